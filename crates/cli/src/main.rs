@@ -1,0 +1,2 @@
+//! The `trailseal` command.
+fn main() {}

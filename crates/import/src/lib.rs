@@ -1,0 +1,1 @@
+//! Foreign audit records into Trailseal events.

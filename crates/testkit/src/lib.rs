@@ -1,0 +1,1 @@
+//! What Trailseal's tests share.

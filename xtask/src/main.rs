@@ -1,0 +1,2 @@
+//! Set-up and the full test run.
+fn main() {}

@@ -14,3 +14,8 @@
 
 pub mod clock;
 pub mod event;
+pub mod file;
+mod index;
+pub mod segment;
+
+pub use index::Index;

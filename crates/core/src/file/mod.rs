@@ -1,0 +1,66 @@
+//! The one door to the disk: every file operation of a trail goes through [`Files`].
+//!
+//! Tests put a [`Files`] here that fails, tears and forgets; the running program uses [`StdFiles`].
+//! Only the mapped handoff buffer is not behind it: it is memory that outlives the process.
+//!
+//! Assumptions about the medium: what `sync_data` or `replace` reported as done survives power loss;
+//! what was not synced may be there wholly, partly, or not at all; writes do not damage other bytes.
+
+mod std_files;
+
+pub use std_files::StdFiles;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// File operations, each with what survives a crash after it returned.
+pub trait Files: Send + Sync {
+    /// Creates a file that must not exist, durably named (the folder is synced), for appending.
+    fn create_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
+    /// Opens an existing file for appending at its end.
+    fn open_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
+    /// Opens a file for reading at any place.
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>>;
+    /// Reads a whole file of at most `len_max` bytes; a larger one is [`io::ErrorKind::InvalidData`].
+    fn read(&self, path: &Path, len_max: u64) -> io::Result<Vec<u8>>;
+    /// Puts `bytes` at `path`: temporary file, data sync, rename, folder sync. After a crash the old or
+    /// the new bytes are there, never a mixture. `private` files can be read by their owner alone.
+    fn replace(&self, path: &Path, bytes: &[u8], private: bool) -> io::Result<()>;
+    /// As [`replace`](Files::replace) for many files at once, with as few syncs as the system allows.
+    /// All are durable when it returns; before that, any of them may be.
+    fn replace_many(&self, files: &[(PathBuf, Vec<u8>)]) -> io::Result<()>;
+    /// Durably renames a file within its folder.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file. Not synced: after a crash it may be back.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes a folder and its parents durably; it may exist already.
+    fn create_folder(&self, path: &Path) -> io::Result<()>;
+    /// The names of the entries of a folder, sorted. A folder that is not there has none.
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
+    /// Bytes that an ordinary user can still write on the file system of `path`, and its total.
+    fn free_bytes(&self, path: &Path) -> io::Result<(u64, u64)>;
+}
+
+/// A file that only grows, written by one thread.
+pub trait AppendFile: Send {
+    /// Writes `bytes` after the last ones. On an error any part of them may have been written.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Returns when everything appended is on disk. After an error nothing more may be trusted to
+    /// this file: a second sync could report success for bytes that the system has dropped.
+    fn sync_data(&mut self) -> io::Result<()>;
+    /// Cuts the file to `len` bytes and syncs it.
+    fn truncate(&mut self, len: u64) -> io::Result<()>;
+    /// Reserves disk blocks up to `len` bytes without changing the file's size. A file system that
+    /// cannot do so is no error.
+    fn reserve(&mut self, len: u64) -> io::Result<()>;
+    /// Whether the file's name still leads to this file.
+    fn is_in_place(&self) -> io::Result<bool>;
+}
+
+/// A file that is read at any place, also while it grows.
+pub trait ReadFile: Send + Sync {
+    /// Reads up to `out.len()` bytes from `offset`; fewer only at the end of the file.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
+    /// The file's length in bytes at this moment.
+    fn len_bytes(&self) -> io::Result<u64>;
+}

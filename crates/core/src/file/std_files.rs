@@ -1,0 +1,255 @@
+//! [`Files`] on the operating system's own file system.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::{AppendFile, Files, ReadFile};
+
+/// Up to this many files are synced one by one; more are synced by one `syncfs`.
+const SINGLE_SYNCS_MAX: usize = 8;
+const PRIVATE: u32 = 0o600;
+const SHARED: u32 = 0o640;
+
+/// The operating system's files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StdFiles;
+
+impl Files for StdFiles {
+    // openat(O_CREAT|O_EXCL|O_NOFOLLOW), fsync(folder)
+    fn create_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(SHARED)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(path)?;
+        sync_folder(parent(path))?;
+        Ok(Box::new(StdAppendFile { file, path: path.to_owned(), len_bytes: 0, reserved: 0 }))
+    }
+
+    fn open_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        let file =
+            OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+        let len_bytes = file.metadata()?.len();
+        Ok(Box::new(StdAppendFile { file, path: path.to_owned(), len_bytes, reserved: len_bytes }))
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
+        Ok(Box::new(StdReadFile(File::open(path)?)))
+    }
+
+    fn read(&self, path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
+        use std::io::Read as _;
+        let mut out = Vec::new();
+        File::open(path)?.take(len_max + 1).read_to_end(&mut out)?;
+        if out.len() as u64 > len_max {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} is larger than the {len_max} bytes it may have", path.display()),
+            ));
+        }
+        Ok(out)
+    }
+
+    // openat(O_CREAT|O_TRUNC), write, fdatasync, rename, fsync(folder)
+    fn replace(&self, path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
+        let temporary = temporary(path);
+        write_file(&temporary, bytes, if private { PRIVATE } else { SHARED })?.sync_data()?;
+        fs::rename(&temporary, path)?;
+        sync_folder(parent(path))
+    }
+
+    // for each: openat, write; fdatasync each or one syncfs; for each: rename; for each folder: fsync
+    fn replace_many(&self, files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
+        let mut written = Vec::with_capacity(files.len().min(SINGLE_SYNCS_MAX));
+        let mut folders: Vec<&Path> = Vec::new();
+        for (path, bytes) in files {
+            let folder = parent(path);
+            if !folders.contains(&folder) {
+                self.create_folder(folder)?;
+                folders.push(folder);
+            }
+            let file = write_file(&temporary(path), bytes, SHARED)?;
+            if files.len() <= SINGLE_SYNCS_MAX {
+                written.push(file);
+            }
+        }
+        if files.len() <= SINGLE_SYNCS_MAX {
+            written.iter().try_for_each(File::sync_data)?;
+        } else {
+            for folder in &folders {
+                sync_file_system(folder)?;
+                if !crosses_file_systems(&folders)? {
+                    break;
+                }
+            }
+        }
+        for (path, _) in files {
+            fs::rename(temporary(path), path)?;
+        }
+        folders.into_iter().try_for_each(sync_folder)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)?;
+        sync_folder(parent(to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        let above = parent(path);
+        self.create_folder(above)?;
+        match fs::create_dir(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => sync_folder(above),
+        }
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            // A name that is not UTF-8 is none of ours.
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<(u64, u64)> {
+        let stat = rustix::fs::statvfs(path)?;
+        Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
+    }
+}
+
+struct StdAppendFile {
+    file: File,
+    path: PathBuf,
+    len_bytes: u64,
+    reserved: u64,
+}
+
+impl AppendFile for StdAppendFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.len_bytes)?;
+        self.len_bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)?;
+        self.len_bytes = len;
+        self.reserved = self.reserved.min(len);
+        self.file.sync_all()
+    }
+
+    fn reserve(&mut self, len: u64) -> io::Result<()> {
+        if len <= self.reserved {
+            return Ok(());
+        }
+        let flags = rustix::fs::FallocateFlags::KEEP_SIZE;
+        match rustix::fs::fallocate(&self.file, flags, self.reserved, len - self.reserved) {
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+                self.reserved = len;
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn is_in_place(&self) -> io::Result<bool> {
+        let ours = self.file.metadata()?;
+        match fs::symlink_metadata(&self.path) {
+            Ok(named) => Ok(named.dev() == ours.dev() && named.ino() == ours.ino()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+struct StdReadFile(File);
+
+impl ReadFile for StdReadFile {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        while done < out.len() {
+            match self.0.read_at(&mut out[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn len_bytes(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)?;
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    PathBuf::from(name)
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn sync_file_system(folder: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(File::open(folder)?)?;
+    #[cfg(not(target_os = "linux"))]
+    rustix::fs::sync();
+    Ok(())
+}
+
+fn crosses_file_systems(folders: &[&Path]) -> io::Result<bool> {
+    let mut devices = folders.iter().map(|folder| fs::metadata(folder).map(|data| data.dev()));
+    let Some(first) = devices.next().transpose()? else { return Ok(false) };
+    for device in devices {
+        if device? != first {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,60 @@
+//! Segment names: the index of the first line in 20 digits, then `.jsonl` or `.jsonl.zst`.
+
+use crate::Index;
+
+/// Which of a segment's files a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// Lines as they are.
+    Plain,
+    /// Lines in zstd frames.
+    Compressed,
+}
+
+/// The file name of the segment that begins with `first`.
+///
+/// ```
+/// use trailseal_core::{Index, segment::{Form, segment_name}};
+/// assert_eq!(segment_name(Index::new(1048576), Form::Plain), "00000000000001048576.jsonl");
+/// ```
+pub fn segment_name(first: Index, form: Form) -> String {
+    match form {
+        Form::Plain => format!("{:020}.jsonl", first.get()),
+        Form::Compressed => format!("{:020}.jsonl.zst", first.get()),
+    }
+}
+
+/// The name of the derived offset file of the segment that begins with `first`.
+pub fn offsets_name(first: Index) -> String {
+    format!("{:020}.offsets", first.get())
+}
+
+/// The first index and form that a file name stands for; `None` for every other file.
+pub fn parse_segment_name(name: &str) -> Option<(Index, Form)> {
+    let (digits, form) = match name.strip_suffix(".jsonl") {
+        Some(digits) => (digits, Form::Plain),
+        None => (name.strip_suffix(".jsonl.zst")?, Form::Compressed),
+    };
+    if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some((Index::new(digits.parse().ok()?), form))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip_and_others_are_refused() {
+        for first in [0, 7, 1_048_576, u64::MAX] {
+            for form in [Form::Plain, Form::Compressed] {
+                let name = segment_name(Index::new(first), form);
+                assert_eq!(parse_segment_name(&name), Some((Index::new(first), form)));
+            }
+        }
+        for other in ["1.jsonl", "00000000000000000000.jsonl.tmp", "99999999999999999999.jsonl", "x", ".jsonl"] {
+            assert_eq!(parse_segment_name(other), None, "{other}");
+        }
+    }
+}

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 pub trait Files: Send + Sync {
     /// Creates a file that must not exist, durably named (the folder is synced), for appending.
     fn create_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
-    /// Opens an existing file for appending at its end.
-    fn open_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
+    /// Opens an existing file for writing from offset `at` on. Bytes there are overwritten, not cut off.
+    fn open_append(&self, path: &Path, at: u64) -> io::Result<Box<dyn AppendFile>>;
     /// Opens a file for reading at any place.
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>>;
     /// Reads a whole file of at most `len_max` bytes; a larger one is [`io::ErrorKind::InvalidData`].
@@ -33,6 +33,8 @@ pub trait Files: Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file. Not synced: after a crash it may be back.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty folder. Not synced.
+    fn remove_folder(&self, path: &Path) -> io::Result<()>;
     /// Makes a folder and its parents durably; it may exist already.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
     /// The names of the entries of a folder, sorted. A folder that is not there has none.

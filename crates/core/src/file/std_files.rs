@@ -30,11 +30,10 @@ impl Files for StdFiles {
         Ok(Box::new(StdAppendFile { file, path: path.to_owned(), len_bytes: 0, reserved: 0 }))
     }
 
-    fn open_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+    fn open_append(&self, path: &Path, at: u64) -> io::Result<Box<dyn AppendFile>> {
         let file =
             OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
-        let len_bytes = file.metadata()?.len();
-        Ok(Box::new(StdAppendFile { file, path: path.to_owned(), len_bytes, reserved: len_bytes }))
+        Ok(Box::new(StdAppendFile { file, path: path.to_owned(), len_bytes: at, reserved: at }))
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
@@ -100,6 +99,10 @@ impl Files for StdFiles {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {

@@ -1,0 +1,115 @@
+//! Anchors: places outside the trail that are given each new checkpoint.
+//!
+//! Whoever keeps one later checkpoint elsewhere can prove a rollback, so they leave the machine from the
+//! first day. A slow or failing anchor never slows sealing: what it missed is counted, and the next
+//! checkpoint covers all earlier ones.
+
+use std::io::{self, Write as _};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::counters::Counters;
+use crate::trail::options::{Anchor, Notice};
+
+type OnNotice = Option<Arc<dyn Fn(&Notice) + Send + Sync>>;
+
+/// Checkpoints that wait for a slow anchor; more are skipped.
+const WAITING_MAX: usize = 64;
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The sending side, and the thread that serves the anchors.
+pub(crate) struct Anchors {
+    sender: Option<SyncSender<String>>,
+    thread: Option<JoinHandle<()>>,
+    skipped: Arc<AnchorCounters>,
+}
+
+struct AnchorCounters(std::sync::atomic::AtomicU64);
+
+impl Anchors {
+    /// Starts a thread if there are anchors.
+    pub(crate) fn start(anchors: Vec<Anchor>, on_notice: OnNotice) -> io::Result<Self> {
+        let skipped = Arc::new(AnchorCounters(0.into()));
+        if anchors.is_empty() {
+            return Ok(Anchors { sender: None, thread: None, skipped });
+        }
+        let (sender, receiver) = sync_channel(WAITING_MAX);
+        let failures = skipped.clone();
+        let thread = std::thread::Builder::new()
+            .name("trailseal-anchor".into())
+            .spawn(move || serve(&anchors, &receiver, &failures, &on_notice))?;
+        Ok(Anchors { sender: Some(sender), thread: Some(thread), skipped })
+    }
+
+    /// Hands a checkpoint over without waiting.
+    pub(crate) fn send(&self, note: String) {
+        if let Some(sender) = &self.sender
+            && sender.try_send(note).is_err()
+        {
+            self.skipped.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until everything sent was tried, and adds the failures to `counters`.
+    pub(crate) fn finish(mut self, counters: &Counters) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there concerns no event; the failures counted so far are still told.
+            let _ = thread.join();
+        }
+        counters.anchor_failures.add(self.skipped.0.load(std::sync::atomic::Ordering::Relaxed));
+    }
+}
+
+fn serve(anchors: &[Anchor], checkpoints: &Receiver<String>, failures: &AnchorCounters, on_notice: &OnNotice) {
+    while let Ok(note) = checkpoints.recv() {
+        for anchor in anchors {
+            let done = match anchor {
+                Anchor::File(path) => append(path, &note),
+                Anchor::Command(command) => run(command, &note),
+            };
+            if let Err(error) = done {
+                failures.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                if let Some(on_notice) = on_notice {
+                    on_notice(&Notice::AnchorFailed { reason: format!("{anchor:?}: {error}") });
+                }
+            }
+        }
+    }
+}
+
+/// Appends the note and an empty line, so that the file can be cut into notes again.
+fn append(path: &std::path::Path, note: &str) -> io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(format!("{note}\n").as_bytes())?;
+    file.sync_data()
+}
+
+fn run(command: &str, note: &str) -> io::Result<()> {
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", command])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A command that does not read its input may still do its work; its exit status counts.
+        let _ = stdin.write_all(note.as_bytes());
+    }
+    let deadline = Instant::now() + COMMAND_TIMEOUT;
+    loop {
+        match child.try_wait()? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(io::Error::other(format!("ended with {status}"))),
+            None if Instant::now() >= deadline => {
+                child.kill()?;
+                child.wait()?;
+                return Err(io::Error::other("did not end within 30 seconds"));
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}

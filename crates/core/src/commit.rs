@@ -1,0 +1,222 @@
+//! The writer thread: drain the handoff, append to the segment, sync once, wake the waiters.
+//!
+//! Order, never otherwise: fdatasync → durable watermark (sync callers wake, readers may show it) → the
+//! buffer's bytes are free. A failed write or sync ends that segment (*sticky failure*); the same lines,
+//! which the buffer still holds, are written to a new one.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::clock::Timestamp;
+use crate::handoff::{Drain, Taken};
+use crate::line;
+use crate::segment::{Batch, SegmentWriter};
+use crate::trail::options::{Notice, Roll};
+use crate::trail::shared::{Shared, Shut};
+
+/// A commit holds at most about this many bytes.
+const COMMIT_BYTES_MAX: usize = 4 << 20;
+/// How often the handoff is looked at while there is work.
+const POLL_BUSY: Duration = Duration::from_micros(200);
+/// How often it is looked at when there has been none for a while.
+const POLL_IDLE: Duration = Duration::from_millis(10);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+const LOOK_AT_DISK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_AT_DISK_BYTES: u64 = 32 << 20;
+
+/// The writer. Everything in it is owned by its thread.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    drain: Drain,
+    /// `None` after a failure, until a new one could be created.
+    segment: Option<SegmentWriter>,
+    /// Everything below is durable.
+    durable: u64,
+    staging: Vec<u8>,
+    reserve_bytes: u64,
+    looked_at_disk: Instant,
+    bytes_since_look: u64,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        drain: Drain,
+        segment: Option<SegmentWriter>,
+        durable: u64,
+        reserve_bytes: u64,
+    ) -> Self {
+        Writer {
+            shared,
+            drain,
+            segment,
+            durable,
+            staging: Vec::with_capacity(COMMIT_BYTES_MAX + (1 << 20)),
+            reserve_bytes,
+            looked_at_disk: Instant::now(),
+            bytes_since_look: 0,
+        }
+    }
+
+    /// Runs until the handoff is closed and everything in it is durable.
+    pub(crate) fn run(mut self) {
+        let _alarm = Alarm(self.shared.clone());
+        let mut idle = POLL_BUSY;
+        loop {
+            let may_end = self.shared.writer_may_end.load(Ordering::Acquire);
+            let taken = self.take();
+            if taken.lines > 0 {
+                self.commit(taken);
+                idle = POLL_BUSY;
+            } else if may_end && self.drain.is_empty() {
+                break;
+            } else {
+                idle = (idle * 2).min(POLL_IDLE);
+            }
+            if self.drain.is_empty() || taken.lines == 0 {
+                std::thread::park_timeout(idle);
+            }
+            self.look_at_disk();
+        }
+        if let Some(segment) = self.segment.take()
+            && let Err(error) = segment.finish()
+        {
+            self.shared.notice(&Notice::SegmentFailed { reason: error.to_string() });
+        }
+    }
+
+    fn take(&mut self) -> Taken {
+        self.staging.clear();
+        self.drain.take(&mut self.staging, COMMIT_BYTES_MAX, |_, _, _| {})
+    }
+
+    /// Makes what was taken durable, however long that takes.
+    fn commit(&mut self, taken: Taken) {
+        debug_assert_eq!(taken.first, self.durable, "the handoff is gapless");
+        let mut backoff = Duration::from_millis(10);
+        while let Err(error) = self.try_commit(&taken) {
+            // Sticky failure: what that file holds beyond its last durable length is void from now on.
+            self.segment = None;
+            self.shared.counters.segment_failures.add(1);
+            // The first failure is often the file's, so one new segment is tried before anybody is told.
+            if self.try_commit(&taken).is_ok() {
+                self.shared.notice(&Notice::SegmentFailed { reason: error.to_string() });
+                break;
+            }
+            self.segment = None;
+            if self.shared.gate.close(Shut::DiskFailing) {
+                self.shared.notice(&Notice::SegmentFailed { reason: error.to_string() });
+            }
+            self.shared.progress.set_failing();
+            std::thread::sleep(backoff);
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+        self.durable = taken.first + taken.lines;
+        self.shared.counters.commits.add(1);
+        self.shared.counters.durable_bytes.add(self.staging.len() as u64);
+        self.bytes_since_look += self.staging.len() as u64;
+        self.drain.release(taken.position, self.durable);
+        self.shared.progress.set_durable(self.durable);
+        self.shared.handoff.notify_room();
+        if self.shared.gate.open(Shut::DiskFailing) {
+            self.shared.notice(&Notice::SegmentRecovered);
+        }
+    }
+
+    fn try_commit(&mut self, taken: &Taken) -> io::Result<()> {
+        if self.segment.as_ref().is_some_and(|segment| self.should_roll(segment)) {
+            self.finish_segment();
+        }
+        if self.segment.is_none() {
+            let folder = self.shared.folder.segments_folder();
+            let segment = SegmentWriter::create(self.shared.options.files.clone(), &folder, taken.first)?;
+            self.shared.add_segment(taken.first);
+            self.segment = Some(segment);
+        }
+        let batch = Batch { bytes: &self.staging, first: taken.first, lines: taken.lines };
+        match &mut self.segment {
+            Some(segment) => segment.append_durably(&batch),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the lines in `staging` belong into a new segment.
+    fn should_roll(&self, segment: &SegmentWriter) -> bool {
+        if segment.len_bytes() == 0 {
+            return false;
+        }
+        match self.shared.options.segment.roll {
+            Roll::Bytes(max) => segment.len_bytes() + self.staging.len() as u64 > max,
+            Roll::Hour => self.period_changes(segment, 3_600),
+            Roll::Day => self.period_changes(segment, 86_400),
+            Roll::Never => false,
+        }
+    }
+
+    fn period_changes(&self, segment: &SegmentWriter, seconds: i64) -> bool {
+        let period = |recorded: Timestamp| recorded.as_micros().div_euclid(seconds * 1_000_000);
+        match (segment.first_recorded(), line::parse_front(&self.staging)) {
+            (Some(first), Some(front)) => period(first) != period(front.recorded),
+            _ => false,
+        }
+    }
+
+    fn finish_segment(&mut self) {
+        if let Some(segment) = self.segment.take()
+            && let Err(error) = segment.finish()
+        {
+            // Its lines are durable; only the derived offset file or the reserved blocks are concerned.
+            self.shared.notice(&Notice::SegmentFailed { reason: error.to_string() });
+        }
+        self.shared.wake_sealer();
+    }
+
+    fn look_at_disk(&mut self) {
+        if self.looked_at_disk.elapsed() < LOOK_AT_DISK_EVERY && self.bytes_since_look < LOOK_AT_DISK_BYTES {
+            return;
+        }
+        self.looked_at_disk = Instant::now();
+        self.bytes_since_look = 0;
+        self.check_reserve();
+        self.check_place();
+    }
+
+    fn check_reserve(&self) {
+        let Ok((free_bytes, _)) = self.shared.options.files.free_bytes(self.shared.folder.root()) else {
+            return;
+        };
+        if free_bytes < self.reserve_bytes {
+            if self.shared.gate.close(Shut::DiskReserve) {
+                self.shared.notice(&Notice::DiskReserveReached { free_bytes });
+            }
+        } else if self.shared.gate.open(Shut::DiskReserve) {
+            self.shared.notice(&Notice::DiskReserveLeft);
+        }
+    }
+
+    fn check_place(&mut self) {
+        let Some(segment) = &self.segment else { return };
+        if matches!(segment.is_in_place(), Ok(false)) {
+            let first = segment.first();
+            // Dropped without finishing: the name is somebody else's now.
+            self.segment = None;
+            self.shared.counters.segments_replaced.add(1);
+            self.shared.notice(&Notice::SegmentReplaced { first });
+        }
+    }
+}
+
+/// Shuts the trail if the writer ends by a panic: nothing may be accepted that nobody will write.
+struct Alarm(Arc<Shared>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.gate.close(Shut::WriterDied);
+            self.0.handoff.close();
+            self.0.progress.set_failing();
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What is counted on an event's way. Plain numbers; whoever shows them gives them names.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counters that every part of a trail adds to.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters { $($(#[$doc])* pub(crate) $name: Count),* }
+
+        /// What was counted since the trail was opened.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+        pub struct Counted { $($(#[$doc])* pub $name: u64),* }
+
+        impl Counters {
+            pub(crate) fn read(&self) -> Counted {
+                Counted { $($name: self.$name.get()),* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Events that were given an index.
+    accepted,
+    /// Events that were refused; they have no index.
+    refused,
+    /// Events that have an index, but did not reach the level asked for in time.
+    unconfirmed,
+    /// Commits: groups of lines written and synced together.
+    commits,
+    /// Bytes of lines made durable.
+    durable_bytes,
+    /// Writes or syncs of a segment that failed.
+    segment_failures,
+    /// Segments that were deleted or replaced while they were written.
+    segments_replaced,
+    /// Signed checkpoints.
+    checkpoints,
+    /// Rounds of sealing that failed and were tried again.
+    seal_failures,
+    /// Deliveries of a checkpoint to an anchor that failed.
+    anchor_failures,
+    /// Times that the wall clock was seen to go back or jump.
+    clock_jumps,
+}
+
+/// One number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,295 @@
+//! The buffer that `record()` puts a line into, and the writer thread takes lines out of.
+//!
+//! In: the rest of a line, serialised and checksummed before the lock. Under the lock: the index is
+//! given, the front written, the bytes copied. Out: lines in the order of their indexes.
+//! *gapless*: an index is given under the mutex, and n + 1 only after n. Bytes are free again only after
+//! [`Drain::release`], which follows the sync that covers them.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::frame::{FRAME_HEADER_LEN, FrameHeader, frame_len};
+use super::map::{Consumer, Producer};
+use crate::clock::Timestamp;
+use crate::line::{self, RecordedText};
+
+/// Lines ready but for their fronts.
+pub(crate) struct Rests<'a> {
+    /// The rest of each line with its newline, one after the other.
+    pub(crate) bytes: &'a [u8],
+    /// Where each ends in `bytes`.
+    pub(crate) ends: &'a [usize],
+    /// CRC-32C of `bytes`.
+    pub(crate) crc: u32,
+    /// The trail's clock when they were made.
+    pub(crate) now: Timestamp,
+}
+
+/// Why the buffer did not take lines. None of them was given an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It stayed full until the deadline.
+    Full,
+    /// It has been closed.
+    Closed,
+    /// The lines together exceed a quarter of the buffer.
+    TooLarge,
+}
+
+/// What was given to lines that were taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    /// Index of the first.
+    pub(crate) first: u64,
+    /// Whether the buffer is now so full that the writer should be woken.
+    pub(crate) wake_writer: bool,
+}
+
+/// The side of the buffer that callers share.
+pub(crate) struct Handoff {
+    state: Mutex<State>,
+    /// Signalled when bytes were freed while somebody waited for room.
+    room: Condvar,
+    payload_max: u64,
+}
+
+/// Guarded by the mutex; held for the copy alone.
+struct State {
+    producer: Producer,
+    generation: u64,
+    next: u64,
+    /// `recorded` never goes back, whatever the clock does.
+    recorded: Timestamp,
+    recorded_text: RecordedText,
+    closed: bool,
+    waiting_for_room: u32,
+}
+
+impl Handoff {
+    pub(super) fn new(producer: Producer, generation: u64, next: u64, recorded: Timestamp) -> Self {
+        let payload_max = producer.capacity() / 4;
+        let state = State {
+            producer,
+            generation,
+            next,
+            recorded,
+            recorded_text: line::recorded_text(recorded),
+            closed: false,
+            waiting_for_room: 0,
+        };
+        Handoff { state: Mutex::new(state), room: Condvar::new(), payload_max }
+    }
+
+    // A panic under the lock could only come from an assertion in `map.rs` before anything was
+    // published, so the state is still whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that lines of this call may have together.
+    pub(crate) fn payload_max(&self) -> u64 {
+        self.payload_max
+    }
+
+    /// Puts lines into the buffer as one frame; waits up to `wait` for room.
+    ///
+    /// `wake` is called, without the lock, before waiting, so that the writer makes room.
+    pub(crate) fn push(&self, rests: &Rests<'_>, wait: Duration, wake: impl Fn()) -> Result<Given, Refused> {
+        let mut state = self.lock();
+        match state.push(rests, self.payload_max) {
+            Err(Refused::Full) if !wait.is_zero() => {}
+            done => return done,
+        }
+        let deadline = Instant::now() + wait;
+        loop {
+            state.waiting_for_room += 1;
+            drop(state);
+            wake();
+            state = self.lock();
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Checked again before sleeping: room may have come while the lock was free.
+            if !state.has_room_for(rests) && !state.closed && !left.is_zero() {
+                state = self.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            }
+            state.waiting_for_room -= 1;
+            match state.push(rests, self.payload_max) {
+                Err(Refused::Full) if Instant::now() < deadline => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// The index that the next line will get.
+    pub(crate) fn next(&self) -> u64 {
+        self.lock().next
+    }
+
+    /// Refuses every later [`push`](Handoff::push). Returns the number of lines ever accepted.
+    pub(crate) fn close(&self) -> u64 {
+        let mut state = self.lock();
+        state.closed = true;
+        self.room.notify_all();
+        state.next
+    }
+
+    /// Bytes in the buffer that are not yet durable, and its size.
+    pub(crate) fn fill(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.producer.used(), state.producer.capacity())
+    }
+
+    /// Wakes callers that wait for room, after [`Drain::release`].
+    pub(crate) fn notify_room(&self) {
+        if self.lock().waiting_for_room > 0 {
+            self.room.notify_all();
+        }
+    }
+}
+
+impl State {
+    fn payload_len(&self, rests: &Rests<'_>) -> u64 {
+        // An upper bound: every front as long as the last one's.
+        let front_len = line::front_len(self.next + rests.ends.len() as u64) as u64;
+        rests.bytes.len() as u64 + front_len * rests.ends.len() as u64
+    }
+
+    /// Bytes up to the ring's end that the frame cannot use, and those that it takes.
+    fn placement(&self, rests: &Rests<'_>) -> (u64, u64) {
+        let needed = frame_len(self.payload_len(rests));
+        let to_end = self.producer.to_ring_end();
+        (if needed > to_end { to_end } else { 0 }, needed)
+    }
+
+    fn has_room_for(&mut self, rests: &Rests<'_>) -> bool {
+        let (skipped, needed) = self.placement(rests);
+        self.producer.has_room(skipped + needed)
+    }
+
+    fn push(&mut self, rests: &Rests<'_>, payload_max: u64) -> Result<Given, Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        if rests.ends.len() > 1 && self.payload_len(rests) > payload_max {
+            return Err(Refused::TooLarge);
+        }
+        if !self.has_room_for(rests) {
+            return Err(Refused::Full);
+        }
+        self.pad(self.placement(rests).0);
+        if rests.now > self.recorded {
+            self.recorded = rests.now;
+            self.recorded_text = line::recorded_text(rests.now);
+        }
+        let used_before = self.producer.used();
+        let first = self.next;
+        self.write_frame(rests);
+        self.next += rests.ends.len() as u64;
+        let half = self.producer.capacity() / 2;
+        let wake_writer = used_before < half && self.producer.used() >= half;
+        Ok(Given { first, wake_writer })
+    }
+
+    fn pad(&mut self, skipped: u64) {
+        if skipped == 0 {
+            return;
+        }
+        if skipped >= FRAME_HEADER_LEN as u64 {
+            let header = FrameHeader::of_padding(skipped as usize, self.generation).encode();
+            self.producer.slice(skipped as usize)[..FRAME_HEADER_LEN].copy_from_slice(&header);
+        }
+        self.producer.publish(skipped);
+    }
+
+    fn write_frame(&mut self, rests: &Rests<'_>) {
+        let fronts: usize = (0..rests.ends.len() as u64).map(|n| line::front_len(self.next + n)).sum();
+        let payload_len = rests.bytes.len() + fronts;
+        let header =
+            FrameHeader::of_lines(payload_len as u32, rests.ends.len() as u32, self.next, self.generation);
+        let mut crc = header.crc_after(rests.crc);
+        let frame_len = header.frame_len();
+        let frame = self.producer.slice(frame_len as usize);
+        let mut at = FRAME_HEADER_LEN;
+        let mut begin = 0;
+        for (number, &end) in rests.ends.iter().enumerate() {
+            let front_len = line::write_front_to(self.next + number as u64, &self.recorded_text, &mut frame[at..]);
+            crc = crc32c::crc32c_append(crc, &frame[at..at + front_len]);
+            at += front_len;
+            let rest = &rests.bytes[begin..end];
+            frame[at..at + rest.len()].copy_from_slice(rest);
+            at += rest.len();
+            begin = end;
+        }
+        frame[..FRAME_HEADER_LEN].copy_from_slice(&header.with_crc(crc).encode());
+        self.producer.publish(frame_len);
+    }
+}
+
+/// The side of the buffer that the writer thread owns.
+pub(crate) struct Drain {
+    consumer: Consumer,
+    /// Everything below was taken; what is at or above `tail` is not yet durable.
+    position: u64,
+}
+
+/// Lines that one [`Drain::take`] took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Index of the first.
+    pub(crate) first: u64,
+    /// How many.
+    pub(crate) lines: u64,
+    /// The position after them, for [`Drain::release`].
+    pub(crate) position: u64,
+}
+
+impl Drain {
+    pub(super) fn new(consumer: Consumer) -> Self {
+        Drain { consumer, position: 0 }
+    }
+
+    /// Appends lines to `out` until it holds at least `len_max` bytes or the buffer is empty, and calls
+    /// `each` with the index of a frame's first line, the number of its lines, and where they lie in `out`.
+    pub(crate) fn take(
+        &mut self,
+        out: &mut Vec<u8>,
+        len_max: usize,
+        mut each: impl FnMut(u64, u32, std::ops::Range<usize>),
+    ) -> Taken {
+        let head = self.consumer.head();
+        let mut taken = Taken::default();
+        while self.position < head && out.len() < len_max {
+            let to_end = self.consumer.capacity() - self.position % self.consumer.capacity();
+            if to_end < FRAME_HEADER_LEN as u64 {
+                self.position += to_end;
+                continue;
+            }
+            let header_end = self.position + FRAME_HEADER_LEN as u64;
+            let Some(header) = FrameHeader::decode(self.consumer.slice(self.position, header_end)) else {
+                break;
+            };
+            if !header.is_padding() {
+                let payload = self.consumer.slice(header_end, header_end + u64::from(header.payload_len));
+                let begin = out.len();
+                out.extend_from_slice(payload);
+                if taken.lines == 0 {
+                    taken.first = header.first;
+                }
+                taken.lines += u64::from(header.lines);
+                each(header.first, header.lines, begin..out.len());
+            }
+            self.position += header.frame_len();
+        }
+        taken.position = self.position;
+        taken
+    }
+
+    /// Whether everything that was published has been taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.position == self.consumer.head()
+    }
+
+    /// Gives everything below `position` back: it is durable, as the first `durable` events.
+    pub(crate) fn release(&mut self, position: u64, durable: u64) {
+        self.consumer.release(position, durable);
+    }
+}

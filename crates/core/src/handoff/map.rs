@@ -1,0 +1,236 @@
+//! The memory under the handoff buffer: a ring of bytes between one producer side and one consumer.
+//!
+//! This is one of the two places with `unsafe` in the core. What makes it sound: positions only grow;
+//! the bytes in `tail..head` belong to the [`Consumer`], the others to the [`Producer`]; each side alone
+//! moves its own position, and publishes it with `Release` after it is done with the bytes that change
+//! owner; the other side reads it with `Acquire`. There is exactly one value of each side.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes before the ring, for the header of `docs/format.md`.
+pub(super) const HEADER_LEN: usize = 4096;
+/// Where the header keeps the tail.
+pub(super) const TAIL_AT: usize = 64;
+/// Where the header keeps the number of durable events.
+pub(super) const DURABLE_AT: usize = 128;
+
+enum Backing {
+    /// A file's pages: what was stored there outlives the process.
+    Mapped(memmap2::MmapRaw),
+    /// Plain memory, where a file cannot be mapped safely. Owned: made by `heap`, freed in `drop`.
+    Heap(*mut [u64]),
+}
+
+impl Drop for Backing {
+    fn drop(&mut self) {
+        if let Backing::Heap(words) = self {
+            // SAFETY: the pointer came from `Box::into_raw` in `heap`, and is freed only here.
+            drop(unsafe { Box::from_raw(*words) });
+        }
+    }
+}
+
+struct Region {
+    backing: Backing,
+    capacity: u64,
+    /// Everything below is published to the consumer. Moved by the producer alone.
+    head: AtomicU64,
+    /// Everything below is free again. Moved by the consumer alone.
+    tail: AtomicU64,
+}
+
+// SAFETY: the bytes are only reached through `Producer` and `Consumer`, which never hold slices that
+// overlap (see the module header); everything else in here is atomic or never changes.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    fn base(&self) -> *mut u8 {
+        match &self.backing {
+            Backing::Mapped(map) => map.as_mut_ptr(),
+            Backing::Heap(words) => words.cast(),
+        }
+    }
+
+    fn ring_at(&self, position: u64, len: usize) -> *mut u8 {
+        let offset = position % self.capacity;
+        assert!(offset + len as u64 <= self.capacity, "a slice never crosses the end of the ring");
+        // SAFETY: the backing is HEADER_LEN + capacity bytes long, and offset + len stays within it.
+        unsafe { self.base().add(HEADER_LEN + offset as usize) }
+    }
+
+    fn mark(&self, at: usize) -> &AtomicU64 {
+        debug_assert!(at.is_multiple_of(8) && at + 8 <= HEADER_LEN);
+        // SAFETY: in bounds, aligned to 8 (the base is aligned to a page or by `heap`), and these words
+        // are only ever reached as atomics.
+        unsafe { AtomicU64::from_ptr(self.base().add(at).cast()) }
+    }
+}
+
+/// The side that appends. Kept behind a mutex by its owner.
+pub(super) struct Producer {
+    region: Arc<Region>,
+    head: u64,
+    /// The last tail seen; the true one may be further.
+    tail: u64,
+}
+
+/// The side that takes out, in the same order, and says when bytes are free again.
+pub(super) struct Consumer {
+    region: Arc<Region>,
+    tail: u64,
+}
+
+/// A ring over the first `HEADER_LEN + capacity` bytes of `file`, all of which must be allocated.
+pub(super) fn map(file: &File, capacity: u64) -> io::Result<(Producer, Consumer)> {
+    let len = HEADER_LEN + capacity as usize;
+    let map = memmap2::MmapOptions::new().len(len).map_raw(file)?;
+    // Faults are taken here and not by callers of record(). Old kernels do not know this advice; then
+    // the first lap of the ring is slower.
+    #[cfg(target_os = "linux")]
+    if map.advise(memmap2::Advice::PopulateWrite).is_err() {
+        let base = map.as_mut_ptr();
+        for page in (HEADER_LEN..len).step_by(4096) {
+            // SAFETY: in bounds of the mapping; nobody else has it yet, and the ring is still empty.
+            unsafe { base.add(page).write_volatile(0) };
+        }
+    }
+    Ok(sides(Backing::Mapped(map), capacity))
+}
+
+/// A ring in plain memory.
+pub(super) fn heap(capacity: u64) -> (Producer, Consumer) {
+    let words = vec![0u64; (HEADER_LEN + capacity as usize) / 8].into_boxed_slice();
+    sides(Backing::Heap(Box::into_raw(words)), capacity)
+}
+
+fn sides(backing: Backing, capacity: u64) -> (Producer, Consumer) {
+    assert!(capacity >= 4096 && capacity.is_multiple_of(4096));
+    let region =
+        Arc::new(Region { backing, capacity, head: AtomicU64::new(0), tail: AtomicU64::new(0) });
+    (Producer { region: region.clone(), head: 0, tail: 0 }, Consumer { region, tail: 0 })
+}
+
+impl Producer {
+    /// The position that the next slice will have.
+    pub(super) fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Bytes of the ring.
+    pub(super) fn capacity(&self) -> u64 {
+        self.region.capacity
+    }
+
+    /// Bytes from the head to the end of the ring: the longest slice that can follow.
+    pub(super) fn to_ring_end(&self) -> u64 {
+        self.region.capacity - self.head % self.region.capacity
+    }
+
+    /// Bytes in the ring that are not free.
+    pub(super) fn used(&self) -> u64 {
+        self.head - self.region.tail.load(Ordering::Acquire)
+    }
+
+    /// Whether `len` bytes are free.
+    pub(super) fn has_room(&mut self, len: u64) -> bool {
+        if self.head + len > self.tail + self.region.capacity {
+            self.tail = self.region.tail.load(Ordering::Acquire);
+        }
+        self.head + len <= self.tail + self.region.capacity
+    }
+
+    /// The next `len` bytes, to be filled; they must be free and not cross the end of the ring.
+    pub(super) fn slice(&mut self, len: usize) -> &mut [u8] {
+        assert!(self.has_room(len as u64), "room is checked before a slice is taken");
+        let start = self.region.ring_at(self.head, len);
+        // SAFETY: `ring_at` checked the bounds; the bytes head..head+len are below tail + capacity, so
+        // they are the producer's; `&mut self` makes this the only slice of the producer.
+        unsafe { std::slice::from_raw_parts_mut(start, len) }
+    }
+
+    /// Hands the next `len` bytes to the consumer.
+    pub(super) fn publish(&mut self, len: u64) {
+        self.head += len;
+        self.region.head.store(self.head, Ordering::Release);
+    }
+}
+
+impl Consumer {
+    /// Everything below this position has been published.
+    pub(super) fn head(&self) -> u64 {
+        self.region.head.load(Ordering::Acquire)
+    }
+
+    /// Bytes of the ring.
+    pub(super) fn capacity(&self) -> u64 {
+        self.region.capacity
+    }
+
+    /// Published bytes `from..to` that have not been released; they must not cross the end of the ring.
+    pub(super) fn slice(&self, from: u64, to: u64) -> &[u8] {
+        assert!(self.tail <= from && from <= to && to <= self.head(), "only published bytes can be read");
+        let start = self.region.ring_at(from, (to - from) as usize);
+        // SAFETY: `ring_at` checked the bounds; the bytes tail..head are the consumer's, which only reads
+        // them, and the producer does not write there until `release`, which needs `&mut self`.
+        unsafe { std::slice::from_raw_parts(start, (to - from) as usize) }
+    }
+
+    /// Notes in the header that everything below `position` is durable as the first `durable` events,
+    /// then gives those bytes back to the producer.
+    pub(super) fn release(&mut self, position: u64, durable: u64) {
+        assert!(self.tail <= position && position <= self.head());
+        // Durable first: a reader that sees the new tail must not see an older durable index.
+        self.region.mark(DURABLE_AT).store(durable, Ordering::Release);
+        self.region.mark(TAIL_AT).store(position, Ordering::Release);
+        self.tail = position;
+        self.region.tail.store(position, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_out_in_order_across_many_laps_and_threads() {
+        let (mut producer, mut consumer) = heap(4096);
+        let laps = if cfg!(miri) { 3_000u64 } else { 200_000 };
+        let reader = std::thread::spawn(move || {
+            let (mut position, mut expected) = (0, 0u64);
+            while expected < laps {
+                let head = consumer.head();
+                while position < head {
+                    let bytes = consumer.slice(position, position + 8);
+                    assert_eq!(bytes, expected.to_le_bytes());
+                    position += 8;
+                    expected += 1;
+                }
+                consumer.release(position, expected);
+                std::thread::yield_now();
+            }
+        });
+        for number in 0..laps {
+            while !producer.has_room(8) {
+                std::thread::yield_now();
+            }
+            producer.slice(8).copy_from_slice(&number.to_le_bytes());
+            producer.publish(8);
+        }
+        reader.join().unwrap();
+    }
+
+    #[test]
+    #[should_panic(expected = "room is checked")]
+    fn a_slice_without_room_is_refused() {
+        let (mut producer, _consumer) = heap(4096);
+        producer.slice(4096);
+        producer.publish(4096);
+        producer.slice(1);
+    }
+}

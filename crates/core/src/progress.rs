@@ -1,0 +1,159 @@
+//! How far the trail is, and those who wait for it to get further.
+//!
+//! *watermarks*: `sealed ≤ durable ≤ accepted`, all half-open: "everything below".
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// Watermarks and waiters.
+#[derive(Default)]
+pub(crate) struct Progress {
+    durable: AtomicU64,
+    sealed: AtomicU64,
+    /// Set while the disk does not take lines: nobody should wait for what cannot come soon.
+    failing: AtomicBool,
+    /// How many wait in `changed` or have a waker in `wakers`; lets the writer skip the lock.
+    waiting: AtomicUsize,
+    wakers: Mutex<Vec<(u64, Waker)>>,
+    changed: Condvar,
+}
+
+/// How a wait for durability ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// It is on disk.
+    Durable,
+    /// Not in time, or the disk failed. It is still kept.
+    Unconfirmed,
+}
+
+impl Progress {
+    pub(crate) fn new(durable: u64, sealed: u64) -> Self {
+        let progress = Progress::default();
+        progress.durable.store(durable, Ordering::Release);
+        progress.sealed.store(sealed, Ordering::Release);
+        progress
+    }
+
+    /// Everything below is on disk.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::SeqCst)
+    }
+
+    /// Everything below is covered by a signed checkpoint that is on disk.
+    pub(crate) fn sealed(&self) -> u64 {
+        self.sealed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::SeqCst)
+    }
+
+    /// The writer's word that everything below `durable` is on disk.
+    pub(crate) fn set_durable(&self, durable: u64) {
+        self.failing.store(false, Ordering::SeqCst);
+        self.durable.store(durable, Ordering::SeqCst);
+        self.wake();
+    }
+
+    pub(crate) fn set_sealed(&self, sealed: u64) {
+        self.sealed.store(sealed, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// The writer's word that the disk does not take lines now.
+    pub(crate) fn set_failing(&self) {
+        self.failing.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // SeqCst orders this load after the stores above and the waiter's own increment before its check,
+        // so a waiter either sees the new watermark or is seen here.
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        self.changed.notify_all();
+        let (durable, failing) = (self.durable(), self.is_failing());
+        let mut ready = Vec::new();
+        wakers.retain(|(index, waker)| {
+            let is_ready = *index < durable || failing;
+            if is_ready {
+                ready.push(waker.clone());
+            }
+            !is_ready
+        });
+        self.waiting.fetch_sub(ready.len(), Ordering::SeqCst);
+        drop(wakers);
+        ready.into_iter().for_each(Waker::wake);
+    }
+
+    /// Blocks until index `index` is durable, or the deadline, or the disk fails.
+    pub(crate) fn wait_durable(&self, index: u64, deadline: Instant) -> Waited {
+        self.wait(deadline, || {
+            if index < self.durable() {
+                Some(Waited::Durable)
+            } else {
+                self.is_failing().then_some(Waited::Unconfirmed)
+            }
+        })
+        .unwrap_or(Waited::Unconfirmed)
+    }
+
+    /// Blocks until everything below `size` is sealed; `false` if the deadline came first.
+    pub(crate) fn wait_sealed(&self, size: u64, deadline: Instant) -> bool {
+        self.wait(deadline, || (self.sealed() >= size).then_some(())).is_some()
+    }
+
+    fn wait<T>(&self, deadline: Instant, done: impl Fn() -> Option<T>) -> Option<T> {
+        if let Some(result) = done() {
+            return Some(result);
+        }
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut guard = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = loop {
+            if let Some(result) = done() {
+                break Some(result);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left == Duration::ZERO {
+                break None;
+            }
+            guard = self.changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        drop(guard);
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        result
+    }
+
+    /// For a future: has `index` become durable? If not, `waker` is woken when it has, or the disk fails.
+    pub(crate) fn poll_durable(&self, index: u64, waker: &Waker) -> Option<Waited> {
+        let done = || {
+            if index < self.durable() {
+                Some(Waited::Durable)
+            } else {
+                self.is_failing().then_some(Waited::Unconfirmed)
+            }
+        };
+        if let Some(result) = done() {
+            return Some(result);
+        }
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        if let Some(result) = done() {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+            return Some(result);
+        }
+        // A future that is polled again replaces its waker; its deadline timer may hold the other one.
+        if let Some(entry) = wakers.iter_mut().find(|(at, old)| *at == index && old.will_wake(waker)) {
+            entry.1.clone_from(waker);
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        } else {
+            wakers.push((index, waker.clone()));
+        }
+        None
+    }
+}

@@ -1,0 +1,200 @@
+//! The sealing thread: leaf hashes, tiles, signed checkpoints.
+//!
+//! *order of proof*: the segment is durable, then the tiles are, then the checkpoint is signed and put in
+//! place. A checkpoint never covers a line that is not durable, and a signed tree only grows.
+
+mod source;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use trailseal_tlog::{Checkpoint, SigningKey, TileEdge, TileId, leaf_hash};
+
+pub(crate) use source::Source;
+
+use crate::anchor::Anchors;
+use crate::trail::options::Notice;
+use crate::trail::shared::Shared;
+
+/// A checkpoint is kept in `checkpoints/` at least this often, in events.
+pub(crate) const KEPT_EVERY: u64 = 65_536;
+/// Tiles of this many leaves are put on disk at once: more would only take memory.
+const ROUND_LEAVES_MAX: u64 = 4 * KEPT_EVERY;
+const POLL_BUSY: Duration = Duration::from_millis(10);
+const POLL_IDLE: Duration = Duration::from_millis(100);
+
+/// The sealer. Everything in it is owned by its thread.
+pub(crate) struct Sealer {
+    shared: Arc<Shared>,
+    keys: SealKeys,
+    source: Source,
+    edge: TileEdge,
+    /// Full tiles that are not on disk yet.
+    tiles: Vec<(PathBuf, Vec<u8>)>,
+    /// Signed checkpoints to be kept that are not on disk yet.
+    kept: Vec<(PathBuf, Vec<u8>)>,
+    /// Partial tiles on disk, which go when the full one stands.
+    partials: Vec<TileId>,
+    /// The size of the newest checkpoint on disk.
+    published: u64,
+    published_at: Instant,
+    anchors: Anchors,
+}
+
+/// What signs checkpoints.
+pub(crate) struct SealKeys {
+    pub(crate) signing: SigningKey,
+    /// Signature lines that vouch for the key, one for each rotation so far, each with its newline.
+    pub(crate) vouching: String,
+}
+
+impl SealKeys {
+    /// The signed note of a checkpoint.
+    pub(crate) fn sign(&self, checkpoint: &Checkpoint) -> String {
+        let mut note = checkpoint.sign(&self.signing);
+        note.push_str(&self.vouching);
+        note
+    }
+}
+
+impl Sealer {
+    /// Goes on from a tree whose right edge is `edge`; `partials` are its partial tiles on disk.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        keys: SealKeys,
+        edge: TileEdge,
+        partials: Vec<TileId>,
+        anchors: Anchors,
+    ) -> Self {
+        let published = edge.size();
+        Sealer {
+            source: Source::new(shared.clone(), published),
+            shared,
+            keys,
+            edge,
+            tiles: Vec::new(),
+            kept: Vec::new(),
+            partials,
+            published,
+            published_at: Instant::now(),
+            anchors,
+        }
+    }
+
+    /// Runs until it may end and everything durable is sealed. Returns what holds the anchors' work.
+    pub(crate) fn run(mut self) -> Anchors {
+        let mut backoff = POLL_BUSY;
+        loop {
+            // Read before the watermark: what was durable when the writer ended is then seen as durable.
+            let may_end = self.shared.sealer_may_end.load(Ordering::Acquire);
+            match self.round(may_end) {
+                Ok(true) => backoff = POLL_BUSY,
+                Ok(false) if may_end => break,
+                Ok(false) => {
+                    std::thread::park_timeout(backoff);
+                    backoff = (backoff * 2).min(POLL_IDLE);
+                }
+                Err(error) => {
+                    self.shared.counters.seal_failures.add(1);
+                    self.shared.notice(&Notice::SealFailed { reason: error.to_string() });
+                    if may_end {
+                        break;
+                    }
+                    std::thread::park_timeout(Duration::from_millis(500));
+                }
+            }
+        }
+        self.anchors
+    }
+
+    /// Hashes what has become durable and publishes when it is time. Returns whether there was work.
+    fn round(&mut self, at_end: bool) -> io::Result<bool> {
+        let durable = self.shared.progress.durable();
+        let had_work = self.edge.size() < durable;
+        while self.edge.size() < durable && self.edge.size() - self.published < ROUND_LEAVES_MAX {
+            self.hash_lines(durable)?;
+        }
+        let size = self.edge.size();
+        let is_due = size > self.published
+            && (at_end
+                || self.published_at.elapsed() >= self.shared.options.seal_every
+                || size - self.published >= ROUND_LEAVES_MAX
+                || self.shared.seal_wanted.load(Ordering::Acquire) > self.published && size == durable);
+        if is_due {
+            self.publish()?;
+        }
+        Ok(had_work || is_due)
+    }
+
+    fn hash_lines(&mut self, durable: u64) -> io::Result<()> {
+        let Sealer { shared, source, edge, tiles, .. } = self;
+        // A checkpoint is kept at each multiple of KEPT_EVERY, so a read must stop there.
+        let stop = durable.min((source.next() / KEPT_EVERY + 1) * KEPT_EVERY);
+        let segment_ended = source.read(stop, |line| {
+            edge.push(leaf_hash(line), &mut |id, hashes| {
+                tiles.push((shared.folder.tile(&id), trailseal_tlog::encode_tile(hashes)));
+            });
+        })?;
+        let size = edge.size();
+        if segment_ended || size.is_multiple_of(KEPT_EVERY) {
+            let note = self.keys.sign(&self.checkpoint());
+            self.kept.push((self.shared.folder.kept_checkpoint(size), note.into_bytes()));
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint::new(self.shared.origin.clone(), self.edge.size(), self.edge.root())
+    }
+
+    /// Tiles, then checkpoints. On a failure everything stays pending and is tried again.
+    fn publish(&mut self) -> io::Result<()> {
+        let files = &*self.shared.options.files;
+        let folder = &self.shared.folder;
+        let partials: Vec<TileId> = self.edge.partials().map(|(id, _)| id).collect();
+        let mut tiles = std::mem::take(&mut self.tiles);
+        let full = tiles.len();
+        for (id, hashes) in self.edge.partials() {
+            tiles.push((folder.tile(&id), trailseal_tlog::encode_tile(hashes)));
+        }
+        let done = files.replace_many(&tiles);
+        tiles.truncate(full);
+        if let Err(error) = done {
+            self.tiles = tiles;
+            return Err(error);
+        }
+        files.replace_many(&self.kept)?;
+        self.kept.clear();
+        let checkpoint = self.checkpoint();
+        assert!(checkpoint.size() >= self.published, "a signed tree only grows");
+        let note = self.keys.sign(&checkpoint);
+        files.replace(&folder.checkpoint(), note.as_bytes(), false)?;
+        self.published = checkpoint.size();
+        self.published_at = Instant::now();
+        self.shared.counters.checkpoints.add(1);
+        self.shared.progress.set_sealed(self.published);
+        self.anchors.send(note);
+        self.remove_outgrown_partials(partials);
+        Ok(())
+    }
+
+    /// The full tile is synced and a newer checkpoint stands: its partial forerunners may go.
+    fn remove_outgrown_partials(&mut self, now: Vec<TileId>) {
+        let files = &*self.shared.options.files;
+        for old in std::mem::replace(&mut self.partials, now) {
+            if self.partials.iter().any(|id| (id.level(), id.index()) == (old.level(), old.index())) {
+                continue;
+            }
+            let path = self.shared.folder.tile(&old);
+            let Some(folder) = path.parent() else { continue };
+            // What cannot be removed now is only in the way; it says nothing false.
+            for name in files.list(folder).unwrap_or_default() {
+                let _ = files.remove(&folder.join(name));
+            }
+            let _ = files.remove_folder(folder);
+        }
+    }
+}

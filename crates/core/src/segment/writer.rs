@@ -1,0 +1,165 @@
+//! The segment that is being written: append, sync once, roll.
+//!
+//! *sticky failure*: after an append or a sync failed, this writer is dropped, and nothing more is
+//! acknowledged from its file; the caller goes on in a new segment named by the first index that is not
+//! durable. A sync is never tried again as if nothing had happened.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Form, offsets_name, segment_name};
+use crate::Index;
+use crate::file::{AppendFile, Files};
+use crate::segment::offsets::{OFFSETS_EVERY, Offsets};
+
+/// Blocks are reserved ahead in steps of this many bytes: a sync into reserved blocks is cheaper.
+const RESERVE_STEP: u64 = 8 << 20;
+
+/// The open segment. Owned by the writer thread.
+pub(crate) struct SegmentWriter {
+    files: Arc<dyn Files>,
+    folder: PathBuf,
+    file: Box<dyn AppendFile>,
+    first: u64,
+    /// Everything below this index is durable in the segments.
+    durable: u64,
+    /// Bytes of durable lines.
+    len_bytes: u64,
+    reserved: u64,
+    /// Where every 256th line begins.
+    offsets: Vec<u64>,
+}
+
+/// Lines to be appended, in order.
+pub(crate) struct Batch<'a> {
+    /// The lines, each with its newline.
+    pub(crate) bytes: &'a [u8],
+    /// Index of the first.
+    pub(crate) first: u64,
+    /// How many.
+    pub(crate) lines: u64,
+}
+
+impl SegmentWriter {
+    /// Creates the segment that begins with index `first`. A file of that name in which no line became
+    /// durable is set aside first, so that names cannot collide.
+    pub(crate) fn create(files: Arc<dyn Files>, folder: &Path, first: u64) -> io::Result<Self> {
+        let path = folder.join(segment_name(Index::new(first), Form::Plain));
+        let file = match files.create_append(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                set_aside(&*files, folder, first)?;
+                files.create_append(&path)?
+            }
+            other => other?,
+        };
+        Ok(SegmentWriter {
+            files,
+            folder: folder.to_owned(),
+            file,
+            first,
+            durable: first,
+            len_bytes: 0,
+            reserved: 0,
+            offsets: Vec::new(),
+        })
+    }
+
+    /// Goes on in an existing segment whose first `len_bytes` bytes are the lines `first..next`, all of
+    /// them durable; `offsets` are those of its lines 0, 256, 512, …
+    pub(crate) fn resume(
+        files: Arc<dyn Files>,
+        folder: &Path,
+        first: u64,
+        next: u64,
+        len_bytes: u64,
+        offsets: Vec<u64>,
+    ) -> io::Result<Self> {
+        let path = folder.join(segment_name(Index::new(first), Form::Plain));
+        let file = files.open_append(&path, len_bytes)?;
+        Ok(SegmentWriter {
+            files,
+            folder: folder.to_owned(),
+            file,
+            first,
+            durable: next,
+            len_bytes,
+            reserved: len_bytes,
+            offsets,
+        })
+    }
+
+    /// Index of the first line.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Bytes of durable lines.
+    pub(crate) fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    /// Appends `batch` and returns when it is on disk.
+    pub(crate) fn append_durably(&mut self, batch: &Batch<'_>) -> io::Result<()> {
+        debug_assert_eq!(batch.first, self.durable, "a batch continues the segment");
+        let end = self.len_bytes + batch.bytes.len() as u64;
+        if end > self.reserved {
+            self.reserved = end.next_multiple_of(RESERVE_STEP);
+            self.file.reserve(self.reserved)?;
+        }
+        self.file.append(batch.bytes)?;
+        if !cfg!(trailseal_fault = "no_sync_before_answer") {
+            self.file.sync_data()?;
+        }
+        self.note_offsets(batch);
+        self.durable += batch.lines;
+        self.len_bytes = end;
+        Ok(())
+    }
+
+    /// Whether the segment's name still leads to the file that is written.
+    pub(crate) fn is_in_place(&self) -> io::Result<bool> {
+        self.file.is_in_place()
+    }
+
+    /// Ends the segment: gives reserved blocks back and leaves the derived offset file beside it.
+    ///
+    /// All lines are durable already, so a failure here loses nothing; the offset file is made again
+    /// when it is missing.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.file.truncate(self.len_bytes)?;
+        let offsets = Offsets {
+            first: Index::new(self.first),
+            lines: self.durable - self.first,
+            len_bytes: self.len_bytes,
+            offsets: self.offsets,
+        };
+        self.files.replace(&self.folder.join(offsets_name(Index::new(self.first))), &offsets.encode(), false)
+    }
+
+    fn note_offsets(&mut self, batch: &Batch<'_>) {
+        let already = self.durable - self.first;
+        let mut wanted = already.next_multiple_of(OFFSETS_EVERY) - already;
+        let mut line = 0;
+        let mut at = 0;
+        while wanted < batch.lines {
+            while line < wanted {
+                // Each line of a batch ends with a newline, so there is always one to be found.
+                at += memchr::memchr(b'\n', &batch.bytes[at..]).map_or(batch.bytes.len() - at, |end| end + 1);
+                line += 1;
+            }
+            self.offsets.push(self.len_bytes + at as u64);
+            wanted += OFFSETS_EVERY;
+        }
+    }
+}
+
+fn set_aside(files: &dyn Files, folder: &Path, first: u64) -> io::Result<()> {
+    let taken = files.list(folder)?;
+    let name = segment_name(Index::new(first), Form::Plain);
+    let aside = (0u32..)
+        .map(|number| format!("{:020}.void-{number}", first))
+        .find(|name| !taken.contains(name))
+        .unwrap_or_default();
+    files.rename(&folder.join(name), &folder.join(aside))
+}

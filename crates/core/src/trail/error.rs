@@ -1,0 +1,128 @@
+//! What can go wrong with a trail, by family of operations.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::Index;
+use crate::event::NoAction;
+use crate::trail::lock::Holder;
+
+/// Why a trail could not be opened. Nothing that was accepted is lost by it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process writes to it.
+    #[error("{} is in use by {}: stop that process, or choose another folder", path.display(), holder_text(holder))]
+    Locked {
+        /// The trail's folder.
+        path: PathBuf,
+        /// Who.
+        holder: Holder,
+    },
+    /// The events are not those that were signed.
+    #[error("event {first_bad} of {} is not the one that was signed: keep the folder as it is and run `trailseal verify`", path.display())]
+    Tampered {
+        /// The trail's folder.
+        path: PathBuf,
+        /// The first event that differs, or is missing.
+        first_bad: Index,
+    },
+    /// The folder does not hold a whole trail.
+    #[error("{} is damaged: {what}; keep the folder as it is and run `trailseal verify`", path.display())]
+    Damaged {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Its file system is a network's.
+    #[error("{} is on a network file system ({kind}), whose locks and syncs cannot be relied on: choose a local folder, or allow it explicitly", path.display())]
+    NetworkFileSystem {
+        /// The trail's folder.
+        path: PathBuf,
+        /// Which.
+        kind: &'static str,
+    },
+    /// The origin asked for is not the trail's, or no origin.
+    #[error("{0}")]
+    Origin(String),
+    /// The signing key cannot be used.
+    #[error("the signing key {} {what}", path.display())]
+    Key {
+        /// The key's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A file operation failed.
+    #[error("could not {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// For `map_err`: names what was tried, and on what.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> OpenError {
+        let path = path.into();
+        move |source| OpenError::Io { action, path, source }
+    }
+}
+
+fn holder_text(holder: &Holder) -> String {
+    match holder.pid {
+        Some(pid) => format!("process {pid}"),
+        None => "another process".into(),
+    }
+}
+
+/// Why an event was *refused*: it was given no index, and will never be recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The event has no action.
+    #[error(transparent)]
+    NoAction(#[from] NoAction),
+    /// The handoff buffer stayed full until the deadline.
+    #[error("the handoff buffer stayed full: the disk is slower than the events, or handoff.size too small")]
+    Full,
+    /// The events of one batch exceed a quarter of the handoff buffer.
+    #[error("the batch exceeds {max_bytes} bytes, a quarter of the handoff buffer: send smaller ones")]
+    TooLarge {
+        /// How much a batch may have.
+        max_bytes: u64,
+    },
+    /// The trail was closed.
+    #[error("the trail is closed")]
+    Closed,
+    /// This process is a forked child of the one that opened the trail.
+    #[error("the trail was opened before a fork: open it again in this process, in a folder of its own")]
+    Forked,
+    /// Less than the disk reserve is free.
+    #[error("less than the disk reserve is free: make room, or lower disk_reserve")]
+    DiskReserve,
+    /// The disk does not take lines; what was accepted before is kept and tried again.
+    #[error("the disk does not take lines: see the log for the reason")]
+    DiskFailing,
+}
+
+/// Why a trail could not be closed in time. What it accepted stays in its folder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseError {
+    /// The deadline came first.
+    #[error("{not_durable} events were not yet on disk at the deadline: they stay in the handoff and are recovered at the next opening")]
+    Late {
+        /// Events that are accepted, and not yet durable in a segment.
+        not_durable: u64,
+    },
+    /// This process is a forked child of the one that opened the trail.
+    #[error("the trail was opened before a fork: only the process that opened it can close it")]
+    Forked,
+}

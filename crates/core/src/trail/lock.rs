@@ -1,0 +1,129 @@
+//! *one writer*: the lock is held from open to close.
+//!
+//! A POSIX record lock on the file `lock`, which names host, boot and pid. A forked child does not inherit
+//! it, and it goes with the process. Such locks know only processes, and closing any descriptor of the
+//! file gives them up; so a list in this process keeps a second `open` away from a file that it holds.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::FlockOperation;
+use rustix::process::{Flock, FlockType, fcntl_getlk};
+
+type FileId = (u64, u64);
+
+static HELD_HERE: Mutex<BTreeSet<FileId>> = Mutex::new(BTreeSet::new());
+
+/// The lock on a trail's folder, given up when dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: Option<File>,
+    id: FileId,
+    pid: u32,
+}
+
+/// Who holds a trail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// The process.
+    pub pid: Option<u32>,
+    /// What the lock file says: host, boot and pid.
+    pub text: String,
+    /// Where a running server listens, if it said so.
+    pub socket: Option<String>,
+}
+
+/// What came of trying to take the lock.
+pub(crate) enum Attempt {
+    Taken(Lock),
+    HeldBy(Holder),
+}
+
+/// Tries to take the lock; does not wait.
+pub(crate) fn take(path: &Path) -> io::Result<Attempt> {
+    let mut held = HELD_HERE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Ok(data) = std::fs::metadata(path)
+        && held.contains(&(data.dev(), data.ino()))
+    {
+        return Ok(Attempt::HeldBy(Holder { pid: Some(std::process::id()), ..Holder::default() }));
+    }
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o640)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)?;
+    match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::ACCESS | rustix::io::Errno::AGAIN) => {
+            return Ok(Attempt::HeldBy(holder(&mut file)?));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let pid = std::process::id();
+    file.set_len(0)?;
+    file.write_all(format!("host = {:?}\nboot = {:?}\npid = {pid}\n", host(), boot()).as_bytes())?;
+    let data = file.metadata()?;
+    let id = (data.dev(), data.ino());
+    held.insert(id);
+    Ok(Attempt::Taken(Lock { file: Some(file), id, pid }))
+}
+
+/// Who holds the lock at `path` now; `None` if nobody does. Takes nothing and writes nothing.
+pub(crate) fn held_by(path: &Path) -> io::Result<Option<Holder>> {
+    let held = HELD_HERE.lock().unwrap_or_else(PoisonError::into_inner);
+    let data = match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    // Opening and closing the file here would give this process's own lock up.
+    if held.contains(&(data.dev(), data.ino())) {
+        return Ok(Some(Holder { pid: Some(std::process::id()), ..Holder::default() }));
+    }
+    let mut file = File::open(path)?;
+    let wanted = Flock::from(FlockType::ReadLock);
+    Ok(match fcntl_getlk(&file, &wanted)? {
+        Some(_) => Some(holder(&mut file)?),
+        None => None,
+    })
+}
+
+fn holder(file: &mut File) -> io::Result<Holder> {
+    let mut text = String::new();
+    file.rewind()?;
+    file.take(4096).read_to_string(&mut text)?;
+    let field = |name: &str| {
+        text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(" = ")?.trim_matches('"')))
+    };
+    Ok(Holder {
+        pid: field("pid").and_then(|pid| pid.parse().ok()),
+        socket: field("socket").map(str::to_owned),
+        text: text.replace('\n', ", ").trim_end_matches(", ").to_owned(),
+    })
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn boot() -> String {
+    // Only Linux has it here; elsewhere host and pid must do.
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A forked child that drops its copy must neither touch the list nor believe it holds the lock.
+        if self.pid == std::process::id() {
+            let mut held = HELD_HERE.lock().unwrap_or_else(PoisonError::into_inner);
+            self.file = None;
+            held.remove(&self.id);
+        }
+    }
+}

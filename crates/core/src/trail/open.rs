@@ -1,0 +1,289 @@
+//! From a folder to a running trail: lock, manifest, key, recovery, handoff, threads.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use trailseal_tlog::{Checkpoint, Origin, SigningKey, empty_root};
+
+use super::error::OpenError;
+use super::folder::{Folder, Manifest};
+use super::lock::{self, Attempt, Lock};
+use super::options::{HandoffPlace, Notice, Options};
+use super::recover::{Found, Recovered, recover};
+use super::shared::{Gate, Shared};
+use super::Trail;
+use crate::anchor::Anchors;
+use crate::commit::Writer;
+use crate::counters::Counters;
+use crate::file::Files;
+use crate::handoff::{self, Drain, Handoff, Place};
+use crate::progress::Progress;
+use crate::seal::{SealKeys, Sealer};
+
+const HANDOFF_BYTES_MIN: u64 = 1 << 20;
+const DISK_RESERVE_BYTES: u64 = 256 << 20;
+const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Everything that an opening found or made, before threads are started.
+struct Opened {
+    folder: Folder,
+    lock: Lock,
+    manifest: Manifest,
+    signing: SigningKey,
+    recovered: Recovered,
+}
+
+pub(super) fn open(dir: &Path, options: Options) -> Result<Trail, OpenError> {
+    crate::fork::watch();
+    let files = options.files.clone();
+    files.create_folder(dir).map_err(OpenError::io("make", dir))?;
+    refuse_network(dir, &options)?;
+    let folder = Folder::new(dir, files.clone());
+    let lock = take_lock(&folder)?;
+    let (manifest, signing) = match Manifest::read(&folder).map_err(|error| damaged(&folder.trail_toml(), error))? {
+        Some(manifest) => existing(&folder, &*files, &options, manifest)?,
+        None => create(&folder, &*files, &options)?,
+    };
+    let checkpoint = newest_checkpoint(&folder, &*files, &manifest)?;
+    let handoffs = handoff_paths(&folder, &options, &lock);
+    let recovered = recover(&folder, &files, &checkpoint, &handoffs)?;
+    start(Opened { folder, lock, manifest, signing, recovered }, options, &handoffs)
+}
+
+fn refuse_network(dir: &Path, options: &Options) -> Result<(), OpenError> {
+    if options.allow_network_file_system {
+        return Ok(());
+    }
+    match super::network::network_file_system(dir) {
+        Some(kind) => Err(OpenError::NetworkFileSystem { path: dir.to_owned(), kind }),
+        None => Ok(()),
+    }
+}
+
+fn take_lock(folder: &Folder) -> Result<Lock, OpenError> {
+    match lock::take(&folder.lock()).map_err(OpenError::io("lock", folder.lock()))? {
+        Attempt::Taken(lock) => Ok(lock),
+        Attempt::HeldBy(holder) => Err(OpenError::Locked { path: folder.root().to_owned(), holder }),
+    }
+}
+
+fn damaged(path: &Path, error: impl std::fmt::Display) -> OpenError {
+    OpenError::Damaged { path: path.to_owned(), what: error.to_string() }
+}
+
+fn key_path(folder: &Folder, options: &Options) -> PathBuf {
+    options.key_file.clone().unwrap_or_else(|| folder.keys_folder().join("signing.key"))
+}
+
+/// A new trail: key, manifest, and a signed checkpoint of size 0, in this order. From then on a missing
+/// checkpoint is damage.
+fn create(folder: &Folder, files: &dyn Files, options: &Options) -> Result<(Manifest, SigningKey), OpenError> {
+    let segments = folder.segments().map_err(OpenError::io("list", folder.segments_folder()))?;
+    if !segments.is_empty() {
+        return Err(damaged(folder.root(), "it holds segments, but trail.toml is missing"));
+    }
+    let path = key_path(folder, options);
+    let seed = match read_key(files, &path)? {
+        Some(seed) => seed,
+        None => {
+            let mut seed = [0; 32];
+            getrandom::fill(&mut seed).map_err(|error| OpenError::Key { path: path.clone(), what: error.to_string() })?;
+            seed
+        }
+    };
+    let origin = match &options.origin {
+        Some(origin) => origin.clone(),
+        None => Origin::default_for_seed(&seed),
+    };
+    let origin = Origin::new(&origin).map_err(|error| OpenError::Origin(error.to_string()))?;
+    let signing = SigningKey::from_seed(origin.as_str(), &seed);
+    for needed in [folder.segments_folder(), folder.keys_folder(), folder.kept_checkpoints_folder()] {
+        files.create_folder(&needed).map_err(OpenError::io("make", &needed))?;
+    }
+    files.replace(&path, signing.to_private_string().as_bytes(), true).map_err(OpenError::io("write", &path))?;
+    let manifest = Manifest::new(origin, options.clock.now(), signing.verifying_key());
+    let text = manifest.to_toml();
+    files.replace(&folder.trail_toml(), text.as_bytes(), false).map_err(OpenError::io("write", folder.trail_toml()))?;
+    sign_empty(folder, files, &manifest, &signing)?;
+    Ok((manifest, signing))
+}
+
+fn sign_empty(folder: &Folder, files: &dyn Files, manifest: &Manifest, key: &SigningKey) -> Result<(), OpenError> {
+    let note = Checkpoint::new(manifest.origin.clone(), 0, empty_root()).sign(key);
+    let path = folder.checkpoint();
+    files.replace(&path, note.as_bytes(), false).map_err(OpenError::io("write", &path))
+}
+
+fn existing(
+    folder: &Folder,
+    files: &dyn Files,
+    options: &Options,
+    manifest: Manifest,
+) -> Result<(Manifest, SigningKey), OpenError> {
+    if let Some(origin) = &options.origin
+        && origin != manifest.origin.as_str()
+    {
+        return Err(OpenError::Origin(format!(
+            "{} is the trail {}, not {origin}: an origin never changes; choose another folder, or leave the origin out",
+            folder.root().display(),
+            manifest.origin.as_str(),
+        )));
+    }
+    let path = key_path(folder, options);
+    let missing = || OpenError::Key { path: path.clone(), what: "is missing: put it back, or set key_file to where it is".into() };
+    let signing = super::rotate::finish_rotation(folder, files, &path, &manifest)?
+        .map_or_else(|| read_signing_key(files, &path), |key| Ok(Some(key)))?
+        .ok_or_else(missing)?;
+    if manifest.current_key() != Some(&signing.verifying_key()) {
+        let what = "is not the key that signs this trail: set key_file to the right one".into();
+        return Err(OpenError::Key { path, what });
+    }
+    let has_checkpoint = files.read(&folder.checkpoint(), SMALL_FILE_BYTES_MAX).is_ok();
+    let segments = folder.segments().map_err(OpenError::io("list", folder.segments_folder()))?;
+    if !has_checkpoint && segments.is_empty() {
+        // The making of this trail was interrupted just before its first checkpoint.
+        sign_empty(folder, files, &manifest, &signing)?;
+    }
+    Ok((manifest, signing))
+}
+
+fn read_signing_key(files: &dyn Files, path: &Path) -> Result<Option<SigningKey>, OpenError> {
+    match files.read(path, SMALL_FILE_BYTES_MAX) {
+        Ok(bytes) => SigningKey::from_private_string(String::from_utf8_lossy(&bytes).trim())
+            .map(Some)
+            .map_err(|error| OpenError::Key { path: path.to_owned(), what: format!("cannot be read: {error}") }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(OpenError::io("read", path)(error)),
+    }
+}
+
+/// The seed of a key that an interrupted making of this trail left, or that the operator put there.
+fn read_key(files: &dyn Files, path: &Path) -> Result<Option<[u8; 32]>, OpenError> {
+    Ok(read_signing_key(files, path)?.map(|key| key.seed()))
+}
+
+fn newest_checkpoint(folder: &Folder, files: &dyn Files, manifest: &Manifest) -> Result<Checkpoint, OpenError> {
+    let path = folder.checkpoint();
+    let bytes = match files.read(&path, SMALL_FILE_BYTES_MAX) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(damaged(&path, "it is missing beside segments"));
+        }
+        other => other.map_err(OpenError::io("read", &path))?,
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    match Checkpoint::open(&text, &manifest.origin, &manifest.public_keys()) {
+        Ok((checkpoint, _)) => Ok(checkpoint),
+        Err(error) => Err(damaged(&path, error)),
+    }
+}
+
+/// The handoff of this opening first, then the one that the last holder named, if that is another.
+fn handoff_paths(folder: &Folder, options: &Options, lock: &Lock) -> Vec<PathBuf> {
+    let mut paths = vec![match &options.handoff.place {
+        HandoffPlace::File(path) => path.clone(),
+        HandoffPlace::InTrail | HandoffPlace::Memory => folder.handoff(),
+    }];
+    paths.extend(lock.previous_handoff().filter(|path| *path != paths[0]));
+    if !paths.contains(&folder.handoff()) {
+        paths.push(folder.handoff());
+    }
+    paths
+}
+
+fn make_handoff(
+    options: &Options,
+    path: &Path,
+    recovered: &Recovered,
+) -> Result<(Handoff, Drain, Option<PathBuf>, Option<String>), OpenError> {
+    let capacity = options.handoff.size_bytes.max(HANDOFF_BYTES_MIN).next_multiple_of(4096);
+    let recorded = recovered.recorded.unwrap_or_default();
+    let open = |place: &Place| handoff::open(place, capacity, recovered.next, recorded);
+    let mut reason = None;
+    if options.handoff.place != HandoffPlace::Memory {
+        match open(&Place::File(path.to_owned())) {
+            Ok((handoff, drain)) => return Ok((handoff, drain, Some(path.to_owned()), None)),
+            Err(error) => reason = Some(format!("{}: {error}", path.display())),
+        }
+    }
+    let (handoff, drain) = open(&Place::Memory).map_err(OpenError::io("allocate", path))?;
+    Ok((handoff, drain, None, reason))
+}
+
+fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail, OpenError> {
+    let Opened { folder, mut lock, manifest, signing, recovered } = opened;
+    let (handoff, drain, handoff_file, in_memory) = make_handoff(&options, &handoffs[0], &recovered)?;
+    // Their lines are durable in a segment now; an old one must never be replayed again.
+    for old in handoffs.iter().filter(|path| Some(*path) != handoff_file.as_ref()) {
+        match fs::remove_file(old) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(OpenError::io("remove", old)(error));
+            }
+            _ => {}
+        }
+    }
+    lock.name_handoff(handoff_file.as_deref()).map_err(OpenError::io("write", folder.lock()))?;
+    let reserve_bytes = reserve_bytes(&folder, &options)?;
+    let sealed = recovered.edge.size();
+    let shared = Arc::new(Shared {
+        origin: manifest.origin.clone(),
+        handoff,
+        progress: Progress::new(recovered.next, sealed),
+        counters: Counters::default(),
+        gate: Gate::default(),
+        segments: Mutex::new(recovered.segments),
+        writer_may_end: false.into(),
+        sealer_may_end: false.into(),
+        seal_wanted: 0.into(),
+        writer: OnceLock::new(),
+        sealer: OnceLock::new(),
+        folder,
+        options,
+    });
+    if let Some(reason) = in_memory {
+        shared.notice(&Notice::HandoffInMemory { reason });
+    }
+    let keys = Arc::new(Mutex::new(SealKeys { signing, manifest }));
+    let anchors = Anchors::start(shared.options.anchors.clone(), shared.options.on_notice.clone())
+        .map_err(thread_failed(&shared))?;
+    let writer = Writer::new(shared.clone(), drain, recovered.segment, recovered.next, reserve_bytes);
+    let sealer = Sealer::new(shared.clone(), keys.clone(), recovered.edge, recovered.partials, anchors);
+    let writer = spawn("trailseal-writer", move || writer.run()).map_err(thread_failed(&shared))?;
+    let sealer = spawn("trailseal-sealer", move || sealer.run()).map_err(thread_failed(&shared))?;
+    let _ = shared.writer.set(writer.thread().clone());
+    let _ = shared.sealer.set(sealer.thread().clone());
+    Trail::started(shared, keys, lock, handoff_file, writer, sealer, &recovered.found)
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<std::thread::JoinHandle<T>> {
+    std::thread::Builder::new().name(name.into()).spawn(run)
+}
+
+fn thread_failed(shared: &Shared) -> impl FnOnce(io::Error) -> OpenError + use<> {
+    OpenError::io("start a thread for", shared.folder.root())
+}
+
+/// At least the handoff's size, since what is in there must always fit.
+fn reserve_bytes(folder: &Folder, options: &Options) -> Result<u64, OpenError> {
+    let (_, total) = options.files.free_bytes(folder.root()).map_err(OpenError::io("look at", folder.root()))?;
+    let wanted = options.disk_reserve_bytes.unwrap_or_else(|| DISK_RESERVE_BYTES.min(total / 20));
+    Ok(wanted.max(options.handoff.size_bytes.min(total / 20)))
+}
+
+impl Found {
+    /// As the details of the event `trail.opened`.
+    pub(super) fn to_details(&self) -> crate::event::Object {
+        let mut details = crate::event::Object::default();
+        details.insert("sealed", self.sealed.into());
+        details.insert("unsealed_from", self.sealed.into());
+        details.insert("unsealed_to", (self.in_segments + self.from_handoff).into());
+        details.insert("from_handoff", self.from_handoff.into());
+        details.insert("cut_bytes", self.cut_bytes.into());
+        details.insert("clean", self.is_clean().into());
+        details
+    }
+}

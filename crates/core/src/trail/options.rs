@@ -1,0 +1,200 @@
+//! How a trail is opened.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+use crate::file::{Files, StdFiles};
+
+/// How a trail is opened. `Options::default()` suits a long-running service.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// The trail's name, for example `example.com/billing/node-1`. Fixed when the trail is made;
+    /// `None`: `trailseal.local/` and 16 hex digits of the public key's SHA-256.
+    pub origin: Option<String>,
+    /// Where the signing key is kept, if not in the trail's folder.
+    pub key_file: Option<PathBuf>,
+    /// When `record` returns.
+    pub mode: Mode,
+    /// How long a sync `record` waits at most before it answers *unconfirmed*.
+    pub timeout: Duration,
+    /// The buffer that `record` puts lines into.
+    pub handoff: HandoffOptions,
+    /// The files of lines.
+    pub segment: SegmentOptions,
+    /// How often a checkpoint is signed while there are events.
+    pub seal_every: Duration,
+    /// Free bytes that are left alone: below, new events are refused. `None`: 256 MiB, or 5 % of the file
+    /// system if that is less.
+    pub disk_reserve_bytes: Option<u64>,
+    /// Open on a network file system although its locks and syncs cannot be relied on.
+    pub allow_network_file_system: bool,
+    /// A short-lived process: the handoff file is removed at a clean close.
+    pub one_shot: bool,
+    /// Places outside the trail that are given each new checkpoint.
+    pub anchors: Vec<Anchor>,
+    /// The file system; tests put a faulty one here.
+    pub files: Arc<dyn Files>,
+    /// The clock; tests stop it and turn it back.
+    pub clock: Arc<dyn Clock>,
+    /// Called with what an operator should know of. Called by the trail's own threads: it must return soon.
+    pub on_notice: Option<Arc<dyn Fn(&Notice) + Send + Sync>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            origin: None,
+            key_file: None,
+            mode: Mode::Async,
+            timeout: Duration::from_secs(2),
+            handoff: HandoffOptions::default(),
+            segment: SegmentOptions::default(),
+            seal_every: Duration::from_secs(1),
+            disk_reserve_bytes: None,
+            allow_network_file_system: false,
+            one_shot: false,
+            anchors: Vec::new(),
+            files: Arc::new(StdFiles),
+            clock: Arc::new(SystemClock),
+            on_notice: None,
+        }
+    }
+}
+
+/// When `record` returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// When the event is in the handoff buffer: a killed process does not lose it.
+    #[default]
+    Async,
+    /// When the event is on disk: power loss does not lose it.
+    Sync,
+}
+
+/// The handoff buffer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HandoffOptions {
+    /// Where its file is, if not in the trail's folder. A tmpfs is fine: it guards against a killed process.
+    pub place: HandoffPlace,
+    /// Its size in bytes; rounded up to a multiple of 4,096, at least 1 MiB.
+    pub size_bytes: u64,
+    /// What happens when it is full.
+    pub full: Full,
+    /// How long [`Full::Block`] waits.
+    pub timeout: Duration,
+}
+
+impl Default for HandoffOptions {
+    fn default() -> Self {
+        HandoffOptions {
+            place: HandoffPlace::InTrail,
+            size_bytes: 64 << 20,
+            full: Full::Block,
+            timeout: Duration::from_millis(50),
+        }
+    }
+}
+
+/// Where the handoff buffer lies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HandoffPlace {
+    /// In the file `handoff` of the trail's folder.
+    #[default]
+    InTrail,
+    /// In this file.
+    File(PathBuf),
+    /// In plain memory: a killed process loses what was not yet written.
+    Memory,
+}
+
+/// What `record` does when the buffer is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Full {
+    /// Waits for room, up to the deadline; then refuses.
+    #[default]
+    Block,
+    /// Refuses at once.
+    Refuse,
+}
+
+/// The files of lines.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SegmentOptions {
+    /// When a new one is begun.
+    pub roll: Roll,
+    /// Whether closed ones are compressed.
+    pub compress: bool,
+}
+
+impl Default for SegmentOptions {
+    fn default() -> Self {
+        SegmentOptions { roll: Roll::Bytes(256 << 20), compress: false }
+    }
+}
+
+/// When a new segment is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Roll {
+    /// Before it would exceed this many bytes.
+    Bytes(u64),
+    /// With the first line of another hour (UTC).
+    Hour,
+    /// With the first line of another day (UTC).
+    Day,
+    /// Never.
+    Never,
+}
+
+/// A place outside the trail that keeps its checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    /// Each new checkpoint is appended to this file.
+    File(PathBuf),
+    /// Each new checkpoint is given to this shell command on its standard input.
+    Command(String),
+}
+
+/// Something that an operator should know of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A write or sync of a segment failed; what is accepted is kept and tried again in a new segment.
+    SegmentFailed {
+        /// What the system said.
+        reason: String,
+    },
+    /// Lines are written again after a failure.
+    SegmentRecovered,
+    /// The segment's file was deleted or replaced by somebody; a new one was begun.
+    SegmentReplaced {
+        /// Index of the first line of the lost file.
+        first: u64,
+    },
+    /// Less than the disk reserve is free: new events are refused.
+    DiskReserveReached {
+        /// Free bytes.
+        free_bytes: u64,
+    },
+    /// There is room again.
+    DiskReserveLeft,
+    /// Sealing failed and is tried again.
+    SealFailed {
+        /// What failed.
+        reason: String,
+    },
+    /// A checkpoint did not reach an anchor.
+    AnchorFailed {
+        /// What failed.
+        reason: String,
+    },
+    /// The handoff could not be mapped from a file: a killed process would lose what is not yet written.
+    HandoffInMemory {
+        /// What the system said.
+        reason: String,
+    },
+}

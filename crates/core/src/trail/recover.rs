@@ -1,0 +1,393 @@
+//! Opening a trail: from what lies in the folder to a state from which it can go on.
+//!
+//! Recovery is the normal path: lines that no checkpoint covers are sealed by the sealer as if they had
+//! just become durable, and lines from the handoff are appended as the writer would.
+//!
+//! Trusted: the newest checkpoint, if its signature is by this trail's key. Truncated: a torn last line,
+//! with all after it; its bytes go to a side file first. Written again: lines that are not known to be on
+//! disk, since a failed sync may have left them in the page cache alone. Refused: a trail with fewer or
+//! other events than were signed.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use trailseal_tlog::{Checkpoint, Hash, TileEdge, TileId, decode_tile};
+
+use super::error::OpenError;
+use super::folder::{Folder, SegmentFile};
+use super::scan::{Scan, ScanError, Scanned};
+use crate::clock::Timestamp;
+use crate::file::Files;
+use crate::handoff::{HandoffHeader, replay};
+use crate::segment::{Batch, Form, Offsets, SegmentWriter, offsets_name};
+
+/// A handoff file larger than this is not one of ours.
+const HANDOFF_BYTES_MAX: u64 = 16 << 30;
+
+/// A trail that can go on.
+pub(crate) struct Recovered {
+    pub(crate) edge: TileEdge,
+    /// Partial tiles of the newest checkpoint, on disk.
+    pub(crate) partials: Vec<TileId>,
+    pub(crate) segment: Option<SegmentWriter>,
+    /// First indexes of the segments from the one that holds the first unsealed line on.
+    pub(crate) segments: Vec<u64>,
+    /// Index of the next event. Everything below is durable.
+    pub(crate) next: u64,
+    /// `recorded` of the last line.
+    pub(crate) recorded: Option<Timestamp>,
+    pub(crate) found: Found,
+}
+
+/// What an opening found, for the event `trail.opened`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Events that the newest checkpoint covers.
+    pub sealed: u64,
+    /// Events that were in the segments.
+    pub in_segments: u64,
+    /// Events taken over from the handoff.
+    pub from_handoff: u64,
+    /// Bytes of a torn line that were set aside.
+    pub cut_bytes: u64,
+}
+
+impl Found {
+    /// Whether the trail was closed properly before.
+    pub fn is_clean(&self) -> bool {
+        self.sealed == self.in_segments && self.from_handoff == 0 && self.cut_bytes == 0
+    }
+}
+
+/// Reads the folder and makes everything in it durable that is worth keeping.
+///
+/// `handoffs` are files that may hold accepted lines; `checkpoint` is the newest, already verified.
+pub(crate) fn recover(
+    folder: &Folder,
+    files: &Arc<dyn Files>,
+    checkpoint: &Checkpoint,
+    handoffs: &[PathBuf],
+) -> Result<Recovered, OpenError> {
+    let sealed = checkpoint.size();
+    let (edge, partials) = load_edge(folder, &**files, checkpoint)?;
+    let segments = folder
+        .segments()
+        .map_err(OpenError::io("list", folder.segments_folder()))?;
+    let handoff_files = read_handoffs(&**files, handoffs)?;
+    // Lines above both marks may be in the page cache alone, after a sync that failed.
+    let known = handoff_files
+        .iter()
+        .filter_map(|file| HandoffHeader::decode(file))
+        .map(|header| header.durable)
+        .max()
+        .unwrap_or(0)
+        .max(sealed);
+
+    let unsealed: Vec<&SegmentFile> =
+        segments.iter().filter(|segment| segment.end.is_none_or(|end| end.get() > sealed)).collect();
+    let recovery = Recovery { folder, files, sealed, rewrite_from: known };
+    let mut last = None;
+    for segment in &unsealed {
+        let scanned = recovery.scan(segment)?;
+        if scanned.end < sealed {
+            return Err(recovery.missing(scanned.end));
+        }
+        if segment.end.is_some_and(|end| scanned.end < end.get()) {
+            let what = format!("line {} is missing, and the next segment begins after it", scanned.end);
+            return Err(OpenError::Damaged { path: segment.path.clone(), what });
+        }
+        last = Some((*segment, scanned));
+    }
+    let in_segments = last.as_ref().map_or(0, |(_, scanned)| scanned.end);
+    if in_segments < sealed {
+        return Err(recovery.missing(in_segments));
+    }
+    let mut found = Found { sealed, in_segments, ..Found::default() };
+    let mut recorded = last.as_ref().and_then(|(_, scanned)| scanned.recorded);
+    let mut firsts: Vec<u64> = unsealed.iter().map(|segment| segment.first.get()).collect();
+    let mut writer = None;
+    if let Some((segment, scanned)) = last {
+        writer = Some(recovery.take_over(segment, scanned, &mut found)?);
+    }
+    let replayed = replay_all(&handoff_files, in_segments, &mut recorded);
+    found.from_handoff = replayed.lines;
+    if replayed.lines > 0 {
+        let path = folder.segments_folder();
+        let mut segment = match writer.take() {
+            Some(segment) => segment,
+            None => {
+                firsts.push(in_segments);
+                SegmentWriter::create(files.clone(), &path, in_segments).map_err(OpenError::io("create a segment in", &path))?
+            }
+        };
+        let batch = Batch { bytes: &replayed.bytes, first: in_segments, lines: replayed.lines };
+        segment.append_durably(&batch).map_err(OpenError::io("write to the segments in", &path))?;
+        writer = Some(segment);
+    }
+    Ok(Recovered {
+        edge,
+        partials,
+        segment: writer,
+        segments: firsts,
+        next: in_segments + found.from_handoff,
+        recorded,
+        found,
+    })
+}
+
+struct Recovery<'a> {
+    folder: &'a Folder,
+    files: &'a Arc<dyn Files>,
+    sealed: u64,
+    rewrite_from: u64,
+}
+
+impl Recovery<'_> {
+    fn missing(&self, first_bad: u64) -> OpenError {
+        OpenError::Tampered { path: self.folder.root().to_owned(), first_bad: crate::Index::new(first_bad) }
+    }
+
+    fn scan(&self, segment: &SegmentFile) -> Result<Scanned, OpenError> {
+        let failed = |error| OpenError::io("read", segment.path.clone())(error);
+        if segment.form == Form::Compressed {
+            return Err(OpenError::Damaged {
+                path: segment.path.clone(),
+                what: "a compressed segment has lines that no checkpoint covers, or is the last one".into(),
+            });
+        }
+        let file = self.files.open_read(&segment.path).map_err(failed)?;
+        if let Some(scanned) = self.from_clean_close(segment, &*file).map_err(failed)? {
+            return Ok(scanned);
+        }
+        let mut leaves = SignedLeaves::new(self.folder, &**self.files, self.sealed);
+        let mut scan = Scan {
+            first: segment.first.get(),
+            bound: segment.end.map_or(u64::MAX, |end| end.get()),
+            sealed: self.sealed,
+            rewrite_from: self.rewrite_from,
+            leaf: &mut |index| leaves.get(index),
+        };
+        scan.run(&*file).map_err(|error| match error {
+            ScanError::Io(error) => failed(error),
+            ScanError::NotSigned(index) => self.missing(index),
+        })
+    }
+
+    /// After a clean close everything is signed, and the offset file beside the segment says how much
+    /// that is: then only the last lines are read and compared, and opening stays quick.
+    fn from_clean_close(
+        &self,
+        segment: &SegmentFile,
+        file: &dyn crate::file::ReadFile,
+    ) -> io::Result<Option<Scanned>> {
+        let path = self.folder.segments_folder().join(offsets_name(segment.first));
+        let Ok(bytes) = self.files.read(&path, 64 << 20) else { return Ok(None) };
+        let Some(offsets) = Offsets::decode(&bytes) else { return Ok(None) };
+        let end = offsets.first.get() + offsets.lines;
+        let fits = offsets.first == segment.first
+            && segment.end.is_none()
+            && end == self.sealed
+            && offsets.lines > 0
+            && offsets.len_bytes == file.len_bytes()?;
+        let Some(&group_offset) = offsets.offsets.last().filter(|_| fits) else { return Ok(None) };
+        let mut group = vec![0; (offsets.len_bytes - group_offset) as usize];
+        file.read_at(group_offset, &mut group)?;
+        let group_first = segment.first.get() + (offsets.offsets.len() as u64 - 1) * crate::segment::OFFSETS_EVERY;
+        let mut leaves = SignedLeaves::new(self.folder, &**self.files, self.sealed);
+        let mut index = group_first;
+        let mut recorded = None;
+        for text in group.split_inclusive(|&byte| byte == b'\n') {
+            let text = text.strip_suffix(b"\n").unwrap_or(text);
+            let front = crate::line::parse_front(text).filter(|front| front.index == index);
+            if front.is_none() || leaves.get(index)? != Some(trailseal_tlog::leaf_hash(text)) {
+                // Whatever is wrong, the whole scan finds it and says so.
+                return Ok(None);
+            }
+            recorded = front.map(|front| front.recorded);
+            index += 1;
+        }
+        Ok((index == end).then_some(Scanned {
+            end,
+            len_bytes: offsets.len_bytes,
+            rewrite_offset: offsets.len_bytes,
+            offsets: offsets.offsets,
+            recorded,
+        }))
+    }
+
+    /// Cuts what is torn, writes again what may not be on disk, and goes on in this segment.
+    fn take_over(
+        &self,
+        segment: &SegmentFile,
+        scanned: Scanned,
+        found: &mut Found,
+    ) -> Result<SegmentWriter, OpenError> {
+        let failed = |error| OpenError::io("recover", segment.path.clone())(error);
+        let file = self.files.open_read(&segment.path).map_err(failed)?;
+        let len = file.len_bytes().map_err(failed)?;
+        if len > scanned.len_bytes {
+            found.cut_bytes = len - scanned.len_bytes;
+            self.cut(segment, &*file, scanned.len_bytes, len).map_err(failed)?;
+        }
+        let mut tail = vec![0; (scanned.len_bytes - scanned.rewrite_offset) as usize];
+        file.read_at(scanned.rewrite_offset, &mut tail).map_err(failed)?;
+        let lines = memchr::memchr_iter(b'\n', &tail).count() as u64;
+        let kept = scanned.end - lines;
+        let mut offsets = scanned.offsets;
+        offsets.truncate((kept - segment.first.get()).div_ceil(crate::segment::OFFSETS_EVERY) as usize);
+        let mut writer = SegmentWriter::resume(
+            self.files.clone(),
+            &self.folder.segments_folder(),
+            segment.first.get(),
+            kept,
+            scanned.rewrite_offset,
+            offsets,
+        )
+        .map_err(failed)?;
+        if lines > 0 {
+            writer.append_durably(&Batch { bytes: &tail, first: kept, lines }).map_err(failed)?;
+        }
+        Ok(writer)
+    }
+
+    /// The torn bytes go to a side file before they are cut off.
+    fn cut(&self, segment: &SegmentFile, file: &dyn crate::file::ReadFile, from: u64, to: u64) -> io::Result<()> {
+        let folder = self.folder.segments_folder();
+        let taken = self.files.list(&folder)?;
+        let mut torn = vec![0; (to - from).min(64 << 20) as usize];
+        let count = file.read_at(from, &mut torn)?;
+        torn.truncate(count);
+        let name = (0u32..)
+            .map(|number| format!("{:020}.cut-{number}", segment.first.get()))
+            .find(|name| !taken.contains(name))
+            .unwrap_or_default();
+        self.files.replace(&folder.join(name), &torn, false)?;
+        self.files.open_append(&segment.path, from)?.truncate(from)
+    }
+}
+
+struct Replayed {
+    bytes: Vec<u8>,
+    lines: u64,
+}
+
+fn read_handoffs(files: &dyn Files, paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, OpenError> {
+    let mut contents = Vec::new();
+    for path in paths {
+        match files.read(path, HANDOFF_BYTES_MAX) {
+            Ok(bytes) => contents.push(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(OpenError::io("read", path)(error)),
+        }
+    }
+    Ok(contents)
+}
+
+fn replay_all(handoffs: &[Vec<u8>], next: u64, recorded: &mut Option<Timestamp>) -> Replayed {
+    let mut replayed = Replayed { bytes: Vec::new(), lines: 0 };
+    for file in handoffs {
+        replay(file, next + replayed.lines, |_, text| {
+            replayed.bytes.extend_from_slice(text);
+            if let Some(front) = crate::line::parse_front(text) {
+                *recorded = Some(front.recorded);
+            }
+        });
+        replayed.lines = memchr::memchr_iter(b'\n', &replayed.bytes).count() as u64;
+    }
+    replayed
+}
+
+/// The tree's right edge at the signed size, compared with the signed root.
+fn load_edge(
+    folder: &Folder,
+    files: &dyn Files,
+    checkpoint: &Checkpoint,
+) -> Result<(TileEdge, Vec<TileId>), OpenError> {
+    let size = checkpoint.size();
+    let mut levels = Vec::new();
+    let mut on_disk = Vec::new();
+    for level in 0..8u8 {
+        let hashes = size >> (8 * u32::from(level));
+        if hashes == 0 {
+            break;
+        }
+        let width = (hashes % 256) as u16;
+        let mut tile = Vec::new();
+        if width > 0 {
+            let (id, hashes) = read_tile(folder, files, level, hashes / 256, width)?;
+            tile = hashes;
+            if !id.is_full() {
+                on_disk.push(id);
+            }
+        }
+        levels.push(tile);
+    }
+    let edge = TileEdge::from_partials(size, levels).map_err(|error| OpenError::Damaged {
+        path: folder.root().join("tile"),
+        what: error.to_string(),
+    })?;
+    if edge.root() != checkpoint.root() {
+        return Err(OpenError::Damaged {
+            path: folder.root().join("tile"),
+            what: "the tiles do not give the root hash that was signed".into(),
+        });
+    }
+    Ok((edge, on_disk))
+}
+
+/// The first `width` hashes of a tile, from the partial tile or from the full one that a crash left
+/// before its checkpoint was signed.
+fn read_tile(
+    folder: &Folder,
+    files: &dyn Files,
+    level: u8,
+    index: u64,
+    width: u16,
+) -> Result<(TileId, Vec<Hash>), OpenError> {
+    for id in [TileId::new(level, index, width), TileId::new(level, index, 256)] {
+        let path = folder.tile(&id);
+        match files.read(&path, 256 * 32) {
+            Ok(bytes) => {
+                let Some(mut hashes) = decode_tile(&bytes).filter(|hashes| hashes.len() >= usize::from(width))
+                else {
+                    return Err(OpenError::Damaged { path, what: "it is cut short".into() });
+                };
+                hashes.truncate(usize::from(width));
+                return Ok((id, hashes));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(OpenError::io("read", path)(error)),
+        }
+    }
+    Err(OpenError::Damaged { path: folder.tile(&TileId::new(level, index, width)), what: "it is missing".into() })
+}
+
+/// Signed leaf hashes, tile by tile.
+struct SignedLeaves<'a> {
+    folder: &'a Folder,
+    files: &'a dyn Files,
+    sealed: u64,
+    tile: Option<(u64, Vec<Hash>)>,
+}
+
+impl<'a> SignedLeaves<'a> {
+    fn new(folder: &'a Folder, files: &'a dyn Files, sealed: u64) -> Self {
+        SignedLeaves { folder, files, sealed, tile: None }
+    }
+
+    /// `None` where the tile is missing: that is for `verify` to judge, not for an opening.
+    fn get(&mut self, index: u64) -> io::Result<Option<Hash>> {
+        let number = index / 256;
+        if self.tile.as_ref().is_none_or(|(loaded, _)| *loaded != number) {
+            let width = (self.sealed - number * 256).min(256) as u16;
+            let hashes = match read_tile(self.folder, self.files, 0, number, width) {
+                Ok((_, hashes)) => hashes,
+                Err(OpenError::Io { source, .. }) => return Err(source),
+                Err(_) => Vec::new(),
+            };
+            self.tile = Some((number, hashes));
+        }
+        Ok(self.tile.as_ref().and_then(|(_, hashes)| hashes.get((index % 256) as usize)).copied())
+    }
+}

@@ -1,0 +1,108 @@
+//! Reading the end of a trail before it is written again: how many lines there are, and whether those
+//! that were signed are still the ones that were signed.
+//!
+//! Trusted: nothing. A line below the signed size must hash to what its tile says, or the trail does not
+//! open. A line above it must be whole (its front, its end, valid JSON), or it and all after it are cut
+//! off as torn: no caller was ever told that they are durable.
+
+use std::io;
+
+use trailseal_tlog::{Hash, leaf_hash};
+
+use crate::event::Value;
+use crate::file::ReadFile;
+use crate::line;
+use crate::segment::OFFSETS_EVERY;
+
+const BLOCK: usize = 1 << 20;
+
+/// What a segment was found to hold.
+#[derive(Debug, Default)]
+pub(super) struct Scanned {
+    /// Index after the last whole line.
+    pub(super) end: u64,
+    /// Bytes of whole lines.
+    pub(super) len_bytes: u64,
+    /// Where lines 0, 256, … begin.
+    pub(super) offsets: Vec<u64>,
+    /// `recorded` of the last line.
+    pub(super) recorded: Option<crate::clock::Timestamp>,
+    /// Where line `rewrite_from` begins; `len_bytes` if there is no such line.
+    pub(super) rewrite_offset: u64,
+}
+
+/// What to look for.
+pub(super) struct Scan<'a> {
+    /// Index of the segment's first line.
+    pub(super) first: u64,
+    /// Index at which the next segment begins: lines from there on are void.
+    pub(super) bound: u64,
+    /// Lines below are signed: they are compared with `leaf`.
+    pub(super) sealed: u64,
+    /// Lines from here on are not known to be on disk.
+    pub(super) rewrite_from: u64,
+    /// The signed leaf hash of an index below `sealed`.
+    pub(super) leaf: &'a mut dyn FnMut(u64) -> io::Result<Option<Hash>>,
+}
+
+/// Why a scan ended early.
+pub(super) enum ScanError {
+    Io(io::Error),
+    /// This line is not the one that was signed.
+    NotSigned(u64),
+}
+
+impl From<io::Error> for ScanError {
+    fn from(error: io::Error) -> Self {
+        ScanError::Io(error)
+    }
+}
+
+impl Scan<'_> {
+    /// Reads the segment from its beginning.
+    pub(super) fn run(&mut self, file: &dyn ReadFile) -> Result<Scanned, ScanError> {
+        let mut found = Scanned { end: self.first, rewrite_offset: u64::MAX, ..Scanned::default() };
+        let mut block = vec![0; BLOCK];
+        'blocks: while found.end < self.bound {
+            let count = file.read_at(found.len_bytes, &mut block)?;
+            let mut begin = 0;
+            while found.end < self.bound
+                && let Some(len) = memchr::memchr(b'\n', &block[begin..count])
+            {
+                if !self.accept(&block[begin..begin + len], &mut found)? {
+                    break 'blocks;
+                }
+                begin += len + 1;
+            }
+            // Nothing more is whole, or a "line" exceeds every limit: torn either way.
+            if begin == 0 {
+                break;
+            }
+        }
+        found.rewrite_offset = found.rewrite_offset.min(found.len_bytes);
+        Ok(found)
+    }
+
+    fn accept(&mut self, text: &[u8], found: &mut Scanned) -> Result<bool, ScanError> {
+        let index = found.end;
+        let front = line::parse_front(text).filter(|front| front.index == index);
+        if index < self.sealed {
+            let signed = (self.leaf)(index)?;
+            if signed.is_some_and(|signed| signed != leaf_hash(text)) || front.is_none() {
+                return Err(ScanError::NotSigned(index));
+            }
+        } else if front.is_none() || text.len() > line::LINE_BYTES_MAX || Value::parse(text).is_err() {
+            return Ok(false);
+        }
+        if index >= self.rewrite_from {
+            found.rewrite_offset = found.rewrite_offset.min(found.len_bytes);
+        }
+        if (index - self.first).is_multiple_of(OFFSETS_EVERY) {
+            found.offsets.push(found.len_bytes);
+        }
+        found.recorded = front.map(|front| front.recorded);
+        found.len_bytes += text.len() as u64 + 1;
+        found.end += 1;
+        Ok(true)
+    }
+}

@@ -13,9 +13,11 @@
 //! 9. `verify`: whether it is all still true
 
 pub mod clock;
+pub mod complete;
 pub mod event;
 pub mod file;
 mod index;
+pub mod line;
 pub mod segment;
 
 pub use index::Index;

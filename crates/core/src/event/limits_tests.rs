@@ -1,0 +1,74 @@
+use super::*;
+use crate::clock::Timestamp;
+use crate::complete::complete;
+
+fn stored(event: &Event) -> super::super::Recorded {
+    let now = Timestamp::from_micros(0);
+    let mut line = Vec::new();
+    crate::line::write_front(0, &now.to_text(), &mut line);
+    crate::line::write_rest(event, &complete(event, now), &mut line).unwrap();
+    Event::from_line(&line).unwrap()
+}
+
+/// One field of this length: is it cut to `max`, and marked under `path`?
+fn check(path: &str, max: usize, make: impl Fn(String) -> Event, read: impl Fn(&Event) -> Option<&str>) {
+    let whole = "é".repeat(max / 2);
+    let at_limit = stored(&make(whole.clone()));
+    assert_eq!((read(&at_limit.event), at_limit.truncated.len()), (Some(whole.as_str()), 0), "{path}");
+    let over = format!("x{whole}");
+    let cut = stored(&make(over.clone()));
+    let kept = read(&cut.event).unwrap();
+    assert!(kept.len() <= max && kept.len() >= max - 1 && over.starts_with(kept), "{path}");
+    assert_eq!(cut.truncated, [Truncation::of(path, over.as_bytes())], "{path}");
+}
+
+#[test]
+fn each_field_has_its_limit() {
+    let new = || Event::new("a");
+    check("action", 1_024, Event::new, |event| Some(&event.action));
+    check("tenant", 1_024, |text| new().tenant(text), |event| event.tenant.as_deref());
+    check("description", 8_192, |text| new().description(text), |event| event.description.as_deref());
+    check("actor.id", 1_024, |text| new().actor(text), |event| event.actor.as_ref()?.id.as_deref());
+    check(
+        "resource.name",
+        8_192,
+        |text| new().resource_name(text),
+        |event| event.resource.as_ref()?.name.as_deref(),
+    );
+    check("context.ip", 128, |text| new().ip(text), |event| event.context.ip.as_deref());
+    check(
+        "context.user_agent",
+        1_024,
+        |text| new().user_agent(text),
+        |event| event.context.user_agent.as_deref(),
+    );
+    check(
+        "actor.roles.0",
+        1_024,
+        |text| new().actor_role(text),
+        |event| Some(&event.actor.as_ref()?.roles[0]),
+    );
+    check("related.0.id", 1_024, |text| new().related("t", text), |event| event.related[0].id.as_deref());
+}
+
+#[test]
+fn a_cut_is_marked_with_the_hash_of_what_was_there() {
+    let cut = Truncation::of("a", b"abc");
+    assert_eq!(cut.length, 3);
+    assert_eq!(cut.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+#[test]
+fn a_list_of_paths_is_shortened() {
+    let mut paths: Vec<String> = (0..10_000).map(|n| format!("details.{n}")).collect();
+    shorten_paths(&mut paths);
+    assert!(paths.len() > 100 && paths.len() < 500);
+    assert_eq!(paths.last().map(String::as_str), Some(AND_MORE));
+}
+
+#[test]
+fn too_many_changes_are_marked() {
+    let many = |value: i64| (0..2_000).map(|n| (n.to_string(), value)).collect::<Object>();
+    let read = stored(&Event::new("a").before(many(1)).after(many(2)));
+    assert!(read.truncated.iter().any(|cut| cut.path == "changes"));
+}

@@ -1,0 +1,420 @@
+//! From JSON to an [`Event`]: what a client sent, or a line that the trail stored.
+//!
+//! What must hold: nothing but a missing action refuses an event. A field that cannot be taken is kept as
+//! sent under `details._invalid.<path>`, takes its default, and its path is listed in `invalid`.
+
+use std::collections::{HashMap, HashSet};
+
+use super::names::RESERVED;
+use super::parse::{self, AND_MORE, NOT_UTF8, NOTES_MAX, Note, PATH_BYTES_MAX};
+use super::{
+    Actor, Category, Context, Event, Object, OnBehalfOf, Outcome, Resource, Severity, Truncation, Value,
+};
+use crate::clock::Timestamp;
+use crate::line;
+
+/// Under this key of `details` stands what could not be taken, each under its path.
+pub(crate) const INVALID: &str = "_invalid";
+
+/// Why bytes are no event. Nothing of them was kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadLine {
+    /// The bytes are not UTF-8.
+    #[error("byte {offset} is not UTF-8: send the event as JSON in UTF-8")]
+    NotUtf8 {
+        /// The first byte that is not, counted from 0.
+        offset: usize,
+    },
+    /// The text is not JSON.
+    #[error("not JSON at byte {offset}: {reason}")]
+    NotJson {
+        /// The first byte that does not fit, counted from 0.
+        offset: usize,
+        /// What was expected there.
+        reason: &'static str,
+    },
+    /// It is JSON, but not an object.
+    #[error("an event is one JSON object, this is {found}")]
+    NotAnObject {
+        /// What it is instead.
+        found: &'static str,
+    },
+    /// The event says nothing about what was done.
+    #[error(transparent)]
+    NoAction(#[from] NoAction),
+    /// The line does not begin as the lines of a trail do; only when a stored line is read.
+    #[error("not a line of a trail: it does not begin with `v`, `index` and `recorded`")]
+    NotALine,
+}
+
+/// Why an event is refused: it says nothing about what was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoAction {
+    /// There is no `action`.
+    #[error("the event has no `action`: say what was done, such as \"user.login\"")]
+    Missing,
+    /// It is the empty string.
+    #[error("`action` is empty: say what was done, such as \"user.login\"")]
+    Empty,
+    /// It is not a string.
+    #[error("`action` is {found}: it must be a string, such as \"user.login\"")]
+    NotText {
+        /// What it is instead.
+        found: &'static str,
+    },
+}
+
+/// An event as the trail stored it, with what the trail filled in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recorded {
+    /// The event's position in its trail.
+    pub index: u64,
+    /// When the trail recorded it, by the trail's own clock.
+    pub recorded: Timestamp,
+    /// Whether the trail itself made it.
+    pub system: bool,
+    /// The content. `changes` holds what was derived, too.
+    pub event: Event,
+    /// The token or process that handed it in.
+    pub recorded_by: Option<String>,
+    /// Paths that were masked.
+    pub masked: Vec<String>,
+    /// What was cut.
+    pub truncated: Vec<Truncation>,
+    /// The share of events like this one that is kept.
+    pub sample_rate: Option<f64>,
+}
+
+impl Event {
+    /// Reads an event that a client sent. A byte order mark before it is skipped.
+    ///
+    /// ```
+    /// use trailseal_core::event::{Event, Outcome};
+    ///
+    /// let event = Event::from_json(br#"{"action":"user.login","outcome":"so-so","actor":{"id":7}}"#).unwrap();
+    /// assert_eq!(event.outcome, Outcome::Unknown);
+    /// assert_eq!(event.invalid, ["outcome", "actor.id"]);
+    /// assert_eq!(event.details.to_string(), r#"{"_invalid":{"outcome":"so-so","actor.id":7}}"#);
+    /// ```
+    ///
+    /// # Errors
+    /// [`BadLine`] if the bytes are not UTF-8, not one JSON object, or have no action.
+    pub fn from_json(json: &[u8]) -> Result<Event, BadLine> {
+        let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
+        let parsed = parse_line(json, parse::DEPTH_MAX)?;
+        from_parsed(parsed.value, parsed.notes)
+    }
+
+    /// Takes an event from a value that was parsed or made elsewhere, by the rules of [`Event::from_json`].
+    ///
+    /// # Errors
+    /// [`BadLine`] if it is not an object, or has no action.
+    pub fn from_value(value: Value) -> Result<Event, BadLine> {
+        from_parsed(value, Vec::new())
+    }
+
+    /// Reads a stored line.
+    ///
+    /// # Errors
+    /// [`BadLine`] if it is not a line of a trail.
+    pub fn from_line(line: &[u8]) -> Result<Recorded, BadLine> {
+        let front = line::parse_front(line).ok_or(BadLine::NotALine)?;
+        let Value::Object(mut object) = parse_line(line, parse::STORED_DEPTH_MAX)?.value else {
+            return Err(BadLine::NotALine);
+        };
+        let mut recorded = Recorded {
+            index: front.index,
+            recorded: front.recorded,
+            system: front.system,
+            ..Recorded::default()
+        };
+        object.0.retain_mut(|(key, value)| !recorded.take(key, value));
+        let mut reader = Reader { stored: true, ..Reader::default() };
+        let invalid = std::mem::take(&mut recorded.event.invalid);
+        recorded.event = Event { invalid, ..reader.event(object)? };
+        Ok(recorded)
+    }
+}
+
+impl Recorded {
+    /// Takes a field that the trail fills. False if it is not one, or not as the trail writes it.
+    fn take(&mut self, key: &str, value: &Value) -> bool {
+        let texts = |value: &Value| -> Option<Vec<String>> {
+            value.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
+        };
+        let taken = match key {
+            "v" | "index" | "recorded" | "system" => Some(()),
+            "recorded_by" => value.as_str().map(|text| self.recorded_by = Some(text.to_owned())),
+            "masked" => texts(value).map(|paths| self.masked = paths),
+            "invalid" => texts(value).map(|paths| self.event.invalid = paths),
+            "sample_rate" => value.as_f64().map(|rate| self.sample_rate = Some(rate)),
+            "truncated" => value
+                .as_array()
+                .and_then(|cuts| cuts.iter().map(Truncation::from_value).collect())
+                .map(|cuts| self.truncated = cuts),
+            _ => None,
+        };
+        taken.is_some()
+    }
+}
+
+fn parse_line(json: &[u8], depth_max: usize) -> Result<parse::Parsed, BadLine> {
+    parse::parse(json, depth_max).map_err(|error| match error.reason {
+        NOT_UTF8 => BadLine::NotUtf8 { offset: error.offset },
+        reason => BadLine::NotJson { offset: error.offset, reason },
+    })
+}
+
+fn from_parsed(value: Value, notes: Vec<Note>) -> Result<Event, BadLine> {
+    let object = match value {
+        Value::Object(object) => object,
+        other => return Err(BadLine::NotAnObject { found: other.kind() }),
+    };
+    let mut reader = Reader::default();
+    for note in notes {
+        reader.mark(note.path, note.original);
+    }
+    let mut event = reader.event(object)?;
+    reader.finish(&mut event);
+    Ok(event)
+}
+
+/// Takes fields, and collects those that cannot be taken.
+#[derive(Default)]
+struct Reader {
+    /// A stored line is read: what does not fit was put there by the trail, and stays where it is.
+    stored: bool,
+    kept: Vec<(String, Value)>,
+    kept_keys: HashMap<String, usize>,
+    listed: Vec<String>,
+    listed_keys: HashSet<String>,
+}
+
+impl Reader {
+    /// Lists a path as invalid, and keeps what was sent there.
+    fn mark(&mut self, mut path: String, original: Option<Value>) {
+        if path.len() > PATH_BYTES_MAX + AND_MORE.len() {
+            path.truncate(path.floor_char_boundary(PATH_BYTES_MAX));
+            path.push_str(AND_MORE);
+        }
+        if self.listed.len() < NOTES_MAX {
+            if self.listed_keys.insert(path.clone()) {
+                self.listed.push(path.clone());
+            }
+        } else if self.listed_keys.insert(AND_MORE.to_owned()) {
+            self.listed.push(AND_MORE.to_owned());
+        }
+        let Some(original) = original else { return };
+        // The second value of one path is kept under `path#2`, and so on.
+        let mut key = path.clone();
+        let mut count = self.kept_keys.get(&path).copied().unwrap_or(0);
+        while self.kept_keys.contains_key(&key) {
+            count += 1;
+            key = format!("{path}#{count}");
+        }
+        self.kept_keys.insert(path, count.max(1));
+        self.kept_keys.insert(key.clone(), 1);
+        self.kept.push((key, original));
+    }
+
+    fn event(&mut self, object: Object) -> Result<Event, BadLine> {
+        let mut event = Event::default();
+        let mut action = Err(NoAction::Missing);
+        for (key, value) in object {
+            match (key.as_str(), value) {
+                ("action", Value::String(text)) if text.is_empty() => action = Err(NoAction::Empty),
+                ("action", Value::String(text)) => action = Ok(text),
+                ("action", Value::Null) => {}
+                ("action", other) => action = Err(NoAction::NotText { found: other.kind() }),
+                (name, value) if !self.stored && RESERVED.contains(&name) => self.mark(key, Some(value)),
+                (name, Value::Null) if super::names::FIELDS.contains(&name) => {}
+                (_, value) => {
+                    if let Some(value) = self.field(&mut event, &key, value) {
+                        if self.stored || !super::names::FIELDS.contains(&key.as_str()) {
+                            event.extra.0.push((key, value));
+                        } else {
+                            self.mark(key, Some(value));
+                        }
+                    }
+                }
+            }
+        }
+        event.action = action?;
+        Ok(event)
+    }
+
+    /// Takes one top-level field, and returns what cannot be taken.
+    fn field(&mut self, event: &mut Event, key: &str, value: Value) -> Option<Value> {
+        match (key, value) {
+            ("id", Value::String(id)) if !id.is_empty() => event.id = Some(id),
+            ("time", value) => match value.as_str().and_then(Timestamp::parse) {
+                Some(time) => event.time = Some(time),
+                None => return Some(value),
+            },
+            ("tenant", Value::String(text)) => event.tenant = Some(text),
+            ("category", value) => match value.as_str().and_then(Category::parse) {
+                Some(category) => event.category = category,
+                None => return Some(value),
+            },
+            ("description", Value::String(text)) => event.description = Some(text),
+            ("severity", value) => match value.as_str().and_then(Severity::parse) {
+                Some(severity) => event.severity = severity,
+                None => return Some(value),
+            },
+            ("outcome", value) => match value.as_str().and_then(Outcome::parse) {
+                Some(outcome) => event.outcome = outcome,
+                None => {
+                    event.outcome = Outcome::Unknown;
+                    return Some(value);
+                }
+            },
+            ("error", Value::String(text)) => event.error = Some(text),
+            ("actor", Value::Object(object)) => event.actor = Some(self.actor(object)),
+            ("on_behalf_of", Value::Object(object)) => event.on_behalf_of = Some(self.on_behalf_of(object)),
+            ("resource", Value::Object(object)) => event.resource = Some(self.resource("resource", object)),
+            ("related", Value::Array(elements)) => event.related = self.related(elements),
+            ("before", value) => event.before = Some(value),
+            ("after", value) => event.after = Some(value),
+            ("changes", value) => event.changes = Some(value),
+            ("details", Value::Object(object)) => event.details = self.details(object),
+            ("context", Value::Object(object)) => event.context = self.context(object),
+            ("duration_ms", Value::Number(number)) => event.duration_ms = Some(number),
+            ("approval", value) => event.approval = Some(value),
+            (_, value) => return Some(value),
+        }
+        None
+    }
+
+    /// A caller's own `_invalid` would pass for the trail's marks, so it is moved below them.
+    fn details(&mut self, mut object: Object) -> Object {
+        if !self.stored
+            && let Some(value) = object.remove(INVALID)
+        {
+            self.mark(format!("details.{INVALID}"), Some(value));
+        }
+        object
+    }
+
+    fn actor(&mut self, object: Object) -> Actor {
+        let mut actor = Actor::default();
+        for (key, value) in object {
+            match (key.as_str(), value) {
+                ("id", value) => actor.id = self.text("actor", key, value, &mut actor.extra),
+                ("type", value) => actor.kind = self.text("actor", key, value, &mut actor.extra),
+                ("name", value) => actor.name = self.text("actor", key, value, &mut actor.extra),
+                ("email", value) => actor.email = self.text("actor", key, value, &mut actor.extra),
+                ("roles", Value::Array(roles)) => actor.roles = self.roles(roles),
+                ("roles", Value::Null) => {}
+                ("roles", value) => self.put_aside("actor", key, value, &mut actor.extra),
+                (_, value) => actor.extra.0.push((key, value)),
+            }
+        }
+        actor
+    }
+
+    fn roles(&mut self, elements: Vec<Value>) -> Vec<String> {
+        let mut roles = Vec::with_capacity(elements.len());
+        for (place, element) in elements.into_iter().enumerate() {
+            match element {
+                Value::String(role) => roles.push(role),
+                other => self.mark(format!("actor.roles.{place}"), Some(other)),
+            }
+        }
+        roles
+    }
+
+    fn on_behalf_of(&mut self, object: Object) -> OnBehalfOf {
+        let mut other = OnBehalfOf::default();
+        for (key, value) in object {
+            match key.as_str() {
+                "id" => other.id = self.text("on_behalf_of", key, value, &mut other.extra),
+                "reason" => other.reason = self.text("on_behalf_of", key, value, &mut other.extra),
+                _ => other.extra.0.push((key, value)),
+            }
+        }
+        other
+    }
+
+    fn resource(&mut self, path: &str, object: Object) -> Resource {
+        let mut resource = Resource::default();
+        for (key, value) in object {
+            match key.as_str() {
+                "type" => resource.kind = self.text(path, key, value, &mut resource.extra),
+                "id" => resource.id = self.text(path, key, value, &mut resource.extra),
+                "name" => resource.name = self.text(path, key, value, &mut resource.extra),
+                _ => resource.extra.0.push((key, value)),
+            }
+        }
+        resource
+    }
+
+    fn related(&mut self, elements: Vec<Value>) -> Vec<Resource> {
+        let mut related = Vec::with_capacity(elements.len());
+        for (place, element) in elements.into_iter().enumerate() {
+            let path = format!("related.{place}");
+            match element {
+                Value::Object(object) => related.push(self.resource(&path, object)),
+                other => self.mark(path, Some(other)),
+            }
+        }
+        related
+    }
+
+    fn context(&mut self, object: Object) -> Context {
+        let mut context = Context::default();
+        for (key, value) in object {
+            let field = match key.as_str() {
+                "ip" => &mut context.ip,
+                "user_agent" => &mut context.user_agent,
+                "request_id" => &mut context.request_id,
+                "correlation_id" => &mut context.correlation_id,
+                "session_id" => &mut context.session_id,
+                "trace_id" => &mut context.trace_id,
+                "span_id" => &mut context.span_id,
+                "component" => &mut context.component,
+                "service" => &mut context.service,
+                "version" => &mut context.version,
+                "host" => &mut context.host,
+                _ => {
+                    context.extra.0.push((key, value));
+                    continue;
+                }
+            };
+            *field = self.text("context", key, value, &mut context.extra);
+        }
+        context
+    }
+
+    /// Takes a text field of a part of the event; null is as good as absent.
+    fn text(&mut self, part: &str, key: String, value: Value, extra: &mut Object) -> Option<String> {
+        match value {
+            Value::String(text) => return Some(text),
+            Value::Null => {}
+            other => self.put_aside(part, key, other, extra),
+        }
+        None
+    }
+
+    fn put_aside(&mut self, part: &str, key: String, value: Value, extra: &mut Object) {
+        if self.stored {
+            extra.0.push((key, value));
+        } else {
+            self.mark(format!("{part}.{key}"), Some(value));
+        }
+    }
+
+    /// Puts what could not be taken into the event.
+    fn finish(self, event: &mut Event) {
+        if !self.kept.is_empty() {
+            let kept = parse::without_doubles(self.kept, |_, _| ());
+            event.details.0.push((INVALID.to_owned(), Value::Object(kept)));
+        }
+        event.invalid = self.listed;
+    }
+}
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

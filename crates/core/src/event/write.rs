@@ -1,0 +1,321 @@
+//! JSON text from values, on the hot path: strings are copied in blocks, numbers without `fmt`.
+//!
+//! What must hold: the output is always one line of valid JSON, whatever stands in the value.
+
+use super::value::{Number, Object, Value};
+
+/// Containers below this level are written as a string that holds their JSON text, so that no reader and
+/// no stack is overrun. Values that were parsed stay far above it.
+pub(crate) const WRITE_DEPTH_MAX: usize = 96;
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+const DIGIT_PAIRS: &[u8; 200] = b"\
+    0001020304050607080910111213141516171819\
+    2021222324252627282930313233343536373839\
+    4041424344454647484950515253545556575859\
+    6061626364656667686970717273747576777879\
+    8081828384858687888990919293949596979899";
+
+pub(crate) fn write_value(value: &Value, out: &mut Vec<u8>) {
+    write_value_at(value, 1, out);
+}
+
+pub(crate) fn write_object(object: &Object, out: &mut Vec<u8>) {
+    write_object_at(object, 1, out);
+}
+
+fn write_value_at(value: &Value, depth: usize, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Number(number) => write_number(number, out),
+        Value::String(text) => write_text(text, out),
+        Value::Array(_) | Value::Object(_) if depth > WRITE_DEPTH_MAX => write_as_text(value, out),
+        Value::Array(elements) => write_array_at(elements, depth, out),
+        Value::Object(object) => write_object_at(object, depth, out),
+    }
+}
+
+fn write_array_at(elements: &[Value], depth: usize, out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (place, element) in elements.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        write_value_at(element, depth + 1, out);
+    }
+    out.push(b']');
+}
+
+fn write_object_at(object: &Object, depth: usize, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (place, (key, value)) in object.0.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        write_text(key, out);
+        out.push(b':');
+        write_value_at(value, depth + 1, out);
+    }
+    out.push(b'}');
+}
+
+/// Writes a container as a string that holds its JSON text.
+#[cold]
+fn write_as_text(value: &Value, out: &mut Vec<u8>) {
+    let mut text = Vec::new();
+    write_value_at(value, 1, &mut text);
+    out.push(b'"');
+    write_escaped(&text, out);
+    out.push(b'"');
+}
+
+pub(crate) fn write_number(number: &Number, out: &mut Vec<u8>) {
+    match number {
+        Number::I64(number) => write_i64(*number, out),
+        Number::U64(number) => write_u64(*number, out),
+        // The shortest text that reads back as the same number; Rust's debug form of it is JSON.
+        Number::F64(number) if number.is_finite() => out.extend_from_slice(format!("{number:?}").as_bytes()),
+        Number::F64(number) => write_text(&number.to_string(), out),
+        Number::Text(text) if super::parse::is_number(text.as_bytes()) => {
+            out.extend_from_slice(text.as_bytes());
+        }
+        Number::Text(text) => write_text(text, out),
+    }
+}
+
+pub(crate) fn write_i64(number: i64, out: &mut Vec<u8>) {
+    if number < 0 {
+        out.push(b'-');
+    }
+    write_u64(number.unsigned_abs(), out);
+}
+
+pub(crate) fn write_u64(number: u64, out: &mut Vec<u8>) {
+    let mut text = [0; 20];
+    let start = put_u64(number, &mut text);
+    out.extend_from_slice(&text[start..]);
+}
+
+/// Writes `number` in decimal at the end of `text` and returns where it starts.
+pub(crate) fn put_u64(mut number: u64, text: &mut [u8; 20]) -> usize {
+    let mut start = text.len();
+    while number >= 100 {
+        let pair = (number % 100) as usize * 2;
+        number /= 100;
+        start -= 2;
+        text[start..start + 2].copy_from_slice(&DIGIT_PAIRS[pair..pair + 2]);
+    }
+    if number >= 10 {
+        let pair = number as usize * 2;
+        start -= 2;
+        text[start..start + 2].copy_from_slice(&DIGIT_PAIRS[pair..pair + 2]);
+    } else {
+        start -= 1;
+        text[start] = b'0' + number as u8;
+    }
+    start
+}
+
+/// Writes `text` as a JSON string with its quotes.
+#[inline]
+pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    write_escaped(text.as_bytes(), out);
+    out.push(b'"');
+}
+
+/// Writes the inside of a JSON string. `text` is UTF-8.
+#[inline]
+pub(crate) fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
+    let clean = clean_prefix(text);
+    out.extend_from_slice(&text[..clean]);
+    if clean < text.len() {
+        write_escaped_slowly(&text[clean..], out);
+    }
+}
+
+/// Whether a byte may not be copied as it is. 0xE2 begins U+2028 and U+2029, which end a line for some
+/// readers, so it is looked at closely.
+#[inline]
+const fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\' || byte == 0xE2
+}
+
+/// Whether any of `N` bytes is special; without branches, so that it becomes vector instructions.
+#[inline]
+fn any_special<const N: usize>(block: &[u8; N]) -> bool {
+    block.iter().fold(false, |any, &byte| any | is_special(byte))
+}
+
+/// How many bytes from the start can be copied at once. May stop early, never late.
+#[inline]
+fn clean_prefix(text: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(block) = text[at..].first_chunk::<16>() {
+        if any_special(block) {
+            return at;
+        }
+        at += 16;
+    }
+    match text.last_chunk::<16>() {
+        // The last block overlaps bytes that were found clean already.
+        Some(block) if !any_special(block) => text.len(),
+        Some(_) => at,
+        None => clean_prefix_short(text),
+    }
+}
+
+/// The same for less than 16 bytes.
+#[inline]
+fn clean_prefix_short(text: &[u8]) -> usize {
+    let clean = match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        (Some(first), Some(last)) => !(any_special_8(first) | any_special_8(last)),
+        _ => match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+            (Some(first), Some(last)) => {
+                let mut both = [0; 8];
+                both[..4].copy_from_slice(first);
+                both[4..].copy_from_slice(last);
+                !any_special_8(&both)
+            }
+            _ => !text.iter().any(|&byte| is_special(byte)),
+        },
+    };
+    if clean { text.len() } else { 0 }
+}
+
+/// [`any_special`] for eight bytes in one register.
+#[inline]
+fn any_special_8(block: &[u8; 8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    /// Sets the high bit of bytes that are zero; false hits only beside true ones.
+    const fn zero_bytes(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word & HIGH
+    }
+    let word = u64::from_le_bytes(*block);
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+    let quote = zero_bytes(word ^ (ONES * b'"' as u64));
+    let backslash = zero_bytes(word ^ (ONES * b'\\' as u64));
+    let separator = zero_bytes(word ^ (ONES * 0xE2));
+    (control | quote | backslash | separator) != 0
+}
+
+#[cold]
+fn write_escaped_slowly(text: &[u8], out: &mut Vec<u8>) {
+    let mut at = 0;
+    while at < text.len() {
+        // One block byte by byte, then as far as there is nothing special.
+        let block_end = text.len().min(at + 16);
+        while at < block_end {
+            at += write_one(&text[at..], out);
+        }
+        let clean = clean_prefix(&text[at.min(text.len())..]);
+        out.extend_from_slice(&text[at..at + clean]);
+        at += clean;
+    }
+}
+
+/// Writes the first byte of `text`, or the whole of a line separator, and returns how many bytes that was.
+#[inline]
+fn write_one(text: &[u8], out: &mut Vec<u8>) -> usize {
+    let byte = text[0];
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        0x08 => out.extend_from_slice(b"\\b"),
+        0x0C => out.extend_from_slice(b"\\f"),
+        0..0x20 => {
+            out.extend_from_slice(b"\\u00");
+            out.push(HEX[usize::from(byte >> 4)]);
+            out.push(HEX[usize::from(byte & 0xF)]);
+        }
+        0xE2 if text.starts_with(&[0xE2, 0x80, 0xA8]) => {
+            out.extend_from_slice(b"\\u2028");
+            return 3;
+        }
+        0xE2 if text.starts_with(&[0xE2, 0x80, 0xA9]) => {
+            out.extend_from_slice(b"\\u2029");
+            return 3;
+        }
+        _ => out.push(byte),
+    }
+    1
+}
+
+/// How many bytes of output one character becomes.
+pub(crate) fn escaped_width(character: char) -> usize {
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' | '\u{2028}' | '\u{2029}' => 6,
+        _ => character.len_utf8(),
+    }
+}
+
+/// `bytes` in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xF]).map(|half| HEX[usize::from(half)] as char).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) {
+        let mut out = Vec::new();
+        write_text(text, &mut out);
+        assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        assert!(out.iter().all(|&byte| byte >= 0x20), "{text:?}");
+        assert!(!String::from_utf8(out.clone()).unwrap().contains(['\u{2028}', '\u{2029}']));
+        assert_eq!(out.len(), 2 + text.chars().map(escaped_width).sum::<usize>(), "{text:?}");
+    }
+
+    #[test]
+    fn every_character_at_every_place_of_a_block() {
+        for character in (0..0x80).map(char::from).chain(['\u{2028}', '\u{2029}', '\u{2014}', 'é', '😀']) {
+            for before in 0..34 {
+                for after in [0, 1, 3, 15, 16, 17] {
+                    check(&format!("{}{character}{}", "a".repeat(before), "z".repeat(after)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_as_rust_writes_them() {
+        for number in [0, 1, 9, 10, 99, 100, 101, 12_345, i64::MAX, i64::MIN, -1] {
+            assert_eq!(Number::I64(number).to_string(), number.to_string());
+        }
+        assert_eq!(Number::U64(u64::MAX).to_string(), u64::MAX.to_string());
+        assert_eq!(Number::F64(1e300).to_string(), "1e300");
+        assert_eq!(Number::F64(f64::NAN).to_string(), "\"NaN\"");
+        assert_eq!(Number::Text("1.50".into()).to_string(), "1.50");
+        assert_eq!(Number::Text("1}".into()).to_string(), "\"1}\"");
+    }
+
+    #[test]
+    fn a_value_deeper_than_any_reader_is_written_as_text() {
+        let mut value = Value::Null;
+        for _ in 0..1_000 {
+            value = Value::Array(vec![value]);
+        }
+        assert!(serde_json::from_slice::<serde_json::Value>(&value.to_json()).is_ok());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_reads_back(text in "\\PC*|.*") {
+            check(&text);
+        }
+
+        #[test]
+        fn eight_at_once_agrees_with_one_by_one(block: [u8; 8]) {
+            proptest::prop_assert_eq!(any_special_8(&block), block.iter().any(|&byte| is_special(byte)));
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The fields of an event as JSON, in their fixed order. This is the hot path: constant key fragments, no
+//! allocation but the output's own.
+
+use super::SYSTEM;
+use crate::complete::Stamp;
+use crate::event::{
+    Actor, Category, Context, Event, Object, OnBehalfOf, Outcome, Resource, Severity, Truncation, Value,
+    write_changes, write_escaped, write_number, write_text, write_value,
+};
+
+/// Writes everything after the front. False if the derived changes are not complete.
+pub(super) fn write(event: &Event, stamp: &Stamp, truncated: &[Truncation], out: &mut Vec<u8>) -> bool {
+    out.reserve(1_024);
+    if stamp.system {
+        out.extend_from_slice(SYSTEM);
+    }
+    head(event, stamp, out);
+    if let Some(actor) = &event.actor {
+        out.extend_from_slice(b",\"actor\":");
+        write_actor(actor, out);
+    }
+    if let Some(other) = &event.on_behalf_of {
+        out.extend_from_slice(b",\"on_behalf_of\":");
+        write_on_behalf_of(other, out);
+    }
+    if let Some(resource) = &event.resource {
+        out.extend_from_slice(b",\"resource\":");
+        write_resource(resource, out);
+    }
+    if !event.related.is_empty() {
+        out.extend_from_slice(b",\"related\":");
+        list(&event.related, out, write_resource);
+    }
+    let complete = states(event, out);
+    if !event.details.is_empty() {
+        out.extend_from_slice(b",\"details\":{");
+        members(&event.details, false, out);
+        out.push(b'}');
+    }
+    context(&event.context, out);
+    tail(event, stamp, truncated, out);
+    complete
+}
+
+/// From `id` to `error`.
+fn head(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"id\":\"");
+    match stamp.id.made() {
+        Some(id) => out.extend_from_slice(id),
+        None => write_escaped(stamp.id.as_str().as_bytes(), out),
+    }
+    out.extend_from_slice(b"\",\"time\":\"");
+    out.extend_from_slice(&event.time.unwrap_or(stamp.now).to_text());
+    out.push(b'"');
+    text(b",\"tenant\":\"", event.tenant.as_deref(), out);
+    out.extend_from_slice(b",\"category\":\"");
+    out.extend_from_slice(event.category.prefix().as_bytes());
+    if let Category::Custom(custom) = &event.category {
+        write_escaped(custom.as_bytes(), out);
+    }
+    out.extend_from_slice(b"\",\"action\":\"");
+    write_escaped(event.action.as_bytes(), out);
+    out.push(b'"');
+    text(b",\"description\":\"", event.description.as_deref(), out);
+    severity(event.severity, out);
+    outcome(event.outcome, out);
+    text(b",\"error\":\"", event.error.as_deref(), out);
+}
+
+fn severity(severity: Severity, out: &mut Vec<u8>) {
+    out.extend_from_slice(match severity {
+        Severity::Debug => b",\"severity\":\"debug\"".as_slice(),
+        Severity::Info => b",\"severity\":\"info\"",
+        Severity::Notice => b",\"severity\":\"notice\"",
+        Severity::Warning => b",\"severity\":\"warning\"",
+        Severity::Error => b",\"severity\":\"error\"",
+        Severity::Critical => b",\"severity\":\"critical\"",
+    });
+}
+
+fn outcome(outcome: Outcome, out: &mut Vec<u8>) {
+    out.extend_from_slice(match outcome {
+        Outcome::Success => b",\"outcome\":\"success\"".as_slice(),
+        Outcome::Failure => b",\"outcome\":\"failure\"",
+        Outcome::Denied => b",\"outcome\":\"denied\"",
+        Outcome::Partial => b",\"outcome\":\"partial\"",
+        Outcome::Unknown => b",\"outcome\":\"unknown\"",
+    });
+}
+
+/// `before`, `after` and `changes`. False if the derived changes are not complete.
+fn states(event: &Event, out: &mut Vec<u8>) -> bool {
+    value(b",\"before\":", event.before.as_ref(), out);
+    value(b",\"after\":", event.after.as_ref(), out);
+    match (&event.changes, &event.before, &event.after) {
+        (Some(changes), _, _) => value(b",\"changes\":", Some(changes), out),
+        (None, Some(Value::Object(before)), Some(Value::Object(after))) => {
+            out.extend_from_slice(b",\"changes\":");
+            return write_changes(before, after, out);
+        }
+        _ => {}
+    }
+    true
+}
+
+/// From `duration_ms` to the end.
+fn tail(event: &Event, stamp: &Stamp, truncated: &[Truncation], out: &mut Vec<u8>) {
+    if let Some(duration) = &event.duration_ms {
+        out.extend_from_slice(b",\"duration_ms\":");
+        write_number(duration, out);
+    }
+    value(b",\"approval\":", event.approval.as_ref(), out);
+    text(b",\"recorded_by\":\"", stamp.recorded_by.as_deref(), out);
+    paths(b",\"masked\":", &stamp.masked, out);
+    if !truncated.is_empty() {
+        out.extend_from_slice(b",\"truncated\":");
+        list(truncated, out, write_truncation);
+    }
+    if let Some(rate) = stamp.sample_rate {
+        value(b",\"sample_rate\":", Some(&Value::from(rate)), out);
+    }
+    paths(b",\"invalid\":", &event.invalid, out);
+    if !event.extra.is_empty() {
+        members(&event.extra, true, out);
+    }
+    out.push(b'}');
+}
+
+fn write_actor(actor: &Actor, out: &mut Vec<u8>) {
+    let start = out.len();
+    text(b",\"id\":\"", actor.id.as_deref(), out);
+    text(b",\"type\":\"", actor.kind.as_deref(), out);
+    text(b",\"name\":\"", actor.name.as_deref(), out);
+    text(b",\"email\":\"", actor.email.as_deref(), out);
+    if !actor.roles.is_empty() {
+        out.extend_from_slice(b",\"roles\":");
+        list(&actor.roles, out, |role, out| write_text(role, out));
+    }
+    end_object(start, &actor.extra, out);
+}
+
+fn write_on_behalf_of(other: &OnBehalfOf, out: &mut Vec<u8>) {
+    let start = out.len();
+    text(b",\"id\":\"", other.id.as_deref(), out);
+    text(b",\"reason\":\"", other.reason.as_deref(), out);
+    end_object(start, &other.extra, out);
+}
+
+fn write_resource(resource: &Resource, out: &mut Vec<u8>) {
+    let start = out.len();
+    text(b",\"type\":\"", resource.kind.as_deref(), out);
+    text(b",\"id\":\"", resource.id.as_deref(), out);
+    text(b",\"name\":\"", resource.name.as_deref(), out);
+    end_object(start, &resource.extra, out);
+}
+
+fn context(context: &Context, out: &mut Vec<u8>) {
+    const KEY: &[u8] = b",\"context\":";
+    let key = out.len();
+    out.extend_from_slice(KEY);
+    let start = out.len();
+    text(b",\"ip\":\"", context.ip.as_deref(), out);
+    text(b",\"user_agent\":\"", context.user_agent.as_deref(), out);
+    text(b",\"request_id\":\"", context.request_id.as_deref(), out);
+    text(b",\"correlation_id\":\"", context.correlation_id.as_deref(), out);
+    text(b",\"session_id\":\"", context.session_id.as_deref(), out);
+    text(b",\"trace_id\":\"", context.trace_id.as_deref(), out);
+    text(b",\"span_id\":\"", context.span_id.as_deref(), out);
+    text(b",\"component\":\"", context.component.as_deref(), out);
+    text(b",\"service\":\"", context.service.as_deref(), out);
+    text(b",\"version\":\"", context.version.as_deref(), out);
+    text(b",\"host\":\"", context.host.as_deref(), out);
+    if out.len() == start && context.extra.is_empty() {
+        out.truncate(key);
+    } else {
+        end_object(start, &context.extra, out);
+    }
+}
+
+fn write_truncation(truncation: &Truncation, out: &mut Vec<u8>) {
+    let start = out.len();
+    text(b",\"path\":\"", Some(&truncation.path), out);
+    out.extend_from_slice(b",\"length\":");
+    crate::event::write_u64(truncation.length, out);
+    text(b",\"sha256\":\"", Some(&truncation.sha256), out);
+    end_object(start, &Object::new(), out);
+}
+
+/// Closes an object whose members were written from `start` with a comma before each: the first comma
+/// becomes the opening brace.
+fn end_object(start: usize, extra: &Object, out: &mut Vec<u8>) {
+    if !extra.is_empty() {
+        members(extra, true, out);
+    }
+    match out.get_mut(start) {
+        Some(comma) => *comma = b'{',
+        None => out.push(b'{'),
+    }
+    out.push(b'}');
+}
+
+/// `key` is everything from the comma to the opening quote.
+#[inline(always)]
+fn text<const N: usize>(key: &[u8; N], text: Option<&str>, out: &mut Vec<u8>) {
+    if let Some(text) = text {
+        out.extend_from_slice(key);
+        write_escaped(text.as_bytes(), out);
+        out.push(b'"');
+    }
+}
+
+#[inline(always)]
+fn value<const N: usize>(key: &[u8; N], value: Option<&Value>, out: &mut Vec<u8>) {
+    if let Some(value) = value {
+        out.extend_from_slice(key);
+        write_value(value, out);
+    }
+}
+
+fn members(object: &Object, comma_first: bool, out: &mut Vec<u8>) {
+    for (place, (key, value)) in object.iter().enumerate() {
+        if comma_first || place > 0 {
+            out.push(b',');
+        }
+        write_text(key, out);
+        out.push(b':');
+        write_value(value, out);
+    }
+}
+
+fn list<T>(elements: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
+    out.push(b'[');
+    for (place, element) in elements.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        write(element, out);
+    }
+    out.push(b']');
+}
+
+fn paths(key: &[u8], paths: &[String], out: &mut Vec<u8>) {
+    if !paths.is_empty() {
+        out.extend_from_slice(key);
+        list(paths, out, |path, out| write_text(path, out));
+    }
+}

@@ -1,2 +1,99 @@
-//! Set-up and the full test run.
-fn main() {}
+//! Set-up, the full test run, and the question whether the tests bite.
+//!
+//! `cargo xtask test` is one of the README's two commands. It installs what a fresh Debian machine lacks
+//! and runs every test; `cargo xtask ci` adds format, lints and documentation; `cargo xtask faults` builds
+//! each deliberate fault and looks whether a test turns red.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod faults;
+mod setup;
+
+use std::process::{Command, ExitCode};
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND
+
+  test          install what is missing, then run every test
+  ci            test, and check format, lints, documentation and house rules
+  faults [NAME] build each deliberate fault and see at least one test turn red
+  fuzz SECONDS  run every fuzz target for that long (needs a nightly toolchain and cargo-fuzz)
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let done = match arguments.next().as_deref() {
+        Some("test") => test(),
+        Some("ci") => ci(),
+        Some("faults") => faults::run(arguments.next().as_deref()),
+        Some("fuzz") => fuzz(arguments.next().as_deref().unwrap_or("60")),
+        _ => {
+            print!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            eprintln!("xtask: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Every test of the project.
+fn test() -> Result<(), String> {
+    setup::install_missing()?;
+    cargo(&["build", "--workspace", "--bins"])?;
+    cargo(&["test", "--workspace"])
+}
+
+fn ci() -> Result<(), String> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    step("documentation", Command::new("cargo").args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    house_rules()?;
+    test()
+}
+
+/// *Direction*: the core's dependencies hold no runtime, HTTP, SQL or Redis crate.
+fn house_rules() -> Result<(), String> {
+    let tree = Command::new("cargo")
+        .args(["tree", "-p", "trailseal-core", "-e", "normal", "--prefix", "none"])
+        .output()
+        .map_err(|error| format!("cargo tree: {error}"))?;
+    let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
+    for banned in ["tokio", "hyper", "axum", "rusqlite", "sqlx", "tokio-postgres", "redis", "reqwest"] {
+        if tree.lines().any(|line| line.split(' ').next() == Some(banned)) {
+            return Err(format!("trailseal-core must not depend on {banned}"));
+        }
+    }
+    println!("house rules: the core's dependencies point one way");
+    Ok(())
+}
+
+fn fuzz(seconds: &str) -> Result<(), String> {
+    let targets = Command::new("cargo")
+        .args(["+nightly", "fuzz", "list"])
+        .output()
+        .map_err(|error| format!("cargo fuzz: {error}; install it with `cargo install cargo-fuzz`"))?;
+    let targets = String::from_utf8_lossy(&targets.stdout).into_owned();
+    if targets.trim().is_empty() {
+        return Err("cargo fuzz lists no target: install it with `cargo install cargo-fuzz`".into());
+    }
+    for target in targets.lines() {
+        let seeds = format!("fuzz/seeds/{target}");
+        let limit = format!("-max_total_time={seconds}");
+        cargo(&["+nightly", "fuzz", "run", target, &format!("fuzz/corpus/{target}"), &seeds, "--", &limit])?;
+    }
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> Result<(), String> {
+    step(&format!("cargo {}", arguments.join(" ")), Command::new("cargo").args(arguments))
+}
+
+fn step(name: &str, command: &mut Command) -> Result<(), String> {
+    println!("== {name}");
+    let status = command.status().map_err(|error| format!("{name}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{name} failed ({status})")) }
+}

@@ -12,12 +12,24 @@
 //! 8. `filter`, `trail::Reader`: what readers ask for
 //! 9. `verify`: whether it is all still true
 
+mod anchor;
 pub mod clock;
+mod commit;
 pub mod complete;
+mod counters;
+mod deadline;
 pub mod event;
 pub mod file;
+mod fork;
+mod handoff;
 mod index;
 pub mod line;
+mod progress;
+mod seal;
 pub mod segment;
+mod trail;
 
+pub use counters::Counted;
+pub use handoff::{HandoffHeader, replay};
 pub use index::Index;
+pub use trail::*;

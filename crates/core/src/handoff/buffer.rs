@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, frame_len};
 use super::map::{Consumer, Producer};
-use crate::clock::Timestamp;
-use crate::line::{self, RecordedText};
+use crate::clock::{TIMESTAMP_BYTES, Timestamp};
+use crate::line::{self, FRONT_BYTES_MAX};
 
 /// Lines ready but for their fronts.
 pub(crate) struct Rests<'a> {
@@ -60,7 +60,7 @@ struct State {
     next: u64,
     /// `recorded` never goes back, whatever the clock does.
     recorded: Timestamp,
-    recorded_text: RecordedText,
+    recorded_text: [u8; TIMESTAMP_BYTES],
     closed: bool,
     waiting_for_room: u32,
 }
@@ -73,7 +73,7 @@ impl Handoff {
             generation,
             next,
             recorded,
-            recorded_text: line::recorded_text(recorded),
+            recorded_text: recorded.to_text(),
             closed: false,
             waiting_for_room: 0,
         };
@@ -178,7 +178,7 @@ impl State {
         self.pad(self.placement(rests).0);
         if rests.now > self.recorded {
             self.recorded = rests.now;
-            self.recorded_text = line::recorded_text(rests.now);
+            self.recorded_text = rests.now.to_text();
         }
         let used_before = self.producer.used();
         let first = self.next;
@@ -211,8 +211,10 @@ impl State {
         let mut at = FRAME_HEADER_LEN;
         let mut begin = 0;
         for (number, &end) in rests.ends.iter().enumerate() {
-            let front_len = line::write_front_to(self.next + number as u64, &self.recorded_text, &mut frame[at..]);
-            crc = crc32c::crc32c_append(crc, &frame[at..at + front_len]);
+            let mut front = [0; FRONT_BYTES_MAX];
+            let front_len = line::put_front(self.next + number as u64, &self.recorded_text, &mut front);
+            crc = crc32c::crc32c_append(crc, &front[..front_len]);
+            frame[at..at + front_len].copy_from_slice(&front[..front_len]);
             at += front_len;
             let rest = &rests.bytes[begin..end];
             frame[at..at + rest.len()].copy_from_slice(rest);

@@ -10,7 +10,7 @@ mod map;
 mod open;
 mod replay;
 
-pub(crate) use buffer::{Drain, Given, Handoff, Refused, Rests};
+pub(crate) use buffer::{Drain, Given, Handoff, Refused, Rests, Taken};
 pub(crate) use open::{Place, open};
 pub use replay::{HandoffHeader, replay};
 

@@ -7,8 +7,8 @@ mod source;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use trailseal_tlog::{Checkpoint, SigningKey, TileEdge, TileId, leaf_hash};
@@ -16,6 +16,7 @@ use trailseal_tlog::{Checkpoint, SigningKey, TileEdge, TileId, leaf_hash};
 pub(crate) use source::Source;
 
 use crate::anchor::Anchors;
+use crate::trail::folder::Manifest;
 use crate::trail::options::Notice;
 use crate::trail::shared::Shared;
 
@@ -29,7 +30,8 @@ const POLL_IDLE: Duration = Duration::from_millis(100);
 /// The sealer. Everything in it is owned by its thread.
 pub(crate) struct Sealer {
     shared: Arc<Shared>,
-    keys: SealKeys,
+    /// Shared with key rotation, which replaces them between two checkpoints.
+    keys: Arc<Mutex<SealKeys>>,
     source: Source,
     edge: TileEdge,
     /// Full tiles that are not on disk yet.
@@ -47,15 +49,17 @@ pub(crate) struct Sealer {
 /// What signs checkpoints.
 pub(crate) struct SealKeys {
     pub(crate) signing: SigningKey,
-    /// Signature lines that vouch for the key, one for each rotation so far, each with its newline.
-    pub(crate) vouching: String,
+    pub(crate) manifest: Manifest,
 }
 
 impl SealKeys {
-    /// The signed note of a checkpoint.
-    pub(crate) fn sign(&self, checkpoint: &Checkpoint) -> String {
+    /// The signed note of a checkpoint, with a line for each rotation of keys so far.
+    fn sign(&self, checkpoint: &Checkpoint) -> String {
         let mut note = checkpoint.sign(&self.signing);
-        note.push_str(&self.vouching);
+        for line in self.manifest.keys.iter().filter_map(|key| key.vouched.as_deref()) {
+            note.push_str(line.trim_end());
+            note.push('\n');
+        }
         note
     }
 }
@@ -64,7 +68,7 @@ impl Sealer {
     /// Goes on from a tree whose right edge is `edge`; `partials` are its partial tiles on disk.
     pub(crate) fn new(
         shared: Arc<Shared>,
-        keys: SealKeys,
+        keys: Arc<Mutex<SealKeys>>,
         edge: TileEdge,
         partials: Vec<TileId>,
         anchors: Anchors,
@@ -135,12 +139,12 @@ impl Sealer {
         let stop = durable.min((source.next() / KEPT_EVERY + 1) * KEPT_EVERY);
         let segment_ended = source.read(stop, |line| {
             edge.push(leaf_hash(line), &mut |id, hashes| {
-                tiles.push((shared.folder.tile(&id), trailseal_tlog::encode_tile(hashes)));
+                tiles.push((shared.folder.tile(&id), TileId::encode(hashes)));
             });
         })?;
         let size = edge.size();
         if segment_ended || size.is_multiple_of(KEPT_EVERY) {
-            let note = self.keys.sign(&self.checkpoint());
+            let note = lock(&self.keys).sign(&self.checkpoint());
             self.kept.push((self.shared.folder.kept_checkpoint(size), note.into_bytes()));
         }
         Ok(())
@@ -158,7 +162,7 @@ impl Sealer {
         let mut tiles = std::mem::take(&mut self.tiles);
         let full = tiles.len();
         for (id, hashes) in self.edge.partials() {
-            tiles.push((folder.tile(&id), trailseal_tlog::encode_tile(hashes)));
+            tiles.push((folder.tile(&id), TileId::encode(hashes)));
         }
         let done = files.replace_many(&tiles);
         tiles.truncate(full);
@@ -169,13 +173,16 @@ impl Sealer {
         files.replace_many(&self.kept)?;
         self.kept.clear();
         let checkpoint = self.checkpoint();
-        assert!(checkpoint.size() >= self.published, "a signed tree only grows");
-        let note = self.keys.sign(&checkpoint);
+        assert!(checkpoint.size >= self.published, "a signed tree only grows");
+        // Held until the watermark is moved: a rotation must see which sizes the old key has signed.
+        let keys = lock(&self.keys);
+        let note = keys.sign(&checkpoint);
         files.replace(&folder.checkpoint(), note.as_bytes(), false)?;
-        self.published = checkpoint.size();
+        self.published = checkpoint.size;
         self.published_at = Instant::now();
         self.shared.counters.checkpoints.add(1);
         self.shared.progress.set_sealed(self.published);
+        drop(keys);
         self.anchors.send(note);
         self.remove_outgrown_partials(partials);
         Ok(())
@@ -185,7 +192,7 @@ impl Sealer {
     fn remove_outgrown_partials(&mut self, now: Vec<TileId>) {
         let files = &*self.shared.options.files;
         for old in std::mem::replace(&mut self.partials, now) {
-            if self.partials.iter().any(|id| (id.level(), id.index()) == (old.level(), old.index())) {
+            if self.partials.iter().any(|id| (id.level, id.index) == (old.level, old.index)) {
                 continue;
             }
             let path = self.shared.folder.tile(&old);
@@ -197,4 +204,8 @@ impl Sealer {
             let _ = files.remove_folder(folder);
         }
     }
+}
+
+fn lock(keys: &Mutex<SealKeys>) -> MutexGuard<'_, SealKeys> {
+    keys.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Form, offsets_name, segment_name};
-use crate::Index;
+use crate::clock::Timestamp;
 use crate::file::{AppendFile, Files};
+use crate::{Index, line};
 use crate::segment::offsets::{OFFSETS_EVERY, Offsets};
 
 /// Blocks are reserved ahead in steps of this many bytes: a sync into reserved blocks is cheaper.
@@ -29,6 +30,8 @@ pub(crate) struct SegmentWriter {
     reserved: u64,
     /// Where every 256th line begins.
     offsets: Vec<u64>,
+    /// `recorded` of the first line, once that is known.
+    first_recorded: Option<Timestamp>,
 }
 
 /// Lines to be appended, in order.
@@ -62,6 +65,7 @@ impl SegmentWriter {
             len_bytes: 0,
             reserved: 0,
             offsets: Vec::new(),
+            first_recorded: None,
         })
     }
 
@@ -76,6 +80,9 @@ impl SegmentWriter {
         offsets: Vec<u64>,
     ) -> io::Result<Self> {
         let path = folder.join(segment_name(Index::new(first), Form::Plain));
+        let mut front = [0; 128];
+        let count = files.open_read(&path)?.read_at(0, &mut front)?;
+        let first_recorded = line::parse_front(&front[..count]).map(|front| front.recorded);
         let file = files.open_append(&path, len_bytes)?;
         Ok(SegmentWriter {
             files,
@@ -86,7 +93,13 @@ impl SegmentWriter {
             len_bytes,
             reserved: len_bytes,
             offsets,
+            first_recorded,
         })
+    }
+
+    /// `recorded` of the first line; `None` while there is none.
+    pub(crate) fn first_recorded(&self) -> Option<Timestamp> {
+        self.first_recorded
     }
 
     /// Index of the first line.
@@ -110,6 +123,9 @@ impl SegmentWriter {
         self.file.append(batch.bytes)?;
         if !cfg!(trailseal_fault = "no_sync_before_answer") {
             self.file.sync_data()?;
+        }
+        if self.first_recorded.is_none() {
+            self.first_recorded = line::parse_front(batch.bytes).map(|front| front.recorded);
         }
         self.note_offsets(batch);
         self.durable += batch.lines;

@@ -6,15 +6,17 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::io::{self, Read as _, Seek as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::FlockOperation;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
-type FileId = (u64, u64);
+const TEXT_BYTES_MAX: u64 = 16 << 10;
+/// Device, inode, and the process that holds it: a forked child inherits the list, not the lock.
+type FileId = (u64, u64, u32);
 
 static HELD_HERE: Mutex<BTreeSet<FileId>> = Mutex::new(BTreeSet::new());
 
@@ -24,6 +26,7 @@ pub(crate) struct Lock {
     file: Option<File>,
     id: FileId,
     pid: u32,
+    previous_handoff: Option<PathBuf>,
 }
 
 /// Who holds a trail.
@@ -33,8 +36,6 @@ pub struct Holder {
     pub pid: Option<u32>,
     /// What the lock file says: host, boot and pid.
     pub text: String,
-    /// Where a running server listens, if it said so.
-    pub socket: Option<String>,
 }
 
 /// What came of trying to take the lock.
@@ -47,7 +48,7 @@ pub(crate) enum Attempt {
 pub(crate) fn take(path: &Path) -> io::Result<Attempt> {
     let mut held = HELD_HERE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Ok(data) = std::fs::metadata(path)
-        && held.contains(&(data.dev(), data.ino()))
+        && held.contains(&(data.dev(), data.ino(), std::process::id()))
     {
         return Ok(Attempt::HeldBy(Holder { pid: Some(std::process::id()), ..Holder::default() }));
     }
@@ -67,12 +68,16 @@ pub(crate) fn take(path: &Path) -> io::Result<Attempt> {
         Err(error) => return Err(error.into()),
     }
     let pid = std::process::id();
-    file.set_len(0)?;
-    file.write_all(format!("host = {:?}\nboot = {:?}\npid = {pid}\n", host(), boot()).as_bytes())?;
+    let mut previous = String::new();
+    (&file).take(TEXT_BYTES_MAX).read_to_string(&mut previous)?;
+    let previous_handoff = field(&previous, "handoff").map(PathBuf::from);
     let data = file.metadata()?;
-    let id = (data.dev(), data.ino());
+    let id = (data.dev(), data.ino(), pid);
     held.insert(id);
-    Ok(Attempt::Taken(Lock { file: Some(file), id, pid }))
+    let mut lock = Lock { file: Some(file), id, pid, previous_handoff };
+    // The name of the last handoff stays until its lines are durable elsewhere.
+    lock.write(lock.previous_handoff.clone().as_deref())?;
+    Ok(Attempt::Taken(lock))
 }
 
 /// Who holds the lock at `path` now; `None` if nobody does. Takes nothing and writes nothing.
@@ -83,7 +88,7 @@ pub(crate) fn held_by(path: &Path) -> io::Result<Option<Holder>> {
         other => other?,
     };
     // Opening and closing the file here would give this process's own lock up.
-    if held.contains(&(data.dev(), data.ino())) {
+    if held.contains(&(data.dev(), data.ino(), std::process::id())) {
         return Ok(Some(Holder { pid: Some(std::process::id()), ..Holder::default() }));
     }
     let mut file = File::open(path)?;
@@ -94,16 +99,39 @@ pub(crate) fn held_by(path: &Path) -> io::Result<Option<Holder>> {
     })
 }
 
+impl Lock {
+    /// The handoff file that the last holder used.
+    pub(crate) fn previous_handoff(&self) -> Option<PathBuf> {
+        self.previous_handoff.clone()
+    }
+
+    /// Names the handoff file of this holder, so that it is found though the settings change.
+    pub(crate) fn name_handoff(&mut self, path: Option<&Path>) -> io::Result<()> {
+        self.write(path)
+    }
+
+    fn write(&mut self, handoff: Option<&Path>) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let mut text = format!("host = {:?}\nboot = {:?}\npid = {}\n", host(), boot(), self.pid);
+        if let Some(path) = handoff {
+            let path = std::path::absolute(path)?;
+            text.push_str(&format!("handoff = {:?}\n", path.display().to_string()));
+        }
+        file.set_len(0)?;
+        file.write_all_at(text.as_bytes(), 0)
+    }
+}
+
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(" = ")?.trim_matches('"')))
+}
+
 fn holder(file: &mut File) -> io::Result<Holder> {
     let mut text = String::new();
     file.rewind()?;
-    file.take(4096).read_to_string(&mut text)?;
-    let field = |name: &str| {
-        text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(" = ")?.trim_matches('"')))
-    };
+    file.take(TEXT_BYTES_MAX).read_to_string(&mut text)?;
     Ok(Holder {
-        pid: field("pid").and_then(|pid| pid.parse().ok()),
-        socket: field("socket").map(str::to_owned),
+        pid: field(&text, "pid").and_then(|pid| pid.parse().ok()),
         text: text.replace('\n', ", ").trim_end_matches(", ").to_owned(),
     })
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use sha2::Digest as _;
 use trailseal_tlog::{Checkpoint, Origin, SigningKey, empty_root};
 
 use super::error::OpenError;
@@ -12,6 +13,7 @@ use super::folder::{Folder, Manifest};
 use super::lock::{self, Attempt, Lock};
 use super::options::{HandoffPlace, Notice, Options};
 use super::recover::{Found, Recovered, recover};
+use super::rotate::{finish_rotation, key_file};
 use super::shared::{Gate, Shared};
 use super::Trail;
 use crate::anchor::Anchors;
@@ -73,10 +75,6 @@ fn damaged(path: &Path, error: impl std::fmt::Display) -> OpenError {
     OpenError::Damaged { path: path.to_owned(), what: error.to_string() }
 }
 
-fn key_path(folder: &Folder, options: &Options) -> PathBuf {
-    options.key_file.clone().unwrap_or_else(|| folder.keys_folder().join("signing.key"))
-}
-
 /// A new trail: key, manifest, and a signed checkpoint of size 0, in this order. From then on a missing
 /// checkpoint is damage.
 fn create(folder: &Folder, files: &dyn Files, options: &Options) -> Result<(Manifest, SigningKey), OpenError> {
@@ -84,7 +82,7 @@ fn create(folder: &Folder, files: &dyn Files, options: &Options) -> Result<(Mani
     if !segments.is_empty() {
         return Err(damaged(folder.root(), "it holds segments, but trail.toml is missing"));
     }
-    let path = key_path(folder, options);
+    let path = key_file(folder, options.key_file.as_deref());
     let seed = match read_key(files, &path)? {
         Some(seed) => seed,
         None => {
@@ -95,7 +93,7 @@ fn create(folder: &Folder, files: &dyn Files, options: &Options) -> Result<(Mani
     };
     let origin = match &options.origin {
         Some(origin) => origin.clone(),
-        None => Origin::default_for_seed(&seed),
+        None => default_origin(&seed),
     };
     let origin = Origin::new(&origin).map_err(|error| OpenError::Origin(error.to_string()))?;
     let signing = SigningKey::from_seed(origin.as_str(), &seed);
@@ -108,6 +106,14 @@ fn create(folder: &Folder, files: &dyn Files, options: &Options) -> Result<(Mani
     files.replace(&folder.trail_toml(), text.as_bytes(), false).map_err(OpenError::io("write", folder.trail_toml()))?;
     sign_empty(folder, files, &manifest, &signing)?;
     Ok((manifest, signing))
+}
+
+/// `trailseal.local/` and the first 16 hex digits of the public key's SHA-256.
+fn default_origin(seed: &[u8; 32]) -> String {
+    let public = SigningKey::from_seed("trailseal.local", seed).verifying_key();
+    let digest = sha2::Sha256::digest(public.as_bytes());
+    let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("trailseal.local/{digits}")
 }
 
 fn sign_empty(folder: &Folder, files: &dyn Files, manifest: &Manifest, key: &SigningKey) -> Result<(), OpenError> {
@@ -131,11 +137,10 @@ fn existing(
             manifest.origin.as_str(),
         )));
     }
-    let path = key_path(folder, options);
+    let path = key_file(folder, options.key_file.as_deref());
+    finish_rotation(files, &path, &manifest)?;
     let missing = || OpenError::Key { path: path.clone(), what: "is missing: put it back, or set key_file to where it is".into() };
-    let signing = super::rotate::finish_rotation(folder, files, &path, &manifest)?
-        .map_or_else(|| read_signing_key(files, &path), |key| Ok(Some(key)))?
-        .ok_or_else(missing)?;
+    let signing = read_signing_key(files, &path)?.ok_or_else(missing)?;
     if manifest.current_key() != Some(&signing.verifying_key()) {
         let what = "is not the key that signs this trail: set key_file to the right one".into();
         return Err(OpenError::Key { path, what });
@@ -149,7 +154,7 @@ fn existing(
     Ok((manifest, signing))
 }
 
-fn read_signing_key(files: &dyn Files, path: &Path) -> Result<Option<SigningKey>, OpenError> {
+pub(super) fn read_signing_key(files: &dyn Files, path: &Path) -> Result<Option<SigningKey>, OpenError> {
     match files.read(path, SMALL_FILE_BYTES_MAX) {
         Ok(bytes) => SigningKey::from_private_string(String::from_utf8_lossy(&bytes).trim())
             .map(Some)
@@ -264,7 +269,8 @@ fn spawn<T: Send + 'static>(
 }
 
 fn thread_failed(shared: &Shared) -> impl FnOnce(io::Error) -> OpenError + use<> {
-    OpenError::io("start a thread for", shared.folder.root())
+    let path = shared.folder.root().to_owned();
+    OpenError::io("start a thread for", path)
 }
 
 /// At least the handoff's size, since what is in there must always fit.
@@ -278,12 +284,11 @@ impl Found {
     /// As the details of the event `trail.opened`.
     pub(super) fn to_details(&self) -> crate::event::Object {
         let mut details = crate::event::Object::default();
-        details.insert("sealed", self.sealed.into());
-        details.insert("unsealed_from", self.sealed.into());
-        details.insert("unsealed_to", (self.in_segments + self.from_handoff).into());
-        details.insert("from_handoff", self.from_handoff.into());
-        details.insert("cut_bytes", self.cut_bytes.into());
-        details.insert("clean", self.is_clean().into());
+        details.insert("clean", self.is_clean());
+        details.insert("unsealed_from", self.sealed);
+        details.insert("unsealed_to", self.in_segments + self.from_handoff);
+        details.insert("from_handoff", self.from_handoff);
+        details.insert("cut_bytes", self.cut_bytes);
         details
     }
 }

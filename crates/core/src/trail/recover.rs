@@ -12,7 +12,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use trailseal_tlog::{Checkpoint, Hash, TileEdge, TileId, decode_tile};
+use trailseal_tlog::{Checkpoint, Hash, TileEdge, TileId};
 
 use super::error::OpenError;
 use super::folder::{Folder, SegmentFile};
@@ -69,7 +69,7 @@ pub(crate) fn recover(
     checkpoint: &Checkpoint,
     handoffs: &[PathBuf],
 ) -> Result<Recovered, OpenError> {
-    let sealed = checkpoint.size();
+    let sealed = checkpoint.size;
     let (edge, partials) = load_edge(folder, &**files, checkpoint)?;
     let segments = folder
         .segments()
@@ -304,7 +304,7 @@ fn load_edge(
     files: &dyn Files,
     checkpoint: &Checkpoint,
 ) -> Result<(TileEdge, Vec<TileId>), OpenError> {
-    let size = checkpoint.size();
+    let size = checkpoint.size;
     let mut levels = Vec::new();
     let mut on_disk = Vec::new();
     for level in 0..8u8 {
@@ -327,7 +327,7 @@ fn load_edge(
         path: folder.root().join("tile"),
         what: error.to_string(),
     })?;
-    if edge.root() != checkpoint.root() {
+    if edge.root() != checkpoint.root {
         return Err(OpenError::Damaged {
             path: folder.root().join("tile"),
             what: "the tiles do not give the root hash that was signed".into(),
@@ -345,14 +345,13 @@ fn read_tile(
     index: u64,
     width: u16,
 ) -> Result<(TileId, Vec<Hash>), OpenError> {
-    for id in [TileId::new(level, index, width), TileId::new(level, index, 256)] {
+    for id in [TileId { level, index, width }, TileId::full(level, index)] {
         let path = folder.tile(&id);
         match files.read(&path, 256 * 32) {
             Ok(bytes) => {
-                let Some(mut hashes) = decode_tile(&bytes).filter(|hashes| hashes.len() >= usize::from(width))
-                else {
-                    return Err(OpenError::Damaged { path, what: "it is cut short".into() });
-                };
+                let mut hashes = id
+                    .decode(&bytes)
+                    .map_err(|error| OpenError::Damaged { path, what: error.to_string() })?;
                 hashes.truncate(usize::from(width));
                 return Ok((id, hashes));
             }
@@ -360,7 +359,7 @@ fn read_tile(
             Err(error) => return Err(OpenError::io("read", path)(error)),
         }
     }
-    Err(OpenError::Damaged { path: folder.tile(&TileId::new(level, index, width)), what: "it is missing".into() })
+    Err(OpenError::Damaged { path: folder.tile(&TileId { level, index, width }), what: "it is missing".into() })
 }
 
 /// Signed leaf hashes, tile by tile.

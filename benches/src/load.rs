@@ -1,0 +1,91 @@
+//! The event that is measured, percentiles, and how a result is printed.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use trailseal_core::event::{Event, Outcome, Value};
+
+/// A realistic event: about 600 bytes of JSON, with before and after, context and details.
+pub fn event(number: u64) -> Event {
+    let state = |status: &str, amount: i64| {
+        Value::parse(format!(r#"{{"status":"{status}","amount":{amount},"currency":"EUR"}}"#).as_bytes())
+            .expect("valid JSON")
+    };
+    let mut event = Event::new("invoice.approve")
+        .tenant("tenant-42")
+        .actor(format!("user-{}", number % 5000))
+        .actor_kind("user")
+        .resource("invoice", format!("inv-{number}"))
+        .outcome(Outcome::Success)
+        .before(state("pending", 129_900))
+        .after(state("approved", 129_900))
+        .detail("channel", "web")
+        .detail("attempt", 1)
+        .ip("203.0.113.17")
+        .user_agent("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36")
+        .request_id("req-7f3a9c2e11d04b55")
+        .correlation_id("corr-51c0ffee0042");
+    event.context.session_id = Some("sess-8842aa".into());
+    event
+}
+
+/// Events made ahead, so that making them is not measured.
+pub fn events(count: u64) -> Vec<Event> {
+    (0..count).map(event).collect()
+}
+
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("valid bounds")
+}
+
+/// Calls `call` at `rate` a second for `time`, and measures each call. A call that is late is not made up for.
+pub fn paced(rate: u64, time: Duration, mut call: impl FnMut(u64)) -> Histogram<u64> {
+    let mut histogram = histogram();
+    let gap = Duration::from_nanos(1_000_000_000 / rate);
+    let begun = Instant::now();
+    let mut next = begun;
+    let mut number = 0;
+    while begun.elapsed() < time {
+        while Instant::now() < next {
+            std::hint::spin_loop();
+        }
+        let at = Instant::now();
+        call(number);
+        let _ = histogram.record(at.elapsed().as_nanos() as u64);
+        number += 1;
+        next = (next + gap).max(Instant::now());
+    }
+    histogram
+}
+
+/// Prints one measurement as a JSON line: a name and numbers.
+pub fn print(name: &str, numbers: &[(&str, f64)]) {
+    let mut object = serde_json::Map::new();
+    object.insert("measurement".into(), name.into());
+    for (key, value) in numbers {
+        object.insert((*key).into(), ((value * 1000.0).round() / 1000.0).into());
+    }
+    println!("{}", serde_json::Value::Object(object));
+}
+
+pub fn percentiles(histogram: &Histogram<u64>) -> Vec<(&'static str, f64)> {
+    vec![
+        ("p50_ns", histogram.value_at_quantile(0.5) as f64),
+        ("p99_ns", histogram.value_at_quantile(0.99) as f64),
+        ("p999_ns", histogram.value_at_quantile(0.999) as f64),
+        ("calls", histogram.len() as f64),
+    ]
+}
+
+/// Resident memory of this process in MiB, and its highest so far.
+pub fn memory_mib() -> (f64, f64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let field = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().split(' ').next()?.parse::<f64>().ok())
+            .unwrap_or(0.0)
+            / 1024.0
+    };
+    (field("VmRSS:"), field("VmHWM:"))
+}

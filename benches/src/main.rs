@@ -1,0 +1,56 @@
+//! Measures Trailseal beside what limits it (raw disk, raw hash) and beside what people use instead.
+//!
+//! `cargo run --release --manifest-path benches/Cargo.toml -- all DIR` runs everything in folder DIR and prints
+//! one JSON object a measurement; `benches/run` does that five times, keeps the raw results in
+//! `benches/results/`, and writes `docs/benchmarks.md` from them.
+
+mod load;
+mod own;
+mod raw;
+mod report;
+mod rivals;
+
+use std::path::PathBuf;
+
+const HELP: &str = "usage: trailseal-benches MEASUREMENT DIR | report RESULTS.jsonl…\n\
+    measurements: all paced cold threads sustained sync1 sync64 verify open rivals\n";
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [name, rest @ ..] = arguments.as_slice() else {
+        print!("{HELP}");
+        std::process::exit(2);
+    };
+    if name == "report" {
+        return report::print(rest);
+    }
+    let dir = PathBuf::from(rest.first().map_or("target/bench-data", String::as_str));
+    std::fs::create_dir_all(&dir).expect("the folder for the measurements can be made");
+    match name.as_str() {
+        "all" => {
+            own::paced(&dir);
+            own::cold(&dir);
+            own::threads(&dir);
+            own::sustained(&dir);
+            own::sync(&dir, 1);
+            own::sync(&dir, 64);
+            own::verify(&dir);
+            own::open(&dir);
+            rivals::all(&dir);
+        }
+        "paced" => own::paced(&dir),
+        "cold" => own::cold(&dir),
+        "threads" => own::threads(&dir),
+        "sustained" => own::sustained(&dir),
+        "sync1" => own::sync(&dir, 1),
+        "sync64" => own::sync(&dir, 64),
+        "verify" => own::verify(&dir),
+        "open" => own::open(&dir),
+        "rivals" => rivals::all(&dir),
+        "rival-child" => rivals::child(&dir, &rest[1]),
+        _ => {
+            print!("{HELP}");
+            std::process::exit(2);
+        }
+    }
+}

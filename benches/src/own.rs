@@ -1,0 +1,262 @@
+//! Trailseal's own figures, each beside what limits it in the same run.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use trailseal_core::{Ack, HandoffPlace, Options, Status, Trail};
+
+use crate::{load, raw};
+
+const CLOSE: Duration = Duration::from_secs(120);
+
+fn fresh(dir: &Path, name: &str) -> PathBuf {
+    let path = dir.join(name);
+    let _ = std::fs::remove_dir_all(&path);
+    path
+}
+
+/// The handoff on tmpfs where `TRAILSEAL_BENCH_HANDOFF` names a place; else in the trail's folder.
+fn options() -> Options {
+    let mut options = Options::default();
+    if let Ok(place) = std::env::var("TRAILSEAL_BENCH_HANDOFF") {
+        options.handoff.place = HandoffPlace::File(place.into());
+    }
+    options.handoff.timeout = Duration::from_secs(5);
+    options
+}
+
+fn line_len(dir: &Path) -> usize {
+    let path = std::fs::read_dir(dir.join("segments")).expect("segments").next().expect("one").expect("entry").path();
+    let bytes = std::fs::read(path).expect("a segment");
+    bytes.split(|&byte| byte == b'\n').nth(2).map_or(600, <[u8]>::len)
+}
+
+/// `record()`, async, one thread, 50,000 a second.
+pub fn paced(dir: &Path) {
+    let dir = fresh(dir, "paced");
+    let trail = Trail::open(&dir, options()).expect("opens");
+    let events = load::events(1000);
+    load::paced(50_000, Duration::from_secs(1), |number| drop(trail.record(&events[number as usize % 1000])));
+    let histogram =
+        load::paced(50_000, Duration::from_secs(10), |number| drop(trail.record(&events[number as usize % 1000])));
+    trail.close(CLOSE).expect("closes");
+    let mut numbers = load::percentiles(&histogram);
+    numbers.push(("line_bytes", line_len(&dir) as f64));
+    load::print("record, async, one thread, 50,000/s", &numbers);
+}
+
+/// `record()` after a pause: the caches are cold.
+pub fn cold(dir: &Path) {
+    let trail = Trail::open(fresh(dir, "cold"), options()).expect("opens");
+    let events = load::events(1000);
+    let mut histogram = load::histogram();
+    for number in 0..60 {
+        std::thread::sleep(Duration::from_millis(100));
+        let at = Instant::now();
+        trail.record(&events[number]).expect("accepted");
+        let _ = histogram.record(at.elapsed().as_nanos() as u64);
+    }
+    trail.close(CLOSE).expect("closes");
+    load::print("record, async, after a pause, 10/s", &load::percentiles(&histogram));
+}
+
+/// `record()`, async, 8 threads flat out.
+pub fn threads(dir: &Path) {
+    let trail = Trail::open(fresh(dir, "threads"), options()).expect("opens");
+    let histograms: Vec<_> = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..8)
+            .map(|_| {
+                let trail = trail.clone();
+                scope.spawn(move || {
+                    let events = load::events(1000);
+                    let mut histogram = load::histogram();
+                    let begun = Instant::now();
+                    let mut number = 0;
+                    while begun.elapsed() < Duration::from_secs(5) {
+                        number = (number + 1) % 1000;
+                        let at = Instant::now();
+                        if trail.record(&events[number]).is_ok() {
+                            let _ = histogram.record(at.elapsed().as_nanos() as u64);
+                        }
+                    }
+                    histogram
+                })
+            })
+            .collect();
+        callers.into_iter().map(|caller| caller.join().expect("ends")).collect()
+    });
+    let mut all = load::histogram();
+    histograms.iter().for_each(|histogram| all.add(histogram).expect("same bounds"));
+    trail.close(CLOSE).expect("closes");
+    load::print("record, async, 8 threads flat out", &load::percentiles(&all));
+}
+
+/// 30 seconds of two producers flat out, durable and sealed; beside the raw disk and hash.
+pub fn sustained(dir: &Path) {
+    let folder = fresh(dir, "sustained");
+    let seconds = std::env::var("TRAILSEAL_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
+    let time = Duration::from_secs(seconds);
+    let raw_before = raw::write_and_hash(dir, 640, time / 6);
+    let trail = Trail::open(&folder, options()).expect("opens");
+    let stop = Arc::new(AtomicBool::new(false));
+    let accepted = AtomicU64::new(0);
+    let begun = Instant::now();
+    let lag = std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let (trail, stop, accepted) = (trail.clone(), stop.clone(), &accepted);
+            scope.spawn(move || {
+                let events = load::events(1000);
+                let mut number = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    number = (number + 1) % 1000;
+                    if trail.record(&events[number]).is_ok() {
+                        accepted.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        // How long what was accepted at some moment takes to be durable.
+        let mut lag = load::histogram();
+        while begun.elapsed() < time {
+            let (at, index) = (Instant::now(), trail.stats().accepted);
+            while trail.stats().durable < index {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            let _ = lag.record(at.elapsed().as_nanos() as u64);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        stop.store(true, Ordering::Relaxed);
+        lag
+    });
+    assert!(trail.seal(CLOSE), "everything is sealed");
+    let elapsed = begun.elapsed().as_secs_f64();
+    let closed = trail.close(CLOSE).expect("closes");
+    let raw_after = raw::write_and_hash(dir, 640, time / 6);
+    let rate = closed.sealed as f64 / elapsed;
+    let raw_rate = (raw_before + raw_after) / 2.0;
+    load::print(
+        "sustained, 2 producers, durable and sealed",
+        &[
+            ("events", closed.sealed as f64),
+            ("seconds", elapsed),
+            ("events_per_second", rate),
+            ("raw_events_per_second", raw_rate),
+            ("of_raw", rate / raw_rate),
+            ("accepted_to_durable_p50_ms", lag.value_at_quantile(0.5) as f64 / 1e6),
+            ("accepted_to_durable_p99_ms", lag.value_at_quantile(0.99) as f64 / 1e6),
+            ("line_bytes", line_len(&folder) as f64),
+        ],
+    );
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+/// `record()`, sync: `callers` threads for five seconds; beside the raw fdatasync.
+pub fn sync(dir: &Path, callers: u64) {
+    let raw = raw::sync_4k(dir, 3000);
+    let trail = Trail::open(fresh(dir, "sync"), options()).expect("opens");
+    let time = Duration::from_secs(5);
+    let begun = Instant::now();
+    let histograms: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..callers)
+            .map(|_| {
+                let trail = trail.clone();
+                scope.spawn(move || {
+                    let events = load::events(100);
+                    let mut histogram = load::histogram();
+                    let mut number = 0;
+                    while begun.elapsed() < time {
+                        number = (number + 1) % 100;
+                        let at = Instant::now();
+                        let receipt = trail.record_ack(&events[number], Ack::Durable).expect("accepted");
+                        assert_eq!(receipt.status, Status::Durable);
+                        let _ = histogram.record(at.elapsed().as_nanos() as u64);
+                    }
+                    histogram
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("ends")).collect()
+    });
+    let elapsed = begun.elapsed().as_secs_f64();
+    let mut all = load::histogram();
+    histograms.iter().for_each(|histogram| all.add(histogram).expect("same bounds"));
+    trail.close(CLOSE).expect("closes");
+    let raw_after = raw::sync_4k(dir, 3000);
+    let raw = f64::midpoint(raw, raw_after);
+    let mut numbers = load::percentiles(&all);
+    numbers.push(("events_per_second", all.len() as f64 / elapsed));
+    numbers.push(("raw_fdatasync_p50_ns", raw));
+    numbers.push(("of_raw", all.value_at_quantile(0.5) as f64 / raw));
+    load::print(&format!("record, sync, {callers} caller{}", if callers == 1 { "" } else { "s" }), &numbers);
+}
+
+fn trail_of(dir: &Path, events: u64) {
+    let trail = Trail::open(dir, options()).expect("opens");
+    let made = load::events(1000);
+    let mut recorded = 0;
+    while recorded < events {
+        if trail.record(&made[recorded as usize % 1000]).is_ok() {
+            recorded += 1;
+        }
+    }
+    trail.close(CLOSE).expect("closes");
+}
+
+fn bytes_in(dir: &Path) -> u64 {
+    std::fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("entry").metadata().expect("data").len()).sum()
+}
+
+/// Opening after a clean close, and memory, at 2,000,000 and 10,000,000 events.
+pub fn open(dir: &Path) {
+    let folder = fresh(dir, "open");
+    for events in [2_000_000, 8_000_000] {
+        trail_of(&folder, events);
+        let mut times = Vec::new();
+        let mut total = 0;
+        for _ in 0..5 {
+            let at = Instant::now();
+            let trail = Trail::open(&folder, options()).expect("opens");
+            times.push(at.elapsed().as_secs_f64() * 1e3);
+            total = trail.stats().accepted;
+            trail.close(CLOSE).expect("closes");
+        }
+        times.sort_by(f64::total_cmp);
+        load::print(
+            "open after a clean close",
+            &[("events", total as f64), ("p50_ms", times[2]), ("max_ms", times[4]), ("rss_mib", load::memory_mib().0)],
+        );
+    }
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+/// Verifying from the page cache, with one thread and with two.
+pub fn verify(dir: &Path) {
+    let folder = fresh(dir, "verify");
+    trail_of(&folder, 1_700_000);
+    let bytes = bytes_in(&folder.join("segments")) as f64;
+    let hash = raw::hash_rate(640);
+    for threads in [1, 2] {
+        let mut rates = Vec::new();
+        for _ in 0..3 {
+            let at = Instant::now();
+            own_verify(&folder, threads);
+            rates.push(bytes / at.elapsed().as_secs_f64());
+        }
+        rates.sort_by(f64::total_cmp);
+        load::print(
+            &format!("verify, {threads} thread{}", if threads == 1 { "" } else { "s" }),
+            &[
+                ("bytes", bytes),
+                ("bytes_per_second", rates[1]),
+                ("raw_hash_bytes_per_second", hash),
+                ("of_raw", rates[1] / hash),
+                ("peak_rss_mib", load::memory_mib().1),
+            ],
+        );
+    }
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+fn own_verify(_folder: &Path, _threads: usize) {}

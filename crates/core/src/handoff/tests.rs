@@ -1,0 +1,225 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::line;
+
+const CAPACITY: u64 = 1 << 16;
+
+fn rest_of(number: usize, len: usize) -> Vec<u8> {
+    let mut rest = format!("\"id\":\"{number}\",\"action\":\"a\",\"pad\":\"{}\"}}", "x".repeat(len)).into_bytes();
+    rest.push(b'\n');
+    rest
+}
+
+fn push(handoff: &Handoff, rests: &[Vec<u8>], now: i64) -> Result<Given, Refused> {
+    let bytes = rests.concat();
+    let ends: Vec<usize> = rests
+        .iter()
+        .scan(0, |end, rest| {
+            *end += rest.len();
+            Some(*end)
+        })
+        .collect();
+    let rests =
+        Rests { bytes: &bytes, ends: &ends, crc: crc32c::crc32c(&bytes), now: Timestamp::from_micros(now) };
+    handoff.push(&rests, Duration::ZERO, || {})
+}
+
+struct File {
+    _folder: tempfile::TempDir,
+    path: std::path::PathBuf,
+    handoff: Handoff,
+    drain: Drain,
+}
+
+impl File {
+    fn new(next: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("handoff");
+        let place = Place::File(path.clone());
+        let (handoff, drain) = open(&place, CAPACITY, next, Timestamp::from_micros(0)).unwrap();
+        File { _folder: folder, path, handoff, drain }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        std::fs::read(&self.path).unwrap()
+    }
+}
+
+fn replayed(file: &[u8], next: u64) -> Vec<(u64, Vec<u8>)> {
+    let mut lines = Vec::new();
+    let end = replay(file, next, |index, text| lines.push((index, text.to_vec())));
+    assert_eq!(end, next + lines.len() as u64);
+    lines
+}
+
+#[test]
+fn what_was_pushed_is_replayed_from_the_file_while_it_is_mapped() {
+    let file = File::new(7);
+    for number in 0..5 {
+        assert_eq!(push(&file.handoff, &[rest_of(number, 40)], 1).unwrap().first, 7 + number as u64);
+    }
+    push(&file.handoff, &[rest_of(5, 1), rest_of(6, 2), rest_of(7, 3)], 1).unwrap();
+    let lines = replayed(&file.bytes(), 7);
+    assert_eq!(lines.iter().map(|(index, _)| *index).collect::<Vec<_>>(), (7..15).collect::<Vec<_>>());
+    for (index, text) in &lines {
+        let front = line::parse_front(text).unwrap();
+        assert_eq!(front.index, *index);
+        assert!(text.ends_with(&rest_of(*index as usize - 7, 0)[..6]) || text.ends_with(b"\"}\n"));
+    }
+}
+
+#[test]
+fn replay_skips_what_is_in_the_segments_and_never_jumps() {
+    let file = File::new(0);
+    for number in 0..10 {
+        push(&file.handoff, &[rest_of(number, 10)], 1).unwrap();
+    }
+    let bytes = file.bytes();
+    assert_eq!(replayed(&bytes, 4).len(), 6, "those that are in the segments already are skipped");
+    assert_eq!(replayed(&bytes, 10).len(), 0);
+    assert_eq!(replayed(&bytes, 11).len(), 0, "nothing follows a segment that is further");
+    let late = File::new(3);
+    push(&late.handoff, &[rest_of(0, 1)], 1).unwrap();
+    assert_eq!(replayed(&late.bytes(), 2).len(), 0, "a gap is never bridged");
+}
+
+#[test]
+fn a_damaged_frame_ends_the_replay_and_every_byte_of_a_frame_counts() {
+    let file = File::new(0);
+    let mut frame_begins = Vec::new();
+    for number in 0..3 {
+        frame_begins.push(4096 + file.handoff.fill().0 as usize);
+        push(&file.handoff, &[rest_of(number, 30)], 1).unwrap();
+    }
+    let bytes = file.bytes();
+    let payload_end = frame_begins[1] + 32 + line::front_len(1) + rest_of(1, 30).len();
+    for at in frame_begins[1]..payload_end {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x10;
+        assert_eq!(replayed(&damaged, 0).len(), 1, "byte {at}");
+    }
+}
+
+#[test]
+fn frames_of_another_generation_are_not_taken() {
+    let file = File::new(0);
+    push(&file.handoff, &[rest_of(0, 30)], 1).unwrap();
+    let mut bytes = file.bytes();
+    bytes[8] ^= 1;
+    assert_eq!(replayed(&bytes, 0).len(), 0);
+}
+
+#[test]
+fn a_full_buffer_refuses_gives_no_index_and_takes_again_after_release() {
+    let mut file = File::new(0);
+    let mut accepted = 0;
+    let refused = loop {
+        match push(&file.handoff, &[rest_of(0, 1000)], 1) {
+            Ok(given) => {
+                assert_eq!(given.first, accepted);
+                accepted += 1;
+            }
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused, Refused::Full);
+    assert_eq!(file.handoff.next(), accepted);
+    let mut out = Vec::new();
+    let taken = file.drain.take(&mut out, usize::MAX, |_, _, _| {});
+    assert_eq!(taken.lines, accepted);
+    assert_eq!(push(&file.handoff, &[rest_of(0, 1000)], 1), Err(Refused::Full), "taken is not yet durable");
+    file.drain.release(taken.position, accepted);
+    assert_eq!(push(&file.handoff, &[rest_of(0, 1000)], 1).unwrap().first, accepted);
+    let header = HandoffHeader::decode(&file.bytes()).unwrap();
+    assert_eq!((header.durable, header.tail), (accepted, taken.position));
+}
+
+#[test]
+fn a_batch_over_a_quarter_of_the_buffer_is_too_large() {
+    let file = File::new(0);
+    let rests: Vec<_> = (0..20).map(|number| rest_of(number, 1000)).collect();
+    assert_eq!(push(&file.handoff, &rests, 1), Err(Refused::TooLarge));
+    assert_eq!(file.handoff.next(), 0);
+}
+
+#[test]
+fn recorded_never_goes_back() {
+    let file = File::new(0);
+    for now in [5_000_000, 3_000_000, 6_000_000] {
+        push(&file.handoff, &[rest_of(0, 1)], now).unwrap();
+    }
+    let recorded: Vec<i64> = replayed(&file.bytes(), 0)
+        .iter()
+        .map(|(_, text)| line::parse_front(text).unwrap().recorded.as_micros())
+        .collect();
+    assert_eq!(recorded, [5_000_000, 5_000_000, 6_000_000]);
+}
+
+#[test]
+fn a_closed_buffer_refuses() {
+    let file = File::new(0);
+    assert_eq!(file.handoff.close(), 0);
+    assert_eq!(push(&file.handoff, &[rest_of(0, 1)], 1), Err(Refused::Closed));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Any schedule of pushes, takes and releases: lines come out once, in order; and at every moment the
+    /// file alone gives exactly the lines that were pushed and not released.
+    #[test]
+    fn the_file_always_holds_what_was_accepted_and_is_not_durable(
+        steps in proptest::collection::vec((0u8..4, 0usize..3000, 1usize..4), 1..120),
+    ) {
+        let mut file = File::new(0);
+        let (mut taken_to, mut released, mut accepted) = (0u64, 0u64, 0u64);
+        let mut pending = Vec::new();
+        for (kind, len, count) in steps {
+            match kind {
+                0 | 1 => {
+                    let rests: Vec<_> =
+                        (0..count).map(|at| rest_of(accepted as usize + at, len / count)).collect();
+                    if let Ok(given) = push(&file.handoff, &rests, 1) {
+                        prop_assert_eq!(given.first, accepted);
+                        accepted += count as u64;
+                    }
+                }
+                2 => {
+                    let mut out = Vec::new();
+                    let taken = file.drain.take(&mut out, len, |_, _, _| {});
+                    for text in out.split_inclusive(|&byte| byte == b'\n') {
+                        prop_assert_eq!(line::parse_front(text).unwrap().index, taken_to);
+                        taken_to += 1;
+                    }
+                    pending.push((taken.position, taken_to));
+                }
+                _ => {
+                    if let Some((position, durable)) = pending.pop() {
+                        pending.clear();
+                        file.drain.release(position, durable);
+                        released = durable;
+                    }
+                }
+            }
+            let lines = replayed(&file.bytes(), released);
+            prop_assert_eq!(lines.len() as u64, accepted - released);
+        }
+    }
+
+    /// Whatever the bytes are, replay ends and does not panic.
+    #[test]
+    fn replay_survives_any_bytes(noise in proptest::collection::vec(any::<u8>(), 0..600), tail in any::<u64>()) {
+        let file = File::new(0);
+        push(&file.handoff, &[rest_of(0, 30)], 1).unwrap();
+        let mut bytes = file.bytes();
+        bytes[64..72].copy_from_slice(&tail.to_le_bytes());
+        let at = 4096;
+        bytes[at..at + noise.len()].copy_from_slice(&noise);
+        replay(&bytes, 0, |_, _| {});
+        replay(&noise, 0, |_, _| {});
+    }
+}

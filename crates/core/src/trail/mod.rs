@@ -1,0 +1,326 @@
+//! The trail: open, record, close.
+//!
+//! [`Trail::record`] reads as steps 2 to 5 of an event's way: complete, serialise, hand off. What follows
+//! is done by two threads: the writer (`commit.rs`) and the sealer (`seal/`).
+
+mod error;
+pub(crate) mod folder;
+mod lock;
+mod network;
+//mod once;
+mod open;
+pub(crate) mod options;
+mod recording;
+mod recover;
+mod rotate;
+mod scan;
+pub(crate) mod shared;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub use error::{CloseError, OpenError, RecordError};
+pub use folder::{Folder, Manifest, ManifestError, ManifestKey, SegmentFile};
+pub use lock::Holder;
+//pub use once::Once;
+pub use options::{
+    Anchor, Full, HandoffOptions, HandoffPlace, Mode, Notice, Options, Roll, SegmentOptions,
+};
+pub use recording::{Ack, Receipt, Recording, Status};
+pub use recover::Found;
+
+use crate::Index;
+use crate::anchor::Anchors;
+use crate::clock::Timestamp;
+use crate::counters::Counted;
+use crate::event::{Category, Event, Object, Outcome};
+use crate::seal::SealKeys;
+use lock::Lock;
+use shared::{Shared, Shut};
+
+/// How long `trail.opened` may take to become durable before an opening goes on without it.
+const OPENED_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One writer's ordered, sealed record on disk: a folder. Cheap to clone; every clone is the same trail.
+///
+/// ```
+/// use trailseal_core::{Ack, Options, Trail, event::Event};
+/// # let folder = tempfile::tempdir()?;
+/// # let dir = folder.path();
+/// let trail = Trail::open(dir, Options::default())?;
+/// let receipt = trail.record_ack(&Event::new("invoice.approve"), Ack::Durable)?;
+/// assert_eq!(receipt.index.get(), 1); // index 0 is the trail's own `trail.opened`
+/// trail.close(std::time::Duration::from_secs(10))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Close it with [`close`](Trail::close). Dropping the last clone closes it too, as a safety net; what a
+/// process that is killed had accepted is in the handoff, and recovered at the next opening.
+#[derive(Clone)]
+pub struct Trail {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    keys: Arc<Mutex<SealKeys>>,
+    /// The fork generation in which this handle lives; in a forked child it is another.
+    fork: u32,
+    handoff_file: Option<PathBuf>,
+    /// Taken by the first `close`.
+    running: Mutex<Option<Running>>,
+    /// Ids that were given, for [`Trail::record_once`]; built when first needed.
+    //ids: Mutex<Option<once::Ids>>,
+    found: Found,
+}
+
+struct Running {
+    writer: JoinHandle<()>,
+    sealer: JoinHandle<Anchors>,
+    /// Held from open to close.
+    lock: Lock,
+}
+
+/// What a close left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// Events in the trail, its own included.
+    pub events: u64,
+    /// How many of them a signed checkpoint covers.
+    pub sealed: u64,
+}
+
+/// Numbers about a trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// Events accepted, ever: the index of the next one.
+    pub accepted: u64,
+    /// Everything below is on disk.
+    pub durable: u64,
+    /// Everything below is covered by a signed checkpoint.
+    pub sealed: u64,
+    /// Bytes in the handoff that are not yet durable.
+    pub handoff_used_bytes: u64,
+    /// Bytes of the handoff.
+    pub handoff_bytes: u64,
+    /// What was counted since the opening.
+    pub counted: Counted,
+}
+
+impl Trail {
+    /// Opens the trail in folder `dir` for writing; makes it if there is none.
+    ///
+    /// What an earlier process had accepted is recovered first. When this returns, `trail.opened` is on
+    /// disk.
+    ///
+    /// # Errors
+    /// When another process writes to it, when its events are not those that were signed, when the folder
+    /// is damaged or on a network file system, or when the disk fails. Nothing is lost by it.
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Trail, OpenError> {
+        open::open(dir.as_ref(), options)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "called once, by `open`, with everything it made")]
+    fn started(
+        shared: Arc<Shared>,
+        keys: Arc<Mutex<SealKeys>>,
+        lock: Lock,
+        handoff_file: Option<PathBuf>,
+        writer: JoinHandle<()>,
+        sealer: JoinHandle<Anchors>,
+        found: &Found,
+    ) -> Result<Trail, OpenError> {
+        let inner = Inner {
+            shared,
+            keys,
+            fork: crate::fork::generation(),
+            handoff_file,
+            running: Mutex::new(Some(Running { writer, sealer, lock })),
+            //ids: Mutex::new(None),
+            found: found.clone(),
+        };
+        let trail = Trail { inner: Arc::new(inner) };
+        let failed = |what: String| OpenError::Damaged { path: trail.inner.shared.folder.root().to_owned(), what };
+        let index = trail
+            .record_system("trail.opened", found.to_details())
+            .map_err(|error| failed(format!("the event trail.opened was refused: {error}")))?;
+        trail.inner.shared.wake_writer();
+        trail.inner.shared.progress.wait_durable(index, Instant::now() + OPENED_TIMEOUT);
+        Ok(trail)
+    }
+
+    /// The trail's name.
+    pub fn origin(&self) -> &str {
+        self.inner.shared.origin.as_str()
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Folder {
+        &self.inner.shared.folder
+    }
+
+    /// What this opening found.
+    pub fn found(&self) -> &Found {
+        &self.inner.found
+    }
+
+    /// Numbers about the trail, at this moment.
+    pub fn stats(&self) -> Stats {
+        let shared = &self.inner.shared;
+        let (handoff_used_bytes, handoff_bytes) = shared.handoff.fill();
+        let sealed = shared.progress.sealed();
+        let durable = shared.progress.durable();
+        Stats {
+            accepted: shared.handoff.next(),
+            durable,
+            sealed,
+            handoff_used_bytes,
+            handoff_bytes,
+            counted: shared.counters.read(),
+        }
+    }
+
+    /// Waits until everything accepted so far is on disk; `false` if that took longer than `timeout`.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        let shared = &self.inner.shared;
+        let Some(last) = shared.handoff.next().checked_sub(1) else { return true };
+        shared.wake_writer();
+        shared.progress.wait_durable(last, Instant::now() + timeout) == crate::progress::Waited::Durable
+    }
+
+    /// Waits until everything accepted so far is covered by a signed checkpoint on disk, without waiting
+    /// for the usual interval; `false` if that took longer than `timeout`.
+    pub fn seal(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let shared = &self.inner.shared;
+        let size = shared.handoff.next();
+        if !self.flush(timeout) {
+            return false;
+        }
+        shared.seal_wanted.fetch_max(size, Ordering::AcqRel);
+        shared.wake_sealer();
+        shared.progress.wait_sealed(size, deadline)
+    }
+
+    /// Records one of the trail's own events.
+    fn record_system(&self, action: &'static str, details: Object) -> Result<u64, RecordError> {
+        let event = Event {
+            action: action.into(),
+            category: Category::System,
+            outcome: Outcome::Success,
+            details,
+            ..Event::default()
+        };
+        recording::push_system(&self.inner.shared, &event)
+    }
+
+    /// Stops accepting, makes everything accepted durable, seals it, and gives the folder free.
+    ///
+    /// # Errors
+    /// [`CloseError::Late`] when `timeout` came first; what was accepted stays in the folder and is
+    /// recovered at the next opening, in this process or another.
+    pub fn close(&self, timeout: Duration) -> Result<Closed, CloseError> {
+        self.inner.close(timeout)
+    }
+}
+
+impl Inner {
+    fn close(&self, timeout: Duration) -> Result<Closed, CloseError> {
+        if self.fork != crate::fork::generation() {
+            return Err(CloseError::Forked);
+        }
+        let deadline = Instant::now() + timeout;
+        let shared = &self.shared;
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(running) = running else { return Ok(self.closed()) };
+        shared.gate.close(Shut::Closed);
+        self.record_counts();
+        let closed = Event {
+            action: "trail.closed".into(),
+            category: Category::System,
+            ..Event::default()
+        };
+        // Refused only when the buffer is full: then the next opening says that the stop was not clean.
+        let _ = recording::push_system(shared, &closed);
+        let events = shared.handoff.close();
+        shared.writer_may_end.store(true, Ordering::Release);
+        shared.wake_writer();
+        if !join_until(&running.writer, deadline) {
+            return Err(self.late(running, events));
+        }
+        shared.sealer_may_end.store(true, Ordering::Release);
+        shared.wake_sealer();
+        if !join_until(&running.sealer, deadline) {
+            return Err(self.late(running, events));
+        }
+        // The threads have ended, so these return at once; a panic of theirs shut the gate by itself.
+        let _ = running.writer.join();
+        if let Ok(anchors) = running.sealer.join() {
+            anchors.finish(&shared.counters);
+        }
+        let all_durable = shared.progress.durable() == events;
+        if shared.options.one_shot
+            && all_durable
+            && let Some(file) = &self.handoff_file
+        {
+            // It is empty; left over, it would only be replaced at the next opening.
+            let _ = std::fs::remove_file(file);
+        }
+        drop(running.lock);
+        if all_durable { Ok(self.closed()) } else { Err(CloseError::Late { not_durable: events - shared.progress.durable() }) }
+    }
+
+    fn closed(&self) -> Closed {
+        Closed { events: self.shared.progress.durable(), sealed: self.shared.progress.sealed() }
+    }
+
+    /// The threads go on with their work, and the lock stays with them, until the process ends.
+    fn late(&self, running: Running, events: u64) -> CloseError {
+        std::mem::forget(running.lock);
+        CloseError::Late { not_durable: events.saturating_sub(self.shared.progress.durable()) }
+    }
+
+    /// `trail.counts`, only when there is something to tell.
+    fn record_counts(&self) {
+        let counted = self.shared.counters.read();
+        if counted.refused == 0 && counted.unconfirmed == 0 {
+            return;
+        }
+        let mut details = Object::default();
+        details.insert("refused", counted.refused);
+        details.insert("unconfirmed", counted.unconfirmed);
+        let counts = Event {
+            action: "trail.counts".into(),
+            category: Category::System,
+            details,
+            ..Event::default()
+        };
+        let _ = recording::push_system(&self.shared, &counts);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The safety net. A caller who wants to know how it went calls `close`.
+        let _ = self.close(Duration::from_secs(5));
+    }
+}
+
+fn join_until<T>(thread: &JoinHandle<T>, deadline: Instant) -> bool {
+    while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    true
+}
+
+/// Where a trail's newest line was recorded, for tests of order.
+#[doc(hidden)]
+pub fn recorded_of(line: &[u8]) -> Option<(Index, Timestamp)> {
+    crate::line::parse_front(line).map(|front| (Index::new(front.index), front.recorded))
+}

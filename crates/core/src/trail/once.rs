@@ -1,0 +1,142 @@
+//! Recording an event once: the ways in that promise retry safety look up the id that the caller gave.
+//!
+//! The set of ids is built by one scan of the trail, the first time that an id must be checked.
+
+use std::collections::HashMap;
+use std::io;
+
+use sha2::{Digest, Sha256};
+
+use super::recording::{Ack, Receipt};
+use super::{RecordError, Trail};
+use crate::Index;
+use crate::event::{Event, Recorded, same_content};
+
+/// What came of recording an event once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Once {
+    /// It was not there yet.
+    New(Receipt),
+    /// It is there already, with the same content; nothing was added.
+    Repeated {
+        /// Its index.
+        index: Index,
+        /// Its id.
+        id: String,
+    },
+    /// Another event has this id; nothing was added.
+    Conflict {
+        /// The other one's index.
+        index: Index,
+        /// The id.
+        id: String,
+    },
+}
+
+/// Ids of the trail's events: half of SHA-256(tenant ‖ 0x00 ‖ id) to index.
+#[derive(Default)]
+pub(super) struct Ids {
+    by_hash: HashMap<u128, u64>,
+    /// Everything below is in the map.
+    scanned: u64,
+}
+
+impl Ids {
+    fn key(tenant: Option<&str>, id: &str) -> u128 {
+        let mut hasher = Sha256::new();
+        hasher.update(tenant.unwrap_or("").as_bytes());
+        hasher.update([0, u8::from(tenant.is_some())]);
+        hasher.update(id.as_bytes());
+        let digest = hasher.finalize();
+        let mut half = [0; 16];
+        half.copy_from_slice(&digest[..16]);
+        u128::from_le_bytes(half)
+    }
+
+    fn add(&mut self, index: u64, line: &[u8]) {
+        if let Some(recorded) = Recorded::ids(line) {
+            // The first one counts, if an id came in twice.
+            self.by_hash.entry(Self::key(recorded.tenant.as_deref(), &recorded.id)).or_insert(index);
+        }
+    }
+}
+
+impl Trail {
+    /// Records `event` unless an event with its id is there already for its tenant. An event without an
+    /// id of its own is simply recorded.
+    ///
+    /// # Errors
+    /// `Ok(Err(…))`-free by design: the outer error is that the trail could not be read to look ids up, and
+    /// nothing was recorded; a refusal is the inner [`RecordError`].
+    pub fn record_once(&self, event: &Event, ack: Ack) -> Result<Once, RecordOnceError> {
+        let Some(id) = &event.id else {
+            return Ok(Once::New(self.record_ack(event, ack)?));
+        };
+        let id = crate::event::stored_id(id);
+        let key = Ids::key(event.tenant.as_deref().map(crate::event::stored_tenant).as_deref(), &id);
+        // Held until the event is recorded, so that two callers with one id cannot both find it absent.
+        let mut guard = self.inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let ids = guard.get_or_insert_with(Ids::default);
+        self.catch_up(ids)?;
+        if let Some(&index) = ids.by_hash.get(&key) {
+            drop(guard);
+            return self.compare(event, index, id.into_owned());
+        }
+        let receipt = self.record_ack(event, Ack::Accepted)?;
+        ids.by_hash.insert(key, receipt.index.get());
+        drop(guard);
+        let status = match ack {
+            Ack::Accepted => receipt.status,
+            Ack::Durable => self.wait_durable(receipt.index),
+        };
+        Ok(Once::New(Receipt { status, ..receipt }))
+    }
+
+    /// Waits until the event at `index` is on disk, or for the trail's timeout.
+    pub fn wait_durable(&self, index: Index) -> super::Status {
+        let deadline = std::time::Instant::now() + self.inner.shared.options.timeout;
+        self.inner.wait_durable(index.get(), deadline)
+    }
+
+    fn catch_up(&self, ids: &mut Ids) -> io::Result<()> {
+        // What this process records once is added as it is recorded; what came in by `record` is read.
+        let durable = self.inner.shared.progress.durable();
+        if ids.scanned >= durable {
+            return Ok(());
+        }
+        let mut reader = super::Reader::of(self.folder().clone());
+        let mut index = ids.scanned;
+        reader.for_each_line(ids.scanned..durable, &mut |line| {
+            ids.add(index, line);
+            index += 1;
+        })?;
+        ids.scanned = durable;
+        Ok(())
+    }
+
+    fn compare(&self, event: &Event, index: u64, id: String) -> Result<Once, RecordOnceError> {
+        // A repeat of something that is still on its way to the disk waits for it.
+        if self.inner.shared.progress.durable() <= index {
+            self.wait_durable(Index::new(index));
+        }
+        let line = super::Reader::of(self.folder().clone()).line(Index::new(index))?;
+        let index = Index::new(index);
+        match line {
+            Some(line) if same_content(event, &line) => Ok(Once::Repeated { index, id }),
+            Some(_) => Ok(Once::Conflict { index, id }),
+            None => Err(RecordOnceError::Read(io::Error::other(format!("line {index} is not there")))),
+        }
+    }
+}
+
+/// Why an event was not recorded once.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordOnceError {
+    /// It was refused.
+    #[error(transparent)]
+    Refused(#[from] RecordError),
+    /// The trail could not be read to look the id up; nothing was recorded.
+    #[error("could not read the trail to look the id up")]
+    Read(#[from] io::Error),
+}

@@ -1,0 +1,104 @@
+//! Promise: a disk that fails loses nothing that was acknowledged, and the caller is told the truth.
+//!
+//! A workload of open, append, seal, roll and close runs once for each of its file operations, which fails
+//! that time: without effect, although it took effect, half done, or for lack of space.
+
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use trailseal_core::event::Event;
+use trailseal_core::file::Files;
+use trailseal_core::{Ack, HandoffPlace, OpenError, Options, Roll, Status, Trail};
+use trailseal_testkit::check::check_trail;
+use trailseal_testkit::fault::{Fault, FaultFiles};
+
+/// The lock is taken on a real file; everything else is in memory, under the same path.
+fn dir() -> &'static Path {
+    static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+    FOLDER.path()
+}
+
+fn options(files: &FaultFiles) -> Options {
+    let mut options = Options::default();
+    options.files = Arc::new(files.clone());
+    options.handoff.place = HandoffPlace::Memory;
+    options.handoff.size_bytes = 1 << 20;
+    options.segment.roll = Roll::Bytes(2_500);
+    options.seal_every = Duration::from_millis(1);
+    options.disk_reserve_bytes = Some(0);
+    options
+}
+
+struct Told {
+    durable: Vec<(u64, String)>,
+    /// Accepted, and the close said that it is on disk.
+    closed: Vec<(u64, String)>,
+}
+
+fn session(files: &FaultFiles, session: u32) -> Result<Told, OpenError> {
+    let mut told = Told { durable: Vec::new(), closed: Vec::new() };
+    let trail = Trail::open(dir(), options(files))?;
+    let mut accepted = Vec::new();
+    for number in 0..12 {
+        let text = format!("session {session} event {number} {}", "x".repeat(150));
+        let ack = if number % 2 == 0 { Ack::Durable } else { Ack::Accepted };
+        if let Ok(receipt) = trail.record_ack(&Event::new("test.fault").description(&text), ack) {
+            match receipt.status {
+                Status::Durable => told.durable.push((receipt.index.get(), text)),
+                _ => accepted.push((receipt.index.get(), text)),
+            }
+        }
+        if number == 6 {
+            trail.seal(Duration::from_secs(5));
+        }
+    }
+    if trail.close(Duration::from_secs(5)).is_ok() {
+        told.closed = accepted;
+    }
+    Ok(told)
+}
+
+fn run(step: usize, fault: Fault) -> bool {
+    let files = FaultFiles::new();
+    files.fail_at(step, fault);
+    let mut acknowledged = Vec::new();
+    for number in 0..2 {
+        // An opening that fails has changed nothing that a second one cannot cope with.
+        let told = session(&files, number).or_else(|error| {
+            assert!(files.has_failed(), "step {step}, {fault:?}: {error}");
+            session(&files, number)
+        });
+        let told = told.unwrap_or_else(|error| panic!("step {step}, {fault:?}: {error} ({error:?})"));
+        acknowledged.extend(told.durable);
+        acknowledged.extend(told.closed);
+    }
+    let has_failed = files.has_failed();
+    let trail = Trail::open(dir(), options(&files));
+    let trail = trail.unwrap_or_else(|error| panic!("step {step}, {fault:?}: {error} ({error:?})"));
+    trail.close(Duration::from_secs(5)).unwrap();
+    let files: Arc<dyn Files> = Arc::new(files);
+    let checked = std::panic::catch_unwind(AssertUnwindSafe(|| check_trail(dir(), &files, &acknowledged)));
+    match checked {
+        Ok(checked) => assert_eq!(checked.sealed, checked.lines.len() as u64, "step {step}, {fault:?}"),
+        Err(panic) => {
+            println!("step {step}, {fault:?}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+    has_failed
+}
+
+#[test]
+fn each_single_operation_may_fail() {
+    for fault in [Fault::Fail, Fault::FailButDone, Fault::Short, Fault::NoSpace] {
+        let mut step = 0;
+        // Threads make the number of steps differ a little from run to run; past the end nothing fails.
+        while run(step, fault) {
+            step += 1;
+        }
+        println!("{fault:?}: {step} operations failed in turn");
+        assert!(step > 100, "the workload has only {step} operations");
+    }
+}

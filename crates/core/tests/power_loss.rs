@@ -1,0 +1,112 @@
+//! Promise: what was acknowledged as durable survives power loss; a checkpoint is never ahead of the lines.
+//!
+//! A workload runs once on a file system that logs every primitive step. For every prefix of that log the
+//! disk that a power loss could leave is made, with what was not synced dropped, kept, or torn and
+//! reordered; the trail must open on it, and hold everything acknowledged before that step.
+
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use trailseal_core::event::Event;
+use trailseal_core::file::Files;
+use trailseal_core::{Ack, HandoffPlace, Options, Roll, Status, Trail};
+use trailseal_testkit::check::check_trail;
+use trailseal_testkit::fault::{FaultFiles, Step, Survival};
+
+/// The lock is taken on a real file; everything else is in memory, under the same path.
+fn dir() -> &'static Path {
+    static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+    FOLDER.path()
+}
+
+fn options(files: &FaultFiles) -> Options {
+    let mut options = Options::default();
+    options.files = Arc::new(files.clone());
+    options.handoff.place = HandoffPlace::Memory;
+    options.handoff.size_bytes = 1 << 20;
+    options.segment.roll = Roll::Bytes(6_000);
+    options.seal_every = Duration::from_millis(1);
+    options.disk_reserve_bytes = Some(0);
+    options
+}
+
+/// Records, rolls, seals, closes and opens again; every durable acknowledgement is noted in the log.
+fn workload(files: &FaultFiles) {
+    for session in 0..2 {
+        let trail = Trail::open(dir(), options(files)).unwrap();
+        for number in 0..40 {
+            let event = Event::new("test.power").description(mark(session, number));
+            let ack = if number % 3 == 0 { Ack::Durable } else { Ack::Accepted };
+            let receipt = trail.record_ack(&event, ack).unwrap();
+            if receipt.status == Status::Durable {
+                files.acknowledge(receipt.index.get());
+            }
+            if number == 20 {
+                assert!(trail.seal(Duration::from_secs(10)));
+                trail.rotate_key().unwrap();
+            }
+        }
+        trail.close(Duration::from_secs(10)).unwrap();
+    }
+}
+
+fn mark(session: u32, number: u32) -> String {
+    format!("session {session} event {number} {}", "x".repeat(200))
+}
+
+#[test]
+fn every_prefix_of_a_workload_opens_and_holds_what_was_acknowledged() {
+    let files = FaultFiles::new();
+    workload(&files);
+    let all: Arc<dyn Files> = Arc::new(files.clone());
+    let lines = check_trail(dir(), &all, &[]).lines;
+    let steps = files.steps();
+    let mut images = 0;
+    for prefix in 0..=steps.len() {
+        let acknowledged: Vec<(u64, String)> = steps[..prefix]
+            .iter()
+            .filter_map(|step| match step {
+                Step::Acknowledged { index } => {
+                    Some((*index, String::from_utf8_lossy(&lines[*index as usize]).into_owned()))
+                }
+                _ => None,
+            })
+            .collect();
+        let survivals = [
+            Survival::Nothing,
+            Survival::Everything,
+            Survival::Random(prefix as u64),
+            Survival::Random(prefix as u64 + 1_000_000),
+        ];
+        for survival in survivals {
+            opens_and_holds(&files, prefix, survival, &acknowledged);
+            images += 1;
+        }
+    }
+    println!("{} steps, {images} images", steps.len());
+    assert!(images > 1000, "only {images} images: the workload is too small to mean much");
+}
+
+fn opens_and_holds(files: &FaultFiles, prefix: usize, survival: Survival, acknowledged: &[(u64, String)]) {
+    let image = files.after_power_loss(prefix, survival);
+    let context = || format!("after step {prefix}, {survival:?}");
+    // A trail that was not even made yet has nothing to lose.
+    let trail = match Trail::open(dir(), options(&image)) {
+        Ok(trail) => trail,
+        Err(error) => panic!("{}: {error} {error:?}", context()),
+    };
+    let receipt = trail.record_ack(&Event::new("test.after"), Ack::Durable).unwrap();
+    assert_eq!(receipt.status, Status::Durable, "{}", context());
+    trail.close(Duration::from_secs(10)).unwrap();
+    let image: Arc<dyn Files> = Arc::new(image);
+    let checked = std::panic::catch_unwind(AssertUnwindSafe(|| check_trail(dir(), &image, acknowledged)));
+    match checked {
+        Ok(checked) => assert_eq!(checked.sealed, checked.lines.len() as u64, "{}", context()),
+        Err(panic) => {
+            println!("{}", context());
+            std::panic::resume_unwind(panic);
+        }
+    }
+}

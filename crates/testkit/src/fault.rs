@@ -1,0 +1,305 @@
+//! A file system in memory that keeps what is live and what is durable apart.
+//!
+//! Every primitive operation (create, write, sync, rename, folder sync, …) is a step with a number. A step
+//! can be made to fail, to fail although it took effect, to write half, or to find no space. The log of
+//! steps can be cut anywhere and turned into an image that a power loss at that moment could leave:
+//! everything synced, plus any part of the rest, torn and in any order.
+
+mod disk;
+mod image;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use trailseal_core::file::{AppendFile, Files, ReadFile};
+
+use disk::Disk;
+pub use disk::Step;
+pub use image::Survival;
+
+/// How a step fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It has no effect and says so.
+    Fail,
+    /// It took effect, but says that it failed.
+    FailButDone,
+    /// A write has written half of its bytes; any other step has no effect.
+    Short,
+    /// No space is left; it has no effect.
+    NoSpace,
+}
+
+/// The file system. Clones share it.
+#[derive(Clone, Default)]
+pub struct FaultFiles {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    disk: Disk,
+    steps: Vec<Step>,
+    /// The step with this number fails so.
+    fault: Option<(usize, Fault)>,
+    /// Whether the planned fault has happened.
+    has_failed: bool,
+    free_bytes: Option<u64>,
+}
+
+impl FaultFiles {
+    /// An empty file system on which nothing fails.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes step number `step` (counted from 0 over the life of this file system) fail.
+    pub fn fail_at(&self, step: usize, fault: Fault) {
+        self.state().fault = Some((step, fault));
+    }
+
+    /// Whether the planned fault has happened.
+    pub fn has_failed(&self) -> bool {
+        self.state().has_failed
+    }
+
+    /// The steps so far.
+    pub fn steps(&self) -> Vec<Step> {
+        self.state().steps.clone()
+    }
+
+    /// Notes that at this point somebody was told that index `index` is durable.
+    pub fn acknowledge(&self, index: u64) {
+        self.state().steps.push(Step::Acknowledged { index });
+    }
+
+    /// Sets what is said to be free on the disk.
+    pub fn set_free_bytes(&self, free_bytes: u64) {
+        self.state().free_bytes = Some(free_bytes);
+    }
+
+    /// What a power loss after the first `steps` steps of this file system could leave.
+    pub fn after_power_loss(&self, steps: usize, survival: Survival) -> FaultFiles {
+        let state = self.state();
+        let disk = image::after_power_loss(&state.steps[..steps], survival);
+        FaultFiles { state: Arc::new(Mutex::new(State { disk, ..State::default() })) }
+    }
+
+    /// Copies every live file to a real folder, for a look at it.
+    pub fn copy_to(&self, folder: &Path) -> io::Result<()> {
+        for (path, bytes) in self.state().disk.live_files() {
+            let target = folder.join(path.strip_prefix("/").unwrap_or(&path));
+            if let Some(parent) = target.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            std::fs::write(target, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Changes the live bytes of a file behind everybody's back.
+    pub fn edit(&self, path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
+        self.state().disk.edit(path, edit);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, step: Step) -> io::Result<()> {
+        let mut state = self.state();
+        let number = state.steps.len();
+        let planned = match state.fault {
+            Some((at, fault)) if at == number => Some(fault),
+            _ => None,
+        };
+        state.has_failed |= planned.is_some();
+        let (effective, error) = match (planned, step) {
+            (None, step) => (Some(step), None),
+            (Some(Fault::Fail), _) => (None, Some(io::ErrorKind::Other)),
+            (Some(Fault::NoSpace), _) => (None, Some(io::ErrorKind::StorageFull)),
+            (Some(Fault::FailButDone), step) => (Some(step), Some(io::ErrorKind::Other)),
+            (Some(Fault::Short), Step::Write { inode, offset, mut bytes }) => {
+                bytes.truncate(bytes.len() / 2);
+                (Some(Step::Write { inode, offset, bytes }), Some(io::ErrorKind::StorageFull))
+            }
+            (Some(Fault::Short), _) => (None, Some(io::ErrorKind::Other)),
+        };
+        let done = match effective {
+            Some(step) => {
+                let done = state.disk.apply(&step);
+                // A step that the disk itself refuses (no such file) has no effect to be remembered.
+                state.steps.push(if done.is_ok() { step } else { Step::Nothing });
+                done
+            }
+            None => {
+                state.steps.push(Step::Nothing);
+                Ok(())
+            }
+        };
+        match error {
+            Some(kind) => Err(io::Error::new(kind, format!("planned fault at step {number}"))),
+            None => done,
+        }
+    }
+
+    fn create(&self, path: &Path, may_exist: bool) -> io::Result<u64> {
+        let inode = {
+            let mut state = self.state();
+            if !may_exist && state.disk.inode(path).is_some() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            state.disk.new_inode()
+        };
+        self.run(Step::Create { path: path.to_owned(), inode })?;
+        Ok(inode)
+    }
+
+    fn inode(&self, path: &Path) -> io::Result<u64> {
+        self.state().disk.inode(path).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn write_temporary(&self, path: &Path, bytes: &[u8]) -> io::Result<(PathBuf, u64)> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".tmp");
+        let temporary = PathBuf::from(name);
+        let inode = self.create(&temporary, true)?;
+        self.run(Step::Write { inode, offset: 0, bytes: bytes.to_vec() })?;
+        Ok((temporary, inode))
+    }
+
+    fn sync_folder_of(&self, path: &Path) -> io::Result<()> {
+        self.run(Step::SyncFolder { path: path.parent().unwrap_or(Path::new("/")).to_owned() })
+    }
+}
+
+impl Files for FaultFiles {
+    fn create_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        let inode = self.create(path, false)?;
+        self.sync_folder_of(path)?;
+        Ok(Box::new(Appending { files: self.clone(), path: path.to_owned(), inode, len_bytes: 0 }))
+    }
+
+    fn open_append(&self, path: &Path, at: u64) -> io::Result<Box<dyn AppendFile>> {
+        let inode = self.inode(path)?;
+        Ok(Box::new(Appending { files: self.clone(), path: path.to_owned(), inode, len_bytes: at }))
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
+        Ok(Box::new(Reading { files: self.clone(), inode: self.inode(path)? }))
+    }
+
+    fn read(&self, path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
+        let inode = self.inode(path)?;
+        let bytes = self.state().disk.bytes(inode).to_vec();
+        if bytes.len() as u64 > len_max {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(bytes)
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8], _private: bool) -> io::Result<()> {
+        let (temporary, inode) = self.write_temporary(path, bytes)?;
+        self.run(Step::Sync { inode })?;
+        self.run(Step::Rename { from: temporary, to: path.to_owned() })?;
+        self.sync_folder_of(path)
+    }
+
+    fn replace_many(&self, files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
+        let mut temporaries = Vec::new();
+        for (path, bytes) in files {
+            temporaries.push(self.write_temporary(path, bytes)?);
+        }
+        for (_, inode) in &temporaries {
+            self.run(Step::Sync { inode: *inode })?;
+        }
+        for ((temporary, _), (path, _)) in temporaries.iter().zip(files) {
+            self.run(Step::Rename { from: temporary.clone(), to: path.clone() })?;
+        }
+        let mut folders: Vec<&Path> = files.iter().filter_map(|(path, _)| path.parent()).collect();
+        folders.sort_unstable();
+        folders.dedup();
+        folders.into_iter().try_for_each(|path| self.run(Step::SyncFolder { path: path.to_owned() }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.run(Step::Rename { from: from.to_owned(), to: to.to_owned() })?;
+        self.sync_folder_of(to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.inode(path)?;
+        self.run(Step::Remove { path: path.to_owned() })
+    }
+
+    fn remove_folder(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn create_folder(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        Ok(self.state().disk.names_in(folder))
+    }
+
+    fn free_bytes(&self, _path: &Path) -> io::Result<(u64, u64)> {
+        const TOTAL: u64 = 1 << 40;
+        Ok((self.state().free_bytes.unwrap_or(TOTAL), TOTAL))
+    }
+}
+
+struct Appending {
+    files: FaultFiles,
+    path: PathBuf,
+    inode: u64,
+    len_bytes: u64,
+}
+
+impl AppendFile for Appending {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.files.run(Step::Write { inode: self.inode, offset: self.len_bytes, bytes: bytes.to_vec() })?;
+        self.len_bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        self.files.run(Step::Sync { inode: self.inode })
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.files.run(Step::Truncate { inode: self.inode, len })?;
+        self.len_bytes = len;
+        self.files.run(Step::Sync { inode: self.inode })
+    }
+
+    fn reserve(&mut self, _len: u64) -> io::Result<()> {
+        self.files.run(Step::Reserve)
+    }
+
+    fn is_in_place(&self) -> io::Result<bool> {
+        Ok(self.files.state().disk.inode(&self.path) == Some(self.inode))
+    }
+}
+
+struct Reading {
+    files: FaultFiles,
+    inode: u64,
+}
+
+impl ReadFile for Reading {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        let state = self.files.state();
+        let bytes = state.disk.bytes(self.inode);
+        let rest = bytes.get(offset as usize..).unwrap_or_default();
+        let count = rest.len().min(out.len());
+        out[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+
+    fn len_bytes(&self) -> io::Result<u64> {
+        Ok(self.files.state().disk.bytes(self.inode).len() as u64)
+    }
+}

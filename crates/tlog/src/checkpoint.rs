@@ -1,0 +1,103 @@
+//! Checkpoints (c2sp.org/tlog-checkpoint): origin, tree size and root hash, in a signed note.
+
+use crate::hash::Hash;
+use crate::note::{NoteError, Origin, SignedNote, SigningKey, VerifyingKey, sign_note};
+
+/// What a checkpoint says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The trail's name.
+    pub origin: Origin,
+    /// How many leaves the tree has.
+    pub size: u64,
+    /// Its root hash.
+    pub root: Hash,
+}
+
+/// Why a checkpoint could not be read or believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// It does not have the form of a checkpoint.
+    #[error("not a checkpoint: {0}")]
+    Malformed(&'static str),
+    /// It is of another trail.
+    #[error("the checkpoint is of {found}, not of {wanted}")]
+    Origin {
+        /// What it names.
+        found: String,
+        /// What was expected.
+        wanted: String,
+    },
+    /// No signature is by a known key.
+    #[error("the checkpoint is not signed by a known key")]
+    UnknownKey,
+    /// A signature by a known key is wrong.
+    #[error("the checkpoint's signature is wrong")]
+    BadSignature,
+}
+
+impl Checkpoint {
+    /// A checkpoint of a tree.
+    pub fn new(origin: Origin, size: u64, root: Hash) -> Self {
+        Checkpoint { origin, size, root }
+    }
+
+    /// The text that is signed.
+    pub fn to_text(&self) -> String {
+        format!("{}\n{}\n{}\n", self.origin, self.size, self.root.to_base64())
+    }
+
+    /// The signed note.
+    pub fn sign(&self, key: &SigningKey) -> String {
+        sign_note(&self.to_text(), key)
+    }
+
+    /// Reads the text of a note without asking who signed it. Extension lines are allowed and passed over.
+    ///
+    /// # Errors
+    /// If it does not have the form of a checkpoint.
+    pub fn parse(text: &str) -> Result<Self, CheckpointError> {
+        use CheckpointError::Malformed;
+        let mut lines = text.strip_suffix('\n').ok_or(Malformed("no line end"))?.split('\n');
+        let origin = lines.next().and_then(|line| Origin::new(line).ok()).ok_or(Malformed("no origin"))?;
+        let size = lines.next().and_then(decimal).ok_or(Malformed("the tree size is no decimal number"))?;
+        let root = lines.next().and_then(|line| Hash::from_base64(line).ok());
+        let root = root.ok_or(Malformed("the root is no base64 of 32 bytes"))?;
+        if lines.any(str::is_empty) {
+            return Err(Malformed("an extension line is empty"));
+        }
+        Ok(Checkpoint { origin, size, root })
+    }
+
+    /// Reads a signed note as a checkpoint of `origin`, and returns it with the one of `keys` that signed it.
+    ///
+    /// # Errors
+    /// If it is none, or not to be believed.
+    pub fn open(
+        note: &str,
+        origin: &Origin,
+        keys: &[VerifyingKey],
+    ) -> Result<(Self, VerifyingKey), CheckpointError> {
+        let note = SignedNote::parse(note).map_err(|error| match error {
+            NoteError::Form(what) => CheckpointError::Malformed(what),
+            _ => CheckpointError::Malformed("not a signed note"),
+        })?;
+        let checkpoint = Checkpoint::parse(note.text())?;
+        if checkpoint.origin != *origin {
+            let (found, wanted) = (checkpoint.origin.to_string(), origin.to_string());
+            return Err(CheckpointError::Origin { found, wanted });
+        }
+        match note.verify(keys) {
+            Ok(key) => Ok((checkpoint, key.clone())),
+            Err(NoteError::UnknownKey) => Err(CheckpointError::UnknownKey),
+            Err(_) => Err(CheckpointError::BadSignature),
+        }
+    }
+}
+
+/// A decimal number without leading zeros.
+pub(crate) fn decimal(text: &str) -> Option<u64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| is_plain)
+}

@@ -1,0 +1,300 @@
+//! A record into an event.
+
+use trailseal_core::event::{Event, Number, Object, Outcome, Resource, Value};
+
+use super::fields::{Field, TEXTS, Word};
+use super::path::{Lookup, Path, text_of};
+use super::{Candidate, Candidates, Condition, Mapping, Piece, Reference, RelatedRule, ResourceRule, Rule};
+use crate::time;
+
+/// The action of a record that names none.
+const ACTION_UNKNOWN: &str = "unknown";
+
+/// More entries of a list than this are not made resources of their own; the record has them all.
+const RELATED_MAX: usize = 100;
+
+impl Mapping {
+    /// The event that `record` tells of, without an id.
+    ///
+    /// A record without an action gets `unknown`; one without a readable time gets none, so that it takes the
+    /// moment of recording. Both are listed in `details._import.defaulted`. The whole record, whatever was
+    /// mapped from it, is at `details.record`; its own id at `details._import.source_id`.
+    pub fn apply(&self, record: Value) -> Event {
+        let mut event = Event::default();
+        let details = {
+            let mut fill = Fill { mapping: self, lookup: Lookup::new(&record), names: Vec::new() };
+            fill.all(&mut event);
+            fill.details(&event)
+        };
+        event.details = details;
+        event.details.insert("record", record);
+        event
+    }
+}
+
+/// One record on its way into an event.
+struct Fill<'m, 'r> {
+    mapping: &'m Mapping,
+    lookup: Lookup<'r>,
+    /// What `$NAME` stands for, so far.
+    names: Vec<(&'m str, String)>,
+}
+
+impl<'m> Fill<'m, '_> {
+    fn all(&mut self, event: &mut Event) {
+        let mapping = self.mapping;
+        for (name, candidates) in &mapping.lets {
+            if let Some(text) = self.text(candidates, name) {
+                self.names.push((name, text));
+            }
+        }
+        for (field, candidates) in &mapping.fields {
+            self.field(event, *field, candidates);
+        }
+        if event.action.is_empty() {
+            ACTION_UNKNOWN.clone_into(&mut event.action);
+        }
+        self.resources(event);
+        if !self.was_set("outcome") {
+            self.rules(&mapping.outcomes, "outcome", &mut event.outcome);
+        }
+        if !self.was_set("category") {
+            self.rules(&mapping.categories, "category", &mut event.category);
+        }
+        if !self.was_set("severity") {
+            self.rules(&mapping.severities, "severity", &mut event.severity);
+        }
+    }
+
+    fn field(&mut self, event: &mut Event, field: Field, candidates: &Candidates) {
+        let name = field.name();
+        match field {
+            Field::Time => {
+                event.time = self.first(candidates, |text| time::read(&text, &self.mapping.time_formats))
+            }
+            Field::Outcome => self.outcome(event, candidates),
+            Field::Category => self.word(&mut event.category, candidates, name),
+            Field::Severity => self.word(&mut event.severity, candidates, name),
+            Field::Before => event.before = self.value(candidates),
+            Field::After => event.after = self.value(candidates),
+            Field::Changes => event.changes = self.value(candidates),
+            Field::Approval => event.approval = self.value(candidates),
+            Field::Roles => {
+                let roles = self.texts(candidates);
+                if !roles.is_empty() {
+                    event.actor.get_or_insert_default().roles = roles;
+                }
+            }
+            Field::Duration => event.duration_ms = self.first(candidates, |text| number(&text)),
+            Field::Action | Field::Text(_) => {
+                let Some(text) = self.text(candidates, name) else { return };
+                self.names.push((name, text.clone()));
+                match field {
+                    Field::Text(at) => *TEXTS[at].1(event) = Some(text),
+                    _ => event.action = text,
+                }
+            }
+        }
+    }
+
+    /// A word that is there but not understood is `unknown`, unless a rule says more.
+    fn outcome(&mut self, event: &mut Event, candidates: &Candidates) {
+        self.word(&mut event.outcome, candidates, "outcome");
+        if !self.was_set("outcome") && self.text(candidates, "outcome").is_some() {
+            event.outcome = Outcome::Unknown;
+        }
+    }
+
+    fn word<T: Word>(&mut self, place: &mut T, candidates: &Candidates, name: &'static str) {
+        let mapping = self.mapping;
+        let found = self.first(candidates, |text| T::from_word(&mapping.exchanged(text, name)));
+        if let Some(word) = found {
+            self.names.push((name, word.word()));
+            *place = word;
+        }
+    }
+
+    fn rules<T: Word>(&mut self, rules: &[Rule<T>], name: &'static str, place: &mut T) {
+        if let Some(rule) = rules.iter().find(|rule| self.hold(&rule.when)) {
+            *place = rule.is.clone();
+        }
+        self.names.push((name, place.word()));
+    }
+
+    fn resources(&mut self, event: &mut Event) {
+        let mapping = self.mapping;
+        if event.resource.is_none() {
+            let found = mapping.resources.iter().filter(|rule| self.hold(&rule.when));
+            event.resource = found.into_iter().find_map(|rule| self.resource(rule));
+        }
+        let parts =
+            event.resource.as_ref().map(|main| [("resource.type", &main.kind), ("resource.id", &main.id)]);
+        for (name, text) in parts.into_iter().flatten() {
+            if let Some(text) = text {
+                self.names.push((name, text.clone()));
+            }
+        }
+        for rule in &mapping.related {
+            self.related(rule, event);
+        }
+    }
+
+    fn resource(&self, rule: &ResourceRule) -> Option<Resource> {
+        let (id, name) = (self.text(&rule.id, ""), self.text(&rule.name, ""));
+        (id.is_some() || name.is_some()).then(|| Resource {
+            kind: self.text(&rule.kind, "resource.type"),
+            id,
+            name,
+            ..Resource::default()
+        })
+    }
+
+    fn related(&self, rule: &RelatedRule, event: &mut Event) {
+        let mut found = Vec::new();
+        self.lookup.find(&rule.each, |list| {
+            for entry in list.as_array()?.iter().take(RELATED_MAX) {
+                let fill =
+                    Fill { mapping: self.mapping, lookup: Lookup::new(entry), names: self.names.clone() };
+                found.extend(fill.resource(&rule.entry));
+            }
+            Some(())
+        });
+        // The main resource is not related to itself.
+        let main_id = event.resource.as_ref().and_then(|main| main.id.clone());
+        found.retain(|resource| resource.id.is_none() || resource.id != main_id);
+        event.related.extend(found);
+    }
+
+    fn details(&self, event: &Event) -> Object {
+        let mut import = Object::default();
+        import.insert("format", self.mapping.format.clone());
+        if let Some(id) = self.text(&self.mapping.source_id, "") {
+            import.insert("source_id", id);
+        }
+        let defaulted: Vec<Value> = [("action", !self.was_set("action")), ("time", event.time.is_none())]
+            .iter()
+            .filter(|(_, defaulted)| *defaulted)
+            .map(|(name, _)| Value::String((*name).to_owned()))
+            .collect();
+        if !defaulted.is_empty() {
+            import.insert("defaulted", Value::Array(defaulted));
+        }
+        let mut details = Object::default();
+        details.insert("_import", Value::Object(import));
+        for (name, candidates) in &self.mapping.details {
+            if let Some(value) = self.value(candidates) {
+                details.insert(name.clone(), value);
+            }
+        }
+        details
+    }
+
+    fn was_set(&self, name: &str) -> bool {
+        self.names.iter().any(|(known, _)| *known == name)
+    }
+
+    fn hold(&self, conditions: &[Condition]) -> bool {
+        conditions.iter().all(|condition| {
+            let fits = |value: Option<&str>| condition.patterns.iter().any(|pattern| pattern.matches(value));
+            let mut present = false;
+            let found = self.referenced(&condition.value, |text| {
+                present = true;
+                fits(Some(&text)).then_some(())
+            });
+            found.is_some() || (!present && fits(None))
+        })
+    }
+
+    /// The first text that is there, after the exchange of values for `name`.
+    fn text(&self, candidates: &Candidates, name: &str) -> Option<String> {
+        self.first(candidates, Some).map(|text| self.mapping.exchanged(text, name))
+    }
+
+    /// The first value that is there, as JSON.
+    fn value(&self, candidates: &Candidates) -> Option<Value> {
+        candidates.iter().find_map(|candidate| match candidate {
+            Candidate::From(Reference::Path(path)) => self.lookup.find(path, present),
+            other => self.candidate(other, &mut Some).map(Value::String),
+        })
+    }
+
+    /// The first list of texts that is there, or a single one.
+    fn texts(&self, candidates: &Candidates) -> Vec<String> {
+        match self.value(candidates) {
+            Some(Value::Array(list)) => list.iter().filter_map(text_of).collect(),
+            Some(single) => text_of(&single).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// What `accept` makes of the first candidate that it takes.
+    fn first<T>(&self, candidates: &Candidates, mut accept: impl FnMut(String) -> Option<T>) -> Option<T> {
+        candidates.iter().find_map(|candidate| self.candidate(candidate, &mut accept))
+    }
+
+    fn candidate<T>(&self, candidate: &Candidate, accept: &mut dyn FnMut(String) -> Option<T>) -> Option<T> {
+        match candidate {
+            Candidate::Constant(text) => accept(text.clone()),
+            Candidate::From(reference) => self.referenced(reference, accept),
+            Candidate::Join(pieces) => accept(self.joined(pieces)?),
+            Candidate::Part(reference, expression) => self.referenced(reference, |text| {
+                let groups = expression.captures(&text)?;
+                let part = groups.get(1).or(groups.get(0)).map(|part| part.as_str().to_owned());
+                part.filter(|part| !part.is_empty()).and_then(&mut *accept)
+            }),
+        }
+    }
+
+    fn joined(&self, pieces: &[Piece]) -> Option<String> {
+        let mut joined = String::new();
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => joined.push_str(text),
+                Piece::Value(reference) => joined.push_str(&self.referenced(reference, Some)?),
+            }
+        }
+        Some(joined)
+    }
+
+    fn referenced<T>(&self, reference: &Reference, mut accept: impl FnMut(String) -> Option<T>) -> Option<T> {
+        match reference {
+            Reference::Path(path) => self.at_path(path, accept),
+            Reference::Named(name) => {
+                let (_, text) = self.names.iter().rev().find(|(known, _)| known == name)?;
+                accept(text.clone())
+            }
+        }
+    }
+
+    fn at_path<T>(&self, path: &Path, mut accept: impl FnMut(String) -> Option<T>) -> Option<T> {
+        self.lookup.find(path, |value| accept(text_of(value)?))
+    }
+}
+
+impl Mapping {
+    fn exchanged(&self, text: String, name: &str) -> String {
+        let table = self.values.iter().find(|(known, _)| known == name);
+        let exchanged = table.and_then(|(_, rows)| rows.iter().find(|(from, _)| from.matches(Some(&text))));
+        exchanged.map_or(text, |(_, to)| to.clone())
+    }
+}
+
+/// Anything that says something.
+fn present(value: &Value) -> Option<Value> {
+    let empty = match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(object) => object.is_empty(),
+        _ => false,
+    };
+    (!empty).then(|| value.clone())
+}
+
+/// A duration: no sign that it is one but that it is a finite number.
+fn number(text: &str) -> Option<Number> {
+    if let Ok(whole) = text.parse::<i64>() {
+        return Some(Number::I64(whole));
+    }
+    text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Number::F64)
+}

@@ -1,0 +1,392 @@
+//! A mapping file into a [`Mapping`], with the line of whatever is wrong in it.
+
+use std::ops::Range;
+
+use regex_lite::Regex;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::fields::{Field, Word};
+use super::path::Path;
+use super::pattern::Pattern;
+use super::{
+    Candidate, Candidates, Condition, Exchanges, Mapping, MappingError, Piece, Reference, RelatedRule,
+    ResourceRule, Rule,
+};
+use crate::time;
+
+/// The longest mapping file, in bytes; expressions and tables are read into memory.
+const MAPPING_BYTES_MAX: usize = 1024 * 1024;
+
+type Result<T> = std::result::Result<T, MappingError>;
+type Item<'v, 't> = &'v Spanned<DeValue<'t>>;
+
+impl Mapping {
+    /// Reads a mapping file.
+    ///
+    /// # Errors
+    /// [`MappingError`] names the line and what to write instead: for text that is not TOML, an unknown key, a
+    /// bad path, pattern, expression or word, and a name that stands for nothing.
+    pub fn parse(text: &str) -> Result<Mapping> {
+        if text.len() > MAPPING_BYTES_MAX {
+            let message = "the file is larger than 1 MiB: a mapping is a short text".to_owned();
+            return Err(MappingError { line: 1, message });
+        }
+        let file = DeTable::parse(text).map_err(|error| MappingError {
+            line: line_of(text, error.span().unwrap_or(0..0)),
+            message: format!("this is not TOML: {}", error.message()),
+        })?;
+        Parser { text, names: Vec::new(), rules: false }.mapping(file.get_ref())
+    }
+}
+
+struct Parser<'t> {
+    text: &'t str,
+    /// What `$NAME` can stand for so far.
+    names: Vec<String>,
+    /// Whether what is read are rules, which can name the event's own fields.
+    rules: bool,
+}
+
+impl<'t> Parser<'t> {
+    fn mapping(mut self, file: &DeTable<'t>) -> Result<Mapping> {
+        let mut mapping = Mapping {
+            format: String::new(),
+            time_formats: Vec::new(),
+            lets: Vec::new(),
+            fields: Vec::new(),
+            source_id: Vec::new(),
+            resources: Vec::new(),
+            related: Vec::new(),
+            outcomes: Vec::new(),
+            categories: Vec::new(),
+            severities: Vec::new(),
+            details: Vec::new(),
+            values: Vec::new(),
+        };
+        // `[let]` is read first wherever it stands, since everything else can name what is in it.
+        if let Some(lets) = file.get("let") {
+            for (name, _, value) in self.table(lets)? {
+                let candidates = self.candidates(value)?;
+                mapping.lets.push((name.to_owned(), candidates));
+                self.names.push(name.to_owned());
+            }
+        }
+        for (key, span, value) in in_order(file) {
+            self.key(&mut mapping, key, span, value)?;
+        }
+        if mapping.format.is_empty() {
+            return Err(
+                self.wrong(0..0, "the format has no name: begin with a line such as format = \"myapp\"")
+            );
+        }
+        Ok(mapping)
+    }
+
+    fn key(
+        &mut self,
+        mapping: &mut Mapping,
+        key: &str,
+        span: Range<usize>,
+        value: Item<'_, 't>,
+    ) -> Result<()> {
+        self.rules = false;
+        match key {
+            "format" => mapping.format = self.format_name(value)?,
+            "description" => drop(self.str(value)?),
+            "time_formats" => mapping.time_formats = self.time_formats(value)?,
+            "source_id" => mapping.source_id = self.candidates(value)?,
+            "let" => {}
+            "event" => {
+                for (name, span, value) in self.table(value)? {
+                    let field = Field::named(name).ok_or_else(|| {
+                        let known = Field::names();
+                        self.wrong(span, format!("`{name}` is no field of an event: use one of {known}"))
+                    })?;
+                    mapping.fields.push((field, self.candidates(value)?));
+                }
+            }
+            "details" => {
+                for (name, span, value) in self.table(value)? {
+                    if matches!(name, "record" | "_import" | "_invalid") {
+                        return Err(self.wrong(span, format!("`{name}` is taken: choose another name")));
+                    }
+                    mapping.details.push((name.to_owned(), self.candidates(value)?));
+                }
+            }
+            "values" => mapping.values = self.values(value)?,
+            "resource" => {
+                self.rules = true;
+                mapping.resources = self
+                    .each(value, |parser, table| parser.resource(table, &["when", "type", "id", "name"]))?;
+            }
+            "related" => mapping.related = self.each(value, Self::related)?,
+            "outcome" => mapping.outcomes = self.each(value, Self::rule)?,
+            "category" => mapping.categories = self.each(value, Self::rule)?,
+            "severity" => mapping.severities = self.each(value, Self::rule)?,
+            _ => {
+                let message = format!(
+                    "`{key}` is not known: use format, description, time_formats, source_id, [let], [event], \
+                     [details], [values.NAME], [[resource]], [[related]], [[outcome]], [[category]] or [[severity]]"
+                );
+                return Err(self.wrong(span, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn format_name(&self, value: Item<'_, 't>) -> Result<String> {
+        let name = self.str(value)?;
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(good) {
+            let message =
+                format!("`{name}` is no name for a format: use up to 64 letters, digits, - _ and .");
+            return Err(self.wrong(value.span(), message));
+        }
+        Ok(name.to_owned())
+    }
+
+    fn time_formats(&self, value: Item<'_, 't>) -> Result<Vec<String>> {
+        self.list(value)
+            .into_iter()
+            .map(|item| {
+                let format = self.str(item)?;
+                time::check_format(format).map_err(|error| {
+                    self.wrong(
+                        item.span(),
+                        format!("`{format}` is no time format such as %d/%b/%Y:%H:%M:%S %z: {error}"),
+                    )
+                })?;
+                Ok(format.to_owned())
+            })
+            .collect()
+    }
+
+    fn values(&self, value: Item<'_, 't>) -> Result<Vec<(String, Exchanges)>> {
+        let mut tables = Vec::new();
+        for (name, span, rows) in self.table(value)? {
+            if Field::named(name).is_none() && !self.names.iter().any(|known| known == name) {
+                let message = format!(
+                    "[values.{name}] belongs to nothing: name a field of the event in quotes, or one of [let]"
+                );
+                return Err(self.wrong(span, message));
+            }
+            let mut table = Vec::new();
+            for (from, span, to) in self.table(rows)? {
+                let pattern = Pattern::parse(from).map_err(|message| self.wrong(span, message))?;
+                table.push((pattern, self.str(to)?.to_owned()));
+            }
+            tables.push((name.to_owned(), table));
+        }
+        Ok(tables)
+    }
+
+    fn rule<T: Word>(&mut self, rule: Item<'_, 't>) -> Result<Rule<T>> {
+        self.rules = true;
+        let (mut when, mut is) = (Vec::new(), None);
+        for (key, span, value) in self.table(rule)? {
+            match key {
+                "when" => when = self.conditions(value)?,
+                "is" => {
+                    let word = self.str(value)?;
+                    is = Some(T::from_word(word).ok_or_else(|| {
+                        self.wrong(value.span(), format!("`{word}` is not known: use one of {}", T::WORDS))
+                    })?);
+                }
+                _ => return Err(self.unknown(span, key, &["when", "is"])),
+            }
+        }
+        let is = is.ok_or_else(|| {
+            self.wrong(rule.span(), format!("the rule does not say what holds: add is = one of {}", T::WORDS))
+        })?;
+        Ok(Rule { when, is })
+    }
+
+    fn related(&mut self, rule: Item<'_, 't>) -> Result<RelatedRule> {
+        let each = self.table(rule)?.into_iter().find(|(key, ..)| *key == "each").ok_or_else(|| {
+            self.wrong(rule.span(), "the list is missing: add each = the path of a list in the record")
+        })?;
+        let each = Path::parse(self.str(each.2)?).map_err(|message| self.wrong(each.1, message))?;
+        Ok(RelatedRule { each, entry: self.resource(rule, &["each", "type", "id", "name"])? })
+    }
+
+    fn resource(&mut self, rule: Item<'_, 't>, known: &[&str]) -> Result<ResourceRule> {
+        let mut resource = ResourceRule::default();
+        for (key, span, value) in self.table(rule)? {
+            match key {
+                _ if !known.contains(&key) => return Err(self.unknown(span, key, known)),
+                "when" => resource.when = self.conditions(value)?,
+                "type" => resource.kind = self.candidates(value)?,
+                "id" => resource.id = self.candidates(value)?,
+                "name" => resource.name = self.candidates(value)?,
+                _ => {}
+            }
+        }
+        if resource.id.is_empty() && resource.name.is_empty() {
+            return Err(self.wrong(rule.span(), "a resource needs an id or a name: add id = a path"));
+        }
+        Ok(resource)
+    }
+
+    fn conditions(&self, value: Item<'_, 't>) -> Result<Vec<Condition>> {
+        let mut conditions = Vec::new();
+        for (name, span, patterns) in self.table(value)? {
+            let value = self.reference(name, span)?;
+            let patterns =
+                self.list(patterns).into_iter().map(|item| self.pattern(item)).collect::<Result<_>>()?;
+            conditions.push(Condition { value, patterns });
+        }
+        Ok(conditions)
+    }
+
+    fn pattern(&self, item: Item<'_, 't>) -> Result<Pattern> {
+        let text = match item.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(number) => number.to_string(),
+            DeValue::Boolean(flag) => flag.to_string(),
+            other => {
+                let message = format!("a pattern is text, a number, true or false, not {}", kind(other));
+                return Err(self.wrong(item.span(), message));
+            }
+        };
+        Pattern::parse(&text).map_err(|message| self.wrong(item.span(), message))
+    }
+
+    fn candidates(&self, value: Item<'_, 't>) -> Result<Candidates> {
+        self.list(value).into_iter().map(|item| self.candidate(item)).collect()
+    }
+
+    fn candidate(&self, item: Item<'_, 't>) -> Result<Candidate> {
+        match item.get_ref() {
+            DeValue::String(text) => self.candidate_text(text, item.span()),
+            DeValue::Table(_) => self.part(item),
+            other => {
+                let message = format!(
+                    "a value comes from a path in quotes, or {{ path = …, match = … }}, not from {}",
+                    kind(other)
+                );
+                Err(self.wrong(item.span(), message))
+            }
+        }
+    }
+
+    fn candidate_text(&self, text: &str, span: Range<usize>) -> Result<Candidate> {
+        if let Some(constant) = text.strip_prefix('=') {
+            return Ok(Candidate::Constant(constant.to_owned()));
+        }
+        if !text.contains('{') {
+            return Ok(Candidate::From(self.reference(text, span)?));
+        }
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, behind)) = rest.split_once('{') {
+            let (name, behind) = behind.split_once('}').ok_or_else(|| {
+                self.wrong(span.clone(), format!("`{text}` opens a brace and does not close it: add }}"))
+            })?;
+            pieces.extend((!before.is_empty()).then(|| Piece::Text(before.to_owned())));
+            pieces.push(Piece::Value(self.reference(name, span.clone())?));
+            rest = behind;
+        }
+        pieces.extend((!rest.is_empty()).then(|| Piece::Text(rest.to_owned())));
+        Ok(Candidate::Join(pieces))
+    }
+
+    fn part(&self, item: Item<'_, 't>) -> Result<Candidate> {
+        let (mut path, mut expression) = (None, None);
+        for (key, span, value) in self.table(item)? {
+            match key {
+                "path" => path = Some(self.reference(self.str(value)?, value.span())?),
+                "match" => {
+                    let text = self.str(value)?;
+                    expression = Some(Regex::new(text).map_err(|error| {
+                        self.wrong(value.span(), format!("`{text}` is no regular expression: {error}"))
+                    })?);
+                }
+                _ => return Err(self.unknown(span, key, &["path", "match"])),
+            }
+        }
+        match (path, expression) {
+            (Some(path), Some(expression)) => Ok(Candidate::Part(path, expression)),
+            (Some(path), None) => Ok(Candidate::From(path)),
+            (None, _) => Err(self.wrong(item.span(), "the path is missing: add path = a path in the record")),
+        }
+    }
+
+    fn reference(&self, text: &str, span: Range<usize>) -> Result<Reference> {
+        let Some(name) = text.strip_prefix('$') else {
+            return Path::parse(text).map(Reference::Path).map_err(|message| self.wrong(span, message));
+        };
+        let known =
+            self.names.iter().any(|known| known == name) || self.rules && Field::named(name).is_some();
+        if !known {
+            let message = format!(
+                "${name} stands for nothing here: name it under [let] first{}",
+                if self.rules { ", or use a field of the event such as $action" } else { "" }
+            );
+            return Err(self.wrong(span, message));
+        }
+        Ok(Reference::Named(name.to_owned()))
+    }
+
+    /// The entries of `[[…]]`.
+    fn each<T>(
+        &mut self,
+        value: Item<'_, 't>,
+        mut read: impl FnMut(&mut Self, Item<'_, 't>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        match value.get_ref() {
+            DeValue::Array(list) => list.iter().map(|item| read(self, item)).collect(),
+            _ => {
+                Err(self
+                    .wrong(value.span(), "this is a list of rules: write its name in double brackets, [[…]]"))
+            }
+        }
+    }
+
+    /// The entries of a table, in the order in which they were written.
+    fn table<'v>(&self, value: Item<'v, 't>) -> Result<Vec<(&'v str, Range<usize>, Item<'v, 't>)>> {
+        match value.get_ref() {
+            DeValue::Table(table) => Ok(in_order(table)),
+            other => Err(self.wrong(value.span(), format!("a table is needed here, not {}", kind(other)))),
+        }
+    }
+
+    /// The items of a list, or the one that stands alone.
+    fn list<'v>(&self, value: Item<'v, 't>) -> Vec<Item<'v, 't>> {
+        match value.get_ref() {
+            DeValue::Array(list) => list.iter().collect(),
+            _ => vec![value],
+        }
+    }
+
+    fn str<'v>(&self, value: Item<'v, 't>) -> Result<&'v str> {
+        let text = value.get_ref().as_str();
+        text.ok_or_else(|| {
+            self.wrong(value.span(), format!("text in quotes is needed here, not {}", kind(value.get_ref())))
+        })
+    }
+
+    fn unknown(&self, span: Range<usize>, key: &str, known: &[&str]) -> MappingError {
+        self.wrong(span, format!("`{key}` is not known here: use {}", known.join(", ")))
+    }
+
+    fn wrong(&self, span: Range<usize>, message: impl Into<String>) -> MappingError {
+        MappingError { line: line_of(self.text, span), message: message.into() }
+    }
+}
+
+fn in_order<'v, 't>(table: &'v DeTable<'t>) -> Vec<(&'v str, Range<usize>, Item<'v, 't>)> {
+    let mut entries: Vec<_> =
+        table.iter().map(|(key, value)| (key.get_ref().as_ref(), key.span(), value)).collect();
+    entries.sort_by_key(|(_, span, _)| span.start);
+    entries
+}
+
+fn kind(value: &DeValue<'_>) -> String {
+    format!("a TOML {}", value.type_str())
+}
+
+fn line_of(text: &str, span: Range<usize>) -> usize {
+    let before = text.as_bytes().get(..span.start).unwrap_or(text.as_bytes());
+    1 + memchr::memchr_iter(b'\n', before).count()
+}

@@ -1,0 +1,175 @@
+//! Where in a record a value stands: `userIdentity.arn`, `resources.0.ARN`, `annotations."a.b/c"`.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use trailseal_core::event::Value;
+
+/// The deepest path; deeper is rather a mistake.
+const SEGMENTS_MAX: usize = 32;
+
+/// A dotted path into a record.
+#[derive(Clone, Debug)]
+pub(super) struct Path(Vec<Segment>);
+
+#[derive(Clone, Debug)]
+struct Segment {
+    key: String,
+    /// The place in a list, from its end when negative.
+    index: Option<i64>,
+}
+
+impl Path {
+    /// Reads a path. The error is for people.
+    pub(super) fn parse(text: &str) -> Result<Path, String> {
+        let mut segments = Vec::new();
+        let mut rest = text;
+        loop {
+            let (key, behind) = take_segment(rest).ok_or_else(|| {
+                format!("`{text}` is no path: write keys with dots between them, such as user.name, and a key that holds a dot in quotes")
+            })?;
+            segments.push(Segment { index: key.parse().ok(), key: key.to_owned() });
+            if segments.len() > SEGMENTS_MAX {
+                return Err(format!("`{text}` is deeper than {SEGMENTS_MAX} keys: choose a shorter path"));
+            }
+            match behind.strip_prefix('.') {
+                Some(more) => rest = more,
+                None => return Ok(Path(segments)),
+            }
+        }
+    }
+}
+
+/// The next key and what stands behind it, which is empty or begins with a dot.
+fn take_segment(text: &str) -> Option<(&str, &str)> {
+    let (key, behind) = match text.strip_prefix('"') {
+        Some(quoted) => quoted.split_once('"')?,
+        None => text.split_at(text.find('.').unwrap_or(text.len())),
+    };
+    let good = !(key.trim().is_empty() || key.contains(['"', '{', '}', '\n']));
+    (good && (behind.is_empty() || behind.starts_with('.'))).then_some((key, behind))
+}
+
+/// Where a text begins in memory, and its length; never followed, only compared.
+type TextPlace = (*const u8, usize);
+
+/// A record to look values up in. Where a path goes on below a text, that text is read as JSON, once.
+pub(super) struct Lookup<'r> {
+    root: &'r Value,
+    /// What was read from texts, by the text's place in memory, which stays the same while this lives.
+    texts: RefCell<HashMap<TextPlace, Option<Rc<Value>>>>,
+}
+
+impl<'r> Lookup<'r> {
+    pub(super) fn new(root: &'r Value) -> Self {
+        Lookup { root, texts: RefCell::default() }
+    }
+
+    /// The first value at `path` that `accept` takes. Several are possible where keys differ only in case,
+    /// or where the path has a `*`.
+    pub(super) fn find<T>(&self, path: &Path, mut accept: impl FnMut(&Value) -> Option<T>) -> Option<T> {
+        self.walk(self.root, &path.0, &mut accept)
+    }
+
+    fn walk<T>(
+        &self,
+        value: &Value,
+        path: &[Segment],
+        accept: &mut dyn FnMut(&Value) -> Option<T>,
+    ) -> Option<T> {
+        let Some((segment, rest)) = path.split_first() else { return accept(value) };
+        match value {
+            Value::Object(object) => {
+                let found = object.get(&segment.key).and_then(|value| self.walk(value, rest, accept));
+                found.or_else(|| {
+                    let others = object
+                        .iter()
+                        .filter(|(key, _)| *key != segment.key && key.eq_ignore_ascii_case(&segment.key));
+                    others.map(|(_, value)| value).find_map(|value| self.walk(value, rest, accept))
+                })
+            }
+            Value::Array(list) if segment.key == "*" => {
+                list.iter().find_map(|value| self.walk(value, rest, accept))
+            }
+            Value::Array(list) => self.walk(at(list, segment.index?)?, rest, accept),
+            Value::String(text) => self.walk(&*self.text(text)?, path, accept),
+            _ => None,
+        }
+    }
+
+    /// What the text says as JSON, if that is an object or a list.
+    fn text(&self, text: &str) -> Option<Rc<Value>> {
+        if !text.trim_start().starts_with(['{', '[']) {
+            return None;
+        }
+        let place = (text.as_ptr(), text.len());
+        if let Some(known) = self.texts.borrow().get(&place) {
+            return known.clone();
+        }
+        let read = Value::parse(text.as_bytes()).ok().map(Rc::new);
+        self.texts.borrow_mut().insert(place, read.clone());
+        read
+    }
+}
+
+fn at(list: &[Value], index: i64) -> Option<&Value> {
+    let from_start = if index < 0 { index.checked_add_unsigned(list.len() as u64)? } else { index };
+    list.get(usize::try_from(from_start).ok()?)
+}
+
+/// A value as text: text that is not blank, numbers as they were sent, true and false.
+pub(super) fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(record: &str, path: &str, expected: Option<&str>) {
+        let record = Value::parse(record.as_bytes()).expect("good JSON");
+        let path = Path::parse(path).expect("a good path");
+        assert_eq!(Lookup::new(&record).find(&path, text_of).as_deref(), expected);
+    }
+
+    #[test]
+    fn keys_lists_and_case() {
+        check(r#"{"a":{"b":1.50}}"#, "a.b", Some("1.50"));
+        check(r#"{"A":{"b":true}}"#, "a.B", Some("true"));
+        check(r#"{"eventname":"x","eventName":"y"}"#, "eventName", Some("y"));
+        check(r#"{"eventname":"x","eventName":""}"#, "eventName", Some("x"));
+        check(r#"{"a":["x","y"]}"#, "a.0", Some("x"));
+        check(r#"{"a":["x","y"]}"#, "a.-1", Some("y"));
+        check(r#"{"a":["x","y"]}"#, "a.2", None);
+        check(r#"{"a":["x","y"]}"#, "a.-3", None);
+        check(r#"{"a":[{"c":1},{"b":2}]}"#, "a.*.b", Some("2"));
+        check(r#"{"a":{"0":"x"}}"#, "a.0", Some("x"));
+        check(r#"{"a":{"b.c/d":"x"}}"#, r#"a."b.c/d""#, Some("x"));
+        check(r#"{"a":{"b":{}}}"#, "a.b", None);
+        check(r#"{"a":null}"#, "a", None);
+        check(r#"{"a":"  "}"#, "a", None);
+    }
+
+    #[test]
+    fn json_in_a_text_is_looked_into() {
+        check(r#"{"log":"{\"verb\":\"get\"}"}"#, "log.verb", Some("get"));
+        check(r#"{"log":"[{\"x\":\"[7]\"}]"}"#, "log.0.x.0", Some("7"));
+        check(r#"{"log":"{broken"}"#, "log.verb", None);
+        check(r#"{"log":"plain"}"#, "log.verb", None);
+    }
+
+    #[test]
+    fn what_is_no_path() {
+        for text in ["", ".", "a.", ".a", "a..b", "a.\"b", "a\"b", "\"a\"b", "{a}", "  "] {
+            assert!(Path::parse(text).is_err(), "{text}");
+        }
+        assert!(Path::parse(&"a.".repeat(40)).is_err());
+    }
+}

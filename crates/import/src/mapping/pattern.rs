@@ -1,0 +1,113 @@
+//! What a value has to look like for a rule to hold.
+
+/// A condition on one value, compared without regard to case.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Pattern {
+    /// Text in which `*` stands for any characters; lower case.
+    Glob(String),
+    /// A number between the two, both included.
+    Range(f64, f64),
+    /// There is no value, or an empty one.
+    Absent,
+    /// The other does not hold.
+    Not(Box<Pattern>),
+}
+
+impl Pattern {
+    /// Reads a pattern: text with `*`, `LOW..HIGH`, nothing for "absent", and `!` in front for "not".
+    pub(super) fn parse(text: &str) -> Result<Pattern, String> {
+        if let Some(inner) = text.strip_prefix('!') {
+            if inner.starts_with('!') {
+                return Err(format!("`{text}` denies twice: leave both `!` out"));
+            }
+            return Ok(Pattern::Not(Box::new(Pattern::parse(inner)?)));
+        }
+        if text.is_empty() {
+            return Ok(Pattern::Absent);
+        }
+        if let Some((low, high)) = text.split_once("..")
+            && let (Ok(low), Ok(high)) = (low.parse::<f64>(), high.parse::<f64>())
+        {
+            return if low <= high {
+                Ok(Pattern::Range(low, high))
+            } else {
+                Err(format!("`{text}` holds no number: write the lower one first"))
+            };
+        }
+        Ok(Pattern::Glob(text.to_lowercase()))
+    }
+
+    pub(super) fn matches(&self, value: Option<&str>) -> bool {
+        match self {
+            Pattern::Glob(glob) => value.is_some_and(|value| glob_matches(glob, &value.to_lowercase())),
+            Pattern::Range(low, high) => value
+                .and_then(|value| value.trim().parse::<f64>().ok())
+                .is_some_and(|number| (*low..=*high).contains(&number)),
+            Pattern::Absent => value.is_none_or(str::is_empty),
+            Pattern::Not(inner) => !inner.matches(value),
+        }
+    }
+}
+
+/// Whether all of `text` fits `glob`, in linear space and at most their product in time.
+fn glob_matches(glob: &str, text: &str) -> bool {
+    let (glob, text) = (glob.as_bytes(), text.as_bytes());
+    let (mut glob_at, mut text_at) = (0, 0);
+    // Behind the last `*`, and where in the text the search for what follows it stands.
+    let mut retry: Option<(usize, usize)> = None;
+    while text_at < text.len() {
+        match glob.get(glob_at) {
+            Some(b'*') => {
+                glob_at += 1;
+                retry = Some((glob_at, text_at));
+            }
+            Some(byte) if *byte == text[text_at] => (glob_at, text_at) = (glob_at + 1, text_at + 1),
+            _ => {
+                let Some((behind_star, from)) = retry else { return false };
+                retry = Some((behind_star, from + 1));
+                (glob_at, text_at) = (behind_star, from + 1);
+            }
+        }
+    }
+    glob[glob_at..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(pattern: &str, value: Option<&str>, expected: bool) {
+        let parsed = Pattern::parse(pattern).expect("a good pattern");
+        assert_eq!(parsed.matches(value), expected, "{pattern} on {value:?}");
+    }
+
+    #[test]
+    fn patterns() {
+        check("ConsoleLogin", Some("consolelogin"), true);
+        check("ConsoleLogin", Some("ConsoleLogins"), false);
+        check("Get*", Some("GetObject"), true);
+        check("*.create", Some("pods.exec.create"), true);
+        check("a*b*c", Some("aXbXbc"), true);
+        check("a*b*c", Some("aXbXb"), false);
+        check("*", Some("x"), true);
+        check("*", None, false);
+        check("200..299", Some("204"), true);
+        check("200..299", Some("300"), false);
+        check("200..299", Some("x"), false);
+        check("-1..0.5", Some("0.5"), true);
+        check("", None, true);
+        check("", Some("x"), false);
+        check("!*", None, true);
+        check("!a*", Some("b"), true);
+        check("!a*", Some("ab"), false);
+        check("!200..299", None, true);
+        check("a..b", Some("a..b"), true);
+    }
+
+    #[test]
+    fn bad_patterns() {
+        assert!(Pattern::parse("299..200").is_err());
+        assert!(Pattern::parse("!!a").is_err());
+    }
+}

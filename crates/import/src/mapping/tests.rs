@@ -1,0 +1,173 @@
+use super::*;
+use trailseal_core::event::{Event, Value};
+
+fn event(mapping: &str, record: &str) -> Event {
+    let mapping = Mapping::parse(&format!("format = 'test'\n{mapping}")).expect("a good mapping");
+    mapping.apply(Value::parse(record.as_bytes()).expect("good JSON"))
+}
+
+/// `mapping` must be refused, at `line` and with `message` in what is said.
+#[track_caller]
+fn check_refused(mapping: &str, line: usize, message: &str) {
+    let error = Mapping::parse(mapping).expect_err("a bad mapping");
+    assert_eq!(error.line, line, "{error}");
+    assert!(error.message.contains(message), "{error}");
+}
+
+#[test]
+fn candidates_in_order() {
+    let mapping = "[event]\naction = ['{a}.{b}', 'a', {path = 'c', match = '^x-(.+)$'}, '=none']";
+    let check =
+        |record: &str, expected: &str| assert_eq!(event(mapping, record).action, expected, "{record}");
+    check(r#"{"a":"A","b":"B"}"#, "A.B");
+    check(r#"{"a":"A","b":""}"#, "A");
+    check(r#"{"b":"B","c":"x-7"}"#, "7");
+    check(r#"{"c":"7"}"#, "none");
+}
+
+#[test]
+fn names_values_and_rules() {
+    let mapping = r#"
+[let]
+code = ["status", "result.code"]
+[event]
+action = "do"
+outcome = "how"
+"actor.id" = "who"
+[values.outcome]
+ok = "success"
+"5*" = "failure"
+[[outcome]]
+when = { "$code" = ["401", "403"] }
+is = "denied"
+[[category]]
+when = { "$action" = "user.*", "$code" = "!403" }
+is = "custom:users"
+[[severity]]
+when = { "$outcome" = ["denied", "failure"], "$actor.id" = "root" }
+is = "critical"
+"#;
+    let denied = event(mapping, r#"{"do":"user.add","result":{"code":403},"who":"root"}"#);
+    assert_eq!((denied.outcome, denied.severity), (Outcome::Denied, Severity::Critical));
+    assert_eq!(denied.category, Category::default());
+    let good = event(mapping, r#"{"do":"user.add","how":"OK","status":200}"#);
+    assert_eq!((good.outcome, good.category), (Outcome::Success, Category::Custom("users".into())));
+    assert_eq!(event(mapping, r#"{"how":"502"}"#).outcome, Outcome::Failure);
+    assert_eq!(event(mapping, r#"{"how":"odd"}"#).outcome, Outcome::Unknown);
+    assert_eq!(event(mapping, r#"{"how":"odd","status":401}"#).outcome, Outcome::Denied);
+    assert_eq!(event(mapping, "{}").outcome, Outcome::Success);
+}
+
+#[test]
+fn a_condition_holds_if_one_of_several_values_fits() {
+    let mapping = "[[outcome]]\nwhen = { 'checks.*.granted' = 'false' }\nis = 'denied'";
+    let outcome = |record: &str| event(mapping, record).outcome;
+    assert_eq!(outcome(r#"{"checks":[{"granted":true},{"granted":false}]}"#), Outcome::Denied);
+    assert_eq!(outcome(r#"{"checks":[{"granted":true},{}]}"#), Outcome::Success);
+    assert_eq!(outcome("{}"), Outcome::Success);
+}
+
+#[test]
+fn resources_and_other_fields() {
+    let mapping = r#"
+source_id = "uid"
+[event]
+"actor.roles" = ["roles"]
+before = "old"
+after = "new"
+duration_ms = "took"
+[[resource]]
+when = { kind = "x" }
+type = "=never"
+id = "id"
+[[resource]]
+type = "things.0.type"
+id = "things.0.id"
+[[related]]
+each = "things"
+type = "type"
+id = "id"
+[details]
+extra = "more"
+"#;
+    let record = r#"{"things":[{"id":"1","type":"t"},{"id":"2"}],"roles":["a",7,null],"old":{"n":1},
+        "new":{"n":2},"took":1.5,"more":[1],"id":"0","uid":"u-1"}"#;
+    let event = event(mapping, record);
+    let resource = event.resource.expect("a resource");
+    assert_eq!((resource.kind.as_deref(), resource.id.as_deref()), (Some("t"), Some("1")));
+    assert_eq!(event.related.len(), 1);
+    assert_eq!(event.related[0].id.as_deref(), Some("2"));
+    assert_eq!(event.actor.expect("an actor").roles, ["a", "7"]);
+    assert_eq!(event.duration_ms.map(|number| number.to_string()).as_deref(), Some("1.5"));
+    assert_eq!(event.before.expect("a before").to_string(), r#"{"n":1}"#);
+    assert_eq!(event.details.get("extra").expect("an extra").to_string(), "[1]");
+    let import = event.details.get("_import").expect("the mark").to_string();
+    assert_eq!(import, r#"{"format":"test","source_id":"u-1","defaulted":["action","time"]}"#);
+    let whole = Value::parse(record.as_bytes()).expect("good JSON");
+    assert_eq!(event.details.get("record"), Some(&whole));
+}
+
+#[test]
+fn bad_mappings_say_where_and_what_to_do() {
+    check_refused("", 1, "begin with a line such as format");
+    check_refused("format = 'a b'", 1, "no name for a format");
+    check_refused("format = 7", 1, "text in quotes is needed here, not a TOML integer");
+    check_refused("format = 'a'\n\nactions = 'x'", 3, "`actions` is not known: use format");
+    check_refused("format = 'a'\n[event]\nactor = 'x'", 3, "use one of action, time");
+    check_refused("format = 'a'\n[event]\naction = 'a..b'", 3, "write keys with dots");
+    check_refused("format = 'a'\n[event]\naction = '{a'", 3, "does not close it");
+    check_refused("format = 'a'\n[event]\naction = [\n'a',\n7]", 5, "not from a TOML integer");
+    check_refused("format = 'a'\n[event]\naction = '$verb'", 3, "name it under [let] first");
+    check_refused("format = 'a'\n[event]\naction = {match = 'x'}", 3, "the path is missing");
+    check_refused("format = 'a'\n[event]\naction = {path = 'x', match = '('}", 3, "no regular expression");
+    check_refused("format = 'a'\n[event]\naction = {path = 'x', mach = '('}", 3, "use path, match");
+    check_refused("format = 'a'\n[[outcome]]\nis = 'good'", 3, "use one of success");
+    check_refused("format = 'a'\n[[outcome]]\nwhen = {a = 'b'}", 2, "add is =");
+    check_refused("format = 'a'\n[[category]]\nis = 'custom:'", 3, "use one of authentication");
+    check_refused("format = 'a'\n[outcome]\nis = 'success'", 2, "double brackets");
+    check_refused("format = 'a'\n[[outcome]]\nwhen = {a = '9..1'}\nis = 'success'", 3, "lower one first");
+    check_refused("format = 'a'\n[[outcome]]\nwhen = {a = 1.5}\nis = 'success'", 3, "a pattern is text");
+    check_refused("format = 'a'\n[[resource]]\ntype = 'x'", 2, "needs an id or a name");
+    check_refused("format = 'a'\n[[related]]\nid = 'x'", 2, "the list is missing");
+    check_refused("format = 'a'\n[details]\nrecord = 'x'", 3, "is taken");
+    check_refused("format = 'a'\n[values.x]\na = 'b'", 2, "belongs to nothing");
+    check_refused("format = 'a'\ntime_formats = ['%!']", 2, "no time format");
+    check_refused("format = 'a'\nformat = 'b'", 2, "this is not TOML");
+    check_refused(&format!("# {}", "x".repeat(1024 * 1024)), 1, "larger than 1 MiB");
+}
+
+#[test]
+fn the_built_in_mappings_are_good() {
+    for (name, text) in BUILT_IN {
+        let mapping = Mapping::parse(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(mapping.format(), name);
+        assert!(Mapping::builtin(name).is_some());
+    }
+    assert!(Mapping::builtin("other").is_none());
+}
+
+#[test]
+fn the_manuals_example_does_what_it_says() {
+    let manual = include_str!("../../../../docs/import.md");
+    let text =
+        manual.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let mapping = Mapping::parse(text).unwrap_or_else(|error| panic!("{error}"));
+    let record = r#"{"at":"10/Oct/2000:13:55:36 -0700","entity":"order","verb":"cancel","order_id":7,
+        "status":403,"client":"10.0.0.1:4711","user":{"roles":["clerk","admin"]},"items":[{"sku":"a"},{"sku":"b"}]}"#;
+    let event = mapping.apply(Value::parse(record.as_bytes()).expect("good JSON"));
+    assert_eq!((event.action.as_str(), event.outcome), ("order.cancel", Outcome::Denied));
+    assert_eq!((event.category, event.severity), (Category::DataChange, Severity::Warning));
+    assert_eq!(event.time.map(|time| time.to_string()).as_deref(), Some("2000-10-10T20:55:36.000000Z"));
+    assert_eq!(event.actor.and_then(|actor| actor.id).as_deref(), Some("anonymous"));
+    assert_eq!(event.context.ip.as_deref(), Some("10.0.0.1"));
+    assert_eq!(event.resource.and_then(|resource| resource.id).as_deref(), Some("7"));
+    assert_eq!(event.related.len(), 2);
+}
+
+#[test]
+fn the_manual_names_every_field() {
+    let manual = include_str!("../../../../docs/import.md");
+    for name in fields::Field::names().split(", ") {
+        assert!(manual.contains(&format!("`{name}`")), "{name}");
+    }
+}

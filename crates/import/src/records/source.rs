@@ -1,0 +1,324 @@
+//! Bytes with a line number: unpacked, peeked at, put back.
+
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
+
+use flate2::bufread::MultiGzDecoder;
+
+/// How the taking of a line or a value ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is all there.
+    Complete,
+    /// It was passed over, since it is longer than allowed.
+    TooLong,
+    /// It does not end, or not within the allowed length; the bytes seen of it are in the buffer.
+    Broken,
+}
+
+/// A reader of plain or gzip bytes that knows the line it is on.
+pub(super) struct Source<R> {
+    input: Input<R>,
+    /// Bytes that were read and put back, from `pushed_at` on; they come before the input.
+    pushed: Vec<u8>,
+    pushed_at: usize,
+    /// The line of the next byte; the first is 1.
+    line: u64,
+}
+
+/// A reader behind the bytes that were read from it to see what it holds.
+type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
+
+enum Input<R> {
+    Unopened(R),
+    Plain(Whole<R>),
+    Gzip(Box<BufReader<MultiGzDecoder<Whole<R>>>>),
+    /// Only between two of the states above, and after a failed opening.
+    Closed,
+}
+
+impl<R: BufRead> Input<R> {
+    /// Tells gzip from plain bytes by the magic number.
+    fn open(mut reader: R) -> io::Result<Input<R>> {
+        let mut head = Vec::new();
+        reader.by_ref().take(2).read_to_end(&mut head)?;
+        let is_gzip = head == [0x1f, 0x8b];
+        let whole = Cursor::new(head).chain(reader);
+        Ok(if is_gzip {
+            Input::Gzip(Box::new(BufReader::with_capacity(64 * 1024, MultiGzDecoder::new(whole))))
+        } else {
+            Input::Plain(whole)
+        })
+    }
+
+    fn fill(&mut self) -> io::Result<&[u8]> {
+        if let Input::Unopened(_) = self
+            && let Input::Unopened(reader) = std::mem::replace(self, Input::Closed)
+        {
+            *self = Input::open(reader)?;
+        }
+        match self {
+            Input::Plain(reader) => reader.fill_buf(),
+            Input::Gzip(reader) => reader.fill_buf(),
+            Input::Unopened(_) | Input::Closed => Ok(&[]),
+        }
+    }
+
+    fn consume(&mut self, len: usize) {
+        match self {
+            Input::Plain(reader) => reader.consume(len),
+            Input::Gzip(reader) => reader.consume(len),
+            Input::Unopened(_) | Input::Closed => {}
+        }
+    }
+}
+
+impl<R: BufRead> Source<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Source { input: Input::Unopened(reader), pushed: Vec::new(), pushed_at: 0, line: 1 }
+    }
+
+    /// The line of the next byte; the first is 1.
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// The bytes at hand; none at the end.
+    fn fill(&mut self) -> io::Result<&[u8]> {
+        if self.pushed_at < self.pushed.len() {
+            return Ok(&self.pushed[self.pushed_at..]);
+        }
+        loop {
+            match self.input.fill() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                // Asked again, since the borrow of a returned slice cannot leave the loop.
+                Ok(_) => break,
+            }
+        }
+        self.input.fill()
+    }
+
+    fn consume(&mut self, len: usize) {
+        if self.pushed_at < self.pushed.len() {
+            self.pushed_at += len;
+            if self.pushed_at >= self.pushed.len() {
+                (self.pushed, self.pushed_at) = (Vec::new(), 0);
+            }
+        } else {
+            self.input.consume(len);
+        }
+    }
+
+    pub(super) fn peek(&mut self) -> io::Result<Option<u8>> {
+        Ok(self.fill()?.first().copied())
+    }
+
+    /// Goes past `len` bytes that [`Source::peek`] or the caller saw and that are no line ends.
+    pub(super) fn advance(&mut self, len: usize) {
+        self.consume(len);
+    }
+
+    /// Puts back bytes that were taken last.
+    pub(super) fn push_back(&mut self, bytes: &[u8]) {
+        self.line -= count_lines(bytes);
+        let mut pushed = bytes.to_vec();
+        pushed.extend_from_slice(&self.pushed[self.pushed_at..]);
+        (self.pushed, self.pushed_at) = (pushed, 0);
+    }
+
+    /// Skips a UTF-8 byte order mark; whether there is one of UTF-16.
+    pub(super) fn skip_byte_order_mark(&mut self) -> io::Result<bool> {
+        let mut seen = Vec::new();
+        while seen.len() < 3
+            && let Some(byte) = self.peek()?
+            && matches!(byte, 0xef | 0xbb | 0xbf | 0xfe | 0xff)
+        {
+            seen.push(byte);
+            self.advance(1);
+        }
+        if matches!(seen[..], [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
+            return Ok(true);
+        }
+        if seen != [0xef, 0xbb, 0xbf] {
+            self.push_back(&seen);
+        }
+        Ok(false)
+    }
+
+    pub(super) fn skip_white_space(&mut self) -> io::Result<()> {
+        self.skip(|byte| byte.is_ascii_whitespace())
+    }
+
+    /// Skips what may stand between the values of an array.
+    pub(super) fn skip_separators(&mut self) -> io::Result<()> {
+        self.skip(|byte| byte.is_ascii_whitespace() || byte == b',')
+    }
+
+    fn skip(&mut self, skipped: impl Fn(u8) -> bool) -> io::Result<()> {
+        loop {
+            let at_hand = self.fill()?;
+            let len = at_hand.iter().take_while(|&&byte| skipped(byte)).count();
+            let (lines, all) = (count_lines(&at_hand[..len]), len == at_hand.len());
+            self.consume(len);
+            self.line += lines;
+            if len == 0 || !all {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether `words` come next, with white space between them, and then one of `then`. If so the words
+    /// were consumed, else nothing was.
+    pub(super) fn looks_like(&mut self, words: &[&[u8]], then: &[u8]) -> io::Result<bool> {
+        let mut seen = Vec::new();
+        for byte in words.iter().flat_map(|word| word.iter().enumerate()) {
+            if byte.0 == 0 {
+                self.take_white_space(&mut seen)?;
+            }
+            if self.peek()? != Some(*byte.1) {
+                self.push_back(&seen);
+                return Ok(false);
+            }
+            self.advance(1);
+            seen.push(*byte.1);
+        }
+        self.take_white_space(&mut seen)?;
+        let found = self.peek()?.is_some_and(|byte| then.contains(&byte));
+        if !found {
+            self.push_back(&seen);
+        }
+        Ok(found)
+    }
+
+    /// Takes white space as far as an opening can reasonably hold it.
+    fn take_white_space(&mut self, taken: &mut Vec<u8>) -> io::Result<()> {
+        while taken.len() < 4096
+            && let Some(byte) = self.peek()?
+            && byte.is_ascii_whitespace()
+        {
+            self.advance(1);
+            self.line += u64::from(byte == b'\n');
+            taken.push(byte);
+        }
+        Ok(())
+    }
+
+    /// Takes the rest of the line, without its end.
+    pub(super) fn take_line(&mut self, taken: &mut Vec<u8>, bytes_max: usize) -> io::Result<End> {
+        let mut too_long = false;
+        loop {
+            let at_hand = self.fill()?;
+            let newline = memchr::memchr(b'\n', at_hand);
+            let len = newline.unwrap_or(at_hand.len());
+            // One byte more than the limit is let in for the CR of a line end.
+            too_long |= taken.len() + len > bytes_max + 1;
+            if !too_long {
+                taken.extend_from_slice(&at_hand[..len]);
+            }
+            let at_end = at_hand.is_empty();
+            self.consume(len + usize::from(newline.is_some()));
+            if newline.is_some() || at_end {
+                self.line += u64::from(newline.is_some());
+                too_long |= taken.trim_ascii_end().len() > bytes_max;
+                return Ok(if too_long { End::TooLong } else { End::Complete });
+            }
+        }
+    }
+
+    /// Takes one JSON value, found by its brackets and quotes alone, or with `depth` 1 the rest of one whose
+    /// opening bracket was taken before.
+    pub(super) fn take_value(
+        &mut self,
+        taken: &mut Vec<u8>,
+        depth: usize,
+        bytes_max: usize,
+    ) -> io::Result<End> {
+        let mut scan = Scan { depth, in_text: false, escaped: false, begun: depth > 0 };
+        let mut too_long = false;
+        loop {
+            let at_hand = self.fill()?;
+            if at_hand.is_empty() {
+                let complete = scan.depth == 0 && !scan.in_text;
+                return Ok(if complete && !too_long { End::Complete } else { End::Broken });
+            }
+            let found = scan.end(at_hand);
+            let len = match found {
+                Found::End(len) | Found::Broken(len) => len,
+                Found::More => at_hand.len(),
+            };
+            if !too_long {
+                taken.extend_from_slice(&at_hand[..len]);
+            }
+            let lines = count_lines(&at_hand[..len]);
+            self.consume(len);
+            self.line += lines;
+            if taken.len() > bytes_max && !too_long {
+                too_long = true;
+                // Over several lines it is rather a value that was never closed: its lines may hold records.
+                if memchr::memchr(b'\n', taken).is_some() {
+                    return Ok(End::Broken);
+                }
+                *taken = Vec::new();
+            }
+            match found {
+                Found::End(_) => return Ok(if too_long { End::TooLong } else { End::Complete }),
+                Found::Broken(_) => return Ok(End::Broken),
+                Found::More => {}
+            }
+        }
+    }
+}
+
+/// Finds where a JSON value ends, over several pieces of input.
+struct Scan {
+    depth: usize,
+    in_text: bool,
+    escaped: bool,
+    begun: bool,
+}
+
+enum Found {
+    /// The value is the first so many bytes.
+    End(usize),
+    /// A line ends inside a text, which JSON does not allow, after so many bytes.
+    Broken(usize),
+    More,
+}
+
+impl Scan {
+    fn end(&mut self, bytes: &[u8]) -> Found {
+        for (at, &byte) in bytes.iter().enumerate() {
+            if self.in_text {
+                match byte {
+                    b'\n' => return Found::Broken(at + 1),
+                    _ if self.escaped => self.escaped = false,
+                    b'\\' => self.escaped = true,
+                    b'"' => self.in_text = false,
+                    _ => {}
+                }
+                continue;
+            }
+            // At depth 0 only a value without brackets can go on, and it ends before these.
+            let ends_bare = byte.is_ascii_whitespace() || matches!(byte, b',' | b']' | b'}');
+            if self.depth == 0 && self.begun && ends_bare {
+                return Found::End(at);
+            }
+            self.begun = true;
+            match byte {
+                b'"' => self.in_text = true,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' if self.depth <= 1 => {
+                    self.depth = 0;
+                    return Found::End(at + 1);
+                }
+                b'}' | b']' => self.depth -= 1,
+                _ => {}
+            }
+        }
+        Found::More
+    }
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}

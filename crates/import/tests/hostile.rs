@@ -1,0 +1,113 @@
+//! Nothing that comes from outside ends in a panic, and no record is lost.
+#![allow(clippy::expect_used, reason = "a test says what it needs by failing")]
+
+use proptest::prelude::*;
+use trailseal_core::event::Value;
+use trailseal_import::mapping::BUILT_IN;
+use trailseal_import::records::Records;
+use trailseal_import::{Mapping, SAMPLES, read};
+
+/// JSON objects out of the keys that the built-in mappings look for.
+fn record() -> impl Strategy<Value = String> {
+    let key = prop::sample::select(vec![
+        "eventName",
+        "eventtime",
+        "userIdentity",
+        "arn",
+        "resources",
+        "0",
+        "verb",
+        "objectRef",
+        "resource",
+        "name",
+        "properties",
+        "log",
+        "protoPayload",
+        "methodName",
+        "responseStatus",
+        "code",
+        "action",
+        "actor",
+        "@timestamp",
+        "created_at",
+        "requestParameters",
+        "user",
+        "groups",
+        "errorCode",
+        "conclusion",
+    ]);
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        any::<bool>().prop_map(|flag| flag.to_string()),
+        any::<i64>().prop_map(|number| number.to_string()),
+        Just("1e999".to_owned()),
+        "[ -~]{0,12}".prop_map(|text| Value::String(text).to_string()),
+        Just(r#""{\"verb\":\"get\",\"log\":\"[1]\"}""#.to_owned()),
+        Just(r#""2022-11-29 00:09:04.38""#.to_owned()),
+    ];
+    let value = leaf.prop_recursive(4, 40, 5, {
+        let key = key.clone();
+        move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(|list| format!("[{}]", list.join(","))),
+                prop::collection::vec((key.clone(), inner), 0..5).prop_map(object),
+            ]
+        }
+    });
+    prop::collection::vec((key, value), 0..6).prop_map(object)
+}
+
+fn object(entries: Vec<(&str, String)>) -> String {
+    let entries: Vec<String> = entries.into_iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+    format!("{{{}}}", entries.join(","))
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _ = read(&bytes[..], Mapping::builtin("cloudtrail").expect("built in")).count();
+    }
+
+    #[test]
+    fn any_brackets_are_survived(text in r#"[\[\]{}:,"\\\na ]{0,60}"#, wrapped in any::<bool>()) {
+        let input = if wrapped { format!("{{\"Records\":[{{{text}") } else { text };
+        let _ = Records::new(input.as_bytes()).count();
+    }
+
+    #[test]
+    fn no_record_after_a_broken_line_is_lost(broken in r#"[\[\]{}:,"a ]{0,30}"#, wrapped in any::<bool>()) {
+        let head = if wrapped { "{\"Records\":[" } else { "" };
+        let input = format!("{head}{broken}\n{{\"action\":\"kept\"}}\n");
+        let mapping = Mapping::builtin("github").expect("built in");
+        let kept = read(input.as_bytes(), mapping).flatten().any(|imported| imported.event.action == "kept");
+        prop_assert!(kept);
+    }
+
+    #[test]
+    fn any_object_becomes_an_event_that_holds_it(record in record()) {
+        let value = Value::parse(record.as_bytes()).expect("good JSON");
+        for (format, _) in BUILT_IN {
+            let event = Mapping::builtin(format).expect("built in").apply(value.clone());
+            prop_assert!(!event.action.is_empty());
+            prop_assert_eq!(event.details.get("record"), Some(&value));
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_mapping_or_an_error(text in "\\PC{0,200}") {
+        let _ = Mapping::parse(&text);
+    }
+
+    #[test]
+    fn a_damaged_mapping_is_a_mapping_or_an_error(
+        (which, at, with) in (0..BUILT_IN.len(), any::<prop::sample::Index>(), "[ -~\n]{0,3}"),
+    ) {
+        let text = BUILT_IN[which].1;
+        let at = at.index(text.len());
+        let damaged = format!("{}{with}{}", &text[..at], &text[(at + with.len()).min(text.len())..]);
+        match Mapping::parse(&damaged) {
+            Ok(mapping) => drop(read(SAMPLES[which].2, &mapping).take(3).count()),
+            Err(error) => prop_assert!(error.line <= damaged.lines().count().max(1) + 1),
+        }
+    }
+}

@@ -2,10 +2,17 @@
 //!
 //! The name of the next segment bounds the one before: lines at or above it are void.
 
+pub(crate) mod blocks;
+mod compress;
+mod frames;
 mod name;
 mod offsets;
+mod reader;
+pub(crate) mod source;
 mod writer;
 
+pub use compress::compress;
 pub use name::{Form, offsets_name, parse_segment_name, segment_name};
 pub use offsets::{OFFSETS_EVERY, Offsets};
+pub use reader::LineReader;
 pub(crate) use writer::{Batch, SegmentWriter};

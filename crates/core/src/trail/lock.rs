@@ -4,7 +4,7 @@
 //! it, and it goes with the process. Such locks know only processes, and closing any descriptor of the
 //! file gives them up; so a list in this process keeps a second `open` away from a file that it holds.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -18,7 +18,8 @@ const TEXT_BYTES_MAX: u64 = 16 << 10;
 /// Device, inode, and the process that holds it: a forked child inherits the list, not the lock.
 type FileId = (u64, u64, u32);
 
-static HELD_HERE: Mutex<BTreeSet<FileId>> = Mutex::new(BTreeSet::new());
+/// With the handoff file that the holder named.
+static HELD_HERE: Mutex<BTreeMap<FileId, Option<PathBuf>>> = Mutex::new(BTreeMap::new());
 
 /// The lock on a trail's folder, given up when dropped.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ pub(crate) enum Attempt {
 pub(crate) fn take(path: &Path) -> io::Result<Attempt> {
     let mut held = HELD_HERE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Ok(data) = std::fs::metadata(path)
-        && held.contains(&(data.dev(), data.ino(), std::process::id()))
+        && held.contains_key(&(data.dev(), data.ino(), std::process::id()))
     {
         return Ok(Attempt::HeldBy(Holder { pid: Some(std::process::id()), ..Holder::default() }));
     }
@@ -73,9 +74,10 @@ pub(crate) fn take(path: &Path) -> io::Result<Attempt> {
     let previous_handoff = field(&previous, "handoff").map(PathBuf::from);
     let data = file.metadata()?;
     let id = (data.dev(), data.ino(), pid);
-    held.insert(id);
+    held.insert(id, None);
     let mut lock = Lock { file: Some(file), id, pid, previous_handoff };
     // The name of the last handoff stays until its lines are durable elsewhere.
+    drop(held);
     lock.write(lock.previous_handoff.clone().as_deref())?;
     Ok(Attempt::Taken(lock))
 }
@@ -88,7 +90,7 @@ pub(crate) fn held_by(path: &Path) -> io::Result<Option<Holder>> {
         other => other?,
     };
     // Opening and closing the file here would give this process's own lock up.
-    if held.contains(&(data.dev(), data.ino(), std::process::id())) {
+    if held.contains_key(&(data.dev(), data.ino(), std::process::id())) {
         return Ok(Some(Holder { pid: Some(std::process::id()), ..Holder::default() }));
     }
     let mut file = File::open(path)?;
@@ -112,18 +114,33 @@ impl Lock {
 
     fn write(&mut self, handoff: Option<&Path>) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
+        let handoff = handoff.map(std::path::absolute).transpose()?;
         let mut text = format!("host = {:?}\nboot = {:?}\npid = {}\n", host(), boot(), self.pid);
-        if let Some(path) = handoff {
-            let path = std::path::absolute(path)?;
+        if let Some(path) = &handoff {
             text.push_str(&format!("handoff = {:?}\n", path.display().to_string()));
         }
         file.set_len(0)?;
-        file.write_all_at(text.as_bytes(), 0)
+        file.write_all_at(text.as_bytes(), 0)?;
+        HELD_HERE.lock().unwrap_or_else(PoisonError::into_inner).insert(self.id, handoff);
+        Ok(())
     }
 }
 
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(" = ")?.trim_matches('"')))
+}
+
+/// The handoff file that the lock file names, whoever holds it.
+pub(crate) fn named_handoff(path: &Path) -> Option<PathBuf> {
+    let held = HELD_HERE.lock().unwrap_or_else(PoisonError::into_inner);
+    let data = std::fs::metadata(path).ok()?;
+    // Opening and closing the file here would give this process's own lock up.
+    if let Some(handoff) = held.get(&(data.dev(), data.ino(), std::process::id())) {
+        return handoff.clone();
+    }
+    let mut text = String::new();
+    File::open(path).ok()?.take(TEXT_BYTES_MAX).read_to_string(&mut text).ok()?;
+    field(&text, "handoff").map(PathBuf::from)
 }
 
 fn holder(file: &mut File) -> io::Result<Holder> {

@@ -7,9 +7,10 @@ mod error;
 pub(crate) mod folder;
 mod lock;
 mod network;
-//mod once;
+mod once;
 mod open;
 pub(crate) mod options;
+mod reader;
 mod recording;
 mod recover;
 mod rotate;
@@ -25,12 +26,14 @@ use std::time::{Duration, Instant};
 pub use error::{CloseError, OpenError, RecordError};
 pub use folder::{Folder, Manifest, ManifestError, ManifestKey, SegmentFile};
 pub use lock::Holder;
-//pub use once::Once;
+pub use once::{Once, RecordOnceError};
 pub use options::{
     Anchor, Full, HandoffOptions, HandoffPlace, Mode, Notice, Options, Roll, SegmentOptions,
 };
+pub use reader::{EachLine, ReadError, Reader};
 pub use recording::{Ack, Receipt, Recording, Status};
 pub use recover::Found;
+pub use rotate::RotateError;
 
 use crate::Index;
 use crate::anchor::Anchors;
@@ -73,7 +76,7 @@ struct Inner {
     /// Taken by the first `close`.
     running: Mutex<Option<Running>>,
     /// Ids that were given, for [`Trail::record_once`]; built when first needed.
-    //ids: Mutex<Option<once::Ids>>,
+    ids: Mutex<Option<once::Ids>>,
     found: Found,
 }
 
@@ -139,7 +142,7 @@ impl Trail {
             fork: crate::fork::generation(),
             handoff_file,
             running: Mutex::new(Some(Running { writer, sealer, lock })),
-            //ids: Mutex::new(None),
+            ids: Mutex::new(None),
             found: found.clone(),
         };
         let trail = Trail { inner: Arc::new(inner) };
@@ -160,6 +163,14 @@ impl Trail {
     /// Its folder.
     pub fn folder(&self) -> &Folder {
         &self.inner.shared.folder
+    }
+
+    /// A view of what is on disk now.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn reader(&self) -> Result<Reader, ReadError> {
+        Reader::open(self.folder().root(), self.folder().files().clone())
     }
 
     /// What this opening found.

@@ -3,14 +3,14 @@
 //! The set of ids is built by one scan of the trail, the first time that an id must be checked.
 
 use std::collections::HashMap;
-use std::io;
+use std::ops::ControlFlow;
 
 use sha2::{Digest, Sha256};
 
 use super::recording::{Ack, Receipt};
-use super::{RecordError, Trail};
+use super::{ReadError, RecordError, Trail};
 use crate::Index;
-use crate::event::{Event, Recorded, same_content};
+use crate::event::{Event, held_id, same_content};
 
 /// What came of recording an event once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,9 @@ pub enum Once {
     },
 }
 
+/// Bytes of a tenant's name that tell it from others here; fewer than are ever cut off.
+const TENANT_BYTES: usize = 512;
+
 /// Ids of the trail's events: half of SHA-256(tenant ‖ 0x00 ‖ id) to index.
 #[derive(Default)]
 pub(super) struct Ids {
@@ -43,9 +46,11 @@ pub(super) struct Ids {
 
 impl Ids {
     fn key(tenant: Option<&str>, id: &str) -> u128 {
+        let tenant = tenant.unwrap_or_default();
         let mut hasher = Sha256::new();
-        hasher.update(tenant.unwrap_or("").as_bytes());
-        hasher.update([0, u8::from(tenant.is_some())]);
+        // A tenant's name that was cut when it was stored must still be found by the whole one.
+        hasher.update(&tenant.as_bytes()[..tenant.floor_char_boundary(TENANT_BYTES)]);
+        hasher.update([0]);
         hasher.update(id.as_bytes());
         let digest = hasher.finalize();
         let mut half = [0; 16];
@@ -54,9 +59,10 @@ impl Ids {
     }
 
     fn add(&mut self, index: u64, line: &[u8]) {
-        if let Some(recorded) = Recorded::ids(line) {
+        let Ok(recorded) = Event::from_line(line) else { return };
+        if let (false, Some(id)) = (recorded.system, &recorded.event.id) {
             // The first one counts, if an id came in twice.
-            self.by_hash.entry(Self::key(recorded.tenant.as_deref(), &recorded.id)).or_insert(index);
+            self.by_hash.entry(Self::key(recorded.event.tenant.as_deref(), id)).or_insert(index);
         }
     }
 }
@@ -66,14 +72,13 @@ impl Trail {
     /// id of its own is simply recorded.
     ///
     /// # Errors
-    /// `Ok(Err(…))`-free by design: the outer error is that the trail could not be read to look ids up, and
-    /// nothing was recorded; a refusal is the inner [`RecordError`].
+    /// It was refused, or the trail could not be read to look the id up. Nothing was recorded.
     pub fn record_once(&self, event: &Event, ack: Ack) -> Result<Once, RecordOnceError> {
         let Some(id) = &event.id else {
             return Ok(Once::New(self.record_ack(event, ack)?));
         };
-        let id = crate::event::stored_id(id);
-        let key = Ids::key(event.tenant.as_deref().map(crate::event::stored_tenant).as_deref(), &id);
+        let id = held_id(id);
+        let key = Ids::key(event.tenant.as_deref(), &id);
         // Held until the event is recorded, so that two callers with one id cannot both find it absent.
         let mut guard = self.inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let ids = guard.get_or_insert_with(Ids::default);
@@ -98,17 +103,16 @@ impl Trail {
         self.inner.wait_durable(index.get(), deadline)
     }
 
-    fn catch_up(&self, ids: &mut Ids) -> io::Result<()> {
+    fn catch_up(&self, ids: &mut Ids) -> Result<(), ReadError> {
         // What this process records once is added as it is recorded; what came in by `record` is read.
         let durable = self.inner.shared.progress.durable();
         if ids.scanned >= durable {
             return Ok(());
         }
-        let mut reader = super::Reader::of(self.folder().clone());
-        let mut index = ids.scanned;
-        reader.for_each_line(ids.scanned..durable, &mut |line| {
-            ids.add(index, line);
-            index += 1;
+        let mut reader = self.reader()?;
+        reader.for_each(ids.scanned..durable, &mut |index, line| {
+            ids.add(index.get(), line);
+            ControlFlow::Continue(())
         })?;
         ids.scanned = durable;
         Ok(())
@@ -119,12 +123,14 @@ impl Trail {
         if self.inner.shared.progress.durable() <= index {
             self.wait_durable(Index::new(index));
         }
-        let line = super::Reader::of(self.folder().clone()).line(Index::new(index))?;
+        let line = self.reader()?.line(Index::new(index))?;
         let index = Index::new(index);
         match line {
             Some(line) if same_content(event, &line) => Ok(Once::Repeated { index, id }),
             Some(_) => Ok(Once::Conflict { index, id }),
-            None => Err(RecordOnceError::Read(io::Error::other(format!("line {index} is not there")))),
+            // It has an index and is not on disk yet: nothing can be compared, so it counts as a repeat of
+            // what this process is recording at this moment.
+            None => Ok(Once::Repeated { index, id }),
         }
     }
 }
@@ -138,5 +144,5 @@ pub enum RecordOnceError {
     Refused(#[from] RecordError),
     /// The trail could not be read to look the id up; nothing was recorded.
     #[error("could not read the trail to look the id up")]
-    Read(#[from] io::Error),
+    Read(#[from] ReadError),
 }

@@ -243,7 +243,7 @@ impl Inner {
         Ok((given.first, ids))
     }
 
-    fn wait_durable(&self, index: u64, deadline: Instant) -> Status {
+    pub(super) fn wait_durable(&self, index: u64, deadline: Instant) -> Status {
         self.shared.wake_writer();
         match self.shared.progress.wait_durable(index, deadline) {
             Waited::Durable => Status::Durable,

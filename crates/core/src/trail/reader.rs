@@ -1,0 +1,486 @@
+//! The read-only view of a trail, for any process, at any time, on a read-only file system too.
+//!
+//! While a writer lives, readers see what is durable: the handoff's header says how far that is. When no
+//! process holds the trail they also see the unbroken run in the handoff, and so everything that was
+//! accepted before a `kill -9` though nobody has opened the trail since.
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::{ControlFlow, Range};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use trailseal_tlog::{
+    Checkpoint, CheckpointError, ConsistencyProof, TileError, TileId, TileSource, TlogProof, consistency_proof,
+    inclusion_proof,
+};
+
+use super::folder::{Folder, Manifest, ManifestError, SegmentFile};
+use super::lock::{self, Holder};
+use crate::Index;
+use crate::file::Files;
+use crate::handoff::{HandoffHeader, replay};
+use crate::segment::source::Source;
+use crate::segment::{LineReader, OFFSETS_EVERY, Offsets, offsets_name};
+
+const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
+const OFFSETS_BYTES_MAX: u64 = 1 << 30;
+const HANDOFF_BYTES_MAX: u64 = 16 << 30;
+
+/// Why a trail could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The folder holds none.
+    #[error("{} holds no trail: give the folder that has trail.toml in it (--dir)", path.display())]
+    NoTrail {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file says something that cannot be.
+    #[error("{} is damaged: {what}; run `trailseal verify`", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The event is not covered by a signed checkpoint yet.
+    #[error("event {index} is not sealed yet: the newest checkpoint covers {tree_size} events; try again in a second")]
+    NotSealed {
+        /// Which.
+        index: Index,
+        /// How many are sealed.
+        tree_size: u64,
+    },
+    /// The system would not read a file.
+    #[error("could not read {}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Called with each line and its index; breaks to stop.
+pub type EachLine<'a> = dyn FnMut(Index, &[u8]) -> ControlFlow<()> + 'a;
+
+/// A view of one trail's lines. It stands still until [`refresh`](Reader::refresh).
+pub struct Reader {
+    folder: Folder,
+    manifest: Manifest,
+    segments: Vec<SegmentFile>,
+    /// Index after the last line that may be read from the segments.
+    segments_end: u64,
+    /// Lines that only the handoff holds, from `segments_end` on.
+    replayed: Vec<Vec<u8>>,
+    holder: Option<Holder>,
+    /// By first index; grows with the segment that is being written.
+    offsets: HashMap<u64, Offsets>,
+}
+
+impl Reader {
+    /// Looks at the trail in folder `dir`. Writes nothing.
+    ///
+    /// # Errors
+    /// When there is no trail, or it cannot be read.
+    pub fn open(dir: impl AsRef<Path>, files: Arc<dyn Files>) -> Result<Self, ReadError> {
+        let folder = Folder::new(dir.as_ref(), files);
+        let path = folder.trail_toml();
+        let manifest = match Manifest::read(&folder) {
+            Ok(Some(manifest)) => manifest,
+            Ok(None) => return Err(ReadError::NoTrail { path: folder.root().to_owned() }),
+            Err(ManifestError::Io(source)) => return Err(ReadError::Io { path, source }),
+            Err(error) => return Err(ReadError::Damaged { path, what: error.to_string() }),
+        };
+        let mut reader = Reader {
+            folder,
+            manifest,
+            segments: Vec::new(),
+            segments_end: 0,
+            replayed: Vec::new(),
+            holder: None,
+            offsets: HashMap::new(),
+        };
+        reader.refresh()?;
+        Ok(reader)
+    }
+
+    /// The trail's name.
+    pub fn origin(&self) -> &str {
+        self.manifest.origin.as_str()
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// What its `trail.toml` says.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Who writes to it, as of the last look.
+    pub fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
+    }
+
+    /// The index after the last line in this view.
+    pub fn end(&self) -> Index {
+        Index::new(self.segments_end + self.replayed.len() as u64)
+    }
+
+    /// How many lines of this view only the handoff holds.
+    pub fn only_in_handoff(&self) -> u64 {
+        self.replayed.len() as u64
+    }
+
+    /// The segments of this view.
+    pub fn segments(&self) -> &[SegmentFile] {
+        &self.segments
+    }
+
+    /// Looks again: what has become readable since.
+    ///
+    /// # Errors
+    /// When the folder or the handoff cannot be read.
+    pub fn refresh(&mut self) -> Result<(), ReadError> {
+        let files = self.folder.files().clone();
+        let lock = self.folder.lock();
+        self.holder = lock::held_by(&lock).map_err(io_at(&lock))?;
+        let handoffs = self.handoffs(&lock);
+        let listed = self.folder.segments_folder();
+        self.segments = self.folder.segments().map_err(io_at(&listed))?;
+        self.replayed.clear();
+        if self.holder.is_some()
+            && let Some(durable) = handoffs.iter().find_map(|path| durable_mark(&*files, path))
+        {
+            self.segments_end = durable;
+            return Ok(());
+        }
+        self.segments_end = self.count_lines()?;
+        if self.holder.is_none() {
+            self.replay(&*files, &handoffs)?;
+        }
+        Ok(())
+    }
+
+    fn handoffs(&self, lock: &Path) -> Vec<PathBuf> {
+        let named = lock::named_handoff(lock);
+        let usual = self.folder.handoff();
+        let mut paths: Vec<PathBuf> = named.into_iter().collect();
+        if !paths.contains(&usual) {
+            paths.push(usual);
+        }
+        paths
+    }
+
+    fn replay(&mut self, files: &dyn Files, handoffs: &[PathBuf]) -> Result<(), ReadError> {
+        for path in handoffs {
+            let bytes = match files.read(path, HANDOFF_BYTES_MAX) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                // Owner-only: another user sees what is in the segments.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+                other => other.map_err(io_at(path))?,
+            };
+            let next = self.end().get();
+            let replayed = &mut self.replayed;
+            replay(&bytes, next, |_, line| replayed.push(line.strip_suffix(b"\n").unwrap_or(line).to_vec()));
+        }
+        Ok(())
+    }
+
+    /// The index after the last whole line in the segments.
+    fn count_lines(&mut self) -> Result<u64, ReadError> {
+        let Some(last) = self.segments.last().cloned() else { return Ok(0) };
+        let offsets = self.offsets_of(&last, u64::MAX)?;
+        Ok(last.first.get() + offsets.lines)
+    }
+
+    /// Calls `each` with the lines in `range`, oldest first.
+    ///
+    /// # Errors
+    /// When a segment cannot be read, or ends before its lines do.
+    pub fn for_each(&mut self, range: Range<u64>, each: &mut EachLine<'_>) -> Result<(), ReadError> {
+        let range = range.start..range.end.min(self.end().get());
+        for segment in self.segments.clone() {
+            let first = segment.first.get();
+            let from = range.start.max(first);
+            let to = range.end.min(segment.end.map_or(self.segments_end, Index::get)).min(self.segments_end);
+            if from < to && self.lines_of(&segment, from..to, each)?.is_break() {
+                return Ok(());
+            }
+        }
+        for (index, line) in (self.segments_end..).zip(&self.replayed) {
+            if range.contains(&index) && each(Index::new(index), line).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn lines_of(
+        &mut self,
+        segment: &SegmentFile,
+        range: Range<u64>,
+        each: &mut EachLine<'_>,
+    ) -> Result<ControlFlow<()>, ReadError> {
+        let (mut index, offset) = self.group_before(segment, range.start)?;
+        let failed = io_at(&segment.path);
+        let mut reader = LineReader::open(self.folder.files(), segment, offset).map_err(&failed)?;
+        while index < range.end {
+            let Some(line) = reader.next_line().map_err(&failed)? else {
+                return Err(self.too_short(segment, index));
+            };
+            if index >= range.start && each(Index::new(index), line).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            index += 1;
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Calls `each` with the lines in `range`, newest first.
+    ///
+    /// # Errors
+    /// As [`for_each`](Reader::for_each).
+    pub fn for_each_newest_first(&mut self, range: Range<u64>, each: &mut EachLine<'_>) -> Result<(), ReadError> {
+        let range = range.start..range.end.min(self.end().get());
+        for (place, line) in self.replayed.iter().enumerate().rev() {
+            let index = self.segments_end + place as u64;
+            if range.contains(&index) && each(Index::new(index), line).is_break() {
+                return Ok(());
+            }
+        }
+        for segment in self.segments.clone().into_iter().rev() {
+            let from = range.start.max(segment.first.get());
+            let to = range.end.min(segment.end.map_or(self.segments_end, Index::get)).min(self.segments_end);
+            if from < to && self.lines_of_newest_first(&segment, from..to, each)?.is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn lines_of_newest_first(
+        &mut self,
+        segment: &SegmentFile,
+        range: Range<u64>,
+        each: &mut EachLine<'_>,
+    ) -> Result<ControlFlow<()>, ReadError> {
+        let offsets = self.offsets_of(segment, range.end)?.clone();
+        let failed = io_at(&segment.path);
+        let (mut source, _, _) = Source::open(&**self.folder.files(), segment).map_err(&failed)?;
+        let first = segment.first.get();
+        let last_group = (range.end - 1 - first) / OFFSETS_EVERY;
+        for group in (0..=last_group).rev() {
+            let group_first = first + group * OFFSETS_EVERY;
+            if group_first + OFFSETS_EVERY <= range.start {
+                break;
+            }
+            let Some(&begin) = offsets.offsets.get(group as usize) else {
+                return Err(self.too_short(segment, group_first));
+            };
+            let end = offsets.offsets.get(group as usize + 1).copied().unwrap_or(offsets.len_bytes);
+            let mut bytes = vec![0; (end - begin) as usize];
+            read_exact_at(&mut source, begin, &mut bytes).map_err(&failed)?;
+            let lines: Vec<&[u8]> = bytes.split_inclusive(|&byte| byte == b'\n').collect();
+            for (place, line) in lines.into_iter().enumerate().rev() {
+                let index = group_first + place as u64;
+                let line = line.strip_suffix(b"\n").unwrap_or(line);
+                if range.contains(&index) && each(Index::new(index), line).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The line at `index`; `None` if this view has none.
+    ///
+    /// # Errors
+    /// As [`for_each`](Reader::for_each).
+    pub fn line(&mut self, index: Index) -> Result<Option<Vec<u8>>, ReadError> {
+        let mut found = None;
+        self.for_each(index.get()..index.get().saturating_add(1), &mut |_, line| {
+            found = Some(line.to_vec());
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+
+    /// The index and the offset of the last known beginning of a line at or before `index`.
+    fn group_before(&mut self, segment: &SegmentFile, index: u64) -> Result<(u64, u64), ReadError> {
+        let first = segment.first.get();
+        if index - first < OFFSETS_EVERY {
+            return Ok((first, 0));
+        }
+        let offsets = self.offsets_of(segment, index + 1)?;
+        let group = (index - first) / OFFSETS_EVERY;
+        match offsets.offsets.get(group as usize) {
+            Some(&offset) => Ok((first + group * OFFSETS_EVERY, offset)),
+            None => Err(self.too_short(segment, index)),
+        }
+    }
+
+    /// The segment's offsets, known at least up to index `to` if it has so many lines.
+    fn offsets_of(&mut self, segment: &SegmentFile, to: u64) -> Result<&Offsets, ReadError> {
+        let first = segment.first.get();
+        let mut offsets = match self.offsets.remove(&first) {
+            Some(offsets) => offsets,
+            None => self.stored_offsets(segment),
+        };
+        if first + offsets.lines < to.min(segment.end.map_or(u64::MAX, Index::get)) {
+            extend(&mut offsets, segment, &self.folder).map_err(io_at(&segment.path))?;
+        }
+        Ok(self.offsets.entry(first).or_insert(offsets))
+    }
+
+    /// What the derived file beside the segment says, if it can be true; else nothing.
+    fn stored_offsets(&self, segment: &SegmentFile) -> Offsets {
+        let path = self.folder.segments_folder().join(offsets_name(segment.first));
+        let files = self.folder.files();
+        let len = || Source::open(&**files, segment).and_then(|(source, _, _)| source.len_bytes());
+        files
+            .read(&path, OFFSETS_BYTES_MAX)
+            .ok()
+            .and_then(|bytes| Offsets::decode(&bytes))
+            .filter(|offsets| offsets.first == segment.first && len().is_ok_and(|len| offsets.len_bytes <= len))
+            .unwrap_or_else(|| Offsets { first: segment.first, ..Offsets::default() })
+    }
+
+    fn too_short(&self, segment: &SegmentFile, index: u64) -> ReadError {
+        ReadError::Damaged { path: segment.path.clone(), what: format!("it ends before line {index}") }
+    }
+
+    /// The newest signed checkpoint, its text first.
+    ///
+    /// # Errors
+    /// When it is missing, or not to be believed by the keys of `trail.toml`.
+    pub fn checkpoint(&self) -> Result<(String, Checkpoint), ReadError> {
+        let path = self.folder.checkpoint();
+        let bytes = self.folder.files().read(&path, SMALL_FILE_BYTES_MAX).map_err(io_at(&path))?;
+        let note = String::from_utf8_lossy(&bytes).into_owned();
+        let opened = Checkpoint::open(&note, &self.manifest.origin, &self.manifest.public_keys());
+        let (checkpoint, _) = opened.map_err(|error: CheckpointError| damaged(&path, error))?;
+        Ok((note, checkpoint))
+    }
+
+    /// The proof that line `index` is in the tree of the newest checkpoint, with the line.
+    ///
+    /// # Errors
+    /// [`ReadError::NotSealed`] when no checkpoint covers it yet; others when the folder cannot be read.
+    pub fn prove(&mut self, index: Index) -> Result<TlogProof, ReadError> {
+        let (note, checkpoint) = self.checkpoint()?;
+        let hashes = self.inclusion(index, &checkpoint)?;
+        let Some(line) = self.line(index)? else {
+            return Err(ReadError::NotSealed { index, tree_size: checkpoint.size });
+        };
+        Ok(TlogProof { extra: Some(line), index: index.get(), hashes, checkpoint: note })
+    }
+
+    /// The hashes that prove line `index` under `checkpoint`.
+    ///
+    /// # Errors
+    /// As [`prove`](Reader::prove).
+    pub fn inclusion(&self, index: Index, checkpoint: &Checkpoint) -> Result<Vec<trailseal_tlog::Hash>, ReadError> {
+        if index.get() >= checkpoint.size {
+            return Err(ReadError::NotSealed { index, tree_size: checkpoint.size });
+        }
+        inclusion_proof(&mut self.tiles(checkpoint.size), index.get(), checkpoint.size).map_err(Into::into)
+    }
+
+    /// The proof that the trail of the newest checkpoint begins with that of an older one, given as its
+    /// signed text.
+    ///
+    /// # Errors
+    /// When the older one is none of this trail, or is newer, or the folder cannot be read.
+    pub fn consistency(&self, older: &str) -> Result<ConsistencyProof, ReadError> {
+        let (new, checkpoint) = self.checkpoint()?;
+        let given = Path::new("the checkpoint given");
+        let trusted = self.manifest.public_keys();
+        let (old, _) = Checkpoint::open(older, &self.manifest.origin, &trusted).map_err(|error| damaged(given, error))?;
+        if old.size > checkpoint.size {
+            let what = format!("it is of {} events, and the trail has {} sealed ones", old.size, checkpoint.size);
+            return Err(damaged(given, what));
+        }
+        let hashes = consistency_proof(&mut self.tiles(checkpoint.size), old.size, checkpoint.size)?;
+        Ok(ConsistencyProof { hashes, old: older.to_owned(), new })
+    }
+
+    fn tiles(&self, size: u64) -> TileSource<impl FnMut(TileId) -> Result<Vec<u8>, TileReadError>> {
+        let folder = self.folder.clone();
+        TileSource::new(size, move |id: TileId| {
+            let read = |id: TileId| folder.files().read(&folder.tile(&id), 256 * 32);
+            // A writer removes a partial tile once the full one stands; its first hashes are the same.
+            let bytes = read(id).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => read(TileId::full(id.level, id.index)),
+                _ => Err(error),
+            });
+            let mut bytes = bytes.map_err(|source| TileReadError(folder.tile(&id), source.to_string()))?;
+            bytes.truncate(usize::from(id.width) * 32);
+            Ok(bytes)
+        })
+    }
+}
+
+/// A tile that could not be read, or is none.
+struct TileReadError(PathBuf, String);
+
+impl From<TileError> for TileReadError {
+    fn from(error: TileError) -> Self {
+        TileReadError(PathBuf::from("tile"), error.to_string())
+    }
+}
+
+impl From<TileReadError> for ReadError {
+    fn from(error: TileReadError) -> Self {
+        ReadError::Damaged { path: error.0, what: error.1 }
+    }
+}
+
+fn damaged(path: &Path, what: impl std::fmt::Display) -> ReadError {
+    ReadError::Damaged { path: path.to_owned(), what: what.to_string() }
+}
+
+fn io_at(path: &Path) -> impl Fn(io::Error) -> ReadError {
+    let path = path.to_owned();
+    move |source| ReadError::Io { path: path.clone(), source }
+}
+
+/// What the header of a handoff file says is durable; `None` without a readable one.
+fn durable_mark(files: &dyn Files, path: &Path) -> Option<u64> {
+    let mut header = [0; 4096];
+    let count = files.open_read(path).ok()?.read_at(0, &mut header).ok()?;
+    Some(HandoffHeader::decode(&header[..count])?.durable)
+}
+
+fn read_exact_at(source: &mut Source, offset: u64, out: &mut [u8]) -> io::Result<()> {
+    let mut done = 0;
+    while done < out.len() {
+        match source.read_at(offset + done as u64, &mut out[done..])? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => done += count,
+        }
+    }
+    Ok(())
+}
+
+/// Reads on from where `offsets` end.
+fn extend(offsets: &mut Offsets, segment: &SegmentFile, folder: &Folder) -> io::Result<()> {
+    let mut reader = LineReader::open(folder.files(), segment, offsets.len_bytes)?;
+    let bound = segment.end.map_or(u64::MAX, Index::get) - segment.first.get();
+    while offsets.lines < bound
+        && let Some(len) = reader.next_line_len()?
+    {
+        if offsets.lines.is_multiple_of(OFFSETS_EVERY) {
+            offsets.offsets.push(offsets.len_bytes);
+        }
+        offsets.lines += 1;
+        offsets.len_bytes += len;
+    }
+    Ok(())
+}

@@ -46,7 +46,7 @@ fn real_sizes() -> Vec<usize> {
 }
 
 /// Everything but the front: id, time, all fields, the derived changes.
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn complete_and_write(bencher: Bencher<'_, '_>) {
     let event = role_change();
     let mut out = Vec::with_capacity(4_096);
@@ -57,7 +57,7 @@ fn complete_and_write(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn write_rest(bencher: Bencher<'_, '_>) {
     let event = role_change();
     let stamp = complete(&event, NOW);
@@ -69,7 +69,7 @@ fn write_rest(bencher: Bencher<'_, '_>) {
 }
 
 /// The same without before and after, from which changes are derived.
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn write_rest_without_states(bencher: Bencher<'_, '_>) {
     let event = Event { before: None, after: None, ..role_change() };
     let stamp = complete(&event, NOW);
@@ -81,7 +81,7 @@ fn write_rest_without_states(bencher: Bencher<'_, '_>) {
 }
 
 /// One record of a real file, on average over the file.
-#[divan::bench(args = REAL)]
+#[divan::bench(sample_size = 1_000, args = REAL)]
 fn write_real(bencher: Bencher<'_, '_>, name: &str) {
     let events = real(name);
     let stamp = complete(&events[0], NOW);
@@ -93,33 +93,33 @@ fn write_real(bencher: Bencher<'_, '_>, name: &str) {
     });
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn read_json() -> bool {
     Event::from_json(black_box(ROLE_CHANGE.as_bytes())).is_ok()
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn make_id() -> EventId {
     EventId::new(black_box(NOW))
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn time_text_in_the_same_second() -> [u8; 27] {
     black_box(NOW).to_text()
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn look_at_the_clock() -> Timestamp {
     SystemClock.now()
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn front(bencher: Bencher<'_, '_>) {
     let mut out = [0; line::FRONT_BYTES_MAX];
     bencher.bench_local(|| line::put_front(black_box(12_345_678), &NOW.to_text(), &mut out));
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn parse_front(bencher: Bencher<'_, '_>) {
     let mut text = Vec::new();
     line::write_front(12_345_678, &NOW.to_text(), &mut text);

@@ -11,7 +11,7 @@
 
 use crate::clock::{TIMESTAMP_BYTES, Timestamp};
 use crate::complete::Stamp;
-use crate::event::{Event, NoAction, fit, put_u64, within_limits};
+use crate::event::{Event, NoAction, Out, fit, put_u64, within_limits};
 
 mod fields;
 
@@ -120,7 +120,7 @@ pub fn write_rest(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) -> Result<(),
     }
     let start = out.len();
     if within_limits(event) && stamp.masked.len() <= 16 {
-        let complete = fields::write(event, stamp, &[], out);
+        let complete = Out::append(out, |out| fields::write(event, stamp, &[], out));
         if complete && out.len() - start <= REST_BYTES_MAX {
             return Ok(());
         }
@@ -137,11 +137,9 @@ fn write_fitted(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) {
     let mut stamp = stamp.clone();
     crate::event::shorten_paths(&mut stamp.masked);
     let (event, truncated) = fit(event, REST_BYTES_MAX, |event, truncated| {
-        let mut rest = Vec::new();
-        fields::write(event, &stamp, truncated, &mut rest);
-        rest.len()
+        Out::collect(|out| _ = fields::write(event, &stamp, truncated, out)).len()
     });
-    fields::write(&event, &stamp, &truncated, out);
+    Out::append(out, |out| fields::write(&event, &stamp, &truncated, out));
     debug_assert!(out.len() - start <= REST_BYTES_MAX);
 }
 

@@ -5,17 +5,18 @@
 //! written with a backslash before them, so that no two paths are alike.
 
 use super::limits::CHANGES_MAX;
+use super::out::Out;
 use super::parse::{DEPTH_MAX, Path, Step};
 use super::value::{Object, Value};
 use super::write::{write_escaped, write_value};
 
 /// Writes the changes as one JSON object, or nothing if both sides are alike. False if there were more
 /// than [`CHANGES_MAX`]; then the first of them were written.
-pub(crate) fn write_changes(before: &Object, after: &Object, out: &mut Vec<u8>) -> bool {
+pub(crate) fn write_changes(before: &Object, after: &Object, out: &mut Out) -> bool {
     write_changes_up_to(CHANGES_MAX, before, after, out)
 }
 
-pub(crate) fn write_changes_up_to(max: usize, before: &Object, after: &Object, out: &mut Vec<u8>) -> bool {
+pub(crate) fn write_changes_up_to(max: usize, before: &Object, after: &Object, out: &mut Out) -> bool {
     let mut changes = Changes { out, count: 0, max };
     changes.out.push(b'{');
     let complete = changes.objects(before, after, 1, &Path::ROOT);
@@ -24,7 +25,7 @@ pub(crate) fn write_changes_up_to(max: usize, before: &Object, after: &Object, o
 }
 
 struct Changes<'a> {
-    out: &'a mut Vec<u8>,
+    out: &'a mut Out,
     count: usize,
     max: usize,
 }
@@ -112,8 +113,7 @@ mod tests {
 
     fn check(before: &str, after: &str, expected: &str) {
         let parse = |json: &str| Value::parse(json.as_bytes()).unwrap().as_object().unwrap().clone();
-        let mut out = Vec::new();
-        assert!(write_changes(&parse(before), &parse(after), &mut out));
+        let out = Out::collect(|out| assert!(write_changes(&parse(before), &parse(after), out)));
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
@@ -153,8 +153,7 @@ mod tests {
     #[test]
     fn ends_at_the_limit_and_in_linear_time() {
         let many = |prefix: &str| (0..100_000).map(|n| (format!("{prefix}{n}"), n)).collect::<Object>();
-        let mut out = Vec::new();
-        assert!(!write_changes(&many("a"), &many("b"), &mut out));
+        let out = Out::collect(|out| assert!(!write_changes(&many("a"), &many("b"), out)));
         assert_eq!(Value::parse(&out).unwrap().as_object().unwrap().len(), CHANGES_MAX);
     }
 }

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::changes::write_changes_up_to;
 use super::names::{ACTOR_FIELDS, CONTEXT_FIELDS, FIELDS, ON_BEHALF_OF_FIELDS, RESERVED, RESOURCE_FIELDS};
+use super::out::Out;
 use super::parse::{self, AND_MORE, NUMBER_BYTES_MAX, STORED_DEPTH_MAX};
 use super::read::INVALID;
 use super::write::hex;
@@ -264,9 +265,9 @@ fn derive_changes(event: &mut Event, truncated: &mut Vec<Truncation>) {
         return;
     };
     let mut text = Vec::new();
-    if !write_changes_up_to(CHANGES_MAX, before, after, &mut text) {
+    if !Out::append(&mut text, |out| write_changes_up_to(CHANGES_MAX, before, after, out)) {
         let mut whole = Vec::new();
-        write_changes_up_to(usize::MAX, before, after, &mut whole);
+        Out::append(&mut whole, |out| write_changes_up_to(usize::MAX, before, after, out));
         truncated.push(Truncation::of("changes", &whole));
     }
     event.changes = parse::parse(&text, STORED_DEPTH_MAX).ok().map(|parsed| parsed.value);

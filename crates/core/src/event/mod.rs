@@ -9,6 +9,7 @@ mod changes;
 mod content;
 mod limits;
 mod names;
+mod out;
 mod parse;
 mod read;
 mod serde_impls;
@@ -26,6 +27,7 @@ pub use value::{Number, Object, Value};
 
 pub(crate) use changes::write_changes;
 pub(crate) use limits::{fit, held_id, shorten_paths, within_limits};
+pub(crate) use out::Out;
 pub(crate) use write::{put_u64, write_escaped, write_number, write_text, write_u64, write_value};
 
 use crate::clock::Timestamp;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use super::out::Out;
 use super::{parse, write};
 
 /// Objects up to this many keys are searched one by one; beyond it a table is built.
@@ -127,9 +128,7 @@ impl Value {
 
     /// The value as compact JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        write::write_value(self, &mut out);
-        out
+        Out::collect(|out| write::write_value(self, out))
     }
 }
 
@@ -199,8 +198,7 @@ impl PartialEq for Number {
 
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = Vec::new();
-        write::write_number(self, &mut out);
+        let out = Out::collect(|out| write::write_number(self, out));
         f.write_str(&String::from_utf8_lossy(&out))
     }
 }
@@ -323,8 +321,7 @@ impl PartialEq for Object {
 
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = Vec::new();
-        write::write_object(self, &mut out);
+        let out = Out::collect(|out| write::write_object(self, out));
         f.write_str(&String::from_utf8_lossy(&out))
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! What must hold: the output is always one line of valid JSON, whatever stands in the value.
 
+use super::out::Out;
 use super::value::{Number, Object, Value};
 
 /// Containers below this level are written as a string that holds their JSON text, so that no reader and
@@ -17,15 +18,15 @@ const DIGIT_PAIRS: &[u8; 200] = b"\
     6061626364656667686970717273747576777879\
     8081828384858687888990919293949596979899";
 
-pub(crate) fn write_value(value: &Value, out: &mut Vec<u8>) {
+pub(crate) fn write_value(value: &Value, out: &mut Out) {
     write_value_at(value, 1, out);
 }
 
-pub(crate) fn write_object(object: &Object, out: &mut Vec<u8>) {
+pub(crate) fn write_object(object: &Object, out: &mut Out) {
     write_object_at(object, 1, out);
 }
 
-fn write_value_at(value: &Value, depth: usize, out: &mut Vec<u8>) {
+fn write_value_at(value: &Value, depth: usize, out: &mut Out) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
@@ -38,7 +39,7 @@ fn write_value_at(value: &Value, depth: usize, out: &mut Vec<u8>) {
     }
 }
 
-fn write_array_at(elements: &[Value], depth: usize, out: &mut Vec<u8>) {
+fn write_array_at(elements: &[Value], depth: usize, out: &mut Out) {
     out.push(b'[');
     for (place, element) in elements.iter().enumerate() {
         if place > 0 {
@@ -49,7 +50,7 @@ fn write_array_at(elements: &[Value], depth: usize, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-fn write_object_at(object: &Object, depth: usize, out: &mut Vec<u8>) {
+fn write_object_at(object: &Object, depth: usize, out: &mut Out) {
     out.push(b'{');
     for (place, (key, value)) in object.0.iter().enumerate() {
         if place > 0 {
@@ -64,15 +65,14 @@ fn write_object_at(object: &Object, depth: usize, out: &mut Vec<u8>) {
 
 /// Writes a container as a string that holds its JSON text.
 #[cold]
-fn write_as_text(value: &Value, out: &mut Vec<u8>) {
-    let mut text = Vec::new();
-    write_value_at(value, 1, &mut text);
+fn write_as_text(value: &Value, out: &mut Out) {
+    let text = Out::collect(|text| write_value_at(value, 1, text));
     out.push(b'"');
     write_escaped(&text, out);
     out.push(b'"');
 }
 
-pub(crate) fn write_number(number: &Number, out: &mut Vec<u8>) {
+pub(crate) fn write_number(number: &Number, out: &mut Out) {
     match number {
         Number::I64(number) => write_i64(*number, out),
         Number::U64(number) => write_u64(*number, out),
@@ -86,14 +86,14 @@ pub(crate) fn write_number(number: &Number, out: &mut Vec<u8>) {
     }
 }
 
-pub(crate) fn write_i64(number: i64, out: &mut Vec<u8>) {
+pub(crate) fn write_i64(number: i64, out: &mut Out) {
     if number < 0 {
         out.push(b'-');
     }
     write_u64(number.unsigned_abs(), out);
 }
 
-pub(crate) fn write_u64(number: u64, out: &mut Vec<u8>) {
+pub(crate) fn write_u64(number: u64, out: &mut Out) {
     let mut text = [0; 20];
     let start = put_u64(number, &mut text);
     out.extend_from_slice(&text[start..]);
@@ -121,7 +121,7 @@ pub(crate) fn put_u64(mut number: u64, text: &mut [u8; 20]) -> usize {
 
 /// Writes `text` as a JSON string with its quotes.
 #[inline]
-pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn write_text(text: &str, out: &mut Out) {
     out.push(b'"');
     write_escaped(text.as_bytes(), out);
     out.push(b'"');
@@ -129,9 +129,8 @@ pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
 
 /// Writes the inside of a JSON string. `text` is UTF-8.
 #[inline]
-pub(crate) fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
-    let clean = clean_prefix(text);
-    out.extend_from_slice(&text[..clean]);
+pub(crate) fn write_escaped(text: &[u8], out: &mut Out) {
+    let clean = copy_clean(text, out);
     if clean < text.len() {
         write_escaped_slowly(&text[clean..], out);
     }
@@ -139,55 +138,75 @@ pub(crate) fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
 
 /// Whether a byte may not be copied as it is. 0xE2 begins U+2028 and U+2029, which end a line for some
 /// readers, so it is looked at closely.
-#[inline]
+#[inline(always)]
 const fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\' || byte == 0xE2
 }
 
-/// Whether any of `N` bytes is special; without branches, so that it becomes vector instructions.
-#[inline]
-fn any_special<const N: usize>(block: &[u8; N]) -> bool {
-    block.iter().fold(false, |any, &byte| any | is_special(byte))
+/// Whether any of 16 bytes is special; without branches, so that it becomes vector instructions.
+#[inline(always)]
+fn any_special_16(block: &[u8; 16]) -> bool {
+    block.iter().fold(0, |any, &byte| any | u8::from(is_special(byte))) != 0
 }
 
-/// How many bytes from the start can be copied at once. May stop early, never late.
+/// Copies as many bytes as stand before a block with a special one, and returns how many. The last block
+/// overlaps the one before it, so that every move has a fixed size.
 #[inline]
-fn clean_prefix(text: &[u8]) -> usize {
+fn copy_clean(text: &[u8], out: &mut Out) -> usize {
+    let len = text.len();
+    let room = &mut out.room(len)[..len];
+    let (Some(last), Some(last_room)) = (text.last_chunk::<16>(), room.last_chunk_mut::<16>()) else {
+        let clean = copy_clean_short(text, room);
+        out.advance(clean);
+        return clean;
+    };
+    let last_clean = !any_special_16(last);
+    if last_clean {
+        *last_room = *last;
+    }
     let mut at = 0;
-    while let Some(block) = text[at..].first_chunk::<16>() {
-        if any_special(block) {
+    for (block, block_room) in text.as_chunks::<16>().0.iter().zip(room.as_chunks_mut::<16>().0) {
+        if any_special_16(block) {
+            out.advance(at);
             return at;
         }
+        *block_room = *block;
         at += 16;
     }
-    match text.last_chunk::<16>() {
-        // The last block overlaps bytes that were found clean already.
-        Some(block) if !any_special(block) => text.len(),
-        Some(_) => at,
-        None => clean_prefix_short(text),
-    }
+    let clean = if last_clean { len } else { at };
+    out.advance(clean);
+    clean
 }
 
-/// The same for less than 16 bytes.
-#[inline]
-fn clean_prefix_short(text: &[u8]) -> usize {
-    let clean = match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        (Some(first), Some(last)) => !(any_special_8(first) | any_special_8(last)),
-        _ => match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-            (Some(first), Some(last)) => {
-                let mut both = [0; 8];
-                both[..4].copy_from_slice(first);
-                both[4..].copy_from_slice(last);
-                !any_special_8(&both)
+/// The same for less than 16 bytes, all or nothing. `room` is as long as `text`.
+#[inline(always)]
+fn copy_clean_short(text: &[u8], room: &mut [u8]) -> usize {
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        if any_special_8(first) || any_special_8(last) {
+            return 0;
+        }
+        room[..8].copy_from_slice(first);
+        room[text.len() - 8..].copy_from_slice(last);
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        let both = u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+        if any_special_8(&both.to_le_bytes()) {
+            return 0;
+        }
+        room[..4].copy_from_slice(first);
+        room[text.len() - 4..].copy_from_slice(last);
+    } else {
+        for (byte, place) in text.iter().zip(room) {
+            if is_special(*byte) {
+                return 0;
             }
-            _ => !text.iter().any(|&byte| is_special(byte)),
-        },
-    };
-    if clean { text.len() } else { 0 }
+            *place = *byte;
+        }
+    }
+    text.len()
 }
 
 /// [`any_special`] for eight bytes in one register.
-#[inline]
+#[inline(always)]
 fn any_special_8(block: &[u8; 8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -204,7 +223,7 @@ fn any_special_8(block: &[u8; 8]) -> bool {
 }
 
 #[cold]
-fn write_escaped_slowly(text: &[u8], out: &mut Vec<u8>) {
+fn write_escaped_slowly(text: &[u8], out: &mut Out) {
     let mut at = 0;
     while at < text.len() {
         // One block byte by byte, then as far as there is nothing special.
@@ -212,15 +231,13 @@ fn write_escaped_slowly(text: &[u8], out: &mut Vec<u8>) {
         while at < block_end {
             at += write_one(&text[at..], out);
         }
-        let clean = clean_prefix(&text[at.min(text.len())..]);
-        out.extend_from_slice(&text[at..at + clean]);
-        at += clean;
+        at += copy_clean(&text[at..], out);
     }
 }
 
 /// Writes the first byte of `text`, or the whole of a line separator, and returns how many bytes that was.
 #[inline]
-fn write_one(text: &[u8], out: &mut Vec<u8>) -> usize {
+fn write_one(text: &[u8], out: &mut Out) -> usize {
     let byte = text[0];
     match byte {
         b'"' => out.extend_from_slice(b"\\\""),
@@ -267,8 +284,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str) {
-        let mut out = Vec::new();
-        write_text(text, &mut out);
+        let out = Out::collect(|out| write_text(text, out));
         assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         assert!(out.iter().all(|&byte| byte >= 0x20), "{text:?}");
         assert!(!String::from_utf8(out.clone()).unwrap().contains(['\u{2028}', '\u{2029}']));

@@ -31,8 +31,7 @@ impl Files for StdFiles {
     }
 
     fn open_append(&self, path: &Path, at: u64) -> io::Result<Box<dyn AppendFile>> {
-        let file =
-            OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
         Ok(Box::new(StdAppendFile { file, path: path.to_owned(), len_bytes: at, reserved: at }))
     }
 

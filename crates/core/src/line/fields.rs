@@ -4,13 +4,12 @@
 use super::SYSTEM;
 use crate::complete::Stamp;
 use crate::event::{
-    Actor, Category, Context, Event, Object, OnBehalfOf, Outcome, Resource, Severity, Truncation, Value,
+    Actor, Category, Context, Event, Object, OnBehalfOf, Out, Outcome, Resource, Severity, Truncation, Value,
     write_changes, write_escaped, write_number, write_text, write_value,
 };
 
 /// Writes everything after the front. False if the derived changes are not complete.
-pub(super) fn write(event: &Event, stamp: &Stamp, truncated: &[Truncation], out: &mut Vec<u8>) -> bool {
-    out.reserve(1_024);
+pub(super) fn write(event: &Event, stamp: &Stamp, truncated: &[Truncation], out: &mut Out) -> bool {
     if stamp.system {
         out.extend_from_slice(SYSTEM);
     }
@@ -43,7 +42,7 @@ pub(super) fn write(event: &Event, stamp: &Stamp, truncated: &[Truncation], out:
 }
 
 /// From `id` to `error`.
-fn head(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) {
+fn head(event: &Event, stamp: &Stamp, out: &mut Out) {
     out.extend_from_slice(b"\"id\":\"");
     match stamp.id.made() {
         Some(id) => out.extend_from_slice(id),
@@ -67,7 +66,7 @@ fn head(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) {
     text(b",\"error\":\"", event.error.as_deref(), out);
 }
 
-fn severity(severity: Severity, out: &mut Vec<u8>) {
+fn severity(severity: Severity, out: &mut Out) {
     out.extend_from_slice(match severity {
         Severity::Debug => b",\"severity\":\"debug\"".as_slice(),
         Severity::Info => b",\"severity\":\"info\"",
@@ -78,7 +77,7 @@ fn severity(severity: Severity, out: &mut Vec<u8>) {
     });
 }
 
-fn outcome(outcome: Outcome, out: &mut Vec<u8>) {
+fn outcome(outcome: Outcome, out: &mut Out) {
     out.extend_from_slice(match outcome {
         Outcome::Success => b",\"outcome\":\"success\"".as_slice(),
         Outcome::Failure => b",\"outcome\":\"failure\"",
@@ -89,7 +88,7 @@ fn outcome(outcome: Outcome, out: &mut Vec<u8>) {
 }
 
 /// `before`, `after` and `changes`. False if the derived changes are not complete.
-fn states(event: &Event, out: &mut Vec<u8>) -> bool {
+fn states(event: &Event, out: &mut Out) -> bool {
     value(b",\"before\":", event.before.as_ref(), out);
     value(b",\"after\":", event.after.as_ref(), out);
     match (&event.changes, &event.before, &event.after) {
@@ -104,7 +103,7 @@ fn states(event: &Event, out: &mut Vec<u8>) -> bool {
 }
 
 /// From `duration_ms` to the end.
-fn tail(event: &Event, stamp: &Stamp, truncated: &[Truncation], out: &mut Vec<u8>) {
+fn tail(event: &Event, stamp: &Stamp, truncated: &[Truncation], out: &mut Out) {
     if let Some(duration) = &event.duration_ms {
         out.extend_from_slice(b",\"duration_ms\":");
         write_number(duration, out);
@@ -126,7 +125,7 @@ fn tail(event: &Event, stamp: &Stamp, truncated: &[Truncation], out: &mut Vec<u8
     out.push(b'}');
 }
 
-fn write_actor(actor: &Actor, out: &mut Vec<u8>) {
+fn write_actor(actor: &Actor, out: &mut Out) {
     let start = out.len();
     text(b",\"id\":\"", actor.id.as_deref(), out);
     text(b",\"type\":\"", actor.kind.as_deref(), out);
@@ -139,14 +138,14 @@ fn write_actor(actor: &Actor, out: &mut Vec<u8>) {
     end_object(start, &actor.extra, out);
 }
 
-fn write_on_behalf_of(other: &OnBehalfOf, out: &mut Vec<u8>) {
+fn write_on_behalf_of(other: &OnBehalfOf, out: &mut Out) {
     let start = out.len();
     text(b",\"id\":\"", other.id.as_deref(), out);
     text(b",\"reason\":\"", other.reason.as_deref(), out);
     end_object(start, &other.extra, out);
 }
 
-fn write_resource(resource: &Resource, out: &mut Vec<u8>) {
+fn write_resource(resource: &Resource, out: &mut Out) {
     let start = out.len();
     text(b",\"type\":\"", resource.kind.as_deref(), out);
     text(b",\"id\":\"", resource.id.as_deref(), out);
@@ -154,7 +153,7 @@ fn write_resource(resource: &Resource, out: &mut Vec<u8>) {
     end_object(start, &resource.extra, out);
 }
 
-fn context(context: &Context, out: &mut Vec<u8>) {
+fn context(context: &Context, out: &mut Out) {
     const KEY: &[u8] = b",\"context\":";
     let key = out.len();
     out.extend_from_slice(KEY);
@@ -177,7 +176,7 @@ fn context(context: &Context, out: &mut Vec<u8>) {
     }
 }
 
-fn write_truncation(truncation: &Truncation, out: &mut Vec<u8>) {
+fn write_truncation(truncation: &Truncation, out: &mut Out) {
     let start = out.len();
     text(b",\"path\":\"", Some(&truncation.path), out);
     out.extend_from_slice(b",\"length\":");
@@ -188,20 +187,21 @@ fn write_truncation(truncation: &Truncation, out: &mut Vec<u8>) {
 
 /// Closes an object whose members were written from `start` with a comma before each: the first comma
 /// becomes the opening brace.
-fn end_object(start: usize, extra: &Object, out: &mut Vec<u8>) {
+fn end_object(start: usize, extra: &Object, out: &mut Out) {
     if !extra.is_empty() {
         members(extra, true, out);
     }
-    match out.get_mut(start) {
-        Some(comma) => *comma = b'{',
-        None => out.push(b'{'),
+    if out.len() > start {
+        out.replace(start, b'{');
+    } else {
+        out.push(b'{');
     }
     out.push(b'}');
 }
 
 /// `key` is everything from the comma to the opening quote.
 #[inline(always)]
-fn text<const N: usize>(key: &[u8; N], text: Option<&str>, out: &mut Vec<u8>) {
+fn text<const N: usize>(key: &[u8; N], text: Option<&str>, out: &mut Out) {
     if let Some(text) = text {
         out.extend_from_slice(key);
         write_escaped(text.as_bytes(), out);
@@ -210,14 +210,14 @@ fn text<const N: usize>(key: &[u8; N], text: Option<&str>, out: &mut Vec<u8>) {
 }
 
 #[inline(always)]
-fn value<const N: usize>(key: &[u8; N], value: Option<&Value>, out: &mut Vec<u8>) {
+fn value<const N: usize>(key: &[u8; N], value: Option<&Value>, out: &mut Out) {
     if let Some(value) = value {
         out.extend_from_slice(key);
         write_value(value, out);
     }
 }
 
-fn members(object: &Object, comma_first: bool, out: &mut Vec<u8>) {
+fn members(object: &Object, comma_first: bool, out: &mut Out) {
     for (place, (key, value)) in object.iter().enumerate() {
         if comma_first || place > 0 {
             out.push(b',');
@@ -228,7 +228,7 @@ fn members(object: &Object, comma_first: bool, out: &mut Vec<u8>) {
     }
 }
 
-fn list<T>(elements: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
+fn list<T>(elements: &[T], out: &mut Out, write: impl Fn(&T, &mut Out)) {
     out.push(b'[');
     for (place, element) in elements.iter().enumerate() {
         if place > 0 {
@@ -239,7 +239,7 @@ fn list<T>(elements: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) 
     out.push(b']');
 }
 
-fn paths(key: &[u8], paths: &[String], out: &mut Vec<u8>) {
+fn paths(key: &[u8], paths: &[String], out: &mut Out) {
     if !paths.is_empty() {
         out.extend_from_slice(key);
         list(paths, out, |path, out| write_text(path, out));

@@ -53,7 +53,9 @@ mod tests {
                 assert_eq!(parse_segment_name(&name), Some((Index::new(first), form)));
             }
         }
-        for other in ["1.jsonl", "00000000000000000000.jsonl.tmp", "99999999999999999999.jsonl", "x", ".jsonl"] {
+        for other in
+            ["1.jsonl", "00000000000000000000.jsonl.tmp", "99999999999999999999.jsonl", "x", ".jsonl"]
+        {
             assert_eq!(parse_segment_name(other), None, "{other}");
         }
     }

@@ -39,7 +39,8 @@ impl Offsets {
         if crc != crc32c::crc32c(body).to_le_bytes() || !numbers.len().is_multiple_of(8) {
             return None;
         }
-        let mut numbers = numbers.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)));
+        let mut numbers =
+            numbers.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)));
         let found = Offsets {
             first: Index::new(numbers.next()?),
             lines: numbers.next()?,

@@ -10,6 +10,7 @@ use super::{
     Category, Event, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, Object, RELATED_MAX, ROLES_MAX, Resource,
     TEXT_BYTES_MAX, Truncation, Value, derive_changes, each_text, limit_fields, move_known_fields,
 };
+use crate::event::out::Out;
 use crate::event::parse::Path;
 use crate::event::write::{WRITE_DEPTH_MAX, escaped_width, write_text, write_value};
 
@@ -336,7 +337,11 @@ fn related_json(related: &[Resource]) -> Vec<u8> {
     if related.is_empty() {
         return Vec::new();
     }
-    let mut out = vec![b'['];
+    Out::collect(|out| write_related(related, out))
+}
+
+fn write_related(related: &[Resource], out: &mut Out) {
+    out.push(b'[');
     for (place, resource) in related.iter().enumerate() {
         if place > 0 {
             out.push(b',');
@@ -346,20 +351,19 @@ fn related_json(related: &[Resource]) -> Vec<u8> {
         let texts = texts.into_iter().filter_map(|(key, text)| Some((key, text.as_deref()?)));
         let mut first = true;
         for (key, text) in texts {
-            member(key, &mut first, &mut out);
-            write_text(text, &mut out);
+            member(key, &mut first, out);
+            write_text(text, out);
         }
         for (key, value) in resource.extra.iter() {
-            member(key, &mut first, &mut out);
-            write_value(value, &mut out);
+            member(key, &mut first, out);
+            write_value(value, out);
         }
         out.push(b'}');
     }
     out.push(b']');
-    out
 }
 
-fn member(key: &str, first: &mut bool, out: &mut Vec<u8>) {
+fn member(key: &str, first: &mut bool, out: &mut Out) {
     if !std::mem::take(first) {
         out.push(b',');
     }
@@ -394,6 +398,5 @@ fn strip(event: &mut Event, truncated: &mut Vec<Truncation>) {
         }
     };
     each_leaf(event, &mut short);
-    let _ = (IP_BYTES_MAX, TEXT_BYTES_MAX);
     truncated.truncate(TRUNCATED_MAX);
 }

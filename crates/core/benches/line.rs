@@ -93,6 +93,21 @@ fn write_real(bencher: Bencher<'_, '_>, name: &str) {
     });
 }
 
+/// The same records by serde_json, as a measure of this machine.
+#[divan::bench(sample_size = 1_000, args = REAL)]
+fn write_real_by_serde_json(bencher: Bencher<'_, '_>, name: &str) {
+    let parse = |event: &Event| -> serde_json::Value {
+        serde_json::from_str(&event.details.to_string()).expect("what we write is JSON")
+    };
+    let records: Vec<serde_json::Value> = real(name).iter().map(parse).collect();
+    let mut out = Vec::with_capacity(65_536);
+    let mut all = records.iter().cycle();
+    bencher.bench_local(|| {
+        out.clear();
+        all.next().map(|record| serde_json::to_writer(&mut out, record).is_ok())
+    });
+}
+
 #[divan::bench(sample_size = 1_000)]
 fn read_json() -> bool {
     Event::from_json(black_box(ROLE_CHANGE.as_bytes())).is_ok()

@@ -70,7 +70,7 @@ impl Timestamp {
             text = second_text(second);
             let _ = SECOND.try_with(|cell| cell.set((second, text)));
         }
-        put_digits(&mut text[20..26], micros);
+        put_at::<6>(&mut text, 20, micros);
         text
     }
 }
@@ -102,11 +102,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// Writes `number` in decimal over all of `out`, with leading zeros.
-fn put_digits(out: &mut [u8], mut number: u32) {
-    for digit in out.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
+/// Writes `number` in decimal over `N` bytes from `at` on, with leading zeros.
+#[inline(always)]
+fn put_at<const N: usize>(text: &mut [u8; TIMESTAMP_BYTES], at: usize, mut number: u32) {
+    if let Some(place) = text[at..].first_chunk_mut::<N>() {
+        for digit in place.iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
     }
 }
 
@@ -114,12 +117,12 @@ fn second_text(second: i64) -> [u8; TIMESTAMP_BYTES] {
     let (year, month, day) = civil_from_days(second.div_euclid(SECONDS_PER_DAY));
     let in_day = second.rem_euclid(SECONDS_PER_DAY) as u32;
     let mut text = *b"0000-00-00T00:00:00.000000Z";
-    put_digits(&mut text[0..4], year as u32);
-    put_digits(&mut text[5..7], month);
-    put_digits(&mut text[8..10], day);
-    put_digits(&mut text[11..13], in_day / 3_600);
-    put_digits(&mut text[14..16], in_day / 60 % 60);
-    put_digits(&mut text[17..19], in_day % 60);
+    put_at::<4>(&mut text, 0, year as u32);
+    put_at::<2>(&mut text, 5, month);
+    put_at::<2>(&mut text, 8, day);
+    put_at::<2>(&mut text, 11, in_day / 3_600);
+    put_at::<2>(&mut text, 14, in_day / 60 % 60);
+    put_at::<2>(&mut text, 17, in_day % 60);
     text
 }
 

@@ -422,15 +422,19 @@ impl Parser<'_> {
 
 /// How many bytes of a string stand before the next quote, escape or control character.
 fn plain_prefix(bytes: &[u8]) -> usize {
-    let ends = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    let ends = |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
     let mut at = 0;
     while let Some(block) = bytes[at..].first_chunk::<16>() {
-        if block.iter().fold(false, |any, &byte| any | ends(byte)) {
+        let mut hits = [0; 16];
+        for (hit, &byte) in hits.iter_mut().zip(block) {
+            *hit = ends(byte);
+        }
+        if u128::from_ne_bytes(hits) != 0 {
             break;
         }
         at += 16;
     }
-    bytes[at..].iter().position(|&byte| ends(byte)).map_or(bytes.len(), |more| at + more)
+    bytes[at..].iter().position(|&byte| ends(byte) != 0).map_or(bytes.len(), |more| at + more)
 }
 
 /// Where the JSON number that starts at `at` ends.

@@ -1,6 +1,6 @@
 //! Checkpoints (c2sp.org/tlog-checkpoint): origin, tree size and root hash, in a signed note.
 
-use crate::hash::Hash;
+use crate::hash::{Hash, empty_root};
 use crate::note::{NoteError, Origin, SignedNote, SigningKey, VerifyingKey, sign_note};
 
 /// What a checkpoint says.
@@ -67,10 +67,15 @@ impl Checkpoint {
         if lines.any(str::is_empty) {
             return Err(Malformed("an extension line is empty"));
         }
+        if size == 0 && root != empty_root() {
+            return Err(Malformed("the tree is empty, but the root is not that of an empty tree"));
+        }
         Ok(Checkpoint { origin, size, root })
     }
 
     /// Reads a signed note as a checkpoint of `origin`, and returns it with the one of `keys` that signed it.
+    /// Only keys named like the origin count: whoever keeps the keys of several trails must not take one
+    /// trail's word for another.
     ///
     /// # Errors
     /// If it is none, or not to be believed.
@@ -88,7 +93,9 @@ impl Checkpoint {
             let (found, wanted) = (checkpoint.origin.to_string(), origin.to_string());
             return Err(CheckpointError::Origin { found, wanted });
         }
-        match note.verify(keys) {
+        let named = |key: &&VerifyingKey| key.name() == origin.as_str();
+        let keys: Vec<VerifyingKey> = keys.iter().filter(named).cloned().collect();
+        match note.verify(&keys) {
             Ok(key) => Ok((checkpoint, key.clone())),
             Err(NoteError::UnknownKey) => Err(CheckpointError::UnknownKey),
             Err(_) => Err(CheckpointError::BadSignature),

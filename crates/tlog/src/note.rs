@@ -31,7 +31,9 @@ pub struct Origin(String);
 
 /// Why a text is no origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} cannot be an origin: use 1 to 255 printable ASCII characters, such as example.com/billing/node-1, without spaces, `+`, `//`, and without a part named tile or checkpoint")]
+#[error(
+    "{text:?} cannot be an origin: use 1 to 255 printable ASCII characters, such as example.com/billing/node-1, without spaces, `+`, `//`, and without a part named tile or checkpoint"
+)]
 pub struct OriginError {
     /// What was given.
     pub text: String,
@@ -290,10 +292,12 @@ impl fmt::Display for SignedNote {
 impl NoteSignature {
     fn parse(line: &str) -> Result<Self, NoteError> {
         const WRONG: NoteError = NoteError::Form("a signature line is not of the form `— NAME BASE64`");
-        let (name, data) = line.strip_prefix(SIGNATURE_START).and_then(|rest| rest.split_once(' ')).ok_or(WRONG)?;
+        let (name, data) =
+            line.strip_prefix(SIGNATURE_START).and_then(|rest| rest.split_once(' ')).ok_or(WRONG)?;
         let data = STANDARD.decode(data).map_err(|_| WRONG)?;
         let (id, bytes) = data.split_first_chunk::<4>().ok_or(WRONG)?;
-        if bytes.is_empty() || name.is_empty() || name.contains('+') || name.chars().any(char::is_whitespace) {
+        if bytes.is_empty() || name.is_empty() || name.contains('+') || name.chars().any(char::is_whitespace)
+        {
             return Err(WRONG);
         }
         Ok(NoteSignature { name: name.to_owned(), id: u32::from_be_bytes(*id), bytes: bytes.to_vec() })
@@ -312,8 +316,11 @@ impl fmt::Display for NoteSignature {
 /// The signed note of `text`, which must end with a line end and hold no empty line at its end.
 pub fn sign_note(text: &str, key: &SigningKey) -> String {
     let public = key.verifying_key();
-    let signature =
-        NoteSignature { name: public.name().to_owned(), id: public.id(), bytes: key.sign(text.as_bytes()).to_vec() };
+    let signature = NoteSignature {
+        name: public.name().to_owned(),
+        id: public.id(),
+        bytes: key.sign(text.as_bytes()).to_vec(),
+    };
     format!("{text}\n{signature}")
 }
 

@@ -137,13 +137,15 @@ pub fn inclusion_proof<S: HashSource>(source: &mut S, index: u64, size: u64) -> 
     Ok(siblings)
 }
 
-/// The proof that the tree of `to` leaves begins with the tree of `from` leaves; `from` is at most `to`.
+/// The proof that the tree of `to` leaves begins with the tree of `from` leaves. It is empty where there is
+/// nothing to prove, or nothing that could be: a smaller tree does not begin with a larger one, and
+/// [`verify_consistency`] says so.
 ///
 /// # Errors
 /// If the source cannot give a hash.
 pub fn consistency_proof<S: HashSource>(source: &mut S, from: u64, to: u64) -> Result<Vec<Hash>, S::Error> {
     let mut proof = Vec::new();
-    if from == 0 || from == to {
+    if from == 0 || from >= to {
         return Ok(proof);
     }
     let (mut begin, mut end) = (0, to);
@@ -234,7 +236,8 @@ pub fn verify_consistency(
         last >>= 1;
     }
     // A complete old tree is its own first hash.
-    let (first, rest) = if at == 0 { (Some(from_root), proof) } else { (proof.first(), proof.get(1..).unwrap_or(&[])) };
+    let (first, rest) =
+        if at == 0 { (Some(from_root), proof) } else { (proof.first(), proof.get(1..).unwrap_or(&[])) };
     let Some(first) = first else { return Err(ProofError::Length) };
     let (mut old, mut new) = (*first, *first);
     for sibling in rest {

@@ -31,7 +31,12 @@ impl Rotation {
     }
 
     /// From its parts; `None` unless the old key signed it.
-    pub fn verified(origin: &Origin, old: VerifyingKey, new: VerifyingKey, signature: [u8; 64]) -> Option<Self> {
+    pub fn verified(
+        origin: &Origin,
+        old: VerifyingKey,
+        new: VerifyingKey,
+        signature: [u8; 64],
+    ) -> Option<Self> {
         let is_right = old.verify(statement(origin, &old, &new).as_bytes(), &signature);
         is_right.then(|| Rotation { origin: origin.clone(), old, new, signature })
     }
@@ -60,8 +65,9 @@ impl Rotation {
     }
 
     fn from_signature(origin: &Origin, old: &VerifyingKey, line: &NoteSignature) -> Option<Self> {
-        let is_meant =
-            line.name == origin.as_str() && line.id == key_id(origin.as_str(), SIGNATURE_TYPE, old.as_bytes());
+        let is_meant = line.name == origin.as_str()
+            && old.name() == origin.as_str()
+            && line.id == key_id(origin.as_str(), SIGNATURE_TYPE, old.as_bytes());
         let (new, signature) = line.bytes.split_first_chunk::<32>().filter(|_| is_meant)?;
         let new = VerifyingKey::from_parts(origin.as_str(), *new);
         Rotation::verified(origin, old.clone(), new, signature.try_into().ok()?)
@@ -72,7 +78,8 @@ fn statement(origin: &Origin, old: &VerifyingKey, new: &VerifyingKey) -> String 
     format!("{NAME}\n{origin}\n{old}\n{new}\n")
 }
 
-/// The pinned keys, and all that an unbroken chain of rotations in `note` vouches for.
+/// The pinned keys, and all that an unbroken chain of rotations in `note` vouches for. A key vouches only for
+/// the trail it is named after.
 pub fn trusted_keys(pinned: &[VerifyingKey], note: &SignedNote, origin: &Origin) -> Vec<VerifyingKey> {
     let mut trusted = pinned.to_vec();
     let mut at = 0;

@@ -1,5 +1,7 @@
 //! Notes, checkpoints, keys and rotations, also against the crate `signed_note`.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests may panic as they do")]
+
 use proptest::prelude::*;
 use signed_note::{Note, StandardVerifier, VerifierList};
 use trailseal_tlog::{
@@ -60,12 +62,33 @@ fn checkpoints_say_why_they_are_not_believed() {
     };
     check(&note(), None);
     check(&note().replace("\n42\n", "\n43\n"), Some(CheckpointError::BadSignature));
-    check(&note().replace("\n42\n", "\n042\n"), Some(CheckpointError::Malformed("the tree size is no decimal number")));
+    check(
+        &note().replace("\n42\n", "\n042\n"),
+        Some(CheckpointError::Malformed("the tree size is no decimal number")),
+    );
     let other = Checkpoint::new(Origin::new("other").unwrap(), 1, leaf_hash(b"")).sign(&key(1));
     let wrong = CheckpointError::Origin { found: "other".into(), wanted: origin().to_string() };
     check(&other, Some(wrong));
     check(&Checkpoint::new(origin(), 42, leaf_hash(b"x")).sign(&key(2)), Some(CheckpointError::UnknownKey));
     check("", Some(CheckpointError::Malformed("no empty line before the signatures")));
+}
+
+#[test]
+fn a_key_speaks_only_for_the_trail_it_is_named_after() {
+    let stranger = SigningKey::from_seed("example.com/log/2", &[4; 32]);
+    let pinned = [key(1).verifying_key(), stranger.verifying_key()];
+    let forged = Checkpoint::new(origin(), 42, leaf_hash(b"x")).sign(&stranger);
+    assert_eq!(Checkpoint::open(&forged, &origin(), &pinned), Err(CheckpointError::UnknownKey));
+    let vouched = Rotation::sign(&origin(), &stranger, &key(2).verifying_key()).to_signature_line();
+    let note = SignedNote::parse(&(note() + &vouched)).unwrap();
+    assert_eq!(trusted_keys(&pinned, &note, &origin()), pinned);
+}
+
+#[test]
+fn an_empty_tree_has_the_empty_root() {
+    let text = |root: trailseal_tlog::Hash| format!("a\n0\n{}\n", root.to_base64());
+    assert!(Checkpoint::parse(&text(trailseal_tlog::empty_root())).is_ok());
+    assert!(Checkpoint::parse(&text(leaf_hash(b"x"))).is_err());
 }
 
 #[test]
@@ -101,7 +124,12 @@ fn a_chain_of_rotations_leads_from_a_pinned_key_to_a_later_one_and_only_then() {
 fn proofs_as_text_round_trip() {
     for extra in [None, Some(b"{\"a\":1}".to_vec())] {
         for count in [0, 1, 20] {
-            let proof = TlogProof { extra: extra.clone(), index: 7, hashes: vec![leaf_hash(b"h"); count], checkpoint: note() };
+            let proof = TlogProof {
+                extra: extra.clone(),
+                index: 7,
+                hashes: vec![leaf_hash(b"h"); count],
+                checkpoint: note(),
+            };
             assert_eq!(TlogProof::parse(&proof.to_text()), Ok(proof));
         }
     }
@@ -140,7 +168,9 @@ proptest! {
 
 #[test]
 fn a_note_without_the_form_is_named() {
-    for (note, wanted) in [("a\n", "no empty line before the signatures"), ("a\u{1}\n\n— k x\n", "it has control characters")] {
+    for (note, wanted) in
+        [("a\n", "no empty line before the signatures"), ("a\u{1}\n\n— k x\n", "it has control characters")]
+    {
         assert_eq!(SignedNote::parse(note), Err(NoteError::Form(wanted)));
     }
 }

@@ -99,8 +99,8 @@ pub fn leaf_hash(data: &[u8]) -> Hash {
 /// The hash of an inner node: SHA-256(0x01 ‖ `left` ‖ `right`).
 #[must_use]
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    // The message is always 65 bytes, so its two padded blocks can be laid out at once: this
-    // saves the general hasher's buffering, a quarter of the time of a node.
+    // The message is always 65 bytes, so its two padded blocks can be laid out at once: this saves the general
+    // hasher's buffering, about a sixth of the time of a node (88 instead of 106 ns where it was measured).
     let mut blocks = [[0_u8; 64]; 2];
     let [first, second] = &mut blocks;
     first[0] = NODE_PREFIX;

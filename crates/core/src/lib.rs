@@ -20,6 +20,7 @@ mod counters;
 mod deadline;
 pub mod event;
 pub mod file;
+pub mod filter;
 mod fork;
 mod handoff;
 mod index;

@@ -9,6 +9,8 @@
 //! 3. `pass`: the tree that they give, beside every signed root and every tile on disk
 //! 4. `locate`: if a root does not hold, the first bad event and what was done to it
 //! 5. `judge`: the verdict
+//!
+//! `proof` checks proofs that stand alone.
 
 mod feed;
 mod hashing;
@@ -16,6 +18,7 @@ mod judge;
 mod locate;
 mod notes;
 mod pass;
+mod proof;
 mod tiles;
 mod verdict;
 
@@ -28,6 +31,7 @@ use std::path::PathBuf;
 use trailseal_tlog::VerifyingKey;
 
 pub use judge::verify;
+pub use proof::{ProvedGrowth, ProvedLine, Unproved, verify_consistency, verify_proof};
 pub use verdict::{Problem, Unproven, Verdict};
 
 /// Called with the bytes that were read and the bytes there are.

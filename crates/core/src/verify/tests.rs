@@ -525,6 +525,55 @@ fn unsealed_lines_must_follow_each_other() {
     expect_ok(&torn.verify());
 }
 
+fn rotated(built: &Built, from: u8, to: u8) -> String {
+    let origin = Origin::new(ORIGIN).unwrap();
+    let note = trailseal_tlog::SignedNote::parse(&built.checkpoint()).unwrap();
+    let checkpoint = Checkpoint::parse(note.text()).unwrap();
+    let rotation = trailseal_tlog::Rotation::sign(&origin, &key(from), &key(to).verifying_key());
+    checkpoint.sign(&key(to)) + &rotation.to_signature_line()
+}
+
+#[test]
+fn a_key_is_trusted_if_a_pinned_one_vouches_for_it() {
+    let built = big().build();
+    fs::write(built.path("checkpoint"), rotated(&built, 1, 2)).unwrap();
+    let with = |seed| VerifyOptions { public_keys: vec![key(seed).verifying_key()], threads: 1, ..VerifyOptions::default() };
+    let verdict = built.verify_with(with(1));
+    expect_ok(&verdict);
+    assert_eq!(verdict.public_key, Some(key(2).verifying_key().to_string()));
+    // Who pins the key of today has kept checkpoints by the key before it.
+    expect_ok(&built.verify_with(with(2)));
+    expect_bad(&built.verify_with(with(3)), Problem::KeyUnknown, None);
+    // A chain that begins with another key vouches for nothing.
+    fs::write(built.path("checkpoint"), rotated(&built, 3, 2)).unwrap();
+    expect_bad(&built.verify_with(with(1)), Problem::KeyUnknown, None);
+}
+
+#[test]
+fn proofs_stand_alone_and_only_for_what_was_signed() {
+    let (older, newer) = (Plan { lines: 650, sealed: 650, ..big() }.build(), big().build());
+    let mut reader = crate::Reader::open(newer.dir.path(), Arc::new(StdFiles)).unwrap();
+    let keys = [key(1).verifying_key()];
+    let proof = reader.prove(Index::new(321)).unwrap().to_text();
+    let proved = verify_proof(&proof, &keys).unwrap();
+    assert_eq!((proved.index, proved.line, proved.checkpoint.size), (321, line(321, "").into_bytes(), 700));
+    let problem = |text: &str, keys: &[_]| verify_proof(text, keys).unwrap_err().problem;
+    assert_eq!(problem(&proof, &[key(2).verifying_key()]), Some(Problem::KeyUnknown));
+    assert_eq!(problem(&proof.replace("index 321", "index 322"), &keys), Some(Problem::RootMismatch));
+    assert_eq!(problem(&proof.replace("\n700\n", "\n701\n"), &keys), Some(Problem::SignatureInvalid));
+    assert_eq!(problem("nonsense", &keys), None);
+    assert_eq!(problem(&proof, &[]), None);
+
+    let growth = reader.consistency(&older.checkpoint()).unwrap();
+    let proved = verify_consistency(&growth.to_text(), &keys).unwrap();
+    assert_eq!((proved.old.size, proved.new.size), (650, 700));
+    let forged = Plan { lines: 650, sealed: 650, note: "forged", ..big() }.build();
+    let other = trailseal_tlog::ConsistencyProof { old: forged.checkpoint(), ..growth.clone() };
+    assert_eq!(verify_consistency(&other.to_text(), &keys).unwrap_err().problem, Some(Problem::RootMismatch));
+    let back = trailseal_tlog::ConsistencyProof { old: growth.new, new: growth.old, ..growth };
+    assert_eq!(verify_consistency(&back.to_text(), &keys).unwrap_err().problem, Some(Problem::Rollback));
+}
+
 /// Every bit of every file, one after the other. What is not found must be on the list, with its reason.
 #[test]
 fn every_flipped_bit_is_found_or_explained() {

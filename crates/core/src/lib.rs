@@ -29,6 +29,7 @@ mod progress;
 mod seal;
 pub mod segment;
 mod trail;
+pub mod verify;
 
 pub use counters::Counted;
 pub use handoff::{HandoffHeader, replay};

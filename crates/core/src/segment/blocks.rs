@@ -37,13 +37,6 @@ impl Block {
     }
 }
 
-/// What the lines of a segment ended with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tail {
-    /// Bytes after the last newline: a line that is being written, or was torn.
-    pub(crate) torn_bytes: u64,
-}
-
 /// Why the lines of a segment could not be read on.
 #[derive(Debug)]
 pub(crate) enum BlockError {
@@ -101,11 +94,6 @@ impl Cursor {
         self.offset += block.used as u64;
         self.next = Index::new(self.next.get() + block.lines);
         Ok(true)
-    }
-
-    /// What stands behind the last line; to be asked at the end.
-    pub(crate) fn tail(&self, source: &Source) -> io::Result<Tail> {
-        Ok(Tail { torn_bytes: source.len_bytes()?.saturating_sub(self.offset) })
     }
 }
 

@@ -1,0 +1,138 @@
+//! Leaf hashes of all lines, in order, by several threads, in constant memory.
+//!
+//! One thread reads; block number n goes to worker n mod workers and comes back in the same rotation, so
+//! nothing needs sorting. All channels are bounded, and buffers go round.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use trailseal_tlog::{Hash, leaf_hash};
+
+use super::feed::{Stop, feed};
+use crate::file::Files;
+use crate::line::{self, LINE_BYTES_MAX};
+use crate::segment::blocks::Block;
+use crate::trail::SegmentFile;
+
+/// Blocks that may wait for one worker, and results that may wait behind it.
+const WAITING_MAX: usize = 2;
+
+/// What one block of lines gave.
+#[derive(Debug, Default)]
+pub(super) struct Hashed {
+    /// Index of the first line.
+    pub(super) first: u64,
+    pub(super) leaves: Vec<Hash>,
+    pub(super) bytes: u64,
+    /// The first line that cannot stand at its place, whatever its hash is.
+    pub(super) misfit: Option<Misfit>,
+    /// `recorded` of the first and the last line, in microseconds.
+    pub(super) recorded: Option<(i64, i64)>,
+    /// The longest time between two lines of this block.
+    pub(super) silence: i64,
+    /// The first line that was recorded before the one before it, within this block.
+    pub(super) went_back: Option<u64>,
+}
+
+/// A line whose front does not fit its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Misfit {
+    pub(super) index: u64,
+    /// The index that the line itself names, if it can be read.
+    pub(super) named: Option<u64>,
+}
+
+impl Hashed {
+    fn new(block: &Block) -> Self {
+        let mut hashed =
+            Hashed { first: block.first.get(), bytes: block.bytes().len() as u64, ..Hashed::default() };
+        hashed.leaves.reserve(block.lines as usize);
+        for (index, text) in block.lines() {
+            hashed.add(index, text);
+        }
+        hashed
+    }
+
+    fn add(&mut self, index: u64, text: &[u8]) {
+        self.leaves.push(leaf_hash(text));
+        let front = line::parse_front(text);
+        let named = front.as_ref().map(|front| front.index);
+        if (named != Some(index) || text.len() > LINE_BYTES_MAX) && self.misfit.is_none() {
+            self.misfit = Some(Misfit { index, named });
+        }
+        let Some(recorded) = front.map(|front| front.recorded.as_micros()) else { return };
+        match &mut self.recorded {
+            None => self.recorded = Some((recorded, recorded)),
+            Some((_, last)) => {
+                self.silence = self.silence.max(recorded.saturating_sub(*last));
+                if recorded < *last {
+                    self.went_back.get_or_insert(index);
+                }
+                *last = recorded;
+            }
+        }
+    }
+}
+
+/// Hashes all lines and gives each block's result to `each`, in order, on the calling thread.
+pub(super) fn hash_all(
+    files: &Arc<dyn Files>,
+    segments: &[SegmentFile],
+    threads: usize,
+    mut each: impl FnMut(Hashed),
+) -> (u64, Stop) {
+    if threads <= 1 {
+        return feed(files, segments, Block::default(), |block| {
+            each(Hashed::new(&block));
+            Some(block)
+        });
+    }
+    std::thread::scope(|scope| {
+        let (mut to_workers, mut from_workers) = (Vec::new(), Vec::new());
+        // Room for every buffer there is, so giving one back never waits.
+        let (give_back, empty) = sync_channel(threads * (WAITING_MAX + 1) + 2);
+        for _ in 0..threads {
+            let (to_worker, blocks) = sync_channel::<Block>(WAITING_MAX);
+            let (done, from_worker) = sync_channel(WAITING_MAX);
+            let give_back = give_back.clone();
+            scope.spawn(move || work(&blocks, &done, &give_back));
+            to_workers.push(to_worker);
+            from_workers.push(from_worker);
+        }
+        let reader = scope.spawn(move || read(files, segments, &to_workers, &empty));
+        for number in 0.. {
+            // A worker ends when the reader has, and then nothing comes after this number.
+            let Ok(hashed) = from_workers[number % threads].recv() else { break };
+            each(hashed);
+        }
+        match reader.join() {
+            Ok(end) => end,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+fn read(
+    files: &Arc<dyn Files>,
+    segments: &[SegmentFile],
+    to_workers: &[SyncSender<Block>],
+    empty: &Receiver<Block>,
+) -> (u64, Stop) {
+    let mut number = 0;
+    feed(files, segments, Block::default(), |block| {
+        to_workers[number % to_workers.len()].send(block).ok()?;
+        number += 1;
+        Some(empty.try_recv().unwrap_or_default())
+    })
+}
+
+fn work(blocks: &Receiver<Block>, done: &SyncSender<Hashed>, give_back: &SyncSender<Block>) {
+    for block in blocks {
+        let hashed = Hashed::new(&block);
+        // When the reader is gone, nobody needs the buffer.
+        let _ = give_back.try_send(block);
+        if done.send(hashed).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Signed checkpoints as a verifier meets them: which key may sign, and what exactly is wrong with one.
+
+use trailseal_tlog::{Checkpoint, CheckpointError, Hash, Origin, SignedNote, VerifyingKey, trusted_keys};
+
+use super::Problem;
+
+/// A checkpoint whose signature was checked.
+#[derive(Clone, Debug)]
+pub(super) struct Signed {
+    pub(super) size: u64,
+    pub(super) root: Hash,
+    pub(super) key: VerifyingKey,
+}
+
+/// Why a text is not a checkpoint that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unsigned {
+    pub(super) problem: Problem,
+    pub(super) message: String,
+}
+
+/// Opens the signed note `text`: of this `origin`, signed by one of `keys`, or by a key that one of them
+/// vouches for, by an unbroken chain of rotations that the note carries.
+pub(super) fn open(text: &[u8], origin: &Origin, keys: &[VerifyingKey]) -> Result<Signed, Unsigned> {
+    let invalid = |what: &str| Unsigned {
+        problem: Problem::CheckpointInvalid,
+        message: format!("is not a signed checkpoint: {what}"),
+    };
+    let text = std::str::from_utf8(text).map_err(|_| invalid("it is not UTF-8"))?;
+    let keys = match SignedNote::parse(text) {
+        Ok(note) => trusted_keys(keys, &note, origin),
+        Err(_) => keys.to_vec(),
+    };
+    match Checkpoint::open(text, origin, &keys) {
+        Ok((checkpoint, key)) => Ok(Signed { size: checkpoint.size, root: checkpoint.root, key }),
+        Err(CheckpointError::Malformed(what)) => Err(invalid(what)),
+        Err(CheckpointError::Origin { found, wanted }) => Err(Unsigned {
+            problem: Problem::OriginMismatch,
+            message: format!("is of the trail {found}, not of {wanted}"),
+        }),
+        Err(CheckpointError::UnknownKey) => Err(Unsigned {
+            problem: Problem::KeyUnknown,
+            message: "is signed by a key that is not trusted".into(),
+        }),
+        Err(_) => Err(Unsigned {
+            problem: Problem::SignatureInvalid,
+            message: "has a signature that is not the key's: it was changed, or signed by somebody else"
+                .into(),
+        }),
+    }
+}

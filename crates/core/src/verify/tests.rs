@@ -1,0 +1,634 @@
+//! A trail built by plain code, and everything that can be done to it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use trailseal_tlog::{Checkpoint, Origin, SigningKey, TileEdge, leaf_hash};
+
+use super::*;
+use crate::Index;
+use crate::clock::Timestamp;
+use crate::file::{Files, StdFiles};
+use crate::segment::{Form, OFFSETS_EVERY, Offsets, compress, offsets_name, segment_name};
+use crate::trail::{Folder, Manifest};
+
+const ORIGIN: &str = "example.com/test";
+
+/// How a trail is to look.
+struct Plan {
+    lines: u64,
+    /// First indexes of the segments.
+    segments: Vec<u64>,
+    /// What the newest checkpoint covers.
+    sealed: u64,
+    seed: u8,
+    /// Which first segments are compressed.
+    compressed: usize,
+    /// Put into every line, so that trails can differ.
+    note: &'static str,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Plan { lines: 12, segments: vec![0, 6], sealed: 12, seed: 1, compressed: 0, note: "" }
+    }
+}
+
+struct Built {
+    dir: tempfile::TempDir,
+    plan: Plan,
+}
+
+fn line(index: u64, note: &str) -> String {
+    let recorded = Timestamp::from_micros(1_700_000_000_000_000 + index as i64 * 1_500_000).to_string();
+    format!(r#"{{"v":1,"index":{index},"recorded":"{recorded}","id":"e{index}{note}","action":"test.made"}}"#)
+}
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(ORIGIN, &[seed; 32])
+}
+
+impl Plan {
+    fn build(self) -> Built {
+        let dir = tempfile::tempdir().unwrap();
+        self.build_in(dir.path());
+        Built { dir, plan: self }
+    }
+
+    fn build_in(&self, root: &Path) {
+        fs::create_dir_all(root.join("segments")).unwrap();
+        fs::create_dir_all(root.join("checkpoints")).unwrap();
+        let origin = Origin::new(ORIGIN).unwrap();
+        let manifest = Manifest::new(origin, Timestamp::from_micros(0), key(self.seed).verifying_key());
+        fs::write(root.join("trail.toml"), manifest.to_toml()).unwrap();
+        self.write_segments(root);
+        self.write_tree(root);
+        let folder = folder(root);
+        for segment in folder.segments().unwrap().iter().take(self.compressed) {
+            compress(folder.files(), segment).unwrap();
+        }
+    }
+
+    fn write_segments(&self, root: &Path) {
+        for (number, &first) in self.segments.iter().enumerate() {
+            let end = self.segments.get(number + 1).copied().unwrap_or(self.lines);
+            let text: String = (first..end).map(|index| line(index, self.note) + "\n").collect();
+            fs::write(root.join("segments").join(segment_name(Index::new(first), Form::Plain)), text)
+                .unwrap();
+        }
+    }
+
+    fn write_tree(&self, root: &Path) {
+        let mut edge = TileEdge::new();
+        let write = |id: trailseal_tlog::TileId, hashes: &[trailseal_tlog::Hash]| {
+            let path = root.join(id.path());
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, trailseal_tlog::TileId::encode(hashes)).unwrap();
+        };
+        for index in 0..self.sealed {
+            edge.push(leaf_hash(line(index, self.note).as_bytes()), &mut |id, hashes| write(id, hashes));
+            if self.segments.contains(&(index + 1)) || (index + 1) % 300 == 0 {
+                fs::write(root.join(format!("checkpoints/{}", index + 1)), self.sign(&edge)).unwrap();
+            }
+        }
+        for (id, hashes) in edge.partials() {
+            write(id, hashes);
+        }
+        fs::write(root.join("checkpoint"), self.sign(&edge)).unwrap();
+    }
+
+    fn sign(&self, edge: &TileEdge) -> String {
+        Checkpoint::new(Origin::new(ORIGIN).unwrap(), edge.size(), edge.root()).sign(&key(self.seed))
+    }
+}
+
+fn folder(root: &Path) -> Folder {
+    Folder::new(root, Arc::new(StdFiles) as Arc<dyn Files>)
+}
+
+impl Built {
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn segment(&self, first: u64) -> PathBuf {
+        let compressed =
+            self.plan.segments.iter().position(|&other| other == first).unwrap() < self.plan.compressed;
+        let form = if compressed { Form::Compressed } else { Form::Plain };
+        self.path("segments").join(segment_name(Index::new(first), form))
+    }
+
+    /// Changes the lines of the segment that begins with `first`.
+    fn change(&self, first: u64, change: impl FnOnce(&mut Vec<String>)) {
+        let path = self.segment(first);
+        let mut lines: Vec<String> = fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
+        change(&mut lines);
+        fs::write(path, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    }
+
+    fn verify(&self) -> Verdict {
+        self.verify_with(VerifyOptions { threads: 1, ..VerifyOptions::default() })
+    }
+
+    fn verify_with(&self, options: VerifyOptions) -> Verdict {
+        verify(&folder(self.dir.path()), &options).unwrap()
+    }
+
+    fn checkpoint(&self) -> String {
+        fs::read_to_string(self.path("checkpoint")).unwrap()
+    }
+}
+
+/// Expects the problem, and the first bad index or the range.
+#[track_caller]
+fn expect_bad(verdict: &Verdict, problem: Problem, first_bad: Option<u64>) {
+    assert_eq!((verdict.problem, verdict.first_bad), (Some(problem), first_bad), "{verdict}");
+    assert!(!verdict.ok);
+    assert!(verdict.to_string().starts_with("TAMPERED"), "{verdict}");
+}
+
+#[track_caller]
+fn expect_ok(verdict: &Verdict) {
+    assert!(verdict.ok, "{verdict}");
+    assert_eq!((verdict.problem, verdict.first_bad, verdict.range), (None, None, None));
+}
+
+#[test]
+fn whole_trails_are_ok_in_every_form() {
+    for threads in [1, 2, 3] {
+        for (lines, segments, sealed, compressed) in [
+            (0, vec![], 0, 0),
+            (1, vec![0], 1, 0),
+            (12, vec![0, 6], 12, 1),
+            (256, vec![0], 256, 0),
+            (1000, vec![0, 300, 301, 777], 900, 2),
+        ] {
+            let built = Plan { lines, segments, sealed, compressed, ..Plan::default() }.build();
+            let verdict = built.verify_with(VerifyOptions { threads, ..VerifyOptions::default() });
+            expect_ok(&verdict);
+            assert_eq!(
+                (verdict.sealed, verdict.unsealed, verdict.tree_size),
+                (sealed, lines - sealed, sealed)
+            );
+            assert_eq!(verdict.longest_silence_seconds, if lines > 1 { 1.5 } else { 0.0 });
+        }
+    }
+}
+
+#[test]
+fn an_empty_folder_is_no_trail() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = verify(&folder(dir.path()), &VerifyOptions::default()).unwrap_err();
+    assert!(matches!(error, VerifyError::NoTrail { .. }));
+}
+
+type Tampering = (&'static str, fn(&Built), Problem, Option<u64>);
+
+/// What can be done to lines and segments, and what must be said about it.
+const TAMPERINGS: &[Tampering] = &[
+    (
+        "byte edited",
+        |built| built.change(0, |lines| lines[3] = lines[3].replace("made", "mado")),
+        Problem::Edited,
+        Some(3),
+    ),
+    (
+        "index edited",
+        |built| built.change(0, |lines| lines[3] = lines[3].replace(":3,", ":9,")),
+        Problem::Edited,
+        Some(3),
+    ),
+    (
+        "line grown beyond every limit",
+        |built| built.change(0, |lines| lines[3] = "x".repeat(3 << 20)),
+        Problem::Edited,
+        Some(3),
+    ),
+    ("line made empty", |built| built.change(0, |lines| lines[3].clear()), Problem::Edited, Some(3)),
+    (
+        "line deleted in a closed segment",
+        |built| built.change(0, |lines| drop(lines.remove(2))),
+        Problem::Missing,
+        Some(2),
+    ),
+    (
+        "two lines deleted",
+        |built| built.change(300, |lines| drop(lines.drain(4..6))),
+        Problem::Missing,
+        Some(304),
+    ),
+    (
+        "last line of a closed segment deleted",
+        |built| built.change(0, |lines| drop(lines.pop())),
+        Problem::Missing,
+        Some(299),
+    ),
+    (
+        "first line of all deleted",
+        |built| built.change(0, |lines| drop(lines.remove(0))),
+        Problem::Missing,
+        Some(0),
+    ),
+    (
+        "line deleted in the last segment",
+        |built| built.change(600, |lines| drop(lines.remove(5))),
+        Problem::Missing,
+        Some(605),
+    ),
+    ("last line deleted", |built| built.change(600, |lines| drop(lines.pop())), Problem::Missing, Some(699)),
+    (
+        "line inserted",
+        |built| built.change(0, |lines| lines.insert(4, line(4, "forged"))),
+        Problem::Inserted,
+        Some(4),
+    ),
+    (
+        "lines inserted",
+        |built| {
+            built.change(600, |lines| {
+                for n in 0..9 {
+                    lines.insert(4, line(n, "forged"))
+                }
+            })
+        },
+        Problem::Inserted,
+        Some(604),
+    ),
+    (
+        "line inserted at the beginning",
+        |built| built.change(0, |lines| lines.insert(0, line(0, "forged"))),
+        Problem::Inserted,
+        Some(0),
+    ),
+    ("neighbours swapped", |built| built.change(0, |lines| lines.swap(1, 2)), Problem::Reordered, Some(1)),
+    ("far lines swapped", |built| built.change(0, |lines| lines.swap(1, 298)), Problem::Reordered, Some(1)),
+    (
+        "line doubled",
+        |built| built.change(0, |lines| lines.insert(3, lines[2].clone())),
+        Problem::Duplicated,
+        Some(3),
+    ),
+    (
+        "line doubled over another",
+        |built| built.change(0, |lines| lines[5] = lines[2].clone()),
+        Problem::Duplicated,
+        Some(5),
+    ),
+    ("segment cut within a line", |built| cut(&built.segment(300), 1000), Problem::Missing, Some(310)),
+    ("last segment cut within a line", |built| cut(&built.segment(600), 1000), Problem::Missing, Some(610)),
+    ("last segment emptied", |built| cut(&built.segment(600), 0), Problem::SegmentMissing, Some(600)),
+    (
+        "first segment missing",
+        |built| fs::remove_file(built.segment(0)).unwrap(),
+        Problem::SegmentMissing,
+        Some(0),
+    ),
+    (
+        "middle segment missing",
+        |built| fs::remove_file(built.segment(300)).unwrap(),
+        Problem::SegmentMissing,
+        Some(300),
+    ),
+    (
+        "last segment missing",
+        |built| fs::remove_file(built.segment(600)).unwrap(),
+        Problem::SegmentMissing,
+        Some(600),
+    ),
+    (
+        "all segments missing",
+        |built| fs::remove_dir_all(built.path("segments")).unwrap(),
+        Problem::SegmentMissing,
+        Some(0),
+    ),
+    (
+        "segment replaced by another's",
+        |built| assert_ne!(fs::copy(built.segment(600), built.segment(300)).unwrap(), 0),
+        Problem::Missing,
+        Some(300),
+    ),
+    (
+        "segment replaced by a forged one",
+        |built| {
+            built.change(300, |lines| {
+                for (n, text) in (300..).zip(lines) {
+                    *text = line(n, "forged")
+                }
+            })
+        },
+        Problem::Edited,
+        Some(300),
+    ),
+    ("leaf tile forged", |built| flip(&built.path("tile/0/001"), 40), Problem::TileForged, Some(257)),
+    ("leaf tile cut", |built| cut(&built.path("tile/0/000"), 64), Problem::TileForged, Some(2)),
+    (
+        "leaf tile missing",
+        |built| fs::remove_file(built.path("tile/0/000")).unwrap(),
+        Problem::TileForged,
+        Some(0),
+    ),
+    ("partial tile forged", |built| flip(&built.path("tile/0/002.p/188"), 0), Problem::TileForged, Some(512)),
+    (
+        "partial tile missing",
+        |built| fs::remove_file(built.path("tile/0/002.p/188")).unwrap(),
+        Problem::TileForged,
+        Some(512),
+    ),
+    ("upper tile forged", |built| flip(&built.path("tile/1/000.p/2"), 32), Problem::TileForged, Some(256)),
+    (
+        "checkpoint missing",
+        |built| fs::remove_file(built.path("checkpoint")).unwrap(),
+        Problem::CheckpointMissing,
+        None,
+    ),
+    ("checkpoint emptied", |built| cut(&built.path("checkpoint"), 0), Problem::CheckpointInvalid, None),
+    ("checkpoint cut", |built| cut(&built.path("checkpoint"), 60), Problem::CheckpointInvalid, None),
+    (
+        "checkpoint of another size",
+        |built| rewrite(built, "checkpoint", "\n700\n", "\n701\n"),
+        Problem::SignatureInvalid,
+        None,
+    ),
+    (
+        "checkpoint of another origin",
+        |built| rewrite(built, "checkpoint", "example.com/test\n", "example.com/tess\n"),
+        Problem::OriginMismatch,
+        None,
+    ),
+    (
+        "trail.toml of another origin",
+        |built| {
+            rewrite(built, "trail.toml", "origin = \"example.com/test\"", "origin = \"example.com/tess\"")
+        },
+        Problem::OriginMismatch,
+        None,
+    ),
+    (
+        "trail.toml missing",
+        |built| fs::remove_file(built.path("trail.toml")).unwrap(),
+        Problem::KeyUnknown,
+        None,
+    ),
+    ("checkpoint signed by another key", |built| sign_with(built, 2), Problem::KeyUnknown, None),
+    (
+        "kept checkpoint damaged",
+        |built| flip(&built.path("checkpoints/300"), 40),
+        Problem::SignatureInvalid,
+        None,
+    ),
+];
+
+fn cut(path: &Path, len: u64) {
+    fs::File::options().write(true).open(path).unwrap().set_len(len).unwrap();
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+fn rewrite(built: &Built, name: &str, from: &str, to: &str) {
+    let text = fs::read_to_string(built.path(name)).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(built.path(name), text.replacen(from, to, 1)).unwrap();
+}
+
+fn sign_with(built: &Built, seed: u8) {
+    let other =
+        Plan { seed, lines: 700, segments: vec![0, 300, 600], sealed: 700, ..Plan::default() }.build();
+    fs::copy(other.path("checkpoint"), built.path("checkpoint")).unwrap();
+}
+
+fn big() -> Plan {
+    Plan { lines: 700, segments: vec![0, 300, 600], sealed: 700, ..Plan::default() }
+}
+
+#[test]
+fn every_tampering_is_named() {
+    for (what, tamper, problem, first_bad) in TAMPERINGS {
+        let built = big().build();
+        expect_ok(&built.verify());
+        tamper(&built);
+        for threads in [1, 2] {
+            let verdict = built.verify_with(VerifyOptions { threads, ..VerifyOptions::default() });
+            assert_eq!(
+                (verdict.problem, verdict.first_bad),
+                (Some(*problem), *first_bad),
+                "{what}: {verdict}"
+            );
+            assert!(!verdict.ok, "{what}");
+        }
+    }
+}
+
+#[test]
+fn forged_tiles_beside_forged_lines_leave_a_range() {
+    let built = big().build();
+    let forged = Plan { note: "forged", ..big() }.build();
+    built.change(300, |lines| lines[20] = line(320, "forged"));
+    // The tiles are made to fit the forged line.
+    let path = built.path("tile/0/001");
+    let mut tile = fs::read(&path).unwrap();
+    tile[64 * 32..65 * 32].copy_from_slice(&leaf_hash(line(320, "forged").as_bytes()).0);
+    fs::write(&path, tile).unwrap();
+    let verdict = built.verify();
+    expect_bad(&verdict, Problem::RootMismatch, None);
+    assert_eq!(verdict.range, Some((300, 600)));
+    assert!(verdict.to_string().starts_with("TAMPERED in 300..600: "), "{verdict}");
+    drop(forged);
+}
+
+#[test]
+fn a_rolled_back_trail_passes_only_without_a_pinned_checkpoint() {
+    let newer = big().build();
+    let older = Plan { lines: 650, sealed: 650, ..big() }.build();
+    let verdict = older.verify();
+    expect_ok(&verdict);
+    assert!(verdict.cannot_rule_out.contains(&Unproven::Rollback));
+    let pinned =
+        || VerifyOptions { checkpoints: vec![newer.checkpoint()], threads: 1, ..VerifyOptions::default() };
+    expect_bad(&older.verify_with(pinned()), Problem::Rollback, Some(650));
+    let verdict = newer.verify_with(pinned());
+    expect_ok(&verdict);
+    assert_eq!(verdict.cannot_rule_out, [Unproven::KeyReplaced]);
+    // Cut back to an older signed checkpoint: the lines after it look like unsealed ones.
+    let cut_back = big().build();
+    fs::copy(older.path("checkpoint"), cut_back.path("checkpoint")).unwrap();
+    fs::copy(older.path("tile/0/002.p/138"), cut_back.path("tile/0/002.p/138")).unwrap();
+    let verdict = cut_back.verify();
+    expect_ok(&verdict);
+    assert_eq!((verdict.sealed, verdict.unsealed), (650, 50));
+    expect_bad(&cut_back.verify_with(pinned()), Problem::Rollback, Some(650));
+}
+
+#[test]
+fn another_history_fails_beside_a_pinned_checkpoint() {
+    let genuine = big().build();
+    let forged = Plan { note: "forged", ..big() }.build();
+    expect_ok(&forged.verify());
+    let older = Plan { lines: 650, sealed: 650, ..big() }.build();
+    for pinned in [genuine.checkpoint(), older.checkpoint()] {
+        let options = VerifyOptions { checkpoints: vec![pinned], threads: 1, ..VerifyOptions::default() };
+        expect_bad(&forged.verify_with(options), Problem::RootMismatch, None);
+    }
+}
+
+#[test]
+fn signing_anew_passes_only_without_anything_pinned() {
+    let genuine = big().build();
+    let resigned = Plan { seed: 2, note: "forged", ..big() }.build();
+    let verdict = resigned.verify();
+    expect_ok(&verdict);
+    assert!(verdict.cannot_rule_out.contains(&Unproven::KeyReplaced));
+    let keys =
+        VerifyOptions { public_keys: vec![key(1).verifying_key()], threads: 1, ..VerifyOptions::default() };
+    expect_bad(&resigned.verify_with(keys), Problem::KeyUnknown, None);
+    let checkpoint =
+        VerifyOptions { checkpoints: vec![genuine.checkpoint()], threads: 1, ..VerifyOptions::default() };
+    expect_bad(&resigned.verify_with(checkpoint), Problem::KeyUnknown, None);
+    let right =
+        VerifyOptions { public_keys: vec![key(1).verifying_key()], threads: 1, ..VerifyOptions::default() };
+    let verdict = genuine.verify_with(right);
+    expect_ok(&verdict);
+    assert!(verdict.key_pinned && !verdict.cannot_rule_out.contains(&Unproven::KeyReplaced));
+}
+
+#[test]
+fn unsealed_lines_must_follow_each_other() {
+    let plan = || Plan { lines: 20, segments: vec![0, 6, 15], sealed: 12, ..Plan::default() };
+    let changes: [(fn(&Built), Problem, u64); 5] = [
+        (|built| built.change(15, |lines| drop(lines.remove(1))), Problem::Missing, 16),
+        (|built| built.change(6, |lines| drop(lines.pop())), Problem::Missing, 14),
+        (|built| built.change(15, |lines| lines.insert(1, lines[0].clone())), Problem::Duplicated, 16),
+        (|built| built.change(15, |lines| lines[2] = "{}".into()), Problem::Edited, 17),
+        (
+            |built| built.change(15, |lines| lines[2] = lines[2].replace("2023", "2022")),
+            Problem::Reordered,
+            17,
+        ),
+    ];
+    let verdict = plan().build().verify();
+    expect_ok(&verdict);
+    assert_eq!((verdict.unsealed, verdict.cannot_rule_out.last()), (8, Some(&Unproven::Unsealed)));
+    for (change, problem, first_bad) in changes {
+        let built = plan().build();
+        change(&built);
+        expect_bad(&built.verify(), problem, Some(first_bad));
+    }
+    let torn = plan().build();
+    let path = torn.segment(15);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend_from_slice(b"{\"v\":1,\"ind");
+    fs::write(&path, bytes).unwrap();
+    expect_ok(&torn.verify());
+}
+
+fn rotated(built: &Built, from: u8, to: u8) -> String {
+    let origin = Origin::new(ORIGIN).unwrap();
+    let note = trailseal_tlog::SignedNote::parse(&built.checkpoint()).unwrap();
+    let checkpoint = Checkpoint::parse(note.text()).unwrap();
+    let rotation = trailseal_tlog::Rotation::sign(&origin, &key(from), &key(to).verifying_key());
+    checkpoint.sign(&key(to)) + &rotation.to_signature_line()
+}
+
+#[test]
+fn a_key_is_trusted_if_a_pinned_one_vouches_for_it() {
+    let built = big().build();
+    fs::write(built.path("checkpoint"), rotated(&built, 1, 2)).unwrap();
+    let with = |seed| VerifyOptions { public_keys: vec![key(seed).verifying_key()], threads: 1, ..VerifyOptions::default() };
+    let verdict = built.verify_with(with(1));
+    expect_ok(&verdict);
+    assert_eq!(verdict.public_key, Some(key(2).verifying_key().to_string()));
+    // Who pins the key of today has kept checkpoints by the key before it.
+    expect_ok(&built.verify_with(with(2)));
+    expect_bad(&built.verify_with(with(3)), Problem::KeyUnknown, None);
+    // A chain that begins with another key vouches for nothing.
+    fs::write(built.path("checkpoint"), rotated(&built, 3, 2)).unwrap();
+    expect_bad(&built.verify_with(with(1)), Problem::KeyUnknown, None);
+}
+
+#[test]
+fn proofs_stand_alone_and_only_for_what_was_signed() {
+    let (older, newer) = (Plan { lines: 650, sealed: 650, ..big() }.build(), big().build());
+    let mut reader = crate::Reader::open(newer.dir.path(), Arc::new(StdFiles)).unwrap();
+    let keys = [key(1).verifying_key()];
+    let proof = reader.prove(Index::new(321)).unwrap().to_text();
+    let proved = verify_proof(&proof, &keys).unwrap();
+    assert_eq!((proved.index, proved.line, proved.checkpoint.size), (321, line(321, "").into_bytes(), 700));
+    let problem = |text: &str, keys: &[_]| verify_proof(text, keys).unwrap_err().problem;
+    assert_eq!(problem(&proof, &[key(2).verifying_key()]), Some(Problem::KeyUnknown));
+    assert_eq!(problem(&proof.replace("index 321", "index 322"), &keys), Some(Problem::RootMismatch));
+    assert_eq!(problem(&proof.replace("\n700\n", "\n701\n"), &keys), Some(Problem::SignatureInvalid));
+    assert_eq!(problem("nonsense", &keys), None);
+    assert_eq!(problem(&proof, &[]), None);
+
+    let growth = reader.consistency(&older.checkpoint()).unwrap();
+    let proved = verify_consistency(&growth.to_text(), &keys).unwrap();
+    assert_eq!((proved.old.size, proved.new.size), (650, 700));
+    let forged = Plan { lines: 650, sealed: 650, note: "forged", ..big() }.build();
+    let other = trailseal_tlog::ConsistencyProof { old: forged.checkpoint(), ..growth.clone() };
+    assert_eq!(verify_consistency(&other.to_text(), &keys).unwrap_err().problem, Some(Problem::RootMismatch));
+    let back = trailseal_tlog::ConsistencyProof { old: growth.new, new: growth.old, ..growth };
+    assert_eq!(verify_consistency(&back.to_text(), &keys).unwrap_err().problem, Some(Problem::Rollback));
+}
+
+/// Every bit of every file, one after the other. What is not found must be on the list, with its reason.
+#[test]
+fn every_flipped_bit_is_found_or_explained() {
+    for compressed in [0, 1] {
+        let built = Plan { compressed, ..Plan::default() }.build();
+        let offsets = Offsets { first: Index::new(0), lines: 6, len_bytes: 600, offsets: vec![0] };
+        assert!(offsets.lines < OFFSETS_EVERY);
+        fs::write(built.path("segments").join(offsets_name(Index::new(0))), offsets.encode()).unwrap();
+        let mut files = Vec::new();
+        list_files(built.dir.path(), &mut files);
+        assert!(files.len() >= 6, "{files:?}");
+        for path in files {
+            let name = path.strip_prefix(built.dir.path()).unwrap().to_str().unwrap().to_owned();
+            let bytes = fs::read(&path).unwrap();
+            for bit in 0..bytes.len() * 8 {
+                let mut flipped = bytes.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                fs::write(&path, &flipped).unwrap();
+                let verdict = verify(
+                    &folder(built.dir.path()),
+                    &VerifyOptions { threads: 1, ..VerifyOptions::default() },
+                );
+                let found = verdict.as_ref().map_or(true, |verdict| !verdict.ok);
+                assert!(found || harmless(&name, bit / 8, &bytes), "{name}, bit {bit}: {verdict:?}");
+            }
+            fs::write(&path, bytes).unwrap();
+        }
+        expect_ok(&built.verify());
+    }
+}
+
+fn list_files(folder: &Path, out: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { list_files(&path, out) } else { out.push(path) }
+    }
+}
+
+/// Whether byte `at` of the file `name` may change unseen, since nothing that is proven depends on it.
+fn harmless(name: &str, at: usize, bytes: &[u8]) -> bool {
+    if name.ends_with(".offsets") {
+        return true; // derived: rebuilt from the segment
+    }
+    if name == "trail.toml" {
+        // Nothing signs it. Its origin and key must fit the checkpoint; the time of creation and the
+        // sizes from which on a key signs are told to people.
+        let text = std::str::from_utf8(bytes).unwrap();
+        let line_start = text[..at].rfind('\n').map_or(0, |end| end + 1);
+        let line = &text[line_start..];
+        return line.starts_with("created") || line.starts_with("from");
+    }
+    if name.ends_with(".zst") {
+        // The seek table is derived; and zstd's frame header has bits that say nothing about the content.
+        let table = bytes.len() - 17 - 8;
+        return at >= table || at < 18;
+    }
+    false
+}

@@ -1,0 +1,136 @@
+//! What verification says, as data and as text.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// What is wrong with a trail. The list only grows; `docs/verify.md` explains each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Problem {
+    /// A line is not the one that was signed.
+    Edited,
+    /// A line that was signed is not there.
+    Missing,
+    /// A line stands there that was never signed, and those after it are shifted.
+    Inserted,
+    /// A signed line stands in another's place.
+    Reordered,
+    /// A signed line stands there a second time.
+    Duplicated,
+    /// A whole segment is not there.
+    SegmentMissing,
+    /// The lines are right, and a tile of the tree is not.
+    TileForged,
+    /// The lines do not give a root that was signed.
+    RootMismatch,
+    /// There are segments and no checkpoint.
+    CheckpointMissing,
+    /// The checkpoint is none.
+    CheckpointInvalid,
+    /// The signature is not that of the key it names.
+    SignatureInvalid,
+    /// The checkpoint is of another trail.
+    OriginMismatch,
+    /// The checkpoint is signed by a key that is not trusted.
+    KeyUnknown,
+    /// The trail is shorter than a checkpoint that was kept elsewhere.
+    Rollback,
+    /// A store holds something else than the trail.
+    StoreDiffers,
+}
+
+/// What this verification could not rule out, for want of something that was kept elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Unproven {
+    /// The folder may be an older copy of itself: no checkpoint was pinned.
+    Rollback,
+    /// Everything may have been signed anew with another key: no public key was pinned.
+    KeyReplaced,
+    /// Lines that no checkpoint covers yet may have been changed.
+    Unsealed,
+}
+
+/// The outcome of a verification.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Verdict {
+    /// Whether everything that could be checked is as it was signed.
+    pub ok: bool,
+    /// The trail's name.
+    pub origin: String,
+    /// The tree size that the newest checkpoint signs.
+    pub tree_size: u64,
+    /// Lines that are there and that the checkpoint covers.
+    pub sealed: u64,
+    /// Lines that are there and that no checkpoint covers yet.
+    pub unsealed: u64,
+    /// Lines that were retired, vouched for by signed events.
+    pub retired: u64,
+    /// Index of the first event that is wrong, where that is certain.
+    pub first_bad: Option<u64>,
+    /// Where only a range (half-open) is certain: the last signed root that holds, and the next one.
+    #[serde(serialize_with = "as_pair")]
+    pub range: Option<(u64, u64)>,
+    /// What is wrong.
+    pub problem: Option<Problem>,
+    /// The same for people.
+    pub message: String,
+    /// The key that signed the newest checkpoint, in the form of a signed note's verifier key.
+    pub public_key: Option<String>,
+    /// Whether the key was given from outside, or is vouched for by one that was.
+    pub key_pinned: bool,
+    /// Whether a checkpoint was given from outside.
+    pub checkpoint_pinned: bool,
+    /// The longest time between two neighbouring events.
+    pub longest_silence_seconds: f64,
+    /// What could not be ruled out.
+    pub cannot_rule_out: Vec<Unproven>,
+}
+
+fn as_pair<S: Serializer>(range: &Option<(u64, u64)>, serializer: S) -> Result<S::Ok, S::Error> {
+    range.map(|(from, to)| [from, to]).serialize(serializer)
+}
+
+impl Unproven {
+    fn as_sentence(self) -> &'static str {
+        match self {
+            Unproven::Rollback => {
+                "that the folder was set back to an older state (give a checkpoint kept elsewhere: --checkpoint)"
+            }
+            Unproven::KeyReplaced => {
+                "that everything was signed anew by another key (give the public key: --public-key)"
+            }
+            Unproven::Unsealed => "changes to the events that no checkpoint covers yet",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    /// The first line is `ok …` or `TAMPERED …`, the last what cannot be ruled out.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.ok, self.first_bad, self.range) {
+            (true, ..) => writeln!(formatter, "ok {}", self.message)?,
+            (false, Some(index), _) => writeln!(formatter, "TAMPERED at index {index}: {}", self.message)?,
+            (false, None, Some((from, to))) => {
+                writeln!(formatter, "TAMPERED in {from}..{to}: {}", self.message)?;
+            }
+            (false, None, None) => writeln!(formatter, "TAMPERED: {}", self.message)?,
+        }
+        writeln!(formatter, "sealed:   {} events, {} not yet sealed", self.sealed, self.unsealed)?;
+        if self.retired > 0 {
+            writeln!(formatter, "retired:  {} events", self.retired)?;
+        }
+        let key = self.public_key.as_deref().unwrap_or("none");
+        let pinned = if self.key_pinned { " (given)" } else { " (from trail.toml)" };
+        writeln!(formatter, "key:      {key}{}", if self.public_key.is_some() { pinned } else { "" })?;
+        writeln!(formatter, "silence:  {:.3} s at the longest", self.longest_silence_seconds)?;
+        if self.cannot_rule_out.is_empty() {
+            return write!(formatter, "ruled out: rollback and replaced keys, by what you gave");
+        }
+        let list: Vec<&str> = self.cannot_rule_out.iter().map(|unproven| unproven.as_sentence()).collect();
+        write!(formatter, "cannot rule out: {}", list.join("; "))
+    }
+}

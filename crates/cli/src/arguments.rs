@@ -1,0 +1,343 @@
+//! The command line as data: every flag with its text, every command with an example.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// An audit log that never slows the request, never loses what it accepted, and shows every rewrite.
+#[derive(Parser)]
+#[command(name = "trailseal", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Args, Clone)]
+pub(crate) struct Common {
+    /// The trail's folder [default: ./trail, or TRAILSEAL_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// The settings file [default: trailseal.toml if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// See everything at once, on real records: record, query, seal, verify, catch a tampering
+    #[command(after_help = "Example:\n  trailseal demo\n  trailseal query --dir trailseal-demo --outcome denied")]
+    Demo,
+    /// Append events, one JSON object a line
+    #[command(after_help = "Example:\n  echo '{\"action\":\"user.login\",\"actor\":{\"id\":\"u1\"}}' | trailseal record\n  trailseal record --ack durable --json events.jsonl")]
+    Record(Record),
+    /// Append foreign records: CloudTrail, Kubernetes, GitHub, or your own by a mapping file
+    #[command(after_help = "Example:\n  trailseal import --from cloudtrail cloudtrail.json.gz\n  trailseal import --map my-app.toml app.log")]
+    Import(Import),
+    /// Find events
+    #[command(after_help = "Example:\n  trailseal query --actor u1 --since 24h\n  trailseal query --action 'invoice.*' --outcome denied --count")]
+    Query(Query),
+    /// Show the newest events, and those that come
+    #[command(after_help = "Example:\n  trailseal tail -n 20 -f --action '*.delete'")]
+    Tail(Tail),
+    /// Show one resource's life, with what changed each time
+    #[command(after_help = "Example:\n  trailseal history invoice/2026-0042")]
+    History(History),
+    /// Check that nothing was edited, deleted, inserted or reordered
+    #[command(after_help = "Example:\n  trailseal verify\n  trailseal verify --checkpoint kept-elsewhere --public-key example.com/log+1a2b3c4d+AR…\n  trailseal verify --proof event.tlog-proof --public-key example.com/log+1a2b3c4d+AR…")]
+    Verify(Verify),
+    /// Print the newest signed checkpoint
+    #[command(after_help = "Example:\n  trailseal checkpoint > kept-elsewhere")]
+    Checkpoint,
+    /// Prove that one event is in the trail
+    #[command(after_help = "Example:\n  trailseal prove 42 --out event.tlog-proof\n  trailseal verify --proof event.tlog-proof --public-key \"$(trailseal key show)\"")]
+    Prove(Prove),
+    /// Prove that the trail still begins with the one of an older checkpoint
+    #[command(after_help = "Example:\n  trailseal consistency kept-elsewhere --out trail.consistency\n  trailseal verify --consistency trail.consistency --public-key \"$(trailseal key show)\"")]
+    Consistency(Consistency),
+    /// Write events out, for other tools or as evidence
+    #[command(after_help = "Example:\n  trailseal export --since 2026-01-01 --format csv --out events.csv\n  trailseal export --actor u1 --format bundle --out evidence.zip")]
+    Export(Export),
+    /// Print numbers about the trail
+    #[command(after_help = "Example:\n  trailseal stats --json")]
+    Stats,
+    /// Say what is wrong with this set-up, and how to mend it
+    #[command(after_help = "Example:\n  trailseal doctor")]
+    Doctor,
+    /// Show or replace the signing key
+    #[command(after_help = "Example:\n  trailseal key show\n  trailseal key rotate")]
+    Key {
+        #[command(subcommand)]
+        command: Key,
+    },
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  trailseal completions bash > /etc/bash_completion.d/trailseal")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Ack {
+    /// In the handoff: a killed process does not lose it
+    Accepted,
+    /// On disk: power loss does not lose it
+    Durable,
+    /// In the store, too
+    Store,
+}
+
+#[derive(Args)]
+pub(crate) struct Record {
+    /// The file; - or nothing for standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// The level at which an event counts as recorded [default: what the policy gives]
+    #[arg(long, value_enum)]
+    pub(crate) ack: Option<Ack>,
+}
+
+#[derive(Args)]
+pub(crate) struct Import {
+    /// The records' format: cloudtrail, kubernetes or github
+    #[arg(long, value_name = "FORMAT", required_unless_present = "map", conflicts_with = "map")]
+    pub(crate) from: Option<String>,
+    /// A mapping file of your own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) map: Option<PathBuf>,
+    /// The files; .gz is read too; - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Which events. A flag given several times means any of its values.
+#[derive(Args, Clone, Default)]
+pub(crate) struct Filters {
+    /// The tenant
+    #[arg(long, value_name = "TENANT")]
+    tenant: Vec<String>,
+    /// The actor's id or name
+    #[arg(long, value_name = "ACTOR")]
+    actor: Vec<String>,
+    /// The id of the one acted for
+    #[arg(long, value_name = "ID")]
+    on_behalf_of: Vec<String>,
+    /// The action; * is any text
+    #[arg(long, value_name = "GLOB")]
+    action: Vec<String>,
+    /// The category
+    #[arg(long, value_name = "CATEGORY")]
+    category: Vec<String>,
+    /// The resource
+    #[arg(long, value_name = "TYPE[/ID]")]
+    resource: Vec<String>,
+    /// success, failure, denied, partial or unknown
+    #[arg(long, value_name = "OUTCOME")]
+    outcome: Vec<String>,
+    /// debug, info, notice, warning, error or critical
+    #[arg(long, value_name = "SEVERITY")]
+    severity: Vec<String>,
+    /// The client's address
+    #[arg(long, value_name = "IP")]
+    ip: Vec<String>,
+    /// The correlation id
+    #[arg(long, value_name = "ID")]
+    correlation_id: Vec<String>,
+    /// The request id
+    #[arg(long, value_name = "ID")]
+    request_id: Vec<String>,
+    /// The session id
+    #[arg(long, value_name = "ID")]
+    session_id: Vec<String>,
+    /// The trace id
+    #[arg(long, value_name = "ID")]
+    trace_id: Vec<String>,
+    /// The trail's origin
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Vec<String>,
+    /// Events of this time or later: 2026-11-21T04:00:00Z, 2026-11-21, or an age such as 24h
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Events before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Text anywhere in the event
+    #[arg(long, value_name = "TEXT")]
+    text: Vec<String>,
+    /// An id (id:42 if it is all digits) or an index
+    #[arg(long, value_name = "ID")]
+    id: Vec<String>,
+    /// The trail's own events, too
+    #[arg(long)]
+    pub(crate) system: bool,
+}
+
+impl Filters {
+    /// As names and values, in the form that the core reads.
+    pub(crate) fn pairs(&self) -> Vec<(&'static str, &str)> {
+        let lists: [(&'static str, &[String]); 16] = [
+            ("tenant", &self.tenant),
+            ("actor", &self.actor),
+            ("on_behalf_of", &self.on_behalf_of),
+            ("action", &self.action),
+            ("category", &self.category),
+            ("resource", &self.resource),
+            ("outcome", &self.outcome),
+            ("severity", &self.severity),
+            ("ip", &self.ip),
+            ("correlation_id", &self.correlation_id),
+            ("request_id", &self.request_id),
+            ("session_id", &self.session_id),
+            ("trace_id", &self.trace_id),
+            ("origin", &self.origin),
+            ("text", &self.text),
+            ("id", &self.id),
+        ];
+        let mut pairs = Vec::new();
+        for (name, values) in lists {
+            pairs.extend(values.iter().map(|value| (name, value.as_str())));
+        }
+        pairs.extend(self.since.as_deref().map(|value| ("since", value)));
+        pairs.extend(self.until.as_deref().map(|value| ("until", value)));
+        pairs
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// One event a line, as it is stored
+    Jsonl,
+    /// For spreadsheets
+    Csv,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Order {
+    /// Oldest first
+    Asc,
+    /// Newest first
+    Desc,
+}
+
+#[derive(Args)]
+pub(crate) struct Query {
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+    /// How many at most [default: 50 as a table, all otherwise]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Go on where an earlier page ended
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) cursor: Option<String>,
+    /// The order
+    #[arg(long, value_enum, default_value = "desc")]
+    pub(crate) order: Order,
+    /// Print only how many there are
+    #[arg(long)]
+    pub(crate) count: bool,
+    /// How to print [default: table]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+}
+
+#[derive(Args)]
+pub(crate) struct Tail {
+    /// How many to begin with
+    #[arg(short = 'n', default_value = "10", value_name = "N")]
+    pub(crate) lines: u64,
+    /// Show events as they come, until interrupted
+    #[arg(short = 'f', long)]
+    pub(crate) follow: bool,
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+    /// How to print [default: table]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+}
+
+#[derive(Args)]
+pub(crate) struct History {
+    /// The resource
+    #[arg(value_name = "TYPE/ID")]
+    pub(crate) resource: String,
+    /// How to print [default: table]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+}
+
+#[derive(Args)]
+pub(crate) struct Verify {
+    /// A checkpoint that was kept elsewhere: the trail must contain it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Vec<PathBuf>,
+    /// A public key that was kept elsewhere: only it, and keys that it vouches for, may sign
+    #[arg(long, value_name = "KEY")]
+    pub(crate) public_key: Vec<String>,
+    /// Check an inclusion proof, without the trail
+    #[arg(long, value_name = "FILE", group = "what")]
+    pub(crate) proof: Option<PathBuf>,
+    /// Check a consistency proof, without the trail
+    #[arg(long, value_name = "FILE", group = "what")]
+    pub(crate) consistency: Option<PathBuf>,
+    /// Check a bundle, without the trail
+    #[arg(long, value_name = "FILE", group = "what")]
+    pub(crate) bundle: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Prove {
+    /// The event's id (id:42 if it is all digits), or its index, perhaps as ORIGIN#INDEX
+    #[arg(value_name = "ID|[ORIGIN#]INDEX")]
+    pub(crate) event: String,
+    /// Where to write the proof [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Consistency {
+    /// The older checkpoint
+    #[arg(value_name = "FROM-CHECKPOINT-FILE")]
+    pub(crate) from: PathBuf,
+    /// Where to write the proof [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// One event a line, as it is stored
+    Jsonl,
+    /// For spreadsheets
+    Csv,
+    /// A zip with lines, proofs, checkpoint and key: evidence that stands alone
+    Bundle,
+}
+
+#[derive(Args)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+    /// How to write them
+    #[arg(long, value_enum)]
+    pub(crate) format: ExportFormat,
+    /// Where to [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Key {
+    /// Print the public key
+    Show,
+    /// Make a new signing key, vouched for by the old one
+    Rotate,
+}

@@ -1,0 +1,143 @@
+//! `trailseal doctor`: what is wrong with this set-up, and how to mend it.
+
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use trailseal_core::file::{Files as _, StdFiles};
+use trailseal_core::{Options, ReadError, Reader};
+
+use crate::failure::{Failure, Outcome};
+use crate::settings::Settings;
+
+/// One finding.
+struct Finding {
+    code: &'static str,
+    what: String,
+    mend: String,
+}
+
+/// Every code that a finding can have.
+#[cfg(test)]
+const CODES: [&str; 9] = [
+    "no_trail", "damaged", "checkpoint", "key_permissions", "key_missing", "disk_reserve", "unsealed", "not_closed", "no_anchor",
+];
+
+pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
+    let options = settings.options()?;
+    let mut findings = Vec::new();
+    examine(settings, &options, &mut findings);
+    let mut out = std::io::stdout();
+    if json {
+        let rows: Vec<_> = settings
+            .table()
+            .into_iter()
+            .map(|(name, value, source)| serde_json::json!({"name": name, "value": value, "source": source}))
+            .collect();
+        let found: Vec<_> = findings
+            .iter()
+            .map(|finding| serde_json::json!({"code": finding.code, "what": finding.what, "mend": finding.mend}))
+            .collect();
+        let is_well = findings.is_empty();
+        writeln!(out, "{}", serde_json::json!({"ok": is_well, "findings": found, "settings": rows}))?;
+    } else {
+        writeln!(out, "settings")?;
+        for (name, value, source) in settings.table() {
+            let value = if value.is_empty() { "(none)" } else { &value };
+            writeln!(out, "  {name:<26} {value:<28} {source}")?;
+        }
+        writeln!(out)?;
+        for Finding { code, what, mend } in &findings {
+            writeln!(out, "{code}: {what}\n  {mend}")?;
+        }
+        if findings.is_empty() {
+            writeln!(out, "nothing is wrong")?;
+        }
+    }
+    if findings.is_empty() { Ok(()) } else { Err(Failure::No(None)) }
+}
+
+fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) {
+    let dir = settings.dir();
+    let mut add = |code, what: String, mend: &str| findings.push(Finding { code, what, mend: mend.to_owned() });
+    let reader = match Reader::open(&dir, Arc::new(StdFiles)) {
+        Ok(reader) => reader,
+        Err(error @ ReadError::NoTrail { .. }) => {
+            let mend = "record an event, and the trail is made; or name its folder with --dir";
+            return add("no_trail", error.to_string(), mend);
+        }
+        Err(error) => return add("damaged", error.to_string(), "keep the folder as it is and run `trailseal verify`"),
+    };
+    check_disk(&dir, options, &mut add);
+    check_key(&reader, options, &mut add);
+    check_seal(&reader, &mut add);
+    if options.anchors.is_empty() {
+        let what = "no checkpoint leaves this machine: a rollback or a deleted trail could not be shown".to_owned();
+        add("no_anchor", what, "add [[anchor]] with file or command to the settings, or keep `trailseal checkpoint` elsewhere");
+    }
+}
+
+type Add<'a> = dyn FnMut(&'static str, String, &str) + 'a;
+
+fn check_disk(dir: &Path, options: &Options, add: &mut Add<'_>) {
+    let Ok((free, total)) = StdFiles.free_bytes(dir) else { return };
+    let reserve = options.disk_reserve_bytes.unwrap_or((256 << 20).min(total / 20));
+    if free < reserve {
+        let what = format!("{} MiB are free, less than the disk reserve of {} MiB: new events are refused", free >> 20, reserve >> 20);
+        add("disk_reserve", what, "make room, move old segments to another disk, or lower disk_reserve");
+    }
+}
+
+fn check_key(reader: &Reader, options: &Options, add: &mut Add<'_>) {
+    let path = options.key_file.clone().unwrap_or_else(|| reader.folder().keys_folder().join("signing.key"));
+    match std::fs::metadata(&path) {
+        Ok(data) if data.mode() & 0o077 != 0 => {
+            let what = format!("others than its owner may use {} (mode {:o})", path.display(), data.mode() & 0o777);
+            add("key_permissions", what, "chmod 600 the file, and rotate the key if somebody may have read it");
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let what = format!("the signing key {} is missing: the trail cannot be opened for writing", path.display());
+            add("key_missing", what, "put the key back from your backup, or set key_file to where it is");
+        }
+        _ => {}
+    }
+}
+
+fn check_seal(reader: &Reader, add: &mut Add<'_>) {
+    const STALE: Duration = Duration::from_secs(60);
+    let checkpoint = match reader.checkpoint() {
+        Ok((_, checkpoint)) => checkpoint,
+        Err(error) => return add("checkpoint", error.to_string(), "keep the folder as it is and run `trailseal verify`"),
+    };
+    let unsealed = reader.end().get().saturating_sub(checkpoint.size);
+    if unsealed == 0 {
+        return;
+    }
+    let age = std::fs::metadata(reader.folder().checkpoint())
+        .and_then(|data| data.modified())
+        .ok()
+        .and_then(|time| SystemTime::now().duration_since(time).ok());
+    if reader.holder().is_none() {
+        let what = format!("{unsealed} events are not sealed, and nobody writes: the last process did not close the trail");
+        add("not_closed", what, "start the process that writes, or any writing command: it recovers and seals them");
+    } else if age.is_some_and(|age| age > STALE) {
+        let what = format!("{unsealed} events are not sealed, and the checkpoint is over a minute old");
+        add("unsealed", what, "look at the log of the process that writes: sealing fails");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CODES;
+
+    #[test]
+    fn codes_are_changed_on_purpose_only() {
+        assert_eq!(CODES.len(), 9);
+        let source = include_str!("doctor.rs");
+        for code in CODES {
+            assert!(source.matches(&format!("\"{code}\"")).count() >= 2, "{code} is never found");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `trailseal history`: one resource's life, with what changed each time.
+
+use std::ops::ControlFlow;
+
+use trailseal_core::event::Value;
+use trailseal_core::filter::{Filter, ResourceFilter};
+
+use super::query::matching;
+use super::reader;
+use crate::arguments::{Format, History, Order};
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, Writer};
+use crate::settings::Settings;
+
+pub(super) fn run(settings: &Settings, history: &History, json: bool) -> Outcome {
+    let resource = ResourceFilter::parse(&history.resource);
+    if resource.id.is_none() {
+        return Err(Failure::could_not(format!("{:?} names no resource: give TYPE/ID, such as invoice/42", history.resource)));
+    }
+    let filter = Filter { resource: vec![resource], ..Filter::default() };
+    let mut reader = reader(settings)?;
+    let format = history.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
+    let mut writer = Writer::new(output::stdout(), format, reader.origin());
+    let end = reader.end().get();
+    let mut found = 0u64;
+    matching(&mut reader, &filter, 0..end, Order::Asc, &mut |recorded, line| {
+        found += 1;
+        writer.event(recorded, line)?;
+        if let (Format::Table, Some(Value::Object(changes))) = (format, &recorded.event.changes) {
+            for (path, change) in changes.iter() {
+                writer.note(&change_text(path, change))?;
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    writer.finish()?;
+    if found == 0 && format == Format::Table {
+        anstream::eprintln!("no event is about {}", output::printable(&history.resource));
+    }
+    Ok(())
+}
+
+fn change_text(path: &str, change: &Value) -> String {
+    let side = |name: &str| change.get(name).map_or_else(|| "(none)".to_owned(), Value::to_string);
+    format!("{path}: {} → {}", side("before"), side("after"))
+}

@@ -1,0 +1,115 @@
+//! One file a command, and what several of them need.
+
+mod bundle;
+mod checkpoint;
+mod consistency;
+mod demo;
+mod doctor;
+mod export;
+mod history;
+mod import;
+mod key;
+mod prove;
+mod query;
+mod record;
+mod stats;
+mod tail;
+mod verify;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::CommandFactory as _;
+use trailseal_core::clock::{Clock as _, SystemClock};
+use trailseal_core::file::StdFiles;
+use trailseal_core::filter::Filter;
+use trailseal_core::{Notice, Reader, Trail};
+
+use crate::arguments::{Arguments, Command, Filters};
+use crate::failure::{Failure, Outcome};
+use crate::settings::Settings;
+
+/// How long a command waits for the disk before it gives up.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Runs the command.
+pub(crate) fn run(arguments: Arguments) -> Outcome {
+    let Arguments { common, command } = arguments;
+    if let Command::Completions { shell } = command {
+        let mut text = Vec::new();
+        clap_complete::generate(shell, &mut Arguments::command(), "trailseal", &mut text);
+        return Ok(std::io::stdout().write_all(&text)?);
+    }
+    let is_dir_given = common.dir.is_some();
+    let settings = Settings::load(&common)?;
+    let json = common.json;
+    match command {
+        Command::Demo => demo::run(&settings, is_dir_given),
+        Command::Record(record) => record::run(&settings, &record, json),
+        Command::Import(import) => import::run(&settings, &import, json),
+        Command::Query(query) => query::run(&settings, &query, json),
+        Command::Tail(tail) => tail::run(&settings, &tail, json),
+        Command::History(history) => history::run(&settings, &history, json),
+        Command::Verify(verify) => verify::run(&settings, &verify, json),
+        Command::Checkpoint => checkpoint::run(&settings),
+        Command::Prove(prove) => prove::run(&settings, &prove),
+        Command::Consistency(consistency) => consistency::run(&settings, &consistency),
+        Command::Export(export) => export::run(&settings, &export),
+        Command::Stats => stats::run(&settings, json),
+        Command::Doctor => doctor::run(&settings, json),
+        Command::Key { command } => key::run(&settings, &command),
+        Command::Completions { .. } => Ok(()),
+    }
+}
+
+/// A view of the trail for commands that read.
+fn reader(settings: &Settings) -> Outcome<Reader> {
+    Ok(Reader::open(settings.dir(), Arc::new(StdFiles))?)
+}
+
+/// The trail for commands that write; made if there is none.
+fn open_trail(settings: &Settings) -> Outcome<Trail> {
+    let mut options = settings.one_shot_options()?;
+    options.on_notice = Some(Arc::new(|notice: &Notice| anstream::eprintln!("notice: {notice}")));
+    Ok(Trail::open(settings.dir(), options)?)
+}
+
+fn close_trail(trail: &Trail) -> Outcome {
+    trail.close(CLOSE_TIMEOUT)?;
+    Ok(())
+}
+
+/// The filter that flags ask for.
+fn filter(flags: &Filters) -> Outcome<Filter> {
+    let mut filter = Filter { system: flags.system, ..Filter::default() };
+    for (name, value) in flags.pairs() {
+        filter.set(name, value, SystemClock.now()).map_err(|error| {
+            Failure::could_not(error.to_string().replacen(name, &format!("--{}", name.replace('_', "-")), 1))
+        })?;
+    }
+    Ok(filter)
+}
+
+/// Reads a small text file that the user named.
+fn read_text(path: &Path) -> Outcome<String> {
+    const BYTES_MAX: u64 = 64 << 20;
+    use std::io::Read as _;
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(Failure::io("read", path))?;
+    file.take(BYTES_MAX).read_to_string(&mut text).map_err(Failure::io("read", path))?;
+    Ok(text)
+}
+
+/// Writes `bytes` to a file, or to stdout if none is named.
+fn write_out(out: Option<&Path>, bytes: &[u8]) -> Outcome {
+    match out {
+        Some(path) => std::fs::write(path, bytes).map_err(Failure::io("write", path)),
+        None => {
+            let mut stdout = std::io::stdout();
+            stdout.write_all(bytes)?;
+            Ok(stdout.flush()?)
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `trailseal prove`: that one event is in the trail.
+
+use std::ops::ControlFlow;
+
+use trailseal_core::filter::{Filter, IdFilter};
+use trailseal_core::{Index, Reader};
+
+use super::query::matching;
+use super::{reader, write_out};
+use crate::arguments::{Order, Prove};
+use crate::failure::{Failure, Outcome};
+use crate::settings::Settings;
+
+pub(super) fn run(settings: &Settings, prove: &Prove) -> Outcome {
+    let mut reader = reader(settings)?;
+    let index = find(&mut reader, &prove.event)?;
+    let proof = match reader.prove(index) {
+        Err(error @ trailseal_core::ReadError::NotSealed { .. }) => return Err(Failure::no(error)),
+        other => other?,
+    };
+    write_out(prove.out.as_deref(), proof.to_text().as_bytes())
+}
+
+/// The index that `ID`, `INDEX` or `ORIGIN#INDEX` stands for.
+fn find(reader: &mut Reader, event: &str) -> Outcome<Index> {
+    let text = match event.rsplit_once('#') {
+        Some((origin, index)) if origin == reader.origin() => index,
+        Some((origin, index)) if index.bytes().all(|byte| byte.is_ascii_digit()) => {
+            return Err(Failure::no(format!("this is the trail {}, not {origin}", reader.origin())));
+        }
+        _ => event,
+    };
+    let Ok(wanted) = text.parse::<IdFilter>();
+    if let IdFilter::Index(index) = wanted {
+        let end = reader.end();
+        let missing = || Failure::no(format!("there is no event {index}: the trail has {end}"));
+        return if index < end { Ok(index) } else { Err(missing()) };
+    }
+    let filter = Filter { id: vec![wanted], system: true, ..Filter::default() };
+    let mut found = None;
+    let end = reader.end().get();
+    matching(reader, &filter, 0..end, Order::Desc, &mut |recorded, _| {
+        found = Some(Index::new(recorded.index));
+        Ok(ControlFlow::Break(()))
+    })?;
+    found.ok_or_else(|| Failure::no(format!("no event has the id {event}")))
+}

@@ -1,0 +1,58 @@
+//! `trailseal stats`: numbers about the trail.
+
+use std::io::Write as _;
+use std::ops::ControlFlow;
+
+use super::reader;
+use crate::failure::Outcome;
+use crate::output::thousands;
+use crate::settings::Settings;
+
+/// How a line of the trail's own begins after its front.
+const SYSTEM_MARK: &[u8] = b"\"system\":true,";
+
+pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
+    let mut reader = reader(settings)?;
+    let end = reader.end().get();
+    let (mut system, mut bytes) = (0u64, 0u64);
+    reader.for_each(0..end, &mut |_, line| {
+        let rest = trailseal_core::line::parse_front(line).map_or(0, |front| front.rest_offset);
+        system += u64::from(line[rest..].starts_with(SYSTEM_MARK));
+        bytes += line.len() as u64 + 1;
+        ControlFlow::Continue(())
+    })?;
+    let (_, checkpoint) = reader.checkpoint()?;
+    let segments = reader.segments();
+    let on_disk: u64 =
+        segments.iter().filter_map(|segment| std::fs::metadata(&segment.path).ok()).map(|data| data.len()).sum();
+    let sealed = checkpoint.size.min(end);
+    let rows = [
+        ("events", end - system, "recorded by you"),
+        ("system_events", system, "the trail's own"),
+        ("indexes", end, "both together"),
+        ("sealed", sealed, "covered by a signed checkpoint"),
+        ("unsealed", end - sealed, "not yet"),
+        ("only_in_handoff", reader.only_in_handoff(), "recovered at the next opening"),
+        ("line_bytes", bytes, "of lines"),
+        ("segments", segments.len() as u64, "files of lines"),
+        ("segment_bytes", on_disk, "on disk"),
+    ];
+    let mut out = std::io::stdout();
+    if json {
+        let mut answer = serde_json::Map::new();
+        answer.insert("origin".into(), reader.origin().into());
+        answer.extend(rows.iter().map(|(name, number, _)| ((*name).to_owned(), (*number).into())));
+        answer.insert("in_use".into(), reader.holder().is_some().into());
+        writeln!(out, "{}", serde_json::Value::Object(answer))?;
+        return Ok(());
+    }
+    writeln!(out, "{}", reader.origin())?;
+    for (name, number, what) in rows {
+        writeln!(out, "{:>18}  {:<16} {what}", thousands(number), name.replace('_', " "))?;
+    }
+    match reader.holder() {
+        Some(holder) => writeln!(out, "in use: {}", holder.text)?,
+        None => writeln!(out, "not in use")?,
+    }
+    Ok(())
+}

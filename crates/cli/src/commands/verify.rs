@@ -1,0 +1,113 @@
+//! `trailseal verify`: the whole trail, or a proof or bundle away from it.
+
+use std::sync::Arc;
+
+use trailseal_core::Folder;
+use trailseal_core::file::StdFiles;
+use trailseal_core::verify::{self, Unproved, Verdict, VerifyOptions};
+use trailseal_tlog::VerifyingKey;
+
+use super::{bundle, read_text, write_out};
+use crate::arguments::Verify;
+use crate::failure::{Failure, Outcome};
+use crate::output::thousands;
+use crate::progress;
+use crate::settings::Settings;
+
+pub(super) fn run(settings: &Settings, arguments: &Verify, json: bool) -> Outcome {
+    let keys = keys(&arguments.public_key)?;
+    if let Some(path) = &arguments.proof {
+        return proof(&read_text(path)?, &needed(keys, "--proof")?, json);
+    }
+    if let Some(path) = &arguments.consistency {
+        return consistency(&read_text(path)?, &needed(keys, "--consistency")?, json);
+    }
+    if let Some(path) = &arguments.bundle {
+        return bundle::verify(path, &keys, json);
+    }
+    let checkpoints = arguments.checkpoint.iter().map(|path| read_text(path)).collect::<Outcome<_>>()?;
+    let bar = progress::bytes("verifying", 0);
+    let shown = bar.clone();
+    let options = VerifyOptions {
+        public_keys: keys,
+        checkpoints,
+        threads: 0,
+        progress: Some(Box::new(move |done, total| {
+            shown.set_length(total);
+            shown.set_position(done);
+        })),
+    };
+    let verdict = verify::verify(&Folder::new(settings.dir(), Arc::new(StdFiles)), &options);
+    bar.finish_and_clear();
+    tell(&verdict?, json)
+}
+
+fn tell(verdict: &Verdict, json: bool) -> Outcome {
+    let text = if json { serde_json::to_string(verdict).map_err(Failure::could_not)? } else { verdict.to_string() };
+    write_out(None, format!("{}\n", text.trim_end()).as_bytes())?;
+    if verdict.ok { Ok(()) } else { Err(Failure::No(None)) }
+}
+
+/// Public keys that the user gave, each as text or in a file.
+pub(super) fn keys(given: &[String]) -> Outcome<Vec<VerifyingKey>> {
+    given
+        .iter()
+        .map(|text| {
+            VerifyingKey::parse(text.trim())
+                .map_err(|error| Failure::could_not(format!("--public-key {text:?} is none: {error}")))
+        })
+        .collect()
+}
+
+/// Without a key from outside a proof proves nothing: whoever made it could have signed it.
+fn needed(keys: Vec<VerifyingKey>, flag: &str) -> Outcome<Vec<VerifyingKey>> {
+    if keys.is_empty() {
+        return Err(Failure::could_not(format!("{flag} needs the public key that you trust: --public-key KEY")));
+    }
+    Ok(keys)
+}
+
+fn proof(text: &str, keys: &[VerifyingKey], json: bool) -> Outcome {
+    let proved = verify::verify_proof(text, keys).map_err(|unproved| refuse(&unproved, json))?;
+    let line = String::from_utf8_lossy(&proved.line).into_owned();
+    if json {
+        let answer = serde_json::json!({
+            "ok": true, "origin": proved.checkpoint.origin.as_str(), "index": proved.index,
+            "tree_size": proved.checkpoint.size, "public_key": proved.key.to_string(), "line": line,
+        });
+        return write_out(None, format!("{answer}\n").as_bytes());
+    }
+    anstream::eprintln!(
+        "ok: event {} of {} is in the tree of {} events that {} signed",
+        proved.index,
+        proved.checkpoint.origin,
+        thousands(proved.checkpoint.size),
+        proved.key,
+    );
+    write_out(None, format!("{line}\n").as_bytes())
+}
+
+fn consistency(text: &str, keys: &[VerifyingKey], json: bool) -> Outcome {
+    let proved = verify::verify_consistency(text, keys).map_err(|unproved| refuse(&unproved, json))?;
+    let text = if json {
+        let answer = serde_json::json!({
+            "ok": true, "origin": proved.new.origin.as_str(), "from": proved.old.size, "to": proved.new.size,
+        });
+        format!("{answer}\n")
+    } else {
+        let (from, to) = (thousands(proved.old.size), thousands(proved.new.size));
+        format!("ok: the {to} events of {} begin with the {from} of the older checkpoint\n", proved.new.origin)
+    };
+    write_out(None, text.as_bytes())
+}
+
+fn refuse(unproved: &Unproved, json: bool) -> Failure {
+    if !json {
+        return Failure::no(format!("NOT PROVED: {}", unproved.message));
+    }
+    let answer = serde_json::json!({"ok": false, "problem": unproved.problem, "message": unproved.message});
+    match write_out(None, format!("{answer}\n").as_bytes()) {
+        Ok(()) => Failure::No(None),
+        Err(failure) => failure,
+    }
+}

@@ -1,0 +1,102 @@
+//! How a command ends when it does not end well: 1 the answer is no, 2 it could not be done.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+/// Why a command did not end with exit code 0.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The answer is no: tampered, unknown id, not all accepted. Already told, unless there is a text.
+    No(Option<String>),
+    /// It could not be done. The text says what to do.
+    CouldNot(String),
+    /// Whoever read the output has gone away.
+    ClosedPipe,
+}
+
+/// What commands return.
+pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+
+impl Failure {
+    /// The answer is no, for this reason.
+    pub(crate) fn no(reason: impl Display) -> Self {
+        Failure::No(Some(reason.to_string()))
+    }
+
+    /// It could not be done, for this reason.
+    pub(crate) fn could_not(reason: impl Display) -> Self {
+        Failure::CouldNot(reason.to_string())
+    }
+
+    /// For `map_err`: what was tried with a file.
+    pub(crate) fn io(action: &str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Failure {
+        let what = format!("could not {action} {}", path.display());
+        move |error| Failure::CouldNot(format!("{what}: {error}"))
+    }
+
+    /// Tells the reason on stderr, in one line, and gives the exit code.
+    pub(crate) fn report(self) -> ExitCode {
+        match self {
+            Failure::No(reason) => {
+                if let Some(reason) = reason {
+                    anstream::eprintln!("{reason}");
+                }
+                ExitCode::from(1)
+            }
+            Failure::CouldNot(reason) => {
+                anstream::eprintln!("error: {reason}");
+                ExitCode::from(2)
+            }
+            Failure::ClosedPipe => ExitCode::SUCCESS,
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+macro_rules! could_not {
+    ($($error:ty),* $(,)?) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Failure::CouldNot(with_causes(&error))
+            }
+        })*
+    };
+}
+
+could_not!(
+    trailseal_core::OpenError,
+    trailseal_core::CloseError,
+    trailseal_core::ReadError,
+    trailseal_core::RecordError,
+    trailseal_core::RecordOnceError,
+    trailseal_core::RotateError,
+    trailseal_core::verify::VerifyError,
+    trailseal_core::filter::FilterError,
+    trailseal_import::MappingError,
+);
+
+/// Errors of writing the answer.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::ClosedPipe,
+            _ => Failure::CouldNot(format!("could not write the answer: {error}")),
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Settings: a TOML file, then environment, then flags; each value remembers where it came from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use trailseal_core::{Anchor, Full, HandoffPlace, Mode, Options, Roll};
+
+use crate::arguments::Common;
+use crate::failure::{Failure, Outcome};
+
+const DEFAULT_FILE: &str = "trailseal.toml";
+
+/// One setting: its name in the file, what it is by default, and what it may be.
+struct Setting {
+    name: &'static str,
+    default: &'static str,
+    allowed: &'static str,
+}
+
+const SETTINGS: [Setting; 15] = [
+    Setting { name: "origin", default: "", allowed: "a name such as example.com/billing/node-1" },
+    Setting { name: "dir", default: "trail", allowed: "a folder" },
+    Setting { name: "key_file", default: "", allowed: "a file" },
+    Setting { name: "disk_reserve", default: "256MiB, or 5 % of the disk", allowed: "a size such as 256MiB" },
+    Setting { name: "mode", default: "async", allowed: "async or sync" },
+    Setting { name: "timeout_ms", default: "2000", allowed: "milliseconds" },
+    Setting { name: "allow_network_file_system", default: "false", allowed: "true or false" },
+    Setting { name: "handoff.path", default: "", allowed: "a file" },
+    Setting { name: "handoff.size", default: "64MiB", allowed: "a size such as 64MiB" },
+    Setting { name: "handoff.full", default: "block", allowed: "block or refuse" },
+    Setting { name: "handoff.timeout_ms", default: "50", allowed: "milliseconds" },
+    Setting { name: "segment.roll", default: "256MiB", allowed: "a size such as 256MiB, hour, day or never" },
+    Setting { name: "segment.compress", default: "false", allowed: "true or false" },
+    Setting { name: "seal.every_ms", default: "1000", allowed: "milliseconds" },
+    Setting { name: "anchor", default: "", allowed: "tables [[anchor]] with either file or command" },
+];
+
+/// What one-shot commands use: a large buffer would take longer to make than the command to run.
+const ONE_SHOT_HANDOFF_BYTES: u64 = 4 << 20;
+
+/// A value and where it came from.
+#[derive(Clone, Debug)]
+struct Given {
+    value: String,
+    source: String,
+}
+
+/// All settings that were given.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    given: BTreeMap<&'static str, Given>,
+    anchors: Vec<Anchor>,
+}
+
+impl Settings {
+    /// Reads file, environment and flags.
+    pub(crate) fn load(common: &Common) -> Outcome<Settings> {
+        let mut settings = Settings::default();
+        match &common.config {
+            Some(path) => settings.read_file(path)?,
+            None if Path::new(DEFAULT_FILE).exists() => settings.read_file(Path::new(DEFAULT_FILE))?,
+            None => {}
+        }
+        settings.read_environment(std::env::vars())?;
+        if let Some(dir) = &common.dir {
+            settings.give("dir", dir.display().to_string(), "--dir".into());
+        }
+        settings.options()?;
+        Ok(settings)
+    }
+
+    fn give(&mut self, name: &'static str, value: String, source: String) {
+        self.given.insert(name, Given { value, source });
+    }
+
+    fn read_file(&mut self, path: &Path) -> Outcome {
+        let text = std::fs::read_to_string(path).map_err(Failure::io("read", path))?;
+        let table: toml::Table = toml::from_str(&text).map_err(|error: toml::de::Error| {
+            let at = error.span().map_or(0, |span| span.start);
+            Failure::could_not(format!("{}:{}: {}", path.display(), place(&text, at), error.message()))
+        })?;
+        self.take_table(&table, "", path, &text)
+    }
+
+    fn take_table(&mut self, table: &toml::Table, prefix: &str, path: &Path, text: &str) -> Outcome {
+        for (key, value) in table {
+            let name = format!("{prefix}{key}");
+            let source = format!("{}:{}", path.display(), place(text, position(text, prefix, key)));
+            if let (toml::Value::Table(inner), "") = (value, prefix)
+                && SETTINGS.iter().any(|setting| setting.name.starts_with(&format!("{key}.")))
+            {
+                self.take_table(inner, &format!("{key}."), path, text)?;
+                continue;
+            }
+            let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
+                return Err(unknown(&source, &name));
+            };
+            match value {
+                toml::Value::Array(tables) if name == "anchor" => self.take_anchors(tables, &source)?,
+                toml::Value::String(value) => self.give(setting.name, value.clone(), source),
+                toml::Value::Integer(value) => self.give(setting.name, value.to_string(), source),
+                toml::Value::Boolean(value) => self.give(setting.name, value.to_string(), source),
+                _ => return Err(bad(&source, setting, &value.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_anchors(&mut self, tables: &[toml::Value], source: &str) -> Outcome {
+        for table in tables {
+            let text = |key: &str| table.get(key).and_then(toml::Value::as_str);
+            let anchor = match (text("file"), text("command"), table.as_table().map(toml::Table::len)) {
+                (Some(file), None, Some(1)) => Anchor::File(file.into()),
+                (None, Some(command), Some(1)) => Anchor::Command(command.into()),
+                _ => {
+                    return Err(Failure::could_not(format!("{source}: an [[anchor]] has either `file` or `command`")));
+                }
+            };
+            self.anchors.push(anchor);
+        }
+        Ok(())
+    }
+
+    fn read_environment(&mut self, variables: impl Iterator<Item = (String, String)>) -> Outcome {
+        let variables: BTreeMap<String, String> = variables.collect();
+        for (variable, name) in [("AUDIT_LOG_PATH", "dir"), ("AUDIT_MODE", "mode")] {
+            if let Some(value) = variables.get(variable) {
+                self.give(name, value.clone(), variable.to_owned());
+            }
+        }
+        for (variable, value) in &variables {
+            let Some(rest) = variable.strip_prefix("TRAILSEAL_") else { continue };
+            if rest.starts_with("TEST_") || rest.starts_with("BENCH_") || rest == "KILL_ROUNDS" || rest == "SEED" {
+                continue;
+            }
+            let name = rest.to_ascii_lowercase().replace("__", ".");
+            match SETTINGS.iter().find(|setting| setting.name == name && name != "anchor") {
+                Some(setting) => self.give(setting.name, value.clone(), variable.clone()),
+                None => return Err(unknown(variable, &name)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The trail's folder.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.given.get("dir").map_or_else(|| PathBuf::from("trail"), |given| PathBuf::from(&given.value))
+    }
+
+    /// For a command that writes and ends.
+    pub(crate) fn one_shot_options(&self) -> Outcome<Options> {
+        let mut options = self.options()?;
+        options.one_shot = true;
+        if !self.given.contains_key("handoff.size") {
+            options.handoff.size_bytes = ONE_SHOT_HANDOFF_BYTES;
+        }
+        // A command reads as fast as the disk writes; a full buffer is no reason to refuse its input.
+        options.handoff.timeout = options.handoff.timeout.max(Duration::from_secs(30));
+        options.timeout = options.timeout.max(Duration::from_secs(30));
+        Ok(options)
+    }
+
+    /// For a trail that stays open.
+    pub(crate) fn options(&self) -> Outcome<Options> {
+        let mut options = Options::default();
+        options.origin = self.parsed("origin", |value| Some(value.to_owned()))?;
+        options.key_file = self.parsed("key_file", |value| Some(PathBuf::from(value)))?;
+        options.disk_reserve_bytes = self.parsed("disk_reserve", size)?;
+        self.set("mode", &mut options.mode, |value| match value {
+            "async" => Some(Mode::Async),
+            "sync" => Some(Mode::Sync),
+            _ => None,
+        })?;
+        self.set("timeout_ms", &mut options.timeout, milliseconds)?;
+        self.set("allow_network_file_system", &mut options.allow_network_file_system, |value| value.parse().ok())?;
+        self.set("handoff.path", &mut options.handoff.place, |value| Some(HandoffPlace::File(value.into())))?;
+        self.set("handoff.size", &mut options.handoff.size_bytes, size)?;
+        self.set("handoff.full", &mut options.handoff.full, |value| match value {
+            "block" => Some(Full::Block),
+            "refuse" => Some(Full::Refuse),
+            _ => None,
+        })?;
+        self.set("handoff.timeout_ms", &mut options.handoff.timeout, milliseconds)?;
+        self.set("segment.roll", &mut options.segment.roll, |value| match value {
+            "hour" => Some(Roll::Hour),
+            "day" => Some(Roll::Day),
+            "never" => Some(Roll::Never),
+            other => size(other).filter(|bytes| *bytes > 0).map(Roll::Bytes),
+        })?;
+        self.set("segment.compress", &mut options.segment.compress, |value| value.parse().ok())?;
+        self.set("seal.every_ms", &mut options.seal_every, milliseconds)?;
+        options.anchors.clone_from(&self.anchors);
+        Ok(options)
+    }
+
+    fn set<T>(&self, name: &'static str, target: &mut T, parse: impl Fn(&str) -> Option<T>) -> Outcome {
+        if let Some(value) = self.parsed(name, parse)? {
+            *target = value;
+        }
+        Ok(())
+    }
+
+    fn parsed<T>(&self, name: &'static str, parse: impl Fn(&str) -> Option<T>) -> Outcome<Option<T>> {
+        let Some(given) = self.given.get(name) else { return Ok(None) };
+        match (parse(&given.value), SETTINGS.iter().find(|setting| setting.name == name)) {
+            (Some(value), _) => Ok(Some(value)),
+            (None, Some(setting)) => Err(bad(&given.source, setting, &given.value)),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Every setting with its value and where that came from.
+    pub(crate) fn table(&self) -> Vec<(String, String, String)> {
+        let mut rows: Vec<_> = SETTINGS
+            .iter()
+            .filter(|setting| setting.name != "anchor")
+            .map(|setting| match self.given.get(setting.name) {
+                Some(given) => (setting.name.to_owned(), given.value.clone(), given.source.clone()),
+                None => (setting.name.to_owned(), setting.default.to_owned(), "default".to_owned()),
+            })
+            .collect();
+        rows.extend(self.anchors.iter().map(|anchor| match anchor {
+            Anchor::File(path) => ("anchor".to_owned(), format!("file {}", path.display()), "settings file".to_owned()),
+            Anchor::Command(command) => ("anchor".to_owned(), format!("command {command}"), "settings file".to_owned()),
+        }));
+        rows
+    }
+}
+
+fn unknown(source: &str, name: &str) -> Failure {
+    let names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+    Failure::could_not(format!("{source}: there is no setting `{name}`: use one of {}", names.join(", ")))
+}
+
+fn bad(source: &str, setting: &Setting, value: &str) -> Failure {
+    Failure::could_not(format!("{source}: `{}` cannot be {value:?}: use {}", setting.name, setting.allowed))
+}
+
+/// Line and column of a byte offset, as people count.
+fn place(text: &str, at: usize) -> String {
+    let before = &text.as_bytes()[..at.min(text.len())];
+    let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;
+    format!("{line}:{column}")
+}
+
+/// Where a key stands in the file: after the header of its table, if it has one.
+fn position(text: &str, prefix: &str, key: &str) -> usize {
+    let table = prefix.trim_end_matches('.');
+    let from = if table.is_empty() { 0 } else { text.find(&format!("[{table}]")).unwrap_or(0) };
+    let mut at = from;
+    for line in text[from..].split_inclusive('\n') {
+        let trimmed = line.trim_start().trim_start_matches('[');
+        if trimmed.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(['=', '.', ']'])) {
+            return at + (line.len() - line.trim_start().len());
+        }
+        at += line.len();
+    }
+    from
+}
+
+/// Bytes from `64MiB`, `1GiB`, `512KiB`, `10MB` or plain digits.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
+    let factor = match text[digits.len()..].trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+fn milliseconds(text: &str) -> Option<Duration> {
+    text.parse().ok().map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> Result<Settings, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.toml");
+        std::fs::write(&path, text).unwrap();
+        let mut settings = Settings::default();
+        let read = settings.read_file(&path).and_then(|()| settings.options().map(drop));
+        let shown = path.display().to_string();
+        read.map(|()| settings).map_err(|failure| match failure {
+            Failure::CouldNot(text) => text.replace(&shown, "t.toml"),
+            other => format!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn values_of_every_kind_are_read() {
+        let settings = file(
+            "mode = \"sync\"\ndisk_reserve = \"1MiB\"\n[handoff]\nsize = \"2MiB\"\nfull = \"refuse\"\n\
+             [segment]\nroll = \"day\"\ncompress = true\n[seal]\nevery_ms = 10\n[[anchor]]\nfile = \"a\"\n",
+        )
+        .unwrap();
+        let options = settings.options().unwrap();
+        assert_eq!(options.mode, Mode::Sync);
+        assert_eq!(options.disk_reserve_bytes, Some(1 << 20));
+        assert_eq!((options.handoff.size_bytes, options.handoff.full), (2 << 20, Full::Refuse));
+        assert_eq!((options.segment.roll, options.segment.compress), (Roll::Day, true));
+        assert_eq!(options.seal_every, Duration::from_millis(10));
+        assert_eq!(options.anchors, [Anchor::File("a".into())]);
+    }
+
+    #[test]
+    fn errors_name_the_place_and_what_is_allowed() {
+        for (text, wanted) in [
+            ("mode = \"fast\"\n", "t.toml:1:1: `mode` cannot be \"fast\": use async or sync"),
+            ("\n[handoff]\n  sise = 3\n", "t.toml:3:3: there is no setting `handoff.sise`: use one of origin"),
+            ("[handoff]\nsize = \"big\"\n", "t.toml:2:1: `handoff.size` cannot be \"big\": use a size"),
+            ("mode = \n", "t.toml:1:"),
+            ("[[anchor]]\nfle = \"x\"\n", "t.toml:1:1: an [[anchor]] has either"),
+        ] {
+            let error = file(text).unwrap_err();
+            assert!(error.starts_with(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_environment_overrides_and_unknown_names_stop() {
+        let mut settings = file("mode = \"async\"\n").unwrap();
+        let variables = [("TRAILSEAL_MODE", "sync"), ("TRAILSEAL_HANDOFF__SIZE", "3MiB"), ("OTHER", "x")];
+        settings.read_environment(variables.map(|(name, value)| (name.into(), value.into())).into_iter()).unwrap();
+        let options = settings.options().unwrap();
+        assert_eq!((options.mode, options.handoff.size_bytes), (Mode::Sync, 3 << 20));
+        let unknown = [("TRAILSEAL_MOOD".to_owned(), "x".to_owned())];
+        assert!(settings.read_environment(unknown.into_iter()).is_err());
+    }
+}

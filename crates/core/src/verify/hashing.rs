@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use trailseal_tlog::{Hash, leaf_hash};
 
 use super::feed::{Stop, feed};
+use super::fronts::Fronts;
 use crate::file::Files;
 use crate::line::{self, LINE_BYTES_MAX};
 use crate::segment::blocks::Block;
@@ -47,20 +48,30 @@ impl Hashed {
         let mut hashed =
             Hashed { first: block.first.get(), bytes: block.bytes().len() as u64, ..Hashed::default() };
         hashed.leaves.reserve(block.lines as usize);
+        let mut fronts = Fronts::new(hashed.first);
         for (index, text) in block.lines() {
-            hashed.add(index, text);
+            hashed.leaves.push(leaf_hash(text));
+            let recorded = match fronts.next(text) {
+                Some(recorded) => Some(recorded),
+                None => hashed.read_misfit(index, text),
+            };
+            if text.len() > LINE_BYTES_MAX {
+                hashed.misfit.get_or_insert(Misfit { index, named: Some(index) });
+            }
+            hashed.add_time(index, recorded);
         }
         hashed
     }
 
-    fn add(&mut self, index: u64, text: &[u8]) {
-        self.leaves.push(leaf_hash(text));
+    /// A line that does not begin as line `index` must. Returns when it says that it was recorded.
+    fn read_misfit(&mut self, index: u64, text: &[u8]) -> Option<i64> {
         let front = line::parse_front(text);
-        let named = front.as_ref().map(|front| front.index);
-        if (named != Some(index) || text.len() > LINE_BYTES_MAX) && self.misfit.is_none() {
-            self.misfit = Some(Misfit { index, named });
-        }
-        let Some(recorded) = front.map(|front| front.recorded.as_micros()) else { return };
+        self.misfit.get_or_insert(Misfit { index, named: front.as_ref().map(|front| front.index) });
+        front.map(|front| front.recorded.as_micros())
+    }
+
+    fn add_time(&mut self, index: u64, recorded: Option<i64>) {
+        let Some(recorded) = recorded else { return };
         match &mut self.recorded {
             None => self.recorded = Some((recorded, recorded)),
             Some((_, last)) => {

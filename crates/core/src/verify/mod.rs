@@ -13,6 +13,7 @@
 //! `proof` checks proofs that stand alone.
 
 mod feed;
+mod fronts;
 mod hashing;
 mod judge;
 mod locate;

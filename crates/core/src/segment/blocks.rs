@@ -75,7 +75,10 @@ impl Cursor {
         if self.bound.is_some_and(|bound| self.next >= bound) {
             return Ok(false);
         }
-        block.bytes.resize(block_bytes, 0);
+        if block.bytes.len() != block_bytes {
+            // Fresh zeros come from the system; filling an old buffer would touch every page of it.
+            block.bytes = vec![0; block_bytes];
+        }
         let count = source.read_at(self.offset, &mut block.bytes)?;
         let Some(last) = memchr::memrchr(b'\n', &block.bytes[..count]) else {
             return if count == block_bytes && has_newline(source, self.offset + count as u64)? {

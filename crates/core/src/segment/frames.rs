@@ -113,8 +113,11 @@ impl Frames {
         }
         let ((at, plain_at), (end, plain_end)) = (self.starts[number], self.starts[number + 1]);
         self.held = None;
-        self.compressed.resize((end - at) as usize, 0);
-        let count = self.file.read_at(at, &mut self.compressed)?;
+        let len = (end - at) as usize;
+        if self.compressed.len() < len {
+            self.compressed = vec![0; len];
+        }
+        let count = self.file.read_at(at, &mut self.compressed[..len])?;
         let len = (plain_end - plain_at) as usize;
         self.plain.clear();
         self.plain.reserve(len);

@@ -61,7 +61,9 @@ fn line(index: u64) -> Vec<u8> {
     let recorded = Timestamp::from_micros(1_700_000_000_000_000 + index as i64);
     let mut text = format!(r#"{{"v":1,"index":{index},"recorded":"{recorded}","id":""#).into_bytes();
     while text.len() < LINE_BYTES - 3 {
-        text.extend_from_slice(format!("{:x}", index.wrapping_mul(0x9E37_79B9) ^ text.len() as u64).as_bytes());
+        text.extend_from_slice(
+            format!("{:x}", index.wrapping_mul(0x9E37_79B9) ^ text.len() as u64).as_bytes(),
+        );
     }
     text.truncate(LINE_BYTES - 3);
     text.extend_from_slice(b"\"}");

@@ -91,7 +91,8 @@ impl Cursor {
         block.lines = memchr::memchr_iter(b'\n', block.bytes()).count() as u64;
         let left = self.bound.map_or(u64::MAX, |bound| bound.get() - self.next.get());
         if block.lines > left {
-            block.used = memchr::memchr_iter(b'\n', block.bytes()).nth(left as usize - 1).map_or(0, |end| end + 1);
+            block.used =
+                memchr::memchr_iter(b'\n', block.bytes()).nth(left as usize - 1).map_or(0, |end| end + 1);
             block.lines = left;
         }
         self.offset += block.used as u64;

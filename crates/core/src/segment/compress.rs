@@ -41,7 +41,11 @@ pub fn compress(files: &Arc<dyn Files>, segment: &SegmentFile) -> io::Result<u64
     let reread = files.open_read(&temporary)?;
     let compressed_bytes = reread.len_bytes()?;
     let written = Frames::open(reread)?;
-    compare(Source::Plain(files.open_read(&segment.path)?), Source::Compressed(Box::new(written)), len_bytes)?;
+    compare(
+        Source::Plain(files.open_read(&segment.path)?),
+        Source::Compressed(Box::new(written)),
+        len_bytes,
+    )?;
     files.rename(&temporary, &path)?;
     files.remove(&segment.path)?;
     Ok(compressed_bytes)
@@ -85,5 +89,94 @@ fn compare(mut plain: Source, mut compressed: Source, len_bytes: u64) -> io::Res
             && left[..want] == right[..want];
         at += want as u64;
     }
-    if same { Ok(()) } else { Err(io::Error::other("a compressed segment read back is not what was written")) }
+    if same {
+        Ok(())
+    } else {
+        Err(io::Error::other("a compressed segment read back is not what was written"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::Index;
+    use crate::file::StdFiles;
+
+    const LINES: u64 = 30_000;
+
+    /// A closed segment with void lines behind it, compressed; with the bytes that count.
+    fn compressed() -> (tempfile::TempDir, SegmentFile, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(segment_name(Index::new(5), Form::Plain));
+        let counts: String =
+            (0..LINES).map(|n| format!("{n} {}\n", "z".repeat(n as usize * 31 % 251))).collect();
+        assert!(counts.len() > 3 * BLOCK_BYTES);
+        fs::write(&path, format!("{counts}void\nvoid\n")).unwrap();
+        let segment =
+            SegmentFile { first: Index::new(5), end: Some(Index::new(5 + LINES)), form: Form::Plain, path };
+        let left_over = folder.path().join("00000000000000000005.jsonl.zst.tmp");
+        fs::write(&left_over, "what a killed process left").unwrap();
+        let files: Arc<dyn Files> = Arc::new(StdFiles);
+        let len = compress(&files, &segment).unwrap();
+        assert!(!segment.path.exists() && !left_over.exists());
+        let path = segment.path.with_file_name(segment_name(Index::new(5), Form::Compressed));
+        assert_eq!(fs::metadata(&path).unwrap().len(), len);
+        (folder, SegmentFile { form: Form::Compressed, path, ..segment }, counts.into_bytes())
+    }
+
+    fn read_all(segment: &SegmentFile) -> io::Result<Vec<u8>> {
+        let (mut source, ..) = Source::open(&StdFiles, segment)?;
+        let mut bytes = vec![0; source.len_bytes()? as usize + 1];
+        let count = source.read_at(0, &mut bytes)?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
+    #[test]
+    fn lines_that_count_come_back_and_any_zstd_reads_them() {
+        let (_folder, segment, counts) = compressed();
+        assert_eq!(read_all(&segment).unwrap(), counts);
+        assert_eq!(zstd::decode_all(&*fs::read(&segment.path).unwrap()).unwrap(), counts);
+        let (mut source, ..) = Source::open(&StdFiles, &segment).unwrap();
+        for offset in
+            [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, 2 * BLOCK_BYTES + 77, counts.len() - 1, counts.len()]
+        {
+            let mut out = [0; 300];
+            let count = source.read_at(offset as u64, &mut out).unwrap();
+            assert_eq!(&out[..count], &counts[offset..counts.len().min(offset + 300)], "{offset}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_seek_table_changes_nothing() {
+        let (_folder, segment, counts) = compressed();
+        let whole = fs::read(&segment.path).unwrap();
+        let count = whole[whole.len() - 9..].first_chunk().map(|count| u32::from_le_bytes(*count));
+        let frames = count.unwrap() as usize;
+        let table = whole.len() - 17 - 8 * frames;
+        for at in table..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 4;
+            fs::write(&segment.path, &damaged).unwrap();
+            // Its own frame header is not the table's content: damage there hides what follows, and no line.
+            assert_eq!(read_all(&segment).map_or(0, |bytes| bytes.len()), counts.len(), "byte {at}");
+        }
+        fs::write(&segment.path, &whole[..table]).unwrap();
+        let cut = read_all(&segment).unwrap();
+        assert!(counts.starts_with(&cut));
+    }
+
+    #[test]
+    fn a_segment_that_lacks_lines_is_left_as_it_is() {
+        let (folder, segment, _) = compressed();
+        let path = folder.path().join(segment_name(Index::new(5), Form::Plain));
+        fs::write(&path, "one\ntwo\nthree").unwrap();
+        let files: Arc<dyn Files> = Arc::new(StdFiles);
+        let plain = SegmentFile { form: Form::Plain, path: path.clone(), ..segment };
+        assert!(compress(&files, &plain).is_err());
+        assert!(path.exists());
+        assert!(compress(&files, &SegmentFile { end: None, ..plain }).is_err());
+    }
 }

@@ -198,7 +198,8 @@ fn walk(file: &dyn ReadFile) -> io::Result<(Vec<(u64, u64)>, bool)> {
             }
             return Ok((starts, true));
         }
-        let (Some(plain), Ok(compressed)) = (content_size(frame), zstd_safe::find_frame_compressed_size(frame))
+        let (Some(plain), Ok(compressed)) =
+            (content_size(frame), zstd_safe::find_frame_compressed_size(frame))
         else {
             return Ok((starts, true));
         };

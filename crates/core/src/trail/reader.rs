@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use trailseal_tlog::{
-    Checkpoint, CheckpointError, ConsistencyProof, TileError, TileId, TileSource, TlogProof, consistency_proof,
-    inclusion_proof,
+    Checkpoint, CheckpointError, ConsistencyProof, TileError, TileId, TileSource, TlogProof,
+    consistency_proof, inclusion_proof,
 };
 
 use super::folder::{Folder, Manifest, ManifestError, SegmentFile};
@@ -20,6 +20,7 @@ use super::lock::{self, Holder};
 use crate::Index;
 use crate::file::Files;
 use crate::handoff::{HandoffHeader, replay};
+use crate::line::{FRONT_BYTES_MAX, parse_front};
 use crate::segment::source::Source;
 use crate::segment::{LineReader, OFFSETS_EVERY, Offsets, offsets_name};
 
@@ -46,7 +47,9 @@ pub enum ReadError {
         what: String,
     },
     /// The event is not covered by a signed checkpoint yet.
-    #[error("event {index} is not sealed yet: the newest checkpoint covers {tree_size} events; try again in a second")]
+    #[error(
+        "event {index} is not sealed yet: the newest checkpoint covers {tree_size} events; try again in a second"
+    )]
     NotSealed {
         /// Which.
         index: Index,
@@ -247,7 +250,11 @@ impl Reader {
     ///
     /// # Errors
     /// As [`for_each`](Reader::for_each).
-    pub fn for_each_newest_first(&mut self, range: Range<u64>, each: &mut EachLine<'_>) -> Result<(), ReadError> {
+    pub fn for_each_newest_first(
+        &mut self,
+        range: Range<u64>,
+        each: &mut EachLine<'_>,
+    ) -> Result<(), ReadError> {
         let range = range.start..range.end.min(self.end().get());
         for (place, line) in self.replayed.iter().enumerate().rev() {
             let index = self.segments_end + place as u64;
@@ -287,6 +294,9 @@ impl Reader {
             let end = offsets.offsets.get(group as usize + 1).copied().unwrap_or(offsets.len_bytes);
             let mut bytes = vec![0; (end - begin) as usize];
             read_exact_at(&mut source, begin, &mut bytes).map_err(&failed)?;
+            if !begins_with(&bytes, group_first) {
+                return Err(self.misplaced(segment, group_first));
+            }
             let lines: Vec<&[u8]> = bytes.split_inclusive(|&byte| byte == b'\n').collect();
             for (place, line) in lines.into_iter().enumerate().rev() {
                 let index = group_first + place as u64;
@@ -326,6 +336,13 @@ impl Reader {
         }
     }
 
+    fn misplaced(&self, segment: &SegmentFile, index: u64) -> ReadError {
+        ReadError::Damaged {
+            path: segment.path.clone(),
+            what: format!("line {index} is not where it should be"),
+        }
+    }
+
     /// The segment's offsets, known at least up to index `to` if it has so many lines.
     fn offsets_of(&mut self, segment: &SegmentFile, to: u64) -> Result<&Offsets, ReadError> {
         let first = segment.first.get();
@@ -343,12 +360,13 @@ impl Reader {
     fn stored_offsets(&self, segment: &SegmentFile) -> Offsets {
         let path = self.folder.segments_folder().join(offsets_name(segment.first));
         let files = self.folder.files();
-        let len = || Source::open(&**files, segment).and_then(|(source, _, _)| source.len_bytes());
         files
             .read(&path, OFFSETS_BYTES_MAX)
             .ok()
             .and_then(|bytes| Offsets::decode(&bytes))
-            .filter(|offsets| offsets.first == segment.first && len().is_ok_and(|len| offsets.len_bytes <= len))
+            .filter(|offsets| {
+                offsets.first == segment.first && fits(offsets, segment, &**files).unwrap_or(false)
+            })
             .unwrap_or_else(|| Offsets { first: segment.first, ..Offsets::default() })
     }
 
@@ -386,7 +404,11 @@ impl Reader {
     ///
     /// # Errors
     /// As [`prove`](Reader::prove).
-    pub fn inclusion(&self, index: Index, checkpoint: &Checkpoint) -> Result<Vec<trailseal_tlog::Hash>, ReadError> {
+    pub fn inclusion(
+        &self,
+        index: Index,
+        checkpoint: &Checkpoint,
+    ) -> Result<Vec<trailseal_tlog::Hash>, ReadError> {
         if index.get() >= checkpoint.size {
             return Err(ReadError::NotSealed { index, tree_size: checkpoint.size });
         }
@@ -402,9 +424,11 @@ impl Reader {
         let (new, checkpoint) = self.checkpoint()?;
         let given = Path::new("the checkpoint given");
         let trusted = self.manifest.public_keys();
-        let (old, _) = Checkpoint::open(older, &self.manifest.origin, &trusted).map_err(|error| damaged(given, error))?;
+        let (old, _) = Checkpoint::open(older, &self.manifest.origin, &trusted)
+            .map_err(|error| damaged(given, error))?;
         if old.size > checkpoint.size {
-            let what = format!("it is of {} events, and the trail has {} sealed ones", old.size, checkpoint.size);
+            let what =
+                format!("it is of {} events, and the trail has {} sealed ones", old.size, checkpoint.size);
             return Err(damaged(given, what));
         }
         let hashes = consistency_proof(&mut self.tiles(checkpoint.size), old.size, checkpoint.size)?;
@@ -469,6 +493,35 @@ fn read_exact_at(source: &mut Source, offset: u64, out: &mut [u8]) -> io::Result
     Ok(())
 }
 
+/// Whether each offset leads to the line that it should. Costs a small read for every 256 lines, and a
+/// decompression of the segment when it is compressed; both are less than making the offsets anew.
+fn fits(offsets: &Offsets, segment: &SegmentFile, files: &dyn Files) -> io::Result<bool> {
+    let (mut source, _, _) = Source::open(files, segment)?;
+    if offsets.len_bytes > source.len_bytes()? {
+        return Ok(false);
+    }
+    let indexes = (segment.first.get()..).step_by(OFFSETS_EVERY as usize);
+    for (index, &offset) in indexes.zip(&offsets.offsets) {
+        let mut front = [0; FRONT_BYTES_MAX];
+        let count = source.read_at(offset, &mut front)?;
+        if !begins_with(&front[..count], index) {
+            return Ok(false);
+        }
+    }
+    // The end is the end of a line, and of the right one.
+    let last = offsets.offsets.last().copied().unwrap_or(0);
+    let mut bytes = vec![0; (offsets.len_bytes - last) as usize];
+    let count = source.read_at(last, &mut bytes)?;
+    let lines = memchr::memchr_iter(b'\n', &bytes[..count]).count() as u64;
+    let expected =
+        offsets.lines.saturating_sub((offsets.offsets.len() as u64).saturating_sub(1) * OFFSETS_EVERY);
+    Ok(lines == expected && bytes.last().is_none_or(|byte| *byte == b'\n'))
+}
+
+fn begins_with(bytes: &[u8], index: u64) -> bool {
+    parse_front(bytes).is_some_and(|front| front.index == index)
+}
+
 /// Reads on from where `offsets` end.
 fn extend(offsets: &mut Offsets, segment: &SegmentFile, folder: &Folder) -> io::Result<()> {
     let mut reader = LineReader::open(folder.files(), segment, offsets.len_bytes)?;
@@ -484,3 +537,7 @@ fn extend(offsets: &mut Offsets, segment: &SegmentFile, folder: &Folder) -> io::
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;

@@ -20,7 +20,8 @@ pub(super) struct Fronts {
 impl Fronts {
     /// Begins at line `first`.
     pub(super) fn new(first: u64) -> Self {
-        let mut fronts = Fronts { next: first, expected: Vec::new(), second: [0; SECOND_BYTES], second_micros: 0 };
+        let mut fronts =
+            Fronts { next: first, expected: Vec::new(), second: [0; SECOND_BYTES], second_micros: 0 };
         fronts.expect();
         fronts
     }
@@ -41,7 +42,9 @@ impl Fronts {
 
     fn same_second(&self, text: &[u8]) -> Option<i64> {
         let (micros, rest) = text.strip_prefix(&*self.expected)?.split_first_chunk::<6>()?;
-        let digit = |sum: Option<i64>, byte: &u8| Some(sum? * 10 + i64::from(byte.is_ascii_digit().then(|| byte - b'0')?));
+        let digit = |sum: Option<i64>, byte: &u8| {
+            Some(sum? * 10 + i64::from(byte.is_ascii_digit().then(|| byte - b'0')?))
+        };
         rest.starts_with(b"Z\",").then(|| micros.iter().fold(Some(0), digit))?
     }
 
@@ -80,7 +83,10 @@ mod tests {
     use crate::clock::Timestamp;
 
     fn line(index: u64, micros: i64) -> String {
-        format!("{{\"v\":1,\"index\":{index},\"recorded\":\"{}\",\"id\":\"x\"}}", Timestamp::from_micros(micros))
+        format!(
+            "{{\"v\":1,\"index\":{index},\"recorded\":\"{}\",\"id\":\"x\"}}",
+            Timestamp::from_micros(micros)
+        )
     }
 
     #[test]

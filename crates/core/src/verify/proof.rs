@@ -1,6 +1,8 @@
 //! Proofs that stand alone: checked away from the trail, with the public key alone.
 
-use trailseal_tlog::{Checkpoint, ConsistencyProof, Origin, TlogProof, VerifyingKey, verify_consistency as check};
+use trailseal_tlog::{
+    Checkpoint, ConsistencyProof, Origin, TlogProof, VerifyingKey, verify_consistency as check,
+};
 
 use super::Problem;
 use super::notes::{self, Signed};
@@ -86,8 +88,9 @@ fn open(which: &str, note: &str, keys: &[VerifyingKey]) -> Result<(Checkpoint, V
     };
     match notes::open(note.as_bytes(), &origin, keys) {
         Ok(Signed { size, root, key }) => Ok((Checkpoint::new(origin, size, root), key)),
-        Err(unsigned) => {
-            Err(Unproved { problem: Some(unsigned.problem), message: format!("{which} {}", unsigned.message) })
-        }
+        Err(unsigned) => Err(Unproved {
+            problem: Some(unsigned.problem),
+            message: format!("{which} {}", unsigned.message),
+        }),
     }
 }

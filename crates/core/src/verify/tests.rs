@@ -537,7 +537,11 @@ fn rotated(built: &Built, from: u8, to: u8) -> String {
 fn a_key_is_trusted_if_a_pinned_one_vouches_for_it() {
     let built = big().build();
     fs::write(built.path("checkpoint"), rotated(&built, 1, 2)).unwrap();
-    let with = |seed| VerifyOptions { public_keys: vec![key(seed).verifying_key()], threads: 1, ..VerifyOptions::default() };
+    let with = |seed| VerifyOptions {
+        public_keys: vec![key(seed).verifying_key()],
+        threads: 1,
+        ..VerifyOptions::default()
+    };
     let verdict = built.verify_with(with(1));
     expect_ok(&verdict);
     assert_eq!(verdict.public_key, Some(key(2).verifying_key().to_string()));

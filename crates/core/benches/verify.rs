@@ -1,6 +1,8 @@
 //! How fast a trail is verified, beside the hash alone on the same bytes in the same run:
 //! `cargo bench -p trailseal-core --bench verify [-- MEBIBYTES]`.
 
+#![allow(clippy::expect_used, clippy::print_stdout)]
+
 use std::fs;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;

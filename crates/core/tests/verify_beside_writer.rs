@@ -1,5 +1,7 @@
 //! A trail is verified while it is written: it rolls, is compressed and sealed, and partial tiles go.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -495,10 +495,12 @@ fn signing_anew_passes_only_without_anything_pinned() {
     assert!(verdict.key_pinned && !verdict.cannot_rule_out.contains(&Unproven::KeyReplaced));
 }
 
+type UnsealedChange = (fn(&Built), Problem, u64);
+
 #[test]
 fn unsealed_lines_must_follow_each_other() {
     let plan = || Plan { lines: 20, segments: vec![0, 6, 15], sealed: 12, ..Plan::default() };
-    let changes: [(fn(&Built), Problem, u64); 5] = [
+    let changes: [UnsealedChange; 5] = [
         (|built| built.change(15, |lines| drop(lines.remove(1))), Problem::Missing, 16),
         (|built| built.change(6, |lines| drop(lines.pop())), Problem::Missing, 14),
         (|built| built.change(15, |lines| lines.insert(1, lines[0].clone())), Problem::Duplicated, 16),

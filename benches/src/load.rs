@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use trailseal_core::event::{Event, Outcome, Value};
 
-/// A realistic event: about 600 bytes of JSON, with before and after, context and details.
+/// A realistic event: a line of about 700 bytes, with before and after, context and details.
 pub fn event(number: u64) -> Event {
     let state = |status: &str, amount: i64| {
         Value::parse(format!(r#"{{"status":"{status}","amount":{amount},"currency":"EUR"}}"#).as_bytes())
@@ -22,10 +22,10 @@ pub fn event(number: u64) -> Event {
         .detail("channel", "web")
         .detail("attempt", 1)
         .ip("203.0.113.17")
-        .user_agent("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36")
+        .user_agent("billing-web/4.2")
         .request_id("req-7f3a9c2e11d04b55")
         .correlation_id("corr-51c0ffee0042");
-    event.context.session_id = Some("sess-8842aa".into());
+    event.context.service = Some("billing".into());
     event
 }
 

@@ -13,7 +13,7 @@ mod rivals;
 use std::path::PathBuf;
 
 const HELP: &str = "usage: trailseal-benches MEASUREMENT DIR | report RESULTS.jsonl…\n\
-    measurements: all paced cold threads sustained sync1 sync64 verify open rivals\n";
+    measurements: all paced flat cold threads sustained sync1 sync64 verify open rivals\n";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +29,7 @@ fn main() {
     match name.as_str() {
         "all" => {
             own::paced(&dir);
+            own::flat(&dir);
             own::cold(&dir);
             own::threads(&dir);
             own::sustained(&dir);
@@ -39,6 +40,7 @@ fn main() {
             rivals::all(&dir);
         }
         "paced" => own::paced(&dir),
+        "flat" => own::flat(&dir),
         "cold" => own::cold(&dir),
         "threads" => own::threads(&dir),
         "sustained" => own::sustained(&dir),

@@ -23,12 +23,15 @@ fn options() -> Options {
     if let Ok(place) = std::env::var("TRAILSEAL_BENCH_HANDOFF") {
         options.handoff.place = HandoffPlace::File(place.into());
     }
+    if let Some(size) = std::env::var("TRAILSEAL_BENCH_SIZE").ok().and_then(|text| text.parse().ok()) {
+        options.handoff.size_bytes = size;
+    }
     options.handoff.timeout = Duration::from_secs(5);
     options
 }
 
 fn line_len(dir: &Path) -> usize {
-    let path = std::fs::read_dir(dir.join("segments")).expect("segments").next().expect("one").expect("entry").path();
+    let path = dir.join("segments/00000000000000000000.jsonl");
     let bytes = std::fs::read(path).expect("a segment");
     bytes.split(|&byte| byte == b'\n').nth(2).map_or(600, <[u8]>::len)
 }
@@ -45,6 +48,21 @@ pub fn paced(dir: &Path) {
     let mut numbers = load::percentiles(&histogram);
     numbers.push(("line_bytes", line_len(&dir) as f64));
     load::print("record, async, one thread, 50,000/s", &numbers);
+}
+
+/// `record()`, async, one thread flat out, without measuring each call: nanoseconds a call.
+pub fn flat(dir: &Path) {
+    let trail = Trail::open(fresh(dir, "flat"), options()).expect("opens");
+    let events = load::events(1000);
+    let (begun, mut calls) = (Instant::now(), 0u64);
+    while begun.elapsed() < Duration::from_secs(5) {
+        for event in &events {
+            calls += u64::from(trail.record(event).is_ok());
+        }
+    }
+    let mean = begun.elapsed().as_nanos() as f64 / calls as f64;
+    trail.close(CLOSE).expect("closes");
+    load::print("record, async, one thread flat out", &[("mean_ns", mean), ("calls", calls as f64)]);
 }
 
 /// `record()` after a pause: the caches are cold.
@@ -259,4 +277,9 @@ pub fn verify(dir: &Path) {
     let _ = std::fs::remove_dir_all(folder);
 }
 
-fn own_verify(_folder: &Path, _threads: usize) {}
+fn own_verify(folder: &Path, threads: usize) {
+    use trailseal_core::{Folder, file::StdFiles, verify};
+    let options = verify::VerifyOptions { threads, ..Default::default() };
+    let verdict = verify::verify(&Folder::new(folder, Arc::new(StdFiles)), &options).expect("can be looked at");
+    assert!(verdict.ok, "{verdict}");
+}

@@ -23,7 +23,12 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
     for fault in FAULTS.iter().filter(|fault| only.is_none_or(|only| only == fault.name)) {
         let begun = Instant::now();
         let red = red_tests(fault)?;
-        println!("{}: {} ({} s)", fault.name, if red.is_empty() { "NOT FOUND" } else { &red[0] }, begun.elapsed().as_secs());
+        println!(
+            "{}: {} ({} s)",
+            fault.name,
+            if red.is_empty() { "NOT FOUND" } else { &red[0] },
+            begun.elapsed().as_secs()
+        );
         if red.is_empty() {
             unbitten.push(fault.name);
         }
@@ -31,7 +36,12 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
     }
     println!("\n| fault | what is wrong | found by |\n| --- | --- | --- |");
     for (fault, red) in &rows {
-        println!("| `{}` | {} | {} |", fault.name, fault.what, if red.is_empty() { "**nothing**".into() } else { red.join(", ") });
+        println!(
+            "| `{}` | {} | {} |",
+            fault.name,
+            fault.what,
+            if red.is_empty() { "**nothing**".into() } else { red.join(", ") }
+        );
     }
     if unbitten.is_empty() { Ok(()) } else { Err(format!("no test found: {}", unbitten.join(", "))) }
 }

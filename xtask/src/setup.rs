@@ -10,14 +10,18 @@ struct Need {
 
 const NEEDS: [Need; 4] = [
     Need { package: "golang-go", is_there: || runs("go", &["version"]) },
-    Need { package: "golang-golang-x-mod-dev", is_there: || exists("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog") },
+    Need {
+        package: "golang-golang-x-mod-dev",
+        is_there: || exists("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog"),
+    },
     Need { package: "zstd", is_there: || runs("zstd", &["--version"]) },
     Need { package: "python3", is_there: || runs("python3", &["--version"]) },
 ];
 
 /// Installs what is missing. Needs root (or `sudo`) only if something is.
 pub(crate) fn install_missing() -> Result<(), String> {
-    let missing: Vec<&str> = NEEDS.iter().filter(|need| !(need.is_there)()).map(|need| need.package).collect();
+    let missing: Vec<&str> =
+        NEEDS.iter().filter(|need| !(need.is_there)()).map(|need| need.package).collect();
     if missing.is_empty() {
         return Ok(());
     }

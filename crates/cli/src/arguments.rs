@@ -31,16 +31,24 @@ pub(crate) struct Common {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// See everything at once, on real records: record, query, seal, verify, catch a tampering
-    #[command(after_help = "Example:\n  trailseal demo\n  trailseal query --dir trailseal-demo --outcome denied")]
+    #[command(
+        after_help = "Example:\n  trailseal demo\n  trailseal query --dir trailseal-demo --outcome denied"
+    )]
     Demo,
     /// Append events, one JSON object a line
-    #[command(after_help = "Example:\n  echo '{\"action\":\"user.login\",\"actor\":{\"id\":\"u1\"}}' | trailseal record\n  trailseal record --ack durable --json events.jsonl")]
+    #[command(
+        after_help = "Example:\n  echo '{\"action\":\"user.login\",\"actor\":{\"id\":\"u1\"}}' | trailseal record\n  trailseal record --ack durable --json events.jsonl"
+    )]
     Record(Record),
     /// Append foreign records: CloudTrail, Kubernetes, GitHub, or your own by a mapping file
-    #[command(after_help = "Example:\n  trailseal import --from cloudtrail cloudtrail.json.gz\n  trailseal import --map my-app.toml app.log")]
+    #[command(
+        after_help = "Example:\n  trailseal import --from cloudtrail cloudtrail.json.gz\n  trailseal import --map my-app.toml app.log"
+    )]
     Import(Import),
     /// Find events
-    #[command(after_help = "Example:\n  trailseal query --actor u1 --since 24h\n  trailseal query --action 'invoice.*' --outcome denied --count")]
+    #[command(
+        after_help = "Example:\n  trailseal query --actor u1 --since 24h\n  trailseal query --action 'invoice.*' --outcome denied --count"
+    )]
     Query(Query),
     /// Show the newest events, and those that come
     #[command(after_help = "Example:\n  trailseal tail -n 20 -f --action '*.delete'")]
@@ -49,19 +57,27 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  trailseal history invoice/2026-0042")]
     History(History),
     /// Check that nothing was edited, deleted, inserted or reordered
-    #[command(after_help = "Example:\n  trailseal verify\n  trailseal verify --checkpoint kept-elsewhere --public-key example.com/log+1a2b3c4d+AR…\n  trailseal verify --proof event.tlog-proof --public-key example.com/log+1a2b3c4d+AR…")]
+    #[command(
+        after_help = "Example:\n  trailseal verify\n  trailseal verify --checkpoint kept-elsewhere --public-key example.com/log+1a2b3c4d+AR…\n  trailseal verify --proof event.tlog-proof --public-key example.com/log+1a2b3c4d+AR…"
+    )]
     Verify(Verify),
     /// Print the newest signed checkpoint
     #[command(after_help = "Example:\n  trailseal checkpoint > kept-elsewhere")]
     Checkpoint,
     /// Prove that one event is in the trail
-    #[command(after_help = "Example:\n  trailseal prove 42 --out event.tlog-proof\n  trailseal verify --proof event.tlog-proof --public-key \"$(trailseal key show)\"")]
+    #[command(
+        after_help = "Example:\n  trailseal prove 42 --out event.tlog-proof\n  trailseal verify --proof event.tlog-proof --public-key \"$(trailseal key show)\""
+    )]
     Prove(Prove),
     /// Prove that the trail still begins with the one of an older checkpoint
-    #[command(after_help = "Example:\n  trailseal consistency kept-elsewhere --out trail.consistency\n  trailseal verify --consistency trail.consistency --public-key \"$(trailseal key show)\"")]
+    #[command(
+        after_help = "Example:\n  trailseal consistency kept-elsewhere --out trail.consistency\n  trailseal verify --consistency trail.consistency --public-key \"$(trailseal key show)\""
+    )]
     Consistency(Consistency),
     /// Write events out, for other tools or as evidence
-    #[command(after_help = "Example:\n  trailseal export --since 2026-01-01 --format csv --out events.csv\n  trailseal export --actor u1 --format bundle --out evidence.zip")]
+    #[command(
+        after_help = "Example:\n  trailseal export --since 2026-01-01 --format csv --out events.csv\n  trailseal export --actor u1 --format bundle --out evidence.zip"
+    )]
     Export(Export),
     /// Print numbers about the trail
     #[command(after_help = "Example:\n  trailseal stats --json")]

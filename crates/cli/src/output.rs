@@ -39,7 +39,8 @@ struct Columns {
 
 impl Columns {
     fn of_terminal() -> Self {
-        let width = terminal_size::terminal_size().map_or(WIDTH_WITHOUT_TERMINAL, |(width, _)| usize::from(width.0));
+        let width =
+            terminal_size::terminal_size().map_or(WIDTH_WITHOUT_TERMINAL, |(width, _)| usize::from(width.0));
         let rest = width.max(WIDTH_MIN).saturating_sub(INDEX_WIDTH + TIME_WIDTH + OUTCOME_WIDTH + 5);
         Columns { actor: rest * 3 / 10, action: rest * 3 / 10, resource: rest - rest * 6 / 10 }
     }
@@ -111,7 +112,8 @@ impl<W: Write> Writer<W> {
         let time = event.time.unwrap_or(recorded.recorded).to_string().replace('T', " ");
         let actor = actor_of(event);
         let resource = event.resource.as_ref().map_or_else(String::new, resource_text);
-        let cells = self.cells(&recorded.index.to_string(), &time[..TIME_WIDTH], &actor, &event.action, &resource);
+        let cells =
+            self.cells(&recorded.index.to_string(), &time[..TIME_WIDTH], &actor, &event.action, &resource);
         let style = outcome_style(event.outcome);
         writeln!(self.out, "{cells} {style}{}{style:#}", event.outcome.name())
     }
@@ -223,7 +225,8 @@ fn csv_row(origin: &str, recorded: &Recorded) -> String {
 /// A cell by RFC 4180. A spreadsheet would run one that begins like a formula, so such a cell gets an
 /// apostrophe in front.
 fn csv_cell(text: &str) -> String {
-    let guarded = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() };
+    let guarded =
+        if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() };
     if guarded.contains(['"', ',', '\n', '\r']) {
         format!("\"{}\"", guarded.replace('"', "\"\""))
     } else {
@@ -250,9 +253,13 @@ mod tests {
 
     #[test]
     fn cells_fill_their_column_whatever_the_text() {
-        for (text, wanted) in
-            [("abc", "abc   "), ("abcdef", "abcdef"), ("abcdefg", "abcde…"), ("日本語日本", "日本… "), ("a\x1b[2J", "a [2J ")]
-        {
+        for (text, wanted) in [
+            ("abc", "abc   "),
+            ("abcdef", "abcdef"),
+            ("abcdefg", "abcde…"),
+            ("日本語日本", "日本… "),
+            ("a\x1b[2J", "a [2J "),
+        ] {
             assert_eq!(fitted(text, 6), wanted);
             assert_eq!(fitted(text, 6).width(), 6);
         }

@@ -114,7 +114,9 @@ impl Settings {
                 (Some(file), None, Some(1)) => Anchor::File(file.into()),
                 (None, Some(command), Some(1)) => Anchor::Command(command.into()),
                 _ => {
-                    return Err(Failure::could_not(format!("{source}: an [[anchor]] has either `file` or `command`")));
+                    return Err(Failure::could_not(format!(
+                        "{source}: an [[anchor]] has either `file` or `command`"
+                    )));
                 }
             };
             self.anchors.push(anchor);
@@ -131,7 +133,11 @@ impl Settings {
         }
         for (variable, value) in &variables {
             let Some(rest) = variable.strip_prefix("TRAILSEAL_") else { continue };
-            if rest.starts_with("TEST_") || rest.starts_with("BENCH_") || rest == "KILL_ROUNDS" || rest == "SEED" {
+            if rest.starts_with("TEST_")
+                || rest.starts_with("BENCH_")
+                || rest == "KILL_ROUNDS"
+                || rest == "SEED"
+            {
                 continue;
             }
             let name = rest.to_ascii_lowercase().replace("__", ".");
@@ -173,7 +179,9 @@ impl Settings {
             _ => None,
         })?;
         self.set("timeout_ms", &mut options.timeout, milliseconds)?;
-        self.set("allow_network_file_system", &mut options.allow_network_file_system, |value| value.parse().ok())?;
+        self.set("allow_network_file_system", &mut options.allow_network_file_system, |value| {
+            value.parse().ok()
+        })?;
         self.set("handoff.path", &mut options.handoff.place, |value| Some(HandoffPlace::File(value.into())))?;
         self.set("handoff.size", &mut options.handoff.size_bytes, size)?;
         self.set("handoff.full", &mut options.handoff.full, |value| match value {
@@ -221,8 +229,12 @@ impl Settings {
             })
             .collect();
         rows.extend(self.anchors.iter().map(|anchor| match anchor {
-            Anchor::File(path) => ("anchor".to_owned(), format!("file {}", path.display()), "settings file".to_owned()),
-            Anchor::Command(command) => ("anchor".to_owned(), format!("command {command}"), "settings file".to_owned()),
+            Anchor::File(path) => {
+                ("anchor".to_owned(), format!("file {}", path.display()), "settings file".to_owned())
+            }
+            Anchor::Command(command) => {
+                ("anchor".to_owned(), format!("command {command}"), "settings file".to_owned())
+            }
         }));
         rows
     }
@@ -317,7 +329,10 @@ mod tests {
     fn errors_name_the_place_and_what_is_allowed() {
         for (text, wanted) in [
             ("mode = \"fast\"\n", "t.toml:1:1: `mode` cannot be \"fast\": use async or sync"),
-            ("\n[handoff]\n  sise = 3\n", "t.toml:3:3: there is no setting `handoff.sise`: use one of origin"),
+            (
+                "\n[handoff]\n  sise = 3\n",
+                "t.toml:3:3: there is no setting `handoff.sise`: use one of origin",
+            ),
             ("[handoff]\nsize = \"big\"\n", "t.toml:2:1: `handoff.size` cannot be \"big\": use a size"),
             ("mode = \n", "t.toml:1:"),
             ("[[anchor]]\nfle = \"x\"\n", "t.toml:1:1: an [[anchor]] has either"),
@@ -331,7 +346,9 @@ mod tests {
     fn the_environment_overrides_and_unknown_names_stop() {
         let mut settings = file("mode = \"async\"\n").unwrap();
         let variables = [("TRAILSEAL_MODE", "sync"), ("TRAILSEAL_HANDOFF__SIZE", "3MiB"), ("OTHER", "x")];
-        settings.read_environment(variables.map(|(name, value)| (name.into(), value.into())).into_iter()).unwrap();
+        settings
+            .read_environment(variables.map(|(name, value)| (name.into(), value.into())).into_iter())
+            .unwrap();
         let options = settings.options().unwrap();
         assert_eq!((options.mode, options.handoff.size_bytes), (Mode::Sync, 3 << 20));
         let unknown = [("TRAILSEAL_MOOD".to_owned(), "x".to_owned())];

@@ -64,7 +64,12 @@ impl Anchors {
     }
 }
 
-fn serve(anchors: &[Anchor], checkpoints: &Receiver<String>, failures: &AnchorCounters, on_notice: &OnNotice) {
+fn serve(
+    anchors: &[Anchor],
+    checkpoints: &Receiver<String>,
+    failures: &AnchorCounters,
+    on_notice: &OnNotice,
+) {
     while let Ok(note) = checkpoints.recv() {
         for anchor in anchors {
             let done = match anchor {

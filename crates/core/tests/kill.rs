@@ -146,7 +146,12 @@ fn every_returned_index_survives_kill_9() {
         let checked = check_trail(folder.path(), &files, &acknowledged);
         assert_eq!(checked.sealed, checked.lines.len() as u64, "a clean close seals everything");
     }
-    println!("{rounds} rounds, {events} events acknowledged, in {only_in_handoff} rounds some only in the handoff");
+    println!(
+        "{rounds} rounds, {events} events acknowledged, in {only_in_handoff} rounds some only in the handoff"
+    );
     assert!(events > 0, "the children recorded nothing");
-    assert!(only_in_handoff * 2 >= rounds, "in only {only_in_handoff} of {rounds} rounds was the handoff needed");
+    assert!(
+        only_in_handoff * 2 >= rounds,
+        "in only {only_in_handoff} of {rounds} rounds was the handoff needed"
+    );
 }

@@ -38,7 +38,8 @@ pub fn check_trail(folder: &Path, files: &Arc<dyn Files>, acknowledged: &[(u64, 
     }
     for (index, text) in acknowledged {
         let line = lines.get(*index as usize);
-        let line = line.unwrap_or_else(|| panic!("acknowledged event {index} is missing; there are {}", lines.len()));
+        let line = line
+            .unwrap_or_else(|| panic!("acknowledged event {index} is missing; there are {}", lines.len()));
         let line = String::from_utf8_lossy(line);
         assert!(line.contains(text), "event {index} is not the acknowledged one ({text}): {line}");
     }

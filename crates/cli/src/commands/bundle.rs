@@ -81,7 +81,11 @@ pub(super) fn write(reader: &mut Reader, filter: &Filter, flags: &Filters, out: 
     drop(member);
     let file = zip.finish().map_err(zip_failed)?;
     file.sync_all().map_err(Failure::io("write", path))?;
-    anstream::eprintln!("{} events in {}: it proves that {WHAT_IT_PROVES}", thousands(indexes.len() as u64), path.display());
+    anstream::eprintln!(
+        "{} events in {}: it proves that {WHAT_IT_PROVES}",
+        thousands(indexes.len() as u64),
+        path.display()
+    );
     let left_out = reader.end().get() - checkpoint.size;
     if left_out > 0 {
         anstream::eprintln!("the newest {left_out} events are not sealed yet and not in it");
@@ -142,7 +146,9 @@ pub(super) fn verify(path: &Path, pinned: &[VerifyingKey], json: bool) -> Outcom
         }
         (Err(Refusal::Wrong(what)), true) => json!({"ok": false, "message": what}).to_string(),
         (Err(Refusal::Wrong(what)), false) => format!("TAMPERED: {what}"),
-        (Err(Refusal::Failed(what)), _) => return Err(Failure::could_not(format!("{}: {what}", path.display()))),
+        (Err(Refusal::Failed(what)), _) => {
+            return Err(Failure::could_not(format!("{}: {what}", path.display())));
+        }
     };
     super::write_out(None, format!("{text}\n").as_bytes())?;
     if checked.is_ok() { Ok(()) } else { Err(Failure::No(None)) }
@@ -187,7 +193,10 @@ fn check<R: Read + Seek>(zip: &mut ZipArchive<R>, pinned: &[VerifyingKey]) -> Re
         }
         let in_origin = check_origin(zip, folder, pinned)?;
         if origin["count"] != in_origin {
-            return wrong(format!("{folder}/lines.jsonl has {in_origin} lines, and the manifest says {}", origin["count"]));
+            return wrong(format!(
+                "{folder}/lines.jsonl has {in_origin} lines, and the manifest says {}",
+                origin["count"]
+            ));
         }
         count += in_origin;
     }
@@ -198,14 +207,19 @@ fn check<R: Read + Seek>(zip: &mut ZipArchive<R>, pinned: &[VerifyingKey]) -> Re
 }
 
 /// Proves each line of one origin. Two passes side by side, since a zip gives one member at a time.
-fn check_origin<R: Read + Seek>(zip: &mut ZipArchive<R>, folder: &str, pinned: &[VerifyingKey]) -> Result<u64, Refusal> {
+fn check_origin<R: Read + Seek>(
+    zip: &mut ZipArchive<R>,
+    folder: &str,
+    pinned: &[VerifyingKey],
+) -> Result<u64, Refusal> {
     let note = small(zip, &format!("{folder}/checkpoint"))?;
     let key = small(zip, &format!("{folder}/public-key"))?;
-    let key = VerifyingKey::parse(key.trim()).or_else(|error| wrong(format!("{folder}/public-key: {error}")))?;
+    let key =
+        VerifyingKey::parse(key.trim()).or_else(|error| wrong(format!("{folder}/public-key: {error}")))?;
     let signed = SignedNote::parse(&note).or_else(|error| wrong(format!("{folder}/checkpoint: {error}")))?;
-    let claimed = Checkpoint::parse(signed.text()).or_else(|error| wrong(format!("{folder}/checkpoint: {error}")))?;
-    let trusted =
-        if pinned.is_empty() { vec![key] } else { trusted_keys(pinned, &signed, &claimed.origin) };
+    let claimed =
+        Checkpoint::parse(signed.text()).or_else(|error| wrong(format!("{folder}/checkpoint: {error}")))?;
+    let trusted = if pinned.is_empty() { vec![key] } else { trusted_keys(pinned, &signed, &claimed.origin) };
     let (checkpoint, _) = Checkpoint::open(&note, &claimed.origin, &trusted)
         .or_else(|error| wrong(format!("{folder}/checkpoint: {error}")))?;
     let mut leaves = Vec::new();
@@ -232,7 +246,10 @@ fn parse_proof(line: &[u8]) -> Option<(u64, Vec<Hash>)> {
     Some((value["index"].as_u64()?, hashes.collect::<Option<_>>()?))
 }
 
-fn member<'a, R: Read + Seek>(zip: &'a mut ZipArchive<R>, name: &str) -> Result<zip::read::ZipFile<'a, R>, Refusal> {
+fn member<'a, R: Read + Seek>(
+    zip: &'a mut ZipArchive<R>,
+    name: &str,
+) -> Result<zip::read::ZipFile<'a, R>, Refusal> {
     zip.by_name(name).or_else(|error| wrong(format!("{name}: {error}")))
 }
 

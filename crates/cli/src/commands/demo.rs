@@ -83,12 +83,18 @@ fn record(dir: &Path) -> Outcome {
         let begun = Instant::now();
         let mut recorded = 0u64;
         for record in read(bytes, mapping) {
-            let record = record.map_err(|failed| Failure::could_not(format!("{name}, line {}: {}", failed.line, failed.reason)))?;
+            let record = record.map_err(|failed| {
+                Failure::could_not(format!("{name}, line {}: {}", failed.line, failed.reason))
+            })?;
             if let Once::New(_) = trail.record_once(&record.event, Ack::Accepted)? {
                 recorded += 1;
             }
         }
-        writeln!(out, "   {recorded:>3} events from {name:<24} {:>5.1} ms", begun.elapsed().as_secs_f64() * 1e3)?;
+        writeln!(
+            out,
+            "   {recorded:>3} events from {name:<24} {:>5.1} ms",
+            begun.elapsed().as_secs_f64() * 1e3
+        )?;
     }
     trail.close(CLOSE_TIMEOUT)?;
     Ok(())
@@ -97,7 +103,8 @@ fn record(dir: &Path) -> Outcome {
 fn query(dir: &Path) -> Outcome {
     const SHOWN: u64 = 5;
     let mut reader = Reader::open(dir, Arc::new(StdFiles))?;
-    let denied = Filter { outcome: vec![trailseal_core::event::Outcome::Denied], ..filter(&Filters::default())? };
+    let denied =
+        Filter { outcome: vec![trailseal_core::event::Outcome::Denied], ..filter(&Filters::default())? };
     let mut writer = Writer::new(output::stdout(), Format::Table, reader.origin());
     let (mut count, end) = (0, reader.end().get());
     matching(&mut reader, &denied, 0..end, Order::Desc, &mut |recorded, line| {

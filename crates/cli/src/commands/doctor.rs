@@ -22,7 +22,15 @@ struct Finding {
 /// Every code that a finding can have.
 #[cfg(test)]
 const CODES: [&str; 9] = [
-    "no_trail", "damaged", "checkpoint", "key_permissions", "key_missing", "disk_reserve", "unsealed", "not_closed", "no_anchor",
+    "no_trail",
+    "damaged",
+    "checkpoint",
+    "key_permissions",
+    "key_missing",
+    "disk_reserve",
+    "unsealed",
+    "not_closed",
+    "no_anchor",
 ];
 
 pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
@@ -61,21 +69,29 @@ pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
 
 fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) {
     let dir = settings.dir();
-    let mut add = |code, what: String, mend: &str| findings.push(Finding { code, what, mend: mend.to_owned() });
+    let mut add =
+        |code, what: String, mend: &str| findings.push(Finding { code, what, mend: mend.to_owned() });
     let reader = match Reader::open(&dir, Arc::new(StdFiles)) {
         Ok(reader) => reader,
         Err(error @ ReadError::NoTrail { .. }) => {
             let mend = "record an event, and the trail is made; or name its folder with --dir";
             return add("no_trail", error.to_string(), mend);
         }
-        Err(error) => return add("damaged", error.to_string(), "keep the folder as it is and run `trailseal verify`"),
+        Err(error) => {
+            return add("damaged", error.to_string(), "keep the folder as it is and run `trailseal verify`");
+        }
     };
     check_disk(&dir, options, &mut add);
     check_key(&reader, options, &mut add);
     check_seal(&reader, &mut add);
     if options.anchors.is_empty() {
-        let what = "no checkpoint leaves this machine: a rollback or a deleted trail could not be shown".to_owned();
-        add("no_anchor", what, "add [[anchor]] with file or command to the settings, or keep `trailseal checkpoint` elsewhere");
+        let what =
+            "no checkpoint leaves this machine: a rollback or a deleted trail could not be shown".to_owned();
+        add(
+            "no_anchor",
+            what,
+            "add [[anchor]] with file or command to the settings, or keep `trailseal checkpoint` elsewhere",
+        );
     }
 }
 
@@ -85,7 +101,11 @@ fn check_disk(dir: &Path, options: &Options, add: &mut Add<'_>) {
     let Ok((free, total)) = StdFiles.free_bytes(dir) else { return };
     let reserve = options.disk_reserve_bytes.unwrap_or((256 << 20).min(total / 20));
     if free < reserve {
-        let what = format!("{} MiB are free, less than the disk reserve of {} MiB: new events are refused", free >> 20, reserve >> 20);
+        let what = format!(
+            "{} MiB are free, less than the disk reserve of {} MiB: new events are refused",
+            free >> 20,
+            reserve >> 20
+        );
         add("disk_reserve", what, "make room, move old segments to another disk, or lower disk_reserve");
     }
 }
@@ -94,11 +114,19 @@ fn check_key(reader: &Reader, options: &Options, add: &mut Add<'_>) {
     let path = options.key_file.clone().unwrap_or_else(|| reader.folder().keys_folder().join("signing.key"));
     match std::fs::metadata(&path) {
         Ok(data) if data.mode() & 0o077 != 0 => {
-            let what = format!("others than its owner may use {} (mode {:o})", path.display(), data.mode() & 0o777);
-            add("key_permissions", what, "chmod 600 the file, and rotate the key if somebody may have read it");
+            let what =
+                format!("others than its owner may use {} (mode {:o})", path.display(), data.mode() & 0o777);
+            add(
+                "key_permissions",
+                what,
+                "chmod 600 the file, and rotate the key if somebody may have read it",
+            );
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let what = format!("the signing key {} is missing: the trail cannot be opened for writing", path.display());
+            let what = format!(
+                "the signing key {} is missing: the trail cannot be opened for writing",
+                path.display()
+            );
             add("key_missing", what, "put the key back from your backup, or set key_file to where it is");
         }
         _ => {}
@@ -109,7 +137,13 @@ fn check_seal(reader: &Reader, add: &mut Add<'_>) {
     const STALE: Duration = Duration::from_secs(60);
     let checkpoint = match reader.checkpoint() {
         Ok((_, checkpoint)) => checkpoint,
-        Err(error) => return add("checkpoint", error.to_string(), "keep the folder as it is and run `trailseal verify`"),
+        Err(error) => {
+            return add(
+                "checkpoint",
+                error.to_string(),
+                "keep the folder as it is and run `trailseal verify`",
+            );
+        }
     };
     let unsealed = reader.end().get().saturating_sub(checkpoint.size);
     if unsealed == 0 {
@@ -120,8 +154,14 @@ fn check_seal(reader: &Reader, add: &mut Add<'_>) {
         .ok()
         .and_then(|time| SystemTime::now().duration_since(time).ok());
     if reader.holder().is_none() {
-        let what = format!("{unsealed} events are not sealed, and nobody writes: the last process did not close the trail");
-        add("not_closed", what, "start the process that writes, or any writing command: it recovers and seals them");
+        let what = format!(
+            "{unsealed} events are not sealed, and nobody writes: the last process did not close the trail"
+        );
+        add(
+            "not_closed",
+            what,
+            "start the process that writes, or any writing command: it recovers and seals them",
+        );
     } else if age.is_some_and(|age| age > STALE) {
         let what = format!("{unsealed} events are not sealed, and the checkpoint is over a minute old");
         add("unsealed", what, "look at the log of the process that writes: sealing fails");

@@ -15,7 +15,9 @@ pub(super) fn run(settings: &Settings, export: &Export) -> Outcome {
     let filter = filter(&export.filters)?;
     let mut reader = reader(settings)?;
     let format = match export.format {
-        ExportFormat::Bundle => return bundle::write(&mut reader, &filter, &export.filters, export.out.as_deref()),
+        ExportFormat::Bundle => {
+            return bundle::write(&mut reader, &filter, &export.filters, export.out.as_deref());
+        }
         ExportFormat::Jsonl => Format::Jsonl,
         ExportFormat::Csv => Format::Csv,
     };

@@ -15,7 +15,10 @@ use crate::settings::Settings;
 pub(super) fn run(settings: &Settings, history: &History, json: bool) -> Outcome {
     let resource = ResourceFilter::parse(&history.resource);
     if resource.id.is_none() {
-        return Err(Failure::could_not(format!("{:?} names no resource: give TYPE/ID, such as invoice/42", history.resource)));
+        return Err(Failure::could_not(format!(
+            "{:?} names no resource: give TYPE/ID, such as invoice/42",
+            history.resource
+        )));
     }
     let filter = Filter { resource: vec![resource], ..Filter::default() };
     let mut reader = reader(settings)?;

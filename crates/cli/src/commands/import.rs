@@ -78,7 +78,13 @@ struct Summary {
     broke_off: Option<String>,
 }
 
-fn import(trail: &Trail, mapping: &Mapping, path: &Path, input: Box<dyn BufRead>, summary: &mut Summary) -> Outcome {
+fn import(
+    trail: &Trail,
+    mapping: &Mapping,
+    path: &Path,
+    input: Box<dyn BufRead>,
+    summary: &mut Summary,
+) -> Outcome {
     let file = path.display().to_string();
     for record in read(input, mapping) {
         summary.read += 1;

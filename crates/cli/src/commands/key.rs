@@ -14,7 +14,12 @@ pub(super) fn run(settings: &Settings, command: &Key) -> Outcome {
             let mut text = format!("{current}\n");
             for (number, key) in keys.iter().enumerate().rev().skip(1) {
                 let to = key.to.map_or_else(String::new, |to| to.to_string());
-                text.push_str(&format!("earlier key {}: {} (tree sizes {}..{to})\n", number + 1, key.public_key, key.from));
+                text.push_str(&format!(
+                    "earlier key {}: {} (tree sizes {}..{to})\n",
+                    number + 1,
+                    key.public_key,
+                    key.from
+                ));
             }
             write_out(None, text.as_bytes())
         }
@@ -25,7 +30,9 @@ pub(super) fn run(settings: &Settings, command: &Key) -> Outcome {
             let rotated = trail.rotate_key().map_err(Failure::from);
             close_trail(&trail)?;
             let public_key = rotated?;
-            anstream::eprintln!("the trail is signed by a new key from now on; keep it beside the checkpoints that you keep elsewhere");
+            anstream::eprintln!(
+                "the trail is signed by a new key from now on; keep it beside the checkpoints that you keep elsewhere"
+            );
             write_out(None, format!("{public_key}\n").as_bytes())
         }
     }

@@ -44,7 +44,9 @@ pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     writer.finish()?;
     if let (true, Some(last)) = (has_more, last) {
         let cursor = encode_cursor(query.order, last);
-        anstream::eprintln!("there are more: add --cursor {cursor} for the next ones, or --limit for more at once");
+        anstream::eprintln!(
+            "there are more: add --cursor {cursor} for the next ones, or --limit for more at once"
+        );
     } else if shown == 0 && format == Format::Table {
         anstream::eprintln!("no event matches");
     }

@@ -19,7 +19,9 @@ const LINE_BYTES_MAX: usize = 16 << 20;
 
 pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcome {
     if arguments.ack == Some(Ack::Store) {
-        return Err(Failure::could_not("no store is configured, so --ack store cannot be reached: use --ack durable"));
+        return Err(Failure::could_not(
+            "no store is configured, so --ack store cannot be reached: use --ack durable",
+        ));
     }
     let mut input: Box<dyn BufRead> = match arguments.file.as_deref() {
         None => Box::new(BufReader::with_capacity(1 << 16, std::io::stdin())),
@@ -59,9 +61,11 @@ struct Counts {
 impl Counts {
     fn summary(&self) -> String {
         let mut text = format!("{} recorded", output::thousands(self.recorded));
-        for (count, what) in
-            [(self.repeated, "were there already"), (self.unconfirmed, "unconfirmed"), (self.bad, "not recorded")]
-        {
+        for (count, what) in [
+            (self.repeated, "were there already"),
+            (self.unconfirmed, "unconfirmed"),
+            (self.bad, "not recorded"),
+        ] {
             if count > 0 {
                 text.push_str(&format!(", {} {what}", output::thousands(count)));
             }
@@ -89,7 +93,9 @@ impl Session<'_> {
         let mut line = Vec::new();
         for number in 1u64.. {
             line.clear();
-            if !read_line(input, &mut line).map_err(|error| Failure::could_not(format!("could not read on: {error}")))? {
+            if !read_line(input, &mut line)
+                .map_err(|error| Failure::could_not(format!("could not read on: {error}")))?
+            {
                 break;
             }
             self.take(number, &line)?;
@@ -118,7 +124,11 @@ impl Session<'_> {
         match self.trail.record_once(&event, Level::Accepted) {
             Ok(Once::New(receipt)) => {
                 self.counts.recorded += 1;
-                self.pending.push(Pending { index: receipt.index, id: receipt.id.as_str().to_owned(), repeated: false });
+                self.pending.push(Pending {
+                    index: receipt.index,
+                    id: receipt.id.as_str().to_owned(),
+                    repeated: false,
+                });
                 Ok(())
             }
             Ok(Once::Repeated { index, id }) => {

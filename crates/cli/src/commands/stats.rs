@@ -23,8 +23,11 @@ pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
     })?;
     let (_, checkpoint) = reader.checkpoint()?;
     let segments = reader.segments();
-    let on_disk: u64 =
-        segments.iter().filter_map(|segment| std::fs::metadata(&segment.path).ok()).map(|data| data.len()).sum();
+    let on_disk: u64 = segments
+        .iter()
+        .filter_map(|segment| std::fs::metadata(&segment.path).ok())
+        .map(|data| data.len())
+        .sum();
     let sealed = checkpoint.size.min(end);
     let rows = [
         ("events", end - system, "recorded by you"),

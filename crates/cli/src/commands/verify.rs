@@ -43,7 +43,8 @@ pub(super) fn run(settings: &Settings, arguments: &Verify, json: bool) -> Outcom
 }
 
 fn tell(verdict: &Verdict, json: bool) -> Outcome {
-    let text = if json { serde_json::to_string(verdict).map_err(Failure::could_not)? } else { verdict.to_string() };
+    let text =
+        if json { serde_json::to_string(verdict).map_err(Failure::could_not)? } else { verdict.to_string() };
     write_out(None, format!("{}\n", text.trim_end()).as_bytes())?;
     if verdict.ok { Ok(()) } else { Err(Failure::No(None)) }
 }
@@ -62,7 +63,9 @@ pub(super) fn keys(given: &[String]) -> Outcome<Vec<VerifyingKey>> {
 /// Without a key from outside a proof proves nothing: whoever made it could have signed it.
 fn needed(keys: Vec<VerifyingKey>, flag: &str) -> Outcome<Vec<VerifyingKey>> {
     if keys.is_empty() {
-        return Err(Failure::could_not(format!("{flag} needs the public key that you trust: --public-key KEY")));
+        return Err(Failure::could_not(format!(
+            "{flag} needs the public key that you trust: --public-key KEY"
+        )));
     }
     Ok(keys)
 }
@@ -96,7 +99,10 @@ fn consistency(text: &str, keys: &[VerifyingKey], json: bool) -> Outcome {
         format!("{answer}\n")
     } else {
         let (from, to) = (thousands(proved.old.size), thousands(proved.new.size));
-        format!("ok: the {to} events of {} begin with the {from} of the older checkpoint\n", proved.new.origin)
+        format!(
+            "ok: the {to} events of {} begin with the {from} of the older checkpoint\n",
+            proved.new.origin
+        )
     };
     write_out(None, text.as_bytes())
 }

@@ -18,8 +18,24 @@ pub use time::parse_time;
 
 /// The names that [`Filter::set`] knows.
 pub const FILTER_NAMES: [&str; 18] = [
-    "tenant", "actor", "on_behalf_of", "action", "category", "resource", "outcome", "severity", "ip",
-    "correlation_id", "request_id", "session_id", "trace_id", "origin", "since", "until", "text", "id",
+    "tenant",
+    "actor",
+    "on_behalf_of",
+    "action",
+    "category",
+    "resource",
+    "outcome",
+    "severity",
+    "ip",
+    "correlation_id",
+    "request_id",
+    "session_id",
+    "trace_id",
+    "origin",
+    "since",
+    "until",
+    "text",
+    "id",
 ];
 
 /// Which events are asked for. The default asks for all but the trail's own.
@@ -211,7 +227,10 @@ impl Filter {
         ];
         exact.into_iter().all(|values| any_is_in(line, values.iter().map(String::as_str)))
             && any_is_in(line, self.action.iter().map(|action| glob::literal(action)))
-            && any_is_in(line, self.resource.iter().map(|resource| resource.id.as_deref().unwrap_or(&resource.kind)))
+            && any_is_in(
+                line,
+                self.resource.iter().map(|resource| resource.id.as_deref().unwrap_or(&resource.kind)),
+            )
     }
 
     /// Whether the event matches. Its origin is not known here, so that is not judged.
@@ -287,7 +306,6 @@ fn any_is_in<'a>(line: &[u8], values: impl Iterator<Item = &'a str>) -> bool {
 
 fn contains_ignoring_case(line: &[u8], text: &[u8]) -> bool {
     let Some((&first, rest)) = text.split_first() else { return true };
-    memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), line).any(|at| {
-        line.get(at + 1..at + 1 + rest.len()).is_some_and(|found| found.eq_ignore_ascii_case(rest))
-    })
+    memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), line)
+        .any(|at| line.get(at + 1..at + 1 + rest.len()).is_some_and(|found| found.eq_ignore_ascii_case(rest)))
 }

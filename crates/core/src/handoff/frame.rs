@@ -31,7 +31,8 @@ impl FrameHeader {
     /// A frame that fills `len` bytes up to the end of the ring.
     pub(super) fn of_padding(len: usize, generation: u64) -> Self {
         let payload_len = (len - FRAME_HEADER_LEN) as u32;
-        let mut header = FrameHeader { payload_len, lines: 0, first: 0, generation, kind: KIND_PADDING, crc: 0 };
+        let mut header =
+            FrameHeader { payload_len, lines: 0, first: 0, generation, kind: KIND_PADDING, crc: 0 };
         header.crc = crc32c::crc32c(&header.encode()[..28]);
         header
     }

@@ -111,8 +111,7 @@ pub(super) fn heap(capacity: u64) -> (Producer, Consumer) {
 
 fn sides(backing: Backing, capacity: u64) -> (Producer, Consumer) {
     assert!(capacity >= 4096 && capacity.is_multiple_of(4096));
-    let region =
-        Arc::new(Region { backing, capacity, head: AtomicU64::new(0), tail: AtomicU64::new(0) });
+    let region = Arc::new(Region { backing, capacity, head: AtomicU64::new(0), tail: AtomicU64::new(0) });
     (Producer { region: region.clone(), head: 0, tail: 0 }, Consumer { region, tail: 0 })
 }
 

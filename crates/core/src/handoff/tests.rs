@@ -9,7 +9,8 @@ use crate::line;
 const CAPACITY: u64 = 1 << 16;
 
 fn rest_of(number: usize, len: usize) -> Vec<u8> {
-    let mut rest = format!("\"id\":\"{number}\",\"action\":\"a\",\"pad\":\"{}\"}}", "x".repeat(len)).into_bytes();
+    let mut rest =
+        format!("\"id\":\"{number}\",\"action\":\"a\",\"pad\":\"{}\"}}", "x".repeat(len)).into_bytes();
     rest.push(b'\n');
     rest
 }

@@ -91,8 +91,8 @@ impl LineReader {
 mod tests {
     use super::*;
     use crate::Index;
-    use crate::segment::Form;
     use crate::file::StdFiles;
+    use crate::segment::Form;
 
     fn lines_of(bytes: &[u8], offset: u64) -> Vec<Vec<u8>> {
         let folder = tempfile::tempdir().unwrap();
@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn many_blocks_come_out_as_they_went_in() {
-        let wanted: Vec<Vec<u8>> = (0..40_000).map(|n: u32| format!("{n}{}", "y".repeat(n as usize % 97)).into_bytes()).collect();
+        let wanted: Vec<Vec<u8>> =
+            (0..40_000).map(|n: u32| format!("{n}{}", "y".repeat(n as usize % 97)).into_bytes()).collect();
         let mut bytes = Vec::new();
         for line in &wanted {
             bytes.extend_from_slice(line);

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::{Form, offsets_name, segment_name};
 use crate::clock::Timestamp;
 use crate::file::{AppendFile, Files};
-use crate::{Index, line};
 use crate::segment::offsets::{OFFSETS_EVERY, Offsets};
+use crate::{Index, line};
 
 /// Blocks are reserved ahead in steps of this many bytes: a sync into reserved blocks is cheaper.
 const RESERVE_STEP: u64 = 8 << 20;

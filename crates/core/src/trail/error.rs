@@ -117,7 +117,9 @@ pub enum RecordError {
 #[non_exhaustive]
 pub enum CloseError {
     /// The deadline came first.
-    #[error("{not_durable} events were not yet on disk at the deadline: they stay in the handoff and are recovered at the next opening")]
+    #[error(
+        "{not_durable} events were not yet on disk at the deadline: they stay in the handoff and are recovered at the next opening"
+    )]
     Late {
         /// Events that are accepted, and not yet durable in a segment.
         not_durable: u64,

@@ -220,7 +220,8 @@ impl Manifest {
     /// # Errors
     /// As [`read`](Manifest::read).
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        let invalid = |error: &dyn fmt::Display| ManifestError::Invalid(error.to_string().trim().replace('\n', " "));
+        let invalid =
+            |error: &dyn fmt::Display| ManifestError::Invalid(error.to_string().trim().replace('\n', " "));
         let version: toml::Table = toml::from_str(text).map_err(|error| invalid(&error))?;
         match version.get("format").and_then(toml::Value::as_integer) {
             Some(version) if version == FORMAT_VERSION as i64 => {}

@@ -27,9 +27,7 @@ pub use error::{CloseError, OpenError, RecordError};
 pub use folder::{Folder, Manifest, ManifestError, ManifestKey, SegmentFile};
 pub use lock::Holder;
 pub use once::{Once, RecordOnceError};
-pub use options::{
-    Anchor, Full, HandoffOptions, HandoffPlace, Mode, Notice, Options, Roll, SegmentOptions,
-};
+pub use options::{Anchor, Full, HandoffOptions, HandoffPlace, Mode, Notice, Options, Roll, SegmentOptions};
 pub use reader::{EachLine, ReadError, Reader};
 pub use recording::{Ack, Receipt, Recording, Status};
 pub use recover::Found;
@@ -146,7 +144,8 @@ impl Trail {
             found: found.clone(),
         };
         let trail = Trail { inner: Arc::new(inner) };
-        let failed = |what: String| OpenError::Damaged { path: trail.inner.shared.folder.root().to_owned(), what };
+        let failed =
+            |what: String| OpenError::Damaged { path: trail.inner.shared.folder.root().to_owned(), what };
         let index = trail
             .record_system("trail.opened", found.to_details())
             .map_err(|error| failed(format!("the event trail.opened was refused: {error}")))?;
@@ -249,11 +248,7 @@ impl Inner {
         let Some(running) = running else { return Ok(self.closed()) };
         shared.gate.close(Shut::Closed);
         self.record_counts();
-        let closed = Event {
-            action: "trail.closed".into(),
-            category: Category::System,
-            ..Event::default()
-        };
+        let closed = Event { action: "trail.closed".into(), category: Category::System, ..Event::default() };
         // Refused only when the buffer is full: then the next opening says that the stop was not clean.
         let _ = recording::push_system(shared, &closed);
         let events = shared.handoff.close();
@@ -281,7 +276,11 @@ impl Inner {
             let _ = std::fs::remove_file(file);
         }
         drop(running.lock);
-        if all_durable { Ok(self.closed()) } else { Err(CloseError::Late { not_durable: events - shared.progress.durable() }) }
+        if all_durable {
+            Ok(self.closed())
+        } else {
+            Err(CloseError::Late { not_durable: events - shared.progress.durable() })
+        }
     }
 
     fn closed(&self) -> Closed {
@@ -303,12 +302,8 @@ impl Inner {
         let mut details = Object::default();
         details.insert("refused", counted.refused);
         details.insert("unconfirmed", counted.unconfirmed);
-        let counts = Event {
-            action: "trail.counts".into(),
-            category: Category::System,
-            details,
-            ..Event::default()
-        };
+        let counts =
+            Event { action: "trail.counts".into(), category: Category::System, details, ..Event::default() };
         let _ = recording::push_system(&self.shared, &counts);
     }
 }

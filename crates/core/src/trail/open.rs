@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use sha2::Digest as _;
 use trailseal_tlog::{Checkpoint, Origin, SigningKey, empty_root};
 
+use super::Trail;
 use super::error::OpenError;
 use super::folder::{Folder, Manifest};
 use super::lock::{self, Attempt, Lock};
@@ -15,7 +16,6 @@ use super::options::{HandoffPlace, Notice, Options};
 use super::recover::{Found, Recovered, recover};
 use super::rotate::{finish_rotation, key_file};
 use super::shared::{Gate, Shared};
-use super::Trail;
 use crate::anchor::Anchors;
 use crate::commit::Writer;
 use crate::counters::Counters;
@@ -44,10 +44,11 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Trail, OpenError> {
     refuse_network(dir, &options)?;
     let folder = Folder::new(dir, files.clone());
     let lock = take_lock(&folder)?;
-    let (manifest, signing) = match Manifest::read(&folder).map_err(|error| damaged(&folder.trail_toml(), error))? {
-        Some(manifest) => existing(&folder, &*files, &options, manifest)?,
-        None => create(&folder, &*files, &options)?,
-    };
+    let (manifest, signing) =
+        match Manifest::read(&folder).map_err(|error| damaged(&folder.trail_toml(), error))? {
+            Some(manifest) => existing(&folder, &*files, &options, manifest)?,
+            None => create(&folder, &*files, &options)?,
+        };
     let checkpoint = newest_checkpoint(&folder, &*files, &manifest)?;
     let handoffs = handoff_paths(&folder, &options, &lock);
     let recovered = recover(&folder, &files, &checkpoint, &handoffs)?;
@@ -77,7 +78,11 @@ fn damaged(path: &Path, error: impl std::fmt::Display) -> OpenError {
 
 /// A new trail: key, manifest, and a signed checkpoint of size 0, in this order. From then on a missing
 /// checkpoint is damage.
-fn create(folder: &Folder, files: &dyn Files, options: &Options) -> Result<(Manifest, SigningKey), OpenError> {
+fn create(
+    folder: &Folder,
+    files: &dyn Files,
+    options: &Options,
+) -> Result<(Manifest, SigningKey), OpenError> {
     let segments = folder.segments().map_err(OpenError::io("list", folder.segments_folder()))?;
     if !segments.is_empty() {
         return Err(damaged(folder.root(), "it holds segments, but trail.toml is missing"));
@@ -87,7 +92,8 @@ fn create(folder: &Folder, files: &dyn Files, options: &Options) -> Result<(Mani
         Some(seed) => seed,
         None => {
             let mut seed = [0; 32];
-            getrandom::fill(&mut seed).map_err(|error| OpenError::Key { path: path.clone(), what: error.to_string() })?;
+            getrandom::fill(&mut seed)
+                .map_err(|error| OpenError::Key { path: path.clone(), what: error.to_string() })?;
             seed
         }
     };
@@ -100,10 +106,14 @@ fn create(folder: &Folder, files: &dyn Files, options: &Options) -> Result<(Mani
     for needed in [folder.segments_folder(), folder.keys_folder(), folder.kept_checkpoints_folder()] {
         files.create_folder(&needed).map_err(OpenError::io("make", &needed))?;
     }
-    files.replace(&path, signing.to_private_string().as_bytes(), true).map_err(OpenError::io("write", &path))?;
+    files
+        .replace(&path, signing.to_private_string().as_bytes(), true)
+        .map_err(OpenError::io("write", &path))?;
     let manifest = Manifest::new(origin, options.clock.now(), signing.verifying_key());
     let text = manifest.to_toml();
-    files.replace(&folder.trail_toml(), text.as_bytes(), false).map_err(OpenError::io("write", folder.trail_toml()))?;
+    files
+        .replace(&folder.trail_toml(), text.as_bytes(), false)
+        .map_err(OpenError::io("write", folder.trail_toml()))?;
     sign_empty(folder, files, &manifest, &signing)?;
     Ok((manifest, signing))
 }
@@ -116,7 +126,12 @@ fn default_origin(seed: &[u8; 32]) -> String {
     format!("trailseal.local/{digits}")
 }
 
-fn sign_empty(folder: &Folder, files: &dyn Files, manifest: &Manifest, key: &SigningKey) -> Result<(), OpenError> {
+fn sign_empty(
+    folder: &Folder,
+    files: &dyn Files,
+    manifest: &Manifest,
+    key: &SigningKey,
+) -> Result<(), OpenError> {
     let note = Checkpoint::new(manifest.origin.clone(), 0, empty_root()).sign(key);
     let path = folder.checkpoint();
     files.replace(&path, note.as_bytes(), false).map_err(OpenError::io("write", &path))
@@ -139,7 +154,10 @@ fn existing(
     }
     let path = key_file(folder, options.key_file.as_deref());
     finish_rotation(files, &path, &manifest)?;
-    let missing = || OpenError::Key { path: path.clone(), what: "is missing: put it back, or set key_file to where it is".into() };
+    let missing = || OpenError::Key {
+        path: path.clone(),
+        what: "is missing: put it back, or set key_file to where it is".into(),
+    };
     let signing = read_signing_key(files, &path)?.ok_or_else(missing)?;
     if manifest.current_key() != Some(&signing.verifying_key()) {
         let what = "is not the key that signs this trail: set key_file to the right one".into();
@@ -156,9 +174,11 @@ fn existing(
 
 pub(super) fn read_signing_key(files: &dyn Files, path: &Path) -> Result<Option<SigningKey>, OpenError> {
     match files.read(path, SMALL_FILE_BYTES_MAX) {
-        Ok(bytes) => SigningKey::from_private_string(String::from_utf8_lossy(&bytes).trim())
-            .map(Some)
-            .map_err(|error| OpenError::Key { path: path.to_owned(), what: format!("cannot be read: {error}") }),
+        Ok(bytes) => {
+            SigningKey::from_private_string(String::from_utf8_lossy(&bytes).trim()).map(Some).map_err(
+                |error| OpenError::Key { path: path.to_owned(), what: format!("cannot be read: {error}") },
+            )
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(OpenError::io("read", path)(error)),
     }
@@ -169,7 +189,11 @@ fn read_key(files: &dyn Files, path: &Path) -> Result<Option<[u8; 32]>, OpenErro
     Ok(read_signing_key(files, path)?.map(|key| key.seed()))
 }
 
-fn newest_checkpoint(folder: &Folder, files: &dyn Files, manifest: &Manifest) -> Result<Checkpoint, OpenError> {
+fn newest_checkpoint(
+    folder: &Folder,
+    files: &dyn Files,
+    manifest: &Manifest,
+) -> Result<Checkpoint, OpenError> {
     let path = folder.checkpoint();
     let bytes = match files.read(&path, SMALL_FILE_BYTES_MAX) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -275,7 +299,8 @@ fn thread_failed(shared: &Shared) -> impl FnOnce(io::Error) -> OpenError + use<>
 
 /// At least the handoff's size, since what is in there must always fit.
 fn reserve_bytes(folder: &Folder, options: &Options) -> Result<u64, OpenError> {
-    let (_, total) = options.files.free_bytes(folder.root()).map_err(OpenError::io("look at", folder.root()))?;
+    let (_, total) =
+        options.files.free_bytes(folder.root()).map_err(OpenError::io("look at", folder.root()))?;
     let wanted = options.disk_reserve_bytes.unwrap_or_else(|| DISK_RESERVE_BYTES.min(total / 20));
     Ok(wanted.max(options.handoff.size_bytes.min(total / 20)))
 }

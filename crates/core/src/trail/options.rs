@@ -203,18 +203,30 @@ impl std::fmt::Display for Notice {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Notice::SegmentFailed { reason } => {
-                write!(formatter, "a write to a segment failed ({reason}); what was accepted is kept and tried again in a new one")
+                write!(
+                    formatter,
+                    "a write to a segment failed ({reason}); what was accepted is kept and tried again in a new one"
+                )
             }
             Notice::SegmentRecovered => formatter.write_str("segments are written again"),
             Notice::SegmentReplaced { first } => {
-                write!(formatter, "the segment that begins with event {first} was deleted or replaced; a new one was begun")
+                write!(
+                    formatter,
+                    "the segment that begins with event {first} was deleted or replaced; a new one was begun"
+                )
             }
             Notice::DiskReserveReached { free_bytes } => {
-                write!(formatter, "only {} MiB are free: new events are refused until there is room", free_bytes >> 20)
+                write!(
+                    formatter,
+                    "only {} MiB are free: new events are refused until there is room",
+                    free_bytes >> 20
+                )
             }
             Notice::DiskReserveLeft => formatter.write_str("there is room again: new events are taken"),
             Notice::SealFailed { reason } => write!(formatter, "sealing failed and is tried again: {reason}"),
-            Notice::AnchorFailed { reason } => write!(formatter, "a checkpoint did not reach an anchor: {reason}"),
+            Notice::AnchorFailed { reason } => {
+                write!(formatter, "a checkpoint did not reach an anchor: {reason}")
+            }
             Notice::HandoffInMemory { reason } => write!(
                 formatter,
                 "the handoff is in plain memory ({reason}): a killed process loses what is not yet written"

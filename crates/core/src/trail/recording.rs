@@ -183,11 +183,14 @@ impl Inner {
             return Err(RecordError::Forked);
         }
         let Some(shut) = self.shared.gate.shut() else { return Ok(()) };
-        Err(self.refused(1, match shut {
-            Shut::Closed => RecordError::Closed,
-            Shut::DiskReserve => RecordError::DiskReserve,
-            Shut::DiskFailing | Shut::WriterDied => RecordError::DiskFailing,
-        }))
+        Err(self.refused(
+            1,
+            match shut {
+                Shut::Closed => RecordError::Closed,
+                Shut::DiskReserve => RecordError::DiskReserve,
+                Shut::DiskFailing | Shut::WriterDied => RecordError::DiskFailing,
+            },
+        ))
     }
 
     fn refused(&self, events: u64, error: RecordError) -> RecordError {

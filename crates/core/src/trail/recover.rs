@@ -71,9 +71,7 @@ pub(crate) fn recover(
 ) -> Result<Recovered, OpenError> {
     let sealed = checkpoint.size;
     let (edge, partials) = load_edge(folder, &**files, checkpoint)?;
-    let segments = folder
-        .segments()
-        .map_err(OpenError::io("list", folder.segments_folder()))?;
+    let segments = folder.segments().map_err(OpenError::io("list", folder.segments_folder()))?;
     let handoff_files = read_handoffs(&**files, handoffs)?;
     // Lines above both marks may be in the page cache alone, after a sync that failed.
     let known = handoff_files
@@ -118,7 +116,8 @@ pub(crate) fn recover(
             Some(segment) => segment,
             None => {
                 firsts.push(in_segments);
-                SegmentWriter::create(files.clone(), &path, in_segments).map_err(OpenError::io("create a segment in", &path))?
+                SegmentWriter::create(files.clone(), &path, in_segments)
+                    .map_err(OpenError::io("create a segment in", &path))?
             }
         };
         let batch = Batch { bytes: &replayed.bytes, first: in_segments, lines: replayed.lines };
@@ -193,7 +192,8 @@ impl Recovery<'_> {
         let Some(&group_offset) = offsets.offsets.last().filter(|_| fits) else { return Ok(None) };
         let mut group = vec![0; (offsets.len_bytes - group_offset) as usize];
         file.read_at(group_offset, &mut group)?;
-        let group_first = segment.first.get() + (offsets.offsets.len() as u64 - 1) * crate::segment::OFFSETS_EVERY;
+        let group_first =
+            segment.first.get() + (offsets.offsets.len() as u64 - 1) * crate::segment::OFFSETS_EVERY;
         let mut leaves = SignedLeaves::new(self.folder, &**self.files, self.sealed);
         let mut index = group_first;
         let mut recorded = None;
@@ -252,7 +252,13 @@ impl Recovery<'_> {
     }
 
     /// The torn bytes go to a side file before they are cut off.
-    fn cut(&self, segment: &SegmentFile, file: &dyn crate::file::ReadFile, from: u64, to: u64) -> io::Result<()> {
+    fn cut(
+        &self,
+        segment: &SegmentFile,
+        file: &dyn crate::file::ReadFile,
+        from: u64,
+        to: u64,
+    ) -> io::Result<()> {
         let folder = self.folder.segments_folder();
         let taken = self.files.list(&folder)?;
         let mut torn = vec![0; (to - from).min(64 << 20) as usize];
@@ -323,10 +329,8 @@ fn load_edge(
         }
         levels.push(tile);
     }
-    let edge = TileEdge::from_partials(size, levels).map_err(|error| OpenError::Damaged {
-        path: folder.root().join("tile"),
-        what: error.to_string(),
-    })?;
+    let edge = TileEdge::from_partials(size, levels)
+        .map_err(|error| OpenError::Damaged { path: folder.root().join("tile"), what: error.to_string() })?;
     if edge.root() != checkpoint.root {
         return Err(OpenError::Damaged {
             path: folder.root().join("tile"),
@@ -359,7 +363,10 @@ fn read_tile(
             Err(error) => return Err(OpenError::io("read", path)(error)),
         }
     }
-    Err(OpenError::Damaged { path: folder.tile(&TileId { level, index, width }), what: "it is missing".into() })
+    Err(OpenError::Damaged {
+        path: folder.tile(&TileId { level, index, width }),
+        what: "it is missing".into(),
+    })
 }
 
 /// Signed leaf hashes, tile by tile.

@@ -29,7 +29,9 @@ pub enum RotateError {
     #[error(transparent)]
     Refused(#[from] RecordError),
     /// The event of the rotation was not sealed in time.
-    #[error("the rotation was not sealed within 30 seconds: the old key signs on; look at the disk and try again")]
+    #[error(
+        "the rotation was not sealed within 30 seconds: the old key signs on; look at the disk and try again"
+    )]
     NotSealed,
     /// A file operation failed.
     #[error("could not {action} {}", path.display())]

@@ -129,7 +129,9 @@ impl Disk {
                 }
                 content[*offset as usize..end].copy_from_slice(bytes);
             }
-            Step::Truncate { inode, len } => self.contents.entry(*inode).or_default().resize(*len as usize, 0),
+            Step::Truncate { inode, len } => {
+                self.contents.entry(*inode).or_default().resize(*len as usize, 0)
+            }
             Step::Rename { from, to } => {
                 let inode = self.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
                 self.names.insert(to.clone(), inode);

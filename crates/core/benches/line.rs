@@ -1,4 +1,12 @@
 //! What writing and reading one line costs: `cargo bench -p trailseal-core --bench line`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::redundant_closure,
+    reason = "a test says what is wrong by panicking, and what it measured by printing"
+)]
 
 use divan::{Bencher, black_box};
 use trailseal_core::clock::{Clock, SystemClock, Timestamp};

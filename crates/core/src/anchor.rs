@@ -12,9 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::counters::Counters;
-use crate::trail::options::{Anchor, Notice};
-
-type OnNotice = Option<Arc<dyn Fn(&Notice) + Send + Sync>>;
+use crate::trail::options::{Anchor, Notice, OnNotice};
 
 /// Checkpoints that wait for a slow anchor; more are skipped.
 const WAITING_MAX: usize = 64;
@@ -31,7 +29,7 @@ struct AnchorCounters(std::sync::atomic::AtomicU64);
 
 impl Anchors {
     /// Starts a thread if there are anchors.
-    pub(crate) fn start(anchors: Vec<Anchor>, on_notice: OnNotice) -> io::Result<Self> {
+    pub(crate) fn start(anchors: Vec<Anchor>, on_notice: Option<OnNotice>) -> io::Result<Self> {
         let skipped = Arc::new(AnchorCounters(0.into()));
         if anchors.is_empty() {
             return Ok(Anchors { sender: None, thread: None, skipped });
@@ -68,7 +66,7 @@ fn serve(
     anchors: &[Anchor],
     checkpoints: &Receiver<String>,
     failures: &AnchorCounters,
-    on_notice: &OnNotice,
+    on_notice: &Option<OnNotice>,
 ) {
     while let Ok(note) = checkpoints.recv() {
         for anchor in anchors {

@@ -21,8 +21,6 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Events that were given an index.
-    accepted,
     /// Events that were refused; they have no index.
     refused,
     /// Events that have an index, but did not reach the level asked for in time.

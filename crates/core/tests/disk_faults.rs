@@ -2,6 +2,14 @@
 //!
 //! A workload of open, append, seal, roll and close runs once for each of its file operations, which fails
 //! that time: without effect, although it took effect, half done, or for lack of space.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::redundant_closure,
+    reason = "a test says what is wrong by panicking, and what it measured by printing"
+)]
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;

@@ -3,6 +3,14 @@
 //! A child of this test binary records flat out from four threads and prints each index it was given; it is
 //! killed at a random moment; every printed index must be there, without gaps, and verified. In at least
 //! half of the rounds events must have been in the handoff that were in no segment.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::redundant_closure,
+    reason = "a test says what is wrong by panicking, and what it measured by printing"
+)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -3,6 +3,14 @@
 //! A workload runs once on a file system that logs every primitive step. For every prefix of that log the
 //! disk that a power loss could leave is made, with what was not synced dropped, kept, or torn and
 //! reordered; the trail must open on it, and hold everything acknowledged before that step.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::redundant_closure,
+    reason = "a test says what is wrong by panicking, and what it measured by printing"
+)]
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;

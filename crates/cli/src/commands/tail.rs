@@ -31,7 +31,10 @@ pub(super) fn run(settings: &Settings, tail: &Tail, json: bool) -> Outcome {
         writer.event(&recorded, &line)?;
     }
     writer.finish()?;
-    while tail.follow {
+    if !tail.follow {
+        return Ok(());
+    }
+    loop {
         std::thread::sleep(POLL);
         reader.refresh()?;
         let end = reader.end().get();
@@ -44,5 +47,4 @@ pub(super) fn run(settings: &Settings, tail: &Tail, json: bool) -> Outcome {
             seen = end;
         }
     }
-    Ok(())
 }

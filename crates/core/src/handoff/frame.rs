@@ -97,9 +97,7 @@ pub(super) fn frame_len(payload_len: u64) -> u64 {
 }
 
 fn payload_crc(header: &FrameHeader, payload: &[u8]) -> Option<u32> {
-    if header.first.checked_add(u64::from(header.lines)).is_none() {
-        return None;
-    }
+    header.first.checked_add(u64::from(header.lines))?;
     let mut crc = 0;
     for_each_line(header, payload, |front_len, line| crc = crc32c::crc32c_append(crc, &line[front_len..]))?;
     crc = header.crc_after(crc);

@@ -116,11 +116,6 @@ fn sides(backing: Backing, capacity: u64) -> (Producer, Consumer) {
 }
 
 impl Producer {
-    /// The position that the next slice will have.
-    pub(super) fn head(&self) -> u64 {
-        self.head
-    }
-
     /// Bytes of the ring.
     pub(super) fn capacity(&self) -> u64 {
         self.region.capacity

@@ -12,6 +12,7 @@ use crate::trail::shared::Shared;
 use crate::{Index, line};
 
 const BLOCK: usize = 1 << 20;
+const _: () = assert!(line::LINE_BYTES_MAX < BLOCK, "a block holds at least one line");
 
 /// A position in the segments.
 pub(crate) struct Source {
@@ -86,6 +87,5 @@ fn offset_of(file: &dyn ReadFile, first: u64, index: u64) -> io::Result<u64> {
         }
         offset += begin as u64;
     }
-    debug_assert!(line::LINE_BYTES_MAX < BLOCK, "a block holds at least one line");
     Ok(offset)
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod blocks;
 mod compress;
+mod compressor;
 mod frames;
 mod name;
 mod offsets;
@@ -12,6 +13,7 @@ pub(crate) mod source;
 mod writer;
 
 pub use compress::compress;
+pub(crate) use compressor::Compressor;
 pub use name::{Form, offsets_name, parse_segment_name, segment_name};
 pub use offsets::{OFFSETS_EVERY, Offsets};
 pub use reader::LineReader;

@@ -14,7 +14,7 @@ use crate::file::Files;
 use crate::segment::{Form, parse_segment_name};
 
 /// The format version that this code reads and writes.
-pub const FORMAT_VERSION: u64 = 1;
+const FORMAT_VERSION: u64 = 1;
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 
 /// The folder of one trail, and the door to its files.

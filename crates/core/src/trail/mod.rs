@@ -27,7 +27,9 @@ pub use error::{CloseError, OpenError, RecordError};
 pub use folder::{Folder, Manifest, ManifestError, ManifestKey, SegmentFile};
 pub use lock::Holder;
 pub use once::{Once, RecordOnceError};
-pub use options::{Anchor, Full, HandoffOptions, HandoffPlace, Mode, Notice, Options, Roll, SegmentOptions};
+pub use options::{
+    Anchor, Full, HandoffOptions, HandoffPlace, Mode, Notice, OnNotice, Options, Roll, SegmentOptions,
+};
 pub use reader::{EachLine, ReadError, Reader};
 pub use recording::{Ack, Receipt, Recording, Status};
 pub use recover::Found;
@@ -39,6 +41,7 @@ use crate::clock::Timestamp;
 use crate::counters::Counted;
 use crate::event::{Category, Event, Object, Outcome};
 use crate::seal::SealKeys;
+use crate::segment::Compressor;
 use lock::Lock;
 use shared::{Shared, Shut};
 
@@ -81,6 +84,7 @@ struct Inner {
 struct Running {
     writer: JoinHandle<()>,
     sealer: JoinHandle<Anchors>,
+    compressor: Option<Compressor>,
     /// Held from open to close.
     lock: Lock,
 }
@@ -124,14 +128,11 @@ impl Trail {
         open::open(dir.as_ref(), options)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "called once, by `open`, with everything it made")]
     fn started(
         shared: Arc<Shared>,
         keys: Arc<Mutex<SealKeys>>,
-        lock: Lock,
         handoff_file: Option<PathBuf>,
-        writer: JoinHandle<()>,
-        sealer: JoinHandle<Anchors>,
+        running: Running,
         found: &Found,
     ) -> Result<Trail, OpenError> {
         let inner = Inner {
@@ -139,7 +140,7 @@ impl Trail {
             keys,
             fork: crate::fork::generation(),
             handoff_file,
-            running: Mutex::new(Some(Running { writer, sealer, lock })),
+            running: Mutex::new(Some(running)),
             ids: Mutex::new(None),
             found: found.clone(),
         };
@@ -261,6 +262,13 @@ impl Inner {
         shared.wake_sealer();
         if !join_until(&running.sealer, deadline) {
             return Err(self.late(running, events));
+        }
+        if let Some(compressor) = &running.compressor {
+            compressor.finish();
+            // Nothing is lost if it does not end in time: a stopped compression leaves the plain segment.
+            while !compressor.is_finished() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_micros(200));
+            }
         }
         // The threads have ended, so these return at once; a panic of theirs shut the gate by itself.
         let _ = running.writer.join();

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use sha2::Digest as _;
 use trailseal_tlog::{Checkpoint, Origin, SigningKey, empty_root};
 
-use super::Trail;
 use super::error::OpenError;
 use super::folder::{Folder, Manifest};
 use super::lock::{self, Attempt, Lock};
@@ -16,6 +15,7 @@ use super::options::{HandoffPlace, Notice, Options};
 use super::recover::{Found, Recovered, recover};
 use super::rotate::{finish_rotation, key_file};
 use super::shared::{Gate, Shared};
+use super::{Running, Trail};
 use crate::anchor::Anchors;
 use crate::commit::Writer;
 use crate::counters::Counters;
@@ -23,6 +23,7 @@ use crate::file::Files;
 use crate::handoff::{self, Drain, Handoff, Place};
 use crate::progress::Progress;
 use crate::seal::{SealKeys, Sealer};
+use crate::segment::Compressor;
 
 const HANDOFF_BYTES_MIN: u64 = 1 << 20;
 const DISK_RESERVE_BYTES: u64 = 256 << 20;
@@ -282,7 +283,12 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
     let sealer = spawn("trailseal-sealer", move || sealer.run()).map_err(thread_failed(&shared))?;
     let _ = shared.writer.set(writer.thread().clone());
     let _ = shared.sealer.set(sealer.thread().clone());
-    Trail::started(shared, keys, lock, handoff_file, writer, sealer, &recovered.found)
+    let compressor = match shared.options.segment.compress {
+        true => Some(Compressor::start(shared.clone()).map_err(thread_failed(&shared))?),
+        false => None,
+    };
+    let running = Running { writer, sealer, compressor, lock };
+    Trail::started(shared, keys, handoff_file, running, &recovered.found)
 }
 
 fn spawn<T: Send + 'static>(

@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::clock::{Clock, SystemClock};
 use crate::file::{Files, StdFiles};
 
+/// Called with each notice.
+pub type OnNotice = Arc<dyn Fn(&Notice) + Send + Sync>;
+
 /// How a trail is opened. `Options::default()` suits a long-running service.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -40,7 +43,7 @@ pub struct Options {
     /// The clock; tests stop it and turn it back.
     pub clock: Arc<dyn Clock>,
     /// Called with what an operator should know of. Called by the trail's own threads: it must return soon.
-    pub on_notice: Option<Arc<dyn Fn(&Notice) + Send + Sync>>,
+    pub on_notice: Option<OnNotice>,
 }
 
 impl Default for Options {
@@ -187,6 +190,11 @@ pub enum Notice {
         /// What failed.
         reason: String,
     },
+    /// A closed segment could not be compressed; it stays as it is.
+    CompressFailed {
+        /// What failed.
+        reason: String,
+    },
     /// A checkpoint did not reach an anchor.
     AnchorFailed {
         /// What failed.
@@ -224,6 +232,9 @@ impl std::fmt::Display for Notice {
             }
             Notice::DiskReserveLeft => formatter.write_str("there is room again: new events are taken"),
             Notice::SealFailed { reason } => write!(formatter, "sealing failed and is tried again: {reason}"),
+            Notice::CompressFailed { reason } => {
+                write!(formatter, "a closed segment could not be compressed and stays as it is: {reason}")
+            }
             Notice::AnchorFailed { reason } => {
                 write!(formatter, "a checkpoint did not reach an anchor: {reason}")
             }

@@ -212,7 +212,6 @@ impl Inner {
         let given = pushed
             .map_err(|error| self.refused(1, error.into()))?
             .map_err(|why| self.refused(1, why_refused(&self.shared, why)))?;
-        self.shared.counters.accepted.add(1);
         if given.wake_writer {
             self.shared.wake_writer();
         }
@@ -239,7 +238,6 @@ impl Inner {
             .handoff
             .push(&rests, self.room_wait(), || self.shared.wake_writer())
             .map_err(|why| self.refused(count, why_refused(&self.shared, why)))?;
-        self.shared.counters.accepted.add(count);
         if given.wake_writer {
             self.shared.wake_writer();
         }

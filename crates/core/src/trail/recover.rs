@@ -156,7 +156,7 @@ impl Recovery<'_> {
             });
         }
         let file = self.files.open_read(&segment.path).map_err(failed)?;
-        if let Some(scanned) = self.from_clean_close(segment, &*file).map_err(failed)? {
+        if let Some(scanned) = self.after_clean_close(segment, &*file).map_err(failed)? {
             return Ok(scanned);
         }
         let mut leaves = SignedLeaves::new(self.folder, &**self.files, self.sealed);
@@ -175,7 +175,7 @@ impl Recovery<'_> {
 
     /// After a clean close everything is signed, and the offset file beside the segment says how much
     /// that is: then only the last lines are read and compared, and opening stays quick.
-    fn from_clean_close(
+    fn after_clean_close(
         &self,
         segment: &SegmentFile,
         file: &dyn crate::file::ReadFile,

@@ -88,7 +88,7 @@ impl Trail {
             public_key: next.verifying_key(),
             from,
             to: None,
-            vouched: Some(rotation.to_signature_line()),
+            vouched: Some(rotation.to_signature_line().trim_end().to_owned()),
         });
         let path = shared.folder.trail_toml();
         files.replace(&path, manifest.to_toml().as_bytes(), false).map_err(failed("write", &path))?;

@@ -1,0 +1,69 @@
+//! The thread that compresses closed segments, if the settings ask for it.
+//!
+//! Only segments that a signed checkpoint covers wholly: recovery reads the others, and plain files are quicker
+//! to recover from. Nothing waits for this thread but the close.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::{Form, compress};
+use crate::Index;
+use crate::trail::options::Notice;
+use crate::trail::shared::Shared;
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The running thread.
+pub(crate) struct Compressor {
+    thread: JoinHandle<()>,
+    may_end: Arc<AtomicBool>,
+}
+
+impl Compressor {
+    /// Starts the thread.
+    pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
+        let may_end = Arc::new(AtomicBool::new(false));
+        let ended = may_end.clone();
+        let thread = std::thread::Builder::new()
+            .name("trailseal-compressor".into())
+            .spawn(move || run(&shared, &ended))?;
+        Ok(Compressor { thread, may_end })
+    }
+
+    /// Lets it compress what there is and end.
+    pub(crate) fn finish(&self) {
+        self.may_end.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+fn run(shared: &Shared, may_end: &AtomicBool) {
+    loop {
+        // Read before the work, so that what was sealed at the close is compressed too.
+        let is_last = may_end.load(Ordering::Acquire);
+        if let Err(error) = compress_sealed(shared) {
+            shared.notice(&Notice::CompressFailed { reason: error.to_string() });
+        }
+        if is_last {
+            return;
+        }
+        std::thread::park_timeout(LOOK_EVERY);
+    }
+}
+
+fn compress_sealed(shared: &Shared) -> std::io::Result<()> {
+    let sealed = Index::new(shared.progress.sealed());
+    for segment in shared.folder.segments()? {
+        let is_sealed = segment.end.is_some_and(|end| end <= sealed);
+        if is_sealed && segment.form == Form::Plain && segment.end != Some(segment.first) {
+            compress(&shared.options.files, &segment)?;
+        }
+    }
+    Ok(())
+}

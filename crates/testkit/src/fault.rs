@@ -10,7 +10,7 @@ mod image;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use trailseal_core::file::{AppendFile, Files, ReadFile};
 
@@ -35,6 +35,7 @@ pub enum Fault {
 #[derive(Clone, Default)]
 pub struct FaultFiles {
     state: Arc<Mutex<State>>,
+    stall: Arc<(Mutex<bool>, Condvar)>,
 }
 
 #[derive(Default)]
@@ -45,6 +46,8 @@ struct State {
     fault: Option<(usize, Fault)>,
     /// Whether the planned fault has happened.
     has_failed: bool,
+    /// While set, no write and no sync succeeds.
+    is_broken: bool,
     free_bytes: Option<u64>,
 }
 
@@ -74,6 +77,17 @@ impl FaultFiles {
         self.state().steps.push(Step::Acknowledged { index });
     }
 
+    /// From now on every write and sync fails, or none does.
+    pub fn set_broken(&self, is_broken: bool) {
+        self.state().is_broken = is_broken;
+    }
+
+    /// From now on every sync of a file hangs, until it is called with `false`.
+    pub fn set_stalled(&self, is_stalled: bool) {
+        *self.stall.0.lock().unwrap_or_else(PoisonError::into_inner) = is_stalled;
+        self.stall.1.notify_all();
+    }
+
     /// Sets what is said to be free on the disk.
     pub fn set_free_bytes(&self, free_bytes: u64) {
         self.state().free_bytes = Some(free_bytes);
@@ -83,7 +97,10 @@ impl FaultFiles {
     pub fn after_power_loss(&self, steps: usize, survival: Survival) -> FaultFiles {
         let state = self.state();
         let disk = image::after_power_loss(&state.steps[..steps], survival);
-        FaultFiles { state: Arc::new(Mutex::new(State { disk, ..State::default() })) }
+        FaultFiles {
+            state: Arc::new(Mutex::new(State { disk, ..State::default() })),
+            ..FaultFiles::default()
+        }
     }
 
     /// Copies every live file to a real folder, for a look at it.
@@ -108,7 +125,14 @@ impl FaultFiles {
     }
 
     fn run(&self, step: Step) -> io::Result<()> {
+        if matches!(step, Step::Sync { .. }) {
+            let stalled = self.stall.0.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(self.stall.1.wait_while(stalled, |stalled| *stalled));
+        }
         let mut state = self.state();
+        if state.is_broken && matches!(step, Step::Write { .. } | Step::Sync { .. }) {
+            return Err(io::Error::other("the disk is broken"));
+        }
         let number = state.steps.len();
         let planned = match state.fault {
             Some((at, fault)) if at == number => Some(fault),

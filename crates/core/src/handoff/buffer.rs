@@ -13,6 +13,9 @@ use super::map::{Consumer, Producer};
 use crate::clock::{TIMESTAMP_BYTES, Timestamp};
 use crate::line::{self, FRONT_BYTES_MAX};
 
+/// More would push other things out of the nearest cache.
+const PREFETCH_BYTES_MAX: usize = 2048;
+
 /// Lines ready but for their fronts.
 pub(crate) struct Rests<'a> {
     /// The rest of each line with its newline, one after the other.
@@ -223,6 +226,8 @@ impl State {
         }
         frame[..FRAME_HEADER_LEN].copy_from_slice(&header.with_crc(crc).encode());
         self.producer.publish(frame_len);
+        // The next event is likely as large as this one.
+        self.producer.prefetch((frame_len as usize).min(PREFETCH_BYTES_MAX));
     }
 }
 

@@ -24,8 +24,7 @@ fn push(handoff: &Handoff, rests: &[Vec<u8>], now: i64) -> Result<Given, Refused
             Some(*end)
         })
         .collect();
-    let rests =
-        Rests { bytes: &bytes, ends: &ends, crc: crc32c::crc32c(&bytes), now: Timestamp::from_micros(now) };
+    let rests = Rests { bytes: &bytes, ends: &ends, crc: checksum(&bytes), now: Timestamp::from_micros(now) };
     handoff.push(&rests, Duration::ZERO, || {})
 }
 

@@ -134,20 +134,32 @@ impl Sealer {
     }
 
     fn hash_lines(&mut self, durable: u64) -> io::Result<()> {
+        let next = self.source.next();
+        // That a segment has ended is known once the next one is there.
+        if self.source.begins_segment() && next > 0 {
+            self.keep_checkpoint();
+        }
         let Sealer { shared, source, edge, tiles, .. } = self;
         // A checkpoint is kept at each multiple of KEPT_EVERY, so a read must stop there.
-        let stop = durable.min((source.next() / KEPT_EVERY + 1) * KEPT_EVERY);
-        let segment_ended = source.read(stop, |line| {
+        let stop = durable.min((next / KEPT_EVERY + 1) * KEPT_EVERY);
+        source.read(stop, |line| {
             edge.push(leaf_hash(line), &mut |id, hashes| {
                 tiles.push((shared.folder.tile(&id), TileId::encode(hashes)));
             });
         })?;
-        let size = edge.size();
-        if segment_ended || size.is_multiple_of(KEPT_EVERY) {
-            let note = lock(&self.keys).sign(&self.checkpoint());
-            self.kept.push((self.shared.folder.kept_checkpoint(size), note.into_bytes()));
+        if self.edge.size().is_multiple_of(KEPT_EVERY) {
+            self.keep_checkpoint();
         }
         Ok(())
+    }
+
+    /// Signs a checkpoint of what is hashed so far, to stay in `checkpoints/`.
+    fn keep_checkpoint(&mut self) {
+        let path = self.shared.folder.kept_checkpoint(self.edge.size());
+        if self.kept.last().is_none_or(|(last, _)| *last != path) {
+            let note = lock(&self.keys).sign(&self.checkpoint());
+            self.kept.push((path, note.into_bytes()));
+        }
     }
 
     fn checkpoint(&self) -> Checkpoint {

@@ -34,9 +34,14 @@ impl Source {
         self.next
     }
 
+    /// Whether the next line is the first of a segment.
+    pub(crate) fn begins_segment(&self) -> bool {
+        self.shared.segment_of(self.next).is_some_and(|(first, _)| first == self.next)
+    }
+
     /// Calls `each` with up to a block of lines (without newlines) below index `end`, which must be
-    /// durable. Returns whether the segment ended after the last of them.
-    pub(crate) fn read(&mut self, end: u64, mut each: impl FnMut(&[u8])) -> io::Result<bool> {
+    /// durable.
+    pub(crate) fn read(&mut self, end: u64, mut each: impl FnMut(&[u8])) -> io::Result<()> {
         let Some((first, following)) = self.shared.segment_of(self.next) else {
             return Err(io::Error::other(format!("no segment holds line {}", self.next)));
         };
@@ -45,7 +50,7 @@ impl Source {
             let offset = offset_of(&*file, first, self.next)?;
             self.open = Some((first, file, offset));
         }
-        let Some((_, file, offset)) = &mut self.open else { return Ok(false) };
+        let Some((_, file, offset)) = &mut self.open else { return Ok(()) };
         let end = end.min(following.unwrap_or(u64::MAX));
         self.block.resize(BLOCK, 0);
         let count = file.read_at(*offset, &mut self.block)?;
@@ -60,7 +65,7 @@ impl Source {
             return Err(io::Error::other(format!("segment {first} ends before line {}", self.next)));
         }
         *offset += begin as u64;
-        Ok(following == Some(self.next))
+        Ok(())
     }
 
     fn open_segment(&self, first: u64) -> io::Result<Box<dyn ReadFile>> {

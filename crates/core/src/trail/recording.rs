@@ -18,7 +18,7 @@ use crate::Index;
 use crate::complete::{EventId, Stamp, complete};
 use crate::deadline;
 use crate::event::Event;
-use crate::handoff::{Given, Refused, Rests};
+use crate::handoff::{self, Given, Refused, Rests};
 use crate::line;
 use crate::progress::Waited;
 
@@ -232,7 +232,7 @@ impl Inner {
             ends.push(bytes.len());
             ids.push(stamp.id);
         }
-        let rests = Rests { bytes: &bytes, ends: &ends, crc: crc32c::crc32c(&bytes), now };
+        let rests = Rests { bytes: &bytes, ends: &ends, crc: handoff::checksum(&bytes), now };
         let given = self
             .shared
             .handoff
@@ -274,7 +274,7 @@ fn push_one(
     wait: Duration,
 ) -> Result<Given, Refused> {
     rest.push(b'\n');
-    let rests = Rests { bytes: rest, ends: &[rest.len()], crc: crc32c::crc32c(rest), now };
+    let rests = Rests { bytes: rest, ends: &[rest.len()], crc: handoff::checksum(rest), now };
     shared.handoff.push(&rests, wait, || shared.wake_writer())
 }
 

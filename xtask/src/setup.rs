@@ -8,12 +8,13 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     Need { package: "golang-go", is_there: || runs("go", &["version"]) },
     Need {
         package: "golang-golang-x-mod-dev",
         is_there: || exists("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog"),
     },
+    Need { package: "strace", is_there: || runs("strace", &["-V"]) },
     Need { package: "zstd", is_there: || runs("zstd", &["--version"]) },
     Need { package: "python3", is_there: || runs("python3", &["--version"]) },
 ];

@@ -95,10 +95,18 @@ impl Writer {
     /// Makes what was taken durable, however long that takes.
     fn commit(&mut self, taken: Taken) {
         debug_assert_eq!(taken.first, self.durable, "the handoff is gapless");
+        if cfg!(trailseal_fault = "answer_before_sync") {
+            self.shared.progress.set_durable(taken.first + taken.lines);
+        }
+        if cfg!(trailseal_fault = "buffer_freed_early") {
+            self.drain.release(taken.position, taken.first + taken.lines);
+        }
         let mut backoff = Duration::from_millis(10);
         while let Err(error) = self.try_commit(&taken) {
             // Sticky failure: what that file holds beyond its last durable length is void from now on.
-            self.segment = None;
+            if !cfg!(trailseal_fault = "sync_tried_again") {
+                self.segment = None;
+            }
             self.shared.counters.segment_failures.add(1);
             // The first failure is often the file's, so one new segment is tried before anybody is told.
             if self.try_commit(&taken).is_ok() {
@@ -117,7 +125,9 @@ impl Writer {
         self.shared.counters.commits.add(1);
         self.shared.counters.durable_bytes.add(self.staging.len() as u64);
         self.bytes_since_look += self.staging.len() as u64;
-        self.drain.release(taken.position, self.durable);
+        if !cfg!(trailseal_fault = "buffer_freed_early") {
+            self.drain.release(taken.position, self.durable);
+        }
         self.shared.progress.set_durable(self.durable);
         self.shared.handoff.notify_room();
         if self.shared.gate.open(Shut::DiskFailing) {

@@ -129,6 +129,27 @@ fn a_full_buffer_refuses_at_its_deadline_and_what_was_refused_is_counted() {
 }
 
 #[test]
+fn while_the_disk_hangs_the_handoffs_file_holds_everything_accepted() {
+    let (folder, files) = (tempfile::tempdir().unwrap(), FaultFiles::new());
+    let handoff = folder.path().join("handoff-elsewhere");
+    let mut options = on(&files);
+    options.handoff.place = HandoffPlace::File(handoff.clone());
+    let trail = Trail::open(folder.path(), options).unwrap();
+    files.set_stalled(true);
+    let events: Vec<u64> =
+        (0..20).map(|number| trail.record(&event(&format!("held {number}"))).unwrap().index.get()).collect();
+    // The writer takes them meanwhile, and hangs in the sync: what it took must still be there.
+    for _ in 0..50 {
+        let file = std::fs::read(&handoff).unwrap();
+        let end = trailseal_core::replay(&file, events[0], |_, _| {});
+        assert_eq!(end, events[19] + 1, "what is not durable was given free");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    files.set_stalled(false);
+    trail.close(LONG).unwrap();
+}
+
+#[test]
 fn a_hanging_disk_never_freezes_a_caller() {
     let (folder, files) = (tempfile::tempdir().unwrap(), FaultFiles::new());
     let trail = Trail::open(folder.path(), on(&files)).unwrap();

@@ -234,6 +234,9 @@ fn parent(path: &Path) -> &Path {
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(trailseal_fault = "folder_not_synced") {
+        return Ok(());
+    }
     File::open(folder)?.sync_all()
 }
 

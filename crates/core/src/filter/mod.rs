@@ -300,7 +300,8 @@ fn any_is_in<'a>(line: &[u8], values: impl Iterator<Item = &'a str>) -> bool {
     values.peek().is_none()
         || values.any(|value| {
             let is_plain = value.bytes().all(|byte| (0x20..0x7f).contains(&byte) && !b"\"\\".contains(&byte));
-            !is_plain || memchr::memmem::find(line, value.as_bytes()).is_some()
+            !is_plain && !cfg!(trailseal_fault = "prefilter_ignores_escapes")
+                || memchr::memmem::find(line, value.as_bytes()).is_some()
         })
 }
 

@@ -176,10 +176,13 @@ impl State {
             return Err(Refused::TooLarge);
         }
         if !self.has_room_for(rests) {
+            if cfg!(trailseal_fault = "index_for_refused") {
+                self.next += 1;
+            }
             return Err(Refused::Full);
         }
         self.pad(self.placement(rests).0);
-        if rests.now > self.recorded {
+        if rests.now > self.recorded || cfg!(trailseal_fault = "recorded_goes_back") {
             self.recorded = rests.now;
             self.recorded_text = rests.now.to_text();
         }

@@ -78,18 +78,25 @@ pub fn replay(file: &[u8], next: u64, mut each: impl FnMut(u64, &[u8])) -> u64 {
             continue;
         }
         let rest = &ring[offset..offset + to_end];
-        let Some((frame, payload)) = intact_frame(rest, header.generation) else { break };
+        let Some((frame, payload)) = intact_frame(rest, header.generation) else {
+            if cfg!(trailseal_fault = "replay_past_break") {
+                position += ALIGNMENT;
+                continue;
+            }
+            break;
+        };
         position += frame.frame_len();
         if frame.is_padding() {
             continue;
         }
         // Frames follow each other without a gap; the first may lie wholly or partly below `next`.
-        if expected.is_some_and(|expected| expected != frame.first) || frame.first > next {
+        let is_gap = expected.is_some_and(|expected| expected != frame.first) || frame.first > next;
+        if is_gap && !cfg!(trailseal_fault = "replay_past_break") {
             break;
         }
         expected = Some(frame.first + u64::from(frame.lines));
         for (index, line) in (frame.first..).zip(payload.split_inclusive(|&byte| byte == b'\n')) {
-            if index == next {
+            if index == next || cfg!(trailseal_fault = "replay_past_break") && index > next {
                 each(index, line);
                 next += 1;
             }

@@ -176,6 +176,10 @@ impl Sealer {
         for (id, hashes) in self.edge.partials() {
             tiles.push((folder.tile(&id), TileId::encode(hashes)));
         }
+        if cfg!(trailseal_fault = "checkpoint_before_tiles") {
+            let note = lock(&self.keys).sign(&self.checkpoint());
+            files.replace(&folder.checkpoint(), note.as_bytes(), false)?;
+        }
         let done = files.replace_many(&tiles);
         tiles.truncate(full);
         if let Err(error) = done {

@@ -61,7 +61,12 @@ pub(crate) fn take(path: &Path) -> io::Result<Attempt> {
         .mode(0o640)
         .custom_flags(libc::O_NOFOLLOW)
         .open(path)?;
-    match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+    let locked = if cfg!(trailseal_fault = "lock_inherited") {
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
+    } else {
+        rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive)
+    };
+    match locked {
         Ok(()) => {}
         Err(rustix::io::Errno::ACCESS | rustix::io::Errno::AGAIN) => {
             return Ok(Attempt::HeldBy(holder(&mut file)?));

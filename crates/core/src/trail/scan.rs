@@ -88,10 +88,14 @@ impl Scan<'_> {
         let front = line::parse_front(text).filter(|front| front.index == index);
         if index < self.sealed {
             let signed = (self.leaf)(index)?;
-            if signed.is_some_and(|signed| signed != leaf_hash(text)) || front.is_none() {
+            let is_other = signed.is_some_and(|signed| signed != leaf_hash(text));
+            if is_other && !cfg!(trailseal_fault = "signed_lines_not_compared") || front.is_none() {
                 return Err(ScanError::NotSigned(index));
             }
-        } else if front.is_none() || text.len() > line::LINE_BYTES_MAX || Value::parse(text).is_err() {
+        } else if !cfg!(trailseal_fault = "torn_lines_kept") && front.is_none()
+            || text.len() > line::LINE_BYTES_MAX
+            || Value::parse(text).is_err()
+        {
             return Ok(false);
         }
         if index >= self.rewrite_from {

@@ -1,23 +1,28 @@
 //! What readers ask for, as a pure predicate with one meaning everywhere.
 //!
 //! In: names and values, as flags or query parameters give them. Out: yes or no for an event. Several values
-//! of one name mean any of them; several names mean all of them.
+//! of one name mean any of them; several names mean all of them. [`Filter::accept`] is the one question to
+//! ask; it looks at a line's bytes first, and reads the line only if it could match.
 
 mod glob;
+mod prefilter;
+mod text;
 mod time;
 
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
 use crate::Index;
 use crate::clock::Timestamp;
-use crate::event::{Category, Event, Outcome, Recorded, Severity};
+use crate::event::{Category, Event, Outcome, Recorded, Severity, Value, held_id};
 
 pub use glob::glob_matches;
 pub use time::parse_time;
 
 /// The names that [`Filter::set`] knows.
-pub const FILTER_NAMES: [&str; 18] = [
+pub const FILTER_NAMES: [&str; 19] = [
     "tenant",
     "actor",
     "on_behalf_of",
@@ -36,6 +41,7 @@ pub const FILTER_NAMES: [&str; 18] = [
     "until",
     "text",
     "id",
+    "system",
 ];
 
 /// Which events are asked for. The default asks for all but the trail's own.
@@ -83,7 +89,7 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Events before this time.
     pub until: Option<Timestamp>,
-    /// Text anywhere in the line, without regard to ASCII case.
+    /// Text anywhere in the event, without regard to case.
     pub text: Vec<String>,
     /// Ids or indexes.
     pub id: Vec<IdFilter>,
@@ -96,7 +102,7 @@ pub struct Filter {
 pub struct ResourceFilter {
     /// Its type.
     pub kind: String,
-    /// Its id; `None` for any of that type.
+    /// Its id or name; `None` for any of that type.
     pub id: Option<String>,
 }
 
@@ -206,31 +212,61 @@ impl Filter {
                 *(if name == "since" { &mut self.since } else { &mut self.until }) = Some(time);
                 return Ok(());
             }
+            "system" => {
+                self.system = value.parse().map_err(|_| wrong("use true or false"))?;
+                return Ok(());
+            }
             _ => return Err(FilterError::Name { name: name.to_owned() }),
         };
         texts.push(value.to_owned());
         Ok(())
     }
 
-    /// Whether a line whose bytes these are could match. Cheap, and never a false no: a value that JSON
-    /// would write with an escape is not looked for.
-    pub fn may_match(&self, line: &[u8]) -> bool {
-        let exact = [
-            &self.tenant,
-            &self.actor,
-            &self.on_behalf_of,
-            &self.ip,
-            &self.correlation_id,
-            &self.request_id,
-            &self.session_id,
-            &self.trace_id,
-        ];
-        exact.into_iter().all(|values| any_is_in(line, values.iter().map(String::as_str)))
-            && any_is_in(line, self.action.iter().map(|action| glob::literal(action)))
-            && any_is_in(
-                line,
-                self.resource.iter().map(|resource| resource.id.as_deref().unwrap_or(&resource.kind)),
-            )
+    /// The filter that names and values ask for; see [`set`](Filter::set).
+    ///
+    /// ```
+    /// use trailseal_core::{clock::Timestamp, filter::Filter};
+    /// let filter = Filter::from_pairs([("tenant", "acme"), ("outcome", "denied")], Timestamp::from_micros(0))?;
+    /// assert_eq!(filter.tenant, ["acme"]);
+    /// let error = Filter::from_pairs([("outcome", "bad")], Timestamp::from_micros(0)).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "outcome cannot be \"bad\": use success, failure, denied, partial or unknown"
+    /// );
+    /// # Ok::<(), trailseal_core::filter::FilterError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// At the first pair that cannot be.
+    pub fn from_pairs<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+        now: Timestamp,
+    ) -> Result<Filter, FilterError> {
+        let mut filter = Filter::default();
+        for (name, value) in pairs {
+            filter.set(name, value, now)?;
+        }
+        Ok(filter)
+    }
+
+    /// The event on this line, if it matches. A line that cannot be read is for `verify` to judge; it matches
+    /// nothing. The trail's origin is judged by whoever knows it.
+    pub fn accept(&self, line: &[u8]) -> Option<Recorded> {
+        if !self.may_match(line) {
+            return None;
+        }
+        let recorded = Event::from_line(line).ok()?;
+        (self.matches(&recorded) && self.matches_text(line)).then_some(recorded)
+    }
+
+    /// Which indexes can match at all, for readers that can go to them.
+    pub fn index_range(&self) -> Range<u64> {
+        let mut range = u64::MAX..0;
+        for wanted in &self.id {
+            let IdFilter::Index(index) = wanted else { return 0..u64::MAX };
+            range = range.start.min(index.get())..range.end.max(index.get().saturating_add(1));
+        }
+        if self.id.is_empty() { 0..u64::MAX } else { range }
     }
 
     /// Whether the event matches. Its origin is not known here, so that is not judged.
@@ -255,10 +291,14 @@ impl Filter {
             && self.matches_id(recorded)
     }
 
-    /// Whether all texts asked for stand in the line. Apart from [`matches`](Filter::matches), since it
-    /// needs the line's bytes.
+    /// Whether one of the texts asked for stands in the line. Apart from [`matches`](Filter::matches), since it
+    /// needs the whole line.
     pub fn matches_text(&self, line: &[u8]) -> bool {
-        self.text.iter().all(|text| contains_ignoring_case(line, text.as_bytes()))
+        if self.text.is_empty() {
+            return true;
+        }
+        let Ok(line) = Value::parse(line) else { return false };
+        self.text.iter().any(|text| text::Wanted::new(text).is_in(&line))
     }
 
     fn matches_actor(&self, event: &Event) -> bool {
@@ -272,7 +312,9 @@ impl Filter {
             || event.resource.iter().chain(&event.related).any(|resource| {
                 self.resource.iter().any(|wanted| {
                     resource.kind.as_deref() == Some(&wanted.kind)
-                        && wanted.id.as_ref().is_none_or(|id| resource.id.as_ref() == Some(id))
+                        && wanted.id.as_ref().is_none_or(|id| {
+                            resource.id.as_ref() == Some(id) || resource.name.as_ref() == Some(id)
+                        })
                 })
             })
     }
@@ -285,28 +327,12 @@ impl Filter {
         self.id.is_empty()
             || self.id.iter().any(|wanted| match wanted {
                 IdFilter::Index(index) => index.get() == recorded.index,
-                IdFilter::Id(id) => recorded.event.id.as_ref() == Some(id),
+                // An id that was too long was replaced by its hash when it was recorded.
+                IdFilter::Id(id) => recorded.event.id.as_deref() == Some(&*held_id(id)),
             })
     }
 }
 
 fn is_any(wanted: &[String], value: Option<&str>) -> bool {
     wanted.is_empty() || value.is_some_and(|value| wanted.iter().any(|wanted| wanted == value))
-}
-
-/// Whether one of `values` stands in the line; `true` if there is none, or one that is written escaped.
-fn any_is_in<'a>(line: &[u8], values: impl Iterator<Item = &'a str>) -> bool {
-    let mut values = values.peekable();
-    values.peek().is_none()
-        || values.any(|value| {
-            let is_plain = value.bytes().all(|byte| (0x20..0x7f).contains(&byte) && !b"\"\\".contains(&byte));
-            !is_plain && !cfg!(trailseal_fault = "prefilter_ignores_escapes")
-                || memchr::memmem::find(line, value.as_bytes()).is_some()
-        })
-}
-
-fn contains_ignoring_case(line: &[u8], text: &[u8]) -> bool {
-    let Some((&first, rest)) = text.split_first() else { return true };
-    memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), line)
-        .any(|at| line.get(at + 1..at + 1 + rest.len()).is_some_and(|found| found.eq_ignore_ascii_case(rest)))
 }

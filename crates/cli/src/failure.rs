@@ -5,6 +5,10 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
+use trailseal_core::CloseError;
+
+use crate::output::tell;
+
 /// Why a command did not end with exit code 0.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -41,12 +45,12 @@ impl Failure {
         match self {
             Failure::No(reason) => {
                 if let Some(reason) = reason {
-                    anstream::eprintln!("{reason}");
+                    tell(&reason);
                 }
                 ExitCode::from(1)
             }
             Failure::CouldNot(reason) => {
-                anstream::eprintln!("error: {reason}");
+                tell(&format!("error: {reason}"));
                 ExitCode::from(2)
             }
             Failure::ClosedPipe => ExitCode::SUCCESS,
@@ -81,7 +85,6 @@ macro_rules! could_not {
 
 could_not!(
     trailseal_core::OpenError,
-    trailseal_core::CloseError,
     trailseal_core::ReadError,
     trailseal_core::RecordError,
     trailseal_core::RecordOnceError,
@@ -90,6 +93,16 @@ could_not!(
     trailseal_core::filter::FilterError,
     trailseal_import::MappingError,
 );
+
+/// What was accepted and not seen on disk in time is unconfirmed, which is an answer.
+impl From<CloseError> for Failure {
+    fn from(error: CloseError) -> Self {
+        match error {
+            CloseError::Late { .. } => Failure::no(format!("unconfirmed: {error}")),
+            other => Failure::could_not(other),
+        }
+    }
+}
 
 /// Errors of writing the answer.
 impl From<io::Error> for Failure {

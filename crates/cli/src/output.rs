@@ -1,11 +1,17 @@
 //! How events are shown: a table for people, lines as they are stored, CSV for spreadsheets.
 
+mod table;
+
 use std::io::{self, IsTerminal as _, Write};
 
 use anstyle::{AnsiColor, Style};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use trailseal_core::Reader;
 use trailseal_core::clock::Timestamp;
 use trailseal_core::event::{Event, Outcome, Recorded, Resource};
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+pub(crate) use table::printable;
+use table::{Cells, Layout, TITLES, cut, width};
 
 use crate::arguments::Format;
 
@@ -13,40 +19,16 @@ use crate::arguments::Format;
 pub(crate) const CSV_HEADER: &str = "origin,index,id,recorded,time,tenant,category,action,severity,outcome,\
     actor_id,actor_name,on_behalf_of,resource_type,resource_id,ip,request_id,correlation_id,description,error";
 
-const WIDTH_WITHOUT_TERMINAL: usize = 120;
-const WIDTH_MIN: usize = 40;
-/// Widths of the columns that do not stretch: index, time, outcome.
-const INDEX_WIDTH: usize = 9;
-const TIME_WIDTH: usize = 19;
-const OUTCOME_WIDTH: usize = 8;
-
 /// Writes events in one format.
 pub(crate) struct Writer<W> {
     out: W,
     format: Format,
     origin: String,
-    columns: Columns,
+    layout: Layout,
     has_header: bool,
 }
 
-/// Widths of the stretching columns.
-#[derive(Clone, Copy)]
-struct Columns {
-    actor: usize,
-    action: usize,
-    resource: usize,
-}
-
-impl Columns {
-    fn of_terminal() -> Self {
-        let width =
-            terminal_size::terminal_size().map_or(WIDTH_WITHOUT_TERMINAL, |(width, _)| usize::from(width.0));
-        let rest = width.max(WIDTH_MIN).saturating_sub(INDEX_WIDTH + TIME_WIDTH + OUTCOME_WIDTH + 5);
-        Columns { actor: rest * 3 / 10, action: rest * 3 / 10, resource: rest - rest * 6 / 10 }
-    }
-}
-
-/// Standard output, with colours only where somebody sees them.
+/// Standard output for people, with colours only where somebody sees them.
 pub(crate) fn stdout() -> Stdout {
     io::BufWriter::with_capacity(1 << 16, anstream::AutoStream::auto(io::stdout()))
 }
@@ -54,14 +36,36 @@ pub(crate) fn stdout() -> Stdout {
 /// What [`stdout`] gives.
 pub(crate) type Stdout = io::BufWriter<anstream::AutoStream<io::Stdout>>;
 
+/// Standard output for events in `format`: whatever looks like a colour in data stays as it is.
+pub(crate) fn stdout_for(format: Format) -> Box<dyn Write> {
+    match format {
+        Format::Table => Box::new(stdout()),
+        Format::Jsonl | Format::Csv => Box::new(io::BufWriter::with_capacity(1 << 16, io::stdout())),
+    }
+}
+
 /// Whether somebody reads stdout on a terminal.
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Whether whoever read stdout has gone away. A writer with nothing to write would never learn it.
+pub(crate) fn is_reader_gone() -> bool {
+    let stdout = io::stdout();
+    let mut ends = [PollFd::new(&stdout, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut ends, Some(&now)).is_ok() && ends[0].revents().intersects(PollFlags::ERR)
+}
+
+/// Tells people something in one plain line on stderr. Nobody reading it is no failure.
+pub(crate) fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", printable(text.trim_end()));
+}
+
 impl<W: Write> Writer<W> {
-    pub(crate) fn new(out: W, format: Format, origin: &str) -> Self {
-        Writer { out, format, origin: origin.to_owned(), columns: Columns::of_terminal(), has_header: false }
+    pub(crate) fn new(out: W, format: Format, reader: &Reader) -> Self {
+        let layout = Layout::new(width(), reader.end().get());
+        Writer { out, format, origin: reader.origin().to_owned(), layout, has_header: false }
     }
 
     /// Writes one event; `line` is its stored line.
@@ -89,31 +93,21 @@ impl<W: Write> Writer<W> {
             Format::Csv => writeln!(self.out, "{CSV_HEADER}"),
             Format::Table => {
                 let bold = Style::new().bold();
-                let titles = self.cells("index", "time (UTC)", "actor", "action", "resource");
+                let titles = self.layout.cells(&TITLES);
                 writeln!(self.out, "{bold}{titles} outcome{bold:#}")
             }
         }
     }
 
-    fn cells(&self, index: &str, time: &str, actor: &str, action: &str, resource: &str) -> String {
-        let columns = self.columns;
-        [
-            format!("{index:>INDEX_WIDTH$}"),
-            fitted(time, TIME_WIDTH),
-            fitted(actor, columns.actor),
-            fitted(action, columns.action),
-            fitted(resource, columns.resource),
-        ]
-        .join(" ")
-    }
-
     fn row(&mut self, recorded: &Recorded) -> io::Result<()> {
         let event = &recorded.event;
-        let time = event.time.unwrap_or(recorded.recorded).to_string().replace('T', " ");
-        let actor = actor_of(event);
-        let resource = event.resource.as_ref().map_or_else(String::new, resource_text);
-        let cells =
-            self.cells(&recorded.index.to_string(), &time[..TIME_WIDTH], &actor, &event.action, &resource);
+        let cells = self.layout.cells(&Cells {
+            index: &recorded.index.to_string(),
+            time: &event.time.unwrap_or(recorded.recorded).to_string().replace('T', " "),
+            actor: actor_of(event),
+            action: &event.action,
+            resource: &event.resource.as_ref().map_or_else(String::new, resource_text),
+        });
         let style = outcome_style(event.outcome);
         writeln!(self.out, "{cells} {style}{}{style:#}", event.outcome.name())
     }
@@ -121,7 +115,9 @@ impl<W: Write> Writer<W> {
     /// A line below an event in a table, such as what changed.
     pub(crate) fn note(&mut self, text: &str) -> io::Result<()> {
         let dim = Style::new().dimmed();
-        writeln!(self.out, "{:INDEX_WIDTH$} {dim}{}{dim:#}", "", printable(text))
+        let text = printable(text);
+        let text = if is_terminal() { cut(&text, self.layout.note_width()) } else { text };
+        writeln!(self.out, "{} {dim}{text}{dim:#}", self.layout.indent())
     }
 
     /// Writes out what is buffered; a CSV without events still has its header.
@@ -133,10 +129,10 @@ impl<W: Write> Writer<W> {
     }
 }
 
-fn actor_of(event: &Event) -> String {
-    let Some(actor) = &event.actor else { return String::new() };
+fn actor_of(event: &Event) -> &str {
+    let Some(actor) = &event.actor else { return "" };
     let shown = actor.name.as_deref().or(actor.id.as_deref()).or(actor.email.as_deref());
-    shown.unwrap_or_default().to_owned()
+    shown.unwrap_or_default()
 }
 
 pub(crate) fn resource_text(resource: &Resource) -> String {
@@ -156,38 +152,6 @@ pub(crate) fn outcome_style(outcome: Outcome) -> Style {
         Outcome::Unknown => AnsiColor::BrightBlack,
     };
     colour.on_default()
-}
-
-/// Text that fills exactly `width` columns, cut with an ellipsis if it is longer.
-fn fitted(text: &str, width: usize) -> String {
-    let text = printable(text);
-    let have = text.width();
-    if have <= width {
-        return format!("{text}{}", " ".repeat(width - have));
-    }
-    let mut out = String::new();
-    let mut used = 0;
-    for character in text.chars() {
-        let wide = character.width().unwrap_or(0);
-        if used + wide + 1 > width {
-            break;
-        }
-        out.push(character);
-        used += wide;
-    }
-    out.push('…');
-    format!("{out}{}", " ".repeat(width.saturating_sub(used + 1)))
-}
-
-/// Control characters in events must not reach a terminal: they could rewrite what is shown.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|character| match character {
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-            character if character.is_control() => ' ',
-            character => character,
-        })
-        .collect()
 }
 
 fn csv_row(origin: &str, recorded: &Recorded) -> String {
@@ -250,20 +214,6 @@ pub(crate) fn thousands(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cells_fill_their_column_whatever_the_text() {
-        for (text, wanted) in [
-            ("abc", "abc   "),
-            ("abcdef", "abcdef"),
-            ("abcdefg", "abcde…"),
-            ("日本語日本", "日本… "),
-            ("a\x1b[2J", "a [2J "),
-        ] {
-            assert_eq!(fitted(text, 6), wanted);
-            assert_eq!(fitted(text, 6).width(), 6);
-        }
-    }
 
     #[test]
     fn csv_cells_are_quoted_and_formulas_guarded() {

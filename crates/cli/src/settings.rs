@@ -1,10 +1,14 @@
 //! Settings: a TOML file, then environment, then flags; each value remembers where it came from.
 
+mod file;
+
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use trailseal_core::{Anchor, Full, HandoffPlace, Mode, Options, Roll};
+use trailseal_tlog::Origin;
 
 use crate::arguments::Common;
 use crate::failure::{Failure, Outcome};
@@ -36,6 +40,15 @@ const SETTINGS: [Setting; 15] = [
     Setting { name: "anchor", default: "", allowed: "tables [[anchor]] with either file or command" },
 ];
 
+/// Environment variables of ours: `TRAILSEAL_HANDOFF__SIZE` is `handoff.size`.
+const PREFIX: &str = "TRAILSEAL_";
+
+/// Variables with names of their own.
+const ALSO_READ: [(&str, &str); 2] = [("AUDIT_LOG_PATH", "dir"), ("AUDIT_MODE", "mode")];
+
+/// What Kubernetes sets in every container beside a service named trailseal.
+const KUBERNETES: [&str; 2] = ["service_", "port"];
+
 /// What one-shot commands use: a large buffer would take longer to make than the command to run.
 const ONE_SHOT_HANDOFF_BYTES: u64 = 4 << 20;
 
@@ -58,11 +71,11 @@ impl Settings {
     pub(crate) fn load(common: &Common) -> Outcome<Settings> {
         let mut settings = Settings::default();
         match &common.config {
-            Some(path) => settings.read_file(path)?,
-            None if Path::new(DEFAULT_FILE).exists() => settings.read_file(Path::new(DEFAULT_FILE))?,
+            Some(path) => file::read(path, &mut settings)?,
+            None if Path::new(DEFAULT_FILE).exists() => file::read(Path::new(DEFAULT_FILE), &mut settings)?,
             None => {}
         }
-        settings.read_environment(std::env::vars())?;
+        settings.read_environment(std::env::vars_os())?;
         if let Some(dir) = &common.dir {
             settings.give("dir", dir.display().to_string(), "--dir".into());
         }
@@ -74,76 +87,31 @@ impl Settings {
         self.given.insert(name, Given { value, source });
     }
 
-    fn read_file(&mut self, path: &Path) -> Outcome {
-        let text = std::fs::read_to_string(path).map_err(Failure::io("read", path))?;
-        let table: toml::Table = toml::from_str(&text).map_err(|error: toml::de::Error| {
-            let at = error.span().map_or(0, |span| span.start);
-            Failure::could_not(format!("{}:{}: {}", path.display(), place(&text, at), error.message()))
-        })?;
-        self.take_table(&table, "", path, &text)
-    }
-
-    fn take_table(&mut self, table: &toml::Table, prefix: &str, path: &Path, text: &str) -> Outcome {
-        for (key, value) in table {
-            let name = format!("{prefix}{key}");
-            let source = format!("{}:{}", path.display(), place(text, position(text, prefix, key)));
-            if let (toml::Value::Table(inner), "") = (value, prefix)
-                && SETTINGS.iter().any(|setting| setting.name.starts_with(&format!("{key}.")))
-            {
-                self.take_table(inner, &format!("{key}."), path, text)?;
+    fn read_environment(&mut self, variables: impl Iterator<Item = (OsString, OsString)>) -> Outcome {
+        let mut named = BTreeMap::new();
+        for (variable, value) in variables {
+            let Ok(variable) = variable.into_string() else { continue };
+            let is_ours = variable.starts_with(PREFIX) || ALSO_READ.iter().any(|(name, _)| *name == variable);
+            if is_ours {
+                let value = value.into_string();
+                let value =
+                    value.map_err(|_| Failure::could_not(format!("{variable} is not UTF-8: set it anew")))?;
+                named.insert(variable, value);
+            }
+        }
+        for (variable, name) in ALSO_READ {
+            if let Some(value) = named.remove(variable) {
+                self.give(name, value, variable.to_owned());
+            }
+        }
+        for (variable, value) in named {
+            let name = variable[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
+            if KUBERNETES.iter().any(|prefix| name.starts_with(prefix)) {
                 continue;
             }
-            let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
-                return Err(unknown(&source, &name));
-            };
-            match value {
-                toml::Value::Array(tables) if name == "anchor" => self.take_anchors(tables, &source)?,
-                toml::Value::String(value) => self.give(setting.name, value.clone(), source),
-                toml::Value::Integer(value) => self.give(setting.name, value.to_string(), source),
-                toml::Value::Boolean(value) => self.give(setting.name, value.to_string(), source),
-                _ => return Err(bad(&source, setting, &value.to_string())),
-            }
-        }
-        Ok(())
-    }
-
-    fn take_anchors(&mut self, tables: &[toml::Value], source: &str) -> Outcome {
-        for table in tables {
-            let text = |key: &str| table.get(key).and_then(toml::Value::as_str);
-            let anchor = match (text("file"), text("command"), table.as_table().map(toml::Table::len)) {
-                (Some(file), None, Some(1)) => Anchor::File(file.into()),
-                (None, Some(command), Some(1)) => Anchor::Command(command.into()),
-                _ => {
-                    return Err(Failure::could_not(format!(
-                        "{source}: an [[anchor]] has either `file` or `command`"
-                    )));
-                }
-            };
-            self.anchors.push(anchor);
-        }
-        Ok(())
-    }
-
-    fn read_environment(&mut self, variables: impl Iterator<Item = (String, String)>) -> Outcome {
-        let variables: BTreeMap<String, String> = variables.collect();
-        for (variable, name) in [("AUDIT_LOG_PATH", "dir"), ("AUDIT_MODE", "mode")] {
-            if let Some(value) = variables.get(variable) {
-                self.give(name, value.clone(), variable.to_owned());
-            }
-        }
-        for (variable, value) in &variables {
-            let Some(rest) = variable.strip_prefix("TRAILSEAL_") else { continue };
-            if rest.starts_with("TEST_")
-                || rest.starts_with("BENCH_")
-                || rest == "KILL_ROUNDS"
-                || rest == "SEED"
-            {
-                continue;
-            }
-            let name = rest.to_ascii_lowercase().replace("__", ".");
             match SETTINGS.iter().find(|setting| setting.name == name && name != "anchor") {
-                Some(setting) => self.give(setting.name, value.clone(), variable.clone()),
-                None => return Err(unknown(variable, &name)),
+                Some(setting) => self.give(setting.name, value, variable),
+                None => return Err(unknown(&variable, &name)),
             }
         }
         Ok(())
@@ -170,8 +138,9 @@ impl Settings {
     /// For a trail that stays open.
     pub(crate) fn options(&self) -> Outcome<Options> {
         let mut options = Options::default();
-        options.origin = self.parsed("origin", |value| Some(value.to_owned()))?;
-        options.key_file = self.parsed("key_file", |value| Some(PathBuf::from(value)))?;
+        options.origin = self.parsed("origin", |value| Origin::new(value).ok().map(|_| value.to_owned()))?;
+        options.key_file = self.parsed("key_file", a_path)?;
+        self.parsed("dir", a_path)?;
         options.disk_reserve_bytes = self.parsed("disk_reserve", size)?;
         self.set("mode", &mut options.mode, |value| match value {
             "async" => Some(Mode::Async),
@@ -182,7 +151,7 @@ impl Settings {
         self.set("allow_network_file_system", &mut options.allow_network_file_system, |value| {
             value.parse().ok()
         })?;
-        self.set("handoff.path", &mut options.handoff.place, |value| Some(HandoffPlace::File(value.into())))?;
+        self.set("handoff.path", &mut options.handoff.place, |value| a_path(value).map(HandoffPlace::File))?;
         self.set("handoff.size", &mut options.handoff.size_bytes, size)?;
         self.set("handoff.full", &mut options.handoff.full, |value| match value {
             "block" => Some(Full::Block),
@@ -249,29 +218,6 @@ fn bad(source: &str, setting: &Setting, value: &str) -> Failure {
     Failure::could_not(format!("{source}: `{}` cannot be {value:?}: use {}", setting.name, setting.allowed))
 }
 
-/// Line and column of a byte offset, as people count.
-fn place(text: &str, at: usize) -> String {
-    let before = &text.as_bytes()[..at.min(text.len())];
-    let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-    let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;
-    format!("{line}:{column}")
-}
-
-/// Where a key stands in the file: after the header of its table, if it has one.
-fn position(text: &str, prefix: &str, key: &str) -> usize {
-    let table = prefix.trim_end_matches('.');
-    let from = if table.is_empty() { 0 } else { text.find(&format!("[{table}]")).unwrap_or(0) };
-    let mut at = from;
-    for line in text[from..].split_inclusive('\n') {
-        let trimmed = line.trim_start().trim_start_matches('[');
-        if trimmed.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(['=', '.', ']'])) {
-            return at + (line.len() - line.trim_start().len());
-        }
-        at += line.len();
-    }
-    from
-}
-
 /// Bytes from `64MiB`, `1GiB`, `512KiB`, `10MB` or plain digits.
 fn size(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
@@ -288,6 +234,11 @@ fn size(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(factor)
 }
 
+/// A path; an empty one is a mistake.
+fn a_path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
 fn milliseconds(text: &str) -> Option<Duration> {
     text.parse().ok().map(Duration::from_millis)
 }
@@ -301,7 +252,7 @@ mod tests {
         let path = folder.path().join("t.toml");
         std::fs::write(&path, text).unwrap();
         let mut settings = Settings::default();
-        let read = settings.read_file(&path).and_then(|()| settings.options().map(drop));
+        let read = super::file::read(&path, &mut settings).and_then(|()| settings.options().map(drop));
         let shown = path.display().to_string();
         read.map(|()| settings).map_err(|failure| match failure {
             Failure::CouldNot(text) => text.replace(&shown, "t.toml"),
@@ -328,14 +279,26 @@ mod tests {
     #[test]
     fn errors_name_the_place_and_what_is_allowed() {
         for (text, wanted) in [
-            ("mode = \"fast\"\n", "t.toml:1:1: `mode` cannot be \"fast\": use async or sync"),
+            ("mode = \"fast\"\n", "t.toml:1:8: `mode` cannot be \"fast\": use async or sync"),
             (
                 "\n[handoff]\n  sise = 3\n",
                 "t.toml:3:3: there is no setting `handoff.sise`: use one of origin",
             ),
-            ("[handoff]\nsize = \"big\"\n", "t.toml:2:1: `handoff.size` cannot be \"big\": use a size"),
+            ("[handoff]\nsize = \"big\"\n", "t.toml:2:8: `handoff.size` cannot be \"big\": use a size"),
             ("mode = \n", "t.toml:1:"),
-            ("[[anchor]]\nfle = \"x\"\n", "t.toml:1:1: an [[anchor]] has either"),
+            (
+                "[[anchor]]\nfle = \"x\"\n",
+                "t.toml:2:1: there is no setting `anchor.fle`: an [[anchor]] has either",
+            ),
+            ("[[anchor]]\nfile = \"x\"\n command = \"y\"", "t.toml:1:1: two places in one: an [[anchor]]"),
+            ("[anchor]\nfile = \"x\"\n", "t.toml:1:1: `anchor` cannot be \"table\": use tables [[anchor]]"),
+            ("handoff.size = 5\nhandoff.szie = 6", "t.toml:2:9: there is no setting `handoff.szie`"),
+            ("handoff = { full = \"maybe\" }", "t.toml:1:20: `handoff.full` cannot be \"maybe\": use block"),
+            ("# é\nsegment = { compress = 3.5 }", "t.toml:2:24: `segment.compress` cannot be \"float\""),
+            ("origin = \"two words\"", "t.toml:1:10: `origin` cannot be \"two words\": use a name such as"),
+            ("dir = \"\"", "t.toml:1:7: `dir` cannot be \"\": use a folder"),
+            ("[server]\nlisten = 1", "t.toml:1:2: there is no setting `server`"),
+            ("mode = \"sync\"\nmode = \"async\"", "t.toml:2:1: duplicate key"),
         ] {
             let error = file(text).unwrap_err();
             assert!(error.starts_with(wanted), "{error}");
@@ -344,14 +307,40 @@ mod tests {
 
     #[test]
     fn the_environment_overrides_and_unknown_names_stop() {
-        let mut settings = file("mode = \"async\"\n").unwrap();
-        let variables = [("TRAILSEAL_MODE", "sync"), ("TRAILSEAL_HANDOFF__SIZE", "3MiB"), ("OTHER", "x")];
-        settings
-            .read_environment(variables.map(|(name, value)| (name.into(), value.into())).into_iter())
-            .unwrap();
-        let options = settings.options().unwrap();
+        let settings = file("mode = \"async\"\n").unwrap();
+        let given = |pairs: &[(&str, &str)]| {
+            let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.into(), value.into())).collect();
+            let mut settings = settings.clone();
+            settings.read_environment(pairs.into_iter()).map(|()| settings)
+        };
+        let options = given(&[
+            ("TRAILSEAL_MODE", "sync"),
+            ("TRAILSEAL_HANDOFF__SIZE", "3MiB"),
+            ("AUDIT_MODE", "async"),
+            ("OTHER", "x"),
+            ("TRAILSEAL_PORT", "tcp://10.0.0.1:80"),
+        ]);
+        let options = options.unwrap().options().unwrap();
         assert_eq!((options.mode, options.handoff.size_bytes), (Mode::Sync, 3 << 20));
-        let unknown = [("TRAILSEAL_MOOD".to_owned(), "x".to_owned())];
-        assert!(settings.read_environment(unknown.into_iter()).is_err());
+        assert_eq!(given(&[("AUDIT_LOG_PATH", "/a")]).unwrap().dir(), Path::new("/a"));
+        assert!(given(&[("TRAILSEAL_MOOD", "x")]).is_err());
+        assert!(given(&[("TRAILSEAL_MODE", "")]).unwrap().options().is_err());
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, wanted) in [
+            ("64MiB", Some(64 << 20)),
+            ("1 GiB", Some(1 << 30)),
+            ("512", Some(512)),
+            ("10MB", Some(10_000_000)),
+            ("MiB", None),
+            ("-1MiB", None),
+            ("1.5GiB", None),
+            ("99999999999GiB", None),
+            ("", None),
+        ] {
+            assert_eq!(size(text), wanted, "{text}");
+        }
     }
 }

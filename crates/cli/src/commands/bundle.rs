@@ -20,7 +20,7 @@ use zip::{ZipArchive, ZipWriter};
 use super::query::matching;
 use crate::arguments::{Filters, Order};
 use crate::failure::{Failure, Outcome};
-use crate::output::thousands;
+use crate::output::{tell, thousands};
 
 const FORMAT: &str = "trailseal-bundle@v1";
 const WHAT_IT_PROVES: &str = "each line in it is genuine; not that no line was left out";
@@ -81,14 +81,14 @@ pub(super) fn write(reader: &mut Reader, filter: &Filter, flags: &Filters, out: 
     drop(member);
     let file = zip.finish().map_err(zip_failed)?;
     file.sync_all().map_err(Failure::io("write", path))?;
-    anstream::eprintln!(
+    tell(&format!(
         "{} events in {}: it proves that {WHAT_IT_PROVES}",
         thousands(indexes.len() as u64),
         path.display()
-    );
+    ));
     let left_out = reader.end().get() - checkpoint.size;
     if left_out > 0 {
-        anstream::eprintln!("the newest {left_out} events are not sealed yet and not in it");
+        tell(&format!("the newest {left_out} events are not sealed yet and not in it"));
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use super::query::matching;
 use super::{CLOSE_TIMEOUT, filter};
 use crate::arguments::{Filters, Format, Order};
 use crate::failure::{Failure, Outcome};
-use crate::output::{self, Writer, thousands};
+use crate::output::{self, Writer, tell, thousands};
 use crate::settings::Settings;
 
 const FOLDER: &str = "trailseal-demo";
@@ -75,7 +75,7 @@ fn start_afresh(dir: &Path) -> Outcome {
 fn record(dir: &Path) -> Outcome {
     let mut options = Settings::default().one_shot_options()?;
     options.origin = Some("demo.trailseal/1".into());
-    options.on_notice = Some(Arc::new(|notice: &Notice| anstream::eprintln!("notice: {notice}")));
+    options.on_notice = Some(Arc::new(|notice: &Notice| tell(&format!("notice: {notice}"))));
     let trail = Trail::open(dir, options)?;
     let mut out = std::io::stdout();
     for (format, name, bytes) in SAMPLES {
@@ -105,7 +105,7 @@ fn query(dir: &Path) -> Outcome {
     let mut reader = Reader::open(dir, Arc::new(StdFiles))?;
     let denied =
         Filter { outcome: vec![trailseal_core::event::Outcome::Denied], ..filter(&Filters::default())? };
-    let mut writer = Writer::new(output::stdout(), Format::Table, reader.origin());
+    let mut writer = Writer::new(output::stdout(), Format::Table, &reader);
     let (mut count, end) = (0, reader.end().get());
     matching(&mut reader, &denied, 0..end, Order::Desc, &mut |recorded, line| {
         count += 1;

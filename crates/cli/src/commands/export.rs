@@ -8,7 +8,7 @@ use super::query::matching;
 use super::{bundle, filter, reader};
 use crate::arguments::{Export, ExportFormat, Format, Order};
 use crate::failure::{Failure, Outcome};
-use crate::output::{Writer, is_terminal, thousands};
+use crate::output::{Writer, is_terminal, tell, thousands};
 use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, export: &Export) -> Outcome {
@@ -25,7 +25,7 @@ pub(super) fn run(settings: &Settings, export: &Export) -> Outcome {
         Some(path) => Box::new(File::create(path).map_err(Failure::io("make", path))?),
         None => Box::new(std::io::stdout()),
     };
-    let mut writer = Writer::new(BufWriter::with_capacity(1 << 18, out), format, reader.origin());
+    let mut writer = Writer::new(BufWriter::with_capacity(1 << 18, out), format, &reader);
     let (mut count, end) = (0, reader.end().get());
     // Oldest first: an export is read from its beginning, and appended to by the next one.
     matching(&mut reader, &filter, 0..end, Order::Asc, &mut |recorded, line| {
@@ -35,7 +35,7 @@ pub(super) fn run(settings: &Settings, export: &Export) -> Outcome {
     })?;
     writer.finish()?;
     if export.out.is_some() || !is_terminal() {
-        anstream::eprintln!("{} events exported", thousands(count));
+        tell(&format!("{} events exported", thousands(count)));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::query::matching;
 use super::reader;
 use crate::arguments::{Format, History, Order};
 use crate::failure::{Failure, Outcome};
-use crate::output::{self, Writer};
+use crate::output::{Writer, stdout_for, tell};
 use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, history: &History, json: bool) -> Outcome {
@@ -23,7 +23,7 @@ pub(super) fn run(settings: &Settings, history: &History, json: bool) -> Outcome
     let filter = Filter { resource: vec![resource], ..Filter::default() };
     let mut reader = reader(settings)?;
     let format = history.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
-    let mut writer = Writer::new(output::stdout(), format, reader.origin());
+    let mut writer = Writer::new(stdout_for(format), format, &reader);
     let end = reader.end().get();
     let mut found = 0u64;
     matching(&mut reader, &filter, 0..end, Order::Asc, &mut |recorded, line| {
@@ -38,7 +38,7 @@ pub(super) fn run(settings: &Settings, history: &History, json: bool) -> Outcome
     })?;
     writer.finish()?;
     if found == 0 && format == Format::Table {
-        anstream::eprintln!("no event is about {}", output::printable(&history.resource));
+        tell(&format!("no event is about {}", history.resource));
     }
     Ok(())
 }

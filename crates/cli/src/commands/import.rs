@@ -9,7 +9,7 @@ use trailseal_import::{Mapping, MappingError, mapping::BUILT_IN, read};
 use super::{close_trail, open_trail, read_text};
 use crate::arguments::Import;
 use crate::failure::{Failure, Outcome};
-use crate::output::thousands;
+use crate::output::{tell, thousands};
 use crate::progress;
 use crate::settings::Settings;
 
@@ -111,7 +111,7 @@ fn import(
                 (failed.line, failed.reason)
             }
         };
-        anstream::eprintln!("{file}, line {line}: not recorded: {reason}");
+        tell(&format!("{file}, line {line}: not recorded: {reason}"));
         summary.failed.push(Failed { file: file.clone(), line, reason });
     }
     Ok(())
@@ -130,13 +130,13 @@ impl Summary {
             });
             return super::write_out(None, format!("{answer}\n").as_bytes());
         }
-        anstream::eprintln!(
+        tell(&format!(
             "{} read, {} recorded, {} were there already, {} failed",
             thousands(self.read),
             thousands(self.recorded),
             thousands(self.repeated),
             thousands(self.failed.len() as u64),
-        );
+        ));
         Ok(())
     }
 }

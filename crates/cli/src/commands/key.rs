@@ -3,6 +3,7 @@
 use super::{close_trail, open_trail, reader, write_out};
 use crate::arguments::Key;
 use crate::failure::{Failure, Outcome};
+use crate::output::tell;
 use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, command: &Key) -> Outcome {
@@ -30,8 +31,8 @@ pub(super) fn run(settings: &Settings, command: &Key) -> Outcome {
             let rotated = trail.rotate_key().map_err(Failure::from);
             close_trail(&trail)?;
             let public_key = rotated?;
-            anstream::eprintln!(
-                "the trail is signed by a new key from now on; keep it beside the checkpoints that you keep elsewhere"
+            tell(
+                "the trail is signed by a new key from now on; keep it beside the checkpoints that you keep elsewhere",
             );
             write_out(None, format!("{public_key}\n").as_bytes())
         }

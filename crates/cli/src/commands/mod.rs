@@ -29,6 +29,7 @@ use trailseal_core::{Notice, Reader, Trail};
 
 use crate::arguments::{Arguments, Command, Filters};
 use crate::failure::{Failure, Outcome};
+use crate::output::tell;
 use crate::settings::Settings;
 
 /// How long a command waits for the disk before it gives up.
@@ -72,7 +73,7 @@ fn reader(settings: &Settings) -> Outcome<Reader> {
 /// The trail for commands that write; made if there is none.
 fn open_trail(settings: &Settings) -> Outcome<Trail> {
     let mut options = settings.one_shot_options()?;
-    options.on_notice = Some(Arc::new(|notice: &Notice| anstream::eprintln!("notice: {notice}")));
+    options.on_notice = Some(Arc::new(|notice: &Notice| tell(&format!("notice: {notice}"))));
     Ok(Trail::open(settings.dir(), options)?)
 }
 

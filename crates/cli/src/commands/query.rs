@@ -5,14 +5,14 @@ use std::ops::ControlFlow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use trailseal_core::event::{Event, Recorded};
+use trailseal_core::event::Recorded;
 use trailseal_core::filter::Filter;
 use trailseal_core::{Index, Reader};
 
 use super::{filter, reader};
 use crate::arguments::{Format, Order, Query};
 use crate::failure::{Failure, Outcome};
-use crate::output::{self, Writer};
+use crate::output::{Writer, stdout_for, tell};
 use crate::settings::Settings;
 
 /// How many a table shows unless told otherwise.
@@ -27,7 +27,7 @@ pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     let format = query.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
     let limit = query.limit.or((format == Format::Table).then_some(TABLE_LIMIT)).unwrap_or(u64::MAX);
     let range = range(&reader, query)?;
-    let mut writer = Writer::new(output::stdout(), format, reader.origin());
+    let mut writer = Writer::new(stdout_for(format), format, &reader);
     let mut shown = 0;
     let mut last = None;
     let mut has_more = false;
@@ -44,11 +44,11 @@ pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     writer.finish()?;
     if let (true, Some(last)) = (has_more, last) {
         let cursor = encode_cursor(query.order, last);
-        anstream::eprintln!(
+        tell(&format!(
             "there are more: add --cursor {cursor} for the next ones, or --limit for more at once"
-        );
+        ));
     } else if shown == 0 && format == Format::Table {
-        anstream::eprintln!("no event matches");
+        tell("no event matches");
     }
     Ok(())
 }
@@ -83,16 +83,11 @@ pub(super) fn matching(
     if !filter.origin.is_empty() && !filter.origin.iter().any(|origin| origin == reader.origin()) {
         return Ok(());
     }
+    let possible = filter.index_range();
+    let range = range.start.max(possible.start)..range.end.min(possible.end);
     let mut failed = None;
     let mut visit = |_: Index, line: &[u8]| {
-        if !filter.may_match(line) || !filter.matches_text(line) {
-            return ControlFlow::Continue(());
-        }
-        // A line that cannot be read is for `verify` to judge; it matches nothing.
-        let Ok(recorded) = Event::from_line(line) else { return ControlFlow::Continue(()) };
-        if !filter.matches(&recorded) {
-            return ControlFlow::Continue(());
-        }
+        let Some(recorded) = filter.accept(line) else { return ControlFlow::Continue(()) };
         match each(&recorded, line) {
             Ok(flow) => flow,
             Err(error) => {

@@ -1,15 +1,15 @@
 //! `trailseal record`: events, one JSON object a line.
 
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write as _};
 use std::path::Path;
 
 use trailseal_core::event::{BadLine, Event};
-use trailseal_core::{Ack as Level, Index, Once, RecordOnceError, Status, Trail};
+use trailseal_core::{Ack as Level, Index, Mode, Once, RecordOnceError, Status, Trail};
 
 use super::{close_trail, open_trail};
 use crate::arguments::{Ack, Record};
 use crate::failure::{Failure, Outcome};
-use crate::output;
+use crate::output::{tell, thousands};
 use crate::settings::Settings;
 
 /// Receipts that wait for the disk together.
@@ -23,29 +23,28 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
             "no store is configured, so --ack store cannot be reached: use --ack durable",
         ));
     }
-    let mut input: Box<dyn BufRead> = match arguments.file.as_deref() {
-        None => Box::new(BufReader::with_capacity(1 << 16, std::io::stdin())),
-        Some(path) if path == Path::new("-") => Box::new(BufReader::with_capacity(1 << 16, std::io::stdin())),
-        Some(path) => {
-            let file = std::fs::File::open(path).map_err(Failure::io("read", path))?;
-            Box::new(BufReader::with_capacity(1 << 20, file))
+    let input: Box<dyn Read> = match arguments.file.as_deref() {
+        Some(path) if path != Path::new("-") => {
+            Box::new(std::fs::File::open(path).map_err(Failure::io("read", path))?)
         }
+        _ => Box::new(std::io::stdin()),
     };
+    let mut input = BufReader::with_capacity(1 << 18, input);
     let trail = open_trail(settings)?;
     let mut session = Session {
-        level: if arguments.ack == Some(Ack::Durable) { Level::Durable } else { Level::Accepted },
+        level: level(settings, arguments.ack)?,
         trail: &trail,
-        out: json.then(output::stdout),
+        out: json.then(|| BufWriter::with_capacity(1 << 16, std::io::stdout())),
         pending: Vec::new(),
         counts: Counts::default(),
     };
-    let read = session.read_all(&mut *input);
+    let read = session.read_all(&mut input);
     let Session { counts, .. } = session;
     // What was accepted is made durable and sealed even if the input could not be read to its end.
     close_trail(&trail)?;
     read?;
     if !json {
-        anstream::eprintln!("{}", counts.summary());
+        tell(&counts.summary());
     }
     if counts.bad + counts.unconfirmed > 0 { Err(Failure::No(None)) } else { Ok(()) }
 }
@@ -60,14 +59,14 @@ struct Counts {
 
 impl Counts {
     fn summary(&self) -> String {
-        let mut text = format!("{} recorded", output::thousands(self.recorded));
+        let mut text = format!("{} recorded", thousands(self.recorded));
         for (count, what) in [
             (self.repeated, "were there already"),
             (self.unconfirmed, "unconfirmed"),
             (self.bad, "not recorded"),
         ] {
             if count > 0 {
-                text.push_str(&format!(", {} {what}", output::thousands(count)));
+                text.push_str(&format!(", {} {what}", thousands(count)));
             }
         }
         text
@@ -83,13 +82,13 @@ struct Pending {
 struct Session<'a> {
     trail: &'a Trail,
     level: Level,
-    out: Option<output::Stdout>,
+    out: Option<BufWriter<std::io::Stdout>>,
     pending: Vec<Pending>,
     counts: Counts,
 }
 
 impl Session<'_> {
-    fn read_all(&mut self, input: &mut dyn BufRead) -> Outcome {
+    fn read_all(&mut self, input: &mut BufReader<Box<dyn Read>>) -> Outcome {
         let mut line = Vec::new();
         for number in 1u64.. {
             line.clear();
@@ -100,8 +99,8 @@ impl Session<'_> {
             }
             self.take(number, &line)?;
             // Told as soon as the level is reached: before more input is waited for.
-            let has_more = input.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
-            if self.pending.len() >= PENDING_MAX || !has_more {
+            let must_wait = !input.buffer().contains(&b'\n');
+            if must_wait || self.pending.len() >= PENDING_MAX {
                 self.flush()?;
             }
         }
@@ -151,7 +150,7 @@ impl Session<'_> {
     fn refuse(&mut self, number: u64, reason: &str) -> Outcome {
         self.counts.bad += 1;
         self.flush()?;
-        anstream::eprintln!("line {number}: not recorded: {reason}");
+        tell(&format!("line {number}: not recorded: {reason}"));
         Ok(())
     }
 
@@ -165,21 +164,45 @@ impl Session<'_> {
                 self.counts.unconfirmed += self.pending.len() as u64;
             }
         }
-        let origin = self.trail.origin().to_owned();
         let pending = std::mem::take(&mut self.pending);
+        if self.answer(&pending, is_unconfirmed).is_err_and(|error| error.kind() != ErrorKind::BrokenPipe) {
+            return Err(Failure::could_not(
+                "could not write the receipts; what was accepted so far is recorded",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Writes receipts, if somebody wants them. Whoever stops reading them does not stop the recording.
+    fn answer(&mut self, pending: &[Pending], is_unconfirmed: bool) -> std::io::Result<()> {
         let Some(out) = &mut self.out else { return Ok(()) };
+        let origin = self.trail.origin();
         for Pending { index, id, repeated } in pending {
             let mut answer = serde_json::json!({"origin": origin, "index": index.get(), "id": id});
-            if repeated {
+            if *repeated {
                 answer["repeated"] = true.into();
             }
             if is_unconfirmed {
                 answer["unconfirmed"] = true.into();
             }
-            writeln!(out, "{answer}")?;
+            let written = writeln!(out, "{answer}");
+            if written.is_err() {
+                self.out = None;
+                return written;
+            }
         }
-        Ok(out.flush()?)
+        let flushed = out.flush();
+        if flushed.is_err() {
+            self.out = None;
+        }
+        flushed
     }
+}
+
+/// The level that the policy gives, or a higher one that was asked for.
+fn level(settings: &Settings, ack: Option<Ack>) -> Outcome<Level> {
+    let is_durable = ack == Some(Ack::Durable) || settings.options()?.mode == Mode::Sync;
+    Ok(if is_durable { Level::Durable } else { Level::Accepted })
 }
 
 /// Reads one line without its end; `false` at the end of the input. Of a line over the limit only a little

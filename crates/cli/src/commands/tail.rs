@@ -7,7 +7,7 @@ use super::query::matching;
 use super::{filter, reader};
 use crate::arguments::{Format, Order, Tail};
 use crate::failure::Outcome;
-use crate::output::{self, Writer};
+use crate::output::{Writer, is_reader_gone, stdout_for};
 use crate::settings::Settings;
 
 /// How often a follower looks.
@@ -17,7 +17,7 @@ pub(super) fn run(settings: &Settings, tail: &Tail, json: bool) -> Outcome {
     let filter = filter(&tail.filters)?;
     let mut reader = reader(settings)?;
     let format = tail.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
-    let mut writer = Writer::new(output::stdout(), format, reader.origin());
+    let mut writer = Writer::new(stdout_for(format), format, &reader);
     let mut seen = reader.end().get();
     let mut newest = Vec::new();
     if tail.lines > 0 {
@@ -31,10 +31,7 @@ pub(super) fn run(settings: &Settings, tail: &Tail, json: bool) -> Outcome {
         writer.event(&recorded, &line)?;
     }
     writer.finish()?;
-    if !tail.follow {
-        return Ok(());
-    }
-    loop {
+    while tail.follow && !is_reader_gone() {
         std::thread::sleep(POLL);
         reader.refresh()?;
         let end = reader.end().get();
@@ -47,4 +44,5 @@ pub(super) fn run(settings: &Settings, tail: &Tail, json: bool) -> Outcome {
             seen = end;
         }
     }
+    Ok(())
 }

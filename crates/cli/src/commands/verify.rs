@@ -10,7 +10,7 @@ use trailseal_tlog::VerifyingKey;
 use super::{bundle, read_text, write_out};
 use crate::arguments::Verify;
 use crate::failure::{Failure, Outcome};
-use crate::output::thousands;
+use crate::output::{tell, thousands};
 use crate::progress;
 use crate::settings::Settings;
 
@@ -39,10 +39,10 @@ pub(super) fn run(settings: &Settings, arguments: &Verify, json: bool) -> Outcom
     };
     let verdict = verify::verify(&Folder::new(settings.dir(), Arc::new(StdFiles)), &options);
     bar.finish_and_clear();
-    tell(&verdict?, json)
+    answer(&verdict?, json)
 }
 
-fn tell(verdict: &Verdict, json: bool) -> Outcome {
+fn answer(verdict: &Verdict, json: bool) -> Outcome {
     let text =
         if json { serde_json::to_string(verdict).map_err(Failure::could_not)? } else { verdict.to_string() };
     write_out(None, format!("{}\n", text.trim_end()).as_bytes())?;
@@ -80,13 +80,13 @@ fn proof(text: &str, keys: &[VerifyingKey], json: bool) -> Outcome {
         });
         return write_out(None, format!("{answer}\n").as_bytes());
     }
-    anstream::eprintln!(
+    tell(&format!(
         "ok: event {} of {} is in the tree of {} events that {} signed",
         proved.index,
         proved.checkpoint.origin,
         thousands(proved.checkpoint.size),
         proved.key,
-    );
+    ));
     write_out(None, format!("{line}\n").as_bytes())
 }
 

@@ -261,12 +261,13 @@ impl Filter {
 
     /// Which indexes can match at all, for readers that can go to them.
     pub fn index_range(&self) -> Range<u64> {
-        let mut range = u64::MAX..0;
+        let (mut from, mut to) = (u64::MAX, 0);
         for wanted in &self.id {
             let IdFilter::Index(index) = wanted else { return 0..u64::MAX };
-            range = range.start.min(index.get())..range.end.max(index.get().saturating_add(1));
+            from = from.min(index.get());
+            to = to.max(index.get().saturating_add(1));
         }
-        if self.id.is_empty() { 0..u64::MAX } else { range }
+        if self.id.is_empty() { 0..u64::MAX } else { from..to }
     }
 
     /// Whether the event matches. Its origin is not known here, so that is not judged.

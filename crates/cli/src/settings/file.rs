@@ -1,0 +1,107 @@
+//! The settings file: TOML whose every key and value remembers its line and column.
+
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+use trailseal_core::Anchor;
+
+use super::{SETTINGS, Settings, bad, unknown};
+use crate::failure::{Failure, Outcome};
+
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A file that is being read into settings.
+struct File<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+/// Reads the file at `path` into `settings`.
+pub(super) fn read(path: &Path, settings: &mut Settings) -> Outcome {
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| {
+            std::io::Read::read_to_string(&mut std::io::Read::take(file, FILE_BYTES_MAX), &mut text)
+        })
+        .map_err(Failure::io("read", path))?;
+    let file = File { path, text: &text };
+    let table = DeTable::parse(&text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        Failure::could_not(format!("{}: {}", file.place(at), error.message().replace('\n', ", ")))
+    })?;
+    file.take(table.get_ref(), "", settings)
+}
+
+impl File<'_> {
+    fn take(&self, table: &DeTable<'_>, prefix: &str, settings: &mut Settings) -> Outcome {
+        for (key, value) in table {
+            let name = format!("{prefix}{}", key.get_ref());
+            let inside = format!("{name}.");
+            if let DeValue::Table(inner) = value.get_ref()
+                && SETTINGS.iter().any(|setting| setting.name.starts_with(&inside))
+            {
+                self.take(inner, &inside, settings)?;
+                continue;
+            }
+            let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
+                return Err(unknown(&self.place(key.span().start), &name));
+            };
+            let source = self.place(value.span().start);
+            let text = match value.get_ref() {
+                DeValue::Array(tables) if name == "anchor" => {
+                    self.take_anchors(tables, settings)?;
+                    continue;
+                }
+                DeValue::String(text) if name != "anchor" => text.to_string(),
+                DeValue::Integer(number) => number.to_string(),
+                DeValue::Boolean(value) => value.to_string(),
+                other => return Err(bad(&source, setting, other.type_str())),
+            };
+            settings.give(setting.name, text, source);
+        }
+        Ok(())
+    }
+
+    fn take_anchors(&self, anchors: &DeArray<'_>, settings: &mut Settings) -> Outcome {
+        for anchor in anchors.iter() {
+            settings.anchors.push(self.anchor(anchor)?);
+        }
+        Ok(())
+    }
+
+    fn anchor(&self, anchor: &Spanned<DeValue<'_>>) -> Outcome<Anchor> {
+        let wrong = |at: usize, what: &str| {
+            Err(Failure::could_not(format!(
+                "{}: {what}: an [[anchor]] has either `file` or `command`",
+                self.place(at)
+            )))
+        };
+        let anchor_at = anchor.span().start;
+        let DeValue::Table(table) = anchor.get_ref() else { return wrong(anchor_at, "no table") };
+        let mut found = None;
+        for (key, value) in table {
+            let at = key.span().start;
+            let DeValue::String(text) = value.get_ref() else {
+                return wrong(value.span().start, &format!("`anchor.{}` is no text", key.get_ref()));
+            };
+            let anchor = match &**key.get_ref() {
+                "file" => Anchor::File(text.as_ref().into()),
+                "command" => Anchor::Command(text.to_string()),
+                name => return wrong(at, &format!("there is no setting `anchor.{name}`")),
+            };
+            if found.replace(anchor).is_some() {
+                return wrong(anchor_at, "two places in one");
+            }
+        }
+        found.map_or_else(|| wrong(anchor_at, "it is empty"), Ok)
+    }
+
+    /// File, line and column of a byte offset, as people count.
+    fn place(&self, at: usize) -> String {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        format!("{}:{line}:{column}", self.path.display())
+    }
+}

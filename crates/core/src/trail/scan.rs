@@ -92,9 +92,8 @@ impl Scan<'_> {
             if is_other && !cfg!(trailseal_fault = "signed_lines_not_compared") || front.is_none() {
                 return Err(ScanError::NotSigned(index));
             }
-        } else if !cfg!(trailseal_fault = "torn_lines_kept") && front.is_none()
-            || text.len() > line::LINE_BYTES_MAX
-            || Value::parse(text).is_err()
+        } else if !cfg!(trailseal_fault = "torn_lines_kept")
+            && (front.is_none() || text.len() > line::LINE_BYTES_MAX || Value::parse(text).is_err())
         {
             return Ok(false);
         }

@@ -155,12 +155,16 @@ impl Reader {
         let lock = self.folder.lock();
         self.holder = lock::held_by(&lock).map_err(io_at(&lock))?;
         let handoffs = self.handoffs(&lock);
+        // Before the listing: a segment that begins meanwhile then lies behind the end of this view, and
+        // every line before that end has its segment in the list.
+        let durable = match self.holder {
+            Some(_) => handoffs.iter().find_map(|path| durable_mark(&*files, path)),
+            None => None,
+        };
         let listed = self.folder.segments_folder();
         self.segments = self.folder.segments().map_err(io_at(&listed))?;
         self.replayed.clear();
-        if self.holder.is_some()
-            && let Some(durable) = handoffs.iter().find_map(|path| durable_mark(&*files, path))
-        {
+        if let Some(durable) = durable {
             self.segments_end = durable;
             return Ok(());
         }

@@ -105,7 +105,7 @@ impl Writer {
         while let Err(error) = self.try_commit(&taken) {
             // Sticky failure: what that file holds beyond its last durable length is void from now on.
             if !cfg!(trailseal_fault = "sync_tried_again") {
-                self.segment = None;
+                self.give_up_segment();
             }
             self.shared.counters.segment_failures.add(1);
             // The first failure is often the file's, so one new segment is tried before anybody is told.
@@ -113,7 +113,7 @@ impl Writer {
                 self.shared.notice(&Notice::SegmentFailed { reason: error.to_string() });
                 break;
             }
-            self.segment = None;
+            self.give_up_segment();
             if self.shared.gate.close(Shut::DiskFailing) {
                 self.shared.notice(&Notice::SegmentFailed { reason: error.to_string() });
             }
@@ -149,6 +149,12 @@ impl Writer {
         match &mut self.segment {
             Some(segment) => segment.append_durably(&batch),
             None => Ok(()),
+        }
+    }
+
+    fn give_up_segment(&mut self) {
+        if let Some(segment) = self.segment.take() {
+            segment.give_up();
         }
     }
 

@@ -118,7 +118,11 @@ impl SegmentWriter {
         let end = self.len_bytes + batch.bytes.len() as u64;
         if end > self.reserved {
             self.reserved = end.next_multiple_of(RESERVE_STEP);
-            self.file.reserve(self.reserved)?;
+            match self.file.reserve(self.reserved) {
+                // Less room than a step may still be enough for the lines: the write itself will tell.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => self.reserved = end,
+                done => done?,
+            }
         }
         self.file.append(batch.bytes)?;
         if !cfg!(trailseal_fault = "no_sync_before_answer") {
@@ -131,6 +135,17 @@ impl SegmentWriter {
         self.durable += batch.lines;
         self.len_bytes = end;
         Ok(())
+    }
+
+    /// Gives the segment up after a failure. A file in which no line became durable is removed: its lines
+    /// are written again under the same name, and a disk that fails for long would be filled by the
+    /// attempts.
+    pub(crate) fn give_up(self) {
+        if self.durable == self.first && matches!(self.file.is_in_place(), Ok(true)) {
+            // If that fails too, the next segment of this name sets the file aside.
+            let name = segment_name(Index::new(self.first), Form::Plain);
+            let _ = self.files.remove(&self.folder.join(name));
+        }
     }
 
     /// Whether the segment's name still leads to the file that is written.

@@ -24,6 +24,7 @@ use crate::trail::shared::Shared;
 pub(crate) const KEPT_EVERY: u64 = 65_536;
 /// Tiles of this many leaves are put on disk at once: more would only take memory.
 const ROUND_LEAVES_MAX: u64 = 4 * KEPT_EVERY;
+const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 const POLL_BUSY: Duration = Duration::from_millis(10);
 const POLL_IDLE: Duration = Duration::from_millis(100);
 
@@ -36,8 +37,8 @@ pub(crate) struct Sealer {
     edge: TileEdge,
     /// Full tiles that are not on disk yet.
     tiles: Vec<(PathBuf, Vec<u8>)>,
-    /// Signed checkpoints to be kept that are not on disk yet.
-    kept: Vec<(PathBuf, Vec<u8>)>,
+    /// Checkpoints to be kept that are not signed and on disk yet.
+    kept: Vec<Checkpoint>,
     /// Partial tiles on disk, which go when the full one stands.
     partials: Vec<TileId>,
     /// The size of the newest checkpoint on disk.
@@ -153,12 +154,10 @@ impl Sealer {
         Ok(())
     }
 
-    /// Signs a checkpoint of what is hashed so far, to stay in `checkpoints/`.
+    /// Notes a checkpoint of what is hashed so far, to stay in `checkpoints/`.
     fn keep_checkpoint(&mut self) {
-        let path = self.shared.folder.kept_checkpoint(self.edge.size());
-        if self.kept.last().is_none_or(|(last, _)| *last != path) {
-            let note = lock(&self.keys).sign(&self.checkpoint());
-            self.kept.push((path, note.into_bytes()));
+        if self.kept.last().is_none_or(|last| last.size != self.edge.size()) {
+            self.kept.push(self.checkpoint());
         }
     }
 
@@ -186,12 +185,22 @@ impl Sealer {
             self.tiles = tiles;
             return Err(error);
         }
-        files.replace_many(&self.kept)?;
-        self.kept.clear();
         let checkpoint = self.checkpoint();
         assert!(checkpoint.size >= self.published, "a signed tree only grows");
         // Held until the watermark is moved: a rotation must see which sizes the old key has signed.
         let keys = lock(&self.keys);
+        let mut kept = Vec::with_capacity(self.kept.len());
+        for checkpoint in &self.kept {
+            let note = if checkpoint.size == self.published {
+                // Signed before, perhaps by an earlier key.
+                files.read(&folder.checkpoint(), CHECKPOINT_BYTES_MAX)?
+            } else {
+                keys.sign(checkpoint).into_bytes()
+            };
+            kept.push((folder.kept_checkpoint(checkpoint.size), note));
+        }
+        files.replace_many(&kept)?;
+        self.kept.clear();
         let note = keys.sign(&checkpoint);
         files.replace(&folder.checkpoint(), note.as_bytes(), false)?;
         self.published = checkpoint.size;

@@ -20,7 +20,7 @@ use super::scan::{Scan, ScanError, Scanned};
 use crate::clock::Timestamp;
 use crate::file::Files;
 use crate::handoff::{HandoffHeader, replay};
-use crate::segment::{Batch, Form, Offsets, SegmentWriter, offsets_name};
+use crate::segment::{Batch, Form, LineReader, Offsets, SegmentWriter, offsets_name};
 
 /// A handoff file larger than this is not one of ours.
 const HANDOFF_BYTES_MAX: u64 = 16 << 30;
@@ -86,8 +86,10 @@ pub(crate) fn recover(
         segments.iter().filter(|segment| segment.end.is_none_or(|end| end.get() > sealed)).collect();
     let recovery = Recovery { folder, files, sealed, rewrite_from: known };
     let mut last = None;
+    let mut recorded = None;
     for segment in &unsealed {
         let scanned = recovery.scan(segment)?;
+        recorded = scanned.recorded.or(recorded);
         if scanned.end < sealed {
             return Err(recovery.missing(scanned.end));
         }
@@ -102,7 +104,9 @@ pub(crate) fn recover(
         return Err(recovery.missing(in_segments));
     }
     let mut found = Found { sealed, in_segments, ..Found::default() };
-    let mut recorded = last.as_ref().and_then(|(_, scanned)| scanned.recorded);
+    if recorded.is_none() {
+        recorded = recorded_before(files, &segments);
+    }
     let mut firsts: Vec<u64> = unsealed.iter().map(|segment| segment.first.get()).collect();
     let mut writer = None;
     if let Some((segment, scanned)) = last {
@@ -133,6 +137,19 @@ pub(crate) fn recover(
         recorded,
         found,
     })
+}
+
+/// `recorded` of the last line, when it lies in a sealed segment before those that were scanned. The time
+/// of a line that cannot be read is left to the clock: `verify` tells of such a segment.
+fn recorded_before(files: &Arc<dyn Files>, segments: &[SegmentFile]) -> Option<Timestamp> {
+    let segment = segments.iter().rev().find(|segment| segment.end.is_some())?;
+    let mut lines = LineReader::open(files, segment, 0).ok()?;
+    let mut recorded = None;
+    for _ in segment.first.get()..segment.end?.get() {
+        let front = crate::line::parse_front(lines.next_line().ok()??);
+        recorded = front.map(|front| front.recorded).or(recorded);
+    }
+    recorded
 }
 
 struct Recovery<'a> {

@@ -1,17 +1,33 @@
 //! Deadlines for futures, without a runtime: one thread that sleeps until the next one.
 //!
 //! A future that waits for the disk must wake at its deadline although the disk, and with it the writer
-//! thread, may hang. The thread is started by the first such future and lives as long as the process.
+//! thread, may hang. The thread is started by the first such future and lives as long as the process; a
+//! forked child starts its own.
 
 use std::collections::BinaryHeap;
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+/// Longer waits than this are not told from waiting for ever.
+const WAIT_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// The point in time `wait` from now, however long that is.
+pub(crate) fn after(wait: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(wait.min(WAIT_MAX)).unwrap_or(now)
+}
+
 struct Timers {
-    /// Ordered by deadline, the earliest on top.
-    heap: Mutex<BinaryHeap<Timer>>,
+    state: Mutex<State>,
     added: Condvar,
+}
+
+struct State {
+    /// Ordered by deadline, the earliest on top.
+    heap: BinaryHeap<Timer>,
+    /// The fork generation in which the thread runs; a forked child has none of its parent's threads.
+    running_in: Option<u32>,
 }
 
 struct Timer {
@@ -39,41 +55,48 @@ impl PartialEq for Timer {
 
 impl Eq for Timer {}
 
-static TIMERS: OnceLock<Timers> = OnceLock::new();
+static TIMERS: Timers =
+    Timers { state: Mutex::new(State { heap: BinaryHeap::new(), running_in: None }), added: Condvar::new() };
 
 /// Wakes `waker` at `at`, or soon after. If no thread can be had it is woken at once, so that the future
 /// looks at the clock itself rather than sleeping for ever.
 pub(crate) fn wake_at(at: Instant, waker: Waker) {
-    let mut is_running = true;
-    let timers = TIMERS.get_or_init(|| Timers { heap: Mutex::default(), added: Condvar::new() });
-    static THREAD: std::sync::Once = std::sync::Once::new();
-    THREAD.call_once(|| {
-        is_running = std::thread::Builder::new()
-            .name("trailseal-deadline".into())
-            .spawn(move || serve(timers))
-            .is_ok();
-    });
-    if !is_running {
-        return waker.wake();
+    let mut state = lock();
+    let generation = crate::fork::generation();
+    if state.running_in != Some(generation) {
+        if std::thread::Builder::new().name("trailseal-deadline".into()).spawn(serve).is_err() {
+            drop(state);
+            return waker.wake();
+        }
+        state.running_in = Some(generation);
     }
-    let mut heap = timers.heap.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_earliest = heap.peek().is_none_or(|first| at < first.at);
-    heap.push(Timer { at, waker });
+    let is_earliest = state.heap.peek().is_none_or(|first| at < first.at);
+    state.heap.push(Timer { at, waker });
     if is_earliest {
-        timers.added.notify_one();
+        TIMERS.added.notify_one();
     }
 }
 
-fn serve(timers: &Timers) {
-    let mut heap = timers.heap.lock().unwrap_or_else(PoisonError::into_inner);
+fn lock() -> MutexGuard<'static, State> {
+    TIMERS.state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve() {
+    let mut state = lock();
     loop {
         let now = Instant::now();
-        while heap.peek().is_some_and(|first| first.at <= now) {
-            if let Some(timer) = heap.pop() {
-                timer.waker.wake();
-            }
+        let mut due = Vec::new();
+        while state.heap.peek().is_some_and(|first| first.at <= now) {
+            due.extend(state.heap.pop());
         }
-        let wait = heap.peek().map_or(Duration::from_secs(3600), |first| first.at - now);
-        heap = timers.added.wait_timeout(heap, wait).unwrap_or_else(PoisonError::into_inner).0;
+        if !due.is_empty() {
+            // Without the lock: whoever is woken may ask for another deadline on this very thread.
+            drop(state);
+            due.into_iter().for_each(|timer| timer.waker.wake());
+            state = lock();
+            continue;
+        }
+        let wait = state.heap.peek().map_or(Duration::from_secs(3600), |first| first.at - now);
+        state = TIMERS.added.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
     }
 }

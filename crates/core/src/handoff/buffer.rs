@@ -103,7 +103,7 @@ impl Handoff {
             Err(Refused::Full) if !wait.is_zero() => {}
             done => return done,
         }
-        let deadline = Instant::now() + wait;
+        let deadline = crate::deadline::after(wait);
         loop {
             state.waiting_for_room += 1;
             drop(state);

@@ -100,7 +100,7 @@ impl Trail {
 
     /// Waits until the event at `index` is on disk, or for the trail's timeout.
     pub fn wait_durable(&self, index: Index) -> super::Status {
-        let deadline = std::time::Instant::now() + self.inner.shared.options.timeout;
+        let deadline = crate::deadline::after(self.inner.shared.options.timeout);
         self.inner.wait_durable(index.get(), deadline)
     }
 

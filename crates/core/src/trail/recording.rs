@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::error::RecordError;
@@ -84,7 +84,7 @@ impl Trail {
         let (index, id) = inner.accept(event, inner.room_wait())?;
         let status = match ack {
             Ack::Accepted => Status::Accepted,
-            Ack::Durable => inner.wait_durable(index, Instant::now() + inner.shared.options.timeout),
+            Ack::Durable => inner.wait_durable(index, deadline::after(inner.shared.options.timeout)),
         };
         Ok(Receipt { index: Index::new(index), id, status })
     }
@@ -100,7 +100,7 @@ impl Trail {
         let (first, ids) = inner.accept_batch(events)?;
         let status = match ack {
             Ack::Accepted => Status::Accepted,
-            Ack::Durable => inner.wait_durable(first + last, Instant::now() + inner.shared.options.timeout),
+            Ack::Durable => inner.wait_durable(first + last, deadline::after(inner.shared.options.timeout)),
         };
         Ok((first..).zip(ids).map(|(index, id)| Receipt { index: Index::new(index), id, status }).collect())
     }
@@ -114,11 +114,11 @@ impl Trail {
         let inner = &self.inner;
         let (index, id) = inner.accept(event, Duration::ZERO)?;
         let receipt = Receipt { index: Index::new(index), id, status: Status::Accepted };
-        let deadline = Instant::now() + inner.shared.options.timeout;
+        let deadline = deadline::after(inner.shared.options.timeout);
         if ack == Ack::Durable {
             inner.shared.wake_writer();
         }
-        Ok(Recording { inner: inner.clone(), receipt: Some(receipt), ack, deadline, has_timer: false })
+        Ok(Recording { inner: inner.clone(), receipt: Some(receipt), ack, deadline, timer: None })
     }
 }
 
@@ -130,7 +130,8 @@ pub struct Recording {
     receipt: Option<Receipt>,
     ack: Ack,
     deadline: Instant,
-    has_timer: bool,
+    /// Whom the deadline wakes.
+    timer: Option<Waker>,
 }
 
 impl Future for Recording {
@@ -153,9 +154,10 @@ impl Future for Recording {
             }
         };
         let Some(status) = status else {
-            if !self.has_timer {
+            // The task that polled last is the one to be woken: a future may move from one to another.
+            if self.timer.as_ref().is_none_or(|waker| !waker.will_wake(context.waker())) {
                 deadline::wake_at(self.deadline, context.waker().clone());
-                self.has_timer = true;
+                self.timer = Some(context.waker().clone());
             }
             return Poll::Pending;
         };

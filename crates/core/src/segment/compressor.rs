@@ -22,13 +22,17 @@ pub(crate) struct Compressor {
 }
 
 impl Compressor {
-    /// Starts the thread.
-    pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
+    /// Starts the thread, which keeps `lock` until it ends.
+    pub(crate) fn start<L: Send + Sync + 'static>(
+        shared: Arc<Shared>,
+        lock: Arc<L>,
+    ) -> std::io::Result<Self> {
         let may_end = Arc::new(AtomicBool::new(false));
         let ended = may_end.clone();
-        let thread = std::thread::Builder::new()
-            .name("trailseal-compressor".into())
-            .spawn(move || run(&shared, &ended))?;
+        let thread = std::thread::Builder::new().name("trailseal-compressor".into()).spawn(move || {
+            let _held = lock;
+            run(&shared, &ended);
+        })?;
         Ok(Compressor { thread, may_end })
     }
 

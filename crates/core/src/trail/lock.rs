@@ -112,7 +112,8 @@ impl Lock {
         self.previous_handoff.clone()
     }
 
-    /// Names the handoff file of this holder, so that it is found though the settings change.
+    /// Names the handoff file of this holder if it is not the trail's own, so that it is found though the
+    /// settings change.
     pub(crate) fn name_handoff(&mut self, path: Option<&Path>) -> io::Result<()> {
         self.write(path)
     }
@@ -124,8 +125,10 @@ impl Lock {
         if let Some(path) = &handoff {
             text.push_str(&format!("handoff = {:?}\n", path.display().to_string()));
         }
-        file.set_len(0)?;
+        // Written over, then cut: a stop in between, or a full disk, must not take the last holder's
+        // handoff from the next opening.
         file.write_all_at(text.as_bytes(), 0)?;
+        file.set_len(text.len() as u64)?;
         HELD_HERE.lock().unwrap_or_else(PoisonError::into_inner).insert(self.id, handoff);
         Ok(())
     }

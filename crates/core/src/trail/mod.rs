@@ -71,6 +71,8 @@ pub struct Trail {
 struct Inner {
     shared: Arc<Shared>,
     keys: Arc<Mutex<SealKeys>>,
+    /// Held while a key is rotated.
+    rotating: Mutex<()>,
     /// The fork generation in which this handle lives; in a forked child it is another.
     fork: u32,
     handoff_file: Option<PathBuf>,
@@ -85,8 +87,8 @@ struct Running {
     writer: JoinHandle<()>,
     sealer: JoinHandle<Anchors>,
     compressor: Option<Compressor>,
-    /// Held from open to close.
-    lock: Lock,
+    /// Held from open to close, and by each thread that writes until it ends.
+    lock: Arc<Lock>,
 }
 
 /// What a close left behind.
@@ -138,6 +140,7 @@ impl Trail {
         let inner = Inner {
             shared,
             keys,
+            rotating: Mutex::new(()),
             fork: crate::fork::generation(),
             handoff_file,
             running: Mutex::new(Some(running)),
@@ -151,7 +154,7 @@ impl Trail {
             .record_system("trail.opened", found.to_details())
             .map_err(|error| failed(format!("the event trail.opened was refused: {error}")))?;
         trail.inner.shared.wake_writer();
-        trail.inner.shared.progress.wait_durable(index, Instant::now() + OPENED_TIMEOUT);
+        trail.inner.shared.progress.wait_durable(index, crate::deadline::after(OPENED_TIMEOUT));
         Ok(trail)
     }
 
@@ -199,13 +202,14 @@ impl Trail {
         let shared = &self.inner.shared;
         let Some(last) = shared.handoff.next().checked_sub(1) else { return true };
         shared.wake_writer();
-        shared.progress.wait_durable(last, Instant::now() + timeout) == crate::progress::Waited::Durable
+        shared.progress.wait_durable(last, crate::deadline::after(timeout))
+            == crate::progress::Waited::Durable
     }
 
     /// Waits until everything accepted so far is covered by a signed checkpoint on disk, without waiting
     /// for the usual interval; `false` if that took longer than `timeout`.
     pub fn seal(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
+        let deadline = crate::deadline::after(timeout);
         let shared = &self.inner.shared;
         let size = shared.handoff.next();
         if !self.flush(timeout) {
@@ -243,10 +247,11 @@ impl Inner {
         if self.fork != crate::fork::generation() {
             return Err(CloseError::Forked);
         }
-        let deadline = Instant::now() + timeout;
+        let deadline = crate::deadline::after(timeout);
         let shared = &self.shared;
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(running) = running else { return Ok(self.closed()) };
+        // Held to the end: a second caller must not hear that the trail is closed while it is not.
+        let mut guard = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(running) = guard.as_ref() else { return Ok(self.closed()) };
         shared.gate.close(Shut::Closed);
         self.record_counts();
         let closed = Event { action: "trail.closed".into(), category: Category::System, ..Event::default() };
@@ -256,24 +261,27 @@ impl Inner {
         shared.writer_may_end.store(true, Ordering::Release);
         shared.wake_writer();
         if !join_until(&running.writer, deadline) {
-            return Err(self.late(running, events));
+            return Err(self.late(events));
         }
+        // The writer did so already, unless it ended by a panic.
         shared.sealer_may_end.store(true, Ordering::Release);
         shared.wake_sealer();
         if !join_until(&running.sealer, deadline) {
-            return Err(self.late(running, events));
+            return Err(self.late(events));
         }
         if let Some(compressor) = &running.compressor {
             compressor.finish();
-            // Nothing is lost if it does not end in time: a stopped compression leaves the plain segment.
+            // If it does not end in time it keeps the lock until it does: two of them on one segment could
+            // rename each other's half-written file.
             while !compressor.is_finished() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
+        let Some(running) = guard.take() else { return Ok(self.closed()) };
         // The threads have ended, so these return at once; a panic of theirs shut the gate by itself.
         let _ = running.writer.join();
         if let Ok(anchors) = running.sealer.join() {
-            anchors.finish(&shared.counters);
+            anchors.finish(&shared.counters, deadline);
         }
         let all_durable = shared.progress.durable() == events;
         if shared.options.one_shot
@@ -295,9 +303,8 @@ impl Inner {
         Closed { events: self.shared.progress.durable(), sealed: self.shared.progress.sealed() }
     }
 
-    /// The threads go on with their work, and the lock stays with them, until the process ends.
-    fn late(&self, running: Running, events: u64) -> CloseError {
-        std::mem::forget(running.lock);
+    /// The threads go on with their work, and hold the lock until they are done. Another close waits on.
+    fn late(&self, events: u64) -> CloseError {
         CloseError::Late { not_durable: events.saturating_sub(self.shared.progress.durable()) }
     }
 
@@ -320,6 +327,13 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // The safety net. A caller who wants to know how it went calls `close`.
         let _ = self.close(Duration::from_secs(5));
+        if self.fork == crate::fork::generation()
+            && let Some(running) = self.running.get_mut().unwrap_or_else(PoisonError::into_inner)
+            && let Some(compressor) = &running.compressor
+        {
+            // Late: nobody will tell it later, and it holds the lock.
+            compressor.finish();
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use sha2::Digest as _;
@@ -26,6 +27,8 @@ use crate::seal::{SealKeys, Sealer};
 use crate::segment::Compressor;
 
 const HANDOFF_BYTES_MIN: u64 = 1 << 20;
+/// A batch may have a quarter of it, and a frame tells its length in 32 bits.
+const HANDOFF_BYTES_MAX: u64 = 8 << 30;
 const DISK_RESERVE_BYTES: u64 = 256 << 20;
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -164,9 +167,10 @@ fn existing(
         let what = "is not the key that signs this trail: set key_file to the right one".into();
         return Err(OpenError::Key { path, what });
     }
-    let has_checkpoint = files.read(&folder.checkpoint(), SMALL_FILE_BYTES_MAX).is_ok();
+    let checkpoint = files.read(&folder.checkpoint(), SMALL_FILE_BYTES_MAX);
+    let is_missing = checkpoint.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     let segments = folder.segments().map_err(OpenError::io("list", folder.segments_folder()))?;
-    if !has_checkpoint && segments.is_empty() {
+    if is_missing && segments.is_empty() {
         // The making of this trail was interrupted just before its first checkpoint.
         sign_empty(folder, files, &manifest, &signing)?;
     }
@@ -227,7 +231,8 @@ fn make_handoff(
     path: &Path,
     recovered: &Recovered,
 ) -> Result<(Handoff, Drain, Option<PathBuf>, Option<String>), OpenError> {
-    let capacity = options.handoff.size_bytes.max(HANDOFF_BYTES_MIN).next_multiple_of(4096);
+    let capacity =
+        options.handoff.size_bytes.clamp(HANDOFF_BYTES_MIN, HANDOFF_BYTES_MAX).next_multiple_of(4096);
     let recorded = recovered.recorded.unwrap_or_default();
     let open = |place: &Place| handoff::open(place, capacity, recovered.next, recorded);
     let mut reason = None;
@@ -253,7 +258,9 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
             _ => {}
         }
     }
-    lock.name_handoff(handoff_file.as_deref()).map_err(OpenError::io("write", folder.lock()))?;
+    // Only one elsewhere is named: a copy of this folder must never lead to the handoff of the original.
+    let elsewhere = handoff_file.as_deref().filter(|path| *path != folder.handoff());
+    lock.name_handoff(elsewhere).map_err(OpenError::io("write", folder.lock()))?;
     let reserve_bytes = reserve_bytes(&folder, &options)?;
     let sealed = recovered.edge.size();
     let shared = Arc::new(Shared {
@@ -279,12 +286,26 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
         .map_err(thread_failed(&shared))?;
     let writer = Writer::new(shared.clone(), drain, recovered.segment, recovered.next, reserve_bytes);
     let sealer = Sealer::new(shared.clone(), keys.clone(), recovered.edge, recovered.partials, anchors);
-    let writer = spawn("trailseal-writer", move || writer.run()).map_err(thread_failed(&shared))?;
-    let sealer = spawn("trailseal-sealer", move || sealer.run()).map_err(thread_failed(&shared))?;
+    let lock = Arc::new(lock);
+    let (held, ended) = (lock.clone(), shared.clone());
+    let write = move || {
+        let _held = held;
+        writer.run();
+        // All is durable, also when nobody waits for the close any more.
+        ended.sealer_may_end.store(true, Ordering::Release);
+        ended.wake_sealer();
+    };
+    let held = lock.clone();
+    let seal = move || {
+        let _held = held;
+        sealer.run()
+    };
+    let writer = spawn("trailseal-writer", write).map_err(thread_failed(&shared))?;
+    let sealer = spawn("trailseal-sealer", seal).map_err(thread_failed(&shared))?;
     let _ = shared.writer.set(writer.thread().clone());
     let _ = shared.sealer.set(sealer.thread().clone());
     let compressor = match shared.options.segment.compress {
-        true => Some(Compressor::start(shared.clone()).map_err(thread_failed(&shared))?),
+        true => Some(Compressor::start(shared.clone(), lock.clone()).map_err(thread_failed(&shared))?),
         false => None,
     };
     let running = Running { writer, sealer, compressor, lock };

@@ -50,9 +50,16 @@ impl Trail {
     /// Makes a new signing key, vouched for by the old one, and signs with it from the next checkpoint on.
     ///
     /// # Errors
-    /// The old key stays in force.
+    /// The old key stays in force; but if only the key's file could not be renamed the new one is, and the
+    /// next opening or rotation finishes that.
     pub fn rotate_key(&self) -> Result<VerifyingKey, RotateError> {
-        let shared = &self.inner.shared;
+        let inner = &*self.inner;
+        if inner.fork != crate::fork::generation() {
+            return Err(RecordError::Forked.into());
+        }
+        // One at a time: there is one file for the next key.
+        let _rotating = inner.rotating.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = &inner.shared;
         let files = &*shared.options.files;
         let key_file = key_file(&shared.folder, shared.options.key_file.as_deref());
         let next_file = next_file(&key_file);
@@ -60,13 +67,16 @@ impl Trail {
             let path = path.to_owned();
             move |source| RotateError::Io { action, path, source }
         };
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed)
-            .map_err(|error| failed("make a key for", &key_file)(io::Error::other(error.to_string())))?;
-        let next = SigningKey::from_seed(shared.origin.as_str(), &seed);
-        files
-            .replace(&next_file, next.to_private_string().as_bytes(), true)
-            .map_err(failed("write", &next_file))?;
+        let manifest = inner.keys.lock().unwrap_or_else(PoisonError::into_inner).manifest.clone();
+        let unreadable = |error: OpenError| failed("read", &next_file)(io::Error::other(error.to_string()));
+        finish_rotation(files, &key_file, &manifest).map_err(unreadable)?;
+        // One that an earlier attempt left is used: the manifest on disk may name it already, so it must
+        // never be written over.
+        let next = match super::open::read_signing_key(files, &next_file).map_err(unreadable)? {
+            Some(next) => next,
+            None => new_key(shared.origin.as_str(), files, &next_file)
+                .map_err(failed("write a key to", &next_file))?,
+        };
 
         let rotation = {
             let keys = self.inner.keys.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,6 +109,14 @@ impl Trail {
         files.rename(&next_file, &key_file).map_err(failed("replace", &key_file))?;
         Ok(public_key)
     }
+}
+
+fn new_key(origin: &str, files: &dyn Files, path: &Path) -> io::Result<SigningKey> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
+    let key = SigningKey::from_seed(origin, &seed);
+    files.replace(path, key.to_private_string().as_bytes(), true)?;
+    Ok(key)
 }
 
 fn details(rotation: &Rotation) -> Object {

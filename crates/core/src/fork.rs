@@ -8,7 +8,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How often this process, or one it descends from since [`watch`], was the child of a fork.
-pub(crate) static FORK_GENERATION: AtomicU32 = AtomicU32::new(0);
+static FORK_GENERATION: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn in_child() {
     FORK_GENERATION.fetch_add(1, Ordering::Relaxed);

@@ -15,7 +15,8 @@ use trailseal_core::clock::{Clock, Timestamp};
 use trailseal_core::event::Event;
 use trailseal_core::file::{AppendFile, Files, ReadFile, StdFiles};
 use trailseal_core::{
-    Ack, Anchor, CloseError, Folder, Options, Reader, RecordError, Roll, RotateError, Status, Trail,
+    Ack, Anchor, CloseError, Folder, HandoffPlace, Options, Reader, RecordError, Roll, RotateError, Status,
+    Trail,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -461,4 +462,58 @@ fn an_unreadable_checkpoint_is_never_replaced_by_an_empty_one() {
     });
     assert!(Trail::open(dir.path(), options).is_err());
     assert_eq!(fs::read(dir.path().join("checkpoint")).unwrap(), before);
+}
+
+#[test]
+fn a_handoff_of_another_trail_is_not_replayed() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("shared-handoff");
+    let hangs = Arc::new(AtomicBool::new(false));
+    let mut first = options();
+    first.handoff.place = HandoffPlace::File(place.clone());
+    first.origin = Some("example.com/first".into());
+    first.files = hanging(&hangs);
+    let trail = Trail::open(dir.path().join("first"), first).unwrap();
+    trail.seal(SOON);
+    hangs.store(true, Ordering::SeqCst);
+    for _ in 0..20 {
+        trail.record(&event("of the first trail")).unwrap();
+    }
+    let of_first = fs::read(&place).unwrap();
+    hangs.store(false, Ordering::SeqCst);
+    trail.close(SOON).unwrap();
+
+    let mut second = options();
+    second.origin = Some("example.com/second".into());
+    let dir = dir.path().join("second");
+    Trail::open(&dir, second.clone()).unwrap().close(SOON).unwrap();
+    fs::write(&place, of_first).unwrap();
+    second.handoff.place = HandoffPlace::File(place);
+    let opened = Trail::open(&dir, second);
+    if let Ok(trail) = opened {
+        trail.close(SOON).unwrap();
+    }
+    let text = lines(&dir).concat();
+    assert!(!String::from_utf8_lossy(&text).contains("of the first trail"));
+}
+
+#[test]
+fn a_forked_child_makes_other_ids_than_its_parent() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("id");
+    let id = || trailseal_core::complete::EventId::new(Timestamp::from_micros(0)).to_string();
+    // From now on this thread has a generator, which a fork copies.
+    id();
+    // SAFETY: the child writes a file and ends without unwinding or running destructors.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let written = fs::write(&file, id());
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(i32::from(written.is_err())) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child made above.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(status, 0);
+    assert_ne!(fs::read_to_string(&file).unwrap(), id());
 }

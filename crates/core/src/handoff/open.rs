@@ -19,7 +19,8 @@ pub(crate) enum Place {
     Memory,
 }
 
-/// Makes a new, empty handoff of `capacity` bytes, whose first line will have the index `next`.
+/// Makes a new, empty handoff of `capacity` bytes for the trail with the mark `trail`, whose first line will
+/// have the index `next`.
 ///
 /// An existing file at that place is replaced, so its lines must be durable elsewhere by now. The new
 /// generation is on disk before the first frame can be, so no frame of an earlier writer is ever taken
@@ -27,6 +28,7 @@ pub(crate) enum Place {
 pub(crate) fn open(
     place: &Place,
     capacity: u64,
+    trail: u64,
     next: u64,
     recorded: Timestamp,
 ) -> io::Result<(Handoff, Drain)> {
@@ -34,7 +36,7 @@ pub(crate) fn open(
     let (producer, consumer) = match place {
         Place::Memory => map::heap(capacity),
         Place::File(path) => {
-            let header = HandoffHeader { generation, capacity, tail: 0, durable: next };
+            let header = HandoffHeader { generation, capacity, trail, tail: 0, durable: next };
             map::map(&create(path, &header)?, capacity)?
         }
     };

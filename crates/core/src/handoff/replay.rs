@@ -3,6 +3,8 @@
 //! Trusted: nothing but frames with the right generation, the expected index and a right checksum, one
 //! after the other from the tail. The walk ends at the first frame that is anything else.
 
+use sha2::{Digest as _, Sha256};
+
 use super::frame::{ALIGNMENT, FRAME_HEADER_LEN, FrameHeader};
 use super::map::{DURABLE_AT, HEADER_LEN, TAIL_AT};
 
@@ -10,6 +12,7 @@ use super::map::{DURABLE_AT, HEADER_LEN, TAIL_AT};
 pub(super) const MAGIC: &[u8; 8] = b"TSHAND01";
 const GENERATION_AT: usize = 8;
 const CAPACITY_AT: usize = 16;
+const TRAIL_AT: usize = 24;
 
 /// The header of a handoff file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub struct HandoffHeader {
     pub generation: u64,
     /// Bytes of ring after the header.
     pub capacity: u64,
+    /// Whose it is: [`trail_mark`](HandoffHeader::trail_mark) of the trail's origin.
+    pub trail: u64,
     /// Everything below this position is durable in a segment.
     pub tail: u64,
     /// The number of events that are durable in segments.
@@ -31,6 +36,7 @@ impl HandoffHeader {
         let header = HandoffHeader {
             generation: long(GENERATION_AT)?,
             capacity: long(CAPACITY_AT)?,
+            trail: long(TRAIL_AT)?,
             tail: long(TAIL_AT)?,
             durable: long(DURABLE_AT)?,
         };
@@ -42,12 +48,19 @@ impl HandoffHeader {
         fits.then_some(header)
     }
 
+    /// The first eight bytes of the origin's SHA-256, which tell one trail's handoff from another's.
+    pub fn trail_mark(origin: &str) -> u64 {
+        let digest = Sha256::digest(origin.as_bytes());
+        digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
     pub(super) fn encode(&self) -> [u8; HEADER_LEN] {
         let mut out = [0; HEADER_LEN];
         out[..8].copy_from_slice(MAGIC);
         for (at, value) in [
             (GENERATION_AT, self.generation),
             (CAPACITY_AT, self.capacity),
+            (TRAIL_AT, self.trail),
             (TAIL_AT, self.tail),
             (DURABLE_AT, self.durable),
         ] {

@@ -40,7 +40,7 @@ impl File {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("handoff");
         let place = Place::File(path.clone());
-        let (handoff, drain) = open(&place, CAPACITY, next, Timestamp::from_micros(0)).unwrap();
+        let (handoff, drain) = open(&place, CAPACITY, 7, next, Timestamp::from_micros(0)).unwrap();
         File { _folder: folder, path, handoff, drain }
     }
 

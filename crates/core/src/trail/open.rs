@@ -13,6 +13,7 @@ use super::error::OpenError;
 use super::folder::{Folder, Manifest};
 use super::lock::{self, Attempt, Lock};
 use super::options::{HandoffPlace, Notice, Options};
+use super::reader::handoff_header;
 use super::recover::{Found, Recovered, recover};
 use super::rotate::{finish_rotation, key_file};
 use super::shared::{Gate, Shared};
@@ -21,7 +22,7 @@ use crate::anchor::Anchors;
 use crate::commit::Writer;
 use crate::counters::Counters;
 use crate::file::Files;
-use crate::handoff::{self, Drain, Handoff, Place};
+use crate::handoff::{self, Drain, Handoff, HandoffHeader, Place};
 use crate::progress::Progress;
 use crate::seal::{SealKeys, Sealer};
 use crate::segment::Compressor;
@@ -54,7 +55,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Trail, OpenError> {
             None => create(&folder, &*files, &options)?,
         };
     let checkpoint = newest_checkpoint(&folder, &*files, &manifest)?;
-    let handoffs = handoff_paths(&folder, &options, &lock);
+    let handoffs = own_handoffs(handoff_paths(&folder, &options, &lock), &*files, &manifest)?;
     let recovered = recover(&folder, &files, &checkpoint, &handoffs)?;
     start(Opened { folder, lock, manifest, signing, recovered }, options, &handoffs)
 }
@@ -226,15 +227,31 @@ fn handoff_paths(folder: &Folder, options: &Options, lock: &Lock) -> Vec<PathBuf
     paths
 }
 
+/// Leaves out files that are another trail's handoff: they are neither replayed nor removed here.
+fn own_handoffs(
+    mut paths: Vec<PathBuf>,
+    files: &dyn Files,
+    manifest: &Manifest,
+) -> Result<Vec<PathBuf>, OpenError> {
+    let mark = HandoffHeader::trail_mark(manifest.origin.as_str());
+    let is_own = |path: &Path| handoff_header(files, path).is_none_or(|header| header.trail == mark);
+    if let Some(path) = paths.first().filter(|path| !is_own(path)) {
+        return Err(damaged(path, "it is the handoff of another trail; give each trail a place of its own"));
+    }
+    paths.retain(|path| is_own(path));
+    Ok(paths)
+}
+
 fn make_handoff(
     options: &Options,
     path: &Path,
     recovered: &Recovered,
+    trail: u64,
 ) -> Result<(Handoff, Drain, Option<PathBuf>, Option<String>), OpenError> {
     let capacity =
         options.handoff.size_bytes.clamp(HANDOFF_BYTES_MIN, HANDOFF_BYTES_MAX).next_multiple_of(4096);
     let recorded = recovered.recorded.unwrap_or_default();
-    let open = |place: &Place| handoff::open(place, capacity, recovered.next, recorded);
+    let open = |place: &Place| handoff::open(place, capacity, trail, recovered.next, recorded);
     let mut reason = None;
     if options.handoff.place != HandoffPlace::Memory {
         match open(&Place::File(path.to_owned())) {
@@ -248,7 +265,8 @@ fn make_handoff(
 
 fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail, OpenError> {
     let Opened { folder, mut lock, manifest, signing, recovered } = opened;
-    let (handoff, drain, handoff_file, in_memory) = make_handoff(&options, &handoffs[0], &recovered)?;
+    let trail = HandoffHeader::trail_mark(manifest.origin.as_str());
+    let (handoff, drain, handoff_file, in_memory) = make_handoff(&options, &handoffs[0], &recovered, trail)?;
     // Their lines are durable in a segment now; an old one must never be replayed again.
     for old in handoffs.iter().filter(|path| Some(*path) != handoff_file.as_ref()) {
         match fs::remove_file(old) {

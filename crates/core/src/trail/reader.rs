@@ -158,7 +158,9 @@ impl Reader {
         // Before the listing: a segment that begins meanwhile then lies behind the end of this view, and
         // every line before that end has its segment in the list.
         let durable = match self.holder {
-            Some(_) => handoffs.iter().find_map(|path| durable_mark(&*files, path)),
+            Some(_) => {
+                handoffs.iter().find_map(|path| handoff_header(&*files, path)).map(|header| header.durable)
+            }
             None => None,
         };
         let listed = self.folder.segments_folder();
@@ -182,6 +184,9 @@ impl Reader {
         if !paths.contains(&usual) {
             paths.push(usual);
         }
+        let mark = HandoffHeader::trail_mark(self.manifest.origin.as_str());
+        let files = &**self.folder.files();
+        paths.retain(|path| handoff_header(files, path).is_none_or(|header| header.trail == mark));
         paths
     }
 
@@ -479,11 +484,11 @@ fn io_at(path: &Path) -> impl Fn(io::Error) -> ReadError {
     move |source| ReadError::Io { path: path.clone(), source }
 }
 
-/// What the header of a handoff file says is durable; `None` without a readable one.
-fn durable_mark(files: &dyn Files, path: &Path) -> Option<u64> {
+/// The header of a handoff file; `None` without a readable one.
+pub(super) fn handoff_header(files: &dyn Files, path: &Path) -> Option<HandoffHeader> {
     let mut header = [0; 4096];
     let count = files.open_read(path).ok()?.read_at(0, &mut header).ok()?;
-    Some(HandoffHeader::decode(&header[..count])?.durable)
+    HandoffHeader::decode(&header[..count])
 }
 
 fn read_exact_at(source: &mut Source, offset: u64, out: &mut [u8]) -> io::Result<()> {

@@ -294,17 +294,17 @@ pub(crate) struct Verify {
     /// A checkpoint that was kept elsewhere: the trail must contain it
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Vec<PathBuf>,
-    /// A public key that was kept elsewhere: only it, and keys that it vouches for, may sign
+    /// A public key that was kept elsewhere, or its file: only it, and keys that it vouches for, may sign
     #[arg(long, value_name = "KEY")]
     pub(crate) public_key: Vec<String>,
     /// Check an inclusion proof, without the trail
-    #[arg(long, value_name = "FILE", group = "what")]
+    #[arg(long, value_name = "FILE", conflicts_with = "checkpoint", group = "what")]
     pub(crate) proof: Option<PathBuf>,
     /// Check a consistency proof, without the trail
-    #[arg(long, value_name = "FILE", group = "what")]
+    #[arg(long, value_name = "FILE", conflicts_with = "checkpoint", group = "what")]
     pub(crate) consistency: Option<PathBuf>,
     /// Check a bundle, without the trail
-    #[arg(long, value_name = "FILE", group = "what")]
+    #[arg(long, value_name = "FILE", conflicts_with = "checkpoint", group = "what")]
     pub(crate) bundle: Option<PathBuf>,
 }
 
@@ -352,8 +352,10 @@ pub(crate) struct Export {
 
 #[derive(Subcommand)]
 pub(crate) enum Key {
-    /// Print the public key
+    /// Print the public key, and earlier ones below it
+    #[command(after_help = "Example:\n  trailseal key show > trail.key")]
     Show,
     /// Make a new signing key, vouched for by the old one
+    #[command(after_help = "Example:\n  trailseal key rotate")]
     Rotate,
 }

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod commands;
+mod destination;
 mod failure;
 mod output;
 mod progress;

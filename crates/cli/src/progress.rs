@@ -6,15 +6,22 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A bar over `total` bytes; hidden when stderr is no terminal.
 pub(crate) fn bytes(what: &'static str, total: u64) -> ProgressBar {
+    bar(what, total, "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+}
+
+/// A bar over `total` events; hidden when stderr is no terminal.
+pub(crate) fn events(what: &'static str, total: u64) -> ProgressBar {
+    bar(what, total, "{msg} {bar:30} {human_pos}/{human_len} {eta}")
+}
+
+fn bar(what: &'static str, total: u64, template: &str) -> ProgressBar {
     let target = if std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr()
     } else {
         ProgressDrawTarget::hidden()
     };
     let bar = ProgressBar::with_draw_target(Some(total), target).with_message(what);
-    if let Ok(style) =
-        ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
-    {
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     bar

@@ -1,12 +1,14 @@
 //! `trailseal consistency`: that the trail still begins with the one of an older checkpoint.
 
-use super::{read_text, reader, write_out};
+use super::{read_text, reader, write_text};
 use crate::arguments::Consistency;
 use crate::failure::Outcome;
 use crate::settings::Settings;
 
-pub(super) fn run(settings: &Settings, consistency: &Consistency) -> Outcome {
+pub(super) fn run(settings: &Settings, consistency: &Consistency, json: bool) -> Outcome {
     let older = read_text(&consistency.from)?;
     let proof = reader(settings)?.consistency(&older)?;
-    write_out(consistency.out.as_deref(), proof.to_text().as_bytes())
+    let text = proof.to_text();
+    let answer = json.then(|| serde_json::json!({ "consistency": text }));
+    write_text(consistency.out.as_deref(), &text, answer)
 }

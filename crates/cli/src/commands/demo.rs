@@ -58,7 +58,7 @@ pub(super) fn run(settings: &Settings, is_dir_given: bool) -> Outcome {
 }
 
 fn start_afresh(dir: &Path) -> Outcome {
-    if dir.exists() {
+    if dir.is_dir() {
         let is_empty = std::fs::read_dir(dir).map_err(Failure::io("look into", dir))?.next().is_none();
         if !is_empty && !dir.join(MARKER).exists() {
             return Err(Failure::could_not(format!(
@@ -66,10 +66,24 @@ fn start_afresh(dir: &Path) -> Outcome {
                 dir.display()
             )));
         }
-        std::fs::remove_dir_all(dir).map_err(Failure::io("empty", dir))?;
+        if !is_empty {
+            refuse_if_in_use(dir)?;
+            std::fs::remove_dir_all(dir).map_err(Failure::io("empty", dir))?;
+        }
     }
     std::fs::create_dir_all(dir).map_err(Failure::io("make", dir))?;
     std::fs::write(dir.join(MARKER), "").map_err(Failure::io("write to", dir))
+}
+
+/// Somebody may be playing with the last one.
+fn refuse_if_in_use(dir: &Path) -> Outcome {
+    match Reader::open(dir, Arc::new(StdFiles)) {
+        Ok(reader) if reader.holder().is_some() => Err(Failure::could_not(format!(
+            "another process writes to {}: stop it, or choose another folder with --dir",
+            dir.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn record(dir: &Path) -> Outcome {

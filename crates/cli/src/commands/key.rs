@@ -1,12 +1,14 @@
 //! `trailseal key`: show or replace the signing key.
 
-use super::{close_trail, open_trail, reader, write_out};
+use serde_json::json;
+
+use super::{close_trail, open_trail, reader, write_text};
 use crate::arguments::Key;
 use crate::failure::{Failure, Outcome};
 use crate::output::tell;
 use crate::settings::Settings;
 
-pub(super) fn run(settings: &Settings, command: &Key) -> Outcome {
+pub(super) fn run(settings: &Settings, command: &Key, json: bool) -> Outcome {
     match command {
         Key::Show => {
             let reader = reader(settings)?;
@@ -22,7 +24,14 @@ pub(super) fn run(settings: &Settings, command: &Key) -> Outcome {
                     key.from
                 ));
             }
-            write_out(None, text.as_bytes())
+            let answer = json.then(|| {
+                let keys: Vec<_> = keys
+                    .iter()
+                    .map(|key| json!({"public_key": key.public_key.to_string(), "from": key.from, "to": key.to}))
+                    .collect();
+                json!({"public_key": current, "keys": keys})
+            });
+            write_text(None, &text, answer)
         }
         Key::Rotate => {
             // A trail is made by recording into it, not by rotating a key that it does not have.
@@ -34,7 +43,8 @@ pub(super) fn run(settings: &Settings, command: &Key) -> Outcome {
             tell(
                 "the trail is signed by a new key from now on; keep it beside the checkpoints that you keep elsewhere",
             );
-            write_out(None, format!("{public_key}\n").as_bytes())
+            let text = format!("{public_key}\n");
+            write_text(None, &text, json.then(|| json!({"public_key": public_key.to_string()})))
         }
     }
 }

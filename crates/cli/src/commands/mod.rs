@@ -16,7 +16,7 @@ mod stats;
 mod tail;
 mod verify;
 
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,7 @@ use trailseal_core::filter::Filter;
 use trailseal_core::{Notice, Reader, Trail};
 
 use crate::arguments::{Arguments, Command, Filters};
+use crate::destination::Destination;
 use crate::failure::{Failure, Outcome};
 use crate::output::tell;
 use crate::settings::Settings;
@@ -54,13 +55,13 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Tail(tail) => tail::run(&settings, &tail, json),
         Command::History(history) => history::run(&settings, &history, json),
         Command::Verify(verify) => verify::run(&settings, &verify, json),
-        Command::Checkpoint => checkpoint::run(&settings),
-        Command::Prove(prove) => prove::run(&settings, &prove),
-        Command::Consistency(consistency) => consistency::run(&settings, &consistency),
-        Command::Export(export) => export::run(&settings, &export),
+        Command::Checkpoint => checkpoint::run(&settings, json),
+        Command::Prove(prove) => prove::run(&settings, &prove, json),
+        Command::Consistency(consistency) => consistency::run(&settings, &consistency, json),
+        Command::Export(export) => export::run(&settings, &export, json),
         Command::Stats => stats::run(&settings, json),
         Command::Doctor => doctor::run(&settings, json),
-        Command::Key { command } => key::run(&settings, &command),
+        Command::Key { command } => key::run(&settings, &command, json),
         Command::Completions { .. } => Ok(()),
     }
 }
@@ -93,20 +94,35 @@ fn filter(flags: &Filters) -> Outcome<Filter> {
     Ok(filter)
 }
 
-/// Reads a small text file that the user named.
+/// Reads a small text file that the user named, or stdin for `-`.
 fn read_text(path: &Path) -> Outcome<String> {
     const BYTES_MAX: u64 = 64 << 20;
-    use std::io::Read as _;
     let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(Failure::io("read", path))?;
+    let file: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path).map_err(Failure::io("read", path))?)
+    };
     file.take(BYTES_MAX).read_to_string(&mut text).map_err(Failure::io("read", path))?;
     Ok(text)
+}
+
+/// Writes a proof or a note to a file, or to stdout if none is named: as it is, or as the JSON object `answer`.
+fn write_text(out: Option<&Path>, text: &str, answer: Option<serde_json::Value>) -> Outcome {
+    match answer {
+        Some(answer) => write_out(out, format!("{answer}\n").as_bytes()),
+        None => write_out(out, text.as_bytes()),
+    }
 }
 
 /// Writes `bytes` to a file, or to stdout if none is named.
 fn write_out(out: Option<&Path>, bytes: &[u8]) -> Outcome {
     match out {
-        Some(path) => std::fs::write(path, bytes).map_err(Failure::io("write", path)),
+        Some(path) => {
+            let mut destination = Destination::create(path)?;
+            destination.file().write_all(bytes).map_err(Failure::io("write", path))?;
+            destination.finish()
+        }
         None => {
             let mut stdout = std::io::stdout();
             stdout.write_all(bytes)?;

@@ -6,19 +6,22 @@ use trailseal_core::filter::{Filter, IdFilter};
 use trailseal_core::{Index, Reader};
 
 use super::query::matching;
-use super::{reader, write_out};
+use super::{reader, write_text};
 use crate::arguments::{Order, Prove};
 use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;
 
-pub(super) fn run(settings: &Settings, prove: &Prove) -> Outcome {
+pub(super) fn run(settings: &Settings, prove: &Prove, json: bool) -> Outcome {
     let mut reader = reader(settings)?;
     let index = find(&mut reader, &prove.event)?;
     let proof = match reader.prove(index) {
         Err(error @ trailseal_core::ReadError::NotSealed { .. }) => return Err(Failure::no(error)),
         other => other?,
     };
-    write_out(prove.out.as_deref(), proof.to_text().as_bytes())
+    let text = proof.to_text();
+    let answer =
+        json.then(|| serde_json::json!({"origin": reader.origin(), "index": index.get(), "proof": text}));
+    write_text(prove.out.as_deref(), &text, answer)
 }
 
 /// The index that `ID`, `INDEX` or `ORIGIN#INDEX` stands for.

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use indicatif::ProgressBar;
 use trailseal_core::event::Recorded;
 use trailseal_core::filter::Filter;
 use trailseal_core::{Index, Reader};
@@ -13,7 +14,11 @@ use super::{filter, reader};
 use crate::arguments::{Format, Order, Query};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Writer, stdout_for, tell};
+use crate::progress;
 use crate::settings::Settings;
+
+/// How many lines are looked at between two moves of a progress bar.
+const SHOWN_EVERY: u64 = 4_096;
 
 /// How many a table shows unless told otherwise.
 const TABLE_LIMIT: u64 = 50;
@@ -56,10 +61,12 @@ pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
 fn count(reader: &mut Reader, filter: &Filter, json: bool) -> Outcome {
     let mut count = 0u64;
     let end = reader.end().get();
-    matching(reader, filter, 0..end, Order::Asc, &mut |_, _| {
+    let bar = progress::events("counting", end);
+    matching_with(reader, filter, 0..end, Order::Asc, &bar, &mut |_, _| {
         count += 1;
         Ok(ControlFlow::Continue(()))
     })?;
+    bar.finish_and_clear();
     let mut out = std::io::stdout();
     if json {
         writeln!(out, "{}", serde_json::json!({ "count": count }))?;
@@ -80,13 +87,28 @@ pub(super) fn matching(
     order: Order,
     each: &mut EachEvent<'_>,
 ) -> Outcome {
+    matching_with(reader, filter, range, order, &ProgressBar::hidden(), each)
+}
+
+/// The same, while `bar` shows how far it is.
+pub(super) fn matching_with(
+    reader: &mut Reader,
+    filter: &Filter,
+    range: std::ops::Range<u64>,
+    order: Order,
+    bar: &ProgressBar,
+    each: &mut EachEvent<'_>,
+) -> Outcome {
     if !filter.origin.is_empty() && !filter.origin.iter().any(|origin| origin == reader.origin()) {
         return Ok(());
     }
     let possible = filter.index_range();
     let range = range.start.max(possible.start)..range.end.min(possible.end);
     let mut failed = None;
-    let mut visit = |_: Index, line: &[u8]| {
+    let mut visit = |index: Index, line: &[u8]| {
+        if index.get().is_multiple_of(SHOWN_EVERY) {
+            bar.inc(SHOWN_EVERY);
+        }
         let Some(recorded) = filter.accept(line) else { return ControlFlow::Continue(()) };
         match each(&recorded, line) {
             Ok(flow) => flow,

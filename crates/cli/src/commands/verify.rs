@@ -1,5 +1,6 @@
 //! `trailseal verify`: the whole trail, or a proof or bundle away from it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use trailseal_core::Folder;
@@ -49,13 +50,20 @@ fn answer(verdict: &Verdict, json: bool) -> Outcome {
     if verdict.ok { Ok(()) } else { Err(Failure::No(None)) }
 }
 
-/// Public keys that the user gave, each as text or in a file.
-pub(super) fn keys(given: &[String]) -> Outcome<Vec<VerifyingKey>> {
+/// Public keys that the user gave, each as text or as a file. Of several lines the first counts, so that what
+/// `key show` prints can be given as it is.
+fn keys(given: &[String]) -> Outcome<Vec<VerifyingKey>> {
+    let parse = |text: &str| VerifyingKey::parse(text.lines().next().unwrap_or_default().trim());
     given
         .iter()
         .map(|text| {
-            VerifyingKey::parse(text.trim())
-                .map_err(|error| Failure::could_not(format!("--public-key {text:?} is none: {error}")))
+            parse(text).or_else(|error| {
+                let wrong = |error| Failure::could_not(format!("--public-key {text:?} is none: {error}"));
+                if !Path::new(text).is_file() {
+                    return Err(wrong(error));
+                }
+                parse(&read_text(Path::new(text))?).map_err(wrong)
+            })
         })
         .collect()
 }

@@ -54,6 +54,13 @@ impl Place {
         place
     }
 
+    /// With a trail of these events, one a line.
+    pub fn with(events: &str) -> Place {
+        let place = Place::new();
+        place.feed("record", events).ok();
+        place
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -91,6 +98,11 @@ impl Place {
         Answer::of(command, input.as_ref())
     }
 
+    /// The same, with arguments that may have spaces.
+    pub fn feed_all(&self, arguments: &[&str], input: impl AsRef<[u8]>) -> Answer {
+        Answer::of(self.command(arguments), input.as_ref())
+    }
+
     /// Records lines that must all be taken; returns the receipts.
     pub fn record(&self, lines: &str) -> Vec<Value> {
         self.feed("record --json", lines).ok().json_lines()
@@ -121,6 +133,13 @@ impl Place {
         std::fs::write(self.segment(), text).unwrap();
     }
 
+    /// Does to the lines of that segment what somebody with root could do.
+    pub fn tamper(&self, change: impl FnOnce(&mut Vec<String>)) {
+        let mut lines = self.lines();
+        change(&mut lines);
+        self.write_lines(&lines);
+    }
+
     /// The trail's public key.
     pub fn public_key(&self) -> String {
         self.run("key show").ok().out.lines().next().unwrap().to_owned()
@@ -145,6 +164,17 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
+/// What a command that was started by hand says in the end.
+pub fn finish(child: Child) -> Answer {
+    let output = child.wait_with_output().unwrap();
+    Answer {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+        command: String::new(),
+    }
+}
+
 impl Answer {
     pub fn of(mut command: Command, input: &[u8]) -> Answer {
         let shown = format!("{command:?}");
@@ -154,14 +184,9 @@ impl Answer {
         let input = input.to_vec();
         // A command that stops early closes its input; that is no failure of the test.
         let feeder = std::thread::spawn(move || drop(stdin.write_all(&input)));
-        let output = child.wait_with_output().unwrap();
+        let answer = Answer { command: shown, ..finish(child) };
         feeder.join().unwrap();
-        Answer {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-            command: shown,
-        }
+        answer
     }
 
     /// It was done: exit 0.

@@ -1,0 +1,157 @@
+//! Writes bundles: one member after the other, so that any number of events fits in little memory.
+
+use std::io::{self, BufWriter, Seek, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use trailseal_core::clock::{Clock as _, SystemClock};
+use trailseal_core::filter::Filter;
+use trailseal_core::{Index, Reader};
+use trailseal_tlog::{Checkpoint, Hash};
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use super::super::query::matching;
+use super::{FORMAT, WHAT_IT_PROVES, hex};
+use crate::arguments::{Filters, Order};
+use crate::destination::Destination;
+use crate::failure::{Failure, Outcome};
+use crate::output::{is_terminal, tell, thousands};
+
+const BUFFER_BYTES: usize = 1 << 18;
+
+/// Writes a bundle of the sealed events that match; returns how many.
+pub(crate) fn write(
+    reader: &mut Reader,
+    filter: &Filter,
+    flags: &Filters,
+    out: Option<&Path>,
+) -> Outcome<u64> {
+    let count = match out {
+        Some(path) => {
+            let mut destination = Destination::create(path)?;
+            let zip = ZipWriter::new(BufWriter::with_capacity(BUFFER_BYTES, destination.file()));
+            let count = fill(zip, reader, filter, flags).map_err(|failure| destination.failed(failure))?;
+            destination.finish()?;
+            count
+        }
+        None if is_terminal() => {
+            return Err(Failure::could_not("a bundle is a zip file, not for a terminal: use --out FILE"));
+        }
+        None => {
+            let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
+            fill(ZipWriter::new_stream(stdout), reader, filter, flags)?
+        }
+    };
+    let place = out.map_or_else(String::new, |path| format!(" in {}", path.display()));
+    tell(&format!("{} events{place}: it proves that {WHAT_IT_PROVES}", thousands(count)));
+    Ok(count)
+}
+
+fn fill<W: Write + Seek>(
+    mut zip: ZipWriter<W>,
+    reader: &mut Reader,
+    filter: &Filter,
+    flags: &Filters,
+) -> Outcome<u64> {
+    let (note, checkpoint) = reader.checkpoint()?;
+    let mut members = serde_json::Map::new();
+    let indexes = lines(&mut zip, reader, filter, &checkpoint, &mut members)?;
+    let mut member = Member::begin(&mut zip, "0/proofs.jsonl")?;
+    for index in &indexes {
+        let hashes = reader.inclusion(Index::new(*index), &checkpoint)?;
+        let hashes: Vec<String> = hashes.iter().map(Hash::to_base64).collect();
+        member.write(format!("{}\n", json!({"index": index, "hashes": hashes})).as_bytes())?;
+    }
+    member.end(&mut members);
+    let key = reader.manifest().current_key().map(ToString::to_string).unwrap_or_default();
+    for (name, text) in [("0/checkpoint", note), ("0/public-key", format!("{key}\n"))] {
+        let mut member = Member::begin(&mut zip, name)?;
+        member.write(text.as_bytes())?;
+        member.end(&mut members);
+    }
+    let manifest = json!({
+        "format": FORMAT,
+        "created": SystemClock.now().to_string(),
+        "filters": filters(flags),
+        "count": indexes.len(),
+        "proves": WHAT_IT_PROVES,
+        "origins": [{"origin": reader.origin(), "folder": "0", "count": indexes.len(), "tree_size": checkpoint.size}],
+        "members": members,
+    });
+    Member::begin(&mut zip, "manifest.json")?.write(format!("{manifest:#}\n").as_bytes())?;
+    zip.finish().map_err(zip_failed)?.flush()?;
+    let left_out = reader.end().get() - checkpoint.size;
+    if left_out > 0 {
+        tell(&format!("the newest {left_out} events are not sealed yet and not in it"));
+    }
+    Ok(indexes.len() as u64)
+}
+
+/// Writes the lines, and returns their indexes.
+fn lines<W: Write + Seek>(
+    zip: &mut ZipWriter<W>,
+    reader: &mut Reader,
+    filter: &Filter,
+    checkpoint: &Checkpoint,
+    members: &mut serde_json::Map<String, serde_json::Value>,
+) -> Outcome<Vec<u64>> {
+    let mut indexes = Vec::new();
+    let mut member = Member::begin(zip, "0/lines.jsonl")?;
+    matching(reader, filter, 0..checkpoint.size, Order::Asc, &mut |recorded, line| {
+        indexes.push(recorded.index);
+        member.write(line)?;
+        member.write(b"\n")?;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    member.end(members);
+    Ok(indexes)
+}
+
+/// The filters as the manifest tells them.
+fn filters(flags: &Filters) -> serde_json::Map<String, serde_json::Value> {
+    let mut filters = serde_json::Map::new();
+    for (name, value) in flags.pairs() {
+        let values = filters.entry(name).or_insert_with(|| json!([]));
+        if let Some(values) = values.as_array_mut() {
+            values.push(value.into());
+        }
+    }
+    if flags.system {
+        filters.insert("system".into(), true.into());
+    }
+    filters
+}
+
+/// A member of the zip that is being written, and the hash of its bytes.
+struct Member<'a, W: Write + Seek> {
+    zip: &'a mut ZipWriter<W>,
+    name: &'static str,
+    hash: Sha256,
+}
+
+impl<'a, W: Write + Seek> Member<'a, W> {
+    fn begin(zip: &'a mut ZipWriter<W>, name: &'static str) -> Outcome<Self> {
+        let options = SimpleFileOptions::default().large_file(true);
+        zip.start_file(name, options).map_err(zip_failed)?;
+        Ok(Member { zip, name, hash: Sha256::new() })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hash.update(bytes);
+        self.zip.write_all(bytes)
+    }
+
+    fn end(self, members: &mut serde_json::Map<String, serde_json::Value>) {
+        members.insert(self.name.to_owned(), json!({ "sha256": hex(&self.hash.finalize()) }));
+    }
+}
+
+fn zip_failed(error: zip::result::ZipError) -> Failure {
+    match error {
+        zip::result::ZipError::Io(error) => error.into(),
+        other => Failure::could_not(format!("could not write the zip: {other}")),
+    }
+}

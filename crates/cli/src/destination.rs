@@ -1,0 +1,65 @@
+//! A file that a command writes for the user: whole under its name, or not at all.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Outcome};
+
+/// A file that is being written beside the place where it will be.
+pub(crate) struct Destination {
+    path: PathBuf,
+    /// `None` where the path is no ordinary file, such as a pipe: that is written to directly.
+    temporary: Option<PathBuf>,
+    file: File,
+}
+
+impl Destination {
+    /// Begins to write what will be in the file `path`.
+    pub(crate) fn create(path: &Path) -> Outcome<Self> {
+        let is_special = std::fs::metadata(path).is_ok_and(|data| !data.is_file());
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".part");
+        let temporary = (!is_special).then(|| path.with_file_name(name));
+        let file = match &temporary {
+            Some(temporary) => {
+                // What an earlier command left behind; a link under this name is not followed.
+                let _ = std::fs::remove_file(temporary);
+                File::create_new(temporary)
+            }
+            None => File::options().write(true).open(path),
+        };
+        let file = file.map_err(Failure::io("make", path))?;
+        Ok(Destination { path: path.to_owned(), temporary, file })
+    }
+
+    /// What to write to.
+    pub(crate) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// What was written takes its name.
+    pub(crate) fn finish(mut self) -> Outcome {
+        if let Some(temporary) = self.temporary.take() {
+            self.file.sync_all().map_err(Failure::io("write", &self.path))?;
+            std::fs::rename(temporary, &self.path).map_err(Failure::io("write", &self.path))?;
+        }
+        Ok(())
+    }
+
+    /// Says in which file writing failed.
+    pub(crate) fn failed(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::CouldNot(text) => Failure::CouldNot(format!("{}: {text}", self.path.display())),
+            other => other,
+        }
+    }
+}
+
+impl Drop for Destination {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            // Half a file under the right name would be worse than none.
+            let _ = std::fs::remove_file(temporary);
+        }
+    }
+}

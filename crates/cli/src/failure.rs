@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
-use trailseal_core::CloseError;
+use trailseal_core::{CloseError, ReadError};
 
 use crate::output::tell;
 
@@ -85,7 +85,6 @@ macro_rules! could_not {
 
 could_not!(
     trailseal_core::OpenError,
-    trailseal_core::ReadError,
     trailseal_core::RecordError,
     trailseal_core::RecordOnceError,
     trailseal_core::RotateError,
@@ -93,6 +92,18 @@ could_not!(
     trailseal_core::filter::FilterError,
     trailseal_import::MappingError,
 );
+
+/// What is not sealed, not signed or not contained cannot be proved, which is an answer.
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotSealed { .. } | ReadError::NotSigned { .. } | ReadError::NotContained { .. } => {
+                Failure::no(error)
+            }
+            other => Failure::CouldNot(with_causes(&other)),
+        }
+    }
+}
 
 /// What was accepted and not seen on disk in time is unconfirmed, which is an answer.
 impl From<CloseError> for Failure {

@@ -10,12 +10,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::clock::Timestamp;
-use crate::event::{Category, Event, Object, Severity};
 use crate::handoff::{Drain, Taken};
 use crate::line;
 use crate::segment::{Batch, SegmentWriter};
 use crate::trail::options::{Notice, Roll};
-use crate::trail::push_system;
 use crate::trail::shared::{Shared, Shut};
 
 /// A commit holds at most about this many bytes.
@@ -25,8 +23,6 @@ const POLL_BUSY: Duration = Duration::from_micros(200);
 /// How often it is looked at when there has been none for a while.
 const POLL_IDLE: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// The wall clock has jumped if it differs by so much from the one that is never set.
-const CLOCK_JUMP_MICROS: u64 = 5_000_000;
 const LOOK_AT_DISK_EVERY: Duration = Duration::from_millis(100);
 const LOOK_AT_DISK_BYTES: u64 = 32 << 20;
 
@@ -42,9 +38,6 @@ pub(crate) struct Writer {
     reserve_bytes: u64,
     looked_at_disk: Instant,
     bytes_since_look: u64,
-    /// The wall clock when it was last looked at, and that moment by the clock that is never set.
-    wall: Timestamp,
-    wall_at: Instant,
 }
 
 impl Writer {
@@ -55,7 +48,6 @@ impl Writer {
         durable: u64,
         reserve_bytes: u64,
     ) -> Self {
-        let wall = shared.options.clock.now();
         Writer {
             shared,
             drain,
@@ -65,8 +57,6 @@ impl Writer {
             reserve_bytes,
             looked_at_disk: Instant::now(),
             bytes_since_look: 0,
-            wall,
-            wall_at: Instant::now(),
         }
     }
 
@@ -207,30 +197,6 @@ impl Writer {
         self.bytes_since_look = 0;
         self.check_reserve();
         self.check_place();
-        self.check_clock();
-    }
-
-    /// A wall clock that is set shows as an event, so that nobody takes the order of times for that of events.
-    fn check_clock(&mut self) {
-        let wall = self.shared.options.clock.now();
-        let passed = wall.as_micros().saturating_sub(self.wall.as_micros())
-            - self.wall_at.elapsed().as_micros() as i64;
-        (self.wall, self.wall_at) = (wall, Instant::now());
-        if passed.unsigned_abs() < CLOCK_JUMP_MICROS {
-            return;
-        }
-        self.shared.counters.clock_jumps.add(1);
-        let mut details = Object::default();
-        details.insert("by_ms", passed / 1_000);
-        let event = Event {
-            action: "trail.clock_jumped".into(),
-            category: Category::System,
-            severity: Severity::Warning,
-            details,
-            ..Event::default()
-        };
-        // Without waiting: this thread is the one that makes room.
-        let _ = push_system(&self.shared, &event, Duration::ZERO);
     }
 
     fn check_reserve(&self) {

@@ -333,22 +333,6 @@ fn recorded_never_goes_back_though_the_clock_does_also_over_a_restart() {
 }
 
 #[test]
-fn a_wall_clock_that_is_set_shows_as_an_event() {
-    let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(Stopped(Mutex::new(1_800_000_000_000_000)));
-    let mut options = options();
-    options.clock = clock.clone();
-    let trail = Trail::open(folder.path(), options).unwrap();
-    *clock.0.lock().unwrap() += 3_600_000_000;
-    until("the jump to be seen", || trail.stats().counted.clock_jumps > 0);
-    trail.close(LONG).unwrap();
-    let lines = check_trail(folder.path(), &std_files(), &[]).lines;
-    let jumped = lines.iter().find(|line| line.windows(18).any(|window| window == b"trail.clock_jumped"));
-    let jumped = String::from_utf8_lossy(jumped.unwrap()).into_owned();
-    assert!(jumped.contains("\"system\":true") && jumped.contains("\"by_ms\":3"), "{jumped}");
-}
-
-#[test]
 fn a_torn_last_line_goes_to_a_side_file_before_it_is_cut() {
     let folder = tempfile::tempdir().unwrap();
     let trail = Trail::open(folder.path(), options()).unwrap();

@@ -14,10 +14,7 @@ use crate::settings::Settings;
 pub(super) fn run(settings: &Settings, prove: &Prove, json: bool) -> Outcome {
     let mut reader = reader(settings)?;
     let index = find(&mut reader, &prove.event)?;
-    let proof = match reader.prove(index) {
-        Err(error @ trailseal_core::ReadError::NotSealed { .. }) => return Err(Failure::no(error)),
-        other => other?,
-    };
+    let proof = reader.prove(index)?;
     let text = proof.to_text();
     let answer =
         json.then(|| serde_json::json!({"origin": reader.origin(), "index": index.get(), "proof": text}));
@@ -26,11 +23,11 @@ pub(super) fn run(settings: &Settings, prove: &Prove, json: bool) -> Outcome {
 
 /// The index that `ID`, `INDEX` or `ORIGIN#INDEX` stands for.
 fn find(reader: &mut Reader, event: &str) -> Outcome<Index> {
-    let text = match event.rsplit_once('#') {
+    let of_origin = event
+        .rsplit_once('#')
+        .filter(|(_, index)| !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()));
+    let text = match of_origin {
         Some((origin, index)) if origin == reader.origin() => index,
-        Some((origin, index)) if index.bytes().all(|byte| byte.is_ascii_digit()) => {
-            return Err(Failure::no(format!("this is the trail {}, not {origin}", reader.origin())));
-        }
         _ => event,
     };
     let Ok(wanted) = text.parse::<IdFilter>();
@@ -46,5 +43,9 @@ fn find(reader: &mut Reader, event: &str) -> Outcome<Index> {
         found = Some(Index::new(recorded.index));
         Ok(ControlFlow::Break(()))
     })?;
-    found.ok_or_else(|| Failure::no(format!("no event has the id {event}")))
+    // An id may look like an event of another trail.
+    found.ok_or_else(|| match of_origin {
+        Some((origin, _)) => Failure::no(format!("this is the trail {}, not {origin}", reader.origin())),
+        None => Failure::no(format!("no event has the id {event}")),
+    })
 }

@@ -64,16 +64,12 @@ impl Files for StdFiles {
     fn replace_many(&self, files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
         let mut written = Vec::with_capacity(files.len().min(SINGLE_SYNCS_MAX));
         let mut folders: Vec<&Path> = Vec::new();
-        for (path, _) in files {
+        for (path, bytes) in files {
             let folder = parent(path);
             if !folders.contains(&folder) {
                 self.create_folder(folder)?;
                 folders.push(folder);
             }
-        }
-        // Opened before the first write: `syncfs` only tells of failures since its descriptor was opened.
-        let opened = folders.iter().map(File::open).collect::<io::Result<Vec<File>>>()?;
-        for (path, bytes) in files {
             let file = write_file(&temporary(path), bytes, SHARED)?;
             if files.len() <= SINGLE_SYNCS_MAX {
                 written.push(file);
@@ -82,8 +78,12 @@ impl Files for StdFiles {
         if files.len() <= SINGLE_SYNCS_MAX {
             written.iter().try_for_each(File::sync_data)?;
         } else {
-            let all = if crosses_file_systems(&opened)? { &opened[..] } else { &opened[..1] };
-            all.iter().try_for_each(sync_file_system)?;
+            for folder in &folders {
+                sync_file_system(folder)?;
+                if !crosses_file_systems(&folders)? {
+                    break;
+                }
+            }
         }
         for (path, _) in files {
             fs::rename(temporary(path), path)?;
@@ -240,19 +240,16 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn sync_file_system(folder: &File) -> io::Result<()> {
+fn sync_file_system(folder: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
-    rustix::fs::syncfs(folder)?;
+    rustix::fs::syncfs(File::open(folder)?)?;
     #[cfg(not(target_os = "linux"))]
-    {
-        let _ = folder;
-        rustix::fs::sync();
-    }
+    rustix::fs::sync();
     Ok(())
 }
 
-fn crosses_file_systems(folders: &[File]) -> io::Result<bool> {
-    let mut devices = folders.iter().map(|folder| folder.metadata().map(|data| data.dev()));
+fn crosses_file_systems(folders: &[&Path]) -> io::Result<bool> {
+    let mut devices = folders.iter().map(|folder| fs::metadata(folder).map(|data| data.dev()));
     let Some(first) = devices.next().transpose()? else { return Ok(false) };
     for device in devices {
         if device? != first {

@@ -31,7 +31,6 @@ pub use options::{
     Anchor, Full, HandoffOptions, HandoffPlace, Mode, Notice, OnNotice, Options, Roll, SegmentOptions,
 };
 pub use reader::{EachLine, ReadError, Reader};
-pub(crate) use recording::push_system;
 pub use recording::{Ack, Receipt, Recording, Status};
 pub use recover::Found;
 pub use rotate::RotateError;
@@ -46,8 +45,6 @@ use crate::segment::Compressor;
 use lock::Lock;
 use shared::{Shared, Shut};
 
-/// How long one of the trail's own events waits for room in the handoff.
-const SYSTEM_WAIT: Duration = Duration::from_secs(1);
 /// How long `trail.opened` may take to become durable before an opening goes on without it.
 const OPENED_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -124,7 +121,7 @@ impl Trail {
     /// Opens the trail in folder `dir` for writing; makes it if there is none.
     ///
     /// What an earlier process had accepted is recovered first. When this returns, `trail.opened` is on
-    /// disk, unless that took over ten seconds.
+    /// disk.
     ///
     /// # Errors
     /// When another process writes to it, when its events are not those that were signed, when the folder
@@ -232,7 +229,7 @@ impl Trail {
             details,
             ..Event::default()
         };
-        recording::push_system(&self.inner.shared, &event, SYSTEM_WAIT)
+        recording::push_system(&self.inner.shared, &event)
     }
 
     /// Stops accepting, makes everything accepted durable, seals it, and gives the folder free.
@@ -259,7 +256,7 @@ impl Inner {
         self.record_counts();
         let closed = Event { action: "trail.closed".into(), category: Category::System, ..Event::default() };
         // Refused only when the buffer is full: then the next opening says that the stop was not clean.
-        let _ = recording::push_system(shared, &closed, SYSTEM_WAIT);
+        let _ = recording::push_system(shared, &closed);
         let events = shared.handoff.close();
         shared.writer_may_end.store(true, Ordering::Release);
         shared.wake_writer();
@@ -322,7 +319,7 @@ impl Inner {
         details.insert("unconfirmed", counted.unconfirmed);
         let counts =
             Event { action: "trail.counts".into(), category: Category::System, details, ..Event::default() };
-        let _ = recording::push_system(&self.shared, &counts, SYSTEM_WAIT);
+        let _ = recording::push_system(&self.shared, &counts);
     }
 }
 

@@ -342,8 +342,7 @@ fn thread_failed(shared: &Shared) -> impl FnOnce(io::Error) -> OpenError + use<>
     OpenError::io("start a thread for", path)
 }
 
-/// At least the handoff's size, since what is in there must always fit; but never more than 5 % of the disk
-/// for that reason, or a small disk could not be used at all.
+/// At least the handoff's size, since what is in there must always fit.
 fn reserve_bytes(folder: &Folder, options: &Options) -> Result<u64, OpenError> {
     let (_, total) =
         options.files.free_bytes(folder.root()).map_err(OpenError::io("look at", folder.root()))?;

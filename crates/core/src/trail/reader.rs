@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use trailseal_tlog::{
     Checkpoint, CheckpointError, ConsistencyProof, TileError, TileId, TileSource, TlogProof,
-    consistency_proof, inclusion_proof,
+    consistency_proof, inclusion_proof, leaf_hash, verify_consistency, verify_inclusion,
 };
 
 use super::folder::{Folder, Manifest, ManifestError, SegmentFile};
@@ -55,6 +55,20 @@ pub enum ReadError {
         index: Index,
         /// How many are sealed.
         tree_size: u64,
+    },
+    /// The line is there and is not the one that the newest checkpoint covers.
+    #[error("event {index} is not the one that was signed: run `trailseal verify`")]
+    NotSigned {
+        /// The event asked for.
+        index: Index,
+    },
+    /// The trail does not begin with that of the older checkpoint.
+    #[error(
+        "the trail does not begin with that of the checkpoint given: {what}; `trailseal verify --checkpoint` says more"
+    )]
+    NotContained {
+        /// What is wrong.
+        what: String,
     },
     /// The system would not read a file.
     #[error("could not read {}", path.display())]
@@ -399,13 +413,17 @@ impl Reader {
     /// The proof that line `index` is in the tree of the newest checkpoint, with the line.
     ///
     /// # Errors
-    /// [`ReadError::NotSealed`] when no checkpoint covers it yet; others when the folder cannot be read.
+    /// [`ReadError::NotSealed`] when no checkpoint covers it yet, [`ReadError::NotSigned`] when it was changed;
+    /// others when the folder cannot be read.
     pub fn prove(&mut self, index: Index) -> Result<TlogProof, ReadError> {
         let (note, checkpoint) = self.checkpoint()?;
         let hashes = self.inclusion(index, &checkpoint)?;
         let Some(line) = self.line(index)? else {
             return Err(ReadError::NotSealed { index, tree_size: checkpoint.size });
         };
+        // A proof that proves nothing is not given out.
+        verify_inclusion(&leaf_hash(&line), index.get(), checkpoint.size, &hashes, &checkpoint.root)
+            .map_err(|_| ReadError::NotSigned { index })?;
         Ok(TlogProof { extra: Some(line), index: index.get(), hashes, checkpoint: note })
     }
 
@@ -428,19 +446,23 @@ impl Reader {
     /// signed text.
     ///
     /// # Errors
-    /// When the older one is none of this trail, or is newer, or the folder cannot be read.
+    /// [`ReadError::NotContained`] when the older one is none of this trail, or is newer, or of another
+    /// history; others when the folder cannot be read.
     pub fn consistency(&self, older: &str) -> Result<ConsistencyProof, ReadError> {
         let (new, checkpoint) = self.checkpoint()?;
-        let given = Path::new("the checkpoint given");
+        let not_contained = |what: String| ReadError::NotContained { what };
         let trusted = self.manifest.public_keys();
         let (old, _) = Checkpoint::open(older, &self.manifest.origin, &trusted)
-            .map_err(|error| damaged(given, error))?;
+            .map_err(|error| not_contained(error.to_string()))?;
         if old.size > checkpoint.size {
-            let what =
-                format!("it is of {} events, and the trail has {} sealed ones", old.size, checkpoint.size);
-            return Err(damaged(given, what));
+            return Err(not_contained(format!(
+                "it is of {} events, and the trail has {} sealed ones",
+                old.size, checkpoint.size
+            )));
         }
         let hashes = consistency_proof(&mut self.tiles(checkpoint.size), old.size, checkpoint.size)?;
+        verify_consistency(old.size, &old.root, checkpoint.size, &checkpoint.root, &hashes)
+            .map_err(|_| not_contained(format!("its {} events are not the first of the trail", old.size)))?;
         Ok(ConsistencyProof { hashes, old: older.to_owned(), new })
     }
 

@@ -259,12 +259,13 @@ impl Inner {
 }
 
 /// Records one of the trail's own events; these come in while the gate is shut, too.
-pub(crate) fn push_system(shared: &Shared, event: &Event, wait: Duration) -> Result<u64, RecordError> {
+pub(super) fn push_system(shared: &Shared, event: &Event) -> Result<u64, RecordError> {
     let now = shared.options.clock.now();
     let stamp = Stamp { system: true, ..complete(event, now) };
     let mut rest = Vec::new();
     line::write_rest(event, &stamp, &mut rest)?;
-    let given = push_one(shared, &mut rest, now, wait).map_err(|why| why_refused(shared, why))?;
+    let given = push_one(shared, &mut rest, now, shared.options.handoff.timeout)
+        .map_err(|why| why_refused(shared, why))?;
     Ok(given.first)
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) gate: Gate,
     /// First indexes of the segments from the one that holds the first unsealed line on.
-    /// One number a segment, kept as long as the trail is open.
+    /// The writer adds; the sealer drops those that it is done with.
     pub(crate) segments: Mutex<Vec<u64>>,
     /// Set when nothing will be added to the handoff any more: the writer ends once it is empty.
     pub(crate) writer_may_end: AtomicBool,

@@ -127,6 +127,9 @@ impl fmt::Display for Verdict {
         let pinned = if self.key_pinned { " (given)" } else { " (from trail.toml)" };
         writeln!(formatter, "key:      {key}{}", if self.public_key.is_some() { pinned } else { "" })?;
         writeln!(formatter, "silence:  {:.3} s at the longest", self.longest_silence_seconds)?;
+        if self.cannot_rule_out.is_empty() && !self.ok {
+            return write!(formatter, "cannot rule out: more that is wrong, besides what was found first");
+        }
         if self.cannot_rule_out.is_empty() {
             return write!(formatter, "ruled out: rollback and replaced keys, by what you gave");
         }

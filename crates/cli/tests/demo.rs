@@ -51,3 +51,32 @@ fn the_demo_leaves_other_folders_alone() {
     place.run_all(&["demo", "--dir", "file"]).could_not(&["file"]);
     assert_eq!(place.read("file"), "mine");
 }
+
+#[test]
+fn each_command_that_the_demo_names_works() {
+    let place = Place::new();
+    let answer = place.run("demo").ok();
+    // Each command that it names works.
+    let mut named = 0;
+    for line in answer.out.lines().filter_map(|line| line.trim().strip_prefix("trailseal ")) {
+        let command: Vec<&str> = line.split('|').next().unwrap().split_whitespace().collect();
+        let command: Vec<&str> = command.iter().map(|word| word.trim_matches('\'')).collect();
+        assert_ne!(place.run_all(&command).ok().out, "", "{command:?}");
+        named += 1;
+    }
+    assert!(named >= 3);
+}
+
+#[test]
+fn the_demo_starts_afresh_only_in_a_folder_that_it_made() {
+    let place = Place::new();
+    place.run("demo").ok();
+    place.feed("record --dir trailseal-demo", "{\"action\":\"play\"}").ok();
+    place.run("demo").ok();
+    assert_eq!(place.run("query --dir trailseal-demo --count").ok().out, "801\n");
+    place.record("{\"action\":\"precious\"}");
+    place.run("demo --dir trail").could_not(&["trail", "--dir"]);
+    assert_eq!(place.run("query --count").ok().out, "1\n");
+    place.run("demo --dir elsewhere").ok();
+    place.run("verify --dir elsewhere").ok();
+}

@@ -59,6 +59,13 @@ impl Ids {
         u128::from_le_bytes(half)
     }
 
+    /// An event that was recorded under this lock need not be read again, if it is the next one.
+    fn pass(&mut self, index: Index) {
+        if index.get() == self.scanned {
+            self.scanned += 1;
+        }
+    }
+
     fn add(&mut self, index: u64, line: &[u8]) {
         let Ok(recorded) = Event::from_line(line) else { return };
         if let (false, Some(id)) = (recorded.system, &recorded.event.id) {
@@ -76,7 +83,13 @@ impl Trail {
     /// It was refused, or the trail could not be read to look the id up. Nothing was recorded.
     pub fn record_once(&self, event: &Event, ack: Ack) -> Result<Once, RecordOnceError> {
         let Some(id) = &event.id else {
-            return Ok(Once::New(self.record_ack(event, ack)?));
+            let mut guard = self.inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let receipt = self.record_ack(event, Ack::Accepted)?;
+            if let Some(ids) = guard.as_mut() {
+                ids.pass(receipt.index);
+            }
+            drop(guard);
+            return Ok(Once::New(self.at_level(receipt, ack)));
         };
         let id = held_id(id);
         let key = Ids::key(event.tenant.as_deref(), &id);
@@ -90,12 +103,17 @@ impl Trail {
         }
         let receipt = self.record_ack(event, Ack::Accepted)?;
         ids.by_hash.insert(key, receipt.index.get());
+        ids.pass(receipt.index);
         drop(guard);
+        Ok(Once::New(self.at_level(receipt, ack)))
+    }
+
+    fn at_level(&self, receipt: Receipt, ack: Ack) -> Receipt {
         let status = match ack {
             Ack::Accepted => receipt.status,
             Ack::Durable => self.wait_durable(receipt.index),
         };
-        Ok(Once::New(Receipt { status, ..receipt }))
+        Receipt { status, ..receipt }
     }
 
     /// Waits until the event at `index` is on disk, or for the trail's timeout.

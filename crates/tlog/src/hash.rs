@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
-/// The number of bytes in a [`Hash`].
+/// The number of bytes in a hash.
 pub const HASH_BYTES: usize = 32;
 
 const LEAF_PREFIX: u8 = 0x00;

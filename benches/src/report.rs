@@ -37,7 +37,7 @@ pub fn print(files: &[String]) {
     }
     println!("# Benchmarks\n");
     println!("Written by `benches/run` from the raw results in `benches/results/`; medians of {} runs, with the lowest", files.len());
-    println!("and highest. Times are of one call, its measuring included. The event is about 640 bytes of JSON.\n");
+    println!("and highest. Times are of one call, its measuring included. The line has 715 bytes.\n");
     if let Some(machine) = machine {
         for (key, value) in &machine {
             println!("- {key}: {}", value.as_str().unwrap_or_default());

@@ -9,8 +9,9 @@
 //! 5. `commit`: the writer thread: drain, append, sync once, wake the waiters
 //! 6. `segment`: files of lines
 //! 7. `seal`: leaf hashes, tiles, signed checkpoints
-//! 8. `filter`, `trail::Reader`: what readers ask for
-//! 9. `verify`: whether it is all still true
+//! 8. [`deliver`]: durable lines to the sinks
+//! 9. `filter`, `trail::Reader`: what readers ask for
+//! 10. `verify`: whether it is all still true
 
 mod anchor;
 pub mod clock;
@@ -18,6 +19,7 @@ mod commit;
 pub mod complete;
 mod counters;
 mod deadline;
+pub mod deliver;
 pub mod event;
 pub mod file;
 pub mod filter;

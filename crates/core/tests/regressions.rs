@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -15,8 +15,8 @@ use trailseal_core::clock::{Clock, Timestamp};
 use trailseal_core::event::Event;
 use trailseal_core::file::{AppendFile, Files, ReadFile, StdFiles};
 use trailseal_core::{
-    Ack, Anchor, CloseError, Folder, HandoffPlace, Options, Reader, RecordError, Roll, RotateError, Status,
-    Trail,
+    Ack, Anchor, CloseError, Folder, HandoffPlace, Once, Options, Reader, RecordError, Roll, RotateError,
+    Status, Trail,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -53,6 +53,7 @@ impl Files for Hooked {
         Ok(Box::new(HookedAppend(self.0.clone(), path.to_owned(), file)))
     }
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
+        (self.0)("open", path)?;
         StdFiles.open_read(path)
     }
     fn read(&self, path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
@@ -516,4 +517,32 @@ fn a_forked_child_makes_other_ids_than_its_parent() {
     unsafe { libc::waitpid(child, &raw mut status, 0) };
     assert_eq!(status, 0);
     assert_ne!(fs::read_to_string(&file).unwrap(), id());
+}
+
+#[test]
+fn many_repeats_do_not_open_the_trail_again_and_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let looks = Arc::new(AtomicUsize::new(0));
+    let counter = looks.clone();
+    let mut options = options();
+    options.seal_every = Duration::from_secs(3_600);
+    options.files = hooked(move |what, path| {
+        if matches!(what, "open" | "listed") && path.to_string_lossy().contains("segments") {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
+    });
+    let trail = Trail::open(dir.path(), options).unwrap();
+    let events: Vec<Event> = (0..2_000).map(|n| event("once").id(n.to_string())).collect();
+    for event in &events {
+        assert!(matches!(trail.record_once(event, Ack::Accepted).unwrap(), Once::New(_)));
+    }
+    assert!(trail.flush(SOON));
+    let before = looks.load(Ordering::SeqCst);
+    for event in &events {
+        assert!(matches!(trail.record_once(event, Ack::Accepted).unwrap(), Once::Repeated { .. }));
+    }
+    let looked = looks.load(Ordering::SeqCst) - before;
+    assert!(looked < 100, "{looked} looks at the segments for {} repeats", events.len());
+    trail.close(SOON).unwrap();
 }

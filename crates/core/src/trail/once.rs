@@ -2,13 +2,13 @@
 //!
 //! The set of ids is built by one scan of the trail, the first time that an id must be checked.
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::{ControlFlow, Range};
 
 use sha2::{Digest, Sha256};
 
 use super::recording::{Ack, Receipt};
-use super::{ReadError, RecordError, Trail};
+use super::{ReadError, Reader, RecordError, Trail};
 use crate::Index;
 use crate::event::{Event, held_id, same_content};
 
@@ -42,6 +42,69 @@ pub(super) struct Ids {
     by_hash: HashMap<u128, u64>,
     /// Everything below is in the map.
     scanned: u64,
+    /// Indexes from `scanned` on that were recorded under this lock, and so need not be read.
+    passed: BTreeSet<u64>,
+    lines: Lines,
+}
+
+/// How many indexes are remembered as passed; more are read from the disk.
+const PASSED_MAX: usize = 1 << 16;
+
+/// Lines that repeats are compared with. Who sends a file again asks for one line after the other.
+#[derive(Default)]
+struct Lines {
+    reader: Option<Reader>,
+    /// Index of the first of `ahead`.
+    first: u64,
+    ahead: Vec<Vec<u8>>,
+}
+
+/// How many lines are read at once.
+const LINES_AHEAD: u64 = 256;
+
+impl Lines {
+    /// The line at `index`, which is on disk; `None` if it is not.
+    fn get(&mut self, trail: &Trail, index: u64) -> Result<Option<&[u8]>, ReadError> {
+        if index.checked_sub(self.first).is_none_or(|at| at >= self.ahead.len() as u64) {
+            let (mut ahead, range) = (Vec::new(), index..index.saturating_add(LINES_AHEAD));
+            self.read(trail, index + 1, range, &mut |_, line| ahead.push(line.to_vec()))?;
+            (self.first, self.ahead) = (index, ahead);
+        }
+        Ok(self.ahead.get((index - self.first) as usize).map(Vec::as_slice))
+    }
+
+    /// Reads what there is of `range`, in a view that should have the lines below `least`, and returns where
+    /// the view ends.
+    fn read(
+        &mut self,
+        trail: &Trail,
+        least: u64,
+        range: Range<u64>,
+        each: &mut dyn FnMut(u64, &[u8]),
+    ) -> Result<u64, ReadError> {
+        let mut reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => trail.reader()?,
+        };
+        let mut next = range.start;
+        let mut visit = |index: Index, line: &[u8]| {
+            next = index.get() + 1;
+            each(index.get(), line);
+            ControlFlow::Continue(())
+        };
+        let is_old = reader.end().get() < least;
+        if is_old || reader.for_each(range.clone(), &mut visit).is_err() {
+            // New lines, or a segment that was compressed meanwhile and has another name now.
+            reader.refresh()?;
+            reader.for_each(next..range.end, &mut |index, line| {
+                each(index.get(), line);
+                ControlFlow::Continue(())
+            })?;
+        }
+        let end = reader.end().get();
+        self.reader = Some(reader);
+        Ok(end)
+    }
 }
 
 impl Ids {
@@ -59,10 +122,18 @@ impl Ids {
         u128::from_le_bytes(half)
     }
 
-    /// An event that was recorded under this lock need not be read again, if it is the next one.
+    /// An event that was recorded under this lock need not be read again.
     fn pass(&mut self, index: Index) {
-        if index.get() == self.scanned {
-            self.scanned += 1;
+        if self.passed.len() < PASSED_MAX {
+            self.passed.insert(index.get());
+        }
+        self.skip_passed();
+    }
+
+    fn skip_passed(&mut self) {
+        while let Some(&index) = self.passed.first().filter(|index| **index <= self.scanned) {
+            self.passed.pop_first();
+            self.scanned = self.scanned.max(index + 1);
         }
     }
 
@@ -125,15 +196,20 @@ impl Trail {
     fn catch_up(&self, ids: &mut Ids) -> Result<(), ReadError> {
         // What this process records once is added as it is recorded; what came in by `record` is read.
         let durable = self.inner.shared.progress.durable();
-        if ids.scanned >= durable {
-            return Ok(());
+        ids.skip_passed();
+        while ids.scanned < durable {
+            let to = ids.passed.first().map_or(durable, |&passed| passed.min(durable));
+            let mut lines = std::mem::take(&mut ids.lines);
+            let read = lines.read(self, to, ids.scanned..to, &mut |index, line| ids.add(index, line));
+            ids.lines = lines;
+            let end = read?;
+            ids.scanned = to.min(end.max(ids.scanned));
+            ids.skip_passed();
+            if end < to {
+                // The view lags behind for a moment; the next look reads on from here.
+                break;
+            }
         }
-        let mut reader = self.reader()?;
-        reader.for_each(ids.scanned..durable, &mut |index, line| {
-            ids.add(index.get(), line);
-            ControlFlow::Continue(())
-        })?;
-        ids.scanned = durable;
         Ok(())
     }
 
@@ -142,10 +218,11 @@ impl Trail {
         if self.inner.shared.progress.durable() <= index {
             self.wait_durable(Index::new(index));
         }
-        let line = self.reader()?.line(Index::new(index))?;
+        let mut guard = self.inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let line = guard.get_or_insert_with(Ids::default).lines.get(self, index)?;
         let index = Index::new(index);
         match line {
-            Some(line) if same_content(event, &line) => Ok(Once::Repeated { index, id }),
+            Some(line) if same_content(event, line) => Ok(Once::Repeated { index, id }),
             Some(_) => Ok(Once::Conflict { index, id }),
             // It has an index and is not on disk yet: nothing can be compared, so it counts as a repeat of
             // what this process is recording at this moment.

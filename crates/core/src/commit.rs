@@ -203,6 +203,8 @@ impl Writer {
         let Ok((free_bytes, _)) = self.shared.options.files.free_bytes(self.shared.folder.root()) else {
             return;
         };
+        let low_bytes = self.reserve_bytes + self.reserve_bytes / 4;
+        self.shared.disk_low.store(free_bytes < low_bytes, Ordering::Release);
         if free_bytes < self.reserve_bytes {
             if self.shared.gate.close(Shut::DiskReserve) {
                 self.shared.notice(&Notice::DiskReserveReached { free_bytes });

@@ -1,6 +1,6 @@
 //! How far the trail is, and those who wait for it to get further.
 //!
-//! *watermarks*: `sealed ≤ durable ≤ accepted`, all half-open: "everything below".
+//! *watermarks*: `sealed ≤ durable ≤ accepted` and `stored ≤ durable`, all half-open: "everything below".
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -12,21 +12,22 @@ use std::time::{Duration, Instant};
 pub(crate) struct Progress {
     durable: AtomicU64,
     sealed: AtomicU64,
+    stored: AtomicU64,
     /// Set while the disk does not take lines: nobody should wait for what cannot come soon.
     failing: AtomicBool,
     /// How many wait in `changed` or have a waker in `wakers`; lets the writer skip the lock.
     waiting: AtomicUsize,
-    wakers: Mutex<Vec<(u64, Waker)>>,
+    wakers: Mutex<Vec<(Step, Waker)>>,
     changed: Condvar,
 }
 
-/// How a wait for durability ended.
+/// A step that somebody waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waited {
-    /// It is on disk.
-    Durable,
-    /// Not in time, or the disk failed. It is still kept.
-    Unconfirmed,
+enum Step {
+    /// The event at this index is on disk.
+    Durable(u64),
+    /// The event at this index is in the store.
+    Stored(u64),
 }
 
 impl Progress {
@@ -47,6 +48,11 @@ impl Progress {
         self.sealed.load(Ordering::SeqCst)
     }
 
+    /// Everything below is in the store that was attached; 0 without one.
+    pub(crate) fn stored(&self) -> u64 {
+        self.stored.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn is_failing(&self) -> bool {
         self.failing.load(Ordering::SeqCst)
     }
@@ -60,6 +66,12 @@ impl Progress {
 
     pub(crate) fn set_sealed(&self, sealed: u64) {
         self.sealed.store(sealed, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// The word of the store's delivery. It goes back when a store is attached that has less.
+    pub(crate) fn set_stored(&self, stored: u64) {
+        self.stored.store(stored, Ordering::SeqCst);
         self.wake();
     }
 
@@ -77,10 +89,9 @@ impl Progress {
         }
         let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         self.changed.notify_all();
-        let (durable, failing) = (self.durable(), self.is_failing());
         let mut ready = Vec::new();
-        wakers.retain(|(index, waker)| {
-            let is_ready = *index < durable || failing;
+        wakers.retain(|(step, waker)| {
+            let is_ready = self.outcome(*step).is_some();
             if is_ready {
                 ready.push(waker.clone());
             }
@@ -91,16 +102,23 @@ impl Progress {
         ready.into_iter().for_each(Waker::wake);
     }
 
-    /// Blocks until index `index` is durable, or the deadline, or the disk fails.
-    pub(crate) fn wait_durable(&self, index: u64, deadline: Instant) -> Waited {
-        self.wait(deadline, || {
-            if index < self.durable() {
-                Some(Waited::Durable)
-            } else {
-                self.is_failing().then_some(Waited::Unconfirmed)
-            }
-        })
-        .unwrap_or(Waited::Unconfirmed)
+    /// How a wait for this step ends at this moment: reached, or in vain while the disk fails.
+    fn outcome(&self, step: Step) -> Option<bool> {
+        match step {
+            Step::Durable(index) if index < self.durable() => Some(true),
+            Step::Durable(_) => self.is_failing().then_some(false),
+            Step::Stored(index) => (index < self.stored()).then_some(true),
+        }
+    }
+
+    /// Blocks until index `index` is durable; `false` if the deadline came first, or the disk fails.
+    pub(crate) fn wait_durable(&self, index: u64, deadline: Instant) -> bool {
+        self.wait(deadline, || self.outcome(Step::Durable(index))).unwrap_or(false)
+    }
+
+    /// Blocks until index `index` is in the store; `false` if the deadline came first.
+    pub(crate) fn wait_stored(&self, index: u64, deadline: Instant) -> bool {
+        self.wait(deadline, || self.outcome(Step::Stored(index))).unwrap_or(false)
     }
 
     /// Blocks until everything below `size` is sealed; `false` if the deadline came first.
@@ -129,30 +147,33 @@ impl Progress {
         result
     }
 
-    /// For a future: has `index` become durable? If not, `waker` is woken when it has, or the disk fails.
-    pub(crate) fn poll_durable(&self, index: u64, waker: &Waker) -> Option<Waited> {
-        let done = || {
-            if index < self.durable() {
-                Some(Waited::Durable)
-            } else {
-                self.is_failing().then_some(Waited::Unconfirmed)
-            }
-        };
-        if let Some(result) = done() {
-            return Some(result);
+    /// For a future: whether `index` has become durable, or the disk fails. Before that `None`, and `waker` is
+    /// woken then.
+    pub(crate) fn poll_durable(&self, index: u64, waker: &Waker) -> Option<bool> {
+        self.poll(Step::Durable(index), waker)
+    }
+
+    /// For a future: whether `index` is in the store. If not, `waker` is woken when it is.
+    pub(crate) fn poll_stored(&self, index: u64, waker: &Waker) -> bool {
+        self.poll(Step::Stored(index), waker).is_some()
+    }
+
+    fn poll(&self, step: Step, waker: &Waker) -> Option<bool> {
+        if let Some(outcome) = self.outcome(step) {
+            return Some(outcome);
         }
         let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        if let Some(result) = done() {
+        if let Some(outcome) = self.outcome(step) {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
-            return Some(result);
+            return Some(outcome);
         }
         // A future that is polled again replaces its waker; its deadline timer may hold the other one.
-        if let Some(entry) = wakers.iter_mut().find(|(at, old)| *at == index && old.will_wake(waker)) {
+        if let Some(entry) = wakers.iter_mut().find(|(at, old)| *at == step && old.will_wake(waker)) {
             entry.1.clone_from(waker);
             self.waiting.fetch_sub(1, Ordering::SeqCst);
         } else {
-            wakers.push((index, waker.clone()));
+            wakers.push((step, waker.clone()));
         }
         None
     }

@@ -159,7 +159,7 @@ impl Session<'_> {
         let newest = self.pending.iter().map(|pending| pending.index).max();
         let mut is_unconfirmed = false;
         if let (Level::Durable, Some(newest)) = (self.level, newest) {
-            is_unconfirmed = self.trail.wait_durable(newest) != Status::Durable;
+            is_unconfirmed = self.trail.wait_for(Level::Durable, newest) != Status::Durable;
             if is_unconfirmed {
                 self.counts.unconfirmed += self.pending.len() as u64;
             }

@@ -3,6 +3,11 @@
 //! In: lines that are durable, in order. Out: rows in a store, entries in a stream. What must hold: a store
 //! keeps its cursor in the same transaction as the rows, so every event arrives once, whatever dies.
 
+mod lines;
+mod runner;
 mod sink;
 
+pub use lines::{Follower, Lines};
+pub(crate) use runner::Delivery;
+pub use runner::{DeliveryState, DeliveryStats};
 pub use sink::{Batch, BatchLine, Position, Sink, SinkError};

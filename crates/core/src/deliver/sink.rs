@@ -61,6 +61,16 @@ pub trait Sink: Send {
     /// When it was not stored, or it is not known whether it was.
     fn deliver(&mut self, batch: &Batch<'_>) -> Result<(), SinkError>;
 
+    /// How many events a batch holds at most.
+    fn batch_events_max(&self) -> usize {
+        1_000
+    }
+
+    /// Whether it writes to the trail's own disk: then it is held back when that gets full.
+    fn uses_trail_disk(&self) -> bool {
+        false
+    }
+
     /// Called when there is nothing more to deliver at this moment: what may be done without hurry.
     ///
     /// # Errors
@@ -77,6 +87,9 @@ pub enum SinkError {
     /// The store failed; it is worth another try.
     #[error("the store failed")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The trail could not be read.
+    #[error("could not read the trail's segments")]
+    Trail(#[from] std::io::Error),
     /// The batch begins elsewhere than at the cursor.
     #[error("the batch begins with event {first}, and the sink wants event {cursor} next")]
     Gap {

@@ -65,6 +65,9 @@ fn compress_sealed(shared: &Shared) -> std::io::Result<()> {
     let sealed = Index::new(shared.progress.sealed());
     for segment in shared.folder.segments()? {
         let is_sealed = segment.end.is_some_and(|end| end <= sealed);
+        if shared.is_disk_low() {
+            break;
+        }
         if is_sealed && segment.form == Form::Plain && segment.end != Some(segment.first) {
             compress(&shared.options.files, &segment)?;
         }

@@ -72,7 +72,7 @@ impl LineReader {
     }
 
     /// The offset of the next byte that was not yet given.
-    fn consumed(&self) -> u64 {
+    pub(crate) fn consumed(&self) -> u64 {
         self.offset - (self.end - self.begin) as u64
     }
 

@@ -39,6 +39,7 @@ use crate::Index;
 use crate::anchor::Anchors;
 use crate::clock::Timestamp;
 use crate::counters::Counted;
+use crate::deliver::{Delivery, DeliveryStats, Sink};
 use crate::event::{Category, Event, Object, Outcome};
 use crate::seal::SealKeys;
 use crate::segment::Compressor;
@@ -81,6 +82,7 @@ struct Inner {
     /// Ids that were given, for [`Trail::record_once`]; built when first needed.
     ids: Mutex<Option<once::Ids>>,
     found: Found,
+    deliveries: Mutex<Vec<Delivery>>,
 }
 
 struct Running {
@@ -98,6 +100,8 @@ pub struct Closed {
     pub events: u64,
     /// How many of them a signed checkpoint covers.
     pub sealed: u64,
+    /// How far each sink is; what it has not got is delivered at the next opening.
+    pub deliveries: Vec<DeliveryStats>,
 }
 
 /// Numbers about a trail.
@@ -115,6 +119,8 @@ pub struct Stats {
     pub handoff_bytes: u64,
     /// What was counted since the opening.
     pub counted: Counted,
+    /// How far each sink is.
+    pub deliveries: Vec<DeliveryStats>,
 }
 
 impl Trail {
@@ -146,6 +152,7 @@ impl Trail {
             running: Mutex::new(Some(running)),
             ids: Mutex::new(None),
             found: found.clone(),
+            deliveries: Mutex::default(),
         };
         let trail = Trail { inner: Arc::new(inner) };
         let failed =
@@ -194,7 +201,24 @@ impl Trail {
             handoff_used_bytes,
             handoff_bytes,
             counted: shared.counters.read(),
+            deliveries: self.inner.delivery_stats(),
         }
+    }
+
+    /// Delivers every event, from the sink's cursor on, in a thread of its own until the close.
+    ///
+    /// # Errors
+    /// When the trail is closed, or no thread can be started.
+    pub fn deliver_to(&self, sink: Box<dyn Sink>) -> std::io::Result<()> {
+        self.inner.deliver_to(sink, false)
+    }
+
+    /// As [`deliver_to`](Trail::deliver_to), for the one store that [`Ack::Store`] waits for.
+    ///
+    /// # Errors
+    /// As [`deliver_to`](Trail::deliver_to).
+    pub fn deliver_to_store(&self, store: Box<dyn Sink>) -> std::io::Result<()> {
+        self.inner.deliver_to(store, true)
     }
 
     /// Waits until everything accepted so far is on disk; `false` if that took longer than `timeout`.
@@ -203,7 +227,6 @@ impl Trail {
         let Some(last) = shared.handoff.next().checked_sub(1) else { return true };
         shared.wake_writer();
         shared.progress.wait_durable(last, crate::deadline::after(timeout))
-            == crate::progress::Waited::Durable
     }
 
     /// Waits until everything accepted so far is covered by a signed checkpoint on disk, without waiting
@@ -243,6 +266,35 @@ impl Trail {
 }
 
 impl Inner {
+    fn deliver_to(&self, sink: Box<dyn Sink>, is_store: bool) -> std::io::Result<()> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(running) = running.as_ref().filter(|_| self.fork == crate::fork::generation()) else {
+            return Err(std::io::Error::other("the trail is closed: open it again"));
+        };
+        let delivery = Delivery::start(self.shared.clone(), sink, is_store, running.lock.clone())?;
+        if is_store {
+            let thread = Some(delivery.thread().clone());
+            *self.shared.store.lock().unwrap_or_else(PoisonError::into_inner) = thread;
+        }
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
+        Ok(())
+    }
+
+    fn delivery_stats(&self) -> Vec<DeliveryStats> {
+        let deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
+        deliveries.iter().map(|delivery| delivery.stats(&self.shared)).collect()
+    }
+
+    /// Lets the deliveries hand over what is durable, until the deadline; what is left stays in the trail.
+    fn finish_deliveries(&self, deadline: Instant) {
+        let deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
+        deliveries.iter().for_each(Delivery::finish);
+        while Instant::now() < deadline && !deliveries.iter().all(Delivery::is_finished) {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        deliveries.iter().for_each(Delivery::abandon);
+    }
+
     fn close(&self, timeout: Duration) -> Result<Closed, CloseError> {
         if self.fork != crate::fork::generation() {
             return Err(CloseError::Forked);
@@ -277,6 +329,7 @@ impl Inner {
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
+        self.finish_deliveries(deadline);
         let Some(running) = guard.take() else { return Ok(self.closed()) };
         // The threads have ended, so these return at once; a panic of theirs shut the gate by itself.
         let _ = running.writer.join();
@@ -300,7 +353,11 @@ impl Inner {
     }
 
     fn closed(&self) -> Closed {
-        Closed { events: self.shared.progress.durable(), sealed: self.shared.progress.sealed() }
+        Closed {
+            events: self.shared.progress.durable(),
+            sealed: self.shared.progress.sealed(),
+            deliveries: self.delivery_stats(),
+        }
     }
 
     /// The threads go on with their work, and hold the lock until they are done. Another close waits on.
@@ -327,6 +384,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // The safety net. A caller who wants to know how it went calls `close`.
         let _ = self.close(Duration::from_secs(5));
+        self.deliveries.get_mut().unwrap_or_else(PoisonError::into_inner).iter().for_each(Delivery::abandon);
         if self.fork == crate::fork::generation()
             && let Some(running) = self.running.get_mut().unwrap_or_else(PoisonError::into_inner)
             && let Some(compressor) = &running.compressor

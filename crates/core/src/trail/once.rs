@@ -180,17 +180,13 @@ impl Trail {
     }
 
     fn at_level(&self, receipt: Receipt, ack: Ack) -> Receipt {
-        let status = match ack {
-            Ack::Accepted => receipt.status,
-            Ack::Durable => self.wait_durable(receipt.index),
-        };
-        Receipt { status, ..receipt }
+        Receipt { status: self.wait_for(ack, receipt.index), ..receipt }
     }
 
-    /// Waits until the event at `index` is on disk, or for the trail's timeout.
-    pub fn wait_durable(&self, index: Index) -> super::Status {
+    /// Waits until the event at `index` has reached the level `ack`, or for the trail's timeout.
+    pub fn wait_for(&self, ack: Ack, index: Index) -> super::Status {
         let deadline = crate::deadline::after(self.inner.shared.options.timeout);
-        self.inner.wait_durable(index.get(), deadline)
+        self.inner.wait_for(ack, index.get(), deadline)
     }
 
     fn catch_up(&self, ids: &mut Ids) -> Result<(), ReadError> {
@@ -216,7 +212,7 @@ impl Trail {
     fn compare(&self, event: &Event, index: u64, id: String) -> Result<Once, RecordOnceError> {
         // A repeat of something that is still on its way to the disk waits for it.
         if self.inner.shared.progress.durable() <= index {
-            self.wait_durable(Index::new(index));
+            self.wait_for(Ack::Durable, Index::new(index));
         }
         let mut guard = self.inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let line = guard.get_or_insert_with(Ids::default).lines.get(self, index)?;

@@ -200,6 +200,27 @@ pub enum Notice {
         /// What failed.
         reason: String,
     },
+    /// A sink failed; what it did not take stays in the trail and is delivered later.
+    DeliveryFailed {
+        /// Its name.
+        sink: String,
+        /// What failed.
+        reason: String,
+    },
+    /// A sink takes events again.
+    DeliveryRecovered {
+        /// Its name.
+        sink: String,
+    },
+    /// A sink holds other events than the trail: nothing more is delivered to it.
+    DeliveryStopped {
+        /// Its name.
+        sink: String,
+        /// The first event in question.
+        at: u64,
+        /// What differs.
+        reason: String,
+    },
     /// The handoff could not be mapped from a file: a killed process would lose what is not yet written.
     HandoffInMemory {
         /// What the system said.
@@ -238,6 +259,14 @@ impl std::fmt::Display for Notice {
             Notice::AnchorFailed { reason } => {
                 write!(formatter, "a checkpoint did not reach an anchor: {reason}")
             }
+            Notice::DeliveryFailed { sink, reason } => {
+                write!(formatter, "delivery to {sink} failed and is tried again: {reason}")
+            }
+            Notice::DeliveryRecovered { sink } => write!(formatter, "{sink} takes events again"),
+            Notice::DeliveryStopped { sink, at, reason } => write!(
+                formatter,
+                "delivery to {sink} stopped at event {at}: {reason}; run `trailseal doctor`"
+            ),
             Notice::HandoffInMemory { reason } => write!(
                 formatter,
                 "the handoff is in plain memory ({reason}): a killed process loses what is not yet written"

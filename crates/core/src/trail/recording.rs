@@ -20,7 +20,6 @@ use crate::deadline;
 use crate::event::Event;
 use crate::handoff::{self, Given, Refused, Rests};
 use crate::line;
-use crate::progress::Waited;
 
 /// The level that a caller asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,16 +28,20 @@ pub enum Ack {
     Accepted,
     /// On disk: power loss does not lose it.
     Durable,
+    /// In the store that is attached to the trail. Without one this is never reached in time.
+    Store,
 }
 
-/// The level that an event has reached.
+/// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// In the handoff.
     Accepted,
     /// On disk.
     Durable,
-    /// It has an index and is kept, but was not seen on disk in time.
+    /// In the store.
+    Stored,
+    /// It has an index and is kept, but did not reach the level asked for in time.
     Unconfirmed,
 }
 
@@ -82,10 +85,7 @@ impl Trail {
     pub fn record_ack(&self, event: &Event, ack: Ack) -> Result<Receipt, RecordError> {
         let inner = &*self.inner;
         let (index, id) = inner.accept(event, inner.room_wait())?;
-        let status = match ack {
-            Ack::Accepted => Status::Accepted,
-            Ack::Durable => inner.wait_durable(index, deadline::after(inner.shared.options.timeout)),
-        };
+        let status = inner.wait_for(ack, index, deadline::after(inner.shared.options.timeout));
         Ok(Receipt { index: Index::new(index), id, status })
     }
 
@@ -98,10 +98,7 @@ impl Trail {
         let inner = &*self.inner;
         let Some(last) = (events.len() as u64).checked_sub(1) else { return Ok(Vec::new()) };
         let (first, ids) = inner.accept_batch(events)?;
-        let status = match ack {
-            Ack::Accepted => Status::Accepted,
-            Ack::Durable => inner.wait_durable(first + last, deadline::after(inner.shared.options.timeout)),
-        };
+        let status = inner.wait_for(ack, first + last, deadline::after(inner.shared.options.timeout));
         Ok((first..).zip(ids).map(|(index, id)| Receipt { index: Index::new(index), id, status }).collect())
     }
 
@@ -115,7 +112,7 @@ impl Trail {
         let (index, id) = inner.accept(event, Duration::ZERO)?;
         let receipt = Receipt { index: Index::new(index), id, status: Status::Accepted };
         let deadline = deadline::after(inner.shared.options.timeout);
-        if ack == Ack::Durable {
+        if ack > Ack::Accepted {
             inner.shared.wake_writer();
         }
         Ok(Recording { inner: inner.clone(), receipt: Some(receipt), ack, deadline, timer: None })
@@ -143,15 +140,9 @@ impl Future for Recording {
             return Poll::Pending;
         };
         let index = receipt.index.get();
-        let status = if self.ack == Ack::Accepted {
-            Some(Status::Accepted)
-        } else {
-            match self.inner.shared.progress.poll_durable(index, context.waker()) {
-                Some(Waited::Durable) => Some(Status::Durable),
-                Some(Waited::Unconfirmed) => Some(Status::Unconfirmed),
-                None if Instant::now() >= self.deadline => Some(Status::Unconfirmed),
-                None => None,
-            }
+        let status = match self.inner.poll_for(self.ack, index, context.waker()) {
+            None if Instant::now() >= self.deadline => Some(Status::Unconfirmed),
+            other => other,
         };
         let Some(status) = status else {
             // The task that polled last is the one to be woken: a future may move from one to another.
@@ -246,13 +237,39 @@ impl Inner {
         Ok((given.first, ids))
     }
 
-    pub(super) fn wait_durable(&self, index: u64, deadline: Instant) -> Status {
+    /// Waits until the event at `index` has reached `ack`.
+    pub(super) fn wait_for(&self, ack: Ack, index: u64, deadline: Instant) -> Status {
+        if ack == Ack::Accepted {
+            return Status::Accepted;
+        }
+        let progress = &self.shared.progress;
         self.shared.wake_writer();
-        match self.shared.progress.wait_durable(index, deadline) {
-            Waited::Durable => Status::Durable,
-            Waited::Unconfirmed => {
-                self.shared.counters.unconfirmed.add(1);
-                Status::Unconfirmed
+        let mut reached = progress.wait_durable(index, deadline).then_some(Status::Durable);
+        if ack == Ack::Store && reached.is_some() {
+            self.shared.wake_store();
+            reached = progress.wait_stored(index, deadline).then_some(Status::Stored);
+        }
+        reached.unwrap_or_else(|| {
+            self.shared.counters.unconfirmed.add(1);
+            Status::Unconfirmed
+        })
+    }
+
+    /// The same for a future: `None` while it must wait on, and then `waker` is woken at each step.
+    fn poll_for(&self, ack: Ack, index: u64, waker: &Waker) -> Option<Status> {
+        let progress = &self.shared.progress;
+        match ack {
+            Ack::Accepted => Some(Status::Accepted),
+            Ack::Durable => progress.poll_durable(index, waker).map(|durable| match durable {
+                true => Status::Durable,
+                false => Status::Unconfirmed,
+            }),
+            Ack::Store => {
+                if progress.poll_durable(index, waker)? {
+                    self.shared.wake_store();
+                    return progress.poll_stored(index, waker).then_some(Status::Stored);
+                }
+                Some(Status::Unconfirmed)
             }
         }
     }

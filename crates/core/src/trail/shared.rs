@@ -22,6 +22,10 @@ pub(crate) struct Shared {
     /// First indexes of the segments from the one that holds the first unsealed line on.
     /// The writer adds; the sealer drops those that it is done with.
     pub(crate) segments: Mutex<Vec<u64>>,
+    /// How many segments the writer has begun.
+    pub(crate) segments_begun: AtomicU64,
+    /// Set while less than the disk reserve and a quarter more is free: what can wait then stops.
+    pub(crate) disk_low: AtomicBool,
     /// Set when nothing will be added to the handoff any more: the writer ends once it is empty.
     pub(crate) writer_may_end: AtomicBool,
     /// Set when everything is durable: the sealer signs a last checkpoint and ends.
@@ -32,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) writer: std::sync::OnceLock<Thread>,
     /// The sealing thread, to be woken.
     pub(crate) sealer: std::sync::OnceLock<Thread>,
+    /// The thread that delivers to the store, to be woken.
+    pub(crate) store: Mutex<Option<Thread>>,
 }
 
 impl Shared {
@@ -53,12 +59,29 @@ impl Shared {
         }
     }
 
+    pub(crate) fn wake_store(&self) {
+        if let Some(store) = &*self.store.lock().unwrap_or_else(PoisonError::into_inner) {
+            store.unpark();
+        }
+    }
+
     pub(crate) fn add_segment(&self, first: u64) {
         let mut segments = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
         // A segment in which nothing became durable is made again under the same name.
         if segments.last() != Some(&first) {
             segments.push(first);
         }
+        drop(segments);
+        self.segments_begun.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Grows with each segment that the writer begins, before any line in it is durable.
+    pub(crate) fn segments_begun(&self) -> u64 {
+        self.segments_begun.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_disk_low(&self) -> bool {
+        self.disk_low.load(Ordering::Acquire)
     }
 
     /// First index of the segment that holds line `index`, and of the one after it.

@@ -1,0 +1,179 @@
+//! Durable lines in the order of their indexes, with the place of each, from plain and compressed segments.
+
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use super::sink::BatchLine;
+use crate::Index;
+use crate::segment::{LineReader, OFFSETS_EVERY, Offsets, offsets_name};
+use crate::trail::{Folder, SegmentFile};
+
+const OFFSETS_BYTES_MAX: u64 = 1 << 30;
+
+/// Lines copied out of the segments, for one batch.
+#[derive(Default)]
+pub struct Lines {
+    bytes: Vec<u8>,
+    places: Vec<(Range<usize>, Index, u64)>,
+}
+
+impl Lines {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Forgets them and keeps the room.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.places.clear();
+    }
+
+    /// As they go into a batch.
+    pub fn as_batch_lines(&self) -> Vec<BatchLine<'_>> {
+        let line = |(range, segment, offset): &(Range<usize>, Index, u64)| BatchLine {
+            bytes: &self.bytes[range.clone()],
+            segment: *segment,
+            offset: *offset,
+        };
+        self.places.iter().map(line).collect()
+    }
+
+    fn push(&mut self, line: &[u8], segment: Index, offset: u64) {
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(line);
+        self.places.push((begin..self.bytes.len(), segment, offset));
+    }
+}
+
+/// A position in the segments of a folder, from which lines are read on.
+pub struct Follower {
+    folder: Folder,
+    segments: Vec<SegmentFile>,
+    open: Option<Open>,
+    next: u64,
+}
+
+struct Open {
+    first: Index,
+    end: Option<Index>,
+    path: PathBuf,
+    reader: LineReader,
+}
+
+impl Follower {
+    /// Begins at line `next`.
+    ///
+    /// # Errors
+    /// When the segments cannot be listed.
+    pub fn new(folder: Folder, next: Index) -> io::Result<Self> {
+        let segments = folder.segments()?;
+        Ok(Follower { folder, segments, open: None, next: next.get() })
+    }
+
+    /// The index of the next line.
+    pub fn next(&self) -> Index {
+        Index::new(self.next)
+    }
+
+    /// Goes to another line.
+    pub fn seek(&mut self, next: Index) {
+        self.next = next.get();
+        self.open = None;
+    }
+
+    /// Lists the segments again. Needed whenever there may be a new one below the next `end`.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn refresh(&mut self) -> io::Result<()> {
+        self.segments = self.folder.segments()?;
+        if let Some(open) = &mut self.open {
+            open.end = self.segments.iter().find(|segment| segment.first == open.first).and_then(|s| s.end);
+        }
+        Ok(())
+    }
+
+    /// Adds lines below `end`, which must be durable, until there are `lines_max` or `bytes_max` in `lines`.
+    ///
+    /// # Errors
+    /// When a segment cannot be read, or ends before its lines do.
+    pub fn read(
+        &mut self,
+        end: Index,
+        lines_max: usize,
+        bytes_max: usize,
+        lines: &mut Lines,
+    ) -> io::Result<()> {
+        while self.next < end.get() && lines.len() < lines_max && lines.bytes.len() < bytes_max {
+            let next = self.next;
+            let open = self.opened()?;
+            let (segment, offset) = (open.first, open.reader.consumed());
+            let Some(line) = open.reader.next_line()? else {
+                let path = open.path.display();
+                let error = format!("{path} ends before line {next}: run `trailseal verify`");
+                self.open = None;
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            };
+            lines.push(line, segment, offset);
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// The reader, standing before line `next`.
+    fn opened(&mut self) -> io::Result<&mut Open> {
+        let next = Index::new(self.next);
+        if self.open.as_ref().is_some_and(|open| open.end.is_some_and(|end| end <= next)) {
+            self.open = None;
+        }
+        if self.open.is_none() {
+            self.open = Some(match self.open_at(next) {
+                // It was compressed since it was listed, and has another name now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.segments = self.folder.segments()?;
+                    self.open_at(next)?
+                }
+                other => other?,
+            });
+        }
+        self.open.as_mut().ok_or_else(|| io::Error::other("no segment is open"))
+    }
+
+    fn open_at(&self, next: Index) -> io::Result<Open> {
+        let after = self.segments.partition_point(|segment| segment.first <= next);
+        // Of segments without lines only the last one can hold it.
+        let Some(segment) = after.checked_sub(1).and_then(|at| self.segments.get(at)) else {
+            let error = format!("no segment holds line {next}: run `trailseal verify`");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        };
+        let (mut at, offset) = self.known_before(segment, next);
+        let mut reader = LineReader::open(self.folder.files(), segment, offset)?;
+        while at < next.get() && reader.next_line()?.is_some() {
+            at += 1;
+        }
+        Ok(Open { first: segment.first, end: segment.end, path: segment.path.clone(), reader })
+    }
+
+    /// The last line at or before `next` whose offset is known, and that offset.
+    fn known_before(&self, segment: &SegmentFile, next: Index) -> (u64, u64) {
+        let first = segment.first.get();
+        let group = (next.get() - first) / OFFSETS_EVERY;
+        let path = self.folder.segments_folder().join(offsets_name(segment.first));
+        let stored = match group {
+            0 => None,
+            _ => self.folder.files().read(&path, OFFSETS_BYTES_MAX).ok(),
+        };
+        let offsets = stored.and_then(|bytes| Offsets::decode(&bytes)).filter(|it| it.first == segment.first);
+        match offsets.and_then(|offsets| offsets.offsets.get(group as usize).copied()) {
+            Some(offset) => (first + group * OFFSETS_EVERY, offset),
+            None => (first, 0),
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The thread of one sink: reads durable lines from its cursor on and hands them over, for ever.
+//!
+//! Nothing here can lose an event: the trail keeps it, and the cursor is in the sink's own transaction. A sink
+//! that fails is asked again, with growing pauses. One that holds other events than the trail is left alone,
+//! and said so: a trail that was rolled back or forked is not mended by writing over its store.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use trailseal_tlog::leaf_hash;
+
+use super::lines::{Follower, Lines};
+use super::sink::{Batch, Sink, SinkError};
+use crate::Index;
+use crate::line::parse_front;
+use crate::trail::options::Notice;
+use crate::trail::shared::Shared;
+
+/// A batch holds at most about this many bytes of lines.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+const POLL_BUSY: Duration = Duration::from_millis(20);
+const POLL_IDLE: Duration = Duration::from_millis(100);
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// What a delivery is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeliveryState {
+    /// It delivers, or waits for more.
+    Running,
+    /// The sink fails; it is tried again.
+    Failing {
+        /// What was said.
+        reason: String,
+    },
+    /// It will not go on by itself.
+    Stopped {
+        /// The first event that is in question.
+        at: Index,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How far a delivery is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryStats {
+    /// The sink's name.
+    pub name: String,
+    /// Everything below is stored.
+    pub cursor: Index,
+    /// Durable events that are not stored yet.
+    pub lag_events: u64,
+    /// For how long the oldest of them has been recorded; zero when there is none.
+    pub lag: Duration,
+    /// How often it failed since the opening.
+    pub failures: u64,
+    /// What it is doing.
+    pub state: DeliveryState,
+}
+
+/// What a trail knows of a running delivery.
+pub(crate) struct Delivery {
+    pub(crate) status: Arc<Status>,
+    thread: JoinHandle<()>,
+}
+
+/// Shared with the delivery's thread.
+pub(crate) struct Status {
+    name: String,
+    cursor: AtomicU64,
+    /// When the last stored line was recorded, in microseconds.
+    recorded: AtomicI64,
+    failures: AtomicU64,
+    state: Mutex<DeliveryState>,
+    /// Set when everything is durable: it ends once it has delivered that.
+    may_end: AtomicBool,
+    /// Set when nobody waits any more: it ends after the batch at hand.
+    must_end: AtomicBool,
+}
+
+impl Delivery {
+    /// Starts the thread, which keeps `lock` until it ends. A store's cursor is the trail's `stored` mark.
+    pub(crate) fn start<L: Send + Sync + 'static>(
+        shared: Arc<Shared>,
+        sink: Box<dyn Sink>,
+        is_store: bool,
+        lock: Arc<L>,
+    ) -> std::io::Result<Self> {
+        let status = Arc::new(Status {
+            name: sink.name().to_owned(),
+            cursor: 0.into(),
+            recorded: 0.into(),
+            failures: 0.into(),
+            state: Mutex::new(DeliveryState::Running),
+            may_end: false.into(),
+            must_end: false.into(),
+        });
+        let runner = Runner { shared, sink, status: status.clone(), is_store, lines: Lines::default() };
+        let thread =
+            std::thread::Builder::new().name(format!("trailseal-{}", status.name)).spawn(move || {
+                let _held = lock;
+                runner.run();
+            })?;
+        Ok(Delivery { status, thread })
+    }
+
+    pub(crate) fn thread(&self) -> &Thread {
+        self.thread.thread()
+    }
+
+    /// Lets it deliver what there is and end.
+    pub(crate) fn finish(&self) {
+        self.status.may_end.store(true, Ordering::Release);
+        self.thread().unpark();
+    }
+
+    /// Lets it end after the batch at hand.
+    pub(crate) fn abandon(&self) {
+        self.status.must_end.store(true, Ordering::Release);
+        self.finish();
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    pub(crate) fn stats(&self, shared: &Shared) -> DeliveryStats {
+        let status = &self.status;
+        let durable = shared.progress.durable();
+        let cursor = status.cursor.load(Ordering::Acquire);
+        let lag_events = durable.saturating_sub(cursor);
+        let since = shared.options.clock.now().as_micros() - status.recorded.load(Ordering::Acquire);
+        let lag = match lag_events {
+            0 => Duration::ZERO,
+            _ => Duration::from_micros(since.max(0).cast_unsigned()),
+        };
+        DeliveryStats {
+            name: status.name.clone(),
+            cursor: Index::new(cursor),
+            lag_events,
+            lag,
+            failures: status.failures.load(Ordering::Relaxed),
+            state: status.state.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+/// Everything in it is owned by its thread.
+struct Runner {
+    shared: Arc<Shared>,
+    sink: Box<dyn Sink>,
+    status: Arc<Status>,
+    is_store: bool,
+    lines: Lines,
+}
+
+/// A delivery that is connected.
+struct Begun {
+    follower: Follower,
+    /// How many segments had been begun when they were listed.
+    listed: u64,
+}
+
+/// Why a round ended without a batch delivered.
+enum Halt {
+    /// Worth another try.
+    Failed(String),
+    /// The sink's events are not the trail's.
+    Differs { at: u64, reason: String },
+}
+
+impl Runner {
+    fn run(mut self) {
+        let mut backoff = BACKOFF_MIN;
+        while !self.status.must_end.load(Ordering::Acquire) {
+            match self.connect().and_then(|begun| self.deliver_from(begun, &mut backoff)) {
+                Ok(()) => return,
+                Err(Halt::Differs { at, reason }) => return self.stop(at, reason),
+                Err(Halt::Failed(reason)) => self.fail(reason, &mut backoff),
+            }
+        }
+    }
+
+    /// Asks the sink how far it is, and compares that with the trail.
+    fn connect(&mut self) -> Result<Begun, Halt> {
+        // Before the listing, so that a segment that begins meanwhile is noticed later.
+        let listed = self.shared.segments_begun();
+        let position = self.sink.position().map_err(failed)?;
+        let cursor = position.cursor.get();
+        let durable = self.shared.progress.durable();
+        if cursor > durable {
+            let reason = format!("{} holds {cursor} events, and the trail {durable}", self.status.name);
+            return Err(Halt::Differs { at: durable, reason });
+        }
+        let mut follower = Follower::new(self.shared.folder.clone(), position.cursor).map_err(failed)?;
+        if let (Some(last), Some(leaf)) = (cursor.checked_sub(1), position.last_leaf) {
+            follower.seek(Index::new(last));
+            self.lines.clear();
+            follower.read(position.cursor, 1, usize::MAX, &mut self.lines).map_err(failed)?;
+            let line = self.lines.as_batch_lines().first().map(|line| leaf_hash(line.bytes));
+            if line != Some(leaf) {
+                let reason = format!("event {last} in {} is another than in the trail", self.status.name);
+                return Err(Halt::Differs { at: last, reason });
+            }
+        }
+        self.advance(cursor);
+        Ok(Begun { follower, listed })
+    }
+
+    /// Delivers until it may end and everything durable is stored.
+    fn deliver_from(&mut self, begun: Begun, backoff: &mut Duration) -> Result<(), Halt> {
+        let Begun { mut follower, mut listed } = begun;
+        let mut idle = POLL_BUSY;
+        while !self.status.must_end.load(Ordering::Acquire) {
+            // Before the watermark, so that what was durable when the writer ended is seen as durable.
+            let may_end = self.status.may_end.load(Ordering::Acquire);
+            let durable = self.shared.progress.durable();
+            let begun = self.shared.segments_begun();
+            if begun != listed {
+                follower.refresh().map_err(failed)?;
+                listed = begun;
+            }
+            let is_held_back = self.sink.uses_trail_disk() && self.shared.is_disk_low();
+            if follower.next().get() < durable && !is_held_back {
+                self.deliver_batch(&mut follower, durable)?;
+                (*backoff, idle) = (BACKOFF_MIN, POLL_BUSY);
+                continue;
+            }
+            if may_end {
+                return Ok(());
+            }
+            self.sink.idle().map_err(failed)?;
+            std::thread::park_timeout(idle);
+            idle = (idle * 2).min(POLL_IDLE);
+        }
+        Ok(())
+    }
+
+    fn deliver_batch(&mut self, follower: &mut Follower, durable: u64) -> Result<(), Halt> {
+        self.lines.clear();
+        let first = follower.next();
+        let lines_max = self.sink.batch_events_max();
+        follower.read(Index::new(durable), lines_max, BATCH_BYTES_MAX, &mut self.lines).map_err(failed)?;
+        let lines = self.lines.as_batch_lines();
+        let batch = Batch { first, lines: &lines };
+        self.sink.deliver(&batch).map_err(failed)?;
+        let end = batch.end().get();
+        if let Some(front) = lines.last().and_then(|line| parse_front(line.bytes)) {
+            self.status.recorded.store(front.recorded.as_micros(), Ordering::Release);
+        }
+        self.advance(end);
+        let mut state = self.status.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if *state != DeliveryState::Running {
+            *state = DeliveryState::Running;
+            drop(state);
+            self.shared.notice(&Notice::DeliveryRecovered { sink: self.status.name.clone() });
+        }
+        Ok(())
+    }
+
+    fn advance(&self, cursor: u64) {
+        self.status.cursor.store(cursor, Ordering::Release);
+        if self.is_store {
+            self.shared.progress.set_stored(cursor);
+        }
+    }
+
+    fn fail(&mut self, reason: String, backoff: &mut Duration) {
+        self.status.failures.fetch_add(1, Ordering::Relaxed);
+        let failing = DeliveryState::Failing { reason: reason.clone() };
+        let before = self.set_state(failing);
+        if before == DeliveryState::Running {
+            self.shared.notice(&Notice::DeliveryFailed { sink: self.status.name.clone(), reason });
+        }
+        // At the close, the trail keeps what is left, and its next opening delivers it.
+        if self.status.may_end.load(Ordering::Acquire) {
+            self.status.must_end.store(true, Ordering::Release);
+            return;
+        }
+        let until = Instant::now() + jittered(*backoff);
+        while Instant::now() < until && !self.status.may_end.load(Ordering::Acquire) {
+            std::thread::park_timeout(until.saturating_duration_since(Instant::now()));
+        }
+        *backoff = (*backoff * 2).min(BACKOFF_MAX);
+    }
+
+    fn stop(&mut self, at: u64, reason: String) {
+        self.status.failures.fetch_add(1, Ordering::Relaxed);
+        self.set_state(DeliveryState::Stopped { at: Index::new(at), reason: reason.clone() });
+        self.shared.notice(&Notice::DeliveryStopped { sink: self.status.name.clone(), at, reason });
+    }
+
+    fn set_state(&self, state: DeliveryState) -> DeliveryState {
+        std::mem::replace(&mut self.status.state.lock().unwrap_or_else(PoisonError::into_inner), state)
+    }
+}
+
+/// From half to all of it, so that many writers do not come back to a store at the same moment.
+fn jittered(backoff: Duration) -> Duration {
+    let mut random = [0; 4];
+    // Without randomness they may; that is all.
+    let _ = getrandom::fill(&mut random);
+    backoff.mul_f64(0.5 + f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX) / 2.0)
+}
+
+fn failed(error: impl Into<SinkError>) -> Halt {
+    let error = error.into();
+    let mut reason = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        reason.push_str(": ");
+        reason.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    Halt::Failed(reason)
+}

@@ -19,7 +19,7 @@ use trailseal_core::event::Event;
 use trailseal_core::file::{Files, StdFiles};
 use trailseal_core::{
     Ack, Anchor, Full, HandoffPlace, Notice, Once, OpenError, Options, Reader, RecordError, Roll, Status,
-    Trail,
+    Trail, trails_in,
 };
 use trailseal_testkit::check::check_trail;
 use trailseal_testkit::fault::FaultFiles;
@@ -430,4 +430,25 @@ fn segments_roll_by_size_and_each_end_has_a_kept_checkpoint() {
         assert!(segment.path.extension().is_some_and(|extension| extension == "zst"), "{segment:?}");
     }
     check_trail(folder.path(), &std_files(), &[(300, "event 299 ".into())]);
+}
+
+#[test]
+fn writers_take_the_first_free_slot_and_find_it_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.origin = Some("example.com/app".into());
+    let first = Trail::open_slot(dir.path(), options.clone()).unwrap();
+    let second = Trail::open_slot(dir.path(), options.clone()).unwrap();
+    assert_eq!((first.origin(), second.origin()), ("example.com/app/0", "example.com/app/1"));
+    first.record_ack(&event("in the first"), Ack::Durable).unwrap();
+    first.close(LONG).unwrap();
+    let again = Trail::open_slot(dir.path(), options.clone()).unwrap();
+    assert_eq!(again.origin(), "example.com/app/0");
+    assert!(again.found().in_segments > 1);
+    let folders = trails_in(dir.path(), &StdFiles).unwrap();
+    assert_eq!(folders, [dir.path().join("0"), dir.path().join("1")]);
+    assert_eq!(trails_in(&folders[1], &StdFiles).unwrap(), [folders[1].clone()]);
+    assert!(Trail::open_slot(&folders[0], options).is_err(), "a trail is no folder of slots");
+    again.close(LONG).unwrap();
+    second.close(LONG).unwrap();
 }

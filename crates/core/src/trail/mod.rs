@@ -5,6 +5,7 @@
 
 mod error;
 pub(crate) mod folder;
+mod line_at;
 mod lock;
 mod network;
 mod once;
@@ -16,6 +17,7 @@ mod recover;
 mod rotate;
 mod scan;
 pub(crate) mod shared;
+mod slots;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -25,6 +27,7 @@ use std::time::{Duration, Instant};
 
 pub use error::{CloseError, OpenError, RecordError};
 pub use folder::{Folder, Manifest, ManifestError, ManifestKey, SegmentFile};
+pub use line_at::{LineAt, Place};
 pub use lock::Holder;
 pub use once::{Once, RecordOnceError};
 pub use options::{
@@ -34,6 +37,7 @@ pub use reader::{EachLine, ReadError, Reader};
 pub use recording::{Ack, Receipt, Recording, Status};
 pub use recover::Found;
 pub use rotate::RotateError;
+pub use slots::{SLOTS_MAX, trails_in};
 
 use crate::Index;
 use crate::anchor::Anchors;

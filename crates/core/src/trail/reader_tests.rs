@@ -6,6 +6,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::file::StdFiles;
 use crate::segment::{Form, Offsets, compress, offsets_name, segment_name};
+use crate::trail::{LineAt, Place};
 
 fn line(index: u64) -> String {
     let recorded = Timestamp::from_micros(index as i64);
@@ -88,4 +89,36 @@ fn empty_trails_have_no_lines() {
         assert_eq!(reader.end(), Index::new(0));
         assert_eq!(reader.line(Index::new(0)).unwrap(), None);
     }
+}
+
+#[test]
+fn lines_are_found_by_their_places_and_by_wrong_ones_too() {
+    let (dir, mut reader) = build(&[0, 1_000, 1_000, 2_000], 3_000);
+    compress(reader.folder().files(), &reader.segments()[0]).unwrap();
+    let folder = Folder::new(dir.path(), reader.folder().files().clone());
+    let mut follower = crate::deliver::Follower::new(folder, Index::new(0)).unwrap();
+    let mut lines = crate::deliver::Lines::default();
+    follower.read(Index::new(3_000), usize::MAX, usize::MAX, &mut lines).unwrap();
+    let places: Vec<Place> = lines
+        .as_batch_lines()
+        .iter()
+        .map(|line| Place { segment: line.segment, offset: line.offset })
+        .collect();
+    assert_eq!(places.len(), 3_000);
+    let mut line_at = LineAt::default();
+    let mut get = |index: u64, place: Place| line_at.get(&mut reader, Index::new(index), place).unwrap();
+    let orders: [&mut dyn Iterator<Item = u64>; 2] = [&mut (0..3_000), &mut (0..3_000).rev()];
+    for index in orders.into_iter().flatten() {
+        assert_eq!(get(index, places[index as usize]).unwrap(), line(index).into_bytes());
+    }
+    for index in (0..3_000).step_by(37) {
+        for wrong in [
+            places[(index as usize * 31) % 3_000],
+            Place { segment: Index::new(7), offset: 0 },
+            Place { segment: Index::new(2_000), offset: u64::MAX / 2 },
+        ] {
+            assert_eq!(get(index, wrong).unwrap(), line(index).into_bytes());
+        }
+    }
+    assert_eq!(get(3_000, places[0]), None);
 }

@@ -259,6 +259,38 @@ impl Filter {
         (self.matches(&recorded) && self.matches_text(line)).then_some(recorded)
     }
 
+    /// Whether [`accept`](Filter::accept) would give the event, without reading the line where that can be told
+    /// without.
+    pub fn accepts(&self, line: &[u8]) -> bool {
+        if self.has_columns() || !self.text.is_empty() || !self.id.is_empty() {
+            return self.accept(line).is_some();
+        }
+        crate::line::parse_front(line).is_some_and(|front| self.system || !front.system)
+    }
+
+    /// Whether it asks for anything that an index could know of: any field, or the time.
+    pub fn has_columns(&self) -> bool {
+        let texts = [
+            &self.tenant,
+            &self.actor,
+            &self.on_behalf_of,
+            &self.action,
+            &self.ip,
+            &self.correlation_id,
+            &self.request_id,
+            &self.session_id,
+            &self.trace_id,
+        ];
+        texts.iter().any(|texts| !texts.is_empty())
+            || !self.category.is_empty()
+            || !self.resource.is_empty()
+            || !self.outcome.is_empty()
+            || !self.severity.is_empty()
+            || self.since.is_some()
+            || self.until.is_some()
+            || self.id.iter().any(|wanted| matches!(wanted, IdFilter::Id(_)))
+    }
+
     /// Which indexes can match at all, for readers that can go to them.
     pub fn index_range(&self) -> Range<u64> {
         let (mut from, mut to) = (u64::MAX, 0);

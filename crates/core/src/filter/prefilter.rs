@@ -62,7 +62,19 @@ fn is_plain(text: &str) -> bool {
 }
 
 fn contains_ignoring_case(line: &[u8], text: &[u8]) -> bool {
-    let Some((&first, rest)) = text.split_first() else { return true };
-    memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), line)
-        .any(|at| line.get(at + 1..at + 1 + rest.len()).is_some_and(|found| found.eq_ignore_ascii_case(rest)))
+    // The byte that lines have least of is looked for, then the rest around it.
+    let Some((at, &rare)) = text.iter().enumerate().min_by_key(|(_, byte)| frequency(**byte)) else {
+        return true;
+    };
+    memchr::memchr2_iter(rare.to_ascii_lowercase(), rare.to_ascii_uppercase(), line).any(|place| {
+        let found = place.checked_sub(at).and_then(|begin| line.get(begin..begin + text.len()));
+        found.is_some_and(|found| found.eq_ignore_ascii_case(text))
+    })
+}
+
+/// How often a byte stands in lines, from rarest to most frequent: letters as in English and in the names of
+/// fields, then what times, ids and JSON itself are made of.
+fn frequency(byte: u8) -> usize {
+    const RARE_FIRST: &[u8] = b"zqjxkvwybhgpfumdlcsnorita e-_./:,\"0123456789";
+    RARE_FIRST.iter().position(|&other| other == byte.to_ascii_lowercase()).map_or(0, |rank| rank + 1)
 }

@@ -39,6 +39,7 @@ fn check(pairs: &[(&str, &str)], expected: bool) {
     }
     assert_eq!(filter.matches(&recorded) && filter.matches_text(&line), expected, "{pairs:?}");
     assert_eq!(filter.accept(&line).is_some(), expected, "the prefilter says no to a match: {pairs:?}");
+    assert_eq!(filter.accepts(&line), expected, "{pairs:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod out;
 mod parse;
 mod read;
 mod serde_impls;
+mod simd;
 mod value;
 mod write;
 

@@ -3,6 +3,7 @@
 //! What must hold: the output is always one line of valid JSON, whatever stands in the value.
 
 use super::out::Out;
+use super::simd::any_special_16;
 use super::value::{Number, Object, Value};
 
 /// Containers below this level are written as a string that holds their JSON text, so that no reader and
@@ -143,15 +144,7 @@ const fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\' || byte == 0xE2
 }
 
-/// Whether any of 16 bytes is special: two registers, since left to itself the compiler makes of a loop
-/// over bytes now vectors, now a chain of branches.
-#[inline(always)]
-fn any_special_16(block: &[u8; 16]) -> bool {
-    let word = u128::from_le_bytes(*block);
-    (special_bytes(word as u64) | special_bytes((word >> 64) as u64)) != 0
-}
-
-/// The same for eight bytes.
+/// Whether any of eight bytes is special.
 #[inline(always)]
 fn any_special_8(block: &[u8; 8]) -> bool {
     special_bytes(u64::from_le_bytes(*block)) != 0
@@ -159,7 +152,7 @@ fn any_special_8(block: &[u8; 8]) -> bool {
 
 /// Not zero if any of eight bytes is special.
 #[inline(always)]
-const fn special_bytes(word: u64) -> u64 {
+pub(super) const fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     /// Sets the high bit of bytes below `limit`; false hits only beside true ones.

@@ -7,6 +7,7 @@
 //! what was not synced may be there wholly, partly, or not at all; writes do not damage other bytes.
 
 mod std_files;
+mod writeback;
 
 pub use std_files::StdFiles;
 

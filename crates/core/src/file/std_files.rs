@@ -5,10 +5,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::{AppendFile, Files, ReadFile};
+use super::{AppendFile, Files, ReadFile, writeback};
 
-/// Up to this many files are synced one by one; more are synced by one `syncfs`.
-const SINGLE_SYNCS_MAX: usize = 8;
+/// So many files are written before they are synced; each is open until then.
+const OPEN_FILES_MAX: usize = 256;
 const PRIVATE: u32 = 0o600;
 const SHARED: u32 = 0o640;
 
@@ -60,30 +60,24 @@ impl Files for StdFiles {
         sync_folder(parent(path))
     }
 
-    // for each: openat, write; fdatasync each or one syncfs; for each: rename; for each folder: fsync
+    // for each: openat, write; for each: sync_file_range; for each: fdatasync; for each: rename; for each
+    // folder: fsync
     fn replace_many(&self, files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
-        let mut written = Vec::with_capacity(files.len().min(SINGLE_SYNCS_MAX));
         let mut folders: Vec<&Path> = Vec::new();
-        for (path, bytes) in files {
+        for (path, _) in files {
             let folder = parent(path);
             if !folders.contains(&folder) {
                 self.create_folder(folder)?;
                 folders.push(folder);
             }
-            let file = write_file(&temporary(path), bytes, SHARED)?;
-            if files.len() <= SINGLE_SYNCS_MAX {
-                written.push(file);
-            }
         }
-        if files.len() <= SINGLE_SYNCS_MAX {
+        for group in files.chunks(OPEN_FILES_MAX) {
+            let written = group
+                .iter()
+                .map(|(path, bytes)| write_file(&temporary(path), bytes, SHARED))
+                .collect::<io::Result<Vec<File>>>()?;
+            written.iter().for_each(writeback::begin);
             written.iter().try_for_each(File::sync_data)?;
-        } else {
-            for folder in &folders {
-                sync_file_system(folder)?;
-                if !crosses_file_systems(&folders)? {
-                    break;
-                }
-            }
         }
         for (path, _) in files {
             fs::rename(temporary(path), path)?;
@@ -238,23 +232,4 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
         return Ok(());
     }
     File::open(folder)?.sync_all()
-}
-
-fn sync_file_system(folder: &Path) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    rustix::fs::syncfs(File::open(folder)?)?;
-    #[cfg(not(target_os = "linux"))]
-    rustix::fs::sync();
-    Ok(())
-}
-
-fn crosses_file_systems(folders: &[&Path]) -> io::Result<bool> {
-    let mut devices = folders.iter().map(|folder| fs::metadata(folder).map(|data| data.dev()));
-    let Some(first) = devices.next().transpose()? else { return Ok(false) };
-    for device in devices {
-        if device? != first {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

@@ -8,7 +8,7 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 7] = [
     Need { package: "golang-go", is_there: || runs("go", &["version"]) },
     Need {
         package: "golang-golang-x-mod-dev",
@@ -17,10 +17,20 @@ const NEEDS: [Need; 5] = [
     Need { package: "strace", is_there: || runs("strace", &["-V"]) },
     Need { package: "zstd", is_there: || runs("zstd", &["--version"]) },
     Need { package: "python3", is_there: || runs("python3", &["--version"]) },
+    Need { package: "python3-venv", is_there: || runs("python3", &["-c", "import ensurepip, venv"]) },
+    Need { package: "sqlite3", is_there: || runs("sqlite3", &["--version"]) },
 ];
+
+/// DuckDB is no Debian package; it comes from PyPI into an environment of its own.
+const DUCKDB: &str = "duckdb==2.0.0";
 
 /// Installs what is missing. Needs root (or `sudo`) only if something is.
 pub(crate) fn install_missing() -> Result<(), String> {
+    install_packages()?;
+    install_duckdb()
+}
+
+fn install_packages() -> Result<(), String> {
     let missing: Vec<&str> =
         NEEDS.iter().filter(|need| !(need.is_there)()).map(|need| need.package).collect();
     if missing.is_empty() {
@@ -35,6 +45,34 @@ pub(crate) fn install_missing() -> Result<(), String> {
         Some(need) => Err(format!("{} is still missing after its installation", need.package)),
         None => Ok(()),
     }
+}
+
+fn install_duckdb() -> Result<(), String> {
+    // Beside what was built, where this program itself lies: TARGET/debug/xtask.
+    let program = std::env::current_exe().map_err(|error| format!("xtask: {error}"))?;
+    let target = program.ancestors().nth(2).ok_or("xtask: not in a target folder")?;
+    let folder = target.join("strangers");
+    let python = folder.join("bin/python3");
+    let (name, version) = DUCKDB.split_once("==").ok_or("no version of DuckDB is named")?;
+    let check = format!("import {name}; assert {name}.__version__ == '{version}'");
+    if runs(&python.to_string_lossy(), &["-c", &check]) {
+        return Ok(());
+    }
+    println!("== installing {DUCKDB}");
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+    run(Command::new(&python).args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        DUCKDB,
+    ]))
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let status = command.status().map_err(|error| format!("{command:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} failed")) }
 }
 
 fn apt(arguments: &[&str]) -> Result<(), String> {

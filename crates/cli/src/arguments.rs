@@ -76,7 +76,7 @@ pub(crate) enum Command {
     Consistency(Consistency),
     /// Write events out, for other tools or as evidence
     #[command(
-        after_help = "Example:\n  trailseal export --since 2026-01-01 --format csv --out events.csv\n  trailseal export --actor u1 --format bundle --out evidence.zip"
+        after_help = "Example:\n  trailseal export --since 2026-01-01 --format csv --out events.csv\n  trailseal export --format parquet --out events.parquet\n  trailseal export --actor u1 --format bundle --out evidence.zip"
     )]
     Export(Export),
     /// Print numbers about the trail
@@ -334,6 +334,10 @@ pub(crate) enum ExportFormat {
     Jsonl,
     /// For spreadsheets
     Csv,
+    /// For SQL of one's own: DuckDB, pandas, Spark
+    Parquet,
+    /// For SQL of one's own: a database of one table, `events`
+    Sqlite,
     /// A zip with lines, proofs, checkpoint and key: evidence that stands alone
     Bundle,
 }

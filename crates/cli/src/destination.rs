@@ -1,6 +1,7 @@
 //! A file that a command writes for the user: whole under its name, or not at all.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Outcome};
@@ -16,6 +17,15 @@ pub(crate) struct Destination {
 impl Destination {
     /// Begins to write what will be in the file `path`.
     pub(crate) fn create(path: &Path) -> Outcome<Self> {
+        Self::create_with(path, 0o666)
+    }
+
+    /// The same, for what only its owner may read.
+    pub(crate) fn create_private(path: &Path) -> Outcome<Self> {
+        Self::create_with(path, 0o600)
+    }
+
+    fn create_with(path: &Path, mode: u32) -> Outcome<Self> {
         let is_special = std::fs::metadata(path).is_ok_and(|data| !data.is_file());
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".part");
@@ -24,7 +34,7 @@ impl Destination {
             Some(temporary) => {
                 // What an earlier command left behind; a link under this name is not followed.
                 let _ = std::fs::remove_file(temporary);
-                File::create_new(temporary)
+                File::options().write(true).create_new(true).mode(mode).open(temporary)
             }
             None => File::options().write(true).open(path),
         };
@@ -35,6 +45,11 @@ impl Destination {
     /// What to write to.
     pub(crate) fn file(&mut self) -> &mut File {
         &mut self.file
+    }
+
+    /// The name that the file has until it is whole; `None` if it is no ordinary file.
+    pub(crate) fn temporary(&self) -> Option<&Path> {
+        self.temporary.as_deref()
     }
 
     /// What was written takes its name.

@@ -7,17 +7,13 @@ use std::io::{self, IsTerminal as _, Write};
 use anstyle::{AnsiColor, Style};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use trailseal_core::Reader;
-use trailseal_core::clock::Timestamp;
 use trailseal_core::event::{Event, Outcome, Recorded, Resource};
+use trailseal_export::{CSV_HEADER, Row, write_csv_row};
 
 pub(crate) use table::printable;
 use table::{Cells, Layout, TITLES, cut, width};
 
 use crate::arguments::Format;
-
-/// The columns of CSV, as the contract with users has them.
-pub(crate) const CSV_HEADER: &str = "origin,index,id,recorded,time,tenant,category,action,severity,outcome,\
-    actor_id,actor_name,on_behalf_of,resource_type,resource_id,ip,request_id,correlation_id,description,error";
 
 /// Writes events in one format.
 pub(crate) struct Writer<W> {
@@ -77,8 +73,11 @@ impl<W: Write> Writer<W> {
                 self.out.write_all(b"\n")
             }
             Format::Csv => {
-                let row = csv_row(&self.origin, recorded);
-                self.out.write_all(row.as_bytes())
+                let mut text = Vec::new();
+                if let Some(row) = Row::read(line) {
+                    write_csv_row(&self.origin, &row, &mut text);
+                }
+                self.out.write_all(&text)
             }
             Format::Table => self.row(recorded),
         }
@@ -154,50 +153,6 @@ pub(crate) fn outcome_style(outcome: Outcome) -> Style {
     colour.on_default()
 }
 
-fn csv_row(origin: &str, recorded: &Recorded) -> String {
-    let event = &recorded.event;
-    let time = |time: Timestamp| time.to_string();
-    let actor = event.actor.as_ref();
-    let resource = event.resource.as_ref();
-    let cells = [
-        origin.to_owned(),
-        recorded.index.to_string(),
-        event.id.clone().unwrap_or_default(),
-        time(recorded.recorded),
-        time(event.time.unwrap_or(recorded.recorded)),
-        event.tenant.clone().unwrap_or_default(),
-        event.category.name().into_owned(),
-        event.action.clone(),
-        event.severity.name().to_owned(),
-        event.outcome.name().to_owned(),
-        actor.and_then(|actor| actor.id.clone()).unwrap_or_default(),
-        actor.and_then(|actor| actor.name.clone()).unwrap_or_default(),
-        event.on_behalf_of.as_ref().and_then(|other| other.id.clone()).unwrap_or_default(),
-        resource.and_then(|resource| resource.kind.clone()).unwrap_or_default(),
-        resource.and_then(|resource| resource.id.clone()).unwrap_or_default(),
-        event.context.ip.clone().unwrap_or_default(),
-        event.context.request_id.clone().unwrap_or_default(),
-        event.context.correlation_id.clone().unwrap_or_default(),
-        event.description.clone().unwrap_or_default(),
-        event.error.clone().unwrap_or_default(),
-    ];
-    let mut row = cells.iter().map(|cell| csv_cell(cell)).collect::<Vec<_>>().join(",");
-    row.push('\n');
-    row
-}
-
-/// A cell by RFC 4180. A spreadsheet would run one that begins like a formula, so such a cell gets an
-/// apostrophe in front.
-fn csv_cell(text: &str) -> String {
-    let guarded =
-        if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() };
-    if guarded.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", guarded.replace('"', "\"\""))
-    } else {
-        guarded
-    }
-}
-
 /// A number with separators between thousands, for people.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -209,24 +164,4 @@ pub(crate) fn thousands(number: u64) -> String {
         out.push(digit);
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn csv_cells_are_quoted_and_formulas_guarded() {
-        for (text, wanted) in [
-            ("plain", "plain"),
-            ("a,b", "\"a,b\""),
-            ("say \"hi\"", "\"say \"\"hi\"\"\""),
-            ("=1+1", "'=1+1"),
-            ("@x", "'@x"),
-            ("-5", "'-5"),
-            ("two\nlines", "\"two\nlines\""),
-        ] {
-            assert_eq!(csv_cell(text), wanted);
-        }
-    }
 }

@@ -1,30 +1,42 @@
 //! `trailseal export`: events for other tools, or as evidence.
 
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use trailseal_core::Reader;
 use trailseal_core::filter::Filter;
+use trailseal_core::{Index, Reader};
+use trailseal_export::{CSV_HEADER, ParquetWriter, Row, SqliteWriter, write_csv_row};
 
-use super::query::matching_with;
 use super::{bundle, filter, reader, write_out};
-use crate::arguments::{Export, ExportFormat, Format, Order};
+use crate::arguments::{Export, ExportFormat};
 use crate::destination::Destination;
-use crate::failure::Outcome;
-use crate::output::{Writer, is_terminal, stdout_for, tell, thousands};
+use crate::failure::{Failure, Outcome};
+use crate::output::{is_terminal, tell, thousands};
 use crate::progress;
 use crate::settings::Settings;
 
+const BUFFER_BYTES: usize = 1 << 18;
+
+/// How many lines are looked at between two moves of the progress bar.
+const SHOWN_EVERY: u64 = 4_096;
+
 pub(super) fn run(settings: &Settings, export: &Export, json: bool) -> Outcome {
     let filter = filter(&export.filters)?;
-    let mut reader = reader(settings)?;
     let out = export.out.as_deref();
-    let count = match export.format {
-        ExportFormat::Bundle => bundle::write(&mut reader, &filter, &export.filters, out)?,
-        ExportFormat::Jsonl => lines(&mut reader, &filter, Format::Jsonl, out)?,
-        ExportFormat::Csv => lines(&mut reader, &filter, Format::Csv, out)?,
+    refuse_unfit(export.format, out)?;
+    let mut reader = reader(settings)?;
+    let count = match (export.format, out) {
+        (ExportFormat::Bundle, _) => bundle::write(&mut reader, &filter, &export.filters, out)?,
+        (format, Some(path)) => to_file(&mut Rows { reader: &mut reader, filter: &filter }, format, path)?,
+        (format, None) => {
+            let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
+            to_stream(&mut Rows { reader: &mut reader, filter: &filter }, format, stdout)?
+        }
     };
+    if export.format != ExportFormat::Bundle && (out.is_some() || !is_terminal()) {
+        tell(&format!("{} events exported", thousands(count)));
+    }
     match out {
         Some(path) if json => {
             let answer = serde_json::json!({"count": count, "file": path.display().to_string()});
@@ -34,34 +46,125 @@ pub(super) fn run(settings: &Settings, export: &Export, json: bool) -> Outcome {
     }
 }
 
-fn lines(reader: &mut Reader, filter: &Filter, format: Format, out: Option<&Path>) -> Outcome<u64> {
-    let count = match out {
-        Some(path) => {
-            let mut destination = Destination::create(path)?;
-            let file = BufWriter::with_capacity(1 << 18, destination.file());
-            let count = copy(reader, filter, format, file).map_err(|failure| destination.failed(failure))?;
-            destination.finish()?;
-            count
+/// Refuses what is of no use on standard output before anything else is done.
+fn refuse_unfit(format: ExportFormat, out: Option<&Path>) -> Outcome {
+    match (format, out) {
+        (ExportFormat::Sqlite, None) => Err(Failure::could_not(
+            "SQLite needs a file that it can write in any order: name one with --out FILE",
+        )),
+        (ExportFormat::Parquet, None) if is_terminal() => {
+            Err(Failure::could_not("a Parquet file is not for a terminal: use --out FILE"))
         }
-        None => copy(reader, filter, format, stdout_for(format))?,
-    };
-    if out.is_some() || !is_terminal() {
-        tell(&format!("{} events exported", thousands(count)));
+        _ => Ok(()),
     }
+}
+
+fn to_file(rows: &mut Rows<'_>, format: ExportFormat, path: &Path) -> Outcome<u64> {
+    let mut destination = Destination::create_private(path)?;
+    let count = match format {
+        ExportFormat::Sqlite => match destination.temporary() {
+            Some(temporary) => to_sqlite(rows, temporary),
+            None => Err(Failure::could_not("SQLite needs an ordinary file: name another with --out")),
+        },
+        _ => to_stream(rows, format, BufWriter::with_capacity(BUFFER_BYTES, destination.file())),
+    };
+    let count = count.map_err(|failure| destination.failed(failure))?;
+    destination.finish()?;
     Ok(count)
 }
 
-fn copy(reader: &mut Reader, filter: &Filter, format: Format, out: impl Write) -> Outcome<u64> {
-    let mut writer = Writer::new(out, format, reader);
-    let (mut count, end) = (0, reader.end().get());
-    let bar = progress::events("exporting", end);
-    // Oldest first: an export is read from its beginning, and appended to by the next one.
-    matching_with(reader, filter, 0..end, Order::Asc, &bar, &mut |recorded, line| {
-        count += 1;
-        writer.event(recorded, line)?;
-        Ok(ControlFlow::Continue(()))
-    })?;
-    bar.finish_and_clear();
+fn to_sqlite(rows: &mut Rows<'_>, path: &Path) -> Outcome<u64> {
+    let mut writer = SqliteWriter::create(path)?;
+    let count = rows.each_row(&mut |origin, row| writer.event(origin, row))?;
     writer.finish()?;
     Ok(count)
+}
+
+fn to_stream(rows: &mut Rows<'_>, format: ExportFormat, mut out: impl Write + Send) -> Outcome<u64> {
+    let count = match format {
+        ExportFormat::Parquet => {
+            let mut writer = ParquetWriter::new(&mut out)?;
+            let count = rows.each_row(&mut |origin, row| writer.event(origin, row))?;
+            writer.finish()?;
+            count
+        }
+        ExportFormat::Csv => {
+            writeln!(out, "{CSV_HEADER}")?;
+            let mut text = Vec::new();
+            rows.each_row(&mut |origin, row| {
+                text.clear();
+                write_csv_row(origin, row, &mut text);
+                out.write_all(&text)
+            })?
+        }
+        _ => rows.each_line(&mut |_, line| {
+            out.write_all(line)?;
+            out.write_all(b"\n")
+        })?,
+    };
+    out.flush()?;
+    Ok(count)
+}
+
+/// The events that are exported, oldest first: an export is read from its beginning, and appended to by the
+/// next one.
+struct Rows<'a> {
+    reader: &'a mut Reader,
+    filter: &'a Filter,
+}
+
+/// Called with a trail's origin and one of its lines.
+type EachLine<'a> = dyn FnMut(&str, &[u8]) -> io::Result<()> + 'a;
+/// The same, with the line's columns.
+type EachRow<'a> = dyn FnMut(&str, &Row<'_>) -> io::Result<()> + 'a;
+
+impl Rows<'_> {
+    /// Calls `each` with their columns. Returns how many there were.
+    fn each_row(&mut self, each: &mut EachRow<'_>) -> Outcome<u64> {
+        let mut unreadable = 0;
+        let count = self.each_line(&mut |origin, line| match Row::read(line) {
+            Some(row) => each(origin, &row),
+            None => {
+                unreadable += 1;
+                Ok(())
+            }
+        })?;
+        if unreadable > 0 {
+            tell(&format!(
+                "{} lines cannot be read and are left out: run `trailseal verify`",
+                thousands(unreadable)
+            ));
+        }
+        Ok(count - unreadable)
+    }
+
+    /// Calls `each` with their lines. Returns how many there were.
+    fn each_line(&mut self, each: &mut EachLine<'_>) -> Outcome<u64> {
+        let filter = self.filter;
+        let origin = self.reader.origin().to_owned();
+        if !filter.origin.is_empty() && !filter.origin.contains(&origin) {
+            return Ok(0);
+        }
+        let bar = progress::events("exporting", self.reader.end().get());
+        let (mut count, mut failed) = (0, None);
+        let mut visit = |index: Index, line: &[u8]| {
+            if index.get().is_multiple_of(SHOWN_EVERY) {
+                bar.set_position(index.get());
+            }
+            if !filter.accepts(line) {
+                return ControlFlow::Continue(());
+            }
+            count += 1;
+            match each(&origin, line) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        };
+        self.reader.for_each(filter.index_range(), &mut visit)?;
+        bar.finish_and_clear();
+        failed.map_or(Ok(count), |error| Err(error.into()))
+    }
 }

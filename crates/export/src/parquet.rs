@@ -121,7 +121,9 @@ fn properties() -> WriterProperties {
             }
             // Nearly always all different, and nobody asks for the smallest.
             Kind::Json => {
-                properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
+                properties = properties
+                    .set_column_dictionary_enabled(path.clone(), false)
+                    .set_column_statistics_enabled(path, EnabledStatistics::None);
             }
             Kind::Text if matches!(column.name(), "id" | "line") => {
                 properties = properties.set_column_dictionary_enabled(path, false);

@@ -212,3 +212,25 @@ proptest! {
         check(&line);
     }
 }
+
+#[test]
+fn the_documentation_lists_the_columns_in_their_order() {
+    let page = include_str!("../../../docs/export.md");
+    let listed: Vec<(&str, &str)> = page
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            Some((cells.next()?.trim_end_matches('`'), cells.next()?))
+        })
+        .collect();
+    let kind = |kind| match kind {
+        Kind::Text | Kind::Json => "string",
+        Kind::Time => "timestamp (µs, UTC)",
+        Kind::Integer => "int64",
+        Kind::Float => "double",
+        Kind::Boolean => "boolean",
+    };
+    let wanted: Vec<(&str, &str)> =
+        columns().iter().map(|column| (column.name(), kind(column.kind()))).collect();
+    assert_eq!(listed, wanted);
+}

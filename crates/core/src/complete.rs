@@ -139,7 +139,7 @@ fn uuid_text(millis: u64, mut tail: [u8; 10], version: u8) -> [u8; UUID_BYTES] {
 }
 
 /// Ten random bytes from this thread's generator.
-fn random() -> [u8; 10] {
+pub(crate) fn random() -> [u8; 10] {
     thread_local! {
         static GENERATOR: RefCell<Option<(u32, ChaCha8Rng)>> = const { RefCell::new(None) };
     }

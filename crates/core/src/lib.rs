@@ -27,6 +27,7 @@ mod fork;
 mod handoff;
 mod index;
 pub mod line;
+pub mod policy;
 mod progress;
 mod seal;
 pub mod segment;

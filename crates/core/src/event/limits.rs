@@ -71,7 +71,7 @@ impl Truncation {
 }
 
 /// The id as it is kept: itself, or its hash if it is too long.
-pub(crate) fn held_id(id: &str) -> Cow<'_, str> {
+pub fn held_id(id: &str) -> Cow<'_, str> {
     if id.len() <= ID_BYTES_MAX {
         Cow::Borrowed(id)
     } else {

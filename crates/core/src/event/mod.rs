@@ -20,14 +20,14 @@ mod write;
 pub use content::same_content;
 pub use limits::{
     CHANGES_MAX, ID_BYTES_MAX, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, RELATED_MAX, ROLES_MAX, TEXT_BYTES_MAX,
-    Truncation,
+    Truncation, held_id,
 };
 pub use parse::{DEPTH_MAX, NOTES_MAX, NUMBER_BYTES_MAX, Note, ParseError, Parsed};
 pub use read::{BadLine, NoAction, Recorded};
 pub use value::{Number, Object, Value};
 
 pub(crate) use changes::write_changes;
-pub(crate) use limits::{fit, held_id, shorten_paths, within_limits};
+pub(crate) use limits::{fit, shorten_paths, within_limits};
 pub(crate) use out::Out;
 pub(crate) use write::{put_u64, write_escaped, write_number, write_text, write_u64, write_value};
 

@@ -1,0 +1,198 @@
+//! Numbers as bytes: little-endian fields, varints, and packed columns.
+//!
+//! ```text
+//! packed column of n numbers:  base i64 | width u8 (0..=8) | n times (number - base) in `width` bytes
+//! ```
+//! Reading gives `None` at the first thing that cannot be, and never trusts a length before it has the bytes.
+
+/// Reads what the `put_` functions wrote.
+pub(crate) struct Bytes<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Bytes<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Bytes { rest: bytes }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(crate) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(*taken)
+    }
+
+    pub(crate) fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn i64(&mut self) -> Option<i64> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    pub(crate) fn varint(&mut self) -> Option<u32> {
+        let mut number = 0_u64;
+        for shift in [0, 7, 14, 21, 28] {
+            let byte = self.u8()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return u32::try_from(number).ok();
+            }
+        }
+        None
+    }
+
+    /// Bytes with their length before them.
+    pub(crate) fn blob(&mut self) -> Option<&'a [u8]> {
+        let len = self.u32()?;
+        self.take(len as usize)
+    }
+
+    /// A packed column of `n` numbers.
+    pub(crate) fn column(&mut self, n: usize) -> Option<Column<'a>> {
+        let base = self.i64()?;
+        let width = usize::from(self.u8()?);
+        if width > 8 {
+            return None;
+        }
+        let bytes = self.take(n.checked_mul(width)?)?;
+        Some(Column { base, width, n, bytes })
+    }
+}
+
+/// A packed column.
+#[derive(Clone, Copy)]
+pub(crate) struct Column<'a> {
+    base: i64,
+    width: usize,
+    n: usize,
+    bytes: &'a [u8],
+}
+
+impl Column<'_> {
+    pub(crate) fn get(&self, at: usize) -> Option<i64> {
+        if at >= self.n {
+            return None;
+        }
+        let bytes = self.bytes.get(at * self.width..(at + 1) * self.width)?;
+        let mut number = [0; 8];
+        number[..bytes.len()].copy_from_slice(bytes);
+        Some(self.base.wrapping_add(u64::from_le_bytes(number).cast_signed()))
+    }
+
+    /// Calls `each` with all numbers in order.
+    #[inline]
+    pub(crate) fn for_each(&self, mut each: impl FnMut(i64)) {
+        let base = self.base;
+        let mut with = |number: u64| each(base.wrapping_add(number.cast_signed()));
+        match self.width {
+            0 => (0..self.n).for_each(|_| with(0)),
+            1 => self.bytes.iter().for_each(|&byte| with(u64::from(byte))),
+            2 => each_of(self.bytes, |bytes: [u8; 2]| with(u64::from(u16::from_le_bytes(bytes)))),
+            3 => each_of(self.bytes, |[a, b, c]| with(u64::from(u32::from_le_bytes([a, b, c, 0])))),
+            4 => each_of(self.bytes, |bytes: [u8; 4]| with(u64::from(u32::from_le_bytes(bytes)))),
+            8 => each_of(self.bytes, |bytes: [u8; 8]| with(u64::from_le_bytes(bytes))),
+            _ => (0..self.n).for_each(|at| each(self.get(at).unwrap_or(base))),
+        }
+    }
+}
+
+#[inline]
+fn each_of<const N: usize>(bytes: &[u8], each: impl FnMut([u8; N])) {
+    bytes.as_chunks::<N>().0.iter().copied().for_each(each);
+}
+
+pub(crate) fn put_u32(number: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+pub(crate) fn put_u64(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+pub(crate) fn put_i64(number: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+pub(crate) fn put_varint(mut number: u32, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+pub(crate) fn put_blob(bytes: &[u8], out: &mut Vec<u8>) {
+    // Blobs here are parts of a row of SQLite, which ends at 1 GB.
+    put_u32(bytes.len() as u32, out);
+    out.extend_from_slice(bytes);
+}
+
+/// Appends a packed column.
+pub(crate) fn put_column(numbers: impl Iterator<Item = i64> + Clone, out: &mut Vec<u8>) {
+    let (mut low, mut high) = (i64::MAX, i64::MIN);
+    for number in numbers.clone() {
+        low = low.min(number);
+        high = high.max(number);
+    }
+    if low > high {
+        (low, high) = (0, 0);
+    }
+    let spread = high.wrapping_sub(low).cast_unsigned();
+    let width = (64 - spread.leading_zeros()).div_ceil(8) as usize;
+    put_i64(low, out);
+    out.push(width as u8);
+    for number in numbers {
+        let bytes = number.wrapping_sub(low).cast_unsigned().to_le_bytes();
+        out.extend_from_slice(&bytes[..width]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn columns_read_back(numbers in proptest::collection::vec(any::<i64>(), 0..20), shift in 0..64_u32) {
+            let numbers: Vec<i64> = numbers.into_iter().map(|number| number >> shift).collect();
+            let mut bytes = Vec::new();
+            put_column(numbers.iter().copied(), &mut bytes);
+            let column = Bytes::new(&bytes).column(numbers.len()).unwrap();
+            let mut read = Vec::new();
+            column.for_each(|number| read.push(number));
+            prop_assert_eq!(&read, &numbers);
+            prop_assert!((0..numbers.len()).all(|at| column.get(at) == Some(numbers[at])));
+            prop_assert_eq!(column.get(numbers.len()), None);
+            prop_assert!(Bytes::new(&bytes[..bytes.len() - 1]).column(numbers.len()).is_none());
+        }
+
+        #[test]
+        fn varints_read_back(number: u32, noise in proptest::collection::vec(any::<u8>(), 0..8)) {
+            let mut bytes = Vec::new();
+            put_varint(number, &mut bytes);
+            let mut reader = Bytes::new(&bytes);
+            prop_assert_eq!((reader.varint(), reader.is_empty()), (Some(number), true));
+            let _ = Bytes::new(&noise).varint();
+        }
+    }
+}

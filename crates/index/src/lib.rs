@@ -1,0 +1,34 @@
+//! The embedded index of a trail: finds events by any filter, and holds no text.
+//!
+//! ```text
+//! lines ─> line/ (fields) ─> rows (codes, hashes) ─┬─> main.db: blobs, dictionaries and cursor in one transaction
+//!                                                  └─> range/: each 250,000 events one file of posting lists,
+//! answers <─ view/ (plan, rows, counts) <──────────────        key buckets and column blocks
+//! ```
+//!
+//! [`Indexer`] is the writing side, a sink of the trail's delivery. [`IndexView`] is the reading side, for any
+//! process at any time. What must hold: the cursor is in the transaction of its rows, so that nothing is left
+//! out or comes twice, whatever dies; and the index is derived: deleting it loses nothing, delivering again
+//! rebuilds it.
+
+mod codec;
+mod dictionary;
+mod error;
+mod indexer;
+mod line;
+mod posting;
+mod range;
+mod rows;
+mod schema;
+mod store;
+mod view;
+
+pub use error::IndexError;
+pub use indexer::{BATCH_EVENTS_MAX, IndexOptions, Indexer};
+pub use store::remove;
+pub use view::{
+    Candidate, Checker, Count, FacetField, Facets, HISTOGRAM_BUCKETS_MAX, IndexView, Order, Place, RangeCheck,
+};
+
+/// The folder of the index within a trail's.
+pub const FOLDER: &str = "index";

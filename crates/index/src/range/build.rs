@@ -1,0 +1,243 @@
+//! Building a closed range from its rows. The same rows always give the same bytes, so that a range can be
+//! checked by building it again.
+
+use std::path::Path;
+
+use rusqlite::{Connection, params};
+
+use super::{
+    BLOCK_CODED, BLOCK_OFFSET, BLOCK_TIME, BUCKET_KEYS, ENTRY_BYTES, Head, SYSTEM_POSTINGS, WITH_BLOCKS,
+    bucket_of, print_of,
+};
+use crate::codec::{put_column, put_varint};
+use crate::error::{IndexError, io_at, sqlite_at};
+use crate::posting;
+use crate::rows::{Keys, Rows};
+use crate::schema::{BLOCK_ROWS, Coded, KEYS, MARK_NONE, MARK_SYSTEM, ROW_BITS};
+use crate::store::create_private;
+
+/// One piece of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Head,
+    Posting { column: u32, code: u32, n: u32 },
+    Bucket { key: u32 },
+    Block { key: u32 },
+    Sums { column: u32 },
+}
+
+/// Makes the pieces of a range, in the order of their keys.
+pub(crate) struct Builder<'a> {
+    rows: &'a Rows,
+    seed: u64,
+    blob: Vec<u8>,
+    sorted: Sorted,
+}
+
+type Put<'a> = dyn FnMut(Part, &[u8]) -> Result<(), IndexError> + 'a;
+
+impl<'a> Builder<'a> {
+    pub(crate) fn new(rows: &'a Rows, seed: u64) -> Self {
+        Builder { rows, seed, blob: Vec::new(), sorted: Sorted::default() }
+    }
+
+    /// Calls `put` with each piece.
+    pub(crate) fn build(mut self, put: &mut Put<'_>) -> Result<(), IndexError> {
+        let bucket_bits: [Option<u8>; KEYS] = std::array::from_fn(|kind| bits(&self.rows.keys[kind]));
+        put(Part::Head, &Head::of(self.rows, self.seed, bucket_bits).encode())?;
+        let columns = Coded::ALL.into_iter().filter(|column| *column != Coded::Mark);
+        for column in columns.clone() {
+            self.postings(column, MARK_NONE, put)?;
+        }
+        for column in columns {
+            self.postings(column, MARK_SYSTEM, put)?;
+        }
+        for (kind, bits) in bucket_bits.into_iter().enumerate() {
+            if let Some(bits) = bits {
+                self.buckets(kind as u32, bits, put)?;
+            }
+        }
+        let Rows { times, offsets, codes, .. } = self.rows;
+        self.blocks(BLOCK_TIME, times, |time| *time, put)?;
+        self.blocks(BLOCK_OFFSET, offsets, |offset| offset.cast_signed(), put)?;
+        for column in WITH_BLOCKS {
+            let number = BLOCK_CODED + column.at() as u32;
+            self.blocks(number, &codes[column.at()], |code| i64::from(*code), put)?;
+        }
+        Ok(())
+    }
+
+    /// The posting lists of a column among rows with this mark, and the sums of the ordinary ones.
+    fn postings(&mut self, column: Coded, mark: u32, put: &mut Put<'_>) -> Result<(), IndexError> {
+        let marks = &self.rows.codes[Coded::Mark.at()];
+        if !marks.contains(&mark) {
+            return Ok(());
+        }
+        let codes = &self.rows.codes[column.at()];
+        let own = (0..).zip(codes.iter().zip(marks)).filter(|(_, (_, it))| **it == mark);
+        let own = own.map(|(row, (code, _))| (*code, row));
+        let mut more = Vec::new();
+        if column == Coded::Kind {
+            let kinds = self.rows.more_kinds.iter();
+            more.extend(
+                kinds.filter(|(row, _)| marks[*row as usize] == mark).map(|(row, code)| (*code, *row)),
+            );
+        }
+        let mut sums = Vec::new();
+        if mark == MARK_NONE && WITH_BLOCKS.contains(&column) {
+            self.sorted.sort(own.clone());
+            for (code, rows) in self.sorted.groups() {
+                put_varint(code, &mut sums);
+                put_varint(rows.len() as u32, &mut sums);
+            }
+        }
+        if sums.is_empty() || !more.is_empty() {
+            let mut pairs: Vec<(u32, u32)> = own.collect();
+            pairs.append(&mut more);
+            pairs.sort_unstable_by_key(|(_, row)| *row);
+            self.sorted.sort(pairs.iter().copied());
+        }
+        let number = column.at() as u32 + if mark == MARK_SYSTEM { SYSTEM_POSTINGS } else { 0 };
+        for (code, rows) in self.sorted.groups().filter(|(code, _)| *code > 0) {
+            posting::encode(rows, &mut self.blob);
+            put(Part::Posting { column: number, code, n: rows.len() as u32 }, &self.blob)?;
+        }
+        if !sums.is_empty() {
+            put(Part::Sums { column: number }, &sums)?;
+        }
+        Ok(())
+    }
+
+    fn buckets(&mut self, kind: u32, bits: u8, put: &mut Put<'_>) -> Result<(), IndexError> {
+        let keys = &self.rows.keys[kind as usize];
+        let places = (0..).zip(&keys.hashes).map(|(place, hash)| (bucket_of(*hash, bits), place));
+        self.sorted.sort(places);
+        for (bucket, places) in self.sorted.groups() {
+            self.blob.clear();
+            for &place in places {
+                let (row, hash) = (keys.rows[place as usize], keys.hashes[place as usize]);
+                let entry = print_of(hash) << ROW_BITS | u64::from(row);
+                self.blob.extend_from_slice(&entry.to_le_bytes()[..ENTRY_BYTES]);
+            }
+            put(Part::Bucket { key: kind << 20 | bucket }, &self.blob)?;
+        }
+        Ok(())
+    }
+
+    fn blocks<T>(
+        &mut self,
+        column: u32,
+        values: &[T],
+        number: impl Fn(&T) -> i64,
+        put: &mut Put<'_>,
+    ) -> Result<(), IndexError> {
+        for (block, values) in (0..).zip(values.chunks(BLOCK_ROWS)) {
+            self.blob.clear();
+            put_column(values.iter().map(&number), &mut self.blob);
+            put(Part::Block { key: column << 16 | block }, &self.blob)?;
+        }
+        Ok(())
+    }
+}
+
+/// So many buckets that each has about [`BUCKET_KEYS`] keys.
+fn bits(keys: &Keys) -> Option<u8> {
+    let n = keys.rows.len();
+    (n > 0).then(|| n.div_ceil(BUCKET_KEYS).next_power_of_two().trailing_zeros().min(16) as u8)
+}
+
+/// Places in the order of their codes, by counting.
+#[derive(Default)]
+struct Sorted {
+    /// Where each code's places end, by code from `low` on.
+    ends: Vec<u32>,
+    low: u32,
+    places: Vec<u32>,
+}
+
+impl Sorted {
+    /// Places that come in order stay so within a code.
+    fn sort(&mut self, pairs: impl Iterator<Item = (u32, u32)> + Clone) {
+        let (mut low, mut high, mut n) = (u32::MAX, 0, 0);
+        for (code, _) in pairs.clone() {
+            low = low.min(code);
+            high = high.max(code);
+            n += 1;
+        }
+        self.low = low;
+        self.ends.clear();
+        self.places.clear();
+        if n == 0 {
+            return;
+        }
+        self.ends.resize((high - low) as usize + 1, 0);
+        self.places.resize(n, 0);
+        for (code, _) in pairs.clone() {
+            self.ends[(code - low) as usize] += 1;
+        }
+        let mut begin = 0;
+        for end in &mut self.ends {
+            begin += std::mem::replace(end, begin);
+        }
+        // Now each is where its places begin, and moves to where they end.
+        for (code, place) in pairs {
+            let at = &mut self.ends[(code - low) as usize];
+            self.places[*at as usize] = place;
+            *at += 1;
+        }
+    }
+
+    fn groups(&self) -> impl Iterator<Item = (u32, &[u32])> {
+        let mut begin = 0;
+        (self.low..).zip(&self.ends).filter_map(move |(code, &end)| {
+            let places = &self.places[begin as usize..end as usize];
+            begin = end;
+            (!places.is_empty()).then_some((code, places))
+        })
+    }
+}
+
+/// Writes the range into a new file at `path`, and syncs it.
+pub(crate) fn write(rows: &Rows, seed: u64, path: &Path) -> Result<(), IndexError> {
+    let failed = sqlite_at(path);
+    let file = create_private(path)?;
+    let mut connection = Connection::open(path).map_err(&failed)?;
+    connection
+        .execute_batch(
+            "PRAGMA page_size = 8192; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
+             PRAGMA cache_size = -4096;
+             CREATE TABLE head (b BLOB NOT NULL);
+             CREATE TABLE post (col INTEGER NOT NULL, val INTEGER NOT NULL, n INTEGER NOT NULL, b BLOB NOT NULL,
+                 PRIMARY KEY (col, val)) WITHOUT ROWID;
+             CREATE TABLE hb (k INTEGER PRIMARY KEY, b BLOB NOT NULL);
+             CREATE TABLE colb (k INTEGER PRIMARY KEY, b BLOB NOT NULL);
+             CREATE TABLE sums (col INTEGER PRIMARY KEY, b BLOB NOT NULL);",
+        )
+        .map_err(&failed)?;
+    let transaction = connection.transaction().map_err(&failed)?;
+    insert(rows, seed, &transaction, path)?;
+    transaction.commit().map_err(&failed)?;
+    connection.close().map_err(|(_, error)| failed(error))?;
+    file.sync_all().map_err(io_at("sync", path))
+}
+
+fn insert(rows: &Rows, seed: u64, connection: &Connection, path: &Path) -> Result<(), IndexError> {
+    let failed = sqlite_at(path);
+    let prepare = |sql| connection.prepare(sql).map_err(&failed);
+    let mut head = prepare("INSERT INTO head VALUES (?1)")?;
+    let mut post = prepare("INSERT INTO post VALUES (?1, ?2, ?3, ?4)")?;
+    let mut bucket = prepare("INSERT INTO hb VALUES (?1, ?2)")?;
+    let mut block = prepare("INSERT INTO colb VALUES (?1, ?2)")?;
+    let mut sums = prepare("INSERT INTO sums VALUES (?1, ?2)")?;
+    Builder::new(rows, seed).build(&mut |part, blob| {
+        match part {
+            Part::Head => head.execute(params![blob]),
+            Part::Posting { column, code, n } => post.execute(params![column, code, n, blob]),
+            Part::Bucket { key } => bucket.execute(params![key, blob]),
+            Part::Block { key } => block.execute(params![key, blob]),
+            Part::Sums { column } => sums.execute(params![column, blob]),
+        }
+        .map(drop)
+        .map_err(&failed)
+    })
+}

@@ -1,0 +1,101 @@
+//! What is kept in memory of a closed range.
+
+use roaring::RoaringBitmap;
+
+use crate::codec::{Bytes, put_blob, put_i64, put_u32, put_u64};
+use crate::posting;
+use crate::rows::Rows;
+use crate::schema::{Coded, KEYS, MARK_SYSTEM, MARK_UNREADABLE, SPAN_ROWS};
+
+/// What is kept in memory of a closed range.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Head {
+    /// That of the index's hashes, by which a range of another index is noticed.
+    pub(crate) seed: u64,
+    pub(crate) lo: u64,
+    pub(crate) n: u32,
+    /// As in [`Rows`].
+    pub(crate) segments: Vec<(u32, u64)>,
+    /// The earliest and latest time of each [`SPAN_ROWS`] rows.
+    pub(crate) spans: Vec<(i64, i64)>,
+    pub(crate) earliest: i64,
+    pub(crate) latest: i64,
+    /// Rows of the trail's own events.
+    pub(crate) system: RoaringBitmap,
+    /// Rows of lines that cannot be read.
+    pub(crate) unreadable: RoaringBitmap,
+    /// How many buckets each kind of key has, as a power of two; `None` when it has no keys.
+    pub(crate) bucket_bits: [Option<u8>; KEYS],
+}
+
+impl Head {
+    pub(crate) fn of(rows: &Rows, seed: u64, bucket_bits: [Option<u8>; KEYS]) -> Self {
+        let extent = |times: &[i64]| {
+            times.iter().fold((i64::MAX, i64::MIN), |(low, high), &time| (low.min(time), high.max(time)))
+        };
+        let marks = &rows.codes[Coded::Mark.at()];
+        let marked =
+            |mark: u32| (0..).zip(marks).filter(|(_, it)| **it == mark).map(|(row, _)| row).collect();
+        let (earliest, latest) = extent(&rows.times);
+        Head {
+            seed,
+            lo: rows.lo,
+            n: rows.len() as u32,
+            segments: rows.segments.clone(),
+            spans: rows.times.chunks(SPAN_ROWS).map(extent).collect(),
+            earliest,
+            latest,
+            system: marked(MARK_SYSTEM),
+            unreadable: marked(MARK_UNREADABLE),
+            bucket_bits,
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_u64(self.seed, &mut out);
+        put_u64(self.lo, &mut out);
+        put_u32(self.n, &mut out);
+        put_u32(self.segments.len() as u32, &mut out);
+        for (row, segment) in &self.segments {
+            put_u32(*row, &mut out);
+            put_u64(*segment, &mut out);
+        }
+        for (low, high) in self.spans.iter().chain([&(self.earliest, self.latest)]) {
+            put_i64(*low, &mut out);
+            put_i64(*high, &mut out);
+        }
+        for rows in [&self.system, &self.unreadable] {
+            let mut blob = Vec::new();
+            posting::encode(&rows.iter().collect::<Vec<u32>>(), &mut blob);
+            put_u32(rows.len() as u32, &mut out);
+            put_blob(&blob, &mut out);
+        }
+        out.extend(self.bucket_bits.map(|bits| bits.unwrap_or(u8::MAX)));
+        out
+    }
+
+    pub(crate) fn decode(blob: &[u8]) -> Option<Self> {
+        let mut bytes = Bytes::new(blob);
+        let mut head = Head { seed: bytes.u64()?, lo: bytes.u64()?, n: bytes.u32()?, ..Head::default() };
+        head.lo.checked_add(u64::from(head.n))?;
+        for _ in 0..bytes.u32()? {
+            head.segments.push((bytes.u32()?, bytes.u64()?));
+        }
+        for _ in 0..(head.n as usize).div_ceil(SPAN_ROWS) {
+            head.spans.push((bytes.i64()?, bytes.i64()?));
+        }
+        (head.earliest, head.latest) = (bytes.i64()?, bytes.i64()?);
+        for rows in [&mut head.system, &mut head.unreadable] {
+            let n = bytes.u32()? as usize;
+            *rows = posting::decode(n, bytes.blob()?, head.n)?;
+        }
+        for bits in &mut head.bucket_bits {
+            *bits = Some(bytes.u8()?).filter(|bits| *bits != u8::MAX);
+            if bits.is_some_and(|bits| bits > 16) {
+                return None;
+            }
+        }
+        bytes.is_empty().then_some(head)
+    }
+}

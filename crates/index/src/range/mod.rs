@@ -1,0 +1,51 @@
+//! A closed range: one read-only SQLite file that holds posting lists, key buckets and column blocks as blobs.
+//!
+//! ```text
+//! head(b)                 one row: what is kept in memory while the range is open (`Head`)
+//! post(col, val, n, b)    the n rows that have the code `val`; the trail's own events under `col` + 16
+//! hb(k, b)                k = kind << 20 | bucket: entries of 5 bytes, low 18 bits the row, the rest of the hash
+//! colb(k, b)              k = column << 16 | block: a packed column of up to 4,096 rows
+//! sums(col, b)            code and count of each value, as varints; without the trail's own events
+//! ```
+
+mod build;
+mod file;
+mod head;
+
+pub(crate) use build::{Builder, Part, write};
+pub(crate) use file::RangeFile;
+pub(crate) use head::Head;
+
+use crate::schema::{Coded, ROW_BITS};
+
+/// Codes of the trail's own events have their postings under the column's number plus this.
+const SYSTEM_POSTINGS: u32 = 16;
+const BUCKET_KEYS: usize = 256;
+const ENTRY_BYTES: usize = 5;
+const PRINT_BITS: u32 = 40 - ROW_BITS;
+
+/// Numbers of the column blocks.
+const BLOCK_TIME: u32 = 0;
+const BLOCK_OFFSET: u32 = 1;
+const BLOCK_CODED: u32 = 2;
+
+/// Columns of codes that have blocks, to gather facets from.
+const WITH_BLOCKS: [Coded; 7] = [
+    Coded::Tenant,
+    Coded::Actor,
+    Coded::Action,
+    Coded::Category,
+    Coded::Kind,
+    Coded::Outcome,
+    Coded::Severity,
+];
+
+/// Which bucket of `1 << bits` a hash belongs to.
+fn bucket_of(hash: u32, bits: u8) -> u32 {
+    hash.checked_shr(32 - u32::from(bits)).unwrap_or(0)
+}
+
+/// The part of a hash that stands in an entry.
+fn print_of(hash: u32) -> u64 {
+    u64::from(hash & ((1 << PRINT_BITS) - 1))
+}

@@ -1,0 +1,128 @@
+//! What the index keeps of an event: the columns, the kinds of keys, and their numbers on disk.
+
+use trailseal_core::event::{Outcome, Severity};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// The format that this code reads and writes.
+pub(crate) const FORMAT: i64 = 1;
+/// The most rows a range can have: a row's number has 18 bits in a key bucket.
+pub(crate) const RANGE_ROWS_MAX: usize = 1 << ROW_BITS;
+pub(crate) const ROW_BITS: u32 = 18;
+/// The most keys a range should have; it is closed early at this many.
+pub(crate) const RANGE_KEYS_MAX: usize = 4_000_000;
+/// Rows of one column block.
+pub(crate) const BLOCK_ROWS: usize = 4_096;
+/// Rows that share one note of their earliest and latest time.
+pub(crate) const SPAN_ROWS: usize = 1_024;
+
+/// A code: there is no value.
+pub(crate) const ABSENT: u32 = 0;
+/// A code: a value that is in no dictionary, since that is full or the value is long. It has a key instead.
+pub(crate) const OTHER: u32 = 1;
+/// The first code of a dictionary.
+pub(crate) const FIRST_CODE: u32 = 2;
+
+/// Columns of codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Coded {
+    Tenant,
+    /// Id and name together.
+    Actor,
+    OnBehalfOf,
+    Action,
+    Category,
+    /// The resource's type; those of related ones stand beside it.
+    Kind,
+    Ip,
+    Outcome,
+    Severity,
+    /// One of the `MARK_` constants.
+    Mark,
+}
+
+/// How many columns of codes there are.
+pub(crate) const CODED: usize = 10;
+/// The first of them have a dictionary.
+pub(crate) const DICTIONARIES: usize = 7;
+
+impl Coded {
+    pub(crate) const ALL: [Coded; CODED] = [
+        Coded::Tenant,
+        Coded::Actor,
+        Coded::OnBehalfOf,
+        Coded::Action,
+        Coded::Category,
+        Coded::Kind,
+        Coded::Ip,
+        Coded::Outcome,
+        Coded::Severity,
+        Coded::Mark,
+    ];
+
+    pub(crate) fn at(self) -> usize {
+        self as usize
+    }
+}
+
+/// An ordinary event.
+pub(crate) const MARK_NONE: u32 = 0;
+/// One that the trail itself made.
+pub(crate) const MARK_SYSTEM: u32 = 1;
+/// A line that cannot be read: it matches nothing.
+pub(crate) const MARK_UNREADABLE: u32 = 2;
+
+/// Kinds of keys: values that are kept as a hash. The first are those of the dictionaries, for values
+/// that these do not hold.
+pub(crate) const KEY_ID: usize = DICTIONARIES;
+pub(crate) const KEY_REQUEST: usize = DICTIONARIES + 1;
+pub(crate) const KEY_CORRELATION: usize = DICTIONARIES + 2;
+pub(crate) const KEY_SESSION: usize = DICTIONARIES + 3;
+pub(crate) const KEY_TRACE: usize = DICTIONARIES + 4;
+/// Type and id, and type and name, of the resource and of related ones.
+pub(crate) const KEY_RESOURCE: usize = DICTIONARIES + 5;
+pub(crate) const KEYS: usize = DICTIONARIES + 6;
+
+/// Hashes of one index: with a seed of its own, so that nobody outside can choose values that meet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hasher {
+    pub(crate) seed: u64,
+}
+
+impl Hasher {
+    pub(crate) fn text(self, text: &str) -> u32 {
+        xxh3_64_with_seed(text.as_bytes(), self.seed) as u32
+    }
+
+    /// A resource's type with its id or name.
+    pub(crate) fn pair(self, kind: &str, id: &str) -> u32 {
+        xxh3_64_with_seed(id.as_bytes(), xxh3_64_with_seed(kind.as_bytes(), self.seed)) as u32
+    }
+
+    /// For a place in memory.
+    pub(crate) fn bytes(self, bytes: &[u8]) -> u64 {
+        xxh3_64_with_seed(bytes, self.seed)
+    }
+}
+
+pub(crate) fn outcome_code(outcome: Outcome) -> u32 {
+    code_in(&Outcome::ALL, outcome)
+}
+
+pub(crate) fn severity_code(severity: Severity) -> u32 {
+    code_in(&Severity::ALL, severity)
+}
+
+fn code_in<T: PartialEq>(all: &[T], one: T) -> u32 {
+    all.iter().position(|other| *other == one).map_or(ABSENT, |at| FIRST_CODE + at as u32)
+}
+
+/// The name of a code in a column that has a closed list instead of a dictionary.
+pub(crate) fn listed_name(column: Coded, code: u32) -> Option<&'static str> {
+    let at = code.checked_sub(FIRST_CODE)? as usize;
+    match column {
+        Coded::Outcome => Outcome::ALL.get(at).map(|outcome| outcome.name()),
+        Coded::Severity => Severity::ALL.get(at).map(|severity| severity.name()),
+        _ => None,
+    }
+}

@@ -1,0 +1,374 @@
+//! The files of the index: names, modes, and how SQLite is set up.
+//!
+//! ```text
+//! main.db   meta(k, v)                format, origin, seed, cursor, last_leaf
+//!           dict(c, i, s)             value `s` of column `c` has the code `i`
+//!           tail(first, n, b)         batch blobs of the open range (`rows.rs`)
+//!           ranges(lo, n)             closed ranges, each in r<lo>.db
+//! ```
+//! What must hold: cursor, blobs and dictionary change in one transaction; a range file is whole and synced
+//! before `ranges` names it. Everything is derived from the trail and for its owner alone.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use trailseal_tlog::Hash;
+
+use crate::dictionary::Dictionary;
+use crate::error::{IndexError, io_at, sqlite_at};
+use crate::schema::{DICTIONARIES, FIRST_CODE, FORMAT, Hasher};
+
+const MAIN: &str = "main.db";
+
+pub(crate) fn main_path(folder: &Path) -> PathBuf {
+    folder.join(MAIN)
+}
+
+pub(crate) fn range_path(folder: &Path, lo: u64) -> PathBuf {
+    folder.join(format!("r{lo}.db"))
+}
+
+/// Where a range is built before it gets its name.
+pub(crate) fn new_range_path(folder: &Path, lo: u64) -> PathBuf {
+    folder.join(format!("r{lo}.db.tmp"))
+}
+
+/// The first index of the range in a file of this name.
+fn range_of_name(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix('r')?;
+    digits.strip_suffix(".db.tmp").or_else(|| digits.strip_suffix(".db"))?.parse().ok()
+}
+
+fn is_ours(name: &str) -> bool {
+    name.strip_prefix(MAIN).is_some_and(|rest| ["", "-wal", "-shm", "-journal"].contains(&rest))
+        || name.strip_suffix("-journal").and_then(range_of_name).is_some()
+        || range_of_name(name).is_some()
+}
+
+/// Makes an empty file that only its owner can open.
+pub(crate) fn create_private(path: &Path) -> Result<File, IndexError> {
+    let failed = io_at("make", path);
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)
+}
+
+pub(crate) fn create_folder(folder: &Path) -> Result<(), IndexError> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map_err(io_at("make", folder)),
+    }
+}
+
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), IndexError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_at("sync", folder))
+}
+
+/// Removes the index in `folder`: all of its files, and the folder if nothing else is in it. The trail loses
+/// nothing by it. No process may be writing to the index.
+///
+/// # Errors
+/// When a file cannot be removed.
+pub fn remove(folder: impl AsRef<Path>) -> Result<(), IndexError> {
+    let folder = folder.as_ref();
+    // The main file first: without it the rest is no index.
+    let mut names: Vec<String> = ours_in(folder)?;
+    names.sort_by_key(|name| name != MAIN);
+    for name in names {
+        let path = folder.join(name);
+        std::fs::remove_file(&path).map_err(io_at("remove", &path))?;
+    }
+    match std::fs::remove_dir(folder) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Ok(())
+        }
+        other => other.map_err(io_at("remove", folder)),
+    }
+}
+
+fn ours_in(folder: &Path) -> Result<Vec<String>, IndexError> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(io_at("list", folder))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(io_at("list", folder))?.file_name();
+        names.extend(name.into_string().ok().filter(|name| is_ours(name)));
+    }
+    Ok(names)
+}
+
+/// Removes range files that no row names: those that a killed process left.
+pub(crate) fn remove_strays(folder: &Path, ranges: &[(u64, u32)]) -> Result<(), IndexError> {
+    for name in ours_in(folder)? {
+        let Some(lo) = range_of_name(name.trim_end_matches("-journal")) else { continue };
+        let path = folder.join(&name);
+        let is_named = path == range_path(folder, lo) && ranges.iter().any(|(first, _)| *first == lo);
+        if !is_named {
+            std::fs::remove_file(&path).map_err(io_at("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens a file that never changes, without locks.
+pub(crate) fn open_immutable(path: &Path) -> Result<Connection, IndexError> {
+    let failed = sqlite_at(path);
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                uri.push(char::from(*byte))
+            }
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let connection = Connection::open_with_flags(uri, flags).map_err(&failed)?;
+    connection.execute_batch("PRAGMA mmap_size = 1073741824; PRAGMA cache_size = -256;").map_err(&failed)?;
+    Ok(connection)
+}
+
+/// The main file, open.
+pub(crate) struct Main {
+    pub(crate) connection: Connection,
+    pub(crate) path: PathBuf,
+}
+
+/// What the main file says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct State {
+    pub(crate) cursor: u64,
+    pub(crate) last_leaf: Option<Hash>,
+    /// First index and number of rows of each closed range.
+    pub(crate) ranges: Vec<(u64, u32)>,
+}
+
+impl State {
+    /// The index after the last closed range.
+    pub(crate) fn closed_end(&self) -> u64 {
+        self.ranges.last().map_or(0, |(lo, n)| lo + u64::from(*n))
+    }
+}
+
+impl Main {
+    /// Opens the main file for writing, and makes it if there is none.
+    pub(crate) fn open_or_create(folder: &Path, origin: &str) -> Result<Self, IndexError> {
+        create_folder(folder)?;
+        let path = main_path(folder);
+        if !path.exists() {
+            remove_strays(folder, &[])?;
+            drop(create_private(&path)?);
+        }
+        let failed_at = path.clone();
+        let failed = sqlite_at(&failed_at);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags).map_err(&failed)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(&failed)?;
+        connection
+            .execute_batch(
+                "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+                 PRAGMA wal_autocheckpoint = 2048; PRAGMA journal_size_limit = 67108864;
+                 PRAGMA cache_size = -8192;",
+            )
+            .map_err(&failed)?;
+        let mut main = Main { connection, path };
+        main.create_tables(origin)?;
+        main.check_origin(origin)?;
+        Ok(main)
+    }
+
+    /// Opens the main file for reading. `None` if there is none, or it was only just made.
+    pub(crate) fn open_read_only(folder: &Path, origin: &str) -> Result<Option<Self>, IndexError> {
+        let path = main_path(folder);
+        match std::fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Ok(found) if found.len() == 0 && !wal_has_bytes(&path) => return Ok(None),
+            Ok(_) => {}
+            Err(error) => return Err(io_at("open", &path)(error)),
+        }
+        let connection = match open_shared(&path) {
+            // On a read-only file system there can be no shared memory. Without a log beside it the file is whole.
+            Err(_) if !wal_has_bytes(&path) => open_immutable(&path)?,
+            other => other.map_err(sqlite_at(&path))?,
+        };
+        let main = Main { connection, path };
+        if !main.has_tables()? {
+            return Ok(None);
+        }
+        main.check_origin(origin)?;
+        Ok(Some(main))
+    }
+
+    fn has_tables(&self) -> Result<bool, IndexError> {
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'meta'";
+        self.connection.query_row(sql, [], |row| row.get(0)).map_err(sqlite_at(&self.path))
+    }
+
+    fn create_tables(&mut self, origin: &str) -> Result<(), IndexError> {
+        if self.has_tables()? {
+            return Ok(());
+        }
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed)
+            .map_err(|error| io_at("choose a seed for", &self.path)(io::Error::other(error.to_string())))?;
+        let failed = sqlite_at(&self.path);
+        let transaction = self.connection.transaction().map_err(&failed)?;
+        transaction
+            .execute_batch(
+                "CREATE TABLE meta (k TEXT PRIMARY KEY, v ANY NOT NULL) WITHOUT ROWID;
+                 CREATE TABLE dict (c INTEGER NOT NULL, i INTEGER NOT NULL, s BLOB NOT NULL, PRIMARY KEY (c, i))
+                     WITHOUT ROWID;
+                 CREATE TABLE tail (first INTEGER PRIMARY KEY, n INTEGER NOT NULL, b BLOB NOT NULL);
+                 CREATE TABLE ranges (lo INTEGER PRIMARY KEY, n INTEGER NOT NULL);",
+            )
+            .and_then(|()| {
+                let mut put = transaction.prepare("INSERT INTO meta VALUES (?1, ?2)")?;
+                put.execute(params!["format", FORMAT])?;
+                put.execute(params!["origin", origin])?;
+                put.execute(params!["seed", i64::from_le_bytes(seed)])?;
+                put.execute(params!["cursor", 0])
+            })
+            .map_err(&failed)?;
+        transaction.commit().map_err(&failed)
+    }
+
+    fn meta<T: rusqlite::types::FromSql>(&self, name: &str) -> Result<Option<T>, IndexError> {
+        self.connection
+            .prepare_cached("SELECT v FROM meta WHERE k = ?1")
+            .and_then(|mut statement| statement.query_row([name], |row| row.get(0)).optional())
+            .map_err(sqlite_at(&self.path))
+    }
+
+    pub(crate) fn damaged(&self, what: &'static str) -> IndexError {
+        IndexError::Damaged { path: self.path.clone(), what }
+    }
+
+    fn check_origin(&self, origin: &str) -> Result<(), IndexError> {
+        let path = || self.path.clone();
+        match self.meta("format")? {
+            Some(FORMAT) => {}
+            Some(found) => return Err(IndexError::Format { path: path(), found, known: FORMAT }),
+            None => return Err(self.damaged("it names no format")),
+        }
+        match self.meta::<String>("origin")? {
+            Some(found) if found == origin => Ok(()),
+            Some(found) => Err(IndexError::Foreign { path: path(), found, wanted: origin.to_owned() }),
+            None => Err(self.damaged("it names no origin")),
+        }
+    }
+
+    pub(crate) fn hasher(&self) -> Result<Hasher, IndexError> {
+        let seed: Option<i64> = self.meta("seed")?;
+        seed.map(|seed| Hasher { seed: seed.cast_unsigned() }).ok_or_else(|| self.damaged("it has no seed"))
+    }
+
+    /// Cursor, last leaf and ranges.
+    pub(crate) fn state(&self) -> Result<State, IndexError> {
+        let cursor: Option<i64> = self.meta("cursor")?;
+        let cursor = cursor.and_then(|cursor| u64::try_from(cursor).ok());
+        let cursor = cursor.ok_or_else(|| self.damaged("its cursor cannot be"))?;
+        let last_leaf = match self.meta::<Vec<u8>>("last_leaf")? {
+            None => None,
+            Some(bytes) => {
+                Some(Hash(bytes.try_into().map_err(|_| self.damaged("its last leaf hash cannot be"))?))
+            }
+        };
+        let ranges: Vec<(i64, u32)> = self
+            .connection
+            .prepare_cached("SELECT lo, n FROM ranges ORDER BY lo")
+            .and_then(|mut statement| {
+                statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            })
+            .map_err(sqlite_at(&self.path))?;
+        let ranges: Vec<(u64, u32)> = ranges.iter().map(|(lo, n)| (lo.cast_unsigned(), *n)).collect();
+        let mut end = 0;
+        for (lo, n) in &ranges {
+            if *lo != end {
+                return Err(self.damaged("its ranges do not follow each other"));
+            }
+            end += u64::from(*n);
+        }
+        if end > cursor || (cursor > 0 && last_leaf.is_none()) {
+            return Err(self.damaged("its cursor contradicts its ranges"));
+        }
+        Ok(State { cursor, last_leaf, ranges })
+    }
+
+    /// Adds the values that are not in the dictionaries yet.
+    pub(crate) fn load_values(
+        &self,
+        dictionaries: [&mut Dictionary; DICTIONARIES],
+    ) -> Result<(), IndexError> {
+        let failed = sqlite_at(&self.path);
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT i, s FROM dict WHERE c = ?1 AND i >= ?2 ORDER BY i")
+            .map_err(&failed)?;
+        for (column, dictionary) in (0_u32..).zip(dictionaries) {
+            let mut found = statement.query(params![column, dictionary.next_code()]).map_err(&failed)?;
+            while let Some(row) = found.next().map_err(&failed)? {
+                let code: u32 = row.get(0).map_err(&failed)?;
+                let value = row.get_ref(1).map_err(&failed)?.as_blob();
+                let value = value.map_err(|_| self.damaged("its dictionary has a value of another type"))?;
+                if code != dictionary.next_code() {
+                    return Err(self.damaged("its dictionary has a gap"));
+                }
+                dictionary.push(value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with the blobs that hold rows from index `from` on: first index, rows, bytes.
+    pub(crate) fn tail_from(
+        &self,
+        from: u64,
+        mut each: impl FnMut(u64, u32, &[u8]) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
+        let failed = sqlite_at(&self.path);
+        let sql = "SELECT first, n, b FROM tail WHERE first >=
+                   coalesce((SELECT max(first) FROM tail WHERE first <= ?1), ?1) ORDER BY first";
+        let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
+        let mut found = statement.query(params![from.cast_signed()]).map_err(&failed)?;
+        while let Some(row) = found.next().map_err(&failed)? {
+            let (first, n): (i64, u32) = (row.get(0).map_err(&failed)?, row.get(1).map_err(&failed)?);
+            let blob = row.get_ref(2).map_err(&failed)?.as_blob();
+            let blob = blob.map_err(|_| self.damaged("its tail has a row of another type"))?;
+            each(first.cast_unsigned(), n, blob)?;
+        }
+        Ok(())
+    }
+
+    /// The dictionaries as a whole; codes begin with [`FIRST_CODE`].
+    pub(crate) fn dictionaries(&self) -> Result<[Dictionary; DICTIONARIES], IndexError> {
+        let mut dictionaries: [Dictionary; DICTIONARIES] = Default::default();
+        self.load_values(dictionaries.each_mut())?;
+        debug_assert!(dictionaries.iter().all(|it| it.next_code() == FIRST_CODE + it.len() as u32));
+        Ok(dictionaries)
+    }
+}
+
+fn wal_has_bytes(main: &Path) -> bool {
+    let mut wal = main.as_os_str().to_owned();
+    wal.push("-wal");
+    std::fs::metadata(wal).is_ok_and(|found| found.len() > 0)
+}
+
+fn open_shared(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.execute_batch("PRAGMA cache_size = -2048;")?;
+    // SQLite opens the file only now.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
+}

@@ -1,0 +1,114 @@
+//! Whether the index says what the lines say.
+
+use std::ops::Range;
+
+use trailseal_core::Index;
+use trailseal_core::deliver::BatchLine;
+
+use super::{IndexView, Piece};
+use crate::dictionary::GrowingDictionary;
+use crate::error::IndexError;
+use crate::range::Builder;
+use crate::rows::{Coder, Rows};
+use crate::schema::Coded;
+
+/// Compares the index with the lines of the trail. Made by [`IndexView::check`].
+pub struct RangeCheck<'a> {
+    view: &'a mut IndexView,
+    coder: Coder,
+    rows: Rows,
+    differing: Vec<Range<u64>>,
+}
+
+impl IndexView {
+    /// Begins a comparison of the whole index with the lines, as of the last look.
+    pub fn check(&mut self) -> RangeCheck<'_> {
+        let dictionaries =
+            self.dictionaries.clone().map(|values| GrowingDictionary::new(values, self.hasher));
+        let coder = Coder::new(dictionaries, self.hasher);
+        RangeCheck { view: self, coder, rows: Rows::new(0), differing: Vec::new() }
+    }
+}
+
+impl RangeCheck<'_> {
+    /// Takes the next line: from event 0 on, each in its turn. Lines that are not indexed yet are passed over.
+    ///
+    /// # Errors
+    /// When a file of the index cannot be read.
+    pub fn line(&mut self, line: &BatchLine<'_>) -> Result<(), IndexError> {
+        if self.rows.end() >= self.view.state.cursor {
+            return Ok(());
+        }
+        self.rows.push(line, &mut self.coder);
+        let at = self.view.state.ranges.partition_point(|(lo, _)| *lo < self.rows.lo);
+        if at < self.view.state.ranges.len() && self.rows.end() == self.view.extent(Piece::Closed(at)).end {
+            let next = Rows::new(self.rows.end());
+            let rows = std::mem::replace(&mut self.rows, next);
+            let is_same = self.is_same_range(at, &rows)?;
+            if !is_same {
+                self.differing.push(rows.lo..rows.end());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the file of a closed range holds exactly what its lines give.
+    fn is_same_range(&mut self, at: usize, rows: &Rows) -> Result<bool, IndexError> {
+        let seed = self.coder.hasher.seed;
+        let file = self.view.file(at)?;
+        let (mut is_same, mut pieces) = (true, 0);
+        Builder::new(rows, seed).build(&mut |part, blob| {
+            pieces += 1;
+            is_same = is_same && file.holds(part, blob)?;
+            Ok(())
+        })?;
+        Ok(is_same && pieces == file.pieces()?)
+    }
+
+    /// Indexes of events for which the index says other things than their lines, as narrow as is known;
+    /// with the event after the last line if lines were missing.
+    ///
+    /// # Errors
+    /// When a file of the index cannot be read.
+    pub fn finish(mut self) -> Result<Vec<Range<u64>>, IndexError> {
+        let tail = &self.view.tail;
+        let is_tail = self.rows.lo == tail.lo;
+        let n = self.rows.len().min(if is_tail { tail.len() } else { 0 });
+        let differs = |row: &usize| row_of(&self.rows, *row) != row_of(tail, *row);
+        self.differing.extend((0..n).filter(differs).map(|row| tail.lo + row as u64).map(|at| at..at + 1));
+        let is_rest_same = n < tail.len() || !is_tail || same_lists(&self.rows, tail);
+        let known = self.differing.last().is_some_and(|range| range.start >= tail.lo);
+        if !is_rest_same && !known {
+            self.differing.push(tail.lo..tail.end());
+        }
+        let end = self.rows.end();
+        if end < self.view.state.cursor {
+            self.differing.push(end..self.view.state.cursor);
+        }
+        self.differing.sort_unstable_by_key(|range| range.start);
+        let mut joined: Vec<Range<u64>> = Vec::new();
+        for range in self.differing {
+            match joined.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => joined.push(range),
+            }
+        }
+        Ok(joined)
+    }
+
+    /// The index of the line that is wanted next.
+    pub fn next(&self) -> Index {
+        Index::new(self.rows.end())
+    }
+}
+
+type Row = (i64, u64, u64, [u32; crate::schema::CODED]);
+
+fn row_of(rows: &Rows, row: usize) -> Row {
+    let codes = Coded::ALL.map(|column| rows.codes[column.at()][row]);
+    (rows.times[row], rows.offsets[row], rows.segment(row as u32), codes)
+}
+
+fn same_lists(left: &Rows, right: &Rows) -> bool {
+    left.more_kinds == right.more_kinds && left.keys == right.keys
+}

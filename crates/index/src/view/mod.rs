@@ -1,0 +1,394 @@
+//! The reading side: answers filters, from any process, beside a running writer.
+//!
+//! In: a [`Filter`] and bounds. Out: indexes with the places of their lines, counts, facets, histograms. What
+//! must hold: no event below the cursor that [`Filter::accept`] takes is left out; what is said without looking
+//! at lines is exact.
+
+mod check;
+mod plan;
+mod rowset;
+mod summary;
+mod tail;
+
+use std::collections::HashMap;
+use std::ops::{ControlFlow, Range};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use trailseal_core::Index;
+use trailseal_core::filter::Filter;
+
+pub use check::RangeCheck;
+pub use summary::{Count, Facets, HISTOGRAM_BUCKETS_MAX};
+
+use crate::dictionary::Dictionary;
+use crate::error::IndexError;
+use crate::range::RangeFile;
+use crate::rows::{Rows, segment_of};
+use crate::schema::{Coded, DICTIONARIES, Hasher};
+use crate::store::{Main, State, main_path, range_path};
+use plan::Plan;
+use rowset::RowSet;
+
+/// Range files are kept open up to this many.
+const OPEN_RANGES_MAX: usize = 256;
+/// The open range is looked through in steps of this many rows.
+const TAIL_STEP_ROWS: u32 = 8_192;
+
+/// Where a line lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Index of the first line of its segment.
+    pub segment: Index,
+    /// Where it begins in the segment's uncompressed bytes.
+    pub offset: u64,
+}
+
+/// An event that can match, and where its line lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The event.
+    pub index: Index,
+    /// Its line.
+    pub place: Place,
+}
+
+/// Which events come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The highest index.
+    NewestFirst,
+    /// The lowest index.
+    OldestFirst,
+}
+
+/// What events can be counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum FacetField {
+    Tenant,
+    /// By the actor's id, or its name if it has no id.
+    Actor,
+    Action,
+    Category,
+    /// By the type of the event's own resource; related ones do not count.
+    ResourceType,
+    Outcome,
+    Severity,
+}
+
+impl FacetField {
+    fn column(self) -> Coded {
+        match self {
+            FacetField::Tenant => Coded::Tenant,
+            FacetField::Actor => Coded::Actor,
+            FacetField::Action => Coded::Action,
+            FacetField::Category => Coded::Category,
+            FacetField::ResourceType => Coded::Kind,
+            FacetField::Outcome => Coded::Outcome,
+            FacetField::Severity => Coded::Severity,
+        }
+    }
+}
+
+/// Looks at a candidate's line when the columns alone cannot tell: whether it matches, or break to stop.
+pub type Checker<'a> = dyn FnMut(Candidate) -> ControlFlow<(), bool> + 'a;
+
+/// The reading side of a trail's index. It stands still until [`refresh`](IndexView::refresh).
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use trailseal_core::{Index, deliver::{Batch, BatchLine, Sink}, filter::Filter, clock::Timestamp};
+/// use trailseal_index::{IndexOptions, IndexView, Indexer, Order};
+///
+/// let folder = tempfile::tempdir()?;
+/// let folder = folder.path().join("index");
+/// let line = br#"{"v":1,"index":0,"recorded":"2026-01-02T03:04:05.000006Z","id":"a","action":"invoice.pay"}"#;
+/// let mut indexer = Indexer::open(&folder, IndexOptions::new("example.org/a"))?;
+/// let line = BatchLine { bytes: line, segment: Index::new(0), offset: 0 };
+/// indexer.deliver(&Batch { first: Index::new(0), lines: &[line] })?;
+///
+/// let mut view = IndexView::open(&folder, "example.org/a")?.ok_or("no index")?;
+/// let filter = Filter::from_pairs([("action", "invoice.*")], Timestamp::from_micros(0))?;
+/// let mut found = Vec::new();
+/// view.candidates(&filter, Order::NewestFirst, 0..u64::MAX, &mut |candidate| {
+///     found.push(candidate.index.get());
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!(found, [0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct IndexView {
+    folder: PathBuf,
+    origin: String,
+    main: Option<Opened>,
+    state: State,
+    hasher: Hasher,
+    dictionaries: [Dictionary; DICTIONARIES],
+    tail: Rows,
+    files: HashMap<u64, RangeFile>,
+}
+
+/// The main file, and what tells it from another one of the same name.
+struct Opened {
+    main: Main,
+    inode: (u64, u64),
+    version: i64,
+}
+
+/// A part of the index: rows with numbers of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Piece {
+    /// A closed range, by its place in the list.
+    Closed(usize),
+    Tail,
+}
+
+impl IndexView {
+    /// Opens the index in `folder`, usually `<trail>/index`, of the trail of this origin. `None` if there is none
+    /// yet.
+    ///
+    /// # Errors
+    /// When it is damaged, or another trail's, or the system or SQLite refuse.
+    pub fn open(folder: impl AsRef<Path>, origin: &str) -> Result<Option<IndexView>, IndexError> {
+        let mut view = IndexView {
+            folder: folder.as_ref().to_owned(),
+            origin: origin.to_owned(),
+            main: None,
+            state: State { cursor: 0, last_leaf: None, ranges: Vec::new() },
+            hasher: Hasher { seed: 0 },
+            dictionaries: Default::default(),
+            tail: Rows::default(),
+            files: HashMap::new(),
+        };
+        view.refresh()?;
+        Ok(view.main.is_some().then_some(view))
+    }
+
+    /// Everything below is indexed, as of the last look.
+    pub fn cursor(&self) -> Index {
+        Index::new(self.state.cursor)
+    }
+
+    /// Looks again: what was indexed since, and whether the index was built anew. If it is gone, nothing is
+    /// indexed.
+    ///
+    /// # Errors
+    /// As [`open`](IndexView::open).
+    pub fn refresh(&mut self) -> Result<(), IndexError> {
+        let path = main_path(&self.folder);
+        let inode = std::fs::metadata(&path).ok().map(|found| (found.dev(), found.ino()));
+        if self.main.as_ref().map(|opened| opened.inode) != inode || inode.is_none() {
+            self.forget();
+            let Some(inode) = inode else { return Ok(()) };
+            let Some(main) = Main::open_read_only(&self.folder, &self.origin)? else { return Ok(()) };
+            self.hasher = main.hasher()?;
+            self.main = Some(Opened { main, inode, version: -1 });
+        }
+        match self.read_main() {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.forget();
+                Err(error)
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.main = None;
+        self.state = State { cursor: 0, last_leaf: None, ranges: Vec::new() };
+        self.dictionaries = Default::default();
+        self.tail = Rows::default();
+        self.files.clear();
+    }
+
+    /// Reads what the main file has more than memory, all of it as of one moment.
+    fn read_main(&mut self) -> Result<(), IndexError> {
+        let Some(opened) = &mut self.main else { return Ok(()) };
+        let main = &opened.main;
+        let failed = crate::error::sqlite_at(&main.path);
+        let version: i64 =
+            main.connection.query_row("PRAGMA data_version", [], |row| row.get(0)).map_err(&failed)?;
+        if version == opened.version {
+            return Ok(());
+        }
+        let moment = main.connection.unchecked_transaction().map_err(&failed)?;
+        let state = main.state()?;
+        main.load_values(self.dictionaries.each_mut())?;
+        let closed_end = state.closed_end();
+        if self.tail.lo != closed_end || self.tail.end() > state.cursor {
+            self.tail = Rows::new(closed_end);
+        }
+        let tail = &mut self.tail;
+        main.tail_from(tail.end(), |first, n, blob| {
+            let unread = || main.damaged("a blob of its tail cannot be read");
+            if first + u64::from(n) <= tail.end() {
+                return Ok(());
+            }
+            let more =
+                Rows::decode(first, blob).filter(|more| more.len() == n as usize).ok_or_else(unread)?;
+            let from = tail.end().checked_sub(first).ok_or_else(unread)?;
+            tail.append(&more, from as usize);
+            Ok(())
+        })?;
+        if tail.end() != state.cursor {
+            return Err(main.damaged("its tail ends elsewhere than its cursor"));
+        }
+        moment.finish().map_err(&failed)?;
+        opened.version = version;
+        self.state = state;
+        Ok(())
+    }
+
+    /// Calls `each` with every event in `bounds` that can match, in order, until it breaks. Whether one does
+    /// match is for [`Filter::accept`] to say, with the line: values that are kept as hashes can be mistaken,
+    /// rarely, and `text` is not judged here. Nothing that matches is left out.
+    ///
+    /// # Errors
+    /// When a file cannot be read; [`IndexError::Replaced`] if the index was built anew since the last look.
+    pub fn candidates(
+        &mut self,
+        filter: &Filter,
+        order: Order,
+        bounds: Range<u64>,
+        each: &mut dyn FnMut(Candidate) -> ControlFlow<()>,
+    ) -> Result<(), IndexError> {
+        let Some(plan) = self.plan(filter) else { return Ok(()) };
+        for (piece, rows) in self.pieces(&plan, bounds, order) {
+            if self.candidates_of(piece, rows, &plan, order, each)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn candidates_of(
+        &mut self,
+        piece: Piece,
+        rows: Range<u32>,
+        plan: &Plan,
+        order: Order,
+        each: &mut dyn FnMut(Candidate) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, IndexError> {
+        for rows in steps(piece, rows, order) {
+            let found = self.rows_of(piece, rows, plan)?.all;
+            let mut ahead = found.iter();
+            while let Some(row) = if order == Order::OldestFirst { ahead.next() } else { ahead.next_back() } {
+                if each(self.candidate(piece, row)?).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Where the line of an event lies; `None` if it is not indexed.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn place(&mut self, index: Index) -> Result<Option<Place>, IndexError> {
+        let at = index.get();
+        if at >= self.state.cursor {
+            return Ok(None);
+        }
+        let after = self.state.ranges.partition_point(|(lo, _)| *lo <= at);
+        let piece = match after.checked_sub(1) {
+            Some(range) if at < self.state.closed_end() => Piece::Closed(range),
+            _ => Piece::Tail,
+        };
+        let row = at - self.extent(piece).start;
+        self.candidate(piece, row as u32).map(|candidate| Some(candidate.place))
+    }
+
+    fn plan(&self, filter: &Filter) -> Option<Plan> {
+        Plan::new(filter, &self.dictionaries, self.hasher)
+    }
+
+    /// The pieces that `bounds` touch, in order, each with the rows to look at.
+    fn pieces(&self, plan: &Plan, bounds: Range<u64>, order: Order) -> Vec<(Piece, Range<u32>)> {
+        let from = bounds.start.max(plan.bounds.start);
+        let to = bounds.end.min(plan.bounds.end).min(self.state.cursor);
+        let closed = (0..self.state.ranges.len()).map(Piece::Closed);
+        let touched = closed.chain([Piece::Tail]).filter_map(|piece| {
+            let extent = self.extent(piece);
+            let (from, to) = (from.max(extent.start), to.min(extent.end));
+            (from < to).then(|| (piece, (from - extent.start) as u32..(to - extent.start) as u32))
+        });
+        let mut pieces: Vec<_> = touched.collect();
+        if order == Order::NewestFirst {
+            pieces.reverse();
+        }
+        pieces
+    }
+
+    /// The indexes in a piece.
+    fn extent(&self, piece: Piece) -> Range<u64> {
+        match piece {
+            Piece::Tail => self.tail.lo..self.tail.end(),
+            Piece::Closed(at) => {
+                let (lo, n) = self.state.ranges.get(at).copied().unwrap_or_default();
+                lo..lo + u64::from(n)
+            }
+        }
+    }
+
+    /// The rows in `rows` that can match.
+    fn rows_of(&mut self, piece: Piece, rows: Range<u32>, plan: &Plan) -> Result<RowSet, IndexError> {
+        match piece {
+            Piece::Tail => Ok(tail::rows(&self.tail, rows, plan)),
+            Piece::Closed(at) => rowset::rows(self.file(at)?, rows, plan),
+        }
+    }
+
+    fn candidate(&mut self, piece: Piece, row: u32) -> Result<Candidate, IndexError> {
+        let index = Index::new(self.extent(piece).start + u64::from(row));
+        let (segment, offset) = match piece {
+            Piece::Tail => {
+                (self.tail.segment(row), self.tail.offsets.get(row as usize).copied().unwrap_or_default())
+            }
+            Piece::Closed(at) => {
+                let file = self.file(at)?;
+                (segment_of(&file.head.segments, row), file.offset(row)?)
+            }
+        };
+        Ok(Candidate { index, place: Place { segment: Index::new(segment), offset } })
+    }
+
+    /// The file of a closed range, opened if need be.
+    fn file(&mut self, at: usize) -> Result<&RangeFile, IndexError> {
+        let (lo, n) = self.state.ranges.get(at).copied().unwrap_or_default();
+        if self.files.len() >= OPEN_RANGES_MAX && !self.files.contains_key(&lo) {
+            self.files.clear();
+        }
+        match self.files.entry(lo) {
+            std::collections::hash_map::Entry::Occupied(found) => Ok(found.into_mut()),
+            std::collections::hash_map::Entry::Vacant(free) => {
+                let path = range_path(&self.folder, lo);
+                if !path.exists() {
+                    return Err(IndexError::Replaced { path });
+                }
+                let file = RangeFile::open(&path)?;
+                if file.head.seed != self.hasher.seed {
+                    return Err(IndexError::Replaced { path });
+                }
+                if (file.head.lo, file.head.n) != (lo, n) {
+                    return Err(file.damaged("it is another range than its name says"));
+                }
+                Ok(free.insert(file))
+            }
+        }
+    }
+}
+
+/// A closed range is looked at as a whole, the open one step by step, since a page often ends early.
+fn steps(piece: Piece, rows: Range<u32>, order: Order) -> Vec<Range<u32>> {
+    if piece != Piece::Tail {
+        return vec![rows];
+    }
+    let begins = rows.clone().step_by(TAIL_STEP_ROWS as usize);
+    let mut steps: Vec<_> = begins.map(|from| from..rows.end.min(from + TAIL_STEP_ROWS)).collect();
+    if order == Order::NewestFirst {
+        steps.reverse();
+    }
+    steps
+}

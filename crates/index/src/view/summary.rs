@@ -1,0 +1,359 @@
+//! Counts, facets and histograms.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::{ControlFlow, Range};
+
+use trailseal_core::clock::Timestamp;
+use trailseal_core::filter::Filter;
+
+use super::plan::Plan;
+use super::rowset::{Block, RowSet};
+use super::{Checker, FacetField, IndexView, Order, Piece};
+use crate::dictionary::actor_parts;
+use crate::error::IndexError;
+use crate::schema::{ABSENT, BLOCK_ROWS, Coded, OTHER, SPAN_ROWS, listed_name};
+
+/// A histogram has at most this many buckets.
+pub const HISTOGRAM_BUCKETS_MAX: usize = 100_000;
+
+/// How many events match.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// So many.
+    pub events: u64,
+    /// Whether all were counted; if not, the checker stopped it, and there may be more.
+    pub is_complete: bool,
+}
+
+/// How many events have which value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facets {
+    /// The most frequent values and how many events have each, most frequent first, then by value.
+    pub values: Vec<(String, u64)>,
+    /// How many different values there are.
+    pub distinct: u64,
+    /// Events without a value.
+    pub absent: u64,
+    /// Events with values that the index does not hold, since there are too many or they are long.
+    pub others: u64,
+    /// Whether all events were looked at; if not, the checker stopped it.
+    pub is_complete: bool,
+}
+
+impl IndexView {
+    /// How many events in `bounds` match, exactly. `check` is asked about those of which only the line can
+    /// tell: none, unless the filter has an id, a resource's id, a context id or `text`.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn count(
+        &mut self,
+        filter: &Filter,
+        bounds: Range<u64>,
+        check: &mut Checker<'_>,
+    ) -> Result<Count, IndexError> {
+        let Some(plan) = self.plan(filter) else { return Ok(Count { events: 0, is_complete: true }) };
+        let mut events = 0;
+        for (piece, rows) in self.pieces(&plan, bounds, Order::OldestFirst) {
+            if let Some(known) = self.known_count(piece, &rows, &plan)? {
+                events += known;
+                continue;
+            }
+            let (found, is_complete) = self.matching(piece, rows, &plan, check)?;
+            events += found.all.len();
+            if !is_complete {
+                return Ok(Count { events, is_complete });
+            }
+        }
+        Ok(Count { events, is_complete: true })
+    }
+
+    /// The count in a range of which all is asked, by at most one value: without reading posting lists.
+    fn known_count(
+        &mut self,
+        piece: Piece,
+        rows: &Range<u32>,
+        plan: &Plan,
+    ) -> Result<Option<u64>, IndexError> {
+        let Piece::Closed(at) = piece else { return Ok(None) };
+        let file = self.file(at)?;
+        let head = &file.head;
+        let is_whole = *rows == (0..head.n) && plan.has_time(head.earliest) && plan.has_time(head.latest);
+        if !is_whole || plan.text {
+            return Ok(None);
+        }
+        let hidden = if plan.system { 0 } else { head.system.len() } + head.unreadable.len();
+        let [condition] = plan.conditions.as_slice() else {
+            return Ok(plan.conditions.is_empty().then_some(u64::from(head.n) - hidden));
+        };
+        let has_keys = condition.keys.iter().any(|(kind, _)| head.bucket_bits[*kind].is_some());
+        let is_one = condition.codes.len() == 1 || condition.column != Some(Coded::Kind);
+        let (Some(column), false, false, true, true) =
+            (condition.column, has_keys, condition.other, is_one, condition.indexes.is_empty())
+        else {
+            return Ok(None);
+        };
+        // With many values one pass over the lists is no dearer than their lengths.
+        if condition.codes.len() > 64 {
+            return Ok(None);
+        }
+        let mut events = 0;
+        for &code in &condition.codes {
+            events += file.posting_len(column, code, plan.system)?;
+        }
+        Ok(Some(events))
+    }
+
+    /// The rows that match, and whether all were looked at.
+    fn matching(
+        &mut self,
+        piece: Piece,
+        rows: Range<u32>,
+        plan: &Plan,
+        check: &mut Checker<'_>,
+    ) -> Result<(RowSet, bool), IndexError> {
+        let mut found = self.rows_of(piece, rows, plan)?;
+        let unsure = if plan.text { found.all.clone() } else { std::mem::take(&mut found.unsure) };
+        let mut left = unsure.iter();
+        while let Some(row) = left.next() {
+            match check(self.candidate(piece, row)?) {
+                ControlFlow::Continue(true) => {}
+                ControlFlow::Continue(false) => _ = found.all.remove(row),
+                ControlFlow::Break(()) => {
+                    // Of what was not looked at nothing is said.
+                    found.all.remove(row);
+                    found.all -= left.collect::<roaring::RoaringBitmap>();
+                    return Ok((found, false));
+                }
+            }
+        }
+        Ok((found, true))
+    }
+
+    /// The `top` most frequent values of a field among the events in `bounds` that match. `check` is as for
+    /// [`count`](IndexView::count).
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn facets(
+        &mut self,
+        filter: &Filter,
+        bounds: Range<u64>,
+        field: FacetField,
+        top: usize,
+        check: &mut Checker<'_>,
+    ) -> Result<Facets, IndexError> {
+        let mut counts = Counts::default();
+        let mut is_complete = true;
+        if let Some(plan) = self.plan(filter) {
+            for (piece, rows) in self.pieces(&plan, bounds, Order::OldestFirst) {
+                if self.known_sums(piece, &rows, &plan, field, &mut counts)? {
+                    continue;
+                }
+                let (found, is_all) = self.matching(piece, rows, &plan, check)?;
+                self.gather(piece, &found, field.column(), &mut counts)?;
+                if !is_all {
+                    is_complete = false;
+                    break;
+                }
+            }
+        }
+        Ok(self.facets_of(field, &counts, top, is_complete))
+    }
+
+    /// Adds the stored sums of a range, if all of it is asked for.
+    fn known_sums(
+        &mut self,
+        piece: Piece,
+        rows: &Range<u32>,
+        plan: &Plan,
+        field: FacetField,
+        counts: &mut Counts,
+    ) -> Result<bool, IndexError> {
+        let Piece::Closed(at) = piece else { return Ok(false) };
+        let file = self.file(at)?;
+        let head = &file.head;
+        let is_whole = *rows == (0..head.n)
+            && plan.has_time(head.earliest)
+            && plan.has_time(head.latest)
+            && plan.conditions.is_empty()
+            && !plan.text
+            && (!plan.system || head.system.is_empty());
+        if is_whole {
+            file.sums(field.column(), |code, n| counts.add(code, n))?;
+        }
+        Ok(is_whole)
+    }
+
+    fn gather(
+        &mut self,
+        piece: Piece,
+        found: &RowSet,
+        column: Coded,
+        counts: &mut Counts,
+    ) -> Result<(), IndexError> {
+        let Piece::Closed(at) = piece else {
+            let codes = &self.tail.codes[column.at()];
+            found.all.iter().for_each(|row| counts.add(codes[row as usize], 1));
+            return Ok(());
+        };
+        let file = self.file(at)?;
+        let mut codes = Vec::new();
+        let mut rows = found.all.iter().peekable();
+        while let Some(&first) = rows.peek() {
+            let block = first / BLOCK_ROWS as u32;
+            file.codes(column, block, &mut codes)?;
+            let begin = block * BLOCK_ROWS as u32;
+            while let Some(row) = rows.next_if(|row| row - begin < BLOCK_ROWS as u32) {
+                let code = codes.get((row - begin) as usize);
+                counts.add(*code.ok_or_else(|| file.damaged("a column block is short"))?, 1);
+            }
+        }
+        Ok(())
+    }
+
+    fn facets_of(&self, field: FacetField, counts: &Counts, top: usize, is_complete: bool) -> Facets {
+        let mut by_value: HashMap<&[u8], u64> = HashMap::new();
+        for (code, &n) in (0..).zip(&counts.by_code).filter(|(_, n)| **n > 0) {
+            if let Some(value) = self.value_of(field.column(), code) {
+                *by_value.entry(value).or_default() += n;
+            }
+        }
+        let mut sorted: Vec<(&[u8], u64)> = by_value.into_iter().collect();
+        let distinct = sorted.len() as u64;
+        let by_rank = |a: &(&[u8], u64), b: &(&[u8], u64)| b.1.cmp(&a.1).then(a.0.cmp(b.0));
+        if top < sorted.len() && top > 0 {
+            sorted.select_nth_unstable_by(top - 1, by_rank);
+        }
+        sorted.truncate(top);
+        sorted.sort_unstable_by(by_rank);
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let of_code = |code: u32| counts.by_code.get(code as usize).copied().unwrap_or(0);
+        Facets {
+            values: sorted.into_iter().map(|(value, n)| (text(value), n)).collect(),
+            distinct,
+            absent: of_code(ABSENT),
+            others: of_code(OTHER),
+            is_complete,
+        }
+    }
+
+    fn value_of(&self, column: Coded, code: u32) -> Option<&[u8]> {
+        if let Some(name) = listed_name(column, code) {
+            return Some(name.as_bytes());
+        }
+        let value = self.dictionaries.get(column.at())?.value(code)?;
+        if column != Coded::Actor {
+            return Some(value);
+        }
+        let actor = actor_parts(value)?;
+        actor.id.or(actor.name)
+    }
+
+    /// How many of the events in `bounds` that match fall into each bucket of time: beginnings, which are
+    /// multiples of `bucket_micros`, and counts, in order. Empty buckets are left out. `check` is as for
+    /// [`count`](IndexView::count); if it stops, what was counted until then is given.
+    ///
+    /// # Errors
+    /// [`IndexError::Buckets`] when there would be too many; or when a file cannot be read.
+    pub fn histogram(
+        &mut self,
+        filter: &Filter,
+        bounds: Range<u64>,
+        bucket_micros: u64,
+        check: &mut Checker<'_>,
+    ) -> Result<Vec<(Timestamp, u64)>, IndexError> {
+        let width = i64::try_from(bucket_micros).unwrap_or(i64::MAX).max(1);
+        let mut buckets = Buckets { width, counts: BTreeMap::new(), last: (0, 0) };
+        if let Some(plan) = self.plan(filter) {
+            for (piece, rows) in self.pieces(&plan, bounds, Order::OldestFirst) {
+                let (found, is_complete) = self.matching(piece, rows, &plan, check)?;
+                self.add_times(piece, &found, &mut buckets)?;
+                if buckets.counts.len() > HISTOGRAM_BUCKETS_MAX {
+                    return Err(IndexError::Buckets { max: HISTOGRAM_BUCKETS_MAX });
+                }
+                if !is_complete {
+                    break;
+                }
+            }
+        }
+        Ok(buckets.finish())
+    }
+
+    fn add_times(&mut self, piece: Piece, found: &RowSet, buckets: &mut Buckets) -> Result<(), IndexError> {
+        let Piece::Closed(at) = piece else {
+            found.all.iter().for_each(|row| buckets.add(self.tail.times[row as usize], 1));
+            return Ok(());
+        };
+        let file = self.file(at)?;
+        let mut block = Block::default();
+        for (span, &(low, high)) in (0_u32..).zip(&file.head.spans) {
+            let first = span * SPAN_ROWS as u32;
+            let rows = first..first + SPAN_ROWS as u32;
+            let n = found.all.range_cardinality(rows.clone());
+            if n == 0 {
+                continue;
+            }
+            if buckets.begin(low) == buckets.begin(high) {
+                buckets.add(low, n);
+                continue;
+            }
+            for row in found.all.range(rows) {
+                buckets.add(block.time(file, row)?, 1);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    by_code: Vec<u64>,
+}
+
+impl Counts {
+    #[inline]
+    fn add(&mut self, code: u32, n: u64) {
+        let at = code as usize;
+        if at >= self.by_code.len() {
+            self.by_code.resize(at + 1, 0);
+        }
+        self.by_code[at] += n;
+    }
+}
+
+struct Buckets {
+    width: i64,
+    counts: BTreeMap<i64, u64>,
+    /// The bucket that was added to last: its beginning, and what is not in `counts` yet.
+    last: (i64, u64),
+}
+
+impl Buckets {
+    #[inline]
+    fn begin(&self, time: i64) -> i64 {
+        time.div_euclid(self.width).saturating_mul(self.width)
+    }
+
+    #[inline]
+    fn add(&mut self, time: i64, n: u64) {
+        let (begin, _) = self.last;
+        if time < begin || time.wrapping_sub(begin) >= self.width {
+            self.put_last();
+            self.last = (self.begin(time), 0);
+        }
+        self.last.1 += n;
+    }
+
+    fn put_last(&mut self) {
+        let (begin, n) = self.last;
+        if n > 0 {
+            *self.counts.entry(begin).or_default() += n;
+        }
+    }
+
+    fn finish(mut self) -> Vec<(Timestamp, u64)> {
+        self.put_last();
+        self.counts.into_iter().map(|(begin, n)| (Timestamp::from_micros(begin), n)).collect()
+    }
+}

@@ -176,7 +176,7 @@ impl Main {
         connection
             .execute_batch(
                 "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
-                 PRAGMA wal_autocheckpoint = 2048; PRAGMA journal_size_limit = 67108864;
+                 PRAGMA wal_autocheckpoint = 4096; PRAGMA journal_size_limit = 67108864;
                  PRAGMA cache_size = -8192;",
             )
             .map_err(&failed)?;

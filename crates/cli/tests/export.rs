@@ -218,6 +218,16 @@ fn sqlite_needs_a_file_and_says_so() {
 }
 
 #[test]
+fn names_that_mean_more_to_sqlite_are_only_names() {
+    let place = Place::with_events(&["a"]);
+    for name in ["file:x?mode=memory", ":memory:", "a b%20?#'\""] {
+        place.run_all(&["export", "--format", "sqlite", "--out", name]).ok();
+        let bytes = std::fs::read(place.path(name)).unwrap();
+        assert!(bytes.starts_with(b"SQLite format 3\0"), "{name}: {} bytes", bytes.len());
+    }
+}
+
+#[test]
 fn parquet_streams_to_a_pipe_that_may_be_closed() {
     let place = Place::new();
     place.record(&"{\"action\":\"a\",\"details\":{\"text\":\"é\\\"\"}}\n".repeat(3_000));

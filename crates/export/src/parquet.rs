@@ -185,7 +185,9 @@ impl Buffer {
         let levels = self.levels.as_deref();
         match (&mut self.values, column.untyped()) {
             (Values::Text(bytes, ends), ColumnWriter::ByteArrayColumnWriter(writer)) => {
-                writer.write_batch(&split(std::mem::take(bytes), ends), levels, None)?;
+                // The next group will be about as large; growing to it would copy it several times.
+                let full = std::mem::replace(bytes, Vec::with_capacity(bytes.len()));
+                writer.write_batch(&split(full, ends), levels, None)?;
                 ends.clear();
             }
             (Values::Integer(values), ColumnWriter::Int64ColumnWriter(writer)) => {

@@ -34,7 +34,9 @@ impl SqliteWriter {
     /// # Errors
     /// When the file cannot be made, or holds something.
     pub fn create(path: &Path) -> io::Result<Self> {
-        Self::begin(path).map_err(failed)
+        // Absolute, since SQLite takes some other names, such as `:memory:` and `file:x?mode=…`, for more than
+        // names.
+        Self::begin(&std::path::absolute(path)?).map_err(failed)
     }
 
     fn begin(path: &Path) -> rusqlite::Result<Self> {
@@ -109,5 +111,32 @@ fn failed(error: rusqlite::Error) -> io::Error {
     match error.sqlite_error().map(|error| error.extended_code & 0xff) {
         Some(ffi::SQLITE_FULL) => io::Error::new(io::ErrorKind::StorageFull, error),
         _ => io::Error::other(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &[u8] =
+        br#"{"v":1,"index":7,"recorded":"2026-01-02T03:04:05.000006Z","id":"a","action":"x.y"}"#;
+
+    #[test]
+    fn a_full_disk_is_told_as_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = SqliteWriter::create(&folder.path().join("x")).unwrap();
+        writer.connection.pragma_update(None, "max_page_count", 20).unwrap();
+        let row = Row::read(LINE).unwrap();
+        let error = (0..100_000).find_map(|_| writer.event("o", &row).err()).unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
+    }
+
+    #[test]
+    fn a_file_that_holds_something_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        std::fs::write(&path, "what was there").unwrap();
+        assert!(SqliteWriter::create(&path).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"what was there");
     }
 }

@@ -185,9 +185,8 @@ impl Buffer {
         let levels = self.levels.as_deref();
         match (&mut self.values, column.untyped()) {
             (Values::Text(bytes, ends), ColumnWriter::ByteArrayColumnWriter(writer)) => {
-                // The next group will be about as large; growing to it would copy it several times.
-                let full = std::mem::replace(bytes, Vec::with_capacity(bytes.len()));
-                writer.write_batch(&split(full, ends), levels, None)?;
+                // Room kept for the next group measured no faster, and takes a fourth more memory.
+                writer.write_batch(&split(std::mem::take(bytes), ends), levels, None)?;
                 ends.clear();
             }
             (Values::Integer(values), ColumnWriter::Int64ColumnWriter(writer)) => {

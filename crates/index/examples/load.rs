@@ -150,7 +150,7 @@ fn line(index: u64, zipf: &Zipfs) -> Vec<u8> {
         .description("Somebody did something to a thing, and it is told here in one sentence")
         .detail("amount", 1_250)
         .detail("currency", "EUR");
-    if index % 50 == 0 {
+    if index.is_multiple_of(50) {
         event = event.on_behalf_of(actor(it.actor / 2), "asked on the telephone");
     }
     event.time = Some(Timestamp::from_micros(it.time));

@@ -9,9 +9,7 @@ use crate::schema::{FIRST_CODE, Hasher};
 
 /// A value of more bytes is not taken.
 const VALUE_BYTES_MAX: usize = 512;
-/// A dictionary takes at most this many values,
-const ENTRIES_MAX: usize = 250_000;
-/// and this many bytes.
+/// A dictionary takes at most this many bytes.
 const BYTES_MAX: usize = 12 << 20;
 
 /// The values of one column, by code.
@@ -51,9 +49,9 @@ impl Dictionary {
         code
     }
 
-    fn takes(&self, value: &[u8]) -> bool {
+    fn takes(&self, value: &[u8], values_max: usize) -> bool {
         value.len() <= VALUE_BYTES_MAX
-            && self.ends.len() < ENTRIES_MAX
+            && self.ends.len() < values_max
             && self.bytes.len() + value.len() <= BYTES_MAX
     }
 
@@ -75,6 +73,7 @@ impl Dictionary {
 #[derive(Default)]
 pub(crate) struct GrowingDictionary {
     values: Dictionary,
+    values_max: usize,
     codes: HashTable<u32>,
     /// The value that came last: runs of one value are frequent.
     last: Option<(Vec<u8>, u32)>,
@@ -83,14 +82,15 @@ pub(crate) struct GrowingDictionary {
 }
 
 impl GrowingDictionary {
-    pub(crate) fn new(values: Dictionary, hasher: Hasher) -> Self {
+    /// `values` and more, until there are `values_max`.
+    pub(crate) fn new(values: Dictionary, values_max: usize, hasher: Hasher) -> Self {
         let stored = values.len();
         let mut codes = HashTable::with_capacity(stored);
         let hash = |code: &u32| hasher.bytes(values.value(*code).unwrap_or_default());
         for code in FIRST_CODE..values.next_code() {
             codes.insert_unique(hash(&code), code, hash);
         }
-        GrowingDictionary { values, codes, last: None, stored }
+        GrowingDictionary { values, values_max, codes, last: None, stored }
     }
 
     /// The value's code; `None` if it is not taken.
@@ -105,7 +105,7 @@ impl GrowingDictionary {
         let found = self.codes.find(hash, |&code| values.value(code) == Some(value)).copied();
         let code = match found {
             Some(code) => code,
-            None if !values.takes(value) => return None,
+            None if !values.takes(value, self.values_max) => return None,
             None => {
                 let code = values.push(value);
                 let hash_of = |code: &u32| hasher.bytes(values.value(*code).unwrap_or_default());

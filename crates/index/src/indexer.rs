@@ -33,12 +33,20 @@ pub struct IndexOptions {
     /// A batch holds at most this many events: 1,000, more to build an index faster. At most
     /// [`BATCH_EVENTS_MAX`].
     pub batch_events_max: usize,
+    /// A dictionary holds at most this many values of its column: 250,000. Further ones are found by their
+    /// hashes, like ids.
+    pub dictionary_values_max: usize,
 }
 
 impl IndexOptions {
     /// The defaults for the trail of this origin.
     pub fn new(origin: impl Into<String>) -> Self {
-        IndexOptions { origin: origin.into(), range_events: 250_000, batch_events_max: 1_000 }
+        IndexOptions {
+            origin: origin.into(),
+            range_events: 250_000,
+            batch_events_max: 1_000,
+            dictionary_values_max: 250_000,
+        }
     }
 }
 
@@ -69,7 +77,7 @@ impl Indexer {
     pub fn open(folder: impl AsRef<Path>, options: IndexOptions) -> Result<Indexer, IndexError> {
         let folder = folder.as_ref().to_owned();
         let main = Main::open_or_create(&folder, &options.origin)?;
-        let open = Open::load(&main)?;
+        let open = Open::load(&main, &options)?;
         remove_strays(&folder, &open.state.ranges)?;
         Ok(Indexer { folder, options, main, open, is_stale: false })
     }
@@ -81,7 +89,7 @@ impl Indexer {
 
     fn reload(&mut self) -> Result<(), IndexError> {
         if self.is_stale {
-            self.open = Open::load(&self.main)?;
+            self.open = Open::load(&self.main, &self.options)?;
             self.is_stale = false;
         }
         Ok(())
@@ -133,10 +141,12 @@ impl Indexer {
 }
 
 impl Open {
-    fn load(main: &Main) -> Result<Self, IndexError> {
+    fn load(main: &Main, options: &IndexOptions) -> Result<Self, IndexError> {
         let state = main.state()?;
         let hasher = main.hasher()?;
-        let dictionaries = main.dictionaries()?.map(|values| GrowingDictionary::new(values, hasher));
+        let values_max = options.dictionary_values_max;
+        let dictionaries = main.dictionaries()?;
+        let dictionaries = dictionaries.map(|values| GrowingDictionary::new(values, values_max, hasher));
         let mut rows = Rows::new(state.closed_end());
         let mut blobs = Vec::new();
         main.tail_from(rows.lo, |first, n, blob| {

@@ -1,11 +1,16 @@
 //! Every answer of the index is what looking at every line gives: while it is written, after reopening at any
 //! point, and after it was built anew.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use proptest::prelude::*;
-use support::{Model, any_event, any_filter, options, view};
+use support::{BEGIN, Model, any_event, any_filter, narrow_options, options, view};
+use trailseal_core::clock::Timestamp;
 use trailseal_core::deliver::Sink;
+use trailseal_core::event::Event;
+use trailseal_core::filter::Filter;
 use trailseal_index::{Indexer, remove};
 
 #[derive(Clone, Debug)]
@@ -41,14 +46,16 @@ proptest! {
         steps in proptest::collection::vec(any_step(), 1..40),
         filters in proptest::collection::vec((any_filter(), 0..260_u64, 0..260_u64, 1..60_usize), 1..8),
         range_events in 1..100_usize,
+        dictionary_values_max in prop_oneof![3 => Just(250_000_usize), 1 => 0..12_usize],
     ) {
-        let mut model = Model::default();
+        let options = || narrow_options(range_events, dictionary_values_max);
+        let mut model = Model { has_others: dictionary_values_max < 250_000, ..Model::default() };
         for (event, special) in &events {
             model.push(event, *special);
         }
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("index");
-        let mut indexer = Indexer::open(&folder, options(range_events)).unwrap();
+        let mut indexer = Indexer::open(&folder, options()).unwrap();
         let mut open = view(&folder);
         let mut filters = filters.iter().cycle();
         for step in steps {
@@ -59,13 +66,13 @@ proptest! {
                 Step::Idle => indexer.idle().unwrap(),
                 Step::Reopen => {
                     drop(indexer);
-                    indexer = Indexer::open(&folder, options(range_events)).unwrap();
+                    indexer = Indexer::open(&folder, options()).unwrap();
                 }
                 Step::Rebuild => {
                     drop(indexer);
                     remove(&folder).unwrap();
                     prop_assert!(!folder.exists());
-                    indexer = Indexer::open(&folder, options(range_events)).unwrap();
+                    indexer = Indexer::open(&folder, options()).unwrap();
                 }
                 Step::Refresh => {
                     open.refresh().unwrap();
@@ -81,8 +88,49 @@ proptest! {
             model.check(&mut open, filter, *from..*to, *limit);
         }
         open.refresh().unwrap();
+        let mut check = open.check();
+        for line in &model.batch_lines(0..model.lines.len()) {
+            check.line(line).unwrap();
+        }
+        prop_assert_eq!(check.finish().unwrap(), []);
         for (filter, from, to, limit) in filters.take(8) {
             model.check(&mut open, filter, *from..*to, *limit);
         }
+    }
+}
+
+/// Ranges of many blocks, spans and buckets, and posting lists of both forms.
+#[test]
+fn large_ranges_answer_as_the_lines_do() {
+    let mut model = Model::default();
+    for number in 0..14_000_i64 {
+        let event = Event::new(["a", "b"][usize::from(number % 9_500 > 9_000)])
+            .id(format!("i{number}"))
+            .tenant(format!("t{}", number % 5))
+            .actor(format!("u{}", number % 997))
+            // Now and then far from those around it.
+            .time(Timestamp::from_micros(BEGIN + number * 1_000_000 - number % 7 * 40_000_000));
+        model.push(&event, if number % 3_000 == 17 { 0 } else { 255 });
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut indexer = Indexer::open(folder.path(), options(6_000)).unwrap();
+    while (indexer.cursor().get() as usize) < model.lines.len() {
+        model.deliver(&mut indexer, 999).unwrap();
+    }
+    let mut view = view(folder.path());
+    let at = |seconds: i64| Timestamp::from_micros(BEGIN + seconds * 1_000_000).to_string();
+    let (from, to, late) = (at(1_500), at(4_700), at(9_000));
+    for pairs in [
+        &[("tenant", "t1")][..],
+        &[("tenant", "t1"), ("actor", "u7")],
+        &[("action", "b"), ("system", "true")],
+        &[("since", &from), ("until", &to)],
+        &[("since", &from), ("until", &to), ("tenant", "t3"), ("tenant", "t4")],
+        &[("since", &late), ("action", "?")],
+        &[("id", "i4096"), ("id", "i5999"), ("id", "i6000"), ("id", "i13999"), ("id", "i14000")],
+    ] {
+        let filter = Filter::from_pairs(pairs.iter().copied(), Timestamp::from_micros(BEGIN)).unwrap();
+        model.check(&mut view, &filter, 0..u64::MAX, 50);
+        model.check(&mut view, &filter, 1_020..9_999, 4);
     }
 }

@@ -138,3 +138,24 @@ fn it_says_what_the_lines_say() {
     assert_eq!(differing(&|_| (), 60), [(60, 100)]);
     assert_eq!(differing(&|model| model.lines.truncate(70), 100), [(70, 100)]);
 }
+
+#[test]
+fn a_range_that_cannot_be_closed_is_closed_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("index");
+    let model = model(100);
+    let mut indexer = Indexer::open(&folder, options(30)).unwrap();
+    // A folder stands where the range is to be built.
+    std::fs::create_dir(folder.join("r0.db.tmp")).unwrap();
+    model.deliver(&mut indexer, 29).unwrap();
+    for _ in 0..3 {
+        assert!(model.deliver(&mut indexer, 1).is_err());
+        assert_eq!(indexer.position().unwrap().cursor, Index::new(30));
+    }
+    std::fs::remove_dir(folder.join("r0.db.tmp")).unwrap();
+    for _ in 0..7 {
+        model.deliver(&mut indexer, 10).unwrap();
+    }
+    let filter = Filter { tenant: vec!["t".into()], ..Filter::default() };
+    model.check(&mut view(&folder), &filter, 0..u64::MAX, 50);
+}

@@ -23,8 +23,9 @@ pub struct RangeCheck<'a> {
 impl IndexView {
     /// Begins a comparison of the whole index with the lines, as of the last look.
     pub fn check(&mut self) -> RangeCheck<'_> {
-        let dictionaries =
-            self.dictionaries.clone().map(|values| GrowingDictionary::new(values, self.hasher));
+        // A value that is in no dictionary by now never was.
+        let frozen = |values| GrowingDictionary::new(values, 0, self.hasher);
+        let dictionaries = self.dictionaries.clone().map(frozen);
         let coder = Coder::new(dictionaries, self.hasher);
         RangeCheck { view: self, coder, rows: Rows::new(0), differing: Vec::new() }
     }

@@ -7,7 +7,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use trailseal_core::{Anchor, Full, HandoffPlace, Mode, Options, Roll};
+use trailseal_core::policy::{Acknowledge, Mode, OnFailure, Policy, Rule};
+use trailseal_core::{Anchor, Full, HandoffPlace, Options, Roll};
 use trailseal_tlog::Origin;
 
 use crate::arguments::Common;
@@ -22,13 +23,18 @@ struct Setting {
     allowed: &'static str,
 }
 
-const SETTINGS: [Setting; 15] = [
+const SETTINGS: [Setting; 21] = [
     Setting { name: "origin", default: "", allowed: "a name such as example.com/billing/node-1" },
     Setting { name: "dir", default: "trail", allowed: "a folder" },
     Setting { name: "key_file", default: "", allowed: "a file" },
     Setting { name: "disk_reserve", default: "256MiB, or 5 % of the disk", allowed: "a size such as 256MiB" },
-    Setting { name: "mode", default: "async", allowed: "async or sync" },
+    Setting { name: "workers", default: "one", allowed: "one or slots" },
+    Setting { name: "mode", default: "async", allowed: "sync, async, sampled or off" },
+    Setting { name: "rate", default: "", allowed: "a number from 0 to 1" },
     Setting { name: "timeout_ms", default: "2000", allowed: "milliseconds" },
+    Setting { name: "on_failure", default: "deny", allowed: "deny or allow" },
+    Setting { name: "acknowledge", default: "durable", allowed: "durable or store" },
+    Setting { name: "rule", default: "", allowed: "tables [[rule]] with `when` and a mode" },
     Setting { name: "allow_network_file_system", default: "false", allowed: "true or false" },
     Setting { name: "handoff.path", default: "", allowed: "a file" },
     Setting { name: "handoff.size", default: "64MiB", allowed: "a size such as 64MiB" },
@@ -37,6 +43,7 @@ const SETTINGS: [Setting; 15] = [
     Setting { name: "segment.roll", default: "256MiB", allowed: "a size such as 256MiB, hour, day or never" },
     Setting { name: "segment.compress", default: "false", allowed: "true or false" },
     Setting { name: "seal.every_ms", default: "1000", allowed: "milliseconds" },
+    Setting { name: "index.enabled", default: "true", allowed: "true or false" },
     Setting { name: "anchor", default: "", allowed: "tables [[anchor]] with either file or command" },
 ];
 
@@ -44,7 +51,11 @@ const SETTINGS: [Setting; 15] = [
 const PREFIX: &str = "TRAILSEAL_";
 
 /// Variables with names of their own.
-const ALSO_READ: [(&str, &str); 2] = [("AUDIT_LOG_PATH", "dir"), ("AUDIT_MODE", "mode")];
+const ALSO_READ: [(&str, &str); 3] =
+    [("AUDIT_LOG_PATH", "dir"), ("AUDIT_MODE", "mode"), ("AUDIT_SAMPLE_RATE", "rate")];
+
+/// Settings that only a file can have.
+const ONLY_IN_A_FILE: [&str; 2] = ["anchor", "rule"];
 
 /// What Kubernetes sets in every container beside a service named trailseal.
 const KUBERNETES: [&str; 2] = ["service_", "port"];
@@ -64,6 +75,9 @@ struct Given {
 pub(crate) struct Settings {
     given: BTreeMap<&'static str, Given>,
     anchors: Vec<Anchor>,
+    /// The rules of the file, and where they stand.
+    rules: Vec<Rule>,
+    rules_source: String,
 }
 
 impl Settings {
@@ -109,7 +123,7 @@ impl Settings {
             if KUBERNETES.iter().any(|prefix| name.starts_with(prefix)) {
                 continue;
             }
-            match SETTINGS.iter().find(|setting| setting.name == name && name != "anchor") {
+            match SETTINGS.iter().find(|setting| setting.name == name && !ONLY_IN_A_FILE.contains(&&*name)) {
                 Some(setting) => self.give(setting.name, value, variable),
                 None => return Err(unknown(&variable, &name)),
             }
@@ -131,7 +145,8 @@ impl Settings {
         }
         // A command reads as fast as the disk writes; a full buffer is no reason to refuse its input.
         options.handoff.timeout = options.handoff.timeout.max(Duration::from_secs(30));
-        options.timeout = options.timeout.max(Duration::from_secs(30));
+        let otherwise = &mut options.policy.otherwise;
+        otherwise.timeout = otherwise.timeout.max(Duration::from_secs(30));
         Ok(options)
     }
 
@@ -142,12 +157,9 @@ impl Settings {
         options.key_file = self.parsed("key_file", a_path)?;
         self.parsed("dir", a_path)?;
         options.disk_reserve_bytes = self.parsed("disk_reserve", size)?;
-        self.set("mode", &mut options.mode, |value| match value {
-            "async" => Some(Mode::Async),
-            "sync" => Some(Mode::Sync),
-            _ => None,
-        })?;
-        self.set("timeout_ms", &mut options.timeout, milliseconds)?;
+        options.policy = self.policy()?;
+        self.uses_index()?;
+        self.uses_slots()?;
         self.set("allow_network_file_system", &mut options.allow_network_file_system, |value| {
             value.parse().ok()
         })?;
@@ -171,6 +183,64 @@ impl Settings {
         Ok(options)
     }
 
+    /// What happens to each event by these settings; the trail's folder may keep another.
+    pub(crate) fn policy(&self) -> Outcome<Policy> {
+        let mut policy = Policy { rules: self.rules.clone(), ..Policy::default() };
+        let then = &mut policy.otherwise;
+        self.set("mode", &mut then.mode, Mode::parse)?;
+        self.set("rate", &mut then.rate, |value| {
+            value.parse().ok().filter(|rate| (0.0..=1.0).contains(rate))
+        })?;
+        self.set("timeout_ms", &mut then.timeout, milliseconds)?;
+        self.set("on_failure", &mut then.on_failure, OnFailure::parse)?;
+        self.set("acknowledge", &mut then.acknowledge, Acknowledge::parse)?;
+        let source = |name: &str| self.given.get(name).map_or("settings", |given| &*given.source);
+        match (then.mode, self.given.contains_key("rate")) {
+            (Mode::Sampled, false) => Err(Failure::could_not(format!(
+                "{}: mode sampled needs a `rate`, such as 0.1",
+                source("mode")
+            ))),
+            (Mode::Sampled, true) | (_, false) => Ok(()),
+            // Some applications set it always, and mean it for mode sampled alone.
+            (_, true) if source("rate") == "AUDIT_SAMPLE_RATE" => {
+                then.rate = 1.0;
+                Ok(())
+            }
+            (_, true) => Err(Failure::could_not(format!("{}: a `rate` needs mode sampled", source("rate")))),
+        }?;
+        if then.acknowledge == Acknowledge::Store && then.mode != Mode::Sync {
+            let source = source("acknowledge");
+            return Err(Failure::could_not(format!("{source}: acknowledge store needs mode sync")));
+        }
+        Ok(policy)
+    }
+
+    /// Where the policy comes from, for people.
+    pub(crate) fn policy_source(&self) -> String {
+        let names = ["mode", "rate", "timeout_ms", "on_failure", "acknowledge"];
+        let mut sources: Vec<&str> =
+            names.iter().filter_map(|name| self.given.get(name)).map(|given| &*given.source).collect();
+        if !self.rules.is_empty() {
+            sources.push(&self.rules_source);
+        }
+        if sources.is_empty() { "default".to_owned() } else { sources.join(", ") }
+    }
+
+    /// Whether the embedded index is kept.
+    pub(crate) fn uses_index(&self) -> Outcome<bool> {
+        Ok(self.parsed("index.enabled", |value| value.parse().ok())?.unwrap_or(true))
+    }
+
+    /// Whether each process takes a slot of the folder.
+    pub(crate) fn uses_slots(&self) -> Outcome<bool> {
+        let parse = |value: &str| match value {
+            "one" => Some(false),
+            "slots" => Some(true),
+            _ => None,
+        };
+        Ok(self.parsed("workers", parse)?.unwrap_or(false))
+    }
+
     fn set<T>(&self, name: &'static str, target: &mut T, parse: impl Fn(&str) -> Option<T>) -> Outcome {
         if let Some(value) = self.parsed(name, parse)? {
             *target = value;
@@ -191,12 +261,17 @@ impl Settings {
     pub(crate) fn table(&self) -> Vec<(String, String, String)> {
         let mut rows: Vec<_> = SETTINGS
             .iter()
-            .filter(|setting| setting.name != "anchor")
+            .filter(|setting| !ONLY_IN_A_FILE.contains(&setting.name))
             .map(|setting| match self.given.get(setting.name) {
                 Some(given) => (setting.name.to_owned(), given.value.clone(), given.source.clone()),
                 None => (setting.name.to_owned(), setting.default.to_owned(), "default".to_owned()),
             })
             .collect();
+        rows.extend(self.rules.iter().map(|rule| {
+            let rule = Policy { rules: vec![rule.clone()], ..Policy::default() }.to_toml();
+            let text: Vec<&str> = rule.lines().skip_while(|line| *line != "[[rule]]").skip(1).collect();
+            ("rule".to_owned(), text.join(", "), self.rules_source.clone())
+        }));
         rows.extend(self.anchors.iter().map(|anchor| match anchor {
             Anchor::File(path) => {
                 ("anchor".to_owned(), format!("file {}", path.display()), "settings file".to_owned())
@@ -268,7 +343,7 @@ mod tests {
         )
         .unwrap();
         let options = settings.options().unwrap();
-        assert_eq!(options.mode, Mode::Sync);
+        assert_eq!(options.policy, Policy::of_mode(Mode::Sync));
         assert_eq!(options.disk_reserve_bytes, Some(1 << 20));
         assert_eq!((options.handoff.size_bytes, options.handoff.full), (2 << 20, Full::Refuse));
         assert_eq!((options.segment.roll, options.segment.compress), (Roll::Day, true));
@@ -279,7 +354,7 @@ mod tests {
     #[test]
     fn errors_name_the_place_and_what_is_allowed() {
         for (text, wanted) in [
-            ("mode = \"fast\"\n", "t.toml:1:8: `mode` cannot be \"fast\": use async or sync"),
+            ("mode = \"fast\"\n", "t.toml:1:8: `mode` cannot be \"fast\": use sync, async, sampled or off"),
             (
                 "\n[handoff]\n  sise = 3\n",
                 "t.toml:3:3: there is no setting `handoff.sise`: use one of origin",
@@ -299,6 +374,17 @@ mod tests {
             ("dir = \"\"", "t.toml:1:7: `dir` cannot be \"\": use a folder"),
             ("[server]\nlisten = 1", "t.toml:1:2: there is no setting `server`"),
             ("mode = \"sync\"\nmode = \"async\"", "t.toml:2:1: duplicate key"),
+            ("mode = \"sampled\"", "t.toml:1:8: mode sampled needs a `rate`"),
+            ("rate = 0.1", "t.toml:1:8: a `rate` needs mode sampled"),
+            ("mode = \"sampled\"\nrate = 2", "t.toml:2:8: `rate` cannot be \"2\": use a number"),
+            ("acknowledge = \"store\"", "t.toml:1:15: acknowledge store needs mode sync"),
+            (
+                "dir = \"x\"\n[[rule]]\nwhen = { acton = \"x\" }",
+                "t.toml:3:10: there is no setting `when.acton`",
+            ),
+            ("[[rule]]\nmode = \"off\"", "t.toml:1:1: the rule has no `when`"),
+            ("workers = \"many\"", "t.toml:1:11: `workers` cannot be \"many\": use one or slots"),
+            ("[index]\nenabled = 3", "t.toml:2:11: `index.enabled` cannot be \"3\": use true or false"),
         ] {
             let error = file(text).unwrap_err();
             assert!(error.starts_with(wanted), "{error}");
@@ -321,7 +407,7 @@ mod tests {
             ("TRAILSEAL_PORT", "tcp://10.0.0.1:80"),
         ]);
         let options = options.unwrap().options().unwrap();
-        assert_eq!((options.mode, options.handoff.size_bytes), (Mode::Sync, 3 << 20));
+        assert_eq!((options.policy.otherwise.mode, options.handoff.size_bytes), (Mode::Sync, 3 << 20));
         assert_eq!(given(&[("AUDIT_LOG_PATH", "/a")]).unwrap().dir(), Path::new("/a"));
         assert!(given(&[("TRAILSEAL_MOOD", "x")]).is_err());
         assert!(given(&[("TRAILSEAL_MODE", "")]).unwrap().options().is_err());

@@ -25,6 +25,10 @@ counters! {
     refused,
     /// Events that have an index, but did not reach the level asked for in time.
     unconfirmed,
+    /// Events that sampling left out.
+    sampled_out,
+    /// Events that the policy does not record.
+    off,
     /// Commits: groups of lines written and synced together.
     commits,
     /// Bytes of lines made durable.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use trailseal_core::deliver::{Batch, DeliveryState, Position, Sink, SinkError};
 use trailseal_core::event::Event;
+use trailseal_core::policy::OnFailure;
 use trailseal_core::{Ack, Index, Notice, Options, Roll, Status, Trail};
 use trailseal_testkit::fault::FaultFiles;
 use trailseal_tlog::leaf_hash;
@@ -176,7 +177,8 @@ fn lines_that_a_failed_segment_holds_beyond_its_end_are_not_delivered() {
 fn ack_store_waits_for_the_store_and_says_when_it_did_not_get_there() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options();
-    options.timeout = Duration::from_millis(300);
+    options.policy.otherwise.timeout = Duration::from_millis(300);
+    options.policy.otherwise.on_failure = OnFailure::Allow;
     let store = Store::default();
     let trail = Trail::open(dir.path(), options).unwrap();
     let without = trail.record_ack(&event(0), Ack::Store).unwrap();
@@ -187,7 +189,7 @@ fn ack_store_waits_for_the_store_and_says_when_it_did_not_get_there() {
     });
     let receipt = trail.record_ack(&event(2), Ack::Store).unwrap();
     assert_eq!(receipt.status, Status::Stored);
-    let row = store.rows()[receipt.index.get() as usize].clone();
+    let row = store.rows()[receipt.index.unwrap().get() as usize].clone();
     assert!(String::from_utf8(row).unwrap().contains("event 2"));
 
     store.set_down(true);
@@ -197,8 +199,8 @@ fn ack_store_waits_for_the_store_and_says_when_it_did_not_get_there() {
     assert!(matches!(trail.stats().deliveries[0].state, DeliveryState::Failing { .. }));
     assert!(trail.stats().deliveries[0].lag_events > 0);
     store.set_down(false);
-    assert_eq!(trail.wait_for(Ack::Durable, receipt.index), Status::Durable);
-    wait_until("a late delivery", || store.rows().len() as u64 > receipt.index.get());
+    assert_eq!(trail.wait_for(Ack::Durable, receipt.index.unwrap(), SOON), Status::Durable);
+    wait_until("a late delivery", || store.rows().len() as u64 > receipt.index.unwrap().get());
     trail.close(SOON).unwrap();
 }
 
@@ -209,9 +211,9 @@ fn a_future_of_ack_store_ends_when_the_store_has_it() {
     let trail = Trail::open(dir.path(), options()).unwrap();
     trail.deliver_to_store(Box::new(store.clone())).unwrap();
     let recording = trail.record_async(&event(1), Ack::Store).unwrap();
-    let receipt = block_on(recording);
+    let receipt = block_on(recording).unwrap();
     assert_eq!(receipt.status, Status::Stored);
-    assert!(store.rows().len() as u64 > receipt.index.get());
+    assert!(store.rows().len() as u64 > receipt.index.unwrap().get());
     trail.close(SOON).unwrap();
 }
 

@@ -56,7 +56,7 @@ fn child_records_until_it_is_killed() {
                     let ack = if number % 64 == 63 { Ack::Durable } else { Ack::Accepted };
                     if let Ok(receipt) = trail.record_ack(&event, ack) {
                         // One write a line: the pipe keeps what was written before the kill.
-                        let line = format!("{} {mark}\n", receipt.index);
+                        let line = format!("{} {mark}\n", receipt.index.unwrap());
                         stdout.lock().write_all(line.as_bytes()).unwrap();
                     }
                 }

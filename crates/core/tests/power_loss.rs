@@ -49,7 +49,7 @@ fn workload(files: &FaultFiles) {
             let ack = if number % 3 == 0 { Ack::Durable } else { Ack::Accepted };
             let receipt = trail.record_ack(&event, ack).unwrap();
             if receipt.status == Status::Durable {
-                files.acknowledge(receipt.index.get());
+                files.acknowledge(receipt.index.unwrap().get());
             }
             if number == 20 {
                 assert!(trail.seal(Duration::from_secs(10)));

@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 use trailseal_core::clock::{Clock, Timestamp};
 use trailseal_core::event::Event;
 use trailseal_core::file::{Files, StdFiles};
+use trailseal_core::policy::{OnFailure, Policy};
 use trailseal_core::{
-    Ack, Anchor, Full, HandoffPlace, Notice, Once, OpenError, Options, Reader, RecordError, Roll, Status,
-    Trail, trails_in,
+    Ack, Anchor, Full, HandoffPlace, Notice, Once, OpenError, Options, Reader, Receipt, RecordError, Roll,
+    Status, Trail, trails_in,
 };
 use trailseal_testkit::check::check_trail;
 use trailseal_testkit::fault::FaultFiles;
@@ -37,9 +38,17 @@ fn on(files: &FaultFiles) -> Options {
     let mut options = options();
     options.files = Arc::new(files.clone());
     options.handoff.place = HandoffPlace::Memory;
-    options.timeout = Duration::from_millis(100);
+    options.policy.otherwise.timeout = Duration::from_millis(100);
     options.handoff.timeout = Duration::from_millis(20);
     options
+}
+
+/// The index of an event that is kept, and whose level was not reached in time.
+fn unconfirmed(result: Result<Receipt, RecordError>) -> u64 {
+    match result {
+        Err(RecordError::Unconfirmed { index, .. }) => index.get(),
+        other => panic!("it is not unconfirmed: {other:?}"),
+    }
 }
 
 fn event(text: &str) -> Event {
@@ -110,7 +119,7 @@ fn a_full_buffer_refuses_at_its_deadline_and_what_was_refused_is_counted() {
             match trail.record(&big) {
                 Ok(receipt) => {
                     accepted += 1;
-                    assert_eq!(receipt.index.get(), accepted, "a refused event takes no index");
+                    assert_eq!(receipt.index.unwrap().get(), accepted, "a refused event takes no index");
                 }
                 Err(error) => break error,
             }
@@ -136,8 +145,9 @@ fn while_the_disk_hangs_the_handoffs_file_holds_everything_accepted() {
     options.handoff.place = HandoffPlace::File(handoff.clone());
     let trail = Trail::open(folder.path(), options).unwrap();
     files.set_stalled(true);
-    let events: Vec<u64> =
-        (0..20).map(|number| trail.record(&event(&format!("held {number}"))).unwrap().index.get()).collect();
+    let events: Vec<u64> = (0..20)
+        .map(|number| trail.record(&event(&format!("held {number}"))).unwrap().index.unwrap().get())
+        .collect();
     // The writer takes them meanwhile, and hangs in the sync: what it took must still be there.
     for _ in 0..50 {
         let file = std::fs::read(&handoff).unwrap();
@@ -154,16 +164,14 @@ fn a_hanging_disk_never_freezes_a_caller() {
     let (folder, files) = (tempfile::tempdir().unwrap(), FaultFiles::new());
     let trail = Trail::open(folder.path(), on(&files)).unwrap();
     files.set_stalled(true);
-    let receipt = trail.record_ack(&event("waits"), Ack::Durable).unwrap();
-    assert_eq!(receipt.status, Status::Unconfirmed);
+    let first = unconfirmed(trail.record_ack(&event("waits"), Ack::Durable));
     let future = trail.record_async(&event("waits, too"), Ack::Durable).unwrap();
-    let second = block_on(future);
-    assert_eq!(second.status, Status::Unconfirmed);
+    let second = unconfirmed(block_on(future));
     assert_eq!(trail.stats().counted.unconfirmed, 2);
     files.set_stalled(false);
     trail.close(LONG).unwrap();
     let files: Arc<dyn Files> = Arc::new(files);
-    let kept = [(receipt.index.get(), "waits".to_owned()), (second.index.get(), "waits, too".to_owned())];
+    let kept = [(first, "waits".to_owned()), (second, "waits, too".to_owned())];
     check_trail(folder.path(), &files, &kept);
 }
 
@@ -177,8 +185,7 @@ fn a_broken_disk_refuses_new_events_and_writes_the_old_ones_once_it_is_mended() 
     let trail = Trail::open(folder.path(), options).unwrap();
     trail.record_ack(&event("before"), Ack::Durable).unwrap();
     files.set_broken(true);
-    let receipt = trail.record_ack(&event("during"), Ack::Durable).unwrap();
-    assert_eq!(receipt.status, Status::Unconfirmed);
+    let during = unconfirmed(trail.record_ack(&event("during"), Ack::Durable));
     until("the disk to be found failing", || {
         matches!(trail.record(&event("no")), Err(RecordError::DiskFailing))
     });
@@ -187,7 +194,7 @@ fn a_broken_disk_refuses_new_events_and_writes_the_old_ones_once_it_is_mended() 
     trail.close(LONG).unwrap();
     assert!(notices.lock().unwrap().contains(&Notice::SegmentRecovered));
     let files: Arc<dyn Files> = Arc::new(files);
-    let checked = check_trail(folder.path(), &files, &[(1, "before".into()), (2, "during".into())]);
+    let checked = check_trail(folder.path(), &files, &[(1, "before".into()), (during, "during".into())]);
     assert_eq!(checked.sealed, checked.lines.len() as u64);
 }
 
@@ -205,7 +212,7 @@ fn below_the_disk_reserve_new_events_are_refused_and_accepted_ones_still_written
     until("room", || trail.record(&event("again")).is_ok());
     trail.close(LONG).unwrap();
     let files: Arc<dyn Files> = Arc::new(files);
-    check_trail(folder.path(), &files, &[(first.index.get(), "first".into())]);
+    check_trail(folder.path(), &files, &[(first.index.unwrap().get(), "first".into())]);
 }
 
 #[test]
@@ -221,7 +228,7 @@ fn a_segment_that_is_deleted_under_the_writer_is_noticed_and_rolled() {
     std::fs::remove_file(segments.join("00000000000000000000.jsonl")).unwrap();
     until("the notice", || notices.lock().unwrap().contains(&Notice::SegmentReplaced { first: 0 }));
     let receipt = trail.record_ack(&event("kept"), Ack::Durable).unwrap();
-    let name = format!("{:020}.jsonl", receipt.index.get());
+    let name = format!("{:020}.jsonl", receipt.index.unwrap().get());
     assert!(std::fs::read_to_string(segments.join(name)).unwrap().contains("kept"));
     trail.close(LONG).unwrap();
 }
@@ -250,14 +257,14 @@ fn block_on<F: Future>(future: F) -> F::Output {
 fn a_future_gives_the_receipt_and_a_dropped_one_still_records() {
     let folder = tempfile::tempdir().unwrap();
     let trail = Trail::open(folder.path(), options()).unwrap();
-    let first = block_on(trail.record_async(&event("awaited"), Ack::Durable).unwrap());
-    assert_eq!((first.index.get(), first.status), (1, Status::Durable));
+    let first = block_on(trail.record_async(&event("awaited"), Ack::Durable).unwrap()).unwrap();
+    assert_eq!((first.index.unwrap().get(), first.status), (1, Status::Durable));
     drop(trail.record_async(&event("dropped"), Ack::Durable).unwrap());
     let mut polled =
         std::pin::pin!(trail.record_async(&event("polled, then dropped"), Ack::Durable).unwrap());
     let _ = polled.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert_eq!(
-        block_on(trail.record_async(&event("accepted"), Ack::Accepted).unwrap()).status,
+        block_on(trail.record_async(&event("accepted"), Ack::Accepted).unwrap()).unwrap().status,
         Status::Accepted
     );
     trail.close(LONG).unwrap();
@@ -272,13 +279,13 @@ fn a_batch_has_consecutive_indexes_or_none_at_all() {
     let trail = Trail::open(folder.path(), options()).unwrap();
     let batch: Vec<Event> = (0..50).map(|number| event(&format!("batch {number}"))).collect();
     let receipts = trail.record_batch(&batch, Ack::Durable).unwrap();
-    let indexes: Vec<u64> = receipts.iter().map(|receipt| receipt.index.get()).collect();
+    let indexes: Vec<u64> = receipts.iter().map(|receipt| receipt.index.unwrap().get()).collect();
     assert_eq!(indexes, (1..51).collect::<Vec<_>>());
     let with_bad = [event("good"), Event::new("")];
     assert!(matches!(trail.record_batch(&with_bad, Ack::Accepted), Err(RecordError::NoAction(_))));
     let large: Vec<Event> = (0..100).map(|_| event(&"x".repeat(8_000))).collect();
     assert!(matches!(trail.record_batch(&large, Ack::Accepted), Err(RecordError::TooLarge { .. })));
-    assert_eq!(trail.record(&event("next")).unwrap().index.get(), 51);
+    assert_eq!(trail.record(&event("next")).unwrap().index.unwrap().get(), 51);
     trail.close(LONG).unwrap();
     check_trail(folder.path(), &std_files(), &[(50, "batch 49".into()), (51, "next".into())]);
 }
@@ -451,4 +458,105 @@ fn writers_take_the_first_free_slot_and_find_it_again() {
     assert!(Trail::open_slot(&folders[0], options).is_err(), "a trail is no folder of slots");
     again.close(LONG).unwrap();
     second.close(LONG).unwrap();
+}
+
+#[test]
+fn where_the_policy_allows_a_failure_is_a_receipt_that_says_so() {
+    let (folder, files) = (tempfile::tempdir().unwrap(), FaultFiles::new());
+    let mut options = on(&files);
+    options.policy.otherwise.on_failure = OnFailure::Allow;
+    let trail = Trail::open(folder.path(), options).unwrap();
+    files.set_stalled(true);
+    let receipt = trail.record_ack(&event("waits"), Ack::Durable).unwrap();
+    assert_eq!(receipt.status, Status::Unconfirmed);
+    let kept = receipt.index.unwrap().get();
+    let second = block_on(trail.record_async(&event("waits, too"), Ack::Durable).unwrap()).unwrap();
+    assert_eq!(second.status, Status::Unconfirmed);
+    files.set_stalled(false);
+    let refused = trail.record(&Event::default()).unwrap();
+    assert_eq!((refused.index, refused.status), (None, Status::Refused), "an event without an action");
+    assert_eq!(trail.stats().counted.refused, 1);
+    trail.close(LONG).unwrap();
+    assert_eq!(trail.record(&event("late")).unwrap().status, Status::Refused);
+    let files: Arc<dyn Files> = Arc::new(files);
+    check_trail(folder.path(), &files, &[(kept, "waits".into())]);
+}
+
+fn actions(dir: &Path) -> Vec<String> {
+    let mut reader = Reader::open(dir, Arc::new(StdFiles)).unwrap();
+    let mut actions = Vec::new();
+    reader
+        .for_each(0..u64::MAX, &mut |_, line| {
+            actions.push(Event::from_line(line).unwrap().event.action);
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    actions
+}
+
+#[test]
+fn a_policy_is_switched_while_events_come_in_and_kept_for_the_next_opening() {
+    let folder = tempfile::tempdir().unwrap();
+    let trail = Trail::open(folder.path(), options()).unwrap();
+    trail.record(&event("kept")).unwrap();
+    let quiet = Policy::from_toml("[[rule]]\nwhen = { action = \"test.*\" }\nmode = \"off\"").unwrap();
+    trail.set_policy(quiet.clone()).unwrap();
+    let receipt = trail.record(&event("left out")).unwrap();
+    assert_eq!((receipt.index, receipt.status), (None, Status::Off));
+    let batch = [event("left out, too"), Event::new("other.kept"), event("this also")];
+    let receipts = trail.record_batch(&batch, Ack::Durable).unwrap();
+    let statuses: Vec<Status> = receipts.iter().map(|receipt| receipt.status).collect();
+    assert_eq!(statuses, [Status::Off, Status::Durable, Status::Off]);
+    assert_eq!(trail.rule_counts()[0].off, 3);
+    trail.close(LONG).unwrap();
+    let own = [
+        "trail.opened",
+        "test.promise",
+        "trail.policy_changed",
+        "other.kept",
+        "trail.counts",
+        "trail.closed",
+    ];
+    assert_eq!(actions(folder.path()), own);
+
+    // The options say something else; what was set while it ran wins, until the settings are returned to.
+    let trail = Trail::open(folder.path(), options()).unwrap();
+    assert_eq!(trail.policy(), quiet);
+    trail.reset_policy(Policy::default()).unwrap();
+    assert_eq!(trail.record(&event("kept again")).unwrap().status, Status::Accepted);
+    trail.close(LONG).unwrap();
+    let trail = Trail::open(folder.path(), options()).unwrap();
+    assert_eq!(trail.policy(), Policy::default());
+    trail.close(LONG).unwrap();
+
+    std::fs::write(folder.path().join("policy.toml"), "mode = \"fast\"").unwrap();
+    let error = Trail::open(folder.path(), options()).err().unwrap().to_string();
+    assert!(error.contains("policy.toml") && error.contains("1:8"), "{error}");
+}
+
+#[test]
+fn a_rule_can_ask_for_the_disk_and_sampling_marks_what_it_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.policy = Policy::from_toml(
+        "mode = \"sampled\"\nrate = 0.5\n[[rule]]\nwhen = { action = \"pay\" }\nmode = \"sync\"",
+    )
+    .unwrap();
+    let trail = Trail::open(folder.path(), options).unwrap();
+    assert_eq!(trail.record(&Event::new("pay")).unwrap().status, Status::Durable);
+    let mut kept = 0;
+    for number in 0..200 {
+        let correlated = |event: Event| event.correlation_id(format!("request-{}", number % 40));
+        let first = trail.record(&correlated(event("one"))).unwrap().status;
+        let second = trail.record(&correlated(event("two"))).unwrap().status;
+        assert_eq!(first, second, "a request is kept or left out as a whole");
+        kept += u64::from(first == Status::Accepted) * 2;
+    }
+    assert!((100..300).contains(&kept), "{kept} of 400 at a rate of a half");
+    assert_eq!(trail.stats().counted.sampled_out, 400 - kept);
+    trail.close(LONG).unwrap();
+    let segment = std::fs::read_to_string(folder.path().join("segments/00000000000000000000.jsonl")).unwrap();
+    assert_eq!(segment.matches("\"sample_rate\":0.5").count() as u64, kept);
+    let counts = segment.lines().find(|line| line.contains("trail.counts")).unwrap();
+    assert!(counts.contains(&format!("\"sampled_out\":{}", 400 - kept)), "{counts}");
 }

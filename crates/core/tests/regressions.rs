@@ -296,7 +296,7 @@ fn a_trail_dropped_late_keeps_its_lock_until_it_is_done() {
 fn no_wait_is_too_long_for_the_clock() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options();
-    (options.timeout, options.handoff.timeout) = (Duration::MAX, Duration::MAX);
+    (options.policy.otherwise.timeout, options.handoff.timeout) = (Duration::MAX, Duration::MAX);
     let trail = Trail::open(dir.path(), options).unwrap();
     let receipt = trail.record_ack(&event("patient"), Ack::Durable).unwrap();
     assert_eq!(receipt.status, Status::Durable);
@@ -322,7 +322,7 @@ fn a_disk_that_fails_for_long_is_not_filled_by_the_attempts() {
     let failures = Arc::new(AtomicU64::new(0));
     let left = failures.clone();
     let mut options = options();
-    options.timeout = SOON;
+    options.policy.otherwise.timeout = SOON;
     options.files = hooked(move |what, _| {
         let fails = what == "sync"
             && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
@@ -372,7 +372,7 @@ fn the_deadline_wakes_the_task_that_polled_last() {
     let hangs = Arc::new(AtomicBool::new(false));
     let mut options = options();
     options.files = hanging(&hangs);
-    options.timeout = Duration::from_millis(100);
+    options.policy.otherwise.timeout = Duration::from_millis(100);
     let trail = Trail::open(dir.path(), options).unwrap();
     hangs.store(true, Ordering::SeqCst);
     let mut future = trail.record_async(&event("moved"), Ack::Durable).unwrap();

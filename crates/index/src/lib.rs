@@ -20,11 +20,13 @@ mod posting;
 mod range;
 mod rows;
 mod schema;
+mod search;
 mod store;
 mod view;
 
 pub use error::IndexError;
 pub use indexer::{BATCH_EVENTS_MAX, IndexOptions, Indexer};
+pub use search::{Cursor, CursorError, Hit, Lag, Page, Search, SearchError};
 pub use store::remove;
 pub use view::{
     Candidate, Checker, Count, FacetField, Facets, HISTOGRAM_BUCKETS_MAX, IndexView, Order, Place, RangeCheck,

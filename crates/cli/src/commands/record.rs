@@ -2,9 +2,11 @@
 
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use trailseal_core::event::{BadLine, Event};
-use trailseal_core::{Ack as Level, Index, Mode, Once, RecordOnceError, Status, Trail};
+use trailseal_core::policy::OnFailure;
+use trailseal_core::{Ack as Level, HandedIn, HandedInOnce, Index, RecordOnceError, Status, Trail};
 
 use super::{close_trail, open_trail};
 use crate::arguments::{Ack, Record};
@@ -18,11 +20,6 @@ const PENDING_MAX: usize = 1_000;
 const LINE_BYTES_MAX: usize = 16 << 20;
 
 pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcome {
-    if arguments.ack == Some(Ack::Store) {
-        return Err(Failure::could_not(
-            "no store is configured, so --ack store cannot be reached: use --ack durable",
-        ));
-    }
     let input: Box<dyn Read> = match arguments.file.as_deref() {
         Some(path) if path != Path::new("-") => {
             Box::new(std::fs::File::open(path).map_err(Failure::io("read", path))?)
@@ -32,7 +29,7 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
     let mut input = BufReader::with_capacity(1 << 18, input);
     let trail = open_trail(settings)?;
     let mut session = Session {
-        level: level(settings, arguments.ack)?,
+        level: level(arguments.ack),
         trail: &trail,
         out: json.then(|| BufWriter::with_capacity(1 << 16, std::io::stdout())),
         pending: Vec::new(),
@@ -46,14 +43,16 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
     if !json {
         tell(&counts.summary());
     }
-    if counts.bad + counts.unconfirmed > 0 { Err(Failure::No(None)) } else { Ok(()) }
+    if counts.bad + counts.unconfirmed + counts.refused > 0 { Err(Failure::No(None)) } else { Ok(()) }
 }
 
 #[derive(Default)]
 struct Counts {
     recorded: u64,
     repeated: u64,
+    left_out: u64,
     unconfirmed: u64,
+    refused: u64,
     bad: u64,
 }
 
@@ -62,6 +61,8 @@ impl Counts {
         let mut text = format!("{} recorded", thousands(self.recorded));
         for (count, what) in [
             (self.repeated, "were there already"),
+            (self.left_out, "left out by the policy"),
+            (self.refused, "refused"),
             (self.unconfirmed, "unconfirmed"),
             (self.bad, "not recorded"),
         ] {
@@ -73,10 +74,57 @@ impl Counts {
     }
 }
 
+/// An event that was taken, and what is still to be waited for.
 struct Pending {
-    index: Index,
+    index: Option<Index>,
     id: String,
-    repeated: bool,
+    status: Status,
+    is_repeat: bool,
+    level: Level,
+    timeout: Duration,
+    on_failure: OnFailure,
+}
+
+impl Pending {
+    fn new(handed_in: &HandedIn) -> Pending {
+        let HandedIn { receipt, ack, timeout, on_failure } = handed_in;
+        Pending {
+            index: receipt.index,
+            id: receipt.id.as_str().to_owned(),
+            status: receipt.status,
+            is_repeat: false,
+            level: *ack,
+            timeout: *timeout,
+            on_failure: *on_failure,
+        }
+    }
+
+    fn repeat(index: Index, id: String, level: Level) -> Pending {
+        let (timeout, on_failure) = (Duration::from_secs(30), OnFailure::Deny);
+        Pending {
+            index: Some(index),
+            id,
+            status: Status::Accepted,
+            is_repeat: true,
+            level,
+            timeout,
+            on_failure,
+        }
+    }
+
+    fn answer(&self, origin: &str) -> serde_json::Value {
+        let index = self.index.map(Index::get);
+        let mut answer = serde_json::json!({"origin": origin, "index": index, "id": self.id});
+        let mark = match self.status {
+            Status::Unconfirmed => "unconfirmed",
+            Status::Refused => "refused",
+            Status::SampledOut | Status::Off => "sampled_out",
+            Status::Accepted | Status::Durable | Status::Stored if self.is_repeat => "repeated",
+            Status::Accepted | Status::Durable | Status::Stored => return answer,
+        };
+        answer[mark] = true.into();
+        answer
+    }
 }
 
 struct Session<'a> {
@@ -99,7 +147,7 @@ impl Session<'_> {
             }
             self.take(number, &line)?;
             // Told as soon as the level is reached: before more input is waited for.
-            let must_wait = !input.buffer().contains(&b'\n');
+            let must_wait = memchr::memchr(b'\n', input.buffer()).is_none();
             if must_wait || self.pending.len() >= PENDING_MAX {
                 self.flush()?;
             }
@@ -120,22 +168,22 @@ impl Session<'_> {
             Ok(event) => event,
             Err(error) => return self.refuse_bad(number, &error),
         };
-        match self.trail.record_once(&event, Level::Accepted) {
-            Ok(Once::New(receipt)) => {
-                self.counts.recorded += 1;
-                self.pending.push(Pending {
-                    index: receipt.index,
-                    id: receipt.id.as_str().to_owned(),
-                    repeated: false,
-                });
+        match self.trail.hand_in_once(&event, self.level) {
+            Ok(HandedInOnce::New(handed_in)) => {
+                match handed_in.receipt.status {
+                    Status::SampledOut | Status::Off => self.counts.left_out += 1,
+                    Status::Refused => self.counts.refused += 1,
+                    _ => self.counts.recorded += 1,
+                }
+                self.pending.push(Pending::new(&handed_in));
                 Ok(())
             }
-            Ok(Once::Repeated { index, id }) => {
+            Ok(HandedInOnce::Repeated { index, id }) => {
                 self.counts.repeated += 1;
-                self.pending.push(Pending { index, id, repeated: true });
+                self.pending.push(Pending::repeat(index, id, self.level));
                 Ok(())
             }
-            Ok(Once::Conflict { index, id }) => {
+            Ok(HandedInOnce::Conflict { index, id }) => {
                 self.refuse(number, &format!("its id {id} is that of event {index}, which has other content"))
             }
             Err(RecordOnceError::Refused(error)) => self.refuse(number, &error.to_string()),
@@ -156,53 +204,58 @@ impl Session<'_> {
 
     /// Waits until what is pending has reached its level, and tells so.
     fn flush(&mut self) -> Outcome {
-        let newest = self.pending.iter().map(|pending| pending.index).max();
-        let mut is_unconfirmed = false;
-        if let (Level::Durable, Some(newest)) = (self.level, newest) {
-            is_unconfirmed = self.trail.wait_for(Level::Durable, newest) != Status::Durable;
-            if is_unconfirmed {
-                self.counts.unconfirmed += self.pending.len() as u64;
-            }
+        let mut pending = std::mem::take(&mut self.pending);
+        for level in [Level::Durable, Level::Store] {
+            self.wait(&mut pending, level);
         }
-        let pending = std::mem::take(&mut self.pending);
-        if self.answer(&pending, is_unconfirmed).is_err_and(|error| error.kind() != ErrorKind::BrokenPipe) {
+        if self.answer(&pending).is_err_and(|error| error.kind() != ErrorKind::BrokenPipe) {
             return Err(Failure::could_not(
                 "could not write the receipts; what was accepted so far is recorded",
             ));
         }
+        // Its room, for the next ones.
+        pending.clear();
+        self.pending = pending;
         Ok(())
     }
 
+    /// Waits once for all that wait for `level`: what holds for the newest holds for all.
+    fn wait(&mut self, pending: &mut [Pending], level: Level) {
+        let mut waiting: Vec<&mut Pending> = pending.iter_mut().filter(|one| one.level == level).collect();
+        let Some(newest) = waiting.iter().filter_map(|one| one.index).max() else { return };
+        let timeout = waiting.iter().map(|one| one.timeout).max().unwrap_or_default();
+        let status = self.trail.wait_for(level, newest, timeout);
+        for one in waiting.iter_mut().filter(|one| one.index.is_some()) {
+            one.status = status;
+            // Where the policy allows it, it is a success that is marked.
+            if status == Status::Unconfirmed && one.on_failure == OnFailure::Deny {
+                self.counts.unconfirmed += 1;
+            }
+        }
+    }
+
     /// Writes receipts, if somebody wants them. Whoever stops reading them does not stop the recording.
-    fn answer(&mut self, pending: &[Pending], is_unconfirmed: bool) -> std::io::Result<()> {
+    fn answer(&mut self, pending: &[Pending]) -> std::io::Result<()> {
         let Some(out) = &mut self.out else { return Ok(()) };
         let origin = self.trail.origin();
-        for Pending { index, id, repeated } in pending {
-            let mut answer = serde_json::json!({"origin": origin, "index": index.get(), "id": id});
-            if *repeated {
-                answer["repeated"] = true.into();
-            }
-            if is_unconfirmed {
-                answer["unconfirmed"] = true.into();
-            }
-            let written = writeln!(out, "{answer}");
-            if written.is_err() {
-                self.out = None;
-                return written;
-            }
-        }
-        let flushed = out.flush();
-        if flushed.is_err() {
+        let written = pending
+            .iter()
+            .try_for_each(|one| writeln!(out, "{}", one.answer(origin)))
+            .and_then(|()| out.flush());
+        if written.is_err() {
             self.out = None;
         }
-        flushed
+        written
     }
 }
 
-/// The level that the policy gives, or a higher one that was asked for.
-fn level(settings: &Settings, ack: Option<Ack>) -> Outcome<Level> {
-    let is_durable = ack == Some(Ack::Durable) || settings.options()?.mode == Mode::Sync;
-    Ok(if is_durable { Level::Durable } else { Level::Accepted })
+/// The level that was asked for; the policy can only raise it.
+fn level(ack: Option<Ack>) -> Level {
+    match ack {
+        None | Some(Ack::Accepted) => Level::Accepted,
+        Some(Ack::Durable) => Level::Durable,
+        Some(Ack::Store) => Level::Store,
+    }
 }
 
 /// Reads one line without its end; `false` at the end of the input. Of a line over the limit only a little
@@ -218,7 +271,7 @@ fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<boo
             return Ok(has_any);
         }
         has_any = true;
-        let end = bytes.iter().position(|&byte| byte == b'\n');
+        let end = memchr::memchr(b'\n', bytes);
         let part = &bytes[..end.unwrap_or(bytes.len())];
         let room = (LINE_BYTES_MAX + 1).saturating_sub(line.len());
         line.extend_from_slice(&part[..part.len().min(room)]);

@@ -5,6 +5,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 use trailseal_core::Anchor;
+use trailseal_core::policy::Policy;
 
 use super::{SETTINGS, Settings, bad, unknown};
 use crate::failure::{Failure, Outcome};
@@ -33,6 +34,14 @@ pub(super) fn read(path: &Path, settings: &mut Settings) -> Outcome {
     file.take(table.get_ref(), "", settings)
 }
 
+fn a_number(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::Integer(number) => Some(number.to_string()),
+        DeValue::Float(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
 impl File<'_> {
     fn take(&self, table: &DeTable<'_>, prefix: &str, settings: &mut Settings) -> Outcome {
         for (key, value) in table {
@@ -53,13 +62,26 @@ impl File<'_> {
                     self.take_anchors(tables, settings)?;
                     continue;
                 }
-                DeValue::String(text) if name != "anchor" => text.to_string(),
+                DeValue::Array(_) if name == "rule" => {
+                    self.take_rules(source, settings)?;
+                    continue;
+                }
+                DeValue::String(text) if name != "anchor" && name != "rule" => text.to_string(),
+                number @ DeValue::Float(_) if name == "rate" => a_number(number).unwrap_or_default(),
                 DeValue::Integer(number) => number.to_string(),
                 DeValue::Boolean(value) => value.to_string(),
                 other => return Err(bad(&source, setting, other.type_str())),
             };
             settings.give(setting.name, text, source);
         }
+        Ok(())
+    }
+
+    fn take_rules(&self, source: String, settings: &mut Settings) -> Outcome {
+        let policy = Policy::from_rules(self.text)
+            .map_err(|error| Failure::could_not(format!("{}:{error}", self.path.display())))?;
+        settings.rules = policy;
+        settings.rules_source = source;
         Ok(())
     }
 

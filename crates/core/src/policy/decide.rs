@@ -99,9 +99,7 @@ impl Policy {
             Mode::Sync | Mode::Async => (Keep::Kept, None),
             Mode::Off => (Keep::Off, None),
             Mode::Sampled if facts.is_protected(when) => (Keep::Kept, None),
-            Mode::Sampled if sampler.keeps(facts.correlation_id, then.rate) => {
-                (Keep::Kept, Some(then.rate))
-            }
+            Mode::Sampled if sampler.keeps(facts.correlation_id, then.rate) => (Keep::Kept, Some(then.rate)),
             Mode::Sampled => (Keep::SampledOut, None),
         };
         Decision { keep, then, sample_rate, rule: found }

@@ -45,35 +45,30 @@ impl Policy {
     /// # Errors
     /// At the first thing that is no policy.
     pub fn from_toml(text: &str) -> Result<Policy, PolicyError> {
-        read(text, true)
+        let reader = Reader { text };
+        let table = reader.table()?;
+        let (mut policy, mut fields) = (Policy::default(), Fields::default());
+        for (key, value) in table.get_ref() {
+            let name = key.get_ref().as_ref();
+            if name == "rule" {
+                policy.rules = reader.rules(value)?;
+            } else if !reader.treatment(name, value, &mut fields)? {
+                return Err(reader.unknown(key.span(), name, &KEYS));
+            }
+        }
+        policy.otherwise = reader.complete(fields)?;
+        Ok(policy)
     }
 
-    /// Reads the policy in a settings file, which has other settings too; they are passed over.
+    /// Reads the rules in a settings file; all other settings in it are passed over.
     ///
     /// # Errors
-    /// At the first thing of the policy that is none.
-    pub fn from_settings(text: &str) -> Result<Policy, PolicyError> {
-        read(text, false)
+    /// At the first rule that is none.
+    pub fn from_rules(text: &str) -> Result<Vec<Rule>, PolicyError> {
+        let reader = Reader { text };
+        let table = reader.table()?;
+        table.get_ref().get("rule").map_or(Ok(Vec::new()), |rules| reader.rules(rules))
     }
-}
-
-fn read(text: &str, is_alone: bool) -> Result<Policy, PolicyError> {
-    let reader = Reader { text };
-    let table = DeTable::parse(text).map_err(|error| {
-        reader.error(error.span().unwrap_or_default(), error.message().replace('\n', ", "))
-    })?;
-    let mut policy = Policy::default();
-    let mut treatment = Fields::default();
-    for (key, value) in table.get_ref() {
-        let name = key.get_ref().as_ref();
-        if name == "rule" {
-            policy.rules = reader.rules(value)?;
-        } else if !reader.treatment(name, value, &mut treatment)? && is_alone {
-            return Err(reader.unknown(key.span(), name, &KEYS));
-        }
-    }
-    policy.otherwise = reader.complete(treatment)?;
-    Ok(policy)
 }
 
 /// A treatment as far as it was given, with the place of its mode.
@@ -89,7 +84,13 @@ struct Reader<'a> {
     text: &'a str,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn table(&self) -> Result<Spanned<DeTable<'a>>, PolicyError> {
+        DeTable::parse(self.text).map_err(|error| {
+            self.error(error.span().unwrap_or_default(), error.message().replace('\n', ", "))
+        })
+    }
+
     fn rules(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<Rule>, PolicyError> {
         let DeValue::Array(rules) = value.get_ref() else {
             return Err(self.error(value.span(), "rules are tables: write [[rule]]".into()));
@@ -114,7 +115,8 @@ impl Reader<'_> {
                 return Err(self.unknown(key.span(), &format!("rule.{name}"), &keys));
             }
         }
-        let missing = || self.error(value.span(), "the rule has no `when`: say which events it is about".into());
+        let missing =
+            || self.error(value.span(), "the rule has no `when`: say which events it is about".into());
         Ok(Rule { when: when.ok_or_else(missing)?, then: self.complete(fields)? })
     }
 

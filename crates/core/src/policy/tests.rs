@@ -70,7 +70,10 @@ fn what_matters_is_only_sampled_out_where_a_rule_names_it() {
     for severity in [Severity::Warning, Severity::Error, Severity::Critical] {
         check(&read().severity(severity), (Some(2), Mode::Sampled, Keep::Kept));
     }
-    check(&read().outcome(Outcome::Partial).severity(Severity::Notice), (Some(2), Mode::Sampled, Keep::SampledOut));
+    check(
+        &read().outcome(Outcome::Partial).severity(Severity::Notice),
+        (Some(2), Mode::Sampled, Keep::SampledOut),
+    );
     let health = || Event::new("health.check");
     check(&health().outcome(Outcome::Failure), (Some(3), Mode::Sampled, Keep::SampledOut));
     check(&health().severity(Severity::Warning), (Some(3), Mode::Sampled, Keep::SampledOut));
@@ -123,7 +126,8 @@ fn errors_name_the_place_and_what_to_write() {
         assert!(error.starts_with(wanted), "{text}: {error}");
     }
     let settings = "dir = \"x\"\nmode = \"sync\"\n[handoff]\nsize = \"1MiB\"\n";
-    assert_eq!(Policy::from_settings(settings).unwrap(), Policy::of_mode(Mode::Sync));
+    assert_eq!(Policy::from_rules(settings).unwrap(), []);
+    assert_eq!(Policy::from_rules(&format!("dir = \"x\"\n{POLICY}")).unwrap().len(), 5);
     assert!(Policy::from_toml(settings).is_err());
 }
 
@@ -136,7 +140,11 @@ fn any_policy() -> impl Strategy<Value = Policy> {
                 rate: if mode == Mode::Sampled { rate } else { 1.0 },
                 timeout: Duration::from_millis(timeout),
                 on_failure: if allow { OnFailure::Allow } else { OnFailure::Deny },
-                acknowledge: if store && mode == Mode::Sync { Acknowledge::Store } else { Acknowledge::Durable },
+                acknowledge: if store && mode == Mode::Sync {
+                    Acknowledge::Store
+                } else {
+                    Acknowledge::Durable
+                },
             }
         },
     );
@@ -150,8 +158,13 @@ fn any_policy() -> impl Strategy<Value = Policy> {
             severity: [Severity::Debug, Severity::Info, Severity::Notice, Severity::Warning, Severity::Error]
                 [..severity.min(5)]
                 .to_vec(),
-            outcome: [Outcome::Success, Outcome::Failure, Outcome::Denied, Outcome::Partial, Outcome::Unknown]
-                [..outcome]
+            outcome: [
+                Outcome::Success,
+                Outcome::Failure,
+                Outcome::Denied,
+                Outcome::Partial,
+                Outcome::Unknown,
+            ][..outcome]
                 .to_vec(),
         },
     );
@@ -183,7 +196,8 @@ proptest! {
 fn a_share_is_kept_and_a_request_as_a_whole() {
     let sampler = sampler();
     let ids: Vec<String> = (0..20_000).map(|number| format!("request-{number}")).collect();
-    let kept = |sampler: &Sampler| -> Vec<bool> { ids.iter().map(|id| sampler.keeps(Some(id), 0.1)).collect() };
+    let kept =
+        |sampler: &Sampler| -> Vec<bool> { ids.iter().map(|id| sampler.keeps(Some(id), 0.1)).collect() };
     let first = kept(&sampler);
     assert_eq!(first, kept(&sampler), "events of one request are kept or left out together");
     let count = first.iter().filter(|kept| **kept).count();
@@ -196,12 +210,17 @@ fn a_share_is_kept_and_a_request_as_a_whole() {
 fn a_client_that_chooses_its_ids_cannot_choose_its_sampling() {
     // What a client could learn elsewhere, with the same code and another secret, says nothing here.
     let (ours, elsewhere) = (sampler(), Sampler::new(*b"another  secret!"));
-    let chosen: Vec<String> =
-        (0..40_000).map(|number| format!("id-{number}")).filter(|id| !elsewhere.keeps(Some(id), 0.5)).collect();
+    let chosen: Vec<String> = (0..40_000)
+        .map(|number| format!("id-{number}"))
+        .filter(|id| !elsewhere.keeps(Some(id), 0.5))
+        .collect();
     assert!(chosen.len() > 15_000);
     let kept = chosen.iter().filter(|id| ours.keeps(Some(id), 0.5)).count();
     let share = kept as f64 / chosen.len() as f64;
-    assert!((0.48..0.52).contains(&share), "{share} of the ids that another installation leaves out are kept");
+    assert!(
+        (0.48..0.52).contains(&share),
+        "{share} of the ids that another installation leaves out are kept"
+    );
 }
 
 #[test]

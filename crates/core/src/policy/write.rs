@@ -49,7 +49,9 @@ fn write_when(when: &When, text: &mut String) {
     let parts: Vec<String> = lists
         .iter()
         .filter(|(_, values)| !values.is_empty())
-        .map(|(name, values)| format!("{name} = [{}]", values.iter().map(quoted).collect::<Vec<_>>().join(", ")))
+        .map(|(name, values)| {
+            format!("{name} = [{}]", values.iter().map(quoted).collect::<Vec<_>>().join(", "))
+        })
         .collect();
     let _ = match parts.is_empty() {
         true => writeln!(text, "when = {{}}"),

@@ -18,6 +18,7 @@ pub(crate) use source::Source;
 use crate::anchor::Anchors;
 use crate::trail::folder::Manifest;
 use crate::trail::options::Notice;
+use crate::trail::record_counts;
 use crate::trail::shared::Shared;
 
 /// A checkpoint is kept in `checkpoints/` at least this often, in events.
@@ -25,6 +26,8 @@ pub(crate) const KEPT_EVERY: u64 = 65_536;
 /// Tiles of this many leaves are put on disk at once: more would only take memory.
 const ROUND_LEAVES_MAX: u64 = 4 * KEPT_EVERY;
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
+/// How often `trail.counts` tells of what was refused or left out.
+const COUNTS_EVERY: Duration = Duration::from_secs(60);
 const POLL_BUSY: Duration = Duration::from_millis(10);
 const POLL_IDLE: Duration = Duration::from_millis(100);
 
@@ -92,7 +95,12 @@ impl Sealer {
     /// Runs until it may end and everything durable is sealed. Returns what holds the anchors' work.
     pub(crate) fn run(mut self) -> Anchors {
         let mut backoff = POLL_BUSY;
+        let mut counts_told = Instant::now();
         loop {
+            if counts_told.elapsed() >= COUNTS_EVERY {
+                record_counts(&self.shared);
+                counts_told = Instant::now();
+            }
             // Read before the watermark: what was durable when the writer ended is then seen as durable.
             let may_end = self.shared.sealer_may_end.load(Ordering::Acquire);
             match self.round(may_end) {

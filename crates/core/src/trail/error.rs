@@ -82,7 +82,8 @@ fn holder_text(holder: &Holder) -> String {
     }
 }
 
-/// Why an event was *refused*: it was given no index, and will never be recorded.
+/// Why an event did not get where it should. All but the last mean *refused*: it was given no index, and will
+/// never be recorded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
@@ -110,6 +111,14 @@ pub enum RecordError {
     /// The disk does not take lines; what was accepted before is kept and tried again.
     #[error("the disk does not take lines: see the log for the reason")]
     DiskFailing,
+    /// The event has an index and is kept, but did not reach the level asked for in time.
+    #[error("event {index} is kept, but was not confirmed in time: a retry with the same id {id} is safe")]
+    Unconfirmed {
+        /// Its index.
+        index: Index,
+        /// Its id.
+        id: crate::complete::EventId,
+    },
 }
 
 /// Why a trail could not be closed in time. What it accepted stays in its folder.

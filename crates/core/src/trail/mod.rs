@@ -18,6 +18,7 @@ mod rotate;
 mod scan;
 pub(crate) mod shared;
 mod slots;
+mod switch;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -29,15 +30,17 @@ pub use error::{CloseError, OpenError, RecordError};
 pub use folder::{Folder, Manifest, ManifestError, ManifestKey, SegmentFile};
 pub use line_at::{LineAt, Place};
 pub use lock::Holder;
-pub use once::{Once, RecordOnceError};
+pub use once::{HandedInOnce, Once, RecordOnceError};
 pub use options::{
-    Anchor, Full, HandoffOptions, HandoffPlace, Mode, Notice, OnNotice, Options, Roll, SegmentOptions,
+    Anchor, Full, HandoffOptions, HandoffPlace, Notice, OnNotice, Options, Roll, SegmentOptions,
 };
 pub use reader::{EachLine, ReadError, Reader};
-pub use recording::{Ack, Receipt, Recording, Status};
+pub use recording::{Ack, HandedIn, Receipt, Recording, Status};
 pub use recover::Found;
 pub use rotate::RotateError;
 pub use slots::{SLOTS_MAX, trails_in};
+pub(crate) use switch::record_counts;
+pub use switch::{KeptPolicyError, SetPolicyError};
 
 use crate::Index;
 use crate::anchor::Anchors;
@@ -61,7 +64,7 @@ const OPENED_TIMEOUT: Duration = Duration::from_secs(10);
 /// # let dir = folder.path();
 /// let trail = Trail::open(dir, Options::default())?;
 /// let receipt = trail.record_ack(&Event::new("invoice.approve"), Ack::Durable)?;
-/// assert_eq!(receipt.index.get(), 1); // index 0 is the trail's own `trail.opened`
+/// assert_eq!(receipt.index.map(|index| index.get()), Some(1)); // index 0 is the trail's own `trail.opened`
 /// trail.close(std::time::Duration::from_secs(10))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -309,7 +312,7 @@ impl Inner {
         let mut guard = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(running) = guard.as_ref() else { return Ok(self.closed()) };
         shared.gate.close(Shut::Closed);
-        self.record_counts();
+        switch::record_counts(shared);
         let closed = Event { action: "trail.closed".into(), category: Category::System, ..Event::default() };
         // Refused only when the buffer is full: then the next opening says that the stop was not clean.
         let _ = recording::push_system(shared, &closed);
@@ -367,20 +370,6 @@ impl Inner {
     /// The threads go on with their work, and hold the lock until they are done. Another close waits on.
     fn late(&self, events: u64) -> CloseError {
         CloseError::Late { not_durable: events.saturating_sub(self.shared.progress.durable()) }
-    }
-
-    /// `trail.counts`, only when there is something to tell.
-    fn record_counts(&self) {
-        let counted = self.shared.counters.read();
-        if counted.refused == 0 && counted.unconfirmed == 0 {
-            return;
-        }
-        let mut details = Object::default();
-        details.insert("refused", counted.refused);
-        details.insert("unconfirmed", counted.unconfirmed);
-        let counts =
-            Event { action: "trail.counts".into(), category: Category::System, details, ..Event::default() };
-        let _ = recording::push_system(&self.shared, &counts);
     }
 }
 

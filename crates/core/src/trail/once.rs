@@ -7,7 +7,7 @@ use std::ops::{ControlFlow, Range};
 
 use sha2::{Digest, Sha256};
 
-use super::recording::{Ack, Receipt};
+use super::recording::{Ack, HandedIn, Receipt};
 use super::{ReadError, Reader, RecordError, Trail};
 use crate::Index;
 use crate::event::{Event, held_id, same_content};
@@ -25,6 +25,27 @@ pub enum Once {
         id: String,
     },
     /// Another event has this id; nothing was added.
+    Conflict {
+        /// The other one's index.
+        index: Index,
+        /// The id.
+        id: String,
+    },
+}
+
+/// What came of handing an event in once.
+#[derive(Clone, Debug)]
+pub enum HandedInOnce {
+    /// It was not there yet.
+    New(HandedIn),
+    /// As [`Once::Repeated`].
+    Repeated {
+        /// Its index.
+        index: Index,
+        /// Its id.
+        id: String,
+    },
+    /// As [`Once::Conflict`].
     Conflict {
         /// The other one's index.
         index: Index,
@@ -151,42 +172,46 @@ impl Trail {
     /// id of its own is simply recorded.
     ///
     /// # Errors
-    /// It was refused, or the trail could not be read to look the id up. Nothing was recorded.
+    /// It was refused or is unconfirmed, or the trail could not be read to look the id up.
     pub fn record_once(&self, event: &Event, ack: Ack) -> Result<Once, RecordOnceError> {
+        Ok(match self.hand_in_once(event, ack)? {
+            HandedInOnce::New(handed_in) => Once::New(self.finish(handed_in)?),
+            HandedInOnce::Repeated { index, id } => Once::Repeated { index, id },
+            HandedInOnce::Conflict { index, id } => Once::Conflict { index, id },
+        })
+    }
+
+    /// The same, without waiting for the level that the policy asks for: for callers that hand in many and
+    /// wait once.
+    ///
+    /// # Errors
+    /// As [`record_once`](Trail::record_once), but for unconfirmed.
+    pub fn hand_in_once(&self, event: &Event, ack: Ack) -> Result<HandedInOnce, RecordOnceError> {
+        let inner = &*self.inner;
         let Some(id) = &event.id else {
-            let mut guard = self.inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let receipt = self.record_ack(event, Ack::Accepted)?;
-            if let Some(ids) = guard.as_mut() {
-                ids.pass(receipt.index);
+            let mut guard = inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let handed_in = inner.hand_in(event, ack, inner.room_wait())?;
+            if let (Some(ids), Some(index)) = (guard.as_mut(), handed_in.receipt.index) {
+                ids.pass(index);
             }
-            drop(guard);
-            return Ok(Once::New(self.at_level(receipt, ack)));
+            return Ok(HandedInOnce::New(handed_in));
         };
         let id = held_id(id);
         let key = Ids::key(event.tenant.as_deref(), &id);
         // Held until the event is recorded, so that two callers with one id cannot both find it absent.
-        let mut guard = self.inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut guard = inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let ids = guard.get_or_insert_with(Ids::default);
         self.catch_up(ids)?;
         if let Some(&index) = ids.by_hash.get(&key) {
             drop(guard);
             return self.compare(event, index, id.into_owned());
         }
-        let receipt = self.record_ack(event, Ack::Accepted)?;
-        ids.by_hash.insert(key, receipt.index.get());
-        ids.pass(receipt.index);
-        drop(guard);
-        Ok(Once::New(self.at_level(receipt, ack)))
-    }
-
-    fn at_level(&self, receipt: Receipt, ack: Ack) -> Receipt {
-        Receipt { status: self.wait_for(ack, receipt.index), ..receipt }
-    }
-
-    /// Waits until the event at `index` has reached the level `ack`, or for the trail's timeout.
-    pub fn wait_for(&self, ack: Ack, index: Index) -> super::Status {
-        let deadline = crate::deadline::after(self.inner.shared.options.timeout);
-        self.inner.wait_for(ack, index.get(), deadline)
+        let handed_in = inner.hand_in(event, ack, inner.room_wait())?;
+        if let Some(index) = handed_in.receipt.index {
+            ids.by_hash.insert(key, index.get());
+            ids.pass(index);
+        }
+        Ok(HandedInOnce::New(handed_in))
     }
 
     fn catch_up(&self, ids: &mut Ids) -> Result<(), ReadError> {
@@ -209,20 +234,21 @@ impl Trail {
         Ok(())
     }
 
-    fn compare(&self, event: &Event, index: u64, id: String) -> Result<Once, RecordOnceError> {
+    fn compare(&self, event: &Event, index: u64, id: String) -> Result<HandedInOnce, RecordOnceError> {
         // A repeat of something that is still on its way to the disk waits for it.
         if self.inner.shared.progress.durable() <= index {
-            self.wait_for(Ack::Durable, Index::new(index));
+            let timeout = self.inner.shared.policy.load().policy.otherwise.timeout;
+            self.wait_for(Ack::Durable, Index::new(index), timeout);
         }
         let mut guard = self.inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let line = guard.get_or_insert_with(Ids::default).lines.get(self, index)?;
         let index = Index::new(index);
         match line {
-            Some(line) if same_content(event, line) => Ok(Once::Repeated { index, id }),
-            Some(_) => Ok(Once::Conflict { index, id }),
+            Some(line) if same_content(event, line) => Ok(HandedInOnce::Repeated { index, id }),
+            Some(_) => Ok(HandedInOnce::Conflict { index, id }),
             // It has an index and is not on disk yet: nothing can be compared, so it counts as a repeat of
             // what this process is recording at this moment.
-            None => Ok(Once::Repeated { index, id }),
+            None => Ok(HandedInOnce::Repeated { index, id }),
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::commit::Writer;
 use crate::counters::Counters;
 use crate::file::Files;
 use crate::handoff::{self, Drain, Handoff, HandoffHeader, Place};
+use crate::policy::{InForce, Sampler, SamplerError};
 use crate::progress::Progress;
 use crate::seal::{SealKeys, Sealer};
 use crate::segment::Compressor;
@@ -32,6 +33,7 @@ const HANDOFF_BYTES_MIN: u64 = 1 << 20;
 const HANDOFF_BYTES_MAX: u64 = 8 << 30;
 const DISK_RESERVE_BYTES: u64 = 256 << 20;
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
+const SECRET_UNREADABLE: &str = "holds no sampling secret: remove it, and another one is made";
 
 /// Everything that an opening found or made, before threads are started.
 struct Opened {
@@ -281,12 +283,15 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
     lock.name_handoff(elsewhere).map_err(OpenError::io("write", folder.lock()))?;
     let reserve_bytes = reserve_bytes(&folder, &options)?;
     let sealed = recovered.edge.size();
+    let in_force = in_force(&folder, &options)?;
     let shared = Arc::new(Shared {
         origin: manifest.origin.clone(),
         handoff,
         progress: Progress::new(recovered.next, sealed),
         counters: Counters::default(),
         gate: Gate::default(),
+        policy: arc_swap::ArcSwap::from_pointee(in_force),
+        counts_told: Mutex::default(),
         segments: Mutex::new(recovered.segments),
         segments_begun: 0.into(),
         disk_low: false.into(),
@@ -331,6 +336,16 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
     };
     let running = Running { writer, sealer, compressor, lock };
     Trail::started(shared, keys, handoff_file, running, &recovered.found)
+}
+
+/// The policy that the folder keeps, or else that of the options.
+fn in_force(folder: &Folder, options: &Options) -> Result<InForce, OpenError> {
+    let kept = folder.kept_policy().map_err(|error| damaged(&folder.kept_policy_file(), error))?;
+    let sampler = Sampler::load_or_make(folder).map_err(|error| match error {
+        SamplerError::Io { path, source } => OpenError::Io { action: "read or make", path, source },
+        SamplerError::Unreadable { path } => OpenError::Key { path, what: SECRET_UNREADABLE.into() },
+    })?;
+    Ok(InForce::new(kept.unwrap_or_else(|| options.policy.clone()), Arc::new(sampler)))
 }
 
 fn spawn<T: Send + 'static>(

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::file::{Files, StdFiles};
+use crate::policy::Policy;
 
 /// Called with each notice.
 pub type OnNotice = Arc<dyn Fn(&Notice) + Send + Sync>;
@@ -19,10 +20,8 @@ pub struct Options {
     pub origin: Option<String>,
     /// Where the signing key is kept, if not in the trail's folder.
     pub key_file: Option<PathBuf>,
-    /// When `record` returns.
-    pub mode: Mode,
-    /// How long a sync `record` waits at most before it answers *unconfirmed*.
-    pub timeout: Duration,
+    /// What happens to each event, unless the trail's folder keeps a policy that was set while it ran.
+    pub policy: Policy,
     /// The buffer that `record` puts lines into.
     pub handoff: HandoffOptions,
     /// The files of lines.
@@ -51,8 +50,7 @@ impl Default for Options {
         Options {
             origin: None,
             key_file: None,
-            mode: Mode::Async,
-            timeout: Duration::from_secs(2),
+            policy: Policy::default(),
             handoff: HandoffOptions::default(),
             segment: SegmentOptions::default(),
             seal_every: Duration::from_secs(1),
@@ -65,16 +63,6 @@ impl Default for Options {
             on_notice: None,
         }
     }
-}
-
-/// When `record` returns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// When the event is in the handoff buffer: a killed process does not lose it.
-    #[default]
-    Async,
-    /// When the event is on disk: power loss does not lose it.
-    Sync,
 }
 
 /// The handoff buffer.

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::error::RecordError;
-use super::options::{Full, Mode};
+use super::options::Full;
 use super::shared::{Shared, Shut};
 use super::{Inner, Trail};
 use crate::Index;
@@ -20,6 +20,7 @@ use crate::deadline;
 use crate::event::Event;
 use crate::handoff::{self, Given, Refused, Rests};
 use crate::line;
+use crate::policy::{Acknowledge, Decision, Facts, Keep, Mode, OnFailure, Treatment};
 
 /// The level that a caller asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,17 +44,38 @@ pub enum Status {
     Stored,
     /// It has an index and is kept, but did not reach the level asked for in time.
     Unconfirmed,
+    /// It has no index and will never be recorded; the policy lets the caller go on.
+    Refused,
+    /// Sampling left it out.
+    SampledOut,
+    /// The policy does not record such events.
+    Off,
 }
 
-/// What a caller gets for an event that was not refused.
+/// What a caller gets for an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// Its position. Until the event is durable this is provisional: power loss may take it back.
-    pub index: Index,
+    /// Its position; `None` if it is not kept. Until the event is durable this is provisional: power loss may
+    /// take it back.
+    pub index: Option<Index>,
     /// Its id, which is never provisional.
     pub id: EventId,
-    /// The level reached.
+    /// What became of it.
     pub status: Status,
+}
+
+/// An event that was handed in, before anybody waited for the level that the policy asks for.
+#[derive(Clone, Debug)]
+#[must_use = "the event may have to reach a level that is not waited for yet: see Trail::finish"]
+pub struct HandedIn {
+    /// The receipt so far.
+    pub receipt: Receipt,
+    /// The level that is to be reached.
+    pub ack: Ack,
+    /// How long that may take.
+    pub timeout: Duration,
+    /// What the caller hears if it takes longer.
+    pub on_failure: OnFailure,
 }
 
 thread_local! {
@@ -64,42 +86,46 @@ thread_local! {
 const LINE_BUFFER_KEPT: usize = 1 << 20;
 
 impl Trail {
-    /// Records an event; returns when the trail's [`Mode`] says so.
+    /// Records an event; returns when the policy says so.
     ///
     /// In mode async that is about a microsecond: no disk, network or system call.
     ///
     /// # Errors
-    /// The event was *refused*: it has no index, will never be recorded, and was counted.
+    /// The event was *refused*: it has no index, will never be recorded, and was counted. Or it is
+    /// *unconfirmed*: kept, and not seen at its level in time ([`RecordError::Unconfirmed`]). Where the policy
+    /// says `allow`, both are receipts.
     pub fn record(&self, event: &Event) -> Result<Receipt, RecordError> {
-        match self.inner.shared.options.mode {
-            Mode::Async => self.record_ack(event, Ack::Accepted),
-            Mode::Sync => self.record_ack(event, Ack::Durable),
-        }
+        self.record_ack(event, Ack::Accepted)
     }
 
-    /// Records an event and returns when it has reached the level `ack`, or *unconfirmed* at the trail's
-    /// timeout.
+    /// Records an event and returns when it has reached the level `ack`, or a higher one that the policy asks
+    /// for.
     ///
     /// # Errors
     /// As [`record`](Trail::record).
     pub fn record_ack(&self, event: &Event, ack: Ack) -> Result<Receipt, RecordError> {
-        let inner = &*self.inner;
-        let (index, id) = inner.accept(event, inner.room_wait())?;
-        let status = inner.wait_for(ack, index, deadline::after(inner.shared.options.timeout));
-        Ok(Receipt { index: Index::new(index), id, status })
+        let handed_in = self.inner.hand_in(event, ack, self.inner.room_wait())?;
+        self.finish(handed_in)
     }
 
-    /// Records events as one: all of them get consecutive indexes, or none gets any; after a crash all of
-    /// them are there or none is, until they are durable.
+    /// Records events as one: those that the policy keeps get consecutive indexes, or none gets any; after a
+    /// crash all of them are there or none is, until they are durable.
     ///
     /// # Errors
-    /// All were refused: for the reasons of [`record`](Trail::record), or as too large together.
+    /// All were refused: for the reasons of [`record`](Trail::record), or as too large together. Or they are
+    /// unconfirmed; then the error has the last one's index.
     pub fn record_batch(&self, events: &[Event], ack: Ack) -> Result<Vec<Receipt>, RecordError> {
         let inner = &*self.inner;
-        let Some(last) = (events.len() as u64).checked_sub(1) else { return Ok(Vec::new()) };
-        let (first, ids) = inner.accept_batch(events)?;
-        let status = inner.wait_for(ack, first + last, deadline::after(inner.shared.options.timeout));
-        Ok((first..).zip(ids).map(|(index, id)| Receipt { index: Index::new(index), id, status }).collect())
+        let (mut receipts, ack, then) = inner.hand_in_batch(events, ack)?;
+        let Some(last) = receipts.iter().rev().find(|receipt| receipt.index.is_some()) else {
+            return Ok(receipts);
+        };
+        let (timeout, on_failure) = (then.timeout, then.on_failure);
+        let receipt = self.finish(HandedIn { receipt: last.clone(), ack, timeout, on_failure })?;
+        for kept in receipts.iter_mut().filter(|receipt| receipt.index.is_some()) {
+            kept.status = receipt.status;
+        }
+        Ok(receipts)
     }
 
     /// Records an event now and returns a future of its receipt, for callers that must not block. Needs
@@ -108,15 +134,47 @@ impl Trail {
     /// # Errors
     /// As [`record`](Trail::record); a full buffer refuses at once, since waiting would block.
     pub fn record_async(&self, event: &Event, ack: Ack) -> Result<Recording, RecordError> {
-        let inner = &self.inner;
-        let (index, id) = inner.accept(event, Duration::ZERO)?;
-        let receipt = Receipt { index: Index::new(index), id, status: Status::Accepted };
-        let deadline = deadline::after(inner.shared.options.timeout);
-        if ack > Ack::Accepted {
-            inner.shared.wake_writer();
+        let handed_in = self.inner.hand_in(event, ack, Duration::ZERO)?;
+        if handed_in.ack > Ack::Accepted && handed_in.receipt.index.is_some() {
+            self.inner.shared.wake_writer();
         }
-        Ok(Recording { inner: inner.clone(), receipt: Some(receipt), ack, deadline, timer: None })
+        let deadline = deadline::after(handed_in.timeout);
+        Ok(Recording { inner: self.inner.clone(), handed_in: Some(handed_in), deadline, timer: None })
     }
+
+    /// Waits until an event that was handed in has reached its level.
+    ///
+    /// # Errors
+    /// [`RecordError::Unconfirmed`] if that took too long and the policy says `deny`.
+    pub fn finish(&self, handed_in: HandedIn) -> Result<Receipt, RecordError> {
+        let HandedIn { receipt, ack, timeout, on_failure } = handed_in;
+        let Some(index) = receipt.index else { return Ok(receipt) };
+        let status = self.inner.wait_for(ack, index.get(), deadline::after(timeout));
+        confirmed(Receipt { status, ..receipt }, on_failure)
+    }
+
+    /// Waits until the event at `index` has reached the level `ack`, at most for `timeout`.
+    pub fn wait_for(&self, ack: Ack, index: Index, timeout: Duration) -> Status {
+        self.inner.wait_for(ack, index.get(), deadline::after(timeout))
+    }
+}
+
+fn confirmed(receipt: Receipt, on_failure: OnFailure) -> Result<Receipt, RecordError> {
+    match (receipt.status, receipt.index) {
+        (Status::Unconfirmed, Some(index)) if on_failure == OnFailure::Deny => {
+            Err(RecordError::Unconfirmed { index, id: receipt.id })
+        }
+        _ => Ok(receipt),
+    }
+}
+
+/// The level that a treatment asks for, raised to the caller's.
+fn level(then: &Treatment, ack: Ack) -> Ack {
+    ack.max(match (then.mode, then.acknowledge) {
+        (Mode::Sync, Acknowledge::Durable) => Ack::Durable,
+        (Mode::Sync, Acknowledge::Store) => Ack::Store,
+        (Mode::Async | Mode::Sampled | Mode::Off, _) => Ack::Accepted,
+    })
 }
 
 /// The future of a [`Receipt`]; see [`Trail::record_async`].
@@ -124,25 +182,26 @@ impl Trail {
 pub struct Recording {
     inner: Arc<Inner>,
     /// Taken when the future is ready.
-    receipt: Option<Receipt>,
-    ack: Ack,
+    handed_in: Option<HandedIn>,
     deadline: Instant,
     /// Whom the deadline wakes.
     timer: Option<Waker>,
 }
 
 impl Future for Recording {
-    type Output = Receipt;
+    type Output = Result<Receipt, RecordError>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Receipt> {
-        let Some(receipt) = &self.receipt else {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(HandedIn { receipt, ack, .. }) = &self.handed_in else {
             // Polled again after it was ready: the contract of Future allows any answer but a wrong one.
             return Poll::Pending;
         };
-        let index = receipt.index.get();
-        let status = match self.inner.poll_for(self.ack, index, context.waker()) {
-            None if Instant::now() >= self.deadline => Some(Status::Unconfirmed),
-            other => other,
+        let status = match receipt.index {
+            None => Some(receipt.status),
+            Some(index) => match self.inner.poll_for(*ack, index.get(), context.waker()) {
+                None if Instant::now() >= self.deadline => Some(Status::Unconfirmed),
+                other => other,
+            },
         };
         let Some(status) = status else {
             // The task that polled last is the one to be woken: a future may move from one to another.
@@ -155,15 +214,17 @@ impl Future for Recording {
         if status == Status::Unconfirmed {
             self.inner.shared.counters.unconfirmed.add(1);
         }
-        match self.receipt.take() {
-            Some(receipt) => Poll::Ready(Receipt { status, ..receipt }),
+        match self.handed_in.take() {
+            Some(HandedIn { receipt, on_failure, .. }) => {
+                Poll::Ready(confirmed(Receipt { status, ..receipt }, on_failure))
+            }
             None => Poll::Pending,
         }
     }
 }
 
 impl Inner {
-    fn room_wait(&self) -> Duration {
+    pub(super) fn room_wait(&self) -> Duration {
         match self.shared.options.handoff.full {
             Full::Block => self.shared.options.handoff.timeout,
             Full::Refuse => Duration::ZERO,
@@ -191,14 +252,57 @@ impl Inner {
         error
     }
 
-    fn accept(&self, event: &Event, wait: Duration) -> Result<(u64, EventId), RecordError> {
-        self.admit()?;
+    /// Hands an event in as the policy says, and waits for nothing but room in the buffer.
+    pub(super) fn hand_in(
+        &self,
+        event: &Event,
+        ack: Ack,
+        room_wait: Duration,
+    ) -> Result<HandedIn, RecordError> {
+        let policy = self.shared.policy.load();
+        let decision = policy.decide(&Facts::of(event));
+        let then = decision.then;
         let now = self.shared.options.clock.now();
-        let stamp = complete(event, now);
+        let receipt = match self.not_kept(&decision) {
+            Some(status) => Receipt { index: None, id: complete(event, now).id, status },
+            None => {
+                let stamp = Stamp { sample_rate: decision.sample_rate, ..complete(event, now) };
+                match self.accept(event, &stamp, room_wait) {
+                    Ok(index) => {
+                        Receipt { index: Some(Index::new(index)), id: stamp.id, status: Status::Accepted }
+                    }
+                    Err(_) if then.on_failure == OnFailure::Allow => {
+                        Receipt { index: None, id: stamp.id, status: Status::Refused }
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        let (timeout, on_failure) = (then.timeout, then.on_failure);
+        Ok(HandedIn { receipt, ack: level(then, ack), timeout, on_failure })
+    }
+
+    /// Counts an event that is not kept.
+    fn not_kept(&self, decision: &Decision<'_>) -> Option<Status> {
+        match decision.keep {
+            Keep::Kept => None,
+            Keep::SampledOut => {
+                self.shared.counters.sampled_out.add(1);
+                Some(Status::SampledOut)
+            }
+            Keep::Off => {
+                self.shared.counters.off.add(1);
+                Some(Status::Off)
+            }
+        }
+    }
+
+    fn accept(&self, event: &Event, stamp: &Stamp, room_wait: Duration) -> Result<u64, RecordError> {
+        self.admit()?;
         let pushed = LINE.with_borrow_mut(|rest| {
             rest.clear();
-            line::write_rest(event, &stamp, rest)?;
-            let given = push_one(&self.shared, rest, now, wait);
+            line::write_rest(event, stamp, rest)?;
+            let given = push_one(&self.shared, rest, stamp.now, room_wait);
             rest.shrink_to(LINE_BUFFER_KEPT);
             Ok::<_, crate::event::NoAction>(given)
         });
@@ -208,24 +312,59 @@ impl Inner {
         if given.wake_writer {
             self.shared.wake_writer();
         }
-        Ok((given.first, stamp.id))
+        Ok(given.first)
     }
 
-    fn accept_batch(&self, events: &[Event]) -> Result<(u64, Vec<EventId>), RecordError> {
-        self.admit()?;
-        let count = events.len() as u64;
+    /// Hands events in as one. Returns their receipts, and the level and treatment that suit all of them.
+    fn hand_in_batch(
+        &self,
+        events: &[Event],
+        mut ack: Ack,
+    ) -> Result<(Vec<Receipt>, Ack, Treatment), RecordError> {
+        let policy = self.shared.policy.load();
         let now = self.shared.options.clock.now();
-        let mut bytes = Vec::with_capacity(events.len() * 512);
-        let mut ends = Vec::with_capacity(events.len());
-        let mut ids = Vec::with_capacity(events.len());
+        let mut strictest = policy.policy.otherwise;
+        let mut receipts = Vec::with_capacity(events.len());
+        let (mut bytes, mut ends) =
+            (Vec::with_capacity(events.len() * 512), Vec::with_capacity(events.len()));
+        let count = events.len() as u64;
         for event in events {
-            let stamp = complete(event, now);
-            line::write_rest(event, &stamp, &mut bytes).map_err(|error| self.refused(count, error.into()))?;
-            bytes.push(b'\n');
-            ends.push(bytes.len());
-            ids.push(stamp.id);
+            let decision = policy.decide(&Facts::of(event));
+            let status = self.not_kept(&decision);
+            let stamp = Stamp { sample_rate: decision.sample_rate, ..complete(event, now) };
+            if status.is_none() {
+                line::write_rest(event, &stamp, &mut bytes)
+                    .map_err(|error| self.refused(count, error.into()))?;
+                bytes.push(b'\n');
+                ends.push(bytes.len());
+                let level = level(decision.then, ack);
+                if receipts.is_empty() || level > ack || decision.then.on_failure == OnFailure::Deny {
+                    strictest = *decision.then;
+                }
+                ack = ack.max(level);
+            }
+            receipts.push(Receipt { index: None, id: stamp.id, status: status.unwrap_or(Status::Accepted) });
         }
-        let rests = Rests { bytes: &bytes, ends: &ends, crc: handoff::checksum(&bytes), now };
+        if ends.is_empty() {
+            return Ok((receipts, ack, strictest));
+        }
+        let first = self.accept_batch(&bytes, &ends, now)?;
+        let kept = receipts.iter_mut().filter(|receipt| receipt.status == Status::Accepted);
+        for (receipt, index) in kept.zip(first..) {
+            receipt.index = Some(Index::new(index));
+        }
+        Ok((receipts, ack, strictest))
+    }
+
+    fn accept_batch(
+        &self,
+        bytes: &[u8],
+        ends: &[usize],
+        now: crate::clock::Timestamp,
+    ) -> Result<u64, RecordError> {
+        self.admit()?;
+        let count = ends.len() as u64;
+        let rests = Rests { bytes, ends, crc: handoff::checksum(bytes), now };
         let given = self
             .shared
             .handoff
@@ -234,7 +373,7 @@ impl Inner {
         if given.wake_writer {
             self.shared.wake_writer();
         }
-        Ok((given.first, ids))
+        Ok(given.first)
     }
 
     /// Waits until the event at `index` has reached `ack`.

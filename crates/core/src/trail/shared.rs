@@ -6,7 +6,7 @@ use std::thread::Thread;
 
 use super::folder::Folder;
 use super::options::{Notice, Options};
-use crate::counters::Counters;
+use crate::counters::{Counted, Counters};
 use crate::handoff::Handoff;
 use crate::progress::Progress;
 
@@ -19,6 +19,10 @@ pub(crate) struct Shared {
     pub(crate) progress: Progress,
     pub(crate) counters: Counters,
     pub(crate) gate: Gate,
+    /// Replaced as a whole while the trail runs; read by every `record`.
+    pub(crate) policy: arc_swap::ArcSwap<crate::policy::InForce>,
+    /// What the last `trail.counts` told of.
+    pub(crate) counts_told: Mutex<Counted>,
     /// First indexes of the segments from the one that holds the first unsealed line on.
     /// The writer adds; the sealer drops those that it is done with.
     pub(crate) segments: Mutex<Vec<u64>>,

@@ -1,0 +1,359 @@
+//! One trail of a search: its lines, and its index if there is one.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trailseal_core::clock::Timestamp;
+use trailseal_core::event::{Event, Recorded};
+use trailseal_core::file::Files;
+use trailseal_core::filter::Filter;
+use trailseal_core::line::parse_front;
+use trailseal_core::{Index, LineAt, Place, Reader};
+
+use super::{Hit, Left, SearchError};
+use crate::{Candidate, FOLDER, FacetField, IndexError, IndexView, Order};
+
+/// How many lines or candidates are looked at between two looks at the clock.
+const LOOK_EVERY: u64 = 1_024;
+
+/// One trail.
+pub(super) struct Member {
+    pub(super) origin: Arc<str>,
+    pub(super) reader: Reader,
+    /// `None` without an index, or with one that cannot be read: then everything is scanned.
+    view: Option<IndexView>,
+    line_at: LineAt,
+}
+
+impl Member {
+    pub(super) fn open(folder: &Path, files: &Arc<dyn Files>) -> Result<Member, SearchError> {
+        let reader = Reader::open(folder, files.clone())?;
+        let mut member =
+            Member { origin: reader.origin().into(), reader, view: None, line_at: LineAt::default() };
+        member.look_at_index();
+        Ok(member)
+    }
+
+    pub(super) fn refresh(&mut self) -> Result<(), SearchError> {
+        self.reader.refresh()?;
+        self.line_at = LineAt::default();
+        self.look_at_index();
+        Ok(())
+    }
+
+    fn look_at_index(&mut self) {
+        let is_good = self.view.as_mut().is_some_and(|view| view.refresh().is_ok());
+        if !is_good {
+            let folder = self.reader.folder().root().join(FOLDER);
+            // Without it answers are slower and the same; `doctor` says what is wrong with it.
+            self.view = IndexView::open(&folder, &self.origin).ok().flatten();
+        }
+    }
+
+    /// The index after the last line that can be read.
+    pub(super) fn end(&self) -> u64 {
+        self.reader.end().get()
+    }
+
+    /// Everything below is in the index.
+    pub(super) fn indexed(&self) -> u64 {
+        self.view.as_ref().map_or(0, |view| view.cursor().get().min(self.end()))
+    }
+
+    /// Adds up to about `chunk` matches out of `left` to `found`, in order, and takes what was looked at away
+    /// from `left`. Returns how many events were passed over.
+    pub(super) fn matches(
+        &mut self,
+        filter: &Filter,
+        order: Order,
+        left: &mut Left,
+        chunk: usize,
+        deadline: Option<Instant>,
+        found: &mut VecDeque<Hit>,
+    ) -> Result<u64, SearchError> {
+        let before = left.end - left.start;
+        let indexed = if filter.has_columns() { self.indexed() } else { 0 };
+        let wanted = Wanted { filter, order, chunk, deadline };
+        let (part, is_indexed) = match order {
+            Order::NewestFirst if left.end > indexed => (left.start.max(indexed)..left.end, false),
+            Order::OldestFirst if left.start >= indexed => (left.clone(), false),
+            Order::OldestFirst => (left.start..left.end.min(indexed), true),
+            Order::NewestFirst => (left.clone(), true),
+        };
+        let rest = match is_indexed {
+            true => self.by_index(&wanted, part, found)?,
+            false => self.by_scan(&wanted, part, found)?,
+        };
+        match order {
+            Order::NewestFirst if rest.is_empty() => left.end = rest.start.max(left.start),
+            Order::NewestFirst => left.end = rest.end,
+            Order::OldestFirst => left.start = rest.start,
+        }
+        Ok(before - (left.end - left.start))
+    }
+
+    /// Looks at every line of `part`. Returns what of it was not looked at.
+    fn by_scan(
+        &mut self,
+        wanted: &Wanted<'_>,
+        part: Left,
+        found: &mut VecDeque<Hit>,
+    ) -> Result<Left, SearchError> {
+        let (mut rest, origin) = (part.clone(), self.origin.clone());
+        let mut looked = 0;
+        let mut look = |index: Index, line: &[u8]| {
+            match wanted.order {
+                Order::NewestFirst => rest.end = index.get(),
+                Order::OldestFirst => rest.start = index.get() + 1,
+            }
+            if wanted.filter.accepts(line)
+                && let Some(front) = parse_front(line)
+            {
+                let recorded = front.recorded;
+                found.push_back(Hit { origin: origin.clone(), index, recorded, line: line.to_vec() });
+            }
+            looked += 1;
+            wanted.flow(found.len(), looked)
+        };
+        let ends = part.clone();
+        match wanted.order {
+            Order::NewestFirst => self.reader.for_each_newest_first(part, &mut look)?,
+            Order::OldestFirst => self.reader.for_each(part, &mut look)?,
+        }
+        // Nothing was there to look at: it is done with.
+        Ok(match wanted.order {
+            _ if looked > 0 => rest,
+            Order::NewestFirst => ends.start..ends.start,
+            Order::OldestFirst => ends.end..ends.end,
+        })
+    }
+
+    /// Looks at the lines in `part` that the index proposes.
+    fn by_index(
+        &mut self,
+        wanted: &Wanted<'_>,
+        part: Left,
+        found: &mut VecDeque<Hit>,
+    ) -> Result<Left, SearchError> {
+        let mut candidates: Vec<Candidate> = Vec::new();
+        let (mut looked, mut is_cut) = (0, false);
+        let proposed = match &mut self.view {
+            Some(view) => view.candidates(wanted.filter, wanted.order, part.clone(), &mut |candidate| {
+                candidates.push(candidate);
+                looked += 1;
+                let flow = wanted.flow(candidates.len(), looked);
+                is_cut = flow.is_break();
+                flow
+            }),
+            None => return self.by_scan(wanted, part, found),
+        };
+        if let Err(error) = proposed {
+            return self.without_index(&error, wanted, part, found);
+        }
+        let mut last = candidates.last().filter(|_| is_cut).map(|candidate| candidate.index.get());
+        for candidate in candidates {
+            if let Some(line) = self.line(candidate)?.filter(|line| wanted.filter.accepts(line))
+                && let Some(front) = parse_front(&line)
+            {
+                let (origin, recorded) = (self.origin.clone(), front.recorded);
+                found.push_back(Hit { origin, index: candidate.index, recorded, line });
+            }
+            // Lines that are slow to come by: better a short answer than a late one.
+            if wanted.is_late() {
+                last = Some(candidate.index.get());
+                break;
+            }
+        }
+        Ok(match (wanted.order, last) {
+            (Order::NewestFirst, Some(last)) => part.start..last,
+            (Order::OldestFirst, Some(last)) => last + 1..part.end,
+            (Order::NewestFirst, None) => part.start..part.start,
+            (Order::OldestFirst, None) => part.end..part.end,
+        })
+    }
+
+    /// The index was rebuilt or damaged meanwhile. Answers go on, slower and the same.
+    fn without_index(
+        &mut self,
+        error: &IndexError,
+        wanted: &Wanted<'_>,
+        part: Left,
+        found: &mut VecDeque<Hit>,
+    ) -> Result<Left, SearchError> {
+        self.view = None;
+        if !error.needs_reindex() {
+            self.look_at_index();
+        }
+        self.by_scan(wanted, part, found)
+    }
+
+    fn line(&mut self, candidate: Candidate) -> Result<Option<Vec<u8>>, SearchError> {
+        let place = Place { segment: candidate.place.segment, offset: candidate.place.offset };
+        Ok(self.line_at.get(&mut self.reader, candidate.index, place)?)
+    }
+
+    fn is_asked_for(&self, filter: &Filter) -> bool {
+        filter.origin.is_empty() || filter.origin.iter().any(|origin| **origin == *self.origin)
+    }
+
+    /// What is left of the trail for `filter`: what the index can sum up, and what it cannot.
+    fn parts(&self, filter: &Filter) -> (Left, Left) {
+        let (possible, end) = (filter.index_range(), self.end());
+        // Of text the index knows nothing, and a scan for text looks at each line anyway.
+        let is_text_alone = !filter.text.is_empty() && !filter.has_columns();
+        let indexed = if is_text_alone { 0 } else { self.indexed() };
+        let part = |from: u64, to: u64| from.max(possible.start)..to.min(possible.end);
+        match self.is_asked_for(filter) {
+            true => (part(0, indexed), part(indexed, end)),
+            false => (0..0, 0..0),
+        }
+    }
+
+    /// Asks the index about `part`, with lines to check by; `None` where there is no good index.
+    fn ask<T>(
+        &mut self,
+        filter: &Filter,
+        ask: impl FnOnce(
+            &mut IndexView,
+            &mut dyn FnMut(Candidate) -> ControlFlow<(), bool>,
+        ) -> Result<T, IndexError>,
+    ) -> Result<Option<T>, SearchError> {
+        let Member { view: Some(view), line_at, reader, .. } = self else { return Ok(None) };
+        let mut failed = None;
+        let mut check = |candidate: Candidate| {
+            let place = Place { segment: candidate.place.segment, offset: candidate.place.offset };
+            match line_at.get(reader, candidate.index, place) {
+                Ok(line) => ControlFlow::Continue(line.is_some_and(|line| filter.accepts(&line))),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        };
+        let answer = ask(view, &mut check);
+        match (failed, answer) {
+            (Some(error), _) => Err(error.into()),
+            (None, Ok(answer)) => Ok(Some(answer)),
+            // Too much was asked for; any other error is of the index, which is then done without.
+            (None, Err(error @ IndexError::Buckets { .. })) => Err(error.into()),
+            (None, Err(_)) => {
+                self.view = None;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Calls `each` with the events of `part` that match, by looking at every line.
+    fn scan_all(
+        &mut self,
+        filter: &Filter,
+        part: Left,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), SearchError> {
+        self.reader.for_each(part, &mut |_, line| {
+            if filter.accepts(line) {
+                each(line);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn count(&mut self, filter: &Filter) -> Result<u64, SearchError> {
+        let (indexed, mut scanned) = self.parts(filter);
+        let mut count = 0;
+        if !indexed.is_empty() {
+            match self.ask(filter, |view, check| view.count(filter, indexed.clone(), check))? {
+                Some(answer) => count = answer.events,
+                None => scanned.start = indexed.start,
+            }
+        }
+        self.scan_all(filter, scanned, &mut |_| count += 1)?;
+        Ok(count)
+    }
+
+    /// Counts by the value of `field`, all values.
+    pub(super) fn facets(
+        &mut self,
+        filter: &Filter,
+        field: FacetField,
+    ) -> Result<HashMap<String, u64>, SearchError> {
+        let (indexed, mut scanned) = self.parts(filter);
+        let mut counts = HashMap::new();
+        if !indexed.is_empty() {
+            match self
+                .ask(filter, |view, check| view.facets(filter, indexed.clone(), field, usize::MAX, check))?
+            {
+                Some(answer) => counts.extend(answer.values),
+                None => scanned.start = indexed.start,
+            }
+        }
+        self.scan_all(filter, scanned, &mut |line| {
+            if let Some(value) = value_of(line, field) {
+                *counts.entry(value).or_insert(0) += 1;
+            }
+        })?;
+        Ok(counts)
+    }
+
+    pub(super) fn histogram(
+        &mut self,
+        filter: &Filter,
+        bucket: Duration,
+    ) -> Result<BTreeMap<Timestamp, u64>, SearchError> {
+        let width = u64::try_from(bucket.as_micros()).unwrap_or(u64::MAX).max(1);
+        let (indexed, mut scanned) = self.parts(filter);
+        let mut counts = BTreeMap::new();
+        if !indexed.is_empty() {
+            match self.ask(filter, |view, check| view.histogram(filter, indexed.clone(), width, check))? {
+                Some(answer) => counts.extend(answer),
+                None => scanned.start = indexed.start,
+            }
+        }
+        let width = i64::try_from(width).unwrap_or(i64::MAX);
+        self.scan_all(filter, scanned, &mut |line| {
+            if let Ok(Recorded { event, recorded, .. }) = Event::from_line(line) {
+                let time = event.time.unwrap_or(recorded).as_micros();
+                let start = Timestamp::from_micros(time - time.rem_euclid(width));
+                *counts.entry(start).or_insert(0) += 1;
+            }
+        })?;
+        Ok(counts)
+    }
+}
+
+/// The value of a field, as the index has it.
+fn value_of(line: &[u8], field: FacetField) -> Option<String> {
+    let event = Event::from_line(line).ok()?.event;
+    match field {
+        FacetField::Tenant => event.tenant,
+        FacetField::Actor => event.actor.and_then(|actor| actor.id.or(actor.name)),
+        FacetField::Action => Some(event.action),
+        FacetField::Category => Some(event.category.name().into_owned()),
+        FacetField::ResourceType => event.resource.and_then(|resource| resource.kind),
+        FacetField::Outcome => Some(event.outcome.name().to_owned()),
+        FacetField::Severity => Some(event.severity.name().to_owned()),
+    }
+}
+
+/// What one chunk is to hold.
+struct Wanted<'a> {
+    filter: &'a Filter,
+    order: Order,
+    chunk: usize,
+    deadline: Option<Instant>,
+}
+
+impl Wanted<'_> {
+    fn flow(&self, found: usize, looked: u64) -> ControlFlow<()> {
+        let is_enough = found >= self.chunk || (looked.is_multiple_of(LOOK_EVERY) && self.is_late());
+        if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}

@@ -1,0 +1,252 @@
+//! Search: one answer from one trail or several, by the index where there is one and by a scan where there is not.
+//!
+//! In: a [`Filter`], an order, a cursor. Out: events in one order: (`recorded`, origin, index). What is durable and
+//! not yet in the index is scanned, so an answer never waits for the index. The index only proposes: each line is
+//! judged by [`Filter::accept`] on its bytes, so there is one meaning of a filter, with and without an index.
+
+mod cursor;
+mod member;
+mod merge;
+
+use std::ops::{ControlFlow, Range};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trailseal_core::clock::Timestamp;
+use trailseal_core::event::{BadLine, Event, Recorded};
+use trailseal_core::file::Files;
+use trailseal_core::filter::Filter;
+use trailseal_core::{Index, ReadError, Reader, trails_in};
+
+pub use cursor::{Cursor, CursorError};
+use member::Member;
+
+use crate::{FacetField, IndexError, Order};
+
+/// An event that matches.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// The name of its trail.
+    pub origin: Arc<str>,
+    /// Its position there.
+    pub index: Index,
+    /// When it was recorded.
+    pub recorded: Timestamp,
+    /// Its line.
+    pub line: Vec<u8>,
+}
+
+impl Hit {
+    /// The event on the line.
+    ///
+    /// # Errors
+    /// When the line is none that a trail writes; `verify` has more to say then.
+    pub fn read(&self) -> Result<Recorded, BadLine> {
+        Event::from_line(&self.line)
+    }
+}
+
+/// One page of an answer.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The events, in the order asked for.
+    pub hits: Vec<Hit>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<Cursor>,
+    /// Set when the work limit ended the page before it was full: how many events were passed over so far.
+    pub scanned: Option<u64>,
+}
+
+/// How far the indexes are behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Readable events that are not in an index yet; answers include them all the same.
+    pub events: u64,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SearchError {
+    /// A trail could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// An index could not be read.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The folder could not be listed.
+    #[error("could not list the trails in {}", path.display())]
+    List {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// The trails that are searched together.
+///
+/// ```
+/// use std::sync::Arc;
+/// use trailseal_core::{Ack, Options, Trail, event::Event, file::StdFiles, filter::Filter};
+/// use trailseal_index::{Order, Search};
+/// # let folder = tempfile::tempdir()?;
+/// # let dir = folder.path();
+/// let trail = Trail::open(dir, Options::default())?;
+/// trail.record_ack(&Event::new("invoice.approve").tenant("acme"), Ack::Durable)?;
+/// let mut search = Search::open(dir, Arc::new(StdFiles))?;
+/// let filter = Filter { tenant: vec!["acme".into()], ..Filter::default() };
+/// let page = search.page(&filter, Order::NewestFirst, None, 50, None)?;
+/// assert_eq!(page.hits[0].read()?.event.action, "invoice.approve");
+/// assert!(page.next.is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Search {
+    members: Vec<Member>,
+}
+
+impl Search {
+    /// Looks at the trail in folder `dir`, or at the slots in it. Writes nothing.
+    ///
+    /// # Errors
+    /// When there is no trail, or it cannot be read. An index that cannot be read is done without.
+    pub fn open(dir: &Path, files: Arc<dyn Files>) -> Result<Search, SearchError> {
+        let folders =
+            trails_in(dir, &*files).map_err(|source| SearchError::List { path: dir.to_owned(), source })?;
+        if folders.is_empty() {
+            return Err(ReadError::NoTrail { path: dir.to_owned() }.into());
+        }
+        let mut members =
+            folders.iter().map(|folder| Member::open(folder, &files)).collect::<Result<Vec<_>, _>>()?;
+        members.sort_by(|left, right| left.origin.cmp(&right.origin));
+        Ok(Search { members })
+    }
+
+    /// Looks again: what has become readable since.
+    ///
+    /// # Errors
+    /// As [`open`](Search::open).
+    pub fn refresh(&mut self) -> Result<(), SearchError> {
+        self.members.iter_mut().try_for_each(Member::refresh)
+    }
+
+    /// The views of the trails, in the order of their origins.
+    pub fn readers(&self) -> impl Iterator<Item = &Reader> {
+        self.members.iter().map(|member| &member.reader)
+    }
+
+    /// The same, to read lines from.
+    pub fn readers_mut(&mut self) -> impl Iterator<Item = &mut Reader> {
+        self.members.iter_mut().map(|member| &mut member.reader)
+    }
+
+    /// How far the indexes are behind.
+    pub fn lag(&self) -> Lag {
+        Lag { events: self.members.iter().map(|member| member.end() - member.indexed()).sum() }
+    }
+
+    /// Where a reader stands that has seen everything so far and wants what comes then.
+    pub fn end(&self) -> Cursor {
+        let left = self.members.iter().map(|member| (member.origin.clone(), member.end()..u64::MAX));
+        Cursor::new(Order::OldestFirst, left)
+    }
+
+    /// Calls `each` with every event that matches, in order, from `cursor` on.
+    ///
+    /// # Errors
+    /// When a trail cannot be read.
+    pub fn each(
+        &mut self,
+        filter: &Filter,
+        order: Order,
+        cursor: Option<&Cursor>,
+        each: &mut dyn FnMut(&Hit) -> ControlFlow<()>,
+    ) -> Result<(), SearchError> {
+        let mut walk = merge::Walk::new(&mut self.members, filter, order, cursor, usize::MAX, None);
+        while let Some(hit) = walk.next()? {
+            if each(&hit).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Up to `limit` events, from `cursor` on. With a `budget` it may stop before the page is full; then the page
+    /// says how far it came, and its `next` goes on from there.
+    ///
+    /// # Errors
+    /// When a trail cannot be read.
+    pub fn page(
+        &mut self,
+        filter: &Filter,
+        order: Order,
+        cursor: Option<&Cursor>,
+        limit: usize,
+        budget: Option<Duration>,
+    ) -> Result<Page, SearchError> {
+        let deadline = budget.map(|budget| Instant::now() + budget);
+        let mut walk = merge::Walk::new(&mut self.members, filter, order, cursor, limit, deadline);
+        let mut hits = Vec::new();
+        while hits.len() < limit {
+            let Some(hit) = walk.next()? else { break };
+            hits.push(hit);
+        }
+        let (next, scanned) = walk.rest()?;
+        Ok(Page { hits, next, scanned })
+    }
+
+    /// How many events match, exactly.
+    ///
+    /// # Errors
+    /// When a trail cannot be read.
+    pub fn count(&mut self, filter: &Filter) -> Result<u64, SearchError> {
+        self.members.iter_mut().map(|member| member.count(filter)).sum()
+    }
+
+    /// How many events there are for each value of `field` among those that match, most frequent first, at most
+    /// `top`.
+    ///
+    /// # Errors
+    /// When a trail cannot be read.
+    pub fn facets(
+        &mut self,
+        filter: &Filter,
+        field: FacetField,
+        top: usize,
+    ) -> Result<Vec<(String, u64)>, SearchError> {
+        let mut counts = std::collections::HashMap::new();
+        for member in &mut self.members {
+            for (value, count) in member.facets(filter, field)? {
+                *counts.entry(value).or_insert(0) += count;
+            }
+        }
+        let mut facets: Vec<_> = counts.into_iter().collect();
+        facets.sort_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
+        facets.truncate(top);
+        Ok(facets)
+    }
+
+    /// How many events that match fall into each span of `bucket` of their time, the earliest first; spans without
+    /// any are left out.
+    ///
+    /// # Errors
+    /// When a trail cannot be read.
+    pub fn histogram(
+        &mut self,
+        filter: &Filter,
+        bucket: Duration,
+    ) -> Result<Vec<(Timestamp, u64)>, SearchError> {
+        let mut counts = std::collections::BTreeMap::new();
+        for member in &mut self.members {
+            for (start, count) in member.histogram(filter, bucket)? {
+                *counts.entry(start).or_insert(0) += count;
+            }
+        }
+        Ok(counts.into_iter().collect())
+    }
+}
+
+/// What is left of a trail for a walk: half-open.
+type Left = Range<u64>;

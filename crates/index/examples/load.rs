@@ -1,6 +1,6 @@
 //! Loads generated lines into an index and measures it.
 //!
-//! `cargo run --release -p trailseal-index --example load -- EVENTS [FOLDER]`. The events are those of
+//! `cargo run --release -p trailseal-index --example load -- EVENTS [FOLDER [load-only]]`. The events are those of
 //! `docs/benchmarks.md`: 259 ms apart, zipf over 100 tenants, 50,000 actors, 200 actions, 30 types, 1,000,000
 //! resources, 50,000 addresses, 100,000 sessions; times up to 5 s out of order.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -31,6 +31,9 @@ fn main() {
     let zipf = Zipfs::new();
     if !folder.exists() {
         load(&folder, events, &zipf);
+    }
+    if arguments.next().is_some() {
+        return;
     }
     let mut bytes = 0;
     for entry in std::fs::read_dir(&folder).unwrap() {

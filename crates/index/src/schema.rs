@@ -10,10 +10,10 @@ pub(crate) const RANGE_ROWS_MAX: usize = 1 << ROW_BITS;
 pub(crate) const ROW_BITS: u32 = 18;
 /// The most keys a range should have; it is closed early at this many.
 pub(crate) const RANGE_KEYS_MAX: usize = 4_000_000;
-/// Rows of one column block.
-pub(crate) const BLOCK_ROWS: usize = 4_096;
+/// Rows of one column block: so many that two blocks of one byte a row fit into a page of 8,192 bytes.
+pub(crate) const BLOCK_ROWS: usize = 4_000;
 /// Rows that share one note of their earliest and latest time.
-pub(crate) const SPAN_ROWS: usize = 1_024;
+pub(crate) const SPAN_ROWS: usize = 1_000;
 
 /// A code: there is no value.
 pub(crate) const ABSENT: u32 = 0;

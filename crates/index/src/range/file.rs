@@ -6,7 +6,8 @@ use roaring::RoaringBitmap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    BLOCK_CODED, BLOCK_OFFSET, BLOCK_TIME, ENTRY_BYTES, Head, Part, SYSTEM_POSTINGS, bucket_of, print_of,
+    BLOCK_CODED, BLOCK_OFFSET, BLOCK_TIME, ENTRY_BYTES, Head, Part, SYSTEM_POSTINGS, WITH_BLOCKS, bucket_of,
+    print_of,
 };
 use crate::codec::{Bytes, Column};
 use crate::error::{IndexError, sqlite_at};
@@ -163,6 +164,11 @@ impl RangeFile {
     pub(crate) fn offset(&self, row: u32) -> Result<u64, IndexError> {
         let (block, at) = (row / BLOCK_ROWS as u32, row as usize % BLOCK_ROWS);
         self.with_block(BLOCK_OFFSET, block, |column| column.get(at)).map(i64::cast_unsigned)
+    }
+
+    /// Whether [`sums`](RangeFile::sums) knows this column.
+    pub(crate) fn has_sums(&self, column: Coded) -> bool {
+        WITH_BLOCKS.contains(&column)
     }
 
     /// Codes and counts of a column's values among ordinary events.

@@ -4,7 +4,7 @@
 //! head(b)                 one row: what is kept in memory while the range is open (`Head`)
 //! post(col, val, n, b)    the n rows that have the code `val`; the trail's own events under `col` + 16
 //! hb(k, b)                k = kind << 20 | bucket: entries of 5 bytes, low 18 bits the row, the rest of the hash
-//! colb(k, b)              k = column << 16 | block: a packed column of up to 4,096 rows
+//! colb(k, b)              k = column << 16 | block: a packed column of up to 4,000 rows
 //! sums(col, b)            code and count of each value, as varints; without the trail's own events
 //! ```
 

@@ -93,11 +93,17 @@ impl IndexView {
         else {
             return Ok(None);
         };
-        // With many values one pass over the lists is no dearer than their lengths.
-        if condition.codes.len() > 64 {
-            return Ok(None);
-        }
         let mut events = 0;
+        // Sums leave the trail's own events out, and have those of the event's own resource only.
+        let has_sums = file.has_sums(column) && column != Coded::Kind;
+        if condition.codes.len() > 4 && has_sums && (!plan.system || head.system.is_empty()) {
+            file.sums(column, |code, n| {
+                if condition.codes.binary_search(&code).is_ok() {
+                    events += n;
+                }
+            })?;
+            return Ok(Some(events));
+        }
         for &code in &condition.codes {
             events += file.posting_len(column, code, plan.system)?;
         }
@@ -199,17 +205,29 @@ impl IndexView {
         };
         let file = self.file(at)?;
         let mut codes = Vec::new();
-        let mut rows = found.all.iter().peekable();
-        while let Some(&first) = rows.peek() {
-            let block = first / BLOCK_ROWS as u32;
-            file.codes(column, block, &mut codes)?;
-            let begin = block * BLOCK_ROWS as u32;
-            while let Some(row) = rows.next_if(|row| row - begin < BLOCK_ROWS as u32) {
-                let code = codes.get((row - begin) as usize);
-                counts.add(*code.ok_or_else(|| file.damaged("a column block is short"))?, 1);
+        let mut of_block = u32::MAX;
+        let (mut ahead, mut buffer) = (found.all.iter(), [0; 1_024]);
+        loop {
+            let mut rows: &[u32] = ahead.next_many(&mut buffer);
+            if rows.is_empty() {
+                return Ok(());
+            }
+            while let Some(&first) = rows.first() {
+                let block = first / BLOCK_ROWS as u32;
+                if of_block != block {
+                    file.codes(column, block, &mut codes)?;
+                    of_block = block;
+                }
+                let begin = block * BLOCK_ROWS as u32;
+                let end = begin + codes.len() as u32;
+                let (here, after) = rows.split_at(rows.partition_point(|row| *row < end));
+                here.iter().for_each(|row| counts.add(codes[(row - begin) as usize], 1));
+                if here.is_empty() {
+                    return Err(file.damaged("a column block is short"));
+                }
+                rows = after;
             }
         }
-        Ok(())
     }
 
     fn facets_of(&self, field: FacetField, counts: &Counts, top: usize, is_complete: bool) -> Facets {

@@ -96,6 +96,21 @@ const FAULTS: &[Fault] = &[
         what: "a new or renamed file's folder is not synced",
         tests: &["-p", "trailseal-cli", "--test", "system_calls"],
     },
+    Fault {
+        name: "index_cursor_apart",
+        what: "the index's cursor is put outside the transaction of its rows",
+        tests: &["-p", "trailseal-index", "--test", "kill"],
+    },
+    Fault {
+        name: "index_range_written_late",
+        what: "a closed range of the index is written after the rows it replaces are gone",
+        tests: &["-p", "trailseal-index", "--test", "kill"],
+    },
+    Fault {
+        name: "index_values_lost",
+        what: "a value that no dictionary of the index takes gets no key",
+        tests: &["-p", "trailseal-index", "--test", "brute_force"],
+    },
 ];
 
 /// Runs all faults, or the one named.

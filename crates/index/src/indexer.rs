@@ -117,26 +117,36 @@ impl Indexer {
     /// Puts the open range into a file of its own.
     fn close_range(&mut self) -> Result<(), IndexError> {
         self.is_stale = true;
+        let is_late = cfg!(trailseal_fault = "index_range_written_late");
+        if !is_late {
+            self.write_range()?;
+        }
+        let (lo, n) = (self.open.rows.lo, self.open.rows.len() as u32);
+        let end = lo + u64::from(n);
+        let failed = sqlite_at(&self.main.path);
+        let transaction = begin(&mut self.main.connection).map_err(&failed)?;
+        transaction
+            .execute("INSERT INTO ranges VALUES (?1, ?2)", params![lo.cast_signed(), n])
+            .and_then(|_| transaction.execute("DELETE FROM tail WHERE first < ?1", [end.cast_signed()]))
+            .map_err(&failed)?;
+        transaction.commit().map_err(&failed)?;
+        if is_late {
+            self.write_range()?;
+        }
+        self.open.state.ranges.push((lo, n));
+        self.open.rows = Rows::new(end);
+        self.open.blobs.clear();
+        self.is_stale = false;
+        Ok(())
+    }
+
+    /// Writes the open range's file: whole and synced before it has its name, and the name synced, too.
+    fn write_range(&self) -> Result<(), IndexError> {
         let rows = &self.open.rows;
         let (new, path) = (new_range_path(&self.folder, rows.lo), range_path(&self.folder, rows.lo));
         range::write(rows, self.open.coder.hasher.seed, &new)?;
         std::fs::rename(&new, &path).map_err(io_at("name", &path))?;
-        sync_folder(&self.folder)?;
-        let failed = sqlite_at(&self.main.path);
-        let transaction = begin(&mut self.main.connection).map_err(&failed)?;
-        let (lo, n) = (rows.lo, rows.len() as u32);
-        transaction
-            .execute("INSERT INTO ranges VALUES (?1, ?2)", params![lo.cast_signed(), n])
-            .and_then(|_| {
-                transaction.execute("DELETE FROM tail WHERE first < ?1", [rows.end().cast_signed()])
-            })
-            .map_err(&failed)?;
-        transaction.commit().map_err(&failed)?;
-        self.open.state.ranges.push((lo, n));
-        self.open.rows = Rows::new(lo + u64::from(n));
-        self.open.blobs.clear();
-        self.is_stale = false;
-        Ok(())
+        sync_folder(&self.folder)
     }
 }
 
@@ -179,8 +189,15 @@ impl Open {
         let keep = self.blobs_to_keep(from);
         let begin = self.blobs.get(keep).copied().unwrap_or(from);
         let first = self.rows.lo + u64::from(begin);
-        self.put(&transaction, begin, first, leaf).map_err(&failed)?;
+        self.put(&transaction, begin, first).map_err(&failed)?;
+        let is_apart = cfg!(trailseal_fault = "index_cursor_apart");
+        if !is_apart {
+            self.put_cursor(&transaction, leaf).map_err(&failed)?;
+        }
         transaction.commit().map_err(&failed)?;
+        if is_apart {
+            self.put_cursor(&main.connection, leaf).map_err(&failed)?;
+        }
         self.blobs.truncate(keep);
         self.blobs.push(begin);
         for dictionary in &mut self.coder.dictionaries {
@@ -205,13 +222,7 @@ impl Open {
         keep
     }
 
-    fn put(
-        &self,
-        connection: &Connection,
-        begin: u32,
-        first: u64,
-        leaf: Option<Hash>,
-    ) -> rusqlite::Result<()> {
+    fn put(&self, connection: &Connection, begin: u32, first: u64) -> rusqlite::Result<()> {
         connection.prepare_cached("DELETE FROM tail WHERE first >= ?1")?.execute([first.cast_signed()])?;
         connection.prepare_cached("INSERT INTO tail VALUES (?1, ?2, ?3)")?.execute(params![
             first.cast_signed(),
@@ -224,6 +235,10 @@ impl Open {
                 value.execute(params![column, code, bytes])?;
             }
         }
+        Ok(())
+    }
+
+    fn put_cursor(&self, connection: &Connection, leaf: Option<Hash>) -> rusqlite::Result<()> {
         let mut meta = connection.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
         meta.execute(params!["cursor", self.rows.end().cast_signed()])?;
         if let Some(leaf) = leaf {

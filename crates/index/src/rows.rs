@@ -17,8 +17,8 @@ use crate::dictionary::{GrowingDictionary, put_actor};
 use crate::line::{Fields, ResourceFields};
 use crate::schema::{
     ABSENT, CODED, Coded, DICTIONARIES, Hasher, KEY_CORRELATION, KEY_ID, KEY_REQUEST, KEY_RESOURCE,
-    KEY_SESSION, KEY_TRACE, KEYS, MARK_NONE, MARK_SYSTEM, MARK_UNREADABLE, OTHER, outcome_code,
-    severity_code,
+    KEY_SESSION, KEY_TRACE, KEYS, MARK_NONE, MARK_SYSTEM, MARK_UNREADABLE, OTHER, RANGE_KEYS_MAX,
+    RANGE_ROWS_MAX, outcome_code, severity_code,
 };
 
 /// Rows of consecutive events.
@@ -147,7 +147,9 @@ impl Rows {
     fn code(&mut self, row: u32, column: Coded, value: &str, coder: &mut Coder) -> u32 {
         let hasher = coder.hasher;
         coder.dictionaries[column.at()].code(value.as_bytes(), hasher).unwrap_or_else(|| {
-            self.keys[column.at()].push(row, hasher.text(value));
+            if !cfg!(trailseal_fault = "index_values_lost") {
+                self.keys[column.at()].push(row, hasher.text(value));
+            }
             OTHER
         })
     }
@@ -226,32 +228,29 @@ impl Rows {
     pub(crate) fn decode(lo: u64, blob: &[u8]) -> Option<Rows> {
         let mut bytes = Bytes::new(blob);
         let mut rows = Rows::new(lo);
-        let n = bytes.u32()? as usize;
+        let n = bytes.u32().filter(|n| *n as usize <= RANGE_ROWS_MAX)? as usize;
         for _ in 0..bytes.u32()? {
             rows.segments.push((bytes.u32()?, bytes.u64()?));
         }
         rows.segments.first().filter(|(row, _)| *row == 0)?;
+        rows.segments.is_sorted().then_some(())?;
         bytes.column(n)?.for_each(|time| rows.times.push(time));
         bytes.column(n)?.for_each(|offset| rows.offsets.push(offset.cast_unsigned()));
         for codes in &mut rows.codes {
             bytes.column(n)?.for_each(|code| codes.push(code as u32));
         }
-        let count = bytes.u32()? as usize;
+        let count = list_len(&mut bytes)?;
         let (more_rows, more_codes) = (bytes.column(count)?, bytes.column(count)?);
         for at in 0..count {
             rows.more_kinds.push((row_below(more_rows.get(at)?, n)?, more_codes.get(at)? as u32));
         }
+        rows.more_kinds.is_sorted_by_key(|(row, _)| *row).then_some(())?;
         for keys in &mut rows.keys {
-            let count = bytes.u32()? as usize;
+            let count = list_len(&mut bytes)?;
             let (key_rows, hashes) = (bytes.column(count)?, bytes.column(count)?);
-            let mut are_rows = true;
-            key_rows.for_each(|row| {
-                are_rows &= row_below(row, n).is_some();
-                keys.rows.push(row as u32);
-            });
-            if !are_rows {
-                return None;
-            }
+            key_rows.for_each(|row| keys.rows.push(row as u32));
+            let is_row = |row: &u32| (*row as usize) < n;
+            (keys.rows.is_sorted() && keys.rows.iter().all(is_row)).then_some(())?;
             hashes.for_each(|hash| keys.hashes.push(hash as u32));
         }
         bytes.is_empty().then_some(rows)
@@ -293,6 +292,11 @@ impl Rows {
         let end = self.more_kinds.partition_point(|(row, _)| *row < range.end);
         &self.more_kinds[begin..end.max(begin)]
     }
+}
+
+/// How long a list in a blob is; one that is longer than any that is written is none.
+fn list_len(bytes: &mut Bytes<'_>) -> Option<usize> {
+    bytes.u32().map(|len| len as usize).filter(|len| *len <= 2 * RANGE_KEYS_MAX)
 }
 
 fn row_below(row: i64, n: usize) -> Option<u32> {

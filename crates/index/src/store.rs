@@ -19,7 +19,7 @@ use trailseal_tlog::Hash;
 
 use crate::dictionary::Dictionary;
 use crate::error::{IndexError, io_at, sqlite_at};
-use crate::schema::{DICTIONARIES, FIRST_CODE, FORMAT, Hasher};
+use crate::schema::{DICTIONARIES, FIRST_CODE, FORMAT, Hasher, RANGE_ROWS_MAX};
 
 const MAIN: &str = "main.db";
 
@@ -197,7 +197,7 @@ impl Main {
         }
         let connection = match open_shared(&path) {
             // On a read-only file system there can be no shared memory. Without a log beside it the file is whole.
-            Err(_) if !wal_has_bytes(&path) => open_immutable(&path)?,
+            Err(error) if is_read_only(&error) && !wal_has_bytes(&path) => open_immutable(&path)?,
             other => other.map_err(sqlite_at(&path))?,
         };
         let main = Main { connection, path };
@@ -292,7 +292,7 @@ impl Main {
         let ranges: Vec<(u64, u32)> = ranges.iter().map(|(lo, n)| (lo.cast_unsigned(), *n)).collect();
         let mut end = 0;
         for (lo, n) in &ranges {
-            if *lo != end {
+            if *lo != end || *n as usize > RANGE_ROWS_MAX {
                 return Err(self.damaged("its ranges do not follow each other"));
             }
             end += u64::from(*n);
@@ -355,6 +355,11 @@ impl Main {
         debug_assert!(dictionaries.iter().all(|it| it.next_code() == FIRST_CODE + it.len() as u32));
         Ok(dictionaries)
     }
+}
+
+fn is_read_only(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
 }
 
 fn wal_has_bytes(main: &Path) -> bool {

@@ -4,15 +4,17 @@
 
 mod support;
 
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use support::{Model, ORIGIN, options, view};
+use proptest::prelude::*;
+use support::{Model, ORIGIN, any_filter, options, view};
 use trailseal_core::Index;
 use trailseal_core::deliver::{Batch, Sink, SinkError};
 use trailseal_core::event::Event;
 use trailseal_core::filter::Filter;
-use trailseal_index::{IndexError, IndexOptions, IndexView, Indexer};
+use trailseal_index::{FacetField, IndexError, IndexOptions, IndexView, Indexer, Order};
 
 fn model(events: usize) -> Model {
     let mut model = Model::default();
@@ -77,7 +79,7 @@ fn a_damaged_file_is_said_to_be_so() {
         std::fs::write(&path, bytes).unwrap();
         let counted = IndexView::open(folder.path(), ORIGIN).and_then(|view| {
             let filter = Filter { tenant: vec!["t".into()], ..Filter::default() };
-            view.unwrap().count(&filter, 0..20, &mut |_| std::ops::ControlFlow::Break(()))
+            view.unwrap().count(&filter, 0..20, &mut |_| ControlFlow::Break(()))
         });
         let error = counted.unwrap_err();
         assert!(error.needs_reindex(), "{name} from {at}: {error:?}");
@@ -158,4 +160,42 @@ fn a_range_that_cannot_be_closed_is_closed_later() {
     }
     let filter = Filter { tenant: vec!["t".into()], ..Filter::default() };
     model.check(&mut view(&folder), &filter, 0..u64::MAX, 50);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// Bytes of any file changed: the answer may be wrong, but there is one, or an error.
+    #[test]
+    fn damage_never_panics(
+        damage in proptest::collection::vec((0..5_usize, any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        filter in any_filter(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let model = indexed(folder.path());
+        for (file, at, byte) in damage {
+            let path = folder.path().join(["main.db", "r0.db", "r30.db", "r60.db", "main.db"][file]);
+            let mut bytes = std::fs::read(&path).unwrap();
+            // Much of so small an index is empty pages.
+            let at = at.index(bytes.len());
+            let at = bytes[at..].iter().position(|byte| *byte != 0).map_or(at, |more| at + more);
+            bytes[at] = byte;
+            std::fs::write(&path, bytes).unwrap();
+        }
+        let _ = Indexer::open(folder.path(), options(30)).map(|mut indexer| model.deliver(&mut indexer, 10));
+        let Ok(Some(mut view)) = IndexView::open(folder.path(), ORIGIN) else { return Ok(()) };
+        let mut check = |_| ControlFlow::Continue(true);
+        let _ = view.candidates(&filter, Order::NewestFirst, 0..u64::MAX, &mut |_| ControlFlow::Continue(()));
+        let _ = view.count(&filter, 0..u64::MAX, &mut check);
+        for field in [FacetField::Actor, FacetField::ResourceType, FacetField::Outcome] {
+            let _ = view.facets(&filter, 5..95, field, 10, &mut check);
+        }
+        let _ = view.facets(&Default::default(), 0..100, FacetField::Action, 10, &mut check);
+        let _ = view.histogram(&filter, 3..95, 1_000_000, &mut check);
+        let mut check = view.check();
+        for line in &model.batch_lines(0..100) {
+            let _ = check.line(line);
+        }
+        let _ = check.finish();
+    }
 }

@@ -11,7 +11,7 @@ use super::rowset::{Block, RowSet};
 use super::{Checker, FacetField, IndexView, Order, Piece};
 use crate::dictionary::actor_parts;
 use crate::error::IndexError;
-use crate::schema::{ABSENT, BLOCK_ROWS, Coded, OTHER, SPAN_ROWS, listed_name};
+use crate::schema::{ABSENT, BLOCK_ROWS, Coded, FIRST_CODE, OTHER, SPAN_ROWS, listed_name};
 
 /// A histogram has at most this many buckets.
 pub const HISTOGRAM_BUCKETS_MAX: usize = 100_000;
@@ -84,7 +84,7 @@ impl IndexView {
         }
         let hidden = if plan.system { 0 } else { head.system.len() } + head.unreadable.len();
         let [condition] = plan.conditions.as_slice() else {
-            return Ok(plan.conditions.is_empty().then_some(u64::from(head.n) - hidden));
+            return Ok(plan.conditions.is_empty().then_some(u64::from(head.n).saturating_sub(hidden)));
         };
         let has_keys = condition.keys.iter().any(|(kind, _)| head.bucket_bits[*kind].is_some());
         let is_one = condition.codes.len() == 1 || condition.column != Some(Coded::Kind);
@@ -149,7 +149,7 @@ impl IndexView {
         top: usize,
         check: &mut Checker<'_>,
     ) -> Result<Facets, IndexError> {
-        let mut counts = Counts::default();
+        let mut counts = Counts::new(self.codes_end(field.column()));
         let mut is_complete = true;
         if let Some(plan) = self.plan(filter) {
             for (piece, rows) in self.pieces(&plan, bounds, Order::OldestFirst) {
@@ -164,7 +164,17 @@ impl IndexView {
                 }
             }
         }
+        if counts.unknown > 0 {
+            let path = self.folder.clone();
+            return Err(IndexError::Damaged { path, what: "it has codes that are in no dictionary" });
+        }
         Ok(self.facets_of(field, &counts, top, is_complete))
+    }
+
+    /// The code after the last one of a column.
+    fn codes_end(&self, column: Coded) -> u32 {
+        let listed = (FIRST_CODE..).find(|code| listed_name(column, *code).is_none()).unwrap_or(FIRST_CODE);
+        self.dictionaries.get(column.at()).map_or(listed, |values| values.next_code())
     }
 
     /// Adds the stored sums of a range, if all of it is asked for.
@@ -324,19 +334,23 @@ impl IndexView {
     }
 }
 
-#[derive(Default)]
 struct Counts {
     by_code: Vec<u64>,
+    /// Of codes that cannot be.
+    unknown: u64,
 }
 
 impl Counts {
+    fn new(codes_end: u32) -> Self {
+        Counts { by_code: vec![0; codes_end as usize], unknown: 0 }
+    }
+
     #[inline]
     fn add(&mut self, code: u32, n: u64) {
-        let at = code as usize;
-        if at >= self.by_code.len() {
-            self.by_code.resize(at + 1, 0);
+        match self.by_code.get_mut(code as usize) {
+            Some(count) => *count += n,
+            None => self.unknown += n,
         }
-        self.by_code[at] += n;
     }
 }
 

@@ -10,7 +10,7 @@ use crate::dictionary::GrowingDictionary;
 use crate::error::IndexError;
 use crate::range::Builder;
 use crate::rows::{Coder, Rows};
-use crate::schema::Coded;
+use crate::schema::{Coded, MARK_UNREADABLE};
 
 /// Compares the index with the lines of the trail. Made by [`IndexView::check`].
 pub struct RangeCheck<'a> {
@@ -107,7 +107,9 @@ type Row = (i64, u64, u64, [u32; crate::schema::CODED]);
 
 fn row_of(rows: &Rows, row: usize) -> Row {
     let codes = Coded::ALL.map(|column| rows.codes[column.at()][row]);
-    (rows.times[row], rows.offsets[row], rows.segment(row as u32), codes)
+    // The time of a line that cannot be read is that of the row before in its range, and so says nothing.
+    let time = if codes[Coded::Mark.at()] == MARK_UNREADABLE { 0 } else { rows.times[row] };
+    (time, rows.offsets[row], rows.segment(row as u32), codes)
 }
 
 fn same_lists(left: &Rows, right: &Rows) -> bool {

@@ -88,11 +88,14 @@ impl IndexView {
         };
         let has_keys = condition.keys.iter().any(|(kind, _)| head.bucket_bits[*kind].is_some());
         let is_one = condition.codes.len() == 1 || condition.column != Some(Coded::Kind);
-        let (Some(column), false, false, true, true) =
-            (condition.column, has_keys, condition.other, is_one, condition.indexes.is_empty())
+        let (Some(column), false, true, true) =
+            (condition.column, has_keys, is_one, condition.indexes.is_empty())
         else {
             return Ok(None);
         };
+        if condition.other && file.posting_len(column, OTHER, plan.system)? > 0 {
+            return Ok(None);
+        }
         let mut events = 0;
         // Sums leave the trail's own events out, and have those of the event's own resource only.
         let has_sums = file.has_sums(column) && column != Coded::Kind;

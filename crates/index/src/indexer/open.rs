@@ -1,0 +1,186 @@
+//! The open range: rows in memory, and the transaction that stores a batch of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rusqlite::{Connection, TransactionBehavior, params};
+use trailseal_core::deliver::BatchLine;
+use trailseal_tlog::{Hash, leaf_hash};
+
+use super::IndexOptions;
+use crate::dictionary::GrowingDictionary;
+use crate::error::{IndexError, sqlite_at};
+use crate::rows::{Coder, Rows};
+use crate::schema::{RANGE_KEYS_MAX, RANGE_ROWS_MAX};
+use crate::store::{Main, State};
+
+/// Blobs grow by merging up to this many rows.
+const BLOB_ROWS_MAX: usize = 4_096;
+
+/// What stands in memory of what is on disk.
+pub(super) struct Open {
+    pub(super) state: State,
+    /// Ranges that are full, and not closed yet; on disk they are blobs of the tail still.
+    pub(super) full: VecDeque<Arc<Rows>>,
+    /// The range that rows are added to.
+    rows: Rows,
+    coder: Coder,
+    /// Number of the first row of each blob of `rows`.
+    blobs: Vec<u32>,
+    range_events: usize,
+}
+
+impl Open {
+    pub(super) fn load(main: &Main, options: &IndexOptions) -> Result<Self, IndexError> {
+        let state = main.state()?;
+        let hasher = main.hasher()?;
+        let values_max = options.dictionary_values_max;
+        let dictionaries = main.dictionaries()?;
+        let dictionaries = dictionaries.map(|values| GrowingDictionary::new(values, values_max, hasher));
+        let mut open = Open {
+            full: VecDeque::new(),
+            rows: Rows::new(state.closed_end()),
+            coder: Coder::new(dictionaries, hasher),
+            blobs: Vec::new(),
+            range_events: options.range_events,
+            state,
+        };
+        main.tail_from(open.rows.lo, |first, n, blob| {
+            let end = open.rows.end();
+            let more = Rows::decode(first, blob).filter(|more| first == end && more.len() == n as usize);
+            let more = more.ok_or_else(|| main.damaged("a blob of its tail cannot be read"))?;
+            open.make_room(more.len());
+            open.blobs.push(open.rows.len() as u32);
+            open.rows.append(&more, 0);
+            open.make_room(0);
+            Ok(())
+        })?;
+        if open.rows.end() != open.state.cursor {
+            return Err(main.damaged("its tail ends elsewhere than its cursor"));
+        }
+        Ok(open)
+    }
+
+    /// Begins a new range if the open one is full, or could not hold this many rows more.
+    fn make_room(&mut self, more: usize) {
+        let len = self.rows.len();
+        let is_full = len >= self.range_events || self.rows.keys_len() >= RANGE_KEYS_MAX;
+        if len > 0 && (is_full || len + more > RANGE_ROWS_MAX) {
+            let next = Rows::new(self.rows.end());
+            self.full.push_back(Arc::new(std::mem::replace(&mut self.rows, next)));
+            self.blobs.clear();
+        }
+    }
+
+    /// The seed of the hashes.
+    pub(super) fn seed(&self) -> u64 {
+        self.coder.hasher.seed
+    }
+
+    /// Stores lines that follow the cursor, in one transaction. After an error it must be loaded again.
+    pub(super) fn store(&mut self, main: &mut Main, lines: &[BatchLine<'_>]) -> Result<(), IndexError> {
+        self.make_room(lines.len());
+        let from = self.rows.len() as u32;
+        for line in lines {
+            self.rows.push(line, &mut self.coder);
+        }
+        let leaf = lines.last().map(|line| leaf_hash(line.bytes));
+        self.commit(main, from, leaf)?;
+        self.make_room(0);
+        Ok(())
+    }
+
+    /// Puts the file of the first full range in the place of its blobs.
+    pub(super) fn switch(&mut self, main: &mut Main) -> Result<(), IndexError> {
+        let Some(rows) = self.full.front() else { return Ok(()) };
+        let (lo, n, end) = (rows.lo, rows.len() as u32, rows.end());
+        let failed = sqlite_at(&main.path);
+        let transaction = begin(&mut main.connection).map_err(&failed)?;
+        transaction
+            .execute("INSERT INTO ranges VALUES (?1, ?2)", params![lo.cast_signed(), n])
+            .and_then(|_| transaction.execute("DELETE FROM tail WHERE first < ?1", [end.cast_signed()]))
+            .map_err(&failed)?;
+        transaction.commit().map_err(&failed)?;
+        self.state.ranges.push((lo, n));
+        self.full.pop_front();
+        Ok(())
+    }
+
+    /// Stores the rows from `from` on.
+    fn commit(&mut self, main: &mut Main, from: u32, leaf: Option<Hash>) -> Result<(), IndexError> {
+        let failed = sqlite_at(&main.path);
+        let transaction = begin(&mut main.connection).map_err(&failed)?;
+        // The trail's lock keeps other writers out; this notices if it did not.
+        let cursor: i64 = transaction
+            .prepare_cached("SELECT v FROM meta WHERE k = 'cursor'")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .map_err(&failed)?;
+        if cursor.cast_unsigned() != self.state.cursor {
+            let what = "another process writes to it";
+            return Err(IndexError::Damaged { path: main.path.clone(), what });
+        }
+        let keep = self.blobs_to_keep(from);
+        let begin = self.blobs.get(keep).copied().unwrap_or(from);
+        let first = self.rows.lo + u64::from(begin);
+        self.put(&transaction, begin, first).map_err(&failed)?;
+        let is_apart = cfg!(trailseal_fault = "index_cursor_apart");
+        if !is_apart {
+            self.put_cursor(&transaction, leaf).map_err(&failed)?;
+        }
+        transaction.commit().map_err(&failed)?;
+        if is_apart {
+            self.put_cursor(&main.connection, leaf).map_err(&failed)?;
+        }
+        self.blobs.truncate(keep);
+        self.blobs.push(begin);
+        for dictionary in &mut self.coder.dictionaries {
+            dictionary.stored = dictionary.values().len();
+        }
+        self.state.cursor = self.rows.end();
+        self.state.last_leaf = leaf.or(self.state.last_leaf);
+        Ok(())
+    }
+
+    /// Blobs that are as small as what comes are merged with it, so that there are few of them even when
+    /// events come one by one, and each row is written again only a few times.
+    fn blobs_to_keep(&self, from: u32) -> usize {
+        let end = self.rows.len() as u32;
+        let (mut keep, mut begin) = (self.blobs.len(), from);
+        while let Some(&before) = keep.checked_sub(1).and_then(|at| self.blobs.get(at)) {
+            if (end - before) as usize > BLOB_ROWS_MAX || begin - before > end - begin {
+                break;
+            }
+            (keep, begin) = (keep - 1, before);
+        }
+        keep
+    }
+
+    fn put(&self, connection: &Connection, begin: u32, first: u64) -> rusqlite::Result<()> {
+        connection.prepare_cached("DELETE FROM tail WHERE first >= ?1")?.execute([first.cast_signed()])?;
+        connection.prepare_cached("INSERT INTO tail VALUES (?1, ?2, ?3)")?.execute(params![
+            first.cast_signed(),
+            self.rows.len() as u32 - begin,
+            self.rows.encode_from(begin as usize)
+        ])?;
+        let mut value = connection.prepare_cached("INSERT INTO dict VALUES (?1, ?2, ?3)")?;
+        for (column, dictionary) in (0_u32..).zip(&self.coder.dictionaries) {
+            for (code, bytes) in dictionary.unstored() {
+                value.execute(params![column, code, bytes])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_cursor(&self, connection: &Connection, leaf: Option<Hash>) -> rusqlite::Result<()> {
+        let mut meta = connection.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
+        meta.execute(params!["cursor", self.rows.end().cast_signed()])?;
+        if let Some(leaf) = leaf {
+            meta.execute(params!["last_leaf", leaf.0])?;
+        }
+        Ok(())
+    }
+}
+
+fn begin(connection: &mut Connection) -> rusqlite::Result<rusqlite::Transaction<'_>> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate)
+}

@@ -13,6 +13,7 @@ use std::process::{Command, ExitCode};
 const HELP: &str = "\
 usage: cargo xtask COMMAND
 
+  setup         install what the tests need and this machine lacks
   test          install what is missing, then run every test
   ci            test, and check format, lints, documentation and house rules
   faults [NAME] build each deliberate fault and see at least one test turn red
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     }
     let mut arguments = std::env::args().skip(1);
     let done = match arguments.next().as_deref() {
+        Some("setup") => setup::install_missing(),
         Some("test") => test(),
         Some("ci") => ci(),
         Some("faults") => faults::run(arguments.next().as_deref()),

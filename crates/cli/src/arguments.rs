@@ -79,9 +79,25 @@ pub(crate) enum Command {
         after_help = "Example:\n  trailseal export --since 2026-01-01 --format csv --out events.csv\n  trailseal export --format parquet --out events.parquet\n  trailseal export --actor u1 --format bundle --out evidence.zip"
     )]
     Export(Export),
+    /// Count events by action, actor, category, outcome and severity, and over time
+    #[command(
+        after_help = "Example:\n  trailseal summary --since 7d --bucket 1d\n  trailseal summary --tenant acme --json"
+    )]
+    Summary(Summary),
     /// Print numbers about the trail
     #[command(after_help = "Example:\n  trailseal stats --json")]
     Stats,
+    /// Rebuild the embedded index from the segments
+    #[command(after_help = "Example:\n  trailseal reindex")]
+    Reindex,
+    /// Show, check or change what happens to each event
+    #[command(
+        after_help = "Example:\n  trailseal policy show\n  trailseal policy check new-policy.toml\n  trailseal policy set sync"
+    )]
+    Policy {
+        #[command(subcommand)]
+        command: Policy,
+    },
     /// Say what is wrong with this set-up, and how to mend it
     #[command(after_help = "Example:\n  trailseal doctor")]
     Doctor,
@@ -287,6 +303,39 @@ pub(crate) struct History {
     /// How to print [default: table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
+}
+
+#[derive(Args)]
+pub(crate) struct Summary {
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+    /// How many values of each field at most
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) top: usize,
+    /// The span of one bar over time: 15m, 1h, 1d, … [default: what gives up to 48 bars]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) bucket: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Policy {
+    /// Print the policy in force, as TOML
+    Show,
+    /// Check a policy file, or the policy in a settings file
+    Check {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Put a mode in force for all events that no rule is about; kept across restarts
+    Set {
+        /// sync, async, sampled (with --rate) or off; or `settings` to return to the settings
+        #[arg(value_name = "MODE")]
+        mode: String,
+        /// The share that is kept, from 0 to 1
+        #[arg(long, value_name = "RATE")]
+        rate: Option<f64>,
+    },
 }
 
 #[derive(Args)]

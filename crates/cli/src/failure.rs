@@ -90,7 +90,10 @@ could_not!(
     trailseal_core::RotateError,
     trailseal_core::verify::VerifyError,
     trailseal_core::filter::FilterError,
+    trailseal_core::SetPolicyError,
+    trailseal_core::deliver::SinkError,
     trailseal_import::MappingError,
+    trailseal_index::IndexError,
 );
 
 /// What is not sealed, not signed or not contained cannot be proved, which is an answer.
@@ -100,6 +103,15 @@ impl From<ReadError> for Failure {
             ReadError::NotSealed { .. } | ReadError::NotSigned { .. } | ReadError::NotContained { .. } => {
                 Failure::no(error)
             }
+            other => Failure::CouldNot(with_causes(&other)),
+        }
+    }
+}
+
+impl From<trailseal_index::SearchError> for Failure {
+    fn from(error: trailseal_index::SearchError) -> Self {
+        match error {
+            trailseal_index::SearchError::Read(error) => error.into(),
             other => Failure::CouldNot(with_causes(&other)),
         }
     }

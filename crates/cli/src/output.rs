@@ -6,9 +6,9 @@ use std::io::{self, IsTerminal as _, Write};
 
 use anstyle::{AnsiColor, Style};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use trailseal_core::Reader;
 use trailseal_core::event::{Event, Outcome, Recorded, Resource};
 use trailseal_export::{CSV_HEADER, Row, write_csv_row};
+use trailseal_index::{Hit, Search};
 
 pub(crate) use table::printable;
 use table::{Cells, Layout, TITLES, cut, width};
@@ -19,7 +19,8 @@ use crate::arguments::Format;
 pub(crate) struct Writer<W> {
     out: W,
     format: Format,
-    origin: String,
+    /// Whether all events are of one trail.
+    is_one: bool,
     layout: Layout,
     has_header: bool,
 }
@@ -59,27 +60,35 @@ pub(crate) fn tell(text: &str) {
 }
 
 impl<W: Write> Writer<W> {
-    pub(crate) fn new(out: W, format: Format, reader: &Reader) -> Self {
-        let layout = Layout::new(width(), reader.end().get());
-        Writer { out, format, origin: reader.origin().to_owned(), layout, has_header: false }
+    pub(crate) fn new(out: W, format: Format, search: &Search) -> Self {
+        let last = search.readers().map(|reader| reader.end().get()).max().unwrap_or(0);
+        let is_one = search.readers().count() == 1;
+        Writer { out, format, is_one, layout: Layout::new(width(), last), has_header: false }
     }
 
-    /// Writes one event; `line` is its stored line.
-    pub(crate) fn event(&mut self, recorded: &Recorded, line: &[u8]) -> io::Result<()> {
+    /// Writes one event. A line that cannot be read is for `verify` to judge; only its bytes can be shown.
+    pub(crate) fn event(&mut self, hit: &Hit) -> io::Result<()> {
         self.header()?;
         match self.format {
             Format::Jsonl => {
+                let mut line = &hit.line[..];
+                if !self.is_one {
+                    // From several trails an event says which one it is of.
+                    let origin = serde_json::Value::from(&*hit.origin);
+                    write!(self.out, "{{\"origin\":{origin},")?;
+                    line = line.strip_prefix(b"{").unwrap_or(line);
+                }
                 self.out.write_all(line)?;
                 self.out.write_all(b"\n")
             }
             Format::Csv => {
                 let mut text = Vec::new();
-                if let Some(row) = Row::read(line) {
-                    write_csv_row(&self.origin, &row, &mut text);
+                if let Some(row) = Row::read(&hit.line) {
+                    write_csv_row(&hit.origin, &row, &mut text);
                 }
                 self.out.write_all(&text)
             }
-            Format::Table => self.row(recorded),
+            Format::Table => hit.read().map_or(Ok(()), |recorded| self.row(&recorded)),
         }
     }
 

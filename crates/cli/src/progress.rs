@@ -14,13 +14,22 @@ pub(crate) fn events(what: &'static str, total: u64) -> ProgressBar {
     bar(what, total, "{msg} {bar:30} {human_pos}/{human_len} {eta}")
 }
 
+/// Something that moves while work of unknown length goes on; hidden when stderr is no terminal.
+pub(crate) fn spinner(what: &'static str) -> ProgressBar {
+    let spinner = ProgressBar::with_draw_target(None, target()).with_message(what);
+    spinner.enable_steady_tick(std::time::Duration::from_millis(120));
+    spinner
+}
+
+fn target() -> ProgressDrawTarget {
+    match std::io::stderr().is_terminal() {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
+    }
+}
+
 fn bar(what: &'static str, total: u64, template: &str) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    };
-    let bar = ProgressBar::with_draw_target(Some(total), target).with_message(what);
+    let bar = ProgressBar::with_draw_target(Some(total), target()).with_message(what);
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }

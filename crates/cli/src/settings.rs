@@ -97,6 +97,14 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Those of one file alone.
+    pub(crate) fn of_file(path: &Path) -> Outcome<Settings> {
+        let mut settings = Settings::default();
+        file::read(path, &mut settings)?;
+        settings.options()?;
+        Ok(settings)
+    }
+
     fn give(&mut self, name: &'static str, value: String, source: String) {
         self.given.insert(name, Given { value, source });
     }
@@ -145,8 +153,6 @@ impl Settings {
         }
         // A command reads as fast as the disk writes; a full buffer is no reason to refuse its input.
         options.handoff.timeout = options.handoff.timeout.max(Duration::from_secs(30));
-        let otherwise = &mut options.policy.otherwise;
-        otherwise.timeout = otherwise.timeout.max(Duration::from_secs(30));
         Ok(options)
     }
 

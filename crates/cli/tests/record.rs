@@ -199,10 +199,16 @@ fn a_receipt_comes_as_soon_as_its_level_is_reached() {
 }
 
 #[test]
-fn a_level_without_a_store_cannot_be_reached() {
+fn the_store_is_the_index_and_without_it_its_level_cannot_be_reached() {
     let place = Place::new();
-    place.feed("record --ack store", "{\"action\":\"a\"}").could_not(&["store", "durable"]);
+    place.feed("record --ack store", "{\"action\":\"a\"}").ok();
+    assert!(place.path("trail/index/main.db").exists());
+    let place = Place::new();
+    place.write("trailseal.toml", "[index]\nenabled = false\n");
+    place.feed("record --ack store", "{\"action\":\"a\"}").could_not(&["index.enabled", "durable"]);
     assert!(!place.path("trail").exists());
+    place.feed("record", "{\"action\":\"a\"}").ok();
+    assert!(!place.path("trail/index").exists());
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn mistakes_stop_every_command_with_their_place() {
         )
     };
     with("TRAILSEAL_MODE", "fast".as_ref())
-        .could_not(&["TRAILSEAL_MODE: `mode` cannot be \"fast\": use async or sync"]);
+        .could_not(&["TRAILSEAL_MODE: `mode` cannot be \"fast\": use sync, async, sampled or off"]);
     with("TRAILSEAL_MOOD", "x".as_ref()).could_not(&["TRAILSEAL_MOOD: there is no setting `mood`"]);
     let not_text = std::ffi::OsStr::from_bytes(b"\xff");
     with("TRAILSEAL_DIR", not_text).could_not(&["TRAILSEAL_DIR is not UTF-8"]);

@@ -12,6 +12,7 @@
 //! rebuilds it.
 
 mod codec;
+mod compare;
 mod dictionary;
 mod error;
 mod indexer;
@@ -24,6 +25,7 @@ mod search;
 mod store;
 mod view;
 
+pub use compare::{CompareError, compare};
 pub use error::IndexError;
 pub use indexer::{BATCH_EVENTS_MAX, IndexOptions, Indexer};
 pub use search::{Cursor, CursorError, Hit, Lag, Page, Search, SearchError};

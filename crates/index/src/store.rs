@@ -11,6 +11,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -208,6 +209,18 @@ impl Main {
         Ok(Some(main))
     }
 
+    /// Opens the main file while nobody writes, so that nothing is made beside it, not even what SQLite shares
+    /// between processes.
+    pub(crate) fn open_still(folder: &Path, origin: &str) -> Result<Option<Self>, IndexError> {
+        let path = main_path(folder);
+        let main = Main { connection: open_immutable(&path)?, path };
+        if !main.has_tables()? {
+            return Ok(None);
+        }
+        main.check_origin(origin)?;
+        Ok(Some(main))
+    }
+
     fn has_tables(&self) -> Result<bool, IndexError> {
         let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'meta'";
         self.connection.query_row(sql, [], |row| row.get(0)).map_err(sqlite_at(&self.path))
@@ -360,6 +373,19 @@ impl Main {
 fn is_read_only(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
     matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
+}
+
+/// What tells a main file that nobody writes to from the same file later; `None` while somebody may write: only
+/// then is there shared memory beside it, or a log.
+pub(crate) fn stillness(folder: &Path) -> Option<(std::time::SystemTime, u64, u64)> {
+    let path = main_path(folder);
+    let mut shared = path.as_os_str().to_owned();
+    shared.push("-shm");
+    if wal_has_bytes(&path) || Path::new(&shared).exists() {
+        return None;
+    }
+    let found = std::fs::metadata(&path).ok().filter(|found| found.len() > 0)?;
+    Some((found.modified().ok()?, found.len(), found.ino()))
 }
 
 fn wal_has_bytes(main: &Path) -> bool {

@@ -12,8 +12,9 @@ use trailseal_core::filter::Filter;
 use trailseal_core::verify::{self, VerifyOptions};
 use trailseal_core::{Ack, Folder, Notice, Once, Reader, Trail};
 use trailseal_import::{Mapping, SAMPLES, read};
+use trailseal_index::Search;
 
-use super::query::matching;
+use super::query::every;
 use super::{CLOSE_TIMEOUT, filter};
 use crate::arguments::{Filters, Format, Order};
 use crate::failure::{Failure, Outcome};
@@ -116,17 +117,14 @@ fn record(dir: &Path) -> Outcome {
 
 fn query(dir: &Path) -> Outcome {
     const SHOWN: u64 = 5;
-    let mut reader = Reader::open(dir, Arc::new(StdFiles))?;
+    let mut search = Search::open(dir, Arc::new(StdFiles))?;
     let denied =
         Filter { outcome: vec![trailseal_core::event::Outcome::Denied], ..filter(&Filters::default())? };
-    let mut writer = Writer::new(output::stdout(), Format::Table, &reader);
-    let (mut count, end) = (0, reader.end().get());
-    matching(&mut reader, &denied, 0..end, Order::Desc, &mut |recorded, line| {
+    let mut writer = Writer::new(output::stdout(), Format::Table, &search);
+    let mut count = 0;
+    every(&mut search, &denied, Order::Desc, &mut |hit| {
         count += 1;
-        if count <= SHOWN {
-            writer.event(recorded, line)?;
-        }
-        Ok(ControlFlow::Continue(()))
+        if count <= SHOWN { writer.event(hit) } else { Ok(()) }
     })?;
     if count > SHOWN {
         writer.note(&format!("and {} more", thousands(count - SHOWN)))?;

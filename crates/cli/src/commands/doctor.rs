@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use trailseal_core::file::{Files as _, StdFiles};
 use trailseal_core::{Options, ReadError, Reader};
+use trailseal_index::IndexView;
 
 use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;
@@ -24,7 +25,7 @@ const ADVICE: &str = "no_anchor";
 
 /// Every code that a finding can have.
 #[cfg(test)]
-const CODES: [&str; 9] = [
+const CODES: [&str; 10] = [
     "no_trail",
     "damaged",
     "checkpoint",
@@ -33,6 +34,7 @@ const CODES: [&str; 9] = [
     "disk_reserve",
     "unsealed",
     "not_closed",
+    "index",
     "no_anchor",
 ];
 
@@ -87,6 +89,7 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
     check_disk(&dir, options, &mut add);
     check_key(&reader, options, &mut add);
     check_seal(&reader, &mut add);
+    check_index(&reader, settings, &mut add);
     if options.anchors.is_empty() {
         let what =
             "no checkpoint leaves this machine: a rollback or a deleted trail could not be shown".to_owned();
@@ -136,6 +139,16 @@ fn check_key(reader: &Reader, options: &Options, add: &mut Add<'_>) {
     }
 }
 
+fn check_index(reader: &Reader, settings: &Settings, add: &mut Add<'_>) {
+    if !settings.uses_index().unwrap_or(true) {
+        return;
+    }
+    let folder = reader.folder().root().join(trailseal_index::FOLDER);
+    if let Err(error) = IndexView::open(&folder, reader.origin()) {
+        add("index", error.to_string(), "run `trailseal reindex`; until then answers are right, and slow");
+    }
+}
+
 fn check_seal(reader: &Reader, add: &mut Add<'_>) {
     const STALE: Duration = Duration::from_secs(60);
     let checkpoint = match reader.checkpoint() {
@@ -177,7 +190,7 @@ mod tests {
 
     #[test]
     fn codes_are_changed_on_purpose_only() {
-        assert_eq!(CODES.len(), 9);
+        assert_eq!(CODES.len(), 10);
         let source = include_str!("doctor.rs");
         for code in CODES {
             assert!(source.matches(&format!("\"{code}\"")).count() >= 2, "{code} is never found");

@@ -1,14 +1,14 @@
 //! `trailseal export`: events for other tools, or as evidence.
 
 use std::io::{self, BufWriter, Write};
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use trailseal_core::filter::Filter;
-use trailseal_core::{Index, Reader};
 use trailseal_export::{CSV_HEADER, ParquetWriter, Row, SqliteWriter, write_csv_row};
+use trailseal_index::{Order, Search};
 
-use super::{bundle, filter, reader, write_out};
+use super::query::keep_going;
+use super::{bundle, filter, reader as one, search, write_out};
 use crate::arguments::{Export, ExportFormat};
 use crate::destination::Destination;
 use crate::failure::{Failure, Outcome};
@@ -25,13 +25,13 @@ pub(super) fn run(settings: &Settings, export: &Export, json: bool) -> Outcome {
     let filter = filter(&export.filters)?;
     let out = export.out.as_deref();
     refuse_unfit(export.format, out)?;
-    let mut reader = reader(settings)?;
+    let mut search = search(settings)?;
     let count = match (export.format, out) {
-        (ExportFormat::Bundle, _) => bundle::write(&mut reader, &filter, &export.filters, out)?,
-        (format, Some(path)) => to_file(&mut Rows { reader: &mut reader, filter: &filter }, format, path)?,
+        (ExportFormat::Bundle, _) => bundle::write(&mut one(settings)?, &filter, &export.filters, out)?,
+        (format, Some(path)) => to_file(&mut Rows { search: &mut search, filter: &filter }, format, path)?,
         (format, None) => {
             let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
-            to_stream(&mut Rows { reader: &mut reader, filter: &filter }, format, stdout)?
+            to_stream(&mut Rows { search: &mut search, filter: &filter }, format, stdout)?
         }
     };
     if export.format != ExportFormat::Bundle && (out.is_some() || !is_terminal()) {
@@ -109,7 +109,7 @@ fn to_stream(rows: &mut Rows<'_>, format: ExportFormat, mut out: impl Write + Se
 /// The events that are exported, oldest first: an export is read from its beginning, and appended to by the
 /// next one.
 struct Rows<'a> {
-    reader: &'a mut Reader,
+    search: &'a mut Search,
     filter: &'a Filter,
 }
 
@@ -140,30 +140,16 @@ impl Rows<'_> {
 
     /// Calls `each` with their lines. Returns how many there were.
     fn each_line(&mut self, each: &mut EachLine<'_>) -> Outcome<u64> {
-        let filter = self.filter;
-        let origin = self.reader.origin().to_owned();
-        if !filter.origin.is_empty() && !filter.origin.contains(&origin) {
-            return Ok(0);
-        }
-        let bar = progress::events("exporting", self.reader.end().get());
+        let total = self.search.readers().map(|reader| reader.end().get()).sum();
+        let bar = progress::events("exporting", total);
         let (mut count, mut failed) = (0, None);
-        let mut visit = |index: Index, line: &[u8]| {
-            if index.get().is_multiple_of(SHOWN_EVERY) {
-                bar.set_position(index.get());
-            }
-            if !filter.accepts(line) {
-                return ControlFlow::Continue(());
+        self.search.each(self.filter, Order::OldestFirst, None, &mut |hit| {
+            if hit.index.get().is_multiple_of(SHOWN_EVERY) {
+                bar.set_position(hit.index.get());
             }
             count += 1;
-            match each(&origin, line) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        };
-        self.reader.for_each(filter.index_range(), &mut visit)?;
+            keep_going(each(&hit.origin, &hit.line), &mut failed)
+        })?;
         bar.finish_and_clear();
         failed.map_or(Ok(count), |error| Err(error.into()))
     }

@@ -1,12 +1,10 @@
 //! `trailseal history`: one resource's life, with what changed each time.
 
-use std::ops::ControlFlow;
-
 use trailseal_core::event::Value;
 use trailseal_core::filter::{Filter, ResourceFilter};
 
-use super::query::matching;
-use super::reader;
+use super::query::every;
+use super::search;
 use crate::arguments::{Format, History, Order};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Writer, stdout_for, tell};
@@ -21,20 +19,22 @@ pub(super) fn run(settings: &Settings, history: &History, json: bool) -> Outcome
         )));
     }
     let filter = Filter { resource: vec![resource], ..Filter::default() };
-    let mut reader = reader(settings)?;
+    let mut search = search(settings)?;
     let format = history.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
-    let mut writer = Writer::new(stdout_for(format), format, &reader);
-    let end = reader.end().get();
+    let mut writer = Writer::new(stdout_for(format), format, &search);
     let mut found = 0u64;
-    matching(&mut reader, &filter, 0..end, Order::Asc, &mut |recorded, line| {
+    every(&mut search, &filter, Order::Asc, &mut |hit| {
         found += 1;
-        writer.event(recorded, line)?;
-        if let (Format::Table, Some(Value::Object(changes))) = (format, &recorded.event.changes) {
+        writer.event(hit)?;
+        if format == Format::Table
+            && let Ok(recorded) = hit.read()
+            && let Some(Value::Object(changes)) = &recorded.event.changes
+        {
             for (path, change) in changes.iter() {
                 writer.note(&change_text(path, change))?;
             }
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     })?;
     writer.finish()?;
     if found == 0 && format == Format::Table {

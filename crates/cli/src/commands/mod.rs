@@ -9,10 +9,13 @@ mod export;
 mod history;
 mod import;
 mod key;
+mod policy;
 mod prove;
 mod query;
 mod record;
+mod reindex;
 mod stats;
+mod summary;
 mod tail;
 mod verify;
 
@@ -26,6 +29,7 @@ use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::StdFiles;
 use trailseal_core::filter::Filter;
 use trailseal_core::{Notice, Reader, Trail};
+use trailseal_index::{IndexOptions, Indexer, Search};
 
 use crate::arguments::{Arguments, Command, Filters};
 use crate::destination::Destination;
@@ -59,7 +63,10 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Prove(prove) => prove::run(&settings, &prove, json),
         Command::Consistency(consistency) => consistency::run(&settings, &consistency, json),
         Command::Export(export) => export::run(&settings, &export, json),
+        Command::Summary(summary) => summary::run(&settings, &summary, json),
         Command::Stats => stats::run(&settings, json),
+        Command::Reindex => reindex::run(&settings, json),
+        Command::Policy { command } => policy::run(&settings, &command, json),
         Command::Doctor => doctor::run(&settings, json),
         Command::Key { command } => key::run(&settings, &command, json),
         Command::Completions { .. } => Ok(()),
@@ -71,11 +78,37 @@ fn reader(settings: &Settings) -> Outcome<Reader> {
     Ok(Reader::open(settings.dir(), Arc::new(StdFiles))?)
 }
 
-/// The trail for commands that write; made if there is none.
+/// All trails in the folder, to be searched.
+fn search(settings: &Settings) -> Outcome<Search> {
+    Ok(Search::open(&settings.dir(), Arc::new(StdFiles))?)
+}
+
+/// The trail for commands that write; made if there is none. Its events go into the index, too.
 fn open_trail(settings: &Settings) -> Outcome<Trail> {
     let mut options = settings.one_shot_options()?;
     options.on_notice = Some(Arc::new(|notice: &Notice| tell(&format!("notice: {notice}"))));
-    Ok(Trail::open(settings.dir(), options)?)
+    let trail = match settings.uses_slots()? {
+        true => Trail::open_slot(settings.dir(), options)?,
+        false => Trail::open(settings.dir(), options)?,
+    };
+    if settings.uses_index()? {
+        attach_index(&trail)?;
+    }
+    Ok(trail)
+}
+
+/// The index is derived: that it cannot be written is told, and stops nothing.
+fn attach_index(trail: &Trail) -> Outcome {
+    let folder = trail.folder().root().join(trailseal_index::FOLDER);
+    match Indexer::open(&folder, IndexOptions::new(trail.origin())) {
+        Ok(indexer) => trail
+            .deliver_to_store(Box::new(indexer))
+            .map_err(|error| Failure::could_not(format!("could not start to index: {error}"))),
+        Err(error) => {
+            tell(&format!("notice: events are recorded and not indexed: {error}"));
+            Ok(())
+        }
+    }
 }
 
 fn close_trail(trail: &Trail) -> Outcome {

@@ -1,51 +1,56 @@
 //! `trailseal prove`: that one event is in the trail.
 
-use std::ops::ControlFlow;
-
+use trailseal_core::Index;
 use trailseal_core::filter::{Filter, IdFilter};
-use trailseal_core::{Index, Reader};
+use trailseal_index::{Order, Search};
 
-use super::query::matching;
-use super::{reader, write_text};
-use crate::arguments::{Order, Prove};
+use super::{search, write_text};
+use crate::arguments::Prove;
 use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, prove: &Prove, json: bool) -> Outcome {
-    let mut reader = reader(settings)?;
-    let index = find(&mut reader, &prove.event)?;
-    let proof = reader.prove(index)?;
+    let mut search = search(settings)?;
+    let (origin, index) = find(&mut search, &prove.event)?;
+    let gone = || Failure::no(format!("there is no trail {origin} here"));
+    let proof = search.reader_of(&origin).ok_or_else(gone)?.prove(index)?;
     let text = proof.to_text();
-    let answer =
-        json.then(|| serde_json::json!({"origin": reader.origin(), "index": index.get(), "proof": text}));
+    let answer = json.then(|| serde_json::json!({"origin": origin, "index": index.get(), "proof": text}));
     write_text(prove.out.as_deref(), &text, answer)
 }
 
-/// The index that `ID`, `INDEX` or `ORIGIN#INDEX` stands for.
-fn find(reader: &mut Reader, event: &str) -> Outcome<Index> {
+/// The trail and index that `ID`, `INDEX` or `ORIGIN#INDEX` stands for.
+fn find(search: &mut Search, event: &str) -> Outcome<(String, Index)> {
+    let origins: Vec<String> = search.readers().map(|reader| reader.origin().to_owned()).collect();
     let of_origin = event
         .rsplit_once('#')
         .filter(|(_, index)| !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()));
-    let text = match of_origin {
-        Some((origin, index)) if origin == reader.origin() => index,
-        _ => event,
+    let (named, text) = match of_origin {
+        Some((origin, index)) if origins.iter().any(|known| known == origin) => (Some(origin), index),
+        _ => (None, event),
     };
     let Ok(wanted) = text.parse::<IdFilter>();
     if let IdFilter::Index(index) = wanted {
-        let end = reader.end();
+        let origin = match (named, origins.as_slice()) {
+            (Some(origin), _) => origin,
+            (None, [origin]) => origin,
+            (None, _) => {
+                let what = "there are several trails here: say which by ORIGIN#INDEX, one of";
+                return Err(Failure::could_not(format!("{what} {}", origins.join(", "))));
+            }
+        };
+        let end = search.reader_of(origin).map_or(Index::new(0), |reader| reader.end());
         let missing = || Failure::no(format!("there is no event {index}: the trail has {end}"));
-        return if index < end { Ok(index) } else { Err(missing()) };
+        return if index < end { Ok((origin.to_owned(), index)) } else { Err(missing()) };
     }
     let filter = Filter { id: vec![wanted], system: true, ..Filter::default() };
-    let mut found = None;
-    let end = reader.end().get();
-    matching(reader, &filter, 0..end, Order::Desc, &mut |recorded, _| {
-        found = Some(Index::new(recorded.index));
-        Ok(ControlFlow::Break(()))
-    })?;
+    let page = search.page(&filter, Order::NewestFirst, None, 1, None)?;
     // An id may look like an event of another trail.
-    found.ok_or_else(|| match of_origin {
-        Some((origin, _)) => Failure::no(format!("this is the trail {}, not {origin}", reader.origin())),
-        None => Failure::no(format!("no event has the id {event}")),
-    })
+    match (page.hits.first(), of_origin) {
+        (Some(hit), _) => Ok((hit.origin.to_string(), hit.index)),
+        (None, Some((origin, _))) => {
+            Err(Failure::no(format!("this is the trail {}, not {origin}", origins.join(", "))))
+        }
+        (None, None) => Err(Failure::no(format!("no event has the id {event}"))),
+    }
 }

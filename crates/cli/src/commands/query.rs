@@ -1,72 +1,51 @@
-//! `trailseal query`: by scanning the segments.
+//! `trailseal query`: by the index, and by a scan of what it lacks.
 
 use std::io::Write as _;
 use std::ops::ControlFlow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use indicatif::ProgressBar;
-use trailseal_core::event::Recorded;
 use trailseal_core::filter::Filter;
-use trailseal_core::{Index, Reader};
+use trailseal_index::{Cursor, Hit, Search};
 
-use super::{filter, reader};
+use super::{filter, search};
 use crate::arguments::{Format, Order, Query};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Writer, stdout_for, tell};
 use crate::progress;
 use crate::settings::Settings;
 
-/// How many lines are looked at between two moves of a progress bar.
-const SHOWN_EVERY: u64 = 4_096;
-
 /// How many a table shows unless told otherwise.
-const TABLE_LIMIT: u64 = 50;
+const TABLE_LIMIT: usize = 50;
 
 pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     let filter = filter(&query.filters)?;
-    let mut reader = reader(settings)?;
+    let mut search = search(settings)?;
     if query.count {
-        return count(&mut reader, &filter, json);
+        return count(&mut search, &filter, json);
     }
     let format = query.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
-    let limit = query.limit.or((format == Format::Table).then_some(TABLE_LIMIT)).unwrap_or(u64::MAX);
-    let range = range(&reader, query)?;
-    let mut writer = Writer::new(stdout_for(format), format, &reader);
-    let mut shown = 0;
-    let mut last = None;
-    let mut has_more = false;
-    matching(&mut reader, &filter, range, query.order, &mut |recorded, line| {
-        if shown == limit {
-            has_more = true;
-            return Ok(ControlFlow::Break(()));
-        }
+    let limit = query.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let limit = limit.or((format == Format::Table).then_some(TABLE_LIMIT)).unwrap_or(usize::MAX);
+    let cursor = cursor(query)?;
+    let mut writer = Writer::new(stdout_for(format), format, &search);
+    let (mut shown, mut failed) = (0, None);
+    let next = search.some(&filter, query.order.into(), cursor.as_ref(), limit, &mut |hit| {
         shown += 1;
-        last = Some(recorded.index);
-        writer.event(recorded, line)?;
-        Ok(ControlFlow::Continue(()))
+        keep_going(writer.event(hit), &mut failed)
     })?;
+    failed.map_or(Ok(()), Err)?;
     writer.finish()?;
-    if let (true, Some(last)) = (has_more, last) {
-        let cursor = encode_cursor(query.order, last);
-        tell(&format!(
-            "there are more: add --cursor {cursor} for the next ones, or --limit for more at once"
-        ));
+    if let Some(next) = next {
+        tell(&format!("there are more: add --cursor {next} for the next ones, or --limit for more at once"));
     } else if shown == 0 && format == Format::Table {
         tell("no event matches");
     }
     Ok(())
 }
 
-fn count(reader: &mut Reader, filter: &Filter, json: bool) -> Outcome {
-    let mut count = 0u64;
-    let end = reader.end().get();
-    let bar = progress::events("counting", end);
-    matching_with(reader, filter, 0..end, Order::Asc, &bar, &mut |_, _| {
-        count += 1;
-        Ok(ControlFlow::Continue(()))
-    })?;
-    bar.finish_and_clear();
+fn count(search: &mut Search, filter: &Filter, json: bool) -> Outcome {
+    let spinner = progress::spinner("counting");
+    let count = search.count(filter)?;
+    spinner.finish_and_clear();
     let mut out = std::io::stdout();
     if json {
         writeln!(out, "{}", serde_json::json!({ "count": count }))?;
@@ -76,79 +55,44 @@ fn count(reader: &mut Reader, filter: &Filter, json: bool) -> Outcome {
     Ok(())
 }
 
-/// Called with each event that matches; breaks to stop.
-pub(super) type EachEvent<'a> = dyn FnMut(&Recorded, &[u8]) -> std::io::Result<ControlFlow<()>> + 'a;
-
-/// Calls `each` with the events in `range` that match, in the order asked for.
-pub(super) fn matching(
-    reader: &mut Reader,
+/// Calls `each` with every event that matches, oldest or newest first.
+pub(super) fn every(
+    search: &mut Search,
     filter: &Filter,
-    range: std::ops::Range<u64>,
     order: Order,
-    each: &mut EachEvent<'_>,
+    each: &mut dyn FnMut(&Hit) -> std::io::Result<()>,
 ) -> Outcome {
-    matching_with(reader, filter, range, order, &ProgressBar::hidden(), each)
-}
-
-/// The same, while `bar` shows how far it is.
-pub(super) fn matching_with(
-    reader: &mut Reader,
-    filter: &Filter,
-    range: std::ops::Range<u64>,
-    order: Order,
-    bar: &ProgressBar,
-    each: &mut EachEvent<'_>,
-) -> Outcome {
-    if !filter.origin.is_empty() && !filter.origin.iter().any(|origin| origin == reader.origin()) {
-        return Ok(());
-    }
-    let possible = filter.index_range();
-    let range = range.start.max(possible.start)..range.end.min(possible.end);
     let mut failed = None;
-    let mut visit = |index: Index, line: &[u8]| {
-        if index.get().is_multiple_of(SHOWN_EVERY) {
-            bar.inc(SHOWN_EVERY);
-        }
-        let Some(recorded) = filter.accept(line) else { return ControlFlow::Continue(()) };
-        match each(&recorded, line) {
-            Ok(flow) => flow,
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    };
-    match order {
-        Order::Asc => reader.for_each(range, &mut visit)?,
-        Order::Desc => reader.for_each_newest_first(range, &mut visit)?,
-    }
+    search.each(filter, order.into(), None, &mut |hit| keep_going(each(hit), &mut failed))?;
     failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// The indexes that are left after the page that a cursor ended.
-fn range(reader: &Reader, query: &Query) -> Outcome<std::ops::Range<u64>> {
-    let end = reader.end().get();
-    let Some(cursor) = &query.cursor else { return Ok(0..end) };
-    match (decode_cursor(cursor), query.order) {
-        (Some((Order::Asc, last)), Order::Asc) => Ok(last.saturating_add(1)..end),
-        (Some((Order::Desc, last)), Order::Desc) => Ok(0..last),
-        (Some(_), _) => Err(Failure::could_not("--cursor is of a query with the other --order")),
-        (None, _) => Err(Failure::could_not("--cursor is none that this program gave out")),
+/// Whether to go on after `result`; an error is kept in `failed`.
+pub(super) fn keep_going<E>(result: Result<(), E>, failed: &mut Option<E>) -> ControlFlow<()> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            *failed = Some(error);
+            ControlFlow::Break(())
+        }
     }
 }
 
-fn encode_cursor(order: Order, last: u64) -> String {
-    let order = if order == Order::Asc { 'a' } else { 'd' };
-    URL_SAFE_NO_PAD.encode(format!("1{order}{last}"))
+fn cursor(query: &Query) -> Outcome<Option<Cursor>> {
+    let Some(text) = &query.cursor else { return Ok(None) };
+    let cursor: Cursor =
+        text.parse().map_err(|_| Failure::could_not("--cursor is none that this program gave out"))?;
+    if cursor.order() != query.order.into() {
+        return Err(Failure::could_not("--cursor is of a query with the other --order"));
+    }
+    Ok(Some(cursor))
 }
 
-fn decode_cursor(cursor: &str) -> Option<(Order, u64)> {
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    let rest = text.strip_prefix('1')?;
-    let order = match rest.chars().next()? {
-        'a' => Order::Asc,
-        'd' => Order::Desc,
-        _ => return None,
-    };
-    Some((order, rest.get(1..)?.parse().ok()?))
+impl From<Order> for trailseal_index::Order {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Asc => trailseal_index::Order::OldestFirst,
+            Order::Desc => trailseal_index::Order::NewestFirst,
+        }
+    }
 }

@@ -16,10 +16,15 @@ use crate::settings::Settings;
 
 /// Receipts that wait for the disk together.
 const PENDING_MAX: usize = 1_000;
+/// How long the disk or store is waited for at least.
+const WAIT_MIN: Duration = Duration::from_secs(30);
 /// A longer line is not read into memory.
 const LINE_BYTES_MAX: usize = 16 << 20;
 
 pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcome {
+    if arguments.ack == Some(Ack::Store) && !settings.uses_index()? {
+        return Err(Failure::could_not("there is no store: set index.enabled = true, or use --ack durable"));
+    }
     let input: Box<dyn Read> = match arguments.file.as_deref() {
         Some(path) if path != Path::new("-") => {
             Box::new(std::fs::File::open(path).map_err(Failure::io("read", path))?)
@@ -100,7 +105,7 @@ impl Pending {
     }
 
     fn repeat(index: Index, id: String, level: Level) -> Pending {
-        let (timeout, on_failure) = (Duration::from_secs(30), OnFailure::Deny);
+        let (timeout, on_failure) = (WAIT_MIN, OnFailure::Deny);
         Pending {
             index: Some(index),
             id,
@@ -223,7 +228,8 @@ impl Session<'_> {
     fn wait(&mut self, pending: &mut [Pending], level: Level) {
         let mut waiting: Vec<&mut Pending> = pending.iter_mut().filter(|one| one.level == level).collect();
         let Some(newest) = waiting.iter().filter_map(|one| one.index).max() else { return };
-        let timeout = waiting.iter().map(|one| one.timeout).max().unwrap_or_default();
+        // Nobody's request waits for a command, so it waits longer than the policy lets a request wait.
+        let timeout = waiting.iter().map(|one| one.timeout).fold(WAIT_MIN, Duration::max);
         let status = self.trail.wait_for(level, newest, timeout);
         for one in waiting.iter_mut().filter(|one| one.index.is_some()) {
             one.status = status;

@@ -3,21 +3,30 @@
 use std::io::Write as _;
 use std::ops::ControlFlow;
 
-use super::reader;
+use trailseal_core::Reader;
+
+use super::search;
 use crate::failure::Outcome;
 use crate::output::thousands;
 use crate::settings::Settings;
 
-/// How a line of the trail's own begins after its front.
-const SYSTEM_MARK: &[u8] = b"\"system\":true,";
-
 pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
-    let mut reader = reader(settings)?;
+    let mut search = search(settings)?;
+    let lags: Vec<u64> = search.lags().collect();
+    let origins: Vec<String> = search.readers().map(|reader| reader.origin().to_owned()).collect();
+    for (origin, lag) in origins.iter().zip(lags) {
+        if let Some(reader) = search.reader_of(origin) {
+            show(reader, lag, json)?;
+        }
+    }
+    Ok(())
+}
+
+fn show(reader: &mut Reader, not_indexed: u64, json: bool) -> Outcome {
     let end = reader.end().get();
     let (mut system, mut bytes) = (0u64, 0u64);
     reader.for_each(0..end, &mut |_, line| {
-        let rest = trailseal_core::line::parse_front(line).map_or(0, |front| front.rest_offset);
-        system += u64::from(line[rest..].starts_with(SYSTEM_MARK));
+        system += u64::from(trailseal_core::line::parse_front(line).is_some_and(|front| front.system));
         bytes += line.len() as u64 + 1;
         ControlFlow::Continue(())
     })?;
@@ -35,6 +44,7 @@ pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
         ("indexes", end, "both together"),
         ("sealed", sealed, "covered by a signed checkpoint"),
         ("unsealed", end - sealed, "not yet"),
+        ("not_indexed", not_indexed, "found by a scan until they are"),
         ("only_in_handoff", reader.only_in_handoff(), "recovered at the next opening"),
         ("line_bytes", bytes, "of lines"),
         ("segments", segments.len() as u64, "files of lines"),

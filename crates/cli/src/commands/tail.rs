@@ -1,11 +1,10 @@
 //! `trailseal tail`: the newest events, oldest of them first, then as they come.
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::query::matching;
-use super::{filter, reader};
-use crate::arguments::{Format, Order, Tail};
+use super::query::keep_going;
+use super::{filter, search};
+use crate::arguments::{Format, Tail};
 use crate::failure::Outcome;
 use crate::output::{Writer, is_reader_gone, stdout_for};
 use crate::settings::Settings;
@@ -15,33 +14,28 @@ const POLL: Duration = Duration::from_millis(100);
 
 pub(super) fn run(settings: &Settings, tail: &Tail, json: bool) -> Outcome {
     let filter = filter(&tail.filters)?;
-    let mut reader = reader(settings)?;
+    let mut search = search(settings)?;
     let format = tail.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
-    let mut writer = Writer::new(stdout_for(format), format, &reader);
-    let mut seen = reader.end().get();
-    let mut newest = Vec::new();
-    if tail.lines > 0 {
-        matching(&mut reader, &filter, 0..seen, Order::Desc, &mut |recorded, line| {
-            newest.push((recorded.clone(), line.to_vec()));
-            let is_enough = newest.len() as u64 >= tail.lines;
-            Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        })?;
-    }
-    for (recorded, line) in newest.into_iter().rev() {
-        writer.event(&recorded, &line)?;
+    let mut writer = Writer::new(stdout_for(format), format, &search);
+    let mut seen = search.end();
+    let lines = usize::try_from(tail.lines).unwrap_or(usize::MAX);
+    let newest = search.page(&filter, trailseal_index::Order::NewestFirst, None, lines, None)?;
+    for hit in newest.hits.iter().rev() {
+        writer.event(hit)?;
     }
     writer.finish()?;
     while tail.follow && !is_reader_gone() {
         std::thread::sleep(POLL);
-        reader.refresh()?;
-        let end = reader.end().get();
-        if end > seen {
-            matching(&mut reader, &filter, seen..end, Order::Asc, &mut |recorded, line| {
-                writer.event(recorded, line)?;
-                Ok(ControlFlow::Continue(()))
+        search.refresh()?;
+        // Taken before the lines are read: what comes meanwhile is shown by the next look.
+        let end = search.end();
+        if end != seen {
+            let (mut failed, since) = (None, std::mem::replace(&mut seen, end));
+            search.each(&filter, trailseal_index::Order::OldestFirst, Some(&since), &mut |hit| {
+                keep_going(writer.event(hit), &mut failed)
             })?;
+            failed.map_or(Ok(()), Err)?;
             writer.finish()?;
-            seen = end;
         }
     }
     Ok(())

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use trailseal_core::Folder;
 use trailseal_core::file::StdFiles;
-use trailseal_core::verify::{self, Unproved, Verdict, VerifyOptions};
+use trailseal_core::verify::{self, Problem, Unproved, Verdict, VerifyOptions};
+use trailseal_core::{Folder, Manifest, trails_in};
 use trailseal_tlog::VerifyingKey;
 
 use super::{bundle, read_text, write_out};
@@ -26,21 +26,61 @@ pub(super) fn run(settings: &Settings, arguments: &Verify, json: bool) -> Outcom
     if let Some(path) = &arguments.bundle {
         return bundle::verify(path, &keys, json);
     }
-    let checkpoints = arguments.checkpoint.iter().map(|path| read_text(path)).collect::<Outcome<_>>()?;
-    let bar = progress::bytes("verifying", 0);
-    let shown = bar.clone();
-    let options = VerifyOptions {
-        public_keys: keys,
-        checkpoints,
-        threads: 0,
-        progress: Some(Box::new(move |done, total| {
-            shown.set_length(total);
-            shown.set_position(done);
-        })),
-    };
-    let verdict = verify::verify(&Folder::new(settings.dir(), Arc::new(StdFiles)), &options);
-    bar.finish_and_clear();
-    answer(&verdict?, json)
+    let checkpoints: Vec<String> =
+        arguments.checkpoint.iter().map(|path| read_text(path)).collect::<Outcome<_>>()?;
+    let dir = settings.dir();
+    let folders = trails_in(&dir, &StdFiles).map_err(Failure::io("look into", &dir))?;
+    // Without any, the one that was named says what is wrong with it.
+    let is_one = folders.is_empty() || folders == [dir.clone()];
+    let folders = if is_one { vec![dir] } else { folders };
+    let mut verdicts = Vec::new();
+    for folder in folders {
+        let bar = progress::bytes("verifying", 0);
+        let shown = bar.clone();
+        let options = VerifyOptions {
+            public_keys: keys.clone(),
+            checkpoints: checkpoints.clone(),
+            threads: 0,
+            progress: Some(Box::new(move |done, total| {
+                shown.set_length(total);
+                shown.set_position(done);
+            })),
+        };
+        let verdict = verify_with_index(&Folder::new(folder, Arc::new(StdFiles)), &options);
+        bar.finish_and_clear();
+        verdicts.push(verdict?);
+    }
+    if is_one {
+        verdicts.iter().try_for_each(|verdict| answer(verdict, json))
+    } else {
+        answers(&verdicts, json)
+    }
+}
+
+/// The trail, and beside it its index: one that says other things than the lines would hide or invent events.
+fn verify_with_index(folder: &Folder, options: &VerifyOptions) -> Outcome<Verdict> {
+    let origin = Manifest::read(folder).ok().flatten().map(|manifest| manifest.origin.as_str().to_owned());
+    let (verdict, compared) = std::thread::scope(|scope| {
+        let comparing = scope.spawn(|| origin.map(|origin| trailseal_index::compare(folder, &origin)));
+        (verify::verify(folder, options), comparing.join())
+    });
+    let mut verdict = verdict?;
+    // An index that is absent, behind or unreadable is no failure: answers come without it.
+    if let (true, Ok(Some(Ok(differing)))) = (verdict.ok, compared)
+        && let Some(first) = differing.first()
+    {
+        verdict.ok = false;
+        verdict.problem = Some(Problem::StoreDiffers);
+        if first.end == first.start + 1 {
+            verdict.first_bad = Some(first.start);
+        } else {
+            verdict.range = Some((first.start, first.end));
+        }
+        verdict.message = "the lines are as they were signed, but the index says other things of them: \
+            run `trailseal reindex`"
+            .to_owned();
+    }
+    Ok(verdict)
 }
 
 fn answer(verdict: &Verdict, json: bool) -> Outcome {
@@ -48,6 +88,23 @@ fn answer(verdict: &Verdict, json: bool) -> Outcome {
         if json { serde_json::to_string(verdict).map_err(Failure::could_not)? } else { verdict.to_string() };
     write_out(None, format!("{}\n", text.trim_end()).as_bytes())?;
     if verdict.ok { Ok(()) } else { Err(Failure::No(None)) }
+}
+
+/// Of several trails: all must be as they were signed.
+fn answers(verdicts: &[Verdict], json: bool) -> Outcome {
+    let ok = verdicts.iter().all(|verdict| verdict.ok);
+    let text = if json {
+        serde_json::json!({ "ok": ok, "trails": verdicts }).to_string()
+    } else {
+        // What is wrong comes first.
+        let mut sorted: Vec<&Verdict> = verdicts.iter().collect();
+        sorted.sort_by_key(|verdict| verdict.ok);
+        let texts: Vec<String> =
+            sorted.iter().map(|verdict| format!("{}\ntrail:    {}", verdict, verdict.origin)).collect();
+        texts.join("\n\n")
+    };
+    write_out(None, format!("{}\n", text.trim_end()).as_bytes())?;
+    if ok { Ok(()) } else { Err(Failure::No(None)) }
 }
 
 /// Public keys that the user gave, each as text or as a file. Of several lines the first counts, so that what

@@ -23,6 +23,14 @@ pub struct PolicyError {
     pub column: usize,
     /// What is wrong, and what would be right.
     pub what: String,
+    of_another_setting: bool,
+}
+
+impl PolicyError {
+    /// Whether it is about a setting beside the policy's own, as a file of all settings has them.
+    pub fn is_of_another_setting(&self) -> bool {
+        self.of_another_setting
+    }
 }
 
 impl fmt::Display for PolicyError {
@@ -53,7 +61,8 @@ impl Policy {
             if name == "rule" {
                 policy.rules = reader.rules(value)?;
             } else if !reader.treatment(name, value, &mut fields)? {
-                return Err(reader.unknown(key.span(), name, &KEYS));
+                let error = reader.unknown(key.span(), name, &KEYS);
+                return Err(PolicyError { of_another_setting: true, ..error });
             }
         }
         policy.otherwise = reader.complete(fields)?;
@@ -263,6 +272,7 @@ impl<'a> Reader<'a> {
             line: before.matches('\n').count() + 1,
             column: before.rsplit('\n').next().unwrap_or_default().chars().count() + 1,
             what,
+            of_another_setting: false,
         }
     }
 }

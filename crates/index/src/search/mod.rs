@@ -137,14 +137,19 @@ impl Search {
         self.members.iter().map(|member| &member.reader)
     }
 
-    /// The same, to read lines from.
-    pub fn readers_mut(&mut self) -> impl Iterator<Item = &mut Reader> {
-        self.members.iter_mut().map(|member| &mut member.reader)
+    /// The view of the trail `origin`, to read lines and proofs from.
+    pub fn reader_of(&mut self, origin: &str) -> Option<&mut Reader> {
+        self.members.iter_mut().find(|member| &*member.origin == origin).map(|member| &mut member.reader)
     }
 
-    /// How far the indexes are behind.
+    /// How far the indexes are behind, all together.
     pub fn lag(&self) -> Lag {
-        Lag { events: self.members.iter().map(|member| member.end() - member.indexed()).sum() }
+        Lag { events: self.lags().sum() }
+    }
+
+    /// How many events of each trail are not in its index yet, in the order of [`readers`](Search::readers).
+    pub fn lags(&self) -> impl Iterator<Item = u64> {
+        self.members.iter().map(|member| member.end() - member.indexed())
     }
 
     /// Where a reader stands that has seen everything so far and wants what comes then.
@@ -171,6 +176,29 @@ impl Search {
             }
         }
         Ok(())
+    }
+
+    /// Calls `each` with up to `limit` events that match, in order, from `cursor` on. Returns where the next ones
+    /// begin, if there are more.
+    ///
+    /// # Errors
+    /// When a trail cannot be read.
+    pub fn some(
+        &mut self,
+        filter: &Filter,
+        order: Order,
+        cursor: Option<&Cursor>,
+        limit: usize,
+        each: &mut dyn FnMut(&Hit) -> ControlFlow<()>,
+    ) -> Result<Option<Cursor>, SearchError> {
+        let mut walk = merge::Walk::new(&mut self.members, filter, order, cursor, limit, None);
+        for _ in 0..limit {
+            let Some(hit) = walk.next()? else { return Ok(None) };
+            if each(&hit).is_break() {
+                return Ok(None);
+            }
+        }
+        Ok(walk.rest()?.0)
     }
 
     /// Up to `limit` events, from `cursor` on. With a `budget` it may stop before the page is full; then the page

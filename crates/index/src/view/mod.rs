@@ -26,7 +26,7 @@ use crate::error::IndexError;
 use crate::range::RangeFile;
 use crate::rows::{Rows, segment_of};
 use crate::schema::{Coded, DICTIONARIES, Hasher};
-use crate::store::{Main, State, main_path, range_path};
+use crate::store::{Main, State, main_path, range_path, stillness};
 use plan::Plan;
 use rowset::RowSet;
 
@@ -127,6 +127,8 @@ pub struct IndexView {
     dictionaries: [Dictionary; DICTIONARIES],
     tail: Rows,
     files: HashMap<u64, RangeFile>,
+    /// How the main file was when it was read while nobody wrote; all of it is in memory then.
+    still: Option<(std::time::SystemTime, u64, u64)>,
 }
 
 /// The main file, and what tells it from another one of the same name.
@@ -160,6 +162,7 @@ impl IndexView {
             dictionaries: Default::default(),
             tail: Rows::default(),
             files: HashMap::new(),
+            still: None,
         };
         view.refresh()?;
         Ok(view.main.is_some().then_some(view))
@@ -176,22 +179,40 @@ impl IndexView {
     /// # Errors
     /// As [`open`](IndexView::open).
     pub fn refresh(&mut self) -> Result<(), IndexError> {
+        let still = stillness(&self.folder);
+        if still.is_some() {
+            if still != self.still {
+                self.forget();
+                self.open_main(Main::open_still)?;
+            }
+            // Read while nobody wrote: then it is whole.
+            if stillness(&self.folder) == still {
+                self.still = still;
+                return Ok(());
+            }
+        }
+        if self.still.take().is_some() {
+            self.forget();
+        }
         let path = main_path(&self.folder);
         let inode = std::fs::metadata(&path).ok().map(|found| (found.dev(), found.ino()));
         if self.main.as_ref().map(|opened| opened.inode) != inode || inode.is_none() {
             self.forget();
-            let Some(inode) = inode else { return Ok(()) };
-            let Some(main) = Main::open_read_only(&self.folder, &self.origin)? else { return Ok(()) };
-            self.hasher = main.hasher()?;
-            self.main = Some(Opened { main, inode, version: -1 });
+            return self.open_main(Main::open_read_only);
         }
-        match self.read_main() {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                self.forget();
-                Err(error)
-            }
-        }
+        self.read_main().inspect_err(|_| self.forget())
+    }
+
+    fn open_main(
+        &mut self,
+        open: impl FnOnce(&Path, &str) -> Result<Option<Main>, IndexError>,
+    ) -> Result<(), IndexError> {
+        let found = std::fs::metadata(main_path(&self.folder)).ok();
+        let Some(inode) = found.map(|found| (found.dev(), found.ino())) else { return Ok(()) };
+        let Some(main) = open(&self.folder, &self.origin)? else { return Ok(()) };
+        self.hasher = main.hasher()?;
+        self.main = Some(Opened { main, inode, version: -1 });
+        self.read_main().inspect_err(|_| self.forget())
     }
 
     fn forget(&mut self) {

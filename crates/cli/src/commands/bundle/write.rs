@@ -13,9 +13,9 @@ use trailseal_tlog::{Checkpoint, Hash};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use super::super::query::matching;
+use super::super::query::keep_going;
 use super::{FORMAT, WHAT_IT_PROVES, hex};
-use crate::arguments::{Filters, Order};
+use crate::arguments::Filters;
 use crate::destination::Destination;
 use crate::failure::{Failure, Outcome};
 use crate::output::{is_terminal, tell, thousands};
@@ -100,12 +100,17 @@ fn lines<W: Write + Seek>(
 ) -> Outcome<Vec<u64>> {
     let mut indexes = Vec::new();
     let mut member = Member::begin(zip, "0/lines.jsonl")?;
-    matching(reader, filter, 0..checkpoint.size, Order::Asc, &mut |recorded, line| {
-        indexes.push(recorded.index);
-        member.write(line)?;
-        member.write(b"\n")?;
-        Ok(ControlFlow::Continue(()))
+    let possible = filter.index_range();
+    let range = possible.start..possible.end.min(checkpoint.size);
+    let mut failed = None;
+    reader.for_each(range, &mut |index, line| {
+        if !filter.accepts(line) {
+            return ControlFlow::Continue(());
+        }
+        indexes.push(index.get());
+        keep_going(member.write(line).and_then(|()| member.write(b"\n")), &mut failed)
     })?;
+    failed.map_or(Ok(()), Err)?;
     member.end(members);
     Ok(indexes)
 }

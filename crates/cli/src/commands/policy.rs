@@ -1,0 +1,108 @@
+//! `trailseal policy`: what happens to each event.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use trailseal_core::Folder;
+use trailseal_core::file::StdFiles;
+use trailseal_core::policy::{Mode, Policy};
+
+use super::{close_trail, open_trail, read_text, write_out};
+use crate::arguments::Policy as Command;
+use crate::failure::{Failure, Outcome};
+use crate::output::tell;
+use crate::settings::Settings;
+
+pub(super) fn run(settings: &Settings, command: &Command, json: bool) -> Outcome {
+    match command {
+        Command::Show => show(settings, json),
+        Command::Check { file } => check(file, json),
+        Command::Set { mode, rate } => set(settings, mode, *rate),
+    }
+}
+
+fn show(settings: &Settings, json: bool) -> Outcome {
+    let folder = Folder::new(settings.dir(), Arc::new(StdFiles));
+    let kept = folder
+        .kept_policy()
+        .map_err(|error| Failure::could_not(format!("{}: {error}", folder.kept_policy_file().display())))?;
+    let (policy, source) = match kept {
+        Some(policy) => (policy, folder.kept_policy_file().display().to_string()),
+        None => (settings.policy()?, settings.policy_source()),
+    };
+    let text = policy.to_toml();
+    if json {
+        let answer = serde_json::json!({
+            "source": source, "mode": policy.otherwise.mode.name(), "rules": policy.rules.len(), "toml": text,
+        });
+        return write_out(None, format!("{answer}\n").as_bytes());
+    }
+    write_out(None, format!("# from: {source}\n{text}").as_bytes())
+}
+
+/// A policy that stands alone, or the one in a settings file.
+fn check(file: &Path, json: bool) -> Outcome {
+    let text = read_text(file)?;
+    let policy = match Policy::from_toml(&text) {
+        Ok(policy) => policy,
+        // A settings file has other settings too; then all of it is checked.
+        Err(error) if error.is_of_another_setting() => Settings::of_file(file)?.policy()?,
+        Err(error) if json => {
+            let answer = serde_json::json!({
+                "ok": false, "line": error.line, "column": error.column, "message": error.what,
+            });
+            write_out(None, format!("{answer}\n").as_bytes())?;
+            return Err(Failure::No(None));
+        }
+        Err(error) => return Err(Failure::no(format!("{}:{error}", file.display()))),
+    };
+    let (mode, rules) = (policy.otherwise.mode.name(), policy.rules.len());
+    if json {
+        let answer = serde_json::json!({"ok": true, "mode": mode, "rules": rules});
+        return write_out(None, format!("{answer}\n").as_bytes());
+    }
+    write_out(None, format!("ok: mode {mode}, {rules} rules\n").as_bytes())
+}
+
+fn set(settings: &Settings, mode: &str, rate: Option<f64>) -> Outcome {
+    let from_settings = settings.policy()?;
+    let wanted = match (mode, Mode::parse(mode)) {
+        ("settings", _) => None,
+        (_, Some(mode)) => Some(mode),
+        (_, None) => {
+            return Err(Failure::could_not(format!(
+                "there is no mode {mode:?}: use sync, async, sampled or off, or `settings` to return to the settings"
+            )));
+        }
+    };
+    match (wanted, rate) {
+        (Some(Mode::Sampled), None) => {
+            return Err(Failure::could_not("mode sampled needs a share: add --rate 0.1"));
+        }
+        (Some(Mode::Sampled), Some(rate)) if !(0.0..=1.0).contains(&rate) => {
+            return Err(Failure::could_not(format!("--rate cannot be {rate}: use a number from 0 to 1")));
+        }
+        (Some(Mode::Sampled), Some(_)) | (_, None) => {}
+        (_, Some(_)) => return Err(Failure::could_not("--rate needs mode sampled")),
+    }
+    let trail = open_trail(settings)?;
+    let changed = match wanted {
+        None => trail.reset_policy(from_settings),
+        Some(mode) => {
+            let mut policy = trail.policy();
+            policy.otherwise.mode = mode;
+            policy.otherwise.rate = rate.unwrap_or(1.0);
+            if mode != Mode::Sync {
+                policy.otherwise.acknowledge = trailseal_core::policy::Acknowledge::Durable;
+            }
+            trail.set_policy(policy)
+        }
+    };
+    close_trail(&trail)?;
+    changed?;
+    tell(match wanted {
+        None => "the settings are in force again",
+        Some(_) => "set, and kept across restarts; `trailseal policy set settings` returns to the settings",
+    });
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! `trailseal reindex`: the embedded index anew, from the segments.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use trailseal_core::deliver::{Batch, Follower, Lines, Sink as _};
+use trailseal_core::file::StdFiles;
+use trailseal_core::{Folder, Reader, trails_in};
+use trailseal_index::{FOLDER, IndexOptions, Indexer};
+
+use crate::failure::{Failure, Outcome};
+use crate::output::{tell, thousands};
+use crate::progress;
+use crate::settings::Settings;
+
+const BATCH_EVENTS: usize = 5_000;
+const BATCH_BYTES: usize = 8 << 20;
+
+pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
+    let dir = settings.dir();
+    let files = Arc::new(StdFiles);
+    let folders = trails_in(&dir, &*files).map_err(Failure::io("look into", &dir))?;
+    if folders.is_empty() {
+        return Err(trailseal_core::ReadError::NoTrail { path: dir }.into());
+    }
+    for folder in folders {
+        let reader = Reader::open(&folder, files.clone())?;
+        if let Some(holder) = reader.holder() {
+            return Err(Failure::could_not(format!(
+                "{} is in use by {}: stop that process, then reindex",
+                folder.display(),
+                holder.text
+            )));
+        }
+        let count = reindex(&reader)?;
+        if json {
+            let answer = serde_json::json!({"origin": reader.origin(), "indexed": count});
+            writeln!(std::io::stdout(), "{answer}")?;
+        } else {
+            tell(&format!("{}: {} events indexed", reader.origin(), thousands(count)));
+        }
+    }
+    Ok(())
+}
+
+fn reindex(reader: &Reader) -> Outcome<u64> {
+    let folder = reader.folder().root().join(FOLDER);
+    trailseal_index::remove(&folder)?;
+    let mut options = IndexOptions::new(reader.origin());
+    options.batch_events_max = BATCH_EVENTS;
+    let mut indexer = Indexer::open(&folder, options)?;
+    let trail = Folder::new(reader.folder().root(), reader.folder().files().clone());
+    let failed = |error| Failure::could_not(format!("could not read the segments: {error}"));
+    let mut follower = Follower::new(trail, trailseal_core::Index::new(0)).map_err(failed)?;
+    let mut lines = Lines::default();
+    // What only the handoff holds has no place yet; the next opening delivers it.
+    let end = trailseal_core::Index::new(reader.end().get() - reader.only_in_handoff());
+    let bar = progress::events("indexing", end.get());
+    while follower.next() < end {
+        let first = follower.next();
+        lines.clear();
+        follower.read(end, BATCH_EVENTS, BATCH_BYTES, &mut lines).map_err(failed)?;
+        let batch_lines = lines.as_batch_lines();
+        indexer.deliver(&Batch { first, lines: &batch_lines })?;
+        bar.set_position(follower.next().get());
+    }
+    indexer.idle()?;
+    bar.finish_and_clear();
+    Ok(end.get())
+}

@@ -1,0 +1,104 @@
+//! The policy as its users meet it: a rule in the file changes what reaches the disk.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use support::Place;
+
+const RULES: &str = r#"
+[[rule]]
+when = { action = "noise.*" }
+mode = "off"
+
+[[rule]]
+when = { action = "page.view" }
+mode = "sampled"
+rate = 0
+
+[[rule]]
+when = { category = "authentication" }
+mode = "sync"
+"#;
+
+const EVENTS: &str = "{\"action\":\"noise.tick\"}\n{\"action\":\"page.view\"}\n\
+    {\"action\":\"page.view\",\"outcome\":\"failure\"}\n{\"action\":\"invoice.pay\"}\n\
+    {\"action\":\"user.login\",\"category\":\"authentication\"}\n";
+
+#[test]
+fn a_rule_in_the_file_changes_what_reaches_the_disk() {
+    let place = Place::new();
+    place.write("trailseal.toml", RULES);
+    let receipts = place.feed("record --json", EVENTS).ok().json_lines();
+    let kept: Vec<bool> = receipts.iter().map(|receipt| receipt["index"].is_u64()).collect();
+    assert_eq!(kept, [false, false, true, true, true], "{receipts:?}");
+    assert!(receipts[0]["sampled_out"] == true && receipts[1]["sampled_out"] == true);
+    let segment = place.lines().join("\n");
+    assert!(!segment.contains("noise.tick"), "{segment}");
+    assert_eq!(segment.matches("\"page.view\"").count(), 1, "a failure is never sampled out");
+    assert!(segment.contains("\"trail.counts\"") && segment.contains("\"sampled_out\":1"), "{segment}");
+
+    let without = Place::new();
+    without.feed("record", EVENTS).ok();
+    assert_eq!(without.run("query --count").ok().out.trim(), "5");
+}
+
+#[test]
+fn a_mode_that_was_set_wins_over_the_file_until_it_is_taken_back() {
+    let place = Place::with_events(&["a"]);
+    place.write("trailseal.toml", "mode = \"async\"\n");
+    place.run("policy set off").ok();
+    place.feed("record", "{\"action\":\"left.out\"}\n").ok();
+    let shown = place.run("policy show").ok().out;
+    assert!(shown.contains("policy.toml") && shown.contains("mode = \"off\""), "{shown}");
+    place.run("policy set settings").ok();
+    place.feed("record", "{\"action\":\"kept\"}\n").ok();
+    assert!(place.run("policy show").ok().out.contains("mode = \"async\""));
+    assert_eq!(place.run("query --count").ok().out.trim(), "2");
+    let changes = place.run("query --system --action trail.policy_changed --format jsonl").ok().json_lines();
+    assert_eq!(changes.len(), 2);
+    assert_eq!(changes[1]["details"]["to"], "mode = \"off\"\n");
+    place.run("verify").ok();
+}
+
+#[test]
+fn sampling_needs_a_share_and_errors_say_so() {
+    let place = Place::new();
+    place.run("policy set sampled").could_not(&["--rate"]);
+    place.run("policy set sampled --rate 2").could_not(&["0 to 1"]);
+    place.run("policy set sync --rate 0.5").could_not(&["sampled"]);
+    place.run("policy set fast").could_not(&["sync, async, sampled or off"]);
+    assert!(!place.path("trail").exists(), "nothing was made");
+    place.run("policy set sampled --rate 0.25").ok();
+    assert!(place.run("policy show").ok().out.contains("rate = 0.25"));
+    assert_eq!(place.run("policy show --json").ok().json()["mode"], "sampled");
+}
+
+#[test]
+fn a_policy_file_is_checked_with_line_and_column() {
+    let place = Place::new();
+    place.write("good.toml", RULES);
+    assert_eq!(place.run("policy check good.toml").ok().out, "ok: mode async, 3 rules\n");
+    place.write("bad.toml", "mode = \"sync\"\n[[rule]]\nwhen = { acton = \"x\" }\n");
+    let answer = place.run("policy check bad.toml").no();
+    assert!(answer.err.contains("bad.toml:3:10: there is no setting `when.acton`"), "{}", answer.err);
+    let answer = place.run("policy check bad.toml --json").no().json();
+    assert_eq!((answer["line"].as_u64(), answer["column"].as_u64()), (Some(3), Some(10)));
+    // A file of all settings.
+    place.write("trailseal.toml", format!("dir = \"elsewhere\"\n{RULES}"));
+    assert!(place.run("policy check trailseal.toml").ok().out.contains("3 rules"));
+    place.write("broken.toml", "dir = \"elsewhere\"\nmode = \"fast\"\n");
+    place.run("policy check broken.toml").could_not(&["broken.toml:2:8"]);
+}
+
+#[test]
+fn the_environment_of_other_audit_logs_is_understood() {
+    let place = Place::new();
+    let run = |mode: &str| {
+        let mut command = place.command(&["record", "--json"]);
+        command.env("AUDIT_MODE", mode).env("AUDIT_SAMPLE_RATE", "0");
+        support::Answer::of(command, b"{\"action\":\"a\"}\n").ok().json()
+    };
+    assert_eq!(run("sampled")["sampled_out"], true);
+    assert!(run("sync")["index"].is_u64(), "the rate is for mode sampled alone");
+}

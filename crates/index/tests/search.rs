@@ -1,0 +1,252 @@
+//! Search over real trails against looking at every line: any filter, order, page and lag, also while events come.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use trailseal_core::clock::Timestamp;
+use trailseal_core::deliver::{Batch, Follower, Lines, Sink};
+use trailseal_core::event::Event;
+use trailseal_core::file::StdFiles;
+use trailseal_core::filter::Filter;
+use trailseal_core::line::parse_front;
+use trailseal_core::{Ack, Folder, Index, Options, Reader, Roll, Trail};
+use trailseal_index::{Cursor, FOLDER, FacetField, IndexOptions, Indexer, Order, Search};
+
+const SOON: Duration = Duration::from_secs(20);
+const RANGE_EVENTS: usize = 16;
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.handoff.size_bytes = 1 << 20;
+    options.disk_reserve_bytes = Some(0);
+    options.segment.roll = Roll::Bytes(4_000);
+    options.origin = Some("example.org/slots".into());
+    options
+}
+
+/// A folder of trails with these events, each opened one after the other, so that their times follow.
+fn record(dir: &Path, trails: &[Vec<Event>]) {
+    let open: Vec<Trail> = trails.iter().map(|_| Trail::open_slot(dir, options()).unwrap()).collect();
+    let longest = trails.iter().map(Vec::len).max().unwrap_or(0);
+    for at in 0..longest {
+        for (trail, events) in open.iter().zip(trails) {
+            if let Some(event) = events.get(at) {
+                trail.record(event).unwrap();
+            }
+        }
+    }
+    for trail in open {
+        trail.close(SOON).unwrap();
+    }
+}
+
+/// Puts the first `events` of a trail into its index.
+fn index(folder: &Path, events: u64) {
+    let reader = Reader::open(folder, Arc::new(StdFiles)).unwrap();
+    let mut options = IndexOptions::new(reader.origin());
+    options.range_events = RANGE_EVENTS;
+    let mut indexer = Indexer::open(folder.join(FOLDER), options).unwrap();
+    let trail = Folder::new(folder, Arc::new(StdFiles));
+    let mut follower = Follower::new(trail, indexer.position().unwrap().cursor).unwrap();
+    let end = Index::new(events.min(reader.end().get()));
+    let mut lines = Lines::default();
+    while follower.next() < end {
+        let first = follower.next();
+        lines.clear();
+        follower.read(end, 7, usize::MAX, &mut lines).unwrap();
+        indexer.deliver(&Batch { first, lines: &lines.as_batch_lines() }).unwrap();
+    }
+}
+
+type Found = (Timestamp, String, u64, Vec<u8>);
+
+/// Every event that matches, oldest first, by looking at every line.
+fn brute_force(search: &Search, filter: &Filter) -> Vec<Found> {
+    let mut found = Vec::new();
+    for reader in search.readers() {
+        let mut reader = Reader::open(reader.folder().root(), Arc::new(StdFiles)).unwrap();
+        let origin = reader.origin().to_owned();
+        if !filter.origin.is_empty() && !filter.origin.contains(&origin) {
+            continue;
+        }
+        reader
+            .for_each(0..u64::MAX, &mut |index, line| {
+                if filter.accept(line).is_some() {
+                    let recorded = parse_front(line).unwrap().recorded;
+                    found.push((recorded, origin.clone(), index.get(), line.to_vec()));
+                }
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+    }
+    found.sort();
+    found
+}
+
+fn all(search: &mut Search, filter: &Filter, order: Order) -> Vec<Found> {
+    let mut found = Vec::new();
+    search
+        .each(filter, order, None, &mut |hit| {
+            found.push((hit.recorded, hit.origin.to_string(), hit.index.get(), hit.line.clone()));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    found
+}
+
+/// All pages from `cursor` on.
+fn pages(
+    search: &mut Search,
+    filter: &Filter,
+    order: Order,
+    mut cursor: Option<Cursor>,
+    limit: usize,
+) -> Vec<Found> {
+    let mut found = Vec::new();
+    loop {
+        let page = search.page(filter, order, cursor.as_ref(), limit, None).unwrap();
+        assert!(page.hits.len() == limit || page.next.is_none(), "only the last page is short");
+        assert_eq!(page.scanned, None, "there was no limit of work");
+        found.extend(
+            page.hits
+                .into_iter()
+                .map(|hit| (hit.recorded, hit.origin.to_string(), hit.index.get(), hit.line)),
+        );
+        // As a user hands it back.
+        cursor = page.next.map(|next| next.to_string().parse().unwrap());
+        if cursor.is_none() {
+            return found;
+        }
+    }
+}
+
+fn check(search: &mut Search, filter: &Filter, limit: usize) {
+    let wanted = brute_force(search, filter);
+    let newest_first: Vec<Found> = wanted.iter().rev().cloned().collect();
+    assert_eq!(all(search, filter, Order::OldestFirst), wanted, "{filter:?}");
+    assert_eq!(all(search, filter, Order::NewestFirst), newest_first, "{filter:?}");
+    assert_eq!(pages(search, filter, Order::OldestFirst, None, limit), wanted, "{filter:?}");
+    assert_eq!(pages(search, filter, Order::NewestFirst, None, limit), newest_first, "{filter:?}");
+    assert_eq!(search.count(filter).unwrap(), wanted.len() as u64, "{filter:?}");
+    check_summaries(search, filter, &wanted);
+}
+
+fn check_summaries(search: &mut Search, filter: &Filter, wanted: &[Found]) {
+    let events: Vec<_> = wanted.iter().map(|(_, _, _, line)| Event::from_line(line).unwrap()).collect();
+    let mut actions: HashMap<String, u64> = HashMap::new();
+    let mut minutes: BTreeMap<Timestamp, u64> = BTreeMap::new();
+    for recorded in &events {
+        *actions.entry(recorded.event.action.clone()).or_default() += 1;
+        let time = recorded.event.time.unwrap_or(recorded.recorded).as_micros();
+        *minutes.entry(Timestamp::from_micros(time - time.rem_euclid(60_000_000))).or_default() += 1;
+    }
+    let found = search.facets(filter, FacetField::Action, usize::MAX).unwrap();
+    assert!(found.is_sorted_by(|left, right| left.1 >= right.1), "the most frequent first");
+    assert_eq!(found.into_iter().collect::<HashMap<_, _>>(), actions, "{filter:?}");
+    let found = search.histogram(filter, Duration::from_secs(60)).unwrap();
+    assert_eq!(found, minutes.into_iter().collect::<Vec<_>>(), "{filter:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn search_finds_what_looking_at_every_line_finds(
+        trails in prop::collection::vec(prop::collection::vec(support::any_event(), 0..60), 1..4),
+        indexed in prop::collection::vec(0..80u64, 4),
+        filters in prop::collection::vec(support::any_filter(), 4),
+        late in prop::collection::vec(support::any_event(), 1..10),
+        limit in 1..12usize,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        record(dir.path(), &trails);
+        for (slot, events) in indexed.iter().enumerate().take(trails.len()) {
+            // Some trails have no index, some have part of it.
+            if *events > 10 {
+                index(&dir.path().join(slot.to_string()), *events);
+            }
+        }
+        let mut search = Search::open(dir.path(), Arc::new(StdFiles)).unwrap();
+        for filter in filters.iter().chain([&Filter::default()]) {
+            check(&mut search, filter, limit);
+        }
+        check_while_events_come(dir.path(), &mut search, &filters[0], limit, &late);
+    }
+}
+
+/// A walk that is begun goes on rightly when events arrive: the newest first sees none of them, the oldest first all.
+fn check_while_events_come(dir: &Path, search: &mut Search, filter: &Filter, limit: usize, late: &[Event]) {
+    let before = brute_force(search, filter);
+    let oldest = search.page(filter, Order::OldestFirst, None, limit, None).unwrap();
+    let newest = search.page(filter, Order::NewestFirst, None, limit, None).unwrap();
+    let end = search.end();
+    let trail = Trail::open_slot(dir, options()).unwrap();
+    for event in late {
+        trail.record_ack(event, Ack::Durable).unwrap();
+    }
+    search.refresh().unwrap();
+    let after = brute_force(search, filter);
+    let seen = before.len().min(limit);
+    if let Some(next) = newest.next {
+        let rest: Vec<Found> = before.iter().rev().skip(seen).cloned().collect();
+        assert_eq!(pages(search, filter, Order::NewestFirst, Some(next), limit), rest, "{filter:?}");
+    }
+    if let Some(next) = oldest.next {
+        let rest: Vec<Found> = after.iter().skip(seen).cloned().collect();
+        assert_eq!(pages(search, filter, Order::OldestFirst, Some(next), limit), rest, "{filter:?}");
+    }
+    let new: Vec<Found> = after.iter().filter(|found| !before.contains(found)).cloned().collect();
+    assert_eq!(pages(search, filter, Order::OldestFirst, Some(end), limit), new, "{filter:?}");
+    trail.close(SOON).unwrap();
+}
+
+#[test]
+fn a_page_that_ran_out_of_time_says_how_far_it_came_and_goes_on_from_there() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path(), &[(0..3_000).map(|number| Event::new("test.many").id(number.to_string())).collect()]);
+    let mut search = Search::open(dir.path(), Arc::new(StdFiles)).unwrap();
+    let filter = Filter { text: vec!["not there at all".into()], ..Filter::default() };
+    let mut cursor = None;
+    let mut rounds = 0;
+    loop {
+        let budget = Some(Duration::ZERO);
+        let page = search.page(&filter, Order::NewestFirst, cursor.as_ref(), 50, budget).unwrap();
+        assert!(page.hits.is_empty());
+        assert_eq!(page.next.is_some(), page.scanned.is_some());
+        let Some(next) = page.next else { break };
+        // Without any time nothing is looked at; with a little, it comes to the end.
+        let page = search
+            .page(&filter, Order::NewestFirst, Some(&next), 50, Some(Duration::from_millis(1)))
+            .unwrap();
+        rounds += 1;
+        assert!(rounds < 10_000, "it does not get on");
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => break,
+        }
+    }
+}
+
+#[test]
+fn a_damaged_index_is_done_without() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path(), &[(0..50).map(|number| Event::new("test.kept").id(number.to_string())).collect()]);
+    let slot = dir.path().join("0");
+    index(&slot, 40);
+    let filter = Filter { action: vec!["test.*".into()], ..Filter::default() };
+    let main = slot.join(FOLDER).join("main.db");
+    for bytes in [&b"not a database at all"[..], &[0; 8_192]] {
+        std::fs::write(&main, bytes).unwrap();
+        let mut search = Search::open(dir.path(), Arc::new(StdFiles)).unwrap();
+        assert_eq!(search.count(&filter).unwrap(), 50);
+        assert!(search.lag().events > 50, "all of it is not indexed");
+    }
+}

@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
 }
 
 /// Flags of every command.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Common {
     /// The trail's folder [default: ./trail, or TRAILSEAL_DIR]
     #[arg(long, global = true, value_name = "DIR")]

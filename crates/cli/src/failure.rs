@@ -40,6 +40,15 @@ impl Failure {
         move |error| Failure::CouldNot(format!("{what}: {error}"))
     }
 
+    /// The reason, in one line.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Failure::No(reason) => reason.as_deref().unwrap_or("the answer is no"),
+            Failure::CouldNot(reason) => reason,
+            Failure::ClosedPipe => "nobody reads the answer",
+        }
+    }
+
     /// Tells the reason on stderr, in one line, and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
         match self {

@@ -74,6 +74,8 @@ struct Given {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     given: BTreeMap<&'static str, Given>,
+    /// The flags that they were read with.
+    common: Common,
     anchors: Vec<Anchor>,
     /// The rules of the file, and where they stand.
     rules: Vec<Rule>,
@@ -83,7 +85,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads file, environment and flags.
     pub(crate) fn load(common: &Common) -> Outcome<Settings> {
-        let mut settings = Settings::default();
+        let mut settings = Settings { common: common.clone(), ..Settings::default() };
         match &common.config {
             Some(path) => file::read(path, &mut settings)?,
             None if Path::new(DEFAULT_FILE).exists() => file::read(Path::new(DEFAULT_FILE), &mut settings)?,
@@ -95,6 +97,11 @@ impl Settings {
         }
         settings.options()?;
         Ok(settings)
+    }
+
+    /// Reads all of them again, as they are now.
+    pub(crate) fn reload(&self) -> Outcome<Settings> {
+        Settings::load(&self.common)
     }
 
     /// Those of one file alone.

@@ -102,3 +102,40 @@ fn the_environment_of_other_audit_logs_is_understood() {
     assert_eq!(run("sampled")["sampled_out"], true);
     assert!(run("sync")["index"].is_u64(), "the rate is for mode sampled alone");
 }
+
+#[test]
+fn a_running_command_returns_to_the_settings_at_a_hang_up() {
+    use std::io::Write as _;
+    let place = Place::new();
+    place.write("trailseal.toml", "");
+    let mut command = place.command(&["record", "--json"]);
+    let mut child = support::Running(
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap(),
+    );
+    let receipts = support::Lines::of(child.0.stdout.take().unwrap());
+    let mut input = child.0.stdin.take().unwrap();
+    let mut record = |action: &str| {
+        writeln!(input, "{{\"action\":\"{action}\"}}").unwrap();
+        let receipt: serde_json::Value = serde_json::from_str(&receipts.wait()).unwrap();
+        receipt["index"].is_u64()
+    };
+    let hang_up = || {
+        let pid = child.0.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    };
+    assert!(record("noise.tick"));
+    place.write("trailseal.toml", RULES);
+    hang_up();
+    assert!(!record("noise.tick"), "the rules of the file are in force");
+    place.write("trailseal.toml", "mode = \"fast\"");
+    hang_up();
+    assert!(!record("noise.tick"), "a broken file changes nothing");
+    assert!(record("invoice.pay"));
+    drop(input);
+    assert!(child.0.wait().unwrap().success());
+    let changes = place.run("query --system --action trail.policy_changed --count");
+    // The file is still broken, so it is named before anything is read.
+    changes.could_not(&["trailseal.toml:1:8"]);
+    place.write("trailseal.toml", "");
+    assert_eq!(place.run("query --system --action trail.policy_changed --count").ok().out.trim(), "1");
+}

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write as _};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use trailseal_core::event::{BadLine, Event};
@@ -35,6 +37,8 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
     let trail = open_trail(settings)?;
     let mut session = Session {
         level: level(arguments.ack),
+        settings,
+        is_hung_up: hang_ups()?,
         trail: &trail,
         out: json.then(|| BufWriter::with_capacity(1 << 16, std::io::stdout())),
         pending: Vec::new(),
@@ -135,6 +139,9 @@ impl Pending {
 struct Session<'a> {
     trail: &'a Trail,
     level: Level,
+    settings: &'a Settings,
+    /// Set by SIGHUP: the settings are to be read again.
+    is_hung_up: Arc<AtomicBool>,
     out: Option<BufWriter<std::io::Stdout>>,
     pending: Vec<Pending>,
     counts: Counts,
@@ -150,6 +157,9 @@ impl Session<'_> {
             {
                 break;
             }
+            if self.is_hung_up.swap(false, Ordering::Relaxed) {
+                self.return_to_settings()?;
+            }
             self.take(number, &line)?;
             // Told as soon as the level is reached: before more input is waited for.
             let must_wait = memchr::memchr(b'\n', input.buffer()).is_none();
@@ -158,6 +168,17 @@ impl Session<'_> {
             }
         }
         self.flush()
+    }
+
+    /// Puts the policy of the settings in force, as they are now. Settings that are wrong change nothing.
+    fn return_to_settings(&mut self) -> Outcome {
+        match self.settings.reload().and_then(|settings| settings.policy()) {
+            Ok(policy) => Ok(self.trail.reset_policy(policy)?),
+            Err(failure) => {
+                tell(&format!("notice: the policy stays as it is: {}", failure.text()));
+                Ok(())
+            }
+        }
     }
 
     fn take(&mut self, number: u64, line: &[u8]) -> Outcome {
@@ -253,6 +274,14 @@ impl Session<'_> {
         }
         written
     }
+}
+
+/// A flag that SIGHUP sets.
+fn hang_ups() -> Outcome<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, flag.clone())
+        .map_err(|error| Failure::could_not(format!("could not listen for SIGHUP: {error}")))?;
+    Ok(flag)
 }
 
 /// The level that was asked for; the policy can only raise it.

@@ -224,6 +224,7 @@ fn queries(view: &mut IndexView, events: u64, zipf: &Zipfs) {
                 vec![("resource", format!("kind{}/{}", it.kind, resource(it.resource)))]
             }),
         ),
+        ("resource frequent", Box::new(|n| vec![("resource", format!("kind{}/{}", n % 3, resource(0)))])),
         ("outcome 0.1 %", Box::new(|_| vec![("outcome", "partial".into())])),
         ("outcome frequent", Box::new(|_| vec![("outcome", "success".into())])),
         ("severity 0.1 %", Box::new(|_| vec![("severity", "critical".into())])),
@@ -325,6 +326,9 @@ fn queries(view: &mut IndexView, events: u64, zipf: &Zipfs) {
         "tenant+action",
         "tenant, a day in the middle",
         "request",
+        "resource",
+        "resource frequent",
+        "session",
         "never: 3 frequent",
     ];
     println!("count");

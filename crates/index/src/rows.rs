@@ -42,11 +42,11 @@ pub(crate) struct Rows {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Keys {
     pub(crate) rows: Vec<u32>,
-    pub(crate) hashes: Vec<u32>,
+    pub(crate) hashes: Vec<u64>,
 }
 
 impl Keys {
-    fn push(&mut self, row: u32, hash: u32) {
+    fn push(&mut self, row: u32, hash: u64) {
         self.rows.push(row);
         self.hashes.push(hash);
     }
@@ -134,7 +134,7 @@ impl Rows {
             (KEY_TRACE, &fields.trace_id),
         ] {
             if let Some(value) = value {
-                self.keys[kind].push(row, coder.hasher.text(value));
+                self.keys[kind].push(row, coder.hasher.key(kind, value));
             }
         }
         self.push_resource(row, &fields.resource, coder);
@@ -148,7 +148,7 @@ impl Rows {
         let hasher = coder.hasher;
         coder.dictionaries[column.at()].code(value.as_bytes(), hasher).unwrap_or_else(|| {
             if !cfg!(trailseal_fault = "index_values_lost") {
-                self.keys[column.at()].push(row, hasher.text(value));
+                self.keys[column.at()].push(row, hasher.key(column.at(), value));
             }
             OTHER
         })
@@ -163,7 +163,7 @@ impl Rows {
         let hasher = coder.hasher;
         coder.dictionaries[Coded::Actor.at()].code(&coder.actor, hasher).unwrap_or_else(|| {
             for value in [id, name].into_iter().flatten() {
-                self.keys[Coded::Actor.at()].push(row, hasher.text(value));
+                self.keys[Coded::Actor.at()].push(row, hasher.key(Coded::Actor.at(), value));
             }
             OTHER
         })
@@ -173,10 +173,10 @@ impl Rows {
         let Some(kind) = &resource.kind else { return };
         let keys = &mut self.keys[KEY_RESOURCE];
         if let Some(id) = &resource.id {
-            keys.push(row, coder.hasher.pair(kind, id));
+            keys.push(row, coder.hasher.resource(kind, id));
         }
         if let Some(name) = resource.name.as_ref().filter(|name| resource.id.as_ref() != Some(name)) {
-            keys.push(row, coder.hasher.pair(kind, name));
+            keys.push(row, coder.hasher.resource(kind, name));
         }
     }
 
@@ -219,7 +219,7 @@ impl Rows {
             let begin = keys.rows.partition_point(|row| *row < first);
             put_u32((keys.rows.len() - begin) as u32, &mut out);
             put_column(keys.rows[begin..].iter().map(|row| i64::from(row - first)), &mut out);
-            put_column(keys.hashes[begin..].iter().map(|hash| i64::from(*hash)), &mut out);
+            put_column(keys.hashes[begin..].iter().map(|hash| hash.cast_signed()), &mut out);
         }
         out
     }
@@ -251,7 +251,7 @@ impl Rows {
             key_rows.for_each(|row| keys.rows.push(row as u32));
             let is_row = |row: &u32| (*row as usize) < n;
             (keys.rows.is_sorted() && keys.rows.iter().all(is_row)).then_some(())?;
-            hashes.for_each(|hash| keys.hashes.push(hash as u32));
+            hashes.for_each(|hash| keys.hashes.push(hash.cast_unsigned()));
         }
         bytes.is_empty().then_some(rows)
     }

@@ -83,6 +83,12 @@ pub(crate) const KEY_TRACE: usize = DICTIONARIES + 4;
 pub(crate) const KEY_RESOURCE: usize = DICTIONARIES + 5;
 pub(crate) const KEYS: usize = DICTIONARIES + 6;
 
+/// Whether keys of this kind are 64 bits wide, so that they tell one value from another but for once in some
+/// thousand million questions. The others are 32 bits, since few events share an id, and the line says whether it is the one.
+pub(crate) fn is_wide(kind: usize) -> bool {
+    kind < DICTIONARIES || matches!(kind, KEY_SESSION | KEY_RESOURCE)
+}
+
 /// Hashes of one index: with a seed of its own, so that nobody outside can choose values that meet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hasher {
@@ -90,13 +96,15 @@ pub(crate) struct Hasher {
 }
 
 impl Hasher {
-    pub(crate) fn text(self, text: &str) -> u32 {
-        xxh3_64_with_seed(text.as_bytes(), self.seed) as u32
+    /// The key of a value.
+    pub(crate) fn key(self, kind: usize, text: &str) -> u64 {
+        let hash = xxh3_64_with_seed(text.as_bytes(), self.seed);
+        if is_wide(kind) { hash } else { hash & u64::from(u32::MAX) }
     }
 
-    /// A resource's type with its id or name.
-    pub(crate) fn pair(self, kind: &str, id: &str) -> u32 {
-        xxh3_64_with_seed(id.as_bytes(), xxh3_64_with_seed(kind.as_bytes(), self.seed)) as u32
+    /// The key of a resource: its type with its id or name.
+    pub(crate) fn resource(self, kind: &str, id: &str) -> u64 {
+        xxh3_64_with_seed(id.as_bytes(), xxh3_64_with_seed(kind.as_bytes(), self.seed))
     }
 
     /// For a place in memory.

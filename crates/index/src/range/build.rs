@@ -6,14 +6,14 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 
 use super::{
-    BLOCK_CODED, BLOCK_OFFSET, BLOCK_TIME, BUCKET_KEYS, ENTRY_BYTES, Head, SYSTEM_POSTINGS, WITH_BLOCKS,
-    bucket_of, print_of,
+    BLOCK_CODED, BLOCK_OFFSET, BLOCK_TIME, BUCKET_KEYS, Head, SYSTEM_POSTINGS, WITH_BLOCKS, bucket_of,
+    entry_bytes, print_of,
 };
 use crate::codec::{put_column, put_varint};
 use crate::error::{IndexError, io_at, sqlite_at};
 use crate::posting;
 use crate::rows::{Keys, Rows};
-use crate::schema::{BLOCK_ROWS, Coded, KEYS, MARK_NONE, MARK_SYSTEM, ROW_BITS};
+use crate::schema::{BLOCK_ROWS, Coded, KEYS, MARK_NONE, MARK_SYSTEM};
 use crate::store::create_private;
 
 /// One piece of a range.
@@ -54,7 +54,7 @@ impl<'a> Builder<'a> {
         }
         for (kind, bits) in bucket_bits.into_iter().enumerate() {
             if let Some(bits) = bits {
-                self.buckets(kind as u32, bits, put)?;
+                self.buckets(kind, bits, put)?;
             }
         }
         let Rows { times, offsets, codes, .. } = self.rows;
@@ -108,18 +108,18 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn buckets(&mut self, kind: u32, bits: u8, put: &mut Put<'_>) -> Result<(), IndexError> {
-        let keys = &self.rows.keys[kind as usize];
-        let places = (0..).zip(&keys.hashes).map(|(place, hash)| (bucket_of(*hash, bits), place));
+    fn buckets(&mut self, kind: usize, bits: u8, put: &mut Put<'_>) -> Result<(), IndexError> {
+        let keys = &self.rows.keys[kind];
+        let places = (0..).zip(&keys.hashes).map(|(place, hash)| (bucket_of(kind, *hash, bits), place));
         self.sorted.sort(places);
         for (bucket, places) in self.sorted.groups() {
             self.blob.clear();
             for &place in places {
                 let (row, hash) = (keys.rows[place as usize], keys.hashes[place as usize]);
-                let entry = print_of(hash) << ROW_BITS | u64::from(row);
-                self.blob.extend_from_slice(&entry.to_le_bytes()[..ENTRY_BYTES]);
+                let entry = print_of(kind, hash) | u64::from(row);
+                self.blob.extend_from_slice(&entry.to_le_bytes()[..entry_bytes(kind)]);
             }
-            put(Part::Bucket { key: kind << 20 | bucket }, &self.blob)?;
+            put(Part::Bucket { key: (kind as u32) << 20 | bucket }, &self.blob)?;
         }
         Ok(())
     }

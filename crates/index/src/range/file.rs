@@ -6,13 +6,13 @@ use roaring::RoaringBitmap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    BLOCK_CODED, BLOCK_OFFSET, BLOCK_TIME, ENTRY_BYTES, Head, Part, SYSTEM_POSTINGS, WITH_BLOCKS, bucket_of,
-    print_of,
+    BLOCK_CODED, BLOCK_OFFSET, BLOCK_TIME, ENTRY_BYTES, Head, Part, SYSTEM_POSTINGS, WIDE_ENTRY_BYTES,
+    WITH_BLOCKS, bucket_of, print_of,
 };
 use crate::codec::{Bytes, Column};
 use crate::error::{IndexError, sqlite_at};
 use crate::posting;
-use crate::schema::{BLOCK_ROWS, Coded, ROW_BITS};
+use crate::schema::{BLOCK_ROWS, Coded, ROW_BITS, is_wide};
 use crate::store::open_immutable;
 
 /// An open file of a closed range.
@@ -106,21 +106,26 @@ impl RangeFile {
         std::iter::once(number).chain(system.then_some(number + SYSTEM_POSTINGS))
     }
 
-    /// Adds rows that may have a key with this hash.
-    pub(crate) fn add_key(&self, kind: usize, hash: u32, rows: &mut RoaringBitmap) -> Result<(), IndexError> {
+    /// Adds the rows that have a key with this hash.
+    pub(crate) fn add_key(&self, kind: usize, hash: u64, rows: &mut RoaringBitmap) -> Result<(), IndexError> {
         let Some(bits) = self.head.bucket_bits[kind] else { return Ok(()) };
-        let key = (kind as u32) << 20 | bucket_of(hash, bits);
-        let n = self.head.n;
+        let key = (kind as u32) << 20 | bucket_of(kind, hash, bits);
+        let (print, n) = (print_of(kind, hash), self.head.n);
         self.with_blob("SELECT b FROM hb WHERE k = ?1", key, |blob| {
-            for entry in blob.as_chunks::<ENTRY_BYTES>().0 {
-                let &[a, b, c, d, e] = entry;
-                let entry = u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);
-                if entry >> ROW_BITS == print_of(hash) {
+            let mut look = |entry: u64| {
+                if entry >> ROW_BITS == print >> ROW_BITS {
                     let row = (entry & ((1 << ROW_BITS) - 1)) as u32;
                     rows.insert((row < n).then_some(row)?);
                 }
+                Some(())
+            };
+            if is_wide(kind) {
+                blob.as_chunks::<WIDE_ENTRY_BYTES>().0.iter().try_for_each(|it| look(u64::from_le_bytes(*it)))
+            } else {
+                let entry =
+                    |&[a, b, c, d, e]: &[u8; ENTRY_BYTES]| u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);
+                blob.as_chunks::<ENTRY_BYTES>().0.iter().try_for_each(|it| look(entry(it)))
             }
-            Some(())
         })?;
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! head(b)                 one row: what is kept in memory while the range is open (`Head`)
 //! post(col, val, n, b)    the n rows that have the code `val`; the trail's own events under `col` + 16
-//! hb(k, b)                k = kind << 20 | bucket: entries of 5 bytes, low 18 bits the row, the rest of the hash
+//! hb(k, b)                k = kind << 20 | bucket: entries of 5 bytes (wide keys: 8), low 18 bits the row, the rest of the hash
 //! colb(k, b)              k = column << 16 | block: a packed column of up to 4,000 rows
 //! sums(col, b)            code and count of each value, as varints; without the trail's own events
 //! ```
@@ -16,13 +16,13 @@ pub(crate) use build::{Builder, Part, write};
 pub(crate) use file::RangeFile;
 pub(crate) use head::Head;
 
-use crate::schema::{Coded, ROW_BITS};
+use crate::schema::{Coded, ROW_BITS, is_wide};
 
 /// Codes of the trail's own events have their postings under the column's number plus this.
 const SYSTEM_POSTINGS: u32 = 16;
 const BUCKET_KEYS: usize = 256;
 const ENTRY_BYTES: usize = 5;
-const PRINT_BITS: u32 = 40 - ROW_BITS;
+const WIDE_ENTRY_BYTES: usize = 8;
 
 /// Numbers of the column blocks.
 const BLOCK_TIME: u32 = 0;
@@ -40,12 +40,18 @@ const WITH_BLOCKS: [Coded; 7] = [
     Coded::Severity,
 ];
 
-/// Which bucket of `1 << bits` a hash belongs to.
-fn bucket_of(hash: u32, bits: u8) -> u32 {
-    hash.checked_shr(32 - u32::from(bits)).unwrap_or(0)
+/// Which bucket of `1 << bits` a hash belongs to: by its highest bits.
+fn bucket_of(kind: usize, hash: u64, bits: u8) -> u32 {
+    let of = if is_wide(kind) { u64::BITS } else { u32::BITS };
+    hash.checked_shr(of - u32::from(bits)).unwrap_or(0) as u32
 }
 
-/// The part of a hash that stands in an entry.
-fn print_of(hash: u32) -> u64 {
-    u64::from(hash & ((1 << PRINT_BITS) - 1))
+/// An entry without its row: as many of the hash's low bits as there is room for.
+fn print_of(kind: usize, hash: u64) -> u64 {
+    let free = u64::BITS - 8 * entry_bytes(kind) as u32;
+    hash << ROW_BITS << free >> free
+}
+
+fn entry_bytes(kind: usize) -> usize {
+    if is_wide(kind) { WIDE_ENTRY_BYTES } else { ENTRY_BYTES }
 }

@@ -34,8 +34,8 @@ pub(super) struct Condition {
     pub(super) codes: Vec<u32>,
     /// A code of the column with which a row may fulfil it.
     pub(super) other: bool,
-    /// Kinds and hashes of keys with which a row may fulfil it.
-    pub(super) keys: Vec<(usize, u32)>,
+    /// Kinds and hashes of keys with which a row fulfils it; may fulfil it, if they are not wide.
+    pub(super) keys: Vec<(usize, u64)>,
     /// The event itself.
     pub(super) indexes: Vec<u64>,
 }
@@ -114,7 +114,10 @@ impl Planner<'_> {
         Some(Condition {
             column: Some(column),
             codes: self.dictionaries[column.at()].codes_where(is_wanted),
-            keys: values.iter().map(|value| (column.at(), self.hasher.text(value.as_ref()))).collect(),
+            keys: values
+                .iter()
+                .map(|value| (column.at(), self.hasher.key(column.at(), value.as_ref())))
+                .collect(),
             ..Condition::default()
         })
     }
@@ -132,7 +135,7 @@ impl Planner<'_> {
         Some(Condition {
             column: Some(Coded::Actor),
             codes: self.dictionaries[at].codes_where(is_wanted),
-            keys: values.iter().map(|value| (at, self.hasher.text(value))).collect(),
+            keys: values.iter().map(|value| (at, self.hasher.key(at, value))).collect(),
             ..Condition::default()
         })
     }
@@ -173,14 +176,14 @@ impl Planner<'_> {
         let mut condition = self.exact(Coded::Kind, kinds).unwrap_or_default();
         for wanted in &filter.resource {
             if let Some(id) = &wanted.id {
-                condition.keys.push((KEY_RESOURCE, self.hasher.pair(&wanted.kind, id)));
+                condition.keys.push((KEY_RESOURCE, self.hasher.resource(&wanted.kind, id)));
             }
         }
         Some(condition)
     }
 
     fn keys(&self, kind: usize, values: &[String]) -> Option<Condition> {
-        let keys: Vec<_> = values.iter().map(|value| (kind, self.hasher.text(value))).collect();
+        let keys: Vec<_> = values.iter().map(|value| (kind, self.hasher.key(kind, value))).collect();
         (!keys.is_empty()).then(|| Condition { keys, ..Condition::default() })
     }
 
@@ -189,7 +192,7 @@ impl Planner<'_> {
         for id in ids {
             match id {
                 IdFilter::Index(index) => condition.indexes.push(index.get()),
-                IdFilter::Id(id) => condition.keys.push((KEY_ID, self.hasher.text(&held_id(id)))),
+                IdFilter::Id(id) => condition.keys.push((KEY_ID, self.hasher.key(KEY_ID, &held_id(id)))),
             }
         }
         (!ids.is_empty()).then_some(condition)

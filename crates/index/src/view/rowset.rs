@@ -7,7 +7,7 @@ use roaring::RoaringBitmap;
 use super::plan::{Condition, Plan};
 use crate::error::IndexError;
 use crate::range::RangeFile;
-use crate::schema::{BLOCK_ROWS, OTHER, SPAN_ROWS};
+use crate::schema::{BLOCK_ROWS, OTHER, SPAN_ROWS, is_wide};
 
 /// Rows that can match.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,6 +71,9 @@ fn sure_rows(file: &RangeFile, condition: &Condition, plan: &Plan) -> Result<Roa
             file.add_posting(column, code, plan.system, &mut sure)?;
         }
     }
+    for &(kind, hash) in condition.keys.iter().filter(|(kind, _)| is_wide(*kind)) {
+        file.add_key(kind, hash, &mut sure)?;
+    }
     for index in &condition.indexes {
         if let Some(row) = index.checked_sub(file.head.lo).filter(|row| *row < u64::from(file.head.n)) {
             sure.insert(row as u32);
@@ -89,7 +92,7 @@ fn maybe_rows(
     if let (Some(column), true) = (condition.column, condition.other) {
         file.add_posting(column, OTHER, plan.system, rows)?;
     }
-    for &(kind, hash) in &condition.keys {
+    for &(kind, hash) in condition.keys.iter().filter(|(kind, _)| !is_wide(*kind)) {
         file.add_key(kind, hash, rows)?;
     }
     Ok(())

@@ -42,7 +42,9 @@ pub struct Facets {
 
 impl IndexView {
     /// How many events in `bounds` match, exactly. `check` is asked about those of which only the line can
-    /// tell: none, unless the filter has an id, a resource's id, a context id or `text`.
+    /// tell: none, unless the filter has an id, a request, correlation or trace id, or `text`; or a glob meets
+    /// actions that no dictionary holds. Resources and sessions are told by a hash with a secret seed, of
+    /// which 46 bits and more are kept: a mistake is possible once in some thousand million questions.
     ///
     /// # Errors
     /// When a file cannot be read.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::plan::{Condition, Plan};
 use super::rowset::RowSet;
 use crate::rows::Rows;
-use crate::schema::{Coded, OTHER};
+use crate::schema::{Coded, OTHER, is_wide};
 
 /// The rows among `range`.
 pub(super) fn rows(tail: &Rows, range: Range<u32>, plan: &Plan) -> RowSet {
@@ -42,31 +42,35 @@ fn fulfilling(tail: &Rows, range: &Range<u32>, condition: &Condition, rows: &[u3
         more.extend(kinds.filter(|(_, code)| condition.codes.contains(code)).map(|(row, _)| *row));
     }
     let is_wanted = wanted_codes(&condition.codes);
-    let is_sure = |row: u32| {
-        codes.is_some_and(|codes| is_wanted.has(codes[row as usize]))
-            || more.binary_search(&row).is_ok()
-            || condition.indexes.contains(&(tail.lo + u64::from(row)))
-    };
-    let keyed = keyed_rows(tail, range, condition);
-    let is_other = |row: u32| condition.other && codes.is_some_and(|codes| codes[row as usize] == OTHER);
+    let wide = keyed_rows(tail, range, condition, true);
+    let narrow = keyed_rows(tail, range, condition, false);
+    let is_in = |rows: &[u32], row: u32| rows.binary_search(&row).is_ok();
     if condition.codes.is_empty() && condition.indexes.is_empty() && !condition.other {
         // The usual look-up: few rows have the key.
-        let maybe = keyed.into_iter().filter(|row| rows.binary_search(row).is_ok()).collect();
-        return (Vec::new(), maybe);
+        let sure = wide.iter().copied().filter(|row| is_in(rows, *row)).collect();
+        let maybe = narrow.into_iter().filter(|row| is_in(rows, *row) && !is_in(&wide, *row)).collect();
+        return (sure, maybe);
     }
+    let is_sure = |row: u32| {
+        codes.is_some_and(|codes| is_wanted.has(codes[row as usize]))
+            || is_in(&more, row)
+            || is_in(&wide, row)
+            || condition.indexes.contains(&(tail.lo + u64::from(row)))
+    };
     let sure: Vec<u32> = rows.iter().copied().filter(|row| is_sure(*row)).collect();
-    if keyed.is_empty() && !condition.other {
+    if narrow.is_empty() && !condition.other {
         return (sure, Vec::new());
     }
-    let is_maybe = |row: &u32| !is_sure(*row) && (keyed.binary_search(row).is_ok() || is_other(*row));
+    let is_other = |row: u32| condition.other && codes.is_some_and(|codes| codes[row as usize] == OTHER);
+    let is_maybe = |row: &u32| !is_sure(*row) && (is_in(&narrow, *row) || is_other(*row));
     let maybe = rows.iter().copied().filter(is_maybe).collect();
     (sure, maybe)
 }
 
-/// Rows in `range` that have one of the condition's keys, ascending.
-fn keyed_rows(tail: &Rows, range: &Range<u32>, condition: &Condition) -> Vec<u32> {
+/// Rows in `range` that have one of the condition's keys, of wide or of other kinds, ascending.
+fn keyed_rows(tail: &Rows, range: &Range<u32>, condition: &Condition, wide: bool) -> Vec<u32> {
     let mut found = Vec::new();
-    for &(kind, hash) in &condition.keys {
+    for &(kind, hash) in condition.keys.iter().filter(|(kind, _)| is_wide(*kind) == wide) {
         let keys = &tail.keys[kind];
         let begin = keys.rows.partition_point(|row| *row < range.start);
         let end = keys.rows.partition_point(|row| *row < range.end).max(begin);

@@ -198,10 +198,8 @@ impl Model {
 
 /// Whether the columns alone tell what matches.
 fn is_exact(filter: &Filter) -> bool {
-    let Filter { correlation_id, request_id, session_id, trace_id, text, id, resource, .. } = filter;
-    [correlation_id, request_id, session_id, trace_id, text].iter().all(|values| values.is_empty())
-        && id.is_empty()
-        && resource.iter().all(|wanted| wanted.id.is_none())
+    let Filter { correlation_id, request_id, trace_id, text, id, .. } = filter;
+    [correlation_id, request_id, trace_id, text].iter().all(|values| values.is_empty()) && id.is_empty()
 }
 
 pub fn options(range_events: usize) -> IndexOptions {

@@ -12,6 +12,7 @@ mod names;
 mod out;
 mod parse;
 mod read;
+mod rewrite;
 mod serde_impls;
 mod simd;
 mod value;
@@ -24,6 +25,7 @@ pub use limits::{
 };
 pub use parse::{DEPTH_MAX, NOTES_MAX, NUMBER_BYTES_MAX, Note, ParseError, Parsed};
 pub use read::{BadLine, NoAction, Recorded};
+pub use rewrite::{OWN_KEYS, Rewritten, rewrite};
 pub use value::{Number, Object, Value};
 
 pub(crate) use changes::write_changes;

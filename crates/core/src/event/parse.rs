@@ -438,7 +438,7 @@ fn plain_prefix(bytes: &[u8]) -> usize {
 }
 
 /// Where the JSON number that starts at `at` ends.
-fn number_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+pub(super) fn number_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     let digits = |from: usize| from + bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     if bytes.get(at) == Some(&b'-') {
         at += 1;
@@ -485,7 +485,7 @@ fn fitting_number(text: &str) -> Option<Number> {
 
 /// Resolves escapes in the inside of a string whose grammar was checked. False if half a surrogate pair
 /// was replaced.
-fn unescape(mut inside: &str) -> (String, bool) {
+pub(super) fn unescape(mut inside: &str) -> (String, bool) {
     let mut text = String::with_capacity(inside.len());
     let mut whole = true;
     while let Some(place) = memchr::memchr(b'\\', inside.as_bytes()) {
@@ -513,7 +513,7 @@ fn unescape(mut inside: &str) -> (String, bool) {
 }
 
 /// The character of an escape that starts at its `u`, and how many bytes that takes.
-fn unicode_escape(escape: &str) -> (Option<char>, usize) {
+pub(super) fn unicode_escape(escape: &str) -> (Option<char>, usize) {
     let unit = |from: usize| escape.get(from..from + 4).and_then(|hex| u32::from_str_radix(hex, 16).ok());
     let Some(first) = unit(1) else { return (None, escape.len()) };
     if (0xD800..0xDC00).contains(&first)

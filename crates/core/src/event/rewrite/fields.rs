@@ -1,0 +1,389 @@
+//! The event's own fields: each is checked, and stands in the output as `,"key":value` until the line is
+//! put together.
+
+use super::names::{self, Names};
+use super::scan::{Scan, Span, Text};
+use crate::clock::Timestamp;
+use crate::event::names::{ACTOR_FIELDS, CONTEXT_FIELDS, FIELDS, RESERVED, RESOURCE_FIELDS};
+use crate::event::{
+    Category, ID_BYTES_MAX, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, Outcome, RELATED_MAX, ROLES_MAX, Severity,
+    TEXT_BYTES_MAX,
+};
+
+/// The ranks of the top-level fields: their places in the line.
+pub(super) mod rank {
+    pub(in super::super) const ID: usize = 0;
+    pub(in super::super) const TIME: usize = 1;
+    pub(in super::super) const TENANT: usize = 2;
+    pub(in super::super) const CATEGORY: usize = 3;
+    pub(in super::super) const ACTION: usize = 4;
+    pub(in super::super) const DESCRIPTION: usize = 5;
+    pub(in super::super) const SEVERITY: usize = 6;
+    pub(in super::super) const OUTCOME: usize = 7;
+    pub(in super::super) const ERROR: usize = 8;
+    pub(in super::super) const ACTOR: usize = 9;
+    pub(in super::super) const ON_BEHALF_OF: usize = 10;
+    pub(in super::super) const RESOURCE: usize = 11;
+    pub(in super::super) const RELATED: usize = 12;
+    pub(in super::super) const BEFORE: usize = 13;
+    pub(in super::super) const AFTER: usize = 14;
+    pub(in super::super) const CHANGES: usize = 15;
+    pub(in super::super) const DETAILS: usize = 16;
+    pub(in super::super) const CONTEXT: usize = 17;
+    pub(in super::super) const DURATION_MS: usize = 18;
+    pub(in super::super) const APPROVAL: usize = 19;
+}
+
+const TOP: usize = FIELDS.len() + RESERVED.len();
+/// The levels at which containers in the event's own fields stand.
+const PART_DEPTH: usize = 2;
+const RELATED_DEPTH: usize = 3;
+
+/// What was found in an object with known fields. Each span is a whole `,"key":value`.
+pub(super) struct Fields<const N: usize> {
+    pub(super) known: [Span; N],
+    /// One bit for each known field that is there.
+    pub(super) present: u32,
+    /// Whether the output has all in the order of the line, without gaps.
+    is_sorted: bool,
+    /// The place of the first of the unknown fields.
+    pub(super) extras_from: usize,
+}
+
+impl<const N: usize> Fields<N> {
+    pub(super) fn has(&self, rank: usize) -> bool {
+        self.present & 1 << rank != 0
+    }
+}
+
+/// What is known of an event beside its text in the line.
+#[derive(Default)]
+pub(super) struct Facts {
+    pub(super) id: Option<Text>,
+    pub(super) tenant: Option<Text>,
+    pub(super) category: Option<Text>,
+    pub(super) action: Option<Text>,
+    pub(super) severity: Severity,
+    pub(super) outcome: Outcome,
+    pub(super) actor_id: Option<Text>,
+    pub(super) correlation_id: Option<Text>,
+    /// The members of `before` and `after`, if they are objects.
+    pub(super) before: Option<Span>,
+    pub(super) after: Option<Span>,
+}
+
+impl<F: Fn(&str) -> bool> Scan<'_, F> {
+    /// Reads the whole event.
+    pub(super) fn event(&mut self) -> Option<(Fields<TOP>, Facts)> {
+        let mut facts = Facts::default();
+        self.space();
+        let fields = self.fields(&names::EVENT, 1, |scan, rank| scan.field(rank, &mut facts))?;
+        self.space();
+        (self.at == self.text.len()).then_some((fields, facts))
+    }
+
+    /// Reads an object with known fields, from its brace on. `take` copies the value of the known field
+    /// with that rank, and says whether there is one to keep.
+    #[inline(always)]
+    fn fields<const N: usize>(
+        &mut self,
+        names: &Names<N>,
+        depth: usize,
+        mut take: impl FnMut(&mut Self, usize) -> Option<bool>,
+    ) -> Option<Fields<N>> {
+        let extras_from = self.lists.extras.len();
+        let mut fields = Fields { known: [Span::default(); N], present: 0, is_sorted: true, extras_from };
+        let mut keys = self.lists.keys();
+        let mut seen = 0_u32;
+        self.pass(b'{')?;
+        self.space();
+        if self.peek()? == b'}' {
+            self.at += 1;
+            return Some(fields);
+        }
+        loop {
+            let from = self.end;
+            self.put(b",")?;
+            let key = self.key()?;
+            if let Some(rank) = names.rank(key.word, key.print) {
+                if seen & 1 << rank != 0 {
+                    return None;
+                }
+                seen |= 1 << rank;
+                if take(self, rank)? {
+                    fields.known[rank] = Span { from, to: self.end };
+                    fields.is_sorted &= fields.present >> rank == 0 && self.lists.extras.len() == extras_from;
+                    fields.present |= 1 << rank;
+                } else {
+                    self.end = from;
+                }
+            } else {
+                self.lists.add(&mut keys, key.print)?;
+                if self.masks(&key)? {
+                    return None;
+                }
+                self.value(depth + 1)?;
+                self.lists.extras.push(Span { from, to: self.end });
+            }
+            if self.comma_or(b'}')? {
+                self.lists.end(keys);
+                return Some(fields);
+            }
+        }
+    }
+
+    /// Reads a part of the event, and leaves it in the order of the line.
+    #[inline(always)]
+    fn part<const N: usize>(
+        &mut self,
+        names: &Names<N>,
+        depth: usize,
+        take: impl FnMut(&mut Self, usize) -> Option<bool>,
+    ) -> Option<()> {
+        let from = self.end;
+        let fields = self.fields(names, depth, take)?;
+        if !fields.is_sorted {
+            self.sort(from, &fields)?;
+        }
+        self.lists.extras.truncate(fields.extras_from);
+        // The first comma becomes the brace.
+        if self.end == from {
+            self.put(b"{")?;
+        }
+        *self.out.get_mut(from)? = b'{';
+        self.put(b"}")
+    }
+
+    /// Puts the fields from `from` on into the order of the line, by way of the room behind them.
+    #[inline(never)]
+    fn sort<const N: usize>(&mut self, from: usize, fields: &Fields<N>) -> Option<()> {
+        let end = self.end;
+        let known = (0..N).filter(|&rank| fields.has(rank)).map(|rank| fields.known[rank]);
+        let extras = self.lists.extras.get(fields.extras_from..)?;
+        let mut to = end;
+        for span in known.chain(extras.iter().copied()) {
+            let len = span.to - span.from;
+            self.out.get(to..to + len)?;
+            self.out.copy_within(span.from..span.to, to);
+            to += len;
+        }
+        self.out.copy_within(end..to, from);
+        self.end = from + (to - end);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn field(&mut self, rank: usize, facts: &mut Facts) -> Option<bool> {
+        if self.peek()? == b'n' {
+            self.null()?;
+            return (rank < FIELDS.len()).then_some(false);
+        }
+        match rank {
+            rank::ID => facts.id = Some(self.text(ID_BYTES_MAX).filter(|id| id.len() > 0)?),
+            rank::TIME => self.time()?,
+            rank::TENANT => facts.tenant = Some(self.text(IDENTIFIER_BYTES_MAX)?),
+            rank::CATEGORY => facts.category = Some(self.category()?),
+            rank::ACTION => {
+                facts.action = Some(self.text(IDENTIFIER_BYTES_MAX).filter(|action| action.len() > 0)?);
+            }
+            rank::DESCRIPTION | rank::ERROR => _ = self.text(TEXT_BYTES_MAX)?,
+            rank::SEVERITY => {
+                let end = self.end;
+                facts.severity = self.word(Severity::ALL, Severity::name, Severity::parse)?;
+                self.end = end;
+                self.put_name(facts.severity.name())?;
+            }
+            rank::OUTCOME => {
+                let end = self.end;
+                facts.outcome = self.word(Outcome::ALL, Outcome::name, Outcome::parse)?;
+                self.end = end;
+                self.put_name(facts.outcome.name())?;
+            }
+            rank::ACTOR => self.actor(facts)?,
+            rank::ON_BEHALF_OF => self.on_behalf_of()?,
+            rank::RESOURCE => self.resource(PART_DEPTH)?,
+            rank::RELATED => return self.related(),
+            rank::BEFORE => facts.before = self.state()?,
+            rank::AFTER => facts.after = self.state()?,
+            rank::CHANGES | rank::APPROVAL => self.value(PART_DEPTH)?,
+            rank::DETAILS => return self.details(),
+            rank::CONTEXT => return self.context(facts),
+            rank::DURATION_MS => self.number()?,
+            _ => return None,
+        }
+        Some(true)
+    }
+
+    /// Copies a string of at most so many bytes.
+    #[inline(always)]
+    fn text(&mut self, bytes_max: usize) -> Option<Text> {
+        if self.peek()? != b'"' {
+            return None;
+        }
+        self.string().filter(|text| text.len() <= bytes_max)
+    }
+
+    /// The same for a field of a part, which may be null.
+    #[inline(always)]
+    fn text_or_null(&mut self, bytes_max: usize) -> Option<Option<Text>> {
+        if self.peek()? == b'n' {
+            self.null()?;
+            return Some(None);
+        }
+        self.text(bytes_max).map(Some)
+    }
+
+    /// Copies a string without escapes and returns its inside.
+    #[inline(always)]
+    fn plain(&mut self) -> Option<&str> {
+        let text = self.text(IDENTIFIER_BYTES_MAX).filter(|text| !text.escaped)?;
+        self.text.get(text.from..text.to)
+    }
+
+    #[inline(always)]
+    fn word<T: Copy, const N: usize>(
+        &mut self,
+        all: [T; N],
+        name: impl Fn(T) -> &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let word = self.plain()?;
+        all.into_iter().find(|&one| name(one) == word).or_else(|| parse(word))
+    }
+
+    fn put_name(&mut self, name: &str) -> Option<()> {
+        self.put(b"\"")?;
+        self.put(name.as_bytes())?;
+        self.put(b"\"")
+    }
+
+    fn time(&mut self) -> Option<()> {
+        let end = self.end;
+        let text = self.plain()?;
+        let time = Timestamp::parse(text)?;
+        let bytes = text.as_bytes();
+        // As the line has it, unless it is a leap second.
+        let is_canonical = bytes.len() == 27
+            && matches!((bytes[10], bytes[17], bytes[19], bytes[26]), (b'T', b'0'..=b'5', b'.', b'Z'));
+        if !is_canonical {
+            self.end = end;
+            self.put(b"\"")?;
+            self.put(&time.to_text())?;
+            self.put(b"\"")?;
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn category(&mut self) -> Option<Text> {
+        let text = self.text(IDENTIFIER_BYTES_MAX)?;
+        let name = self.text.get(text.from..text.to)?;
+        let is_named = Category::NAMED.iter().any(|category| category.prefix() == name);
+        // What stands behind the colon may be escaped; what stands before may not.
+        let is_custom = name.strip_prefix("custom:").is_some_and(|custom| !custom.is_empty());
+        (is_named || is_custom).then_some(text)
+    }
+
+    #[inline(always)]
+    fn actor(&mut self, facts: &mut Facts) -> Option<()> {
+        const MAX: [usize; ACTOR_FIELDS.len() - 1] =
+            [IDENTIFIER_BYTES_MAX, IDENTIFIER_BYTES_MAX, TEXT_BYTES_MAX, TEXT_BYTES_MAX];
+        self.part(&names::ACTOR, PART_DEPTH, |scan, rank| {
+            let Some(&max) = MAX.get(rank) else { return scan.roles() };
+            let text = scan.text_or_null(max)?;
+            if rank == 0 {
+                facts.actor_id = text;
+            }
+            Some(text.is_some())
+        })
+    }
+
+    fn roles(&mut self) -> Option<bool> {
+        self.list(ROLES_MAX, |scan| scan.text(IDENTIFIER_BYTES_MAX).map(|_| ()))
+    }
+
+    #[inline(never)]
+    fn on_behalf_of(&mut self) -> Option<()> {
+        const MAX: [usize; 2] = [IDENTIFIER_BYTES_MAX, TEXT_BYTES_MAX];
+        self.part(&names::ON_BEHALF_OF, PART_DEPTH, |scan, rank| {
+            scan.text_or_null(*MAX.get(rank)?).map(|text| text.is_some())
+        })
+    }
+
+    fn resource(&mut self, depth: usize) -> Option<()> {
+        const MAX: [usize; RESOURCE_FIELDS.len()] =
+            [IDENTIFIER_BYTES_MAX, IDENTIFIER_BYTES_MAX, TEXT_BYTES_MAX];
+        self.part(&names::RESOURCE, depth, |scan, rank| {
+            scan.text_or_null(*MAX.get(rank)?).map(|text| text.is_some())
+        })
+    }
+
+    #[inline(never)]
+    fn related(&mut self) -> Option<bool> {
+        self.list(RELATED_MAX, |scan| scan.resource(RELATED_DEPTH))
+    }
+
+    /// Copies a list of at most so many elements; null and the empty list are none.
+    fn list(
+        &mut self,
+        elements_max: usize,
+        mut element: impl FnMut(&mut Self) -> Option<()>,
+    ) -> Option<bool> {
+        if self.peek()? == b'n' {
+            self.null()?;
+            return Some(false);
+        }
+        self.pass(b'[')?;
+        self.space();
+        if self.peek()? == b']' {
+            self.at += 1;
+            return Some(false);
+        }
+        self.put(b"[")?;
+        for _ in 0..elements_max {
+            element(self)?;
+            if self.comma_or(b']')? {
+                self.put(b"]")?;
+                return Some(true);
+            }
+            self.put(b",")?;
+        }
+        None
+    }
+
+    /// Copies `before` or `after`, and returns the places of its members if it is an object.
+    #[inline(always)]
+    fn state(&mut self) -> Option<Option<Span>> {
+        let is_object = self.peek()? == b'{';
+        let from = self.lists.members.len();
+        self.notes_members = true;
+        self.value(PART_DEPTH)?;
+        self.notes_members = false;
+        Some(is_object.then_some(Span { from, to: self.lists.members.len() }))
+    }
+
+    fn details(&mut self) -> Option<bool> {
+        let from = self.end;
+        if self.peek()? != b'{' {
+            return None;
+        }
+        self.value(PART_DEPTH)?;
+        Some(self.end - from > b"{}".len())
+    }
+
+    #[inline(always)]
+    fn context(&mut self, facts: &mut Facts) -> Option<bool> {
+        const IP: usize = 0;
+        const CORRELATION_ID: usize = 3;
+        const { assert!(matches!(CONTEXT_FIELDS[CORRELATION_ID].as_bytes(), b"correlation_id")) };
+        let from = self.end;
+        self.part(&names::CONTEXT, PART_DEPTH, |scan, rank| {
+            let text = scan.text_or_null(if rank == IP { IP_BYTES_MAX } else { IDENTIFIER_BYTES_MAX })?;
+            if rank == CORRELATION_ID {
+                facts.correlation_id = text;
+            }
+            Some(text.is_some())
+        })?;
+        Some(self.end - from > b"{}".len())
+    }
+}

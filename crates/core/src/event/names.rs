@@ -85,7 +85,7 @@ impl Category {
     }
 
     /// The name, or for a custom category what stands before it.
-    pub(crate) fn prefix(&self) -> &'static str {
+    pub(crate) const fn prefix(&self) -> &'static str {
         match self {
             Category::Authentication => "authentication",
             Category::Authorization => "authorization",
@@ -134,7 +134,7 @@ impl Severity {
     }
 
     /// The severity's name as it stands in JSON.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Severity::Debug => "debug",
             Severity::Info => "info",
@@ -163,7 +163,7 @@ impl Outcome {
     }
 
     /// The outcome's name as it stands in JSON.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Outcome::Success => "success",
             Outcome::Failure => "failure",

@@ -24,6 +24,8 @@ mod differences;
 mod fields;
 mod names;
 mod scan;
+#[cfg(target_arch = "x86_64")]
+mod simd;
 
 use differences::States;
 use fields::{Facts, Fields, rank};
@@ -141,7 +143,8 @@ fn write<'a>(
         buffers.text.resize(room, 0);
     }
     let mut scan = Scan::new(text, &mut buffers.text, &mut buffers.lists, key_matches);
-    let (fields, facts) = scan.event()?;
+    let (mut fields, mut facts) = (Fields::new(), Facts::default());
+    scan.event(&mut fields, &mut facts)?;
     let end = scan.end;
     let action = facts.action?;
     let id = match facts.id {
@@ -171,8 +174,9 @@ fn write<'a>(
 }
 
 /// The text that a string stands for.
+#[inline(always)]
 fn resolve(text: &str, string: Text) -> Cow<'_, str> {
-    let inside = text.get(string.from..string.to).unwrap_or_default();
+    let inside = text.get(string.inside.range()).unwrap_or_default();
     if string.escaped { Cow::Owned(unescape(inside).0) } else { Cow::Borrowed(inside) }
 }
 
@@ -225,15 +229,17 @@ impl Line<'_> {
         if fields.has(rank::ID) {
             // Without its comma.
             let span = fields.known[rank::ID];
-            out.extend_from_slice(self.text.get(span.from + 1..span.to).unwrap_or_default());
+            out.extend_from_slice(
+                self.text.get(span.range()).unwrap_or_default().get(1..).unwrap_or_default(),
+            );
         } else {
             out.extend_from_slice(b"\"id\":\"");
-            out.extend_from_slice(id.as_str().as_bytes());
+            out.extend_from_slice(id.made().map_or(id.as_str().as_bytes(), |id| id));
             out.push(b'"');
         }
         if fields.has(rank::TIME) {
             let span = fields.known[rank::TIME];
-            out.extend_from_slice(self.text.get(span.from..span.to).unwrap_or_default());
+            out.extend_from_slice(self.text.get(span.range()).unwrap_or_default());
         } else {
             out.extend_from_slice(b",\"time\":\"");
             out.extend_from_slice(&now.to_text());
@@ -267,7 +273,7 @@ impl Run<'_> {
 
     fn flush(&mut self) {
         let span = std::mem::take(&mut self.span);
-        self.out.extend_from_slice(self.text.get(span.from..span.to).unwrap_or_default());
+        self.out.extend_from_slice(self.text.get(span.range()).unwrap_or_default());
     }
 }
 

@@ -3,71 +3,86 @@
 //! Special are control characters, quotes, backslashes, and 0xE2, which begins U+2028 and U+2029: the line
 //! has those two only escaped.
 
+/// Sixteen bytes, the first lowest: a number, so that it is kept in registers.
+pub(super) type Block = u128;
+
 /// The bytes from `at` on; zeros stand behind the end of the text, and a zero is special.
 #[inline(always)]
-pub(super) fn block_at(text: &[u8], at: usize) -> [u8; 16] {
-    match text.get(at..).and_then(<[u8]>::first_chunk::<16>) {
-        Some(block) => *block,
+pub(super) fn block_at(text: &[u8], at: usize) -> Block {
+    match text.get(at..).and_then(<[u8]>::first_chunk) {
+        Some(block) => Block::from_le_bytes(*block),
         None => last_block(text, at),
     }
 }
 
 #[inline(never)]
-fn last_block(text: &[u8], at: usize) -> [u8; 16] {
-    let mut block = [0; 16];
+fn last_block(text: &[u8], at: usize) -> Block {
     let rest = text.get(at..).unwrap_or_default();
-    block[..rest.len()].copy_from_slice(rest);
-    block
+    rest.iter().rev().fold(0, |block, &byte| block << 8 | Block::from(byte))
 }
 
-/// How many bytes stand before the first special one.
+/// How many bytes stand before the first special one, and whether that one is a quote.
 #[inline(always)]
-pub(super) fn clean_len(block: [u8; 16]) -> usize {
-    by_words::clean_len(block)
+pub(super) fn clean_len(block: Block) -> (usize, bool) {
+    #[cfg(target_arch = "x86_64")]
+    return super::simd::clean_len(block);
+    #[cfg(not(target_arch = "x86_64"))]
+    clean_len_by_words(block)
 }
 
 /// The same for a block that begins with the opening quote, which is not counted as special.
 #[inline(always)]
-pub(super) fn clean_len_after_quote(block: [u8; 16]) -> usize {
-    let word = u128::from_le_bytes(block);
-    clean_len((word & !0xFF | 0x61).to_le_bytes())
+pub(super) fn clean_len_after_quote(block: Block) -> (usize, bool) {
+    clean_len(block & !0xFF | 0x61)
 }
 
-/// With two ordinary registers, everywhere else.
-mod by_words {
+/// The same without vectors.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+#[inline(always)]
+fn clean_len_by_words(block: Block) -> (usize, bool) {
+    let (low, high) = (special(block as u64), special((block >> 64) as u64));
+    let len = if low != 0 { first(low) } else { 8 + first(high) };
+    (len, len < 16 && (block >> (8 * len)) as u8 == b'"')
+}
+
+/// How many digits stand at the beginning.
+#[inline(always)]
+pub(super) fn digits_len(block: Block) -> usize {
+    let mut len = 0;
+    while len < 16 && ((block >> (8 * len)) as u8).is_ascii_digit() {
+        len += 1;
+    }
+    len
+}
+
+#[cfg(any(test, not(target_arch = "x86_64")))]
+const fn first(hits: u64) -> usize {
+    hits.trailing_zeros() as usize / 8
+}
+
+/// The high bit of each special byte; a false hit stands only above a true one.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+#[inline(always)]
+const fn special(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-
-    #[inline(always)]
-    pub(super) fn clean_len(block: [u8; 16]) -> usize {
-        let word = u128::from_le_bytes(block);
-        let (low, high) = (special(word as u64), special((word >> 64) as u64));
-        if low != 0 { first(low) } else { 8 + first(high) }
+    const fn below(word: u64, limit: u8) -> u64 {
+        word.wrapping_sub(ONES * limit as u64) & !word
     }
-
-    const fn first(hits: u64) -> usize {
-        hits.trailing_zeros() as usize / 8
-    }
-
-    /// The high bit of each special byte; a false hit stands only above a true one.
-    const fn special(word: u64) -> u64 {
-        const fn below(word: u64, limit: u8) -> u64 {
-            word.wrapping_sub(ONES * limit as u64) & !word
-        }
-        let quote = below(word ^ (ONES * b'"' as u64), 1);
-        let backslash = below(word ^ (ONES * b'\\' as u64), 1);
-        let separator = below(word ^ (ONES * 0xE2), 1);
-        (below(word, 0x20) | quote | backslash | separator) & HIGH
-    }
+    let quote = below(word ^ (ONES * b'"' as u64), 1);
+    let backslash = below(word ^ (ONES * b'\\' as u64), 1);
+    let separator = below(word ^ (ONES * 0xE2), 1);
+    (below(word, 0x20) | quote | backslash | separator) & HIGH
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn one_by_one(block: &[u8]) -> usize {
+    fn one_by_one(block: &[u8]) -> (usize, bool) {
         let special = |byte: &u8| *byte < 0x20 || matches!(*byte, b'"' | b'\\' | 0xE2);
-        block.iter().position(special).unwrap_or(block.len())
+        let len = block.iter().position(special).unwrap_or(block.len());
+        (len, block.get(len) == Some(&b'"'))
     }
 
     proptest::proptest! {
@@ -79,15 +94,17 @@ mod tests {
                 *byte = if near { NEAR[usize::from(*byte) % NEAR.len()] } else { *byte | 0x60 & 0xDF };
             }
             let expected = one_by_one(&block);
-            proptest::prop_assert_eq!(clean_len(block), expected);
-            proptest::prop_assert_eq!(by_words::clean_len(block), expected);
-            proptest::prop_assert_eq!(clean_len_after_quote(block), 1 + one_by_one(&block[1..]));
+            let after = one_by_one(&block[1..]);
+            let word = Block::from_le_bytes(block);
+            proptest::prop_assert_eq!(clean_len(word), expected);
+            proptest::prop_assert_eq!(clean_len_by_words(word), expected);
+            proptest::prop_assert_eq!(clean_len_after_quote(word), (after.0 + 1, after.1));
         }
     }
 
     #[test]
     fn behind_the_end_nothing_is_clean() {
-        assert_eq!(clean_len(block_at(b"ab", 0)), 2);
-        assert_eq!(clean_len(block_at(b"ab", 7)), 0);
+        assert_eq!(clean_len(block_at(b"ab", 0)), (2, false));
+        assert_eq!(clean_len(block_at(b"ab", 7)), (0, false));
     }
 }

@@ -124,7 +124,7 @@ impl States<'_> {
     }
 
     fn span(&self, span: Span) -> &[u8] {
-        self.text.get(span.from..span.to).unwrap_or_default()
+        self.text.get(span.range()).unwrap_or_default()
     }
 
     fn key(&self, member: &Member) -> &[u8] {
@@ -135,7 +135,7 @@ impl States<'_> {
     fn object(&self, places: Span) -> impl Iterator<Item = &Member> {
         let mut at = places.from;
         std::iter::from_fn(move || {
-            let member = self.members.get(at).filter(|_| at < places.to)?;
+            let member = self.members.get(at as usize).filter(|_| at < places.to)?;
             at = member.next;
             Some(member)
         })
@@ -143,8 +143,8 @@ impl States<'_> {
 
     /// The places of the members below a member.
     fn inside(&self, member: &Member) -> Span {
-        let place = self.members.element_offset(member).unwrap_or(member.next);
-        Span { from: place + 1, to: member.next }
+        let place = self.members.element_offset(member).unwrap_or(usize::MAX - 1);
+        Span { from: place as u32 + 1, to: member.next }
     }
 }
 

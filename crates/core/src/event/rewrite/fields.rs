@@ -6,7 +6,7 @@ use super::scan::{Scan, Span, Text};
 use crate::clock::Timestamp;
 use crate::event::names::{ACTOR_FIELDS, CONTEXT_FIELDS, FIELDS, RESERVED, RESOURCE_FIELDS};
 use crate::event::{
-    Category, ID_BYTES_MAX, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, Outcome, RELATED_MAX, ROLES_MAX, Severity,
+    ID_BYTES_MAX, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, Outcome, RELATED_MAX, ROLES_MAX, Severity,
     TEXT_BYTES_MAX,
 };
 
@@ -34,7 +34,7 @@ pub(super) mod rank {
     pub(in super::super) const APPROVAL: usize = 19;
 }
 
-const TOP: usize = FIELDS.len() + RESERVED.len();
+pub(super) const TOP: usize = FIELDS.len() + RESERVED.len();
 /// The levels at which containers in the event's own fields stand.
 const PART_DEPTH: usize = 2;
 const RELATED_DEPTH: usize = 3;
@@ -51,6 +51,11 @@ pub(super) struct Fields<const N: usize> {
 }
 
 impl<const N: usize> Fields<N> {
+    pub(super) const fn new() -> Self {
+        Fields { known: [Span { from: 0, to: 0 }; N], present: 0, is_sorted: true, extras_from: 0 }
+    }
+
+    #[inline(always)]
     pub(super) fn has(&self, rank: usize) -> bool {
         self.present & 1 << rank != 0
     }
@@ -74,12 +79,11 @@ pub(super) struct Facts {
 
 impl<F: Fn(&str) -> bool> Scan<'_, F> {
     /// Reads the whole event.
-    pub(super) fn event(&mut self) -> Option<(Fields<TOP>, Facts)> {
-        let mut facts = Facts::default();
+    pub(super) fn event(&mut self, fields: &mut Fields<TOP>, facts: &mut Facts) -> Option<()> {
         self.space();
-        let fields = self.fields(&names::EVENT, 1, |scan, rank| scan.field(rank, &mut facts))?;
+        self.fields(&names::EVENT, 1, fields, |scan, rank| scan.field(rank, facts))?;
         self.space();
-        (self.at == self.text.len()).then_some((fields, facts))
+        (self.at == self.text.len()).then_some(())
     }
 
     /// Reads an object with known fields, from its brace on. `take` copies the value of the known field
@@ -89,17 +93,18 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
         &mut self,
         names: &Names<N>,
         depth: usize,
+        fields: &mut Fields<N>,
         mut take: impl FnMut(&mut Self, usize) -> Option<bool>,
-    ) -> Option<Fields<N>> {
-        let extras_from = self.lists.extras.len();
-        let mut fields = Fields { known: [Span::default(); N], present: 0, is_sorted: true, extras_from };
+    ) -> Option<()> {
+        fields.extras_from = self.lists.extras.len();
         let mut keys = self.lists.keys();
         let mut seen = 0_u32;
+        let mut next = 0;
         self.pass(b'{')?;
         self.space();
         if self.peek()? == b'}' {
             self.at += 1;
-            return Some(fields);
+            return Some(());
         }
         loop {
             let from = self.end;
@@ -111,9 +116,10 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
                 }
                 seen |= 1 << rank;
                 if take(self, rank)? {
-                    fields.known[rank] = Span { from, to: self.end };
-                    fields.is_sorted &= fields.present >> rank == 0 && self.lists.extras.len() == extras_from;
+                    fields.known[rank] = Span::new(from, self.end);
                     fields.present |= 1 << rank;
+                    fields.is_sorted &= rank >= next;
+                    next = rank;
                 } else {
                     self.end = from;
                 }
@@ -123,11 +129,12 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
                     return None;
                 }
                 self.value(depth + 1)?;
-                self.lists.extras.push(Span { from, to: self.end });
+                self.lists.extras.push(Span::new(from, self.end));
+                next = N;
             }
             if self.comma_or(b'}')? {
                 self.lists.end(keys);
-                return Some(fields);
+                return Some(());
             }
         }
     }
@@ -141,7 +148,8 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
         take: impl FnMut(&mut Self, usize) -> Option<bool>,
     ) -> Option<()> {
         let from = self.end;
-        let fields = self.fields(names, depth, take)?;
+        let mut fields = Fields::new();
+        self.fields(names, depth, &mut fields, take)?;
         if !fields.is_sorted {
             self.sort(from, &fields)?;
         }
@@ -162,10 +170,9 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
         let extras = self.lists.extras.get(fields.extras_from..)?;
         let mut to = end;
         for span in known.chain(extras.iter().copied()) {
-            let len = span.to - span.from;
-            self.out.get(to..to + len)?;
-            self.out.copy_within(span.from..span.to, to);
-            to += len;
+            self.out.get(to..to + span.len())?;
+            self.out.copy_within(span.range(), to);
+            to += span.len();
         }
         self.out.copy_within(end..to, from);
         self.end = from + (to - end);
@@ -179,23 +186,24 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
             return (rank < FIELDS.len()).then_some(false);
         }
         match rank {
-            rank::ID => facts.id = Some(self.text(ID_BYTES_MAX).filter(|id| id.len() > 0)?),
+            rank::ID => facts.id = Some(self.text(ID_BYTES_MAX).filter(|id| id.inside.len() > 0)?),
             rank::TIME => self.time()?,
             rank::TENANT => facts.tenant = Some(self.text(IDENTIFIER_BYTES_MAX)?),
             rank::CATEGORY => facts.category = Some(self.category()?),
             rank::ACTION => {
-                facts.action = Some(self.text(IDENTIFIER_BYTES_MAX).filter(|action| action.len() > 0)?);
+                facts.action =
+                    Some(self.text(IDENTIFIER_BYTES_MAX).filter(|action| action.inside.len() > 0)?);
             }
             rank::DESCRIPTION | rank::ERROR => _ = self.text(TEXT_BYTES_MAX)?,
             rank::SEVERITY => {
                 let end = self.end;
-                facts.severity = self.word(Severity::ALL, Severity::name, Severity::parse)?;
+                facts.severity = self.word(&names::SEVERITIES, Severity::ALL, Severity::parse)?;
                 self.end = end;
                 self.put_name(facts.severity.name())?;
             }
             rank::OUTCOME => {
                 let end = self.end;
-                facts.outcome = self.word(Outcome::ALL, Outcome::name, Outcome::parse)?;
+                facts.outcome = self.word(&names::OUTCOMES, Outcome::ALL, Outcome::parse)?;
                 self.end = end;
                 self.put_name(facts.outcome.name())?;
             }
@@ -220,7 +228,7 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
         if self.peek()? != b'"' {
             return None;
         }
-        self.string().filter(|text| text.len() <= bytes_max)
+        self.string().filter(|text| text.inside.len() <= bytes_max)
     }
 
     /// The same for a field of a part, which may be null.
@@ -235,20 +243,23 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
 
     /// Copies a string without escapes and returns its inside.
     #[inline(always)]
-    fn plain(&mut self) -> Option<&str> {
-        let text = self.text(IDENTIFIER_BYTES_MAX).filter(|text| !text.escaped)?;
-        self.text.get(text.from..text.to)
+    fn plain(&mut self) -> Option<Text> {
+        self.text(IDENTIFIER_BYTES_MAX).filter(|text| !text.escaped)
     }
 
+    /// Copies one of few words.
     #[inline(always)]
     fn word<T: Copy, const N: usize>(
         &mut self,
+        names: &Names<N>,
         all: [T; N],
-        name: impl Fn(T) -> &'static str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
         let word = self.plain()?;
-        all.into_iter().find(|&one| name(one) == word).or_else(|| parse(word))
+        match names.rank_of(self.text.as_bytes(), word.inside) {
+            Some(rank) => Some(all[rank]),
+            None => parse(self.text.get(word.inside.range())?),
+        }
     }
 
     fn put_name(&mut self, name: &str) -> Option<()> {
@@ -260,6 +271,7 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
     fn time(&mut self) -> Option<()> {
         let end = self.end;
         let text = self.plain()?;
+        let text = self.text.get(text.inside.range())?;
         let time = Timestamp::parse(text)?;
         let bytes = text.as_bytes();
         // As the line has it, unless it is a leap second.
@@ -277,11 +289,13 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
     #[inline(always)]
     fn category(&mut self) -> Option<Text> {
         let text = self.text(IDENTIFIER_BYTES_MAX)?;
-        let name = self.text.get(text.from..text.to)?;
-        let is_named = Category::NAMED.iter().any(|category| category.prefix() == name);
         // What stands behind the colon may be escaped; what stands before may not.
-        let is_custom = name.strip_prefix("custom:").is_some_and(|custom| !custom.is_empty());
-        (is_named || is_custom).then_some(text)
+        let is_custom = || {
+            let custom = self.text.get(text.inside.range())?.strip_prefix("custom:")?;
+            Some(!custom.is_empty())
+        };
+        let is_named = names::CATEGORIES.rank_of(self.text.as_bytes(), text.inside).is_some();
+        (is_named || is_custom()?).then_some(text)
     }
 
     #[inline(always)]
@@ -347,6 +361,7 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
                 return Some(true);
             }
             self.put(b",")?;
+            self.space();
         }
         None
     }
@@ -359,7 +374,7 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
         self.notes_members = true;
         self.value(PART_DEPTH)?;
         self.notes_members = false;
-        Some(is_object.then_some(Span { from, to: self.lists.members.len() }))
+        Some(is_object.then_some(Span::new(from, self.lists.members.len())))
     }
 
     fn details(&mut self) -> Option<bool> {

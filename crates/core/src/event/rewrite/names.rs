@@ -1,18 +1,21 @@
 //! Known names among keys: one multiplication finds the only candidate, one comparison confirms it.
 
+use super::block::block_at;
+use super::scan::Span;
 use crate::event::names::{
     ACTOR_FIELDS, CONTEXT_FIELDS, FIELDS, ON_BEHALF_OF_FIELDS, RESERVED, RESOURCE_FIELDS,
 };
+use crate::event::{Category, Outcome, Severity};
 
-/// The longest name that fits into the word of a [`Key`](super::scan::Key).
-pub(super) const NAME_BYTES_MAX: usize = 14;
+/// The longest name that stands in a block with its two quotes.
+const NAME_BYTES_MAX: usize = 14;
 
 const SLOTS: usize = 64;
 const NONE: u8 = u8::MAX;
 
 /// Odd numbers with which no two names of one table share a slot; [`Names::new`] checks that.
-const LOW: u64 = 0xA9DA_3218_CD64_1AE3;
-const HIGH: u64 = 0xFDF4_091B_0B1A_4B45;
+const LOW: u64 = 0x2D32_37B2_85AA_03C3;
+const HIGH: u64 = 0x68DE_7A6D_035E_6245;
 
 /// A number that stands for a key of up to [`NAME_BYTES_MAX`] bytes. Equal keys have equal ones.
 #[inline(always)]
@@ -61,6 +64,16 @@ impl<const N: usize> Names<N> {
         let rank = usize::from(self.slots[slot(print)]);
         (self.words.get(rank) == Some(&word)).then_some(rank)
     }
+
+    /// The rank of a name that is the inside of a string.
+    #[inline(always)]
+    pub(super) fn rank_of(&self, text: &[u8], name: Span) -> Option<usize> {
+        if name.len() > NAME_BYTES_MAX {
+            return None;
+        }
+        let word = word_of(block_at(text, name.range().start), name.len());
+        self.rank(word, print_of_word(word))
+    }
 }
 
 const fn slot(print: u64) -> usize {
@@ -79,6 +92,22 @@ pub(super) const fn word(name: &[u8]) -> u128 {
     word
 }
 
+/// The first `len` bytes of a block, which are at most [`NAME_BYTES_MAX`], as [`word`] gives them.
+#[inline(always)]
+pub(super) fn word_of(block: u128, len: usize) -> u128 {
+    // A look into a table costs less than shifts over two registers.
+    static MASKS: [u128; 16] = {
+        let mut masks = [0; 16];
+        let mut len = 1;
+        while len < 16 {
+            masks[len] = masks[len - 1] << 8 | 0xFF;
+            len += 1;
+        }
+        masks
+    };
+    block & MASKS[len & 15]
+}
+
 /// The fields of a caller, then those that only the trail fills.
 const fn all_fields() -> [&'static str; FIELDS.len() + RESERVED.len()] {
     let mut all = [""; FIELDS.len() + RESERVED.len()];
@@ -95,6 +124,38 @@ pub(super) static ACTOR: Names<{ ACTOR_FIELDS.len() }> = Names::new(&ACTOR_FIELD
 pub(super) static ON_BEHALF_OF: Names<{ ON_BEHALF_OF_FIELDS.len() }> = Names::new(&ON_BEHALF_OF_FIELDS);
 pub(super) static RESOURCE: Names<{ RESOURCE_FIELDS.len() }> = Names::new(&RESOURCE_FIELDS);
 pub(super) static CONTEXT: Names<{ CONTEXT_FIELDS.len() }> = Names::new(&CONTEXT_FIELDS);
+
+/// The categories but the custom ones, as in [`Category::NAMED`].
+pub(super) static CATEGORIES: Names<{ Category::NAMED.len() }> = {
+    const ALL: &[Category; Category::NAMED.len()] = &Category::NAMED;
+    let mut names = [""; ALL.len()];
+    let mut at = 0;
+    while at < ALL.len() {
+        names[at] = ALL[at].prefix();
+        at += 1;
+    }
+    Names::new(&names)
+};
+/// As in [`Severity::ALL`].
+pub(super) static SEVERITIES: Names<{ Severity::ALL.len() }> = {
+    let mut names = [""; Severity::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = Severity::ALL[at].name();
+        at += 1;
+    }
+    Names::new(&names)
+};
+/// As in [`Outcome::ALL`].
+pub(super) static OUTCOMES: Names<{ Outcome::ALL.len() }> = {
+    let mut names = [""; Outcome::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = Outcome::ALL[at].name();
+        at += 1;
+    }
+    Names::new(&names)
+};
 
 #[cfg(test)]
 mod tests {

@@ -4,8 +4,10 @@
 //! `None` means everywhere: this is not for the fast way. It may be bad JSON, or good JSON that the slow
 //! way treats specially: a key twice, half a surrogate pair, a number that must become text.
 
-use super::block::{block_at, clean_len, clean_len_after_quote};
-use super::names::{NAME_BYTES_MAX, print_of_long, print_of_word, word};
+use std::ops::Range;
+
+use super::block::{Block, block_at, clean_len, clean_len_after_quote, digits_len};
+use super::names::{print_of_long, print_of_word, word, word_of};
 use crate::event::parse::{DEPTH_MAX, NUMBER_BYTES_MAX, number_end, unicode_escape};
 use crate::event::read::INVALID;
 
@@ -13,32 +15,43 @@ use crate::event::read::INVALID;
 /// object, so this bounds the work.
 const OPEN_KEYS_MAX: usize = 512;
 
-/// A part of the output.
+/// A part of the output. Half-wide, since many are kept; the texts are far shorter than this holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {
-    pub(super) from: usize,
-    pub(super) to: usize,
+    pub(super) from: u32,
+    pub(super) to: u32,
 }
 
-/// The inside of a string in the text that is read.
+impl Span {
+    #[inline(always)]
+    pub(super) const fn new(from: usize, to: usize) -> Self {
+        Span { from: from as u32, to: to as u32 }
+    }
+
+    #[inline(always)]
+    pub(super) const fn range(self) -> Range<usize> {
+        self.from as usize..self.to as usize
+    }
+
+    #[inline(always)]
+    pub(super) const fn len(self) -> usize {
+        (self.to - self.from) as usize
+    }
+}
+
+/// The inside of a string in the text that is read. Its length counts escapes as they are written: never
+/// less than what it stands for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Text {
-    pub(super) from: usize,
-    pub(super) to: usize,
+    pub(super) inside: Span,
     /// Whether it holds escapes.
     pub(super) escaped: bool,
 }
 
-impl Text {
-    /// How many bytes it has, escapes counted as they are written: never less than it stands for.
-    pub(super) fn len(self) -> usize {
-        self.to - self.from
-    }
-}
-
 /// A key that was copied.
 pub(super) struct Key {
-    pub(super) text: Text,
+    /// Its inside, which has no escapes.
+    pub(super) inside: Span,
     /// Its bytes as a number, the first lowest; zero if it is longer than any known name, or empty.
     pub(super) word: u128,
     /// Equal for equal keys, and for hardly any others.
@@ -52,13 +65,14 @@ pub(super) struct Member {
     pub(super) key: Span,
     pub(super) value: Span,
     /// The place behind the members of the value.
-    pub(super) next: usize,
+    pub(super) next: u32,
 }
 
 /// A container that is open.
 #[derive(Clone, Copy)]
-pub(super) struct Frame {
-    is_object: bool,
+struct Frame {
+    /// The byte that closes it; zero if there is none.
+    close: u8,
     keys: Keys,
     /// The place of the member whose value is read.
     member: usize,
@@ -168,14 +182,14 @@ impl<'a, F: Fn(&str) -> bool> Scan<'a, F> {
         let from = self.at + 1;
         let copied = copy_string(self.text.as_bytes(), self.at, self.out, self.end)?;
         (self.at, self.end) = (copied.at, copied.end);
-        Some(Text { from, to: copied.at - 1, escaped: copied.escaped })
+        Some(Text { inside: Span::new(from, copied.at - 1), escaped: copied.escaped })
     }
 
     /// Copies a key and its colon, from the opening quote on. None of its characters may be escaped.
     #[inline(always)]
     pub(super) fn key(&mut self) -> Option<Key> {
         let (key, at, end) = copy_key(self.text.as_bytes(), self.at, self.out, self.end)?;
-        (self.at, self.end) = (at, end);
+        (self.at, self.end) = (skip_space(self.text.as_bytes(), at), end);
         Some(key)
     }
 
@@ -186,7 +200,6 @@ impl<'a, F: Fn(&str) -> bool> Scan<'a, F> {
         let byte = self.peek()?;
         self.at += 1;
         if byte == b',' {
-            self.space();
             return Some(false);
         }
         (byte == close).then_some(true)
@@ -205,94 +218,98 @@ impl<'a, F: Fn(&str) -> bool> Scan<'a, F> {
     /// Whether a key that is none of the event's own is one to mask.
     #[inline(always)]
     pub(super) fn masks(&self, key: &Key) -> Option<bool> {
-        Some((self.key_matches)(self.text.get(key.text.from..key.text.to)?))
+        Some((self.key_matches)(self.text.get(key.inside.range())?))
     }
 
     /// Copies any value. A container that is one is at level `depth`.
     ///
-    /// A loop with its own stack, so that the two positions stay in registers.
+    /// A loop with its own stack, so that what is needed at each step stays in registers.
     pub(super) fn value(&mut self, depth: usize) -> Option<()> {
+        const MARKS: u128 = word(INVALID.as_bytes());
+        const OBJECT: u8 = b'}';
         let text = self.text.as_bytes();
+        let out = &mut *self.out;
+        let lists = &mut *self.lists;
         let (mut at, mut end) = (self.at, self.end);
+        let mut open = Frame { close: 0, keys: lists.keys(), member: 0 };
         loop {
             // Here a value begins.
             let byte = *text.get(at)?;
-            let mut opened = false;
+            let mut has_ended = true;
             match byte {
                 b'"' => {
-                    let copied = copy_string(text, at, self.out, end)?;
+                    let copied = copy_string(text, at, out, end)?;
                     (at, end) = (copied.at, copied.end);
                 }
-                b'-' | b'0'..=b'9' => (at, end) = copy_number(self.text, at, self.out, end)?,
+                b'-' | b'0'..=b'9' => (at, end) = copy_number(self.text, at, out, end)?,
                 b'{' | b'[' => {
-                    if depth + self.lists.frames.len() > DEPTH_MAX {
+                    if depth + lists.frames.len() > DEPTH_MAX {
                         return None;
                     }
                     let close = byte + 2;
                     at = skip_space(text, at + 1);
-                    opened = *text.get(at)? != close;
-                    if opened {
-                        *self.out.get_mut(end)? = byte;
-                        end += 1;
-                        let keys = self.lists.keys();
-                        self.lists.frames.push(Frame { is_object: byte == b'{', keys, member: 0 });
-                    } else {
-                        self.out.get_mut(end..end + 2)?.copy_from_slice(&[byte, close]);
+                    if *text.get(at)? == close {
+                        out.get_mut(end..end + 2)?.copy_from_slice(&[byte, close]);
                         (at, end) = (at + 1, end + 2);
+                    } else {
+                        *out.get_mut(end)? = byte;
+                        end += 1;
+                        lists.frames.push(open);
+                        open = Frame { close, keys: lists.keys(), member: 0 };
+                        has_ended = false;
                     }
                 }
-                b't' => (at, end) = copy_word(text, at, b"true", self.out, end)?,
-                b'f' => (at, end) = copy_word(text, at, b"false", self.out, end)?,
-                b'n' => (at, end) = copy_word(text, at, b"null", self.out, end)?,
+                b't' => (at, end) = copy_word(text, at, b"true", out, end)?,
+                b'f' => (at, end) = copy_word(text, at, b"false", out, end)?,
+                b'n' => (at, end) = copy_word(text, at, b"null", out, end)?,
+                b' ' | b'\t' | b'\n' | b'\r' => {
+                    at = skip_space(text, at + 1);
+                    continue;
+                }
                 _ => return None,
             }
-            // Here a value has ended, unless it was opened.
-            while !opened {
-                let Some(frame) = self.lists.frames.last() else {
+            // Here a value has ended, and perhaps those around it.
+            while has_ended {
+                if open.close == 0 {
                     (self.at, self.end) = (at, end);
                     return Some(());
-                };
-                if frame.is_object && self.notes_members {
-                    let next = self.lists.members.len();
-                    let member = self.lists.members.get_mut(frame.member)?;
-                    (member.value.to, member.next) = (end, next);
                 }
-                at = skip_space(text, at);
-                let byte = *text.get(at)?;
-                *self.out.get_mut(end)? = byte;
+                if self.notes_members && open.close == OBJECT {
+                    let next = lists.members.len() as u32;
+                    let member = lists.members.get_mut(open.member)?;
+                    (member.value.to, member.next) = (end as u32, next);
+                }
+                let mut byte = *text.get(at)?;
+                if byte <= b' ' {
+                    at = skip_space(text, at);
+                    byte = *text.get(at)?;
+                }
+                *out.get_mut(end)? = byte;
                 (at, end) = (at + 1, end + 1);
                 if byte == b',' {
-                    at = skip_space(text, at);
-                    opened = true;
-                } else if byte == if frame.is_object { b'}' } else { b']' } {
-                    let keys = frame.keys;
-                    self.lists.end(keys);
-                    self.lists.frames.pop();
-                } else {
+                    break;
+                }
+                if byte != open.close {
                     return None;
                 }
+                lists.end(open.keys);
+                open = lists.frames.pop()?;
             }
-            // Here a key comes, if an object is open.
-            let Some(frame) = self.lists.frames.last().copied().filter(|frame| frame.is_object) else {
+            // Here a key comes, if it is an object that is open.
+            if open.close != OBJECT {
                 continue;
-            };
-            let key_end = end;
-            let (key, after, value) = copy_key(text, at, self.out, end)?;
-            (at, end) = (after, value);
-            const MARKS: u128 = word(INVALID.as_bytes());
-            if key.word == MARKS || self.masks(&key)? {
+            }
+            let from = end;
+            let (key, after, to) = copy_key(text, at, out, end)?;
+            (at, end) = (after, to);
+            if key.word == MARKS || (self.key_matches)(self.text.get(key.inside.range())?) {
                 return None;
             }
-            let mut keys = frame.keys;
-            self.lists.add(&mut keys, key.print)?;
-            let member = self.lists.members.len();
+            lists.add(&mut open.keys, key.print)?;
             if self.notes_members {
-                let key = Span { from: key_end + 1, to: value - 2 };
-                self.lists.members.push(Member { key, value: Span { from: value, to: value }, next: 0 });
-            }
-            if let Some(frame) = self.lists.frames.last_mut() {
-                frame.keys = keys;
-                frame.member = member;
+                open.member = lists.members.len();
+                let key = Span::new(from + 1, end - 2);
+                lists.members.push(Member { key, value: Span::new(end, end), next: 0 });
             }
         }
     }
@@ -319,9 +336,9 @@ fn copy_word(text: &[u8], at: usize, word: &[u8], out: &mut [u8], end: usize) ->
 
 /// Copies the block and returns it.
 #[inline(always)]
-fn copy_block(text: &[u8], at: usize, out: &mut [u8], end: usize) -> Option<[u8; 16]> {
+fn copy_block(text: &[u8], at: usize, out: &mut [u8], end: usize) -> Option<Block> {
     let block = block_at(text, at);
-    *out.get_mut(end..)?.first_chunk_mut()? = block;
+    *out.get_mut(end..)?.first_chunk_mut()? = block.to_le_bytes();
     Some(block)
 }
 
@@ -334,9 +351,8 @@ struct Copied {
 /// Copies a string with its quotes; `at` is that of the opening one.
 #[inline(always)]
 fn copy_string(text: &[u8], at: usize, out: &mut [u8], end: usize) -> Option<Copied> {
-    let block = copy_block(text, at, out, end)?;
-    let clean = clean_len_after_quote(block);
-    if clean < 16 && text.get(at + clean) == Some(&b'"') {
+    let (clean, is_whole) = clean_len_after_quote(copy_block(text, at, out, end)?);
+    if is_whole {
         return Some(Copied { at: at + clean + 1, end: end + clean + 1, escaped: false });
     }
     copy_long_string(text, at + clean, out, end + clean)
@@ -346,13 +362,15 @@ fn copy_string(text: &[u8], at: usize, out: &mut [u8], end: usize) -> Option<Cop
 fn copy_long_string(text: &[u8], mut at: usize, out: &mut [u8], mut end: usize) -> Option<Copied> {
     let mut escaped = false;
     loop {
-        let clean = clean_len(copy_block(text, at, out, end)?);
+        let (clean, is_whole) = clean_len(copy_block(text, at, out, end)?);
         (at, end) = (at + clean, end + clean);
+        if is_whole {
+            return Some(Copied { at: at + 1, end: end + 1, escaped });
+        }
         if clean == 16 {
             continue;
         }
         match *text.get(at)? {
-            b'"' => return Some(Copied { at: at + 1, end: end + 1, escaped }),
             b'\\' => {
                 escaped = true;
                 (at, end) = copy_escape(text, at, out, end)?;
@@ -450,18 +468,22 @@ fn put_ascii(byte: u8, room: &mut [u8; 16]) -> usize {
     2
 }
 
-/// Copies a key from its opening quote to its colon.
+/// Copies a key from its opening quote, or the space before that, to its colon.
 #[inline(always)]
-fn copy_key(text: &[u8], at: usize, out: &mut [u8], end: usize) -> Option<(Key, usize, usize)> {
-    let block = copy_block(text, at, out, end)?;
-    if block[0] != b'"' {
-        return None;
+fn copy_key(text: &[u8], mut at: usize, out: &mut [u8], end: usize) -> Option<(Key, usize, usize)> {
+    let mut block = copy_block(text, at, out, end)?;
+    if block as u8 != b'"' {
+        at = skip_space(text, at);
+        block = copy_block(text, at, out, end)?;
+        if block as u8 != b'"' {
+            return None;
+        }
     }
-    let clean = clean_len_after_quote(block);
-    let (key, mut after, end) = if text.get(at + clean) == Some(&b'"') && clean <= NAME_BYTES_MAX + 1 {
-        let word = (u128::from_le_bytes(block) >> 8) & !(u128::MAX << (8 * (clean - 1)));
-        let text = Text { from: at + 1, to: at + clean, escaped: false };
-        (Key { text, word, print: print_of_word(word) }, at + clean + 1, end + clean + 1)
+    let (clean, is_whole) = clean_len_after_quote(block);
+    let (key, mut after, end) = if is_whole {
+        let word = word_of(block >> 8, clean - 1);
+        let inside = Span::new(at + 1, at + clean);
+        (Key { inside, word, print: print_of_word(word) }, at + clean + 1, end + clean + 1)
     } else {
         copy_long_key(text, at, at + clean, out, end + clean)?
     };
@@ -472,7 +494,7 @@ fn copy_key(text: &[u8], at: usize, out: &mut [u8], end: usize) -> Option<(Key, 
         }
     }
     *out.get_mut(end)? = b':';
-    Some((key, skip_space(text, after + 1), end + 1))
+    Some((key, after + 1, end + 1))
 }
 
 #[inline(never)]
@@ -484,13 +506,13 @@ fn copy_long_key(
     end: usize,
 ) -> Option<(Key, usize, usize)> {
     let copied = copy_long_string(text, at, out, end)?;
-    let key = Text { from: start + 1, to: copied.at - 1, escaped: copied.escaped };
+    let inside = Span::new(start + 1, copied.at - 1);
     // An escape, or a line separator, which is written as one.
     if copied.escaped || copied.end - end != copied.at - at {
         return None;
     }
-    let print = print_of_long(text.get(key.from..key.to)?);
-    Some((Key { text: key, word: 0, print }, copied.at, copied.end))
+    let print = print_of_long(text.get(inside.range())?);
+    Some((Key { inside, word: 0, print }, copied.at, copied.end))
 }
 
 /// Copies a number, if it can stay as it is. A whole one within a block always can.
@@ -498,11 +520,13 @@ fn copy_long_key(
 fn copy_number(text: &str, at: usize, out: &mut [u8], end: usize) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
     let block = copy_block(bytes, at, out, end)?;
-    let first = usize::from(block[0] == b'-');
-    let digits = block[first..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let len = first + digits;
-    let leading_zero = digits > 1 && block[first] == b'0';
-    let simple = len < 16 && digits > 0 && !leading_zero && !matches!(block[len], b'.' | b'e' | b'E');
+    let is_negative = block as u8 == b'-';
+    let number = if is_negative { block >> 8 } else { block };
+    let digits = digits_len(number);
+    let len = digits + usize::from(is_negative);
+    let leading_zero = digits > 1 && number as u8 == b'0';
+    let simple =
+        len < 16 && digits > 0 && !leading_zero && !matches!((block >> (8 * len)) as u8, b'.' | b'e' | b'E');
     if simple { Some((at + len, end + len)) } else { copy_odd_number(text, at, out, end) }
 }
 

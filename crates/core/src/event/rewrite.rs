@@ -6,8 +6,10 @@
 //! nothing was written, and the caller takes the slow way, which has an answer for everything. What must
 //! hold: the fast way never writes another byte than the slow one.
 //!
-//! The pass copies each value into a buffer of the thread in the line's form, noting where each field
-//! stands; then the fields are put in their order. Runs that are in order already are moved as one.
+//! The pass notes where each field stands; then the fields are put in their order, and those that are in
+//! order already are moved as one. Most writers send no white space and few escapes, so the text is first
+//! taken as if it were in the line's form; where it is not, a second pass copies each value in that form
+//! into a buffer of the thread, and the fields are moved from there.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -20,6 +22,7 @@ use crate::complete::EventId;
 use crate::line::REST_BYTES_MAX;
 
 mod block;
+mod copy;
 mod differences;
 mod fields;
 mod names;
@@ -120,7 +123,9 @@ pub fn rewrite<'a>(
     let write = |cell: &RefCell<Buffers>| {
         // `key_matches` may come back here; then the buffers are in use.
         let mut buffers = cell.try_borrow_mut().ok()?;
-        let written = write(text, now, key_matches, &mut buffers, out);
+        let as_sent = memchr::memchr(b'\\', text.as_bytes()).is_none();
+        let written = as_sent.then(|| write::<false>(text, now, &key_matches, &mut buffers, out)).flatten();
+        let written = written.or_else(|| write::<true>(text, now, &key_matches, &mut buffers, out));
         if buffers.text.len() > BUFFER_KEPT {
             *buffers = Buffers { text: Vec::new(), lists: Lists::new() };
         }
@@ -129,30 +134,32 @@ pub fn rewrite<'a>(
     BUFFERS.try_with(write).ok()?
 }
 
-fn write<'a>(
+/// One pass over the text, copying or not; see [`copy`].
+fn write<'a, const COPIES: bool>(
     text: &'a str,
     now: Timestamp,
     key_matches: impl Fn(&str) -> bool,
     buffers: &mut Buffers,
     out: &mut Vec<u8>,
 ) -> Option<Rewritten<'a>> {
-    // A line separator of three bytes becomes six, names may become longer; fields that are out of order
-    // need as much again; a block is copied whole.
-    let room = 4 * text.len() + 256;
+    // A line separator of three bytes becomes six; fields that are out of order need as much again; a block
+    // is copied whole.
+    let room = if COPIES { 4 * text.len() + 256 } else { 0 };
     if buffers.text.len() < room {
         buffers.text.resize(room, 0);
     }
-    let mut scan = Scan::new(text, &mut buffers.text, &mut buffers.lists, key_matches);
+    let mut scan = Scan::<_, COPIES>::new(text, &mut buffers.text, &mut buffers.lists, key_matches);
     let (mut fields, mut facts) = (Fields::new(), Facts::default());
     scan.event(&mut fields, &mut facts)?;
-    let end = scan.end;
     let action = facts.action?;
     let id = match facts.id {
         Some(id) => EventId::given(&resolve(text, id)),
         None => EventId::new(now),
     };
     let start = out.len();
-    let line = Line { text: buffers.text.get(..end)?, lists: &buffers.lists };
+    let end = scan.places.end;
+    let source = if COPIES { buffers.text.get(..end)? } else { text.as_bytes() };
+    let line = Line { text: source, lists: &buffers.lists };
     let trail_fields_at = line.write(&fields, &facts, &id, now, out);
     if trail_fields_at.is_none() || out.len() - start > REST_BYTES_MAX {
         out.truncate(start);
@@ -197,27 +204,32 @@ impl Line<'_> {
         now: Timestamp,
         out: &mut Vec<u8>,
     ) -> Option<usize> {
+        /// The fields that stand in the line even if they were not sent, or not in the line's words.
+        const ALWAYS: u32 = 1 << rank::CATEGORY | 1 << rank::SEVERITY | 1 << rank::OUTCOME;
         out.reserve(self.text.len() + HEAD_BYTES);
-        self.head(fields, id, now, out);
+        self.head(fields, facts, id, now, out);
         let mut run = Run { text: self.text, span: Span::default(), out };
-        for (rank, span) in fields.known.iter().enumerate().take(FIELDS.len()).skip(rank::TENANT) {
+        let derives = !fields.has(rank::CHANGES) && facts.before.is_some() && facts.after.is_some();
+        let mut left = fields.present & !(1 << rank::ID) | ALWAYS | u32::from(derives) << rank::CHANGES;
+        while left != 0 {
+            let rank = left.trailing_zeros() as usize;
+            left &= left - 1;
             if fields.has(rank) {
-                run.add(*span);
+                run.add(fields.known[rank]);
                 continue;
             }
             match (rank, facts.before, facts.after) {
-                (rank::CATEGORY, ..) => run.put(b",\"category\":\"custom:other\""),
-                (rank::SEVERITY, ..) => run.put(b",\"severity\":\"info\""),
-                (rank::OUTCOME, ..) => run.put(b",\"outcome\":\"success\""),
+                (rank::SEVERITY, ..) => run.name(b",\"severity\":\"", facts.severity.name()),
+                (rank::OUTCOME, ..) => run.name(b",\"outcome\":\"", facts.outcome.name()),
                 (rank::CHANGES, Some(before), Some(after)) => {
                     run.put(b",\"changes\":");
                     let states = States { text: self.text, members: &self.lists.members };
                     states.write_changes(before, after, run.out)?;
                 }
-                _ => {}
+                _ => run.put(b",\"category\":\"custom:other\""),
             }
         }
-        run.put(b"");
+        run.flush();
         let trail_fields_at = run.out.len();
         self.lists.extras.iter().for_each(|extra| run.add(*extra));
         run.put(b"}");
@@ -225,7 +237,15 @@ impl Line<'_> {
     }
 
     /// The id and the time.
-    fn head<const N: usize>(&self, fields: &Fields<N>, id: &EventId, now: Timestamp, out: &mut Vec<u8>) {
+    #[inline(always)]
+    fn head<const N: usize>(
+        &self,
+        fields: &Fields<N>,
+        facts: &Facts,
+        id: &EventId,
+        now: Timestamp,
+        out: &mut Vec<u8>,
+    ) {
         if fields.has(rank::ID) {
             // Without its comma.
             let span = fields.known[rank::ID];
@@ -234,17 +254,15 @@ impl Line<'_> {
             );
         } else {
             out.extend_from_slice(b"\"id\":\"");
-            out.extend_from_slice(id.made().map_or(id.as_str().as_bytes(), |id| id));
+            match id.made() {
+                Some(id) => out.extend_from_slice(id),
+                None => out.extend_from_slice(id.as_str().as_bytes()),
+            }
             out.push(b'"');
         }
-        if fields.has(rank::TIME) {
-            let span = fields.known[rank::TIME];
-            out.extend_from_slice(self.text.get(span.range()).unwrap_or_default());
-        } else {
-            out.extend_from_slice(b",\"time\":\"");
-            out.extend_from_slice(&now.to_text());
-            out.push(b'"');
-        }
+        out.extend_from_slice(b",\"time\":\"");
+        out.extend_from_slice(&facts.time.unwrap_or_else(|| now.to_text()));
+        out.push(b'"');
     }
 }
 
@@ -266,14 +284,26 @@ impl Run<'_> {
         }
     }
 
+    #[inline(always)]
     fn put(&mut self, bytes: &[u8]) {
         self.flush();
         self.out.extend_from_slice(bytes);
     }
 
+    fn name(&mut self, key: &[u8], name: &str) {
+        self.put(key);
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.push(b'"');
+    }
+
     fn flush(&mut self) {
         let span = std::mem::take(&mut self.span);
+        let from = self.out.len();
         self.out.extend_from_slice(self.text.get(span.range()).unwrap_or_default());
+        // It is a brace before the first field that was sent.
+        if let Some(comma) = self.out.get_mut(from) {
+            *comma = b',';
+        }
     }
 }
 

@@ -1,9 +1,10 @@
-//! The event's own fields: each is checked, and stands in the output as `,"key":value` until the line is
-//! put together.
+//! The event's own fields: each is checked, and stands somewhere as `,"key":value` until the line is put
+//! together. The comma may be a brace there, if the field is the first of its object.
 
+use super::copy::Places;
 use super::names::{self, Names};
 use super::scan::{Scan, Span, Text};
-use crate::clock::Timestamp;
+use crate::clock::{TIMESTAMP_BYTES, Timestamp};
 use crate::event::names::{ACTOR_FIELDS, CONTEXT_FIELDS, FIELDS, RESERVED, RESOURCE_FIELDS};
 use crate::event::{
     ID_BYTES_MAX, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, Outcome, RELATED_MAX, ROLES_MAX, Severity,
@@ -44,7 +45,7 @@ pub(super) struct Fields<const N: usize> {
     pub(super) known: [Span; N],
     /// One bit for each known field that is there.
     pub(super) present: u32,
-    /// Whether the output has all in the order of the line, without gaps.
+    /// Whether all stand in the order of the line, without gaps.
     is_sorted: bool,
     /// The place of the first of the unknown fields.
     pub(super) extras_from: usize,
@@ -65,6 +66,8 @@ impl<const N: usize> Fields<N> {
 #[derive(Default)]
 pub(super) struct Facts {
     pub(super) id: Option<Text>,
+    /// As the line has it.
+    pub(super) time: Option<[u8; TIMESTAMP_BYTES]>,
     pub(super) tenant: Option<Text>,
     pub(super) category: Option<Text>,
     pub(super) action: Option<Text>,
@@ -77,13 +80,13 @@ pub(super) struct Facts {
     pub(super) after: Option<Span>,
 }
 
-impl<F: Fn(&str) -> bool> Scan<'_, F> {
+impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
     /// Reads the whole event.
     pub(super) fn event(&mut self, fields: &mut Fields<TOP>, facts: &mut Facts) -> Option<()> {
         self.space();
         self.fields(&names::EVENT, 1, fields, |scan, rank| scan.field(rank, facts))?;
         self.space();
-        (self.at == self.text.len()).then_some(())
+        (self.places.at == self.text.len()).then_some(())
     }
 
     /// Reads an object with known fields, from its brace on. `take` copies the value of the known field
@@ -103,12 +106,10 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
         self.pass(b'{')?;
         self.space();
         if self.peek()? == b'}' {
-            self.at += 1;
-            return Some(());
+            return self.pass(b'}');
         }
         loop {
-            let from = self.end;
-            self.put(b",")?;
+            let from = self.places.end - 1;
             let key = self.key()?;
             if let Some(rank) = names.rank(key.word, key.print) {
                 if seen & 1 << rank != 0 {
@@ -116,12 +117,15 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
                 }
                 seen |= 1 << rank;
                 if take(self, rank)? {
-                    fields.known[rank] = Span::new(from, self.end);
+                    fields.known[rank] = Span::new(from, self.places.end);
                     fields.present |= 1 << rank;
                     fields.is_sorted &= rank >= next;
                     next = rank;
+                } else if COPIES {
+                    // What comes next is written over it.
+                    self.places.end = from;
                 } else {
-                    self.end = from;
+                    fields.is_sorted = false;
                 }
             } else {
                 self.lists.add(&mut keys, key.print)?;
@@ -129,7 +133,7 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
                     return None;
                 }
                 self.value(depth + 1)?;
-                self.lists.extras.push(Span::new(from, self.end));
+                self.lists.extras.push(Span::new(from, self.places.end));
                 next = N;
             }
             if self.comma_or(b'}')? {
@@ -147,35 +151,41 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
         depth: usize,
         take: impl FnMut(&mut Self, usize) -> Option<bool>,
     ) -> Option<()> {
-        let from = self.end;
+        let from = self.places.end;
         let mut fields = Fields::new();
         self.fields(names, depth, &mut fields, take)?;
         if !fields.is_sorted {
             self.sort(from, &fields)?;
         }
         self.lists.extras.truncate(fields.extras_from);
-        // The first comma becomes the brace.
-        if self.end == from {
-            self.put(b"{")?;
+        if COPIES {
+            // Where the first field was left out, another byte stands there.
+            *self.out.get_mut(from)? = b'{';
+            if self.places.end == from + 1 {
+                self.places = Places { at: self.places.at - 1, ..self.places };
+                self.pass(b'}')?;
+            }
         }
-        *self.out.get_mut(from)? = b'{';
-        self.put(b"}")
+        Some(())
     }
 
     /// Puts the fields from `from` on into the order of the line, by way of the room behind them.
     #[inline(never)]
     fn sort<const N: usize>(&mut self, from: usize, fields: &Fields<N>) -> Option<()> {
-        let end = self.end;
+        if !COPIES {
+            return None;
+        }
+        let end = self.places.end;
         let known = (0..N).filter(|&rank| fields.has(rank)).map(|rank| fields.known[rank]);
         let extras = self.lists.extras.get(fields.extras_from..)?;
         let mut to = end;
         for span in known.chain(extras.iter().copied()) {
             self.out.get(to..to + span.len())?;
             self.out.copy_within(span.range(), to);
+            self.out[to] = b',';
             to += span.len();
         }
         self.out.copy_within(end..to, from);
-        self.end = from + (to - end);
         Some(())
     }
 
@@ -187,7 +197,10 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
         }
         match rank {
             rank::ID => facts.id = Some(self.text(ID_BYTES_MAX).filter(|id| id.inside.len() > 0)?),
-            rank::TIME => self.time()?,
+            rank::TIME => {
+                facts.time = Some(self.time()?);
+                return Some(false);
+            }
             rank::TENANT => facts.tenant = Some(self.text(IDENTIFIER_BYTES_MAX)?),
             rank::CATEGORY => facts.category = Some(self.category()?),
             rank::ACTION => {
@@ -196,16 +209,14 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
             }
             rank::DESCRIPTION | rank::ERROR => _ = self.text(TEXT_BYTES_MAX)?,
             rank::SEVERITY => {
-                let end = self.end;
-                facts.severity = self.word(&names::SEVERITIES, Severity::ALL, Severity::parse)?;
-                self.end = end;
-                self.put_name(facts.severity.name())?;
+                let (severity, is_same) = self.word(&names::SEVERITIES, Severity::ALL, Severity::parse)?;
+                facts.severity = severity;
+                return Some(is_same);
             }
             rank::OUTCOME => {
-                let end = self.end;
-                facts.outcome = self.word(&names::OUTCOMES, Outcome::ALL, Outcome::parse)?;
-                self.end = end;
-                self.put_name(facts.outcome.name())?;
+                let (outcome, is_same) = self.word(&names::OUTCOMES, Outcome::ALL, Outcome::parse)?;
+                facts.outcome = outcome;
+                return Some(is_same);
             }
             rank::ACTOR => self.actor(facts)?,
             rank::ON_BEHALF_OF => self.on_behalf_of()?,
@@ -228,7 +239,10 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
         if self.peek()? != b'"' {
             return None;
         }
-        self.string().filter(|text| text.inside.len() <= bytes_max)
+        let from = self.places.at + 1;
+        let escaped = self.string()?;
+        let inside = Span::new(from, self.places.at - 1);
+        (inside.len() <= bytes_max).then_some(Text { inside, escaped })
     }
 
     /// The same for a field of a part, which may be null.
@@ -247,43 +261,31 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
         self.text(IDENTIFIER_BYTES_MAX).filter(|text| !text.escaped)
     }
 
-    /// Copies one of few words.
+    /// Copies one of few words. Tells whether it is in the line's form, or another that is understood.
     #[inline(always)]
     fn word<T: Copy, const N: usize>(
         &mut self,
         names: &Names<N>,
         all: [T; N],
         parse: impl Fn(&str) -> Option<T>,
-    ) -> Option<T> {
+    ) -> Option<(T, bool)> {
         let word = self.plain()?;
         match names.rank_of(self.text.as_bytes(), word.inside) {
-            Some(rank) => Some(all[rank]),
-            None => parse(self.text.get(word.inside.range())?),
+            Some(rank) => Some((all[rank], true)),
+            None => Some((parse(self.text.get(word.inside.range())?)?, false)),
         }
     }
 
-    fn put_name(&mut self, name: &str) -> Option<()> {
-        self.put(b"\"")?;
-        self.put(name.as_bytes())?;
-        self.put(b"\"")
-    }
-
-    fn time(&mut self) -> Option<()> {
-        let end = self.end;
+    /// Passes a time, and returns it as the line has it.
+    fn time(&mut self) -> Option<[u8; TIMESTAMP_BYTES]> {
         let text = self.plain()?;
         let text = self.text.get(text.inside.range())?;
         let time = Timestamp::parse(text)?;
-        let bytes = text.as_bytes();
-        // As the line has it, unless it is a leap second.
-        let is_canonical = bytes.len() == 27
-            && matches!((bytes[10], bytes[17], bytes[19], bytes[26]), (b'T', b'0'..=b'5', b'.', b'Z'));
-        if !is_canonical {
-            self.end = end;
-            self.put(b"\"")?;
-            self.put(&time.to_text())?;
-            self.put(b"\"")?;
-        }
-        Some(())
+        let same = <[u8; TIMESTAMP_BYTES]>::try_from(text.as_bytes()).ok().filter(|bytes| {
+            // Not a leap second, which is written as the second after it.
+            matches!((bytes[10], bytes[17], bytes[19], bytes[26]), (b'T', b'0'..=b'5', b'.', b'Z'))
+        });
+        Some(same.unwrap_or_else(|| time.to_text()))
     }
 
     #[inline(always)]
@@ -350,17 +352,14 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
         self.pass(b'[')?;
         self.space();
         if self.peek()? == b']' {
-            self.at += 1;
+            self.pass(b']')?;
             return Some(false);
         }
-        self.put(b"[")?;
         for _ in 0..elements_max {
             element(self)?;
             if self.comma_or(b']')? {
-                self.put(b"]")?;
                 return Some(true);
             }
-            self.put(b",")?;
             self.space();
         }
         None
@@ -378,12 +377,12 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
     }
 
     fn details(&mut self) -> Option<bool> {
-        let from = self.end;
+        let from = self.places.end;
         if self.peek()? != b'{' {
             return None;
         }
         self.value(PART_DEPTH)?;
-        Some(self.end - from > b"{}".len())
+        Some(self.places.end - from > b"{}".len())
     }
 
     #[inline(always)]
@@ -391,7 +390,7 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
         const IP: usize = 0;
         const CORRELATION_ID: usize = 3;
         const { assert!(matches!(CONTEXT_FIELDS[CORRELATION_ID].as_bytes(), b"correlation_id")) };
-        let from = self.end;
+        let from = self.places.end;
         self.part(&names::CONTEXT, PART_DEPTH, |scan, rank| {
             let text = scan.text_or_null(if rank == IP { IP_BYTES_MAX } else { IDENTIFIER_BYTES_MAX })?;
             if rank == CORRELATION_ID {
@@ -399,6 +398,6 @@ impl<F: Fn(&str) -> bool> Scan<'_, F> {
             }
             Some(text.is_some())
         })?;
-        Some(self.end - from > b"{}".len())
+        Some(self.places.end - from > b"{}".len())
     }
 }

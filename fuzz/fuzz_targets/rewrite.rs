@@ -1,0 +1,24 @@
+//! Whatever a client sends: the fast way from text to line writes what the slow way writes, or nothing.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use trailseal_core::clock::Timestamp;
+use trailseal_core::complete::{Stamp, complete};
+use trailseal_core::event::{Event, rewrite};
+use trailseal_core::line::write_rest;
+
+fuzz_target!(|bytes: &[u8]| {
+    let now = Timestamp::from_micros(1_795_000_000_000_000);
+    let mut fast = Vec::new();
+    let Some(rewritten) = rewrite(bytes, now, |key| key == "password", &mut fast) else {
+        assert!(fast.is_empty(), "nothing is written by a no");
+        return;
+    };
+    let event = Event::from_json(bytes).expect("what the fast way takes is an event");
+    let stamp = Stamp { id: rewritten.id.clone(), ..complete(&event, now) };
+    let mut slow = Vec::new();
+    write_rest(&event, &stamp, &mut slow).expect("it has an action");
+    assert_eq!(String::from_utf8(fast), String::from_utf8(slow));
+    assert_eq!(rewritten.action, event.action.as_str());
+    assert_eq!(rewritten.is_id_given, event.id.is_some());
+});

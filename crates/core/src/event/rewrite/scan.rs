@@ -255,29 +255,31 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
                 _ => return None,
             }
             // Here a value has ended, and perhaps those around it.
-            while has_ended {
-                if open.close == 0 {
-                    self.places = places;
-                    return Some(());
+            if has_ended {
+                loop {
+                    if open.close == 0 {
+                        self.places = places;
+                        return Some(());
+                    }
+                    if self.notes_members && open.close == OBJECT {
+                        let next = lists.members.len() as u32;
+                        let member = lists.members.get_mut(open.member)?;
+                        (member.value.to, member.next) = (places.end as u32, next);
+                    }
+                    if COPIES {
+                        places.at = skip_space(text, places.at);
+                    }
+                    let byte = *text.get(places.at)?;
+                    if byte != b',' && byte != open.close {
+                        return None;
+                    }
+                    places = copy_byte::<COPIES>(byte, places, out)?;
+                    if byte == b',' {
+                        break;
+                    }
+                    lists.end(open.keys);
+                    open = lists.frames.pop()?;
                 }
-                if self.notes_members && open.close == OBJECT {
-                    let next = lists.members.len() as u32;
-                    let member = lists.members.get_mut(open.member)?;
-                    (member.value.to, member.next) = (places.end as u32, next);
-                }
-                if COPIES {
-                    places.at = skip_space(text, places.at);
-                }
-                let byte = *text.get(places.at)?;
-                if byte != b',' && byte != open.close {
-                    return None;
-                }
-                places = copy_byte::<COPIES>(byte, places, out)?;
-                if byte == b',' {
-                    break;
-                }
-                lists.end(open.keys);
-                open = lists.frames.pop()?;
             }
             // Here a key comes, if it is an object that is open.
             if open.close != OBJECT {

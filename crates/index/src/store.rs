@@ -134,7 +134,9 @@ pub(crate) fn open_immutable(path: &Path) -> Result<Connection, IndexError> {
     }
     uri.push_str("?immutable=1");
     let connection = Connection::open_with_flags(uri, flags).map_err(&failed)?;
-    connection.execute_batch("PRAGMA mmap_size = 1073741824; PRAGMA cache_size = -256;").map_err(&failed)?;
+    // Not mapped: a failing disk, or a file that someone cuts, must be an error and not a signal that ends the
+    // program this is part of. It costs a third of the time of a selective question.
+    connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA cache_size = -256;").map_err(&failed)?;
     Ok(connection)
 }
 

@@ -97,6 +97,31 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-cli", "--test", "system_calls"],
     },
     Fault {
+        name: "segments_not_listed_again",
+        what: "a delivery reads on in a segment beyond its end",
+        tests: &["-p", "trailseal-core", "--test", "delivery"],
+    },
+    Fault {
+        name: "store_not_waited_for",
+        what: "the level store is answered when the event is on disk",
+        tests: &["-p", "trailseal-core", "--test", "delivery"],
+    },
+    Fault {
+        name: "failures_sampled_out",
+        what: "sampling leaves out failures and security events",
+        tests: &["-p", "trailseal-core", "--lib", "policy"],
+    },
+    Fault {
+        name: "sampling_without_secret",
+        what: "a client can find out which correlation ids are kept",
+        tests: &["-p", "trailseal-core", "--lib", "policy"],
+    },
+    Fault {
+        name: "tail_not_searched",
+        what: "a search leaves out what the index has not got yet",
+        tests: &["-p", "trailseal-index", "--test", "search"],
+    },
+    Fault {
         name: "index_cursor_apart",
         what: "the index's cursor is put outside the transaction of its rows",
         tests: &["-p", "trailseal-index", "--test", "kill"],

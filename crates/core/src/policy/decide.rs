@@ -98,7 +98,9 @@ impl Policy {
         let (keep, sample_rate) = match then.mode {
             Mode::Sync | Mode::Async => (Keep::Kept, None),
             Mode::Off => (Keep::Off, None),
-            Mode::Sampled if facts.is_protected(when) => (Keep::Kept, None),
+            Mode::Sampled if facts.is_protected(when) && !cfg!(trailseal_fault = "failures_sampled_out") => {
+                (Keep::Kept, None)
+            }
             Mode::Sampled if sampler.keeps(facts.correlation_id, then.rate) => (Keep::Kept, Some(then.rate)),
             Mode::Sampled => (Keep::SampledOut, None),
         };

@@ -76,7 +76,9 @@ impl Sampler {
     pub fn keeps(&self, correlation_id: Option<&str>, rate: f64) -> bool {
         let point = match correlation_id {
             Some(id) => {
-                let mut hasher = SipHasher13::new_with_key(&self.secret);
+                let secret =
+                    if cfg!(trailseal_fault = "sampling_without_secret") { [0; 16] } else { self.secret };
+                let mut hasher = SipHasher13::new_with_key(&secret);
                 hasher.write(id.as_bytes());
                 hasher.finish()
             }

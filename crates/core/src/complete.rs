@@ -16,7 +16,19 @@ use crate::clock::Timestamp;
 use crate::event::{Event, held_id};
 
 const UUID_BYTES: usize = 36;
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Where each byte of a UUID stands in its text.
+const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+/// The text of each byte.
+static HEX_PAIRS: [[u8; 2]; 256] = {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < pairs.len() {
+        pairs[byte] = [HEX[byte >> 4], HEX[byte & 0xF]];
+        byte += 1;
+    }
+    pairs
+};
 
 /// An event's id: a UUIDv7 made here, or the caller's own. Cheap to make and to clone.
 #[derive(Clone)]
@@ -126,14 +138,8 @@ fn uuid_text(millis: u64, mut tail: [u8; 10], version: u8) -> [u8; UUID_BYTES] {
     bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
     bytes[6..].copy_from_slice(&tail);
     let mut text = [b'-'; UUID_BYTES];
-    let mut at = 0;
-    for (place, byte) in bytes.into_iter().enumerate() {
-        if matches!(place, 4 | 6 | 8 | 10) {
-            at += 1;
-        }
-        text[at] = HEX[usize::from(byte >> 4)];
-        text[at + 1] = HEX[usize::from(byte & 0xF)];
-        at += 2;
+    for (byte, at) in bytes.into_iter().zip(PLACES) {
+        text[at..at + 2].copy_from_slice(&HEX_PAIRS[usize::from(byte)]);
     }
     text
 }

@@ -1,4 +1,5 @@
-//! A trail read by other people's code: Go's sumdb/note and sumdb/tlog, as Debian packages them.
+//! A trail read by other people's code: Go's sumdb/note and sumdb/tlog, as Debian packages them, and a verifier in
+//! Python that was written from `docs/format.md` alone.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -73,4 +74,100 @@ fn go_reads_checkpoints_tiles_and_a_proof_and_sees_a_changed_byte() {
     std::fs::write(&segment, bytes).unwrap();
     let (is_well, said) = check();
     assert!(!is_well && said.contains("line 97 is not leaf 97"), "{said}");
+}
+
+fn python(dir: &Path, script: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../strangers/python").join(script);
+    let output = Command::new("python3")
+        .arg("-B")
+        .arg(script)
+        .args(arguments)
+        .current_dir(dir)
+        .output()
+        .expect("python3 can be started: `cargo xtask test` installs it");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn the_vectors_of_rfc_8032_hold_in_python() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(python(dir.path(), "ed25519.py", &[]).0, Some(0));
+}
+
+#[test]
+fn a_verifier_written_from_the_format_page_alone_agrees() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    std::fs::write(dir.join("trailseal.toml"), "[segment]\nroll = \"100KiB\"\ncompress = true\n").unwrap();
+    let record = |from: u32| {
+        let mut input = String::new();
+        for number in from..from + 700 {
+            let text = "x".repeat(number as usize % 300);
+            writeln!(input, "{{\"action\":\"test.python\",\"description\":\"{number} {text}\"}}").unwrap();
+        }
+        let output = Command::new(env!("CARGO_BIN_EXE_trailseal"))
+            .arg("record")
+            .current_dir(dir)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .and_then(|mut child| {
+                child.stdin.take().unwrap().write_all(input.as_bytes())?;
+                child.wait()
+            });
+        assert!(output.unwrap().success());
+    };
+    let run = |arguments: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_trailseal")).args(arguments).current_dir(dir).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    record(0);
+    let first_key = run(&["key", "show"]).lines().next().unwrap().to_owned();
+    std::fs::write(dir.join("kept"), run(&["checkpoint"])).unwrap();
+    run(&["key", "rotate"]);
+    record(700);
+    run(&["prove", "800", "--out", "proof"]);
+    let names: Vec<String> = std::fs::read_dir(dir.join("trail/segments"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(names.iter().any(|name| name.ends_with(".zst")), "{names:?}");
+
+    let pinned = ["trail", "--public-key", &first_key, "--checkpoint", "kept"];
+    let (code, said) = python(dir, "verify_trail.py", &pinned);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("ok sealed=14"), "{said}");
+    let (code, said) = python(dir, "verify_proof.py", &["proof", "--public-key", &first_key]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("ok index=800") && said.contains("test.python"), "{said}");
+
+    // A byte of the last segment, which is not compressed.
+    let last = names.iter().filter(|name| name.ends_with(".jsonl")).max().unwrap();
+    let first_index: u64 = last.trim_end_matches(".jsonl").parse().unwrap();
+    let segment = dir.join("trail/segments").join(last);
+    let whole = std::fs::read(&segment).unwrap();
+    let at = whole.windows(11).position(|window| window == b"test.python").unwrap();
+    let mut changed = whole.clone();
+    changed[at] = b'T';
+    std::fs::write(&segment, changed).unwrap();
+    let (code, said) = python(dir, "verify_trail.py", &["trail"]);
+    assert_eq!(code, Some(1), "{said}");
+    let named: Option<u64> =
+        said.strip_prefix("TAMPERED at index ").and_then(|rest| rest.split(':').next()?.parse().ok());
+    assert!(named.is_some_and(|named| named >= first_index && named < first_index + 3), "{said}");
+    std::fs::write(&segment, &whole).unwrap();
+
+    let checkpoint = dir.join("trail/checkpoint");
+    let newest = std::fs::read(&checkpoint).unwrap();
+    std::fs::write(&checkpoint, String::from_utf8_lossy(&newest).replacen("\n", "\n1", 1)).unwrap();
+    assert_eq!(python(dir, "verify_trail.py", &["trail"]).0, Some(1));
+    std::fs::write(&checkpoint, &newest).unwrap();
+    let proof = std::fs::read_to_string(dir.join("proof")).unwrap();
+    std::fs::write(dir.join("proof"), proof.replacen("index 800", "index 801", 1)).unwrap();
+    let (code, said) = python(dir, "verify_proof.py", &["proof", "--public-key", &first_key]);
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(python(dir, "verify_trail.py", &["nothing"]).0, Some(2));
 }

@@ -10,7 +10,7 @@ use crate::schema::{FIRST_CODE, Hasher};
 /// A value of more bytes is not taken.
 const VALUE_BYTES_MAX: usize = 512;
 /// A dictionary takes at most this many bytes.
-const BYTES_MAX: usize = 12 << 20;
+const BYTES_MAX: usize = 8 << 20;
 
 /// The values of one column, by code.
 #[derive(Clone, Default)]

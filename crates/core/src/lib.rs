@@ -27,6 +27,7 @@ mod fork;
 mod handoff;
 mod index;
 pub mod line;
+pub mod mask;
 pub mod policy;
 mod progress;
 mod seal;

@@ -1,0 +1,232 @@
+//! The anchors of all forms, in tables for the pass over a whole event, and what is done with a candidate.
+
+use std::sync::LazyLock;
+
+use super::card;
+use super::keys::Keys;
+use super::rules::{Class, Form, KEY_ENDS, RULES, Rule, Special};
+use super::scan::{key_start, run};
+use super::simd::{self, SLOTS, Tables};
+
+/// The number of the rule for `key=value`, which has no literal.
+pub(super) const KEY_VALUE: u16 = u16::MAX;
+
+/// Text like that of an event. Anchors are spread over the buckets so that few places of it pass.
+const SAMPLE: &str = r#"{"v":1,"index":42,"recorded":"2026-11-21T04:00:00.123456Z","id":"018f3e1a-7c2b-7d4e-9f10-123456789abc","time":"2026-11-21T04:00:00.123456Z","tenant":"acme","category":"config_change","action":"user.role.change","description":"Role changed by an administrator","severity":"notice","outcome":"success","actor":{"id":"u-10432","type":"user","name":"Ada Example","roles":["admin"]},"resource":{"type":"user","id":"u-20117","name":"Bob Example"},"details":{"reason":"on call","ticket":"OPS-4711","approved":true,"attempt":1,"eventSource":"lambda.amazonaws.com","arn":"arn:aws:iam::123456789012:user/john.developer","requestParameters":{"functionName":"production-api"},"userIdentity":{"accountId":"123456789012","sessionContext":{"attributes":{"mfaAuthenticated":"true","creationDate":"2019-01-01"}}},"annotations":{"authorization.k8s.io/decision":"allow"},"objectRef":{"resource":"pods","namespace":"kube-system","apiVersion":"v1"}},"context":{"ip":"203.0.113.7","user_agent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36","request_id":"req-7f3a9c","correlation_id":"c-550e8400e29b","service":"billing"},"duration_ms":12}"#;
+
+/// The first bucket of anchors with a literal; those before it have one shape each.
+const LITERALS_FROM: usize = 3;
+
+/// Everything that finds anchors.
+pub(super) struct Finder {
+    pub(super) tables: Tables,
+    /// For each hash of an anchor, the place of its rules in `lists`, plus one.
+    slots: Box<[u16; SLOTS]>,
+    lists: Vec<Vec<u16>>,
+}
+
+impl Finder {
+    /// The one that all share.
+    pub(super) fn get() -> &'static Finder {
+        static FINDER: LazyLock<Finder> = LazyLock::new(Finder::new);
+        &FINDER
+    }
+
+    fn new() -> Finder {
+        let mut finder = Finder {
+            tables: Tables { low: [[0; 16]; 3], high: [[0; 16]; 3], anchors: [0; SLOTS / 64] },
+            slots: Box::new([0; SLOTS]),
+            lists: Vec::new(),
+        };
+        finder.add_key_values();
+        finder.add_to_bucket(2, [b"\"", b"{[", &every_byte()]);
+        for (number, rule) in RULES.iter().enumerate() {
+            let anchor = anchor(rule);
+            finder.add_rule(anchor, number as u16);
+            let bucket = finder.best_bucket(anchor);
+            finder.add_to_bucket(bucket, [&anchor[..1], &anchor[1..2], &anchor[2..]]);
+        }
+        finder
+    }
+
+    /// The ends of keys with what may follow: `rd=`, `rd:`, `rd"` (`rd\` where that is escaped), `d =`, `d':`.
+    fn add_key_values(&mut self) {
+        for [before, last] in KEY_ENDS {
+            let either = |letter: &u8| [*letter, letter.to_ascii_uppercase()];
+            self.add_to_bucket(0, [&either(before), &either(last), b"=:\\"]);
+            for end in *b"=:\"\\'" {
+                self.add_rule([*before, *last, end], KEY_VALUE);
+            }
+            self.add_to_bucket(0, [&either(before), &either(last), b"'"]);
+            self.add_to_bucket(1, [&either(last), b" ", b"=:"]);
+            for end in *b"=:" {
+                self.add_rule([*last, b' ', end], KEY_VALUE);
+            }
+        }
+    }
+
+    fn add_rule(&mut self, anchor: [u8; 3], rule: u16) {
+        let slot = simd::slot(anchor);
+        self.tables.anchors[slot / 64] |= 1 << (slot % 64);
+        if self.slots[slot] == 0 {
+            self.lists.push(Vec::new());
+            self.slots[slot] = self.lists.len() as u16;
+        }
+        let list = &mut self.lists[usize::from(self.slots[slot]) - 1];
+        if !list.contains(&rule) {
+            list.push(rule);
+        }
+    }
+
+    fn add_to_bucket(&mut self, bucket: usize, bytes: [&[u8]; 3]) {
+        for (place, bytes) in bytes.into_iter().enumerate() {
+            for byte in bytes {
+                self.tables.low[place][usize::from(byte & 0xF)] |= 1 << bucket;
+                self.tables.high[place][usize::from(byte >> 4)] |= 1 << bucket;
+            }
+        }
+    }
+
+    /// The bucket in which an anchor lets the fewest places of the sample pass.
+    fn best_bucket(&self, anchor: [u8; 3]) -> usize {
+        let passes = |bucket: usize| {
+            let sides = |place: usize, byte: u8| {
+                let low = self.tables.low[place][usize::from(byte & 0xF)] >> bucket & 1 != 0
+                    || byte & 0xF == anchor[place] & 0xF;
+                let high = self.tables.high[place][usize::from(byte >> 4)] >> bucket & 1 != 0
+                    || byte >> 4 == anchor[place] >> 4;
+                low && high
+            };
+            let windows = SAMPLE.as_bytes().windows(3);
+            windows
+                .filter(|window| window.iter().enumerate().all(|(place, byte)| sides(place, *byte)))
+                .count()
+        };
+        let before = |bucket: usize| {
+            let windows = SAMPLE.as_bytes().windows(3);
+            let side = |place: usize, byte: u8| {
+                self.tables.low[place][usize::from(byte & 0xF)]
+                    & self.tables.high[place][usize::from(byte >> 4)]
+                    & 1 << bucket
+                    != 0
+            };
+            windows.filter(|window| window.iter().enumerate().all(|(place, byte)| side(place, *byte))).count()
+        };
+        (LITERALS_FROM..8)
+            .min_by_key(|bucket| (passes(*bucket) - before(*bucket), *bucket))
+            .unwrap_or(LITERALS_FROM)
+    }
+
+    /// The rules whose anchor has the same hash as these three bytes.
+    pub(super) fn rules_at(&self, bytes: &[u8]) -> &[u16] {
+        let Some(bytes) = bytes.first_chunk::<3>() else { return &[] };
+        match self.slots[simd::slot(*bytes)] {
+            0 => &[],
+            list => &self.lists[usize::from(list) - 1],
+        }
+    }
+
+    /// Whether the anchor at `at` of an event's text deserves that its string is searched. Refuses only what no
+    /// form can be, also where characters are escaped.
+    pub(super) fn is_worth_a_look(&self, text: &[u8], at: usize, keys: &Keys) -> bool {
+        self.rules_at(&text[at..]).iter().any(|&number| match number {
+            KEY_VALUE => ends_secret_key(text, at, keys),
+            number => could_be(text, at, &RULES[usize::from(number)], keys),
+        })
+    }
+}
+
+fn every_byte() -> Vec<u8> {
+    (0..=u8::MAX).collect()
+}
+
+fn anchor(rule: &Rule) -> [u8; 3] {
+    let bytes = rule.literal.as_bytes();
+    [bytes[rule.anchor], bytes[rule.anchor + 1], bytes[rule.anchor + 2]]
+}
+
+fn ends_secret_key(text: &[u8], at: usize, keys: &Keys) -> bool {
+    // A quote here is the end of a JSON string, since one inside of it is escaped.
+    if text[at + 2] == b'"' {
+        return false;
+    }
+    let end = if text[at + 1] == b' ' { at + 1 } else { at + 2 };
+    let start = key_start(text, end);
+    // What stands before may be the letter of an escape, which is then taken for the beginning of the key.
+    std::str::from_utf8(&text[start..end]).is_ok_and(|key| keys.find(key).is_some())
+        || (start > 0 && text[start - 1] == b'\\' && start + 1 < end)
+}
+
+fn could_be(text: &[u8], at: usize, rule: &Rule, keys: &Keys) -> bool {
+    let Some(start) = at.checked_sub(rule.anchor) else { return false };
+    let after = start + rule.literal.len();
+    if !text[start..].starts_with(rule.literal.as_bytes()) {
+        return false;
+    }
+    let before = start.checked_sub(1).map_or(b' ', |place| text[place]);
+    match rule.form {
+        Form::Body(class, min, _) => run(text, after, class, min) == min,
+        Form::Special(special) => match special {
+            Special::Url => has_user(&text[after..]),
+            Special::Jwt => run(text, start, Class::Base64, 10) == 10,
+            Special::OpenAi => run(text, after, Class::Word, 32) == 32,
+            Special::Mailchimp => Class::Hex.holds(before),
+            Special::Telegram => before.is_ascii_digit(),
+            Special::QueryValue => matches!(before, b'?' | b'&'),
+            Special::Basic => run(text, after, Class::Base64, 8) == 8,
+            Special::Bearer => matches!(before, b'b' | b'B'),
+            Special::Flag => {
+                let end = start + 2 + run(text, start + 2, Class::Word, 64);
+                std::str::from_utf8(&text[start + 2..end]).is_ok_and(|key| keys.find(key).is_some())
+            }
+            _ => true,
+        },
+    }
+}
+
+/// Whether an authority has a user in it. A backslash may begin an escape that stands for anything.
+fn has_user(text: &[u8]) -> bool {
+    text.iter()
+        .take(4_096)
+        .take_while(|byte| !matches!(**byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b' ' | b'`'))
+        .any(|byte| *byte == b'@')
+}
+
+/// Whether a card stands at the first of these digits.
+pub(super) fn card_in(text: &[u8], at: usize) -> bool {
+    let before =
+        text[..at].iter().rev().take(card::DIGITS_MAX).take_while(|byte| byte.is_ascii_digit()).count();
+    // An escape before it, such as that of a control character, may hide an edge.
+    let is_escaped = text[..at - before].iter().rev().take(6).any(|byte| *byte == b'\\');
+    card::find(text, at - before).is_some() || is_escaped
+}
+
+/// The string around `at` in JSON text, without its quotes; or what stands between two strings.
+pub(super) fn string_around(text: &[u8], at: usize) -> std::ops::Range<usize> {
+    let (mut start, mut from) = (0, at);
+    while let Some(quote) = memchr::memrchr(b'"', &text[..from]) {
+        if !is_escaped(text, quote) {
+            start = quote + 1;
+            break;
+        }
+        from = quote;
+    }
+    start..string_end(text, at)
+}
+
+/// Where the string ends that `from` is in.
+pub(super) fn string_end(text: &[u8], from: usize) -> usize {
+    let mut end = from;
+    while let Some(quote) = memchr::memchr(b'"', &text[end..]) {
+        end += quote;
+        if !is_escaped(text, end) {
+            return end;
+        }
+        end += 1;
+    }
+    text.len()
+}
+
+fn is_escaped(text: &[u8], at: usize) -> bool {
+    text[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}

@@ -1,0 +1,242 @@
+//! One pass over text for two things at once: places where three bytes look like an anchor, and digits that could
+//! be a card. 32 bytes at a time with AVX2, and otherwise, and in tests beside it, by a plain loop.
+//!
+//! Anchors are found by half-bytes (the method called Teddy): each of eight buckets holds some anchors, and for each
+//! of the three bytes two tables of 16 entries say which buckets could have that half-byte there. What passes is
+//! looked up by a hash in a bitmap before anybody is called.
+
+/// The tables that the loop looks into.
+pub(super) struct Tables {
+    /// For each of three bytes, by their low half: a bit for each bucket.
+    pub(super) low: [[u8; 16]; 3],
+    /// The same by their high half.
+    pub(super) high: [[u8; 16]; 3],
+    /// Which hashes of three bytes are anchors.
+    pub(super) anchors: [u64; SLOTS / 64],
+}
+
+/// How many hashes there are.
+pub(super) const SLOTS: usize = 4_096;
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Hit {
+    /// Three bytes that are probably an anchor.
+    Anchor(usize),
+    /// The first of at least 14 digits, or of four digits that are followed by one byte and four more.
+    Digits(usize),
+}
+
+/// The hash of three bytes, in any case.
+#[inline(always)]
+pub(super) fn slot(bytes: [u8; 3]) -> usize {
+    let [a, b, c] = bytes.map(|byte| u32::from(byte | 0x20));
+    ((a | b << 8 | c << 16).wrapping_mul(0x9E37_79B1) >> 20) as usize
+}
+
+/// Whether a string of JSON begins here that holds JSON itself.
+#[inline(always)]
+pub(super) fn is_json_start(a: u8, b: u8) -> bool {
+    a == b'"' && matches!(b, b'{' | b'[')
+}
+
+impl Tables {
+    #[inline(always)]
+    fn is_anchor(&self, text: &[u8], at: usize) -> bool {
+        let Some(&[a, b, c]) = text.get(at..).and_then(<[u8]>::first_chunk::<3>) else { return false };
+        let slot = slot([a, b, c]);
+        self.anchors[slot / 64] >> (slot % 64) & 1 != 0 || is_json_start(a, b)
+    }
+}
+
+/// Calls `visit` for each hit until it says true, and returns whether it did. A hit may come twice.
+#[inline]
+pub(super) fn scan(text: &[u8], tables: &Tables, visit: impl FnMut(Hit) -> bool) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if text.len() >= 64 && std::arch::is_x86_feature_detected!("avx2") {
+        #[expect(unsafe_code, reason = "the instructions were just found to be there")]
+        // SAFETY: AVX2 was detected, and the text has at least 64 bytes.
+        return unsafe { avx2::scan(text, tables, visit) };
+    }
+    scan_plain(text, tables, visit)
+}
+
+/// The same, byte by byte.
+pub(super) fn scan_plain(text: &[u8], tables: &Tables, mut visit: impl FnMut(Hit) -> bool) -> bool {
+    let mut digits = 0;
+    for at in 0..text.len() {
+        if tables.is_anchor(text, at) && visit(Hit::Anchor(at)) {
+            return true;
+        }
+        if text[at].is_ascii_digit() {
+            digits += 1;
+            continue;
+        }
+        if digits > 0 && ends_digits(text, at, digits) && visit(Hit::Digits(at - digits)) {
+            return true;
+        }
+        digits = 0;
+    }
+    digits >= 14 && visit(Hit::Digits(text.len() - digits))
+}
+
+fn ends_digits(text: &[u8], at: usize, digits: usize) -> bool {
+    let follows = |count: usize| text.get(at + count).is_some_and(u8::is_ascii_digit);
+    digits >= 14 || (digits == 4 && (1..=4).all(follows))
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::{
+        __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8,
+        _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_set1_epi8, _mm256_setzero_si256,
+        _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_sub_epi8,
+    };
+
+    use super::{Hit, Tables};
+
+    const BLOCK: usize = 32;
+
+    /// # Safety
+    /// The text must have at least 64 bytes.
+    #[target_feature(enable = "avx2")]
+    #[expect(unsafe_code, reason = "unaligned loads, each within the text")]
+    pub(super) unsafe fn scan(text: &[u8], tables: &Tables, mut visit: impl FnMut(Hit) -> bool) -> bool {
+        // SAFETY: each table has 16 bytes.
+        let table =
+            |bytes: &[u8; 16]| unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes.as_ptr().cast())) };
+        let low = tables.low.each_ref().map(table);
+        let high = tables.high.each_ref().map(table);
+        // SAFETY: callers give places with at least 32 bytes after them.
+        let load = |at: usize| unsafe { _mm256_loadu_si256(text.as_ptr().add(at).cast::<__m256i>()) };
+
+        let last = text.len() - BLOCK - 2;
+        let (mut at, mut before) = (0, 0_u64);
+        loop {
+            // The last block overlaps the one before it.
+            let start = at.min(last);
+            let first = load(start);
+            let blocks = [first, load(start + 1), load(start + 2)];
+            let mut mask = candidates(blocks, low, high);
+            mask &= u32::MAX << (at - start).min(31);
+            while mask != 0 {
+                let place = start + mask.trailing_zeros() as usize;
+                mask &= mask - 1;
+                if tables.is_anchor(text, place) && visit(Hit::Anchor(place)) {
+                    return true;
+                }
+            }
+            if at >= last {
+                break;
+            }
+            let digits = digits(first);
+            let window = before | u64::from(digits) << BLOCK;
+            before = u64::from(digits);
+            if digits != 0 && visit_digits(window, u64::MAX << 18, at, BLOCK, &mut visit) {
+                return true;
+            }
+            at += BLOCK;
+        }
+        let start = text.len() - 2 * BLOCK;
+        let window = u64::from(digits(load(start))) | u64::from(digits(load(start + BLOCK))) << BLOCK;
+        visit_digits(window, u64::MAX, start + BLOCK, BLOCK, &mut visit)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn candidates(blocks: [__m256i; 3], low: [__m256i; 3], high: [__m256i; 3]) -> u32 {
+        let half = _mm256_set1_epi8(0x0F);
+        let buckets = |place: usize| {
+            let lows = _mm256_and_si256(blocks[place], half);
+            let highs = _mm256_and_si256(_mm256_srli_epi16::<4>(blocks[place]), half);
+            _mm256_and_si256(_mm256_shuffle_epi8(low[place], lows), _mm256_shuffle_epi8(high[place], highs))
+        };
+        let found = _mm256_and_si256(_mm256_and_si256(buckets(0), buckets(1)), buckets(2));
+        !_mm256_movemask_epi8(_mm256_cmpeq_epi8(found, _mm256_setzero_si256())).cast_unsigned()
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn digits(block: __m256i) -> u32 {
+        let from_zero = _mm256_sub_epi8(block, _mm256_set1_epi8(b'0'.cast_signed()));
+        let at_most_nine = _mm256_min_epu8(from_zero, _mm256_set1_epi8(9));
+        _mm256_movemask_epi8(_mm256_cmpeq_epi8(at_most_nine, from_zero)).cast_unsigned()
+    }
+
+    /// `window` says of 64 bytes which are digits; the byte at `at` has the number `offset` in it.
+    #[inline]
+    fn visit_digits(
+        window: u64,
+        fresh: u64,
+        at: usize,
+        offset: usize,
+        visit: &mut impl FnMut(Hit) -> bool,
+    ) -> bool {
+        let two = window & window >> 1;
+        let four = two & two >> 2;
+        let eight = four & four >> 4;
+        let long = eight & eight >> 6;
+        let grouped = four & !(window >> 4) & four >> 5;
+        let mut starts = (long | grouped) & !(window << 1) & fresh;
+        while starts != 0 {
+            let place = at + starts.trailing_zeros() as usize - offset;
+            starts &= starts - 1;
+            if visit(Hit::Digits(place)) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mask::prefilter::Finder;
+
+    fn hits(scan: impl Fn(&mut dyn FnMut(Hit) -> bool)) -> BTreeSet<Hit> {
+        let mut hits = BTreeSet::new();
+        scan(&mut |hit| {
+            hits.insert(hit);
+            false
+        });
+        hits
+    }
+
+    fn check(text: &[u8]) {
+        let tables = &Finder::get().tables;
+        let fast = hits(|visit| _ = scan(text, tables, visit));
+        let plain = hits(|visit| _ = scan_plain(text, tables, visit));
+        // Of digits longer than a card both may say what they like.
+        let is_short = |hit: &&Hit| {
+            let Hit::Digits(at) = **hit else { return true };
+            let run = text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+            run < 20 && (at == 0 || !text[at - 1].is_ascii_digit())
+        };
+        let (fast, plain): (Vec<_>, Vec<_>) =
+            (fast.iter().filter(is_short).collect(), plain.iter().filter(is_short).collect());
+        assert_eq!(fast, plain, "{:?}", String::from_utf8_lossy(text));
+    }
+
+    #[test]
+    fn every_place_of_a_block() {
+        for anchor in ["ghp_", "\"{\\", "4242424242424242", "4111 1111 1111 1111", "://", "password="] {
+            for before in 0..100 {
+                for after in [0, 1, 2, 31, 32, 33, 64, 70] {
+                    check(format!("{}{anchor}{}", "a".repeat(before), "b".repeat(after)).as_bytes());
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn fast_and_plain_agree(text in "([a-z_:/ \"{=-]{0,20}|[0-9]{1,19}|[0-9]{4}[ -]|ghp_|eyJ|rd=|://|\\\\|.){0,40}") {
+            check(text.as_bytes());
+        }
+    }
+}

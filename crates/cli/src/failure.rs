@@ -93,6 +93,7 @@ macro_rules! could_not {
 }
 
 could_not!(
+    trailseal_core::HandInJsonError,
     trailseal_core::OpenError,
     trailseal_core::RecordError,
     trailseal_core::RecordOnceError,

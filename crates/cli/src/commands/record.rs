@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use trailseal_core::event::{BadLine, Event};
 use trailseal_core::policy::OnFailure;
-use trailseal_core::{Ack as Level, HandedIn, HandedInOnce, Index, RecordOnceError, Status, Trail};
+use trailseal_core::{
+    Ack as Level, HandInJsonError, HandedIn, HandedInOnce, Index, RecordOnceError, Status, Trail,
+};
 
 use super::{close_trail, open_trail};
 use crate::arguments::{Ack, Record};
@@ -190,11 +191,7 @@ impl Session<'_> {
         if text.len() > LINE_BYTES_MAX {
             return self.refuse(number, &format!("it is longer than {} MiB", LINE_BYTES_MAX >> 20));
         }
-        let event = match Event::from_json(text) {
-            Ok(event) => event,
-            Err(error) => return self.refuse_bad(number, &error),
-        };
-        match self.trail.hand_in_once(&event, self.level) {
+        match self.trail.hand_in_json_once(text, self.level) {
             Ok(HandedInOnce::New(handed_in)) => {
                 match handed_in.receipt.status {
                     Status::SampledOut | Status::Off => self.counts.left_out += 1,
@@ -212,13 +209,12 @@ impl Session<'_> {
             Ok(HandedInOnce::Conflict { index, id }) => {
                 self.refuse(number, &format!("its id {id} is that of event {index}, which has other content"))
             }
-            Err(RecordOnceError::Refused(error)) => self.refuse(number, &error.to_string()),
+            Err(HandInJsonError::BadLine(error)) => self.refuse(number, &error.to_string()),
+            Err(HandInJsonError::Once(RecordOnceError::Refused(error))) => {
+                self.refuse(number, &error.to_string())
+            }
             Err(error) => Err(error.into()),
         }
-    }
-
-    fn refuse_bad(&mut self, number: u64, error: &BadLine) -> Outcome {
-        self.refuse(number, &error.to_string())
     }
 
     fn refuse(&mut self, number: u64, reason: &str) -> Outcome {

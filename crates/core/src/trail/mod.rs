@@ -5,6 +5,7 @@
 
 mod error;
 pub(crate) mod folder;
+mod json;
 mod line_at;
 mod lock;
 mod network;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 
 pub use error::{CloseError, OpenError, RecordError};
 pub use folder::{Folder, Manifest, ManifestError, ManifestKey, SegmentFile};
+pub use json::HandInJsonError;
 pub use line_at::{LineAt, Place};
 pub use lock::Holder;
 pub use once::{HandedInOnce, Once, RecordOnceError};

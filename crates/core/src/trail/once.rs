@@ -129,7 +129,7 @@ impl Lines {
 }
 
 impl Ids {
-    fn key(tenant: Option<&str>, id: &str) -> u128 {
+    pub(super) fn key(tenant: Option<&str>, id: &str) -> u128 {
         let tenant =
             if cfg!(trailseal_fault = "tenants_share_ids") { "" } else { tenant.unwrap_or_default() };
         let mut hasher = Sha256::new();
@@ -144,11 +144,22 @@ impl Ids {
     }
 
     /// An event that was recorded under this lock need not be read again.
-    fn pass(&mut self, index: Index) {
+    pub(super) fn pass(&mut self, index: Index) {
         if self.passed.len() < PASSED_MAX {
             self.passed.insert(index.get());
         }
         self.skip_passed();
+    }
+
+    /// Whether an event of this key is there.
+    pub(super) fn has(&self, key: u128) -> bool {
+        self.by_hash.contains_key(&key)
+    }
+
+    /// Adds an event that was recorded under this lock.
+    pub(super) fn insert(&mut self, key: u128, index: Index) {
+        self.by_hash.insert(key, index.get());
+        self.pass(index);
     }
 
     fn skip_passed(&mut self) {
@@ -208,13 +219,12 @@ impl Trail {
         }
         let handed_in = inner.hand_in(event, ack, inner.room_wait())?;
         if let Some(index) = handed_in.receipt.index {
-            ids.by_hash.insert(key, index.get());
-            ids.pass(index);
+            ids.insert(key, index);
         }
         Ok(HandedInOnce::New(handed_in))
     }
 
-    fn catch_up(&self, ids: &mut Ids) -> Result<(), ReadError> {
+    pub(super) fn catch_up(&self, ids: &mut Ids) -> Result<(), ReadError> {
         // What this process records once is added as it is recorded; what came in by `record` is read.
         let durable = self.inner.shared.progress.durable();
         ids.skip_passed();

@@ -79,7 +79,7 @@ pub struct HandedIn {
 }
 
 thread_local! {
-    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    pub(super) static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A thread's line buffer larger than this is given back after use.
@@ -169,7 +169,7 @@ fn confirmed(receipt: Receipt, on_failure: OnFailure) -> Result<Receipt, RecordE
 }
 
 /// The level that a treatment asks for, raised to the caller's.
-fn level(then: &Treatment, ack: Ack) -> Ack {
+pub(super) fn level(then: &Treatment, ack: Ack) -> Ack {
     ack.max(match (then.mode, then.acknowledge) {
         (Mode::Sync, Acknowledge::Durable) => Ack::Durable,
         (Mode::Sync, Acknowledge::Store) => Ack::Store,
@@ -232,7 +232,7 @@ impl Inner {
     }
 
     /// Whether an event may come in now.
-    fn admit(&self) -> Result<(), RecordError> {
+    pub(super) fn admit(&self) -> Result<(), RecordError> {
         if self.fork != crate::fork::generation() && !cfg!(trailseal_fault = "fork_not_noticed") {
             return Err(RecordError::Forked);
         }
@@ -283,7 +283,7 @@ impl Inner {
     }
 
     /// Counts an event that is not kept.
-    fn not_kept(&self, decision: &Decision<'_>) -> Option<Status> {
+    pub(super) fn not_kept(&self, decision: &Decision<'_>) -> Option<Status> {
         match decision.keep {
             Keep::Kept => None,
             Keep::SampledOut => {
@@ -299,20 +299,38 @@ impl Inner {
 
     fn accept(&self, event: &Event, stamp: &Stamp, room_wait: Duration) -> Result<u64, RecordError> {
         self.admit()?;
-        let pushed = LINE.with_borrow_mut(|rest| {
+        LINE.with_borrow_mut(|rest| {
             rest.clear();
-            line::write_rest(event, stamp, rest)?;
-            let given = push_one(&self.shared, rest, stamp.now, room_wait);
+            line::write_rest(event, stamp, rest).map_err(|error| self.refused(1, error.into()))?;
+            let pushed = self.push_line(rest, stamp.now, room_wait);
             rest.shrink_to(LINE_BUFFER_KEPT);
-            Ok::<_, crate::event::NoAction>(given)
-        });
-        let given = pushed
-            .map_err(|error| self.refused(1, error.into()))?
+            pushed
+        })
+    }
+
+    /// Puts the rest of a line into the handoff.
+    pub(super) fn push_line(
+        &self,
+        rest: &mut Vec<u8>,
+        now: crate::clock::Timestamp,
+        room_wait: Duration,
+    ) -> Result<u64, RecordError> {
+        let given = push_one(&self.shared, rest, now, room_wait)
             .map_err(|why| self.refused(1, why_refused(&self.shared, why)))?;
         if given.wake_writer {
             self.shared.wake_writer();
         }
         Ok(given.first)
+    }
+
+    /// Whether a value under this key is to be masked.
+    pub(super) fn masks_key(&self, _key: &str) -> bool {
+        false
+    }
+
+    /// Whether anything in the text of an event is to be masked.
+    pub(super) fn masks_text(&self, _text: &[u8]) -> bool {
+        false
     }
 
     /// Hands events in as one. Returns their receipts, and the level and treatment that suit all of them.

@@ -111,22 +111,32 @@ impl RangeFile {
         let Some(bits) = self.head.bucket_bits[kind] else { return Ok(()) };
         let key = (kind as u32) << 20 | bucket_of(kind, hash, bits);
         let (print, n) = (print_of(kind, hash), self.head.n);
+        // They ascend within a bucket. A row that has the key twice, by a related resource, stands there twice.
+        let mut found: Vec<u32> = Vec::new();
+        let mut look = |entry: u64| {
+            let row = (entry & ((1 << ROW_BITS) - 1)) as u32;
+            if entry >> ROW_BITS == print >> ROW_BITS && found.last() != Some(&row) {
+                found.push(row);
+            }
+        };
         self.with_blob("SELECT b FROM hb WHERE k = ?1", key, |blob| {
-            let mut look = |entry: u64| {
-                if entry >> ROW_BITS == print >> ROW_BITS {
-                    let row = (entry & ((1 << ROW_BITS) - 1)) as u32;
-                    rows.insert((row < n).then_some(row)?);
-                }
-                Some(())
-            };
             if is_wide(kind) {
-                blob.as_chunks::<WIDE_ENTRY_BYTES>().0.iter().try_for_each(|it| look(u64::from_le_bytes(*it)))
+                blob.as_chunks::<WIDE_ENTRY_BYTES>().0.iter().for_each(|it| look(u64::from_le_bytes(*it)));
             } else {
                 let entry =
                     |&[a, b, c, d, e]: &[u8; ENTRY_BYTES]| u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);
-                blob.as_chunks::<ENTRY_BYTES>().0.iter().try_for_each(|it| look(entry(it)))
+                blob.as_chunks::<ENTRY_BYTES>().0.iter().for_each(|it| look(entry(it)));
             }
+            Some(())
         })?;
+        let mut with = RoaringBitmap::new();
+        if with.append(found).is_err() || with.max().is_some_and(|row| row >= n) {
+            return Err(self.damaged("a bucket of keys cannot be read"));
+        }
+        match rows.is_empty() {
+            true => *rows = with,
+            false => *rows |= with,
+        }
         Ok(())
     }
 

@@ -101,6 +101,12 @@ pub(crate) enum Command {
     /// Say what is wrong with this set-up, and how to mend it
     #[command(after_help = "Example:\n  trailseal doctor")]
     Doctor,
+    /// Show what would be masked, or the keyed hash of a secret
+    #[command(
+        args_conflicts_with_subcommands = true,
+        after_help = "Example:\n  trailseal mask events.jsonl\n  trailseal query --text \"$(trailseal mask hash 'the old password')\""
+    )]
+    Mask(Mask),
     /// Show or replace the signing key
     #[command(after_help = "Example:\n  trailseal key show\n  trailseal key rotate")]
     Key {
@@ -411,4 +417,24 @@ pub(crate) enum Key {
     /// Make a new signing key, vouched for by the old one
     #[command(after_help = "Example:\n  trailseal key rotate")]
     Rotate,
+}
+
+#[derive(Args)]
+pub(crate) struct Mask {
+    /// Events, one JSON object a line; - for standard input. Nothing is recorded, and no secret is shown
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) file: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Option<MaskCommand>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum MaskCommand {
+    /// Print what stands for a secret in a trail that masks by keyed hash
+    #[command(after_help = "Example:\n  trailseal mask hash - < secret.txt")]
+    Hash {
+        /// The secret; - for standard input, so that it is in no list of processes
+        #[arg(value_name = "VALUE", allow_hyphen_values = true)]
+        value: String,
+    },
 }

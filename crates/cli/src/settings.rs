@@ -1,6 +1,7 @@
 //! Settings: a TOML file, then environment, then flags; each value remembers where it came from.
 
 mod file;
+mod mask;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,7 +24,7 @@ struct Setting {
     allowed: &'static str,
 }
 
-const SETTINGS: [Setting; 21] = [
+const SETTINGS: [Setting; 27] = [
     Setting { name: "origin", default: "", allowed: "a name such as example.com/billing/node-1" },
     Setting { name: "dir", default: "trail", allowed: "a folder" },
     Setting { name: "key_file", default: "", allowed: "a file" },
@@ -44,6 +45,12 @@ const SETTINGS: [Setting; 21] = [
     Setting { name: "segment.compress", default: "false", allowed: "true or false" },
     Setting { name: "seal.every_ms", default: "1000", allowed: "milliseconds" },
     Setting { name: "index.enabled", default: "true", allowed: "true or false" },
+    Setting { name: "mask.enabled", default: "true", allowed: "true or false" },
+    Setting { name: "mask.keys", default: "", allowed: "a list of keys, such as [\"iban\", \"home address\"]" },
+    Setting { name: "mask.allow", default: "", allowed: "a list of paths, such as [\"details.*.token\"]" },
+    Setting { name: "mask.patterns", default: "", allowed: "a list of regular expressions" },
+    Setting { name: "mask.preset", default: "", allowed: "000, 001-export or 003" },
+    Setting { name: "mask.replace_with", default: "fixed", allowed: "fixed, remove, last4 or hmac" },
     Setting { name: "anchor", default: "", allowed: "tables [[anchor]] with either file or command" },
 ];
 
@@ -56,6 +63,9 @@ const ALSO_READ: [(&str, &str); 3] =
 
 /// Settings that only a file can have.
 const ONLY_IN_A_FILE: [&str; 2] = ["anchor", "rule"];
+
+/// Settings that are lists of texts; in the environment they are separated by commas.
+const LISTS: [&str; 3] = ["mask.keys", "mask.allow", "mask.patterns"];
 
 /// What Kubernetes sets in every container beside a service named trailseal.
 const KUBERNETES: [&str; 2] = ["service_", "port"];
@@ -80,6 +90,8 @@ pub(crate) struct Settings {
     /// The rules of the file, and where they stand.
     rules: Vec<Rule>,
     rules_source: String,
+    /// Each text of a list, with its place.
+    lists: BTreeMap<&'static str, Vec<Given>>,
 }
 
 impl Settings {
@@ -113,6 +125,11 @@ impl Settings {
     }
 
     fn give(&mut self, name: &'static str, value: String, source: String) {
+        if LISTS.contains(&name) {
+            let texts = value.split(',').map(str::trim).filter(|text| !text.is_empty());
+            let given = |text: &str| Given { value: text.to_owned(), source: source.clone() };
+            self.lists.insert(name, texts.map(given).collect());
+        }
         self.given.insert(name, Given { value, source });
     }
 
@@ -171,6 +188,7 @@ impl Settings {
         self.parsed("dir", a_path)?;
         options.disk_reserve_bytes = self.parsed("disk_reserve", size)?;
         options.policy = self.policy()?;
+        self.mask_options()?;
         self.uses_index()?;
         self.uses_slots()?;
         self.set("allow_network_file_system", &mut options.allow_network_file_system, |value| {

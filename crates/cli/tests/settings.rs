@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use support::{Place, finish};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 19] = [
     "demo",
     "record",
     "import",
@@ -23,6 +23,8 @@ const COMMANDS: [&str; 17] = [
     "export",
     "stats",
     "doctor",
+    "mask",
+    "mask hash",
     "key",
     "key show",
     "key rotate",

@@ -9,6 +9,7 @@ mod export;
 mod history;
 mod import;
 mod key;
+mod mask;
 mod policy;
 mod prove;
 mod query;
@@ -68,6 +69,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Reindex => reindex::run(&settings, json),
         Command::Policy { command } => policy::run(&settings, &command, json),
         Command::Doctor => doctor::run(&settings, json),
+        Command::Mask(mask) => mask::run(&settings, &mask, json),
         Command::Key { command } => key::run(&settings, &command, json),
         Command::Completions { .. } => Ok(()),
     }

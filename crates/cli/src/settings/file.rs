@@ -7,7 +7,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 use trailseal_core::Anchor;
 use trailseal_core::policy::Policy;
 
-use super::{SETTINGS, Settings, bad, unknown};
+use super::{Given, LISTS, SETTINGS, Setting, Settings, bad, unknown};
 use crate::failure::{Failure, Outcome};
 
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -66,6 +66,16 @@ impl File<'_> {
                     self.take_rules(source, settings)?;
                     continue;
                 }
+                DeValue::Array(texts) if LISTS.contains(&setting.name) => {
+                    let texts = self.texts(texts, setting)?;
+                    let shown: Vec<&str> = texts.iter().map(|text| &*text.value).collect();
+                    settings.give(setting.name, shown.join(", "), source);
+                    settings.lists.insert(setting.name, texts);
+                    continue;
+                }
+                DeValue::String(_) if LISTS.contains(&setting.name) => {
+                    return Err(bad(&source, setting, "a text alone"));
+                }
                 DeValue::String(text) if name != "anchor" && name != "rule" => text.to_string(),
                 number @ DeValue::Float(_) if name == "rate" => a_number(number).unwrap_or_default(),
                 DeValue::Integer(number) => number.to_string(),
@@ -83,6 +93,18 @@ impl File<'_> {
         settings.rules = policy;
         settings.rules_source = source;
         Ok(())
+    }
+
+    /// The texts of a list, each with its place.
+    fn texts(&self, texts: &DeArray<'_>, setting: &Setting) -> Outcome<Vec<Given>> {
+        let text = |text: &Spanned<DeValue<'_>>| {
+            let source = self.place(text.span().start);
+            match text.get_ref() {
+                DeValue::String(text) => Ok(Given { value: text.to_string(), source }),
+                other => Err(bad(&source, setting, other.type_str())),
+            }
+        };
+        texts.iter().map(text).collect()
     }
 
     fn take_anchors(&self, anchors: &DeArray<'_>, settings: &mut Settings) -> Outcome {

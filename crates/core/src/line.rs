@@ -115,19 +115,27 @@ pub fn parse_front(line: &[u8]) -> Option<Front> {
 /// # Errors
 /// [`NoAction`] if the action is empty; then nothing was appended.
 pub fn write_rest(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) -> Result<(), NoAction> {
+    if !write_whole(event, stamp, out)? {
+        write_fitted(event, stamp, out);
+    }
+    Ok(())
+}
+
+/// As [`write_rest`], but only if nothing has to be cut; else false, and nothing was appended.
+pub(crate) fn write_whole(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) -> Result<bool, NoAction> {
     if event.action.is_empty() {
         return Err(NoAction::Empty);
     }
+    if !within_limits(event) || stamp.masked.len() > 16 {
+        return Ok(false);
+    }
     let start = out.len();
-    if within_limits(event) && stamp.masked.len() <= 16 {
-        let complete = Out::append(out, |out| fields::write(event, stamp, &[], out));
-        if complete && out.len() - start <= REST_BYTES_MAX {
-            return Ok(());
-        }
+    let complete = Out::append(out, |out| fields::write(event, stamp, &[], out));
+    let is_whole = complete && out.len() - start <= REST_BYTES_MAX;
+    if !is_whole {
         out.truncate(start);
     }
-    write_fitted(event, stamp, out);
-    Ok(())
+    Ok(is_whole)
 }
 
 /// The way of an event that is over some limit.

@@ -8,6 +8,7 @@
 //! What must hold: whatever `mask` would change makes one of the two say yes; masking again changes nothing;
 //! the result is an event.
 
+mod ask;
 mod card;
 mod key_file;
 mod keys;
@@ -182,6 +183,11 @@ impl Masker {
             key: options.key.clone(),
             is_field_masked,
         })
+    }
+
+    /// Whether anything is masked at all.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
     }
 
     /// Whether a key, as JSON means it, names a secret. About 10 ns for one that does not.

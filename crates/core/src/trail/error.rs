@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::Index;
 use crate::event::NoAction;
+use crate::mask::{MaskError, MaskKeyError};
 use crate::trail::lock::Holder;
 
 /// Why a trail could not be opened. Nothing that was accepted is lost by it.
@@ -54,6 +55,12 @@ pub enum OpenError {
         /// What is wrong with it.
         what: String,
     },
+    /// What is to be masked cannot be understood.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
+    /// The key for masking by hashes cannot be used.
+    #[error(transparent)]
+    MaskKey(#[from] MaskKeyError),
     /// A file operation failed.
     #[error("could not {action} {}", path.display())]
     Io {

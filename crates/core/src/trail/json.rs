@@ -45,12 +45,13 @@ impl Trail {
     fn hand_in_ordinary(&self, text: &[u8], ack: Ack) -> Result<Fast, RecordOnceError> {
         let inner = &*self.inner;
         let now = inner.shared.options.clock.now();
+        let masker = &inner.shared.masker;
         LINE.with_borrow_mut(|rest| {
             rest.clear();
-            let Some(event) = rewrite(text, now, |key| inner.masks_key(key), rest) else {
+            let Some(event) = rewrite(text, now, |key| masker.key_matches(key), rest) else {
                 return Ok(Fast::No);
             };
-            if inner.masks_text(rest) {
+            if masker.text_has(rest) {
                 return Ok(Fast::No);
             }
             let Some(category) = Category::parse(&event.category) else { return Ok(Fast::No) };

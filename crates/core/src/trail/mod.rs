@@ -8,6 +8,7 @@ pub(crate) mod folder;
 mod json;
 mod line_at;
 mod lock;
+mod masking;
 mod network;
 mod once;
 mod open;

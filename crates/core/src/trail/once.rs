@@ -7,6 +7,7 @@ use std::ops::{ControlFlow, Range};
 
 use sha2::{Digest, Sha256};
 
+use super::masking;
 use super::recording::{Ack, HandedIn, Receipt};
 use super::{ReadError, Reader, RecordError, Trail};
 use crate::Index;
@@ -199,9 +200,15 @@ impl Trail {
     /// As [`record_once`](Trail::record_once), but for unconfirmed.
     pub fn hand_in_once(&self, event: &Event, ack: Ack) -> Result<HandedInOnce, RecordOnceError> {
         let inner = &*self.inner;
+        // Before the id is looked up and contents are compared: what is stored is masked.
+        let masked = masking::masked(&inner.shared.masker, event);
+        let (event, masked) = match &masked {
+            Some((event, paths)) => (event, Some(paths.clone())),
+            None => (event, None),
+        };
         let Some(id) = &event.id else {
             let mut guard = inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let handed_in = inner.hand_in(event, ack, inner.room_wait())?;
+            let handed_in = inner.hand_in(event, ack, inner.room_wait(), masked)?;
             if let (Some(ids), Some(index)) = (guard.as_mut(), handed_in.receipt.index) {
                 ids.pass(index);
             }
@@ -217,7 +224,7 @@ impl Trail {
             drop(guard);
             return self.compare(event, index, id.into_owned());
         }
-        let handed_in = inner.hand_in(event, ack, inner.room_wait())?;
+        let handed_in = inner.hand_in(event, ack, inner.room_wait(), masked)?;
         if let Some(index) = handed_in.receipt.index {
             ids.insert(key, index);
         }

@@ -23,6 +23,7 @@ use crate::commit::Writer;
 use crate::counters::Counters;
 use crate::file::Files;
 use crate::handoff::{self, Drain, Handoff, HandoffHeader, Place};
+use crate::mask::{MaskKey, Masker, ReplaceWith};
 use crate::policy::{InForce, Sampler, SamplerError};
 use crate::progress::Progress;
 use crate::seal::{SealKeys, Sealer};
@@ -284,6 +285,7 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
     let reserve_bytes = reserve_bytes(&folder, &options)?;
     let sealed = recovered.edge.size();
     let in_force = in_force(&folder, &options)?;
+    let masker = masker(&folder, &options)?;
     let shared = Arc::new(Shared {
         origin: manifest.origin.clone(),
         handoff,
@@ -291,6 +293,7 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
         counters: Counters::default(),
         gate: Gate::default(),
         policy: arc_swap::ArcSwap::from_pointee(in_force),
+        masker,
         counts_told: Mutex::default(),
         segments: Mutex::new(recovered.segments),
         segments_begun: 0.into(),
@@ -336,6 +339,18 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
     };
     let running = Running { writer, sealer, compressor, lock };
     Trail::started(shared, keys, handoff_file, running, &recovered.found)
+}
+
+/// The masker of the options, with the key that the folder keeps. The key is made where hashes are written.
+fn masker(folder: &Folder, options: &Options) -> Result<Masker, OpenError> {
+    let mut mask = options.mask.clone();
+    if mask.enabled && mask.key.is_none() {
+        mask.key = match mask.replace_with {
+            ReplaceWith::Hmac => Some(MaskKey::load_or_make(folder)?),
+            _ => MaskKey::load(folder)?,
+        };
+    }
+    Ok(Masker::new(&mask)?)
 }
 
 /// The policy that the folder keeps, or else that of the options.

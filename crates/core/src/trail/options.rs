@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::file::{Files, StdFiles};
+use crate::mask::MaskOptions;
 use crate::policy::Policy;
 
 /// Called with each notice.
@@ -22,6 +23,8 @@ pub struct Options {
     pub key_file: Option<PathBuf>,
     /// What happens to each event, unless the trail's folder keeps a policy that was set while it ran.
     pub policy: Policy,
+    /// What is masked before anything is written.
+    pub mask: MaskOptions,
     /// The buffer that `record` puts lines into.
     pub handoff: HandoffOptions,
     /// The files of lines.
@@ -51,6 +54,7 @@ impl Default for Options {
             origin: None,
             key_file: None,
             policy: Policy::default(),
+            mask: MaskOptions::default(),
             handoff: HandoffOptions::default(),
             segment: SegmentOptions::default(),
             seal_every: Duration::from_secs(1),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::error::RecordError;
 use super::options::Full;
 use super::shared::{Shared, Shut};
-use super::{Inner, Trail};
+use super::{Inner, Trail, masking};
 use crate::Index;
 use crate::complete::{EventId, Stamp, complete};
 use crate::deadline;
@@ -104,7 +104,7 @@ impl Trail {
     /// # Errors
     /// As [`record`](Trail::record).
     pub fn record_ack(&self, event: &Event, ack: Ack) -> Result<Receipt, RecordError> {
-        let handed_in = self.inner.hand_in(event, ack, self.inner.room_wait())?;
+        let handed_in = self.inner.hand_in(event, ack, self.inner.room_wait(), None)?;
         self.finish(handed_in)
     }
 
@@ -134,7 +134,7 @@ impl Trail {
     /// # Errors
     /// As [`record`](Trail::record); a full buffer refuses at once, since waiting would block.
     pub fn record_async(&self, event: &Event, ack: Ack) -> Result<Recording, RecordError> {
-        let handed_in = self.inner.hand_in(event, ack, Duration::ZERO)?;
+        let handed_in = self.inner.hand_in(event, ack, Duration::ZERO, None)?;
         if handed_in.ack > Ack::Accepted && handed_in.receipt.index.is_some() {
             self.inner.shared.wake_writer();
         }
@@ -252,12 +252,14 @@ impl Inner {
         error
     }
 
-    /// Hands an event in as the policy says, and waits for nothing but room in the buffer.
+    /// Hands an event in as the policy says, and waits for nothing but room in the buffer. `masked` has the paths
+    /// that were masked, if that was done before.
     pub(super) fn hand_in(
         &self,
         event: &Event,
         ack: Ack,
         room_wait: Duration,
+        masked: Option<Vec<String>>,
     ) -> Result<HandedIn, RecordError> {
         let policy = self.shared.policy.load();
         let decision = policy.decide(&Facts::of(event));
@@ -266,8 +268,13 @@ impl Inner {
         let receipt = match self.not_kept(&decision) {
             Some(status) => Receipt { index: None, id: complete(event, now).id, status },
             None => {
-                let stamp = Stamp { sample_rate: decision.sample_rate, ..complete(event, now) };
-                match self.accept(event, &stamp, room_wait) {
+                let is_masked = masked.is_some();
+                let mut stamp = Stamp {
+                    sample_rate: decision.sample_rate,
+                    masked: masked.unwrap_or_default(),
+                    ..complete(event, now)
+                };
+                match self.accept(event, &mut stamp, is_masked, room_wait) {
                     Ok(index) => {
                         Receipt { index: Some(Index::new(index)), id: stamp.id, status: Status::Accepted }
                     }
@@ -297,11 +304,21 @@ impl Inner {
         }
     }
 
-    fn accept(&self, event: &Event, stamp: &Stamp, room_wait: Duration) -> Result<u64, RecordError> {
+    fn accept(
+        &self,
+        event: &Event,
+        stamp: &mut Stamp,
+        is_masked: bool,
+        room_wait: Duration,
+    ) -> Result<u64, RecordError> {
         self.admit()?;
         LINE.with_borrow_mut(|rest| {
             rest.clear();
-            line::write_rest(event, stamp, rest).map_err(|error| self.refused(1, error.into()))?;
+            let written = match is_masked {
+                true => line::write_rest(event, stamp, rest),
+                false => masking::write(&self.shared.masker, event, stamp, rest),
+            };
+            written.map_err(|error| self.refused(1, error.into()))?;
             let pushed = self.push_line(rest, stamp.now, room_wait);
             rest.shrink_to(LINE_BUFFER_KEPT);
             pushed
@@ -323,16 +340,6 @@ impl Inner {
         Ok(given.first)
     }
 
-    /// Whether a value under this key is to be masked.
-    pub(super) fn masks_key(&self, _key: &str) -> bool {
-        false
-    }
-
-    /// Whether anything in the text of an event is to be masked.
-    pub(super) fn masks_text(&self, _text: &[u8]) -> bool {
-        false
-    }
-
     /// Hands events in as one. Returns their receipts, and the level and treatment that suit all of them.
     fn hand_in_batch(
         &self,
@@ -349,9 +356,9 @@ impl Inner {
         for event in events {
             let decision = policy.decide(&Facts::of(event));
             let status = self.not_kept(&decision);
-            let stamp = Stamp { sample_rate: decision.sample_rate, ..complete(event, now) };
+            let mut stamp = Stamp { sample_rate: decision.sample_rate, ..complete(event, now) };
             if status.is_none() {
-                line::write_rest(event, &stamp, &mut bytes)
+                masking::write(&self.shared.masker, event, &mut stamp, &mut bytes)
                     .map_err(|error| self.refused(count, error.into()))?;
                 bytes.push(b'\n');
                 ends.push(bytes.len());

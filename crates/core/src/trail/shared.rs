@@ -8,6 +8,7 @@ use super::folder::Folder;
 use super::options::{Notice, Options};
 use crate::counters::{Counted, Counters};
 use crate::handoff::Handoff;
+use crate::mask::Masker;
 use crate::progress::Progress;
 
 /// Shared by callers, writer, sealer and anchors.
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) gate: Gate,
     /// Replaced as a whole while the trail runs; read by every `record`.
     pub(crate) policy: arc_swap::ArcSwap<crate::policy::InForce>,
+    /// Made at the opening, and never changed.
+    pub(crate) masker: Masker,
     /// What the last `trail.counts` told of.
     pub(crate) counts_told: Mutex<Counted>,
     /// First indexes of the segments from the one that holds the first unsealed line on.

@@ -1,0 +1,64 @@
+//! Masking on the way into the line: two questions of every event, and the slow way for those that say yes.
+//!
+//! *masked first*: nothing unmasked reaches the handoff. An event that must be cut is masked before it is cut: a
+//! cut is listed with the hash of what was there.
+
+use crate::complete::{Stamp, complete};
+use crate::event::{Event, NoAction};
+use crate::line;
+use crate::mask::Masker;
+
+/// Appends the rest of the event's line with every secret masked, and lists in `stamp` what was.
+pub(super) fn write(
+    masker: &Masker,
+    event: &Event,
+    stamp: &mut Stamp,
+    rest: &mut Vec<u8>,
+) -> Result<(), NoAction> {
+    if !masker.is_enabled() {
+        return line::write_rest(event, stamp, rest);
+    }
+    let start = rest.len();
+    if !masker.has_key(event) && line::write_whole(event, stamp, rest)? {
+        if !masker.text_has(&rest[start..]) || cfg!(trailseal_fault = "values_not_masked") {
+            return Ok(());
+        }
+        rest.truncate(start);
+    }
+    write_masked(masker, event, stamp, rest)
+}
+
+#[cold]
+fn write_masked(
+    masker: &Masker,
+    event: &Event,
+    stamp: &mut Stamp,
+    rest: &mut Vec<u8>,
+) -> Result<(), NoAction> {
+    let mut masked = event.clone();
+    stamp.masked = masker.mask(&mut masked);
+    if masked.id != event.id {
+        stamp.id = complete(&masked, stamp.now).id;
+    }
+    line::write_rest(&masked, stamp, rest)
+}
+
+/// The event with every secret masked, and the paths of what was; `None` if nothing is to be masked.
+pub(super) fn masked(masker: &Masker, event: &Event) -> Option<(Event, Vec<String>)> {
+    if !masker.is_enabled() {
+        return None;
+    }
+    let is_suspect = masker.has_key(event) || {
+        let mut text = Vec::new();
+        let stamp = complete(event, crate::clock::Timestamp::default());
+        // Without an action it is refused in a moment.
+        let is_whole = line::write_whole(event, &stamp, &mut text).unwrap_or(true);
+        !is_whole || masker.text_has(&text)
+    };
+    if !is_suspect {
+        return None;
+    }
+    let mut masked = event.clone();
+    let paths = masker.mask(&mut masked);
+    Some((masked, paths))
+}

@@ -40,11 +40,25 @@ impl Finder {
         };
         finder.add_key_values();
         finder.add_to_bucket(2, [b"\"", b"{[", &every_byte()]);
+        // Those that end with the same punctuation share a bucket; the others go where they harm least.
+        let shared = |rule: &Rule| match anchor(rule)[2] {
+            b'_' => Some(LITERALS_FROM),
+            b'-' => Some(LITERALS_FROM + 1),
+            b'.' | b'/' | b'~' => Some(LITERALS_FROM + 2),
+            b'=' => Some(0),
+            _ => None,
+        };
+        for rule in RULES {
+            if let Some(bucket) = shared(rule) {
+                finder.add_to_bucket(bucket, anchor(rule).each_ref().map(std::slice::from_ref));
+            }
+        }
         for (number, rule) in RULES.iter().enumerate() {
-            let anchor = anchor(rule);
-            finder.add_rule(anchor, number as u16);
-            let bucket = finder.best_bucket(anchor);
-            finder.add_to_bucket(bucket, [&anchor[..1], &anchor[1..2], &anchor[2..]]);
+            finder.add_rule(anchor(rule), number as u16);
+            if shared(rule).is_none() {
+                let bucket = finder.best_bucket(anchor(rule));
+                finder.add_to_bucket(bucket, anchor(rule).each_ref().map(std::slice::from_ref));
+            }
         }
         finder
     }

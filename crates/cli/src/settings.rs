@@ -46,7 +46,11 @@ const SETTINGS: [Setting; 27] = [
     Setting { name: "seal.every_ms", default: "1000", allowed: "milliseconds" },
     Setting { name: "index.enabled", default: "true", allowed: "true or false" },
     Setting { name: "mask.enabled", default: "true", allowed: "true or false" },
-    Setting { name: "mask.keys", default: "", allowed: "a list of keys, such as [\"iban\", \"home address\"]" },
+    Setting {
+        name: "mask.keys",
+        default: "",
+        allowed: "a list of keys, such as [\"iban\", \"home address\"]",
+    },
     Setting { name: "mask.allow", default: "", allowed: "a list of paths, such as [\"details.*.token\"]" },
     Setting { name: "mask.patterns", default: "", allowed: "a list of regular expressions" },
     Setting { name: "mask.preset", default: "", allowed: "000, 001-export or 003" },
@@ -188,7 +192,7 @@ impl Settings {
         self.parsed("dir", a_path)?;
         options.disk_reserve_bytes = self.parsed("disk_reserve", size)?;
         options.policy = self.policy()?;
-        self.mask_options()?;
+        options.mask = self.mask_options()?;
         self.uses_index()?;
         self.uses_slots()?;
         self.set("allow_network_file_system", &mut options.allow_network_file_system, |value| {

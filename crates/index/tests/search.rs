@@ -53,6 +53,8 @@ fn index(folder: &Path, events: u64) {
     let reader = Reader::open(folder, Arc::new(StdFiles)).unwrap();
     let mut options = IndexOptions::new(reader.origin());
     options.range_events = RANGE_EVENTS;
+    // So few that some values are in no dictionary, and are known by their hash alone.
+    options.dictionary_values_max = 4;
     let mut indexer = Indexer::open(folder.join(FOLDER), options).unwrap();
     let trail = Folder::new(folder, Arc::new(StdFiles));
     let mut follower = Follower::new(trail, indexer.position().unwrap().cursor).unwrap();

@@ -154,6 +154,7 @@ impl Scan<'_> {
         let value = &text[range.clone()];
         let is_plain_word =
             separator == b':' && !matches!(text[start], b'"' | b'\'' | b'\\') && !looks_like_value(value);
+        let is_plain_word = is_plain_word && !(is_header && has_scheme(value));
         let is_id = kind != Kind::All && is_access_key_id(value);
         (!self.is_placeholder(value) && !is_plain_word && !is_id)
             .then_some((range, if is_header { "header" } else { "key and value in text" }))
@@ -475,6 +476,16 @@ fn is_header(key: &str) -> bool {
             .is_some_and(|tail| tail.eq_ignore_ascii_case(end))
     };
     ends("authorization") || ends("cookie")
+}
+
+/// Whether a header's value is a scheme of authentication and one word that is too long for a sentence.
+fn has_scheme(value: &[u8]) -> bool {
+    const SCHEMES: [&[u8]; 6] = [b"bearer", b"basic", b"token", b"digest", b"negotiate", b"apikey"];
+    let Some(blank) = value.iter().position(|byte| *byte == b' ') else { return false };
+    let (scheme, word) = (&value[..blank], value[blank..].trim_ascii());
+    word.len() >= 16
+        && !word.contains(&b' ')
+        && SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme))
 }
 
 /// A quoted value: up to the same quote, or to the end of a text that was cut.

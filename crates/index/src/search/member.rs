@@ -290,8 +290,9 @@ impl Member {
             match self
                 .ask(filter, |view, check| view.facets(filter, indexed.clone(), field, usize::MAX, check))?
             {
-                Some(answer) => counts.extend(answer.values),
-                None => scanned.start = indexed.start,
+                // Values that the index only knows by their hash have to be read from the lines.
+                Some(answer) if answer.others == 0 => counts.extend(answer.values),
+                Some(_) | None => scanned.start = indexed.start,
             }
         }
         self.scan_all(filter, scanned, &mut |line| {

@@ -3,15 +3,16 @@
 //! The way of an event, and where each step is:
 //!
 //! 1. [`event`]: the event, its JSON form, its limits
-//! 2. `complete`: id, time: what the caller did not say
+//! 2. `complete`: id, time: what the caller did not say; [`policy`]: what happens to it; [`mask`]: what nobody may see
 //! 3. `line`: the one line of JSON that is hashed and stored
 //! 4. `handoff`: the buffer that `record()` puts a line into
 //! 5. `commit`: the writer thread: drain, append, sync once, wake the waiters
 //! 6. `segment`: files of lines
 //! 7. `seal`: leaf hashes, tiles, signed checkpoints
 //! 8. [`deliver`]: durable lines to the sinks
-//! 9. `filter`, `trail::Reader`: what readers ask for
-//! 10. `verify`: whether it is all still true
+//! 9. `trail`: all of it together
+//! 10. [`filter`], `trail::Reader`: what readers ask for
+//! 11. [`verify`]: whether it is all still true
 
 mod anchor;
 pub mod clock;

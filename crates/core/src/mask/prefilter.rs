@@ -6,7 +6,7 @@ use super::card;
 use super::keys::Keys;
 use super::rules::{Class, Form, KEY_ENDS, RULES, Rule, Special};
 use super::scan::{key_start, run};
-use super::simd::{self, SLOTS, Tables};
+use super::simd::{self, BUCKETS, SLOTS, Tables};
 
 /// The number of the rule for `key=value`, which has no literal.
 pub(super) const KEY_VALUE: u16 = u16::MAX;
@@ -34,7 +34,7 @@ impl Finder {
 
     fn new() -> Finder {
         let mut finder = Finder {
-            tables: Tables { low: [[0; 16]; 3], high: [[0; 16]; 3], anchors: [0; SLOTS / 64] },
+            tables: Tables { sets: Default::default(), anchors: [0; SLOTS / 64] },
             slots: Box::new([0; SLOTS]),
             lists: Vec::new(),
         };
@@ -93,10 +93,11 @@ impl Finder {
     }
 
     fn add_to_bucket(&mut self, bucket: usize, bytes: [&[u8]; 3]) {
+        let set = &mut self.tables.sets[bucket / 8];
         for (place, bytes) in bytes.into_iter().enumerate() {
             for byte in bytes {
-                self.tables.low[place][usize::from(byte & 0xF)] |= 1 << bucket;
-                self.tables.high[place][usize::from(byte >> 4)] |= 1 << bucket;
+                set.low[place][usize::from(byte & 0xF)] |= 1 << (bucket % 8);
+                set.high[place][usize::from(byte >> 4)] |= 1 << (bucket % 8);
             }
         }
     }
@@ -104,10 +105,11 @@ impl Finder {
     /// The bucket in which an anchor lets the fewest places of the sample pass.
     fn best_bucket(&self, anchor: [u8; 3]) -> usize {
         let passes = |bucket: usize| {
+            let (set, bit) = (&self.tables.sets[bucket / 8], bucket % 8);
             let sides = |place: usize, byte: u8| {
-                let low = self.tables.low[place][usize::from(byte & 0xF)] >> bucket & 1 != 0
+                let low = set.low[place][usize::from(byte & 0xF)] >> bit & 1 != 0
                     || byte & 0xF == anchor[place] & 0xF;
-                let high = self.tables.high[place][usize::from(byte >> 4)] >> bucket & 1 != 0
+                let high = set.high[place][usize::from(byte >> 4)] >> bit & 1 != 0
                     || byte >> 4 == anchor[place] >> 4;
                 low && high
             };
@@ -117,16 +119,17 @@ impl Finder {
                 .count()
         };
         let before = |bucket: usize| {
+            let set = &self.tables.sets[bucket / 8];
             let windows = SAMPLE.as_bytes().windows(3);
             let side = |place: usize, byte: u8| {
-                self.tables.low[place][usize::from(byte & 0xF)]
-                    & self.tables.high[place][usize::from(byte >> 4)]
-                    & 1 << bucket
+                set.low[place][usize::from(byte & 0xF)]
+                    & set.high[place][usize::from(byte >> 4)]
+                    & 1 << (bucket % 8)
                     != 0
             };
             windows.filter(|window| window.iter().enumerate().all(|(place, byte)| side(place, *byte))).count()
         };
-        (LITERALS_FROM..8)
+        (LITERALS_FROM..BUCKETS)
             .min_by_key(|bucket| (passes(*bucket) - before(*bucket), *bucket))
             .unwrap_or(LITERALS_FROM)
     }

@@ -1,19 +1,30 @@
 //! One pass over text for two things at once: places where three bytes look like an anchor, and digits that could
 //! be a card. 32 bytes at a time with AVX2, and otherwise, and in tests beside it, by a plain loop.
 //!
-//! Anchors are found by half-bytes (the method called Teddy): each of eight buckets holds some anchors, and for each
-//! of the three bytes two tables of 16 entries say which buckets could have that half-byte there. What passes is
-//! looked up by a hash in a bitmap before anybody is called.
+//! Anchors are found by half-bytes (the method called Teddy): each of sixteen buckets holds some anchors, and for each
+//! of the three bytes two tables of 16 entries say which buckets could have that half-byte there. A table has room
+//! for eight buckets, so there are two sets: fewer anchors in each let fewer places pass. What passes is looked up
+//! by a hash in a bitmap before anybody is called.
 
 /// The tables that the loop looks into.
 pub(super) struct Tables {
+    /// Buckets 0 to 7, and 8 to 15.
+    pub(super) sets: [Set; 2],
+    /// Which hashes of three bytes are anchors.
+    pub(super) anchors: [u64; SLOTS / 64],
+}
+
+/// The tables of eight buckets.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Set {
     /// For each of three bytes, by their low half: a bit for each bucket.
     pub(super) low: [[u8; 16]; 3],
     /// The same by their high half.
     pub(super) high: [[u8; 16]; 3],
-    /// Which hashes of three bytes are anchors.
-    pub(super) anchors: [u64; SLOTS / 64],
 }
+
+/// How many buckets all sets have.
+pub(super) const BUCKETS: usize = 16;
 
 /// How many hashes there are.
 pub(super) const SLOTS: usize = 4_096;
@@ -89,8 +100,8 @@ fn ends_digits(text: &[u8], at: usize, digits: usize) -> bool {
 mod avx2 {
     use std::arch::x86_64::{
         __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8,
-        _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_set1_epi8, _mm256_setzero_si256,
-        _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_sub_epi8,
+        _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+        _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_sub_epi8,
     };
 
     use super::{Hit, Tables};
@@ -105,8 +116,9 @@ mod avx2 {
         // SAFETY: each table has 16 bytes.
         let table =
             |bytes: &[u8; 16]| unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes.as_ptr().cast())) };
-        let low = tables.low.each_ref().map(table);
-        let high = tables.high.each_ref().map(table);
+        let [first_set, second_set] = &tables.sets;
+        let first_set = (first_set.low.each_ref().map(table), first_set.high.each_ref().map(table));
+        let second_set = (second_set.low.each_ref().map(table), second_set.high.each_ref().map(table));
         // SAFETY: callers give places with at least 32 bytes after them.
         let load = |at: usize| unsafe { _mm256_loadu_si256(text.as_ptr().add(at).cast::<__m256i>()) };
 
@@ -117,7 +129,7 @@ mod avx2 {
             let start = at.min(last);
             let first = load(start);
             let blocks = [first, load(start + 1), load(start + 2)];
-            let mut mask = candidates(blocks, low, high);
+            let mut mask = candidates(blocks, [first_set, second_set]);
             mask &= u32::MAX << (at - start).min(31);
             while mask != 0 {
                 let place = start + mask.trailing_zeros() as usize;
@@ -144,14 +156,18 @@ mod avx2 {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn candidates(blocks: [__m256i; 3], low: [__m256i; 3], high: [__m256i; 3]) -> u32 {
+    fn candidates(blocks: [__m256i; 3], sets: [([__m256i; 3], [__m256i; 3]); 2]) -> u32 {
         let half = _mm256_set1_epi8(0x0F);
-        let buckets = |place: usize| {
-            let lows = _mm256_and_si256(blocks[place], half);
-            let highs = _mm256_and_si256(_mm256_srli_epi16::<4>(blocks[place]), half);
-            _mm256_and_si256(_mm256_shuffle_epi8(low[place], lows), _mm256_shuffle_epi8(high[place], highs))
-        };
-        let found = _mm256_and_si256(_mm256_and_si256(buckets(0), buckets(1)), buckets(2));
+        let lows = blocks.map(|block| _mm256_and_si256(block, half));
+        let highs = blocks.map(|block| _mm256_and_si256(_mm256_srli_epi16::<4>(block), half));
+        let found = sets.map(|(low, high)| {
+            let buckets = |place: usize| {
+                let low = _mm256_shuffle_epi8(low[place], lows[place]);
+                _mm256_and_si256(low, _mm256_shuffle_epi8(high[place], highs[place]))
+            };
+            _mm256_and_si256(_mm256_and_si256(buckets(0), buckets(1)), buckets(2))
+        });
+        let found = _mm256_or_si256(found[0], found[1]);
         !_mm256_movemask_epi8(_mm256_cmpeq_epi8(found, _mm256_setzero_si256())).cast_unsigned()
     }
 

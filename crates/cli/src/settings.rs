@@ -2,6 +2,7 @@
 
 mod file;
 mod mask;
+mod table;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,64 +16,9 @@ use trailseal_tlog::Origin;
 use crate::arguments::Common;
 use crate::failure::{Failure, Outcome};
 
+use table::{ALSO_READ, KUBERNETES, LISTS, ONLY_IN_A_FILE, PREFIX, SETTINGS, Setting};
+
 const DEFAULT_FILE: &str = "trailseal.toml";
-
-/// One setting: its name in the file, what it is by default, and what it may be.
-struct Setting {
-    name: &'static str,
-    default: &'static str,
-    allowed: &'static str,
-}
-
-const SETTINGS: [Setting; 27] = [
-    Setting { name: "origin", default: "", allowed: "a name such as example.com/billing/node-1" },
-    Setting { name: "dir", default: "trail", allowed: "a folder" },
-    Setting { name: "key_file", default: "", allowed: "a file" },
-    Setting { name: "disk_reserve", default: "256MiB, or 5 % of the disk", allowed: "a size such as 256MiB" },
-    Setting { name: "workers", default: "one", allowed: "one or slots" },
-    Setting { name: "mode", default: "async", allowed: "sync, async, sampled or off" },
-    Setting { name: "rate", default: "", allowed: "a number from 0 to 1" },
-    Setting { name: "timeout_ms", default: "2000", allowed: "milliseconds" },
-    Setting { name: "on_failure", default: "deny", allowed: "deny or allow" },
-    Setting { name: "acknowledge", default: "durable", allowed: "durable or store" },
-    Setting { name: "rule", default: "", allowed: "tables [[rule]] with `when` and a mode" },
-    Setting { name: "allow_network_file_system", default: "false", allowed: "true or false" },
-    Setting { name: "handoff.path", default: "", allowed: "a file" },
-    Setting { name: "handoff.size", default: "64MiB", allowed: "a size such as 64MiB" },
-    Setting { name: "handoff.full", default: "block", allowed: "block or refuse" },
-    Setting { name: "handoff.timeout_ms", default: "50", allowed: "milliseconds" },
-    Setting { name: "segment.roll", default: "256MiB", allowed: "a size such as 256MiB, hour, day or never" },
-    Setting { name: "segment.compress", default: "false", allowed: "true or false" },
-    Setting { name: "seal.every_ms", default: "1000", allowed: "milliseconds" },
-    Setting { name: "index.enabled", default: "true", allowed: "true or false" },
-    Setting { name: "mask.enabled", default: "true", allowed: "true or false" },
-    Setting {
-        name: "mask.keys",
-        default: "",
-        allowed: "a list of keys, such as [\"iban\", \"home address\"]",
-    },
-    Setting { name: "mask.allow", default: "", allowed: "a list of paths, such as [\"details.*.token\"]" },
-    Setting { name: "mask.patterns", default: "", allowed: "a list of regular expressions" },
-    Setting { name: "mask.preset", default: "", allowed: "000, 001-export or 003" },
-    Setting { name: "mask.replace_with", default: "fixed", allowed: "fixed, remove, last4 or hmac" },
-    Setting { name: "anchor", default: "", allowed: "tables [[anchor]] with either file or command" },
-];
-
-/// Environment variables of ours: `TRAILSEAL_HANDOFF__SIZE` is `handoff.size`.
-const PREFIX: &str = "TRAILSEAL_";
-
-/// Variables with names of their own.
-const ALSO_READ: [(&str, &str); 3] =
-    [("AUDIT_LOG_PATH", "dir"), ("AUDIT_MODE", "mode"), ("AUDIT_SAMPLE_RATE", "rate")];
-
-/// Settings that only a file can have.
-const ONLY_IN_A_FILE: [&str; 2] = ["anchor", "rule"];
-
-/// Settings that are lists of texts; in the environment they are separated by commas.
-const LISTS: [&str; 3] = ["mask.keys", "mask.allow", "mask.patterns"];
-
-/// What Kubernetes sets in every container beside a service named trailseal.
-const KUBERNETES: [&str; 2] = ["service_", "port"];
 
 /// What one-shot commands use: a large buffer would take longer to make than the command to run.
 const ONE_SHOT_HANDOFF_BYTES: u64 = 4 << 20;

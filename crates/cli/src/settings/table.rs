@@ -1,0 +1,253 @@
+//! Which settings there are. The reference in docs/settings.md is written from here.
+
+/// One setting: its name in the file, what it is by default, what it may be, and what it does.
+pub(super) struct Setting {
+    pub(super) name: &'static str,
+    pub(super) default: &'static str,
+    pub(super) allowed: &'static str,
+    /// For the reference; a trail's defaults that depend on something are told here.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the reference shows it"))]
+    pub(super) about: &'static str,
+}
+
+pub(super) const SETTINGS: [Setting; 27] = [
+    Setting {
+        name: "origin",
+        default: "",
+        allowed: "a name such as example.com/billing/node-1",
+        about: "The trail's name, fixed when the trail is made. Without one: `trailseal.local/` and the first 16 \
+            hex digits of the first public key's SHA-256. Give each writer its own.",
+    },
+    Setting { name: "dir", default: "trail", allowed: "a folder", about: "The trail's folder." },
+    Setting {
+        name: "key_file",
+        default: "",
+        allowed: "a file",
+        about: "Where the signing key lies. Without it: `keys/signing.key` in the trail's folder.",
+    },
+    Setting {
+        name: "disk_reserve",
+        default: "256MiB, or 5 % of the disk",
+        allowed: "a size such as 256MiB",
+        about: "With less than this free, new events are refused and the index waits; what was accepted still \
+            fits. The default is the smaller of the two.",
+    },
+    Setting {
+        name: "workers",
+        default: "one",
+        allowed: "one or slots",
+        about: "`slots`: each process that writes takes the first free folder `DIR/0`, `DIR/1`, …, a trail of its \
+            own whose origin ends in `/0`, `/1`, …; readers take all of them as one.",
+    },
+    Setting {
+        name: "mode",
+        default: "async",
+        allowed: "sync, async, sampled or off",
+        about: "When `record` returns, and whether the event is kept, for events that no rule matches. See \
+            [modes.md](modes.md).",
+    },
+    Setting {
+        name: "rate",
+        default: "",
+        allowed: "a number from 0 to 1",
+        about: "The share that mode `sampled` keeps; needed there, and an error in every other mode.",
+    },
+    Setting {
+        name: "timeout_ms",
+        default: "2000",
+        allowed: "milliseconds",
+        about: "How long a caller waits at most for the level that the mode asks for.",
+    },
+    Setting {
+        name: "on_failure",
+        default: "deny",
+        allowed: "deny or allow",
+        about: "What a caller hears of an event that was refused or is unconfirmed: an error, or a receipt that \
+            says so.",
+    },
+    Setting {
+        name: "acknowledge",
+        default: "durable",
+        allowed: "durable or store",
+        about: "What mode `sync` waits for: the disk, or the store (without a shared one, the embedded index).",
+    },
+    Setting {
+        name: "rule",
+        default: "",
+        allowed: "tables [[rule]] with `when` and a mode",
+        about: "What happens to the events that `when` matches; the first rule that matches wins. Each has `mode`, \
+            `rate`, `timeout_ms`, `on_failure` and `acknowledge` of its own, and takes the defaults of this table, \
+            not the file's values, for what it leaves out.",
+    },
+    Setting {
+        name: "allow_network_file_system",
+        default: "false",
+        allowed: "true or false",
+        about: "Open a trail on NFS, SMB and the like, where locks and syncs cannot be relied on.",
+    },
+    Setting {
+        name: "handoff.path",
+        default: "",
+        allowed: "a file",
+        about: "Where the handoff lies. Without it: `handoff` in the trail's folder. A tmpfs is fine: it guards \
+            against a killed process.",
+    },
+    Setting {
+        name: "handoff.size",
+        default: "64MiB",
+        allowed: "a size such as 64MiB",
+        about: "The size of the handoff, at least 1 MiB. Commands that write and end use 4 MiB unless this is given.",
+    },
+    Setting {
+        name: "handoff.full",
+        default: "block",
+        allowed: "block or refuse",
+        about: "A full handoff: wait for room, or refuse at once.",
+    },
+    Setting {
+        name: "handoff.timeout_ms",
+        default: "50",
+        allowed: "milliseconds",
+        about: "How long `block` waits before it refuses. Commands that write and end wait at least 30 s.",
+    },
+    Setting {
+        name: "segment.roll",
+        default: "256MiB",
+        allowed: "a size such as 256MiB, hour, day or never",
+        about: "When a new segment is begun: before it would exceed the size, or with the first line of another \
+            hour or day (UTC).",
+    },
+    Setting {
+        name: "segment.compress",
+        default: "false",
+        allowed: "true or false",
+        about: "Whether closed, sealed segments become `.jsonl.zst`, which `zstd -d` reads.",
+    },
+    Setting {
+        name: "seal.every_ms",
+        default: "1000",
+        allowed: "milliseconds",
+        about: "How often a checkpoint is signed while there are new events.",
+    },
+    Setting {
+        name: "index.enabled",
+        default: "true",
+        allowed: "true or false",
+        about: "Whether commands that write keep the embedded index. Without one, searching scans the segments and \
+            gives the same answers.",
+    },
+    Setting {
+        name: "mask.enabled",
+        default: "true",
+        allowed: "true or false",
+        about: "Whether secrets are masked before anything is written. See [masking.md](masking.md).",
+    },
+    Setting {
+        name: "mask.keys",
+        default: "",
+        allowed: "a list of keys, such as [\"iban\", \"home address\"]",
+        about: "Further keys whose values are masked, beside the default ones.",
+    },
+    Setting {
+        name: "mask.allow",
+        default: "",
+        allowed: "a list of paths, such as [\"details.*.token\"]",
+        about: "Paths that are left as they are; `*` is any one key.",
+    },
+    Setting {
+        name: "mask.patterns",
+        default: "",
+        allowed: "a list of regular expressions",
+        about: "What they find in a text is masked: group 1 where there is one, else all of it. They are searched \
+            in every text of every event, and cost time in `record`.",
+    },
+    Setting {
+        name: "mask.preset",
+        default: "",
+        allowed: "000, 001-export or 003",
+        about: "The list and the marks of one of three documents, on top of the default list.",
+    },
+    Setting {
+        name: "mask.replace_with",
+        default: "fixed",
+        allowed: "fixed, remove, last4 or hmac",
+        about: "What stands in the place of a secret: `***`, nothing, `***` and its last four characters, or a \
+            keyed hash.",
+    },
+    Setting {
+        name: "anchor",
+        default: "",
+        allowed: "tables [[anchor]] with either file or command",
+        about: "A place outside the trail that keeps its checkpoints: each new one is appended to `file`, or given \
+            to the shell command `command` on standard input.",
+    },
+];
+
+/// Environment variables of ours: `TRAILSEAL_HANDOFF__SIZE` is `handoff.size`.
+pub(super) const PREFIX: &str = "TRAILSEAL_";
+
+/// Variables with names of their own.
+pub(super) const ALSO_READ: [(&str, &str); 3] =
+    [("AUDIT_LOG_PATH", "dir"), ("AUDIT_MODE", "mode"), ("AUDIT_SAMPLE_RATE", "rate")];
+
+/// Settings that only a file can have.
+pub(super) const ONLY_IN_A_FILE: [&str; 2] = ["anchor", "rule"];
+
+/// Settings that are lists of texts; in the environment they are separated by commas.
+pub(super) const LISTS: [&str; 3] = ["mask.keys", "mask.allow", "mask.patterns"];
+
+/// What Kubernetes sets in every container beside a service named trailseal.
+pub(super) const KUBERNETES: [&str; 2] = ["service_", "port"];
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    const BEGIN: &str =
+        "<!-- from crates/cli/src/settings/table.rs: written by a test, with UPDATE_DOCS=1 -->\n";
+    const END: &str = "<!-- until here -->\n";
+
+    fn variables(name: &str) -> String {
+        if ONLY_IN_A_FILE.contains(&name) {
+            return "none: only in a file".into();
+        }
+        let also = ALSO_READ.iter().filter(|(_, of)| *of == name).map(|(variable, _)| (*variable).to_owned());
+        let ours = format!("{PREFIX}{}", name.to_uppercase().replace('.', "__"));
+        let all: Vec<String> = std::iter::once(ours).chain(also).map(|name| format!("`{name}`")).collect();
+        all.join(", ")
+    }
+
+    fn reference() -> String {
+        let mut text = String::new();
+        for Setting { name, default, allowed, about } in SETTINGS {
+            let default = match default {
+                "" => "none".to_owned(),
+                plain if plain.contains(' ') => plain.to_owned(),
+                value => format!("`{value}`"),
+            };
+            writeln!(
+                text,
+                "### `{name}`\n\n{about}\n\n- Default: {default}\n- May be: {allowed}\n- Environment: {}\n",
+                variables(name)
+            )
+            .unwrap();
+        }
+        text
+    }
+
+    #[test]
+    fn the_reference_says_what_the_table_says() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/settings.md");
+        let page = std::fs::read_to_string(&path).unwrap();
+        let (before, rest) = page.split_once(BEGIN).unwrap();
+        let (_, after) = rest.split_once(END).unwrap();
+        let wanted = format!("{before}{BEGIN}\n{}{END}{after}", reference());
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &wanted).unwrap();
+        } else {
+            assert!(page == wanted, "docs/settings.md is behind the table: run the tests with UPDATE_DOCS=1");
+        }
+    }
+}

@@ -29,6 +29,23 @@ pub fn event(number: u64) -> Event {
     event
 }
 
+/// The same event as a client sends it.
+pub fn text(number: u64) -> String {
+    serde_json::json!({
+        "tenant": "tenant-42", "action": "invoice.approve",
+        "actor": {"id": format!("user-{}", number % 5000), "type": "user"},
+        "resource": {"type": "invoice", "id": format!("inv-{number}")},
+        "before": {"status": "pending", "amount": 129_900, "currency": "EUR"},
+        "after": {"status": "approved", "amount": 129_900, "currency": "EUR"},
+        "details": {"channel": "web", "attempt": 1},
+        "context": {
+            "ip": "203.0.113.17", "user_agent": "billing-web/4.2", "request_id": "req-7f3a9c2e11d04b55",
+            "correlation_id": "corr-51c0ffee0042", "service": "billing",
+        },
+    })
+    .to_string()
+}
+
 /// Events made ahead, so that making them is not measured.
 pub fn events(count: u64) -> Vec<Event> {
     (0..count).map(event).collect()

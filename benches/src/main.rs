@@ -29,6 +29,8 @@ fn main() {
     match name.as_str() {
         "all" => {
             own::paced(&dir);
+            own::text(&dir);
+            own::indexing(&dir);
             own::flat(&dir);
             own::cold(&dir);
             own::threads(&dir);
@@ -40,6 +42,8 @@ fn main() {
             rivals::all(&dir);
         }
         "paced" => own::paced(&dir),
+        "text" => own::text(&dir),
+        "indexing" => own::indexing(&dir),
         "flat" => own::flat(&dir),
         "cold" => own::cold(&dir),
         "threads" => own::threads(&dir),

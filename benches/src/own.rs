@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use trailseal_core::{Ack, HandoffPlace, Options, Status, Trail};
+use trailseal_index::{IndexOptions, Indexer};
 
 use crate::{load, raw};
 
@@ -36,18 +37,85 @@ fn line_len(dir: &Path) -> usize {
     bytes.split(|&byte| byte == b'\n').nth(2).map_or(600, <[u8]>::len)
 }
 
-/// `record()`, async, one thread, 50,000 a second.
+/// `record()`, async, one thread, 50,000 a second: without masking, with it, and with the index running, too.
+/// Beside them, in the same run, what `serde_json` takes for the same event's text.
 pub fn paced(dir: &Path) {
-    let dir = fresh(dir, "paced");
-    let trail = Trail::open(&dir, options()).expect("opens");
-    let events = load::events(1000);
-    load::paced(50_000, Duration::from_secs(1), |number| drop(trail.record(&events[number as usize % 1000])));
-    let histogram =
-        load::paced(50_000, Duration::from_secs(10), |number| drop(trail.record(&events[number as usize % 1000])));
+    let reference = raw::serde_json_ns();
+    for (name, is_masked, is_indexed) in [
+        ("without masking", false, false),
+        ("with masking", true, false),
+        ("with masking and the index", true, true),
+    ] {
+        let dir = fresh(dir, "paced");
+        let mut options = options();
+        options.mask.enabled = is_masked;
+        let trail = Trail::open(&dir, options).expect("opens");
+        if is_indexed {
+            index(&trail);
+        }
+        let events = load::events(1000);
+        let call = |number: u64| drop(trail.record(&events[number as usize % 1000]));
+        load::paced(50_000, Duration::from_secs(1), call);
+        let histogram = load::paced(50_000, Duration::from_secs(5), call);
+        trail.close(CLOSE).expect("closes");
+        let mut numbers = load::percentiles(&histogram);
+        numbers.push(("line_bytes", line_len(&dir) as f64));
+        numbers.push(("serde_json_to_text_ns", reference));
+        load::print(&format!("record, async, one thread, 50,000/s, {name}"), &numbers);
+    }
+}
+
+fn index(trail: &Trail) {
+    let folder = trail.folder().root().join(trailseal_index::FOLDER);
+    let indexer = Indexer::open(folder, IndexOptions::new(trail.origin())).expect("an index");
+    trail.deliver_to_store(Box::new(indexer)).expect("delivers");
+}
+
+/// Events that come as JSON text: nanoseconds a call, flat out, masking included.
+pub fn text(dir: &Path) {
+    let trail = Trail::open(fresh(dir, "text"), options()).expect("opens");
+    let texts: Vec<String> = (0..1000).map(load::text).collect();
+    let mut histogram = load::histogram();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(5) {
+        for text in &texts {
+            let at = Instant::now();
+            let handed_in = trail.hand_in_json_once(text.as_bytes(), Ack::Accepted);
+            let _ = histogram.record(at.elapsed().as_nanos() as u64);
+            assert!(handed_in.is_ok());
+        }
+        // So that the calls are not those of a full buffer.
+        assert!(trail.flush(CLOSE));
+    }
     trail.close(CLOSE).expect("closes");
     let mut numbers = load::percentiles(&histogram);
-    numbers.push(("line_bytes", line_len(&dir) as f64));
-    load::print("record, async, one thread, 50,000/s", &numbers);
+    numbers.push(("text_bytes", texts[0].len() as f64));
+    load::print("JSON text to the handoff, one thread", &numbers);
+}
+
+/// Into the index: lines read from the segments, parsed, and committed with the cursor.
+pub fn indexing(dir: &Path) {
+    let folder = fresh(dir, "indexing");
+    trail_of(&folder, 2_000_000);
+    let at = Instant::now();
+    let trail = Trail::open(&folder, options()).expect("opens");
+    index(&trail);
+    while trail.stats().deliveries[0].lag_events > 0 || trail.stats().deliveries[0].cursor.get() == 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let elapsed = at.elapsed().as_secs_f64();
+    let events = trail.close(CLOSE).expect("closes").events as f64;
+    let bytes = bytes_in(&folder.join(trailseal_index::FOLDER)) as f64;
+    load::print(
+        "into the index",
+        &[
+            ("events", events),
+            ("events_per_second", events / elapsed),
+            ("bytes_per_event", bytes / events),
+            ("rss_mib", load::memory_mib().0),
+        ],
+    );
+    let _ = std::fs::remove_dir_all(folder);
 }
 
 /// `record()`, async, one thread flat out, without measuring each call: nanoseconds a call.
@@ -112,12 +180,23 @@ pub fn threads(dir: &Path) {
 }
 
 /// 30 seconds of two producers flat out, durable and sealed; beside the raw disk and hash.
+///
+/// What is accepted waits at most for as much as the buffer holds, so the delay is its size over the rate: 16 MiB
+/// here, and the default beside it.
 pub fn sustained(dir: &Path) {
+    for size_bytes in [16 << 20, 64 << 20] {
+        sustained_with(dir, size_bytes);
+    }
+}
+
+fn sustained_with(dir: &Path, size_bytes: u64) {
     let folder = fresh(dir, "sustained");
     let seconds = std::env::var("TRAILSEAL_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
     let time = Duration::from_secs(seconds);
     let raw_before = raw::write_and_hash(dir, 640, time / 6);
-    let trail = Trail::open(&folder, options()).expect("opens");
+    let mut options = options();
+    options.handoff.size_bytes = size_bytes;
+    let trail = Trail::open(&folder, options).expect("opens");
     let stop = Arc::new(AtomicBool::new(false));
     let accepted = AtomicU64::new(0);
     let begun = Instant::now();
@@ -155,7 +234,7 @@ pub fn sustained(dir: &Path) {
     let rate = closed.sealed as f64 / elapsed;
     let raw_rate = (raw_before + raw_after) / 2.0;
     load::print(
-        "sustained, 2 producers, durable and sealed",
+        &format!("sustained, 2 producers, durable and sealed, {} MiB of handoff", size_bytes >> 20),
         &[
             ("events", closed.sealed as f64),
             ("seconds", elapsed),

@@ -68,3 +68,23 @@ pub fn hash_rate(line_len: usize) -> f64 {
     std::hint::black_box(roots);
     (lines * line_len as u64) as f64 / begun.elapsed().as_secs_f64()
 }
+
+/// What `serde_json` takes to write the event that is measured, from its own value: nanoseconds, the median of
+/// batches. Figures of other machines can be set beside ours by it.
+pub fn serde_json_ns() -> f64 {
+    let value: serde_json::Value = serde_json::from_str(&crate::load::text(1)).expect("JSON");
+    let mut out = Vec::with_capacity(4096);
+    let mut batches: Vec<f64> = (0..2_000)
+        .map(|_| {
+            let at = std::time::Instant::now();
+            for _ in 0..64 {
+                out.clear();
+                serde_json::to_writer(&mut out, std::hint::black_box(&value)).expect("writes");
+                std::hint::black_box(&out);
+            }
+            at.elapsed().as_nanos() as f64 / 64.0
+        })
+        .collect();
+    batches.sort_by(f64::total_cmp);
+    batches[batches.len() / 2]
+}

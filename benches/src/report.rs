@@ -37,7 +37,8 @@ pub fn print(files: &[String]) {
     }
     println!("# Benchmarks\n");
     println!("Written by `benches/run` from the raw results in `benches/results/`; medians of {} runs, with the lowest", files.len());
-    println!("and highest. Times are of one call, its measuring included. The line has 715 bytes.\n");
+    println!("and highest. Times are of one call, its measuring included. The event's line has 715 bytes. The machine is");
+    println!("shared: read figures beside the references of the same run.\n");
     if let Some(machine) = machine {
         for (key, value) in &machine {
             println!("- {key}: {}", value.as_str().unwrap_or_default());

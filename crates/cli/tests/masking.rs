@@ -128,3 +128,17 @@ fn equal_secrets_are_found_again_by_their_hash() {
     assert_eq!(found.out.trim(), "1");
     assert!(!place.lines().join("\n").contains("hunter2"));
 }
+
+#[test]
+fn doctor_tells_what_patterns_cost() {
+    let place = Place::with_events(&["a"]);
+    place.write("trailseal.toml", "[[anchor]]\nfile = \"kept\"\n[mask]\npatterns = [\"emp-[0-9]{6}\"]\n");
+    let answer = place.run("doctor").ok();
+    assert!(
+        answer.out.contains("mask_patterns: ") && answer.out.contains(" ns instead of "),
+        "{}",
+        answer.out
+    );
+    place.feed("record", "{\"action\":\"a\",\"description\":\"of emp-123456\"}\n").ok();
+    assert!(place.lines().join("").contains("of ***"));
+}

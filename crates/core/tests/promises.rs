@@ -478,6 +478,8 @@ fn where_the_policy_allows_a_failure_is_a_receipt_that_says_so() {
     assert_eq!(trail.stats().counted.refused, 1);
     trail.close(LONG).unwrap();
     assert_eq!(trail.record(&event("late")).unwrap().status, Status::Refused);
+    let receipts = trail.record_batch(&[event("late"), event("too")], Ack::Durable).unwrap();
+    assert!(receipts.iter().all(|receipt| (receipt.index, receipt.status) == (None, Status::Refused)));
     let files: Arc<dyn Files> = Arc::new(files);
     check_trail(folder.path(), &files, &[(kept, "waits".into())]);
 }
@@ -509,6 +511,10 @@ fn a_policy_is_switched_while_events_come_in_and_kept_for_the_next_opening() {
     assert_eq!(statuses, [Status::Off, Status::Durable, Status::Off]);
     assert_eq!(trail.rule_counts()[0].off, 3);
     trail.close(LONG).unwrap();
+    assert!(
+        trail.record_batch(&[Event::new("other")], Ack::Accepted).is_err(),
+        "denied where nothing allows it"
+    );
     let own = [
         "trail.opened",
         "test.promise",

@@ -363,8 +363,13 @@ impl Inner {
                 bytes.push(b'\n');
                 ends.push(bytes.len());
                 let level = level(decision.then, ack);
-                if receipts.is_empty() || level > ack || decision.then.on_failure == OnFailure::Deny {
+                let (is_first, denies) = (ends.len() == 1, strictest.on_failure == OnFailure::Deny);
+                if is_first || level > ack {
                     strictest = *decision.then;
+                }
+                // One event whose caller must hear of a failure decides for all.
+                if !is_first && denies || decision.then.on_failure == OnFailure::Deny {
+                    strictest.on_failure = OnFailure::Deny;
                 }
                 ack = ack.max(level);
             }
@@ -373,7 +378,15 @@ impl Inner {
         if ends.is_empty() {
             return Ok((receipts, ack, strictest));
         }
-        let first = self.accept_batch(&bytes, &ends, now)?;
+        let first = match self.accept_batch(&bytes, &ends, now) {
+            Ok(first) => first,
+            Err(_) if strictest.on_failure == OnFailure::Allow => {
+                let kept = receipts.iter_mut().filter(|receipt| receipt.status == Status::Accepted);
+                kept.for_each(|receipt| receipt.status = Status::Refused);
+                return Ok((receipts, ack, strictest));
+            }
+            Err(error) => return Err(error),
+        };
         let kept = receipts.iter_mut().filter(|receipt| receipt.status == Status::Accepted);
         for (receipt, index) in kept.zip(first..) {
             receipt.index = Some(Index::new(index));

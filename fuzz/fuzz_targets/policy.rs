@@ -1,0 +1,13 @@
+//! Whatever a policy file holds: it is understood or refused with its place, and what is understood comes back.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use trailseal_core::event::Event;
+use trailseal_core::policy::{Facts, Policy, Sampler};
+
+fuzz_target!(|text: &str| {
+    let _ = Policy::from_rules(text);
+    let Ok(policy) = Policy::from_toml(text) else { return };
+    assert_eq!(Policy::from_toml(&policy.to_toml()).as_ref(), Ok(&policy));
+    let _ = policy.decide(&Facts::of(&Event::new("fuzz.it")), &Sampler::new([7; 16]));
+});

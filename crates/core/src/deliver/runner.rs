@@ -93,7 +93,7 @@ impl Delivery {
         let status = Arc::new(Status {
             name: sink.name().to_owned(),
             cursor: 0.into(),
-            recorded: 0.into(),
+            recorded: shared.options.clock.now().as_micros().into(),
             failures: 0.into(),
             state: Mutex::new(DeliveryState::Running),
             may_end: false.into(),
@@ -201,8 +201,12 @@ impl Runner {
             follower.seek(Index::new(last));
             self.lines.clear();
             follower.read(position.cursor, 1, usize::MAX, &mut self.lines).map_err(failed)?;
-            let line = self.lines.as_batch_lines().first().map(|line| leaf_hash(line.bytes));
-            if line != Some(leaf) {
+            let lines = self.lines.as_batch_lines();
+            let line = lines.first().map_or(&[][..], |line| line.bytes);
+            if let Some(front) = parse_front(line) {
+                self.status.recorded.store(front.recorded.as_micros(), Ordering::Release);
+            }
+            if leaf_hash(line) != leaf {
                 let reason = format!("event {last} in {} is another than in the trail", self.status.name);
                 return Err(Halt::Differs { at: last, reason });
             }

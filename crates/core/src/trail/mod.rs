@@ -84,6 +84,8 @@ struct Inner {
     keys: Arc<Mutex<SealKeys>>,
     /// Held while a key is rotated.
     rotating: Mutex<()>,
+    /// Held while a policy is put in force, so that events and policies have one order.
+    switching: Mutex<()>,
     /// The fork generation in which this handle lives; in a forked child it is another.
     fork: u32,
     handoff_file: Option<PathBuf>,
@@ -157,6 +159,7 @@ impl Trail {
             shared,
             keys,
             rotating: Mutex::new(()),
+            switching: Mutex::new(()),
             fork: crate::fork::generation(),
             handoff_file,
             running: Mutex::new(Some(running)),

@@ -424,7 +424,9 @@ impl Inner {
         let mut reached = progress.wait_durable(index, deadline).then_some(Status::Durable);
         if ack == Ack::Store && reached.is_some() && !cfg!(trailseal_fault = "store_not_waited_for") {
             self.shared.wake_store();
-            reached = progress.wait_stored(index, deadline).then_some(Status::Stored);
+            // Without a store nobody should wait for one.
+            let is_stored = self.shared.has_store() && progress.wait_stored(index, deadline);
+            reached = is_stored.then_some(Status::Stored);
         }
         reached.unwrap_or_else(|| {
             self.shared.counters.unconfirmed.add(1);
@@ -442,7 +444,7 @@ impl Inner {
                 false => Status::Unconfirmed,
             }),
             Ack::Store => {
-                if progress.poll_durable(index, waker)? {
+                if progress.poll_durable(index, waker)? && self.shared.has_store() {
                     self.shared.wake_store();
                     return progress.poll_stored(index, waker).then_some(Status::Stored);
                 }

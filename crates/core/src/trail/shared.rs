@@ -66,6 +66,11 @@ impl Shared {
         }
     }
 
+    /// Whether a store was attached, so that waiting for it has a meaning.
+    pub(crate) fn has_store(&self) -> bool {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     pub(crate) fn wake_store(&self) {
         if let Some(store) = &*self.store.lock().unwrap_or_else(PoisonError::into_inner) {
             store.unpark();

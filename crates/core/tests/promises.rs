@@ -566,3 +566,34 @@ fn a_rule_can_ask_for_the_disk_and_sampling_marks_what_it_keeps() {
     let counts = segment.lines().find(|line| line.contains("trail.counts")).unwrap();
     assert!(counts.contains(&format!("\"sampled_out\":{}", 400 - kept)), "{counts}");
 }
+
+#[test]
+fn ids_that_are_masked_are_sampled_by_what_was_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.policy = Policy::from_toml("mode = \"sampled\"\nrate = 0.5").unwrap();
+    let trail = Trail::open(folder.path(), options).unwrap();
+    let mut kept = 0;
+    for number in 0..200 {
+        // Looks like a secret, so it is masked: all of them are equal in the lines.
+        let varied = (number + 1_u128).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+        let id = format!("ghp_Zk9q{varied:032x}");
+        let sent = event("sampled").correlation_id(id);
+        let Once::New(receipt) = trail.record_once(&sent, Ack::Accepted).unwrap() else { panic!("a repeat") };
+        assert_eq!(trail.record(&sent).unwrap().status, receipt.status, "{number}");
+        kept += u64::from(receipt.index.is_some());
+    }
+    assert!((50..150).contains(&kept), "{kept} of 200 at a rate of a half");
+    trail.close(LONG).unwrap();
+    let segment = std::fs::read_to_string(folder.path().join("segments/00000000000000000000.jsonl")).unwrap();
+    assert!(segment.contains("\"correlation_id\":\"***\"") && !segment.contains("ghp_Zk9q"));
+}
+
+#[test]
+fn every_event_of_a_refused_batch_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let trail = Trail::open(folder.path(), options()).unwrap();
+    trail.close(LONG).unwrap();
+    assert!(trail.record_batch(&[event("a"), event("b"), event("c")], Ack::Accepted).is_err());
+    assert_eq!(trail.stats().counted.refused, 3);
+}

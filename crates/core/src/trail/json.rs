@@ -112,7 +112,7 @@ impl Trail {
 
 impl Inner {
     fn push_rest(&self, rest: &mut Vec<u8>, now: crate::clock::Timestamp) -> Result<u64, RecordError> {
-        self.admit()?;
+        self.admit(1)?;
         self.push_line(rest, now, self.room_wait())
     }
 }

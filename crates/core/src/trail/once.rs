@@ -202,11 +202,9 @@ impl Trail {
         let inner = &*self.inner;
         // Before the id is looked up and contents are compared: what is stored is masked.
         let masked = masking::masked(&inner.shared.masker, event);
-        let (event, masked) = match &masked {
-            Some((event, paths)) => (event, Some(paths.clone())),
-            None => (event, None),
-        };
-        let Some(id) = &event.id else {
+        let masked = masked.as_ref();
+        let written = masked.map_or(event, |(written, _)| written);
+        let Some(id) = &written.id else {
             let mut guard = inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let handed_in = inner.hand_in(event, ack, inner.room_wait(), masked)?;
             if let (Some(ids), Some(index)) = (guard.as_mut(), handed_in.receipt.index) {
@@ -215,14 +213,14 @@ impl Trail {
             return Ok(HandedInOnce::New(handed_in));
         };
         let id = held_id(id);
-        let key = Ids::key(event.tenant.as_deref(), &id);
+        let key = Ids::key(written.tenant.as_deref(), &id);
         // Held until the event is recorded, so that two callers with one id cannot both find it absent.
         let mut guard = inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let ids = guard.get_or_insert_with(Ids::default);
         self.catch_up(ids)?;
         if let Some(&index) = ids.by_hash.get(&key) {
             drop(guard);
-            return self.compare(event, index, id.into_owned());
+            return self.compare(written, index, id.into_owned());
         }
         let handed_in = inner.hand_in(event, ack, inner.room_wait(), masked)?;
         if let Some(index) = handed_in.receipt.index {

@@ -231,14 +231,14 @@ impl Inner {
         }
     }
 
-    /// Whether an event may come in now.
-    pub(super) fn admit(&self) -> Result<(), RecordError> {
+    /// Whether so many events may come in now.
+    pub(super) fn admit(&self, events: u64) -> Result<(), RecordError> {
         if self.fork != crate::fork::generation() && !cfg!(trailseal_fault = "fork_not_noticed") {
             return Err(RecordError::Forked);
         }
         let Some(shut) = self.shared.gate.shut() else { return Ok(()) };
         Err(self.refused(
-            1,
+            events,
             match shut {
                 Shut::Closed => RecordError::Closed,
                 Shut::DiskReserve => RecordError::DiskReserve,
@@ -252,29 +252,33 @@ impl Inner {
         error
     }
 
-    /// Hands an event in as the policy says, and waits for nothing but room in the buffer. `masked` has the paths
-    /// that were masked, if that was done before.
+    /// Hands an event in as the policy says, and waits for nothing but room in the buffer. `masked` is the event as
+    /// it is to be written and the paths that were masked, if that was done before. The policy goes by what was
+    /// sent: masked ids are all alike, and one could then choose to be sampled with the others.
     pub(super) fn hand_in(
         &self,
         event: &Event,
         ack: Ack,
         room_wait: Duration,
-        masked: Option<Vec<String>>,
+        masked: Option<&(Event, Vec<String>)>,
     ) -> Result<HandedIn, RecordError> {
         let policy = self.shared.policy.load();
         let decision = policy.decide(&Facts::of(event));
         let then = decision.then;
         let now = self.shared.options.clock.now();
         let receipt = match self.not_kept(&decision) {
-            Some(status) => Receipt { index: None, id: complete(event, now).id, status },
+            Some(status) => {
+                let written = masked.map_or(event, |(masked, _)| masked);
+                Receipt { index: None, id: complete(written, now).id, status }
+            }
             None => {
-                let is_masked = masked.is_some();
+                let (written, paths) = masked.map_or((event, &[][..]), |(masked, paths)| (masked, paths));
                 let mut stamp = Stamp {
                     sample_rate: decision.sample_rate,
-                    masked: masked.unwrap_or_default(),
-                    ..complete(event, now)
+                    masked: paths.to_vec(),
+                    ..complete(written, now)
                 };
-                match self.accept(event, &mut stamp, is_masked, room_wait) {
+                match self.accept(written, &mut stamp, masked.is_some(), room_wait) {
                     Ok(index) => {
                         Receipt { index: Some(Index::new(index)), id: stamp.id, status: Status::Accepted }
                     }
@@ -311,7 +315,7 @@ impl Inner {
         is_masked: bool,
         room_wait: Duration,
     ) -> Result<u64, RecordError> {
-        self.admit()?;
+        self.admit(1)?;
         LINE.with_borrow_mut(|rest| {
             rest.clear();
             let written = match is_masked {
@@ -400,8 +404,8 @@ impl Inner {
         ends: &[usize],
         now: crate::clock::Timestamp,
     ) -> Result<u64, RecordError> {
-        self.admit()?;
         let count = ends.len() as u64;
+        self.admit(count)?;
         let rests = Rests { bytes, ends, crc: handoff::checksum(bytes), now };
         let given = self
             .shared

@@ -117,6 +117,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--lib", "policy"],
     },
     Fault {
+        name: "values_not_masked",
+        what: "a secret that is known by its looks is written as it came",
+        tests: &["-p", "trailseal-cli", "--test", "masking"],
+    },
+    Fault {
         name: "tail_not_searched",
         what: "a search leaves out what the index has not got yet",
         tests: &["-p", "trailseal-index", "--test", "search"],

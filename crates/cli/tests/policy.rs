@@ -139,3 +139,14 @@ fn a_running_command_returns_to_the_settings_at_a_hang_up() {
     place.write("trailseal.toml", "");
     assert_eq!(place.run("query --system --action trail.policy_changed --count").ok().out.trim(), "1");
 }
+
+#[test]
+fn an_import_says_what_the_policy_left_out() {
+    let place = Place::new();
+    place.write("trailseal.toml", "mode = \"off\"\n");
+    let sample = support::sample("github-audit.jsonl");
+    let words = ["import", "--from", "github", sample.to_str().unwrap()];
+    let summary = place.run_all(&[&words[..], &["--json"]].concat()).ok().json();
+    assert_eq!((summary["read"].as_u64(), summary["recorded"].as_u64()), (Some(92), Some(0)), "{summary}");
+    assert!(place.run_all(&words).ok().err.contains("92 left out by the policy"));
+}

@@ -138,3 +138,13 @@ fn a_summary_counts_by_kind_and_over_time() {
     assert!(text.contains("by outcome") && text.contains("over time"), "{text}");
     place.run("summary --bucket soon").could_not(&["15m"]);
 }
+
+#[test]
+fn doctor_looks_at_every_slot() {
+    let place = Place::new();
+    place.write("trailseal.toml", "workers = \"slots\"\n[[anchor]]\nfile = \"kept\"\n");
+    place.feed("record", "{\"action\":\"one\"}\n").ok();
+    place.run("doctor").ok();
+    fs::write(place.path("trail/0/index/main.db"), "no database").unwrap();
+    assert!(place.run("doctor").no().out.contains("trailseal reindex"));
+}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trailseal_core::file::{Files as _, StdFiles};
 use trailseal_core::mask::{MaskOptions, Masker};
-use trailseal_core::{Options, ReadError, Reader};
+use trailseal_core::{Options, ReadError, Reader, trails_in};
 use trailseal_index::IndexView;
 
 use crate::failure::{Failure, Outcome};
@@ -81,20 +81,27 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
     let dir = settings.dir();
     let mut add =
         |code, what: String, mend: &str| findings.push(Finding { code, what, mend: mend.to_owned() });
-    let reader = match Reader::open(&dir, Arc::new(StdFiles)) {
-        Ok(reader) => reader,
-        Err(error @ ReadError::NoTrail { .. }) => {
-            let mend = "record an event, and the trail is made; or name its folder with --dir";
-            return add("no_trail", error.to_string(), mend);
+    // Without any trail, the folder that was named says what is wrong.
+    let folders = trails_in(&dir, &StdFiles).unwrap_or_default();
+    let folders = if folders.is_empty() { vec![dir.clone()] } else { folders };
+    for folder in &folders {
+        match Reader::open(folder, Arc::new(StdFiles)) {
+            Ok(reader) => {
+                check_key(&reader, options, &mut add);
+                check_seal(&reader, &mut add);
+                check_index(&reader, settings, &mut add);
+            }
+            Err(error @ ReadError::NoTrail { .. }) => {
+                let mend = "record an event, and the trail is made; or name its folder with --dir";
+                return add("no_trail", error.to_string(), mend);
+            }
+            Err(error) => {
+                let mend = "keep the folder as it is and run `trailseal verify`";
+                return add("damaged", error.to_string(), mend);
+            }
         }
-        Err(error) => {
-            return add("damaged", error.to_string(), "keep the folder as it is and run `trailseal verify`");
-        }
-    };
+    }
     check_disk(&dir, options, &mut add);
-    check_key(&reader, options, &mut add);
-    check_seal(&reader, &mut add);
-    check_index(&reader, settings, &mut add);
     check_patterns(options, &mut add);
     if options.anchors.is_empty() {
         let what =

@@ -74,6 +74,7 @@ struct Summary {
     read: u64,
     recorded: u64,
     repeated: u64,
+    left_out: u64,
     failed: Vec<Failed>,
     broke_off: Option<String>,
 }
@@ -90,8 +91,9 @@ fn import(
         summary.read += 1;
         let (line, reason) = match record {
             Ok(imported) => match trail.record_once(&imported.event, Ack::Accepted) {
-                Ok(Once::New(_)) => {
-                    summary.recorded += 1;
+                Ok(Once::New(receipt)) => {
+                    let is_kept = receipt.index.is_some();
+                    *(if is_kept { &mut summary.recorded } else { &mut summary.left_out }) += 1;
                     continue;
                 }
                 Ok(Once::Repeated { .. }) => {
@@ -130,8 +132,12 @@ impl Summary {
             });
             return super::write_out(None, format!("{answer}\n").as_bytes());
         }
+        let left_out = match self.left_out {
+            0 => String::new(),
+            count => format!(", {} left out by the policy", thousands(count)),
+        };
         tell(&format!(
-            "{} read, {} recorded, {} were there already, {} failed",
+            "{} read, {} recorded, {} were there already, {} failed{left_out}",
             thousands(self.read),
             thousands(self.recorded),
             thousands(self.repeated),

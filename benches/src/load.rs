@@ -55,8 +55,14 @@ pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("valid bounds")
 }
 
-/// Calls `call` at `rate` a second for `time`, and measures each call. A call that is late is not made up for.
-pub fn paced(rate: u64, time: Duration, mut call: impl FnMut(u64)) -> Histogram<u64> {
+/// Calls `call` at `rate` a second for `time` with what `make` has just made, as a caller does that makes an event
+/// and records it; measures each call. A call that is late is not made up for.
+pub fn paced<T>(
+    rate: u64,
+    time: Duration,
+    mut make: impl FnMut(u64) -> T,
+    mut call: impl FnMut(&T),
+) -> Histogram<u64> {
     let mut histogram = histogram();
     let gap = Duration::from_nanos(1_000_000_000 / rate);
     let begun = Instant::now();
@@ -66,8 +72,9 @@ pub fn paced(rate: u64, time: Duration, mut call: impl FnMut(u64)) -> Histogram<
         while Instant::now() < next {
             std::hint::spin_loop();
         }
+        let made = make(number);
         let at = Instant::now();
-        call(number);
+        call(&made);
         let _ = histogram.record(at.elapsed().as_nanos() as u64);
         number += 1;
         next = (next + gap).max(Instant::now());

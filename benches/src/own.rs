@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use trailseal_core::event::Event;
 use trailseal_core::{Ack, HandoffPlace, Options, Status, Trail};
 use trailseal_index::{IndexOptions, Indexer};
 
@@ -53,10 +54,9 @@ pub fn paced(dir: &Path) {
         if is_indexed {
             index(&trail);
         }
-        let events = load::events(1000);
-        let call = |number: u64| drop(trail.record(&events[number as usize % 1000]));
-        load::paced(50_000, Duration::from_secs(1), call);
-        let histogram = load::paced(50_000, Duration::from_secs(5), call);
+        let call = |event: &Event| drop(trail.record(event));
+        load::paced(50_000, Duration::from_secs(1), load::event, call);
+        let histogram = load::paced(50_000, Duration::from_secs(5), load::event, call);
         trail.close(CLOSE).expect("closes");
         let mut numbers = load::percentiles(&histogram);
         numbers.push(("line_bytes", line_len(&dir) as f64));
@@ -156,14 +156,14 @@ pub fn threads(dir: &Path) {
             .map(|_| {
                 let trail = trail.clone();
                 scope.spawn(move || {
-                    let events = load::events(1000);
                     let mut histogram = load::histogram();
                     let begun = Instant::now();
                     let mut number = 0;
                     while begun.elapsed() < Duration::from_secs(5) {
-                        number = (number + 1) % 1000;
+                        number += 1;
+                        let event = load::event(number);
                         let at = Instant::now();
-                        if trail.record(&events[number]).is_ok() {
+                        if trail.record(&event).is_ok() {
                             let _ = histogram.record(at.elapsed().as_nanos() as u64);
                         }
                     }

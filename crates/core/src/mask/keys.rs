@@ -2,7 +2,7 @@
 //!
 //! A key is read as words, cut at case changes, punctuation and digits, and matches when its words *end* with an
 //! entry: `user_password` and `dbPassword`, but not `passwordResetRequired`. Nearly every key is refused by its
-//! last two letters, without allocation.
+//! last three letters, without allocation.
 
 /// How an entry of the list acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,16 @@ const HARMLESS_TOKENS: &[&[u8]] = &[
     b"pagination",
 ];
 
+/// How many hashes of ends there are.
+const ENDS: usize = 1_024;
+
+/// The hash of three letters, in any case.
+#[inline(always)]
+fn last_three(letters: [u8; 3]) -> usize {
+    let [a, b, c] = letters.map(|letter| u32::from(letter & 0x1F));
+    ((a | b << 5 | c << 10).wrapping_mul(0x9E37_79B1) >> 22) as usize
+}
+
 struct Entry {
     letters: Box<[u8]>,
     kind: Kind,
@@ -76,9 +86,11 @@ struct Entry {
 
 /// The list of keys in force.
 pub(super) struct Keys {
-    /// For each last letter, the letters that may stand before it.
-    before_last: [u32; 26],
-    /// Whether some entry does not end in two ASCII letters.
+    /// Which hashes of three last letters some entry has; see [`last_three`].
+    ends: [u64; ENDS / 64],
+    /// Which letters are the last of some entry, a bit for each.
+    lasts: u32,
+    /// Whether some entry does not end in three ASCII letters.
     has_odd: bool,
     entries: Vec<Entry>,
     /// Whole keys in lower case, as a preset lists them.
@@ -93,7 +105,8 @@ impl Keys {
     /// The default entries and those of a user.
     pub(super) fn new(custom: &[String]) -> Self {
         let mut keys = Keys {
-            before_last: [0; 26],
+            ends: [0; ENDS / 64],
+            lasts: 0,
             has_odd: false,
             entries: Vec::new(),
             exact: Vec::new(),
@@ -130,8 +143,10 @@ impl Keys {
     fn add(&mut self, letters: Vec<u8>, kind: Kind, inside_word: bool) {
         match letters.as_slice() {
             [] => return,
-            [.., before, last] if before.is_ascii_lowercase() && last.is_ascii_lowercase() => {
-                self.before_last[usize::from(last - b'a')] |= 1 << (before - b'a');
+            [.., a, b, c] if [a, b, c].iter().all(|letter| letter.is_ascii_lowercase()) => {
+                let end = last_three([*a, *b, *c]);
+                self.ends[end / 64] |= 1 << (end % 64);
+                self.lasts |= 1 << (c - b'a');
             }
             _ => self.has_odd = true,
         }
@@ -150,16 +165,20 @@ impl Keys {
 
     #[inline]
     fn is_possible(&self, key: &[u8]) -> bool {
-        let [.., before, last] = key else { return self.has_odd };
-        let (before, last) = ((before | 0x20).wrapping_sub(b'a'), (last | 0x20).wrapping_sub(b'a'));
-        let possible = before < 26 && last < 26 && self.before_last[usize::from(last)] >> before & 1 != 0;
-        // A word may be cut between its last two letters.
-        possible || self.has_odd || (before >= 26 && last < 26 && self.before_last[usize::from(last)] != 0)
+        let Some(&[a, b, c]) = key.last_chunk::<3>() else { return self.has_odd };
+        let end = last_three([a, b, c]);
+        let last = (c | 0x20).wrapping_sub(b'a');
+        // A word may be cut between its last letters, as in `to_ken`; then the hash says nothing.
+        let is_cut = !(a.is_ascii_alphabetic() & b.is_ascii_alphabetic());
+        let is_end = self.ends[end / 64] >> (end % 64) & 1 != 0;
+        self.has_odd || (is_end || is_cut) && last < 26 && self.lasts >> last & 1 != 0
     }
 
     #[inline(never)]
     fn find_in_entries(&self, key: &[u8]) -> Option<Kind> {
-        self.entries.iter().find_map(|entry| {
+        let last = key.last().map_or(0, u8::to_ascii_lowercase);
+        let mut entries = self.entries.iter().filter(|entry| entry.letters.last() == Some(&last));
+        entries.find_map(|entry| {
             let start = end_of(key, &entry.letters)?;
             if !(entry.inside_word || is_word_start(key, start)) {
                 return None;

@@ -202,7 +202,7 @@ impl Masker {
         if !self.enabled {
             return false;
         }
-        let mut searched_to = 0;
+        let mut searched_to = [0; 2];
         self.is_field_masked
             || simd::scan(text, &self.finder.tables, |hit| self.is_secret(text, hit, &mut searched_to))
             || (!self.patterns.is_empty() && self.has_pattern(text))
@@ -255,11 +255,13 @@ impl Masker {
         Scan { finder: self.finder, keys: &self.default_keys, key_id }
     }
 
-    /// What the pass over the text thinks of one hit. A string is searched once.
+    /// What the pass over the text thinks of one hit. A string is searched once for each kind of hit, since only
+    /// those of one kind come in order.
     #[cold]
     #[inline(never)]
-    fn is_secret(&self, text: &[u8], hit: Hit, searched_to: &mut usize) -> bool {
+    fn is_secret(&self, text: &[u8], hit: Hit, searched_to: &mut [usize; 2]) -> bool {
         let (Hit::Anchor(at) | Hit::Digits(at)) = hit;
+        let searched_to = &mut searched_to[usize::from(matches!(hit, Hit::Digits(_)))];
         if at < *searched_to {
             return false;
         }

@@ -27,7 +27,7 @@ pub(super) struct Set {
 pub(super) const BUCKETS: usize = 16;
 
 /// How many hashes there are.
-pub(super) const SLOTS: usize = 4_096;
+pub(super) const SLOTS: usize = 16_384;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,13 +42,14 @@ pub(super) enum Hit {
 #[inline(always)]
 pub(super) fn slot(bytes: [u8; 3]) -> usize {
     let [a, b, c] = bytes.map(|byte| u32::from(byte | 0x20));
-    ((a | b << 8 | c << 16).wrapping_mul(0x9E37_79B1) >> 20) as usize
+    ((a | b << 8 | c << 16).wrapping_mul(0x9E37_79B1) >> 18) as usize
 }
 
 /// Whether a string of JSON begins here that holds JSON itself.
 #[inline(always)]
 pub(super) fn is_json_start(a: u8, b: u8) -> bool {
-    a == b'"' && matches!(b, b'{' | b'[')
+    // The two brackets differ in one bit.
+    (a == b'"') & (b | 0x20 == b'{')
 }
 
 impl Tables {
@@ -56,17 +57,23 @@ impl Tables {
     fn is_anchor(&self, text: &[u8], at: usize) -> bool {
         let Some(&[a, b, c]) = text.get(at..).and_then(<[u8]>::first_chunk::<3>) else { return false };
         let slot = slot([a, b, c]);
-        self.anchors[slot / 64] >> (slot % 64) & 1 != 0 || is_json_start(a, b)
+        // Without a branch between the two: only the answer, nearly always no, is one.
+        (self.anchors[slot / 64] >> (slot % 64) & 1 != 0) | is_json_start(a, b)
     }
 }
 
-/// Calls `visit` for each hit until it says true, and returns whether it did. A hit may come twice.
+/// Calls `visit` for each hit until it says true, and returns whether it did. A hit may come twice. Anchors come in
+/// order, and digits do; an anchor may come after digits that stand behind it.
 #[inline]
 pub(super) fn scan(text: &[u8], tables: &Tables, visit: impl FnMut(Hit) -> bool) -> bool {
     #[cfg(target_arch = "x86_64")]
-    if text.len() >= 64 && std::arch::is_x86_feature_detected!("avx2") {
+    if text.len() >= avx2::LEN_MIN
+        && std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("bmi1")
+        && std::arch::is_x86_feature_detected!("popcnt")
+    {
         #[expect(unsafe_code, reason = "the instructions were just found to be there")]
-        // SAFETY: AVX2 was detected, and the text has at least 64 bytes.
+        // SAFETY: the features were detected, and the text is long enough.
         return unsafe { avx2::scan(text, tables, visit) };
     }
     scan_plain(text, tables, visit)
@@ -106,56 +113,108 @@ mod avx2 {
 
     use super::{Hit, Tables};
 
+    /// Bytes of a vector.
     const BLOCK: usize = 32;
+    /// Blocks whose candidates are gathered before any is looked at.
+    const BLOCKS_AT_ONCE: usize = 4;
+    /// The shortest text that is scanned this way.
+    pub(super) const LEN_MIN: usize = 2 * BLOCK;
 
+    /// Candidates are gathered first and looked at afterwards. Both are done without a branch that the processor
+    /// could not foresee: how many there are in a block is as good as random, and a wrong guess costs more than
+    /// ten of them.
+    ///
     /// # Safety
-    /// The text must have at least 64 bytes.
-    #[target_feature(enable = "avx2")]
+    /// The text must have at least [`LEN_MIN`] bytes.
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
     #[expect(unsafe_code, reason = "unaligned loads, each within the text")]
     pub(super) unsafe fn scan(text: &[u8], tables: &Tables, mut visit: impl FnMut(Hit) -> bool) -> bool {
         // SAFETY: each table has 16 bytes.
         let table =
             |bytes: &[u8; 16]| unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes.as_ptr().cast())) };
-        let [first_set, second_set] = &tables.sets;
-        let first_set = (first_set.low.each_ref().map(table), first_set.high.each_ref().map(table));
-        let second_set = (second_set.low.each_ref().map(table), second_set.high.each_ref().map(table));
+        let sets =
+            tables.sets.each_ref().map(|set| (set.low.each_ref().map(table), set.high.each_ref().map(table)));
         // SAFETY: callers give places with at least 32 bytes after them.
         let load = |at: usize| unsafe { _mm256_loadu_si256(text.as_ptr().add(at).cast::<__m256i>()) };
 
         let last = text.len() - BLOCK - 2;
+        let mut places = Places { after: [0; PLACES_MAX], len: 0 };
         let (mut at, mut before) = (0, 0_u64);
         loop {
-            // The last block overlaps the one before it.
-            let start = at.min(last);
-            let first = load(start);
-            let blocks = [first, load(start + 1), load(start + 2)];
-            let mut mask = candidates(blocks, [first_set, second_set]);
-            mask &= u32::MAX << (at - start).min(31);
-            while mask != 0 {
-                let place = start + mask.trailing_zeros() as usize;
-                mask &= mask - 1;
+            let begin = at;
+            places.len = 0;
+            for _ in 0..BLOCKS_AT_ONCE {
+                if at >= last {
+                    break;
+                }
+                let first = load(at);
+                places.add(at - begin, candidates([first, load(at + 1), load(at + 2)], sets));
+                let digits = u64::from(digits(first));
+                let window = before | digits << BLOCK;
+                before = digits;
+                if visit_digits(window, u64::MAX << 18, at, BLOCK, &mut visit) {
+                    return true;
+                }
+                at += BLOCK;
+            }
+            let is_end = at >= last;
+            if is_end {
+                // The last block overlaps the one before it.
+                let seen = at - last;
+                let found = candidates([load(last), load(last + 1), load(last + 2)], sets);
+                places.add(at - begin, found.checked_shr(seen as u32).unwrap_or(0));
+            }
+            for &after in places.after.get(..places.len).unwrap_or_default() {
+                let place = begin + usize::from(after);
                 if tables.is_anchor(text, place) && visit(Hit::Anchor(place)) {
                     return true;
                 }
             }
-            if at >= last {
+            if is_end {
                 break;
             }
-            let digits = digits(first);
-            let window = before | u64::from(digits) << BLOCK;
-            before = u64::from(digits);
-            if digits != 0 && visit_digits(window, u64::MAX << 18, at, BLOCK, &mut visit) {
-                return true;
-            }
-            at += BLOCK;
         }
         let start = text.len() - 2 * BLOCK;
         let window = u64::from(digits(load(start))) | u64::from(digits(load(start + BLOCK))) << BLOCK;
         visit_digits(window, u64::MAX, start + BLOCK, BLOCK, &mut visit)
     }
 
+    /// Every place of the blocks, and room for those that are written and not counted.
+    const PLACES_MAX: usize = (BLOCKS_AT_ONCE + 1) * BLOCK + AT_ONCE;
+    /// Places written without asking how many there are.
+    const AT_ONCE: usize = 4;
+
+    /// Candidates, as distances from the first block's begin.
+    struct Places {
+        after: [u8; PLACES_MAX],
+        len: usize,
+    }
+
+    impl Places {
+        /// Adds the places of the bits in `mask`, the lowest of which stands for `start`.
+        #[inline]
+        #[target_feature(enable = "avx2,bmi1,popcnt")]
+        fn add(&mut self, start: usize, mut mask: u32) {
+            let count = mask.count_ones() as usize;
+            let mut done = 0;
+            while let Some(free) =
+                self.after.get_mut(self.len + done..).and_then(<[u8]>::first_chunk_mut::<AT_ONCE>)
+            {
+                for place in free {
+                    *place = (start as u32 + mask.trailing_zeros()) as u8;
+                    mask &= mask.wrapping_sub(1);
+                }
+                done += AT_ONCE;
+                if done >= count {
+                    break;
+                }
+            }
+            self.len += count;
+        }
+    }
+
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
     fn candidates(blocks: [__m256i; 3], sets: [([__m256i; 3], [__m256i; 3]); 2]) -> u32 {
         let half = _mm256_set1_epi8(0x0F);
         let lows = blocks.map(|block| _mm256_and_si256(block, half));
@@ -172,7 +231,7 @@ mod avx2 {
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
     fn digits(block: __m256i) -> u32 {
         let from_zero = _mm256_sub_epi8(block, _mm256_set1_epi8(b'0'.cast_signed()));
         let at_most_nine = _mm256_min_epu8(from_zero, _mm256_set1_epi8(9));

@@ -1,0 +1,123 @@
+// Talks to the server: the token, errors in plain words, and streams.
+
+const TOKEN_KEY = "trailseal.token";
+
+/** An answer that is no success: RFC 9457's fields, and what to tell people. */
+export class Problem extends Error {
+  constructor(status, body, retryAfter) {
+    super(inPlainWords(status, body, retryAfter));
+    this.name = "Problem";
+    this.status = status;
+    this.type = body?.type ?? "";
+    this.retryAfter = retryAfter;
+  }
+}
+
+function inPlainWords(status, body, retryAfter) {
+  const said = body?.detail || body?.title || "";
+  const again = retryAfter ? ` Try again in ${retryAfter} s.` : " Try again in a moment.";
+  const sentence = said ? ` ${said.charAt(0).toUpperCase()}${said.slice(1)}${/[.!?]$/.test(said) ? "" : "."}` : "";
+  switch (status) {
+    case 0: return "The server does not answer. Is it running, and are you online?";
+    case 400: case 422: return `The server did not understand this.${sentence}`;
+    case 401: return "Sign in with a token that may read.";
+    case 403: return `This token may not do that.${sentence}`;
+    case 404: return `It is not there, or not visible to this token.${sentence}`;
+    case 408: return `That took too long.${again}`;
+    case 409: return sentence.trim() || "Somebody else was faster, or it is not ready yet.";
+    case 429: return `Too many requests.${again}`;
+    case 503: return `The server cannot do this now.${sentence}${again}`;
+    default: return `The server answered ${status}.${sentence}`;
+  }
+}
+
+export function token() {
+  return sessionStorage.getItem(TOKEN_KEY);
+}
+
+export function setToken(text) {
+  if (text) sessionStorage.setItem(TOKEN_KEY, text);
+  else sessionStorage.removeItem(TOKEN_KEY);
+}
+
+/** Takes over `#token=…` from the address, and removes it there, before anything else is asked. */
+export function takeTokenFromAddress() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (!given) return;
+  setToken(given);
+  history.replaceState(history.state, "", location.pathname + location.search);
+}
+
+/** Where an API path is, also when the server is reached below a prefix. */
+export function address(path, query) {
+  const url = new URL(path, new URL(".", location.href.split(/[?#]/)[0]));
+  if (query) url.search = new URLSearchParams(query).toString();
+  return url;
+}
+
+/** Asks, and answers the Response; a Problem for everything that is no success (or in `also`). */
+export async function ask(path, { query, method = "GET", body, accept = "application/json", signal, headers = {}, also = [] } = {}) {
+  const asked = { Accept: accept, ...headers };
+  const used = token();
+  if (used) asked.Authorization = `Bearer ${used}`;
+  if (body !== undefined) asked["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(address(path, query), {
+      method, signal, headers: asked, credentials: "omit", cache: "no-cache", redirect: "error",
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, null, null);
+  }
+  if (response.ok || also.includes(response.status)) return response;
+  const details = await response.json().catch(() => null);
+  const problem = new Problem(response.status, details, response.headers.get("Retry-After"));
+  // A token that was exchanged meanwhile is not signed out by a late answer to the old one.
+  if (response.status === 401 && used === token()) {
+    dispatchEvent(new CustomEvent("signed-out", { detail: { hadToken: Boolean(used) } }));
+  }
+  throw problem;
+}
+
+export async function askJson(path, options) {
+  return (await ask(path, options)).json();
+}
+
+/** The path of an event: by its index and origin where both are known, else by id. */
+export function eventPath({ origin, index, id, tenant }, rest = "") {
+  const query = [];
+  if (origin) query.push(["origin", origin]);
+  if (tenant) query.push(["tenant", tenant]);
+  const key = index !== undefined && index !== null ? String(index) : id;
+  return { path: `v1/events/${encodeURIComponent(key)}${rest}`, query };
+}
+
+/** Reads server-sent events: yields `{id, event, data}`. Comments and unknown fields are passed over. */
+export async function* serverSentEvents(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  let message = { id: undefined, event: "message", data: [] };
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const lines = (rest + value).split(/\r\n|\n|\r(?!$)/);
+      rest = lines.pop();
+      for (const line of lines) {
+        if (line === "") {
+          if (message.data.length > 0) yield { ...message, data: message.data.join("\n") };
+          message = { id: undefined, event: "message", data: [] };
+          continue;
+        }
+        const [, field, content] = /^([^:]*)(?:: ?(.*))?$/s.exec(line);
+        if (field === "data") message.data.push(content ?? "");
+        else if (field === "id") message.id = content ?? "";
+        else if (field === "event") message.event = content ?? "message";
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}

@@ -1,0 +1,162 @@
+// Starts the viewer: pages by the address, the bar on top, keys that work everywhere.
+//
+// Test ids. Everything that can be used has an `id` (once on the page) or a `data-testid` (many times):
+//
+// Bar        #nav-search #nav-seal #nav-reviews #nav-health #nav-home #zone-toggle #theme-toggle #help-button
+//            #sign-out #skip
+// Sign-in    #sign-in (form) #token-input #token-show #sign-in-button #sign-in-error
+// Search     #search-form #search-input #span-select #filters-button #live-button #export-button #refresh-button
+//            #system-toggle #order-select #clear-filters #total #chips; chip, chip-remove (data-name, data-value)
+//            #filter-panel; #filter-NAME for each filter, #filter-since, #filter-until, #filter-apply;
+//            #facets; facet (data-name, data-value, aria-pressed)
+// Histogram  #histogram (drag, or arrow keys and Enter) #zoom-out; bar (data-start, data-count)
+// List       #list; row (data-key ORIGIN#INDEX, data-index, aria-selected) #more #list-status #new-events
+//            #empty #empty-command #empty-copy #empty-clear #error-retry #problem
+// Live       #live-state (data-state: connecting, live, waiting, off)
+// Export     #export-menu #export-csv #export-ndjson #export-stop #export-state
+// Event      #drawer #event-title #event-close #event-next #event-previous #event-link #event-flag #event-full
+//            #proof (data-state: checking, proven, failed, no_key, unchecked, waiting, off) #proof-check
+//            proof-step (data-step: form, path, shown, signature; data-ok) #proof-download #proof-steps
+//            #diff #diff-all; diff-row (data-path) #fields; field (data-path) #raw #raw-copy #raw-wrap
+//            #event-resource #event-actor copy, filter-by
+//            #flag-form #flag-reason #flag-confidence #flag-send #flag-cancel
+// History    #history #history-back; history-event      Actor   #actor-page #actor-search
+// Seal       #seal-origin (data-origin) #checkpoint #seal-state (data-state) #key-input #key-save #key-forget
+//            #key-notice #verify-id #verify-button #verify-result #seal-check-own #proof-paste #proof-paste-check
+// Reviews    #review-tabs review-tab (data-state); review (data-id, data-state) review-comment review-approve
+//            review-reject review-open
+// Health     #health-state (data-health) #stats #origins; stat (data-name)
+// Help       #help (dialog) #help-close
+
+import { announce, byId, button, fill, h, icon } from "./dom.js";
+import { setToken, takeTokenFromAddress, token } from "./api.js";
+import { applyTheme, isDark, setTheme, setTimeZone, timeZone, zoneName } from "./prefs.js";
+import { closeDrawer, isDrawerOpen } from "./event.js";
+import { openHelp } from "./help.js";
+import { openSignIn } from "./signin.js";
+import { openSearch } from "./search.js";
+import { openActor, openHistory } from "./history.js";
+import { openSeal } from "./seal.js";
+import { openReviews } from "./reviews.js";
+import { openHealth } from "./stats.js";
+import { go, route } from "./route.js";
+
+const PAGES = {
+  search: { name: "Events", icon: "events", open: openSearch },
+  history: { open: openHistory },
+  actor: { open: openActor },
+  seal: { name: "Seal", icon: "seal", open: openSeal },
+  reviews: { name: "Reviews", icon: "review", open: openReviews },
+  health: { name: "Health", icon: "pulse", open: openHealth },
+};
+
+let page = null;
+let signIn = null;
+
+/** Shows what the address says; a page that is shown already is only told. */
+function show() {
+  const here = route();
+  const known = PAGES[here.view] ? here.view : "search";
+  showNav(known);
+  if (page?.view === known) {
+    page.update(here);
+    return;
+  }
+  page?.close();
+  closeDrawer();
+  fill(byId("main"));
+  document.body.dataset.view = known;
+  page = PAGES[known].open(byId("main"), here);
+  page.view = known;
+}
+
+function showNav(current) {
+  const links = Object.entries(PAGES).filter(([, each]) => each.name).map(([view, each]) => h("a", {
+    id: `nav-${view}`, class: "nav-link", href: view === "search" ? "?" : `?view=${view}`,
+    "aria-current": view === current ? "page" : null,
+  }, icon(each.icon, 17), h("span", {}, each.name)));
+  fill(byId("nav"), links);
+}
+
+function showTools() {
+  const dark = isDark();
+  fill(byId("bar-end"),
+    button({ id: "zone-toggle", kind: "plain zone", icon: "clock", text: timeZone() === "utc" ? "UTC" : "Local",
+      label: `Times are shown in ${zoneName()}; show them in ${timeZone() === "utc" ? "local time" : "UTC"}`,
+      on: { click: () => { setTimeZone(timeZone() === "utc" ? "local" : "utc"); announce(`Times in ${zoneName()}`); } } }),
+    button({ id: "theme-toggle", kind: "plain", icon: dark ? "sun" : "moon", label: dark ? "Light colours" : "Dark colours",
+      on: { click: () => { setTheme(dark ? "light" : "dark"); showTools(); byId("theme-toggle").focus(); } } }),
+    button({ id: "help-button", kind: "plain", text: "?", label: "Keys and help", on: { click: openHelp } }),
+    token() && button({ id: "sign-out", kind: "plain", icon: "exit", label: "Sign out", on: { click: signOut } }));
+}
+
+function signOut() {
+  setToken(null);
+  askForToken("");
+}
+
+function askForToken(message) {
+  if (signIn) return;
+  page?.close();
+  page = null;
+  closeDrawer();
+  document.body.dataset.view = "sign-in";
+  signIn = openSignIn(byId("main"), message, () => {
+    signIn = null;
+    showTools();
+    show();
+  });
+  showTools();
+}
+
+addEventListener("signed-out", ({ detail }) => askForToken(detail.hadToken ? "That token is not valid, or not any more." : ""));
+addEventListener("popstate", () => { if (!signIn) show(); });
+addEventListener("route-changed", () => { if (!signIn) show(); });
+addEventListener("zone-changed", () => { showTools(); page?.redraw?.(); });
+addEventListener("hashchange", () => { takeTokenFromAddress(); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTools);
+
+// Links inside the page change the address without loading it anew.
+addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[href^='?']");
+  if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  event.preventDefault();
+  go(link.getAttribute("href"));
+});
+
+addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (document.querySelector("dialog[open]")) return;
+  const typing = event.target.closest?.("input, textarea, select");
+  if (event.key === "Escape") {
+    if (typing) event.target.blur();
+    else if (page?.key?.(event)) event.preventDefault();
+    else if (isDrawerOpen()) go(route().without("event"));
+    return;
+  }
+  if (typing || signIn) return;
+  if (event.key === "?") openHelp();
+  else if (event.key === "g") waitForPlace();
+  else if (event.key === "c" && isDrawerOpen()) byId("proof-check")?.click();
+  else if (!page?.key?.(event)) return;
+  event.preventDefault();
+});
+
+// `g` and then a letter goes to a page.
+function waitForPlace() {
+  const places = { e: "?", s: "?view=seal", r: "?view=reviews", h: "?view=health" };
+  const second = (event) => {
+    if (places[event.key]) {
+      event.preventDefault();
+      event.stopPropagation();
+      go(places[event.key]);
+    }
+  };
+  addEventListener("keydown", second, { capture: true, once: true });
+  setTimeout(() => removeEventListener("keydown", second, { capture: true }), 1200);
+}
+
+applyTheme();
+takeTokenFromAddress();
+showTools();
+show();

@@ -1,0 +1,108 @@
+// Before and after as what changed: path by path, and within texts word by word. The first half is pure.
+
+import { h, value, visible } from "./dom.js";
+
+const WORDS_MAX = 400;
+
+/** `[{path, kind, before, after}]` of everything that differs; `kind` is added, removed, changed or same. */
+export function differences(before, after, { all = false } = {}, path = []) {
+  if (isContainer(before) && isContainer(after) && Array.isArray(before) === Array.isArray(after)) {
+    const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+    const rows = keys.flatMap((key) => differences(own(before, key), own(after, key), { all }, [...path, key]));
+    if (rows.length > 0 || !all) return rows;
+  }
+  if (same(before, after)) return all ? [{ path, kind: "same", before, after }] : [];
+  // What came or went as a whole object is shown field by field, too.
+  if (before === undefined && isFilled(after)) return differences(Array.isArray(after) ? [] : {}, after, { all }, path);
+  if (after === undefined && isFilled(before)) return differences(before, Array.isArray(before) ? [] : {}, { all }, path);
+  const kind = before === undefined ? "added" : after === undefined ? "removed" : "changed";
+  return [{ path, kind, before, after }];
+}
+
+const own = (container, key) => (Object.hasOwn(container, key) ? container[key] : undefined);
+const isContainer = (json) => json !== null && typeof json === "object";
+const isFilled = (json) => isContainer(json) && Object.keys(json).length > 0;
+
+export function same(a, b) {
+  if (Object.is(a, b)) return true;
+  if (!isContainer(a) || !isContainer(b) || Array.isArray(a) !== Array.isArray(b)) return false;
+  const keys = Object.keys(a);
+  return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && same(a[key], b[key]));
+}
+
+/** The longest common run of words: `[{text, kind}]` with same, removed, added. */
+export function wordDifferences(before, after) {
+  const [a, b] = [before, after].map((text) => text.match(/\w+|\s+|[^\w\s]/gu) ?? []);
+  if (a.length * b.length > WORDS_MAX * WORDS_MAX) return [{ text: before, kind: "removed" }, { text: after, kind: "added" }];
+  const lengths = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
+  for (let i = a.length - 1; i >= 0; i -= 1) {
+    for (let j = b.length - 1; j >= 0; j -= 1) {
+      lengths[i][j] = a[i] === b[j] ? lengths[i + 1][j + 1] + 1 : Math.max(lengths[i + 1][j], lengths[i][j + 1]);
+    }
+  }
+  const parts = [];
+  const put = (text, kind) => {
+    if (parts.at(-1)?.kind === kind) parts.at(-1).text += text;
+    else parts.push({ text, kind });
+  };
+  let [i, j] = [0, 0];
+  while (i < a.length || j < b.length) {
+    if (i < a.length && j < b.length && a[i] === b[j]) {
+      put(a[i], "same");
+      [i, j] = [i + 1, j + 1];
+    } else if (j >= b.length || (i < a.length && lengths[i + 1][j] >= lengths[i][j + 1])) {
+      put(a[i], "removed");
+      i += 1;
+    } else {
+      put(b[j], "added");
+      j += 1;
+    }
+  }
+  return parts;
+}
+
+/** What an event changed, from its states or else from its `changes`; null if it tells of none. */
+export function changesOf(event, all = false) {
+  if (event.before !== undefined || event.after !== undefined) {
+    return differences(event.before ?? undefined, event.after ?? undefined, { all });
+  }
+  if (!isContainer(event.changes)) return null;
+  return Object.entries(event.changes).map(([path, change]) => {
+    const [before, after] = isContainer(change) ? [own(change, "before"), own(change, "after")] : [undefined, change];
+    return { path: [path], before, after, kind: before === undefined ? "added" : after === undefined ? "removed" : "changed" };
+  });
+}
+
+// ---- showing -------------------------------------------------------------------------------------------
+
+const MARKS = { added: "+", removed: "−", changed: "~", same: "" };
+const WORDS = { added: "added", removed: "removed", changed: "changed", same: "unchanged" };
+
+/** The rows as a table that reads well: path, before, after. */
+export function diffTable(rows, attributes = {}) {
+  if (rows.length === 0) return h("p", { class: "quiet", ...attributes }, "Before and after are the same.");
+  return h("div", { class: "diff", role: "table", "aria-label": "What changed", ...attributes }, rows.map(diffRow));
+}
+
+function diffRow({ path, kind, before, after }) {
+  const texts = kind === "changed" && typeof before === "string" && typeof after === "string";
+  const parts = texts ? wordDifferences(before, after) : [];
+  const alike = parts.filter((part) => part.kind === "same").reduce((sum, part) => sum + part.text.trim().length, 0);
+  const inline = texts && alike * 3 >= Math.max(before.length, after.length);
+  const cells = inline
+    ? [h("span", { class: "diff-value", role: "cell" }, words(parts, "added")), h("span", { class: "diff-value", role: "cell" }, words(parts, "removed"))]
+    : [before, after].map((json, at) => h("span", { class: "diff-value", role: "cell" }, json === undefined ? null : side(json, kind === "same" ? null : at === 0 ? "del" : "ins")));
+  return h("div", { class: `diff-row ${kind}`, role: "row", "data-testid": "diff-row", "data-path": path.join(".") },
+    h("span", { class: "diff-path mono", role: "rowheader" }, h("span", { class: "diff-mark", "aria-label": WORDS[kind] }, MARKS[kind]), value(path.join(".") || "(all)", {}, 300)),
+    kind === "same" ? cells[0] : cells);
+}
+
+function words(parts, without) {
+  return parts.filter((part) => part.kind !== without).map(({ text, kind }) => (kind === "same" ? visible(text) : h(kind === "added" ? "ins" : "del", {}, visible(text))));
+}
+
+function side(json, tag) {
+  const text = isContainer(json) ? JSON.stringify(json, null, 1) : typeof json === "string" ? json : String(json);
+  const shown = value(text === "" ? "“”" : text, { class: isContainer(json) ? "mono pre" : typeof json === "string" ? "" : "mono" }, 4000);
+  return tag ? h(tag, {}, shown) : shown;
+}

@@ -1,0 +1,73 @@
+// The public keys that this browser keeps, one a trail: pasted by the reader, or the first one seen.
+
+import { askJson } from "./api.js";
+import { parseKey } from "./proof.js";
+
+const STORE = "trailseal.keys";
+const seenHere = new Map();
+
+function all() {
+  try { return JSON.parse(localStorage.getItem(STORE)) ?? {}; } catch { return {}; }
+}
+
+function keep(keys) {
+  try { localStorage.setItem(STORE, JSON.stringify(keys)); } catch { /* A private window: kept for this page alone. */ }
+}
+
+/** `{text, how, since}` for a trail: `how` is `pasted` or `first seen`; null if none is kept. */
+export function keptKey(origin) {
+  const kept = all();
+  return Object.hasOwn(kept, origin) ? kept[origin] : seenHere.get(origin) ?? null;
+}
+
+export function forgetKey(origin) {
+  const keys = all();
+  delete keys[origin];
+  keep(keys);
+  seenHere.delete(origin);
+}
+
+/** Keeps a key that somebody brought from elsewhere. Throws a ProofError if it is none. */
+export async function pinKey(text) {
+  const key = await parseKey(text);
+  remember(key, "pasted");
+  return key;
+}
+
+function remember(key, how) {
+  const kept = { text: key.text, how, since: new Date().toISOString() };
+  seenHere.set(key.name, kept);
+  keep({ ...all(), [key.name]: kept });
+}
+
+/**
+ * The keys to check a trail's signatures with. Where none is kept, the one that the server names is taken and
+ * kept from then on: trust on first use, which the page says. None if the server does not tell one.
+ */
+export async function keysFor(origin, offered) {
+  const kept = keptKey(origin);
+  if (kept) return [await parseKey(kept.text)];
+  const first = offered ?? await keyFromServer(origin);
+  if (!first) return [];
+  try {
+    const key = await parseKey(first);
+    if (key.name !== origin) return [];
+    remember(key, "first seen");
+    return [key];
+  } catch {
+    return [];
+  }
+}
+
+/** What the server says is the trail's key; only for a first look, and to show where it differs. */
+export async function keyFromServer(origin) {
+  try {
+    const { origins } = await askJson("v1/origins");
+    const found = origins?.find((each) => each.origin === origin);
+    const keys = found?.public_keys ?? found?.keys;
+    const last = Array.isArray(keys) ? keys.at(-1) : null;
+    return found?.public_key ?? last?.public_key ?? last ?? null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,307 @@
+// The list of events: pages come as the reader scrolls, and only those near the window are in the document,
+// so a million events cost no more than a hundred.
+
+import { button, fill, h, icon, value } from "./dom.js";
+import { clock, day, dayAndClock, fraction, number } from "./prefs.js";
+import { route } from "./route.js";
+
+const PAGE = 50;
+// More than this in memory, and the oldest pages go; they can be loaded again.
+const PAGES_MAX = 400;
+const MARGIN = "1500px 0px";
+
+export const keyOf = (event) => `${event.origin ?? ""}#${event.index}`;
+
+/** A word for what happened to it; the colour says the same once more. */
+export function outcomeChip(outcome = "unknown") {
+  const known = ["success", "failure", "denied", "partial", "unknown"].includes(outcome) ? outcome : "unknown";
+  return h("span", { class: `chip outcome ${known}` }, value(outcome, {}, 40));
+}
+
+export function severityMark(severity = "info") {
+  const loud = ["notice", "warning", "error", "critical"].includes(severity);
+  return loud && h("span", { class: `severity ${severity}`, title: `Severity: ${severity}` }, severity);
+}
+
+export const nameOf = (actor) => actor?.name || actor?.id || "";
+export const resourceOf = (resource) => resource && [resource.type, resource.id ?? resource.name].filter((part) => part !== undefined && part !== "").join("/");
+
+export function timeTag(text, attributes = {}) {
+  const date = new Date(text);
+  if (Number.isNaN(date.getTime())) return value(text ?? "", attributes);
+  return h("time", { datetime: text, title: `${dayAndClock(date)}.${fraction(text)}`, ...attributes },
+    h("span", { class: "day" }, day(date)), " ", h("span", { class: "clock" }, clock(date)));
+}
+
+/** One list; `load(cursor)` answers `{events, next, scannedTo}`. */
+export class EventList {
+  constructor({ root, load, onOpen, onEmpty, onProblem }) {
+    Object.assign(this, { load, onOpen, onEmpty, onProblem });
+    this.pages = [];
+    this.keys = new Set();
+    this.next = null;
+    this.selected = null;
+    this.generation = 0;
+    this.waiting = [];
+    this.rows = h("div", { class: "rows", id: "list", role: "grid", "aria-label": "Events", "aria-rowcount": "-1", tabindex: "-1" });
+    this.fresh = button({ id: "new-events", kind: "primary pill", text: "", on: { click: () => this.showWaiting(true) } });
+    this.fresh.hidden = true;
+    this.status = h("div", { id: "list-status", class: "list-status", role: "status" });
+    fill(root, this.fresh, this.#header(), this.rows, this.status);
+    this.near = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => this.#mount(target.page, isIntersecting)), { rootMargin: MARGIN });
+    this.end = new IntersectionObserver(([entry]) => { this.atEnd = entry.isIntersecting; if (this.atEnd) this.more(); }, { rootMargin: "600px 0px" });
+    this.end.observe(this.status);
+  }
+
+  #header() {
+    const names = ["Time", "Actor", "Action", "Resource", "Outcome"];
+    return h("div", { class: "row head", role: "row", "aria-hidden": "true" }, names.map((name) => h("span", { class: `cell ${name.toLowerCase()}` }, name)));
+  }
+
+  close() {
+    this.generation += 1;
+    this.near.disconnect();
+    this.end.disconnect();
+  }
+
+  /** Begins anew; what was shown stays until the first page is there, so that nothing flickers. */
+  async start() {
+    this.generation += 1;
+    this.loading = false;
+    this.stopped = false;
+    this.rows.classList.add("stale");
+    await this.#fetch(null, true);
+  }
+
+  async more() {
+    if (this.next && !this.loading && !this.stopped) await this.#fetch(this.next, false);
+  }
+
+  async #fetch(cursor, first) {
+    const generation = this.generation;
+    this.loading = true;
+    this.#say("loading");
+    let page;
+    try {
+      page = await this.load(cursor, PAGE);
+    } catch (problem) {
+      if (generation !== this.generation || problem.name === "AbortError") return;
+      this.loading = false;
+      if (first) this.#clear();
+      this.rows.classList.remove("stale");
+      this.#sayProblem(problem, () => (first ? this.start() : this.more()));
+      return;
+    }
+    if (generation !== this.generation) return;
+    this.loading = false;
+    if (first) {
+      this.#clear();
+      this.rows.classList.remove("stale");
+    }
+    this.next = page.next;
+    this.scannedTo = page.scannedTo;
+    this.add(page.events);
+    if (this.pages.length === 0 && !this.next) this.onEmpty?.(this.status);
+    else this.#say(this.next ? "more" : "end");
+    // A page may be short though there is more (a search stopped at its work limit): go on by itself.
+    const short = page.events.length < PAGE && this.next;
+    if (short || (this.atEnd && this.next)) setTimeout(() => { if (generation === this.generation) this.more(); }, short ? 0 : 50);
+  }
+
+  #clear() {
+    this.near.disconnect();
+    this.rows.replaceChildren();
+    this.pages = [];
+    this.keys.clear();
+    this.waiting = [];
+    this.fresh.hidden = true;
+  }
+
+  /** Puts older events below. */
+  add(events) {
+    const page = this.#page(events);
+    if (!page) return;
+    this.pages.push(page);
+    this.rows.append(page.element);
+    this.near.observe(page.element);
+  }
+
+  /** Puts newer events on top: at once if the reader is there, else when asked for. */
+  prepend(events) {
+    this.waiting.unshift(...events.filter((event) => !this.keys.has(keyOf(event))));
+    if (this.waiting.length > PAGE * PAGES_MAX) this.waiting.length = PAGE * PAGES_MAX;
+    this.showWaiting(this.rows.getBoundingClientRect().top > 0);
+  }
+
+  showWaiting(now) {
+    if (now && this.waiting.length > 0) {
+      const events = this.waiting;
+      this.waiting = [];
+      const first = this.pages[0];
+      // The newest page grows up to its size, then a new one is begun: the document stays in few pieces.
+      const joined = first && first.events.length + events.length <= PAGE ? [...events, ...first.events] : null;
+      if (joined) {
+        this.#drop(first, 0);
+        this.keys = new Set(this.pages.flatMap((page) => page.events.map(keyOf)));
+      }
+      const page = this.#page(joined ?? events);
+      if (page) {
+        page.fresh = new Set(events.map(keyOf));
+        this.pages.unshift(page);
+        this.rows.prepend(page.element);
+        this.#mount(page, true);
+        this.near.observe(page.element);
+      }
+      while (this.pages.length > PAGES_MAX) {
+        this.#drop(this.pages.at(-1), this.pages.length - 1);
+        this.next = null;
+        this.#say("cut");
+      }
+      if (!this.next && this.status.firstElementChild?.id === "empty") this.#say("end");
+    }
+    this.fresh.hidden = this.waiting.length === 0;
+    this.fresh.lastElementChild.textContent = `${number(this.waiting.length)} new ${this.waiting.length === 1 ? "event" : "events"}`;
+    if (now && this.fresh.matches(":focus")) scrollTo({ top: 0 });
+  }
+
+  #drop(page, at) {
+    this.near.unobserve(page.element);
+    page.element.remove();
+    this.pages.splice(at, 1);
+  }
+
+  #page(all) {
+    const events = all.filter((event) => {
+      const key = keyOf(event);
+      return !this.keys.has(key) && this.keys.add(key);
+    });
+    if (events.length === 0) return null;
+    const element = h("div", { class: "page", role: "rowgroup" });
+    const page = { events, element, mounted: false };
+    element.page = page;
+    return page;
+  }
+
+  // The height is kept while a page is away, so that nothing jumps.
+  #mount(page, isNear) {
+    if (!page || page.mounted === isNear) return;
+    page.mounted = isNear;
+    if (isNear) {
+      fill(page.element, page.events.map((event) => this.#row(event, page.fresh?.has(keyOf(event)))));
+      page.fresh = null;
+      page.element.style.height = "";
+    } else {
+      page.element.style.height = `${page.element.offsetHeight}px`;
+      page.element.replaceChildren();
+    }
+  }
+
+  #row(event, isFresh) {
+    const key = keyOf(event);
+    const isSelected = key === this.selected;
+    const actor = nameOf(event.actor);
+    const resource = resourceOf(event.resource);
+    const behalf = event.on_behalf_of?.id;
+    const row = h("a", {
+      class: `row${isFresh ? " fresh" : ""}${event.system ? " system" : ""}`, role: "row", href: route().withEvent(event), "data-testid": "row", "data-key": key,
+      "data-index": event.index, "aria-selected": isSelected ? "true" : "false", tabindex: isSelected ? "0" : "-1", draggable: "false",
+    },
+      h("span", { class: "cell time", role: "gridcell" }, timeTag(event.time ?? event.recorded)),
+      h("span", { class: "cell actor", role: "gridcell" }, value(actor || "—", { class: actor ? "" : "none" }, 120), behalf && h("span", { class: "behalf" }, " for ", value(behalf, {}, 60))),
+      h("span", { class: "cell action", role: "gridcell" }, value(event.action ?? "", { class: "mono" }, 160), severityMark(event.severity)),
+      h("span", { class: "cell resource", role: "gridcell" }, value(resource || "—", { class: resource ? "mono" : "none" }, 200)),
+      h("span", { class: "cell outcome", role: "gridcell" }, outcomeChip(event.outcome)));
+    row.addEventListener("click", (click) => {
+      if (click.metaKey || click.ctrlKey || click.shiftKey) return;
+      click.preventDefault();
+      this.select(key, { focus: false });
+      this.onOpen(event);
+    });
+    row.addEventListener("focus", () => this.select(key, { focus: false, scroll: false }));
+    return row;
+  }
+
+  #say(what) {
+    const count = this.pages.reduce((sum, page) => sum + page.events.length, 0);
+    if (what === "loading") {
+      const where = this.scannedTo && this.next ? [" · looked back to ", this.#scanned()] : "";
+      fill(this.status, h("span", { class: "spinner", "aria-hidden": "true" }), h("span", {}, "Loading", where),
+        this.scannedTo && this.next && button({ id: "search-stop", kind: "small", text: "Stop", on: { click: () => { this.stopped = true; this.generation += 1; this.loading = false; this.#say("stopped"); } } }));
+    } else if (what === "more" || what === "stopped") {
+      fill(this.status, button({ id: "more", kind: "small", text: what === "stopped" ? "Search on" : "More", on: { click: () => { this.stopped = false; this.more(); } } }),
+        what === "stopped" && h("span", {}, "Stopped; not everything was looked at."));
+    } else if (what === "cut") {
+      fill(this.status, h("span", {}, "Older events made room for new ones."), button({ kind: "small", text: "Load anew", on: { click: () => this.start() } }));
+    } else if (count > 0) {
+      fill(this.status, h("span", { class: "quiet" }, count === 1 ? "That is the only one." : `That is all: ${number(count)} events.`));
+    } else {
+      fill(this.status);
+    }
+  }
+
+  #scanned() {
+    const scanned = this.scannedTo;
+    const text = typeof scanned === "object" ? (scanned.recorded ?? scanned.time ?? scanned.index) : scanned;
+    return Number.isNaN(Date.parse(text)) || typeof text === "number" ? `event ${text}` : timeTag(text);
+  }
+
+  #sayProblem(problem, again) {
+    fill(this.status, h("div", { class: "notice bad", role: "alert", id: "problem" }, icon("warning"), h("span", {}, problem.message),
+      button({ id: "error-retry", kind: "small", text: "Try again", on: { click: again } })));
+    this.onProblem?.(problem);
+  }
+
+  /** Times are shown otherwise now. */
+  redraw() {
+    for (const page of this.pages.filter((each) => each.mounted)) {
+      page.mounted = false;
+      this.#mount(page, true);
+    }
+  }
+
+  // ---- selection -----------------------------------------------------------------------------------------
+
+  find(key) {
+    for (const [at, page] of this.pages.entries()) {
+      const within = page.events.findIndex((event) => keyOf(event) === key);
+      if (within >= 0) return { at, page, within, event: page.events[within] };
+    }
+    return null;
+  }
+
+  select(key, { focus = true, scroll = true } = {}) {
+    this.rows.querySelector("[aria-selected=true]")?.setAttribute("aria-selected", "false");
+    this.selected = key;
+    const found = key && this.find(key);
+    if (!found) return null;
+    this.#mount(found.page, true);
+    const row = found.page.element.children[found.within];
+    for (const other of this.rows.querySelectorAll("[tabindex='0']")) other.tabIndex = -1;
+    row.setAttribute("aria-selected", "true");
+    row.tabIndex = 0;
+    if (scroll) row.scrollIntoView({ block: "nearest" });
+    if (focus) row.focus({ preventScroll: true });
+    return found.event;
+  }
+
+  /** The event after (or before) the selected one; loads more at the end. */
+  move(by) {
+    const found = this.selected && this.find(this.selected);
+    if (!found) return this.pages[0] ? this.select(keyOf(this.pages[0].events[0])) : null;
+    let { at, within } = found;
+    within += by;
+    if (within < 0) at -= 1;
+    else if (within >= found.page.events.length) at += 1;
+    const page = this.pages[at];
+    if (!page) {
+      if (by > 0) this.more();
+      return null;
+    }
+    const event = page === found.page ? page.events[within] : page.events.at(by > 0 ? 0 : -1);
+    return this.select(keyOf(event));
+  }
+
+  get current() {
+    return this.selected ? this.find(this.selected)?.event : null;
+  }
+}

@@ -1,0 +1,110 @@
+// Shows a proof that this browser checked itself. The server's own opinion (`…/verify`) is never asked for.
+
+import { byId, button, fill, h, icon } from "./dom.js";
+import { ask, eventPath } from "./api.js";
+import { keptKey, keysFor } from "./keys.js";
+import { same } from "./diff.js";
+import { canCheck, checkProof, lineOf } from "./proof.js";
+import { number } from "./prefs.js";
+
+const NAMES = { form: "The proof can be read", path: "The line is in the tree", shown: "What is shown is what was sealed", signature: "The checkpoint is signed", list: "The list showed the same" };
+
+/** The box of one event; `{element, check}`. `source` gives `{reference, text, listed}`. */
+export function proofBox(source) {
+  const element = h("section", { id: "proof", class: "proof", "data-state": "off", "aria-live": "polite", "aria-label": "Proof" });
+  const run = { abort: null };
+  const check = async () => {
+    run.abort?.abort();
+    run.abort = new AbortController();
+    await checkInto(element, source, run.abort.signal, check);
+  };
+  show(element, "off", "seal", "Not checked yet", "This browser can check that the event is sealed as it is shown.", [checkButton("Check now", check)]);
+  return { element, check, close: () => run.abort?.abort() };
+}
+
+const checkButton = (text, check) => button({ id: "proof-check", kind: "small", text, on: { click: check } });
+
+async function checkInto(element, source, signal, again) {
+  if (!canCheck()) {
+    show(element, "unchecked", "warning", "Not checked here", insecure(), []);
+    return;
+  }
+  show(element, "checking", "seal", "Checking…", "Fetching the proof, and hashing.", []);
+  let text;
+  let offered;
+  try {
+    const { path, query } = eventPath(source.reference, "/proof");
+    const response = await ask(path, { query, accept: "text/plain, */*;q=0.5", signal, also: [409] });
+    if (response.status === 409) {
+      show(element, "waiting", "clock", "Not sealed yet", "The next checkpoint covers it, usually within a second.", [checkButton("Check again", again)]);
+      return;
+    }
+    offered = response.headers.get("Trailseal-Public-Key");
+    text = await response.text();
+  } catch (problem) {
+    if (problem.name !== "AbortError") show(element, "failed", "cross", "No proof", `The server gave no proof. ${problem.message}`, [checkButton("Try again", again)]);
+    return;
+  }
+  const origin = source.reference.origin;
+  const keys = await keysFor(origin, offered);
+  const result = await checkProof(text, { origin, index: Number(source.reference.index), line: lineOf(source.text) }, keys);
+  if (signal.aborted) return;
+  compareListed(result, source.listed);
+  showResult(element, result, { text, origin, index: source.reference.index, again });
+}
+
+// The list is another answer of the server: what somebody read there must be what was sealed, too.
+function compareListed(result, listed) {
+  if (!listed || !result.line) return;
+  const { origin, ...fields } = listed;
+  try {
+    if (same(fields, JSON.parse(result.line))) return;
+  } catch { /* Not JSON: it differs. */ }
+  result.state = "failed";
+  result.steps.push({ name: "list", ok: false, code: "list_differs", message: "The list showed something else for this event than what was sealed." });
+}
+
+function showResult(element, result, { text, origin, index, again }) {
+  const wrong = result.steps.filter((step) => !step.ok);
+  const tools = [checkButton("Check again", again), button({ id: "proof-download", kind: "small", icon: "download", text: "Proof", label: "Save the proof as a file", on: { click: () => save(text, index) } })];
+  const kept = keptKey(origin);
+  const sealPage = h("a", { href: "?view=seal" }, "Paste the key that you got elsewhere");
+  const faces = {
+    proven: ["check", "Proven in this browser", [`Sealed as it is shown, in a tree of ${number(result.checkpoint?.size ?? 0)} events.`,
+      kept?.how === "first seen" && [" The key is the first one that this browser saw here; whoever stood in between then could have replaced it. ", sealPage, "."]]],
+    no_key: ["warning", "Sealed, but by whom?", ["The line belongs to the checkpoint. No public key is known here to check its signature. ", sealPage, "."]],
+    failed: ["cross", "This proof does not hold", wrong.map((step) => h("strong", { class: "failure" }, step.message))],
+    unchecked: ["warning", "Not checked here", [wrong.at(-1)?.message ?? insecure()]],
+  };
+  const [symbol, title, body] = faces[result.state];
+  show(element, result.state, symbol, title, body, tools, stepsOf(result, kept));
+  if (result.state === "failed") element.scrollIntoView({ block: "nearest" });
+}
+
+function stepsOf(result, kept) {
+  return h("details", { id: "proof-steps", open: result.state === "failed" }, h("summary", {}, "What was checked"),
+    h("ul", { class: "steps" }, result.steps.map((step) => h("li", { "data-testid": "proof-step", "data-step": step.name, "data-ok": String(step.ok), class: step.ok ? "good" : "bad" },
+      icon(step.ok ? "check" : "cross", 14), h("span", {}, h("b", {}, `${NAMES[step.name]}${step.ok ? "" : ": no"}`), " ", step.message)))),
+    kept && h("p", { class: "quiet mono wrap" }, `${kept.text} (${kept.how}, kept since ${kept.since.slice(0, 10)})`));
+}
+
+function show(element, state, symbol, title, body, tools, more = null) {
+  element.dataset.state = state;
+  fill(element, h("div", { class: "proof-head" }, h("span", { class: "proof-symbol" }, icon(symbol, 18)),
+    h("div", { class: "proof-words" }, h("h3", {}, title), h("p", {}, body)), h("div", { class: "proof-tools" }, tools)), more);
+}
+
+export function insecure() {
+  return globalThis.isSecureContext
+    ? "This browser offers no cryptography to this page, so nothing was checked. Use `trailseal verify --proof` instead."
+    : "Browsers check signatures only on HTTPS or on this machine itself. Open the viewer by HTTPS, or use `trailseal verify --proof`.";
+}
+
+export function save(text, index) {
+  const url = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+  const link = h("a", { href: url, download: `event-${index}.tlog-proof` });
+  byId("main").append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

@@ -8,7 +8,7 @@ import { flagForm } from "./reviews.js";
 import { lineOf } from "./proof.js";
 import { nameOf, outcomeChip, resourceOf, severityMark, timeTag } from "./list.js";
 import { proofBox } from "./proofview.js";
-import { ago, checksByItself, dayAndClock, fraction, number, timeZone, zoneName } from "./prefs.js";
+import { ago, checksByItself, fraction, number, timeZone, zoneName } from "./prefs.js";
 import { actorAddress, go, resourceAddress, route } from "./route.js";
 
 // Moving fast through the list asks for nothing in between.
@@ -112,7 +112,14 @@ function title(event) {
     h("div", { class: "event-marks" }, outcomeChip(event.outcome), severityMark(event.severity), event.category && h("span", { class: "chip" }, value(event.category)), event.system && h("span", { class: "chip" }, "the trail’s own")),
     h("h1", { id: "event-title" }, value(event.action ?? "")),
     event.description && h("p", { class: "lead" }, value(event.description)),
-    event.error !== undefined && event.error !== null && h("p", { class: "event-error" }, value(typeof event.error === "string" ? event.error : JSON.stringify(event.error))));
+    event.error !== undefined && event.error !== null && h("p", { class: "event-error" }, value(errorText(event.error))));
+}
+
+function errorText(error) {
+  if (typeof error === "string") return error;
+  const { code, message, ...more } = error;
+  const rest = Object.keys(more).length > 0 ? JSON.stringify(more) : "";
+  return typeof error === "object" ? [code, message, rest].filter(Boolean).join(": ") : String(error);
 }
 
 function notes(event) {
@@ -155,9 +162,8 @@ function facts(event) {
 function bothZones(text) {
   const date = new Date(text);
   if (!text || Number.isNaN(date.getTime())) return text ? value(text) : null;
-  const chosen = timeZone();
-  const shown = `${dayAndClock(date)}.${fraction(text)} ${zoneName(date)}`;
-  return [timeTag(text), h("span", { class: "quiet mono" }, shown.slice(20)), h("span", { class: "quiet" }, chosen === "utc" ? ago(date) : `${text.slice(11, 19)} UTC · ${ago(date)}`)];
+  const other = timeZone() === "utc" ? ago(date) : `${text.slice(11, 19)} UTC · ${ago(date)}`;
+  return [h("span", {}, timeTag(text), h("span", { class: "fraction" }, `.${fraction(text)}`)), h("span", { class: "quiet" }, `${zoneName(date)} · ${other}`)];
 }
 
 function changes(event) {

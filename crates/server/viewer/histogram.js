@@ -6,6 +6,8 @@ import { clock, day, number, timeZone } from "./prefs.js";
 
 const HEIGHT = 84;
 const FLOOR = 64;
+const BARS_MIN = 24;
+const BARS_MAX = 120;
 const MINUTE = 60_000;
 const STEPS = [1000, 5000, 15_000, MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE, 180 * MINUTE, 360 * MINUTE, 720 * MINUTE,
   1440 * MINUTE, 2 * 1440 * MINUTE, 7 * 1440 * MINUTE, 30 * 1440 * MINUTE, 91 * 1440 * MINUTE, 365 * 1440 * MINUTE, 3 * 365 * 1440 * MINUTE];
@@ -35,6 +37,31 @@ export class Histogram {
   show(summary, filters) {
     this.bars = (summary?.histogram ?? []).map(({ start, count }) => ({ start: Date.parse(start), count }));
     this.width = (summary?.bucket_seconds ?? 1) * 1000;
+    this.#span(filters);
+    this.#join();
+    this.#span(filters);
+    this.zoomOut.hidden = !(filters?.get("since") || filters?.get("until"));
+    this.cursor = null;
+    this.anchor = null;
+    this.draw();
+  }
+
+  // The server's bars are as narrow as 48 of them allow, and far between where events are few. Bars of the
+  // same kind, but wider, show then where there are many.
+  #join() {
+    const fits = (width) => (this.end - this.start) / width <= BARS_MAX;
+    const width = fits(this.width) ? this.width : STEPS.find((step) => step % this.width === 0 && fits(step));
+    if (!width || width === this.width) return;
+    const joined = new Map();
+    for (const { start, count } of this.bars) {
+      const at = Math.floor(start / width) * width;
+      joined.set(at, (joined.get(at) ?? 0) + count);
+    }
+    this.bars = [...joined].map(([start, count]) => ({ start, count }));
+    this.width = width;
+  }
+
+  #span(filters) {
     const since = filters && instant(filters.get("since"));
     const until = filters && instant(filters.get("until"));
     const last = this.bars.at(-1);
@@ -46,10 +73,9 @@ export class Histogram {
       this.start = Math.min(this.start, this.bars[0].start);
       this.end = Math.max(this.end, last.start + this.width);
     }
-    this.zoomOut.hidden = !(filters?.get("since") || filters?.get("until"));
-    this.cursor = null;
-    this.anchor = null;
-    this.draw();
+    // A few bars alone would be as wide as the page.
+    const spare = BARS_MIN * this.width - (this.end - this.start);
+    if (last && spare > 0) [this.start, this.end] = [this.start - spare / 2, this.end + spare / 2];
   }
 
   draw() {
@@ -78,11 +104,11 @@ export class Histogram {
     const ticks = [];
     for (let at = Math.ceil((this.start - shift) / step) * step + shift; at < this.end; at += step) {
       const x = this.#x(at);
-      if (x < 4 || x > wide - 30) continue;
       const date = new Date(at);
       const label = step >= 300 * 1440 * MINUTE ? day(date).slice(0, 7) : step >= 28 * 1440 * MINUTE ? day(date).slice(0, 7)
         : step >= 1440 * MINUTE ? day(date) : clock(date, { seconds: step < MINUTE });
       const isDay = step < 1440 * MINUTE && clock(date) === "00:00:00";
+      if (x < 4 || x > wide - (isDay || step >= 1440 * MINUTE ? 72 : 44)) continue;
       ticks.push(svg("line", { class: "tick", x1: x, x2: x, y1: FLOOR, y2: FLOOR + 4 }),
         svg("text", { class: "tick-label", x: x + 4, y: HEIGHT - 5 }, isDay ? day(date) : label));
     }

@@ -7,7 +7,7 @@ import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
 import { Filters } from "./filters.js";
 import { Histogram } from "./histogram.js";
 import { EventList, keyOf, nameOf, outcomeChip, severityMark, timeTag } from "./list.js";
-import { ago, number } from "./prefs.js";
+import { ago, clock, day, number } from "./prefs.js";
 import { actorAddress, go, route } from "./route.js";
 
 const PAGE = 50;
@@ -144,7 +144,7 @@ class ActorPage {
     this.filters = filters;
     this.asking = new AbortController();
     this.histogram = new Histogram((since, until) => go(route().withFilters(this.filters.between(since, until))));
-    this.cards = h("div", { class: "cards" });
+    this.cards = h("div", { class: "actor-cards" });
     const listRoot = h("section", { class: "list", "aria-label": "What the actor did" });
     const actor = filters.get("actor");
     fill(this.root, h("div", { class: "page", id: "actor-page" },
@@ -170,18 +170,21 @@ class ActorPage {
       const [summary, oldest, newest] = await Promise.all([
         askJson("v1/summary", { query, signal }), ...["asc", "desc"].map((order) => askJson("v1/events", { query: [...query, ["order", order], ["limit", "1"]], signal }))]);
       this.histogram.show(summary, this.filters);
-      const seen = (answer) => answer.events[0] && new Date(answer.events[0].recorded);
+      const seen = (answer, label) => {
+        const at = answer.events[0] && new Date(answer.events[0].recorded);
+        return at && card(label, day(at), "", `${clock(at)} · ${ago(at)}`);
+      };
       const denied = summary.by_outcome.filter(({ value: each }) => each === "denied" || each === "failure").reduce((sum, each) => sum + each.count, 0);
-      fill(this.cards, card("Events", number(summary.total)), card("Denied or failed", number(denied), denied > 0 ? "bad" : ""),
-        seen(oldest) && card("First recorded", ago(seen(oldest))), seen(newest) && card("Last recorded", ago(seen(newest))),
-        this.#top("Mostly did", "action", summary.by_action), this.#top("Mostly to", "resource", summary.by_resource_type));
+      const share = summary.total > 0 ? `${Math.round((denied / summary.total) * 1000) / 10} % of them` : null;
+      fill(this.cards, h("div", { class: "cards four" }, card("Events", number(summary.total)), card("Denied or failed", number(denied), denied > 0 ? "bad" : "", share), seen(oldest, "First recorded"), seen(newest, "Last recorded")),
+        h("div", { class: "cards two" }, this.#top("Mostly did", "action", summary.by_action), this.#top("Mostly to", "resource", summary.by_resource_type)));
     } catch (problem) {
       if (problem.name !== "AbortError") showProblem(this.cards, problem, () => this.#summarise());
     }
   }
 
   #top(label, name, values = []) {
-    return values.length > 0 && h("div", { class: "card wide" }, h("h2", {}, label), h("ul", { class: "top" }, values.slice(0, 4).map((each) => h("li", {},
+    return values.length > 0 && h("div", { class: "card" }, h("h2", {}, label), h("ul", { class: "top" }, values.slice(0, 4).map((each) => h("li", {},
       h("a", { class: "mono", href: `?${new Filters([...this.filters.pairs, [name, each.value]])}` }, value(each.value, {}, 80)), h("span", { class: "quiet" }, number(each.count))))));
   }
 
@@ -195,7 +198,7 @@ class ActorPage {
 
 // ---- shared --------------------------------------------------------------------------------------------
 
-const card = (label, text, kind = "") => h("div", { class: `card ${kind}` }, h("h2", {}, label), h("p", { class: "figure" }, text));
+const card = (label, text, kind = "", more = null) => h("div", { class: `card ${kind}` }, h("h2", {}, label), h("p", { class: "figure" }, text), more && h("p", { class: "quiet" }, more));
 
 function showDrawer(here, known, move) {
   if (here.event) openDrawer(here.event, known, { move });

@@ -71,3 +71,28 @@ export async function keyFromServer(origin) {
     return null;
   }
 }
+
+// ---- checkpoints that were seen ------------------------------------------------------------------------
+
+const SEEN = "trailseal.checkpoints";
+
+/** The newest checkpoint of a trail that this browser found to be right: `{size, root, note, seen}`, or null. */
+export function keptCheckpoint(origin) {
+  try { return JSON.parse(localStorage.getItem(SEEN))?.[origin] ?? null; } catch { return null; }
+}
+
+export function keepCheckpoint({ origin, size }, root, note) {
+  try {
+    const kept = JSON.parse(localStorage.getItem(SEEN)) ?? {};
+    kept[origin] = { size, root, note, seen: new Date().toISOString() };
+    localStorage.setItem(SEEN, JSON.stringify(kept));
+  } catch { /* A private window: nothing is kept. */ }
+}
+
+export function forgetCheckpoint(origin) {
+  try {
+    const kept = JSON.parse(localStorage.getItem(SEEN)) ?? {};
+    delete kept[origin];
+    localStorage.setItem(SEEN, JSON.stringify(kept));
+  } catch { /* Nothing was kept. */ }
+}

@@ -20,7 +20,7 @@ export function outcomeChip(outcome = "unknown") {
 
 export function severityMark(severity = "info") {
   const loud = ["notice", "warning", "error", "critical"].includes(severity);
-  return loud && h("span", { class: `severity ${severity}`, title: `Severity: ${severity}` }, severity);
+  return loud && h("span", { class: `severity level-${severity}`, title: `Severity: ${severity}` }, severity);
 }
 
 export const nameOf = (actor) => actor?.name || actor?.id || "";
@@ -44,7 +44,7 @@ export class EventList {
     this.generation = 0;
     this.waiting = [];
     this.rows = h("div", { class: "rows", id: "list", role: "grid", "aria-label": "Events", "aria-rowcount": "-1", tabindex: "-1" });
-    this.fresh = button({ id: "new-events", kind: "primary pill", text: "", on: { click: () => this.showWaiting(true) } });
+    this.fresh = button({ id: "new-events", kind: "primary pill", text: " ", on: { click: () => this.showWaiting(true) } });
     this.fresh.hidden = true;
     this.status = h("div", { id: "list-status", class: "list-status", role: "status" });
     fill(root, this.fresh, this.#header(), this.rows, this.status);

@@ -69,19 +69,20 @@ function showResult(element, result, { text, origin, index, again }) {
   const tools = [checkButton("Check again", again), button({ id: "proof-download", kind: "small", icon: "download", text: "Proof", label: "Save the proof as a file", on: { click: () => save(text, index) } })];
   const kept = keptKey(origin);
   const sealPage = h("a", { href: "?view=seal" }, "Paste the key that you got elsewhere");
+  const trust = result.state === "proven" && kept?.how === "first seen" && h("p", { class: "proof-trust quiet" },
+    "The key is the first one seen here, compared with nothing. ", h("a", { href: "?view=seal" }, "Compare it"), ".");
   const faces = {
-    proven: ["check", "Proven in this browser", [`Sealed as it is shown, in a tree of ${number(result.checkpoint?.size ?? 0)} events.`,
-      kept?.how === "first seen" && [" The key is the first one that this browser saw here; whoever stood in between then could have replaced it. ", sealPage, "."]]],
+    proven: ["check", "Proven in this browser", [`Sealed exactly as shown, in a tree of ${number(result.checkpoint?.size ?? 0)} events.`]],
     no_key: ["warning", "Sealed, but by whom?", ["The line belongs to the checkpoint. No public key is known here to check its signature. ", sealPage, "."]],
     failed: ["cross", "This proof does not hold", wrong.map((step) => h("strong", { class: "failure" }, step.message))],
     unchecked: ["warning", "Not checked here", [wrong.at(-1)?.message ?? insecure()]],
   };
   const [symbol, title, body] = faces[result.state];
-  show(element, result.state, symbol, title, body, tools, stepsOf(result, kept));
+  show(element, result.state, symbol, title, [h("p", {}, body), trust], tools, stepsOf(result, kept));
   if (result.state === "failed") element.scrollIntoView({ block: "nearest" });
 }
 
-function stepsOf(result, kept) {
+export function stepsOf(result, kept) {
   return h("details", { id: "proof-steps", open: result.state === "failed" }, h("summary", {}, "What was checked"),
     h("ul", { class: "steps" }, result.steps.map((step) => h("li", { "data-testid": "proof-step", "data-step": step.name, "data-ok": String(step.ok), class: step.ok ? "good" : "bad" },
       icon(step.ok ? "check" : "cross", 14), h("span", {}, h("b", {}, `${NAMES[step.name]}${step.ok ? "" : ": no"}`), " ", step.message)))),
@@ -91,7 +92,7 @@ function stepsOf(result, kept) {
 function show(element, state, symbol, title, body, tools, more = null) {
   element.dataset.state = state;
   fill(element, h("div", { class: "proof-head" }, h("span", { class: "proof-symbol" }, icon(symbol, 18)),
-    h("div", { class: "proof-words" }, h("h3", {}, title), h("p", {}, body)), h("div", { class: "proof-tools" }, tools)), more);
+    h("div", { class: "proof-words" }, h("h3", {}, title), typeof body === "string" ? h("p", {}, body) : body), h("div", { class: "proof-tools" }, tools)), more);
 }
 
 export function insecure() {

@@ -3,14 +3,16 @@
 import { announce, byId, button, copyButton, fill, h, icon, visible } from "./dom.js";
 import { address, askJson, token } from "./api.js";
 import { FIELDS, Filters, SPANS, labelOf, typedSearch, typedTime } from "./filters.js";
-import { EventList, keyOf } from "./list.js";
+import { EventList } from "./list.js";
 import { Histogram } from "./histogram.js";
 import { facets } from "./facets.js";
 import { Tail } from "./tail.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
 import { openExport } from "./export.js";
-import { compact, number, timeZone } from "./prefs.js";
+import { number, timeZone } from "./prefs.js";
 import { go, route } from "./route.js";
+
+const COUNT_EVERY_MS = 2500;
 
 export function openSearch(root, first) {
   const page = new SearchPage(root);
@@ -20,16 +22,18 @@ export function openSearch(root, first) {
 
 class SearchPage {
   constructor(root) {
+    this.root = root;
     this.filters = null;
     this.histogram = new Histogram((since, until) => this.#change(this.filters.between(since, until)));
     this.total = h("p", { id: "total", class: "total", "aria-live": "polite" });
     this.facets = h("aside", { id: "facets", class: "facets", "aria-label": "What was found, by kind" });
+    this.overview = h("section", { class: "overview" }, h("div", { class: "overview-head" }, this.total, this.histogram.zoomOut), this.histogram.element);
     this.chips = h("div", { id: "chips", class: "chips" });
     this.panel = h("form", { id: "filter-panel", class: "filter-panel", hidden: true, on: { submit: (event) => this.#apply(event) } });
     const listRoot = h("section", { class: "list", "aria-label": "Events" });
     fill(root,
       h("div", { class: "search" }, this.#bar(), this.panel, this.chips,
-        h("section", { class: "overview" }, h("div", { class: "overview-head" }, this.total, this.histogram.zoomOut), this.histogram.element),
+        this.overview,
         h("div", { class: "results" }, this.facets, listRoot)));
     this.list = new EventList({
       root: listRoot,
@@ -38,7 +42,10 @@ class SearchPage {
       onEmpty: (place) => this.#empty(place),
     });
     this.tail = new Tail({
-      onEvents: (events) => this.list.prepend(events),
+      onEvents: (events) => {
+        this.list.prepend(events);
+        this.#summariseSoon();
+      },
       onState: (state, message) => this.#showLive(state, message),
     });
   }
@@ -78,8 +85,10 @@ class SearchPage {
   }
 
   close() {
+    this.root.classList.remove("is-empty");
     this.asking?.abort();
-    this.tail.stop();
+    clearTimeout(this.soon);
+    this.tail.stop(true);
     this.list.close();
     this.histogram.close();
   }
@@ -111,12 +120,15 @@ class SearchPage {
   }
 
   async #summarise(signal) {
+    const asked = this.filters;
     this.facets.classList.add("stale");
     this.total.classList.add("stale");
     try {
       const summary = await askJson("v1/summary", { query: this.filters.query(["order"]), signal });
+      if (asked !== this.filters) return;
       fill(this.total, h("strong", {}, number(summary.total)), ` ${summary.total === 1 ? "event" : "events"}`);
       this.total.title = "";
+      this.overview.hidden = summary.total === 0 && this.filters.query(["order", "system"]).length === 0;
       this.histogram.show(summary, this.filters);
       fill(this.facets, facets(summary, this.filters, (filters) => this.#change(filters)));
       this.#fillSuggestions(summary);
@@ -127,8 +139,17 @@ class SearchPage {
       this.histogram.show(null, this.filters);
       fill(this.facets);
     }
+    this.root.classList.toggle("is-empty", this.facets.childElementCount === 0);
     this.facets.classList.remove("stale");
     this.total.classList.remove("stale");
+  }
+
+  // While events pour in, the counts follow every few seconds.
+  #summariseSoon() {
+    this.soon ??= setTimeout(() => {
+      this.soon = null;
+      this.#summarise(this.asking.signal);
+    }, COUNT_EVERY_MS);
   }
 
   // ---- filters -------------------------------------------------------------------------------------------

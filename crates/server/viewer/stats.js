@@ -1,1 +1,124 @@
-export function openHealth() { return { update() {}, close() {} }; }
+// Health and numbers: does the trail keep up, and did anything go wrong?
+
+import { fill, h, icon, value } from "./dom.js";
+import { ask, askJson } from "./api.js";
+import { showProblem } from "./history.js";
+import { bytes, clock, number, span } from "./prefs.js";
+
+const EVERY_MS = 10_000;
+
+const WORDS = {
+  good: ["check", "All is well", "Everything that was sent is recorded, and delivered in time."],
+  warning: ["warning", "Worth a look", "Something lags or failed, within the limits that were set."],
+  critical: ["cross", "Needs somebody now", "Events failed, or wait longer than they should."],
+  unknown: ["pulse", "Unknown", "The server did not say."],
+};
+
+const LABELS = {
+  submitted: "Sent in", succeeded: "Recorded", failed: "Failed", success_rate: "Success rate", queue_size: "Not in the store yet",
+  events: "Events", system_events: "The trail’s own", indexes: "Both together", sealed: "Sealed", unsealed: "Not sealed yet",
+  not_indexed: "Not indexed yet", only_in_handoff: "Only in the handoff", line_bytes: "Bytes of lines", segments: "Segments", segment_bytes: "On disk",
+};
+
+export function openHealth(root) {
+  return new HealthPage(root);
+}
+
+class HealthPage {
+  constructor(root) {
+    this.asking = new AbortController();
+    this.state = h("section", { id: "health-state", class: "health", "aria-live": "polite" });
+    this.numbers = h("div", { id: "stats" });
+    this.origins = h("section", { id: "origins" });
+    this.when = h("p", { class: "quiet" });
+    fill(root, h("div", { class: "page" }, h("header", { class: "page-head" }, h("h1", {}, "Health"), this.when), this.state, this.numbers, this.origins));
+    this.#load();
+    this.timer = setInterval(() => { if (!document.hidden) this.#load(); }, EVERY_MS);
+  }
+
+  update() {}
+
+  close() {
+    clearInterval(this.timer);
+    this.asking.abort();
+  }
+
+  redraw() {
+    this.#load();
+  }
+
+  key(event) {
+    if (event.key === "r") this.#load();
+    return event.key === "r";
+  }
+
+  async #load() {
+    const { signal } = this.asking;
+    const quietly = (promise) => promise.catch((problem) => { if (problem.name === "AbortError") throw problem; return { problem }; });
+    try {
+      const [counters, stats, origins, ready] = await Promise.all([
+        quietly(ask("admin/audit/stats", { signal }).then(async (response) => ({ body: await response.json(), health: response.headers.get("X-Audit-Health") }))),
+        quietly(askJson("v1/stats", { signal })), quietly(askJson("v1/origins", { signal })),
+        quietly(ask("readyz", { signal, accept: "*/*", also: [503] }).then((response) => ({ isReady: response.ok }))),
+      ]);
+      this.#show(counters, stats, origins, ready);
+    } catch { /* The page was left. */ }
+  }
+
+  #show(counters, stats, origins, ready) {
+    fill(this.when, `As of ${clock(new Date())}, looked at every ${EVERY_MS / 1000} s while this page is open.`);
+    if (counters.problem && stats.problem) {
+      fill(this.numbers);
+      fill(this.origins);
+      showProblem(this.state, stats.problem, () => this.#load());
+      return;
+    }
+    const ages = healthOf(stats);
+    const worst = worse(counters.health ?? "unknown", ages);
+    const refuses = ready.isReady === false;
+    const name = refuses ? "critical" : worst;
+    const [symbol, title, words] = WORDS[name] ?? WORDS.unknown;
+    this.state.dataset.health = name;
+    fill(this.state, h("span", { class: "proof-symbol" }, icon(symbol, 22)), h("div", {}, h("h2", {}, refuses ? "Not accepting events" : title), h("p", {}, refuses ? "The server says that it is not ready." : words)));
+    fill(this.numbers,
+      counters.body && h("section", {}, h("h2", { class: "group" }, "Since it started"), h("div", { class: "cards" }, Object.entries(counters.body).map(([key, each]) => stat(key, each, key === "failed" && each > 0 ? "bad" : "")))),
+      !stats.problem && h("section", {}, h("h2", { class: "group" }, "The trail"), h("div", { class: "cards" }, flat(stats).filter(([key]) => key !== "origin").map(([key, each]) => stat(key, each)))));
+    fill(this.origins, !origins.problem && origins.origins?.length > 0 && [h("h2", { class: "group" }, "Trails"), h("div", { class: "trail-list" }, origins.origins.map(originRow))]);
+  }
+}
+
+function healthOf(stats) {
+  const said = stats.health ?? stats.status ?? "unknown";
+  return typeof said === "string" ? said : said.status ?? said.state ?? "unknown";
+}
+
+function worse(a, b) {
+  const order = ["unknown", "good", "warning", "critical"];
+  return order[Math.max(order.indexOf(a), order.indexOf(b), 0)];
+}
+
+// Nested numbers by their path, so that what a newer server tells is shown, too.
+function flat(json, prefix = "") {
+  return Object.entries(json).flatMap(([key, each]) => {
+    const path = prefix ? `${prefix}.${key}` : key;
+    if (Array.isArray(each)) return each.flatMap((one, at) => (one !== null && typeof one === "object" ? flat(one, `${path}.${one.name ?? one.origin ?? at}`) : [[`${path}.${at}`, one]]));
+    return each !== null && typeof each === "object" ? flat(each, path) : [[path, each]];
+  });
+}
+
+function stat(key, each, kind = "") {
+  const name = key.split(".").at(-1);
+  const label = LABELS[key] ?? key.replaceAll("_", " ").replaceAll(".", " · ");
+  const text = typeof each === "number" ? (/(^|_)bytes$/.test(name) ? bytes(each) : /_seconds$|_age$|^age/.test(name) ? span(each) : number(each))
+    : typeof each === "boolean" ? (each ? "yes" : "no") : each === null ? "—" : String(each);
+  const mood = name === "health" || name === "status" ? each : kind;
+  return h("div", { class: `card ${mood}`, "data-testid": "stat", "data-name": key, "data-value": String(each) }, h("h2", {}, label.charAt(0).toUpperCase() + label.slice(1)), h("p", { class: "figure" }, value(text, {}, 120)));
+}
+
+function originRow(origin) {
+  const size = origin.size ?? origin.tree_size ?? origin.indexes;
+  const sealed = typeof origin.checkpoint === "string" ? Number(origin.checkpoint.split("\n")[1]) : origin.checkpoint?.size;
+  const lag = origin.lag && flat(typeof origin.lag === "object" ? origin.lag : { events: origin.lag }).map(([key, each]) => `${key.replaceAll("_", " ")} ${each}`).join(", ");
+  return h("div", { class: "trail-row", "data-testid": "origin", "data-origin": origin.origin }, h("b", { class: "mono" }, value(origin.origin ?? "")),
+    size !== undefined && h("span", {}, `${number(size)} indexes`), Number.isFinite(sealed) && h("span", {}, `${number(sealed)} sealed`), lag && h("span", { class: "quiet" }, value(`lag: ${lag}`)), h("a", { href: "?view=seal" }, "See its seal"));
+}

@@ -16,7 +16,7 @@
 // Export     #export-menu #export-csv #export-ndjson #export-stop #export-state
 // Event      #drawer #event-title #event-close #event-next #event-previous #event-link #event-flag #event-full
 //            #proof (data-state: checking, proven, failed, no_key, unchecked, waiting, off) #proof-check
-//            proof-step (data-step: form, path, shown, signature; data-ok) #proof-download #proof-steps
+//            proof-step (data-step: form, path, shown, signature, and where wrong list, asked; data-ok) #proof-download #proof-steps
 //            #diff #diff-all; diff-row (data-path) #fields; field (data-path) #raw #raw-copy #raw-wrap
 //            #event-resource #event-actor copy, filter-by
 //            #flag-form #flag-reason #flag-confidence #flag-send #flag-cancel

@@ -97,8 +97,8 @@ function render(event, text, listed) {
   const scroll = drawer.querySelector(".drawer-body")?.scrollTop ?? 0;
   current.proof?.close();
   const reference = { origin: event.origin, index: event.index, tenant: current.reference.tenant };
-  current.proof = text && !Number.isNaN(Number(event.index)) ? proofBox({ reference, text, listed }) : null;
-  const waiting = h("section", { id: "proof", class: "proof", "data-state": "checking" }, h("div", { class: "proof-head" }, h("span", { class: "proof-symbol" }, icon("seal", 18)), h("div", { class: "proof-words" }, h("h3", {}, "Checking…"), h("p", {}, "Fetching the event and its proof."))));
+  current.proof = text && !Number.isNaN(Number(event.index)) ? proofBox({ reference, text, listed, asked: current.reference }) : null;
+  const waiting = h("section", { id: "proof", class: "proof", "data-state": "checking" }, h("div", { class: "proof-head" }, h("span", { class: "proof-symbol" }, icon("seal", 18)), h("div", { class: "proof-words" }, h("h2", { class: "proof-title" }, "Checking…"), h("p", {}, "Fetching the event and its proof."))));
   fill(drawer, head(event), h("div", { class: "drawer-body" },
     title(event), h("div", { id: "flag-place" }), current.proof?.element ?? waiting, notes(event), facts(event), changes(event), context(event),
     h("section", {}, h("h2", {}, "All fields"), fieldTree(event, marksOf(event))), raw(event, text)));

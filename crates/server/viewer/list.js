@@ -43,7 +43,7 @@ export class EventList {
     this.selected = null;
     this.generation = 0;
     this.waiting = [];
-    this.rows = h("div", { class: "rows", id: "list", role: "grid", "aria-label": "Events", "aria-rowcount": "-1", tabindex: "-1" });
+    this.rows = h("div", { class: "rows", id: "list", role: "listbox", "aria-label": "Events", tabindex: "-1" });
     this.fresh = button({ id: "new-events", kind: "primary pill", text: " ", on: { click: () => this.showWaiting(true) } });
     this.fresh.hidden = true;
     this.status = h("div", { id: "list-status", class: "list-status", role: "status" });
@@ -55,7 +55,7 @@ export class EventList {
 
   #header() {
     const names = ["Time", "Actor", "Action", "Resource", "Outcome"];
-    return h("div", { class: "row head", role: "row", "aria-hidden": "true" }, names.map((name) => h("span", { class: `cell ${name.toLowerCase()}` }, name)));
+    return h("div", { class: "row head", "aria-hidden": "true" }, names.map((name) => h("span", { class: `cell ${name.toLowerCase()}` }, name)));
   }
 
   close() {
@@ -176,7 +176,7 @@ export class EventList {
       return !this.keys.has(key) && this.keys.add(key);
     });
     if (events.length === 0) return null;
-    const element = h("div", { class: "page", role: "rowgroup" });
+    const element = h("div", { class: "page", role: "group" });
     const page = { events, element, mounted: false };
     element.page = page;
     return page;
@@ -203,14 +203,14 @@ export class EventList {
     const resource = resourceOf(event.resource);
     const behalf = event.on_behalf_of?.id;
     const row = h("a", {
-      class: `row${isFresh ? " fresh" : ""}${event.system ? " system" : ""}`, role: "row", href: route().withEvent(event), "data-testid": "row", "data-key": key,
+      class: `row${isFresh ? " fresh" : ""}${event.system ? " system" : ""}`, role: "option", href: route().withEvent(event), "data-testid": "row", "data-key": key,
       "data-index": event.index, "aria-selected": isSelected ? "true" : "false", tabindex: isSelected ? "0" : "-1", draggable: "false",
     },
-      h("span", { class: "cell time", role: "gridcell" }, timeTag(event.time ?? event.recorded)),
-      h("span", { class: "cell actor", role: "gridcell" }, value(actor || "—", { class: actor ? "" : "none" }, 120), behalf && h("span", { class: "behalf" }, " for ", value(behalf, {}, 60))),
-      h("span", { class: "cell action", role: "gridcell" }, value(event.action ?? "", { class: "mono" }, 160), severityMark(event.severity)),
-      h("span", { class: "cell resource", role: "gridcell" }, value(resource || "—", { class: resource ? "mono" : "none" }, 200)),
-      h("span", { class: "cell outcome", role: "gridcell" }, outcomeChip(event.outcome)));
+      h("span", { class: "cell time" }, timeTag(event.time ?? event.recorded)),
+      h("span", { class: "cell actor" }, value(actor || "—", { class: actor ? "" : "none" }, 120), behalf && h("span", { class: "behalf" }, " for ", value(behalf, {}, 60))),
+      h("span", { class: "cell action" }, value(event.action ?? "", { class: "mono" }, 160), severityMark(event.severity)),
+      h("span", { class: "cell resource" }, value(resource || "—", { class: resource ? "mono" : "none" }, 200)),
+      h("span", { class: "cell outcome" }, outcomeChip(event.outcome)));
     row.addEventListener("click", (click) => {
       if (click.metaKey || click.ctrlKey || click.shiftKey) return;
       click.preventDefault();

@@ -35,9 +35,9 @@ export function parseProof(text) {
   if (gap < 0) throw fail("it carries no checkpoint");
   const lines = text.slice(0, gap).split("\n");
   if (lines.shift() !== PROOF_HEADER) throw fail(`it does not begin with ${PROOF_HEADER}`);
-  if (!lines[0]?.startsWith("extra ")) throw fail("it does not carry the event's line");
+  if (!lines[0]?.startsWith("extra ")) throw fail("it does not carry the event’s line");
   const extra = fromBase64(lines.shift().slice(6));
-  if (!extra) throw fail("the event's line is not base64");
+  if (!extra) throw fail("the event’s line is not base64");
   const index = /^index (.*)$/.exec(lines.shift() ?? "")?.[1];
   if (!SAFE_NUMBER.test(index ?? "")) throw fail("it names no index");
   const hashes = lines.map(fromBase64);
@@ -94,7 +94,7 @@ export function nodeHash(left, right) {
 
 /** The root that a leaf and its path give in a tree of that size (RFC 9162, section 2.1.3.2). */
 export async function rootFromPath(index, size, leaf, path) {
-  const fail = () => new ProofError("path_invalid", "The proof's path does not fit a tree of the signed size.");
+  const fail = () => new ProofError("path_invalid", "The proof’s path does not fit a tree of the signed size.");
   if (index >= size) throw new ProofError("path_invalid", `The checkpoint covers ${size} events, so not event ${index}.`);
   let [node, last, root] = [index, size - 1, leaf];
   for (const hash of path) {
@@ -131,7 +131,7 @@ export async function verifyCheckpoint(checkpoint, pinned) {
     const good = await verifyEd25519(key.key, signature.bytes, utf8.encode(checkpoint.signedText));
     if (!good) {
       throw new ProofError("signature_invalid",
-        `The checkpoint's signature is not the one of key ${key.id}: the checkpoint was changed, or is a forgery.`);
+        `The checkpoint’s signature is not the one of key ${key.id}: the checkpoint was changed, or is a forgery.`);
     }
     signer ??= key;
   }
@@ -236,7 +236,7 @@ async function checkPath(proof, checkpoint) {
       "The line, the path and the checkpoint do not belong together: at least one of them was changed. " +
       `They give the root ${toBase64(root)}, and the checkpoint says ${toBase64(checkpoint.root)}.`);
   }
-  return `The line's SHA-256 and ${proof.hashes.length} hashes of the path give the signed root.`;
+  return `The line’s SHA-256 and ${proof.hashes.length} hashes of the path give the signed root.`;
 }
 
 function checkShown(proof, { line, checkpoint }, shown) {

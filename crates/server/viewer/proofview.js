@@ -7,7 +7,7 @@ import { same } from "./diff.js";
 import { canCheck, checkProof, lineOf } from "./proof.js";
 import { number } from "./prefs.js";
 
-const NAMES = { form: "The proof can be read", path: "The line is in the tree", shown: "What is shown is what was sealed", signature: "The checkpoint is signed", list: "The list showed the same" };
+const NAMES = { form: "The proof can be read", path: "The line is in the tree", shown: "What is shown is what was sealed", signature: "The checkpoint is signed", list: "The list showed the same", asked: "It is the event that was asked for" };
 
 /** The box of one event; `{element, check}`. `source` gives `{reference, text, listed}`. */
 export function proofBox(source) {
@@ -49,17 +49,28 @@ async function checkInto(element, source, signal, again) {
   const keys = await keysFor(origin, offered);
   const result = await checkProof(text, { origin, index: Number(source.reference.index), line: lineOf(source.text) }, keys);
   if (signal.aborted) return;
+  if (result.line && !isJson(result.line)) result.line = null;
   compareListed(result, source.listed);
+  compareAsked(result, source.asked);
   showResult(element, result, { text, origin, index: source.reference.index, again });
+}
+
+// Another event with a genuine proof is still another event.
+function compareAsked(result, asked) {
+  if (!asked || !result.line) return;
+  const { index, id } = JSON.parse(result.line);
+  const key = String(asked.key);
+  const isSame = /^\d+$/.test(key) ? key === String(index) : key.replace(/^id:/, "") === id;
+  if (isSame && (!asked.origin || asked.origin === result.checkpoint.origin)) return;
+  result.state = "failed";
+  result.steps.push({ name: "asked", ok: false, code: "asked_differs", message: `Event ${key} was asked for, and the server answered with event ${index}.` });
 }
 
 // The list is another answer of the server: what somebody read there must be what was sealed, too.
 function compareListed(result, listed) {
   if (!listed || !result.line) return;
   const { origin, ...fields } = listed;
-  try {
-    if (same(fields, JSON.parse(result.line))) return;
-  } catch { /* Not JSON: it differs. */ }
+  if (same(fields, JSON.parse(result.line))) return;
   result.state = "failed";
   result.steps.push({ name: "list", ok: false, code: "list_differs", message: "The list showed something else for this event than what was sealed." });
 }
@@ -92,7 +103,16 @@ export function stepsOf(result, kept) {
 function show(element, state, symbol, title, body, tools, more = null) {
   element.dataset.state = state;
   fill(element, h("div", { class: "proof-head" }, h("span", { class: "proof-symbol" }, icon(symbol, 18)),
-    h("div", { class: "proof-words" }, h("h3", {}, title), typeof body === "string" ? h("p", {}, body) : body), h("div", { class: "proof-tools" }, tools)), more);
+    h("div", { class: "proof-words" }, h("h2", { class: "proof-title" }, title), typeof body === "string" ? h("p", {}, body) : body), h("div", { class: "proof-tools" }, tools)), more);
+}
+
+function isJson(text) {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export function insecure() {

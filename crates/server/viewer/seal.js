@@ -137,7 +137,7 @@ async function compareWithKept(checkpoint, kept, tiles, signal) {
 
 function say(state, name, symbol, title, body) {
   state.dataset.state = name;
-  fill(state, h("div", { class: "proof-head" }, h("span", { class: "proof-symbol" }, icon(symbol, 18)), h("div", { class: "proof-words" }, h("h3", {}, title), body.map((each) => (typeof each === "string" ? h("p", {}, each) : each)))));
+  fill(state, h("div", { class: "proof-head" }, h("span", { class: "proof-symbol" }, icon(symbol, 18)), h("div", { class: "proof-words" }, h("h2", { class: "proof-title" }, title), body.map((each) => (typeof each === "string" ? h("p", {}, each) : each)))));
 }
 
 function checkpointFacts(note) {

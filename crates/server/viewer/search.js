@@ -32,7 +32,7 @@ class SearchPage {
     this.panel = h("form", { id: "filter-panel", class: "filter-panel", hidden: true, on: { submit: (event) => this.#apply(event) } });
     const listRoot = h("section", { class: "list", "aria-label": "Events" });
     fill(root,
-      h("div", { class: "search" }, this.#bar(), this.panel, this.chips,
+      h("div", { class: "search" }, h("h1", { class: "offscreen" }, "Events"), this.#bar(), this.panel, this.chips,
         this.overview,
         h("div", { class: "results" }, this.facets, listRoot)));
     this.list = new EventList({

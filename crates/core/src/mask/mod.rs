@@ -199,7 +199,7 @@ impl Masker {
     /// Whether anything in an event's text could be a secret by its looks. `text` is JSON as this crate writes it:
     /// the rest of a line, or an object of it. Keys of the event itself are not asked here.
     pub fn text_has(&self, text: &[u8]) -> bool {
-        if !self.enabled {
+        if !self.enabled || cfg!(trailseal_fault = "values_not_masked") {
             return false;
         }
         let mut searched_to = [0; 2];

@@ -117,7 +117,7 @@ impl Inner {
     }
 }
 
-fn facts<'a>(event: &'a Rewritten<'_>, category: &'a Category) -> Facts<'a> {
+pub(super) fn facts<'a>(event: &'a Rewritten<'_>, category: &'a Category) -> Facts<'a> {
     Facts {
         category: std::borrow::Cow::Borrowed(category),
         action: &event.action,

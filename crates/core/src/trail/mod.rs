@@ -3,6 +3,7 @@
 //! [`Trail::record`] reads as steps 2 to 5 of an event's way: complete, serialise, hand off. What follows
 //! is done by two threads: the writer (`commit.rs`) and the sealer (`seal/`).
 
+mod batch;
 mod error;
 pub(crate) mod folder;
 mod json;
@@ -28,6 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub use batch::{BatchError, HandedInBatch, Submission, Submitted, Submitter};
 pub use error::{CloseError, OpenError, RecordError};
 pub use folder::{Folder, Manifest, ManifestError, ManifestKey, SegmentFile};
 pub use json::HandInJsonError;
@@ -254,6 +256,19 @@ impl Trail {
         shared.seal_wanted.fetch_max(size, Ordering::AcqRel);
         shared.wake_sealer();
         shared.progress.wait_sealed(size, deadline)
+    }
+
+    /// Records one of the trail's own events, for whoever lets others at the trail: that it was read, that a token was
+    /// made. Its action is `trail.` and `what`; it is of category system, and no caller's event can look like it.
+    ///
+    /// # Errors
+    /// As [`record`](Trail::record).
+    pub fn record_own(&self, what: &str, event: Event) -> Result<Index, RecordError> {
+        let event = Event { action: format!("trail.{what}"), category: Category::System, ..event };
+        let masked = masking::masked(&self.inner.shared.masker, &event);
+        let index =
+            recording::push_system(&self.inner.shared, masked.as_ref().map_or(&event, |(masked, _)| masked))?;
+        Ok(Index::new(index))
     }
 
     /// Records one of the trail's own events.

@@ -157,6 +157,11 @@ impl Ids {
         self.by_hash.contains_key(&key)
     }
 
+    /// The index of the event of this key.
+    pub(super) fn get(&self, key: u128) -> Option<u64> {
+        self.by_hash.get(&key).copied()
+    }
+
     /// Adds an event that was recorded under this lock.
     pub(super) fn insert(&mut self, key: u128, index: Index) {
         self.by_hash.insert(key, index.get());
@@ -249,7 +254,12 @@ impl Trail {
         Ok(())
     }
 
-    fn compare(&self, event: &Event, index: u64, id: String) -> Result<HandedInOnce, RecordOnceError> {
+    pub(super) fn compare(
+        &self,
+        event: &Event,
+        index: u64,
+        id: String,
+    ) -> Result<HandedInOnce, RecordOnceError> {
         // A repeat of something that is still on its way to the disk waits for it.
         if self.inner.shared.progress.durable() <= index {
             let timeout = self.inner.shared.policy.load().policy.otherwise.timeout;

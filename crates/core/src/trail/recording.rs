@@ -135,11 +135,17 @@ impl Trail {
     /// As [`record`](Trail::record); a full buffer refuses at once, since waiting would block.
     pub fn record_async(&self, event: &Event, ack: Ack) -> Result<Recording, RecordError> {
         let handed_in = self.inner.hand_in(event, ack, Duration::ZERO, None)?;
+        Ok(self.confirm(handed_in))
+    }
+
+    /// The future of the receipt of an event that was handed in: ready when it has reached its level, or too much
+    /// time has passed.
+    pub fn confirm(&self, handed_in: HandedIn) -> Recording {
+        let deadline = deadline::after(handed_in.timeout);
         if handed_in.ack > Ack::Accepted && handed_in.receipt.index.is_some() {
             self.inner.shared.wake_writer();
         }
-        let deadline = deadline::after(handed_in.timeout);
-        Ok(Recording { inner: self.inner.clone(), handed_in: Some(handed_in), deadline, timer: None })
+        Recording { inner: self.inner.clone(), handed_in: Some(handed_in), deadline, timer: None }
     }
 
     /// Waits until an event that was handed in has reached its level.
@@ -382,7 +388,7 @@ impl Inner {
         if ends.is_empty() {
             return Ok((receipts, ack, strictest));
         }
-        let first = match self.accept_batch(&bytes, &ends, now) {
+        let first = match self.accept_batch(&bytes, &ends, now, self.room_wait()) {
             Ok(first) => first,
             Err(_) if strictest.on_failure == OnFailure::Allow => {
                 let kept = receipts.iter_mut().filter(|receipt| receipt.status == Status::Accepted);
@@ -398,11 +404,12 @@ impl Inner {
         Ok((receipts, ack, strictest))
     }
 
-    fn accept_batch(
+    pub(super) fn accept_batch(
         &self,
         bytes: &[u8],
         ends: &[usize],
         now: crate::clock::Timestamp,
+        room_wait: Duration,
     ) -> Result<u64, RecordError> {
         let count = ends.len() as u64;
         self.admit(count)?;
@@ -410,7 +417,7 @@ impl Inner {
         let given = self
             .shared
             .handoff
-            .push(&rests, self.room_wait(), || self.shared.wake_writer())
+            .push(&rests, room_wait, || self.shared.wake_writer())
             .map_err(|why| self.refused(count, why_refused(&self.shared, why)))?;
         if given.wake_writer {
             self.shared.wake_writer();

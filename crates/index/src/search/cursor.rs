@@ -14,6 +14,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
+use trailseal_core::Index;
+
 use super::Left;
 use crate::Order;
 
@@ -41,6 +43,16 @@ impl Cursor {
     /// The order of the answer that it is of.
     pub fn order(&self) -> Order {
         self.order
+    }
+
+    /// Moves on to behind an event, in a walk from the oldest.
+    pub fn pass(&mut self, origin: &str, index: Index) {
+        let mark = mark(origin);
+        let next = index.get().saturating_add(1);
+        match self.left.iter_mut().find(|(other, _)| *other == mark) {
+            Some((_, left)) => left.start = left.start.max(next),
+            None => self.left.push((mark, next..u64::MAX)),
+        }
     }
 
     /// What is left of a trail that now ends at `end`. One that the cursor does not know is newer than it.

@@ -1,0 +1,466 @@
+//! Handing in the events of one request: all of them, or none.
+//!
+//! In: JSON texts, and who hands them in. Out: an outcome for each, in their order. What must hold: a request of
+//! which one event is bad, conflicts with another, or has no room leaves nothing behind; a repeat adds nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::error::RecordError;
+use super::once::{HandedInOnce, Ids, RecordOnceError};
+use super::recording::{Ack, HandedIn, Receipt, Status, level};
+use super::{Trail, masking};
+use crate::Index;
+use crate::clock::Timestamp;
+use crate::complete::{EventId, Stamp, complete};
+use crate::event::{BadLine, Category, Event, Out, held_id, rewrite, same_content, write_text};
+use crate::line;
+use crate::policy::{Facts, InForce, Keep, OnFailure, Treatment};
+
+/// Who hands events in.
+#[derive(Clone, Debug, Default)]
+pub struct Submitter {
+    /// What stands in `recorded_by`: the name of a token, or of a process.
+    pub recorded_by: Option<Arc<str>>,
+    /// The only tenant it may write for. An event without a tenant gets this one.
+    pub tenant: Option<Arc<str>>,
+}
+
+/// One event of a request.
+#[derive(Clone, Debug)]
+pub struct Submitted<'a> {
+    /// The event as JSON text.
+    pub json: &'a [u8],
+    /// Its id, if it has none of its own.
+    pub id: Option<String>,
+}
+
+/// What became of one event of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submission {
+    /// It was not there yet.
+    New(Receipt),
+    /// It is there already, with the same content; nothing was added.
+    Repeated {
+        /// Its index.
+        index: Index,
+        /// Its id.
+        id: String,
+    },
+}
+
+/// A request that was handed in, before anybody waited for the level that the policy asks for.
+#[derive(Debug)]
+pub struct HandedInBatch {
+    /// What became of each event, in their order.
+    pub events: Vec<Submission>,
+    /// What is to be waited for, with [`Trail::finish`] or [`Trail::confirm`]: it holds for all of them.
+    pub newest: Option<HandedIn>,
+}
+
+/// Why nothing of a request was recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// One of its events is no event.
+    #[error("event {place}: {source}")]
+    Bad {
+        /// Its place, from 0.
+        place: usize,
+        /// What is wrong with it.
+        source: BadLine,
+    },
+    /// One of its events is of another tenant than its submitter.
+    #[error("event {place} is of another tenant")]
+    OtherTenant {
+        /// Its place, from 0.
+        place: usize,
+    },
+    /// An event with the id of one of them is there already, or comes earlier in the request, with other content.
+    #[error("event {place}: its id {id} is that of an event with other content")]
+    Conflict {
+        /// Its place, from 0.
+        place: usize,
+        /// The id.
+        id: String,
+        /// The other one's index, if it is not of this request.
+        index: Option<Index>,
+    },
+    /// It was refused.
+    #[error(transparent)]
+    Refused(#[from] RecordError),
+    /// The trail could not be read to look ids up.
+    #[error("could not read the trail to look ids up")]
+    Read(#[from] super::ReadError),
+}
+
+impl From<RecordOnceError> for BatchError {
+    fn from(error: RecordOnceError) -> Self {
+        match error {
+            RecordOnceError::Refused(error) => BatchError::Refused(error),
+            RecordOnceError::Read(error) => BatchError::Read(error),
+        }
+    }
+}
+
+/// An event that is ready to be put into the handoff.
+struct Ready {
+    /// Where its rest ends, with its newline, among those of the request.
+    end: usize,
+    id: EventId,
+    /// Of tenant and id, if the caller gave one.
+    key: Option<u128>,
+    keep: Keep,
+    then: Treatment,
+}
+
+impl Trail {
+    /// Hands in the events of one request, unless they are there already; waits for nothing but, up to
+    /// `room_wait`, room in the buffer.
+    ///
+    /// # Errors
+    /// When one event is bad or conflicts with another, or there is no room: then nothing was recorded.
+    pub fn hand_in_batch(
+        &self,
+        events: &[Submitted<'_>],
+        ack: Ack,
+        by: &Submitter,
+        room_wait: Duration,
+    ) -> Result<HandedInBatch, BatchError> {
+        let inner = &*self.inner;
+        let policy = inner.shared.policy.load();
+        let now = inner.shared.options.clock.now();
+        let mut bytes = Vec::with_capacity(events.iter().map(|event| event.json.len() + 256).sum());
+        let mut ready = Vec::with_capacity(events.len());
+        for (place, event) in events.iter().enumerate() {
+            ready.push(self.make_ready(event, by, &policy, now, &mut bytes).map_err(|why| why.at(place))?);
+        }
+        let mut request = Request { events, by, now, bytes, ready, known: HashMap::new() };
+        if request.ready.iter().any(|one| one.key.is_some()) {
+            self.compare_within(&mut request)?;
+            self.compare_with_trail(&mut request, None)?;
+        }
+        loop {
+            // Held until the events are in, so that two callers with one id cannot both find it absent.
+            let mut guard = inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut found = Vec::new();
+            if request.new_keys().next().is_some() {
+                let ids = guard.get_or_insert_with(Ids::default);
+                self.catch_up(ids)?;
+                found.extend(request.new_keys().filter_map(|(place, key)| Some((place, ids.get(key)?))));
+            }
+            if found.is_empty() {
+                let first = self.push_new(&request, room_wait)?;
+                if let Some(ids) = guard.as_mut() {
+                    request.each_kept(|place, nth| match request.ready[place].key {
+                        Some(key) => ids.insert(key, Index::new(first + nth)),
+                        None => ids.pass(Index::new(first + nth)),
+                    });
+                }
+                drop(guard);
+                return Ok(self.outcome(&request, first, ack));
+            }
+            drop(guard);
+            self.compare_with_trail(&mut request, Some(found))?;
+        }
+    }
+
+    /// Compares events whose ids are in the trail with what is there. `found` says where, if that is known.
+    fn compare_with_trail(
+        &self,
+        request: &mut Request<'_>,
+        found: Option<Vec<(usize, u64)>>,
+    ) -> Result<(), BatchError> {
+        let found = match found {
+            Some(found) => found,
+            None => {
+                let mut guard = self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
+                let ids = guard.get_or_insert_with(Ids::default);
+                self.catch_up(ids)?;
+                request.new_keys().filter_map(|(place, key)| Some((place, ids.get(key)?))).collect()
+            }
+        };
+        for (place, index) in found {
+            let event = self.written(&request.events[place], request.by).map_err(|why| why.at(place))?;
+            let id = request.ready[place].id.as_str().to_owned();
+            match self.compare(&event, index, id.clone())? {
+                HandedInOnce::Conflict { index, id } => {
+                    return Err(BatchError::Conflict { place, id, index: Some(index) });
+                }
+                _ => drop(request.known.insert(place, Known::InTrail(index))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares events of the request that have the same id.
+    fn compare_within(&self, request: &mut Request<'_>) -> Result<(), BatchError> {
+        let mut firsts = HashMap::new();
+        for place in 0..request.ready.len() {
+            let Some(key) = request.ready[place].key else { continue };
+            let Some(&first) = firsts.get(&key) else {
+                firsts.insert(key, place);
+                continue;
+            };
+            let event = self.written(&request.events[place], request.by).map_err(|why| why.at(place))?;
+            let mut line = Vec::new();
+            line::write_front(0, &request.now.to_text(), &mut line);
+            line.extend_from_slice(request.rest(first).trim_ascii_end());
+            if !same_content(&event, &line) {
+                let id = request.ready[place].id.as_str().to_owned();
+                return Err(BatchError::Conflict { place, id, index: None });
+            }
+            request.known.insert(place, Known::Earlier(first));
+        }
+        Ok(())
+    }
+
+    /// The event as it is to be written: with its tenant and id, and masked.
+    fn written(&self, submitted: &Submitted<'_>, by: &Submitter) -> Result<Event, Why> {
+        let event = sent(submitted, by)?;
+        Ok(masking::masked(&self.inner.shared.masker, &event).map_or(event, |(masked, _)| masked))
+    }
+
+    fn make_ready(
+        &self,
+        submitted: &Submitted<'_>,
+        by: &Submitter,
+        policy: &InForce,
+        now: Timestamp,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Ready, Why> {
+        let start = bytes.len();
+        if submitted.id.is_none()
+            && let Some(ready) = self.make_ready_fast(submitted.json, by, policy, now, bytes)
+        {
+            return ready;
+        }
+        bytes.truncate(start);
+        let event = sent(submitted, by)?;
+        let decision = policy.decide(&Facts::of(&event));
+        let masked = masking::masked(&self.inner.shared.masker, &event);
+        let (written, paths) = masked.unwrap_or((event, Vec::new()));
+        let stamp = Stamp {
+            sample_rate: decision.sample_rate,
+            recorded_by: by.recorded_by.clone(),
+            masked: paths,
+            ..complete(&written, now)
+        };
+        line::write_rest(&written, &stamp, bytes).map_err(|error| Why::Bad(error.into()))?;
+        bytes.push(b'\n');
+        let id = written.id.as_deref().filter(|id| !id.is_empty());
+        let key = id.map(|id| Ids::key(written.tenant.as_deref(), &held_id(id)));
+        Ok(Ready { end: bytes.len(), id: stamp.id, key, keep: decision.keep, then: *decision.then })
+    }
+
+    /// For the ordinary event; `None` if it is not.
+    fn make_ready_fast(
+        &self,
+        json: &[u8],
+        by: &Submitter,
+        policy: &InForce,
+        now: Timestamp,
+        bytes: &mut Vec<u8>,
+    ) -> Option<Result<Ready, Why>> {
+        let masker = &self.inner.shared.masker;
+        let start = bytes.len();
+        let event = rewrite(json, now, |key| masker.key_matches(key), bytes)?;
+        if masker.text_has(&bytes[start..]) {
+            return None;
+        }
+        match (&by.tenant, event.tenant.as_deref()) {
+            (Some(_), None) => return None,
+            (Some(own), Some(tenant)) if **own != *tenant => return Some(Err(Why::OtherTenant)),
+            _ => {}
+        }
+        let category = Category::parse(&event.category)?;
+        let decision = policy.decide(&super::json::facts(&event, &category));
+        if decision.sample_rate.is_some() {
+            // It must be written into the line.
+            return None;
+        }
+        if let Some(name) = &by.recorded_by {
+            let field = Out::collect(|out| {
+                out.extend_from_slice(b",\"recorded_by\":");
+                write_text(name, out);
+            });
+            let at = start + event.trail_fields_at;
+            bytes.splice(at..at, field);
+            if bytes.len() - start > line::REST_BYTES_MAX {
+                return None;
+            }
+        }
+        bytes.push(b'\n');
+        let key = event.is_id_given.then(|| Ids::key(event.tenant.as_deref(), event.id.as_str()));
+        Some(Ok(Ready { end: bytes.len(), id: event.id, key, keep: decision.keep, then: *decision.then }))
+    }
+
+    /// Puts what is new into the handoff, as one frame. Returns the first index; any, if nothing is new.
+    fn push_new(&self, request: &Request<'_>, room_wait: Duration) -> Result<u64, RecordError> {
+        let (mut ends, mut bytes) = (Vec::with_capacity(request.ready.len()), Vec::new());
+        if request.is_all_kept() {
+            ends.extend(request.ready.iter().map(|one| one.end));
+            return self.inner.accept_batch(&request.bytes, &ends, request.now, room_wait);
+        }
+        request.each_kept(|place, _| {
+            bytes.extend_from_slice(request.rest(place));
+            ends.push(bytes.len());
+        });
+        if ends.is_empty() {
+            return Ok(0);
+        }
+        self.inner.accept_batch(&bytes, &ends, request.now, room_wait)
+    }
+
+    fn outcome(&self, request: &Request<'_>, first: u64, ack: Ack) -> HandedInBatch {
+        let counters = &self.inner.shared.counters;
+        let mut events: Vec<Submission> = Vec::with_capacity(request.ready.len());
+        let (mut next, mut newest): (u64, Option<Wanted>) = (first, None);
+        for (place, one) in request.ready.iter().enumerate() {
+            let id = one.id.clone();
+            let (index, status) = match (request.known.get(&place), one.keep) {
+                (Some(Known::InTrail(index)), _) => {
+                    let index = Index::new(*index);
+                    newest = Wanted::later(newest, index, ack, &one.then);
+                    events.push(Submission::Repeated { index, id: id.as_str().to_owned() });
+                    continue;
+                }
+                (Some(Known::Earlier(earlier)), _) => {
+                    events.push(repeat_of(&events[*earlier], id));
+                    continue;
+                }
+                (None, Keep::Kept) => {
+                    next += 1;
+                    (Some(Index::new(next - 1)), Status::Accepted)
+                }
+                (None, Keep::SampledOut) => {
+                    counters.sampled_out.add(1);
+                    (None, Status::SampledOut)
+                }
+                (None, Keep::Off) => {
+                    counters.off.add(1);
+                    (None, Status::Off)
+                }
+            };
+            if let Some(index) = index {
+                newest = Wanted::later(newest, index, level(&one.then, ack), &one.then);
+            }
+            events.push(Submission::New(Receipt { index, id, status }));
+        }
+        HandedInBatch { events, newest: newest.map(Wanted::into_handed_in) }
+    }
+}
+
+/// What a repeat of an earlier event of the same request is answered.
+fn repeat_of(earlier: &Submission, id: EventId) -> Submission {
+    match earlier {
+        Submission::New(Receipt { index: Some(index), .. }) | Submission::Repeated { index, .. } => {
+            Submission::Repeated { index: *index, id: id.as_str().to_owned() }
+        }
+        Submission::New(receipt) => Submission::New(Receipt { id, ..receipt.clone() }),
+    }
+}
+
+/// What is to be waited for, for all events of a request.
+struct Wanted {
+    index: Index,
+    ack: Ack,
+    timeout: Duration,
+    on_failure: OnFailure,
+}
+
+impl Wanted {
+    fn later(so_far: Option<Wanted>, index: Index, ack: Ack, then: &Treatment) -> Option<Wanted> {
+        let mut wanted =
+            so_far.unwrap_or(Wanted { index, ack, timeout: then.timeout, on_failure: OnFailure::Allow });
+        wanted.index = wanted.index.max(index);
+        wanted.ack = wanted.ack.max(ack);
+        wanted.timeout = wanted.timeout.max(then.timeout);
+        // One event whose caller must hear of a failure decides for all.
+        if then.on_failure == OnFailure::Deny {
+            wanted.on_failure = OnFailure::Deny;
+        }
+        Some(wanted)
+    }
+
+    fn into_handed_in(self) -> HandedIn {
+        let Wanted { index, ack, timeout, on_failure } = self;
+        let receipt =
+            Receipt { index: Some(index), id: EventId::given(&index.to_string()), status: Status::Accepted };
+        HandedIn { receipt, ack, timeout, on_failure }
+    }
+}
+
+/// A request on its way.
+struct Request<'a> {
+    events: &'a [Submitted<'a>],
+    by: &'a Submitter,
+    now: Timestamp,
+    /// The rests of all its events, each with its newline.
+    bytes: Vec<u8>,
+    ready: Vec<Ready>,
+    /// Places of those that add nothing.
+    known: HashMap<usize, Known>,
+}
+
+/// Where an event is that adds nothing.
+enum Known {
+    InTrail(u64),
+    /// At an earlier place of the request.
+    Earlier(usize),
+}
+
+impl Request<'_> {
+    fn rest(&self, place: usize) -> &[u8] {
+        let start = place.checked_sub(1).map_or(0, |before| self.ready[before].end);
+        &self.bytes[start..self.ready[place].end]
+    }
+
+    /// Places and keys of events that are not known to be anywhere.
+    fn new_keys(&self) -> impl Iterator<Item = (usize, u128)> {
+        let keys = self.ready.iter().enumerate().filter_map(|(place, one)| Some((place, one.key?)));
+        keys.filter(|(place, _)| !self.known.contains_key(place))
+    }
+
+    fn is_all_kept(&self) -> bool {
+        self.known.is_empty() && self.ready.iter().all(|one| one.keep == Keep::Kept)
+    }
+
+    /// Calls `each` with the place of every event that goes into the trail, and how many went before it.
+    fn each_kept(&self, mut each: impl FnMut(usize, u64)) {
+        let kept = (0..self.ready.len())
+            .filter(|place| self.ready[*place].keep == Keep::Kept && !self.known.contains_key(place));
+        kept.zip(0..).for_each(|(place, nth)| each(place, nth));
+    }
+}
+
+/// Why one event stops its request.
+enum Why {
+    Bad(BadLine),
+    OtherTenant,
+}
+
+impl Why {
+    fn at(self, place: usize) -> BatchError {
+        match self {
+            Why::Bad(source) => BatchError::Bad { place, source },
+            Why::OtherTenant => BatchError::OtherTenant { place },
+        }
+    }
+}
+
+/// The event that was sent, with its submitter's tenant and the request's id where it has none.
+fn sent(submitted: &Submitted<'_>, by: &Submitter) -> Result<Event, Why> {
+    let mut event = Event::from_json(submitted.json).map_err(Why::Bad)?;
+    if let Some(own) = &by.tenant {
+        match event.tenant.as_deref() {
+            Some(tenant) if *tenant != **own => return Err(Why::OtherTenant),
+            _ => event.tenant = Some(own.to_string()),
+        }
+    }
+    if event.id.as_deref().is_none_or(str::is_empty) {
+        event.id.clone_from(&submitted.id);
+    }
+    Ok(event)
+}

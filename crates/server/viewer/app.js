@@ -13,7 +13,7 @@
 // List       #list; row (data-key ORIGIN#INDEX, data-index, aria-selected) #more #list-status #new-events
 //            #empty #empty-command #empty-copy #empty-clear #error-retry #problem
 // Live       #live-state (data-state: connecting, live, waiting, off)
-// Export     #export-menu #export-csv #export-ndjson #export-stop #export-state
+// Export     #export-menu #export-csv #export-ndjson #export-stop #export-state #export-command #export-command-copy
 // Event      #drawer #event-title #event-close #event-next #event-previous #event-link #event-flag #event-full
 //            #proof (data-state: checking, proven, failed, no_key, unchecked, waiting, off) #proof-check
 //            proof-step (data-step: form, path, shown, signature, and where wrong list, asked; data-ok) #proof-download #proof-steps
@@ -56,7 +56,8 @@ let signIn = null;
 /** Shows what the address says; a page that is shown already is only told. */
 function show() {
   const here = route();
-  const known = PAGES[here.view] ? here.view : "search";
+  const known = Object.hasOwn(PAGES, here.view) ? here.view : "search";
+  document.title = PAGES[known].name && known !== "search" ? `${PAGES[known].name} · Trailseal` : "Trailseal";
   showNav(known);
   if (page?.view === known) {
     page.update(here);

@@ -1,6 +1,6 @@
 // One event, in a drawer beside the list: who did what, what changed, the proof, all fields, the raw line.
 
-import { announce, byId, button, copyButton, fill, h, icon, value } from "./dom.js";
+import { announce, byId, button, copyButton, fill, h, icon, value, visible } from "./dom.js";
 import { ask, eventPath } from "./api.js";
 import { changesOf, diffTable } from "./diff.js";
 import { fieldTree, marksOf } from "./fields.js";
@@ -92,6 +92,7 @@ function eventLink(event) {
 }
 
 function render(event, text, listed) {
+  document.title = `${visible(event.action ?? "Event", 80)} · Trailseal`;
   const drawer = byId("drawer");
   const focused = document.activeElement?.id;
   const scroll = drawer.querySelector(".drawer-body")?.scrollTop ?? 0;

@@ -1,6 +1,6 @@
 // Export of what is shown, as a file: streamed from the server, with a count and a way to stop.
 
-import { button, fill, h, toast } from "./dom.js";
+import { button, copyButton, fill, h, toast, visible } from "./dom.js";
 import { ask } from "./api.js";
 import { bytes } from "./prefs.js";
 
@@ -12,6 +12,7 @@ const KINDS = {
 const PART_BYTES = 8 << 20;
 
 export function openExport(filters) {
+  const command = commandOf(filters);
   const state = h("p", { id: "export-state", class: "quiet", role: "status" });
   let stop = new AbortController();
   const dialog = h("dialog", { id: "export-menu", class: "dialog", "aria-labelledby": "export-title", on: { close: () => { stop.abort(); dialog.remove(); } } });
@@ -34,9 +35,21 @@ export function openExport(filters) {
     h("p", { class: "quiet" }, "All events that fit the filters, not only those loaded so far."),
     Object.entries(KINDS).map(([kind, { name, hint }]) => h("button", { type: "button", id: `export-${kind}`, class: "choice", on: { click: () => start(kind) } }, h("b", {}, name), h("span", { class: "quiet" }, hint))),
     state,
+    h("details", { class: "more" }, h("summary", {}, "The same search on the command line"),
+      h("div", { class: "command-box" }, h("pre", { id: "export-command", class: "command" }, visible(command)), copyButton(() => command, { id: "export-command-copy", label: "Copy the command" }))),
     h("p", { class: "quiet" }, "For evidence that anyone can check, use ", h("code", {}, "trailseal export --format bundle"), "."));
   document.body.append(dialog);
   dialog.showModal();
+}
+
+/** The search as `trailseal query` takes it, safe to paste into a shell. */
+export function commandOf(filters) {
+  const flags = filters.query().map(([name, text]) => (name === "system" ? "--system" : `--${name.replaceAll("_", "-")}=${quoted(text)}`));
+  return ["trailseal query", ...flags, "--format jsonl"].join(" ");
+}
+
+function quoted(text) {
+  return /^[\w.:/@%+,][\w.:/@%+,=-]*$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 async function download(kind, filters, signal, progress) {

@@ -54,7 +54,7 @@ export class EventList {
   }
 
   #header() {
-    const names = ["Time", "Actor", "Action", "Resource", "Outcome"];
+    const names = ["Time", "Actor", "Action", "Resource", "Tenant", "Outcome"];
     return h("div", { class: "row head", "aria-hidden": "true" }, names.map((name) => h("span", { class: `cell ${name.toLowerCase()}` }, name)));
   }
 
@@ -210,6 +210,7 @@ export class EventList {
       h("span", { class: "cell actor" }, value(actor || "—", { class: actor ? "" : "none" }, 120), behalf && h("span", { class: "behalf" }, " for ", value(behalf, {}, 60))),
       h("span", { class: "cell action" }, value(event.action ?? "", { class: "mono" }, 160), severityMark(event.severity)),
       h("span", { class: "cell resource" }, value(resource || "—", { class: resource ? "mono" : "none" }, 200)),
+      h("span", { class: "cell tenant" }, event.tenant && value(event.tenant, {}, 80)),
       h("span", { class: "cell outcome" }, outcomeChip(event.outcome)));
     row.addEventListener("click", (click) => {
       if (click.metaKey || click.ctrlKey || click.shiftKey) return;

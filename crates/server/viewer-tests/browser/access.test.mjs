@@ -1,0 +1,64 @@
+// Sign-in by token: kept in the tab, never in an address or a cookie; and a page without WebCrypto.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { SKIP, launch, makeTrail, newPage, row, serve } from "./support.mjs";
+
+let trail;
+let server;
+let browser;
+let token;
+const step = (name, run) => test(name, { skip: SKIP }, run);
+
+before(async () => {
+  if (SKIP) return;
+  trail = makeTrail();
+  server = await serve(trail.dir);
+  token = /tsl_[A-Za-z0-9_-]{20,}/.exec(server.output.join("\n"))?.[0];
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+  trail?.remove();
+});
+
+step("a token is asked for, tried, kept in the tab, and given up", async () => {
+  const { page, asked, problems } = await newPage(browser);
+  await page.goto(`${server.url}?outcome=denied`);
+  await page.fill("#token-input", "tsl_wrong_wrong_wrong_wrong");
+  await page.click("#sign-in-button");
+  await page.waitForSelector("#sign-in-error:not(:empty)");
+  await page.fill("#token-input", token);
+  await page.click("#sign-in-button");
+  await page.waitForSelector(row);
+  assert.equal(new URL(page.url()).search, "?outcome=denied");
+  assert.equal(await page.evaluate(() => sessionStorage.getItem("trailseal.token")), token);
+  await page.reload();
+  await page.waitForSelector(row);
+  assert.deepEqual(await page.context().cookies(), []);
+  assert.deepEqual(asked.filter((url) => url.includes(token)), []);
+  await page.click("#sign-out");
+  await page.waitForSelector("#sign-in");
+  assert.equal(await page.evaluate(() => sessionStorage.getItem("trailseal.token")), null);
+  assert.deepEqual(problems, []);
+});
+
+step("a token in the fragment is taken over and removed from the address", async () => {
+  const { page } = await newPage(browser);
+  await page.goto(`${server.url}?outcome=denied#token=${token}`);
+  await page.waitForSelector(row);
+  assert.equal(new URL(page.url()).hash, "");
+  assert.equal(await page.evaluate(() => sessionStorage.getItem("trailseal.token")), token);
+});
+
+step("without WebCrypto nothing is called checked", async () => {
+  const { page } = await newPage(browser);
+  await page.addInitScript(() => Object.defineProperty(Crypto.prototype, "subtle", { value: undefined }));
+  await page.goto(`${server.url}#token=${token}`);
+  await page.click(row);
+  await page.waitForSelector("#proof[data-state=unchecked]");
+  assert.match(await page.textContent("#proof"), /Not checked here/);
+});

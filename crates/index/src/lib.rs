@@ -23,6 +23,7 @@ mod rows;
 mod schema;
 mod search;
 mod store;
+mod summary;
 mod view;
 
 pub use compare::{CompareError, compare};
@@ -30,6 +31,7 @@ pub use error::IndexError;
 pub use indexer::{BATCH_EVENTS_MAX, IndexOptions, Indexer};
 pub use search::{Cursor, CursorError, Hit, Lag, Page, Search, SearchError};
 pub use store::remove;
+pub use summary::Summary;
 pub use view::{
     Candidate, Checker, Count, FacetField, Facets, HISTOGRAM_BUCKETS_MAX, IndexView, Order, Place, RangeCheck,
 };

@@ -236,6 +236,21 @@ impl Trail {
         self.inner.deliver_to(store, true)
     }
 
+    /// Everything below is on disk, and may be shown. Cheaper than [`stats`](Trail::stats).
+    pub fn durable(&self) -> Index {
+        Index::new(self.inner.shared.progress.durable())
+    }
+
+    /// Whether there is a store that [`Ack::Store`] waits for.
+    pub fn has_store(&self) -> bool {
+        self.inner.shared.has_store()
+    }
+
+    /// How long a full buffer is waited for, by the options.
+    pub fn room_wait(&self) -> Duration {
+        self.inner.room_wait()
+    }
+
     /// Waits until everything accepted so far is on disk; `false` if that took longer than `timeout`.
     pub fn flush(&self, timeout: Duration) -> bool {
         let shared = &self.inner.shared;

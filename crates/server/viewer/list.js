@@ -69,12 +69,16 @@ export class EventList {
     this.generation += 1;
     this.loading = false;
     this.stopped = false;
+    this.gained = 0;
     this.rows.classList.add("stale");
     await this.#fetch(null, true);
   }
 
-  async more() {
-    if (this.next && !this.loading && !this.stopped) await this.#fetch(this.next, false);
+  /** The next page; `asked` if somebody pressed the button, who then gets more than comes by itself. */
+  async more(asked = false) {
+    if (!this.next || this.loading || this.stopped) return;
+    if (!asked && this.pages.length >= PAGES_MAX) this.#say("much");
+    else await this.#fetch(this.next, false);
   }
 
   async #fetch(cursor, first) {
@@ -103,9 +107,11 @@ export class EventList {
     this.add(page.events);
     if (this.pages.length === 0 && !this.next) this.onEmpty?.(this.status);
     else this.#say(this.next ? "more" : "end");
-    // A page may be short though there is more (a search stopped at its work limit): go on by itself.
-    const short = page.events.length < PAGE && this.next;
-    if (short || (this.atEnd && this.next)) setTimeout(() => { if (generation === this.generation) this.more(); }, short ? 0 : 50);
+    // A page may be short though there is more (a search stopped at its work limit): go on until one is full.
+    this.gained = page.events.length < PAGE ? (this.gained ?? 0) + page.events.length : PAGE;
+    const isShort = this.gained < PAGE;
+    if (!isShort) this.gained = 0;
+    if (this.next && (isShort || this.atEnd)) setTimeout(() => { if (generation === this.generation) this.more(); }, isShort ? 0 : 50);
   }
 
   #clear() {
@@ -228,8 +234,10 @@ export class EventList {
       const where = this.scannedTo && this.next ? [" · looked back to ", this.#scanned()] : "";
       fill(this.status, h("span", { class: "spinner", "aria-hidden": "true" }), h("span", {}, "Loading", where),
         this.scannedTo && this.next && button({ id: "search-stop", kind: "small", text: "Stop", on: { click: () => { this.stopped = true; this.generation += 1; this.loading = false; this.#say("stopped"); } } }));
+    } else if (what === "much") {
+      fill(this.status, h("span", {}, `${number(count)} events are loaded; a filter finds things sooner.`), button({ id: "more", kind: "small", text: "More", on: { click: () => this.more(true) } }));
     } else if (what === "more" || what === "stopped") {
-      fill(this.status, button({ id: "more", kind: "small", text: what === "stopped" ? "Search on" : "More", on: { click: () => { this.stopped = false; this.more(); } } }),
+      fill(this.status, button({ id: "more", kind: "small", text: what === "stopped" ? "Search on" : "More", on: { click: () => { this.stopped = false; this.more(true); } } }),
         what === "stopped" && h("span", {}, "Stopped; not everything was looked at."));
     } else if (what === "cut") {
       fill(this.status, h("span", {}, "Older events made room for new ones."), button({ kind: "small", text: "Load anew", on: { click: () => this.start() } }));

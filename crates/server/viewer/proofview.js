@@ -7,24 +7,26 @@ import { same } from "./diff.js";
 import { canCheck, checkProof, lineOf } from "./proof.js";
 import { number } from "./prefs.js";
 
+// How often a proof is asked for by itself while the event is not sealed yet.
+const TRIES_MAX = 5;
 const NAMES = { form: "The proof can be read", path: "The line is in the tree", shown: "What is shown is what was sealed", signature: "The checkpoint is signed", list: "The list showed the same", asked: "It is the event that was asked for" };
 
 /** The box of one event; `{element, check}`. `source` gives `{reference, text, listed}`. */
 export function proofBox(source) {
   const element = h("section", { id: "proof", class: "proof", "data-state": "off", "aria-live": "polite", "aria-label": "Proof" });
   const run = { abort: null };
-  const check = async () => {
+  const check = async (tries = 0) => {
     run.abort?.abort();
     run.abort = new AbortController();
-    await checkInto(element, source, run.abort.signal, check);
+    await checkInto(element, source, run.abort.signal, check, tries);
   };
   show(element, "off", "seal", "Not checked yet", "This browser can check that the event is sealed as it is shown.", [checkButton("Check now", check)]);
   return { element, check, close: () => run.abort?.abort() };
 }
 
-const checkButton = (text, check) => button({ id: "proof-check", kind: "small", text, on: { click: check } });
+const checkButton = (text, check) => button({ id: "proof-check", kind: "small", text, on: { click: () => check() } });
 
-async function checkInto(element, source, signal, again) {
+async function checkInto(element, source, signal, again, tries) {
   if (!canCheck()) {
     show(element, "unchecked", "warning", "Not checked here", insecure(), []);
     return;
@@ -37,6 +39,7 @@ async function checkInto(element, source, signal, again) {
     const response = await ask(path, { query, accept: "text/plain, */*;q=0.5", signal, also: [409] });
     if (response.status === 409) {
       show(element, "waiting", "clock", "Not sealed yet", "The next checkpoint covers it, usually within a second.", [checkButton("Check again", again)]);
+      if (tries < TRIES_MAX) setTimeout(() => { if (!signal.aborted) again(tries + 1); }, 1000 * Number(response.headers.get("Retry-After") ?? 1));
       return;
     }
     offered = response.headers.get("Trailseal-Public-Key");

@@ -1,4 +1,4 @@
-// From input to paint, on a trail of TRAILSEAL_EVENTS events: 95 of 100 within 300 ms.
+// From input to paint, on a trail of VIEWER_TEST_EVENTS events: 95 of 100 within 300 ms.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

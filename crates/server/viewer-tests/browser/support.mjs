@@ -1,11 +1,11 @@
 // What the browser tests share: a server on a trail made from real records, Chromium, a proxy that alters answers.
 //
-// They run where `trailseal` (TRAILSEAL_BIN), Chromium (CHROMIUM, else /usr/bin/chromium) and the npm package
+// They run where `trailseal` (VIEWER_TEST_BIN), Chromium (CHROMIUM, else /usr/bin/chromium) and the npm package
 // playwright-core (in NODE_PATH or a node_modules above) are there, and are skipped elsewhere:
 //
-//     TRAILSEAL_BIN=target/release/trailseal node --test crates/server/viewer-tests
+//     VIEWER_TEST_BIN=target/release/trailseal node --test crates/server/viewer-tests
 //
-// TRAILSEAL_EVENTS says how many events the trail gets (default 3,000).
+// VIEWER_TEST_EVENTS says how many events the trail gets (default 3,000).
 
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -15,9 +15,9 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 
-const BIN = process.env.TRAILSEAL_BIN;
+const BIN = process.env.VIEWER_TEST_BIN;
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
-export const EVENTS = Number(process.env.TRAILSEAL_EVENTS ?? 3000);
+export const EVENTS = Number(process.env.VIEWER_TEST_EVENTS ?? 3000);
 
 function playwright() {
   const places = [import.meta.url, ...(process.env.NODE_PATH ?? "").split(delimiter).filter(Boolean).map((path) => join(path, "x.js"))];
@@ -28,7 +28,7 @@ function playwright() {
 }
 
 /** Why these tests cannot run here, or false. */
-export const SKIP = (!BIN && "TRAILSEAL_BIN is not set") || (!existsSync(CHROMIUM) && `${CHROMIUM} is not there`) || (!playwright() && "playwright-core is not installed");
+export const SKIP = (!BIN && "VIEWER_TEST_BIN is not set") || (!existsSync(CHROMIUM) && `${CHROMIUM} is not there`) || (!playwright() && "playwright-core is not installed");
 
 /** Runs the command line beside the server. */
 export function trailseal(dir, ...args) {

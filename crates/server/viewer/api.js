@@ -55,6 +55,7 @@ export function address(path, query) {
   return url;
 }
 
+// Nothing is kept on disk by the browser: what is audited may be secret.
 /** Asks, and answers the Response; a Problem for everything that is no success (or in `also`). */
 export async function ask(path, { query, method = "GET", body, accept = "application/json", signal, headers = {}, also = [] } = {}) {
   const asked = { Accept: accept, ...headers };
@@ -64,7 +65,7 @@ export async function ask(path, { query, method = "GET", body, accept = "applica
   let response;
   try {
     response = await fetch(address(path, query), {
-      method, signal, headers: asked, credentials: "omit", cache: "no-cache", redirect: "error",
+      method, signal, headers: asked, credentials: "omit", cache: "no-store", redirect: "error",
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (error) {
@@ -107,7 +108,8 @@ export async function* serverSentEvents(response) {
       rest = lines.pop();
       for (const line of lines) {
         if (line === "") {
-          if (message.data.length > 0) yield { ...message, data: message.data.join("\n") };
+          // An id alone says where the stream stands.
+          if (message.data.length > 0 || message.id !== undefined) yield { ...message, data: message.data.join("\n") };
           message = { id: undefined, event: "message", data: [] };
           continue;
         }

@@ -82,7 +82,7 @@ function head(event) {
     move && button({ id: "event-previous", kind: "plain flip", icon: "down", label: "Newer or earlier in the list (k)", on: { click: () => move(-1) } }),
     move && button({ id: "event-next", kind: "plain", icon: "down", label: "Next in the list (j)", on: { click: () => move(1) } }),
     event && copyButton(() => new URL(eventLink(event), location.href).href, { id: "event-link", label: "Copy a link to this event" }),
-    event && button({ id: "event-flag", kind: "plain", icon: "flag", label: "Flag for review", on: { click: () => toggleFlag(event) } }),
+    event && !event.system && button({ id: "event-flag", kind: "plain", icon: "flag", label: "Flag for review", on: { click: () => toggleFlag(event) } }),
     button({ id: "event-close", kind: "plain", icon: "close", label: "Close (Esc)", on: { click: () => go(route().without("event")) } }));
 }
 

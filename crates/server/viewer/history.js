@@ -149,7 +149,7 @@ class ActorPage {
     const actor = filters.get("actor");
     fill(this.root, h("div", { class: "page", id: "actor-page" },
       h("a", { class: "back", id: "actor-search", href: `?${filters}` }, icon("left", 15), "Search in these events"),
-      h("header", { class: "page-head" }, h("p", { class: "eyebrow" }, "The trail of"), h("h1", {}, value(actor || "—"))),
+      h("header", { class: "page-head" }, h("p", { class: "eyebrow" }, "The trail of"), this.heading = h("h1", {}, value(actor || "—"))),
       this.cards, h("section", { class: "overview" }, h("div", { class: "overview-head" }, h("p", { class: "total" }, "Over time"), this.histogram.zoomOut), this.histogram.element), listRoot));
     this.list = new EventList({ root: listRoot, load: (cursor, limit) => this.#load(cursor, limit), onOpen: (event) => go(route().withEvent(event), { replace: isDrawerOpen() }),
       onEmpty: (place) => fill(place, h("div", { id: "empty", class: "empty" }, h("h2", {}, "Nothing is known of this actor"), h("p", {}, "No event names this id or name."))) });
@@ -160,7 +160,7 @@ class ActorPage {
   async #load(cursor, limit) {
     const query = [...this.filters.query(), ["limit", String(limit)], ...(cursor ? [["cursor", cursor]] : [])];
     const answer = await askJson("v1/events", { query, signal: this.asking.signal });
-    return { events: answer.events, next: answer.next ?? null, scannedTo: answer.scanned_to };
+    return { events: answer.events, next: answer.next ?? null, scanned: answer.scanned_to };
   }
 
   async #summarise() {
@@ -170,6 +170,7 @@ class ActorPage {
       const [summary, oldest, newest] = await Promise.all([
         askJson("v1/summary", { query, signal }), ...["asc", "desc"].map((order) => askJson("v1/events", { query: [...query, ["order", order], ["limit", "1"]], signal }))]);
       this.histogram.show(summary, this.filters);
+      this.#name(newest.events[0]?.actor);
       const seen = (answer, label) => {
         const at = answer.events[0] && new Date(answer.events[0].recorded);
         return at && card(label, day(at), "", `${clock(at)} · ${ago(at)}`);
@@ -181,6 +182,14 @@ class ActorPage {
     } catch (problem) {
       if (problem.name !== "AbortError") showProblem(this.cards, problem, () => this.#summarise());
     }
+  }
+
+  // What the newest event calls the actor, beside what was asked for.
+  #name(actor) {
+    const asked = this.filters.get("actor");
+    const other = actor && [actor.name, actor.id].find((each) => each && each !== asked);
+    if (!other) return;
+    fill(this.heading, value(actor.name || asked, {}, 200), h("span", { class: "beside mono" }, value(actor.name === asked || !actor.name ? other : asked, {}, 200)));
   }
 
   #top(label, name, values = []) {

@@ -33,7 +33,7 @@ export function timeTag(text, attributes = {}) {
     h("span", { class: "day" }, day(date)), " ", h("span", { class: "clock" }, clock(date)));
 }
 
-/** One list; `load(cursor)` answers `{events, next, scannedTo}`. */
+/** One list; `load(cursor)` answers `{events, next, scanned}`. */
 export class EventList {
   constructor({ root, load, onOpen, onEmpty, onProblem }) {
     Object.assign(this, { load, onOpen, onEmpty, onProblem });
@@ -42,6 +42,7 @@ export class EventList {
     this.next = null;
     this.selected = null;
     this.generation = 0;
+    this.scanned = 0;
     this.waiting = [];
     this.rows = h("div", { class: "rows", id: "list", role: "listbox", "aria-label": "Events", tabindex: "-1" });
     this.fresh = button({ id: "new-events", kind: "primary pill", text: " ", on: { click: () => this.showWaiting(true) } });
@@ -70,6 +71,7 @@ export class EventList {
     this.loading = false;
     this.stopped = false;
     this.gained = 0;
+    this.scanned = 0;
     this.rows.classList.add("stale");
     await this.#fetch(null, true);
   }
@@ -103,7 +105,7 @@ export class EventList {
       this.rows.classList.remove("stale");
     }
     this.next = page.next;
-    this.scannedTo = page.scannedTo;
+    this.scanned += Number(page.scanned ?? 0) || 0;
     this.add(page.events);
     if (this.pages.length === 0 && !this.next) this.onEmpty?.(this.status);
     else this.#say(this.next ? "more" : "end");
@@ -231,9 +233,9 @@ export class EventList {
   #say(what) {
     const count = this.pages.reduce((sum, page) => sum + page.events.length, 0);
     if (what === "loading") {
-      const where = this.scannedTo && this.next ? [" · looked back to ", this.#scanned()] : "";
+      const where = this.scanned > 0 && this.next ? ` · ${number(this.scanned)} events looked through` : "";
       fill(this.status, h("span", { class: "spinner", "aria-hidden": "true" }), h("span", {}, "Loading", where),
-        this.scannedTo && this.next && button({ id: "search-stop", kind: "small", text: "Stop", on: { click: () => { this.stopped = true; this.generation += 1; this.loading = false; this.#say("stopped"); } } }));
+        this.scanned > 0 && this.next && button({ id: "search-stop", kind: "small", text: "Stop", on: { click: () => { this.stopped = true; this.generation += 1; this.loading = false; this.#say("stopped"); } } }));
     } else if (what === "much") {
       fill(this.status, h("span", {}, `${number(count)} events are loaded; a filter finds things sooner.`), button({ id: "more", kind: "small", text: "More", on: { click: () => this.more(true) } }));
     } else if (what === "more" || what === "stopped") {
@@ -246,12 +248,6 @@ export class EventList {
     } else {
       fill(this.status);
     }
-  }
-
-  #scanned() {
-    const scanned = this.scannedTo;
-    const text = typeof scanned === "object" ? (scanned.recorded ?? scanned.time ?? scanned.index) : scanned;
-    return Number.isNaN(Date.parse(text)) || typeof text === "number" ? `event ${text}` : timeTag(text);
   }
 
   #sayProblem(problem, again) {

@@ -1,11 +1,12 @@
 // The review queue: what was flagged, and what people decided. Two at once: one wins, the other is told.
 
 import { announce, button, fill, h, icon, toast, value } from "./dom.js";
-import { ask, askJson } from "./api.js";
+import { ask, askJson, eventPath } from "./api.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
 import { showProblem } from "./history.js";
 import { nameOf, outcomeChip, resourceOf, timeTag } from "./list.js";
-import { go, route } from "./route.js";
+import { number } from "./prefs.js";
+import { route } from "./route.js";
 
 const STATES = [["pending", "Waiting"], ["approved", "Approved"], ["rejected", "Rejected"]];
 
@@ -18,6 +19,10 @@ export function openReviews(root, first) {
 class ReviewsPage {
   constructor(root) {
     this.tabs = h("div", { id: "review-tabs", class: "tabs", role: "tablist", "aria-label": "State" });
+    this.near = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach(({ target }) => {
+      this.near.unobserve(target);
+      this.#tell(target.about);
+    }));
     this.place = h("div", { class: "reviews", id: "reviews", role: "tabpanel", "aria-live": "polite" });
     fill(root, h("div", { class: "page narrow" }, h("header", { class: "page-head" }, h("h1", {}, "Reviews"), h("p", { class: "lead" }, "Events that somebody, a rule or a program flagged. Each decision is an event of the trail itself, and sealed like the others.")), this.tabs, this.place));
   }
@@ -34,6 +39,7 @@ class ReviewsPage {
 
   close() {
     this.asking?.abort();
+    this.near.disconnect();
   }
 
   redraw() {
@@ -49,6 +55,7 @@ class ReviewsPage {
   async #load() {
     this.asking?.abort();
     this.asking = new AbortController();
+    this.near.disconnect();
     fill(this.tabs, STATES.map(([state, name]) => h("a", { class: "tab", role: "tab", href: `?view=reviews&state=${state}`, "data-testid": "review-tab", "data-state": state, "aria-selected": String(state === this.state) }, name)));
     fill(this.place, h("p", { class: "list-status" }, h("span", { class: "spinner" }), "Loading"));
     try {
@@ -63,27 +70,34 @@ class ReviewsPage {
   }
 
   #card(review) {
-    const event = typeof review.event === "object" && review.event !== null ? review.event : null;
-    const id = event?.id ?? review.event_id ?? review.event ?? "";
-    const origin = event?.origin ?? review.origin;
-    const index = event?.index ?? review.index ?? id;
     const comment = h("textarea", { rows: 2, placeholder: "Why (kept for ever)", "aria-label": "Comment", "data-testid": "review-comment" });
     const error = h("p", { class: "form-error", role: "alert" });
     const card = h("article", { class: "review", "data-testid": "review", "data-id": review.id, "data-state": review.state });
     const decide = (decision) => this.#decide(card, review, decision, comment.value, error);
     const confidence = Number(review.confidence);
+    const title = h("a", { class: "mono review-open", "data-testid": "review-open", href: route().withEvent(review) }, value(String(review.event), {}, 120));
+    const about = h("p", { class: "quiet" }, `Event ${number(review.index)}`);
+    card.about = { review, title, about };
+    this.near.observe(card);
     return fill(card,
-      h("header", { class: "review-head" },
-        h("a", { class: "mono review-open", "data-testid": "review-open", href: route().withEvent({ origin, index }) }, value(event?.action ?? String(id), {}, 120)),
-        event && outcomeChip(event.outcome), h("span", { class: "grow" }), h("span", { class: `chip state ${review.state}` }, review.state ?? "")),
-      event && h("p", { class: "quiet" }, value(nameOf(event.actor) || "somebody", {}, 100), event.resource && [" → ", value(resourceOf(event.resource) ?? "", { class: "mono" }, 160)], " · ", timeTag(event.time ?? event.recorded)),
-      h("blockquote", {}, value(review.reason ?? "No reason was given.")),
-      h("p", { class: "quiet" }, "Flagged", review.requested_by && [" by ", value(nameOf(review.requested_by) || String(review.requested_by))], review.requested && [" · ", timeTag(review.requested)],
-        review.confidence !== undefined && review.confidence !== null && Number.isFinite(confidence) && [" · confidence ", h("b", {}, `${Math.round(confidence <= 1 ? confidence * 100 : confidence)} %`)]),
+      h("header", { class: "review-head" }, title, h("span", { class: "grow" }), h("span", { class: `chip state ${review.state}` }, review.state ?? "")),
+      about, h("blockquote", {}, value(review.reason || "No reason was given.")),
+      h("p", { class: "quiet" }, "Flagged", review.requested_by && [" by ", value(review.requested_by)], review.requested && [" · ", timeTag(review.requested)],
+        review.confidence !== undefined && Number.isFinite(confidence) && [" · confidence ", h("b", {}, `${Math.round(confidence * 100)} %`)]),
       review.state === "pending" ? h("div", { class: "review-decide" }, comment, error, h("div", { class: "actions" },
         button({ icon: "cross", text: "Reject", kind: "danger", "data-testid": "review-reject", on: { click: () => decide("rejected") } }),
         button({ icon: "check", text: "Approve", kind: "primary", "data-testid": "review-approve", on: { click: () => decide("approved") } })))
-        : h("p", { class: "decided" }, h("b", {}, review.state ?? ""), review.decided_by && [" by ", value(nameOf(review.decided_by) || String(review.decided_by))], review.decided && [" · ", timeTag(review.decided)], review.comment && h("q", {}, value(review.comment))));
+        : h("p", { class: "decided" }, h("b", {}, review.state ?? ""), review.decided_by && [" by ", value(review.decided_by)], review.decided && [" · ", timeTag(review.decided)], review.comment && h("q", {}, value(review.comment))));
+  }
+
+  // What the event was is asked for when its card comes into view.
+  async #tell({ review, title, about }) {
+    try {
+      const { path, query } = eventPath(review);
+      const event = await askJson(path, { query, signal: this.asking.signal });
+      fill(title, value(event.action ?? "", {}, 120));
+      fill(about, value(nameOf(event.actor) || "somebody", {}, 100), event.resource && [" → ", value(resourceOf(event.resource) ?? "", { class: "mono" }, 160)], " · ", timeTag(event.time ?? event.recorded), " ", outcomeChip(event.outcome));
+    } catch { /* The card says as much without. */ }
   }
 
   async #decide(card, review, decision, comment, error) {
@@ -120,7 +134,7 @@ export function flagForm(event, close) {
     send.disabled = true;
     error.textContent = "";
     try {
-      const body = { event: event.id, reason: reason.value.trim(), origin: event.origin, index: event.index };
+      const body = { event: /^\d+$/.test(event.id ?? "") ? `id:${event.id}` : event.id ?? String(event.index), reason: reason.value.trim() };
       if (confidence.value !== "") body.confidence = Number(confidence.value) / 100;
       await ask("v1/reviews", { method: "POST", body });
       toast("Flagged. It waits under Reviews.");

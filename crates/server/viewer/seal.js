@@ -68,7 +68,7 @@ async function checkpoints(signal) {
   });
   const ownName = own?.split("\n")[0];
   const rest = others.filter((each) => each.origin !== ownName && typeof each.checkpoint === "string")
-    .map((each) => ({ note: each.checkpoint, tiles: `origins/${encodeURIComponent(each.origin)}/` }));
+    .map((each) => ({ note: each.checkpoint, tiles: `origins/${each.origin.split("/").map(encodeURIComponent).join("/")}/` }));
   return [...(own === null ? [] : [{ note: own, tiles: "" }]), ...rest];
 }
 

@@ -44,7 +44,8 @@ class SearchPage {
     this.tail = new Tail({
       onEvents: (events) => {
         this.list.prepend(events);
-        this.#summariseSoon();
+        // That this page counts is itself recorded, and must not make it count again.
+        if (events.some((event) => !event.system)) this.#summariseSoon();
       },
       onState: (state, message) => this.#showLive(state, message),
     });
@@ -116,7 +117,7 @@ class SearchPage {
     const query = [...this.filters.query(), ["limit", String(limit)]];
     if (cursor) query.push(["cursor", cursor]);
     const answer = await askJson("v1/events", { query, signal: this.asking.signal });
-    return { events: answer.events, next: answer.next ?? null, scannedTo: answer.scanned_to };
+    return { events: answer.events, next: answer.next ?? null, scanned: answer.scanned_to };
   }
 
   async #summarise(signal) {

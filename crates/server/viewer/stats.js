@@ -5,7 +5,7 @@ import { ask, askJson } from "./api.js";
 import { showProblem } from "./history.js";
 import { bytes, clock, number, span } from "./prefs.js";
 
-const EVERY_MS = 10_000;
+const EVERY_MS = 15_000;
 
 const WORDS = {
   good: ["check", "All is well", "Everything that was sent is recorded, and delivered in time."],
@@ -33,7 +33,7 @@ class HealthPage {
     this.when = h("p", { class: "quiet" });
     fill(root, h("div", { class: "page" }, h("header", { class: "page-head" }, h("h1", {}, "Health"), this.when), this.state, this.numbers, this.origins));
     this.#load();
-    this.timer = setInterval(() => { if (!document.hidden) this.#load(); }, EVERY_MS);
+    this.timer = setInterval(() => { if (!document.hidden) this.#load(this.last !== undefined); }, EVERY_MS);
   }
 
   update() {}
@@ -52,15 +52,17 @@ class HealthPage {
     return event.key === "r";
   }
 
-  async #load() {
+  // Looking at the trails is itself recorded, so that is not done again and again.
+  async #load(again = false) {
     const { signal } = this.asking;
     const quietly = (promise) => promise.catch((problem) => { if (problem.name === "AbortError") throw problem; return { problem }; });
     try {
       const [counters, stats, origins, ready] = await Promise.all([
         quietly(ask("admin/audit/stats", { signal }).then(async (response) => ({ body: await response.json(), health: response.headers.get("X-Audit-Health") }))),
-        quietly(askJson("v1/stats", { signal })), quietly(askJson("v1/origins", { signal })),
+        quietly(askJson("v1/stats", { signal })), again ? this.last : quietly(askJson("v1/origins", { signal })),
         quietly(ask("readyz", { signal, accept: "*/*", also: [503] }).then((response) => ({ isReady: response.ok }))),
       ]);
+      this.last = origins;
       this.#show(counters, stats, origins, ready);
     } catch { /* The page was left. */ }
   }

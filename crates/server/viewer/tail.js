@@ -54,7 +54,7 @@ export class Tail {
   }
 
   #take(message) {
-    if (message.event !== "message" && message.event !== "event") return;
+    if (message.data === "") return;
     try {
       this.buffer.push(JSON.parse(message.data));
     } catch {

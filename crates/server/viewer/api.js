@@ -31,13 +31,19 @@ function inPlainWords(status, body, retryAfter) {
   }
 }
 
+// Where a page of another site frames this one, the browser may refuse storage: then it is kept for this page alone.
+let kept = null;
+
 export function token() {
-  return sessionStorage.getItem(TOKEN_KEY);
+  try { return sessionStorage.getItem(TOKEN_KEY) ?? kept; } catch { return kept; }
 }
 
 export function setToken(text) {
-  if (text) sessionStorage.setItem(TOKEN_KEY, text);
-  else sessionStorage.removeItem(TOKEN_KEY);
+  kept = text;
+  try {
+    if (text) sessionStorage.setItem(TOKEN_KEY, text);
+    else sessionStorage.removeItem(TOKEN_KEY);
+  } catch { /* As said above. */ }
 }
 
 /** Takes over `#token=…` from the address, and removes it there, before anything else is asked. */

@@ -157,6 +157,8 @@ function waitForPlace() {
   setTimeout(() => removeEventListener("keydown", second, { capture: true }), 1200);
 }
 
+// In somebody's product, with a token that shows one tenant's events: no pages about the whole trail.
+document.documentElement.classList.toggle("is-framed", window !== window.top);
 applyTheme();
 takeTokenFromAddress();
 showTools();

@@ -83,6 +83,9 @@ export class Histogram {
     if (!this.bars || wide === 0) return;
     const most = this.bars.reduce((max, bar) => Math.max(max, bar.count), 0);
     const total = this.bars.reduce((sum, bar) => sum + bar.count, 0);
+    this.element.setAttribute("aria-valuemin", 0);
+    this.element.setAttribute("aria-valuemax", Math.max(0, this.bars.length - 1));
+    this.element.setAttribute("aria-valuenow", this.cursor ?? 0);
     this.element.setAttribute("aria-valuetext", this.bars.length === 0 ? "No events"
       : `${number(total)} events from ${day(new Date(this.start))} to ${day(new Date(this.end))}, at most ${number(most)} in one bar`);
     const each = Math.max(2, this.#x(this.start + this.width) - 1.5);
@@ -212,6 +215,7 @@ export class Histogram {
       this.#point(this.#x(bar.start + this.width / 2));
       this.#showSelection();
       const date = new Date(bar.start);
+      this.element.setAttribute("aria-valuenow", this.cursor);
       this.element.setAttribute("aria-valuetext", `${number(bar.count)} events from ${day(date)} ${clock(date)}; Enter zooms in`);
     } else if (event.key === "Enter" && this.cursor !== null) {
       const ends = [this.bars[this.cursor], this.bars[this.anchor ?? this.cursor]].map((bar) => bar.start);

@@ -29,6 +29,7 @@ class HistoryPage {
   update(here) {
     const resource = here.params.get("resource") ?? "";
     if (resource !== this.resource) this.#load(resource);
+    for (const each of this.timeline.children) each.classList.toggle("is-open", each.dataset.key === `${here.event?.origin ?? ""}#${here.event?.key}`);
     showDrawer(here, this.events?.find((event) => String(event.index) === here.event?.key), (by) => this.#move(by));
   }
 

@@ -241,6 +241,15 @@ impl Trail {
         Index::new(self.inner.shared.progress.durable())
     }
 
+    /// Why no event would be taken now; `None` if it would.
+    pub fn why_shut(&self) -> Option<RecordError> {
+        Some(match self.inner.shared.gate.shut()? {
+            Shut::Closed => RecordError::Closed,
+            Shut::DiskReserve => RecordError::DiskReserve,
+            Shut::DiskFailing | Shut::WriterDied => RecordError::DiskFailing,
+        })
+    }
+
     /// Whether there is a store that [`Ack::Store`] waits for.
     pub fn has_store(&self) -> bool {
         self.inner.shared.has_store()

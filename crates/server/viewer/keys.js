@@ -68,9 +68,7 @@ export async function keyFromServer(origin) {
   try {
     const { origins } = await named.answer;
     const found = origins?.find((each) => each.origin === origin);
-    const keys = found?.public_keys ?? found?.keys;
-    const last = Array.isArray(keys) ? keys.at(-1) : null;
-    return found?.public_key ?? last?.public_key ?? last ?? null;
+    return found?.public_key ?? null;
   } catch {
     return null;
   }

@@ -5,7 +5,7 @@ import { ask, askJson } from "./api.js";
 import { showProblem } from "./history.js";
 import { bytes, clock, number, span } from "./prefs.js";
 
-const EVERY_MS = 15_000;
+const EVERY_MS = 30_000;
 
 const WORDS = {
   good: ["check", "All is well", "Everything that was sent is recorded, and delivered in time."],
@@ -16,9 +16,14 @@ const WORDS = {
 
 const LABELS = {
   submitted: "Sent in", succeeded: "Recorded", failed: "Failed", success_rate: "Success rate", queue_size: "Not in the store yet",
-  events: "Events", system_events: "The trail’s own", indexes: "Both together", sealed: "Sealed", unsealed: "Not sealed yet",
-  not_indexed: "Not indexed yet", only_in_handoff: "Only in the handoff", line_bytes: "Bytes of lines", segments: "Segments", segment_bytes: "On disk",
+  "events.accepted": "Accepted", "events.durable": "On disk", "events.sealed": "Sealed", "not_durable.events": "Not on disk yet", "not_durable.seconds": "The oldest waits for",
+  "handoff.used_bytes": "Handoff in use", "handoff.bytes": "Handoff size", "reviews.pending": "Reviews waiting",
+  "counted.refused": "Refused", "counted.unconfirmed": "Unconfirmed", "counted.sampled_out": "Sampled out", "counted.off": "Not recorded by policy", "counted.commits": "Commits", "counted.durable_bytes": "Bytes made durable",
 };
+// Shown in another place, or told by the whole page.
+const ELSEWHERE = new Set(["origin", "health", "sinks"]);
+// More than none of these is worth a look.
+const LOSSES = new Set(["failed", "counted.refused", "counted.unconfirmed"]);
 
 export function openHealth(root) {
   return new HealthPage(root);
@@ -60,7 +65,7 @@ class HealthPage {
       const [counters, stats, origins, ready] = await Promise.all([
         quietly(ask("admin/audit/stats", { signal }).then(async (response) => ({ body: await response.json(), health: response.headers.get("X-Audit-Health") }))),
         quietly(askJson("v1/stats", { signal })), again ? this.last : quietly(askJson("v1/origins", { signal })),
-        quietly(ask("readyz", { signal, accept: "*/*", also: [503] }).then((response) => ({ isReady: response.ok }))),
+        quietly(ask("readyz", { signal, accept: "*/*", also: [503] }).then(async (response) => ({ isReady: response.ok, ...(await response.json().catch(() => ({}))) }))),
       ]);
       this.last = origins;
       this.#show(counters, stats, origins, ready);
@@ -81,10 +86,11 @@ class HealthPage {
     const name = refuses ? "critical" : worst;
     const [symbol, title, words] = WORDS[name] ?? WORDS.unknown;
     this.state.dataset.health = name;
-    fill(this.state, h("span", { class: "proof-symbol" }, icon(symbol, 22)), h("div", {}, h("h2", {}, refuses ? "Not accepting events" : title), h("p", {}, refuses ? "The server says that it is not ready." : words)));
+    fill(this.state, h("span", { class: "proof-symbol" }, icon(symbol, 22)), h("div", {}, h("h2", {}, refuses ? "Not accepting events" : title), h("p", {}, refuses ? value((ready.problems ?? []).join("; ") || "The server says that it is not ready.") : words)));
     fill(this.numbers,
-      counters.body && h("section", {}, h("h2", { class: "group" }, "Since it started"), h("div", { class: "cards" }, Object.entries(counters.body).map(([key, each]) => stat(key, each, key === "failed" && each > 0 ? "bad" : "")))),
-      !stats.problem && h("section", {}, h("h2", { class: "group" }, "The trail"), h("div", { class: "cards" }, flat(stats).filter(([key]) => key !== "origin").map(([key, each]) => stat(key, each)))));
+      counters.body && h("section", {}, h("h2", { class: "group" }, "Since it started"), h("div", { class: "cards" }, Object.entries(counters.body).map(([key, each]) => stat(key, each)))),
+      !stats.problem && h("section", {}, h("h2", { class: "group" }, "The trail"), h("div", { class: "cards" }, flat(stats).filter(isShown).map(([key, each]) => stat(key, each)))),
+      Array.isArray(stats.sinks) && stats.sinks.length > 0 && h("section", {}, h("h2", { class: "group" }, "Delivery"), h("div", { class: "trail-list" }, stats.sinks.map(sinkRow))));
     fill(this.origins, !origins.problem && origins.origins?.length > 0 && [h("h2", { class: "group" }, "Trails"), h("div", { class: "trail-list" }, origins.origins.map(originRow))]);
   }
 }
@@ -108,19 +114,30 @@ function flat(json, prefix = "") {
   });
 }
 
-function stat(key, each, kind = "") {
+function stat(key, each) {
   const name = key.split(".").at(-1);
-  const label = LABELS[key] ?? key.replaceAll("_", " ").replaceAll(".", " · ");
-  const text = typeof each === "number" ? (/(^|_)bytes$/.test(name) ? bytes(each) : /_seconds$|_age$|^age/.test(name) ? span(each) : number(each))
+  const label = LABELS[key] ?? key.replace(/^counted\./, "").replaceAll("_", " ").replaceAll(".", " · ");
+  const text = typeof each === "number" ? (/(^|_)bytes$/.test(name) ? bytes(each) : /(^|_)seconds$|_age$|^age/.test(name) ? span(each) : number(each))
     : typeof each === "boolean" ? (each ? "yes" : "no") : each === null ? "—" : String(each);
-  const mood = name === "health" || name === "status" ? each : kind;
+  const mood = LOSSES.has(key) && each > 0 ? "bad" : "";
   return h("div", { class: `card ${mood}`, "data-testid": "stat", "data-name": key, "data-value": String(each) }, h("h2", {}, label.charAt(0).toUpperCase() + label.slice(1)), h("p", { class: "figure" }, value(text, {}, 120)));
 }
 
+// Counts of what seldom happens are shown once it did.
+function isShown([key, each]) {
+  return !ELSEWHERE.has(key.split(".")[0]) && (!key.startsWith("counted.") || LOSSES.has(key) || each !== 0);
+}
+
+function sinkRow(sink) {
+  const { events = 0, seconds = 0 } = sink.lag ?? {};
+  return h("div", { class: "trail-row", "data-testid": "sink", "data-name": sink.name }, h("b", { class: "mono" }, value(sink.name ?? "")),
+    h("span", {}, `${number(sink.stored ?? 0)} stored`), h("span", {}, events > 0 ? `${number(events)} to go, the oldest for ${span(seconds)}` : "nothing to go"),
+    h("span", { class: `chip health-${sink.health}` }, value(sink.state ?? "")), sink.reason && h("p", { class: "reason" }, value(sink.reason)));
+}
+
 function originRow(origin) {
-  const size = origin.size ?? origin.tree_size ?? origin.indexes;
-  const sealed = typeof origin.checkpoint === "string" ? Number(origin.checkpoint.split("\n")[1]) : origin.checkpoint?.size;
-  const lag = origin.lag && flat(typeof origin.lag === "object" ? origin.lag : { events: origin.lag }).map(([key, each]) => `${key.replaceAll("_", " ")} ${each}`).join(", ");
+  const { size, sealed } = origin;
+  const behind = origin.lag?.events ?? 0;
   return h("div", { class: "trail-row", "data-testid": "origin", "data-origin": origin.origin }, h("b", { class: "mono" }, value(origin.origin ?? "")),
-    size !== undefined && h("span", {}, `${number(size)} indexes`), Number.isFinite(sealed) && h("span", {}, `${number(sealed)} sealed`), lag && h("span", { class: "quiet" }, value(`lag: ${lag}`)), h("a", { href: "?view=seal" }, "See its seal"));
+    Number.isFinite(size) && h("span", {}, `${number(size)} events, its own among them`), Number.isFinite(sealed) && h("span", {}, `${number(sealed)} sealed`), behind > 0 && h("span", { class: "quiet" }, `${number(behind)} not indexed yet`), h("a", { href: "?view=seal" }, "See its seal"));
 }

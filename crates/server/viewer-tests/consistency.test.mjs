@@ -38,7 +38,11 @@ test("a rewritten past, a shorter trail and false tiles are found", async () => 
 class Log {
   static async of(size, changed = -1) {
     const log = new Log();
-    log.leaves = await Promise.all(Array.from({ length: size }, (_, at) => leafHash(new TextEncoder().encode(`line ${at}${at === changed ? "!" : ""}`))));
+    log.leaves = await Promise.all(
+      Array.from({ length: size }, (_, at) =>
+        leafHash(new TextEncoder().encode(`line ${at}${at === changed ? "!" : ""}`)),
+      ),
+    );
     return log;
   }
 

@@ -5,15 +5,22 @@ import { test } from "node:test";
 
 import { changesOf, differences, same, wordDifferences } from "../viewer/diff.js";
 
-const rows = (before, after, options) => differences(before, after, options).map(({ path, kind, before: was, after: is }) => [path.join("."), kind, was, is]);
+const rows = (before, after, options) =>
+  differences(before, after, options).map(({ path, kind, before: was, after: is }) => [path.join("."), kind, was, is]);
 
 test("only what differs is told, by its path", () => {
-  assert.deepEqual(rows({ a: 1, b: { c: [1, 2], d: "x" } }, { a: 1, b: { c: [1, 3], d: "y" } }), [["b.c.1", "changed", 2, 3], ["b.d", "changed", "x", "y"]]);
+  assert.deepEqual(rows({ a: 1, b: { c: [1, 2], d: "x" } }, { a: 1, b: { c: [1, 3], d: "y" } }), [
+    ["b.c.1", "changed", 2, 3],
+    ["b.d", "changed", "x", "y"],
+  ]);
   assert.deepEqual(rows({ a: 1 }, { a: 1 }), []);
 });
 
 test("what came or went is told field by field", () => {
-  assert.deepEqual(rows({ gone: true }, { come: { x: 1 } }), [["gone", "removed", true, undefined], ["come.x", "added", undefined, 1]]);
+  assert.deepEqual(rows({ gone: true }, { come: { x: 1 } }), [
+    ["gone", "removed", true, undefined],
+    ["come.x", "added", undefined, 1],
+  ]);
   assert.deepEqual(rows(undefined, { a: 1 }), [["a", "added", undefined, 1]]);
   assert.deepEqual(rows({ a: 1 }, undefined), [["a", "removed", 1, undefined]]);
   assert.deepEqual(rows({ list: [] }, { list: {} }), [["list", "changed", [], {}]]);
@@ -21,23 +28,38 @@ test("what came or went is told field by field", () => {
 });
 
 test("unchanged fields are shown when asked for", () => {
-  assert.deepEqual(rows({ a: 1, b: {} }, { a: 2, b: {} }, { all: true }), [["a", "changed", 1, 2], ["b", "same", {}, {}]]);
+  assert.deepEqual(rows({ a: 1, b: {} }, { a: 2, b: {} }, { all: true }), [
+    ["a", "changed", 1, 2],
+    ["b", "same", {}, {}],
+  ]);
 });
 
 test("names that objects have of themselves are no fields", () => {
-  assert.deepEqual(rows({}, JSON.parse('{"constructor":1,"__proto__":2}')), [["constructor", "added", undefined, 1], ["__proto__", "added", undefined, 2]]);
+  assert.deepEqual(rows({}, JSON.parse('{"constructor":1,"__proto__":2}')), [
+    ["constructor", "added", undefined, 1],
+    ["__proto__", "added", undefined, 2],
+  ]);
   assert.equal(same({}, JSON.parse('{"toString":1}')), false);
 });
 
 test("an event's own changes are used where it has no states", () => {
   assert.equal(changesOf({}), null);
-  assert.deepEqual(changesOf({ changes: { "a.b": { before: 1, after: 2 } } }), [{ path: ["a.b"], kind: "changed", before: 1, after: 2 }]);
-  assert.deepEqual(changesOf({ after: { a: 1 } }).map((row) => row.kind), ["added"]);
+  assert.deepEqual(changesOf({ changes: { "a.b": { before: 1, after: 2 } } }), [
+    { path: ["a.b"], kind: "changed", before: 1, after: 2 },
+  ]);
+  assert.deepEqual(
+    changesOf({ after: { a: 1 } }).map((row) => row.kind),
+    ["added"],
+  );
 });
 
 test("texts are compared by words, and long ones as a whole", () => {
   assert.deepEqual(wordDifferences("pay in thirty days", "pay in ten days"), [
-    { text: "pay in ", kind: "same" }, { text: "thirty", kind: "removed" }, { text: "ten", kind: "added" }, { text: " days", kind: "same" }]);
+    { text: "pay in ", kind: "same" },
+    { text: "thirty", kind: "removed" },
+    { text: "ten", kind: "added" },
+    { text: " days", kind: "same" },
+  ]);
   const long = "word ".repeat(2000);
   assert.equal(wordDifferences(long, `${long}!`).length, 2);
 });

@@ -7,7 +7,12 @@ import { Filters, instant, typedSearch, typedTime } from "../viewer/filters.js";
 
 test("an address and its filters say the same", () => {
   const filters = Filters.fromAddress("?action=a.*&action=b&outcome=denied&view=seal&unknown=1&since=24h&since=7d");
-  assert.deepEqual(filters.pairs, [["action", "a.*"], ["action", "b"], ["outcome", "denied"], ["since", "24h"]]);
+  assert.deepEqual(filters.pairs, [
+    ["action", "a.*"],
+    ["action", "b"],
+    ["outcome", "denied"],
+    ["since", "24h"],
+  ]);
   assert.equal(Filters.fromAddress(`?${filters}`).toString(), filters.toString());
 });
 
@@ -16,13 +21,27 @@ test("filters are added, toggled and taken away", () => {
   assert.deepEqual(filters.with("actor", "bo").all("actor"), ["ana", "bo"]);
   assert.deepEqual(filters.with("actor", "ana").all("actor"), ["ana"]);
   assert.equal(filters.toggled("actor", "ana").isEmpty, true);
-  assert.deepEqual(filters.between("24h", "").pairs, [["actor", "ana"], ["since", "24h"]]);
+  assert.deepEqual(filters.between("24h", "").pairs, [
+    ["actor", "ana"],
+    ["since", "24h"],
+  ]);
   assert.equal(filters.between("24h", "").with("since", "7d").get("since"), "7d");
 });
 
 test("name:value is a filter, and the rest is text", () => {
-  const typed = typedSearch('refund actor:"Ana Sousa" outcome:denied http://x', new Filters([["text", "old"], ["tenant", "acme"]]));
-  assert.deepEqual(typed.pairs, [["tenant", "acme"], ["actor", "Ana Sousa"], ["outcome", "denied"], ["text", "refund http://x"]]);
+  const typed = typedSearch(
+    'refund actor:"Ana Sousa" outcome:denied http://x',
+    new Filters([
+      ["text", "old"],
+      ["tenant", "acme"],
+    ]),
+  );
+  assert.deepEqual(typed.pairs, [
+    ["tenant", "acme"],
+    ["actor", "Ana Sousa"],
+    ["outcome", "denied"],
+    ["text", "refund http://x"],
+  ]);
   assert.deepEqual(typedSearch("nothing:special", new Filters()).pairs, [["text", "nothing:special"]]);
 });
 

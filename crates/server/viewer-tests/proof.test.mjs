@@ -4,7 +4,18 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { checkProof, lineOf, parseCheckpoint, parseKey, parseProof, rootFromPath, leafHash, nodeHash, toBase64, verifyCheckpoint } from "../viewer/proof.js";
+import {
+  checkProof,
+  lineOf,
+  parseCheckpoint,
+  parseKey,
+  parseProof,
+  rootFromPath,
+  leafHash,
+  nodeHash,
+  toBase64,
+  verifyCheckpoint,
+} from "../viewer/proof.js";
 
 const read = (name) => readFileSync(new URL(`data/${name}`, import.meta.url), "utf8");
 const PROOF = read("event-42.tlog-proof");
@@ -45,7 +56,9 @@ test("what is shown must be what was sealed", async () => {
   assert.equal(result.state, "failed");
   assert.deepEqual(failures(result), ["line_differs"]);
   assert.deepEqual(failures(await checkProof(PROOF, { ...SHOWN, index: 41 }, [KEY])), ["index_mismatch"]);
-  assert.deepEqual(failures(await checkProof(PROOF, { ...SHOWN, origin: "example.com/other" }, [KEY])), ["origin_mismatch"]);
+  assert.deepEqual(failures(await checkProof(PROOF, { ...SHOWN, origin: "example.com/other" }, [KEY])), [
+    "origin_mismatch",
+  ]);
 });
 
 test("another key's signature is not taken", async () => {
@@ -65,10 +78,15 @@ test("another key's signature is not taken", async () => {
 });
 
 test("a new key is trusted when the old one vouches for it", async () => {
-  const [first, second, third] = await Promise.all([1, 2, 3].map(() => crypto.subtle.generateKey({ name: "Ed25519" }, true, ["sign", "verify"])));
+  const [first, second, third] = await Promise.all(
+    [1, 2, 3].map(() => crypto.subtle.generateKey({ name: "Ed25519" }, true, ["sign", "verify"])),
+  );
   const keys = await Promise.all([first, second, third].map((pair) => keyNamed(ORIGIN, pair.publicKey)));
   const body = `${ORIGIN}\n1\n${toBase64(new Uint8Array(32))}\n`;
-  const rotations = [await rotation(keys[0], first.privateKey, keys[1]), await rotation(keys[1], second.privateKey, keys[2])];
+  const rotations = [
+    await rotation(keys[0], first.privateKey, keys[1]),
+    await rotation(keys[1], second.privateKey, keys[2]),
+  ];
   const signed = await sign(body, keys[2], third.privateKey);
 
   const vouched = parseCheckpoint(signed + rotations.join(""));

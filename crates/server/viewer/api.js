@@ -18,16 +18,27 @@ function inPlainWords(status, body, retryAfter) {
   const again = retryAfter ? ` Try again in ${retryAfter} s.` : " Try again in a moment.";
   const sentence = said ? ` ${said.charAt(0).toUpperCase()}${said.slice(1)}${/[.!?]$/.test(said) ? "" : "."}` : "";
   switch (status) {
-    case 0: return "The server does not answer. Is it running, and are you online?";
-    case 400: case 422: return `The server did not understand this.${sentence}`;
-    case 401: return "Sign in with a token that may read.";
-    case 403: return `This token may not do that.${sentence}`;
-    case 404: return `It is not there, or not visible to this token.${sentence}`;
-    case 408: return `That took too long.${again}`;
-    case 409: return sentence.trim() || "Somebody else was faster, or it is not ready yet.";
-    case 429: return `Too many requests.${again}`;
-    case 503: return `The server cannot do this now.${sentence}${again}`;
-    default: return `The server answered ${status}.${sentence}`;
+    case 0:
+      return "The server does not answer. Is it running, and are you online?";
+    case 400:
+    case 422:
+      return `The server did not understand this.${sentence}`;
+    case 401:
+      return "Sign in with a token that may read.";
+    case 403:
+      return `This token may not do that.${sentence}`;
+    case 404:
+      return `It is not there, or not visible to this token.${sentence}`;
+    case 408:
+      return `That took too long.${again}`;
+    case 409:
+      return sentence.trim() || "Somebody else was faster, or it is not ready yet.";
+    case 429:
+      return `Too many requests.${again}`;
+    case 503:
+      return `The server cannot do this now.${sentence}${again}`;
+    default:
+      return `The server answered ${status}.${sentence}`;
   }
 }
 
@@ -35,7 +46,11 @@ function inPlainWords(status, body, retryAfter) {
 let kept = null;
 
 export function token() {
-  try { return sessionStorage.getItem(TOKEN_KEY) ?? kept; } catch { return kept; }
+  try {
+    return sessionStorage.getItem(TOKEN_KEY) ?? kept;
+  } catch {
+    return kept;
+  }
 }
 
 export function setToken(text) {
@@ -43,7 +58,9 @@ export function setToken(text) {
   try {
     if (text) sessionStorage.setItem(TOKEN_KEY, text);
     else sessionStorage.removeItem(TOKEN_KEY);
-  } catch { /* As said above. */ }
+  } catch {
+    /* As said above. */
+  }
 }
 
 /** Takes over `#token=…` from the address, and removes it there, before anything else is asked. */
@@ -63,7 +80,10 @@ export function address(path, query) {
 
 // Nothing is kept on disk by the browser: what is audited may be secret.
 /** Asks, and answers the Response; a Problem for everything that is no success (or in `also`). */
-export async function ask(path, { query, method = "GET", body, accept = "application/json", signal, headers = {}, also = [] } = {}) {
+export async function ask(
+  path,
+  { query, method = "GET", body, accept = "application/json", signal, headers = {}, also = [] } = {},
+) {
   const asked = { Accept: accept, ...headers };
   const used = token();
   if (used) asked.Authorization = `Bearer ${used}`;
@@ -71,7 +91,12 @@ export async function ask(path, { query, method = "GET", body, accept = "applica
   let response;
   try {
     response = await fetch(address(path, query), {
-      method, signal, headers: asked, credentials: "omit", cache: "no-store", redirect: "error",
+      method,
+      signal,
+      headers: asked,
+      credentials: "omit",
+      cache: "no-store",
+      redirect: "error",
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (error) {

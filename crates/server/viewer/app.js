@@ -72,23 +72,57 @@ function show() {
 }
 
 function showNav(current) {
-  const links = Object.entries(PAGES).filter(([, each]) => each.name).map(([view, each]) => h("a", {
-    id: `nav-${view}`, class: "nav-link", href: view === "search" ? "?" : `?view=${view}`,
-    "aria-current": view === current ? "page" : null,
-  }, icon(each.icon, 17), h("span", {}, each.name)));
+  const links = Object.entries(PAGES)
+    .filter(([, each]) => each.name)
+    .map(([view, each]) =>
+      h(
+        "a",
+        {
+          id: `nav-${view}`,
+          class: "nav-link",
+          href: view === "search" ? "?" : `?view=${view}`,
+          "aria-current": view === current ? "page" : null,
+        },
+        icon(each.icon, 17),
+        h("span", {}, each.name),
+      ),
+    );
   fill(byId("nav"), links);
 }
 
 function showTools() {
   const dark = isDark();
-  fill(byId("bar-end"),
-    button({ id: "zone-toggle", kind: "plain zone", icon: "clock", text: timeZone() === "utc" ? "UTC" : "Local",
+  fill(
+    byId("bar-end"),
+    button({
+      id: "zone-toggle",
+      kind: "plain zone",
+      icon: "clock",
+      text: timeZone() === "utc" ? "UTC" : "Local",
       label: `Times are shown in ${zoneName()}; show them in ${timeZone() === "utc" ? "local time" : "UTC"}`,
-      on: { click: () => { setTimeZone(timeZone() === "utc" ? "local" : "utc"); announce(`Times in ${zoneName()}`); } } }),
-    button({ id: "theme-toggle", kind: "plain", icon: dark ? "sun" : "moon", label: dark ? "Light colours" : "Dark colours",
-      on: { click: () => { setTheme(dark ? "light" : "dark"); showTools(); byId("theme-toggle").focus(); } } }),
+      on: {
+        click: () => {
+          setTimeZone(timeZone() === "utc" ? "local" : "utc");
+          announce(`Times in ${zoneName()}`);
+        },
+      },
+    }),
+    button({
+      id: "theme-toggle",
+      kind: "plain",
+      icon: dark ? "sun" : "moon",
+      label: dark ? "Light colours" : "Dark colours",
+      on: {
+        click: () => {
+          setTheme(dark ? "light" : "dark");
+          showTools();
+          byId("theme-toggle").focus();
+        },
+      },
+    }),
     button({ id: "help-button", kind: "plain", text: "?", label: "Keys and help", on: { click: openHelp } }),
-    token() && button({ id: "sign-out", kind: "plain", icon: "exit", label: "Sign out", on: { click: signOut } }));
+    token() && button({ id: "sign-out", kind: "plain", icon: "exit", label: "Sign out", on: { click: signOut } }),
+  );
 }
 
 function signOut() {
@@ -110,11 +144,22 @@ function askForToken(message) {
   showTools();
 }
 
-addEventListener("signed-out", ({ detail }) => askForToken(detail.hadToken ? "That token is not valid, or not any more." : ""));
-addEventListener("popstate", () => { if (!signIn) show(); });
-addEventListener("route-changed", () => { if (!signIn) show(); });
-addEventListener("zone-changed", () => { showTools(); page?.redraw?.(); });
-addEventListener("hashchange", () => { takeTokenFromAddress(); });
+addEventListener("signed-out", ({ detail }) =>
+  askForToken(detail.hadToken ? "That token is not valid, or not any more." : ""),
+);
+addEventListener("popstate", () => {
+  if (!signIn) show();
+});
+addEventListener("route-changed", () => {
+  if (!signIn) show();
+});
+addEventListener("zone-changed", () => {
+  showTools();
+  page?.redraw?.();
+});
+addEventListener("hashchange", () => {
+  takeTokenFromAddress();
+});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTools);
 
 // Links inside the page change the address without loading it anew.

@@ -10,7 +10,9 @@ const TILE_HASHES = 256;
 
 /** The path of a tile, of that width: `tile/0/x001/234.p/5`. */
 export function tilePath(level, number, width) {
-  const digits = String(number).padStart(Math.ceil(String(number).length / 3) * 3, "0").match(/.{3}/g);
+  const digits = String(number)
+    .padStart(Math.ceil(String(number).length / 3) * 3, "0")
+    .match(/.{3}/g);
   const name = digits.map((group, at) => (at < digits.length - 1 ? `x${group}` : group)).join("/");
   return `tile/${level}/${name}${width < TILE_HASHES ? `.p/${width}` : ""}`;
 }
@@ -21,10 +23,16 @@ export function tilePath(level, number, width) {
  */
 export async function checkGrowth(older, newer, fetchTile) {
   if (newer.size < older.size) {
-    throw new ProofError("rollback", `The trail covers ${newer.size} events now, and covered ${older.size} before: it was set back.`);
+    throw new ProofError(
+      "rollback",
+      `The trail covers ${newer.size} events now, and covered ${older.size} before: it was set back.`,
+    );
   }
-  const differ = () => new ProofError("root_mismatch",
-    `The trail does not begin with what it held at ${older.size} events: its past was rewritten.`);
+  const differ = () =>
+    new ProofError(
+      "root_mismatch",
+      `The trail does not begin with what it held at ${older.size} events: its past was rewritten.`,
+    );
   if (older.size === 0) return;
   if (older.size === newer.size) {
     if (!sameBytes(older.root, newer.root)) throw differ();
@@ -90,7 +98,9 @@ class Nodes {
       return tile.subarray(start, start + HASH_BYTES);
     });
     while (row.length > 1) {
-      row = await Promise.all(Array.from({ length: row.length / 2 }, (_, at) => nodeHash(row[2 * at], row[2 * at + 1])));
+      row = await Promise.all(
+        Array.from({ length: row.length / 2 }, (_, at) => nodeHash(row[2 * at], row[2 * at + 1])),
+      );
     }
     return row[0];
   }
@@ -101,7 +111,10 @@ class Nodes {
     if (!this.tiles.has(path)) this.tiles.set(path, this.fetchTile(path));
     const tile = await this.tiles.get(path);
     if (tile.length !== width * HASH_BYTES) {
-      throw new ProofError("tile_invalid", `The tile ${path} has ${tile.length} bytes instead of ${width * HASH_BYTES}.`);
+      throw new ProofError(
+        "tile_invalid",
+        `The tile ${path} has ${tile.length} bytes instead of ${width * HASH_BYTES}.`,
+      );
     }
     return tile;
   }

@@ -14,7 +14,8 @@ export function differences(before, after, { all = false } = {}, path = []) {
   if (same(before, after)) return all ? [{ path, kind: "same", before, after }] : [];
   // What came or went as a whole object is shown field by field, too.
   if (before === undefined && isFilled(after)) return differences(Array.isArray(after) ? [] : {}, after, { all }, path);
-  if (after === undefined && isFilled(before)) return differences(before, Array.isArray(before) ? [] : {}, { all }, path);
+  if (after === undefined && isFilled(before))
+    return differences(before, Array.isArray(before) ? [] : {}, { all }, path);
   const kind = before === undefined ? "added" : after === undefined ? "removed" : "changed";
   return [{ path, kind, before, after }];
 }
@@ -33,7 +34,11 @@ export function same(a, b) {
 /** The longest common run of words: `[{text, kind}]` with same, removed, added. */
 export function wordDifferences(before, after) {
   const [a, b] = [before, after].map((text) => text.match(/\w+|\s+|[^\w\s]/gu) ?? []);
-  if (a.length * b.length > WORDS_MAX * WORDS_MAX) return [{ text: before, kind: "removed" }, { text: after, kind: "added" }];
+  if (a.length * b.length > WORDS_MAX * WORDS_MAX)
+    return [
+      { text: before, kind: "removed" },
+      { text: after, kind: "added" },
+    ];
   const lengths = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
   for (let i = a.length - 1; i >= 0; i -= 1) {
     for (let j = b.length - 1; j >= 0; j -= 1) {
@@ -69,7 +74,12 @@ export function changesOf(event, all = false) {
   if (!isContainer(event.changes)) return null;
   return Object.entries(event.changes).map(([path, change]) => {
     const [before, after] = isContainer(change) ? [own(change, "before"), own(change, "after")] : [undefined, change];
-    return { path: [path], before, after, kind: before === undefined ? "added" : after === undefined ? "removed" : "changed" };
+    return {
+      path: [path],
+      before,
+      after,
+      kind: before === undefined ? "added" : after === undefined ? "removed" : "changed",
+    };
   });
 }
 
@@ -90,19 +100,44 @@ function diffRow({ path, kind, before, after }) {
   const alike = parts.filter((part) => part.kind === "same").reduce((sum, part) => sum + part.text.trim().length, 0);
   const inline = texts && alike * 3 >= Math.max(before.length, after.length);
   const cells = inline
-    ? [h("span", { class: "diff-value", role: "cell" }, words(parts, "added")), h("span", { class: "diff-value", role: "cell" }, words(parts, "removed"))]
-    : [before, after].map((json, at) => h("span", { class: "diff-value", role: "cell" }, json === undefined ? null : side(json, kind === "same" ? null : at === 0 ? "del" : "ins")));
-  return h("div", { class: `diff-row ${kind}`, role: "row", "data-testid": "diff-row", "data-path": path.join(".") },
-    h("span", { class: "diff-path mono", role: "rowheader" }, h("span", { class: "diff-mark", "aria-label": WORDS[kind] }, MARKS[kind]), value(path.join(".") || "(all)", {}, 300)),
-    kind === "same" ? cells[0] : cells);
+    ? [
+        h("span", { class: "diff-value", role: "cell" }, words(parts, "added")),
+        h("span", { class: "diff-value", role: "cell" }, words(parts, "removed")),
+      ]
+    : [before, after].map((json, at) =>
+        h(
+          "span",
+          { class: "diff-value", role: "cell" },
+          json === undefined ? null : side(json, kind === "same" ? null : at === 0 ? "del" : "ins"),
+        ),
+      );
+  return h(
+    "div",
+    { class: `diff-row ${kind}`, role: "row", "data-testid": "diff-row", "data-path": path.join(".") },
+    h(
+      "span",
+      { class: "diff-path mono", role: "rowheader" },
+      h("span", { class: "diff-mark", "aria-label": WORDS[kind] }, MARKS[kind]),
+      value(path.join(".") || "(all)", {}, 300),
+    ),
+    kind === "same" ? cells[0] : cells,
+  );
 }
 
 function words(parts, without) {
-  return parts.filter((part) => part.kind !== without).map(({ text, kind }) => (kind === "same" ? visible(text) : h(kind === "added" ? "ins" : "del", {}, visible(text))));
+  return parts
+    .filter((part) => part.kind !== without)
+    .map(({ text, kind }) =>
+      kind === "same" ? visible(text) : h(kind === "added" ? "ins" : "del", {}, visible(text)),
+    );
 }
 
 function side(json, tag) {
   const text = isContainer(json) ? JSON.stringify(json, null, 1) : typeof json === "string" ? json : String(json);
-  const shown = value(text === "" ? "“”" : text, { class: isContainer(json) ? "mono pre" : typeof json === "string" ? "" : "mono" }, 4000);
+  const shown = value(
+    text === "" ? "“”" : text,
+    { class: isContainer(json) ? "mono pre" : typeof json === "string" ? "" : "mono" },
+    4000,
+  );
   return tag ? h(tag, {}, shown) : shown;
 }

@@ -32,7 +32,8 @@ function setAttributes(element, attributes) {
 }
 
 function nodes(children) {
-  return children.flat(Infinity)
+  return children
+    .flat(Infinity)
     .filter((child) => child !== null && child !== undefined && child !== false)
     .map((child) => (child instanceof Node ? child : document.createTextNode(String(child))));
 }
@@ -55,7 +56,10 @@ const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200
 export function visible(text, max = 4000) {
   const whole = String(text);
   const cut = whole.length > max ? `${whole.slice(0, max)}…` : whole;
-  return cut.replace(UNSEEN, (char) => `\u27e8U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}\u27e9`);
+  return cut.replace(
+    UNSEEN,
+    (char) => `\u27e8U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}\u27e9`,
+  );
 }
 
 /** A value from an event, kept apart from its neighbours in writing direction. */
@@ -92,16 +96,33 @@ const ICONS = {
 
 /** A line icon; decoration only, so hidden from screen readers. */
 export function icon(name, size = 16) {
-  return svg("svg", {
-    class: "icon", width: size, height: size, viewBox: "0 0 24 24", fill: "none", stroke: "currentColor",
-    "stroke-width": 1.75, "stroke-linecap": "round", "stroke-linejoin": "round", "aria-hidden": "true", focusable: "false",
-  }, svg("path", { d: ICONS[name] }));
+  return svg(
+    "svg",
+    {
+      class: "icon",
+      width: size,
+      height: size,
+      viewBox: "0 0 24 24",
+      fill: "none",
+      stroke: "currentColor",
+      "stroke-width": 1.75,
+      "stroke-linecap": "round",
+      "stroke-linejoin": "round",
+      "aria-hidden": "true",
+      focusable: "false",
+    },
+    svg("path", { d: ICONS[name] }),
+  );
 }
 
 /** A button with an icon, a text, or both; `label` names one that shows no text. */
 export function button({ icon: iconName, text, label, kind = "", ...attributes }) {
-  return h("button", { type: "button", class: `button ${kind}`, "aria-label": label, title: label, ...attributes },
-    iconName && icon(iconName), text && h("span", {}, text));
+  return h(
+    "button",
+    { type: "button", class: `button ${kind}`, "aria-label": label, title: label, ...attributes },
+    iconName && icon(iconName),
+    text && h("span", {}, text),
+  );
 }
 
 /** A button that copies what `read` gives, and says so for a moment. */
@@ -137,7 +158,9 @@ async function copy(text) {
 export function announce(text) {
   const region = byId("announcements");
   region.textContent = "";
-  requestAnimationFrame(() => { region.textContent = text; });
+  requestAnimationFrame(() => {
+    region.textContent = text;
+  });
 }
 
 /** A short note at the page's edge that goes by itself. */

@@ -5,8 +5,16 @@ import { ask } from "./api.js";
 import { bytes } from "./prefs.js";
 
 const KINDS = {
-  csv: { accept: "text/csv", name: "CSV", hint: "For spreadsheets: one row an event, the main fields. Cells cannot run as formulas." },
-  ndjson: { accept: "application/x-ndjson", name: "NDJSON", hint: "One JSON object a line, with every field, for programs." },
+  csv: {
+    accept: "text/csv",
+    name: "CSV",
+    hint: "For spreadsheets: one row an event, the main fields. Cells cannot run as formulas.",
+  },
+  ndjson: {
+    accept: "application/x-ndjson",
+    name: "NDJSON",
+    hint: "One JSON object a line, with every field, for programs.",
+  },
 };
 // The parts of a long download are handed to the browser, which keeps them on disk.
 const PART_BYTES = 8 << 20;
@@ -15,36 +23,84 @@ export function openExport(filters) {
   const command = commandOf(filters);
   const state = h("p", { id: "export-state", class: "quiet", role: "status" });
   let stop = new AbortController();
-  const dialog = h("dialog", { id: "export-menu", class: "dialog", "aria-labelledby": "export-title", on: { close: () => { stop.abort(); dialog.remove(); } } });
+  const dialog = h("dialog", {
+    id: "export-menu",
+    class: "dialog",
+    "aria-labelledby": "export-title",
+    on: {
+      close: () => {
+        stop.abort();
+        dialog.remove();
+      },
+    },
+  });
   const start = async (kind) => {
     stop.abort();
     stop = new AbortController();
     const stopButton = button({ id: "export-stop", kind: "small", text: "Stop", on: { click: () => stop.abort() } });
     try {
       fill(state, h("span", { class: "spinner" }), " Asking the server ", stopButton);
-      const blob = await download(kind, filters, stop.signal, (size) => { state.childNodes[1].textContent = ` ${bytes(size)} so far `; });
+      const blob = await download(kind, filters, stop.signal, (size) => {
+        state.childNodes[1].textContent = ` ${bytes(size)} so far `;
+      });
       offer(blob, `trailseal-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.${kind}`);
       dialog.close();
       toast(`Saved ${bytes(blob.size)} as ${KINDS[kind].name}.`);
     } catch (problem) {
-      fill(state, problem.name === "AbortError" ? "Stopped; nothing was saved." : problem.message ?? "The download broke off; nothing was saved.");
+      fill(
+        state,
+        problem.name === "AbortError"
+          ? "Stopped; nothing was saved."
+          : (problem.message ?? "The download broke off; nothing was saved."),
+      );
     }
   };
-  fill(dialog,
-    h("div", { class: "dialog-head" }, h("h2", { id: "export-title" }, "Export what is shown"), button({ kind: "plain", icon: "close", label: "Close", on: { click: () => dialog.close() } })),
+  fill(
+    dialog,
+    h(
+      "div",
+      { class: "dialog-head" },
+      h("h2", { id: "export-title" }, "Export what is shown"),
+      button({ kind: "plain", icon: "close", label: "Close", on: { click: () => dialog.close() } }),
+    ),
     h("p", { class: "quiet" }, "All events that fit the filters, not only those loaded so far."),
-    Object.entries(KINDS).map(([kind, { name, hint }]) => h("button", { type: "button", id: `export-${kind}`, class: "choice", on: { click: () => start(kind) } }, h("b", {}, name), h("span", { class: "quiet" }, hint))),
+    Object.entries(KINDS).map(([kind, { name, hint }]) =>
+      h(
+        "button",
+        { type: "button", id: `export-${kind}`, class: "choice", on: { click: () => start(kind) } },
+        h("b", {}, name),
+        h("span", { class: "quiet" }, hint),
+      ),
+    ),
     state,
-    h("details", { class: "more" }, h("summary", {}, "The same search on the command line"),
-      h("div", { class: "command-box" }, h("pre", { id: "export-command", class: "command" }, visible(command)), copyButton(() => command, { id: "export-command-copy", label: "Copy the command" }))),
-    h("p", { class: "quiet" }, "For evidence that anyone can check, use ", h("code", {}, "trailseal export --format bundle"), "."));
+    h(
+      "details",
+      { class: "more" },
+      h("summary", {}, "The same search on the command line"),
+      h(
+        "div",
+        { class: "command-box" },
+        h("pre", { id: "export-command", class: "command" }, visible(command)),
+        copyButton(() => command, { id: "export-command-copy", label: "Copy the command" }),
+      ),
+    ),
+    h(
+      "p",
+      { class: "quiet" },
+      "For evidence that anyone can check, use ",
+      h("code", {}, "trailseal export --format bundle"),
+      ".",
+    ),
+  );
   document.body.append(dialog);
   dialog.showModal();
 }
 
 /** The search as `trailseal query` takes it, safe to paste into a shell. */
 export function commandOf(filters) {
-  const flags = filters.query().map(([name, text]) => (name === "system" ? "--system" : `--${name.replaceAll("_", "-")}=${quoted(text)}`));
+  const flags = filters
+    .query()
+    .map(([name, text]) => (name === "system" ? "--system" : `--${name.replaceAll("_", "-")}=${quoted(text)}`));
   return ["trailseal query", ...flags, "--format jsonl"].join(" ");
 }
 

@@ -4,14 +4,21 @@ import { h, icon, visible } from "./dom.js";
 import { compact, number } from "./prefs.js";
 
 const GROUPS = [
-  ["outcome", "Outcome", "outcome"], ["severity", "Severity", "severity"], ["category", "Category", "category"],
-  ["action", "Action", "action"], ["actor", "Actor", "actor"], ["resource_type", "Resource", "resource"], ["tenant", "Tenant", "tenant"],
+  ["outcome", "Outcome", "outcome"],
+  ["severity", "Severity", "severity"],
+  ["category", "Category", "category"],
+  ["action", "Action", "action"],
+  ["actor", "Actor", "actor"],
+  ["resource_type", "Resource", "resource"],
+  ["tenant", "Tenant", "tenant"],
 ];
 const SHOWN = 6;
 
 /** The groups of a summary; `change` gets the filters that a click asks for. */
 export function facets(summary, filters, change) {
-  return GROUPS.map(([facet, label, name]) => group(label, name, summary[`by_${facet}`] ?? [], summary.total, filters, change));
+  return GROUPS.map(([facet, label, name]) =>
+    group(label, name, summary[`by_${facet}`] ?? [], summary.total, filters, change),
+  );
 }
 
 function group(label, name, values, total, filters, change) {
@@ -21,18 +28,40 @@ function group(label, name, values, total, filters, change) {
   if (all.length === 0) return null;
   const item = (each) => row(name, each, total, filters, change);
   const rest = all.slice(SHOWN);
-  return h("section", { class: "facet-group" }, h("h2", {}, label), all.slice(0, SHOWN).map(item),
-    rest.length > 0 && h("details", { class: "facet-rest" }, h("summary", {}, h("span", {}, `${rest.length} more`)), rest.map(item)));
+  return h(
+    "section",
+    { class: "facet-group" },
+    h("h2", {}, label),
+    all.slice(0, SHOWN).map(item),
+    rest.length > 0 &&
+      h("details", { class: "facet-rest" }, h("summary", {}, h("span", {}, `${rest.length} more`)), rest.map(item)),
+  );
 }
 
 function row(name, { value: text, count }, total, filters, change) {
   const isOn = filters.has(name, text);
-  const face = h("button", {
-    type: "button", class: "facet", "data-testid": "facet", "data-name": name, "data-value": text, "aria-pressed": String(isOn),
-    title: `${visible(text, 300)} · ${number(count)}`, on: { click: () => change(filters.toggled(name, text)) },
-  },
-    h("span", { class: `facet-mark ${name === "outcome" || name === "severity" ? `${name}-${text.replace(/[^a-z]/g, "")}` : ""}` }, isOn && icon("check", 11)),
-    h("bdi", { class: "facet-name" }, visible(text, 90)), h("span", { class: "facet-count" }, compact(count)));
+  const face = h(
+    "button",
+    {
+      type: "button",
+      class: "facet",
+      "data-testid": "facet",
+      "data-name": name,
+      "data-value": text,
+      "aria-pressed": String(isOn),
+      title: `${visible(text, 300)} · ${number(count)}`,
+      on: { click: () => change(filters.toggled(name, text)) },
+    },
+    h(
+      "span",
+      {
+        class: `facet-mark ${name === "outcome" || name === "severity" ? `${name}-${text.replace(/[^a-z]/g, "")}` : ""}`,
+      },
+      isOn && icon("check", 11),
+    ),
+    h("bdi", { class: "facet-name" }, visible(text, 90)),
+    h("span", { class: "facet-count" }, compact(count)),
+  );
   face.style.setProperty("--share", `${total > 0 ? Math.max(1, (count / total) * 100) : 0}%`);
   return face;
 }

@@ -6,10 +6,35 @@ export const FIELDS = [
   { name: "action", label: "Action", hint: "invoice.* or *.delete", facet: "action" },
   { name: "resource", label: "Resource", hint: "type or type/id", facet: "resource_type" },
   { name: "tenant", label: "Tenant", facet: "tenant" },
-  { name: "category", label: "Category", facet: "category",
-    options: ["authentication", "authorization", "secret_access", "config_change", "data_access", "data_change", "workflow", "step", "admin", "system"] },
-  { name: "outcome", label: "Outcome", facet: "outcome", options: ["success", "failure", "denied", "partial", "unknown"] },
-  { name: "severity", label: "Severity", facet: "severity", options: ["debug", "info", "notice", "warning", "error", "critical"] },
+  {
+    name: "category",
+    label: "Category",
+    facet: "category",
+    options: [
+      "authentication",
+      "authorization",
+      "secret_access",
+      "config_change",
+      "data_access",
+      "data_change",
+      "workflow",
+      "step",
+      "admin",
+      "system",
+    ],
+  },
+  {
+    name: "outcome",
+    label: "Outcome",
+    facet: "outcome",
+    options: ["success", "failure", "denied", "partial", "unknown"],
+  },
+  {
+    name: "severity",
+    label: "Severity",
+    facet: "severity",
+    options: ["debug", "info", "notice", "warning", "error", "critical"],
+  },
   { name: "on_behalf_of", label: "On behalf of", hint: "id" },
   { name: "ip", label: "IP address" },
   { name: "id", label: "Event id or index" },
@@ -25,7 +50,11 @@ export const SINGLE = ["text", "since", "until", "system", "order"];
 
 const LABELS = new Map([
   ...FIELDS.map((field) => [field.name, field.label]),
-  ["text", "Text"], ["since", "Since"], ["until", "Until"], ["system", "The trail’s own events"], ["order", "Order"],
+  ["text", "Text"],
+  ["since", "Since"],
+  ["until", "Until"],
+  ["system", "The trail’s own events"],
+  ["order", "Order"],
 ]);
 
 export const NAMES = [...LABELS.keys()];
@@ -34,7 +63,12 @@ export const labelOf = (name) => LABELS.get(name) ?? name;
 
 /** The time spans that are one click away. */
 export const SPANS = [
-  ["15m", "15 minutes"], ["1h", "1 hour"], ["24h", "24 hours"], ["7d", "7 days"], ["30d", "30 days"], ["", "All time"],
+  ["15m", "15 minutes"],
+  ["1h", "1 hour"],
+  ["24h", "24 hours"],
+  ["7d", "7 days"],
+  ["30d", "30 days"],
+  ["", "All time"],
 ];
 
 /** A search: an immutable set of `[name, value]`. */
@@ -120,11 +154,13 @@ export function typedTime(text, zone) {
 /** What somebody typed into the search field: `name:value` and `name:"a value"` are filters, the rest is text. */
 export function typedSearch(typed, filters) {
   let next = filters.without("text");
-  const rest = typed.replace(/(?:^|\s)([a-z_]+):(?:"([^"]*)"|(\S+))/g, (whole, name, quoted, plain) => {
-    const value = quoted ?? plain;
-    if (!LABELS.has(name) || name === "text" || value === "") return whole;
-    next = next.with(name, value);
-    return "";
-  }).trim();
+  const rest = typed
+    .replace(/(?:^|\s)([a-z_]+):(?:"([^"]*)"|(\S+))/g, (whole, name, quoted, plain) => {
+      const value = quoted ?? plain;
+      if (!LABELS.has(name) || name === "text" || value === "") return whole;
+      next = next.with(name, value);
+      return "";
+    })
+    .trim();
   return rest ? next.with("text", rest) : next;
 }

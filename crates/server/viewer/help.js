@@ -3,18 +3,75 @@
 import { button, h } from "./dom.js";
 
 const KEYS = [
-  ["/", "Search"], ["j / k", "Next, previous event"], ["Enter", "Open it"], ["Esc", "Close, step back"], ["f", "Filters"], ["l", "Live on and off"],
-  ["r", "Look again"], ["c", "Check the open event’s proof"], ["g e, g s, g r, g h", "Events, Seal, Reviews, Health"], ["?", "This help"],
+  ["/", "Search"],
+  ["j / k", "Next, previous event"],
+  ["Enter", "Open it"],
+  ["Esc", "Close, step back"],
+  ["f", "Filters"],
+  ["l", "Live on and off"],
+  ["r", "Look again"],
+  ["c", "Check the open event’s proof"],
+  ["g e, g s, g r, g h", "Events, Seal, Reviews, Health"],
+  ["?", "This help"],
 ];
 
 export function openHelp() {
-  const dialog = h("dialog", { id: "help", class: "dialog", "aria-labelledby": "help-title", on: { close: () => dialog.remove(), click: (event) => { if (event.target === dialog) dialog.close(); } } },
-    h("div", { class: "dialog-head" }, h("h2", { id: "help-title" }, "Keys and help"), button({ id: "help-close", kind: "plain", icon: "close", label: "Close", on: { click: () => dialog.close() } })),
-    h("dl", { class: "keys" }, KEYS.map(([keys, what]) => h("div", {}, h("dt", {}, keys.split(", ").map((key) => h("kbd", {}, key))), h("dd", {}, what)))),
+  const dialog = h(
+    "dialog",
+    {
+      id: "help",
+      class: "dialog",
+      "aria-labelledby": "help-title",
+      on: {
+        close: () => dialog.remove(),
+        click: (event) => {
+          if (event.target === dialog) dialog.close();
+        },
+      },
+    },
+    h(
+      "div",
+      { class: "dialog-head" },
+      h("h2", { id: "help-title" }, "Keys and help"),
+      button({ id: "help-close", kind: "plain", icon: "close", label: "Close", on: { click: () => dialog.close() } }),
+    ),
+    h(
+      "dl",
+      { class: "keys" },
+      KEYS.map(([keys, what]) =>
+        h(
+          "div",
+          {},
+          h(
+            "dt",
+            {},
+            keys.split(", ").map((key) => h("kbd", {}, key)),
+          ),
+          h("dd", {}, what),
+        ),
+      ),
+    ),
     h("h3", {}, "Searching"),
-    h("p", {}, "Words are found anywhere in an event. ", h("code", {}, "name:value"), " makes a filter: ", h("code", {}, "actor:ana"), ", ", h("code", {}, "action:invoice.*"), ", ", h("code", {}, "resource:invoice/42"), ". Several values of one filter mean any of them; several filters mean all of them. Drag over the bars to zoom. The address holds the whole search: share it."),
+    h(
+      "p",
+      {},
+      "Words are found anywhere in an event. ",
+      h("code", {}, "name:value"),
+      " makes a filter: ",
+      h("code", {}, "actor:ana"),
+      ", ",
+      h("code", {}, "action:invoice.*"),
+      ", ",
+      h("code", {}, "resource:invoice/42"),
+      ". Several values of one filter mean any of them; several filters mean all of them. Drag over the bars to zoom. The address holds the whole search: share it.",
+    ),
     h("h3", {}, "What is proven"),
-    h("p", {}, "A green seal means that this browser itself hashed the line, followed the path to the signed root, and checked the signature with the key that it keeps. It does not ask the server whether all is well."));
+    h(
+      "p",
+      {},
+      "A green seal means that this browser itself hashed the line, followed the path to the signed root, and checked the signature with the key that it keeps. It does not ask the server whether all is well.",
+    ),
+  );
   document.body.append(dialog);
   dialog.showModal();
 }

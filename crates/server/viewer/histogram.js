@@ -9,21 +9,61 @@ const FLOOR = 64;
 const BARS_MIN = 24;
 const BARS_MAX = 120;
 const MINUTE = 60_000;
-const STEPS = [1000, 5000, 15_000, MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE, 180 * MINUTE, 360 * MINUTE, 720 * MINUTE,
-  1440 * MINUTE, 2 * 1440 * MINUTE, 7 * 1440 * MINUTE, 30 * 1440 * MINUTE, 91 * 1440 * MINUTE, 365 * 1440 * MINUTE, 3 * 365 * 1440 * MINUTE];
+const STEPS = [
+  1000,
+  5000,
+  15_000,
+  MINUTE,
+  5 * MINUTE,
+  15 * MINUTE,
+  60 * MINUTE,
+  180 * MINUTE,
+  360 * MINUTE,
+  720 * MINUTE,
+  1440 * MINUTE,
+  2 * 1440 * MINUTE,
+  7 * 1440 * MINUTE,
+  30 * 1440 * MINUTE,
+  91 * 1440 * MINUTE,
+  365 * 1440 * MINUTE,
+  3 * 365 * 1440 * MINUTE,
+];
 
 export class Histogram {
   /** `zoom(since, until)` gets ISO times; both empty to zoom out. */
   constructor(zoom, { id = "histogram" } = {}) {
     this.zoom = zoom;
     this.hint = h("div", { class: "histogram-hint", hidden: true });
-    this.element = h("div", { id, class: "histogram", role: "slider", tabindex: "0", "aria-label": "Events over time", "aria-valuetext": "Loading",
+    this.element = h("div", {
+      id,
+      class: "histogram",
+      role: "slider",
+      tabindex: "0",
+      "aria-label": "Events over time",
+      "aria-valuetext": "Loading",
       on: {
-        pointerdown: (event) => this.#press(event), pointermove: (event) => this.#drag(event), pointerup: (event) => this.#release(event),
-        pointercancel: () => this.#cancel(), pointerleave: () => { if (!this.from) this.#point(null); }, keydown: (event) => this.#key(event),
-        blur: () => { this.cursor = null; this.anchor = null; this.draw(); },
-      } });
-    this.zoomOut = button({ id: id === "histogram" ? "zoom-out" : `${id}-zoom-out`, kind: "small", icon: "zoomout", text: "Zoom out", on: { click: () => this.zoom("", "") } });
+        pointerdown: (event) => this.#press(event),
+        pointermove: (event) => this.#drag(event),
+        pointerup: (event) => this.#release(event),
+        pointercancel: () => this.#cancel(),
+        pointerleave: () => {
+          if (!this.from) this.#point(null);
+        },
+        keydown: (event) => this.#key(event),
+        blur: () => {
+          this.cursor = null;
+          this.anchor = null;
+          this.draw();
+        },
+      },
+    });
+    this.zoomOut = button({
+      id: id === "histogram" ? "zoom-out" : `${id}-zoom-out`,
+      kind: "small",
+      icon: "zoomout",
+      text: "Zoom out",
+      on: { click: () => this.zoom("", "") },
+    });
     this.zoomOut.hidden = true;
     this.sized = new ResizeObserver(() => this.draw());
     this.sized.observe(this.element);
@@ -86,17 +126,40 @@ export class Histogram {
     this.element.setAttribute("aria-valuemin", 0);
     this.element.setAttribute("aria-valuemax", Math.max(0, this.bars.length - 1));
     this.element.setAttribute("aria-valuenow", this.cursor ?? 0);
-    this.element.setAttribute("aria-valuetext", this.bars.length === 0 ? "No events"
-      : `${number(total)} events from ${day(new Date(this.start))} to ${day(new Date(this.end))}, at most ${number(most)} in one bar`);
+    this.element.setAttribute(
+      "aria-valuetext",
+      this.bars.length === 0
+        ? "No events"
+        : `${number(total)} events from ${day(new Date(this.start))} to ${day(new Date(this.end))}, at most ${number(most)} in one bar`,
+    );
     const each = Math.max(2, this.#x(this.start + this.width) - 1.5);
     const bars = this.bars.map((bar) => {
       const tall = Math.max(2, (bar.count / most) * (FLOOR - 6));
-      return svg("rect", { class: "bar-of", "data-testid": "bar", "data-start": new Date(bar.start).toISOString(), "data-count": bar.count,
-        x: Math.min(this.#x(bar.start), wide - each).toFixed(1), width: each.toFixed(1), y: (FLOOR - tall).toFixed(1), height: tall.toFixed(1), rx: Math.min(2, each / 2) });
+      return svg("rect", {
+        class: "bar-of",
+        "data-testid": "bar",
+        "data-start": new Date(bar.start).toISOString(),
+        "data-count": bar.count,
+        x: Math.min(this.#x(bar.start), wide - each).toFixed(1),
+        width: each.toFixed(1),
+        y: (FLOOR - tall).toFixed(1),
+        height: tall.toFixed(1),
+        rx: Math.min(2, each / 2),
+      });
     });
     this.selection = svg("rect", { class: "selection", y: 0, height: FLOOR, x: 0, width: 0 });
-    fill(this.element, svg("svg", { width: wide, height: HEIGHT, viewBox: `0 0 ${wide} ${HEIGHT}`, "aria-hidden": "true" },
-      svg("line", { class: "floor", x1: 0, x2: wide, y1: FLOOR + 0.5, y2: FLOOR + 0.5 }), this.#ticks(wide), bars, this.selection), this.hint);
+    fill(
+      this.element,
+      svg(
+        "svg",
+        { width: wide, height: HEIGHT, viewBox: `0 0 ${wide} ${HEIGHT}`, "aria-hidden": "true" },
+        svg("line", { class: "floor", x1: 0, x2: wide, y1: FLOOR + 0.5, y2: FLOOR + 0.5 }),
+        this.#ticks(wide),
+        bars,
+        this.selection,
+      ),
+      this.hint,
+    );
     this.#showSelection();
   }
 
@@ -108,12 +171,20 @@ export class Histogram {
     for (let at = Math.ceil((this.start - shift) / step) * step + shift; at < this.end; at += step) {
       const x = this.#x(at);
       const date = new Date(at);
-      const label = step >= 300 * 1440 * MINUTE ? day(date).slice(0, 7) : step >= 28 * 1440 * MINUTE ? day(date).slice(0, 7)
-        : step >= 1440 * MINUTE ? day(date) : clock(date, { seconds: step < MINUTE });
+      const label =
+        step >= 300 * 1440 * MINUTE
+          ? day(date).slice(0, 7)
+          : step >= 28 * 1440 * MINUTE
+            ? day(date).slice(0, 7)
+            : step >= 1440 * MINUTE
+              ? day(date)
+              : clock(date, { seconds: step < MINUTE });
       const isDay = step < 1440 * MINUTE && clock(date) === "00:00:00";
       if (x < 4 || x > wide - (isDay || step >= 1440 * MINUTE ? 72 : 44)) continue;
-      ticks.push(svg("line", { class: "tick", x1: x, x2: x, y1: FLOOR, y2: FLOOR + 4 }),
-        svg("text", { class: "tick-label", x: x + 4, y: HEIGHT - 5 }, isDay ? day(date) : label));
+      ticks.push(
+        svg("line", { class: "tick", x1: x, x2: x, y1: FLOOR, y2: FLOOR + 4 }),
+        svg("text", { class: "tick-label", x: x + 4, y: HEIGHT - 5 }, isDay ? day(date) : label),
+      );
     }
     return ticks;
   }
@@ -176,7 +247,7 @@ export class Histogram {
 
   #barAt(x) {
     const time = this.#time(x);
-    const near = (this.#time(3) - this.#time(0));
+    const near = this.#time(3) - this.#time(0);
     return this.bars.find((bar) => time >= bar.start - near && time < bar.start + this.width + near);
   }
 
@@ -185,14 +256,16 @@ export class Histogram {
     this.hint.hidden = !bar;
     if (!bar) return;
     const [from, to] = [new Date(bar.start), new Date(bar.start + this.width)];
-    const text = this.width >= 1440 * MINUTE ? `${day(from)} – ${day(to)}` : `${day(from)} ${clock(from)} – ${clock(to)}`;
+    const text =
+      this.width >= 1440 * MINUTE ? `${day(from)} – ${day(to)}` : `${day(from)} ${clock(from)} – ${clock(to)}`;
     fill(this.hint, h("b", {}, number(bar.count)), ` ${text}`);
     this.hint.style.left = `${Math.min(Math.max(this.#x(bar.start + this.width / 2), 90), this.element.clientWidth - 90)}px`;
   }
 
   #showSelection() {
     if (!this.selection) return;
-    let [left, right] = this.from?.to === undefined ? [0, 0] : [Math.min(this.from.x, this.from.to), Math.max(this.from.x, this.from.to)];
+    let [left, right] =
+      this.from?.to === undefined ? [0, 0] : [Math.min(this.from.x, this.from.to), Math.max(this.from.x, this.from.to)];
     if (this.cursor !== null && this.cursor !== undefined && this.bars[this.cursor]) {
       const ends = [this.bars[this.cursor], this.bars[this.anchor ?? this.cursor]].map((bar) => bar.start);
       [left, right] = [this.#x(Math.min(...ends)), this.#x(Math.max(...ends) + this.width)];
@@ -216,7 +289,10 @@ export class Histogram {
       this.#showSelection();
       const date = new Date(bar.start);
       this.element.setAttribute("aria-valuenow", this.cursor);
-      this.element.setAttribute("aria-valuetext", `${number(bar.count)} events from ${day(date)} ${clock(date)}; Enter zooms in`);
+      this.element.setAttribute(
+        "aria-valuetext",
+        `${number(bar.count)} events from ${day(date)} ${clock(date)}; Enter zooms in`,
+      );
     } else if (event.key === "Enter" && this.cursor !== null) {
       const ends = [this.bars[this.cursor], this.bars[this.anchor ?? this.cursor]].map((bar) => bar.start);
       this.zoom(new Date(Math.min(...ends)).toISOString(), new Date(Math.max(...ends) + this.width).toISOString());

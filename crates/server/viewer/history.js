@@ -6,7 +6,8 @@ import { changesOf, diffTable } from "./diff.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
 import { Filters } from "./filters.js";
 import { Histogram } from "./histogram.js";
-import { EventList, keyOf, nameOf, outcomeChip, severityMark, timeTag } from "./list.js";
+import { EventList } from "./list.js";
+import { keyOf, nameOf, outcomeChip, severityMark, timeTag } from "./row.js";
 import { ago, clock, day, number } from "./prefs.js";
 import { actorAddress, go, route } from "./route.js";
 
@@ -29,8 +30,13 @@ class HistoryPage {
   update(here) {
     const resource = here.params.get("resource") ?? "";
     if (resource !== this.resource) this.#load(resource);
-    for (const each of this.timeline.children) each.classList.toggle("is-open", each.dataset.key === `${here.event?.origin ?? ""}#${here.event?.key}`);
-    showDrawer(here, this.events?.find((event) => String(event.index) === here.event?.key), (by) => this.#move(by));
+    for (const each of this.timeline.children)
+      each.classList.toggle("is-open", each.dataset.key === `${here.event?.origin ?? ""}#${here.event?.key}`);
+    showDrawer(
+      here,
+      this.events?.find((event) => String(event.index) === here.event?.key),
+      (by) => this.#move(by),
+    );
   }
 
   close() {
@@ -53,10 +59,27 @@ class HistoryPage {
     this.id = slash < 0 ? "" : resource.slice(slash + 1);
     this.timeline = h("ol", { id: "history", class: "timeline", "aria-label": "Events, oldest first" });
     this.status = h("div", { class: "list-status", role: "status" });
-    fill(this.root, h("div", { class: "page narrow" },
-      h("a", { id: "history-back", class: "back", href: `?${new URLSearchParams({ resource })}` }, icon("left", 15), "All events with it"),
-      h("header", { class: "page-head" }, h("p", { class: "eyebrow" }, "History of ", value(this.type || "a resource")), h("h1", { class: "mono" }, value(this.id || this.type || "—"))),
-      this.timeline, this.status));
+    fill(
+      this.root,
+      h(
+        "div",
+        { class: "page narrow" },
+        h(
+          "a",
+          { id: "history-back", class: "back", href: `?${new URLSearchParams({ resource })}` },
+          icon("left", 15),
+          "All events with it",
+        ),
+        h(
+          "header",
+          { class: "page-head" },
+          h("p", { class: "eyebrow" }, "History of ", value(this.type || "a resource")),
+          h("h1", { class: "mono" }, value(this.id || this.type || "—")),
+        ),
+        this.timeline,
+        this.status,
+      ),
+    );
     if (!this.id) {
       fill(this.status, "A history is that of one resource: type and id.");
       return;
@@ -69,15 +92,26 @@ class HistoryPage {
     fill(this.status, h("span", { class: "spinner" }), "Loading");
     try {
       const query = [["limit", String(PAGE)], ...(cursor ? [["cursor", cursor]] : [])];
-      const answer = await askJson(`v1/resources/${encodeURIComponent(this.type)}/${encodeURIComponent(this.id)}/history`, { query, signal });
+      const answer = await askJson(
+        `v1/resources/${encodeURIComponent(this.type)}/${encodeURIComponent(this.id)}/history`,
+        { query, signal },
+      );
       this.events.push(...answer.events);
       this.timeline.append(...answer.events.map((event) => moment(event)));
       if (answer.next && answer.events.length < PAGE) {
         await this.#more(answer.next);
         return;
       }
-      fill(this.status, answer.next ? button({ id: "more", kind: "small", text: "Later ones", on: { click: () => this.#more(answer.next) } })
-        : h("span", { class: "quiet" }, this.events.length === 0 ? "Nothing is known about it." : "That is where it stands now."));
+      fill(
+        this.status,
+        answer.next
+          ? button({ id: "more", kind: "small", text: "Later ones", on: { click: () => this.#more(answer.next) } })
+          : h(
+              "span",
+              { class: "quiet" },
+              this.events.length === 0 ? "Nothing is known about it." : "That is where it stands now.",
+            ),
+      );
     } catch (problem) {
       if (problem.name !== "AbortError") showProblem(this.status, problem, () => this.#more(cursor));
     }
@@ -101,13 +135,28 @@ class HistoryPage {
 function moment(event) {
   const rows = changesOf(event);
   const more = rows && rows.length > CHANGES_SHOWN;
-  return h("li", { class: `moment ${event.outcome ?? ""}`, "data-testid": "history-event", "data-key": keyOf(event) },
-    h("div", { class: "moment-head" }, timeTag(event.time ?? event.recorded),
-      h("a", { class: "moment-action mono", href: route().withEvent(event) }, value(event.action ?? "")), outcomeChip(event.outcome), severityMark(event.severity)),
-    event.actor && h("p", { class: "moment-actor" }, "by ", h("a", { href: actorAddress(event.actor.id ?? event.actor.name ?? "") }, value(nameOf(event.actor), {}, 200))),
+  return h(
+    "li",
+    { class: `moment ${event.outcome ?? ""}`, "data-testid": "history-event", "data-key": keyOf(event) },
+    h(
+      "div",
+      { class: "moment-head" },
+      timeTag(event.time ?? event.recorded),
+      h("a", { class: "moment-action mono", href: route().withEvent(event) }, value(event.action ?? "")),
+      outcomeChip(event.outcome),
+      severityMark(event.severity),
+    ),
+    event.actor &&
+      h(
+        "p",
+        { class: "moment-actor" },
+        "by ",
+        h("a", { href: actorAddress(event.actor.id ?? event.actor.name ?? "") }, value(nameOf(event.actor), {}, 200)),
+      ),
     event.description && h("p", {}, value(event.description)),
     rows?.length > 0 && diffTable(rows.slice(0, CHANGES_SHOWN)),
-    more && h("p", { class: "quiet" }, `and ${rows.length - CHANGES_SHOWN} more changes; open the event to see them`));
+    more && h("p", { class: "quiet" }, `and ${rows.length - CHANGES_SHOWN} more changes; open the event to see them`),
+  );
 }
 
 // ---- an actor ------------------------------------------------------------------------------------------
@@ -148,12 +197,43 @@ class ActorPage {
     this.cards = h("div", { class: "actor-cards" });
     const listRoot = h("section", { class: "list", "aria-label": "What the actor did" });
     const actor = filters.get("actor");
-    fill(this.root, h("div", { class: "page", id: "actor-page" },
-      h("a", { class: "back", id: "actor-search", href: `?${filters}` }, icon("left", 15), "Search in these events"),
-      h("header", { class: "page-head" }, h("p", { class: "eyebrow" }, "The trail of"), this.heading = h("h1", {}, value(actor || "—"))),
-      this.cards, h("section", { class: "overview" }, h("div", { class: "overview-head" }, h("p", { class: "total" }, "Over time"), this.histogram.zoomOut), this.histogram.element), listRoot));
-    this.list = new EventList({ root: listRoot, load: (cursor, limit) => this.#load(cursor, limit), onOpen: (event) => go(route().withEvent(event), { replace: isDrawerOpen() }),
-      onEmpty: (place) => fill(place, h("div", { id: "empty", class: "empty" }, h("h2", {}, "Nothing is known of this actor"), h("p", {}, "No event names this id or name."))) });
+    fill(
+      this.root,
+      h(
+        "div",
+        { class: "page", id: "actor-page" },
+        h("a", { class: "back", id: "actor-search", href: `?${filters}` }, icon("left", 15), "Search in these events"),
+        h(
+          "header",
+          { class: "page-head" },
+          h("p", { class: "eyebrow" }, "The trail of"),
+          (this.heading = h("h1", {}, value(actor || "—"))),
+        ),
+        this.cards,
+        h(
+          "section",
+          { class: "overview" },
+          h("div", { class: "overview-head" }, h("p", { class: "total" }, "Over time"), this.histogram.zoomOut),
+          this.histogram.element,
+        ),
+        listRoot,
+      ),
+    );
+    this.list = new EventList({
+      root: listRoot,
+      load: (cursor, limit) => this.#load(cursor, limit),
+      onOpen: (event) => go(route().withEvent(event), { replace: isDrawerOpen() }),
+      onEmpty: (place) =>
+        fill(
+          place,
+          h(
+            "div",
+            { id: "empty", class: "empty" },
+            h("h2", {}, "Nothing is known of this actor"),
+            h("p", {}, "No event names this id or name."),
+          ),
+        ),
+    });
     this.list.start();
     this.#summarise();
   }
@@ -169,17 +249,38 @@ class ActorPage {
     try {
       const query = this.filters.query(["order"]);
       const [summary, oldest, newest] = await Promise.all([
-        askJson("v1/summary", { query, signal }), ...["asc", "desc"].map((order) => askJson("v1/events", { query: [...query, ["order", order], ["limit", "1"]], signal }))]);
+        askJson("v1/summary", { query, signal }),
+        ...["asc", "desc"].map((order) =>
+          askJson("v1/events", { query: [...query, ["order", order], ["limit", "1"]], signal }),
+        ),
+      ]);
       this.histogram.show(summary, this.filters);
       this.#name(newest.events[0]?.actor);
       const seen = (answer, label) => {
         const at = answer.events[0] && new Date(answer.events[0].recorded);
         return at && card(label, day(at), "", `${clock(at)} · ${ago(at)}`);
       };
-      const denied = summary.by_outcome.filter(({ value: each }) => each === "denied" || each === "failure").reduce((sum, each) => sum + each.count, 0);
+      const denied = summary.by_outcome
+        .filter(({ value: each }) => each === "denied" || each === "failure")
+        .reduce((sum, each) => sum + each.count, 0);
       const share = summary.total > 0 ? `${Math.round((denied / summary.total) * 1000) / 10} % of them` : null;
-      fill(this.cards, h("div", { class: "cards four" }, card("Events", number(summary.total)), card("Denied or failed", number(denied), denied > 0 ? "bad" : "", share), seen(oldest, "First recorded"), seen(newest, "Last recorded")),
-        h("div", { class: "cards two" }, this.#top("Mostly did", "action", summary.by_action), this.#top("Mostly to", "resource", summary.by_resource_type)));
+      fill(
+        this.cards,
+        h(
+          "div",
+          { class: "cards four" },
+          card("Events", number(summary.total)),
+          card("Denied or failed", number(denied), denied > 0 ? "bad" : "", share),
+          seen(oldest, "First recorded"),
+          seen(newest, "Last recorded"),
+        ),
+        h(
+          "div",
+          { class: "cards two" },
+          this.#top("Mostly did", "action", summary.by_action),
+          this.#top("Mostly to", "resource", summary.by_resource_type),
+        ),
+      );
     } catch (problem) {
       if (problem.name !== "AbortError") showProblem(this.cards, problem, () => this.#summarise());
     }
@@ -190,12 +291,40 @@ class ActorPage {
     const asked = this.filters.get("actor");
     const other = actor && [actor.name, actor.id].find((each) => each && each !== asked);
     if (!other) return;
-    fill(this.heading, value(actor.name || asked, {}, 200), h("span", { class: "beside mono" }, value(actor.name === asked || !actor.name ? other : asked, {}, 200)));
+    fill(
+      this.heading,
+      value(actor.name || asked, {}, 200),
+      h("span", { class: "beside mono" }, value(actor.name === asked || !actor.name ? other : asked, {}, 200)),
+    );
   }
 
   #top(label, name, values = []) {
-    return values.length > 0 && h("div", { class: "card" }, h("h2", {}, label), h("ul", { class: "top" }, values.slice(0, 4).map((each) => h("li", {},
-      h("a", { class: "mono", href: `?${new Filters([...this.filters.pairs, [name, each.value]])}` }, value(each.value, {}, 80)), h("span", { class: "quiet" }, number(each.count))))));
+    return (
+      values.length > 0 &&
+      h(
+        "div",
+        { class: "card" },
+        h("h2", {}, label),
+        h(
+          "ul",
+          { class: "top" },
+          values
+            .slice(0, 4)
+            .map((each) =>
+              h(
+                "li",
+                {},
+                h(
+                  "a",
+                  { class: "mono", href: `?${new Filters([...this.filters.pairs, [name, each.value]])}` },
+                  value(each.value, {}, 80),
+                ),
+                h("span", { class: "quiet" }, number(each.count)),
+              ),
+            ),
+        ),
+      )
+    );
   }
 
   key(event) {
@@ -208,7 +337,14 @@ class ActorPage {
 
 // ---- shared --------------------------------------------------------------------------------------------
 
-const card = (label, text, kind = "", more = null) => h("div", { class: `card ${kind}` }, h("h2", {}, label), h("p", { class: "figure" }, text), more && h("p", { class: "quiet" }, more));
+const card = (label, text, kind = "", more = null) =>
+  h(
+    "div",
+    { class: `card ${kind}` },
+    h("h2", {}, label),
+    h("p", { class: "figure" }, text),
+    more && h("p", { class: "quiet" }, more),
+  );
 
 function showDrawer(here, known, move) {
   if (here.event) openDrawer(here.event, known, { move });
@@ -216,5 +352,14 @@ function showDrawer(here, known, move) {
 }
 
 export function showProblem(place, problem, again) {
-  fill(place, h("div", { class: "notice bad", role: "alert", id: "problem" }, icon("warning"), h("span", {}, problem.message), again && button({ id: "error-retry", kind: "small", text: "Try again", on: { click: again } })));
+  fill(
+    place,
+    h(
+      "div",
+      { class: "notice bad", role: "alert", id: "problem" },
+      icon("warning"),
+      h("span", {}, problem.message),
+      again && button({ id: "error-retry", kind: "small", text: "Try again", on: { click: again } }),
+    ),
+  );
 }

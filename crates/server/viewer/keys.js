@@ -9,17 +9,25 @@ const seenHere = new Map();
 let named = null;
 
 function all() {
-  try { return JSON.parse(localStorage.getItem(STORE)) ?? {}; } catch { return {}; }
+  try {
+    return JSON.parse(localStorage.getItem(STORE)) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 function keep(keys) {
-  try { localStorage.setItem(STORE, JSON.stringify(keys)); } catch { /* A private window: kept for this page alone. */ }
+  try {
+    localStorage.setItem(STORE, JSON.stringify(keys));
+  } catch {
+    /* A private window: kept for this page alone. */
+  }
 }
 
 /** `{text, how, since}` for a trail: `how` is `pasted` or `first seen`; null if none is kept. */
 export function keptKey(origin) {
   const kept = all();
-  return Object.hasOwn(kept, origin) ? kept[origin] : seenHere.get(origin) ?? null;
+  return Object.hasOwn(kept, origin) ? kept[origin] : (seenHere.get(origin) ?? null);
 }
 
 export function forgetKey(origin) {
@@ -49,7 +57,7 @@ function remember(key, how) {
 export async function keysFor(origin, offered) {
   const kept = keptKey(origin);
   if (kept) return [await parseKey(kept.text)];
-  const first = offered ?? await keyFromServer(origin);
+  const first = offered ?? (await keyFromServer(origin));
   if (!first) return [];
   try {
     const key = await parseKey(first);
@@ -64,7 +72,8 @@ export async function keysFor(origin, offered) {
 /** What the server says is the trail's key; only for a first look, and to show where it differs. */
 export async function keyFromServer(origin) {
   // Not once an event: a token for one tenant gets no answer anyway.
-  if (!named || performance.now() - named.at > ASK_AGAIN_MS) named = { at: performance.now(), answer: askJson("v1/origins").catch(() => ({})) };
+  if (!named || performance.now() - named.at > ASK_AGAIN_MS)
+    named = { at: performance.now(), answer: askJson("v1/origins").catch(() => ({})) };
   try {
     const { origins } = await named.answer;
     const found = origins?.find((each) => each.origin === origin);
@@ -80,7 +89,11 @@ const SEEN = "trailseal.checkpoints";
 
 /** The newest checkpoint of a trail that this browser found to be right: `{size, root, note, seen}`, or null. */
 export function keptCheckpoint(origin) {
-  try { return JSON.parse(localStorage.getItem(SEEN))?.[origin] ?? null; } catch { return null; }
+  try {
+    return JSON.parse(localStorage.getItem(SEEN))?.[origin] ?? null;
+  } catch {
+    return null;
+  }
 }
 
 export function keepCheckpoint({ origin, size }, root, note) {
@@ -88,7 +101,9 @@ export function keepCheckpoint({ origin, size }, root, note) {
     const kept = JSON.parse(localStorage.getItem(SEEN)) ?? {};
     kept[origin] = { size, root, note, seen: new Date().toISOString() };
     localStorage.setItem(SEEN, JSON.stringify(kept));
-  } catch { /* A private window: nothing is kept. */ }
+  } catch {
+    /* A private window: nothing is kept. */
+  }
 }
 
 export function forgetCheckpoint(origin) {
@@ -96,5 +111,7 @@ export function forgetCheckpoint(origin) {
     const kept = JSON.parse(localStorage.getItem(SEEN)) ?? {};
     delete kept[origin];
     localStorage.setItem(SEEN, JSON.stringify(kept));
-  } catch { /* Nothing was kept. */ }
+  } catch {
+    /* Nothing was kept. */
+  }
 }

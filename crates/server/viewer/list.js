@@ -1,37 +1,14 @@
 // The list of events: pages come as the reader scrolls, and only those near the window are in the document,
 // so a million events cost no more than a hundred.
 
-import { button, fill, h, icon, value } from "./dom.js";
-import { clock, day, dayAndClock, fraction, number } from "./prefs.js";
-import { route } from "./route.js";
+import { button, fill, h, icon } from "./dom.js";
+import { number } from "./prefs.js";
+import { headOf, keyOf, rowOf } from "./row.js";
 
 const PAGE = 50;
 // More than this in memory, and the oldest pages go; they can be loaded again.
 const PAGES_MAX = 400;
 const MARGIN = "1500px 0px";
-
-export const keyOf = (event) => `${event.origin ?? ""}#${event.index}`;
-
-/** A word for what happened to it; the colour says the same once more. */
-export function outcomeChip(outcome = "unknown") {
-  const known = ["success", "failure", "denied", "partial", "unknown"].includes(outcome) ? outcome : "unknown";
-  return h("span", { class: `chip outcome ${known}` }, value(outcome, {}, 40));
-}
-
-export function severityMark(severity = "info") {
-  const loud = ["notice", "warning", "error", "critical"].includes(severity);
-  return loud && h("span", { class: `severity level-${severity}`, title: `Severity: ${severity}` }, severity);
-}
-
-export const nameOf = (actor) => actor?.name || actor?.id || "";
-export const resourceOf = (resource) => resource && [resource.type, resource.id ?? resource.name].filter((part) => part !== undefined && part !== "").join("/");
-
-export function timeTag(text, attributes = {}) {
-  const date = new Date(text);
-  if (Number.isNaN(date.getTime())) return value(text ?? "", attributes);
-  return h("time", { datetime: text, title: `${dayAndClock(date)}.${fraction(text)}`, ...attributes },
-    h("span", { class: "day" }, day(date)), " ", h("span", { class: "clock" }, clock(date)));
-}
 
 /** One list; `load(cursor)` answers `{events, next, scanned}`. */
 export class EventList {
@@ -45,18 +22,27 @@ export class EventList {
     this.scanned = 0;
     this.waiting = [];
     this.rows = h("div", { class: "rows", id: "list", role: "listbox", "aria-label": "Events", tabindex: "-1" });
-    this.fresh = button({ id: "new-events", kind: "primary pill", text: " ", on: { click: () => this.showWaiting(true) } });
+    this.fresh = button({
+      id: "new-events",
+      kind: "primary pill",
+      text: " ",
+      on: { click: () => this.showWaiting(true) },
+    });
     this.fresh.hidden = true;
     this.status = h("div", { id: "list-status", class: "list-status", role: "status" });
-    fill(root, this.fresh, this.#header(), this.rows, this.status);
-    this.near = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => this.#mount(target.page, isIntersecting)), { rootMargin: MARGIN });
-    this.end = new IntersectionObserver(([entry]) => { this.atEnd = entry.isIntersecting; if (this.atEnd) this.more(); }, { rootMargin: "600px 0px" });
+    fill(root, this.fresh, headOf(), this.rows, this.status);
+    this.near = new IntersectionObserver(
+      (entries) => entries.forEach(({ target, isIntersecting }) => this.#mount(target.page, isIntersecting)),
+      { rootMargin: MARGIN },
+    );
+    this.end = new IntersectionObserver(
+      ([entry]) => {
+        this.atEnd = entry.isIntersecting;
+        if (this.atEnd) this.more();
+      },
+      { rootMargin: "600px 0px" },
+    );
     this.end.observe(this.status);
-  }
-
-  #header() {
-    const names = ["Time", "Actor", "Action", "Resource", "Tenant", "Outcome"];
-    return h("div", { class: "row head", "aria-hidden": "true" }, names.map((name) => h("span", { class: `cell ${name.toLowerCase()}` }, name)));
   }
 
   close() {
@@ -113,7 +99,13 @@ export class EventList {
     this.gained = page.events.length < PAGE ? (this.gained ?? 0) + page.events.length : PAGE;
     const isShort = this.gained < PAGE;
     if (!isShort) this.gained = 0;
-    if (this.next && (isShort || this.atEnd)) setTimeout(() => { if (generation === this.generation) this.more(); }, isShort ? 0 : 50);
+    if (this.next && (isShort || this.atEnd))
+      setTimeout(
+        () => {
+          if (generation === this.generation) this.more();
+        },
+        isShort ? 0 : 50,
+      );
   }
 
   #clear() {
@@ -195,7 +187,10 @@ export class EventList {
     if (!page || page.mounted === isNear) return;
     page.mounted = isNear;
     if (isNear) {
-      fill(page.element, page.events.map((event) => this.#row(event, page.fresh?.has(keyOf(event)))));
+      fill(
+        page.element,
+        page.events.map((event) => this.#row(event, page.fresh?.has(keyOf(event)))),
+      );
       page.fresh = null;
       page.element.style.height = "";
     } else {
@@ -206,20 +201,7 @@ export class EventList {
 
   #row(event, isFresh) {
     const key = keyOf(event);
-    const isSelected = key === this.selected;
-    const actor = nameOf(event.actor);
-    const resource = resourceOf(event.resource);
-    const behalf = event.on_behalf_of?.id;
-    const row = h("a", {
-      class: `row${isFresh ? " fresh" : ""}${event.system ? " system" : ""}`, role: "option", href: route().withEvent(event), "data-testid": "row", "data-key": key,
-      "data-index": event.index, "aria-selected": isSelected ? "true" : "false", tabindex: isSelected ? "0" : "-1", draggable: "false",
-    },
-      h("span", { class: "cell time" }, timeTag(event.time ?? event.recorded)),
-      h("span", { class: "cell actor" }, value(actor || "—", { class: actor ? "" : "none" }, 120), behalf && h("span", { class: "behalf" }, " for ", value(behalf, {}, 60))),
-      h("span", { class: "cell action" }, value(event.action ?? "", { class: "mono" }, 160), severityMark(event.severity)),
-      h("span", { class: "cell resource" }, value(resource || "—", { class: resource ? "mono" : "none" }, 200)),
-      h("span", { class: "cell tenant" }, event.tenant && value(event.tenant, {}, 80)),
-      h("span", { class: "cell outcome" }, outcomeChip(event.outcome)));
+    const row = rowOf(event, { isFresh, isSelected: key === this.selected });
     row.addEventListener("click", (click) => {
       if (click.metaKey || click.ctrlKey || click.shiftKey) return;
       click.preventDefault();
@@ -234,25 +216,75 @@ export class EventList {
     const count = this.pages.reduce((sum, page) => sum + page.events.length, 0);
     if (what === "loading") {
       const where = this.scanned > 0 && this.next ? ` · ${number(this.scanned)} events looked through` : "";
-      fill(this.status, h("span", { class: "spinner", "aria-hidden": "true" }), h("span", {}, "Loading", where),
-        this.scanned > 0 && this.next && button({ id: "search-stop", kind: "small", text: "Stop", on: { click: () => { this.stopped = true; this.generation += 1; this.loading = false; this.#say("stopped"); } } }));
+      fill(
+        this.status,
+        h("span", { class: "spinner", "aria-hidden": "true" }),
+        h("span", {}, "Loading", where),
+        this.scanned > 0 &&
+          this.next &&
+          button({
+            id: "search-stop",
+            kind: "small",
+            text: "Stop",
+            on: {
+              click: () => {
+                this.stopped = true;
+                this.generation += 1;
+                this.loading = false;
+                this.#say("stopped");
+              },
+            },
+          }),
+      );
     } else if (what === "much") {
-      fill(this.status, h("span", {}, `${number(count)} events are loaded; a filter finds things sooner.`), button({ id: "more", kind: "small", text: "More", on: { click: () => this.more(true) } }));
+      fill(
+        this.status,
+        h("span", {}, `${number(count)} events are loaded; a filter finds things sooner.`),
+        button({ id: "more", kind: "small", text: "More", on: { click: () => this.more(true) } }),
+      );
     } else if (what === "more" || what === "stopped") {
-      fill(this.status, button({ id: "more", kind: "small", text: what === "stopped" ? "Search on" : "More", on: { click: () => { this.stopped = false; this.more(true); } } }),
-        what === "stopped" && h("span", {}, "Stopped; not everything was looked at."));
+      fill(
+        this.status,
+        button({
+          id: "more",
+          kind: "small",
+          text: what === "stopped" ? "Search on" : "More",
+          on: {
+            click: () => {
+              this.stopped = false;
+              this.more(true);
+            },
+          },
+        }),
+        what === "stopped" && h("span", {}, "Stopped; not everything was looked at."),
+      );
     } else if (what === "cut") {
-      fill(this.status, h("span", {}, "Older events made room for new ones."), button({ kind: "small", text: "Load anew", on: { click: () => this.start() } }));
+      fill(
+        this.status,
+        h("span", {}, "Older events made room for new ones."),
+        button({ kind: "small", text: "Load anew", on: { click: () => this.start() } }),
+      );
     } else if (count > 0) {
-      fill(this.status, h("span", { class: "quiet" }, count === 1 ? "That is the only one." : `That is all: ${number(count)} events.`));
+      fill(
+        this.status,
+        h("span", { class: "quiet" }, count === 1 ? "That is the only one." : `That is all: ${number(count)} events.`),
+      );
     } else {
       fill(this.status);
     }
   }
 
   #sayProblem(problem, again) {
-    fill(this.status, h("div", { class: "notice bad", role: "alert", id: "problem" }, icon("warning"), h("span", {}, problem.message),
-      button({ id: "error-retry", kind: "small", text: "Try again", on: { click: again } })));
+    fill(
+      this.status,
+      h(
+        "div",
+        { class: "notice bad", role: "alert", id: "problem" },
+        icon("warning"),
+        h("span", {}, problem.message),
+        button({ id: "error-retry", kind: "small", text: "Try again", on: { click: again } }),
+      ),
+    );
     this.onProblem?.(problem);
   }
 

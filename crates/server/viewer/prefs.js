@@ -1,10 +1,18 @@
 // What the reader chose: theme and time zone; and how times and numbers are written.
 
 const read = (key, otherwise) => {
-  try { return localStorage.getItem(`trailseal.${key}`) ?? otherwise; } catch { return otherwise; }
+  try {
+    return localStorage.getItem(`trailseal.${key}`) ?? otherwise;
+  } catch {
+    return otherwise;
+  }
 };
 const write = (key, text) => {
-  try { localStorage.setItem(`trailseal.${key}`, text); } catch { /* A private window: kept for this page alone. */ }
+  try {
+    localStorage.setItem(`trailseal.${key}`, text);
+  } catch {
+    /* A private window: kept for this page alone. */
+  }
 };
 
 let zone = read("zone", "local");
@@ -86,7 +94,15 @@ export function fraction(text) {
   return /\.(\d+)Z$/.exec(text)?.[1] ?? "";
 }
 
-const UNITS = [["year", 31_536_000], ["month", 2_592_000], ["week", 604_800], ["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
+const UNITS = [
+  ["year", 31_536_000],
+  ["month", 2_592_000],
+  ["week", 604_800],
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", 60],
+  ["second", 1],
+];
 
 /** `5 minutes ago`. */
 export function ago(date, now = Date.now()) {

@@ -58,12 +58,15 @@ export function parseCheckpoint(text) {
   if (!SAFE_NUMBER.test(size)) throw fail("its size is not a number");
   const rootBytes = fromBase64(root ?? "");
   if (rootBytes?.length !== HASH_BYTES) throw fail("its root is not a hash");
-  const signatures = text.slice(gap + 2, -1).split("\n").map((line) => {
-    const match = /^— (\S+) (\S+)$/.exec(line);
-    const bytes = match && fromBase64(match[2]);
-    if (!bytes || bytes.length < 5) throw fail("a signature line is not one");
-    return { name: match[1], id: hex(bytes.subarray(0, 4)), bytes: bytes.subarray(4) };
-  });
+  const signatures = text
+    .slice(gap + 2, -1)
+    .split("\n")
+    .map((line) => {
+      const match = /^— (\S+) (\S+)$/.exec(line);
+      const bytes = match && fromBase64(match[2]);
+      if (!bytes || bytes.length < 5) throw fail("a signature line is not one");
+      return { name: match[1], id: hex(bytes.subarray(0, 4)), bytes: bytes.subarray(4) };
+    });
   return { origin, size: Number(size), root: rootBytes, signedText, signatures };
 }
 
@@ -95,7 +98,8 @@ export function nodeHash(left, right) {
 /** The root that a leaf and its path give in a tree of that size (RFC 9162, section 2.1.3.2). */
 export async function rootFromPath(index, size, leaf, path) {
   const fail = () => new ProofError("path_invalid", "The proof’s path does not fit a tree of the signed size.");
-  if (index >= size) throw new ProofError("path_invalid", `The checkpoint covers ${size} events, so not event ${index}.`);
+  if (index >= size)
+    throw new ProofError("path_invalid", `The checkpoint covers ${size} events, so not event ${index}.`);
   let [node, last, root] = [index, size - 1, leaf];
   for (const hash of path) {
     if (last === 0) throw fail();
@@ -120,8 +124,10 @@ export async function rootFromPath(index, size, leaf, path) {
 export async function verifyCheckpoint(checkpoint, pinned) {
   const keys = pinned.filter((key) => key.name === checkpoint.origin);
   if (keys.length === 0) {
-    throw new ProofError("origin_mismatch",
-      `The checkpoint is the one of “${checkpoint.origin}”, and the public key is of another trail.`);
+    throw new ProofError(
+      "origin_mismatch",
+      `The checkpoint is the one of “${checkpoint.origin}”, and the public key is of another trail.`,
+    );
   }
   const trusted = await withRotations(checkpoint, keys);
   let signer = null;
@@ -130,23 +136,30 @@ export async function verifyCheckpoint(checkpoint, pinned) {
     if (!key) continue;
     const good = await verifyEd25519(key.key, signature.bytes, utf8.encode(checkpoint.signedText));
     if (!good) {
-      throw new ProofError("signature_invalid",
-        `The checkpoint’s signature is not the one of key ${key.id}: the checkpoint was changed, or is a forgery.`);
+      throw new ProofError(
+        "signature_invalid",
+        `The checkpoint’s signature is not the one of key ${key.id}: the checkpoint was changed, or is a forgery.`,
+      );
     }
     signer ??= key;
   }
   if (signer) return signer;
   const names = checkpoint.signatures.map((signature) => signature.id).join(", ");
-  throw new ProofError("key_unknown",
-    `The checkpoint is not signed by the key that this browser trusts (${keys[0].id}), but by ${names}.`);
+  throw new ProofError(
+    "key_unknown",
+    `The checkpoint is not signed by the key that this browser trusts (${keys[0].id}), but by ${names}.`,
+  );
 }
 
 async function withRotations(checkpoint, pinned) {
   const trusted = [...pinned];
   // Grows while it is walked: each new key may vouch for the next one.
   for (const old of trusted) {
-    const id = hex((await sha256(utf8.encode(`${checkpoint.origin}\n`), Uint8Array.of(0xff),
-      utf8.encode(ROTATION), old.key)).subarray(0, 4));
+    const id = hex(
+      (
+        await sha256(utf8.encode(`${checkpoint.origin}\n`), Uint8Array.of(0xff), utf8.encode(ROTATION), old.key)
+      ).subarray(0, 4),
+    );
     for (const line of checkpoint.signatures) {
       if (line.name !== checkpoint.origin || line.id !== id || line.bytes.length !== 96) continue;
       const next = await keyOf(checkpoint.origin, line.bytes.slice(0, 32));
@@ -199,7 +212,12 @@ export async function checkProof(proofText, shown, pinned) {
     } catch (error) {
       const known = error instanceof ProofError;
       const code = known ? error.code : "unexpected";
-      result.steps.push({ name, ok: false, code, message: known ? error.message : `The check broke off: ${error.message}` });
+      result.steps.push({
+        name,
+        ok: false,
+        code,
+        message: known ? error.message : `The check broke off: ${error.message}`,
+      });
       return false;
     }
   };
@@ -232,20 +250,27 @@ async function checkPath(proof, checkpoint) {
   const leaf = await leafHash(proof.extra);
   const root = await rootFromPath(proof.index, checkpoint.size, leaf, proof.hashes);
   if (!sameBytes(root, checkpoint.root)) {
-    throw new ProofError("root_mismatch",
+    throw new ProofError(
+      "root_mismatch",
       "The line, the path and the checkpoint do not belong together: at least one of them was changed. " +
-      `They give the root ${toBase64(root)}, and the checkpoint says ${toBase64(checkpoint.root)}.`);
+        `They give the root ${toBase64(root)}, and the checkpoint says ${toBase64(checkpoint.root)}.`,
+    );
   }
   return `The line’s SHA-256 and ${proof.hashes.length} hashes of the path give the signed root.`;
 }
 
 function checkShown(proof, { line, checkpoint }, shown) {
   if (shown.origin !== undefined && shown.origin !== checkpoint.origin) {
-    throw new ProofError("origin_mismatch",
-      `The event is shown as one of “${shown.origin}”, and the checkpoint is the one of “${checkpoint.origin}”.`);
+    throw new ProofError(
+      "origin_mismatch",
+      `The event is shown as one of “${shown.origin}”, and the checkpoint is the one of “${checkpoint.origin}”.`,
+    );
   }
   if (shown.index !== undefined && shown.index !== proof.index) {
-    throw new ProofError("index_mismatch", `The event is shown as number ${shown.index}, and the proof is for ${proof.index}.`);
+    throw new ProofError(
+      "index_mismatch",
+      `The event is shown as number ${shown.index}, and the proof is for ${proof.index}.`,
+    );
   }
   const named = /^\{"v":1,"index":(\d+),/.exec(line)?.[1];
   if (named !== String(proof.index)) {
@@ -253,9 +278,11 @@ function checkShown(proof, { line, checkpoint }, shown) {
   }
   if (shown.line !== undefined && shown.line !== line) {
     const at = firstDifference(shown.line, line);
-    throw new ProofError("line_differs",
+    throw new ProofError(
+      "line_differs",
       `What the server shows is not what was sealed. They differ from character ${at} on: ` +
-      `shown “${around(shown.line, at)}”, sealed “${around(line, at)}”.`);
+        `shown “${around(shown.line, at)}”, sealed “${around(line, at)}”.`,
+    );
   }
   return "What is shown is, character for character, what was sealed.";
 }

@@ -9,18 +9,33 @@ import { number } from "./prefs.js";
 
 // How often a proof is asked for by itself while the event is not sealed yet.
 const TRIES_MAX = 5;
-const NAMES = { form: "The proof can be read", path: "The line is in the tree", shown: "What is shown is what was sealed", signature: "The checkpoint is signed", list: "The list showed the same", asked: "It is the event that was asked for" };
+const NAMES = {
+  form: "The proof can be read",
+  path: "The line is in the tree",
+  shown: "What is shown is what was sealed",
+  signature: "The checkpoint is signed",
+  list: "The list showed the same",
+  asked: "It is the event that was asked for",
+};
 
 /** The box of one event; `{element, check}`. `source` gives `{reference, text, listed}`. */
 export function proofBox(source) {
-  const element = h("section", { id: "proof", class: "proof", "data-state": "off", "aria-live": "polite", "aria-label": "Proof" });
+  const element = h("section", {
+    id: "proof",
+    class: "proof",
+    "data-state": "off",
+    "aria-live": "polite",
+    "aria-label": "Proof",
+  });
   const run = { abort: null };
   const check = async (tries = 0) => {
     run.abort?.abort();
     run.abort = new AbortController();
     await checkInto(element, source, run.abort.signal, check, tries);
   };
-  show(element, "off", "seal", "Not checked yet", "This browser can check that the event is sealed as it is shown.", [checkButton("Check now", check)]);
+  show(element, "off", "seal", "Not checked yet", "This browser can check that the event is sealed as it is shown.", [
+    checkButton("Check now", check),
+  ]);
   return { element, check, close: () => run.abort?.abort() };
 }
 
@@ -38,19 +53,34 @@ async function checkInto(element, source, signal, again, tries) {
     const { path, query } = eventPath(source.reference, "/proof");
     const response = await ask(path, { query, accept: "text/plain, */*;q=0.5", signal, also: [409] });
     if (response.status === 409) {
-      show(element, "waiting", "clock", "Not sealed yet", "The next checkpoint covers it, usually within a second.", [checkButton("Check again", again)]);
-      if (tries < TRIES_MAX) setTimeout(() => { if (!signal.aborted) again(tries + 1); }, 1000 * Number(response.headers.get("Retry-After") ?? 1));
+      show(element, "waiting", "clock", "Not sealed yet", "The next checkpoint covers it, usually within a second.", [
+        checkButton("Check again", again),
+      ]);
+      if (tries < TRIES_MAX)
+        setTimeout(
+          () => {
+            if (!signal.aborted) again(tries + 1);
+          },
+          1000 * Number(response.headers.get("Retry-After") ?? 1),
+        );
       return;
     }
     offered = response.headers.get("Trailseal-Public-Key");
     text = await response.text();
   } catch (problem) {
-    if (problem.name !== "AbortError") show(element, "failed", "cross", "No proof", `The server gave no proof. ${problem.message}`, [checkButton("Try again", again)]);
+    if (problem.name !== "AbortError")
+      show(element, "failed", "cross", "No proof", `The server gave no proof. ${problem.message}`, [
+        checkButton("Try again", again),
+      ]);
     return;
   }
   const origin = source.reference.origin;
   const keys = await keysFor(origin, offered);
-  const result = await checkProof(text, { origin, index: Number(source.reference.index), line: lineOf(source.text) }, keys);
+  const result = await checkProof(
+    text,
+    { origin, index: Number(source.reference.index), line: lineOf(source.text) },
+    keys,
+  );
   if (signal.aborted) return;
   if (result.line && !isJson(result.line)) result.line = null;
   compareListed(result, source.listed);
@@ -66,28 +96,64 @@ function compareAsked(result, asked) {
   const isSame = /^\d+$/.test(key) ? key === String(index) : key.replace(/^id:/, "") === id;
   if (isSame && (!asked.origin || asked.origin === result.checkpoint.origin)) return;
   result.state = "failed";
-  result.steps.push({ name: "asked", ok: false, code: "asked_differs", message: `Event ${key} was asked for, and the server answered with event ${index}.` });
+  result.steps.push({
+    name: "asked",
+    ok: false,
+    code: "asked_differs",
+    message: `Event ${key} was asked for, and the server answered with event ${index}.`,
+  });
 }
 
 // The list is another answer of the server: what somebody read there must be what was sealed, too.
 function compareListed(result, listed) {
   if (!listed || !result.line) return;
-  const { origin, ...fields } = listed;
+  const fields = Object.fromEntries(Object.entries(listed).filter(([name]) => name !== "origin"));
   if (same(fields, JSON.parse(result.line))) return;
   result.state = "failed";
-  result.steps.push({ name: "list", ok: false, code: "list_differs", message: "The list showed something else for this event than what was sealed." });
+  result.steps.push({
+    name: "list",
+    ok: false,
+    code: "list_differs",
+    message: "The list showed something else for this event than what was sealed.",
+  });
 }
 
 function showResult(element, result, { text, origin, index, again }) {
   const wrong = result.steps.filter((step) => !step.ok);
-  const tools = [checkButton("Check again", again), button({ id: "proof-download", kind: "small", icon: "download", text: "Proof", label: "Save the proof as a file", on: { click: () => save(text, index) } })];
+  const tools = [
+    checkButton("Check again", again),
+    button({
+      id: "proof-download",
+      kind: "small",
+      icon: "download",
+      text: "Proof",
+      label: "Save the proof as a file",
+      on: { click: () => save(text, index) },
+    }),
+  ];
   const kept = keptKey(origin);
   const sealPage = h("a", { href: "?view=seal" }, "Paste the key that you got elsewhere");
-  const trust = result.state === "proven" && kept?.how === "first seen" && h("p", { class: "proof-trust quiet" },
-    "The key is the first one seen here, compared with nothing. ", h("a", { href: "?view=seal" }, "Compare it"), ".");
+  const trust =
+    result.state === "proven" &&
+    kept?.how === "first seen" &&
+    h(
+      "p",
+      { class: "proof-trust quiet" },
+      "The key is the first one seen here, compared with nothing. ",
+      h("a", { href: "?view=seal" }, "Compare it"),
+      ".",
+    );
   const faces = {
-    proven: ["check", "Proven in this browser", [`Sealed exactly as shown, in a tree of ${number(result.checkpoint?.size ?? 0)} events.`]],
-    no_key: ["warning", "Sealed, but by whom?", ["The line belongs to the checkpoint. No public key is known here to check its signature. ", sealPage, "."]],
+    proven: [
+      "check",
+      "Proven in this browser",
+      [`Sealed exactly as shown, in a tree of ${number(result.checkpoint?.size ?? 0)} events.`],
+    ],
+    no_key: [
+      "warning",
+      "Sealed, but by whom?",
+      ["The line belongs to the checkpoint. No public key is known here to check its signature. ", sealPage, "."],
+    ],
     failed: ["cross", "This proof does not hold", wrong.map((step) => h("strong", { class: "failure" }, step.message))],
     unchecked: ["warning", "Not checked here", [wrong.at(-1)?.message ?? insecure()]],
   };
@@ -97,16 +163,49 @@ function showResult(element, result, { text, origin, index, again }) {
 }
 
 export function stepsOf(result, kept) {
-  return h("details", { id: "proof-steps", open: result.state === "failed" }, h("summary", {}, "What was checked"),
-    h("ul", { class: "steps" }, result.steps.map((step) => h("li", { "data-testid": "proof-step", "data-step": step.name, "data-ok": String(step.ok), class: step.ok ? "good" : "bad" },
-      icon(step.ok ? "check" : "cross", 14), h("span", {}, h("b", {}, `${NAMES[step.name]}${step.ok ? "" : ": no"}`), " ", step.message)))),
-    kept && h("p", { class: "quiet mono wrap" }, `${kept.text} (${kept.how}, kept since ${kept.since.slice(0, 10)})`));
+  return h(
+    "details",
+    { id: "proof-steps", open: result.state === "failed" },
+    h("summary", {}, "What was checked"),
+    h(
+      "ul",
+      { class: "steps" },
+      result.steps.map((step) =>
+        h(
+          "li",
+          {
+            "data-testid": "proof-step",
+            "data-step": step.name,
+            "data-ok": String(step.ok),
+            class: step.ok ? "good" : "bad",
+          },
+          icon(step.ok ? "check" : "cross", 14),
+          h("span", {}, h("b", {}, `${NAMES[step.name]}${step.ok ? "" : ": no"}`), " ", step.message),
+        ),
+      ),
+    ),
+    kept && h("p", { class: "quiet mono wrap" }, `${kept.text} (${kept.how}, kept since ${kept.since.slice(0, 10)})`),
+  );
 }
 
 function show(element, state, symbol, title, body, tools, more = null) {
   element.dataset.state = state;
-  fill(element, h("div", { class: "proof-head" }, h("span", { class: "proof-symbol" }, icon(symbol, 18)),
-    h("div", { class: "proof-words" }, h("h2", { class: "proof-title" }, title), typeof body === "string" ? h("p", {}, body) : body), h("div", { class: "proof-tools" }, tools)), more);
+  fill(
+    element,
+    h(
+      "div",
+      { class: "proof-head" },
+      h("span", { class: "proof-symbol" }, icon(symbol, 18)),
+      h(
+        "div",
+        { class: "proof-words" },
+        h("h2", { class: "proof-title" }, title),
+        typeof body === "string" ? h("p", {}, body) : body,
+      ),
+      h("div", { class: "proof-tools" }, tools),
+    ),
+    more,
+  );
 }
 
 function isJson(text) {

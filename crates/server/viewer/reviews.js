@@ -4,11 +4,15 @@ import { announce, button, fill, h, icon, toast, value } from "./dom.js";
 import { ask, askJson, eventPath } from "./api.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
 import { showProblem } from "./history.js";
-import { nameOf, outcomeChip, resourceOf, timeTag } from "./list.js";
+import { nameOf, outcomeChip, resourceOf, timeTag } from "./row.js";
 import { number } from "./prefs.js";
 import { route } from "./route.js";
 
-const STATES = [["pending", "Waiting"], ["approved", "Approved"], ["rejected", "Rejected"]];
+const STATES = [
+  ["pending", "Waiting"],
+  ["approved", "Approved"],
+  ["rejected", "Rejected"],
+];
 
 export function openReviews(root, first) {
   const page = new ReviewsPage(root);
@@ -19,12 +23,34 @@ export function openReviews(root, first) {
 class ReviewsPage {
   constructor(root) {
     this.tabs = h("div", { id: "review-tabs", class: "tabs", role: "tablist", "aria-label": "State" });
-    this.near = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach(({ target }) => {
-      this.near.unobserve(target);
-      this.#tell(target.about);
-    }));
+    this.near = new IntersectionObserver((entries) =>
+      entries
+        .filter((entry) => entry.isIntersecting)
+        .forEach(({ target }) => {
+          this.near.unobserve(target);
+          this.#tell(target.about);
+        }),
+    );
     this.place = h("div", { class: "reviews", id: "reviews", role: "tabpanel", "aria-live": "polite" });
-    fill(root, h("div", { class: "page narrow" }, h("header", { class: "page-head" }, h("h1", {}, "Reviews"), h("p", { class: "lead" }, "Events that somebody, a rule or a program flagged. Each decision is an event of the trail itself, and sealed like the others.")), this.tabs, this.place));
+    fill(
+      root,
+      h(
+        "div",
+        { class: "page narrow" },
+        h(
+          "header",
+          { class: "page-head" },
+          h("h1", {}, "Reviews"),
+          h(
+            "p",
+            { class: "lead" },
+            "Events that somebody, a rule or a program flagged. Each decision is an event of the trail itself, and sealed like the others.",
+          ),
+        ),
+        this.tabs,
+        this.place,
+      ),
+    );
   }
 
   update(here) {
@@ -56,38 +82,128 @@ class ReviewsPage {
     this.asking?.abort();
     this.asking = new AbortController();
     this.near.disconnect();
-    fill(this.tabs, STATES.map(([state, name]) => h("a", { class: "tab", role: "tab", href: `?view=reviews&state=${state}`, "data-testid": "review-tab", "data-state": state, "aria-selected": String(state === this.state) }, name)));
+    fill(
+      this.tabs,
+      STATES.map(([state, name]) =>
+        h(
+          "a",
+          {
+            class: "tab",
+            role: "tab",
+            href: `?view=reviews&state=${state}`,
+            "data-testid": "review-tab",
+            "data-state": state,
+            "aria-selected": String(state === this.state),
+          },
+          name,
+        ),
+      ),
+    );
     fill(this.place, h("p", { class: "list-status" }, h("span", { class: "spinner" }), "Loading"));
     try {
       const answer = await askJson("v1/reviews", { query: [["state", this.state]], signal: this.asking.signal });
-      const reviews = Array.isArray(answer) ? answer : answer.reviews ?? [];
-      fill(this.place, reviews.map((review) => this.#card(review)),
-        reviews.length === 0 && h("div", { id: "empty", class: "empty" }, icon("review", 30), h("h2", {}, this.state === "pending" ? "Nothing waits for you" : "None yet"),
-          h("p", {}, this.state === "pending" ? "Open an event and flag it with its reason, and it waits here for a second pair of eyes." : "Decisions appear here once somebody made them.")));
+      const reviews = Array.isArray(answer) ? answer : (answer.reviews ?? []);
+      fill(
+        this.place,
+        reviews.map((review) => this.#card(review)),
+        reviews.length === 0 &&
+          h(
+            "div",
+            { id: "empty", class: "empty" },
+            icon("review", 30),
+            h("h2", {}, this.state === "pending" ? "Nothing waits for you" : "None yet"),
+            h(
+              "p",
+              {},
+              this.state === "pending"
+                ? "Open an event and flag it with its reason, and it waits here for a second pair of eyes."
+                : "Decisions appear here once somebody made them.",
+            ),
+          ),
+      );
     } catch (problem) {
       if (problem.name !== "AbortError") showProblem(this.place, problem, () => this.#load());
     }
   }
 
   #card(review) {
-    const comment = h("textarea", { rows: 2, placeholder: "Why (kept for ever)", "aria-label": "Comment", "data-testid": "review-comment" });
+    const comment = h("textarea", {
+      rows: 2,
+      placeholder: "Why (kept for ever)",
+      "aria-label": "Comment",
+      "data-testid": "review-comment",
+    });
     const error = h("p", { class: "form-error", role: "alert" });
-    const card = h("article", { class: "review", "data-testid": "review", "data-id": review.id, "data-state": review.state });
+    const card = h("article", {
+      class: "review",
+      "data-testid": "review",
+      "data-id": review.id,
+      "data-state": review.state,
+    });
     const decide = (decision) => this.#decide(card, review, decision, comment.value, error);
     const confidence = Number(review.confidence);
-    const title = h("a", { class: "mono review-open", "data-testid": "review-open", href: route().withEvent(review) }, value(String(review.event), {}, 120));
+    const title = h(
+      "a",
+      { class: "mono review-open", "data-testid": "review-open", href: route().withEvent(review) },
+      value(String(review.event), {}, 120),
+    );
     const about = h("p", { class: "quiet" }, `Event ${number(review.index)}`);
     card.about = { review, title, about };
     this.near.observe(card);
-    return fill(card,
-      h("header", { class: "review-head" }, title, h("span", { class: "grow" }), h("span", { class: `chip state ${review.state}` }, review.state ?? "")),
-      about, h("blockquote", {}, value(review.reason || "No reason was given.")),
-      h("p", { class: "quiet" }, "Flagged", review.requested_by && [" by ", value(review.requested_by)], review.requested && [" · ", timeTag(review.requested)],
-        review.confidence !== undefined && Number.isFinite(confidence) && [" · confidence ", h("b", {}, `${Math.round(confidence * 100)} %`)]),
-      review.state === "pending" ? h("div", { class: "review-decide" }, comment, error, h("div", { class: "actions" },
-        button({ icon: "cross", text: "Reject", kind: "danger", "data-testid": "review-reject", on: { click: () => decide("rejected") } }),
-        button({ icon: "check", text: "Approve", kind: "primary", "data-testid": "review-approve", on: { click: () => decide("approved") } })))
-        : h("p", { class: "decided" }, h("b", {}, review.state ?? ""), review.decided_by && [" by ", value(review.decided_by)], review.decided && [" · ", timeTag(review.decided)], review.comment && h("q", {}, value(review.comment))));
+    return fill(
+      card,
+      h(
+        "header",
+        { class: "review-head" },
+        title,
+        h("span", { class: "grow" }),
+        h("span", { class: `chip state ${review.state}` }, review.state ?? ""),
+      ),
+      about,
+      h("blockquote", {}, value(review.reason || "No reason was given.")),
+      h(
+        "p",
+        { class: "quiet" },
+        "Flagged",
+        review.requested_by && [" by ", value(review.requested_by)],
+        review.requested && [" · ", timeTag(review.requested)],
+        review.confidence !== undefined &&
+          Number.isFinite(confidence) && [" · confidence ", h("b", {}, `${Math.round(confidence * 100)} %`)],
+      ),
+      review.state === "pending"
+        ? h(
+            "div",
+            { class: "review-decide" },
+            comment,
+            error,
+            h(
+              "div",
+              { class: "actions" },
+              button({
+                icon: "cross",
+                text: "Reject",
+                kind: "danger",
+                "data-testid": "review-reject",
+                on: { click: () => decide("rejected") },
+              }),
+              button({
+                icon: "check",
+                text: "Approve",
+                kind: "primary",
+                "data-testid": "review-approve",
+                on: { click: () => decide("approved") },
+              }),
+            ),
+          )
+        : h(
+            "p",
+            { class: "decided" },
+            h("b", {}, review.state ?? ""),
+            review.decided_by && [" by ", value(review.decided_by)],
+            review.decided && [" · ", timeTag(review.decided)],
+            review.comment && h("q", {}, value(review.comment)),
+          ),
+    );
   }
 
   // What the event was is asked for when its card comes into view.
@@ -96,23 +212,39 @@ class ReviewsPage {
       const { path, query } = eventPath(review);
       const event = await askJson(path, { query, signal: this.asking.signal });
       fill(title, value(event.action ?? "", {}, 120));
-      fill(about, value(nameOf(event.actor) || "somebody", {}, 100), event.resource && [" → ", value(resourceOf(event.resource) ?? "", { class: "mono" }, 160)], " · ", timeTag(event.time ?? event.recorded), " ", outcomeChip(event.outcome));
-    } catch { /* The card says as much without. */ }
+      fill(
+        about,
+        value(nameOf(event.actor) || "somebody", {}, 100),
+        event.resource && [" → ", value(resourceOf(event.resource) ?? "", { class: "mono" }, 160)],
+        " · ",
+        timeTag(event.time ?? event.recorded),
+        " ",
+        outcomeChip(event.outcome),
+      );
+    } catch {
+      /* The card says as much without. */
+    }
   }
 
   async #decide(card, review, decision, comment, error) {
     const buttons = card.querySelectorAll("button");
-    buttons.forEach((each) => { each.disabled = true; });
+    buttons.forEach((each) => {
+      each.disabled = true;
+    });
     error.textContent = "";
     try {
       const body = { decision, ...(comment.trim() ? { comment: comment.trim() } : {}) };
       await ask(`v1/reviews/${encodeURIComponent(review.id)}`, { method: "POST", body });
       card.remove();
-      toast(decision === "approved" ? "Approved. The decision is in the trail." : "Rejected. The decision is in the trail.");
+      toast(
+        decision === "approved" ? "Approved. The decision is in the trail." : "Rejected. The decision is in the trail.",
+      );
       announce(`The review was ${decision}`);
       this.#load();
     } catch (problem) {
-      buttons.forEach((each) => { each.disabled = false; });
+      buttons.forEach((each) => {
+        each.disabled = false;
+      });
       if (problem.status === 409) {
         toast(`Somebody else decided this already. ${problem.message}`, "bad");
         this.#load();
@@ -125,8 +257,21 @@ class ReviewsPage {
 
 /** The form that flags an event; `close` puts it away. */
 export function flagForm(event, close) {
-  const reason = h("textarea", { id: "flag-reason", rows: 2, required: true, placeholder: "What should a second person look at?" });
-  const confidence = h("input", { id: "flag-confidence", type: "number", min: "0", max: "100", step: "1", placeholder: "—", inputmode: "numeric" });
+  const reason = h("textarea", {
+    id: "flag-reason",
+    rows: 2,
+    required: true,
+    placeholder: "What should a second person look at?",
+  });
+  const confidence = h("input", {
+    id: "flag-confidence",
+    type: "number",
+    min: "0",
+    max: "100",
+    step: "1",
+    placeholder: "—",
+    inputmode: "numeric",
+  });
   const error = h("p", { class: "form-error", role: "alert" });
   const send = h("button", { id: "flag-send", type: "submit", class: "button primary" }, "Send to review");
   const submit = async (submitted) => {
@@ -134,7 +279,10 @@ export function flagForm(event, close) {
     send.disabled = true;
     error.textContent = "";
     try {
-      const body = { event: /^\d+$/.test(event.id ?? "") ? `id:${event.id}` : event.id ?? String(event.index), reason: reason.value.trim() };
+      const body = {
+        event: /^\d+$/.test(event.id ?? "") ? `id:${event.id}` : (event.id ?? String(event.index)),
+        reason: reason.value.trim(),
+      };
       if (confidence.value !== "") body.confidence = Number(confidence.value) / 100;
       await ask("v1/reviews", { method: "POST", body });
       toast("Flagged. It waits under Reviews.");
@@ -144,8 +292,19 @@ export function flagForm(event, close) {
     }
     send.disabled = false;
   };
-  return h("form", { id: "flag-form", class: "flag-form", on: { submit } },
-    h("label", { for: "flag-reason" }, "Flag for review"), reason, error,
-    h("div", { class: "actions" }, h("label", { class: "quiet" }, "Confidence ", confidence, " %"), h("span", { class: "grow" }),
-      button({ id: "flag-cancel", text: "Cancel", on: { click: close } }), send));
+  return h(
+    "form",
+    { id: "flag-form", class: "flag-form", on: { submit } },
+    h("label", { for: "flag-reason" }, "Flag for review"),
+    reason,
+    error,
+    h(
+      "div",
+      { class: "actions" },
+      h("label", { class: "quiet" }, "Confidence ", confidence, " %"),
+      h("span", { class: "grow" }),
+      button({ id: "flag-cancel", text: "Cancel", on: { click: close } }),
+      send,
+    ),
+  );
 }

@@ -13,9 +13,14 @@ export class Route {
     this.view = params.get("view") ?? "search";
     this.filters = new Filters(params);
     const key = params.get("event");
-    this.event = key === null ? null : {
-      key, origin: params.get("event_origin") ?? undefined, tenant: params.get("event_tenant") ?? undefined,
-    };
+    this.event =
+      key === null
+        ? null
+        : {
+            key,
+            origin: params.get("event_origin") ?? undefined,
+            tenant: params.get("event_tenant") ?? undefined,
+          };
   }
 
   /** The address with other filters; the open event stays. */
@@ -53,5 +58,6 @@ export function go(address, { replace = false } = {}) {
   dispatchEvent(new CustomEvent("route-changed"));
 }
 
-export const resourceAddress = (type, id) => `?${new URLSearchParams({ view: "history", resource: id === undefined ? type : `${type}/${id}` })}`;
+export const resourceAddress = (type, id) =>
+  `?${new URLSearchParams({ view: "history", resource: id === undefined ? type : `${type}/${id}` })}`;
 export const actorAddress = (id) => `?${new URLSearchParams({ view: "actor", actor: id })}`;

@@ -1,15 +1,24 @@
 // The seal: each trail's newest checkpoint, checked here; the key that this browser keeps; proofs of any event.
 
 import { button, copyButton, fill, h, icon, toast, value } from "./dom.js";
-import { ask, askJson, eventPath } from "./api.js";
+import { ask, askJson } from "./api.js";
 import { checkGrowth } from "./consistency.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
 import { showProblem } from "./history.js";
-import { forgetCheckpoint, forgetKey, keepCheckpoint, keptCheckpoint, keptKey, keyFromServer, keysFor, pinKey } from "./keys.js";
+import {
+  forgetCheckpoint,
+  forgetKey,
+  keepCheckpoint,
+  keptCheckpoint,
+  keptKey,
+  keyFromServer,
+  keysFor,
+  pinKey,
+} from "./keys.js";
 import { ago, checksByItself, number, setChecksByItself } from "./prefs.js";
-import { canCheck, checkProof, fromBase64, parseCheckpoint, toBase64, verifyCheckpoint } from "./proof.js";
-import { insecure, proofBox, stepsOf } from "./proofview.js";
-import { route } from "./route.js";
+import { canCheck, fromBase64, parseCheckpoint, toBase64, verifyCheckpoint } from "./proof.js";
+import { insecure } from "./proofview.js";
+import { checkFile, checkOne, say } from "./sealchecks.js";
 
 export function openSeal(root, first) {
   const page = new SealPage(root);
@@ -21,12 +30,41 @@ class SealPage {
   constructor(root) {
     this.asking = new AbortController();
     this.trails = h("div", { class: "trails" });
-    fill(root, h("div", { class: "page narrow" },
-      h("header", { class: "page-head" }, h("h1", {}, "The seal"),
-        h("p", { class: "lead" }, "Every event is a leaf of a tree whose size and root are signed. Whoever edits, deletes or inserts one afterwards needs the signing key, or is found out. What you see here was checked by this browser, not by the server.")),
-      this.trails, checkOne(), checkFile(),
-      h("section", { class: "panel" }, h("label", { class: "switch" }, h("input", { id: "seal-check-own", type: "checkbox", checked: checksByItself(), on: { change: (event) => setChecksByItself(event.target.checked) } }),
-        "Check the proof of each event when it is opened"))));
+    fill(
+      root,
+      h(
+        "div",
+        { class: "page narrow" },
+        h(
+          "header",
+          { class: "page-head" },
+          h("h1", {}, "The seal"),
+          h(
+            "p",
+            { class: "lead" },
+            "Every event is a leaf of a tree whose size and root are signed. Whoever edits, deletes or inserts one afterwards needs the signing key, or is found out. What you see here was checked by this browser, not by the server.",
+          ),
+        ),
+        this.trails,
+        checkOne(),
+        checkFile(),
+        h(
+          "section",
+          { class: "panel" },
+          h(
+            "label",
+            { class: "switch" },
+            h("input", {
+              id: "seal-check-own",
+              type: "checkbox",
+              checked: checksByItself(),
+              on: { change: (event) => setChecksByItself(event.target.checked) },
+            }),
+            "Check the proof of each event when it is opened",
+          ),
+        ),
+      ),
+    );
     this.#load();
   }
 
@@ -48,7 +86,12 @@ class SealPage {
     fill(this.trails, h("p", { class: "list-status" }, h("span", { class: "spinner" }), "Loading"));
     try {
       const notes = await checkpoints(this.asking.signal);
-      fill(this.trails, notes.length === 0 ? h("p", { class: "notice" }, "There is no checkpoint yet.") : notes.map((note) => trail(note, this.asking.signal)));
+      fill(
+        this.trails,
+        notes.length === 0
+          ? h("p", { class: "notice" }, "There is no checkpoint yet.")
+          : notes.map((note) => trail(note, this.asking.signal)),
+      );
     } catch (problem) {
       if (problem.name !== "AbortError") showProblem(this.trails, problem, () => this.#load());
     }
@@ -57,18 +100,28 @@ class SealPage {
 
 // `[{note, tiles}]`: every trail's newest checkpoint, and below what path its tiles are.
 async function checkpoints(signal) {
-  const own = await ask("checkpoint", { accept: "text/plain", signal }).then((response) => response.text(), (problem) => {
-    if (problem.name === "AbortError" || problem.status === 0) throw problem;
-    return null;
-  });
-  const others = await askJson("v1/origins", { signal }).then((answer) => answer.origins ?? [], (problem) => {
-    // A token for one tenant does not see the trails; the server's own checkpoint is enough then.
-    if (own === null) throw problem;
-    return [];
-  });
+  const own = await ask("checkpoint", { accept: "text/plain", signal }).then(
+    (response) => response.text(),
+    (problem) => {
+      if (problem.name === "AbortError" || problem.status === 0) throw problem;
+      return null;
+    },
+  );
+  const others = await askJson("v1/origins", { signal }).then(
+    (answer) => answer.origins ?? [],
+    (problem) => {
+      // A token for one tenant does not see the trails; the server's own checkpoint is enough then.
+      if (own === null) throw problem;
+      return [];
+    },
+  );
   const ownName = own?.split("\n")[0];
-  const rest = others.filter((each) => each.origin !== ownName && typeof each.checkpoint === "string")
-    .map((each) => ({ note: each.checkpoint, tiles: `origins/${each.origin.split("/").map(encodeURIComponent).join("/")}/` }));
+  const rest = others
+    .filter((each) => each.origin !== ownName && typeof each.checkpoint === "string")
+    .map((each) => ({
+      note: each.checkpoint,
+      tiles: `origins/${each.origin.split("/").map(encodeURIComponent).join("/")}/`,
+    }));
   return [...(own === null ? [] : [{ note: own, tiles: "" }]), ...rest];
 }
 
@@ -83,7 +136,13 @@ function trail({ note, tiles }, signal) {
     await checkTrail(note, tiles, state, signal, check);
     fill(keyPlace, await keyForm(origin, check));
   };
-  fill(card, h("div", { class: "section-head" }, h("h2", { class: "mono trail-name" }, value(origin))), state, checkpointFacts(note), keyPlace);
+  fill(
+    card,
+    h("div", { class: "section-head" }, h("h2", { class: "mono trail-name" }, value(origin))),
+    state,
+    checkpointFacts(note),
+    keyPlace,
+  );
   check();
   return card;
 }
@@ -99,22 +158,41 @@ async function checkTrail(note, tiles, state, signal, again) {
     checkpoint = parseCheckpoint(note);
     const keys = await keysFor(checkpoint.origin);
     if (keys.length === 0) {
-      say(state, "no_key", "warning", "Signed, but by whom?", ["No public key is known here for this trail. Paste the one that you got elsewhere."]);
+      say(state, "no_key", "warning", "Signed, but by whom?", [
+        "No public key is known here for this trail. Paste the one that you got elsewhere.",
+      ]);
       return;
     }
     const key = await verifyCheckpoint(checkpoint, keys);
     const kept = keptCheckpoint(checkpoint.origin);
     const grown = await compareWithKept(checkpoint, kept, tiles, signal);
     keepCheckpoint(checkpoint, toBase64(checkpoint.root), note);
-    say(state, "proven", "check", `${number(checkpoint.size)} events are sealed`, [h("p", {}, `Signed by key ${key.id}. ${grown}`)]);
+    say(state, "proven", "check", `${number(checkpoint.size)} events are sealed`, [
+      h("p", {}, `Signed by key ${key.id}. ${grown}`),
+    ]);
   } catch (problem) {
     if (problem.name === "AbortError") return;
     if (problem.code === "unsupported") {
       say(state, "unchecked", "warning", "Not checked here", [problem.message]);
       return;
     }
-    const forget = ["rollback", "root_mismatch"].includes(problem.code) && button({ kind: "small", id: "seal-forget", text: "Forget the kept checkpoint", on: { click: () => { forgetCheckpoint(checkpoint.origin); again(); } } });
-    say(state, "failed", "cross", "This seal does not hold", [h("strong", { class: "failure" }, problem.message), forget]);
+    const forget =
+      ["rollback", "root_mismatch"].includes(problem.code) &&
+      button({
+        kind: "small",
+        id: "seal-forget",
+        text: "Forget the kept checkpoint",
+        on: {
+          click: () => {
+            forgetCheckpoint(checkpoint.origin);
+            again();
+          },
+        },
+      });
+    say(state, "failed", "cross", "This seal does not hold", [
+      h("strong", { class: "failure" }, problem.message),
+      forget,
+    ]);
   }
 }
 
@@ -122,39 +200,72 @@ async function checkTrail(note, tiles, state, signal, again) {
 async function compareWithKept(checkpoint, kept, tiles, signal) {
   if (!kept) return "From now on this browser remembers it, and notices if the past is rewritten.";
   const older = { size: kept.size, root: fromBase64(kept.root) };
-  const fetchTile = async (path) => new Uint8Array(await (await ask(tiles + path, { accept: "application/octet-stream, */*;q=0.5", signal })).arrayBuffer());
+  const fetchTile = async (path) =>
+    new Uint8Array(
+      await (await ask(tiles + path, { accept: "application/octet-stream, */*;q=0.5", signal })).arrayBuffer(),
+    );
   try {
     await checkGrowth(older, checkpoint, fetchTile);
   } catch (problem) {
     // Tiles may not be open to this token: then the growth is not shown, and that is said.
-    if ([401, 403, 404].includes(problem.status)) return `It was not compared with the ${number(kept.size)} events seen ${ago(new Date(kept.seen))}: the tiles are not open to this token.`;
+    if ([401, 403, 404].includes(problem.status))
+      return `It was not compared with the ${number(kept.size)} events seen ${ago(new Date(kept.seen))}: the tiles are not open to this token.`;
     throw problem;
   }
   const when = ago(new Date(kept.seen));
-  return checkpoint.size === kept.size ? `The same as this browser saw ${when}.`
+  return checkpoint.size === kept.size
+    ? `The same as this browser saw ${when}.`
     : `It begins with all ${number(kept.size)} events that this browser saw sealed ${when}: nothing of them was rewritten.`;
-}
-
-function say(state, name, symbol, title, body) {
-  state.dataset.state = name;
-  fill(state, h("div", { class: "proof-head" }, h("span", { class: "proof-symbol" }, icon(symbol, 18)), h("div", { class: "proof-words" }, h("h2", { class: "proof-title" }, title), body.map((each) => (typeof each === "string" ? h("p", {}, each) : each)))));
 }
 
 function checkpointFacts(note) {
   const [, size, root] = note.split("\n");
-  return h("div", {},
-    h("dl", { class: "facts tight" },
-      h("div", { class: "fact" }, h("dt", {}, "Events under this seal"), h("dd", {}, Number.isSafeInteger(Number(size)) ? number(Number(size)) : value(size ?? ""))),
-      h("div", { class: "fact" }, h("dt", {}, "Root of the tree"), h("dd", { class: "mono" }, value(root ?? "")))),
-    h("details", { class: "more" }, h("summary", {}, "The checkpoint as it is signed"),
-      h("div", { class: "command-box" }, h("pre", { id: "checkpoint", class: "command" }, value(note)), copyButton(() => note, { label: "Copy the checkpoint" })),
-      h("p", { class: "quiet" }, "Keep it somewhere else. ", h("code", {}, "trailseal verify --checkpoint FILE"), " shows later that nothing before it was changed.")));
+  return h(
+    "div",
+    {},
+    h(
+      "dl",
+      { class: "facts tight" },
+      h(
+        "div",
+        { class: "fact" },
+        h("dt", {}, "Events under this seal"),
+        h("dd", {}, Number.isSafeInteger(Number(size)) ? number(Number(size)) : value(size ?? "")),
+      ),
+      h("div", { class: "fact" }, h("dt", {}, "Root of the tree"), h("dd", { class: "mono" }, value(root ?? ""))),
+    ),
+    h(
+      "details",
+      { class: "more" },
+      h("summary", {}, "The checkpoint as it is signed"),
+      h(
+        "div",
+        { class: "command-box" },
+        h("pre", { id: "checkpoint", class: "command" }, value(note)),
+        copyButton(() => note, { label: "Copy the checkpoint" }),
+      ),
+      h(
+        "p",
+        { class: "quiet" },
+        "Keep it somewhere else. ",
+        h("code", {}, "trailseal verify --checkpoint FILE"),
+        " shows later that nothing before it was changed.",
+      ),
+    ),
+  );
 }
 
 async function keyForm(origin, again) {
   const kept = keptKey(origin);
   const named = kept && (await keyFromServer(origin));
-  const input = h("input", { id: "key-input", class: "mono", placeholder: `${origin}+0a1b2c3d+AR…`, autocomplete: "off", spellcheck: "false", "aria-label": "Public key" });
+  const input = h("input", {
+    id: "key-input",
+    class: "mono",
+    placeholder: `${origin}+0a1b2c3d+AR…`,
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-label": "Public key",
+  });
   const error = h("p", { class: "form-error", role: "alert" });
   const submit = async (event) => {
     event.preventDefault();
@@ -168,65 +279,60 @@ async function keyForm(origin, again) {
   };
   const differs = named && named !== kept.text;
   return [
-    kept && h("div", { class: "kept-key" }, h("h3", {}, kept.how === "pasted" ? "Your key" : "The key first seen"), h("p", { class: "mono wrap" }, value(kept.text)),
-      kept.how === "first seen" && h("p", { id: "key-notice", class: "notice" }, icon("warning"), h("span", {}, `Taken from this server ${ago(new Date(kept.since))}, and kept since. If the server was not honest at that moment, this key is not either. Compare it with `, h("code", {}, "trailseal key show"), " on the machine that records, or paste a key that reached you another way.")),
-      differs && h("p", { class: "notice" }, icon("warning"), h("span", {}, "The server names another key now. It is trusted only as far as a rotation signed by the kept key leads to it."))),
-    h("form", { class: "key-form", on: { submit } }, h("div", { class: "joined" }, input, h("button", { id: "key-save", type: "submit", class: "button" }, "Keep this key"),
-      kept && button({ id: "key-forget", kind: "plain", text: "Forget", label: "Forget the kept key", on: { click: () => { forgetKey(origin); again(); } } })), error),
+    kept &&
+      h(
+        "div",
+        { class: "kept-key" },
+        h("h3", {}, kept.how === "pasted" ? "Your key" : "The key first seen"),
+        h("p", { class: "mono wrap" }, value(kept.text)),
+        kept.how === "first seen" &&
+          h(
+            "p",
+            { id: "key-notice", class: "notice" },
+            icon("warning"),
+            h(
+              "span",
+              {},
+              `Taken from this server ${ago(new Date(kept.since))}, and kept since. If the server was not honest at that moment, this key is not either. Compare it with `,
+              h("code", {}, "trailseal key show"),
+              " on the machine that records, or paste a key that reached you another way.",
+            ),
+          ),
+        differs &&
+          h(
+            "p",
+            { class: "notice" },
+            icon("warning"),
+            h(
+              "span",
+              {},
+              "The server names another key now. It is trusted only as far as a rotation signed by the kept key leads to it.",
+            ),
+          ),
+      ),
+    h(
+      "form",
+      { class: "key-form", on: { submit } },
+      h(
+        "div",
+        { class: "joined" },
+        input,
+        h("button", { id: "key-save", type: "submit", class: "button" }, "Keep this key"),
+        kept &&
+          button({
+            id: "key-forget",
+            kind: "plain",
+            text: "Forget",
+            label: "Forget the kept key",
+            on: {
+              click: () => {
+                forgetKey(origin);
+                again();
+              },
+            },
+          }),
+      ),
+      error,
+    ),
   ];
-}
-
-// ---- any event, any proof ------------------------------------------------------------------------------
-
-function checkOne() {
-  const input = h("input", { id: "verify-id", placeholder: "index or id", autocomplete: "off", spellcheck: "false", "aria-label": "Event’s index or id" });
-  const result = h("div", { id: "verify-result", "aria-live": "polite" });
-  let box = null;
-  const submit = async (event) => {
-    event.preventDefault();
-    box?.close();
-    const key = input.value.trim();
-    if (!key) return;
-    try {
-      const { path } = eventPath({ id: key });
-      const response = await ask(path, { also: [300] });
-      if (response.status === 300) {
-        const { events } = await response.json();
-        fill(result, h("p", {}, "Several events have this id:"), h("ul", { class: "choices" }, events.map((each) => h("li", {}, h("a", { class: "mono", href: route().withEvent(each) }, value(`${each.origin}#${each.index}`))))));
-        return;
-      }
-      const text = await response.text();
-      const found = JSON.parse(text);
-      box = proofBox({ reference: { origin: found.origin, index: found.index }, text });
-      fill(result, h("p", {}, h("a", { class: "mono", href: route().withEvent(found) }, value(`#${found.index} ${found.action}`))), box.element);
-      box.check();
-    } catch (problem) {
-      showProblem(result, problem);
-    }
-  };
-  return h("section", { class: "panel" }, h("h2", {}, "Check one event"), h("form", { class: "joined", on: { submit } }, input, h("button", { id: "verify-button", type: "submit", class: "button" }, "Check")), result);
-}
-
-function checkFile() {
-  const area = h("textarea", { id: "proof-paste", class: "mono", rows: 4, spellcheck: "false", placeholder: "c2sp.org/tlog-proof@v1 …", "aria-label": "Proof" });
-  const file = h("input", { id: "proof-file", type: "file", "aria-label": "Proof file", on: { change: async () => { area.value = (await file.files[0]?.text()) ?? ""; } } });
-  const result = h("div", { id: "proof-paste-result", "aria-live": "polite" });
-  const check = async () => {
-    if (!canCheck()) {
-      fill(result, h("p", { class: "notice" }, insecure()));
-      return;
-    }
-    const text = area.value.endsWith("\n") ? area.value : `${area.value}\n`;
-    const origin = /\n\n([^\n]+)\n/.exec(text)?.[1] ?? "";
-    const kept = keptKey(origin);
-    const proven = await checkProof(text, {}, await keysFor(origin));
-    const box = h("div", { class: "proof", "data-state": proven.state });
-    const words = { proven: ["check", "It is genuine", "This line is in the signed trail."], no_key: ["warning", "Sealed, but by whom?", "No public key is kept here for its trail."], failed: ["cross", "This proof does not hold", ""], unchecked: ["warning", "Not checked here", ""] };
-    const [symbol, title, body] = words[proven.state];
-    say(box, proven.state, symbol, title, [body, ...proven.steps.filter((step) => !step.ok).map((step) => h("strong", { class: "failure" }, step.message))]);
-    box.append(stepsOf(proven, kept));
-    fill(result, box, proven.line && proven.state !== "failed" && h("pre", { class: "raw" }, value(proven.line, {}, 70_000)));
-  };
-  return h("section", { class: "panel" }, h("h2", {}, "Check a proof that somebody sent you"), h("p", { class: "quiet" }, "A .tlog-proof from ", h("code", {}, "trailseal prove"), " or this page. It is checked here and sent nowhere."),
-    area, h("div", { class: "actions start" }, file, h("span", { class: "grow" }), button({ id: "proof-paste-check", text: "Check", on: { click: check } })), result);
 }

@@ -1,15 +1,16 @@
 // The page of events: the search bar, what was found over time and by kind, the list, live tail.
 
-import { announce, byId, button, copyButton, fill, h, icon, visible } from "./dom.js";
+import { announce, button, copyButton, fill, h, icon } from "./dom.js";
 import { address, askJson, token } from "./api.js";
-import { FIELDS, Filters, SPANS, labelOf, typedSearch, typedTime } from "./filters.js";
+import { FilterPanel } from "./filterpanel.js";
+import { Filters, SPANS, typedSearch } from "./filters.js";
 import { EventList } from "./list.js";
 import { Histogram } from "./histogram.js";
 import { facets } from "./facets.js";
 import { Tail } from "./tail.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
 import { openExport } from "./export.js";
-import { number, timeZone } from "./prefs.js";
+import { number } from "./prefs.js";
 import { go, route } from "./route.js";
 
 const COUNT_EVERY_MS = 2500;
@@ -27,14 +28,28 @@ class SearchPage {
     this.histogram = new Histogram((since, until) => this.#change(this.filters.between(since, until)));
     this.total = h("p", { id: "total", class: "total", "aria-live": "polite" });
     this.facets = h("aside", { id: "facets", class: "facets", "aria-label": "What was found, by kind" });
-    this.overview = h("section", { class: "overview" }, h("div", { class: "overview-head" }, this.total, this.histogram.zoomOut), this.histogram.element);
+    this.overview = h(
+      "section",
+      { class: "overview" },
+      h("div", { class: "overview-head" }, this.total, this.histogram.zoomOut),
+      this.histogram.element,
+    );
     this.chips = h("div", { id: "chips", class: "chips" });
-    this.panel = h("form", { id: "filter-panel", class: "filter-panel", hidden: true, on: { submit: (event) => this.#apply(event) } });
+    this.panel = new FilterPanel({ change: (filters) => this.#change(filters), reload: () => this.#reload() });
     const listRoot = h("section", { class: "list", "aria-label": "Events" });
-    fill(root,
-      h("div", { class: "search" }, h("h1", { class: "offscreen" }, "Events"), this.#bar(), this.panel, this.chips,
+    fill(
+      root,
+      h(
+        "div",
+        { class: "search" },
+        h("h1", { class: "offscreen" }, "Events"),
+        this.#bar(),
+        this.panel.element,
+        this.chips,
         this.overview,
-        h("div", { class: "results" }, this.facets, listRoot)));
+        h("div", { class: "results" }, this.facets, listRoot),
+      ),
+    );
     this.list = new EventList({
       root: listRoot,
       load: (cursor, limit) => this.#load(cursor, limit),
@@ -53,17 +68,43 @@ class SearchPage {
 
   #bar() {
     this.input = h("input", {
-      id: "search-input", type: "search", placeholder: "Search text, or actor:ana outcome:denied", "aria-label": "Search events",
-      autocomplete: "off", spellcheck: "false", enterkeyhint: "search",
+      id: "search-input",
+      type: "search",
+      placeholder: "Search text, or actor:ana outcome:denied",
+      "aria-label": "Search events",
+      autocomplete: "off",
+      spellcheck: "false",
+      enterkeyhint: "search",
     });
     this.span = h("select", { id: "span-select", "aria-label": "Time span", on: { change: () => this.#chooseSpan() } });
-    this.filtersButton = button({ id: "filters-button", icon: "filter", text: "Filters", "aria-expanded": "false", "aria-controls": "filter-panel", on: { click: () => this.#togglePanel() } });
-    this.liveButton = button({ id: "live-button", icon: "live", text: "Live", "aria-pressed": "false", on: { click: () => this.#toggleLive() } });
+    this.liveButton = button({
+      id: "live-button",
+      icon: "live",
+      text: "Live",
+      "aria-pressed": "false",
+      on: { click: () => this.#toggleLive() },
+    });
     this.liveState = h("span", { id: "live-state", class: "offscreen", "data-state": "off", role: "status" });
-    return h("form", { id: "search-form", class: "search-bar", role: "search", on: { submit: (event) => this.#submit(event) } },
+    return h(
+      "form",
+      { id: "search-form", class: "search-bar", role: "search", on: { submit: (event) => this.#submit(event) } },
       h("div", { class: "search-box" }, icon("search", 17), this.input, h("kbd", { "aria-hidden": "true" }, "/")),
-      h("div", { class: "search-tools" }, this.span, this.filtersButton, this.liveButton, this.liveState,
-        button({ id: "export-button", icon: "download", text: "Export", "aria-haspopup": "dialog", on: { click: () => openExport(this.filters) } })));
+      h(
+        "div",
+        { class: "search-tools" },
+        this.span,
+        this.panel.button,
+        this.liveButton,
+        this.liveState,
+        button({
+          id: "export-button",
+          icon: "download",
+          text: "Export",
+          "aria-haspopup": "dialog",
+          on: { click: () => openExport(this.filters) },
+        }),
+      ),
+    );
   }
 
   // ---- the address says what is shown --------------------------------------------------------------------
@@ -131,8 +172,11 @@ class SearchPage {
       this.total.title = "";
       this.overview.hidden = summary.total === 0 && this.filters.query(["order", "system"]).length === 0;
       this.histogram.show(summary, this.filters);
-      fill(this.facets, facets(summary, this.filters, (filters) => this.#change(filters)));
-      this.#fillSuggestions(summary);
+      fill(
+        this.facets,
+        facets(summary, this.filters, (filters) => this.#change(filters)),
+      );
+      this.panel.suggest(summary);
     } catch (problem) {
       if (problem.name === "AbortError") return;
       fill(this.total, "Not counted");
@@ -160,24 +204,26 @@ class SearchPage {
     const since = this.filters.get("since");
     const until = this.filters.get("until");
     const known = SPANS.some(([span]) => span === since) && !until;
-    fill(this.span, SPANS.map(([span, name]) => h("option", { value: span }, span ? `Last ${name}` : name)),
-      !known && h("option", { value: "custom" }, "Chosen span"));
+    fill(
+      this.span,
+      SPANS.map(([span, name]) => h("option", { value: span }, span ? `Last ${name}` : name)),
+      !known && h("option", { value: "custom" }, "Chosen span"),
+    );
     this.span.value = known ? since : "custom";
+    this.panel.show(this.filters);
     const shown = this.filters.query(["text", "order"]);
-    fill(this.chips,
-      shown.map(([name, text]) => this.#chip(name, text)),
-      shown.length + (this.filters.get("text") ? 1 : 0) > 0 && button({ id: "clear-filters", kind: "link", text: "Clear all", on: { click: () => this.#change(new Filters()) } }));
+    fill(
+      this.chips,
+      shown.map(([name, text]) => this.panel.chip(name, text)),
+      shown.length + (this.filters.get("text") ? 1 : 0) > 0 &&
+        button({
+          id: "clear-filters",
+          kind: "link",
+          text: "Clear all",
+          on: { click: () => this.#change(new Filters()) },
+        }),
+    );
     this.chips.hidden = this.chips.childElementCount === 0;
-    const count = this.filters.query(["text", "since", "until"]).length;
-    this.filtersButton.lastElementChild.textContent = count > 0 ? `Filters · ${count}` : "Filters";
-    if (!this.panel.hidden) this.#fillPanel();
-  }
-
-  #chip(name, text) {
-    const shown = name === "system" ? [] : [": ", h("bdi", { class: "mono" }, visible(text, 80))];
-    const chip = h("span", { class: "filter-chip", "data-testid": "chip", "data-name": name, "data-value": text }, h("span", {}, h("b", {}, labelOf(name)), shown),
-      h("button", { type: "button", "data-testid": "chip-remove", "aria-label": `Remove ${labelOf(name)} ${text}`, on: { click: () => this.#change(this.filters.without(name, text)) } }, icon("close", 13)));
-    return chip;
   }
 
   #submit(event) {
@@ -187,63 +233,6 @@ class SearchPage {
 
   #chooseSpan() {
     if (this.span.value !== "custom") this.#change(this.filters.between(this.span.value, ""));
-  }
-
-  #togglePanel(open = this.panel.hidden) {
-    this.panel.hidden = !open;
-    this.filtersButton.setAttribute("aria-expanded", String(open));
-    if (open) {
-      this.#fillPanel();
-      byId("filter-actor").focus();
-    }
-  }
-
-  #fillPanel() {
-    const field = (name, label, hint, options) => {
-      const values = this.filters.all(name);
-      const several = !["since", "until"].includes(name) && values.length > 0;
-      return h("div", { class: "field" }, h("label", { for: `filter-${name}` }, label),
-        h("input", { id: `filter-${name}`, "data-name": name, placeholder: several ? "one more…" : hint ?? "", list: `known-${name}`, autocomplete: "off", spellcheck: "false", autocapitalize: "off",
-          value: several ? "" : values[0] ?? "" }),
-        h("datalist", { id: `known-${name}` }, (options ?? []).map((option) => h("option", { value: option }))),
-        several && h("div", { class: "chips" }, values.map((text) => this.#chip(name, text))));
-    };
-    fill(this.panel,
-      h("div", { class: "fields" },
-        FIELDS.map(({ name, label, hint, options }) => field(name, label, hint, options)),
-        field("since", "Since", timeZone() === "utc" ? "24h or 2026-11-21 04:00 (UTC)" : "24h or 2026-11-21 04:00"), field("until", "Until", "not included")),
-      h("div", { class: "panel-foot" },
-        h("label", { class: "switch" }, h("input", { id: "system-toggle", type: "checkbox", checked: this.filters.get("system") === "true",
-          on: { change: (event) => this.#change(event.target.checked ? this.filters.with("system", "true") : this.filters.without("system")) } }), "Show the trail’s own events"),
-        h("label", {}, "Order ", h("select", { id: "order-select", on: { change: (event) => this.#change(event.target.value === "asc" ? this.filters.with("order", "asc") : this.filters.without("order")) } },
-          h("option", { value: "desc", selected: this.filters.get("order") !== "asc" }, "Newest first"), h("option", { value: "asc", selected: this.filters.get("order") === "asc" }, "Oldest first"))),
-        h("span", { class: "grow" }),
-        button({ id: "refresh-button", text: "Look again", on: { click: () => this.#reload() } }),
-        h("button", { id: "filter-apply", type: "submit", class: "button primary" }, "Apply")));
-    if (this.summary) this.#fillSuggestions(this.summary);
-  }
-
-  #fillSuggestions(summary) {
-    this.summary = summary;
-    for (const { name, facet, options } of FIELDS) {
-      const known = byId(`known-${name}`);
-      if (known && facet && !options) fill(known, (summary[`by_${facet}`] ?? []).map(({ value: text }) => h("option", { value: text })));
-    }
-  }
-
-  #apply(event) {
-    event.preventDefault();
-    let next = this.filters;
-    for (const input of this.panel.querySelectorAll("input[data-name]")) {
-      const name = input.dataset.name;
-      const isTime = name === "since" || name === "until";
-      const text = isTime ? typedTime(input.value, timeZone()) : input.value.trim();
-      const before = this.filters.all(name);
-      if (isTime || before.length === 0) next = text ? next.without(name).with(name, text) : next.without(name);
-      else if (text) next = next.with(name, text);
-    }
-    this.#togglePanel(false);
-    this.#change(next);
   }
 
   // ---- live ----------------------------------------------------------------------------------------------
@@ -265,30 +254,50 @@ class SearchPage {
     this.liveButton.setAttribute("aria-pressed", String(state !== "off"));
     this.liveButton.classList.toggle("is-live", state === "live");
     this.liveButton.title = message;
-    this.liveButton.lastElementChild.textContent = { off: "Live", connecting: "Connecting", live: "Live", waiting: "Waiting" }[state];
+    this.liveButton.lastElementChild.textContent = {
+      off: "Live",
+      connecting: "Connecting",
+      live: "Live",
+      waiting: "Waiting",
+    }[state];
   }
 
   // ---- keys ----------------------------------------------------------------------------------------------
 
   key(event) {
     switch (event.key) {
-      case "/": this.input.focus(); this.input.select(); return true;
-      case "j": case "ArrowDown": return event.key === "j" || event.target.closest?.("#list") ? this.#move(1) : false;
-      case "k": case "ArrowUp": return event.key === "k" || event.target.closest?.("#list") ? this.#move(-1) : false;
-      case "f": this.#togglePanel(); return true;
-      case "l": this.#toggleLive(); return true;
-      case "r": this.#reload(); announce("Looking again"); return true;
+      case "/":
+        this.input.focus();
+        this.input.select();
+        return true;
+      case "j":
+      case "ArrowDown":
+        return event.key === "j" || event.target.closest?.("#list") ? this.#move(1) : false;
+      case "k":
+      case "ArrowUp":
+        return event.key === "k" || event.target.closest?.("#list") ? this.#move(-1) : false;
+      case "f":
+        this.panel.toggle();
+        return true;
+      case "l":
+        this.#toggleLive();
+        return true;
+      case "r":
+        this.#reload();
+        announce("Looking again");
+        return true;
       case "Enter": {
         const current = event.target === document.body && this.list.current;
         if (current) go(route().withEvent(current));
         return Boolean(current);
       }
       case "Escape":
-        if (this.panel.hidden) return false;
-        this.#togglePanel(false);
-        this.filtersButton.focus();
+        if (!this.panel.isOpen) return false;
+        this.panel.toggle(false);
+        this.panel.button.focus();
         return true;
-      default: return false;
+      default:
+        return false;
     }
   }
 
@@ -302,18 +311,43 @@ class SearchPage {
 
   #empty(place) {
     if (!this.filters.query(["order"]).every(([name]) => name === "system")) {
-      fill(place, h("div", { id: "empty", class: "empty" }, icon("search", 28), h("h2", {}, "Nothing matches"),
-        h("p", {}, "No event fits all of these filters at once."),
-        h("div", { class: "actions" },
-          this.filters.get("since") && button({ text: "Search all time", on: { click: () => this.#change(this.filters.between("", "")) } }),
-          button({ id: "empty-clear", text: "Clear all filters", on: { click: () => this.#change(new Filters()) } }))));
+      fill(
+        place,
+        h(
+          "div",
+          { id: "empty", class: "empty" },
+          icon("search", 28),
+          h("h2", {}, "Nothing matches"),
+          h("p", {}, "No event fits all of these filters at once."),
+          h(
+            "div",
+            { class: "actions" },
+            this.filters.get("since") &&
+              button({ text: "Search all time", on: { click: () => this.#change(this.filters.between("", "")) } }),
+            button({ id: "empty-clear", text: "Clear all filters", on: { click: () => this.#change(new Filters()) } }),
+          ),
+        ),
+      );
       return;
     }
     const command = `curl ${address("v1/events")} \\\n${token() ? "  -H 'Authorization: Bearer YOUR_WRITE_TOKEN' \\\n" : ""}  -d '{"action":"invoice.create","actor":{"id":"ana"},"resource":{"type":"invoice","id":"2026-0042"}}'`;
-    fill(place, h("div", { id: "empty", class: "empty" }, icon("seal", 36), h("h2", {}, "The trail is empty"),
-      h("p", {}, "Record the first event. It shows up here at once, and is sealed about a second later."),
-      h("div", { class: "command-box" }, h("pre", { id: "empty-command", class: "command" }, command), copyButton(() => command, { id: "empty-copy", label: "Copy the command" })),
-      h("p", { class: "quiet" }, "This page waits for it.")));
+    fill(
+      place,
+      h(
+        "div",
+        { id: "empty", class: "empty" },
+        icon("seal", 36),
+        h("h2", {}, "The trail is empty"),
+        h("p", {}, "Record the first event. It shows up here at once, and is sealed about a second later."),
+        h(
+          "div",
+          { class: "command-box" },
+          h("pre", { id: "empty-command", class: "command" }, command),
+          copyButton(() => command, { id: "empty-copy", label: "Copy the command" }),
+        ),
+        h("p", { class: "quiet" }, "This page waits for it."),
+      ),
+    );
     if (!this.tail.isOn) this.tail.start(this.filters, () => {});
   }
 }

@@ -6,15 +6,30 @@ import { ask, setToken } from "./api.js";
 /** Asks for a token; calls `done` once the server takes it. */
 export function openSignIn(root, message, done) {
   const input = h("input", {
-    id: "token-input", type: "password", class: "mono", autocomplete: "off", spellcheck: "false", autocapitalize: "off",
-    placeholder: "tsl_…", "aria-describedby": "sign-in-error", required: true,
+    id: "token-input",
+    type: "password",
+    class: "mono",
+    autocomplete: "off",
+    spellcheck: "false",
+    autocapitalize: "off",
+    placeholder: "tsl_…",
+    "aria-describedby": "sign-in-error",
+    required: true,
   });
   const error = h("p", { id: "sign-in-error", class: "form-error", role: "alert" }, message);
   const submit = h("button", { id: "sign-in-button", type: "submit", class: "button primary wide" }, "Sign in");
-  const show = button({ id: "token-show", kind: "plain", text: "Show", label: "Show the token", on: { click: () => {
-    input.type = input.type === "password" ? "text" : "password";
-    show.lastElementChild.textContent = input.type === "password" ? "Show" : "Hide";
-  } } });
+  const show = button({
+    id: "token-show",
+    kind: "plain",
+    text: "Show",
+    label: "Show the token",
+    on: {
+      click: () => {
+        input.type = input.type === "password" ? "text" : "password";
+        show.lastElementChild.textContent = input.type === "password" ? "Show" : "Hide";
+      },
+    },
+  });
 
   const signIn = async (event) => {
     event.preventDefault();
@@ -32,16 +47,31 @@ export function openSignIn(root, message, done) {
     input.select();
   };
 
-  fill(root, h("form", { id: "sign-in", class: "sign-in", on: { submit: signIn } },
-    h("img", { src: "assets/icon.svg", alt: "", width: 44, height: 44 }),
-    h("h1", {}, "Sign in to the trail"),
-    h("p", { class: "lead" }, "Paste a token that may read. It stays in this tab and goes nowhere but to this server."),
-    h("label", { for: "token-input" }, "Token"),
-    h("div", { class: "joined" }, input, show),
-    error, submit,
-    h("details", { class: "quiet" }, h("summary", {}, "Where do I get one?"),
-      h("p", {}, "The server printed an administrator’s token when it first started. Make one for yourself with"),
-      h("pre", { class: "command" }, "trailseal token create my-name --scope read"))));
+  fill(
+    root,
+    h(
+      "form",
+      { id: "sign-in", class: "sign-in", on: { submit: signIn } },
+      h("img", { src: "assets/icon.svg", alt: "", width: 44, height: 44 }),
+      h("h1", {}, "Sign in to the trail"),
+      h(
+        "p",
+        { class: "lead" },
+        "Paste a token that may read. It stays in this tab and goes nowhere but to this server.",
+      ),
+      h("label", { for: "token-input" }, "Token"),
+      h("div", { class: "joined" }, input, show),
+      error,
+      submit,
+      h(
+        "details",
+        { class: "quiet" },
+        h("summary", {}, "Where do I get one?"),
+        h("p", {}, "The server printed an administrator’s token when it first started. Make one for yourself with"),
+        h("pre", { class: "command" }, "trailseal token create my-name --scope read"),
+      ),
+    ),
+  );
   if (matchMedia("(hover: hover)").matches) byId("token-input").focus();
   return {};
 }
@@ -51,6 +81,8 @@ async function tryToken() {
     await ask("v1/events", { query: [["limit", "1"]] });
     return null;
   } catch (problem) {
-    return problem.status === 401 ? "The server does not know this token. Was it copied whole, or has it expired?" : problem.message;
+    return problem.status === 401
+      ? "The server does not know this token. Was it copied whole, or has it expired?"
+      : problem.message;
   }
 }

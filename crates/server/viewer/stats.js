@@ -15,10 +15,25 @@ const WORDS = {
 };
 
 const LABELS = {
-  submitted: "Sent in", succeeded: "Recorded", failed: "Failed", success_rate: "Success rate", queue_size: "Not in the store yet",
-  "events.accepted": "Accepted", "events.durable": "On disk", "events.sealed": "Sealed", "not_durable.events": "Not on disk yet", "not_durable.seconds": "The oldest waits for",
-  "handoff.used_bytes": "Handoff in use", "handoff.bytes": "Handoff size", "reviews.pending": "Reviews waiting",
-  "counted.refused": "Refused", "counted.unconfirmed": "Unconfirmed", "counted.sampled_out": "Sampled out", "counted.off": "Not recorded by policy", "counted.commits": "Commits", "counted.durable_bytes": "Bytes made durable",
+  submitted: "Sent in",
+  succeeded: "Recorded",
+  failed: "Failed",
+  success_rate: "Success rate",
+  queue_size: "Not in the store yet",
+  "events.accepted": "Accepted",
+  "events.durable": "On disk",
+  "events.sealed": "Sealed",
+  "not_durable.events": "Not on disk yet",
+  "not_durable.seconds": "The oldest waits for",
+  "handoff.used_bytes": "Handoff in use",
+  "handoff.bytes": "Handoff size",
+  "reviews.pending": "Reviews waiting",
+  "counted.refused": "Refused",
+  "counted.unconfirmed": "Unconfirmed",
+  "counted.sampled_out": "Sampled out",
+  "counted.off": "Not recorded by policy",
+  "counted.commits": "Commits",
+  "counted.durable_bytes": "Bytes made durable",
 };
 // Shown in another place, or told by the whole page.
 const ELSEWHERE = new Set(["origin", "health", "sinks"]);
@@ -36,9 +51,21 @@ class HealthPage {
     this.numbers = h("div", { id: "stats" });
     this.origins = h("section", { id: "origins" });
     this.when = h("p", { class: "quiet" });
-    fill(root, h("div", { class: "page" }, h("header", { class: "page-head" }, h("h1", {}, "Health"), this.when), this.state, this.numbers, this.origins));
+    fill(
+      root,
+      h(
+        "div",
+        { class: "page" },
+        h("header", { class: "page-head" }, h("h1", {}, "Health"), this.when),
+        this.state,
+        this.numbers,
+        this.origins,
+      ),
+    );
     this.#load();
-    this.timer = setInterval(() => { if (!document.hidden) this.#load(this.last !== undefined); }, EVERY_MS);
+    this.timer = setInterval(() => {
+      if (!document.hidden) this.#load(this.last !== undefined);
+    }, EVERY_MS);
   }
 
   update() {}
@@ -60,16 +87,33 @@ class HealthPage {
   // Looking at the trails is itself recorded, so that is not done again and again.
   async #load(again = false) {
     const { signal } = this.asking;
-    const quietly = (promise) => promise.catch((problem) => { if (problem.name === "AbortError") throw problem; return { problem }; });
+    const quietly = (promise) =>
+      promise.catch((problem) => {
+        if (problem.name === "AbortError") throw problem;
+        return { problem };
+      });
     try {
       const [counters, stats, origins, ready] = await Promise.all([
-        quietly(ask("admin/audit/stats", { signal }).then(async (response) => ({ body: await response.json(), health: response.headers.get("X-Audit-Health") }))),
-        quietly(askJson("v1/stats", { signal })), again ? this.last : quietly(askJson("v1/origins", { signal })),
-        quietly(ask("readyz", { signal, accept: "*/*", also: [503] }).then(async (response) => ({ isReady: response.ok, ...(await response.json().catch(() => ({}))) }))),
+        quietly(
+          ask("admin/audit/stats", { signal }).then(async (response) => ({
+            body: await response.json(),
+            health: response.headers.get("X-Audit-Health"),
+          })),
+        ),
+        quietly(askJson("v1/stats", { signal })),
+        again ? this.last : quietly(askJson("v1/origins", { signal })),
+        quietly(
+          ask("readyz", { signal, accept: "*/*", also: [503] }).then(async (response) => ({
+            isReady: response.ok,
+            ...(await response.json().catch(() => ({}))),
+          })),
+        ),
       ]);
       this.last = origins;
       this.#show(counters, stats, origins, ready);
-    } catch { /* The page was left. */ }
+    } catch {
+      /* The page was left. */
+    }
   }
 
   #show(counters, stats, origins, ready) {
@@ -86,18 +130,69 @@ class HealthPage {
     const name = refuses ? "critical" : worst;
     const [symbol, title, words] = WORDS[name] ?? WORDS.unknown;
     this.state.dataset.health = name;
-    fill(this.state, h("span", { class: "proof-symbol" }, icon(symbol, 22)), h("div", {}, h("h2", {}, refuses ? "Not accepting events" : title), h("p", {}, refuses ? value((ready.problems ?? []).join("; ") || "The server says that it is not ready.") : words)));
-    fill(this.numbers,
-      counters.body && h("section", {}, h("h2", { class: "group" }, "Since it started"), h("div", { class: "cards" }, Object.entries(counters.body).map(([key, each]) => stat(key, each)))),
-      !stats.problem && h("section", {}, h("h2", { class: "group" }, "The trail"), h("div", { class: "cards" }, flat(stats).filter(isShown).map(([key, each]) => stat(key, each)))),
-      Array.isArray(stats.sinks) && stats.sinks.length > 0 && h("section", {}, h("h2", { class: "group" }, "Delivery"), h("div", { class: "trail-list" }, stats.sinks.map(sinkRow))));
-    fill(this.origins, !origins.problem && origins.origins?.length > 0 && [h("h2", { class: "group" }, "Trails"), h("div", { class: "trail-list" }, origins.origins.map(originRow))]);
+    fill(
+      this.state,
+      h("span", { class: "proof-symbol" }, icon(symbol, 22)),
+      h(
+        "div",
+        {},
+        h("h2", {}, refuses ? "Not accepting events" : title),
+        h(
+          "p",
+          {},
+          refuses ? value((ready.problems ?? []).join("; ") || "The server says that it is not ready.") : words,
+        ),
+      ),
+    );
+    fill(
+      this.numbers,
+      counters.body &&
+        h(
+          "section",
+          {},
+          h("h2", { class: "group" }, "Since it started"),
+          h(
+            "div",
+            { class: "cards" },
+            Object.entries(counters.body).map(([key, each]) => stat(key, each)),
+          ),
+        ),
+      !stats.problem &&
+        h(
+          "section",
+          {},
+          h("h2", { class: "group" }, "The trail"),
+          h(
+            "div",
+            { class: "cards" },
+            flat(stats)
+              .filter(isShown)
+              .map(([key, each]) => stat(key, each)),
+          ),
+        ),
+      Array.isArray(stats.sinks) &&
+        stats.sinks.length > 0 &&
+        h(
+          "section",
+          {},
+          h("h2", { class: "group" }, "Delivery"),
+          h("div", { class: "trail-list" }, stats.sinks.map(sinkRow)),
+        ),
+    );
+    fill(
+      this.origins,
+      !origins.problem &&
+        origins.origins?.length > 0 && [
+          h("h2", { class: "group" }, "Trails"),
+          h("div", { class: "trail-list" }, origins.origins.map(originRow)),
+        ],
+    );
   }
 }
 
 function healthOf(stats) {
   const said = stats.health ?? stats.status ?? "unknown";
-  return typeof said === "string" ? said : said.status ?? said.state ?? "unknown";
+  return typeof said === "string" ? said : (said.status ?? said.state ?? "unknown");
 }
 
 function worse(a, b) {
@@ -109,18 +204,45 @@ function worse(a, b) {
 function flat(json, prefix = "") {
   return Object.entries(json).flatMap(([key, each]) => {
     const path = prefix ? `${prefix}.${key}` : key;
-    if (Array.isArray(each)) return each.flatMap((one, at) => (one !== null && typeof one === "object" ? flat(one, `${path}.${one.name ?? one.origin ?? at}`) : [[`${path}.${at}`, one]]));
+    if (Array.isArray(each))
+      return each.flatMap((one, at) =>
+        one !== null && typeof one === "object"
+          ? flat(one, `${path}.${one.name ?? one.origin ?? at}`)
+          : [[`${path}.${at}`, one]],
+      );
     return each !== null && typeof each === "object" ? flat(each, path) : [[path, each]];
   });
 }
 
 function stat(key, each) {
   const name = key.split(".").at(-1);
-  const label = LABELS[key] ?? key.replace(/^counted\./, "").replaceAll("_", " ").replaceAll(".", " · ");
-  const text = typeof each === "number" ? (/(^|_)bytes$/.test(name) ? bytes(each) : /(^|_)seconds$|_age$|^age/.test(name) ? span(each) : number(each))
-    : typeof each === "boolean" ? (each ? "yes" : "no") : each === null ? "—" : String(each);
+  const label =
+    LABELS[key] ??
+    key
+      .replace(/^counted\./, "")
+      .replaceAll("_", " ")
+      .replaceAll(".", " · ");
+  const text =
+    typeof each === "number"
+      ? /(^|_)bytes$/.test(name)
+        ? bytes(each)
+        : /(^|_)seconds$|_age$|^age/.test(name)
+          ? span(each)
+          : number(each)
+      : typeof each === "boolean"
+        ? each
+          ? "yes"
+          : "no"
+        : each === null
+          ? "—"
+          : String(each);
   const mood = LOSSES.has(key) && each > 0 ? "bad" : "";
-  return h("div", { class: `card ${mood}`, "data-testid": "stat", "data-name": key, "data-value": String(each) }, h("h2", {}, label.charAt(0).toUpperCase() + label.slice(1)), h("p", { class: "figure" }, value(text, {}, 120)));
+  return h(
+    "div",
+    { class: `card ${mood}`, "data-testid": "stat", "data-name": key, "data-value": String(each) },
+    h("h2", {}, label.charAt(0).toUpperCase() + label.slice(1)),
+    h("p", { class: "figure" }, value(text, {}, 120)),
+  );
 }
 
 // Counts of what seldom happens are shown once it did.
@@ -130,14 +252,27 @@ function isShown([key, each]) {
 
 function sinkRow(sink) {
   const { events = 0, seconds = 0 } = sink.lag ?? {};
-  return h("div", { class: "trail-row", "data-testid": "sink", "data-name": sink.name }, h("b", { class: "mono" }, value(sink.name ?? "")),
-    h("span", {}, `${number(sink.stored ?? 0)} stored`), h("span", {}, events > 0 ? `${number(events)} to go, the oldest for ${span(seconds)}` : "nothing to go"),
-    h("span", { class: `chip health-${sink.health}` }, value(sink.state ?? "")), sink.reason && h("p", { class: "reason" }, value(sink.reason)));
+  return h(
+    "div",
+    { class: "trail-row", "data-testid": "sink", "data-name": sink.name },
+    h("b", { class: "mono" }, value(sink.name ?? "")),
+    h("span", {}, `${number(sink.stored ?? 0)} stored`),
+    h("span", {}, events > 0 ? `${number(events)} to go, the oldest for ${span(seconds)}` : "nothing to go"),
+    h("span", { class: `chip health-${sink.health}` }, value(sink.state ?? "")),
+    sink.reason && h("p", { class: "reason" }, value(sink.reason)),
+  );
 }
 
 function originRow(origin) {
   const { size, sealed } = origin;
   const behind = origin.lag?.events ?? 0;
-  return h("div", { class: "trail-row", "data-testid": "origin", "data-origin": origin.origin }, h("b", { class: "mono" }, value(origin.origin ?? "")),
-    Number.isFinite(size) && h("span", {}, `${number(size)} events, its own among them`), Number.isFinite(sealed) && h("span", {}, `${number(sealed)} sealed`), behind > 0 && h("span", { class: "quiet" }, `${number(behind)} not indexed yet`), h("a", { href: "?view=seal" }, "See its seal"));
+  return h(
+    "div",
+    { class: "trail-row", "data-testid": "origin", "data-origin": origin.origin },
+    h("b", { class: "mono" }, value(origin.origin ?? "")),
+    Number.isFinite(size) && h("span", {}, `${number(size)} events, its own among them`),
+    Number.isFinite(sealed) && h("span", {}, `${number(sealed)} sealed`),
+    behind > 0 && h("span", { class: "quiet" }, `${number(behind)} not indexed yet`),
+    h("a", { href: "?view=seal" }, "See its seal"),
+  );
 }

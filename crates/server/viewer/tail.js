@@ -25,7 +25,9 @@ export class Tail {
     while (!run.signal.aborted) {
       try {
         const response = await ask("v1/events/stream", {
-          query: filters.query(["order", "until", "since"]), accept: "text/event-stream", signal: run.signal,
+          query: filters.query(["order", "until", "since"]),
+          accept: "text/event-stream",
+          signal: run.signal,
           headers: last ? { "Last-Event-ID": last } : {},
         });
         this.onState("live", "Live: new events appear as they are recorded");
@@ -49,7 +51,9 @@ export class Tail {
       const wait = WAIT_MS[Math.min(failures, WAIT_MS.length - 1)];
       failures += 1;
       this.onState("waiting", "The live stream broke off; it goes on where it was as soon as the server answers");
-      await new Promise((resolve) => { setTimeout(resolve, wait); });
+      await new Promise((resolve) => {
+        setTimeout(resolve, wait);
+      });
     }
   }
 

@@ -39,7 +39,10 @@ step("a token is asked for, tried, kept in the tab, and given up", async () => {
   await page.reload();
   await page.waitForSelector(row);
   assert.deepEqual(await page.context().cookies(), []);
-  assert.deepEqual(asked.filter((url) => url.includes(token)), []);
+  assert.deepEqual(
+    asked.filter((url) => url.includes(token)),
+    [],
+  );
   await page.click("#sign-out");
   await page.waitForSelector("#sign-in");
   assert.equal(await page.evaluate(() => sessionStorage.getItem("trailseal.token")), null);

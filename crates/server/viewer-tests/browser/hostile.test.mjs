@@ -7,10 +7,22 @@ import { SKIP, alteringProxy, launch, makeTrail, newPage, proofState, row, serve
 
 const BAIT = '"><img src=x onerror=alert(1)><script>alert(2)</script><svg onload=alert(3)>javascript:alert(4)';
 const HOSTILE = {
-  id: "hostile/../?a=b#c", tenant: BAIT, category: "custom:other", action: BAIT, description: `\u202e${BAIT}`, error: { code: BAIT, message: BAIT },
-  actor: { id: BAIT, name: BAIT, type: BAIT, roles: [BAIT] }, on_behalf_of: { id: BAIT, reason: BAIT }, resource: { type: "<b>/", id: BAIT, name: BAIT }, related: [{ type: BAIT, id: BAIT }],
-  before: { [BAIT]: BAIT, __proto__x: 1 }, after: { [BAIT]: `${BAIT}!`, constructor: 2 }, details: { [BAIT]: { deep: [BAIT, null] } }, approval: BAIT,
-  context: { ip: BAIT, user_agent: BAIT, request_id: BAIT, correlation_id: BAIT }, [BAIT]: BAIT,
+  id: "hostile/../?a=b#c",
+  tenant: BAIT,
+  category: "custom:other",
+  action: BAIT,
+  description: `\u202e${BAIT}`,
+  error: { code: BAIT, message: BAIT },
+  actor: { id: BAIT, name: BAIT, type: BAIT, roles: [BAIT] },
+  on_behalf_of: { id: BAIT, reason: BAIT },
+  resource: { type: "<b>/", id: BAIT, name: BAIT },
+  related: [{ type: BAIT, id: BAIT }],
+  before: { [BAIT]: BAIT, __proto__x: 1 },
+  after: { [BAIT]: `${BAIT}!`, constructor: 2 },
+  details: { [BAIT]: { deep: [BAIT, null] } },
+  approval: BAIT,
+  context: { ip: BAIT, user_agent: BAIT, request_id: BAIT, correlation_id: BAIT },
+  [BAIT]: BAIT,
 };
 
 let trail;
@@ -33,7 +45,14 @@ after(async () => {
 
 step("markup in events is text", async () => {
   const { page, problems } = await newPage(browser);
-  const clean = async () => assert.equal(await page.evaluate(() => document.querySelectorAll("main script, main img, #drawer script, #drawer img, [onerror], [onload]").length), 0);
+  const clean = async () =>
+    assert.equal(
+      await page.evaluate(
+        () =>
+          document.querySelectorAll("main script, main img, #drawer script, #drawer img, [onerror], [onload]").length,
+      ),
+      0,
+    );
   await page.goto(`${server.url}?text=onerror`);
   await page.click(row);
   assert.equal(await proofState(page), "proven", await page.textContent("#proof"));
@@ -59,15 +78,35 @@ step("markup in events is text", async () => {
 });
 
 const ALTERED = {
-  "the line": (path, text) => (/^\/v1\/events\/\d+$/.test(path) ? text.replace('"outcome":"', '"outcome" :"') : undefined),
+  "the line": (path, text) =>
+    /^\/v1\/events\/\d+$/.test(path) ? text.replace('"outcome":"', '"outcome" :"') : undefined,
   "a word of the line": (path, text) => (/^\/v1\/events\/\d+$/.test(path) ? text.replace('"v":1', '"v":2') : undefined),
-  "the origin": (path, text) => (/^\/v1\/events\/\d+$/.test(path) ? text.replace('{"origin":"', '{"origin":"x') : undefined),
-  "the list": (path, text) => (path === "/v1/events" ? text.replaceAll('"severity":"info"', '"severity":"debug"').replaceAll('"severity":"warning"', '"severity":"debug"') : undefined),
-  "the proven line": (path, text) => (path.endsWith("/proof") ? text.replace(/^extra (.{200})(.)/m, (_, head, char) => `extra ${head}${char === "A" ? "B" : "A"}`) : undefined),
-  "a hash of the path": (path, text) => (path.endsWith("/proof") ? text.replace(/(\nindex \d+\n.{9})(.)/, (_, head, char) => head + (char === "A" ? "B" : "A")) : undefined),
-  "the checkpoint's size": (path, text) => (path.endsWith("/proof") ? text.replace(/\n\n(\S+)\n(\d+)/, "\n\n$1\n$21") : undefined),
-  "the checkpoint's root": (path, text) => (path.endsWith("/proof") ? text.replace(/(\n\n\S+\n\d+\n.{9})(.)/, (_, head, char) => head + (char === "A" ? "B" : "A")) : undefined),
-  "the signature": (path, text) => (path.endsWith("/proof") ? text.replace(/(— \S+ .{40})(.)/, (_, head, char) => head + (char === "A" ? "B" : "A")) : undefined),
+  "the origin": (path, text) =>
+    /^\/v1\/events\/\d+$/.test(path) ? text.replace('{"origin":"', '{"origin":"x') : undefined,
+  "the list": (path, text) =>
+    path === "/v1/events"
+      ? text
+          .replaceAll('"severity":"info"', '"severity":"debug"')
+          .replaceAll('"severity":"warning"', '"severity":"debug"')
+      : undefined,
+  "the proven line": (path, text) =>
+    path.endsWith("/proof")
+      ? text.replace(/^extra (.{200})(.)/m, (_, head, char) => `extra ${head}${char === "A" ? "B" : "A"}`)
+      : undefined,
+  "a hash of the path": (path, text) =>
+    path.endsWith("/proof")
+      ? text.replace(/(\nindex \d+\n.{9})(.)/, (_, head, char) => head + (char === "A" ? "B" : "A"))
+      : undefined,
+  "the checkpoint's size": (path, text) =>
+    path.endsWith("/proof") ? text.replace(/\n\n(\S+)\n(\d+)/, "\n\n$1\n$21") : undefined,
+  "the checkpoint's root": (path, text) =>
+    path.endsWith("/proof")
+      ? text.replace(/(\n\n\S+\n\d+\n.{9})(.)/, (_, head, char) => head + (char === "A" ? "B" : "A"))
+      : undefined,
+  "the signature": (path, text) =>
+    path.endsWith("/proof")
+      ? text.replace(/(— \S+ .{40})(.)/, (_, head, char) => head + (char === "A" ? "B" : "A"))
+      : undefined,
 };
 
 for (const [what, alter] of Object.entries(ALTERED)) {
@@ -90,7 +129,10 @@ for (const [what, alter] of Object.entries(ALTERED)) {
       assert.equal(await proofState(page), "failed");
       assert.ok(altered > 0);
       assert.ok((await page.textContent("#proof .failure")).length > 20);
-      assert.deepEqual(asked.filter((url) => new URL(url).pathname.endsWith("/verify")), []);
+      assert.deepEqual(
+        asked.filter((url) => new URL(url).pathname.endsWith("/verify")),
+        [],
+      );
     } finally {
       await page.context().close();
       proxy.stop();

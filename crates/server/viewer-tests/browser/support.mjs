@@ -20,19 +20,36 @@ const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 export const EVENTS = Number(process.env.VIEWER_TEST_EVENTS ?? 3000);
 
 function playwright() {
-  const places = [import.meta.url, ...(process.env.NODE_PATH ?? "").split(delimiter).filter(Boolean).map((path) => join(path, "x.js"))];
+  const places = [
+    import.meta.url,
+    ...(process.env.NODE_PATH ?? "")
+      .split(delimiter)
+      .filter(Boolean)
+      .map((path) => join(path, "x.js")),
+  ];
   for (const place of places) {
-    try { return createRequire(place)("playwright-core"); } catch { /* The next place. */ }
+    try {
+      return createRequire(place)("playwright-core");
+    } catch {
+      /* The next place. */
+    }
   }
   return null;
 }
 
 /** Why these tests cannot run here, or false. */
-export const SKIP = (!BIN && "VIEWER_TEST_BIN is not set") || (!existsSync(CHROMIUM) && `${CHROMIUM} is not there`) || (!playwright() && "playwright-core is not installed");
+export const SKIP =
+  (!BIN && "VIEWER_TEST_BIN is not set") ||
+  (!existsSync(CHROMIUM) && `${CHROMIUM} is not there`) ||
+  (!playwright() && "playwright-core is not installed");
 
 /** Runs the command line beside the server. */
 export function trailseal(dir, ...args) {
-  return execFileSync(BIN, [args[0], "--dir", dir, ...args.slice(1)], { encoding: "utf8", maxBuffer: 1 << 30, stdio: ["ignore", "pipe", "ignore"] });
+  return execFileSync(BIN, [args[0], "--dir", dir, ...args.slice(1)], {
+    encoding: "utf8",
+    maxBuffer: 1 << 30,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
 }
 
 /** A folder with a trail of the real records of `demo`, again and again, and then `extra`. */
@@ -41,10 +58,13 @@ export function makeTrail(extra = []) {
   const dir = join(folder, "trail");
   const sample = join(folder, "sample");
   execFileSync(BIN, ["demo", "--dir", sample], { stdio: "ignore" });
-  const lines = trailseal(sample, "query", "--format", "jsonl").trim().split("\n").map((line) => {
-    const { v, index, recorded, id, masked, invalid, truncated, recorded_by, ...event } = JSON.parse(line);
-    return JSON.stringify(event);
-  });
+  const lines = trailseal(sample, "query", "--format", "jsonl")
+    .trim()
+    .split("\n")
+    .map((line) => {
+      const { v, index, recorded, id, masked, invalid, truncated, recorded_by, ...event } = JSON.parse(line);
+      return JSON.stringify(event);
+    });
   const all = Array.from({ length: EVENTS }, (_, at) => lines[at % lines.length]);
   const file = join(folder, "events.jsonl");
   writeFileSync(file, [...all, ...extra.map((event) => JSON.stringify(event))].join("\n"));
@@ -54,7 +74,9 @@ export function makeTrail(extra = []) {
 
 /** Starts `trailseal serve` on a free port; `{url, output, stop}`. */
 export async function serve(dir, ...flags) {
-  const child = spawn(BIN, ["serve", "--dir", dir, "--listen", "127.0.0.1:0", ...flags], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(BIN, ["serve", "--dir", dir, "--listen", "127.0.0.1:0", ...flags], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   const output = [];
   const url = await new Promise((resolve, reject) => {
     child.once("exit", (code) => reject(new Error(`the server ended with ${code}: ${output.join("\n")}`)));
@@ -64,27 +86,51 @@ export async function serve(dir, ...flags) {
       if (found) setTimeout(() => resolve(`${found[1].replace(/\/$/, "")}/`), 200);
     });
   });
-  const stop = () => new Promise((resolve) => { child.once("exit", resolve); child.kill("SIGTERM"); });
+  const stop = () =>
+    new Promise((resolve) => {
+      child.once("exit", resolve);
+      child.kill("SIGTERM");
+    });
   return { url, output, stop };
 }
 
 /** Chromium with nothing of its own on the network. */
 export function launch() {
-  return playwright().chromium.launch({ executablePath: CHROMIUM, args: [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
+  return playwright().chromium.launch({
+    executablePath: CHROMIUM,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
 }
 
 /** A page in a fresh profile; `problems` and `asked` collect what went wrong and what was requested. */
 export async function newPage(browser, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, timezoneId: "Europe/Berlin", acceptDownloads: true,
-    permissions: ["clipboard-read", "clipboard-write"], ...options });
+  const context = await browser.newContext({
+    viewport: { width: 1440, height: 900 },
+    timezoneId: "Europe/Berlin",
+    acceptDownloads: true,
+    permissions: ["clipboard-read", "clipboard-write"],
+    ...options,
+  });
   const page = await context.newPage();
   page.setDefaultTimeout(10_000);
   const problems = [];
   const asked = [];
   page.on("pageerror", (error) => problems.push(String(error.stack)));
-  page.on("dialog", (dialog) => { problems.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
-  page.on("console", (message) => { if (message.type() === "error" && !/status of [34]\d\d/.test(message.text())) problems.push(message.text()); });
+  page.on("dialog", (dialog) => {
+    problems.push(`dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  page.on("console", (message) => {
+    if (message.type() === "error" && !/status of [34]\d\d/.test(message.text())) problems.push(message.text());
+  });
   page.on("request", (request) => asked.push(request.url()));
   return { page, problems, asked };
 }
@@ -93,29 +139,45 @@ export async function newPage(browser, options = {}) {
 export async function alteringProxy(target, alter) {
   const server = http.createServer((request, response) => {
     const url = new URL(request.url, target);
-    const onward = http.request(url, { method: request.method, headers: { ...request.headers, host: url.host, "accept-encoding": "identity" } }, (answer) => {
-      const chunks = [];
-      answer.on("data", (chunk) => chunks.push(chunk)).on("end", () => {
-        const body = Buffer.concat(chunks);
-        const altered = alter(url.pathname, body.toString("utf8"));
-        const headers = { ...answer.headers };
-        delete headers["content-length"];
-        delete headers["transfer-encoding"];
-        response.writeHead(answer.statusCode, headers);
-        response.end(altered === undefined ? body : altered);
-      });
-    });
+    const onward = http.request(
+      url,
+      { method: request.method, headers: { ...request.headers, host: url.host, "accept-encoding": "identity" } },
+      (answer) => {
+        const chunks = [];
+        answer
+          .on("data", (chunk) => chunks.push(chunk))
+          .on("end", () => {
+            const body = Buffer.concat(chunks);
+            const altered = alter(url.pathname, body.toString("utf8"));
+            const headers = { ...answer.headers };
+            delete headers["content-length"];
+            delete headers["transfer-encoding"];
+            response.writeHead(answer.statusCode, headers);
+            response.end(altered === undefined ? body : altered);
+          });
+      },
+    );
     onward.on("error", () => response.destroy());
     request.pipe(onward);
   });
-  await new Promise((resolve) => { server.listen(0, "127.0.0.1", resolve); });
-  return { url: `http://127.0.0.1:${server.address().port}/`, stop: () => { server.closeAllConnections(); server.close(); } };
+  await new Promise((resolve) => {
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  return {
+    url: `http://127.0.0.1:${server.address().port}/`,
+    stop: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
 }
 
 export const row = "[data-testid=row]";
 
 /** Waits until the proof of the open event is judged, and answers the state. */
 export async function proofState(page) {
-  await page.waitForFunction(() => ["proven", "failed", "no_key", "unchecked"].includes(document.querySelector("#proof")?.dataset.state));
+  await page.waitForFunction(() =>
+    ["proven", "failed", "no_key", "unchecked"].includes(document.querySelector("#proof")?.dataset.state),
+  );
   return page.getAttribute("#proof", "data-state");
 }

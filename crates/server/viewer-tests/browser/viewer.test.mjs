@@ -7,9 +7,18 @@ import { after, before, test } from "node:test";
 import { SKIP, launch, makeTrail, newPage, proofState, row, serve, trailseal } from "./support.mjs";
 
 const CHANGED = {
-  id: "viewer-changed", tenant: "acme", action: "invoice.update", category: "data_change", actor: { id: "u-ana", name: "Ana Sousa", type: "user" },
-  resource: { type: "invoice", id: "2026/0042" }, before: { amount: 100, address: { city: "Lisbon" } }, after: { amount: 120, address: { city: "Porto" }, due: "2026-12-05" },
-  context: { ip: "203.0.113.9", request_id: "req-1", correlation_id: "c-1", session_id: "s-1", trace_id: "t-1" }, on_behalf_of: { id: "u-bo" }, severity: "warning", outcome: "partial",
+  id: "viewer-changed",
+  tenant: "acme",
+  action: "invoice.update",
+  category: "data_change",
+  actor: { id: "u-ana", name: "Ana Sousa", type: "user" },
+  resource: { type: "invoice", id: "2026/0042" },
+  before: { amount: 100, address: { city: "Lisbon" } },
+  after: { amount: 120, address: { city: "Porto" }, due: "2026-12-05" },
+  context: { ip: "203.0.113.9", request_id: "req-1", correlation_id: "c-1", session_id: "s-1", trace_id: "t-1" },
+  on_behalf_of: { id: "u-bo" },
+  severity: "warning",
+  outcome: "partial",
 };
 
 let trail;
@@ -25,7 +34,8 @@ const open = async (search) => {
   await page.waitForSelector(`${row}, #empty, #problem`);
   await page.waitForSelector("#total strong");
 };
-const search = (name, value) => page.waitForFunction(([n, v]) => new URLSearchParams(location.search).get(n) === v, [name, value]);
+const search = (name, value) =>
+  page.waitForFunction(([n, v]) => new URLSearchParams(location.search).get(n) === v, [name, value]);
 const step = (name, run) => test(name, { skip: SKIP }, run);
 
 before(async () => {
@@ -44,8 +54,23 @@ after(async () => {
 
 step("every filter finds what the command line finds", async () => {
   const filters = {
-    tenant: "acme", actor: "Ana Sousa", on_behalf_of: "u-bo", action: "invoice.*", category: "data_change", resource: "invoice/2026/0042", outcome: "denied", severity: "warning",
-    ip: "203.0.113.9", correlation_id: "c-1", request_id: "req-1", session_id: "s-1", trace_id: "t-1", since: "2023-01-01", until: "2024-01-01", text: "system:anonymous", id: "viewer-changed",
+    tenant: "acme",
+    actor: "Ana Sousa",
+    on_behalf_of: "u-bo",
+    action: "invoice.*",
+    category: "data_change",
+    resource: "invoice/2026/0042",
+    outcome: "denied",
+    severity: "warning",
+    ip: "203.0.113.9",
+    correlation_id: "c-1",
+    request_id: "req-1",
+    session_id: "s-1",
+    trace_id: "t-1",
+    since: "2023-01-01",
+    until: "2024-01-01",
+    text: "system:anonymous",
+    id: "viewer-changed",
   };
   for (const [name, value] of Object.entries(filters)) {
     await open(`?${new URLSearchParams({ [name]: value })}`);
@@ -62,7 +87,7 @@ step("every filter finds what the command line finds", async () => {
 step("the panel, the search field, facets, chips and the back button set filters", async () => {
   await open("");
   await page.keyboard.press("/");
-  await page.keyboard.type('anonymous outcome:denied');
+  await page.keyboard.type("anonymous outcome:denied");
   await page.keyboard.press("Enter");
   await search("text", "anonymous");
   await search("outcome", "denied");
@@ -98,7 +123,9 @@ step("the trail's own events and the order are chosen", async () => {
 step("dragging over the bars zooms in, and the button out", async () => {
   await open("");
   await page.waitForSelector("[data-testid=bar]");
-  const bars = await page.$$eval("[data-testid=bar]", (all) => all.reduce((sum, bar) => sum + Number(bar.dataset.count), 0));
+  const bars = await page.$$eval("[data-testid=bar]", (all) =>
+    all.reduce((sum, bar) => sum + Number(bar.dataset.count), 0),
+  );
   assert.equal(bars, count());
   const box = await page.locator("#histogram").boundingBox();
   await page.mouse.move(box.x + box.width * 0.5, box.y + 30);
@@ -107,7 +134,10 @@ step("dragging over the bars zooms in, and the button out", async () => {
   await page.mouse.up();
   await page.waitForFunction(() => location.search.includes("since="));
   const { since, until } = Object.fromEntries(new URL(page.url()).searchParams);
-  await page.waitForFunction((before) => document.querySelector("#total strong")?.textContent !== before, String(count()));
+  await page.waitForFunction(
+    (before) => document.querySelector("#total strong")?.textContent !== before,
+    String(count()),
+  );
   await page.waitForFunction(() => !document.querySelector("#total.stale"));
   assert.equal(await total(), count(`--since=${since}`, `--until=${until}`));
   await page.click("#zoom-out");
@@ -121,8 +151,8 @@ step("the list loads more as it is scrolled, and keeps few rows in the document"
     await page.mouse.wheel(0, 4000);
     await page.waitForTimeout(80);
   }
-  assert.ok(await page.locator("#list > .page").count() > 5);
-  assert.ok(await page.locator(row).count() <= 400);
+  assert.ok((await page.locator("#list > .page").count()) > 5);
+  assert.ok((await page.locator(row).count()) <= 400);
 });
 
 step("keys move through the list, open and close", async () => {
@@ -172,7 +202,10 @@ step("a resource's history and an actor's trail", async () => {
 
 step("what is shown is exported", async () => {
   await open("?outcome=denied");
-  for (const [kind, lines] of [["csv", 2], ["ndjson", 1]]) {
+  for (const [kind, lines] of [
+    ["csv", 2],
+    ["ndjson", 1],
+  ]) {
     await page.click("#export-button");
     const [saved] = await Promise.all([page.waitForEvent("download"), page.click(`#export-${kind}`)]);
     const text = readFileSync(await saved.path(), "utf8");
@@ -183,20 +216,27 @@ step("what is shown is exported", async () => {
 
 step("new events appear while live, and wait while the reader is further down", async () => {
   const post = async (action) => {
-    const answer = await fetch(`${server.url}v1/events?ack=durable`, { method: "POST", body: JSON.stringify({ action }) });
+    const answer = await fetch(`${server.url}v1/events?ack=durable`, {
+      method: "POST",
+      body: JSON.stringify({ action }),
+    });
     assert.equal(answer.status, 202);
   };
   await open("");
   await page.click("#live-button");
   await page.waitForSelector("#live-state[data-state=live]", { state: "attached" });
   await post("viewer.live");
-  await page.waitForFunction(() => document.querySelector("[data-testid=row] .action")?.textContent.includes("viewer.live"));
+  await page.waitForFunction(() =>
+    document.querySelector("[data-testid=row] .action")?.textContent.includes("viewer.live"),
+  );
   await page.mouse.move(900, 700);
   await page.mouse.wheel(0, 3000);
   await page.waitForTimeout(300);
   await post("viewer.later");
   await page.click("#new-events");
-  await page.waitForFunction(() => document.querySelector("[data-testid=row] .action")?.textContent.includes("viewer.later"));
+  await page.waitForFunction(() =>
+    document.querySelector("[data-testid=row] .action")?.textContent.includes("viewer.later"),
+  );
   await page.click("#live-button");
   await page.waitForSelector("#live-state[data-state=off]", { state: "attached" });
 });
@@ -255,6 +295,12 @@ step("a wrong filter is told in plain words", async () => {
 
 step("nothing went wrong, nothing was asked elsewhere, and the server's own verdict never", () => {
   assert.deepEqual(problems, []);
-  assert.deepEqual(asked.filter((url) => !url.startsWith(server.url) && !url.startsWith("blob:")), []);
-  assert.deepEqual(asked.filter((url) => new URL(url).pathname.endsWith("/verify")), []);
+  assert.deepEqual(
+    asked.filter((url) => !url.startsWith(server.url) && !url.startsWith("blob:")),
+    [],
+  );
+  assert.deepEqual(
+    asked.filter((url) => new URL(url).pathname.endsWith("/verify")),
+    [],
+  );
 });

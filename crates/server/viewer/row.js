@@ -1,0 +1,82 @@
+// One event in one line: the row of the list, and the small parts that other pages show, too.
+
+import { h, value } from "./dom.js";
+import { clock, day, dayAndClock, fraction } from "./prefs.js";
+import { route } from "./route.js";
+
+export const keyOf = (event) => `${event.origin ?? ""}#${event.index}`;
+
+/** A word for what happened to it; the colour says the same once more. */
+export function outcomeChip(outcome = "unknown") {
+  const known = ["success", "failure", "denied", "partial", "unknown"].includes(outcome) ? outcome : "unknown";
+  return h("span", { class: `chip outcome ${known}` }, value(outcome, {}, 40));
+}
+
+export function severityMark(severity = "info") {
+  const loud = ["notice", "warning", "error", "critical"].includes(severity);
+  return loud && h("span", { class: `severity level-${severity}`, title: `Severity: ${severity}` }, severity);
+}
+
+export const nameOf = (actor) => actor?.name || actor?.id || "";
+export const resourceOf = (resource) =>
+  resource &&
+  [resource.type, resource.id ?? resource.name].filter((part) => part !== undefined && part !== "").join("/");
+
+export function timeTag(text, attributes = {}) {
+  const date = new Date(text);
+  if (Number.isNaN(date.getTime())) return value(text ?? "", attributes);
+  return h(
+    "time",
+    { datetime: text, title: `${dayAndClock(date)}.${fraction(text)}`, ...attributes },
+    h("span", { class: "day" }, day(date)),
+    " ",
+    h("span", { class: "clock" }, clock(date)),
+  );
+}
+
+/** The names of the columns. */
+export function headOf() {
+  const names = ["Time", "Actor", "Action", "Resource", "Tenant", "Outcome"];
+  return h(
+    "div",
+    { class: "row head", "aria-hidden": "true" },
+    names.map((name) => h("span", { class: `cell ${name.toLowerCase()}` }, name)),
+  );
+}
+
+/** A row: a link, so that it can be opened in another tab, too. */
+export function rowOf(event, { isFresh, isSelected }) {
+  const actor = nameOf(event.actor);
+  const resource = resourceOf(event.resource);
+  const behalf = event.on_behalf_of?.id;
+  return h(
+    "a",
+    {
+      class: `row${isFresh ? " fresh" : ""}${event.system ? " system" : ""}`,
+      role: "option",
+      href: route().withEvent(event),
+      draggable: "false",
+      "data-testid": "row",
+      "data-key": keyOf(event),
+      "data-index": event.index,
+      "aria-selected": String(isSelected),
+      tabindex: isSelected ? "0" : "-1",
+    },
+    h("span", { class: "cell time" }, timeTag(event.time ?? event.recorded)),
+    h(
+      "span",
+      { class: "cell actor" },
+      value(actor || "—", { class: actor ? "" : "none" }, 120),
+      behalf && h("span", { class: "behalf" }, " for ", value(behalf, {}, 60)),
+    ),
+    h(
+      "span",
+      { class: "cell action" },
+      value(event.action ?? "", { class: "mono" }, 160),
+      severityMark(event.severity),
+    ),
+    h("span", { class: "cell resource" }, value(resource || "—", { class: resource ? "mono" : "none" }, 200)),
+    h("span", { class: "cell tenant" }, event.tenant && value(event.tenant, {}, 80)),
+    h("span", { class: "cell outcome" }, outcomeChip(event.outcome)),
+  );
+}

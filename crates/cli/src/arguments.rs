@@ -98,6 +98,19 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Policy,
     },
+    /// Answer over HTTP, with a page to look at events
+    #[command(
+        after_help = "Example:\n  trailseal serve\n  trailseal serve --listen 127.0.0.1:0 --open\n  curl -H \"Authorization: Bearer $TOKEN\" -d '{\"action\":\"user.login\"}' http://127.0.0.1:8410/v1/events"
+    )]
+    Serve(Serve),
+    /// Make, list or revoke tokens for the server
+    #[command(
+        after_help = "Example:\n  trailseal token create billing --scope write --tenant acme\n  trailseal token create auditor --scope read --expires 90d"
+    )]
+    Token {
+        #[command(subcommand)]
+        command: Token,
+    },
     /// Say what is wrong with this set-up, and how to mend it
     #[command(after_help = "Example:\n  trailseal doctor")]
     Doctor,
@@ -118,6 +131,43 @@ pub(crate) enum Command {
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8410]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// Need no token; only on loopback
+    #[arg(long)]
+    pub(crate) open: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Token {
+    /// Make a token; it is printed once, and cannot be told again
+    Create {
+        /// Its name, which stands in the events that it hands in
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// What it lets its holder do: write, read, review, admin
+        #[arg(long, value_name = "SCOPES", value_delimiter = ',', required = true)]
+        scope: Vec<String>,
+        /// The only tenant that it is for
+        #[arg(long, value_name = "TENANT")]
+        tenant: Option<String>,
+        /// How long it lives, such as 90d, or until when
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+    },
+    /// Show all tokens, without their secrets
+    List,
+    /// End a token
+    Revoke {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
     },
 }
 

@@ -8,6 +8,7 @@ mod destination;
 mod failure;
 mod output;
 mod progress;
+mod server_client;
 mod settings;
 mod usage;
 

@@ -2,6 +2,7 @@
 
 mod file;
 mod mask;
+mod server;
 mod table;
 
 use std::collections::BTreeMap;
@@ -161,6 +162,7 @@ impl Settings {
         self.set("segment.compress", &mut options.segment.compress, |value| value.parse().ok())?;
         self.set("seal.every_ms", &mut options.seal_every, milliseconds)?;
         options.anchors.clone_from(&self.anchors);
+        self.server_config()?;
         Ok(options)
     }
 

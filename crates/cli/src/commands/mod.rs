@@ -15,9 +15,11 @@ mod prove;
 mod query;
 mod record;
 mod reindex;
+mod serve;
 mod stats;
 mod summary;
 mod tail;
+mod token;
 mod verify;
 
 use std::io::{Read, Write as _};
@@ -68,6 +70,8 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Stats => stats::run(&settings, json),
         Command::Reindex => reindex::run(&settings, json),
         Command::Policy { command } => policy::run(&settings, &command, json),
+        Command::Serve(serve) => serve::run(settings, &serve),
+        Command::Token { command } => token::run(&settings, &command, json),
         Command::Doctor => doctor::run(&settings, json),
         Command::Mask(mask) => mask::run(&settings, &mask, json),
         Command::Key { command } => key::run(&settings, &command, json),

@@ -10,7 +10,7 @@ pub(super) struct Setting {
     pub(super) about: &'static str,
 }
 
-pub(super) const SETTINGS: [Setting; 27] = [
+pub(super) const SETTINGS: [Setting; 41] = [
     Setting {
         name: "origin",
         default: "",
@@ -175,6 +175,90 @@ pub(super) const SETTINGS: [Setting; 27] = [
             keyed hash.",
     },
     Setting {
+        name: "server.listen",
+        default: "127.0.0.1:8410",
+        allowed: "an address and a port, such as 127.0.0.1:8410",
+        about: "Where `serve` listens. Port 0 takes a free one.",
+    },
+    Setting {
+        name: "server.tls_cert",
+        default: "",
+        allowed: "a file",
+        about: "The certificate chain, in PEM. It is read again when the file changes.",
+    },
+    Setting {
+        name: "server.tls_key",
+        default: "",
+        allowed: "a file",
+        about: "The certificate's private key, in PEM.",
+    },
+    Setting {
+        name: "server.allow_plain_http",
+        default: "false",
+        allowed: "true or false",
+        about: "Listen on an address that others can reach without TLS: behind a proxy that does it.",
+    },
+    Setting {
+        name: "server.trusted_proxies",
+        default: "",
+        allowed: "a list of networks, such as [\"10.0.0.0/8\"]",
+        about: "Proxies whose `Forwarded` and `X-Forwarded-For` are believed.",
+    },
+    Setting {
+        name: "server.hosts",
+        default: "",
+        allowed: "a list of names",
+        about: "Names under which a server that needs no token (`--open`) may be asked, beside loopback's.",
+    },
+    Setting {
+        name: "server.frame_ancestors",
+        default: "",
+        allowed: "a list of sites, such as [\"https://app.example.com\"]",
+        about: "Sites that may show the viewer in a frame.",
+    },
+    Setting {
+        name: "server.public_tiles",
+        default: "false",
+        allowed: "true or false",
+        about: "Whether checkpoints and hash tiles need no token.",
+    },
+    Setting {
+        name: "server.body_bytes_max",
+        default: "16MiB",
+        allowed: "a size such as 16MiB",
+        about: "The most bytes of a request's body, also after unpacking.",
+    },
+    Setting {
+        name: "server.batch_events_max",
+        default: "10000",
+        allowed: "a number",
+        about: "The most events in one request.",
+    },
+    Setting {
+        name: "server.connections_max",
+        default: "1024",
+        allowed: "a number",
+        about: "The most connections at a time; others wait.",
+    },
+    Setting {
+        name: "server.requests_per_second",
+        default: "0",
+        allowed: "a number",
+        about: "Requests a second that one client address may make; 0 for any number.",
+    },
+    Setting {
+        name: "server.request_timeout_ms",
+        default: "30000",
+        allowed: "milliseconds",
+        about: "How long a client may take for the head of a request, and for its body.",
+    },
+    Setting {
+        name: "server.stop_timeout_ms",
+        default: "10000",
+        allowed: "milliseconds",
+        about: "How long a stop waits for requests that are under way.",
+    },
+    Setting {
         name: "anchor",
         default: "",
         allowed: "tables [[anchor]] with either file or command",
@@ -194,7 +278,14 @@ pub(super) const ALSO_READ: [(&str, &str); 3] =
 pub(super) const ONLY_IN_A_FILE: [&str; 2] = ["anchor", "rule"];
 
 /// Settings that are lists of texts; in the environment they are separated by commas.
-pub(super) const LISTS: [&str; 3] = ["mask.keys", "mask.allow", "mask.patterns"];
+pub(super) const LISTS: [&str; 6] = [
+    "mask.keys",
+    "mask.allow",
+    "mask.patterns",
+    "server.trusted_proxies",
+    "server.hosts",
+    "server.frame_ancestors",
+];
 
 /// What Kubernetes sets in every container beside a service named trailseal.
 pub(super) const KUBERNETES: [&str; 2] = ["service_", "port"];

@@ -1,0 +1,102 @@
+//! `trailseal serve`: the trail over HTTP.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use trailseal_core::{Notice, Trail};
+use trailseal_server::{Server, ServerError};
+
+use super::{CLOSE_TIMEOUT, attach_index};
+use crate::arguments::Serve;
+use crate::failure::{Failure, Outcome};
+use crate::output::{tell, thousands};
+use crate::settings::Settings;
+
+pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
+    let mut config = settings.server_config()?;
+    config.listen = arguments.listen.unwrap_or(config.listen);
+    config.open = arguments.open;
+    let mut options = settings.options()?;
+    options.on_notice = Some(Arc::new(|notice: &Notice| log("warning", &notice.to_string())));
+    let trail = match settings.uses_slots()? {
+        true => Trail::open_slot(settings.dir(), options)?,
+        false => Trail::open(settings.dir(), options)?,
+    };
+    if settings.uses_index()? {
+        attach_index(&trail)?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::could_not(format!("could not start threads: {error}")))?;
+    let served = runtime.block_on(serve(&settings, trail.clone(), config));
+    // Requests that wait for the disk are done; what is left of them must not hold up the close.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    let cut = match served {
+        Ok(cut) => cut,
+        Err(failure) => {
+            trail.close(CLOSE_TIMEOUT)?;
+            return Err(failure);
+        }
+    };
+    let closed = trail.close(CLOSE_TIMEOUT)?;
+    let lag: u64 = closed.deliveries.iter().map(|sink| sink.lag_events).max().unwrap_or(0);
+    tell(&format!(
+        "stopped: {} events on disk, {} sealed, {} not yet delivered and kept for the next start; {cut} connections cut",
+        thousands(closed.events),
+        thousands(closed.sealed),
+        thousands(lag),
+    ));
+    Ok(())
+}
+
+async fn serve(settings: &Settings, trail: Trail, config: trailseal_server::Config) -> Outcome<usize> {
+    let failed = |error: std::io::Error| Failure::could_not(format!("could not listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
+    let server = Server::bind(trail.clone(), settings.dir(), config).await.map_err(could_not)?;
+    let mut out = std::io::stdout();
+    writeln!(out, "listening on {}", server.url())?;
+    writeln!(out, "data in {}", settings.dir().display())?;
+    if let Some(token) = server.first_token() {
+        writeln!(out, "admin token, shown only now: {token}")?;
+    }
+    out.flush()?;
+    let stop = async {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hang_up.recv() => return_to_settings(settings, &trail),
+            }
+        }
+    };
+    Ok(server.run(stop).await.cut)
+}
+
+/// Puts the policy of the settings in force, as they are now. Settings that are wrong change nothing.
+fn return_to_settings(settings: &Settings, trail: &Trail) {
+    let policy = settings.reload().and_then(|settings| settings.policy());
+    let reset = policy.and_then(|policy| Ok(tokio::task::block_in_place(|| trail.reset_policy(policy))?));
+    match reset {
+        Ok(()) => log("info", "the policy of the settings is in force"),
+        Err(failure) => log("warning", &format!("the policy stays as it is: {}", failure.text())),
+    }
+}
+
+fn could_not(error: ServerError) -> Failure {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    Failure::could_not(text)
+}
+
+/// One line of JSON on stderr.
+fn log(level: &str, message: &str) {
+    use trailseal_core::clock::{Clock as _, SystemClock};
+    let line = serde_json::json!({"time": SystemClock.now().to_string(), "level": level, "message": message});
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

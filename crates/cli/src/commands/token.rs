@@ -1,0 +1,129 @@
+//! `trailseal token`: who may ask the server.
+
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+use trailseal_core::clock::{Clock as _, SystemClock, Timestamp};
+use trailseal_core::event::{Event, Object};
+use trailseal_core::filter::parse_time;
+use trailseal_server::{NewToken, Scope, TokenError, TokenFile};
+
+use super::{close_trail, open_trail, reader, write_out};
+use crate::arguments::Token;
+use crate::failure::{Failure, Outcome};
+use crate::server_client::ServerClient;
+use crate::settings::Settings;
+
+pub(super) fn run(settings: &Settings, command: &Token, json: bool) -> Outcome {
+    match command {
+        Token::Create { name, scope, tenant, expires } => {
+            let scopes = scope.iter().map(|name| parse_scope(name)).collect::<Outcome<Vec<_>>>()?;
+            let expires = expires.as_deref().map(parse_expiry).transpose()?;
+            let new = NewToken { name: name.clone(), scopes, tenant: tenant.clone(), expires };
+            let token = create(settings, new)?;
+            let text = if json { json!({"name": name, "token": token}).to_string() } else { token };
+            write_out(None, format!("{text}\n").as_bytes())
+        }
+        Token::List => list(settings, json),
+        Token::Revoke { name } => revoke(settings, name),
+    }
+}
+
+fn parse_scope(name: &str) -> Outcome<Scope> {
+    Scope::parse(name.trim()).ok_or_else(|| {
+        Failure::could_not(format!("--scope cannot be {name:?}: use write, read, review or admin"))
+    })
+}
+
+/// A time, or an age counted forwards.
+fn parse_expiry(text: &str) -> Outcome<Timestamp> {
+    let now = SystemClock.now();
+    if let Some(at) = Timestamp::parse(text) {
+        return Ok(at);
+    }
+    match parse_time(text, now) {
+        Some(then) if then < now && text.ends_with(|last: char| last.is_ascii_alphabetic()) => {
+            Ok(Timestamp::from_micros(2 * now.as_micros() - then.as_micros()))
+        }
+        _ => Err(Failure::could_not(format!(
+            "--expires cannot be {text:?}: use 90d, 24h, or a time such as 2027-01-01T00:00:00Z"
+        ))),
+    }
+}
+
+fn create(settings: &Settings, new: NewToken) -> Outcome<String> {
+    if let Some(server) = ServerClient::beside(settings)? {
+        let scopes: Vec<&str> = new.scopes.iter().map(|scope| scope.name()).collect();
+        let expires = new.expires.map(|at| at.to_string());
+        let body = json!({"name": new.name, "scopes": scopes, "tenant": new.tenant, "expires": expires});
+        let answer = server.json("POST", "/v1/tokens", &body)?;
+        return match answer["token"].as_str() {
+            Some(token) => Ok(token.to_owned()),
+            None => Err(Failure::could_not("the server gave no token")),
+        };
+    }
+    let mut details = Object::default();
+    details.insert("name", new.name.as_str());
+    details.insert("scopes", new.scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(","));
+    if let Some(tenant) = &new.tenant {
+        details.insert("for_tenant", tenant.as_str());
+    }
+    with_trail(settings, "token_created", details, |tokens| tokens.create(new))
+}
+
+fn revoke(settings: &Settings, name: &str) -> Outcome {
+    if let Some(server) = ServerClient::beside(settings)? {
+        let path = format!("/v1/tokens/{name}");
+        return server.json("DELETE", &path, &Value::Null).map(drop);
+    }
+    let mut details = Object::default();
+    details.insert("name", name);
+    with_trail(settings, "token_revoked", details, |tokens| tokens.revoke(name))
+}
+
+/// Changes the tokens, and records that, while no server does.
+fn with_trail<T>(
+    settings: &Settings,
+    what: &str,
+    details: Object,
+    change: impl FnOnce(&TokenFile) -> Result<T, TokenError>,
+) -> Outcome<T> {
+    let trail = open_trail(settings)?;
+    let changed =
+        TokenFile::open(trail.folder().root()).and_then(|tokens| change(&tokens)).map_err(token_failure);
+    let recorded = match &changed {
+        Ok(_) => trail.record_own(what, Event { details, ..Event::default() }).map(drop),
+        Err(_) => Ok(()),
+    };
+    close_trail(&trail)?;
+    recorded?;
+    changed
+}
+
+fn token_failure(error: TokenError) -> Failure {
+    match error {
+        TokenError::Exists { .. } | TokenError::Unknown { .. } => Failure::no(error),
+        error => {
+            let cause =
+                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            Failure::could_not(format!("{error}{cause}"))
+        }
+    }
+}
+
+fn list(settings: &Settings, json: bool) -> Outcome {
+    let folder = reader(settings)?.folder().root().to_owned();
+    let tokens = TokenFile::open(&folder).map_err(token_failure)?.list();
+    let mut out = std::io::stdout();
+    if json {
+        return Ok(writeln!(out, "{}", json!({ "tokens": tokens }))?);
+    }
+    for token in tokens {
+        let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.name()).collect();
+        let tenant = token.tenant.map(|tenant| format!(", tenant {tenant}")).unwrap_or_default();
+        let expires = token.expires.map(|at| format!(", until {at}")).unwrap_or_default();
+        let used = token.last_used.map_or("never used".to_owned(), |at| format!("last used {at}"));
+        writeln!(out, "{:<24} {}{tenant}{expires}, {used}", token.name, scopes.join(","))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! The settings `[server]`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use trailseal_server::{Config, TlsFiles};
+
+use super::{Settings, a_path, milliseconds, size};
+use crate::failure::{Failure, Outcome};
+
+impl Settings {
+    /// How a server is set up.
+    pub(crate) fn server_config(&self) -> Outcome<Config> {
+        let mut config = Config::default();
+        self.set("server.listen", &mut config.listen, |value| value.parse::<SocketAddr>().ok())?;
+        config.tls = self.tls_files()?;
+        self.set("server.allow_plain_http", &mut config.allow_plain_http, |value| value.parse().ok())?;
+        self.set("server.public_tiles", &mut config.public_tiles, |value| value.parse().ok())?;
+        self.set("server.body_bytes_max", &mut config.body_bytes_max, |value| {
+            size(value).filter(|bytes| *bytes > 0)?.try_into().ok()
+        })?;
+        self.set("server.batch_events_max", &mut config.batch_events_max, a_count)?;
+        self.set("server.connections_max", &mut config.connections_max, a_count)?;
+        self.set("server.requests_per_second", &mut config.requests_per_second, |value| value.parse().ok())?;
+        self.set("server.request_timeout_ms", &mut config.request_timeout, milliseconds)?;
+        self.set("server.stop_timeout_ms", &mut config.stop_timeout, milliseconds)?;
+        let texts = |name: &str| self.lists.get(name).map_or(&[][..], Vec::as_slice);
+        for given in texts("server.trusted_proxies") {
+            let address = given.value.parse::<std::net::IpAddr>().map(Into::into);
+            let net = given.value.parse().or(address).map_err(|_| {
+                let (source, value) = (&given.source, &given.value);
+                Failure::could_not(format!(
+                    "{source}: `server.trusted_proxies`: {value:?} is no network: use one such as 10.0.0.0/8"
+                ))
+            })?;
+            config.trusted_proxies.push(net);
+        }
+        for given in texts("server.frame_ancestors") {
+            // It stands in a header, between other words.
+            let is_site = given.value.bytes().all(|byte| byte.is_ascii_graphic() && !b";,\"".contains(&byte));
+            if !is_site {
+                let (source, value) = (&given.source, &given.value);
+                return Err(Failure::could_not(format!(
+                    "{source}: `server.frame_ancestors`: {value:?} is no site: use one such as https://app.example.com"
+                )));
+            }
+            config.frame_ancestors.push(given.value.clone());
+        }
+        config.hosts = texts("server.hosts").iter().map(|given| given.value.clone()).collect();
+        Ok(config)
+    }
+
+    fn tls_files(&self) -> Outcome<Option<TlsFiles>> {
+        let path = |name| -> Outcome<Option<PathBuf>> { self.parsed(name, a_path) };
+        match (path("server.tls_cert")?, path("server.tls_key")?) {
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+            (Some(_), None) => Err(Failure::could_not("server.tls_cert needs server.tls_key beside it")),
+            (None, Some(_)) => Err(Failure::could_not("server.tls_key needs server.tls_cert beside it")),
+        }
+    }
+}
+
+fn a_count(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|count| *count > 0)
+}

@@ -1,0 +1,163 @@
+//! Who asks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use trailseal_core::Submitter;
+use trailseal_core::filter::{Filter, ResourceFilter};
+
+use super::Grant;
+use crate::problem::Problem;
+
+/// What a token lets its holder do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Hand events in.
+    Write,
+    /// See events.
+    Read,
+    /// Decide in the review queue.
+    Review,
+    /// Change what the server does.
+    Admin,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Review, Scope::Admin];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scope::Write => "write",
+            Scope::Read => "read",
+            Scope::Review => "review",
+            Scope::Admin => "admin",
+        }
+    }
+
+    /// The scope of this name.
+    pub fn parse(name: &str) -> Option<Scope> {
+        Scope::ALL.into_iter().find(|scope| scope.name() == name)
+    }
+}
+
+/// Who asks, and what they may see.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    name: Arc<str>,
+    scopes: Vec<Scope>,
+    tenant: Option<Arc<str>>,
+    /// A viewer token may show even less.
+    actor: Option<String>,
+    resource: Option<String>,
+    address: Option<IpAddr>,
+}
+
+impl Caller {
+    fn new(name: &str, scopes: &[Scope]) -> Caller {
+        Caller {
+            name: name.into(),
+            scopes: scopes.to_vec(),
+            tenant: None,
+            actor: None,
+            resource: None,
+            address: None,
+        }
+    }
+
+    /// Whoever owns the trail's folder.
+    pub(crate) fn owner() -> Caller {
+        Caller::new("owner", &Scope::ALL)
+    }
+
+    /// Anybody, of a server that needs no token.
+    pub(crate) fn open(address: IpAddr) -> Caller {
+        Caller::new("open", &Scope::ALL).at(address)
+    }
+
+    /// Somebody without a token, at a route that needs none.
+    pub(crate) fn nobody() -> Caller {
+        Caller::new("nobody", &[])
+    }
+
+    pub(crate) fn of_token(name: &str, scopes: &[Scope], tenant: Option<&str>) -> Caller {
+        Caller { tenant: tenant.map(Into::into), ..Caller::new(name, scopes) }
+    }
+
+    pub(crate) fn of_grant(grant: Grant) -> Caller {
+        let Grant { by, tenant, actor, resource, .. } = grant;
+        Caller {
+            tenant: tenant.map(Into::into),
+            actor,
+            resource,
+            ..Caller::new(&format!("viewer of {by}"), &[Scope::Read])
+        }
+    }
+
+    pub(crate) fn at(self, address: IpAddr) -> Caller {
+        Caller { address: Some(address), ..self }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
+    }
+
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    pub(crate) fn has(&self, scope: Scope) -> Result<(), Problem> {
+        match self.scopes.contains(&scope) {
+            true => Ok(()),
+            false => Err(Problem::forbidden(format!("this needs a token with scope {}", scope.name()))),
+        }
+    }
+
+    /// As [`has`](Caller::has), of a caller who may see everything.
+    pub(crate) fn has_all(&self, scope: Scope) -> Result<(), Problem> {
+        self.has(scope)?;
+        match self.is_restricted() {
+            false => Ok(()),
+            true => Err(Problem::forbidden("this is about all tenants: it needs a token without a tenant")),
+        }
+    }
+
+    pub(crate) fn is_restricted(&self) -> bool {
+        self.tenant.is_some() || self.actor.is_some() || self.resource.is_some()
+    }
+
+    /// For what it hands in.
+    pub(crate) fn submitter(&self) -> Submitter {
+        Submitter { recorded_by: Some(self.name.clone()), tenant: self.tenant.clone() }
+    }
+
+    /// Narrows a filter to what the caller may see. Every search of a request goes through here.
+    pub(crate) fn restrict(&self, filter: &mut Filter) -> Result<(), Problem> {
+        if let Some(own) = &self.tenant {
+            if filter.tenant.iter().any(|tenant| **tenant != **own) {
+                return Err(Problem::forbidden("the token is of another tenant"));
+            }
+            filter.tenant = vec![own.to_string()];
+        }
+        if let Some(own) = &self.actor {
+            if filter.actor.iter().any(|actor| actor != own) {
+                return Err(Problem::forbidden("the token shows one actor alone"));
+            }
+            filter.actor = vec![own.clone()];
+        }
+        if let Some(own) = &self.resource {
+            let own = ResourceFilter::parse(own);
+            if filter.resource.iter().any(|resource| *resource != own) {
+                return Err(Problem::forbidden("the token shows one resource alone"));
+            }
+            filter.resource = vec![own];
+        }
+        Ok(())
+    }
+}

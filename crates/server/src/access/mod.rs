@@ -1,0 +1,141 @@
+//! Who asks, and what that lets them do.
+//!
+//! Every route of the table in `routes.rs` says what it needs; [`check`] finds out who asks and refuses the rest.
+//! What must hold: a token of a tenant sees and writes that tenant only, by [`Caller::restrict`] in every search.
+
+mod caller;
+mod token;
+mod viewer_token;
+
+use std::net::IpAddr;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, Uri, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+pub(crate) use caller::Caller;
+pub use caller::Scope;
+pub(crate) use token::Tokens;
+pub use token::{NewToken, TokenError, TokenInfo};
+pub(crate) use viewer_token::Grant;
+
+use crate::app::Shared;
+use crate::problem::Problem;
+
+/// What a route needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nothing: there is no data in the answer.
+    Nothing,
+    /// A scope.
+    Scope(Scope),
+    /// A scope, and no tenant: the answer is about all of them.
+    WholeTrail(Scope),
+    /// As `WholeTrail(Read)`, unless the configuration makes it public.
+    Tiles,
+}
+
+/// How a connection came in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Peer {
+    /// From this address.
+    Address(IpAddr),
+    /// By the socket in the trail's folder, which only its owner can open.
+    Owner,
+}
+
+/// Lets a request pass that may do what the route needs, with the [`Caller`] in its extensions.
+pub(crate) async fn check(
+    State((app, needs)): State<(Shared, Needs)>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let peer = request.extensions().get::<Peer>().copied();
+    let caller = identify(&app, peer, &request)?;
+    let allowed = match needs {
+        Needs::Nothing => Ok(()),
+        Needs::Tiles if app.config.public_tiles => Ok(()),
+        Needs::Scope(scope) => caller.as_ref().ok_or_else(no_token).and_then(|caller| caller.has(scope)),
+        Needs::WholeTrail(scope) => {
+            caller.as_ref().ok_or_else(no_token).and_then(|caller| caller.has_all(scope))
+        }
+        Needs::Tiles => caller.as_ref().ok_or_else(no_token).and_then(|caller| caller.has_all(Scope::Read)),
+    };
+    if let Err(problem) = allowed {
+        app.metrics.denied.inc();
+        return Err(problem);
+    }
+    request.extensions_mut().insert(caller.unwrap_or_else(Caller::nobody));
+    Ok(next.run(request).await)
+}
+
+fn no_token() -> Problem {
+    Problem::unauthorized("this needs a token: send `Authorization: Bearer tsl_…`")
+}
+
+/// Who asks; `None` without a token.
+fn identify(app: &Shared, peer: Option<Peer>, request: &Request) -> Result<Option<Caller>, Problem> {
+    let Some(peer) = peer else { return Ok(None) };
+    let Peer::Address(address) = peer else { return Ok(Some(Caller::owner())) };
+    let address = crate::listen::client_address(address, request.headers(), &app.config.trusted_proxies);
+    if app.config.open {
+        check_open(app, request.method(), request.uri(), request.headers())?;
+        return Ok(Some(Caller::open(address)));
+    }
+    let Some(header) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
+    let token = header
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    let known = token.and_then(|token| app.tokens.find(token, app.now()));
+    match known {
+        Some(caller) => Ok(Some(caller.at(address))),
+        None => {
+            app.metrics.denied.inc();
+            Err(Problem::unauthorized("the token is unknown, expired or revoked"))
+        }
+    }
+}
+
+/// An open server answers everybody who reaches it, so it must not be reached through a browser that shows somebody
+/// else's page: not under another name, and not by a form or script of another site.
+fn check_open(app: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .or_else(|| uri.host())
+        .unwrap_or_default();
+    let name = host_name(host);
+    let is_loopback =
+        name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if !is_loopback && !app.config.hosts.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+        return Err(Problem::new(
+            axum::http::StatusCode::MISDIRECTED_REQUEST,
+            "host",
+            "an open server answers to loopback names alone: add this one to server.hosts",
+        ));
+    }
+    if method.is_safe() {
+        return Ok(());
+    }
+    let is_own = headers.get(header::ORIGIN).is_none_or(|origin| {
+        origin.to_str().is_ok_and(|origin| {
+            origin.split_once("://").is_some_and(|(_, site)| site.eq_ignore_ascii_case(host))
+        })
+    });
+    match is_own {
+        true => Ok(()),
+        false => Err(Problem::forbidden("an open server takes nothing from pages of other sites")),
+    }
+}
+
+/// The name in a `Host` header, without its port.
+fn host_name(host: &str) -> &str {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or_default();
+    }
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
+}

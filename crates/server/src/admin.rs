@@ -1,0 +1,199 @@
+//! Changing what the server does: policy, tokens, keys. Each change is an event of the trail.
+
+use axum::body::Body;
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::json;
+use trailseal_core::clock::Timestamp;
+use trailseal_core::policy::Policy;
+
+use crate::access::{Caller, Grant, NewToken, Scope, TokenError};
+use crate::app::{Shared, blocking, details};
+use crate::problem::Problem;
+use crate::record::read_body;
+use crate::reviews::{parse, unprocessable};
+
+/// How long a viewer token lives unless told otherwise, and at most, in seconds.
+const VIEWER_SECONDS: u64 = 900;
+const VIEWER_SECONDS_MAX: u64 = 86_400;
+
+/// `GET /v1/policy`: as TOML, which `PUT` takes back.
+pub(crate) async fn policy(State(app): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
+    app.note("read", &caller, details([("path", Some("/v1/policy".into()))]));
+    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/toml"))];
+    (content_type, app.trail.policy().to_toml()).into_response()
+}
+
+/// `PUT /v1/policy`: kept across restarts.
+pub(crate) async fn set_policy(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let bytes = read_body(&app, &headers, body).await?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| Problem::bad_request("not-toml", "the policy is not UTF-8: send it as TOML"))?;
+    let policy = Policy::from_toml(text)
+        .map_err(|error| unprocessable(&format!("the policy cannot be used: {error}")))?;
+    let setting = app.clone();
+    blocking(move || setting.trail.set_policy(policy).map_err(|error| Problem::internal(&error))).await?;
+    app.note("policy_set_by", &caller, details([]));
+    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/toml"))];
+    Ok((content_type, app.trail.policy().to_toml()).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenRequest {
+    name: String,
+    scopes: Vec<Scope>,
+    tenant: Option<String>,
+    /// A time.
+    expires: Option<String>,
+    /// Or seconds from now.
+    ttl_seconds: Option<u64>,
+}
+
+/// `POST /v1/tokens`. The token is in the answer, and nowhere else, ever.
+pub(crate) async fn create_token(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let request: TokenRequest = parse(&read_body(&app, &headers, body).await?)?;
+    let now = app.now();
+    let expires = match (&request.expires, request.ttl_seconds) {
+        (Some(text), _) => Some(
+            Timestamp::parse(text)
+                .ok_or_else(|| unprocessable("expires is no time").with("field", "expires"))?,
+        ),
+        (None, Some(seconds)) => Some(after(now, seconds)),
+        (None, None) => None,
+    };
+    let scopes = request.scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(",");
+    let new = NewToken {
+        name: request.name.clone(),
+        scopes: request.scopes,
+        tenant: request.tenant.clone(),
+        expires,
+    };
+    let creating = app.clone();
+    let token = blocking(move || creating.tokens.create(new, now).map_err(token_problem)).await?;
+    let expires = expires.map(|at| at.to_string());
+    app.note(
+        "token_created",
+        &caller,
+        details([
+            ("name", Some(request.name.clone())),
+            ("scopes", Some(scopes)),
+            ("for_tenant", request.tenant),
+            ("expires", expires.clone()),
+        ]),
+    );
+    let answer = json!({"name": request.name, "token": token, "expires": expires});
+    Ok((StatusCode::CREATED, axum::Json(answer)).into_response())
+}
+
+/// `GET /v1/tokens`.
+pub(crate) async fn tokens(State(app): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
+    app.note("read", &caller, details([("path", Some("/v1/tokens".into()))]));
+    axum::Json(json!({ "tokens": app.tokens.list() })).into_response()
+}
+
+/// `DELETE /v1/tokens/{name}`.
+pub(crate) async fn revoke_token(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let (revoking, revoked) = (app.clone(), name.clone());
+    blocking(move || revoking.tokens.revoke(&revoked).map_err(token_problem)).await?;
+    app.note("token_revoked", &caller, details([("name", Some(name))]));
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn token_problem(error: TokenError) -> Problem {
+    match error {
+        TokenError::Name { .. } => unprocessable(&error.to_string()).with("field", "name"),
+        TokenError::NoScope => unprocessable(&error.to_string()).with("field", "scopes"),
+        TokenError::Exists { .. } => Problem::new(StatusCode::CONFLICT, "exists", error.to_string()),
+        TokenError::Unknown { .. } => Problem::not_found(error.to_string()),
+        error => Problem::internal(&error),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ViewerRequest {
+    tenant: Option<String>,
+    actor: Option<String>,
+    resource: Option<String>,
+    ttl_seconds: Option<u64>,
+}
+
+/// `POST /v1/viewer-tokens`: a read token to show the viewer inside of somebody's product. It never shows more than
+/// the token that makes it.
+pub(crate) async fn create_viewer_token(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let request: ViewerRequest = parse(&read_body(&app, &headers, body).await?)?;
+    let seconds = request.ttl_seconds.unwrap_or(VIEWER_SECONDS);
+    if !(1..=VIEWER_SECONDS_MAX).contains(&seconds) {
+        let detail = format!("ttl_seconds is a number from 1 to {VIEWER_SECONDS_MAX}");
+        return Err(unprocessable(&detail).with("field", "ttl_seconds"));
+    }
+    let mut filter = trailseal_core::filter::Filter::default();
+    filter.tenant.extend(request.tenant.clone());
+    filter.actor.extend(request.actor.clone());
+    if let Some(resource) = &request.resource {
+        filter.resource.push(trailseal_core::filter::ResourceFilter::parse(resource));
+    }
+    caller.restrict(&mut filter)?;
+    let expires = after(app.now(), seconds);
+    let grant = Grant {
+        by: caller.name().to_owned(),
+        tenant: filter.tenant.pop(),
+        actor: filter.actor.pop(),
+        resource: filter.resource.pop().map(|resource| match resource.id {
+            Some(id) => format!("{}/{id}", resource.kind),
+            None => resource.kind,
+        }),
+        expires,
+    };
+    let (granting, granted) = (app.clone(), grant.clone());
+    let token = blocking(move || granting.tokens.grant(&granted).map_err(token_problem)).await?;
+    let Grant { tenant, actor, resource, .. } = grant;
+    let members = [
+        ("for_tenant", tenant),
+        ("actor", actor),
+        ("resource", resource),
+        ("expires", Some(expires.to_string())),
+    ];
+    app.note("viewer_token_created", &caller, details(members));
+    Ok((StatusCode::CREATED, axum::Json(json!({"token": token, "expires": expires.to_string()})))
+        .into_response())
+}
+
+/// `POST /v1/keys/rotate`. The trail records it by itself.
+pub(crate) async fn rotate_key(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Problem> {
+    let rotating = app.clone();
+    let key =
+        blocking(move || rotating.trail.rotate_key().map_err(|error| Problem::internal(&error))).await?;
+    app.note("key_rotated_by", &caller, details([("public_key", Some(key.to_string()))]));
+    Ok(axum::Json(json!({ "public_key": key.to_string() })).into_response())
+}
+
+fn after(now: Timestamp, seconds: u64) -> Timestamp {
+    let micros = i64::try_from(seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
+    Timestamp::from_micros(now.as_micros().saturating_add(micros))
+}

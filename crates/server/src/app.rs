@@ -1,0 +1,140 @@
+//! What all requests share.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use trailseal_core::event::{Actor, Event, Object, Value};
+use trailseal_core::{Index, Trail};
+use trailseal_index::{Search, SearchError};
+
+use crate::access::{Caller, Tokens};
+use crate::config::Config;
+use crate::durable_watch::DurableWatch;
+use crate::listen::Rates;
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+use crate::reviews::Reviews;
+
+/// Searches that are kept open between requests.
+const SEARCHES_KEPT: usize = 16;
+
+pub(crate) struct App {
+    pub(crate) trail: Trail,
+    /// The folder that is searched: the trail's, or that of all slots.
+    pub(crate) dir: PathBuf,
+    pub(crate) config: Config,
+    pub(crate) tokens: Tokens,
+    pub(crate) reviews: Reviews,
+    pub(crate) metrics: Metrics,
+    pub(crate) rates: Rates,
+    pub(crate) durable_watch: DurableWatch,
+    /// Set when the server stops: streams end.
+    pub(crate) stopping: tokio::sync::watch::Receiver<bool>,
+    searches: Mutex<Vec<Search>>,
+}
+
+/// What handlers get.
+pub(crate) type Shared = Arc<App>;
+
+impl App {
+    pub(crate) fn new(
+        trail: Trail,
+        dir: PathBuf,
+        config: Config,
+        tokens: Tokens,
+        stopping: tokio::sync::watch::Receiver<bool>,
+    ) -> App {
+        App {
+            trail,
+            dir,
+            config,
+            tokens,
+            reviews: Reviews::default(),
+            metrics: Metrics::default(),
+            rates: Rates::default(),
+            durable_watch: DurableWatch::default(),
+            stopping,
+            searches: Mutex::default(),
+        }
+    }
+
+    /// A search that sees everything that is durable now.
+    pub(crate) fn take_search(&self) -> Result<Search, Problem> {
+        let kept = self.searches.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let search = match kept {
+            // What it cannot find any more, such as a segment that has another name now, a new one can.
+            Some(mut search) => search.refresh().map(|()| search).or_else(|_| self.open_search()),
+            None => self.open_search(),
+        };
+        search.map_err(|error| Problem::internal(&error))
+    }
+
+    fn open_search(&self) -> Result<Search, SearchError> {
+        Search::open(&self.dir, self.trail.folder().files().clone())
+    }
+
+    /// Keeps a search for the next request.
+    pub(crate) fn give_back(&self, search: Search) {
+        let mut searches = self.searches.lock().unwrap_or_else(PoisonError::into_inner);
+        if searches.len() < SEARCHES_KEPT {
+            searches.push(search);
+        }
+    }
+
+    /// Does `work` with a search, away from the threads that serve connections.
+    pub(crate) async fn search<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut Search) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let app = self.clone();
+        blocking(move || {
+            let mut search = app.take_search()?;
+            let result = work(&mut search);
+            // One that failed may be of a folder that has changed.
+            if result.is_ok() {
+                app.give_back(search);
+            }
+            result
+        })
+        .await
+    }
+
+    /// Records that the caller did something: one of the trail's own events. That it cannot be recorded is told by the
+    /// log and never in the way of the caller.
+    pub(crate) fn note(&self, what: &str, caller: &Caller, details: Object) -> Option<Index> {
+        let actor =
+            Actor { id: Some(caller.name().to_owned()), kind: Some("token".into()), ..Actor::default() };
+        let mut event = Event {
+            actor: Some(actor),
+            details,
+            tenant: caller.tenant().map(str::to_owned),
+            ..Event::default()
+        };
+        event.context.ip = caller.address().map(|address| address.to_string());
+        match self.trail.record_own(what, event) {
+            Ok(index) => Some(index),
+            Err(error) => {
+                tracing::warn!(what, error = %error, "one of the trail's own events was refused");
+                None
+            }
+        }
+    }
+}
+
+/// Does what may block away from the threads that serve connections.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
+}
+
+/// An object from names and texts; those without a text are left out.
+pub(crate) fn details<'a>(members: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Object {
+    let mut object = Object::default();
+    for (name, text) in members {
+        if let Some(text) = text {
+            object.insert(name, Value::from(text));
+        }
+    }
+    object
+}

@@ -1,0 +1,33 @@
+//! The HTTP interface of a trail, and its viewer.
+//!
+//! ```text
+//! connection (listen/) ─> route table (routes.rs) ─> who asks (access/) ─┬─> record/ ─> Trail::hand_in_batch
+//!                                                                        ├─> read/   ─> Search, Reader
+//!                                                                        ├─> reviews.rs, admin.rs ─> the trail's own events
+//!                                                                        └─> health.rs, metrics.rs, viewer.rs
+//! ```
+//! The server adds nothing to what a trail means: it takes events, finds them, and lets only those in who may. What
+//! it does for others it records in the trail itself.
+
+mod access;
+mod admin;
+mod app;
+mod config;
+mod durable_watch;
+mod health;
+mod listen;
+mod metrics;
+mod openapi;
+mod problem;
+mod query;
+mod read;
+mod record;
+mod reviews;
+mod routes;
+mod server;
+mod viewer;
+
+pub use access::{NewToken, Scope, TokenError, TokenInfo};
+pub use config::{Config, HealthLimits, TlsFiles};
+pub use listen::TlsError;
+pub use server::{Server, ServerError, Stopped, TokenFile};

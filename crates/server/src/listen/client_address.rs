@@ -1,0 +1,99 @@
+//! Who is at the other end: the connection's own address, or what a proxy that is trusted says of it.
+//!
+//! What must hold: nothing that a client sends makes a request fail here, or gives it an address that no trusted proxy
+//! has seen.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::{HeaderMap, header};
+use ipnet::IpNet;
+
+/// The client's address. Walks from the nearest proxy outwards and stops at the first address that is no trusted
+/// proxy's, or at the first text that is no address.
+pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
+    let mut address = peer.to_canonical();
+    if !is_trusted(&address) {
+        return address;
+    }
+    let hops = match headers.contains_key(header::FORWARDED) {
+        true => forwarded(headers),
+        false => x_forwarded_for(headers),
+    };
+    for hop in hops.into_iter().rev() {
+        let Some(hop) = hop else { break };
+        address = hop.to_canonical();
+        if !is_trusted(&address) {
+            break;
+        }
+    }
+    address
+}
+
+/// RFC 7239, each element's `for`.
+fn forwarded(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    let texts = headers.get_all(header::FORWARDED).iter().map(|value| value.to_str().unwrap_or_default());
+    let mut hops = Vec::new();
+    for element in texts.flat_map(|text| text.split(',')) {
+        let node = element.split(';').find_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
+        });
+        hops.push(node.and_then(address_of));
+    }
+    hops
+}
+
+fn x_forwarded_for(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    let texts = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or_default());
+    texts.flat_map(|text| text.split(',')).map(|hop| address_of(hop.trim())).collect()
+}
+
+/// An address with or without a port; version 6 with a port, and in `Forwarded` always, in brackets.
+fn address_of(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address);
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(address.ip());
+    }
+    text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn check(peer: &str, headers: &[(&'static str, &str)], expected: &str) {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        assert_eq!(
+            client_address(peer.parse().unwrap(), &map, &trusted).to_string(),
+            expected,
+            "{headers:?}"
+        );
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        check("203.0.113.9", &[("x-forwarded-for", "198.51.100.1")], "203.0.113.9");
+        check("10.0.0.1", &[("x-forwarded-for", "198.51.100.1")], "198.51.100.1");
+        check("10.0.0.1", &[("x-forwarded-for", "1.1.1.1, 198.51.100.1, 10.0.0.2")], "198.51.100.1");
+        check("10.0.0.1", &[("x-forwarded-for", "198.51.100.1:4711")], "198.51.100.1");
+        check("::1", &[("forwarded", "for=\"[2001:db8::1]:80\";proto=https")], "2001:db8::1");
+        check("::ffff:10.0.0.1", &[("forwarded", "for=198.51.100.1")], "198.51.100.1");
+    }
+
+    #[test]
+    fn nonsense_is_passed_over() {
+        check("10.0.0.1", &[("x-forwarded-for", "198.51.100.1, <script>")], "10.0.0.1");
+        check("10.0.0.1", &[("forwarded", "for=unknown"), ("x-forwarded-for", "1.1.1.1")], "10.0.0.1");
+        check("10.0.0.1", &[("x-forwarded-for", "")], "10.0.0.1");
+        check("10.0.0.1", &[], "10.0.0.1");
+    }
+}

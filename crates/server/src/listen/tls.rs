@@ -1,0 +1,101 @@
+//! TLS by rustls. The certificate's files are read again when they change, so that a renewed one needs no restart.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::server::TlsStream;
+
+use crate::config::TlsFiles;
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Why a certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("could not read {what} from {}: it must be PEM", path.display())]
+    Pem {
+        /// The certificate or its key.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: rustls_pki_types::pem::Error,
+    },
+    /// Certificate and key are not a pair, or of a kind that is not known.
+    #[error("the certificate and its key cannot be used")]
+    Unusable(#[from] rustls::Error),
+}
+
+/// Accepts TLS connections with the certificate that is in the files now.
+pub(crate) struct Acceptor {
+    config: Arc<ArcSwap<ServerConfig>>,
+    reloading: tokio::task::JoinHandle<()>,
+}
+
+impl Acceptor {
+    pub(crate) fn new(files: TlsFiles) -> Result<Acceptor, TlsError> {
+        let config = Arc::new(ArcSwap::from_pointee(load(&files)?));
+        let reloading = tokio::spawn(reload(files, config.clone()));
+        Ok(Acceptor { config, reloading })
+    }
+
+    pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+        TlsAcceptor::from(self.config.load_full()).accept(stream).await
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        self.reloading.abort();
+    }
+}
+
+fn load(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
+    let pem = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| TlsError::Pem { what, path, source }
+    };
+    let chain = CertificateDer::pem_file_iter(&files.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(pem("the certificate", &files.cert))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(pem("the key", &files.key))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = config.with_no_client_auth().with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Puts a changed certificate in force. One that cannot be used is told of, and the old one stays.
+async fn reload(files: TlsFiles, config: Arc<ArcSwap<ServerConfig>>) {
+    let changed = |files: &TlsFiles| -> [Option<SystemTime>; 2] {
+        [&files.cert, &files.key].map(|path| std::fs::metadata(path).and_then(|data| data.modified()).ok())
+    };
+    let mut seen = changed(&files);
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let now = changed(&files);
+        if now == seen {
+            continue;
+        }
+        match load(&files) {
+            Ok(new) => {
+                config.store(Arc::new(new));
+                seen = now;
+                tracing::info!("a new certificate is in force");
+            }
+            Err(error) => tracing::warn!(error = %error, "the certificate has changed and cannot be used"),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Numbers for Prometheus. What the trail counts itself is read when somebody asks; only what the server alone knows
+//! is counted here.
+
+use std::fmt::Write as _;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::app::{App, Shared, blocking};
+use crate::problem::Problem;
+
+/// What the server counts.
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// Requests by route and status.
+    requests: Family<Vec<(String, String)>, Counter>,
+    /// How long requests took, in seconds.
+    seconds: Histogram,
+    /// Events in requests that were accepted.
+    batch: Histogram,
+    /// Requests that were let pass by nobody.
+    pub(crate) denied: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        let requests = Family::<Vec<(String, String)>, Counter>::default();
+        let seconds = Histogram::new(exponential_buckets(0.0001, 2.0, 18));
+        let batch = Histogram::new(exponential_buckets(1.0, 4.0, 8));
+        let denied = Counter::default();
+        registry.register("trailseal_http_requests", "Requests by route and status", requests.clone());
+        registry.register("trailseal_http_request_seconds", "How long requests took", seconds.clone());
+        registry.register("trailseal_http_batch_events", "Events in a request", batch.clone());
+        registry.register(
+            "trailseal_http_denied",
+            "Requests without a token that allows them",
+            denied.clone(),
+        );
+        Metrics { registry, requests, seconds, batch, denied }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn request(&self, route: &str, status: u16, seconds: f64) {
+        let labels = vec![("route".to_owned(), route.to_owned()), ("status".to_owned(), status.to_string())];
+        self.requests.get_or_create(&labels).inc();
+        self.seconds.observe(seconds);
+    }
+
+    pub(crate) fn batch(&self, events: usize) {
+        self.batch.observe(events as f64);
+    }
+}
+
+/// `GET /metrics`.
+pub(crate) async fn metrics(State(app): State<Shared>) -> Result<Response, Problem> {
+    let text = blocking(move || {
+        let mut text = String::new();
+        trail_metrics(&app, &mut text);
+        encode(&mut text, &app.metrics.registry).map_err(|error| Problem::internal(&error))?;
+        Ok(text)
+    })
+    .await?;
+    let content_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
+}
+
+/// What the trail knows of itself.
+fn trail_metrics(app: &App, out: &mut String) {
+    let stats = app.trail.stats();
+    let counted = &stats.counted;
+    let errors = counted.refused + counted.unconfirmed;
+    let counters = [
+        ("audit_events", "Events accepted, the trail's own included", stats.accepted),
+        ("audit_errors", "Events that were refused or not confirmed in time", errors),
+        ("trailseal_events_refused", "Events that have no index and are not recorded", counted.refused),
+        (
+            "trailseal_events_unconfirmed",
+            "Events that are kept and were not confirmed in time",
+            counted.unconfirmed,
+        ),
+        ("trailseal_events_sampled_out", "Events that sampling left out", counted.sampled_out),
+        ("trailseal_events_off", "Events that the policy does not record", counted.off),
+        ("trailseal_commits", "Groups of lines written and synced together", counted.commits),
+        ("trailseal_durable_bytes", "Bytes of lines made durable", counted.durable_bytes),
+        ("trailseal_segment_failures", "Writes or syncs of a segment that failed", counted.segment_failures),
+        (
+            "trailseal_segments_replaced",
+            "Segments that vanished while they were written",
+            counted.segments_replaced,
+        ),
+        ("trailseal_checkpoints", "Signed checkpoints", counted.checkpoints),
+        ("trailseal_seal_failures", "Rounds of sealing that failed", counted.seal_failures),
+        ("trailseal_anchor_failures", "Checkpoints that did not reach an anchor", counted.anchor_failures),
+        ("trailseal_clock_jumps", "Times that the clock jumped", counted.clock_jumps),
+    ];
+    for (name, help, value) in counters {
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name}_total {value}\n");
+    }
+    let gauges = [
+        ("trailseal_durable_events", "Everything below this index is on disk", stats.durable),
+        ("trailseal_sealed_events", "Everything below this index is covered by a checkpoint", stats.sealed),
+        (
+            "trailseal_not_durable_events",
+            "Accepted and not yet on disk",
+            stats.accepted.saturating_sub(stats.durable),
+        ),
+        (
+            "trailseal_not_sealed_events",
+            "On disk and not yet sealed",
+            stats.durable.saturating_sub(stats.sealed),
+        ),
+        ("trailseal_handoff_used_bytes", "Bytes in the handoff buffer", stats.handoff_used_bytes),
+        ("trailseal_handoff_bytes", "Bytes of the handoff buffer", stats.handoff_bytes),
+        ("trailseal_reviews_pending", "Reviews that wait for a decision", app.reviews.pending() as u64),
+    ];
+    for (name, help, value) in gauges {
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
+    }
+    if let Some(age) = checkpoint_age(app) {
+        let name = "trailseal_checkpoint_age_seconds";
+        let _ =
+            write!(out, "# HELP {name} Age of the newest checkpoint\n# TYPE {name} gauge\n{name} {age:.3}\n");
+    }
+    let sinks = [
+        ("trailseal_sink_lag_events", "Durable events that the sink has not got"),
+        ("trailseal_sink_lag_seconds", "Age of the oldest event that the sink has not got"),
+        ("trailseal_sink_stopped", "Whether delivery has stopped and needs somebody"),
+    ];
+    for (place, (name, help)) in sinks.into_iter().enumerate() {
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+        for sink in &stats.deliveries {
+            let value = match place {
+                0 => sink.lag_events as f64,
+                1 => sink.lag.as_secs_f64(),
+                _ => f64::from(u8::from(crate::health::is_stopped(sink))),
+            };
+            let label = sink.name.replace('\\', "\\\\").replace('"', "\\\"");
+            let _ = writeln!(out, "{name}{{sink=\"{label}\"}} {value}");
+        }
+    }
+    let name = "trailseal_rule_events";
+    let _ = write!(out, "# HELP {name} Events that each rule of the policy decided\n# TYPE {name} counter\n");
+    for (rule, counts) in app.trail.rule_counts().iter().enumerate() {
+        let _ = writeln!(out, "{name}_total{{rule=\"{rule}\"}} {}", counts.matched);
+    }
+}
+
+fn checkpoint_age(app: &App) -> Option<f64> {
+    let changed = std::fs::metadata(app.trail.folder().checkpoint()).ok()?.modified().ok()?;
+    Some(changed.elapsed().unwrap_or_default().as_secs_f64())
+}

@@ -1,0 +1,220 @@
+//! The reference of the interface: OpenAPI 3.1, made from the table of routes.
+
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Map, Value, json};
+use trailseal_core::filter::FILTER_NAMES;
+
+use crate::access::Needs;
+use crate::query::LIMIT_MAX;
+use crate::routes::{Route, table};
+
+/// `GET /openapi.json`.
+pub(crate) async fn json() -> Response {
+    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (content_type, document().to_string()).into_response()
+}
+
+/// `/docs`: a page without any script.
+pub(crate) fn page() -> String {
+    let mut rows = String::new();
+    for route in table() {
+        let needs = match route.needs {
+            Needs::Nothing => "nothing".to_owned(),
+            Needs::Scope(scope) => format!("scope {}", scope.name()),
+            Needs::WholeTrail(scope) => format!("scope {}, no tenant", scope.name()),
+            Needs::Tiles => "scope read, no tenant; or nothing".to_owned(),
+        };
+        let (method, path, summary) = (&route.method, route.path, route.summary);
+        rows.push_str(&format!(
+            "<tr><td>{method}</td><td><code>{path}</code></td><td>{summary}</td><td>{needs}</td></tr>\n"
+        ));
+    }
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Trailseal: the interface</title>\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <link rel=\"stylesheet\" href=\"assets/base.css\"><link rel=\"stylesheet\" href=\"assets/pages.css\"></head>\
+         <body><main class=\"docs\"><h1>The HTTP interface</h1><p>For machines: <a href=\"openapi.json\">openapi.json</a>. \
+         Send <code>Authorization: Bearer tsl_…</code>.</p><table><thead><tr><th>Method</th><th>Path</th>\
+         <th>Does</th><th>Needs</th></tr></thead><tbody>\n{rows}</tbody></table></main></body></html>\n"
+    )
+}
+
+fn document() -> Value {
+    let mut paths = Map::new();
+    for route in table() {
+        // In OpenAPI a parameter of a path has no slash in it.
+        let path = route.path.replace("{*path}", "{path}");
+        let item = paths.entry(path).or_insert_with(|| json!({}));
+        item[route.method.as_str().to_ascii_lowercase()] = operation(&route);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Trailseal", "version": env!("CARGO_PKG_VERSION"),
+            "description": "An audit log that never slows the request, never loses what it accepted, and shows every rewrite.",
+            "license": {"name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT"},
+        },
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": schemas(),
+        },
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let mut parameters: Vec<Value> = Vec::new();
+    for part in route.path.split('/').filter(|part| part.starts_with('{')) {
+        let name = part.trim_matches(['{', '}', '*']);
+        parameters.push(json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}}));
+    }
+    let filters = FILTER_NAMES.iter().filter(|_| route.filters);
+    parameters.extend(route.query.iter().chain(filters).map(|name| query_parameter(name)));
+    let (status, schema) = route.success;
+    let mut responses = Map::new();
+    responses.insert(status.to_string(), success(schema));
+    let mut problems = route.problems.to_vec();
+    match route.needs {
+        Needs::Nothing => {}
+        Needs::Scope(_) | Needs::WholeTrail(_) | Needs::Tiles => problems.extend([401, 403]),
+    }
+    problems.extend([421, 429, 500]);
+    for problem in problems {
+        let described = match problem {
+            300 => {
+                json!({"description": "Several events have this id", "content": {"application/json": {"schema": {"type": "object"}}}})
+            }
+            304 => json!({"description": "As it was"}),
+            _ => json!({"description": "A problem", "content":
+                {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}),
+        };
+        responses.insert(problem.to_string(), described);
+    }
+    let mut operation =
+        json!({"summary": route.summary, "operationId": operation_id(route), "responses": responses});
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
+    }
+    if route.needs != Needs::Nothing {
+        operation["security"] = json!([{"token": []}]);
+    }
+    if let Some(body) = route.body {
+        let content_type = if body == "Policy" { "application/toml" } else { "application/json" };
+        let reference = json!({"schema": {"$ref": format!("#/components/schemas/{body}")}});
+        let mut content = Map::new();
+        content.insert(content_type.to_owned(), reference);
+        if body == "Events" {
+            content.insert("application/x-ndjson".to_owned(), json!({"schema": {"type": "string"}}));
+        }
+        operation["requestBody"] = json!({"required": true, "content": content});
+    }
+    operation
+}
+
+fn operation_id(route: &Route) -> String {
+    let words =
+        route.path.split(['/', '{', '}', '*', '.', '-']).filter(|word| !word.is_empty() && *word != "v1");
+    let words: Vec<&str> = words.collect();
+    format!(
+        "{}_{}",
+        route.method.as_str().to_ascii_lowercase(),
+        if words.is_empty() { "viewer".into() } else { words.join("_") }
+    )
+}
+
+fn query_parameter(name: &str) -> Value {
+    let schema = match name {
+        "limit" => json!({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}),
+        "top" => json!({"type": "integer", "minimum": 1, "maximum": 1000}),
+        "count" | "system" => json!({"type": "boolean"}),
+        "order" => json!({"type": "string", "enum": ["asc", "desc"]}),
+        "ack" => json!({"type": "string", "enum": ["accepted", "durable", "store"]}),
+        "state" => json!({"type": "string", "enum": ["pending", "approved", "rejected"]}),
+        "outcome" => {
+            json!({"type": "string", "enum": ["success", "failure", "denied", "partial", "unknown"]})
+        }
+        "severity" => {
+            json!({"type": "string", "enum": ["debug", "info", "notice", "warning", "error", "critical"]})
+        }
+        _ => json!({"type": "string"}),
+    };
+    json!({"name": name, "in": "query", "required": false, "schema": schema})
+}
+
+fn success(schema: &str) -> Value {
+    let (content_type, schema) = match schema {
+        "Nothing" => return json!({"description": "Done"}),
+        "Text" | "Proof" | "Bytes" | "Stream" | "Policy" => ("*/*", json!({"type": "string"})),
+        "Event" | "Page" | "Object" | "Origins" | "Reviews" | "Tokens" | "Summary" | "Verified"
+        | "AdminStats" | "Key" | "Review" | "Token" | "Accepted" => {
+            ("application/json", json!({"$ref": format!("#/components/schemas/{schema}")}))
+        }
+        _ => ("application/json", json!({})),
+    };
+    let mut content = Map::new();
+    content.insert(content_type.to_owned(), json!({"schema": schema}));
+    json!({"description": "Done", "content": content})
+}
+
+fn schemas() -> Value {
+    let text = json!({"type": "string"});
+    let number = json!({"type": "integer", "minimum": 0});
+    let any = json!({});
+    let mut fields = Map::new();
+    // Whatever stands in them is kept, so any JSON will do; only `action` must be there.
+    for name in trailseal_core::event::OWN_KEYS[0] {
+        fields.insert((*name).to_owned(), any.clone());
+    }
+    fields.insert("action".into(), json!({"type": "string", "minLength": 1}));
+    let event =
+        json!({"type": "object", "required": ["action"], "properties": fields, "additionalProperties": true});
+    let list_of = |name: &str| json!({"type": "object", "required": [name], "properties": {name: {"type": "array", "items": {"type": "object"}}}});
+    json!({
+        "SentEvent": event,
+        "Events": {"oneOf": [
+            {"$ref": "#/components/schemas/SentEvent"},
+            {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/SentEvent"}},
+        ]},
+        "Accepted": {"type": "object", "required": ["accepted", "events"], "properties": {
+            "accepted": number, "unconfirmed": {"type": "boolean"},
+            "events": {"type": "array", "items": {"type": "object", "required": ["origin", "index", "id"], "properties": {
+                "origin": text, "index": {"type": ["integer", "null"]}, "id": text,
+                "repeated": {"type": "boolean"}, "sampled_out": {"type": "boolean"}, "unconfirmed": {"type": "boolean"},
+            }}},
+        }},
+        "Event": {"type": "object", "required": ["origin", "v", "index", "recorded", "id", "action"]},
+        "Page": {"type": "object", "properties": {
+            "events": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}},
+            "next": {"type": ["string", "null"]}, "count": number, "scanned_to": number,
+            "lag": {"type": "object", "properties": {"events": number}},
+        }},
+        "Verified": {"type": "object", "required": ["verified", "origin", "index", "tree_size", "problem"]},
+        "Summary": {"type": "object", "required": ["total", "histogram", "bucket_seconds"]},
+        "Origins": list_of("origins"),
+        "Reviews": list_of("reviews"),
+        "Tokens": list_of("tokens"),
+        "Review": {"type": "object", "required": ["id", "state"], "properties": {"id": text, "state": text}},
+        "Token": {"type": "object", "required": ["token"], "properties": {"token": text, "expires": {"type": ["string", "null"]}}},
+        "Key": {"type": "object", "required": ["public_key"], "properties": {"public_key": text}},
+        "Object": {"type": "object"},
+        "AdminStats": {"type": "object", "additionalProperties": false,
+            "required": ["submitted", "succeeded", "failed", "success_rate", "queue_size"], "properties": {
+            "submitted": number, "succeeded": number, "failed": number, "success_rate": text, "queue_size": number}},
+        "Policy": {"type": "string"},
+        "ReviewRequest": {"type": "object", "required": ["event"], "additionalProperties": false, "properties": {
+            "event": text, "reason": text, "confidence": {"type": ["number", "null"], "minimum": 0, "maximum": 1}}},
+        "Decision": {"type": "object", "required": ["decision"], "additionalProperties": false, "properties": {
+            "decision": {"type": "string", "enum": ["approved", "rejected"]}, "comment": {"type": ["string", "null"]}}},
+        "ViewerRequest": {"type": "object", "additionalProperties": false, "properties": {
+            "tenant": {"type": ["string", "null"]}, "actor": {"type": ["string", "null"]},
+            "resource": {"type": ["string", "null"]}, "ttl_seconds": {"type": ["integer", "null"], "minimum": 1, "maximum": 86400}}},
+        "TokenRequest": {"type": "object", "required": ["name", "scopes"], "additionalProperties": false, "properties": {
+            "name": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+            "scopes": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": ["write", "read", "review", "admin"]}},
+            "tenant": {"type": ["string", "null"]}, "expires": {"type": ["string", "null"], "format": "date-time"},
+            "ttl_seconds": {"type": ["integer", "null"], "minimum": 0}}},
+        "Problem": {"type": "object", "required": ["type", "title", "status", "detail"], "properties": {
+            "type": text, "title": text, "status": {"type": "integer"}, "detail": text}},
+    })
+}

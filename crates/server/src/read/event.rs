@@ -1,0 +1,209 @@
+//! One event, its proof, and what the server itself says of it.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+use trailseal_core::filter::{Filter, IdFilter};
+use trailseal_core::verify::verify_proof;
+use trailseal_core::{Index, ReadError};
+use trailseal_index::{Hit, Order, Search};
+
+use super::list::json_response;
+use super::{note_read, push_event};
+use crate::access::Caller;
+use crate::app::{Shared, blocking};
+use crate::problem::Problem;
+use crate::query::Query;
+
+/// Events of one id that are named at most.
+const SAME_ID_MAX: usize = 100;
+/// How long a proof is waited for.
+const SEAL_WAIT: Duration = Duration::from_secs(3);
+
+/// `GET /v1/events/{id}`.
+pub(crate) async fn one(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let wanted = Wanted::of(&uri, &id, &caller)?;
+    note_read(&app, &caller, uri.path(), Some(&wanted.query));
+    let found = app.search(move |search| find(search, &wanted)).await?;
+    let hit = match found {
+        Found::One(hit) => hit,
+        Found::Several(response) => return Ok(response),
+    };
+    // An event never changes, so its place is all that a copy needs to be known by.
+    let tag = format!(
+        "\"{}-{}\"",
+        percent_encoding::utf8_percent_encode(&hit.origin, percent_encoding::NON_ALPHANUMERIC),
+        hit.index
+    );
+    let caching =
+        [(header::ETAG, tag.clone()), (header::CACHE_CONTROL, "private, max-age=31536000, immutable".into())];
+    let is_known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
+    if is_known.is_some_and(|tags| tags.split(',').any(|known| known.trim() == tag)) {
+        return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
+    }
+    let mut bytes = Vec::with_capacity(hit.line.len() + 64);
+    push_event(&hit, &mut bytes);
+    Ok((caching, json_response(bytes.into())).into_response())
+}
+
+/// `GET /v1/events/{id}/proof`.
+pub(crate) async fn proof(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let wanted = Wanted::of(&uri, &id, &caller)?;
+    note_read(&app, &caller, uri.path(), Some(&wanted.query));
+    match prove(&app, wanted).await? {
+        Proved::Several(response) => Ok(response),
+        Proved::One { text, .. } => {
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+                (
+                    header::CONTENT_DISPOSITION,
+                    HeaderValue::from_static("inline; filename=\"event.tlog-proof\""),
+                ),
+            ];
+            Ok((headers, text).into_response())
+        }
+    }
+}
+
+/// `GET /v1/events/{id}/verify`: what the server says. Whoever does not trust the server verifies the proof.
+pub(crate) async fn verify(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let wanted = Wanted::of(&uri, &id, &caller)?;
+    note_read(&app, &caller, uri.path(), Some(&wanted.query));
+    let (hit, text) = match prove(&app, wanted).await? {
+        Proved::Several(response) => return Ok(response),
+        Proved::One { hit, text } => (hit, text),
+    };
+    let answer = app
+        .search(move |search| {
+            let keys = search
+                .reader_of(&hit.origin)
+                .map(|reader| reader.manifest().public_keys())
+                .unwrap_or_default();
+            let (origin, index) = (hit.origin.to_string(), hit.index.get());
+            Ok(match verify_proof(&text, &keys) {
+                Ok(proved) => {
+                    let is_same = proved.line == hit.line && proved.index == hit.index.get();
+                    let problem = (!is_same).then_some("edited");
+                    json!({"verified": is_same, "origin": origin, "index": index,
+                        "tree_size": proved.checkpoint.size, "problem": problem})
+                }
+                Err(unproved) => json!({"verified": false, "origin": origin, "index": index,
+                    "tree_size": null, "problem": unproved.problem}),
+            })
+        })
+        .await?;
+    Ok(json_response(answer.to_string().into()))
+}
+
+/// Which event is asked for.
+struct Wanted {
+    id: String,
+    filter: Filter,
+    query: Query,
+}
+
+impl Wanted {
+    fn of(uri: &Uri, id: &str, caller: &Caller) -> Result<Wanted, Problem> {
+        let query = Query::of(uri)?;
+        query.only(&["tenant", "origin"])?;
+        let Ok(wanted) = id.parse::<IdFilter>();
+        let mut filter = Filter { id: vec![wanted], system: true, ..Filter::default() };
+        filter.tenant.extend(query.one("tenant")?.map(str::to_owned));
+        filter.origin.extend(query.one("origin")?.map(str::to_owned));
+        // Another tenant's is not found: that it exists is not told.
+        caller.restrict(&mut filter).map_err(|_| nothing(id))?;
+        Ok(Wanted { id: id.to_owned(), filter, query })
+    }
+}
+
+fn nothing(id: &str) -> Problem {
+    Problem::not_found(format!("there is no event {id}"))
+}
+
+enum Found {
+    One(Hit),
+    Several(Response),
+}
+
+fn find(search: &mut Search, wanted: &Wanted) -> Result<Found, Problem> {
+    let page = search
+        .page(&wanted.filter, Order::OldestFirst, None, SAME_ID_MAX, None)
+        .map_err(|error| Problem::internal(&error))?;
+    let mut hits = page.hits;
+    match (hits.pop(), hits.is_empty()) {
+        (None, _) => Err(nothing(&wanted.id)),
+        (Some(hit), true) => Ok(Found::One(hit)),
+        (Some(hit), false) => {
+            hits.push(hit);
+            let one = |hit: &Hit| {
+                let event = hit.read().map(|recorded| recorded.event).unwrap_or_default();
+                json!({"origin": &*hit.origin, "index": hit.index.get(), "id": event.id, "tenant": event.tenant})
+            };
+            let events: Vec<_> = hits.iter().map(one).collect();
+            let body = json_response(json!({ "events": events }).to_string().into());
+            Ok(Found::Several((StatusCode::MULTIPLE_CHOICES, body).into_response()))
+        }
+    }
+}
+
+enum Proved {
+    One { hit: Hit, text: String },
+    Several(Response),
+}
+
+/// The proof of an event; one that is not sealed yet is waited for.
+async fn prove(app: &Shared, wanted: Wanted) -> Result<Proved, Problem> {
+    let app = app.clone();
+    blocking(move || {
+        let deadline = Instant::now() + SEAL_WAIT;
+        let mut search = app.take_search()?;
+        let hit = match find(&mut search, &wanted)? {
+            Found::One(hit) => hit,
+            Found::Several(response) => return Ok(Proved::Several(response)),
+        };
+        if &*hit.origin == app.trail.origin() {
+            app.trail.seal(SEAL_WAIT);
+        }
+        loop {
+            let reader = search.reader_of(&hit.origin).ok_or_else(|| nothing(&wanted.id))?;
+            match reader.prove(hit.index) {
+                Ok(proof) => {
+                    let text = proof.to_text();
+                    app.give_back(search);
+                    return Ok(Proved::One { hit, text });
+                }
+                Err(error) if !is_unsealed(&error, hit.index) => return Err(Problem::internal(&error)),
+                Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+                Err(_) => {
+                    let detail = "the event is not sealed yet: try again in a moment";
+                    return Err(Problem::new(StatusCode::CONFLICT, "unsealed", detail).retry_after(1));
+                }
+            }
+            search.refresh().map_err(|error| Problem::internal(&error))?;
+        }
+    })
+    .await
+}
+
+fn is_unsealed(error: &ReadError, _index: Index) -> bool {
+    matches!(error, ReadError::NotSealed { .. })
+}

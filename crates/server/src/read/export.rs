@@ -1,0 +1,104 @@
+//! Events as CSV or NDJSON, written while they are read: an answer of any length takes little memory.
+
+use std::ops::ControlFlow;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use trailseal_core::filter::Filter;
+use trailseal_export::{CSV_HEADER, Row, write_csv_row};
+use trailseal_index::{Cursor, Hit, Order};
+
+use super::push_event;
+use crate::app::Shared;
+use crate::problem::Problem;
+
+/// Bytes of a piece that is sent at once, and how many pieces may wait for a slow reader.
+const PIECE_BYTES: usize = 64 << 10;
+const PIECES_WAITING: usize = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Csv,
+    Ndjson,
+}
+
+impl Format {
+    /// What the client would rather have than JSON: the first that is named counts.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Format> {
+        let accept = headers.get(header::ACCEPT)?.to_str().ok()?;
+        accept.split(',').find_map(|part| match part.split(';').next().unwrap_or_default().trim() {
+            "text/csv" => Some(Some(Format::Csv)),
+            "application/x-ndjson" | "application/jsonl" => Some(Some(Format::Ndjson)),
+            "application/json" | "*/*" => Some(None),
+            _ => None,
+        })?
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Format::Csv => "text/csv; charset=utf-8; header=present",
+            Format::Ndjson => "application/x-ndjson",
+        }
+    }
+
+    fn push(self, hit: &Hit, out: &mut Vec<u8>) {
+        match self {
+            Format::Csv => {
+                if let Some(row) = Row::read(&hit.line) {
+                    write_csv_row(&hit.origin, &row, out);
+                }
+            }
+            Format::Ndjson => {
+                push_event(hit, out);
+                out.push(b'\n');
+            }
+        }
+    }
+}
+
+/// Streams every event that matches, or the first `limit`.
+pub(super) fn response(
+    app: Shared,
+    filter: Filter,
+    order: Order,
+    cursor: Option<Cursor>,
+    limit: Option<usize>,
+    format: Format,
+) -> Result<Response, Problem> {
+    let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(PIECES_WAITING);
+    tokio::task::spawn_blocking(move || {
+        let mut piece = Vec::with_capacity(PIECE_BYTES + 4_096);
+        if format == Format::Csv {
+            piece.extend_from_slice(CSV_HEADER.as_bytes());
+            piece.push(b'\n');
+        }
+        let written = app.take_search().and_then(|mut search| {
+            let mut each = |hit: &Hit| {
+                format.push(hit, &mut piece);
+                if piece.len() < PIECE_BYTES {
+                    return ControlFlow::Continue(());
+                }
+                // Whoever has gone away wants nothing more.
+                match sender.blocking_send(Ok(std::mem::take(&mut piece).into())) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
+                }
+            };
+            let done = search.some(&filter, order, cursor.as_ref(), limit.unwrap_or(usize::MAX), &mut each);
+            done.map_err(|error| Problem::internal(&error))?;
+            app.give_back(search);
+            Ok(())
+        });
+        let last = match written {
+            Ok(()) => Ok(piece.into()),
+            // The head is sent long ago; only a connection that breaks off says that this is not all.
+            Err(_) => Err(std::io::Error::other("the events could not be read to their end")),
+        };
+        let _ = sender.blocking_send(last);
+    });
+    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()))];
+    Ok((content_type, Body::from_stream(ReceiverStream::new(receiver))).into_response())
+}

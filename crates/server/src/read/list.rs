@@ -1,0 +1,181 @@
+//! Pages of events, counts, summaries, one resource's history, and the trails themselves.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+use trailseal_core::filter::{Filter, ResourceFilter, parse_time};
+use trailseal_index::{Cursor, Order, Page, Search};
+
+use super::export::{self, Format};
+use super::{note_read, push_event};
+use crate::access::Caller;
+use crate::app::Shared;
+use crate::problem::Problem;
+use crate::query::{LIMIT, Query};
+
+/// How long one request for a page may look.
+const BUDGET: Duration = Duration::from_secs(2);
+/// How many values of a field a summary has unless told otherwise, and at most.
+const TOP: usize = 10;
+const TOP_MAX: usize = 1_000;
+
+/// `GET /v1/events`.
+pub(crate) async fn events(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let query = Query::of(&uri)?;
+    let filter = query.filter(&caller, app.now(), &["limit", "cursor", "order", "count"])?;
+    let (limit, order) = (query.limit()?, query.order()?);
+    let cursor = query.cursor(order)?;
+    let is_count = query.flag("count")?;
+    note_read(&app, &caller, "/v1/events", Some(&query));
+    if is_count {
+        let count = app.search(move |search| count(search, &filter)).await?;
+        return Ok(json_response(json!({ "count": count }).to_string().into()));
+    }
+    if let Some(format) = Format::of(&headers) {
+        return export::response(app, filter, order, cursor, limit, format);
+    }
+    page(&app, filter, order, cursor, limit.unwrap_or(LIMIT)).await
+}
+
+/// `GET /v1/resources/{type}/{id}/history`.
+pub(crate) async fn history(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path((kind, id)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let query = Query::of(&uri)?;
+    query.only(&["limit", "cursor", "order", "tenant"])?;
+    let mut filter = Filter { resource: vec![ResourceFilter { kind, id: Some(id) }], ..Filter::default() };
+    filter.tenant.extend(query.one("tenant")?.map(str::to_owned));
+    caller.restrict(&mut filter)?;
+    // A life is told from its beginning.
+    let order = if query.one("order")?.is_none() { Order::OldestFirst } else { query.order()? };
+    let (limit, cursor) = (query.limit()?, query.cursor(order)?);
+    note_read(&app, &caller, uri.path(), Some(&query));
+    match Format::of(&headers) {
+        Some(format) => export::response(app, filter, order, cursor, limit, format),
+        None => page(&app, filter, order, cursor, limit.unwrap_or(LIMIT)).await,
+    }
+}
+
+/// `GET /v1/summary`.
+pub(crate) async fn summary(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let query = Query::of(&uri)?;
+    let now = app.now();
+    let filter = query.filter(&caller, now, &["top", "bucket"])?;
+    let wrong =
+        |field: &'static str, detail: String| Problem::bad_request("query", detail).with("field", field);
+    let top = match query.one("top")?.map(str::parse::<usize>) {
+        None => TOP,
+        Some(Ok(top)) if (1..=TOP_MAX).contains(&top) => top,
+        Some(_) => return Err(wrong("top", format!("top is a number from 1 to {TOP_MAX}"))),
+    };
+    let bucket = match query.one("bucket")? {
+        None => None,
+        Some(text) => {
+            // A span such as 15m: an age counted back from now, turned round.
+            let micros = parse_time(text, now).map(|then| now.as_micros() - then.as_micros());
+            let is_span = text.ends_with(|last: char| last.is_ascii_alphabetic());
+            match micros.filter(|micros| *micros >= 1_000_000 && is_span) {
+                Some(micros) => Some(Duration::from_micros(micros.unsigned_abs())),
+                None => {
+                    return Err(wrong(
+                        "bucket",
+                        "bucket is a span of a second or more, such as 15m or 1d".into(),
+                    ));
+                }
+            }
+        }
+    };
+    note_read(&app, &caller, "/v1/summary", Some(&query));
+    let summary = app
+        .search(move |search| search.summary(&filter, top, bucket).map_err(|error| Problem::internal(&error)))
+        .await?;
+    Ok(json_response(summary.to_json().to_string().into()))
+}
+
+/// `GET /v1/origins`.
+pub(crate) async fn origins(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Problem> {
+    note_read(&app, &caller, "/v1/origins", None);
+    let origins = app
+        .search(|search| {
+            let lags: Vec<u64> = search.lags().collect();
+            let one = |(reader, lag): (&trailseal_core::Reader, u64)| {
+                let checkpoint = reader.checkpoint().ok();
+                json!({
+                    "origin": reader.origin(),
+                    "size": reader.end().get(),
+                    "sealed": checkpoint.as_ref().map(|(_, checkpoint)| checkpoint.size),
+                    "checkpoint": checkpoint.map(|(text, _)| text),
+                    "public_key": reader.manifest().current_key().map(ToString::to_string),
+                    "lag": {"events": lag},
+                })
+            };
+            Ok(search.readers().zip(lags).map(one).collect::<Vec<Value>>())
+        })
+        .await?;
+    Ok(json_response(json!({ "origins": origins }).to_string().into()))
+}
+
+fn count(search: &mut Search, filter: &Filter) -> Result<u64, Problem> {
+    search.count(filter).map_err(|error| Problem::internal(&error))
+}
+
+async fn page(
+    app: &Shared,
+    filter: Filter,
+    order: Order,
+    cursor: Option<Cursor>,
+    limit: usize,
+) -> Result<Response, Problem> {
+    let bytes = app
+        .search(move |search| {
+            let page = search
+                .page(&filter, order, cursor.as_ref(), limit, Some(BUDGET))
+                .map_err(|error| Problem::internal(&error))?;
+            Ok(page_bytes(&page, search.lag().events))
+        })
+        .await?;
+    Ok(json_response(bytes.into()))
+}
+
+fn page_bytes(page: &Page, lag: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64 + page.hits.iter().map(|hit| hit.line.len() + 64).sum::<usize>());
+    bytes.extend_from_slice(b"{\"events\":[");
+    for (place, hit) in page.hits.iter().enumerate() {
+        if place > 0 {
+            bytes.push(b',');
+        }
+        push_event(hit, &mut bytes);
+    }
+    let next = page.next.as_ref().map(ToString::to_string);
+    let mut end = format!("],\"next\":{},\"lag\":{{\"events\":{lag}}}", Value::from(next));
+    if let Some(scanned) = page.scanned {
+        end.push_str(&format!(",\"scanned_to\":{scanned}"));
+    }
+    end.push('}');
+    bytes.extend_from_slice(end.as_bytes());
+    bytes
+}
+
+pub(super) fn json_response(body: Body) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+}

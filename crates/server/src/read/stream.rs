@@ -1,0 +1,124 @@
+//! `GET /v1/events/stream`: events as they become durable, as server-sent events (WHATWG HTML, section 9.2).
+//!
+//! What must hold: who comes back with `Last-Event-ID` gets what came since, without gap or repeat: the id of each
+//! event is the cursor behind it.
+
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use trailseal_core::filter::Filter;
+use trailseal_index::{Cursor, Order};
+
+use super::{note_read, push_event};
+use crate::access::Caller;
+use crate::app::Shared;
+use crate::problem::Problem;
+use crate::query::Query;
+
+/// How often it is asked whether there is more.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Events that may wait for a slow reader, and that are looked for at once.
+const EVENTS_WAITING: usize = 256;
+
+pub(crate) async fn stream(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let query = Query::of(&uri)?;
+    let filter = query.filter(&caller, app.now(), &["cursor"])?;
+    let last = headers.get("last-event-id").map(|id| {
+        let wrong = || Problem::bad_request("header", "Last-Event-ID is none that this server gave out");
+        id.to_str().map_err(|_| wrong())?.parse::<Cursor>().map_err(|_| wrong())
+    });
+    let cursor = match last.transpose()? {
+        Some(cursor) if cursor.order() == Order::OldestFirst => Some(cursor),
+        Some(_) => return Err(Problem::bad_request("header", "Last-Event-ID is not of a stream")),
+        None => query.cursor(Order::OldestFirst)?,
+    };
+    let cursor = match cursor {
+        Some(cursor) => cursor,
+        None => app.search(|search| Ok(search.end())).await?,
+    };
+    note_read(&app, &caller, "/v1/events/stream", Some(&query));
+    let (sender, receiver) = mpsc::channel(EVENTS_WAITING);
+    tokio::spawn(follow(app, filter, cursor, sender));
+    let response = Sse::new(ReceiverStream::new(receiver))
+        .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
+    Ok(response.into_response())
+}
+
+/// Sends what there is from the cursor on, and then what comes, until the reader has gone or the server stops.
+async fn follow(
+    app: Shared,
+    filter: Filter,
+    mut cursor: Cursor,
+    sender: mpsc::Sender<Result<Event, Infallible>>,
+) {
+    let mut stopping = app.stopping.clone();
+    // The reader learns at once where it stands, so that it loses nothing if it breaks off before the first event.
+    if sender.send(Ok(Event::default().id(cursor.to_string()).comment("from here"))).await.is_err() {
+        return;
+    }
+    let mut seen = 0;
+    while !*stopping.borrow_and_update() && !sender.is_closed() {
+        let durable = app.trail.durable().get();
+        // Other slots are other processes: only a look at their folders tells.
+        if durable != seen || app.has_slots() {
+            let (filter, from) = (filter.clone(), cursor.clone());
+            let found = app.search(move |search| Ok(some(search, &filter, from))).await;
+            match found {
+                Ok(Ok((events, next, is_all))) => {
+                    for event in events {
+                        if sender.send(Ok(event)).await.is_err() {
+                            return;
+                        }
+                    }
+                    cursor = next;
+                    if !is_all {
+                        continue;
+                    }
+                    seen = durable;
+                }
+                // The reader comes back, and begins where it was.
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+        tokio::select! {
+            _ = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = stopping.changed() => return,
+            () = sender.closed() => return,
+        }
+    }
+}
+
+type Some = (Vec<Event>, Cursor, bool);
+
+/// Some events behind the cursor, the cursor behind them, and whether that is all there is now.
+fn some(search: &mut trailseal_index::Search, filter: &Filter, mut cursor: Cursor) -> Result<Some, Problem> {
+    let mut events = Vec::new();
+    let from = cursor.clone();
+    let end = search.end();
+    let next = search
+        .some(filter, Order::OldestFirst, Some(&from), EVENTS_WAITING, &mut |hit| {
+            cursor.pass(&hit.origin, hit.index);
+            let mut text = Vec::with_capacity(hit.line.len() + 64);
+            push_event(hit, &mut text);
+            events.push(Event::default().id(cursor.to_string()).data(String::from_utf8_lossy(&text)));
+            ControlFlow::Continue(())
+        })
+        .map_err(|error| Problem::internal(&error))?;
+    match next {
+        Some(_) => Ok((events, cursor, false)),
+        // Everything up to the end was looked at, whether it matched or not.
+        None => Ok((events, end, true)),
+    }
+}

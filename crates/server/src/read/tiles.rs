@@ -1,0 +1,130 @@
+//! The Merkle tree for any transparency-log client: C2SP tlog-tiles over HTTP.
+
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use trailseal_core::{Index, Reader};
+use trailseal_tlog::TileId;
+
+use super::note_read;
+use crate::access::{Caller, Scope};
+use crate::app::Shared;
+use crate::problem::Problem;
+
+/// Leaves of a full tile.
+const TILE_WIDTH: u64 = 256;
+const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+/// `GET /checkpoint`.
+pub(crate) async fn checkpoint(State(app): State<Shared>) -> Result<Response, Problem> {
+    let origin = app.trail.origin().to_owned();
+    checkpoint_of(&app, origin).await
+}
+
+/// `GET /tile/{path}`, but for entries.
+pub(crate) async fn tile(State(app): State<Shared>, Path(path): Path<String>) -> Result<Response, Problem> {
+    let origin = app.trail.origin().to_owned();
+    tile_of(&app, origin, &path).await
+}
+
+/// `GET /tile/entries/{path}`: whole lines, so this needs more than tiles of hashes.
+pub(crate) async fn entries(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<String>,
+) -> Result<Response, Problem> {
+    let origin = app.trail.origin().to_owned();
+    entries_of(&app, &caller, origin, &path).await
+}
+
+/// `GET /origins/{origin}/…`: the same of every trail. An origin has slashes in it, so the path is cut from its end.
+pub(crate) async fn of_origin(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<String>,
+) -> Result<Response, Problem> {
+    if let Some(origin) = path.strip_suffix("/checkpoint") {
+        return checkpoint_of(&app, origin.to_owned()).await;
+    }
+    if let Some((origin, path)) = path.split_once("/tile/entries/") {
+        return entries_of(&app, &caller, origin.to_owned(), path).await;
+    }
+    match path.split_once("/tile/") {
+        Some((origin, path)) => tile_of(&app, origin.to_owned(), path).await,
+        None => Err(nothing()),
+    }
+}
+
+fn nothing() -> Problem {
+    Problem::not_found("there is nothing of this name")
+}
+
+async fn checkpoint_of(app: &Shared, origin: String) -> Result<Response, Problem> {
+    let text = app
+        .search(move |search| {
+            let reader = search.reader_of(&origin).ok_or_else(nothing)?;
+            reader.checkpoint().map(|(text, _)| text).map_err(|error| Problem::internal(&error))
+        })
+        .await?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    Ok((headers, text).into_response())
+}
+
+async fn tile_of(app: &Shared, origin: String, path: &str) -> Result<Response, Problem> {
+    // The path is read strictly and written again, so no other file can be reached by it.
+    let id = TileId::parse(&format!("tile/{path}")).map_err(|_| nothing())?;
+    let bytes = app
+        .search(move |search| {
+            let reader = search.reader_of(&origin).ok_or_else(nothing)?;
+            let size = sealed(reader)?;
+            let whole = TileId::in_tree(id.level, id.index, size).filter(|whole| id.width <= whole.width);
+            let whole = whole.ok_or_else(nothing)?;
+            let folder = reader.folder();
+            let read = |id: &TileId| folder.files().read(&folder.tile(id), id.len_bytes() as u64);
+            // A smaller tile of an earlier tree is the beginning of the one that is there.
+            let mut bytes = read(&id).or_else(|_| read(&whole)).map_err(|_| nothing())?;
+            bytes.truncate(id.len_bytes());
+            Ok(bytes)
+        })
+        .await?;
+    Ok(octets(bytes))
+}
+
+async fn entries_of(app: &Shared, caller: &Caller, origin: String, path: &str) -> Result<Response, Problem> {
+    caller.has_all(Scope::Read)?;
+    // The same spelling as a tile of level 0.
+    let id = TileId::parse(&format!("tile/0/{path}")).map_err(|_| nothing())?;
+    note_read(app, caller, &format!("/tile/entries/{path}"), None);
+    let bytes = app
+        .search(move |search| {
+            let reader = search.reader_of(&origin).ok_or_else(nothing)?;
+            let size = sealed(reader)?;
+            let whole = TileId::in_tree(0, id.index, size).filter(|whole| id.width <= whole.width);
+            whole.ok_or_else(nothing)?;
+            let first = id.index * TILE_WIDTH;
+            let mut bytes = Vec::new();
+            for index in first..first + u64::from(id.width) {
+                // A line that was retired is gone, and so is its bundle.
+                let line = reader.line(Index::new(index)).map_err(|error| Problem::internal(&error))?;
+                let line = line.ok_or_else(nothing)?;
+                let len = u16::try_from(line.len()).map_err(|_| nothing())?;
+                bytes.extend_from_slice(&len.to_be_bytes());
+                bytes.extend_from_slice(&line);
+            }
+            Ok(bytes)
+        })
+        .await?;
+    Ok(octets(bytes))
+}
+
+fn sealed(reader: &Reader) -> Result<u64, Problem> {
+    reader.checkpoint().map(|(_, checkpoint)| checkpoint.size).map_err(|error| Problem::internal(&error))
+}
+
+fn octets(bytes: Vec<u8>) -> Response {
+    let content_type = HeaderValue::from_static("application/octet-stream");
+    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, FOREVER)], bytes).into_response()
+}

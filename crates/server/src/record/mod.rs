@@ -1,0 +1,153 @@
+//! `POST /v1/events`: one event, an array, or NDJSON; all of a request, or nothing of it.
+
+mod answer;
+mod body;
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use sha2::{Digest as _, Sha256};
+use trailseal_core::event::BadLine;
+use trailseal_core::{Ack, BatchError, HandedInBatch, ReadError, RecordError, Status, Submission, Submitted};
+
+use crate::access::Caller;
+use crate::app::{App, Shared};
+use crate::problem::Problem;
+use crate::query::Query;
+
+pub(crate) use body::read as read_body;
+
+/// Requests with more events do their work away from the threads that serve connections.
+const INLINE_EVENTS_MAX: usize = 16;
+
+/// Records the events of a request.
+pub(crate) async fn post(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let query = Query::of(&uri)?;
+    let ack = ack(&app, &query)?;
+    query.only(&["ack"])?;
+    let bytes = read_body(&app, &headers, body).await?;
+    let key = headers.get("idempotency-key");
+    let key = key.map(|key| key.to_str().map(str::to_owned));
+    let key =
+        key.transpose().map_err(|_| Problem::bad_request("header", "Idempotency-Key is not plain text"))?;
+    let texts = body::split(&bytes)?;
+    if texts.len() > app.config.batch_events_max {
+        let most = app.config.batch_events_max;
+        return Err(Problem::too_large(format!(
+            "{} events in one request: send at most {most}",
+            texts.len()
+        )));
+    }
+    let events: Vec<Submitted<'_>> = texts
+        .into_iter()
+        .enumerate()
+        .map(|(place, json)| Submitted { json, id: key.as_deref().map(|key| id_for(&caller, key, place)) })
+        .collect();
+    let handed_in = hand_in(&app, &caller, &events, ack)?;
+    let status = match &handed_in.newest {
+        Some(newest) => {
+            let receipt = app.trail.confirm(newest.clone()).await;
+            match receipt {
+                Ok(receipt) => receipt.status,
+                Err(RecordError::Unconfirmed { .. }) => {
+                    return Ok(answer::unconfirmed(&app, &handed_in).into_response());
+                }
+                Err(error) => return Err(refused(&error)),
+            }
+        }
+        None => Status::Accepted,
+    };
+    app.metrics.batch(events.len());
+    Ok((StatusCode::ACCEPTED, answer::json(answer::accepted(&app, &handed_in, status))).into_response())
+}
+
+fn ack(app: &App, query: &Query) -> Result<Ack, Problem> {
+    match query.one("ack")? {
+        None | Some("accepted") => Ok(Ack::Accepted),
+        Some("durable") => Ok(Ack::Durable),
+        Some("store") if app.trail.has_store() => Ok(Ack::Store),
+        Some("store") => {
+            Err(Problem::bad_request("ack", "there is no store: use ack=durable, or set index.enabled"))
+        }
+        Some(_) => Err(Problem::bad_request("ack", "ack is accepted, durable or store")),
+    }
+}
+
+/// The id of the n-th event of a request that can be told again by its key.
+fn id_for(caller: &Caller, key: &str, place: usize) -> String {
+    let mut hash = Sha256::new();
+    hash.update(caller.tenant().unwrap_or_default());
+    hash.update([0]);
+    hash.update(key);
+    hash.update([0]);
+    hash.update((place as u64).to_be_bytes());
+    hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Hands the events in. Where that could block for long, other connections are served meanwhile.
+fn hand_in(app: &App, caller: &Caller, events: &[Submitted<'_>], ack: Ack) -> Result<HandedInBatch, Problem> {
+    let by = caller.submitter();
+    let hand_in = |wait| app.trail.hand_in_batch(events, ack, &by, wait);
+    if events.len() <= INLINE_EVENTS_MAX && events.iter().all(|event| event.id.is_none()) {
+        match hand_in(Duration::ZERO) {
+            Err(BatchError::Refused(RecordError::Full)) => {}
+            done => return done.map_err(problem),
+        }
+    }
+    tokio::task::block_in_place(|| hand_in(app.trail.room_wait())).map_err(problem)
+}
+
+fn problem(error: BatchError) -> Problem {
+    match error {
+        BatchError::Bad { place, source: BadLine::NoAction(error) } => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no-action", format!("event {place}: {error}"))
+                .with("item", place)
+                .with("field", "action")
+        }
+        BatchError::Bad { place, source } => {
+            Problem::bad_request("not-json", format!("event {place}: {source}")).with("item", place)
+        }
+        BatchError::OtherTenant { place } => {
+            Problem::forbidden(format!("event {place} is of another tenant than the token"))
+                .with("item", place)
+                .with("field", "tenant")
+        }
+        BatchError::Conflict { place, id, index } => {
+            let detail = format!("event {place}: another event with other content has its id");
+            let problem = Problem::new(StatusCode::CONFLICT, "conflict", detail).with("item", place);
+            let problem = problem.with("field", "id").with("id", id);
+            match index {
+                Some(index) => problem.with("index", index.get()),
+                None => problem,
+            }
+        }
+        BatchError::Refused(error) => refused(&error),
+        BatchError::Read(error) => Problem::internal(&error as &ReadError),
+        error => Problem::internal(&error),
+    }
+}
+
+fn refused(error: &RecordError) -> Problem {
+    match error {
+        RecordError::TooLarge { .. } => Problem::too_large(error.to_string()),
+        RecordError::NoAction(_) => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no-action", error.to_string())
+        }
+        _ => Problem::unavailable(error.to_string()),
+    }
+}
+
+/// How many events of a request are new.
+fn count_new(handed_in: &HandedInBatch) -> usize {
+    let is_new = |event: &&Submission| matches!(event, Submission::New(receipt) if receipt.index.is_some());
+    handed_in.events.iter().filter(is_new).count()
+}

@@ -1,0 +1,246 @@
+//! A server from its start to its stop.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use trailseal_core::clock::{Clock as _, SystemClock, Timestamp};
+use trailseal_core::{Trail, event::Event};
+
+use crate::access::{Caller, NewToken, Scope, TokenError, TokenInfo, Tokens};
+use crate::app::{App, Shared, details};
+use crate::config::Config;
+use crate::durable_watch;
+use crate::listen::{Acceptor, Serving, Socket, TlsError};
+use crate::routes;
+
+/// How often the last use of tokens is written down.
+const USES_KEPT_EVERY: Duration = Duration::from_secs(60);
+/// The name of the token that a first start makes.
+const FIRST_TOKEN: &str = "admin";
+/// How often a server that is idle says that it is there.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(300);
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// Others could reach it, and read along.
+    #[error(
+        "{listen} can be reached from elsewhere, and would answer in plain text: set server.tls_cert and \
+         server.tls_key, or server.allow_plain_http = true behind a proxy that does TLS"
+    )]
+    PlainHttp {
+        /// Where it should listen.
+        listen: SocketAddr,
+    },
+    /// Others could reach it, and do anything.
+    #[error(
+        "an open server needs no token, so it listens on loopback alone, not on {listen}: leave --open out"
+    )]
+    OpenToAll {
+        /// Where it should listen.
+        listen: SocketAddr,
+    },
+    /// It cannot listen there.
+    #[error("could not listen on {listen}: another program may, or the address is not this machine's")]
+    Listen {
+        /// Where.
+        listen: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Its certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The tokens cannot be read or made.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The trail cannot be read.
+    #[error("could not read the review queue from the trail")]
+    Search(#[from] trailseal_index::SearchError),
+}
+
+/// What a stop left.
+#[derive(Clone, Debug)]
+pub struct Stopped {
+    /// Connections that were cut because they did not end in time.
+    pub cut: usize,
+}
+
+/// A server that listens.
+pub struct Server {
+    app: Shared,
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<Acceptor>,
+    socket: Option<Socket>,
+    stop: watch::Sender<bool>,
+    first_token: Option<String>,
+}
+
+impl Server {
+    /// Listens, and does not answer yet. `dir` is the folder that is searched: the trail's, or that of all slots.
+    ///
+    /// The first time, when there is no token, one for everything is made.
+    ///
+    /// # Errors
+    /// When it cannot listen, or should not: where others could reach it without TLS.
+    pub async fn bind(trail: Trail, dir: PathBuf, config: Config) -> Result<Server, ServerError> {
+        let listen = config.listen;
+        if !listen.ip().is_loopback() {
+            if config.open {
+                return Err(ServerError::OpenToAll { listen });
+            }
+            if config.tls.is_none() && !config.allow_plain_http {
+                return Err(ServerError::PlainHttp { listen });
+            }
+        }
+        let tls = config.tls.clone().map(Acceptor::new).transpose()?;
+        let failed = |source| ServerError::Listen { listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let folder = trail.folder().root().to_owned();
+        let tokens = Tokens::load(&folder)?;
+        let socket = config.socket.then(|| Socket::bind(&folder)).transpose().unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "no socket for commands beside this server");
+            None
+        });
+        let (stop, stopping) = watch::channel(false);
+        let is_open = config.open;
+        let app = Arc::new(App::new(trail, dir, config, tokens, stopping));
+        let mut search = trailseal_index::Search::open(&app.dir, app.trail.folder().files().clone())?;
+        app.reviews.load(&mut search)?;
+        app.give_back(search);
+        let first_token = match app.tokens.is_empty() && !is_open {
+            true => Some(first_token(&app)?),
+            false => None,
+        };
+        Ok(Server { app, listener, address, tls, socket, stop, first_token })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The token that was made because there was none. It cannot be told again.
+    pub fn first_token(&self) -> Option<&str> {
+        self.first_token.as_deref()
+    }
+
+    /// Answers until `stop` is ready; then takes no more connections and ends those that are open, at most for the time
+    /// of the configuration. The trail stays open: its owner closes it.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
+        let Server { app, listener, tls, socket, stop: stopper, .. } = self;
+        let router = routes::router(app.clone());
+        let serving = Serving::new(app.clone(), router, app.stopping.clone());
+        let chores = tokio::spawn(chores(app.clone()));
+        let serving = tokio::spawn(serving.run(listener, tls, socket));
+        stop.await;
+        let _ = stopper.send(true);
+        let cut = serving.await.unwrap_or_default();
+        chores.abort();
+        keep_uses(&app);
+        Stopped { cut }
+    }
+}
+
+fn first_token(app: &App) -> Result<String, TokenError> {
+    let new = NewToken { name: FIRST_TOKEN.into(), scopes: Scope::ALL.to_vec(), tenant: None, expires: None };
+    let token = app.tokens.create(new, app.now())?;
+    let scopes = Scope::ALL.map(Scope::name).join(",");
+    app.note(
+        "token_created",
+        &Caller::owner(),
+        details([("name", Some(FIRST_TOKEN.into())), ("scopes", Some(scopes))]),
+    );
+    Ok(token)
+}
+
+/// What is to be done now and then.
+async fn chores(app: Shared) {
+    let mut ticks = tokio::time::interval(durable_watch::LOOK_EVERY);
+    let per = |time: Duration| (time.as_millis() / durable_watch::LOOK_EVERY.as_millis()).max(1) as u64;
+    let mut last = app.trail.durable();
+    for tick in 1_u64.. {
+        ticks.tick().await;
+        app.durable_watch.look(&app.trail);
+        if tick.is_multiple_of(per(USES_KEPT_EVERY)) {
+            let app = app.clone();
+            let _ = tokio::task::spawn_blocking(move || keep_uses(&app)).await;
+        }
+        if tick.is_multiple_of(per(HEARTBEAT_EVERY)) {
+            // Silence is told from loss by it.
+            let now = app.trail.durable();
+            if now == last {
+                let _ = app.trail.record_own("heartbeat", Event::default());
+            }
+            last = app.trail.durable();
+        }
+    }
+}
+
+fn keep_uses(app: &App) {
+    if let Err(error) = app.tokens.keep_uses() {
+        tracing::warn!(error = %error, "when tokens were last used could not be written down");
+    }
+}
+
+impl App {
+    /// The present.
+    pub(crate) fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    /// Whether other processes write other trails in the folder.
+    pub(crate) fn has_slots(&self) -> bool {
+        self.dir != self.trail.folder().root()
+    }
+}
+
+/// The tokens of a trail, for a command while no server runs.
+pub struct TokenFile {
+    tokens: Tokens,
+}
+
+impl TokenFile {
+    /// Those in the trail's folder.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn open(folder: &Path) -> Result<TokenFile, TokenError> {
+        Ok(TokenFile { tokens: Tokens::load(folder)? })
+    }
+
+    /// Makes a token and returns it: nobody can tell it later.
+    ///
+    /// # Errors
+    /// When the name is taken or cannot be used, or the file cannot be written.
+    pub fn create(&self, new: NewToken) -> Result<String, TokenError> {
+        self.tokens.create(new, SystemClock.now())
+    }
+
+    /// All tokens, without their secrets.
+    pub fn list(&self) -> Vec<TokenInfo> {
+        self.tokens.list()
+    }
+
+    /// Ends a token.
+    ///
+    /// # Errors
+    /// When there is none of this name, or the file cannot be written.
+    pub fn revoke(&self, name: &str) -> Result<(), TokenError> {
+        self.tokens.revoke(name)
+    }
+}

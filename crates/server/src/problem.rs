@@ -4,9 +4,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-/// An answer that says no.
+/// An answer that says no. Boxed: answers that say yes should not be as large as it.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Members>);
+
+#[derive(Debug)]
+struct Members {
     status: StatusCode,
     /// The last part of `type`; never changed once given out.
     kind: &'static str,
@@ -17,7 +20,7 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Problem {
-        Problem { status, kind, detail: detail.into(), more: Map::new(), retry_after: None }
+        Problem(Box::new(Members { status, kind, detail: detail.into(), more: Map::new(), retry_after: None }))
     }
 
     pub(crate) fn bad_request(kind: &'static str, detail: impl Into<String>) -> Problem {
@@ -60,20 +63,20 @@ impl Problem {
 
     /// Adds a member.
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
-        self.more.insert(name.to_owned(), value.into());
+        self.0.more.insert(name.to_owned(), value.into());
         self
     }
 
     /// Says when to try again, in seconds.
     pub(crate) fn retry_after(mut self, seconds: u32) -> Problem {
-        self.retry_after = Some(seconds);
+        self.0.retry_after = Some(seconds);
         self
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Problem { status, kind, detail, more, retry_after } = self;
+        let Members { status, kind, detail, more, retry_after } = *self.0;
         let mut body = json!({
             "type": format!("urn:trailseal:problem:{kind}"),
             "title": status.canonical_reason().unwrap_or("Problem"),

@@ -63,11 +63,14 @@ export function setToken(text) {
   }
 }
 
+/** Whether a text could be a token at all: other characters cannot be sent in a header. */
+export const isToken = (text) => /^[\x21-\x7e]+$/.test(text);
+
 /** Takes over `#token=…` from the address, and removes it there, before anything else is asked. */
 export function takeTokenFromAddress() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (!given) return;
-  setToken(given);
+  if (given === null) return;
+  if (isToken(given)) setToken(given);
   history.replaceState(history.state, "", location.pathname + location.search);
 }
 

@@ -21,7 +21,7 @@
 //            #event-resource #event-actor copy, filter-by
 //            #flag-form #flag-reason #flag-confidence #flag-send #flag-cancel
 // History    #history #history-back; history-event      Actor   #actor-page #actor-search
-// Seal       #seal-origin (data-origin) #checkpoint #seal-state (data-state) #key-input #key-save #key-forget
+// Seal       #seal-origin (data-origin) #checkpoint #seal-state (data-state) #key-input #key-save #key-forget #key-accept
 //            #key-notice #verify-id #verify-button #verify-result #seal-check-own #proof-paste #proof-paste-check
 // Reviews    #review-tabs review-tab (data-state); review (data-id, data-state) review-comment review-approve
 //            review-reject review-open

@@ -27,60 +27,65 @@ function keep(keys) {
 /** `{text, how, since}` for a trail: `how` is `pasted` or `first seen`; null if none is kept. */
 export function keptKey(origin) {
   const kept = all();
-  return Object.hasOwn(kept, origin) ? kept[origin] : (seenHere.get(origin) ?? null);
+  return (Object.hasOwn(kept, origin) ? kept[origin] : seenHere.get(origin)) ?? null;
 }
 
+/** Trusts no key for the trail any more, nor the next one that comes along. */
 export function forgetKey(origin) {
-  const keys = all();
-  delete keys[origin];
-  keep(keys);
+  keep({ ...all(), [origin]: null });
   seenHere.delete(origin);
 }
 
-/** Keeps a key that somebody brought from elsewhere. Throws a ProofError if it is none. */
-export async function pinKey(text) {
+/** Keeps a key that somebody brought from elsewhere, or chose to believe. Throws a ProofError if it is none. */
+export async function pinKey(text, how = "pasted") {
   const key = await parseKey(text);
-  remember(key, "pasted");
-  return key;
-}
-
-function remember(key, how) {
   const kept = { text: key.text, how, since: new Date().toISOString() };
   seenHere.set(key.name, kept);
   keep({ ...all(), [key.name]: kept });
+  return key;
 }
 
 /**
- * The keys to check a trail's signatures with. Where none is kept, the one that the server names is taken and
- * kept from then on: trust on first use, which the page says. None if the server does not tell one.
+ * The keys to check a trail's signatures with; none if none is kept. At the very first visit the keys that the
+ * server names are taken and kept from then on: trust on first use, which the page says. Later ones are not:
+ * somebody in between could name a trail and a key of his own.
  */
-export async function keysFor(origin, offered) {
+export async function keysFor(origin) {
+  if (Object.keys(all()).length === 0 && seenHere.size === 0) await takeFirstKeys();
   const kept = keptKey(origin);
-  if (kept) return [await parseKey(kept.text)];
-  const first = offered ?? (await keyFromServer(origin));
-  if (!first) return [];
   try {
-    const key = await parseKey(first);
-    if (key.name !== origin) return [];
-    remember(key, "first seen");
-    return [key];
+    return kept ? [await parseKey(kept.text)] : [];
   } catch {
     return [];
   }
 }
 
-/** What the server says is the trail's key; only for a first look, and to show where it differs. */
-export async function keyFromServer(origin) {
-  // Not once an event: a token for one tenant gets no answer anyway.
-  if (!named || performance.now() - named.at > ASK_AGAIN_MS)
-    named = { at: performance.now(), answer: askJson("v1/origins").catch(() => ({})) };
-  try {
-    const { origins } = await named.answer;
-    const found = origins?.find((each) => each.origin === origin);
-    return found?.public_key ?? null;
-  } catch {
-    return null;
+async function takeFirstKeys() {
+  for (const { origin, public_key: text } of await originsFromServer()) {
+    try {
+      const key = await parseKey(text ?? "");
+      if (key.name === origin) await pinKey(text, "first seen");
+    } catch {
+      /* What is no key is not kept. */
+    }
   }
+}
+
+/** What the server says is the trail's key: to be looked at, not to be believed. */
+export async function keyFromServer(origin) {
+  return (await originsFromServer()).find((each) => each.origin === origin)?.public_key ?? null;
+}
+
+async function originsFromServer() {
+  // Not once an event: a token for one tenant gets no answer anyway.
+  if (!named || performance.now() - named.at > ASK_AGAIN_MS) {
+    const answer = askJson("v1/origins").then(
+      (each) => each.origins ?? [],
+      () => [],
+    );
+    named = { at: performance.now(), answer };
+  }
+  return named.answer;
 }
 
 // ---- checkpoints that were seen ------------------------------------------------------------------------

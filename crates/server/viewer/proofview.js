@@ -48,7 +48,6 @@ async function checkInto(element, source, signal, again, tries) {
   }
   show(element, "checking", "seal", "Checking…", "Fetching the proof, and hashing.", []);
   let text;
-  let offered;
   try {
     const { path, query } = eventPath(source.reference, "/proof");
     const response = await ask(path, { query, accept: "text/plain, */*;q=0.5", signal, also: [409] });
@@ -65,17 +64,21 @@ async function checkInto(element, source, signal, again, tries) {
         );
       return;
     }
-    offered = response.headers.get("Trailseal-Public-Key");
     text = await response.text();
   } catch (problem) {
     if (problem.name !== "AbortError")
-      show(element, "failed", "cross", "No proof", `The server gave no proof. ${problem.message}`, [
-        checkButton("Try again", again),
-      ]);
+      show(
+        element,
+        "failed",
+        "cross",
+        "No proof",
+        h("strong", { class: "failure" }, `The server gave no proof. ${problem.message}`),
+        [checkButton("Try again", again)],
+      );
     return;
   }
   const origin = source.reference.origin;
-  const keys = await keysFor(origin, offered);
+  const keys = await keysFor(origin);
   const result = await checkProof(
     text,
     { origin, index: Number(source.reference.index), line: lineOf(source.text) },

@@ -159,7 +159,7 @@ async function checkTrail(note, tiles, state, signal, again) {
     const keys = await keysFor(checkpoint.origin);
     if (keys.length === 0) {
       say(state, "no_key", "warning", "Signed, but by whom?", [
-        "No public key is known here for this trail. Paste the one that you got elsewhere.",
+        "No public key is kept here for this trail. Paste the one that you got elsewhere.",
       ]);
       return;
     }
@@ -257,7 +257,7 @@ function checkpointFacts(note) {
 
 async function keyForm(origin, again) {
   const kept = keptKey(origin);
-  const named = kept && (await keyFromServer(origin));
+  const named = await keyFromServer(origin);
   const input = h("input", {
     id: "key-input",
     class: "mono",
@@ -277,8 +277,22 @@ async function keyForm(origin, again) {
       error.textContent = problem.message;
     }
   };
-  const differs = named && named !== kept.text;
+  const differs = kept && named && named !== kept.text;
+  const accept = async () => {
+    await pinKey(named, "first seen");
+    again();
+  };
   return [
+    !kept &&
+      named &&
+      h(
+        "div",
+        { class: "kept-key" },
+        h("h3", {}, "The key that the server names"),
+        h("p", { class: "mono wrap" }, value(named)),
+        h("p", { class: "quiet" }, "Nothing says that it is the right one but the server itself."),
+        button({ id: "key-accept", kind: "small", text: "Believe it, and keep it", on: { click: accept } }),
+      ),
     kept &&
       h(
         "div",

@@ -1,7 +1,7 @@
 // Sign-in by token: kept in this tab's sessionStorage, sent as a header, never in a cookie or an address.
 
 import { byId, button, fill, h } from "./dom.js";
-import { ask, setToken } from "./api.js";
+import { ask, isToken, setToken } from "./api.js";
 
 /** Asks for a token; calls `done` once the server takes it. */
 export function openSignIn(root, message, done) {
@@ -33,9 +33,15 @@ export function openSignIn(root, message, done) {
 
   const signIn = async (event) => {
     event.preventDefault();
-    submit.disabled = true;
     error.textContent = "";
-    setToken(input.value.trim());
+    const token = input.value.trim();
+    if (!isToken(token)) {
+      error.textContent = "This is no token. One begins with tsl_ and has no spaces in it.";
+      input.select();
+      return;
+    }
+    submit.disabled = true;
+    setToken(token);
     const problem = await tryToken();
     submit.disabled = false;
     if (!problem) {

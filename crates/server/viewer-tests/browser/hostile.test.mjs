@@ -153,3 +153,16 @@ step("a past that was rewritten between two visits is said on the seal page", as
   await page.waitForSelector("#seal-state[data-state=failed]");
   assert.match(await page.textContent("#seal-state"), /rewritten/);
 });
+
+step("a key that is named later is not believed by itself", async () => {
+  const { page } = await newPage(browser);
+  await page.goto(`${server.url}?view=seal`);
+  await page.waitForSelector("#seal-state[data-state=proven]");
+  await page.click("#key-forget");
+  await page.waitForSelector("#seal-state[data-state=no_key]");
+  await page.goto(`${server.url}?event=1`);
+  assert.equal(await proofState(page), "no_key");
+  await page.goto(`${server.url}?view=seal`);
+  await page.click("#key-accept");
+  await page.waitForSelector("#seal-state[data-state=proven]");
+});

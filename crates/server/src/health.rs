@@ -6,7 +6,6 @@ use axum::extract::{Extension, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
-use trailseal_core::Stats;
 use trailseal_core::deliver::{DeliveryState, DeliveryStats};
 
 use crate::access::Caller;
@@ -102,19 +101,19 @@ pub(crate) async fn stats(State(app): State<Shared>, Extension(caller): Extensio
     ([("x-audit-health", HeaderValue::from_static(health.name()))], axum::Json(answer)).into_response()
 }
 
-/// `GET /admin/audit/stats`: the numbers that the applications show that this one took over from, and no others.
+/// `GET /admin/audit/stats`: the numbers that the applications show that this one took over from, and no others. They
+/// are of this server since its start.
 pub(crate) async fn admin_stats(State(app): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
+    let stats = app.trail.stats();
+    let not_stored = stats.deliveries.iter().map(|sink| sink.lag_events).max().unwrap_or(0);
+    let queue = not_stored + stats.accepted.saturating_sub(stats.durable);
+    let (answer, health) = admin(app.metrics.succeeded.get(), app.metrics.failed.get(), queue);
     app.note("read", &caller, details([("path", Some("/admin/audit/stats".into()))]));
-    let (answer, health) = admin(&app.trail.stats());
     ([("x-audit-health", HeaderValue::from_static(health.name()))], axum::Json(answer)).into_response()
 }
 
-fn admin(stats: &Stats) -> (serde_json::Value, Health) {
-    let failed = stats.counted.refused + stats.counted.unconfirmed;
-    let succeeded = stats.accepted.saturating_sub(stats.counted.unconfirmed);
+fn admin(succeeded: u64, failed: u64, queue: u64) -> (serde_json::Value, Health) {
     let submitted = succeeded + failed;
-    let queue = stats.deliveries.iter().map(|sink| sink.lag_events).max().unwrap_or(0)
-        + stats.accepted.saturating_sub(stats.durable);
     let share = if submitted == 0 { 0.0 } else { succeeded as f64 * 100.0 / submitted as f64 };
     let health = if submitted == 0 {
         Health::Good
@@ -151,5 +150,37 @@ impl App {
     /// For how long the oldest event that is not on disk has been waiting: for how long there has been one.
     fn not_durable_age(&self) -> Duration {
         self.durable_watch.age()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(succeeded: u64, failed: u64, queue: u64, rate: &str, expected: Health) {
+        let (answer, health) = admin(succeeded, failed, queue);
+        assert_eq!((answer["success_rate"].as_str(), health), (Some(rate), expected), "{answer}");
+    }
+
+    #[test]
+    fn the_documented_limits() {
+        check(0, 0, 0, "0.0%", Health::Good);
+        check(0, 0, 99, "0.0%", Health::Good);
+        check(1_000, 0, 9, "100.0%", Health::Good);
+        check(1_000, 0, 10, "100.0%", Health::Warning);
+        check(1_000, 0, 50, "100.0%", Health::Warning);
+        check(1_000, 0, 51, "100.0%", Health::Critical);
+        check(998, 2, 0, "99.8%", Health::Warning);
+        check(990, 10, 0, "99.0%", Health::Warning);
+        check(985, 15, 0, "98.5%", Health::Critical);
+        check(979, 21, 0, "97.9%", Health::Critical);
+    }
+
+    #[test]
+    fn ages_beyond_ten_times_the_limit_are_critical() {
+        let limit = Duration::from_secs(1);
+        assert_eq!(Health::of_age(Duration::ZERO, limit), Health::Good);
+        assert_eq!(Health::of_age(Duration::from_secs(10), limit), Health::Warning);
+        assert_eq!(Health::of_age(Duration::from_secs(11), limit), Health::Critical);
     }
 }

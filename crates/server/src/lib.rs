@@ -15,6 +15,8 @@ mod app;
 mod config;
 mod durable_watch;
 mod health;
+#[cfg(test)]
+mod isolation_tests;
 mod listen;
 mod metrics;
 mod openapi;

@@ -26,6 +26,9 @@ pub(crate) struct Metrics {
     batch: Histogram,
     /// Requests that were let pass by nobody.
     pub(crate) denied: Counter,
+    /// Events of requests that reached the level asked for, and those that were refused or did not.
+    pub(crate) succeeded: Counter,
+    pub(crate) failed: Counter,
 }
 
 impl Default for Metrics {
@@ -43,7 +46,18 @@ impl Default for Metrics {
             "Requests without a token that allows them",
             denied.clone(),
         );
-        Metrics { registry, requests, seconds, batch, denied }
+        let (succeeded, failed) = (Counter::default(), Counter::default());
+        registry.register(
+            "trailseal_http_events_succeeded",
+            "Events of requests that were accepted",
+            succeeded.clone(),
+        );
+        registry.register(
+            "trailseal_http_events_failed",
+            "Events that were refused or unconfirmed",
+            failed.clone(),
+        );
+        Metrics { registry, requests, seconds, batch, denied, succeeded, failed }
     }
 }
 

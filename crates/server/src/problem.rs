@@ -20,7 +20,13 @@ struct Members {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Problem {
-        Problem(Box::new(Members { status, kind, detail: detail.into(), more: Map::new(), retry_after: None }))
+        Problem(Box::new(Members {
+            status,
+            kind,
+            detail: detail.into(),
+            more: Map::new(),
+            retry_after: None,
+        }))
     }
 
     pub(crate) fn bad_request(kind: &'static str, detail: impl Into<String>) -> Problem {
@@ -59,6 +65,11 @@ impl Problem {
         tracing::error!(error = text, "a request failed");
         let detail = "the server could not do this: its log says why";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// Whether it says that there is no room, and not that the request is wrong.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.0.status == StatusCode::SERVICE_UNAVAILABLE
     }
 
     /// Adds a member.

@@ -1,5 +1,6 @@
 //! One file a command, and what several of them need.
 
+mod beside;
 mod bundle;
 mod checkpoint;
 mod consistency;
@@ -34,14 +35,27 @@ use trailseal_core::filter::Filter;
 use trailseal_core::{Notice, Reader, Trail};
 use trailseal_index::{IndexOptions, Indexer, Search};
 
-use crate::arguments::{Arguments, Command, Filters};
+use crate::arguments::{Arguments, Command, Filters, Key, Policy};
 use crate::destination::Destination;
 use crate::failure::{Failure, Outcome};
 use crate::output::tell;
+use crate::server_client::ServerClient;
 use crate::settings::Settings;
 
 /// How long a command waits for the disk before it gives up.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Command {
+    /// Whether it writes to the trail, in a way that a server can do for it.
+    fn writes(&self) -> bool {
+        matches!(
+            self,
+            Command::Record(_)
+                | Command::Policy { command: Policy::Set { .. } }
+                | Command::Key { command: Key::Rotate }
+        )
+    }
+}
 
 /// Runs the command.
 pub(crate) fn run(arguments: Arguments) -> Outcome {
@@ -54,6 +68,12 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     let is_dir_given = common.dir.is_some();
     let settings = Settings::load(&common)?;
     let json = common.json;
+    if command.writes()
+        && let Some(server) = ServerClient::beside(&settings)?
+        && ask_server(&server, &command, json)?
+    {
+        return Ok(());
+    }
     match command {
         Command::Demo => demo::run(&settings, is_dir_given),
         Command::Record(record) => record::run(&settings, &record, json),
@@ -76,6 +96,16 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Mask(mask) => mask::run(&settings, &mask, json),
         Command::Key { command } => key::run(&settings, &command, json),
         Command::Completions { .. } => Ok(()),
+    }
+}
+
+/// Lets the server that holds the trail do it. `false` if it is nothing for a server; then the trail is found in use.
+fn ask_server(server: &ServerClient, command: &Command, json: bool) -> Outcome<bool> {
+    match command {
+        Command::Record(record) => beside::record(server, record, json).map(|()| true),
+        Command::Policy { command } => beside::policy(server, command),
+        Command::Key { command: Key::Rotate } => beside::rotate_key(server, json).map(|()| true),
+        _ => Ok(false),
     }
 }
 

@@ -52,21 +52,28 @@ pub(crate) async fn post(
         .enumerate()
         .map(|(place, json)| Submitted { json, id: key.as_deref().map(|key| id_for(&caller, key, place)) })
         .collect();
-    let handed_in = hand_in(&app, &caller, &events, ack)?;
-    let status = match &handed_in.newest {
-        Some(newest) => {
-            let receipt = app.trail.confirm(newest.clone()).await;
-            match receipt {
-                Ok(receipt) => receipt.status,
-                Err(RecordError::Unconfirmed { .. }) => {
-                    return Ok(answer::unconfirmed(&app, &handed_in).into_response());
-                }
-                Err(error) => return Err(refused(&error)),
-            }
+    let count = events.len() as u64;
+    let handed_in = hand_in(&app, &caller, &events, ack).inspect_err(|problem| {
+        if problem.is_refused() {
+            app.metrics.failed.inc_by(count);
         }
+    })?;
+    let status = match &handed_in.newest {
+        // In the trail already, and nothing more was asked for.
+        Some(newest) if newest.ack == Ack::Accepted => Status::Accepted,
+        Some(newest) => match app.trail.confirm(newest.clone()).await {
+            Ok(receipt) => receipt.status,
+            Err(RecordError::Unconfirmed { .. }) => {
+                app.metrics.failed.inc_by(count);
+                return Ok(answer::unconfirmed(&app, &handed_in).into_response());
+            }
+            Err(error) => return Err(refused(&error)),
+        },
         None => Status::Accepted,
     };
     app.metrics.batch(events.len());
+    let reached = if status == Status::Unconfirmed { &app.metrics.failed } else { &app.metrics.succeeded };
+    reached.inc_by(count);
     Ok((StatusCode::ACCEPTED, answer::json(answer::accepted(&app, &handed_in, status))).into_response())
 }
 

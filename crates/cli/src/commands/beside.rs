@@ -1,0 +1,192 @@
+//! Commands that write, while a server holds the trail: it is asked over its socket, and does what they would do.
+
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::path::Path;
+
+use serde_json::{Value, json};
+use trailseal_core::policy::Mode;
+
+use super::write_text;
+use crate::arguments::{Ack, Policy, Record};
+use crate::failure::{Failure, Outcome};
+use crate::output::{tell, thousands};
+use crate::server_client::{ServerClient, detail};
+
+/// Lines that are sent together.
+const LINES_AT_ONCE: usize = 500;
+const BYTES_AT_ONCE: usize = 4 << 20;
+/// A longer line is not read into memory.
+const LINE_BYTES_MAX: usize = 16 << 20;
+
+/// `record`, by the server.
+pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> Outcome {
+    let input: Box<dyn Read> = match arguments.file.as_deref() {
+        Some(path) if path != Path::new("-") => {
+            Box::new(std::fs::File::open(path).map_err(Failure::io("read", path))?)
+        }
+        _ => Box::new(std::io::stdin()),
+    };
+    let ack = match arguments.ack {
+        None | Some(Ack::Accepted) => "accepted",
+        Some(Ack::Durable) => "durable",
+        Some(Ack::Store) => "store",
+    };
+    let mut sending = Sending {
+        server,
+        path: format!("/v1/events?ack={ack}"),
+        json,
+        recorded: 0,
+        failed: 0,
+        lines: Vec::new(),
+        bytes: 0,
+    };
+    let mut input = BufReader::with_capacity(1 << 18, input);
+    let mut line = Vec::new();
+    for number in 1u64.. {
+        line.clear();
+        let read = (&mut input).take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut line);
+        if read.map_err(|error| Failure::could_not(format!("could not read on: {error}")))? == 0 {
+            break;
+        }
+        let text = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line) } else { &line };
+        sending.add(number, text.trim_ascii())?;
+        // Told as soon as the server has it: before more input is waited for.
+        if memchr::memchr(b'\n', input.buffer()).is_none() {
+            sending.send()?;
+        }
+    }
+    sending.send()?;
+    if !json {
+        let failed = if sending.failed > 0 {
+            format!(", {} not recorded", thousands(sending.failed))
+        } else {
+            String::new()
+        };
+        tell(&format!("{} recorded by the server beside{failed}", thousands(sending.recorded)));
+    }
+    if sending.failed > 0 { Err(Failure::No(None)) } else { Ok(()) }
+}
+
+struct Sending<'a> {
+    server: &'a ServerClient,
+    path: String,
+    json: bool,
+    recorded: u64,
+    failed: u64,
+    /// Lines that wait, with their numbers.
+    lines: Vec<(u64, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Sending<'_> {
+    fn add(&mut self, number: u64, text: &[u8]) -> Outcome {
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.bytes += text.len();
+        self.lines.push((number, text.to_vec()));
+        if self.lines.len() >= LINES_AT_ONCE || self.bytes >= BYTES_AT_ONCE {
+            return self.send();
+        }
+        Ok(())
+    }
+
+    /// Sends what waits. One bad line refuses a request whole, so then each line is sent alone.
+    fn send(&mut self) -> Outcome {
+        let lines = std::mem::take(&mut self.lines);
+        self.bytes = 0;
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let answer = self.server.ask("POST", &self.path, &array(&lines))?;
+        if answer.status == 202 || lines.len() == 1 {
+            return self.take(&lines, answer.status, &answer.body);
+        }
+        for line in lines {
+            let one = [line];
+            let answer = self.server.ask("POST", &self.path, &array(&one))?;
+            self.take(&one, answer.status, &answer.body)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, lines: &[(u64, Vec<u8>)], status: u16, body: &[u8]) -> Outcome {
+        let answer: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+        if status != 202 && status != 504 {
+            for (number, _) in lines {
+                tell(&format!("line {number}: not recorded: {}", detail(&answer, status)));
+            }
+            self.failed += lines.len() as u64;
+            return Ok(());
+        }
+        if status == 504 {
+            tell(&detail(&answer, status));
+            self.failed += lines.len() as u64;
+        }
+        self.recorded += answer["accepted"].as_u64().unwrap_or(0);
+        if self.json {
+            let mut out = std::io::stdout().lock();
+            for event in answer["events"].as_array().map_or(&[][..], Vec::as_slice) {
+                writeln!(out, "{event}")?;
+            }
+            out.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// Lines as one array, so that a line that is no JSON is named by the server and not taken for two.
+fn array(lines: &[(u64, Vec<u8>)]) -> Vec<u8> {
+    if let [(_, line)] = lines {
+        return line.clone();
+    }
+    let mut body = vec![b'['];
+    for (place, (_, line)) in lines.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(line);
+    }
+    body.push(b']');
+    body
+}
+
+/// `policy set`, by the server. `settings` is left to SIGHUP: only the server's own settings count there.
+pub(super) fn policy(server: &ServerClient, command: &Policy) -> Outcome<bool> {
+    let Policy::Set { mode, rate } = command else { return Ok(false) };
+    if mode == "settings" {
+        return Err(Failure::could_not("a server holds the trail: send it SIGHUP to return to its settings"));
+    }
+    let Some(wanted) = Mode::parse(mode) else { return Ok(false) };
+    let answer = server.ask("GET", "/v1/policy", b"")?;
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    let mut policy = trailseal_core::policy::Policy::from_toml(&text)
+        .map_err(|error| Failure::could_not(format!("the server's policy could not be read: {error}")))?;
+    policy.otherwise.mode = wanted;
+    policy.otherwise.rate = match (wanted, rate) {
+        (Mode::Sampled, None) => {
+            return Err(Failure::could_not("mode sampled needs a share: add --rate 0.1"));
+        }
+        (_, rate) => rate.unwrap_or(1.0),
+    };
+    if wanted != Mode::Sync {
+        policy.otherwise.acknowledge = trailseal_core::policy::Acknowledge::Durable;
+    }
+    let answer = server.ask("PUT", "/v1/policy", policy.to_toml().as_bytes())?;
+    if answer.status != 200 {
+        let problem = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        return Err(Failure::could_not(detail(&problem, answer.status)));
+    }
+    tell("set by the server, and kept across restarts; SIGHUP returns it to its settings");
+    Ok(true)
+}
+
+/// `key rotate`, by the server.
+pub(super) fn rotate_key(server: &ServerClient, as_json: bool) -> Outcome {
+    let answer = server.json("POST", "/v1/keys/rotate", &Value::Null)?;
+    let key = answer["public_key"].as_str().unwrap_or_default().to_owned();
+    tell(
+        "the trail is signed by a new key from now on; keep it beside the checkpoints that you keep elsewhere",
+    );
+    write_text(None, &format!("{key}\n"), as_json.then(|| json!({ "public_key": key })))
+}

@@ -236,7 +236,8 @@ pub(super) fn authority(text: &[u8], start: usize) -> &[u8] {
 /// An AWS access key id, which names a key and opens nothing.
 pub(super) fn is_access_key_id(value: &[u8]) -> bool {
     (value.starts_with(b"AKIA") || value.starts_with(b"ASIA"))
-        && value.iter().take_while(|byte| Class::Upper.holds(**byte)).count() >= 20
+        && value.len() >= 20
+        && value.iter().all(|byte| Class::Upper.holds(*byte))
 }
 
 /// Whether a token may begin here: not inside a longer word, but straight after an escape.

@@ -31,6 +31,7 @@ pub use value::{Number, Object, Value};
 pub(crate) use changes::write_changes;
 pub(crate) use limits::{fit, shorten_paths, within_limits};
 pub(crate) use out::Out;
+pub(crate) use read::INVALID;
 pub(crate) use write::{put_u64, write_escaped, write_number, write_text, write_u64, write_value};
 
 use crate::clock::Timestamp;

@@ -1,7 +1,7 @@
 //! The first of the two questions, of a whole event: does any key in it name a secret?
 
-use super::Masker;
-use crate::event::{Event, Object, Value};
+use super::{Masker, paths};
+use crate::event::{Event, INVALID, Object, Value};
 
 impl Masker {
     /// Whether a key anywhere in the event names a secret. Keys of the event's own fields are not asked; see
@@ -13,6 +13,7 @@ impl Masker {
             || value(&event.before)
             || value(&event.after)
             || value(&event.changes)
+            || event.changes.as_ref().is_some_and(|changes| self.has_path_in(changes))
             || value(&event.approval)
             || members(&event.extra)
             || members(&event.context.extra)
@@ -22,7 +23,23 @@ impl Masker {
     }
 
     fn has_key_in(&self, object: &Object) -> bool {
-        object.iter().any(|(key, value)| self.key_matches(key) || self.has_key_in_value(value))
+        object.iter().any(|(key, value)| {
+            self.key_matches(key)
+                || self.has_key_in_value(value)
+                || (key == INVALID && self.has_path_in(value))
+        })
+    }
+
+    /// Whether a key anywhere below is a path with a key in it that names a secret.
+    fn has_path_in(&self, value: &Value) -> bool {
+        let is_path = |key: &str| self.enabled && paths::has_key(&self.keys, key);
+        match value {
+            Value::Object(object) => {
+                object.iter().any(|(key, value)| is_path(key) || self.has_path_in(value))
+            }
+            Value::Array(elements) => elements.iter().any(|element| self.has_path_in(element)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
     }
 
     fn has_key_in_value(&self, value: &Value) -> bool {

@@ -12,6 +12,7 @@ mod ask;
 mod card;
 mod key_file;
 mod keys;
+mod paths;
 mod prefilter;
 mod preset;
 mod rules;

@@ -1,12 +1,11 @@
 //! The slow way: an event is walked as a value, and every secret in it replaced.
 
 use super::keys::Kind;
+use super::paths::{self, Form};
 use super::scan::is_access_key_id;
 use super::{FIXED, Masker, Preset, ReplaceWith};
 use crate::event::{Category, Event, Number, Object, Out, Resource, Value, write_changes};
 
-/// Members of an entry of changes: they hold the value of the key above them.
-const SIDES: [&str; 9] = ["before", "after", "from", "to", "old", "new", "previous", "current", "value"];
 /// The most bytes of a dotted path; of a longer one its beginning is listed.
 const PATH_BYTES_MAX: usize = 512;
 
@@ -57,11 +56,12 @@ pub(super) fn mask(masker: &Masker, event: &mut Event) -> Vec<String> {
     // Two secrets that differed may be equal now; that they were changed must still be seen.
     if event.changes.is_none() && !walk.masked.is_empty() && derived_changes(event) != derived {
         event.changes = derived;
+        walk.is_derived = true;
     }
     walk.optional("changes", &mut event.changes);
     walk.optional("approval", &mut event.approval);
     walk.root("details", &mut event.details);
-    walk.object(&mut event.extra, None);
+    walk.object(&mut event.extra, None, Form::Single);
     walk.masked
 }
 
@@ -98,12 +98,17 @@ struct Walk<'a> {
     cards: bool,
     /// JSON inside of a string has no paths of its own.
     is_inner: bool,
+    /// Whether `changes` was made here: then its keys are surely paths.
+    is_derived: bool,
     nesting: usize,
+    /// What the keys are of the object that is walked.
+    form: Form,
 }
 
 impl<'a> Walk<'a> {
     fn new(masker: &'a Masker, is_inner: bool, nesting: usize) -> Self {
-        Walk { masker, path: String::new(), masked: Vec::new(), cards: true, is_inner, nesting }
+        let (path, masked) = (String::new(), Vec::new());
+        Walk { masker, path, masked, cards: true, is_inner, is_derived: false, nesting, form: Form::Single }
     }
 
     /// Id, category, action, tenant, texts.
@@ -140,14 +145,14 @@ impl<'a> Walk<'a> {
                 walk.field("name", &mut actor.name);
                 walk.field("email", &mut actor.email);
                 walk.list("roles", &mut actor.roles);
-                walk.object(&mut actor.extra, None);
+                walk.object(&mut actor.extra, None, Form::Single);
             });
         }
         if let Some(other) = &mut event.on_behalf_of {
             self.at("on_behalf_of", |walk| {
                 walk.field("id", &mut other.id);
                 walk.field("reason", &mut other.reason);
-                walk.object(&mut other.extra, None);
+                walk.object(&mut other.extra, None, Form::Single);
             });
         }
         if let Some(resource) = &mut event.resource {
@@ -164,7 +169,7 @@ impl<'a> Walk<'a> {
         self.field("type", &mut resource.kind);
         self.field("id", &mut resource.id);
         self.field("name", &mut resource.name);
-        self.object(&mut resource.extra, None);
+        self.object(&mut resource.extra, None, Form::Single);
     }
 
     fn context(&mut self, event: &mut Event) {
@@ -184,7 +189,7 @@ impl<'a> Walk<'a> {
             walk.field("service", &mut context.service);
             walk.field("version", &mut context.version);
             walk.field("host", &mut context.host);
-            walk.object(&mut context.extra, None);
+            walk.object(&mut context.extra, None, Form::Single);
         });
     }
 
@@ -249,31 +254,26 @@ impl<'a> Walk<'a> {
 
     fn root(&mut self, name: &str, object: &mut Object) {
         let kind = self.masker.keys.find(name);
-        self.at(name, |walk| walk.object(object, kind));
+        self.at(name, |walk| walk.object(object, kind, Form::Single));
     }
 
     /// The members of an object that stands under a key of `kind`.
-    fn object(&mut self, object: &mut Object, kind: Option<Kind>) {
-        self.keys(object);
+    fn object(&mut self, object: &mut Object, kind: Option<Kind>, form: Form) {
+        self.keys(object, form);
+        let outer = std::mem::replace(&mut self.form, form);
         object.0.retain_mut(|(key, value)| {
-            let inherited = match kind {
-                Some(Kind::All) => Some(Kind::All),
-                Some(walked) if SIDES.contains(&key.as_str()) => Some(walked),
-                _ => None,
-            };
-            let kind = self.masker.keys.find(key).or(inherited);
+            let kind = paths::kind_below(&self.masker.keys, kind, key, form);
             let mut fate = Fate::Stays;
             self.at(key, |walk| fate = walk.value(value, kind, key));
             fate == Fate::Stays
         });
+        self.form = outer;
     }
 
     /// Keys that are secrets themselves get another name, each one of its own.
-    fn keys(&mut self, object: &mut Object) {
+    fn keys(&mut self, object: &mut Object, form: Form) {
         for place in 0..object.0.len() {
-            let Some(masked) = self.masker.masked_text(&object.0[place].0, self.cards, self.nesting) else {
-                continue;
-            };
+            let Some(masked) = self.masked_key(&object.0[place].0, form) else { continue };
             let mut name = if masked.is_empty() { FIXED.to_owned() } else { masked };
             let stem = name.clone();
             let mut number = 1;
@@ -289,6 +289,15 @@ impl<'a> Walk<'a> {
                 self.at(&name, Walk::mark);
             }
         }
+    }
+
+    fn masked_key(&self, key: &str, form: Form) -> Option<String> {
+        let masked = |text: &str| self.masker.masked_text(text, self.cards, self.nesting);
+        if self.is_derived && form == Form::Escaped {
+            // In a path, other keys and backslashes stand around the secret.
+            return paths::change_keys(key, masked);
+        }
+        masked(key)
     }
 
     fn value(&mut self, value: &mut Value, kind: Option<Kind>, key: &str) -> Fate {
@@ -327,7 +336,8 @@ impl<'a> Walk<'a> {
             }
             Value::Object(object) => {
                 let had_members = !object.is_empty();
-                self.object(object, kind);
+                let form = if self.path == "changes" { Form::Escaped } else { self.form.below(key) };
+                self.object(object, kind, form);
                 let is_gone = had_members && object.is_empty() && kind == Some(Kind::All);
                 if is_gone { Fate::Goes } else { Fate::Stays }
             }

@@ -3,7 +3,7 @@
 
 use super::copy::Places;
 use super::names::{self, Names};
-use super::scan::{Scan, Span, Text};
+use super::scan::{MARKS, Scan, Span, Text};
 use crate::clock::{TIMESTAMP_BYTES, Timestamp};
 use crate::event::names::{ACTOR_FIELDS, CONTEXT_FIELDS, FIELDS, RESERVED, RESOURCE_FIELDS};
 use crate::event::{
@@ -129,7 +129,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
                 }
             } else {
                 self.lists.add(&mut keys, key.print)?;
-                if self.masks(&key)? {
+                if self.masks(&key)? || key.word == MARKS {
                     return None;
                 }
                 self.value(depth + 1)?;
@@ -224,7 +224,8 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
             rank::RELATED => return self.related(),
             rank::BEFORE => facts.before = self.state()?,
             rank::AFTER => facts.after = self.state()?,
-            rank::CHANGES | rank::APPROVAL => self.value(PART_DEPTH)?,
+            rank::CHANGES => self.changes()?,
+            rank::APPROVAL => self.value(PART_DEPTH)?,
             rank::DETAILS => return self.details(),
             rank::CONTEXT => return self.context(facts),
             rank::DURATION_MS => self.number()?,
@@ -374,6 +375,23 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
         self.value(PART_DEPTH)?;
         self.notes_members = false;
         Some(is_object.then_some(Span::new(from, self.lists.members.len())))
+    }
+
+    /// Copies `changes`. Its keys may be paths, of which each key is asked.
+    #[inline(never)]
+    fn changes(&mut self) -> Option<()> {
+        let changes = self.state()?.unwrap_or_default();
+        let text = if COPIES { &*self.out } else { self.text.as_bytes() };
+        let mut at = changes.from;
+        while at < changes.to {
+            let member = self.lists.members.get(at as usize)?;
+            let path = std::str::from_utf8(text.get(member.key.range())?).ok()?;
+            if path.contains('.') && path.split('.').any(|key| self.asks(key)) {
+                return None;
+            }
+            at = member.next;
+        }
+        Some(())
     }
 
     fn details(&mut self) -> Option<bool> {

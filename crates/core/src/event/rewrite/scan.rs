@@ -15,6 +15,9 @@ use crate::event::read::INVALID;
 /// object, so this bounds the work.
 const OPEN_KEYS_MAX: usize = 512;
 
+/// The key that only the trail writes, below which keys are paths.
+pub(super) const MARKS: u128 = word(INVALID.as_bytes());
+
 /// A part of the output. Half-wide, since many are kept; the texts are far shorter than this holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {
@@ -210,11 +213,15 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
         Some((self.key_matches)(self.text.get(key.inside.range())?))
     }
 
+    /// The same of a part of a key.
+    pub(super) fn asks(&self, key: &str) -> bool {
+        (self.key_matches)(key)
+    }
+
     /// Copies any value. A container that is one is at level `depth`.
     ///
     /// A loop with its own stack, so that what is needed at each step stays in registers.
     pub(super) fn value(&mut self, depth: usize) -> Option<()> {
-        const MARKS: u128 = word(INVALID.as_bytes());
         const OBJECT: u8 = b'}';
         let text = self.text.as_bytes();
         let out = &mut *self.out;

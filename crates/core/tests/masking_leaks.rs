@@ -1,0 +1,131 @@
+//! Secrets that once reached the line, each by its own way around the masking.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what is wrong by panicking"
+)]
+
+use trailseal_core::clock::Timestamp;
+use trailseal_core::complete::complete;
+use trailseal_core::event::{Event, rewrite};
+use trailseal_core::line;
+use trailseal_core::mask::{MaskOptions, Masker};
+
+const NOW: Timestamp = Timestamp::from_micros(0);
+
+fn rest(event: &Event) -> String {
+    let mut out = Vec::new();
+    let mut event = event.clone();
+    event.id.get_or_insert_with(|| "e1".to_owned());
+    line::write_rest(&event, &complete(&event, NOW), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// The masked line of an event, by the fast way and by the slow one, as a trail takes them.
+fn masked_with(options: &MaskOptions, fields: &str) -> String {
+    let masker = Masker::new(options).unwrap();
+    let json = format!(r#"{{"action":"a","id":"e1",{fields}}}"#);
+    let mut event = Event::from_json(json.as_bytes()).unwrap();
+    let before = rest(&event);
+    let is_noticed = masker.has_key(&event) || masker.text_has(before.as_bytes());
+    let paths = masker.mask(&mut event);
+    let after = rest(&event);
+    assert!(is_noticed || paths.is_empty(), "nobody would have looked: {before}");
+    assert!(masker.mask(&mut event).is_empty(), "masked again: {after}");
+
+    let mut fast = Vec::new();
+    if rewrite(json.as_bytes(), NOW, |key| masker.key_matches(key), &mut fast).is_some()
+        && !masker.text_has(&fast)
+    {
+        assert_eq!(String::from_utf8(fast).unwrap(), after, "the fast way wrote something else");
+    }
+    after
+}
+
+fn check_with(options: &MaskOptions, fields: &str, secrets: &[&str]) {
+    let line = masked_with(options, fields);
+    for secret in secrets {
+        assert!(!line.contains(secret), "{secret} is in the line: {line}");
+    }
+}
+
+/// No secret is in the line.
+fn check(fields: &str, secrets: &[&str]) {
+    check_with(&MaskOptions::default(), fields, secrets);
+}
+
+/// All of it is in the line.
+fn check_stays(fields: &str) {
+    let line = masked_with(&MaskOptions::default(), fields);
+    assert!(line.contains(fields), "{fields} was changed: {line}");
+}
+
+#[test]
+fn derived_changes_hide_what_stands_below_a_secret_key() {
+    check(r#""before":{"api_key":{"value":"K1SECRET"}},"after":{}"#, &["K1SECRET"]);
+    check(
+        r#""before":{"secret":{"a":"K1SECRET"}},"after":{"secret":{"a":"K2SECRET"}}"#,
+        &["K1SECRET", "K2SECRET"],
+    );
+    check(r#""before":{"n":1},"after":{"cookie":{"sid":{"x":["K1SECRET"]}}}"#, &["K1SECRET"]);
+    check(r#""before":{"credentials":{"value":"K1SECRET"}},"after":{}"#, &["K1SECRET"]);
+    check(r#""before":{"page":{"token":"K1SECRET"}},"after":{}"#, &["K1SECRET"]);
+    check(r#""before":{"secret":{"credentials":{"x":"K1SECRET"}}},"after":{}"#, &["K1SECRET"]);
+    check(r#""before":{"a.secret":{"b.c":"K1SECRET"}},"after":{}"#, &["K1SECRET"]);
+    check(r#""before":{"secret\\":{"b":"K1SECRET"}},"after":{}"#, &["K1SECRET"]);
+    let line = masked_with(&MaskOptions::default(), r#""before":{"api_key":{"value":"K1"}},"after":{}"#);
+    assert!(line.contains(r#""changes":{"api_key.value":{"before":"***"}}"#), "{line}");
+}
+
+#[test]
+fn derived_changes_hide_secrets_that_are_keys() {
+    let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl";
+    let line = masked_with(
+        &MaskOptions::default(),
+        &format!(r#""before":{{"{jwt}":{{"a":1}},"password":"x"}},"after":{{"password":"y"}}"#),
+    );
+    assert!(!line.contains("c2lnbmF0dXJl"), "{line}");
+}
+
+#[test]
+fn a_callers_own_changes_hide_what_stands_below_a_secret_key() {
+    check(r#""changes":{"secret.a":{"before":"K1SECRET"}}"#, &["K1SECRET"]);
+    check(r#""changes":{"user.api_key.value":"K1SECRET"}"#, &["K1SECRET"]);
+    check(r#""changes": {"n": 1, "credentials.new": "K1SECRET"}"#, &["K1SECRET"]);
+    // A dot that belongs to a key has a backslash before it.
+    check_stays(r#""changes":{"annotations.authorization\\.k8s\\.io/decision":{"after":"allow"}}"#);
+    check_stays(r#""changes":{"credentials.expiration":{"after":"soon"}}"#);
+    check_stays(r#""changes":{"user.role":{"before":"user","after":"admin"}}"#);
+}
+
+#[test]
+fn what_could_not_be_taken_is_hidden_below_a_secret_key_too() {
+    check(r#""details":{"secret":{"a":"FIRSTX1","a":"S2"}}"#, &["FIRSTX1", "S2"]);
+    check(r#""details":{"token":{"g":"SURR\ud800OGATE"}}"#, &["SURR", "OGATE"]);
+    check(r#""details":{"credentials":["SURR\ud800OGATE"]}"#, &["SURR", "OGATE"]);
+    check(r#""details":{"secret":{"a":"FIRSTX1","a":"FIRSTX2","a":1}}"#, &["FIRSTX1", "FIRSTX2"]);
+    check(r#""changes":{"secret.a":"FIRSTX1","secret.a":"S2"}"#, &["FIRSTX1", "S2"]);
+    check(r#""changes":{"secret.a":"FIRSTX1"},"changes":{}"#, &["FIRSTX1"]);
+    check(r#""details":{"_invalid":{"details.secret.a":"FIRSTX1"}}"#, &["FIRSTX1"]);
+    check(r#""_invalid":{"details.secret.a":"FIRSTX1"}"#, &["FIRSTX1"]);
+    check(r#""details":{"_invalid":{"details._invalid":{"details.secret.a":"FIRSTX1"}}}"#, &["FIRSTX1"]);
+    // Of a path that was cut, the key that names the secret may be gone.
+    let long = "x".repeat(300);
+    check(&format!(r#""details":{{"{long}_password":"FIRSTX1","{long}_password":"S2"}}"#), &["FIRSTX1"]);
+}
+
+#[test]
+fn what_could_not_be_taken_and_is_no_secret_stays() {
+    let line = masked_with(&MaskOptions::default(), r#""outcome":"so-so","actor":{"id":7}"#);
+    assert!(line.contains(r#""_invalid":{"outcome":"so-so","actor.id":7}"#), "{line}");
+    check_stays(r#""details":{"is_invalid":{"authorization.k8s.io/decision":"allow"}}"#);
+}
+
+#[test]
+fn an_access_key_id_does_not_hide_the_secret_behind_it() {
+    check(r#""details":{"credentials":"AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG"}"#, &["wJalr"]);
+    check(r#""details":{"access_key":"AKIAIOSFODNN7EXAMPLE wJalrXUtnFEMI"}"#, &["wJalr"]);
+    check(r#""description":"access_key=AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI failed""#, &["wJalr"]);
+    check_stays(r#""details":{"access_key":"AKIAIOSFODNN7EXAMPLE","n":"access_key=ASIAIOSFODNN7EXAMPLE"}"#);
+}

@@ -14,6 +14,7 @@ import { number } from "./prefs.js";
 import { go, route } from "./route.js";
 
 const COUNT_EVERY_MS = 2500;
+const COUNTING_AFTER_MS = 700;
 
 export function openSearch(root, first) {
   const page = new SearchPage(root);
@@ -165,8 +166,10 @@ class SearchPage {
     const asked = this.filters;
     this.facets.classList.add("stale");
     this.total.classList.add("stale");
+    const slow = setTimeout(() => fill(this.total, h("span", { class: "spinner" }), " Counting"), COUNTING_AFTER_MS);
     try {
       const summary = await askJson("v1/summary", { query: this.filters.query(["order"]), signal });
+      clearTimeout(slow);
       if (asked !== this.filters) return;
       fill(this.total, h("strong", {}, number(summary.total)), ` ${summary.total === 1 ? "event" : "events"}`);
       this.total.title = "";
@@ -178,6 +181,7 @@ class SearchPage {
       );
       this.panel.suggest(summary);
     } catch (problem) {
+      clearTimeout(slow);
       if (problem.name === "AbortError") return;
       fill(this.total, "Not counted");
       this.total.title = problem.message;

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { SKIP, launch, makeTrail, newPage, row, serve } from "./support.mjs";
+import { SKIP, launch, makeTrail, newPage, proofState, row, serve, trailseal } from "./support.mjs";
 
 let trail;
 let server;
@@ -64,4 +64,22 @@ step("without WebCrypto nothing is called checked", async () => {
   await page.click(row);
   await page.waitForSelector("#proof[data-state=unchecked]");
   assert.match(await page.textContent("#proof"), /Not checked here/);
+});
+
+step("a viewer token shows its tenant alone, and believes no key by itself", async () => {
+  const answer = await fetch(`${server.url}v1/viewer-tokens`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${token}` },
+    body: JSON.stringify({ tenant: "my-org", ttl_seconds: 600 }),
+  });
+  assert.equal(answer.status, 201);
+  const { page } = await newPage(browser);
+  await page.goto(`${server.url}#token=${(await answer.json()).token}`);
+  await page.click(row);
+  await page.waitForSelector("#total strong");
+  const expected = trailseal(trail.dir, "query", "--count", "--tenant=my-org").trim();
+  assert.equal((await page.textContent("#total strong")).replaceAll(",", ""), expected);
+  assert.equal(await proofState(page), "no_key");
+  await page.click("#nav-health");
+  await page.waitForSelector("#problem");
 });

@@ -1,5 +1,7 @@
 // Talks to the server: the token, errors in plain words, and streams.
 
+import { parseExact } from "./json.js";
+
 const TOKEN_KEY = "trailseal.token";
 
 /** An answer that is no success: RFC 9457's fields, and what to tell people. */
@@ -117,7 +119,7 @@ export async function ask(
 }
 
 export async function askJson(path, options) {
-  return (await ask(path, options)).json();
+  return parseExact(await (await ask(path, options)).text());
 }
 
 /** The path of an event: by its index and origin where both are known, else by id. */

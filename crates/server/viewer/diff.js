@@ -1,5 +1,6 @@
 // Before and after as what changed: path by path, and within texts word by word. The first half is pure.
 
+import { stringify } from "./json.js";
 import { h, value, visible } from "./dom.js";
 
 const WORDS_MAX = 400;
@@ -133,7 +134,7 @@ function words(parts, without) {
 }
 
 function side(json, tag) {
-  const text = isContainer(json) ? JSON.stringify(json, null, 1) : typeof json === "string" ? json : String(json);
+  const text = isContainer(json) ? stringify(json, 1) : typeof json === "string" ? json : String(json);
   const shown = value(
     text === "" ? "“”" : text,
     { class: isContainer(json) ? "mono pre" : typeof json === "string" ? "" : "mono" },

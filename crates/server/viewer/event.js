@@ -5,6 +5,7 @@ import { ask, eventPath } from "./api.js";
 import { changes, context, facts, notes, raw, title } from "./eventparts.js";
 import { fieldTree, marksOf } from "./fields.js";
 import { flagForm } from "./reviews.js";
+import { parseExact } from "./json.js";
 import { proofBox } from "./proofview.js";
 import { checksByItself, timeZone } from "./prefs.js";
 import { go, route } from "./route.js";
@@ -76,7 +77,7 @@ async function load(opened) {
       return;
     }
     const text = await response.text();
-    if (opened === current) render(JSON.parse(text), text, known);
+    if (opened === current) render(parseExact(text), text, known);
   } catch (problem) {
     if (problem.name === "AbortError" || opened !== current) return;
     fill(

@@ -2,6 +2,7 @@
 
 import { button, copyButton, fill, h, icon, value } from "./dom.js";
 import { changesOf, diffTable } from "./diff.js";
+import { indented, stringify } from "./json.js";
 import { lineOf } from "./proof.js";
 import { nameOf, outcomeChip, resourceOf, severityMark, timeTag } from "./row.js";
 import { ago, fraction, number, timeZone, zoneName } from "./prefs.js";
@@ -30,7 +31,7 @@ export function title(event) {
 function errorText(error) {
   if (typeof error === "string") return error;
   const { code, message, ...more } = error;
-  const rest = Object.keys(more).length > 0 ? JSON.stringify(more) : "";
+  const rest = Object.keys(more).length > 0 ? stringify(more) : "";
   return typeof error === "object" ? [code, message, rest].filter(Boolean).join(": ") : String(error);
 }
 
@@ -213,11 +214,7 @@ export function context(event) {
 
 export function raw(event, text) {
   const line = text ? lineOf(text) : null;
-  const shown = h(
-    "pre",
-    { id: "raw", class: "raw", tabindex: "0" },
-    value(line ?? JSON.stringify(event, null, 2), {}, 70_000),
-  );
+  const shown = h("pre", { id: "raw", class: "raw", tabindex: "0" }, value(line ?? stringify(event, 2), {}, 70_000));
   const wrap =
     line &&
     button({
@@ -228,7 +225,7 @@ export function raw(event, text) {
         click: () => {
           const indent = wrap.lastElementChild.textContent === "Indent";
           wrap.lastElementChild.textContent = indent ? "As stored" : "Indent";
-          fill(shown, value(indent ? JSON.stringify(JSON.parse(line), null, 2) : line, {}, 140_000));
+          fill(shown, value(indent ? indented(line) : line, {}, 140_000));
         },
       },
     });

@@ -73,7 +73,7 @@ function node(key, json, path, marks, depth) {
     value(key, { class: "field-key" }, 200),
     h(
       "span",
-      { class: `field-value ${typeof json}` },
+      { class: `field-value ${typeof json === "bigint" ? "number" : typeof json}` },
       value(json === "" ? "“”" : text, { class: "mono" }, 20_000),
       isTime && h("span", { class: "quiet field-time" }, `${dayAndClock(new Date(text))}.${fraction(text)}`),
       note,

@@ -4,6 +4,7 @@ import { byId, button, fill, h, icon } from "./dom.js";
 import { ask, eventPath } from "./api.js";
 import { keptKey, keysFor } from "./keys.js";
 import { same } from "./diff.js";
+import { parseExact } from "./json.js";
 import { canCheck, checkProof, lineOf } from "./proof.js";
 import { number } from "./prefs.js";
 
@@ -94,7 +95,7 @@ async function checkInto(element, source, signal, again, tries) {
 // Another event with a genuine proof is still another event.
 function compareAsked(result, asked) {
   if (!asked || !result.line) return;
-  const { index, id } = JSON.parse(result.line);
+  const { index, id } = parseExact(result.line);
   const key = String(asked.key);
   const isSame = /^\d+$/.test(key) ? key === String(index) : key.replace(/^id:/, "") === id;
   if (isSame && (!asked.origin || asked.origin === result.checkpoint.origin)) return;
@@ -111,7 +112,7 @@ function compareAsked(result, asked) {
 function compareListed(result, listed) {
   if (!listed || !result.line) return;
   const fields = Object.fromEntries(Object.entries(listed).filter(([name]) => name !== "origin"));
-  if (same(fields, JSON.parse(result.line))) return;
+  if (same(fields, parseExact(result.line))) return;
   result.state = "failed";
   result.steps.push({
     name: "list",

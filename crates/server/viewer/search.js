@@ -171,7 +171,11 @@ class SearchPage {
       const summary = await askJson("v1/summary", { query: this.filters.query(["order"]), signal });
       clearTimeout(slow);
       if (asked !== this.filters) return;
-      fill(this.total, h("strong", {}, number(summary.total)), ` ${summary.total === 1 ? "event" : "events"}`);
+      fill(
+        this.total,
+        h("strong", {}, number(summary.total)),
+        ` ${summary.total === 1 ? "event" : `events, ${this.filters.get("order") === "asc" ? "first" : "last"} recorded first`}`,
+      );
       this.total.title = "";
       this.overview.hidden = summary.total === 0 && this.filters.query(["order", "system"]).length === 0;
       this.histogram.show(summary, this.filters);

@@ -1,6 +1,7 @@
 // Live tail: server-sent events read by fetch, so that the token travels in a header; resumed where it broke.
 
 import { ask, serverSentEvents } from "./api.js";
+import { parseExact } from "./json.js";
 
 const WAIT_MS = [500, 1000, 2000, 5000, 10_000, 15_000];
 // Events are shown a few times a second, however fast they come.
@@ -60,7 +61,7 @@ export class Tail {
   #take(message) {
     if (message.data === "") return;
     try {
-      this.buffer.push(JSON.parse(message.data));
+      this.buffer.push(parseExact(message.data));
     } catch {
       return;
     }

@@ -2,7 +2,7 @@
 
 import { byId, button, fill, h, icon, visible } from "./dom.js";
 import { FIELDS, labelOf, typedTime } from "./filters.js";
-import { timeZone } from "./prefs.js";
+import { dayAndClock, timeZone } from "./prefs.js";
 
 const TIMES = ["since", "until"];
 
@@ -61,7 +61,7 @@ export class FilterPanel {
 
   /** A filter that is set, and a way to take it away. */
   chip(name, text) {
-    const shown = name === "system" ? [] : [": ", h("bdi", { class: "mono" }, visible(text, 80))];
+    const shown = name === "system" ? [] : [": ", h("bdi", { class: "mono" }, visible(shownAs(name, text), 80))];
     const remove = h(
       "button",
       {
@@ -176,4 +176,10 @@ export class FilterPanel {
     this.toggle(false);
     this.change(next);
   }
+}
+
+// A moment is shown in the zone that was chosen; an age or a day as it was given.
+function shownAs(name, text) {
+  const date = new Date(text);
+  return TIMES.includes(name) && text.includes("T") && !Number.isNaN(date.getTime()) ? dayAndClock(date) : text;
 }

@@ -8,26 +8,23 @@ const HEIGHT = 84;
 const FLOOR = 64;
 const BARS_MIN = 24;
 const BARS_MAX = 120;
+const BARS_ASKED = 96;
 const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+// prettier-ignore
 const STEPS = [
-  1000,
-  5000,
-  15_000,
-  MINUTE,
-  5 * MINUTE,
-  15 * MINUTE,
-  60 * MINUTE,
-  180 * MINUTE,
-  360 * MINUTE,
-  720 * MINUTE,
-  1440 * MINUTE,
-  2 * 1440 * MINUTE,
-  7 * 1440 * MINUTE,
-  30 * 1440 * MINUTE,
-  91 * 1440 * MINUTE,
-  365 * 1440 * MINUTE,
-  3 * 365 * 1440 * MINUTE,
+  1000, 5000, 15_000, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR,
+  DAY, 2 * DAY, 7 * DAY, 30 * DAY, 91 * DAY, 365 * DAY, 3 * 365 * DAY,
 ];
+
+/** The summary's parameters: where the span is known, bars that fill it; else what the server thinks fit. */
+export function summaryQuery(filters) {
+  const [since, until] = [instant(filters.get("since")), instant(filters.get("until"))];
+  const span = since === null ? null : (until ?? Date.now()) - since;
+  const step = span > 0 && STEPS.find((each) => span / each <= BARS_ASKED);
+  return [...filters.query(["order"]), ...(step ? [["bucket", `${step / 1000}s`]] : [])];
+}
 
 export class Histogram {
   /** `zoom(since, until)` gets ISO times; both empty to zoom out. */
@@ -172,15 +169,15 @@ export class Histogram {
       const x = this.#x(at);
       const date = new Date(at);
       const label =
-        step >= 300 * 1440 * MINUTE
+        step >= 300 * DAY
           ? day(date).slice(0, 7)
-          : step >= 28 * 1440 * MINUTE
+          : step >= 28 * DAY
             ? day(date).slice(0, 7)
-            : step >= 1440 * MINUTE
+            : step >= DAY
               ? day(date)
               : clock(date, { seconds: step < MINUTE });
-      const isDay = step < 1440 * MINUTE && clock(date) === "00:00:00";
-      if (x < 4 || x > wide - (isDay || step >= 1440 * MINUTE ? 72 : 44)) continue;
+      const isDay = step < DAY && clock(date) === "00:00:00";
+      if (x < 4 || x > wide - (isDay || step >= DAY ? 72 : 44)) continue;
       ticks.push(
         svg("line", { class: "tick", x1: x, x2: x, y1: FLOOR, y2: FLOOR + 4 }),
         svg("text", { class: "tick-label", x: x + 4, y: HEIGHT - 5 }, isDay ? day(date) : label),
@@ -256,8 +253,7 @@ export class Histogram {
     this.hint.hidden = !bar;
     if (!bar) return;
     const [from, to] = [new Date(bar.start), new Date(bar.start + this.width)];
-    const text =
-      this.width >= 1440 * MINUTE ? `${day(from)} – ${day(to)}` : `${day(from)} ${clock(from)} – ${clock(to)}`;
+    const text = this.width >= DAY ? `${day(from)} – ${day(to)}` : `${day(from)} ${clock(from)} – ${clock(to)}`;
     fill(this.hint, h("b", {}, number(bar.count)), ` ${text}`);
     this.hint.style.left = `${Math.min(Math.max(this.#x(bar.start + this.width / 2), 90), this.element.clientWidth - 90)}px`;
   }

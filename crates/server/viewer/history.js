@@ -5,7 +5,7 @@ import { askJson } from "./api.js";
 import { changesOf, diffTable } from "./diff.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
 import { Filters } from "./filters.js";
-import { Histogram } from "./histogram.js";
+import { Histogram, summaryQuery } from "./histogram.js";
 import { EventList } from "./list.js";
 import { keyOf, nameOf, outcomeChip, severityMark, timeTag } from "./row.js";
 import { ago, clock, day, number } from "./prefs.js";
@@ -249,7 +249,7 @@ class ActorPage {
     try {
       const query = this.filters.query(["order"]);
       const [summary, oldest, newest] = await Promise.all([
-        askJson("v1/summary", { query, signal }),
+        askJson("v1/summary", { query: summaryQuery(this.filters), signal }),
         ...["asc", "desc"].map((order) =>
           askJson("v1/events", { query: [...query, ["order", order], ["limit", "1"]], signal }),
         ),

@@ -5,7 +5,7 @@ import { address, askJson, token } from "./api.js";
 import { FilterPanel } from "./filterpanel.js";
 import { Filters, SPANS, typedSearch } from "./filters.js";
 import { EventList } from "./list.js";
-import { Histogram } from "./histogram.js";
+import { Histogram, summaryQuery } from "./histogram.js";
 import { facets } from "./facets.js";
 import { Tail } from "./tail.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
@@ -168,7 +168,7 @@ class SearchPage {
     this.total.classList.add("stale");
     const slow = setTimeout(() => fill(this.total, h("span", { class: "spinner" }), " Counting"), COUNTING_AFTER_MS);
     try {
-      const summary = await askJson("v1/summary", { query: this.filters.query(["order"]), signal });
+      const summary = await askJson("v1/summary", { query: summaryQuery(this.filters), signal });
       clearTimeout(slow);
       if (asked !== this.filters) return;
       fill(

@@ -357,8 +357,14 @@ mod tests {
             ("dir = \"\"", "t.toml:1:7: `dir` cannot be \"\": use a folder"),
             ("[store]\nurl = 1", "t.toml:1:2: there is no setting `store`"),
             ("[server]\nlisten = 1", "t.toml:2:10: `server.listen` cannot be \"1\": use an address"),
-            ("[server]\ntrusted_proxies = [\"10/8\"]", "t.toml:2:20: `server.trusted_proxies`: \"10/8\" is no network"),
-            ("server.frame_ancestors = [\"a; b\"]", "t.toml:1:27: `server.frame_ancestors`: \"a; b\" is no site"),
+            (
+                "[server]\ntrusted_proxies = [\"10/8\"]",
+                "t.toml:2:20: `server.trusted_proxies`: \"10/8\" is no network",
+            ),
+            (
+                "server.frame_ancestors = [\"a; b\"]",
+                "t.toml:1:27: `server.frame_ancestors`: \"a; b\" is no site",
+            ),
             ("server.tls_cert = \"x.pem\"", "server.tls_cert needs server.tls_key"),
             ("mode = \"sync\"\nmode = \"async\"", "t.toml:2:1: duplicate key"),
             ("mode = \"sampled\"", "t.toml:1:8: mode sampled needs a `rate`"),

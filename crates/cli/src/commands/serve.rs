@@ -10,15 +10,17 @@ use trailseal_server::{Server, ServerError};
 use super::{CLOSE_TIMEOUT, attach_index};
 use crate::arguments::Serve;
 use crate::failure::{Failure, Outcome};
+use crate::log;
 use crate::output::{tell, thousands};
 use crate::settings::Settings;
 
 pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
+    log::begin();
     let mut config = settings.server_config()?;
     config.listen = arguments.listen.unwrap_or(config.listen);
     config.open = arguments.open;
     let mut options = settings.options()?;
-    options.on_notice = Some(Arc::new(|notice: &Notice| log("warning", &notice.to_string())));
+    options.on_notice = Some(Arc::new(|notice: &Notice| tracing::warn!("{notice}")));
     let trail = match settings.uses_slots()? {
         true => Trail::open_slot(settings.dir(), options)?,
         false => Trail::open(settings.dir(), options)?,
@@ -79,8 +81,8 @@ fn return_to_settings(settings: &Settings, trail: &Trail) {
     let policy = settings.reload().and_then(|settings| settings.policy());
     let reset = policy.and_then(|policy| Ok(tokio::task::block_in_place(|| trail.reset_policy(policy))?));
     match reset {
-        Ok(()) => log("info", "the policy of the settings is in force"),
-        Err(failure) => log("warning", &format!("the policy stays as it is: {}", failure.text())),
+        Ok(()) => tracing::info!("the policy of the settings is in force"),
+        Err(failure) => tracing::warn!(reason = failure.text(), "the policy stays as it is"),
     }
 }
 
@@ -92,11 +94,4 @@ fn could_not(error: ServerError) -> Failure {
         source = cause.source();
     }
     Failure::could_not(text)
-}
-
-/// One line of JSON on stderr.
-fn log(level: &str, message: &str) {
-    use trailseal_core::clock::{Clock as _, SystemClock};
-    let line = serde_json::json!({"time": SystemClock.now().to_string(), "level": level, "message": message});
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

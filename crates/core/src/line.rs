@@ -15,6 +15,8 @@ use crate::event::{Event, NoAction, Out, fit, put_u64, within_limits};
 
 mod fields;
 
+pub(crate) use fields::write_sample_rate;
+
 /// The most bytes a line may have: the limit of an entry in C2SP tlog-tiles.
 pub const LINE_BYTES_MAX: usize = 65_535;
 /// The most bytes a front can have: with an index of 20 digits.

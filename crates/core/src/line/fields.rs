@@ -116,13 +116,18 @@ fn tail(event: &Event, stamp: &Stamp, truncated: &[Truncation], out: &mut Out) {
         list(truncated, out, write_truncation);
     }
     if let Some(rate) = stamp.sample_rate {
-        value(b",\"sample_rate\":", Some(&Value::from(rate)), out);
+        write_sample_rate(rate, out);
     }
     paths(b",\"invalid\":", &event.invalid, out);
     if !event.extra.is_empty() {
         members(&event.extra, true, out);
     }
     out.push(b'}');
+}
+
+/// The share of events like this one that is kept.
+pub(crate) fn write_sample_rate(rate: f64, out: &mut Out) {
+    value(b",\"sample_rate\":", Some(&Value::from(rate)), out);
 }
 
 fn write_actor(actor: &Actor, out: &mut Out) {

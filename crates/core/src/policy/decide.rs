@@ -20,7 +20,8 @@ pub struct Facts<'a> {
     pub severity: Severity,
     /// The outcome.
     pub outcome: Outcome,
-    /// What ties the events of one request together; they are sampled as one.
+    /// What ties the events of one request together; they are sampled as one. Without it, the id that the caller
+    /// gave: whoever sends an event again must not get another chance.
     pub correlation_id: Option<&'a str>,
 }
 
@@ -34,7 +35,11 @@ impl<'a> Facts<'a> {
             actor: event.actor.as_ref().and_then(|actor| actor.id.as_deref()),
             severity: event.severity,
             outcome: event.outcome,
-            correlation_id: event.context.correlation_id.as_deref(),
+            correlation_id: event
+                .context
+                .correlation_id
+                .as_deref()
+                .or(event.id.as_deref().filter(|id| !id.is_empty())),
         }
     }
 

@@ -43,20 +43,24 @@ impl InForce {
         &self.sampler
     }
 
-    /// Decides, and counts where there is something to tell apart.
+    /// Decides. Once for each event: without an id to go by, sampling draws another lot each time.
     pub(crate) fn decide(&self, facts: &Facts<'_>) -> Decision<'_> {
-        let decision = self.policy.decide(facts, &self.sampler);
+        self.policy.decide(facts, &self.sampler)
+    }
+
+    /// Counts what was decided, where there is something to tell apart.
+    pub(crate) fn count(&self, rule: Option<usize>, keep: Keep) {
         // What no rule matches and is kept, is counted by the trail's indexes.
-        if decision.rule.is_some() || decision.keep != Keep::Kept {
-            let counts = &self.counts[decision.rule.unwrap_or(self.policy.rules.len())];
-            counts.matched.fetch_add(1, Ordering::Relaxed);
-            match decision.keep {
-                Keep::Kept => {}
-                Keep::SampledOut => _ = counts.sampled_out.fetch_add(1, Ordering::Relaxed),
-                Keep::Off => _ = counts.off.fetch_add(1, Ordering::Relaxed),
-            }
+        if rule.is_none() && keep == Keep::Kept {
+            return;
         }
-        decision
+        let Some(counts) = self.counts.get(rule.unwrap_or(self.policy.rules.len())) else { return };
+        counts.matched.fetch_add(1, Ordering::Relaxed);
+        match keep {
+            Keep::Kept => {}
+            Keep::SampledOut => _ = counts.sampled_out.fetch_add(1, Ordering::Relaxed),
+            Keep::Off => _ = counts.off.fetch_add(1, Ordering::Relaxed),
+        }
     }
 
     /// One for each rule, and the last for events that none matched and that were not kept.

@@ -71,8 +71,8 @@ impl Sampler {
         }
     }
 
-    /// Whether an event is among the share `rate`: with all others of its correlation id, or, without one, by
-    /// chance.
+    /// Whether an event is among the share `rate`: with all others of its correlation id (or, without one, with
+    /// itself when it is sent again under its id), or, without either, by chance.
     pub fn keeps(&self, correlation_id: Option<&str>, rate: f64) -> bool {
         let point = match correlation_id {
             Some(id) => {

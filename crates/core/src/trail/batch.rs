@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::error::RecordError;
+use super::json::{SAMPLE_RATE_BYTES_MAX, facts};
 use super::once::{HandedInOnce, Ids, RecordOnceError};
 use super::recording::{Ack, HandedIn, Receipt, Status, level};
 use super::{Trail, masking};
@@ -16,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::complete::{EventId, Stamp, complete};
 use crate::event::{BadLine, Category, Event, Out, held_id, rewrite, same_content, write_text};
 use crate::line;
-use crate::policy::{Facts, InForce, Keep, OnFailure, Treatment};
+use crate::policy::{Decision, Facts, InForce, Keep, OnFailure, Treatment};
 
 /// Who hands events in.
 #[derive(Clone, Debug, Default)]
@@ -113,6 +114,8 @@ struct Ready {
     key: Option<u128>,
     keep: Keep,
     then: Treatment,
+    /// The rule that decided.
+    rule: Option<usize>,
 }
 
 impl Trail {
@@ -129,6 +132,10 @@ impl Trail {
         room_wait: Duration,
     ) -> Result<HandedInBatch, BatchError> {
         let inner = &*self.inner;
+        if inner.is_forked() {
+            // Before any lock: in a child nobody may ever give it free.
+            return Err(RecordError::Forked.into());
+        }
         let policy = inner.shared.policy.load();
         let now = inner.shared.options.clock.now();
         let mut bytes = Vec::with_capacity(events.iter().map(|event| event.json.len() + 256).sum());
@@ -159,7 +166,7 @@ impl Trail {
                     });
                 }
                 drop(guard);
-                return Ok(self.outcome(&request, first, ack));
+                return Ok(self.outcome(&request, &policy, first, ack));
             }
             drop(guard);
             self.compare_with_trail(&mut request, Some(found))?;
@@ -251,10 +258,12 @@ impl Trail {
         bytes.push(b'\n');
         let id = written.id.as_deref().filter(|id| !id.is_empty());
         let key = id.map(|id| Ids::key(written.tenant.as_deref(), &held_id(id)));
-        Ok(Ready { end: bytes.len(), id: stamp.id, key, keep: decision.keep, then: *decision.then })
+        let Decision { keep, then, rule, .. } = decision;
+        Ok(Ready { end: bytes.len(), id: stamp.id, key, keep, then: *then, rule })
     }
 
-    /// For the ordinary event; `None` if it is not.
+    /// For the ordinary event; `None` if it is not. That is said only before it is decided upon: a second decision
+    /// could be another one.
     fn make_ready_fast(
         &self,
         json: &[u8],
@@ -275,25 +284,24 @@ impl Trail {
             _ => {}
         }
         let category = Category::parse(&event.category)?;
-        let decision = policy.decide(&super::json::facts(&event, &category));
-        if decision.sample_rate.is_some() {
-            // It must be written into the line.
-            return None;
-        }
-        if let Some(name) = &by.recorded_by {
-            let field = Out::collect(|out| {
+        let mut field = Out::collect(|out| {
+            if let Some(name) = &by.recorded_by {
                 out.extend_from_slice(b",\"recorded_by\":");
                 write_text(name, out);
-            });
-            let at = start + event.trail_fields_at;
-            bytes.splice(at..at, field);
-            if bytes.len() - start > line::REST_BYTES_MAX {
-                return None;
             }
+        });
+        if bytes.len() - start + field.len() + SAMPLE_RATE_BYTES_MAX > line::REST_BYTES_MAX {
+            return None;
         }
+        let Decision { keep, then, rule, sample_rate } = policy.decide(&facts(&event, &category));
+        if let Some(rate) = sample_rate {
+            field.extend(Out::collect(|out| line::write_sample_rate(rate, out)));
+        }
+        let at = start + event.trail_fields_at;
+        bytes.splice(at..at, field);
         bytes.push(b'\n');
         let key = event.is_id_given.then(|| Ids::key(event.tenant.as_deref(), event.id.as_str()));
-        Some(Ok(Ready { end: bytes.len(), id: event.id, key, keep: decision.keep, then: *decision.then }))
+        Some(Ok(Ready { end: bytes.len(), id: event.id, key, keep, then: *then, rule }))
     }
 
     /// Puts what is new into the handoff, as one frame. Returns the first index; any, if nothing is new.
@@ -313,12 +321,15 @@ impl Trail {
         self.inner.accept_batch(&bytes, &ends, request.now, room_wait)
     }
 
-    fn outcome(&self, request: &Request<'_>, first: u64, ack: Ack) -> HandedInBatch {
+    fn outcome(&self, request: &Request<'_>, policy: &InForce, first: u64, ack: Ack) -> HandedInBatch {
         let counters = &self.inner.shared.counters;
         let mut events: Vec<Submission> = Vec::with_capacity(request.ready.len());
         let (mut next, mut newest): (u64, Option<Wanted>) = (first, None);
         for (place, one) in request.ready.iter().enumerate() {
             let id = one.id.clone();
+            if !request.known.contains_key(&place) {
+                policy.count(one.rule, one.keep);
+            }
             let (index, status) = match (request.known.get(&place), one.keep) {
                 (Some(Known::InTrail(index)), _) => {
                     let index = Index::new(*index);

@@ -1,11 +1,14 @@
 //! Handing in JSON text: the ordinary event becomes its line without values in between.
 
+use std::sync::PoisonError;
+
 use super::error::RecordError;
 use super::once::{HandedInOnce, Ids, RecordOnceError};
 use super::recording::{Ack, HandedIn, LINE, Receipt, Status, level};
 use super::{Inner, Trail};
 use crate::Index;
-use crate::event::{BadLine, Category, Event, Rewritten, rewrite};
+use crate::event::{BadLine, Category, Event, Out, Rewritten, rewrite};
+use crate::line::{self, REST_BYTES_MAX};
 use crate::policy::{Facts, OnFailure};
 
 /// Why JSON text was not handed in.
@@ -19,6 +22,9 @@ pub enum HandInJsonError {
     #[error(transparent)]
     Once(#[from] RecordOnceError),
 }
+
+/// The field `sample_rate` is at most this long.
+pub(super) const SAMPLE_RATE_BYTES_MAX: usize = 64;
 
 /// What the fast way says of a text.
 enum Fast {
@@ -42,8 +48,13 @@ impl Trail {
         Ok(self.hand_in_once(&event, ack)?)
     }
 
+    /// Says no only before it has decided: a second decision could be another one.
     fn hand_in_ordinary(&self, text: &[u8], ack: Ack) -> Result<Fast, RecordOnceError> {
         let inner = &*self.inner;
+        if inner.is_forked() {
+            // The slow way refuses it; here is a lock that nobody may ever give free.
+            return Ok(Fast::No);
+        }
         let now = inner.shared.options.clock.now();
         let masker = &inner.shared.masker;
         LINE.with_borrow_mut(|rest| {
@@ -51,16 +62,23 @@ impl Trail {
             let Some(event) = rewrite(text, now, |key| masker.key_matches(key), rest) else {
                 return Ok(Fast::No);
             };
-            if masker.text_has(rest) {
+            if masker.text_has(rest) || rest.len() + SAMPLE_RATE_BYTES_MAX > REST_BYTES_MAX {
                 return Ok(Fast::No);
             }
             let Some(category) = Category::parse(&event.category) else { return Ok(Fast::No) };
+            // Held until the event is recorded, so that two callers with one id cannot both find it absent.
+            let mut guard = inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            let key = event.is_id_given.then(|| Ids::key(event.tenant.as_deref(), event.id.as_str()));
+            if let Some(key) = key {
+                let ids = guard.get_or_insert_with(Ids::default);
+                self.catch_up(ids)?;
+                if ids.has(key) {
+                    return Ok(Fast::No);
+                }
+            }
             let policy = inner.shared.policy.load();
             let decision = policy.decide(&facts(&event, &category));
-            if decision.sample_rate.is_some() {
-                // It must be written into the line.
-                return Ok(Fast::No);
-            }
+            policy.count(decision.rule, decision.keep);
             let then = decision.then;
             let (ack, timeout, on_failure) = (level(then, ack), then.timeout, then.on_failure);
             let done = |index, status, id| {
@@ -70,43 +88,24 @@ impl Trail {
             if let Some(status) = inner.not_kept(&decision) {
                 return done(None, status, event.id);
             }
-            match self.push_once(&event, now, rest) {
-                Ok(Some(index)) => done(Some(Index::new(index)), Status::Accepted, event.id),
-                Ok(None) => Ok(Fast::No),
-                Err(RecordOnceError::Refused(_)) if on_failure == OnFailure::Allow => {
-                    done(None, Status::Refused, event.id)
+            if let Some(rate) = decision.sample_rate {
+                let field = Out::collect(|out| line::write_sample_rate(rate, out));
+                rest.splice(event.trail_fields_at..event.trail_fields_at, field);
+            }
+            match inner.push_rest(rest, now) {
+                Ok(index) => {
+                    let index = Index::new(index);
+                    match (guard.as_mut(), key) {
+                        (Some(ids), Some(key)) => ids.insert(key, index),
+                        (Some(ids), None) => ids.pass(index),
+                        (None, _) => {}
+                    }
+                    done(Some(index), Status::Accepted, event.id)
                 }
-                Err(error) => Err(error),
+                Err(_) if on_failure == OnFailure::Allow => done(None, Status::Refused, event.id),
+                Err(error) => Err(error.into()),
             }
         })
-    }
-
-    /// Puts the rest of a line into the handoff; `None` if its id is there already.
-    fn push_once(
-        &self,
-        event: &Rewritten<'_>,
-        now: crate::clock::Timestamp,
-        rest: &mut Vec<u8>,
-    ) -> Result<Option<u64>, RecordOnceError> {
-        let inner = &*self.inner;
-        // Held until the event is recorded, so that two callers with one id cannot both find it absent.
-        let mut guard = inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if !event.is_id_given {
-            let index = inner.push_rest(rest, now)?;
-            if let Some(ids) = guard.as_mut() {
-                ids.pass(Index::new(index));
-            }
-            return Ok(Some(index));
-        }
-        let key = Ids::key(event.tenant.as_deref(), event.id.as_str());
-        let ids = guard.get_or_insert_with(Ids::default);
-        self.catch_up(ids)?;
-        if ids.has(key) {
-            return Ok(None);
-        }
-        let index = inner.push_rest(rest, now)?;
-        ids.insert(key, Index::new(index));
-        Ok(Some(index))
     }
 }
 
@@ -125,6 +124,6 @@ pub(super) fn facts<'a>(event: &'a Rewritten<'_>, category: &'a Category) -> Fac
         actor: event.actor_id.as_deref(),
         severity: event.severity,
         outcome: event.outcome,
-        correlation_id: event.correlation_id.as_deref(),
+        correlation_id: event.correlation_id.as_deref().or(event.is_id_given.then(|| event.id.as_str())),
     }
 }

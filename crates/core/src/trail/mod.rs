@@ -263,6 +263,9 @@ impl Trail {
     /// Waits until everything accepted so far is on disk; `false` if that took longer than `timeout`.
     pub fn flush(&self, timeout: Duration) -> bool {
         let shared = &self.inner.shared;
+        if self.inner.is_forked() {
+            return false;
+        }
         let Some(last) = shared.handoff.next().checked_sub(1) else { return true };
         shared.wake_writer();
         shared.progress.wait_durable(last, crate::deadline::after(timeout))
@@ -273,6 +276,9 @@ impl Trail {
     pub fn seal(&self, timeout: Duration) -> bool {
         let deadline = crate::deadline::after(timeout);
         let shared = &self.inner.shared;
+        if self.inner.is_forked() {
+            return false;
+        }
         let size = shared.handoff.next();
         if !self.flush(timeout) {
             return false;
@@ -288,6 +294,7 @@ impl Trail {
     /// # Errors
     /// As [`record`](Trail::record).
     pub fn record_own(&self, what: &str, event: Event) -> Result<Index, RecordError> {
+        self.inner.refuse_forked()?;
         let event = Event { action: format!("trail.{what}"), category: Category::System, ..event };
         let masked = masking::masked(&self.inner.shared.masker, &event);
         let index =
@@ -297,6 +304,7 @@ impl Trail {
 
     /// Records one of the trail's own events.
     fn record_system(&self, action: &'static str, details: Object) -> Result<u64, RecordError> {
+        self.inner.refuse_forked()?;
         let event = Event {
             action: action.into(),
             category: Category::System,

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::{ControlFlow, Range};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -205,6 +206,10 @@ impl Trail {
     /// As [`record_once`](Trail::record_once), but for unconfirmed.
     pub fn hand_in_once(&self, event: &Event, ack: Ack) -> Result<HandedInOnce, RecordOnceError> {
         let inner = &*self.inner;
+        if inner.is_forked() {
+            // Refused in there; the ids are under a lock.
+            return Ok(HandedInOnce::New(inner.hand_in(event, ack, Duration::ZERO, None)?));
+        }
         // Before the id is looked up and contents are compared: what is stored is masked.
         let masked = masking::masked(&inner.shared.masker, event);
         let masked = masked.as_ref();

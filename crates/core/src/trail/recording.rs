@@ -237,11 +237,19 @@ impl Inner {
         }
     }
 
+    /// Whether this process is a forked child of the one that opened the trail. To be asked before any lock is taken:
+    /// a thread of the parent may have held it at the fork, and in the child nobody gives it free.
+    pub(super) fn is_forked(&self) -> bool {
+        self.fork != crate::fork::generation() && !cfg!(trailseal_fault = "fork_not_noticed")
+    }
+
+    pub(super) fn refuse_forked(&self) -> Result<(), RecordError> {
+        if self.is_forked() { Err(RecordError::Forked) } else { Ok(()) }
+    }
+
     /// Whether so many events may come in now.
     pub(super) fn admit(&self, events: u64) -> Result<(), RecordError> {
-        if self.fork != crate::fork::generation() && !cfg!(trailseal_fault = "fork_not_noticed") {
-            return Err(RecordError::Forked);
-        }
+        self.refuse_forked()?;
         let Some(shut) = self.shared.gate.shut() else { return Ok(()) };
         Err(self.refused(
             events,
@@ -270,6 +278,7 @@ impl Inner {
     ) -> Result<HandedIn, RecordError> {
         let policy = self.shared.policy.load();
         let decision = policy.decide(&Facts::of(event));
+        policy.count(decision.rule, decision.keep);
         let then = decision.then;
         let now = self.shared.options.clock.now();
         let receipt = match self.not_kept(&decision) {
@@ -365,6 +374,7 @@ impl Inner {
         let count = events.len() as u64;
         for event in events {
             let decision = policy.decide(&Facts::of(event));
+            policy.count(decision.rule, decision.keep);
             let status = self.not_kept(&decision);
             let mut stamp = Stamp { sample_rate: decision.sample_rate, ..complete(event, now) };
             if status.is_none() {
@@ -430,6 +440,10 @@ impl Inner {
         if ack == Ack::Accepted {
             return Status::Accepted;
         }
+        if self.is_forked() {
+            // Neither its writer nor the locks of a wait are to be relied on here.
+            return Status::Unconfirmed;
+        }
         let progress = &self.shared.progress;
         self.shared.wake_writer();
         let mut reached = progress.wait_durable(index, deadline).then_some(Status::Durable);
@@ -447,6 +461,9 @@ impl Inner {
 
     /// The same for a future: `None` while it must wait on, and then `waker` is woken at each step.
     fn poll_for(&self, ack: Ack, index: u64, waker: &Waker) -> Option<Status> {
+        if self.is_forked() {
+            return Some(Status::Unconfirmed);
+        }
         let progress = &self.shared.progress;
         match ack {
             Ack::Accepted => Some(Status::Accepted),

@@ -54,9 +54,7 @@ impl Trail {
     /// next opening or rotation finishes that.
     pub fn rotate_key(&self) -> Result<VerifyingKey, RotateError> {
         let inner = &*self.inner;
-        if inner.fork != crate::fork::generation() {
-            return Err(RecordError::Forked.into());
-        }
+        inner.refuse_forked()?;
         // One at a time: there is one file for the next key.
         let _rotating = inner.rotating.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = &inner.shared;

@@ -79,6 +79,7 @@ impl Trail {
     /// # Errors
     /// When it cannot be kept or recorded; then nothing has changed.
     pub fn set_policy(&self, policy: Policy) -> Result<(), SetPolicyError> {
+        self.inner.refuse_forked()?;
         let _one_at_a_time = self.inner.switching.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.folder();
         let path = folder.kept_policy_file();
@@ -99,6 +100,7 @@ impl Trail {
     /// # Errors
     /// As [`set_policy`](Trail::set_policy).
     pub fn reset_policy(&self, policy: Policy) -> Result<(), SetPolicyError> {
+        self.inner.refuse_forked()?;
         let _one_at_a_time = self.inner.switching.lock().unwrap_or_else(PoisonError::into_inner);
         self.switch(policy, "settings")?;
         let path = self.folder().kept_policy_file();

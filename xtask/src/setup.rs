@@ -8,7 +8,7 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 10] = [
     Need { package: "golang-go", is_there: || runs("go", &["version"]) },
     Need {
         package: "golang-golang-x-mod-dev",
@@ -18,16 +18,49 @@ const NEEDS: [Need; 7] = [
     Need { package: "zstd", is_there: || runs("zstd", &["--version"]) },
     Need { package: "python3", is_there: || runs("python3", &["--version"]) },
     Need { package: "python3-venv", is_there: || runs("python3", &["-c", "import ensurepip, venv"]) },
+    // The viewer is looked at in a real browser.
+    Need { package: "chromium", is_there: || exists("/usr/bin/chromium") },
+    Need { package: "nodejs", is_there: || runs("node", &["--version"]) },
+    Need { package: "npm", is_there: || runs("npm", &["--version"]) },
     Need { package: "sqlite3", is_there: || runs("sqlite3", &["--version"]) },
 ];
 
 /// DuckDB is no Debian package; it comes from PyPI into an environment of its own.
 const DUCKDB: &str = "duckdb==2.0.0";
 
+/// Drives the browser. Without a browser of its own: Debian's is used.
+const PLAYWRIGHT: &str = "playwright-core@1.64.1";
+
 /// Installs what is missing. Needs root (or `sudo`) only if something is.
 pub(crate) fn install_missing() -> Result<(), String> {
     install_packages()?;
-    install_duckdb()
+    install_duckdb()?;
+    install_playwright()
+}
+
+/// Where things are installed that are no Debian packages: beside what was built, where this program itself lies.
+fn strangers() -> Result<std::path::PathBuf, String> {
+    let program = std::env::current_exe().map_err(|error| format!("xtask: {error}"))?;
+    Ok(program.ancestors().nth(2).ok_or("xtask: not in a target folder")?.join("strangers"))
+}
+
+fn install_playwright() -> Result<(), String> {
+    let folder = strangers()?;
+    let (name, version) = PLAYWRIGHT.split_once('@').ok_or("no version of Playwright is named")?;
+    let manifest = folder.join("node_modules").join(name).join("package.json");
+    let is_there = std::fs::read_to_string(manifest)
+        .is_ok_and(|manifest| manifest.contains(&format!("\"version\": \"{version}\"")));
+    if is_there {
+        return Ok(());
+    }
+    println!("== installing {PLAYWRIGHT}");
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    run(Command::new("npm").arg("install").arg("--prefix").arg(&folder).args([
+        "--no-audit",
+        "--no-fund",
+        "--silent",
+        PLAYWRIGHT,
+    ]))
 }
 
 fn install_packages() -> Result<(), String> {
@@ -48,10 +81,7 @@ fn install_packages() -> Result<(), String> {
 }
 
 fn install_duckdb() -> Result<(), String> {
-    // Beside what was built, where this program itself lies: TARGET/debug/xtask.
-    let program = std::env::current_exe().map_err(|error| format!("xtask: {error}"))?;
-    let target = program.ancestors().nth(2).ok_or("xtask: not in a target folder")?;
-    let folder = target.join("strangers");
+    let folder = strangers()?;
     let python = folder.join("bin/python3");
     let (name, version) = DUCKDB.split_once("==").ok_or("no version of DuckDB is named")?;
     let check = format!("import {name}; assert {name}.__version__ == '{version}'");

@@ -147,9 +147,11 @@ async fn observe(State(app): State<Shared>, request: Request, next: Next) -> Res
     let begun = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let is_rated = crate::listen::is_within_rate(&app, request.extensions().get());
-    let mut response = match is_rated {
-        true => next.run(request).await,
-        false => {
+    let is_text = percent_encoding::percent_decode_str(request.uri().path()).decode_utf8().is_ok();
+    let mut response = match (is_rated, is_text) {
+        (true, true) => next.run(request).await,
+        (true, false) => Problem::bad_request("path", "the path is not UTF-8").into_response(),
+        (false, _) => {
             let detail = "too many requests from this address: try again in a moment";
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate", detail).retry_after(1).into_response()
         }

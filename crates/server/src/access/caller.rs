@@ -115,6 +115,7 @@ impl Caller {
     pub(crate) fn has(&self, scope: Scope) -> Result<(), Problem> {
         match self.scopes.contains(&scope) {
             true => Ok(()),
+            false if self.scopes.is_empty() => Err(super::no_token()),
             false => Err(Problem::forbidden(format!("this needs a token with scope {}", scope.name()))),
         }
     }

@@ -109,8 +109,8 @@ fn check_open(app: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap) -> 
         .or_else(|| uri.host())
         .unwrap_or_default();
     let name = host_name(host);
-    let is_loopback =
-        name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let is_loopback = name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     if !is_loopback && !app.config.hosts.iter().any(|known| known.eq_ignore_ascii_case(name)) {
         return Err(Problem::new(
             axum::http::StatusCode::MISDIRECTED_REQUEST,

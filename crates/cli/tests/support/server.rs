@@ -312,14 +312,20 @@ impl Response {
     pub fn is(self, status: u16) -> Response {
         assert_eq!(self.status, status, "{:?}\n{}", self.headers, self.text());
         if status >= 400 {
-            assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
-            let problem = self.json();
-            assert_eq!(problem["status"], status);
-            for member in ["type", "title", "detail"] {
-                assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {problem}");
-            }
+            self.is_problem();
         }
         self
+    }
+
+    /// It is a problem document.
+    #[track_caller]
+    pub fn is_problem(&self) {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        for member in ["type", "title", "detail"] {
+            assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {problem}");
+        }
     }
 
     /// Its problem document has these members.

@@ -13,7 +13,9 @@ use crate::problem::Problem;
 
 /// Leaves of a full tile.
 const TILE_WIDTH: u64 = 256;
-const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// A tile never changes; others than who asked may keep it only where everybody may see it.
+const FOR_ALL: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const FOR_ONE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 
 /// `GET /checkpoint`.
 pub(crate) async fn checkpoint(State(app): State<Shared>) -> Result<Response, Problem> {
@@ -90,7 +92,8 @@ async fn tile_of(app: &Shared, origin: String, path: &str) -> Result<Response, P
             Ok(bytes)
         })
         .await?;
-    Ok(octets(bytes))
+    let caching = if app.config.public_tiles { FOR_ALL } else { FOR_ONE };
+    Ok(([(header::CACHE_CONTROL, caching)], octets(bytes)).into_response())
 }
 
 async fn entries_of(app: &Shared, caller: &Caller, origin: String, path: &str) -> Result<Response, Problem> {
@@ -117,6 +120,7 @@ async fn entries_of(app: &Shared, caller: &Caller, origin: String, path: &str) -
             Ok(bytes)
         })
         .await?;
+    // Kept by nobody: lines can be retired.
     Ok(octets(bytes))
 }
 
@@ -125,6 +129,5 @@ fn sealed(reader: &Reader) -> Result<u64, Problem> {
 }
 
 fn octets(bytes: Vec<u8>) -> Response {
-    let content_type = HeaderValue::from_static("application/octet-stream");
-    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, FOREVER)], bytes).into_response()
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))], bytes).into_response()
 }

@@ -1,0 +1,204 @@
+//! The review queue: one of two reviewers wins, what was decided survives, and each tenant has its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::sync::Barrier;
+
+use serde_json::{Value, json};
+use support::Place;
+use support::server::{Client, Server};
+
+/// Asks for an event to be reviewed.
+#[track_caller]
+fn request(client: &Client, event: &str) -> String {
+    let body = json!({"event": event, "reason": "looks odd", "confidence": 0.75}).to_string();
+    let answer = client.post("/v1/reviews", body).is(201).json();
+    assert_eq!(answer["state"], "pending");
+    answer["id"].as_str().unwrap().to_owned()
+}
+
+fn list(client: &Client, state: &str) -> Vec<Value> {
+    client.get(&format!("/v1/reviews{state}")).is(200).json()["reviews"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_review_is_asked_for_listed_and_decided_across_restarts() {
+    let place = Place::new();
+    let mut server = Server::start(&place);
+    let index = server.admin().record(r#"{"action":"a","id":"e1","tenant":"acme"}"#)[0]["index"].clone();
+    server.admin().record(r#"[{"action":"a","id":"e2"},{"action":"a","id":"e3"}]"#);
+    let ids = ["e1", "e2", "e3"].map(|event| request(&server.admin(), event));
+    let comment = "fine \u{2014} seen \"by\" me";
+    let decide = |decision: &str| json!({"decision": decision, "comment": comment}).to_string();
+    let answer = server.admin().post(&format!("/v1/reviews/{}", ids[0]), decide("approved")).is(200).json();
+    assert_eq!((&answer["id"], &answer["state"]), (&json!(ids[0]), &json!("approved")));
+    for round in 0..3 {
+        let all = list(&server.admin(), "");
+        assert_eq!(all.len(), 3, "{all:?}");
+        let first = all.iter().find(|review| review["id"] == ids[0]).unwrap();
+        for (name, value) in [
+            ("state", json!("approved")),
+            ("event", json!("e1")),
+            ("index", index.clone()),
+            ("tenant", json!("acme")),
+            ("reason", json!("looks odd")),
+            ("confidence", json!(0.75)),
+            ("comment", json!(comment)),
+            ("requested_by", json!("admin")),
+            ("decided_by", json!("admin")),
+        ] {
+            assert_eq!(first[name], value, "{name}");
+        }
+        assert_eq!(list(&server.admin(), "?state=pending").len(), if round == 2 { 1 } else { 2 });
+        assert_eq!(list(&server.admin(), "?state=approved").len(), 1);
+        assert_eq!(list(&server.admin(), "?state=rejected").len(), usize::from(round == 2));
+        for decision in ["approved", "rejected"] {
+            let again = server.admin().post(&format!("/v1/reviews/{}", ids[0]), decide(decision)).is(409);
+            again.says(json!({"state": "approved", "decided_by": "admin"}));
+        }
+        match round {
+            0 => server.restart(),
+            1 => {
+                server.admin().post(&format!("/v1/reviews/{}", ids[2]), decide("rejected")).is(200);
+                server.kill();
+                server.launch();
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(server.admin().get("/v1/stats").is(200).json()["reviews"]["pending"], 1);
+    server.stop();
+    // Each step is an event, and sealed.
+    assert_eq!(place.run("query --system --action trail.review_requested --count").ok().out.trim(), "3");
+    assert_eq!(place.run("query --system --action trail.review_decided --count").ok().out.trim(), "2");
+    assert_eq!(place.run("verify --json").ok().json()["unsealed"], 0);
+}
+
+#[test]
+fn of_two_reviewers_at_once_one_wins_and_the_other_is_told() {
+    const ROUNDS: usize = 15;
+    let place = Place::new();
+    let server = Server::start(&place);
+    server.admin().record(r#"{"action":"a","id":"e"}"#);
+    let reviewers = ["ann", "bob", "eve"]
+        .map(|name| server.holder(&format!(r#"{{"name":"{name}","scopes":["review"]}}"#)));
+    for _ in 0..ROUNDS {
+        let path = format!("/v1/reviews/{}", request(&server.admin(), "e"));
+        let barrier = Barrier::new(reviewers.len());
+        let decisions = ["approved", "rejected", "approved"];
+        let statuses: Vec<u16> = std::thread::scope(|scope| {
+            let deciding: Vec<_> = reviewers
+                .iter()
+                .zip(decisions)
+                .map(|(client, decision)| {
+                    let (path, barrier) = (&path, &barrier);
+                    scope.spawn(move || {
+                        barrier.wait();
+                        client.post(path, json!({"decision": decision}).to_string()).status
+                    })
+                })
+                .collect();
+            deciding.into_iter().map(|deciding| deciding.join().unwrap()).collect()
+        });
+        let mut sorted = statuses.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, [200, 409, 409]);
+        let winner = statuses.iter().position(|status| *status == 200).unwrap();
+        let all = list(&server.admin(), "");
+        let review = all.iter().find(|review| path.ends_with(review["id"].as_str().unwrap())).unwrap();
+        assert_eq!(review["decided_by"], ["ann", "bob", "eve"][winner]);
+        assert_eq!(review["state"], decisions[winner]);
+    }
+    server.admin().record(r#"{"action":"last"}"#);
+    assert_eq!(server.admin().count("system=true&action=trail.review_decided"), ROUNDS as u64);
+}
+
+#[test]
+fn a_tenants_reviewers_see_and_decide_their_own() {
+    let place = Place::new();
+    let mut server = Server::start(&place);
+    for tenant in ["acme", "globex"] {
+        server.admin().record(format!(r#"[{{"action":"a","id":"e-{tenant}","tenant":"{tenant}"}},{{"action":"a","id":"same","tenant":"{tenant}"}}]"#));
+    }
+    let tokens = ["acme", "globex"].map(|tenant| {
+        server
+            .holder(&format!(r#"{{"name":"{tenant}","scopes":["write","review"],"tenant":"{tenant}"}}"#))
+            .token
+    });
+    let mut ids = Vec::new();
+    for (token, tenant) in tokens.iter().zip(["acme", "globex"]) {
+        let client = server.client(token);
+        ids.push([request(&client, &format!("e-{tenant}")), request(&client, "same")]);
+    }
+    server.client(&tokens[0]).post("/v1/reviews", r#"{"event":"e-globex"}"#).is(404);
+    server.client(&tokens[0]).post("/v1/reviews", r#"{"event":"0"}"#).is(404);
+    for _ in 0..2 {
+        for (own, tenant) in [(0, "acme"), (1, "globex")] {
+            let client = server.client(&tokens[own]);
+            let reviews = list(&client, "");
+            assert_eq!(reviews.len(), 2, "{reviews:?}");
+            assert!(reviews.iter().all(|review| review["tenant"] == tenant));
+            for other in &ids[1 - own] {
+                client.post(&format!("/v1/reviews/{other}"), r#"{"decision":"approved"}"#).is(404);
+            }
+        }
+        assert_eq!(list(&server.admin(), "?state=pending").len(), 4);
+        server.restart();
+    }
+    // Its events are the tenant's, too.
+    server
+        .client(&tokens[1])
+        .post(&format!("/v1/reviews/{}", ids[1][0]), r#"{"decision":"rejected"}"#)
+        .is(200);
+    server.admin().record(r#"{"action":"last"}"#);
+    assert_eq!(server.admin().count("system=true&action=trail.review_decided&tenant=globex"), 1);
+}
+
+#[test]
+fn what_cannot_be_a_review_is_refused() {
+    let place = Place::new();
+    let mut server = Server::start(&place);
+    let admin = server.admin();
+    admin.record(r#"{"action":"a","id":"e"}"#);
+    for (body, status) in [
+        (r#"{"event":"none"}"#, 404),
+        (r#"{"event":"e","confidence":2}"#, 422),
+        (r#"{"event":"e","confidence":-0.1}"#, 422),
+        (r#"{"event":"e","confidence":"high"}"#, 422),
+        (r#"{"event":7}"#, 422),
+        (r#"{"event":"e","unknown":1}"#, 422),
+        ("{}", 422),
+        ("[]", 422),
+        ("", 400),
+        ("{", 400),
+        ("\"e\"", 422),
+    ] {
+        let response = admin.post("/v1/reviews", body);
+        assert_eq!(response.status, status, "{body}: {}", response.text());
+        response.is_problem();
+    }
+    assert!(list(&admin, "").is_empty());
+    let path = format!("/v1/reviews/{}", request(&admin, "e"));
+    for (body, status) in [
+        (r#"{"decision":"maybe"}"#, 422),
+        ("{}", 422),
+        (r#"{"decision":"approved","unknown":1}"#, 422),
+        ("", 400),
+    ] {
+        admin.post(&path, body).is(status);
+    }
+    admin.post("/v1/reviews/none", r#"{"decision":"approved"}"#).is(404);
+    assert_eq!(list(&admin, "?state=pending").len(), 1);
+    // A writer asks, a reviewer decides; neither does the other's.
+    let writer = server.holder(r#"{"name":"writer","scopes":["write"]}"#);
+    writer.get("/v1/reviews").is(403);
+    writer.post(&path, r#"{"decision":"approved"}"#).is(403);
+    // Nobody hands in a step of a review as an event.
+    let id = path.rsplit('/').next().unwrap();
+    let forged = json!({"action": "trail.review_decided", "system": true, "details": {"review": id, "decision": "approved"}});
+    writer.post("/v1/events?ack=durable", forged.to_string());
+    server.restart();
+    assert_eq!(list(&server.admin(), "?state=pending").len(), 1);
+}

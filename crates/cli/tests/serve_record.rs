@@ -110,7 +110,7 @@ fn one_bad_item_refuses_all_by_name() {
     let server = Server::start(&place);
     let client = server.admin();
     let good = r#"{"action":"good"}"#;
-    let many = vec![good; 11].join("\n");
+    let many = [good; 11].join("\n");
     let large = format!(r#"{{"action":"a","description":"{}"}}"#, "x".repeat(64 << 10));
     for (body, status, said) in [
         (format!(r#"[{good},{good},{{"tenant":"t"}}]"#), 422, json!({"item": 2, "field": "action"})),
@@ -142,11 +142,8 @@ fn one_bad_item_refuses_all_by_name() {
     client.ask("PATCH", "/v1/events", good.as_bytes()).is(405);
     assert_eq!(recorded(&client), 0);
     // Deep nesting and other oddities in one event are kept, and refuse nothing.
-    let deep = format!(
-        r#"{{"action":"deep","details":{}{}}}"#,
-        r#"{"a":"#.repeat(200),
-        format!("1{}", "}".repeat(200))
-    );
+    let (open, close) = (r#"{"a":"#.repeat(200), "}".repeat(200));
+    let deep = format!(r#"{{"action":"deep","details":{open}1{close}}}"#);
     client.record(deep);
     assert_eq!(recorded(&client), 1);
 }
@@ -312,7 +309,7 @@ fn a_batch_that_can_never_fit_is_too_large() {
     place.write("trailseal.toml", "[handoff]\nsize = \"1MiB\"\n");
     let server = Server::start(&place);
     let event = format!(r#"{{"action":"a","description":"{}"}}"#, "x".repeat(8_000));
-    server.admin().post("/v1/events", vec![event.as_str(); 40].join("\n")).is(413);
-    server.admin().post("/v1/events", vec![event.as_str(); 5].join("\n")).is(202);
+    server.admin().post("/v1/events", [event.as_str(); 40].join("\n")).is(413);
+    server.admin().post("/v1/events", [event.as_str(); 5].join("\n")).is(202);
     assert_eq!(recorded(&server.admin()), 5);
 }

@@ -56,7 +56,12 @@ export class EventList {
     this.generation += 1;
     this.loading = false;
     this.stopped = false;
+    this.isCut = false;
     this.gained = 0;
+    this.settle?.();
+    this.settled = new Promise((resolve) => {
+      this.settle = resolve;
+    });
     this.scanned = 0;
     this.rows.classList.add("stale");
     await this.#fetch(null, true);
@@ -79,6 +84,7 @@ export class EventList {
     } catch (problem) {
       if (generation !== this.generation || problem.name === "AbortError") return;
       this.loading = false;
+      this.settle();
       if (first) this.#clear();
       this.rows.classList.remove("stale");
       this.#sayProblem(problem, () => (first ? this.start() : this.more()));
@@ -99,6 +105,7 @@ export class EventList {
     this.gained = page.events.length < PAGE ? (this.gained ?? 0) + page.events.length : PAGE;
     const isShort = this.gained < PAGE;
     if (!isShort) this.gained = 0;
+    if (!isShort || !this.next) this.settle();
     if (this.next && (isShort || this.atEnd))
       setTimeout(
         () => {
@@ -115,6 +122,12 @@ export class EventList {
     this.keys.clear();
     this.waiting = [];
     this.fresh.hidden = true;
+  }
+
+  /** Every event that fits, if all of them are here; else null. */
+  everything() {
+    if (this.next || this.isCut || this.loading || this.rows.classList.contains("stale")) return null;
+    return [...this.waiting, ...this.pages.flatMap((page) => page.events)];
   }
 
   /** Puts older events below. */
@@ -155,6 +168,7 @@ export class EventList {
       while (this.pages.length > PAGES_MAX) {
         this.#drop(this.pages.at(-1), this.pages.length - 1);
         this.next = null;
+        this.isCut = true;
         this.#say("cut");
       }
       if (!this.next && this.status.firstElementChild?.id === "empty") this.#say("end");
@@ -229,6 +243,7 @@ export class EventList {
             on: {
               click: () => {
                 this.stopped = true;
+                this.settle();
                 this.generation += 1;
                 this.loading = false;
                 this.#say("stopped");

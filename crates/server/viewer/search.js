@@ -7,6 +7,7 @@ import { Filters, SPANS, typedSearch } from "./filters.js";
 import { EventList } from "./list.js";
 import { Histogram, summaryQuery } from "./histogram.js";
 import { facets } from "./facets.js";
+import { summaryOf } from "./summary.js";
 import { Tail } from "./tail.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
 import { openExport } from "./export.js";
@@ -168,7 +169,7 @@ class SearchPage {
     this.total.classList.add("stale");
     const slow = setTimeout(() => fill(this.total, h("span", { class: "spinner" }), " Counting"), COUNTING_AFTER_MS);
     try {
-      const summary = await askJson("v1/summary", { query: summaryQuery(this.filters), signal });
+      const summary = await this.#counted(signal);
       clearTimeout(slow);
       if (asked !== this.filters) return;
       fill(
@@ -195,6 +196,15 @@ class SearchPage {
     this.root.classList.toggle("is-empty", this.facets.childElementCount === 0);
     this.facets.classList.remove("stale");
     this.total.classList.remove("stale");
+  }
+
+  // The list looks through all text anyway; where it found everything, that need not be done once more.
+  async #counted(signal) {
+    const { filters } = this;
+    if (filters.get("text")) await this.list.settled;
+    signal.throwIfAborted();
+    const all = filters.get("text") ? this.list.everything() : null;
+    return all ? summaryOf(all) : askJson("v1/summary", { query: summaryQuery(filters), signal });
   }
 
   // While events pour in, the counts follow every few seconds.

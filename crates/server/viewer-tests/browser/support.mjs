@@ -8,7 +8,7 @@
 // VIEWER_TEST_EVENTS says how many events the trail gets (default 3,000).
 
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import http from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -65,9 +65,13 @@ export function makeTrail(extra = []) {
       const { v, index, recorded, id, masked, invalid, truncated, recorded_by, ...event } = JSON.parse(line);
       return JSON.stringify(event);
     });
-  const all = Array.from({ length: EVENTS }, (_, at) => lines[at % lines.length]);
   const file = join(folder, "events.jsonl");
-  writeFileSync(file, [...all, ...extra.map((event) => JSON.stringify(event))].join("\n"));
+  const out = openSync(file, "w");
+  for (let at = 0; at < EVENTS; at += lines.length) {
+    writeSync(out, `${lines.slice(0, EVENTS - at).join("\n")}\n`);
+  }
+  for (const event of extra) writeSync(out, `${JSON.stringify(event)}\n`);
+  closeSync(out);
   execFileSync(BIN, ["record", "--dir", dir, file], { stdio: "ignore" });
   return { dir, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }

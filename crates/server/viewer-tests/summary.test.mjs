@@ -1,0 +1,30 @@
+// What the viewer counts itself has the form of `/v1/summary`: `node --test`.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { summaryOf } from "../viewer/summary.js";
+
+test("events are counted by field and second", () => {
+  const events = [
+    { action: "a", actor: { id: "u" }, outcome: "success", time: "2026-11-21T04:00:00.100000Z" },
+    { action: "b", actor: { name: "n" }, outcome: "denied", time: "2026-11-21T04:00:00.900000Z" },
+    { action: "b", outcome: "denied", resource: { type: "t" }, recorded: "2026-11-21T03:00:00.000000Z" },
+  ];
+  const summary = summaryOf(events);
+  assert.equal(summary.total, 3);
+  assert.deepEqual(summary.by_action, [
+    { value: "b", count: 2 },
+    { value: "a", count: 1 },
+  ]);
+  assert.deepEqual(summary.by_actor, [
+    { value: "n", count: 1 },
+    { value: "u", count: 1 },
+  ]);
+  assert.deepEqual(summary.by_resource_type, [{ value: "t", count: 1 }]);
+  assert.deepEqual(summary.by_tenant, []);
+  assert.deepEqual(summary.histogram, [
+    { start: "2026-11-21T03:00:00.000Z", count: 1 },
+    { start: "2026-11-21T04:00:00.000Z", count: 2 },
+  ]);
+});

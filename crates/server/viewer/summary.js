@@ -1,0 +1,31 @@
+// Counts events that are here already as `/v1/summary` would: a search through all text is not done twice.
+
+const TOP = 10;
+const FIELDS = {
+  action: (event) => event.action,
+  actor: (event) => event.actor?.id ?? event.actor?.name,
+  category: (event) => event.category,
+  outcome: (event) => event.outcome,
+  severity: (event) => event.severity,
+  tenant: (event) => event.tenant,
+  resource_type: (event) => event.resource?.type,
+};
+
+/** The summary of these events, in the form of the API; its bars are a second wide. */
+export function summaryOf(events) {
+  const summary = { total: events.length, bucket_seconds: 1, histogram: [] };
+  for (const [name, read] of Object.entries(FIELDS)) {
+    const counts = [...counted(events.map(read))].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+    summary[`by_${name}`] = counts.slice(0, TOP).map(([value, count]) => ({ value, count }));
+  }
+  const seconds = counted(events.map((event) => Math.floor(Date.parse(event.time ?? event.recorded) / 1000)));
+  const bars = [...seconds].filter(([second]) => Number.isFinite(second)).sort((a, b) => a[0] - b[0]);
+  summary.histogram = bars.map(([second, count]) => ({ start: new Date(second * 1000).toISOString(), count }));
+  return summary;
+}
+
+function counted(values) {
+  const counts = new Map();
+  for (const value of values) if (value !== undefined) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return counts;
+}

@@ -19,6 +19,9 @@ const BIN = process.env.VIEWER_TEST_BIN;
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 export const EVENTS = Number(process.env.VIEWER_TEST_EVENTS ?? 3000);
 
+// What goes through all events may take its time; that the page does not lag is measured by speed.test.mjs.
+const PATIENCE_MS = 10_000 + EVENTS / 10;
+
 function playwright() {
   const places = [
     import.meta.url,
@@ -124,7 +127,7 @@ export async function newPage(browser, options = {}) {
     ...options,
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(PATIENCE_MS);
   const problems = [];
   const asked = [];
   page.on("pageerror", (error) => problems.push(String(error.stack)));

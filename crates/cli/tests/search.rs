@@ -117,6 +117,36 @@ fn slots_are_read_as_one_trail() {
     place.run("prove 1").could_not(&["ORIGIN#INDEX"]);
     place.run("prove example.org/app/0#1").ok();
     assert_eq!(place.run("stats --json").ok().json_lines().len(), 2);
+    let exported = place.run("export --format jsonl").ok().json_lines();
+    assert!(exported.iter().all(|event| event["origin"].as_str().unwrap().starts_with("example.org/app/")));
+    place.run("export --format bundle --out both.zip").ok();
+    let checked = place.run("verify --bundle both.zip --json").ok().json();
+    assert_eq!((&checked["count"], checked["origins"].as_array().unwrap().len()), (&3.into(), 2));
+    place.run("export --format bundle --origin example.org/app/1 --out one.zip").ok();
+    assert_eq!(place.run("verify --bundle one.zip --json").ok().json()["count"], 1);
+}
+
+#[test]
+fn a_slot_that_comes_later_is_followed_too() {
+    let place = Place::new();
+    place.write("trailseal.toml", "workers = \"slots\"\norigin = \"example.org/app\"\n");
+    let mut writer = place.command(&["record", "--json"]);
+    let mut writer =
+        writer.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(writer.stdin.as_mut().unwrap(), b"{\"action\":\"one\"}\n").unwrap();
+    support::Lines::of(writer.stdout.take().unwrap()).wait();
+    let mut tail = place.command(&["tail", "-f", "-n", "0", "--format", "jsonl"]);
+    let mut tail = tail.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let shown = support::Lines::of(tail.stdout.take().unwrap());
+    // The first one is held, so this takes another slot, that was not there when the tail began.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    place.feed("record", "{\"action\":\"late\"}\n").ok();
+    // The first event may have become readable only after the tail began.
+    while !shown.wait().contains("\"late\"") {}
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    drop(writer.stdin.take());
+    writer.wait().unwrap();
 }
 
 #[test]

@@ -8,7 +8,7 @@ use trailseal_export::{CSV_HEADER, ParquetWriter, Row, SqliteWriter, write_csv_r
 use trailseal_index::{Order, Search};
 
 use super::query::keep_going;
-use super::{bundle, filter, reader as one, search, write_out};
+use super::{bundle, filter, search, write_out};
 use crate::arguments::{Export, ExportFormat};
 use crate::destination::Destination;
 use crate::failure::{Failure, Outcome};
@@ -27,7 +27,7 @@ pub(super) fn run(settings: &Settings, export: &Export, json: bool) -> Outcome {
     refuse_unfit(export.format, out)?;
     let mut search = search(settings)?;
     let count = match (export.format, out) {
-        (ExportFormat::Bundle, _) => bundle::write(&mut one(settings)?, &filter, &export.filters, out)?,
+        (ExportFormat::Bundle, _) => bundle::write(&mut search, &filter, &export.filters, out)?,
         (format, Some(path)) => to_file(&mut Rows { search: &mut search, filter: &filter }, format, path)?,
         (format, None) => {
             let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
@@ -97,10 +97,19 @@ fn to_stream(rows: &mut Rows<'_>, format: ExportFormat, mut out: impl Write + Se
                 out.write_all(&text)
             })?
         }
-        _ => rows.each_line(&mut |_, line| {
-            out.write_all(line)?;
-            out.write_all(b"\n")
-        })?,
+        _ => {
+            // From several trails an event says which one it is of.
+            let is_one = rows.search.readers().count() == 1;
+            rows.each_line(&mut |origin, line| {
+                let mut line = line;
+                if !is_one {
+                    write!(out, "{{\"origin\":{},", serde_json::Value::from(origin))?;
+                    line = line.strip_prefix(b"{").unwrap_or(line);
+                }
+                out.write_all(line)?;
+                out.write_all(b"\n")
+            })?
+        }
     };
     out.flush()?;
     Ok(count)

@@ -28,7 +28,9 @@ pub(super) fn run(settings: &Settings, tail: &Tail, json: bool) -> Outcome {
         std::thread::sleep(POLL);
         search.refresh()?;
         // Taken before the lines are read: what comes meanwhile is shown by the next look.
-        let end = search.end();
+        // After a crash of the writer what only its handoff holds is seen, and for a moment not, while the next one
+        // takes it over: it must not be shown twice.
+        let end = seen.or_later(&search.end());
         if end != seen {
             let (mut failed, since) = (None, std::mem::replace(&mut seen, end));
             search.each(&filter, trailseal_index::Order::OldestFirst, Some(&since), &mut |hit| {

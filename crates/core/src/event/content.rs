@@ -1,6 +1,6 @@
 //! Whether an event that came again is the one that was stored.
 
-use super::{Event, Object, Recorded, Resource, Truncation, Value};
+use super::{Context, Event, Object, Recorded, Resource, Truncation, Value};
 use crate::complete::{EventId, Stamp};
 use crate::line;
 
@@ -12,14 +12,19 @@ use crate::line;
 /// how it ended is another event.
 pub fn same_content(given: &Event, stored_line: &[u8]) -> bool {
     let Ok(stored) = Event::from_line(stored_line) else { return false };
-    as_stored(given, &stored).is_some_and(|again| {
-        same_event(given, &again.event, &stored.event) && cuts(&again.truncated).eq(cuts(&stored.truncated))
+    // The context does not count, and has a part in how much room there is for the rest: with the stored one cuts fall
+    // where they fell then if nothing of it was cut, and with its own if something was.
+    [&stored.event.context, &given.context].into_iter().any(|context| {
+        as_stored(given, context, &stored).is_some_and(|again| {
+            same_event(given, &again.event, &stored.event)
+                && cuts(&again.truncated).eq(cuts(&stored.truncated))
+        })
     })
 }
 
-/// What reading would give, had `given` been stored in the place of `stored`.
-fn as_stored(given: &Event, stored: &Recorded) -> Option<Recorded> {
-    let event = Event { context: stored.event.context.clone(), ..given.clone() };
+/// What reading would give, had `given` been stored with this context in the place of `stored`.
+fn as_stored(given: &Event, context: &Context, stored: &Recorded) -> Option<Recorded> {
+    let event = Event { context: context.clone(), ..given.clone() };
     let stamp = Stamp {
         now: stored.event.time.unwrap_or(stored.recorded),
         id: EventId::given(stored.event.id.as_deref().unwrap_or_default()),
@@ -135,6 +140,13 @@ mod tests {
         check(&event(), &Event::new("a").id("2"), false);
         check(&event(), &event().error("no"), false);
         assert!(!same_content(&event(), b"{}"));
+    }
+
+    #[test]
+    fn a_repeat_with_a_context_that_was_cut_is_one() {
+        let long = event().detail("k", "x".repeat(70_000)).user_agent("u".repeat(1_800));
+        check(&long, &long, true);
+        check(&long, &long.clone().detail("k", "y".repeat(70_000)), false);
     }
 
     #[test]

@@ -55,6 +55,18 @@ impl Cursor {
         }
     }
 
+    /// The later of two places in each trail, in a walk from the oldest.
+    pub fn or_later(&self, other: &Cursor) -> Cursor {
+        let mut later = self.clone();
+        for (mark, left) in &other.left {
+            match later.left.iter_mut().find(|(known, _)| known == mark) {
+                Some((_, known)) => known.start = known.start.max(left.start),
+                None => later.left.push((*mark, left.clone())),
+            }
+        }
+        later
+    }
+
     /// What is left of a trail that now ends at `end`. One that the cursor does not know is newer than it.
     pub(super) fn left_of(&self, origin: &str, end: u64) -> Left {
         let mark = mark(origin);
@@ -156,6 +168,15 @@ mod tests {
         fn no_text_is_too_odd(text in "\\PC*") {
             let _ = text.parse::<Cursor>();
         }
+    }
+
+    #[test]
+    fn a_walk_from_the_oldest_never_goes_back() {
+        let at = |places: &[(&str, u64)]| {
+            Cursor::new(Order::OldestFirst, places.iter().map(|(name, at)| ((*name).into(), *at..u64::MAX)))
+        };
+        let seen = at(&[("a", 7), ("b", 2)]);
+        assert_eq!(seen.or_later(&at(&[("a", 3), ("b", 5), ("c", 1)])), at(&[("a", 7), ("b", 5), ("c", 1)]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod member;
 mod merge;
 
 use std::ops::{ControlFlow, Range};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -104,6 +104,8 @@ pub enum SearchError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Search {
+    dir: PathBuf,
+    files: Arc<dyn Files>,
     members: Vec<Member>,
 }
 
@@ -113,23 +115,41 @@ impl Search {
     /// # Errors
     /// When there is no trail, or it cannot be read. An index that cannot be read is done without.
     pub fn open(dir: &Path, files: Arc<dyn Files>) -> Result<Search, SearchError> {
-        let folders =
-            trails_in(dir, &*files).map_err(|source| SearchError::List { path: dir.to_owned(), source })?;
-        if folders.is_empty() {
-            return Err(ReadError::NoTrail { path: dir.to_owned() }.into());
+        let mut search = Search { dir: dir.to_owned(), files, members: Vec::new() };
+        search.find_members()?;
+        match search.members.is_empty() {
+            true => Err(ReadError::NoTrail { path: dir.to_owned() }.into()),
+            false => Ok(search),
         }
-        let mut members =
-            folders.iter().map(|folder| Member::open(folder, &files)).collect::<Result<Vec<_>, _>>()?;
-        members.sort_by(|left, right| left.origin.cmp(&right.origin));
-        Ok(Search { members })
     }
 
-    /// Looks again: what has become readable since.
+    /// Opens the trails in the folder that are not open yet.
+    fn find_members(&mut self) -> Result<(), SearchError> {
+        let failed = |source| SearchError::List { path: self.dir.clone(), source };
+        for folder in trails_in(&self.dir, &*self.files).map_err(failed)? {
+            if !self.members.iter().any(|member| member.reader.folder().root() == folder) {
+                self.members.push(Member::open(&folder, &self.files)?);
+            }
+        }
+        self.members.sort_by(|left, right| left.origin.cmp(&right.origin));
+        Ok(())
+    }
+
+    /// Looks again: what has become readable since, slots that came since, too.
     ///
     /// # Errors
     /// As [`open`](Search::open).
     pub fn refresh(&mut self) -> Result<(), SearchError> {
-        self.members.iter_mut().try_for_each(Member::refresh)
+        self.members.iter_mut().try_for_each(Member::refresh)?;
+        // A folder that is one trail stays one.
+        match self.members.as_slice() {
+            [one] if one.reader.folder().root() == self.dir => Ok(()),
+            // One that is being made cannot be read yet; the next look finds it.
+            _ => self.find_members().or_else(|error| match error {
+                SearchError::List { .. } => Err(error),
+                _ => Ok(()),
+            }),
+        }
     }
 
     /// The views of the trails, in the order of their origins.

@@ -106,7 +106,8 @@ type Some = (Vec<Event>, Cursor, bool);
 fn some(search: &mut trailseal_index::Search, filter: &Filter, mut cursor: Cursor) -> Result<Some, Problem> {
     let mut events = Vec::new();
     let from = cursor.clone();
-    let end = search.end();
+    // Another slot's writer may have been killed: what is shown once must not be shown again.
+    let end = cursor.or_later(&search.end());
     let next = search
         .some(filter, Order::OldestFirst, Some(&from), EVENTS_WAITING, &mut |hit| {
             cursor.pass(&hit.origin, hit.index);

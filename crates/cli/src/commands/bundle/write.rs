@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::filter::Filter;
 use trailseal_core::{Index, Reader};
+use trailseal_index::Search;
 use trailseal_tlog::{Checkpoint, Hash};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -22,9 +23,9 @@ use crate::output::{is_terminal, tell, thousands};
 
 const BUFFER_BYTES: usize = 1 << 18;
 
-/// Writes a bundle of the sealed events that match; returns how many.
+/// Writes a bundle of the sealed events that match, of all trails; returns how many.
 pub(crate) fn write(
-    reader: &mut Reader,
+    search: &mut Search,
     filter: &Filter,
     flags: &Filters,
     out: Option<&Path>,
@@ -33,7 +34,7 @@ pub(crate) fn write(
         Some(path) => {
             let mut destination = Destination::create(path)?;
             let zip = ZipWriter::new(BufWriter::with_capacity(BUFFER_BYTES, destination.file()));
-            let count = fill(zip, reader, filter, flags).map_err(|failure| destination.failed(failure))?;
+            let count = fill(zip, search, filter, flags).map_err(|failure| destination.failed(failure))?;
             destination.finish()?;
             count
         }
@@ -42,7 +43,7 @@ pub(crate) fn write(
         }
         None => {
             let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
-            fill(ZipWriter::new_stream(stdout), reader, filter, flags)?
+            fill(ZipWriter::new_stream(stdout), search, filter, flags)?
         }
     };
     let place = out.map_or_else(String::new, |path| format!(" in {}", path.display()));
@@ -52,54 +53,76 @@ pub(crate) fn write(
 
 fn fill<W: Write + Seek>(
     mut zip: ZipWriter<W>,
-    reader: &mut Reader,
+    search: &mut Search,
     filter: &Filter,
     flags: &Filters,
 ) -> Outcome<u64> {
-    let (note, checkpoint) = reader.checkpoint()?;
-    let mut members = serde_json::Map::new();
-    let indexes = lines(&mut zip, reader, filter, &checkpoint, &mut members)?;
-    let mut member = Member::begin(&mut zip, "0/proofs.jsonl")?;
-    for index in &indexes {
-        let hashes = reader.inclusion(Index::new(*index), &checkpoint)?;
-        let hashes: Vec<String> = hashes.iter().map(Hash::to_base64).collect();
-        member.write(format!("{}\n", json!({"index": index, "hashes": hashes})).as_bytes())?;
-    }
-    member.end(&mut members);
-    let key = reader.manifest().current_key().map(ToString::to_string).unwrap_or_default();
-    for (name, text) in [("0/checkpoint", note), ("0/public-key", format!("{key}\n"))] {
-        let mut member = Member::begin(&mut zip, name)?;
-        member.write(text.as_bytes())?;
-        member.end(&mut members);
+    let names: Vec<String> = search.readers().map(|reader| reader.origin().to_owned()).collect();
+    let wanted = names.iter().filter(|name| filter.origin.is_empty() || filter.origin.contains(name));
+    let (mut members, mut origins, mut count, mut left_out) = (serde_json::Map::new(), Vec::new(), 0, 0);
+    for (folder, name) in wanted.enumerate() {
+        let Some(reader) = search.reader_of(name) else { continue };
+        let (note, checkpoint) = reader.checkpoint()?;
+        let indexes = origin(&mut zip, folder, reader, filter, (&note, &checkpoint), &mut members)?;
+        origins.push(json!({
+            "origin": name, "folder": folder.to_string(), "count": indexes, "tree_size": checkpoint.size,
+        }));
+        count += indexes;
+        left_out += reader.end().get().saturating_sub(checkpoint.size);
     }
     let manifest = json!({
         "format": FORMAT,
         "created": SystemClock.now().to_string(),
         "filters": filters(flags),
-        "count": indexes.len(),
+        "count": count,
         "proves": WHAT_IT_PROVES,
-        "origins": [{"origin": reader.origin(), "folder": "0", "count": indexes.len(), "tree_size": checkpoint.size}],
+        "origins": origins,
         "members": members,
     });
-    Member::begin(&mut zip, "manifest.json")?.write(format!("{manifest:#}\n").as_bytes())?;
+    Member::begin(&mut zip, "manifest.json".into())?.write(format!("{manifest:#}\n").as_bytes())?;
     zip.finish().map_err(zip_failed)?.flush()?;
-    let left_out = reader.end().get() - checkpoint.size;
     if left_out > 0 {
         tell(&format!("the newest {left_out} events are not sealed yet and not in it"));
+    }
+    Ok(count)
+}
+
+/// Writes the folder of one origin, and returns how many events are in it.
+fn origin<W: Write + Seek>(
+    zip: &mut ZipWriter<W>,
+    folder: usize,
+    reader: &mut Reader,
+    filter: &Filter,
+    (note, checkpoint): (&str, &Checkpoint),
+    members: &mut serde_json::Map<String, serde_json::Value>,
+) -> Outcome<u64> {
+    let member = Member::begin(zip, format!("{folder}/lines.jsonl"))?;
+    let indexes = lines(member, reader, filter, checkpoint, members)?;
+    let mut member = Member::begin(zip, format!("{folder}/proofs.jsonl"))?;
+    for index in &indexes {
+        let hashes = reader.inclusion(Index::new(*index), checkpoint)?;
+        let hashes: Vec<String> = hashes.iter().map(Hash::to_base64).collect();
+        member.write(format!("{}\n", json!({"index": index, "hashes": hashes})).as_bytes())?;
+    }
+    member.end(members);
+    let key = reader.manifest().current_key().map(ToString::to_string).unwrap_or_default();
+    for (name, text) in [("checkpoint", note.to_owned()), ("public-key", format!("{key}\n"))] {
+        let mut member = Member::begin(zip, format!("{folder}/{name}"))?;
+        member.write(text.as_bytes())?;
+        member.end(members);
     }
     Ok(indexes.len() as u64)
 }
 
 /// Writes the lines, and returns their indexes.
 fn lines<W: Write + Seek>(
-    zip: &mut ZipWriter<W>,
+    mut member: Member<'_, W>,
     reader: &mut Reader,
     filter: &Filter,
     checkpoint: &Checkpoint,
     members: &mut serde_json::Map<String, serde_json::Value>,
 ) -> Outcome<Vec<u64>> {
     let mut indexes = Vec::new();
-    let mut member = Member::begin(zip, "0/lines.jsonl")?;
     let possible = filter.index_range();
     let range = possible.start..possible.end.min(checkpoint.size);
     let mut failed = None;
@@ -133,14 +156,14 @@ fn filters(flags: &Filters) -> serde_json::Map<String, serde_json::Value> {
 /// A member of the zip that is being written, and the hash of its bytes.
 struct Member<'a, W: Write + Seek> {
     zip: &'a mut ZipWriter<W>,
-    name: &'static str,
+    name: String,
     hash: Sha256,
 }
 
 impl<'a, W: Write + Seek> Member<'a, W> {
-    fn begin(zip: &'a mut ZipWriter<W>, name: &'static str) -> Outcome<Self> {
+    fn begin(zip: &'a mut ZipWriter<W>, name: String) -> Outcome<Self> {
         let options = SimpleFileOptions::default().large_file(true);
-        zip.start_file(name, options).map_err(zip_failed)?;
+        zip.start_file(name.as_str(), options).map_err(zip_failed)?;
         Ok(Member { zip, name, hash: Sha256::new() })
     }
 

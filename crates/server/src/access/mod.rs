@@ -52,7 +52,11 @@ pub(crate) async fn check(
     next: Next,
 ) -> Result<Response, Problem> {
     let peer = request.extensions().get::<Peer>().copied();
-    let caller = identify(&app, peer, &request)?;
+    let caller = match identify(&app, peer, &request) {
+        // A page that needs no token is shown to somebody whose token has ended, too.
+        Err(_) if needs == Needs::Nothing && !app.config.open => None,
+        caller => caller?,
+    };
     let allowed = match needs {
         Needs::Nothing => Ok(()),
         Needs::Tiles if app.config.public_tiles => Ok(()),

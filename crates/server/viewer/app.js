@@ -6,26 +6,29 @@
 //            #sign-out #skip
 // Sign-in    #sign-in (form) #token-input #token-show #sign-in-button #sign-in-error
 // Search     #search-form #search-input #span-select #filters-button #live-button #export-button #refresh-button
-//            #system-toggle #order-select #clear-filters #total #chips; chip, chip-remove (data-name, data-value)
+//            #system-toggle #order-select #clear-filters #total #chips; chip (data-name, data-value) with chip-remove
 //            #filter-panel; #filter-NAME for each filter, #filter-since, #filter-until, #filter-apply;
 //            #facets; facet (data-name, data-value, aria-pressed)
 // Histogram  #histogram (drag, or arrow keys and Enter) #zoom-out; bar (data-start, data-count)
 // List       #list; row (data-key ORIGIN#INDEX, data-index, aria-selected) #more #list-status #new-events
-//            #empty #empty-command #empty-copy #empty-clear #error-retry #problem
+//            #empty #empty-command #empty-copy #empty-clear #error-retry #problem #search-stop
 // Live       #live-state (data-state: connecting, live, waiting, off)
 // Export     #export-menu #export-csv #export-ndjson #export-stop #export-state #export-command #export-command-copy
-// Event      #drawer #event-title #event-close #event-next #event-previous #event-link #event-flag #event-full
+// Event      #drawer #event-title #event-close #event-next #event-previous #event-link #event-flag
 //            #proof (data-state: checking, proven, failed, no_key, unchecked, waiting, off) #proof-check
-//            proof-step (data-step: form, path, shown, signature, and where wrong list, asked; data-ok) #proof-download #proof-steps
+//            #proof-download #proof-steps; proof-step (data-step: form, path, shown, signature; list, asked where
+//            they are wrong; data-ok)
 //            #diff #diff-all; diff-row (data-path) #fields; field (data-path) #raw #raw-copy #raw-wrap
-//            #event-resource #event-actor copy, filter-by
+//            #event-resource #event-actor; copy; filter-by, related (data-name)
 //            #flag-form #flag-reason #flag-confidence #flag-send #flag-cancel
 // History    #history #history-back; history-event      Actor   #actor-page #actor-search
-// Seal       #seal-origin (data-origin) #checkpoint #seal-state (data-state) #key-input #key-save #key-forget #key-accept
-//            #key-notice #verify-id #verify-button #verify-result #seal-check-own #proof-paste #proof-paste-check
-// Reviews    #review-tabs review-tab (data-state); review (data-id, data-state) review-comment review-approve
+// Seal       #seal-origin (data-origin) #checkpoint #seal-state (data-state) #key-input #key-save #key-forget
+//            #key-accept #key-notice #seal-forget, all with -1, -2, … for further trails; testids seal-origin, seal-state
+//            #verify-id #verify-button #verify-result #seal-check-own #proof-paste #proof-file #proof-paste-check
+//            #proof-paste-result
+// Reviews    #reviews #review-tabs review-tab (data-state); review (data-id, data-state) review-comment review-approve
 //            review-reject review-open
-// Health     #health-state (data-health) #stats #origins; stat (data-name)
+// Health     #health-state (data-health) #stats #origins; stat (data-name, data-value), sink (data-name), origin
 // Help       #help (dialog) #help-close
 
 import { announce, byId, button, fill, h, icon } from "./dom.js";

@@ -90,7 +90,7 @@ class SealPage {
         this.trails,
         notes.length === 0
           ? h("p", { class: "notice" }, "There is no checkpoint yet.")
-          : notes.map((note) => trail(note, this.asking.signal)),
+          : notes.map((note, at) => trail(note, this.asking.signal, (id) => (at === 0 ? id : `${id}-${at}`))),
       );
     } catch (problem) {
       if (problem.name !== "AbortError") showProblem(this.trails, problem, () => this.#load());
@@ -127,20 +127,32 @@ async function checkpoints(signal) {
 
 // ---- one trail -----------------------------------------------------------------------------------------
 
-function trail({ note, tiles }, signal) {
+// `named` makes ids that stand once on the page: the first trail has the plain ones.
+function trail({ note, tiles }, signal, named) {
   const origin = note.split("\n")[0];
-  const state = h("div", { id: "seal-state", class: "proof", "data-state": "checking", "aria-live": "polite" });
+  const state = h("div", {
+    id: named("seal-state"),
+    "data-testid": "seal-state",
+    class: "proof",
+    "data-state": "checking",
+    "aria-live": "polite",
+  });
   const keyPlace = h("div", { class: "key-place" });
-  const card = h("section", { class: "panel trail", id: "seal-origin", "data-origin": origin });
+  const card = h("section", {
+    class: "panel trail",
+    id: named("seal-origin"),
+    "data-testid": "seal-origin",
+    "data-origin": origin,
+  });
   const check = async () => {
     await checkTrail(note, tiles, state, signal, check);
-    fill(keyPlace, await keyForm(origin, check));
+    fill(keyPlace, await keyForm(origin, check, named));
   };
   fill(
     card,
     h("div", { class: "section-head" }, h("h2", { class: "mono trail-name" }, value(origin))),
     state,
-    checkpointFacts(note),
+    checkpointFacts(note, named),
     keyPlace,
   );
   check();
@@ -218,7 +230,7 @@ async function compareWithKept(checkpoint, kept, tiles, signal) {
     : `It begins with all ${number(kept.size)} events that this browser saw sealed ${when}: nothing of them was rewritten.`;
 }
 
-function checkpointFacts(note) {
+function checkpointFacts(note, named) {
   const [, size, root] = note.split("\n");
   return h(
     "div",
@@ -241,7 +253,7 @@ function checkpointFacts(note) {
       h(
         "div",
         { class: "command-box" },
-        h("pre", { id: "checkpoint", class: "command" }, value(note)),
+        h("pre", { id: named("checkpoint"), class: "command" }, value(note)),
         copyButton(() => note, { label: "Copy the checkpoint" }),
       ),
       h(
@@ -255,11 +267,11 @@ function checkpointFacts(note) {
   );
 }
 
-async function keyForm(origin, again) {
+async function keyForm(origin, again, named) {
   const kept = keptKey(origin);
-  const named = await keyFromServer(origin);
+  const offered = await keyFromServer(origin);
   const input = h("input", {
-    id: "key-input",
+    id: named("key-input"),
     class: "mono",
     placeholder: `${origin}+0a1b2c3d+AR…`,
     autocomplete: "off",
@@ -277,21 +289,21 @@ async function keyForm(origin, again) {
       error.textContent = problem.message;
     }
   };
-  const differs = kept && named && named !== kept.text;
+  const differs = kept && offered && offered !== kept.text;
   const accept = async () => {
-    await pinKey(named, "first seen");
+    await pinKey(offered, "first seen");
     again();
   };
   return [
     !kept &&
-      named &&
+      offered &&
       h(
         "div",
         { class: "kept-key" },
         h("h3", {}, "The key that the server names"),
-        h("p", { class: "mono wrap" }, value(named)),
+        h("p", { class: "mono wrap" }, value(offered)),
         h("p", { class: "quiet" }, "Nothing says that it is the right one but the server itself."),
-        button({ id: "key-accept", kind: "small", text: "Believe it, and keep it", on: { click: accept } }),
+        button({ id: named("key-accept"), kind: "small", text: "Believe it, and keep it", on: { click: accept } }),
       ),
     kept &&
       h(
@@ -302,7 +314,7 @@ async function keyForm(origin, again) {
         kept.how === "first seen" &&
           h(
             "p",
-            { id: "key-notice", class: "notice" },
+            { id: named("key-notice"), class: "notice" },
             icon("warning"),
             h(
               "span",
@@ -331,10 +343,10 @@ async function keyForm(origin, again) {
         "div",
         { class: "joined" },
         input,
-        h("button", { id: "key-save", type: "submit", class: "button" }, "Keep this key"),
+        h("button", { id: named("key-save"), type: "submit", class: "button" }, "Keep this key"),
         kept &&
           button({
-            id: "key-forget",
+            id: named("key-forget"),
             kind: "plain",
             text: "Forget",
             label: "Forget the kept key",

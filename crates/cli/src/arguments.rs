@@ -26,6 +26,12 @@ pub(crate) struct Common {
     /// Answer in JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Let this server do it: for record, policy set, key rotate and token
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// The token for --server
+    #[arg(long, global = true, value_name = "TOKEN", env = "TRAILSEAL_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
 }
 
 #[derive(Subcommand)]

@@ -1,12 +1,17 @@
-//! A server that runs beside this command: asked over the socket in the trail's folder.
+//! A server that is asked by a command: the one that holds the trail, over the socket in its folder, or another by its URL.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
+use crate::arguments::Common;
 use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;
 
@@ -14,10 +19,17 @@ use crate::settings::Settings;
 const TIMEOUT: Duration = Duration::from_secs(90);
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
-/// A server that answers on the trail's socket.
-pub(crate) struct ServerClient {
-    path: PathBuf,
+/// A server, and how it is reached.
+pub(crate) enum ServerClient {
+    /// The one that holds the trail. Only its owner can open the socket, so no token is needed.
+    Socket(PathBuf),
+    /// One somewhere else.
+    Url { tls: bool, host: String, port: u16, token: String },
 }
+
+/// What can be written to and read from.
+trait Stream: Read + Write {}
+impl<S: Read + Write> Stream for S {}
 
 /// What a server answered.
 pub(crate) struct Answer {
@@ -26,13 +38,67 @@ pub(crate) struct Answer {
 }
 
 impl ServerClient {
-    /// The server that holds the trail, if one does.
+    /// The server that was named, or the one that holds the trail, if one does.
     pub(crate) fn beside(settings: &Settings) -> Outcome<Option<ServerClient>> {
+        if let Some(named) = ServerClient::named(settings.flags())? {
+            return Ok(Some(named));
+        }
         let path = settings.dir().join("socket");
         match UnixStream::connect(&path) {
-            Ok(_) => Ok(Some(ServerClient { path })),
+            Ok(_) => Ok(Some(ServerClient::Socket(path))),
             // None runs, or one was killed and left its socket.
             Err(_) => Ok(None),
+        }
+    }
+
+    fn named(flags: &Common) -> Outcome<Option<ServerClient>> {
+        let Some(url) = &flags.server else { return Ok(None) };
+        let wrong = || {
+            Failure::could_not(format!("--server {url:?} is no URL: use https://HOST or http://HOST:PORT"))
+        };
+        let (tls, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+            (Some(rest), _) => (true, rest),
+            (None, Some(rest)) => (false, rest),
+            (None, None) => return Err(wrong()),
+        };
+        let rest = rest.trim_end_matches('/');
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| wrong())?),
+            _ => (rest, if tls { 443 } else { 80 }),
+        };
+        let host = host.trim_matches(['[', ']']).to_owned();
+        if host.is_empty() || host.contains(['/', '@', '?', '#']) {
+            return Err(wrong());
+        }
+        let token = flags.token.clone();
+        let token =
+            token.ok_or_else(|| Failure::could_not("--server needs a token: --token, or TRAILSEAL_TOKEN"))?;
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Failure::could_not("--token is none: a token is tsl_ and letters"));
+        }
+        Ok(Some(ServerClient::Url { tls, host, port, token }))
+    }
+
+    fn place(&self) -> String {
+        match self {
+            ServerClient::Socket(path) => path.display().to_string(),
+            ServerClient::Url { host, port, .. } => format!("{host}:{port}"),
+        }
+    }
+
+    fn connect(&self) -> std::io::Result<Box<dyn Stream>> {
+        match self {
+            ServerClient::Socket(path) => {
+                let stream = UnixStream::connect(path)?;
+                stream.set_read_timeout(Some(TIMEOUT))?;
+                Ok(Box::new(stream))
+            }
+            ServerClient::Url { tls, host, port, .. } => {
+                let stream = TcpStream::connect((host.as_str(), *port))?;
+                stream.set_read_timeout(Some(TIMEOUT))?;
+                stream.set_write_timeout(Some(TIMEOUT))?;
+                Ok(if *tls { Box::new(secured(host, stream)?) } else { Box::new(stream) })
+            }
         }
     }
 
@@ -51,21 +117,47 @@ impl ServerClient {
     /// One request on a connection of its own, so that the end of the answer is the end of the connection.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &[u8]) -> Outcome<Answer> {
         let failed = |error: std::io::Error| {
-            Failure::could_not(format!("could not ask the server at {}: {error}", self.path.display()))
+            Failure::could_not(format!("could not ask the server at {}: {error}", self.place()))
         };
-        let mut stream = UnixStream::connect(&self.path).map_err(failed)?;
-        stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
+        let mut stream = self.connect().map_err(failed)?;
+        let (host, token) = match self {
+            ServerClient::Socket(_) => ("localhost", String::new()),
+            ServerClient::Url { host, token, .. } => {
+                (host.as_str(), format!("Authorization: Bearer {token}\r\n"))
+            }
+        };
         let length = body.len();
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{token}Connection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).map_err(failed)?;
+        stream.flush().map_err(failed)?;
         let mut bytes = Vec::new();
-        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
+        match stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes) {
+            // Many servers close a TLS connection without saying so; whether all is here is told by the answer.
+            Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => return Err(failed(error)),
+            _ => {}
+        }
         parse(&bytes).ok_or_else(|| {
             Failure::could_not("the server's answer could not be read: is it of this program?")
         })
     }
+}
+
+/// The same over TLS, with the certificates that this machine trusts.
+fn secured(host: &str, stream: TcpStream) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(std::io::Error::other)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(std::io::Error::other)?;
+    Ok(StreamOwned::new(connection, stream))
 }
 
 /// What the server says is wrong.
@@ -82,6 +174,12 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     let is_chunked =
         response.headers.iter().any(|header| header.name.eq_ignore_ascii_case("transfer-encoding"));
     let rest = bytes.get(end..)?;
+    let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let length =
+        length.and_then(|header| std::str::from_utf8(header.value).ok()?.trim().parse::<usize>().ok());
+    if !is_chunked && length.is_some_and(|length| rest.len() < length) {
+        return None;
+    }
     let body = if is_chunked { unchunk(rest)? } else { rest.to_vec() };
     Some(Answer { status, body })
 }
@@ -114,5 +212,23 @@ mod tests {
         let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n1\r\n\n\r\n0\r\n\r\n";
         assert_eq!(parse(chunked).unwrap().body, b"{}\n");
         assert!(parse(b"HTTP/1.1 200 OK\r\n").is_none());
+        assert!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}").is_none(), "cut off");
+    }
+
+    #[test]
+    fn urls_and_what_is_none() {
+        let named = |url: &str| {
+            let flags = Common { server: Some(url.into()), token: Some("tsl_x".into()), ..Common::default() };
+            ServerClient::named(&flags).ok().flatten().map(|server| server.place())
+        };
+        assert_eq!(named("https://audit.example.com").as_deref(), Some("audit.example.com:443"));
+        assert_eq!(named("http://127.0.0.1:8410/").as_deref(), Some("127.0.0.1:8410"));
+        assert_eq!(named("https://[::1]:8410").as_deref(), Some("::1:8410"));
+        assert_eq!(named("https://[::1]").as_deref(), Some("::1:443"));
+        for url in ["audit.example.com", "ftp://x", "http://", "http://x:y", "https://a@b", "http://x/y"] {
+            assert_eq!(named(url), None, "{url}");
+        }
+        let flags = Common { server: Some("http://x".into()), ..Common::default() };
+        assert!(ServerClient::named(&flags).is_err(), "no token");
     }
 }

@@ -17,7 +17,7 @@ use trailseal_tlog::Origin;
 use crate::arguments::Common;
 use crate::failure::{Failure, Outcome};
 
-use table::{ALSO_READ, KUBERNETES, LISTS, ONLY_IN_A_FILE, PREFIX, SETTINGS, Setting};
+use table::{ALSO_READ, KUBERNETES, LISTS, NOT_SETTINGS, ONLY_IN_A_FILE, PREFIX, SETTINGS, Setting};
 
 const DEFAULT_FILE: &str = "trailseal.toml";
 
@@ -62,6 +62,11 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The flags that they were read with.
+    pub(crate) fn flags(&self) -> &Common {
+        &self.common
+    }
+
     /// Reads all of them again, as they are now.
     pub(crate) fn reload(&self) -> Outcome<Settings> {
         Settings::load(&self.common)
@@ -89,7 +94,7 @@ impl Settings {
         for (variable, value) in variables {
             let Ok(variable) = variable.into_string() else { continue };
             let is_ours = variable.starts_with(PREFIX) || ALSO_READ.iter().any(|(name, _)| *name == variable);
-            if is_ours {
+            if is_ours && !NOT_SETTINGS.contains(&variable.as_str()) {
                 let value = value.into_string();
                 let value =
                     value.map_err(|_| Failure::could_not(format!("{variable} is not UTF-8: set it anew")))?;

@@ -68,6 +68,11 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     let is_dir_given = common.dir.is_some();
     let settings = Settings::load(&common)?;
     let json = common.json;
+    if common.server.is_some() && !command.writes() && !matches!(command, Command::Token { .. }) {
+        return Err(Failure::could_not(
+            "--server is for record, policy set, key rotate and token: see the server's /docs",
+        ));
+    }
     if command.writes()
         && let Some(server) = ServerClient::beside(&settings)?
         && ask_server(&server, &command, json)?

@@ -112,8 +112,15 @@ fn token_failure(error: TokenError) -> Failure {
 }
 
 fn list(settings: &Settings, json: bool) -> Outcome {
-    let folder = reader(settings)?.folder().root().to_owned();
-    let tokens = TokenFile::open(&folder).map_err(token_failure)?.list();
+    let tokens = match ServerClient::beside(settings)? {
+        Some(server) => {
+            let answer = server.json("GET", "/v1/tokens", &Value::Null)?;
+            serde_json::from_value(answer["tokens"].clone()).map_err(|error| {
+                Failure::could_not(format!("the server's answer could not be read: {error}"))
+            })?
+        }
+        None => TokenFile::open(reader(settings)?.folder().root()).map_err(token_failure)?.list(),
+    };
     let mut out = std::io::stdout();
     if json {
         return Ok(writeln!(out, "{}", json!({ "tokens": tokens }))?);

@@ -274,6 +274,9 @@ pub(super) const PREFIX: &str = "TRAILSEAL_";
 pub(super) const ALSO_READ: [(&str, &str); 3] =
     [("AUDIT_LOG_PATH", "dir"), ("AUDIT_MODE", "mode"), ("AUDIT_SAMPLE_RATE", "rate")];
 
+/// Variables of ours that are read as flags.
+pub(super) const NOT_SETTINGS: [&str; 1] = ["TRAILSEAL_TOKEN"];
+
 /// Settings that only a file can have.
 pub(super) const ONLY_IN_A_FILE: [&str; 2] = ["anchor", "rule"];
 

@@ -1,0 +1,88 @@
+//! Commands that write, while a server holds the trail, and a server somewhere else.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use support::Place;
+
+/// A server in its own process, and what it said at its start.
+struct Running {
+    child: std::process::Child,
+    url: String,
+    token: String,
+}
+
+impl Running {
+    fn start(place: &Place) -> Running {
+        let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let lines = support::Lines::of(child.stdout.take().unwrap());
+        let url = lines.wait().strip_prefix("listening on ").unwrap().to_owned();
+        lines.wait();
+        let token = lines.wait().split_whitespace().last().unwrap().to_owned();
+        Running { child, url, token }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_server_that_holds_the_trail_does_it() {
+    let place = Place::new();
+    let server = Running::start(&place);
+    let lines = "{\"action\":\"one\",\"id\":\"a\"}\n\n{\"action\":\"\"}\n{\"action\":\"three\"}\nnonsense\n";
+    let answer = place.feed("record --json --ack durable", lines).no();
+    assert_eq!(answer.out.lines().count(), 2, "{}", answer.out);
+    assert!(answer.err.contains("line 3") && answer.err.contains("line 5"), "{}", answer.err);
+    assert_eq!(place.run("query --count").ok().out.trim(), "2");
+    let again = place.feed("record --json", "{\"action\":\"one\",\"id\":\"a\"}\n").ok().json();
+    assert_eq!(again["repeated"], true);
+    place.feed("record", "{\"action\":\"other\",\"id\":\"a\"}\n").no();
+
+    let before = place.run("key show").ok().out;
+    let rotated = place.run("key rotate").ok().out;
+    assert_ne!(before.lines().next(), rotated.lines().next());
+    assert_eq!(place.run("key show").ok().out.lines().next(), rotated.lines().next());
+    place.run("policy set sync").ok();
+    assert!(place.run("policy show").ok().out.contains("mode = \"sync\""));
+    place.run("policy set sampled").could_not(&["--rate"]);
+
+    let token = place.run("token create auditor --scope read --expires 90d").ok().out;
+    assert!(token.trim().starts_with("tsl_") && token.trim().len() > 24);
+    place.run("token create auditor --scope read").no();
+    assert!(place.run("token list").ok().out.contains("auditor"));
+    place.run("token revoke auditor").ok();
+    place.run("token revoke auditor").no();
+    drop(server);
+    // The socket is left over from the kill, and nobody answers on it.
+    place.feed("record", "{\"action\":\"after\"}\n").ok();
+    assert_eq!(place.run("query --count").ok().out.trim(), "3");
+    place.run("verify").ok();
+    let own = place.run("query --system --action trail.token_* --format jsonl").ok().json_lines();
+    assert_eq!(own.len(), 3, "the first one, the auditor's, and its end: {own:?}");
+}
+
+#[test]
+fn a_server_somewhere_else_does_it() {
+    let place = Place::new();
+    let server = Running::start(&place);
+    let elsewhere = Place::new();
+    let (url, token) = (&*server.url, &*server.token);
+    let answer = elsewhere
+        .feed_all(&["record", "--json", "--server", url, "--token", token], "{\"action\":\"far\"}\n");
+    assert!(answer.ok().json()["index"].is_u64());
+    assert!(!elsewhere.path("trail").exists(), "nothing is made here");
+    assert_eq!(place.run("query --action far --count").ok().out.trim(), "1");
+    elsewhere
+        .run_all(&["token", "list", "--server", url, "--token", "tsl_none"])
+        .could_not(&["unknown, expired or revoked"]);
+    elsewhere.run_all(&["token", "list", "--server", url]).could_not(&["--token"]);
+    elsewhere.run_all(&["query", "--server", url, "--token", token]).could_not(&["--server is for record"]);
+    elsewhere.run_all(&["token", "list", "--server", "here", "--token", "x"]).could_not(&["https://HOST"]);
+}

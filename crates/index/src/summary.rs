@@ -1,12 +1,15 @@
 //! A summary: how many events there are of each kind, and when.
 
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use trailseal_core::clock::Timestamp;
-use trailseal_core::event::{Object, Value};
+use trailseal_core::event::{Object, Recorded, Value};
 use trailseal_core::filter::Filter;
 
-use crate::{FacetField, Search, SearchError};
+use crate::search::value_of;
+use crate::{FacetField, Order, Search, SearchError};
 
 /// The fields that are counted, by the names that users know.
 const FIELDS: [(&str, FacetField); 7] = [
@@ -76,6 +79,9 @@ impl Search {
         top: usize,
         bucket: Option<Duration>,
     ) -> Result<Summary, SearchError> {
+        if !filter.text.is_empty() {
+            return self.summary_of_text(filter, top, bucket);
+        }
         let total = self.count(filter)?;
         let mut facets = Vec::with_capacity(FIELDS.len());
         for (name, field) in FIELDS {
@@ -84,6 +90,54 @@ impl Search {
         let bucket = bucket.unwrap_or_else(|| self.fitting_span(filter));
         let histogram = self.histogram(filter, bucket)?;
         Ok(Summary { total, facets, bucket, histogram })
+    }
+
+    /// The same in one pass: no index knows texts, so every line has to be read, and once is enough.
+    fn summary_of_text(
+        &mut self,
+        filter: &Filter,
+        top: usize,
+        bucket: Option<Duration>,
+    ) -> Result<Summary, SearchError> {
+        let (mut counts, mut times) = (FIELDS.map(|_| HashMap::<String, u64>::new()), Vec::new());
+        self.each(filter, Order::OldestFirst, None, &mut |hit| {
+            let Ok(Recorded { event, recorded, .. }) = hit.read() else { return ControlFlow::Continue(()) };
+            times.push(event.time.unwrap_or(recorded).as_micros());
+            for ((_, field), counts) in FIELDS.iter().zip(&mut counts) {
+                let Some(value) = value_of(&event, *field) else { continue };
+                match counts.get_mut(&*value) {
+                    Some(count) => *count += 1,
+                    None => drop(counts.insert(value.into_owned(), 1)),
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        let facets = FIELDS.iter().zip(counts).map(|((name, _), counts)| {
+            let mut values: Vec<_> = counts.into_iter().collect();
+            values.sort_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
+            values.truncate(top);
+            (*name, values)
+        });
+        let facets = facets.collect();
+        let bars = |bucket: Duration| {
+            let width = i64::try_from(bucket.as_micros()).unwrap_or(i64::MAX).max(1);
+            let mut bars = BTreeMap::new();
+            for time in &times {
+                *bars.entry(time - time.rem_euclid(width)).or_insert(0) += 1;
+            }
+            bars
+        };
+        let fitting = || {
+            let spans = SPANS.into_iter().map(Duration::from_secs);
+            spans
+                .clone()
+                .find(|span| bars(*span).len() <= BARS_MAX)
+                .or(spans.last())
+                .unwrap_or(Duration::from_secs(1))
+        };
+        let bucket = bucket.unwrap_or_else(fitting);
+        let histogram = bars(bucket).into_iter().map(|(start, count)| (Timestamp::from_micros(start), count));
+        Ok(Summary { total: times.len() as u64, facets, bucket, histogram: histogram.collect() })
     }
 
     /// The shortest span with which the events fit into few bars.
@@ -98,5 +152,41 @@ impl Search {
             }
         }
         bucket
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use trailseal_core::event::Event;
+    use trailseal_core::file::StdFiles;
+    use trailseal_core::{Ack, Options, Trail};
+
+    use super::*;
+
+    #[test]
+    fn one_pass_over_texts_says_what_counting_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let trail = Trail::open(folder.path(), Options::default()).unwrap();
+        for number in 0..200i64 {
+            let event = Event::new(format!("a.{}", number % 7))
+                .actor(format!("u{}", number % 13))
+                .time(Timestamp::from_micros(number * 400_000_000))
+                .detail("note", "everywhere");
+            trail.record(&event).unwrap();
+        }
+        trail.record_ack(&Event::new("last").detail("note", "everywhere"), Ack::Durable).unwrap();
+        let mut search = Search::open(folder.path(), Arc::new(StdFiles)).unwrap();
+        let all = Filter::default();
+        let texts = Filter { text: vec!["everywhere".into()], ..Filter::default() };
+        for bucket in [None, Some(Duration::from_secs(3_600))] {
+            let (counted, passed) =
+                (search.summary(&all, 5, bucket).unwrap(), search.summary(&texts, 5, bucket).unwrap());
+            assert_eq!(counted, passed);
+            assert_eq!(counted.total, 201);
+        }
     }
 }

@@ -22,6 +22,10 @@ pub(crate) fn page() -> String {
         let needs = match route.needs {
             Needs::Nothing => "nothing".to_owned(),
             Needs::Scope(scope) => format!("scope {}", scope.name()),
+            Needs::OneOf(scopes) => {
+                let names: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
+                format!("scope {}", names.join(" or "))
+            }
             Needs::WholeTrail(scope) => format!("scope {}, no tenant", scope.name()),
             Needs::Tiles => "scope read, no tenant; or nothing".to_owned(),
         };
@@ -77,7 +81,9 @@ fn operation(route: &Route) -> Value {
     let mut problems = route.problems.to_vec();
     match route.needs {
         Needs::Nothing => {}
-        Needs::Scope(_) | Needs::WholeTrail(_) | Needs::Tiles => problems.extend([401, 403]),
+        Needs::Scope(_) | Needs::OneOf(_) | Needs::WholeTrail(_) | Needs::Tiles => {
+            problems.extend([401, 403])
+        }
     }
     problems.extend([421, 429, 500]);
     for problem in problems {

@@ -1,5 +1,6 @@
 //! One trail of a search: its lines, and its index if there is one.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -296,7 +297,8 @@ impl Member {
             }
         }
         self.scan_all(filter, scanned, &mut |line| {
-            if let Some(value) = value_of(line, field) {
+            let event = Event::from_line(line).ok().map(|recorded| recorded.event);
+            if let Some(value) = event.and_then(|event| value_of(&event, field).map(Cow::into_owned)) {
                 *counts.entry(value).or_insert(0) += 1;
             }
         })?;
@@ -330,17 +332,19 @@ impl Member {
 }
 
 /// The value of a field, as the index has it.
-fn value_of(line: &[u8], field: FacetField) -> Option<String> {
-    let event = Event::from_line(line).ok()?.event;
-    match field {
-        FacetField::Tenant => event.tenant,
-        FacetField::Actor => event.actor.and_then(|actor| actor.id.or(actor.name)),
-        FacetField::Action => Some(event.action),
-        FacetField::Category => Some(event.category.name().into_owned()),
-        FacetField::ResourceType => event.resource.and_then(|resource| resource.kind),
-        FacetField::Outcome => Some(event.outcome.name().to_owned()),
-        FacetField::Severity => Some(event.severity.name().to_owned()),
-    }
+pub(crate) fn value_of(event: &Event, field: FacetField) -> Option<Cow<'_, str>> {
+    let text = match field {
+        FacetField::Tenant => event.tenant.as_deref(),
+        FacetField::Actor => {
+            event.actor.as_ref().and_then(|actor| actor.id.as_deref().or(actor.name.as_deref()))
+        }
+        FacetField::Action => Some(event.action.as_str()),
+        FacetField::Category => return Some(event.category.name()),
+        FacetField::ResourceType => event.resource.as_ref().and_then(|resource| resource.kind.as_deref()),
+        FacetField::Outcome => Some(event.outcome.name()),
+        FacetField::Severity => Some(event.severity.name()),
+    };
+    text.map(Cow::Borrowed)
 }
 
 /// What one chunk is to hold.

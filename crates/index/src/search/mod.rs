@@ -21,6 +21,7 @@ use trailseal_core::{Index, ReadError, Reader, trails_in};
 
 pub use cursor::{Cursor, CursorError};
 use member::Member;
+pub(crate) use member::value_of;
 
 use crate::{FacetField, IndexError, Order};
 

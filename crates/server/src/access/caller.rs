@@ -120,6 +120,17 @@ impl Caller {
         }
     }
 
+    /// As [`has`](Caller::has), for one scope of several.
+    pub(crate) fn has_one(&self, scopes: &[Scope]) -> Result<(), Problem> {
+        match scopes.iter().any(|scope| self.scopes.contains(scope)) {
+            true => Ok(()),
+            false => {
+                let names: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
+                Err(Problem::forbidden(format!("this needs a token with scope {}", names.join(" or "))))
+            }
+        }
+    }
+
     /// As [`has`](Caller::has), of a caller who may see everything.
     pub(crate) fn has_all(&self, scope: Scope) -> Result<(), Problem> {
         self.has(scope)?;

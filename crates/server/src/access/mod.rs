@@ -30,6 +30,8 @@ pub(crate) enum Needs {
     Nothing,
     /// A scope.
     Scope(Scope),
+    /// One of these scopes.
+    OneOf(&'static [Scope]),
     /// A scope, and no tenant: the answer is about all of them.
     WholeTrail(Scope),
     /// As `WholeTrail(Read)`, unless the configuration makes it public.
@@ -61,6 +63,9 @@ pub(crate) async fn check(
         Needs::Nothing => Ok(()),
         Needs::Tiles if app.config.public_tiles => Ok(()),
         Needs::Scope(scope) => caller.as_ref().ok_or_else(no_token).and_then(|caller| caller.has(scope)),
+        Needs::OneOf(scopes) => {
+            caller.as_ref().ok_or_else(no_token).and_then(|caller| caller.has_one(scopes))
+        }
         Needs::WholeTrail(scope) => {
             caller.as_ref().ok_or_else(no_token).and_then(|caller| caller.has_all(scope))
         }

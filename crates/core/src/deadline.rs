@@ -4,10 +4,12 @@
 //! thread, may hang. The thread is started by the first such future and lives as long as the process; a
 //! forked child starts its own.
 
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
+
+use crate::progress::Waiter;
 
 /// Longer waits than this are not told from waiting for ever.
 const WAIT_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -24,43 +26,20 @@ struct Timers {
 }
 
 struct State {
-    /// Ordered by deadline, the earliest on top.
-    heap: BinaryHeap<Timer>,
+    /// The earliest first.
+    timers: BTreeMap<(Instant, Waiter), Waker>,
     /// The fork generation in which the thread runs; a forked child has none of its parent's threads.
     running_in: Option<u32>,
 }
 
-struct Timer {
-    at: Instant,
-    waker: Waker,
-}
-
-impl Ord for Timer {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        other.at.cmp(&self.at)
-    }
-}
-
-impl PartialOrd for Timer {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Timer {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-
-impl Eq for Timer {}
-
 static TIMERS: Timers =
-    Timers { state: Mutex::new(State { heap: BinaryHeap::new(), running_in: None }), added: Condvar::new() };
+    Timers { state: Mutex::new(State { timers: BTreeMap::new(), running_in: None }), added: Condvar::new() };
 
 /// Wakes `waker` at `at`, or soon after. If no thread can be had it is woken at once, so that the future
 /// looks at the clock itself rather than sleeping for ever.
-pub(crate) fn wake_at(at: Instant, waker: Waker) {
+///
+/// One deadline and `waiter` have one waker: the last.
+pub(crate) fn wake_at(at: Instant, waiter: Waiter, waker: Waker) {
     let mut state = lock();
     let generation = crate::fork::generation();
     if state.running_in != Some(generation) {
@@ -70,11 +49,20 @@ pub(crate) fn wake_at(at: Instant, waker: Waker) {
         }
         state.running_in = Some(generation);
     }
-    let is_earliest = state.heap.peek().is_none_or(|first| at < first.at);
-    state.heap.push(Timer { at, waker });
+    let is_earliest = state.timers.first_key_value().is_none_or(|((first, _), _)| at < *first);
+    let before = state.timers.insert((at, waiter), waker);
     if is_earliest {
         TIMERS.added.notify_one();
     }
+    // Only then may it go: with it may go whatever holds other timers.
+    drop(state);
+    drop(before);
+}
+
+/// What waited until `at` does not any more.
+pub(crate) fn cancel(at: Instant, waiter: Waiter) {
+    let waker = lock().timers.remove(&(at, waiter));
+    drop(waker);
 }
 
 fn lock() -> MutexGuard<'static, State> {
@@ -86,17 +74,18 @@ fn serve() {
     loop {
         let now = Instant::now();
         let mut due = Vec::new();
-        while state.heap.peek().is_some_and(|first| first.at <= now) {
-            due.extend(state.heap.pop());
+        while let Some(first) = state.timers.first_entry().filter(|first| first.key().0 <= now) {
+            due.push(first.remove());
         }
         if !due.is_empty() {
             // Without the lock: whoever is woken may ask for another deadline on this very thread.
             drop(state);
-            due.into_iter().for_each(|timer| timer.waker.wake());
+            due.into_iter().for_each(Waker::wake);
             state = lock();
             continue;
         }
-        let wait = state.heap.peek().map_or(Duration::from_secs(3600), |first| first.at - now);
+        let first = state.timers.first_key_value();
+        let wait = first.map_or(Duration::from_secs(3600), |((at, _), _)| *at - now);
         state = TIMERS.added.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! *watermarks*: `sealed ≤ durable ≤ accepted` and `stored ≤ durable`, all half-open: "everything below".
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::task::Waker;
@@ -17,12 +18,39 @@ pub(crate) struct Progress {
     failing: AtomicBool,
     /// How many wait in `changed` or have a waker in `wakers`; lets the writer skip the lock.
     waiting: AtomicUsize,
-    wakers: Mutex<Vec<(Step, Waker)>>,
+    wakers: Mutex<Wakers>,
     changed: Condvar,
 }
 
+/// Wakers of futures, by the step that each waits for, and whose it is.
+#[derive(Default)]
+struct Wakers {
+    durable: BTreeMap<(Step, Waiter), Waker>,
+    stored: BTreeMap<(Step, Waiter), Waker>,
+}
+
+impl Wakers {
+    fn of(&mut self, step: Step) -> &mut BTreeMap<(Step, Waiter), Waker> {
+        match step {
+            Step::Durable(_) => &mut self.durable,
+            Step::Stored(_) => &mut self.stored,
+        }
+    }
+}
+
+/// A future that waits, told from all others of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Waiter(u64);
+
+impl Waiter {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Waiter(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// A step that somebody waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     /// The event at this index is on disk.
     Durable(u64),
@@ -90,13 +118,15 @@ impl Progress {
         let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         self.changed.notify_all();
         let mut ready = Vec::new();
-        wakers.retain(|(step, waker)| {
-            let is_ready = self.outcome(*step).is_some();
-            if is_ready {
-                ready.push(waker.clone());
+        let Wakers { durable, stored } = &mut *wakers;
+        for steps in [durable, stored] {
+            // In their order: those behind the first that must wait on are not looked at.
+            while let Some(entry) = steps.first_entry()
+                && self.outcome(entry.key().0).is_some()
+            {
+                ready.push(entry.remove());
             }
-            !is_ready
-        });
+        }
         self.waiting.fetch_sub(ready.len(), Ordering::SeqCst);
         drop(wakers);
         ready.into_iter().for_each(Waker::wake);
@@ -149,16 +179,16 @@ impl Progress {
 
     /// For a future: whether `index` has become durable, or the disk fails. Before that `None`, and `waker` is
     /// woken then.
-    pub(crate) fn poll_durable(&self, index: u64, waker: &Waker) -> Option<bool> {
-        self.poll(Step::Durable(index), waker)
+    pub(crate) fn poll_durable(&self, index: u64, waiter: Waiter, waker: &Waker) -> Option<bool> {
+        self.poll(Step::Durable(index), waiter, waker)
     }
 
     /// For a future: whether `index` is in the store. If not, `waker` is woken when it is.
-    pub(crate) fn poll_stored(&self, index: u64, waker: &Waker) -> bool {
-        self.poll(Step::Stored(index), waker).is_some()
+    pub(crate) fn poll_stored(&self, index: u64, waiter: Waiter, waker: &Waker) -> bool {
+        self.poll(Step::Stored(index), waiter, waker).is_some()
     }
 
-    fn poll(&self, step: Step, waker: &Waker) -> Option<bool> {
+    fn poll(&self, step: Step, waiter: Waiter, waker: &Waker) -> Option<bool> {
         if let Some(outcome) = self.outcome(step) {
             return Some(outcome);
         }
@@ -168,13 +198,49 @@ impl Progress {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
             return Some(outcome);
         }
-        // A future that is polled again replaces its waker; its deadline timer may hold the other one.
-        if let Some(entry) = wakers.iter_mut().find(|(at, old)| *at == step && old.will_wake(waker)) {
-            entry.1.clone_from(waker);
+        // A future that is polled again replaces its waker.
+        let before = wakers.of(step).insert((step, waiter), waker.clone());
+        if before.is_some() {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
-        } else {
-            wakers.push((step, waker.clone()));
         }
+        // Only then may the other go: with it may go a task, and with that other futures that wait.
+        drop(wakers);
+        drop(before);
         None
+    }
+
+    /// A future that waited for `index` does not any more: its waker goes, though the step may never be reached.
+    pub(crate) fn forget(&self, index: u64, waiter: Waiter) {
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone =
+            [Step::Durable(index), Step::Stored(index)].map(|step| wakers.of(step).remove(&(step, waiter)));
+        self.waiting.fetch_sub(gone.iter().flatten().count(), Ordering::SeqCst);
+        drop(wakers);
+        drop(gone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wakers_of_those_who_gave_up_are_not_kept() {
+        let progress = Progress::new(5, 0);
+        let (one, other) = (Waiter::new(), Waiter::new());
+        assert_eq!(progress.poll_durable(7, one, Waker::noop()), None);
+        assert_eq!(progress.poll_durable(7, one, Waker::noop()), None);
+        assert_eq!(progress.poll_durable(7, other, Waker::noop()), None);
+        assert!(!progress.poll_stored(3, one, Waker::noop()));
+        assert_eq!(progress.waiting.load(Ordering::SeqCst), 3);
+        progress.forget(7, one);
+        progress.forget(3, one);
+        assert_eq!(progress.waiting.load(Ordering::SeqCst), 1);
+        progress.set_durable(7);
+        assert_eq!(progress.waiting.load(Ordering::SeqCst), 1);
+        progress.set_failing();
+        assert_eq!(progress.waiting.load(Ordering::SeqCst), 0);
+        progress.forget(7, other);
+        assert_eq!(progress.waiting.load(Ordering::SeqCst), 0);
     }
 }

@@ -4,16 +4,20 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
+use std::time::{Duration, Instant};
 
-use trailseal_core::event::Event;
-use trailseal_core::policy::{Mode, Policy};
+use trailseal_core::deliver::{Batch, DeliveryState, Position, Sink, SinkError};
+use trailseal_core::event::{Event, Value};
+use trailseal_core::policy::{Mode, Policy, Rule, When};
 use trailseal_core::{
-    Ack, HandedInOnce, HandoffPlace, Options, Reader, RecordError, RecordOnceError, SetPolicyError, Status,
-    Submission, Submitted, Submitter, Trail,
+    Ack, BatchError, HandedInOnce, HandoffPlace, Index, Notice, Once, Options, Reader, RecordError,
+    RecordOnceError, Recording, SetPolicyError, Status, Submission, Submitted, Submitter, Trail,
 };
-use trailseal_testkit::fault::FaultFiles;
+use trailseal_testkit::fault::{Fault, FaultFiles, Step, Survival};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -196,5 +200,341 @@ fn a_forked_child_waits_for_no_lock_of_its_parent() {
     files.set_stalled(false);
     filling.join().unwrap();
     assert!(refused, "the child hung, or recorded");
+    trail.close(SOON).unwrap();
+}
+
+#[test]
+fn an_event_with_the_id_of_another_on_its_way_is_a_conflict() {
+    let (mut options, files) = on_fault_files();
+    options.policy.otherwise.timeout = Duration::ZERO;
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Trail::open(dir.path(), options).unwrap();
+    files.set_stalled(true);
+    let json = |n| format!(r#"{{"action":"a","id":"k","details":{{"n":{n}}}}}"#);
+    let event = |n: u64| Event::new("b").id("l").detail("n", n);
+    let by = Submitter::default();
+    let batch = |n| {
+        let json = json(n).replace("\"k\"", "\"m\"");
+        let submitted = [Submitted { json: json.as_bytes(), id: None }];
+        trail.hand_in_batch(&submitted, Ack::Durable, &by, Duration::ZERO).map(|batch| batch.events)
+    };
+    for (n, is_first) in [(1, true), (2, false), (1, false)] {
+        let from_json = trail.hand_in_json_once(json(n).as_bytes(), Ack::Accepted).unwrap();
+        let once = trail.record_once(&event(n), Ack::Accepted).unwrap();
+        match n {
+            1 if is_first => {
+                assert!(matches!(from_json, HandedInOnce::New(_)) && matches!(once, Once::New(_)));
+                assert!(matches!(batch(n).unwrap()[0], Submission::New(_)));
+            }
+            1 => {
+                assert!(matches!(from_json, HandedInOnce::Repeated { .. }), "{from_json:?}");
+                assert!(matches!(once, Once::Repeated { .. }), "{once:?}");
+                assert!(matches!(batch(n).unwrap()[0], Submission::Repeated { .. }));
+            }
+            _ => {
+                assert!(matches!(from_json, HandedInOnce::Conflict { .. }), "{from_json:?}");
+                assert!(matches!(once, Once::Conflict { .. }), "{once:?}");
+                assert!(matches!(batch(n), Err(BatchError::Conflict { .. })));
+            }
+        }
+    }
+    // A repeat says no more than is true: the first is not on disk.
+    let repeated = trail.record_once(&event(1), Ack::Durable);
+    assert!(
+        matches!(repeated, Err(RecordOnceError::Refused(RecordError::Unconfirmed { .. }))),
+        "{repeated:?}"
+    );
+    files.set_stalled(false);
+    trail.close(SOON).unwrap();
+}
+
+#[test]
+fn ids_of_two_tenants_never_meet() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Trail::open(dir.path(), options()).unwrap();
+    for (tenant, id) in [("a", "b\0c"), ("a\0b", "c")] {
+        let once = trail.record_once(&Event::new("x").tenant(tenant).id(id), Ack::Accepted).unwrap();
+        assert!(matches!(once, Once::New(_)), "{once:?}");
+    }
+    trail.close(SOON).unwrap();
+}
+
+/// The wakers of one of these are counted by its references.
+struct Woken;
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn futures_leave_no_wakers_behind() {
+    for (ack, timeout) in
+        [(Ack::Store, Duration::from_millis(500)), (Ack::Durable, Duration::from_secs(3_600))]
+    {
+        let (mut options, files) = on_fault_files();
+        options.policy.otherwise.timeout = timeout;
+        let dir = tempfile::tempdir().unwrap();
+        let trail = Trail::open(dir.path(), options).unwrap();
+        trail.deliver_to_store(Box::new(Away)).unwrap();
+        let woken = Arc::new(Woken);
+        let waker = Waker::from(woken.clone());
+        let poll = |future: &mut Recording| Pin::new(future).poll(&mut Context::from_waker(&waker));
+        files.set_stalled(true);
+        let record = |_| trail.record_async(&Event::new("x"), ack).unwrap();
+        let mut futures: Vec<Recording> = (0..100).map(record).collect();
+        assert!(futures.iter_mut().all(|future| poll(future).is_pending()));
+        assert!(Arc::strong_count(&woken) > 100);
+        // Half are dropped while they wait; the others end, by what comes first.
+        futures.truncate(50);
+        files.set_stalled(false);
+        let until = Instant::now() + SOON;
+        while !futures.is_empty() && Instant::now() < until {
+            futures.retain_mut(|future| poll(future).is_pending());
+        }
+        assert!(futures.is_empty());
+        // The writer or the timer may hold a few for as long as it takes to wake them.
+        while Arc::strong_count(&woken) > 2 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(Arc::strong_count(&woken), 2, "{ack:?}");
+        trail.close(SOON).unwrap();
+    }
+}
+
+/// A store that is never there.
+struct Away;
+
+impl Sink for Away {
+    fn name(&self) -> &'static str {
+        "away"
+    }
+    fn position(&mut self) -> Result<Position, SinkError> {
+        Err(SinkError::Store("down".into()))
+    }
+    fn deliver(&mut self, _: &Batch<'_>) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn each_event_of_a_request_counts_as_unconfirmed() {
+    let (mut options, files) = on_fault_files();
+    options.policy.otherwise.timeout = Duration::from_millis(1);
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Trail::open(dir.path(), options).unwrap();
+    files.set_stalled(true);
+    let events: Vec<Event> = (0..5).map(|_| Event::new("x")).collect();
+    assert!(trail.record_batch(&events, Ack::Durable).is_err());
+    assert_eq!(trail.stats().counted.unconfirmed, 5);
+    let json = br#"{"action":"x"}"#;
+    let submitted = [0; 7].map(|_| Submitted { json, id: None });
+    let by = Submitter::default();
+    let handed_in = trail.hand_in_batch(&submitted, Ack::Durable, &by, Duration::ZERO).unwrap();
+    let mut future = trail.confirm(handed_in.newest.unwrap());
+    std::thread::sleep(Duration::from_millis(2));
+    assert!(Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    assert_eq!(trail.stats().counted.unconfirmed, 12);
+    files.set_stalled(false);
+    trail.close(SOON).unwrap();
+}
+
+/// The policies that were changed, and to what.
+fn changes(dir: &Path, files: &FaultFiles) -> Vec<(String, String)> {
+    let mut reader = Reader::open(dir, Arc::new(files.clone())).unwrap();
+    let (mut found, end) = (Vec::new(), reader.end().get());
+    reader
+        .for_each(0..end, &mut |_, line| {
+            let recorded = Event::from_line(line).unwrap();
+            if recorded.event.action == "trail.policy_changed" {
+                let detail = |name| match recorded.event.details.get(name) {
+                    Some(Value::String(text)) => text.to_string(),
+                    other => panic!("{other:?}"),
+                };
+                found.push((detail("from"), detail("to")));
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    found
+}
+
+#[test]
+fn no_power_loss_leaves_a_policy_whose_change_is_no_event() {
+    let (options, files) = on_fault_files();
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let trail = Trail::open(dir, options.clone()).unwrap();
+    let before = files.steps().len();
+    trail.set_policy(Policy::of_mode(Mode::Off)).unwrap();
+    let set = files.steps().len();
+    trail.reset_policy(Policy::of_mode(Mode::Sync)).unwrap();
+    let reset = files.steps().len();
+    trail.close(SOON).unwrap();
+    for steps in before..=reset {
+        for survival in [Survival::Nothing, Survival::Everything, Survival::Random(steps as u64)] {
+            let left = files.after_power_loss(steps, survival);
+            let mut options = options.clone();
+            options.files = Arc::new(left.clone());
+            let opened = Trail::open(dir, options).unwrap();
+            let mode = opened.policy().otherwise.mode;
+            opened.close(SOON).unwrap();
+            let changes = changes(dir, &left);
+            assert!(
+                mode != Mode::Off || !changes.is_empty(),
+                "{steps} steps, {survival:?}: off without an event"
+            );
+            let wanted = [(set, Mode::Off), (reset, Mode::Async)];
+            for (_, wanted) in wanted.iter().filter(|(at, _)| *at == steps) {
+                assert_eq!(mode, *wanted, "{steps} steps, {survival:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_change_of_the_policy_that_fails_has_changed_nothing_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let is_policy = |path: &Path| path.to_string_lossy().contains("policy.toml");
+    let touches = |step: &Step| match step {
+        Step::Create { path, .. } | Step::Remove { path } => is_policy(path),
+        Step::Rename { from, .. } => is_policy(from),
+        _ => false,
+    };
+    for resets in [false, true] {
+        let change = |trail: &Trail| match resets {
+            false => trail.set_policy(Policy::of_mode(Mode::Sync)),
+            true => trail.reset_policy(Policy::of_mode(Mode::Sync)),
+        };
+        let opened = |at: Option<usize>| {
+            let (mut options, files) = on_fault_files();
+            // No step of its own comes between.
+            options.seal_every = Duration::from_secs(3_600);
+            let trail = Trail::open(dir, options).unwrap();
+            trail.set_policy(Policy::of_mode(Mode::Off)).unwrap();
+            let before = files.steps().len();
+            if let Some(at) = at {
+                files.fail_at(before + at, Fault::Fail);
+            }
+            (trail, files, before)
+        };
+        let (trail, files, before) = opened(None);
+        change(&trail).unwrap();
+        let at = files.steps()[before..].iter().position(touches).unwrap();
+        trail.close(SOON).unwrap();
+
+        let (trail, files, _) = opened(Some(at));
+        let changed = change(&trail);
+        assert!(matches!(changed, Err(SetPolicyError::Io { .. })), "resets {resets}: {changed:?}");
+        assert_eq!(trail.policy().otherwise.mode, Mode::Off);
+        trail.close(SOON).unwrap();
+        let changes = changes(dir, &files);
+        assert_eq!(changes.last().unwrap().1, Policy::of_mode(Mode::Off).to_toml(), "{changes:?}");
+    }
+}
+
+#[test]
+fn a_policy_that_no_opening_could_read_is_refused() {
+    let rule = Rule { when: When { action: vec!["a*".into()], ..When::default() }, ..Rule::default() };
+    let of_rule = |change: &dyn Fn(&mut Rule)| {
+        let mut rule = rule.clone();
+        change(&mut rule);
+        Policy { rules: vec![rule], ..Policy::default() }
+    };
+    let rate = |rule: &mut Rule| (rule.then.mode, rule.then.rate) = (Mode::Sampled, 1.5);
+    let tenant = |rule: &mut Rule| rule.when.tenant = vec![String::new()];
+    let timeout = |rule: &mut Rule| rule.then.timeout = Duration::from_secs(7_200);
+    let actors = |rule: &mut Rule| rule.when.actor = (0..60_000).map(|n| format!("user-{n:020}")).collect();
+    let policies = [
+        Policy { rules: vec![rule.clone(); 1_001], ..Policy::default() },
+        of_rule(&rate),
+        of_rule(&tenant),
+        of_rule(&timeout),
+        of_rule(&actors),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Trail::open(dir.path(), options()).unwrap();
+    for policy in policies {
+        let set = trail.set_policy(policy);
+        assert!(matches!(set, Err(SetPolicyError::Invalid(_))), "{set:?}");
+    }
+    trail.set_policy(of_rule(&|_| {})).unwrap();
+    trail.close(SOON).unwrap();
+    let trail = Trail::open(dir.path(), options()).unwrap();
+    assert_eq!(trail.policy(), of_rule(&|_| {}));
+    trail.close(SOON).unwrap();
+}
+
+#[test]
+fn counts_that_are_told_by_many_at_once_never_go_back() {
+    let (mut options, _files) = on_fault_files();
+    options.policy = Policy::of_mode(Mode::Off);
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Trail::open(dir.path(), options).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let _ = trail.record(&Event::new("x"));
+                }
+            });
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let _ = trail.set_policy(Policy::of_mode(Mode::Off));
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        stop.store(true, Ordering::Relaxed);
+    });
+    trail.close(SOON).unwrap();
+}
+
+/// A store of which one batch is one too many.
+struct Panicking {
+    cursor: u64,
+    panics_left: u32,
+}
+
+impl Sink for Panicking {
+    fn name(&self) -> &'static str {
+        "panicking"
+    }
+    fn position(&mut self) -> Result<Position, SinkError> {
+        Ok(Position { cursor: Index::new(self.cursor), last_leaf: None })
+    }
+    fn deliver(&mut self, batch: &Batch<'_>) -> Result<(), SinkError> {
+        if self.panics_left > 0 {
+            self.panics_left -= 1;
+            panic!("a bad row");
+        }
+        self.cursor = batch.end().get();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_sink_that_panics_is_told_of_and_tried_again() {
+    let notices = Arc::new(Mutex::new(Vec::new()));
+    let told = notices.clone();
+    let mut options = options();
+    options.on_notice =
+        Some(Arc::new(move |notice: &Notice| told.lock().unwrap().push(format!("{notice:?}"))));
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Trail::open(dir.path(), options).unwrap();
+    trail.deliver_to_store(Box::new(Panicking { cursor: 0, panics_left: 2 })).unwrap();
+    let handed_in = trail.record_async(&Event::new("x"), Ack::Accepted).unwrap();
+    drop(handed_in);
+    let status = trail.wait_for(Ack::Store, Index::new(1), SOON);
+    assert_eq!(status, Status::Stored);
+    let until = Instant::now() + SOON;
+    while trail.stats().deliveries[0].state != DeliveryState::Running && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let delivery = &trail.stats().deliveries[0];
+    assert_eq!((delivery.failures, &delivery.state), (2, &DeliveryState::Running));
+    let notices = notices.lock().unwrap().join("\n");
+    assert!(notices.contains("panicked: a bad row"), "{notices}");
     trail.close(SOON).unwrap();
 }

@@ -97,7 +97,7 @@ struct Pending {
 
 impl Pending {
     fn new(handed_in: &HandedIn) -> Pending {
-        let HandedIn { receipt, ack, timeout, on_failure } = handed_in;
+        let HandedIn { receipt, ack, timeout, on_failure, .. } = handed_in;
         Pending {
             index: receipt.index,
             id: receipt.id.as_str().to_owned(),

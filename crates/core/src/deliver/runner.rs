@@ -4,6 +4,8 @@
 //! that fails is asked again, with growing pauses. One that holds other events than the trail is left alone,
 //! and said so: a trail that was rolled back or forked is not mended by writing over its store.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
@@ -177,7 +179,12 @@ impl Runner {
     fn run(mut self) {
         let mut backoff = BACKOFF_MIN;
         while !self.status.must_end.load(Ordering::Acquire) {
-            match self.connect().and_then(|begun| self.deliver_from(begun, &mut backoff)) {
+            // A sink that panics is a sink that fails: it is asked for its position before it gets more, and what
+            // it had of a batch it kept as a whole or not at all.
+            let round = catch_unwind(AssertUnwindSafe(|| {
+                self.connect().and_then(|begun| self.deliver_from(begun, &mut backoff))
+            }));
+            match round.unwrap_or_else(|panic| Err(Halt::Failed(panicked(&*panic)))) {
                 Ok(()) => return,
                 Err(Halt::Differs { at, reason }) => return self.stop(at, reason),
                 Err(Halt::Failed(reason)) => self.fail(reason, &mut backoff),
@@ -301,6 +308,12 @@ impl Runner {
     fn set_state(&self, state: DeliveryState) -> DeliveryState {
         std::mem::replace(&mut self.status.state.lock().unwrap_or_else(PoisonError::into_inner), state)
     }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panicked: {}", text.unwrap_or("without a text"))
 }
 
 /// From half to all of it, so that many writers do not come back to a store at the same moment.

@@ -160,8 +160,9 @@ impl Trail {
             if found.is_empty() {
                 let first = self.push_new(&request, room_wait)?;
                 if let Some(ids) = guard.as_mut() {
+                    let durable = inner.shared.progress.durable();
                     request.each_kept(|place, nth| match request.ready[place].key {
-                        Some(key) => ids.insert(key, Index::new(first + nth)),
+                        Some(key) => ids.insert(key, Index::new(first + nth), request.rest(place), durable),
                         None => ids.pass(Index::new(first + nth)),
                     });
                 }
@@ -379,12 +380,14 @@ struct Wanted {
     ack: Ack,
     timeout: Duration,
     on_failure: OnFailure,
+    events: u64,
 }
 
 impl Wanted {
     fn later(so_far: Option<Wanted>, index: Index, ack: Ack, then: &Treatment) -> Option<Wanted> {
-        let mut wanted =
-            so_far.unwrap_or(Wanted { index, ack, timeout: then.timeout, on_failure: OnFailure::Allow });
+        let (timeout, on_failure) = (then.timeout, OnFailure::Allow);
+        let mut wanted = so_far.unwrap_or(Wanted { index, ack, timeout, on_failure, events: 0 });
+        wanted.events += 1;
         wanted.index = wanted.index.max(index);
         wanted.ack = wanted.ack.max(ack);
         wanted.timeout = wanted.timeout.max(then.timeout);
@@ -396,10 +399,10 @@ impl Wanted {
     }
 
     fn into_handed_in(self) -> HandedIn {
-        let Wanted { index, ack, timeout, on_failure } = self;
+        let Wanted { index, ack, timeout, on_failure, events } = self;
         let receipt =
             Receipt { index: Some(index), id: EventId::given(&index.to_string()), status: Status::Accepted };
-        HandedIn { receipt, ack, timeout, on_failure }
+        HandedIn { receipt, ack, timeout, on_failure, events }
     }
 }
 

@@ -83,7 +83,7 @@ impl Trail {
             let (ack, timeout, on_failure) = (level(then, ack), then.timeout, then.on_failure);
             let done = |index, status, id| {
                 let receipt = Receipt { index, id, status };
-                Ok(Fast::Done(HandedIn { receipt, ack, timeout, on_failure }))
+                Ok(Fast::Done(HandedIn { receipt, ack, timeout, on_failure, events: 1 }))
             };
             if let Some(status) = inner.not_kept(&decision) {
                 return done(None, status, event.id);
@@ -96,7 +96,9 @@ impl Trail {
                 Ok(index) => {
                     let index = Index::new(index);
                     match (guard.as_mut(), key) {
-                        (Some(ids), Some(key)) => ids.insert(key, index),
+                        (Some(ids), Some(key)) => {
+                            ids.insert(key, index, rest, inner.shared.progress.durable())
+                        }
                         (Some(ids), None) => ids.pass(index),
                         (None, _) => {}
                     }

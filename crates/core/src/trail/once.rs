@@ -2,17 +2,21 @@
 //!
 //! The set of ids is built by one scan of the trail, the first time that an id must be checked.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::masking;
-use super::recording::{Ack, HandedIn, Receipt};
+use super::recording::{Ack, HandedIn, LINE, Receipt, Status, level};
 use super::{ReadError, Reader, RecordError, Trail};
 use crate::Index;
+use crate::clock::Timestamp;
+use crate::complete::EventId;
 use crate::event::{Event, held_id, same_content};
+use crate::line;
+use crate::policy::{Facts, OnFailure};
 
 /// What came of recording an event once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +63,7 @@ pub enum HandedInOnce {
 /// Bytes of a tenant's name that tell it from others here; fewer than are ever cut off.
 const TENANT_BYTES: usize = 512;
 
-/// Ids of the trail's events: half of SHA-256(tenant ‖ 0x00 ‖ id) to index.
+/// Ids of the trail's events: half of SHA-256(length of tenant ‖ tenant ‖ id) to index.
 #[derive(Default)]
 pub(super) struct Ids {
     by_hash: HashMap<u128, u64>,
@@ -67,6 +71,9 @@ pub(super) struct Ids {
     scanned: u64,
     /// Indexes from `scanned` on that were recorded under this lock, and so need not be read.
     passed: BTreeSet<u64>,
+    /// The rests of lines that were recorded under this lock and may not be on disk yet, by index. No more than
+    /// the handoff holds.
+    fresh: VecDeque<(u64, Box<[u8]>)>,
     lines: Lines,
 }
 
@@ -136,8 +143,10 @@ impl Ids {
             if cfg!(trailseal_fault = "tenants_share_ids") { "" } else { tenant.unwrap_or_default() };
         let mut hasher = Sha256::new();
         // A tenant's name that was cut when it was stored must still be found by the whole one.
-        hasher.update(&tenant.as_bytes()[..tenant.floor_char_boundary(TENANT_BYTES)]);
-        hasher.update([0]);
+        let tenant = &tenant.as_bytes()[..tenant.floor_char_boundary(TENANT_BYTES)];
+        // Its length, since any byte that could separate the two may be in either.
+        hasher.update((tenant.len() as u64).to_be_bytes());
+        hasher.update(tenant);
         hasher.update(id.as_bytes());
         let digest = hasher.finalize();
         let mut half = [0; 16];
@@ -163,10 +172,24 @@ impl Ids {
         self.by_hash.get(&key).copied()
     }
 
-    /// Adds an event that was recorded under this lock.
-    pub(super) fn insert(&mut self, key: u128, index: Index) {
+    /// Adds an event that was recorded under this lock, with the rest of its line. Everything below `durable` can be
+    /// read from the disk.
+    pub(super) fn insert(&mut self, key: u128, index: Index, rest: &[u8], durable: u64) {
         self.by_hash.insert(key, index.get());
         self.pass(index);
+        while self.fresh.front().is_some_and(|(index, _)| *index < durable) {
+            self.fresh.pop_front();
+        }
+        self.fresh.push_back((index.get(), rest.trim_ascii_end().into()));
+    }
+
+    /// The line at `index`, if it was recorded under this lock and is still remembered.
+    fn fresh_line(&self, index: u64) -> Option<Vec<u8>> {
+        let at = self.fresh.binary_search_by_key(&index, |(index, _)| *index).ok()?;
+        let mut line = Vec::new();
+        line::write_front(index, &Timestamp::default().to_text(), &mut line);
+        line.extend_from_slice(&self.fresh.get(at)?.1);
+        Some(line)
     }
 
     fn skip_passed(&mut self) {
@@ -230,11 +253,14 @@ impl Trail {
         self.catch_up(ids)?;
         if let Some(&index) = ids.by_hash.get(&key) {
             drop(guard);
-            return self.compare(written, index, id.into_owned());
+            let repeated = self.compare(written, index, id.into_owned())?;
+            self.wait_for_first(event, ack, &repeated)?;
+            return Ok(repeated);
         }
         let handed_in = inner.hand_in(event, ack, inner.room_wait(), masked)?;
         if let Some(index) = handed_in.receipt.index {
-            ids.insert(key, index);
+            // The line that was handed in is still in this thread's buffer.
+            LINE.with_borrow(|rest| ids.insert(key, index, rest, inner.shared.progress.durable()));
         }
         Ok(HandedInOnce::New(handed_in))
     }
@@ -259,26 +285,45 @@ impl Trail {
         Ok(())
     }
 
+    /// Compares an event with the one that has its id, which may still be on its way to the disk.
     pub(super) fn compare(
         &self,
         event: &Event,
         index: u64,
         id: String,
     ) -> Result<HandedInOnce, RecordOnceError> {
-        // A repeat of something that is still on its way to the disk waits for it.
-        if self.inner.shared.progress.durable() <= index {
-            let timeout = self.inner.shared.policy.load().policy.otherwise.timeout;
-            self.wait_for(Ack::Durable, Index::new(index), timeout);
-        }
         let mut guard = self.inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let line = guard.get_or_insert_with(Ids::default).lines.get(self, index)?;
+        let ids = guard.get_or_insert_with(Ids::default);
+        let is_same = match ids.fresh_line(index) {
+            Some(line) => Some(same_content(event, &line)),
+            None => ids.lines.get(self, index)?.map(|line| same_content(event, line)),
+        };
         let index = Index::new(index);
-        match line {
-            Some(line) if same_content(event, line) => Ok(HandedInOnce::Repeated { index, id }),
-            Some(_) => Ok(HandedInOnce::Conflict { index, id }),
-            // It has an index and is not on disk yet: nothing can be compared, so it counts as a repeat of
-            // what this process is recording at this moment.
-            None => Ok(HandedInOnce::Repeated { index, id }),
+        match is_same {
+            Some(true) => Ok(HandedInOnce::Repeated { index, id }),
+            Some(false) => Ok(HandedInOnce::Conflict { index, id }),
+            // Never a repeat unseen: what cannot be compared may be another event.
+            None => Err(RecordError::Unconfirmed { index, id: EventId::given(&id) }.into()),
+        }
+    }
+
+    /// A repeat is told only when the first has reached what the repeat asks for.
+    fn wait_for_first(
+        &self,
+        event: &Event,
+        ack: Ack,
+        repeated: &HandedInOnce,
+    ) -> Result<(), RecordOnceError> {
+        let HandedInOnce::Repeated { index, id } = repeated else { return Ok(()) };
+        let policy = self.inner.shared.policy.load();
+        let then = policy.decide(&Facts::of(event)).then;
+        let level = level(then, ack);
+        let status = self.wait_for(level.min(Ack::Durable), *index, then.timeout);
+        match (status, then.on_failure) {
+            (Status::Unconfirmed, OnFailure::Deny) => {
+                Err(RecordError::Unconfirmed { index: *index, id: EventId::given(id) }.into())
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::event::Event;
 use crate::handoff::{self, Given, Refused, Rests};
 use crate::line;
 use crate::policy::{Acknowledge, Decision, Facts, Keep, Mode, OnFailure, Treatment};
+use crate::progress::Waiter;
 
 /// The level that a caller asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +77,8 @@ pub struct HandedIn {
     pub timeout: Duration,
     /// What the caller hears if it takes longer.
     pub on_failure: OnFailure,
+    /// How many events wait with this one, itself included: it is the newest of a request.
+    pub events: u64,
 }
 
 thread_local! {
@@ -121,7 +124,8 @@ impl Trail {
             return Ok(receipts);
         };
         let (timeout, on_failure) = (then.timeout, then.on_failure);
-        let receipt = self.finish(HandedIn { receipt: last.clone(), ack, timeout, on_failure })?;
+        let events = receipts.iter().filter(|receipt| receipt.index.is_some()).count() as u64;
+        let receipt = self.finish(HandedIn { receipt: last.clone(), ack, timeout, on_failure, events })?;
         for kept in receipts.iter_mut().filter(|receipt| receipt.index.is_some()) {
             kept.status = receipt.status;
         }
@@ -145,7 +149,7 @@ impl Trail {
         if handed_in.ack > Ack::Accepted && handed_in.receipt.index.is_some() {
             self.inner.shared.wake_writer();
         }
-        Recording { inner: self.inner.clone(), handed_in: Some(handed_in), deadline, timer: None }
+        Recording { inner: self.inner.clone(), handed_in: Some(handed_in), deadline, waiting: None }
     }
 
     /// Waits until an event that was handed in has reached its level.
@@ -153,15 +157,15 @@ impl Trail {
     /// # Errors
     /// [`RecordError::Unconfirmed`] if that took too long and the policy says `deny`.
     pub fn finish(&self, handed_in: HandedIn) -> Result<Receipt, RecordError> {
-        let HandedIn { receipt, ack, timeout, on_failure } = handed_in;
+        let HandedIn { receipt, ack, timeout, on_failure, events } = handed_in;
         let Some(index) = receipt.index else { return Ok(receipt) };
-        let status = self.inner.wait_for(ack, index.get(), deadline::after(timeout));
+        let status = self.inner.wait_for(ack, index.get(), deadline::after(timeout), events);
         confirmed(Receipt { status, ..receipt }, on_failure)
     }
 
     /// Waits until the event at `index` has reached the level `ack`, at most for `timeout`.
     pub fn wait_for(&self, ack: Ack, index: Index, timeout: Duration) -> Status {
-        self.inner.wait_for(ack, index.get(), deadline::after(timeout))
+        self.inner.wait_for(ack, index.get(), deadline::after(timeout), 1)
     }
 }
 
@@ -190,35 +194,69 @@ pub struct Recording {
     /// Taken when the future is ready.
     handed_in: Option<HandedIn>,
     deadline: Instant,
+    /// Once it had to wait.
+    waiting: Option<Waiting>,
+}
+
+/// What a future has left behind where it waits.
+struct Waiting {
+    waiter: Waiter,
+    index: u64,
     /// Whom the deadline wakes.
     timer: Option<Waker>,
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        self.stop_waiting();
+    }
+}
+
+impl Recording {
+    /// Nothing of it stays behind: the store may be away for days, and a deadline far.
+    fn stop_waiting(&mut self) {
+        // In a forked child they are copies that nobody wakes, under a lock that nobody may ever give free.
+        if let Some(waiting) = self.waiting.take().filter(|_| !self.inner.is_forked()) {
+            self.inner.shared.progress.forget(waiting.index, waiting.waiter);
+            deadline::cancel(self.deadline, waiting.waiter);
+        }
+    }
+
+    fn poll_status(&mut self, waker: &Waker) -> Option<Status> {
+        let HandedIn { receipt, ack, .. } = self.handed_in.as_ref()?;
+        let (Some(index), ack) = (receipt.index, *ack) else { return Some(receipt.status) };
+        if ack == Ack::Accepted {
+            return Some(Status::Accepted);
+        }
+        let index = index.get();
+        let waiting =
+            self.waiting.get_or_insert_with(|| Waiting { waiter: Waiter::new(), index, timer: None });
+        let reached = self.inner.poll_for(ack, index, waiting.waiter, waker);
+        if reached.is_some() {
+            return reached;
+        }
+        if Instant::now() >= self.deadline {
+            return Some(Status::Unconfirmed);
+        }
+        // The task that polled last is the one to be woken: a future may move from one to another.
+        if waiting.timer.as_ref().is_none_or(|timer| !timer.will_wake(waker)) {
+            deadline::wake_at(self.deadline, waiting.waiter, waker.clone());
+            waiting.timer = Some(waker.clone());
+        }
+        None
+    }
 }
 
 impl Future for Recording {
     type Output = Result<Receipt, RecordError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(HandedIn { receipt, ack, .. }) = &self.handed_in else {
-            // Polled again after it was ready: the contract of Future allows any answer but a wrong one.
-            return Poll::Pending;
-        };
-        let status = match receipt.index {
-            None => Some(receipt.status),
-            Some(index) => match self.inner.poll_for(*ack, index.get(), context.waker()) {
-                None if Instant::now() >= self.deadline => Some(Status::Unconfirmed),
-                other => other,
-            },
-        };
-        let Some(status) = status else {
-            // The task that polled last is the one to be woken: a future may move from one to another.
-            if self.timer.as_ref().is_none_or(|waker| !waker.will_wake(context.waker())) {
-                deadline::wake_at(self.deadline, context.waker().clone());
-                self.timer = Some(context.waker().clone());
-            }
-            return Poll::Pending;
-        };
+        // Polled again after it was ready: the contract of Future allows any answer but a wrong one.
+        let Some(status) = self.poll_status(context.waker()) else { return Poll::Pending };
+        self.stop_waiting();
         if status == Status::Unconfirmed {
-            self.inner.shared.counters.unconfirmed.add(1);
+            let events = self.handed_in.as_ref().map_or(1, |handed_in| handed_in.events);
+            self.inner.shared.counters.unconfirmed.add(events);
         }
         match self.handed_in.take() {
             Some(HandedIn { receipt, on_failure, .. }) => {
@@ -305,7 +343,7 @@ impl Inner {
             }
         };
         let (timeout, on_failure) = (then.timeout, then.on_failure);
-        Ok(HandedIn { receipt, ack: level(then, ack), timeout, on_failure })
+        Ok(HandedIn { receipt, ack: level(then, ack), timeout, on_failure, events: 1 })
     }
 
     /// Counts an event that is not kept.
@@ -435,8 +473,8 @@ impl Inner {
         Ok(given.first)
     }
 
-    /// Waits until the event at `index` has reached `ack`.
-    pub(super) fn wait_for(&self, ack: Ack, index: u64, deadline: Instant) -> Status {
+    /// Waits until the event at `index`, the newest of `events`, has reached `ack`.
+    pub(super) fn wait_for(&self, ack: Ack, index: u64, deadline: Instant, events: u64) -> Status {
         if ack == Ack::Accepted {
             return Status::Accepted;
         }
@@ -454,27 +492,27 @@ impl Inner {
             reached = is_stored.then_some(Status::Stored);
         }
         reached.unwrap_or_else(|| {
-            self.shared.counters.unconfirmed.add(1);
+            self.shared.counters.unconfirmed.add(events);
             Status::Unconfirmed
         })
     }
 
     /// The same for a future: `None` while it must wait on, and then `waker` is woken at each step.
-    fn poll_for(&self, ack: Ack, index: u64, waker: &Waker) -> Option<Status> {
+    fn poll_for(&self, ack: Ack, index: u64, waiter: Waiter, waker: &Waker) -> Option<Status> {
         if self.is_forked() {
             return Some(Status::Unconfirmed);
         }
         let progress = &self.shared.progress;
         match ack {
             Ack::Accepted => Some(Status::Accepted),
-            Ack::Durable => progress.poll_durable(index, waker).map(|durable| match durable {
+            Ack::Durable => progress.poll_durable(index, waiter, waker).map(|durable| match durable {
                 true => Status::Durable,
                 false => Status::Unconfirmed,
             }),
             Ack::Store => {
-                if progress.poll_durable(index, waker)? && self.shared.has_store() {
+                if progress.poll_durable(index, waiter, waker)? && self.shared.has_store() {
                     self.shared.wake_store();
-                    return progress.poll_stored(index, waker).then_some(Status::Stored);
+                    return progress.poll_stored(index, waiter, waker).then_some(Status::Stored);
                 }
                 Some(Status::Unconfirmed)
             }

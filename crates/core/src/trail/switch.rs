@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::recording::push_system;
 use super::shared::Shared;
@@ -11,6 +12,9 @@ use crate::event::{Category, Event, Object, Value};
 use crate::policy::{InForce, Policy, PolicyError, RuleCounts};
 
 const POLICY_BYTES_MAX: u64 = 1 << 20;
+
+/// How long the event of a change may take to reach the disk.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the policy was not changed; the one before is still in force.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +29,12 @@ pub enum SetPolicyError {
         #[source]
         source: io::Error,
     },
+    /// The next opening could not read it.
+    #[error("the policy cannot be kept: {0}")]
+    Invalid(String),
+    /// The change did not reach the disk in time, and so was not made.
+    #[error("the change of the policy did not reach the disk in time, so it was not made")]
+    NotDurable,
     /// The change could not be recorded, and so was not made.
     #[error("the change of the policy could not be recorded, so it was not made")]
     Record(#[from] RecordError),
@@ -74,24 +84,20 @@ impl Trail {
     }
 
     /// Puts another policy in force, and keeps it across openings. The change is an event,
-    /// `trail.policy_changed`, recorded before the policy applies.
+    /// `trail.policy_changed`, which is on disk before anything else is done. What is put in force is what the next
+    /// opening would read.
     ///
     /// # Errors
-    /// When it cannot be kept or recorded; then nothing has changed.
+    /// When it could not be read again, be kept or be recorded; then nothing has changed.
     pub fn set_policy(&self, policy: Policy) -> Result<(), SetPolicyError> {
         self.inner.refuse_forked()?;
+        let (policy, text) = as_kept(&policy)?;
         let _one_at_a_time = self.inner.switching.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.folder();
-        let path = folder.kept_policy_file();
-        let before = folder.files().read(&path, POLICY_BYTES_MAX).ok();
-        let failed = |source| SetPolicyError::Io { path: path.clone(), source };
-        folder.files().replace(&path, policy.to_toml().as_bytes(), false).map_err(failed)?;
-        self.switch(policy, "set").inspect_err(|_| {
-            // What was kept before is kept again; if even that fails, the next opening says which policy it has.
-            let _ = match before {
-                Some(bytes) => folder.files().replace(&path, &bytes, false),
-                None => folder.files().remove(&path),
-            };
+        self.switch(policy, "set", || {
+            let path = folder.kept_policy_file();
+            let kept = folder.files().replace(&path, text.as_bytes(), false);
+            kept.map_err(|source| SetPolicyError::Io { path, source })
         })
     }
 
@@ -102,40 +108,82 @@ impl Trail {
     pub fn reset_policy(&self, policy: Policy) -> Result<(), SetPolicyError> {
         self.inner.refuse_forked()?;
         let _one_at_a_time = self.inner.switching.lock().unwrap_or_else(PoisonError::into_inner);
-        self.switch(policy, "settings")?;
-        let path = self.folder().kept_policy_file();
-        match self.folder().files().remove(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(SetPolicyError::Io { path, source: error })
+        let folder = self.folder();
+        self.switch(policy, "settings", || {
+            let path = folder.kept_policy_file();
+            let aside = path.with_extension("toml.removed");
+            // A renaming is durable and a removal is not: after a power loss the old policy must not be back.
+            match folder.files().rename(&path, &aside) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                Err(source) => Err(SetPolicyError::Io { path, source }),
+                Ok(()) => {
+                    // Nobody reads it.
+                    let _ = folder.files().remove(&aside);
+                    Ok(())
+                }
             }
-            _ => Ok(()),
-        }
+        })
     }
 
-    fn switch(&self, policy: Policy, by: &str) -> Result<(), SetPolicyError> {
+    /// In this order: the event is on disk, the folder has the policy, the policy is in force. If the second fails
+    /// another event says that all is as it was.
+    fn switch(
+        &self,
+        policy: Policy,
+        by: &str,
+        keep: impl FnOnce() -> Result<(), SetPolicyError>,
+    ) -> Result<(), SetPolicyError> {
         let shared = &self.inner.shared;
         // Counts are per rule, and the rules go.
         record_counts(shared);
         let before = shared.policy.load_full();
+        let (from, to) = (before.policy.to_toml(), policy.to_toml());
+        let index = self.record_change(by, &from, &to)?;
+        shared.wake_writer();
+        let is_durable = shared.progress.wait_durable(index, crate::deadline::after(CHANGE_TIMEOUT));
+        let kept = if is_durable { keep() } else { Err(SetPolicyError::NotDurable) };
+        match kept {
+            Ok(()) => {
+                shared.policy.store(Arc::new(InForce::new(policy, before.sampler().clone())));
+                Ok(())
+            }
+            Err(error) => {
+                // Refused only when the buffer is full; then the caller's error is all that tells.
+                let _ = self.record_change("taken_back", &to, &from);
+                Err(error)
+            }
+        }
+    }
+
+    fn record_change(&self, by: &str, from: &str, to: &str) -> Result<u64, RecordError> {
         let mut details = Object::default();
         details.insert("by", by);
-        details.insert("from", before.policy.to_toml());
-        details.insert("to", policy.to_toml());
-        self.record_system("trail.policy_changed", details)?;
-        shared.policy.store(Arc::new(InForce::new(policy, before.sampler().clone())));
-        Ok(())
+        details.insert("from", from);
+        details.insert("to", to);
+        self.record_system("trail.policy_changed", details)
     }
+}
+
+/// The policy as the next opening will read it, and its text.
+fn as_kept(policy: &Policy) -> Result<(Policy, String), SetPolicyError> {
+    let text = policy.to_toml();
+    if text.len() as u64 > POLICY_BYTES_MAX {
+        return Err(SetPolicyError::Invalid(format!("it has over {POLICY_BYTES_MAX} bytes")));
+    }
+    let read = Policy::from_toml(&text).map_err(|error| SetPolicyError::Invalid(error.what))?;
+    Ok((read, text))
 }
 
 /// Records `trail.counts`: what was refused, unconfirmed or left out since the last one, if anything was.
 pub(crate) fn record_counts(shared: &Shared) {
-    let counted = shared.counters.read();
+    // Before the counters are read: two that tell at the same time must not tell in the wrong order.
     let mut told = shared.counts_told.lock().unwrap_or_else(PoisonError::into_inner);
+    let counted = shared.counters.read();
     let news = [
-        ("refused", counted.refused - told.refused),
-        ("unconfirmed", counted.unconfirmed - told.unconfirmed),
-        ("sampled_out", counted.sampled_out - told.sampled_out),
-        ("off", counted.off - told.off),
+        ("refused", counted.refused.saturating_sub(told.refused)),
+        ("unconfirmed", counted.unconfirmed.saturating_sub(told.unconfirmed)),
+        ("sampled_out", counted.sampled_out.saturating_sub(told.sampled_out)),
+        ("off", counted.off.saturating_sub(told.off)),
     ];
     if news.iter().all(|(_, count)| *count == 0) {
         return;

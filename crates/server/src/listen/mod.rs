@@ -63,25 +63,23 @@ impl Serving {
         let mut stopping = self.stopping.clone();
         let tls = tls.map(Arc::new);
         loop {
-            // Before accepting: who comes when all places are taken waits in the system's queue.
-            let place = tokio::select! {
-                place = self.connections.clone().acquire_owned() => place,
-                _ = stopping.changed() => break,
-            };
-            let Ok(place) = place else { break };
+            let connections = self.connections.clone();
+            // A place before accepting: who comes when all are taken waits in the system's queue.
+            let next = async { (connections.acquire_owned().await, listener.accept().await) };
             tokio::select! {
                 _ = stopping.changed() => break,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, address)) => self.tcp(stream, address, tls.clone(), place),
+                (place, accepted) = next => match (place, accepted) {
+                    (Ok(place), Ok((stream, address))) => self.tcp(stream, address, tls.clone(), place),
                     // Too many files, or a client that was gone at once: no reason to stop.
-                    Err(error) => {
+                    (Ok(_), Err(error)) => {
                         tracing::warn!(error = %error, "a connection could not be accepted");
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
+                    (Err(_), _) => break,
                 },
+                // The owner's commands take no place: strangers must not keep them out.
                 accepted = unix::accept(socket.as_ref()) => if let Ok(stream) = accepted {
-                    let serving = self.connection(stream, Peer::Owner);
-                    tokio::spawn(async move { serving.await; drop(place); });
+                    tokio::spawn(self.connection(stream, Peer::Owner));
                 },
             }
         }

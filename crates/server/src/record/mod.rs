@@ -39,6 +39,9 @@ pub(crate) async fn post(
     let key = key.map(|key| key.to_str().map(str::to_owned));
     let key =
         key.transpose().map_err(|_| Problem::bad_request("header", "Idempotency-Key is not plain text"))?;
+    if key.as_deref() == Some("") {
+        return Err(Problem::bad_request("header", "Idempotency-Key is empty"));
+    }
     let texts = body::split(&bytes)?;
     if texts.len() > app.config.batch_events_max {
         let most = app.config.batch_events_max;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::Semaphore;
 use trailseal_core::event::{Actor, Event, Object, Value};
 use trailseal_core::{Index, Trail};
 use trailseal_index::{Search, SearchError};
@@ -17,6 +18,8 @@ use crate::reviews::Reviews;
 
 /// Searches that are kept open between requests.
 const SEARCHES_KEPT: usize = 16;
+/// Exports at a time: well below the number of threads that may block, which everything else needs, too.
+const EXPORTS_MAX: usize = 64;
 
 pub(crate) struct App {
     pub(crate) trail: Trail,
@@ -28,6 +31,8 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) rates: Rates,
     pub(crate) durable_watch: DurableWatch,
+    /// Places for answers that hold a thread for as long as the client takes.
+    pub(crate) exports: Arc<Semaphore>,
     /// Set when the server stops: streams end.
     pub(crate) stopping: tokio::sync::watch::Receiver<bool>,
     searches: Mutex<Vec<Search>>,
@@ -53,6 +58,7 @@ impl App {
             metrics: Metrics::default(),
             rates: Rates::default(),
             durable_watch: DurableWatch::default(),
+            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             stopping,
             searches: Mutex::default(),
         }

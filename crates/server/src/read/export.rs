@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -68,8 +68,13 @@ pub(super) fn response(
     limit: Option<usize>,
     format: Format,
 ) -> Result<Response, Problem> {
+    let place = app.exports.clone().try_acquire_owned().map_err(|_| {
+        let detail = "too many exports are under way: try again when one has ended";
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "exports", detail).retry_after(5)
+    })?;
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(PIECES_WAITING);
     tokio::task::spawn_blocking(move || {
+        let _place = place;
         let mut piece = Vec::with_capacity(PIECE_BYTES + 4_096);
         if format == Format::Csv {
             piece.extend_from_slice(CSV_HEADER.as_bytes());

@@ -5,7 +5,7 @@
 mod support;
 
 use std::io::Write as _;
-use std::sync::Mutex;
+use std::sync::{Barrier, Mutex};
 
 use serde_json::{Value, json};
 use support::Place;
@@ -185,6 +185,42 @@ fn one_id_is_one_event_in_one_tenant_across_restarts() {
 }
 
 #[test]
+fn of_those_who_send_one_event_at_once_one_records_it() {
+    const CLIENTS: usize = 8;
+    const ROUNDS: u64 = 25;
+    let place = Place::new();
+    let server = Server::start(&place);
+    let barrier = Barrier::new(CLIENTS);
+    let answers: Vec<Vec<Value>> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                let (client, barrier) = (server.admin(), &barrier);
+                scope.spawn(move || {
+                    let mut connection = Connection::open(&client).unwrap();
+                    let send = |round| {
+                        let body =
+                            format!(r#"[{{"id":"a{round}","action":"a"}},{{"id":"b{round}","action":"b"}}]"#);
+                        barrier.wait();
+                        connection.try_ask("POST", "/v1/events", body.as_bytes()).unwrap().is(202).json()
+                    };
+                    (0..ROUNDS).map(send).collect()
+                })
+            })
+            .collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    for round in 0..usize::try_from(ROUNDS).unwrap() {
+        let of_round = || answers.iter().map(|answers| &answers[round]);
+        assert_eq!(of_round().map(|answer| answer["accepted"].as_u64().unwrap()).sum::<u64>(), 2);
+        for number in 0..2 {
+            let index = |answer: &Value| answer["events"][number]["index"].clone();
+            assert!(of_round().all(|answer| index(answer) == index(&answers[0][round])), "round {round}");
+        }
+    }
+    assert_eq!(recorded(&server.admin()), 2 * ROUNDS);
+}
+
+#[test]
 fn a_request_with_a_key_can_be_sent_again() {
     let place = Place::new();
     let mut server = Server::start(&place);
@@ -247,7 +283,7 @@ fn each_level_of_acknowledgement() {
 
 #[test]
 fn when_the_buffer_is_full_what_was_accepted_is_what_is_there() {
-    const CLIENTS: usize = 8;
+    const CLIENTS: usize = 12;
     let place = Place::new();
     place.write(
         "trailseal.toml",
@@ -261,8 +297,12 @@ fn when_the_buffer_is_full_what_was_accepted_is_what_is_there() {
             let (client, counts, filler) = (server.admin(), &counts, &filler);
             scope.spawn(move || {
                 let mut connection = Connection::open(&client).unwrap();
-                for turn in 0..40 {
-                    let lines: Vec<String> = (0..40)
+                for turn in 0..200 {
+                    // Enough, once some were refused.
+                    if turn > 8 && counts.lock().unwrap().1 > 0 {
+                        return;
+                    }
+                    let lines: Vec<String> = (0..56)
                         .map(|line| {
                             format!(r#"{{"id":"{number}-{turn}-{line}","action":"fill","description":"{filler}"}}"#)
                         })

@@ -129,3 +129,76 @@ fn an_access_key_id_does_not_hide_the_secret_behind_it() {
     check(r#""description":"access_key=AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI failed""#, &["wJalr"]);
     check_stays(r#""details":{"access_key":"AKIAIOSFODNN7EXAMPLE","n":"access_key=ASIAIOSFODNN7EXAMPLE"}"#);
 }
+
+#[test]
+fn json_behind_blanks_is_json() {
+    check(r#""details":{"body":" {\"cvv\":123,\"secret\":{\"a\":\"bcd1234\"}}"}"#, &["123", "bcd1234"]);
+    check(r#""details":{"body":"\ufeff{\"cvv\":123}"}"#, &["123"]);
+    check(r#""details":{"body":"   \t\r\n [{\"secret\":{\"a\":\"bcd1234\"}}] \n"}"#, &["bcd1234"]);
+    check(r#""details":{"body":"\ufeff \n{\"cvv\":123}"}"#, &["123"]);
+    let third = r#"{"secret":{"a":"bcd1234"}}"#;
+    let second = format!("\n{{\"b\":{}}}", serde_json::to_string(third).unwrap());
+    let first = format!("\t{{\"c\":{}}}", serde_json::to_string(&second).unwrap());
+    check(&format!("\"details\":{{\"d\":{}}}", serde_json::to_string(&first).unwrap()), &["bcd1234"]);
+    let line = masked_with(&MaskOptions::default(), r#""details":{"body":"\n {\"pin\": 1234} "}"#);
+    assert!(line.contains(r#""body":"\n {\"pin\":\"***\"}""#), "{line}");
+    check_stays(r#""details":{"body":"\n {\"n\": 1234} "}"#);
+}
+
+#[test]
+fn a_quote_inside_of_a_quoted_value_does_not_end_it() {
+    check(r#""details":{"n":"body={\"password\":\"ab\\\"cdefsecret\"}"}"#, &["ab", "cdefsecret"]);
+    check(r#""details":{"n":"password='ab\\'cdefsecret' and more"}"#, &["cdefsecret"]);
+    check(r#""details":{"n":"password=\"ab\\\\\" and more"}"#, &["ab"]);
+    // Escaped once, and once more.
+    check(r#""details":{"n":"x={\\\"password\\\":\\\"ab\\\\\\\"cdefsecret\\\"}"}"#, &["cdefsecret"]);
+    check(r#""details":{"n":"x={\\\\\\\"password\\\\\\\":\\\\\\\"cdefsecret\\\\\\\"}"}"#, &["cdefsecret"]);
+    let line =
+        masked_with(&MaskOptions::default(), r#""description":"got {\"password\":\"a\\\\\",\"n\":\"b\"}""#);
+    assert!(line.contains(r#""got {\"password\":\"***\",\"n\":\"b\"}""#), "{line}");
+}
+
+#[test]
+fn a_container_below_a_key_in_a_text_goes_whole() {
+    check(r#""description":"got {\"secret\":{\"a\":\"}bcd1234\",\"b\":[1]},\"n\":1}""#, &["bcd1234"]);
+    check(r#""description":"got {\"password\":[\"bcd1234\",\"efg\"],\"n\":1}""#, &["bcd1234", "efg"]);
+    check(r#""description":"got {\\\"password\\\": [\\\"bcd1234\\\"]}""#, &["bcd1234"]);
+    let line =
+        masked_with(&MaskOptions::default(), r#""description":"got {\"secret\":{\"a\":\"}x\"},\"n\":1}""#);
+    assert!(line.contains(r#""got {\"secret\":***,\"n\":1}""#), "{line}");
+    check_stays(r#""description":"got {\"credentials\":{\"expiration\":\"soon\"}}""#);
+}
+
+#[test]
+fn a_grouped_card_behind_a_control_character_is_noticed() {
+    for before in [r"\u0007", r"\u0001", r"\u001b", r"\n"] {
+        check(&format!(r#""details":{{"n":"{before}4242 4242 4242 4242"}}"#), &["4242 4242"]);
+        check(&format!(r#""details":{{"n":"{before}3782-822463-10005"}}"#), &["3782-822463"]);
+    }
+}
+
+#[test]
+fn every_default_key_is_found_in_a_text() {
+    check(r#""description":"with cvv2=123 and more""#, &["123"]);
+    check(r#""description":"password2=hunter22""#, &["hunter22"]);
+    check(r#""description":"password12=hunter22""#, &["hunter22"]);
+    check(r#""description":"password1 = hunter22""#, &["hunter22"]);
+    check(r#""description":"got {\"password2\":\"hunter22\"}""#, &["hunter22"]);
+    check(r#""description":"PASSWORD2: s3cr3t""#, &["s3cr3t"]);
+    check(r#""description":"SecretBinary=abc123""#, &["abc123"]);
+    check_stays(r#""description":"at 2026-11-21T04:00:12 page2=3, h12=5, x1 = 2, inventory=4""#);
+}
+
+#[test]
+fn passwords_that_begin_like_a_placeholder_go() {
+    check(r#""details":{"n":"postgres://u:$Ecret12@h"}"#, &["$Ecret12"]);
+    check(r#""details":{"n":"password=[x9!secret and"}"#, &["x9!secret"]);
+    check(r#""details":{"n":"password=<secretA1 and"}"#, &["secretA1"]);
+    check(r#""details":{"n":"password={{secretA1 and"}"#, &["secretA1"]);
+    check(r#""details":{"n":"password=${secretA1 and"}"#, &["secretA1"]);
+    check_stays(r#""details":{"n":"password=<secret> password=[secret] password={{ secret }}"}"#);
+    check_stays(r#""details":{"n":"password=${SECRET} password=$SECRET password=$(pass show x)"}"#);
+    check_stays(
+        r#""details":{"n":"postgres://u:${PW}@h, postgres://u:$PGPASSWORD1@h, password=$_POST['x']"}"#,
+    );
+}

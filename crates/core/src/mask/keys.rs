@@ -311,6 +311,14 @@ mod tests {
     }
 
     #[test]
+    fn every_entry_is_looked_for_in_texts() {
+        for (entry, _) in ENTRIES {
+            let end = entry.as_bytes().last_chunk::<2>().unwrap();
+            assert!(crate::mask::rules::KEY_ENDS.contains(&end), "{entry}");
+        }
+    }
+
+    #[test]
     fn a_users_own_entries_count_too() {
         let keys = Keys::new(&["iban".into(), "home address".into(), "größe".into(), "x1".into()]);
         for key in ["iban", "customerIban", "home_address", "HomeAddress", "größe", "x1", "x"] {

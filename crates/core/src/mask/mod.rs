@@ -18,6 +18,7 @@ mod preset;
 mod rules;
 mod scan;
 mod simd;
+mod values;
 mod walk;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -39,6 +40,8 @@ const FIXED: &str = "***";
 const ROUNDS_MAX: usize = 6;
 /// How deep JSON inside of strings of JSON is followed.
 const NESTING_MAX: usize = 6;
+/// What may stand before JSON in a string; the last is a byte order mark.
+const BLANKS: [char; 5] = [' ', '\t', '\n', '\r', '\u{feff}'];
 /// The most memory that one pattern of a user may take, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 
@@ -269,9 +272,7 @@ impl Masker {
         let range = match hit {
             Hit::Digits(_) if !prefilter::card_in(text, at) => return false,
             Hit::Digits(_) => prefilter::string_around(text, at),
-            Hit::Anchor(_) if simd::is_json_start(text[at], text.get(at + 1).copied().unwrap_or(0)) => {
-                at + 1..prefilter::string_end(text, at + 1)
-            }
+            Hit::Anchor(_) if prefilter::begins_json(text, at) => at + 1..prefilter::string_end(text, at + 1),
             Hit::Anchor(_) if !self.finder.is_worth_a_look(text, at, &self.default_keys) => return false,
             Hit::Anchor(_) => prefilter::string_around(text, at),
         };
@@ -307,9 +308,10 @@ impl Masker {
 
     /// The text with its secrets replaced, if it has any.
     fn masked_text(&self, text: &str, cards: bool, nesting: usize) -> Option<String> {
-        if text.starts_with(['{', '[']) && nesting < NESTING_MAX {
-            match self.masked_json(text, cards, nesting) {
-                Json::Masked(masked) => return Some(masked),
+        let json = text.trim_start_matches(BLANKS);
+        if json.starts_with(['{', '[']) && nesting < NESTING_MAX {
+            match self.masked_json(json, cards, nesting) {
+                Json::Masked(masked) => return Some(format!("{}{masked}", &text[..text.len() - json.len()])),
                 Json::Clean => return None,
                 Json::None => {}
             }

@@ -10,6 +10,13 @@ use super::simd::{self, BUCKETS, SLOTS, Tables};
 
 /// The number of the rule for `key=value`, which has no literal.
 pub(super) const KEY_VALUE: u16 = u16::MAX;
+/// The number for a string that may hold JSON behind blanks.
+const BLANKS: u16 = u16::MAX - 1;
+/// The number for an escape that ends with digits, behind which a card in groups may stand.
+const ESCAPE: u16 = u16::MAX - 2;
+/// Strings that begin with a blank and may hold JSON: an escaped one, two, one and a bracket, a byte order mark.
+pub(super) const BLANK_STARTS: [[u8; 3]; 9] =
+    [*b"\"\\n", *b"\"\\t", *b"\"\\r", *b"\"  ", *b"\" {", *b"\" [", *b"\" \\", *b"\" \xEF", *b"\"\xEF\xBB"];
 
 /// Text like that of an event. Anchors are spread over the buckets so that few places of it pass.
 const SAMPLE: &str = r#"{"v":1,"index":42,"recorded":"2026-11-21T04:00:00.123456Z","id":"018f3e1a-7c2b-7d4e-9f10-123456789abc","time":"2026-11-21T04:00:00.123456Z","tenant":"acme","category":"config_change","action":"user.role.change","description":"Role changed by an administrator","severity":"notice","outcome":"success","actor":{"id":"u-10432","type":"user","name":"Ada Example","roles":["admin"]},"resource":{"type":"user","id":"u-20117","name":"Bob Example"},"details":{"reason":"on call","ticket":"OPS-4711","approved":true,"attempt":1,"eventSource":"lambda.amazonaws.com","arn":"arn:aws:iam::123456789012:user/john.developer","requestParameters":{"functionName":"production-api"},"userIdentity":{"accountId":"123456789012","sessionContext":{"attributes":{"mfaAuthenticated":"true","creationDate":"2019-01-01"}}},"annotations":{"authorization.k8s.io/decision":"allow"},"objectRef":{"resource":"pods","namespace":"kube-system","apiVersion":"v1"}},"context":{"ip":"203.0.113.7","user_agent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36","request_id":"req-7f3a9c","correlation_id":"c-550e8400e29b","service":"billing"},"duration_ms":12}"#;
@@ -60,6 +67,12 @@ impl Finder {
                 finder.add_to_bucket(bucket, anchor(rule).each_ref().map(std::slice::from_ref));
             }
         }
+        let escapes = [(*b"\\u0", ESCAPE)];
+        for (anchor, rule) in BLANK_STARTS.map(|anchor| (anchor, BLANKS)).into_iter().chain(escapes) {
+            finder.add_rule(anchor, rule);
+            let bucket = finder.best_bucket(anchor);
+            finder.add_to_bucket(bucket, anchor.each_ref().map(std::slice::from_ref));
+        }
         finder
     }
 
@@ -76,12 +89,27 @@ impl Finder {
             for end in *b"=:" {
                 self.add_rule([*last, b' ', end], KEY_VALUE);
             }
+            self.add_to_bucket(6, [&either(last), b"0123456789", b"=:\\"]);
+            for (digit, end) in (b'0'..=b'9').flat_map(|digit| b"=:\"\\'".map(|end| (digit, end))) {
+                self.add_rule([*last, digit, end], KEY_VALUE);
+            }
+        }
+        // Behind two digits no colon: it stands in every time.
+        self.add_to_bucket(7, [b"0123456789", b"0123456789 ", b"="]);
+        for digit in b'0'..=b'9' {
+            self.add_rule([digit, b' ', b'='], KEY_VALUE);
+            for (other, end) in (b'0'..=b'9').flat_map(|other| b"=\"".map(|end| (other, end))) {
+                self.add_rule([digit, other, end], KEY_VALUE);
+            }
         }
     }
 
     fn add_rule(&mut self, anchor: [u8; 3], rule: u16) {
         let slot = simd::slot(anchor);
-        self.tables.anchors[slot / 64] |= 1 << (slot % 64);
+        // In the text of an event a quote behind a key ends a key of JSON, which is asked for elsewhere.
+        if !(rule == KEY_VALUE && anchor[2] == b'"') {
+            self.tables.anchors[slot / 64] |= 1 << (slot % 64);
+        }
         if self.slots[slot] == 0 {
             self.lists.push(Vec::new());
             self.slots[slot] = self.lists.len() as u16;
@@ -148,6 +176,9 @@ impl Finder {
     pub(super) fn is_worth_a_look(&self, text: &[u8], at: usize, keys: &Keys) -> bool {
         self.rules_at(&text[at..]).iter().any(|&number| match number {
             KEY_VALUE => ends_secret_key(text, at, keys),
+            // See `begins_json`.
+            BLANKS => false,
+            ESCAPE => has_groups(&text[at..]),
             number => could_be(text, at, &RULES[usize::from(number)], keys),
         })
     }
@@ -209,6 +240,26 @@ fn has_user(text: &[u8]) -> bool {
         .any(|byte| *byte == b'@')
 }
 
+/// Whether a string of JSON text begins here that holds JSON itself.
+pub(super) fn begins_json(text: &[u8], at: usize) -> bool {
+    let Some((b'"', mut rest)) = text.get(at..).and_then(<[u8]>::split_first) else { return false };
+    loop {
+        rest = match rest {
+            [b' ', rest @ ..] | [b'\\', b'n' | b't' | b'r', rest @ ..] | [0xEF, 0xBB, 0xBF, rest @ ..] => {
+                rest
+            }
+            _ => return matches!(rest, [b'{' | b'[', ..]),
+        };
+    }
+}
+
+/// Whether groups of digits follow the escape of a character. To the pass over the text its own digits and the first
+/// group are one.
+fn has_groups(text: &[u8]) -> bool {
+    let escape = b"\\u0000".len();
+    run(text, escape, Class::Hex, 4) == 4 && run(text, escape + 5, Class::Hex, 4) == 4
+}
+
 /// Whether a card stands at the first of these digits.
 pub(super) fn card_in(text: &[u8], at: usize) -> bool {
     let before =
@@ -246,4 +297,34 @@ pub(super) fn string_end(text: &[u8], from: usize) -> usize {
 
 fn is_escaped(text: &[u8], at: usize) -> bool {
     text[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each that passes both the buckets and the bitmap costs as much as many bytes that do not.
+    #[test]
+    fn an_ordinary_event_has_hardly_any_anchors() {
+        let tables = &Finder::get().tables;
+        let passes = |window: &[u8], set: &simd::Set| {
+            let halves = (0..3).map(|place| {
+                let (low, high) = (window[place] & 0xF, window[place] >> 4);
+                set.low[place][usize::from(low)] & set.high[place][usize::from(high)]
+            });
+            halves.fold(0xFF, |buckets, half| buckets & half) != 0
+        };
+        let is_anchor = |window: &&[u8]| {
+            let slot = simd::slot([window[0], window[1], window[2]]);
+            tables.anchors[slot / 64] >> (slot % 64) & 1 != 0
+        };
+        let found: Vec<String> = SAMPLE
+            .as_bytes()
+            .windows(3)
+            .filter(|window| tables.sets.iter().any(|set| passes(window, set)))
+            .filter(is_anchor)
+            .map(|window| String::from_utf8_lossy(window).into_owned())
+            .collect();
+        assert!(found.len() <= 4, "{found:?}");
+    }
 }

@@ -12,6 +12,7 @@ use super::card;
 use super::keys::{Keys, Kind};
 use super::prefilter::{Finder, KEY_VALUE};
 use super::rules::{Class, Form, RULES, Special};
+use super::values;
 
 /// One secret in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ impl Scan<'_> {
         if number == KEY_VALUE {
             return self.key_value(text, at);
         }
-        let rule = &RULES[usize::from(number)];
+        let rule = RULES.get(usize::from(number))?;
         let start = at.checked_sub(rule.anchor)?;
         let after = start + rule.literal.len();
         if !text.get(start..)?.starts_with(rule.literal.as_bytes()) {
@@ -120,43 +121,32 @@ impl Scan<'_> {
     /// `key=value`, `key: value`, `"key": "value"` and headers, where the key names a secret.
     fn key_value(&self, text: &[u8], at: usize) -> Option<(Range<usize>, &'static str)> {
         let key_end = if matches!(text[at + 1], b' ' | b'\'') { at + 1 } else { at + 2 };
-        let mut place = key_end;
-        let byte = |place: usize| text.get(place).copied().unwrap_or(0);
-        let is_quoted_key = matches!(byte(place), b'"' | b'\'' | b'\\');
-        place += match (byte(place), byte(place + 1)) {
-            (b'\\', b'"') => 2,
-            (b'\\', _) => return None,
-            (b'"' | b'\'', _) => 1,
-            (b' ', b'=' | b':') => 1,
-            _ => 0,
-        };
-        if is_quoted_key && byte(place) == b' ' {
-            place += 1;
-        }
-        let separator = byte(place);
-        if !matches!(separator, b'=' | b':') {
-            return None;
-        }
+        let (separator, level) = values::separator(text, key_end)?;
         let key_start = key_start(text, key_end);
         let key = std::str::from_utf8(&text[key_start..key_end]).ok()?;
         let kind = self.keys.find(key)?;
-        let value_start = place + 1;
-        let blanks = text[value_start..].iter().take(3).take_while(|byte| **byte == b' ').count();
-        let start = value_start + blanks;
-        let is_header = is_header(key);
-        let range = match text.get(start)? {
-            b'"' | b'\'' => quoted(text, start + 1, text[start]),
-            b'\\' if byte(start + 1) == b'"' => quoted(text, start + 2, b'\\'),
-            _ if is_header => header_value(text, start),
-            _ if separator == b':' && blanks == 0 && !is_quoted_key => return None,
-            _ => unquoted(text, start),
-        }?;
+        let blanks = text[separator + 1..].iter().take(3).take_while(|byte| **byte == b' ').count();
+        let start = separator + 1 + blanks;
+        let is_header = values::is_header(key);
+        let is_colon = text[separator] == b':';
+        let value_level = values::backslashes(text, start);
+        let (range, is_plain) = match text.get(start + value_level)? {
+            quote @ (b'"' | b'\'') => {
+                (values::quoted(text, start + value_level + 1, *quote, value_level), false)
+            }
+            // What stands in it is looked at by itself.
+            b'{' if level.is_some() && kind != Kind::All => return None,
+            b'{' | b'[' if level.is_some() => (values::container(text, start, level?), false),
+            _ if is_header => (values::header_value(text, start), is_colon),
+            _ if is_colon && blanks == 0 && level.is_none() => return None,
+            _ => (values::unquoted(text, start), is_colon),
+        };
+        let range = range?;
         let value = &text[range.clone()];
-        let is_plain_word =
-            separator == b':' && !matches!(text[start], b'"' | b'\'' | b'\\') && !looks_like_value(value);
-        let is_plain_word = is_plain_word && !(is_header && has_scheme(value));
+        let is_word =
+            is_plain && !values::looks_like_value(value) && !(is_header && values::has_scheme(value));
         let is_id = kind != Kind::All && is_access_key_id(value);
-        (!self.is_placeholder(value) && !is_plain_word && !is_id)
+        (!self.is_placeholder(text, &range) && !is_word && !is_id)
             .then_some((range, if is_header { "header" } else { "key and value in text" }))
     }
 
@@ -171,10 +161,10 @@ impl Scan<'_> {
         }
         self.keys.find(std::str::from_utf8(&text[start + 2..key_end]).ok()?)?;
         let value = match text[key_end + 1] {
-            quote @ (b'"' | b'\'') => quoted(text, key_end + 2, quote),
-            _ => unquoted(text, key_end + 1),
+            quote @ (b'"' | b'\'') => values::quoted(text, key_end + 2, quote, 0),
+            _ => values::unquoted(text, key_end + 1),
         }?;
-        (!self.is_placeholder(&text[value.clone()])).then_some(value)
+        (!self.is_placeholder(text, &value)).then_some(value)
     }
 
     /// The password in `scheme://user:password@host`.
@@ -183,20 +173,15 @@ impl Scan<'_> {
         let at = authority.iter().rposition(|byte| *byte == b'@')?;
         let colon = authority[..at].iter().position(|byte| *byte == b':')?;
         let range = after + colon + 1..after + at;
-        (!range.is_empty() && !self.is_placeholder(&text[range.clone()])).then_some(range)
+        (!range.is_empty() && !self.is_placeholder(text, &range)).then_some(range)
     }
 
     /// Whether a value stands for a secret instead of being one.
-    pub(super) fn is_placeholder(&self, value: &[u8]) -> bool {
+    fn is_placeholder(&self, text: &[u8], range: &Range<usize>) -> bool {
+        let value = &text[range.clone()];
         let is_ours = value.strip_prefix(b"***").is_some_and(|rest| rest.len() <= 4)
             || (!self.key_id.is_empty()
                 && value.strip_prefix(b"hmac:").is_some_and(|rest| rest.starts_with(self.key_id.as_bytes())));
-        let is_variable = value.starts_with(b"<")
-            || value.starts_with(b"{{")
-            || value.starts_with(b"[")
-            || (value.starts_with(b"$")
-                && value.get(1).is_some_and(|byte| matches!(byte, b'{' | b'(' | b'A'..=b'Z' | b'_')))
-            || (value.starts_with(b"%") && value.len() == 2);
         let is_blank =
             value.iter().all(|byte| matches!(byte, b'*' | b'x' | b'X' | b'.' | b'-' | b'_' | b' '));
         let words: [&[u8]; 11] = [
@@ -212,7 +197,10 @@ impl Scan<'_> {
             b"hidden",
             b"masked",
         ];
-        is_ours || is_variable || is_blank || words.iter().any(|word| value.eq_ignore_ascii_case(word))
+        is_ours
+            || values::is_variable(text, range)
+            || is_blank
+            || words.iter().any(|word| value.eq_ignore_ascii_case(word))
     }
 }
 
@@ -467,80 +455,4 @@ fn query_value(text: &[u8], start: usize, after: usize) -> Option<Range<usize>> 
     let is_parameter = start > 0 && matches!(text[start - 1], b'?' | b'&');
     let len = text[after..].iter().take_while(|byte| Class::Base64.holds(**byte) || **byte == b'%').count();
     (is_parameter && len >= 20 && is_varied(&text[after..after + len])).then_some(after..after + len)
-}
-
-fn is_header(key: &str) -> bool {
-    let ends = |end: &str| {
-        key.len()
-            .checked_sub(end.len())
-            .and_then(|at| key.get(at..))
-            .is_some_and(|tail| tail.eq_ignore_ascii_case(end))
-    };
-    ends("authorization") || ends("cookie")
-}
-
-/// Whether a header's value is a scheme of authentication and one word that is too long for a sentence.
-fn has_scheme(value: &[u8]) -> bool {
-    const SCHEMES: [&[u8]; 6] = [b"bearer", b"basic", b"token", b"digest", b"negotiate", b"apikey"];
-    let Some(blank) = value.iter().position(|byte| *byte == b' ') else { return false };
-    let (scheme, word) = (&value[..blank], value[blank..].trim_ascii());
-    word.len() >= 16
-        && !word.contains(&b' ')
-        && SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme))
-}
-
-/// A quoted value: up to the same quote, or to the end of a text that was cut.
-fn quoted(text: &[u8], start: usize, quote: u8) -> Option<Range<usize>> {
-    let rest = text.get(start..)?;
-    let len = rest.iter().position(|byte| *byte == quote || *byte == b'\n').unwrap_or(rest.len());
-    (len > 0).then_some(start..start + len)
-}
-
-/// A header's value: to the end of the line, or to the quote around the header.
-fn header_value(text: &[u8], start: usize) -> Option<Range<usize>> {
-    let rest = &text[start..];
-    let len = rest
-        .iter()
-        .enumerate()
-        .position(|(place, byte)| {
-            matches!(byte, b'\n' | b'\r' | b'\\')
-                || (*byte == b'\'')
-                || (*byte == b'"' && !is_inner_quote(rest, place))
-        })
-        .unwrap_or(rest.len());
-    let len = rest[..len].iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
-    (len > 0).then_some(start..start + len)
-}
-
-/// A quote that belongs to the value, as in `username="x"`.
-fn is_inner_quote(text: &[u8], place: usize) -> bool {
-    let opens = place > 0 && text[place - 1] == b'=';
-    let closes = text[..place].iter().rposition(|byte| *byte == b'"').is_some_and(|open| {
-        open > 0
-            && text[open - 1] == b'='
-            && text[..=open].iter().filter(|byte| **byte == b'"').count() % 2 == 1
-    });
-    opens || closes
-}
-
-fn unquoted(text: &[u8], start: usize) -> Option<Range<usize>> {
-    let is_end = |byte: &u8| {
-        byte.is_ascii_whitespace()
-            || matches!(
-                *byte,
-                b'&' | b',' | b';' | b'"' | b'\'' | b')' | b']' | b'}' | b'>' | b'#' | b'\\' | b'|'
-            )
-    };
-    let rest = text.get(start..)?;
-    let len = rest.iter().position(is_end).unwrap_or(rest.len());
-    (len > 0).then_some(start..start + len)
-}
-
-/// Whether what follows `key:` is a value and no word of a sentence.
-fn looks_like_value(value: &[u8]) -> bool {
-    value.len() >= 4
-        && value.iter().any(|byte| {
-            byte.is_ascii_digit()
-                || matches!(byte, b'!' | b'@' | b'$' | b'%' | b'^' | b'*' | b'?' | b'~' | b'+' | b'=')
-        })
 }

@@ -38,14 +38,15 @@ pub(super) enum Hit {
     Digits(usize),
 }
 
-/// The hash of three bytes, in any case.
+/// The hash of three bytes, in any case. Of 150 odd factors that were tried this one gives the fewest places of real
+/// records the hash of an anchor.
 #[inline(always)]
 pub(super) fn slot(bytes: [u8; 3]) -> usize {
     let [a, b, c] = bytes.map(|byte| u32::from(byte | 0x20));
-    ((a | b << 8 | c << 16).wrapping_mul(0x9E37_79B1) >> 18) as usize
+    ((a | b << 8 | c << 16).wrapping_mul(0x1BA1_6215) >> 18) as usize
 }
 
-/// Whether a string of JSON begins here that holds JSON itself.
+/// Whether a string of JSON begins here that holds JSON itself, without a blank before it.
 #[inline(always)]
 pub(super) fn is_json_start(a: u8, b: u8) -> bool {
     // The two brackets differ in one bit.
@@ -271,7 +272,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::mask::prefilter::Finder;
+    use crate::mask::prefilter::{BLANK_STARTS, Finder};
     use crate::mask::rules::{KEY_ENDS, RULES};
 
     fn hits(scan: impl Fn(&mut dyn FnMut(Hit) -> bool)) -> BTreeSet<Hit> {
@@ -307,17 +308,23 @@ mod tests {
         let ends_a_key = KEY_ENDS.iter().any(|[before, last]| {
             (a | 0x20 == *before && b | 0x20 == *last && a > b'@' && b > b'@' && b"=:\\'".contains(&c))
                 || (a | 0x20 == *last && a > b'@' && b == b' ' && b"=:".contains(&c))
+                || (a | 0x20 == *last && a > b'@' && b.is_ascii_digit() && b"=:\\".contains(&c))
         });
+        let ends_with_digits = a.is_ascii_digit() && (b.is_ascii_digit() || b == b' ') && c == b'=';
+        let begins_a_string = BLANK_STARTS.contains(&[a, b, c]) || [a, b, c] == *b"\\u0";
         let begins_a_literal = RULES.iter().any(|rule| {
             at.checked_sub(rule.anchor)
                 .is_some_and(|start| text[start..].starts_with(rule.literal.as_bytes()))
         });
-        is_json_start(a, b) || ends_a_key || begins_a_literal
+        is_json_start(a, b) || ends_a_key || ends_with_digits || begins_a_string || begins_a_literal
     }
 
     #[test]
     fn every_place_of_a_block() {
-        for anchor in ["ghp_", "\"{\\", "4242424242424242", "4111 1111 1111 1111", "://", "password="] {
+        let blanks = ["\"\\n{", "\"  {", "\"\u{feff}["];
+        let others =
+            ["ghp_", "\"{\\", "4242424242424242", "4111 1111 1111 1111", "://", "password=", "cvv2="];
+        for anchor in others.into_iter().chain(blanks).chain(["pin12=", "\\u00074242 4242"]) {
             for before in 0..100 {
                 for after in [0, 1, 2, 31, 32, 33, 64, 70] {
                     check(format!("{}{anchor}{}", "a".repeat(before), "b".repeat(after)).as_bytes());
@@ -328,7 +335,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn fast_and_plain_agree(text in "([a-z_:/ \"{=-]{0,20}|[0-9]{1,19}|[0-9]{4}[ -]|ghp_|eyJ|rd=|://|\\\\|.){0,40}") {
+        fn fast_and_plain_agree(text in "([a-z_:/ \"{=-]{0,20}|[0-9]{1,19}|[0-9]{4}[ -]|ghp_|eyJ|rd=|d2=|12=|\"\\\\n|\" |\\\\u0|://|\\\\|.){0,40}") {
             check(text.as_bytes());
         }
     }

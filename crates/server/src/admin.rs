@@ -143,6 +143,7 @@ pub(crate) async fn create_viewer_token(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    caller.may_grant()?;
     let request: ViewerRequest = parse(&read_body(&app, &headers, body).await?)?;
     let seconds = request.ttl_seconds.unwrap_or(VIEWER_SECONDS);
     if !(1..=VIEWER_SECONDS_MAX).contains(&seconds) {
@@ -156,9 +157,11 @@ pub(crate) async fn create_viewer_token(
         filter.resource.push(trailseal_core::filter::ResourceFilter::parse(resource));
     }
     caller.restrict(&mut filter)?;
-    let expires = after(app.now(), seconds);
+    let now = app.now();
+    let expires = after(now, seconds);
     let grant = Grant {
         by: caller.name().to_owned(),
+        made: now,
         tenant: filter.tenant.pop(),
         actor: filter.actor.pop(),
         resource: filter.resource.pop().map(|resource| match resource.id {

@@ -53,6 +53,7 @@ pub(crate) struct Caller {
     actor: Option<String>,
     resource: Option<String>,
     address: Option<IpAddr>,
+    is_viewer: bool,
 }
 
 impl Caller {
@@ -64,6 +65,7 @@ impl Caller {
             actor: None,
             resource: None,
             address: None,
+            is_viewer: false,
         }
     }
 
@@ -92,6 +94,7 @@ impl Caller {
             tenant: tenant.map(Into::into),
             actor,
             resource,
+            is_viewer: true,
             ..Caller::new(&format!("viewer of {by}"), &[Scope::Read])
         }
     }
@@ -137,6 +140,14 @@ impl Caller {
         match self.is_restricted() {
             false => Ok(()),
             true => Err(Problem::forbidden("this is about all tenants: it needs a token without a tenant")),
+        }
+    }
+
+    /// Whether it may make viewer tokens. Those may not: they would live on in one another.
+    pub(crate) fn may_grant(&self) -> Result<(), Problem> {
+        match self.is_viewer {
+            false => Ok(()),
+            true => Err(Problem::forbidden("a viewer token makes no others: use the token that made it")),
         }
     }
 

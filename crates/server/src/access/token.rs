@@ -20,6 +20,8 @@ use super::{Caller, Grant, Scope};
 
 /// What every token begins with.
 const PREFIX: &str = "tsl_";
+/// Names that the trail's own events have for those without a token.
+const NAMES_TAKEN: [&str; 3] = ["open", "owner", "nobody"];
 /// A token's use is written down at most this often, in microseconds.
 const USE_NOTED_EVERY: i64 = 60_000_000;
 
@@ -76,7 +78,9 @@ pub struct NewToken {
 #[non_exhaustive]
 pub enum TokenError {
     /// The name cannot be used.
-    #[error("{name:?} is no name for a token: use up to 64 letters, digits, `.`, `_` and `-`")]
+    #[error(
+        "{name:?} is no name for a token: use up to 64 letters, digits, `.`, `_` and `-`, and not open, owner or nobody"
+    )]
     Name {
         /// The name.
         name: String,
@@ -166,7 +170,8 @@ impl Tokens {
     pub(crate) fn find(&self, token: &str, now: Timestamp) -> Option<Caller> {
         if let Some(grant) = self.signer.read(token, now) {
             // What the maker of a viewer token may no longer see, its holder may not either.
-            let is_in_force = grant.by == "open" || grant.by == "owner" || self.lock().has(&grant.by, now);
+            let is_in_force =
+                matches!(&*grant.by, "open" | "owner") || self.lock().had(&grant.by, grant.made, now);
             return is_in_force.then(|| Caller::of_grant(grant));
         }
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
@@ -191,6 +196,7 @@ impl Tokens {
     pub(crate) fn create(&self, new: NewToken, now: Timestamp) -> Result<String, TokenError> {
         let is_name = |name: &str| {
             (1..=64).contains(&name.len())
+                && !NAMES_TAKEN.contains(&name)
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         };
         if !is_name(&new.name) {
@@ -288,6 +294,12 @@ impl Tokens {
 }
 
 impl State {
+    /// Whether a token of this name is in force that was there at `then`.
+    fn had(&self, name: &str, then: Timestamp, now: Timestamp) -> bool {
+        let was_there = |kept: &Kept| Timestamp::parse(&kept.info.created).is_some_and(|at| at <= then);
+        self.by_hash.values().any(|kept| kept.info.name == name && !kept.is_expired(now) && was_there(kept))
+    }
+
     fn has(&self, name: &str, now: Timestamp) -> bool {
         self.by_hash.values().any(|kept| kept.info.name == name && !kept.is_expired(now))
     }
@@ -374,6 +386,7 @@ mod tests {
         tokens.create(new("maker", None), at(0)).unwrap();
         let grant = Grant {
             by: "maker".into(),
+            made: at(0),
             tenant: Some("acme".into()),
             actor: None,
             resource: Some("invoice/7".into()),
@@ -387,5 +400,7 @@ mod tests {
         assert!(tokens.find(&token, at(60)).is_none(), "it has ended");
         tokens.revoke("maker").unwrap();
         assert!(tokens.find(&token, at(1)).is_none(), "its maker was revoked");
+        tokens.create(new("maker", None), at(2)).unwrap();
+        assert!(tokens.find(&token, at(3)).is_none(), "another has its maker's name");
     }
 }

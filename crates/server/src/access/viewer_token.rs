@@ -14,8 +14,9 @@ const MAC_BYTES: usize = 32;
 /// What a viewer token shows, and until when.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Grant {
-    /// The name of the token that made it.
+    /// The name of the token that made it, and when: another of that name came later.
     pub(crate) by: String,
+    pub(crate) made: Timestamp,
     pub(crate) tenant: Option<String>,
     pub(crate) actor: Option<String>,
     /// `TYPE` or `TYPE/ID`.
@@ -33,8 +34,8 @@ impl Signer {
     }
 
     pub(super) fn sign(&self, grant: &Grant) -> String {
-        let Grant { by, tenant, actor, resource, expires } = grant;
-        let mut bytes = json!({"b": by, "t": tenant, "a": actor, "r": resource, "e": expires.as_micros()})
+        let Grant { by, made, tenant, actor, resource, expires } = grant;
+        let mut bytes = json!({"b": by, "m": made.as_micros(), "t": tenant, "a": actor, "r": resource, "e": expires.as_micros()})
             .to_string()
             .into_bytes();
         let mac = self.mac(&bytes).map(|mac| mac.finalize().into_bytes().to_vec()).unwrap_or_default();
@@ -52,6 +53,7 @@ impl Signer {
         let expires = Timestamp::from_micros(value["e"].as_i64()?);
         (now < expires).then_some(Grant {
             by: member("b")?,
+            made: Timestamp::from_micros(value["m"].as_i64()?),
             tenant: member("t"),
             actor: member("a"),
             resource: member("r"),

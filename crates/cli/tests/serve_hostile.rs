@@ -12,6 +12,20 @@ use serde_json::json;
 use support::Place;
 use support::server::{Connection, Server, connect};
 
+/// What comes behind `/tile/` and names no tile.
+const TILES: &str = "0/00 0/0 0/0000 0/x000/000 0/000.p/256 0/000.p/0 0/000.p/01 0/000.p/-1 0/001.p/255 0/002 00/000 +0/000 \
+    -1/000 64/000 9/000 0/000/ 0//000 0/./000 0/../0/000 0/000%00 0/000%20 0/000%0a \
+    %30%2f000%2f..%2f..%2f..%2fkeys%2fsigning.key ../keys/signing.key 0/../../keys/signing.key \
+    %2e%2e/keys/signing.key ..%2fkeys%2fsigning.key 0/%2e%2e/%2e%2e/keys/signing.key \
+    ..%5ckeys%5csigning.key /etc/passwd //etc/passwd %2fetc%2fpasswd %252e%252e%252fkeys%252fsigning.key \
+    0/..;/000 0/%c0%ae%c0%ae/000 0/9999999999999999999999 0 0/ data/000 %65ntries/000 en%74ries/000 \
+    ENTRIES/000 ./entries/000 0/../entries/000 /entries/000";
+/// Paths that lead to nothing.
+const PATHS: &str = "/origins/../tile/0/000 /origins/x/tile/0/000 /origins//tile/0/000 /origins/tile/0/000 \
+    /origins/%00/checkpoint /origins/../checkpoint /origins/..%2f..%2fetc/checkpoint /assets/../Cargo.toml \
+    /assets/..%2fmain.rs /assets/%2e%2e%2f // /./ /%2e%2e/ //v1/events /v1/events/ /v1//events /V1/events \
+    /v1/events;a=b /v1/tokens/..%2f..%2ftokens /nowhere";
+
 /// The status of each answer in what a connection gave back.
 fn statuses(answer: &str) -> Vec<u16> {
     answer
@@ -198,59 +212,8 @@ fn paths_lead_nowhere_else() {
     let secret = std::fs::read_to_string(place.path("trail/keys/signing.key")).unwrap();
     let nobody = server.client("");
     let origin = admin.get("/v1/origins").is(200).json()["origins"][0]["origin"].as_str().unwrap().to_owned();
-    for rest in [
-        "0/00",
-        "0/0",
-        "0/0000",
-        "0/x000/000",
-        "0/000.p/256",
-        "0/000.p/0",
-        "0/000.p/01",
-        "0/000.p/-1",
-        "0/001.p/255",
-        "0/002",
-        "00/000",
-        "+0/000",
-        "-1/000",
-        "64/000",
-        "9/000",
-        "0/000/",
-        "0//000",
-        "0/./000",
-        "0/../0/000",
-        "0/000%00",
-        "0/000%20",
-        "0/000%0a",
-        "%30%2f000%2f..%2f..%2f..%2fkeys%2fsigning.key",
-        "../keys/signing.key",
-        "0/../../keys/signing.key",
-        "%2e%2e/keys/signing.key",
-        "..%2fkeys%2fsigning.key",
-        "0/%2e%2e/%2e%2e/keys/signing.key",
-        "..%5ckeys%5csigning.key",
-        "/etc/passwd",
-        "//etc/passwd",
-        "%2fetc%2fpasswd",
-        "%252e%252e%252fkeys%252fsigning.key",
-        "0/..;/000",
-        "0/%c0%ae%c0%ae/000",
-        "0/000?x=1#y",
-        "0/9999999999999999999999",
-        "",
-        "0",
-        "0/",
-        "data/000",
-        "%65ntries/000",
-        "en%74ries/000",
-        "ENTRIES/000",
-        "./entries/000",
-        "0/../entries/000",
-        "/entries/000",
-    ] {
+    for rest in TILES.split_whitespace().chain([""]) {
         for path in [format!("/tile/{rest}"), format!("/origins/{origin}/tile/{rest}")] {
-            if rest.ends_with("#y") {
-                continue;
-            }
             for client in [&nobody, &admin] {
                 // Bundles are the admin's to read, however their path is spelled.
                 if (rest.contains("ntries") || rest.contains("%74ries")) && client.token == admin.token {
@@ -267,28 +230,7 @@ fn paths_lead_nowhere_else() {
             }
         }
     }
-    for path in [
-        "/origins/../tile/0/000",
-        "/origins/x/tile/0/000",
-        "/origins//tile/0/000",
-        "/origins/tile/0/000",
-        "/origins/%00/checkpoint",
-        "/origins/../checkpoint",
-        "/origins/..%2f..%2fetc/checkpoint",
-        "/assets/../Cargo.toml",
-        "/assets/..%2fmain.rs",
-        "/assets/%2e%2e%2f",
-        "//",
-        "/./",
-        "/%2e%2e/",
-        "//v1/events",
-        "/v1/events/",
-        "/v1//events",
-        "/V1/events",
-        "/v1/events;a=b",
-        "/v1/tokens/..%2f..%2ftokens",
-        "/nowhere",
-    ] {
+    for path in PATHS.split_whitespace() {
         let response = admin.get(path);
         assert!(
             matches!(response.status, 400 | 404 | 405),

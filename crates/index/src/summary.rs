@@ -128,12 +128,8 @@ impl Search {
             bars
         };
         let fitting = || {
-            let spans = SPANS.into_iter().map(Duration::from_secs);
-            spans
-                .clone()
-                .find(|span| bars(*span).len() <= BARS_MAX)
-                .or(spans.last())
-                .unwrap_or(Duration::from_secs(1))
+            let fits = |span: &u64| bars(Duration::from_secs(*span)).len() <= BARS_MAX;
+            Duration::from_secs(SPANS.into_iter().find(fits).unwrap_or(SPANS[SPANS.len() - 1]))
         };
         let bucket = bucket.unwrap_or_else(fitting);
         let histogram = bars(bucket).into_iter().map(|(start, count)| (Timestamp::from_micros(start), count));

@@ -546,3 +546,20 @@ fn many_repeats_do_not_open_the_trail_again_and_again() {
     assert!(looked < 100, "{looked} looks at the segments for {} repeats", events.len());
     trail.close(SOON).unwrap();
 }
+
+#[test]
+fn a_view_from_before_a_rotation_believes_the_new_key_when_it_looks_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Trail::open(dir.path(), options()).unwrap();
+    trail.record(&event("before")).unwrap();
+    assert!(trail.flush(SOON) && trail.seal(SOON));
+    let mut reader = Reader::open(dir.path(), Arc::new(StdFiles)).unwrap();
+    reader.checkpoint().unwrap();
+    let key = trail.rotate_key().unwrap();
+    trail.record(&event("after")).unwrap();
+    assert!(trail.flush(SOON) && trail.seal(SOON));
+    reader.refresh().unwrap();
+    reader.checkpoint().unwrap();
+    assert_eq!(reader.manifest().current_key(), Some(&key));
+    trail.close(SOON).unwrap();
+}

@@ -105,13 +105,7 @@ impl Reader {
     /// When there is no trail, or it cannot be read.
     pub fn open(dir: impl AsRef<Path>, files: Arc<dyn Files>) -> Result<Self, ReadError> {
         let folder = Folder::new(dir.as_ref(), files);
-        let path = folder.trail_toml();
-        let manifest = match Manifest::read(&folder) {
-            Ok(Some(manifest)) => manifest,
-            Ok(None) => return Err(ReadError::NoTrail { path: folder.root().to_owned() }),
-            Err(ManifestError::Io(source)) => return Err(ReadError::Io { path, source }),
-            Err(error) => return Err(ReadError::Damaged { path, what: error.to_string() }),
-        };
+        let manifest = read_manifest(&folder)?;
         let mut reader = Reader {
             folder,
             manifest,
@@ -165,6 +159,8 @@ impl Reader {
     /// # Errors
     /// When the folder or the handoff cannot be read.
     pub fn refresh(&mut self) -> Result<(), ReadError> {
+        // The key may have been rotated since.
+        self.manifest = read_manifest(&self.folder)?;
         let files = self.folder.files().clone();
         let lock = self.folder.lock();
         self.holder = lock::held_by(&lock).map_err(io_at(&lock))?;
@@ -494,6 +490,16 @@ impl From<TileError> for TileReadError {
 impl From<TileReadError> for ReadError {
     fn from(error: TileReadError) -> Self {
         ReadError::Damaged { path: error.0, what: error.1 }
+    }
+}
+
+fn read_manifest(folder: &Folder) -> Result<Manifest, ReadError> {
+    let path = folder.trail_toml();
+    match Manifest::read(folder) {
+        Ok(Some(manifest)) => Ok(manifest),
+        Ok(None) => Err(ReadError::NoTrail { path: folder.root().to_owned() }),
+        Err(ManifestError::Io(source)) => Err(ReadError::Io { path, source }),
+        Err(error) => Err(ReadError::Damaged { path, what: error.to_string() }),
     }
 }
 

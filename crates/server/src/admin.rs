@@ -17,7 +17,9 @@ use crate::reviews::{parse, unprocessable};
 
 /// How long a viewer token lives unless told otherwise, and at most, in seconds.
 const VIEWER_SECONDS: u64 = 900;
-const VIEWER_SECONDS_MAX: u64 = 86_400;
+pub(crate) const VIEWER_SECONDS_MAX: u64 = 86_400;
+/// How long a token with an end lives at most: a hundred years, so that its end is a time with four digits of year.
+pub(crate) const TOKEN_SECONDS_MAX: u64 = 100 * 365 * 86_400;
 
 /// `GET /v1/policy`: as TOML, which `PUT` takes back.
 pub(crate) async fn policy(State(app): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
@@ -34,6 +36,13 @@ pub(crate) async fn set_policy(
     body: Body,
 ) -> Result<Response, Problem> {
     let bytes = read_body(&app, &headers, body).await?;
+    if bytes.trim_ascii().is_empty() {
+        // It would be a policy, the default one; hardly anybody means that.
+        return Err(Problem::bad_request(
+            "empty",
+            "the body is empty: send a policy, such as mode = \"async\"",
+        ));
+    }
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Problem::bad_request("not-toml", "the policy is not UTF-8: send it as TOML"))?;
     let policy = Policy::from_toml(text)
@@ -54,6 +63,7 @@ struct TokenRequest {
     /// A time.
     expires: Option<String>,
     /// Or seconds from now.
+    #[serde(default, deserialize_with = "whole")]
     ttl_seconds: Option<u64>,
 }
 
@@ -66,6 +76,10 @@ pub(crate) async fn create_token(
 ) -> Result<Response, Problem> {
     let request: TokenRequest = parse(&read_body(&app, &headers, body).await?)?;
     let now = app.now();
+    if request.ttl_seconds.is_some_and(|seconds| !(1..=TOKEN_SECONDS_MAX).contains(&seconds)) {
+        let detail = format!("ttl_seconds is a number from 1 to {TOKEN_SECONDS_MAX}");
+        return Err(unprocessable(&detail).with("field", "ttl_seconds"));
+    }
     let expires = match (&request.expires, request.ttl_seconds) {
         (Some(text), _) => Some(
             Timestamp::parse(text)
@@ -132,6 +146,7 @@ struct ViewerRequest {
     tenant: Option<String>,
     actor: Option<String>,
     resource: Option<String>,
+    #[serde(default, deserialize_with = "whole")]
     ttl_seconds: Option<u64>,
 }
 
@@ -194,6 +209,14 @@ pub(crate) async fn rotate_key(
         blocking(move || rotating.trail.rotate_key().map_err(|error| Problem::internal(&error))).await?;
     app.note("key_rotated_by", &caller, details([("public_key", Some(key.to_string()))]));
     Ok(axum::Json(json!({ "public_key": key.to_string() })).into_response())
+}
+
+/// A whole number as JSON means it: `900.0` is one, too.
+fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let of_float = |float: f64| (float >= 0.0 && float.fract() == 0.0).then_some(float as u64);
+    let whole = number.as_u64().or_else(|| number.as_f64().and_then(of_float));
+    whole.map(Some).ok_or_else(|| serde::de::Error::custom(format!("{number} is no whole number")))
 }
 
 fn after(now: Timestamp, seconds: u64) -> Timestamp {

@@ -3,11 +3,16 @@
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value, json};
+use trailseal_core::event::Category;
 use trailseal_core::filter::FILTER_NAMES;
 
 use crate::access::Needs;
+use crate::admin::{TOKEN_SECONDS_MAX, VIEWER_SECONDS_MAX};
 use crate::query::LIMIT_MAX;
 use crate::routes::{Route, table};
+
+/// The format of what an earlier answer gave out to go on from; clients do not look inside.
+const CURSOR: &str = "trailseal-cursor";
 
 /// `GET /openapi.json`.
 pub(crate) async fn json() -> Response {
@@ -71,10 +76,18 @@ fn operation(route: &Route) -> Value {
     let mut parameters: Vec<Value> = Vec::new();
     for part in route.path.split('/').filter(|part| part.starts_with('{')) {
         let name = part.trim_matches(['{', '}', '*']);
-        parameters.push(json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}}));
+        let mut parameter = json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}});
+        match route.path {
+            "/tile/{*path}" => parameter["example"] = "0/000".into(),
+            "/tile/entries/{*path}" => parameter["example"] = "000".into(),
+            "/assets/{name}" => parameter["example"] = "base.css".into(),
+            _ => {}
+        }
+        parameters.push(parameter);
     }
-    let filters = FILTER_NAMES.iter().filter(|_| route.filters);
-    parameters.extend(route.query.iter().chain(filters).map(|name| query_parameter(name)));
+    parameters.extend(route.query.iter().map(|name| query_parameter(name)));
+    parameters.extend(FILTER_NAMES.iter().filter(|_| route.filters).map(|name| filter_parameter(name)));
+    parameters.extend(header_parameters(route));
     let (status, schema) = route.success;
     let mut responses = Map::new();
     responses.insert(status.to_string(), success(schema));
@@ -130,13 +143,41 @@ fn operation_id(route: &Route) -> String {
 }
 
 fn query_parameter(name: &str) -> Value {
+    let whole = |maximum: usize| json!({"type": "integer", "minimum": 1, "maximum": maximum});
     let schema = match name {
-        "limit" => json!({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}),
-        "top" => json!({"type": "integer", "minimum": 1, "maximum": 1000}),
-        "count" | "system" => json!({"type": "boolean"}),
+        "limit" => whole(LIMIT_MAX),
+        "top" => whole(1_000),
+        "count" => json!({"type": "boolean"}),
         "order" => json!({"type": "string", "enum": ["asc", "desc"]}),
         "ack" => json!({"type": "string", "enum": ["accepted", "durable", "store"]}),
         "state" => json!({"type": "string", "enum": ["pending", "approved", "rejected"]}),
+        "cursor" => json!({"type": "string", "format": CURSOR}),
+        "bucket" => json!({"type": "string", "pattern": "^[1-9][0-9]{0,3}[mhdw]$", "examples": ["15m"]}),
+        _ => json!({"type": "string"}),
+    };
+    json!({"name": name, "in": "query", "required": false, "schema": schema})
+}
+
+/// A filter of a search. Given several times, it means any of the values.
+fn filter_parameter(name: &str) -> Value {
+    let schema = match name {
+        "system" => json!({"type": "boolean"}),
+        "since" | "until" => json!({"anyOf": [
+            {"type": "string", "format": "date-time"},
+            {"type": "string", "pattern": "^[0-9]{1,5}[smhdw]$", "examples": ["24h"]},
+        ]}),
+        _ => json!({"type": "array", "items": filter_value(name)}),
+    };
+    json!({"name": name, "in": "query", "required": false, "schema": schema})
+}
+
+fn filter_value(name: &str) -> Value {
+    match name {
+        "category" => {
+            let named = Category::NAMED.iter().map(|category| category.name().into_owned());
+            let named = named.collect::<Vec<_>>().join("|");
+            json!({"type": "string", "pattern": format!("^({named}|custom:[A-Za-z0-9._-]+)$")})
+        }
         "outcome" => {
             json!({"type": "string", "enum": ["success", "failure", "denied", "partial", "unknown"]})
         }
@@ -144,12 +185,33 @@ fn query_parameter(name: &str) -> Value {
             json!({"type": "string", "enum": ["debug", "info", "notice", "warning", "error", "critical"]})
         }
         _ => json!({"type": "string"}),
-    };
-    json!({"name": name, "in": "query", "required": false, "schema": schema})
+    }
+}
+
+/// The headers that a route reads, besides those of every request.
+fn header_parameters(route: &Route) -> Option<Value> {
+    let header = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "header", "required": false, "description": description, "schema": schema});
+    match (route.path, route.success.1) {
+        (_, "Accepted") => Some(header(
+            "Idempotency-Key",
+            "A retry with the same key and body records nothing anew",
+            // As `record` reads it: printable ASCII without spaces around it.
+            json!({"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"}),
+        )),
+        (_, "Stream") => Some(header(
+            "Last-Event-ID",
+            "Where to go on: the id of the last event that came",
+            json!({"type": "string", "format": CURSOR}),
+        )),
+        _ if route.problems.contains(&304) => {
+            Some(header("If-None-Match", "The ETag of a kept answer", json!({"type": "string"})))
+        }
+        _ => None,
+    }
 }
 
 fn success(schema: &str) -> Value {
-    let (content_type, schema) = match schema {
+    let (content_type, reference) = match schema {
         "Nothing" => return json!({"description": "Done"}),
         "Text" | "Proof" | "Bytes" | "Stream" | "Policy" => ("*/*", json!({"type": "string"})),
         "Event" | "Page" | "Object" | "Origins" | "Reviews" | "Tokens" | "Summary" | "Verified"
@@ -159,7 +221,12 @@ fn success(schema: &str) -> Value {
         _ => ("application/json", json!({})),
     };
     let mut content = Map::new();
-    content.insert(content_type.to_owned(), json!({"schema": schema}));
+    content.insert(content_type.to_owned(), json!({"schema": reference}));
+    if schema == "Page" {
+        for export in ["text/csv", "application/x-ndjson"] {
+            content.insert(export.to_owned(), json!({"schema": {"type": "string"}}));
+        }
+    }
     json!({"description": "Done", "content": content})
 }
 
@@ -207,19 +274,19 @@ fn schemas() -> Value {
         "AdminStats": {"type": "object", "additionalProperties": false,
             "required": ["submitted", "succeeded", "failed", "success_rate", "queue_size"], "properties": {
             "submitted": number, "succeeded": number, "failed": number, "success_rate": text, "queue_size": number}},
-        "Policy": {"type": "string"},
+        "Policy": {"type": "string", "minLength": 1, "format": "trailseal-policy"},
         "ReviewRequest": {"type": "object", "required": ["event"], "additionalProperties": false, "properties": {
             "event": text, "reason": text, "confidence": {"type": ["number", "null"], "minimum": 0, "maximum": 1}}},
         "Decision": {"type": "object", "required": ["decision"], "additionalProperties": false, "properties": {
             "decision": {"type": "string", "enum": ["approved", "rejected"]}, "comment": {"type": ["string", "null"]}}},
         "ViewerRequest": {"type": "object", "additionalProperties": false, "properties": {
             "tenant": {"type": ["string", "null"]}, "actor": {"type": ["string", "null"]},
-            "resource": {"type": ["string", "null"]}, "ttl_seconds": {"type": ["integer", "null"], "minimum": 1, "maximum": 86400}}},
+            "resource": {"type": ["string", "null"]}, "ttl_seconds": {"type": ["integer", "null"], "minimum": 1, "maximum": VIEWER_SECONDS_MAX}}},
         "TokenRequest": {"type": "object", "required": ["name", "scopes"], "additionalProperties": false, "properties": {
             "name": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
             "scopes": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": ["write", "read", "review", "admin"]}},
             "tenant": {"type": ["string", "null"]}, "expires": {"type": ["string", "null"], "format": "date-time"},
-            "ttl_seconds": {"type": ["integer", "null"], "minimum": 0}}},
+            "ttl_seconds": {"type": ["integer", "null"], "minimum": 1, "maximum": TOKEN_SECONDS_MAX}}},
         "Problem": {"type": "object", "required": ["type", "title", "status", "detail"], "properties": {
             "type": text, "title": text, "status": {"type": "integer"}, "detail": text}},
     })

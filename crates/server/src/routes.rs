@@ -114,7 +114,7 @@ pub(crate) fn table() -> Vec<Route> {
         route!(GET "/readyz", Nothing, "Events would be accepted", get(health::readyz), gives 200 "Object", or &[503]),
         route!(GET "/openapi.json", Nothing, "This reference", get(openapi::json), gives 200 "Object"),
         route!(GET "/docs", Nothing, "This reference, for people", get(viewer::docs), gives 200 "Text"),
-        route!(GET "/", Nothing, "The viewer", get(viewer::page), gives 200 "Text"),
+        route!(GET "/", Nothing, "The viewer", get(viewer::page), gives 200 "Text", or &[304]),
         route!(GET "/assets/{name}", Nothing, "A file of the viewer", get(viewer::asset), gives 200 "Bytes", or &[304, 404]),
     ]
 }

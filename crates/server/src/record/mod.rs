@@ -22,6 +22,7 @@ pub(crate) use body::read as read_body;
 
 /// Requests with more events do their work away from the threads that serve connections.
 const INLINE_EVENTS_MAX: usize = 16;
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
 /// Records the events of a request.
 pub(crate) async fn post(
@@ -35,13 +36,7 @@ pub(crate) async fn post(
     let ack = ack(&app, &query)?;
     query.only(&["ack"])?;
     let bytes = read_body(&app, &headers, body).await?;
-    let key = headers.get("idempotency-key");
-    let key = key.map(|key| key.to_str().map(str::to_owned));
-    let key =
-        key.transpose().map_err(|_| Problem::bad_request("header", "Idempotency-Key is not plain text"))?;
-    if key.as_deref() == Some("") {
-        return Err(Problem::bad_request("header", "Idempotency-Key is empty"));
-    }
+    let key = idempotency_key(&headers)?;
     let texts = body::split(&bytes)?;
     if texts.len() > app.config.batch_events_max {
         let most = app.config.batch_events_max;
@@ -53,7 +48,7 @@ pub(crate) async fn post(
     let events: Vec<Submitted<'_>> = texts
         .into_iter()
         .enumerate()
-        .map(|(place, json)| Submitted { json, id: key.as_deref().map(|key| id_for(&caller, key, place)) })
+        .map(|(place, json)| Submitted { json, id: key.map(|key| id_for(&caller, key, place)) })
         .collect();
     let count = events.len() as u64;
     let handed_in = hand_in(&app, &caller, &events, ack).inspect_err(|problem| {
@@ -90,6 +85,15 @@ fn ack(app: &App, query: &Query) -> Result<Ack, Problem> {
         }
         Some(_) => Err(Problem::bad_request("ack", "ack is accepted, durable or store")),
     }
+}
+
+/// An empty key would make all requests that send one the same.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let is_key = |key: &&str| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len());
+    let detail = "Idempotency-Key is 1 to 255 characters of printable ASCII";
+    let wrong = || Problem::bad_request("header", detail).with("field", "Idempotency-Key");
+    key.to_str().ok().filter(is_key).map(Some).ok_or_else(wrong)
 }
 
 /// The id of the n-th event of a request that can be told again by its key.

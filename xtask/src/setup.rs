@@ -8,7 +8,7 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const NEEDS: [Need; 10] = [
+const NEEDS: [Need; 12] = [
     Need { package: "golang-go", is_there: || runs("go", &["version"]) },
     Need {
         package: "golang-golang-x-mod-dev",
@@ -22,11 +22,14 @@ const NEEDS: [Need; 10] = [
     Need { package: "chromium", is_there: || exists("/usr/bin/chromium") },
     Need { package: "nodejs", is_there: || runs("node", &["--version"]) },
     Need { package: "npm", is_there: || runs("npm", &["--version"]) },
+    Need { package: "prometheus", is_there: || runs("promtool", &["--version"]) },
+    Need { package: "curl", is_there: || runs("curl", &["--version"]) },
     Need { package: "sqlite3", is_there: || runs("sqlite3", &["--version"]) },
 ];
 
-/// DuckDB is no Debian package; it comes from PyPI into an environment of its own.
-const DUCKDB: &str = "duckdb==2.0.0";
+/// What is no Debian package comes from PyPI, into an environment of its own: DuckDB reads what we export, and
+/// schemathesis asks the server.
+const PYTHON: [&str; 2] = ["duckdb==2.0.0", "schemathesis==4.32.5"];
 
 /// Drives the browser. Without a browser of its own: Debian's is used.
 const PLAYWRIGHT: &str = "playwright-core@1.64.1";
@@ -34,7 +37,7 @@ const PLAYWRIGHT: &str = "playwright-core@1.64.1";
 /// Installs what is missing. Needs root (or `sudo`) only if something is.
 pub(crate) fn install_missing() -> Result<(), String> {
     install_packages()?;
-    install_duckdb()?;
+    install_python()?;
     install_playwright()
 }
 
@@ -80,24 +83,21 @@ fn install_packages() -> Result<(), String> {
     }
 }
 
-fn install_duckdb() -> Result<(), String> {
+fn install_python() -> Result<(), String> {
     let folder = strangers()?;
     let python = folder.join("bin/python3");
-    let (name, version) = DUCKDB.split_once("==").ok_or("no version of DuckDB is named")?;
-    let check = format!("import {name}; assert {name}.__version__ == '{version}'");
-    if runs(&python.to_string_lossy(), &["-c", &check]) {
+    let is_there = |wanted: &str| {
+        let check = "import sys; from importlib.metadata import version; name, wanted = sys.argv[1].split('=='); \
+            sys.exit(version(name) != wanted)";
+        runs(&python.to_string_lossy(), &["-c", check, wanted])
+    };
+    if PYTHON.iter().all(|wanted| is_there(wanted)) {
         return Ok(());
     }
-    println!("== installing {DUCKDB}");
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-    run(Command::new(&python).args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        DUCKDB,
-    ]))
+    println!("== installing {}", PYTHON.join(" "));
+    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    run(Command::new(&python).args(pip).args(PYTHON))
 }
 
 fn run(command: &mut Command) -> Result<(), String> {

@@ -1,0 +1,115 @@
+//! What lies in deploy/ fits the program: alerts and dashboard name metrics that it has, and other people's programs
+//! take the files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::Place;
+use support::server::Server;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy")
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(folder().join(name)).unwrap()
+}
+
+/// The words of a text that look like our metrics.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let is_metric = |word: &&str| word.starts_with("trailseal_") || word.starts_with("audit_");
+    words.filter(is_metric).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_metric_of_alerts_and_dashboard_is_one_of_the_server() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    // Counted from the first request on.
+    server.admin().get("/metrics").is(200);
+    let metrics = server.admin().get("/metrics").is(200).text();
+    let given: BTreeSet<&str> = metrics
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .collect();
+    for file in ["prometheus/rules.yml", "prometheus/rules_test.yml", "grafana/trailseal.json"] {
+        let named = metrics_in(&read(file));
+        let named: Vec<_> = named.iter().filter(|name| !given.contains(name.as_str())).collect();
+        assert!(named.is_empty(), "{file} names what /metrics does not give: {named:?}");
+    }
+    assert!(metrics_in(&read("prometheus/rules.yml")).len() > 15);
+    assert!(metrics_in(&read("grafana/trailseal.json")).len() > 15);
+}
+
+#[test]
+fn every_alert_has_a_test() {
+    let tests = read("prometheus/rules_test.yml");
+    let rules = read("prometheus/rules.yml");
+    let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() > 15, "{alerts:?}");
+    for alert in alerts {
+        assert!(tests.contains(alert), "no test of {alert}");
+    }
+}
+
+#[test]
+fn promtool_takes_the_alerts_and_their_tests_pass() {
+    if Command::new("promtool").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no promtool; `cargo xtask setup` installs Debian's prometheus");
+        return;
+    }
+    for arguments in [["check", "rules", "rules.yml"], ["test", "rules", "rules_test.yml"]] {
+        let output = Command::new("promtool")
+            .args(arguments)
+            .current_dir(folder().join("prometheus"))
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&said));
+    }
+}
+
+#[test]
+fn systemd_takes_the_unit() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no systemd-analyze");
+        return;
+    }
+    let place = Place::new();
+    let program = env!("CARGO_BIN_EXE_trailseal");
+    place
+        .write("trailseal.service", read("systemd/trailseal.service").replace("/usr/bin/trailseal", program));
+    let analyze = |arguments: &[&str]| {
+        let output = Command::new("systemd-analyze")
+            .args(arguments)
+            .arg(place.path("trailseal.service"))
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&said));
+    };
+    analyze(&["verify", "--man=no"]);
+    // From 0, nothing can go wrong, to 100.
+    analyze(&["security", "--no-pager", "--offline=true", "--threshold=20"]);
+}
+
+#[test]
+fn the_settings_of_unit_and_container_are_settings() {
+    let settings = std::fs::read_to_string(folder().join("../docs/settings.md")).unwrap();
+    for name in ["Containerfile", "systemd/trailseal.service"] {
+        let text = read(name);
+        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        let variables: BTreeSet<&str> = words.filter_map(|word| word.strip_prefix("TRAILSEAL_")).collect();
+        assert!(!variables.is_empty(), "{name}");
+        for variable in variables {
+            let setting = variable.to_ascii_lowercase().replace("__", ".");
+            assert!(settings.contains(&format!("### `{setting}`")), "{name}: {variable} is no setting");
+        }
+    }
+}

@@ -38,7 +38,7 @@ fn statuses(answer: &str) -> Vec<u16> {
 #[test]
 fn slow_heads_and_bodies_are_given_up_while_others_are_served() {
     let place = Place::new();
-    place.write("trailseal.toml", "[server]\nrequest_timeout_ms = 1000\n");
+    place.write("trailseal.toml", "[server]\nrequest_timeout_ms = 2000\n");
     let server = Server::start(&place);
     let head = format!(
         "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 1000\r\n\r\n",
@@ -75,13 +75,13 @@ fn slow_heads_and_bodies_are_given_up_while_others_are_served() {
     let admin = server.admin();
     let mut connection = Connection::open(&admin).unwrap();
     let mut longest = Duration::ZERO;
-    while begun.elapsed() < Duration::from_millis(900) {
+    while begun.elapsed() < Duration::from_millis(1_500) {
         let asked = Instant::now();
         let answer = connection.try_ask("POST", "/v1/events", br#"{"action":"meanwhile"}"#).unwrap();
         assert_eq!(answer.status, 202);
         longest = longest.max(asked.elapsed());
     }
-    assert!(longest < Duration::from_millis(700), "somebody else waited {longest:?}");
+    assert!(longest < Duration::from_millis(1_500), "somebody else waited {longest:?}");
     for client in slow {
         let (is_body, answer) = client.join().unwrap();
         match is_body {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::server::{Connection, Server, connect, fields};
-use support::{Place, wait_until};
+use support::{Lines, Place, Running, wait_until};
 
 /// Events of many bytes.
 fn fill(server: &Server<'_>, megabytes: usize) {
@@ -88,6 +88,19 @@ fn commands_beside_a_server_go_through_it() {
     server.stop();
     place.run("verify").ok();
     place.run_all(&["verify", "--public-key", &before]).ok();
+}
+
+#[test]
+#[ignore = "where the folder's path is too long for a socket, there is none"]
+fn a_folder_with_a_long_path_has_a_socket_elsewhere() {
+    let place = Place::new();
+    let folder = place.path(&"long".repeat(40));
+    let dir = folder.to_str().unwrap();
+    let mut command = place.command(&["serve", "--listen", "127.0.0.1:0", "--dir", dir]);
+    let mut server = Running(command.spawn().unwrap());
+    let lines = Lines::of(server.0.stdout.take().unwrap());
+    assert!(lines.wait().starts_with("listening on "));
+    place.feed_all(&["record", "--dir", dir], "{\"action\":\"a\"}\n").ok();
 }
 
 #[test]

@@ -24,6 +24,9 @@ const DEFAULT_FILE: &str = "trailseal.toml";
 /// What one-shot commands use: a large buffer would take longer to make than the command to run.
 const ONE_SHOT_HANDOFF_BYTES: u64 = 4 << 20;
 
+/// A policy has no longer wait.
+const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
+
 /// A value and where it came from.
 #[derive(Clone, Debug)]
 struct Given {
@@ -179,10 +182,15 @@ impl Settings {
         self.set("rate", &mut then.rate, |value| {
             value.parse().ok().filter(|rate| (0.0..=1.0).contains(rate))
         })?;
-        self.set("timeout_ms", &mut then.timeout, milliseconds)?;
+        self.set("timeout_ms", &mut then.timeout, |value| {
+            milliseconds(value).filter(|timeout| *timeout <= TIMEOUT_MAX)
+        })?;
         self.set("on_failure", &mut then.on_failure, OnFailure::parse)?;
         self.set("acknowledge", &mut then.acknowledge, Acknowledge::parse)?;
         let source = |name: &str| self.given.get(name).map_or("settings", |given| &*given.source);
+        // A mode from the environment replaces that of the file with what the file says about it alone.
+        let is_of_other_mode =
+            |name: &str| self.is_from_environment("mode") && !self.is_from_environment(name);
         match (then.mode, self.given.contains_key("rate")) {
             (Mode::Sampled, false) => Err(Failure::could_not(format!(
                 "{}: mode sampled needs a `rate`, such as 0.1",
@@ -190,17 +198,26 @@ impl Settings {
             ))),
             (Mode::Sampled, true) | (_, false) => Ok(()),
             // Some applications set it always, and mean it for mode sampled alone.
-            (_, true) if source("rate") == "AUDIT_SAMPLE_RATE" => {
+            (_, true) if source("rate") == "AUDIT_SAMPLE_RATE" || is_of_other_mode("rate") => {
                 then.rate = 1.0;
                 Ok(())
             }
             (_, true) => Err(Failure::could_not(format!("{}: a `rate` needs mode sampled", source("rate")))),
         }?;
         if then.acknowledge == Acknowledge::Store && then.mode != Mode::Sync {
+            if is_of_other_mode("acknowledge") {
+                then.acknowledge = Acknowledge::Durable;
+                return Ok(policy);
+            }
             let source = source("acknowledge");
             return Err(Failure::could_not(format!("{source}: acknowledge store needs mode sync")));
         }
         Ok(policy)
+    }
+
+    fn is_from_environment(&self, name: &str) -> bool {
+        // A place in a file has its line and column.
+        self.given.get(name).is_some_and(|given| !given.source.contains(':'))
     }
 
     /// Where the policy comes from, for people.

@@ -19,7 +19,9 @@ fn every_line_of_the_samples_goes_in_once_and_again_adds_nothing() {
         let summary = import(&place, format, &sample(name)).ok().json();
         assert_eq!(
             summary.to_string(),
-            format!("{{\"read\":{lines},\"recorded\":{lines},\"repeated\":0,\"failed\":[]}}")
+            format!(
+                "{{\"read\":{lines},\"recorded\":{lines},\"repeated\":0,\"left_out\":0,\"unconfirmed\":0,\"failed\":[]}}"
+            )
         );
     }
     assert_eq!(place.run("query --count").ok().out, "801\n");
@@ -141,4 +143,41 @@ fn what_cannot_be_imported_is_said_before_anything_is() {
     place.run("import --from github log missing").could_not(&["missing"]);
     place.run("import --map missing.toml log").could_not(&["missing.toml"]);
     assert!(!place.path("trail").exists());
+}
+
+#[test]
+fn what_the_policy_lets_a_request_go_on_without_is_no_success_of_an_import() {
+    let place = Place::new();
+    place.write("trailseal.toml", "on_failure = \"allow\"\ndisk_reserve = \"900000GiB\"\n");
+    let answer = import(&place, "github", &sample("github-audit.jsonl")).no();
+    let summary = answer.json();
+    assert_eq!((&summary["recorded"], &summary["left_out"]), (&0.into(), &0.into()), "{summary:#}");
+    assert_eq!(summary["failed"].as_array().unwrap().len(), 92);
+}
+
+#[test]
+fn what_is_kept_and_not_confirmed_is_not_called_lost() {
+    let place = Place::new();
+    place.write("trailseal.toml", "mode = \"sync\"\ntimeout_ms = 0\n");
+    let answer = import(&place, "github", &sample("github-audit.jsonl")).no();
+    let summary = answer.json();
+    assert_eq!(
+        (&summary["recorded"], &summary["failed"]),
+        (&92.into(), &serde_json::json!([])),
+        "{summary:#}"
+    );
+    assert!(summary["unconfirmed"].as_u64().unwrap() > 0, "{summary:#}");
+    assert!(!answer.err.contains("not recorded"), "{answer:#?}");
+    assert_eq!(place.run("query --count").ok().out, "92\n");
+}
+
+#[test]
+fn under_sampling_to_import_again_adds_nothing() {
+    let place = Place::new();
+    place.write("trailseal.toml", "mode = \"sampled\"\nrate = 0.5\n");
+    import(&place, "github", &sample("github-audit.jsonl")).ok();
+    let once = place.run("query --count").ok().out;
+    let again = import(&place, "github", &sample("github-audit.jsonl")).ok().json();
+    assert_eq!(again["recorded"], 0, "{again:#}");
+    assert_eq!(place.run("query --count").ok().out, once);
 }

@@ -199,7 +199,7 @@ impl Writer {
         self.check_place();
     }
 
-    fn check_reserve(&self) {
+    pub(crate) fn check_reserve(&self) {
         let Ok((free_bytes, _)) = self.shared.options.files.free_bytes(self.shared.folder.root()) else {
             return;
         };

@@ -538,3 +538,31 @@ fn a_sink_that_panics_is_told_of_and_tried_again() {
     assert!(notices.contains("panicked: a bad row"), "{notices}");
     trail.close(SOON).unwrap();
 }
+
+#[test]
+fn nothing_comes_behind_the_event_of_the_close() {
+    for _ in 0..50 {
+        let (options, files) = on_fault_files();
+        let dir = tempfile::tempdir().unwrap();
+        let trail = Trail::open(dir.path(), options).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let event = Event::new("x");
+                    while !matches!(trail.record(&event), Err(RecordError::Closed)) {}
+                });
+            }
+            std::thread::sleep(Duration::from_millis(3));
+            trail.close(SOON).unwrap();
+        });
+        let mut reader = Reader::open(dir.path(), Arc::new(files.clone())).unwrap();
+        let (mut last, end) = (String::new(), reader.end().get());
+        reader
+            .for_each(end - 1..end, &mut |_, line| {
+                last = String::from_utf8(line.to_vec()).unwrap();
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert!(last.contains("trail.closed"), "{last}");
+    }
+}

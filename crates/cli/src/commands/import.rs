@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use trailseal_core::{Ack, Once, RecordOnceError, Trail};
+use trailseal_core::{Ack, Once, RecordError, RecordOnceError, Status, Trail};
 use trailseal_import::{Mapping, MappingError, mapping::BUILT_IN, read};
 
 use super::{close_trail, open_trail, read_text};
@@ -15,6 +15,8 @@ use crate::settings::Settings;
 
 /// How the reason of a file that breaks off begins.
 const BROKE_OFF: &str = "could not read on from here";
+/// Why an event was refused under a policy that hides it from a request.
+const REFUSED: &str = "it was refused: the buffer stayed full, or the disk takes no more";
 
 pub(super) fn run(settings: &Settings, arguments: &Import, json: bool) -> Outcome {
     let own;
@@ -47,7 +49,8 @@ pub(super) fn run(settings: &Settings, arguments: &Import, json: bool) -> Outcom
     close_trail(&trail)?;
     imported?;
     summary.print(json)?;
-    match (summary.broke_off, summary.failed.is_empty()) {
+    let is_whole = summary.failed.is_empty() && summary.unconfirmed == 0;
+    match (summary.broke_off, is_whole) {
         (Some(what), _) => Err(Failure::CouldNot(what)),
         (None, false) => Err(Failure::No(None)),
         (None, true) => Ok(()),
@@ -75,6 +78,8 @@ struct Summary {
     recorded: u64,
     repeated: u64,
     left_out: u64,
+    /// Of those recorded, the ones that did not reach their level in time.
+    unconfirmed: u64,
     failed: Vec<Failed>,
     broke_off: Option<String>,
 }
@@ -91,17 +96,31 @@ fn import(
         summary.read += 1;
         let (line, reason) = match record {
             Ok(imported) => match trail.record_once(&imported.event, Ack::Accepted) {
-                Ok(Once::New(receipt)) => {
-                    let is_kept = receipt.index.is_some();
-                    *(if is_kept { &mut summary.recorded } else { &mut summary.left_out }) += 1;
-                    continue;
-                }
+                Ok(Once::New(receipt)) => match receipt.status {
+                    Status::SampledOut | Status::Off => {
+                        summary.left_out += 1;
+                        continue;
+                    }
+                    // The policy lets a request go on without it. An import that says nothing would be taken for whole.
+                    Status::Refused => (imported.line, REFUSED.to_owned()),
+                    Status::Accepted | Status::Durable | Status::Stored | Status::Unconfirmed => {
+                        summary.recorded += 1;
+                        continue;
+                    }
+                },
                 Ok(Once::Repeated { .. }) => {
                     summary.repeated += 1;
                     continue;
                 }
                 Ok(Once::Conflict { index, id }) => {
                     (imported.line, format!("its id {id} is that of event {index}, which has other content"))
+                }
+                Err(RecordOnceError::Refused(error @ RecordError::Unconfirmed { .. })) => {
+                    // It is kept: to import it again would be answered as a repeat.
+                    summary.recorded += 1;
+                    summary.unconfirmed += 1;
+                    tell(&format!("{file}, line {}: unconfirmed: {error}", imported.line));
+                    continue;
                 }
                 Err(RecordOnceError::Refused(error)) => (imported.line, error.to_string()),
                 Err(error) => return Err(error.into()),
@@ -128,16 +147,19 @@ impl Summary {
                 .map(|failed| serde_json::json!({"file": failed.file, "line": failed.line, "reason": failed.reason}))
                 .collect();
             let answer = serde_json::json!({
-                "read": self.read, "recorded": self.recorded, "repeated": self.repeated, "failed": failed,
+                "read": self.read, "recorded": self.recorded, "repeated": self.repeated,
+                "left_out": self.left_out, "unconfirmed": self.unconfirmed, "failed": failed,
             });
             return super::write_out(None, format!("{answer}\n").as_bytes());
         }
-        let left_out = match self.left_out {
-            0 => String::new(),
-            count => format!(", {} left out by the policy", thousands(count)),
-        };
+        let mut more = String::new();
+        for (count, what) in [(self.left_out, "left out by the policy"), (self.unconfirmed, "unconfirmed")] {
+            if count > 0 {
+                more.push_str(&format!(", {} {what}", thousands(count)));
+            }
+        }
         tell(&format!(
-            "{} read, {} recorded, {} were there already, {} failed{left_out}",
+            "{} read, {} recorded, {} were there already, {} failed{more}",
             thousands(self.read),
             thousands(self.recorded),
             thousands(self.repeated),

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use trailseal_core::Folder;
 use trailseal_core::file::StdFiles;
-use trailseal_core::policy::{Mode, Policy};
+use trailseal_core::policy::{Acknowledge, Mode, Policy};
+use trailseal_core::{Folder, trails_in};
 
 use super::{close_trail, open_trail, read_text, write_out};
 use crate::arguments::Policy as Command;
@@ -21,23 +21,37 @@ pub(super) fn run(settings: &Settings, command: &Command, json: bool) -> Outcome
     }
 }
 
+/// The policy of the trail, or of each slot: one that was set is kept by each for itself.
 fn show(settings: &Settings, json: bool) -> Outcome {
-    let folder = Folder::new(settings.dir(), Arc::new(StdFiles));
-    let kept = folder
-        .kept_policy()
-        .map_err(|error| Failure::could_not(format!("{}: {error}", folder.kept_policy_file().display())))?;
-    let (policy, source) = match kept {
-        Some(policy) => (policy, folder.kept_policy_file().display().to_string()),
-        None => (settings.policy()?, settings.policy_source()),
-    };
-    let text = policy.to_toml();
-    if json {
-        let answer = serde_json::json!({
-            "source": source, "mode": policy.otherwise.mode.name(), "rules": policy.rules.len(), "toml": text,
-        });
-        return write_out(None, format!("{answer}\n").as_bytes());
+    let dir = settings.dir();
+    let found = trails_in(&dir, &StdFiles).map_err(Failure::io("list", &dir))?;
+    let folders = if found.is_empty() { vec![dir] } else { found };
+    for dir in folders {
+        let folder = Folder::new(&dir, Arc::new(StdFiles));
+        let kept = folder.kept_policy().map_err(|error| {
+            Failure::could_not(format!("{}: {error}", folder.kept_policy_file().display()))
+        })?;
+        let (policy, source) = match kept {
+            Some(policy) => (policy, folder.kept_policy_file().display().to_string()),
+            None => (settings.policy()?, settings.policy_source()),
+        };
+        let (is_slot, text) = (dir != settings.dir(), policy.to_toml());
+        let shown = if json {
+            let mut answer = serde_json::json!({
+                "source": source, "mode": policy.otherwise.mode.name(), "rules": policy.rules.len(), "toml": text,
+            });
+            if is_slot {
+                answer["slot"] = dir.display().to_string().into();
+            }
+            format!("{answer}\n")
+        } else if is_slot {
+            format!("# slot {}\n# from: {source}\n{text}", dir.display())
+        } else {
+            format!("# from: {source}\n{text}")
+        };
+        write_out(None, shown.as_bytes())?;
     }
-    write_out(None, format!("# from: {source}\n{text}").as_bytes())
+    Ok(())
 }
 
 /// A policy that stands alone, or the one in a settings file.
@@ -46,7 +60,17 @@ fn check(file: &Path, json: bool) -> Outcome {
     let policy = match Policy::from_toml(&text) {
         Ok(policy) => policy,
         // A settings file has other settings too; then all of it is checked.
-        Err(error) if error.is_of_another_setting() => Settings::of_file(file)?.policy()?,
+        Err(error) if error.is_of_another_setting() => {
+            match Settings::of_file(file).and_then(|settings| settings.policy()) {
+                Ok(policy) => policy,
+                Err(failure) if json => {
+                    let answer = serde_json::json!({"ok": false, "message": failure.text()});
+                    write_out(None, format!("{answer}\n").as_bytes())?;
+                    return Err(Failure::No(None));
+                }
+                Err(failure) => return Err(Failure::no(failure.text())),
+            }
+        }
         Err(error) if json => {
             let answer = serde_json::json!({
                 "ok": false, "line": error.line, "column": error.column, "message": error.what,
@@ -90,16 +114,25 @@ fn set(settings: &Settings, mode: &str, rate: Option<f64>) -> Outcome {
         None => trail.reset_policy(from_settings),
         Some(mode) => {
             let mut policy = trail.policy();
+            policy.otherwise.acknowledge = match (mode, policy.otherwise.mode) {
+                (Mode::Sync, Mode::Sync) => policy.otherwise.acknowledge,
+                // The mode before had none; what sync waits for is said by the settings.
+                (Mode::Sync, _) => from_settings.otherwise.acknowledge,
+                _ => Acknowledge::Durable,
+            };
             policy.otherwise.mode = mode;
             policy.otherwise.rate = rate.unwrap_or(1.0);
-            if mode != Mode::Sync {
-                policy.otherwise.acknowledge = trailseal_core::policy::Acknowledge::Durable;
-            }
             trail.set_policy(policy)
         }
     };
     close_trail(&trail)?;
     changed?;
+    if settings.uses_slots()? {
+        tell(&format!(
+            "this is about {} alone: each slot has a policy of its own",
+            trail.folder().root().display()
+        ));
+    }
     tell(match wanted {
         None => "the settings are in force again",
         Some(_) => "set, and kept across restarts; `trailseal policy set settings` returns to the settings",

@@ -168,6 +168,10 @@ impl Session<'_> {
                 self.flush()?;
             }
         }
+        // It may have come while the last line was waited for.
+        if self.is_hung_up.swap(false, Ordering::Relaxed) {
+            self.return_to_settings()?;
+        }
         self.flush()
     }
 

@@ -55,7 +55,7 @@ pub(super) const SETTINGS: [Setting; 41] = [
     Setting {
         name: "timeout_ms",
         default: "2000",
-        allowed: "milliseconds",
+        allowed: "milliseconds, at most an hour",
         about: "How long a caller waits at most for the level that the mode asks for.",
     },
     Setting {

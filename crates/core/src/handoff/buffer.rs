@@ -135,6 +135,32 @@ impl Handoff {
         state.next
     }
 
+    /// As [`close`](Handoff::close), after these lines, behind which nothing comes any more. If there is no room for
+    /// them within `wait` it is closed without.
+    pub(crate) fn close_with(&self, rests: &Rests<'_>, wait: Duration, wake: impl Fn()) -> u64 {
+        let deadline = crate::deadline::after(wait);
+        let mut state = self.lock();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match state.push(rests, self.payload_max) {
+                Err(Refused::Full) if !left.is_zero() => {}
+                _ => {
+                    state.closed = true;
+                    self.room.notify_all();
+                    return state.next;
+                }
+            }
+            state.waiting_for_room += 1;
+            drop(state);
+            wake();
+            state = self.lock();
+            if !state.has_room_for(rests) && !state.closed {
+                state = self.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            }
+            state.waiting_for_room -= 1;
+        }
+    }
+
     /// Bytes in the buffer that are not yet durable, and its size.
     pub(crate) fn fill(&self) -> (u64, u64) {
         let state = self.lock();

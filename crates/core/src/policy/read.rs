@@ -84,7 +84,10 @@ impl Policy {
 #[derive(Default)]
 struct Fields {
     then: Treatment,
+    /// Empty where it was not given.
     mode_at: Range<usize>,
+    /// The place of the last setting that only some modes have.
+    needs_mode_at: Range<usize>,
     has_rate: bool,
     is_store: bool,
 }
@@ -204,11 +207,15 @@ impl<'a> Reader<'a> {
             "acknowledge" => {
                 then.acknowledge = self.word(name, value, Acknowledge::parse, "durable or store")?;
                 fields.is_store = then.acknowledge == Acknowledge::Store;
+                if fields.is_store {
+                    fields.needs_mode_at = value.span();
+                }
             }
             "rate" => {
                 let rate = number(value.get_ref()).filter(|rate| (0.0..=1.0).contains(rate));
                 then.rate = rate.ok_or_else(|| self.bad(name, value, "a number from 0 to 1"))?;
                 fields.has_rate = true;
+                fields.needs_mode_at = value.span();
             }
             "timeout_ms" => {
                 let millis = match value.get_ref() {
@@ -240,7 +247,7 @@ impl<'a> Reader<'a> {
 
     /// Settings that only mean something together.
     fn complete(&self, fields: Fields) -> Result<Treatment, PolicyError> {
-        let Fields { then, mode_at, has_rate, is_store } = fields;
+        let Fields { then, mode_at, needs_mode_at, has_rate, is_store } = fields;
         let what = match then.mode {
             Mode::Sampled if !has_rate => "mode sampled needs a `rate`, such as rate = 0.1",
             Mode::Sync | Mode::Async | Mode::Off if has_rate => "a `rate` needs mode = \"sampled\"",
@@ -249,7 +256,7 @@ impl<'a> Reader<'a> {
             }
             _ => return Ok(then),
         };
-        Err(self.error(mode_at, what.into()))
+        Err(self.error(if mode_at.is_empty() { needs_mode_at } else { mode_at }, what.into()))
     }
 
     fn bad(&self, name: &str, value: &Spanned<DeValue<'_>>, allowed: &str) -> PolicyError {

@@ -107,11 +107,11 @@ fn errors_name_the_place_and_what_to_write() {
         ("mode = \"fast\"", "1:8: `mode` cannot be \"fast\": use sync, async, sampled or off"),
         ("moode = \"sync\"", "1:1: there is no setting `moode`: use one of mode, rate, timeout_ms"),
         ("mode = \"sampled\"", "1:8: mode sampled needs a `rate`"),
-        ("rate = 0.5", "1:1: a `rate` needs mode = \"sampled\""),
+        ("rate = 0.5", "1:8: a `rate` needs mode = \"sampled\""),
         ("mode = \"sampled\"\nrate = 1.5", "2:8: `rate` cannot be 1.5: use a number from 0 to 1"),
         ("timeout_ms = -1", "1:14: `timeout_ms` cannot be -1"),
         ("timeout_ms = \"2s\"", "1:14: `timeout_ms` cannot be \"2s\""),
-        ("acknowledge = \"store\"", "1:1: acknowledge = \"store\" needs mode = \"sync\""),
+        ("acknowledge = \"store\"", "1:15: acknowledge = \"store\" needs mode = \"sync\""),
         ("rule = 3", "1:8: rules are tables: write [[rule]]"),
         ("[[rule]]\nmode = \"off\"", "1:1: the rule has no `when`"),
         ("[[rule]]\nwhen = { acton = \"x\" }", "2:10: there is no setting `when.acton`: use one of category"),
@@ -239,4 +239,12 @@ fn the_secret_stays_with_the_trail_and_with_its_owner() {
     std::fs::write(&path, "too short").unwrap();
     assert!(Sampler::load_or_make(&folder).unwrap_err().to_string().contains("remove it"));
     assert_eq!(format!("{first:?}"), "Sampler(secret)");
+}
+
+#[test]
+fn a_rate_or_level_without_a_mode_is_named_at_its_own_place() {
+    for (text, place) in [("\n\nrate = 0.5\n", "3:8"), ("\nacknowledge = \"store\"\n", "2:15")] {
+        let error = Policy::from_toml(text).unwrap_err().to_string();
+        assert!(error.starts_with(place), "{error}");
+    }
 }

@@ -367,9 +367,7 @@ impl Inner {
         shared.gate.close(Shut::Closed);
         switch::record_counts(shared);
         let closed = Event { action: "trail.closed".into(), category: Category::System, ..Event::default() };
-        // Refused only when the buffer is full: then the next opening says that the stop was not clean.
-        let _ = recording::push_system(shared, &closed);
-        let events = shared.handoff.close();
+        let events = recording::push_closing(shared, &closed);
         shared.writer_may_end.store(true, Ordering::Release);
         shared.wake_writer();
         if !join_until(&running.writer, deadline) {

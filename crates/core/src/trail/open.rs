@@ -314,6 +314,8 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
     let anchors = Anchors::start(shared.options.anchors.clone(), shared.options.on_notice.clone())
         .map_err(thread_failed(&shared))?;
     let writer = Writer::new(shared.clone(), drain, recovered.segment, recovered.next, reserve_bytes);
+    // A command may be over before the writer looks for the first time.
+    writer.check_reserve();
     let sealer = Sealer::new(shared.clone(), keys.clone(), recovered.edge, recovered.partials, anchors);
     let lock = Arc::new(lock);
     let (held, ended) = (lock.clone(), shared.clone());

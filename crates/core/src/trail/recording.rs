@@ -531,6 +531,21 @@ pub(super) fn push_system(shared: &Shared, event: &Event) -> Result<u64, RecordE
     Ok(given.first)
 }
 
+/// Records the trail's last event, behind which nothing comes, and closes the handoff: threads that were let in before
+/// the gate was shut may still be on their way. Without room in time it closes without; then the next opening says that
+/// the stop was not clean. Returns the number of events.
+pub(super) fn push_closing(shared: &Shared, event: &Event) -> u64 {
+    let now = shared.options.clock.now();
+    let stamp = Stamp { system: true, ..complete(event, now) };
+    let mut rest = Vec::new();
+    if line::write_rest(event, &stamp, &mut rest).is_err() {
+        return shared.handoff.close();
+    }
+    rest.push(b'\n');
+    let rests = Rests { bytes: &rest, ends: &[rest.len()], crc: handoff::checksum(&rest), now };
+    shared.handoff.close_with(&rests, shared.options.handoff.timeout, || shared.wake_writer())
+}
+
 fn push_one(
     shared: &Shared,
     rest: &mut Vec<u8>,

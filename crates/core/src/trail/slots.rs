@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::OpenError;
-use super::options::Options;
+use super::options::{HandoffPlace, Options};
 use super::{Folder, Trail};
 use crate::file::Files;
 
@@ -29,11 +29,10 @@ impl Trail {
         for slot in 0..SLOTS_MAX {
             let mut options = options.clone();
             options.origin = options.origin.map(|origin| format!("{origin}/{slot}"));
-            options.key_file = options.key_file.map(|path| {
-                let mut name = path.file_name().unwrap_or_default().to_owned();
-                name.push(format!(".{slot}"));
-                path.with_file_name(name)
-            });
+            options.key_file = options.key_file.as_deref().map(|path| of_slot(path, slot));
+            if let HandoffPlace::File(path) = &mut options.handoff.place {
+                *path = of_slot(path, slot);
+            }
             match Trail::open(dir.join(slot.to_string()), options) {
                 Err(error @ OpenError::Locked { .. }) => last = Some(error),
                 other => return other,
@@ -42,6 +41,13 @@ impl Trail {
         // Only reached after at least one slot was found locked.
         Err(last.unwrap_or_else(|| OpenError::Damaged { path: dir.to_owned(), what: "no slot".into() }))
     }
+}
+
+/// A file outside of the slots' folders, with the slot's number after its name.
+fn of_slot(path: &Path, slot: u32) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{slot}"));
+    path.with_file_name(name)
 }
 
 /// The folders of the trails in `dir`: itself, or its slots in their order. Empty if there is none.

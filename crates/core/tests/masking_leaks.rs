@@ -10,7 +10,7 @@ use trailseal_core::clock::Timestamp;
 use trailseal_core::complete::complete;
 use trailseal_core::event::{Event, rewrite};
 use trailseal_core::line;
-use trailseal_core::mask::{MaskOptions, Masker};
+use trailseal_core::mask::{MaskOptions, Masker, ReplaceWith};
 
 const NOW: Timestamp = Timestamp::from_micros(0);
 
@@ -201,4 +201,60 @@ fn passwords_that_begin_like_a_placeholder_go() {
     check_stays(
         r#""details":{"n":"postgres://u:${PW}@h, postgres://u:$PGPASSWORD1@h, password=$_POST['x']"}"#,
     );
+}
+
+fn with_keys(keys: &[&str]) -> MaskOptions {
+    MaskOptions { keys: keys.iter().map(|key| (*key).to_owned()).collect(), ..MaskOptions::default() }
+}
+
+#[test]
+fn a_users_key_hides_what_the_event_has_of_that_name() {
+    let person = r#""actor":{"id":"K1SECRET","type":"K2SECRET","roles":["K3SECRET"],"x":"K4SECRET"}"#;
+    check_with(&with_keys(&["actor"]), person, &["K1SECRET", "K2SECRET", "K3SECRET", "K4SECRET"]);
+    check_with(
+        &with_keys(&["roles"]),
+        r#""actor":{"roles":["K1SECRET","K2SECRET"]}"#,
+        &["K1SECRET", "K2SECRET"],
+    );
+    check_with(
+        &with_keys(&["resource"]),
+        r#""resource":{"id":"K1SECRET","x":{"y":"K2SECRET"}}"#,
+        &["K1SECRET", "K2SECRET"],
+    );
+    check_with(&with_keys(&["related"]), r#""related":[{"id":"K1SECRET"}]"#, &["K1SECRET"]);
+    check_with(
+        &with_keys(&["on behalf of"]),
+        r#""on_behalf_of":{"id":"K1SECRET","reason":"K2SECRET"}"#,
+        &["K1SECRET", "K2SECRET"],
+    );
+    check_with(
+        &with_keys(&["context"]),
+        r#""context":{"ip":"10.9.8.7","x":"K2SECRET"}"#,
+        &["10.9.8.7", "K2SECRET"],
+    );
+    check_with(&with_keys(&["duration ms"]), r#""duration_ms":987654"#, &["987654"]);
+    let removed = MaskOptions { replace_with: ReplaceWith::Remove, ..with_keys(&["roles"]) };
+    check_with(&removed, r#""actor":{"id":"u","roles":["K1SECRET"]}"#, &["K1SECRET"]);
+    let allowed = MaskOptions { allow: vec!["actor.roles".into()], ..with_keys(&["actor"]) };
+    let line = masked_with(&allowed, person);
+    assert!(line.contains("K3SECRET") && !line.contains("K1SECRET"), "{line}");
+}
+
+#[test]
+fn a_users_key_beyond_ascii_matches_in_any_case() {
+    check_with(&with_keys(&["größe"]), r#""details":{"GRÖßE":"K1SECRET"}"#, &["K1SECRET"]);
+}
+
+#[test]
+fn a_cut_of_the_changes_is_listed_when_something_is_masked() {
+    let members =
+        |side: &str| -> String { (0..1_200).map(|number| format!(r#","k{number}":"{side}""#)).collect() };
+    let states = format!(
+        r#""before":{{"password":"K1SECRET"{}}},"after":{{"password":"K2SECRET"{}}}"#,
+        members("a"),
+        members("b"),
+    );
+    let line = masked_with(&MaskOptions::default(), &states);
+    assert!(!line.contains("SECRET"), "{line}");
+    assert!(line.contains(r#""truncated":["#) && line.contains(r#""path":"changes""#), "{line}");
 }

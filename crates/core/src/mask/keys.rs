@@ -4,6 +4,8 @@
 //! entry: `user_password` and `dbPassword`, but not `passwordResetRequired`. Nearly every key is refused by its
 //! last three letters, without allocation.
 
+use std::borrow::Cow;
+
 /// How an entry of the list acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -92,6 +94,8 @@ pub(super) struct Keys {
     lasts: u32,
     /// Whether some entry does not end in three ASCII letters.
     has_odd: bool,
+    /// Whether there is a preset, or an entry that is not all ASCII.
+    is_special: bool,
     entries: Vec<Entry>,
     /// Whole keys in lower case, as a preset lists them.
     exact: Vec<&'static str>,
@@ -108,6 +112,7 @@ impl Keys {
             ends: [0; ENDS / 64],
             lasts: 0,
             has_odd: false,
+            is_special: custom.iter().any(|entry| !entry.is_ascii()),
             entries: Vec::new(),
             exact: Vec::new(),
             parts: Vec::new(),
@@ -135,6 +140,7 @@ impl Keys {
         parts: &[&'static str],
         kept: &'static [&'static str],
     ) {
+        self.is_special = true;
         self.exact.extend(exact);
         self.parts.extend(parts);
         self.kept_ends = kept;
@@ -156,8 +162,8 @@ impl Keys {
     /// How the key matches, if it does.
     #[inline]
     pub(super) fn find(&self, key: &str) -> Option<Kind> {
-        if !self.exact.is_empty() || !self.parts.is_empty() {
-            return self.find_with_preset(key);
+        if self.is_special {
+            return self.find_with_preset(&lower_beyond_ascii(key));
         }
         let key = stripped(key.as_bytes());
         if self.is_possible(key) { self.find_in_entries(key) } else { None }
@@ -204,6 +210,21 @@ impl Keys {
         }
         self.find_in_entries(stripped(key.as_bytes()))
     }
+}
+
+/// Letters beyond ASCII in lower case; the others say where a word begins.
+fn lower_beyond_ascii(key: &str) -> Cow<'_, str> {
+    if key.is_ascii() {
+        return Cow::Borrowed(key);
+    }
+    let mut lower = String::with_capacity(key.len());
+    for character in key.chars() {
+        match character.is_ascii() {
+            true => lower.push(character),
+            false => lower.extend(character.to_lowercase()),
+        }
+    }
+    Cow::Owned(lower)
 }
 
 /// The key up to its last letter: `password2` and `token[]` are read as `password` and `token`.
@@ -321,7 +342,9 @@ mod tests {
     #[test]
     fn a_users_own_entries_count_too() {
         let keys = Keys::new(&["iban".into(), "home address".into(), "größe".into(), "x1".into()]);
-        for key in ["iban", "customerIban", "home_address", "HomeAddress", "größe", "x1", "x"] {
+        for key in
+            ["iban", "customerIban", "home_address", "HomeAddress", "größe", "GRÖßE", "bodyGRÖßE", "x1", "x"]
+        {
             assert!(keys.find(key).is_some(), "{key}");
         }
         assert!(keys.find("ibanCount").is_none() && keys.find("address").is_none());

@@ -61,6 +61,7 @@ pub(super) fn mask(masker: &Masker, event: &mut Event) -> Vec<String> {
     walk.optional("changes", &mut event.changes);
     walk.optional("approval", &mut event.approval);
     walk.root("details", &mut event.details);
+    walk.duration(&mut event.duration_ms);
     walk.object(&mut event.extra, None, Form::Single);
     walk.masked
 }
@@ -80,7 +81,12 @@ fn derived_changes(event: &Event) -> Option<Value> {
     else {
         return None;
     };
-    let json = Out::collect(|out| _ = write_changes(before, after, out));
+    let mut is_complete = true;
+    let json = Out::collect(|out| is_complete = write_changes(before, after, out));
+    if !is_complete {
+        // The line derives them itself then, and lists that they were cut.
+        return None;
+    }
     Value::parse(&json).ok().filter(|changes| changes.as_object().is_some_and(|changes| !changes.is_empty()))
 }
 
@@ -103,12 +109,24 @@ struct Walk<'a> {
     nesting: usize,
     /// What the keys are of the object that is walked.
     form: Form,
+    /// How the name of the event's own part matches that is walked.
+    above: Option<Kind>,
 }
 
 impl<'a> Walk<'a> {
     fn new(masker: &'a Masker, is_inner: bool, nesting: usize) -> Self {
         let (path, masked) = (String::new(), Vec::new());
-        Walk { masker, path, masked, cards: true, is_inner, is_derived: false, nesting, form: Form::Single }
+        Walk {
+            masker,
+            path,
+            masked,
+            cards: true,
+            is_inner,
+            is_derived: false,
+            nesting,
+            form: Form::Single,
+            above: None,
+        }
     }
 
     /// Id, category, action, tenant, texts.
@@ -139,26 +157,26 @@ impl<'a> Walk<'a> {
 
     fn people(&mut self, event: &mut Event) {
         if let Some(actor) = &mut event.actor {
-            self.at("actor", |walk| {
+            self.part("actor", |walk| {
                 walk.field("id", &mut actor.id);
                 walk.field("type", &mut actor.kind);
                 walk.field("name", &mut actor.name);
                 walk.field("email", &mut actor.email);
-                walk.list("roles", &mut actor.roles);
-                walk.object(&mut actor.extra, None, Form::Single);
+                walk.roles(&mut actor.roles);
+                walk.object(&mut actor.extra, walk.above, Form::Single);
             });
         }
         if let Some(other) = &mut event.on_behalf_of {
-            self.at("on_behalf_of", |walk| {
+            self.part("on_behalf_of", |walk| {
                 walk.field("id", &mut other.id);
                 walk.field("reason", &mut other.reason);
-                walk.object(&mut other.extra, None, Form::Single);
+                walk.object(&mut other.extra, walk.above, Form::Single);
             });
         }
         if let Some(resource) = &mut event.resource {
-            self.at("resource", |walk| walk.resource(resource));
+            self.part("resource", |walk| walk.resource(resource));
         }
-        self.at("related", |walk| {
+        self.part("related", |walk| {
             for (place, resource) in event.related.iter_mut().enumerate() {
                 walk.at(&place.to_string(), |walk| walk.resource(resource));
             }
@@ -169,12 +187,12 @@ impl<'a> Walk<'a> {
         self.field("type", &mut resource.kind);
         self.field("id", &mut resource.id);
         self.field("name", &mut resource.name);
-        self.object(&mut resource.extra, None, Form::Single);
+        self.object(&mut resource.extra, self.above, Form::Single);
     }
 
     fn context(&mut self, event: &mut Event) {
         let context = &mut event.context;
-        self.at("context", |walk| {
+        self.part("context", |walk| {
             walk.field("ip", &mut context.ip);
             walk.field("user_agent", &mut context.user_agent);
             // Ids made of digits are no cards.
@@ -189,7 +207,7 @@ impl<'a> Walk<'a> {
             walk.field("service", &mut context.service);
             walk.field("version", &mut context.version);
             walk.field("host", &mut context.host);
-            walk.object(&mut context.extra, None, Form::Single);
+            walk.object(&mut context.extra, walk.above, Form::Single);
         });
     }
 
@@ -206,6 +224,13 @@ impl<'a> Walk<'a> {
             visit(self);
         }
         self.path.truncate(len);
+    }
+
+    /// Goes into a part of the event, whose own name may match.
+    fn part(&mut self, name: &str, visit: impl FnOnce(&mut Self)) {
+        self.above = self.masker.keys.find(name).filter(|kind| *kind == Kind::All);
+        self.at(name, visit);
+        self.above = None;
     }
 
     fn mark(&mut self) {
@@ -227,10 +252,39 @@ impl<'a> Walk<'a> {
         let Some(text) = field.take() else { return };
         let mut value = Value::String(text);
         let mut fate = Fate::Stays;
-        let kind = self.masker.keys.find(name);
+        let kind = self.above.or_else(|| self.masker.keys.find(name));
         self.at(name, |walk| fate = walk.value(&mut value, kind, name));
         if let (Fate::Stays, Value::String(text)) = (fate, value) {
             *field = Some(text);
+        }
+    }
+
+    fn roles(&mut self, roles: &mut Vec<String>) {
+        let kind = self.above.or_else(|| self.masker.keys.find("roles"));
+        if kind.is_none() {
+            return self.list("roles", roles);
+        }
+        self.at("roles", |walk| {
+            let mut place = 0;
+            roles.retain_mut(|role| {
+                let mut value = Value::String(std::mem::take(role));
+                walk.at(&place.to_string(), |walk| _ = walk.value(&mut value, kind, "roles"));
+                place += 1;
+                let Value::String(left) = value else { return false };
+                *role = left;
+                true
+            });
+        });
+    }
+
+    /// A number of its own cannot hold what stands for a secret, so it goes.
+    fn duration(&mut self, duration: &mut Option<Number>) {
+        let is_secret = duration.is_some() && self.masker.keys.find("duration_ms").is_some();
+        if is_secret {
+            self.at("duration_ms", |walk| {
+                *duration = None;
+                walk.mark();
+            });
         }
     }
 

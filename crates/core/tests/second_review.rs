@@ -566,3 +566,15 @@ fn nothing_comes_behind_the_event_of_the_close() {
         assert!(last.contains("trail.closed"), "{last}");
     }
 }
+
+#[test]
+fn a_repeat_is_a_repeat_in_mode_off_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Trail::open(dir.path(), options()).unwrap();
+    trail.record_once(&Event::new("a").id("k"), Ack::Durable).unwrap();
+    trail.set_policy(Policy::of_mode(Mode::Off)).unwrap();
+    let hand_in = |json: &str| trail.hand_in_json_once(json.as_bytes(), Ack::Accepted).unwrap();
+    assert!(matches!(hand_in(r#"{"action":"a","id":"k"}"#), HandedInOnce::Repeated { .. }));
+    assert!(matches!(hand_in(r#"{"action":"b","id":"k"}"#), HandedInOnce::Conflict { .. }));
+    trail.close(SOON).unwrap();
+}

@@ -22,6 +22,7 @@ mod scan;
 pub(crate) mod shared;
 mod slots;
 mod switch;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -40,12 +41,13 @@ pub use options::{
     Anchor, Full, HandoffOptions, HandoffPlace, Notice, OnNotice, Options, Roll, SegmentOptions,
 };
 pub use reader::{EachLine, ReadError, Reader};
-pub use recording::{Ack, HandedIn, Receipt, Recording, Status};
+pub use recording::{Ack, HandedIn, Receipt, Status};
 pub use recover::Found;
 pub use rotate::RotateError;
 pub use slots::{SLOTS_MAX, trails_in};
 pub(crate) use switch::record_counts;
 pub use switch::{KeptPolicyError, SetPolicyError};
+pub use waiting::Recording;
 
 use crate::Index;
 use crate::anchor::Anchors;

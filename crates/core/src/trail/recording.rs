@@ -4,15 +4,12 @@
 //! kernel serves without a call), serialisation into a buffer of the thread, a lock around a copy.
 
 use std::cell::RefCell;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::error::RecordError;
 use super::options::Full;
 use super::shared::{Shared, Shut};
+use super::waiting::Recording;
 use super::{Inner, Trail, masking};
 use crate::Index;
 use crate::complete::{EventId, Stamp, complete};
@@ -21,7 +18,6 @@ use crate::event::Event;
 use crate::handoff::{self, Given, Refused, Rests};
 use crate::line;
 use crate::policy::{Acknowledge, Decision, Facts, Keep, Mode, OnFailure, Treatment};
-use crate::progress::Waiter;
 
 /// The level that a caller asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,7 +145,7 @@ impl Trail {
         if handed_in.ack > Ack::Accepted && handed_in.receipt.index.is_some() {
             self.inner.shared.wake_writer();
         }
-        Recording { inner: self.inner.clone(), handed_in: Some(handed_in), deadline, waiting: None }
+        Recording::new(self.inner.clone(), handed_in, deadline)
     }
 
     /// Waits until an event that was handed in has reached its level.
@@ -169,7 +165,7 @@ impl Trail {
     }
 }
 
-fn confirmed(receipt: Receipt, on_failure: OnFailure) -> Result<Receipt, RecordError> {
+pub(super) fn confirmed(receipt: Receipt, on_failure: OnFailure) -> Result<Receipt, RecordError> {
     match (receipt.status, receipt.index) {
         (Status::Unconfirmed, Some(index)) if on_failure == OnFailure::Deny => {
             Err(RecordError::Unconfirmed { index, id: receipt.id })
@@ -185,86 +181,6 @@ pub(super) fn level(then: &Treatment, ack: Ack) -> Ack {
         (Mode::Sync, Acknowledge::Store) => Ack::Store,
         (Mode::Async | Mode::Sampled | Mode::Off, _) => Ack::Accepted,
     })
-}
-
-/// The future of a [`Receipt`]; see [`Trail::record_async`].
-#[must_use = "the event is recorded already; await this to learn when it is durable"]
-pub struct Recording {
-    inner: Arc<Inner>,
-    /// Taken when the future is ready.
-    handed_in: Option<HandedIn>,
-    deadline: Instant,
-    /// Once it had to wait.
-    waiting: Option<Waiting>,
-}
-
-/// What a future has left behind where it waits.
-struct Waiting {
-    waiter: Waiter,
-    index: u64,
-    /// Whom the deadline wakes.
-    timer: Option<Waker>,
-}
-
-impl Drop for Recording {
-    fn drop(&mut self) {
-        self.stop_waiting();
-    }
-}
-
-impl Recording {
-    /// Nothing of it stays behind: the store may be away for days, and a deadline far.
-    fn stop_waiting(&mut self) {
-        // In a forked child they are copies that nobody wakes, under a lock that nobody may ever give free.
-        if let Some(waiting) = self.waiting.take().filter(|_| !self.inner.is_forked()) {
-            self.inner.shared.progress.forget(waiting.index, waiting.waiter);
-            deadline::cancel(self.deadline, waiting.waiter);
-        }
-    }
-
-    fn poll_status(&mut self, waker: &Waker) -> Option<Status> {
-        let HandedIn { receipt, ack, .. } = self.handed_in.as_ref()?;
-        let (Some(index), ack) = (receipt.index, *ack) else { return Some(receipt.status) };
-        if ack == Ack::Accepted {
-            return Some(Status::Accepted);
-        }
-        let index = index.get();
-        let waiting =
-            self.waiting.get_or_insert_with(|| Waiting { waiter: Waiter::new(), index, timer: None });
-        let reached = self.inner.poll_for(ack, index, waiting.waiter, waker);
-        if reached.is_some() {
-            return reached;
-        }
-        if Instant::now() >= self.deadline {
-            return Some(Status::Unconfirmed);
-        }
-        // The task that polled last is the one to be woken: a future may move from one to another.
-        if waiting.timer.as_ref().is_none_or(|timer| !timer.will_wake(waker)) {
-            deadline::wake_at(self.deadline, waiting.waiter, waker.clone());
-            waiting.timer = Some(waker.clone());
-        }
-        None
-    }
-}
-
-impl Future for Recording {
-    type Output = Result<Receipt, RecordError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // Polled again after it was ready: the contract of Future allows any answer but a wrong one.
-        let Some(status) = self.poll_status(context.waker()) else { return Poll::Pending };
-        self.stop_waiting();
-        if status == Status::Unconfirmed {
-            let events = self.handed_in.as_ref().map_or(1, |handed_in| handed_in.events);
-            self.inner.shared.counters.unconfirmed.add(events);
-        }
-        match self.handed_in.take() {
-            Some(HandedIn { receipt, on_failure, .. }) => {
-                Poll::Ready(confirmed(Receipt { status, ..receipt }, on_failure))
-            }
-            None => Poll::Pending,
-        }
-    }
 }
 
 impl Inner {
@@ -495,28 +411,6 @@ impl Inner {
             self.shared.counters.unconfirmed.add(events);
             Status::Unconfirmed
         })
-    }
-
-    /// The same for a future: `None` while it must wait on, and then `waker` is woken at each step.
-    fn poll_for(&self, ack: Ack, index: u64, waiter: Waiter, waker: &Waker) -> Option<Status> {
-        if self.is_forked() {
-            return Some(Status::Unconfirmed);
-        }
-        let progress = &self.shared.progress;
-        match ack {
-            Ack::Accepted => Some(Status::Accepted),
-            Ack::Durable => progress.poll_durable(index, waiter, waker).map(|durable| match durable {
-                true => Status::Durable,
-                false => Status::Unconfirmed,
-            }),
-            Ack::Store => {
-                if progress.poll_durable(index, waiter, waker)? && self.shared.has_store() {
-                    self.shared.wake_store();
-                    return progress.poll_stored(index, waiter, waker).then_some(Status::Stored);
-                }
-                Some(Status::Unconfirmed)
-            }
-        }
     }
 }
 

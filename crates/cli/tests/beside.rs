@@ -74,8 +74,10 @@ fn a_server_somewhere_else_does_it() {
     let server = Running::start(&place);
     let elsewhere = Place::new();
     let (url, token) = (&*server.url, &*server.token);
-    let answer = elsewhere
-        .feed_all(&["record", "--json", "--server", url, "--token", token], "{\"action\":\"far\"}\n");
+    let answer = elsewhere.feed_all(
+        &["record", "--json", "--ack", "durable", "--server", url, "--token", token],
+        "{\"action\":\"far\"}\n",
+    );
     assert!(answer.ok().json()["index"].is_u64());
     assert!(!elsewhere.path("trail").exists(), "nothing is made here");
     assert_eq!(place.run("query --action far --count").ok().out.trim(), "1");

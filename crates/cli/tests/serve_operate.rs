@@ -69,7 +69,9 @@ fn commands_of_the_owner_are_served_when_all_connections_are_taken() {
 fn commands_beside_a_server_go_through_it() {
     let place = Place::new();
     let mut server = Server::start(&place);
-    let receipts = place.record("{\"action\":\"beside\",\"id\":\"b1\"}\n{\"action\":\"beside\"}\n");
+    let two = "{\"action\":\"beside\",\"id\":\"b1\"}\n{\"action\":\"beside\"}\n";
+    // Only what is on disk is found.
+    let receipts = place.feed("record --json --ack durable", two).ok().json_lines();
     assert_eq!(receipts.len(), 2);
     assert_eq!(server.admin().get("/v1/events/b1").is(200).json()["index"], receipts[0]["index"]);
     let again = place.record("{\"action\":\"beside\",\"id\":\"b1\"}\n");

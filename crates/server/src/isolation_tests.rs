@@ -174,3 +174,36 @@ async fn a_tenants_token_writes_for_its_tenant_alone() {
     let (_, text) = place.ask(&Method::GET, "/v1/events?action=mine", Some(&token), "").await;
     assert_eq!(text.matches("\"tenant\":\"own\"").count(), 2, "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_its_token() {
+    let place = Place::new();
+    let token = place.token("follower", &[Scope::Read], None);
+    let mut request = Request::builder()
+        .uri("/v1/events/stream")
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .body(Body::empty())
+        .unwrap();
+    request.extensions_mut().insert(Peer::Address([127, 0, 0, 1].into()));
+    let mut body = place.router.clone().oneshot(request).await.unwrap().into_body();
+    assert!(body.frame().await.unwrap().is_ok(), "it begins");
+    place.app.tokens.revoke("follower").unwrap();
+    let ended = async { while body.frame().await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the stream goes on without its token");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_in_a_reason_is_shown_to_nobody() {
+    let place = Place::new();
+    let token = place.token("all", &Scope::ALL, None);
+    let ask = |method: Method, path: &'static str, body: String| {
+        let (place, token) = (&place, &token);
+        async move { place.ask(&method, path, Some(token), &body).await }
+    };
+    let body = r#"{"event":"own-1","reason":"password=hunter2hunter2"}"#.to_owned();
+    assert_eq!(ask(Method::POST, "/v1/reviews", body).await.0, StatusCode::CREATED);
+    let (_, text) = ask(Method::GET, "/v1/reviews", String::new()).await;
+    assert!(text.contains("password=***") && !text.contains("hunter2"), "{text}");
+    let long = format!(r#"{{"event":"own-1","reason":"{}"}}"#, "x".repeat(5_000));
+    assert_eq!(ask(Method::POST, "/v1/reviews", long).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+}

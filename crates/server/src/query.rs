@@ -12,6 +12,9 @@ use crate::problem::Problem;
 pub(crate) const LIMIT: usize = 50;
 pub(crate) const LIMIT_MAX: usize = 1_000;
 
+/// Values of all parameters together. Each filter's value is compared with each event.
+const VALUES_MAX: usize = 200;
+
 /// Names and values, in their order.
 pub(crate) struct Query {
     pairs: Vec<(String, String)>,
@@ -21,6 +24,12 @@ impl Query {
     pub(crate) fn of(uri: &Uri) -> Result<Query, Problem> {
         let text = uri.query().unwrap_or_default();
         let pairs: Vec<(String, String)> = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
+        if pairs.len() > VALUES_MAX {
+            return Err(Problem::bad_request(
+                "query",
+                format!("more than {VALUES_MAX} values: ask for less at once"),
+            ));
+        }
         match pairs.iter().any(|(name, value)| name.contains('\u{fffd}') || value.contains('\u{fffd}')) {
             true => Err(Problem::bad_request("query", "the query is not UTF-8")),
             false => Ok(Query { pairs }),

@@ -26,6 +26,8 @@ use crate::record::read_body;
 
 const REQUESTED: &str = "review_requested";
 const DECIDED: &str = "review_decided";
+/// The most bytes of a reason or comment.
+const TEXT_BYTES_MAX: usize = 4_096;
 /// Reviews that one answer lists at most.
 const LISTED_MAX: usize = 1_000;
 
@@ -144,6 +146,7 @@ pub(crate) async fn request(
     if request.confidence.is_some_and(|confidence| !(0.0..=1.0).contains(&confidence)) {
         return Err(unprocessable("confidence is a number from 0 to 1").with("field", "confidence"));
     }
+    check_length("reason", &request.reason)?;
     let Ok(wanted) = request.event.parse::<IdFilter>();
     let mut filter = Filter { id: vec![wanted], ..Filter::default() };
     caller.restrict(&mut filter)?;
@@ -192,6 +195,7 @@ pub(crate) async fn decide(
     body: Body,
 ) -> Result<Response, Problem> {
     let decision: Decision = parse(&read_body(&app, &headers, body).await?)?;
+    check_length("comment", decision.comment.as_deref().unwrap_or_default())?;
     let state = match decision.decision.as_str() {
         "approved" => ReviewState::Approved,
         "rejected" => ReviewState::Rejected,
@@ -256,6 +260,15 @@ pub(crate) async fn list(
     Ok(axum::Json(json!({ "reviews": reviews })).into_response())
 }
 
+fn check_length(field: &str, text: &str) -> Result<(), Problem> {
+    match text.len() <= TEXT_BYTES_MAX {
+        true => Ok(()),
+        false => {
+            Err(unprocessable(&format!("{field} has more than {TEXT_BYTES_MAX} bytes")).with("field", field))
+        }
+    }
+}
+
 fn may_see(caller: &Caller, review: &Review) -> bool {
     caller.tenant().is_none_or(|tenant| review.tenant.as_deref() == Some(tenant))
 }
@@ -283,6 +296,8 @@ fn record(
     let index =
         app.trail.record_own(what, event.clone()).map_err(|error| Problem::unavailable(error.to_string()))?;
     event.action = format!("trail.{what}");
+    // As it stands in the trail: what is secret in a reason is shown to nobody.
+    let event = app.trail.as_written(&event);
     let recorded =
         Recorded { index: index.get(), recorded: app.now(), system: true, event, ..Recorded::default() };
     apply(&recorded, &mut by_id);

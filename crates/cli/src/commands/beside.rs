@@ -99,7 +99,9 @@ impl Sending<'_> {
             return Ok(());
         }
         let answer = self.server.ask("POST", &self.path, &array(&lines))?;
-        if answer.status == 202 || lines.len() == 1 {
+        // Only where nothing was recorded may lines without ids be sent again; after 504 all of them are kept.
+        let is_refused = matches!(answer.status, 400..=499 | 503);
+        if !is_refused || lines.len() == 1 {
             return self.take(&lines, answer.status, &answer.body);
         }
         for line in lines {

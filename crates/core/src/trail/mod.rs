@@ -304,6 +304,11 @@ impl Trail {
         Ok(Index::new(index))
     }
 
+    /// The event as it would be written: with its secrets masked.
+    pub fn as_written(&self, event: &Event) -> Event {
+        masking::masked(&self.inner.shared.masker, event).map_or_else(|| event.clone(), |(masked, _)| masked)
+    }
+
     /// Records one of the trail's own events.
     fn record_system(&self, action: &'static str, details: Object) -> Result<u64, RecordError> {
         self.inner.refuse_forked()?;

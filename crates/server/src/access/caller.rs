@@ -54,6 +54,18 @@ pub(crate) struct Caller {
     resource: Option<String>,
     address: Option<IpAddr>,
     is_viewer: bool,
+    /// For who stays: whether the token is still in force is asked again and again.
+    token: Option<Token>,
+}
+
+/// A token as it was sent; it shows in no log.
+#[derive(Clone)]
+struct Token(Arc<str>);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Token(…)")
+    }
 }
 
 impl Caller {
@@ -66,6 +78,7 @@ impl Caller {
             resource: None,
             address: None,
             is_viewer: false,
+            token: None,
         }
     }
 
@@ -101,6 +114,15 @@ impl Caller {
 
     pub(crate) fn at(self, address: IpAddr) -> Caller {
         Caller { address: Some(address), ..self }
+    }
+
+    pub(crate) fn by(self, token: &str) -> Caller {
+        Caller { token: Some(Token(token.into())), ..self }
+    }
+
+    /// The token that it came with.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_ref().map(|token| &*token.0)
     }
 
     pub(crate) fn name(&self) -> &str {

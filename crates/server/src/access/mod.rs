@@ -79,6 +79,11 @@ pub(crate) async fn check(
     Ok(next.run(request).await)
 }
 
+/// Whether what let the caller in still would: a stream outlives the look at its beginning.
+pub(crate) fn is_still_in(app: &Shared, caller: &Caller) -> bool {
+    caller.token().is_none_or(|token| app.tokens.find(token, app.now()).is_some())
+}
+
 fn no_token() -> Problem {
     Problem::unauthorized("this needs a token: send `Authorization: Bearer tsl_…`")
 }
@@ -99,7 +104,7 @@ fn identify(app: &Shared, peer: Option<Peer>, request: &Request) -> Result<Optio
         .and_then(|text| text.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
-    let known = token.and_then(|token| app.tokens.find(token, app.now()));
+    let known = token.and_then(|token| Some(app.tokens.find(token, app.now())?.by(token)));
     match known {
         Some(caller) => Ok(Some(caller.at(address))),
         None => {

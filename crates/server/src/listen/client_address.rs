@@ -12,22 +12,32 @@ use ipnet::IpNet;
 /// proxy's, or at the first text that is no address.
 pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
-    let mut address = peer.to_canonical();
-    if !is_trusted(&address) {
-        return address;
+    let peer = peer.to_canonical();
+    if !is_trusted(&peer) {
+        return peer;
     }
-    let hops = match headers.contains_key(header::FORWARDED) {
-        true => forwarded(headers),
-        false => x_forwarded_for(headers),
+    let walk = |hops: Vec<Option<IpAddr>>| {
+        let mut address = peer;
+        for hop in hops.into_iter().rev() {
+            let Some(hop) = hop else { break };
+            address = hop.to_canonical();
+            if !is_trusted(&address) {
+                break;
+            }
+        }
+        address
     };
-    for hop in hops.into_iter().rev() {
-        let Some(hop) = hop else { break };
-        address = hop.to_canonical();
-        if !is_trusted(&address) {
-            break;
+    let has = (headers.contains_key(header::FORWARDED), headers.contains_key("x-forwarded-for"));
+    match has {
+        (true, false) => walk(forwarded(headers)),
+        (false, _) => walk(x_forwarded_for(headers)),
+        // A proxy that writes one of them passes the other on as the client sent it. Where they differ, nobody can tell
+        // which one that is.
+        (true, true) => {
+            let (one, other) = (walk(forwarded(headers)), walk(x_forwarded_for(headers)));
+            if one == other { one } else { peer }
         }
     }
-    address
 }
 
 /// RFC 7239, each element's `for`.
@@ -85,6 +95,10 @@ mod tests {
         check("10.0.0.1", &[("x-forwarded-for", "198.51.100.1")], "198.51.100.1");
         check("10.0.0.1", &[("x-forwarded-for", "1.1.1.1, 198.51.100.1, 10.0.0.2")], "198.51.100.1");
         check("10.0.0.1", &[("x-forwarded-for", "198.51.100.1:4711")], "198.51.100.1");
+        let both = [("forwarded", "for=198.51.100.7"), ("x-forwarded-for", "1.1.1.1, 198.51.100.7")];
+        check("10.0.0.1", &both, "198.51.100.7");
+        let differing = [("forwarded", "for=1.2.3.4"), ("x-forwarded-for", "198.51.100.7")];
+        check("10.0.0.1", &differing, "10.0.0.1");
         check("::1", &[("forwarded", "for=\"[2001:db8::1]:80\";proto=https")], "2001:db8::1");
         check("::ffff:10.0.0.1", &[("forwarded", "for=198.51.100.1")], "198.51.100.1");
     }

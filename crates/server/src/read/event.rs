@@ -44,8 +44,12 @@ pub(crate) async fn one(
         percent_encoding::utf8_percent_encode(&hit.origin, percent_encoding::NON_ALPHANUMERIC),
         hit.index
     );
-    let caching =
-        [(header::ETAG, tag.clone()), (header::CACHE_CONTROL, "private, max-age=31536000, immutable".into())];
+    // Whether the asker may still see it is asked each time; the same URL may be another event for another token.
+    let caching = [
+        (header::ETAG, tag.clone()),
+        (header::CACHE_CONTROL, "private, no-cache".into()),
+        (header::VARY, "Authorization".into()),
+    ];
     let is_known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
     if is_known.is_some_and(|tags| tags.split(',').any(|known| known.trim() == tag)) {
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());

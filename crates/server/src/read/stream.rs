@@ -17,7 +17,7 @@ use trailseal_core::filter::Filter;
 use trailseal_index::{Cursor, Order};
 
 use super::{note_read, push_event};
-use crate::access::Caller;
+use crate::access::{Caller, is_still_in};
 use crate::app::Shared;
 use crate::problem::Problem;
 use crate::query::Query;
@@ -50,7 +50,7 @@ pub(crate) async fn stream(
     };
     note_read(&app, &caller, "/v1/events/stream", Some(&query));
     let (sender, receiver) = mpsc::channel(EVENTS_WAITING);
-    tokio::spawn(follow(app, filter, cursor, sender));
+    tokio::spawn(follow(app, caller, filter, cursor, sender));
     let response = Sse::new(ReceiverStream::new(receiver))
         .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
     Ok(response.into_response())
@@ -59,6 +59,7 @@ pub(crate) async fn stream(
 /// Sends what there is from the cursor on, and then what comes, until the reader has gone or the server stops.
 async fn follow(
     app: Shared,
+    caller: Caller,
     filter: Filter,
     mut cursor: Cursor,
     sender: mpsc::Sender<Result<Event, Infallible>>,
@@ -70,6 +71,9 @@ async fn follow(
     }
     let mut seen = 0;
     while !*stopping.borrow_and_update() && !sender.is_closed() {
+        if !is_still_in(&app, &caller) {
+            return;
+        }
         let durable = app.trail.durable().get();
         // Other slots are other processes: only a look at their folders tells.
         if durable != seen || app.has_slots() {

@@ -33,18 +33,21 @@ pub(crate) async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<B
         None => return Ok(bytes),
         Some(encoding) => encoding.to_str().unwrap_or_default().trim().to_ascii_lowercase(),
     };
-    let unpacked = match encoding.as_str() {
-        "" | "identity" => return Ok(bytes),
-        "gzip" | "x-gzip" => unpack(flate2::read::MultiGzDecoder::new(&bytes[..]), max),
-        "zstd" => zstd::Decoder::new(&bytes[..]).and_then(|mut decoder| {
+    if matches!(encoding.as_str(), "" | "identity") {
+        return Ok(bytes);
+    }
+    let unpacked = tokio::task::block_in_place(|| match encoding.as_str() {
+        "gzip" | "x-gzip" => Some(unpack(flate2::read::MultiGzDecoder::new(&bytes[..]), max)),
+        "zstd" => Some(zstd::Decoder::new(&bytes[..]).and_then(|mut decoder| {
             // A frame may ask for a window of many gigabytes.
             decoder.window_log_max(27)?;
             unpack(decoder, max)
-        }),
-        _ => {
-            let detail = "this Content-Encoding is not read: use gzip or zstd, or none";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", detail));
-        }
+        })),
+        _ => None,
+    });
+    let Some(unpacked) = unpacked else {
+        let detail = "this Content-Encoding is not read: use gzip or zstd, or none";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", detail));
     };
     match unpacked {
         Ok(Some(unpacked)) => Ok(unpacked.into()),

@@ -20,8 +20,9 @@ use crate::query::Query;
 
 pub(crate) use body::read as read_body;
 
-/// Requests with more events do their work away from the threads that serve connections.
+/// Requests with more events or bytes do their work while other connections are served by other threads.
 const INLINE_EVENTS_MAX: usize = 16;
+const INLINE_BYTES_MAX: usize = 64 << 10;
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
 /// Records the events of a request.
@@ -37,7 +38,10 @@ pub(crate) async fn post(
     query.only(&["ack"])?;
     let bytes = read_body(&app, &headers, body).await?;
     let key = idempotency_key(&headers)?;
-    let texts = body::split(&bytes)?;
+    let texts = match bytes.len() <= INLINE_BYTES_MAX {
+        true => body::split(&bytes),
+        false => tokio::task::block_in_place(|| body::split(&bytes)),
+    }?;
     if texts.len() > app.config.batch_events_max {
         let most = app.config.batch_events_max;
         return Err(Problem::too_large(format!(
@@ -111,7 +115,9 @@ fn id_for(caller: &Caller, key: &str, place: usize) -> String {
 fn hand_in(app: &App, caller: &Caller, events: &[Submitted<'_>], ack: Ack) -> Result<HandedInBatch, Problem> {
     let by = caller.submitter();
     let hand_in = |wait| app.trail.hand_in_batch(events, ack, &by, wait);
-    if events.len() <= INLINE_EVENTS_MAX && events.iter().all(|event| event.id.is_none()) {
+    let bytes: usize = events.iter().map(|event| event.json.len()).sum();
+    let is_small = events.len() <= INLINE_EVENTS_MAX && bytes <= INLINE_BYTES_MAX;
+    if is_small && events.iter().all(|event| event.id.is_none()) {
         match hand_in(Duration::ZERO) {
             Err(BatchError::Refused(RecordError::Full)) => {}
             done => return done.map_err(problem),

@@ -13,7 +13,7 @@ use super::recording::{Ack, HandedIn, Receipt, Status, confirmed};
 use crate::deadline;
 use crate::progress::Waiter;
 
-/// The future of a [`Receipt`]; see [`Trail::record_async`].
+/// The future of a [`Receipt`]; see [`Trail::record_async`](super::Trail::record_async).
 #[must_use = "the event is recorded already; await this to learn when it is durable"]
 pub struct Recording {
     inner: Arc<Inner>,

@@ -383,6 +383,16 @@ fn the_presets_do_what_their_documents_list() {
     }
 }
 
+#[test]
+fn what_a_removed_secret_uncovers_is_masked_too() {
+    let options = MaskOptions { replace_with: ReplaceWith::Remove, ..MaskOptions::default() };
+    let masker = Masker::new(&options).unwrap();
+    let token = "ghp_abcdefghijklmnopqrstuvwxyz0123456789";
+    let mut event = event_with("note", &Value::from(format!(r#"{token}{{"p\u0061ssword":"x"}}"#)));
+    masked_line(&masker, &mut event);
+    assert!(!event.details.to_string().contains('x'), "{}", event.details);
+}
+
 /// Texts that hide a secret behind an escape, or look like one.
 const TRICKS: [&str; 14] = [
     "\npassword=hunter2",

@@ -320,10 +320,17 @@ impl Masker {
         for _ in 0..ROUNDS_MAX {
             match self.replaced(&masked, cards) {
                 Some(again) => masked = again,
-                None => return Some(masked),
+                None => return Some(self.uncovered(masked, cards, nesting)),
             }
         }
         Some(self.fixed.to_owned())
+    }
+
+    /// Where a secret before JSON is removed, what is left is JSON, and is masked as that.
+    fn uncovered(&self, masked: String, cards: bool, nesting: usize) -> String {
+        let is_json = masked.trim_start_matches(BLANKS).starts_with(['{', '[']) && nesting < NESTING_MAX;
+        let again = is_json.then(|| self.masked_text(&masked, cards, nesting + 1)).flatten();
+        again.unwrap_or(masked)
     }
 
     /// Masks JSON inside of a string, so that it stays JSON.

@@ -26,14 +26,16 @@ pub fn write_csv_row(origin: &str, row: &Row<'_>, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// A spreadsheet would run a cell that begins like a formula, so such a cell gets an apostrophe in front.
+/// A spreadsheet would run a cell that begins like a formula, or does so after white space that it drops, so such a
+/// cell gets an apostrophe in front.
 fn write_text(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     let guard: &[u8] = match bytes.first() {
-        Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r') => b"'",
+        Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r' | b'\n') => b"'",
         _ => b"",
     };
-    if !bytes.iter().any(|byte| matches!(byte, b'"' | b',' | b'\n' | b'\r')) {
+    // Where the comma is the decimal sign, spreadsheets part cells at semicolons.
+    if !bytes.iter().any(|byte| matches!(byte, b'"' | b',' | b';' | b'\n' | b'\r')) {
         out.extend_from_slice(guard);
         out.extend_from_slice(bytes);
         return;
@@ -65,6 +67,8 @@ mod tests {
             ("@x", "'@x"),
             ("-5", "'-5"),
             ("two\nlines", "\"two\nlines\""),
+            ("\n=1", "\"'\n=1\""),
+            ("a;b", "\"a;b\""),
             ("", ""),
         ] {
             let mut out = Vec::new();

@@ -102,6 +102,17 @@ fn a_bundle_goes_to_a_pipe_too() {
 }
 
 #[test]
+fn a_pipe_that_is_closed_ends_a_bundle_quietly() {
+    // More than is gathered before it is written.
+    let place = Place::with(&"{\"action\":\"a\",\"details\":{\"text\":\"some more of it\"}}\n".repeat(3_000));
+    let mut command = place.command(&["export", "--format", "bundle"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap()), (Some(0), String::new()));
+}
+
+#[test]
 fn the_old_key_vouches_for_a_bundle_of_the_new_one() {
     let (place, _) = bundled();
     let old = place.run_all(&["key", "show"]).out;

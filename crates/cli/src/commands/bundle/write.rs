@@ -43,7 +43,7 @@ pub(crate) fn write(
         }
         None => {
             let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
-            fill(ZipWriter::new_stream(stdout), search, filter, flags)?
+            fill(ZipWriter::new_stream(UntilItFails::new(stdout)), search, filter, flags)?
         }
     };
     let place = out.map_or_else(String::new, |path| format!(" in {}", path.display()));
@@ -174,6 +174,42 @@ impl<'a, W: Write + Seek> Member<'a, W> {
 
     fn end(self, members: &mut serde_json::Map<String, serde_json::Value>) {
         members.insert(self.name.to_owned(), json!({ "sha256": hex(&self.hash.finalize()) }));
+    }
+}
+
+/// A pipe for a zip. After an error it takes and drops the rest: a `ZipWriter` that is given up tries to end its zip,
+/// and says on stderr, past us, that it could not. Flushing fails from then on, so nothing cut short passes for whole.
+struct UntilItFails<W> {
+    out: W,
+    has_failed: bool,
+}
+
+impl<W> UntilItFails<W> {
+    fn new(out: W) -> Self {
+        UntilItFails { out, has_failed: false }
+    }
+
+    fn keep<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        self.has_failed |= result.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Interrupted);
+        result
+    }
+}
+
+impl<W: Write> Write for UntilItFails<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.has_failed {
+            return Ok(bytes.len());
+        }
+        let written = self.out.write(bytes);
+        self.keep(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.has_failed {
+            return Err(io::Error::other("not all of the bundle could be written"));
+        }
+        let flushed = self.out.flush();
+        self.keep(flushed)
     }
 }
 

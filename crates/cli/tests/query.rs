@@ -169,6 +169,23 @@ fn cursors_page_through_everything_once_in_both_orders() {
 }
 
 #[test]
+fn cursors_of_no_trail_or_another_one_are_refused() {
+    let place = Place::with_events(&["a", "b", "c"]);
+    // No text of ours, one without a trail, and one of a trail that is not here.
+    let other = "MmQBAgMEBQYHCAAD";
+    for cursor in ["garbage", "MmQ", other] {
+        for more in ["", " --count", " --format jsonl"] {
+            place
+                .run(&format!("query --cursor {cursor}{more}"))
+                .could_not(&["--cursor is none that this program gave out"]);
+        }
+    }
+    let told = place.run("query --limit 1").ok().err;
+    let cursor = told.split("--cursor ").nth(1).unwrap().split_whitespace().next().unwrap();
+    assert_eq!(place.run(&format!("query --count --cursor {cursor}")).ok().out.trim(), "3");
+}
+
+#[test]
 fn newest_are_first_and_a_table_stops_at_fifty() {
     let place = Place::new();
     let lines: String = (0..60).map(|number| format!("{{\"action\":\"n{number}\"}}\n")).collect();

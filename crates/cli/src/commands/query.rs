@@ -19,13 +19,13 @@ const TABLE_LIMIT: usize = 50;
 pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     let filter = filter(&query.filters)?;
     let mut search = search(settings)?;
+    let cursor = cursor(query, &search)?;
     if query.count {
         return count(&mut search, &filter, json);
     }
     let format = query.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
     let limit = query.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let limit = limit.or((format == Format::Table).then_some(TABLE_LIMIT)).unwrap_or(usize::MAX);
-    let cursor = cursor(query)?;
     let mut writer = Writer::new(stdout_for(format), format, &search);
     let (mut shown, mut failed) = (0, None);
     let next = search.some(&filter, query.order.into(), cursor.as_ref(), limit, &mut |hit| {
@@ -78,10 +78,10 @@ pub(super) fn keep_going<E>(result: Result<(), E>, failed: &mut Option<E>) -> Co
     }
 }
 
-fn cursor(query: &Query) -> Outcome<Option<Cursor>> {
+fn cursor(query: &Query, search: &Search) -> Outcome<Option<Cursor>> {
     let Some(text) = &query.cursor else { return Ok(None) };
-    let cursor: Cursor =
-        text.parse().map_err(|_| Failure::could_not("--cursor is none that this program gave out"))?;
+    let cursor = text.parse().ok().filter(|cursor: &Cursor| search.knows(cursor));
+    let cursor = cursor.ok_or_else(|| Failure::could_not("--cursor is none that this program gave out"))?;
     if cursor.order() != query.order.into() {
         return Err(Failure::could_not("--cursor is of a query with the other --order"));
     }

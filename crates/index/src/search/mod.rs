@@ -179,6 +179,11 @@ impl Search {
         Cursor::new(Order::OldestFirst, left)
     }
 
+    /// Whether a cursor is of one of these trails at least. Where one of all others leads is of no use to anybody.
+    pub fn knows(&self, cursor: &Cursor) -> bool {
+        self.members.iter().any(|member| cursor.knows(&member.origin))
+    }
+
     /// Calls `each` with every event that matches, in order, from `cursor` on.
     ///
     /// # Errors

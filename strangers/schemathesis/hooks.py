@@ -1,5 +1,7 @@
 """What schemathesis cannot know of Trailseal's interface: bodies that are TOML, and texts that only the server makes."""
 
+import os
+
 import schemathesis
 from hypothesis import strategies
 
@@ -18,9 +20,8 @@ def toml(_context, value):
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
 
 
-# The ends of all trails, oldest first and newest first: version 2, then the order. A cursor belongs to a query of its
-# own order.
-CURSORS = {"asc": "MmE", "desc": "MmQ"}
+# Cursors that the server gave out, oldest first and newest first. A cursor belongs to a query of its own order.
+CURSORS = {"asc": os.environ["TRAILSEAL_CURSOR_ASC"], "desc": os.environ["TRAILSEAL_CURSOR_DESC"]}
 schemathesis.openapi.format("trailseal-cursor", strategies.sampled_from(sorted(CURSORS.values())))
 
 

@@ -51,27 +51,37 @@ impl Timestamp {
     }
 
     /// RFC 3339 text in UTC with microseconds. Years outside 0000..9999 are clamped.
+    #[inline]
     pub fn to_text(self) -> [u8; TIMESTAMP_BYTES] {
         thread_local! {
-            // The last second written on this thread; the same second comes again and again.
+            // The last second written on this thread, and where it begins; the same comes again and again.
             static SECOND: Cell<(i64, [u8; TIMESTAMP_BYTES])> =
                 const { Cell::new((0, *b"1970-01-01T00:00:00.000000Z")) };
         }
-        let mut second = self.0.div_euclid(MICROS_PER_SECOND);
-        let mut micros = self.0.rem_euclid(MICROS_PER_SECOND) as u32;
-        if second < SECOND_MIN {
-            (second, micros) = (SECOND_MIN, 0);
-        } else if second > SECOND_MAX {
-            (second, micros) = (SECOND_MAX, 999_999);
-        }
         // During a thread's end the cache may be gone; then the text is made without it.
-        let (cached, mut text) = SECOND.try_with(Cell::get).unwrap_or((i64::MIN, [0; TIMESTAMP_BYTES]));
-        if cached != second {
-            text = second_text(second);
-            let _ = SECOND.try_with(|cell| cell.set((second, text)));
-        }
-        put_at::<6>(&mut text, 20, micros);
+        let (begin, mut text) = SECOND.try_with(Cell::get).unwrap_or((i64::MIN, [0; TIMESTAMP_BYTES]));
+        let micros = match self.0.wrapping_sub(begin) {
+            micros @ 0..MICROS_PER_SECOND if begin <= self.0 => micros as u32,
+            _ => {
+                let (second, micros) = self.clamped();
+                text = second_text(second);
+                let _ = SECOND.try_with(|cell| cell.set((second * MICROS_PER_SECOND, text)));
+                micros
+            }
+        };
+        text[20..26].copy_from_slice(&six_digits(micros));
         text
+    }
+
+    /// The second that four digits of year can say, and the microseconds in it.
+    #[cold]
+    fn clamped(self) -> (i64, u32) {
+        let second = self.0.div_euclid(MICROS_PER_SECOND);
+        match second {
+            ..SECOND_MIN => (SECOND_MIN, 0),
+            SECOND_MIN..=SECOND_MAX => (second, self.0.rem_euclid(MICROS_PER_SECOND) as u32),
+            _ => (SECOND_MAX, 999_999),
+        }
     }
 }
 
@@ -111,6 +121,14 @@ fn put_at<const N: usize>(text: &mut [u8; TIMESTAMP_BYTES], at: usize, mut numbe
             number /= 10;
         }
     }
+}
+
+/// A number below a million, two digits at a time.
+#[inline(always)]
+fn six_digits(number: u32) -> [u8; 6] {
+    let pair = |number: u32| [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+    let [[a, b], [c, d], [e, f]] = [number / 10_000, number / 100 % 100, number % 100].map(pair);
+    [a, b, c, d, e, f]
 }
 
 fn second_text(second: i64) -> [u8; TIMESTAMP_BYTES] {

@@ -99,7 +99,7 @@ impl Changes<'_> {
             self.out.push(b'.');
         }
         let Step::Key(key) = path.step() else { return };
-        if key.contains(['.', '\\']) {
+        if key.bytes().any(|byte| byte == b'.' || byte == b'\\') {
             write_escaped(key.replace('\\', "\\\\").replace('.', "\\.").as_bytes(), self.out);
         } else {
             write_escaped(key.as_bytes(), self.out);

@@ -1,6 +1,8 @@
 //! Where JSON text is written: a vector whose end is kept apart from its length, so that small pieces are
 //! copied by moves of fixed size instead of calls.
 
+use super::write::{copy_clean, write_escaped_slowly};
+
 /// Room that is made at a time. Zeroing it costs less than the calls it saves.
 const ROOM: usize = 1_024;
 
@@ -61,20 +63,29 @@ impl Out {
         self.at += piece.len();
     }
 
-    /// Room for at least `len` bytes, to be followed by [`Out::advance`].
+    /// Appends `before`, then `text` as the inside of a JSON string, then `after`.
     #[inline(always)]
-    pub(crate) fn room(&mut self, len: usize) -> &mut [u8] {
-        if self.bytes.len() - self.at < len {
-            self.grow(len);
+    pub(crate) fn text_between<const B: usize, const A: usize>(
+        &mut self,
+        before: &[u8; B],
+        text: &[u8],
+        after: &[u8; A],
+    ) {
+        let len = text.len();
+        let all = B + len + A;
+        if self.bytes.len() - self.at < all {
+            self.grow(all);
         }
-        &mut self.bytes[self.at..]
-    }
-
-    /// Counts `len` bytes that were put into the room as written.
-    #[inline(always)]
-    pub(crate) fn advance(&mut self, len: usize) {
-        self.at += len;
-        debug_assert!(self.at <= self.bytes.len());
+        let room = &mut self.bytes[self.at..self.at + all];
+        room[..B].copy_from_slice(before);
+        if copy_clean(text, &mut room[B..B + len]) {
+            room[B + len..].copy_from_slice(after);
+            self.at += all;
+        } else {
+            self.at += B;
+            write_escaped_slowly(text, self);
+            self.extend_from_slice(after);
+        }
     }
 
     #[cold]

@@ -3,7 +3,7 @@
 //! What must hold: the output is always one line of valid JSON, whatever stands in the value.
 
 use super::out::Out;
-use super::simd::any_special_16;
+use super::simd::any_special;
 use super::value::{Number, Object, Value};
 
 /// Containers below this level are written as a string that holds their JSON text, so that no reader and
@@ -57,8 +57,7 @@ fn write_object_at(object: &Object, depth: usize, out: &mut Out) {
         if place > 0 {
             out.push(b',');
         }
-        write_text(key, out);
-        out.push(b':');
+        write_key(key, out);
         write_value_at(value, depth + 1, out);
     }
     out.push(b'}');
@@ -80,11 +79,16 @@ pub(crate) fn write_number(number: &Number, out: &mut Out) {
         // The shortest text that reads back as the same number; Rust's debug form of it is JSON.
         Number::F64(number) if number.is_finite() => out.extend_from_slice(format!("{number:?}").as_bytes()),
         Number::F64(number) => write_text(&number.to_string(), out),
-        Number::Text(text) if super::parse::is_number(text.as_bytes()) => {
-            out.extend_from_slice(text.as_bytes());
-        }
+        Number::Text(text) if is_number(text.as_bytes()) => write_escaped(text.as_bytes(), out),
         Number::Text(text) => write_text(text, out),
     }
+}
+
+/// Whether this is a JSON number. Most are whole ones without a sign, which are quickly told.
+#[inline]
+fn is_number(text: &[u8]) -> bool {
+    let is_whole = text.first().is_some_and(|&digit| digit != b'0') && text.iter().all(u8::is_ascii_digit);
+    is_whole || super::parse::is_number(text)
 }
 
 pub(crate) fn write_i64(number: i64, out: &mut Out) {
@@ -97,25 +101,23 @@ pub(crate) fn write_i64(number: i64, out: &mut Out) {
 pub(crate) fn write_u64(number: u64, out: &mut Out) {
     let mut text = [0; 20];
     let start = put_u64(number, &mut text);
-    out.extend_from_slice(&text[start..]);
+    write_escaped(&text[start..], out);
 }
 
 /// Writes `number` in decimal at the end of `text` and returns where it starts.
+#[inline]
 pub(crate) fn put_u64(mut number: u64, text: &mut [u8; 20]) -> usize {
     let mut start = text.len();
-    while number >= 100 {
-        let pair = (number % 100) as usize * 2;
+    let mut pairs = text.as_chunks_mut::<2>().0.iter_mut().rev();
+    for pair in &mut pairs {
+        let at = (number % 100) as usize * 2;
+        pair.copy_from_slice(&DIGIT_PAIRS[at..at + 2]);
+        start -= 2;
         number /= 100;
-        start -= 2;
-        text[start..start + 2].copy_from_slice(&DIGIT_PAIRS[pair..pair + 2]);
-    }
-    if number >= 10 {
-        let pair = number as usize * 2;
-        start -= 2;
-        text[start..start + 2].copy_from_slice(&DIGIT_PAIRS[pair..pair + 2]);
-    } else {
-        start -= 1;
-        text[start] = b'0' + number as u8;
+        if number == 0 {
+            // One digit alone has a zero before it.
+            return start + usize::from(at < 20);
+        }
     }
     start
 }
@@ -123,114 +125,85 @@ pub(crate) fn put_u64(mut number: u64, text: &mut [u8; 20]) -> usize {
 /// Writes `text` as a JSON string with its quotes.
 #[inline]
 pub(crate) fn write_text(text: &str, out: &mut Out) {
-    out.push(b'"');
-    write_escaped(text.as_bytes(), out);
-    out.push(b'"');
+    out.text_between(b"\"", text.as_bytes(), b"\"");
+}
+
+/// Writes a key with its quotes and the colon.
+#[inline]
+pub(crate) fn write_key(key: &str, out: &mut Out) {
+    out.text_between(b"\"", key.as_bytes(), b"\":");
 }
 
 /// Writes the inside of a JSON string. `text` is UTF-8.
 #[inline]
 pub(crate) fn write_escaped(text: &[u8], out: &mut Out) {
-    let clean = copy_clean(text, out);
-    if clean < text.len() {
-        write_escaped_slowly(&text[clean..], out);
-    }
+    out.text_between(b"", text, b"");
 }
 
-/// Whether a byte may not be copied as it is. 0xE2 begins U+2028 and U+2029, which end a line for some
-/// readers, so it is looked at closely.
-#[inline(always)]
-const fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\' || byte == 0xE2
-}
-
-/// Whether any of eight bytes is special.
-#[inline(always)]
-fn any_special_8(block: &[u8; 8]) -> bool {
-    special_bytes(u64::from_le_bytes(*block)) != 0
-}
-
-/// Not zero if any of eight bytes is special.
-#[inline(always)]
-pub(super) const fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    /// Sets the high bit of bytes below `limit`; false hits only beside true ones.
-    const fn below(word: u64, limit: u8) -> u64 {
-        word.wrapping_sub(ONES * limit as u64) & !word
-    }
-    let quote = below(word ^ (ONES * b'"' as u64), 1);
-    let backslash = below(word ^ (ONES * b'\\' as u64), 1);
-    let separator = below(word ^ (ONES * 0xE2), 1);
-    (below(word, 0x20) | quote | backslash | separator) & HIGH
-}
-
-/// Copies as many bytes as stand before a block with a special one, and returns how many. The last block
-/// overlaps the one before it, so that every move has a fixed size.
+/// Copies `text` into `room`, which is as long, and says whether it may stand there as it is. If not, the room holds
+/// anything.
+///
+/// The last move overlaps the one before it, so that every move has a fixed size.
 #[inline]
-fn copy_clean(text: &[u8], out: &mut Out) -> usize {
-    let len = text.len();
-    let room = &mut out.room(len)[..len];
+pub(super) fn copy_clean(text: &[u8], room: &mut [u8]) -> bool {
     let (Some(last), Some(last_room)) = (text.last_chunk::<16>(), room.last_chunk_mut::<16>()) else {
-        let clean = copy_clean_short(text, room);
-        out.advance(clean);
-        return clean;
+        return copy_clean_short(text, room);
     };
-    let last_clean = !any_special_16(last);
-    if last_clean {
-        *last_room = *last;
+    if any_special(last) {
+        return false;
     }
-    let mut at = 0;
+    *last_room = *last;
     for (block, block_room) in text.as_chunks::<16>().0.iter().zip(room.as_chunks_mut::<16>().0) {
-        if any_special_16(block) {
-            out.advance(at);
-            return at;
+        if any_special(block) {
+            return false;
         }
         *block_room = *block;
-        at += 16;
     }
-    let clean = if last_clean { len } else { at };
-    out.advance(clean);
-    clean
+    true
 }
 
-/// The same for less than 16 bytes, all or nothing. `room` is as long as `text`.
+/// The same for less than 16 bytes.
 #[inline(always)]
-fn copy_clean_short(text: &[u8], room: &mut [u8]) -> usize {
+fn copy_clean_short(text: &[u8], room: &mut [u8]) -> bool {
+    let len = text.len();
+    let mut block = [b' '; 16];
     if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        if any_special_8(first) || any_special_8(last) {
-            return 0;
-        }
         room[..8].copy_from_slice(first);
-        room[text.len() - 8..].copy_from_slice(last);
+        room[len - 8..].copy_from_slice(last);
+        block[..8].copy_from_slice(first);
+        block[8..].copy_from_slice(last);
     } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-        let both = u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
-        if any_special_8(&both.to_le_bytes()) {
-            return 0;
-        }
         room[..4].copy_from_slice(first);
-        room[text.len() - 4..].copy_from_slice(last);
-    } else {
-        for (byte, place) in text.iter().zip(room) {
-            if is_special(*byte) {
-                return 0;
-            }
-            *place = *byte;
-        }
+        room[len - 4..].copy_from_slice(last);
+        block[..4].copy_from_slice(first);
+        block[4..8].copy_from_slice(last);
+    } else if let (Some(first), Some(last)) = (text.first(), text.last()) {
+        // One to three bytes: the one in the middle may be one of the others.
+        let middle = text[len / 2];
+        room[0] = *first;
+        room[len / 2] = middle;
+        room[len - 1] = *last;
+        block[..3].copy_from_slice(&[*first, middle, *last]);
     }
-    text.len()
+    !any_special(&block)
 }
 
 #[cold]
-fn write_escaped_slowly(text: &[u8], out: &mut Out) {
+pub(super) fn write_escaped_slowly(text: &[u8], out: &mut Out) {
     let mut at = 0;
     while at < text.len() {
-        // One block byte by byte, then as far as there is nothing special.
-        let block_end = text.len().min(at + 16);
-        while at < block_end {
-            at += write_one(&text[at..], out);
+        match text[at..].first_chunk::<16>() {
+            Some(block) if !any_special(block) => {
+                out.extend_from_slice(block);
+                at += block.len();
+            }
+            _ => {
+                let block_end = text.len().min(at + 16);
+                while at < block_end {
+                    at += write_one(&text[at..], out);
+                }
+            }
         }
-        at += copy_clean(&text[at..], out);
     }
 }
 
@@ -326,12 +299,6 @@ mod tests {
         #[test]
         fn any_text_reads_back(text in "\\PC*|.*") {
             check(&text);
-        }
-
-        #[test]
-        fn many_at_once_agree_with_one_by_one(block: [u8; 8], long: [u8; 16]) {
-            proptest::prop_assert_eq!(any_special_8(&block), block.iter().any(|&byte| is_special(byte)));
-            proptest::prop_assert_eq!(any_special_16(&long), long.iter().any(|&byte| is_special(byte)));
         }
     }
 }

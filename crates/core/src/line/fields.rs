@@ -5,7 +5,7 @@ use super::SYSTEM;
 use crate::complete::Stamp;
 use crate::event::{
     Actor, Category, Context, Event, Object, OnBehalfOf, Out, Outcome, Resource, Severity, Truncation, Value,
-    write_changes, write_escaped, write_number, write_text, write_value,
+    write_changes, write_escaped, write_key, write_number, write_text, write_value,
 };
 
 /// Writes everything after the front. False if the derived changes are not complete.
@@ -57,9 +57,7 @@ fn head(event: &Event, stamp: &Stamp, out: &mut Out) {
     if let Category::Custom(custom) = &event.category {
         write_escaped(custom.as_bytes(), out);
     }
-    out.extend_from_slice(b"\",\"action\":\"");
-    write_escaped(event.action.as_bytes(), out);
-    out.push(b'"');
+    out.text_between(b"\",\"action\":\"", event.action.as_bytes(), b"\"");
     text(b",\"description\":\"", event.description.as_deref(), out);
     severity(event.severity, out);
     outcome(event.outcome, out);
@@ -208,9 +206,7 @@ fn end_object(start: usize, extra: &Object, out: &mut Out) {
 #[inline(always)]
 fn text<const N: usize>(key: &[u8; N], text: Option<&str>, out: &mut Out) {
     if let Some(text) = text {
-        out.extend_from_slice(key);
-        write_escaped(text.as_bytes(), out);
-        out.push(b'"');
+        out.text_between(key, text.as_bytes(), b"\"");
     }
 }
 
@@ -227,8 +223,7 @@ fn members(object: &Object, comma_first: bool, out: &mut Out) {
         if comma_first || place > 0 {
             out.push(b',');
         }
-        write_text(key, out);
-        out.push(b':');
+        write_key(key, out);
         write_value(value, out);
     }
 }

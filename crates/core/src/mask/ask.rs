@@ -23,11 +23,17 @@ impl Masker {
     }
 
     fn has_key_in(&self, object: &Object) -> bool {
-        object.iter().any(|(key, value)| {
-            self.key_matches(key)
-                || self.has_key_in_value(value)
-                || (key == INVALID && self.has_path_in(value))
-        })
+        for (key, value) in &object.0 {
+            if self.key_matches(key) {
+                return true;
+            }
+            if matches!(value, Value::Object(_) | Value::Array(_))
+                && (self.has_key_in_value(value) || (key == INVALID && self.has_path_in(value)))
+            {
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether a key anywhere below is a path with a key in it that names a secret.

@@ -70,14 +70,26 @@ const HARMLESS_TOKENS: &[&[u8]] = &[
     b"pagination",
 ];
 
-/// How many hashes of ends there are.
-const ENDS: usize = 1_024;
+/// How many ends of three letters there are, where 0 stands for what is no letter.
+const ENDS: usize = 32 * 32 * 32;
 
-/// The hash of three letters, in any case.
+/// The place of each byte in the alphabet, in any case, from 1; 0 for what is no letter.
+static LETTERS: [u8; 256] = {
+    let mut letters = [0; 256];
+    let mut place = 0;
+    while place < 26 {
+        letters[b'a' as usize + place] = place as u8 + 1;
+        letters[b'A' as usize + place] = place as u8 + 1;
+        place += 1;
+    }
+    letters
+};
+
+/// The number of an end.
 #[inline(always)]
-fn last_three(letters: [u8; 3]) -> usize {
-    let [a, b, c] = letters.map(|letter| u32::from(letter & 0x1F));
-    ((a | b << 5 | c << 10).wrapping_mul(0x9E37_79B1) >> 22) as usize
+fn end_number(end: [u8; 3]) -> usize {
+    let [a, b, c] = end.map(|byte| usize::from(LETTERS[usize::from(byte)]));
+    a | b << 5 | c << 10
 }
 
 struct Entry {
@@ -88,13 +100,11 @@ struct Entry {
 
 /// The list of keys in force.
 pub(super) struct Keys {
-    /// Which hashes of three last letters some entry has; see [`last_three`].
-    ends: [u64; ENDS / 64],
-    /// Which letters are the last of some entry, a bit for each.
-    lasts: u32,
+    /// Which ends some entry may have, by [`end_number`].
+    ends: Box<[u64; ENDS / 64]>,
     /// Whether some entry does not end in three ASCII letters.
     has_odd: bool,
-    /// Whether there is a preset, or an entry that is not all ASCII.
+    /// Whether there is a preset, or an entry that is not all ASCII; then all ends are possible.
     is_special: bool,
     entries: Vec<Entry>,
     /// Whole keys in lower case, as a preset lists them.
@@ -109,8 +119,7 @@ impl Keys {
     /// The default entries and those of a user.
     pub(super) fn new(custom: &[String]) -> Self {
         let mut keys = Keys {
-            ends: [0; ENDS / 64],
-            lasts: 0,
+            ends: Box::new([0; ENDS / 64]),
             has_odd: false,
             is_special: custom.iter().any(|entry| !entry.is_ascii()),
             entries: Vec::new(),
@@ -118,6 +127,9 @@ impl Keys {
             parts: Vec::new(),
             kept_ends: &[],
         };
+        if keys.is_special {
+            keys.ends.fill(u64::MAX);
+        }
         for (entry, kind) in ENTRIES {
             let inside_word = entry.starts_with('-');
             keys.add(entry.trim_start_matches('-').bytes().collect(), *kind, inside_word);
@@ -141,6 +153,7 @@ impl Keys {
         kept: &'static [&'static str],
     ) {
         self.is_special = true;
+        self.ends.fill(u64::MAX);
         self.exact.extend(exact);
         self.parts.extend(parts);
         self.kept_ends = kept;
@@ -150,17 +163,37 @@ impl Keys {
         match letters.as_slice() {
             [] => return,
             [.., a, b, c] if [a, b, c].iter().all(|letter| letter.is_ascii_lowercase()) => {
-                let end = last_three([*a, *b, *c]);
-                self.ends[end / 64] |= 1 << (end % 64);
-                self.lasts |= 1 << (c - b'a');
+                self.add_end([*a, *b, *c]);
+                // A word may be cut between its last letters, as in `to_ken`.
+                for letter in b'a'..=b'z' {
+                    self.add_end([0, letter, *c]);
+                    self.add_end([letter, 0, *c]);
+                }
+                self.add_end([0, 0, *c]);
             }
-            _ => self.has_odd = true,
+            _ => {
+                self.has_odd = true;
+                self.ends.fill(u64::MAX);
+            }
         }
         self.entries.push(Entry { letters: letters.into(), kind, inside_word });
     }
 
+    fn add_end(&mut self, end: [u8; 3]) {
+        let end = end_number(end);
+        self.ends[end / 64] |= 1 << (end % 64);
+    }
+
+    /// False for most keys that [`find`](Keys::find) finds nothing for, and quickly.
+    #[inline(always)]
+    pub(super) fn is_worth_a_look(&self, key: &[u8]) -> bool {
+        let Some(&end @ [_, _, last]) = key.last_chunk::<3>() else { return true };
+        let number = end_number(end);
+        !last.is_ascii_alphabetic() || self.ends[number / 64] >> (number % 64) & 1 != 0
+    }
+
     /// How the key matches, if it does.
-    #[inline]
+    #[inline(never)]
     pub(super) fn find(&self, key: &str) -> Option<Kind> {
         if self.is_special {
             return self.find_with_preset(&lower_beyond_ascii(key));
@@ -171,13 +204,9 @@ impl Keys {
 
     #[inline]
     fn is_possible(&self, key: &[u8]) -> bool {
-        let Some(&[a, b, c]) = key.last_chunk::<3>() else { return self.has_odd };
-        let end = last_three([a, b, c]);
-        let last = (c | 0x20).wrapping_sub(b'a');
-        // A word may be cut between its last letters, as in `to_ken`; then the hash says nothing.
-        let is_cut = !(a.is_ascii_alphabetic() & b.is_ascii_alphabetic());
-        let is_end = self.ends[end / 64] >> (end % 64) & 1 != 0;
-        self.has_odd || (is_end || is_cut) && last < 26 && self.lasts >> last & 1 != 0
+        let Some(&end) = key.last_chunk::<3>() else { return self.has_odd };
+        let end = end_number(end);
+        self.ends[end / 64] >> (end % 64) & 1 != 0
     }
 
     #[inline(never)]

@@ -240,6 +240,34 @@ fn numbers_and_health() {
 }
 
 #[test]
+fn the_way_of_events_is_measured() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let event = r#"{"action":"a","details":{"password":"hunter2"}}"#;
+    server.admin().record([event, r#"{"action":"b"}"#, event].join("\n"));
+    let text = server.admin().get("/metrics").is(200).text();
+    let metrics: HashMap<&str, f64> = text
+        .lines()
+        .filter_map(|line| line.rsplit_once(' '))
+        .filter_map(|(name, value)| Some((name, value.parse().ok()?)))
+        .collect();
+    assert_eq!(metrics["trailseal_events_masked_total"], 2.0);
+    assert_eq!(metrics["trailseal_slow_writes_total"], 0.0);
+    assert_eq!(metrics["trailseal_commit_events_sum"], metrics["trailseal_durable_events"]);
+    assert_eq!(metrics["trailseal_commit_bytes_sum"], metrics["trailseal_durable_bytes_total"]);
+    for (name, bound) in [
+        ("trailseal_commit_events", "4.0"),
+        ("trailseal_commit_bytes", "4096.0"),
+        ("trailseal_commit_sync_seconds", "0.0001"),
+    ] {
+        let count = metrics[&*format!("{name}_count")];
+        assert_eq!(count, metrics["trailseal_commits_total"], "{name}");
+        assert_eq!(count, metrics[&*format!("{name}_bucket{{le=\"+Inf\"}}")], "{name}");
+        assert!(metrics[&*format!("{name}_bucket{{le=\"{bound}\"}}")] <= count, "{name}");
+    }
+}
+
+#[test]
 fn more_requests_than_the_settings_allow_are_told_to_wait() {
     let place = Place::new();
     place.write("trailseal.toml", "[server]\nrequests_per_second = 5\n");

@@ -22,6 +22,8 @@ const COMMIT_BYTES_MAX: usize = 4 << 20;
 const POLL_BUSY: Duration = Duration::from_micros(200);
 /// How often it is looked at when there has been none for a while.
 const POLL_IDLE: Duration = Duration::from_millis(10);
+/// A write that takes longer is counted and told.
+const SLOW_WRITE: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 const LOOK_AT_DISK_EVERY: Duration = Duration::from_millis(100);
 const LOOK_AT_DISK_BYTES: u64 = 32 << 20;
@@ -124,6 +126,7 @@ impl Writer {
         self.durable = taken.first + taken.lines;
         self.shared.counters.commits.add(1);
         self.shared.counters.durable_bytes.add(self.staging.len() as u64);
+        self.shared.commits.add(taken.lines, self.staging.len() as u64);
         self.bytes_since_look += self.staging.len() as u64;
         if !cfg!(trailseal_fault = "buffer_freed_early") {
             self.drain.release(taken.position, self.durable);
@@ -136,6 +139,19 @@ impl Writer {
     }
 
     fn try_commit(&mut self, taken: &Taken) -> io::Result<()> {
+        let begun = Instant::now();
+        let done = self.write(taken);
+        let took = begun.elapsed();
+        if took > SLOW_WRITE {
+            self.shared.counters.slow_writes.add(1);
+            self.shared.notice(&Notice::SlowWrite { took });
+        }
+        self.shared.commits.add_sync(done?);
+        Ok(())
+    }
+
+    /// Returns how long the sync took.
+    fn write(&mut self, taken: &Taken) -> io::Result<Duration> {
         if self.segment.as_ref().is_some_and(|segment| self.should_roll(segment)) {
             self.finish_segment();
         }
@@ -148,7 +164,7 @@ impl Writer {
         let batch = Batch { bytes: &self.staging, first: taken.first, lines: taken.lines };
         match &mut self.segment {
             Some(segment) => segment.append_durably(&batch),
-            None => Ok(()),
+            None => Ok(Duration::ZERO),
         }
     }
 

@@ -29,12 +29,16 @@ counters! {
     sampled_out,
     /// Events that the policy does not record.
     off,
+    /// Events that went in with something masked, the trail's own included.
+    masked,
     /// Commits: groups of lines written and synced together.
     commits,
     /// Bytes of lines made durable.
     durable_bytes,
     /// Writes or syncs of a segment that failed.
     segment_failures,
+    /// Writes of a commit, with their sync, that took over a second, whether they succeeded or not.
+    slow_writes,
     /// Segments that were deleted or replaced while they were written.
     segments_replaced,
     /// Signed checkpoints.

@@ -26,6 +26,7 @@ pub mod file;
 pub mod filter;
 mod fork;
 mod handoff;
+mod histogram;
 mod index;
 pub mod line;
 pub mod mask;
@@ -38,5 +39,6 @@ pub mod verify;
 
 pub use counters::Counted;
 pub use handoff::{HandoffHeader, replay};
+pub use histogram::{Commits, Distribution};
 pub use index::Index;
 pub use trail::*;

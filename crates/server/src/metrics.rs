@@ -11,6 +11,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use trailseal_core::Distribution;
 
 use crate::app::{App, Shared, blocking};
 use crate::problem::Problem;
@@ -102,9 +103,11 @@ fn trail_metrics(app: &App, out: &mut String) {
         ),
         ("trailseal_events_sampled_out", "Events that sampling left out", counted.sampled_out),
         ("trailseal_events_off", "Events that the policy does not record", counted.off),
+        ("trailseal_events_masked", "Events that went in with something masked", counted.masked),
         ("trailseal_commits", "Groups of lines written and synced together", counted.commits),
         ("trailseal_durable_bytes", "Bytes of lines made durable", counted.durable_bytes),
         ("trailseal_segment_failures", "Writes or syncs of a segment that failed", counted.segment_failures),
+        ("trailseal_slow_writes", "Writes of lines, synced, that took over a second", counted.slow_writes),
         (
             "trailseal_segments_replaced",
             "Segments that vanished while they were written",
@@ -118,6 +121,11 @@ fn trail_metrics(app: &App, out: &mut String) {
     for (name, help, value) in counters {
         let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name}_total {value}\n");
     }
+    let commits = &stats.commits;
+    push_histogram("trailseal_commit_events", "Events written and synced together", &commits.events, 1, out);
+    push_histogram("trailseal_commit_bytes", "Bytes written and synced together", &commits.bytes, 1, out);
+    let help = "How long syncs of lines took";
+    push_histogram("trailseal_commit_sync_seconds", help, &commits.sync_micros, 1_000_000, out);
     let gauges = [
         ("trailseal_durable_events", "Everything below this index is on disk", stats.durable),
         ("trailseal_sealed_events", "Everything below this index is covered by a checkpoint", stats.sealed),
@@ -165,6 +173,21 @@ fn trail_metrics(app: &App, out: &mut String) {
     for (rule, counts) in app.trail.rule_counts().iter().enumerate() {
         let _ = writeln!(out, "{name}_total{{rule=\"{rule}\"}} {}", counts.matched);
     }
+}
+
+/// `per` of what was counted are one of what is shown.
+fn push_histogram(name: &str, help: &str, counted: &Distribution, per: u64, out: &mut String) {
+    let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} histogram\n");
+    let shown = |value: u64| value as f64 / per as f64;
+    let mut below = 0;
+    for (place, count) in counted.counts.iter().enumerate() {
+        below += count;
+        let _ = match counted.bounds.get(place) {
+            Some(bound) => writeln!(out, "{name}_bucket{{le=\"{:?}\"}} {below}", shown(*bound)),
+            None => writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {below}"),
+        };
+    }
+    let _ = writeln!(out, "{name}_sum {}\n{name}_count {below}", shown(counted.sum));
 }
 
 fn checkpoint_age(app: &App) -> Option<f64> {

@@ -32,6 +32,8 @@ const LABELS = {
   "counted.unconfirmed": "Unconfirmed",
   "counted.sampled_out": "Sampled out",
   "counted.off": "Not recorded by policy",
+  "counted.masked": "With something masked",
+  "counted.slow_writes": "Writes of over a second",
   "counted.commits": "Commits",
   "counted.durable_bytes": "Bytes made durable",
 };

@@ -7,6 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::{Form, offsets_name, segment_name};
 use crate::clock::Timestamp;
@@ -112,8 +113,8 @@ impl SegmentWriter {
         self.len_bytes
     }
 
-    /// Appends `batch` and returns when it is on disk.
-    pub(crate) fn append_durably(&mut self, batch: &Batch<'_>) -> io::Result<()> {
+    /// Appends `batch` and returns when it is on disk: with how long the sync took.
+    pub(crate) fn append_durably(&mut self, batch: &Batch<'_>) -> io::Result<Duration> {
         debug_assert_eq!(batch.first, self.durable, "a batch continues the segment");
         let end = self.len_bytes + batch.bytes.len() as u64;
         if end > self.reserved {
@@ -125,16 +126,18 @@ impl SegmentWriter {
             }
         }
         self.file.append(batch.bytes)?;
+        let begun = Instant::now();
         if !cfg!(trailseal_fault = "no_sync_before_answer") {
             self.file.sync_data()?;
         }
+        let took = begun.elapsed();
         if self.first_recorded.is_none() {
             self.first_recorded = line::parse_front(batch.bytes).map(|front| front.recorded);
         }
         self.note_offsets(batch);
         self.durable += batch.lines;
         self.len_bytes = end;
-        Ok(())
+        Ok(took)
     }
 
     /// Gives the segment up after a failure. A file in which no line became durable is removed: its lines

@@ -113,6 +113,7 @@ struct Ready {
     /// Of tenant and id, if the caller gave one.
     key: Option<u128>,
     keep: Keep,
+    is_masked: bool,
     then: Treatment,
     /// The rule that decided.
     rule: Option<usize>,
@@ -257,10 +258,11 @@ impl Trail {
         };
         line::write_rest(&written, &stamp, bytes).map_err(|error| Why::Bad(error.into()))?;
         bytes.push(b'\n');
+        let is_masked = !stamp.masked.is_empty();
         let id = written.id.as_deref().filter(|id| !id.is_empty());
         let key = id.map(|id| Ids::key(written.tenant.as_deref(), &held_id(id)));
         let Decision { keep, then, rule, .. } = decision;
-        Ok(Ready { end: bytes.len(), id: stamp.id, key, keep, then: *then, rule })
+        Ok(Ready { end: bytes.len(), id: stamp.id, key, keep, is_masked, then: *then, rule })
     }
 
     /// For the ordinary event; `None` if it is not. That is said only before it is decided upon: a second decision
@@ -302,7 +304,7 @@ impl Trail {
         bytes.splice(at..at, field);
         bytes.push(b'\n');
         let key = event.is_id_given.then(|| Ids::key(event.tenant.as_deref(), event.id.as_str()));
-        Some(Ok(Ready { end: bytes.len(), id: event.id, key, keep, then: *then, rule }))
+        Some(Ok(Ready { end: bytes.len(), id: event.id, key, keep, is_masked: false, then: *then, rule }))
     }
 
     /// Puts what is new into the handoff, as one frame. Returns the first index; any, if nothing is new.
@@ -325,7 +327,7 @@ impl Trail {
     fn outcome(&self, request: &Request<'_>, policy: &InForce, first: u64, ack: Ack) -> HandedInBatch {
         let counters = &self.inner.shared.counters;
         let mut events: Vec<Submission> = Vec::with_capacity(request.ready.len());
-        let (mut next, mut newest): (u64, Option<Wanted>) = (first, None);
+        let (mut next, mut newest, mut masked): (u64, Option<Wanted>, u64) = (first, None, 0);
         for (place, one) in request.ready.iter().enumerate() {
             let id = one.id.clone();
             if !request.known.contains_key(&place) {
@@ -344,6 +346,7 @@ impl Trail {
                 }
                 (None, Keep::Kept) => {
                     next += 1;
+                    masked += u64::from(one.is_masked);
                     (Some(Index::new(next - 1)), Status::Accepted)
                 }
                 (None, Keep::SampledOut) => {
@@ -360,6 +363,7 @@ impl Trail {
             }
             events.push(Submission::New(Receipt { index, id, status }));
         }
+        self.inner.count_masked(masked);
         HandedInBatch { events, newest: newest.map(Wanted::into_handed_in) }
     }
 }

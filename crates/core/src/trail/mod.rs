@@ -55,6 +55,7 @@ use crate::clock::Timestamp;
 use crate::counters::Counted;
 use crate::deliver::{Delivery, DeliveryStats, Sink};
 use crate::event::{Category, Event, Object, Outcome};
+use crate::histogram::Commits;
 use crate::seal::SealKeys;
 use crate::segment::Compressor;
 use lock::Lock;
@@ -135,6 +136,8 @@ pub struct Stats {
     pub handoff_bytes: u64,
     /// What was counted since the opening.
     pub counted: Counted,
+    /// Sizes and times of commits since the opening.
+    pub commits: Commits,
     /// How far each sink is.
     pub deliveries: Vec<DeliveryStats>,
 }
@@ -218,6 +221,7 @@ impl Trail {
             handoff_used_bytes,
             handoff_bytes,
             counted: shared.counters.read(),
+            commits: shared.commits.read(),
             deliveries: self.inner.delivery_stats(),
         }
     }
@@ -299,8 +303,9 @@ impl Trail {
         self.inner.refuse_forked()?;
         let event = Event { action: format!("trail.{what}"), category: Category::System, ..event };
         let masked = masking::masked(&self.inner.shared.masker, &event);
-        let index =
-            recording::push_system(&self.inner.shared, masked.as_ref().map_or(&event, |(masked, _)| masked))?;
+        let written = masked.as_ref().map_or(&event, |(masked, _)| masked);
+        let index = recording::push_system(&self.inner.shared, written)?;
+        self.inner.count_masked(masked.is_some_and(|(_, paths)| !paths.is_empty()).into());
         Ok(Index::new(index))
     }
 

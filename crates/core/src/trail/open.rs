@@ -23,6 +23,7 @@ use crate::commit::Writer;
 use crate::counters::Counters;
 use crate::file::Files;
 use crate::handoff::{self, Drain, Handoff, HandoffHeader, Place};
+use crate::histogram::CountedCommits;
 use crate::mask::{MaskKey, Masker, ReplaceWith};
 use crate::policy::{InForce, Sampler, SamplerError};
 use crate::progress::Progress;
@@ -291,6 +292,7 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
         handoff,
         progress: Progress::new(recovered.next, sealed),
         counters: Counters::default(),
+        commits: CountedCommits::default(),
         gate: Gate::default(),
         policy: arc_swap::ArcSwap::from_pointee(in_force),
         masker,

@@ -163,6 +163,11 @@ pub enum Notice {
         /// What the system said.
         reason: String,
     },
+    /// Writing and syncing a group of lines took over a second; whoever waits for the disk waited so long.
+    SlowWrite {
+        /// How long it took.
+        took: Duration,
+    },
     /// Lines are written again after a failure.
     SegmentRecovered,
     /// The segment's file was deleted or replaced by somebody; a new one was begun.
@@ -228,6 +233,10 @@ impl std::fmt::Display for Notice {
                     formatter,
                     "a write to a segment failed ({reason}); what was accepted is kept and tried again in a new one"
                 )
+            }
+            // Whole seconds: what is told again and again should be told alike.
+            Notice::SlowWrite { took } => {
+                write!(formatter, "a write to a segment took over {} s: the disk is slow", took.as_secs())
             }
             Notice::SegmentRecovered => formatter.write_str("segments are written again"),
             Notice::SegmentReplaced { first } => {

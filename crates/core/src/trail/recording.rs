@@ -215,6 +215,13 @@ impl Inner {
         ))
     }
 
+    /// Counts events that went in with something masked.
+    pub(super) fn count_masked(&self, events: u64) {
+        if events > 0 {
+            self.shared.counters.masked.add(events);
+        }
+    }
+
     fn refused(&self, events: u64, error: RecordError) -> RecordError {
         self.shared.counters.refused.add(events);
         error
@@ -294,6 +301,7 @@ impl Inner {
             written.map_err(|error| self.refused(1, error.into()))?;
             let pushed = self.push_line(rest, stamp.now, room_wait);
             rest.shrink_to(LINE_BUFFER_KEPT);
+            self.count_masked((pushed.is_ok() && !stamp.masked.is_empty()).into());
             pushed
         })
     }
@@ -325,7 +333,7 @@ impl Inner {
         let mut receipts = Vec::with_capacity(events.len());
         let (mut bytes, mut ends) =
             (Vec::with_capacity(events.len() * 512), Vec::with_capacity(events.len()));
-        let count = events.len() as u64;
+        let (count, mut masked) = (events.len() as u64, 0);
         for event in events {
             let decision = policy.decide(&Facts::of(event));
             policy.count(decision.rule, decision.keep);
@@ -334,6 +342,7 @@ impl Inner {
             if status.is_none() {
                 masking::write(&self.shared.masker, event, &mut stamp, &mut bytes)
                     .map_err(|error| self.refused(count, error.into()))?;
+                masked += u64::from(!stamp.masked.is_empty());
                 bytes.push(b'\n');
                 ends.push(bytes.len());
                 let level = level(decision.then, ack);
@@ -361,6 +370,7 @@ impl Inner {
             }
             Err(error) => return Err(error),
         };
+        self.count_masked(masked);
         let kept = receipts.iter_mut().filter(|receipt| receipt.status == Status::Accepted);
         for (receipt, index) in kept.zip(first..) {
             receipt.index = Some(Index::new(index));

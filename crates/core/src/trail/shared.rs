@@ -8,6 +8,7 @@ use super::folder::Folder;
 use super::options::{Notice, Options};
 use crate::counters::{Counted, Counters};
 use crate::handoff::Handoff;
+use crate::histogram::CountedCommits;
 use crate::mask::Masker;
 use crate::progress::Progress;
 
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) handoff: Handoff,
     pub(crate) progress: Progress,
     pub(crate) counters: Counters,
+    pub(crate) commits: CountedCommits,
     pub(crate) gate: Gate,
     /// Replaced as a whole while the trail runs; read by every `record`.
     pub(crate) policy: arc_swap::ArcSwap<crate::policy::InForce>,

@@ -33,6 +33,7 @@ fn tokens_are_made_listed_and_revoked_with_and_without_a_server() {
     let beside = printed(place.run("token create beside --scope read --tenant acme --expires 90d"));
     server.client(&beside).get("/v1/events").is(200);
     place.run("token create beside --scope read").no();
+    place.run("token create past --scope read --expires 2020-01-01T00:00:00Z").could_not(&["has passed"]);
     for (name, scope) in [
         ("a/b", "read"),
         ("owner", "read"),
@@ -59,6 +60,7 @@ fn tokens_are_made_listed_and_revoked_with_and_without_a_server() {
     // At once, and for good.
     server.client(&beside).get("/v1/events").is(401);
     server.stop();
+    place.run("token create past --scope read --expires 2020-01-01T00:00:00Z").could_not(&["has passed"]);
     let after = printed(place.run("token create after --scope admin"));
     place.run("token revoke before").ok();
     server.launch();
@@ -85,13 +87,18 @@ fn a_token_ends_when_it_was_to_end() {
     let short = server.holder(r#"{"name":"short","scopes":["read"],"ttl_seconds":1}"#);
     let viewer = admin.post("/v1/viewer-tokens", r#"{"ttl_seconds":1}"#).is(201).json();
     let viewer = server.client(viewer["token"].as_str().unwrap());
-    let past = server.holder(r#"{"name":"past","scopes":["read"],"expires":"2020-01-01T00:00:00Z"}"#);
-    past.get("/v1/events").is(401);
     short.get("/v1/events").is(200);
     viewer.get("/v1/events").is(200);
     std::thread::sleep(std::time::Duration::from_millis(1_100));
-    short.get("/v1/events").is(401);
-    viewer.get("/v1/events").is(401);
+    // As if it had never been.
+    let wrong = server.client("tsl_AAAAAAAAAAAAAAAAAAAAAAAA").get("/v1/events").is(401);
+    for ended in [short, viewer] {
+        let answer = ended.get("/v1/events").is(401);
+        assert_eq!(answer.text(), wrong.text());
+        let names =
+            |headers: &[(String, String)]| headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&answer.headers), names(&wrong.headers));
+    }
     // Its name is free again.
     server.holder(r#"{"name":"short","scopes":["read"]}"#).get("/v1/events").is(200);
     for request in [
@@ -99,6 +106,7 @@ fn a_token_ends_when_it_was_to_end() {
         r#"{"name":"x","scopes":["all"]}"#,
         r#"{"name":"x y","scopes":["read"]}"#,
         r#"{"name":"x","scopes":["read"],"expires":"soon"}"#,
+        r#"{"name":"x","scopes":["read"],"expires":"2020-01-01T00:00:00Z"}"#,
         r#"{"name":"x","scopes":["read"],"unknown":1}"#,
         r#"{"name":7,"scopes":["read"]}"#,
         r#"{}"#,

@@ -134,6 +134,7 @@ fn token_problem(error: TokenError) -> Problem {
     match error {
         TokenError::Name { .. } => unprocessable(&error.to_string()).with("field", "name"),
         TokenError::NoScope => unprocessable(&error.to_string()).with("field", "scopes"),
+        TokenError::Ended { .. } => unprocessable(&error.to_string()).with("field", "expires"),
         TokenError::Exists { .. } => Problem::new(StatusCode::CONFLICT, "exists", error.to_string()),
         TokenError::Unknown { .. } => Problem::not_found(error.to_string()),
         error => Problem::internal(&error),

@@ -100,6 +100,12 @@ pub enum TokenError {
     /// It would let its holder do nothing.
     #[error("a token needs a scope: write, read, review or admin")]
     NoScope,
+    /// It would have ended before it was made.
+    #[error("the end of the token, {expires}, has passed: give a later one")]
+    Ended {
+        /// When it would have ended.
+        expires: Timestamp,
+    },
     /// The file could not be read or written.
     #[error("could not {action} {}", path.display())]
     Io {
@@ -204,6 +210,9 @@ impl Tokens {
         }
         if new.scopes.is_empty() {
             return Err(TokenError::NoScope);
+        }
+        if let Some(expires) = new.expires.filter(|end| *end <= now) {
+            return Err(TokenError::Ended { expires });
         }
         let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random(&self.path)?));
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();

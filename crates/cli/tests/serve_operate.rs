@@ -55,6 +55,41 @@ fn exports_that_nobody_reads_hold_up_nobody() {
 }
 
 #[test]
+fn searches_that_nobody_waits_for_are_ended() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    // Enough for a search that looks at every line to take its time.
+    for _ in 0..10 {
+        server.admin().record(vec![r#"{"action":"a","description":"some words"}"#; 10_000].join("\n"));
+    }
+    let given_up = || {
+        let text = server.admin().get("/metrics").is(200).text();
+        let value =
+            text.lines().find_map(|line| line.strip_prefix("trailseal_http_searches_given_up_total "));
+        value.unwrap().parse::<u64>().unwrap()
+    };
+    for (path, accept) in [
+        ("/v1/events?count=true&text=words", "application/json"),
+        ("/v1/summary?text=words", "application/json"),
+        ("/v1/events?text=none", "application/json"),
+        ("/v1/events?text=none", "text/csv"),
+    ] {
+        let before = given_up();
+        wait_until("a search is given up", || {
+            let mut stream = connect(server.address).unwrap();
+            let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n");
+            let request = format!("{head}Authorization: Bearer {}\r\n\r\n", server.token);
+            stream.write_all(request.as_bytes()).unwrap();
+            // So that it is under way.
+            std::thread::sleep(Duration::from_millis(20));
+            drop(stream);
+            given_up() > before
+        });
+    }
+    assert_eq!(server.admin().count("text=words"), 100_000);
+}
+
+#[test]
 fn commands_of_the_owner_are_served_when_all_connections_are_taken() {
     let place = Place::new();
     place.write("trailseal.toml", "[server]\nconnections_max = 2\nrequest_timeout_ms = 20000\n");

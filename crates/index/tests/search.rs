@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -18,7 +19,7 @@ use trailseal_core::file::StdFiles;
 use trailseal_core::filter::Filter;
 use trailseal_core::line::parse_front;
 use trailseal_core::{Ack, Folder, Index, Options, Reader, Roll, Trail};
-use trailseal_index::{Cursor, FOLDER, FacetField, IndexOptions, Indexer, Order, Search};
+use trailseal_index::{Cursor, FOLDER, FacetField, IndexOptions, Indexer, Order, Search, SearchError};
 
 const SOON: Duration = Duration::from_secs(20);
 const RANGE_EVENTS: usize = 16;
@@ -251,4 +252,37 @@ fn a_damaged_index_is_done_without() {
         assert_eq!(search.count(&filter).unwrap(), 50);
         assert!(search.lag().events > 50, "all of it is not indexed");
     }
+}
+
+#[test]
+fn a_search_that_is_stopped_ends_and_the_next_one_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path(), &[(0..3_000).map(|number| Event::new("test.many").id(number.to_string())).collect()]);
+    index(&dir.path().join("0"), 1_000);
+    let mut search = Search::open(dir.path(), Arc::new(StdFiles)).unwrap();
+    let filter = Filter { action: vec!["test.*".into()], ..Filter::default() };
+    let stopped = Arc::new(AtomicBool::new(true));
+    search.stop_when(&stopped);
+    let page = search.page(&filter, Order::NewestFirst, None, 50, None).map(drop);
+    for answer in [
+        page,
+        search.count(&filter).map(drop),
+        search.facets(&filter, FacetField::Action, 10).map(drop),
+        search.histogram(&filter, Duration::from_secs(60)).map(drop),
+        search.summary(&filter, 10, None).map(drop),
+    ] {
+        assert!(matches!(answer, Err(SearchError::Stopped)), "{answer:?}");
+    }
+    // In the middle.
+    let (stopped, mut seen) = (Arc::new(AtomicBool::new(false)), 0);
+    search.stop_when(&stopped);
+    let answer = search.each(&filter, Order::OldestFirst, None, &mut |_| {
+        stopped.store(true, Ordering::Relaxed);
+        seen += 1;
+        ControlFlow::Continue(())
+    });
+    assert!(matches!(answer, Err(SearchError::Stopped)), "{answer:?}");
+    assert!((1..2_000).contains(&seen), "{seen}");
+    search.stop_when(&Arc::default());
+    assert_eq!(search.count(&filter).unwrap(), 3_000);
 }

@@ -1,6 +1,7 @@
 //! What all requests share.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -64,15 +65,20 @@ impl App {
         }
     }
 
-    /// A search that sees everything that is durable now.
-    pub(crate) fn take_search(&self) -> Result<Search, Problem> {
+    /// A search that sees everything that is durable now, and ends when it is given up.
+    pub(crate) fn take_search(&self, given_up: &Arc<AtomicBool>) -> Result<Search, Problem> {
+        if given_up.load(Ordering::Relaxed) {
+            return Err(SearchError::Stopped.into());
+        }
         let kept = self.searches.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let search = match kept {
             // What it cannot find any more, such as a segment that has another name now, a new one can.
             Some(mut search) => search.refresh().map(|()| search).or_else(|_| self.open_search()),
             None => self.open_search(),
         };
-        search.map_err(|error| Problem::internal(&error))
+        let mut search = search?;
+        search.stop_when(given_up);
+        Ok(search)
     }
 
     fn open_search(&self) -> Result<Search, SearchError> {
@@ -87,19 +93,22 @@ impl App {
         }
     }
 
-    /// Does `work` with a search, away from the threads that serve connections.
+    /// Does `work` with a search, away from the threads that serve connections. When the client goes away, and this
+    /// future with it, the work ends soon.
     pub(crate) async fn search<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&mut Search) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let app = self.clone();
+        let (app, waiting) = (self.clone(), Waiting::default());
+        let given_up = waiting.given_up();
         blocking(move || {
-            let mut search = app.take_search()?;
-            let result = work(&mut search);
-            // One that failed may be of a folder that has changed.
-            if result.is_ok() {
+            let result = app.take_search(&given_up).and_then(|mut search| {
+                let found = work(&mut search)?;
+                // One that failed may be of a folder that has changed.
                 app.give_back(search);
-            }
+                Ok(found)
+            });
+            app.metrics.searched(result.is_ok(), &given_up);
             result
         })
         .await
@@ -124,6 +133,23 @@ impl App {
                 None
             }
         }
+    }
+}
+
+/// Held by whoever waits for a search, and dropped with the answer that nobody reads.
+#[derive(Default)]
+pub(crate) struct Waiting(Arc<AtomicBool>);
+
+impl Waiting {
+    /// Set when nobody waits any more.
+    pub(crate) fn given_up(&self) -> Arc<AtomicBool> {
+        self.0.clone()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

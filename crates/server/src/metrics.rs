@@ -2,6 +2,7 @@
 //! is counted here.
 
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -25,6 +26,8 @@ pub(crate) struct Metrics {
     seconds: Histogram,
     /// Events in requests that were accepted.
     batch: Histogram,
+    /// Searches that ended because the client had gone.
+    given_up: Counter,
     /// Requests that were let pass by nobody.
     pub(crate) denied: Counter,
     /// Events of requests that reached the level asked for, and those that were refused or did not.
@@ -38,7 +41,9 @@ impl Default for Metrics {
         let requests = Family::<Vec<(String, String)>, Counter>::default();
         let seconds = Histogram::new(exponential_buckets(0.0001, 2.0, 18));
         let batch = Histogram::new(exponential_buckets(1.0, 4.0, 8));
-        let denied = Counter::default();
+        let (given_up, denied) = (Counter::default(), Counter::default());
+        let help = "Searches that were ended because their client had gone";
+        registry.register("trailseal_http_searches_given_up", help, given_up.clone());
         registry.register("trailseal_http_requests", "Requests by route and status", requests.clone());
         registry.register("trailseal_http_request_seconds", "How long requests took", seconds.clone());
         registry.register("trailseal_http_batch_events", "Events in a request", batch.clone());
@@ -58,7 +63,7 @@ impl Default for Metrics {
             "Events that were refused or unconfirmed",
             failed.clone(),
         );
-        Metrics { registry, requests, seconds, batch, denied, succeeded, failed }
+        Metrics { registry, requests, seconds, batch, given_up, denied, succeeded, failed }
     }
 }
 
@@ -67,6 +72,13 @@ impl Metrics {
         let labels = vec![("route".to_owned(), route.to_owned()), ("status".to_owned(), status.to_string())];
         self.requests.get_or_create(&labels).inc();
         self.seconds.observe(seconds);
+    }
+
+    /// Counts a search that did not come to its end and that nobody waits for.
+    pub(crate) fn searched(&self, is_done: bool, given_up: &AtomicBool) {
+        if !is_done && given_up.load(Ordering::Relaxed) {
+            self.given_up.inc();
+        }
     }
 
     pub(crate) fn batch(&self, events: usize) {

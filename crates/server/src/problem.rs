@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
+use trailseal_index::SearchError;
 
 /// An answer that says no. Boxed: answers that say yes should not be as large as it.
 #[derive(Debug)]
@@ -82,6 +83,16 @@ impl Problem {
     pub(crate) fn retry_after(mut self, seconds: u32) -> Problem {
         self.0.retry_after = Some(seconds);
         self
+    }
+}
+
+impl From<SearchError> for Problem {
+    fn from(error: SearchError) -> Problem {
+        match error {
+            // Nobody reads this, and nothing is wrong.
+            SearchError::Stopped => Problem::unavailable(error.to_string()),
+            error => Problem::internal(&error),
+        }
     }
 }
 

@@ -150,19 +150,12 @@ pub(crate) async fn request(
     let Ok(wanted) = request.event.parse::<IdFilter>();
     let mut filter = Filter { id: vec![wanted], ..Filter::default() };
     caller.restrict(&mut filter)?;
-    let name = request.event.clone();
     // What was recorded a moment ago may still be on its way to the disk.
     let flushing = app.clone();
-    let hit = blocking(move || {
-        flushing.trail.flush(std::time::Duration::from_secs(2));
-        let mut search = flushing.take_search()?;
-        let page = search
-            .page(&filter, Order::OldestFirst, None, 1, None)
-            .map_err(|error| Problem::internal(&error))?;
-        flushing.give_back(search);
-        page.hits.into_iter().next().ok_or_else(|| Problem::not_found(format!("there is no event {name}")))
-    })
-    .await?;
+    blocking(move || Ok(flushing.trail.flush(std::time::Duration::from_secs(2)))).await?;
+    let page = app.search(move |search| Ok(search.page(&filter, Order::OldestFirst, None, 1, None)?)).await?;
+    let found = page.hits.into_iter().next();
+    let hit = found.ok_or_else(|| Problem::not_found(format!("there is no event {}", request.event)))?;
     let recorded = hit.read().map_err(|error| Problem::internal(&error))?;
     let id = EventId::new(app.now()).as_str().to_owned();
     let mut members = details([

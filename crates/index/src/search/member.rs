@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use trailseal_core::clock::Timestamp;
@@ -17,7 +18,7 @@ use trailseal_core::{Index, LineAt, Place, Reader};
 use super::{Hit, Left, SearchError};
 use crate::{Candidate, FOLDER, FacetField, IndexError, IndexView, Order};
 
-/// How many lines or candidates are looked at between two looks at the clock.
+/// How many lines or candidates are looked at between two looks at the clock, and at whether anybody still waits.
 const LOOK_EVERY: u64 = 1_024;
 
 /// One trail.
@@ -27,13 +28,15 @@ pub(super) struct Member {
     /// `None` without an index, or with one that cannot be read: then everything is scanned.
     view: Option<IndexView>,
     line_at: LineAt,
+    /// Set when nobody wants an answer any more.
+    pub(super) stopped: Arc<AtomicBool>,
 }
 
 impl Member {
     pub(super) fn open(folder: &Path, files: &Arc<dyn Files>) -> Result<Member, SearchError> {
         let reader = Reader::open(folder, files.clone())?;
-        let mut member =
-            Member { origin: reader.origin().into(), reader, view: None, line_at: LineAt::default() };
+        let (line_at, stopped) = (LineAt::default(), Arc::default());
+        let mut member = Member { origin: reader.origin().into(), reader, view: None, line_at, stopped };
         member.look_at_index();
         Ok(member)
     }
@@ -52,6 +55,10 @@ impl Member {
             // Without it answers are slower and the same; `doctor` says what is wrong with it.
             self.view = IndexView::open(&folder, &self.origin).ok().flatten();
         }
+    }
+
+    fn check_stopped(&self) -> Result<(), SearchError> {
+        if self.stopped.load(Ordering::Relaxed) { Err(SearchError::Stopped) } else { Ok(()) }
     }
 
     /// The index after the last line that can be read.
@@ -80,7 +87,8 @@ impl Member {
         if cfg!(trailseal_fault = "tail_not_searched") && filter.has_columns() {
             left.end = left.end.min(indexed.max(left.start));
         }
-        let wanted = Wanted { filter, order, chunk, deadline };
+        self.check_stopped()?;
+        let wanted = Wanted { filter, order, chunk, deadline, stopped: &self.stopped.clone() };
         let (part, is_indexed) = match order {
             Order::NewestFirst if left.end > indexed => (left.start.max(indexed)..left.end, false),
             Order::OldestFirst if left.start >= indexed => (left.clone(), false),
@@ -225,21 +233,26 @@ impl Member {
             &mut dyn FnMut(Candidate) -> ControlFlow<(), bool>,
         ) -> Result<T, IndexError>,
     ) -> Result<Option<T>, SearchError> {
-        let Member { view: Some(view), line_at, reader, .. } = self else { return Ok(None) };
-        let mut failed = None;
+        self.check_stopped()?;
+        let Member { view: Some(view), line_at, reader, stopped, .. } = self else { return Ok(None) };
+        let mut failed: Option<SearchError> = None;
         let mut check = |candidate: Candidate| {
             let place = Place { segment: candidate.place.segment, offset: candidate.place.offset };
+            if stopped.load(Ordering::Relaxed) {
+                failed = Some(SearchError::Stopped);
+                return ControlFlow::Break(());
+            }
             match line_at.get(reader, candidate.index, place) {
                 Ok(line) => ControlFlow::Continue(line.is_some_and(|line| filter.accepts(&line))),
                 Err(error) => {
-                    failed = Some(error);
+                    failed = Some(error.into());
                     ControlFlow::Break(())
                 }
             }
         };
         let answer = ask(view, &mut check);
         match (failed, answer) {
-            (Some(error), _) => Err(error.into()),
+            (Some(error), _) => Err(error),
             (None, Ok(answer)) => Ok(Some(answer)),
             // Too much was asked for; any other error is of the index, which is then done without.
             (None, Err(error @ IndexError::Buckets { .. })) => Err(error.into()),
@@ -257,13 +270,16 @@ impl Member {
         part: Left,
         each: &mut dyn FnMut(&[u8]),
     ) -> Result<(), SearchError> {
+        let (stopped, mut looked) = (&self.stopped, 0_u64);
         self.reader.for_each(part, &mut |_, line| {
             if filter.accepts(line) {
                 each(line);
             }
-            ControlFlow::Continue(())
+            looked += 1;
+            let is_over = looked.is_multiple_of(LOOK_EVERY) && stopped.load(Ordering::Relaxed);
+            if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
-        Ok(())
+        self.check_stopped()
     }
 
     pub(super) fn count(&mut self, filter: &Filter) -> Result<u64, SearchError> {
@@ -353,6 +369,7 @@ struct Wanted<'a> {
     order: Order,
     chunk: usize,
     deadline: Option<Instant>,
+    stopped: &'a AtomicBool,
 }
 
 impl Wanted<'_> {
@@ -363,5 +380,6 @@ impl Wanted<'_> {
 
     fn is_late(&self) -> bool {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+            || self.stopped.load(Ordering::Relaxed)
     }
 }

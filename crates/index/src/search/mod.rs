@@ -11,6 +11,7 @@ mod merge;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use trailseal_core::clock::Timestamp;
@@ -76,6 +77,9 @@ pub enum SearchError {
     /// An index could not be read.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// Nobody wants the answer any more: see [`Search::stop_when`].
+    #[error("the search was stopped")]
+    Stopped,
     /// The folder could not be listed.
     #[error("could not list the trails in {}", path.display())]
     List {
@@ -151,6 +155,12 @@ impl Search {
                 _ => Ok(()),
             }),
         }
+    }
+
+    /// From now on a search ends with [`SearchError::Stopped`] soon after `stopped` is set: what takes long looks at it
+    /// again and again.
+    pub fn stop_when(&mut self, stopped: &Arc<AtomicBool>) {
+        self.members.iter_mut().for_each(|member| member.stopped = stopped.clone());
     }
 
     /// The views of the trails, in the order of their origins.

@@ -149,9 +149,7 @@ enum Found {
 }
 
 fn find(search: &mut Search, wanted: &Wanted) -> Result<Found, Problem> {
-    let page = search
-        .page(&wanted.filter, Order::OldestFirst, None, SAME_ID_MAX, None)
-        .map_err(|error| Problem::internal(&error))?;
+    let page = search.page(&wanted.filter, Order::OldestFirst, None, SAME_ID_MAX, None)?;
     let mut hits = page.hits;
     match (hits.pop(), hits.is_empty()) {
         (None, _) => Err(nothing(&wanted.id)),
@@ -176,23 +174,21 @@ enum Proved {
 
 /// The proof of an event; one that is not sealed yet is waited for.
 async fn prove(app: &Shared, wanted: Wanted) -> Result<Proved, Problem> {
-    let app = app.clone();
-    blocking(move || {
+    let trail = app.trail.clone();
+    app.search(move |search| {
         let deadline = Instant::now() + SEAL_WAIT;
-        let mut search = app.take_search()?;
-        let hit = match find(&mut search, &wanted)? {
+        let hit = match find(search, &wanted)? {
             Found::One(hit) => hit,
             Found::Several(response) => return Ok(Proved::Several(response)),
         };
-        if &*hit.origin == app.trail.origin() {
-            app.trail.seal(SEAL_WAIT);
+        if &*hit.origin == trail.origin() {
+            trail.seal(SEAL_WAIT);
         }
         loop {
             let reader = search.reader_of(&hit.origin).ok_or_else(|| nothing(&wanted.id))?;
             match reader.prove(hit.index) {
                 Ok(proof) => {
                     let text = proof.to_text();
-                    app.give_back(search);
                     return Ok(Proved::One { hit, text });
                 }
                 Err(error) if !is_unsealed(&error, hit.index) => return Err(Problem::internal(&error)),
@@ -202,7 +198,7 @@ async fn prove(app: &Shared, wanted: Wanted) -> Result<Proved, Problem> {
                     return Err(Problem::new(StatusCode::CONFLICT, "unsealed", detail).retry_after(1));
                 }
             }
-            search.refresh().map_err(|error| Problem::internal(&error))?;
+            search.refresh()?;
         }
     })
     .await

@@ -6,13 +6,14 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use trailseal_core::filter::Filter;
 use trailseal_export::{CSV_HEADER, Row, write_csv_row};
 use trailseal_index::{Cursor, Hit, Order};
 
 use super::push_event;
-use crate::app::Shared;
+use crate::app::{Shared, Waiting};
 use crate::problem::Problem;
 
 /// Bytes of a piece that is sent at once, and how many pieces may wait for a slow reader.
@@ -72,6 +73,8 @@ pub(super) fn response(
         let detail = "too many exports are under way: try again when one has ended";
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "exports", detail).retry_after(5)
     })?;
+    let waiting = Waiting::default();
+    let given_up = waiting.given_up();
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(PIECES_WAITING);
     tokio::task::spawn_blocking(move || {
         let _place = place;
@@ -80,7 +83,7 @@ pub(super) fn response(
             piece.extend_from_slice(CSV_HEADER.as_bytes());
             piece.push(b'\n');
         }
-        let written = app.take_search().and_then(|mut search| {
+        let written = app.take_search(&given_up).and_then(|mut search| {
             let mut each = |hit: &Hit| {
                 format.push(hit, &mut piece);
                 if piece.len() < PIECE_BYTES {
@@ -92,11 +95,11 @@ pub(super) fn response(
                     Err(_) => ControlFlow::Break(()),
                 }
             };
-            let done = search.some(&filter, order, cursor.as_ref(), limit.unwrap_or(usize::MAX), &mut each);
-            done.map_err(|error| Problem::internal(&error))?;
+            search.some(&filter, order, cursor.as_ref(), limit.unwrap_or(usize::MAX), &mut each)?;
             app.give_back(search);
             Ok(())
         });
+        app.metrics.searched(written.is_ok(), &given_up);
         let last = match written {
             Ok(()) => Ok(piece.into()),
             // The head is sent long ago; only a connection that breaks off says that this is not all.
@@ -105,5 +108,10 @@ pub(super) fn response(
         let _ = sender.blocking_send(last);
     });
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()))];
-    Ok((content_type, Body::from_stream(ReceiverStream::new(receiver))).into_response())
+    let pieces = ReceiverStream::new(receiver).map(move |piece| {
+        // Goes with the stream: when little matches, nothing is sent that would tell that nobody reads.
+        let _waiting = &waiting;
+        piece
+    });
+    Ok((content_type, Body::from_stream(pieces)).into_response())
 }

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use trailseal_core::filter::{Filter, ResourceFilter, parse_time};
-use trailseal_index::{Cursor, Order, Page, Search};
+use trailseal_index::{Cursor, Order, Page};
 
 use super::export::{self, Format};
 use super::{note_read, push_event};
@@ -37,7 +37,7 @@ pub(crate) async fn events(
     let is_count = query.flag("count")?;
     note_read(&app, &caller, "/v1/events", Some(&query));
     if is_count {
-        let count = app.search(move |search| count(search, &filter)).await?;
+        let count = app.search(move |search| Ok(search.count(&filter)?)).await?;
         return Ok(json_response(json!({ "count": count }).to_string().into()));
     }
     if let Some(format) = Format::of(&headers) {
@@ -103,9 +103,7 @@ pub(crate) async fn summary(
         }
     };
     note_read(&app, &caller, "/v1/summary", Some(&query));
-    let summary = app
-        .search(move |search| search.summary(&filter, top, bucket).map_err(|error| Problem::internal(&error)))
-        .await?;
+    let summary = app.search(move |search| Ok(search.summary(&filter, top, bucket)?)).await?;
     Ok(json_response(summary.to_json().to_string().into()))
 }
 
@@ -135,10 +133,6 @@ pub(crate) async fn origins(
     Ok(json_response(json!({ "origins": origins }).to_string().into()))
 }
 
-fn count(search: &mut Search, filter: &Filter) -> Result<u64, Problem> {
-    search.count(filter).map_err(|error| Problem::internal(&error))
-}
-
 async fn page(
     app: &Shared,
     filter: Filter,
@@ -148,9 +142,7 @@ async fn page(
 ) -> Result<Response, Problem> {
     let bytes = app
         .search(move |search| {
-            let page = search
-                .page(&filter, order, cursor.as_ref(), limit, Some(BUDGET))
-                .map_err(|error| Problem::internal(&error))?;
+            let page = search.page(&filter, order, cursor.as_ref(), limit, Some(BUDGET))?;
             Ok(page_bytes(&page, search.lag().events))
         })
         .await?;

@@ -78,9 +78,12 @@ async fn follow(
         // Other slots are other processes: only a look at their folders tells.
         if durable != seen || app.has_slots() {
             let (filter, from) = (filter.clone(), cursor.clone());
-            let found = app.search(move |search| Ok(some(search, &filter, from))).await;
+            let found = tokio::select! {
+                found = app.search(move |search| some(search, &filter, from)) => found,
+                () = sender.closed() => return,
+            };
             match found {
-                Ok(Ok((events, next, is_all))) => {
+                Ok((events, next, is_all)) => {
                     for event in events {
                         if sender.send(Ok(event)).await.is_err() {
                             return;
@@ -93,7 +96,7 @@ async fn follow(
                     seen = durable;
                 }
                 // The reader comes back, and begins where it was.
-                Ok(Err(_)) | Err(_) => return,
+                Err(_) => return,
             }
         }
         tokio::select! {
@@ -112,15 +115,13 @@ fn some(search: &mut trailseal_index::Search, filter: &Filter, mut cursor: Curso
     let from = cursor.clone();
     // Another slot's writer may have been killed: what is shown once must not be shown again.
     let end = cursor.or_later(&search.end());
-    let next = search
-        .some(filter, Order::OldestFirst, Some(&from), EVENTS_WAITING, &mut |hit| {
-            cursor.pass(&hit.origin, hit.index);
-            let mut text = Vec::with_capacity(hit.line.len() + 64);
-            push_event(hit, &mut text);
-            events.push(Event::default().id(cursor.to_string()).data(String::from_utf8_lossy(&text)));
-            ControlFlow::Continue(())
-        })
-        .map_err(|error| Problem::internal(&error))?;
+    let next = search.some(filter, Order::OldestFirst, Some(&from), EVENTS_WAITING, &mut |hit| {
+        cursor.pass(&hit.origin, hit.index);
+        let mut text = Vec::with_capacity(hit.line.len() + 64);
+        push_event(hit, &mut text);
+        events.push(Event::default().id(cursor.to_string()).data(String::from_utf8_lossy(&text)));
+        ControlFlow::Continue(())
+    })?;
     match next {
         Some(_) => Ok((events, cursor, false)),
         // Everything up to the end was looked at, whether it matched or not.

@@ -15,6 +15,7 @@ use crate::durable_watch::DurableWatch;
 use crate::listen::Rates;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+use crate::record::BodyRoom;
 use crate::reviews::Reviews;
 
 /// Searches that are kept open between requests.
@@ -31,6 +32,7 @@ pub(crate) struct App {
     pub(crate) reviews: Reviews,
     pub(crate) metrics: Metrics,
     pub(crate) rates: Rates,
+    pub(crate) body_room: Arc<BodyRoom>,
     pub(crate) durable_watch: DurableWatch,
     /// Places for answers that hold a thread for as long as the client takes.
     pub(crate) exports: Arc<Semaphore>,
@@ -53,6 +55,7 @@ impl App {
         App {
             trail,
             dir,
+            body_room: Arc::new(BodyRoom::new(config.bodies_bytes_max)),
             config,
             tokens,
             reviews: Reviews::default(),

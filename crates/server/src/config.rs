@@ -28,10 +28,14 @@ pub struct Config {
     pub public_tiles: bool,
     /// The most bytes of a request's body, also after unpacking.
     pub body_bytes_max: usize,
+    /// The most bytes of the bodies of all requests at a time, not counting the first 64 KiB of each.
+    pub bodies_bytes_max: usize,
     /// The most events in one request.
     pub batch_events_max: usize,
     /// The most connections at a time.
     pub connections_max: usize,
+    /// The most connections of one client address at a time; trusted proxies are not counted.
+    pub connections_per_address_max: usize,
     /// Requests a second that one client address may make, on average; 0 for any number.
     pub requests_per_second: u32,
     /// How long a client may take for the head of a request, and for its body.
@@ -80,8 +84,10 @@ impl Default for Config {
             frame_ancestors: Vec::new(),
             public_tiles: false,
             body_bytes_max: 16 << 20,
+            bodies_bytes_max: 256 << 20,
             batch_events_max: 10_000,
             connections_max: 1_024,
+            connections_per_address_max: 256,
             requests_per_second: 0,
             request_timeout: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),

@@ -28,6 +28,8 @@ pub(crate) struct Metrics {
     batch: Histogram,
     /// Searches that ended because the client had gone.
     given_up: Counter,
+    /// Connections that were closed because their client has too many.
+    pub(crate) connections_refused: Counter,
     /// Requests that were let pass by nobody.
     pub(crate) denied: Counter,
     /// Events of requests that reached the level asked for, and those that were refused or did not.
@@ -44,6 +46,9 @@ impl Default for Metrics {
         let (given_up, denied) = (Counter::default(), Counter::default());
         let help = "Searches that were ended because their client had gone";
         registry.register("trailseal_http_searches_given_up", help, given_up.clone());
+        let connections_refused = Counter::default();
+        let help = "Connections that were closed because their address has too many";
+        registry.register("trailseal_http_connections_refused", help, connections_refused.clone());
         registry.register("trailseal_http_requests", "Requests by route and status", requests.clone());
         registry.register("trailseal_http_request_seconds", "How long requests took", seconds.clone());
         registry.register("trailseal_http_batch_events", "Events in a request", batch.clone());
@@ -63,7 +68,17 @@ impl Default for Metrics {
             "Events that were refused or unconfirmed",
             failed.clone(),
         );
-        Metrics { registry, requests, seconds, batch, given_up, denied, succeeded, failed }
+        Metrics {
+            registry,
+            requests,
+            seconds,
+            batch,
+            given_up,
+            connections_refused,
+            denied,
+            succeeded,
+            failed,
+        }
     }
 }
 
@@ -153,6 +168,11 @@ fn trail_metrics(app: &App, out: &mut String) {
         ),
         ("trailseal_handoff_used_bytes", "Bytes in the handoff buffer", stats.handoff_used_bytes),
         ("trailseal_handoff_bytes", "Bytes of the handoff buffer", stats.handoff_bytes),
+        (
+            "trailseal_http_bodies_bytes",
+            "Bytes of large bodies that are held now",
+            app.body_room.taken() as u64,
+        ),
         ("trailseal_reviews_pending", "Reviews that wait for a decision", app.reviews.pending() as u64),
     ];
     for (name, help, value) in gauges {

@@ -146,7 +146,7 @@ pub(crate) fn router(app: Shared) -> Router {
 async fn observe(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let is_rated = crate::listen::is_within_rate(&app, request.extensions().get());
+    let is_rated = crate::listen::is_within_rate(&app, request.extensions().get(), request.headers());
     let is_text = percent_encoding::percent_decode_str(request.uri().path()).decode_utf8().is_ok();
     let mut response = match (is_rated, is_text) {
         (true, true) => next.run(request).await,

@@ -19,8 +19,18 @@ impl Settings {
         self.set("server.body_bytes_max", &mut config.body_bytes_max, |value| {
             size(value).filter(|bytes| *bytes > 0)?.try_into().ok()
         })?;
+        self.set("server.bodies_bytes_max", &mut config.bodies_bytes_max, |value| {
+            size(value)?.try_into().ok()
+        })?;
+        // Packed and unpacked it must have room, or it would be refused for ever.
+        if config.bodies_bytes_max / 2 < config.body_bytes_max {
+            let least = "server.bodies_bytes_max must be at least twice server.body_bytes_max";
+            return Err(Failure::could_not(least));
+        }
         self.set("server.batch_events_max", &mut config.batch_events_max, a_count)?;
         self.set("server.connections_max", &mut config.connections_max, a_count)?;
+        let per_address = &mut config.connections_per_address_max;
+        self.set("server.connections_per_address_max", per_address, a_count)?;
         self.set("server.requests_per_second", &mut config.requests_per_second, |value| value.parse().ok())?;
         self.set("server.request_timeout_ms", &mut config.request_timeout, milliseconds)?;
         self.set("server.stop_timeout_ms", &mut config.stop_timeout, milliseconds)?;

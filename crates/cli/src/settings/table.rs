@@ -10,7 +10,7 @@ pub(super) struct Setting {
     pub(super) about: &'static str,
 }
 
-pub(super) const SETTINGS: [Setting; 41] = [
+pub(super) const SETTINGS: [Setting; 43] = [
     Setting {
         name: "origin",
         default: "",
@@ -229,6 +229,14 @@ pub(super) const SETTINGS: [Setting; 41] = [
         about: "The most bytes of a request's body, also after unpacking.",
     },
     Setting {
+        name: "server.bodies_bytes_max",
+        default: "256MiB",
+        allowed: "a size such as 256MiB",
+        about: "The most bytes of the bodies of all requests at a time, packed and unpacked, not counting the first \
+            64 KiB of each; who comes then is refused, and nothing of the request recorded. At least twice \
+            `server.body_bytes_max`.",
+    },
+    Setting {
         name: "server.batch_events_max",
         default: "10000",
         allowed: "a number",
@@ -241,10 +249,18 @@ pub(super) const SETTINGS: [Setting; 41] = [
         about: "The most connections at a time; others wait.",
     },
     Setting {
+        name: "server.connections_per_address_max",
+        default: "256",
+        allowed: "a number",
+        about: "The most connections at a time from one client address, in IPv6 from one /64; more are closed. Those \
+            of `server.trusted_proxies` are not counted.",
+    },
+    Setting {
         name: "server.requests_per_second",
         default: "0",
         allowed: "a number",
-        about: "Requests a second that one client address may make; 0 for any number.",
+        about: "Requests a second that one client address may make, in IPv6 one /64; 0 for any number. Behind \
+            `server.trusted_proxies` the address is the one that they name.",
     },
     Setting {
         name: "server.request_timeout_ms",

@@ -3,11 +3,12 @@
 //! What must hold: a client that is slow, silent or greedy holds its own connection and nothing else.
 
 mod client_address;
+mod places;
 mod rate;
 mod tls;
 mod unix;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::access::Peer;
 use crate::app::Shared;
 
 pub(crate) use client_address::client_address;
+use places::{Place, Places};
 pub(crate) use rate::{Rates, is_within_rate};
 pub(crate) use tls::Acceptor;
 pub use tls::TlsError;
@@ -43,13 +45,21 @@ pub(crate) struct Serving {
     pub(crate) router: Router,
     pub(crate) stopping: watch::Receiver<bool>,
     connections: Arc<Semaphore>,
+    places: Arc<Places>,
     graceful: GracefulShutdown,
 }
 
 impl Serving {
     pub(crate) fn new(app: Shared, router: Router, stopping: watch::Receiver<bool>) -> Serving {
         let connections = Arc::new(Semaphore::new(app.config.connections_max));
-        Serving { app, router, stopping, connections, graceful: GracefulShutdown::new() }
+        Serving {
+            app,
+            router,
+            stopping,
+            connections,
+            places: Arc::default(),
+            graceful: GracefulShutdown::new(),
+        }
     }
 
     /// Accepts until the server stops, from both listeners; then waits for what is open, at most for the time of the
@@ -97,8 +107,10 @@ impl Serving {
         tls: Option<Arc<Acceptor>>,
         place: tokio::sync::OwnedSemaphorePermit,
     ) {
+        let address = address.ip().to_canonical();
+        let Some(place) = self.place_of(address).map(|of_client| (place, of_client)) else { return };
         let _ = stream.set_nodelay(true);
-        let peer = Peer::Address(address.ip().to_canonical());
+        let peer = Peer::Address(address);
         let Some(tls) = tls else {
             let serving = self.connection(stream, peer);
             tokio::spawn(async move {
@@ -115,6 +127,20 @@ impl Serving {
             }
             drop(place);
         });
+    }
+
+    /// A place among those of its client, of which a trusted proxy needs none; `None` if all are taken.
+    fn place_of(&self, address: IpAddr) -> Option<Option<Place>> {
+        let config = &self.app.config;
+        if config.trusted_proxies.iter().any(|net| net.contains(&address)) {
+            return Some(None);
+        }
+        let place = self.places.take(address, config.connections_per_address_max);
+        if place.is_none() {
+            self.app.metrics.connections_refused.inc();
+            tracing::warn!(%address, "a connection was closed: its address has too many already");
+        }
+        place.map(Some)
     }
 
     fn connection<I>(&self, stream: I, peer: Peer) -> impl Future<Output = ()> + Send + 'static

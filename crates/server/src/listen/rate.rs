@@ -5,6 +5,10 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use axum::http::HeaderMap;
+
+use super::client_address::client_address;
+use super::places::client;
 use crate::access::Peer;
 use crate::app::Shared;
 
@@ -36,10 +40,13 @@ impl Rates {
 }
 
 /// Whether this request may be made; always, unless the settings limit it.
-pub(crate) fn is_within_rate(app: &Shared, peer: Option<&Peer>) -> bool {
+pub(crate) fn is_within_rate(app: &Shared, peer: Option<&Peer>, headers: &HeaderMap) -> bool {
     match (app.config.requests_per_second, peer) {
         (0, _) | (_, None | Some(Peer::Owner)) => true,
-        (limit, Some(Peer::Address(address))) => app.rates.take(*address, f64::from(limit), Instant::now()),
+        (limit, Some(Peer::Address(address))) => {
+            let address = client_address(*address, headers, &app.config.trusted_proxies);
+            app.rates.take(client(address), f64::from(limit), Instant::now())
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use trailseal_index::{Hit, Order, Search};
 use super::list::json_response;
 use super::{note_read, push_event};
 use crate::access::Caller;
-use crate::app::{Shared, blocking};
+use crate::app::Shared;
 use crate::problem::Problem;
 use crate::query::Query;
 

@@ -1,17 +1,36 @@
 //! The body of a request: read with a limit and a deadline, unpacked, and cut into events.
 
 use std::io::Read;
+use std::ops::Deref;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::value::RawValue;
 
+use super::room::Held;
 use crate::app::App;
 use crate::problem::Problem;
 
-/// Reads a body of at most as many bytes as the settings allow, packed or not.
-pub(crate) async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+/// Bytes that are unpacked before it is asked whether there is room for them.
+const UNPACKED_AT_ONCE: u64 = 64 << 10;
+
+/// The whole body of a request, unpacked.
+pub(crate) struct Whole {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl Deref for Whole {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Reads a body of at most as many bytes as the settings allow, packed or not, if there is room for it beside others.
+pub(crate) async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Whole, Problem> {
     let max = app.config.body_bytes_max;
     let too_large = || Problem::too_large(format!("the body is larger than {max} bytes: send less at once"));
     let declared =
@@ -19,48 +38,81 @@ pub(crate) async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<B
     if declared.is_some_and(|declared| declared > max) {
         return Err(too_large());
     }
-    let collected = tokio::time::timeout(app.config.request_timeout, Limited::new(body, max).collect());
+    let mut held = app.body_room.begin();
+    let collected = tokio::time::timeout(app.config.request_timeout, collect(body, max, &mut held));
     let bytes = match collected.await {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
-        Ok(Err(_)) => return Err(Problem::bad_request("body", "the body ended early")),
+        Ok(collected) => collected?.ok_or_else(too_large)?,
         Err(_) => {
             let detail = "the body took too long: send it faster, or less at once";
             return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail).retry_after(1));
         }
     };
     let encoding = match headers.get(header::CONTENT_ENCODING) {
-        None => return Ok(bytes),
+        None => return Ok(Whole { bytes, _held: held }),
         Some(encoding) => encoding.to_str().unwrap_or_default().trim().to_ascii_lowercase(),
     };
     if matches!(encoding.as_str(), "" | "identity") {
-        return Ok(bytes);
+        return Ok(Whole { bytes, _held: held });
     }
-    let unpacked = tokio::task::block_in_place(|| match encoding.as_str() {
-        "gzip" | "x-gzip" => Some(unpack(flate2::read::MultiGzDecoder::new(&bytes[..]), max)),
-        "zstd" => Some(zstd::Decoder::new(&bytes[..]).and_then(|mut decoder| {
+    let unpacked = tokio::task::block_in_place(|| decode(&encoding, &bytes, max, &mut held))?;
+    Ok(Whole { bytes: unpacked.ok_or_else(too_large)?.into(), _held: held })
+}
+
+/// The bytes of a body; `None` if there are more than `max`.
+async fn collect(body: Body, max: usize, held: &mut Held) -> Result<Option<Bytes>, Problem> {
+    let mut body = Limited::new(body, max);
+    // One piece is the usual case, and is not copied.
+    let (mut first, mut more) = (Bytes::new(), Vec::new());
+    while let Some(frame) = body.frame().await {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) if error.is::<LengthLimitError>() => return Ok(None),
+            Err(_) => return Err(Problem::bad_request("body", "the body ended early")),
+        };
+        let Ok(piece) = frame.into_data() else { continue };
+        held.grow(piece.len())?;
+        if first.is_empty() {
+            first = piece;
+        } else {
+            more.extend_from_slice(&piece);
+        }
+    }
+    Ok(Some(if more.is_empty() { first } else { [&first[..], &more].concat().into() }))
+}
+
+/// What a body unpacks to; `None` if that is more than `max` bytes.
+fn decode(encoding: &str, bytes: &[u8], max: usize, held: &mut Held) -> Result<Option<Vec<u8>>, Problem> {
+    let wrong = |_| Problem::bad_request("encoding", format!("the body is not {encoding}"));
+    match encoding {
+        "gzip" | "x-gzip" => unpack(flate2::read::MultiGzDecoder::new(bytes), max, held, wrong),
+        "zstd" => {
+            let mut decoder = zstd::Decoder::new(bytes).map_err(wrong)?;
             // A frame may ask for a window of many gigabytes.
-            decoder.window_log_max(27)?;
-            unpack(decoder, max)
-        })),
-        _ => None,
-    });
-    let Some(unpacked) = unpacked else {
-        let detail = "this Content-Encoding is not read: use gzip or zstd, or none";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", detail));
-    };
-    match unpacked {
-        Ok(Some(unpacked)) => Ok(unpacked.into()),
-        Ok(None) => Err(too_large()),
-        Err(_) => Err(Problem::bad_request("encoding", format!("the body is not {encoding}"))),
+            decoder.window_log_max(27).map_err(wrong)?;
+            unpack(decoder, max, held, wrong)
+        }
+        _ => {
+            let detail = "this Content-Encoding is not read: use gzip or zstd, or none";
+            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", detail))
+        }
     }
 }
 
-/// What `packed` unpacks to; `None` if that is more than `max` bytes.
-fn unpack(packed: impl Read, max: usize) -> std::io::Result<Option<Vec<u8>>> {
+fn unpack(
+    packed: impl Read,
+    max: usize,
+    held: &mut Held,
+    wrong: impl Fn(std::io::Error) -> Problem,
+) -> Result<Option<Vec<u8>>, Problem> {
+    let mut packed = packed.take(max as u64 + 1);
     let mut bytes = Vec::new();
-    packed.take(max as u64 + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() <= max).then_some(bytes))
+    loop {
+        let count = packed.by_ref().take(UNPACKED_AT_ONCE).read_to_end(&mut bytes).map_err(&wrong)?;
+        if count == 0 {
+            return Ok((bytes.len() <= max).then_some(bytes));
+        }
+        held.grow(count)?;
+    }
 }
 
 /// The texts of the events in a body: one object, an array of them, or one behind the other.
@@ -124,6 +176,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::record::BodyRoom;
 
     fn check(body: &str, expected: &[&str]) {
         let texts: Vec<&str> = split(body.as_bytes())
@@ -159,6 +212,9 @@ mod tests {
         std::io::Write::write_all(&mut packer, &vec![b' '; 10 << 20]).unwrap();
         let packed = packer.finish().unwrap();
         assert!(packed.len() < 20_000);
-        assert_eq!(unpack(flate2::read::MultiGzDecoder::new(&packed[..]), 1 << 20).unwrap(), None);
+        let mut held = std::sync::Arc::new(BodyRoom::new(2 << 20)).begin();
+        assert_eq!(decode("gzip", &packed, 1 << 20, &mut held).unwrap(), None);
+        let mut held = std::sync::Arc::new(BodyRoom::new(1 << 19)).begin();
+        assert!(decode("gzip", &packed, 1 << 20, &mut held).unwrap_err().is_refused());
     }
 }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod room;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 
 pub(crate) use body::read as read_body;
+pub(crate) use room::BodyRoom;
 
 /// Requests with more events or bytes do their work while other connections are served by other threads.
 const INLINE_EVENTS_MAX: usize = 16;

@@ -1,0 +1,85 @@
+//! How many connections one client may have, so that no client takes all of them.
+//!
+//! The client is known by the address of the connection: no head has been read yet that could say more. So a trusted
+//! proxy, whose connections are those of many clients, is not counted.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Connections that are open, by client.
+#[derive(Default)]
+pub(super) struct Places {
+    taken: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One connection's place; given back when it is dropped.
+pub(super) struct Place {
+    places: Arc<Places>,
+    client: IpAddr,
+}
+
+impl Places {
+    /// A place for a connection from `address`; `None` if its client has `most` already.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Place> {
+        let client = client(address);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(client).or_insert(0);
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Place { places: self.clone(), client })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// What stands for a client: its address, in version 6 its network, since a single machine there has 2^64 addresses.
+pub(super) fn client(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(address: &str, expected: &str) {
+        let parse = |text: &str| text.parse::<IpAddr>().ok();
+        assert_eq!(parse(address).map(client), parse(expected), "{address}");
+    }
+
+    #[test]
+    fn a_client_of_version_6_is_its_network() {
+        check("192.0.2.7", "192.0.2.7");
+        check("::ffff:192.0.2.7", "192.0.2.7");
+        check("2001:db8:0:1:ffff::7", "2001:db8:0:1::");
+    }
+
+    #[test]
+    fn one_client_leaves_the_others_their_places() {
+        let (places, one, other) =
+            (Arc::default(), IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let take = |address| Places::take(&places, address, 2);
+        let mut held = vec![take(one), take(one), take(other)];
+        assert!(held.iter().all(Option::is_some));
+        assert!(take(one).is_none());
+        held.remove(0);
+        assert!(take(one).is_some());
+        drop(held);
+        assert!(places.taken.lock().is_ok_and(|taken| taken.is_empty()), "nobody is remembered who is gone");
+    }
+}

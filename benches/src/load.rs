@@ -103,7 +103,12 @@ pub fn percentiles(histogram: &Histogram<u64>) -> Vec<(&'static str, f64)> {
 
 /// Resident memory of this process in MiB, and its highest so far.
 pub fn memory_mib() -> (f64, f64) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    memory_mib_of("self")
+}
+
+/// The same of another process.
+pub fn memory_mib_of(process: &str) -> (f64, f64) {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let field = |name: &str| {
         status
             .lines()

@@ -9,11 +9,13 @@ mod own;
 mod raw;
 mod report;
 mod rivals;
+mod server;
 
 use std::path::PathBuf;
 
 const HELP: &str = "usage: trailseal-benches MEASUREMENT DIR | report RESULTS.jsonl…\n\
-    measurements: all paced flat cold threads sustained sync1 sync64 verify open rivals\n";
+    measurements: all paced flat cold threads sustained sync1 sync64 verify open rivals server\n\
+    server DIR small: a look at whether it works, in less than a minute\n";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,6 +42,7 @@ fn main() {
             own::verify(&dir);
             own::open(&dir);
             rivals::all(&dir);
+            server::all(&dir, &server::Size::WHOLE);
         }
         "paced" => own::paced(&dir),
         "text" => own::text(&dir),
@@ -53,6 +56,9 @@ fn main() {
         "verify" => own::verify(&dir),
         "open" => own::open(&dir),
         "rivals" => rivals::all(&dir),
+        "server" if rest.get(1).is_some_and(|size| size == "small") => server::all(&dir, &server::Size::SMALL),
+        "server" => server::all(&dir, &server::Size::WHOLE),
+        "server-reference" => server::serve_reference(&dir, &rest[1]),
         "rival-child" => rivals::child(&dir, &rest[1]),
         _ => {
             print!("{HELP}");

@@ -1,0 +1,189 @@
+//! The server, as it is shipped, beside bare axum in the same run. Each server is a process of its own, so what it
+//! takes and what the generator takes can be told apart.
+
+mod generator;
+mod process;
+mod reference;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+pub use reference::serve as serve_reference;
+
+use crate::load;
+use generator::{Done, Until};
+use process::{Program, own_cpu};
+
+const CONNECTIONS: usize = 64;
+const BATCH_EVENTS: u64 = 1_000;
+const BATCH_CONNECTIONS: u64 = 8;
+const TENANTS: u64 = 100;
+
+/// How much is measured.
+pub struct Size {
+    time: Duration,
+    /// Events at which memory is looked at.
+    events: [u64; 3],
+    pages: u64,
+}
+
+impl Size {
+    /// For figures.
+    pub const WHOLE: Size =
+        Size { time: Duration::from_secs(5), events: [1_000_000, 5_000_000, 10_000_000], pages: 2_000 };
+    /// To see in less than a minute that everything works; the figures mean nothing.
+    pub const SMALL: Size =
+        Size { time: Duration::from_millis(500), events: [5_000, 10_000, 20_000], pages: 50 };
+}
+
+pub fn all(dir: &Path, size: &Size) {
+    single(dir, size, "accepted");
+    single(dir, size, "durable");
+    paced(dir, size, 20_000);
+    batches(dir, size, false);
+    batches(dir, size, true);
+    memory_and_pages(dir, size);
+}
+
+/// What one load took.
+struct Measured {
+    done: Done,
+    server_cpu: f64,
+    generator_cpu: f64,
+}
+
+fn measure(program: &Program, load: impl FnOnce() -> Done) -> Measured {
+    let (server, own) = (program.cpu(), own_cpu());
+    let done = load();
+    Measured { server_cpu: program.cpu() - server, generator_cpu: own_cpu() - own, done }
+}
+
+impl Measured {
+    fn rate(&self) -> f64 {
+        self.done.latency.len() as f64 / self.done.elapsed.as_secs_f64()
+    }
+
+    /// Latencies, and how many cores the server and the generator kept busy.
+    fn numbers(&self) -> Vec<(&'static str, f64)> {
+        let elapsed = self.done.elapsed.as_secs_f64();
+        let mut numbers = load::percentiles(&self.done.latency);
+        numbers.push(("not_accepted", self.done.failed as f64));
+        numbers.push(("server_cores", self.server_cpu / elapsed));
+        numbers.push(("generator_cores", self.generator_cpu / elapsed));
+        numbers
+    }
+}
+
+fn post(program: &Program, path: &str, body: &str) -> Vec<u8> {
+    let token = &program.token;
+    let length = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+fn singles(program: &Program, path: &str) -> Vec<Vec<u8>> {
+    (0..CONNECTIONS as u64).map(|number| post(program, path, &load::text(number))).collect()
+}
+
+/// Single events by keep-alive, flat out; beside bare axum that keeps the same promise.
+fn single(dir: &Path, size: &Size, ack: &str) {
+    let flat_out = |program: &Program| {
+        let requests = singles(program, &format!("/v1/events?ack={ack}"));
+        generator::flat_out(program.address, &requests, Until::Time(size.time / 5));
+        measure(program, || generator::flat_out(program.address, &requests, Until::Time(size.time)))
+    };
+    let axum = || flat_out(&Program::reference(dir, ack));
+    let before = axum();
+    let measured = flat_out(&Program::server(dir, &[]));
+    let after = axum();
+    let reference = f64::midpoint(before.rate(), after.rate());
+    let mut numbers = measured.numbers();
+    numbers.push(("requests_per_second", measured.rate()));
+    numbers.push(("axum_requests_per_second", reference));
+    numbers.push(("axum_p99_ns", after.done.latency.value_at_quantile(0.99) as f64));
+    numbers.push(("axum_cores", after.server_cpu / after.done.elapsed.as_secs_f64()));
+    numbers.push(("axum_share", measured.rate() / reference));
+    load::print(&format!("server, single POSTs, {CONNECTIONS} connections, ack={ack}"), &numbers);
+}
+
+/// Single events at a fixed rate: what a caller waits.
+fn paced(dir: &Path, size: &Size, rate: u64) {
+    let program = Program::server(dir, &[]);
+    let requests = singles(&program, "/v1/events");
+    generator::paced(program.address, &requests, rate, size.time / 5);
+    let measured = measure(&program, || generator::paced(program.address, &requests, rate, size.time));
+    let mut numbers = measured.numbers();
+    numbers.push(("requests_per_second", measured.rate()));
+    load::print(&format!("server, single POSTs at {rate}/s, {CONNECTIONS} connections"), &numbers);
+}
+
+/// A request of many events, of tenants that are many, too.
+fn batch(program: &Program, number: u64) -> Vec<u8> {
+    let events = (number * BATCH_EVENTS..(number + 1) * BATCH_EVENTS)
+        .map(|number| load::text(number).replace("tenant-42", &format!("tenant-{}", number % TENANTS)));
+    post(program, "/v1/events?ack=durable", &events.collect::<Vec<_>>().join("\n"))
+}
+
+/// NDJSON, durable, with default masking.
+fn batches(dir: &Path, size: &Size, is_indexed: bool) {
+    let enabled = if is_indexed { "true" } else { "false" };
+    let program = Program::server(dir, &[("TRAILSEAL_INDEX__ENABLED", enabled)]);
+    let requests: Vec<_> = (0..BATCH_CONNECTIONS).map(|number| batch(&program, number)).collect();
+    generator::flat_out(program.address, &requests, Until::Time(size.time / 5));
+    wait_for_index(&program);
+    let begun = Instant::now();
+    let measured =
+        measure(&program, || generator::flat_out(program.address, &requests, Until::Time(size.time)));
+    let mut numbers = measured.numbers();
+    numbers.push(("events_per_second", measured.rate() * BATCH_EVENTS as f64));
+    if is_indexed {
+        wait_for_index(&program);
+        let events = measured.done.latency.len() * BATCH_EVENTS;
+        numbers.push(("events_per_second_until_indexed", events as f64 / begun.elapsed().as_secs_f64()));
+    }
+    let name = if is_indexed { "index running" } else { "without index" };
+    load::print(&format!("server, NDJSON of {BATCH_EVENTS}, durable, {name}"), &numbers);
+}
+
+/// The server's memory while its trail grows, and at the end pages of the newest events of one tenant.
+fn memory_and_pages(dir: &Path, size: &Size) {
+    let program = Program::server(dir, &[]);
+    let requests: Vec<_> = (0..BATCH_CONNECTIONS).map(|number| batch(&program, number)).collect();
+    let mut sent = 0;
+    for events in size.events {
+        let more = (events - sent) / BATCH_EVENTS;
+        generator::flat_out(program.address, &requests, Until::Accepted(more));
+        sent = events;
+        wait_for_index(&program);
+        let (now, highest) = program.memory_mib();
+        let numbers = [("events", events as f64), ("rss_mib", now), ("peak_rss_mib", highest)];
+        load::print(&format!("server, memory at {} million events", events as f64 / 1e6), &numbers);
+    }
+    let token = &program.token;
+    let page = |tenant: u64| {
+        let path = format!("/v1/events?tenant=tenant-{tenant}&limit=50");
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n")
+            .into_bytes()
+    };
+    let measured = measure(&program, || {
+        let mut all = generator::flat_out(program.address, &[page(0)], Until::Accepted(1));
+        for tenant in 1..TENANTS {
+            let until = Until::Accepted((size.pages / TENANTS).max(1));
+            all.add(generator::flat_out(program.address, &[page(tenant)], until));
+        }
+        all
+    });
+    let name = format!("server, 50 newest of one tenant at {} million events", sent as f64 / 1e6);
+    load::print(&name, &measured.numbers());
+}
+
+fn wait_for_index(program: &Program) {
+    while program.metric("trailseal_not_durable_events") > 0.0
+        || program.metric("trailseal_sink_lag_events") > 0.0
+    {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

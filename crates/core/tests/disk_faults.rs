@@ -85,6 +85,8 @@ fn run(step: usize, fault: Fault) -> bool {
         acknowledged.extend(told.closed);
     }
     let has_failed = files.has_failed();
+    // A run that was shorter than the one before must not fail here: the last seal has nobody who tries it again.
+    files.fail_at(usize::MAX, fault);
     let trail = Trail::open(dir(), options(&files));
     let trail = trail.unwrap_or_else(|error| panic!("step {step}, {fault:?}: {error} ({error:?})"));
     trail.close(Duration::from_secs(5)).unwrap();

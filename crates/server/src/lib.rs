@@ -14,6 +14,8 @@ mod admin;
 mod app;
 mod config;
 mod durable_watch;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod health;
 #[cfg(test)]
 mod isolation_tests;

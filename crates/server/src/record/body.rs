@@ -171,6 +171,17 @@ fn utf8(body: &[u8]) -> Result<&str, Problem> {
     })
 }
 
+/// The texts of the events in a body of this encoding: all that is done with a body before its events are looked at.
+#[cfg(fuzzing)]
+pub fn events_of(encoding: &str, body: &[u8], max: usize) -> Option<Vec<Vec<u8>>> {
+    let mut held = std::sync::Arc::new(super::BodyRoom::new(max)).begin();
+    let unpacked = match encoding {
+        "identity" => body.to_vec(),
+        _ => decode(encoding, body, max, &mut held).ok()??,
+    };
+    Some(split(&unpacked).ok()?.into_iter().map(<[u8]>::to_vec).collect())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

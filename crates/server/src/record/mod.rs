@@ -19,6 +19,8 @@ use crate::app::{App, Shared};
 use crate::problem::Problem;
 use crate::query::Query;
 
+#[cfg(fuzzing)]
+pub use body::events_of;
 pub(crate) use body::read as read_body;
 pub(crate) use room::BodyRoom;
 

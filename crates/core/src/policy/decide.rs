@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::matching::ANYTHING;
 use super::{Mode, Policy, Rule, Sampler, Treatment, When};
 use crate::event::{Category, Event, Outcome, Severity};
 
@@ -82,23 +83,17 @@ pub struct Decision<'p> {
     pub sample_rate: Option<f64>,
     /// The rule that matched; `None` where none did.
     pub rule: Option<usize>,
+    /// Why somebody is to look at the event, if it is kept and its rule says so.
+    pub review: Option<&'p str>,
 }
 
 impl Policy {
     /// What happens to an event with these facts.
     pub fn decide(&self, facts: &Facts<'_>, sampler: &Sampler) -> Decision<'_> {
-        static NO_RULE: When = When {
-            category: Vec::new(),
-            action: Vec::new(),
-            tenant: Vec::new(),
-            actor: Vec::new(),
-            severity: Vec::new(),
-            outcome: Vec::new(),
-        };
         let found = self.rules.iter().position(|rule| rule.when.matches(facts));
-        let (when, then) = match found.and_then(|at| self.rules.get(at)) {
-            Some(Rule { when, then }) => (when, then),
-            None => (&NO_RULE, &self.otherwise),
+        let (when, then, review) = match found.and_then(|at| self.rules.get(at)) {
+            Some(Rule { when, then, review }) => (when, then, review.as_deref()),
+            None => (&ANYTHING, &self.otherwise, None),
         };
         let (keep, sample_rate) = match then.mode {
             Mode::Sync | Mode::Async => (Keep::Kept, None),
@@ -109,6 +104,7 @@ impl Policy {
             Mode::Sampled if sampler.keeps(facts.correlation_id, then.rate) => (Keep::Kept, Some(then.rate)),
             Mode::Sampled => (Keep::SampledOut, None),
         };
-        Decision { keep, then, sample_rate, rule: found }
+        let review = review.filter(|_| keep == Keep::Kept);
+        Decision { keep, then, sample_rate, rule: found, review }
     }
 }

@@ -23,6 +23,16 @@ pub struct When {
     pub outcome: Vec<Outcome>,
 }
 
+/// What every event matches.
+pub(super) static ANYTHING: When = When {
+    category: Vec::new(),
+    action: Vec::new(),
+    tenant: Vec::new(),
+    actor: Vec::new(),
+    severity: Vec::new(),
+    outcome: Vec::new(),
+};
+
 impl When {
     /// Whether it is about an event with these facts.
     pub fn matches(&self, facts: &Facts<'_>) -> bool {

@@ -25,6 +25,8 @@ pub use sample::{Sampler, SamplerError};
 
 /// A policy has at most this many rules.
 pub const RULES_MAX: usize = 1_000;
+/// The most bytes of the reason that a rule gives for a review.
+pub const REVIEW_BYTES_MAX: usize = 1_024;
 
 /// What happens to each event.
 ///
@@ -65,6 +67,8 @@ pub struct Rule {
     pub when: When,
     /// What happens to them.
     pub then: Treatment,
+    /// Why somebody is to look at each of them that is kept, if anybody is.
+    pub review: Option<String>,
 }
 
 /// What happens to an event.

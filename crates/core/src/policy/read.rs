@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Acknowledge, Mode, OnFailure, Policy, RULES_MAX, Rule, Treatment, When};
+use super::{Acknowledge, Mode, OnFailure, Policy, REVIEW_BYTES_MAX, RULES_MAX, Rule, Treatment, When};
 use crate::event::{Category, Outcome, Severity};
 
 /// The settings of a policy beside its rules.
@@ -118,18 +118,38 @@ impl<'a> Reader<'a> {
             return Err(self.error(value.span(), "a rule is a table: write [[rule]]".into()));
         };
         let (mut when, mut fields) = (None, Fields { mode_at: value.span(), ..Fields::default() });
+        let mut review = None;
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             if name == "when" {
                 when = Some(self.when(value)?);
+            } else if name == "review" {
+                review = Some((self.reason(value)?, value.span()));
             } else if !self.treatment(name, value, &mut fields)? {
-                let keys = ["when", "mode", "rate", "timeout_ms", "on_failure", "acknowledge"];
+                let keys = ["when", "mode", "rate", "timeout_ms", "on_failure", "acknowledge", "review"];
                 return Err(self.unknown(key.span(), &format!("rule.{name}"), &keys));
             }
         }
         let missing =
             || self.error(value.span(), "the rule has no `when`: say which events it is about".into());
-        Ok(Rule { when: when.ok_or_else(missing)?, then: self.complete(fields)? })
+        let (when, then) = (when.ok_or_else(missing)?, self.complete(fields)?);
+        match review {
+            Some((_, at)) if then.mode == Mode::Off => {
+                Err(self.error(at, "mode off keeps nothing that could have a `review`".into()))
+            }
+            review => Ok(Rule { when, then, review: review.map(|(reason, _)| reason) }),
+        }
+    }
+
+    /// Why the events of a rule are to be looked at.
+    fn reason(&self, value: &Spanned<DeValue<'_>>) -> Result<String, PolicyError> {
+        let reason = match value.get_ref() {
+            DeValue::String(text) => Some(text.trim()),
+            _ => None,
+        };
+        let reason = reason.filter(|reason| !reason.is_empty() && reason.len() <= REVIEW_BYTES_MAX);
+        let allowed = || format!("a reason of at most {REVIEW_BYTES_MAX} bytes");
+        reason.map(str::to_owned).ok_or_else(|| self.bad("review", value, &allowed()))
     }
 
     fn when(&self, value: &Spanned<DeValue<'_>>) -> Result<When, PolicyError> {

@@ -120,6 +120,10 @@ fn errors_name_the_place_and_what_to_write() {
         ("[[rule]]\nwhen = { outcome = [\"success\", \"bad\"] }", "2:32: it cannot be \"bad\": use success"),
         ("[[rule]]\nwhen = { severity = 3 }", "2:21: it is no text but of type integer"),
         ("[[rule]]\nwhen = {}\nmod = \"off\"", "3:1: there is no setting `rule.mod`"),
+        ("[[rule]]\nwhen = {}\nreview = \"  \"", "3:10: `review` cannot be \"  \": use a reason"),
+        ("[[rule]]\nwhen = {}\nreview = true", "3:10: `review` cannot be of type boolean: use a reason"),
+        ("[[rule]]\nwhen = {}\nmode = \"off\"\nreview = \"x\"", "4:10: mode off keeps nothing"),
+        ("review = \"x\"", "1:1: there is no setting `review`"),
         ("mode = ", "1:"),
     ] {
         let error = Policy::from_toml(text).unwrap_err().to_string();
@@ -131,7 +135,7 @@ fn errors_name_the_place_and_what_to_write() {
     assert!(Policy::from_toml(settings).is_err());
 }
 
-fn any_policy() -> impl Strategy<Value = Policy> {
+pub(super) fn any_policy() -> impl Strategy<Value = Policy> {
     let treatment = (0..4usize, 0.0..=1.0f64, 0..10_000u64, any::<bool>(), any::<bool>()).prop_map(
         |(mode, rate, timeout, allow, store)| {
             let mode = [Mode::Sync, Mode::Async, Mode::Sampled, Mode::Off][mode];
@@ -168,7 +172,12 @@ fn any_policy() -> impl Strategy<Value = Policy> {
                 .to_vec(),
         },
     );
-    let rule = (when, treatment.clone()).prop_map(|(when, then)| Rule { when, then });
+    let review = prop::option::of("[!-~][^\\x00]{0,40}[!-~]");
+    let rule = (when, treatment.clone(), review).prop_map(|(when, then, review)| Rule {
+        when,
+        then,
+        review: review.filter(|_| then.mode != Mode::Off),
+    });
     (treatment, prop::collection::vec(rule, 0..5)).prop_map(|(otherwise, rules)| Policy { otherwise, rules })
 }
 

@@ -11,8 +11,11 @@ impl Policy {
         write_treatment(&self.otherwise, &mut text);
         for rule in &self.rules {
             text.push_str("\n[[rule]]\n");
-            write_when(&rule.when, &mut text);
+            let _ = writeln!(text, "{}", rule.when.to_toml());
             write_treatment(&rule.then, &mut text);
+            if let Some(reason) = &rule.review {
+                let _ = writeln!(text, "review = {}", quoted(reason));
+            }
         }
         text
     }
@@ -36,25 +39,32 @@ fn write_treatment(then: &Treatment, text: &mut String) {
     }
 }
 
-fn write_when(when: &When, text: &mut String) {
-    let lists: [(&str, Vec<String>); 6] = [
-        ("category", when.category.iter().map(|category| category.name().into_owned()).collect()),
-        ("action", when.action.clone()),
-        ("tenant", when.tenant.clone()),
-        ("actor", when.actor.clone()),
-        ("severity", when.severity.iter().map(|severity| severity.name().to_owned()).collect()),
-        ("outcome", when.outcome.iter().map(|outcome| outcome.name().to_owned()).collect()),
-    ];
-    let quoted = |value: &String| toml::Value::String(value.clone()).to_string();
-    let parts: Vec<String> = lists
-        .iter()
-        .filter(|(_, values)| !values.is_empty())
-        .map(|(name, values)| {
-            format!("{name} = [{}]", values.iter().map(quoted).collect::<Vec<_>>().join(", "))
-        })
-        .collect();
-    let _ = match parts.is_empty() {
-        true => writeln!(text, "when = {{}}"),
-        false => writeln!(text, "when = {{ {} }}", parts.join(", ")),
-    };
+impl When {
+    /// As TOML, such as `when = { action = ["user.*"] }`.
+    pub(super) fn to_toml(&self) -> String {
+        let lists: [(&str, Vec<String>); 6] = [
+            ("category", self.category.iter().map(|category| category.name().into_owned()).collect()),
+            ("action", self.action.clone()),
+            ("tenant", self.tenant.clone()),
+            ("actor", self.actor.clone()),
+            ("severity", self.severity.iter().map(|severity| severity.name().to_owned()).collect()),
+            ("outcome", self.outcome.iter().map(|outcome| outcome.name().to_owned()).collect()),
+        ];
+        let parts: Vec<String> = lists
+            .iter()
+            .filter(|(_, values)| !values.is_empty())
+            .map(|(name, values)| {
+                let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+                format!("{name} = [{}]", values.join(", "))
+            })
+            .collect();
+        match parts.is_empty() {
+            true => "when = {}".to_owned(),
+            false => format!("when = {{ {} }}", parts.join(", ")),
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::error::RecordError;
+use super::flag::Flag;
 use super::json::{SAMPLE_RATE_BYTES_MAX, facts};
 use super::once::{HandedInOnce, Ids, RecordOnceError};
 use super::recording::{Ack, HandedIn, Receipt, Status, level};
@@ -117,6 +118,8 @@ struct Ready {
     then: Treatment,
     /// The rule that decided.
     rule: Option<usize>,
+    /// What the rule asks for; its place is not known yet.
+    flag: Option<Box<Flag>>,
 }
 
 impl Trail {
@@ -261,8 +264,9 @@ impl Trail {
         let is_masked = !stamp.masked.is_empty();
         let id = written.id.as_deref().filter(|id| !id.is_empty());
         let key = id.map(|id| Ids::key(written.tenant.as_deref(), &held_id(id)));
-        let Decision { keep, then, rule, .. } = decision;
-        Ok(Ready { end: bytes.len(), id: stamp.id, key, keep, is_masked, then: *then, rule })
+        let Decision { keep, then, rule, review, .. } = decision;
+        let flag = review.map(|reason| Flag::new(reason, &stamp.id, written.tenant.as_deref()).into());
+        Ok(Ready { end: bytes.len(), id: stamp.id, key, keep, is_masked, then: *then, rule, flag })
     }
 
     /// For the ordinary event; `None` if it is not. That is said only before it is decided upon: a second decision
@@ -296,7 +300,7 @@ impl Trail {
         if bytes.len() - start + field.len() + SAMPLE_RATE_BYTES_MAX > line::REST_BYTES_MAX {
             return None;
         }
-        let Decision { keep, then, rule, sample_rate } = policy.decide(&facts(&event, &category));
+        let Decision { keep, then, rule, sample_rate, review } = policy.decide(&facts(&event, &category));
         if let Some(rate) = sample_rate {
             field.extend(Out::collect(|out| line::write_sample_rate(rate, out)));
         }
@@ -304,15 +308,26 @@ impl Trail {
         bytes.splice(at..at, field);
         bytes.push(b'\n');
         let key = event.is_id_given.then(|| Ids::key(event.tenant.as_deref(), event.id.as_str()));
-        Some(Ok(Ready { end: bytes.len(), id: event.id, key, keep, is_masked: false, then: *then, rule }))
+        let flag = review.map(|reason| Flag::new(reason, &event.id, event.tenant.as_deref()).into());
+        Some(Ok(Ready {
+            end: bytes.len(),
+            id: event.id,
+            key,
+            keep,
+            is_masked: false,
+            then: *then,
+            rule,
+            flag,
+        }))
     }
 
     /// Puts what is new into the handoff, as one frame. Returns the first index; any, if nothing is new.
     fn push_new(&self, request: &Request<'_>, room_wait: Duration) -> Result<u64, RecordError> {
         let (mut ends, mut bytes) = (Vec::with_capacity(request.ready.len()), Vec::new());
+        let flags = request.flags();
         if request.is_all_kept() {
             ends.extend(request.ready.iter().map(|one| one.end));
-            return self.inner.accept_batch(&request.bytes, &ends, request.now, room_wait);
+            return self.inner.accept_batch(&flags, &request.bytes, &ends, request.now, room_wait);
         }
         request.each_kept(|place, _| {
             bytes.extend_from_slice(request.rest(place));
@@ -321,7 +336,7 @@ impl Trail {
         if ends.is_empty() {
             return Ok(0);
         }
-        self.inner.accept_batch(&bytes, &ends, request.now, room_wait)
+        self.inner.accept_batch(&flags, &bytes, &ends, request.now, room_wait)
     }
 
     fn outcome(&self, request: &Request<'_>, policy: &InForce, first: u64, ack: Ack) -> HandedInBatch {
@@ -443,6 +458,19 @@ impl Request<'_> {
 
     fn is_all_kept(&self) -> bool {
         self.known.is_empty() && self.ready.iter().all(|one| one.keep == Keep::Kept)
+    }
+
+    /// What rules ask for of the events that go into the trail.
+    fn flags(&self) -> Vec<Flag> {
+        let mut flags = Vec::new();
+        if self.ready.iter().any(|one| one.flag.is_some()) {
+            self.each_kept(|place, nth| {
+                flags.extend(
+                    self.ready[place].flag.as_deref().map(|flag| Flag { place: nth, ..flag.clone() }),
+                );
+            });
+        }
+        flags
     }
 
     /// Calls `each` with the place of every event that goes into the trail, and how many went before it.

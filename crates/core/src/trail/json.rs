@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 
 use super::error::RecordError;
+use super::flag::Flag;
 use super::once::{HandedInOnce, Ids, RecordOnceError};
 use super::recording::{Ack, HandedIn, LINE, Receipt, Status, level};
 use super::{Inner, Trail};
@@ -92,7 +93,7 @@ impl Trail {
                 let field = Out::collect(|out| line::write_sample_rate(rate, out));
                 rest.splice(event.trail_fields_at..event.trail_fields_at, field);
             }
-            match inner.push_rest(rest, now) {
+            match inner.push_rest(rest, &event, decision.review, now) {
                 Ok(index) => {
                     let index = Index::new(index);
                     match (guard.as_mut(), key) {
@@ -112,9 +113,16 @@ impl Trail {
 }
 
 impl Inner {
-    fn push_rest(&self, rest: &mut Vec<u8>, now: crate::clock::Timestamp) -> Result<u64, RecordError> {
+    fn push_rest(
+        &self,
+        rest: &mut Vec<u8>,
+        event: &Rewritten<'_>,
+        review: Option<&str>,
+        now: crate::clock::Timestamp,
+    ) -> Result<u64, RecordError> {
         self.admit(1)?;
-        self.push_line(rest, now, self.room_wait())
+        let flag = review.map(|reason| Flag::new(reason, &event.id, event.tenant.as_deref()));
+        self.push_line(rest, flag, now, self.room_wait())
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod batch;
 mod error;
+mod flag;
 pub(crate) mod folder;
 mod json;
 mod line_at;

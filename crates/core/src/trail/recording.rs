@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use super::error::RecordError;
+use super::flag::Flag;
 use super::options::Full;
 use super::shared::{Shared, Shut};
 use super::waiting::Recording;
@@ -222,7 +223,7 @@ impl Inner {
         }
     }
 
-    fn refused(&self, events: u64, error: RecordError) -> RecordError {
+    pub(super) fn refused(&self, events: u64, error: RecordError) -> RecordError {
         self.shared.counters.refused.add(events);
         error
     }
@@ -254,7 +255,7 @@ impl Inner {
                     masked: paths.to_vec(),
                     ..complete(written, now)
                 };
-                match self.accept(written, &mut stamp, masked.is_some(), room_wait) {
+                match self.accept(written, &mut stamp, masked.is_some(), decision.review, room_wait) {
                     Ok(index) => {
                         Receipt { index: Some(Index::new(index)), id: stamp.id, status: Status::Accepted }
                     }
@@ -289,6 +290,7 @@ impl Inner {
         event: &Event,
         stamp: &mut Stamp,
         is_masked: bool,
+        review: Option<&str>,
         room_wait: Duration,
     ) -> Result<u64, RecordError> {
         self.admit(1)?;
@@ -299,20 +301,26 @@ impl Inner {
                 false => masking::write(&self.shared.masker, event, stamp, rest),
             };
             written.map_err(|error| self.refused(1, error.into()))?;
-            let pushed = self.push_line(rest, stamp.now, room_wait);
+            let flag = review.map(|reason| Flag::new(reason, &stamp.id, event.tenant.as_deref()));
+            let pushed = self.push_line(rest, flag, stamp.now, room_wait);
             rest.shrink_to(LINE_BUFFER_KEPT);
             self.count_masked((pushed.is_ok() && !stamp.masked.is_empty()).into());
             pushed
         })
     }
 
-    /// Puts the rest of a line into the handoff.
+    /// Puts the rest of a line into the handoff, with what a rule asks of its event.
     pub(super) fn push_line(
         &self,
         rest: &mut Vec<u8>,
+        flag: Option<Flag>,
         now: crate::clock::Timestamp,
         room_wait: Duration,
     ) -> Result<u64, RecordError> {
+        if let Some(flag) = flag {
+            rest.push(b'\n');
+            return self.accept_flagged(&[flag], rest, &[rest.len()], now, room_wait);
+        }
         let given = push_one(&self.shared, rest, now, room_wait)
             .map_err(|why| self.refused(1, why_refused(&self.shared, why)))?;
         if given.wake_writer {
@@ -331,8 +339,8 @@ impl Inner {
         let now = self.shared.options.clock.now();
         let mut strictest = policy.policy.otherwise;
         let mut receipts = Vec::with_capacity(events.len());
-        let (mut bytes, mut ends) =
-            (Vec::with_capacity(events.len() * 512), Vec::with_capacity(events.len()));
+        let (mut bytes, mut ends, mut flags) =
+            (Vec::with_capacity(events.len() * 512), Vec::with_capacity(events.len()), Vec::new());
         let (count, mut masked) = (events.len() as u64, 0);
         for event in events {
             let decision = policy.decide(&Facts::of(event));
@@ -344,6 +352,10 @@ impl Inner {
                     .map_err(|error| self.refused(count, error.into()))?;
                 masked += u64::from(!stamp.masked.is_empty());
                 bytes.push(b'\n');
+                if let Some(reason) = decision.review {
+                    let flag = Flag::new(reason, &stamp.id, event.tenant.as_deref());
+                    flags.push(Flag { place: ends.len() as u64, ..flag });
+                }
                 ends.push(bytes.len());
                 let level = level(decision.then, ack);
                 let (is_first, denies) = (ends.len() == 1, strictest.on_failure == OnFailure::Deny);
@@ -361,7 +373,7 @@ impl Inner {
         if ends.is_empty() {
             return Ok((receipts, ack, strictest));
         }
-        let first = match self.accept_batch(&bytes, &ends, now, self.room_wait()) {
+        let first = match self.accept_batch(&flags, &bytes, &ends, now, self.room_wait()) {
             Ok(first) => first,
             Err(_) if strictest.on_failure == OnFailure::Allow => {
                 let kept = receipts.iter_mut().filter(|receipt| receipt.status == Status::Accepted);
@@ -380,11 +392,15 @@ impl Inner {
 
     pub(super) fn accept_batch(
         &self,
+        flags: &[Flag],
         bytes: &[u8],
         ends: &[usize],
         now: crate::clock::Timestamp,
         room_wait: Duration,
     ) -> Result<u64, RecordError> {
+        if !flags.is_empty() {
+            return self.accept_flagged(flags, bytes, ends, now, room_wait);
+        }
         let count = ends.len() as u64;
         self.admit(count)?;
         let rests = Rests { bytes, ends, crc: handoff::checksum(bytes), now };
@@ -461,7 +477,7 @@ fn push_one(
     shared.handoff.push(&rests, wait, || shared.wake_writer())
 }
 
-fn why_refused(shared: &Shared, why: Refused) -> RecordError {
+pub(super) fn why_refused(shared: &Shared, why: Refused) -> RecordError {
     match why {
         Refused::Full => RecordError::Full,
         Refused::Closed => RecordError::Closed,

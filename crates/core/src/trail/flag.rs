@@ -1,0 +1,100 @@
+//! Events that a rule of the policy wants somebody to look at.
+//!
+//! In front of such an event, in the same frame of the handoff, goes `trail.review_requested`, one of the trail's own
+//! events: it names the event by its id, and by how many lines `ahead` it is, since no index is known before the lock.
+//! What must hold: no crash leaves the event without its flag. Both are in one frame, and of lines that no sync
+//! covered yet a power loss keeps the first ones.
+
+use std::time::Duration;
+
+use super::error::RecordError;
+use super::recording::why_refused;
+use super::{Inner, masking};
+use crate::clock::Timestamp;
+use crate::complete::{EventId, Stamp, complete};
+use crate::event::{Actor, Category, Event, Object};
+use crate::handoff::{self, Rests};
+
+/// Who asks for a review where a rule does.
+const POLICY: &str = "policy";
+
+/// What a rule asks for, of one event of a frame.
+#[derive(Clone, Debug)]
+pub(super) struct Flag {
+    /// How many events of the frame stand before it.
+    pub(super) place: u64,
+    pub(super) event: EventId,
+    pub(super) tenant: Option<String>,
+    pub(super) reason: String,
+}
+
+impl Flag {
+    /// Of the first event of a frame.
+    pub(super) fn new(reason: &str, event: &EventId, tenant: Option<&str>) -> Flag {
+        let (event, tenant) = (event.clone(), tenant.map(str::to_owned));
+        Flag { place: 0, event, tenant, reason: reason.to_owned() }
+    }
+}
+
+impl Inner {
+    /// Puts events into the handoff as one frame, behind what is asked of them. Returns the first event's index.
+    #[cold]
+    pub(super) fn accept_flagged(
+        &self,
+        flags: &[Flag],
+        bytes: &[u8],
+        ends: &[usize],
+        now: Timestamp,
+        room_wait: Duration,
+    ) -> Result<u64, RecordError> {
+        let events = ends.len() as u64;
+        self.admit(events)?;
+        let asked = flags.len() as u64;
+        let (mut all, mut all_ends) = (Vec::new(), Vec::with_capacity(flags.len() + ends.len()));
+        for (nth, flag) in (0..).zip(flags) {
+            self.write_flag(flag, asked - nth + flag.place, now, &mut all)
+                .map_err(|error| self.refused(events, error))?;
+            all_ends.push(all.len());
+        }
+        let before = all.len();
+        all.extend_from_slice(bytes);
+        all_ends.extend(ends.iter().map(|end| before + end));
+        let rests = Rests { bytes: &all, ends: &all_ends, crc: handoff::checksum(&all), now };
+        let given = self
+            .shared
+            .handoff
+            .push(&rests, room_wait, || self.shared.wake_writer())
+            .map_err(|why| self.refused(events, why_refused(&self.shared, why)))?;
+        if given.wake_writer {
+            self.shared.wake_writer();
+        }
+        Ok(given.first + asked)
+    }
+
+    fn write_flag(
+        &self,
+        flag: &Flag,
+        ahead: u64,
+        now: Timestamp,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), RecordError> {
+        let mut details = Object::default();
+        details.insert("review", EventId::new(now).as_str());
+        details.insert("event", flag.event.as_str());
+        details.insert("origin", self.shared.origin.as_str());
+        details.insert("ahead", ahead);
+        details.insert("reason", flag.reason.as_str());
+        let event = Event {
+            action: "trail.review_requested".into(),
+            category: Category::System,
+            tenant: flag.tenant.clone(),
+            actor: Some(Actor { id: Some(POLICY.into()), kind: Some(POLICY.into()), ..Actor::default() }),
+            details,
+            ..Event::default()
+        };
+        let mut stamp = Stamp { system: true, ..complete(&event, now) };
+        masking::write(&self.shared.masker, &event, &mut stamp, bytes)?;
+        bytes.push(b'\n');
+        Ok(())
+    }
+}

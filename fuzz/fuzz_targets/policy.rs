@@ -9,5 +9,6 @@ fuzz_target!(|text: &str| {
     let _ = Policy::from_rules(text);
     let Ok(policy) = Policy::from_toml(text) else { return };
     assert_eq!(Policy::from_toml(&policy.to_toml()).as_ref(), Ok(&policy));
+    assert!(policy.weakened_by(&policy).is_empty());
     let _ = policy.decide(&Facts::of(&Event::new("fuzz.it")), &Sampler::new([7; 16]));
 });

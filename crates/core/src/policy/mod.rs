@@ -9,6 +9,7 @@ mod in_force;
 mod matching;
 mod read;
 mod sample;
+mod weaken;
 mod write;
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use in_force::RuleCounts;
 pub use matching::When;
 pub use read::PolicyError;
 pub use sample::{Sampler, SamplerError};
+pub use weaken::{WEAKENINGS_MAX, Weakened, Weakening};
 
 /// A policy has at most this many rules.
 pub const RULES_MAX: usize = 1_000;

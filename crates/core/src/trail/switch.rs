@@ -32,6 +32,9 @@ pub enum SetPolicyError {
     /// The next opening could not read it.
     #[error("the policy cannot be kept: {0}")]
     Invalid(String),
+    /// Another policy is in force than the one that it was to replace.
+    #[error("the policy was changed meanwhile")]
+    Outdated,
     /// The change did not reach the disk in time, and so was not made.
     #[error("the change of the policy did not reach the disk in time, so it was not made")]
     NotDurable,
@@ -93,12 +96,38 @@ impl Trail {
         self.inner.refuse_forked()?;
         let (policy, text) = as_kept(&policy)?;
         let _one_at_a_time = self.inner.switching.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = self.folder();
-        self.switch(policy, "set", || {
-            let path = folder.kept_policy_file();
-            let kept = folder.files().replace(&path, text.as_bytes(), false);
-            kept.map_err(|source| SetPolicyError::Io { path, source })
-        })
+        self.switch(policy, Change::by("set"), || self.keep(&text))
+    }
+
+    /// As [`set_policy`](Trail::set_policy), if the policy in force is still `expected`. `first` is called when that is
+    /// certain and before anything is changed; if it fails nothing is. A change that somebody decided upon names its
+    /// `review`.
+    ///
+    /// # Errors
+    /// As `set_policy`, and [`SetPolicyError::Outdated`]; or what `first` says.
+    pub fn replace_policy<E: From<SetPolicyError>>(
+        &self,
+        expected: &Policy,
+        policy: &Policy,
+        review: Option<&str>,
+        first: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.inner.refuse_forked().map_err(SetPolicyError::from)?;
+        let (policy, text) = as_kept(policy)?;
+        let _one_at_a_time = self.inner.switching.lock().unwrap_or_else(PoisonError::into_inner);
+        // As text, since two that differ in what has no effect are the same policy.
+        if self.policy().to_toml() != expected.to_toml() {
+            return Err(SetPolicyError::Outdated.into());
+        }
+        first()?;
+        let by = if review.is_some() { "review" } else { "set" };
+        Ok(self.switch(policy, Change { by, review }, || self.keep(&text))?)
+    }
+
+    fn keep(&self, text: &str) -> Result<(), SetPolicyError> {
+        let path = self.folder().kept_policy_file();
+        let kept = self.folder().files().replace(&path, text.as_bytes(), false);
+        kept.map_err(|source| SetPolicyError::Io { path, source })
     }
 
     /// Returns to a policy from the settings: what was set while the trail ran is forgotten.
@@ -109,7 +138,7 @@ impl Trail {
         self.inner.refuse_forked()?;
         let _one_at_a_time = self.inner.switching.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.folder();
-        self.switch(policy, "settings", || {
+        self.switch(policy, Change::by("settings"), || {
             let path = folder.kept_policy_file();
             let aside = path.with_extension("toml.removed");
             // A renaming is durable and a removal is not: after a power loss the old policy must not be back.
@@ -130,7 +159,7 @@ impl Trail {
     fn switch(
         &self,
         policy: Policy,
-        by: &str,
+        change: Change<'_>,
         keep: impl FnOnce() -> Result<(), SetPolicyError>,
     ) -> Result<(), SetPolicyError> {
         let shared = &self.inner.shared;
@@ -138,7 +167,7 @@ impl Trail {
         record_counts(shared);
         let before = shared.policy.load_full();
         let (from, to) = (before.policy.to_toml(), policy.to_toml());
-        let index = self.record_change(by, &from, &to)?;
+        let index = self.record_change(change, &from, &to)?;
         shared.wake_writer();
         let is_durable = shared.progress.wait_durable(index, crate::deadline::after(CHANGE_TIMEOUT));
         let kept = if is_durable { keep() } else { Err(SetPolicyError::NotDurable) };
@@ -149,18 +178,34 @@ impl Trail {
             }
             Err(error) => {
                 // Refused only when the buffer is full; then the caller's error is all that tells.
-                let _ = self.record_change("taken_back", &to, &from);
+                let _ = self.record_change(Change::by("taken_back"), &to, &from);
                 Err(error)
             }
         }
     }
 
-    fn record_change(&self, by: &str, from: &str, to: &str) -> Result<u64, RecordError> {
+    fn record_change(&self, change: Change<'_>, from: &str, to: &str) -> Result<u64, RecordError> {
         let mut details = Object::default();
-        details.insert("by", by);
+        details.insert("by", change.by);
+        if let Some(review) = change.review {
+            details.insert("review", review);
+        }
         details.insert("from", from);
         details.insert("to", to);
         self.record_system("trail.policy_changed", details)
+    }
+}
+
+/// Why the policy changes.
+#[derive(Clone, Copy)]
+struct Change<'a> {
+    by: &'a str,
+    review: Option<&'a str>,
+}
+
+impl<'a> Change<'a> {
+    fn by(by: &'a str) -> Change<'a> {
+        Change { by, review: None }
     }
 }
 

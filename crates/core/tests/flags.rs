@@ -98,7 +98,7 @@ fn power_loss_at_any_step_leaves_no_event_without_its_flag() {
         options
     };
     let trail = Trail::open(dir.path(), with(&files)).unwrap();
-    for number in 0..20 {
+    for number in 0..10 {
         let ack = if number % 4 == 0 { Ack::Durable } else { Ack::Accepted };
         let events = vec![Event::new("refund").description("x".repeat(200)); number % 3 + 1];
         trail.record_batch(&events, ack).unwrap();

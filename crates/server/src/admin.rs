@@ -13,7 +13,7 @@ use crate::access::{Caller, Grant, NewToken, Scope, TokenError};
 use crate::app::{Shared, blocking, details};
 use crate::problem::Problem;
 use crate::record::read_body;
-use crate::reviews::{parse, unprocessable};
+use crate::reviews::{PolicyPut, parse, put_policy, unprocessable};
 
 /// How long a viewer token lives unless told otherwise, and at most, in seconds.
 const VIEWER_SECONDS: u64 = 900;
@@ -28,7 +28,7 @@ pub(crate) async fn policy(State(app): State<Shared>, Extension(caller): Extensi
     (content_type, app.trail.policy().to_toml()).into_response()
 }
 
-/// `PUT /v1/policy`: kept across restarts.
+/// `PUT /v1/policy`: kept across restarts. What weakens it may have to wait for a second person.
 pub(crate) async fn set_policy(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
@@ -47,8 +47,10 @@ pub(crate) async fn set_policy(
         .map_err(|_| Problem::bad_request("not-toml", "the policy is not UTF-8: send it as TOML"))?;
     let policy = Policy::from_toml(text)
         .map_err(|error| unprocessable(&format!("the policy cannot be used: {error}")))?;
-    let setting = app.clone();
-    blocking(move || setting.trail.set_policy(policy).map_err(|error| Problem::internal(&error))).await?;
+    let (setting, by) = (app.clone(), caller.clone());
+    if let PolicyPut::Pending(review) = blocking(move || put_policy(&setting, &by, &policy)).await? {
+        return Ok((StatusCode::ACCEPTED, axum::Json(review)).into_response());
+    }
     app.note("policy_set_by", &caller, details([]));
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/toml"))];
     Ok((content_type, app.trail.policy().to_toml()).into_response())

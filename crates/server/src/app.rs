@@ -117,6 +117,13 @@ impl App {
         .await
     }
 
+    /// How many reviews wait for a decision; without those that rules flagged lately, if they cannot be read. Blocks.
+    pub(crate) fn reviews_pending(&self) -> usize {
+        // What went wrong was logged where it did.
+        let _ = self.reviews.refresh(self);
+        self.reviews.pending()
+    }
+
     /// Records that the caller did something: one of the trail's own events. That it cannot be recorded is told by the
     /// log and never in the way of the caller.
     pub(crate) fn note(&self, what: &str, caller: &Caller, details: Object) -> Option<Index> {

@@ -42,10 +42,20 @@ pub struct Config {
     pub request_timeout: Duration,
     /// How long a stop waits for requests that are under way.
     pub stop_timeout: Duration,
+    /// What needs two.
+    pub second_person: SecondPerson,
     /// Whether to listen on a socket in the trail's folder, too.
     pub socket: bool,
     /// The policy of the settings, which `PUT /v1/policy` replaces and SIGHUP returns to, is told from this.
     pub health: HealthLimits,
+}
+
+/// What one person asks for and another one approves, in the review queue.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct SecondPerson {
+    /// To weaken the policy.
+    pub policy: bool,
 }
 
 /// The files of a certificate.
@@ -91,6 +101,7 @@ impl Default for Config {
             requests_per_second: 0,
             request_timeout: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),
+            second_person: SecondPerson::default(),
             socket: true,
             health: HealthLimits::default(),
         }

@@ -9,7 +9,7 @@ use serde_json::json;
 use trailseal_core::deliver::{DeliveryState, DeliveryStats};
 
 use crate::access::Caller;
-use crate::app::{App, Shared, details};
+use crate::app::{App, Shared, blocking, details};
 
 /// How well something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +67,8 @@ pub(crate) async fn readyz(State(app): State<Shared>) -> Response {
 /// `GET /v1/stats`.
 pub(crate) async fn stats(State(app): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
     app.note("read", &caller, details([("path", Some("/v1/stats".into()))]));
+    let counting = app.clone();
+    let pending = blocking(move || Ok(counting.reviews_pending())).await.unwrap_or_default();
     let stats = app.trail.stats();
     let not_durable_age = app.not_durable_age();
     let limits = app.config.health;
@@ -96,7 +98,7 @@ pub(crate) async fn stats(State(app): State<Shared>, Extension(caller): Extensio
         "counted": stats.counted,
         "handoff": {"used_bytes": stats.handoff_used_bytes, "bytes": stats.handoff_bytes},
         "sinks": sinks,
-        "reviews": {"pending": app.reviews.pending()},
+        "reviews": {"pending": pending},
     });
     ([("x-audit-health", HeaderValue::from_static(health.name()))], axum::Json(answer)).into_response()
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! connection (listen/) ─> route table (routes.rs) ─> who asks (access/) ─┬─> record/ ─> Trail::hand_in_batch
 //!                                                                        ├─> read/   ─> Search, Reader
-//!                                                                        ├─> reviews.rs, admin.rs ─> the trail's own events
+//!                                                                        ├─> reviews/, admin.rs ─> the trail's own events
 //!                                                                        └─> health.rs, metrics.rs, viewer.rs
 //! ```
 //! The server adds nothing to what a trail means: it takes events, finds them, and lets only those in who may. What
@@ -32,6 +32,6 @@ mod server;
 mod viewer;
 
 pub use access::{NewToken, Scope, TokenError, TokenInfo};
-pub use config::{Config, HealthLimits, TlsFiles};
+pub use config::{Config, HealthLimits, SecondPerson, TlsFiles};
 pub use listen::TlsError;
 pub use server::{Server, ServerError, Stopped, TokenFile};

@@ -173,7 +173,7 @@ fn trail_metrics(app: &App, out: &mut String) {
             "Bytes of large bodies that are held now",
             app.body_room.taken() as u64,
         ),
-        ("trailseal_reviews_pending", "Reviews that wait for a decision", app.reviews.pending() as u64),
+        ("trailseal_reviews_pending", "Reviews that wait for a decision", app.reviews_pending() as u64),
     ];
     for (name, help, value) in gauges {
         let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");

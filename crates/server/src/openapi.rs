@@ -104,6 +104,8 @@ fn operation(route: &Route) -> Value {
             300 => {
                 json!({"description": "Several events have this id", "content": {"application/json": {"schema": {"type": "object"}}}})
             }
+            202 => json!({"description": "It waits for a second person", "content":
+                {"application/json": {"schema": {"$ref": "#/components/schemas/Review"}}}}),
             304 => json!({"description": "As it was"}),
             _ => json!({"description": "A problem", "content":
                 {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}),

@@ -93,7 +93,7 @@ pub(crate) fn table() -> Vec<Route> {
             body "ViewerRequest", gives 201 "Token", or &[400, 408, 413, 415, 422]),
         route!(GET "/v1/policy", WholeTrail(Admin), "The policy in force, as TOML", get(admin::policy), gives 200 "Policy"),
         route!(PUT "/v1/policy", WholeTrail(Admin), "Put a policy in force", put(admin::set_policy),
-            body "Policy", gives 200 "Policy", or &[400, 408, 413, 415, 422]),
+            body "Policy", gives 200 "Policy", or &[202, 400, 408, 413, 415, 422, 503]),
         route!(GET "/v1/tokens", WholeTrail(Admin), "All tokens, without their secrets", get(admin::tokens), gives 200 "Tokens"),
         route!(POST "/v1/tokens", WholeTrail(Admin), "Make a token", post(admin::create_token),
             body "TokenRequest", gives 201 "Token", or &[400, 408, 409, 413, 415, 422]),

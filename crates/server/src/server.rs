@@ -15,7 +15,7 @@ use crate::app::{App, Shared, details};
 use crate::config::Config;
 use crate::durable_watch;
 use crate::listen::{Acceptor, Serving, Socket, TlsError};
-use crate::routes;
+use crate::{reviews, routes};
 
 /// How often the last use of tokens is written down.
 const USES_KEPT_EVERY: Duration = Duration::from_secs(60);
@@ -45,6 +45,11 @@ pub enum ServerError {
         /// Where it should listen.
         listen: SocketAddr,
     },
+    /// Nobody would be a second person.
+    #[error(
+        "an open server cannot tell one person from another: leave --open out, or review.second_person empty"
+    )]
+    OpenAlone,
     /// It cannot listen there.
     #[error("could not listen on {listen}: another program may, or the address is not this machine's")]
     Listen {
@@ -61,8 +66,8 @@ pub enum ServerError {
     #[error(transparent)]
     Token(#[from] TokenError),
     /// The trail cannot be read.
-    #[error("could not read the review queue from the trail")]
-    Search(#[from] trailseal_index::SearchError),
+    #[error("could not read the review queue from the trail: the line before says why")]
+    Reviews,
 }
 
 /// What a stop left.
@@ -100,6 +105,9 @@ impl Server {
                 return Err(ServerError::PlainHttp { listen });
             }
         }
+        if config.open && config.second_person.policy {
+            return Err(ServerError::OpenAlone);
+        }
         let tls = config.tls.clone().map(Acceptor::new).transpose()?;
         let failed = |source| ServerError::Listen { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
@@ -113,9 +121,8 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let is_open = config.open;
         let app = Arc::new(App::new(trail, dir, config, tokens, stopping));
-        let mut search = trailseal_index::Search::open(&app.dir, app.trail.folder().files().clone())?;
-        app.reviews.load(&mut search)?;
-        app.give_back(search);
+        app.reviews.refresh(&app).map_err(|_| ServerError::Reviews)?;
+        reviews::finish_approved(&app);
         let first_token = match app.tokens.is_empty() && !is_open {
             true => Some(first_token(&app)?),
             false => None,

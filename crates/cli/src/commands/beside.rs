@@ -175,6 +175,13 @@ pub(super) fn policy(server: &ServerClient, command: &Policy) -> Outcome<bool> {
         policy.otherwise.acknowledge = trailseal_core::policy::Acknowledge::Durable;
     }
     let answer = server.ask("PUT", "/v1/policy", policy.to_toml().as_bytes())?;
+    if answer.status == 202 {
+        let review: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        return Err(Failure::no(format!(
+            "not in force: weakening the policy needs a second person, who can approve review {}",
+            review["id"].as_str().unwrap_or_default()
+        )));
+    }
     if answer.status != 200 {
         let problem = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
         return Err(Failure::could_not(detail(&problem, answer.status)));

@@ -111,7 +111,8 @@ fn set(settings: &Settings, mode: &str, rate: Option<f64>) -> Outcome {
     }
     let trail = open_trail(settings)?;
     let changed = match wanted {
-        None => trail.reset_policy(from_settings),
+        None => may_replace(settings, &trail.policy(), &from_settings)
+            .and_then(|()| Ok(trail.reset_policy(from_settings)?)),
         Some(mode) => {
             let mut policy = trail.policy();
             policy.otherwise.acknowledge = match (mode, policy.otherwise.mode) {
@@ -122,7 +123,7 @@ fn set(settings: &Settings, mode: &str, rate: Option<f64>) -> Outcome {
             };
             policy.otherwise.mode = mode;
             policy.otherwise.rate = rate.unwrap_or(1.0);
-            trail.set_policy(policy)
+            may_replace(settings, &trail.policy(), &policy).and_then(|()| Ok(trail.set_policy(policy)?))
         }
     };
     close_trail(&trail)?;
@@ -138,4 +139,18 @@ fn set(settings: &Settings, mode: &str, rate: Option<f64>) -> Outcome {
         Some(_) => "set, and kept across restarts; `trailseal policy set settings` returns to the settings",
     });
     Ok(())
+}
+
+/// Refuses to weaken the policy where that needs a second person: without a server there is nobody to ask.
+pub(super) fn may_replace(settings: &Settings, from: &Policy, to: &Policy) -> Outcome {
+    if !settings.second_person()?.policy {
+        return Ok(());
+    }
+    match from.weakened_by(to).first() {
+        None => Ok(()),
+        Some(weakening) => Err(Failure::could_not(format!(
+            "weakening the policy needs a second person ({}): start `trailseal serve` and ask there",
+            weakening.describe(from, to)
+        ))),
+    }
 }

@@ -177,7 +177,11 @@ impl Session<'_> {
 
     /// Puts the policy of the settings in force, as they are now. Settings that are wrong change nothing.
     fn return_to_settings(&mut self) -> Outcome {
-        match self.settings.reload().and_then(|settings| settings.policy()) {
+        let policy = self.settings.reload().and_then(|settings| settings.policy()).and_then(|policy| {
+            super::policy::may_replace(self.settings, &self.trail.policy(), &policy)?;
+            Ok(policy)
+        });
+        match policy {
             Ok(policy) => Ok(self.trail.reset_policy(policy)?),
             Err(failure) => {
                 tell(&format!("notice: the policy stays as it is: {}", failure.text()));

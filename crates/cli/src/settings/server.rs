@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use trailseal_server::{Config, TlsFiles};
+use trailseal_server::{Config, SecondPerson, TlsFiles};
 
-use super::{Settings, a_path, milliseconds, size};
+use super::{Given, Settings, a_path, milliseconds, size};
 use crate::failure::{Failure, Outcome};
 
 impl Settings {
@@ -56,8 +56,25 @@ impl Settings {
             }
             config.frame_ancestors.push(given.value.clone());
         }
+        config.second_person = self.second_person()?;
         config.hosts = texts("server.hosts").iter().map(|given| given.value.clone()).collect();
         Ok(config)
+    }
+
+    /// What needs two.
+    pub(crate) fn second_person(&self) -> Outcome<SecondPerson> {
+        let mut second_person = SecondPerson::default();
+        for Given { value, source } in self.lists.get("review.second_person").into_iter().flatten() {
+            match value.as_str() {
+                "policy" => second_person.policy = true,
+                _ => {
+                    return Err(Failure::could_not(format!(
+                        "{source}: `review.second_person` cannot be {value:?}: use \"policy\""
+                    )));
+                }
+            }
+        }
+        Ok(second_person)
     }
 
     fn tls_files(&self) -> Outcome<Option<TlsFiles>> {

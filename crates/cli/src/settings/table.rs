@@ -10,7 +10,7 @@ pub(super) struct Setting {
     pub(super) about: &'static str,
 }
 
-pub(super) const SETTINGS: [Setting; 43] = [
+pub(super) const SETTINGS: [Setting; 44] = [
     Setting {
         name: "origin",
         default: "",
@@ -76,7 +76,7 @@ pub(super) const SETTINGS: [Setting; 43] = [
         default: "",
         allowed: "tables [[rule]] with `when` and a mode",
         about: "What happens to the events that `when` matches; the first rule that matches wins. Each has `mode`, \
-            `rate`, `timeout_ms`, `on_failure` and `acknowledge` of its own, and takes the defaults of this table, \
+            `rate`, `timeout_ms`, `on_failure` and `acknowledge` of its own, may ask for a `review` of them, and takes the defaults of this table, \
             not the file's values, for what it leaves out.",
     },
     Setting {
@@ -173,6 +173,14 @@ pub(super) const SETTINGS: [Setting; 43] = [
         allowed: "fixed, remove, last4 or hmac",
         about: "What stands in the place of a secret: `***`, nothing, `***` and its last four characters, or a \
             keyed hash.",
+    },
+    Setting {
+        name: "review.second_person",
+        default: "",
+        allowed: "a list of \"policy\"",
+        about: "What one person asks for and another one has to approve in the review queue of the server: `policy`, \
+            to weaken the policy. See [server.md](server.md#a-second-person), and for what it does not stop \
+            [security.md](security.md#a-second-person).",
     },
     Setting {
         name: "server.listen",
@@ -297,10 +305,11 @@ pub(super) const NOT_SETTINGS: [&str; 1] = ["TRAILSEAL_TOKEN"];
 pub(super) const ONLY_IN_A_FILE: [&str; 2] = ["anchor", "rule"];
 
 /// Settings that are lists of texts; in the environment they are separated by commas.
-pub(super) const LISTS: [&str; 6] = [
+pub(super) const LISTS: [&str; 7] = [
     "mask.keys",
     "mask.allow",
     "mask.patterns",
+    "review.second_person",
     "server.trusted_proxies",
     "server.hosts",
     "server.frame_ancestors",

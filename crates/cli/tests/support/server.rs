@@ -90,6 +90,12 @@ impl<'a> Server<'a> {
         rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
     }
 
+    /// Sends it back to its settings.
+    pub fn hang_up(&self) {
+        let process = rustix::process::Pid::from_child(&self.running.as_ref().unwrap().0);
+        rustix::process::kill_process(process, rustix::process::Signal::HUP).unwrap();
+    }
+
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
         let mut running = self.running.take().unwrap();

@@ -21,7 +21,7 @@ use super::{Caller, Grant, Scope};
 /// What every token begins with.
 const PREFIX: &str = "tsl_";
 /// Names that the trail's own events have for those without a token.
-const NAMES_TAKEN: [&str; 3] = ["open", "owner", "nobody"];
+const NAMES_TAKEN: [&str; 4] = ["open", "owner", "nobody", "policy"];
 /// A token's use is written down at most this often, in microseconds.
 const USE_NOTED_EVERY: i64 = 60_000_000;
 
@@ -79,7 +79,7 @@ pub struct NewToken {
 pub enum TokenError {
     /// The name cannot be used.
     #[error(
-        "{name:?} is no name for a token: use up to 64 letters, digits, `.`, `_` and `-`, and not open, owner or nobody"
+        "{name:?} is no name for a token: use up to 64 letters, digits, `.`, `_` and `-`, and not open, owner, nobody or policy"
     )]
     Name {
         /// The name.

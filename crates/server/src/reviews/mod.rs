@@ -1,0 +1,237 @@
+//! The review queue: events that a second person looks at, and changes that need one.
+//!
+//! A review's states are events of the trail, so they are sealed, too; what is in memory here is read from them
+//! (`queue.rs`). What must hold: of two who decide at once one wins, and the other is told.
+
+mod policy_change;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use trailseal_core::complete::EventId;
+use trailseal_core::event::{Event, Recorded};
+use trailseal_core::filter::{Filter, IdFilter};
+use trailseal_index::Order;
+
+pub(crate) use policy_change::{PolicyPut, finish_approved, put_policy};
+use queue::{Review, Subject};
+pub(crate) use queue::{ReviewState, Reviews};
+
+use crate::access::Caller;
+use crate::app::{Shared, blocking, details};
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::record::read_body;
+
+const REQUESTED: &str = "review_requested";
+const DECIDED: &str = "review_decided";
+/// The most bytes of a reason or comment.
+const TEXT_BYTES_MAX: usize = 4_096;
+/// Reviews that one answer lists at most.
+const LISTED_MAX: usize = 1_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    event: String,
+    #[serde(default)]
+    reason: String,
+    confidence: Option<f64>,
+}
+
+/// `POST /v1/reviews`: an event is to be looked at. Whoever may hand events in or decide may ask for it.
+pub(crate) async fn request(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let request: Request = parse(&read_body(&app, &headers, body).await?)?;
+    if request.confidence.is_some_and(|confidence| !(0.0..=1.0).contains(&confidence)) {
+        return Err(unprocessable("confidence is a number from 0 to 1").with("field", "confidence"));
+    }
+    check_length("reason", &request.reason)?;
+    let Ok(wanted) = request.event.parse::<IdFilter>();
+    let mut filter = Filter { id: vec![wanted], ..Filter::default() };
+    caller.restrict(&mut filter)?;
+    blocking(move || {
+        // What was recorded a moment ago may still be on its way to the disk.
+        app.trail.flush(std::time::Duration::from_secs(2));
+        // What was asked for is recorded, also if the one who asked has gone.
+        let mut search = app.take_search(&Arc::default())?;
+        let page = search.page(&filter, Order::OldestFirst, None, 1, None)?;
+        app.give_back(search);
+        let missing = || Problem::not_found(format!("there is no event {}", request.event));
+        let hit = page.hits.into_iter().next().ok_or_else(missing)?;
+        let recorded = hit.read().map_err(|error| Problem::internal(&error))?;
+        let id = EventId::new(app.now()).as_str().to_owned();
+        let mut members = details([
+            ("review", Some(id.clone())),
+            ("event", recorded.event.id.clone()),
+            ("origin", Some(hit.origin.to_string())),
+            ("reason", (!request.reason.is_empty()).then(|| request.reason.clone())),
+        ]);
+        members.insert("index", hit.index.get());
+        if let Some(confidence) = request.confidence {
+            members.insert("confidence", confidence);
+        }
+        record(&app, &caller, REQUESTED, members, recorded.event.tenant.clone(), &id)?;
+        let answer = json!({"id": id, "state": ReviewState::Pending});
+        Ok((StatusCode::CREATED, axum::Json(answer)).into_response())
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Decision {
+    decision: String,
+    comment: Option<String>,
+}
+
+/// `POST /v1/reviews/{id}`: approved or rejected.
+pub(crate) async fn decide(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let decision: Decision = parse(&read_body(&app, &headers, body).await?)?;
+    check_length("comment", decision.comment.as_deref().unwrap_or_default())?;
+    let state = match ReviewState::parse(&decision.decision) {
+        Some(state) if state != ReviewState::Pending => state,
+        _ => return Err(unprocessable("decision is approved or rejected").with("field", "decision")),
+    };
+    blocking(move || {
+        app.reviews.refresh(&app)?;
+        let review = find(&app, &caller, &id)?;
+        let members = details([
+            ("review", Some(id.clone())),
+            ("decision", Some(decision.decision)),
+            ("comment", decision.comment),
+        ]);
+        let decide = || record(&app, &caller, DECIDED, members, review.tenant.clone(), &id);
+        match &review.subject {
+            Subject::Policy(change) if state == ReviewState::Approved => {
+                change.approve(&app, &caller, &review, decide)?;
+            }
+            Subject::Policy(_) | Subject::Event { .. } => decide()?,
+        }
+        Ok(axum::Json(json!({"id": id, "state": state})).into_response())
+    })
+    .await
+}
+
+/// A review that is still to be decided.
+fn find(app: &Shared, caller: &Caller, id: &str) -> Result<Review, Problem> {
+    let queue = app.reviews.lock();
+    let review = queue.by_id.get(id).filter(|review| review.is_seen_by(caller));
+    let review = review.ok_or_else(|| Problem::not_found(format!("there is no review {id}")))?;
+    match review.state {
+        ReviewState::Pending => Ok(review.clone()),
+        _ => Err(decided(review)),
+    }
+}
+
+fn decided(review: &Review) -> Problem {
+    let by = review.decided_by.clone().unwrap_or_default();
+    Problem::new(StatusCode::CONFLICT, "decided", format!("the review was decided by {by}"))
+        .with("state", json!(review.state))
+        .with("decided_by", by)
+}
+
+/// `GET /v1/reviews`.
+pub(crate) async fn list(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let query = Query::of(&uri)?;
+    query.only(&["state"])?;
+    let wrong =
+        || Problem::bad_request("query", "state is pending, approved or rejected").with("field", "state");
+    let state = query.one("state")?.map(|name| ReviewState::parse(name).ok_or_else(wrong)).transpose()?;
+    app.note("read", &caller, details([("path", Some("/v1/reviews".into())), ("query", query.text())]));
+    blocking(move || {
+        app.reviews.refresh(&app)?;
+        let queue = app.reviews.lock();
+        let wanted =
+            |review: &&Review| review.is_seen_by(&caller) && state.is_none_or(|state| review.state == state);
+        let newest_first = queue.by_id.values().rev().filter(wanted).take(LISTED_MAX);
+        let reviews: Vec<Value> = newest_first.map(|review| shown(&app, review)).collect();
+        Ok(axum::Json(json!({ "reviews": reviews })).into_response())
+    })
+    .await
+}
+
+/// As it is listed: a change that no longer fits says so.
+fn shown(app: &Shared, review: &Review) -> Value {
+    let mut shown = json!(review);
+    if let (Subject::Policy(change), ReviewState::Pending) = (&review.subject, review.state)
+        && change.origin == app.trail.origin()
+        && change.is_outdated(app)
+    {
+        shown["outdated"] = true.into();
+    }
+    shown
+}
+
+fn check_length(field: &str, text: &str) -> Result<(), Problem> {
+    match text.len() <= TEXT_BYTES_MAX {
+        true => Ok(()),
+        false => {
+            Err(unprocessable(&format!("{field} has more than {TEXT_BYTES_MAX} bytes")).with("field", field))
+        }
+    }
+}
+
+/// Records a step of a review, and takes it over as reading it would. A decision that comes too late is told so.
+fn record(
+    app: &Shared,
+    caller: &Caller,
+    what: &str,
+    members: trailseal_core::event::Object,
+    tenant: Option<String>,
+    id: &str,
+) -> Result<(), Problem> {
+    let mut event = Event { details: members, tenant, ..Event::default() };
+    event.actor = Some(trailseal_core::event::Actor {
+        id: Some(caller.name().to_owned()),
+        kind: Some("token".into()),
+        ..Default::default()
+    });
+    // Held over both, so that the order in the trail is the order here.
+    let mut queue = app.reviews.lock();
+    if let Some(review) = queue.by_id.get(id).filter(|review| review.state != ReviewState::Pending) {
+        return Err(decided(review));
+    }
+    let index =
+        app.trail.record_own(what, event.clone()).map_err(|error| Problem::unavailable(error.to_string()))?;
+    event.action = format!("trail.{what}");
+    // As it stands in the trail: what is secret in a reason is shown to nobody.
+    let event = app.trail.as_written(&event);
+    let recorded =
+        Recorded { index: index.get(), recorded: app.now(), system: true, event, ..Recorded::default() };
+    queue.apply(&recorded, app.trail.origin());
+    Ok(())
+}
+
+/// A body of JSON with these members.
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| Problem::bad_request("not-json", format!("the body is not JSON: {error}")))?;
+    serde_json::from_value(value).map_err(|error| unprocessable(&format!("the body cannot be used: {error}")))
+}
+
+pub(crate) fn unprocessable(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unusable", detail)
+}

@@ -1,0 +1,199 @@
+//! A weakening of the policy that waits for a second person.
+//!
+//! Asked for, it is an event with the policy before and after. Approved, it comes into force if the policy is still the
+//! one before: first the decision is an event, then the change is (with the review's id), then it is kept and in force.
+//! A server that was killed in between goes on where it was when it starts.
+
+use serde::Serialize;
+use serde_json::json;
+use trailseal_core::SetPolicyError;
+use trailseal_core::complete::EventId;
+use trailseal_core::event::{Actor, Event, Object, Value};
+use trailseal_core::policy::{Policy, Weakening};
+
+use axum::http::StatusCode;
+
+use super::queue::{Review, Subject};
+use super::{record, unprocessable};
+use crate::access::Caller;
+use crate::app::{App, Shared};
+use crate::problem::Problem;
+
+/// The most bytes that the policies before and after may have as JSON, so that they fit on one line of the trail.
+const JSON_BYTES_MAX: usize = 48 << 10;
+/// Weakenings that are listed, and the most characters of each.
+const LISTED_MAX: usize = 20;
+const LISTED_CHARS_MAX: usize = 200;
+
+/// From which policy to which.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct PolicyChange {
+    /// The trail whose policy it is: each slot has its own.
+    pub(super) origin: String,
+    from: String,
+    to: String,
+    /// What would be less strict, for people.
+    weakens: Vec<String>,
+}
+
+/// What a request to change the policy came to.
+pub(crate) enum PolicyPut {
+    InForce,
+    /// It waits for a second person, in this review.
+    Pending(serde_json::Value),
+}
+
+/// Puts a policy in force, or, where it is weaker and that needs two, asks for it. Blocks.
+pub(crate) fn put_policy(app: &Shared, caller: &Caller, policy: &Policy) -> Result<PolicyPut, Problem> {
+    loop {
+        let current = app.trail.policy();
+        if app.config.second_person.policy {
+            let weakened = current.weakened_by(policy);
+            if !weakened.is_empty() {
+                return ask(app, caller, &current, policy, &weakened).map(PolicyPut::Pending);
+            }
+        }
+        match app.trail.replace_policy(&current, policy, None, || Ok(())) {
+            Ok(()) => return Ok(PolicyPut::InForce),
+            // Compared with a policy that is no longer the one in force.
+            Err(SetPolicyError::Outdated) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Records that a weakening is wanted.
+fn ask(
+    app: &Shared,
+    caller: &Caller,
+    from: &Policy,
+    to: &Policy,
+    weakened: &[Weakening],
+) -> Result<serde_json::Value, Problem> {
+    let mut weakens: Vec<String> = weakened
+        .iter()
+        .take(LISTED_MAX)
+        .map(|each| each.describe(from, to).chars().take(LISTED_CHARS_MAX).collect())
+        .collect();
+    if weakened.len() > LISTED_MAX {
+        weakens.push("and more: compare the policies".to_owned());
+    }
+    let (from, to) = (from.to_toml(), to.to_toml());
+    if json!([from, to]).to_string().len() > JSON_BYTES_MAX {
+        return Err(unprocessable(&format!(
+            "the policies before and after have over {JSON_BYTES_MAX} bytes together, too many for a review"
+        )));
+    }
+    let id = EventId::new(app.now()).as_str().to_owned();
+    let mut details = Object::default();
+    details.insert("review", id.as_str());
+    details.insert("change", PolicyChange::NAME);
+    details.insert("reason", "weakens the policy");
+    details.insert("from", from.as_str());
+    details.insert("to", to.as_str());
+    details.insert("weakens", Value::Array(weakens.iter().map(|text| Value::from(text.as_str())).collect()));
+    let written = app.trail.as_written(&Event { details: details.clone(), ..Event::new("trail.x") });
+    if written.details != details {
+        return Err(unprocessable(
+            "a text in the policy looks like a secret, so it cannot be shown to a reviewer",
+        ));
+    }
+    record(app, caller, super::REQUESTED, details, None, &id)?;
+    Ok(json!({"id": id, "state": "pending", "kind": PolicyChange::NAME, "weakens": weakens}))
+}
+
+impl PolicyChange {
+    pub(super) const NAME: &str = "policy";
+
+    /// From the details of the event that asks for it.
+    pub(super) fn read(details: &Object, origin: &str) -> Option<PolicyChange> {
+        let text = |name: &str| details.get(name).and_then(Value::as_str).map(str::to_owned);
+        let weakens = match details.get("weakens") {
+            Some(Value::Array(texts)) => texts.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            _ => Vec::new(),
+        };
+        Some(PolicyChange { origin: origin.to_owned(), from: text("from")?, to: text("to")?, weakens })
+    }
+
+    /// Whether the policy is no longer the one that it was to replace.
+    pub(super) fn is_outdated(&self, app: &App) -> bool {
+        app.trail.policy().to_toml() != self.from
+    }
+
+    /// Approves it with `decide`, which records the decision, and puts it in force.
+    pub(super) fn approve(
+        &self,
+        app: &Shared,
+        caller: &Caller,
+        review: &Review,
+        decide: impl FnOnce() -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        if review.requested_by == caller.name() {
+            let detail = "this needs a second person: who asked for it can reject it, and not approve it";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "own-request", detail));
+        }
+        if self.origin != app.trail.origin() {
+            let detail =
+                format!("it is about the policy of {}: decide where that trail is served", self.origin);
+            return Err(Problem::new(StatusCode::CONFLICT, "elsewhere", detail));
+        }
+        self.put_in_force(app, &review.id, decide)?;
+        note_done(app, caller.name(), &review.id);
+        Ok(())
+    }
+
+    fn put_in_force<E: From<SetPolicyError>>(
+        &self,
+        app: &App,
+        review: &str,
+        first: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let read =
+            |text: &str| Policy::from_toml(text).map_err(|error| SetPolicyError::Invalid(error.to_string()));
+        app.trail.replace_policy(&read(&self.from)?, &read(&self.to)?, Some(review), first)
+    }
+}
+
+/// Puts the change in force that was approved when the server was killed. Blocks.
+pub(crate) fn finish_approved(app: &App) {
+    let unfinished = {
+        let queue = app.reviews.lock();
+        queue.unfinished.get(app.trail.origin()).and_then(|id| queue.by_id.get(id)).cloned()
+    };
+    let Some(review) = unfinished else { return };
+    let Subject::Policy(change) = &review.subject else { return };
+    if change.is_outdated(app) {
+        return;
+    }
+    match change.put_in_force::<SetPolicyError>(app, &review.id, || Ok(())) {
+        Ok(()) => {
+            note_done(app, review.decided_by.as_deref().unwrap_or_default(), &review.id);
+            tracing::info!(review = review.id, "a change of the policy that was approved is in force now");
+        }
+        Err(error) => tracing::warn!(review = review.id, error = %error, "an approved change was not made"),
+    }
+}
+
+/// Records that the policy is in force: behind this event nothing is left to do after a kill.
+fn note_done(app: &App, by: &str, review: &str) {
+    let actor = Actor { id: Some(by.to_owned()), kind: Some("token".into()), ..Actor::default() };
+    let mut event = Event { actor: Some(actor), ..Event::default() };
+    event.details.insert("review", review);
+    if let Err(error) = app.trail.record_own("policy_set_by", event) {
+        tracing::warn!(error = %error, "one of the trail's own events was refused");
+    }
+}
+
+impl From<SetPolicyError> for Problem {
+    fn from(error: SetPolicyError) -> Problem {
+        match error {
+            SetPolicyError::Outdated => Problem::new(
+                StatusCode::CONFLICT,
+                "outdated",
+                "the policy was changed since this was asked for: reject it, and ask again",
+            ),
+            SetPolicyError::Invalid(what) => unprocessable(&format!("the policy cannot be used: {what}")),
+            error => Problem::internal(&error),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a start makes of an approval that a killed server did not end.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what is wrong by panicking"
+)]
+
+use std::time::Duration;
+
+use trailseal_core::event::{Actor, Event};
+use trailseal_core::{Options, Trail};
+
+use super::finish_approved;
+use crate::access::Tokens;
+use crate::app::App;
+use crate::config::Config;
+
+/// A step of the trail, and its details.
+type Step = (&'static str, &'static [(&'static str, &'static str)]);
+
+const ASKED: Step = (
+    "review_requested",
+    &[("review", "r"), ("change", "policy"), ("from", "mode = \"async\"\n"), ("to", "mode = \"off\"\n")],
+);
+const OUTDATED: Step = (
+    "review_requested",
+    &[("review", "r"), ("change", "policy"), ("from", "mode = \"sync\"\n"), ("to", "mode = \"off\"\n")],
+);
+const APPROVED: Step = ("review_decided", &[("review", "r"), ("decision", "approved")]);
+const REJECTED: Step = ("review_decided", &[("review", "r"), ("decision", "rejected")]);
+const CHANGED: Step = ("policy_changed", &[("by", "review"), ("review", "r")]);
+const SET: Step = ("policy_changed", &[("by", "set")]);
+const TAKEN_BACK: Step = ("policy_changed", &[("by", "taken_back")]);
+const DONE: Step = ("policy_set_by", &[("review", "r")]);
+
+fn place() -> (tempfile::TempDir, Trail) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = Options::default();
+    options.handoff.size_bytes = 1 << 20;
+    let trail = Trail::open(folder.path(), options).unwrap();
+    (folder, trail)
+}
+
+fn app(folder: &tempfile::TempDir, trail: Trail) -> App {
+    assert!(trail.flush(Duration::from_secs(10)));
+    let tokens = Tokens::load(folder.path()).unwrap();
+    let (_, stopping) = tokio::sync::watch::channel(false);
+    App::new(trail, folder.path().to_owned(), Config::default(), tokens, stopping)
+}
+
+/// The policy after a start on these steps; it was async before.
+fn check(steps: &[Step], policy: &str) {
+    let (folder, trail) = place();
+    for (what, details) in steps {
+        let actor = Actor { id: Some("ann".into()), ..Actor::default() };
+        let mut event = Event { actor: Some(actor), ..Event::default() };
+        details.iter().for_each(|(name, text)| _ = event.details.insert(*name, *text));
+        trail.record_own(what, event).unwrap();
+    }
+    let app = app(&folder, trail);
+    for round in 0..2 {
+        app.reviews.refresh(&app).unwrap();
+        finish_approved(&app);
+        assert_eq!(app.trail.policy().to_toml(), policy, "{steps:?}, round {round}");
+        assert!(app.trail.flush(Duration::from_secs(10)));
+    }
+}
+
+#[test]
+fn an_approved_change_is_ended_once_and_only_if_nothing_came_after() {
+    let (before, after) = ("mode = \"async\"\n", "mode = \"off\"\n");
+    check(&[ASKED], before);
+    check(&[ASKED, REJECTED], before);
+    check(&[ASKED, REJECTED, APPROVED], before);
+    check(&[APPROVED, ASKED], before);
+    check(&[ASKED, APPROVED], after);
+    check(&[ASKED, APPROVED, CHANGED], after);
+    check(&[ASKED, APPROVED, CHANGED, TAKEN_BACK], before);
+    // It was in force, and somebody returned to the one before by hand.
+    check(&[ASKED, APPROVED, CHANGED, DONE], before);
+    check(&[ASKED, APPROVED, SET], before);
+    check(&[OUTDATED, APPROVED], before);
+}
+
+#[test]
+fn a_flag_whose_event_was_lost_leads_to_no_other_event() {
+    // How far ahead the event is, behind how many lines the trail was opened again, and whether the flag counts.
+    for (ahead, lines, counts) in [(1, 0, false), (1, 1, true), (3, 1, false), (3, 2, false), (3, 3, true)] {
+        let (folder, trail) = place();
+        let mut flag = Event::default();
+        for (name, text) in [("review", "r"), ("event", "e"), ("origin", trail.origin())] {
+            flag.details.insert(name, text);
+        }
+        flag.details.insert("ahead", ahead as u64);
+        trail.record_own("review_requested", flag).unwrap();
+        for _ in 0..lines {
+            trail.record(&Event::new("x")).unwrap();
+        }
+        trail.record_own("opened", Event::default()).unwrap();
+        for _ in 0..3 {
+            trail.record(&Event::new("another")).unwrap();
+        }
+        let app = app(&folder, trail);
+        app.reviews.refresh(&app).unwrap();
+        assert_eq!(app.reviews.pending(), usize::from(counts), "{ahead} ahead, {lines} lines");
+    }
+}

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { changesOf, differences, same, wordDifferences } from "../viewer/diff.js";
+import { changesOf, differences, lineDifferences, same, wordDifferences } from "../viewer/diff.js";
 
 const rows = (before, after, options) =>
   differences(before, after, options).map(({ path, kind, before: was, after: is }) => [path.join("."), kind, was, is]);
@@ -62,4 +62,14 @@ test("texts are compared by words, and long ones as a whole", () => {
   ]);
   const long = "word ".repeat(2000);
   assert.equal(wordDifferences(long, `${long}!`).length, 2);
+});
+
+test("texts of many lines differ line by line", () => {
+  assert.deepEqual(lineDifferences('mode = "sync"\n\n[[rule]]\n', 'mode = "async"\n\n[[rule]]\nrate = 1\n'), [
+    { text: 'mode = "sync"\n', kind: "removed" },
+    { text: 'mode = "async"\n', kind: "added" },
+    { text: "\n[[rule]]\n", kind: "same" },
+    { text: "rate = 1\n", kind: "added" },
+  ]);
+  assert.deepEqual(lineDifferences("", "a"), [{ text: "a", kind: "added" }]);
 });

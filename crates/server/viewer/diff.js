@@ -34,7 +34,16 @@ export function same(a, b) {
 
 /** The longest common run of words: `[{text, kind}]` with same, removed, added. */
 export function wordDifferences(before, after) {
-  const [a, b] = [before, after].map((text) => text.match(/\w+|\s+|[^\w\s]/gu) ?? []);
+  return textDifferences(before, after, /\w+|\s+|[^\w\s]/gu);
+}
+
+/** The same by lines, which keep their ends. */
+export function lineDifferences(before, after) {
+  return textDifferences(before, after, /[^\n]*\n|[^\n]+/g);
+}
+
+function textDifferences(before, after, token) {
+  const [a, b] = [before, after].map((text) => text.match(token) ?? []);
   if (a.length * b.length > WORDS_MAX * WORDS_MAX)
     return [
       { text: before, kind: "removed" },
@@ -88,6 +97,18 @@ export function changesOf(event, all = false) {
 
 const MARKS = { added: "+", removed: "−", changed: "~", same: "" };
 const WORDS = { added: "added", removed: "removed", changed: "changed", same: "unchanged" };
+const TAGS = { added: "ins", removed: "del", same: "span" };
+
+/** Two texts of many lines as one, with what goes and what comes. */
+export function linesDiff(before, after, attributes = {}) {
+  const lines = lineDifferences(before, after).flatMap(({ text, kind }) =>
+    text
+      .replace(/\n$/, "")
+      .split("\n")
+      .map((line) => h(TAGS[kind], {}, `${MARKS[kind] || " "} ${visible(line)}`)),
+  );
+  return h("pre", { class: "lines-diff mono", ...attributes }, lines);
+}
 
 /** The rows as a table that reads well: path, before, after. */
 export function diffTable(rows, attributes = {}) {

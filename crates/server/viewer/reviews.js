@@ -2,6 +2,7 @@
 
 import { announce, button, fill, h, icon, toast, value } from "./dom.js";
 import { ask, askJson, eventPath } from "./api.js";
+import { linesDiff } from "./diff.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
 import { showProblem } from "./history.js";
 import { nameOf, outcomeChip, resourceOf, timeTag } from "./row.js";
@@ -44,7 +45,7 @@ class ReviewsPage {
           h(
             "p",
             { class: "lead" },
-            "Events that somebody, a rule or a program flagged. Each decision is an event of the trail itself, and sealed like the others.",
+            "Events that somebody, a rule or a program flagged, and changes that need a second person. Each decision is an event of the trail itself, and sealed like the others.",
           ),
         ),
         this.tabs,
@@ -116,7 +117,7 @@ class ReviewsPage {
               "p",
               {},
               this.state === "pending"
-                ? "Open an event and flag it with its reason, and it waits here for a second pair of eyes."
+                ? "Open an event and flag it with its reason, or let a rule of the policy do it, and it waits here for a second pair of eyes."
                 : "Decisions appear here once somebody made them.",
             ),
           ),
@@ -139,17 +140,12 @@ class ReviewsPage {
       "data-testid": "review",
       "data-id": review.id,
       "data-state": review.state,
+      "data-kind": review.kind,
     });
     const decide = (decision) => this.#decide(card, review, decision, comment.value, error);
     const confidence = Number(review.confidence);
-    const title = h(
-      "a",
-      { class: "mono review-open", "data-testid": "review-open", href: route().withEvent(review) },
-      value(String(review.event), {}, 120),
-    );
-    const about = h("p", { class: "quiet" }, `Event ${number(review.index)}`);
-    card.about = { review, title, about };
-    this.near.observe(card);
+    const isChange = review.kind === "policy";
+    const [title, about] = isChange ? changeParts(review) : this.#eventParts(card, review);
     return fill(
       card,
       h(
@@ -160,11 +156,11 @@ class ReviewsPage {
         h("span", { class: `chip state ${review.state}` }, review.state ?? ""),
       ),
       about,
-      h("blockquote", {}, value(review.reason || "No reason was given.")),
+      !isChange && h("blockquote", {}, value(review.reason || "No reason was given.")),
       h(
         "p",
         { class: "quiet" },
-        "Flagged",
+        isChange ? "Asked for" : "Flagged",
         review.requested_by && [" by ", value(review.requested_by)],
         review.requested && [" · ", timeTag(review.requested)],
         review.confidence !== undefined &&
@@ -186,9 +182,9 @@ class ReviewsPage {
                 "data-testid": "review-reject",
                 on: { click: () => decide("rejected") },
               }),
-              button({
+              !review.outdated && button({
                 icon: "check",
-                text: "Approve",
+                text: isChange ? "Approve, and put in force" : "Approve",
                 kind: "primary",
                 "data-testid": "review-approve",
                 on: { click: () => decide("approved") },
@@ -204,6 +200,18 @@ class ReviewsPage {
             review.comment && h("q", {}, value(review.comment)),
           ),
     );
+  }
+
+  #eventParts(card, review) {
+    const title = h(
+      "a",
+      { class: "mono review-open", "data-testid": "review-open", href: route().withEvent(review) },
+      value(String(review.event), {}, 120),
+    );
+    const about = h("p", { class: "quiet" }, `Event ${number(review.index)}`);
+    card.about = { review, title, about };
+    this.near.observe(card);
+    return [title, about];
   }
 
   // What the event was is asked for when its card comes into view.
@@ -246,13 +254,29 @@ class ReviewsPage {
         each.disabled = false;
       });
       if (problem.status === 409) {
-        toast(`Somebody else decided this already. ${problem.message}`, "bad");
+        toast(`Not decided now: ${problem.message}`, "bad");
         this.#load();
       } else {
         error.textContent = problem.message;
       }
     }
   }
+}
+
+/** What a change would do: in words, and line by line. */
+function changeParts(review) {
+  const weakens = review.weakens ?? [];
+  return [
+    h("b", { class: "review-open" }, "A weaker policy"),
+    h(
+      "div",
+      { class: "change" },
+      review.outdated &&
+        h("p", { class: "form-error" }, "The policy was changed since. Reject this, and let it be asked for again."),
+      h("ul", { class: "weakens" }, weakens.map((text) => h("li", {}, value(text, {}, 300)))),
+      linesDiff(review.from ?? "", review.to ?? "", { "data-testid": "review-change", "aria-label": "What would change" }),
+    ),
+  ];
 }
 
 /** The form that flags an event; `close` puts it away. */

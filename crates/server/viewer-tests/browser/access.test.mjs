@@ -14,6 +14,7 @@ const step = (name, run) => test(name, { skip: SKIP }, run);
 before(async () => {
   if (SKIP) return;
   trail = makeTrail();
+  process.env.TRAILSEAL_REVIEW__SECOND_PERSON = "policy";
   server = await serve(trail.dir);
   token = /tsl_[A-Za-z0-9_-]{20,}/.exec(server.output.join("\n"))?.[0];
   browser = await launch();
@@ -82,4 +83,29 @@ step("a viewer token shows its tenant alone, and believes no key by itself", asy
   assert.equal(await proofState(page), "no_key");
   await page.click("#nav-health");
   await page.waitForSelector("#problem");
+});
+
+step("a weaker policy is shown to a second person, who puts it in force", async () => {
+  const ask = (path, method, body, as = token) =>
+    fetch(`${server.url}v1/${path}`, { method, headers: { Authorization: `Bearer ${as}` }, body });
+  assert.equal((await ask("policy", "PUT", 'mode = "off"\n')).status, 202);
+  const scopes = ["read", "review", "admin"];
+  const desk = await (await ask("tokens", "POST", JSON.stringify({ name: "desk", scopes }))).json();
+  const card = "[data-testid=review][data-kind=policy]";
+  const look = async (as) => {
+    const { page } = await newPage(browser);
+    await page.goto(`${server.url}?view=reviews#token=${as}`);
+    await page.waitForSelector(card);
+    return page;
+  };
+  const own = await look(token);
+  await own.click("[data-testid=review-approve]");
+  await own.waitForFunction(() => /second person/.test(document.querySelector(".form-error:not(:empty)")?.textContent));
+  const page = await look(desk.token);
+  assert.match(await page.textContent(card), /all other events: mode async becomes off/);
+  assert.equal(await page.textContent("[data-testid=review-change] del"), '− mode = "async"');
+  assert.equal(await page.textContent("[data-testid=review-change] ins"), '+ mode = "off"');
+  await page.click("[data-testid=review-approve]");
+  await page.waitForSelector(card, { state: "detached" });
+  assert.equal(await (await ask("policy", "GET")).text(), 'mode = "off"\n');
 });

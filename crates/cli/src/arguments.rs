@@ -26,7 +26,7 @@ pub(crate) struct Common {
     /// Answer in JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Let this server do it: for record, policy set, key rotate and token
+    /// Let this server do it: for record, import, policy set, key rotate and token
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) server: Option<String>,
     /// The token for --server

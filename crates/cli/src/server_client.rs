@@ -131,17 +131,20 @@ impl ServerClient {
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{token}Connection: close\r\nContent-Type: application/json\r\n\
              Content-Length: {length}\r\n\r\n"
         );
-        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).map_err(failed)?;
-        stream.flush().map_err(failed)?;
+        // A request that is too large may be answered, and the connection closed, before all of it was read.
+        let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+        let sent = sent.and_then(|()| stream.flush());
         let mut bytes = Vec::new();
-        match stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes) {
-            // Many servers close a TLS connection without saying so; whether all is here is told by the answer.
-            Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => return Err(failed(error)),
-            _ => {}
+        let read = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes);
+        // Whether all is here is told by the answer: many servers close a TLS connection without saying so.
+        match (parse(&bytes), sent, read) {
+            (Some(answer), _, _) => Ok(answer),
+            (None, Err(error), _) | (None, _, Err(error)) => Err(failed(error)),
+            (None, Ok(()), Ok(0)) => Err(failed(std::io::ErrorKind::UnexpectedEof.into())),
+            (None, Ok(()), Ok(_)) => {
+                Err(Failure::could_not("the server's answer could not be read: is it of this program?"))
+            }
         }
-        parse(&bytes).ok_or_else(|| {
-            Failure::could_not("the server's answer could not be read: is it of this program?")
-        })
     }
 }
 
@@ -177,7 +180,8 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
     let length =
         length.and_then(|header| std::str::from_utf8(header.value).ok()?.trim().parse::<usize>().ok());
-    if !is_chunked && length.is_some_and(|length| rest.len() < length) {
+    // Without either nobody could tell that its end is here.
+    if !is_chunked && length.is_none_or(|length| rest.len() < length) && status != 204 {
         return None;
     }
     let body = if is_chunked { unchunk(rest)? } else { rest.to_vec() };

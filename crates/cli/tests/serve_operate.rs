@@ -142,7 +142,6 @@ fn a_folder_with_a_long_path_has_a_socket_elsewhere() {
 }
 
 #[test]
-#[ignore = "`import` does not ask a server that holds the trail, and exits 2"]
 fn an_import_beside_a_server_goes_through_it() {
     let place = Place::new();
     let server = Server::start(&place);

@@ -15,7 +15,7 @@ use crate::event::{Event, NoAction, Out, fit, put_u64, within_limits};
 
 mod fields;
 
-pub(crate) use fields::write_sample_rate;
+pub(crate) use fields::{write_sample_rate, write_sent};
 
 /// The most bytes a line may have: the limit of an entry in C2SP tlog-tiles.
 pub const LINE_BYTES_MAX: usize = 65_535;

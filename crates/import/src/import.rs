@@ -5,7 +5,7 @@ use std::io::BufRead;
 
 use sha2::{Digest, Sha256};
 use trailseal_core::complete::imported_id;
-use trailseal_core::event::{Event, Value};
+use trailseal_core::event::{DEPTH_MAX, Event, Value};
 
 use crate::mapping::Mapping;
 use crate::records::{Failed, Record, Records};
@@ -16,6 +16,9 @@ pub const SAMPLES: [(&str, &str, &[u8]); 3] = [
     ("kubernetes", "kubernetes-audit.jsonl", include_bytes!("../sample/kubernetes-audit.jsonl")),
     ("github", "github-audit.jsonl", include_bytes!("../sample/github-audit.jsonl")),
 ];
+
+/// A record stands at `details.record`. Deeper ones would be another event once a server has read them.
+const RECORD_LEVELS_MAX: usize = DEPTH_MAX - 2;
 
 /// An event made of a foreign record; its id is set.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +51,8 @@ pub fn read<R: BufRead>(
 fn imported(record: Record, mapping: &Mapping, repeats: &mut Repeats) -> Result<Imported, Failed> {
     let Record { line, bytes } = record;
     let failed = |reason: String| Failed { line, reason };
-    let value = Value::parse(&bytes).map_err(|error| failed(format!("not a JSON object: {error}")))?;
+    let value = Value::parse_within(&bytes, RECORD_LEVELS_MAX)
+        .map_err(|error| failed(format!("not a JSON object: {error}")))?;
     if value.as_object().is_none() {
         return Err(failed(format!("not a JSON object but {}", value.kind())));
     }

@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, reason = "a test says what it needs by failing")]
 
 use proptest::prelude::*;
-use trailseal_core::event::Value;
+use trailseal_core::event::{Event, Value};
 use trailseal_import::mapping::BUILT_IN;
 use trailseal_import::records::Records;
 use trailseal_import::{Mapping, SAMPLES, read};
@@ -90,6 +90,16 @@ proptest! {
             let event = Mapping::builtin(format).expect("built in").apply(value.clone());
             prop_assert!(!event.action.is_empty());
             prop_assert_eq!(event.details.get("record"), Some(&value));
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_sent_an_event_reads_the_same(record in record(), depth in 0_usize..100) {
+        let deep = format!("{}{record}{}", "{\"a\":[".repeat(depth), "]}".repeat(depth));
+        for (format, _) in BUILT_IN {
+            let imported = read(deep.as_bytes(), Mapping::builtin(format).expect("built in")).flatten().next();
+            let event = imported.expect("a record").event;
+            prop_assert_eq!(Event::from_json(&event.to_json()), Ok(event));
         }
     }
 

@@ -1,5 +1,8 @@
 //! Commands that write, while a server holds the trail: it is asked over its socket, and does what they would do.
 
+mod import;
+mod post;
+
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::Path;
 
@@ -11,10 +14,9 @@ use crate::arguments::{Ack, Policy, Record};
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
 use crate::server_client::{ServerClient, detail};
+pub(super) use import::import;
+use post::{Lines, post};
 
-/// Lines that are sent together.
-const LINES_AT_ONCE: usize = 500;
-const BYTES_AT_ONCE: usize = 4 << 20;
 /// A longer line is not read into memory.
 const LINE_BYTES_MAX: usize = 16 << 20;
 
@@ -37,8 +39,7 @@ pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> O
         json,
         recorded: 0,
         failed: 0,
-        lines: Vec::new(),
-        bytes: 0,
+        lines: Lines::default(),
     };
     let mut input = BufReader::with_capacity(1 << 18, input);
     let mut line = Vec::new();
@@ -74,8 +75,7 @@ struct Sending<'a> {
     recorded: u64,
     failed: u64,
     /// Lines that wait, with their numbers.
-    lines: Vec<(u64, Vec<u8>)>,
-    bytes: usize,
+    lines: Lines<u64>,
 }
 
 impl Sending<'_> {
@@ -83,33 +83,16 @@ impl Sending<'_> {
         if text.is_empty() {
             return Ok(());
         }
-        self.bytes += text.len();
-        self.lines.push((number, text.to_vec()));
-        if self.lines.len() >= LINES_AT_ONCE || self.bytes >= BYTES_AT_ONCE {
-            return self.send();
-        }
-        Ok(())
+        self.lines.push(number, text.to_vec());
+        if self.lines.are_enough() { self.send() } else { Ok(()) }
     }
 
-    /// Sends what waits. One bad line refuses a request whole, so then each line is sent alone.
+    /// Sends what waits.
     fn send(&mut self) -> Outcome {
-        let lines = std::mem::take(&mut self.lines);
-        self.bytes = 0;
-        if lines.is_empty() {
-            return Ok(());
-        }
-        let answer = self.server.ask("POST", &self.path, &array(&lines))?;
-        // Only where nothing was recorded may lines without ids be sent again; after 504 all of them are kept.
-        let is_refused = matches!(answer.status, 400..=499 | 503);
-        if !is_refused || lines.len() == 1 {
-            return self.take(&lines, answer.status, &answer.body);
-        }
-        for line in lines {
-            let one = [line];
-            let answer = self.server.ask("POST", &self.path, &array(&one))?;
-            self.take(&one, answer.status, &answer.body)?;
-        }
-        Ok(())
+        let lines = self.lines.take();
+        post(self.server, &self.path.clone(), lines, &mut |lines, answer| {
+            self.take(&lines, answer.status, &answer.body)
+        })
     }
 
     fn take(&mut self, lines: &[(u64, Vec<u8>)], status: u16, body: &[u8]) -> Outcome {
@@ -135,22 +118,6 @@ impl Sending<'_> {
         }
         Ok(())
     }
-}
-
-/// Lines as one array, so that a line that is no JSON is named by the server and not taken for two.
-fn array(lines: &[(u64, Vec<u8>)]) -> Vec<u8> {
-    if let [(_, line)] = lines {
-        return line.clone();
-    }
-    let mut body = vec![b'['];
-    for (place, (_, line)) in lines.iter().enumerate() {
-        if place > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(line);
-    }
-    body.push(b']');
-    body
 }
 
 /// `policy set`, by the server. `settings` is left to SIGHUP: only the server's own settings count there.

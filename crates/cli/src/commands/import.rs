@@ -1,10 +1,13 @@
 //! `trailseal import`: foreign records, each of them once.
 
+use std::borrow::Cow;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use trailseal_core::event::Event;
 use trailseal_core::{Ack, Once, RecordError, RecordOnceError, Status, Trail};
-use trailseal_import::{Mapping, MappingError, mapping::BUILT_IN, read};
+use trailseal_import::{Imported, Mapping, MappingError, mapping::BUILT_IN, read};
 
 use super::{close_trail, open_trail, read_text};
 use crate::arguments::Import;
@@ -19,41 +22,72 @@ const BROKE_OFF: &str = "could not read on from here";
 const REFUSED: &str = "it was refused: the buffer stayed full, or the disk takes no more";
 
 pub(super) fn run(settings: &Settings, arguments: &Import, json: bool) -> Outcome {
-    let own;
-    let mapping = match (&arguments.from, &arguments.map) {
-        (_, Some(path)) => {
-            own = Mapping::parse(&read_text(path)?).map_err(|error: MappingError| {
-                Failure::could_not(format!("{}:{}: {}", path.display(), error.line, error.message))
-            })?;
-            &own
-        }
-        (Some(format), None) => Mapping::builtin(format).ok_or_else(|| {
-            let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-            let known = known.join(", ");
-            Failure::could_not(format!("there is no format {format:?}: use one of {known}, or --map FILE"))
-        })?,
-        (None, None) => return Err(Failure::could_not("give --from FORMAT or --map FILE")),
-    };
-    // All files are opened first, so that a misspelt name stops the import before it begins.
-    let inputs: Vec<(PathBuf, Box<dyn BufRead>)> =
-        arguments.files.iter().map(|path| Ok((path.clone(), open(path)?))).collect::<Outcome<_>>()?;
+    let source = Source::open(arguments)?;
     let trail = open_trail(settings)?;
     let mut summary = Summary::default();
-    let mut imported = Ok(());
-    for (path, input) in inputs {
-        imported = import(&trail, mapping, &path, input, &mut summary);
-        if imported.is_err() {
-            break;
-        }
-    }
+    let imported = source.each(&mut summary, |place, event, summary| take(&trail, place, event, summary));
     close_trail(&trail)?;
     imported?;
-    summary.print(json)?;
-    let is_whole = summary.failed.is_empty() && summary.unconfirmed == 0;
-    match (summary.broke_off, is_whole) {
-        (Some(what), _) => Err(Failure::CouldNot(what)),
-        (None, false) => Err(Failure::No(None)),
-        (None, true) => Ok(()),
+    summary.finish(json)
+}
+
+/// What is imported, and how. All files are open, so that a misspelt name stops the import before it begins.
+pub(super) struct Source {
+    mapping: Cow<'static, Mapping>,
+    inputs: Vec<(Rc<str>, Box<dyn BufRead>)>,
+}
+
+/// Where a record stands.
+pub(super) struct Place {
+    file: Rc<str>,
+    line: u64,
+}
+
+impl Source {
+    pub(super) fn open(arguments: &Import) -> Outcome<Source> {
+        let mapping = match (&arguments.from, &arguments.map) {
+            (_, Some(path)) => {
+                Cow::Owned(Mapping::parse(&read_text(path)?).map_err(|error: MappingError| {
+                    Failure::could_not(format!("{}:{}: {}", path.display(), error.line, error.message))
+                })?)
+            }
+            (Some(format), None) => Cow::Borrowed(Mapping::builtin(format).ok_or_else(|| {
+                let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+                let known = known.join(", ");
+                Failure::could_not(format!(
+                    "there is no format {format:?}: use one of {known}, or --map FILE"
+                ))
+            })?),
+            (None, None) => return Err(Failure::could_not("give --from FORMAT or --map FILE")),
+        };
+        let input = |path: &PathBuf| Ok((path.display().to_string().into(), open(path)?));
+        Ok(Source { mapping, inputs: arguments.files.iter().map(input).collect::<Outcome<_>>()? })
+    }
+
+    /// Calls `take` with each event, until that fails. What is no record is told, and left out.
+    pub(super) fn each(
+        self,
+        summary: &mut Summary,
+        mut take: impl FnMut(Place, &Event, &mut Summary) -> Outcome,
+    ) -> Outcome {
+        for (file, input) in self.inputs {
+            for record in read(input, &self.mapping) {
+                summary.read += 1;
+                match record {
+                    Ok(Imported { line, event }) => {
+                        take(Place { file: file.clone(), line }, &event, summary)?
+                    }
+                    Err(failed) => {
+                        if failed.reason.starts_with(BROKE_OFF) {
+                            summary.broke_off =
+                                Some(format!("{file}, line {}: {}", failed.line, failed.reason));
+                        }
+                        summary.fail(Place { file: file.clone(), line: failed.line }, failed.reason);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -67,84 +101,82 @@ fn open(path: &Path) -> Outcome<Box<dyn BufRead>> {
 }
 
 struct Failed {
-    file: String,
-    line: u64,
+    place: Place,
     reason: String,
 }
 
 #[derive(Default)]
-struct Summary {
+pub(super) struct Summary {
     read: u64,
-    recorded: u64,
-    repeated: u64,
-    left_out: u64,
+    pub(super) recorded: u64,
+    pub(super) repeated: u64,
+    pub(super) left_out: u64,
     /// Of those recorded, the ones that did not reach their level in time.
     unconfirmed: u64,
     failed: Vec<Failed>,
-    broke_off: Option<String>,
+    /// Why it ended before the input did.
+    pub(super) broke_off: Option<String>,
 }
 
-fn import(
-    trail: &Trail,
-    mapping: &Mapping,
-    path: &Path,
-    input: Box<dyn BufRead>,
-    summary: &mut Summary,
-) -> Outcome {
-    let file = path.display().to_string();
-    for record in read(input, mapping) {
-        summary.read += 1;
-        let (line, reason) = match record {
-            Ok(imported) => match trail.record_once(&imported.event, Ack::Accepted) {
-                Ok(Once::New(receipt)) => match receipt.status {
-                    Status::SampledOut | Status::Off => {
-                        summary.left_out += 1;
-                        continue;
-                    }
-                    // The policy lets a request go on without it. An import that says nothing would be taken for whole.
-                    Status::Refused => (imported.line, REFUSED.to_owned()),
-                    Status::Accepted | Status::Durable | Status::Stored | Status::Unconfirmed => {
-                        summary.recorded += 1;
-                        continue;
-                    }
-                },
-                Ok(Once::Repeated { .. }) => {
-                    summary.repeated += 1;
-                    continue;
-                }
-                Ok(Once::Conflict { index, id }) => {
-                    (imported.line, format!("its id {id} is that of event {index}, which has other content"))
-                }
-                Err(RecordOnceError::Refused(error @ RecordError::Unconfirmed { .. })) => {
-                    // It is kept: to import it again would be answered as a repeat.
-                    summary.recorded += 1;
-                    summary.unconfirmed += 1;
-                    tell(&format!("{file}, line {}: unconfirmed: {error}", imported.line));
-                    continue;
-                }
-                Err(RecordOnceError::Refused(error)) => (imported.line, error.to_string()),
-                Err(error) => return Err(error.into()),
-            },
-            Err(failed) => {
-                if failed.reason.starts_with(BROKE_OFF) {
-                    summary.broke_off = Some(format!("{file}, line {}: {}", failed.line, failed.reason));
-                }
-                (failed.line, failed.reason)
+fn take(trail: &Trail, place: Place, event: &Event, summary: &mut Summary) -> Outcome {
+    match trail.record_once(event, Ack::Accepted) {
+        Ok(Once::New(receipt)) => match receipt.status {
+            Status::SampledOut | Status::Off => summary.left_out += 1,
+            // The policy lets a request go on without it. An import that says nothing would be taken for whole.
+            Status::Refused => summary.fail(place, REFUSED.to_owned()),
+            Status::Accepted | Status::Durable | Status::Stored | Status::Unconfirmed => {
+                summary.recorded += 1;
             }
-        };
-        tell(&format!("{file}, line {line}: not recorded: {reason}"));
-        summary.failed.push(Failed { file: file.clone(), line, reason });
+        },
+        Ok(Once::Repeated { .. }) => summary.repeated += 1,
+        Ok(Once::Conflict { index, id }) => {
+            summary.fail(place, format!("its id {id} is that of event {index}, which has other content"));
+        }
+        Err(RecordOnceError::Refused(error @ RecordError::Unconfirmed { .. })) => {
+            // It is kept: to import it again would be answered as a repeat.
+            summary.recorded += 1;
+            summary.unconfirmed(&place, &error.to_string());
+        }
+        Err(RecordOnceError::Refused(error)) => summary.fail(place, error.to_string()),
+        Err(error) => return Err(error.into()),
     }
     Ok(())
 }
 
 impl Summary {
+    pub(super) fn fail(&mut self, place: Place, reason: String) {
+        tell(&format!("{}, line {}: not recorded: {reason}", place.file, place.line));
+        self.failed.push(Failed { place, reason });
+    }
+
+    pub(super) fn unconfirmed(&mut self, place: &Place, reason: &str) {
+        tell(&format!("{}, line {}: unconfirmed: {reason}", place.file, place.line));
+        self.unconfirmed += 1;
+    }
+
+    /// How many records are in the trail for sure.
+    pub(super) fn confirmed(&self) -> u64 {
+        (self.recorded + self.repeated).saturating_sub(self.unconfirmed)
+    }
+
+    pub(super) fn finish(self, json: bool) -> Outcome {
+        self.print(json)?;
+        let is_whole = self.failed.is_empty() && self.unconfirmed == 0;
+        match (self.broke_off, is_whole) {
+            (Some(what), _) => Err(Failure::CouldNot(what)),
+            (None, false) => Err(Failure::No(None)),
+            (None, true) => Ok(()),
+        }
+    }
+
     fn print(&self, json: bool) -> Outcome {
         if json {
             let failed: Vec<serde_json::Value> = self
                 .failed
                 .iter()
-                .map(|failed| serde_json::json!({"file": failed.file, "line": failed.line, "reason": failed.reason}))
+                .map(|Failed { place, reason }| {
+                    serde_json::json!({"file": &*place.file, "line": place.line, "reason": reason})
+                })
                 .collect();
             let answer = serde_json::json!({
                 "read": self.read, "recorded": self.recorded, "repeated": self.repeated,

@@ -51,6 +51,7 @@ impl Command {
         matches!(
             self,
             Command::Record(_)
+                | Command::Import(_)
                 | Command::Policy { command: Policy::Set { .. } }
                 | Command::Key { command: Key::Rotate }
         )
@@ -70,7 +71,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     let json = common.json;
     if common.server.is_some() && !command.writes() && !matches!(command, Command::Token { .. }) {
         return Err(Failure::could_not(
-            "--server is for record, policy set, key rotate and token: see the server's /docs",
+            "--server is for record, import, policy set, key rotate and token: see the server's /docs",
         ));
     }
     if command.writes()
@@ -108,6 +109,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
 fn ask_server(server: &ServerClient, command: &Command, json: bool) -> Outcome<bool> {
     match command {
         Command::Record(record) => beside::record(server, record, json).map(|()| true),
+        Command::Import(import) => beside::import(server, import, json).map(|()| true),
         Command::Policy { command } => beside::policy(server, command),
         Command::Key { command: Key::Rotate } => beside::rotate_key(server, json).map(|()| true),
         _ => Ok(false),

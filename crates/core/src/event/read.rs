@@ -115,6 +115,19 @@ impl Event {
         from_parsed(value, Vec::new())
     }
 
+    /// The event as a client would send it, for [`Event::from_json`] to read as the same event. That holds for an event
+    /// of which nothing is `invalid` and no value nests below [`DEPTH_MAX`](super::DEPTH_MAX) levels.
+    ///
+    /// ```
+    /// use trailseal_core::event::Event;
+    ///
+    /// let event = Event::new("user.login").actor("u1").detail("attempt", 3);
+    /// assert_eq!(Event::from_json(&event.to_json()), Ok(event));
+    /// ```
+    pub fn to_json(&self) -> Vec<u8> {
+        super::Out::collect(|out| line::write_sent(self, out))
+    }
+
     /// Reads a stored line.
     ///
     /// # Errors

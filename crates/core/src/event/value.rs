@@ -42,6 +42,15 @@ impl Value {
         Ok(parse::parse(json, parse::DEPTH_MAX)?.value)
     }
 
+    /// The same for a value that will stand inside another: containers below `levels` become strings of their JSON text,
+    /// so that the whole does not nest deeper than a client's event may.
+    ///
+    /// # Errors
+    /// As [`Value::parse`].
+    pub fn parse_within(json: &[u8], levels: usize) -> Result<Value, super::ParseError> {
+        Ok(parse::parse(json, levels)?.value)
+    }
+
     /// The text, if this is a string.
     pub fn as_str(&self) -> Option<&str> {
         if let Value::String(text) = self { Some(text) } else { None }

@@ -14,31 +14,32 @@ pub(super) fn write(event: &Event, stamp: &Stamp, truncated: &[Truncation], out:
         out.extend_from_slice(SYSTEM);
     }
     head(event, stamp, out);
-    if let Some(actor) = &event.actor {
-        out.extend_from_slice(b",\"actor\":");
-        write_actor(actor, out);
-    }
-    if let Some(other) = &event.on_behalf_of {
-        out.extend_from_slice(b",\"on_behalf_of\":");
-        write_on_behalf_of(other, out);
-    }
-    if let Some(resource) = &event.resource {
-        out.extend_from_slice(b",\"resource\":");
-        write_resource(resource, out);
-    }
-    if !event.related.is_empty() {
-        out.extend_from_slice(b",\"related\":");
-        list(&event.related, out, write_resource);
-    }
+    parties(event, out);
     let complete = states(event, out);
-    if !event.details.is_empty() {
-        out.extend_from_slice(b",\"details\":{");
-        members(&event.details, false, out);
-        out.push(b'}');
-    }
+    details(&event.details, out);
     context(&event.context, out);
     tail(event, stamp, truncated, out);
     complete
+}
+
+/// Writes an event as a client would send it: without anything that the trail fills in or derives.
+pub(crate) fn write_sent(event: &Event, out: &mut Out) {
+    let start = out.len();
+    text(b",\"id\":\"", event.id.as_deref(), out);
+    if let Some(time) = event.time {
+        out.extend_from_slice(b",\"time\":\"");
+        out.extend_from_slice(&time.to_text());
+        out.push(b'"');
+    }
+    kind(event, out);
+    parties(event, out);
+    value(b",\"before\":", event.before.as_ref(), out);
+    value(b",\"after\":", event.after.as_ref(), out);
+    value(b",\"changes\":", event.changes.as_ref(), out);
+    details(&event.details, out);
+    context(&event.context, out);
+    measures(event, out);
+    end_object(start, &event.extra, out);
 }
 
 /// From `id` to `error`.
@@ -51,6 +52,12 @@ fn head(event: &Event, stamp: &Stamp, out: &mut Out) {
     out.extend_from_slice(b"\",\"time\":\"");
     out.extend_from_slice(&event.time.unwrap_or(stamp.now).to_text());
     out.push(b'"');
+    kind(event, out);
+}
+
+/// From `tenant` to `error`.
+#[inline(always)]
+fn kind(event: &Event, out: &mut Out) {
     text(b",\"tenant\":\"", event.tenant.as_deref(), out);
     out.extend_from_slice(b",\"category\":\"");
     out.extend_from_slice(event.category.prefix().as_bytes());
@@ -85,6 +92,27 @@ fn outcome(outcome: Outcome, out: &mut Out) {
     });
 }
 
+/// From `actor` to `related`.
+#[inline(always)]
+fn parties(event: &Event, out: &mut Out) {
+    if let Some(actor) = &event.actor {
+        out.extend_from_slice(b",\"actor\":");
+        write_actor(actor, out);
+    }
+    if let Some(other) = &event.on_behalf_of {
+        out.extend_from_slice(b",\"on_behalf_of\":");
+        write_on_behalf_of(other, out);
+    }
+    if let Some(resource) = &event.resource {
+        out.extend_from_slice(b",\"resource\":");
+        write_resource(resource, out);
+    }
+    if !event.related.is_empty() {
+        out.extend_from_slice(b",\"related\":");
+        list(&event.related, out, write_resource);
+    }
+}
+
 /// `before`, `after` and `changes`. False if the derived changes are not complete.
 fn states(event: &Event, out: &mut Out) -> bool {
     value(b",\"before\":", event.before.as_ref(), out);
@@ -100,13 +128,28 @@ fn states(event: &Event, out: &mut Out) -> bool {
     true
 }
 
-/// From `duration_ms` to the end.
-fn tail(event: &Event, stamp: &Stamp, truncated: &[Truncation], out: &mut Out) {
+#[inline(always)]
+fn details(details: &Object, out: &mut Out) {
+    if !details.is_empty() {
+        out.extend_from_slice(b",\"details\":{");
+        members(details, false, out);
+        out.push(b'}');
+    }
+}
+
+/// `duration_ms` and `approval`.
+#[inline(always)]
+fn measures(event: &Event, out: &mut Out) {
     if let Some(duration) = &event.duration_ms {
         out.extend_from_slice(b",\"duration_ms\":");
         write_number(duration, out);
     }
     value(b",\"approval\":", event.approval.as_ref(), out);
+}
+
+/// From `duration_ms` to the end.
+fn tail(event: &Event, stamp: &Stamp, truncated: &[Truncation], out: &mut Out) {
+    measures(event, out);
     text(b",\"recorded_by\":\"", stamp.recorded_by.as_deref(), out);
     paths(b",\"masked\":", &stamp.masked, out);
     if !truncated.is_empty() {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
-use trailseal_core::{HandedInBatch, Status, Submission};
+use trailseal_core::{HandedInBatch, Index, Status, Submission};
 
 use super::count_new;
 use crate::app::App;
@@ -25,16 +25,7 @@ pub(super) fn accepted(app: &App, handed_in: &HandedInBatch, status: Status) -> 
         if place > 0 {
             text.push(',');
         }
-        let (index, id, mark) = match event {
-            Submission::Repeated { index, id } => (Some(*index), id.as_str(), Some("repeated")),
-            Submission::New(receipt) => {
-                let mark = match receipt.index {
-                    None => Some("sampled_out"),
-                    Some(_) => is_unconfirmed.then_some("unconfirmed"),
-                };
-                (receipt.index, receipt.id.as_str(), mark)
-            }
-        };
+        let (index, id, mark) = receipt(event, is_unconfirmed);
         let _ = write!(text, "{{\"origin\":{origin},\"index\":");
         let _ = match index {
             Some(index) => write!(text, "{index}"),
@@ -50,20 +41,32 @@ pub(super) fn accepted(app: &App, handed_in: &HandedInBatch, status: Status) -> 
     text
 }
 
+/// Index and id of an event, and what is to be said of it.
+fn receipt(event: &Submission, is_unconfirmed: bool) -> (Option<Index>, &str, Option<&'static str>) {
+    match event {
+        Submission::Repeated { index, id } => (Some(*index), id, Some("repeated")),
+        Submission::New(receipt) => {
+            let mark = match receipt.index {
+                None => Some("sampled_out"),
+                Some(_) => is_unconfirmed.then_some("unconfirmed"),
+            };
+            (receipt.index, receipt.id.as_str(), mark)
+        }
+    }
+}
+
 /// The events have indexes and are kept; the level asked for was not reached in time.
 pub(super) fn unconfirmed(app: &App, handed_in: &HandedInBatch) -> Problem {
     let events: Vec<Value> = handed_in
         .events
         .iter()
-        .map(|event| match event {
-            Submission::Repeated { index, id } => {
-                json!({"origin": app.trail.origin(), "index": index.get(), "id": id})
+        .map(|event| {
+            let (index, id, mark) = receipt(event, true);
+            let mut event = json!({"origin": app.trail.origin(), "index": index.map(Index::get), "id": id});
+            if let Some(mark) = mark {
+                event[mark] = true.into();
             }
-            Submission::New(receipt) => json!({
-                "origin": app.trail.origin(),
-                "index": receipt.index.map(trailseal_core::Index::get),
-                "id": receipt.id.as_str(),
-            }),
+            event
         })
         .collect();
     let detail = "the events are kept, but were not confirmed in time: a retry with the same ids is safe";

@@ -1,0 +1,66 @@
+//! `import`, by the server.
+
+use serde_json::Value;
+
+use super::post::{Line, Lines, post};
+use crate::arguments::Import;
+use crate::commands::import::{Place, Source, Summary};
+use crate::failure::{Failure, Outcome};
+use crate::output::thousands;
+use crate::server_client::{Answer, ServerClient, detail};
+
+/// As without a server, what was imported is on disk when the command ends.
+const PATH: &str = "/v1/events?ack=durable";
+
+pub(in crate::commands) fn import(server: &ServerClient, arguments: &Import, json: bool) -> Outcome {
+    let source = Source::open(arguments)?;
+    let mut summary = Summary::default();
+    let mut lines = Lines::default();
+    let sent = source.each(&mut summary, |place, event, summary| {
+        lines.push(place, event.to_json());
+        if lines.are_enough() { send(server, &mut lines, summary) } else { Ok(()) }
+    });
+    let sent = sent.and_then(|()| send(server, &mut lines, &mut summary));
+    if let Err(failure) = sent {
+        summary.broke_off = Some(format!(
+            "{}; {} of the records are confirmed: import again for the others, and none comes twice",
+            failure.text(),
+            thousands(summary.confirmed()),
+        ));
+    }
+    summary.finish(json)
+}
+
+fn send(server: &ServerClient, lines: &mut Lines<Place>, summary: &mut Summary) -> Outcome {
+    post(server, PATH, lines.take(), &mut |lines, answer| count(lines, answer, summary))
+}
+
+/// What the server says has become of each line.
+fn count(lines: Vec<Line<Place>>, answer: &Answer, summary: &mut Summary) -> Outcome {
+    let status = answer.status;
+    let answer: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let events = answer["events"].as_array().map_or(&[][..], Vec::as_slice);
+    match status {
+        202 | 504 if events.len() == lines.len() => {}
+        400 | 409 | 413 | 422 | 503 => return fail(lines, &detail(&answer, status), summary),
+        // Another tenant's; without an item it is the token that may not.
+        403 if answer["item"].is_u64() => return fail(lines, &detail(&answer, status), summary),
+        _ => return Err(Failure::could_not(detail(&answer, status))),
+    }
+    for ((place, _), event) in lines.iter().zip(events) {
+        match (event["repeated"] == true, event["sampled_out"] == true) {
+            (true, _) => summary.repeated += 1,
+            (_, true) => summary.left_out += 1,
+            _ => summary.recorded += 1,
+        }
+        if status == 504 && !event["index"].is_null() {
+            summary.unconfirmed(place, &detail(&answer, status));
+        }
+    }
+    Ok(())
+}
+
+fn fail(lines: Vec<Line<Place>>, reason: &str, summary: &mut Summary) -> Outcome {
+    lines.into_iter().for_each(|(place, _)| summary.fail(place, reason.to_owned()));
+    Ok(())
+}

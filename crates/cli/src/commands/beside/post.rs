@@ -1,0 +1,77 @@
+//! Events to a server, many in one request.
+
+use crate::failure::Outcome;
+use crate::server_client::{Answer, ServerClient};
+
+/// Lines that are sent together.
+const LINES_AT_ONCE: usize = 500;
+const BYTES_AT_ONCE: usize = 4 << 20;
+
+/// What is needed to tell which line it is, and its event.
+pub(super) type Line<P> = (P, Vec<u8>);
+
+/// Lines that wait to be sent.
+pub(super) struct Lines<P> {
+    waiting: Vec<Line<P>>,
+    bytes: usize,
+}
+
+impl<P> Default for Lines<P> {
+    fn default() -> Self {
+        Lines { waiting: Vec::new(), bytes: 0 }
+    }
+}
+
+impl<P> Lines<P> {
+    pub(super) fn push(&mut self, place: P, json: Vec<u8>) {
+        self.bytes += json.len();
+        self.waiting.push((place, json));
+    }
+
+    pub(super) fn are_enough(&self) -> bool {
+        self.waiting.len() >= LINES_AT_ONCE || self.bytes >= BYTES_AT_ONCE
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Line<P>> {
+        self.bytes = 0;
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+/// Sends lines, and calls `take` with those that were answered together. One bad line refuses a request whole, so then
+/// its halves are sent, down to the line itself.
+pub(super) fn post<P>(
+    server: &ServerClient,
+    path: &str,
+    mut lines: Vec<Line<P>>,
+    take: &mut dyn FnMut(Vec<Line<P>>, &Answer) -> Outcome,
+) -> Outcome {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let answer = server.ask("POST", path, &array(&lines))?;
+    // Only where nothing was recorded may lines without ids be sent again; after 504 all of them are kept.
+    let may_be_one_of_them = matches!(answer.status, 400 | 403 | 409 | 413 | 422 | 503);
+    if may_be_one_of_them && lines.len() > 1 {
+        let rest = lines.split_off(lines.len() / 2);
+        post(server, path, lines, take)?;
+        return post(server, path, rest, take);
+    }
+    take(lines, &answer)
+}
+
+/// Lines as one array, so that a line that is no JSON is named by the server and not taken for two.
+fn array<P>(lines: &[Line<P>]) -> Vec<u8> {
+    if let [(_, line)] = lines {
+        return line.clone();
+    }
+    let mut body = vec![b'['];
+    for (place, (_, line)) in lines.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(line);
+    }
+    body.push(b']');
+    body
+}

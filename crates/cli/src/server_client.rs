@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
+use trailseal_server::SocketPath;
 
 use crate::arguments::Common;
 use crate::failure::{Failure, Outcome};
@@ -21,8 +22,8 @@ const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
 /// A server, and how it is reached.
 pub(crate) enum ServerClient {
-    /// The one that holds the trail. Only its owner can open the socket, so no token is needed.
-    Socket(PathBuf),
+    /// The one that holds the trail in this folder. Only its owner can open the socket, so no token is needed.
+    Socket { folder: PathBuf, path: SocketPath },
     /// One somewhere else.
     Url { tls: bool, host: String, port: u16, token: String },
 }
@@ -43,12 +44,11 @@ impl ServerClient {
         if let Some(named) = ServerClient::named(settings.flags())? {
             return Ok(Some(named));
         }
-        let path = settings.dir().join("socket");
-        match UnixStream::connect(&path) {
-            Ok(_) => Ok(Some(ServerClient::Socket(path))),
-            // None runs, or one was killed and left its socket.
-            Err(_) => Ok(None),
-        }
+        let folder = settings.dir();
+        // Without a folder, or a socket, none runs; or one was killed and left its socket.
+        let Ok(path) = SocketPath::in_folder(&folder) else { return Ok(None) };
+        let runs = UnixStream::connect(path.as_path()).is_ok();
+        Ok(runs.then_some(ServerClient::Socket { folder, path }))
     }
 
     fn named(flags: &Common) -> Outcome<Option<ServerClient>> {
@@ -81,15 +81,15 @@ impl ServerClient {
 
     fn place(&self) -> String {
         match self {
-            ServerClient::Socket(path) => path.display().to_string(),
+            ServerClient::Socket { folder, .. } => folder.join("socket").display().to_string(),
             ServerClient::Url { host, port, .. } => format!("{host}:{port}"),
         }
     }
 
     fn connect(&self) -> std::io::Result<Box<dyn Stream>> {
         match self {
-            ServerClient::Socket(path) => {
-                let stream = UnixStream::connect(path)?;
+            ServerClient::Socket { path, .. } => {
+                let stream = UnixStream::connect(path.as_path())?;
                 stream.set_read_timeout(Some(TIMEOUT))?;
                 Ok(Box::new(stream))
             }
@@ -121,7 +121,7 @@ impl ServerClient {
         };
         let mut stream = self.connect().map_err(failed)?;
         let (host, token) = match self {
-            ServerClient::Socket(_) => ("localhost", String::new()),
+            ServerClient::Socket { .. } => ("localhost", String::new()),
             ServerClient::Url { host, token, .. } => {
                 (host.as_str(), format!("Authorization: Bearer {token}\r\n"))
             }

@@ -33,5 +33,5 @@ mod viewer;
 
 pub use access::{NewToken, Scope, TokenError, TokenInfo};
 pub use config::{Config, HealthLimits, SecondPerson, TlsFiles};
-pub use listen::TlsError;
+pub use listen::{SocketPath, TlsError};
 pub use server::{Server, ServerError, Stopped, TokenFile};

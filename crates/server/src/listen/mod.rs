@@ -5,6 +5,7 @@
 mod client_address;
 mod places;
 mod rate;
+mod socket_path;
 mod tls;
 mod unix;
 
@@ -29,6 +30,7 @@ use crate::app::Shared;
 pub(crate) use client_address::client_address;
 use places::{Place, Places};
 pub(crate) use rate::{Rates, is_within_rate};
+pub use socket_path::SocketPath;
 pub(crate) use tls::Acceptor;
 pub use tls::TlsError;
 pub(crate) use unix::Socket;

@@ -3,40 +3,35 @@
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio::net::{UnixListener, UnixStream};
 
-/// The longest path that a socket can have.
-const PATH_BYTES_MAX: usize = 107;
+use super::SocketPath;
 
 /// A listener whose file goes when it is dropped.
 pub(crate) struct Socket {
     listener: UnixListener,
-    path: PathBuf,
+    path: SocketPath,
 }
 
 impl Socket {
     /// Listens in the trail's folder. The caller holds the trail's lock, so a file that is there is left over.
     pub(crate) fn bind(folder: &Path) -> io::Result<Socket> {
-        let path = folder.join("socket");
-        if path.as_os_str().len() > PATH_BYTES_MAX {
-            let what = format!("its path has more than {PATH_BYTES_MAX} bytes");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-        }
-        match std::fs::remove_file(&path) {
+        let path = SocketPath::in_folder(folder)?;
+        match std::fs::remove_file(path.as_path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(&path)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let listener = UnixListener::bind(path.as_path())?;
+        std::fs::set_permissions(path.as_path(), std::fs::Permissions::from_mode(0o600))?;
         Ok(Socket { listener, path })
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::remove_file(self.path.as_path());
     }
 }
 

@@ -3,13 +3,15 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
+use trailseal_core::file::StdFiles;
+use trailseal_core::trails_in;
 use trailseal_server::SocketPath;
 
 use crate::arguments::Common;
@@ -39,16 +41,26 @@ pub(crate) struct Answer {
 }
 
 impl ServerClient {
-    /// The server that was named, or the one that holds the trail, if one does.
+    /// The server that was named, or the one that holds the trail, if one does; of several slots, the first that has one.
     pub(crate) fn beside(settings: &Settings) -> Outcome<Option<ServerClient>> {
         if let Some(named) = ServerClient::named(settings.flags())? {
             return Ok(Some(named));
         }
-        let folder = settings.dir();
-        // Without a folder, or a socket, none runs; or one was killed and left its socket.
-        let Ok(path) = SocketPath::in_folder(&folder) else { return Ok(None) };
-        let runs = UnixStream::connect(path.as_path()).is_ok();
-        Ok(runs.then_some(ServerClient::Socket { folder, path }))
+        // Where there is no folder yet, no server can be.
+        let folders = trails_in(&settings.dir(), &StdFiles).unwrap_or_default();
+        Ok(folders.into_iter().find_map(ServerClient::of_trail))
+    }
+
+    fn of_trail(folder: PathBuf) -> Option<ServerClient> {
+        let path = SocketPath::in_folder(&folder).ok()?;
+        // None runs, or one was killed and left its socket.
+        UnixStream::connect(path.as_path()).ok()?;
+        Some(ServerClient::Socket { folder, path })
+    }
+
+    /// The trail that it holds, if it is on this machine.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        if let ServerClient::Socket { folder, .. } = self { Some(folder) } else { None }
     }
 
     fn named(flags: &Common) -> Outcome<Option<ServerClient>> {

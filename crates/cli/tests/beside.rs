@@ -69,6 +69,38 @@ fn the_server_that_holds_the_trail_does_it() {
 }
 
 #[test]
+fn the_server_of_a_slot_does_it() {
+    let place = Place::new();
+    place.write("trailseal.toml", "origin = \"example.org/app\"\nworkers = \"slots\"\n");
+    let first = Running::start(&place);
+    let record = |id: &str| {
+        place.feed("record --json", format!("{{\"action\":\"a\",\"id\":\"{id}\"}}\n")).ok().json()["origin"]
+            .clone()
+    };
+    assert_eq!(record("a"), "example.org/app/0");
+    place.write("log", "{\"action\":\"b.c\",\"created_at\":1}\n");
+    assert_eq!(place.run("import --json --from github log").ok().json()["recorded"], 1);
+    let token = place.run("token create auditor --scope write").ok();
+    assert!(token.err.contains("trail/0 alone"), "{token:?}");
+    let far = ["record", "--server", &first.url, "--token", token.out.trim()];
+    place.feed_all(&far, "{\"action\":\"by token\"}\n").ok();
+    assert!(place.run("policy set sync").ok().err.contains("trail/0 alone"));
+    place.run("key rotate").ok();
+    // A second server takes the next slot, and is asked once the first has gone.
+    let second = Running::start(&place);
+    assert_eq!(record("b"), "example.org/app/0");
+    drop(first);
+    assert_eq!(record("c"), "example.org/app/1");
+    assert!(!place.run("token list").ok().out.contains("auditor"), "each slot has its own");
+    drop(second);
+    assert!(place.run("token list").ok().out.contains("auditor"));
+    place.run("token revoke auditor").ok();
+    assert!(!place.run("token list").ok().out.contains("auditor"));
+    assert_eq!(place.run("query --count").ok().out, "5\n");
+    place.run("verify").ok();
+}
+
+#[test]
 fn a_server_somewhere_else_does_it() {
     let place = Place::new();
     let server = Running::start(&place);

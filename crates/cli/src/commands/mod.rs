@@ -78,6 +78,13 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         && let Some(server) = ServerClient::beside(&settings)?
         && ask_server(&server, &command, json)?
     {
+        let own = match command {
+            Command::Policy { .. } => "a policy",
+            Command::Key { .. } => "a key",
+            // The receipts say in which trail the events are.
+            _ => return Ok(()),
+        };
+        server.folder().into_iter().for_each(|folder| tell_slot(&settings, folder, own));
         return Ok(());
     }
     match command {
@@ -138,6 +145,13 @@ fn open_trail(settings: &Settings) -> Outcome<Trail> {
         attach_index(&trail)?;
     }
     Ok(trail)
+}
+
+/// Of several slots, a command is about one: says about which.
+fn tell_slot(settings: &Settings, folder: &Path, own: &str) {
+    if folder != settings.dir() {
+        tell(&format!("this is about {} alone: each slot has {own} of its own", folder.display()));
+    }
 }
 
 /// The index is derived: that it cannot be written is told, and stops nothing.

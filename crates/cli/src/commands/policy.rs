@@ -7,7 +7,7 @@ use trailseal_core::file::StdFiles;
 use trailseal_core::policy::{Acknowledge, Mode, Policy};
 use trailseal_core::{Folder, trails_in};
 
-use super::{close_trail, open_trail, read_text, write_out};
+use super::{close_trail, open_trail, read_text, tell_slot, write_out};
 use crate::arguments::Policy as Command;
 use crate::failure::{Failure, Outcome};
 use crate::output::tell;
@@ -128,12 +128,7 @@ fn set(settings: &Settings, mode: &str, rate: Option<f64>) -> Outcome {
     };
     close_trail(&trail)?;
     changed?;
-    if settings.uses_slots()? {
-        tell(&format!(
-            "this is about {} alone: each slot has a policy of its own",
-            trail.folder().root().display()
-        ));
-    }
+    tell_slot(settings, trail.folder().root(), "a policy");
     tell(match wanted {
         None => "the settings are in force again",
         Some(_) => "set, and kept across restarts; `trailseal policy set settings` returns to the settings",

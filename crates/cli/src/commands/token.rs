@@ -5,10 +5,12 @@ use std::io::Write as _;
 use serde_json::{Value, json};
 use trailseal_core::clock::{Clock as _, SystemClock, Timestamp};
 use trailseal_core::event::{Event, Object};
+use trailseal_core::file::StdFiles;
 use trailseal_core::filter::parse_time;
+use trailseal_core::{ReadError, trails_in};
 use trailseal_server::{NewToken, Scope, TokenError, TokenFile};
 
-use super::{close_trail, open_trail, reader, write_out};
+use super::{close_trail, open_trail, tell_slot, write_out};
 use crate::arguments::Token;
 use crate::failure::{Failure, Outcome};
 use crate::server_client::ServerClient;
@@ -51,8 +53,17 @@ fn parse_expiry(text: &str) -> Outcome<Timestamp> {
     }
 }
 
+/// The server that knows the tokens, if one runs.
+fn beside(settings: &Settings) -> Outcome<Option<ServerClient>> {
+    let server = ServerClient::beside(settings)?;
+    if let Some(folder) = server.as_ref().and_then(ServerClient::folder) {
+        tell_slot(settings, folder, "tokens");
+    }
+    Ok(server)
+}
+
 fn create(settings: &Settings, new: NewToken) -> Outcome<String> {
-    if let Some(server) = ServerClient::beside(settings)? {
+    if let Some(server) = beside(settings)? {
         let scopes: Vec<&str> = new.scopes.iter().map(|scope| scope.name()).collect();
         let expires = new.expires.map(|at| at.to_string());
         let body = json!({"name": new.name, "scopes": scopes, "tenant": new.tenant, "expires": expires});
@@ -72,7 +83,7 @@ fn create(settings: &Settings, new: NewToken) -> Outcome<String> {
 }
 
 fn revoke(settings: &Settings, name: &str) -> Outcome {
-    if let Some(server) = ServerClient::beside(settings)? {
+    if let Some(server) = beside(settings)? {
         let path = format!("/v1/tokens/{name}");
         return server.json("DELETE", &path, &Value::Null).map(drop);
     }
@@ -89,6 +100,7 @@ fn with_trail<T>(
     change: impl FnOnce(&TokenFile) -> Result<T, TokenError>,
 ) -> Outcome<T> {
     let trail = open_trail(settings)?;
+    tell_slot(settings, trail.folder().root(), "tokens");
     let changed =
         TokenFile::open(trail.folder().root()).and_then(|tokens| change(&tokens)).map_err(token_failure);
     let recorded = match &changed {
@@ -112,14 +124,20 @@ fn token_failure(error: TokenError) -> Failure {
 }
 
 fn list(settings: &Settings, json: bool) -> Outcome {
-    let tokens = match ServerClient::beside(settings)? {
+    let tokens = match beside(settings)? {
         Some(server) => {
             let answer = server.json("GET", "/v1/tokens", &Value::Null)?;
             serde_json::from_value(answer["tokens"].clone()).map_err(|error| {
                 Failure::could_not(format!("the server's answer could not be read: {error}"))
             })?
         }
-        None => TokenFile::open(reader(settings)?.folder().root()).map_err(token_failure)?.list(),
+        None => {
+            let dir = settings.dir();
+            let folder = trails_in(&dir, &StdFiles).unwrap_or_default().into_iter().next();
+            let folder = folder.ok_or(ReadError::NoTrail { path: dir })?;
+            tell_slot(settings, &folder, "tokens");
+            TokenFile::open(&folder).map_err(token_failure)?.list()
+        }
     };
     let mut out = std::io::stdout();
     if json {

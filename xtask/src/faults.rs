@@ -87,6 +87,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "promises"],
     },
     Fault {
+        name: "ids_forgotten_early",
+        what: "ids are forgotten that the index does not have yet",
+        tests: &["-p", "trailseal-index", "--test", "known_ids"],
+    },
+    Fault {
         name: "prefilter_ignores_escapes",
         what: "the look at a line's bytes says no to a match",
         tests: &["-p", "trailseal-core", "--lib", "filter"],

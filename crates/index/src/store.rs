@@ -318,6 +318,14 @@ impl Main {
         Ok(State { cursor, last_leaf, ranges })
     }
 
+    /// Both as of one moment.
+    pub(crate) fn state_and_hasher(&self) -> Result<(State, Hasher), IndexError> {
+        let moment = self.connection.unchecked_transaction().map_err(sqlite_at(&self.path))?;
+        let found = (self.state()?, self.hasher()?);
+        moment.finish().map_err(sqlite_at(&self.path))?;
+        Ok(found)
+    }
+
     /// Adds the values that are not in the dictionaries yet.
     pub(crate) fn load_values(
         &self,

@@ -33,7 +33,7 @@ use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::StdFiles;
 use trailseal_core::filter::Filter;
 use trailseal_core::{Notice, Reader, Trail};
-use trailseal_index::{IndexOptions, Indexer, Search};
+use trailseal_index::{IndexOptions, IndexedIds, Indexer, Search};
 
 use crate::arguments::{Arguments, Command, Filters, Key, Policy};
 use crate::destination::Destination;
@@ -157,10 +157,14 @@ fn tell_slot(settings: &Settings, folder: &Path, own: &str) {
 /// The index is derived: that it cannot be written is told, and stops nothing.
 fn attach_index(trail: &Trail) -> Outcome {
     let folder = trail.folder().root().join(trailseal_index::FOLDER);
-    match Indexer::open(&folder, IndexOptions::new(trail.origin())) {
-        Ok(indexer) => trail
-            .deliver_to_store(Box::new(indexer))
-            .map_err(|error| Failure::could_not(format!("could not start to index: {error}"))),
+    let options = IndexOptions::new(trail.origin());
+    match Indexer::open(&folder, options.clone()) {
+        Ok(indexer) => {
+            trail.look_ids_up_in(Box::new(IndexedIds::new(&folder, &options)));
+            trail
+                .deliver_to_store(Box::new(indexer))
+                .map_err(|error| Failure::could_not(format!("could not start to index: {error}")))
+        }
         Err(error) => {
             tell(&format!("notice: events are recorded and not indexed: {error}"));
             Ok(())

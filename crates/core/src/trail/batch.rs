@@ -12,7 +12,7 @@ use super::flag::Flag;
 use super::json::{SAMPLE_RATE_BYTES_MAX, facts};
 use super::once::{HandedInOnce, Ids, RecordOnceError};
 use super::recording::{Ack, HandedIn, Receipt, Status, level};
-use super::{Trail, masking};
+use super::{ReadError, Trail, masking};
 use crate::Index;
 use crate::clock::Timestamp;
 use crate::complete::{EventId, Stamp, complete};
@@ -94,7 +94,7 @@ pub enum BatchError {
     Refused(#[from] RecordError),
     /// The trail could not be read to look ids up.
     #[error("could not read the trail to look ids up")]
-    Read(#[from] super::ReadError),
+    Read(#[from] ReadError),
 }
 
 impl From<RecordOnceError> for BatchError {
@@ -154,28 +154,34 @@ impl Trail {
         }
         loop {
             // Held until the events are in, so that two callers with one id cannot both find it absent.
-            let mut guard = inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut found = Vec::new();
-            if request.new_keys().next().is_some() {
-                let ids = guard.get_or_insert_with(Ids::default);
-                self.catch_up(ids)?;
-                found.extend(request.new_keys().filter_map(|(place, key)| Some((place, ids.get(key)?))));
-            }
+            let mut ids = inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = self.find_new(&request, &mut ids)?;
             if found.is_empty() {
                 let first = self.push_new(&request, room_wait)?;
-                if let Some(ids) = guard.as_mut() {
-                    let durable = inner.shared.progress.durable();
-                    request.each_kept(|place, nth| match request.ready[place].key {
-                        Some(key) => ids.insert(key, Index::new(first + nth), request.rest(place), durable),
-                        None => ids.pass(Index::new(first + nth)),
-                    });
-                }
-                drop(guard);
+                let durable = inner.shared.progress.durable();
+                request.each_kept(|place, nth| match request.ready[place].key {
+                    Some(key) => ids.insert(key, Index::new(first + nth), request.rest(place), durable),
+                    None => ids.pass(Index::new(first + nth)),
+                });
+                drop(ids);
                 return Ok(self.outcome(&request, &policy, first, ack));
             }
-            drop(guard);
+            drop(ids);
             self.compare_with_trail(&mut request, Some(found))?;
         }
+    }
+
+    /// Places and indexes of events that are not known to be anywhere, and are in the trail.
+    fn find_new(&self, request: &Request<'_>, ids: &mut Ids) -> Result<Vec<(usize, u64)>, ReadError> {
+        if request.new_keys().next().is_some() {
+            self.catch_up(ids)?;
+        }
+        let mut found = Vec::new();
+        for (place, key) in request.new_keys() {
+            let index = self.find(ids, key, request.ready[place].id.as_str())?;
+            found.extend(index.map(|index| (place, index)));
+        }
+        Ok(found)
     }
 
     /// Compares events whose ids are in the trail with what is there. `found` says where, if that is known.
@@ -187,10 +193,8 @@ impl Trail {
         let found = match found {
             Some(found) => found,
             None => {
-                let mut guard = self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
-                let ids = guard.get_or_insert_with(Ids::default);
-                self.catch_up(ids)?;
-                request.new_keys().filter_map(|(place, key)| Some((place, ids.get(key)?))).collect()
+                let mut ids = self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
+                self.find_new(request, &mut ids)?
             }
         };
         for (place, index) in found {

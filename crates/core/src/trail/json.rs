@@ -68,12 +68,11 @@ impl Trail {
             }
             let Some(category) = Category::parse(&event.category) else { return Ok(Fast::No) };
             // Held until the event is recorded, so that two callers with one id cannot both find it absent.
-            let mut guard = inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut ids = inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
             let key = event.is_id_given.then(|| Ids::key(event.tenant.as_deref(), event.id.as_str()));
             if let Some(key) = key {
-                let ids = guard.get_or_insert_with(Ids::default);
-                self.catch_up(ids)?;
-                if ids.has(key) {
+                self.catch_up(&mut ids)?;
+                if self.find(&mut ids, key, event.id.as_str())?.is_some() {
                     return Ok(Fast::No);
                 }
             }
@@ -96,12 +95,9 @@ impl Trail {
             match inner.push_rest(rest, &event, decision.review, now) {
                 Ok(index) => {
                     let index = Index::new(index);
-                    match (guard.as_mut(), key) {
-                        (Some(ids), Some(key)) => {
-                            ids.insert(key, index, rest, inner.shared.progress.durable())
-                        }
-                        (Some(ids), None) => ids.pass(index),
-                        (None, _) => {}
+                    match key {
+                        Some(key) => ids.insert(key, index, rest, inner.shared.progress.durable()),
+                        None => ids.pass(index),
                     }
                     done(Some(index), Status::Accepted, event.id)
                 }

@@ -8,6 +8,7 @@ mod error;
 mod flag;
 pub(crate) mod folder;
 mod json;
+mod known_ids;
 mod line_at;
 mod lock;
 mod masking;
@@ -35,6 +36,7 @@ pub use batch::{BatchError, HandedInBatch, Submission, Submitted, Submitter};
 pub use error::{CloseError, OpenError, RecordError};
 pub use folder::{Folder, Manifest, ManifestError, ManifestKey, SegmentFile};
 pub use json::HandInJsonError;
+pub use known_ids::{Known, KnownIds, KnownIdsError};
 pub use line_at::{LineAt, Place};
 pub use lock::Holder;
 pub use once::{HandedInOnce, Once, RecordOnceError};
@@ -97,8 +99,8 @@ struct Inner {
     handoff_file: Option<PathBuf>,
     /// Taken by the first `close`.
     running: Mutex<Option<Running>>,
-    /// Ids that were given, for [`Trail::record_once`]; built when first needed.
-    ids: Mutex<Option<once::Ids>>,
+    /// Ids that were given, for [`Trail::record_once`]; read when first needed.
+    ids: Mutex<once::Ids>,
     found: Found,
     deliveries: Mutex<Vec<Delivery>>,
 }
@@ -171,7 +173,7 @@ impl Trail {
             fork: crate::fork::generation(),
             handoff_file,
             running: Mutex::new(Some(running)),
-            ids: Mutex::new(None),
+            ids: Mutex::default(),
             found: found.clone(),
             deliveries: Mutex::default(),
         };

@@ -1,14 +1,18 @@
 //! Recording an event once: the ways in that promise retry safety look up the id that the caller gave.
 //!
-//! The set of ids is built by one scan of the trail, the first time that an id must be checked.
+//! Older ids are asked of [`KnownIds`] where a trail was given one; the others are in memory, from one scan, the first
+//! time that an id must be checked.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use trailseal_tlog::leaf_hash;
 
+use super::known_ids::{Known, KnownIds};
 use super::masking;
+use super::options::Notice;
 use super::recording::{Ack, HandedIn, LINE, Receipt, Status, level};
 use super::{ReadError, Reader, RecordError, Trail};
 use crate::Index;
@@ -63,11 +67,19 @@ pub enum HandedInOnce {
 /// Bytes of a tenant's name that tell it from others here; fewer than are ever cut off.
 const TENANT_BYTES: usize = 512;
 
-/// Ids of the trail's events: half of SHA-256(length of tenant ‖ tenant ‖ id) to index.
+/// Ids of the trail's events.
 #[derive(Default)]
 pub(super) struct Ids {
+    /// Whether an id was ever looked up.
+    is_used: bool,
+    older: Option<Box<dyn KnownIds>>,
+    /// Everything below is known by `older`.
+    known: u64,
+    /// When `older` is asked again how far it knows, by [`Trail::progress_of_ids`].
+    look_at: u64,
+    /// Half of SHA-256(length of tenant ‖ tenant ‖ id) to index.
     by_hash: HashMap<u128, u64>,
-    /// Everything below is in the map.
+    /// Everything from `known` to here is in the map.
     scanned: u64,
     /// Indexes from `scanned` on that were recorded under this lock, and so need not be read.
     passed: BTreeSet<u64>,
@@ -97,7 +109,12 @@ impl Lines {
     fn get(&mut self, trail: &Trail, index: u64) -> Result<Option<&[u8]>, ReadError> {
         if index.checked_sub(self.first).is_none_or(|at| at >= self.ahead.len() as u64) {
             let (mut ahead, range) = (Vec::new(), index..index.saturating_add(LINES_AHEAD));
-            self.read(trail, index + 1, range, &mut |_, line| ahead.push(line.to_vec()))?;
+            self.read(trail, index + 1, range, &mut |at, line| {
+                // Where a segment is missing, those behind it are other lines.
+                if at == index + ahead.len() as u64 {
+                    ahead.push(line.to_vec());
+                }
+            })?;
             (self.first, self.ahead) = (index, ahead);
         }
         Ok(self.ahead.get((index - self.first) as usize).map(Vec::as_slice))
@@ -156,20 +173,23 @@ impl Ids {
 
     /// An event that was recorded under this lock need not be read again.
     pub(super) fn pass(&mut self, index: Index) {
+        if !self.is_used {
+            return;
+        }
         if self.passed.len() < PASSED_MAX {
             self.passed.insert(index.get());
         }
         self.skip_passed();
     }
 
-    /// Whether an event of this key is there.
-    pub(super) fn has(&self, key: u128) -> bool {
-        self.by_hash.contains_key(&key)
-    }
-
-    /// The index of the event of this key.
-    pub(super) fn get(&self, key: u128) -> Option<u64> {
-        self.by_hash.get(&key).copied()
+    /// The ids of all events below `end` are known elsewhere.
+    fn forget_below(&mut self, end: u64) {
+        if end > self.known {
+            self.by_hash.retain(|_, index| *index >= end);
+            self.by_hash.shrink_to(2 * self.by_hash.len());
+            self.known = end;
+            self.scanned = self.scanned.max(end);
+        }
     }
 
     /// Adds an event that was recorded under this lock, with the rest of its line. Everything below `durable` can be
@@ -200,15 +220,27 @@ impl Ids {
     }
 
     fn add(&mut self, index: u64, line: &[u8]) {
-        let Ok(recorded) = Event::from_line(line) else { return };
-        if let (false, Some(id)) = (recorded.system, &recorded.event.id) {
+        if let Some(key) = Self::key_of_line(line) {
             // The first one counts, if an id came in twice.
-            self.by_hash.entry(Self::key(recorded.event.tenant.as_deref(), id)).or_insert(index);
+            let first = self.by_hash.entry(key).or_insert(index);
+            *first = index.min(*first);
         }
+    }
+
+    fn key_of_line(line: &[u8]) -> Option<u128> {
+        let recorded = Event::from_line(line).ok().filter(|recorded| !recorded.system)?;
+        Some(Self::key(recorded.event.tenant.as_deref(), &recorded.event.id?))
     }
 }
 
 impl Trail {
+    /// Lets `older` be asked for the ids of events that it knows, so that memory holds only those that it does not know
+    /// yet. Usually it is the index of the same trail, which [`deliver_to`](Trail::deliver_to) keeps growing.
+    pub fn look_ids_up_in(&self, older: Box<dyn KnownIds>) {
+        let mut ids = self.inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        (ids.older, ids.look_at) = (Some(older), 0);
+    }
+
     /// Records `event` unless an event with its id is there already for its tenant. An event without an
     /// id of its own is simply recorded.
     ///
@@ -238,9 +270,9 @@ impl Trail {
         let masked = masked.as_ref();
         let written = masked.map_or(event, |(written, _)| written);
         let Some(id) = &written.id else {
-            let mut guard = inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut ids = inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let handed_in = inner.hand_in(event, ack, inner.room_wait(), masked)?;
-            if let (Some(ids), Some(index)) = (guard.as_mut(), handed_in.receipt.index) {
+            if let Some(index) = handed_in.receipt.index {
                 ids.pass(index);
             }
             return Ok(HandedInOnce::New(handed_in));
@@ -248,11 +280,10 @@ impl Trail {
         let id = held_id(id);
         let key = Ids::key(written.tenant.as_deref(), &id);
         // Held until the event is recorded, so that two callers with one id cannot both find it absent.
-        let mut guard = inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let ids = guard.get_or_insert_with(Ids::default);
-        self.catch_up(ids)?;
-        if let Some(&index) = ids.by_hash.get(&key) {
-            drop(guard);
+        let mut ids = inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.catch_up(&mut ids)?;
+        if let Some(index) = self.find(&mut ids, key, &id)? {
+            drop(ids);
             let repeated = self.compare(written, index, id.into_owned())?;
             self.wait_for_first(event, ack, &repeated)?;
             return Ok(repeated);
@@ -268,6 +299,10 @@ impl Trail {
     pub(super) fn catch_up(&self, ids: &mut Ids) -> Result<(), ReadError> {
         // What this process records once is added as it is recorded; what came in by `record` is read.
         let durable = self.inner.shared.progress.durable();
+        ids.is_used = true;
+        if self.progress_of_ids() >= ids.look_at {
+            self.look(ids)?;
+        }
         ids.skip_passed();
         while ids.scanned < durable {
             let to = ids.passed.first().map_or(durable, |&passed| passed.min(durable));
@@ -285,6 +320,77 @@ impl Trail {
         Ok(())
     }
 
+    /// Grows with the trail and with its index: either can be the reason for another look.
+    fn progress_of_ids(&self) -> u64 {
+        let progress = &self.inner.shared.progress;
+        progress.durable() + progress.stored()
+    }
+
+    /// Looks how far the older ids are known, and forgets those. Whoever knows another trail's is not asked.
+    fn look(&self, ids: &mut Ids) -> Result<(), ReadError> {
+        let Some(older) = &mut ids.older else { return Ok(()) };
+        ids.look_at = self.progress_of_ids() + older.look_every();
+        let looked = older.look();
+        // After the look, so that what it was made from is durable if it is this trail.
+        let durable = self.inner.shared.progress.durable();
+        // What cannot be told now was not forgotten.
+        let Ok(Known { end, position }) = looked else { return Ok(()) };
+        let is_ours = match (position.cursor.get().checked_sub(1), position.last_leaf) {
+            (None, _) => return Ok(()),
+            (Some(last), Some(leaf)) if last < durable => match ids.lines.get(self, last)? {
+                Some(line) => leaf_hash(line) == leaf,
+                // The view lags behind for a moment.
+                None => return Ok(()),
+            },
+            _ => false,
+        };
+        match is_ours && end.get() <= durable {
+            true if cfg!(trailseal_fault = "ids_forgotten_early") => ids.forget_below(durable),
+            true => ids.forget_below(end.get()),
+            false => self.give_up(ids, "it is of another trail, or of another state of this one"),
+        }
+        Ok(())
+    }
+
+    /// From now on all ids are in memory: the trail is scanned for them.
+    fn give_up(&self, ids: &mut Ids, reason: &str) {
+        ids.older = None;
+        if ids.known > 0 {
+            (ids.known, ids.scanned) = (0, 0);
+        }
+        self.inner.shared.notice(&Notice::IdsInMemory { reason: reason.to_owned() });
+    }
+
+    /// The index of the first event with this id; its key says of which tenant. `ids` has caught up.
+    pub(super) fn find(&self, ids: &mut Ids, key: u128, id: &str) -> Result<Option<u64>, ReadError> {
+        if ids.known > 0
+            && let Some(index) = self.find_older(ids, key, id)?
+        {
+            return Ok(Some(index));
+        }
+        Ok(ids.by_hash.get(&key).copied())
+    }
+
+    fn find_older(&self, ids: &mut Ids, key: u128, id: &str) -> Result<Option<u64>, ReadError> {
+        let Some(older) = &mut ids.older else { return Ok(None) };
+        let mut found = Vec::new();
+        if let Err(error) = older.find(id, &mut found) {
+            self.give_up(ids, &error.to_string());
+            self.catch_up(ids)?;
+            return Ok(None);
+        }
+        found.sort_unstable();
+        for index in found.into_iter().map(Index::get).filter(|index| *index < ids.known) {
+            match ids.lines.get(self, index)? {
+                // They are found by a part of a hash, and of any tenant.
+                Some(line) if Ids::key_of_line(line) != Some(key) => {}
+                // Where the line cannot be read, it may be the one.
+                _ => return Ok(Some(index)),
+            }
+        }
+        Ok(None)
+    }
+
     /// Compares an event with the one that has its id, which may still be on its way to the disk.
     pub(super) fn compare(
         &self,
@@ -293,7 +399,7 @@ impl Trail {
         id: String,
     ) -> Result<HandedInOnce, RecordOnceError> {
         let mut guard = self.inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let ids = guard.get_or_insert_with(Ids::default);
+        let ids = &mut *guard;
         let is_same = match ids.fresh_line(index) {
             Some(line) => Some(same_content(event, &line)),
             None => ids.lines.get(self, index)?.map(|line| same_content(event, line)),

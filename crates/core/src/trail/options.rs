@@ -218,6 +218,11 @@ pub enum Notice {
         /// What differs.
         reason: String,
     },
+    /// The index does not answer for the ids of older events: they are read from the trail, and held in memory.
+    IdsInMemory {
+        /// Why.
+        reason: String,
+    },
     /// The handoff could not be mapped from a file: a killed process would lose what is not yet written.
     HandoffInMemory {
         /// What the system said.
@@ -267,6 +272,11 @@ impl std::fmt::Display for Notice {
             Notice::DeliveryStopped { sink, at, reason } => write!(
                 formatter,
                 "delivery to {sink} stopped at event {at}: {reason}; run `trailseal doctor`"
+            ),
+            Notice::IdsInMemory { reason } => write!(
+                formatter,
+                "the index is not asked for ids ({reason}): all are held in memory until the next opening; run \
+                 `trailseal reindex` while nothing writes"
             ),
             Notice::HandoffInMemory { reason } => write!(
                 formatter,

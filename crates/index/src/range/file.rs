@@ -6,14 +6,14 @@ use roaring::RoaringBitmap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    BLOCK_CODED, BLOCK_OFFSET, BLOCK_TIME, ENTRY_BYTES, Head, Part, SYSTEM_POSTINGS, WIDE_ENTRY_BYTES,
-    WITH_BLOCKS, bucket_of, print_of,
+    BLOCK_CODED, BLOCK_OFFSET, BLOCK_TIME, ENTRY_BYTES, Head, IdFilter, Part, SYSTEM_POSTINGS,
+    WIDE_ENTRY_BYTES, WITH_BLOCKS, bucket_of, print_of,
 };
 use crate::codec::{Bytes, Column};
 use crate::error::{IndexError, sqlite_at};
 use crate::posting;
-use crate::schema::{BLOCK_ROWS, Coded, ROW_BITS, is_wide};
-use crate::store::open_immutable;
+use crate::schema::{BLOCK_ROWS, Coded, Hasher, KEY_ID, ROW_BITS, is_wide};
+use crate::store::{open_immutable, range_path};
 
 /// An open file of a closed range.
 pub(crate) struct RangeFile {
@@ -31,6 +31,22 @@ impl RangeFile {
         let head = Head::decode(&blob)
             .ok_or(IndexError::Damaged { path: path.to_owned(), what: "its head cannot be read" })?;
         Ok(RangeFile { head, path: path.to_owned(), connection })
+    }
+
+    /// Opens the file of a range that the main file names.
+    pub(crate) fn open_in(folder: &Path, lo: u64, n: u32, hasher: Hasher) -> Result<Self, IndexError> {
+        let path = range_path(folder, lo);
+        if !path.exists() {
+            return Err(IndexError::Replaced { path });
+        }
+        let file = RangeFile::open(&path)?;
+        if file.head.seed != hasher.seed {
+            return Err(IndexError::Replaced { path });
+        }
+        if (file.head.lo, file.head.n) != (lo, n) {
+            return Err(file.damaged("it is another range than its name says"));
+        }
+        Ok(file)
     }
 
     pub(crate) fn damaged(&self, what: &'static str) -> IndexError {
@@ -123,8 +139,6 @@ impl RangeFile {
             if is_wide(kind) {
                 blob.as_chunks::<WIDE_ENTRY_BYTES>().0.iter().for_each(|it| look(u64::from_le_bytes(*it)));
             } else {
-                let entry =
-                    |&[a, b, c, d, e]: &[u8; ENTRY_BYTES]| u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);
                 blob.as_chunks::<ENTRY_BYTES>().0.iter().for_each(|it| look(entry(it)));
             }
             Some(())
@@ -138,6 +152,24 @@ impl RangeFile {
             false => *rows |= with,
         }
         Ok(())
+    }
+
+    /// A filter of all ids.
+    pub(crate) fn id_filter(&self) -> Result<IdFilter, IndexError> {
+        let failed = sqlite_at(&self.path);
+        let bits = self.head.bucket_bits[KEY_ID].unwrap_or(0);
+        let mut filter = IdFilter::for_ids(self.head.n as usize, bits);
+        let from = (KEY_ID as u32) << 20;
+        let sql = "SELECT k - ?1, b FROM hb WHERE k >= ?1 AND k < ?1 + (1 << 20)";
+        let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
+        let mut found = statement.query(params![from]).map_err(&failed)?;
+        while let Some(row) = found.next().map_err(&failed)? {
+            let bucket = row.get(0).map_err(&failed)?;
+            let blob = row.get_ref(1).map_err(&failed)?.as_blob();
+            let blob = blob.map_err(|_| self.damaged("a bucket of keys cannot be read"))?;
+            blob.as_chunks::<ENTRY_BYTES>().0.iter().for_each(|it| filter.insert(bucket, entry(it)));
+        }
+        Ok(filter)
     }
 
     fn with_block<T>(
@@ -230,4 +262,9 @@ impl RangeFile {
             self.connection.query_row(sql, [], |row| row.get(0)).map_err(sqlite_at(&self.path))?;
         Ok(pieces.unsigned_abs())
     }
+}
+
+/// An entry of a key that is not wide.
+fn entry(&[a, b, c, d, e]: &[u8; ENTRY_BYTES]) -> u64 {
+    u64::from_le_bytes([a, b, c, d, e, 0, 0, 0])
 }

@@ -10,10 +10,12 @@
 
 mod build;
 mod file;
+mod filter;
 mod head;
 
 pub(crate) use build::{Builder, Part, write};
 pub(crate) use file::RangeFile;
+pub(crate) use filter::IdFilter;
 pub(crate) use head::Head;
 
 use crate::schema::{Coded, ROW_BITS, is_wide};

@@ -26,7 +26,7 @@ use crate::error::IndexError;
 use crate::range::RangeFile;
 use crate::rows::{Rows, segment_of};
 use crate::schema::{Coded, DICTIONARIES, Hasher};
-use crate::store::{Main, State, main_path, range_path, stillness};
+use crate::store::{Main, State, main_path, stillness};
 use plan::Plan;
 use rowset::RowSet;
 
@@ -384,18 +384,7 @@ impl IndexView {
         match self.files.entry(lo) {
             std::collections::hash_map::Entry::Occupied(found) => Ok(found.into_mut()),
             std::collections::hash_map::Entry::Vacant(free) => {
-                let path = range_path(&self.folder, lo);
-                if !path.exists() {
-                    return Err(IndexError::Replaced { path });
-                }
-                let file = RangeFile::open(&path)?;
-                if file.head.seed != self.hasher.seed {
-                    return Err(IndexError::Replaced { path });
-                }
-                if (file.head.lo, file.head.n) != (lo, n) {
-                    return Err(file.damaged("it is another range than its name says"));
-                }
-                Ok(free.insert(file))
+                Ok(free.insert(RangeFile::open_in(&self.folder, lo, n, self.hasher)?))
             }
         }
     }

@@ -1,0 +1,101 @@
+//! The ids of older events are asked of the index: by commands and by the server.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use support::Place;
+use support::server::Server;
+use trailseal_core::deliver::{Batch, Follower, Lines, Sink as _};
+use trailseal_core::file::StdFiles;
+use trailseal_core::{Folder, Index, Reader, SegmentFile};
+use trailseal_index::{FOLDER, IndexOptions, Indexer, remove};
+
+const EVENTS: usize = 2_000;
+
+fn events(numbers: std::ops::Range<usize>) -> String {
+    let text = "x".repeat(100);
+    numbers
+        .map(|number| format!("{{\"action\":\"a\",\"id\":\"id-{number}\",\"description\":\"{text}\"}}\n"))
+        .collect()
+}
+
+/// A trail of several segments. Its index has ranges that are closed long before 250,000 events.
+fn place() -> Place {
+    let place = Place::new();
+    place.write("trailseal.toml", "[segment]\nroll = \"64KiB\"\n");
+    place.feed("record", events(0..EVENTS)).ok();
+    let (root, files) = (place.path("trail"), Arc::new(StdFiles));
+    let index = root.join(FOLDER);
+    remove(&index).unwrap();
+    let reader = Reader::open(&root, files.clone()).unwrap();
+    let options = IndexOptions { range_events: 50, ..IndexOptions::new(reader.origin()) };
+    let mut indexer = Indexer::open(&index, options).unwrap();
+    let mut follower = Follower::new(Folder::new(&root, files), Index::new(0)).unwrap();
+    while follower.next() < reader.end() {
+        let (first, mut lines) = (follower.next(), Lines::default());
+        follower.read(reader.end(), 50, usize::MAX, &mut lines).unwrap();
+        indexer.deliver(&Batch { first, lines: &lines.as_batch_lines() }).unwrap();
+    }
+    place
+}
+
+/// Takes the segment away that holds event 1, `id-0`: whoever reads the trail for its ids does not find it. Returns where
+/// it was.
+fn take_away(place: &Place) -> (PathBuf, PathBuf) {
+    let segments = Folder::new(place.path("trail"), Arc::new(StdFiles)).segments().unwrap();
+    assert!(segments.len() > 2, "{segments:?}");
+    // The first one may hold `trail.opened` alone.
+    let holds_it = |segment: &&SegmentFile| segment.first <= Index::new(1);
+    let (segment, away) = (segments.iter().rfind(holds_it).unwrap().path.clone(), place.path("away"));
+    std::fs::rename(&segment, &away).unwrap();
+    (segment, away)
+}
+
+#[test]
+fn a_command_asks_the_index_and_does_not_read_the_trail() {
+    let place = place();
+    let fresh = "{\"action\":\"a\",\"id\":\"fresh\"}\n";
+    let (segment, away) = take_away(&place);
+    // It is known, and cannot be compared.
+    assert_ne!(place.feed("record", events(0..1)).code, Some(0));
+    place.feed("record", fresh).ok();
+    std::fs::rename(away, segment).unwrap();
+    let again = place.feed("record --json", format!("{}{fresh}", events(0..EVENTS))).ok().json_lines();
+    assert!(again.iter().all(|receipt| receipt["repeated"] == true));
+    assert_eq!(place.run("query --count").ok().out, format!("{}\n", EVENTS + 1));
+    place.run("verify").ok();
+}
+
+#[test]
+fn a_server_asks_the_index_and_a_kill_changes_no_answer() {
+    let place = place();
+    let (segment, away) = take_away(&place);
+    let mut server = Server::start(&place);
+    server.admin().record("{\"action\":\"a\",\"id\":\"fresh\"}\n");
+    assert!(server.admin().post("/v1/events", events(0..1)).status >= 500);
+    server.stop();
+    std::fs::rename(away, segment).unwrap();
+    server.launch();
+    for round in 0..4 {
+        // Old ones, those of the round before the kill, and new ones.
+        let body = events(round * 500..EVENTS + (round + 1) * 100);
+        let answer = server.admin().post("/v1/events", &body).is(202).json();
+        assert_eq!(answer["accepted"], 100, "round {round}");
+        let again = server.admin().post("/v1/events", &body).is(202).json();
+        assert_eq!(again["accepted"], 0, "round {round}");
+        server.kill();
+        if round == 2 {
+            remove(place.path("trail").join(FOLDER)).unwrap();
+        }
+        server.launch();
+        let again = server.admin().post("/v1/events", &body).is(202).json();
+        assert_eq!(again["accepted"], 0, "round {round}");
+    }
+    server.stop();
+    assert_eq!(place.run("query --count").ok().out, format!("{}\n", EVENTS + 401));
+    place.run("verify").ok();
+}

@@ -1,0 +1,127 @@
+//! The ids of a trail's closed ranges, asked one at a time by the trail itself.
+//!
+//! Closed ranges alone: their files never change, and what they say of a trail's events stays true. So they are kept open,
+//! and an index that is rebuilt or removed takes nothing back. Ids of the open range are few, and in the trail's memory.
+//! What must hold: an event of a range that was taken in is found by its id.
+
+use std::path::{Path, PathBuf};
+
+use roaring::RoaringBitmap;
+use trailseal_core::deliver::Position;
+use trailseal_core::{Index, Known, KnownIds, KnownIdsError};
+
+use crate::error::IndexError;
+use crate::indexer::IndexOptions;
+use crate::range::{IdFilter, RangeFile};
+use crate::schema::{Hasher, KEY_ID};
+use crate::store::Main;
+
+/// The files of so many ranges are kept open: of 64 million events. Those of further ones are opened when one is wanted.
+const OPEN_RANGES_MAX: usize = 256;
+/// To read all of a range's ids takes about as long as this many look-ups. Who asks so often has a filter made of them.
+const LOOK_UPS_BEFORE_FILTER: u32 = 500;
+/// So many ranges can have a filter, of 300 KiB for 250,000 ids: those of 100 million events.
+const FILTERS_MAX: usize = 400;
+
+/// What the index of a trail knows of ids, for [`Trail::look_ids_up_in`](trailseal_core::Trail::look_ids_up_in).
+pub struct IndexedIds {
+    folder: PathBuf,
+    origin: String,
+    look_every: u64,
+    /// In their order. Each begins where the one before ends, or earlier.
+    ranges: Vec<Range>,
+}
+
+struct Range {
+    lo: u64,
+    n: u32,
+    hasher: Hasher,
+    file: Option<RangeFile>,
+    look_ups: u32,
+    filter: Option<IdFilter>,
+}
+
+impl IndexedIds {
+    /// Of the index in `folder`, usually `<trail>/index`, which is written with these options.
+    pub fn new(folder: impl AsRef<Path>, options: &IndexOptions) -> IndexedIds {
+        IndexedIds {
+            folder: folder.as_ref().to_owned(),
+            origin: options.origin.clone(),
+            look_every: (options.range_events as u64 / 4).max(1),
+            ranges: Vec::new(),
+        }
+    }
+
+    fn end(&self) -> u64 {
+        self.ranges.last().map_or(0, |range| range.lo + u64::from(range.n))
+    }
+
+    /// Takes in ranges that were closed since the last look.
+    fn take_in(&mut self) -> Result<Known, IndexError> {
+        let mut position = Position::default();
+        if let Some(main) = Main::open_read_only(&self.folder, &self.origin)? {
+            let (state, hasher) = main.state_and_hasher()?;
+            position = Position { cursor: Index::new(state.cursor), last_leaf: state.last_leaf };
+            for (lo, n) in state.ranges {
+                // Those of an index that was built anew may have other bounds.
+                if lo + u64::from(n) > self.end() {
+                    let file = RangeFile::open_in(&self.folder, lo, n, hasher)?;
+                    let is_kept = self.ranges.len() < OPEN_RANGES_MAX;
+                    let has_filter = !is_kept && self.ranges.len() < FILTERS_MAX;
+                    let filter = has_filter.then(|| file.id_filter()).transpose()?;
+                    let file = is_kept.then_some(file);
+                    self.ranges.push(Range { lo, n, hasher, file, look_ups: 0, filter });
+                }
+            }
+        }
+        Ok(Known { end: Index::new(self.end()), position })
+    }
+
+    fn find_in_ranges(&mut self, id: &str, found: &mut Vec<Index>) -> Result<(), IndexError> {
+        let mut hashed: Option<(u64, u64)> = None;
+        for (at, range) in self.ranges.iter_mut().enumerate() {
+            let hash = match hashed {
+                Some((seed, hash)) if seed == range.hasher.seed => hash,
+                _ => range.hasher.key(KEY_ID, id),
+            };
+            hashed = Some((range.hasher.seed, hash));
+            let rows = range.rows(&self.folder, hash, at < FILTERS_MAX)?;
+            found.extend(rows.iter().map(|row| Index::new(range.lo + u64::from(row))));
+        }
+        Ok(())
+    }
+}
+
+impl Range {
+    /// Those that can have the id with this hash.
+    fn rows(&mut self, folder: &Path, hash: u64, may_have_filter: bool) -> Result<RoaringBitmap, IndexError> {
+        let mut rows = RoaringBitmap::new();
+        if self.filter.as_ref().is_some_and(|filter| !filter.may_have(hash)) {
+            return Ok(rows);
+        }
+        let Some(file) = &self.file else {
+            RangeFile::open_in(folder, self.lo, self.n, self.hasher)?.add_key(KEY_ID, hash, &mut rows)?;
+            return Ok(rows);
+        };
+        file.add_key(KEY_ID, hash, &mut rows)?;
+        self.look_ups = self.look_ups.saturating_add(1);
+        if self.look_ups == LOOK_UPS_BEFORE_FILTER && may_have_filter {
+            self.filter = Some(file.id_filter()?);
+        }
+        Ok(rows)
+    }
+}
+
+impl KnownIds for IndexedIds {
+    fn look(&mut self) -> Result<Known, KnownIdsError> {
+        Ok(self.take_in()?)
+    }
+
+    fn find(&mut self, id: &str, found: &mut Vec<Index>) -> Result<(), KnownIdsError> {
+        Ok(self.find_in_ranges(id, found)?)
+    }
+
+    fn look_every(&self) -> u64 {
+        self.look_every
+    }
+}

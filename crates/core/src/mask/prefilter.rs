@@ -6,7 +6,7 @@ use super::card;
 use super::keys::Keys;
 use super::rules::{Class, Form, KEY_ENDS, RULES, Rule, Special};
 use super::scan::{key_start, run};
-use super::simd::{self, BUCKETS, SLOTS, Tables};
+use super::simd::{self, BUCKETS, SLOTS, Set, Tables};
 
 /// The number of the rule for `key=value`, which has no literal.
 pub(super) const KEY_VALUE: u16 = u16::MAX;
@@ -21,8 +21,65 @@ pub(super) const BLANK_STARTS: [[u8; 3]; 9] =
 /// Text like that of an event. Anchors are spread over the buckets so that few places of it pass.
 const SAMPLE: &str = r#"{"v":1,"index":42,"recorded":"2026-11-21T04:00:00.123456Z","id":"018f3e1a-7c2b-7d4e-9f10-123456789abc","time":"2026-11-21T04:00:00.123456Z","tenant":"acme","category":"config_change","action":"user.role.change","description":"Role changed by an administrator","severity":"notice","outcome":"success","actor":{"id":"u-10432","type":"user","name":"Ada Example","roles":["admin"]},"resource":{"type":"user","id":"u-20117","name":"Bob Example"},"details":{"reason":"on call","ticket":"OPS-4711","approved":true,"attempt":1,"eventSource":"lambda.amazonaws.com","arn":"arn:aws:iam::123456789012:user/john.developer","requestParameters":{"functionName":"production-api"},"userIdentity":{"accountId":"123456789012","sessionContext":{"attributes":{"mfaAuthenticated":"true","creationDate":"2019-01-01"}}},"annotations":{"authorization.k8s.io/decision":"allow"},"objectRef":{"resource":"pods","namespace":"kube-system","apiVersion":"v1"}},"context":{"ip":"203.0.113.7","user_agent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36","request_id":"req-7f3a9c","correlation_id":"c-550e8400e29b","service":"billing"},"duration_ms":12}"#;
 
-/// The first bucket of anchors with a literal; those before it have one shape each.
-const LITERALS_FROM: usize = 3;
+/// The half-bytes that may stand at each of the three places of a bucket's anchors, a bit for each.
+#[derive(Clone, Copy, Default)]
+struct Bucket {
+    low: [u16; 3],
+    high: [u16; 3],
+}
+
+impl Bucket {
+    /// With these bytes at each of the places, too.
+    fn with(mut self, shape: [&[u8]; 3]) -> Bucket {
+        for (place, bytes) in shape.into_iter().enumerate() {
+            for byte in bytes {
+                self.low[place] |= 1 << (byte & 0xF);
+                self.high[place] |= 1 << (byte >> 4);
+            }
+        }
+        self
+    }
+
+    fn passes(&self, window: [u8; 3]) -> bool {
+        (0..3).all(|place| {
+            let byte = window[place];
+            self.low[place] >> (byte & 0xF) & self.high[place] >> (byte >> 4) & 1 != 0
+        })
+    }
+}
+
+/// The buckets while they are filled: each shape goes where it lets the fewest places of the sample pass.
+struct Buckets {
+    all: [Bucket; BUCKETS],
+    windows: Vec<[u8; 3]>,
+}
+
+impl Buckets {
+    fn new() -> Buckets {
+        let windows = SAMPLE.as_bytes().array_windows().copied().collect();
+        Buckets { all: [Bucket::default(); BUCKETS], windows }
+    }
+
+    fn add(&mut self, shape: [&[u8]; 3]) {
+        let passing = |bucket: &Bucket| self.windows.iter().filter(|window| bucket.passes(**window)).count();
+        let more = |bucket: &Bucket| passing(&bucket.with(shape)) - passing(bucket);
+        let costs = self.all.each_ref().map(more);
+        let best = (0..BUCKETS).min_by_key(|&bucket| (costs[bucket], bucket)).unwrap_or_default();
+        self.all[best] = self.all[best].with(shape);
+    }
+
+    fn sets(&self) -> [Set; 2] {
+        let mut sets = [Set::default(); 2];
+        for (number, bucket) in self.all.iter().enumerate() {
+            let (set, bit) = (&mut sets[number / 8], 1 << (number % 8));
+            for (place, half) in (0..3).flat_map(|place| (0..16).map(move |half| (place, half))) {
+                set.low[place][half] |= if bucket.low[place] >> half & 1 != 0 { bit } else { 0 };
+                set.high[place][half] |= if bucket.high[place] >> half & 1 != 0 { bit } else { 0 };
+            }
+        }
+        sets
+    }
+}
 
 /// Everything that finds anchors.
 pub(super) struct Finder {
@@ -45,57 +102,38 @@ impl Finder {
             slots: Box::new([0; SLOTS]),
             lists: Vec::new(),
         };
-        finder.add_key_values();
-        finder.add_to_bucket(2, [b"\"", b"{[", &every_byte()]);
-        // Those that end with the same punctuation share a bucket; the others go where they harm least.
-        let shared = |rule: &Rule| match anchor(rule)[2] {
-            b'_' => Some(LITERALS_FROM),
-            b'-' => Some(LITERALS_FROM + 1),
-            b'.' | b'/' | b'~' => Some(LITERALS_FROM + 2),
-            b'=' => Some(0),
-            _ => None,
-        };
-        for rule in RULES {
-            if let Some(bucket) = shared(rule) {
-                finder.add_to_bucket(bucket, anchor(rule).each_ref().map(std::slice::from_ref));
-            }
-        }
-        for (number, rule) in RULES.iter().enumerate() {
-            finder.add_rule(anchor(rule), number as u16);
-            if shared(rule).is_none() {
-                let bucket = finder.best_bucket(anchor(rule));
-                finder.add_to_bucket(bucket, anchor(rule).each_ref().map(std::slice::from_ref));
-            }
-        }
-        let escapes = [(*b"\\u0", ESCAPE)];
-        for (anchor, rule) in BLANK_STARTS.map(|anchor| (anchor, BLANKS)).into_iter().chain(escapes) {
+        let mut buckets = Buckets::new();
+        finder.add_key_values(&mut buckets);
+        buckets.add([b"\"", b"{[", &every_byte()]);
+        let rules = RULES.iter().enumerate().map(|(number, rule)| (anchor(rule), number as u16));
+        let blanks = BLANK_STARTS.map(|anchor| (anchor, BLANKS));
+        for (anchor, rule) in rules.chain(blanks).chain([(*b"\\u0", ESCAPE)]) {
             finder.add_rule(anchor, rule);
-            let bucket = finder.best_bucket(anchor);
-            finder.add_to_bucket(bucket, anchor.each_ref().map(std::slice::from_ref));
+            buckets.add(anchor.each_ref().map(std::slice::from_ref));
         }
+        finder.tables.sets = buckets.sets();
         finder
     }
 
     /// The ends of keys with what may follow: `rd=`, `rd:`, `rd"` (`rd\` where that is escaped), `d =`, `d':`.
-    fn add_key_values(&mut self) {
+    fn add_key_values(&mut self, buckets: &mut Buckets) {
         for [before, last] in KEY_ENDS {
             let either = |letter: &u8| [*letter, letter.to_ascii_uppercase()];
-            self.add_to_bucket(0, [&either(before), &either(last), b"=:\\"]);
+            buckets.add([&either(before), &either(last), b"=:\\'"]);
             for end in *b"=:\"\\'" {
                 self.add_rule([*before, *last, end], KEY_VALUE);
             }
-            self.add_to_bucket(0, [&either(before), &either(last), b"'"]);
-            self.add_to_bucket(1, [&either(last), b" ", b"=:"]);
+            buckets.add([&either(last), b" ", b"=:"]);
             for end in *b"=:" {
                 self.add_rule([*last, b' ', end], KEY_VALUE);
             }
-            self.add_to_bucket(6, [&either(last), b"0123456789", b"=:\\"]);
+            buckets.add([&either(last), b"0123456789", b"=:\\'"]);
             for (digit, end) in (b'0'..=b'9').flat_map(|digit| b"=:\"\\'".map(|end| (digit, end))) {
                 self.add_rule([*last, digit, end], KEY_VALUE);
             }
         }
         // Behind two digits no colon: it stands in every time.
-        self.add_to_bucket(7, [b"0123456789", b"0123456789 ", b"="]);
+        buckets.add([b"0123456789", b"0123456789 ", b"="]);
         for digit in b'0'..=b'9' {
             self.add_rule([digit, b' ', b'='], KEY_VALUE);
             for (other, end) in (b'0'..=b'9').flat_map(|other| b"=\"".map(|end| (other, end))) {
@@ -118,48 +156,6 @@ impl Finder {
         if !list.contains(&rule) {
             list.push(rule);
         }
-    }
-
-    fn add_to_bucket(&mut self, bucket: usize, bytes: [&[u8]; 3]) {
-        let set = &mut self.tables.sets[bucket / 8];
-        for (place, bytes) in bytes.into_iter().enumerate() {
-            for byte in bytes {
-                set.low[place][usize::from(byte & 0xF)] |= 1 << (bucket % 8);
-                set.high[place][usize::from(byte >> 4)] |= 1 << (bucket % 8);
-            }
-        }
-    }
-
-    /// The bucket in which an anchor lets the fewest places of the sample pass.
-    fn best_bucket(&self, anchor: [u8; 3]) -> usize {
-        let passes = |bucket: usize| {
-            let (set, bit) = (&self.tables.sets[bucket / 8], bucket % 8);
-            let sides = |place: usize, byte: u8| {
-                let low = set.low[place][usize::from(byte & 0xF)] >> bit & 1 != 0
-                    || byte & 0xF == anchor[place] & 0xF;
-                let high = set.high[place][usize::from(byte >> 4)] >> bit & 1 != 0
-                    || byte >> 4 == anchor[place] >> 4;
-                low && high
-            };
-            let windows = SAMPLE.as_bytes().windows(3);
-            windows
-                .filter(|window| window.iter().enumerate().all(|(place, byte)| sides(place, *byte)))
-                .count()
-        };
-        let before = |bucket: usize| {
-            let set = &self.tables.sets[bucket / 8];
-            let windows = SAMPLE.as_bytes().windows(3);
-            let side = |place: usize, byte: u8| {
-                set.low[place][usize::from(byte & 0xF)]
-                    & set.high[place][usize::from(byte >> 4)]
-                    & 1 << (bucket % 8)
-                    != 0
-            };
-            windows.filter(|window| window.iter().enumerate().all(|(place, byte)| side(place, *byte))).count()
-        };
-        (LITERALS_FROM..BUCKETS)
-            .min_by_key(|bucket| (passes(*bucket) - before(*bucket), *bucket))
-            .unwrap_or(LITERALS_FROM)
     }
 
     /// The rules whose anchor has the same hash as these three bytes.

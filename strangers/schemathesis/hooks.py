@@ -1,6 +1,7 @@
 """What schemathesis cannot know of Trailseal's interface: bodies that are TOML, and texts that only the server makes."""
 
 import os
+import re
 
 import schemathesis
 from hypothesis import strategies
@@ -31,6 +32,9 @@ def before_call(context, case, kwargs):
     if query and query.get("cursor") in CURSORS.values():
         usual = "asc" if "history" in context.operation.path else "desc"
         query["cursor"] = CURSORS.get(str(query.get("order", usual)), query["cursor"])
+    # An end that has not passed. One that is no time stays as it is.
+    if context.operation.path == "/v1/tokens" and isinstance(body, dict) and isinstance(body.get("expires"), str):
+        body["expires"] = re.sub(r"^[0-9]{4}(?=-[0-9]{2}-[0-9]{2}T)", "2999", body["expires"])
     # An event that is there. A body that is none that could be meant stays as it is.
     if context.operation.path == "/v1/reviews" and isinstance(body, dict) and isinstance(body.get("event"), str):
         body["event"] = str(10 + len(body["event"]) % 200)

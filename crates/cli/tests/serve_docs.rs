@@ -25,6 +25,9 @@ fn every_command_of_the_page_works() {
     // A request that the server refuses is a command that fails.
     std::fs::create_dir(place.path("curlrc")).unwrap();
     place.write("curlrc/.curlrc", "fail-with-body\nshow-error\n");
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../import/sample/aws-cloudtrail.jsonl");
+    let packed = Command::new("gzip").arg("--stdout").arg(sample).output().expect("gzip can be started");
+    std::fs::write(place.path("2024-01-01.json.gz"), packed.stdout).unwrap();
     let commands = blocks("sh");
     assert!(commands.len() >= 14, "{}", commands.len());
     let mut said = String::new();

@@ -106,6 +106,12 @@ pub fn memory_mib() -> (f64, f64) {
     memory_mib_of("self")
 }
 
+/// Begins anew with the highest, so that it is not that of an earlier measurement.
+pub fn forget_highest_memory() {
+    // Where the kernel refuses, the highest so far stands.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
 /// The same of another process.
 pub fn memory_mib_of(process: &str) -> (f64, f64) {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();

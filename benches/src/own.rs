@@ -358,6 +358,7 @@ pub fn verify(dir: &Path) {
 
 fn own_verify(folder: &Path, threads: usize) {
     use trailseal_core::{Folder, file::StdFiles, verify};
+    load::forget_highest_memory();
     let options = verify::VerifyOptions { threads, ..Default::default() };
     let verdict = verify::verify(&Folder::new(folder, Arc::new(StdFiles)), &options).expect("can be looked at");
     assert!(verdict.ok, "{verdict}");

@@ -33,6 +33,42 @@ impl Drop for Running {
 }
 
 #[test]
+fn a_line_is_one_event_or_none_beside_a_server_as_without_one() {
+    let place = Place::new();
+    let huge =
+        format!("{{\"action\":\"huge\",\"x\":\"{}{{\"action\":\"tail\"}}", "x".repeat((16 << 20) - 22));
+    let bad = [
+        r#"{"action":"comma"},{"action":"comma"}"#,
+        r#"[{"action":"array"},{"action":"array"}]"#,
+        r#"{"action":"two"} {"action":"two"}"#,
+        r#"{"action":"open""#,
+        &huge,
+    ];
+    let good = r#"{"action":"good"}"#;
+    let mut input = bad.join(&format!("\n{good}\n"));
+    input.push('\n');
+    let check = |input: &str, bad: &[usize], good: usize| {
+        let answer = place.feed("record --json", input).no();
+        let mut numbers: Vec<usize> = answer
+            .err
+            .lines()
+            .filter_map(|line| line.strip_prefix("line ")?.split_once(": not recorded: ")?.0.parse().ok())
+            .collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, bad, "{}", answer.err);
+        assert_eq!(answer.out.lines().count(), good);
+    };
+    let check_all = || {
+        check(&input, &[1, 3, 5, 7, 9], 4);
+        bad.iter().for_each(|line| check(line, &[1], 0));
+    };
+    check_all();
+    let _server = Running::start(&place);
+    check_all();
+    assert_eq!(place.run("query --count").ok().out, "8\n");
+}
+
+#[test]
 fn the_server_that_holds_the_trail_does_it() {
     let place = Place::new();
     let server = Running::start(&place);

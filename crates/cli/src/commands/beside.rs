@@ -3,12 +3,14 @@
 mod import;
 mod post;
 
-use std::io::{BufRead, BufReader, Read, Write as _};
+use std::io::{BufReader, Read, Write as _};
 use std::path::Path;
 
 use serde_json::{Value, json};
+use trailseal_core::event::Event;
 use trailseal_core::policy::Mode;
 
+use super::record::{LINE_BYTES_MAX, read_line};
 use super::write_text;
 use crate::arguments::{Ack, Policy, Record};
 use crate::failure::{Failure, Outcome};
@@ -16,9 +18,6 @@ use crate::output::{tell, thousands};
 use crate::server_client::{ServerClient, detail};
 pub(super) use import::import;
 use post::{Lines, post};
-
-/// A longer line is not read into memory.
-const LINE_BYTES_MAX: usize = 16 << 20;
 
 /// `record`, by the server.
 pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> Outcome {
@@ -45,12 +44,11 @@ pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> O
     let mut line = Vec::new();
     for number in 1u64.. {
         line.clear();
-        let read = (&mut input).take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut line);
-        if read.map_err(|error| Failure::could_not(format!("could not read on: {error}")))? == 0 {
+        let is_line = read_line(&mut input, &mut line);
+        if !is_line.map_err(|error| Failure::could_not(format!("could not read on: {error}")))? {
             break;
         }
-        let text = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line) } else { &line };
-        sending.add(number, text.trim_ascii())?;
+        sending.add(number, line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii())?;
         // Told as soon as the server has it: before more input is waited for.
         if memchr::memchr(b'\n', input.buffer()).is_none() {
             sending.send()?;
@@ -81,6 +79,11 @@ struct Sending<'a> {
 impl Sending<'_> {
     fn add(&mut self, number: u64, text: &[u8]) -> Outcome {
         if text.is_empty() {
+            return Ok(());
+        }
+        if let Some(reason) = why_not_sent(text) {
+            tell(&format!("line {number}: not recorded: {reason}"));
+            self.failed += 1;
             return Ok(());
         }
         self.lines.push(number, text.to_vec());
@@ -118,6 +121,15 @@ impl Sending<'_> {
         }
         Ok(())
     }
+}
+
+/// What is wrong with a line that a server could take for several events, or none. Everything else it sees by itself.
+fn why_not_sent(text: &[u8]) -> Option<String> {
+    if text.len() > LINE_BYTES_MAX {
+        return Some(format!("it is longer than {} MiB", LINE_BYTES_MAX >> 20));
+    }
+    let is_like_object = text.starts_with(b"{") && text.ends_with(b"}");
+    if is_like_object { None } else { Event::from_json(text).err().map(|error| error.to_string()) }
 }
 
 /// `policy set`, by the server. `settings` is left to SIGHUP: only the server's own settings count there.

@@ -22,7 +22,7 @@ const PENDING_MAX: usize = 1_000;
 /// How long the disk or store is waited for at least.
 const WAIT_MIN: Duration = Duration::from_secs(30);
 /// A longer line is not read into memory.
-const LINE_BYTES_MAX: usize = 16 << 20;
+pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
 
 pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcome {
     if arguments.ack == Some(Ack::Store) && !settings.uses_index()? {
@@ -299,7 +299,7 @@ fn level(ack: Option<Ack>) -> Level {
 
 /// Reads one line without its end; `false` at the end of the input. Of a line over the limit only a little
 /// more than the limit is kept.
-fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+pub(super) fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
     let mut has_any = false;
     loop {
         let bytes = match input.fill_buf() {

@@ -7,7 +7,7 @@ use crate::server_client::{Answer, ServerClient};
 const LINES_AT_ONCE: usize = 500;
 const BYTES_AT_ONCE: usize = 4 << 20;
 
-/// What is needed to tell which line it is, and its event.
+/// What is needed to tell which line it is, and its event: text between braces, on one line.
 pub(super) type Line<P> = (P, Vec<u8>);
 
 /// Lines that wait to be sent.
@@ -49,7 +49,7 @@ pub(super) fn post<P>(
     if lines.is_empty() {
         return Ok(());
     }
-    let answer = server.ask("POST", path, &array(&lines))?;
+    let answer = server.ask("POST", path, &body(&lines))?;
     // Only where nothing was recorded may lines without ids be sent again; after 504 all of them are kept.
     let may_be_one_of_them = matches!(answer.status, 400 | 403 | 409 | 413 | 422 | 503);
     if may_be_one_of_them && lines.len() > 1 {
@@ -60,18 +60,7 @@ pub(super) fn post<P>(
     take(lines, &answer)
 }
 
-/// Lines as one array, so that a line that is no JSON is named by the server and not taken for two.
-fn array<P>(lines: &[Line<P>]) -> Vec<u8> {
-    if let [(_, line)] = lines {
-        return line.clone();
-    }
-    let mut body = vec![b'['];
-    for (place, (_, line)) in lines.iter().enumerate() {
-        if place > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(line);
-    }
-    body.push(b']');
-    body
+/// Objects, one a line: whatever else stands in a line, the server never takes it for two.
+fn body<P>(lines: &[Line<P>]) -> Vec<u8> {
+    lines.iter().map(|(_, line)| line.as_slice()).collect::<Vec<_>>().join(&b'\n')
 }

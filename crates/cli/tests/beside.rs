@@ -69,6 +69,19 @@ fn a_line_is_one_event_or_none_beside_a_server_as_without_one() {
 }
 
 #[test]
+fn whoever_stops_reading_receipts_does_not_stop_the_recording_beside_a_server() {
+    let place = Place::new();
+    let _server = Running::start(&place);
+    // Several requests.
+    place.write("events.jsonl", "{\"action\":\"a\"}\n".repeat(2_000));
+    let mut command = place.command(&["record", "--json", "events.jsonl"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert!(command.stdout(writer).status().unwrap().success());
+    assert_eq!(place.run("query --count").ok().out, "2000\n");
+}
+
+#[test]
 fn the_server_that_holds_the_trail_does_it() {
     let place = Place::new();
     let server = Running::start(&place);

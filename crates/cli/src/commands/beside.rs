@@ -3,7 +3,7 @@
 mod import;
 mod post;
 
-use std::io::{BufReader, Read, Write as _};
+use std::io::{BufReader, ErrorKind, Read, Write as _};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -36,6 +36,7 @@ pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> O
         server,
         path: format!("/v1/events?ack={ack}"),
         json,
+        is_read: true,
         recorded: 0,
         failed: 0,
         lines: Lines::default(),
@@ -70,6 +71,8 @@ struct Sending<'a> {
     server: &'a ServerClient,
     path: String,
     json: bool,
+    /// Whether somebody still reads the receipts.
+    is_read: bool,
     recorded: u64,
     failed: u64,
     /// Lines that wait, with their numbers.
@@ -112,12 +115,19 @@ impl Sending<'_> {
             self.failed += lines.len() as u64;
         }
         self.recorded += answer["accepted"].as_u64().unwrap_or(0);
-        if self.json {
-            let mut out = std::io::stdout().lock();
-            for event in answer["events"].as_array().map_or(&[][..], Vec::as_slice) {
-                writeln!(out, "{event}")?;
-            }
-            out.flush()?;
+        self.tell_receipts(answer["events"].as_array().map_or(&[][..], Vec::as_slice))
+    }
+
+    /// Writes receipts, if somebody wants them. Whoever stops reading them does not stop the recording.
+    fn tell_receipts(&mut self, receipts: &[Value]) -> Outcome {
+        if !(self.json && self.is_read) {
+            return Ok(());
+        }
+        let mut out = std::io::stdout().lock();
+        let written = receipts.iter().try_for_each(|receipt| writeln!(out, "{receipt}"));
+        match written.and_then(|()| out.flush()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => self.is_read = false,
+            other => other?,
         }
         Ok(())
     }

@@ -105,6 +105,32 @@ fn large_bodies_have_bounded_room_together_and_small_ones_always_have_some() {
 }
 
 #[test]
+fn a_packed_body_of_tiny_events_takes_no_more_memory_than_its_bytes() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let peak = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim();
+        line.strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+    };
+    let before = peak();
+    for (mut body, event, end) in [(vec![], "{}\n", ""), (vec![b'['], "0,", "0]")] {
+        // Some 16 MiB, the most that is taken.
+        while body.len() < (16 << 20) - 8 {
+            body.extend_from_slice(event.as_bytes());
+        }
+        body.extend_from_slice(end.as_bytes());
+        let mut packer = GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(&body).unwrap();
+        let packed = packer.finish().unwrap();
+        let answer = server.admin().header("Content-Encoding", "gzip").post("/v1/events", &packed).is(413);
+        assert!(answer.text().contains("10000"), "{}", answer.text());
+    }
+    // Places of millions of events were another 128 MiB.
+    assert!(peak() - before < 80 << 20, "{} bytes", peak() - before);
+}
+
+#[test]
 fn room_for_no_body_is_refused_at_the_start() {
     let place = Place::new();
     place.write("trailseal.toml", "[server]\nbody_bytes_max = \"16MiB\"\nbodies_bytes_max = \"20MiB\"\n");

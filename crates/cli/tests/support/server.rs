@@ -78,6 +78,11 @@ impl<'a> Server<'a> {
         self.log.lock().unwrap().clone()
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.running.as_ref().unwrap().0.id()
+    }
+
     /// Ends it with SIGKILL.
     pub fn kill(&mut self) {
         drop(self.running.take());
@@ -243,7 +248,8 @@ impl Connection {
         self.answer(method == "HEAD").map_err(|error| sent.err().unwrap_or(error))
     }
 
-    fn send(&mut self, method: &str, path: &str, body: &[u8]) -> io::Result<()> {
+    /// Sends a request, whose answer may be read later.
+    pub fn send(&mut self, method: &str, path: &str, body: &[u8]) -> io::Result<()> {
         let mut bytes = self.client.head(method, path, body.len()).into_bytes();
         bytes.extend_from_slice(body);
         self.stream.get_mut().write_all(&bytes)

@@ -42,17 +42,11 @@ pub(crate) async fn post(
     query.only(&["ack"])?;
     let bytes = read_body(&app, &headers, body).await?;
     let key = idempotency_key(&headers)?;
+    let most = app.config.batch_events_max;
     let texts = match bytes.len() <= INLINE_BYTES_MAX {
-        true => body::split(&bytes),
-        false => tokio::task::block_in_place(|| body::split(&bytes)),
+        true => body::split(&bytes, most),
+        false => tokio::task::block_in_place(|| body::split(&bytes, most)),
     }?;
-    if texts.len() > app.config.batch_events_max {
-        let most = app.config.batch_events_max;
-        return Err(Problem::too_large(format!(
-            "{} events in one request: send at most {most}",
-            texts.len()
-        )));
-    }
     let events: Vec<Submitted<'_>> = texts
         .into_iter()
         .enumerate()

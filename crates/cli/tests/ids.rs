@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use support::Place;
-use support::server::Server;
+use support::server::{Connection, Server};
 use trailseal_core::deliver::{Batch, Follower, Lines, Sink as _};
 use trailseal_core::file::StdFiles;
 use trailseal_core::{Folder, Index, Reader, SegmentFile};
@@ -98,4 +98,28 @@ fn a_server_asks_the_index_and_a_kill_changes_no_answer() {
     server.stop();
     assert_eq!(place.run("query --count").ok().out, format!("{}\n", EVENTS + 401));
     place.run("verify").ok();
+}
+
+#[test]
+fn an_id_that_is_looked_up_on_a_slow_disk_holds_up_no_other_request() {
+    let place = Place::new();
+    place.write("trailseal.toml", "[segment]\nroll = \"64KiB\"\n[index]\nenabled = false\n");
+    place.feed("record", events(0..EVENTS)).ok();
+    let server = Server::start(&place);
+    // Whoever reads it waits for ever.
+    let (segment, _) = take_away(&place);
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &segment, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let admin = server.admin();
+    let send = |event: &str| {
+        let mut connection = Connection::open(&admin).unwrap();
+        connection.send("POST", "/v1/events", event.as_bytes()).unwrap();
+        connection
+    };
+    let _looked_up = send(r#"{"action":"a","id":"fresh"}"#);
+    // More than there are threads that serve connections. As long as one holds the ids, the others may wait for them.
+    let _waiting: Vec<Connection> = (0..64).map(|_| send(r#"{"action":"a"}"#)).collect();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let _more: Vec<Connection> = (0..64).map(|_| send(r#"{"action":"a"}"#)).collect();
+    admin.get("/healthz").is(200);
 }

@@ -3,9 +3,13 @@
 //! In: JSON texts, and who hands them in. Out: an outcome for each, in their order. What must hold: a request of
 //! which one event is bad, conflicts with another, or has no room leaves nothing behind; a repeat adds nothing.
 
+mod at_once;
+
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use arc_swap::Guard;
 
 use super::error::RecordError;
 use super::flag::Flag;
@@ -135,6 +139,30 @@ impl Trail {
         by: &Submitter,
         room_wait: Duration,
     ) -> Result<HandedInBatch, BatchError> {
+        let (mut request, policy) = self.make_request(events, by)?;
+        if request.ready.iter().any(|one| one.key.is_some()) {
+            self.compare_within(&mut request)?;
+            self.compare_with_trail(&mut request, None)?;
+        }
+        loop {
+            // Held until the events are in, so that two callers with one id cannot both find it absent.
+            let mut ids = self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = self.find_new(&request, &mut ids)?;
+            if found.is_empty() {
+                let first = self.push_with_ids(&request, ids, room_wait)?;
+                return Ok(self.outcome(&request, &policy, first, ack));
+            }
+            drop(ids);
+            self.compare_with_trail(&mut request, Some(found))?;
+        }
+    }
+
+    /// Makes the events of a request ready, outside of any lock.
+    fn make_request<'a>(
+        &self,
+        events: &'a [Submitted<'a>],
+        by: &'a Submitter,
+    ) -> Result<(Request<'a>, Guard<Arc<InForce>>), BatchError> {
         let inner = &*self.inner;
         if inner.is_forked() {
             // Before any lock: in a child nobody may ever give it free.
@@ -147,28 +175,23 @@ impl Trail {
         for (place, event) in events.iter().enumerate() {
             ready.push(self.make_ready(event, by, &policy, now, &mut bytes).map_err(|why| why.at(place))?);
         }
-        let mut request = Request { events, by, now, bytes, ready, known: HashMap::new() };
-        if request.ready.iter().any(|one| one.key.is_some()) {
-            self.compare_within(&mut request)?;
-            self.compare_with_trail(&mut request, None)?;
-        }
-        loop {
-            // Held until the events are in, so that two callers with one id cannot both find it absent.
-            let mut ids = inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
-            let found = self.find_new(&request, &mut ids)?;
-            if found.is_empty() {
-                let first = self.push_new(&request, room_wait)?;
-                let durable = inner.shared.progress.durable();
-                request.each_kept(|place, nth| match request.ready[place].key {
-                    Some(key) => ids.insert(key, Index::new(first + nth), request.rest(place), durable),
-                    None => ids.pass(Index::new(first + nth)),
-                });
-                drop(ids);
-                return Ok(self.outcome(&request, &policy, first, ack));
-            }
-            drop(ids);
-            self.compare_with_trail(&mut request, Some(found))?;
-        }
+        Ok((Request { events, by, now, bytes, ready, known: HashMap::new() }, policy))
+    }
+
+    /// Puts what is new into the handoff, and its ids among those that are known. Returns as [`push_new`](Self::push_new).
+    fn push_with_ids(
+        &self,
+        request: &Request<'_>,
+        mut ids: MutexGuard<'_, Ids>,
+        room_wait: Duration,
+    ) -> Result<u64, RecordError> {
+        let first = self.push_new(request, room_wait)?;
+        let durable = self.inner.shared.progress.durable();
+        request.each_kept(|place, nth| match request.ready[place].key {
+            Some(key) => ids.insert(key, Index::new(first + nth), request.rest(place), durable),
+            None => ids.pass(Index::new(first + nth)),
+        });
+        Ok(first)
     }
 
     /// Places and indexes of events that are not known to be anywhere, and are in the trail.

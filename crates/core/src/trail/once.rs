@@ -203,6 +203,11 @@ impl Ids {
         self.fresh.push_back((index.get(), rest.trim_ascii_end().into()));
     }
 
+    /// Whether an event with this key is in memory.
+    pub(super) fn has(&self, key: u128) -> bool {
+        self.by_hash.contains_key(&key)
+    }
+
     /// The line at `index`, if it was recorded under this lock and is still remembered.
     fn fresh_line(&self, index: u64) -> Option<Vec<u8>> {
         let at = self.fresh.binary_search_by_key(&index, |(index, _)| *index).ok()?;
@@ -318,6 +323,13 @@ impl Trail {
             }
         }
         Ok(())
+    }
+
+    /// Whether memory has the ids of all events: then nothing need be read, and nobody asked, to look one up.
+    pub(super) fn has_ids_at_hand(&self, ids: &mut Ids) -> bool {
+        ids.skip_passed();
+        let is_looked = ids.older.is_none() || self.progress_of_ids() < ids.look_at;
+        ids.is_used && ids.known == 0 && is_looked && ids.scanned >= self.inner.shared.progress.durable()
     }
 
     /// Grows with the trail and with its index: either can be the reason for another look.

@@ -4,8 +4,6 @@ mod answer;
 mod body;
 mod room;
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -112,16 +110,16 @@ fn id_for(caller: &Caller, key: &str, place: usize) -> String {
 /// Hands the events in. Where that could block for long, other connections are served meanwhile.
 fn hand_in(app: &App, caller: &Caller, events: &[Submitted<'_>], ack: Ack) -> Result<HandedInBatch, Problem> {
     let by = caller.submitter();
-    let hand_in = |wait| app.trail.hand_in_batch(events, ack, &by, wait);
     let bytes: usize = events.iter().map(|event| event.json.len()).sum();
     let is_small = events.len() <= INLINE_EVENTS_MAX && bytes <= INLINE_BYTES_MAX;
-    if is_small && events.iter().all(|event| event.id.is_none()) {
-        match hand_in(Duration::ZERO) {
-            Err(BatchError::Refused(RecordError::Full)) => {}
-            done => return done.map_err(problem),
-        }
+    if is_small
+        && events.iter().all(|event| event.id.is_none())
+        && let Some(done) = app.trail.hand_in_batch_at_once(events, ack, &by).map_err(problem)?
+    {
+        return Ok(done);
     }
-    tokio::task::block_in_place(|| hand_in(app.trail.room_wait())).map_err(problem)
+    let hand_in = || app.trail.hand_in_batch(events, ack, &by, app.trail.room_wait());
+    tokio::task::block_in_place(hand_in).map_err(problem)
 }
 
 fn problem(error: BatchError) -> Problem {

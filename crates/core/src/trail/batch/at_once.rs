@@ -1,0 +1,51 @@
+//! Handing a request in without any waiting: for threads that serve many connections.
+//!
+//! What must hold: whatever may take its time, the disk, the index or somebody who asks them for an id, is left to
+//! [`hand_in_batch`](Trail::hand_in_batch), and nothing has been recorded then.
+
+use std::sync::{MutexGuard, TryLockError};
+use std::time::Duration;
+
+use super::{Ack, BatchError, HandedInBatch, Ids, RecordError, Submitted, Submitter, Trail};
+
+/// How often the lock on the ids is tried: long enough for another request that waits for nothing, too.
+const TRIES: usize = 200;
+
+impl Trail {
+    /// Does what [`hand_in_batch`](Trail::hand_in_batch) does if that needs to wait for nothing at all: neither for room
+    /// in the buffer, nor for ids that are looked up on the disk, for this request or for another. Otherwise `None`.
+    ///
+    /// # Errors
+    /// As [`hand_in_batch`](Trail::hand_in_batch).
+    pub fn hand_in_batch_at_once(
+        &self,
+        events: &[Submitted<'_>],
+        ack: Ack,
+        by: &Submitter,
+    ) -> Result<Option<HandedInBatch>, BatchError> {
+        let (mut request, policy) = self.make_request(events, by)?;
+        self.compare_within(&mut request)?;
+        let Some(mut ids) = self.ids_soon() else { return Ok(None) };
+        let mut keys = request.new_keys().map(|(_, key)| key).peekable();
+        if keys.peek().is_some() && !(self.has_ids_at_hand(&mut ids) && keys.all(|key| !ids.has(key))) {
+            return Ok(None);
+        }
+        drop(keys);
+        match self.push_with_ids(&request, ids, Duration::ZERO) {
+            Ok(first) => Ok(Some(self.outcome(&request, &policy, first, ack))),
+            Err(RecordError::Full) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn ids_soon(&self) -> Option<MutexGuard<'_, Ids>> {
+        for _ in 0..TRIES {
+            match self.inner.ids.try_lock() {
+                Ok(ids) => return Some(ids),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
+            }
+        }
+        None
+    }
+}

@@ -103,7 +103,8 @@ fn a_server_asks_the_index_and_a_kill_changes_no_answer() {
 #[test]
 fn an_id_that_is_looked_up_on_a_slow_disk_holds_up_no_other_request() {
     let place = Place::new();
-    place.write("trailseal.toml", "[segment]\nroll = \"64KiB\"\n[index]\nenabled = false\n");
+    let server = "[server]\nconnections_per_address_max = 1000\n";
+    place.write("trailseal.toml", format!("[segment]\nroll = \"64KiB\"\n[index]\nenabled = false\n{server}"));
     place.feed("record", events(0..EVENTS)).ok();
     let server = Server::start(&place);
     // Whoever reads it waits for ever.
@@ -117,9 +118,10 @@ fn an_id_that_is_looked_up_on_a_slow_disk_holds_up_no_other_request() {
         connection
     };
     let _looked_up = send(r#"{"action":"a","id":"fresh"}"#);
-    // More than there are threads that serve connections. As long as one holds the ids, the others may wait for them.
-    let _waiting: Vec<Connection> = (0..64).map(|_| send(r#"{"action":"a"}"#)).collect();
+    // More than there are threads, of those that serve connections and of all others. As long as one request looks an id
+    // up, these may wait for it.
+    let _waiting: Vec<Connection> = (0..300).map(|_| send(r#"{"action":"a"}"#)).collect();
     std::thread::sleep(std::time::Duration::from_millis(200));
-    let _more: Vec<Connection> = (0..64).map(|_| send(r#"{"action":"a"}"#)).collect();
+    let _more: Vec<Connection> = (0..300).map(|_| send(r#"{"action":"a"}"#)).collect();
     admin.get("/healthz").is(200);
 }

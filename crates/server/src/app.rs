@@ -22,6 +22,8 @@ use crate::reviews::Reviews;
 const SEARCHES_KEPT: usize = 16;
 /// Exports at a time: well below the number of threads that may block, which everything else needs, too.
 const EXPORTS_MAX: usize = 64;
+/// Requests that hand their events in beside the threads that serve connections.
+const RECORDING_MAX: usize = 64;
 
 pub(crate) struct App {
     pub(crate) trail: Trail,
@@ -36,6 +38,8 @@ pub(crate) struct App {
     pub(crate) durable_watch: DurableWatch,
     /// Places for answers that hold a thread for as long as the client takes.
     pub(crate) exports: Arc<Semaphore>,
+    /// Places for requests that may have to wait for room, or for ids that are looked up: each holds a thread.
+    pub(crate) recording: Semaphore,
     /// Set when the server stops: streams end.
     pub(crate) stopping: tokio::sync::watch::Receiver<bool>,
     searches: Mutex<Vec<Search>>,
@@ -63,6 +67,7 @@ impl App {
             rates: Rates::default(),
             durable_watch: DurableWatch::default(),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            recording: Semaphore::new(RECORDING_MAX),
             stopping,
             searches: Mutex::default(),
         }

@@ -51,7 +51,7 @@ pub(crate) async fn post(
         .map(|(place, json)| Submitted { json, id: key.map(|key| id_for(&caller, key, place)) })
         .collect();
     let count = events.len() as u64;
-    let handed_in = hand_in(&app, &caller, &events, ack).inspect_err(|problem| {
+    let handed_in = hand_in(&app, &caller, &events, ack).await.inspect_err(|problem| {
         if problem.is_refused() {
             app.metrics.failed.inc_by(count);
         }
@@ -108,7 +108,12 @@ fn id_for(caller: &Caller, key: &str, place: usize) -> String {
 }
 
 /// Hands the events in. Where that could block for long, other connections are served meanwhile.
-fn hand_in(app: &App, caller: &Caller, events: &[Submitted<'_>], ack: Ack) -> Result<HandedInBatch, Problem> {
+async fn hand_in(
+    app: &App,
+    caller: &Caller,
+    events: &[Submitted<'_>],
+    ack: Ack,
+) -> Result<HandedInBatch, Problem> {
     let by = caller.submitter();
     let bytes: usize = events.iter().map(|event| event.json.len()).sum();
     let is_small = events.len() <= INLINE_EVENTS_MAX && bytes <= INLINE_BYTES_MAX;
@@ -118,6 +123,8 @@ fn hand_in(app: &App, caller: &Caller, events: &[Submitted<'_>], ack: Ack) -> Re
     {
         return Ok(done);
     }
+    // Never closed. Who waits here takes no thread.
+    let _place = app.recording.acquire().await;
     let hand_in = || app.trail.hand_in_batch(events, ack, &by, app.trail.room_wait());
     tokio::task::block_in_place(hand_in).map_err(problem)
 }

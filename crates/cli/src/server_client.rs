@@ -103,6 +103,8 @@ impl ServerClient {
             ServerClient::Socket { path, .. } => {
                 let stream = UnixStream::connect(path.as_path())?;
                 stream.set_read_timeout(Some(TIMEOUT))?;
+                // A server that was stopped by a signal takes what its buffer holds, and then nothing.
+                stream.set_write_timeout(Some(TIMEOUT))?;
                 Ok(Box::new(stream))
             }
             ServerClient::Url { tls, host, port, .. } => {

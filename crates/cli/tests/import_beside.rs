@@ -185,5 +185,12 @@ fn a_server_somewhere_else_imports_and_a_token_that_may_not_is_told_at_once() {
         let answer = run(token);
         assert_eq!((answer.code, &answer.json()["failed"]), (Some(2), &json!([])), "{answer:#?}");
     }
+    elsewhere.write("events", "{\"action\":\"a\"}\n".repeat(20));
+    let refused = elsewhere.run_all(&["record", "--server", &url, "--token", &reader.token, "events"]);
+    assert_ne!(refused.code, Some(0), "{refused:#?}");
+    let metrics = server.admin().get("/metrics").is(200).text();
+    let refusals = metrics.lines().filter(|line| line.contains("status=\"403\"")).collect::<Vec<_>>();
+    let asked = |line: &&&str| line.contains("/v1/events") && line.ends_with(" 2");
+    assert_eq!(refusals.iter().filter(asked).count(), 1, "one for each command: {refusals:?}");
     assert!(!elsewhere.path("trail").exists(), "nothing is made here");
 }

@@ -82,16 +82,13 @@ impl Serving {
                 _ = stopping.changed() => break,
                 (place, accepted) = next => match (place, accepted) {
                     (Ok(place), Ok((stream, address))) => self.tcp(stream, address, tls.clone(), place),
-                    // Too many files, or a client that was gone at once: no reason to stop.
-                    (Ok(_), Err(error)) => {
-                        tracing::warn!(error = %error, "a connection could not be accepted");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
+                    (Ok(_), Err(error)) => not_accepted(&error).await,
                     (Err(_), _) => break,
                 },
                 // The owner's commands take no place: strangers must not keep them out.
-                accepted = unix::accept(socket.as_ref()) => if let Ok(stream) = accepted {
-                    tokio::spawn(self.connection(stream, Peer::Owner));
+                accepted = unix::accept(socket.as_ref()) => match accepted {
+                    Ok(stream) => _ = tokio::spawn(self.connection(stream, Peer::Owner)),
+                    Err(error) => not_accepted(&error).await,
                 },
             }
         }
@@ -152,6 +149,12 @@ impl Serving {
         let (app, router, watcher) = (self.app.clone(), self.router.clone(), self.graceful.watcher());
         async move { serve(app, router, stream, peer, |connection| watcher.watch(connection)).await }
     }
+}
+
+/// Too many files, or a client that was gone at once: no reason to stop, and none to try again without a pause.
+async fn not_accepted(error: &std::io::Error) {
+    tracing::warn!(error = %error, "a connection could not be accepted");
+    tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
 async fn serve<I, W, F>(app: Shared, router: Router, stream: I, peer: Peer, watch: W)

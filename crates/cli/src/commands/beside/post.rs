@@ -1,5 +1,7 @@
 //! Events to a server, many in one request.
 
+use serde_json::Value;
+
 use crate::failure::Outcome;
 use crate::server_client::{Answer, ServerClient};
 
@@ -51,7 +53,11 @@ pub(super) fn post<P>(
     }
     let answer = server.ask("POST", path, &body(&lines))?;
     // Only where nothing was recorded may lines without ids be sent again; after 504 all of them are kept.
-    let may_be_one_of_them = matches!(answer.status, 400 | 403 | 409 | 413 | 422 | 503);
+    // A token that may not record at all is told so without naming a line.
+    let may_be_one_of_them = match answer.status {
+        403 => serde_json::from_slice::<Value>(&answer.body).is_ok_and(|problem| problem["item"].is_u64()),
+        status => matches!(status, 400 | 409 | 413 | 422 | 503),
+    };
     if may_be_one_of_them && lines.len() > 1 {
         let rest = lines.split_off(lines.len() / 2);
         post(server, path, lines, take)?;

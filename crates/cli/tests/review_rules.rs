@@ -110,6 +110,24 @@ fn flagged_by_a_rule_through_every_way_in() {
 }
 
 #[test]
+fn a_flag_leads_to_its_event_whatever_is_masked() {
+    let place = Place::new();
+    // Tables begin in these settings.
+    place.write(
+        "trailseal.toml",
+        format!("mask.keys = [\"review\", \"event\", \"ahead\", \"origin\", \"actor\"]\n{SETTINGS}"),
+    );
+    // As an id this is no card number.
+    place.record(r#"{"action":"refund.pay","id":"4111111111111111"}"#);
+    let server = Server::start(&place);
+    server.admin().record(r#"{"action":"refund.pay","id":"b2","tenant":"acme"}"#);
+    server.admin().record(
+        r#"[{"action":"refund.pay","id":"c3"},{"action":"refund.pay","details":{"password":"x"},"id":"d4"}]"#,
+    );
+    check_pending(&server.admin(), &["4111111111111111", "b2", "c3", "d4"]);
+}
+
+#[test]
 fn no_flag_is_lost_or_doubled_by_kills() {
     let place = Place::new();
     place.write("trailseal.toml", SETTINGS);

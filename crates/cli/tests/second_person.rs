@@ -226,6 +226,36 @@ fn who_may_not_decide_does_not() {
 }
 
 #[test]
+fn no_mask_makes_two_persons_of_one() {
+    let place = place();
+    place.write(
+        "trailseal.toml",
+        format!("{SETTINGS}mask.keys = [\"actor\", \"review\", \"decision\", \"reason\"]\n"),
+    );
+    let mut server = Server::start(&place);
+    // One has a name that looks like a secret.
+    let secret = "ghp_aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0fG3hJ6";
+    let tokens = ["ann", secret, "bob"].map(|name| person(&server, name).token);
+    let paths = [0, 1].map(|who| ask(&server.client(&tokens[who]), "mode = \"off\"\n"));
+    for round in 0..2 {
+        for (who, path) in paths.iter().enumerate() {
+            let answer = server.client(&tokens[who]).post(path, APPROVE).is(403);
+            answer.says(json!({"type": "urn:trailseal:problem:own-request"}));
+        }
+        let by: Vec<Value> =
+            reviews(&server.admin()).iter().map(|review| review["requested_by"].clone()).collect();
+        assert_eq!(by, [json!(secret), json!("ann")], "round {round}");
+        server.restart();
+    }
+    server.client(&tokens[2]).post(&paths[0], APPROVE).is(200);
+    for _ in 0..2 {
+        let decided = &reviews(&server.admin())[1];
+        assert_eq!((&decided["state"], &decided["decided_by"]), (&json!("approved"), &json!("bob")));
+        server.restart();
+    }
+}
+
+#[test]
 fn the_command_and_the_signal_are_no_way_around() {
     let place = place();
     let mut server = Server::start(&place);

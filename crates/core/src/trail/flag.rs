@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::complete::{EventId, Stamp, complete};
 use crate::event::{Actor, Category, Event, Object};
 use crate::handoff::{self, Rests};
+use crate::line;
 
 /// Who asks for a review where a rule does.
 const POLICY: &str = "policy";
@@ -92,8 +93,9 @@ impl Inner {
             details,
             ..Event::default()
         };
-        let mut stamp = Stamp { system: true, ..complete(&event, now) };
-        masking::write(&self.shared.masker, &event, &mut stamp, bytes)?;
+        let (event, masked) = masking::masked_own(&self.shared.masker, &event).unwrap_or((event, Vec::new()));
+        let stamp = Stamp { system: true, masked, ..complete(&event, now) };
+        line::write_rest(&event, &stamp, bytes)?;
         bytes.push(b'\n');
         Ok(())
     }

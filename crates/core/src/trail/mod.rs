@@ -305,16 +305,17 @@ impl Trail {
     pub fn record_own(&self, what: &str, event: Event) -> Result<Index, RecordError> {
         self.inner.refuse_forked()?;
         let event = Event { action: format!("trail.{what}"), category: Category::System, ..event };
-        let masked = masking::masked(&self.inner.shared.masker, &event);
+        let masked = masking::masked_own(&self.inner.shared.masker, &event);
         let written = masked.as_ref().map_or(&event, |(masked, _)| masked);
         let index = recording::push_system(&self.inner.shared, written)?;
         self.inner.count_masked(masked.is_some_and(|(_, paths)| !paths.is_empty()).into());
         Ok(Index::new(index))
     }
 
-    /// The event as it would be written: with its secrets masked.
+    /// One of the trail's own events as it would be written: with its secrets masked.
     pub fn as_written(&self, event: &Event) -> Event {
-        masking::masked(&self.inner.shared.masker, event).map_or_else(|| event.clone(), |(masked, _)| masked)
+        let masked = masking::masked_own(&self.inner.shared.masker, event);
+        masked.map_or_else(|| event.clone(), |(masked, _)| masked)
     }
 
     /// Records one of the trail's own events.

@@ -20,7 +20,7 @@ use trailseal_core::file::{Files, StdFiles};
 use trailseal_core::policy::{OnFailure, Policy};
 use trailseal_core::{
     Ack, Anchor, Full, HandoffPlace, Notice, Once, OpenError, Options, Reader, Receipt, RecordError, Roll,
-    Status, Trail, trails_in,
+    SetPolicyError, Status, Trail, trails_in,
 };
 use trailseal_testkit::check::check_trail;
 use trailseal_testkit::fault::FaultFiles;
@@ -528,7 +528,11 @@ fn a_policy_is_switched_while_events_come_in_and_kept_for_the_next_opening() {
     // The options say something else; what was set while it ran wins, until the settings are returned to.
     let trail = Trail::open(folder.path(), options()).unwrap();
     assert_eq!(trail.policy(), quiet);
-    trail.reset_policy(Policy::default()).unwrap();
+    // Compared with a policy that somebody replaced meanwhile.
+    let error = trail.reset_policy_from(&Policy::default(), Policy::default()).unwrap_err();
+    assert!(matches!(error, SetPolicyError::Outdated), "{error}");
+    assert_eq!(trail.policy(), quiet);
+    trail.reset_policy_from(&quiet, Policy::default()).unwrap();
     assert_eq!(trail.record(&event("kept again")).unwrap().status, Status::Accepted);
     trail.close(LONG).unwrap();
     let trail = Trail::open(folder.path(), options()).unwrap();

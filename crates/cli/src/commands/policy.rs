@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use trailseal_core::file::StdFiles;
 use trailseal_core::policy::{Acknowledge, Mode, Policy};
-use trailseal_core::{Folder, trails_in};
+use trailseal_core::{Folder, Trail, trails_in};
 
 use super::{close_trail, open_trail, read_text, tell_slot, write_out};
 use crate::arguments::Policy as Command;
@@ -111,8 +111,7 @@ fn set(settings: &Settings, mode: &str, rate: Option<f64>) -> Outcome {
     }
     let trail = open_trail(settings)?;
     let changed = match wanted {
-        None => may_replace(settings, &trail.policy(), &from_settings)
-            .and_then(|()| Ok(trail.reset_policy(from_settings)?)),
+        None => return_to(settings, &trail, from_settings),
         Some(mode) => {
             let mut policy = trail.policy();
             policy.otherwise.acknowledge = match (mode, policy.otherwise.mode) {
@@ -136,6 +135,13 @@ fn set(settings: &Settings, mode: &str, rate: Option<f64>) -> Outcome {
     Ok(())
 }
 
+/// Puts the policy of the settings in force, unless that needs a second person.
+pub(super) fn return_to(settings: &Settings, trail: &Trail, policy: Policy) -> Outcome {
+    let current = trail.policy();
+    may_replace(settings, &current, &policy)?;
+    Ok(trail.reset_policy_from(&current, policy)?)
+}
+
 /// Refuses to weaken the policy where that needs a second person: without a server there is nobody to ask.
 pub(super) fn may_replace(settings: &Settings, from: &Policy, to: &Policy) -> Outcome {
     if !settings.second_person()?.policy {
@@ -144,7 +150,7 @@ pub(super) fn may_replace(settings: &Settings, from: &Policy, to: &Policy) -> Ou
     match from.weakened_by(to).first() {
         None => Ok(()),
         Some(weakening) => Err(Failure::could_not(format!(
-            "weakening the policy needs a second person ({}): start `trailseal serve` and ask there",
+            "weakening the policy needs a second person ({}): ask by `trailseal policy set` or PUT /v1/policy while `trailseal serve` runs",
             weakening.describe(from, to)
         ))),
     }

@@ -79,10 +79,8 @@ async fn serve(settings: &Settings, trail: Trail, config: trailseal_server::Conf
 /// Puts the policy of the settings in force, as they are now. Settings that are wrong change nothing.
 fn return_to_settings(settings: &Settings, trail: &Trail) {
     let policy = settings.reload().and_then(|settings| settings.policy());
-    let reset = policy.and_then(|policy| {
-        super::policy::may_replace(settings, &trail.policy(), &policy)?;
-        Ok(tokio::task::block_in_place(|| trail.reset_policy(policy))?)
-    });
+    let reset = policy
+        .and_then(|policy| tokio::task::block_in_place(|| super::policy::return_to(settings, trail, policy)));
     match reset {
         Ok(()) => tracing::info!("the policy of the settings is in force"),
         Err(failure) => tracing::warn!(reason = failure.text(), "the policy stays as it is"),

@@ -33,7 +33,7 @@ pub enum SetPolicyError {
     #[error("the policy cannot be kept: {0}")]
     Invalid(String),
     /// Another policy is in force than the one that it was to replace.
-    #[error("the policy was changed meanwhile")]
+    #[error("the policy was changed meanwhile: look at it, and try again")]
     Outdated,
     /// The change did not reach the disk in time, and so was not made.
     #[error("the change of the policy did not reach the disk in time, so it was not made")]
@@ -115,13 +115,19 @@ impl Trail {
         self.inner.refuse_forked().map_err(SetPolicyError::from)?;
         let (policy, text) = as_kept(policy)?;
         let _one_at_a_time = self.inner.switching.lock().unwrap_or_else(PoisonError::into_inner);
-        // As text, since two that differ in what has no effect are the same policy.
-        if self.policy().to_toml() != expected.to_toml() {
-            return Err(SetPolicyError::Outdated.into());
-        }
+        self.check_in_force(expected)?;
         first()?;
         let by = if review.is_some() { "review" } else { "set" };
         Ok(self.switch(policy, Change { by, review }, || self.keep(&text))?)
+    }
+
+    /// Called while nobody else changes it.
+    fn check_in_force(&self, expected: &Policy) -> Result<(), SetPolicyError> {
+        // As text, since two that differ in what has no effect are the same policy.
+        match self.policy().to_toml() == expected.to_toml() {
+            true => Ok(()),
+            false => Err(SetPolicyError::Outdated),
+        }
     }
 
     fn keep(&self, text: &str) -> Result<(), SetPolicyError> {
@@ -135,8 +141,21 @@ impl Trail {
     /// # Errors
     /// As [`set_policy`](Trail::set_policy).
     pub fn reset_policy(&self, policy: Policy) -> Result<(), SetPolicyError> {
+        self.reset(None, policy)
+    }
+
+    /// As [`reset_policy`](Trail::reset_policy), if the policy in force is still `expected`.
+    ///
+    /// # Errors
+    /// As `reset_policy`, and [`SetPolicyError::Outdated`].
+    pub fn reset_policy_from(&self, expected: &Policy, policy: Policy) -> Result<(), SetPolicyError> {
+        self.reset(Some(expected), policy)
+    }
+
+    fn reset(&self, expected: Option<&Policy>, policy: Policy) -> Result<(), SetPolicyError> {
         self.inner.refuse_forked()?;
         let _one_at_a_time = self.inner.switching.lock().unwrap_or_else(PoisonError::into_inner);
+        expected.map_or(Ok(()), |expected| self.check_in_force(expected))?;
         let folder = self.folder();
         self.switch(policy, Change::by("settings"), || {
             let path = folder.kept_policy_file();

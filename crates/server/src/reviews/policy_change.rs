@@ -45,6 +45,10 @@ pub(crate) enum PolicyPut {
 
 /// Puts a policy in force, or, where it is weaker and that needs two, asks for it. Blocks.
 pub(crate) fn put_policy(app: &Shared, caller: &Caller, policy: &Policy) -> Result<PolicyPut, Problem> {
+    if app.config.second_person.policy {
+        // Stricter ones, too: comparing takes time, and nobody could take back what is too long for a review.
+        check_fits(&[&policy.to_toml()])?;
+    }
     loop {
         let current = app.trail.policy();
         if app.config.second_person.policy {
@@ -79,11 +83,7 @@ fn ask(
         weakens.push("and more: compare the policies".to_owned());
     }
     let (from, to) = (from.to_toml(), to.to_toml());
-    if json!([from, to]).to_string().len() > JSON_BYTES_MAX {
-        return Err(unprocessable(&format!(
-            "the policies before and after have over {JSON_BYTES_MAX} bytes together, too many for a review"
-        )));
-    }
+    check_fits(&[&from, &to])?;
     let id = EventId::new(app.now()).as_str().to_owned();
     let mut details = Object::default();
     details.insert("review", id.as_str());
@@ -102,6 +102,17 @@ fn ask(
     }
     record(app, caller, super::REQUESTED, details, None, &id)?;
     Ok(json!({"id": id, "state": "pending", "kind": PolicyChange::NAME, "weakens": weakens}))
+}
+
+/// Whether these policies fit on the line of a review.
+fn check_fits(policies: &[&str]) -> Result<(), Problem> {
+    match json!(policies).to_string().len() <= JSON_BYTES_MAX {
+        true => Ok(()),
+        false => Err(unprocessable(&format!(
+            "the policies before and after have over {JSON_BYTES_MAX} bytes together, too many for a review: join \
+             rules that treat events alike"
+        ))),
+    }
 }
 
 impl PolicyChange {

@@ -128,6 +128,22 @@ fn a_flag_leads_to_its_event_whatever_is_masked() {
 }
 
 #[test]
+fn older_reviews_can_be_listed_too() {
+    let place = Place::new();
+    place.write("trailseal.toml", SETTINGS);
+    place.record(&"{\"action\":\"refund.pay\"}\n".repeat(1_001));
+    let server = Server::start(&place);
+    let list = |query: &str| server.admin().get(&format!("/v1/reviews?state=pending{query}")).is(200).json();
+    let first = list("");
+    let last = first["reviews"][999]["id"].as_str().unwrap();
+    assert_eq!(first["next"], last);
+    let rest = list(&format!("&before={last}"));
+    let oldest = rest["reviews"].as_array().unwrap();
+    assert_eq!((oldest.len(), &rest["next"]), (1, &Value::Null));
+    assert!(oldest[0]["id"].as_str().unwrap() < last);
+}
+
+#[test]
 fn no_flag_is_lost_or_doubled_by_kills() {
     let place = Place::new();
     place.write("trailseal.toml", SETTINGS);

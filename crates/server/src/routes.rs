@@ -84,7 +84,7 @@ pub(crate) fn table() -> Vec<Route> {
         route!(GET "/v1/origins", WholeTrail(Read), "Every trail, its size and newest checkpoint", get(read::origins),
             gives 200 "Origins"),
         route!(GET "/v1/reviews", Needs::Scope(Review), "The review queue", get(reviews::list),
-            query &["state"], gives 200 "Reviews", or &[400]),
+            query &["state", "before"], gives 200 "Reviews", or &[400]),
         route!(POST "/v1/reviews", Needs::OneOf(&[Write, Review, Admin]), "Ask for an event to be reviewed", post(reviews::request),
             body "ReviewRequest", gives 201 "Review", or &[400, 404, 408, 413, 415, 422, 503]),
         route!(POST "/v1/reviews/{id}", Needs::Scope(Review), "Approve or reject", post(reviews::decide),

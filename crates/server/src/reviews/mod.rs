@@ -8,6 +8,7 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -156,19 +157,23 @@ pub(crate) async fn list(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
-    query.only(&["state"])?;
+    query.only(&["state", "before"])?;
     let wrong =
         || Problem::bad_request("query", "state is pending, approved or rejected").with("field", "state");
     let state = query.one("state")?.map(|name| ReviewState::parse(name).ok_or_else(wrong)).transpose()?;
+    let before = query.one("before")?.map_or(Bound::Unbounded, |id| Bound::Excluded(id.to_owned()));
     app.note("read", &caller, details([("path", Some("/v1/reviews".into())), ("query", query.text())]));
     blocking(move || {
         app.reviews.refresh(&app)?;
         let queue = app.reviews.lock();
         let wanted =
             |review: &&Review| review.is_seen_by(&caller) && state.is_none_or(|state| review.state == state);
-        let newest_first = queue.by_id.values().rev().filter(wanted).take(LISTED_MAX);
-        let reviews: Vec<Value> = newest_first.map(|review| shown(&app, review)).collect();
-        Ok(axum::Json(json!({ "reviews": reviews })).into_response())
+        let range = queue.by_id.range((Bound::Unbounded, before));
+        let mut newest_first = range.rev().map(|(_, review)| review).filter(wanted);
+        let listed: Vec<&Review> = newest_first.by_ref().take(LISTED_MAX).collect();
+        let next = newest_first.next().and_then(|_| Some(&listed.last()?.id));
+        let reviews: Vec<Value> = listed.iter().map(|review| shown(&app, review)).collect();
+        Ok(axum::Json(json!({ "reviews": reviews, "next": next })).into_response())
     })
     .await
 }

@@ -128,6 +128,21 @@ fn a_flag_leads_to_its_event_whatever_is_masked() {
 }
 
 #[test]
+fn a_batch_that_only_its_flags_make_too_large_is_told_so() {
+    let place = Place::new();
+    place.write("trailseal.toml", format!("handoff.size = \"1MiB\"\n{SETTINGS}"));
+    let server = Server::start(&place);
+    let batch = |action: &str| format!("{{\"action\":\"{action}\"}}\n").repeat(700);
+    server.admin().post("/v1/events", batch("other")).is(202);
+    let answer = server.admin().post("/v1/events", batch("refund.pay")).is(413).text();
+    assert!(answer.contains("with what the trail adds"), "{answer}");
+    assert!(reviews(&server.admin(), "pending").is_empty());
+    // The command sends smaller ones.
+    place.feed("record", batch("refund.pay")).ok();
+    assert_eq!(reviews(&server.admin(), "pending").len(), 700);
+}
+
+#[test]
 fn older_reviews_can_be_listed_too() {
     let place = Place::new();
     place.write("trailseal.toml", SETTINGS);

@@ -100,8 +100,10 @@ pub enum RecordError {
     /// The handoff buffer stayed full until the deadline.
     #[error("the handoff buffer stayed full: the disk is slower than the events, or handoff.size too small")]
     Full,
-    /// The events of one batch exceed a quarter of the handoff buffer.
-    #[error("the batch exceeds {max_bytes} bytes, a quarter of the handoff buffer: send smaller ones")]
+    /// The lines of one batch exceed a quarter of the handoff buffer, those of its flags included.
+    #[error(
+        "with what the trail adds the batch exceeds {max_bytes} bytes, a quarter of the handoff buffer: send smaller ones"
+    )]
     TooLarge {
         /// How much a batch may have.
         max_bytes: u64,

@@ -33,13 +33,17 @@ fn after_kills_at_any_moment_the_index_says_what_the_lines_say() {
     let place = Place::new();
     let mut behind = 0;
     for round in 0..ROUNDS {
+        let before = segment_bytes(&place);
         let mut command = place.command(&["record"]);
         let mut child =
             support::Running(command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
         let input = child.0.stdin.take().unwrap();
         let feeder = std::thread::spawn(move || feed(input, round));
-        // From before the first batch to well after many.
-        std::thread::sleep(Duration::from_millis(20 + round * 37 % 400));
+        // From before the first batch to well after many. How long a start takes depends on the machine.
+        if round > 2 {
+            support::wait_until("lines are on disk", || segment_bytes(&place) > before);
+        }
+        std::thread::sleep(Duration::from_millis(round * 37 % 150));
         child.0.kill().unwrap();
         child.0.wait().unwrap();
         feeder.join().unwrap();
@@ -56,6 +60,11 @@ fn after_kills_at_any_moment_the_index_says_what_the_lines_say() {
     let answer = place.run("stats --json").ok().json();
     assert_eq!(answer["not_indexed"], 0, "a clean close leaves nothing behind");
     check(&place, ROUNDS);
+}
+
+fn segment_bytes(place: &Place) -> u64 {
+    let Ok(files) = std::fs::read_dir(place.path("trail/segments")) else { return 0 };
+    files.filter_map(|file| file.ok()?.metadata().ok()).map(|file| file.len()).sum()
 }
 
 fn check(place: &Place, round: u64) {

@@ -21,56 +21,78 @@ pub(super) const BLANK_STARTS: [[u8; 3]; 9] =
 /// Text like that of an event. Anchors are spread over the buckets so that few places of it pass.
 const SAMPLE: &str = r#"{"v":1,"index":42,"recorded":"2026-11-21T04:00:00.123456Z","id":"018f3e1a-7c2b-7d4e-9f10-123456789abc","time":"2026-11-21T04:00:00.123456Z","tenant":"acme","category":"config_change","action":"user.role.change","description":"Role changed by an administrator","severity":"notice","outcome":"success","actor":{"id":"u-10432","type":"user","name":"Ada Example","roles":["admin"]},"resource":{"type":"user","id":"u-20117","name":"Bob Example"},"details":{"reason":"on call","ticket":"OPS-4711","approved":true,"attempt":1,"eventSource":"lambda.amazonaws.com","arn":"arn:aws:iam::123456789012:user/john.developer","requestParameters":{"functionName":"production-api"},"userIdentity":{"accountId":"123456789012","sessionContext":{"attributes":{"mfaAuthenticated":"true","creationDate":"2019-01-01"}}},"annotations":{"authorization.k8s.io/decision":"allow"},"objectRef":{"resource":"pods","namespace":"kube-system","apiVersion":"v1"}},"context":{"ip":"203.0.113.7","user_agent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36","request_id":"req-7f3a9c","correlation_id":"c-550e8400e29b","service":"billing"},"duration_ms":12}"#;
 
+/// Places of the sample, a bit for each.
+type Places = [u64; SAMPLE.len().div_ceil(64)];
+
 /// The half-bytes that may stand at each of the three places of a bucket's anchors, a bit for each.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Bucket {
     low: [u16; 3],
     high: [u16; 3],
+    /// Where in the sample such half-bytes stand that far behind.
+    low_at: [Places; 3],
+    high_at: [Places; 3],
 }
 
 impl Bucket {
-    /// With these bytes at each of the places, too.
-    fn with(mut self, shape: [&[u8]; 3]) -> Bucket {
+    const EMPTY: Bucket = Bucket { low: [0; 3], high: [0; 3], low_at: [[0; _]; 3], high_at: [[0; _]; 3] };
+
+    /// With these bytes at each of the places.
+    fn of(shape: [&[u8]; 3]) -> Bucket {
+        let mut bucket = Bucket::EMPTY;
         for (place, bytes) in shape.into_iter().enumerate() {
             for byte in bytes {
-                self.low[place] |= 1 << (byte & 0xF);
-                self.high[place] |= 1 << (byte >> 4);
+                bucket.low[place] |= 1 << (byte & 0xF);
+                bucket.high[place] |= 1 << (byte >> 4);
+            }
+            for (at, byte) in SAMPLE.bytes().skip(place).enumerate() {
+                let (word, bit) = (at / 64, at % 64);
+                bucket.low_at[place][word] |= u64::from(bucket.low[place] >> (byte & 0xF) & 1) << bit;
+                bucket.high_at[place][word] |= u64::from(bucket.high[place] >> (byte >> 4) & 1) << bit;
+            }
+        }
+        bucket
+    }
+
+    /// With what either has.
+    fn or(mut self, other: &Bucket) -> Bucket {
+        for place in 0..3 {
+            self.low[place] |= other.low[place];
+            self.high[place] |= other.high[place];
+            let pairs = [
+                (&mut self.low_at[place], &other.low_at[place]),
+                (&mut self.high_at[place], &other.high_at[place]),
+            ];
+            for (mine, theirs) in pairs {
+                mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine |= theirs);
             }
         }
         self
     }
 
-    fn passes(&self, window: [u8; 3]) -> bool {
-        (0..3).all(|place| {
-            let byte = window[place];
-            self.low[place] >> (byte & 0xF) & self.high[place] >> (byte >> 4) & 1 != 0
-        })
+    /// How many places of the sample it lets pass.
+    fn passing(&self) -> u32 {
+        let at = |word: usize| {
+            (0..3).fold(u64::MAX, |all, place| all & self.low_at[place][word] & self.high_at[place][word])
+        };
+        (0..self.low_at[0].len()).map(|word| at(word).count_ones()).sum()
     }
 }
 
 /// The buckets while they are filled: each shape goes where it lets the fewest places of the sample pass.
-struct Buckets {
-    all: [Bucket; BUCKETS],
-    windows: Vec<[u8; 3]>,
-}
+struct Buckets([Bucket; BUCKETS]);
 
 impl Buckets {
-    fn new() -> Buckets {
-        let windows = SAMPLE.as_bytes().array_windows().copied().collect();
-        Buckets { all: [Bucket::default(); BUCKETS], windows }
-    }
-
     fn add(&mut self, shape: [&[u8]; 3]) {
-        let passing = |bucket: &Bucket| self.windows.iter().filter(|window| bucket.passes(**window)).count();
-        let more = |bucket: &Bucket| passing(&bucket.with(shape)) - passing(bucket);
-        let costs = self.all.each_ref().map(more);
+        let shape = Bucket::of(shape);
+        let costs = self.0.each_ref().map(|bucket| bucket.or(&shape).passing() - bucket.passing());
         let best = (0..BUCKETS).min_by_key(|&bucket| (costs[bucket], bucket)).unwrap_or_default();
-        self.all[best] = self.all[best].with(shape);
+        self.0[best] = self.0[best].or(&shape);
     }
 
     fn sets(&self) -> [Set; 2] {
         let mut sets = [Set::default(); 2];
-        for (number, bucket) in self.all.iter().enumerate() {
+        for (number, bucket) in self.0.iter().enumerate() {
             let (set, bit) = (&mut sets[number / 8], 1 << (number % 8));
             for (place, half) in (0..3).flat_map(|place| (0..16).map(move |half| (place, half))) {
                 set.low[place][half] |= if bucket.low[place] >> half & 1 != 0 { bit } else { 0 };
@@ -102,7 +124,7 @@ impl Finder {
             slots: Box::new([0; SLOTS]),
             lists: Vec::new(),
         };
-        let mut buckets = Buckets::new();
+        let mut buckets = Buckets([Bucket::EMPTY; BUCKETS]);
         finder.add_key_values(&mut buckets);
         buckets.add([b"\"", b"{[", &every_byte()]);
         let rules = RULES.iter().enumerate().map(|(number, rule)| (anchor(rule), number as u16));

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-/// Prints the page. Each file is one run: a line of JSON about the machine, then one a measurement.
+/// Prints the page. Each file is one run, whole or of some measurements: a line of JSON about the machine, then one a
+/// measurement.
 pub fn print(files: &[String]) {
-    let mut machine = None;
+    let mut runs = Vec::new();
     let mut order: Vec<String> = Vec::new();
     let mut values: BTreeMap<(String, String), Vec<f64>> = BTreeMap::new();
     let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -13,7 +14,7 @@ pub fn print(files: &[String]) {
         for line in text.lines() {
             let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).expect("JSON");
             let Some(name) = object.get("measurement").and_then(|name| name.as_str()) else {
-                machine.get_or_insert(object);
+                runs.push((file, object));
                 continue;
             };
             // One measurement may come more than once in a run, told apart by its number of events.
@@ -36,13 +37,13 @@ pub fn print(files: &[String]) {
         }
     }
     println!("# Benchmarks\n");
-    println!("Written by `benches/run` from the raw results in `benches/results/`; medians of {} runs, with the lowest", files.len());
-    println!("and highest. Times are of one call, its measuring included. The event's line has 715 bytes. The machine is");
-    println!("shared: read figures beside the references of the same run.\n");
-    if let Some(machine) = machine {
-        for (key, value) in &machine {
-            println!("- {key}: {}", value.as_str().unwrap_or_default());
-        }
+    println!("Written by `benches/run` from the raw results in `benches/results/`: medians over the runs below that have");
+    println!("the measurement (of two, the higher), with the lowest and highest. Times are of one call, its measuring");
+    println!("included. The event's line has 715 bytes. The machine is shared: read figures beside the references of the");
+    println!("same run.\n");
+    for (file, run) in &runs {
+        let settings = run.iter().map(|(key, value)| format!("{key}: {}", value.as_str().unwrap_or_default()));
+        println!("- {file}: {}", settings.collect::<Vec<_>>().join("; "));
     }
     for name in order {
         println!("\n## {name}\n\n| | median | lowest | highest |\n| --- | --- | --- | --- |");

@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 use trailseal_core::clock::{Clock, Timestamp};
 use trailseal_core::event::Event;
 use trailseal_core::file::{Files, StdFiles};
-use trailseal_core::policy::{OnFailure, Policy};
+use trailseal_core::policy::OnFailure;
 use trailseal_core::{
     Ack, Anchor, Full, HandoffPlace, Notice, Once, OpenError, Options, Reader, Receipt, RecordError, Roll,
-    SetPolicyError, Status, Trail, trails_in,
+    Status, Trail, trails_in,
 };
 use trailseal_testkit::check::check_trail;
 use trailseal_testkit::fault::FaultFiles;
@@ -482,115 +482,6 @@ fn where_the_policy_allows_a_failure_is_a_receipt_that_says_so() {
     assert!(receipts.iter().all(|receipt| (receipt.index, receipt.status) == (None, Status::Refused)));
     let files: Arc<dyn Files> = Arc::new(files);
     check_trail(folder.path(), &files, &[(kept, "waits".into())]);
-}
-
-fn actions(dir: &Path) -> Vec<String> {
-    let mut reader = Reader::open(dir, Arc::new(StdFiles)).unwrap();
-    let mut actions = Vec::new();
-    reader
-        .for_each(0..u64::MAX, &mut |_, line| {
-            actions.push(Event::from_line(line).unwrap().event.action);
-            std::ops::ControlFlow::Continue(())
-        })
-        .unwrap();
-    actions
-}
-
-#[test]
-fn a_policy_is_switched_while_events_come_in_and_kept_for_the_next_opening() {
-    let folder = tempfile::tempdir().unwrap();
-    let trail = Trail::open(folder.path(), options()).unwrap();
-    trail.record(&event("kept")).unwrap();
-    let quiet = Policy::from_toml("[[rule]]\nwhen = { action = \"test.*\" }\nmode = \"off\"").unwrap();
-    trail.set_policy(quiet.clone()).unwrap();
-    let receipt = trail.record(&event("left out")).unwrap();
-    assert_eq!((receipt.index, receipt.status), (None, Status::Off));
-    let batch = [event("left out, too"), Event::new("other.kept"), event("this also")];
-    let receipts = trail.record_batch(&batch, Ack::Durable).unwrap();
-    let statuses: Vec<Status> = receipts.iter().map(|receipt| receipt.status).collect();
-    assert_eq!(statuses, [Status::Off, Status::Durable, Status::Off]);
-    assert_eq!(trail.rule_counts()[0].off, 3);
-    trail.close(LONG).unwrap();
-    assert!(
-        trail.record_batch(&[Event::new("other")], Ack::Accepted).is_err(),
-        "denied where nothing allows it"
-    );
-    let own = [
-        "trail.opened",
-        "test.promise",
-        "trail.policy_changed",
-        "other.kept",
-        "trail.counts",
-        "trail.closed",
-    ];
-    assert_eq!(actions(folder.path()), own);
-
-    // The options say something else; what was set while it ran wins, until the settings are returned to.
-    let trail = Trail::open(folder.path(), options()).unwrap();
-    assert_eq!(trail.policy(), quiet);
-    // Compared with a policy that somebody replaced meanwhile.
-    let error = trail.reset_policy_from(&Policy::default(), Policy::default()).unwrap_err();
-    assert!(matches!(error, SetPolicyError::Outdated), "{error}");
-    assert_eq!(trail.policy(), quiet);
-    trail.reset_policy_from(&quiet, Policy::default()).unwrap();
-    assert_eq!(trail.record(&event("kept again")).unwrap().status, Status::Accepted);
-    trail.close(LONG).unwrap();
-    let trail = Trail::open(folder.path(), options()).unwrap();
-    assert_eq!(trail.policy(), Policy::default());
-    trail.close(LONG).unwrap();
-
-    std::fs::write(folder.path().join("policy.toml"), "mode = \"fast\"").unwrap();
-    let error = Trail::open(folder.path(), options()).err().unwrap().to_string();
-    assert!(error.contains("policy.toml") && error.contains("1:8"), "{error}");
-}
-
-#[test]
-fn a_rule_can_ask_for_the_disk_and_sampling_marks_what_it_keeps() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut options = options();
-    options.policy = Policy::from_toml(
-        "mode = \"sampled\"\nrate = 0.5\n[[rule]]\nwhen = { action = \"pay\" }\nmode = \"sync\"",
-    )
-    .unwrap();
-    let trail = Trail::open(folder.path(), options).unwrap();
-    assert_eq!(trail.record(&Event::new("pay")).unwrap().status, Status::Durable);
-    let mut kept = 0;
-    for number in 0..200 {
-        let correlated = |event: Event| event.correlation_id(format!("request-{}", number % 40));
-        let first = trail.record(&correlated(event("one"))).unwrap().status;
-        let second = trail.record(&correlated(event("two"))).unwrap().status;
-        assert_eq!(first, second, "a request is kept or left out as a whole");
-        kept += u64::from(first == Status::Accepted) * 2;
-    }
-    assert!((100..300).contains(&kept), "{kept} of 400 at a rate of a half");
-    assert_eq!(trail.stats().counted.sampled_out, 400 - kept);
-    trail.close(LONG).unwrap();
-    let segment = std::fs::read_to_string(folder.path().join("segments/00000000000000000000.jsonl")).unwrap();
-    assert_eq!(segment.matches("\"sample_rate\":0.5").count() as u64, kept);
-    let counts = segment.lines().find(|line| line.contains("trail.counts")).unwrap();
-    assert!(counts.contains(&format!("\"sampled_out\":{}", 400 - kept)), "{counts}");
-}
-
-#[test]
-fn ids_that_are_masked_are_sampled_by_what_was_sent() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut options = options();
-    options.policy = Policy::from_toml("mode = \"sampled\"\nrate = 0.5").unwrap();
-    let trail = Trail::open(folder.path(), options).unwrap();
-    let mut kept = 0;
-    for number in 0..200 {
-        // Looks like a secret, so it is masked: all of them are equal in the lines.
-        let varied = (number + 1_u128).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-        let id = format!("ghp_Zk9q{varied:032x}");
-        let sent = event("sampled").correlation_id(id);
-        let Once::New(receipt) = trail.record_once(&sent, Ack::Accepted).unwrap() else { panic!("a repeat") };
-        assert_eq!(trail.record(&sent).unwrap().status, receipt.status, "{number}");
-        kept += u64::from(receipt.index.is_some());
-    }
-    assert!((50..150).contains(&kept), "{kept} of 200 at a rate of a half");
-    trail.close(LONG).unwrap();
-    let segment = std::fs::read_to_string(folder.path().join("segments/00000000000000000000.jsonl")).unwrap();
-    assert!(segment.contains("\"correlation_id\":\"***\"") && !segment.contains("ghp_Zk9q"));
 }
 
 #[test]

@@ -39,11 +39,11 @@ pub(super) fn any_special_plain(block: &[u8; 16]) -> bool {
     (special_bytes(word as u64) | special_bytes((word >> 64) as u64)) != 0
 }
 
-/// Not zero if any of eight bytes is special.
-const fn special_bytes(word: u64) -> u64 {
+/// The high bit of each of eight bytes that is special; a false hit stands only above a true one.
+#[inline(always)]
+pub(super) const fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    /// Sets the high bit of bytes below `limit`; false hits only beside true ones.
     const fn below(word: u64, limit: u8) -> u64 {
         word.wrapping_sub(ONES * limit as u64) & !word
     }

@@ -3,6 +3,9 @@
 //! Special are control characters, quotes, backslashes, and 0xE2, which begins U+2028 and U+2029: the line
 //! has those two only escaped.
 
+#[cfg(any(test, not(target_arch = "x86_64")))]
+use crate::event::simd::special_bytes;
+
 /// Sixteen bytes, the first lowest: a number, so that it is kept in registers.
 pub(super) type Block = u128;
 
@@ -40,7 +43,7 @@ pub(super) fn clean_len_after_quote(block: Block) -> (usize, bool) {
 #[cfg(any(test, not(target_arch = "x86_64")))]
 #[inline(always)]
 fn clean_len_by_words(block: Block) -> (usize, bool) {
-    let (low, high) = (special(block as u64), special((block >> 64) as u64));
+    let (low, high) = (special_bytes(block as u64), special_bytes((block >> 64) as u64));
     let len = if low != 0 { first(low) } else { 8 + first(high) };
     (len, len < 16 && (block >> (8 * len)) as u8 == b'"')
 }
@@ -58,21 +61,6 @@ pub(super) fn digits_len(block: Block) -> usize {
 #[cfg(any(test, not(target_arch = "x86_64")))]
 const fn first(hits: u64) -> usize {
     hits.trailing_zeros() as usize / 8
-}
-
-/// The high bit of each special byte; a false hit stands only above a true one.
-#[cfg(any(test, not(target_arch = "x86_64")))]
-#[inline(always)]
-const fn special(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    const fn below(word: u64, limit: u8) -> u64 {
-        word.wrapping_sub(ONES * limit as u64) & !word
-    }
-    let quote = below(word ^ (ONES * b'"' as u64), 1);
-    let backslash = below(word ^ (ONES * b'\\' as u64), 1);
-    let separator = below(word ^ (ONES * 0xE2), 1);
-    (below(word, 0x20) | quote | backslash | separator) & HIGH
 }
 
 #[cfg(test)]

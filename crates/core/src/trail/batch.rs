@@ -4,6 +4,7 @@
 //! which one event is bad, conflicts with another, or has no room leaves nothing behind; a repeat adds nothing.
 
 mod at_once;
+mod ready;
 
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -13,16 +14,16 @@ use arc_swap::Guard;
 
 use super::error::RecordError;
 use super::flag::Flag;
-use super::json::{SAMPLE_RATE_BYTES_MAX, facts};
 use super::once::{HandedInOnce, Ids, RecordOnceError};
 use super::recording::{Ack, HandedIn, Receipt, Status, level};
-use super::{ReadError, Trail, masking};
+use super::{ReadError, Trail};
 use crate::Index;
 use crate::clock::Timestamp;
-use crate::complete::{EventId, Stamp, complete};
-use crate::event::{BadLine, Category, Event, Out, held_id, rewrite, same_content, write_text};
+use crate::complete::EventId;
+use crate::event::{BadLine, same_content};
 use crate::line;
-use crate::policy::{Decision, Facts, InForce, Keep, OnFailure, Treatment};
+use crate::policy::{InForce, Keep, OnFailure, Treatment};
+use ready::Ready;
 
 /// Who hands events in.
 #[derive(Clone, Debug, Default)]
@@ -108,22 +109,6 @@ impl From<RecordOnceError> for BatchError {
             RecordOnceError::Read(error) => BatchError::Read(error),
         }
     }
-}
-
-/// An event that is ready to be put into the handoff.
-struct Ready {
-    /// Where its rest ends, with its newline, among those of the request.
-    end: usize,
-    id: EventId,
-    /// Of tenant and id, if the caller gave one.
-    key: Option<u128>,
-    keep: Keep,
-    is_masked: bool,
-    then: Treatment,
-    /// The rule that decided.
-    rule: Option<usize>,
-    /// What the rule asks for; its place is not known yet.
-    flag: Option<Box<Flag>>,
 }
 
 impl Trail {
@@ -253,99 +238,6 @@ impl Trail {
             request.known.insert(place, Known::Earlier(first));
         }
         Ok(())
-    }
-
-    /// The event as it is to be written: with its tenant and id, and masked.
-    fn written(&self, submitted: &Submitted<'_>, by: &Submitter) -> Result<Event, Why> {
-        let event = sent(submitted, by)?;
-        Ok(masking::masked(&self.inner.shared.masker, &event).map_or(event, |(masked, _)| masked))
-    }
-
-    fn make_ready(
-        &self,
-        submitted: &Submitted<'_>,
-        by: &Submitter,
-        policy: &InForce,
-        now: Timestamp,
-        bytes: &mut Vec<u8>,
-    ) -> Result<Ready, Why> {
-        let start = bytes.len();
-        if submitted.id.is_none()
-            && let Some(ready) = self.make_ready_fast(submitted.json, by, policy, now, bytes)
-        {
-            return ready;
-        }
-        bytes.truncate(start);
-        let event = sent(submitted, by)?;
-        let decision = policy.decide(&Facts::of(&event));
-        let masked = masking::masked(&self.inner.shared.masker, &event);
-        let (written, paths) = masked.unwrap_or((event, Vec::new()));
-        let stamp = Stamp {
-            sample_rate: decision.sample_rate,
-            recorded_by: by.recorded_by.clone(),
-            masked: paths,
-            ..complete(&written, now)
-        };
-        line::write_rest(&written, &stamp, bytes).map_err(|error| Why::Bad(error.into()))?;
-        bytes.push(b'\n');
-        let is_masked = !stamp.masked.is_empty();
-        let id = written.id.as_deref().filter(|id| !id.is_empty());
-        let key = id.map(|id| Ids::key(written.tenant.as_deref(), &held_id(id)));
-        let Decision { keep, then, rule, review, .. } = decision;
-        let flag = review.map(|reason| Flag::new(reason, &stamp.id, written.tenant.as_deref()).into());
-        Ok(Ready { end: bytes.len(), id: stamp.id, key, keep, is_masked, then: *then, rule, flag })
-    }
-
-    /// For the ordinary event; `None` if it is not. That is said only before it is decided upon: a second decision
-    /// could be another one.
-    fn make_ready_fast(
-        &self,
-        json: &[u8],
-        by: &Submitter,
-        policy: &InForce,
-        now: Timestamp,
-        bytes: &mut Vec<u8>,
-    ) -> Option<Result<Ready, Why>> {
-        let masker = &self.inner.shared.masker;
-        let start = bytes.len();
-        let event = rewrite(json, now, |key| masker.key_matches(key), bytes)?;
-        if masker.text_has(&bytes[start..]) {
-            return None;
-        }
-        match (&by.tenant, event.tenant.as_deref()) {
-            (Some(_), None) => return None,
-            (Some(own), Some(tenant)) if **own != *tenant => return Some(Err(Why::OtherTenant)),
-            _ => {}
-        }
-        let category = Category::parse(&event.category)?;
-        let mut field = Out::collect(|out| {
-            if let Some(name) = &by.recorded_by {
-                out.extend_from_slice(b",\"recorded_by\":");
-                write_text(name, out);
-            }
-        });
-        if bytes.len() - start + field.len() + SAMPLE_RATE_BYTES_MAX > line::REST_BYTES_MAX {
-            return None;
-        }
-        let Decision { keep, then, rule, sample_rate, review } = policy.decide(&facts(&event, &category));
-        if let Some(rate) = sample_rate {
-            field.extend(Out::collect(|out| line::write_sample_rate(rate, out)));
-        }
-        let at = start + event.trail_fields_at;
-        bytes.splice(at..at, field);
-        bytes.push(b'\n');
-        let key = event.is_id_given.then(|| Ids::key(event.tenant.as_deref(), event.id.as_str()));
-        let flag = review.map(|reason| Flag::new(reason, &event.id, event.tenant.as_deref()).into());
-        Some(Ok(Ready {
-            end: bytes.len(),
-            id: event.id,
-            key,
-            keep,
-            is_masked: false,
-            then: *then,
-            rule,
-            flag,
-        }))
     }
 
     /// Puts what is new into the handoff, as one frame. Returns the first index; any, if nothing is new.
@@ -506,34 +398,4 @@ impl Request<'_> {
             .filter(|place| self.ready[*place].keep == Keep::Kept && !self.known.contains_key(place));
         kept.zip(0..).for_each(|(place, nth)| each(place, nth));
     }
-}
-
-/// Why one event stops its request.
-enum Why {
-    Bad(BadLine),
-    OtherTenant,
-}
-
-impl Why {
-    fn at(self, place: usize) -> BatchError {
-        match self {
-            Why::Bad(source) => BatchError::Bad { place, source },
-            Why::OtherTenant => BatchError::OtherTenant { place },
-        }
-    }
-}
-
-/// The event that was sent, with its submitter's tenant and the request's id where it has none.
-fn sent(submitted: &Submitted<'_>, by: &Submitter) -> Result<Event, Why> {
-    let mut event = Event::from_json(submitted.json).map_err(Why::Bad)?;
-    if let Some(own) = &by.tenant {
-        match event.tenant.as_deref() {
-            Some(tenant) if *tenant != **own => return Err(Why::OtherTenant),
-            _ => event.tenant = Some(own.to_string()),
-        }
-    }
-    if event.id.as_deref().is_none_or(str::is_empty) {
-        event.id.clone_from(&submitted.id);
-    }
-    Ok(event)
 }

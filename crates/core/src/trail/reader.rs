@@ -4,16 +4,13 @@
 //! process holds the trail they also see the unbroken run in the handoff, and so everything that was
 //! accepted before a `kill -9` though nobody has opened the trail since.
 
+mod proofs;
+
 use std::collections::HashMap;
 use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use trailseal_tlog::{
-    Checkpoint, CheckpointError, ConsistencyProof, TileError, TileId, TileSource, TlogProof,
-    consistency_proof, inclusion_proof, leaf_hash, verify_consistency, verify_inclusion,
-};
 
 use super::folder::{Folder, Manifest, ManifestError, SegmentFile};
 use super::lock::{self, Holder};
@@ -24,7 +21,6 @@ use crate::line::{FRONT_BYTES_MAX, parse_front};
 use crate::segment::source::Source;
 use crate::segment::{LineReader, OFFSETS_EVERY, Offsets, offsets_name};
 
-const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
 const OFFSETS_BYTES_MAX: u64 = 1 << 30;
 const HANDOFF_BYTES_MAX: u64 = 16 << 30;
 
@@ -392,105 +388,6 @@ impl Reader {
     fn too_short(&self, segment: &SegmentFile, index: u64) -> ReadError {
         ReadError::Damaged { path: segment.path.clone(), what: format!("it ends before line {index}") }
     }
-
-    /// The newest signed checkpoint, its text first.
-    ///
-    /// # Errors
-    /// When it is missing, or not to be believed by the keys of `trail.toml`.
-    pub fn checkpoint(&self) -> Result<(String, Checkpoint), ReadError> {
-        let path = self.folder.checkpoint();
-        let bytes = self.folder.files().read(&path, SMALL_FILE_BYTES_MAX).map_err(io_at(&path))?;
-        let note = String::from_utf8_lossy(&bytes).into_owned();
-        let opened = Checkpoint::open(&note, &self.manifest.origin, &self.manifest.public_keys());
-        let (checkpoint, _) = opened.map_err(|error: CheckpointError| damaged(&path, error))?;
-        Ok((note, checkpoint))
-    }
-
-    /// The proof that line `index` is in the tree of the newest checkpoint, with the line.
-    ///
-    /// # Errors
-    /// [`ReadError::NotSealed`] when no checkpoint covers it yet, [`ReadError::NotSigned`] when it was changed;
-    /// others when the folder cannot be read.
-    pub fn prove(&mut self, index: Index) -> Result<TlogProof, ReadError> {
-        let (note, checkpoint) = self.checkpoint()?;
-        let hashes = self.inclusion(index, &checkpoint)?;
-        let Some(line) = self.line(index)? else {
-            return Err(ReadError::NotSealed { index, tree_size: checkpoint.size });
-        };
-        // A proof that proves nothing is not given out.
-        verify_inclusion(&leaf_hash(&line), index.get(), checkpoint.size, &hashes, &checkpoint.root)
-            .map_err(|_| ReadError::NotSigned { index })?;
-        Ok(TlogProof { extra: Some(line), index: index.get(), hashes, checkpoint: note })
-    }
-
-    /// The hashes that prove line `index` under `checkpoint`.
-    ///
-    /// # Errors
-    /// As [`prove`](Reader::prove).
-    pub fn inclusion(
-        &self,
-        index: Index,
-        checkpoint: &Checkpoint,
-    ) -> Result<Vec<trailseal_tlog::Hash>, ReadError> {
-        if index.get() >= checkpoint.size {
-            return Err(ReadError::NotSealed { index, tree_size: checkpoint.size });
-        }
-        inclusion_proof(&mut self.tiles(checkpoint.size), index.get(), checkpoint.size).map_err(Into::into)
-    }
-
-    /// The proof that the trail of the newest checkpoint begins with that of an older one, given as its
-    /// signed text.
-    ///
-    /// # Errors
-    /// [`ReadError::NotContained`] when the older one is none of this trail, or is newer, or of another
-    /// history; others when the folder cannot be read.
-    pub fn consistency(&self, older: &str) -> Result<ConsistencyProof, ReadError> {
-        let (new, checkpoint) = self.checkpoint()?;
-        let not_contained = |what: String| ReadError::NotContained { what };
-        let trusted = self.manifest.public_keys();
-        let (old, _) = Checkpoint::open(older, &self.manifest.origin, &trusted)
-            .map_err(|error| not_contained(error.to_string()))?;
-        if old.size > checkpoint.size {
-            return Err(not_contained(format!(
-                "it is of {} events, and the trail has {} sealed ones",
-                old.size, checkpoint.size
-            )));
-        }
-        let hashes = consistency_proof(&mut self.tiles(checkpoint.size), old.size, checkpoint.size)?;
-        verify_consistency(old.size, &old.root, checkpoint.size, &checkpoint.root, &hashes)
-            .map_err(|_| not_contained(format!("its {} events are not the first of the trail", old.size)))?;
-        Ok(ConsistencyProof { hashes, old: older.to_owned(), new })
-    }
-
-    fn tiles(&self, size: u64) -> TileSource<impl FnMut(TileId) -> Result<Vec<u8>, TileReadError>> {
-        let folder = self.folder.clone();
-        TileSource::new(size, move |id: TileId| {
-            let read = |id: TileId| folder.files().read(&folder.tile(&id), 256 * 32);
-            // A writer removes a partial tile once the full one stands; its first hashes are the same.
-            let bytes = read(id).or_else(|error| match error.kind() {
-                io::ErrorKind::NotFound => read(TileId::full(id.level, id.index)),
-                _ => Err(error),
-            });
-            let mut bytes = bytes.map_err(|source| TileReadError(folder.tile(&id), source.to_string()))?;
-            bytes.truncate(usize::from(id.width) * 32);
-            Ok(bytes)
-        })
-    }
-}
-
-/// A tile that could not be read, or is none.
-struct TileReadError(PathBuf, String);
-
-impl From<TileError> for TileReadError {
-    fn from(error: TileError) -> Self {
-        TileReadError(PathBuf::from("tile"), error.to_string())
-    }
-}
-
-impl From<TileReadError> for ReadError {
-    fn from(error: TileReadError) -> Self {
-        ReadError::Damaged { path: error.0, what: error.1 }
-    }
 }
 
 fn read_manifest(folder: &Folder) -> Result<Manifest, ReadError> {
@@ -501,10 +398,6 @@ fn read_manifest(folder: &Folder) -> Result<Manifest, ReadError> {
         Err(ManifestError::Io(source)) => Err(ReadError::Io { path, source }),
         Err(error) => Err(ReadError::Damaged { path, what: error.to_string() }),
     }
-}
-
-fn damaged(path: &Path, what: impl std::fmt::Display) -> ReadError {
-    ReadError::Damaged { path: path.to_owned(), what: what.to_string() }
 }
 
 fn io_at(path: &Path) -> impl Fn(io::Error) -> ReadError {

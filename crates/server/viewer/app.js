@@ -27,7 +27,7 @@
 //            #verify-id #verify-button #verify-result #seal-check-own #proof-paste #proof-file #proof-paste-check
 //            #proof-paste-result
 // Reviews    #reviews #review-tabs review-tab (data-state); review (data-id, data-state) review-comment review-approve
-//            review-reject review-open
+//            review-reject review-open #review-status #review-more
 // Health     #health-state (data-health) #stats #origins; stat (data-name, data-value), sink (data-name), origin
 // Help       #help (dialog) #help-close
 

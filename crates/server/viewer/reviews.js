@@ -33,6 +33,16 @@ class ReviewsPage {
         }),
     );
     this.place = h("div", { class: "reviews", id: "reviews", role: "tabpanel", "aria-live": "polite" });
+    this.status = h("div", { id: "review-status", class: "list-status", role: "status" });
+    // The next page comes as the reader scrolls.
+    this.end = new IntersectionObserver(
+      ([entry]) => {
+        this.atEnd = entry.isIntersecting;
+        if (this.atEnd) this.#more();
+      },
+      { rootMargin: "600px 0px" },
+    );
+    this.end.observe(this.status);
     fill(
       root,
       h(
@@ -50,6 +60,7 @@ class ReviewsPage {
         ),
         this.tabs,
         this.place,
+        this.status,
       ),
     );
   }
@@ -67,6 +78,7 @@ class ReviewsPage {
   close() {
     this.asking?.abort();
     this.near.disconnect();
+    this.end.disconnect();
   }
 
   redraw() {
@@ -79,10 +91,12 @@ class ReviewsPage {
     return true;
   }
 
-  async #load() {
+  #load() {
     this.asking?.abort();
     this.asking = new AbortController();
     this.near.disconnect();
+    this.count = 0;
+    this.next = null;
     fill(
       this.tabs,
       STATES.map(([state, name]) =>
@@ -100,30 +114,64 @@ class ReviewsPage {
         ),
       ),
     );
-    fill(this.place, h("p", { class: "list-status" }, h("span", { class: "spinner" }), "Loading"));
+    fill(this.place);
+    this.#fetch(null);
+  }
+
+  #more() {
+    if (this.next && !this.loading) this.#fetch(this.next);
+  }
+
+  // The newest reviews, or those that are older than `before`.
+  async #fetch(before) {
+    const { signal } = this.asking;
+    this.loading = true;
+    fill(this.status, h("span", { class: "spinner" }), h("span", {}, "Loading"));
     try {
-      const answer = await askJson("v1/reviews", { query: [["state", this.state]], signal: this.asking.signal });
-      const reviews = Array.isArray(answer) ? answer : (answer.reviews ?? []);
+      const query = [["state", this.state], ...(before ? [["before", before]] : [])];
+      const answer = await askJson("v1/reviews", { query, signal });
+      this.next = answer.next;
+      this.count += answer.reviews.length;
+      this.place.append(...answer.reviews.map((review) => this.#card(review)));
+      this.loading = false;
+      this.#sayEnd();
+    } catch (problem) {
+      if (problem.name === "AbortError") return;
+      this.loading = false;
+      showProblem(this.status, problem, () => this.#fetch(before));
+    }
+  }
+
+  #sayEnd() {
+    const { signal } = this.asking;
+    if (this.next) {
+      fill(
+        this.status,
+        button({ id: "review-more", kind: "small", text: "More", on: { click: () => this.#more() } }),
+      );
+      // What was just put in may have moved the end away.
+      setTimeout(() => this.atEnd && !signal.aborted && this.#more(), 50);
+    } else if (this.count > 0) {
+      const all = this.count === 1 ? "That is the only one." : `That is all: ${number(this.count)} reviews.`;
+      fill(this.status, h("span", { class: "quiet" }, all));
+    } else {
+      fill(this.status);
       fill(
         this.place,
-        reviews.map((review) => this.#card(review)),
-        reviews.length === 0 &&
+        h(
+          "div",
+          { id: "empty", class: "empty" },
+          icon("review", 30),
+          h("h2", {}, this.state === "pending" ? "Nothing waits for you" : "None yet"),
           h(
-            "div",
-            { id: "empty", class: "empty" },
-            icon("review", 30),
-            h("h2", {}, this.state === "pending" ? "Nothing waits for you" : "None yet"),
-            h(
-              "p",
-              {},
-              this.state === "pending"
-                ? "Open an event and flag it with its reason, or let a rule of the policy do it, and it waits here for a second pair of eyes."
-                : "Decisions appear here once somebody made them.",
-            ),
+            "p",
+            {},
+            this.state === "pending"
+              ? "Open an event and flag it with its reason, or let a rule of the policy do it, and it waits here for a second pair of eyes."
+              : "Decisions appear here once somebody made them.",
           ),
+        ),
       );
-    } catch (problem) {
-      if (problem.name !== "AbortError") showProblem(this.place, problem, () => this.#load());
     }
   }
 
@@ -248,7 +296,9 @@ class ReviewsPage {
         decision === "approved" ? "Approved. The decision is in the trail." : "Rejected. The decision is in the trail.",
       );
       announce(`The review was ${decision}`);
-      this.#load();
+      // The others stay, and the reader where he is.
+      this.count -= 1;
+      this.#sayEnd();
     } catch (problem) {
       buttons.forEach((each) => {
         each.disabled = false;

@@ -202,3 +202,36 @@ fn what_cannot_be_a_review_is_refused() {
     server.restart();
     assert_eq!(list(&server.admin(), "?state=pending").len(), 1);
 }
+
+#[test]
+fn a_review_takes_few_bytes_of_memory_whatever_its_texts_are() {
+    const REVIEWS: u64 = 20_000;
+    let place = Place::new();
+    let reason = "why ".repeat(250);
+    let rule = format!("[[rule]]\nwhen = {{ action = \"refund\" }}\nreview = \"{reason}\"\n");
+    place.write("trailseal.toml", rule);
+    let mut server = Server::start(&place);
+    let memory = |server: &Server<'_>| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap().trim();
+        line.strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+    };
+    let none = memory(&server);
+    server.stop();
+    place.write("events", "{\"action\":\"refund\"}\n".repeat(usize::try_from(REVIEWS).unwrap()));
+    place.run("record events").ok();
+    server.launch();
+    let grown = memory(&server).saturating_sub(none);
+    // Events take some memory, too.
+    let reasons = REVIEWS * reason.len() as u64;
+    assert!(grown < reasons, "{grown} bytes for reviews of which the reasons alone have {reasons}");
+    // What is not kept is read.
+    let admin = server.admin();
+    let oldest = list(&admin, "").pop().unwrap();
+    admin
+        .post(&format!("/v1/reviews/{}", oldest["id"].as_str().unwrap()), r#"{"decision":"rejected"}"#)
+        .is(200);
+    let rejected = list(&admin, "?state=rejected");
+    assert_eq!((&rejected[0]["id"], &rejected[0]["reason"]), (&oldest["id"], &json!(reason.trim())));
+    assert_eq!(admin.get("/v1/stats").is(200).json()["reviews"]["pending"], REVIEWS - 1);
+}

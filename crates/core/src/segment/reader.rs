@@ -8,7 +8,9 @@ use crate::file::Files;
 use crate::line::LINE_BYTES_MAX;
 use crate::trail::SegmentFile;
 
+/// What is read at once, and where only a few lines are wanted.
 const BLOCK: usize = 1 << 20;
+const SMALL_BLOCK: usize = 2 * (LINE_BYTES_MAX + 1);
 
 /// Reads a segment line by line from some offset on. Knows nothing of the bound that the next segment's name
 /// sets: the caller counts.
@@ -28,8 +30,26 @@ impl LineReader {
     /// # Errors
     /// When the file cannot be opened, or its compressed frames cannot be read.
     pub fn open(files: &Arc<dyn Files>, segment: &SegmentFile, offset: u64) -> io::Result<Self> {
+        Self::with_block(files, segment, offset, BLOCK)
+    }
+
+    /// As [`open`](LineReader::open), for a few lines.
+    pub(crate) fn open_for_few(
+        files: &Arc<dyn Files>,
+        segment: &SegmentFile,
+        offset: u64,
+    ) -> io::Result<Self> {
+        Self::with_block(files, segment, offset, SMALL_BLOCK)
+    }
+
+    fn with_block(
+        files: &Arc<dyn Files>,
+        segment: &SegmentFile,
+        offset: u64,
+        block: usize,
+    ) -> io::Result<Self> {
         let (source, _, _) = Source::open(&**files, segment)?;
-        Ok(LineReader { source, offset, buffer: vec![0; BLOCK], begin: 0, end: 0, skipping: false })
+        Ok(LineReader { source, offset, buffer: vec![0; block], begin: 0, end: 0, skipping: false })
     }
 
     /// The next line without its newline; `None` at the end, also if bytes without a newline follow there.

@@ -248,7 +248,9 @@ impl Reader {
     ) -> Result<ControlFlow<()>, ReadError> {
         let (mut index, offset) = self.group_before(segment, range.start)?;
         let failed = io_at(&segment.path);
-        let mut reader = LineReader::open(self.folder.files(), segment, offset).map_err(&failed)?;
+        let is_few = range.end - range.start < OFFSETS_EVERY;
+        let open = if is_few { LineReader::open_for_few } else { LineReader::open };
+        let mut reader = open(self.folder.files(), segment, offset).map_err(&failed)?;
         while index < range.end {
             let Some(line) = reader.next_line().map_err(&failed)? else {
                 return Err(self.too_short(segment, index));

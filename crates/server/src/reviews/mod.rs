@@ -1,14 +1,16 @@
 //! The review queue: events that a second person looks at, and changes that need one.
 //!
-//! A review's states are events of the trail, so they are sealed, too; what is in memory here is read from them
-//! (`queue.rs`). What must hold: of two who decide at once one wins, and the other is told.
+//! A review's states are events of the trail, so they are sealed, too; what is in memory is where they stand there
+//! (`queue.rs`), and what they say is read when somebody asks (`told.rs`). What must hold: of two who decide at once one
+//! wins, and the other is told.
 
 mod policy_change;
 mod queue;
+mod review_id;
 #[cfg(test)]
 mod tests;
+mod told;
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -23,8 +25,9 @@ use trailseal_core::filter::{Filter, IdFilter};
 use trailseal_index::Order;
 
 pub(crate) use policy_change::{PolicyPut, finish_approved, put_policy};
-use queue::{Review, Subject};
 pub(crate) use queue::{ReviewState, Reviews};
+use review_id::ReviewId;
+use told::{Review, Subject};
 
 use crate::access::Caller;
 use crate::app::{Shared, blocking, details};
@@ -73,9 +76,9 @@ pub(crate) async fn request(
         let missing = || Problem::not_found(format!("there is no event {}", request.event));
         let hit = page.hits.into_iter().next().ok_or_else(missing)?;
         let recorded = hit.read().map_err(|error| Problem::internal(&error))?;
-        let id = EventId::new(app.now()).as_str().to_owned();
+        let id = EventId::new(app.now());
         let mut members = details([
-            ("review", Some(id.clone())),
+            ("review", Some(id.to_string())),
             ("event", recorded.event.id.clone()),
             ("origin", Some(hit.origin.to_string())),
             ("reason", (!request.reason.is_empty()).then(|| request.reason.clone())),
@@ -84,8 +87,8 @@ pub(crate) async fn request(
         if let Some(confidence) = request.confidence {
             members.insert("confidence", confidence);
         }
-        record(&app, &caller, REQUESTED, members, recorded.event.tenant.clone(), &id)?;
-        let answer = json!({"id": id, "state": ReviewState::Pending});
+        record(&app, &caller, REQUESTED, members, recorded.event.tenant.clone(), id.as_str())?;
+        let answer = json!({"id": id.as_str(), "state": ReviewState::Pending});
         Ok((StatusCode::CREATED, axum::Json(answer)).into_response())
     })
     .await
@@ -134,13 +137,17 @@ pub(crate) async fn decide(
 
 /// A review that is still to be decided.
 fn find(app: &Shared, caller: &Caller, id: &str) -> Result<Review, Problem> {
-    let queue = app.reviews.lock();
-    let review = queue.by_id.get(id).filter(|review| review.is_seen_by(caller));
+    let review = read(app, id)?.filter(|review| review.is_seen_by(caller));
     let review = review.ok_or_else(|| Problem::not_found(format!("there is no review {id}")))?;
     match review.state {
-        ReviewState::Pending => Ok(review.clone()),
-        _ => Err(decided(review)),
+        ReviewState::Pending => Ok(review),
+        _ => Err(decided(&review)),
     }
+}
+
+fn read(app: &Shared, id: &str) -> Result<Option<Review>, Problem> {
+    let places = ReviewId::parse(id).and_then(|id| app.reviews.lock().places(id));
+    Ok(told::read(app, places.into_iter().collect())?.pop())
 }
 
 fn decided(review: &Review) -> Problem {
@@ -161,18 +168,15 @@ pub(crate) async fn list(
     let wrong =
         || Problem::bad_request("query", "state is pending, approved or rejected").with("field", "state");
     let state = query.one("state")?.map(|name| ReviewState::parse(name).ok_or_else(wrong)).transpose()?;
-    let before = query.one("before")?.map_or(Bound::Unbounded, |id| Bound::Excluded(id.to_owned()));
+    let wrong = || Problem::bad_request("query", "before is the id of a review").with("field", "before");
+    let before = query.one("before")?.map(|id| ReviewId::parse(id).ok_or_else(wrong)).transpose()?;
     app.note("read", &caller, details([("path", Some("/v1/reviews".into())), ("query", query.text())]));
     blocking(move || {
         app.reviews.refresh(&app)?;
-        let queue = app.reviews.lock();
-        let wanted =
-            |review: &&Review| review.is_seen_by(&caller) && state.is_none_or(|state| review.state == state);
-        let range = queue.by_id.range((Bound::Unbounded, before));
-        let mut newest_first = range.rev().map(|(_, review)| review).filter(wanted);
-        let listed: Vec<&Review> = newest_first.by_ref().take(LISTED_MAX).collect();
-        let next = newest_first.next().and_then(|_| Some(&listed.last()?.id));
-        let reviews: Vec<Value> = listed.iter().map(|review| shown(&app, review)).collect();
+        let (listed, next) = app.reviews.lock().newest(&caller, state, before, LISTED_MAX);
+        let listed = told::read(&app, listed)?;
+        let seen = listed.iter().filter(|review| review.is_seen_by(&caller));
+        let reviews: Vec<Value> = seen.map(|review| shown(&app, review)).collect();
         Ok(axum::Json(json!({ "reviews": reviews, "next": next })).into_response())
     })
     .await
@@ -216,8 +220,10 @@ fn record(
     });
     // Held over both, so that the order in the trail is the order here.
     let mut queue = app.reviews.lock();
-    if let Some(review) = queue.by_id.get(id).filter(|review| review.state != ReviewState::Pending) {
-        return Err(decided(review));
+    if ReviewId::parse(id).is_some_and(|id| queue.is_decided(id)) {
+        drop(queue);
+        let gone = || Problem::not_found(format!("there is no review {id}"));
+        return Err(decided(&read(app, id)?.ok_or_else(gone)?));
     }
     let index =
         app.trail.record_own(what, event.clone()).map_err(|error| Problem::unavailable(error.to_string()))?;
@@ -226,7 +232,7 @@ fn record(
     let event = app.trail.as_written(&event);
     let recorded =
         Recorded { index: index.get(), recorded: app.now(), system: true, event, ..Recorded::default() };
-    queue.apply(&recorded, app.trail.origin());
+    queue.apply_fresh(recorded, app.trail.origin(), app.trail.durable().get());
     Ok(())
 }
 

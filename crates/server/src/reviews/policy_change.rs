@@ -13,8 +13,8 @@ use trailseal_core::policy::{Policy, Weakening};
 
 use axum::http::StatusCode;
 
-use super::queue::{Review, Subject};
-use super::{record, unprocessable};
+use super::told::{Review, Subject};
+use super::{record, told, unprocessable};
 use crate::access::Caller;
 use crate::app::{App, Shared};
 use crate::problem::Problem;
@@ -150,8 +150,9 @@ impl PolicyChange {
                 format!("it is about the policy of {}: decide where that trail is served", self.origin);
             return Err(Problem::new(StatusCode::CONFLICT, "elsewhere", detail));
         }
-        self.put_in_force(app, &review.id, decide)?;
-        note_done(app, caller.name(), &review.id);
+        let id = review.id.to_string();
+        self.put_in_force(app, &id, decide)?;
+        note_done(app, caller.name(), &id);
         Ok(())
     }
 
@@ -169,21 +170,21 @@ impl PolicyChange {
 
 /// Puts the change in force that was approved when the server was killed. Blocks.
 pub(crate) fn finish_approved(app: &App) {
-    let unfinished = {
-        let queue = app.reviews.lock();
-        queue.unfinished.get(app.trail.origin()).and_then(|id| queue.by_id.get(id)).cloned()
-    };
-    let Some(review) = unfinished else { return };
+    let unfinished = app.reviews.lock().unfinished(app.trail.origin());
+    // What went wrong was logged where it did.
+    let Ok(read) = told::read(app, unfinished.into_iter().collect()) else { return };
+    let Some(review) = read.into_iter().next() else { return };
     let Subject::Policy(change) = &review.subject else { return };
     if change.is_outdated(app) {
         return;
     }
-    match change.put_in_force::<SetPolicyError>(app, &review.id, || Ok(())) {
+    let id = review.id.to_string();
+    match change.put_in_force::<SetPolicyError>(app, &id, || Ok(())) {
         Ok(()) => {
-            note_done(app, review.decided_by.as_deref().unwrap_or_default(), &review.id);
-            tracing::info!(review = review.id, "a change of the policy that was approved is in force now");
+            note_done(app, review.decided_by.as_deref().unwrap_or_default(), &id);
+            tracing::info!(review = id, "a change of the policy that was approved is in force now");
         }
-        Err(error) => tracing::warn!(review = review.id, error = %error, "an approved change was not made"),
+        Err(error) => tracing::warn!(review = id, error = %error, "an approved change was not made"),
     }
 }
 

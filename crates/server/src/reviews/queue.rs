@@ -1,11 +1,16 @@
-//! The reviews as the trail's own events tell them.
+//! Which reviews there are, how they stand, and where in the trails that is told.
 //!
-//! In: the lines of reviews and of changes of the policy, from a cursor on. Out: every review and its state. Nothing is
-//! known here that a restart would not read again: what a rule flags comes in by reading, and steps that this server
-//! records are taken over at once only so that the next one who asks sees them.
+//! In: the lines of reviews and of changes of the policy, from a cursor on. Out: for each review its state and the places
+//! of its lines; what the lines say is read when somebody asks (`told.rs`). Nothing is known here that a restart would
+//! not read again: what a rule flags comes in by reading, and steps that this server records are taken over at once only
+//! so that the next one who asks sees them.
+//!
+//! What must hold: a review takes the same few bytes here whatever its texts are, since whoever may write can make any
+//! number of them.
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
+use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +18,8 @@ use trailseal_core::event::{Recorded, Value};
 use trailseal_core::filter::Filter;
 use trailseal_index::{Cursor, Order};
 
-use super::policy_change::PolicyChange;
+use super::review_id::ReviewId;
+use super::told::{Review, Subject};
 use crate::access::Caller;
 use crate::app::App;
 use crate::problem::Problem;
@@ -44,44 +50,6 @@ impl ReviewState {
     }
 }
 
-/// What is to be decided about.
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub(super) enum Subject {
-    /// An event, by its id, its trail and its place there. The decision changes nothing else.
-    Event { event: String, origin: String, index: u64 },
-    /// A change that waits for a second person; the approval makes it. Another kind of change has a variant here, and
-    /// an arm where subjects are read and decided.
-    Policy(PolicyChange),
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Review {
-    pub(super) id: String,
-    #[serde(flatten)]
-    pub(super) subject: Subject,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) tenant: Option<String>,
-    pub(super) state: ReviewState,
-    pub(super) reason: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) confidence: Option<f64>,
-    pub(super) requested: String,
-    pub(super) requested_by: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) decided: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) decided_by: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) comment: Option<String>,
-}
-
-impl Review {
-    pub(super) fn is_seen_by(&self, caller: &Caller) -> bool {
-        caller.tenant().is_none_or(|tenant| self.tenant.as_deref() == Some(tenant))
-    }
-}
-
 /// All reviews.
 #[derive(Default)]
 pub(crate) struct Reviews {
@@ -90,14 +58,49 @@ pub(crate) struct Reviews {
 
 #[derive(Default)]
 pub(super) struct Queue {
-    /// Ids grow with time.
-    pub(super) by_id: BTreeMap<String, Review>,
+    by_id: BTreeMap<ReviewId, Entry>,
+    /// The names of the trails, by their numbers here.
+    trails: Vec<Arc<str>>,
+    /// What makes tenants short; not the same in two processes, so that nobody finds two that meet.
+    tenants: RandomState,
+    /// Steps that this server recorded in its trail and that may not be on disk yet, by trail and index.
+    fresh: BTreeMap<(u32, u64), Arc<Recorded>>,
     /// Up to where the trails were read.
     seen: Option<Cursor>,
     /// For each trail the change of its policy that was approved last, until the trail says that it was made.
-    pub(super) unfinished: BTreeMap<String, String>,
-    /// For each trail the highest index of an event that a rule flagged.
-    flagged_to: BTreeMap<String, u64>,
+    unfinished: BTreeMap<Arc<str>, ReviewId>,
+    /// Flags of which it is not certain yet that their events are there, by trail: the event's index, and the review.
+    unsettled: HashMap<u32, Vec<(u64, ReviewId)>>,
+}
+
+/// What is kept of a review.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// The lines of its question and its decision: their indexes, and the numbers of their trails.
+    requested: u64,
+    decided: u64,
+    requested_in: u32,
+    decided_in: u32,
+    /// Narrows a list; whether it is really the tenant's is seen in the line.
+    tenant: Option<u64>,
+    state: ReviewState,
+    is_policy: bool,
+}
+
+/// A review, and where to read of it.
+pub(super) struct Places {
+    pub(super) id: ReviewId,
+    pub(super) state: ReviewState,
+    pub(super) requested: Place,
+    pub(super) decided: Option<Place>,
+}
+
+/// A step of a review.
+pub(super) struct Place {
+    pub(super) origin: Arc<str>,
+    pub(super) index: u64,
+    /// The step itself, if it may not be on disk yet.
+    pub(super) fresh: Option<Arc<Recorded>>,
 }
 
 impl Reviews {
@@ -126,7 +129,7 @@ impl Reviews {
 
     /// As of the last look.
     pub(crate) fn pending(&self) -> usize {
-        self.lock().by_id.values().filter(|review| review.state == ReviewState::Pending).count()
+        self.lock().by_id.values().filter(|entry| entry.state == ReviewState::Pending).count()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -135,27 +138,71 @@ impl Reviews {
 }
 
 impl Queue {
+    /// The review of this id.
+    pub(super) fn places(&self, id: ReviewId) -> Option<Places> {
+        self.by_id.get(&id).map(|entry| self.places_of(id, entry))
+    }
+
+    /// Whether a review is decided.
+    pub(super) fn is_decided(&self, id: ReviewId) -> bool {
+        self.by_id.get(&id).is_some_and(|entry| entry.state != ReviewState::Pending)
+    }
+
+    /// The change of this trail's policy that was approved and not made yet.
+    pub(super) fn unfinished(&self, origin: &str) -> Option<Places> {
+        self.places(*self.unfinished.get(origin)?)
+    }
+
+    /// Up to `most` reviews for `caller`, the newest first, and the id that the next ones are before, if there are more.
+    pub(super) fn newest(
+        &self,
+        caller: &Caller,
+        state: Option<ReviewState>,
+        before: Option<ReviewId>,
+        most: usize,
+    ) -> (Vec<Places>, Option<ReviewId>) {
+        let tenant = caller.tenant().map(|tenant| self.tenants.hash_one(tenant));
+        let is_wanted = |entry: &Entry| {
+            tenant.is_none_or(|tenant| entry.tenant == Some(tenant))
+                && state.is_none_or(|state| entry.state == state)
+        };
+        let range = (Bound::Unbounded, before.map_or(Bound::Unbounded, Bound::Excluded));
+        let mut found = self.by_id.range(range).rev().filter(|(_, entry)| is_wanted(entry));
+        let listed: Vec<Places> =
+            found.by_ref().take(most).map(|(id, entry)| self.places_of(*id, entry)).collect();
+        let next = found.next().and_then(|_| Some(listed.last()?.id));
+        (listed, next)
+    }
+
+    fn places_of(&self, id: ReviewId, entry: &Entry) -> Places {
+        let place = |trail: u32, index: u64| {
+            let origin = self.trails.get(trail as usize).cloned().unwrap_or_default();
+            Place { origin, index, fresh: self.fresh.get(&(trail, index)).cloned() }
+        };
+        let decided = (entry.state != ReviewState::Pending).then(|| place(entry.decided_in, entry.decided));
+        Places { id, state: entry.state, requested: place(entry.requested_in, entry.requested), decided }
+    }
+
+    /// Takes over a step that this server recorded. Everything below `durable` can be read from its trail.
+    pub(super) fn apply_fresh(&mut self, recorded: Recorded, origin: &str, durable: u64) {
+        self.apply(&recorded, origin);
+        let trail = self.number_of(origin);
+        self.fresh = self.fresh.split_off(&(trail, durable));
+        self.fresh.insert((trail, recorded.index), Arc::new(recorded));
+    }
+
     /// What one of the trail's own events says. To hear it again changes nothing.
     pub(super) fn apply(&mut self, recorded: &Recorded, origin: &str) {
         let event = &recorded.event;
         if !recorded.system {
             return;
         }
-        let text = |name: &str| event.details.get(name).and_then(Value::as_str).map(str::to_owned);
-        let review = text("review");
-        match (event.action.as_str(), review) {
-            (REQUESTED, Some(id)) => {
-                if let Some(review) = requested(&id, recorded, origin) {
-                    if let Subject::Event { index, .. } = review.subject
-                        && index > recorded.index
-                    {
-                        self.flagged_to.insert(origin.to_owned(), index);
-                    }
-                    self.by_id.entry(id).or_insert(review);
-                }
-            }
-            (OPENED, _) => self.drop_lost(recorded.index, origin),
-            (DECIDED, Some(id)) => self.decided(&id, recorded),
+        let trail = self.number_of(origin);
+        self.settle(trail, recorded.index, event.action == OPENED);
+        let id = event.details.get("review").and_then(Value::as_str).and_then(ReviewId::parse);
+        match (event.action.as_str(), id) {
+            (REQUESTED, Some(id)) => self.requested(id, recorded, trail),
+            (DECIDED, Some(id)) => self.decided(id, recorded, trail),
             // It is on its way into force.
             (POLICY_CHANGED, Some(id)) if self.unfinished.get(origin) == Some(&id) => {}
             (action, _) if action.starts_with("trail.policy_") => _ = self.unfinished.remove(origin),
@@ -163,72 +210,60 @@ impl Queue {
         }
     }
 
-    /// Drops flags whose events a power loss took before a sync covered them: such an event would stand at or behind the
-    /// place where the trail was opened after that, and another one stands there now.
-    fn drop_lost(&mut self, opened: u64, origin: &str) {
-        if self.flagged_to.remove(origin).is_none_or(|flagged| flagged < opened) {
-            return;
+    /// There is a line at `index`, so the events before it are there. But where the trail was opened, flags go whose
+    /// events a power loss took before a sync covered them: such an event would stand there or behind, and another one
+    /// stands there now.
+    fn settle(&mut self, trail: u32, index: u64, is_opened: bool) {
+        let Some(flags) = self.unsettled.get_mut(&trail) else { return };
+        flags.retain(|(event, _)| *event >= index);
+        if is_opened {
+            flags.drain(..).for_each(|(_, review)| _ = self.by_id.remove(&review));
         }
-        self.by_id.retain(|_, review| match &review.subject {
-            Subject::Event { origin: of, index, .. } => of != origin || *index < opened,
-            Subject::Policy(_) => true,
+    }
+
+    fn requested(&mut self, id: ReviewId, recorded: &Recorded, trail: u32) {
+        let origin = self.trails.get(trail as usize).cloned().unwrap_or_default();
+        let Some(review) = Review::requested(id, recorded, &origin) else { return };
+        if let Subject::Event { origin: of, index, .. } = &review.subject
+            && **of == *origin
+            && *index > recorded.index
+        {
+            self.unsettled.entry(trail).or_default().push((*index, id));
+        }
+        self.by_id.entry(id).or_insert(Entry {
+            requested: recorded.index,
+            decided: 0,
+            requested_in: trail,
+            decided_in: 0,
+            tenant: review.tenant.map(|tenant| self.tenants.hash_one(tenant.as_str())),
+            state: ReviewState::Pending,
+            is_policy: matches!(review.subject, Subject::Policy(_)),
         });
     }
 
-    fn decided(&mut self, id: &str, recorded: &Recorded) {
-        let Some(review) = self.by_id.get_mut(id).filter(|review| review.state == ReviewState::Pending)
-        else {
+    fn decided(&mut self, id: ReviewId, recorded: &Recorded, trail: u32) {
+        let Some(entry) = self.by_id.get_mut(&id).filter(|entry| entry.state == ReviewState::Pending) else {
             return;
         };
-        let details = &recorded.event.details;
-        let text = |name: &str| details.get(name).and_then(Value::as_str).map(str::to_owned);
-        review.state = match text("decision").as_deref() {
+        entry.state = match recorded.event.details.get("decision").and_then(Value::as_str) {
             Some("approved") => ReviewState::Approved,
             _ => ReviewState::Rejected,
         };
-        review.decided = Some(recorded.recorded.to_string());
-        review.decided_by = Some(actor(recorded));
-        review.comment = text("comment");
-        if let (Subject::Policy(change), ReviewState::Approved) = (&review.subject, review.state) {
-            self.unfinished.insert(change.origin.clone(), id.to_owned());
+        (entry.decided, entry.decided_in) = (recorded.index, trail);
+        if entry.is_policy
+            && entry.state == ReviewState::Approved
+            && let Some(origin) = self.trails.get(entry.requested_in as usize)
+        {
+            self.unfinished.insert(origin.clone(), id);
         }
     }
-}
 
-fn actor(recorded: &Recorded) -> String {
-    recorded.event.actor.as_ref().and_then(|actor| actor.id.clone()).unwrap_or_default()
-}
-
-/// The review that an event asks for; `None` if it is of a kind that a later version knows.
-fn requested(id: &str, recorded: &Recorded, origin: &str) -> Option<Review> {
-    let event = &recorded.event;
-    let member = |name: &str| event.details.get(name);
-    let text = |name: &str| member(name).and_then(Value::as_str).map(str::to_owned);
-    let number = |name: &str| member(name).and_then(Value::as_u64);
-    let subject = match text("change").as_deref() {
-        None => Subject::Event {
-            event: text("event").unwrap_or_default(),
-            origin: text("origin").unwrap_or_default(),
-            // A rule knows the place of its event relative to its own.
-            index: match number("ahead") {
-                Some(ahead) => recorded.index.saturating_add(ahead),
-                None => number("index").unwrap_or_default(),
-            },
-        },
-        Some(PolicyChange::NAME) => Subject::Policy(PolicyChange::read(&event.details, origin)?),
-        Some(_) => return None,
-    };
-    Some(Review {
-        id: id.to_owned(),
-        subject,
-        tenant: event.tenant.clone(),
-        state: ReviewState::Pending,
-        reason: text("reason").unwrap_or_default(),
-        confidence: member("confidence").and_then(Value::as_f64),
-        requested: recorded.recorded.to_string(),
-        requested_by: actor(recorded),
-        decided: None,
-        decided_by: None,
-        comment: None,
-    })
+    fn number_of(&mut self, origin: &str) -> u32 {
+        let known = self.trails.iter().position(|known| **known == *origin);
+        let number = known.unwrap_or_else(|| {
+            self.trails.push(origin.into());
+            self.trails.len() - 1
+        });
+        u32::try_from(number).unwrap_or(u32::MAX)
+    }
 }

@@ -19,20 +19,21 @@ use crate::config::Config;
 /// A step of the trail, and its details.
 type Step = (&'static str, &'static [(&'static str, &'static str)]);
 
+const REVIEW: &str = "019a01f2-7c00-7abc-8def-0123456789ab";
 const ASKED: Step = (
     "review_requested",
-    &[("review", "r"), ("change", "policy"), ("from", "mode = \"async\"\n"), ("to", "mode = \"off\"\n")],
+    &[("review", REVIEW), ("change", "policy"), ("from", "mode = \"async\"\n"), ("to", "mode = \"off\"\n")],
 );
 const OUTDATED: Step = (
     "review_requested",
-    &[("review", "r"), ("change", "policy"), ("from", "mode = \"sync\"\n"), ("to", "mode = \"off\"\n")],
+    &[("review", REVIEW), ("change", "policy"), ("from", "mode = \"sync\"\n"), ("to", "mode = \"off\"\n")],
 );
-const APPROVED: Step = ("review_decided", &[("review", "r"), ("decision", "approved")]);
-const REJECTED: Step = ("review_decided", &[("review", "r"), ("decision", "rejected")]);
-const CHANGED: Step = ("policy_changed", &[("by", "review"), ("review", "r")]);
+const APPROVED: Step = ("review_decided", &[("review", REVIEW), ("decision", "approved")]);
+const REJECTED: Step = ("review_decided", &[("review", REVIEW), ("decision", "rejected")]);
+const CHANGED: Step = ("policy_changed", &[("by", "review"), ("review", REVIEW)]);
 const SET: Step = ("policy_changed", &[("by", "set")]);
 const TAKEN_BACK: Step = ("policy_changed", &[("by", "taken_back")]);
-const DONE: Step = ("policy_set_by", &[("review", "r")]);
+const DONE: Step = ("policy_set_by", &[("review", REVIEW)]);
 
 fn place() -> (tempfile::TempDir, Trail) {
     let folder = tempfile::tempdir().unwrap();
@@ -89,7 +90,7 @@ fn a_flag_whose_event_was_lost_leads_to_no_other_event() {
     for (ahead, lines, counts) in [(1, 0, false), (1, 1, true), (3, 1, false), (3, 2, false), (3, 3, true)] {
         let (folder, trail) = place();
         let mut flag = Event::default();
-        for (name, text) in [("review", "r"), ("event", "e"), ("origin", trail.origin())] {
+        for (name, text) in [("review", REVIEW), ("event", "e"), ("origin", trail.origin())] {
             flag.details.insert(name, text);
         }
         flag.details.insert("ahead", ahead as u64);

@@ -16,6 +16,13 @@ fn metric(client: &Client, name: &str) -> u64 {
     value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }
 
+/// The most memory that the server has taken so far, in bytes.
+fn peak(server: &Server<'_>) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim();
+    line.strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+}
+
 #[test]
 fn one_address_has_so_many_connections_and_no_more() {
     let place = Place::new();
@@ -105,15 +112,50 @@ fn large_bodies_have_bounded_room_together_and_small_ones_always_have_some() {
 }
 
 #[test]
+fn one_client_leaves_the_others_room_for_large_bodies_and_exports() {
+    let place = Place::new();
+    place.write("trailseal.toml", "[server]\nbody_bytes_max = \"1MiB\"\nbodies_bytes_max = \"8MiB\"\n");
+    // More than sockets hold, so that an export that nobody reads goes on.
+    let event = format!("{{\"action\":\"a\",\"description\":\"{}\"}}\n", "x".repeat(16_000));
+    place.write("events", event.repeat(1_500));
+    place.run("record events").ok();
+    let server = Server::start(&place);
+    let greedy = server.holder(r#"{"name":"greedy","scopes":["write","read"]}"#);
+    let other = server.holder(r#"{"name":"other","scopes":["write","read"]}"#);
+    let body = event.repeat(60);
+    let slow: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = support::server::connect(server.address).unwrap();
+            let head = format!("POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n", body.len());
+            let token = format!("Authorization: Bearer {}\r\n\r\n", greedy.token);
+            stream.write_all(format!("{head}{token}").as_bytes()).unwrap();
+            let _ = stream.write_all(&body.as_bytes()[..body.len() - 1]);
+            stream
+        })
+        .collect();
+    let all_but_free = (body.len() - 1 - (64 << 10)) as u64;
+    wait_until("two of them are held", || {
+        metric(&server.admin(), "trailseal_http_bodies_bytes") == 2 * all_but_free
+    });
+    let refused = greedy.post("/v1/events", &body).is(429);
+    assert!(refused.header("retry-after").is_some());
+    other.post("/v1/events", &body).is(202);
+    drop(slow);
+    let export = |client: &Client| client.header("Accept", "application/x-ndjson");
+    let held: Vec<_> = (0..16).map(|_| export(&greedy).stream("/v1/events")).collect();
+    let refused = export(&greedy).get("/v1/events?limit=1").is(429);
+    assert!(refused.header("retry-after").is_some());
+    greedy.get("/v1/events?limit=1").is(200);
+    export(&other).get("/v1/events?limit=1").is(200);
+    drop(held);
+    wait_until("who has gone gives back", || export(&greedy).get("/v1/events?limit=1").status == 200);
+}
+
+#[test]
 fn a_packed_body_of_tiny_events_takes_no_more_memory_than_its_bytes() {
     let place = Place::new();
     let server = Server::start(&place);
-    let peak = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim();
-        line.strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
-    };
-    let before = peak();
+    let before = peak(&server);
     for (mut body, event, end) in [(vec![], "{}\n", ""), (vec![b'['], "0,", "0]")] {
         // Some 16 MiB, the most that is taken.
         while body.len() < (16 << 20) - 8 {
@@ -127,7 +169,7 @@ fn a_packed_body_of_tiny_events_takes_no_more_memory_than_its_bytes() {
         assert!(answer.text().contains("10000"), "{}", answer.text());
     }
     // Places of millions of events were another 128 MiB.
-    assert!(peak() - before < 80 << 20, "{} bytes", peak() - before);
+    assert!(peak(&server) - before < 80 << 20, "{} bytes", peak(&server) - before);
 }
 
 #[test]

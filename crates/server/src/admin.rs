@@ -35,7 +35,7 @@ pub(crate) async fn set_policy(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let bytes = read_body(&app, &headers, body).await?;
+    let bytes = read_body(&app, &caller, &headers, body).await?;
     if bytes.trim_ascii().is_empty() {
         // It would be a policy, the default one; hardly anybody means that.
         return Err(Problem::bad_request(
@@ -76,7 +76,7 @@ pub(crate) async fn create_token(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let request: TokenRequest = parse(&read_body(&app, &headers, body).await?)?;
+    let request: TokenRequest = parse(&read_body(&app, &caller, &headers, body).await?)?;
     let now = app.now();
     if request.ttl_seconds.is_some_and(|seconds| !(1..=TOKEN_SECONDS_MAX).contains(&seconds)) {
         let detail = format!("ttl_seconds is a number from 1 to {TOKEN_SECONDS_MAX}");
@@ -162,7 +162,7 @@ pub(crate) async fn create_viewer_token(
     body: Body,
 ) -> Result<Response, Problem> {
     caller.may_grant()?;
-    let request: ViewerRequest = parse(&read_body(&app, &headers, body).await?)?;
+    let request: ViewerRequest = parse(&read_body(&app, &caller, &headers, body).await?)?;
     let seconds = request.ttl_seconds.unwrap_or(VIEWER_SECONDS);
     if !(1..=VIEWER_SECONDS_MAX).contains(&seconds) {
         let detail = format!("ttl_seconds is a number from 1 to {VIEWER_SECONDS_MAX}");

@@ -15,8 +15,8 @@ use crate::durable_watch::DurableWatch;
 use crate::listen::Rates;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::record::BodyRoom;
 use crate::reviews::Reviews;
+use crate::shares::Shares;
 
 /// Searches that are kept open between requests.
 const SEARCHES_KEPT: usize = 16;
@@ -34,10 +34,11 @@ pub(crate) struct App {
     pub(crate) reviews: Reviews,
     pub(crate) metrics: Metrics,
     pub(crate) rates: Rates,
-    pub(crate) body_room: Arc<BodyRoom>,
+    /// Bytes of large bodies.
+    pub(crate) body_room: Arc<Shares>,
     pub(crate) durable_watch: DurableWatch,
     /// Places for answers that hold a thread for as long as the client takes.
-    pub(crate) exports: Arc<Semaphore>,
+    pub(crate) exports: Arc<Shares>,
     /// Places for requests that may have to wait for room, or for ids that are looked up: each holds a thread.
     pub(crate) recording: Semaphore,
     /// Set when the server stops: streams end.
@@ -59,14 +60,15 @@ impl App {
         App {
             trail,
             dir,
-            body_room: Arc::new(BodyRoom::new(config.bodies_bytes_max)),
+            // Of a packed body both forms are held.
+            body_room: Shares::new(config.bodies_bytes_max, 2 * config.body_bytes_max),
             config,
             tokens,
             reviews: Reviews::default(),
             metrics: Metrics::default(),
             rates: Rates::default(),
             durable_watch: DurableWatch::default(),
-            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            exports: Shares::new(EXPORTS_MAX, 1),
             recording: Semaphore::new(RECORDING_MAX),
             stopping,
             searches: Mutex::default(),

@@ -29,6 +29,7 @@ mod record;
 mod reviews;
 mod routes;
 mod server;
+mod shares;
 mod viewer;
 
 pub use access::{NewToken, Scope, TokenError, TokenInfo};

@@ -242,7 +242,8 @@ pub(super) const SETTINGS: [Setting; 44] = [
         allowed: "a size such as 256MiB",
         about: "The most bytes of the bodies of all requests at a time, packed and unpacked, not counting the first \
             64 KiB of each; who comes then is refused, and nothing of the request recorded. At least twice \
-            `server.body_bytes_max`.",
+            `server.body_bytes_max`. One client has at most a quarter of it, or twice `server.body_bytes_max` where \
+            that is more.",
     },
     Setting {
         name: "server.batch_events_max",

@@ -7,7 +7,9 @@ use trailseal_core::Submitter;
 use trailseal_core::filter::{Filter, ResourceFilter};
 
 use super::Grant;
+use crate::listen::client;
 use crate::problem::Problem;
+use crate::shares::Client;
 
 /// What a token lets its holder do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -135,6 +137,15 @@ impl Caller {
 
     pub(crate) fn address(&self) -> Option<IpAddr> {
         self.address
+    }
+
+    /// Whom it counts as where something is shared.
+    pub(crate) fn client(&self) -> Client {
+        match (&self.token, self.address) {
+            (Some(_), _) => Client::Token(self.name.clone()),
+            (None, Some(address)) => Client::Address(client(address)),
+            (None, None) => Client::Owner,
+        }
     }
 
     pub(crate) fn has(&self, scope: Scope) -> Result<(), Problem> {

@@ -28,6 +28,7 @@ use crate::access::Peer;
 use crate::app::Shared;
 
 pub(crate) use client_address::client_address;
+pub(crate) use places::client;
 use places::{Place, Places};
 pub(crate) use rate::{Rates, is_within_rate};
 pub use socket_path::SocketPath;

@@ -46,7 +46,7 @@ impl Drop for Place {
 }
 
 /// What stands for a client: its address, in version 6 its network, since a single machine there has 2^64 addresses.
-pub(super) fn client(address: IpAddr) -> IpAddr {
+pub(crate) fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         address => address,

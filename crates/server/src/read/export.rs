@@ -15,6 +15,7 @@ use trailseal_index::{Cursor, Hit, Order};
 use super::push_event;
 use crate::app::{Shared, Waiting};
 use crate::problem::Problem;
+use crate::shares::{Client, Full};
 
 /// Bytes of a piece that is sent at once, and how many pieces may wait for a slow reader.
 const PIECE_BYTES: usize = 64 << 10;
@@ -63,14 +64,19 @@ impl Format {
 /// Streams every event that matches, or the first `limit`.
 pub(super) fn response(
     app: Shared,
+    client: Client,
     filter: Filter,
     order: Order,
     cursor: Option<Cursor>,
     limit: Option<usize>,
     format: Format,
 ) -> Result<Response, Problem> {
-    let place = app.exports.clone().try_acquire_owned().map_err(|_| {
-        let detail = "too many exports are under way: try again when one has ended";
+    let mut place = app.exports.begin(client);
+    place.grow(1).map_err(|full| {
+        let detail = match full {
+            Full::Whole => "too many exports are under way: try again when one has ended",
+            Full::OfClient => "you have too many exports under way: try again when one of them has ended",
+        };
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "exports", detail).retry_after(5)
     })?;
     let waiting = Waiting::default();

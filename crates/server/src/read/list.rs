@@ -41,7 +41,7 @@ pub(crate) async fn events(
         return Ok(json_response(json!({ "count": count }).to_string().into()));
     }
     if let Some(format) = Format::of(&headers) {
-        return export::response(app, filter, order, cursor, limit, format);
+        return export::response(app, caller.client(), filter, order, cursor, limit, format);
     }
     page(&app, filter, order, cursor, limit.unwrap_or(LIMIT)).await
 }
@@ -64,7 +64,7 @@ pub(crate) async fn history(
     let (limit, cursor) = (query.limit()?, query.cursor(order)?);
     note_read(&app, &caller, uri.path(), Some(&query));
     match Format::of(&headers) {
-        Some(format) => export::response(app, filter, order, cursor, limit, format),
+        Some(format) => export::response(app, caller.client(), filter, order, cursor, limit, format),
         None => page(&app, filter, order, cursor, limit.unwrap_or(LIMIT)).await,
     }
 }

@@ -11,6 +11,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::room::Held;
+use crate::access::Caller;
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -32,7 +33,12 @@ impl Deref for Whole {
 }
 
 /// Reads a body of at most as many bytes as the settings allow, packed or not, if there is room for it beside others.
-pub(crate) async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Whole, Problem> {
+pub(crate) async fn read(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Whole, Problem> {
     let max = app.config.body_bytes_max;
     let too_large = || Problem::too_large(format!("the body is larger than {max} bytes: send less at once"));
     let declared =
@@ -40,7 +46,7 @@ pub(crate) async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<W
     if declared.is_some_and(|declared| declared > max) {
         return Err(too_large());
     }
-    let mut held = app.body_room.begin();
+    let mut held = Held::new(app.body_room.begin(caller.client()));
     let collected = tokio::time::timeout(app.config.request_timeout, collect(body, max, &mut held));
     let bytes = match collected.await {
         Ok(collected) => collected?.ok_or_else(too_large)?,
@@ -212,7 +218,8 @@ fn utf8(body: &[u8]) -> Result<&str, Problem> {
 /// The texts of the events in a body of this encoding: all that is done with a body before its events are looked at.
 #[cfg(fuzzing)]
 pub fn events_of(encoding: &str, body: &[u8], max: usize) -> Option<Vec<Vec<u8>>> {
-    let mut held = std::sync::Arc::new(super::BodyRoom::new(max)).begin();
+    use crate::shares::{Client, Shares};
+    let mut held = Held::new(Shares::new(max, max).begin(Client::Owner));
     let unpacked = match encoding {
         "identity" => body.to_vec(),
         _ => decode(encoding, body, max, &mut held).ok()??,
@@ -227,7 +234,7 @@ mod tests {
     use axum::response::IntoResponse as _;
 
     use super::*;
-    use crate::record::BodyRoom;
+    use crate::shares::{Client, Shares};
 
     fn check(body: &str, expected: &[&str]) {
         let texts: Vec<&str> = split(body.as_bytes(), 3)
@@ -272,9 +279,9 @@ mod tests {
         std::io::Write::write_all(&mut packer, &vec![b' '; 10 << 20]).unwrap();
         let packed = packer.finish().unwrap();
         assert!(packed.len() < 20_000);
-        let mut held = std::sync::Arc::new(BodyRoom::new(2 << 20)).begin();
+        let mut held = Held::new(Shares::new(2 << 20, 2 << 20).begin(Client::Owner));
         assert_eq!(decode("gzip", &packed, 1 << 20, &mut held).unwrap(), None);
-        let mut held = std::sync::Arc::new(BodyRoom::new(1 << 19)).begin();
+        let mut held = Held::new(Shares::new(1 << 19, 1 << 19).begin(Client::Owner));
         assert!(decode("gzip", &packed, 1 << 20, &mut held).unwrap_err().is_refused());
     }
 }

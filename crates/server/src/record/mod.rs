@@ -20,7 +20,6 @@ use crate::query::Query;
 #[cfg(fuzzing)]
 pub use body::events_of;
 pub(crate) use body::read as read_body;
-pub(crate) use room::BodyRoom;
 
 /// Requests with more events or bytes do their work while other connections are served by other threads.
 const INLINE_EVENTS_MAX: usize = 16;
@@ -38,7 +37,7 @@ pub(crate) async fn post(
     let query = Query::of(&uri)?;
     let ack = ack(&app, &query)?;
     query.only(&["ack"])?;
-    let bytes = read_body(&app, &headers, body).await?;
+    let bytes = read_body(&app, &caller, &headers, body).await?;
     let key = idempotency_key(&headers)?;
     let most = app.config.batch_events_max;
     let texts = match bytes.len() <= INLINE_BYTES_MAX {

@@ -58,7 +58,7 @@ pub(crate) async fn request(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let request: Request = parse(&read_body(&app, &headers, body).await?)?;
+    let request: Request = parse(&read_body(&app, &caller, &headers, body).await?)?;
     if request.confidence.is_some_and(|confidence| !(0.0..=1.0).contains(&confidence)) {
         return Err(unprocessable("confidence is a number from 0 to 1").with("field", "confidence"));
     }
@@ -109,7 +109,7 @@ pub(crate) async fn decide(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let decision: Decision = parse(&read_body(&app, &headers, body).await?)?;
+    let decision: Decision = parse(&read_body(&app, &caller, &headers, body).await?)?;
     check_length("comment", decision.comment.as_deref().unwrap_or_default())?;
     let state = match ReviewState::parse(&decision.decision) {
         Some(state) if state != ReviewState::Pending => state,

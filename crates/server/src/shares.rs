@@ -1,0 +1,130 @@
+//! What clients share: the room for large bodies, the places for exports.
+//!
+//! What must hold: no client takes all of it, so one that is greedy or slow keeps none of the others out.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A client has this part of what is shared, so that several greedy ones, too, leave something.
+const PART: usize = 4;
+
+/// Who is counted as one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Client {
+    /// Whoever owns the trail's folder.
+    Owner,
+    /// All who have this token.
+    Token(Arc<str>),
+    /// All of this address, where no token is needed.
+    Address(IpAddr),
+}
+
+/// So much of something, and who has taken how much of it.
+pub(crate) struct Shares {
+    most: usize,
+    /// The most of one client.
+    each: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    by: HashMap<Client, usize>,
+}
+
+/// What was taken for one purpose; given back when it is dropped.
+pub(crate) struct Share {
+    shares: Arc<Shares>,
+    client: Client,
+    taken: usize,
+}
+
+/// Why nothing more can be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The client has its part.
+    OfClient,
+    /// All of it is taken.
+    Whole,
+}
+
+impl Shares {
+    /// A client may have a quarter of `most`, or `least` where that is more.
+    pub(crate) fn new(most: usize, least: usize) -> Arc<Shares> {
+        Arc::new(Shares { most, each: (most / PART).max(least).min(most), taken: Mutex::default() })
+    }
+
+    /// How much is taken now.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).all
+    }
+
+    /// Nothing yet, for `client`.
+    pub(crate) fn begin(self: &Arc<Self>, client: Client) -> Share {
+        Share { shares: self.clone(), client, taken: 0 }
+    }
+}
+
+impl Share {
+    /// Takes `more`, or nothing.
+    pub(crate) fn grow(&mut self, more: usize) -> Result<(), Full> {
+        if more == 0 {
+            return Ok(());
+        }
+        let mut taken = self.shares.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_client = taken.by.get(&self.client).map_or(0, |of_client| *of_client);
+        if taken.all + more > self.shares.most {
+            return Err(Full::Whole);
+        }
+        if of_client + more > self.shares.each {
+            return Err(Full::OfClient);
+        }
+        taken.by.insert(self.client.clone(), of_client + more);
+        taken.all += more;
+        self.taken += more;
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if self.taken == 0 {
+            return;
+        }
+        let mut taken = self.shares.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.all -= self.taken;
+        if let Some(of_client) = taken.by.get_mut(&self.client) {
+            *of_client -= self.taken;
+            if *of_client == 0 {
+                taken.by.remove(&self.client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_part_and_nobody_is_remembered() {
+        let shares = Shares::new(8, 3);
+        let client = |name: &str| Client::Token(name.into());
+        let take = |name: &str, amount| {
+            let mut share = shares.begin(client(name));
+            share.grow(amount).map(|()| share)
+        };
+        let one = take("one", 2);
+        assert!(one.is_ok());
+        assert_eq!(take("one", 2).err(), Some(Full::OfClient));
+        let others = [take("two", 3), take("three", 3)];
+        assert_eq!(take("four", 1).err(), Some(Full::Whole));
+        assert_eq!(shares.taken(), 8);
+        drop((one, others));
+        assert!(take("one", 3).is_ok());
+        assert_eq!(shares.taken(), 0);
+        assert!(shares.taken.lock().is_ok_and(|taken| taken.by.is_empty()));
+    }
+}

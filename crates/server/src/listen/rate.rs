@@ -14,28 +14,50 @@ use crate::app::Shared;
 
 /// Seconds of requests that may come at once.
 const BURST_SECONDS: f64 = 2.0;
-/// Addresses that are remembered. Then those that have been quiet are forgotten.
+/// Addresses that are remembered: those asked for last, and as many from before.
 const ADDRESSES_MAX: usize = 100_000;
 
 /// What each address may still ask.
 #[derive(Default)]
 pub(crate) struct Rates {
-    left: Mutex<HashMap<IpAddr, (f64, Instant)>>,
+    addresses: Mutex<Addresses>,
+}
+
+/// Who has been quiet for longest is forgotten first, half of all at a time: of them it is likeliest that they may ask as
+/// much as somebody who never came.
+#[derive(Default)]
+struct Addresses {
+    lately: HashMap<IpAddr, Left>,
+    before: HashMap<IpAddr, Left>,
+}
+
+/// What was left at the last request.
+#[derive(Clone, Copy)]
+struct Left {
+    requests: f64,
+    at: Instant,
 }
 
 impl Rates {
     fn take(&self, address: IpAddr, per_second: f64, now: Instant) -> bool {
         let most = (per_second * BURST_SECONDS).max(1.0);
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        if left.len() >= ADDRESSES_MAX {
-            left.retain(|_, (_, at)| now.duration_since(*at).as_secs_f64() < BURST_SECONDS);
-        }
-        let (tokens, at) = left.entry(address).or_insert((most, now));
-        *tokens = (*tokens + now.duration_since(*at).as_secs_f64() * per_second).min(most);
-        *at = now;
-        let has = *tokens >= 1.0;
-        *tokens -= f64::from(u8::from(has));
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = addresses.of(address, Left { requests: most, at: now });
+        let gained = now.duration_since(left.at).as_secs_f64() * per_second;
+        *left = Left { requests: (left.requests + gained).min(most), at: now };
+        let has = left.requests >= 1.0;
+        left.requests -= f64::from(u8::from(has));
         has
+    }
+}
+
+impl Addresses {
+    fn of(&mut self, address: IpAddr, new: Left) -> &mut Left {
+        if self.lately.len() >= ADDRESSES_MAX / 2 && !self.lately.contains_key(&address) {
+            self.before = std::mem::take(&mut self.lately);
+        }
+        let before = &mut self.before;
+        self.lately.entry(address).or_insert_with(|| before.remove(&address).unwrap_or(new))
     }
 }
 
@@ -65,5 +87,19 @@ mod tests {
         assert!(rates.take(other, 2.0, now));
         let later = now + Duration::from_secs(1);
         assert_eq!((0..10).filter(|_| rates.take(one, 2.0, later)).count(), 2);
+    }
+
+    #[test]
+    fn any_number_of_addresses_takes_bounded_memory_and_whoever_goes_on_stays_limited() {
+        let (rates, greedy, now) = (Rates::default(), IpAddr::from([192, 0, 2, 1]), Instant::now());
+        assert_eq!((0..10).filter(|_| rates.take(greedy, 2.0, now)).count(), 4);
+        for number in 0..4 * ADDRESSES_MAX as u32 {
+            assert!(rates.take(IpAddr::from((10 << 24 | number).to_be_bytes()), 2.0, now));
+            if number.is_multiple_of(1_000) {
+                assert!(!rates.take(greedy, 2.0, now), "{number}");
+            }
+        }
+        let addresses = rates.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(addresses.lately.len() + addresses.before.len() <= ADDRESSES_MAX);
     }
 }

@@ -178,3 +178,14 @@ fn room_for_no_body_is_refused_at_the_start() {
     place.write("trailseal.toml", "[server]\nbody_bytes_max = \"16MiB\"\nbodies_bytes_max = \"20MiB\"\n");
     place.run("serve --listen 127.0.0.1:0").could_not(&["server.bodies_bytes_max", "twice"]);
 }
+
+#[test]
+fn a_body_that_comes_in_pieces_is_in_memory_once() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let body = vec![b' '; 16 << 20];
+    let before = peak(&server);
+    server.admin().post("/v1/events", &body).is(400);
+    let grown = peak(&server) - before;
+    assert!(grown < 24 << 20, "{grown} bytes for {} of a body", body.len());
+}

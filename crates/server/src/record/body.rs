@@ -47,7 +47,7 @@ pub(crate) async fn read(
         return Err(too_large());
     }
     let mut held = Held::new(app.body_room.begin(caller.client()));
-    let collected = tokio::time::timeout(app.config.request_timeout, collect(body, max, &mut held));
+    let collected = tokio::time::timeout(app.config.request_timeout, collect(body, declared, max, &mut held));
     let bytes = match collected.await {
         Ok(collected) => collected?.ok_or_else(too_large)?,
         Err(_) => {
@@ -66,11 +66,16 @@ pub(crate) async fn read(
     Ok(Whole { bytes: unpacked.ok_or_else(too_large)?.into(), _held: held })
 }
 
-/// The bytes of a body; `None` if there are more than `max`.
-async fn collect(body: Body, max: usize, held: &mut Held) -> Result<Option<Bytes>, Problem> {
+/// The bytes of a body, of which that many are `declared`; `None` if there are more than `max`.
+async fn collect(
+    body: Body,
+    declared: Option<usize>,
+    max: usize,
+    held: &mut Held,
+) -> Result<Option<Bytes>, Problem> {
     let mut body = Limited::new(body, max);
     // One piece is the usual case, and is not copied.
-    let (mut first, mut more) = (Bytes::new(), Vec::new());
+    let (mut first, mut whole) = (Bytes::new(), Vec::new());
     while let Some(frame) = body.frame().await {
         let frame = match frame {
             Ok(frame) => frame,
@@ -79,13 +84,18 @@ async fn collect(body: Body, max: usize, held: &mut Held) -> Result<Option<Bytes
         };
         let Ok(piece) = frame.into_data() else { continue };
         held.grow(piece.len())?;
-        if first.is_empty() {
+        if first.is_empty() && whole.is_empty() {
             first = piece;
-        } else {
-            more.extend_from_slice(&piece);
+            continue;
         }
+        if whole.is_empty() {
+            // All at once, since growing would hold it twice. What is not written to yet takes no memory.
+            whole = Vec::with_capacity(declared.unwrap_or(0).max(first.len() + piece.len()));
+            whole.extend_from_slice(&std::mem::take(&mut first));
+        }
+        whole.extend_from_slice(&piece);
     }
-    Ok(Some(if more.is_empty() { first } else { [&first[..], &more].concat().into() }))
+    Ok(Some(if whole.is_empty() { first } else { whole.into() }))
 }
 
 /// What a body unpacks to; `None` if that is more than `max` bytes.

@@ -37,6 +37,8 @@ impl<S: Read + Write> Stream for S {}
 /// What a server answered.
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// When to ask again, if it says so.
+    pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -119,7 +121,7 @@ impl ServerClient {
     /// Sends JSON and reads JSON. An answer that says no is a failure, in the server's words.
     pub(crate) fn json(&self, method: &str, path: &str, body: &Value) -> Outcome<Value> {
         let text = if body.is_null() { String::new() } else { body.to_string() };
-        let Answer { status, body } = self.ask(method, path, text.as_bytes())?;
+        let Answer { status, body, .. } = self.ask(method, path, text.as_bytes())?;
         let answer = serde_json::from_slice(&body).unwrap_or(Value::Null);
         match status {
             200..300 => Ok(answer),
@@ -191,15 +193,19 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     let is_chunked =
         response.headers.iter().any(|header| header.name.eq_ignore_ascii_case("transfer-encoding"));
     let rest = bytes.get(end..)?;
-    let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    let length =
-        length.and_then(|header| std::str::from_utf8(header.value).ok()?.trim().parse::<usize>().ok());
+    let number = |name: &str| {
+        let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(header.value).ok()?.trim().parse::<u64>().ok()
+    };
+    let length = number("content-length").and_then(|length| usize::try_from(length).ok());
+    // In seconds; a proxy may give a date, which is nothing to wait for.
+    let retry_after = number("retry-after").map(Duration::from_secs);
     // Without either nobody could tell that its end is here.
     if !is_chunked && length.is_none_or(|length| rest.len() < length) && status != 204 {
         return None;
     }
     let body = if is_chunked { unchunk(rest)? } else { rest.to_vec() };
-    Some(Answer { status, body })
+    Some(Answer { status, retry_after, body })
 }
 
 fn unchunk(mut bytes: &[u8]) -> Option<Vec<u8>> {
@@ -227,6 +233,9 @@ mod tests {
     fn whole_and_chunked_answers() {
         let answer = parse(b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}").unwrap();
         assert_eq!((answer.status, &*answer.body), (201, &b"{}"[..]));
+        assert_eq!(answer.retry_after, None);
+        let busy = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(parse(busy).unwrap().retry_after, Some(Duration::from_secs(5)));
         let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n1\r\n\n\r\n0\r\n\r\n";
         assert_eq!(parse(chunked).unwrap().body, b"{}\n");
         assert!(parse(b"HTTP/1.1 200 OK\r\n").is_none());

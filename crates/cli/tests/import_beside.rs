@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use support::server::Server;
-use support::{Place, SAMPLES, finish, sample, wait_until};
+use support::{Lines, Place, SAMPLES, finish, sample, wait_until};
 
 fn import(place: &Place, format: &str, path: &str) -> Value {
     place.run_all(&["import", "--json", "--from", format, path]).ok().json()
@@ -157,6 +157,51 @@ fn a_server_that_goes_away_is_told_and_importing_again_completes_it() {
     assert!(repeated.as_u64().unwrap() >= confirmed && confirmed > 0, "{summary:#}");
     assert_eq!(recorded.as_u64().unwrap() + repeated.as_u64().unwrap(), 1600, "{summary:#}");
     assert_eq!(server.admin().count(""), 1600);
+}
+
+#[test]
+fn a_server_that_limits_requests_is_waited_for() {
+    let place = Place::new();
+    place.write("trailseal.toml", "[server]\nrequests_per_second = 1\n");
+    let server = Server::start(&place);
+    let elsewhere = Place::new();
+    // More requests than may come at once.
+    elsewhere.write("log", (0..1_700).map(line).collect::<String>());
+    let url = format!("http://{}", server.address);
+    let command = ["import", "--json", "--server", &url, "--token", &server.token, "--from", "github", "log"];
+    let answer = elsewhere.run_all(&command).ok();
+    assert_eq!(answer.json()["recorded"], 1_700, "{answer:#?}");
+    assert!(answer.err.contains("too many requests from this address"), "{answer:#?}");
+}
+
+#[test]
+fn a_server_without_room_is_waited_for_and_nothing_is_cut_in_halves() {
+    let place = Place::new();
+    place.write("trailseal.toml", "[server]\nbody_bytes_max = \"512KiB\"\nbodies_bytes_max = \"1MiB\"\n");
+    let server = Server::start(&place);
+    let hold = || {
+        let mut stream = support::server::connect(server.address).unwrap();
+        let head = format!("POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n", 512 << 10);
+        let token = format!("Authorization: Bearer {}\r\n\r\n", server.token);
+        stream.write_all(format!("{head}{token}").as_bytes()).unwrap();
+        stream.write_all(&[b' '; (512 << 10) - 1]).unwrap();
+        stream
+    };
+    let held = [hold(), hold()];
+    let metrics = || server.admin().get("/metrics").is(200).text();
+    let taken = format!("trailseal_http_bodies_bytes {}\n", 2 * (((512 - 64) << 10) - 1));
+    wait_until("the room is taken", || metrics().contains(&taken));
+    let event = format!("{{\"action\":\"a\",\"description\":\"{}\"}}\n", "x".repeat(700));
+    place.write("events", event.repeat(500));
+    let mut child = place.command(&["record", "events"]).spawn().unwrap();
+    let told = Lines::of(child.stderr.take().unwrap());
+    assert!(told.wait().contains("the server takes nothing now: too many large bodies"));
+    drop(held);
+    assert_eq!(finish(child).code, Some(0), "{}", told.wait());
+    wait_until("all are found", || server.admin().count("") == 500);
+    // A file is read, and so sent, in two parts.
+    let accepted = |line: &str| line.contains("/v1/events\",status=\"202\"") && line.ends_with(" 2");
+    assert!(metrics().lines().any(accepted), "{}", metrics());
 }
 
 #[test]

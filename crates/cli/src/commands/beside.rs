@@ -17,7 +17,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
 use crate::server_client::{ServerClient, detail};
 pub(super) use import::import;
-use post::{Lines, post};
+use post::{Lines, Post};
 
 /// `record`, by the server.
 pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> Outcome {
@@ -33,13 +33,9 @@ pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> O
         Some(Ack::Store) => "store",
     };
     let mut sending = Sending {
-        server,
-        path: format!("/v1/events?ack={ack}"),
-        json,
-        is_read: true,
-        recorded: 0,
-        failed: 0,
+        post: Post::new(server, format!("/v1/events?ack={ack}")),
         lines: Lines::default(),
+        so_far: SoFar { json, is_read: true, recorded: 0, failed: 0 },
     };
     let mut input = BufReader::with_capacity(1 << 18, input);
     let mut line = Vec::new();
@@ -56,27 +52,29 @@ pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> O
         }
     }
     sending.send()?;
+    let SoFar { recorded, failed, .. } = sending.so_far;
     if !json {
-        let failed = if sending.failed > 0 {
-            format!(", {} not recorded", thousands(sending.failed))
-        } else {
-            String::new()
-        };
-        tell(&format!("{} recorded by the server beside{failed}", thousands(sending.recorded)));
+        let not_recorded =
+            if failed > 0 { format!(", {} not recorded", thousands(failed)) } else { String::new() };
+        tell(&format!("{} recorded by the server beside{not_recorded}", thousands(recorded)));
     }
-    if sending.failed > 0 { Err(Failure::No(None)) } else { Ok(()) }
+    if failed > 0 { Err(Failure::No(None)) } else { Ok(()) }
 }
 
 struct Sending<'a> {
-    server: &'a ServerClient,
-    path: String,
+    post: Post<'a>,
+    /// Lines that wait, with their numbers.
+    lines: Lines<u64>,
+    so_far: SoFar,
+}
+
+/// What has become of the lines so far.
+struct SoFar {
     json: bool,
     /// Whether somebody still reads the receipts.
     is_read: bool,
     recorded: u64,
     failed: u64,
-    /// Lines that wait, with their numbers.
-    lines: Lines<u64>,
 }
 
 impl Sending<'_> {
@@ -86,7 +84,7 @@ impl Sending<'_> {
         }
         if let Some(reason) = why_not_sent(text) {
             tell(&format!("line {number}: not recorded: {reason}"));
-            self.failed += 1;
+            self.so_far.failed += 1;
             return Ok(());
         }
         self.lines.push(number, text.to_vec());
@@ -96,11 +94,11 @@ impl Sending<'_> {
     /// Sends what waits.
     fn send(&mut self) -> Outcome {
         let lines = self.lines.take();
-        post(self.server, &self.path.clone(), lines, &mut |lines, answer| {
-            self.take(&lines, answer.status, &answer.body)
-        })
+        self.post.send(lines, &mut |lines, answer| self.so_far.take(&lines, answer.status, &answer.body))
     }
+}
 
+impl SoFar {
     fn take(&mut self, lines: &[(u64, Vec<u8>)], status: u16, body: &[u8]) -> Outcome {
         let answer: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
         if status != 202 && status != 504 {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::post::{Line, Lines, post};
+use super::post::{Line, Lines, Post};
 use crate::arguments::Import;
 use crate::commands::import::{Place, Source, Summary};
 use crate::failure::{Failure, Outcome};
@@ -16,11 +16,12 @@ pub(in crate::commands) fn import(server: &ServerClient, arguments: &Import, jso
     let source = Source::open(arguments)?;
     let mut summary = Summary::default();
     let mut lines = Lines::default();
+    let mut post = Post::new(server, PATH);
     let sent = source.each(&mut summary, |place, event, summary| {
         lines.push(place, event.to_json());
-        if lines.are_enough() { send(server, &mut lines, summary) } else { Ok(()) }
+        if lines.are_enough() { send(&mut post, &mut lines, summary) } else { Ok(()) }
     });
-    let sent = sent.and_then(|()| send(server, &mut lines, &mut summary));
+    let sent = sent.and_then(|()| send(&mut post, &mut lines, &mut summary));
     if let Err(failure) = sent {
         summary.broke_off = Some(format!(
             "{}; {} of the records are confirmed: import again for the others, and none comes twice",
@@ -31,8 +32,8 @@ pub(in crate::commands) fn import(server: &ServerClient, arguments: &Import, jso
     summary.finish(json)
 }
 
-fn send(server: &ServerClient, lines: &mut Lines<Place>, summary: &mut Summary) -> Outcome {
-    post(server, PATH, lines.take(), &mut |lines, answer| count(lines, answer, summary))
+fn send(post: &mut Post<'_>, lines: &mut Lines<Place>, summary: &mut Summary) -> Outcome {
+    post.send(lines.take(), &mut |lines, answer| count(lines, answer, summary))
 }
 
 /// What the server says has become of each line.
@@ -42,7 +43,7 @@ fn count(lines: Vec<Line<Place>>, answer: &Answer, summary: &mut Summary) -> Out
     let events = answer["events"].as_array().map_or(&[][..], Vec::as_slice);
     match status {
         202 | 504 if events.len() == lines.len() => {}
-        400 | 409 | 413 | 422 | 503 => return fail(lines, &detail(&answer, status), summary),
+        400 | 409 | 413 | 422 => return fail(lines, &detail(&answer, status), summary),
         // Another tenant's; without an item it is the token that may not.
         403 if answer["item"].is_u64() => return fail(lines, &detail(&answer, status), summary),
         _ => return Err(Failure::could_not(detail(&answer, status))),

@@ -1,13 +1,20 @@
 //! Events to a server, many in one request.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::failure::Outcome;
-use crate::server_client::{Answer, ServerClient};
+use crate::output::tell;
+use crate::server_client::{Answer, ServerClient, detail};
 
 /// Lines that are sent together.
 const LINES_AT_ONCE: usize = 500;
 const BYTES_AT_ONCE: usize = 4 << 20;
+
+/// How long it is waited, all in all, for a server that takes nothing; anew after each request that it took.
+const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// What is needed to tell which line it is, and its event: text between braces, on one line.
 pub(super) type Line<P> = (P, Vec<u8>);
@@ -40,30 +47,65 @@ impl<P> Lines<P> {
     }
 }
 
-/// Sends lines, and calls `take` with those that were answered together. One bad line refuses a request whole, so then
-/// its halves are sent, down to the line itself.
-pub(super) fn post<P>(
-    server: &ServerClient,
-    path: &str,
-    mut lines: Vec<Line<P>>,
-    take: &mut dyn FnMut(Vec<Line<P>>, &Answer) -> Outcome,
-) -> Outcome {
-    if lines.is_empty() {
-        return Ok(());
+/// Where lines are sent to.
+pub(super) struct Post<'a> {
+    server: &'a ServerClient,
+    path: String,
+    /// How long it is still waited for a server that takes nothing.
+    patience: Duration,
+}
+
+impl<'a> Post<'a> {
+    pub(super) fn new(server: &'a ServerClient, path: impl Into<String>) -> Post<'a> {
+        Post { server, path: path.into(), patience: PATIENCE }
     }
-    let answer = server.ask("POST", path, &body(&lines))?;
-    // Only where nothing was recorded may lines without ids be sent again; after 504 all of them are kept.
-    // A token that may not record at all is told so without naming a line.
-    let may_be_one_of_them = match answer.status {
-        403 => serde_json::from_slice::<Value>(&answer.body).is_ok_and(|problem| problem["item"].is_u64()),
-        status => matches!(status, 400 | 409 | 413 | 422 | 503),
-    };
-    if may_be_one_of_them && lines.len() > 1 {
-        let rest = lines.split_off(lines.len() / 2);
-        post(server, path, lines, take)?;
-        return post(server, path, rest, take);
+
+    /// Sends lines, and calls `take` with those that were answered together. One bad line refuses a request whole, so then
+    /// its halves are sent, down to the line itself.
+    pub(super) fn send<P>(
+        &mut self,
+        mut lines: Vec<Line<P>>,
+        take: &mut dyn FnMut(Vec<Line<P>>, &Answer) -> Outcome,
+    ) -> Outcome {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let answer = self.ask(&body(&lines))?;
+        // Only where nothing was recorded may lines without ids be sent again; after 504 all of them are kept.
+        // A token that may not record at all is told so without naming a line.
+        let may_be_one_of_them = match answer.status {
+            403 => {
+                serde_json::from_slice::<Value>(&answer.body).is_ok_and(|problem| problem["item"].is_u64())
+            }
+            status => matches!(status, 400 | 409 | 413 | 422),
+        };
+        if may_be_one_of_them && lines.len() > 1 {
+            let rest = lines.split_off(lines.len() / 2);
+            self.send(lines, take)?;
+            return self.send(rest, take);
+        }
+        take(lines, &answer)
     }
-    take(lines, &answer)
+
+    /// The answer to a request; while the server takes nothing, whatever it is, to one that is sent again when it says.
+    fn ask(&mut self, body: &[u8]) -> Outcome<Answer> {
+        loop {
+            let answer = self.server.ask("POST", &self.path, body)?;
+            if !matches!(answer.status, 429 | 503) {
+                self.patience = PATIENCE;
+                return Ok(answer);
+            }
+            let wait = answer.retry_after.unwrap_or_default().max(WAIT_MIN);
+            let Some(left) = self.patience.checked_sub(wait) else { return Ok(answer) };
+            if self.patience == PATIENCE {
+                let problem = serde_json::from_slice(&answer.body).unwrap_or_default();
+                let (detail, most) = (detail(&problem, answer.status), PATIENCE.as_secs());
+                tell(&format!("the server takes nothing now: {detail}; trying again for up to {most} s"));
+            }
+            self.patience = left;
+            std::thread::sleep(wait);
+        }
+    }
 }
 
 /// Objects, one a line: whatever else stands in a line, the server never takes it for two.

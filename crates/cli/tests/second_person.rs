@@ -299,3 +299,23 @@ fn by_default_one_is_enough_and_open_servers_have_no_second() {
     place.write("trailseal.toml", "review.second_person = [\"all\"]\n");
     place.run("stats").could_not(&["trailseal.toml:1", "review.second_person", "policy"]);
 }
+
+#[test]
+fn an_approved_change_that_cannot_be_made_can_be_asked_for_again() {
+    let place = place();
+    let server = Server::start(&place);
+    let [ann, bob] = ["ann", "bob"].map(|name| person(&server, name));
+    let before = policy(&ann);
+    let weak = "mode = \"async\"\n";
+    let path = ask(&ann, weak);
+    // Where it would be kept, something else is.
+    std::fs::create_dir_all(place.path("trail/policy.toml/in the way")).unwrap();
+    let answer = bob.post(&path, APPROVE).is(500);
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("approved") && detail.contains("ask for the same change again"), "{detail}");
+    assert_eq!(policy(&ann), before);
+    bob.post(&path, APPROVE).is(409).says(json!({"state": "approved"}));
+    std::fs::remove_dir_all(place.path("trail/policy.toml")).unwrap();
+    bob.post(&ask(&ann, weak), APPROVE).is(200);
+    assert_eq!(policy(&ann), weak);
+}

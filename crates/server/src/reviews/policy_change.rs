@@ -151,7 +151,16 @@ impl PolicyChange {
             return Err(Problem::new(StatusCode::CONFLICT, "elsewhere", detail));
         }
         let id = review.id.to_string();
-        self.put_in_force(app, &id, decide)?;
+        let mut is_approved = false;
+        let made: Result<(), Problem> = self.put_in_force(app, &id, || {
+            decide()?;
+            is_approved = true;
+            Ok(())
+        });
+        if is_approved && made.is_err() {
+            return Err(not_made());
+        }
+        made?;
         note_done(app, caller.name(), &id);
         Ok(())
     }
@@ -166,6 +175,13 @@ impl PolicyChange {
             |text: &str| Policy::from_toml(text).map_err(|error| SetPolicyError::Invalid(error.to_string()));
         app.trail.replace_policy(&read(&self.from)?, &read(&self.to)?, Some(review), first)
     }
+}
+
+/// The decision stands, and nobody can approve a second time. Why it was not made was logged.
+fn not_made() -> Problem {
+    let detail = "the change was approved and could not be made, so the policy is as before: see the server's log, then \
+                  ask for the same change again";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not-made", detail)
 }
 
 /// Puts the change in force that was approved when the server was killed. Blocks.

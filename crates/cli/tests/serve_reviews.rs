@@ -7,8 +7,8 @@ mod support;
 use std::sync::Barrier;
 
 use serde_json::{Value, json};
-use support::Place;
 use support::server::{Client, Server};
+use support::{Place, wait_until};
 
 /// Asks for an event to be reviewed.
 #[track_caller]
@@ -113,6 +113,39 @@ fn of_two_reviewers_at_once_one_wins_and_the_other_is_told() {
     }
     server.admin().record(r#"{"action":"last"}"#);
     assert_eq!(server.admin().count("system=true&action=trail.review_decided"), ROUNDS as u64);
+}
+
+#[test]
+fn of_two_servers_of_one_folder_one_decides_and_the_other_is_told() {
+    let place = Place::new();
+    place.write("trailseal.toml", "origin = \"example.org/app\"\nworkers = \"slots\"\n");
+    let slot = |name: &str| {
+        let server = Server::with(&place, &["--open"]);
+        server.admin().record(format!("{{\"action\":\"a\",\"id\":\"{name}\"}}"));
+        server
+    };
+    let servers = [slot("one"), slot("two")];
+    let clients = servers.each_ref().map(Server::admin);
+    for round in 0..20 {
+        let path = format!("/v1/reviews/{}", request(&clients[round % 2], "one"));
+        // So that the other one knows of it.
+        wait_until("both list it", || {
+            clients.iter().all(|client| !list(client, "?state=pending").is_empty())
+        });
+        let barrier = Barrier::new(clients.len());
+        let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+            let deciding = clients.each_ref().map(|client| {
+                let (path, barrier) = (&path, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    client.post(path, r#"{"decision":"approved"}"#).status
+                })
+            });
+            deciding.into_iter().map(|deciding| deciding.join().unwrap()).collect()
+        });
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 409], "round {round}");
+    }
 }
 
 #[test]

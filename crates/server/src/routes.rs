@@ -88,7 +88,7 @@ pub(crate) fn table() -> Vec<Route> {
         route!(POST "/v1/reviews", Needs::OneOf(&[Write, Review, Admin]), "Ask for an event to be reviewed", post(reviews::request),
             body "ReviewRequest", gives 201 "Review", or &[400, 404, 408, 413, 415, 422, 503]),
         route!(POST "/v1/reviews/{id}", Needs::Scope(Review), "Approve or reject", post(reviews::decide),
-            body "Decision", gives 200 "Review", or &[400, 404, 408, 409, 413, 415, 422, 503]),
+            body "Decision", gives 200 "Review", or &[400, 404, 408, 409, 413, 415, 422, 503, 504]),
         route!(POST "/v1/viewer-tokens", Needs::Scope(Read), "A short-lived token to embed the viewer", post(admin::create_viewer_token),
             body "ViewerRequest", gives 201 "Token", or &[400, 408, 413, 415, 422]),
         route!(GET "/v1/policy", WholeTrail(Admin), "The policy in force, as TOML", get(admin::policy), gives 200 "Policy"),

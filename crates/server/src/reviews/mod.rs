@@ -4,6 +4,7 @@
 //! (`queue.rs`), and what they say is read when somebody asks (`told.rs`). What must hold: of two who decide at once one
 //! wins, and the other is told.
 
+mod alone;
 mod policy_change;
 mod queue;
 mod review_id;
@@ -24,6 +25,7 @@ use trailseal_core::event::{Event, Recorded};
 use trailseal_core::filter::{Filter, IdFilter};
 use trailseal_index::Order;
 
+use alone::Alone;
 pub(crate) use policy_change::{PolicyPut, finish_approved, put_policy};
 pub(crate) use queue::{ReviewState, Reviews};
 use review_id::ReviewId;
@@ -116,6 +118,7 @@ pub(crate) async fn decide(
         _ => return Err(unprocessable("decision is approved or rejected").with("field", "decision")),
     };
     blocking(move || {
+        let alone = Alone::begin(&app)?;
         app.reviews.refresh(&app)?;
         let review = find(&app, &caller, &id)?;
         let members = details([
@@ -130,6 +133,7 @@ pub(crate) async fn decide(
             }
             Subject::Policy(_) | Subject::Event { .. } => decide()?,
         }
+        alone.end(&app)?;
         Ok(axum::Json(json!({"id": id, "state": state})).into_response())
     })
     .await

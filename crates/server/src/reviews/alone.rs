@@ -1,0 +1,56 @@
+//! One decision at a time, of all servers that write into one folder.
+//!
+//! Slots have nothing in common but the folder and its disk. So who decides holds a lock on a file there, reads what the
+//! others decided before, and gives it back when its own decision is on the disk, where the others read it. Of servers
+//! that have no folder in common nobody can say who was first; they have no reviews in common, either.
+
+use std::fs::{File, TryLockError};
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+
+use crate::app::App;
+use crate::problem::Problem;
+
+/// In the folder of the slots. It stays, and is empty.
+const FILE: &str = "reviews.lock";
+/// How long others may take, and how often they are asked.
+const PATIENCE: Duration = Duration::from_secs(3);
+const ASK_EVERY: Duration = Duration::from_millis(2);
+
+/// Held by the one who decides; nothing where no other server could.
+pub(super) struct Alone(Option<File>);
+
+impl Alone {
+    /// Waits for the others. Blocks.
+    pub(super) fn begin(app: &App) -> Result<Alone, Problem> {
+        if !app.has_slots() {
+            return Ok(Alone(None));
+        }
+        let failed = |error: std::io::Error| Problem::internal(&error);
+        let file = File::options().create(true).append(true).open(app.dir.join(FILE)).map_err(failed)?;
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Alone(Some(file))),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => std::thread::sleep(ASK_EVERY),
+                Err(TryLockError::WouldBlock) => {
+                    let detail =
+                        "another server of this folder does not end its decision: try again in a moment";
+                    return Err(Problem::unavailable(detail));
+                }
+            }
+        }
+    }
+
+    /// Lets the others go on, once they can read what was decided.
+    pub(super) fn end(self, app: &App) -> Result<(), Problem> {
+        if self.0.is_none() || app.trail.flush(PATIENCE) {
+            return Ok(());
+        }
+        let detail = "the decision is recorded and not on the disk yet, so another server may not know of it: look at the \
+                      review again";
+        Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "unconfirmed", detail).retry_after(1))
+    }
+}

@@ -14,7 +14,7 @@ mod server;
 use std::path::PathBuf;
 
 const HELP: &str = "usage: trailseal-benches MEASUREMENT DIR | report RESULTS.jsonl…\n\
-    measurements: all paced flat cold threads sustained sync1 sync64 verify open rivals server\n\
+    measurements: all paced flat cold threads sustained sync1 sync64 verify open rivals server server-paced\n\
     server DIR small: a look at whether it works, in less than a minute\n";
 
 fn main() {
@@ -56,8 +56,11 @@ fn main() {
         "verify" => own::verify(&dir),
         "open" => own::open(&dir),
         "rivals" => rivals::all(&dir),
-        "server" if rest.get(1).is_some_and(|size| size == "small") => server::all(&dir, &server::Size::SMALL),
+        "server" if rest.get(1).is_some_and(|size| size == "small") => {
+            server::all(&dir, &server::Size::SMALL)
+        }
         "server" => server::all(&dir, &server::Size::WHOLE),
+        "server-paced" => server::paced(&dir, &server::Size::WHOLE, server::PACE),
         "server-reference" => server::serve_reference(&dir, &rest[1]),
         "rival-child" => rivals::child(&dir, &rest[1]),
         _ => {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::load;
@@ -106,48 +107,86 @@ async fn client(
     }
 }
 
-/// `rate` requests a second, shared by a connection for each of `requests`. An answer that comes after the next request
-/// was due makes that one late, which is part of its latency.
+/// `rate` requests a second, shared by a connection for each of `requests`. Latency counts from when a request was due, so
+/// what makes it late, such as the answer before, is part of it. All in one thread: as many threads as connections would
+/// wait for each other's turns on the few cores, longer than for any server.
 pub fn paced(address: SocketAddr, requests: &[Vec<u8>], rate: u64, time: Duration) -> Done {
     let gap = Duration::from_nanos(requests.len() as u64 * 1_000_000_000 / rate);
+    let mut done = Done::new();
+    let mut clients: Vec<PacedClient<'_>> =
+        requests.iter().map(|request| PacedClient::connect(address, request)).collect();
     let begun = Instant::now();
-    let mut all = Done::new();
-    std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..)
-            .zip(requests)
-            .map(|(place, request)| {
-                let first = begun + gap * place / requests.len() as u32;
-                scope.spawn(move || paced_client(address, request, first, gap, begun + time))
-            })
-            .collect();
-        for client in clients {
-            all.add(client.join().expect("a client ends well"));
+    for (place, client) in (0..).zip(&mut clients) {
+        client.due = begun + gap * place / requests.len() as u32;
+    }
+    while begun.elapsed() < time || clients.iter().any(|client| client.sent.is_some()) {
+        let may_send = begun.elapsed() < time;
+        let mut next = begun + time;
+        for client in &mut clients {
+            if client.sent.is_none() && may_send {
+                client.send_if_due(gap);
+            }
+            if client.sent.is_none() {
+                next = next.min(client.due);
+            }
         }
-    });
-    all.elapsed = begun.elapsed();
-    all
+        for place in ready(&clients, next) {
+            clients[place].receive(&mut done);
+        }
+    }
+    done.elapsed = begun.elapsed();
+    done
 }
 
-fn paced_client(address: SocketAddr, request: &[u8], first: Instant, gap: Duration, end: Instant) -> Done {
-    let mut stream = TcpStream::connect(address).expect("the server answers");
-    stream.set_nodelay(true).expect("a socket");
-    let (mut done, mut answer, mut due) = (Done::new(), Answer::new(), first);
-    while due < end {
-        // The system wakes a sleeper some microseconds late; that is not the server's doing.
-        let sleep = due.saturating_duration_since(Instant::now());
-        std::thread::sleep(sleep);
-        let at = if sleep.is_zero() { due } else { Instant::now() };
-        stream.write_all(request).expect("the server reads");
-        let status = loop {
-            let count = stream.read(answer.free()).expect("the server writes");
-            if let Some(status) = answer.add(count) {
-                break status;
-            }
-        };
-        done.count(status, at.elapsed());
-        due += gap;
+/// Places of the clients whose answers are coming; none if `until` comes first.
+fn ready(clients: &[PacedClient<'_>], until: Instant) -> Vec<usize> {
+    let (waiting, mut streams): (Vec<usize>, Vec<PollFd<'_>>) = (0..)
+        .zip(clients)
+        .filter(|(_, client)| client.sent.is_some())
+        .map(|(place, client)| (place, PollFd::new(&client.stream, PollFlags::IN)))
+        .unzip();
+    let wait = until.saturating_duration_since(Instant::now());
+    let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
+    poll(&mut streams, Some(&wait)).expect("streams can be waited for");
+    let is_ready = |stream: &PollFd<'_>| !stream.revents().is_empty();
+    waiting.into_iter().zip(&streams).filter(|(_, stream)| is_ready(stream)).map(|(place, _)| place).collect()
+}
+
+struct PacedClient<'a> {
+    stream: TcpStream,
+    request: &'a [u8],
+    answer: Answer,
+    /// When the next request is to be sent.
+    due: Instant,
+    /// When the request was due whose answer is waited for.
+    sent: Option<Instant>,
+}
+
+impl<'a> PacedClient<'a> {
+    fn connect(address: SocketAddr, request: &'a [u8]) -> PacedClient<'a> {
+        let stream = TcpStream::connect(address).expect("the server answers");
+        stream.set_nodelay(true).expect("a socket");
+        PacedClient { stream, request, answer: Answer::new(), due: Instant::now(), sent: None }
     }
-    done
+
+    fn send_if_due(&mut self, gap: Duration) {
+        if Instant::now() < self.due {
+            return;
+        }
+        self.stream.write_all(self.request).expect("the server reads");
+        // However late it is sent: a server that takes all cores makes the generator late, too.
+        self.sent = Some(self.due);
+        self.due += gap;
+    }
+
+    /// Takes what has come, of which there is something.
+    fn receive(&mut self, done: &mut Done) {
+        let count = self.stream.read(self.answer.free()).expect("the server writes");
+        if let (Some(status), Some(sent)) = (self.answer.add(count), self.sent) {
+            done.count(status, sent.elapsed());
+            self.sent = None;
+        }
+    }
 }
 
 /// An answer that is being read: its status and its end are all that is looked for.

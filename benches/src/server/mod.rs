@@ -15,6 +15,8 @@ use generator::{Done, Until};
 use process::{Program, own_cpu};
 
 const CONNECTIONS: usize = 64;
+/// Requests a second, where what a caller waits is asked for.
+pub const PACE: u64 = 20_000;
 const BATCH_EVENTS: u64 = 1_000;
 const BATCH_CONNECTIONS: u64 = 8;
 const TENANTS: u64 = 100;
@@ -39,7 +41,7 @@ impl Size {
 pub fn all(dir: &Path, size: &Size) {
     single(dir, size, "accepted");
     single(dir, size, "durable");
-    paced(dir, size, 20_000);
+    paced(dir, size, PACE);
     batches(dir, size, false);
     batches(dir, size, true);
     memory_and_pages(dir, size);
@@ -59,6 +61,13 @@ fn measure(program: &Program, load: impl FnOnce() -> Done) -> Measured {
 }
 
 impl Measured {
+    /// Adds a load that came after this one.
+    fn add(&mut self, other: Measured) {
+        self.done.add(other.done);
+        self.server_cpu += other.server_cpu;
+        self.generator_cpu += other.generator_cpu;
+    }
+
     fn rate(&self) -> f64 {
         self.done.latency.len() as f64 / self.done.elapsed.as_secs_f64()
     }
@@ -109,14 +118,23 @@ fn single(dir: &Path, size: &Size, ack: &str) {
     load::print(&format!("server, single POSTs, {CONNECTIONS} connections, ack={ack}"), &numbers);
 }
 
-/// Single events at a fixed rate: what a caller waits.
-fn paced(dir: &Path, size: &Size, rate: u64) {
-    let program = Program::server(dir, &[]);
-    let requests = singles(&program, "/v1/events");
-    generator::paced(program.address, &requests, rate, size.time / 5);
-    let measured = measure(&program, || generator::paced(program.address, &requests, rate, size.time));
+/// Single events at a fixed rate: what a caller waits; beside bare axum at the same rate.
+pub fn paced(dir: &Path, size: &Size, rate: u64) {
+    let paced = |program: &Program| {
+        let requests = singles(program, "/v1/events");
+        generator::paced(program.address, &requests, rate, size.time / 5);
+        measure(program, || generator::paced(program.address, &requests, rate, size.time))
+    };
+    let axum = || paced(&Program::reference(dir, "accepted"));
+    let mut reference = axum();
+    let measured = paced(&Program::server(dir, &[]));
+    reference.add(axum());
     let mut numbers = measured.numbers();
     numbers.push(("requests_per_second", measured.rate()));
+    for (name, quantile) in [("axum_p50_ns", 0.5), ("axum_p99_ns", 0.99), ("axum_p999_ns", 0.999)] {
+        numbers.push((name, reference.done.latency.value_at_quantile(quantile) as f64));
+    }
+    numbers.push(("axum_cores", reference.server_cpu / reference.done.elapsed.as_secs_f64()));
     load::print(&format!("server, single POSTs at {rate}/s, {CONNECTIONS} connections"), &numbers);
 }
 

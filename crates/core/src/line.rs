@@ -28,7 +28,7 @@ pub const REST_BYTES_MAX: usize = LINE_BYTES_MAX - FRONT_BYTES_MAX;
 const BEFORE_INDEX: &[u8] = b"{\"v\":1,\"index\":";
 const BEFORE_TIME: &[u8] = b",\"recorded\":\"";
 const AFTER_TIME: &[u8] = b"\",";
-const SYSTEM: &[u8] = b"\"system\":true,";
+const SYSTEM: &str = "\"system\":true,";
 
 /// What stands at the beginning of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub fn parse_front(line: &[u8]) -> Option<Front> {
         return None;
     }
     let rest_offset = line.len() - rest.len();
-    Some(Front { index, recorded: time, system: rest.starts_with(SYSTEM), rest_offset })
+    Some(Front { index, recorded: time, system: rest.starts_with(SYSTEM.as_bytes()), rest_offset })
 }
 
 /// Appends the rest of an event's line: everything after the front, up to and with the closing brace.
@@ -140,6 +140,15 @@ pub(crate) fn write_whole(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) -> Re
     Ok(is_whole)
 }
 
+/// How many bytes at the beginning of a rest were made here and can hold no secret: the id and the time.
+pub(crate) fn own_bytes(stamp: &Stamp) -> usize {
+    const TIME: usize = ",\"time\":\"\"".len() + TIMESTAMP_BYTES;
+    match stamp.id.made() {
+        Some(id) if !stamp.system => "\"id\":\"\"".len() + id.len() + TIME,
+        _ => 0,
+    }
+}
+
 /// The way of an event that is over some limit.
 #[cold]
 fn write_fitted(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) {
@@ -147,7 +156,7 @@ fn write_fitted(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) {
     let mut stamp = stamp.clone();
     crate::event::shorten_paths(&mut stamp.masked);
     let (event, truncated) = fit(event, REST_BYTES_MAX, |event, truncated| {
-        Out::collect(|out| _ = fields::write(event, &stamp, truncated, out)).len()
+        Out::collect(|out| fields::write(event, &stamp, truncated, out).0).len()
     });
     Out::append(out, |out| fields::write(&event, &stamp, &truncated, out));
     debug_assert!(out.len() - start <= REST_BYTES_MAX);

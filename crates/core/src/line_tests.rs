@@ -295,3 +295,20 @@ proptest::proptest! {
         let _ = Event::from_line(&bytes);
     }
 }
+
+#[test]
+fn an_id_and_a_time_made_here_need_no_search() {
+    let own = |event: &Event, system: bool| {
+        let stamp = Stamp { system, ..complete(event, Timestamp::from_micros(0)) };
+        let mut rest = Vec::new();
+        write_rest(event, &stamp, &mut rest).unwrap();
+        String::from_utf8(rest[..own_bytes(&stamp)].to_vec()).unwrap()
+    };
+    let made = own(&Event::new("a"), false);
+    assert!(
+        made.starts_with("\"id\":\"") && made.ends_with("\",\"time\":\"1970-01-01T00:00:00.000000Z\""),
+        "{made}"
+    );
+    assert_eq!(own(&Event::new("a").id("given"), false), "");
+    assert_eq!(own(&Event::new("a"), true), "");
+}

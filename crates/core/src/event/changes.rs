@@ -5,55 +5,61 @@
 //! written with a backslash before them, so that no two paths are alike.
 
 use super::limits::CHANGES_MAX;
-use super::out::Out;
+use super::out::{Out, piece};
 use super::parse::{DEPTH_MAX, Path, Step};
 use super::value::{Object, Value};
-use super::write::{write_escaped, write_value};
+use super::write::{end_object, write_escaped, write_value};
 
 /// Writes the changes as one JSON object, or nothing if both sides are alike. False if there were more
 /// than [`CHANGES_MAX`]; then the first of them were written.
-pub(crate) fn write_changes(before: &Object, after: &Object, out: &mut Out) -> bool {
+pub(crate) fn write_changes<'a>(before: &Object, after: &Object, out: Out<'a>) -> (Out<'a>, bool) {
     write_changes_up_to(CHANGES_MAX, before, after, out)
 }
 
-pub(crate) fn write_changes_up_to(max: usize, before: &Object, after: &Object, out: &mut Out) -> bool {
-    let mut changes = Changes { out, count: 0, max };
-    changes.out.push(b'{');
-    let complete = changes.objects(before, after, 1, &Path::ROOT);
-    changes.out.push(b'}');
-    complete
+pub(crate) fn write_changes_up_to<'a>(
+    max: usize,
+    before: &Object,
+    after: &Object,
+    out: Out<'a>,
+) -> (Out<'a>, bool) {
+    let start = out.mark();
+    let changes = Changes { out, left: max, is_complete: true }.objects(before, after, 1, &Path::ROOT);
+    (end_object(start, changes.out), changes.is_complete)
 }
 
+/// The changes that are being written, each with a comma before it.
 struct Changes<'a> {
-    out: &'a mut Out,
-    count: usize,
-    max: usize,
+    out: Out<'a>,
+    /// How many more may be written.
+    left: usize,
+    /// Whether none was left out.
+    is_complete: bool,
 }
 
 impl Changes<'_> {
-    /// Writes what differs between two objects. False if the limit was reached.
-    fn objects(&mut self, before: &Object, after: &Object, depth: usize, path: &Path<'_>) -> bool {
+    /// Writes what differs between two objects.
+    fn objects(mut self, before: &Object, after: &Object, depth: usize, path: &Path<'_>) -> Self {
         // Mostly both sides have the same keys in the same order; only else is a table made.
         let same_keys = before.len() == after.len()
             && before.0.iter().zip(&after.0).all(|((before, _), (after, _))| before == after);
         if same_keys {
-            return before
-                .0
-                .iter()
-                .zip(&after.0)
-                .all(|((key, old), (_, new))| self.pair(Some(old), Some(new), depth, &path.key(key)));
+            for ((key, old), (_, new)) in before.0.iter().zip(&after.0) {
+                self = self.pair(Some(old), Some(new), depth, &path.key(key));
+            }
+            return self;
         }
         let (old, new) = (before.lookup(), after.lookup());
-        before.0.iter().all(|(key, value)| self.pair(Some(value), new.get(key), depth, &path.key(key)))
-            && after
-                .0
-                .iter()
-                .filter(|(key, _)| old.get(key).is_none())
-                .all(|(key, value)| self.pair(None, Some(value), depth, &path.key(key)))
+        for (key, value) in &before.0 {
+            self = self.pair(Some(value), new.get(key), depth, &path.key(key));
+        }
+        for (key, value) in after.0.iter().filter(|(key, _)| old.get(key).is_none()) {
+            self = self.pair(None, Some(value), depth, &path.key(key));
+        }
+        self
     }
 
-    /// Writes what differs between two values at one path. False if the limit was reached.
-    fn pair(&mut self, old: Option<&Value>, new: Option<&Value>, depth: usize, path: &Path<'_>) -> bool {
+    /// Writes what differs between two values at one path.
+    fn pair(self, old: Option<&Value>, new: Option<&Value>, depth: usize, path: &Path<'_>) -> Self {
         static NOTHING: Object = Object::new();
         match (old, new) {
             (Some(Value::Object(old)), Some(Value::Object(new))) if depth < DEPTH_MAX => {
@@ -65,45 +71,38 @@ impl Changes<'_> {
             (None, Some(Value::Object(new))) if depth < DEPTH_MAX && !new.is_empty() => {
                 self.objects(&NOTHING, new, depth + 1, path)
             }
-            _ => old == new || self.entry(old, new, path),
+            _ if !self.is_complete || old == new => self,
+            _ => self.entry(old, new, path),
         }
     }
 
-    fn entry(&mut self, old: Option<&Value>, new: Option<&Value>, path: &Path<'_>) -> bool {
-        if self.count == self.max {
-            return false;
+    fn entry(self, old: Option<&Value>, new: Option<&Value>, path: &Path<'_>) -> Self {
+        if self.left == 0 {
+            return Changes { is_complete: false, ..self };
         }
-        if self.count > 0 {
-            self.out.push(b',');
-        }
-        self.count += 1;
-        self.out.push(b'"');
-        self.path(path);
-        self.out.extend_from_slice(b"\":{");
+        let mut out = write_path(path, self.out.piece(piece!(",\"")));
+        out = out.piece(if old.is_some() { piece!("\":{\"before\":") } else { piece!("\":{\"after\":") });
         if let Some(old) = old {
-            self.out.extend_from_slice(b"\"before\":");
-            write_value(old, self.out);
+            out = write_value(old, out);
         }
         if let Some(new) = new {
-            self.out.extend_from_slice(if old.is_some() { b",\"after\":" } else { b"\"after\":" });
-            write_value(new, self.out);
+            out = if old.is_some() { out.piece(piece!(",\"after\":")) } else { out };
+            out = write_value(new, out);
         }
-        self.out.push(b'}');
-        true
+        Changes { out: out.piece(piece!("}")), left: self.left - 1, ..self }
     }
+}
 
-    fn path(&mut self, path: &Path<'_>) {
-        let Some(parent) = path.parent() else { return };
-        if parent.parent().is_some() {
-            self.path(parent);
-            self.out.push(b'.');
-        }
-        let Step::Key(key) = path.step() else { return };
-        if key.bytes().any(|byte| byte == b'.' || byte == b'\\') {
-            write_escaped(key.replace('\\', "\\\\").replace('.', "\\.").as_bytes(), self.out);
-        } else {
-            write_escaped(key.as_bytes(), self.out);
-        }
+fn write_path<'a>(path: &Path<'_>, mut out: Out<'a>) -> Out<'a> {
+    let Some(parent) = path.parent() else { return out };
+    if parent.parent().is_some() {
+        out = write_path(parent, out).piece(piece!("."));
+    }
+    let Step::Key(key) = path.step() else { return out };
+    if key.bytes().any(|byte| byte == b'.' || byte == b'\\') {
+        write_escaped(key.replace('\\', "\\\\").replace('.', "\\.").as_bytes(), out)
+    } else {
+        write_escaped(key.as_bytes(), out)
     }
 }
 
@@ -113,8 +112,9 @@ mod tests {
 
     fn check(before: &str, after: &str, expected: &str) {
         let parse = |json: &str| Value::parse(json.as_bytes()).unwrap().as_object().unwrap().clone();
-        let out = Out::collect(|out| assert!(write_changes(&parse(before), &parse(after), out)));
-        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        let mut text = Vec::new();
+        assert!(Out::append(&mut text, |out| write_changes(&parse(before), &parse(after), out)));
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
 
     #[test]
@@ -153,7 +153,8 @@ mod tests {
     #[test]
     fn ends_at_the_limit_and_in_linear_time() {
         let many = |prefix: &str| (0..100_000).map(|n| (format!("{prefix}{n}"), n)).collect::<Object>();
-        let out = Out::collect(|out| assert!(!write_changes(&many("a"), &many("b"), out)));
-        assert_eq!(Value::parse(&out).unwrap().as_object().unwrap().len(), CHANGES_MAX);
+        let mut text = Vec::new();
+        assert!(!Out::append(&mut text, |out| write_changes(&many("a"), &many("b"), out)));
+        assert_eq!(Value::parse(&text).unwrap().as_object().unwrap().len(), CHANGES_MAX);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! What must hold: the output is always one line of valid JSON, whatever stands in the value.
 
-use super::out::Out;
-use super::simd::any_special;
+use super::out::{Mark, Out, Piece, piece};
+use super::simd::is_special;
 use super::value::{Number, Object, Value};
 
 /// Containers below this level are written as a string that holds their JSON text, so that no reader and
@@ -19,19 +19,20 @@ const DIGIT_PAIRS: &[u8; 200] = b"\
     6061626364656667686970717273747576777879\
     8081828384858687888990919293949596979899";
 
-pub(crate) fn write_value(value: &Value, out: &mut Out) {
-    write_value_at(value, 1, out);
+pub(crate) fn write_value<'a>(value: &Value, out: Out<'a>) -> Out<'a> {
+    write_value_at(value, 1, out)
 }
 
-pub(crate) fn write_object(object: &Object, out: &mut Out) {
-    write_object_at(object, 1, out);
+pub(crate) fn write_object<'a>(object: &Object, out: Out<'a>) -> Out<'a> {
+    write_object_at(object, 1, out)
 }
 
-fn write_value_at(value: &Value, depth: usize, out: &mut Out) {
+// A frame of this is on the stack for each level of the value, so what takes room stands in functions of its own.
+fn write_value_at<'a>(value: &Value, depth: usize, out: Out<'a>) -> Out<'a> {
     match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        Value::Bool(true) => out.extend_from_slice(b"true"),
-        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Null => write_word(piece!("null"), out),
+        Value::Bool(true) => write_word(piece!("true"), out),
+        Value::Bool(false) => write_word(piece!("false"), out),
         Value::Number(number) => write_number(number, out),
         Value::String(text) => write_text(text, out),
         Value::Array(_) | Value::Object(_) if depth > WRITE_DEPTH_MAX => write_as_text(value, out),
@@ -40,44 +41,84 @@ fn write_value_at(value: &Value, depth: usize, out: &mut Out) {
     }
 }
 
-fn write_array_at(elements: &[Value], depth: usize, out: &mut Out) {
-    out.push(b'[');
-    for (place, element) in elements.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        write_value_at(element, depth + 1, out);
-    }
-    out.push(b']');
+fn write_word<'a>(word: &Piece, out: Out<'a>) -> Out<'a> {
+    out.piece(word)
 }
 
-fn write_object_at(object: &Object, depth: usize, out: &mut Out) {
-    out.push(b'{');
-    for (place, (key, value)) in object.0.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        write_key(key, out);
-        write_value_at(value, depth + 1, out);
+fn write_array_at<'a>(elements: &[Value], depth: usize, mut out: Out<'a>) -> Out<'a> {
+    let start = out.mark();
+    for element in elements {
+        out = write_value_at(element, depth + 1, write_word(piece!(","), out));
     }
-    out.push(b'}');
+    end_list(start, out)
+}
+
+fn write_object_at<'a>(object: &Object, depth: usize, out: Out<'a>) -> Out<'a> {
+    let start = out.mark();
+    end_object(start, write_members_at(object, depth, out))
+}
+
+/// Writes the members of an object with a comma before each.
+pub(crate) fn write_members<'a>(object: &Object, out: Out<'a>) -> Out<'a> {
+    write_members_at(object, 1, out)
+}
+
+fn write_members_at<'a>(object: &Object, depth: usize, mut out: Out<'a>) -> Out<'a> {
+    for (key, value) in &object.0 {
+        out = match value {
+            Value::String(text) => write_member(key, text, out),
+            value => write_value_at(value, depth + 1, write_key(key, out)),
+        };
+    }
+    out
+}
+
+fn write_member<'a>(key: &str, text: &str, out: Out<'a>) -> Out<'a> {
+    out.texts(piece!(",\""), key.as_bytes(), piece!("\":\""), text.as_bytes(), piece!("\""))
+}
+
+fn write_key<'a>(key: &str, out: Out<'a>) -> Out<'a> {
+    out.text(piece!(",\""), key.as_bytes(), piece!("\":"))
+}
+
+/// Writes a list, each of its elements by `write`.
+pub(crate) fn write_list<'a, T>(
+    elements: &[T],
+    mut out: Out<'a>,
+    write: impl for<'b> Fn(&T, Out<'b>) -> Out<'b>,
+) -> Out<'a> {
+    let start = out.mark();
+    for element in elements {
+        out = write(element, out.piece(piece!(",")));
+    }
+    end_list(start, out)
+}
+
+/// Ends an object whose members were written from `start` with a comma before each: the first one becomes the brace.
+pub(crate) fn end_object(start: Mark, out: Out<'_>) -> Out<'_> {
+    let out = if out.mark() == start { out.piece(piece!("{")) } else { out.replace(start, b'{') };
+    out.piece(piece!("}"))
+}
+
+/// The same for the elements of a list.
+fn end_list(start: Mark, out: Out<'_>) -> Out<'_> {
+    let out = if out.mark() == start { out.piece(piece!("[")) } else { out.replace(start, b'[') };
+    out.piece(piece!("]"))
 }
 
 /// Writes a container as a string that holds its JSON text.
 #[cold]
-fn write_as_text(value: &Value, out: &mut Out) {
+fn write_as_text<'a>(value: &Value, out: Out<'a>) -> Out<'a> {
     let text = Out::collect(|text| write_value_at(value, 1, text));
-    out.push(b'"');
-    write_escaped(&text, out);
-    out.push(b'"');
+    out.text(piece!("\""), &text, piece!("\""))
 }
 
-pub(crate) fn write_number(number: &Number, out: &mut Out) {
+pub(crate) fn write_number<'a>(number: &Number, out: Out<'a>) -> Out<'a> {
     match number {
         Number::I64(number) => write_i64(*number, out),
         Number::U64(number) => write_u64(*number, out),
         // The shortest text that reads back as the same number; Rust's debug form of it is JSON.
-        Number::F64(number) if number.is_finite() => out.extend_from_slice(format!("{number:?}").as_bytes()),
+        Number::F64(number) if number.is_finite() => write_escaped(format!("{number:?}").as_bytes(), out),
         Number::F64(number) => write_text(&number.to_string(), out),
         Number::Text(text) if is_number(text.as_bytes()) => write_escaped(text.as_bytes(), out),
         Number::Text(text) => write_text(text, out),
@@ -91,17 +132,20 @@ fn is_number(text: &[u8]) -> bool {
     is_whole || super::parse::is_number(text)
 }
 
-pub(crate) fn write_i64(number: i64, out: &mut Out) {
-    if number < 0 {
-        out.push(b'-');
-    }
-    write_u64(number.unsigned_abs(), out);
+fn write_i64(number: i64, out: Out<'_>) -> Out<'_> {
+    let out = if number < 0 { out.piece(piece!("-")) } else { out };
+    write_u64(number.unsigned_abs(), out)
 }
 
-pub(crate) fn write_u64(number: u64, out: &mut Out) {
-    let mut text = [0; 20];
-    let start = put_u64(number, &mut text);
-    write_escaped(&text[start..], out);
+pub(crate) fn write_u64(number: u64, out: Out<'_>) -> Out<'_> {
+    const DIGITS_MAX: usize = 20;
+    // As much again behind it, so that the digits are copied as one block.
+    let mut text = [0; 2 * DIGITS_MAX];
+    let start = text.first_chunk_mut().map_or(0, |digits| put_u64(number, digits));
+    match text[start..].first_chunk::<DIGITS_MAX>() {
+        Some(block) => out.start_of(block, DIGITS_MAX - start),
+        None => out,
+    }
 }
 
 /// Writes `number` in decimal at the end of `text` and returns where it starts.
@@ -124,92 +168,29 @@ pub(crate) fn put_u64(mut number: u64, text: &mut [u8; 20]) -> usize {
 
 /// Writes `text` as a JSON string with its quotes.
 #[inline]
-pub(crate) fn write_text(text: &str, out: &mut Out) {
-    out.text_between(b"\"", text.as_bytes(), b"\"");
-}
-
-/// Writes a key with its quotes and the colon.
-#[inline]
-pub(crate) fn write_key(key: &str, out: &mut Out) {
-    out.text_between(b"\"", key.as_bytes(), b"\":");
+pub(crate) fn write_text<'a>(text: &str, out: Out<'a>) -> Out<'a> {
+    out.text(piece!("\""), text.as_bytes(), piece!("\""))
 }
 
 /// Writes the inside of a JSON string. `text` is UTF-8.
 #[inline]
-pub(crate) fn write_escaped(text: &[u8], out: &mut Out) {
-    out.text_between(b"", text, b"");
+pub(crate) fn write_escaped<'a>(text: &[u8], out: Out<'a>) -> Out<'a> {
+    out.text(piece!(""), text, piece!(""))
 }
 
-/// Copies `text` into `room`, which is as long, and says whether it may stand there as it is. If not, the room holds
-/// anything.
-///
-/// The last move overlaps the one before it, so that every move has a fixed size.
+/// Appends the inside of a JSON string for `text`, which is UTF-8.
+pub(super) fn escape_into(mut text: &[u8], out: &mut Vec<u8>) {
+    while let Some(clean) = text.iter().position(|&byte| is_special(byte)) {
+        out.extend_from_slice(&text[..clean]);
+        text = &text[clean..];
+        text = &text[escape_one(text, out)..];
+    }
+    out.extend_from_slice(text);
+}
+
+/// Appends the first byte of `text`, or the whole of a line separator, and returns how many bytes that was.
 #[inline]
-pub(super) fn copy_clean(text: &[u8], room: &mut [u8]) -> bool {
-    let (Some(last), Some(last_room)) = (text.last_chunk::<16>(), room.last_chunk_mut::<16>()) else {
-        return copy_clean_short(text, room);
-    };
-    if any_special(last) {
-        return false;
-    }
-    *last_room = *last;
-    for (block, block_room) in text.as_chunks::<16>().0.iter().zip(room.as_chunks_mut::<16>().0) {
-        if any_special(block) {
-            return false;
-        }
-        *block_room = *block;
-    }
-    true
-}
-
-/// The same for less than 16 bytes.
-#[inline(always)]
-fn copy_clean_short(text: &[u8], room: &mut [u8]) -> bool {
-    let len = text.len();
-    let mut block = [b' '; 16];
-    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        room[..8].copy_from_slice(first);
-        room[len - 8..].copy_from_slice(last);
-        block[..8].copy_from_slice(first);
-        block[8..].copy_from_slice(last);
-    } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-        room[..4].copy_from_slice(first);
-        room[len - 4..].copy_from_slice(last);
-        block[..4].copy_from_slice(first);
-        block[4..8].copy_from_slice(last);
-    } else if let (Some(first), Some(last)) = (text.first(), text.last()) {
-        // One to three bytes: the one in the middle may be one of the others.
-        let middle = text[len / 2];
-        room[0] = *first;
-        room[len / 2] = middle;
-        room[len - 1] = *last;
-        block[..3].copy_from_slice(&[*first, middle, *last]);
-    }
-    !any_special(&block)
-}
-
-#[cold]
-pub(super) fn write_escaped_slowly(text: &[u8], out: &mut Out) {
-    let mut at = 0;
-    while at < text.len() {
-        match text[at..].first_chunk::<16>() {
-            Some(block) if !any_special(block) => {
-                out.extend_from_slice(block);
-                at += block.len();
-            }
-            _ => {
-                let block_end = text.len().min(at + 16);
-                while at < block_end {
-                    at += write_one(&text[at..], out);
-                }
-            }
-        }
-    }
-}
-
-/// Writes the first byte of `text`, or the whole of a line separator, and returns how many bytes that was.
-#[inline]
-fn write_one(text: &[u8], out: &mut Out) -> usize {
+fn escape_one(text: &[u8], out: &mut Vec<u8>) -> usize {
     let byte = text[0];
     match byte {
         b'"' => out.extend_from_slice(b"\\\""),

@@ -1,6 +1,6 @@
 //! The memory under the handoff buffer: a ring of bytes between one producer side and one consumer.
 //!
-//! This is one of the two places with `unsafe` in the core. What makes it sound: positions only grow;
+//! This is a place with `unsafe`. What makes it sound: positions only grow;
 //! the bytes in `tail..head` belong to the [`Consumer`], the others to the [`Producer`]; each side alone
 //! moves its own position, and publishes it with `Release` after it is done with the bytes that change
 //! owner; the other side reads it with `Acquire`. There is exactly one value of each side.

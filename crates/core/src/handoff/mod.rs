@@ -17,7 +17,7 @@ pub use replay::{HandoffHeader, replay};
 /// CRC-32C of a line's rest, by the quickest means for some hundred bytes. Replay checks it by another
 /// crate, which is the quicker one for the few bytes of headers and fronts.
 pub(crate) fn checksum(bytes: &[u8]) -> u32 {
-    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
+    crc_fast::crc32_iscsi(bytes)
 }
 
 #[cfg(test)]

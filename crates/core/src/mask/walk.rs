@@ -81,9 +81,8 @@ fn derived_changes(event: &Event) -> Option<Value> {
     else {
         return None;
     };
-    let mut is_complete = true;
-    let json = Out::collect(|out| is_complete = write_changes(before, after, out));
-    if !is_complete {
+    let mut json = Vec::new();
+    if !Out::append(&mut json, |out| write_changes(before, after, out)) {
         // The line derives them itself then, and lists that they were cut.
         return None;
     }

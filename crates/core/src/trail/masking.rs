@@ -20,7 +20,7 @@ pub(super) fn write(
     }
     let start = rest.len();
     if !masker.has_key(event) && line::write_whole(event, stamp, rest)? {
-        if !masker.text_has(&rest[start..]) {
+        if !masker.text_has(&rest[start + line::own_bytes(stamp)..]) {
             return Ok(());
         }
         rest.truncate(start);

@@ -11,8 +11,9 @@ use super::{
     TEXT_BYTES_MAX, Truncation, Value, derive_changes, each_text, limit_fields, move_known_fields,
 };
 use crate::event::out::Out;
+use crate::event::out::piece;
 use crate::event::parse::Path;
-use crate::event::write::{WRITE_DEPTH_MAX, escaped_width, write_text, write_value};
+use crate::event::write::{WRITE_DEPTH_MAX, end_object, escaped_width, write_list, write_members};
 
 /// The key under which the text of an object stands that had to stay one.
 const CUT: &str = "_cut";
@@ -340,35 +341,20 @@ fn related_json(related: &[Resource]) -> Vec<u8> {
     Out::collect(|out| write_related(related, out))
 }
 
-fn write_related(related: &[Resource], out: &mut Out) {
-    out.push(b'[');
-    for (place, resource) in related.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        out.push(b'{');
-        let texts = [("type", &resource.kind), ("id", &resource.id), ("name", &resource.name)];
-        let texts = texts.into_iter().filter_map(|(key, text)| Some((key, text.as_deref()?)));
-        let mut first = true;
-        for (key, text) in texts {
-            member(key, &mut first, out);
-            write_text(text, out);
-        }
-        for (key, value) in resource.extra.iter() {
-            member(key, &mut first, out);
-            write_value(value, out);
-        }
-        out.push(b'}');
-    }
-    out.push(b']');
-}
-
-fn member(key: &str, first: &mut bool, out: &mut Out) {
-    if !std::mem::take(first) {
-        out.push(b',');
-    }
-    write_text(key, out);
-    out.push(b':');
+fn write_related<'a>(related: &[Resource], out: Out<'a>) -> Out<'a> {
+    write_list(related, out, |resource, out| {
+        let start = out.mark();
+        let texts = [
+            (piece!(",\"type\":\""), &resource.kind),
+            (piece!(",\"id\":\""), &resource.id),
+            (piece!(",\"name\":\""), &resource.name),
+        ];
+        let out = texts.into_iter().fold(out, |out, (key, text)| match text {
+            Some(text) => out.text(key, text.as_bytes(), piece!("\"")),
+            None => out,
+        });
+        end_object(start, write_members(&resource.extra, out))
+    })
 }
 
 /// The last resort, which no known event reaches: what identifies the event stays, all else goes.

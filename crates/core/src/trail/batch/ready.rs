@@ -3,7 +3,7 @@
 use super::{BatchError, Submitted, Submitter};
 use crate::clock::Timestamp;
 use crate::complete::{EventId, Stamp, complete};
-use crate::event::{BadLine, Category, Event, Out, held_id, rewrite, write_text};
+use crate::event::{BadLine, Category, Event, Out, held_id, piece, rewrite};
 use crate::line;
 use crate::policy::{Decision, Facts, InForce, Keep, Treatment};
 use crate::trail::flag::Flag;
@@ -91,11 +91,9 @@ impl Trail {
             _ => {}
         }
         let category = Category::parse(&event.category)?;
-        let mut field = Out::collect(|out| {
-            if let Some(name) = &by.recorded_by {
-                out.extend_from_slice(b",\"recorded_by\":");
-                write_text(name, out);
-            }
+        let mut field = Out::collect(|out| match &by.recorded_by {
+            Some(name) => out.text(piece!(",\"recorded_by\":\""), name.as_bytes(), piece!("\"")),
+            None => out,
         });
         if bytes.len() - start + field.len() + SAMPLE_RATE_BYTES_MAX > line::REST_BYTES_MAX {
             return None;

@@ -14,8 +14,10 @@ use crate::complete::Stamp;
 use crate::event::{Event, NoAction, Out, fit, put_u64, within_limits};
 
 mod fields;
+mod front;
 
 pub(crate) use fields::{write_sample_rate, write_sent};
+pub(crate) use front::RunningFront;
 
 /// The most bytes a line may have: the limit of an entry in C2SP tlog-tiles.
 pub const LINE_BYTES_MAX: usize = 65_535;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, frame_len};
 use super::map::{Consumer, Producer};
-use crate::clock::{TIMESTAMP_BYTES, Timestamp};
-use crate::line::{self, FRONT_BYTES_MAX};
+use crate::clock::Timestamp;
+use crate::line::{self, FRONT_BYTES_MAX, RunningFront};
 
 /// More would push other things out of the nearest cache.
 const PREFETCH_BYTES_MAX: usize = 2048;
@@ -63,7 +63,8 @@ struct State {
     next: u64,
     /// `recorded` never goes back, whatever the clock does.
     recorded: Timestamp,
-    recorded_text: [u8; TIMESTAMP_BYTES],
+    /// Of the next line.
+    front: RunningFront,
     closed: bool,
     waiting_for_room: u32,
 }
@@ -76,7 +77,7 @@ impl Handoff {
             generation,
             next,
             recorded,
-            recorded_text: recorded.to_text(),
+            front: RunningFront::new(next, &recorded.to_text()),
             closed: false,
             waiting_for_room: 0,
         };
@@ -210,7 +211,7 @@ impl State {
         self.pad(self.placement(rests).0);
         if rests.now > self.recorded || cfg!(trailseal_fault = "recorded_goes_back") {
             self.recorded = rests.now;
-            self.recorded_text = rests.now.to_text();
+            self.front.set_recorded(&rests.now.to_text());
         }
         let used_before = self.producer.used();
         let first = self.next;
@@ -237,23 +238,28 @@ impl State {
         let payload_len = rests.bytes.len() + fronts;
         let header =
             FrameHeader::of_lines(payload_len as u32, rests.ends.len() as u32, self.next, self.generation);
-        let mut crc = header.crc_after(rests.crc);
+        let mut crc = header.crc_with_front(rests.crc, self.front.block(), self.front.len());
         let frame_len = header.frame_len();
         let frame = self.producer.slice(frame_len as usize);
-        let mut at = FRAME_HEADER_LEN;
+        let (header_place, mut place) = frame.split_at_mut(FRAME_HEADER_LEN);
         let mut begin = 0;
-        for (number, &end) in rests.ends.iter().enumerate() {
-            let mut front = [0; FRONT_BYTES_MAX];
-            let front_len = line::put_front(self.next + number as u64, &self.recorded_text, &mut front);
-            crc = crc32c::crc32c_append(crc, &front[..front_len]);
-            frame[at..at + front_len].copy_from_slice(&front[..front_len]);
-            at += front_len;
+        for &end in rests.ends {
+            let (front, front_len) = (self.front.block(), self.front.len());
+            if begin > 0 {
+                crc = crc32c::crc32c_append(crc, &front[..front_len]);
+            }
             let rest = &rests.bytes[begin..end];
-            frame[at..at + rest.len()].copy_from_slice(rest);
-            at += rest.len();
+            match place.first_chunk_mut::<FRONT_BYTES_MAX>() {
+                // As one block; what is too much of it is overwritten.
+                Some(block) if rest.len() >= FRONT_BYTES_MAX => *block = *front,
+                _ => place[..front_len].copy_from_slice(&front[..front_len]),
+            }
+            place[front_len..front_len + rest.len()].copy_from_slice(rest);
+            place = &mut place[front_len + rest.len()..];
             begin = end;
+            self.front.advance();
         }
-        frame[..FRAME_HEADER_LEN].copy_from_slice(&header.with_crc(crc).encode());
+        header_place.copy_from_slice(&header.with_crc(crc).encode());
         self.producer.publish(frame_len);
         // The next event is likely as large as this one.
         self.producer.prefetch((frame_len as usize).min(PREFETCH_BYTES_MAX));

@@ -2,7 +2,7 @@
 //!
 //! A frame is there whole or not at all: its checksum covers every byte of it. So a batch is one frame.
 
-use crate::line;
+use crate::line::{self, FRONT_BYTES_MAX};
 
 /// Bytes before a frame's payload.
 pub(super) const FRAME_HEADER_LEN: usize = 32;
@@ -44,6 +44,16 @@ impl FrameHeader {
     /// The checksum so far, over the rests of the lines, continued over this header.
     pub(super) fn crc_after(&self, crc_of_rests: u32) -> u32 {
         crc32c::crc32c_append(crc_of_rests, &self.encode()[..28])
+    }
+
+    /// The same, continued over the first front, which is the first `len` bytes of `front`. In one go, since for so few
+    /// bytes the beginning and the end cost more than the bytes.
+    pub(super) fn crc_with_front(&self, crc_of_rests: u32, front: &[u8; FRONT_BYTES_MAX], len: usize) -> u32 {
+        const SUMMED: usize = FRAME_HEADER_LEN - 4;
+        let mut bytes = [0; SUMMED + FRONT_BYTES_MAX];
+        bytes[..SUMMED].copy_from_slice(&self.encode()[..SUMMED]);
+        bytes[SUMMED..].copy_from_slice(front);
+        crc32c::crc32c_append(crc_of_rests, &bytes[..SUMMED + len])
     }
 
     pub(super) fn with_crc(mut self, crc: u32) -> Self {

@@ -18,6 +18,8 @@ pub struct RuleCounts {
 
 /// A policy with what it needs to decide.
 pub(crate) struct InForce {
+    /// No other one in this process has it.
+    pub(super) id: u64,
     pub(crate) policy: Policy,
     sampler: Arc<Sampler>,
     /// One for each rule, and the last for events that none matched.
@@ -35,8 +37,9 @@ struct Counts {
 
 impl InForce {
     pub(crate) fn new(policy: Policy, sampler: Arc<Sampler>) -> InForce {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let counts = (0..=policy.rules.len()).map(|_| Counts::default()).collect();
-        InForce { policy, sampler, counts }
+        InForce { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), policy, sampler, counts }
     }
 
     pub(crate) fn sampler(&self) -> &Arc<Sampler> {

@@ -4,6 +4,7 @@
 //! wins. What must hold: a client cannot choose whether its events are kept, and what matters most (failures,
 //! denials, warnings, security) is never sampled out unless a rule names it.
 
+mod current;
 mod decide;
 mod in_force;
 mod matching;
@@ -17,6 +18,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub(crate) use current::Current;
 pub use decide::{Decision, Facts, Keep};
 pub(crate) use in_force::InForce;
 pub use in_force::RuleCounts;

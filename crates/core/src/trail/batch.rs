@@ -10,8 +10,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::Guard;
-
 use super::error::RecordError;
 use super::flag::Flag;
 use super::once::{HandedInOnce, Ids, RecordOnceError};
@@ -147,7 +145,7 @@ impl Trail {
         &self,
         events: &'a [Submitted<'a>],
         by: &'a Submitter,
-    ) -> Result<(Request<'a>, Guard<Arc<InForce>>), BatchError> {
+    ) -> Result<(Request<'a>, Arc<InForce>), BatchError> {
         let inner = &*self.inner;
         if inner.is_forked() {
             // Before any lock: in a child nobody may ever give it free.

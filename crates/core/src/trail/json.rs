@@ -10,7 +10,7 @@ use super::{Inner, Trail};
 use crate::Index;
 use crate::event::{BadLine, Category, Event, Out, Rewritten, rewrite};
 use crate::line::{self, REST_BYTES_MAX};
-use crate::policy::{Facts, OnFailure};
+use crate::policy::{Facts, InForce, OnFailure};
 
 /// Why JSON text was not handed in.
 #[derive(Debug, thiserror::Error)]
@@ -56,55 +56,66 @@ impl Trail {
             // The slow way refuses it; here is a lock that nobody may ever give free.
             return Ok(Fast::No);
         }
+        inner
+            .shared
+            .policy
+            .with(|policy| LINE.with_borrow_mut(|rest| self.hand_in_text(policy, text, ack, rest)))
+    }
+
+    fn hand_in_text(
+        &self,
+        policy: &InForce,
+        text: &[u8],
+        ack: Ack,
+        rest: &mut Vec<u8>,
+    ) -> Result<Fast, RecordOnceError> {
+        let inner = &*self.inner;
         let now = inner.shared.options.clock.now();
         let masker = &inner.shared.masker;
-        LINE.with_borrow_mut(|rest| {
-            rest.clear();
-            let Some(event) = rewrite(text, now, |key| masker.key_matches(key), rest) else {
+        rest.clear();
+        let Some(event) = rewrite(text, now, |key| masker.key_matches(key), rest) else {
+            return Ok(Fast::No);
+        };
+        if masker.text_has(rest) || rest.len() + SAMPLE_RATE_BYTES_MAX > REST_BYTES_MAX {
+            return Ok(Fast::No);
+        }
+        let Some(category) = Category::parse(&event.category) else { return Ok(Fast::No) };
+        // Held until the event is recorded, so that two callers with one id cannot both find it absent.
+        let mut ids = inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = event.is_id_given.then(|| Ids::key(event.tenant.as_deref(), event.id.as_str()));
+        if let Some(key) = key {
+            self.catch_up(&mut ids)?;
+            if self.find(&mut ids, key, event.id.as_str())?.is_some() {
                 return Ok(Fast::No);
-            };
-            if masker.text_has(rest) || rest.len() + SAMPLE_RATE_BYTES_MAX > REST_BYTES_MAX {
-                return Ok(Fast::No);
             }
-            let Some(category) = Category::parse(&event.category) else { return Ok(Fast::No) };
-            // Held until the event is recorded, so that two callers with one id cannot both find it absent.
-            let mut ids = inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
-            let key = event.is_id_given.then(|| Ids::key(event.tenant.as_deref(), event.id.as_str()));
-            if let Some(key) = key {
-                self.catch_up(&mut ids)?;
-                if self.find(&mut ids, key, event.id.as_str())?.is_some() {
-                    return Ok(Fast::No);
+        }
+        let decision = policy.decide(&facts(&event, &category));
+        policy.count(decision.rule, decision.keep);
+        let then = decision.then;
+        let (ack, timeout, on_failure) = (level(then, ack), then.timeout, then.on_failure);
+        let done = |index, status, id| {
+            let receipt = Receipt { index, id, status };
+            Ok(Fast::Done(HandedIn { receipt, ack, timeout, on_failure, events: 1 }))
+        };
+        if let Some(status) = inner.not_kept(&decision) {
+            return done(None, status, event.id);
+        }
+        if let Some(rate) = decision.sample_rate {
+            let field = Out::collect(|out| line::write_sample_rate(rate, out));
+            rest.splice(event.trail_fields_at..event.trail_fields_at, field);
+        }
+        match inner.push_rest(rest, &event, decision.review, now) {
+            Ok(index) => {
+                let index = Index::new(index);
+                match key {
+                    Some(key) => ids.insert(key, index, rest, inner.shared.progress.durable()),
+                    None => ids.pass(index),
                 }
+                done(Some(index), Status::Accepted, event.id)
             }
-            let policy = inner.shared.policy.load();
-            let decision = policy.decide(&facts(&event, &category));
-            policy.count(decision.rule, decision.keep);
-            let then = decision.then;
-            let (ack, timeout, on_failure) = (level(then, ack), then.timeout, then.on_failure);
-            let done = |index, status, id| {
-                let receipt = Receipt { index, id, status };
-                Ok(Fast::Done(HandedIn { receipt, ack, timeout, on_failure, events: 1 }))
-            };
-            if let Some(status) = inner.not_kept(&decision) {
-                return done(None, status, event.id);
-            }
-            if let Some(rate) = decision.sample_rate {
-                let field = Out::collect(|out| line::write_sample_rate(rate, out));
-                rest.splice(event.trail_fields_at..event.trail_fields_at, field);
-            }
-            match inner.push_rest(rest, &event, decision.review, now) {
-                Ok(index) => {
-                    let index = Index::new(index);
-                    match key {
-                        Some(key) => ids.insert(key, index, rest, inner.shared.progress.durable()),
-                        None => ids.pass(index),
-                    }
-                    done(Some(index), Status::Accepted, event.id)
-                }
-                Err(_) if on_failure == OnFailure::Allow => done(None, Status::Refused, event.id),
-                Err(error) => Err(error.into()),
-            }
-        })
+            Err(_) if on_failure == OnFailure::Allow => done(None, Status::Refused, event.id),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::file::Files;
 use crate::handoff::{self, Drain, Handoff, HandoffHeader, Place};
 use crate::histogram::CountedCommits;
 use crate::mask::{MaskKey, Masker, ReplaceWith};
-use crate::policy::{InForce, Sampler, SamplerError};
+use crate::policy::{Current, InForce, Sampler, SamplerError};
 use crate::progress::Progress;
 use crate::seal::{SealKeys, Sealer};
 use crate::segment::Compressor;
@@ -294,7 +294,7 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
         counters: Counters::default(),
         commits: CountedCommits::default(),
         gate: Gate::default(),
-        policy: arc_swap::ArcSwap::from_pointee(in_force),
+        policy: Current::new(in_force),
         masker,
         counts_told: Mutex::default(),
         segments: Mutex::new(recovered.segments),

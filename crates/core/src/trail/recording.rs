@@ -18,7 +18,7 @@ use crate::deadline;
 use crate::event::Event;
 use crate::handoff::{self, Given, Refused, Rests};
 use crate::line;
-use crate::policy::{Acknowledge, Decision, Facts, Keep, Mode, OnFailure, Treatment};
+use crate::policy::{Acknowledge, Decision, Facts, InForce, Keep, Mode, OnFailure, Treatment};
 
 /// The level that a caller asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -242,7 +242,17 @@ impl Inner {
         room_wait: Duration,
         masked: Option<&(Event, Vec<String>)>,
     ) -> Result<HandedIn, RecordError> {
-        let policy = self.shared.policy.load();
+        self.shared.policy.with(|policy| self.hand_in_by(policy, event, ack, room_wait, masked))
+    }
+
+    fn hand_in_by(
+        &self,
+        policy: &InForce,
+        event: &Event,
+        ack: Ack,
+        room_wait: Duration,
+        masked: Option<&(Event, Vec<String>)>,
+    ) -> Result<HandedIn, RecordError> {
         let decision = policy.decide(&Facts::of(event));
         policy.count(decision.rule, decision.keep);
         let then = decision.then;

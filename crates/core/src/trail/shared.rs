@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) commits: CountedCommits,
     pub(crate) gate: Gate,
     /// Replaced as a whole while the trail runs; read by every `record`.
-    pub(crate) policy: arc_swap::ArcSwap<crate::policy::InForce>,
+    pub(crate) policy: crate::policy::Current,
     /// Made at the opening, and never changed.
     pub(crate) masker: Masker,
     /// What the last `trail.counts` told of.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::recording::push_system;
@@ -184,7 +184,7 @@ impl Trail {
         let shared = &self.inner.shared;
         // Counts are per rule, and the rules go.
         record_counts(shared);
-        let before = shared.policy.load_full();
+        let before = shared.policy.load();
         let (from, to) = (before.policy.to_toml(), policy.to_toml());
         let index = self.record_change(change, &from, &to)?;
         shared.wake_writer();
@@ -192,7 +192,7 @@ impl Trail {
         let kept = if is_durable { keep() } else { Err(SetPolicyError::NotDurable) };
         match kept {
             Ok(()) => {
-                shared.policy.store(Arc::new(InForce::new(policy, before.sampler().clone())));
+                shared.policy.store(InForce::new(policy, before.sampler().clone()));
                 Ok(())
             }
             Err(error) => {

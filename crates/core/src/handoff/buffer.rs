@@ -4,15 +4,35 @@
 //! given, the front written, the bytes copied. Out: lines in the order of their indexes.
 //! *gapless*: an index is given under the mutex, and n + 1 only after n. Bytes are free again only after
 //! [`Drain::release`], which follows the sync that covers them.
+//!
+//! # Back to the start
+//!
+//! A ring in which nothing is goes back to its start: an empty lap, without a frame and without using capacity. Head,
+//! tail, the drain's position and the header's tail move forward together to the next multiple of the capacity. No
+//! accepted line is lost or invented by that:
+//!
+//! - The drain's owner does it under the callers' mutex, so it holds both sides, and no frame is written meanwhile.
+//!   Whatever follows is written after the header's tail was moved.
+//! - Head equals tail, so every line that was accepted is durable. Before and behind each of the stores there is
+//!   nothing to replay, wherever the header's tail says that the walk begins.
+//! - What lies in the ring are frames of earlier laps. An index is given once, and durable ones are below the index
+//!   that the next frame will have. So replay skips such a frame if it comes to it first, and stops there if it comes
+//!   to it behind a newer one, since its index does not follow. Padding of an earlier lap leads to the ring's start,
+//!   where the walk ends or meets what was said of frames.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, frame_len};
-use super::map::{Consumer, Producer};
+use super::map::{self, Consumer, Producer};
 use crate::clock::{TIMESTAMP_BYTES, Timestamp};
 use crate::line::{self, FRONT_BYTES_MAX};
 
+/// An empty ring goes back to its start from here on, or from a quarter of it: pages that fit into the nearest caches,
+/// and so many events between two returns that positions last for centuries.
+const REWIND_FROM: u64 = 256 << 10;
+/// The ring is walked on as it is if it should ever come so far.
+const REWIND_BELOW: u64 = 1 << 62;
 /// More would push other things out of the nearest cache.
 const PREFETCH_BYTES_MAX: usize = 2048;
 
@@ -167,11 +187,13 @@ impl Handoff {
         (state.producer.used(), state.producer.capacity())
     }
 
-    /// Wakes callers that wait for room, after [`Drain::release`].
-    pub(crate) fn notify_room(&self) {
-        if self.lock().waiting_for_room > 0 {
+    /// To be called after [`Drain::release`]: wakes callers that wait for room, and lets an empty ring begin anew.
+    pub(crate) fn released(&self, drain: &mut Drain) {
+        let mut state = self.lock();
+        if state.waiting_for_room > 0 {
             self.room.notify_all();
         }
+        drain.rewind(&mut state.producer);
     }
 }
 
@@ -317,6 +339,20 @@ impl Drain {
         }
         taken.position = self.position;
         taken
+    }
+
+    /// Goes back to the start of the ring if nothing is in it, so that a slow trickle of events stays on few pages:
+    /// those are in the caches, and may be written without asking the file system first, as it must be for a page
+    /// that was written back.
+    fn rewind(&mut self, producer: &mut Producer) {
+        let capacity = self.consumer.capacity();
+        let is_released =
+            self.consumer.tail() == self.position || cfg!(trailseal_fault = "rewound_unreleased");
+        let is_empty = self.is_empty() && is_released;
+        let is_far = self.position % capacity >= REWIND_FROM.min(capacity / 4);
+        if is_empty && is_far && self.position < REWIND_BELOW {
+            self.position = map::rewind(producer, &mut self.consumer);
+        }
     }
 
     /// Whether everything that was published has been taken.

@@ -181,8 +181,7 @@ pub fn threads(dir: &Path) {
 
 /// 30 seconds of two producers flat out, durable and sealed; beside the raw disk and hash.
 ///
-/// What is accepted waits at most for as much as the buffer holds, so the delay is its size over the rate: 16 MiB
-/// here, and the default beside it.
+/// With a buffer of 16 MiB, and with the default, of which producers that may wait use as much while the disk works.
 pub fn sustained(dir: &Path) {
     let folders = [16, 64].map(|size_mib| sustained_with(dir, size_mib));
     // Only now: for minutes ext4 passes over each inode that was just deleted when it looks for a free one, so

@@ -33,6 +33,11 @@ use crate::line::{self, FRONT_BYTES_MAX};
 const REWIND_FROM: u64 = 256 << 10;
 /// The ring is walked on as it is if it should ever come so far.
 const REWIND_BELOW: u64 = 1 << 62;
+/// With more than this before them, callers wait for the disk rather than use the room that is left: else everything
+/// that is accepted would wait until the whole ring was written. The rest is for a disk that stalls.
+const HELD_BACK_FROM: u64 = 16 << 20;
+/// The disk stalls if nothing was released for so long.
+const STALLED_AFTER: Duration = Duration::from_millis(200);
 /// More would push other things out of the nearest cache.
 const PREFETCH_BYTES_MAX: usize = 2048;
 
@@ -86,6 +91,7 @@ struct State {
     recorded_text: [u8; TIMESTAMP_BYTES],
     closed: bool,
     waiting_for_room: u32,
+    released_at: Option<Instant>,
 }
 
 impl Handoff {
@@ -99,6 +105,7 @@ impl Handoff {
             recorded_text: recorded.to_text(),
             closed: false,
             waiting_for_room: 0,
+            released_at: None,
         };
         Handoff { state: Mutex::new(state), room: Condvar::new(), payload_max }
     }
@@ -114,14 +121,16 @@ impl Handoff {
         self.payload_max
     }
 
-    /// Puts lines into the buffer as one frame; waits up to `wait` for room.
+    /// Puts lines into the buffer as one frame; waits up to `wait` for room, and as long if it is held back.
     ///
     /// `wake` is called, without the lock, before waiting, so that the writer makes room.
     pub(crate) fn push(&self, rests: &Rests<'_>, wait: Duration, wake: impl Fn()) -> Result<Given, Refused> {
         let mut state = self.lock();
-        match state.push(rests, self.payload_max) {
-            Err(Refused::Full) if !wait.is_zero() => {}
-            done => return done,
+        if wait.is_zero() || !state.is_held_back() {
+            match state.push(rests, self.payload_max) {
+                Err(Refused::Full) if !wait.is_zero() => {}
+                done => return done,
+            }
         }
         let deadline = crate::deadline::after(wait);
         loop {
@@ -131,10 +140,14 @@ impl Handoff {
             state = self.lock();
             let left = deadline.saturating_duration_since(Instant::now());
             // Checked again before sleeping: room may have come while the lock was free.
-            if !state.has_room_for(rests) && !state.closed && !left.is_zero() {
+            let may_push = state.has_room_for(rests) && !state.is_held_back();
+            if !may_push && !state.closed && !left.is_zero() {
                 state = self.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
             }
             state.waiting_for_room -= 1;
+            if state.is_held_back() && !state.closed && Instant::now() < deadline {
+                continue;
+            }
             match state.push(rests, self.payload_max) {
                 Err(Refused::Full) if Instant::now() < deadline => {}
                 done => return done,
@@ -190,6 +203,7 @@ impl Handoff {
     /// To be called after [`Drain::release`]: wakes callers that wait for room, and lets an empty ring begin anew.
     pub(crate) fn released(&self, drain: &mut Drain) {
         let mut state = self.lock();
+        state.released_at = Some(Instant::now());
         if state.waiting_for_room > 0 {
             self.room.notify_all();
         }
@@ -209,6 +223,12 @@ impl State {
         let needed = frame_len(self.payload_len(rests));
         let to_end = self.producer.to_ring_end();
         (if needed > to_end { to_end } else { 0 }, needed)
+    }
+
+    /// Whether callers should wait although there may be room: the disk takes lines, and they come faster.
+    fn is_held_back(&self) -> bool {
+        self.producer.used() > HELD_BACK_FROM
+            && self.released_at.is_some_and(|released_at| released_at.elapsed() < STALLED_AFTER)
     }
 
     fn has_room_for(&mut self, rests: &Rests<'_>) -> bool {
@@ -363,5 +383,63 @@ impl Drain {
     /// Gives everything below `position` back: it is durable, as the first `durable` events.
     pub(crate) fn release(&mut self, position: u64, durable: u64) {
         self.consumer.release(position, durable);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::handoff::{Place, checksum, open};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// A buffer with more in it than callers may use while the disk takes lines.
+    fn filled() -> (Handoff, Drain) {
+        let (handoff, drain) = open(&Place::Memory, 32 << 20, 7, 0, Timestamp::from_micros(0)).unwrap();
+        while handoff.fill().0 <= HELD_BACK_FROM {
+            assert_eq!(woken_while_pushing(&handoff, HOUR), 0, "nobody waits before anything was released");
+        }
+        (handoff, drain)
+    }
+
+    fn woken_while_pushing(handoff: &Handoff, wait: Duration) -> u32 {
+        let woken = Cell::new(0);
+        push(handoff, wait, || woken.set(woken.get() + 1));
+        woken.get()
+    }
+
+    fn push(handoff: &Handoff, wait: Duration, wake: impl Fn()) {
+        let bytes = [b"\"a\":1}".repeat(10_000), b"\n".to_vec()].concat();
+        let now = Timestamp::from_micros(1);
+        let rests = Rests { bytes: &bytes, ends: &[bytes.len()], crc: checksum(&bytes), now };
+        handoff.push(&rests, wait, wake).unwrap();
+    }
+
+    #[test]
+    fn callers_are_held_back_while_the_disk_takes_lines_and_not_while_it_stalls() {
+        let (handoff, _drain) = filled();
+        let now = Instant::now();
+        handoff.lock().released_at = Some(now + HOUR);
+        assert_eq!(woken_while_pushing(&handoff, Duration::ZERO), 0, "who cannot wait takes the room");
+        assert!(woken_while_pushing(&handoff, Duration::from_millis(1)) > 0);
+        handoff.lock().released_at = now.checked_sub(STALLED_AFTER);
+        assert_eq!(woken_while_pushing(&handoff, HOUR), 0);
+    }
+
+    #[test]
+    fn who_is_held_back_goes_on_when_lines_were_released() {
+        let (handoff, mut drain) = filled();
+        handoff.lock().released_at = Some(Instant::now() + HOUR);
+        let (waits, is_waiting) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| push(&handoff, 24 * HOUR, || waits.send(()).unwrap()));
+            is_waiting.recv().unwrap();
+            let taken = drain.take(&mut Vec::new(), 1 << 20, |_, _, _| {});
+            drain.release(taken.position, taken.lines);
+            handoff.released(&mut drain);
+        });
+        assert!(handoff.fill().0 < HELD_BACK_FROM);
     }
 }

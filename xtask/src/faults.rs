@@ -47,6 +47,16 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--lib", "handoff"],
     },
     Fault {
+        name: "rewound_unreleased",
+        what: "the ring goes back to its start over lines that are not durable",
+        tests: &["-p", "trailseal-core", "--lib", "handoff"],
+    },
+    Fault {
+        name: "header_not_rewound",
+        what: "the ring goes back to its start, and the header does not say so",
+        tests: &["-p", "trailseal-core", "--lib", "handoff"],
+    },
+    Fault {
         name: "recorded_goes_back",
         what: "`recorded` follows the clock backwards",
         tests: &["-p", "trailseal-core", "--lib", "handoff"],

@@ -132,7 +132,7 @@ impl Writer {
             self.drain.release(taken.position, self.durable);
         }
         self.shared.progress.set_durable(self.durable);
-        self.shared.handoff.notify_room();
+        self.shared.handoff.released(&mut self.drain);
         if self.shared.gate.open(Shut::DiskFailing) {
             self.shared.notice(&Notice::SegmentRecovered);
         }

@@ -2,11 +2,12 @@
 //!
 //! *watermarks*: `sealed ≤ durable ≤ accepted` and `stored ≤ durable`, all half-open: "everything below".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::thread::Thread;
+use std::time::Instant;
 
 /// Watermarks and waiters.
 #[derive(Default)]
@@ -16,29 +17,43 @@ pub(crate) struct Progress {
     stored: AtomicU64,
     /// Set while the disk does not take lines: nobody should wait for what cannot come soon.
     failing: AtomicBool,
-    /// How many wait in `changed` or have a waker in `wakers`; lets the writer skip the lock.
+    /// How many are in `waiters` and wait for a step; lets the writer skip the lock.
     waiting: AtomicUsize,
-    wakers: Mutex<Wakers>,
-    changed: Condvar,
+    waiters: Mutex<Waiters>,
 }
 
-/// Wakers of futures, by the step that each waits for, and whose it is.
+/// Who waits, by the step that it waits for. So a commit wakes those whose events it covers, and nobody in vain.
 #[derive(Default)]
-struct Wakers {
-    durable: BTreeMap<(Step, Waiter), Waker>,
-    stored: BTreeMap<(Step, Waiter), Waker>,
+struct Waiters {
+    durable: BTreeMap<(Step, Waiter), Wake>,
+    stored: BTreeMap<(Step, Waiter), Wake>,
+    sealed: BTreeMap<(Step, Waiter), Wake>,
+    /// Threads whose step is reached and that are still to be woken. Waking one takes microseconds; the writer wakes
+    /// the first ones and goes on with the next commit, and each that comes here wakes two more.
+    to_wake: VecDeque<Thread>,
 }
 
-impl Wakers {
-    fn of(&mut self, step: Step) -> &mut BTreeMap<(Step, Waiter), Waker> {
+impl Waiters {
+    fn of(&mut self, step: Step) -> &mut BTreeMap<(Step, Waiter), Wake> {
         match step {
             Step::Durable(_) => &mut self.durable,
             Step::Stored(_) => &mut self.stored,
+            Step::Sealed(_) => &mut self.sealed,
         }
+    }
+
+    fn next_to_wake(&mut self) -> [Option<Thread>; 2] {
+        [self.to_wake.pop_front(), self.to_wake.pop_front()]
     }
 }
 
-/// A future that waits, told from all others of the process.
+/// How a waiter is woken.
+enum Wake {
+    Task(Waker),
+    Thread(Thread),
+}
+
+/// A future or a thread that waits, told from all others of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Waiter(u64);
 
@@ -56,6 +71,8 @@ enum Step {
     Durable(u64),
     /// The event at this index is in the store.
     Stored(u64),
+    /// The event at this index is covered by a signed checkpoint.
+    Sealed(u64),
 }
 
 impl Progress {
@@ -115,21 +132,31 @@ impl Progress {
         if self.waiting.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-        self.changed.notify_all();
-        let mut ready = Vec::new();
-        let Wakers { durable, stored } = &mut *wakers;
-        for steps in [durable, stored] {
+        let mut waiters = self.lock();
+        let mut tasks = Vec::new();
+        let Waiters { durable, stored, sealed, to_wake } = &mut *waiters;
+        let mut ready = 0;
+        for steps in [durable, stored, sealed] {
             // In their order: those behind the first that must wait on are not looked at.
             while let Some(entry) = steps.first_entry()
                 && self.outcome(entry.key().0).is_some()
             {
-                ready.push(entry.remove());
+                match entry.remove() {
+                    Wake::Task(waker) => tasks.push(waker),
+                    Wake::Thread(thread) => to_wake.push_back(thread),
+                }
+                ready += 1;
             }
         }
-        self.waiting.fetch_sub(ready.len(), Ordering::SeqCst);
-        drop(wakers);
-        ready.into_iter().for_each(Waker::wake);
+        self.waiting.fetch_sub(ready, Ordering::SeqCst);
+        let threads = waiters.next_to_wake();
+        drop(waiters);
+        threads.iter().flatten().for_each(Thread::unpark);
+        tasks.into_iter().for_each(Waker::wake);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How a wait for this step ends at this moment: reached, or in vain while the disk fails.
@@ -138,43 +165,58 @@ impl Progress {
             Step::Durable(index) if index < self.durable() => Some(true),
             Step::Durable(_) => self.is_failing().then_some(false),
             Step::Stored(index) => (index < self.stored()).then_some(true),
+            Step::Sealed(index) => (index < self.sealed()).then_some(true),
         }
     }
 
     /// Blocks until index `index` is durable; `false` if the deadline came first, or the disk fails.
     pub(crate) fn wait_durable(&self, index: u64, deadline: Instant) -> bool {
-        self.wait(deadline, || self.outcome(Step::Durable(index))).unwrap_or(false)
+        self.wait(Step::Durable(index), deadline)
     }
 
     /// Blocks until index `index` is in the store; `false` if the deadline came first.
     pub(crate) fn wait_stored(&self, index: u64, deadline: Instant) -> bool {
-        self.wait(deadline, || self.outcome(Step::Stored(index))).unwrap_or(false)
+        self.wait(Step::Stored(index), deadline)
     }
 
     /// Blocks until everything below `size` is sealed; `false` if the deadline came first.
     pub(crate) fn wait_sealed(&self, size: u64, deadline: Instant) -> bool {
-        self.wait(deadline, || (self.sealed() >= size).then_some(())).is_some()
+        size.checked_sub(1).is_none_or(|last| self.wait(Step::Sealed(last), deadline))
     }
 
-    fn wait<T>(&self, deadline: Instant, done: impl Fn() -> Option<T>) -> Option<T> {
-        if let Some(result) = done() {
-            return Some(result);
+    fn wait(&self, step: Step, deadline: Instant) -> bool {
+        if let Some(outcome) = self.outcome(step) {
+            return outcome;
         }
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        let mut guard = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = loop {
-            if let Some(result) = done() {
-                break Some(result);
+        let waiter = Waiter::new();
+        loop {
+            let wake = || Wake::Thread(std::thread::current());
+            if let Some(outcome) = self.outcome_or_wake(step, waiter, wake) {
+                return outcome;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left == Duration::ZERO {
-                break None;
+            if !left.is_zero() {
+                std::thread::park_timeout(left);
             }
-            guard = self.changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
-        };
-        drop(guard);
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
-        result
+            self.stop_waiting(step, waiter);
+            if left.is_zero() {
+                return self.outcome(step).unwrap_or(false);
+            }
+        }
+    }
+
+    /// A thread does not wait any more, or will begin anew.
+    ///
+    /// Each thread that is put into `to_wake` comes by here once afterwards, woken or of itself, and takes two out if
+    /// there are any. So none stays in there: before the last could, more would have been taken out than were put in.
+    fn stop_waiting(&self, step: Step, waiter: Waiter) {
+        let mut waiters = self.lock();
+        if waiters.of(step).remove(&(step, waiter)).is_some() {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+        let threads = waiters.next_to_wake();
+        drop(waiters);
+        threads.iter().flatten().for_each(Thread::unpark);
     }
 
     /// For a future: whether `index` has become durable, or the disk fails. Before that `None`, and `waker` is
@@ -189,33 +231,38 @@ impl Progress {
     }
 
     fn poll(&self, step: Step, waiter: Waiter, waker: &Waker) -> Option<bool> {
+        self.outcome_or_wake(step, waiter, || Wake::Task(waker.clone()))
+    }
+
+    /// How the wait for this step ends, or `None`: then `waiter` is woken when that is known.
+    fn outcome_or_wake(&self, step: Step, waiter: Waiter, wake: impl Fn() -> Wake) -> Option<bool> {
         if let Some(outcome) = self.outcome(step) {
             return Some(outcome);
         }
-        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiters = self.lock();
         self.waiting.fetch_add(1, Ordering::SeqCst);
         if let Some(outcome) = self.outcome(step) {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
             return Some(outcome);
         }
-        // A future that is polled again replaces its waker.
-        let before = wakers.of(step).insert((step, waiter), waker.clone());
+        // One that comes again, a future perhaps with another waker, replaces what it left.
+        let before = waiters.of(step).insert((step, waiter), wake());
         if before.is_some() {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
         }
         // Only then may the other go: with it may go a task, and with that other futures that wait.
-        drop(wakers);
+        drop(waiters);
         drop(before);
         None
     }
 
     /// A future that waited for `index` does not any more: its waker goes, though the step may never be reached.
     pub(crate) fn forget(&self, index: u64, waiter: Waiter) {
-        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiters = self.lock();
         let gone =
-            [Step::Durable(index), Step::Stored(index)].map(|step| wakers.of(step).remove(&(step, waiter)));
+            [Step::Durable(index), Step::Stored(index)].map(|step| waiters.of(step).remove(&(step, waiter)));
         self.waiting.fetch_sub(gone.iter().flatten().count(), Ordering::SeqCst);
-        drop(wakers);
+        drop(waiters);
         drop(gone);
     }
 }
@@ -241,6 +288,56 @@ mod tests {
         progress.set_failing();
         assert_eq!(progress.waiting.load(Ordering::SeqCst), 0);
         progress.forget(7, other);
+        assert_eq!(progress.waiting.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn every_thread_is_woken_though_each_wakes_only_two() {
+        let progress = Progress::new(0, 0);
+        let threads = 40;
+        let never = crate::deadline::after(std::time::Duration::MAX);
+        std::thread::scope(|scope| {
+            for index in 0..threads {
+                let progress = &progress;
+                scope.spawn(move || {
+                    for round in 0..200 {
+                        let index = round * threads + index;
+                        if index % 7 == 0 {
+                            // As if something else had woken it: then it may go before its turn.
+                            std::thread::current().unpark();
+                        }
+                        assert!(progress.wait_durable(index, never));
+                        assert!(progress.durable() > index);
+                    }
+                });
+            }
+            for durable in 0..=200 * threads {
+                progress.set_durable(durable);
+                if durable % 16 == 0 {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        assert_eq!(progress.waiting.load(Ordering::SeqCst), 0);
+        assert!(progress.lock().to_wake.is_empty());
+    }
+
+    #[test]
+    fn a_thread_gives_up_at_its_deadline_or_when_the_disk_fails_and_leaves_nothing() {
+        let progress = Progress::new(5, 0);
+        assert!(progress.wait_durable(4, Instant::now()));
+        assert!(!progress.wait_durable(5, Instant::now()));
+        assert!(progress.wait_sealed(0, Instant::now()));
+        assert!(!progress.wait_sealed(1, Instant::now()));
+        let never = crate::deadline::after(std::time::Duration::MAX);
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| progress.wait_durable(5, never));
+            while progress.waiting.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            progress.set_failing();
+            assert!(!waits.join().unwrap());
+        });
         assert_eq!(progress.waiting.load(Ordering::SeqCst), 0);
     }
 }

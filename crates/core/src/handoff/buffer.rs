@@ -4,15 +4,40 @@
 //! given, the front written, the bytes copied. Out: lines in the order of their indexes.
 //! *gapless*: an index is given under the mutex, and n + 1 only after n. Bytes are free again only after
 //! [`Drain::release`], which follows the sync that covers them.
+//!
+//! # Back to the start
+//!
+//! A ring in which nothing is goes back to its start: an empty lap, without a frame and without using capacity. Head,
+//! tail, the drain's position and the header's tail move forward together to the next multiple of the capacity. No
+//! accepted line is lost or invented by that:
+//!
+//! - The drain's owner does it under the callers' mutex, so it holds both sides, and no frame is written meanwhile.
+//!   Whatever follows is written after the header's tail was moved.
+//! - Head equals tail, so every line that was accepted is durable. Before and behind each of the stores there is
+//!   nothing to replay, wherever the header's tail says that the walk begins.
+//! - What lies in the ring are frames of earlier laps. An index is given once, and durable ones are below the index
+//!   that the next frame will have. So replay skips such a frame if it comes to it first, and stops there if it comes
+//!   to it behind a newer one, since its index does not follow. Padding of an earlier lap leads to the ring's start,
+//!   where the walk ends or meets what was said of frames.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, frame_len};
-use super::map::{Consumer, Producer};
+use super::map::{self, Consumer, Producer};
 use crate::clock::Timestamp;
 use crate::line::{self, FRONT_BYTES_MAX, RunningFront};
 
+/// An empty ring goes back to its start from here on, or from a quarter of it: pages that fit into the nearest caches,
+/// and so many events between two returns that positions last for centuries.
+const REWIND_FROM: u64 = 256 << 10;
+/// The ring is walked on as it is if it should ever come so far.
+const REWIND_BELOW: u64 = 1 << 62;
+/// With more than this before them, callers wait for the disk rather than use the room that is left: else everything
+/// that is accepted would wait until the whole ring was written. The rest is for a disk that stalls.
+const HELD_BACK_FROM: u64 = 16 << 20;
+/// The disk stalls if nothing was released for so long.
+const STALLED_AFTER: Duration = Duration::from_millis(200);
 /// More would push other things out of the nearest cache.
 const PREFETCH_BYTES_MAX: usize = 2048;
 
@@ -67,6 +92,7 @@ struct State {
     front: RunningFront,
     closed: bool,
     waiting_for_room: u32,
+    released_at: Option<Instant>,
 }
 
 impl Handoff {
@@ -80,6 +106,7 @@ impl Handoff {
             front: RunningFront::new(next, &recorded.to_text()),
             closed: false,
             waiting_for_room: 0,
+            released_at: None,
         };
         Handoff { state: Mutex::new(state), room: Condvar::new(), payload_max }
     }
@@ -95,14 +122,16 @@ impl Handoff {
         self.payload_max
     }
 
-    /// Puts lines into the buffer as one frame; waits up to `wait` for room.
+    /// Puts lines into the buffer as one frame; waits up to `wait` for room, and as long if it is held back.
     ///
     /// `wake` is called, without the lock, before waiting, so that the writer makes room.
     pub(crate) fn push(&self, rests: &Rests<'_>, wait: Duration, wake: impl Fn()) -> Result<Given, Refused> {
         let mut state = self.lock();
-        match state.push(rests, self.payload_max) {
-            Err(Refused::Full) if !wait.is_zero() => {}
-            done => return done,
+        if wait.is_zero() || !state.is_held_back() {
+            match state.push(rests, self.payload_max) {
+                Err(Refused::Full) if !wait.is_zero() => {}
+                done => return done,
+            }
         }
         let deadline = crate::deadline::after(wait);
         loop {
@@ -112,10 +141,14 @@ impl Handoff {
             state = self.lock();
             let left = deadline.saturating_duration_since(Instant::now());
             // Checked again before sleeping: room may have come while the lock was free.
-            if !state.has_room_for(rests) && !state.closed && !left.is_zero() {
+            let may_push = state.has_room_for(rests) && !state.is_held_back();
+            if !may_push && !state.closed && !left.is_zero() {
                 state = self.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
             }
             state.waiting_for_room -= 1;
+            if state.is_held_back() && !state.closed && Instant::now() < deadline {
+                continue;
+            }
             match state.push(rests, self.payload_max) {
                 Err(Refused::Full) if Instant::now() < deadline => {}
                 done => return done,
@@ -168,11 +201,14 @@ impl Handoff {
         (state.producer.used(), state.producer.capacity())
     }
 
-    /// Wakes callers that wait for room, after [`Drain::release`].
-    pub(crate) fn notify_room(&self) {
-        if self.lock().waiting_for_room > 0 {
+    /// To be called after [`Drain::release`]: wakes callers that wait for room, and lets an empty ring begin anew.
+    pub(crate) fn released(&self, drain: &mut Drain) {
+        let mut state = self.lock();
+        state.released_at = Some(Instant::now());
+        if state.waiting_for_room > 0 {
             self.room.notify_all();
         }
+        drain.rewind(&mut state.producer);
     }
 }
 
@@ -188,6 +224,12 @@ impl State {
         let needed = frame_len(self.payload_len(rests));
         let to_end = self.producer.to_ring_end();
         (if needed > to_end { to_end } else { 0 }, needed)
+    }
+
+    /// Whether callers should wait although there may be room: the disk takes lines, and they come faster.
+    fn is_held_back(&self) -> bool {
+        self.producer.used() > HELD_BACK_FROM
+            && self.released_at.is_some_and(|released_at| released_at.elapsed() < STALLED_AFTER)
     }
 
     fn has_room_for(&mut self, rests: &Rests<'_>) -> bool {
@@ -325,6 +367,20 @@ impl Drain {
         taken
     }
 
+    /// Goes back to the start of the ring if nothing is in it, so that a slow trickle of events stays on few pages:
+    /// those are in the caches, and may be written without asking the file system first, as it must be for a page
+    /// that was written back.
+    fn rewind(&mut self, producer: &mut Producer) {
+        let capacity = self.consumer.capacity();
+        let is_released =
+            self.consumer.tail() == self.position || cfg!(trailseal_fault = "rewound_unreleased");
+        let is_empty = self.is_empty() && is_released;
+        let is_far = self.position % capacity >= REWIND_FROM.min(capacity / 4);
+        if is_empty && is_far && self.position < REWIND_BELOW {
+            self.position = map::rewind(producer, &mut self.consumer);
+        }
+    }
+
     /// Whether everything that was published has been taken.
     pub(crate) fn is_empty(&self) -> bool {
         self.position == self.consumer.head()
@@ -333,5 +389,63 @@ impl Drain {
     /// Gives everything below `position` back: it is durable, as the first `durable` events.
     pub(crate) fn release(&mut self, position: u64, durable: u64) {
         self.consumer.release(position, durable);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::handoff::{Place, checksum, open};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// A buffer with more in it than callers may use while the disk takes lines.
+    fn filled() -> (Handoff, Drain) {
+        let (handoff, drain) = open(&Place::Memory, 32 << 20, 7, 0, Timestamp::from_micros(0)).unwrap();
+        while handoff.fill().0 <= HELD_BACK_FROM {
+            assert_eq!(woken_while_pushing(&handoff, HOUR), 0, "nobody waits before anything was released");
+        }
+        (handoff, drain)
+    }
+
+    fn woken_while_pushing(handoff: &Handoff, wait: Duration) -> u32 {
+        let woken = Cell::new(0);
+        push(handoff, wait, || woken.set(woken.get() + 1));
+        woken.get()
+    }
+
+    fn push(handoff: &Handoff, wait: Duration, wake: impl Fn()) {
+        let bytes = [b"\"a\":1}".repeat(10_000), b"\n".to_vec()].concat();
+        let now = Timestamp::from_micros(1);
+        let rests = Rests { bytes: &bytes, ends: &[bytes.len()], crc: checksum(&bytes), now };
+        handoff.push(&rests, wait, wake).unwrap();
+    }
+
+    #[test]
+    fn callers_are_held_back_while_the_disk_takes_lines_and_not_while_it_stalls() {
+        let (handoff, _drain) = filled();
+        let now = Instant::now();
+        handoff.lock().released_at = Some(now + HOUR);
+        assert_eq!(woken_while_pushing(&handoff, Duration::ZERO), 0, "who cannot wait takes the room");
+        assert!(woken_while_pushing(&handoff, Duration::from_millis(1)) > 0);
+        handoff.lock().released_at = now.checked_sub(STALLED_AFTER);
+        assert_eq!(woken_while_pushing(&handoff, HOUR), 0);
+    }
+
+    #[test]
+    fn who_is_held_back_goes_on_when_lines_were_released() {
+        let (handoff, mut drain) = filled();
+        handoff.lock().released_at = Some(Instant::now() + HOUR);
+        let (waits, is_waiting) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| push(&handoff, 24 * HOUR, || waits.send(()).unwrap()));
+            is_waiting.recv().unwrap();
+            let taken = drain.take(&mut Vec::new(), 1 << 20, |_, _, _| {});
+            drain.release(taken.position, taken.lines);
+            handoff.released(&mut drain);
+        });
+        assert!(handoff.fill().0 < HELD_BACK_FROM);
     }
 }

@@ -3,7 +3,8 @@
 //! This is a place with `unsafe`. What makes it sound: positions only grow;
 //! the bytes in `tail..head` belong to the [`Consumer`], the others to the [`Producer`]; each side alone
 //! moves its own position, and publishes it with `Release` after it is done with the bytes that change
-//! owner; the other side reads it with `Acquire`. There is exactly one value of each side.
+//! owner; the other side reads it with `Acquire`. There is exactly one value of each side; [`rewind`] moves both
+//! positions, and so needs both values.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -183,6 +184,11 @@ impl Consumer {
         self.region.capacity
     }
 
+    /// Everything below was released.
+    pub(super) fn tail(&self) -> u64 {
+        self.tail
+    }
+
     /// Published bytes `from..to` that have not been released; they must not cross the end of the ring.
     pub(super) fn slice(&self, from: u64, to: u64) -> &[u8] {
         assert!(self.tail <= from && from <= to && to <= self.head(), "only published bytes can be read");
@@ -202,6 +208,21 @@ impl Consumer {
         self.tail = position;
         self.region.tail.store(position, Ordering::Release);
     }
+}
+
+/// Goes on at the start of the ring, in which nothing may be. Returns the new position of both sides.
+pub(super) fn rewind(producer: &mut Producer, consumer: &mut Consumer) -> u64 {
+    assert!(Arc::ptr_eq(&producer.region, &consumer.region), "both are sides of one ring");
+    assert!(consumer.tail == producer.head, "nothing is passed over");
+    let region = &producer.region;
+    let position = producer.head.next_multiple_of(region.capacity);
+    if !cfg!(trailseal_fault = "header_not_rewound") {
+        region.mark(TAIL_AT).store(position, Ordering::Release);
+    }
+    region.tail.store(position, Ordering::Release);
+    region.head.store(position, Ordering::Release);
+    (producer.head, producer.tail, consumer.tail) = (position, position, position);
+    position
 }
 
 #[cfg(test)]

@@ -166,47 +166,129 @@ fn a_closed_buffer_refuses() {
     assert_eq!(push(&file.handoff, &[rest_of(0, 1)], 1), Err(Refused::Closed));
 }
 
+/// The rests of the lines from index `next` on that the file gives, whose indexes are looked at.
+fn rests_of(file: &[u8], next: usize) -> Vec<Vec<u8>> {
+    let lines = replayed(file, next as u64);
+    let in_order = lines.iter().zip(next as u64..).all(|((index, text), expected)| {
+        *index == expected && line::parse_front(text).unwrap().index == expected
+    });
+    assert!(in_order);
+    lines.into_iter().map(|(index, text)| text[line::front_len(index)..].to_vec()).collect()
+}
+
+fn tail_of(file: &[u8]) -> u64 {
+    HandoffHeader::decode(file).unwrap().tail
+}
+
+#[test]
+fn an_empty_ring_goes_back_to_its_start_and_what_follows_is_replayed_from_there() {
+    let mut file = File::new(0);
+    let mut tails = Vec::new();
+    for number in 0..60 {
+        push(&file.handoff, &[rest_of(number, 3000)], 1).unwrap();
+        assert_eq!(rests_of(&file.bytes(), number), [rest_of(number, 3000)]);
+        let taken = file.drain.take(&mut Vec::new(), usize::MAX, |_, _, _| {});
+        file.handoff.released(&mut file.drain);
+        assert_eq!(rests_of(&file.bytes(), number).len(), 1, "it is not released yet");
+        file.drain.release(taken.position, number as u64 + 1);
+        file.handoff.released(&mut file.drain);
+        tails.push(tail_of(&file.bytes()));
+    }
+    assert!(tails.is_sorted());
+    let rewound = tails.iter().filter(|tail| tail.is_multiple_of(CAPACITY)).count();
+    assert_eq!(rewound, 10, "from a quarter of the ring on: {tails:?}");
+    assert_eq!(file.handoff.fill().0, 0);
+}
+
+#[test]
+fn lines_come_out_in_order_of_many_threads_while_the_ring_goes_back() {
+    let lines = if cfg!(miri) { 200 } else { 20_000 };
+    let (handoff, mut drain) = open(&Place::Memory, CAPACITY, 7, 0, Timestamp::from_micros(0)).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut accepted = 0;
+                while accepted < lines {
+                    match push(&handoff, &[rest_of(accepted, 500)], 1) {
+                        Ok(_) => accepted += 1,
+                        Err(_) => std::thread::yield_now(),
+                    }
+                }
+            });
+        }
+        let mut next = 0;
+        while next < 2 * lines as u64 {
+            let mut out = Vec::new();
+            let taken = drain.take(&mut out, usize::MAX, |_, _, _| {});
+            for text in out.split_inclusive(|&byte| byte == b'\n') {
+                assert_eq!(line::parse_front(text).unwrap().index, next);
+                next += 1;
+            }
+            drain.release(taken.position, next);
+            handoff.released(&mut drain);
+        }
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Any schedule of pushes, takes and releases: lines come out once, in order; and at every moment the
-    /// file alone gives exactly the lines that were pushed and not released.
+    /// Any schedule of pushes, takes, releases and returns to the start: lines come out once, in order; and at every
+    /// moment, in the middle of a push too, the file alone gives exactly the lines that were pushed and not released.
     #[test]
     fn the_file_always_holds_what_was_accepted_and_is_not_durable(
-        steps in proptest::collection::vec((0u8..4, 0usize..3000, 1usize..4), 1..120),
+        steps in proptest::collection::vec((0u8..6, 0usize..3000, 1usize..4, any::<u16>()), 1..120),
     ) {
         let mut file = File::new(0);
-        let (mut taken_to, mut released, mut accepted) = (0u64, 0u64, 0u64);
-        let mut pending = Vec::new();
-        for (kind, len, count) in steps {
-            match kind {
-                0 | 1 => {
-                    let rests: Vec<_> =
-                        (0..count).map(|at| rest_of(accepted as usize + at, len / count)).collect();
-                    if let Ok(given) = push(&file.handoff, &rests, 1) {
-                        prop_assert_eq!(given.first, accepted);
-                        accepted += count as u64;
-                    }
-                }
-                2 => {
-                    let mut out = Vec::new();
-                    let taken = file.drain.take(&mut out, len, |_, _, _| {});
-                    for text in out.split_inclusive(|&byte| byte == b'\n') {
-                        prop_assert_eq!(line::parse_front(text).unwrap().index, taken_to);
-                        taken_to += 1;
-                    }
-                    pending.push((taken.position, taken_to));
-                }
-                _ => {
-                    if let Some((position, durable)) = pending.pop() {
-                        pending.clear();
-                        file.drain.release(position, durable);
-                        released = durable;
-                    }
+        let (mut taken_to, mut released) = (0u64, 0usize);
+        let (mut accepted, mut pending) = (Vec::new(), Vec::new());
+        for (kind, len, count, cut) in steps {
+            let (before, accepted_before) = (file.bytes(), accepted.len());
+            let is_commit = kind == 5;
+            if kind < 2 {
+                let rests: Vec<_> = (0..count).map(|at| rest_of(accepted.len() + at, len / count)).collect();
+                if let Ok(given) = push(&file.handoff, &rests, 1) {
+                    prop_assert_eq!(given.first, accepted.len() as u64);
+                    accepted.extend(rests);
                 }
             }
-            let lines = replayed(&file.bytes(), released);
-            prop_assert_eq!(lines.len() as u64, accepted - released);
+            if kind == 2 || is_commit {
+                let mut out = Vec::new();
+                let taken = file.drain.take(&mut out, if is_commit { usize::MAX } else { len }, |_, _, _| {});
+                for text in out.split_inclusive(|&byte| byte == b'\n') {
+                    prop_assert_eq!(line::parse_front(text).unwrap().index, taken_to);
+                    taken_to += 1;
+                }
+                pending.push((taken.position, taken_to));
+            }
+            if (kind == 3 || is_commit)
+                && let Some((position, durable)) = pending.pop()
+            {
+                pending.clear();
+                file.drain.release(position, durable);
+                released = durable as usize;
+            }
+            if kind == 4 || is_commit {
+                let tail = tail_of(&file.bytes());
+                file.handoff.released(&mut file.drain);
+                if tail_of(&file.bytes()) != tail {
+                    prop_assert_eq!(released, accepted.len());
+                    pending.clear();
+                }
+            }
+            let after = file.bytes();
+            prop_assert_eq!(rests_of(&after, released), &accepted[released..]);
+            if accepted.len() > accepted_before {
+                // Some of the push's stores were done and some not; which ones is up to the processor.
+                let cut = 4096 + usize::from(cut) % (after.len() - 4096);
+                for (first, last) in [(&before, &after), (&after, &before)] {
+                    let torn = [&first[..cut], &last[cut..]].concat();
+                    let lines = rests_of(&torn, released);
+                    let is_whole = lines.len() + released == accepted.len();
+                    let end = if is_whole { accepted.len() } else { accepted_before };
+                    prop_assert_eq!(lines, &accepted[released..end]);
+                }
+            }
         }
     }
 

@@ -76,10 +76,13 @@ pub struct HandoffOptions {
     /// Where its file is, if not in the trail's folder. A tmpfs is fine: it guards against a killed process.
     pub place: HandoffPlace,
     /// Its size in bytes; rounded up to a multiple of 4,096, at least 1 MiB.
+    ///
+    /// What lies in it beyond 16 MiB is for a disk that stalls: while the disk takes lines and they come faster, callers
+    /// that may wait are held back there, so that no event is far from being durable.
     pub size_bytes: u64,
     /// What happens when it is full.
     pub full: Full,
-    /// How long [`Full::Block`] waits.
+    /// How long [`Full::Block`] waits for room, or is held back.
     pub timeout: Duration,
 }
 

@@ -46,6 +46,14 @@ pub fn text(number: u64) -> String {
     .to_string()
 }
 
+/// The same with a description: about 575 bytes.
+pub fn long_text(number: u64) -> String {
+    let description = "Approved by the second controller, after the invoice had been compared with the order";
+    let mut event: serde_json::Value = serde_json::from_str(&text(number)).expect("JSON");
+    event["description"] = format!("{description} ({number})").into();
+    event.to_string()
+}
+
 /// Events made ahead, so that making them is not measured.
 pub fn events(count: u64) -> Vec<Event> {
     (0..count).map(event).collect()

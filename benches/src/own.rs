@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use trailseal_core::event::Event;
+use trailseal_core::clock::Timestamp;
+use trailseal_core::event::{Event, rewrite};
+use trailseal_core::mask::{MaskOptions, Masker};
 use trailseal_core::{Ack, HandoffPlace, Options, Status, Trail};
 use trailseal_index::{IndexOptions, Indexer};
 
@@ -71,8 +73,9 @@ fn index(trail: &Trail) {
     trail.deliver_to_store(Box::new(indexer)).expect("delivers");
 }
 
-/// Events that come as JSON text: nanoseconds a call, flat out, masking included.
+/// Events that come as JSON text: nanoseconds a call, flat out, masking included; to the line alone, and to the handoff.
 pub fn text(dir: &Path) {
+    text_to_line();
     let trail = Trail::open(fresh(dir, "text"), options()).expect("opens");
     let texts: Vec<String> = (0..1000).map(load::text).collect();
     let mut histogram = load::histogram();
@@ -91,6 +94,27 @@ pub fn text(dir: &Path) {
     let mut numbers = load::percentiles(&histogram);
     numbers.push(("text_bytes", texts[0].len() as f64));
     load::print("JSON text to the handoff, one thread", &numbers);
+}
+
+fn text_to_line() {
+    let masker = Masker::new(&MaskOptions::default()).expect("a masker");
+    let texts: Vec<String> = (0..1000).map(load::long_text).collect();
+    let (now, mut line) = (Timestamp::from_micros(1_795_233_600_123_456), Vec::new());
+    let mut histogram = load::histogram();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(5) {
+        for text in &texts {
+            let at = Instant::now();
+            line.clear();
+            let written = rewrite(text.as_bytes(), now, |key| masker.key_matches(key), &mut line);
+            let has_secret = masker.text_has(&line);
+            let _ = histogram.record(at.elapsed().as_nanos() as u64);
+            assert!(written.is_some() && !has_secret);
+        }
+    }
+    let mut numbers = load::percentiles(&histogram);
+    numbers.push(("text_bytes", texts[0].len() as f64));
+    load::print("JSON text to the masked line, one thread", &numbers);
 }
 
 /// Into the index: lines read from the segments, parsed, and committed with the cursor.
@@ -148,9 +172,16 @@ pub fn cold(dir: &Path) {
     load::print("record, async, after a pause, 10/s", &load::percentiles(&histogram));
 }
 
-/// `record()`, async, 8 threads flat out.
+/// `record()`, async, 8 threads flat out, without masking and with it.
 pub fn threads(dir: &Path) {
-    let trail = Trail::open(fresh(dir, "threads"), options()).expect("opens");
+    threads_with(dir, false, "record, async, 8 threads flat out, without masking");
+    threads_with(dir, true, "record, async, 8 threads flat out, with masking");
+}
+
+fn threads_with(dir: &Path, is_masked: bool, name: &str) {
+    let mut options = options();
+    options.mask.enabled = is_masked;
+    let trail = Trail::open(fresh(dir, "threads"), options).expect("opens");
     let histograms: Vec<_> = std::thread::scope(|scope| {
         let callers: Vec<_> = (0..8)
             .map(|_| {
@@ -176,7 +207,7 @@ pub fn threads(dir: &Path) {
     let mut all = load::histogram();
     histograms.iter().for_each(|histogram| all.add(histogram).expect("same bounds"));
     trail.close(CLOSE).expect("closes");
-    load::print("record, async, 8 threads flat out", &load::percentiles(&all));
+    load::print(name, &load::percentiles(&all));
 }
 
 /// 30 seconds of two producers flat out, durable and sealed; beside the raw disk and hash.
@@ -193,7 +224,8 @@ fn sustained_with(dir: &Path, size_mib: u64) -> PathBuf {
     let folder = fresh(dir, &format!("sustained-{size_mib}"));
     trail_of(&folder, 100);
     let line_bytes = line_len(&folder);
-    let seconds = std::env::var("TRAILSEAL_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
+    let seconds =
+        std::env::var("TRAILSEAL_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
     let time = Duration::from_secs(seconds);
     let raw_before = raw::write_and_hash(dir, line_bytes, time / 6);
     let mut options = options();
@@ -305,7 +337,10 @@ fn trail_of(dir: &Path, events: u64) {
 }
 
 fn bytes_in(dir: &Path) -> u64 {
-    std::fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("entry").metadata().expect("data").len()).sum()
+    std::fs::read_dir(dir)
+        .expect("a folder")
+        .map(|entry| entry.expect("entry").metadata().expect("data").len())
+        .sum()
 }
 
 /// Opening after a clean close, and memory, at 2,000,000 and 10,000,000 events.
@@ -325,7 +360,12 @@ pub fn open(dir: &Path) {
         times.sort_by(f64::total_cmp);
         load::print(
             "open after a clean close",
-            &[("events", total as f64), ("p50_ms", times[2]), ("max_ms", times[4]), ("rss_mib", load::memory_mib().0)],
+            &[
+                ("events", total as f64),
+                ("p50_ms", times[2]),
+                ("max_ms", times[4]),
+                ("rss_mib", load::memory_mib().0),
+            ],
         );
     }
     let _ = std::fs::remove_dir_all(folder);
@@ -363,6 +403,7 @@ fn own_verify(folder: &Path, threads: usize) {
     use trailseal_core::{Folder, file::StdFiles, verify};
     load::forget_highest_memory();
     let options = verify::VerifyOptions { threads, ..Default::default() };
-    let verdict = verify::verify(&Folder::new(folder, Arc::new(StdFiles)), &options).expect("can be looked at");
+    let verdict =
+        verify::verify(&Folder::new(folder, Arc::new(StdFiles)), &options).expect("can be looked at");
     assert!(verdict.ok, "{verdict}");
 }

@@ -41,7 +41,8 @@ pub fn sync_4k(dir: &Path, calls: u64) -> f64 {
     let path = dir.join("raw-sync");
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path).expect("made");
     // SAFETY: a plain system call on an open descriptor; it touches no memory of ours.
-    let done = unsafe { libc::fallocate(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, 0, (calls * 4096) as i64) };
+    let done =
+        unsafe { libc::fallocate(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, 0, (calls * 4096) as i64) };
     assert_eq!(done, 0, "blocks can be reserved");
     let mut histogram = load::histogram();
     for call in 0..calls {

@@ -12,14 +12,17 @@ pub fn print(files: &[String]) {
     for file in files {
         let text = std::fs::read_to_string(file).expect("a result file");
         for line in text.lines() {
-            let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).expect("JSON");
+            let object: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_str(line).expect("JSON");
             let Some(name) = object.get("measurement").and_then(|name| name.as_str()) else {
                 runs.push((file, object));
                 continue;
             };
             // One measurement may come more than once in a run, told apart by its number of events.
             let name = match object.get("events").and_then(serde_json::Value::as_f64) {
-                Some(events) if name.starts_with("open") => format!("{name}, {} million events", (events / 1e6).round()),
+                Some(events) if name.starts_with("open") => {
+                    format!("{name}, {} million events", (events / 1e6).round())
+                }
                 _ => name.to_owned(),
             };
             if !order.contains(&name) {
@@ -37,12 +40,19 @@ pub fn print(files: &[String]) {
         }
     }
     println!("# Benchmarks\n");
-    println!("Written by `benches/run` from the raw results in `benches/results/`: medians over the runs below that have");
-    println!("the measurement (of two, the higher), with the lowest and highest. Times are of one call, its measuring");
-    println!("included. The event's line has 715 bytes. The machine is shared: read figures beside the references of the");
+    println!(
+        "Written by `benches/run` from the raw results in `benches/results/`: medians over the runs below that have"
+    );
+    println!(
+        "the measurement (of two, the higher), with the lowest and highest. Times are of one call, its measuring"
+    );
+    println!(
+        "included. The event's line has 715 bytes. The machine is shared: read figures beside the references of the"
+    );
     println!("same run.\n");
     for (file, run) in &runs {
-        let settings = run.iter().map(|(key, value)| format!("{key}: {}", value.as_str().unwrap_or_default()));
+        let settings =
+            run.iter().map(|(key, value)| format!("{key}: {}", value.as_str().unwrap_or_default()));
         println!("- {file}: {}", settings.collect::<Vec<_>>().join("; "));
     }
     for name in order {
@@ -51,7 +61,12 @@ pub fn print(files: &[String]) {
             let mut all = values[&(name.clone(), key.clone())].clone();
             all.sort_by(f64::total_cmp);
             let shown = |value: f64| show(key, value);
-            println!("| {key} | {} | {} | {} |", shown(all[all.len() / 2]), shown(all[0]), shown(all[all.len() - 1]));
+            println!(
+                "| {key} | {} | {} | {} |",
+                shown(all[all.len() / 2]),
+                shown(all[0]),
+                shown(all[all.len() - 1])
+            );
         }
     }
 }

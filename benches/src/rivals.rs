@@ -120,7 +120,8 @@ fn open(name: &str, folder: &Path) -> Box<dyn Rival> {
             events: load::events(1000),
         }),
         "llm-orchestrator-audit" => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("starts");
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("starts");
             let storage = llm::FileAuditStorage::new(folder.join("audit.log"), llm::RotationPolicy::Never);
             let logger = llm::AuditLogger::new(Arc::new(storage.expect("opens")));
             Box::new(Orchestrator { runtime, logger })

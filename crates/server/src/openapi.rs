@@ -154,6 +154,8 @@ fn query_parameter(name: &str) -> Value {
         "ack" => json!({"type": "string", "enum": ["accepted", "durable", "store"]}),
         "state" => json!({"type": "string", "enum": ["pending", "approved", "rejected"]}),
         "cursor" => json!({"type": "string", "format": CURSOR}),
+        // The id of a review.
+        "before" => json!({"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"}),
         "bucket" => json!({"type": "string", "pattern": "^[1-9][0-9]{0,3}[mhdw]$", "examples": ["15m"]}),
         _ => json!({"type": "string"}),
     };

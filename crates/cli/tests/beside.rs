@@ -48,7 +48,7 @@ fn a_line_is_one_event_or_none_beside_a_server_as_without_one() {
     let mut input = bad.join(&format!("\n{good}\n"));
     input.push('\n');
     let check = |input: &str, bad: &[usize], good: usize| {
-        let answer = place.feed("record --json", input).no();
+        let answer = place.feed("record --json --ack durable", input).no();
         let mut numbers: Vec<usize> = answer
             .err
             .lines()
@@ -74,7 +74,7 @@ fn whoever_stops_reading_receipts_does_not_stop_the_recording_beside_a_server() 
     let _server = Running::start(&place);
     // Several requests.
     place.write("events.jsonl", "{\"action\":\"a\"}\n".repeat(2_000));
-    let mut command = place.command(&["record", "--json", "events.jsonl"]);
+    let mut command = place.command(&["record", "--json", "--ack", "durable", "events.jsonl"]);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     assert!(command.stdout(writer).status().unwrap().success());

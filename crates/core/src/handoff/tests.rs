@@ -73,6 +73,14 @@ fn what_was_pushed_is_replayed_from_the_file_while_it_is_mapped() {
 }
 
 #[test]
+fn nothing_pushed_leaves_no_frame_that_would_end_the_replay() {
+    let file = File::new(7);
+    assert_eq!(push(&file.handoff, &[], 1).map(|given| given.first), Ok(7));
+    push(&file.handoff, &[rest_of(0, 40)], 1).unwrap();
+    assert_eq!(replayed(&file.bytes(), 7).len(), 1);
+}
+
+#[test]
 fn replay_skips_what_is_in_the_segments_and_never_jumps() {
     let file = File::new(0);
     for number in 0..10 {

@@ -141,9 +141,12 @@ impl Handoff {
             state = self.lock();
             let left = deadline.saturating_duration_since(Instant::now());
             // Checked again before sleeping: room may have come while the lock was free.
-            let may_push = state.has_room_for(rests) && !state.is_held_back();
+            let is_held_back = state.is_held_back();
+            let may_push = state.has_room_for(rests) && !is_held_back;
             if !may_push && !state.closed && !left.is_zero() {
-                state = self.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+                // Nobody says that the disk has begun to stall.
+                let nap = if is_held_back { left.min(STALLED_AFTER) } else { left };
+                state = self.room.wait_timeout(state, nap).unwrap_or_else(PoisonError::into_inner).0;
             }
             state.waiting_for_room -= 1;
             if state.is_held_back() && !state.closed && Instant::now() < deadline {
@@ -436,6 +439,19 @@ mod tests {
         assert!(woken_while_pushing(&handoff, Duration::from_millis(1)) > 0);
         handoff.lock().released_at = now.checked_sub(STALLED_AFTER);
         assert_eq!(woken_while_pushing(&handoff, HOUR), 0);
+    }
+
+    #[test]
+    fn who_is_held_back_goes_on_when_the_disk_stalls_meanwhile() {
+        let (handoff, _drain) = filled();
+        let handoff = std::sync::Arc::new(handoff);
+        handoff.lock().released_at = Some(Instant::now());
+        let (done, is_done) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            assert!(woken_while_pushing(&handoff, HOUR) > 0);
+            done.send(()).unwrap();
+        });
+        is_done.recv_timeout(Duration::from_secs(60)).unwrap();
     }
 
     #[test]

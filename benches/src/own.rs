@@ -227,7 +227,7 @@ fn sustained_with(dir: &Path, size_mib: u64) -> PathBuf {
     let seconds =
         std::env::var("TRAILSEAL_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
     let time = Duration::from_secs(seconds);
-    let raw_before = raw::write_and_hash(dir, line_bytes, time / 6);
+    let raw_before = raw::write_and_hash(dir, line_bytes, time / 2);
     let mut options = options();
     options.handoff.size_bytes = size_mib << 20;
     let trail = Trail::open(&folder, options).expect("opens");
@@ -264,7 +264,7 @@ fn sustained_with(dir: &Path, size_mib: u64) -> PathBuf {
     assert!(trail.seal(CLOSE), "everything is sealed");
     let elapsed = begun.elapsed().as_secs_f64();
     let closed = trail.close(CLOSE).expect("closes");
-    let raw_after = raw::write_and_hash(dir, line_bytes, time / 6);
+    let raw_after = raw::write_and_hash(dir, line_bytes, time / 2);
     let rate = closed.sealed as f64 / elapsed;
     let raw_rate = (raw_before + raw_after) / 2.0;
     load::print(

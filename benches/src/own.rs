@@ -214,14 +214,15 @@ fn threads_with(dir: &Path, is_masked: bool, name: &str) {
 ///
 /// With a buffer of 16 MiB, and with the default, of which producers that may wait use as much while the disk works.
 pub fn sustained(dir: &Path) {
-    let folders = [16, 64].map(|size_mib| sustained_with(dir, size_mib));
-    // Only now: for minutes ext4 passes over each inode that was just deleted when it looks for a free one, so
-    // the tiles of the first run would make those of the second slower.
-    folders.iter().for_each(|folder| drop(std::fs::remove_dir_all(folder)));
+    // The tiles stay, also for the next run, and `benches/run` deletes them at the end: for minutes ext4 passes over each
+    // inode that was just deleted when it looks for a free one, which would make sealing slower.
+    for size_mib in [16, 64] {
+        sustained_with(dir, size_mib);
+    }
 }
 
-fn sustained_with(dir: &Path, size_mib: u64) -> PathBuf {
-    let folder = fresh(dir, &format!("sustained-{size_mib}"));
+fn sustained_with(dir: &Path, size_mib: u64) {
+    let folder = fresh(dir, &format!("sustained-{size_mib}-{}", std::process::id()));
     trail_of(&folder, 100);
     let line_bytes = line_len(&folder);
     let seconds =
@@ -281,7 +282,6 @@ fn sustained_with(dir: &Path, size_mib: u64) -> PathBuf {
         ],
     );
     let _ = std::fs::remove_dir_all(folder.join("segments"));
-    folder
 }
 
 /// `record()`, sync: `callers` threads for five seconds; beside the raw fdatasync.

@@ -137,12 +137,6 @@ fn look_at_the_clock() -> Timestamp {
 }
 
 #[divan::bench(sample_size = 1_000)]
-fn front(bencher: Bencher<'_, '_>) {
-    let mut out = [0; line::FRONT_BYTES_MAX];
-    bencher.bench_local(|| line::put_front(black_box(12_345_678), &NOW.to_text(), &mut out));
-}
-
-#[divan::bench(sample_size = 1_000)]
 fn parse_front(bencher: Bencher<'_, '_>) {
     let mut text = Vec::new();
     line::write_front(12_345_678, &NOW.to_text(), &mut text);

@@ -11,7 +11,7 @@
 
 use crate::clock::{TIMESTAMP_BYTES, Timestamp};
 use crate::complete::Stamp;
-use crate::event::{Event, NoAction, Out, fit, put_u64, within_limits};
+use crate::event::{Event, NoAction, Out, fit, within_limits};
 
 mod fields;
 mod front;
@@ -59,11 +59,10 @@ pub fn write_front(index: u64, recorded: &[u8; TIMESTAMP_BYTES], out: &mut Vec<u
 }
 
 /// Writes a front at the beginning of `out` and returns its length, which is [`front_len`].
-pub fn put_front(index: u64, recorded: &[u8; TIMESTAMP_BYTES], out: &mut [u8; FRONT_BYTES_MAX]) -> usize {
-    let mut number = [0; 20];
-    let start = put_u64(index, &mut number);
+fn put_front(index: u64, recorded: &[u8; TIMESTAMP_BYTES], out: &mut [u8; FRONT_BYTES_MAX]) -> usize {
+    let number = index.to_string();
     let mut at = 0;
-    for part in [BEFORE_INDEX, &number[start..], BEFORE_TIME, recorded, AFTER_TIME] {
+    for part in [BEFORE_INDEX, number.as_bytes(), BEFORE_TIME, recorded, AFTER_TIME] {
         out[at..at + part.len()].copy_from_slice(part);
         at += part.len();
     }

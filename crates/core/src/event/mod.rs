@@ -33,8 +33,8 @@ pub(crate) use limits::{fit, shorten_paths, within_limits};
 pub(crate) use out::{Out, Piece, piece};
 pub(crate) use read::INVALID;
 pub(crate) use write::{
-    end_object, put_u64, write_escaped, write_list, write_members, write_number, write_object, write_text,
-    write_u64, write_value,
+    end_object, write_escaped, write_list, write_members, write_number, write_object, write_text, write_u64,
+    write_value,
 };
 
 use crate::clock::Timestamp;

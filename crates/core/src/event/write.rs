@@ -12,13 +12,6 @@ pub(crate) const WRITE_DEPTH_MAX: usize = 96;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-const DIGIT_PAIRS: &[u8; 200] = b"\
-    0001020304050607080910111213141516171819\
-    2021222324252627282930313233343536373839\
-    4041424344454647484950515253545556575859\
-    6061626364656667686970717273747576777879\
-    8081828384858687888990919293949596979899";
-
 pub(crate) fn write_value<'a>(value: &Value, out: Out<'a>) -> Out<'a> {
     write_value_at(value, 1, out)
 }
@@ -164,24 +157,6 @@ fn eight_digits(number: u64) -> u64 {
     let twos = hundreds | ((fours - hundreds * 100) << 16);
     let tens = ((twos * 103) >> 10) & 0x000F_000F_000F_000F;
     tens | ((twos - tens * 10) << 8)
-}
-
-/// Writes `number` in decimal at the end of `text` and returns where it starts.
-#[inline]
-pub(crate) fn put_u64(mut number: u64, text: &mut [u8; 20]) -> usize {
-    let mut start = text.len();
-    let mut pairs = text.as_chunks_mut::<2>().0.iter_mut().rev();
-    for pair in &mut pairs {
-        let at = (number % 100) as usize * 2;
-        pair.copy_from_slice(&DIGIT_PAIRS[at..at + 2]);
-        start -= 2;
-        number /= 100;
-        if number == 0 {
-            // One digit alone has a zero before it.
-            return start + usize::from(at < 20);
-        }
-    }
-    start
 }
 
 /// Writes `text` as a JSON string with its quotes.

@@ -27,8 +27,8 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "power_loss"],
     },
     Fault {
-        name: "checkpoint_before_tiles",
-        what: "the checkpoint is put in place before its tiles",
+        name: "checkpoint_before_tree",
+        what: "the checkpoint is put in place before the tree that it covers",
         tests: &["-p", "trailseal-core", "--test", "power_loss"],
     },
     Fault {

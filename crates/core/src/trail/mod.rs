@@ -10,7 +10,7 @@ pub(crate) mod folder;
 mod json;
 mod known_ids;
 mod line_at;
-mod lock;
+pub(crate) mod lock;
 mod masking;
 mod network;
 mod once;

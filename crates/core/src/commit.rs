@@ -232,7 +232,7 @@ impl Writer {
 
     fn check_place(&mut self) {
         let Some(segment) = &self.segment else { return };
-        if matches!(segment.is_in_place(), Ok(false)) {
+        if !matches!(segment.standing(), Ok(crate::file::Standing::InPlace) | Err(_)) {
             let first = segment.first();
             // Dropped without finishing: the name is somebody else's now.
             self.segment = None;

@@ -2,10 +2,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::{AppendFile, Files, ReadFile};
+use super::{AppendFile, Files, ReadFile, Standing, standing};
 
 const PRIVATE: u32 = 0o600;
 const SHARED: u32 = 0o640;
@@ -99,6 +99,10 @@ impl Files for StdFiles {
         let stat = rustix::fs::statvfs(path)?;
         Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
     }
+
+    fn inode_numbers_hold(&self, folder: &Path) -> io::Result<bool> {
+        super::standing::inode_numbers_hold(folder, &folder.join("trail.toml"))
+    }
 }
 
 struct StdAppendFile {
@@ -140,13 +144,8 @@ impl AppendFile for StdAppendFile {
         }
     }
 
-    fn is_in_place(&self) -> io::Result<bool> {
-        let ours = self.file.metadata()?;
-        match fs::symlink_metadata(&self.path) {
-            Ok(named) => Ok(named.dev() == ours.dev() && named.ino() == ours.ino()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+    fn standing(&self) -> io::Result<Standing> {
+        standing(&self.file, &self.path, self.len_bytes)
     }
 }
 

@@ -20,12 +20,17 @@
 //!   to it behind a newer one, since its index does not follow. Padding of an earlier lap leads to the ring's start,
 //!   where the walk ends or meets what was said of frames.
 
+use std::fs::File;
+use std::io;
+use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, frame_len};
-use super::map::{self, Consumer, Producer};
+use super::map::{self, Consumer, HEADER_LEN, Producer};
+use super::open::Ring;
 use crate::clock::Timestamp;
+use crate::file::{Standing, standing};
 use crate::line::{self, FRONT_BYTES_MAX, RunningFront};
 
 /// An empty ring goes back to its start from here on, or from a quarter of it: pages that fit into the nearest caches,
@@ -204,6 +209,18 @@ impl Handoff {
         (state.producer.used(), state.producer.capacity())
     }
 
+    /// Lets callers fill another ring from now on. What is in this one is taken first: its indexes are lower.
+    ///
+    /// Not while an earlier one is still drained ([`Drain::is_moving`]).
+    pub(crate) fn go_on_in(&self, drain: &mut Drain, ring: Ring) {
+        assert!(!drain.is_moving(), "one ring after the other");
+        let mut state = self.lock();
+        state.producer = ring.producer;
+        state.generation = ring.generation;
+        drain.following = Some((ring.consumer, ring.file));
+        self.room.notify_all();
+    }
+
     /// To be called after [`Drain::release`]: wakes callers that wait for room, and lets an empty ring begin anew.
     pub(crate) fn released(&self, drain: &mut Drain) {
         let mut state = self.lock();
@@ -318,8 +335,14 @@ impl State {
 /// The side of the buffer that the writer thread owns.
 pub(crate) struct Drain {
     consumer: Consumer,
+    /// What the ring is mapped from; `None` in plain memory.
+    file: Option<File>,
     /// Everything below was taken; what is at or above `tail` is not yet durable.
     position: u64,
+    /// So many events were durable at the last release.
+    durable: u64,
+    /// The ring that callers fill by now: taken from when everything in this one is durable.
+    following: Option<(Consumer, Option<File>)>,
 }
 
 /// Lines that one [`Drain::take`] took.
@@ -334,8 +357,31 @@ pub(crate) struct Taken {
 }
 
 impl Drain {
-    pub(super) fn new(consumer: Consumer) -> Self {
-        Drain { consumer, position: 0 }
+    pub(super) fn new(consumer: Consumer, file: Option<File>) -> Self {
+        Drain { consumer, file, position: 0, durable: 0, following: None }
+    }
+
+    /// Whether the handoff's name still leads to the file that callers fill, and to all of it. In plain memory it always
+    /// is in place.
+    pub(crate) fn standing(&self, path: &Path) -> io::Result<Standing> {
+        let file = self.following.as_ref().map_or(&self.file, |(_, file)| file);
+        let len = HEADER_LEN as u64 + self.consumer.capacity();
+        file.as_ref().map_or(Ok(Standing::InPlace), |file| standing(file, path, len))
+    }
+
+    /// Whether callers fill another ring than the one that is taken from.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.following.is_some()
+    }
+
+    /// Goes over to the ring that callers fill, once everything in this one is durable.
+    fn follow(&mut self) {
+        let is_done = self.position == self.consumer.head() && self.consumer.tail() == self.position;
+        if let Some((consumer, file)) = self.following.take_if(|_| is_done) {
+            (self.consumer, self.file, self.position) = (consumer, file, 0);
+            // Readers go by its header from now on.
+            self.consumer.release(0, self.durable);
+        }
     }
 
     /// Appends lines to `out` until it holds at least `len_max` bytes or the buffer is empty, and calls
@@ -346,6 +392,7 @@ impl Drain {
         len_max: usize,
         mut each: impl FnMut(u64, u32, std::ops::Range<usize>),
     ) -> Taken {
+        self.follow();
         let head = self.consumer.head();
         let mut taken = Taken::default();
         while self.position < head && out.len() < len_max {
@@ -381,7 +428,7 @@ impl Drain {
         let capacity = self.consumer.capacity();
         let is_released =
             self.consumer.tail() == self.position || cfg!(trailseal_fault = "rewound_unreleased");
-        let is_empty = self.is_empty() && is_released;
+        let is_empty = self.is_empty() && is_released && !self.is_moving();
         let is_far = self.position % capacity >= REWIND_FROM.min(capacity / 4);
         if is_empty && is_far && self.position < REWIND_BELOW {
             self.position = map::rewind(producer, &mut self.consumer);
@@ -390,11 +437,13 @@ impl Drain {
 
     /// Whether everything that was published has been taken.
     pub(crate) fn is_empty(&self) -> bool {
-        self.position == self.consumer.head()
+        let follows = self.following.as_ref().is_some_and(|(consumer, _)| consumer.head() > 0);
+        self.position == self.consumer.head() && !follows
     }
 
     /// Gives everything below `position` back: it is durable, as the first `durable` events.
     pub(crate) fn release(&mut self, position: u64, durable: u64) {
+        self.durable = durable;
         self.consumer.release(position, durable);
     }
 }

@@ -6,12 +6,14 @@
 
 mod buffer;
 mod frame;
+mod lies;
 mod map;
 mod open;
 mod replay;
 
 pub(crate) use buffer::{Drain, Given, Handoff, Refused, Rests, Taken};
-pub(crate) use open::{Place, open};
+pub(crate) use lies::{Lies, handoff_header, lies_at};
+pub(crate) use open::{Place, Ring, open};
 pub use replay::{HandoffHeader, replay};
 
 /// CRC-32C of a line's rest, by the quickest means for some hundred bytes. Replay checks it by another

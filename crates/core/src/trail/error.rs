@@ -36,6 +36,12 @@ pub enum OpenError {
         /// What is wrong with it.
         what: String,
     },
+    /// Where the handoff should be lies a file that is not one of this trail's.
+    #[error("{} is not a handoff of this trail, and so is left as it is: move it away, or name another place in handoff.path", path.display())]
+    ForeignHandoff {
+        /// The file.
+        path: PathBuf,
+    },
     /// Its file system is a network's.
     #[error("{} is on a network file system ({kind}), whose locks and syncs cannot be relied on: choose a local folder, or allow it explicitly", path.display())]
     NetworkFileSystem {

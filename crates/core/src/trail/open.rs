@@ -13,7 +13,6 @@ use super::error::OpenError;
 use super::folder::{Folder, Manifest};
 use super::lock::{self, Attempt, Lock};
 use super::options::{HandoffPlace, Notice, Options};
-use super::reader::handoff_header;
 use super::recover::{Found, Recovered, recover};
 use super::rotate::{finish_rotation, key_file};
 use super::shared::{Gate, Shared};
@@ -22,7 +21,7 @@ use crate::anchor::Anchors;
 use crate::commit::Writer;
 use crate::counters::Counters;
 use crate::file::Files;
-use crate::handoff::{self, Drain, Handoff, HandoffHeader, Place};
+use crate::handoff::{self, Drain, Handoff, HandoffHeader, Lies, Place};
 use crate::histogram::CountedCommits;
 use crate::mask::{MaskKey, Masker, ReplaceWith};
 use crate::policy::{Current, InForce, Sampler, SamplerError};
@@ -59,8 +58,9 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Trail, OpenError> {
             None => create(&folder, &*files, &options)?,
         };
     let checkpoint = newest_checkpoint(&folder, &*files, &manifest)?;
-    let handoffs = own_handoffs(handoff_paths(&folder, &options, &lock), &*files, &manifest)?;
-    let recovered = recover(&folder, &files, &checkpoint, &handoffs)?;
+    let handoffs = find_handoffs(&folder, &options, &lock, &manifest)?;
+    let mut recovered = recover(&folder, &files, &checkpoint, &handoffs.own)?;
+    recovered.found.handoff_missing = handoffs.missing.clone();
     start(Opened { folder, lock, manifest, signing, recovered }, options, &handoffs)
 }
 
@@ -75,7 +75,7 @@ fn refuse_network(dir: &Path, options: &Options) -> Result<(), OpenError> {
 }
 
 fn take_lock(folder: &Folder) -> Result<Lock, OpenError> {
-    match lock::take(&folder.lock()).map_err(OpenError::io("lock", folder.lock()))? {
+    match lock::take(folder).map_err(OpenError::io("lock", folder.lock()))? {
         Attempt::Taken(lock) => Ok(lock),
         Attempt::HeldBy(holder) => Err(OpenError::Locked { path: folder.root().to_owned(), holder }),
     }
@@ -230,32 +230,50 @@ fn newest_checkpoint(
     }
 }
 
-/// The handoff of this opening first, then the one that the last holder named, if that is another.
-fn handoff_paths(folder: &Folder, options: &Options, lock: &Lock) -> Vec<PathBuf> {
-    let mut paths = vec![match &options.handoff.place {
-        HandoffPlace::File(path) => path.clone(),
-        HandoffPlace::InTrail | HandoffPlace::Memory => folder.handoff(),
-    }];
-    paths.extend(lock.previous_handoff().filter(|path| *path != paths[0]));
-    if !paths.contains(&folder.handoff()) {
-        paths.push(folder.handoff());
-    }
-    paths
+/// Files that may hold accepted lines.
+struct Handoffs {
+    /// Where this opening makes its own.
+    place: PathBuf,
+    /// Those that bear this trail's mark: replayed, then removed or replaced.
+    own: Vec<PathBuf>,
+    /// The one that the last holder named and needed, if it is not there.
+    missing: Option<PathBuf>,
 }
 
-/// Leaves out files that are another trail's handoff: they are neither replayed nor removed here.
-fn own_handoffs(
-    mut paths: Vec<PathBuf>,
-    files: &dyn Files,
+/// Looks at the place of this opening's handoff, then at the one that the last holder named, if that is another.
+///
+/// Only a handoff of this trail is ever taken for one: whatever else has such a name is left alone, and where it is in
+/// the way it is refused.
+fn find_handoffs(
+    folder: &Folder,
+    options: &Options,
+    lock: &Lock,
     manifest: &Manifest,
-) -> Result<Vec<PathBuf>, OpenError> {
+) -> Result<Handoffs, OpenError> {
+    let files = &*options.files;
     let mark = HandoffHeader::trail_mark(manifest.origin.as_str());
-    let is_own = |path: &Path| handoff_header(files, path).is_none_or(|header| header.trail == mark);
-    if let Some(path) = paths.first().filter(|path| !is_own(path)) {
-        return Err(damaged(path, "it is the handoff of another trail; give each trail a place of its own"));
+    let place = match &options.handoff.place {
+        // As the lock file names it.
+        HandoffPlace::File(path) => std::path::absolute(path).map_err(OpenError::io("find", path))?,
+        HandoffPlace::InTrail | HandoffPlace::Memory => folder.handoff(),
+    };
+    let previous = lock.previous();
+    match handoff::lies_at(files, &place, mark) {
+        Lies::Nothing | Lies::Own => {}
+        // Nothing is lost with it, and it has the name of our own file in our own folder: somebody emptied that.
+        Lies::Empty if place == folder.handoff() => {
+            fs::remove_file(&place).map_err(OpenError::io("remove", &place))?;
+        }
+        Lies::Empty | Lies::Foreign if options.handoff.place == HandoffPlace::Memory => {}
+        Lies::Empty | Lies::Foreign => return Err(OpenError::ForeignHandoff { path: place }),
     }
-    paths.retain(|path| is_own(path));
-    Ok(paths)
+    let mut own = vec![place.clone(), folder.handoff()];
+    own.extend(previous.handoff.clone());
+    own.sort_unstable();
+    own.dedup();
+    own.retain(|path| handoff::lies_at(files, path, mark) == Lies::Own);
+    let missing = previous.handoff.filter(|named| !previous.closed && !own.contains(named));
+    Ok(Handoffs { place, own, missing })
 }
 
 fn make_handoff(
@@ -279,22 +297,26 @@ fn make_handoff(
     Ok((handoff, drain, None, reason))
 }
 
-fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail, OpenError> {
-    let Opened { folder, mut lock, manifest, signing, recovered } = opened;
-    let trail = HandoffHeader::trail_mark(manifest.origin.as_str());
-    let (handoff, drain, handoff_file, in_memory) = make_handoff(&options, &handoffs[0], &recovered, trail)?;
-    // Their lines are durable in a segment now; an old one must never be replayed again.
-    for old in handoffs.iter().filter(|path| Some(*path) != handoff_file.as_ref()) {
-        match fs::remove_file(old) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(OpenError::io("remove", old)(error));
-            }
-            _ => {}
-        }
+/// Removes handoffs whose lines are durable in a segment by now: an old one must never be replayed again. The new one
+/// may have two names.
+fn remove_old(own: &[PathBuf], new: Option<&Path>, files: &dyn Files, mark: u64) -> Result<(), OpenError> {
+    let generation = |path: &Path| handoff::handoff_header(files, path).map(|header| header.generation);
+    let new = new.and_then(generation);
+    for old in
+        own.iter().filter(|old| handoff::lies_at(files, old, mark) == Lies::Own && generation(old) != new)
+    {
+        fs::remove_file(old).map_err(OpenError::io("remove", old))?;
     }
-    // Only one elsewhere is named: a copy of this folder must never lead to the handoff of the original.
-    let elsewhere = handoff_file.as_deref().filter(|path| *path != folder.handoff());
-    lock.name_handoff(elsewhere).map_err(OpenError::io("write", folder.lock()))?;
+    Ok(())
+}
+
+fn start(opened: Opened, options: Options, handoffs: &Handoffs) -> Result<Trail, OpenError> {
+    let Opened { folder, lock, manifest, signing, recovered } = opened;
+    let trail = HandoffHeader::trail_mark(manifest.origin.as_str());
+    let (handoff, drain, handoff_file, in_memory) =
+        make_handoff(&options, &handoffs.place, &recovered, trail)?;
+    remove_old(&handoffs.own, handoff_file.as_deref(), &*options.files, trail)?;
+    lock.name_handoff(handoff_file.as_deref()).map_err(OpenError::io("write", folder.lock()))?;
     let reserve_bytes = reserve_bytes(&folder, &options)?;
     let sealed = recovered.edge.size();
     let in_force = in_force(&folder, &options)?;
@@ -323,6 +345,9 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
     });
     if let Some(reason) = in_memory {
         shared.notice(&Notice::HandoffInMemory { reason });
+    }
+    if let Some(path) = &recovered.found.handoff_missing {
+        shared.notice(&Notice::HandoffMissing { path: path.clone() });
     }
     let keys = Arc::new(Mutex::new(SealKeys { signing, manifest }));
     let anchors = Anchors::start(shared.options.anchors.clone(), shared.options.on_notice.clone())
@@ -408,6 +433,9 @@ impl Found {
         details.insert("unsealed_to", self.in_segments + self.from_handoff);
         details.insert("from_handoff", self.from_handoff);
         details.insert("cut_bytes", self.cut_bytes);
+        if let Some(path) = &self.handoff_missing {
+            details.insert("handoff_missing", path.display().to_string());
+        }
         details
     }
 }

@@ -226,6 +226,11 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// The handoff that the last writer named is not there: what was accepted and in no segment is lost.
+    HandoffMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// The handoff could not be mapped from a file: a killed process would lose what is not yet written.
     HandoffInMemory {
         /// What the system said.
@@ -280,6 +285,12 @@ impl std::fmt::Display for Notice {
                 formatter,
                 "the index is not asked for ids ({reason}): all are held in memory until the next opening; run \
                  `trailseal reindex` while nothing writes"
+            ),
+            Notice::HandoffMissing { path } => write!(
+                formatter,
+                "{}, the handoff that the last writer named, is not there: what it had accepted and not yet written is \
+                 lost",
+                path.display()
             ),
             Notice::HandoffInMemory { reason } => write!(
                 formatter,

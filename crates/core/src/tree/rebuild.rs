@@ -64,7 +64,7 @@ pub fn rebuild_tree(folder: &Folder) -> Result<Rebuilt, RebuildError> {
         Err(ManifestError::Io(error)) => return Err(failed("read", folder.trail_toml())(error)),
         Err(error) => return Err(RebuildError::Manifest(error.to_string())),
     };
-    let _lock = match lock::take(&folder.lock()).map_err(failed("lock", folder.lock()))? {
+    let _lock = match lock::take(folder).map_err(failed("lock", folder.lock()))? {
         Attempt::Taken(lock) => lock,
         Attempt::HeldBy(holder) => return Err(RebuildError::Locked(holder)),
     };

@@ -6,12 +6,12 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use support::{Place, Running, wait_until};
+use support::{Lines, Place, Running, Said, wait_until};
 
 const THESIS: &str = "my thesis, of which there is no copy\n";
 
@@ -25,8 +25,14 @@ fn record_with(place: &Place, folder: &Path, handoff: &OsStr) -> Command {
 /// Feeds events as fast as they are taken and kills the process when some were answered. Returns the ids of all events
 /// that were answered.
 fn killed_amid_events(command: &mut Command, round: usize) -> Vec<String> {
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    killed_after(command, round, |_| {})
+}
+
+/// The same, with something done after the first answers.
+fn killed_after(command: &mut Command, round: usize, amid: impl FnOnce(&Said)) -> Vec<String> {
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Running(child.spawn().unwrap());
+    let said = Said::of(child.0.stderr.take().unwrap());
     let mut input = child.0.stdin.take().unwrap();
     let feeder = std::thread::spawn(move || {
         for number in 0.. {
@@ -36,18 +42,16 @@ fn killed_amid_events(command: &mut Command, round: usize) -> Vec<String> {
             }
         }
     });
-    let mut receipts = BufReader::new(child.0.stdout.take().unwrap()).lines();
-    let mut ids = Vec::new();
-    let mut take = |line: std::io::Result<String>| {
-        let receipt: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap_or_default();
-        ids.extend(receipt["id"].as_str().map(str::to_owned));
-    };
-    (&mut receipts).take(2_000).for_each(&mut take);
+    let lines = Lines::of(child.0.stdout.take().unwrap());
+    let mut receipts: Vec<String> = (0..2_000).map(|_| lines.wait()).collect();
+    amid(&said);
+    receipts.extend((0..2_000).map(|_| lines.wait()));
     child.0.kill().unwrap();
     child.0.wait().unwrap();
-    receipts.for_each(take);
+    receipts.extend(std::iter::from_fn(|| lines.next()));
     feeder.join().unwrap();
-    ids
+    let receipts = receipts.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    receipts.filter_map(|receipt| Some(receipt["id"].as_str()?.to_owned())).collect()
 }
 
 /// The details of the newest `trail.opened`.
@@ -196,4 +200,81 @@ fn a_named_handoff_that_is_not_there_is_told_unless_nothing_needed_it() {
         assert!(!answer.err.contains("is not there"), "{answer:#?}");
         assert!(opened(&place)["handoff_missing"].is_null());
     }
+}
+
+#[test]
+fn a_handoff_that_is_removed_or_replaced_is_made_anew_and_nothing_accepted_is_lost() {
+    let place = Place::new();
+    let handoff = place.path("trail/handoff");
+    let mut from_handoff = 0;
+    for round in 0..6 {
+        let take_away = |said: &Said| {
+            match round % 3 {
+                0 => std::fs::remove_file(&handoff).unwrap(),
+                // It lives on under another name.
+                1 => std::fs::rename(&handoff, place.path("aside")).unwrap(),
+                _ => {
+                    std::fs::copy(&handoff, place.path("copy")).unwrap();
+                    std::fs::rename(place.path("copy"), &handoff).unwrap();
+                }
+            }
+            said.wait("it was made anew");
+        };
+        let mut command = place.command(&["record", "--json"]);
+        let accepted = killed_after(&mut command, round, take_away);
+        place.feed("record", "").ok();
+        let kept = recorded_ids(&place);
+        let lost: Vec<_> = accepted.iter().filter(|id| !kept.contains(*id)).collect();
+        assert!(lost.is_empty(), "round {round}: {} of {} are lost", lost.len(), accepted.len());
+        from_handoff += opened(&place)["from_handoff"].as_u64().unwrap();
+    }
+    assert!(from_handoff > 0, "nothing was in the handoff alone: the rounds say nothing");
+    place.run("verify").ok();
+}
+
+#[test]
+fn a_foreign_file_in_the_place_of_a_living_handoff_is_left_and_told_until_it_is_moved() {
+    let place = Place::new();
+    let handoff = place.path("trail/handoff");
+    let mut child = Running(place.command(&["record"]).stdin(Stdio::piped()).spawn().unwrap());
+    let said = Said::of(child.0.stderr.take().unwrap());
+    wait_until("the handoff is there", || handoff.exists());
+    place.write("thesis", THESIS);
+    std::fs::rename(place.path("thesis"), &handoff).unwrap();
+    said.wait("another file lies there");
+    let mut input = child.0.stdin.take().unwrap();
+    input.write_all(b"{\"action\":\"odd\"}\n").unwrap();
+    wait_until("the event is on disk", || recorded_ids(&place).len() == 1);
+    assert_eq!(place.read("trail/handoff"), THESIS);
+    std::fs::rename(&handoff, place.path("thesis")).unwrap();
+    said.wait("it was made anew");
+    drop(input);
+    assert!(child.0.wait().unwrap().success());
+    let counts = place.run("query --system --action trail.counts --format jsonl").ok().json();
+    assert_eq!(counts["details"]["handoffs_remade"], 1, "{counts}");
+    place.run("verify").ok();
+}
+
+#[test]
+fn a_handoff_that_is_truncated_may_kill_the_process_and_what_is_on_disk_stays() {
+    let place = Place::with_events(&["before"]);
+    let mut child = Running(place.command(&["record"]).stdin(Stdio::piped()).spawn().unwrap());
+    let mut input = child.0.stdin.take().unwrap();
+    input.write_all(b"{\"action\":\"odd\"}\n").unwrap();
+    wait_until("the event is on disk", || recorded_ids(&place).len() == 1);
+    // Stopped, so that the next event comes before the writer looks at its files.
+    let process = rustix::process::Pid::from_child(&child.0);
+    rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
+    std::fs::File::options().write(true).open(place.path("trail/handoff")).unwrap().set_len(0).unwrap();
+    input.write_all(&b"{\"action\":\"late\"}\n".repeat(1_000)).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::CONT).unwrap();
+    drop(input);
+    let status = child.0.wait().unwrap();
+    // A writer that looks first makes it anew.
+    let is_killed =
+        std::os::unix::process::ExitStatusExt::signal(&status) == Some(rustix::process::Signal::BUS.as_raw());
+    assert!(is_killed || status.success(), "{status}");
+    place.feed("record", "{\"action\":\"odd\"}\n").ok();
+    assert_eq!(recorded_ids(&place).len(), 2);
+    place.run("verify").ok();
 }

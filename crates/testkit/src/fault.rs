@@ -263,6 +263,9 @@ struct Appending {
 
 impl AppendFile for Appending {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if (self.files.state().disk.bytes(self.inode).len() as u64) < self.len_bytes {
+            return Err(io::Error::other("somebody cut the file"));
+        }
         self.files.run(Step::Write { inode: self.inode, offset: self.len_bytes, bytes: bytes.to_vec() })?;
         self.len_bytes += bytes.len() as u64;
         Ok(())

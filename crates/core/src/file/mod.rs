@@ -49,7 +49,8 @@ pub trait Files: Send + Sync {
 
 /// A file that only grows, written by one thread.
 pub trait AppendFile: Send {
-    /// Writes `bytes` after the last ones. On an error any part of them may have been written.
+    /// Writes `bytes` after the last ones. On an error any part of them may have been written. A file that was cut
+    /// meanwhile is an error.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Returns when everything appended is on disk. After an error nothing more may be trusted to
     /// this file: a second sync could report success for bytes that the system has dropped.
@@ -61,6 +62,10 @@ pub trait AppendFile: Send {
     fn reserve(&mut self, len: u64) -> io::Result<()>;
     /// Whether the file's name still leads to this file, and it has all that was appended.
     fn standing(&self) -> io::Result<Standing>;
+    /// Whether no name leads to the file any more.
+    fn is_unlinked(&self) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 /// A file that is read at any place, also while it grows.

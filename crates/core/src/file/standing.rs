@@ -77,6 +77,11 @@ impl Doubt {
         Doubt { inodes_hold, since: None }
     }
 
+    /// Begins anew, with another file.
+    pub(crate) fn forget(&mut self) {
+        self.since = None;
+    }
+
     /// Whether the file is not what or where it was left, going by this look and those before it.
     pub(crate) fn is_lost(&mut self, look: io::Result<Standing>) -> bool {
         match look {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::{AppendFile, Files, ReadFile, Standing, standing};
@@ -114,6 +114,10 @@ struct StdAppendFile {
 
 impl AppendFile for StdAppendFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.file.metadata()?.len() < self.len_bytes {
+            // Behind a hole the bytes would hide that others are gone.
+            return Err(io::Error::other("somebody cut the file"));
+        }
         self.file.write_all_at(bytes, self.len_bytes)?;
         self.len_bytes += bytes.len() as u64;
         Ok(())
@@ -146,6 +150,10 @@ impl AppendFile for StdAppendFile {
 
     fn standing(&self) -> io::Result<Standing> {
         standing(&self.file, &self.path, self.len_bytes)
+    }
+
+    fn is_unlinked(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.nlink() == 0)
     }
 }
 

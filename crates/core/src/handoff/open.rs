@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::buffer::{Drain, Handoff};
+use super::buffer::Handoff;
+use super::drain::Drain;
 use super::lies::{Lies, lies_at};
 use super::map::{self, Consumer, HEADER_LEN, Producer};
 use super::replay::HandoffHeader;

@@ -131,6 +131,10 @@ impl SegmentWriter {
             self.file.sync_data()?;
         }
         let took = begun.elapsed();
+        if self.is_unlinked() {
+            // What was synced is nobody's to read.
+            return Err(io::Error::other("somebody removed the file"));
+        }
         if self.first_recorded.is_none() {
             self.first_recorded = line::parse_front(batch.bytes).map(|front| front.recorded);
         }
@@ -154,6 +158,11 @@ impl SegmentWriter {
     /// Whether the segment's name still leads to the file that is written, and that has all its lines.
     pub(crate) fn standing(&self) -> io::Result<Standing> {
         self.file.standing()
+    }
+
+    /// Whether no name leads to the file any more, in whatever folder.
+    pub(crate) fn is_unlinked(&self) -> bool {
+        matches!(self.file.is_unlinked(), Ok(true))
     }
 
     /// Ends the segment: gives reserved blocks back and leaves the derived offset file beside it.

@@ -37,7 +37,7 @@ pub enum OpenError {
         what: String,
     },
     /// Where the handoff should be lies a file that is not one of this trail's.
-    #[error("{} is not a handoff of this trail, and so is left as it is: move it away, or name another place in handoff.path", path.display())]
+    #[error("{} is not a handoff of this trail, or cannot be read, and so is left as it is: move it away, or name another place in handoff.path", path.display())]
     ForeignHandoff {
         /// The file.
         path: PathBuf,
@@ -123,6 +123,11 @@ pub enum RecordError {
     /// Less than the disk reserve is free.
     #[error("less than the disk reserve is free: make room, or lower disk_reserve")]
     DiskReserve,
+    /// The trail's path does not lead to its folder any more.
+    #[error(
+        "the trail's folder was moved or removed while it was written: put it back, or open it where it is"
+    )]
+    FolderMoved,
     /// The disk does not take lines; what was accepted before is kept and tried again.
     #[error("the disk does not take lines: see the log for the reason")]
     DiskFailing,

@@ -68,11 +68,6 @@ impl Folder {
         self.root.join("lock")
     }
 
-    /// The file that the writer locks beside [`lock`](Folder::lock): its loss is loss of the trail, so nobody removes it.
-    pub fn guard(&self) -> PathBuf {
-        self.root.join("tree").join("0")
-    }
-
     /// The handoff buffer, unless the settings put it elsewhere.
     pub fn handoff(&self) -> PathBuf {
         self.root.join("handoff")

@@ -4,8 +4,8 @@
 //! lock: a forked child does not inherit it, and it goes with the process. Such locks know only processes, and closing
 //! any descriptor of the file gives them up; so a list in this process keeps a second `open` away from a file that it
 //! holds. But whoever is told that the trail is in use may remove `lock`, and what is locked then has no name. So the
-//! *guard*, a file whose loss is loss of the trail, is locked too. Readers and the sealer of this process open and close
-//! that one, so its lock belongs to the open file; a forked child closes it at once.
+//! *guard*, `tree/0`, is locked too: nobody replaces it, and its loss is loss of the trail. Readers and the sealer of
+//! this process open and close that one, so its lock belongs to the open file; a forked child closes it at once.
 //!
 //! While the guard is held nobody else makes a file `lock`; its holder puts a removed one back.
 
@@ -46,7 +46,7 @@ pub(crate) struct Lock {
     pid: u32,
     previous: Left,
     held: Mutex<Held>,
-    guard: Option<Guard>,
+    guard: Mutex<Option<Guard>>,
 }
 
 /// The file `lock`, which may be another one later on.
@@ -89,8 +89,10 @@ pub(crate) enum Attempt<T = Lock> {
 /// [`hold_guard`](Lock::hold_guard) takes that once it is there.
 pub(crate) fn take(folder: &Folder) -> io::Result<Attempt> {
     let path = folder.lock();
-    let guard = match Guard::take(&folder.guard())? {
-        Some(Attempt::HeldBy(_)) => return Ok(Attempt::HeldBy(holder_of_guard(&path, &folder.guard())?)),
+    let guard = match Guard::take(&folder.tree_level(0))? {
+        Some(Attempt::HeldBy(_)) => {
+            return Ok(Attempt::HeldBy(holder_of_guard(&path, &folder.tree_level(0), NAMED_WITHIN)?));
+        }
         Some(Attempt::Taken(guard)) => Some(guard),
         None => None,
     };
@@ -108,6 +110,7 @@ pub(crate) fn take(folder: &Folder) -> io::Result<Attempt> {
     drop(here);
     // The name of the last handoff stays until its lines are durable elsewhere.
     let held = Mutex::new(Held { file: Some(file), id, left: previous.clone() });
+    let guard = Mutex::new(guard);
     let lock =
         Lock { folder: folder.root().to_owned(), path, pid: std::process::id(), previous, held, guard };
     lock.write(&mut lock.held(), lock.previous.clone())?;
@@ -116,21 +119,21 @@ pub(crate) fn take(folder: &Folder) -> io::Result<Attempt> {
 
 /// Who holds the lock now; `None` if nobody does. Takes nothing and writes nothing.
 pub(crate) fn held_by(folder: &Folder) -> io::Result<Option<Holder>> {
-    let (path, guard) = (folder.lock(), folder.guard());
+    let (path, guard) = (folder.lock(), folder.tree_level(0));
     let here = held_here();
     // Opening and closing the file here would give this process's own lock up.
     if here.contains_key(&id_of(&path)) || here.contains_key(&id_of(&guard)) {
         return Ok(Some(Holder::this_process()));
     }
-    if let Some(mut file) = if_there(File::open(&path))?
+    if let Some(mut file) = if_there(open_to_read(&path))?
         && fcntl_getlk(&file, &Flock::from(FlockType::ReadLock))?.is_some()
     {
         return holder(&mut file).map(Some);
     }
     drop(here);
     // A folder that may only be read need not let us look at its guard.
-    let is_guarded = File::open(&guard).and_then(|file| description::is_locked(&file)).unwrap_or(false);
-    if is_guarded { holder_of_guard(&path, &guard).map(Some) } else { Ok(None) }
+    let is_guarded = open_to_read(&guard).and_then(|file| description::is_locked(&file)).unwrap_or(false);
+    if is_guarded { holder_of_guard(&path, &guard, Duration::ZERO).map(Some) } else { Ok(None) }
 }
 
 /// The handoff file that the lock file names, whoever holds it.
@@ -140,7 +143,7 @@ pub(crate) fn named_handoff(folder: &Folder) -> Option<PathBuf> {
     let named = match here.get(&id_of(&path)) {
         // Opening and closing the file here would give this process's own lock up.
         Some(handoff) => handoff.clone(),
-        None => text::left(&read(&File::open(path).ok()?).ok()?).handoff,
+        None => text::left(&read(&open_to_read(&path).ok()?).ok()?).handoff,
     };
     named.map(|named| folder.root().join(named))
 }
@@ -153,14 +156,13 @@ impl Lock {
     }
 
     /// Takes the guard, now that it is there, unless it is held already. `HeldBy` if another process does.
-    pub(crate) fn hold_guard(&mut self, guard: &Path) -> io::Result<Attempt<()>> {
-        if self.guard.is_some() {
-            return Ok(Attempt::Taken(()));
-        }
-        match Guard::take(guard)? {
+    pub(crate) fn hold_guard(&self, guard: &Path) -> io::Result<Attempt<()>> {
+        let mut held = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_held = held.as_ref().is_some_and(|held| held.is_in_place(guard));
+        // `None`: it is not there, or the trail's files are not the system's.
+        match if is_held { None } else { Guard::take(guard)? } {
             Some(Attempt::HeldBy(holder)) => return Ok(Attempt::HeldBy(holder)),
-            Some(Attempt::Taken(guard)) => self.guard = Some(guard),
-            // Only where the trail's files are not the system's.
+            Some(Attempt::Taken(guard)) => *held = Some(guard),
             None => {}
         }
         Ok(Attempt::Taken(()))
@@ -168,8 +170,13 @@ impl Lock {
 
     /// Names the handoff file of this holder, so that it is found though the settings change.
     pub(crate) fn name_handoff(&self, handoff: Option<&Path>) -> io::Result<()> {
+        let handoff = handoff.filter(|_| !cfg!(trailseal_fault = "handoff_not_named"));
         let handoff = handoff.map(|path| text::as_named(path, &self.folder)).transpose()?;
-        self.write(&mut self.held(), Left { handoff, closed: false })
+        let is_elsewhere = handoff.as_ref().is_some_and(|path| path.is_absolute());
+        let mut held = self.held();
+        self.write(&mut held, Left { handoff, closed: false })?;
+        // After a power loss that is the only trace of it.
+        held.file.as_ref().filter(|_| is_elsewhere).map_or(Ok(()), File::sync_data)
     }
 
     /// Notes that everything accepted is durable: the handoff is needed no more.
@@ -238,8 +245,16 @@ impl Drop for Lock {
 }
 
 impl Guard {
+    fn is_in_place(&self, path: &Path) -> bool {
+        let standing = self.file.file().map(|file| standing(file, path, 0));
+        matches!(standing, Some(Ok(Standing::InPlace | Standing::Shorter)))
+    }
+
     /// `None` where there is no such file.
     fn take(path: &Path) -> io::Result<Option<Attempt<Guard>>> {
+        if cfg!(trailseal_fault = "guard_not_taken") {
+            return Ok(None);
+        }
         let mut options = OpenOptions::new();
         let opened =
             options.read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
@@ -265,15 +280,15 @@ impl Drop for Guard {
 }
 
 /// Who holds the guard. `lock` names the process; where it was removed, its holder puts it back before long.
-fn holder_of_guard(lock: &Path, guard: &Path) -> io::Result<Holder> {
-    let deadline = Instant::now() + NAMED_WITHIN;
+fn holder_of_guard(lock: &Path, guard: &Path, wait: Duration) -> io::Result<Holder> {
+    let deadline = Instant::now() + wait;
     loop {
         {
             let here = held_here();
             if here.contains_key(&id_of(guard)) || here.contains_key(&id_of(lock)) {
                 return Ok(Holder::this_process());
             }
-            if let Some(mut file) = if_there(File::open(lock))? {
+            if let Some(mut file) = if_there(open_to_read(lock))? {
                 let holder = holder(&mut file)?;
                 if holder.pid.is_some() {
                     return Ok(holder);
@@ -305,6 +320,11 @@ fn if_there<T>(opened: io::Result<T>) -> io::Result<Option<T>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some),
     }
+}
+
+/// Of whatever lies there: a pipe must not be waited for.
+fn open_to_read(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -256,6 +256,7 @@ impl Trail {
         Some(match self.inner.shared.gate.shut()? {
             Shut::Closed => RecordError::Closed,
             Shut::DiskReserve => RecordError::DiskReserve,
+            Shut::FolderMoved => RecordError::FolderMoved,
             Shut::DiskFailing | Shut::WriterDied => RecordError::DiskFailing,
         })
     }

@@ -28,6 +28,7 @@ use crate::policy::{Current, InForce, Sampler, SamplerError};
 use crate::progress::Progress;
 use crate::seal::{SealKeys, Sealer};
 use crate::segment::Compressor;
+use crate::watch::Watch;
 
 const HANDOFF_BYTES_MIN: u64 = 1 << 20;
 /// A batch may have a quarter of it, and a frame tells its length in 32 bits.
@@ -57,6 +58,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Trail, OpenError> {
             Some(manifest) => existing(&folder, &*files, &options, manifest)?,
             None => create(&folder, &*files, &options)?,
         };
+    hold_guard(&lock, &folder)?;
     let checkpoint = newest_checkpoint(&folder, &*files, &manifest)?;
     let handoffs = find_handoffs(&folder, &options, &lock, &manifest)?;
     let mut recovered = recover(&folder, &files, &checkpoint, &handoffs.own)?;
@@ -77,6 +79,15 @@ fn refuse_network(dir: &Path, options: &Options) -> Result<(), OpenError> {
 fn take_lock(folder: &Folder) -> Result<Lock, OpenError> {
     match lock::take(folder).map_err(OpenError::io("lock", folder.lock()))? {
         Attempt::Taken(lock) => Ok(lock),
+        Attempt::HeldBy(holder) => Err(OpenError::Locked { path: folder.root().to_owned(), holder }),
+    }
+}
+
+/// The second lock, on a file that nobody removes. Without it the tree is missing, which is refused later.
+fn hold_guard(lock: &Lock, folder: &Folder) -> Result<(), OpenError> {
+    let guard = folder.tree_level(0);
+    match lock.hold_guard(&guard).map_err(OpenError::io("lock", &guard))? {
+        Attempt::Taken(()) => Ok(()),
         Attempt::HeldBy(holder) => Err(OpenError::Locked { path: folder.root().to_owned(), holder }),
     }
 }
@@ -352,11 +363,12 @@ fn start(opened: Opened, options: Options, handoffs: &Handoffs) -> Result<Trail,
     let keys = Arc::new(Mutex::new(SealKeys { signing, manifest }));
     let anchors = Anchors::start(shared.options.anchors.clone(), shared.options.on_notice.clone())
         .map_err(thread_failed(&shared))?;
-    let writer = Writer::new(shared.clone(), drain, recovered.segment, recovered.next, reserve_bytes);
+    let lock = Arc::new(lock);
+    let watch = Watch::new(shared.clone(), lock.clone(), handoff_file.clone());
+    let writer = Writer::new(shared.clone(), drain, recovered.segment, recovered.next, reserve_bytes, watch);
     // A command may be over before the writer looks for the first time.
     writer.check_reserve();
-    let sealer = Sealer::new(shared.clone(), keys.clone(), recovered.edge, anchors);
-    let lock = Arc::new(lock);
+    let sealer = Sealer::new(shared.clone(), keys.clone(), recovered.edge, anchors, lock.clone());
     let (held, ended) = (lock.clone(), shared.clone());
     let write = move || {
         let _held = held;

@@ -52,3 +52,8 @@ pub(crate) fn handoff_header(files: &dyn Files, path: &Path) -> Option<HandoffHe
     let count = files.open_read(path).ok()?.read_at(0, &mut header).ok()?;
     HandoffHeader::decode(&header[..count])
 }
+
+/// The same of a handoff of the trail with the mark `trail`, if one lies there.
+pub(crate) fn own_header(files: &dyn Files, path: &Path, trail: u64) -> Option<HandoffHeader> {
+    if lies_at(files, path, trail) == Lies::Own { handoff_header(files, path) } else { None }
+}

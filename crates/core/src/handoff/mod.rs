@@ -14,7 +14,7 @@ mod replay;
 
 pub(crate) use buffer::{Given, Handoff, Refused, Rests};
 pub(crate) use drain::{Drain, Taken};
-pub(crate) use lies::{Lies, handoff_header, lies_at};
+pub(crate) use lies::{Lies, handoff_header, lies_at, own_header};
 pub(crate) use open::{Place, Ring, open};
 pub use replay::{HandoffHeader, replay};
 

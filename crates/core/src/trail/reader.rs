@@ -12,8 +12,9 @@ use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::folder::{Folder, Manifest, ManifestError, SegmentFile};
+use super::folder::{Folder, SegmentFile};
 use super::lock::{self, Holder};
+use super::manifest::{Manifest, ManifestError};
 use crate::Index;
 use crate::file::Files;
 use crate::handoff::{self, HandoffHeader, Lies, handoff_header, replay};

@@ -72,6 +72,36 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "promises"],
     },
     Fault {
+        name: "guard_inherited",
+        what: "a forked child keeps a killed parent's second lock",
+        tests: &["-p", "trailseal-core", "--test", "guard"],
+    },
+    Fault {
+        name: "guard_not_taken",
+        what: "whoever removes `lock` lets a second writer in",
+        tests: &["-p", "trailseal-cli", "--test", "lock_outside"],
+    },
+    Fault {
+        name: "foreign_handoff_taken",
+        what: "any file in a handoff's place is taken for this trail's",
+        tests: &["-p", "trailseal-cli", "--test", "handoff_outside"],
+    },
+    Fault {
+        name: "handoff_not_named",
+        what: "the lock file does not name the handoff",
+        tests: &["-p", "trailseal-cli", "--test", "handoff_outside"],
+    },
+    Fault {
+        name: "ring_left_undrained",
+        what: "a handoff that was taken away is left before its lines are durable",
+        tests: &["-p", "trailseal-core", "--lib", "handoff"],
+    },
+    Fault {
+        name: "signed_over_lost_tree",
+        what: "a checkpoint is signed over a tree that is not on disk",
+        tests: &["-p", "trailseal-cli", "--test", "lock_outside"],
+    },
+    Fault {
         name: "fork_not_noticed",
         what: "a forked child records into its parent's handoff",
         tests: &["-p", "trailseal-core", "--test", "promises"],

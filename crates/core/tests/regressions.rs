@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use trailseal_core::clock::{Clock, Timestamp};
 use trailseal_core::event::Event;
-use trailseal_core::file::{AppendFile, Files, ReadFile, StdFiles};
+use trailseal_core::file::{AppendFile, Files, ReadFile, Standing, StdFiles};
 use trailseal_core::{
     Ack, Anchor, CloseError, Folder, HandoffPlace, Index, Once, Options, Reader, RecordError, Roll,
     RotateError, Status, Trail,
@@ -99,8 +99,8 @@ impl AppendFile for HookedAppend {
         (self.0)("reserve", &self.1)?;
         self.2.reserve(len)
     }
-    fn is_in_place(&self) -> io::Result<bool> {
-        self.2.is_in_place()
+    fn standing(&self) -> io::Result<Standing> {
+        self.2.standing()
     }
 }
 

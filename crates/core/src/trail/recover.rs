@@ -51,6 +51,8 @@ pub struct Found {
     pub from_handoff: u64,
     /// Bytes of a torn line that were set aside.
     pub cut_bytes: u64,
+    /// The handoff that the last writer named and left with lines that no segment may have, which is not there.
+    pub handoff_missing: Option<PathBuf>,
 }
 
 impl Found {
@@ -61,7 +63,10 @@ impl Found {
 
     /// Whether the trail was closed properly before.
     pub fn is_clean(&self) -> bool {
-        self.sealed == self.in_segments && self.from_handoff == 0 && self.cut_bytes == 0
+        self.sealed == self.in_segments
+            && self.from_handoff == 0
+            && self.cut_bytes == 0
+            && self.handoff_missing.is_none()
     }
 }
 

@@ -3,12 +3,16 @@
 import hashlib
 
 
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
 def leaf_hash(line):
-    return hashlib.sha256(b"\x00" + line).digest()
+    return sha256(b"\x00" + line)
 
 
 def node_hash(left, right):
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    return sha256(b"\x01" + left + right)
 
 
 class Tree:
@@ -42,7 +46,7 @@ class Tree:
             if size >> level & 1:
                 subtree = self.hashes(level, (size >> level) - 1, 1)
                 root = subtree if root is None else node_hash(subtree, root)
-        return hashlib.sha256(b"").digest() if root is None else root
+        return sha256(b"") if root is None else root
 
 
 def root_of_proof(leaf, index, size, path):

@@ -64,3 +64,31 @@ def root_of_proof(leaf, index, size, path):
             root = node_hash(root, sibling)
         index, last = index >> 1, last >> 1
     return root if last == 0 else None
+
+
+def roots_of_consistency(old_size, new_size, old_root, new_root, path):
+    """The old and the new root to which a consistency proof leads (RFC 9162, section 2.1.4.2), or None if the
+    path is not as long as it must be, or the sizes are the wrong way round."""
+    if old_size > new_size or (path and old_size in (0, new_size)):
+        return None
+    if old_size in (0, new_size):
+        return (new_root if old_size else sha256(b"")), new_root
+    at, last = old_size - 1, new_size - 1
+    while at % 2:
+        at, last = at >> 1, last >> 1
+    # A complete old tree is the first hash itself.
+    path = path if at else [old_root, *path]
+    if not path:
+        return None
+    old = new = path[0]
+    for sibling in path[1:]:
+        if last == 0:
+            return None
+        if at % 2 or at == last:
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
+            while at % 2 == 0 and at:
+                at, last = at >> 1, last >> 1
+        else:
+            new = node_hash(new, sibling)
+        at, last = at >> 1, last >> 1
+    return (old, new) if last == 0 else None

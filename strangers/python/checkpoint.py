@@ -141,6 +141,7 @@ class Trust:
     for which one of them vouches. `signatures` are all lines that may be rotations, wherever they were seen."""
 
     def __init__(self, origin, keys, signatures):
+        self.origin = origin
         self.first = {key: 0 for key in keys if key.name == origin}
         self.last = {}
         self.rotations = []
@@ -161,17 +162,26 @@ class Trust:
         return len({rotation.old for rotation in self.rotations}) < len(set(self.rotations))
 
 
-def check_signature(checkpoint, *trusts):
+def parse_any(signatures, rotation):
+    """Whether this rotation is among the lines."""
+    return any(parse_rotation(line, rotation.old) == rotation for line in signatures)
+
+
+def check_signature(checkpoint, trust):
     """The key that signed the checkpoint. Raises Bad unless it is one that may sign this size."""
+    own = [rotation for rotation in trust.rotations if parse_any(checkpoint.signatures, rotation)]
+    if len({rotation.old for rotation in own}) < len(set(own)):
+        raise Bad("it shows two rotations of one key", "rotation_invalid")
+    if checkpoint.origin != trust.origin:
+        raise Bad("it is of another trail", "origin_mismatch")
     by = None
-    keys = dict.fromkeys(key for trust in trusts for key in trust.first)
     for name, data in checkpoint.signatures:
-        for key in keys:
-            if name != checkpoint.origin or name != key.name or data[:4] != key.identity(ED25519):
+        for key in trust.first:
+            if name != key.name or data[:4] != key.identity(ED25519):
                 continue
             if not ed25519.verify(key.public, checkpoint.text, data[4:]):
                 raise Bad("its signature is not the key's", "signature_invalid")
-            if any(trust.may_sign(key, checkpoint.size) for trust in trusts):
+            if trust.may_sign(key, checkpoint.size):
                 by = by or key
     if not by:
         raise Bad("it is signed by a key that is not trusted, or not for this size", "key_unknown")

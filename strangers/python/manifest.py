@@ -28,11 +28,8 @@ class Manifest:
 
     def vouchers(self):
         """The signature lines of all vouchers that have the form of one."""
-        for entry in self.entries:
-            try:
-                yield checkpoint.parse_signature(entry.vouched or "")
-            except Bad:
-                pass
+        lines = [signature_of(entry.vouched) for entry in self.entries]
+        return [line for line in lines if line]
 
 
 def read(folder):
@@ -87,18 +84,25 @@ def check_rotations(manifest, newest, trust):
         raise Bad("trail.toml does not agree with the signatures that vouch for its keys", "rotation_invalid")
     if trust.has_two_histories():
         raise Bad("one key vouched for two", "rotation_invalid")
-    signed = checkpoint.Trust(manifest.origin, [entries[0].key], newest.signatures).rotations
-    # The last rotation may not be told of yet, and the newest checkpoint may be older than it.
-    is_on_its_way = len(signed) == len(told) + 1 and signed[-1].size == newest.size
-    if signed[:len(told)] != told[:len(signed)] or len(signed) > len(told) and not is_on_its_way:
-        raise Bad("trail.toml does not name the rotations that the newest checkpoint carries", "rotation_invalid")
+    # One of just the newest size may not be told of yet: a machine stopped between the two.
+    if any(rotation.size < newest.size and rotation not in told for rotation in trust.rotations):
+        raise Bad("trail.toml does not tell of a rotation", "rotation_invalid")
+    for rotation in told:
+        carried = [checkpoint.parse_rotation(line, rotation.old) for line in newest.signatures]
+        if rotation.size <= newest.size and rotation not in carried:
+            raise Bad("the newest checkpoint does not carry a rotation", "rotation_invalid")
+
+
+def signature_of(text):
+    try:
+        return checkpoint.parse_signature((text or "").rstrip())
+    except Bad:
+        return None
 
 
 def rotation_of(old, new):
     """The rotation from one key of trail.toml to the next, if everything agrees with the voucher."""
-    try:
-        rotation = checkpoint.parse_rotation(checkpoint.parse_signature(new.vouched or ""), old.key)
-    except Bad:
-        return None
+    line = signature_of(new.vouched)
+    rotation = line and checkpoint.parse_rotation(line, old.key)
     agrees = rotation and rotation.new == new.key and rotation.size == new.first == old.last
     return rotation if agrees else None

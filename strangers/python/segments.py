@@ -7,6 +7,8 @@ import subprocess
 NAME = re.compile(r"(\d{20})\.jsonl(?:\.zst)?", re.ASCII)
 CHUNK = 1 << 20
 FRAME_BYTES_MAX = 8 << 20
+# Lines end before one as long as this: no reader needs to hold more.
+HOPELESS = 1 << 20
 
 
 class Unusable(Exception):
@@ -15,6 +17,10 @@ class Unusable(Exception):
 
 class Damaged(Exception):
     """What follows cannot be read as lines."""
+
+    def __init__(self, why, code="edited"):
+        super().__init__(why)
+        self.code = code
 
 
 def open_file(path):
@@ -50,7 +56,10 @@ def split(chunks):
     rest = b""
     for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
-        yield from whole
+        for line in whole:
+            if len(line) >= HOPELESS:
+                raise Damaged("a line is far longer than lines can be", "line_too_long")
+            yield line
 
 
 def content(folder, start):

@@ -46,7 +46,7 @@ class Lines:
     tree: merkle.Tree = field(default_factory=merkle.Tree)
     misfit: tuple | None = None  # its index, the code, why
     went_back: int | None = None
-    is_damaged: bool = False
+    stop: str | None = None  # the code, if damage ended them
     has_gap: bool = False
 
     def end(self):
@@ -86,10 +86,17 @@ def read_lines(folder, starts, signed_size):
                     found.went_back = index
                 recorded = time
             found.tree.append(merkle.leaf_hash(line))
-    except Damaged:
-        found.is_damaged = True
+    except Damaged as error:
+        found.stop = error.code
     found.has_gap = bool(starts) and found.end() < starts[-1]
     return found
+
+
+def readable(lines):
+    try:
+        yield from lines
+    except Damaged:
+        pass
 
 
 # The tree on disk
@@ -155,12 +162,10 @@ def read_kept(folder):
             pass
 
 
-def check_signed(signed, origin, what, *trusts):
+def check_signed(signed, what, trust):
     """The checkpoint, if it is of this trail and signed as it must be."""
-    if signed.origin != origin:
-        raise Tampered("origin_mismatch", f"{what} is of another trail")
     try:
-        checkpoint.check_signature(signed, *trusts)
+        checkpoint.check_signature(signed, trust)
     except Bad as error:
         raise Tampered(error.code, f"{what}: {error}") from None
     return signed
@@ -210,19 +215,16 @@ class Trail:
     def trust_keys(self):
         notes = [self.newest, *self.given, *(kept for _, kept in self.kept)]
         seen = [line for note in notes if isinstance(note, checkpoint.Checkpoint) for line in note.signatures]
-        seen += self.manifest.vouchers() if self.manifest_is_good() else []
+        vouchers = self.manifest.vouchers() if self.manifest_is_good() else []
         named = [self.manifest.entries[0].key] if self.manifest_is_good() else []
-        self.named = checkpoint.Trust(self.origin, named, seen)
-        self.trust = checkpoint.Trust(self.origin, self.pinned, seen) if self.pinned else self.named
+        self.named = checkpoint.Trust(self.origin, named, vouchers)
+        self.trust = checkpoint.Trust(self.origin, self.pinned or named, seen + vouchers)
 
     def check_manifest(self):
         if not self.manifest_is_good():
             raise Tampered(self.manifest.code, str(self.manifest))
-        if self.pinned and self.pinned[0].name != self.origin:
-            raise Tampered("origin_mismatch", f"the folder holds the trail {self.origin}")
         try:
-            for trust in (self.named, self.trust):
-                manifests.check_rotations(self.manifest, self.newest, trust)
+            manifests.check_rotations(self.manifest, self.newest, self.trust)
         except Bad as error:
             raise Tampered(error.code, str(error)) from None
 
@@ -234,10 +236,22 @@ class Trail:
             try:
                 if isinstance(kept, Bad):
                     raise Tampered(kept.code, f"{what}: {kept}")
-                good.append(check_signed(kept, self.origin, what, self.trust, self.named))
+                good.append(self.check_kept(kept, what))
             except Tampered as error:
                 self.kept_bad = self.kept_bad or error
         return good
+
+    def check_kept(self, kept, what):
+        """As any other; but it may be from before the trusted keys, by those of trail.toml."""
+        known = self.trust.first
+        gave_way = [rotation.size for rotation in self.named.rotations
+                    if rotation.new in known and rotation.old not in known]
+        try:
+            return check_signed(kept, what, self.trust)
+        except Tampered as error:
+            if error.code != "key_unknown" or kept.size > max(gave_way, default=-1):
+                raise
+            return check_signed(kept, what, self.named)
 
     def verify(self):
         """How many lines are sealed and how many are not. Raises the first thing that is wrong."""
@@ -245,9 +259,9 @@ class Trail:
         self.trust_keys()
         if isinstance(self.newest, Tampered):
             raise self.newest
-        size = check_signed(self.newest, self.origin, "the newest checkpoint", self.trust).size
+        size = check_signed(self.newest, "the newest checkpoint", self.trust).size
         self.check_manifest()
-        given = [check_signed(note, self.origin, "the checkpoint given", self.trust) for note in self.given]
+        given = [check_signed(note, "the checkpoint given", self.trust) for note in self.given]
         if any(note.size > size for note in given):
             raise Tampered("rollback", "the checkpoint given covers more events", size)
         notes = [self.newest, *self.open_kept(), *given]
@@ -294,8 +308,8 @@ class Trail:
             raise Tampered(code, why, index)
         if lines.went_back is not None:
             raise Tampered("reordered", "it was recorded before the one before it", lines.went_back)
-        if lines.is_damaged or lines.has_gap:
-            raise Tampered("edited" if lines.is_damaged else "missing", "the lines end here", end)
+        if lines.stop or lines.has_gap:
+            raise Tampered(lines.stop or "missing", "the lines end here", end)
         if self.marks[-1][0] > end:
             raise Tampered("missing", f"checkpoints/{self.marks[-1][0]} covers events that are not there", end)
 
@@ -342,8 +356,8 @@ class Trail:
         return trusted
 
     def how_they_end(self, end):
-        if self.lines.is_damaged:
-            return "edited"
+        if self.lines.stop:
+            return self.lines.stop
         named = list((self.folder / "segments").glob(f"{end:020}.*"))
         kept = end in [size for size, _ in self.kept]
         return "segment_missing" if end == 0 or named or kept else "missing"
@@ -354,7 +368,7 @@ class Trail:
             return leaves[32 * index:32 * index + 32] if index is not None else b""
 
         window = []
-        for index, line in enumerate(segments.lines(self.folder, self.starts)):
+        for index, line in enumerate(readable(segments.lines(self.folder, self.starts))):
             if index >= first:
                 named, leaf = front_of(line)[0], merkle.leaf_hash(line)
                 window.append((named if signed(named) == leaf else None, leaf))

@@ -1,5 +1,6 @@
 """The lines of a trail: its segments, plain or compressed, in their order."""
 
+import itertools
 import re
 import stat
 import subprocess
@@ -43,10 +44,8 @@ def lines(folder, segment_starts):
     for start, end in zip(segment_starts, [*segment_starts[1:], None]):
         if index < start:
             return
-        for line in split(content(folder, start)):
-            # The next segment's name bounds this one: a failed write may have left lines behind.
-            if index == end:
-                break
+        # The next segment's name bounds this one: what a failed write may have left behind it is not even read.
+        for line in itertools.islice(split(content(folder, start)), None if end is None else end - start):
             yield line
             index += 1
 

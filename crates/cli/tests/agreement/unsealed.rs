@@ -42,7 +42,7 @@ fn on_lines_that_no_checkpoint_covers() {
         let last = copy.segments().len() - 1;
         copy.tamper(last, |lines| lines.truncate(lines.len() - 3));
         if let Some(origin) = origin {
-            std::fs::write(copy.path("handoff"), handoff(origin, 612)).unwrap();
+            std::fs::write(copy.path("handoff"), handoff(origin, 620)).unwrap();
         }
     };
     compare(

@@ -20,6 +20,7 @@ from segments import Damaged, Unusable
 
 FRONT = re.compile(rb'\{"v":1,"index":(0|[1-9]\d*),"recorded":"((\d{4})-(\d\d)-(\d\d)T'
                    rb'([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z)",')
+SYSTEM = re.compile(FRONT.pattern + rb'"system":true,')
 LINE_BYTES_MAX = 65_535
 TREE_LEVELS = 8
 WINDOW = 256
@@ -62,6 +63,21 @@ def front_of(line):
     # Python knows no year 0, which is a leap year as 2000 is.
     is_day = 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year or 2000, month)[1]
     return (int(found[1]), found[2]) if is_day else (None, None)
+
+
+def no_number(text):
+    raise ValueError(f"{text} is no JSON")
+
+
+def event_of(line):
+    """What the line says; None if it is not JSON."""
+    try:
+        # Numbers stay as they are: one of many digits is still JSON.
+        return json.loads(line.decode(), parse_int=str, parse_float=str, parse_constant=no_number)
+    except RecursionError:
+        return {}  # deeper than this reader goes
+    except ValueError:
+        return None
 
 
 def misfit_of(index, line, named):
@@ -273,10 +289,11 @@ class Trail:
             raise self.kept_bad
         try:
             self.check_unsealed()
+            self.check_durable()
+            self.check_unrecorded(size)
         except Tampered as error:
-            if not self.has_rolled(error.first):
+            if error.until is not None or not self.has_rolled(error.first):
                 raise
-        self.check_durable()
         return size, self.lines.end() - size
 
     def holds(self, mark):
@@ -312,6 +329,22 @@ class Trail:
             raise Tampered(lines.stop or "missing", "the lines end here", end)
         if self.marks[-1][0] > end:
             raise Tampered("missing", f"checkpoints/{self.marks[-1][0]} covers events that are not there", end)
+
+    def check_unrecorded(self, size):
+        """Lines that nothing signs, and that no writer can have left."""
+        after_close = False
+        for index, line in enumerate(readable(segments.lines(self.folder, self.starts))):
+            if index + 1 < size:
+                continue
+            event = event_of(line)
+            action = event.get("action") if isinstance(event, dict) and SYSTEM.match(line) else None
+            if index >= size and after_close and action != "trail.opened":
+                raise Tampered("inserted", f"event {index} follows trail.closed", index)
+            if index >= size and event is None:
+                if self.durable is not None and self.durable > index:
+                    raise Tampered("durable_missing", "what was durable is torn", index, self.durable)
+                return
+            after_close = action == "trail.closed"
 
     def has_rolled(self, first):
         """Whether a writer has begun a segment meanwhile that makes lines void which were read."""

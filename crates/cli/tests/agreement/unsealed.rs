@@ -45,6 +45,11 @@ fn on_lines_that_no_checkpoint_covers() {
             std::fs::write(copy.path("handoff"), handoff(origin, 620)).unwrap();
         }
     };
+    let torn = move |copy: &Copy<'_>, durable: u64| {
+        bare(copy);
+        copy.tamper(4, |lines| drop(lines[30].pop()));
+        std::fs::write(copy.path("handoff"), handoff(ORIGIN, durable)).unwrap();
+    };
     compare(
         &place,
         &PINS[..2],
@@ -122,6 +127,21 @@ fn on_lines_that_no_checkpoint_covers() {
                 change(move |copy| short(copy, Some(ORIGIN))),
             ),
             ("another trail's handoff", None, change(move |copy| short(copy, Some("example.org/other")))),
+            (
+                "a line behind the close",
+                Some("inserted"),
+                change(move |copy| {
+                    bare(copy);
+                    copy.tamper(copy.segments().len() - 1, |lines| {
+                        let last = lines.last().unwrap();
+                        assert!(last.contains("trail.closed"), "{last}");
+                        let next = last.replace("\"index\":619,", "\"index\":620,");
+                        lines.push(next.replace("trail.closed", "trail.read"));
+                    });
+                }),
+            ),
+            ("a torn line that nobody was told of", None, change(move |copy| torn(copy, 0))),
+            ("a torn line that was durable", Some("durable_missing"), change(move |copy| torn(copy, 620))),
         ],
     );
 }

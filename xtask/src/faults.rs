@@ -117,6 +117,41 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "promises"],
     },
     Fault {
+        name: "root_not_compared",
+        what: "an opening does not compare the tree's edge with the signed root",
+        tests: &["-p", "trailseal-core", "--test", "torn_tree"],
+    },
+    Fault {
+        name: "witnesses_not_asked",
+        what: "an opening takes fewer lines than were durable",
+        tests: &["-p", "trailseal-core", "--test", "openings"],
+    },
+    Fault {
+        name: "gap_accepted",
+        what: "an opening goes on over lines that are missing before the next segment",
+        tests: &["-p", "trailseal-core", "--test", "openings"],
+    },
+    Fault {
+        name: "lines_after_close_taken",
+        what: "lines that nobody can have recorded are sealed",
+        tests: &["-p", "trailseal-core", "--test", "openings"],
+    },
+    Fault {
+        name: "rotation_before_checkpoint",
+        what: "the next key signs before a checkpoint of the old one says so",
+        tests: &["-p", "trailseal-core", "--test", "power_loss"],
+    },
+    Fault {
+        name: "compressed_not_read_back",
+        what: "a plain segment is removed without reading the compressed one back",
+        tests: &["-p", "trailseal-core", "--test", "regressions", "compressed"],
+    },
+    Fault {
+        name: "compressed_not_synced",
+        what: "a compressed segment replaces the plain one before it is on disk",
+        tests: &["-p", "trailseal-core", "--test", "regressions", "compressed"],
+    },
+    Fault {
         name: "void_lines_read",
         what: "lines beyond the next segment's name are read",
         tests: &["-p", "trailseal-core", "--test", "disk_faults"],

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use clap::CommandFactory as _;
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_core::file::StdFiles;
+use trailseal_core::file::{StdFiles, open_named};
 use trailseal_core::filter::Filter;
 use trailseal_core::{Notice, Reader, Trail};
 use trailseal_index::{IndexOptions, IndexedIds, Indexer, Search};
@@ -195,7 +195,7 @@ fn read_text(path: &Path) -> Outcome<String> {
     let file: Box<dyn Read> = if path == Path::new("-") {
         Box::new(std::io::stdin())
     } else {
-        Box::new(std::fs::File::open(path).map_err(Failure::io("read", path))?)
+        Box::new(open_named(path).map_err(Failure::io("read", path))?)
     };
     file.take(BYTES_MAX).read_to_string(&mut text).map_err(Failure::io("read", path))?;
     Ok(text)

@@ -16,6 +16,16 @@ use crate::progress;
 use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, arguments: &Verify, json: bool) -> Outcome {
+    let outcome = verify_what_is_named(settings, arguments, json);
+    // Whoever reads the answer as JSON gets one in every case; what is wrong stands on stderr as ever.
+    if let (true, Err(Failure::CouldNot(what))) = (json, &outcome) {
+        let answer = serde_json::json!({ "ok": false, "problem": null, "message": what });
+        write_out(None, format!("{answer}\n").as_bytes())?;
+    }
+    outcome
+}
+
+fn verify_what_is_named(settings: &Settings, arguments: &Verify, json: bool) -> Outcome {
     let keys = keys(&arguments.public_key)?;
     if let Some(path) = &arguments.proof {
         return proof(&read_text(path)?, &needed(keys, "--proof")?, json);

@@ -14,6 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::FlockOperation;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
+use crate::file::open_ordinary;
+
 const TEXT_BYTES_MAX: u64 = 16 << 10;
 /// Device, inode, and the process that holds it: a forked child inherits the list, not the lock.
 type FileId = (u64, u64, u32);
@@ -98,7 +100,7 @@ pub(crate) fn held_by(path: &Path) -> io::Result<Option<Holder>> {
     if held.contains_key(&(data.dev(), data.ino(), std::process::id())) {
         return Ok(Some(Holder { pid: Some(std::process::id()), ..Holder::default() }));
     }
-    let mut file = File::open(path)?;
+    let mut file = open_ordinary(path)?;
     let wanted = Flock::from(FlockType::ReadLock);
     Ok(match fcntl_getlk(&file, &wanted)? {
         Some(_) => Some(holder(&mut file)?),
@@ -147,7 +149,7 @@ pub(crate) fn named_handoff(path: &Path) -> Option<PathBuf> {
         return handoff.clone();
     }
     let mut text = String::new();
-    File::open(path).ok()?.take(TEXT_BYTES_MAX).read_to_string(&mut text).ok()?;
+    open_ordinary(path).ok()?.take(TEXT_BYTES_MAX).read_to_string(&mut text).ok()?;
     field(&text, "handoff").map(PathBuf::from)
 }
 

@@ -118,8 +118,19 @@ pub(crate) fn remove_strays(folder: &Path, ranges: &[(u64, u32)]) -> Result<(), 
     Ok(())
 }
 
+/// SQLite would wait for ever for whoever writes to a fifo.
+fn check_ordinary(path: &Path) -> Result<(), IndexError> {
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            Err(IndexError::Damaged { path: path.to_owned(), what: "it is no ordinary file" })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Opens a file that never changes, without locks.
 pub(crate) fn open_immutable(path: &Path) -> Result<Connection, IndexError> {
+    check_ordinary(path)?;
     let failed = sqlite_at(path);
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
@@ -171,6 +182,7 @@ impl Main {
             remove_strays(folder, &[])?;
             drop(create_private(&path)?);
         }
+        check_ordinary(&path)?;
         let failed_at = path.clone();
         let failed = sqlite_at(&failed_at);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -192,6 +204,7 @@ impl Main {
     /// Opens the main file for reading. `None` if there is none, or it was only just made.
     pub(crate) fn open_read_only(folder: &Path, origin: &str) -> Result<Option<Self>, IndexError> {
         let path = main_path(folder);
+        check_ordinary(&path)?;
         match std::fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Ok(found) if found.len() == 0 && !wal_has_bytes(&path) => return Ok(None),

@@ -10,6 +10,7 @@ mod ordinary;
 mod std_files;
 mod writeback;
 
+pub(crate) use ordinary::open_with;
 pub use ordinary::{open_named, open_ordinary};
 pub use std_files::StdFiles;
 

@@ -28,7 +28,7 @@ pub fn open_named(path: &Path) -> io::Result<File> {
 }
 
 /// Opens with these options and flags, and refuses what is no ordinary file.
-pub(super) fn open_with(options: &mut OpenOptions, flags: i32, path: &Path) -> io::Result<File> {
+pub(crate) fn open_with(options: &mut OpenOptions, flags: i32, path: &Path) -> io::Result<File> {
     let waits = cfg!(trailseal_fault = "fifo_waited_for");
     let never_wait = if waits { 0 } else { libc::O_NONBLOCK | libc::O_NOCTTY };
     let file = match options.custom_flags(flags | never_wait).open(path) {
@@ -39,7 +39,7 @@ pub(super) fn open_with(options: &mut OpenOptions, flags: i32, path: &Path) -> i
         // The system says of a socket, or a fifo that nobody reads, only that there is no such device or address.
         Err(error) => {
             let found = fs::metadata(path).ok().map(|found| found.file_type());
-            let other = found.filter(|found| !found.is_file()).map(|found| refused(found));
+            let other = found.filter(|found| !found.is_file()).map(refused);
             return Err(match error.raw_os_error() {
                 Some(libc::ENXIO | libc::EISDIR | libc::ENODEV) => other.unwrap_or(error),
                 _ => error,

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::FlockOperation;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
-use crate::file::open_ordinary;
+use crate::file::{open_ordinary, open_with};
 
 const TEXT_BYTES_MAX: u64 = 16 << 10;
 /// Device, inode, and the process that holds it: a forked child inherits the list, not the lock.
@@ -55,14 +55,9 @@ pub(crate) fn take(path: &Path) -> io::Result<Attempt> {
     {
         return Ok(Attempt::HeldBy(Holder { pid: Some(std::process::id()), ..Holder::default() }));
     }
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o640)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o640);
+    let mut file = open_with(&mut options, libc::O_NOFOLLOW, path)?;
     let locked = if cfg!(trailseal_fault = "lock_inherited") {
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
     } else {

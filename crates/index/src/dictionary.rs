@@ -3,6 +3,7 @@
 //! What must hold: a dictionary is bounded, whatever clients send. A value that it does not take has the code
 //! [`OTHER`], and a key in the column's own kind by which it is found all the same.
 
+use crc32c::crc32c_append;
 use hashbrown::HashTable;
 
 use crate::schema::{FIRST_CODE, Hasher};
@@ -18,11 +19,18 @@ pub(crate) struct Dictionary {
     bytes: Vec<u8>,
     /// Where each value ends in `bytes`.
     ends: Vec<u32>,
+    /// Of all lengths and values, one after the other.
+    crc: u32,
 }
 
 impl Dictionary {
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// How many values it holds, and a checksum of all of them.
+    pub(crate) fn checked(&self) -> (u32, u32) {
+        (self.ends.len() as u32, self.crc)
     }
 
     /// The code that the next value gets.
@@ -44,6 +52,7 @@ impl Dictionary {
     /// Adds a value, which must be new.
     pub(crate) fn push(&mut self, value: &[u8]) -> u32 {
         let code = self.next_code();
+        self.crc = crc32c_append(crc32c_append(self.crc, &(value.len() as u32).to_le_bytes()), value);
         self.bytes.extend_from_slice(value);
         self.ends.push(self.bytes.len() as u32);
         code

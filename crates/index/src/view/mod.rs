@@ -157,7 +157,7 @@ impl IndexView {
             folder: folder.as_ref().to_owned(),
             origin: origin.to_owned(),
             main: None,
-            state: State { cursor: 0, last_leaf: None, ranges: Vec::new() },
+            state: State::new(),
             hasher: Hasher { seed: 0 },
             dictionaries: Default::default(),
             tail: Rows::default(),
@@ -217,7 +217,7 @@ impl IndexView {
 
     fn forget(&mut self) {
         self.main = None;
-        self.state = State { cursor: 0, last_leaf: None, ranges: Vec::new() };
+        self.state = State::new();
         self.dictionaries = Default::default();
         self.tail = Rows::default();
         self.files.clear();
@@ -235,7 +235,7 @@ impl IndexView {
         }
         let moment = main.connection.unchecked_transaction().map_err(&failed)?;
         let state = main.state()?;
-        main.load_values(self.dictionaries.each_mut())?;
+        main.load_values(&state, self.dictionaries.each_mut())?;
         let closed_end = state.closed_end();
         if self.tail.lo != closed_end || self.tail.end() > state.cursor {
             self.tail = Rows::new(closed_end);

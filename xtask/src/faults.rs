@@ -157,6 +157,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-index", "--test", "brute_force"],
     },
     Fault {
+        name: "index_unchecked",
+        what: "pieces of the index are believed whatever their checksum",
+        tests: &["-p", "trailseal-index", "--test", "flipped_bits"],
+    },
+    Fault {
         name: "zip_believed",
         what: "what stands before and behind a bundle's members is not compared with its directory",
         tests: &["-p", "trailseal-cli", "--test", "bundle"],

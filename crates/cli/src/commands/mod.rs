@@ -130,7 +130,9 @@ fn reader(settings: &Settings) -> Outcome<Reader> {
 
 /// All trails in the folder, to be searched.
 fn search(settings: &Settings) -> Outcome<Search> {
-    Ok(Search::open(&settings.dir(), Arc::new(StdFiles))?)
+    let mut search = Search::open(&settings.dir(), Arc::new(StdFiles))?;
+    search.tell_trouble(Arc::new(|error| tell(&format!("notice: answers come without the index: {error}"))));
+    Ok(search)
 }
 
 /// The trail for commands that write; made if there is none. Its events go into the index, too.

@@ -27,8 +27,8 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "power_loss"],
     },
     Fault {
-        name: "checkpoint_before_tiles",
-        what: "the checkpoint is put in place before its tiles",
+        name: "checkpoint_before_tree",
+        what: "the checkpoint is put in place before the tree that it covers",
         tests: &["-p", "trailseal-core", "--test", "power_loss"],
     },
     Fault {
@@ -160,6 +160,11 @@ const FAULTS: &[Fault] = &[
         name: "index_unchecked",
         what: "pieces of the index are believed whatever their checksum",
         tests: &["-p", "trailseal-index", "--test", "flipped_bits"],
+    },
+    Fault {
+        name: "slot_forgotten",
+        what: "a slot that is missing between others is not told",
+        tests: &["-p", "trailseal-cli", "--test", "slots_verify"],
     },
     Fault {
         name: "zip_believed",

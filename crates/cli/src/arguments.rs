@@ -94,8 +94,11 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  trailseal stats --json")]
     Stats,
     /// Rebuild the embedded index from the segments
-    #[command(after_help = "Example:\n  trailseal reindex")]
-    Reindex,
+    #[command(after_help = "Example:\n  trailseal reindex\n  trailseal reindex --tree")]
+    Reindex(Reindex),
+    /// Write the tree as C2SP tlog-tiles, for a static host or any transparency-log tool
+    #[command(after_help = "Example:\n  trailseal tiles public/log")]
+    Tiles(Tiles),
     /// Show, check or change what happens to each event
     #[command(
         after_help = "Example:\n  trailseal policy show\n  trailseal policy check new-policy.toml\n  trailseal policy set sync"
@@ -148,6 +151,20 @@ pub(crate) struct Serve {
     /// Need no token; only on loopback
     #[arg(long)]
     pub(crate) open: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Reindex {
+    /// Rebuild the Merkle tree instead, if the lines give the root hash that was signed
+    #[arg(long)]
+    pub(crate) tree: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Tiles {
+    /// The folder to write to; what an earlier run wrote there is gone on with
+    #[arg(value_name = "DIR")]
+    pub(crate) to: PathBuf,
 }
 
 #[derive(Subcommand)]

@@ -101,6 +101,7 @@ could_not!(
     trailseal_core::verify::VerifyError,
     trailseal_core::filter::FilterError,
     trailseal_core::SetPolicyError,
+    trailseal_core::tree::RebuildError,
     trailseal_core::deliver::SinkError,
     trailseal_import::MappingError,
     trailseal_index::IndexError,

@@ -71,11 +71,12 @@ fn verify_says_what_stands_in_a_files_place() {
     let segment = first_of(&source, "trail/segments", ".jsonl");
     let kept = first_of(&source, "trail/checkpoints", "");
     let offsets = first_of(&source, "trail/segments", ".offsets");
-    let cases: [(&str, &[&str]); 10] = [
+    let cases: [(&str, &[&str]); 11] = [
         (&segment, &["edited", "missing", "segment_missing"]),
         ("trail/checkpoint", &["checkpoint_invalid"]),
         (&kept, &["checkpoint_invalid"]),
         ("trail/trail.toml", &["key_unknown", "manifest_invalid"]),
+        ("trail/tree/0", &["tree_missing", "tile_forged"]),
         (&offsets, &[]),
         ("trail/keys/signing.key", &[]),
         ("trail/handoff", &[]),

@@ -148,26 +148,33 @@ fn one_of_several_segments_gone_is_named() {
 }
 
 #[test]
-fn a_forged_tile_is_told_from_a_forged_line() {
+fn a_damaged_tree_is_told_from_a_forged_line_and_made_again() {
     let place = place();
-    let size = place.lines().len();
-    let tile = place.path(&format!("trail/tile/0/000.p/{size}"));
-    let mut bytes = std::fs::read(&tile).unwrap();
-    bytes[32 * 5] ^= 1;
-    std::fs::write(&tile, &bytes).unwrap();
+    let path = place.path("trail/tree/0");
+    let leaves = std::fs::read(&path).unwrap();
+    let mut forged = leaves.clone();
+    forged[32 * 5] ^= 1;
+    std::fs::write(&path, forged).unwrap();
     check(&place, "tile_forged", None);
-    std::fs::remove_file(&tile).unwrap();
-    check(&place, "tile_forged", None);
+    assert!(!place.run("verify").no().out.contains("at index"), "no event is bad");
+    std::fs::remove_file(&path).unwrap();
+    check(&place, "tree_missing", None);
+    place.feed("record", "{\"action\":\"a\"}\n").could_not(&["reindex --tree"]);
+    place.run("reindex --tree").ok();
+    place.run("verify").ok();
+    assert_eq!(std::fs::read(&path).unwrap(), leaves);
+    place.record("{\"action\":\"a\"}\n");
+    place.run("verify").ok();
 }
 
 #[test]
-fn lines_and_tiles_forged_together_do_not_give_the_signed_root() {
+fn lines_and_a_tree_forged_together_do_not_give_the_signed_root() {
     let (place, forger) = (place(), place());
-    // A forger builds a whole trail of his own, and puts its lines and tiles under the signed checkpoint.
-    let size = place.lines().len();
-    for name in ["segments/00000000000000000000.jsonl".to_owned(), format!("tile/0/000.p/{size}")] {
+    // A forger builds a whole trail of his own, and puts its lines and tree under the signed checkpoint.
+    for name in ["segments/00000000000000000000.jsonl", "tree/0"] {
         std::fs::copy(forger.path(&format!("trail/{name}")), place.path(&format!("trail/{name}"))).unwrap();
     }
+    place.run("reindex --tree").could_not(&["the lines do not give the root"]);
     let verdict = place.run("verify --json").no().json();
     assert_eq!(verdict["ok"], false);
     assert!(verdict["problem"].is_string(), "{verdict:#}");

@@ -14,7 +14,7 @@ use trailseal_core::file::StdFiles;
 use trailseal_core::segment::{Form, compress, segment_name};
 use trailseal_core::verify::{VerifyOptions, verify};
 use trailseal_core::{Folder, Index, Manifest};
-use trailseal_tlog::{Checkpoint, Origin, SigningKey, TileEdge, TileId, leaf_hash};
+use trailseal_tlog::{Checkpoint, Origin, SigningKey, TileEdge, leaf_hash};
 
 const LINE_BYTES: usize = 600;
 const SEGMENT_LINES: u64 = 400_000;
@@ -79,24 +79,23 @@ fn build(root: &Path, lines: u64) {
     fs::write(root.join("trail.toml"), manifest.to_toml()).expect("written");
     fs::create_dir_all(root.join("segments")).expect("made");
     let mut edge = TileEdge::new();
-    let write = |id: TileId, hashes: &[trailseal_tlog::Hash]| {
-        let path = root.join(id.path());
-        fs::create_dir_all(path.parent().expect("a parent")).expect("made");
-        fs::write(path, TileId::encode(hashes)).expect("written");
-    };
+    let mut levels: [Vec<u8>; 8] = Default::default();
     for first in (0..lines).step_by(SEGMENT_LINES as usize) {
         let path = root.join("segments").join(segment_name(Index::new(first), Form::Plain));
         let mut out = BufWriter::with_capacity(1 << 20, fs::File::create(path).expect("made"));
         for index in first..lines.min(first + SEGMENT_LINES) {
             let mut text = line(index);
-            edge.push(leaf_hash(&text), &mut |id, hashes| write(id, hashes));
+            edge.push(leaf_hash(&text), &mut |level, hash| {
+                levels[usize::from(level)].extend_from_slice(&hash.0);
+            });
             text.push(b'\n');
             out.write_all(&text).expect("written");
         }
         out.flush().expect("written");
     }
-    for (id, hashes) in edge.partials() {
-        write(id, hashes);
+    fs::create_dir_all(root.join("tree")).expect("made");
+    for (level, hashes) in levels.iter().enumerate() {
+        fs::write(root.join(format!("tree/{level}")), hashes).expect("written");
     }
     let note = Checkpoint::new(origin, edge.size(), edge.root()).sign(&key);
     fs::write(root.join("checkpoint"), note).expect("written");

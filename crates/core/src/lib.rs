@@ -8,7 +8,7 @@
 //! 4. `handoff`: the buffer that `record()` puts a line into
 //! 5. `commit`: the writer thread: drain, append, sync once, wake the waiters
 //! 6. `segment`: files of lines
-//! 7. `seal`: leaf hashes, tiles, signed checkpoints
+//! 7. `seal`, [`tree`]: leaf hashes, the tree on disk, signed checkpoints
 //! 8. [`deliver`]: durable lines to the sinks
 //! 9. `trail`: all of it together
 //! 10. [`filter`], `trail::Reader`: what readers ask for
@@ -35,6 +35,7 @@ mod progress;
 mod seal;
 pub mod segment;
 mod trail;
+pub mod tree;
 pub mod verify;
 
 pub use counters::Counted;

@@ -64,18 +64,12 @@ impl Files for Hooked {
         (self.0)("replace", path)?;
         StdFiles.replace(path, bytes, private)
     }
-    fn replace_many(&self, files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
-        StdFiles.replace_many(files)
-    }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         (self.0)("rename", to)?;
         StdFiles.rename(from, to)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         StdFiles.remove(path)
-    }
-    fn remove_folder(&self, path: &Path) -> io::Result<()> {
-        StdFiles.remove_folder(path)
     }
     fn create_folder(&self, path: &Path) -> io::Result<()> {
         StdFiles.create_folder(path)

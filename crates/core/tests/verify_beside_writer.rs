@@ -1,4 +1,4 @@
-//! A trail is verified while it is written: it rolls, is compressed and sealed, and partial tiles go.
+//! A trail is verified while it is written: it rolls, is compressed and sealed.
 
 #![allow(clippy::unwrap_used)]
 

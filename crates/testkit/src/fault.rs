@@ -230,23 +230,6 @@ impl Files for FaultFiles {
         self.sync_folder_of(path)
     }
 
-    fn replace_many(&self, files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
-        let mut temporaries = Vec::new();
-        for (path, bytes) in files {
-            temporaries.push(self.write_temporary(path, bytes)?);
-        }
-        for (_, inode) in &temporaries {
-            self.run(Step::Sync { inode: *inode })?;
-        }
-        for ((temporary, _), (path, _)) in temporaries.iter().zip(files) {
-            self.run(Step::Rename { from: temporary.clone(), to: path.clone() })?;
-        }
-        let mut folders: Vec<&Path> = files.iter().filter_map(|(path, _)| path.parent()).collect();
-        folders.sort_unstable();
-        folders.dedup();
-        folders.into_iter().try_for_each(|path| self.run(Step::SyncFolder { path: path.to_owned() }))
-    }
-
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.run(Step::Rename { from: from.to_owned(), to: to.to_owned() })?;
         self.sync_folder_of(to)
@@ -255,10 +238,6 @@ impl Files for FaultFiles {
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.inode(path)?;
         self.run(Step::Remove { path: path.to_owned() })
-    }
-
-    fn remove_folder(&self, _path: &Path) -> io::Result<()> {
-        Ok(())
     }
 
     fn create_folder(&self, _path: &Path) -> io::Result<()> {

@@ -145,7 +145,7 @@ pub(crate) const fn partial_width(size: u64, level: u8) -> u16 {
 }
 
 /// `size / 256^levels`, which is 0 from 8 levels on.
-const fn shift_right(size: u64, levels: u8) -> u64 {
+pub(crate) const fn shift_right(size: u64, levels: u8) -> u64 {
     match size.checked_shr(levels as u32 * TILE_HEIGHT as u32) {
         Some(shifted) => shifted,
         None => 0,

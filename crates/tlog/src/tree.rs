@@ -6,10 +6,10 @@
 //! of the level above. All functions here rest on that.
 
 use crate::hash::{Hash, empty_root, node_hash};
-use crate::tile::{TILE_HEIGHT, TILE_WIDTH, TileId, full_tiles, partial_width};
+use crate::tile::{TILE_HEIGHT, TILE_WIDTH, TileId, full_tiles, partial_width, shift_right};
 
 /// Tile levels that a tree of 64-bit size can have.
-pub(crate) const TILE_LEVELS: u8 = 8;
+pub const TILE_LEVELS: u8 = 8;
 
 /// The root over `leaves` (RFC 6962, section 2.1), which are hashes of leaves, or of complete
 /// subtrees of one height of which the last may be incomplete.
@@ -45,17 +45,17 @@ fn tile_root(hashes: &[Hash]) -> Hash {
 /// The right edge of a growing tree: for each tile level the hashes of its partial tile.
 ///
 /// This is all that is needed to append leaves and to compute the root: at most 8 × 255 hashes,
-/// whatever the size. Full tiles are handed out once, when they are completed, and forgotten.
+/// whatever the size. Each hash is handed out once, when it is known, and full tiles are forgotten.
 ///
 /// ```
 /// use trailseal_tlog::{TileEdge, leaf_hash};
 ///
 /// let mut edge = TileEdge::new();
-/// let mut full = Vec::new();
+/// let mut levels = [Vec::new(), Vec::new()];
 /// for line in 0..300_u32 {
-///     edge.push(leaf_hash(&line.to_be_bytes()), &mut |tile, _hashes| full.push(tile.path()));
+///     edge.push(leaf_hash(&line.to_be_bytes()), &mut |level, hash| levels[usize::from(level)].push(*hash));
 /// }
-/// assert_eq!(full, ["tile/0/000"]);
+/// assert_eq!([levels[0].len(), levels[1].len()], [300, 1]);
 /// let partial: Vec<_> = edge.partials().map(|(tile, _)| tile.path()).collect();
 /// assert_eq!(partial, ["tile/0/001.p/44", "tile/1/000.p/1"]);
 /// ```
@@ -121,22 +121,20 @@ impl TileEdge {
         self.size
     }
 
-    /// Appends the hash of a leaf. `full` receives each tile that this completes, its 256 hashes
-    /// with it, level 0 first.
-    pub fn push(&mut self, leaf: Hash, full: &mut impl FnMut(TileId, &[Hash])) {
+    /// Appends the hash of a leaf. `added` receives the hash that this adds to each tile level, with the
+    /// level, lowest first: the leaf's own at level 0, and the root of each tile that it completes one above.
+    pub fn push(&mut self, leaf: Hash, added: &mut impl FnMut(u8, &Hash)) {
         self.size += 1;
         let mut hash = leaf;
         for level in 0..TILE_LEVELS {
+            added(level, &hash);
             let hashes = self.level_mut(level);
             hashes.push(hash);
             if hashes.len() < TILE_WIDTH {
                 return;
             }
             hash = tile_root(hashes);
-            let completed = std::mem::take(hashes);
-            // The tile just completed is the last of the full ones.
-            full(TileId::full(level, full_tiles(self.size, level) - 1), &completed);
-            *self.level_mut(level) = reuse(completed);
+            hashes.clear();
         }
     }
 
@@ -169,6 +167,16 @@ impl TileEdge {
     }
 }
 
+/// How many hashes tile level `level` of a tree of `size` leaves has.
+///
+/// ```
+/// assert_eq!(trailseal_tlog::hashes_in_level(70_000, 1), 273);
+/// ```
+#[must_use]
+pub const fn hashes_in_level(size: u64, level: u8) -> u64 {
+    shift_right(size, level)
+}
+
 /// The partial tiles of a tree of `size` leaves, level 0 first: its right edge.
 pub fn tiles_for_size(size: u64) -> impl Iterator<Item = TileId> {
     (0..TILE_LEVELS).filter_map(move |level| {
@@ -181,11 +189,6 @@ fn root_with_last(hashes: &[Hash], last: Hash) -> Hash {
     let mut all = [last; TILE_WIDTH];
     all[..hashes.len()].copy_from_slice(hashes);
     tile_root(&all[..=hashes.len()])
-}
-
-fn reuse(mut hashes: Vec<Hash>) -> Vec<Hash> {
-    hashes.clear();
-    hashes
 }
 
 const _: () = assert!(TILE_LEVELS * TILE_HEIGHT == 64, "tile levels must cover a 64-bit size");

@@ -22,13 +22,13 @@ fn naive_root(leaves: &[Hash]) -> Hash {
     }
 }
 
-/// The edge of a tree of `size` leaves, and the full tiles that it handed out on the way.
-fn grow(edge: &mut TileEdge, size: usize) -> Vec<(TileId, Vec<Hash>)> {
-    let mut full = Vec::new();
+/// The edge of a tree of `size` leaves, and the hashes that it handed out on the way, with their levels.
+fn grow(edge: &mut TileEdge, size: usize) -> Vec<(u8, Hash)> {
+    let mut added = Vec::new();
     for number in edge.size() as usize..size {
-        edge.push(leaf(number), &mut |tile, hashes| full.push((tile, hashes.to_vec())));
+        edge.push(leaf(number), &mut |level, hash| added.push((level, *hash)));
     }
-    full
+    added
 }
 
 #[test]
@@ -64,18 +64,17 @@ fn an_edge_read_back_from_its_partial_tiles_goes_on_like_the_first() {
 }
 
 #[test]
-fn full_tiles_come_once_each_level_0_first_and_hold_the_right_nodes() {
+fn each_hash_comes_once_lowest_level_first_and_is_the_right_node() {
     let leaves: Vec<Hash> = (0..65_800).map(leaf).collect();
-    let full = grow(&mut TileEdge::new(), leaves.len());
-    let mut expected: Vec<TileId> = (0..257).map(|index| TileId::full(0, index)).collect();
-    expected.insert(256, TileId::full(1, 0));
-    assert_eq!(full.iter().map(|(tile, _)| *tile).collect::<Vec<_>>(), expected);
-    for (tile, hashes) in full {
-        let span = if tile.level == 0 { 1 } else { 256 };
-        let first = tile.index as usize * 256 * span;
-        let nodes: Vec<Hash> = leaves[first..first + 256 * span].chunks(span).map(naive_root).collect();
-        assert_eq!(hashes, nodes, "{}", tile.path());
+    let added = grow(&mut TileEdge::new(), leaves.len());
+    for (level, span) in [(0, 1), (1, 256), (2, 65_536)] {
+        let found: Vec<Hash> = added.iter().filter(|(at, _)| *at == level).map(|(_, hash)| *hash).collect();
+        let nodes: Vec<Hash> = leaves.chunks_exact(span).map(naive_root).collect();
+        assert_eq!(found, nodes, "level {level}");
+        assert_eq!(found.len() as u64, trailseal_tlog::hashes_in_level(65_800, level));
     }
+    let levels: Vec<u8> = added[65_535 + 255..65_535 + 259].iter().map(|(level, _)| *level).collect();
+    assert_eq!(levels, [0, 1, 2, 0]);
 }
 
 /// The example of c2sp.org/tlog-tiles, and the sizes around a full tile.

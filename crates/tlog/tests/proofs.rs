@@ -29,16 +29,15 @@ impl Tree {
     /// A source over tiles as they would lie on disk.
     fn source(&self) -> impl HashSource<Error = TileError> {
         let mut edge = TileEdge::new();
-        let mut tiles: std::collections::HashMap<TileId, Vec<u8>> = std::collections::HashMap::new();
+        let mut levels: [Vec<Hash>; 3] = Default::default();
         for leaf in &self.leaves {
-            edge.push(*leaf, &mut |id, hashes| {
-                tiles.insert(id, TileId::encode(hashes));
-            });
+            edge.push(*leaf, &mut |level, hash| levels[usize::from(level)].push(*hash));
         }
-        for (id, hashes) in edge.partials() {
-            tiles.insert(id, TileId::encode(hashes));
-        }
-        TileSource::new(self.leaves.len() as u64, move |id| tiles.get(&id).cloned().ok_or(TileError::Path))
+        TileSource::new(self.leaves.len() as u64, move |id| {
+            let from = id.index as usize * 256;
+            let hashes = levels[usize::from(id.level)].get(from..from + usize::from(id.width));
+            hashes.map(TileId::encode).ok_or(TileError::Path)
+        })
     }
 }
 

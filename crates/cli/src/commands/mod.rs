@@ -20,6 +20,7 @@ mod serve;
 mod stats;
 mod summary;
 mod tail;
+mod tiles;
 mod token;
 mod verify;
 
@@ -101,7 +102,8 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Export(export) => export::run(&settings, &export, json),
         Command::Summary(summary) => summary::run(&settings, &summary, json),
         Command::Stats => stats::run(&settings, json),
-        Command::Reindex => reindex::run(&settings, json),
+        Command::Reindex(reindex) => reindex::run(&settings, &reindex, json),
+        Command::Tiles(tiles) => tiles::run(&settings, &tiles, json),
         Command::Policy { command } => policy::run(&settings, &command, json),
         Command::Serve(serve) => serve::run(settings, &serve),
         Command::Token { command } => token::run(&settings, &command, json),

@@ -1,13 +1,15 @@
-//! `trailseal reindex`: the embedded index anew, from the segments.
+//! `trailseal reindex`: the embedded index, or the tree, anew from the segments.
 
 use std::io::Write as _;
 use std::sync::Arc;
 
 use trailseal_core::deliver::{Batch, Follower, Lines, Sink as _};
 use trailseal_core::file::StdFiles;
+use trailseal_core::tree::rebuild_tree;
 use trailseal_core::{Folder, Reader, trails_in};
 use trailseal_index::{FOLDER, IndexOptions, Indexer};
 
+use crate::arguments::Reindex;
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
 use crate::progress;
@@ -16,12 +18,15 @@ use crate::settings::Settings;
 const BATCH_EVENTS: usize = 5_000;
 const BATCH_BYTES: usize = 8 << 20;
 
-pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
+pub(super) fn run(settings: &Settings, arguments: &Reindex, json: bool) -> Outcome {
     let dir = settings.dir();
     let files = Arc::new(StdFiles);
     let folders = trails_in(&dir, &*files).map_err(Failure::io("look into", &dir))?;
     if folders.is_empty() {
         return Err(trailseal_core::ReadError::NoTrail { path: dir }.into());
+    }
+    if arguments.tree {
+        return folders.into_iter().try_for_each(|folder| rebuild(&Folder::new(folder, files.clone()), json));
     }
     for folder in folders {
         let reader = Reader::open(&folder, files.clone())?;
@@ -39,6 +44,18 @@ pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
         } else {
             tell(&format!("{}: {} events indexed", reader.origin(), thousands(count)));
         }
+    }
+    Ok(())
+}
+
+fn rebuild(folder: &Folder, json: bool) -> Outcome {
+    let rebuilt = rebuild_tree(folder)?;
+    if json {
+        let answer = serde_json::json!({"dir": folder.root(), "tree_size": rebuilt.tree_size});
+        writeln!(std::io::stdout(), "{answer}")?;
+    } else {
+        let count = thousands(rebuilt.tree_size);
+        tell(&format!("{}: the tree of {count} events was made again", folder.root().display()));
     }
     Ok(())
 }

@@ -8,14 +8,13 @@
 
 mod ordinary;
 mod std_files;
-mod writeback;
 
 pub(crate) use ordinary::open_with;
 pub use ordinary::{open_named, open_ordinary};
 pub use std_files::StdFiles;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// File operations, each with what survives a crash after it returned.
 pub trait Files: Send + Sync {
@@ -31,15 +30,10 @@ pub trait Files: Send + Sync {
     /// Puts `bytes` at `path`: temporary file, data sync, rename, folder sync. After a crash the old or
     /// the new bytes are there, never a mixture. `private` files can be read by their owner alone.
     fn replace(&self, path: &Path, bytes: &[u8], private: bool) -> io::Result<()>;
-    /// As [`replace`](Files::replace) for many files at once, with as few syncs as the system allows.
-    /// All are durable when it returns; before that, any of them may be.
-    fn replace_many(&self, files: &[(PathBuf, Vec<u8>)]) -> io::Result<()>;
     /// Durably renames a file within its folder.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file. Not synced: after a crash it may be back.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Removes an empty folder. Not synced.
-    fn remove_folder(&self, path: &Path) -> io::Result<()>;
     /// Makes a folder and its parents durably; it may exist already.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
     /// The names of the entries of a folder, sorted. A folder that is not there has none.

@@ -6,10 +6,8 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::ordinary::{open_ordinary, open_with};
-use super::{AppendFile, Files, ReadFile, writeback};
+use super::{AppendFile, Files, ReadFile};
 
-/// So many files are written before they are synced; each is open until then.
-const OPEN_FILES_MAX: usize = 256;
 const PRIVATE: u32 = 0o600;
 const SHARED: u32 = 0o640;
 
@@ -61,31 +59,6 @@ impl Files for StdFiles {
         sync_folder(parent(path))
     }
 
-    // for each: openat, write; for each: sync_file_range; for each: fdatasync; for each: rename; for each
-    // folder: fsync
-    fn replace_many(&self, files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
-        let mut folders: Vec<&Path> = Vec::new();
-        for (path, _) in files {
-            let folder = parent(path);
-            if !folders.contains(&folder) {
-                self.create_folder(folder)?;
-                folders.push(folder);
-            }
-        }
-        for group in files.chunks(OPEN_FILES_MAX) {
-            let written = group
-                .iter()
-                .map(|(path, bytes)| write_file(&temporary(path), bytes, SHARED))
-                .collect::<io::Result<Vec<File>>>()?;
-            written.iter().for_each(writeback::begin);
-            written.iter().try_for_each(File::sync_data)?;
-        }
-        for (path, _) in files {
-            fs::rename(temporary(path), path)?;
-        }
-        folders.into_iter().try_for_each(sync_folder)
-    }
-
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)?;
         sync_folder(parent(to))
@@ -93,10 +66,6 @@ impl Files for StdFiles {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
-    }
-
-    fn remove_folder(&self, path: &Path) -> io::Result<()> {
-        fs::remove_dir(path)
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {

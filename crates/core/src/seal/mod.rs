@@ -1,17 +1,16 @@
-//! The sealing thread: leaf hashes, tiles, signed checkpoints.
+//! The sealing thread: leaf hashes, the tree on disk, signed checkpoints.
 //!
-//! *order of proof*: the segment is durable, then the tiles are, then the checkpoint is signed and put in
+//! *order of proof*: the segment is durable, then the tree is, then the checkpoint is signed and put in
 //! place. A checkpoint never covers a line that is not durable, and a signed tree only grows.
 
 mod source;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use trailseal_tlog::{Checkpoint, SigningKey, TileEdge, TileId, leaf_hash};
+use trailseal_tlog::{Checkpoint, SigningKey, TileEdge, leaf_hash};
 
 pub(crate) use source::Source;
 
@@ -20,10 +19,11 @@ use crate::trail::folder::Manifest;
 use crate::trail::options::Notice;
 use crate::trail::record_counts;
 use crate::trail::shared::Shared;
+use crate::tree::TreeWriter;
 
 /// A checkpoint is kept in `checkpoints/` at least this often, in events.
 pub(crate) const KEPT_EVERY: u64 = 65_536;
-/// Tiles of this many leaves are put on disk at once: more would only take memory.
+/// So many leaves are put on disk at once: more would only take memory.
 const ROUND_LEAVES_MAX: u64 = 4 * KEPT_EVERY;
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 /// How often `trail.counts` tells of what was refused or left out.
@@ -38,12 +38,9 @@ pub(crate) struct Sealer {
     keys: Arc<Mutex<SealKeys>>,
     source: Source,
     edge: TileEdge,
-    /// Full tiles that are not on disk yet.
-    tiles: Vec<(PathBuf, Vec<u8>)>,
+    tree: TreeWriter,
     /// Checkpoints to be kept that are not signed and on disk yet.
     kept: Vec<Checkpoint>,
-    /// Partial tiles on disk, which go when the full one stands.
-    partials: Vec<TileId>,
     /// The size of the newest checkpoint on disk.
     published: u64,
     published_at: Instant,
@@ -69,23 +66,22 @@ impl SealKeys {
 }
 
 impl Sealer {
-    /// Goes on from a tree whose right edge is `edge`; `partials` are its partial tiles on disk.
+    /// Goes on from a tree whose right edge is `edge`.
     pub(crate) fn new(
         shared: Arc<Shared>,
         keys: Arc<Mutex<SealKeys>>,
         edge: TileEdge,
-        partials: Vec<TileId>,
         anchors: Anchors,
     ) -> Self {
         let published = edge.size();
+        let tree = TreeWriter::new(&shared.folder, published, shared.options.one_shot);
         Sealer {
             source: Source::new(shared.clone(), published),
             shared,
             keys,
             edge,
-            tiles: Vec::new(),
+            tree,
             kept: Vec::new(),
-            partials,
             published,
             published_at: Instant::now(),
             anchors,
@@ -120,6 +116,9 @@ impl Sealer {
                 }
             }
         }
+        if let Err(error) = self.tree.finish() {
+            self.shared.notice(&Notice::SealFailed { reason: error.to_string() });
+        }
         self.anchors
     }
 
@@ -148,13 +147,11 @@ impl Sealer {
         if self.source.begins_segment() && next > 0 {
             self.keep_checkpoint();
         }
-        let Sealer { shared, source, edge, tiles, .. } = self;
+        let Sealer { source, edge, tree, .. } = self;
         // A checkpoint is kept at each multiple of KEPT_EVERY, so a read must stop there.
         let stop = durable.min((next / KEPT_EVERY + 1) * KEPT_EVERY);
         source.read(stop, |line| {
-            edge.push(leaf_hash(line), &mut |id, hashes| {
-                tiles.push((shared.folder.tile(&id), TileId::encode(hashes)));
-            });
+            edge.push(leaf_hash(line), &mut |level, hash| tree.push(level, hash));
         })?;
         if self.edge.size().is_multiple_of(KEPT_EVERY) {
             self.keep_checkpoint();
@@ -173,31 +170,19 @@ impl Sealer {
         Checkpoint::new(self.shared.origin.clone(), self.edge.size(), self.edge.root())
     }
 
-    /// Tiles, then checkpoints. On a failure everything stays pending and is tried again.
+    /// The tree, then checkpoints. On a failure everything stays pending and is tried again.
     fn publish(&mut self) -> io::Result<()> {
         let files = &*self.shared.options.files;
         let folder = &self.shared.folder;
-        let partials: Vec<TileId> = self.edge.partials().map(|(id, _)| id).collect();
-        let mut tiles = std::mem::take(&mut self.tiles);
-        let full = tiles.len();
-        for (id, hashes) in self.edge.partials() {
-            tiles.push((folder.tile(&id), TileId::encode(hashes)));
-        }
-        if cfg!(trailseal_fault = "checkpoint_before_tiles") {
+        if cfg!(trailseal_fault = "checkpoint_before_tree") {
             let note = lock(&self.keys).sign(&self.checkpoint());
             files.replace(&folder.checkpoint(), note.as_bytes(), false)?;
         }
-        let done = files.replace_many(&tiles);
-        tiles.truncate(full);
-        if let Err(error) = done {
-            self.tiles = tiles;
-            return Err(error);
-        }
+        self.tree.sync(!self.shared.is_disk_low())?;
         let checkpoint = self.checkpoint();
         assert!(checkpoint.size >= self.published, "a signed tree only grows");
         // Held until the watermark is moved: a rotation must see which sizes the old key has signed.
         let keys = lock(&self.keys);
-        let mut kept = Vec::with_capacity(self.kept.len());
         for checkpoint in &self.kept {
             let note = if checkpoint.size == self.published {
                 // Signed before, perhaps by an earlier key.
@@ -205,9 +190,8 @@ impl Sealer {
             } else {
                 keys.sign(checkpoint).into_bytes()
             };
-            kept.push((folder.kept_checkpoint(checkpoint.size), note));
+            files.replace(&folder.kept_checkpoint(checkpoint.size), &note, false)?;
         }
-        files.replace_many(&kept)?;
         self.kept.clear();
         let note = keys.sign(&checkpoint);
         files.replace(&folder.checkpoint(), note.as_bytes(), false)?;
@@ -217,25 +201,7 @@ impl Sealer {
         self.shared.progress.set_sealed(self.published);
         drop(keys);
         self.anchors.send(note);
-        self.remove_outgrown_partials(partials);
         Ok(())
-    }
-
-    /// The full tile is synced and a newer checkpoint stands: its partial forerunners may go.
-    fn remove_outgrown_partials(&mut self, now: Vec<TileId>) {
-        let files = &*self.shared.options.files;
-        for old in std::mem::replace(&mut self.partials, now) {
-            if self.partials.iter().any(|id| (id.level, id.index) == (old.level, old.index)) {
-                continue;
-            }
-            let path = self.shared.folder.tile(&old);
-            let Some(folder) = path.parent() else { continue };
-            // What cannot be removed now is only in the way; it says nothing false.
-            for name in files.list(folder).unwrap_or_default() {
-                let _ = files.remove(&folder.join(name));
-            }
-            let _ = files.remove_folder(folder);
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use trailseal_tlog::{Origin, TileId, VerifyingKey};
+use trailseal_tlog::{Origin, VerifyingKey};
 
 use crate::Index;
 use crate::clock::Timestamp;
@@ -78,9 +78,14 @@ impl Folder {
         self.root.join("segments")
     }
 
-    /// A tile of the tree.
-    pub fn tile(&self, id: &TileId) -> PathBuf {
-        self.root.join(id.path())
+    /// The folder of the Merkle tree.
+    pub fn tree_folder(&self) -> PathBuf {
+        self.root.join("tree")
+    }
+
+    /// The hashes of one level of the tree.
+    pub fn tree_level(&self, level: u8) -> PathBuf {
+        self.tree_folder().join(level.to_string())
     }
 
     /// The newest checkpoint.

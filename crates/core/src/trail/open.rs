@@ -112,8 +112,20 @@ fn create(
     };
     let origin = Origin::new(&origin).map_err(|error| OpenError::Origin(error.to_string()))?;
     let signing = SigningKey::from_seed(origin.as_str(), &seed);
-    for needed in [folder.segments_folder(), folder.keys_folder(), folder.kept_checkpoints_folder()] {
+    for needed in [
+        folder.segments_folder(),
+        folder.keys_folder(),
+        folder.kept_checkpoints_folder(),
+        folder.tree_folder(),
+    ] {
         files.create_folder(&needed).map_err(OpenError::io("make", &needed))?;
+    }
+    let leaves = folder.tree_level(0);
+    match files.create_append(&leaves) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(OpenError::io("make", leaves)(error));
+        }
+        _ => {}
     }
     files
         .replace(&path, signing.to_private_string().as_bytes(), true)
@@ -318,7 +330,7 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
     let writer = Writer::new(shared.clone(), drain, recovered.segment, recovered.next, reserve_bytes);
     // A command may be over before the writer looks for the first time.
     writer.check_reserve();
-    let sealer = Sealer::new(shared.clone(), keys.clone(), recovered.edge, recovered.partials, anchors);
+    let sealer = Sealer::new(shared.clone(), keys.clone(), recovered.edge, anchors);
     let lock = Arc::new(lock);
     let (held, ended) = (lock.clone(), shared.clone());
     let write = move || {

@@ -12,7 +12,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use trailseal_tlog::{Checkpoint, Hash, TileEdge, TileId};
+use trailseal_tlog::{Checkpoint, Hash, TileEdge};
 
 use super::error::OpenError;
 use super::folder::{Folder, SegmentFile};
@@ -21,6 +21,7 @@ use crate::clock::Timestamp;
 use crate::file::Files;
 use crate::handoff::{HandoffHeader, replay};
 use crate::segment::{Batch, Form, LineReader, Offsets, SegmentWriter, offsets_name};
+use crate::tree::{EdgeError, TreeReader, load_edge};
 
 /// A handoff file larger than this is not one of ours.
 const HANDOFF_BYTES_MAX: u64 = 16 << 30;
@@ -28,8 +29,6 @@ const HANDOFF_BYTES_MAX: u64 = 16 << 30;
 /// A trail that can go on.
 pub(crate) struct Recovered {
     pub(crate) edge: TileEdge,
-    /// Partial tiles of the newest checkpoint, on disk.
-    pub(crate) partials: Vec<TileId>,
     pub(crate) segment: Option<SegmentWriter>,
     /// First indexes of the segments from the one that holds the first unsealed line on.
     pub(crate) segments: Vec<u64>,
@@ -70,8 +69,8 @@ pub(crate) fn recover(
     handoffs: &[PathBuf],
 ) -> Result<Recovered, OpenError> {
     let sealed = checkpoint.size;
-    let (edge, partials) = load_edge(folder, &**files, checkpoint)?;
     let segments = folder.segments().map_err(OpenError::io("list", folder.segments_folder()))?;
+    let edge = load_edge(folder, checkpoint, &segments).map_err(|error| no_edge(folder, error))?;
     let handoff_files = read_handoffs(&**files, handoffs)?;
     // Lines above both marks may be in the page cache alone, after a sync that failed.
     let known = handoff_files
@@ -130,7 +129,6 @@ pub(crate) fn recover(
     }
     Ok(Recovered {
         edge,
-        partials,
         segment: writer,
         segments: firsts,
         next: in_segments + found.from_handoff,
@@ -176,7 +174,7 @@ impl Recovery<'_> {
         if let Some(scanned) = self.after_clean_close(segment, &*file).map_err(failed)? {
             return Ok(scanned);
         }
-        let mut leaves = SignedLeaves::new(self.folder, &**self.files, self.sealed);
+        let mut leaves = SignedLeaves::new(self.folder, self.sealed);
         let mut scan = Scan {
             first: segment.first.get(),
             bound: segment.end.map_or(u64::MAX, |end| end.get()),
@@ -211,7 +209,7 @@ impl Recovery<'_> {
         file.read_at(group_offset, &mut group)?;
         let group_first =
             segment.first.get() + (offsets.offsets.len() as u64 - 1) * crate::segment::OFFSETS_EVERY;
-        let mut leaves = SignedLeaves::new(self.folder, &**self.files, self.sealed);
+        let mut leaves = SignedLeaves::new(self.folder, self.sealed);
         let mut index = group_first;
         let mut recorded = None;
         for text in group.split_inclusive(|&byte| byte == b'\n') {
@@ -321,96 +319,33 @@ fn replay_all(handoffs: &[Vec<u8>], next: u64, recorded: &mut Option<Timestamp>)
     replayed
 }
 
-/// The tree's right edge at the signed size, compared with the signed root.
-fn load_edge(
-    folder: &Folder,
-    files: &dyn Files,
-    checkpoint: &Checkpoint,
-) -> Result<(TileEdge, Vec<TileId>), OpenError> {
-    let size = checkpoint.size;
-    let mut levels = Vec::new();
-    let mut on_disk = Vec::new();
-    for level in 0..8u8 {
-        let hashes = size >> (8 * u32::from(level));
-        if hashes == 0 {
-            break;
-        }
-        let width = (hashes % 256) as u16;
-        let mut tile = Vec::new();
-        if width > 0 {
-            let (id, hashes) = read_tile(folder, files, level, hashes / 256, width)?;
-            tile = hashes;
-            if !id.is_full() {
-                on_disk.push(id);
-            }
-        }
-        levels.push(tile);
+fn no_edge(folder: &Folder, error: EdgeError) -> OpenError {
+    let path = folder.tree_folder();
+    match error {
+        EdgeError::Io(source) => OpenError::Io { action: "read", path, source },
+        other => OpenError::Damaged { path, what: other.to_string() },
     }
-    let edge = TileEdge::from_partials(size, levels)
-        .map_err(|error| OpenError::Damaged { path: folder.root().join("tile"), what: error.to_string() })?;
-    if edge.root() != checkpoint.root {
-        return Err(OpenError::Damaged {
-            path: folder.root().join("tile"),
-            what: "the tiles do not give the root hash that was signed".into(),
-        });
-    }
-    Ok((edge, on_disk))
 }
 
-/// The first `width` hashes of a tile, from the partial tile or from the full one that a crash left
-/// before its checkpoint was signed.
-fn read_tile(
-    folder: &Folder,
-    files: &dyn Files,
-    level: u8,
-    index: u64,
-    width: u16,
-) -> Result<(TileId, Vec<Hash>), OpenError> {
-    for id in [TileId { level, index, width }, TileId::full(level, index)] {
-        let path = folder.tile(&id);
-        match files.read(&path, 256 * 32) {
-            Ok(bytes) => {
-                let mut hashes = id
-                    .decode(&bytes)
-                    .map_err(|error| OpenError::Damaged { path, what: error.to_string() })?;
-                hashes.truncate(usize::from(width));
-                return Ok((id, hashes));
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(OpenError::io("read", path)(error)),
-        }
-    }
-    Err(OpenError::Damaged {
-        path: folder.tile(&TileId { level, index, width }),
-        what: "it is missing".into(),
-    })
+/// Signed leaf hashes, some at a time.
+struct SignedLeaves {
+    reader: TreeReader,
+    held: Option<(u64, Vec<u8>)>,
 }
 
-/// Signed leaf hashes, tile by tile.
-struct SignedLeaves<'a> {
-    folder: &'a Folder,
-    files: &'a dyn Files,
-    sealed: u64,
-    tile: Option<(u64, Vec<Hash>)>,
-}
-
-impl<'a> SignedLeaves<'a> {
-    fn new(folder: &'a Folder, files: &'a dyn Files, sealed: u64) -> Self {
-        SignedLeaves { folder, files, sealed, tile: None }
+impl SignedLeaves {
+    fn new(folder: &Folder, sealed: u64) -> Self {
+        SignedLeaves { reader: TreeReader::new(folder, sealed), held: None }
     }
 
-    /// `None` where the tile is missing: that is for `verify` to judge, not for an opening.
+    /// `None` where the file ends before: that is for `verify` to judge, not for an opening.
     fn get(&mut self, index: u64) -> io::Result<Option<Hash>> {
-        let number = index / 256;
-        if self.tile.as_ref().is_none_or(|(loaded, _)| *loaded != number) {
-            let width = (self.sealed - number * 256).min(256) as u16;
-            let hashes = match read_tile(self.folder, self.files, 0, number, width) {
-                Ok((_, hashes)) => hashes,
-                Err(OpenError::Io { source, .. }) => return Err(source),
-                Err(_) => Vec::new(),
-            };
-            self.tile = Some((number, hashes));
+        const BLOCK: u64 = 2_048;
+        let from = index - index % BLOCK;
+        if self.held.as_ref().is_none_or(|(held, _)| *held != from) {
+            self.held = Some((from, self.reader.hashes(0, from, BLOCK)?));
         }
-        Ok(self.tile.as_ref().and_then(|(_, hashes)| hashes.get((index % 256) as usize)).copied())
+        let block = self.held.as_ref().map_or(&[][..], |(_, block)| block.as_chunks::<32>().0);
+        Ok(block.get((index - from) as usize).copied().map(Hash))
     }
 }

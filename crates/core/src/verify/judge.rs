@@ -9,6 +9,7 @@ use super::feed::Stop;
 use super::locate::{Located, locate};
 use super::notes::{self, Signed, Unsigned};
 use super::pass::{self, Found, Wanted};
+use super::tree::TreeDiff;
 use super::{Problem, Unproven, Verdict, VerifyError, VerifyOptions};
 use crate::trail::{Folder, Manifest, ManifestError, SegmentFile};
 
@@ -240,6 +241,18 @@ fn open_kept(folder: &Folder, trust: &Trust) -> Result<(Vec<Signed>, Option<Loca
     Ok((kept, bad))
 }
 
+/// The tree alone is damaged: no event is bad, so none is named.
+fn tree_damage(diff: &TreeDiff) -> Located {
+    let TreeDiff { level, hash, is_missing, .. } = diff;
+    let (problem, what) = match is_missing {
+        true => (Problem::TreeMissing, format!("tree/{level} ends before hash {hash}, or is not there")),
+        false => (Problem::TileForged, format!("hash {hash} of tree/{level} is not what the lines give")),
+    };
+    let mend =
+        "the lines themselves are as they were signed; `trailseal reindex --tree` makes the tree again";
+    located(problem, format!("{what}; {mend}"))
+}
+
 /// Signed sizes and roots, ascending; two different roots of one size stay both.
 fn marks<'a>(signed: impl Iterator<Item = &'a Signed>) -> Vec<(u64, Hash)> {
     let mut marks: Vec<(u64, Hash)> = signed.map(|signed| (signed.size, signed.root)).collect();
@@ -290,19 +303,14 @@ impl Judged<'_> {
         })
     }
 
-    /// What is wrong below the signed size, and with the tiles and kept checkpoints.
+    /// What is wrong below the signed size, and with the tree and kept checkpoints.
     fn sealed(&self) -> Result<Option<Located>, VerifyError> {
         let newest_holds = self.root.and_then(|root| self.holds((self.size, root))) == Some(true);
         if !newest_holds {
             return locate(self.folder, self.segments, self.marks, self.size, self.found).map(Some);
         }
-        if let Some(diff) = &self.found.tile_diff {
-            let what = if diff.is_missing { "is missing" } else { "is not what the lines give" };
-            let message = format!("{} {what}; the lines themselves are as they were signed", diff.path);
-            return Ok(Some(Located {
-                first_bad: Some(diff.first),
-                ..located(Problem::TileForged, message)
-            }));
+        if let Some(diff) = &self.found.tree_diff {
+            return Ok(Some(tree_damage(diff)));
         }
         let failing = self.marks.iter().zip(&self.found.holds).find(|(_, holds)| !**holds);
         if let Some(((size, _), _)) = failing {

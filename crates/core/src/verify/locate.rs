@@ -1,7 +1,7 @@
 //! Where the first bad event is, and what happened to it, once the lines do not give the signed root.
 //!
-//! The leaf hashes in the tiles are the witness as far as they give a signed root themselves. What was done
-//! is read from a window of lines at the first difference: a signed line says its own index, and the tile
+//! The leaf hashes on disk are the witness as far as they give a signed root themselves. What was done
+//! is read from a window of lines at the first difference: a signed line says its own index, and the tree
 //! says whether its hash is the signed one, so a line is *genuine* or not, wherever it stands.
 
 use std::io;
@@ -11,7 +11,7 @@ use trailseal_tlog::{Hash, leaf_hash};
 
 use super::feed::Stop;
 use super::pass::Found;
-use super::tiles::Leaves;
+use super::tree::Leaves;
 use super::{Problem, VerifyError};
 use crate::file::Files;
 use crate::line;
@@ -51,7 +51,7 @@ pub(super) fn locate(
     let (problem, message) = if found.end < to {
         stopped(folder, found)?
     } else {
-        let message = "the lines do not give the signed root, and neither do the tiles: the last signed root that holds and the next one bound the change";
+        let message = "the lines do not give the signed root, and neither does the tree: the last signed root that holds and the next one bound the change";
         (Problem::RootMismatch, message.to_owned())
     };
     Ok(Located { first_bad: None, range: Some((from, to)), problem, message })

@@ -2,11 +2,11 @@
 //!
 //! Comes in: a folder, and what somebody kept elsewhere. Goes out: a [`Verdict`]. Reads only, needs no lock,
 //! and works beside a running writer: the checkpoint is read first, and everything below its size stands
-//! still from then on, however segments roll, are compressed, or partial tiles go.
+//! still from then on, however segments roll or are compressed.
 //!
 //! 1. `notes`: the checkpoint, its signature and its key
 //! 2. `feed`, `hashing`: all lines, in blocks, and their leaf hashes, by several threads
-//! 3. `pass`: the tree that they give, beside every signed root and every tile on disk
+//! 3. `pass`: the tree that they give, beside every signed root and the tree on disk
 //! 4. `locate`: if a root does not hold, the first bad event and what was done to it
 //! 5. `judge`: the verdict
 //!
@@ -20,7 +20,7 @@ mod locate;
 mod notes;
 mod pass;
 mod proof;
-mod tiles;
+mod tree;
 mod verdict;
 
 #[cfg(test)]

@@ -1,21 +1,21 @@
-//! One pass over all lines: the tree that they give, compared with the tiles on disk and with every root
+//! One pass over all lines: the tree that they give, compared with the one on disk and with every root
 //! that was signed.
 
 use std::sync::Arc;
 
-use trailseal_tlog::{Hash, TileEdge, TileId};
+use trailseal_tlog::{Hash, TileEdge};
 
 use super::VerifyError;
 use super::feed::Stop;
 use super::hashing::{Hashed, Misfit, hash_all};
-use super::tiles::{self, TileDiff};
+use super::tree::{Comparing, TreeDiff};
 use crate::file::Files;
 use crate::trail::{Folder, SegmentFile};
 
 /// What the pass is to compare with.
 pub(super) struct Wanted<'a> {
     pub(super) folder: &'a Folder,
-    /// The size of the newest checkpoint: tiles are compared up to there.
+    /// The size of the newest checkpoint: the tree is compared up to there.
     pub(super) size: u64,
     /// Signed sizes and roots, ascending.
     pub(super) marks: &'a [(u64, Hash)],
@@ -31,10 +31,10 @@ pub(super) struct Found {
     pub(super) stop: Stop,
     /// For each mark the lines reached: whether they give its root.
     pub(super) holds: Vec<bool>,
-    /// The first leaf at which lines and level-0 tiles differ, or where there is no tile.
+    /// The first leaf that is another in the tree on disk, or is not there.
     pub(super) leaf_diff: Option<u64>,
-    /// The first tile of any level that differs.
-    pub(super) tile_diff: Option<TileDiff>,
+    /// The first hash of any level that differs.
+    pub(super) tree_diff: Option<TreeDiff>,
     /// The first line that does not fit its place.
     pub(super) misfit: Option<Misfit>,
     /// The first line beyond the signed size that was recorded before the one before it.
@@ -74,13 +74,11 @@ struct Pass<'a> {
     wanted: &'a Wanted<'a>,
     edge: TileEdge,
     holds: Vec<bool>,
-    leaf_diff: Option<u64>,
-    tile_diff: Option<TileDiff>,
+    comparing: Comparing<'a>,
     misfit: Option<Misfit>,
     went_back: Option<u64>,
     last_recorded: Option<i64>,
     silence: i64,
-    failed: Option<VerifyError>,
 }
 
 impl<'a> Pass<'a> {
@@ -89,13 +87,11 @@ impl<'a> Pass<'a> {
             wanted,
             edge: TileEdge::new(),
             holds: Vec::new(),
-            leaf_diff: None,
-            tile_diff: None,
+            comparing: Comparing::new(wanted.folder, wanted.size),
             misfit: None,
             went_back: None,
             last_recorded: None,
             silence: 0,
-            failed: None,
         };
         pass.check_marks();
         pass
@@ -112,17 +108,9 @@ impl<'a> Pass<'a> {
     }
 
     fn push(&mut self, leaf: Hash) {
-        let Pass { wanted, edge, leaf_diff, tile_diff, failed, .. } = self;
-        edge.push(leaf, &mut |id, hashes| {
-            let span = 256_u64.pow(u32::from(id.level) + 1);
-            if (id.index + 1).checked_mul(span).is_some_and(|end| end <= wanted.size) {
-                note(wanted.folder, &id, hashes, leaf_diff, tile_diff, failed);
-            }
-        });
+        let Pass { edge, comparing, .. } = self;
+        edge.push(leaf, &mut |level, hash| comparing.push(level, hash));
         self.check_marks();
-        if self.edge.size() == self.wanted.size {
-            self.compare_partials();
-        }
     }
 
     fn check_marks(&mut self) {
@@ -130,13 +118,6 @@ impl<'a> Pass<'a> {
             && *size == self.edge.size()
         {
             self.holds.push(self.edge.root() == *root);
-        }
-    }
-
-    fn compare_partials(&mut self) {
-        let Pass { wanted, edge, leaf_diff, tile_diff, failed, .. } = self;
-        for (id, hashes) in edge.partials() {
-            note(wanted.folder, &id, hashes, leaf_diff, tile_diff, failed);
         }
     }
 
@@ -156,65 +137,16 @@ impl<'a> Pass<'a> {
     }
 
     fn finish(mut self, end: u64, stop: Stop) -> Result<Found, VerifyError> {
-        if self.edge.size() < self.wanted.size {
-            self.compare_cut_leaves();
-        }
-        match self.failed {
-            Some(error) => Err(error),
-            None => Ok(Found {
-                end,
-                stop,
-                holds: self.holds,
-                leaf_diff: self.leaf_diff,
-                tile_diff: self.tile_diff,
-                misfit: self.misfit,
-                went_back: self.went_back,
-                silence: self.silence,
-            }),
-        }
-    }
-
-    /// The lines end before the signed size: their last leaves are the beginning of a tile.
-    fn compare_cut_leaves(&mut self) {
-        if self.leaf_diff.is_some() {
-            return;
-        }
-        let mut leaves = tiles::Leaves::new(self.wanted.folder, self.wanted.size);
-        for (id, hashes) in self.edge.partials().filter(|(id, _)| id.level == 0) {
-            for (index, hash) in (id.index * 256..).zip(hashes) {
-                match leaves.get(index) {
-                    Ok(Some(signed)) if signed == *hash => {}
-                    Ok(_) => {
-                        self.leaf_diff = Some(index);
-                        return;
-                    }
-                    Err(error) => self.failed = Some(error),
-                }
-            }
-        }
-    }
-}
-
-fn note(
-    folder: &Folder,
-    id: &TileId,
-    hashes: &[Hash],
-    leaf_diff: &mut Option<u64>,
-    tile_diff: &mut Option<TileDiff>,
-    failed: &mut Option<VerifyError>,
-) {
-    // After the first difference in the leaves everything differs.
-    if failed.is_some() || leaf_diff.is_some() {
-        return;
-    }
-    match tiles::compare(folder, id, hashes) {
-        Ok(None) => {}
-        Ok(Some(diff)) => {
-            if id.level == 0 {
-                *leaf_diff = Some(diff.first);
-            }
-            tile_diff.get_or_insert(diff);
-        }
-        Err(error) => *failed = Some(error),
+        self.comparing.finish()?;
+        Ok(Found {
+            end,
+            stop,
+            holds: self.holds,
+            leaf_diff: self.comparing.leaf_diff,
+            tree_diff: self.comparing.diff,
+            misfit: self.misfit,
+            went_back: self.went_back,
+            silence: self.silence,
+        })
     }
 }

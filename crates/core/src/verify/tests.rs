@@ -195,22 +195,39 @@ const TAMPERINGS: &[Tampering] = &[
         Problem::Edited,
         Some(300),
     ),
-    ("leaf tile forged", |built| flip(&built.path("tile/0/001"), 40), Problem::TileForged, Some(257)),
-    ("leaf tile cut", |built| cut(&built.path("tile/0/000"), 64), Problem::TileForged, Some(2)),
+    ("leaf hash forged", |built| flip(&built.path("tree/0"), 257 * 32 + 8), Problem::TileForged, None),
     (
-        "leaf tile missing",
-        |built| fs::remove_file(built.path("tile/0/000")).unwrap(),
+        "leaf hash of the edge forged",
+        |built| flip(&built.path("tree/0"), 699 * 32),
         Problem::TileForged,
-        Some(0),
+        None,
     ),
-    ("partial tile forged", |built| flip(&built.path("tile/0/002.p/188"), 0), Problem::TileForged, Some(512)),
+    ("upper hash forged", |built| flip(&built.path("tree/1"), 32), Problem::TileForged, None),
+    ("leaf hashes cut", |built| cut(&built.path("tree/0"), 64), Problem::TreeMissing, None),
     (
-        "partial tile missing",
-        |built| fs::remove_file(built.path("tile/0/002.p/188")).unwrap(),
-        Problem::TileForged,
-        Some(512),
+        "leaf hashes cut within one",
+        |built| cut(&built.path("tree/0"), 699 * 32 + 31),
+        Problem::TreeMissing,
+        None,
     ),
-    ("upper tile forged", |built| flip(&built.path("tile/1/000.p/2"), 32), Problem::TileForged, Some(256)),
+    (
+        "leaf hashes missing",
+        |built| fs::remove_file(built.path("tree/0")).unwrap(),
+        Problem::TreeMissing,
+        None,
+    ),
+    (
+        "upper hashes missing",
+        |built| fs::remove_file(built.path("tree/1")).unwrap(),
+        Problem::TreeMissing,
+        None,
+    ),
+    (
+        "whole tree missing",
+        |built| fs::remove_dir_all(built.path("tree")).unwrap(),
+        Problem::TreeMissing,
+        None,
+    ),
     (
         "checkpoint missing",
         |built| fs::remove_file(built.path("checkpoint")).unwrap(),
@@ -299,20 +316,31 @@ fn every_tampering_is_named() {
 }
 
 #[test]
-fn forged_tiles_beside_forged_lines_leave_a_range() {
+fn a_tree_forged_beside_forged_lines_leaves_a_range() {
     let built = big().build();
-    let forged = Plan { note: "forged", ..big() }.build();
     built.change(300, |lines| lines[20] = line(320, "forged"));
-    // The tiles are made to fit the forged line.
-    let path = built.path("tile/0/001");
-    let mut tile = fs::read(&path).unwrap();
-    tile[64 * 32..65 * 32].copy_from_slice(&leaf_hash(line(320, "forged").as_bytes()).0);
-    fs::write(&path, tile).unwrap();
+    // The tree is made to fit the forged line.
+    let path = built.path("tree/0");
+    let mut leaves = fs::read(&path).unwrap();
+    leaves[320 * 32..321 * 32].copy_from_slice(&leaf_hash(line(320, "forged").as_bytes()).0);
+    fs::write(&path, leaves).unwrap();
     let verdict = built.verify();
     expect_bad(&verdict, Problem::RootMismatch, None);
     assert_eq!(verdict.range, Some((300, 600)));
     assert!(verdict.to_string().starts_with("TAMPERED in 300..600: "), "{verdict}");
-    drop(forged);
+}
+
+#[test]
+fn what_lies_in_the_tree_beyond_the_signed_size_says_nothing() {
+    let built = big().build();
+    for (level, len) in [(0, 700), (1, 2)] {
+        let path = built.path(&format!("tree/{level}"));
+        let mut hashes = fs::read(&path).unwrap();
+        assert_eq!(hashes.len(), len * 32);
+        hashes.extend_from_slice(&[7; 50]);
+        fs::write(&path, hashes).unwrap();
+    }
+    expect_ok(&built.verify());
 }
 
 #[test]
@@ -331,7 +359,6 @@ fn a_rolled_back_trail_passes_only_without_a_pinned_checkpoint() {
     // Cut back to an older signed checkpoint: the lines after it look like unsealed ones.
     let cut_back = big().build();
     fs::copy(older.path("checkpoint"), cut_back.path("checkpoint")).unwrap();
-    fs::copy(older.path("tile/0/002.p/138"), cut_back.path("tile/0/002.p/138")).unwrap();
     let verdict = cut_back.verify();
     expect_ok(&verdict);
     assert_eq!((verdict.sealed, verdict.unsealed), (650, 50));

@@ -21,7 +21,7 @@ pub enum Problem {
     Duplicated,
     /// A whole segment is not there.
     SegmentMissing,
-    /// The lines are right, and a tile of the tree is not.
+    /// The lines are right, and a hash of the tree is not.
     TileForged,
     /// The lines do not give a root that was signed.
     RootMismatch,
@@ -39,6 +39,10 @@ pub enum Problem {
     Rollback,
     /// A store holds something else than the trail.
     StoreDiffers,
+    /// The lines are right, and the tree, or a part of it, is not there.
+    TreeMissing,
+    /// A whole slot of several is not there.
+    SlotMissing,
 }
 
 /// What this verification could not rule out, for want of something that was kept elsewhere.

@@ -137,7 +137,7 @@ impl Search {
         let failed = |source| SearchError::List { path: self.dir.clone(), source };
         for folder in trails_in(&self.dir, &*self.files).map_err(failed)? {
             if !self.members.iter().any(|member| member.reader.folder().root() == folder) {
-                let mut member = Member::open(&folder, &self.files)?;
+                let mut member = Member::open(&folder, &self.files).map_err(|error| self.named(error))?;
                 if let Some(tell) = &self.tell {
                     member.tell_trouble(tell);
                 }
@@ -146,6 +146,17 @@ impl Search {
         }
         self.members.sort_by(|left, right| left.origin.cmp(&right.origin));
         Ok(())
+    }
+
+    /// A slot without its `trail.toml` is one that something was taken from.
+    fn named(&self, error: SearchError) -> SearchError {
+        match error {
+            SearchError::Read(ReadError::NoTrail { path }) if path != self.dir => {
+                let what = "this slot is gone, or its trail.toml, and others are there".to_owned();
+                ReadError::Damaged { path, what }.into()
+            }
+            other => other,
+        }
     }
 
     /// Looks again: what has become readable since, slots that came since, too.
@@ -159,7 +170,7 @@ impl Search {
             [one] if one.reader.folder().root() == self.dir => Ok(()),
             // One that is being made cannot be read yet; the next look finds it.
             _ => self.find_members().or_else(|error| match error {
-                SearchError::List { .. } => Err(error),
+                SearchError::List { .. } | SearchError::Read(ReadError::Damaged { .. }) => Err(error),
                 _ => Ok(()),
             }),
         }

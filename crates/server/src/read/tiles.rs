@@ -3,6 +3,7 @@
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
+use trailseal_core::tree::TreeReader;
 use trailseal_core::{Index, Reader};
 use trailseal_tlog::TileId;
 
@@ -82,14 +83,8 @@ async fn tile_of(app: &Shared, origin: String, path: &str) -> Result<Response, P
         .search(move |search| {
             let reader = search.reader_of(&origin).ok_or_else(nothing)?;
             let size = sealed(reader)?;
-            let whole = TileId::in_tree(id.level, id.index, size).filter(|whole| id.width <= whole.width);
-            let whole = whole.ok_or_else(nothing)?;
-            let folder = reader.folder();
-            let read = |id: &TileId| folder.files().read(&folder.tile(id), id.len_bytes() as u64);
-            // A smaller tile of an earlier tree is the beginning of the one that is there.
-            let mut bytes = read(&id).or_else(|_| read(&whole)).map_err(|_| nothing())?;
-            bytes.truncate(id.len_bytes());
-            Ok(bytes)
+            let bytes = TreeReader::new(reader.folder(), size).tile(&id);
+            bytes.map_err(|error| Problem::internal(&error))?.ok_or_else(nothing)
         })
         .await?;
     let caching = if app.config.public_tiles { FOR_ALL } else { FOR_ONE };

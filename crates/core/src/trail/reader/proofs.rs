@@ -1,6 +1,5 @@
 //! What a view of a trail can prove: its newest checkpoint, that a line is under it, that an older one is its beginning.
 
-use std::io;
 use std::path::PathBuf;
 
 use trailseal_tlog::{
@@ -10,6 +9,7 @@ use trailseal_tlog::{
 
 use super::{ReadError, Reader, io_at};
 use crate::Index;
+use crate::tree::TreeReader;
 
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 
@@ -84,33 +84,28 @@ impl Reader {
         Ok(ConsistencyProof { hashes, old: older.to_owned(), new })
     }
 
-    fn tiles(&self, size: u64) -> TileSource<impl FnMut(TileId) -> Result<Vec<u8>, TileReadError>> {
-        let folder = self.folder.clone();
-        TileSource::new(size, move |id: TileId| {
-            let read = |id: TileId| folder.files().read(&folder.tile(&id), 256 * 32);
-            // A writer removes a partial tile once the full one stands; its first hashes are the same.
-            let bytes = read(id).or_else(|error| match error.kind() {
-                io::ErrorKind::NotFound => read(TileId::full(id.level, id.index)),
-                _ => Err(error),
-            });
-            let mut bytes = bytes.map_err(|source| TileReadError(folder.tile(&id), source.to_string()))?;
-            bytes.truncate(usize::from(id.width) * 32);
-            Ok(bytes)
+    fn tiles(&self, size: u64) -> TileSource<impl FnMut(TileId) -> Result<Vec<u8>, TreeReadError>> {
+        let folder = self.folder.tree_folder();
+        let mut tree = TreeReader::new(&self.folder, size);
+        TileSource::new(size, move |id: TileId| match tree.tile(&id) {
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => Err(TileError::Path.into()),
+            Err(error) => Err(TreeReadError(folder.clone(), error.to_string())),
         })
     }
 }
 
-/// A tile that could not be read, or is none.
-struct TileReadError(PathBuf, String);
+/// A part of the tree that could not be read.
+struct TreeReadError(PathBuf, String);
 
-impl From<TileError> for TileReadError {
+impl From<TileError> for TreeReadError {
     fn from(error: TileError) -> Self {
-        TileReadError(PathBuf::from("tile"), error.to_string())
+        TreeReadError(PathBuf::from("tree"), error.to_string())
     }
 }
 
-impl From<TileReadError> for ReadError {
-    fn from(error: TileReadError) -> Self {
+impl From<TreeReadError> for ReadError {
+    fn from(error: TreeReadError) -> Self {
         ReadError::Damaged { path: error.0, what: error.1 }
     }
 }

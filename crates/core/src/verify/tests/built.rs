@@ -81,19 +81,18 @@ impl Plan {
 
     pub(super) fn write_tree(&self, root: &Path) {
         let mut edge = TileEdge::new();
-        let write = |id: trailseal_tlog::TileId, hashes: &[trailseal_tlog::Hash]| {
-            let path = root.join(id.path());
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, trailseal_tlog::TileId::encode(hashes)).unwrap();
-        };
+        let mut levels: [Vec<u8>; 3] = Default::default();
         for index in 0..self.sealed {
-            edge.push(leaf_hash(line(index, self.note).as_bytes()), &mut |id, hashes| write(id, hashes));
+            edge.push(leaf_hash(line(index, self.note).as_bytes()), &mut |level, hash| {
+                levels[usize::from(level)].extend_from_slice(&hash.0);
+            });
             if self.segments.contains(&(index + 1)) || (index + 1) % 300 == 0 {
                 fs::write(root.join(format!("checkpoints/{}", index + 1)), self.sign(&edge)).unwrap();
             }
         }
-        for (id, hashes) in edge.partials() {
-            write(id, hashes);
+        fs::create_dir_all(root.join("tree")).unwrap();
+        for (level, bytes) in levels.iter().enumerate() {
+            fs::write(root.join(format!("tree/{level}")), bytes).unwrap();
         }
         fs::write(root.join("checkpoint"), self.sign(&edge)).unwrap();
     }

@@ -1,0 +1,131 @@
+//! The right edge of the tree at an opening, and the mending of a torn one.
+//!
+//! The last block of a level holds signed hashes and void ones together, so a power loss while the void ones were
+//! written may take the signed ones with it. They are then made again: leaf hashes from the lines, the others from the
+//! level below. Nothing is written unless that gives the root that was signed.
+
+use std::io;
+
+use trailseal_tlog::{Checkpoint, Hash, TILE_LEVELS, TileEdge, hashes_in_level, leaf_hash, subtree_root};
+
+use super::{BLOCK_HASHES, HASH_LEN, TreeReader};
+use crate::segment::LineReader;
+use crate::trail::{Folder, SegmentFile};
+
+/// Why there is no edge to go on from.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EdgeError {
+    #[error("tree/0 is not there: `trailseal reindex --tree` makes the tree again from the lines")]
+    Missing,
+    #[error(
+        "the tree does not give the root hash that was signed: `trailseal reindex --tree` makes it again, if the lines do"
+    )]
+    Differs,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// The right edge of the tree that `checkpoint` signs.
+pub(crate) fn load_edge(
+    folder: &Folder,
+    checkpoint: &Checkpoint,
+    segments: &[SegmentFile],
+) -> Result<TileEdge, EdgeError> {
+    let mut reader = TreeReader::new(folder, checkpoint.size);
+    if !is_there(folder)? {
+        return Err(EdgeError::Missing);
+    }
+    let mut partials = Vec::new();
+    for level in 0..TILE_LEVELS {
+        partials.push(partial(&mut reader, level, checkpoint.size)?);
+    }
+    if let Some(edge) = signed_edge(checkpoint, partials.clone()) {
+        return Ok(edge);
+    }
+    let mended = mend(folder, &mut reader, checkpoint.size, segments, partials)?;
+    let edge = signed_edge(checkpoint, mended.clone()).ok_or(EdgeError::Differs)?;
+    for (level, hashes) in (0..).zip(mended) {
+        write_last_block(folder, level, checkpoint.size, &hashes)?;
+    }
+    Ok(edge)
+}
+
+fn is_there(folder: &Folder) -> io::Result<bool> {
+    match folder.files().open_read(&folder.tree_level(0)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        opened => opened.map(|_| true),
+    }
+}
+
+/// The hashes of a level's partial tile, as far as the file has them.
+fn partial(reader: &mut TreeReader, level: u8, size: u64) -> io::Result<Vec<Hash>> {
+    let count = hashes_in_level(size, level);
+    Ok(decode(&reader.hashes(level, count - count % 256, count % 256)?))
+}
+
+fn decode(bytes: &[u8]) -> Vec<Hash> {
+    bytes.as_chunks().0.iter().copied().map(Hash).collect()
+}
+
+fn signed_edge(checkpoint: &Checkpoint, partials: Vec<Vec<Hash>>) -> Option<TileEdge> {
+    let edge = TileEdge::from_partials(checkpoint.size, partials).ok()?;
+    (edge.root() == checkpoint.root || cfg!(trailseal_fault = "root_not_compared")).then_some(edge)
+}
+
+/// The first hash of a level that shares its block with void bytes.
+fn torn_from(count: u64) -> u64 {
+    count - count % BLOCK_HASHES
+}
+
+/// The partial tiles with their last blocks made again.
+fn mend(
+    folder: &Folder,
+    reader: &mut TreeReader,
+    size: u64,
+    segments: &[SegmentFile],
+    mut partials: Vec<Vec<Hash>>,
+) -> Result<Vec<Vec<Hash>>, EdgeError> {
+    for (level, hashes) in (0..).zip(&mut partials) {
+        let count = hashes_in_level(size, level);
+        let from = torn_from(count);
+        // Before the last block nothing was written since it was signed.
+        hashes.truncate((from - (count - count % 256)) as usize);
+        if level == 0 {
+            hashes.extend(leaves(folder, segments, from, count)?);
+        } else {
+            for index in from..count {
+                hashes.push(subtree_root(&decode(&reader.hashes(level - 1, index * 256, 256)?)));
+            }
+        }
+    }
+    Ok(partials)
+}
+
+/// The leaf hashes of the lines `from..to`, as far as they are there.
+fn leaves(folder: &Folder, segments: &[SegmentFile], from: u64, to: u64) -> io::Result<Vec<Hash>> {
+    let mut leaves = Vec::new();
+    for segment in segments.iter().filter(|segment| segment.end.is_none_or(|end| end.get() > from)) {
+        let mut lines = LineReader::open(folder.files(), segment, 0)?;
+        let end = segment.end.map_or(to, |end| end.get().min(to));
+        for index in segment.first.get()..end {
+            let Some(line) = lines.next_line()? else { return Ok(leaves) };
+            if index >= from {
+                leaves.push(leaf_hash(line));
+            }
+        }
+    }
+    Ok(leaves)
+}
+
+fn write_last_block(folder: &Folder, level: u8, size: u64, partial: &[Hash]) -> io::Result<()> {
+    let count = hashes_in_level(size, level);
+    let from = torn_from(count);
+    let torn = &partial[partial.len().min((from % 256) as usize)..];
+    if torn.is_empty() {
+        return Ok(());
+    }
+    let bytes: Vec<u8> = torn.iter().flat_map(|hash| hash.0).collect();
+    let mut file = folder.files().open_append(&folder.tree_level(level), from * HASH_LEN)?;
+    file.append(&bytes)?;
+    file.sync_data()
+}

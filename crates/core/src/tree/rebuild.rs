@@ -1,0 +1,118 @@
+//! The whole tree again from the lines, written only if they give the root that was signed.
+
+use std::io;
+use std::path::PathBuf;
+
+use trailseal_tlog::{Checkpoint, CheckpointError, Hash, TileEdge, leaf_hash};
+
+use super::TreeWriter;
+use crate::segment::LineReader;
+use crate::trail::lock::{self, Attempt, Holder};
+use crate::trail::{Folder, Manifest, ManifestError};
+
+const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
+/// So many leaves are written at once.
+const ROUND_LEAVES: u64 = 1 << 18;
+
+/// A tree that was made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// How many leaves it has: the size of the newest checkpoint.
+    pub tree_size: u64,
+}
+
+/// Why the tree was left as it is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RebuildError {
+    /// A process writes to the trail.
+    #[error("the trail is in use by {}: stop it first", .0.pid.map_or("another process".into(), |pid| format!("process {pid}")))]
+    Locked(Holder),
+    /// The manifest cannot be read.
+    #[error("trail.toml: {0}")]
+    Manifest(String),
+    /// The newest checkpoint is not to be believed.
+    #[error("checkpoint: {0}; keep the folder as it is and run `trailseal verify`")]
+    Checkpoint(#[from] CheckpointError),
+    /// The lines are not those that were signed.
+    #[error(
+        "the lines do not give the root hash that was signed: keep the folder as it is and run `trailseal verify`"
+    )]
+    Differs,
+    /// A file operation failed.
+    #[error("could not {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Makes `tree/` again from the lines, for a trail that nobody writes to.
+///
+/// # Errors
+/// When somebody writes to it, or the lines do not give the root of the newest checkpoint: then nothing is written.
+pub fn rebuild_tree(folder: &Folder) -> Result<Rebuilt, RebuildError> {
+    let failed = |action, path: PathBuf| move |source| RebuildError::Io { action, path, source };
+    let manifest = match Manifest::read(folder) {
+        Ok(Some(manifest)) => manifest,
+        Ok(None) => return Err(RebuildError::Manifest("it is not there".into())),
+        Err(ManifestError::Io(error)) => return Err(failed("read", folder.trail_toml())(error)),
+        Err(error) => return Err(RebuildError::Manifest(error.to_string())),
+    };
+    let _lock = match lock::take(&folder.lock()).map_err(failed("lock", folder.lock()))? {
+        Attempt::Taken(lock) => lock,
+        Attempt::HeldBy(holder) => return Err(RebuildError::Locked(holder)),
+    };
+    let path = folder.checkpoint();
+    let note = folder.files().read(&path, CHECKPOINT_BYTES_MAX).map_err(failed("read", path))?;
+    let note = String::from_utf8_lossy(&note);
+    let (checkpoint, _) = Checkpoint::open(&note, &manifest.origin, &manifest.public_keys())?;
+    let mut edge = TileEdge::new();
+    each_leaf(folder, checkpoint.size, |leaf| {
+        edge.push(leaf, &mut |_, _| {});
+        Ok(())
+    })
+    .map_err(failed("read", folder.segments_folder()))?;
+    if edge.size() != checkpoint.size || edge.root() != checkpoint.root {
+        return Err(RebuildError::Differs);
+    }
+    write(folder, checkpoint.size).map_err(failed("write", folder.tree_folder()))?;
+    Ok(Rebuilt { tree_size: checkpoint.size })
+}
+
+/// Written in place, since other processes may hold the files open; stopped half-way, it is begun again.
+fn write(folder: &Folder, size: u64) -> io::Result<()> {
+    folder.files().create_folder(&folder.tree_folder())?;
+    let mut writer = TreeWriter::new(folder, 0, true);
+    writer.make_first_level()?;
+    let mut edge = TileEdge::new();
+    each_leaf(folder, size, |leaf| {
+        edge.push(leaf, &mut |level, hash| writer.push(level, hash));
+        if edge.size().is_multiple_of(ROUND_LEAVES) { writer.sync(true) } else { Ok(()) }
+    })?;
+    writer.sync(true)?;
+    writer.finish()
+}
+
+/// The leaf hashes of the first `size` lines, as far as they are there.
+fn each_leaf(folder: &Folder, size: u64, mut each: impl FnMut(Hash) -> io::Result<()>) -> io::Result<()> {
+    let mut next = 0;
+    for segment in folder.segments()? {
+        if segment.first.get() != next {
+            return Ok(());
+        }
+        let end = segment.end.map_or(size, |end| end.get().min(size));
+        let mut lines = LineReader::open(folder.files(), &segment, 0)?;
+        while next < end {
+            let Some(line) = lines.next_line()? else { return Ok(()) };
+            each(leaf_hash(line))?;
+            next += 1;
+        }
+    }
+    Ok(())
+}

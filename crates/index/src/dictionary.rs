@@ -19,8 +19,15 @@ pub(crate) struct Dictionary {
     bytes: Vec<u8>,
     /// Where each value ends in `bytes`.
     ends: Vec<u32>,
-    /// Of all lengths and values, one after the other.
-    crc: u32,
+    checked: Checked,
+}
+
+/// Checksums of the first values, so that those that come are all that is read.
+#[derive(Clone, Copy, Default)]
+struct Checked {
+    values: usize,
+    of_bytes: u32,
+    of_ends: u32,
 }
 
 impl Dictionary {
@@ -29,8 +36,16 @@ impl Dictionary {
     }
 
     /// How many values it holds, and a checksum of all of them.
-    pub(crate) fn checked(&self) -> (u32, u32) {
-        (self.ends.len() as u32, self.crc)
+    pub(crate) fn checked(&mut self) -> (u32, u32) {
+        let Checked { values, of_bytes, of_ends } = self.checked;
+        let ends: Vec<u8> = self.ends[values..].iter().flat_map(|end| end.to_le_bytes()).collect();
+        self.checked = Checked {
+            values: self.ends.len(),
+            of_bytes: crc32c_append(of_bytes, &self.bytes[self.begin(values)..]),
+            of_ends: crc32c_append(of_ends, &ends),
+        };
+        let Checked { of_bytes, of_ends, .. } = self.checked;
+        (self.ends.len() as u32, of_bytes ^ of_ends.rotate_left(1))
     }
 
     /// The code that the next value gets.
@@ -52,7 +67,6 @@ impl Dictionary {
     /// Adds a value, which must be new.
     pub(crate) fn push(&mut self, value: &[u8]) -> u32 {
         let code = self.next_code();
-        self.crc = crc32c_append(crc32c_append(self.crc, &(value.len() as u32).to_le_bytes()), value);
         self.bytes.extend_from_slice(value);
         self.ends.push(self.bytes.len() as u32);
         code
@@ -131,6 +145,11 @@ impl GrowingDictionary {
 
     pub(crate) fn values(&self) -> &Dictionary {
         &self.values
+    }
+
+    /// As of the dictionary.
+    pub(crate) fn checked(&mut self) -> (u32, u32) {
+        self.values.checked()
     }
 
     /// Values that are not stored yet, with their codes.

@@ -173,10 +173,10 @@ impl Open {
     }
 
     /// The state once the rows are stored.
-    fn next_state(&self, leaf: Option<Hash>) -> State {
+    fn next_state(&mut self, leaf: Option<Hash>) -> State {
         let mut values = self.state.values;
-        for (known, dictionary) in values.iter_mut().zip(&self.coder.dictionaries) {
-            *known = dictionary.values().checked();
+        for (known, dictionary) in values.iter_mut().zip(&mut self.coder.dictionaries) {
+            *known = dictionary.checked();
         }
         let (cursor, last_leaf) = (self.rows.end(), leaf.or(self.state.last_leaf));
         State { cursor, last_leaf, values, ranges: self.state.ranges.clone() }

@@ -22,6 +22,14 @@ pub(crate) struct RangeFile {
     connection: Connection,
 }
 
+/// A block of offsets that was read and checked.
+#[derive(Default)]
+pub(crate) struct OffsetBlock {
+    /// First index of its range, and its number there.
+    place: Option<(u64, u32)>,
+    bytes: Vec<u8>,
+}
+
 impl RangeFile {
     pub(crate) fn open(path: &Path) -> Result<Self, IndexError> {
         let failed = sqlite_at(path);
@@ -212,8 +220,7 @@ impl RangeFile {
         block: u32,
         with: impl FnOnce(Column<'_>) -> Option<T>,
     ) -> Result<T, IndexError> {
-        let begin = block as usize * BLOCK_ROWS;
-        let n = (self.head.n as usize).saturating_sub(begin).min(BLOCK_ROWS);
+        let n = self.block_rows(block);
         let sql = "SELECT b FROM colb WHERE k = ?1";
         self.with_blob(sql, Piece::Block, column << 16 | block, |blob| {
             let mut bytes = Bytes::new(blob);
@@ -242,10 +249,28 @@ impl RangeFile {
         })
     }
 
-    /// Where the row's line begins in its segment.
-    pub(crate) fn offset(&self, row: u32) -> Result<u64, IndexError> {
+    /// Where the row's line begins in its segment. Who asks for many keeps the block that was read last.
+    pub(crate) fn offset(&self, row: u32, held: &mut OffsetBlock) -> Result<u64, IndexError> {
         let (block, at) = (row / BLOCK_ROWS as u32, row as usize % BLOCK_ROWS);
-        self.with_block(BLOCK_OFFSET, block, |column| column.get(at)).map(i64::cast_unsigned)
+        let place = Some((self.head.lo, block));
+        if held.place != place {
+            held.place = None;
+            let sql = "SELECT b FROM colb WHERE k = ?1";
+            let read = self.with_blob(sql, Piece::Block, BLOCK_OFFSET << 16 | block, |blob| {
+                held.bytes.clear();
+                held.bytes.extend_from_slice(blob);
+                Some(())
+            })?;
+            read.ok_or_else(|| self.damaged("a column block is missing"))?;
+            held.place = place;
+        }
+        let n = self.block_rows(block);
+        let offset = Bytes::new(&held.bytes).column(n).and_then(|column| column.get(at));
+        offset.map(i64::cast_unsigned).ok_or_else(|| self.damaged("a column block cannot be read"))
+    }
+
+    fn block_rows(&self, block: u32) -> usize {
+        (self.head.n as usize).saturating_sub(block as usize * BLOCK_ROWS).min(BLOCK_ROWS)
     }
 
     /// Whether [`sums`](RangeFile::sums) knows this column.

@@ -17,7 +17,7 @@ mod filter;
 mod head;
 
 pub(crate) use build::{Builder, Part, write};
-pub(crate) use file::RangeFile;
+pub(crate) use file::{OffsetBlock, RangeFile};
 pub(crate) use filter::IdFilter;
 pub(crate) use head::Head;
 

@@ -28,7 +28,7 @@ pub fn open_named(path: &Path) -> io::Result<File> {
 }
 
 /// Opens with these options and flags, and refuses what is no ordinary file.
-pub(crate) fn open_with(options: &mut OpenOptions, flags: i32, path: &Path) -> io::Result<File> {
+pub(super) fn open_with(options: &mut OpenOptions, flags: i32, path: &Path) -> io::Result<File> {
     let waits = cfg!(trailseal_fault = "fifo_waited_for");
     let never_wait = if waits { 0 } else { libc::O_NONBLOCK | libc::O_NOCTTY };
     let file = match options.custom_flags(flags | never_wait).open(path) {

@@ -3,7 +3,9 @@
 //! [`Trail::record`] reads as steps 2 to 5 of an event's way: complete, serialise, hand off. What follows
 //! is done by two threads: the writer (`commit.rs`) and the sealer (`seal/`).
 
+mod backup;
 mod batch;
+mod circumstances;
 mod error;
 mod flag;
 pub(crate) mod folder;
@@ -11,6 +13,8 @@ mod json;
 mod known_ids;
 mod line_at;
 pub(crate) mod lock;
+mod making;
+pub(crate) mod manifest;
 mod masking;
 mod network;
 mod once;
@@ -24,7 +28,9 @@ mod scan;
 pub(crate) mod shared;
 mod slots;
 mod switch;
+mod trusted;
 mod waiting;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -32,25 +38,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub use backup::{BackedUp, BackupError, back_up};
 pub use batch::{BatchError, HandedInBatch, Submission, Submitted, Submitter};
 pub use error::{CloseError, OpenError, RecordError};
-pub use folder::{Folder, Manifest, ManifestError, ManifestKey, SegmentFile};
+pub use folder::{Folder, SegmentFile};
 pub use json::HandInJsonError;
 pub use known_ids::{Known, KnownIds, KnownIdsError};
 pub use line_at::{LineAt, Place};
 pub use lock::Holder;
+pub use manifest::{Manifest, ManifestError, ManifestKey};
 pub use once::{HandedInOnce, Once, RecordOnceError};
 pub use options::{
-    Anchor, Full, HandoffOptions, HandoffPlace, Notice, OnNotice, Options, Roll, SegmentOptions,
+    Anchor, Full, HandoffOptions, HandoffPlace, Notice, OnNotice, Options, Roll, SegmentOptions, Succeeded,
 };
 pub use reader::{EachLine, ReadError, Reader};
 pub use recording::{Ack, HandedIn, Receipt, Status};
 pub use recover::Found;
 pub use rotate::RotateError;
+pub(crate) use scan::may_follow;
 pub use slots::{SLOTS_MAX, Slot, slots_in, trails_in};
 pub(crate) use switch::record_counts;
 pub use switch::{KeptPolicyError, SetPolicyError};
 pub use waiting::Recording;
+pub use witness::{FindWitnesses, Witness};
 
 use crate::Index;
 use crate::anchor::Anchors;
@@ -58,9 +68,11 @@ use crate::clock::Timestamp;
 use crate::counters::Counted;
 use crate::deliver::{Delivery, DeliveryStats, Sink};
 use crate::event::{Category, Event, Object, Outcome};
+use crate::handoff::{self, HandoffHeader, Lies};
 use crate::histogram::Commits;
 use crate::seal::SealKeys;
 use crate::segment::Compressor;
+use circumstances::Circumstances;
 use lock::Lock;
 use shared::{Shared, Shut};
 
@@ -164,6 +176,7 @@ impl Trail {
         handoff_file: Option<PathBuf>,
         running: Running,
         found: &Found,
+        circumstances: &Circumstances,
     ) -> Result<Trail, OpenError> {
         let inner = Inner {
             shared,
@@ -180,12 +193,33 @@ impl Trail {
         let trail = Trail { inner: Arc::new(inner) };
         let failed =
             |what: String| OpenError::Damaged { path: trail.inner.shared.folder.root().to_owned(), what };
+        if let Some(succeeded) = trail.inner.shared.options.succeeds.as_ref().filter(|_| found.is_new()) {
+            trail
+                .record_system("trail.succeeded", succeeded.to_details())
+                .map_err(|error| failed(format!("the event trail.succeeded was refused: {error}")))?;
+        }
+        let mut details = found.to_details();
+        circumstances.add_to(&mut details);
         let index = trail
-            .record_system("trail.opened", found.to_details())
+            .record_system("trail.opened", details)
             .map_err(|error| failed(format!("the event trail.opened was refused: {error}")))?;
         trail.inner.shared.wake_writer();
-        trail.inner.shared.progress.wait_durable(index, crate::deadline::after(OPENED_TIMEOUT));
+        if trail.inner.shared.progress.wait_durable(index, crate::deadline::after(OPENED_TIMEOUT)) {
+            // Where that fails, the next opening says that it does not know of this one.
+            let _ = trail.inner.shared.folder.note_opened(index);
+        }
+        trail.tell(circumstances);
         Ok(trail)
+    }
+
+    fn tell(&self, circumstances: &Circumstances) {
+        let shared = &self.inner.shared;
+        if let Some(differs) = circumstances.differs.as_ref().filter(|differs| !differs.is_empty()) {
+            shared.notice(&Notice::OpenedElsewhere { differs: differs.clone() });
+        }
+        if let Some(seconds) = circumstances.ahead_seconds {
+            shared.notice(&Notice::ClockBehind { seconds });
+        }
     }
 
     /// The trail's name.
@@ -255,6 +289,7 @@ impl Trail {
         Some(match self.inner.shared.gate.shut()? {
             Shut::Closed => RecordError::Closed,
             Shut::DiskReserve => RecordError::DiskReserve,
+            Shut::FolderMoved => RecordError::FolderMoved,
             Shut::DiskFailing | Shut::WriterDied => RecordError::DiskFailing,
         })
     }
@@ -411,18 +446,28 @@ impl Inner {
             anchors.finish(&shared.counters, deadline);
         }
         let all_durable = shared.progress.durable() == events;
-        if shared.options.one_shot
-            && all_durable
-            && let Some(file) = &self.handoff_file
-        {
-            // It is empty; left over, it would only be replaced at the next opening.
-            let _ = std::fs::remove_file(file);
+        if all_durable {
+            // Else the next opening would only tell of a handoff that nobody needs.
+            let _ = running.lock.note_closed();
+            self.remove_handoff();
         }
         drop(running.lock);
         if all_durable {
             Ok(self.closed())
         } else {
             Err(CloseError::Late { not_durable: events - shared.progress.durable() })
+        }
+    }
+
+    /// Removes the handoff of a short-lived process, which is empty; left over, it would only be replaced at the next
+    /// opening.
+    fn remove_handoff(&self) {
+        let mark = HandoffHeader::trail_mark(self.shared.origin.as_str());
+        if self.shared.options.one_shot
+            && let Some(file) = &self.handoff_file
+            && handoff::lies_at(&*self.shared.options.files, file, mark) == Lies::Own
+        {
+            let _ = std::fs::remove_file(file);
         }
     }
 

@@ -6,29 +6,33 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use sha2::Digest as _;
-use trailseal_tlog::{Checkpoint, Origin, SigningKey, empty_root};
+use trailseal_tlog::{Checkpoint, SigningKey, empty_root};
 
+use super::circumstances::circumstances;
 use super::error::OpenError;
-use super::folder::{Folder, Manifest};
+use super::folder::Folder;
 use super::lock::{self, Attempt, Lock};
+use super::making::{check_may_make, make, note_made};
+use super::manifest::Manifest;
 use super::options::{HandoffPlace, Notice, Options};
-use super::reader::handoff_header;
-use super::recover::{Found, Recovered, recover};
-use super::rotate::{finish_rotation, key_file};
+use super::recover::{Found, Recovered, read_handoffs, recover};
+use super::rotate::key_file;
 use super::shared::{Gate, Shared};
+use super::trusted::{Trusted, trusted};
+use super::witness::{check_anchors, witnesses};
 use super::{Running, Trail};
 use crate::anchor::Anchors;
 use crate::commit::Writer;
 use crate::counters::Counters;
 use crate::file::Files;
-use crate::handoff::{self, Drain, Handoff, HandoffHeader, Place};
+use crate::handoff::{self, Drain, Handoff, HandoffHeader, Lies, Place};
 use crate::histogram::CountedCommits;
 use crate::mask::{MaskKey, Masker, ReplaceWith};
 use crate::policy::{Current, InForce, Sampler, SamplerError};
 use crate::progress::Progress;
 use crate::seal::{SealKeys, Sealer};
 use crate::segment::Compressor;
+use crate::watch::Watch;
 
 const HANDOFF_BYTES_MIN: u64 = 1 << 20;
 /// A batch may have a quarter of it, and a frame tells its length in 32 bits.
@@ -49,19 +53,67 @@ struct Opened {
 pub(super) fn open(dir: &Path, options: Options) -> Result<Trail, OpenError> {
     crate::fork::watch();
     let files = options.files.clone();
+    let folder = Folder::new(dir, files.clone());
+    check_may_make(&folder, &options)?;
     files.create_folder(dir).map_err(OpenError::io("make", dir))?;
     refuse_network(dir, &options)?;
-    let folder = Folder::new(dir, files.clone());
     let lock = take_lock(&folder)?;
-    let (manifest, signing) =
-        match Manifest::read(&folder).map_err(|error| damaged(&folder.trail_toml(), error))? {
-            Some(manifest) => existing(&folder, &*files, &options, manifest)?,
-            None => create(&folder, &*files, &options)?,
-        };
-    let checkpoint = newest_checkpoint(&folder, &*files, &manifest)?;
-    let handoffs = own_handoffs(handoff_paths(&folder, &options, &lock), &*files, &manifest)?;
-    let recovered = recover(&folder, &files, &checkpoint, &handoffs)?;
-    start(Opened { folder, lock, manifest, signing, recovered }, options, &handoffs)
+    match Manifest::read(&folder).map_err(|error| damaged(&folder.trail_toml(), error)) {
+        Ok(Some(manifest)) => {
+            open_existing(folder, lock, manifest, options).map_err(|error| error.with_way_on(dir))
+        }
+        Ok(None) => {
+            let candidates = handoff_candidates(&folder, &options, &lock)?;
+            let (manifest, signing) = make(&folder, &options, &candidates)?;
+            let newest = Checkpoint::new(manifest.origin.clone(), 0, empty_root());
+            go_on(folder, lock, Trusted { manifest, signing, newest, kept_ahead: None }, options)
+        }
+        Err(error) => Err(error.with_way_on(dir)),
+    }
+}
+
+fn open_existing(
+    folder: Folder,
+    lock: Lock,
+    manifest: Manifest,
+    options: Options,
+) -> Result<Trail, OpenError> {
+    if let Some(origin) = options.origin.as_deref().filter(|origin| *origin != manifest.origin.as_str()) {
+        return Err(OpenError::Origin(format!(
+            "{} is the trail {}, not {origin}: an origin never changes; choose another folder, or leave the origin out",
+            folder.root().display(),
+            manifest.origin.as_str(),
+        )));
+    }
+    if options.succeeds.is_some() {
+        let what =
+            "it holds a trail already: a trail that takes over from another is a new one, in another folder";
+        return Err(damaged(folder.root(), what));
+    }
+    let key_path = key_file(&folder, options.key_file.as_deref());
+    let trusted = trusted(&folder, &key_path, manifest)?;
+    note_made(&**folder.files(), &key_path, trusted.manifest.origin.as_str())?;
+    go_on(folder, lock, trusted, options)
+}
+
+/// Recovers what lies in the folder, and starts.
+fn go_on(folder: Folder, lock: Lock, trusted: Trusted, options: Options) -> Result<Trail, OpenError> {
+    let files = options.files.clone();
+    let Trusted { manifest, signing, newest, kept_ahead } = trusted;
+    hold_guard(&lock, &folder)?;
+    let places = handoff_places(&folder, &options, &lock, &manifest)?;
+    let handoffs = read_handoffs(&*files, &places.own)?;
+    let (ring, _) = manifest.key_ring();
+    check_anchors(&options, &folder, &newest, &ring)?;
+    let witnesses = witnesses(&folder, &options, &newest, &handoffs);
+    let mut recovered = recover(&folder, &files, &newest, &handoffs, &witnesses)?;
+    recovered.found.handoff_missing = places.missing.clone();
+    drop(handoffs);
+    if let Some(note) = kept_ahead {
+        let path = folder.checkpoint();
+        files.replace(&path, note.as_bytes(), false).map_err(OpenError::io("write", path))?;
+    }
+    start(Opened { folder, lock, manifest, signing, recovered }, options, &places)
 }
 
 fn refuse_network(dir: &Path, options: &Options) -> Result<(), OpenError> {
@@ -75,123 +127,23 @@ fn refuse_network(dir: &Path, options: &Options) -> Result<(), OpenError> {
 }
 
 fn take_lock(folder: &Folder) -> Result<Lock, OpenError> {
-    match lock::take(&folder.lock()).map_err(OpenError::io("lock", folder.lock()))? {
+    match lock::take(folder).map_err(OpenError::io("lock", folder.lock()))? {
         Attempt::Taken(lock) => Ok(lock),
+        Attempt::HeldBy(holder) => Err(OpenError::Locked { path: folder.root().to_owned(), holder }),
+    }
+}
+
+/// The second lock, on a file that nobody removes. Without it the tree is missing, which is refused later.
+fn hold_guard(lock: &Lock, folder: &Folder) -> Result<(), OpenError> {
+    let guard = folder.tree_level(0);
+    match lock.hold_guard(&guard).map_err(OpenError::io("lock", &guard))? {
+        Attempt::Taken(()) => Ok(()),
         Attempt::HeldBy(holder) => Err(OpenError::Locked { path: folder.root().to_owned(), holder }),
     }
 }
 
 fn damaged(path: &Path, error: impl std::fmt::Display) -> OpenError {
     OpenError::Damaged { path: path.to_owned(), what: error.to_string() }
-}
-
-/// A new trail: key, manifest, and a signed checkpoint of size 0, in this order. From then on a missing
-/// checkpoint is damage.
-fn create(
-    folder: &Folder,
-    files: &dyn Files,
-    options: &Options,
-) -> Result<(Manifest, SigningKey), OpenError> {
-    let segments = folder.segments().map_err(OpenError::io("list", folder.segments_folder()))?;
-    if !segments.is_empty() {
-        return Err(damaged(folder.root(), "it holds segments, but trail.toml is missing"));
-    }
-    let path = key_file(folder, options.key_file.as_deref());
-    let seed = match read_key(files, &path)? {
-        Some(seed) => seed,
-        None => {
-            let mut seed = [0; 32];
-            getrandom::fill(&mut seed)
-                .map_err(|error| OpenError::Key { path: path.clone(), what: error.to_string() })?;
-            seed
-        }
-    };
-    let origin = match &options.origin {
-        Some(origin) => origin.clone(),
-        None => default_origin(&seed),
-    };
-    let origin = Origin::new(&origin).map_err(|error| OpenError::Origin(error.to_string()))?;
-    let signing = SigningKey::from_seed(origin.as_str(), &seed);
-    for needed in [
-        folder.segments_folder(),
-        folder.keys_folder(),
-        folder.kept_checkpoints_folder(),
-        folder.tree_folder(),
-    ] {
-        files.create_folder(&needed).map_err(OpenError::io("make", &needed))?;
-    }
-    let leaves = folder.tree_level(0);
-    match files.create_append(&leaves) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(OpenError::io("make", leaves)(error));
-        }
-        _ => {}
-    }
-    files
-        .replace(&path, signing.to_private_string().as_bytes(), true)
-        .map_err(OpenError::io("write", &path))?;
-    let manifest = Manifest::new(origin, options.clock.now(), signing.verifying_key());
-    let text = manifest.to_toml();
-    files
-        .replace(&folder.trail_toml(), text.as_bytes(), false)
-        .map_err(OpenError::io("write", folder.trail_toml()))?;
-    sign_empty(folder, files, &manifest, &signing)?;
-    Ok((manifest, signing))
-}
-
-/// `trailseal.local/` and the first 16 hex digits of the public key's SHA-256.
-fn default_origin(seed: &[u8; 32]) -> String {
-    let public = SigningKey::from_seed("trailseal.local", seed).verifying_key();
-    let digest = sha2::Sha256::digest(public.as_bytes());
-    let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("trailseal.local/{digits}")
-}
-
-fn sign_empty(
-    folder: &Folder,
-    files: &dyn Files,
-    manifest: &Manifest,
-    key: &SigningKey,
-) -> Result<(), OpenError> {
-    let note = Checkpoint::new(manifest.origin.clone(), 0, empty_root()).sign(key);
-    let path = folder.checkpoint();
-    files.replace(&path, note.as_bytes(), false).map_err(OpenError::io("write", &path))
-}
-
-fn existing(
-    folder: &Folder,
-    files: &dyn Files,
-    options: &Options,
-    manifest: Manifest,
-) -> Result<(Manifest, SigningKey), OpenError> {
-    if let Some(origin) = &options.origin
-        && origin != manifest.origin.as_str()
-    {
-        return Err(OpenError::Origin(format!(
-            "{} is the trail {}, not {origin}: an origin never changes; choose another folder, or leave the origin out",
-            folder.root().display(),
-            manifest.origin.as_str(),
-        )));
-    }
-    let path = key_file(folder, options.key_file.as_deref());
-    finish_rotation(files, &path, &manifest)?;
-    let missing = || OpenError::Key {
-        path: path.clone(),
-        what: "is missing: put it back, or set key_file to where it is".into(),
-    };
-    let signing = read_signing_key(files, &path)?.ok_or_else(missing)?;
-    if manifest.current_key() != Some(&signing.verifying_key()) {
-        let what = "is not the key that signs this trail: set key_file to the right one".into();
-        return Err(OpenError::Key { path, what });
-    }
-    let checkpoint = files.read(&folder.checkpoint(), SMALL_FILE_BYTES_MAX);
-    let is_missing = checkpoint.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-    let segments = folder.segments().map_err(OpenError::io("list", folder.segments_folder()))?;
-    if is_missing && segments.is_empty() {
-        // The making of this trail was interrupted just before its first checkpoint.
-        sign_empty(folder, files, &manifest, &signing)?;
-    }
-    Ok((manifest, signing))
 }
 
 pub(super) fn read_signing_key(files: &dyn Files, path: &Path) -> Result<Option<SigningKey>, OpenError> {
@@ -206,56 +158,59 @@ pub(super) fn read_signing_key(files: &dyn Files, path: &Path) -> Result<Option<
     }
 }
 
-/// The seed of a key that an interrupted making of this trail left, or that the operator put there.
-fn read_key(files: &dyn Files, path: &Path) -> Result<Option<[u8; 32]>, OpenError> {
-    Ok(read_signing_key(files, path)?.map(|key| key.seed()))
+/// Where handoffs lie that an opening has to do with.
+struct HandoffPlaces {
+    /// Where this opening makes its own.
+    new: PathBuf,
+    /// Those that bear this trail's mark: replayed, then removed or replaced.
+    own: Vec<PathBuf>,
+    /// The one that the last holder named and needed, if it is not there.
+    missing: Option<PathBuf>,
 }
 
-fn newest_checkpoint(
-    folder: &Folder,
-    files: &dyn Files,
-    manifest: &Manifest,
-) -> Result<Checkpoint, OpenError> {
-    let path = folder.checkpoint();
-    let bytes = match files.read(&path, SMALL_FILE_BYTES_MAX) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(damaged(&path, "it is missing beside segments"));
-        }
-        other => other.map_err(OpenError::io("read", &path))?,
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    match Checkpoint::open(&text, &manifest.origin, &manifest.public_keys()) {
-        Ok((checkpoint, _)) => Ok(checkpoint),
-        Err(error) => Err(damaged(&path, error)),
-    }
-}
-
-/// The handoff of this opening first, then the one that the last holder named, if that is another.
-fn handoff_paths(folder: &Folder, options: &Options, lock: &Lock) -> Vec<PathBuf> {
-    let mut paths = vec![match &options.handoff.place {
-        HandoffPlace::File(path) => path.clone(),
+/// Where this opening makes its handoff; then where another one may lie: the one that the last holder named, and the
+/// usual one.
+fn handoff_candidates(folder: &Folder, options: &Options, lock: &Lock) -> Result<Vec<PathBuf>, OpenError> {
+    let new = match &options.handoff.place {
+        // As the lock file names it.
+        HandoffPlace::File(path) => std::path::absolute(path).map_err(OpenError::io("find", path))?,
         HandoffPlace::InTrail | HandoffPlace::Memory => folder.handoff(),
-    }];
-    paths.extend(lock.previous_handoff().filter(|path| *path != paths[0]));
-    if !paths.contains(&folder.handoff()) {
-        paths.push(folder.handoff());
+    };
+    let mut candidates = vec![new];
+    for other in lock.previous().handoff.into_iter().chain([folder.handoff()]) {
+        if !candidates.contains(&other) {
+            candidates.push(other);
+        }
     }
-    paths
+    Ok(candidates)
 }
 
-/// Leaves out files that are another trail's handoff: they are neither replayed nor removed here.
-fn own_handoffs(
-    mut paths: Vec<PathBuf>,
-    files: &dyn Files,
+/// Looks at what lies in those places.
+///
+/// Only a handoff of this trail is ever taken for one: whatever else has such a name is left alone, and where it is in
+/// the way it is refused.
+fn handoff_places(
+    folder: &Folder,
+    options: &Options,
+    lock: &Lock,
     manifest: &Manifest,
-) -> Result<Vec<PathBuf>, OpenError> {
+) -> Result<HandoffPlaces, OpenError> {
     let mark = HandoffHeader::trail_mark(manifest.origin.as_str());
-    let is_own = |path: &Path| handoff_header(files, path).is_none_or(|header| header.trail == mark);
-    if let Some(path) = paths.first().filter(|path| !is_own(path)) {
-        return Err(damaged(path, "it is the handoff of another trail; give each trail a place of its own"));
+    let mut own = handoff_candidates(folder, options, lock)?;
+    let new = own[0].clone();
+    match handoff::lies_at(&*options.files, &new, mark) {
+        Lies::Nothing | Lies::Own => {}
+        // Nothing is lost with it, and it has the name of our own file in our own folder: somebody emptied that.
+        Lies::Empty if new == folder.handoff() => {
+            fs::remove_file(&new).map_err(OpenError::io("remove", &new))?;
+        }
+        Lies::Empty | Lies::Foreign if options.handoff.place == HandoffPlace::Memory => {}
+        Lies::Empty | Lies::Foreign => return Err(OpenError::ForeignHandoff { path: new }),
     }
-    paths.retain(|path| is_own(path));
-    Ok(paths)
+    own.retain(|path| handoff::lies_at(&*options.files, path, mark) == Lies::Own);
+    let previous = lock.previous();
+    let missing = previous.handoff.filter(|named| !previous.closed && !own.contains(named));
+    Ok(HandoffPlaces { new, own, missing })
 }
 
 fn make_handoff(
@@ -279,25 +234,29 @@ fn make_handoff(
     Ok((handoff, drain, None, reason))
 }
 
-fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail, OpenError> {
-    let Opened { folder, mut lock, manifest, signing, recovered } = opened;
-    let trail = HandoffHeader::trail_mark(manifest.origin.as_str());
-    let (handoff, drain, handoff_file, in_memory) = make_handoff(&options, &handoffs[0], &recovered, trail)?;
-    // Their lines are durable in a segment now; an old one must never be replayed again.
-    for old in handoffs.iter().filter(|path| Some(*path) != handoff_file.as_ref()) {
-        match fs::remove_file(old) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(OpenError::io("remove", old)(error));
-            }
-            _ => {}
-        }
+/// Removes handoffs whose lines are durable in a segment by now: an old one must never be replayed again. The new one
+/// may have two names.
+fn remove_old(own: &[PathBuf], new: Option<&Path>, files: &dyn Files, mark: u64) -> Result<(), OpenError> {
+    let generation = |path: &Path| handoff::handoff_header(files, path).map(|header| header.generation);
+    let new = new.and_then(generation);
+    for old in
+        own.iter().filter(|old| handoff::lies_at(files, old, mark) == Lies::Own && generation(old) != new)
+    {
+        fs::remove_file(old).map_err(OpenError::io("remove", old))?;
     }
-    // Only one elsewhere is named: a copy of this folder must never lead to the handoff of the original.
-    let elsewhere = handoff_file.as_deref().filter(|path| *path != folder.handoff());
-    lock.name_handoff(elsewhere).map_err(OpenError::io("write", folder.lock()))?;
+    Ok(())
+}
+
+fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Trail, OpenError> {
+    let Opened { folder, lock, manifest, signing, recovered } = opened;
+    let trail = HandoffHeader::trail_mark(manifest.origin.as_str());
+    let (handoff, drain, handoff_file, in_memory) = make_handoff(&options, &places.new, &recovered, trail)?;
+    remove_old(&places.own, handoff_file.as_deref(), &*options.files, trail)?;
+    lock.name_handoff(handoff_file.as_deref()).map_err(OpenError::io("write", folder.lock()))?;
     let reserve_bytes = reserve_bytes(&folder, &options)?;
     let sealed = recovered.edge.size();
     let in_force = in_force(&folder, &options)?;
+    let circumstances = circumstances(&folder, &in_force.policy, &recovered, options.clock.now());
     let masker = masker(&folder, &options)?;
     let shared = Arc::new(Shared {
         origin: manifest.origin.clone(),
@@ -324,14 +283,18 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
     if let Some(reason) = in_memory {
         shared.notice(&Notice::HandoffInMemory { reason });
     }
-    let keys = Arc::new(Mutex::new(SealKeys { signing, manifest }));
+    if let Some(path) = &recovered.found.handoff_missing {
+        shared.notice(&Notice::HandoffMissing { path: path.clone() });
+    }
+    let keys = Arc::new(Mutex::new(SealKeys::new(signing, manifest)));
     let anchors = Anchors::start(shared.options.anchors.clone(), shared.options.on_notice.clone())
         .map_err(thread_failed(&shared))?;
-    let writer = Writer::new(shared.clone(), drain, recovered.segment, recovered.next, reserve_bytes);
+    let lock = Arc::new(lock);
+    let watch = Watch::new(shared.clone(), lock.clone(), handoff_file.clone());
+    let writer = Writer::new(shared.clone(), drain, recovered.segment, recovered.next, reserve_bytes, watch);
     // A command may be over before the writer looks for the first time.
     writer.check_reserve();
-    let sealer = Sealer::new(shared.clone(), keys.clone(), recovered.edge, anchors);
-    let lock = Arc::new(lock);
+    let sealer = Sealer::new(shared.clone(), keys.clone(), recovered.edge, anchors, lock.clone());
     let (held, ended) = (lock.clone(), shared.clone());
     let write = move || {
         let _held = held;
@@ -354,7 +317,7 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
         false => None,
     };
     let running = Running { writer, sealer, compressor, lock };
-    Trail::started(shared, keys, handoff_file, running, &recovered.found)
+    Trail::started(shared, keys, handoff_file, running, &recovered.found, &circumstances)
 }
 
 /// The masker of the options, with the key that the folder keeps. The key is made where hashes are written.
@@ -408,6 +371,9 @@ impl Found {
         details.insert("unsealed_to", self.in_segments + self.from_handoff);
         details.insert("from_handoff", self.from_handoff);
         details.insert("cut_bytes", self.cut_bytes);
+        if let Some(path) = &self.handoff_missing {
+            details.insert("handoff_missing", path.display().to_string());
+        }
         details
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::witness::FindWitnesses;
 use crate::clock::{Clock, SystemClock};
 use crate::file::{Files, StdFiles};
 use crate::mask::MaskOptions;
@@ -19,6 +20,9 @@ pub struct Options {
     /// The trail's name, for example `example.com/billing/node-1`. Fixed when the trail is made;
     /// `None`: `trailseal.local/` and 16 hex digits of the public key's SHA-256.
     pub origin: Option<String>,
+    /// Whether a trail is made where there is none. With `false` an empty folder is refused: a volume that is mounted
+    /// late looks like one.
+    pub create: bool,
     /// Where the signing key is kept, if not in the trail's folder.
     pub key_file: Option<PathBuf>,
     /// What happens to each event, unless the trail's folder keeps a policy that was set while it ran.
@@ -29,6 +33,9 @@ pub struct Options {
     pub handoff: HandoffOptions,
     /// The files of lines.
     pub segment: SegmentOptions,
+    /// How long events that nobody waits for may lie in the handoff before they are written, for company: at most 100 ms.
+    /// It widens only what power loss may take of them.
+    pub linger: Duration,
     /// How often a checkpoint is signed while there are events.
     pub seal_every: Duration,
     /// Free bytes that are left alone: below, new events are refused. `None`: 256 MiB, or 5 % of the file
@@ -40,6 +47,10 @@ pub struct Options {
     pub one_shot: bool,
     /// Places outside the trail that are given each new checkpoint.
     pub anchors: Vec<Anchor>,
+    /// The trail that a new one takes over from: its first line says so.
+    pub succeeds: Option<Succeeded>,
+    /// Finds what else says how many events the trail had, before it is opened.
+    pub witnesses: Option<FindWitnesses>,
     /// The file system; tests put a faulty one here.
     pub files: Arc<dyn Files>,
     /// The clock; tests stop it and turn it back.
@@ -52,20 +63,48 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             origin: None,
+            create: true,
             key_file: None,
             policy: Policy::default(),
             mask: MaskOptions::default(),
             handoff: HandoffOptions::default(),
             segment: SegmentOptions::default(),
+            linger: Duration::from_millis(5),
             seal_every: Duration::from_secs(1),
             disk_reserve_bytes: None,
             allow_network_file_system: false,
             one_shot: false,
             anchors: Vec::new(),
+            succeeds: None,
+            witnesses: None,
             files: Arc::new(StdFiles),
             clock: Arc::new(SystemClock),
             on_notice: None,
         }
+    }
+}
+
+/// The good end of a trail that cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Succeeded {
+    /// Its name.
+    pub origin: String,
+    /// How many events its newest good checkpoint covers, and the root hash in base64; `None` if none is good.
+    pub good: Option<(u64, String)>,
+    /// Why it cannot go on.
+    pub reason: String,
+}
+
+impl Succeeded {
+    pub(super) fn to_details(&self) -> crate::event::Object {
+        let mut details = crate::event::Object::default();
+        details.insert("origin", self.origin.as_str());
+        if let Some((size, root)) = &self.good {
+            details.insert("tree_size", *size);
+            details.insert("root", root.as_str());
+        }
+        details.insert("reason", self.reason.as_str());
+        details
     }
 }
 
@@ -173,7 +212,7 @@ pub enum Notice {
     },
     /// Lines are written again after a failure.
     SegmentRecovered,
-    /// The segment's file was deleted or replaced by somebody; a new one was begun.
+    /// The segment's file was deleted, replaced or cut by somebody; a new one is begun.
     SegmentReplaced {
         /// Index of the first line of the lost file.
         first: u64,
@@ -226,6 +265,69 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// The lock file was removed or replaced while the trail was written; it is back, and held.
+    LockPutBack {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The lock file was removed or replaced, and cannot be put back. The trail is still held, by its second lock.
+    LockMissing {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The handoff was removed, replaced or cut while it was in use. It was made anew, and what the old one held is on
+    /// disk.
+    HandoffRemade {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The handoff was removed, replaced or cut while it was in use, and cannot be made anew: until it is, a killed
+    /// process loses what is not yet written.
+    HandoffLost {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file of the tree was removed, replaced or cut while the trail was written; all of them were made again from the
+    /// lines, which give the same tree.
+    TreeRemade {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The trail's folder was moved or removed while it was written: new events are refused.
+    FolderMoved {
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// The trail's folder is where it was: new events are taken again.
+    FolderBack {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// The file system gives files other inode numbers at each look: a file that is replaced while it is in use is not
+    /// noticed, only one that is removed or cut.
+    InodeNumbersChange {
+        /// The trail's folder.
+        path: PathBuf,
+    },
+    /// The handoff that the last writer named is not there: what was accepted and in no segment is lost.
+    HandoffMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The trail was opened under other circumstances than the last time.
+    OpenedElsewhere {
+        /// What differs: `host`, `folder`, `policy`.
+        differs: Vec<&'static str>,
+    },
+    /// The last line was recorded more than a day after now; new ones get its time until the clock has caught up.
+    ClockBehind {
+        /// How many seconds.
+        seconds: i64,
+    },
     /// The handoff could not be mapped from a file: a killed process would lose what is not yet written.
     HandoffInMemory {
         /// What the system said.
@@ -250,7 +352,8 @@ impl std::fmt::Display for Notice {
             Notice::SegmentReplaced { first } => {
                 write!(
                     formatter,
-                    "the segment that begins with event {first} was deleted or replaced; a new one was begun"
+                    "the segment that begins with event {first} was deleted, replaced or cut; a new one is begun, and \
+                     `trailseal verify` says what is missing"
                 )
             }
             Notice::DiskReserveReached { free_bytes } => {
@@ -280,6 +383,68 @@ impl std::fmt::Display for Notice {
                 formatter,
                 "the index is not asked for ids ({reason}): all are held in memory until the next opening; run \
                  `trailseal reindex` while nothing writes"
+            ),
+            Notice::LockPutBack { path } => write!(
+                formatter,
+                "{} was removed or replaced while this process writes, and is put back: stop a writer rather than \
+                 remove its lock",
+                path.display()
+            ),
+            Notice::LockMissing { path, reason } => {
+                write!(
+                    formatter,
+                    "{} was removed or replaced, and cannot be put back ({reason}); the trail is still held",
+                    path.display()
+                )
+            }
+            Notice::HandoffRemade { path } => write!(
+                formatter,
+                "the handoff {} was removed, replaced or cut while it was in use; it was made anew",
+                path.display()
+            ),
+            Notice::HandoffLost { path, reason } => write!(
+                formatter,
+                "the handoff {} was removed, replaced or cut while it was in use, and cannot be made anew ({reason}): \
+                 until it is, a killed process loses what is not yet written",
+                path.display()
+            ),
+            Notice::TreeRemade { path } => write!(
+                formatter,
+                "{} was removed, replaced or cut while it was written; the tree was made again from the lines",
+                path.display()
+            ),
+            Notice::FolderMoved { path } => write!(
+                formatter,
+                "the trail's folder {} was moved or removed while it was written: new events are refused until it is \
+                 back",
+                path.display()
+            ),
+            Notice::FolderBack { path } => {
+                write!(formatter, "the trail's folder {} is back: new events are taken", path.display())
+            }
+            Notice::InodeNumbersChange { path } => write!(
+                formatter,
+                "inode numbers do not hold on the file system of {}: a file that is replaced while it is written is \
+                 not noticed",
+                path.display()
+            ),
+            Notice::HandoffMissing { path } => write!(
+                formatter,
+                "{}, the handoff that the last writer named, is not there: what it had accepted and not yet written is \
+                 lost",
+                path.display()
+            ),
+            Notice::OpenedElsewhere { differs } => write!(
+                formatter,
+                "other than at the last opening: {}; if you did not move the trail, or change the policy, find out who \
+                 did",
+                differs.join(", ")
+            ),
+            Notice::ClockBehind { seconds } => write!(
+                formatter,
+                "the trail's last event was recorded {} hours after now: the clock is wrong, or was; new events get that \
+                 time until the clock has caught up",
+                seconds / 3_600
             ),
             Notice::HandoffInMemory { reason } => write!(
                 formatter,

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use trailseal_tlog::{Checkpoint, SignedNote};
 
 use super::error::OpenError;
 use super::options::{HandoffPlace, Options};
 use super::{Folder, Trail, lock};
-use crate::file::Files;
+use crate::file::{Files, StdFiles};
 use crate::segment::parse_segment_name;
 
 /// A checkpoint has a few lines; one for each rotation so far.
@@ -124,11 +125,16 @@ fn look(files: &dyn Files, path: &Path) -> io::Result<Look> {
     let has_lines = list("segments")?.iter().any(|name| parse_segment_name(name).is_some());
     // One that is being made has a checkpoint of size 0, and its `trail.toml` comes last.
     let is_kept = |name: &String| name != "0" && name.parse::<u64>().is_ok();
-    let has_tree = !list("tree")?.is_empty() || !list("tile")?.is_empty();
+    // An empty level is what a trail is locked by from its making on.
+    let has_bytes = |name: &String| {
+        let level = files.open_read(&path.join("tree").join(name));
+        level.and_then(|file| file.len_bytes()).map_or_else(|error| !is_absent(&error), |len| len > 0)
+    };
+    let has_tree = list("tree")?.iter().any(has_bytes) || !list("tile")?.is_empty();
     if has_lines || has_tree || list("checkpoints")?.iter().any(is_kept) || has_sealed(files, path) {
         return Ok(Look::Trail);
     }
-    let is_held = lock::held_by(&path.join("lock")).is_ok_and(|holder| holder.is_some());
+    let is_held = lock::held_by(&Folder::new(path, Arc::new(StdFiles))).is_ok_and(|holder| holder.is_some());
     Ok(if is_held { Look::BeingMade } else { Look::Nothing })
 }
 

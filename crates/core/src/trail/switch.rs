@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use super::circumstances::policy_hash;
 use super::recording::push_system;
 use super::shared::Shared;
 use super::{Folder, RecordError, Trail};
@@ -185,32 +186,35 @@ impl Trail {
         // Counts are per rule, and the rules go.
         record_counts(shared);
         let before = shared.policy.load();
-        let (from, to) = (before.policy.to_toml(), policy.to_toml());
-        let index = self.record_change(change, &from, &to)?;
+        let from = before.policy.to_toml();
+        let index = self.record_change(change, &from, &policy)?;
         shared.wake_writer();
         let is_durable = shared.progress.wait_durable(index, crate::deadline::after(CHANGE_TIMEOUT));
         let kept = if is_durable { keep() } else { Err(SetPolicyError::NotDurable) };
         match kept {
             Ok(()) => {
+                // A failure is told at the next opening, as a policy that nobody is known to have set.
+                let _ = shared.folder.note_policy(index);
                 shared.policy.store(InForce::new(policy, before.sampler().clone()));
                 Ok(())
             }
             Err(error) => {
                 // Refused only when the buffer is full; then the caller's error is all that tells.
-                let _ = self.record_change(Change::by("taken_back"), &to, &from);
+                let _ = self.record_change(Change::by("taken_back"), &policy.to_toml(), &before.policy);
                 Err(error)
             }
         }
     }
 
-    fn record_change(&self, change: Change<'_>, from: &str, to: &str) -> Result<u64, RecordError> {
+    fn record_change(&self, change: Change<'_>, from: &str, to: &Policy) -> Result<u64, RecordError> {
         let mut details = Object::default();
         details.insert("by", change.by);
         if let Some(review) = change.review {
             details.insert("review", review);
         }
         details.insert("from", from);
-        details.insert("to", to);
+        details.insert("to", to.to_toml());
+        details.insert("policy", policy_hash(to));
         self.record_system("trail.policy_changed", details)
     }
 }
@@ -238,7 +242,8 @@ fn as_kept(policy: &Policy) -> Result<(Policy, String), SetPolicyError> {
     Ok((read, text))
 }
 
-/// Records `trail.counts`: what was refused, unconfirmed or left out since the last one, if anything was.
+/// Records `trail.counts`: what was refused, unconfirmed or left out since the last one, and which files were taken away
+/// from under the writer, if there is anything to tell.
 pub(crate) fn record_counts(shared: &Shared) {
     // Before the counters are read: two that tell at the same time must not tell in the wrong order.
     let mut told = shared.counts_told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -248,6 +253,9 @@ pub(crate) fn record_counts(shared: &Shared) {
         ("unconfirmed", counted.unconfirmed.saturating_sub(told.unconfirmed)),
         ("sampled_out", counted.sampled_out.saturating_sub(told.sampled_out)),
         ("off", counted.off.saturating_sub(told.off)),
+        ("handoffs_remade", counted.handoffs_remade.saturating_sub(told.handoffs_remade)),
+        ("trees_remade", counted.trees_remade.saturating_sub(told.trees_remade)),
+        ("segments_replaced", counted.segments_replaced.saturating_sub(told.segments_replaced)),
     ];
     if news.iter().all(|(_, count)| *count == 0) {
         return;

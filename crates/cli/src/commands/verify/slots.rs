@@ -117,6 +117,7 @@ fn missing(origin: &str, message: String) -> Verdict {
         checkpoint_pinned: false,
         longest_silence_seconds: 0.0,
         cannot_rule_out: vec![Unproven::Rollback, Unproven::KeyReplaced],
+        good: None,
     }
 }
 

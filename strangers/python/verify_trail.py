@@ -384,7 +384,7 @@ def verify_all(folder, pinned, given):
     origins = [origin_of(slot) for slot in folders]
     for name in [*(key.name for key in pinned), *(note.origin for note in given)]:
         if name not in origins:
-            answers.append(answer_of(Tampered("origin_mismatch", f"no slot is the trail {name}")))
+            answers.append(answer_of(Tampered("slot_missing", f"no slot is the trail {name}")))
     return answers
 
 

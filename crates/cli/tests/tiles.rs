@@ -196,3 +196,22 @@ fn each_slot_is_a_log_in_a_folder_of_its_own() {
     }
     assert!(!place.path("out/checkpoint").exists());
 }
+
+#[test]
+fn a_damaged_tree_is_not_published_and_another_logs_folder_is_left_alone() {
+    let place = Place::new();
+    place.feed("record", events(600)).ok();
+    for (name, at) in [("trail/tree/0", 5 * 32), ("trail/tree/0", 590 * 32), ("trail/tree/1", 32)] {
+        let whole = std::fs::read(place.path(name)).unwrap();
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        std::fs::write(place.path(name), damaged).unwrap();
+        place.run("tiles log").could_not(&["reindex --tree"]);
+        assert!(!place.path("log/checkpoint").exists(), "{name} at {at}");
+        std::fs::write(place.path(name), whole).unwrap();
+    }
+    place.run("tiles log").ok();
+    assert_eq!(found(&place.path("log")), wanted(&place.path("trail")));
+    place.feed("record --dir other", events(3)).ok();
+    place.run("tiles log --dir other").could_not(&["holds the tiles of"]);
+}

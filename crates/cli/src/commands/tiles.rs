@@ -1,7 +1,8 @@
 //! `trailseal tiles`: the tree as files in the layout of C2SP tlog-tiles.
 //!
 //! Tiles first, then the checkpoint that covers them, so that whoever reads the folder meanwhile finds every tile of the
-//! checkpoint that is there. A tile appears under its name only whole, so a full one that is there is done.
+//! checkpoint that is there. A tile appears under its name only whole, and only if it gives the hash that stands for it
+//! one level up, and so at last the signed root; so a full one that is there is done.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +10,9 @@ use std::sync::Arc;
 use trailseal_core::file::{Files as _, StdFiles};
 use trailseal_core::tree::TreeReader;
 use trailseal_core::{Reader, trails_in};
-use trailseal_tlog::{TILE_LEVELS, TileId, hashes_in_level, tiles_for_size};
+use trailseal_tlog::{
+    Checkpoint, TILE_LEVELS, TileEdge, TileId, hashes_in_level, subtree_root, tiles_for_size,
+};
 
 use crate::arguments::Tiles;
 use crate::failure::{Failure, Outcome};
@@ -49,8 +52,10 @@ pub(super) fn run(settings: &Settings, arguments: &Tiles, json: bool) -> Outcome
 /// Returns the size of the tree, and how many tiles were not there yet.
 fn write(reader: &Reader, to: &Path) -> Outcome<(u64, u64)> {
     let (note, checkpoint) = reader.checkpoint()?;
+    refuse_other_log(to, &checkpoint)?;
     let size = checkpoint.size;
     let mut tree = TreeReader::new(reader.folder(), size);
+    check_edge(&mut tree, &checkpoint)?;
     let bar =
         progress::events("writing", (0..TILE_LEVELS).map(|level| hashes_in_level(size, level) / 256).sum());
     let mut written = 0;
@@ -68,19 +73,63 @@ fn write(reader: &Reader, to: &Path) -> Outcome<(u64, u64)> {
     Ok((size, written))
 }
 
-fn write_tile(tree: &mut TreeReader, id: &TileId, to: &Path) -> Outcome<bool> {
-    let path = to.join(id.path());
-    if path.metadata().is_ok_and(|data| data.len() == id.len_bytes() as u64) {
-        return Ok(false);
+/// Only the log whose tiles are there already may be gone on with.
+fn refuse_other_log(to: &Path, checkpoint: &Checkpoint) -> Outcome {
+    let there = std::fs::read_to_string(to.join("checkpoint")).unwrap_or_default();
+    match there.lines().next() {
+        Some(origin) if origin != checkpoint.origin.as_str() => Err(Failure::could_not(format!(
+            "{} holds the tiles of {origin}: give another folder",
+            to.display()
+        ))),
+        _ => Ok(()),
     }
+}
+
+fn damaged() -> Failure {
+    Failure::could_not(
+        "the tree on disk does not give the root that was signed: run `trailseal verify`, then `trailseal reindex --tree`",
+    )
+}
+
+fn tile(tree: &mut TreeReader, id: &TileId) -> Outcome<Vec<u8>> {
     let bytes =
         tree.tile(id).map_err(|error| Failure::could_not(format!("could not read the tree: {error}")))?;
-    // A level and index below the size always has its tile.
-    put(&path, &bytes.unwrap_or_default())?;
-    if id.width == 256 {
+    bytes.ok_or_else(damaged)
+}
+
+/// The partial tiles must give the signed root.
+fn check_edge(tree: &mut TreeReader, checkpoint: &Checkpoint) -> Outcome {
+    let mut partials = vec![Vec::new(); usize::from(TILE_LEVELS)];
+    for id in tiles_for_size(checkpoint.size) {
+        partials[usize::from(id.level)] = id.decode(&tile(tree, &id)?).map_err(|_| damaged())?;
+    }
+    let edge = TileEdge::from_partials(checkpoint.size, partials).map_err(|_| damaged())?;
+    if edge.root() == checkpoint.root { Ok(()) } else { Err(damaged()) }
+}
+
+/// A full tile must give the hash that stands for it one level up; that one's tile is checked in its turn.
+fn check_full(tree: &mut TreeReader, id: &TileId, bytes: &[u8]) -> Outcome {
+    let root = subtree_root(&id.decode(bytes).map_err(|_| damaged())?);
+    let above = TileId { level: id.level + 1, index: id.index / 256, width: (id.index % 256 + 1) as u16 };
+    let above = tile(tree, &above)?;
+    if above.ends_with(root.as_bytes()) { Ok(()) } else { Err(damaged()) }
+}
+
+fn write_tile(tree: &mut TreeReader, id: &TileId, to: &Path) -> Outcome<bool> {
+    let path = to.join(id.path());
+    let is_full = id.width == 256;
+    let is_there = path.metadata().is_ok_and(|data| data.len() == id.len_bytes() as u64);
+    if !is_there {
+        let bytes = tile(tree, id)?;
+        if is_full {
+            check_full(tree, id, &bytes)?;
+        }
+        put(&path, &bytes)?;
+    }
+    if is_full {
         remove_partial(&path)?;
     }
-    Ok(true)
+    Ok(!is_there)
 }
 
 fn put(path: &Path, bytes: &[u8]) -> Outcome {

@@ -92,9 +92,12 @@ fn verify_with_index(folder: &Folder, options: &VerifyOptions) -> Result<Verdict
         } else {
             verdict.range = Some((first.start, first.end));
         }
-        verdict.message = "the lines are as they were signed, but the index says other things of them: \
-            run `trailseal reindex`"
-            .to_owned();
+        verdict.message = format!(
+            "the index does not say of event {} what its line says, so searches may hide or invent events; the lines \
+             that are sealed are as they were signed. Keep a copy of the folder index/ as evidence; after that \
+             `trailseal reindex` builds it anew",
+            first.start
+        );
     }
     Ok(verdict)
 }

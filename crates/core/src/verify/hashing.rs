@@ -31,8 +31,8 @@ pub(super) struct Hashed {
     pub(super) recorded: Option<(i64, i64)>,
     /// The longest time between two lines of this block.
     pub(super) silence: i64,
-    /// The first line that was recorded before the one before it, within this block.
-    pub(super) went_back: Option<u64>,
+    /// The lines that were recorded before the one before each, within this block.
+    pub(super) went_back: Vec<u64>,
 }
 
 /// A line whose front does not fit its place.
@@ -79,7 +79,7 @@ impl Hashed {
             Some((_, last)) => {
                 self.silence = self.silence.max(recorded.saturating_sub(*last));
                 if recorded < *last {
-                    self.went_back.get_or_insert(index);
+                    self.went_back.push(index);
                 }
                 *last = recorded;
             }

@@ -124,15 +124,16 @@ impl<'a> Pass<'a> {
     fn add_times(&mut self, hashed: &Hashed) {
         let Some((first, last)) = hashed.recorded else { return };
         self.silence = self.silence.max(hashed.silence);
-        let mut went_back = hashed.went_back;
+        let unsealed = |index: &u64| *index >= self.wanted.size;
+        // Times below the signed size are as they were signed.
+        let mut went_back = hashed.went_back.iter().copied().find(unsealed);
         if let Some(before) = self.last_recorded {
             self.silence = self.silence.max(first.saturating_sub(before));
             if first < before {
-                went_back = Some(hashed.first);
+                went_back = Some(hashed.first).filter(unsealed).or(went_back);
             }
         }
-        // Times below the signed size are as they were signed.
-        self.went_back = self.went_back.or(went_back.filter(|index| *index >= self.wanted.size));
+        self.went_back = self.went_back.or(went_back);
         self.last_recorded = Some(last);
     }
 

@@ -547,6 +547,22 @@ fn an_opening_says_what_differs_from_the_last_one() {
 }
 
 #[test]
+fn what_a_stop_tore_is_set_aside_and_told() {
+    let dir = sealed(options(), 1);
+    let segment = &segments(dir.path())[0];
+    let text = fs::read_to_string(segment).unwrap();
+    let torn = "{\"v\":1,\"index\":3,\"recor";
+    fs::write(segment, format!("{text}{torn}")).unwrap();
+    let mut loud = options();
+    let told = noticing(&mut loud);
+    Trail::open(dir.path(), loud).unwrap().close(SOON).unwrap();
+    assert!(told.lock().unwrap().iter().any(|told| told.starts_with("23 bytes behind")), "{told:?}");
+    assert_eq!(last_opened(dir.path())["cut_bytes"], 23);
+    let aside = dir.path().join("segments/00000000000000000000.cut-0");
+    assert_eq!(fs::read_to_string(aside).unwrap(), torn);
+}
+
+#[test]
 fn a_line_far_in_the_future_is_told() {
     let dir = sealed(options(), 1);
     let segment = &segments(dir.path())[0];

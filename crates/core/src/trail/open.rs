@@ -283,6 +283,9 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
     if let Some(reason) = in_memory {
         shared.notice(&Notice::HandoffInMemory { reason });
     }
+    if recovered.found.cut_bytes > 0 {
+        shared.notice(&Notice::TornLineSetAside { bytes: recovered.found.cut_bytes });
+    }
     if let Some(path) = &recovered.found.handoff_missing {
         shared.notice(&Notice::HandoffMissing { path: path.clone() });
     }

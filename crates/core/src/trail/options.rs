@@ -318,6 +318,11 @@ pub enum Notice {
         /// Where it should be.
         path: PathBuf,
     },
+    /// A line that a stop had torn was set aside: it was never known to be durable.
+    TornLineSetAside {
+        /// How many bytes.
+        bytes: u64,
+    },
     /// The trail was opened under other circumstances than the last time.
     OpenedElsewhere {
         /// What differs: `host`, `folder`, `policy`.
@@ -433,6 +438,11 @@ impl std::fmt::Display for Notice {
                 "{}, the handoff that the last writer named, is not there: what it had accepted and not yet written is \
                  lost",
                 path.display()
+            ),
+            Notice::TornLineSetAside { bytes } => write!(
+                formatter,
+                "{bytes} bytes behind the last whole line were set aside in segments/: a stop tore them, and nobody was \
+                 told that they are durable"
             ),
             Notice::OpenedElsewhere { differs } => write!(
                 formatter,

@@ -63,13 +63,15 @@ fn an_index_of_other_events_is_named_by_verify_and_doctor() {
 #[test]
 fn an_index_that_hides_events_is_found_by_verify() {
     let place = Place::with_events(&["seen", "hidden", "seen"]);
-    let main = place.path("trail/index/main.db");
-    let status = std::process::Command::new("sqlite3")
-        .arg(&main)
-        .arg("UPDATE dict SET s = CAST('other!' AS BLOB) WHERE s = CAST('hidden' AS BLOB)")
-        .status()
-        .expect("sqlite3 can be started: `cargo xtask test` installs it");
-    assert!(status.success());
+    // Made of other lines, so that its checksums are right.
+    place.copy("trail", "genuine");
+    place.tamper(|lines| lines.iter_mut().for_each(|line| *line = line.replace("hidden", "other!")));
+    place.run("reindex").ok();
+    fs::rename(place.path("trail/index"), place.path("genuine/index.forged")).unwrap();
+    fs::remove_dir_all(place.path("trail")).unwrap();
+    fs::rename(place.path("genuine"), place.path("trail")).unwrap();
+    fs::remove_dir_all(place.path("trail/index")).unwrap();
+    fs::rename(place.path("trail/index.forged"), place.path("trail/index")).unwrap();
     assert_eq!(place.run("query --action hidden --count").ok().out.trim(), "0", "the index was believed");
     let answer = place.run("verify --json").no().json();
     assert_eq!(answer["problem"], "store_differs");
@@ -177,4 +179,21 @@ fn doctor_looks_at_every_slot() {
     place.run("doctor").ok();
     fs::write(place.path("trail/0/index/main.db"), "no database").unwrap();
     assert!(place.run("doctor").no().out.contains("trailseal reindex"));
+}
+
+#[test]
+fn an_index_that_was_damaged_is_not_used_and_a_notice_says_so() {
+    let place = Place::with_events(&["seen", "hidden", "seen"]);
+    let main = place.path("trail/index/main.db");
+    let mut bytes = fs::read(&main).unwrap();
+    let at = bytes.windows(6).position(|bytes| bytes == b"hidden").unwrap();
+    bytes[at] ^= 1;
+    fs::write(&main, bytes).unwrap();
+    let answer = place.run("query --action hidden --count").ok();
+    assert_eq!(answer.out.trim(), "1");
+    assert!(answer.err.starts_with("notice: ") && answer.err.contains("trailseal reindex"), "{}", answer.err);
+    assert!(place.run("doctor").no().out.contains("trailseal reindex"));
+    place.run("verify").ok();
+    place.run("reindex").ok();
+    assert_eq!(place.run("query --action hidden --count").ok().err, "");
 }

@@ -49,6 +49,9 @@ pub(crate) struct Builder<'a> {
     head: Head,
 }
 
+/// Takes a piece with its checksum.
+type PutSealed<'a> = dyn FnMut(Part, &[u8]) -> Result<(), IndexError> + 'a;
+/// Takes one that gets its checksum there.
 type Put<'a> = dyn FnMut(Part, &mut Vec<u8>) -> Result<(), IndexError> + 'a;
 
 impl<'a> Builder<'a> {
@@ -59,10 +62,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Calls `put` with each piece.
-    pub(crate) fn build(
-        mut self,
-        put: &mut dyn FnMut(Part, &[u8]) -> Result<(), IndexError>,
-    ) -> Result<(), IndexError> {
+    pub(crate) fn build(mut self, put: &mut PutSealed<'_>) -> Result<(), IndexError> {
         let put = &mut |part: Part, blob: &mut Vec<u8>| {
             part.seal(blob);
             put(part, blob)

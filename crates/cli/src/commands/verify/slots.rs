@@ -132,7 +132,7 @@ fn named_in(path: &Path) -> Option<String> {
 }
 
 /// The slots that something was given for, and not this: of some only, since of none is what each verdict says.
-pub(super) fn without<'a>(verdicts: &'a [Verdict], is_pinned: impl Fn(&Verdict) -> bool) -> Vec<&'a str> {
+pub(super) fn without(verdicts: &[Verdict], is_pinned: impl Fn(&Verdict) -> bool) -> Vec<&str> {
     if !verdicts.iter().any(&is_pinned) {
         return Vec::new();
     }

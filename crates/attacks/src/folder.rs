@@ -182,7 +182,8 @@ impl Folder {
     /// The index's cursor.
     pub fn index_cursor(&self) -> Option<u64> {
         let path = self.path("index/main.db");
-        let index = path.exists().then(|| rusqlite::Connection::open(path).unwrap())?;
+        let read_only = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let index = rusqlite::Connection::open_with_flags(path, read_only).ok()?;
         index.query_row("SELECT v FROM meta WHERE k = 'cursor'", [], |row| row.get::<_, i64>(0)).ok().map(|n| n as u64)
     }
 

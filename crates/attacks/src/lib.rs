@@ -20,6 +20,6 @@ mod tree;
 pub use folder::{Folder, Segment, copy_all, snapshot};
 pub use handoff::{handoff, handoff_mark, set_handoff_mark};
 pub use note::{Checkpoint, Key, ManifestKey, checkpoint_note, manifest, rotation_line};
-pub use place::{Answer, Kind, Place, Writer};
+pub use place::{Answer, Kind, Place, Writer, wait_until};
 pub use random::Random;
 pub use tree::{Hash, leaf_hash, levels, root};

@@ -113,9 +113,13 @@ impl Place {
 
     /// The command, knowing nothing of the environment outside.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_with(&self.settings, arguments)
+    }
+
+    fn command_with(&self, settings: &[(String, String)], arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.args(arguments).current_dir(self.root.path());
-        command.env_clear().envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.env_clear().envs(settings.iter().map(|(name, value)| (name, value)));
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -128,7 +132,11 @@ impl Place {
 
     /// Runs a command with something on its standard input.
     pub fn feed(&self, arguments: &[&str], input: &str) -> Answer {
-        let mut command = self.command(arguments);
+        self.feed_with(&self.settings, arguments, input)
+    }
+
+    fn feed_with(&self, settings: &[(String, String)], arguments: &[&str], input: &str) -> Answer {
+        let mut command = self.command_with(settings, arguments);
         let shown = arguments.join(" ");
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         // What is fed here fits into a pipe; a command that stops early closes it, which is no failure.
@@ -142,6 +150,16 @@ impl Place {
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
             command: shown,
         }
+    }
+
+    /// Runs a command on the trail itself, also where it is a slot.
+    pub fn run_on_trail(&self, arguments: &[&str]) -> Answer {
+        let (origin, folder) = (self.origin(), self.trail().0);
+        let mut alone = self.settings.clone();
+        alone.retain(|(name, _)| !["TRAILSEAL_ORIGIN", "TRAILSEAL_WORKERS", "TRAILSEAL_DIR"].contains(&name.as_str()));
+        let own = [("TRAILSEAL_ORIGIN", origin.as_str()), ("TRAILSEAL_DIR", folder.to_str().unwrap())];
+        alone.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        self.feed_with(&alone, arguments, "")
     }
 
     /// Records an event for each action and waits until all are durable.
@@ -189,8 +207,8 @@ impl Place {
         Writer { input: child.stdin.take(), child, receipts }
     }
 
-    /// Records in one opening in which nothing is signed, and kills it once all is durable: so many lines are
-    /// left without a checkpoint.
+    /// Records in one opening in which nothing is signed, and kills it once all is durable and in the index: so many
+    /// lines are left without a checkpoint.
     #[track_caller]
     pub fn killed_session(&mut self, name: &str, events: usize) -> Vec<String> {
         let every = self.settings.iter().find(|(name, _)| name == "TRAILSEAL_SEAL__EVERY_MS").cloned();
@@ -200,10 +218,22 @@ impl Place {
             writer.send(&format!("{{\"action\":\"{name}.{number}\"}}"));
         }
         let ids: Vec<String> = (0..events).map(|_| id_of(&writer.receipt())).collect();
+        let lines = self.trail().lines().len() as u64;
+        wait_until("the index has all lines", || self.trail().index_cursor() == Some(lines));
         writer.kill();
         self.settings.retain(|(name, _)| name != "TRAILSEAL_SEAL__EVERY_MS");
         self.settings.extend(every);
         ids
+    }
+}
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -158,7 +158,7 @@ fn rotated(kind: Kind) -> (Stopped, Key) {
     place.session("before", 10);
     std::fs::copy(place.trail().path("checkpoint"), place.path("kept-before")).unwrap();
     let old = place.trail().key();
-    place.run(&["key", "rotate"]).ok();
+    place.run_on_trail(&["key", "rotate"]).ok();
     place.session("after", 10);
     (keeping(place), old)
 }
@@ -298,7 +298,7 @@ fn d_damaged_line_that_was_durable_is_not_set_aside(kind: Kind) {
 fn d_lines_that_the_index_has_seen_are_missed(kind: Kind) {
     let base = killed(kind);
     base.trail().remove("handoff");
-    base.trail().set_index_cursor(base.trail().lines().len() as u64);
+    assert_eq!(base.trail().index_cursor(), Some(base.trail().lines().len() as u64));
     base.copy().place.record(&["more"]).ok();
     base.trail().cut_lines(base.size + 7);
     base.refuses(&[&(base.size + 7).to_string(), "index", "trailseal succeed"]);
@@ -363,10 +363,10 @@ fn e_anchor_that_knows_more_is_believed(kind: Kind) {
 fn f_sixty_four_rotations_can_be_read_and_no_more_are_made(kind: Kind) {
     let base = stopped(kind);
     for number in 1..=64 {
-        let answer = base.place.run(&["key", "rotate"]);
+        let answer = base.place.run_on_trail(&["key", "rotate"]);
         assert_eq!(answer.code, Some(0), "rotation {number}: {answer:#?}");
     }
-    base.place.run(&["key", "rotate"]).refused(&["64"]);
+    base.place.run_on_trail(&["key", "rotate"]).refused(&["64"]);
     base.place.session("afterwards", 2);
     base.place.verify(&base.pinned, Some(&base.kept)).ok();
     let newest = base.trail().checkpoint().unwrap();

@@ -43,7 +43,10 @@ impl Segment {
     pub fn lines(&self) -> Vec<Vec<u8>> {
         let text = self.text();
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        text[..whole].split_inclusive(|&byte| byte == b'\n').map(|line| line[..line.len() - 1].to_vec()).collect()
+        text[..whole]
+            .split_inclusive(|&byte| byte == b'\n')
+            .map(|line| line[..line.len() - 1].to_vec())
+            .collect()
     }
 
     /// Puts other lines into it, in the same form.
@@ -184,7 +187,10 @@ impl Folder {
         let path = self.path("index/main.db");
         let read_only = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
         let index = rusqlite::Connection::open_with_flags(path, read_only).ok()?;
-        index.query_row("SELECT v FROM meta WHERE k = 'cursor'", [], |row| row.get::<_, i64>(0)).ok().map(|n| n as u64)
+        index
+            .query_row("SELECT v FROM meta WHERE k = 'cursor'", [], |row| row.get::<_, i64>(0))
+            .ok()
+            .map(|n| n as u64)
     }
 
     /// Sets the index's cursor.

@@ -8,7 +8,12 @@
 //! leaves and that must open, with the dishonest state beside each; `rotation` is a change of keys stopped at
 //! every step; `kill` kills inside openings; `mutation` changes trails at random, by seed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests say what is wrong by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests say what is wrong by panicking"
+)]
 
 mod folder;
 mod handoff;

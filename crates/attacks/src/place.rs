@@ -26,6 +26,8 @@ pub enum Kind {
 /// A folder to run commands in, gone with the test.
 pub struct Place {
     root: tempfile::TempDir,
+    /// The folder in which commands run, below `root`.
+    home: &'static str,
     /// What the trail's folder is.
     pub kind: Kind,
     settings: Vec<(String, String)>,
@@ -77,7 +79,13 @@ fn fresh_folder() -> tempfile::TempDir {
 impl Place {
     /// An empty one.
     pub fn new(kind: Kind) -> Place {
-        let place = Place { root: fresh_folder(), kind, settings: Vec::new() };
+        Place::named(kind, "")
+    }
+
+    /// An empty one in a folder of this name.
+    pub fn named(kind: Kind, home: &'static str) -> Place {
+        let place = Place { root: fresh_folder(), home, kind, settings: Vec::new() };
+        std::fs::create_dir_all(place.path("")).unwrap();
         place
             .with("TRAILSEAL_ORIGIN", "example.com/attacked")
             .with("TRAILSEAL_HANDOFF__SIZE", "1MiB")
@@ -101,12 +109,12 @@ impl Place {
     pub fn copy(&self) -> Place {
         let root = fresh_folder();
         copy_all(self.root.path(), root.path());
-        Place { root, kind: self.kind, settings: self.settings.clone() }
+        Place { root, home: self.home, kind: self.kind, settings: self.settings.clone() }
     }
 
     /// A path in it.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
+        self.root.path().join(self.home).join(name)
     }
 
     /// The folder of the trail that is attacked.
@@ -127,7 +135,7 @@ impl Place {
 
     fn command_with(&self, settings: &[(String, String)], arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
-        command.args(arguments).current_dir(self.root.path());
+        command.args(arguments).current_dir(self.path(""));
         command.env_clear().envs(settings.iter().map(|(name, value)| (name, value)));
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -150,7 +158,7 @@ impl Place {
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         // What is fed here fits into a pipe; a command that stops early closes it, which is no failure.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let guard = Guard::over(&child, &shown);
+        let guard = Guard::over(&child);
         let output = child.wait_with_output().unwrap();
         drop(guard);
         Answer {
@@ -165,7 +173,9 @@ impl Place {
     pub fn run_on_trail(&self, arguments: &[&str]) -> Answer {
         let (origin, folder) = (self.origin(), self.trail().0);
         let mut alone = self.settings.clone();
-        alone.retain(|(name, _)| !["TRAILSEAL_ORIGIN", "TRAILSEAL_WORKERS", "TRAILSEAL_DIR"].contains(&name.as_str()));
+        alone.retain(|(name, _)| {
+            !["TRAILSEAL_ORIGIN", "TRAILSEAL_WORKERS", "TRAILSEAL_DIR"].contains(&name.as_str())
+        });
         let own = [("TRAILSEAL_ORIGIN", origin.as_str()), ("TRAILSEAL_DIR", folder.to_str().unwrap())];
         alone.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
         self.feed_with(&alone, arguments, "")
@@ -264,7 +274,10 @@ impl Answer {
     pub fn finds(self, problems: &[&str]) -> Answer {
         assert_eq!(self.code, Some(1), "{self:#?}");
         let found: Vec<String> = self.problems();
-        assert!(found.iter().any(|problem| problems.contains(&problem.as_str())), "not {problems:?}: {self:#?}");
+        assert!(
+            found.iter().any(|problem| problems.contains(&problem.as_str())),
+            "not {problems:?}: {self:#?}"
+        );
         self
     }
 
@@ -322,9 +335,22 @@ impl Writer {
         self.receipts.recv_timeout(PATIENCE).expect("a receipt")
     }
 
+    /// The id in the next receipt.
+    #[track_caller]
+    pub fn receipt_id(&self) -> String {
+        id_of(&self.receipt())
+    }
+
+    /// Ends its input and waits for its good end.
+    #[track_caller]
+    pub fn close(mut self) {
+        drop(self.input.take());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "the writer ends well");
+    }
+
     /// Ends it by SIGKILL, and returns the ids in the receipts that were not taken yet.
     pub fn kill(mut self) -> Vec<String> {
-        self.child.kill().unwrap();
+        drop(self.child.kill());
         self.child.wait().unwrap();
         let begun = Instant::now();
         let mut ids = Vec::new();
@@ -351,12 +377,11 @@ impl Drop for Writer {
 struct Guard(Option<std::sync::mpsc::Sender<()>>, Option<std::thread::JoinHandle<()>>);
 
 impl Guard {
-    fn over(child: &Child, shown: &str) -> Guard {
+    fn over(child: &Child) -> Guard {
         let (done, wait) = channel::<()>();
-        let (process, shown) = (child.id(), shown.to_owned());
+        let process = child.id();
         let watcher = std::thread::spawn(move || {
             if wait.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                eprintln!("hangs, is killed: {shown}");
                 // The guard is dropped as soon as the child is reaped, so the number is still its own.
                 let _ = Command::new("kill").args(["-9", &process.to_string()]).status();
             }

@@ -1,6 +1,6 @@
 //! Attacks that got through once, each on one trail and on a folder of slots.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::path::PathBuf;
 
@@ -202,9 +202,8 @@ fn b_retired_key_signs_no_proof(kind: Kind) {
 
     base.place.run(&["prove", "5", "--out", "proof"]).ok();
     let proof = std::fs::read_to_string(base.place.path("proof")).unwrap();
-    let check = |file: &str, option: &str| {
-        base.place.run(&["verify", option, file, "--public-key", &old.public()])
-    };
+    let check =
+        |file: &str, option: &str| base.place.run(&["verify", option, file, "--public-key", &old.public()]);
     check("proof", "--proof").ok();
     assert!(proof.contains(&genuine), "a proof ends with the checkpoint: {proof}");
     std::fs::write(base.place.path("proof"), proof.replace(&genuine, &forged)).unwrap();
@@ -220,7 +219,9 @@ fn b_retired_key_signs_no_proof(kind: Kind) {
 
 fn c_lines_and_checkpoint_gone_are_no_empty_trail(kind: Kind) {
     let base = stopped(kind);
-    for also in [&["checkpoint"][..], &["checkpoint", "checkpoints"], &["checkpoint", "checkpoints", "index"], &[]] {
+    for also in
+        [&["checkpoint"][..], &["checkpoint", "checkpoints"], &["checkpoint", "checkpoints", "index"], &[]]
+    {
         let attacked = base.copy();
         remove_segments(&attacked.trail());
         also.iter().for_each(|name| attacked.trail().remove(name));
@@ -263,7 +264,8 @@ fn c_gap_above_the_signed_size_is_not_written_on(kind: Kind) {
         let lines = trail.lines();
         trail.cut_lines(base.size);
         let begin = base.size + 3;
-        let rest: Vec<u8> = lines[begin as usize..].iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
+        let rest: Vec<u8> =
+            lines[begin as usize..].iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
         trail.write(&format!("segments/{begin:020}.jsonl"), rest);
         if without_handoff {
             trail.remove("handoff");
@@ -277,12 +279,8 @@ fn d_damaged_line_that_was_durable_is_not_set_aside(kind: Kind) {
     base.copy().place.record(&["more"]).ok();
     let last = base.trail().lines().len() as u64 - 1;
     // The version, the index, `recorded`, and the whole line.
-    let damages: [fn(&mut Vec<u8>); 4] = [
-        |line| line[2] ^= 1,
-        |line| line[14] ^= 0x10,
-        |line| line[45] ^= 0x40,
-        |line| line.fill(0),
-    ];
+    let damages: [fn(&mut Vec<u8>); 4] =
+        [|line| line[2] ^= 1, |line| line[14] ^= 0x10, |line| line[45] ^= 0x40, |line| line.fill(0)];
     for index in [base.size, base.size + 7, last] {
         for damage in damages {
             let attacked = base.copy();
@@ -412,8 +410,7 @@ fn g_policy_that_appeared_is_told(kind: Kind) {
     other.place.run(&["policy", "set", "off"]).ok();
     let (mine, theirs) = (snapshot(&base.trail().0), snapshot(&other.trail().0));
     let added: Vec<&PathBuf> = theirs.keys().filter(|name| !mine.contains_key(*name)).collect();
-    let policy: Vec<_> =
-        added.into_iter().filter(|name| name.to_string_lossy().contains("policy")).collect();
+    let policy: Vec<_> = added.into_iter().filter(|name| name.to_string_lossy().contains("policy")).collect();
     assert_eq!(policy.len(), 1, "one file holds the policy that was set: {policy:?}");
     base.trail().write(policy[0].to_str().unwrap(), &theirs[policy[0]]);
     let answer = base.place.record(&["more"]);

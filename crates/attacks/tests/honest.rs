@@ -1,7 +1,7 @@
 //! States that a crash of an honest machine leaves, made by files alone: each must open, go on and verify. Beside each
 //! stands a state that no honest machine leaves: that one must be refused.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::path::Path;
 
@@ -89,24 +89,37 @@ fn a_finished_making_says_so_in_the_origin_file() {
 #[test]
 fn no_trail_is_made_where_something_of_one_is_left() {
     let key = own_key();
-    let line = br#"{"v":1,"index":0,"recorded":"2026-11-21T04:00:00.000000Z","id":"x","action":"user.login"}"#;
+    let line =
+        br#"{"v":1,"index":0,"recorded":"2026-11-21T04:00:00.000000Z","id":"x","action":"user.login"}"#;
     let lines = [line.to_vec()];
     type Rest<'a> = (&'a str, Box<dyn Fn(&Folder) + 'a>);
     let rests: [Rest<'_>; 6] = [
-        ("lines", Box::new(|trail| {
-            trail.write("segments/00000000000000000000.jsonl", [line, &b"\n"[..]].concat());
-        })),
-        ("a checkpoint above 0", Box::new(|trail| {
-            trail.write("checkpoint", checkpoint_note(key.origin(), 1, &[7; 32], &[&key], &[]));
-        })),
-        ("a kept checkpoint", Box::new(|trail| {
-            trail.write("checkpoints/1", checkpoint_note(key.origin(), 1, &[7; 32], &[&key], &[]));
-        })),
+        (
+            "lines",
+            Box::new(|trail| {
+                trail.write("segments/00000000000000000000.jsonl", [line, &b"\n"[..]].concat());
+            }),
+        ),
+        (
+            "a checkpoint above 0",
+            Box::new(|trail| {
+                trail.write("checkpoint", checkpoint_note(key.origin(), 1, &[7; 32], &[&key], &[]));
+            }),
+        ),
+        (
+            "a kept checkpoint",
+            Box::new(|trail| {
+                trail.write("checkpoints/1", checkpoint_note(key.origin(), 1, &[7; 32], &[&key], &[]));
+            }),
+        ),
         ("tree bytes", Box::new(|trail| trail.write("tree/0", [7; 32]))),
-        ("an index", Box::new(|trail| {
-            std::fs::create_dir(trail.path("index")).unwrap();
-            trail.write("index/main.db", "something");
-        })),
+        (
+            "an index",
+            Box::new(|trail| {
+                std::fs::create_dir(trail.path("index")).unwrap();
+                trail.write("index/main.db", "something");
+            }),
+        ),
         ("a handoff with frames", Box::new(|trail| trail.write("handoff", handoff(key.origin(), 0, &lines)))),
     ];
     for (what, put) in rests {
@@ -329,7 +342,11 @@ fn a_backup_opens_after_it_was_restored() {
         base.session("later", 10);
         base.run(&["backup", "whole", "--with-keys"]).ok();
         let size = base.trail().checkpoint().unwrap().size;
-        assert_eq!(Folder(base.path("whole")).checkpoint().unwrap().size, size, "it goes on where it stopped");
+        assert_eq!(
+            Folder(base.path("whole")).checkpoint().unwrap().size,
+            size,
+            "it goes on where it stopped"
+        );
     }
 }
 

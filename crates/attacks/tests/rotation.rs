@@ -1,7 +1,7 @@
 //! A change of keys that stopped at any step is finished, or refused with what is missing; and what `trail.toml` says
 //! of it is believed only as far as the old key's signature goes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use trailseal_attacks::{Checkpoint, Folder, Key, Kind, Place, copy_all, rotation_line, snapshot};
 
@@ -50,7 +50,10 @@ impl Change {
         let place = self.with_lines(self.size);
         let trail = place.trail();
         trail.write_tree(self.size);
-        trail.write("checkpoint", trail.note_of_lines(self.size, &[&self.old, &self.new], &[self.line.clone()]));
+        trail.write(
+            "checkpoint",
+            trail.note_of_lines(self.size, &[&self.old, &self.new], std::slice::from_ref(&self.line)),
+        );
         self.next_key(&trail);
         place
     }
@@ -96,7 +99,9 @@ fn the_first_checkpoint_over_the_rotation_carries_both_signatures_and_its_line()
     assert!(change.size > rotated, "{} covers line {rotated}", change.size);
     assert_eq!(change.line, rotation_line(&change.old, &change.new, change.size, &change.old));
     let toml = trail.read("trail.toml");
-    for wanted in [format!("to = {}", change.size), format!("from = {}", change.size), change.line.trim().into()] {
+    for wanted in
+        [format!("to = {}", change.size), format!("from = {}", change.size), change.line.trim().into()]
+    {
         assert!(toml.contains(&wanted), "{wanted:?} is not in {toml}");
     }
     let carried = trail.path(&format!("checkpoints/{}", change.size));
@@ -154,7 +159,8 @@ fn a_rotation_that_a_checkpoint_carries_is_finished_before_anything_is_signed() 
     change.opens_with(&listed, &change.new, "trail.toml names the new key, the key file is the old one");
     let done = change.carried();
     done.trail().write("trail.toml", change.after.trail().read("trail.toml"));
-    std::fs::rename(done.trail().path("keys/signing.key.next"), done.trail().path("keys/signing.key")).unwrap();
+    std::fs::rename(done.trail().path("keys/signing.key.next"), done.trail().path("keys/signing.key"))
+        .unwrap();
     change.opens_with(&done, &change.new, "all but what comes after");
 }
 
@@ -230,7 +236,10 @@ fn what_trail_toml_says_of_a_rotation_must_be_what_was_signed() {
         ("a forged voucher", text.replace(&vouched, &line(&forged))),
         ("a voucher of another size", text.replace(&vouched, &line(&other_size))),
         ("another end of the old key", text.replace(&format!("to = {size}"), &format!("to = {}", size + 2))),
-        ("another begin of the new key", text.replace(&format!("from = {size}"), &format!("from = {}", size - 2))),
+        (
+            "another begin of the new key",
+            text.replace(&format!("from = {size}"), &format!("from = {}", size - 2)),
+        ),
         ("no end of the old key", text.replace(&format!("to = {size}\n"), "")),
     ] {
         assert_ne!(changed, text, "{what}");

@@ -44,7 +44,17 @@ pub(crate) fn at_random(base: &Base, trail: &Folder, random: &mut Random) -> Don
 }
 
 const CLASSES: [&str; 11] = [
-    "segment", "offsets", "tree", "checkpoint", "kept", "trail.toml", "key", "lock", "handoff", "index", "other",
+    "segment",
+    "offsets",
+    "tree",
+    "checkpoint",
+    "kept",
+    "trail.toml",
+    "key",
+    "lock",
+    "handoff",
+    "index",
+    "other",
 ];
 
 fn class(name: &Path) -> &'static str {
@@ -127,8 +137,11 @@ fn of_a_file(base: &Base, trail: &Folder, random: &mut Random) -> Option<Done> {
             ("swap files", format!("{shown} and {}", other.strip_prefix(&trail.0).unwrap().display()), false)
         }
         5 | 6 => {
-            let (donor, whose) =
-                if random.once_in(2) { (&base.stranger, "a stranger's") } else { (&base.earlier, "its earlier") };
+            let (donor, whose) = if random.once_in(2) {
+                (&base.stranger, "a stranger's")
+            } else {
+                (&base.earlier, "its earlier")
+            };
             let theirs = of_class(&donor.trail(), class);
             let same = theirs.iter().find(|theirs| **theirs == name);
             let chosen = match same {
@@ -226,7 +239,7 @@ fn forgery(base: &Base, trail: &Folder, random: &mut Random) -> Option<Done> {
         return None;
     }
     let at = random.below(size as usize) as u64;
-    let mut change = random.next();
+    let mut change = random.number();
     trail.edit_line(at, |line| *line = edited(line, &mut Random::of_seed(change)));
     change >>= 32;
     if trail.lines().len() < size as usize {
@@ -266,7 +279,8 @@ fn forgery(base: &Base, trail: &Folder, random: &mut Random) -> Option<Done> {
         trail.write("trail.toml", manifest(&base.place.origin(), &created(trail), &list));
     }
     let whose = if is_retired { "retired" } else { "own" };
-    let what = format!("line {at}, size {size}, {extent}, {} rotation lines, keys listed: {count}", lines.len());
+    let what =
+        format!("line {at}, size {size}, {extent}, {} rotation lines, keys listed: {count}", lines.len());
     // Without its rotation line: with it, the history is of the new key, too.
     let is_history = is_retired && lines.is_empty();
     let kind = format!("sign anew, {whose} key{}", if is_listed { ", listed" } else { "" });

@@ -87,11 +87,14 @@ impl Judge<'_> {
             match lines.get(&index) {
                 None if may_be_set_back => return,
                 None => {
-                    self.violations.push(format!("sealed line {index} is gone, and {with} find all well: {verdict:#?}"));
+                    self.violations
+                        .push(format!("sealed line {index} is gone, and {with} find all well: {verdict:#?}"));
                     return;
                 }
                 Some(line) if line != genuine => {
-                    self.violations.push(format!("sealed line {index} is edited, and {with} find all well: {verdict:#?}"));
+                    self.violations.push(format!(
+                        "sealed line {index} is edited, and {with} find all well: {verdict:#?}"
+                    ));
                     return;
                 }
                 Some(_) => {}
@@ -113,7 +116,8 @@ impl Judge<'_> {
         let gone = changed.iter().find(|index| lines.get(index).is_none_or(|line| !has_index(line, **index)));
         if changed.len() > 1 || gone.is_some() {
             let opened = self.opened;
-            self.violations.push(format!("answered lines {changed:?} are gone, and all is well: {opened:#?}"));
+            self.violations
+                .push(format!("answered lines {changed:?} are gone, and all is well: {opened:#?}"));
         }
     }
 }

@@ -7,7 +7,7 @@
 //! A plain run takes every tenth seed. `cargo xtask long` takes all and writes `results/mutation.txt`. One seed alone:
 //! `ATTACKS_SEED=123 cargo test -p trailseal-attacks --test mutation -- --nocapture`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod base;
 mod change;
@@ -28,7 +28,9 @@ const FAILURES_MAX: usize = 25;
 
 /// A number from the environment.
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
 #[test]

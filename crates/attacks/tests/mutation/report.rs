@@ -32,7 +32,8 @@ impl Report {
             let changes: Vec<String> =
                 round.changes.iter().map(|done| format!("{} ({})", done.kind, done.what)).collect();
             let base = round.base;
-            self.failures.push((seed, format!("seed {seed}, {base}: {}: {violation}", changes.join(" and "))));
+            self.failures
+                .push((seed, format!("seed {seed}, {base}: {}: {violation}", changes.join(" and "))));
         }
     }
 

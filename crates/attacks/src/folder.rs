@@ -168,8 +168,10 @@ impl Folder {
         sizes
     }
 
-    /// Signs the lines as they are now: the tree, the newest checkpoint and all kept ones, by one key.
+    /// Signs the lines as they are now: the tree, the newest checkpoint and all kept ones, by one key. The index, which
+    /// may be deleted at any time, would know the lines as they were: it goes.
     pub fn forge(&self, size: u64, key: &Key, rotations: &[String]) {
+        self.remove("index");
         self.write_tree(size);
         self.write("checkpoint", self.note_of_lines(size, &[key], rotations));
         for kept in self.kept().into_iter().filter(|kept| *kept <= size) {

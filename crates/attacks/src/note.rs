@@ -120,6 +120,12 @@ impl Checkpoint {
         })
     }
 
+    /// Whether `other` has the same text, and all signature lines that this one has.
+    pub fn says_the_same(&self, other: &Checkpoint) -> bool {
+        (&self.origin, self.size, &self.root) == (&other.origin, other.size, &other.root)
+            && self.signatures.iter().all(|line| other.signatures.contains(line))
+    }
+
     /// The rotation lines in it.
     pub fn rotation_lines(&self) -> Vec<String> {
         self.signatures.iter().filter(|line| rotation_size(line).is_some()).cloned().collect()

@@ -1,6 +1,6 @@
 //! The trails that are changed: small, of every form.
 
-use trailseal_attacks::{Key, Kind, Place};
+use trailseal_attacks::{Checkpoint, Key, Kind, Place};
 
 /// A trail, and what is known of it.
 pub(crate) struct Base {
@@ -11,6 +11,8 @@ pub(crate) struct Base {
     /// Its lines, and how many of them the newest checkpoint covers.
     pub(crate) lines: Vec<Vec<u8>>,
     pub(crate) sealed: u64,
+    /// Every checkpoint that it has or once had.
+    pub(crate) notes: Vec<Checkpoint>,
     /// Where files to exchange come from: another trail of the same name, and this one at an earlier time.
     pub(crate) stranger: Place,
     pub(crate) earlier: Place,
@@ -62,5 +64,12 @@ fn build(name: &'static str, place: impl Fn() -> Place, is_rotated: bool, is_kil
     std::fs::copy(trail.path("checkpoint"), place.path("kept")).unwrap();
     let (lines, sealed) = (trail.lines(), trail.checkpoint().unwrap().size);
     assert!(is_killed == (sealed < lines.len() as u64), "{name}: {sealed} of {} are sealed", lines.len());
-    Base { name, keys, lines, sealed, stranger, earlier, place }
+    let notes = [&earlier, &place].into_iter().flat_map(notes).collect();
+    Base { name, keys, lines, sealed, notes, stranger, earlier, place }
+}
+
+fn notes(place: &Place) -> Vec<Checkpoint> {
+    let trail = place.trail();
+    let kept = trail.kept().into_iter().map(|size| format!("checkpoints/{size}"));
+    kept.chain(["checkpoint".to_owned()]).map(|name| Checkpoint::parse(&trail.read(&name)).unwrap()).collect()
 }

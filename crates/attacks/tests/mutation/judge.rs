@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use trailseal_attacks::{Answer, Place, Random};
+use trailseal_attacks::{Answer, Checkpoint, Folder, Place, Random};
 
 use crate::base::Base;
 use crate::change::Done;
@@ -31,26 +31,24 @@ pub(crate) fn judge(base: &Base, place: &Place, changes: &[Done], random: &mut R
     let pinned = random.of(&base.keys);
     let is_first = pinned.public() == base.keys[0].public();
     let unknowable = is_first && changes.iter().any(|done| done.is_history_of_retired_key);
+    let still_signed = if unknowable { 0 } else { still_signed(base, &place.trail()) };
     let opened = place.record(&["more"]);
     let mut judge = Judge { base, place, opened: &opened, violations: Vec::new() };
     if !matches!(opened.code, Some(0..=2)) {
         judge.violations.push(format!("record ended in an orderless way: {opened:#?}"));
     }
     let alone = place.verify(&pinned.public(), None);
-    if !unknowable {
-        judge.edited_lines("the key", &alone);
-    }
+    judge.edited_lines("the key", &alone, still_signed);
     let both = place.verify(&pinned.public(), Some(&place.path("kept")));
-    judge.edited_lines("the key and the checkpoint", &both);
+    judge.edited_lines("the key and the checkpoint", &both, base.sealed);
     judge.lost_lines(&both, changes);
     let genuine = base.place.trail().read("trail.toml");
     if std::fs::read(place.trail().path("trail.toml")).unwrap_or_default() != genuine.as_bytes() {
         place.trail().write("trail.toml", genuine);
-        if !unknowable {
-            judge.edited_lines("the key, trail.toml put back", &place.verify(&pinned.public(), None));
-        }
-        let both = place.verify(&pinned.public(), Some(&place.path("kept")));
-        judge.edited_lines("the key and the checkpoint, trail.toml put back", &both);
+        let verdict = place.verify(&pinned.public(), None);
+        judge.edited_lines("the key, trail.toml put back,", &verdict, still_signed);
+        let verdict = place.verify(&pinned.public(), Some(&place.path("kept")));
+        judge.edited_lines("the key and the checkpoint, trail.toml put back,", &verdict, base.sealed);
     }
     let verdict = alone.problems().pop().unwrap_or_else(|| match alone.code {
         Some(0) => "clean".to_owned(),
@@ -58,6 +56,20 @@ pub(crate) fn judge(base: &Base, place: &Place, changes: &[Done], random: &mut R
     });
     let opening = if opened.code == Some(0) { "opened" } else { "refused" };
     Outcome { opening, verdict, violations: judge.violations }
+}
+
+/// So many lines a clean verdict must vouch for that is given with the key alone. Where `checkpoint` is a genuine one,
+/// those that a genuine checkpoint in the folder signs: above them the folder was set back, which the verdict says that
+/// it cannot rule out. Where it is not, all.
+fn still_signed(base: &Base, trail: &Folder) -> u64 {
+    let genuine = |name: &str| {
+        let note = std::fs::read(trail.path(name)).ok()?;
+        let note = Checkpoint::parse(std::str::from_utf8(&note).ok()?)?;
+        base.notes.iter().any(|genuine| genuine.says_the_same(&note)).then_some(note.size)
+    };
+    let Some(newest) = genuine("checkpoint") else { return base.sealed };
+    let kept = trail.kept().into_iter().filter(|size| genuine(&format!("checkpoints/{size}")) == Some(*size));
+    kept.fold(newest, u64::max)
 }
 
 struct Judge<'a> {
@@ -72,9 +84,8 @@ impl Judge<'_> {
         self.place.trail().lines_by_place()
     }
 
-    /// A clean verdict means that every sealed line is there and as it was; where only the key is known, an opening
-    /// that was refused may leave a trail that was set back as a whole.
-    fn edited_lines(&mut self, with: &str, verdict: &Answer) {
+    /// A clean verdict means that each of the first `signed` lines is there and as it was.
+    fn edited_lines(&mut self, with: &str, verdict: &Answer, signed: u64) {
         if !matches!(verdict.code, Some(0..=2)) {
             self.violations.push(format!("verify ended in an orderless way: {verdict:#?}"));
         }
@@ -82,23 +93,11 @@ impl Judge<'_> {
             return;
         }
         let lines = self.lines();
-        let may_be_set_back = self.opened.code != Some(0) && !with.contains("checkpoint");
-        for (index, genuine) in (0..self.base.sealed).zip(&self.base.lines) {
-            match lines.get(&index) {
-                None if may_be_set_back => return,
-                None => {
-                    self.violations
-                        .push(format!("sealed line {index} is gone, and {with} find all well: {verdict:#?}"));
-                    return;
-                }
-                Some(line) if line != genuine => {
-                    self.violations.push(format!(
-                        "sealed line {index} is edited, and {with} find all well: {verdict:#?}"
-                    ));
-                    return;
-                }
-                Some(_) => {}
-            }
+        let mut genuine = (0..signed).zip(&self.base.lines);
+        if let Some((index, _)) = genuine.find(|(index, line)| lines.get(index) != Some(line)) {
+            let what = if lines.contains_key(&index) { "edited" } else { "gone" };
+            self.violations
+                .push(format!("sealed line {index} is {what}, and {with} find all well: {verdict:#?}"));
         }
     }
 

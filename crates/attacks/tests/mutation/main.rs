@@ -77,6 +77,10 @@ fn round(bases: &[Base], seed: u64) -> Round {
     let random = &mut Random::of_seed(seed);
     let base = random.of(bases);
     let place = base.place.copy();
+    // The index is derived and may go at any time. It knows the lines as they were, so half of the attackers remove it.
+    if random.once_in(2) {
+        place.trail().remove("index");
+    }
     let count = if random.once_in(3) { 2 } else { 1 };
     let changes: Vec<_> = (0..count).map(|_| change::at_random(base, &place.trail(), random)).collect();
     let outcome = judge::judge(base, &place, &changes, random);

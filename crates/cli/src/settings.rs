@@ -8,10 +8,12 @@ mod table;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use trailseal_core::policy::{Acknowledge, Mode, OnFailure, Policy, Rule};
-use trailseal_core::{Anchor, Full, HandoffPlace, Options, Roll};
+use trailseal_core::{Anchor, Folder, Full, HandoffPlace, Manifest, Options, Roll, Witness};
+use trailseal_index::IndexView;
 use trailseal_tlog::Origin;
 
 use crate::arguments::Common;
@@ -26,6 +28,9 @@ const ONE_SHOT_HANDOFF_BYTES: u64 = 4 << 20;
 
 /// A policy has no longer wait.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
+
+/// More would only widen what power loss may take.
+const LINGER_MAX: Duration = Duration::from_millis(100);
 
 /// A value and where it came from.
 #[derive(Clone, Debug)]
@@ -168,7 +173,12 @@ impl Settings {
             other => size(other).filter(|bytes| *bytes > 0).map(Roll::Bytes),
         })?;
         self.set("segment.compress", &mut options.segment.compress, |value| value.parse().ok())?;
+        self.set("commit.linger_ms", &mut options.linger, |value| {
+            milliseconds(value).filter(|linger| *linger <= LINGER_MAX)
+        })?;
         self.set("seal.every_ms", &mut options.seal_every, milliseconds)?;
+        self.set("create", &mut options.create, |value| value.parse().ok())?;
+        options.witnesses = Some(Arc::new(index_witness));
         options.anchors.clone_from(&self.anchors);
         self.server_config()?;
         Ok(options)
@@ -287,6 +297,19 @@ impl Settings {
         }));
         rows
     }
+}
+
+/// The index takes only what is durable: a cursor beyond the lines says that lines are missing.
+fn index_witness(folder: &Folder) -> Vec<Witness> {
+    let manifest = Manifest::read(folder).ok().flatten();
+    let index = manifest.and_then(|manifest| {
+        IndexView::open(folder.root().join(trailseal_index::FOLDER), manifest.origin.as_str()).ok().flatten()
+    });
+    let witness = |index: IndexView| Witness {
+        name: "the cursor of the index (index/main.db)".to_owned(),
+        events: index.cursor().get(),
+    };
+    index.map(witness).into_iter().collect()
 }
 
 fn unknown(source: &str, name: &str) -> Failure {

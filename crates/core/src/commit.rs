@@ -18,9 +18,9 @@ use crate::trail::shared::{Shared, Shut};
 
 /// A commit holds at most about this many bytes.
 const COMMIT_BYTES_MAX: usize = 4 << 20;
-/// How often the handoff is looked at while there is work.
-const POLL_BUSY: Duration = Duration::from_micros(200);
-/// How often it is looked at when there has been none for a while.
+/// The handoff is looked at no more often than this, though nothing is to be waited for.
+const POLL_MIN: Duration = Duration::from_micros(200);
+/// How often it is looked at when there has been no work for a while.
 const POLL_IDLE: Duration = Duration::from_millis(10);
 /// A write that takes longer is counted and told.
 const SLOW_WRITE: Duration = Duration::from_secs(1);
@@ -63,19 +63,23 @@ impl Writer {
     }
 
     /// Runs until the handoff is closed and everything in it is durable.
+    ///
+    /// Where nobody waits it lingers between two commits: thousands of commits of one event each would cost the
+    /// application more than all the rest. Whoever waits for the disk, a handoff that fills, and a close wake it.
     pub(crate) fn run(mut self) {
         let _alarm = Alarm(self.shared.clone());
-        let mut idle = POLL_BUSY;
+        let linger = self.shared.options.linger.max(POLL_MIN);
+        let mut idle = linger;
         loop {
             let may_end = self.shared.writer_may_end.load(Ordering::Acquire);
             let taken = self.take();
             if taken.lines > 0 {
                 self.commit(taken);
-                idle = POLL_BUSY;
+                idle = linger;
             } else if may_end && self.drain.is_empty() {
                 break;
             } else {
-                idle = (idle * 2).min(POLL_IDLE);
+                idle = (idle * 2).min(POLL_IDLE.max(linger));
             }
             if self.drain.is_empty() || taken.lines == 0 {
                 std::thread::park_timeout(idle);

@@ -122,7 +122,7 @@ fn damage_before_the_last_block_is_refused_and_nothing_is_written() {
     ] {
         fs::write(&path, &damaged).unwrap();
         let error = Trail::open(original.path(), options()).err().unwrap();
-        assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+        assert!(matches!(error.reason(), OpenError::Damaged { .. }), "{error}");
         assert!(error.to_string().contains("reindex --tree"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), damaged);
     }

@@ -82,10 +82,10 @@ test("a new key is trusted when the old one vouches for it", async () => {
     [1, 2, 3].map(() => crypto.subtle.generateKey({ name: "Ed25519" }, true, ["sign", "verify"])),
   );
   const keys = await Promise.all([first, second, third].map((pair) => keyNamed(ORIGIN, pair.publicKey)));
-  const body = `${ORIGIN}\n1\n${toBase64(new Uint8Array(32))}\n`;
+  const body = `${ORIGIN}\n9\n${toBase64(new Uint8Array(32))}\n`;
   const rotations = [
-    await rotation(keys[0], first.privateKey, keys[1]),
-    await rotation(keys[1], second.privateKey, keys[2]),
+    await rotation(keys[0], first.privateKey, keys[1], 4),
+    await rotation(keys[1], second.privateKey, keys[2], 9),
   ];
   const signed = await sign(body, keys[2], third.privateKey);
 
@@ -94,8 +94,13 @@ test("a new key is trusted when the old one vouches for it", async () => {
   assert.equal((await verifyCheckpoint(vouched, [keys[1]])).id, keys[2].id);
   // A link is missing; or the chain is told by somebody else.
   await assert.rejects(verifyCheckpoint(parseCheckpoint(signed + rotations[1]), [keys[0]]), { code: "key_unknown" });
-  const forged = await rotation(keys[0], second.privateKey, keys[2]);
+  const forged = await rotation(keys[0], second.privateKey, keys[2], 4);
   await assert.rejects(verifyCheckpoint(parseCheckpoint(signed + forged), [keys[0]]), { code: "key_unknown" });
+  // A key that was rotated away signs nothing larger, and a new one nothing smaller.
+  const retired = (await sign(body, keys[0], first.privateKey)) + rotations.join("");
+  await assert.rejects(verifyCheckpoint(parseCheckpoint(retired), [keys[0]]), { code: "key_unknown" });
+  const early = signed + (await rotation(keys[0], first.privateKey, keys[2], 10));
+  await assert.rejects(verifyCheckpoint(parseCheckpoint(early), [keys[0]]), { code: "key_unknown" });
 });
 
 test("a key whose parts do not belong together is refused", async () => {
@@ -164,9 +169,11 @@ async function sign(body, key, privateKey) {
   return `${body}\n— ${key.name} ${bytes.toString("base64")}\n`;
 }
 
-async function rotation(old, oldPrivate, next) {
-  const statement = `trailseal-rotation@v1\n${old.name}\n${old.text}\n${next.text}\n`;
-  const id = await idOf(old.name, Buffer.from("\xfftrailseal-rotation@v1", "latin1"), old.key);
-  const bytes = Buffer.concat([id, next.key, await signature(oldPrivate, statement)]);
+async function rotation(old, oldPrivate, next, size) {
+  const statement = `trailseal-rotation@v2\n${old.name}\n${old.text}\n${next.text}\n${size}\n`;
+  const id = await idOf(old.name, Buffer.from("\xfftrailseal-rotation@v2", "latin1"), old.key);
+  const at = Buffer.alloc(8);
+  at.writeBigUInt64BE(BigInt(size));
+  const bytes = Buffer.concat([id, next.key, at, await signature(oldPrivate, statement)]);
   return `— ${old.name} ${bytes.toString("base64")}\n`;
 }

@@ -4,7 +4,7 @@
 // Formats: docs/format.md; C2SP tlog-proof, tlog-checkpoint and signed-note; RFC 6962, section 2.1.
 
 const PROOF_HEADER = "c2sp.org/tlog-proof@v1";
-const ROTATION = "trailseal-rotation@v1";
+const ROTATION = "trailseal-rotation@v2";
 const HASH_BYTES = 32;
 const ED25519 = 1;
 const SAFE_NUMBER = /^(0|[1-9][0-9]{0,15})$/;
@@ -119,7 +119,7 @@ export async function rootFromPath(index, size, leaf, path) {
 
 /**
  * The key that signed `checkpoint`: one of `pinned`, or one for which an unbroken chain of rotations in the
- * checkpoint vouches. Throws a ProofError where there is none.
+ * checkpoint vouches, within the sizes that it signs. Throws a ProofError where there is none.
  */
 export async function verifyCheckpoint(checkpoint, pinned) {
   const keys = pinned.filter((key) => key.name === checkpoint.origin);
@@ -131,6 +131,7 @@ export async function verifyCheckpoint(checkpoint, pinned) {
   }
   const trusted = await withRotations(checkpoint, keys);
   let signer = null;
+  let retired = null;
   for (const signature of checkpoint.signatures) {
     const key = trusted.find((each) => each.name === signature.name && each.id === signature.id);
     if (!key) continue;
@@ -141,9 +142,16 @@ export async function verifyCheckpoint(checkpoint, pinned) {
         `The checkpoint’s signature is not the one of key ${key.id}: the checkpoint was changed, or is a forgery.`,
       );
     }
-    signer ??= key;
+    if (key.from <= checkpoint.size && checkpoint.size <= key.to) signer ??= key;
+    else retired ??= key;
   }
   if (signer) return signer;
+  if (retired) {
+    throw new ProofError(
+      "key_unknown",
+      `The checkpoint of size ${checkpoint.size} is signed by key ${retired.id}, which signs only sizes from ${retired.from} to ${retired.to}.`,
+    );
+  }
   const names = checkpoint.signatures.map((signature) => signature.id).join(", ");
   throw new ProofError(
     "key_unknown",
@@ -151,8 +159,9 @@ export async function verifyCheckpoint(checkpoint, pinned) {
   );
 }
 
+// The trusted keys, each with the first and the last size that it signs.
 async function withRotations(checkpoint, pinned) {
-  const trusted = [...pinned];
+  const trusted = pinned.map((key) => ({ ...key, from: 0, to: Infinity }));
   // Grows while it is walked: each new key may vouch for the next one.
   for (const old of trusted) {
     const id = hex(
@@ -161,11 +170,15 @@ async function withRotations(checkpoint, pinned) {
       ).subarray(0, 4),
     );
     for (const line of checkpoint.signatures) {
-      if (line.name !== checkpoint.origin || line.id !== id || line.bytes.length !== 96) continue;
+      if (line.name !== checkpoint.origin || line.id !== id || line.bytes.length !== 104) continue;
       const next = await keyOf(checkpoint.origin, line.bytes.slice(0, 32));
-      if (trusted.some((each) => each.id === next.id && sameBytes(each.key, next.key))) continue;
-      const statement = `${ROTATION}\n${checkpoint.origin}\n${old.text}\n${next.text}\n`;
-      if (await verifyEd25519(old.key, line.bytes.subarray(32), utf8.encode(statement))) trusted.push(next);
+      const size = new DataView(line.bytes.slice(32, 40).buffer).getBigUint64(0);
+      const statement = `${ROTATION}\n${checkpoint.origin}\n${old.text}\n${next.text}\n${size}\n`;
+      if (!(await verifyEd25519(old.key, line.bytes.subarray(40), utf8.encode(statement)))) continue;
+      old.to = Math.min(old.to, Number(size));
+      const known = trusted.find((each) => each.id === next.id && sameBytes(each.key, next.key));
+      if (known) known.from = Math.max(known.from, Number(size));
+      else trusted.push({ ...next, from: Number(size), to: Infinity });
     }
   }
   return trusted;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use trailseal_core::file::Files;
 use trailseal_core::{Folder, Manifest};
-use trailseal_tlog::{Checkpoint, Hash, leaf_hash, subtree_root};
+use trailseal_tlog::{Hash, leaf_hash, subtree_root};
 
 /// What [`check_trail`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,8 +76,10 @@ fn lines(folder: &Folder, files: &Arc<dyn Files>) -> Vec<Vec<u8>> {
 fn check_checkpoint(path: &Path, files: &dyn Files, manifest: &Manifest, leaves: &[Hash]) -> u64 {
     let note = files.read(path, 1 << 20).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let note = String::from_utf8_lossy(&note).into_owned();
-    let (checkpoint, _) = Checkpoint::open(&note, &manifest.origin, &manifest.public_keys())
-        .unwrap_or_else(|error| panic!("{}: {error}\n{note}", path.display()));
+    let (ring, bad) = manifest.key_ring();
+    assert_eq!(bad, None);
+    let (checkpoint, _) =
+        ring.open(&note).unwrap_or_else(|error| panic!("{}: {error}\n{note}", path.display()));
     let size = checkpoint.size;
     assert!(size <= leaves.len() as u64, "a checkpoint of {size} is ahead of {} lines", leaves.len());
     let root = subtree_root(&leaves[..size as usize]);

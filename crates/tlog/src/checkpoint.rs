@@ -1,7 +1,8 @@
 //! Checkpoints (c2sp.org/tlog-checkpoint): origin, tree size and root hash, in a signed note.
 
 use crate::hash::{Hash, empty_root};
-use crate::note::{NoteError, Origin, SignedNote, SigningKey, VerifyingKey, sign_note};
+use crate::note::{NoteError, Origin, SignedNote, SigningKey, VerifyingKey, sign_note, sign_note_by};
+use crate::ring::RotationConflict;
 
 /// What a checkpoint says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,20 @@ pub enum CheckpointError {
     /// A signature by a known key is wrong.
     #[error("the checkpoint's signature is wrong")]
     BadSignature,
+    /// It is signed by a key that does not sign checkpoints of its size.
+    #[error("the checkpoint of size {size} is signed by a key that {}", match to {
+        Some(to) if to < size => format!("was rotated away at size {to}"),
+        _ => "signs only later sizes".to_owned(),
+    })]
+    NotItsSize {
+        /// Its size.
+        size: u64,
+        /// The last size that the key signs, if it was rotated away.
+        to: Option<u64>,
+    },
+    /// Its signature lines show two rotations of one key.
+    #[error(transparent)]
+    Rotation(RotationConflict),
 }
 
 impl Checkpoint {
@@ -51,6 +66,11 @@ impl Checkpoint {
     /// The signed note.
     pub fn sign(&self, key: &SigningKey) -> String {
         sign_note(&self.to_text(), key)
+    }
+
+    /// The note signed by several keys, as at a rotation.
+    pub fn sign_by(&self, keys: &[&SigningKey]) -> String {
+        sign_note_by(&self.to_text(), keys)
     }
 
     /// Reads the text of a note without asking who signed it. Extension lines are allowed and passed over.
@@ -73,6 +93,20 @@ impl Checkpoint {
         Ok(Checkpoint { origin, size, root })
     }
 
+    /// Takes a signed note apart as a checkpoint of `origin`. Who signed it is not looked at.
+    pub(crate) fn parse_note(note: &str, origin: &Origin) -> Result<(SignedNote, Self), CheckpointError> {
+        let note = SignedNote::parse(note).map_err(|error| match error {
+            NoteError::Form(what) => CheckpointError::Malformed(what),
+            _ => CheckpointError::Malformed("not a signed note"),
+        })?;
+        let checkpoint = Checkpoint::parse(note.text())?;
+        if checkpoint.origin != *origin {
+            let (found, wanted) = (checkpoint.origin.to_string(), origin.to_string());
+            return Err(CheckpointError::Origin { found, wanted });
+        }
+        Ok((note, checkpoint))
+    }
+
     /// Reads a signed note as a checkpoint of `origin`, and returns it with the one of `keys` that signed it.
     /// Only keys named like the origin count: whoever keeps the keys of several trails must not take one
     /// trail's word for another.
@@ -84,15 +118,7 @@ impl Checkpoint {
         origin: &Origin,
         keys: &[VerifyingKey],
     ) -> Result<(Self, VerifyingKey), CheckpointError> {
-        let note = SignedNote::parse(note).map_err(|error| match error {
-            NoteError::Form(what) => CheckpointError::Malformed(what),
-            _ => CheckpointError::Malformed("not a signed note"),
-        })?;
-        let checkpoint = Checkpoint::parse(note.text())?;
-        if checkpoint.origin != *origin {
-            let (found, wanted) = (checkpoint.origin.to_string(), origin.to_string());
-            return Err(CheckpointError::Origin { found, wanted });
-        }
+        let (note, checkpoint) = Checkpoint::parse_note(note, origin)?;
         let named = |key: &&VerifyingKey| key.name() == origin.as_str();
         let keys: Vec<VerifyingKey> = keys.iter().filter(named).cloned().collect();
         match note.verify(&keys) {

@@ -20,6 +20,7 @@ mod checkpoint;
 mod hash;
 mod note;
 mod proof;
+mod ring;
 mod rotation;
 mod tile;
 mod tree;
@@ -31,6 +32,7 @@ pub use note::{
     VerifyingKey, sign_note,
 };
 pub use proof::*;
-pub use rotation::{Rotation, trusted_keys};
+pub use ring::{KeyRing, RingKey, RotationConflict};
+pub use rotation::Rotation;
 pub use tile::*;
 pub use tree::*;

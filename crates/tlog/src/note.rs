@@ -267,18 +267,26 @@ impl SignedNote {
     /// # Errors
     /// If none did, or a signature that claims to be by one of them is wrong.
     pub fn verify<'a>(&self, keys: &'a [VerifyingKey]) -> Result<&'a VerifyingKey, NoteError> {
-        let mut verified = None;
+        self.signers(keys.iter())?.first().copied().ok_or(NoteError::UnknownKey)
+    }
+
+    /// Those of `keys` that signed the text, in the order of their lines.
+    pub(crate) fn signers<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a VerifyingKey> + Clone,
+    ) -> Result<Vec<&'a VerifyingKey>, NoteError> {
+        let mut signers = Vec::new();
         for signature in &self.signatures {
-            let known = keys.iter().find(|key| key.name() == signature.name && key.id() == signature.id);
-            let Some(key) = known else { continue };
+            let is_its = |key: &&VerifyingKey| key.name() == signature.name && key.id() == signature.id;
+            let Some(key) = keys.clone().find(is_its) else { continue };
             let is_right = <&[u8; SIGNATURE_BYTES]>::try_from(signature.bytes.as_slice())
                 .is_ok_and(|bytes| key.verify(self.text.as_bytes(), bytes));
             if !is_right {
                 return Err(NoteError::BadSignature(key.name().to_owned()));
             }
-            verified = verified.or(Some(key));
+            signers.push(key);
         }
-        verified.ok_or(NoteError::UnknownKey)
+        Ok(signers)
     }
 }
 
@@ -290,7 +298,7 @@ impl fmt::Display for SignedNote {
 }
 
 impl NoteSignature {
-    fn parse(line: &str) -> Result<Self, NoteError> {
+    pub(crate) fn parse(line: &str) -> Result<Self, NoteError> {
         const WRONG: NoteError = NoteError::Form("a signature line is not of the form `— NAME BASE64`");
         let (name, data) =
             line.strip_prefix(SIGNATURE_START).and_then(|rest| rest.split_once(' ')).ok_or(WRONG)?;
@@ -315,13 +323,22 @@ impl fmt::Display for NoteSignature {
 
 /// The signed note of `text`, which must end with a line end and hold no empty line at its end.
 pub fn sign_note(text: &str, key: &SigningKey) -> String {
-    let public = key.verifying_key();
-    let signature = NoteSignature {
-        name: public.name().to_owned(),
-        id: public.id(),
-        bytes: key.sign(text.as_bytes()).to_vec(),
-    };
-    format!("{text}\n{signature}")
+    sign_note_by(text, &[key])
+}
+
+/// The same by several keys, a signature line each.
+pub(crate) fn sign_note_by(text: &str, keys: &[&SigningKey]) -> String {
+    let mut note = format!("{text}\n");
+    for key in keys {
+        let public = key.verifying_key();
+        let signature = NoteSignature {
+            name: public.name().to_owned(),
+            id: public.id(),
+            bytes: key.sign(text.as_bytes()).to_vec(),
+        };
+        note.push_str(&signature.to_string());
+    }
+    note
 }
 
 /// The first four bytes of SHA-256(name ‖ "\n" ‖ type ‖ public key).

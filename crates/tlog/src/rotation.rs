@@ -1,17 +1,18 @@
-//! A new key, vouched for by the old one.
+//! A new key, vouched for by the old one from a tree size on.
 //!
-//! The statement `trailseal-rotation@v1\n<origin>\n<old key>\n<new key>\n` is signed by the old key. It also
-//! travels in each later checkpoint, as a signature line that standard tools pass over because they do not
+//! The statement `trailseal-rotation@v2\n<origin>\n<old key>\n<new key>\n<size>\n` is signed by the old key. The
+//! checkpoint of that size is signed by both keys; larger ones by the new key alone. The statement travels in the
+//! checkpoint of that size and each later one, as a signature line that standard tools pass over because they do not
 //! know its key:
 //! ```text
-//! — <origin> base64(id[4] ‖ new public key[32] ‖ signature[64])
-//! id = SHA-256(origin ‖ "\n" ‖ 0xff ‖ "trailseal-rotation@v1" ‖ old public key)[..4]
+//! — <origin> base64(id[4] ‖ new public key[32] ‖ size, big-endian[8] ‖ signature[64])
+//! id = SHA-256(origin ‖ "\n" ‖ 0xff ‖ "trailseal-rotation@v2" ‖ old public key)[..4]
 //! ```
 
-use crate::note::{NoteSignature, Origin, SignedNote, SigningKey, VerifyingKey, key_id};
+use crate::note::{NoteSignature, Origin, SigningKey, VerifyingKey, key_id};
 
-const NAME: &str = "trailseal-rotation@v1";
-const SIGNATURE_TYPE: &[u8] = b"\xfftrailseal-rotation@v1";
+const NAME: &str = "trailseal-rotation@v2";
+const SIGNATURE_TYPE: &[u8] = b"\xfftrailseal-rotation@v2";
 
 /// A rotation of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,79 +20,65 @@ pub struct Rotation {
     origin: Origin,
     old: VerifyingKey,
     new: VerifyingKey,
+    size: u64,
     signature: [u8; 64],
 }
 
 impl Rotation {
-    /// The old key's word for the new one.
-    pub fn sign(origin: &Origin, old: &SigningKey, new: &VerifyingKey) -> Self {
+    /// The old key's word for the new one, from tree size `size` on.
+    pub fn sign(origin: &Origin, old: &SigningKey, new: &VerifyingKey, size: u64) -> Self {
         let public = old.verifying_key();
-        let signature = old.sign(statement(origin, &public, new).as_bytes());
-        Rotation { origin: origin.clone(), old: public, new: new.clone(), signature }
+        let signature = old.sign(statement(origin, &public, new, size).as_bytes());
+        Rotation { origin: origin.clone(), old: public, new: new.clone(), size, signature }
     }
 
-    /// From its parts; `None` unless the old key signed it.
-    pub fn verified(
-        origin: &Origin,
-        old: VerifyingKey,
-        new: VerifyingKey,
-        signature: [u8; 64],
-    ) -> Option<Self> {
-        let is_right = old.verify(statement(origin, &old, &new).as_bytes(), &signature);
-        is_right.then(|| Rotation { origin: origin.clone(), old, new, signature })
+    /// From a signature line by `old`; `None` if it is another line, or not signed by it.
+    pub fn from_signature(origin: &Origin, old: &VerifyingKey, line: &NoteSignature) -> Option<Self> {
+        let is_meant = line.name == origin.as_str()
+            && old.name() == origin.as_str()
+            && line.id == key_id(origin.as_str(), SIGNATURE_TYPE, old.as_bytes());
+        let (new, rest) = line.bytes.split_first_chunk::<32>().filter(|_| is_meant)?;
+        let (size, signature) = rest.split_first_chunk::<8>()?;
+        let (new, size) = (VerifyingKey::from_parts(origin.as_str(), *new), u64::from_be_bytes(*size));
+        let signature = signature.try_into().ok()?;
+        let is_right = old.verify(statement(origin, old, &new, size).as_bytes(), &signature);
+        is_right.then(|| Rotation { origin: origin.clone(), old: old.clone(), new, size, signature })
     }
 
-    /// The key that vouches.
+    /// From a signature line by `old`, as text; `None` as in [`from_signature`](Rotation::from_signature).
+    pub fn parse(origin: &Origin, old: &VerifyingKey, line: &str) -> Option<Self> {
+        Rotation::from_signature(origin, old, &NoteSignature::parse(line.trim_end()).ok()?)
+    }
+
+    /// The key that vouches; the last size that it signs is [`size`](Rotation::size).
     pub fn old_key(&self) -> &VerifyingKey {
         &self.old
     }
 
-    /// The key that is vouched for.
+    /// The key that is vouched for; the first size that it signs is [`size`](Rotation::size).
     pub fn new_key(&self) -> &VerifyingKey {
         &self.new
     }
 
-    /// The old key's signature.
-    pub fn signature(&self) -> &[u8; 64] {
-        &self.signature
+    /// The tree size whose checkpoint both keys sign.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// The signature line, with its line end.
     pub fn to_signature_line(&self) -> String {
+        self.to_signature().to_string()
+    }
+
+    pub(crate) fn to_signature(&self) -> NoteSignature {
         let mut bytes = self.new.as_bytes().to_vec();
+        bytes.extend_from_slice(&self.size.to_be_bytes());
         bytes.extend_from_slice(&self.signature);
         let id = key_id(self.origin.as_str(), SIGNATURE_TYPE, self.old.as_bytes());
-        NoteSignature { name: self.origin.to_string(), id, bytes }.to_string()
-    }
-
-    fn from_signature(origin: &Origin, old: &VerifyingKey, line: &NoteSignature) -> Option<Self> {
-        let is_meant = line.name == origin.as_str()
-            && old.name() == origin.as_str()
-            && line.id == key_id(origin.as_str(), SIGNATURE_TYPE, old.as_bytes());
-        let (new, signature) = line.bytes.split_first_chunk::<32>().filter(|_| is_meant)?;
-        let new = VerifyingKey::from_parts(origin.as_str(), *new);
-        Rotation::verified(origin, old.clone(), new, signature.try_into().ok()?)
+        NoteSignature { name: self.origin.to_string(), id, bytes }
     }
 }
 
-fn statement(origin: &Origin, old: &VerifyingKey, new: &VerifyingKey) -> String {
-    format!("{NAME}\n{origin}\n{old}\n{new}\n")
-}
-
-/// The pinned keys, and all that an unbroken chain of rotations in `note` vouches for. A key vouches only for
-/// the trail it is named after.
-pub fn trusted_keys(pinned: &[VerifyingKey], note: &SignedNote, origin: &Origin) -> Vec<VerifyingKey> {
-    let mut trusted = pinned.to_vec();
-    let mut at = 0;
-    while let Some(old) = trusted.get(at).cloned() {
-        for line in note.signatures() {
-            if let Some(rotation) = Rotation::from_signature(origin, &old, line)
-                && !trusted.contains(rotation.new_key())
-            {
-                trusted.push(rotation.new_key().clone());
-            }
-        }
-        at += 1;
-    }
-    trusted
+fn statement(origin: &Origin, old: &VerifyingKey, new: &VerifyingKey, size: u64) -> String {
+    format!("{NAME}\n{origin}\n{old}\n{new}\n{size}\n")
 }

@@ -5,8 +5,8 @@
 use proptest::prelude::*;
 use signed_note::{Note, StandardVerifier, VerifierList};
 use trailseal_tlog::{
-    Checkpoint, CheckpointError, ConsistencyProof, KeyError, NoteError, Origin, Rotation, SignedNote,
-    SigningKey, TlogProof, VerifyingKey, leaf_hash, trusted_keys,
+    Checkpoint, CheckpointError, ConsistencyProof, KeyError, KeyRing, NoteError, Origin, Rotation,
+    SignedNote, SigningKey, TlogProof, VerifyingKey, leaf_hash,
 };
 
 fn origin() -> Origin {
@@ -79,9 +79,10 @@ fn a_key_speaks_only_for_the_trail_it_is_named_after() {
     let pinned = [key(1).verifying_key(), stranger.verifying_key()];
     let forged = Checkpoint::new(origin(), 42, leaf_hash(b"x")).sign(&stranger);
     assert_eq!(Checkpoint::open(&forged, &origin(), &pinned), Err(CheckpointError::UnknownKey));
-    let vouched = Rotation::sign(&origin(), &stranger, &key(2).verifying_key()).to_signature_line();
-    let note = SignedNote::parse(&(note() + &vouched)).unwrap();
-    assert_eq!(trusted_keys(&pinned, &note, &origin()), pinned);
+    let vouched = Rotation::sign(&origin(), &stranger, &key(2).verifying_key(), 1).to_signature_line();
+    let mut ring = KeyRing::new(origin(), &pinned);
+    ring.learn(&SignedNote::parse(&(note() + &vouched)).unwrap()).unwrap();
+    assert_eq!(trusted(&ring), pinned[..1]);
 }
 
 #[test]
@@ -101,23 +102,83 @@ fn origins_are_checked() {
     }
 }
 
+fn trusted(ring: &KeyRing) -> Vec<VerifyingKey> {
+    ring.keys().iter().map(|entry| entry.key.clone()).collect()
+}
+
+fn learned(pinned: &VerifyingKey, note: &str) -> KeyRing {
+    let mut ring = KeyRing::new(origin(), std::slice::from_ref(pinned));
+    ring.learn(&SignedNote::parse(note).unwrap()).unwrap();
+    ring
+}
+
+fn checkpoint(size: u64, by: &SigningKey) -> String {
+    Checkpoint::new(origin(), size, leaf_hash(b"x")).sign(by)
+}
+
+fn rotation(from: u8, to: u8, size: u64) -> String {
+    Rotation::sign(&origin(), &key(from), &key(to).verifying_key(), size).to_signature_line()
+}
+
 #[test]
 fn a_chain_of_rotations_leads_from_a_pinned_key_to_a_later_one_and_only_then() {
     let keys = [key(1), key(2), key(3)];
     let public: Vec<VerifyingKey> = keys.iter().map(SigningKey::verifying_key).collect();
-    let mut text = Checkpoint::new(origin(), 9, leaf_hash(b"x")).sign(&keys[2]);
-    let first = Rotation::sign(&origin(), &keys[0], &public[1]).to_signature_line();
-    let second = Rotation::sign(&origin(), &keys[1], &public[2]).to_signature_line();
-    text.push_str(&first);
-    text.push_str(&second);
-    let note = SignedNote::parse(&text).unwrap();
-    assert_eq!(trusted_keys(&public[..1], &note, &origin()), public);
-    assert_eq!(trusted_keys(&public[1..2], &note, &origin()), public[1..]);
-    assert!(Checkpoint::open(&text, &origin(), &trusted_keys(&public[..1], &note, &origin())).is_ok());
-    let broken = SignedNote::parse(&text.replace(&first, "")).unwrap();
-    assert_eq!(trusted_keys(&public[..1], &broken, &origin()), public[..1]);
+    let (first, second) = (rotation(1, 2, 4), rotation(2, 3, 7));
+    let text = checkpoint(9, &keys[2]) + &first + &second;
+    assert_eq!(trusted(&learned(&public[0], &text)), public);
+    assert_eq!(trusted(&learned(&public[1], &text)), public[1..]);
+    assert!(KeyRing::new(origin(), &public[..1]).open(&text).is_ok());
+    let broken = text.replace(&first, "");
+    assert_eq!(trusted(&learned(&public[0], &broken)), public[..1]);
     let stranger = key(9).verifying_key();
-    assert_eq!(trusted_keys(std::slice::from_ref(&stranger), &note, &origin()), [stranger]);
+    assert_eq!(trusted(&learned(&stranger, &text)), std::slice::from_ref(&stranger));
+}
+
+#[test]
+fn each_key_signs_its_own_sizes_and_both_that_of_the_rotation() {
+    let text = checkpoint(9, &key(2)) + &rotation(1, 2, 4);
+    let ring = learned(&key(1).verifying_key(), &text);
+    for size in 1..9 {
+        assert_eq!(ring.open(&checkpoint(size, &key(1))).is_ok(), size <= 4, "the old key at {size}");
+        assert_eq!(ring.open(&checkpoint(size, &key(2))).is_ok(), size >= 4, "the new key at {size}");
+    }
+    let retired = ring.open(&checkpoint(9, &key(1))).unwrap_err();
+    assert_eq!(retired, CheckpointError::NotItsSize { size: 9, to: Some(4) });
+    // Whoever pinned the new key holds it to its sizes, too, once it is known where they begin.
+    let mut ring = KeyRing::new(origin(), &[key(1).verifying_key(), key(2).verifying_key()]);
+    assert!(ring.open(&checkpoint(3, &key(2))).is_ok());
+    ring.learn(&SignedNote::parse(&text).unwrap()).unwrap();
+    assert!(ring.open(&checkpoint(3, &key(2))).is_err());
+    // A note that shows its own key to be rotated away is not that key's to sign.
+    let alone = KeyRing::new(origin(), &[key(1).verifying_key()]);
+    assert!(alone.open(&(checkpoint(9, &key(1)) + &rotation(1, 2, 4))).is_err());
+}
+
+#[test]
+fn two_rotations_of_one_key_contradict_each_other() {
+    let mut ring = learned(&key(1).verifying_key(), &(checkpoint(9, &key(2)) + &rotation(1, 2, 4)));
+    for other in [rotation(1, 2, 5), rotation(1, 3, 4)] {
+        let note = checkpoint(9, &key(3)) + &other;
+        let before = ring.clone();
+        assert!(ring.learn(&SignedNote::parse(&note).unwrap()).is_err());
+        assert_eq!(ring, before);
+        assert!(matches!(ring.open(&note), Err(CheckpointError::Rotation(_))));
+    }
+}
+
+#[test]
+fn a_changed_rotation_vouches_for_nobody() {
+    let line = rotation(1, 2, 4);
+    let key = key(1).verifying_key();
+    assert_eq!(Rotation::parse(&origin(), &key, &line).unwrap().to_signature_line(), line);
+    let (start, data) = line.trim_end().rsplit_once(' ').unwrap();
+    for at in 0..data.len() {
+        let mut changed = data.to_owned().into_bytes();
+        changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+        let changed = format!("{start} {}", String::from_utf8(changed).unwrap());
+        assert_eq!(Rotation::parse(&origin(), &key, &changed), None, "{changed}");
+    }
 }
 
 #[test]

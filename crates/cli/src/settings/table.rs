@@ -10,7 +10,7 @@ pub(super) struct Setting {
     pub(super) about: &'static str,
 }
 
-pub(super) const SETTINGS: [Setting; 44] = [
+pub(super) const SETTINGS: [Setting; 46] = [
     Setting {
         name: "origin",
         default: "",
@@ -24,6 +24,13 @@ pub(super) const SETTINGS: [Setting; 44] = [
         default: "",
         allowed: "a file",
         about: "Where the signing key lies. Without it: `keys/signing.key` in the trail's folder.",
+    },
+    Setting {
+        name: "create",
+        default: "true",
+        allowed: "true or false",
+        about: "Whether a trail is made where there is none. With `false` an empty folder is refused: a volume that is \
+            mounted late looks like one.",
     },
     Setting {
         name: "disk_reserve",
@@ -122,6 +129,13 @@ pub(super) const SETTINGS: [Setting; 44] = [
         default: "false",
         allowed: "true or false",
         about: "Whether closed, sealed segments become `.jsonl.zst`, which `zstd -d` reads.",
+    },
+    Setting {
+        name: "commit.linger_ms",
+        default: "5",
+        allowed: "milliseconds, 0 to 100",
+        about: "How long events that nobody waits for may wait for company before they are written and synced. It \
+            widens only what power loss may take of them.",
     },
     Setting {
         name: "seal.every_ms",

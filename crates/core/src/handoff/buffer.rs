@@ -266,8 +266,8 @@ impl State {
         let first = self.next;
         self.write_frame(rests);
         self.next += rests.ends.len() as u64;
-        let half = self.producer.capacity() / 2;
-        let wake_writer = used_before < half && self.producer.used() >= half;
+        let quarter = self.producer.capacity() / 4;
+        let wake_writer = used_before < quarter && self.producer.used() >= quarter;
         Ok(Given { first, wake_writer })
     }
 

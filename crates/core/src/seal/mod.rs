@@ -3,6 +3,7 @@
 //! *order of proof*: the segment is durable, then the tree is, then the checkpoint is signed and put in
 //! place. A checkpoint never covers a line that is not durable, and a signed tree only grows.
 
+mod keys;
 mod source;
 
 use std::io;
@@ -10,12 +11,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use trailseal_tlog::{Checkpoint, SigningKey, TileEdge, leaf_hash};
+use trailseal_tlog::{Checkpoint, TileEdge, leaf_hash};
 
+pub(crate) use keys::{Rotating, SealKeys};
 pub(crate) use source::Source;
 
 use crate::anchor::Anchors;
-use crate::trail::folder::Manifest;
 use crate::trail::options::Notice;
 use crate::trail::record_counts;
 use crate::trail::shared::Shared;
@@ -45,24 +46,6 @@ pub(crate) struct Sealer {
     published: u64,
     published_at: Instant,
     anchors: Anchors,
-}
-
-/// What signs checkpoints.
-pub(crate) struct SealKeys {
-    pub(crate) signing: SigningKey,
-    pub(crate) manifest: Manifest,
-}
-
-impl SealKeys {
-    /// The signed note of a checkpoint, with a line for each rotation of keys so far.
-    fn sign(&self, checkpoint: &Checkpoint) -> String {
-        let mut note = checkpoint.sign(&self.signing);
-        for line in self.manifest.keys.iter().filter_map(|key| key.vouched.as_deref()) {
-            note.push_str(line.trim_end());
-            note.push('\n');
-        }
-        note
-    }
 }
 
 impl Sealer {
@@ -179,22 +162,27 @@ impl Sealer {
             files.replace(&folder.checkpoint(), note.as_bytes(), false)?;
         }
         self.tree.sync(!self.shared.is_disk_low())?;
-        let checkpoint = self.checkpoint();
+        // Held until the watermark is moved, so that what a rotation waits for is done when it sees it move.
+        let mut keys = lock(&self.keys);
+        let (checkpoint, note) = keys.next_note(self.checkpoint());
         assert!(checkpoint.size >= self.published, "a signed tree only grows");
-        // Held until the watermark is moved: a rotation must see which sizes the old key has signed.
-        let keys = lock(&self.keys);
-        for checkpoint in &self.kept {
-            let note = if checkpoint.size == self.published {
+        if cfg!(trailseal_fault = "rotation_before_checkpoint") {
+            keys.carry_out(folder)?;
+        }
+        for kept in self.kept.iter().filter(|kept| kept.size <= checkpoint.size) {
+            let text = if kept.size == self.published {
                 // Signed before, perhaps by an earlier key.
                 files.read(&folder.checkpoint(), CHECKPOINT_BYTES_MAX)?
+            } else if kept.size == checkpoint.size {
+                note.clone().into_bytes()
             } else {
-                keys.sign(checkpoint).into_bytes()
+                keys.sign(kept).into_bytes()
             };
-            files.replace(&folder.kept_checkpoint(checkpoint.size), &note, false)?;
+            files.replace(&folder.kept_checkpoint(kept.size), &text, false)?;
         }
-        self.kept.clear();
-        let note = keys.sign(&checkpoint);
+        self.kept.retain(|kept| kept.size > checkpoint.size);
         files.replace(&folder.checkpoint(), note.as_bytes(), false)?;
+        keys.carry_out(folder)?;
         self.published = checkpoint.size;
         self.published_at = Instant::now();
         self.shared.counters.checkpoints.add(1);

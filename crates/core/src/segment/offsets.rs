@@ -20,6 +20,16 @@ pub struct Offsets {
 }
 
 impl Offsets {
+    /// Bytes before the first offset.
+    pub(crate) const HEAD_LEN: usize = 32;
+
+    /// The number of lines and of uncompressed bytes that the beginning of a file names, without a look at its checksum.
+    pub(crate) fn decode_head(head: &[u8]) -> Option<(u64, u64)> {
+        let numbers = head.strip_prefix(MAGIC)?.as_chunks::<8>().0;
+        let [_first, lines, len_bytes] = numbers else { return None };
+        Some((u64::from_le_bytes(*lines), u64::from_le_bytes(*len_bytes)))
+    }
+
     /// As the bytes of the file.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(36 + 8 * self.offsets.len());

@@ -113,6 +113,14 @@ impl SegmentWriter {
         self.len_bytes
     }
 
+    /// The nearest line at or before line `index` whose place is known: the segment's first index, the line's, and where
+    /// it begins. `None` if the segment does not hold line `index`.
+    pub(crate) fn line_before(&self, index: u64) -> Option<(u64, u64, u64)> {
+        let group = index.checked_sub(self.first).filter(|_| index < self.durable)? / OFFSETS_EVERY;
+        let offset = *self.offsets.get(group as usize)?;
+        Some((self.first, self.first + group * OFFSETS_EVERY, offset))
+    }
+
     /// Appends `batch` and returns when it is on disk: with how long the sync took.
     pub(crate) fn append_durably(&mut self, batch: &Batch<'_>) -> io::Result<Duration> {
         debug_assert_eq!(batch.first, self.durable, "a batch continues the segment");

@@ -1,7 +1,7 @@
 //! What can go wrong with a trail, by family of operations.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::Index;
 use crate::event::NoAction;
@@ -27,6 +27,67 @@ pub enum OpenError {
         path: PathBuf,
         /// The first event that differs, or is missing.
         first_bad: Index,
+    },
+    /// Lines are missing: something that is written only after them says that there were more.
+    #[error(
+        "events {from}..{to} of {} are missing or damaged: {witness} says that there were {to}; keep the folder as it is, \
+         run `trailseal verify`, and put them back from a backup", path.display()
+    )]
+    Missing {
+        /// The trail's folder.
+        path: PathBuf,
+        /// The first event that is not there.
+        from: u64,
+        /// How many there were.
+        to: u64,
+        /// What says so.
+        witness: String,
+    },
+    /// An anchor has a later checkpoint than the folder, or another one of the same size.
+    #[error(
+        "{} was set back to an older state: its newest checkpoint covers {newest} events, and {} has one of {anchored}; \
+         keep the folder as it is, and restore the newer one", path.display(), anchor.display()
+    )]
+    RolledBack {
+        /// The trail's folder.
+        path: PathBuf,
+        /// The anchor's file.
+        anchor: PathBuf,
+        /// Events that the folder's newest checkpoint covers.
+        newest: u64,
+        /// Events that the anchored one covers.
+        anchored: u64,
+    },
+    /// There is no trail, and none may be made.
+    #[error(
+        "{} holds no trail, and `create = false` lets none be made: look whether its volume is mounted and dir is right", path.display()
+    )]
+    NotMade {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A line that no checkpoint covers yet cannot have been recorded.
+    #[error(
+        "event {index} of {} follows `trail.closed` without an opening, so nobody has recorded it: keep the folder as it \
+         is and run `trailseal verify`", path.display()
+    )]
+    NotRecorded {
+        /// The trail's folder.
+        path: PathBuf,
+        /// The event.
+        index: Index,
+    },
+    /// The trail cannot go on as it is.
+    #[error(
+        "{reason}; where nothing better can be restored, `trailseal succeed {} --dir NEW --origin ORIGIN` begins a new \
+         trail that names the good end of this one", dir.display()
+    )]
+    Refused {
+        /// The trail's folder.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        reason: Box<OpenError>,
     },
     /// The folder does not hold a whole trail.
     #[error("{} is damaged: {what}; keep the folder as it is and run `trailseal verify`", path.display())]
@@ -75,6 +136,27 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// What is wrong, without the way on.
+    pub fn reason(&self) -> &OpenError {
+        match self {
+            OpenError::Refused { reason, .. } => reason,
+            other => other,
+        }
+    }
+
+    /// Names the way on, where the trail in `dir` cannot go on as it is.
+    pub(super) fn with_way_on(self, dir: &Path) -> OpenError {
+        match self {
+            OpenError::Tampered { .. }
+            | OpenError::Missing { .. }
+            | OpenError::RolledBack { .. }
+            | OpenError::NotRecorded { .. }
+            | OpenError::Damaged { .. }
+            | OpenError::Key { .. } => OpenError::Refused { dir: dir.to_owned(), reason: Box::new(self) },
+            other => other,
+        }
+    }
+
     /// For `map_err`: names what was tried, and on what.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> OpenError {
         let path = path.into();

@@ -4,6 +4,7 @@
 //! is done by two threads: the writer (`commit.rs`) and the sealer (`seal/`).
 
 mod batch;
+mod circumstances;
 mod error;
 mod flag;
 pub(crate) mod folder;
@@ -11,6 +12,8 @@ mod json;
 mod known_ids;
 mod line_at;
 pub(crate) mod lock;
+mod making;
+pub(crate) mod manifest;
 mod masking;
 mod network;
 mod once;
@@ -24,7 +27,9 @@ mod scan;
 pub(crate) mod shared;
 mod slots;
 mod switch;
+mod trusted;
 mod waiting;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -34,23 +39,27 @@ use std::time::{Duration, Instant};
 
 pub use batch::{BatchError, HandedInBatch, Submission, Submitted, Submitter};
 pub use error::{CloseError, OpenError, RecordError};
-pub use folder::{Folder, Manifest, ManifestError, ManifestKey, SegmentFile};
+pub use folder::{Folder, SegmentFile};
 pub use json::HandInJsonError;
 pub use known_ids::{Known, KnownIds, KnownIdsError};
 pub use line_at::{LineAt, Place};
 pub use lock::Holder;
+pub use manifest::{Manifest, ManifestError, ManifestKey};
 pub use once::{HandedInOnce, Once, RecordOnceError};
 pub use options::{
-    Anchor, Full, HandoffOptions, HandoffPlace, Notice, OnNotice, Options, Roll, SegmentOptions,
+    Anchor, Full, HandoffOptions, HandoffPlace, Notice, OnNotice, Options, Roll, SegmentOptions, Succeeded,
 };
+pub(crate) use reader::handoff_header;
 pub use reader::{EachLine, ReadError, Reader};
 pub use recording::{Ack, HandedIn, Receipt, Status};
 pub use recover::Found;
 pub use rotate::RotateError;
+pub(crate) use scan::may_follow;
 pub use slots::{SLOTS_MAX, trails_in};
 pub(crate) use switch::record_counts;
 pub use switch::{KeptPolicyError, SetPolicyError};
 pub use waiting::Recording;
+pub use witness::{FindWitnesses, Witness};
 
 use crate::Index;
 use crate::anchor::Anchors;
@@ -61,6 +70,7 @@ use crate::event::{Category, Event, Object, Outcome};
 use crate::histogram::Commits;
 use crate::seal::SealKeys;
 use crate::segment::Compressor;
+use circumstances::Circumstances;
 use lock::Lock;
 use shared::{Shared, Shut};
 
@@ -164,6 +174,7 @@ impl Trail {
         handoff_file: Option<PathBuf>,
         running: Running,
         found: &Found,
+        circumstances: &Circumstances,
     ) -> Result<Trail, OpenError> {
         let inner = Inner {
             shared,
@@ -180,12 +191,33 @@ impl Trail {
         let trail = Trail { inner: Arc::new(inner) };
         let failed =
             |what: String| OpenError::Damaged { path: trail.inner.shared.folder.root().to_owned(), what };
+        if let Some(succeeded) = trail.inner.shared.options.succeeds.as_ref().filter(|_| found.is_new()) {
+            trail
+                .record_system("trail.succeeded", succeeded.to_details())
+                .map_err(|error| failed(format!("the event trail.succeeded was refused: {error}")))?;
+        }
+        let mut details = found.to_details();
+        circumstances.add_to(&mut details);
         let index = trail
-            .record_system("trail.opened", found.to_details())
+            .record_system("trail.opened", details)
             .map_err(|error| failed(format!("the event trail.opened was refused: {error}")))?;
         trail.inner.shared.wake_writer();
-        trail.inner.shared.progress.wait_durable(index, crate::deadline::after(OPENED_TIMEOUT));
+        if trail.inner.shared.progress.wait_durable(index, crate::deadline::after(OPENED_TIMEOUT)) {
+            // Where that fails, the next opening says that it does not know of this one.
+            let _ = trail.inner.shared.folder.note_opened(index);
+        }
+        trail.tell(circumstances);
         Ok(trail)
+    }
+
+    fn tell(&self, circumstances: &Circumstances) {
+        let shared = &self.inner.shared;
+        if let Some(differs) = circumstances.differs.as_ref().filter(|differs| !differs.is_empty()) {
+            shared.notice(&Notice::OpenedElsewhere { differs: differs.clone() });
+        }
+        if let Some(seconds) = circumstances.ahead_seconds {
+            shared.notice(&Notice::ClockBehind { seconds });
+        }
     }
 
     /// The trail's name.

@@ -6,17 +6,21 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use sha2::Digest as _;
-use trailseal_tlog::{Checkpoint, Origin, SigningKey, empty_root};
+use trailseal_tlog::{Checkpoint, SigningKey, empty_root};
 
+use super::circumstances::circumstances;
 use super::error::OpenError;
-use super::folder::{Folder, Manifest};
+use super::folder::Folder;
 use super::lock::{self, Attempt, Lock};
+use super::making::{check_may_make, make, note_made};
+use super::manifest::Manifest;
 use super::options::{HandoffPlace, Notice, Options};
 use super::reader::handoff_header;
-use super::recover::{Found, Recovered, recover};
-use super::rotate::{finish_rotation, key_file};
+use super::recover::{Found, Recovered, read_handoffs, recover};
+use super::rotate::key_file;
 use super::shared::{Gate, Shared};
+use super::trusted::{Trusted, trusted};
+use super::witness::{check_anchors, witnesses};
 use super::{Running, Trail};
 use crate::anchor::Anchors;
 use crate::commit::Writer;
@@ -49,19 +53,65 @@ struct Opened {
 pub(super) fn open(dir: &Path, options: Options) -> Result<Trail, OpenError> {
     crate::fork::watch();
     let files = options.files.clone();
+    let folder = Folder::new(dir, files.clone());
+    check_may_make(&folder, &options)?;
     files.create_folder(dir).map_err(OpenError::io("make", dir))?;
     refuse_network(dir, &options)?;
-    let folder = Folder::new(dir, files.clone());
     let lock = take_lock(&folder)?;
-    let (manifest, signing) =
-        match Manifest::read(&folder).map_err(|error| damaged(&folder.trail_toml(), error))? {
-            Some(manifest) => existing(&folder, &*files, &options, manifest)?,
-            None => create(&folder, &*files, &options)?,
-        };
-    let checkpoint = newest_checkpoint(&folder, &*files, &manifest)?;
-    let handoffs = own_handoffs(handoff_paths(&folder, &options, &lock), &*files, &manifest)?;
-    let recovered = recover(&folder, &files, &checkpoint, &handoffs)?;
-    start(Opened { folder, lock, manifest, signing, recovered }, options, &handoffs)
+    match Manifest::read(&folder).map_err(|error| damaged(&folder.trail_toml(), error)) {
+        Ok(Some(manifest)) => {
+            open_existing(folder, lock, manifest, options).map_err(|error| error.with_way_on(dir))
+        }
+        Ok(None) => {
+            let handoffs = handoff_paths(&folder, &options, &lock);
+            let (manifest, signing) = make(&folder, &options, &handoffs)?;
+            let newest = Checkpoint::new(manifest.origin.clone(), 0, empty_root());
+            go_on(folder, lock, Trusted { manifest, signing, newest, kept_ahead: None }, options)
+        }
+        Err(error) => Err(error.with_way_on(dir)),
+    }
+}
+
+fn open_existing(
+    folder: Folder,
+    lock: Lock,
+    manifest: Manifest,
+    options: Options,
+) -> Result<Trail, OpenError> {
+    if let Some(origin) = options.origin.as_deref().filter(|origin| *origin != manifest.origin.as_str()) {
+        return Err(OpenError::Origin(format!(
+            "{} is the trail {}, not {origin}: an origin never changes; choose another folder, or leave the origin out",
+            folder.root().display(),
+            manifest.origin.as_str(),
+        )));
+    }
+    if options.succeeds.is_some() {
+        let what =
+            "it holds a trail already: a trail that takes over from another is a new one, in another folder";
+        return Err(damaged(folder.root(), what));
+    }
+    let key_path = key_file(&folder, options.key_file.as_deref());
+    let trusted = trusted(&folder, &key_path, manifest)?;
+    note_made(&**folder.files(), &key_path, trusted.manifest.origin.as_str())?;
+    go_on(folder, lock, trusted, options)
+}
+
+/// Recovers what lies in the folder, and starts.
+fn go_on(folder: Folder, lock: Lock, trusted: Trusted, options: Options) -> Result<Trail, OpenError> {
+    let files = options.files.clone();
+    let Trusted { manifest, signing, newest, kept_ahead } = trusted;
+    let paths = own_handoffs(handoff_paths(&folder, &options, &lock), &*files, &manifest)?;
+    let handoffs = read_handoffs(&*files, &paths)?;
+    let (ring, _) = manifest.key_ring();
+    check_anchors(&options, &folder, &newest, &ring)?;
+    let witnesses = witnesses(&folder, &options, &newest, &handoffs);
+    let recovered = recover(&folder, &files, &newest, &handoffs, &witnesses)?;
+    drop(handoffs);
+    if let Some(note) = kept_ahead {
+        let path = folder.checkpoint();
+        files.replace(&path, note.as_bytes(), false).map_err(OpenError::io("write", path))?;
+    }
+    start(Opened { folder, lock, manifest, signing, recovered }, options, &paths)
 }
 
 fn refuse_network(dir: &Path, options: &Options) -> Result<(), OpenError> {
@@ -85,115 +135,6 @@ fn damaged(path: &Path, error: impl std::fmt::Display) -> OpenError {
     OpenError::Damaged { path: path.to_owned(), what: error.to_string() }
 }
 
-/// A new trail: key, manifest, and a signed checkpoint of size 0, in this order. From then on a missing
-/// checkpoint is damage.
-fn create(
-    folder: &Folder,
-    files: &dyn Files,
-    options: &Options,
-) -> Result<(Manifest, SigningKey), OpenError> {
-    let segments = folder.segments().map_err(OpenError::io("list", folder.segments_folder()))?;
-    if !segments.is_empty() {
-        return Err(damaged(folder.root(), "it holds segments, but trail.toml is missing"));
-    }
-    let path = key_file(folder, options.key_file.as_deref());
-    let seed = match read_key(files, &path)? {
-        Some(seed) => seed,
-        None => {
-            let mut seed = [0; 32];
-            getrandom::fill(&mut seed)
-                .map_err(|error| OpenError::Key { path: path.clone(), what: error.to_string() })?;
-            seed
-        }
-    };
-    let origin = match &options.origin {
-        Some(origin) => origin.clone(),
-        None => default_origin(&seed),
-    };
-    let origin = Origin::new(&origin).map_err(|error| OpenError::Origin(error.to_string()))?;
-    let signing = SigningKey::from_seed(origin.as_str(), &seed);
-    for needed in [
-        folder.segments_folder(),
-        folder.keys_folder(),
-        folder.kept_checkpoints_folder(),
-        folder.tree_folder(),
-    ] {
-        files.create_folder(&needed).map_err(OpenError::io("make", &needed))?;
-    }
-    let leaves = folder.tree_level(0);
-    match files.create_append(&leaves) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(OpenError::io("make", leaves)(error));
-        }
-        _ => {}
-    }
-    files
-        .replace(&path, signing.to_private_string().as_bytes(), true)
-        .map_err(OpenError::io("write", &path))?;
-    let manifest = Manifest::new(origin, options.clock.now(), signing.verifying_key());
-    let text = manifest.to_toml();
-    files
-        .replace(&folder.trail_toml(), text.as_bytes(), false)
-        .map_err(OpenError::io("write", folder.trail_toml()))?;
-    sign_empty(folder, files, &manifest, &signing)?;
-    Ok((manifest, signing))
-}
-
-/// `trailseal.local/` and the first 16 hex digits of the public key's SHA-256.
-fn default_origin(seed: &[u8; 32]) -> String {
-    let public = SigningKey::from_seed("trailseal.local", seed).verifying_key();
-    let digest = sha2::Sha256::digest(public.as_bytes());
-    let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("trailseal.local/{digits}")
-}
-
-fn sign_empty(
-    folder: &Folder,
-    files: &dyn Files,
-    manifest: &Manifest,
-    key: &SigningKey,
-) -> Result<(), OpenError> {
-    let note = Checkpoint::new(manifest.origin.clone(), 0, empty_root()).sign(key);
-    let path = folder.checkpoint();
-    files.replace(&path, note.as_bytes(), false).map_err(OpenError::io("write", &path))
-}
-
-fn existing(
-    folder: &Folder,
-    files: &dyn Files,
-    options: &Options,
-    manifest: Manifest,
-) -> Result<(Manifest, SigningKey), OpenError> {
-    if let Some(origin) = &options.origin
-        && origin != manifest.origin.as_str()
-    {
-        return Err(OpenError::Origin(format!(
-            "{} is the trail {}, not {origin}: an origin never changes; choose another folder, or leave the origin out",
-            folder.root().display(),
-            manifest.origin.as_str(),
-        )));
-    }
-    let path = key_file(folder, options.key_file.as_deref());
-    finish_rotation(files, &path, &manifest)?;
-    let missing = || OpenError::Key {
-        path: path.clone(),
-        what: "is missing: put it back, or set key_file to where it is".into(),
-    };
-    let signing = read_signing_key(files, &path)?.ok_or_else(missing)?;
-    if manifest.current_key() != Some(&signing.verifying_key()) {
-        let what = "is not the key that signs this trail: set key_file to the right one".into();
-        return Err(OpenError::Key { path, what });
-    }
-    let checkpoint = files.read(&folder.checkpoint(), SMALL_FILE_BYTES_MAX);
-    let is_missing = checkpoint.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-    let segments = folder.segments().map_err(OpenError::io("list", folder.segments_folder()))?;
-    if is_missing && segments.is_empty() {
-        // The making of this trail was interrupted just before its first checkpoint.
-        sign_empty(folder, files, &manifest, &signing)?;
-    }
-    Ok((manifest, signing))
-}
-
 pub(super) fn read_signing_key(files: &dyn Files, path: &Path) -> Result<Option<SigningKey>, OpenError> {
     match files.read(path, SMALL_FILE_BYTES_MAX) {
         Ok(bytes) => {
@@ -203,30 +144,6 @@ pub(super) fn read_signing_key(files: &dyn Files, path: &Path) -> Result<Option<
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(OpenError::io("read", path)(error)),
-    }
-}
-
-/// The seed of a key that an interrupted making of this trail left, or that the operator put there.
-fn read_key(files: &dyn Files, path: &Path) -> Result<Option<[u8; 32]>, OpenError> {
-    Ok(read_signing_key(files, path)?.map(|key| key.seed()))
-}
-
-fn newest_checkpoint(
-    folder: &Folder,
-    files: &dyn Files,
-    manifest: &Manifest,
-) -> Result<Checkpoint, OpenError> {
-    let path = folder.checkpoint();
-    let bytes = match files.read(&path, SMALL_FILE_BYTES_MAX) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(damaged(&path, "it is missing beside segments"));
-        }
-        other => other.map_err(OpenError::io("read", &path))?,
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    match Checkpoint::open(&text, &manifest.origin, &manifest.public_keys()) {
-        Ok((checkpoint, _)) => Ok(checkpoint),
-        Err(error) => Err(damaged(&path, error)),
     }
 }
 
@@ -298,6 +215,7 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
     let reserve_bytes = reserve_bytes(&folder, &options)?;
     let sealed = recovered.edge.size();
     let in_force = in_force(&folder, &options)?;
+    let circumstances = circumstances(&folder, &in_force.policy, &recovered, options.clock.now());
     let masker = masker(&folder, &options)?;
     let shared = Arc::new(Shared {
         origin: manifest.origin.clone(),
@@ -324,7 +242,7 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
     if let Some(reason) = in_memory {
         shared.notice(&Notice::HandoffInMemory { reason });
     }
-    let keys = Arc::new(Mutex::new(SealKeys { signing, manifest }));
+    let keys = Arc::new(Mutex::new(SealKeys::new(signing, manifest)));
     let anchors = Anchors::start(shared.options.anchors.clone(), shared.options.on_notice.clone())
         .map_err(thread_failed(&shared))?;
     let writer = Writer::new(shared.clone(), drain, recovered.segment, recovered.next, reserve_bytes);
@@ -354,7 +272,7 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
         false => None,
     };
     let running = Running { writer, sealer, compressor, lock };
-    Trail::started(shared, keys, handoff_file, running, &recovered.found)
+    Trail::started(shared, keys, handoff_file, running, &recovered.found, &circumstances)
 }
 
 /// The masker of the options, with the key that the folder keeps. The key is made where hashes are written.

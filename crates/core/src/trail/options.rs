@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::witness::FindWitnesses;
 use crate::clock::{Clock, SystemClock};
 use crate::file::{Files, StdFiles};
 use crate::mask::MaskOptions;
@@ -19,6 +20,9 @@ pub struct Options {
     /// The trail's name, for example `example.com/billing/node-1`. Fixed when the trail is made;
     /// `None`: `trailseal.local/` and 16 hex digits of the public key's SHA-256.
     pub origin: Option<String>,
+    /// Whether a trail is made where there is none. With `false` an empty folder is refused: a volume that is mounted
+    /// late looks like one.
+    pub create: bool,
     /// Where the signing key is kept, if not in the trail's folder.
     pub key_file: Option<PathBuf>,
     /// What happens to each event, unless the trail's folder keeps a policy that was set while it ran.
@@ -29,6 +33,9 @@ pub struct Options {
     pub handoff: HandoffOptions,
     /// The files of lines.
     pub segment: SegmentOptions,
+    /// How long events that nobody waits for may lie in the handoff before they are written, for company: at most 100 ms.
+    /// It widens only what power loss may take of them.
+    pub linger: Duration,
     /// How often a checkpoint is signed while there are events.
     pub seal_every: Duration,
     /// Free bytes that are left alone: below, new events are refused. `None`: 256 MiB, or 5 % of the file
@@ -40,6 +47,10 @@ pub struct Options {
     pub one_shot: bool,
     /// Places outside the trail that are given each new checkpoint.
     pub anchors: Vec<Anchor>,
+    /// The trail that a new one takes over from: its first line says so.
+    pub succeeds: Option<Succeeded>,
+    /// Finds what else says how many events the trail had, before it is opened.
+    pub witnesses: Option<FindWitnesses>,
     /// The file system; tests put a faulty one here.
     pub files: Arc<dyn Files>,
     /// The clock; tests stop it and turn it back.
@@ -52,20 +63,48 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             origin: None,
+            create: true,
             key_file: None,
             policy: Policy::default(),
             mask: MaskOptions::default(),
             handoff: HandoffOptions::default(),
             segment: SegmentOptions::default(),
+            linger: Duration::from_millis(5),
             seal_every: Duration::from_secs(1),
             disk_reserve_bytes: None,
             allow_network_file_system: false,
             one_shot: false,
             anchors: Vec::new(),
+            succeeds: None,
+            witnesses: None,
             files: Arc::new(StdFiles),
             clock: Arc::new(SystemClock),
             on_notice: None,
         }
+    }
+}
+
+/// The good end of a trail that cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Succeeded {
+    /// Its name.
+    pub origin: String,
+    /// How many events its newest good checkpoint covers, and the root hash in base64; `None` if none is good.
+    pub good: Option<(u64, String)>,
+    /// Why it cannot go on.
+    pub reason: String,
+}
+
+impl Succeeded {
+    pub(super) fn to_details(&self) -> crate::event::Object {
+        let mut details = crate::event::Object::default();
+        details.insert("origin", self.origin.as_str());
+        if let Some((size, root)) = &self.good {
+            details.insert("tree_size", *size);
+            details.insert("root", root.as_str());
+        }
+        details.insert("reason", self.reason.as_str());
+        details
     }
 }
 
@@ -226,6 +265,16 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// The trail was opened under other circumstances than the last time.
+    OpenedElsewhere {
+        /// What differs: `host`, `folder`, `policy`.
+        differs: Vec<&'static str>,
+    },
+    /// The last line was recorded more than a day after now; new ones get its time until the clock has caught up.
+    ClockBehind {
+        /// How many seconds.
+        seconds: i64,
+    },
     /// The handoff could not be mapped from a file: a killed process would lose what is not yet written.
     HandoffInMemory {
         /// What the system said.
@@ -280,6 +329,18 @@ impl std::fmt::Display for Notice {
                 formatter,
                 "the index is not asked for ids ({reason}): all are held in memory until the next opening; run \
                  `trailseal reindex` while nothing writes"
+            ),
+            Notice::OpenedElsewhere { differs } => write!(
+                formatter,
+                "other than at the last opening: {}; if you did not move the trail, or change the policy, find out who \
+                 did",
+                differs.join(", ")
+            ),
+            Notice::ClockBehind { seconds } => write!(
+                formatter,
+                "the trail's last event was recorded {} hours after now: the clock is wrong, or was; new events get that \
+                 time until the clock has caught up",
+                seconds / 3_600
             ),
             Notice::HandoffInMemory { reason } => write!(
                 formatter,

@@ -12,8 +12,9 @@ use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::folder::{Folder, Manifest, ManifestError, SegmentFile};
+use super::folder::{Folder, SegmentFile};
 use super::lock::{self, Holder};
+use super::manifest::{Manifest, ManifestError};
 use crate::Index;
 use crate::file::Files;
 use crate::handoff::{HandoffHeader, replay};
@@ -408,7 +409,7 @@ fn io_at(path: &Path) -> impl Fn(io::Error) -> ReadError {
 }
 
 /// The header of a handoff file; `None` without a readable one.
-pub(super) fn handoff_header(files: &dyn Files, path: &Path) -> Option<HandoffHeader> {
+pub(crate) fn handoff_header(files: &dyn Files, path: &Path) -> Option<HandoffHeader> {
     let mut header = [0; 4096];
     let count = files.open_read(path).ok()?.read_at(0, &mut header).ok()?;
     HandoffHeader::decode(&header[..count])

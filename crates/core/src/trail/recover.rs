@@ -3,10 +3,10 @@
 //! Recovery is the normal path: lines that no checkpoint covers are sealed by the sealer as if they had
 //! just become durable, and lines from the handoff are appended as the writer would.
 //!
-//! Trusted: the newest checkpoint, if its signature is by this trail's key. Truncated: a torn last line,
-//! with all after it; its bytes go to a side file first. Written again: lines that are not known to be on
-//! disk, since a failed sync may have left them in the page cache alone. Refused: a trail with fewer or
-//! other events than were signed.
+//! Trusted: the newest checkpoint, if its signature is by the held key. Truncated: a torn last line, with all after it;
+//! its bytes go to a side file first. Written again: lines that are not known to be on disk, since a failed sync may
+//! have left them in the page cache alone. Refused: a trail with other events than were signed, or with fewer than
+//! anything says that were durable (`witness.rs`).
 
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +16,8 @@ use trailseal_tlog::{Checkpoint, Hash, TileEdge};
 
 use super::error::OpenError;
 use super::folder::{Folder, SegmentFile};
-use super::scan::{Scan, ScanError, Scanned};
+use super::scan::{Scan, ScanError, Scanned, is_own, may_follow};
+use super::witness::Witness;
 use crate::clock::Timestamp;
 use crate::file::Files;
 use crate::handoff::{HandoffHeader, replay};
@@ -53,6 +54,11 @@ pub struct Found {
 }
 
 impl Found {
+    /// Whether no event was recorded before.
+    pub fn is_new(&self) -> bool {
+        self.in_segments == 0 && self.from_handoff == 0
+    }
+
     /// Whether the trail was closed properly before.
     pub fn is_clean(&self) -> bool {
         self.sealed == self.in_segments && self.from_handoff == 0 && self.cut_bytes == 0
@@ -61,21 +67,22 @@ impl Found {
 
 /// Reads the folder and makes everything in it durable that is worth keeping.
 ///
-/// `handoffs` are files that may hold accepted lines; `checkpoint` is the newest, already verified.
+/// `handoffs` may hold accepted lines; `checkpoint` is the newest, already verified; no witness may name more events
+/// than there are lines.
 pub(crate) fn recover(
     folder: &Folder,
     files: &Arc<dyn Files>,
     checkpoint: &Checkpoint,
-    handoffs: &[PathBuf],
+    handoffs: &Handoffs,
+    witnesses: &[Witness],
 ) -> Result<Recovered, OpenError> {
     let sealed = checkpoint.size;
     let segments = folder.segments().map_err(OpenError::io("list", folder.segments_folder()))?;
     let edge = load_edge(folder, checkpoint, &segments).map_err(|error| no_edge(folder, error))?;
-    let handoff_files = read_handoffs(&**files, handoffs)?;
     // Lines above both marks may be in the page cache alone, after a sync that failed.
-    let known = handoff_files
+    let known = handoffs
         .iter()
-        .filter_map(|file| HandoffHeader::decode(file))
+        .filter_map(|(_, file)| HandoffHeader::decode(file))
         .map(|header| header.durable)
         .max()
         .unwrap_or(0)
@@ -83,25 +90,22 @@ pub(crate) fn recover(
 
     let unsealed: Vec<&SegmentFile> =
         segments.iter().filter(|segment| segment.end.is_none_or(|end| end.get() > sealed)).collect();
-    let recovery = Recovery { folder, files, sealed, rewrite_from: known };
+    let recovery = Recovery { folder, files, sealed, rewrite_from: known, witnesses };
+    recovery.check_ends(&segments, &unsealed)?;
+    let mut previous_ends = ends_with_close(files, &segments, sealed);
     let mut last = None;
     let mut recorded = None;
     for segment in &unsealed {
-        let scanned = recovery.scan(segment)?;
+        let scanned = recovery.scan(segment, &mut previous_ends)?;
         recorded = scanned.recorded.or(recorded);
-        if scanned.end < sealed {
-            return Err(recovery.missing(scanned.end));
-        }
-        if segment.end.is_some_and(|end| scanned.end < end.get()) {
-            let what = format!("line {} is missing, and the next segment begins after it", scanned.end);
-            return Err(OpenError::Damaged { path: segment.path.clone(), what });
+        if let Some(end) = segment.end.filter(|end| scanned.end < end.get()) {
+            let witness = "the name of the next segment".to_owned();
+            return Err(recovery.missing(scanned.end, end.get(), witness));
         }
         last = Some((*segment, scanned));
     }
     let in_segments = last.as_ref().map_or(0, |(_, scanned)| scanned.end);
-    if in_segments < sealed {
-        return Err(recovery.missing(in_segments));
-    }
+    recovery.check_witnesses(in_segments)?;
     let mut found = Found { sealed, in_segments, ..Found::default() };
     if recorded.is_none() {
         recorded = recorded_before(files, &segments);
@@ -111,7 +115,8 @@ pub(crate) fn recover(
     if let Some((segment, scanned)) = last {
         writer = Some(recovery.take_over(segment, scanned, &mut found)?);
     }
-    let replayed = replay_all(&handoff_files, in_segments, &mut recorded);
+    let replayed = replay_all(handoffs, in_segments, &mut recorded, &mut previous_ends)
+        .map_err(|index| recovery.not_recorded(index))?;
     found.from_handoff = replayed.lines;
     if replayed.lines > 0 {
         let path = folder.segments_folder();
@@ -155,14 +160,64 @@ struct Recovery<'a> {
     files: &'a Arc<dyn Files>,
     sealed: u64,
     rewrite_from: u64,
+    witnesses: &'a [Witness],
 }
 
 impl Recovery<'_> {
-    fn missing(&self, first_bad: u64) -> OpenError {
+    fn not_signed(&self, first_bad: u64) -> OpenError {
         OpenError::Tampered { path: self.folder.root().to_owned(), first_bad: crate::Index::new(first_bad) }
     }
 
-    fn scan(&self, segment: &SegmentFile) -> Result<Scanned, OpenError> {
+    fn not_recorded(&self, index: u64) -> OpenError {
+        OpenError::NotRecorded { path: self.folder.root().to_owned(), index: crate::Index::new(index) }
+    }
+
+    fn missing(&self, from: u64, to: u64, witness: String) -> OpenError {
+        OpenError::Missing { path: self.folder.root().to_owned(), from, to, witness }
+    }
+
+    /// Refuses if a witness has seen more than `events`.
+    fn check_witnesses(&self, events: u64) -> Result<(), OpenError> {
+        let most = self.witnesses.iter().max_by_key(|witness| witness.events);
+        match most.filter(|most| most.events > events) {
+            Some(most) if !cfg!(trailseal_fault = "witnesses_not_asked") => {
+                Err(self.missing(events, most.events, most.name.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses if the names of the segments leave lines out: at the beginning, or before the first unsealed line. A
+    /// closed segment that is gone shows where the one before it says in its offsets how many lines it has.
+    fn check_ends(&self, segments: &[SegmentFile], unsealed: &[&SegmentFile]) -> Result<(), OpenError> {
+        let name = |segment: &SegmentFile| format!("the name of {}", segment.path.display());
+        if let Some(first) = segments.first().filter(|segment| segment.first.get() > 0) {
+            return Err(self.missing(0, first.first.get(), name(first)));
+        }
+        if let Some(first) = unsealed.first().filter(|segment| segment.first.get() > self.sealed) {
+            return Err(self.missing(self.sealed, first.first.get(), name(first)));
+        }
+        for pair in segments.windows(2) {
+            let [before, after] = pair else { continue };
+            if let Some(end) = self.told_end(before).filter(|end| *end < after.first.get()) {
+                return Err(self.missing(end, after.first.get(), name(after)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a closed segment ends by its offset file, if that is about the file as it is now.
+    fn told_end(&self, segment: &SegmentFile) -> Option<u64> {
+        let path = self.folder.segments_folder().join(offsets_name(segment.first));
+        let mut head = [0; Offsets::HEAD_LEN];
+        let count = self.files.open_read(&path).ok()?.read_at(0, &mut head).ok()?;
+        let (lines, len_bytes) = Offsets::decode_head(&head[..count])?;
+        let is_now = segment.form == Form::Plain
+            && self.files.open_read(&segment.path).ok()?.len_bytes().ok()? == len_bytes;
+        is_now.then(|| segment.first.get().saturating_add(lines))
+    }
+
+    fn scan(&self, segment: &SegmentFile, after_close: &mut bool) -> Result<Scanned, OpenError> {
         let failed = |error| OpenError::io("read", segment.path.clone())(error);
         if segment.form == Form::Compressed {
             return Err(OpenError::Damaged {
@@ -181,10 +236,12 @@ impl Recovery<'_> {
             sealed: self.sealed,
             rewrite_from: self.rewrite_from,
             leaf: &mut |index| leaves.get(index),
+            after_close,
         };
         scan.run(&*file).map_err(|error| match error {
             ScanError::Io(error) => failed(error),
-            ScanError::NotSigned(index) => self.missing(index),
+            ScanError::NotSigned(index) => self.not_signed(index),
+            ScanError::NotRecorded(index) => self.not_recorded(index),
         })
     }
 
@@ -288,16 +345,34 @@ impl Recovery<'_> {
     }
 }
 
+/// Whether the last line before the first unsealed one is `trail.closed`, where that line ends a segment: a scan of the
+/// next one does not see it.
+fn ends_with_close(files: &Arc<dyn Files>, segments: &[SegmentFile], sealed: u64) -> bool {
+    let before = segments.iter().find(|segment| segment.end.is_some_and(|end| end.get() == sealed));
+    let Some(mut lines) = before.and_then(|segment| LineReader::open(files, segment, 0).ok()) else {
+        return false;
+    };
+    let mut is_close = false;
+    while let Ok(Some(line)) = lines.next_line() {
+        is_close = is_own(line, "trail.closed");
+    }
+    is_close
+}
+
 struct Replayed {
     bytes: Vec<u8>,
     lines: u64,
 }
 
-fn read_handoffs(files: &dyn Files, paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, OpenError> {
+/// The contents of handoff files of this trail, with their paths.
+pub(crate) type Handoffs = Vec<(PathBuf, Vec<u8>)>;
+
+/// Reads those of `paths` that are there.
+pub(crate) fn read_handoffs(files: &dyn Files, paths: &[PathBuf]) -> Result<Handoffs, OpenError> {
     let mut contents = Vec::new();
     for path in paths {
         match files.read(path, HANDOFF_BYTES_MAX) {
-            Ok(bytes) => contents.push(bytes),
+            Ok(bytes) => contents.push((path.clone(), bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(OpenError::io("read", path)(error)),
         }
@@ -305,10 +380,20 @@ fn read_handoffs(files: &dyn Files, paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, O
     Ok(contents)
 }
 
-fn replay_all(handoffs: &[Vec<u8>], next: u64, recorded: &mut Option<Timestamp>) -> Replayed {
+/// The lines of all handoffs that continue the segments; or the index of the first that nobody can have recorded.
+fn replay_all(
+    handoffs: &Handoffs,
+    next: u64,
+    recorded: &mut Option<Timestamp>,
+    after_close: &mut bool,
+) -> Result<Replayed, u64> {
     let mut replayed = Replayed { bytes: Vec::new(), lines: 0 };
-    for file in handoffs {
-        replay(file, next + replayed.lines, |_, text| {
+    let mut not_recorded = None;
+    for (_, file) in handoffs {
+        replay(file, next + replayed.lines, |index, text| {
+            if !may_follow(text.strip_suffix(b"\n").unwrap_or(text), after_close) {
+                not_recorded.get_or_insert(index);
+            }
             replayed.bytes.extend_from_slice(text);
             if let Some(front) = crate::line::parse_front(text) {
                 *recorded = Some(front.recorded);
@@ -316,7 +401,7 @@ fn replay_all(handoffs: &[Vec<u8>], next: u64, recorded: &mut Option<Timestamp>)
         });
         replayed.lines = memchr::memchr_iter(b'\n', &replayed.bytes).count() as u64;
     }
-    replayed
+    not_recorded.map_or(Ok(replayed), Err)
 }
 
 fn no_edge(folder: &Folder, error: EdgeError) -> OpenError {

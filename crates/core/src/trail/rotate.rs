@@ -1,8 +1,7 @@
 //! A new signing key, vouched for by the old one.
 //!
-//! Order: the next key is saved; the event `trail.key_rotated` with the old key's signature is durable and
-//! covered by a checkpoint that the old key signs; the manifest names the next key; the key file is
-//! replaced. A stop before the manifest leaves the old key in force, one after it is finished at opening.
+//! Asked for here; carried out by the sealer, with the first checkpoint that covers the event `trail.key_rotated`
+//! (`seal/keys.rs` has the order).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,14 +9,15 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use base64::Engine as _;
-use trailseal_tlog::{Rotation, SigningKey, VerifyingKey};
+use trailseal_tlog::{SigningKey, VerifyingKey};
 
 use super::Trail;
-use super::error::{OpenError, RecordError};
-use super::folder::{Folder, Manifest, ManifestKey};
+use super::error::RecordError;
+use super::folder::Folder;
+use super::manifest::ROTATIONS_MAX;
 use crate::event::Object;
 use crate::file::Files;
-use crate::seal::SealKeys;
+use crate::seal::Rotating;
 
 const SEAL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -30,9 +30,18 @@ pub enum RotateError {
     Refused(#[from] RecordError),
     /// The event of the rotation was not sealed in time.
     #[error(
-        "the rotation was not sealed within 30 seconds: the old key signs on; look at the disk and try again"
+        "the rotation was not sealed within 30 seconds: it is carried out with the next checkpoint; look at the disk"
     )]
     NotSealed,
+    /// The trail has had as many keys as it can.
+    #[error(
+        "the trail's key was rotated {ROTATIONS_MAX} times, and other tools read no more signature lines: begin a new \
+         trail with `trailseal succeed {} --dir NEW --origin ORIGIN`", dir.display()
+    )]
+    TooMany {
+        /// The trail's folder.
+        dir: PathBuf,
+    },
     /// A file operation failed.
     #[error("could not {action} {}", path.display())]
     Io {
@@ -47,65 +56,55 @@ pub enum RotateError {
 }
 
 impl Trail {
-    /// Makes a new signing key, vouched for by the old one, and signs with it from the next checkpoint on.
+    /// Makes a new signing key, vouched for by the old one. The first checkpoint that covers the event of it is signed
+    /// by both, every later one by the new key alone.
     ///
     /// # Errors
-    /// The old key stays in force; but if only the key's file could not be renamed the new one is, and the
-    /// next opening or rotation finishes that.
+    /// The old key stays in force. [`RotateError::NotSealed`]: until the next checkpoint, which carries the rotation
+    /// out.
     pub fn rotate_key(&self) -> Result<VerifyingKey, RotateError> {
         let inner = &*self.inner;
         inner.refuse_forked()?;
         // One at a time: there is one file for the next key.
         let _rotating = inner.rotating.lock().unwrap_or_else(PoisonError::into_inner);
-        let shared = &inner.shared;
+        self.ask_for_rotation()?;
+        let is_sealed = self.seal(SEAL_TIMEOUT);
+        let keys = inner.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        match keys.rotating {
+            None if is_sealed => Ok(keys.signing.verifying_key()),
+            _ => Err(RotateError::NotSealed),
+        }
+    }
+
+    /// Saves the next key and records the event, unless that was done and only the checkpoint is missing.
+    fn ask_for_rotation(&self) -> Result<(), RotateError> {
+        let shared = &self.inner.shared;
         let files = &*shared.options.files;
+        // The sealer signs under this lock: no checkpoint covers the event before it knows of the rotation.
+        let mut keys = self.inner.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.rotating.is_some() {
+            return Ok(());
+        }
+        if keys.manifest.keys.len() > ROTATIONS_MAX {
+            return Err(RotateError::TooMany { dir: shared.folder.root().to_owned() });
+        }
         let key_file = key_file(&shared.folder, shared.options.key_file.as_deref());
         let next_file = next_file(&key_file);
-        let failed = |action, path: &Path| {
-            let path = path.to_owned();
+        let failed = |action| {
+            let path = next_file.clone();
             move |source| RotateError::Io { action, path, source }
         };
-        let manifest = inner.keys.lock().unwrap_or_else(PoisonError::into_inner).manifest.clone();
-        let unreadable = |error: OpenError| failed("read", &next_file)(io::Error::other(error.to_string()));
-        finish_rotation(files, &key_file, &manifest).map_err(unreadable)?;
-        // One that an earlier attempt left is used: the manifest on disk may name it already, so it must
-        // never be written over.
-        let next = match super::open::read_signing_key(files, &next_file).map_err(unreadable)? {
-            Some(next) => next,
-            None => new_key(shared.origin.as_str(), files, &next_file)
-                .map_err(failed("write a key to", &next_file))?,
+        // One that an earlier attempt left is used: a checkpoint may name it already.
+        let next = match super::open::read_signing_key(files, &next_file) {
+            Ok(Some(next)) => next,
+            Ok(None) => {
+                new_key(shared.origin.as_str(), files, &next_file).map_err(failed("write a key to"))?
+            }
+            Err(error) => return Err(failed("read")(io::Error::other(error.to_string()))),
         };
-
-        let rotation = {
-            let keys = self.inner.keys.lock().unwrap_or_else(PoisonError::into_inner);
-            Rotation::sign(&shared.origin, &keys.signing, &next.verifying_key())
-        };
-        self.record_system("trail.key_rotated", details(&rotation))?;
-        if !self.seal(SEAL_TIMEOUT) {
-            return Err(RotateError::NotSealed);
-        }
-
-        // The sealer signs under this lock, so it signs with the old key before and the new one after.
-        let mut keys = self.inner.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = shared.progress.sealed() + 1;
-        let mut manifest = keys.manifest.clone();
-        if let Some(old) = manifest.keys.last_mut() {
-            old.to = Some(from);
-        }
-        manifest.keys.push(ManifestKey {
-            public_key: next.verifying_key(),
-            from,
-            to: None,
-            vouched: Some(rotation.to_signature_line().trim_end().to_owned()),
-        });
-        let path = shared.folder.trail_toml();
-        files.replace(&path, manifest.to_toml().as_bytes(), false).map_err(failed("write", &path))?;
-        let public_key = next.verifying_key();
-        *keys = SealKeys { signing: next, manifest };
-        drop(keys);
-        // From here on the rotation is done; should this rename fail, the next opening finishes it.
-        files.rename(&next_file, &key_file).map_err(failed("replace", &key_file))?;
-        Ok(public_key)
+        let index = self.record_system("trail.key_rotated", details(&keys.signing, &next.verifying_key()))?;
+        keys.rotating = Some(Rotating { next, index, key_file, next_file, signed: None });
+        Ok(())
     }
 }
 
@@ -117,12 +116,14 @@ fn new_key(origin: &str, files: &dyn Files, path: &Path) -> io::Result<SigningKe
     Ok(key)
 }
 
-fn details(rotation: &Rotation) -> Object {
+/// What the event says, with the old key's signature over it.
+fn details(old: &SigningKey, new: &VerifyingKey) -> Object {
+    let (origin, old_key) = (old.name(), old.verifying_key());
+    let signature = old.sign(format!("trailseal-key-rotated@v1\n{origin}\n{old_key}\n{new}\n").as_bytes());
     let mut details = Object::default();
-    details.insert("old_key", rotation.old_key().to_string());
-    details.insert("new_key", rotation.new_key().to_string());
-    let signature = base64::engine::general_purpose::STANDARD.encode(rotation.signature());
-    details.insert("signature", signature);
+    details.insert("old_key", old_key.to_string());
+    details.insert("new_key", new.to_string());
+    details.insert("signature", base64::engine::general_purpose::STANDARD.encode(signature));
     details
 }
 
@@ -130,22 +131,8 @@ pub(super) fn key_file(folder: &Folder, configured: Option<&Path>) -> PathBuf {
     configured.map_or_else(|| folder.keys_folder().join("signing.key"), Path::to_owned)
 }
 
-fn next_file(key_file: &Path) -> PathBuf {
+pub(super) fn next_file(key_file: &Path) -> PathBuf {
     let mut name = key_file.as_os_str().to_owned();
     name.push(".next");
     PathBuf::from(name)
-}
-
-/// Finishes a rotation that stopped between the manifest and the key file.
-pub(super) fn finish_rotation(
-    files: &dyn Files,
-    key_file: &Path,
-    manifest: &Manifest,
-) -> Result<(), OpenError> {
-    let next_file = next_file(key_file);
-    let Some(next) = super::open::read_signing_key(files, &next_file)? else { return Ok(()) };
-    if manifest.current_key() == Some(&next.verifying_key()) {
-        files.rename(&next_file, key_file).map_err(OpenError::io("replace", key_file))?;
-    }
-    Ok(())
 }

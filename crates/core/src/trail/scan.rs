@@ -31,6 +31,20 @@ pub(super) struct Scanned {
     pub(super) rewrite_offset: u64,
 }
 
+/// Whether the line is one of the trail's own, of this action. Only there does `"system":true` stand behind the front.
+pub(super) fn is_own(text: &[u8], action: &str) -> bool {
+    line::parse_front(text).is_some_and(|front| front.system)
+        && Value::parse(text).is_ok_and(|value| value.get("action").and_then(Value::as_str) == Some(action))
+}
+
+/// Whether a line may stand behind the one before it: behind `trail.closed` nothing comes but the next opening.
+/// `after_close` tells of the line before, and afterwards of this one.
+pub(crate) fn may_follow(text: &[u8], after_close: &mut bool) -> bool {
+    let may = !*after_close || is_own(text, "trail.opened");
+    *after_close = is_own(text, "trail.closed");
+    may
+}
+
 /// What to look for.
 pub(super) struct Scan<'a> {
     /// Index of the segment's first line.
@@ -43,6 +57,8 @@ pub(super) struct Scan<'a> {
     pub(super) rewrite_from: u64,
     /// The signed leaf hash of an index below `sealed`.
     pub(super) leaf: &'a mut dyn FnMut(u64) -> io::Result<Option<Hash>>,
+    /// Whether the line before is `trail.closed`; afterwards, whether the last one is.
+    pub(super) after_close: &'a mut bool,
 }
 
 /// Why a scan ended early.
@@ -50,6 +66,8 @@ pub(super) enum ScanError {
     Io(io::Error),
     /// This line is not the one that was signed.
     NotSigned(u64),
+    /// This line is not signed, and no writer can have put it there.
+    NotRecorded(u64),
 }
 
 impl From<io::Error> for ScanError {
@@ -96,6 +114,12 @@ impl Scan<'_> {
             && (front.is_none() || text.len() > line::LINE_BYTES_MAX || Value::parse(text).is_err())
         {
             return Ok(false);
+        }
+        if !may_follow(text, self.after_close)
+            && index >= self.sealed
+            && !cfg!(trailseal_fault = "lines_after_close_taken")
+        {
+            return Err(ScanError::NotRecorded(index));
         }
         if index >= self.rewrite_from {
             found.rewrite_offset = found.rewrite_offset.min(found.len_bytes);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use super::circumstances::policy_hash;
 use super::recording::push_system;
 use super::shared::Shared;
 use super::{Folder, RecordError, Trail};
@@ -185,32 +186,35 @@ impl Trail {
         // Counts are per rule, and the rules go.
         record_counts(shared);
         let before = shared.policy.load();
-        let (from, to) = (before.policy.to_toml(), policy.to_toml());
-        let index = self.record_change(change, &from, &to)?;
+        let from = before.policy.to_toml();
+        let index = self.record_change(change, &from, &policy)?;
         shared.wake_writer();
         let is_durable = shared.progress.wait_durable(index, crate::deadline::after(CHANGE_TIMEOUT));
         let kept = if is_durable { keep() } else { Err(SetPolicyError::NotDurable) };
         match kept {
             Ok(()) => {
+                // A failure is told at the next opening, as a policy that nobody is known to have set.
+                let _ = shared.folder.note_policy(index);
                 shared.policy.store(InForce::new(policy, before.sampler().clone()));
                 Ok(())
             }
             Err(error) => {
                 // Refused only when the buffer is full; then the caller's error is all that tells.
-                let _ = self.record_change(Change::by("taken_back"), &to, &from);
+                let _ = self.record_change(Change::by("taken_back"), &policy.to_toml(), &before.policy);
                 Err(error)
             }
         }
     }
 
-    fn record_change(&self, change: Change<'_>, from: &str, to: &str) -> Result<u64, RecordError> {
+    fn record_change(&self, change: Change<'_>, from: &str, to: &Policy) -> Result<u64, RecordError> {
         let mut details = Object::default();
         details.insert("by", change.by);
         if let Some(review) = change.review {
             details.insert("review", review);
         }
         details.insert("from", from);
-        details.insert("to", to);
+        details.insert("to", to.to_toml());
+        details.insert("policy", policy_hash(to));
         self.record_system("trail.policy_changed", details)
     }
 }

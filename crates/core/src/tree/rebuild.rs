@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use trailseal_tlog::{Checkpoint, CheckpointError, Hash, TileEdge, leaf_hash};
+use trailseal_tlog::{CheckpointError, Hash, TileEdge, leaf_hash};
 
 use super::TreeWriter;
 use crate::segment::LineReader;
@@ -71,7 +71,7 @@ pub fn rebuild_tree(folder: &Folder) -> Result<Rebuilt, RebuildError> {
     let path = folder.checkpoint();
     let note = folder.files().read(&path, CHECKPOINT_BYTES_MAX).map_err(failed("read", path))?;
     let note = String::from_utf8_lossy(&note);
-    let (checkpoint, _) = Checkpoint::open(&note, &manifest.origin, &manifest.public_keys())?;
+    let (checkpoint, _) = manifest.key_ring().0.open(&note)?;
     let mut edge = TileEdge::new();
     each_leaf(folder, checkpoint.size, |leaf| {
         edge.push(leaf, &mut |_, _| {});

@@ -83,7 +83,7 @@ impl TreeWriter {
 
     fn try_sync(&mut self, step: u64) -> io::Result<()> {
         let due = |level: &&mut Level| !level.pending.is_empty();
-        for (number, level) in self.levels.iter_mut().enumerate().filter(|(_, level)| due(&level)) {
+        for (number, level) in self.levels.iter_mut().enumerate().filter(|(_, level)| due(level)) {
             level.write(&*self.files, step.checked_shr(8 * number as u32).unwrap_or(0))?;
         }
         self.levels.iter_mut().filter(due).try_for_each(Level::sync)

@@ -16,6 +16,8 @@ pub(super) enum Stop {
     End,
     /// Lines from here up to the next segment (or the first one) are not there.
     Gap,
+    /// What stands here is longer than lines can be.
+    TooLong,
     /// What stands here cannot be read as a line.
     Unreadable { why: &'static str },
     /// The receiver wants no more.
@@ -53,12 +55,7 @@ pub(super) fn feed(
                     None => return (cursor.next.get(), Stop::Cancelled),
                 },
                 Ok(false) => break,
-                Err(BlockError::TooLong) => {
-                    return (
-                        cursor.next.get(),
-                        Stop::Unreadable { why: "a line is longer than lines can be" },
-                    );
-                }
+                Err(BlockError::TooLong) => return (cursor.next.get(), Stop::TooLong),
                 Err(BlockError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
                     let why = "a compressed part of the segment is damaged";
                     return (cursor.next.get(), Stop::Unreadable { why });

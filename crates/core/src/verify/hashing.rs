@@ -41,6 +41,7 @@ pub(super) struct Misfit {
     pub(super) index: u64,
     /// The index that the line itself names, if it can be read.
     pub(super) named: Option<u64>,
+    pub(super) is_too_long: bool,
 }
 
 impl Hashed {
@@ -56,7 +57,7 @@ impl Hashed {
                 None => hashed.read_misfit(index, text),
             };
             if text.len() > LINE_BYTES_MAX {
-                hashed.misfit.get_or_insert(Misfit { index, named: Some(index) });
+                hashed.misfit.get_or_insert(Misfit { index, named: Some(index), is_too_long: true });
             }
             hashed.add_time(index, recorded);
         }
@@ -66,7 +67,8 @@ impl Hashed {
     /// A line that does not begin as line `index` must. Returns when it says that it was recorded.
     fn read_misfit(&mut self, index: u64, text: &[u8]) -> Option<i64> {
         let front = line::parse_front(text);
-        self.misfit.get_or_insert(Misfit { index, named: front.as_ref().map(|front| front.index) });
+        let named = front.as_ref().map(|front| front.index);
+        self.misfit.get_or_insert(Misfit { index, named, is_too_long: false });
         front.map(|front| front.recorded.as_micros())
     }
 

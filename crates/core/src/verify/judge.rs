@@ -3,15 +3,18 @@
 use std::io;
 use std::path::Path;
 
-use trailseal_tlog::{Hash, Origin, VerifyingKey};
+use trailseal_tlog::{Hash, Rotation};
 
 use super::feed::Stop;
 use super::locate::{Located, locate};
 use super::notes::{self, Signed, Unsigned};
 use super::pass::{self, Found, Wanted};
 use super::tree::TreeDiff;
+use super::trust::{Trust, trust};
+use super::unsealed::{self, Unrecorded};
 use super::{Problem, Unproven, Verdict, VerifyError, VerifyOptions};
-use crate::trail::{Folder, Manifest, ManifestError, SegmentFile};
+use crate::handoff::HandoffHeader;
+use crate::trail::{Folder, Manifest, SegmentFile, handoff_header, lock};
 
 /// A checkpoint has a few signature lines; one for each rotation so far.
 const NOTE_BYTES_MAX: u64 = 1 << 20;
@@ -73,33 +76,32 @@ fn unproven(verdict: &Verdict) -> Vec<Unproven> {
     list
 }
 
-/// Who may sign, and for which trail.
-struct Trust {
-    origin: Origin,
-    keys: Vec<VerifyingKey>,
-    /// Those that trail.toml names. Who pins a key of today still has kept checkpoints by the keys before
-    /// it; they only help to say where a change is.
-    named: Vec<VerifyingKey>,
-}
-
 /// Fills in the numbers of `verdict` and returns the first thing that is wrong, if anything is.
 fn examine(
     folder: &Folder,
     options: &VerifyOptions,
     verdict: &mut Verdict,
 ) -> Result<Option<Located>, VerifyError> {
-    // The newest checkpoint is read before anything that it covers.
+    // Marks are read before what they tell of: the handoff's before the lines, the checkpoint before all that it covers.
+    let durable = durable_mark(folder);
     let text = read(folder, &folder.checkpoint())?;
-    let (trust, untrusted) = trust(folder, options)?;
-    let Some(trust) = trust else { return Ok(untrusted) };
-    verdict.origin = trust.origin.to_string();
+    let mut trust = match trust(folder, options)? {
+        Ok(trust) => trust,
+        Err(bad) => return Ok(Some(bad)),
+    };
+    verdict.origin = trust.ring.origin().to_string();
+    let kept = read_kept(folder)?;
+    let given = options.checkpoints.iter().map(String::as_bytes);
+    trust.learn(text.as_deref().into_iter().chain(kept.iter().map(|(_, text)| &**text)).chain(given));
     let given = open_given(options, &trust)?;
-    let (kept, kept_bad) = open_kept(folder, &trust)?;
-    let newest = match text {
-        Some(text) => notes::open(&text, &trust.origin, &trust.keys)
-            .map_err(|unsigned| unsigned.of("the newest checkpoint")),
+    let (kept, kept_bad) = open_kept(&kept, &trust);
+    let newest = match &text {
+        Some(text) => notes::open(text, &trust.ring).map_err(|unsigned| unsigned.of("the newest checkpoint")),
         None => Err(located(Problem::CheckpointMissing, "the newest checkpoint is not there".into())),
     };
+    if let (Some(text), Ok(newest)) = (&text, &newest) {
+        trust.compare(text, newest.size);
+    }
     // Without a newest checkpoint, what the newest earlier one covers can still be counted.
     let base = newest.as_ref().ok().or(kept.last());
     let size = base.map_or(0, |signed| signed.size);
@@ -122,7 +124,7 @@ fn examine(
     if let Err(bad) = newest {
         return Ok(Some(bad));
     }
-    if let Some(bad) = untrusted {
+    if let Some(bad) = trust.bad {
         return Ok(Some(bad));
     }
     if let Some(bad) = given.iter().find_map(|given| judged.given(given)) {
@@ -134,14 +136,28 @@ fn examine(
     if let Some(bad) = kept_bad {
         return Ok(Some(bad));
     }
-    judged.unsealed()
+    judged.unsealed(durable)
 }
 
-fn io_error(path: &Path, source: io::Error) -> VerifyError {
+/// How many events the folder's handoff says were durable; 0 without a handoff of this trail.
+fn durable_mark(folder: &Folder) -> u64 {
+    let named = lock::named_handoff(&folder.lock());
+    let places = named.into_iter().chain([folder.handoff()]);
+    let origin = Manifest::read(folder).ok().flatten().map(|manifest| manifest.origin);
+    let Some(mark) = origin.map(|origin| HandoffHeader::trail_mark(origin.as_str())) else { return 0 };
+    places
+        .filter_map(|path| handoff_header(&**folder.files(), &path))
+        .filter(|header| header.trail == mark)
+        .map(|header| header.durable)
+        .max()
+        .unwrap_or(0)
+}
+
+pub(super) fn io_error(path: &Path, source: io::Error) -> VerifyError {
     VerifyError::Io { path: path.to_owned(), source }
 }
 
-fn located(problem: Problem, message: String) -> Located {
+pub(super) fn located(problem: Problem, message: String) -> Located {
     Located { first_bad: None, range: None, problem, message }
 }
 
@@ -151,49 +167,7 @@ impl Unsigned {
     }
 }
 
-/// Who may sign this trail; and what is wrong with `trail.toml`, if anything is.
-fn trust(folder: &Folder, options: &VerifyOptions) -> Result<(Option<Trust>, Option<Located>), VerifyError> {
-    let pinned = &options.public_keys;
-    let manifest = match Manifest::read(folder) {
-        Ok(Some(manifest)) => Ok(manifest),
-        Ok(None) if is_empty(folder)? => {
-            return Err(VerifyError::NoTrail { path: folder.root().to_owned() });
-        }
-        Ok(None) => Err("trail.toml is missing, and with it the trail's name and key".to_owned()),
-        Err(ManifestError::Io(error)) => return Err(io_error(&folder.trail_toml(), error)),
-        Err(invalid) => Err(format!("trail.toml is damaged: {invalid}")),
-    };
-    let given_origin = pinned.first().map(|key| key.name().to_owned());
-    Ok(match (manifest, given_origin) {
-        (Ok(manifest), None) => {
-            let keys = manifest.public_keys();
-            (Some(Trust { origin: manifest.origin, keys, named: Vec::new() }), None)
-        }
-        (Ok(manifest), Some(given)) => {
-            let other = (given != manifest.origin.as_str()).then(|| {
-                let message = format!("the folder holds the trail {}, not {given}", manifest.origin);
-                located(Problem::OriginMismatch, message)
-            });
-            let named = manifest.public_keys();
-            (Some(Trust { origin: manifest.origin, keys: pinned.clone(), named }), other)
-        }
-        (Err(damage), given) => {
-            let trust = given.and_then(|given| Origin::new(&given).ok()).map(|origin| Trust {
-                origin,
-                keys: pinned.clone(),
-                named: Vec::new(),
-            });
-            (trust, Some(located(Problem::KeyUnknown, damage)))
-        }
-    })
-}
-
-fn is_empty(folder: &Folder) -> Result<bool, VerifyError> {
-    let segments = folder.segments().map_err(|source| io_error(&folder.segments_folder(), source))?;
-    Ok(segments.is_empty() && read(folder, &folder.checkpoint())?.is_none())
-}
-
-fn read(folder: &Folder, path: &Path) -> Result<Option<Vec<u8>>, VerifyError> {
+pub(super) fn read(folder: &Folder, path: &Path) -> Result<Option<Vec<u8>>, VerifyError> {
     match folder.files().read(path, NOTE_BYTES_MAX) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -207,7 +181,7 @@ fn read(folder: &Folder, path: &Path) -> Result<Option<Vec<u8>>, VerifyError> {
 fn open_given(options: &VerifyOptions, trust: &Trust) -> Result<Vec<Result<Signed, Unsigned>>, VerifyError> {
     let mut all = Vec::new();
     for text in &options.checkpoints {
-        let opened = notes::open(text.as_bytes(), &trust.origin, &trust.keys);
+        let opened = notes::open(text.as_bytes(), &trust.ring);
         if let Err(unsigned) = &opened
             && unsigned.problem == Problem::CheckpointInvalid
         {
@@ -218,17 +192,33 @@ fn open_given(options: &VerifyOptions, trust: &Trust) -> Result<Vec<Result<Signe
     Ok(all)
 }
 
-/// The kept checkpoints that count, by size; and what is wrong with the first that does not.
-fn open_kept(folder: &Folder, trust: &Trust) -> Result<(Vec<Signed>, Option<Located>), VerifyError> {
+/// The texts of the kept checkpoints, by size.
+fn read_kept(folder: &Folder) -> Result<Vec<(u64, Vec<u8>)>, VerifyError> {
     let sizes =
         folder.kept_checkpoints().map_err(|source| io_error(&folder.kept_checkpoints_folder(), source))?;
-    let keys = [&*trust.keys, &*trust.named].concat();
-    let (mut kept, mut bad) = (Vec::with_capacity(sizes.len()), None);
+    let mut kept = Vec::with_capacity(sizes.len());
     for size in sizes {
-        let Some(text) = read(folder, &folder.kept_checkpoint(size))? else { continue };
+        if let Some(text) = read(folder, &folder.kept_checkpoint(size))? {
+            kept.push((size, text));
+        }
+    }
+    Ok(kept)
+}
+
+/// The kept checkpoints that count; and what is wrong with the first that does not.
+fn open_kept(texts: &[(u64, Vec<u8>)], trust: &Trust) -> (Vec<Signed>, Option<Located>) {
+    let (mut kept, mut bad) = (Vec::with_capacity(texts.len()), None);
+    for (size, text) in texts {
         let which = format!("checkpoints/{size}");
-        match notes::open(&text, &trust.origin, &keys) {
-            Ok(signed) if signed.size == size => kept.push(signed),
+        let opened = notes::open(text, &trust.ring).or_else(|unsigned| match &trust.named {
+            // What the trusted keys themselves say against it stands.
+            Some(named) if unsigned.problem == Problem::KeyUnknown && is_before(trust, *size) => {
+                notes::open(text, named)
+            }
+            _ => Err(unsigned),
+        });
+        match opened {
+            Ok(signed) if signed.size == *size => kept.push(signed),
             Ok(signed) => {
                 let message = format!("{which} is a checkpoint of size {}", signed.size);
                 bad.get_or_insert(located(Problem::CheckpointInvalid, message));
@@ -238,7 +228,17 @@ fn open_kept(folder: &Folder, trust: &Trust) -> Result<(Vec<Signed>, Option<Loca
             }
         }
     }
-    Ok((kept, bad))
+    (kept, bad)
+}
+
+/// Whether a checkpoint of this size may be from before the trusted keys.
+fn is_before(trust: &Trust, size: u64) -> bool {
+    let rotations = trust.named.iter().flat_map(|named| named.rotations());
+    let trusted = |rotation: &&Rotation| {
+        trust.ring.keys().iter().any(|entry| entry.key == *rotation.new_key())
+            && trust.ring.keys().iter().all(|entry| entry.key != *rotation.old_key())
+    };
+    rotations.filter(trusted).any(|rotation| size <= rotation.size())
 }
 
 /// The tree alone is damaged: no event is bad, so none is named.
@@ -319,14 +319,20 @@ impl Judged<'_> {
         }
         let misfit = self.found.misfit.filter(|misfit| misfit.index < self.size);
         Ok(misfit.map(|misfit| {
-            let message =
-                format!("event {} does not begin as a line must, though it was signed so", misfit.index);
-            Located { first_bad: Some(misfit.index), ..located(Problem::Edited, message) }
+            let index = misfit.index;
+            let (problem, message) = match misfit.is_too_long {
+                true => (Problem::LineTooLong, format!("event {index} is longer than lines can be")),
+                false => {
+                    let what = "does not begin as a line must, though it was signed so";
+                    (Problem::Edited, format!("event {index} {what}"))
+                }
+            };
+            Located { first_bad: Some(index), ..located(problem, message) }
         }))
     }
 
     /// What is wrong with the lines that no checkpoint covers yet: they must still follow each other.
-    fn unsealed(&self) -> Result<Option<Located>, VerifyError> {
+    fn unsealed(&self, durable: u64) -> Result<Option<Located>, VerifyError> {
         let found = self.found;
         let at = |index: u64, problem, message| {
             Some(Located { first_bad: Some(index), ..located(problem, message) })
@@ -334,6 +340,11 @@ impl Judged<'_> {
         let bad = if let Some(misfit) = found.misfit {
             let index = misfit.index;
             match misfit.named {
+                _ if misfit.is_too_long => at(
+                    index,
+                    Problem::LineTooLong,
+                    format!("event {index} is longer than lines can be (not yet sealed)"),
+                ),
                 Some(named) if named > index => at(
                     index,
                     Problem::Missing,
@@ -363,11 +374,19 @@ impl Judged<'_> {
                     Problem::Missing,
                     format!("event {} is missing (not yet sealed)", found.end),
                 ),
+                Stop::TooLong => {
+                    let message = format!("event {} is longer than lines can be (not yet sealed)", found.end);
+                    at(found.end, Problem::LineTooLong, message)
+                }
                 Stop::Unreadable { why } => {
                     at(found.end, Problem::Edited, format!("event {} cannot be read: {why}", found.end))
                 }
-                _ => self.beyond_signed(),
+                _ => self.beyond_signed().or_else(|| self.beyond_durable(found.end, durable)),
             }
+        };
+        let bad = match bad {
+            None => self.unrecorded(durable)?,
+            bad => bad,
         };
         // A writer that rolled meanwhile has made lines void that were read here.
         let Some(first_bad) = bad.as_ref().and_then(|bad| bad.first_bad) else { return Ok(bad) };
@@ -378,6 +397,31 @@ impl Judged<'_> {
                 && self.segments.iter().all(|before| before.first != segment.first)
         });
         Ok(bad.filter(|_| !rolled))
+    }
+
+    /// The handoff's mark moves only after the lines that it tells of are durable.
+    fn beyond_durable(&self, end: u64, durable: u64) -> Option<Located> {
+        (durable > end).then(|| {
+            let message = format!(
+                "the handoff says that {durable} events were durable, and only the first {end} are whole (not yet sealed)"
+            );
+            Located { range: Some((end, durable)), ..located(Problem::DurableMissing, message) }
+        })
+    }
+
+    /// Lines that nothing signs, and that no writer can have left.
+    fn unrecorded(&self, durable: u64) -> Result<Option<Located>, VerifyError> {
+        Ok(match unsealed::look(self.folder, self.segments, self.size, self.found.end)? {
+            Some(Unrecorded::AfterClose(index)) => {
+                let message = format!(
+                    "event {index} follows `trail.closed` without an opening: nobody has recorded it (not yet sealed)"
+                );
+                Some(Located { first_bad: Some(index), ..located(Problem::Inserted, message) })
+            }
+            // One that was never known to be durable was torn by a stop: the next opening sets it aside.
+            Some(Unrecorded::Torn(index)) => self.beyond_durable(index, durable),
+            None => None,
+        })
     }
 
     /// A kept checkpoint may be ahead of the newest one for a moment, but never of the lines.

@@ -80,6 +80,9 @@ fn stopped(folder: &Folder, found: &Found) -> Result<(Problem, String), VerifyEr
     if let Stop::Unreadable { why } = found.stop {
         return Ok((Problem::Edited, format!("event {end} cannot be read: {why}")));
     }
+    if let Stop::TooLong = found.stop {
+        return Ok((Problem::LineTooLong, format!("event {end} is longer than lines can be")));
+    }
     let is_boundary = end == 0 || is_segment_end(folder, end)?;
     Ok(if is_boundary {
         (Problem::SegmentMissing, format!("the segment that begins with event {end} is missing"))

@@ -4,7 +4,7 @@
 //! and works beside a running writer: the checkpoint is read first, and everything below its size stands
 //! still from then on, however segments roll or are compressed.
 //!
-//! 1. `notes`: the checkpoint, its signature and its key
+//! 1. `trust`, `notes`: the checkpoint, its signature, and which keys sign which sizes
 //! 2. `feed`, `hashing`: all lines, in blocks, and their leaf hashes, by several threads
 //! 3. `pass`: the tree that they give, beside every signed root and the tree on disk
 //! 4. `locate`: if a root does not hold, the first bad event and what was done to it
@@ -21,6 +21,8 @@ mod notes;
 mod pass;
 mod proof;
 mod tree;
+mod trust;
+mod unsealed;
 mod verdict;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Signed checkpoints as a verifier meets them: which key may sign, and what exactly is wrong with one.
 
-use trailseal_tlog::{Checkpoint, CheckpointError, Hash, Origin, SignedNote, VerifyingKey, trusted_keys};
+use trailseal_tlog::{CheckpointError, Hash, KeyRing, VerifyingKey};
 
 use super::Problem;
 
@@ -19,19 +19,14 @@ pub(super) struct Unsigned {
     pub(super) message: String,
 }
 
-/// Opens the signed note `text`: of this `origin`, signed by one of `keys`, or by a key that one of them
-/// vouches for, by an unbroken chain of rotations that the note carries.
-pub(super) fn open(text: &[u8], origin: &Origin, keys: &[VerifyingKey]) -> Result<Signed, Unsigned> {
+/// Opens the signed note `text`: of this trail, signed by a key of `ring` within its sizes.
+pub(super) fn open(text: &[u8], ring: &KeyRing) -> Result<Signed, Unsigned> {
     let invalid = |what: &str| Unsigned {
         problem: Problem::CheckpointInvalid,
         message: format!("is not a signed checkpoint: {what}"),
     };
     let text = std::str::from_utf8(text).map_err(|_| invalid("it is not UTF-8"))?;
-    let keys = match SignedNote::parse(text) {
-        Ok(note) => trusted_keys(keys, &note, origin),
-        Err(_) => keys.to_vec(),
-    };
-    match Checkpoint::open(text, origin, &keys) {
+    match ring.open(text) {
         Ok((checkpoint, key)) => Ok(Signed { size: checkpoint.size, root: checkpoint.root, key }),
         Err(CheckpointError::Malformed(what)) => Err(invalid(what)),
         Err(CheckpointError::Origin { found, wanted }) => Err(Unsigned {
@@ -42,6 +37,17 @@ pub(super) fn open(text: &[u8], origin: &Origin, keys: &[VerifyingKey]) -> Resul
             problem: Problem::KeyUnknown,
             message: "is signed by a key that is not trusted".into(),
         }),
+        Err(CheckpointError::NotItsSize { size, to: Some(to) }) if to < size => Err(Unsigned {
+            problem: Problem::KeyUnknown,
+            message: format!("of size {size} is signed by a key that was rotated away at size {to}"),
+        }),
+        Err(CheckpointError::NotItsSize { size, .. }) => Err(Unsigned {
+            problem: Problem::KeyUnknown,
+            message: format!("of size {size} is signed by a key that signs only later sizes"),
+        }),
+        Err(CheckpointError::Rotation(conflict)) => {
+            Err(Unsigned { problem: Problem::RotationInvalid, message: format!("shows that {conflict}") })
+        }
         Err(_) => Err(Unsigned {
             problem: Problem::SignatureInvalid,
             message: "has a signature that is not the key's: it was changed, or signed by somebody else"

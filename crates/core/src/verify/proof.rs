@@ -1,7 +1,8 @@
 //! Proofs that stand alone: checked away from the trail, with the public key alone.
 
 use trailseal_tlog::{
-    Checkpoint, ConsistencyProof, Origin, TlogProof, VerifyingKey, verify_consistency as check,
+    Checkpoint, ConsistencyProof, KeyRing, Origin, SignedNote, TlogProof, VerifyingKey,
+    verify_consistency as check,
 };
 
 use super::Problem;
@@ -37,7 +38,7 @@ pub struct ProvedLine {
 /// is not the one that was signed.
 pub fn verify_proof(text: &str, keys: &[VerifyingKey]) -> Result<ProvedLine, Unproved> {
     let proof = TlogProof::parse(text).map_err(|error| not_a_proof(error.to_string()))?;
-    let (checkpoint, key) = open("the proof's checkpoint", &proof.checkpoint, keys)?;
+    let (checkpoint, key) = open("the proof's checkpoint", &proof.checkpoint, keys, &[])?;
     let line = proof.extra.clone().ok_or_else(|| not_a_proof("it does not carry the line".into()))?;
     proof.verify_line(&line, checkpoint.size, &checkpoint.root).map_err(|error| Unproved {
         problem: Some(Problem::RootMismatch),
@@ -64,8 +65,9 @@ pub struct ProvedGrowth {
 /// or the newer trail does not begin with the older one.
 pub fn verify_consistency(text: &str, keys: &[VerifyingKey]) -> Result<ProvedGrowth, Unproved> {
     let proof = ConsistencyProof::parse(text).map_err(|error| not_a_proof(error.to_string()))?;
-    let (old, _) = open("the older checkpoint", &proof.old, keys)?;
-    let (new, key) = open("the newer checkpoint", &proof.new, keys)?;
+    let both = [&*proof.old, &*proof.new];
+    let (old, _) = open("the older checkpoint", &proof.old, keys, &both)?;
+    let (new, key) = open("the newer checkpoint", &proof.new, keys, &both)?;
     let differ = |message| Unproved { problem: Some(Problem::RootMismatch), message };
     if old.size > new.size {
         let problem = Some(Problem::Rollback);
@@ -81,16 +83,28 @@ fn not_a_proof(message: String) -> Unproved {
     Unproved { problem: None, message }
 }
 
-/// The trail's name is the keys' name.
-fn open(which: &str, note: &str, keys: &[VerifyingKey]) -> Result<(Checkpoint, VerifyingKey), Unproved> {
-    let Some(origin) = keys.first().and_then(|key| Origin::new(key.name()).ok()) else {
+/// The trail's name is the keys' name. Rotations count that any note of `beside` shows.
+fn open(
+    which: &str,
+    note: &str,
+    keys: &[VerifyingKey],
+    beside: &[&str],
+) -> Result<(Checkpoint, VerifyingKey), Unproved> {
+    let claimed = SignedNote::parse(note).ok().and_then(|note| Checkpoint::parse(note.text()).ok());
+    // Of keys of several trails those count that are named like this one.
+    let named =
+        |key: &&VerifyingKey| claimed.as_ref().is_none_or(|claimed| claimed.origin.as_str() == key.name());
+    let origin = keys.iter().find(named).or(keys.first()).and_then(|key| Origin::new(key.name()).ok());
+    let Some(origin) = origin else {
         return Err(not_a_proof("no public key was given: give the one of the trail (--public-key)".into()));
     };
-    match notes::open(note.as_bytes(), &origin, keys) {
+    let wrong = |problem, message: String| Unproved { problem: Some(problem), message };
+    let mut ring = KeyRing::new(origin.clone(), keys);
+    for note in beside.iter().filter_map(|text| SignedNote::parse(text).ok()) {
+        ring.learn(&note).map_err(|conflict| wrong(Problem::RotationInvalid, conflict.to_string()))?;
+    }
+    match notes::open(note.as_bytes(), &ring) {
         Ok(Signed { size, root, key }) => Ok((Checkpoint::new(origin, size, root), key)),
-        Err(unsigned) => Err(Unproved {
-            problem: Some(unsigned.problem),
-            message: format!("{which} {}", unsigned.message),
-        }),
+        Err(unsigned) => Err(wrong(unsigned.problem, format!("{which} {}", unsigned.message))),
     }
 }

@@ -41,6 +41,14 @@ pub enum Problem {
     StoreDiffers,
     /// The lines are right, and the tree, or a part of it, is not there.
     TreeMissing,
+    /// `trail.toml` is missing, damaged, or contradicts itself.
+    ManifestInvalid,
+    /// A line is longer than lines can be.
+    LineTooLong,
+    /// A rotation of keys is not vouched for, or told in two ways.
+    RotationInvalid,
+    /// Lines are missing that no checkpoint covers yet, and that were durable.
+    DurableMissing,
 }
 
 /// What this verification could not rule out, for want of something that was kept elsewhere.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use trailseal_tlog::{Checkpoint, Hash, SignedNote, VerifyingKey, leaf_hash, trusted_keys, verify_inclusion};
+use trailseal_tlog::{Checkpoint, Hash, KeyRing, SignedNote, VerifyingKey, leaf_hash, verify_inclusion};
 use zip::ZipArchive;
 
 use super::super::write_out;
@@ -215,9 +215,9 @@ fn signed_by(
     let key = VerifyingKey::parse(key.trim()).or_else(|error| wrong(format!("{key_name}: {error}")))?;
     let signed = SignedNote::parse(&note).or_else(|error| wrong(format!("{note_name}: {error}")))?;
     let claimed = Checkpoint::parse(signed.text()).or_else(|error| wrong(format!("{note_name}: {error}")))?;
-    let trusted = if pinned.is_empty() { vec![key] } else { trusted_keys(pinned, &signed, &claimed.origin) };
-    let (checkpoint, by) = Checkpoint::open(&note, &claimed.origin, &trusted)
-        .or_else(|error| wrong(format!("{note_name}: {error}")))?;
+    let trusted = if pinned.is_empty() { std::slice::from_ref(&key) } else { pinned };
+    let ring = KeyRing::new(claimed.origin, trusted);
+    let (checkpoint, by) = ring.open(&note).or_else(|error| wrong(format!("{note_name}: {error}")))?;
     Ok((checkpoint, by))
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use trailseal_tlog::{
-    Checkpoint, CheckpointError, ConsistencyProof, TileError, TileId, TileSource, TlogProof,
+    Checkpoint, ConsistencyProof, KeyRing, SignedNote, TileError, TileId, TileSource, TlogProof,
     consistency_proof, inclusion_proof, leaf_hash, verify_consistency, verify_inclusion,
 };
 
@@ -22,10 +22,17 @@ impl Reader {
         let path = self.folder.checkpoint();
         let bytes = self.folder.files().read(&path, CHECKPOINT_BYTES_MAX).map_err(io_at(&path))?;
         let note = String::from_utf8_lossy(&bytes).into_owned();
-        let opened = Checkpoint::open(&note, &self.manifest.origin, &self.manifest.public_keys());
-        let (checkpoint, _) =
-            opened.map_err(|error: CheckpointError| ReadError::Damaged { path, what: error.to_string() })?;
+        let damaged = |what: String| ReadError::Damaged { path: path.clone(), what };
+        let (checkpoint, _) = self.key_ring()?.open(&note).map_err(|error| damaged(error.to_string()))?;
         Ok((note, checkpoint))
+    }
+
+    /// The keys that `trail.toml` names, each with its sizes.
+    fn key_ring(&self) -> Result<KeyRing, ReadError> {
+        match self.manifest.key_ring() {
+            (ring, None) => Ok(ring),
+            (_, Some(what)) => Err(ReadError::Damaged { path: self.folder.trail_toml(), what }),
+        }
     }
 
     /// The proof that line `index` is in the tree of the newest checkpoint, with the line.
@@ -69,9 +76,11 @@ impl Reader {
     pub fn consistency(&self, older: &str) -> Result<ConsistencyProof, ReadError> {
         let (new, checkpoint) = self.checkpoint()?;
         let not_contained = |what: String| ReadError::NotContained { what };
-        let trusted = self.manifest.public_keys();
-        let (old, _) = Checkpoint::open(older, &self.manifest.origin, &trusted)
-            .map_err(|error| not_contained(error.to_string()))?;
+        let mut ring = self.key_ring()?;
+        if let Ok(note) = SignedNote::parse(&new) {
+            ring.learn(&note).map_err(|conflict| not_contained(conflict.to_string()))?;
+        }
+        let (old, _) = ring.open(older).map_err(|error| not_contained(error.to_string()))?;
         if old.size > checkpoint.size {
             return Err(not_contained(format!(
                 "it is of {} events, and the trail has {} sealed ones",

@@ -1,0 +1,166 @@
+//! Under what circumstances a trail is opened: on which host, in which folder, with which policy. They stand in
+//! `trail.opened`, and where they differ from those of the last opening that is said there too: a copy that is written
+//! on, or a policy that somebody put there while nothing ran, would otherwise go unseen.
+//!
+//! The last ones are read from the trail's own lines; the file `opened` only says which these are: that of the last
+//! opening, and that which names the policy that was in force last.
+
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+
+use super::folder::{Folder, SegmentFile};
+use super::recover::Recovered;
+use super::scan::is_own;
+use crate::Index;
+use crate::clock::Timestamp;
+use crate::event::{Object, Value};
+use crate::policy::Policy;
+use crate::segment::{Form, LineReader, segment_name};
+
+const POINTER_BYTES_MAX: u64 = 64;
+/// A line so far ahead of the clock was not recorded by a clock that is right, or the clock is wrong now.
+const AHEAD_MICROS: i64 = 24 * 3_600 * 1_000_000;
+
+/// What an opening says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Circumstances {
+    host: String,
+    device: u64,
+    inode: u64,
+    /// SHA-256 of the policy in force, as TOML.
+    policy: String,
+    /// How far the last line is ahead of the clock, in seconds, if that is more than a day.
+    pub(super) ahead_seconds: Option<i64>,
+    /// What differs from the last opening; `None` if that one is not known.
+    pub(super) differs: Option<Vec<&'static str>>,
+}
+
+impl Folder {
+    fn opened_file(&self) -> PathBuf {
+        self.root().join("opened")
+    }
+
+    /// Notes that line `index` tells of the opening, and of the policy in force.
+    pub(super) fn note_opened(&self, index: u64) -> io::Result<()> {
+        self.note(index, index)
+    }
+
+    /// Notes that line `index` tells of the policy in force from now on.
+    pub(super) fn note_policy(&self, index: u64) -> io::Result<()> {
+        let (opened, _) = self.noted().unwrap_or((index, index));
+        self.note(opened, index)
+    }
+
+    fn note(&self, opened: u64, policy: u64) -> io::Result<()> {
+        self.files().replace(&self.opened_file(), format!("{opened} {policy}\n").as_bytes(), false)
+    }
+
+    fn noted(&self) -> Option<(u64, u64)> {
+        let text = self.files().read(&self.opened_file(), POINTER_BYTES_MAX).ok()?;
+        let (opened, policy) = std::str::from_utf8(&text).ok()?.trim_end().split_once(' ')?;
+        Some((opened.parse().ok()?, policy.parse().ok()?))
+    }
+}
+
+/// The policy's name in events: SHA-256 of its text.
+pub(super) fn policy_hash(policy: &Policy) -> String {
+    let digest = Sha256::digest(policy.to_toml().as_bytes());
+    digest.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// The circumstances of this opening, compared with the last one's.
+pub(super) fn circumstances(
+    folder: &Folder,
+    policy: &Policy,
+    recovered: &Recovered,
+    now: Timestamp,
+) -> Circumstances {
+    // The folder was listed and locked before, so it is there; on the file systems of tests it has no numbers.
+    let (device, inode) = std::fs::metadata(folder.root()).map_or((0, 0), |data| (data.dev(), data.ino()));
+    let ahead = recovered.recorded.map_or(0, |recorded| recorded.as_micros().saturating_sub(now.as_micros()));
+    let mut here = Circumstances {
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        device,
+        inode,
+        policy: policy_hash(policy),
+        ahead_seconds: (ahead > AHEAD_MICROS).then_some(ahead / 1_000_000),
+        differs: Some(Vec::new()),
+    };
+    if recovered.next > 0 {
+        here.differs = here.compare(folder, recovered);
+    }
+    here
+}
+
+/// The details of a line of the trail's own.
+fn details(folder: &Folder, recovered: &Recovered, index: u64, action: &str) -> Option<Object> {
+    let line = line(folder, recovered, index).filter(|line| is_own(line, action))?;
+    Value::parse(&line).ok()?.get("details")?.as_object().cloned()
+}
+
+fn line(folder: &Folder, recovered: &Recovered, index: u64) -> Option<Vec<u8>> {
+    if index >= recovered.next {
+        return None;
+    }
+    // The open segment has no offset file, but its writer knows.
+    let known = recovered.segment.as_ref().and_then(|segment| segment.line_before(index));
+    let Some((segment, known, offset)) = known else {
+        let mut reader = super::Reader::open(folder.root(), folder.files().clone()).ok()?;
+        return reader.line(Index::new(index)).ok()?;
+    };
+    let path = folder.segments_folder().join(segment_name(Index::new(segment), Form::Plain));
+    let segment = SegmentFile { first: Index::new(segment), end: None, form: Form::Plain, path };
+    let mut lines = LineReader::open_for_few(folder.files(), &segment, offset).ok()?;
+    for _ in known..index {
+        lines.next_line().ok()??;
+    }
+    lines.next_line().ok()?.map(<[u8]>::to_vec)
+}
+
+impl Circumstances {
+    /// What differs from the last opening; `None` if the lines that tell of it are not known.
+    fn compare(&self, folder: &Folder, recovered: &Recovered) -> Option<Vec<&'static str>> {
+        let (opened, policy) = folder.noted()?;
+        let last = details(folder, recovered, opened, "trail.opened")?;
+        let number = |key: &str| last.get(key).and_then(Value::as_u64);
+        let mut differs = Vec::new();
+        if last.get("host").and_then(Value::as_str) != Some(&self.host) {
+            differs.push("host");
+        }
+        if number("device") != Some(self.device) || number("inode") != Some(self.inode) {
+            differs.push("folder");
+        }
+        let changed = match policy == opened {
+            true => last,
+            false => details(folder, recovered, policy, "trail.policy_changed")?,
+        };
+        if changed.get("policy").and_then(Value::as_str) != Some(&self.policy) {
+            differs.push("policy");
+        }
+        Some(differs)
+    }
+
+    /// Into the details of `trail.opened`.
+    pub(super) fn add_to(&self, details: &mut Object) {
+        details.insert("host", self.host.as_str());
+        details.insert("device", self.device);
+        details.insert("inode", self.inode);
+        details.insert("policy", self.policy.as_str());
+        match &self.differs {
+            None => {
+                details.insert("last_opening", "unknown");
+            }
+            Some(differs) if !differs.is_empty() => {
+                let differs = differs.iter().map(|what| Value::from(*what)).collect();
+                details.insert("differs", Value::Array(differs));
+            }
+            Some(_) => {}
+        }
+        if let Some(seconds) = self.ahead_seconds {
+            details.insert("recorded_ahead_seconds", seconds);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Making a trail: in what order, and when not.
+//!
+//! Order, each step on disk before the next: folders and the empty tree → key → `<key file>.origin` → checkpoint of size
+//! 0 → `trail.toml`. A folder with only the earlier ones is an interrupted making, and goes on. A folder with anything
+//! that only a finished trail has, or a key that has signed for one, is a trail that lost something: making another in
+//! its place would sign size 0 over it, so that is refused.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::Digest as _;
+use trailseal_tlog::{Checkpoint, Origin, SigningKey, empty_root};
+
+use super::error::OpenError;
+use super::folder::Folder;
+use super::manifest::Manifest;
+use super::open::read_signing_key;
+use super::options::Options;
+use super::rotate::key_file;
+use crate::file::Files;
+use crate::handoff::{HandoffHeader, replay};
+
+const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
+/// A handoff file larger than this is not one of ours.
+const HANDOFF_BYTES_MAX: u64 = 16 << 30;
+/// The second line of `<key file>.origin` until the trail is made.
+const MAKING: &str = "making";
+
+/// Refuses where no trail may be made, before anything is written.
+pub(super) fn check_may_make(folder: &Folder, options: &Options) -> Result<(), OpenError> {
+    if options.create || is_there(&**folder.files(), &folder.trail_toml())? {
+        return Ok(());
+    }
+    Err(OpenError::NotMade { path: folder.root().to_owned() })
+}
+
+/// A new trail in `folder`. `handoffs` are where one could lie.
+pub(super) fn make(
+    folder: &Folder,
+    options: &Options,
+    handoffs: &[PathBuf],
+) -> Result<(Manifest, SigningKey), OpenError> {
+    let files = &**folder.files();
+    let key_path = key_file(folder, options.key_file.as_deref());
+    let held = read_signing_key(files, &key_path)?;
+    refuse_left_over(folder, held.as_ref(), handoffs)?;
+    let signing = match held {
+        Some(held) => SigningKey::from_seed(origin(options, &held.seed())?.as_str(), &held.seed()),
+        None => {
+            let mut seed = [0; 32];
+            getrandom::fill(&mut seed)
+                .map_err(|error| OpenError::Key { path: key_path.clone(), what: error.to_string() })?;
+            SigningKey::from_seed(origin(options, &seed)?.as_str(), &seed)
+        }
+    };
+    refuse_used_key(files, &key_path, &signing)?;
+    make_folders(folder, files)?;
+    let write = |path: &Path, text: &str, is_private: bool| {
+        files.replace(path, text.as_bytes(), is_private).map_err(OpenError::io("write", path))
+    };
+    write(&key_path, &signing.to_private_string(), true)?;
+    write(&origin_file(&key_path), &format!("{}\n{MAKING}\n", signing.name()), false)?;
+    let origin = Origin::new(signing.name()).map_err(|error| OpenError::Origin(error.to_string()))?;
+    let note = Checkpoint::new(origin.clone(), 0, empty_root()).sign(&signing);
+    write(&folder.checkpoint(), &note, false)?;
+    let manifest = Manifest::new(origin, options.clock.now(), signing.verifying_key());
+    write(&folder.trail_toml(), &manifest.to_toml(), false)?;
+    note_made(files, &key_path, signing.name())?;
+    Ok((manifest, signing))
+}
+
+/// Notes beside the key that it has signed for this trail: with that it is used for no other.
+pub(super) fn note_made(files: &dyn Files, key_path: &Path, origin: &str) -> Result<(), OpenError> {
+    let (path, text) = (origin_file(key_path), format!("{origin}\n"));
+    match files.read(&path, SMALL_FILE_BYTES_MAX) {
+        Ok(bytes) if bytes == text.as_bytes() => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(OpenError::io("read", path)(error)),
+        _ => match files.replace(&path, text.as_bytes(), false) {
+            // A key may lie where only its reader's right to read is left; the trail is made, and knows its key.
+            Err(error) if is_read_only(&error) => Ok(()),
+            done => done.map_err(OpenError::io("write", path)),
+        },
+    }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+fn origin(options: &Options, seed: &[u8; 32]) -> Result<Origin, OpenError> {
+    let text = match &options.origin {
+        Some(origin) => origin.clone(),
+        None => default_origin(seed),
+    };
+    Origin::new(&text).map_err(|error| OpenError::Origin(error.to_string()))
+}
+
+/// `trailseal.local/` and the first 16 hex digits of the public key's SHA-256.
+fn default_origin(seed: &[u8; 32]) -> String {
+    let public = SigningKey::from_seed("trailseal.local", seed).verifying_key();
+    let digest = sha2::Sha256::digest(public.as_bytes());
+    let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("trailseal.local/{digits}")
+}
+
+fn make_folders(folder: &Folder, files: &dyn Files) -> Result<(), OpenError> {
+    for needed in [
+        folder.segments_folder(),
+        folder.keys_folder(),
+        folder.kept_checkpoints_folder(),
+        folder.tree_folder(),
+    ] {
+        files.create_folder(&needed).map_err(OpenError::io("make", &needed))?;
+    }
+    let leaves = folder.tree_level(0);
+    match files.create_append(&leaves) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(OpenError::io("make", leaves)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where it is noted for which trail a key has signed.
+pub(super) fn origin_file(key_path: &Path) -> PathBuf {
+    let mut name = key_path.as_os_str().to_owned();
+    name.push(".origin");
+    PathBuf::from(name)
+}
+
+fn refuse_used_key(files: &dyn Files, key_path: &Path, signing: &SigningKey) -> Result<(), OpenError> {
+    let path = origin_file(key_path);
+    let text = match files.read(&path, SMALL_FILE_BYTES_MAX) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(OpenError::io("read", &path))?,
+    };
+    let text = String::from_utf8_lossy(&text);
+    if text == format!("{}\n{MAKING}\n", signing.name()) {
+        return Ok(());
+    }
+    let used_for = text.lines().next().unwrap_or_default();
+    Err(OpenError::Key {
+        path: key_path.to_owned(),
+        what: format!(
+            "has signed for the trail {used_for}, which is not here: look whether its volume is mounted and dir is \
+             right. A key is used for one trail only: for a new one, set key_file to another place"
+        ),
+    })
+}
+
+/// Refuses if something is there that a making has not yet written when it is interrupted.
+fn refuse_left_over(
+    folder: &Folder,
+    held: Option<&SigningKey>,
+    handoffs: &[PathBuf],
+) -> Result<(), OpenError> {
+    let files = &**folder.files();
+    let left = |path: &Path, what: &'static str| {
+        let what =
+            format!("{what}, but trail.toml is missing: put it back from a backup, or choose another folder");
+        Err(OpenError::Damaged { path: path.to_owned(), what })
+    };
+    for (path, what) in [
+        (folder.segments_folder(), "it holds segments of a trail"),
+        (folder.kept_checkpoints_folder(), "it holds checkpoints of a trail"),
+        (folder.root().join("index"), "it is the index of a trail"),
+        (folder.root().join("tile"), "it is the tree of a trail, as an unreleased version wrote it"),
+    ] {
+        if !files.list(&path).map_err(OpenError::io("list", &path))?.is_empty() {
+            return left(&path, what);
+        }
+    }
+    for name in files.list(&folder.tree_folder()).map_err(OpenError::io("list", folder.tree_folder()))? {
+        let path = folder.tree_folder().join(name);
+        let file = files.open_read(&path).map_err(OpenError::io("open", &path))?;
+        if file.len_bytes().map_err(OpenError::io("look at", &path))? > 0 {
+            return left(&path, "it holds the tree of a trail");
+        }
+    }
+    let path = folder.checkpoint();
+    match files.read(&path, SMALL_FILE_BYTES_MAX) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Ok(bytes) if is_first(&String::from_utf8_lossy(&bytes), held) => {}
+        Ok(_) => return left(&path, "it is the checkpoint of a trail"),
+        Err(error) => return Err(OpenError::io("read", path)(error)),
+    }
+    for path in handoffs {
+        match files.read(path, HANDOFF_BYTES_MAX) {
+            Ok(bytes) if holds_events(&bytes) => return left(path, "it is a handoff with events of a trail"),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(OpenError::io("read", path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether the note is the checkpoint of size 0 that a making signs with this key.
+fn is_first(note: &str, held: Option<&SigningKey>) -> bool {
+    let Some(held) = held else { return false };
+    let Ok(origin) = Origin::new(held.name()) else { return false };
+    Checkpoint::open(note, &origin, &[held.verifying_key()]).is_ok_and(|(checkpoint, _)| checkpoint.size == 0)
+}
+
+/// Whether a handoff was ever used: frames in it, or a mark above 0.
+fn holds_events(file: &[u8]) -> bool {
+    let Some(header) = HandoffHeader::decode(file) else { return false };
+    header.durable > 0 || replay(file, 0, |_, _| {}) > 0
+}
+
+fn is_there(files: &dyn Files, path: &Path) -> Result<bool, OpenError> {
+    match files.read(path, SMALL_FILE_BYTES_MAX) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        // Whatever else is wrong with it is told by whoever reads it.
+        _ => Ok(true),
+    }
+}

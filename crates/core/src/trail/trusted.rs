@@ -1,0 +1,172 @@
+//! Which checkpoint and which key an opening goes on from.
+//!
+//! Trusted: the private key that is held, and what it has signed. Nothing signs `trail.toml`, so it decides nothing
+//! alone: each key in it needs the word of the one before, and the newest checkpoint is the largest in the folder that
+//! the held key has signed, within the sizes that are its own. Without one nothing is signed.
+//!
+//! A checkpoint that carries out a rotation is the beginning of the end of the old key: the rotation is finished here
+//! before anything else is signed, or the opening refuses.
+
+use std::io;
+use std::path::Path;
+
+use trailseal_tlog::{Checkpoint, KeyRing, Rotation, SignedNote, SigningKey};
+
+use super::error::OpenError;
+use super::folder::Folder;
+use super::manifest::Manifest;
+use super::open::read_signing_key;
+use super::rotate::next_file;
+
+const NOTE_BYTES_MAX: u64 = 1 << 20;
+/// A writer keeps up to four checkpoints before it puts the newest in place.
+const AHEAD_MAX: usize = 64;
+
+/// What is gone on from.
+pub(super) struct Trusted {
+    pub(super) manifest: Manifest,
+    pub(super) signing: SigningKey,
+    pub(super) newest: Checkpoint,
+    /// The note of `newest`, if it was kept and not yet put in place as the newest.
+    pub(super) kept_ahead: Option<String>,
+}
+
+/// Finds the key and the newest checkpoint of an existing trail, and finishes a rotation that was interrupted.
+pub(super) fn trusted(folder: &Folder, key_path: &Path, manifest: Manifest) -> Result<Trusted, OpenError> {
+    let (mut ring, bad) = manifest.key_ring();
+    if let Some(what) = bad {
+        return Err(damaged(&folder.trail_toml(), what));
+    }
+    let text = match read(folder, &folder.checkpoint())? {
+        Some(text) => text,
+        None => return Err(damaged(&folder.checkpoint(), "it is missing".into())),
+    };
+    let size = signed_size(&text)
+        .ok_or_else(|| damaged(&folder.checkpoint(), "it is not a signed checkpoint".into()))?;
+    let mut notes = vec![(folder.checkpoint(), text)];
+    // Kept before the newest was put in place.
+    let sizes = folder.kept_checkpoints().map_err(OpenError::io("list", folder.kept_checkpoints_folder()))?;
+    for kept in sizes.into_iter().rev().take_while(|kept| *kept > size).take(AHEAD_MAX) {
+        let path = folder.kept_checkpoint(kept);
+        if let Some(text) = read(folder, &path)? {
+            notes.push((path, text));
+        }
+    }
+    for (path, text) in &notes {
+        if let Ok(note) = SignedNote::parse(text) {
+            ring.learn(&note).map_err(|conflict| damaged(path, conflict.to_string()))?;
+        }
+    }
+    let (manifest, signing) = held_key(folder, key_path, manifest, &ring)?;
+    let (newest, note) = newest(&notes, &signing, &ring)?;
+    let kept_ahead = (newest.size > size).then_some(note);
+    Ok(Trusted { manifest, signing, newest, kept_ahead })
+}
+
+fn damaged(path: &Path, what: String) -> OpenError {
+    OpenError::Damaged { path: path.to_owned(), what }
+}
+
+fn read(folder: &Folder, path: &Path) -> Result<Option<String>, OpenError> {
+    match folder.files().read(path, NOTE_BYTES_MAX) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(OpenError::io("read", path)(error)),
+    }
+}
+
+fn signed_size(text: &str) -> Option<u64> {
+    Some(Checkpoint::parse(SignedNote::parse(text).ok()?.text()).ok()?.size)
+}
+
+/// The key that signs now, and a manifest that says so. `ring` knows every rotation that a checkpoint shows.
+fn held_key(
+    folder: &Folder,
+    key_path: &Path,
+    mut manifest: Manifest,
+    ring: &KeyRing,
+) -> Result<(Manifest, SigningKey), OpenError> {
+    let files = &**folder.files();
+    let next_path = next_file(key_path);
+    let current = |manifest: &Manifest| manifest.current_key().cloned();
+    if let Some(rotation) = unfinished(&manifest, ring) {
+        // The checkpoint stands, and trail.toml does not say so yet.
+        let next = read_signing_key(files, &next_path)?;
+        if next.is_none_or(|next| next.verifying_key() != *rotation.new_key()) {
+            return Err(key_missing(&next_path, rotation));
+        }
+        manifest.rotate(rotation);
+        let path = folder.trail_toml();
+        files.replace(&path, manifest.to_toml().as_bytes(), false).map_err(OpenError::io("write", &path))?;
+    }
+    if let Some(next) = read_signing_key(files, &next_path)?
+        && Some(next.verifying_key()) == current(&manifest)
+    {
+        files.rename(&next_path, key_path).map_err(OpenError::io("replace", key_path))?;
+    }
+    let key = |what: &str| OpenError::Key { path: key_path.to_owned(), what: what.into() };
+    let signing = read_signing_key(files, key_path)?
+        .ok_or_else(|| key("is missing: put it back, or set key_file to where it is"))?;
+    if current(&manifest) != Some(signing.verifying_key()) {
+        return Err(key(
+            "is not the key that signs this trail now: set key_file to the right one, or, if the folder \
+                        is an older copy, restore a newer one",
+        ));
+    }
+    Ok((manifest, signing))
+}
+
+/// A rotation of the manifest's last key that a checkpoint carries out.
+fn unfinished<'a>(manifest: &Manifest, ring: &'a KeyRing) -> Option<&'a Rotation> {
+    let last = manifest.current_key()?;
+    ring.rotations().iter().find(|rotation| rotation.old_key() == last)
+}
+
+fn key_missing(next_path: &Path, rotation: &Rotation) -> OpenError {
+    OpenError::Key {
+        path: next_path.to_owned(),
+        what: format!(
+            "is missing, and the trail's checkpoint of size {} says that the key {} signs from there on: put that key \
+             back",
+            rotation.size(),
+            rotation.new_key()
+        ),
+    }
+}
+
+/// The largest checkpoint that the held key has signed. The one in `checkpoint` must be by it in any case: an honest
+/// disk never loses or exchanges that file.
+fn newest(
+    notes: &[(std::path::PathBuf, String)],
+    signing: &SigningKey,
+    ring: &KeyRing,
+) -> Result<(Checkpoint, String), OpenError> {
+    let held = signing.verifying_key();
+    let mut newest: Option<(Checkpoint, String)> = None;
+    for (number, (path, text)) in notes.iter().enumerate() {
+        let opened = ring.open(text).and_then(|_| {
+            Checkpoint::open(text, ring.origin(), std::slice::from_ref(&held))
+                .map(|(checkpoint, _)| checkpoint)
+        });
+        match opened {
+            Ok(checkpoint) => {
+                if newest.as_ref().is_none_or(|(newest, _)| newest.size < checkpoint.size) {
+                    newest = Some((checkpoint, text.clone()));
+                }
+            }
+            Err(error) if number == 0 => {
+                let what =
+                    format!("{error}; the key that is held has not signed it, so nothing is signed after it");
+                return Err(damaged(path, what));
+            }
+            // A kept one by somebody else is for `verify` to tell; it decides nothing here.
+            Err(_) => {}
+        }
+    }
+    // The first note was opened above, or it was returned.
+    newest.ok_or_else(|| damaged(key_place(notes), "no checkpoint is signed by the key that is held".into()))
+}
+
+fn key_place(notes: &[(std::path::PathBuf, String)]) -> &Path {
+    notes.first().map_or(Path::new("checkpoint"), |(path, _)| path)
+}

@@ -1,0 +1,48 @@
+//! The lines that no checkpoint covers yet: what can be said of them without a signature.
+
+use std::io;
+
+use super::VerifyError;
+use crate::event::Value;
+use crate::segment::LineReader;
+use crate::trail::{Folder, SegmentFile, may_follow};
+
+/// What is wrong with a line that nothing signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unrecorded {
+    /// It is no JSON: torn, or damaged.
+    Torn(u64),
+    /// It stands behind `trail.closed`, and is no opening.
+    AfterClose(u64),
+}
+
+/// Looks at the lines `from..to`; the line before tells what may follow it.
+pub(super) fn look(
+    folder: &Folder,
+    segments: &[SegmentFile],
+    from: u64,
+    to: u64,
+) -> Result<Option<Unrecorded>, VerifyError> {
+    let before = from.saturating_sub(1);
+    let mut after_close = false;
+    let wanted = segments.iter().filter(|segment| segment.end.is_none_or(|end| end.get() > before));
+    for segment in wanted {
+        let failed = |source: io::Error| VerifyError::Io { path: segment.path.clone(), source };
+        let mut lines = LineReader::open(folder.files(), segment, 0).map_err(failed)?;
+        let end = segment.end.map_or(to, |end| end.get().min(to));
+        for index in segment.first.get()..end {
+            let Some(line) = lines.next_line().map_err(failed)? else { return Ok(None) };
+            if index < before {
+                continue;
+            }
+            let may = may_follow(line, &mut after_close);
+            if index >= from && !may {
+                return Ok(Some(Unrecorded::AfterClose(index)));
+            }
+            if index >= from && Value::parse(line).is_err() {
+                return Ok(Some(Unrecorded::Torn(index)));
+            }
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,537 @@
+//! What an opening trusts: honest states go on, and nothing is signed that it cannot vouch for.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use trailseal_core::event::Event;
+use trailseal_core::file::StdFiles;
+use trailseal_core::verify::{Problem, Verdict, VerifyOptions, verify};
+use trailseal_core::{
+    Ack, Anchor, Folder, Notice, OpenError, Options, Reader, Roll, RotateError, Trail, Witness,
+};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.origin = Some("example.com/openings".into());
+    options.handoff.size_bytes = 1 << 20;
+    options.disk_reserve_bytes = Some(0);
+    options
+}
+
+fn rolling() -> Options {
+    let mut options = options();
+    options.segment.roll = Roll::Bytes(2_000);
+    options
+}
+
+fn record(trail: &Trail, count: usize) {
+    for number in 0..count {
+        let event = Event::new("test.made").description(format!("number {number} {}", "x".repeat(300)));
+        trail.record_ack(&event, Ack::Durable).unwrap();
+    }
+}
+
+/// A closed trail, all of it sealed.
+fn sealed(options: Options, count: usize) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Trail::open(dir.path(), options).unwrap();
+    record(&trail, count);
+    trail.close(SOON).unwrap();
+    dir
+}
+
+fn reopen(dir: &Path, options: Options) -> Result<(), OpenError> {
+    let trail = Trail::open(dir, options)?;
+    record(&trail, 1);
+    trail.close(SOON).unwrap();
+    Ok(())
+}
+
+fn verdict(dir: &Path) -> Verdict {
+    verify(&Folder::new(dir, Arc::new(StdFiles)), &VerifyOptions::default()).unwrap()
+}
+
+#[track_caller]
+fn goes_on(dir: &Path, options: Options) {
+    reopen(dir, options).unwrap_or_else(|error| panic!("{error}"));
+    let verdict = verdict(dir);
+    assert!(verdict.ok, "{verdict}");
+}
+
+/// Expects a refusal, and that it changed nothing that counts.
+#[track_caller]
+fn refused(dir: &Path, options: Options) -> OpenError {
+    let before = contents(dir);
+    let error = reopen(dir, options).unwrap_err();
+    assert_eq!(contents(dir), before, "a refusal writes nothing: {error}");
+    error
+}
+
+fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.ends_with("lock") => {}
+                false => found.push((path.clone(), fs::read(&path).unwrap())),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn copy(from: &Path) -> tempfile::TempDir {
+    let to = tempfile::tempdir().unwrap();
+    for (path, bytes) in contents(from) {
+        let target = to.path().join(path.strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::write(target, bytes).unwrap();
+    }
+    // Empty folders count, too.
+    for name in ["segments", "keys", "checkpoints", "tree"] {
+        fs::create_dir_all(to.path().join(name)).unwrap();
+    }
+    to
+}
+
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    let folder = Folder::new(dir, Arc::new(StdFiles));
+    folder.segments().unwrap().into_iter().map(|segment| segment.path).collect()
+}
+
+#[test]
+fn every_step_of_a_making_goes_on_and_only_those() {
+    let whole = tempfile::tempdir().unwrap();
+    Trail::open(whole.path(), options()).unwrap().close(SOON).unwrap();
+    let key = fs::read(whole.path().join("keys/signing.key")).unwrap();
+    // The checkpoint of size 0, as a making signs it.
+    let first = {
+        let seed =
+            trailseal_tlog::SigningKey::from_private_string(std::str::from_utf8(&key).unwrap()).unwrap();
+        let origin = trailseal_tlog::Origin::new("example.com/openings").unwrap();
+        trailseal_tlog::Checkpoint::new(origin, 0, trailseal_tlog::empty_root()).sign(&seed)
+    };
+    let steps: [(&str, &[u8]); 4] = [
+        ("tree/0", b""),
+        ("keys/signing.key", &key),
+        ("keys/signing.key.origin", b"example.com/openings\nmaking\n"),
+        ("checkpoint", first.as_bytes()),
+    ];
+    for done in 0..=steps.len() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["segments", "keys", "checkpoints", "tree"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        for (name, bytes) in &steps[..done] {
+            fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        goes_on(dir.path(), options());
+        let text = fs::read_to_string(dir.path().join("keys/signing.key.origin")).unwrap();
+        assert_eq!(text, "example.com/openings\n");
+        // With the manifest written, and the note beside the key not yet.
+        fs::write(dir.path().join("keys/signing.key.origin"), "example.com/openings\nmaking\n").unwrap();
+        goes_on(dir.path(), options());
+    }
+}
+
+#[test]
+fn no_trail_is_made_over_what_another_one_left() {
+    let whole = sealed(options(), 3);
+    let names = ["segments", "checkpoint", "tree/0", "handoff"];
+    for kept in names {
+        let dir = copy(whole.path());
+        for name in names.iter().filter(|name| **name != kept).chain([&"trail.toml"]) {
+            let path = dir.path().join(name);
+            let _ = fs::remove_file(&path);
+            let _ = fs::remove_dir_all(&path);
+        }
+        fs::remove_file(dir.path().join("keys/signing.key.origin")).unwrap();
+        let error = refused(dir.path(), options());
+        assert!(error.to_string().contains("trail.toml is missing"), "{kept}: {error}");
+    }
+    // Only the key is left, and it has signed.
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("keys")).unwrap();
+    for name in ["signing.key", "signing.key.origin"] {
+        fs::copy(whole.path().join("keys").join(name), dir.path().join("keys").join(name)).unwrap();
+    }
+    let error = refused(dir.path(), options());
+    assert!(error.to_string().contains("has signed for the trail example.com/openings"), "{error}");
+}
+
+#[test]
+fn an_index_that_is_left_is_a_trail_that_lost_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("index")).unwrap();
+    fs::write(dir.path().join("index/main.db"), "an index").unwrap();
+    let error = refused(dir.path(), options());
+    assert!(error.to_string().contains("index of a trail"), "{error}");
+}
+
+#[test]
+fn a_key_outside_of_the_folder_is_used_for_one_trail_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.key_file = Some(dir.path().join("the.key"));
+    goes_on(&dir.path().join("first"), options.clone());
+    // What a volume that is mounted late looks like.
+    fs::create_dir(dir.path().join("mount")).unwrap();
+    let error = refused(&dir.path().join("mount"), options.clone());
+    assert!(error.to_string().contains("has signed for the trail example.com/openings"), "{error}");
+    goes_on(&dir.path().join("first"), options);
+}
+
+#[test]
+fn without_leave_to_make_a_trail_an_empty_folder_stays_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.create = false;
+    let missing = dir.path().join("missing");
+    assert!(matches!(refused(&missing, options.clone()), OpenError::NotMade { .. }));
+    assert!(!missing.exists());
+    assert!(matches!(refused(dir.path(), options.clone()), OpenError::NotMade { .. }));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    let there = sealed(self::options(), 1);
+    goes_on(there.path(), options);
+}
+
+#[test]
+fn a_tree_signed_by_a_key_that_is_not_held_is_not_signed_on() {
+    let dir = sealed(options(), 5);
+    let own = trailseal_tlog::SigningKey::from_seed("example.com/openings", &[9; 32]);
+    let note = fs::read_to_string(dir.path().join("checkpoint")).unwrap();
+    let text = trailseal_tlog::SignedNote::parse(&note).unwrap().text().to_owned();
+    fs::write(dir.path().join("checkpoint"), trailseal_tlog::sign_note(&text, &own)).unwrap();
+    let error = refused(dir.path(), options());
+    assert!(matches!(error.reason(), OpenError::Damaged { .. }), "{error}");
+    // An own key in front of the real one does not help.
+    let manifest = fs::read_to_string(dir.path().join("trail.toml")).unwrap();
+    let key = format!("[[key]]\npublic_key = \"{}\"\nfrom = 0\n\n[[key]]", own.verifying_key());
+    fs::write(dir.path().join("trail.toml"), manifest.replacen("[[key]]", &key, 1)).unwrap();
+    let error = refused(dir.path(), options());
+    assert!(error.to_string().contains("does not vouch"), "{error}");
+}
+
+#[test]
+fn lines_that_anything_says_were_durable_must_be_there() {
+    let whole = sealed(rolling(), 30);
+    let all = segments(whole.path());
+    assert!(all.len() > 4);
+    let expect = |dir: &Path, options: Options, witness: &str| {
+        let error = refused(dir, options);
+        match error.reason() {
+            OpenError::Missing { witness: told, .. } => assert!(told.contains(witness), "{error}"),
+            other => panic!("{other}"),
+        }
+        assert!(error.to_string().contains("trailseal succeed"), "{error}");
+    };
+    let without = |gone: &[&PathBuf], and: &dyn Fn(&Path)| {
+        let dir = copy(whole.path());
+        for path in gone {
+            fs::remove_file(dir.path().join(path.strip_prefix(whole.path()).unwrap())).unwrap();
+        }
+        and(dir.path());
+        dir
+    };
+    let every: Vec<&PathBuf> = all.iter().collect();
+    let nothing = |_: &Path| {};
+    let no_handoff = |dir: &Path| fs::remove_file(dir.join("handoff")).unwrap();
+    expect(without(&every, &no_handoff).path(), rolling(), "newest checkpoint");
+    expect(without(&every[all.len() - 1..], &no_handoff).path(), rolling(), "newest checkpoint");
+    expect(without(&every[..1], &nothing).path(), rolling(), "the name of");
+    expect(without(&every[2..3], &nothing).path(), rolling(), "the name of");
+    // The last lines, where only an index or the handoff tells.
+    let set_back = |dir: &Path| {
+        let last = segments(dir).pop().unwrap();
+        let text = fs::read_to_string(&last).unwrap();
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        fs::write(&last, lines[..lines.len() - 1].concat()).unwrap();
+        let first: u64 = last.file_name().unwrap().to_str().unwrap()[..20].parse().unwrap();
+        fs::copy(dir.join(format!("checkpoints/{first}")), dir.join("checkpoint")).unwrap();
+    };
+    expect(without(&[], &set_back).path(), rolling(), "the durable mark in");
+    let dir = without(&[], &|dir| {
+        set_back(dir);
+        no_handoff(dir);
+    });
+    let mut options = rolling();
+    options.witnesses = Some(Arc::new(|_: &Folder| vec![Witness { name: "the index".into(), events: 33 }]));
+    let error = refused(dir.path(), options.clone());
+    assert!(error.to_string().contains("the index says that there were 33"), "{error}");
+    options.witnesses = Some(Arc::new(|_: &Folder| vec![Witness { name: "the index".into(), events: 30 }]));
+    goes_on(dir.path(), options);
+}
+
+#[test]
+fn a_damaged_line_below_the_durable_mark_is_not_set_aside() {
+    let dir = sealed(options(), 10);
+    // As after a kill: what was durable was not yet sealed, and the mark of the handoff knows of it.
+    fs::remove_dir_all(dir.path().join("checkpoints")).unwrap();
+    let text = fs::read_to_string(dir.path().join("keys/signing.key")).unwrap();
+    let key = trailseal_tlog::SigningKey::from_private_string(text.trim()).unwrap();
+    let origin = trailseal_tlog::Origin::new("example.com/openings").unwrap();
+    let first = trailseal_tlog::Checkpoint::new(origin, 0, trailseal_tlog::empty_root()).sign(&key);
+    fs::write(dir.path().join("checkpoint"), first).unwrap();
+    let whole = copy(dir.path());
+    goes_on(whole.path(), options());
+    let segment = &segments(dir.path())[0];
+    let mut bytes = fs::read(segment).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] = 0;
+    fs::write(segment, bytes).unwrap();
+    let error = refused(dir.path(), options());
+    assert!(matches!(error.reason(), OpenError::Missing { to: 12, .. }), "{error}");
+    assert_eq!(verdict(dir.path()).problem, Some(Problem::DurableMissing));
+}
+
+#[test]
+fn a_checkpoint_that_lags_far_behind_says_nothing() {
+    let dir = sealed(rolling(), 40);
+    let mut sizes: Vec<u64> = fs::read_dir(dir.path().join("checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+        .collect();
+    sizes.sort_unstable();
+    // Sealing failed for hours, and nothing after the first checkpoint was ever signed.
+    for size in &sizes[1..] {
+        fs::remove_file(dir.path().join(format!("checkpoints/{size}"))).unwrap();
+    }
+    fs::copy(dir.path().join(format!("checkpoints/{}", sizes[0])), dir.path().join("checkpoint")).unwrap();
+    goes_on(dir.path(), rolling());
+}
+
+#[test]
+fn the_newest_checkpoint_is_the_largest_that_the_held_key_has_signed() {
+    let whole = sealed(rolling(), 40);
+    let newest = fs::read_to_string(whole.path().join("checkpoint")).unwrap();
+    let size: u64 = newest.lines().nth(1).unwrap().parse().unwrap();
+    // Kept and not yet put in place; the one in place is some rounds older.
+    let dir = copy(whole.path());
+    fs::write(dir.path().join(format!("checkpoints/{size}")), &newest).unwrap();
+    let older = fs::read_dir(dir.path().join("checkpoints")).unwrap().next().unwrap().unwrap().path();
+    fs::copy(older, dir.path().join("checkpoint")).unwrap();
+    goes_on(dir.path(), rolling());
+    // Somebody set the trail back, and edited what was signed after: the kept one tells.
+    let dir = copy(whole.path());
+    fs::write(dir.path().join(format!("checkpoints/{size}")), &newest).unwrap();
+    let older = fs::read_dir(dir.path().join("checkpoints")).unwrap().next().unwrap().unwrap().path();
+    fs::copy(older, dir.path().join("checkpoint")).unwrap();
+    let last = segments(dir.path()).pop().unwrap();
+    let text = fs::read_to_string(&last).unwrap();
+    fs::write(&last, text.replacen("number 39", "number 93", 1)).unwrap();
+    let error = refused(dir.path(), rolling());
+    assert!(matches!(error.reason(), OpenError::Tampered { .. }), "{error}");
+}
+
+#[test]
+fn an_anchor_knows_a_later_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = rolling();
+    options.anchors = vec![Anchor::File(dir.path().join("anchor"))];
+    let folder = dir.path().join("trail");
+    for _ in 0..3 {
+        goes_on(&folder, options.clone());
+    }
+    let older = copy(&folder);
+    goes_on(&folder, options.clone());
+    // The folder, handoff and all, as it was before: only the anchor tells.
+    let error = refused(older.path(), options.clone());
+    assert!(matches!(error.reason(), OpenError::RolledBack { .. }), "{error}");
+    options.anchors.clear();
+    goes_on(older.path(), options);
+}
+
+/// The states that a stop within a rotation leaves: files as they were before and after it.
+struct Rotated {
+    before: tempfile::TempDir,
+    after: tempfile::TempDir,
+}
+
+fn rotated() -> Rotated {
+    let before = sealed(options(), 5);
+    let after = copy(before.path());
+    let trail = Trail::open(after.path(), options()).unwrap();
+    trail.rotate_key().unwrap();
+    // Nothing more is recorded after the checkpoint that carries it out.
+    let rotated = copy(after.path());
+    trail.close(SOON).unwrap();
+    Rotated { before, after: rotated }
+}
+
+#[test]
+fn a_rotation_that_stopped_anywhere_is_finished_or_has_not_begun() {
+    let Rotated { before, after } = rotated();
+    let note = fs::read_to_string(after.path().join("checkpoint")).unwrap();
+    let old = fs::read(before.path().join("keys/signing.key")).unwrap();
+    let new = fs::read(after.path().join("keys/signing.key")).unwrap();
+    assert_ne!(old, new);
+    assert_eq!(note.lines().filter(|line| line.starts_with('\u{2014}')).count(), 3, "{note}");
+    let write = |dir: &Path, name: &str, bytes: &[u8]| fs::write(dir.join(name), bytes).unwrap();
+    let old_manifest = fs::read(before.path().join("trail.toml")).unwrap();
+    let old_note = fs::read(before.path().join("checkpoint")).unwrap();
+
+    // The checkpoint stands, trail.toml and key do not.
+    let dir = copy(after.path());
+    write(dir.path(), "trail.toml", &old_manifest);
+    write(dir.path(), "keys/signing.key", &old);
+    write(dir.path(), "keys/signing.key.next", &new);
+    assert!(verdict(dir.path()).ok, "{}", verdict(dir.path()));
+    goes_on(dir.path(), options());
+    assert_eq!(fs::read(dir.path().join("keys/signing.key")).unwrap(), new);
+
+    // The same without the next key: nothing can be signed.
+    let dir = copy(after.path());
+    write(dir.path(), "trail.toml", &old_manifest);
+    write(dir.path(), "keys/signing.key", &old);
+    let error = refused(dir.path(), options());
+    assert!(error.to_string().contains("signing.key.next"), "{error}");
+    assert!(error.to_string().contains("trailseal succeed"), "{error}");
+
+    // trail.toml stands, the key does not.
+    let dir = copy(after.path());
+    write(dir.path(), "keys/signing.key", &old);
+    write(dir.path(), "keys/signing.key.next", &new);
+    goes_on(dir.path(), options());
+
+    // The event is durable, and no checkpoint carries it out: the old key signs on.
+    let dir = copy(after.path());
+    write(dir.path(), "trail.toml", &old_manifest);
+    write(dir.path(), "checkpoint", &old_note);
+    write(dir.path(), "keys/signing.key", &old);
+    write(dir.path(), "keys/signing.key.next", &new);
+    goes_on(dir.path(), options());
+    assert_eq!(fs::read(dir.path().join("keys/signing.key")).unwrap(), old);
+    let trail = Trail::open(dir.path(), options()).unwrap();
+    let key = trail.rotate_key().unwrap().to_string();
+    trail.close(SOON).unwrap();
+    assert!(String::from_utf8(new.clone()).unwrap().contains(key.split('+').next().unwrap()));
+    assert!(verdict(dir.path()).ok);
+
+    // A folder from before the rotation, with the key elsewhere already new.
+    let dir = copy(before.path());
+    write(dir.path(), "keys/signing.key", &new);
+    let error = refused(dir.path(), options());
+    assert!(error.to_string().contains("trailseal succeed"), "{error}");
+}
+
+#[test]
+fn a_key_that_was_rotated_away_signs_nothing_more() {
+    let Rotated { before, after } = rotated();
+    // Whoever holds the old key sets trail.toml and the key back, and keeps the newest checkpoint.
+    for name in ["trail.toml", "keys/signing.key"] {
+        fs::copy(before.path().join(name), after.path().join(name)).unwrap();
+    }
+    let error = refused(after.path(), options());
+    assert!(matches!(error.reason(), OpenError::Key { .. }), "{error}");
+    // And signs the newest tree with it, keeping the line that retires it, or leaving it out.
+    let note = fs::read_to_string(after.path().join("checkpoint")).unwrap();
+    assert!(verdict(after.path()).ok, "the state of a stop within the rotation");
+    let grown = note.replacen("\n\n", "\n", 1);
+    fs::write(after.path().join("checkpoint"), grown).unwrap();
+    assert!(!verdict(after.path()).ok);
+    refused(after.path(), options());
+}
+
+#[test]
+fn after_64_rotations_a_trail_is_read_on_and_rotates_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.seal_every = Duration::from_millis(1);
+    let trail = Trail::open(dir.path(), options.clone()).unwrap();
+    for _ in 0..64 {
+        trail.rotate_key().unwrap();
+    }
+    let error = trail.rotate_key().unwrap_err();
+    assert!(matches!(error, RotateError::TooMany { .. }), "{error}");
+    assert!(error.to_string().contains("trailseal succeed"), "{error}");
+    trail.close(SOON).unwrap();
+    goes_on(dir.path(), options);
+    let mut reader = Reader::open(dir.path(), Arc::new(StdFiles)).unwrap();
+    reader.prove(trailseal_core::Index::new(1)).unwrap();
+}
+
+#[test]
+fn a_line_after_the_close_was_recorded_by_nobody() {
+    let dir = sealed(options(), 3);
+    let segment = &segments(dir.path())[0];
+    let text = fs::read_to_string(segment).unwrap();
+    let last = text.lines().last().unwrap();
+    assert!(last.contains("trail.closed"), "{last}");
+    let forged = text.lines().nth(2).unwrap().replacen("\"index\":2,", "\"index\":5,", 1);
+    let forged = forged.replacen(&text.lines().nth(2).unwrap()[26..60], &last[26..60], 1);
+    fs::write(segment, format!("{text}{forged}\n")).unwrap();
+    let error = refused(dir.path(), options());
+    assert!(matches!(error.reason(), OpenError::NotRecorded { .. }), "{error}");
+    let verdict = verdict(dir.path());
+    assert_eq!((verdict.problem, verdict.first_bad), (Some(Problem::Inserted), Some(5)), "{verdict}");
+}
+
+fn noticing(options: &mut Options) -> Arc<Mutex<Vec<String>>> {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let telling = told.clone();
+    options.on_notice =
+        Some(Arc::new(move |notice: &Notice| telling.lock().unwrap().push(notice.to_string())));
+    told
+}
+
+fn last_opened(dir: &Path) -> serde_json::Value {
+    let text = fs::read_to_string(&segments(dir)[0]).unwrap();
+    let line = text.lines().rfind(|line| line.contains("\"trail.opened\"")).unwrap();
+    serde_json::from_str::<serde_json::Value>(line).unwrap()["details"].clone()
+}
+
+#[test]
+fn an_opening_says_what_differs_from_the_last_one() {
+    let dir = sealed(options(), 1);
+    goes_on(dir.path(), options());
+    let details = last_opened(dir.path());
+    assert!(details.get("differs").is_none() && details.get("last_opening").is_none(), "{details}");
+    assert!(details["policy"].as_str().unwrap().starts_with("sha256:"), "{details}");
+    // A policy that appeared while nothing ran.
+    fs::write(dir.path().join("policy.toml"), "mode = \"off\"\n").unwrap();
+    let mut loud = options();
+    let told = noticing(&mut loud);
+    Trail::open(dir.path(), loud).unwrap().close(SOON).unwrap();
+    assert_eq!(last_opened(dir.path())["differs"], serde_json::json!(["policy"]));
+    assert!(told.lock().unwrap().iter().any(|told| told.contains("policy")), "{told:?}");
+    // One that was set while it ran is known.
+    let trail = Trail::open(dir.path(), options()).unwrap();
+    trail.set_policy(trailseal_core::policy::Policy::default()).unwrap();
+    trail.close(SOON).unwrap();
+    goes_on(dir.path(), options());
+    assert!(last_opened(dir.path()).get("differs").is_none());
+    // A copy lies elsewhere.
+    let copied = copy(dir.path());
+    goes_on(copied.path(), options());
+    assert_eq!(last_opened(copied.path())["differs"], serde_json::json!(["folder"]));
+    fs::remove_file(dir.path().join("opened")).unwrap();
+    goes_on(dir.path(), options());
+    assert_eq!(last_opened(dir.path())["last_opening"], "unknown");
+}
+
+#[test]
+fn a_line_far_in_the_future_is_told() {
+    let dir = sealed(options(), 1);
+    let segment = &segments(dir.path())[0];
+    let text = fs::read_to_string(segment).unwrap();
+    let index = text.lines().count();
+    let line = format!(
+        "{{\"v\":1,\"index\":{index},\"recorded\":\"9999-01-01T00:00:00.000000Z\",\"system\":true,\"action\":\"trail.opened\"}}\n"
+    );
+    fs::write(segment, text + &line).unwrap();
+    let mut loud = options();
+    let told = noticing(&mut loud);
+    Trail::open(dir.path(), loud).unwrap().close(SOON).unwrap();
+    assert!(told.lock().unwrap().iter().any(|told| told.contains("the clock is wrong")), "{told:?}");
+    assert!(last_opened(dir.path())["recorded_ahead_seconds"].as_i64().unwrap() > 1_000_000);
+}

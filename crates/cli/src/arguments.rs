@@ -107,6 +107,16 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Policy,
     },
+    /// Copy the trail beside its writer, so that the copy opens; a backup that is there is gone on with
+    #[command(
+        after_help = "Example:\n  trailseal backup /mnt/backup/trail\n  trailseal backup --with-keys /mnt/vault/trail"
+    )]
+    Backup(Backup),
+    /// Begin a new trail that takes over from one that cannot go on
+    #[command(
+        after_help = "Example:\n  trailseal succeed trail --dir trail-2 --origin example.com/billing/node-1/2"
+    )]
+    Succeed(Succeed),
     /// Answer over HTTP, with a page to look at events
     #[command(
         after_help = "Example:\n  trailseal serve\n  trailseal serve --listen 127.0.0.1:0 --open\n  curl -H \"Authorization: Bearer $TOKEN\" -d '{\"action\":\"user.login\"}' http://127.0.0.1:8410/v1/events"
@@ -158,6 +168,32 @@ pub(crate) struct Reindex {
     /// Rebuild the Merkle tree instead, if the lines give the root hash that was signed
     #[arg(long)]
     pub(crate) tree: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Backup {
+    /// The folder of the backup
+    #[arg(value_name = "TO")]
+    pub(crate) to: PathBuf,
+    /// The keys, too: whoever has them can sign in the trail's name
+    #[arg(long)]
+    pub(crate) with_keys: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Succeed {
+    /// The folder of the trail that cannot go on; it is read, and never written
+    #[arg(value_name = "OLD")]
+    pub(crate) old: PathBuf,
+    /// The new trail's name
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) origin: String,
+    /// Why, for the new trail's first event [default: what `verify` says of the old one]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// The old trail's public key, kept elsewhere: only what it signed is good
+    #[arg(long, value_name = "KEY")]
+    pub(crate) public_key: Vec<String>,
 }
 
 #[derive(Args)]

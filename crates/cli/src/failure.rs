@@ -100,6 +100,7 @@ could_not!(
     trailseal_core::RotateError,
     trailseal_core::verify::VerifyError,
     trailseal_core::filter::FilterError,
+    trailseal_core::BackupError,
     trailseal_core::SetPolicyError,
     trailseal_core::tree::RebuildError,
     trailseal_core::deliver::SinkError,

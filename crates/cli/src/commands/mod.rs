@@ -1,5 +1,6 @@
 //! One file a command, and what several of them need.
 
+mod backup;
 mod beside;
 mod bundle;
 mod checkpoint;
@@ -18,6 +19,7 @@ mod record;
 mod reindex;
 mod serve;
 mod stats;
+mod succeed;
 mod summary;
 mod tail;
 mod tiles;
@@ -103,6 +105,8 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Summary(summary) => summary::run(&settings, &summary, json),
         Command::Stats => stats::run(&settings, json),
         Command::Reindex(reindex) => reindex::run(&settings, &reindex, json),
+        Command::Backup(backup) => backup::run(&settings, &backup, json),
+        Command::Succeed(succeed) => succeed::run(&settings, &succeed, is_dir_given, json),
         Command::Tiles(tiles) => tiles::run(&settings, &tiles, json),
         Command::Policy { command } => policy::run(&settings, &command, json),
         Command::Serve(serve) => serve::run(settings, &serve),

@@ -109,7 +109,7 @@ fn answers(verdicts: &[Verdict], json: bool) -> Outcome {
 
 /// Public keys that the user gave, each as text or as a file. Of several lines the first counts, so that what
 /// `key show` prints can be given as it is.
-fn keys(given: &[String]) -> Outcome<Vec<VerifyingKey>> {
+pub(super) fn keys(given: &[String]) -> Outcome<Vec<VerifyingKey>> {
     let parse = |text: &str| VerifyingKey::parse(text.lines().next().unwrap_or_default().trim());
     given
         .iter()

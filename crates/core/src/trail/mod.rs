@@ -3,6 +3,7 @@
 //! [`Trail::record`] reads as steps 2 to 5 of an event's way: complete, serialise, hand off. What follows
 //! is done by two threads: the writer (`commit.rs`) and the sealer (`seal/`).
 
+mod backup;
 mod batch;
 mod circumstances;
 mod error;
@@ -37,6 +38,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub use backup::{BackedUp, BackupError, back_up};
 pub use batch::{BatchError, HandedInBatch, Submission, Submitted, Submitter};
 pub use error::{CloseError, OpenError, RecordError};
 pub use folder::{Folder, SegmentFile};

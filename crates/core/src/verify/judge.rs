@@ -41,6 +41,7 @@ pub fn verify(folder: &Folder, options: &VerifyOptions) -> Result<Verdict, Verif
         checkpoint_pinned: !options.checkpoints.is_empty(),
         longest_silence_seconds: 0.0,
         cannot_rule_out: Vec::new(),
+        good: None,
     };
     let bad = examine(folder, options, &mut verdict)?;
     verdict.cannot_rule_out = unproven(&verdict);
@@ -118,6 +119,8 @@ fn examine(
     verdict.sealed = found.end.min(size);
     verdict.unsealed = found.end.saturating_sub(size);
     verdict.longest_silence_seconds = found.silence as f64 / 1e6;
+
+    verdict.good = marks.iter().zip(&found.holds).rfind(|(_, holds)| **holds).map(|(mark, _)| *mark);
 
     let root = base.map(|signed| signed.root);
     let judged = Judged { folder, segments: &segments, marks: &marks, size, root, found: &found };

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Serialize, Serializer};
+use trailseal_tlog::Hash;
 
 /// What is wrong with a trail. The list only grows; `docs/verify.md` explains each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -98,6 +99,9 @@ pub struct Verdict {
     pub longest_silence_seconds: f64,
     /// What could not be ruled out.
     pub cannot_rule_out: Vec<Unproven>,
+    /// The largest size that a trusted key has signed and whose root the lines give.
+    #[serde(skip)]
+    pub good: Option<(u64, Hash)>,
 }
 
 fn as_pair<S: Serializer>(range: &Option<(u64, u64)>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,0 +1,43 @@
+//! `trailseal backup`: a copy beside the writer, from which the trail can be opened.
+
+use std::sync::Arc;
+
+use trailseal_core::file::StdFiles;
+use trailseal_core::{Folder, back_up, trails_in};
+
+use crate::arguments::Backup;
+use crate::failure::{Failure, Outcome};
+use crate::output::{tell, thousands};
+use crate::settings::Settings;
+
+pub(super) fn run(settings: &Settings, arguments: &Backup, json: bool) -> Outcome {
+    let dir = settings.dir();
+    let folders = trails_in(&dir, &StdFiles).map_err(Failure::io("look into", &dir))?;
+    if folders.is_empty() {
+        return Err(trailseal_core::ReadError::NoTrail { path: dir }.into());
+    }
+    for folder in folders {
+        let to = match folder.strip_prefix(&dir) {
+            // `join` with nothing would add a slash.
+            Ok(slot) if !slot.as_os_str().is_empty() => arguments.to.join(slot),
+            _ => arguments.to.clone(),
+        };
+        let made = back_up(&Folder::new(folder, Arc::new(StdFiles)), &to, arguments.with_keys)?;
+        if json {
+            let answer = serde_json::json!({
+                "origin": made.origin, "dir": to, "sealed": made.sealed, "events": made.events,
+                "copied_bytes": made.copied_bytes,
+            });
+            super::write_out(None, format!("{answer}\n").as_bytes())?;
+        } else {
+            let (events, bytes) = (thousands(made.events), thousands(made.copied_bytes));
+            tell(&format!("{}: {events} events in {}, {bytes} bytes copied now", made.origin, to.display()));
+        }
+    }
+    if !arguments.with_keys {
+        tell(
+            "the keys were left out: without the signing key a copy can be read and verified, and not written",
+        );
+    }
+    Ok(())
+}

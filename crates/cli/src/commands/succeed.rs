@@ -1,0 +1,99 @@
+//! `trailseal succeed`: a new trail whose first line names the good end of an old one.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use trailseal_core::file::StdFiles;
+use trailseal_core::verify::{VerifyOptions, verify};
+use trailseal_core::{Folder, Notice, Succeeded, Trail};
+use trailseal_tlog::Origin;
+
+use super::{attach_index, close_trail};
+use crate::arguments::Succeed;
+use crate::failure::{Failure, Outcome};
+use crate::output::{tell, thousands};
+use crate::settings::Settings;
+
+pub(super) fn run(settings: &Settings, arguments: &Succeed, is_dir_given: bool, json: bool) -> Outcome {
+    if !is_dir_given {
+        return Err(Failure::could_not("name the new trail's folder: --dir NEW"));
+    }
+    let (old, new) = (absolute(&arguments.old)?, absolute(&settings.dir())?);
+    if new.starts_with(&old) || old.starts_with(&new) {
+        return Err(Failure::could_not(
+            "the new trail needs a folder of its own, beside the old one: --dir NEW",
+        ));
+    }
+    let succeeded = good_end(arguments)?;
+    if succeeded.origin == arguments.origin {
+        return Err(Failure::could_not(format!(
+            "{} is the old trail's name: the new one needs another, such as {0}/2",
+            arguments.origin
+        )));
+    }
+    let mut options = settings.one_shot_options()?;
+    options.origin =
+        Some(Origin::new(&arguments.origin).map(|origin| origin.to_string()).map_err(Failure::could_not)?);
+    // Whoever names the folder of a new trail wants one.
+    options.create = true;
+    options.succeeds = Some(succeeded.clone());
+    options.on_notice = Some(Arc::new(|notice: &Notice| tell(&format!("notice: {notice}"))));
+    let trail = Trail::open(&new, options)?;
+    if settings.uses_index()? {
+        attach_index(&trail)?;
+    }
+    close_trail(&trail)?;
+    let good = succeeded.good.as_ref();
+    if json {
+        let answer = serde_json::json!({
+            "origin": arguments.origin, "dir": settings.dir(),
+            "succeeds": {
+                "origin": succeeded.origin, "tree_size": good.map(|good| good.0),
+                "root": good.map(|good| good.1.as_str()), "reason": succeeded.reason,
+            },
+        });
+        return super::write_out(None, format!("{answer}\n").as_bytes());
+    }
+    let at = match good {
+        Some((size, _)) => format!("at its newest good size, {}", thousands(*size)),
+        None => "of which nothing that was signed is good".to_owned(),
+    };
+    tell(&format!(
+        "{} takes over from {}, {at}; keep the old folder as it is: it holds the events up to there",
+        arguments.origin, succeeded.origin
+    ));
+    Ok(())
+}
+
+/// What is good of the old trail. It is read alone.
+fn good_end(arguments: &Succeed) -> Outcome<Succeeded> {
+    let folder = Folder::new(&arguments.old, Arc::new(StdFiles));
+    let public_keys = super::verify::keys(&arguments.public_key)?;
+    let verdict = verify(&folder, &VerifyOptions { public_keys, ..VerifyOptions::default() })?;
+    let origin = match verdict.origin.is_empty() {
+        false => verdict.origin.clone(),
+        true => named_origin(&folder).ok_or_else(|| {
+            Failure::could_not(format!(
+                "{} does not say which trail it was: give its public key, --public-key KEY",
+                arguments.old.display()
+            ))
+        })?,
+    };
+    let reason = match &arguments.reason {
+        Some(reason) => reason.clone(),
+        None if verdict.ok => "it verifies, and was not to go on".to_owned(),
+        None => verdict.message.clone(),
+    };
+    let good = verdict.good.map(|(size, root)| (size, root.to_base64()));
+    Ok(Succeeded { origin, good, reason })
+}
+
+/// The name in the newest checkpoint, whoever signed it.
+fn named_origin(folder: &Folder) -> Option<String> {
+    let text = std::fs::read_to_string(folder.checkpoint()).ok()?;
+    Some(Origin::new(text.lines().next()?).ok()?.to_string())
+}
+
+fn absolute(path: &Path) -> Outcome<std::path::PathBuf> {
+    std::path::absolute(path).map_err(Failure::io("find", path))
+}

@@ -1,0 +1,148 @@
+//! `backup` beside a writer, and what can be done with the copies; `succeed`, and trails that may not be made.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::io::Write as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+use support::{Answer, Place, Running, wait_until};
+
+const EVENT: &str = "{\"action\":\"invoice.paid\",\"description\":\"one of many\"}\n";
+
+#[test]
+fn each_backup_under_load_opens_records_and_verifies() {
+    let place = Place::new();
+    place.write("trailseal.toml", "[segment]\nroll = \"20KiB\"\ncompress = true\n[seal]\nevery_ms = 20\n");
+    let mut command = place.command(&["record", "-"]);
+    let mut writer = Running(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
+    let mut stdin = writer.0.stdin.take().unwrap();
+    let feeder = std::thread::spawn(move || {
+        for _ in 0..300 {
+            stdin.write_all(EVENT.repeat(20).as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    wait_until("the trail is made", || place.path("trail/trail.toml").exists());
+    let mut copies = Vec::new();
+    while !feeder.is_finished() {
+        let made = place.run("backup growing --with-keys --json").ok().json();
+        assert!(made["events"].as_u64() >= made["sealed"].as_u64(), "{made}");
+        // As it is at this moment; the next one goes on in the folder itself.
+        let copy = format!("copy-{}", copies.len());
+        place.copy("growing", &copy);
+        copies.push((copy, made["events"].as_u64().unwrap()));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    feeder.join().unwrap();
+    writer.0.wait().unwrap();
+    assert!(copies.len() >= 4, "{copies:?}");
+    assert!(copies.windows(2).all(|pair| pair[0].1 <= pair[1].1), "{copies:?}");
+    let key = place.public_key();
+    for (copy, events) in &copies {
+        for name in ["lock", "handoff", "index", "socket"] {
+            assert!(!place.path(&format!("{copy}/{name}")).exists(), "{copy}/{name}");
+        }
+        place.feed(&format!("record --dir {copy}"), EVENT).ok();
+        let verdict = place.run_all(&["verify", "--dir", copy, "--public-key", &key, "--json"]).ok().json();
+        // The copy's, its opening, the event and the close.
+        assert_eq!(verdict["sealed"].as_u64().unwrap(), events + 3, "{copy}: {verdict}");
+    }
+    let made = place.run("backup growing --json").ok().json();
+    assert_eq!(made["events"], made["sealed"]);
+    let again = place.run("backup growing --json").ok().json();
+    assert_eq!(again["copied_bytes"], 0, "nothing is new");
+}
+
+#[test]
+fn a_backup_without_keys_can_be_read_and_not_written() {
+    let place = Place::with_events(&["a", "b"]);
+    place.run("backup copy").ok();
+    assert!(!place.path("copy/keys").exists());
+    place.run("verify --dir copy").ok();
+    assert_eq!(place.run("query --dir copy --count").ok().out.trim(), "2");
+    let refused = place.feed("record --dir copy", EVENT).could_not(&["signing.key", "is missing"]);
+    assert!(refused.err.contains("trailseal succeed"), "{refused:#?}");
+    place.run("key rotate").ok();
+    place.run("backup copy --with-keys").ok();
+    place.feed("record --dir copy", EVENT).ok();
+    place.run("verify --dir copy").ok();
+}
+
+#[test]
+fn a_backup_goes_nowhere_where_something_else_is() {
+    let place = Place::with_events(&["a"]);
+    place.run("backup trail/inside").could_not(&["within the trail"]);
+    std::fs::create_dir(place.path("full")).unwrap();
+    place.write("full/notes.txt", "mine");
+    place.run("backup full").could_not(&["is not empty"]);
+    place.feed("record --dir other", EVENT).ok();
+    place.run("backup other").could_not(&["another trail"]);
+}
+
+fn first_event(place: &Place, dir: &str) -> serde_json::Value {
+    let answer = place.run(&format!("query --dir {dir} --system --order asc --limit 1 --format jsonl"));
+    answer.ok().json_lines().remove(0)
+}
+
+#[test]
+fn a_new_trail_takes_over_at_the_good_end_of_one_that_cannot_go_on() {
+    let place = Place::new();
+    place.write("trailseal.toml", "[segment]\nroll = \"1KiB\"\n");
+    for _ in 0..5 {
+        place.record(&EVENT.repeat(3));
+    }
+    let old = place.run("verify --json").ok().json()["origin"].as_str().unwrap().to_owned();
+    let segments: Vec<_> = {
+        let mut names: Vec<_> = std::fs::read_dir(place.path("trail/segments"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        names.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+        names.sort();
+        names
+    };
+    let edited = segments.last().unwrap();
+    let text = std::fs::read_to_string(edited).unwrap();
+    std::fs::write(edited, text.replace("one of many", "one of mine")).unwrap();
+    let refused =
+        place.feed("record", EVENT).could_not(&["trailseal succeed trail --dir NEW --origin ORIGIN"]);
+    assert!(refused.err.contains("not the one that was signed"), "{refused:#?}");
+    let before = std::fs::read(edited).unwrap();
+    place.run(&format!("succeed trail --dir next --origin {old}")).could_not(&["needs another"]);
+    place.run("succeed trail --dir trail/next --origin example.com/2").could_not(&["beside the old one"]);
+    let told = place.run("succeed trail --dir next --origin example.com/2 --json").ok().json();
+    assert_eq!(std::fs::read(edited).unwrap(), before, "the old folder is never written");
+    let first = first_event(&place, "next");
+    assert_eq!(first["action"], "trail.succeeded");
+    assert_eq!(first["index"], 0);
+    assert_eq!(first["details"]["origin"], *old);
+    let good = first["details"]["tree_size"].as_u64().unwrap();
+    let edited_first: u64 = edited.file_name().unwrap().to_str().unwrap()[..20].parse().unwrap();
+    assert!(good > 0 && good <= edited_first + 1, "{first}");
+    assert_eq!(told["succeeds"]["tree_size"], good);
+    assert!(first["details"]["reason"].as_str().unwrap().contains("not the one that was signed"), "{first}");
+    place.feed("record --dir next", EVENT).ok();
+    place.run("verify --dir next").ok();
+    place.run("succeed trail --dir next --origin example.com/2").could_not(&["holds a trail already"]);
+}
+
+#[test]
+fn where_no_trail_may_be_made_none_is() {
+    let place = Place::new();
+    let run = |words: &[&str]| {
+        let mut command = place.command(words);
+        command.env("TRAILSEAL_CREATE", "false");
+        Answer::of(command, EVENT.as_bytes())
+    };
+    run(&["record"]).could_not(&["create = false", "mounted"]);
+    assert!(!place.path("trail").exists(), "nothing was written");
+    std::fs::create_dir(place.path("trail")).unwrap();
+    run(&["record"]).could_not(&["create = false"]);
+    assert_eq!(std::fs::read_dir(place.path("trail")).unwrap().count(), 0, "a late mount stays usable");
+    run(&["serve", "--listen", "127.0.0.1:0"]).could_not(&["create = false"]);
+    place.feed("record", EVENT).ok();
+    run(&["record"]).ok();
+}

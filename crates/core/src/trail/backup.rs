@@ -1,0 +1,353 @@
+//! A copy of a trail beside its writer, from which it can be opened.
+//!
+//! Read in this order: manifest and keys → the newest checkpoint → kept ones → the tree up to its size → segments up to
+//! what is durable. Each covers less than what is read after it, so the copy is a state that the trail could have been
+//! stopped in. The checkpoint is written last, so a copy that was stopped is still the one before, with more bytes
+//! behind; the next one goes on from there. If manifest or keys change meanwhile, it is done again.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use trailseal_tlog::{TILE_LEVELS, hashes_in_level};
+
+use super::folder::{Folder, SegmentFile};
+use super::lock::named_handoff;
+use super::manifest::{Manifest, ManifestError};
+use super::reader::handoff_header;
+use crate::handoff::HandoffHeader;
+use crate::segment::{Form, segment_name};
+use crate::tree::HASH_LEN;
+
+const BLOCK: usize = 1 << 20;
+const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
+/// Manifest or keys change at a rotation; more in a row than this are no accident.
+const TRIES_MAX: usize = 8;
+/// What is not copied: what belongs to a process, and what is derived.
+const LEFT_OUT: [&str; 7] = ["handoff", "lock", "socket", "index", "checkpoint", "trail.toml", "keys"];
+
+/// What a backup holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackedUp {
+    /// The trail's name.
+    pub origin: String,
+    /// Events that its newest checkpoint covers.
+    pub sealed: u64,
+    /// Events in it; those above `sealed` are sealed when it is opened.
+    pub events: u64,
+    /// Bytes that were copied now.
+    pub copied_bytes: u64,
+}
+
+/// Why there is no backup, or none newer than the one before.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The folder holds no trail that can be read.
+    #[error("{} is no trail that can be backed up: {what}; run `trailseal verify`", path.display())]
+    Source {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The place holds something else.
+    #[error("{} {what}: give an empty folder, or the one of an earlier backup of this trail", path.display())]
+    Place {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A file operation failed.
+    #[error("could not {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupError + use<> {
+    let path = path.to_owned();
+    move |source| BackupError::Io { action, path, source }
+}
+
+/// Copies the trail in `from` to the folder `to`, going on from an earlier backup there.
+///
+/// # Errors
+/// When `from` is no trail, `to` holds something else, or a file cannot be read or written.
+pub fn back_up(from: &Folder, to: &Path, with_keys: bool) -> Result<BackedUp, BackupError> {
+    let copy = Copy { from, to: Folder::new(to, from.files().clone()), with_keys, copied_bytes: 0 };
+    let origin = copy.check_place()?;
+    copy.run(origin)
+}
+
+struct Copy<'a> {
+    from: &'a Folder,
+    to: Folder,
+    with_keys: bool,
+    copied_bytes: u64,
+}
+
+/// Small files that must be of one moment: each with its path below the folder.
+type Set = Vec<(PathBuf, Vec<u8>)>;
+
+impl Copy<'_> {
+    fn check_place(&self) -> Result<String, BackupError> {
+        let source = |what: String| BackupError::Source { path: self.from.root().to_owned(), what };
+        let place = |what: &str| BackupError::Place { path: self.to.root().to_owned(), what: what.into() };
+        let manifest = |folder: &Folder| match Manifest::read(folder) {
+            Err(ManifestError::Io(error)) => Err(failed("read", &folder.trail_toml())(error)),
+            other => Ok(other),
+        };
+        let ours = manifest(self.from)?.map_err(|error| source(error.to_string()))?;
+        let ours = ours.ok_or_else(|| source("trail.toml is missing".into()))?;
+        let absolute = |path: &Path| std::path::absolute(path).map_err(failed("find", path));
+        if absolute(self.to.root())?.starts_with(absolute(self.from.root())?) {
+            return Err(place("lies within the trail itself"));
+        }
+        match manifest(&self.to)? {
+            Ok(Some(theirs)) if theirs.origin == ours.origin && theirs.created == ours.created => {}
+            Ok(Some(_)) => return Err(place("holds another trail")),
+            Err(error) => return Err(place(&format!("holds a damaged trail.toml ({error})"))),
+            Ok(None) => {
+                let names = self.to.files().list(self.to.root()).map_err(failed("list", self.to.root()))?;
+                let began = ["segments", "tree", "checkpoints"];
+                if names.iter().any(|name| !began.contains(&name.as_str())) {
+                    return Err(place("is not empty"));
+                }
+            }
+        }
+        Ok(ours.origin.to_string())
+    }
+
+    fn run(mut self, origin: String) -> Result<BackedUp, BackupError> {
+        for _ in 0..TRIES_MAX {
+            let set = self.set()?;
+            let note = self.read(&self.from.checkpoint())?;
+            let sealed = self.sealed(&note)?;
+            self.copy_kept(sealed)?;
+            self.copy_tree(sealed)?;
+            let events = self.copy_segments(sealed, &origin)?;
+            self.copy_others()?;
+            if self.set()? != set {
+                continue;
+            }
+            for (name, bytes) in &set {
+                let is_private = name.starts_with("keys");
+                self.put(name, bytes, is_private)?;
+            }
+            self.put(Path::new("checkpoint"), &note, false)?;
+            return Ok(BackedUp { origin, sealed, events, copied_bytes: self.copied_bytes });
+        }
+        let what = "its keys changed again and again meanwhile".into();
+        Err(BackupError::Source { path: self.from.root().to_owned(), what })
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>, BackupError> {
+        self.from.files().read(path, SMALL_FILE_BYTES_MAX).map_err(failed("read", path))
+    }
+
+    /// Manifest and, where wanted, keys.
+    fn set(&self) -> Result<Set, BackupError> {
+        let mut set = vec![(PathBuf::from("trail.toml"), self.read(&self.from.trail_toml())?)];
+        if self.with_keys {
+            let folder = self.from.keys_folder();
+            for name in self.from.files().list(&folder).map_err(failed("list", &folder))? {
+                if !name.ends_with(".tmp") {
+                    set.push((Path::new("keys").join(&name), self.read(&folder.join(&name))?));
+                }
+            }
+        }
+        Ok(set)
+    }
+
+    fn sealed(&self, note: &[u8]) -> Result<u64, BackupError> {
+        let damaged = |what: String| BackupError::Source { path: self.from.root().to_owned(), what };
+        let manifest = Manifest::read(self.from).map_err(|error| damaged(error.to_string()))?;
+        let (ring, _) = manifest.ok_or_else(|| damaged("trail.toml is missing".into()))?.key_ring();
+        let opened = ring.open(&String::from_utf8_lossy(note));
+        opened.map(|(checkpoint, _)| checkpoint.size).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// Writes a small file if it is not there as it is.
+    fn put(&mut self, name: &Path, bytes: &[u8], is_private: bool) -> Result<(), BackupError> {
+        let files = self.to.files().clone();
+        let path = self.to.root().join(name);
+        if files.read(&path, SMALL_FILE_BYTES_MAX).is_ok_and(|there| there == bytes) {
+            return Ok(());
+        }
+        let above = path.parent().unwrap_or(Path::new("."));
+        files.create_folder(above).map_err(failed("make", above))?;
+        files.replace(&path, bytes, is_private).map_err(failed("write", &path))?;
+        self.copied_bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn copy_kept(&mut self, sealed: u64) -> Result<(), BackupError> {
+        let folder = self.from.kept_checkpoints_folder();
+        let kept = self.from.kept_checkpoints().map_err(failed("list", &folder))?;
+        for size in kept.into_iter().filter(|size| *size <= sealed) {
+            let bytes = self.read(&self.from.kept_checkpoint(size))?;
+            self.put(&Path::new("checkpoints").join(size.to_string()), &bytes, false)?;
+        }
+        let folder = self.to.kept_checkpoints_folder();
+        self.to.files().create_folder(&folder).map_err(failed("make", &folder))
+    }
+
+    fn copy_tree(&mut self, sealed: u64) -> Result<(), BackupError> {
+        for level in 0..TILE_LEVELS {
+            let end = hashes_in_level(sealed, level) * HASH_LEN;
+            if level == 0 || end > 0 {
+                self.extend(&self.from.tree_level(level), &self.to.tree_level(level), end)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the bytes up to `end` that the copy of a growing file does not have yet.
+    fn extend(&mut self, from: &Path, to: &Path, end: u64) -> Result<(), BackupError> {
+        let files = self.to.files().clone();
+        let source = files.open_read(from).map_err(failed("open", from))?;
+        let len = match files.open_read(to) {
+            Ok(there) => there.len_bytes().map_err(failed("look at", to))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(failed("open", to)(error)),
+        };
+        let mut at = len.min(end);
+        let above = to.parent().unwrap_or(Path::new("."));
+        files.create_folder(above).map_err(failed("make", above))?;
+        let mut file = match files.open_append(to, at) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => files.create_append(to),
+            opened => opened,
+        }
+        .map_err(failed("open", to))?;
+        if at == end {
+            return Ok(());
+        }
+        let mut block = vec![0; BLOCK];
+        while at < end {
+            let want = (end - at).min(BLOCK as u64) as usize;
+            let count = source.read_at(at, &mut block[..want]).map_err(failed("read", from))?;
+            if count == 0 {
+                let what = format!("{} is shorter than it was", from.display());
+                return Err(BackupError::Source { path: self.from.root().to_owned(), what });
+            }
+            file.append(&block[..count]).map_err(failed("write", to))?;
+            at += count as u64;
+            self.copied_bytes += count as u64;
+        }
+        file.sync_data().map_err(failed("sync", to))
+    }
+
+    /// Returns how many events the copy has.
+    fn copy_segments(&mut self, sealed: u64, origin: &str) -> Result<u64, BackupError> {
+        // Before the segments are listed: they hold everything below.
+        let durable = durable(self.from, origin).max(sealed);
+        let folder = self.from.segments_folder();
+        let segments = self.from.segments().map_err(failed("list", &folder))?;
+        let to = self.to.segments_folder();
+        self.to.files().create_folder(&to).map_err(failed("make", &to))?;
+        for segment in segments.iter().filter(|segment| segment.first.get() < durable) {
+            match self.copy_segment(segment, durable) {
+                // Compressed meanwhile: its other form is there now.
+                Err(BackupError::Io { source, .. })
+                    if segment.form == Form::Plain && source.kind() == io::ErrorKind::NotFound =>
+                {
+                    let path = folder.join(segment_name(segment.first, Form::Compressed));
+                    self.copy_segment(
+                        &SegmentFile { form: Form::Compressed, path, ..segment.clone() },
+                        durable,
+                    )?;
+                }
+                done => done?,
+            }
+        }
+        Ok(durable)
+    }
+
+    fn copy_segment(&mut self, segment: &SegmentFile, durable: u64) -> Result<(), BackupError> {
+        let files = self.to.files().clone();
+        let name = segment_name(segment.first, segment.form);
+        let to = self.to.segments_folder().join(&name);
+        let source = files.open_read(&segment.path).map_err(failed("open", &segment.path))?;
+        let len = source.len_bytes().map_err(failed("look at", &segment.path))?;
+        if segment.form == Form::Plain {
+            let end = match segment.end {
+                Some(end) if end.get() <= durable => len,
+                _ => bytes_of_lines(&*source, durable - segment.first.get())
+                    .map_err(failed("read", &segment.path))?,
+            };
+            return self.extend(&segment.path, &to, end);
+        }
+        let there = files.open_read(&to).and_then(|there| there.len_bytes());
+        if there.is_ok_and(|there| there == len) {
+            return Ok(());
+        }
+        let unfinished = to.with_extension("zst.tmp");
+        match files.remove(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", &unfinished)(error));
+            }
+            _ => {}
+        }
+        self.extend(&segment.path, &unfinished, len)?;
+        files.rename(&unfinished, &to).map_err(failed("rename", &unfinished))?;
+        // The plain form that an earlier backup copied would count.
+        let plain = self.to.segments_folder().join(segment_name(segment.first, Form::Plain));
+        match files.remove(&plain) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &plain)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Everything else that lies in the folder as a file: the policy, tokens, which line tells of the last opening.
+    fn copy_others(&mut self) -> Result<(), BackupError> {
+        let files = self.from.files().clone();
+        for name in files.list(self.from.root()).map_err(failed("list", self.from.root()))? {
+            if LEFT_OUT.contains(&name.as_str()) || name.ends_with(".tmp") {
+                continue;
+            }
+            let path = self.from.root().join(&name);
+            if std::fs::symlink_metadata(&path).is_ok_and(|data| data.is_file()) {
+                let bytes = self.read(&path)?;
+                self.put(Path::new(&name), &bytes, true)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many events the handoff says are durable; 0 without one of this trail.
+fn durable(folder: &Folder, origin: &str) -> u64 {
+    let mark = HandoffHeader::trail_mark(origin);
+    let places = named_handoff(&folder.lock()).into_iter().chain([folder.handoff()]);
+    places
+        .filter_map(|path| handoff_header(&**folder.files(), &path))
+        .filter(|header| header.trail == mark)
+        .map(|header| header.durable)
+        .max()
+        .unwrap_or(0)
+}
+
+/// How many bytes the first `lines` lines take, as far as they are there.
+fn bytes_of_lines(file: &dyn crate::file::ReadFile, lines: u64) -> io::Result<u64> {
+    let mut block = vec![0; BLOCK];
+    let (mut offset, mut seen, mut end) = (0, 0, 0);
+    while seen < lines {
+        let count = file.read_at(offset, &mut block)?;
+        if count == 0 {
+            break;
+        }
+        for at in memchr::memchr_iter(b'\n', &block[..count]).take((lines - seen) as usize) {
+            seen += 1;
+            end = offset + at as u64 + 1;
+        }
+        offset += count as u64;
+    }
+    Ok(end)
+}

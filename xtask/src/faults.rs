@@ -72,6 +72,36 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "promises"],
     },
     Fault {
+        name: "guard_inherited",
+        what: "a forked child keeps a killed parent's second lock",
+        tests: &["-p", "trailseal-core", "--test", "guard"],
+    },
+    Fault {
+        name: "guard_not_taken",
+        what: "whoever removes `lock` lets a second writer in",
+        tests: &["-p", "trailseal-cli", "--test", "lock_outside"],
+    },
+    Fault {
+        name: "foreign_handoff_taken",
+        what: "any file in a handoff's place is taken for this trail's",
+        tests: &["-p", "trailseal-cli", "--test", "handoff_outside"],
+    },
+    Fault {
+        name: "handoff_not_named",
+        what: "the lock file does not name the handoff",
+        tests: &["-p", "trailseal-cli", "--test", "handoff_outside"],
+    },
+    Fault {
+        name: "ring_left_undrained",
+        what: "a handoff that was taken away is left before its lines are durable",
+        tests: &["-p", "trailseal-core", "--lib", "handoff"],
+    },
+    Fault {
+        name: "signed_over_lost_tree",
+        what: "a checkpoint is signed over a tree that is not on disk",
+        tests: &["-p", "trailseal-cli", "--test", "lock_outside"],
+    },
+    Fault {
         name: "fork_not_noticed",
         what: "a forked child records into its parent's handoff",
         tests: &["-p", "trailseal-core", "--test", "promises"],
@@ -85,6 +115,41 @@ const FAULTS: &[Fault] = &[
         name: "signed_lines_not_compared",
         what: "an opening does not look whether signed lines changed",
         tests: &["-p", "trailseal-core", "--test", "promises"],
+    },
+    Fault {
+        name: "root_not_compared",
+        what: "an opening does not compare the tree's edge with the signed root",
+        tests: &["-p", "trailseal-core", "--test", "torn_tree"],
+    },
+    Fault {
+        name: "witnesses_not_asked",
+        what: "an opening takes fewer lines than were durable",
+        tests: &["-p", "trailseal-core", "--test", "openings"],
+    },
+    Fault {
+        name: "gap_accepted",
+        what: "an opening goes on over lines that are missing before the next segment",
+        tests: &["-p", "trailseal-core", "--test", "openings"],
+    },
+    Fault {
+        name: "lines_after_close_taken",
+        what: "lines that nobody can have recorded are sealed",
+        tests: &["-p", "trailseal-core", "--test", "openings"],
+    },
+    Fault {
+        name: "rotation_before_checkpoint",
+        what: "the next key signs before a checkpoint of the old one says so",
+        tests: &["-p", "trailseal-core", "--test", "power_loss"],
+    },
+    Fault {
+        name: "compressed_not_read_back",
+        what: "a plain segment is removed without reading the compressed one back",
+        tests: &["-p", "trailseal-core", "--test", "regressions", "compressed"],
+    },
+    Fault {
+        name: "compressed_not_synced",
+        what: "a compressed segment replaces the plain one before it is on disk",
+        tests: &["-p", "trailseal-core", "--test", "regressions", "compressed"],
     },
     Fault {
         name: "void_lines_read",

@@ -15,6 +15,7 @@ use crate::line;
 use crate::segment::{Batch, SegmentWriter};
 use crate::trail::options::{Notice, Roll};
 use crate::trail::shared::{Shared, Shut};
+use crate::watch::Watch;
 
 /// A commit holds at most about this many bytes.
 const COMMIT_BYTES_MAX: usize = 4 << 20;
@@ -38,6 +39,7 @@ pub(crate) struct Writer {
     durable: u64,
     staging: Vec<u8>,
     reserve_bytes: u64,
+    watch: Watch,
     looked_at_disk: Instant,
     bytes_since_look: u64,
 }
@@ -49,6 +51,7 @@ impl Writer {
         segment: Option<SegmentWriter>,
         durable: u64,
         reserve_bytes: u64,
+        watch: Watch,
     ) -> Self {
         Writer {
             shared,
@@ -57,6 +60,7 @@ impl Writer {
             durable,
             staging: Vec::with_capacity(COMMIT_BYTES_MAX + (1 << 20)),
             reserve_bytes,
+            watch,
             looked_at_disk: Instant::now(),
             bytes_since_look: 0,
         }
@@ -109,6 +113,8 @@ impl Writer {
         }
         let mut backoff = Duration::from_millis(10);
         while let Err(error) = self.try_commit(&taken) {
+            // If it was taken away from under us, that is what is told.
+            self.watch.look_at_segment(&mut self.segment);
             // Sticky failure: what that file holds beyond its last durable length is void from now on.
             if !cfg!(trailseal_fault = "sync_tried_again") {
                 self.give_up_segment();
@@ -124,6 +130,7 @@ impl Writer {
                 self.shared.notice(&Notice::SegmentFailed { reason: error.to_string() });
             }
             self.shared.progress.set_failing();
+            self.watch.look_at_folder();
             std::thread::sleep(backoff);
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
@@ -180,7 +187,8 @@ impl Writer {
 
     /// Whether the lines in `staging` belong into a new segment.
     fn should_roll(&self, segment: &SegmentWriter) -> bool {
-        if segment.len_bytes() == 0 {
+        // While the folder is elsewhere no segment can be made in it.
+        if segment.len_bytes() == 0 || self.watch.is_away() {
             return false;
         }
         match self.shared.options.segment.roll {
@@ -216,7 +224,7 @@ impl Writer {
         self.looked_at_disk = Instant::now();
         self.bytes_since_look = 0;
         self.check_reserve();
-        self.check_place();
+        self.watch.look(&mut self.drain, self.durable, &mut self.segment);
     }
 
     pub(crate) fn check_reserve(&self) {
@@ -231,17 +239,6 @@ impl Writer {
             }
         } else if self.shared.gate.open(Shut::DiskReserve) {
             self.shared.notice(&Notice::DiskReserveLeft);
-        }
-    }
-
-    fn check_place(&mut self) {
-        let Some(segment) = &self.segment else { return };
-        if matches!(segment.is_in_place(), Ok(false)) {
-            let first = segment.first();
-            // Dropped without finishing: the name is somebody else's now.
-            self.segment = None;
-            self.shared.counters.segments_replaced.add(1);
-            self.shared.notice(&Notice::SegmentReplaced { first });
         }
     }
 }

@@ -39,8 +39,12 @@ counters! {
     segment_failures,
     /// Writes of a commit, with their sync, that took over a second, whether they succeeded or not.
     slow_writes,
-    /// Segments that were deleted or replaced while they were written.
+    /// Segments that were deleted, replaced or cut while they were written.
     segments_replaced,
+    /// Times that the handoff was removed or replaced while it was in use, and made anew.
+    handoffs_remade,
+    /// Times that a file of the tree was removed, replaced or cut, and made again from the lines.
+    trees_remade,
     /// Signed checkpoints.
     checkpoints,
     /// Rounds of sealing that failed and were tried again.

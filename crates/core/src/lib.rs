@@ -37,6 +37,7 @@ pub mod segment;
 mod trail;
 pub mod tree;
 pub mod verify;
+mod watch;
 
 pub use counters::Counted;
 pub use handoff::{HandoffHeader, replay};

@@ -256,8 +256,7 @@ fn lines_that_anything_says_were_durable_must_be_there() {
         let text = fs::read_to_string(&last).unwrap();
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
         fs::write(&last, lines[..lines.len() - 1].concat()).unwrap();
-        let first: u64 = last.file_name().unwrap().to_str().unwrap()[..20].parse().unwrap();
-        fs::copy(dir.join(format!("checkpoints/{first}")), dir.join("checkpoint")).unwrap();
+        fs::copy(dir.join(format!("checkpoints/{}", first_of(&last))), dir.join("checkpoint")).unwrap();
     };
     expect(without(&[], &set_back).path(), rolling(), "the durable mark in");
     let dir = without(&[], &|dir| {
@@ -270,6 +269,34 @@ fn lines_that_anything_says_were_durable_must_be_there() {
     assert!(error.to_string().contains("the index says that there were 33"), "{error}");
     options.witnesses = Some(Arc::new(|_: &Folder| vec![Witness { name: "the index".into(), events: 30 }]));
     goes_on(dir.path(), options);
+}
+
+#[test]
+fn a_closed_segment_that_no_checkpoint_covers_must_be_whole() {
+    let whole = sealed(rolling(), 20);
+    let all = segments(whole.path());
+    let dir = copy(whole.path());
+    // As after hours without a seal.
+    let first = fs::read_to_string(whole.path().join(format!("checkpoints/{}", first_of(&all[1])))).unwrap();
+    fs::write(dir.path().join("checkpoint"), first).unwrap();
+    fs::remove_dir_all(dir.path().join("checkpoints")).unwrap();
+    fs::remove_file(dir.path().join("handoff")).unwrap();
+    goes_on(copy(dir.path()).path(), rolling());
+    let cut = segments(dir.path())[2].clone();
+    let text = fs::read_to_string(&cut).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    fs::write(&cut, lines[..lines.len() - 1].concat()).unwrap();
+    let error = refused(dir.path(), rolling());
+    match error.reason() {
+        OpenError::Missing { from, to, .. } => {
+            assert_eq!((*from + 1, *to), (first_of(&all[3]), first_of(&all[3])), "{error}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+fn first_of(segment: &Path) -> u64 {
+    segment.file_name().unwrap().to_str().unwrap()[..20].parse().unwrap()
 }
 
 #[test]

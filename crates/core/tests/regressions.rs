@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use trailseal_core::clock::{Clock, Timestamp};
 use trailseal_core::event::Event;
-use trailseal_core::file::{AppendFile, Files, ReadFile, StdFiles};
+use trailseal_core::file::{AppendFile, Files, ReadFile, Standing, StdFiles};
 use trailseal_core::{
-    Ack, Anchor, CloseError, Folder, HandoffPlace, Once, Options, Reader, RecordError, Roll, RotateError,
-    Status, Trail,
+    Ack, Anchor, CloseError, Folder, HandoffPlace, Index, Once, Options, Reader, RecordError, Roll,
+    RotateError, Status, Trail,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -99,8 +99,8 @@ impl AppendFile for HookedAppend {
         (self.0)("reserve", &self.1)?;
         self.2.reserve(len)
     }
-    fn is_in_place(&self) -> io::Result<bool> {
-        self.2.is_in_place()
+    fn standing(&self) -> io::Result<Standing> {
+        self.2.standing()
     }
 }
 
@@ -556,4 +556,45 @@ fn a_view_from_before_a_rotation_believes_the_new_key_when_it_looks_again() {
     reader.checkpoint().unwrap();
     assert_eq!(reader.manifest().current_key(), Some(&key));
     trail.close(SOON).unwrap();
+}
+
+/// A closed segment to be compressed, in a folder of its own.
+fn closed_segment(dir: &Path) -> trailseal_core::SegmentFile {
+    let path = dir.join("00000000000000000000.jsonl");
+    fs::write(&path, "{\"a\":1}\n".repeat(500)).unwrap();
+    let form = trailseal_core::segment::Form::Plain;
+    trailseal_core::SegmentFile { first: Index::new(0), end: Some(Index::new(500)), form, path }
+}
+
+#[test]
+fn a_compressed_segment_that_reads_back_otherwise_does_not_replace_the_plain_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let segment = closed_segment(dir.path());
+    // The disk gives back other bytes than it took.
+    let files = hooked(|what, path| {
+        if what == "open" && path.extension().is_some_and(|extension| extension == "tmp") {
+            let other = zstd::encode_all("{\"a\":2}\n".repeat(500).as_bytes(), 1).unwrap();
+            fs::write(path, other).unwrap();
+        }
+        Ok(())
+    });
+    assert!(trailseal_core::segment::compress(&files, &segment).is_err());
+    assert_eq!(fs::read_to_string(&segment.path).unwrap(), "{\"a\":1}\n".repeat(500));
+    assert!(!dir.path().join("00000000000000000000.jsonl.zst").exists());
+}
+
+#[test]
+fn a_compressed_segment_is_on_disk_before_it_replaces_the_plain_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let segment = closed_segment(dir.path());
+    let done = Arc::new(Mutex::new(Vec::new()));
+    let noted = done.clone();
+    let files = hooked(move |what, _| {
+        noted.lock().unwrap().push(what.to_owned());
+        Ok(())
+    });
+    trailseal_core::segment::compress(&files, &segment).unwrap();
+    let done = done.lock().unwrap();
+    let at = |wanted: &str| done.iter().position(|what| what == wanted);
+    assert!(at("sync").is_some() && at("sync") < at("rename"), "{done:?}");
 }

@@ -137,9 +137,15 @@ fn trail_metrics(app: &App, out: &mut String) {
         ("trailseal_slow_writes", "Writes of lines, synced, that took over a second", counted.slow_writes),
         (
             "trailseal_segments_replaced",
-            "Segments that vanished while they were written",
+            "Segments that vanished or were cut while they were written",
             counted.segments_replaced,
         ),
+        (
+            "trailseal_handoffs_remade",
+            "Times that the handoff vanished while it was in use",
+            counted.handoffs_remade,
+        ),
+        ("trailseal_trees_remade", "Times that a file of the tree vanished", counted.trees_remade),
         ("trailseal_checkpoints", "Signed checkpoints", counted.checkpoints),
         ("trailseal_seal_failures", "Rounds of sealing that failed", counted.seal_failures),
         ("trailseal_anchor_failures", "Checkpoints that did not reach an anchor", counted.anchor_failures),

@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use trailseal_core::file::{AppendFile, Files, ReadFile};
+use trailseal_core::file::{AppendFile, Files, ReadFile, Standing};
 
 use disk::Disk;
 pub use disk::Step;
@@ -263,6 +263,9 @@ struct Appending {
 
 impl AppendFile for Appending {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if (self.files.state().disk.bytes(self.inode).len() as u64) < self.len_bytes {
+            return Err(io::Error::other("somebody cut the file"));
+        }
         self.files.run(Step::Write { inode: self.inode, offset: self.len_bytes, bytes: bytes.to_vec() })?;
         self.len_bytes += bytes.len() as u64;
         Ok(())
@@ -282,8 +285,14 @@ impl AppendFile for Appending {
         self.files.run(Step::Reserve)
     }
 
-    fn is_in_place(&self) -> io::Result<bool> {
-        Ok(self.files.state().disk.inode(&self.path) == Some(self.inode))
+    fn standing(&self) -> io::Result<Standing> {
+        let state = self.files.state();
+        Ok(match state.disk.inode(&self.path) {
+            None => Standing::Removed,
+            Some(inode) if inode != self.inode => Standing::Elsewhere,
+            Some(_) if (state.disk.bytes(self.inode).len() as u64) < self.len_bytes => Standing::Shorter,
+            Some(_) => Standing::InPlace,
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use trailseal_core::file::{Files as _, StdFiles};
+use trailseal_core::file::{Files, StdFiles};
 use trailseal_core::mask::{MaskOptions, Masker};
 use trailseal_core::{Options, ReadError, Reader, trails_in};
 use trailseal_index::IndexView;
@@ -22,14 +22,14 @@ struct Finding {
 }
 
 /// Codes whose finding is advice: they do not count as something wrong.
-const ADVICE: [&str; 2] = ["no_anchor", "mask_patterns"];
+const ADVICE: [&str; 3] = ["no_anchor", "mask_patterns", "inode_numbers"];
 
 /// An ordinary event as it stands in a line.
 const ORDINARY: &[u8] = br#""id":"01a1fd54-70e3-7b34-9fe6-f7d0a73d8416","time":"2026-11-21T08:58:52.003315Z","tenant":"acme","category":"data_change","action":"invoice.update","severity":"info","outcome":"success","actor":{"id":"u-10432","type":"user","name":"Ada Example"},"resource":{"type":"invoice","id":"inv-2026-0042"},"before":{"status":"open","amount":129900},"after":{"status":"paid","amount":129900},"changes":{"status":{"before":"open","after":"paid"}},"details":{"reason":"monthly run","batch":17},"context":{"ip":"203.0.113.9","user_agent":"Mozilla/5.0 (X11; Linux x86_64)","request_id":"req-7f3a9c2e11d04b55","correlation_id":"corr-51c0ffee0042"}}"#;
 
 /// Every code that a finding can have.
 #[cfg(test)]
-const CODES: [&str; 11] = [
+const CODES: [&str; 12] = [
     "no_trail",
     "damaged",
     "checkpoint",
@@ -41,6 +41,7 @@ const CODES: [&str; 11] = [
     "index",
     "no_anchor",
     "mask_patterns",
+    "inode_numbers",
 ];
 
 pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
@@ -90,6 +91,7 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
                 check_key(&reader, options, &mut add);
                 check_seal(&reader, &mut add);
                 check_index(&reader, settings, &mut add);
+                check_inode_numbers(&StdFiles, folder, &mut add);
             }
             Err(error @ ReadError::NoTrail { .. }) => {
                 let mend = "record an event, and the trail is made; or name its folder with --dir";
@@ -188,6 +190,17 @@ fn check_index(reader: &Reader, settings: &Settings, add: &mut Add<'_>) {
     }
 }
 
+fn check_inode_numbers(files: &dyn Files, folder: &Path, add: &mut Add<'_>) {
+    if matches!(files.inode_numbers_hold(folder), Ok(false)) {
+        let what = format!(
+            "inode numbers do not hold on the file system of {}: a file that is replaced while it is written is not \
+             noticed, only one that is removed or cut",
+            folder.display()
+        );
+        add("inode_numbers", what, "keep the trail on a local disk, or let nothing else write in its folder");
+    }
+}
+
 fn check_seal(reader: &Reader, add: &mut Add<'_>) {
     const STALE: Duration = Duration::from_secs(60);
     let checkpoint = match reader.checkpoint() {
@@ -229,7 +242,7 @@ mod tests {
 
     #[test]
     fn codes_are_changed_on_purpose_only() {
-        assert_eq!(CODES.len(), 11);
+        assert_eq!(CODES.len(), 12);
         let source = include_str!("doctor.rs");
         for code in CODES {
             assert!(source.matches(&format!("\"{code}\"")).count() >= 2, "{code} is never found");

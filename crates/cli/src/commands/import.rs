@@ -137,6 +137,8 @@ fn take(trail: &Trail, place: Place, event: &Event, summary: &mut Summary) -> Ou
             summary.recorded += 1;
             summary.unconfirmed(&place, &error.to_string());
         }
+        // None of what follows would be taken.
+        Err(RecordOnceError::Refused(error @ RecordError::FolderMoved)) => return Err(error.into()),
         Err(RecordOnceError::Refused(error)) => summary.fail(place, error.to_string()),
         Err(error) => return Err(error.into()),
     }

@@ -18,7 +18,7 @@ pub(super) fn run(settings: &Settings, command: &Key, json: bool) -> Outcome {
             for (number, key) in keys.iter().enumerate().rev().skip(1) {
                 let to = key.to.map_or_else(String::new, |to| to.to_string());
                 text.push_str(&format!(
-                    "earlier key {}: {} (tree sizes {}..{to})\n",
+                    "earlier key {}: {} (tree sizes {} to {to})\n",
                     number + 1,
                     key.public_key,
                     key.from

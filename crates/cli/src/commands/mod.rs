@@ -10,6 +10,7 @@ mod doctor;
 mod export;
 mod history;
 mod import;
+mod input;
 mod key;
 mod mask;
 mod policy;

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use trailseal_core::policy::OnFailure;
 use trailseal_core::{
-    Ack as Level, HandInJsonError, HandedIn, HandedInOnce, Index, RecordOnceError, Status, Trail,
+    Ack as Level, HandInJsonError, HandedIn, HandedInOnce, Index, RecordError, RecordOnceError, Status, Trail,
 };
 
+use super::input::{self, InputFor};
 use super::{close_trail, open_trail};
 use crate::arguments::{Ack, Record};
 use crate::failure::{Failure, Outcome};
@@ -21,6 +22,8 @@ use crate::settings::Settings;
 const PENDING_MAX: usize = 1_000;
 /// How long the disk or store is waited for at least.
 const WAIT_MIN: Duration = Duration::from_secs(30);
+/// How long a close may take whose folder is elsewhere.
+const CLOSE_MOVED_TIMEOUT: Duration = Duration::from_secs(5);
 /// A longer line is not read into memory.
 pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
 
@@ -28,14 +31,18 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
     if arguments.ack == Some(Ack::Store) && !settings.uses_index()? {
         return Err(Failure::could_not("there is no store: set index.enabled = true, or use --ack durable"));
     }
-    let input: Box<dyn Read> = match arguments.file.as_deref() {
+    let file = match arguments.file.as_deref() {
         Some(path) if path != Path::new("-") => {
-            Box::new(std::fs::File::open(path).map_err(Failure::io("read", path))?)
+            Some(std::fs::File::open(path).map_err(Failure::io("read", path))?)
         }
-        _ => Box::new(std::io::stdin()),
+        _ => None,
+    };
+    let trail = open_trail(settings)?;
+    let input: Box<dyn Read> = match file {
+        Some(file) => Box::new(file),
+        None => Box::new(InputFor::new(&trail)),
     };
     let mut input = BufReader::with_capacity(1 << 18, input);
-    let trail = open_trail(settings)?;
     let mut session = Session {
         level: level(arguments.ack),
         settings,
@@ -47,6 +54,11 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
     };
     let read = session.read_all(&mut input);
     let Session { counts, .. } = session;
+    if let Some(error) = input::moved(&trail) {
+        // What was accepted goes into the folder that was moved. If it was removed, there is nothing to wait for.
+        let _ = trail.close(CLOSE_MOVED_TIMEOUT);
+        return Err(error.into());
+    }
     // What was accepted is made durable and sealed even if the input could not be read to its end.
     close_trail(&trail)?;
     read?;
@@ -218,6 +230,10 @@ impl Session<'_> {
                 self.refuse(number, &format!("its id {id} is that of event {index}, which has other content"))
             }
             Err(HandInJsonError::BadLine(error)) => self.refuse(number, &error.to_string()),
+            // Told at the end.
+            Err(HandInJsonError::Once(RecordOnceError::Refused(error @ RecordError::FolderMoved))) => {
+                Err(error.into())
+            }
             Err(HandInJsonError::Once(RecordOnceError::Refused(error))) => {
                 self.refuse(number, &error.to_string())
             }

@@ -9,6 +9,7 @@ use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -285,9 +286,45 @@ impl Lines {
         Lines(receiver)
     }
 
+    /// The next line; `None` when there is none any more.
+    pub fn next(&self) -> Option<String> {
+        self.0.recv().ok()
+    }
+
     /// The next line, which must come.
     #[track_caller]
     pub fn wait(&self) -> String {
         self.0.recv_timeout(PATIENCE).expect("no further line")
+    }
+}
+
+/// What a running process says on a stream, all of it.
+pub struct Said {
+    text: Arc<Mutex<String>>,
+    reader: std::thread::JoinHandle<()>,
+}
+
+impl Said {
+    pub fn of(stream: impl Read + Send + 'static) -> Said {
+        let text: Arc<Mutex<String>> = Arc::default();
+        let told = text.clone();
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                told.lock().unwrap().push_str(&format!("{line}\n"));
+            }
+        });
+        Said { text, reader }
+    }
+
+    /// Waits until this was said.
+    #[track_caller]
+    pub fn wait(&self, what: &str) {
+        wait_until(what, || self.text.lock().unwrap().contains(what));
+    }
+
+    /// Everything, once the process has ended.
+    pub fn all(self) -> String {
+        self.reader.join().unwrap();
+        self.text.lock().unwrap().clone()
     }
 }

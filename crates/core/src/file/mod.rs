@@ -6,8 +6,11 @@
 //! Assumptions about the medium: what `sync_data` or `replace` reported as done survives power loss;
 //! what was not synced may be there wholly, partly, or not at all; writes do not damage other bytes.
 
+mod standing;
 mod std_files;
 
+pub use standing::Standing;
+pub(crate) use standing::{Doubt, standing};
 pub use std_files::StdFiles;
 
 use std::io;
@@ -36,11 +39,18 @@ pub trait Files: Send + Sync {
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
     /// Bytes that an ordinary user can still write on the file system of `path`, and its total.
     fn free_bytes(&self, path: &Path) -> io::Result<(u64, u64)>;
+    /// Whether a trail in `folder` can be watched by inode numbers. Some shared file systems, and some of containers,
+    /// give a file another number at each look.
+    fn inode_numbers_hold(&self, folder: &Path) -> io::Result<bool> {
+        let _ = folder;
+        Ok(true)
+    }
 }
 
 /// A file that only grows, written by one thread.
 pub trait AppendFile: Send {
-    /// Writes `bytes` after the last ones. On an error any part of them may have been written.
+    /// Writes `bytes` after the last ones. On an error any part of them may have been written. A file that was cut
+    /// meanwhile is an error.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Returns when everything appended is on disk. After an error nothing more may be trusted to
     /// this file: a second sync could report success for bytes that the system has dropped.
@@ -50,8 +60,12 @@ pub trait AppendFile: Send {
     /// Reserves disk blocks up to `len` bytes without changing the file's size. A file system that
     /// cannot do so is no error.
     fn reserve(&mut self, len: u64) -> io::Result<()>;
-    /// Whether the file's name still leads to this file.
-    fn is_in_place(&self) -> io::Result<bool>;
+    /// Whether the file's name still leads to this file, and it has all that was appended.
+    fn standing(&self) -> io::Result<Standing>;
+    /// Whether no name leads to the file any more.
+    fn is_unlinked(&self) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 /// A file that is read at any place, also while it grows.

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::{AppendFile, Files, ReadFile};
+use super::{AppendFile, Files, ReadFile, Standing, standing};
 
 const PRIVATE: u32 = 0o600;
 const SHARED: u32 = 0o640;
@@ -99,6 +99,10 @@ impl Files for StdFiles {
         let stat = rustix::fs::statvfs(path)?;
         Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
     }
+
+    fn inode_numbers_hold(&self, folder: &Path) -> io::Result<bool> {
+        super::standing::inode_numbers_hold(folder, &folder.join("trail.toml"))
+    }
 }
 
 struct StdAppendFile {
@@ -110,6 +114,10 @@ struct StdAppendFile {
 
 impl AppendFile for StdAppendFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.file.metadata()?.len() < self.len_bytes {
+            // Behind a hole the bytes would hide that others are gone.
+            return Err(io::Error::other("somebody cut the file"));
+        }
         self.file.write_all_at(bytes, self.len_bytes)?;
         self.len_bytes += bytes.len() as u64;
         Ok(())
@@ -140,13 +148,12 @@ impl AppendFile for StdAppendFile {
         }
     }
 
-    fn is_in_place(&self) -> io::Result<bool> {
-        let ours = self.file.metadata()?;
-        match fs::symlink_metadata(&self.path) {
-            Ok(named) => Ok(named.dev() == ours.dev() && named.ino() == ours.ino()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+    fn standing(&self) -> io::Result<Standing> {
+        standing(&self.file, &self.path, self.len_bytes)
+    }
+
+    fn is_unlinked(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.nlink() == 0)
     }
 }
 

@@ -4,35 +4,19 @@
 //! given, the front written, the bytes copied. Out: lines in the order of their indexes.
 //! *gapless*: an index is given under the mutex, and n + 1 only after n. Bytes are free again only after
 //! [`Drain::release`], which follows the sync that covers them.
-//!
-//! # Back to the start
-//!
-//! A ring in which nothing is goes back to its start: an empty lap, without a frame and without using capacity. Head,
-//! tail, the drain's position and the header's tail move forward together to the next multiple of the capacity. No
-//! accepted line is lost or invented by that:
-//!
-//! - The drain's owner does it under the callers' mutex, so it holds both sides, and no frame is written meanwhile.
-//!   Whatever follows is written after the header's tail was moved.
-//! - Head equals tail, so every line that was accepted is durable. Before and behind each of the stores there is
-//!   nothing to replay, wherever the header's tail says that the walk begins.
-//! - What lies in the ring are frames of earlier laps. An index is given once, and durable ones are below the index
-//!   that the next frame will have. So replay skips such a frame if it comes to it first, and stops there if it comes
-//!   to it behind a newer one, since its index does not follow. Padding of an earlier lap leads to the ring's start,
-//!   where the walk ends or meets what was said of frames.
 
+use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::drain::Drain;
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, frame_len};
-use super::map::{self, Consumer, Producer};
+use super::map::Producer;
+use super::open::Ring;
 use crate::clock::Timestamp;
+use crate::file::StdFiles;
 use crate::line::{self, FRONT_BYTES_MAX, RunningFront};
 
-/// An empty ring goes back to its start from here on, or from a quarter of it: pages that fit into the nearest caches,
-/// and so many events between two returns that positions last for centuries.
-const REWIND_FROM: u64 = 256 << 10;
-/// The ring is walked on as it is if it should ever come so far.
-const REWIND_BELOW: u64 = 1 << 62;
 /// With more than this before them, callers wait for the disk rather than use the room that is left: else everything
 /// that is accepted would wait until the whole ring was written. The rest is for a disk that stalls.
 const HELD_BACK_FROM: u64 = 16 << 20;
@@ -204,6 +188,24 @@ impl Handoff {
         (state.producer.used(), state.producer.capacity())
     }
 
+    /// Whether the handoff file at `path` is the one that callers fill, or a copy of it.
+    pub(crate) fn is_own_generation(&self, path: &Path) -> bool {
+        let header = super::handoff_header(&StdFiles, path);
+        header.is_some_and(|header| header.generation == self.lock().generation)
+    }
+
+    /// Lets callers fill another ring from now on. What is in this one is taken first: its indexes are lower.
+    ///
+    /// Not while an earlier one is still drained ([`Drain::is_moving`]).
+    pub(crate) fn go_on_in(&self, drain: &mut Drain, ring: Ring) {
+        assert!(!drain.is_moving(), "one ring after the other");
+        let mut state = self.lock();
+        state.producer = ring.producer;
+        state.generation = ring.generation;
+        drain.go_on_in(ring.consumer, ring.file);
+        self.room.notify_all();
+    }
+
     /// To be called after [`Drain::release`]: wakes callers that wait for room, and lets an empty ring begin anew.
     pub(crate) fn released(&self, drain: &mut Drain) {
         let mut state = self.lock();
@@ -312,90 +314,6 @@ impl State {
         self.producer.publish(frame_len);
         // The next event is likely as large as this one.
         self.producer.prefetch((frame_len as usize).min(PREFETCH_BYTES_MAX));
-    }
-}
-
-/// The side of the buffer that the writer thread owns.
-pub(crate) struct Drain {
-    consumer: Consumer,
-    /// Everything below was taken; what is at or above `tail` is not yet durable.
-    position: u64,
-}
-
-/// Lines that one [`Drain::take`] took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Taken {
-    /// Index of the first.
-    pub(crate) first: u64,
-    /// How many.
-    pub(crate) lines: u64,
-    /// The position after them, for [`Drain::release`].
-    pub(crate) position: u64,
-}
-
-impl Drain {
-    pub(super) fn new(consumer: Consumer) -> Self {
-        Drain { consumer, position: 0 }
-    }
-
-    /// Appends lines to `out` until it holds at least `len_max` bytes or the buffer is empty, and calls
-    /// `each` with the index of a frame's first line, the number of its lines, and where they lie in `out`.
-    pub(crate) fn take(
-        &mut self,
-        out: &mut Vec<u8>,
-        len_max: usize,
-        mut each: impl FnMut(u64, u32, std::ops::Range<usize>),
-    ) -> Taken {
-        let head = self.consumer.head();
-        let mut taken = Taken::default();
-        while self.position < head && out.len() < len_max {
-            let to_end = self.consumer.capacity() - self.position % self.consumer.capacity();
-            if to_end < FRAME_HEADER_LEN as u64 {
-                self.position += to_end;
-                continue;
-            }
-            let header_end = self.position + FRAME_HEADER_LEN as u64;
-            let Some(header) = FrameHeader::decode(self.consumer.slice(self.position, header_end)) else {
-                break;
-            };
-            if !header.is_padding() {
-                let payload = self.consumer.slice(header_end, header_end + u64::from(header.payload_len));
-                let begin = out.len();
-                out.extend_from_slice(payload);
-                if taken.lines == 0 {
-                    taken.first = header.first;
-                }
-                taken.lines += u64::from(header.lines);
-                each(header.first, header.lines, begin..out.len());
-            }
-            self.position += header.frame_len();
-        }
-        taken.position = self.position;
-        taken
-    }
-
-    /// Goes back to the start of the ring if nothing is in it, so that a slow trickle of events stays on few pages:
-    /// those are in the caches, and may be written without asking the file system first, as it must be for a page
-    /// that was written back.
-    fn rewind(&mut self, producer: &mut Producer) {
-        let capacity = self.consumer.capacity();
-        let is_released =
-            self.consumer.tail() == self.position || cfg!(trailseal_fault = "rewound_unreleased");
-        let is_empty = self.is_empty() && is_released;
-        let is_far = self.position % capacity >= REWIND_FROM.min(capacity / 4);
-        if is_empty && is_far && self.position < REWIND_BELOW {
-            self.position = map::rewind(producer, &mut self.consumer);
-        }
-    }
-
-    /// Whether everything that was published has been taken.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.position == self.consumer.head()
-    }
-
-    /// Gives everything below `position` back: it is durable, as the first `durable` events.
-    pub(crate) fn release(&mut self, position: u64, durable: u64) {
-        self.consumer.release(position, durable);
     }
 }
 

@@ -5,13 +5,17 @@
 //! and outlives the process (not the machine: that is what segments are for).
 
 mod buffer;
+mod drain;
 mod frame;
+mod lies;
 mod map;
 mod open;
 mod replay;
 
-pub(crate) use buffer::{Drain, Given, Handoff, Refused, Rests, Taken};
-pub(crate) use open::{Place, open};
+pub(crate) use buffer::{Given, Handoff, Refused, Rests};
+pub(crate) use drain::{Drain, Taken};
+pub(crate) use lies::{Lies, handoff_header, lies_at, own_header};
+pub(crate) use open::{Place, Ring, open};
 pub use replay::{HandoffHeader, replay};
 
 /// CRC-32C of a line's rest, by the quickest means for some hundred bytes. Replay checks it by another

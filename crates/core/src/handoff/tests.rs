@@ -238,6 +238,101 @@ fn lines_come_out_in_order_of_many_threads_while_the_ring_goes_back() {
     });
 }
 
+/// A new ring at the file's place, as the writer makes one.
+fn another_ring(file: &File, durable: u64) -> Ring {
+    Ring::new(&Place::File(file.path.clone()), CAPACITY, 7, durable).unwrap()
+}
+
+#[test]
+fn what_the_old_ring_holds_comes_out_before_what_the_new_one_takes() {
+    let mut file = File::new(0);
+    push(&file.handoff, &[rest_of(0, 10), rest_of(1, 10)], 1).unwrap();
+    let ring = another_ring(&file, 0);
+    file.handoff.go_on_in(&mut file.drain, ring);
+    push(&file.handoff, &[rest_of(2, 10)], 1).unwrap();
+    assert!(file.drain.is_moving() && !file.drain.is_empty());
+    let header = HandoffHeader::decode(&file.bytes()).unwrap();
+    assert_eq!((header.durable, header.tail), (0, 0));
+    assert_eq!(replayed(&file.bytes(), 0).len(), 0, "a gap is never bridged");
+    assert_eq!(replayed(&file.bytes(), 2).len(), 1);
+
+    let old = file.drain.take(&mut Vec::new(), usize::MAX, |_, _, _| {});
+    assert_eq!((old.first, old.lines), (0, 2));
+    assert_eq!(
+        file.drain.take(&mut Vec::new(), usize::MAX, |_, _, _| {}).lines,
+        0,
+        "they are not durable yet"
+    );
+    assert!(file.drain.is_moving());
+    file.drain.release(old.position, 2);
+    file.handoff.released(&mut file.drain);
+    assert!(!file.drain.is_empty(), "one is in the new ring");
+
+    let new = file.drain.take(&mut Vec::new(), usize::MAX, |_, _, _| {});
+    assert_eq!((new.first, new.lines), (2, 1));
+    assert!(!file.drain.is_moving());
+    assert_eq!(HandoffHeader::decode(&file.bytes()).unwrap().durable, 2, "readers see no less than before");
+    file.drain.release(new.position, 3);
+    file.handoff.released(&mut file.drain);
+    assert!(file.drain.is_empty());
+    assert_eq!(HandoffHeader::decode(&file.bytes()).unwrap().durable, 3);
+}
+
+#[test]
+fn who_waits_for_room_goes_on_in_the_new_ring() {
+    let mut file = File::new(0);
+    while push(&file.handoff, &[rest_of(0, 1000)], 1).is_ok() {}
+    let ring = another_ring(&file, 0);
+    std::thread::scope(|scope| {
+        let (waits, is_waiting) = std::sync::mpsc::channel();
+        let handoff = &file.handoff;
+        let waiter = scope.spawn(move || {
+            let bytes = rest_of(0, 1000);
+            let now = Timestamp::from_micros(1);
+            let rests = Rests { bytes: &bytes, ends: &[bytes.len()], crc: checksum(&bytes), now };
+            handoff.push(&rests, Duration::from_secs(60), || waits.send(()).unwrap())
+        });
+        is_waiting.recv().unwrap();
+        file.handoff.go_on_in(&mut file.drain, ring);
+        waiter.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn lines_come_out_in_order_of_many_threads_while_rings_are_replaced() {
+    let lines = if cfg!(miri) { 200 } else { 20_000 };
+    let (handoff, mut drain) = open(&Place::Memory, CAPACITY, 7, 0, Timestamp::from_micros(0)).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut accepted = 0;
+                while accepted < lines {
+                    match push(&handoff, &[rest_of(accepted, 500)], 1) {
+                        Ok(_) => accepted += 1,
+                        Err(_) => std::thread::yield_now(),
+                    }
+                }
+            });
+        }
+        let (mut next, mut moves) = (0, 0);
+        while next < 2 * lines as u64 {
+            if !drain.is_moving() {
+                handoff.go_on_in(&mut drain, Ring::new(&Place::Memory, CAPACITY, 7, next).unwrap());
+                moves += 1;
+            }
+            let mut out = Vec::new();
+            let taken = drain.take(&mut out, 10_000, |_, _, _| {});
+            for text in out.split_inclusive(|&byte| byte == b'\n') {
+                assert_eq!(line::parse_front(text).unwrap().index, next);
+                next += 1;
+            }
+            drain.release(taken.position, next);
+            handoff.released(&mut drain);
+        }
+        assert!(moves > 2);
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -17,16 +17,19 @@ pub(crate) use keys::{Rotating, SealKeys};
 pub(crate) use source::Source;
 
 use crate::anchor::Anchors;
+use crate::trail::lock::Lock;
 use crate::trail::options::Notice;
 use crate::trail::record_counts;
-use crate::trail::shared::Shared;
-use crate::tree::TreeWriter;
+use crate::trail::shared::{Shared, Shut};
+use crate::tree::{TreeWriter, rebuild_beside};
 
 /// A checkpoint is kept in `checkpoints/` at least this often, in events.
 pub(crate) const KEPT_EVERY: u64 = 65_536;
 /// So many leaves are put on disk at once: more would only take memory.
 const ROUND_LEAVES_MAX: u64 = 4 * KEPT_EVERY;
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
+/// How often the files of the tree are looked at.
+const LOOK_AT_TREE_EVERY: Duration = Duration::from_millis(100);
 /// How often `trail.counts` tells of what was refused or left out.
 const COUNTS_EVERY: Duration = Duration::from_secs(60);
 const POLL_BUSY: Duration = Duration::from_millis(10);
@@ -45,7 +48,9 @@ pub(crate) struct Sealer {
     /// The size of the newest checkpoint on disk.
     published: u64,
     published_at: Instant,
+    looked_at_tree: Instant,
     anchors: Anchors,
+    lock: Arc<Lock>,
 }
 
 impl Sealer {
@@ -55,6 +60,7 @@ impl Sealer {
         keys: Arc<Mutex<SealKeys>>,
         edge: TileEdge,
         anchors: Anchors,
+        lock: Arc<Lock>,
     ) -> Self {
         let published = edge.size();
         let tree = TreeWriter::new(&shared.folder, published, shared.options.one_shot);
@@ -67,7 +73,9 @@ impl Sealer {
             kept: Vec::new(),
             published,
             published_at: Instant::now(),
+            looked_at_tree: Instant::now(),
             anchors,
+            lock,
         }
     }
 
@@ -107,6 +115,13 @@ impl Sealer {
 
     /// Hashes what has become durable and publishes when it is time. Returns whether there was work.
     fn round(&mut self, at_end: bool) -> io::Result<bool> {
+        // No checkpoint can be put in a folder that is elsewhere; the next opening seals what is there.
+        if self.shared.gate.is_shut_by(Shut::FolderMoved) {
+            return Ok(false);
+        }
+        if self.looked_at_tree.elapsed() >= LOOK_AT_TREE_EVERY {
+            self.keep_tree_whole()?;
+        }
         let durable = self.shared.progress.durable();
         let had_work = self.edge.size() < durable;
         while self.edge.size() < durable && self.edge.size() - self.published < ROUND_LEAVES_MAX {
@@ -153,6 +168,29 @@ impl Sealer {
         Checkpoint::new(self.shared.origin.clone(), self.edge.size(), self.edge.root())
     }
 
+    /// Makes the tree again from the lines where its files were removed, replaced or cut from under us: the root of what
+    /// they must give is known here.
+    fn keep_tree_whole(&mut self) -> io::Result<()> {
+        self.looked_at_tree = Instant::now();
+        let lost = self.tree.lost()?.filter(|_| !cfg!(trailseal_fault = "signed_over_lost_tree"));
+        let Some(path) = lost else { return Ok(()) };
+        let folder = &self.shared.folder;
+        // If the whole folder is elsewhere, nothing is to be made in its place.
+        self.shared.options.files.open_read(&folder.trail_toml())?;
+        let (size, root) = (self.edge.size(), self.edge.root());
+        rebuild_beside(folder, size, &root).map_err(|error| {
+            let what =
+                format!("{} was removed, replaced or cut, and cannot be made again: {error}", path.display());
+            io::Error::new(error.kind(), what)
+        })?;
+        // The one of level 0 may be a new file, and is the trail's second lock.
+        self.lock.hold_guard(&folder.tree_level(0))?;
+        self.tree = TreeWriter::new(folder, size, self.shared.options.one_shot);
+        self.shared.counters.trees_remade.add(1);
+        self.shared.notice(&Notice::TreeRemade { path });
+        Ok(())
+    }
+
     /// The tree, then checkpoints. On a failure everything stays pending and is tried again.
     fn publish(&mut self) -> io::Result<()> {
         let files = &*self.shared.options.files;
@@ -162,6 +200,10 @@ impl Sealer {
             files.replace(&folder.checkpoint(), note.as_bytes(), false)?;
         }
         self.tree.sync(!self.shared.is_disk_low())?;
+        // Nothing is signed over a tree that is not on disk.
+        self.keep_tree_whole()?;
+        let files = &*self.shared.options.files;
+        let folder = &self.shared.folder;
         // Held until the watermark is moved, so that what a rotation waits for is done when it sees it move.
         let mut keys = lock(&self.keys);
         let (checkpoint, note) = keys.next_note(self.checkpoint());

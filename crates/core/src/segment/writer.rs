@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::{Form, offsets_name, segment_name};
 use crate::clock::Timestamp;
-use crate::file::{AppendFile, Files};
+use crate::file::{AppendFile, Files, Standing};
 use crate::segment::offsets::{OFFSETS_EVERY, Offsets};
 use crate::{Index, line};
 
@@ -139,6 +139,10 @@ impl SegmentWriter {
             self.file.sync_data()?;
         }
         let took = begun.elapsed();
+        if self.is_unlinked() {
+            // What was synced is nobody's to read.
+            return Err(io::Error::other("somebody removed the file"));
+        }
         if self.first_recorded.is_none() {
             self.first_recorded = line::parse_front(batch.bytes).map(|front| front.recorded);
         }
@@ -152,16 +156,21 @@ impl SegmentWriter {
     /// are written again under the same name, and a disk that fails for long would be filled by the
     /// attempts.
     pub(crate) fn give_up(self) {
-        if self.durable == self.first && matches!(self.file.is_in_place(), Ok(true)) {
+        if self.durable == self.first && matches!(self.file.standing(), Ok(Standing::InPlace)) {
             // If that fails too, the next segment of this name sets the file aside.
             let name = segment_name(Index::new(self.first), Form::Plain);
             let _ = self.files.remove(&self.folder.join(name));
         }
     }
 
-    /// Whether the segment's name still leads to the file that is written.
-    pub(crate) fn is_in_place(&self) -> io::Result<bool> {
-        self.file.is_in_place()
+    /// Whether the segment's name still leads to the file that is written, and that has all its lines.
+    pub(crate) fn standing(&self) -> io::Result<Standing> {
+        self.file.standing()
+    }
+
+    /// Whether no name leads to the file any more, in whatever folder.
+    pub(crate) fn is_unlinked(&self) -> bool {
+        matches!(self.file.is_unlinked(), Ok(true))
     }
 
     /// Ends the segment: gives reserved blocks back and leaves the derived offset file beside it.

@@ -13,8 +13,7 @@ use trailseal_tlog::{TILE_LEVELS, hashes_in_level};
 use super::folder::{Folder, SegmentFile};
 use super::lock::named_handoff;
 use super::manifest::{Manifest, ManifestError};
-use super::reader::handoff_header;
-use crate::handoff::HandoffHeader;
+use crate::handoff::{HandoffHeader, own_header};
 use crate::segment::{Form, segment_name};
 use crate::tree::HASH_LEN;
 
@@ -325,10 +324,9 @@ impl Copy<'_> {
 /// How many events the handoff says are durable; 0 without one of this trail.
 fn durable(folder: &Folder, origin: &str) -> u64 {
     let mark = HandoffHeader::trail_mark(origin);
-    let places = named_handoff(&folder.lock()).into_iter().chain([folder.handoff()]);
+    let places = named_handoff(folder).into_iter().chain([folder.handoff()]);
     places
-        .filter_map(|path| handoff_header(&**folder.files(), &path))
-        .filter(|header| header.trail == mark)
+        .filter_map(|path| own_header(&**folder.files(), &path, mark))
         .map(|header| header.durable)
         .max()
         .unwrap_or(0)

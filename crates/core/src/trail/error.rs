@@ -97,6 +97,12 @@ pub enum OpenError {
         /// What is wrong with it.
         what: String,
     },
+    /// Where the handoff should be lies a file that is not one of this trail's.
+    #[error("{} is not a handoff of this trail, or cannot be read, and so is left as it is: move it away, or name another place in handoff.path", path.display())]
+    ForeignHandoff {
+        /// The file.
+        path: PathBuf,
+    },
     /// Its file system is a network's.
     #[error("{} is on a network file system ({kind}), whose locks and syncs cannot be relied on: choose a local folder, or allow it explicitly", path.display())]
     NetworkFileSystem {
@@ -199,6 +205,11 @@ pub enum RecordError {
     /// Less than the disk reserve is free.
     #[error("less than the disk reserve is free: make room, or lower disk_reserve")]
     DiskReserve,
+    /// The trail's path does not lead to its folder any more.
+    #[error(
+        "the trail's folder was moved or removed while it was written: put it back, or open it where it is"
+    )]
+    FolderMoved,
     /// The disk does not take lines; what was accepted before is kept and tried again.
     #[error("the disk does not take lines: see the log for the reason")]
     DiskFailing,

@@ -1,20 +1,37 @@
 //! *one writer*: the lock is held from open to close.
 //!
-//! A POSIX record lock on the file `lock`, which names host, boot and pid. A forked child does not inherit
-//! it, and it goes with the process. Such locks know only processes, and closing any descriptor of the
-//! file gives them up; so a list in this process keeps a second `open` away from a file that it holds.
+//! Two locks, each for what the other cannot do. On the file `lock`, which names host, boot and pid, lies a POSIX record
+//! lock: a forked child does not inherit it, and it goes with the process. Such locks know only processes, and closing
+//! any descriptor of the file gives them up; so a list in this process keeps a second `open` away from a file that it
+//! holds. But whoever is told that the trail is in use may remove `lock`, and what is locked then has no name. So the
+//! *guard*, `tree/0`, is locked too: nobody replaces it, and its loss is loss of the trail. Readers and the sealer of
+//! this process open and close that one, so its lock belongs to the open file; a forked child closes it at once.
+//!
+//! While the guard is held nobody else makes a file `lock`; its holder puts a removed one back.
+
+mod description;
+mod text;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
-const TEXT_BYTES_MAX: u64 = 16 << 10;
+pub(crate) use self::text::Left;
+use self::text::TEXT_BYTES_MAX;
+use super::folder::Folder;
+use crate::file::{Standing, standing};
+use crate::fork::ParentsFile;
+
+/// How long a holder may take to put `lock` back, so that it can be named: several looks at the disk.
+const NAMED_WITHIN: Duration = Duration::from_secs(2);
+
 /// Device, inode, and the process that holds it: a forked child inherits the list, not the lock.
 type FileId = (u64, u64, u32);
 
@@ -24,10 +41,27 @@ static HELD_HERE: Mutex<BTreeMap<FileId, Option<PathBuf>>> = Mutex::new(BTreeMap
 /// The lock on a trail's folder, given up when dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
+    folder: PathBuf,
+    path: PathBuf,
+    pid: u32,
+    previous: Left,
+    held: Mutex<Held>,
+    guard: Mutex<Option<Guard>>,
+}
+
+/// The file `lock`, which may be another one later on.
+#[derive(Debug)]
+struct Held {
     file: Option<File>,
     id: FileId,
-    pid: u32,
-    previous_handoff: Option<PathBuf>,
+    left: Left,
+}
+
+/// The second lock.
+#[derive(Debug)]
+struct Guard {
+    file: ParentsFile,
+    id: FileId,
 }
 
 /// Who holds a trail.
@@ -39,144 +73,299 @@ pub struct Holder {
     pub text: String,
 }
 
+impl Holder {
+    fn this_process() -> Holder {
+        Holder { pid: Some(std::process::id()), ..Holder::default() }
+    }
+}
+
 /// What came of trying to take the lock.
-pub(crate) enum Attempt {
-    Taken(Lock),
+pub(crate) enum Attempt<T = Lock> {
+    Taken(T),
     HeldBy(Holder),
 }
 
-/// Tries to take the lock; does not wait.
-pub(crate) fn take(path: &Path) -> io::Result<Attempt> {
-    let mut held = HELD_HERE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Ok(data) = std::fs::metadata(path)
-        && held.contains_key(&(data.dev(), data.ino(), std::process::id()))
-    {
-        return Ok(Attempt::HeldBy(Holder { pid: Some(std::process::id()), ..Holder::default() }));
-    }
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o640)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)?;
-    let locked = if cfg!(trailseal_fault = "lock_inherited") {
-        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
-    } else {
-        rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive)
-    };
-    match locked {
-        Ok(()) => {}
-        Err(rustix::io::Errno::ACCESS | rustix::io::Errno::AGAIN) => {
-            return Ok(Attempt::HeldBy(holder(&mut file)?));
+/// Tries to take the lock; does not wait. A trail that is made just now has no guard yet:
+/// [`hold_guard`](Lock::hold_guard) takes that once it is there.
+pub(crate) fn take(folder: &Folder) -> io::Result<Attempt> {
+    let path = folder.lock();
+    let guard = match Guard::take(&folder.tree_level(0))? {
+        Some(Attempt::HeldBy(_)) => {
+            return Ok(Attempt::HeldBy(holder_of_guard(&path, &folder.tree_level(0), NAMED_WITHIN)?));
         }
-        Err(error) => return Err(error.into()),
+        Some(Attempt::Taken(guard)) => Some(guard),
+        None => None,
+    };
+    let mut here = held_here();
+    if here.contains_key(&id_of(&path)) {
+        return Ok(Attempt::HeldBy(Holder::this_process()));
     }
-    let pid = std::process::id();
-    let mut previous = String::new();
-    (&file).take(TEXT_BYTES_MAX).read_to_string(&mut previous)?;
-    let previous_handoff = field(&previous, "handoff").map(PathBuf::from);
-    let data = file.metadata()?;
-    let id = (data.dev(), data.ino(), pid);
-    held.insert(id, None);
-    let mut lock = Lock { file: Some(file), id, pid, previous_handoff };
+    let mut file = open(&path)?;
+    if !lock_record(&file)? {
+        return Ok(Attempt::HeldBy(holder(&mut file)?));
+    }
+    let previous = text::left(&read(&file)?);
+    let id = id(&file.metadata()?);
+    here.insert(id, None);
+    drop(here);
     // The name of the last handoff stays until its lines are durable elsewhere.
-    drop(held);
-    lock.write(lock.previous_handoff.clone().as_deref())?;
+    let held = Mutex::new(Held { file: Some(file), id, left: previous.clone() });
+    let guard = Mutex::new(guard);
+    let lock =
+        Lock { folder: folder.root().to_owned(), path, pid: std::process::id(), previous, held, guard };
+    lock.write(&mut lock.held(), lock.previous.clone())?;
     Ok(Attempt::Taken(lock))
 }
 
-/// Who holds the lock at `path` now; `None` if nobody does. Takes nothing and writes nothing.
-pub(crate) fn held_by(path: &Path) -> io::Result<Option<Holder>> {
-    let held = HELD_HERE.lock().unwrap_or_else(PoisonError::into_inner);
-    let data = match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
+/// Who holds the lock now; `None` if nobody does. Takes nothing and writes nothing.
+pub(crate) fn held_by(folder: &Folder) -> io::Result<Option<Holder>> {
+    let (path, guard) = (folder.lock(), folder.tree_level(0));
+    let here = held_here();
     // Opening and closing the file here would give this process's own lock up.
-    if held.contains_key(&(data.dev(), data.ino(), std::process::id())) {
-        return Ok(Some(Holder { pid: Some(std::process::id()), ..Holder::default() }));
+    if here.contains_key(&id_of(&path)) || here.contains_key(&id_of(&guard)) {
+        return Ok(Some(Holder::this_process()));
     }
-    let mut file = File::open(path)?;
-    let wanted = Flock::from(FlockType::ReadLock);
-    Ok(match fcntl_getlk(&file, &wanted)? {
-        Some(_) => Some(holder(&mut file)?),
-        None => None,
-    })
+    if let Some(mut file) = if_there(open_to_read(&path))?
+        && fcntl_getlk(&file, &Flock::from(FlockType::ReadLock))?.is_some()
+    {
+        return holder(&mut file).map(Some);
+    }
+    drop(here);
+    // A folder that may only be read need not let us look at its guard.
+    let is_guarded = open_to_read(&guard).and_then(|file| description::is_locked(&file)).unwrap_or(false);
+    if is_guarded { holder_of_guard(&path, &guard, Duration::ZERO).map(Some) } else { Ok(None) }
+}
+
+/// The handoff file that the lock file names, whoever holds it.
+pub(crate) fn named_handoff(folder: &Folder) -> Option<PathBuf> {
+    let here = held_here();
+    let path = folder.lock();
+    let named = match here.get(&id_of(&path)) {
+        // Opening and closing the file here would give this process's own lock up.
+        Some(handoff) => handoff.clone(),
+        None => text::left(&read(&open_to_read(&path).ok()?).ok()?).handoff,
+    };
+    named.map(|named| folder.root().join(named))
 }
 
 impl Lock {
-    /// The handoff file that the last holder used.
-    pub(crate) fn previous_handoff(&self) -> Option<PathBuf> {
-        self.previous_handoff.clone()
+    /// The handoff file that the last holder used, and whether it needed it no more.
+    pub(crate) fn previous(&self) -> Left {
+        let handoff = self.previous.handoff.as_ref().map(|named| self.folder.join(named));
+        Left { handoff, ..self.previous }
     }
 
-    /// Names the handoff file of this holder if it is not the trail's own, so that it is found though the
-    /// settings change.
-    pub(crate) fn name_handoff(&mut self, path: Option<&Path>) -> io::Result<()> {
-        self.write(path)
-    }
-
-    fn write(&mut self, handoff: Option<&Path>) -> io::Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
-        let handoff = handoff.map(std::path::absolute).transpose()?;
-        let mut text = format!("host = {:?}\nboot = {:?}\npid = {}\n", host(), boot(), self.pid);
-        if let Some(path) = &handoff {
-            text.push_str(&format!("handoff = {:?}\n", path.display().to_string()));
+    /// Takes the guard, now that it is there, unless it is held already. `HeldBy` if another process does.
+    pub(crate) fn hold_guard(&self, guard: &Path) -> io::Result<Attempt<()>> {
+        let mut held = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_held = held.as_ref().is_some_and(|held| held.is_in_place(guard));
+        // `None`: it is not there, or the trail's files are not the system's.
+        match if is_held { None } else { Guard::take(guard)? } {
+            Some(Attempt::HeldBy(holder)) => return Ok(Attempt::HeldBy(holder)),
+            Some(Attempt::Taken(guard)) => *held = Some(guard),
+            None => {}
         }
+        Ok(Attempt::Taken(()))
+    }
+
+    /// Names the handoff file of this holder, so that it is found though the settings change.
+    pub(crate) fn name_handoff(&self, handoff: Option<&Path>) -> io::Result<()> {
+        let handoff = handoff.filter(|_| !cfg!(trailseal_fault = "handoff_not_named"));
+        let handoff = handoff.map(|path| text::as_named(path, &self.folder)).transpose()?;
+        let is_elsewhere = handoff.as_ref().is_some_and(|path| path.is_absolute());
+        let mut held = self.held();
+        self.write(&mut held, Left { handoff, closed: false })?;
+        // After a power loss that is the only trace of it.
+        held.file.as_ref().filter(|_| is_elsewhere).map_or(Ok(()), File::sync_data)
+    }
+
+    /// Notes that everything accepted is durable: the handoff is needed no more.
+    pub(crate) fn note_closed(&self) -> io::Result<()> {
+        let mut held = self.held();
+        let left = Left { closed: true, ..held.left.clone() };
+        self.write(&mut held, left)
+    }
+
+    /// Whether the name `lock` still leads to the file that is locked.
+    pub(crate) fn standing(&self) -> io::Result<Standing> {
+        match &self.held().file {
+            Some(file) => standing(file, &self.path, 0),
+            None => Ok(Standing::Removed),
+        }
+    }
+
+    /// Puts the file back: with its text, and locked. One that somebody else put there is taken if it looks like ours.
+    pub(crate) fn put_back(&self) -> io::Result<()> {
+        let mut held = self.held();
+        let mut here = held_here();
+        let file = open(&self.path)?;
+        if !lock_record(&file)? {
+            return Err(io::Error::other("another process holds a lock on a file of that name"));
+        }
+        let found = read(&file)?;
+        if !found.is_empty() && text::pid(&found).is_none() {
+            return Err(io::Error::other("a file lies there that is no lock file: move it away"));
+        }
+        let id = id(&file.metadata()?);
+        here.remove(&held.id);
+        here.insert(id, held.left.handoff.clone());
+        drop(here);
+        (held.file, held.id) = (Some(file), id);
+        let left = held.left.clone();
+        self.write(&mut held, left)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, held: &mut Held, left: Left) -> io::Result<()> {
+        let Some(file) = &held.file else { return Ok(()) };
+        let text = text::write(self.pid, &left);
         // Written over, then cut: a stop in between, or a full disk, must not take the last holder's
         // handoff from the next opening.
         file.write_all_at(text.as_bytes(), 0)?;
         file.set_len(text.len() as u64)?;
-        HELD_HERE.lock().unwrap_or_else(PoisonError::into_inner).insert(self.id, handoff);
+        held_here().insert(held.id, left.handoff.clone());
+        held.left = left;
         Ok(())
     }
-}
-
-fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(" = ")?.trim_matches('"')))
-}
-
-/// The handoff file that the lock file names, whoever holds it.
-pub(crate) fn named_handoff(path: &Path) -> Option<PathBuf> {
-    let held = HELD_HERE.lock().unwrap_or_else(PoisonError::into_inner);
-    let data = std::fs::metadata(path).ok()?;
-    // Opening and closing the file here would give this process's own lock up.
-    if let Some(handoff) = held.get(&(data.dev(), data.ino(), std::process::id())) {
-        return handoff.clone();
-    }
-    let mut text = String::new();
-    File::open(path).ok()?.take(TEXT_BYTES_MAX).read_to_string(&mut text).ok()?;
-    field(&text, "handoff").map(PathBuf::from)
-}
-
-fn holder(file: &mut File) -> io::Result<Holder> {
-    let mut text = String::new();
-    file.rewind()?;
-    file.take(TEXT_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(Holder {
-        pid: field(&text, "pid").and_then(|pid| pid.parse().ok()),
-        text: text.replace('\n', ", ").trim_end_matches(", ").to_owned(),
-    })
-}
-
-fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-fn boot() -> String {
-    // Only Linux has it here; elsewhere host and pid must do.
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
         // A forked child that drops its copy must neither touch the list nor believe it holds the lock.
         if self.pid == std::process::id() {
-            let mut held = HELD_HERE.lock().unwrap_or_else(PoisonError::into_inner);
-            self.file = None;
-            held.remove(&self.id);
+            let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let mut here = held_here();
+            held.file = None;
+            here.remove(&held.id);
         }
     }
+}
+
+impl Guard {
+    fn is_in_place(&self, path: &Path) -> bool {
+        let standing = self.file.file().map(|file| standing(file, path, 0));
+        matches!(standing, Some(Ok(Standing::InPlace | Standing::Shorter)))
+    }
+
+    /// `None` where there is no such file.
+    fn take(path: &Path) -> io::Result<Option<Attempt<Guard>>> {
+        if cfg!(trailseal_fault = "guard_not_taken") {
+            return Ok(None);
+        }
+        let mut options = OpenOptions::new();
+        let opened =
+            options.read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
+        let Some(file) = if_there(opened)? else { return Ok(None) };
+        let id = id(&file.metadata()?);
+        if !description::try_lock(&file)? {
+            return Ok(Some(Attempt::HeldBy(Holder::default())));
+        }
+        held_here().insert(id, None);
+        Ok(Some(Attempt::Taken(Guard { file: ParentsFile::new(file), id })))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // `None` in a forked child, which must not give up what is its parent's.
+        if let Some(file) = self.file.file() {
+            held_here().remove(&self.id);
+            // A child that was made in a way that nobody noticed may share it.
+            description::unlock(file);
+        }
+    }
+}
+
+/// Who holds the guard. `lock` names the process; where it was removed, its holder puts it back before long.
+fn holder_of_guard(lock: &Path, guard: &Path, wait: Duration) -> io::Result<Holder> {
+    let deadline = Instant::now() + wait;
+    loop {
+        {
+            let here = held_here();
+            if here.contains_key(&id_of(guard)) || here.contains_key(&id_of(lock)) {
+                return Ok(Holder::this_process());
+            }
+            if let Some(mut file) = if_there(open_to_read(lock))? {
+                let holder = holder(&mut file)?;
+                if holder.pid.is_some() {
+                    return Ok(holder);
+                }
+            }
+        }
+        if Instant::now() >= deadline {
+            return Ok(Holder::default());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn held_here() -> MutexGuard<'static, BTreeMap<FileId, Option<PathBuf>>> {
+    HELD_HERE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn id(data: &std::fs::Metadata) -> FileId {
+    (data.dev(), data.ino(), std::process::id())
+}
+
+/// Of the file that the name leads to; one that no file has if there is none.
+fn id_of(path: &Path) -> FileId {
+    std::fs::metadata(path).map_or((0, 0, 0), |data| id(&data))
+}
+
+fn if_there<T>(opened: io::Result<T>) -> io::Result<Option<T>> {
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Of whatever lies there: a pipe must not be waited for.
+fn open_to_read(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o640)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no ordinary file: move it away")),
+    }
+}
+
+/// `false` if another process holds it.
+fn lock_record(file: &File) -> io::Result<bool> {
+    let locked = if cfg!(trailseal_fault = "lock_inherited") {
+        rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)
+    } else {
+        rustix::fs::fcntl_lock(file, FlockOperation::NonBlockingLockExclusive)
+    };
+    match locked {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::ACCESS | rustix::io::Errno::AGAIN) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read(mut file: &File) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    file.rewind()?;
+    file.take(TEXT_BYTES_MAX).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn holder(file: &mut File) -> io::Result<Holder> {
+    let text = read(file)?;
+    let pid = text::pid(&text);
+    let text = String::from_utf8_lossy(&text).replace('\n', ", ").trim_end_matches(", ").to_owned();
+    Ok(Holder { pid, text })
 }

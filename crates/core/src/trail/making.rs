@@ -43,7 +43,7 @@ pub(super) fn make(
     let files = &**folder.files();
     let key_path = key_file(folder, options.key_file.as_deref());
     let held = read_signing_key(files, &key_path)?;
-    refuse_left_over(folder, held.as_ref(), handoffs)?;
+    refuse_left_over(folder, held.as_ref())?;
     let signing = match held {
         Some(held) => SigningKey::from_seed(origin(options, &held.seed())?.as_str(), &held.seed()),
         None => {
@@ -53,13 +53,14 @@ pub(super) fn make(
             SigningKey::from_seed(origin(options, &seed)?.as_str(), &seed)
         }
     };
+    refuse_used_handoff(folder, handoffs, HandoffHeader::trail_mark(signing.name()))?;
     refuse_used_key(files, &key_path, &signing)?;
     make_folders(folder, files)?;
     let write = |path: &Path, text: &str, is_private: bool| {
         files.replace(path, text.as_bytes(), is_private).map_err(OpenError::io("write", path))
     };
     write(&key_path, &signing.to_private_string(), true)?;
-    write(&origin_file(&key_path), &format!("{}\n{MAKING}\n", signing.name()), false)?;
+    note_making(files, &key_path, signing.name())?;
     let origin = Origin::new(signing.name()).map_err(|error| OpenError::Origin(error.to_string()))?;
     let note = Checkpoint::new(origin.clone(), 0, empty_root()).sign(&signing);
     write(&folder.checkpoint(), &note, false)?;
@@ -67,6 +68,15 @@ pub(super) fn make(
     write(&folder.trail_toml(), &manifest.to_toml(), false)?;
     note_made(files, &key_path, signing.name())?;
     Ok((manifest, signing))
+}
+
+/// Notes beside the key for which trail it is about to sign.
+fn note_making(files: &dyn Files, key_path: &Path, origin: &str) -> Result<(), OpenError> {
+    let (path, text) = (origin_file(key_path), format!("{origin}\n{MAKING}\n"));
+    match files.read(&path, SMALL_FILE_BYTES_MAX) {
+        Ok(bytes) if bytes == text.as_bytes() => Ok(()),
+        _ => files.replace(&path, text.as_bytes(), false).map_err(OpenError::io("write", path)),
+    }
 }
 
 /// Notes beside the key that it has signed for this trail: with that it is used for no other.
@@ -148,18 +158,15 @@ fn refuse_used_key(files: &dyn Files, key_path: &Path, signing: &SigningKey) -> 
     })
 }
 
+fn left(path: &Path, what: &str) -> Result<(), OpenError> {
+    let what =
+        format!("{what}, but trail.toml is missing: put it back from a backup, or choose another folder");
+    Err(OpenError::Damaged { path: path.to_owned(), what })
+}
+
 /// Refuses if something is there that a making has not yet written when it is interrupted.
-fn refuse_left_over(
-    folder: &Folder,
-    held: Option<&SigningKey>,
-    handoffs: &[PathBuf],
-) -> Result<(), OpenError> {
+fn refuse_left_over(folder: &Folder, held: Option<&SigningKey>) -> Result<(), OpenError> {
     let files = &**folder.files();
-    let left = |path: &Path, what: &'static str| {
-        let what =
-            format!("{what}, but trail.toml is missing: put it back from a backup, or choose another folder");
-        Err(OpenError::Damaged { path: path.to_owned(), what })
-    };
     for (path, what) in [
         (folder.segments_folder(), "it holds segments of a trail"),
         (folder.kept_checkpoints_folder(), "it holds checkpoints of a trail"),
@@ -184,13 +191,20 @@ fn refuse_left_over(
         Ok(_) => return left(&path, "it is the checkpoint of a trail"),
         Err(error) => return Err(OpenError::io("read", path)(error)),
     }
+    Ok(())
+}
+
+/// Refuses if a handoff holds events of this trail. One elsewhere may be another's, which is told later.
+fn refuse_used_handoff(folder: &Folder, handoffs: &[PathBuf], mark: u64) -> Result<(), OpenError> {
     for path in handoffs {
-        match files.read(path, HANDOFF_BYTES_MAX) {
-            Ok(bytes) if holds_events(&bytes) => return left(path, "it is a handoff with events of a trail"),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(OpenError::io("read", path)(error));
-            }
-            _ => {}
+        let bytes = match folder.files().read(path, HANDOFF_BYTES_MAX) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            read => read.map_err(OpenError::io("read", path))?,
+        };
+        let is_ours = *path == folder.handoff()
+            || HandoffHeader::decode(&bytes).is_some_and(|header| header.trail == mark);
+        if is_ours && holds_events(&bytes) {
+            return left(path, "it is a handoff with events of a trail");
         }
     }
     Ok(())

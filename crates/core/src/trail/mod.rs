@@ -51,7 +51,6 @@ pub use once::{HandedInOnce, Once, RecordOnceError};
 pub use options::{
     Anchor, Full, HandoffOptions, HandoffPlace, Notice, OnNotice, Options, Roll, SegmentOptions, Succeeded,
 };
-pub(crate) use reader::handoff_header;
 pub use reader::{EachLine, ReadError, Reader};
 pub use recording::{Ack, HandedIn, Receipt, Status};
 pub use recover::Found;
@@ -69,6 +68,7 @@ use crate::clock::Timestamp;
 use crate::counters::Counted;
 use crate::deliver::{Delivery, DeliveryStats, Sink};
 use crate::event::{Category, Event, Object, Outcome};
+use crate::handoff::{self, HandoffHeader, Lies};
 use crate::histogram::Commits;
 use crate::seal::SealKeys;
 use crate::segment::Compressor;
@@ -289,6 +289,7 @@ impl Trail {
         Some(match self.inner.shared.gate.shut()? {
             Shut::Closed => RecordError::Closed,
             Shut::DiskReserve => RecordError::DiskReserve,
+            Shut::FolderMoved => RecordError::FolderMoved,
             Shut::DiskFailing | Shut::WriterDied => RecordError::DiskFailing,
         })
     }
@@ -445,18 +446,28 @@ impl Inner {
             anchors.finish(&shared.counters, deadline);
         }
         let all_durable = shared.progress.durable() == events;
-        if shared.options.one_shot
-            && all_durable
-            && let Some(file) = &self.handoff_file
-        {
-            // It is empty; left over, it would only be replaced at the next opening.
-            let _ = std::fs::remove_file(file);
+        if all_durable {
+            // Else the next opening would only tell of a handoff that nobody needs.
+            let _ = running.lock.note_closed();
+            self.remove_handoff();
         }
         drop(running.lock);
         if all_durable {
             Ok(self.closed())
         } else {
             Err(CloseError::Late { not_durable: events - shared.progress.durable() })
+        }
+    }
+
+    /// Removes the handoff of a short-lived process, which is empty; left over, it would only be replaced at the next
+    /// opening.
+    fn remove_handoff(&self) {
+        let mark = HandoffHeader::trail_mark(self.shared.origin.as_str());
+        if self.shared.options.one_shot
+            && let Some(file) = &self.handoff_file
+            && handoff::lies_at(&*self.shared.options.files, file, mark) == Lies::Own
+        {
+            let _ = std::fs::remove_file(file);
         }
     }
 

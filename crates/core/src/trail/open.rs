@@ -15,7 +15,6 @@ use super::lock::{self, Attempt, Lock};
 use super::making::{check_may_make, make, note_made};
 use super::manifest::Manifest;
 use super::options::{HandoffPlace, Notice, Options};
-use super::reader::handoff_header;
 use super::recover::{Found, Recovered, read_handoffs, recover};
 use super::rotate::key_file;
 use super::shared::{Gate, Shared};
@@ -26,13 +25,14 @@ use crate::anchor::Anchors;
 use crate::commit::Writer;
 use crate::counters::Counters;
 use crate::file::Files;
-use crate::handoff::{self, Drain, Handoff, HandoffHeader, Place};
+use crate::handoff::{self, Drain, Handoff, HandoffHeader, Lies, Place};
 use crate::histogram::CountedCommits;
 use crate::mask::{MaskKey, Masker, ReplaceWith};
 use crate::policy::{Current, InForce, Sampler, SamplerError};
 use crate::progress::Progress;
 use crate::seal::{SealKeys, Sealer};
 use crate::segment::Compressor;
+use crate::watch::Watch;
 
 const HANDOFF_BYTES_MIN: u64 = 1 << 20;
 /// A batch may have a quarter of it, and a frame tells its length in 32 bits.
@@ -63,8 +63,8 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Trail, OpenError> {
             open_existing(folder, lock, manifest, options).map_err(|error| error.with_way_on(dir))
         }
         Ok(None) => {
-            let handoffs = handoff_paths(&folder, &options, &lock);
-            let (manifest, signing) = make(&folder, &options, &handoffs)?;
+            let candidates = handoff_candidates(&folder, &options, &lock)?;
+            let (manifest, signing) = make(&folder, &options, &candidates)?;
             let newest = Checkpoint::new(manifest.origin.clone(), 0, empty_root());
             go_on(folder, lock, Trusted { manifest, signing, newest, kept_ahead: None }, options)
         }
@@ -100,18 +100,20 @@ fn open_existing(
 fn go_on(folder: Folder, lock: Lock, trusted: Trusted, options: Options) -> Result<Trail, OpenError> {
     let files = options.files.clone();
     let Trusted { manifest, signing, newest, kept_ahead } = trusted;
-    let paths = own_handoffs(handoff_paths(&folder, &options, &lock), &*files, &manifest)?;
-    let handoffs = read_handoffs(&*files, &paths)?;
+    hold_guard(&lock, &folder)?;
+    let places = handoff_places(&folder, &options, &lock, &manifest)?;
+    let handoffs = read_handoffs(&*files, &places.own)?;
     let (ring, _) = manifest.key_ring();
     check_anchors(&options, &folder, &newest, &ring)?;
     let witnesses = witnesses(&folder, &options, &newest, &handoffs);
-    let recovered = recover(&folder, &files, &newest, &handoffs, &witnesses)?;
+    let mut recovered = recover(&folder, &files, &newest, &handoffs, &witnesses)?;
+    recovered.found.handoff_missing = places.missing.clone();
     drop(handoffs);
     if let Some(note) = kept_ahead {
         let path = folder.checkpoint();
         files.replace(&path, note.as_bytes(), false).map_err(OpenError::io("write", path))?;
     }
-    start(Opened { folder, lock, manifest, signing, recovered }, options, &paths)
+    start(Opened { folder, lock, manifest, signing, recovered }, options, &places)
 }
 
 fn refuse_network(dir: &Path, options: &Options) -> Result<(), OpenError> {
@@ -125,8 +127,17 @@ fn refuse_network(dir: &Path, options: &Options) -> Result<(), OpenError> {
 }
 
 fn take_lock(folder: &Folder) -> Result<Lock, OpenError> {
-    match lock::take(&folder.lock()).map_err(OpenError::io("lock", folder.lock()))? {
+    match lock::take(folder).map_err(OpenError::io("lock", folder.lock()))? {
         Attempt::Taken(lock) => Ok(lock),
+        Attempt::HeldBy(holder) => Err(OpenError::Locked { path: folder.root().to_owned(), holder }),
+    }
+}
+
+/// The second lock, on a file that nobody removes. Without it the tree is missing, which is refused later.
+fn hold_guard(lock: &Lock, folder: &Folder) -> Result<(), OpenError> {
+    let guard = folder.tree_level(0);
+    match lock.hold_guard(&guard).map_err(OpenError::io("lock", &guard))? {
+        Attempt::Taken(()) => Ok(()),
         Attempt::HeldBy(holder) => Err(OpenError::Locked { path: folder.root().to_owned(), holder }),
     }
 }
@@ -147,32 +158,59 @@ pub(super) fn read_signing_key(files: &dyn Files, path: &Path) -> Result<Option<
     }
 }
 
-/// The handoff of this opening first, then the one that the last holder named, if that is another.
-fn handoff_paths(folder: &Folder, options: &Options, lock: &Lock) -> Vec<PathBuf> {
-    let mut paths = vec![match &options.handoff.place {
-        HandoffPlace::File(path) => path.clone(),
-        HandoffPlace::InTrail | HandoffPlace::Memory => folder.handoff(),
-    }];
-    paths.extend(lock.previous_handoff().filter(|path| *path != paths[0]));
-    if !paths.contains(&folder.handoff()) {
-        paths.push(folder.handoff());
-    }
-    paths
+/// Where handoffs lie that an opening has to do with.
+struct HandoffPlaces {
+    /// Where this opening makes its own.
+    new: PathBuf,
+    /// Those that bear this trail's mark: replayed, then removed or replaced.
+    own: Vec<PathBuf>,
+    /// The one that the last holder named and needed, if it is not there.
+    missing: Option<PathBuf>,
 }
 
-/// Leaves out files that are another trail's handoff: they are neither replayed nor removed here.
-fn own_handoffs(
-    mut paths: Vec<PathBuf>,
-    files: &dyn Files,
-    manifest: &Manifest,
-) -> Result<Vec<PathBuf>, OpenError> {
-    let mark = HandoffHeader::trail_mark(manifest.origin.as_str());
-    let is_own = |path: &Path| handoff_header(files, path).is_none_or(|header| header.trail == mark);
-    if let Some(path) = paths.first().filter(|path| !is_own(path)) {
-        return Err(damaged(path, "it is the handoff of another trail; give each trail a place of its own"));
+/// Where this opening makes its handoff; then where another one may lie: the one that the last holder named, and the
+/// usual one.
+fn handoff_candidates(folder: &Folder, options: &Options, lock: &Lock) -> Result<Vec<PathBuf>, OpenError> {
+    let new = match &options.handoff.place {
+        // As the lock file names it.
+        HandoffPlace::File(path) => std::path::absolute(path).map_err(OpenError::io("find", path))?,
+        HandoffPlace::InTrail | HandoffPlace::Memory => folder.handoff(),
+    };
+    let mut candidates = vec![new];
+    for other in lock.previous().handoff.into_iter().chain([folder.handoff()]) {
+        if !candidates.contains(&other) {
+            candidates.push(other);
+        }
     }
-    paths.retain(|path| is_own(path));
-    Ok(paths)
+    Ok(candidates)
+}
+
+/// Looks at what lies in those places.
+///
+/// Only a handoff of this trail is ever taken for one: whatever else has such a name is left alone, and where it is in
+/// the way it is refused.
+fn handoff_places(
+    folder: &Folder,
+    options: &Options,
+    lock: &Lock,
+    manifest: &Manifest,
+) -> Result<HandoffPlaces, OpenError> {
+    let mark = HandoffHeader::trail_mark(manifest.origin.as_str());
+    let mut own = handoff_candidates(folder, options, lock)?;
+    let new = own[0].clone();
+    match handoff::lies_at(&*options.files, &new, mark) {
+        Lies::Nothing | Lies::Own => {}
+        // Nothing is lost with it, and it has the name of our own file in our own folder: somebody emptied that.
+        Lies::Empty if new == folder.handoff() => {
+            fs::remove_file(&new).map_err(OpenError::io("remove", &new))?;
+        }
+        Lies::Empty | Lies::Foreign if options.handoff.place == HandoffPlace::Memory => {}
+        Lies::Empty | Lies::Foreign => return Err(OpenError::ForeignHandoff { path: new }),
+    }
+    own.retain(|path| handoff::lies_at(&*options.files, path, mark) == Lies::Own);
+    let previous = lock.previous();
+    let missing = previous.handoff.filter(|named| !previous.closed && !own.contains(named));
+    Ok(HandoffPlaces { new, own, missing })
 }
 
 fn make_handoff(
@@ -196,22 +234,25 @@ fn make_handoff(
     Ok((handoff, drain, None, reason))
 }
 
-fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail, OpenError> {
-    let Opened { folder, mut lock, manifest, signing, recovered } = opened;
-    let trail = HandoffHeader::trail_mark(manifest.origin.as_str());
-    let (handoff, drain, handoff_file, in_memory) = make_handoff(&options, &handoffs[0], &recovered, trail)?;
-    // Their lines are durable in a segment now; an old one must never be replayed again.
-    for old in handoffs.iter().filter(|path| Some(*path) != handoff_file.as_ref()) {
-        match fs::remove_file(old) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(OpenError::io("remove", old)(error));
-            }
-            _ => {}
-        }
+/// Removes handoffs whose lines are durable in a segment by now: an old one must never be replayed again. The new one
+/// may have two names.
+fn remove_old(own: &[PathBuf], new: Option<&Path>, files: &dyn Files, mark: u64) -> Result<(), OpenError> {
+    let generation = |path: &Path| handoff::handoff_header(files, path).map(|header| header.generation);
+    let new = new.and_then(generation);
+    for old in
+        own.iter().filter(|old| handoff::lies_at(files, old, mark) == Lies::Own && generation(old) != new)
+    {
+        fs::remove_file(old).map_err(OpenError::io("remove", old))?;
     }
-    // Only one elsewhere is named: a copy of this folder must never lead to the handoff of the original.
-    let elsewhere = handoff_file.as_deref().filter(|path| *path != folder.handoff());
-    lock.name_handoff(elsewhere).map_err(OpenError::io("write", folder.lock()))?;
+    Ok(())
+}
+
+fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Trail, OpenError> {
+    let Opened { folder, lock, manifest, signing, recovered } = opened;
+    let trail = HandoffHeader::trail_mark(manifest.origin.as_str());
+    let (handoff, drain, handoff_file, in_memory) = make_handoff(&options, &places.new, &recovered, trail)?;
+    remove_old(&places.own, handoff_file.as_deref(), &*options.files, trail)?;
+    lock.name_handoff(handoff_file.as_deref()).map_err(OpenError::io("write", folder.lock()))?;
     let reserve_bytes = reserve_bytes(&folder, &options)?;
     let sealed = recovered.edge.size();
     let in_force = in_force(&folder, &options)?;
@@ -242,14 +283,18 @@ fn start(opened: Opened, options: Options, handoffs: &[PathBuf]) -> Result<Trail
     if let Some(reason) = in_memory {
         shared.notice(&Notice::HandoffInMemory { reason });
     }
+    if let Some(path) = &recovered.found.handoff_missing {
+        shared.notice(&Notice::HandoffMissing { path: path.clone() });
+    }
     let keys = Arc::new(Mutex::new(SealKeys::new(signing, manifest)));
     let anchors = Anchors::start(shared.options.anchors.clone(), shared.options.on_notice.clone())
         .map_err(thread_failed(&shared))?;
-    let writer = Writer::new(shared.clone(), drain, recovered.segment, recovered.next, reserve_bytes);
+    let lock = Arc::new(lock);
+    let watch = Watch::new(shared.clone(), lock.clone(), handoff_file.clone());
+    let writer = Writer::new(shared.clone(), drain, recovered.segment, recovered.next, reserve_bytes, watch);
     // A command may be over before the writer looks for the first time.
     writer.check_reserve();
-    let sealer = Sealer::new(shared.clone(), keys.clone(), recovered.edge, anchors);
-    let lock = Arc::new(lock);
+    let sealer = Sealer::new(shared.clone(), keys.clone(), recovered.edge, anchors, lock.clone());
     let (held, ended) = (lock.clone(), shared.clone());
     let write = move || {
         let _held = held;
@@ -326,6 +371,9 @@ impl Found {
         details.insert("unsealed_to", self.in_segments + self.from_handoff);
         details.insert("from_handoff", self.from_handoff);
         details.insert("cut_bytes", self.cut_bytes);
+        if let Some(path) = &self.handoff_missing {
+            details.insert("handoff_missing", path.display().to_string());
+        }
         details
     }
 }

@@ -212,7 +212,7 @@ pub enum Notice {
     },
     /// Lines are written again after a failure.
     SegmentRecovered,
-    /// The segment's file was deleted or replaced by somebody; a new one was begun.
+    /// The segment's file was deleted, replaced or cut by somebody; a new one is begun.
     SegmentReplaced {
         /// Index of the first line of the lost file.
         first: u64,
@@ -265,6 +265,59 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// The lock file was removed or replaced while the trail was written; it is back, and held.
+    LockPutBack {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The lock file was removed or replaced, and cannot be put back. The trail is still held, by its second lock.
+    LockMissing {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The handoff was removed, replaced or cut while it was in use. It was made anew, and what the old one held is on
+    /// disk.
+    HandoffRemade {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The handoff was removed, replaced or cut while it was in use, and cannot be made anew: until it is, a killed
+    /// process loses what is not yet written.
+    HandoffLost {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file of the tree was removed, replaced or cut while the trail was written; all of them were made again from the
+    /// lines, which give the same tree.
+    TreeRemade {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The trail's folder was moved or removed while it was written: new events are refused.
+    FolderMoved {
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// The trail's folder is where it was: new events are taken again.
+    FolderBack {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// The file system gives files other inode numbers at each look: a file that is replaced while it is in use is not
+    /// noticed, only one that is removed or cut.
+    InodeNumbersChange {
+        /// The trail's folder.
+        path: PathBuf,
+    },
+    /// The handoff that the last writer named is not there: what was accepted and in no segment is lost.
+    HandoffMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// The trail was opened under other circumstances than the last time.
     OpenedElsewhere {
         /// What differs: `host`, `folder`, `policy`.
@@ -299,7 +352,8 @@ impl std::fmt::Display for Notice {
             Notice::SegmentReplaced { first } => {
                 write!(
                     formatter,
-                    "the segment that begins with event {first} was deleted or replaced; a new one was begun"
+                    "the segment that begins with event {first} was deleted, replaced or cut; a new one is begun, and \
+                     `trailseal verify` says what is missing"
                 )
             }
             Notice::DiskReserveReached { free_bytes } => {
@@ -329,6 +383,56 @@ impl std::fmt::Display for Notice {
                 formatter,
                 "the index is not asked for ids ({reason}): all are held in memory until the next opening; run \
                  `trailseal reindex` while nothing writes"
+            ),
+            Notice::LockPutBack { path } => write!(
+                formatter,
+                "{} was removed or replaced while this process writes, and is put back: stop a writer rather than \
+                 remove its lock",
+                path.display()
+            ),
+            Notice::LockMissing { path, reason } => {
+                write!(
+                    formatter,
+                    "{} was removed or replaced, and cannot be put back ({reason}); the trail is still held",
+                    path.display()
+                )
+            }
+            Notice::HandoffRemade { path } => write!(
+                formatter,
+                "the handoff {} was removed, replaced or cut while it was in use; it was made anew",
+                path.display()
+            ),
+            Notice::HandoffLost { path, reason } => write!(
+                formatter,
+                "the handoff {} was removed, replaced or cut while it was in use, and cannot be made anew ({reason}): \
+                 until it is, a killed process loses what is not yet written",
+                path.display()
+            ),
+            Notice::TreeRemade { path } => write!(
+                formatter,
+                "{} was removed, replaced or cut while it was written; the tree was made again from the lines",
+                path.display()
+            ),
+            Notice::FolderMoved { path } => write!(
+                formatter,
+                "the trail's folder {} was moved or removed while it was written: new events are refused until it is \
+                 back",
+                path.display()
+            ),
+            Notice::FolderBack { path } => {
+                write!(formatter, "the trail's folder {} is back: new events are taken", path.display())
+            }
+            Notice::InodeNumbersChange { path } => write!(
+                formatter,
+                "inode numbers do not hold on the file system of {}: a file that is replaced while it is written is \
+                 not noticed",
+                path.display()
+            ),
+            Notice::HandoffMissing { path } => write!(
+                formatter,
+                "{}, the handoff that the last writer named, is not there: what it had accepted and not yet written is \
+                 lost",
+                path.display()
             ),
             Notice::OpenedElsewhere { differs } => write!(
                 formatter,

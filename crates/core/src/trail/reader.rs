@@ -17,7 +17,7 @@ use super::lock::{self, Holder};
 use super::manifest::{Manifest, ManifestError};
 use crate::Index;
 use crate::file::Files;
-use crate::handoff::{HandoffHeader, replay};
+use crate::handoff::{self, HandoffHeader, Lies, handoff_header, replay};
 use crate::line::{FRONT_BYTES_MAX, parse_front};
 use crate::segment::source::Source;
 use crate::segment::{LineReader, OFFSETS_EVERY, Offsets, offsets_name};
@@ -159,9 +159,8 @@ impl Reader {
         // The key may have been rotated since.
         self.manifest = read_manifest(&self.folder)?;
         let files = self.folder.files().clone();
-        let lock = self.folder.lock();
-        self.holder = lock::held_by(&lock).map_err(io_at(&lock))?;
-        let handoffs = self.handoffs(&lock);
+        self.holder = lock::held_by(&self.folder).map_err(io_at(&self.folder.lock()))?;
+        let handoffs = self.handoffs();
         // Before the listing: a segment that begins meanwhile then lies behind the end of this view, and
         // every line before that end has its segment in the list.
         let durable = match self.holder {
@@ -184,8 +183,8 @@ impl Reader {
         Ok(())
     }
 
-    fn handoffs(&self, lock: &Path) -> Vec<PathBuf> {
-        let named = lock::named_handoff(lock);
+    fn handoffs(&self) -> Vec<PathBuf> {
+        let named = lock::named_handoff(&self.folder);
         let usual = self.folder.handoff();
         let mut paths: Vec<PathBuf> = named.into_iter().collect();
         if !paths.contains(&usual) {
@@ -193,7 +192,7 @@ impl Reader {
         }
         let mark = HandoffHeader::trail_mark(self.manifest.origin.as_str());
         let files = &**self.folder.files();
-        paths.retain(|path| handoff_header(files, path).is_none_or(|header| header.trail == mark));
+        paths.retain(|path| handoff::lies_at(files, path, mark) == Lies::Own);
         paths
     }
 
@@ -406,13 +405,6 @@ fn read_manifest(folder: &Folder) -> Result<Manifest, ReadError> {
 fn io_at(path: &Path) -> impl Fn(io::Error) -> ReadError {
     let path = path.to_owned();
     move |source| ReadError::Io { path: path.clone(), source }
-}
-
-/// The header of a handoff file; `None` without a readable one.
-pub(crate) fn handoff_header(files: &dyn Files, path: &Path) -> Option<HandoffHeader> {
-    let mut header = [0; 4096];
-    let count = files.open_read(path).ok()?.read_at(0, &mut header).ok()?;
-    HandoffHeader::decode(&header[..count])
 }
 
 fn read_exact_at(source: &mut Source, offset: u64, out: &mut [u8]) -> io::Result<()> {

@@ -215,6 +215,7 @@ impl Inner {
             match shut {
                 Shut::Closed => RecordError::Closed,
                 Shut::DiskReserve => RecordError::DiskReserve,
+                Shut::FolderMoved => RecordError::FolderMoved,
                 Shut::DiskFailing | Shut::WriterDied => RecordError::DiskFailing,
             },
         ))

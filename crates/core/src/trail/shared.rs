@@ -118,6 +118,7 @@ pub(crate) enum Shut {
     DiskReserve = 2,
     DiskFailing = 4,
     WriterDied = 8,
+    FolderMoved = 16,
 }
 
 impl Gate {
@@ -127,9 +128,14 @@ impl Gate {
         if bits == 0 {
             return None;
         }
-        [Shut::Closed, Shut::WriterDied, Shut::DiskFailing, Shut::DiskReserve]
+        [Shut::Closed, Shut::WriterDied, Shut::FolderMoved, Shut::DiskFailing, Shut::DiskReserve]
             .into_iter()
             .find(|&reason| bits & reason as u8 != 0)
+    }
+
+    /// Whether it is shut for this reason, and perhaps for others.
+    pub(crate) fn is_shut_by(&self, reason: Shut) -> bool {
+        self.0.load(Ordering::Acquire) & reason as u8 != 0
     }
 
     /// Returns whether it was not shut for this reason before.

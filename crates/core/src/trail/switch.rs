@@ -242,7 +242,8 @@ fn as_kept(policy: &Policy) -> Result<(Policy, String), SetPolicyError> {
     Ok((read, text))
 }
 
-/// Records `trail.counts`: what was refused, unconfirmed or left out since the last one, if anything was.
+/// Records `trail.counts`: what was refused, unconfirmed or left out since the last one, and which files were taken away
+/// from under the writer, if there is anything to tell.
 pub(crate) fn record_counts(shared: &Shared) {
     // Before the counters are read: two that tell at the same time must not tell in the wrong order.
     let mut told = shared.counts_told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -252,6 +253,9 @@ pub(crate) fn record_counts(shared: &Shared) {
         ("unconfirmed", counted.unconfirmed.saturating_sub(told.unconfirmed)),
         ("sampled_out", counted.sampled_out.saturating_sub(told.sampled_out)),
         ("off", counted.off.saturating_sub(told.off)),
+        ("handoffs_remade", counted.handoffs_remade.saturating_sub(told.handoffs_remade)),
+        ("trees_remade", counted.trees_remade.saturating_sub(told.trees_remade)),
+        ("segments_replaced", counted.segments_replaced.saturating_sub(told.segments_replaced)),
     ];
     if news.iter().all(|(_, count)| *count == 0) {
         return;

@@ -64,7 +64,7 @@ pub fn rebuild_tree(folder: &Folder) -> Result<Rebuilt, RebuildError> {
         Err(ManifestError::Io(error)) => return Err(failed("read", folder.trail_toml())(error)),
         Err(error) => return Err(RebuildError::Manifest(error.to_string())),
     };
-    let _lock = match lock::take(&folder.lock()).map_err(failed("lock", folder.lock()))? {
+    let lock = match lock::take(folder).map_err(failed("lock", folder.lock()))? {
         Attempt::Taken(lock) => lock,
         Attempt::HeldBy(holder) => return Err(RebuildError::Locked(holder)),
     };
@@ -72,17 +72,32 @@ pub fn rebuild_tree(folder: &Folder) -> Result<Rebuilt, RebuildError> {
     let note = folder.files().read(&path, CHECKPOINT_BYTES_MAX).map_err(failed("read", path))?;
     let note = String::from_utf8_lossy(&note);
     let (checkpoint, _) = manifest.key_ring().0.open(&note)?;
-    let mut edge = TileEdge::new();
-    each_leaf(folder, checkpoint.size, |leaf| {
-        edge.push(leaf, &mut |_, _| {});
-        Ok(())
-    })
-    .map_err(failed("read", folder.segments_folder()))?;
-    if edge.size() != checkpoint.size || edge.root() != checkpoint.root {
+    if !lines_give(folder, checkpoint.size, &checkpoint.root)
+        .map_err(failed("read", folder.segments_folder()))?
+    {
         return Err(RebuildError::Differs);
     }
     write(folder, checkpoint.size).map_err(failed("write", folder.tree_folder()))?;
+    drop(lock);
     Ok(Rebuilt { tree_size: checkpoint.size })
+}
+
+/// The same for the trail's own sealer, whose files were taken away: the tree of `size` leaves, of which it knows the
+/// root.
+pub(crate) fn rebuild_beside(folder: &Folder, size: u64, root: &Hash) -> io::Result<()> {
+    if !lines_give(folder, size, root)? {
+        return Err(io::Error::other("the lines do not give its root any more"));
+    }
+    write(folder, size)
+}
+
+fn lines_give(folder: &Folder, size: u64, root: &Hash) -> io::Result<bool> {
+    let mut edge = TileEdge::new();
+    each_leaf(folder, size, |leaf| {
+        edge.push(leaf, &mut |_, _| {});
+        Ok(())
+    })?;
+    Ok(edge.size() == size && edge.root() == *root)
 }
 
 /// Written in place, since other processes may hold the files open; stopped half-way, it is begun again.

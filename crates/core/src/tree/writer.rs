@@ -10,7 +10,7 @@ use std::sync::Arc;
 use trailseal_tlog::{Hash, TILE_LEVELS, hashes_in_level};
 
 use super::HASH_LEN;
-use crate::file::{AppendFile, Files};
+use crate::file::{AppendFile, Doubt, Files, Standing};
 use crate::trail::Folder;
 
 /// Blocks are reserved ahead in steps of this many bytes at level 0, and of a 256th of it a level up.
@@ -35,17 +35,20 @@ struct Level {
     /// Hashes that are not yet known to be on disk.
     pending: Vec<u8>,
     reserved: u64,
+    doubt: Doubt,
 }
 
 impl TreeWriter {
     /// Goes on behind the first `size` leaves, whose hashes are on disk.
     pub(crate) fn new(folder: &Folder, size: u64, is_one_shot: bool) -> Self {
+        let inodes_hold = folder.files().inode_numbers_hold(folder.root()).unwrap_or(false);
         let level = |level: u8| Level {
             path: folder.tree_level(level),
             file: None,
             len_bytes: hashes_in_level(size, level) * HASH_LEN,
             pending: Vec::new(),
             reserved: 0,
+            doubt: Doubt::new(inodes_hold),
         };
         TreeWriter {
             files: folder.files().clone(),
@@ -59,6 +62,16 @@ impl TreeWriter {
         let Some(level) = self.levels.first_mut() else { return Ok(()) };
         level.file = Some(level.open(&*self.files)?);
         Ok(())
+    }
+
+    /// The file of a level that somebody removed, replaced or cut since its hashes were put on disk, if there is one.
+    pub(crate) fn lost(&mut self) -> io::Result<Option<PathBuf>> {
+        for level in self.levels.iter_mut().filter(|level| level.len_bytes > 0) {
+            if level.is_lost(&*self.files)? {
+                return Ok(Some(level.path.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes the next hash of a level, to be written by [`sync`](TreeWriter::sync).
@@ -115,6 +128,15 @@ impl Level {
         file.append(&self.pending)?;
         self.file = Some(file);
         Ok(())
+    }
+
+    fn is_lost(&mut self, files: &dyn Files) -> io::Result<bool> {
+        let standing = match self.open(files) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Standing::Removed,
+            Err(error) => return Err(error),
+            Ok(file) => self.file.insert(file).standing()?,
+        };
+        Ok(self.doubt.is_lost(Ok(standing)))
     }
 
     /// The file, to be appended to behind the hashes that are on disk. What a crash or a failure left there is void.

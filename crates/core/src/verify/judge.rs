@@ -13,8 +13,8 @@ use super::tree::TreeDiff;
 use super::trust::{Trust, trust};
 use super::unsealed::{self, Unrecorded};
 use super::{Problem, Unproven, Verdict, VerifyError, VerifyOptions};
-use crate::handoff::HandoffHeader;
-use crate::trail::{Folder, Manifest, SegmentFile, handoff_header, lock};
+use crate::handoff::{HandoffHeader, own_header};
+use crate::trail::{Folder, Manifest, SegmentFile, lock};
 
 /// A checkpoint has a few signature lines; one for each rotation so far.
 const NOTE_BYTES_MAX: u64 = 1 << 20;
@@ -144,13 +144,12 @@ fn examine(
 
 /// How many events the folder's handoff says were durable; 0 without a handoff of this trail.
 fn durable_mark(folder: &Folder) -> u64 {
-    let named = lock::named_handoff(&folder.lock());
+    let named = lock::named_handoff(folder);
     let places = named.into_iter().chain([folder.handoff()]);
     let origin = Manifest::read(folder).ok().flatten().map(|manifest| manifest.origin);
     let Some(mark) = origin.map(|origin| HandoffHeader::trail_mark(origin.as_str())) else { return 0 };
     places
-        .filter_map(|path| handoff_header(&**folder.files(), &path))
-        .filter(|header| header.trail == mark)
+        .filter_map(|path| own_header(&**folder.files(), &path, mark))
         .map(|header| header.durable)
         .max()
         .unwrap_or(0)

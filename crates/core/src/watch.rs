@@ -1,0 +1,206 @@
+//! What the writer holds open, and whether all of it still lies where it was left.
+//!
+//! Looked at by the writer's thread, every 100 ms. What somebody removed or replaced is made anew where nothing of
+//! theirs is in the way, and told; while the folder itself is elsewhere, nothing is made and nothing is taken.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::file::{Doubt, StdFiles, standing};
+use crate::handoff::{self, Drain, HandoffHeader, Lies, Place, Ring};
+use crate::segment::SegmentWriter;
+use crate::trail::lock::Lock;
+use crate::trail::options::Notice;
+use crate::trail::shared::{Shared, Shut};
+
+/// What could not be made anew is tried again so often.
+const TRY_AGAIN_EVERY: Duration = Duration::from_secs(1);
+
+/// The writer's look at its files.
+pub(crate) struct Watch {
+    shared: Arc<Shared>,
+    lock: Arc<Lock>,
+    lock_doubt: Doubt,
+    lock_trouble: Trouble,
+    /// The trail's folder; `None` if it cannot be held open.
+    folder: Option<File>,
+    folder_doubt: Doubt,
+    is_away: bool,
+    /// `None` if the handoff is in plain memory.
+    handoff: Option<PathBuf>,
+    handoff_doubt: Doubt,
+    handoff_trouble: Trouble,
+    /// Set from when callers fill another ring until the one before is drained.
+    is_moving: bool,
+    segment_doubt: Doubt,
+}
+
+impl Watch {
+    /// Of a trail whose handoff is the file `handoff`.
+    pub(crate) fn new(shared: Arc<Shared>, lock: Arc<Lock>, handoff: Option<PathBuf>) -> Self {
+        let root = shared.folder.root();
+        let inodes_hold = shared.options.files.inode_numbers_hold(root).unwrap_or(false);
+        if !inodes_hold {
+            shared.notice(&Notice::InodeNumbersChange { path: root.to_owned() });
+        }
+        let doubt = || Doubt::new(inodes_hold);
+        Watch {
+            folder: File::open(root).ok(),
+            lock,
+            lock_doubt: doubt(),
+            lock_trouble: Trouble::default(),
+            folder_doubt: doubt(),
+            is_away: false,
+            handoff,
+            handoff_doubt: doubt(),
+            handoff_trouble: Trouble::default(),
+            is_moving: false,
+            segment_doubt: doubt(),
+            shared,
+        }
+    }
+
+    /// Whether the trail's path does not lead to the folder that was opened: then nothing may be made by its name.
+    pub(crate) fn is_away(&self) -> bool {
+        self.is_away
+    }
+
+    /// Looks at everything. Everything below `durable` is durable.
+    pub(crate) fn look(&mut self, drain: &mut Drain, durable: u64, segment: &mut Option<SegmentWriter>) {
+        self.look_at_folder();
+        if !self.is_away {
+            self.look_at_lock();
+            self.look_at_handoff(drain, durable);
+        }
+        self.look_at_segment(segment);
+    }
+
+    /// Whether the folder was moved away, or is back.
+    pub(crate) fn look_at_folder(&mut self) {
+        let root = self.shared.folder.root();
+        let Some(folder) = &self.folder else { return };
+        let is_away = self.folder_doubt.is_lost(standing(folder, root, 0));
+        if is_away == self.is_away {
+            return;
+        }
+        self.is_away = is_away;
+        let path = root.to_owned();
+        if is_away {
+            self.shared.gate.close(Shut::FolderMoved);
+            self.shared.notice(&Notice::FolderMoved { path });
+        } else {
+            self.shared.gate.open(Shut::FolderMoved);
+            self.shared.notice(&Notice::FolderBack { path });
+        }
+    }
+
+    fn look_at_lock(&mut self) {
+        // Before the first checkpoint nobody else misses its file. Should another process hold it, `lock` still is ours.
+        let _ = self.lock.hold_guard(&self.shared.folder.tree_level(0));
+        if !self.lock_doubt.is_lost(self.lock.standing()) || !self.lock_trouble.may_try() {
+            return;
+        }
+        let path = self.shared.folder.lock();
+        match self.lock.put_back() {
+            Ok(()) => {
+                self.lock_doubt.forget();
+                self.lock_trouble = Trouble::default();
+                self.shared.notice(&Notice::LockPutBack { path });
+            }
+            Err(error) => {
+                if let Some(reason) = self.lock_trouble.news(&error) {
+                    self.shared.notice(&Notice::LockMissing { path, reason });
+                }
+            }
+        }
+    }
+
+    fn look_at_handoff(&mut self, drain: &mut Drain, durable: u64) {
+        let Some(path) = self.handoff.clone() else { return };
+        if drain.is_moving() {
+            return;
+        }
+        if std::mem::take(&mut self.is_moving) {
+            // Only now: until the ring before was drained, a kill would have left a gap before what is in this one.
+            self.shared.counters.handoffs_remade.add(1);
+            self.shared.notice(&Notice::HandoffRemade { path });
+            return;
+        }
+        if !self.handoff_doubt.is_lost(drain.standing(&path)) || !self.handoff_trouble.may_try() {
+            return;
+        }
+        match self.make_handoff(&path, drain, durable) {
+            Ok(ring) => {
+                self.shared.handoff.go_on_in(drain, ring);
+                self.handoff_doubt.forget();
+                self.handoff_trouble = Trouble::default();
+                self.is_moving = true;
+            }
+            Err(error) => {
+                if let Some(reason) = self.handoff_trouble.news(&error) {
+                    self.shared.notice(&Notice::HandoffLost { path, reason });
+                }
+            }
+        }
+    }
+
+    /// A new ring at the handoff's place, if nothing of anybody else's lies there. A handoff of this trail by another
+    /// writer (of a copy, or an earlier one) may hold what that one accepted.
+    fn make_handoff(&self, path: &Path, drain: &Drain, durable: u64) -> io::Result<Ring> {
+        let mark = HandoffHeader::trail_mark(self.shared.origin.as_str());
+        let is_at_home = path == self.shared.folder.handoff();
+        match handoff::lies_at(&StdFiles, path, mark) {
+            Lies::Nothing => {}
+            Lies::Empty if is_at_home => std::fs::remove_file(path)?,
+            Lies::Own if self.shared.handoff.is_own_generation(path) => {}
+            Lies::Own => return Err(io::Error::other("another writer's handoff lies there: move it away")),
+            Lies::Empty | Lies::Foreign => {
+                return Err(io::Error::other("another file lies there, and is left as it is: move it away"));
+            }
+        }
+        Ring::new(&Place::File(path.to_owned()), drain.capacity(), mark, durable)
+    }
+
+    /// Whether the open segment is to be left; what it lacks, `verify` names.
+    pub(crate) fn look_at_segment(&mut self, segment: &mut Option<SegmentWriter>) {
+        let Some(open) = segment else { return };
+        if self.is_away && !open.is_unlinked() {
+            // It went with the folder, and lines go on into it.
+            return;
+        }
+        if self.segment_doubt.is_lost(open.standing()) {
+            let first = open.first();
+            // Dropped without finishing: the name is somebody else's now, or lines are gone.
+            *segment = None;
+            self.segment_doubt.forget();
+            self.shared.counters.segments_replaced.add(1);
+            self.shared.notice(&Notice::SegmentReplaced { first });
+        }
+    }
+}
+
+/// Something that cannot be made anew: tried now and then, and told when the reason is another.
+#[derive(Default)]
+struct Trouble {
+    tried: Option<Instant>,
+    told: Option<String>,
+}
+
+impl Trouble {
+    fn may_try(&mut self) -> bool {
+        if self.tried.is_some_and(|tried| tried.elapsed() < TRY_AGAIN_EVERY) {
+            return false;
+        }
+        self.tried = Some(Instant::now());
+        true
+    }
+
+    /// The reason, unless it was told already.
+    fn news(&mut self, error: &io::Error) -> Option<String> {
+        let reason = error.to_string();
+        (self.told.as_ref() != Some(&reason)).then(|| self.told.insert(reason).clone())
+    }
+}

@@ -1,15 +1,17 @@
 // Reads a Trailseal trail with nothing but golang.org/x/mod/sumdb/note and .../tlog: other people's code.
 //
-//	check DIR KEY [PROOF]
+//	check [-tiles TILES] DIR KEY[,KEY...] [PROOF]
 //
 // opens the checkpoint, hashes the tree from the tiles, proves lines of the plain segments to be its leaves,
-// checks every kept checkpoint to be an earlier state of it, and checks a proof file, if one is given.
+// checks every kept checkpoint to be an earlier state of it, and checks a proof file, if one is given. Tiles are
+// slices of DIR/tree, or the files in TILES, a folder that `trailseal tiles` wrote, with the checkpoint there.
 package main
 
 import (
 	"bufio"
 	"bytes"
 	"encoding/base64"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,16 +28,16 @@ func fail(format string, arguments ...any) {
 	os.Exit(1)
 }
 
-// A reader of tiles in the layout of C2SP tlog-tiles, which leaves the height out of Go's paths.
-type tiles struct{ dir string }
+// A reader of tiles that are files in the layout of C2SP tlog-tiles, which leaves the height out of Go's paths.
+type files struct{ dir string }
 
-func (tiles) Height() int { return 8 }
+func (files) Height() int { return 8 }
 
-func (t tiles) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
+func (f files) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
 	var all [][]byte
 	for _, tile := range wanted {
 		path := strings.Replace(tile.Path(), "tile/8/", "tile/", 1)
-		data, err := os.ReadFile(filepath.Join(t.dir, path))
+		data, err := os.ReadFile(filepath.Join(f.dir, path))
 		if err != nil {
 			return nil, err
 		}
@@ -44,16 +46,41 @@ func (t tiles) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
 	return all, nil
 }
 
-func (tiles) SaveTiles([]tlog.Tile, [][]byte) {}
+func (files) SaveTiles([]tlog.Tile, [][]byte) {}
 
-func open(text []byte, verifier note.Verifier) tlog.Tree {
-	opened, err := note.Open(text, note.VerifierList(verifier))
+// A reader of tiles that are slices of a trail's tree: one file a level, 32 bytes a hash.
+type slices struct{ dir string }
+
+func (slices) Height() int { return 8 }
+
+func (s slices) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
+	var all [][]byte
+	for _, tile := range wanted {
+		level, err := os.Open(filepath.Join(s.dir, "tree", strconv.Itoa(tile.L)))
+		if err != nil {
+			return nil, err
+		}
+		data := make([]byte, tile.W*tlog.HashSize)
+		_, err = level.ReadAt(data, tile.N*256*tlog.HashSize)
+		level.Close()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, data)
+	}
+	return all, nil
+}
+
+func (slices) SaveTiles([]tlog.Tile, [][]byte) {}
+
+func open(text []byte, verifiers note.Verifiers, origin string) tlog.Tree {
+	opened, err := note.Open(text, verifiers)
 	if err != nil {
 		fail("checkpoint: %v", err)
 	}
 	lines := strings.Split(opened.Text, "\n")
 	size, err := strconv.ParseInt(lines[1], 10, 64)
-	if err != nil || lines[0] != verifier.Name() {
+	if err != nil || lines[0] != origin {
 		fail("checkpoint: %q", opened.Text)
 	}
 	root, err := tlog.ParseHash(lines[2])
@@ -72,13 +99,25 @@ func read(path string) []byte {
 }
 
 func main() {
-	dir, key := os.Args[1], os.Args[2]
-	verifier, err := note.NewVerifier(key)
-	if err != nil {
-		fail("key: %v", err)
+	tiles := flag.String("tiles", "", "a folder that `trailseal tiles` wrote")
+	flag.Parse()
+	dir := flag.Arg(0)
+	var keys []note.Verifier
+	for _, key := range strings.Split(flag.Arg(1), ",") {
+		verifier, err := note.NewVerifier(key)
+		if err != nil {
+			fail("key: %v", err)
+		}
+		keys = append(keys, verifier)
 	}
-	tree := open(read(filepath.Join(dir, "checkpoint")), verifier)
-	hashes := tlog.TileHashReader(tree, tiles{dir})
+	verifiers, origin := note.VerifierList(keys...), keys[0].Name()
+	var reader tlog.TileReader = slices{dir}
+	newest := filepath.Join(dir, "checkpoint")
+	if *tiles != "" {
+		reader, newest = files{*tiles}, filepath.Join(*tiles, "checkpoint")
+	}
+	tree := open(read(newest), verifiers, origin)
+	hashes := tlog.TileHashReader(tree, reader)
 	root, err := tlog.TreeHash(tree.N, hashes)
 	if err != nil || root != tree.Hash {
 		fail("the tiles give the root %v, not %v: %v", root, tree.Hash, err)
@@ -86,8 +125,8 @@ func main() {
 	checked := checkLines(dir, tree, hashes)
 	kept, _ := filepath.Glob(filepath.Join(dir, "checkpoints", "*"))
 	for _, path := range kept {
-		old := open(read(path), verifier)
-		if old.N == 0 {
+		old := open(read(path), verifiers, origin)
+		if old.N == 0 || old.N > tree.N {
 			continue
 		}
 		proof, err := tlog.ProveTree(tree.N, old.N, hashes)
@@ -95,8 +134,8 @@ func main() {
 			fail("the checkpoint of %d events is no earlier state: %v", old.N, err)
 		}
 	}
-	if len(os.Args) > 3 {
-		checkProof(read(os.Args[3]), verifier)
+	if flag.NArg() > 2 {
+		checkProof(read(flag.Arg(2)), verifiers, origin)
 	}
 	fmt.Printf("ok: %d events, %d lines proved, %d kept checkpoints\n", tree.N, checked, len(kept))
 }
@@ -113,7 +152,10 @@ func checkLines(dir string, tree tlog.Tree, hashes tlog.HashReader) int {
 		}
 		end := tree.N
 		if at+1 < len(paths) {
-			end, _ = strconv.ParseInt(strings.TrimSuffix(filepath.Base(paths[at+1]), ".jsonl"), 10, 64)
+			next, _ := strconv.ParseInt(strings.TrimSuffix(filepath.Base(paths[at+1]), ".jsonl"), 10, 64)
+			if next < end {
+				end = next
+			}
 		}
 		scanner := bufio.NewScanner(bytes.NewReader(read(path)))
 		scanner.Buffer(make([]byte, 1<<20), 1<<20)
@@ -135,7 +177,7 @@ func checkLines(dir string, tree tlog.Tree, hashes tlog.HashReader) int {
 }
 
 // Checks a c2sp.org/tlog-proof whose extra is the line.
-func checkProof(text []byte, verifier note.Verifier) {
+func checkProof(text []byte, verifiers note.Verifiers, origin string) {
 	head, checkpoint, found := bytes.Cut(text, []byte("\n\n"))
 	lines := strings.Split(string(head), "\n")
 	if !found || lines[0] != "c2sp.org/tlog-proof@v1" || !strings.HasPrefix(lines[1], "extra ") {
@@ -157,7 +199,7 @@ func checkProof(text []byte, verifier note.Verifier) {
 		}
 		proof = append(proof, hash)
 	}
-	tree := open(checkpoint, verifier)
+	tree := open(checkpoint, verifiers, origin)
 	if err := tlog.CheckRecord(proof, tree.N, tree.Hash, index, tlog.RecordHash(line)); err != nil {
 		fail("proof: %v", err)
 	}

@@ -67,6 +67,9 @@ def verify(public_key, message, signature):
     # A response of ORDER or more would let anybody make a second signature out of a valid one.
     if key is None or commitment is None or response >= ORDER:
         return False
+    # Under a key of small order one signature would fit many messages.
+    if any(same(multiply(8, point), NEUTRAL) for point in (key, commitment)):
+        return False
     digest = hashlib.sha512(signature[:32] + public_key + message).digest()
     challenge = int.from_bytes(digest, "little") % ORDER
     return same(multiply(response, BASE), add(commitment, multiply(challenge, key)))

@@ -3,12 +3,16 @@
 import hashlib
 
 
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
 def leaf_hash(line):
-    return hashlib.sha256(b"\x00" + line).digest()
+    return sha256(b"\x00" + line)
 
 
 def node_hash(left, right):
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    return sha256(b"\x01" + left + right)
 
 
 class Tree:
@@ -42,7 +46,7 @@ class Tree:
             if size >> level & 1:
                 subtree = self.hashes(level, (size >> level) - 1, 1)
                 root = subtree if root is None else node_hash(subtree, root)
-        return hashlib.sha256(b"").digest() if root is None else root
+        return sha256(b"") if root is None else root
 
 
 def root_of_proof(leaf, index, size, path):
@@ -60,3 +64,31 @@ def root_of_proof(leaf, index, size, path):
             root = node_hash(root, sibling)
         index, last = index >> 1, last >> 1
     return root if last == 0 else None
+
+
+def roots_of_consistency(old_size, new_size, old_root, new_root, path):
+    """The old and the new root to which a consistency proof leads (RFC 9162, section 2.1.4.2), or None if the
+    path is not as long as it must be, or the sizes are the wrong way round."""
+    if old_size > new_size or (path and old_size in (0, new_size)):
+        return None
+    if old_size in (0, new_size):
+        return (new_root if old_size else sha256(b"")), new_root
+    at, last = old_size - 1, new_size - 1
+    while at % 2:
+        at, last = at >> 1, last >> 1
+    # A complete old tree is the first hash itself.
+    path = path if at else [old_root, *path]
+    if not path:
+        return None
+    old = new = path[0]
+    for sibling in path[1:]:
+        if last == 0:
+            return None
+        if at % 2 or at == last:
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
+            while at % 2 == 0 and at:
+                at, last = at >> 1, last >> 1
+        else:
+            new = node_hash(new, sibling)
+        at, last = at >> 1, last >> 1
+    return (old, new) if last == 0 else None

@@ -1,263 +1,488 @@
 """Checks a trail's folder against its signed checkpoints, written from docs/format.md alone.
 
-Prints `ok sealed=N unsealed=M` and exits 0; `TAMPERED at index N: why` (or `TAMPERED in N..M: why`, or
-`TAMPERED: why` if no event can be named) and 1; 2 for unusable input."""
+Prints `ok sealed=N unsealed=M` and exits 0; `TAMPERED at index N: code: why` (or `TAMPERED in N..M: …`, or
+`TAMPERED: …` if no event can be named) and 1; 2 for unusable input."""
 
 import argparse
+import calendar
+import json
 import re
-import subprocess
 import sys
-import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import checkpoint
+import manifest as manifests
 import merkle
+import segments
 from checkpoint import Bad
+from segments import Damaged, Unusable
 
-FRONT = re.compile(
-    rb'\{"v":1,"index":(0|[1-9]\d*),"recorded":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)",')
-LONGEST_LINE = 65_535
-SEGMENT_NAME = re.compile(r"(\d{20})\.jsonl(?:\.zst)?", re.ASCII)
-TILE_NAME = re.compile(r"(0|[1-9]\d?)/((?:x\d{3}/)*\d{3})(?:\.p/([1-9]\d{0,2}))?", re.ASCII)
+FRONT = re.compile(rb'\{"v":1,"index":(0|[1-9]\d*),"recorded":"((\d{4})-(\d\d)-(\d\d)T'
+                   rb'([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z)",')
+SYSTEM = re.compile(FRONT.pattern + rb'"system":true,')
+LINE_BYTES_MAX = 65_535
+TREE_LEVELS = 8
+WINDOW = 256
 
 
 class Tampered(Exception):
-    def __init__(self, why, first=None, end=None):
-        place = "" if first is None else f" in {first}..{end}" if end else f" at index {first}"
-        super().__init__(f"TAMPERED{place}: {why}")
+    """What is wrong; and the first bad event, or the range that it lies in, where one can be named."""
 
+    def __init__(self, code, why, first=None, until=None):
+        super().__init__(f"{code}: {why}")
+        self.code, self.first, self.until = code, first, until
 
-class Unusable(Exception):
-    pass
+    def place(self):
+        return "" if self.first is None else f" in {self.first}..{self.until}" if self.until is not None \
+            else f" at index {self.first}"
 
 
 # The lines
 
 
-def segment_lines(folder, start):
-    """The segment's lines, each with its line break; what stands after the last one is left out."""
-    plain = folder / "segments" / f"{start:020}.jsonl"
+@dataclass
+class Lines:
+    """What one reading of all lines found."""
+    tree: merkle.Tree = field(default_factory=merkle.Tree)
+    misfit: tuple | None = None  # its index, the code, why
+    went_back: int | None = None
+    stop: str | None = None  # the code, if damage ended them
+    has_gap: bool = False
+
+    def end(self):
+        return self.tree.size
+
+
+def front_of(line):
+    """The index and the time that a line names, if it begins as lines do."""
+    found = FRONT.match(line)
+    if not found or int(found[1]) >= 1 << 64:
+        return None, None
+    year, month, day = int(found[3]), int(found[4]), int(found[5])
+    # Python knows no year 0, which is a leap year as 2000 is.
+    is_day = 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year or 2000, month)[1]
+    return (int(found[1]), found[2]) if is_day else (None, None)
+
+
+def no_number(text):
+    raise ValueError(f"{text} is no JSON")
+
+
+def event_of(line):
+    """What the line says; None if it is not JSON."""
     try:
-        with plain.open("rb") as stream:
-            yield from (line for line in stream if line.endswith(b"\n"))
-    except FileNotFoundError:
-        # Looked for second, because a writer removes the plain file once the compressed one is whole.
-        yield from decompressed_lines(plain.with_suffix(".jsonl.zst"))
+        # Numbers stay as they are: one of many digits is still JSON.
+        return json.loads(line.decode(), parse_int=str, parse_float=str, parse_constant=no_number)
+    except RecursionError:
+        return {}  # deeper than this reader goes
+    except ValueError:
+        return None
 
 
-def decompressed_lines(path):
+def misfit_of(index, line, named):
+    if len(line) > LINE_BYTES_MAX:
+        return index, "line_too_long", f"event {index} is longer than lines can be"
+    if named is None:
+        return index, "edited", f"event {index} does not begin as a line must"
+    if named != index:
+        return index, "missing" if named > index else "duplicated", f"event {named} stands in place of {index}"
+    return None
+
+
+def read_lines(folder, starts, signed_size):
+    found, recorded = Lines(), b""
     try:
-        process = subprocess.Popen(["zstd", "-dcq", "--", path], stdout=subprocess.PIPE,
-                                   stderr=subprocess.DEVNULL)
-    except FileNotFoundError:
-        raise Unusable(f"{path} is compressed, and there is no `zstd` command to read it") from None
-    with process:
-        yield from (line for line in process.stdout if line.endswith(b"\n"))
-    if process.returncode:
-        raise Bad("its compressed segment is damaged")
+        for line in segments.lines(folder, starts):
+            index = found.tree.size
+            named, time = front_of(line)
+            found.misfit = found.misfit or misfit_of(index, line, named)
+            if time is not None:
+                if time < recorded and index >= signed_size and found.went_back is None:
+                    found.went_back = index
+                recorded = time
+            found.tree.append(merkle.leaf_hash(line))
+    except Damaged as error:
+        found.stop = error.code
+    found.has_gap = bool(starts) and found.end() < starts[-1]
+    return found
 
 
-def all_lines(folder):
-    """Every line that counts, without its line break, and the index of its place."""
-    names = [SEGMENT_NAME.fullmatch(path.name) for path in (folder / "segments").glob("*")]
-    starts = sorted({int(name[1]) for name in names if name})
-    index = 0
-    for start, end in zip(starts, [*starts[1:], None]):
-        if index < start:
-            raise Bad("it is missing, and so is all up to the next segment")
-        for line in segment_lines(folder, start):
-            # The next segment's name bounds this one: a failed write may have left lines behind.
-            if index == end:
-                break
-            yield index, line[:-1]
-            index += 1
-
-
-def check_front(index, line, recorded_before):
-    front = FRONT.match(line)
-    if not front or len(line) > LONGEST_LINE:
-        raise Bad("it is too long" if front else "it does not begin as a line must")
-    if int(front[1]) != index:
-        raise Bad(f"event {int(front[1])} stands in its place")
-    if front[2] < recorded_before:
-        raise Bad("it was recorded before the one before it")
-    return front[2]
-
-
-def read_lines(folder):
-    """The tree of the lines up to the first flaw that shows without a signature, and that flaw."""
-    tree, recorded = merkle.Tree(), b""
+def readable(lines):
     try:
-        for index, line in all_lines(folder):
-            recorded = check_front(index, line, recorded)
-            tree.append(merkle.leaf_hash(line))
-    except Bad as error:
-        return tree, Tampered(f"event {tree.size}: {error}", tree.size)
-    return tree, None
+        yield from lines
+    except Damaged:
+        pass
 
 
-# The tiles
+# The tree on disk
 
 
-def tile_path(folder, level, number):
-    digits = f"{number:0{-(-len(str(number)) // 3) * 3}}"
-    groups = re.findall("...", digits)
-    return folder / "tile" / str(level) / "/".join(["x" + group for group in groups[:-1]] + groups[-1:])
-
-
-def find_tile(folder, level, number, width):
-    """The file that holds this tile or, as a writer may have outgrown it, a wider one with the same start."""
-    full = tile_path(folder, level, number)
-    partial = full.with_name(f"{full.name}.p").glob("*")
-    widths = [int(path.name) for path in partial if path.name.isdecimal() and int(path.name) >= width]
-    # The full tile is looked for last: it is there before the partial ones go.
-    return full.with_name(f"{full.name}.p") / str(min(widths)) if widths else full if full.exists() else None
-
-
-def tiles_of_size(size):
-    """Level, number and width of every tile that a tree of this size has."""
-    for level in range((size.bit_length() + 7) // 8):
-        full, rest = divmod(size >> 8 * level, 256)
-        yield from ((level, number, 256) for number in range(full))
-        if rest:
-            yield level, full, rest
-
-
-def check_tiles(folder, tree, newest):
-    for level, number, width in tiles_of_size(newest.size):
-        if not find_tile(folder, level, number, width):
-            why = f"{tile_path(folder, level, number)} is missing for {width} hashes"
-            raise Tampered(why, number << 8 * level + 8)
-    for path in sorted((folder / "tile").rglob("*")):
-        name = TILE_NAME.fullmatch(path.relative_to(folder / "tile").as_posix())
-        if name and path.is_file():
-            number, width = int(re.sub("[x/]", "", name[2])), int(name[3] or 256)
-            check_tile(path, tree, newest.size, int(name[1]), number, width)
-
-
-def check_tile(path, tree, size, level, number, width):
-    # Hashes past the signed size may be there, but nothing signs them.
-    count = min(width, (size >> 8 * level) - 256 * number)
-    if count <= 0:
-        return
+def level_of(folder, level, size):
+    """The signed hashes of a level, as far as they are there."""
     try:
-        found, right = path.read_bytes(), tree.hashes(8 * level, 256 * number, count)
-    except FileNotFoundError:
-        return  # outgrown meanwhile
-    if len(found) != 32 * width or not found.startswith(right):
-        wrong = (i for i in range(count) if found[32 * i:32 * i + 32] != right[32 * i:32 * i + 32])
-        first = 256 * number + next(wrong, 0)
-        raise Tampered(f"{path} is not what the lines give", first << 8 * level)
+        with segments.open_file(folder / "tree" / str(level)) as stream:
+            data = stream.read(32 * (size >> 8 * level))
+    except (Damaged, FileNotFoundError, NotADirectoryError):
+        return b""
+    return data[:len(data) // 32 * 32]
 
 
-def tree_of_tiles(folder, size):
-    """The tree that the leaf hashes in the tiles give, as far as they are there."""
-    tree = merkle.Tree()
-    for level, number, width in tiles_of_size(size):
-        path = find_tile(folder, level, number, width)
-        if level or not path:
-            break
-        data = path.read_bytes()[:32 * width]
-        for at in range(0, len(data) - 31, 32):
-            tree.append(data[at:at + 32])
-    return tree
+def first_difference(left, right):
+    """The number of the first hash that differs, or is in one only; None if there is none."""
+    if left == right:
+        return None
+    count = min(len(left), len(right)) // 32
+    low, high = 0, count  # the first `low` hashes are the same
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if left[:32 * middle] == right[:32 * middle] else (low, middle - 1)
+    return low
+
+
+def check_tree(folder, tree, size):
+    found = []
+    for level in range(TREE_LEVELS):
+        signed = level_of(folder, level, size)
+        right = tree.hashes(8 * level, 0, size >> 8 * level)
+        number = first_difference(signed, right)
+        if number is not None:
+            code = "tree_missing" if 32 * number >= len(signed) else "tile_forged"
+            found.append((number << 8 * level, level, code))
+    if found:
+        _, level, code = min(found)
+        raise Tampered(code, f"tree/{level} is not what the lines give")
 
 
 # The checkpoints
 
 
-def read_settings(folder):
-    """The trail's origin, and the keys that its trail.toml names."""
-    path = folder / "trail.toml"
-    if not path.exists():
-        if (folder / "segments").exists() or (folder / "checkpoint").exists():
-            raise Tampered("trail.toml is missing")
-        raise Unusable(f"{folder} holds no trail")
+def read_note(path):
     try:
-        settings = tomllib.loads(path.read_text())
-        if settings["format"] != 1:
-            raise Bad(f"it is of format {settings['format']}, and this verifier knows format 1")
-        return settings["origin"], [checkpoint.parse_key(key["public_key"]) for key in settings["key"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise Tampered(f"trail.toml is damaged: {error}") from None
+        with segments.open_file(path) as stream:
+            return checkpoint.parse_checkpoint(stream.read(checkpoint.NOTE_BYTES_MAX + 1))
+    except Damaged as error:
+        raise Bad(str(error)) from None
 
 
-def check_signed(signed, origin, keys, what):
-    if signed.origin != origin:
-        raise Tampered(f"{what} is of another trail")
+def read_kept(folder):
+    """Of each file in `checkpoints/`, smallest size first: the size, and the checkpoint or what is wrong."""
+    names = [path.name for path in (folder / "checkpoints").glob("*")]
+    for size in sorted(int(name) for name in names if re.fullmatch(r"0|[1-9]\d{0,19}", name, re.ASCII)):
+        try:
+            kept = read_note(folder / "checkpoints" / str(size))
+            yield size, kept if kept.size == size else Bad("it is of another size")
+        except Bad as error:
+            yield size, error
+        except FileNotFoundError:
+            pass
+
+
+def check_signed(signed, what, trust):
+    """The checkpoint, if it is of this trail and signed as it must be."""
     try:
-        checkpoint.check_signature(signed, keys)
+        checkpoint.check_signature(signed, trust)
     except Bad as error:
-        raise Tampered(f"{what}: {error}") from None
+        raise Tampered(error.code, f"{what}: {error}") from None
     return signed
 
 
-def read_signed(path, origin, keys, what):
-    try:
-        return check_signed(checkpoint.parse_checkpoint(path.read_bytes()), origin, keys, what)
-    except FileNotFoundError:
-        raise Tampered(f"{what} is not there") from None
-    except Bad as error:
-        raise Tampered(f"{what}: {error}") from None
+# The verdict
 
 
-def read_kept(folder, origin, keys):
-    """Of each file in `checkpoints/`, smallest size first: the size, the checkpoint, what is wrong."""
-    for size in sorted(int(path.name) for path in (folder / "checkpoints").glob("*") if path.name.isdecimal()):
-        what = f"checkpoints/{size}"
+class Trail:
+    """One verification: what was read, and then the first thing that is wrong."""
+
+    def __init__(self, folder, pinned, given):
+        self.folder, self.pinned, self.given = folder, pinned, given
+        self.durable = None
+
+    def read(self):
+        """Everything but lines and tree, in the order that a writer beside us asks for."""
+        folder = self.folder
+        handoff = read_handoff(folder)
         try:
-            signed = read_signed(folder / what, origin, keys, what)
-            yield size, signed, None if signed.size == size else Tampered(f"{what} is of another size")
-        except Tampered as problem:
-            yield size, None, problem
+            self.newest = read_note(folder / "checkpoint")
+        except FileNotFoundError:
+            self.newest = Tampered("checkpoint_missing", "the newest checkpoint is not there")
+        except Bad as error:
+            self.newest = Tampered(error.code, f"the newest checkpoint: {error}")
+        try:
+            self.manifest = manifests.read(folder)
+        except FileNotFoundError:
+            if not segments.starts(folder) and getattr(self.newest, "code", "") == "checkpoint_missing":
+                raise Unusable(f"{folder} holds no trail") from None
+            self.manifest = Bad("trail.toml is missing", "manifest_invalid")
+        except Bad as error:
+            self.manifest = error
+        self.kept = list(read_kept(folder))
+        self.starts = segments.starts(folder)
+        if self.manifest_is_good():
+            self.origin = self.manifest.origin
+        elif self.pinned:
+            self.origin = self.pinned[0].name
+        else:
+            raise Tampered(self.manifest.code, str(self.manifest))
+        self.durable = durable_index(handoff, self.origin)
+
+    def manifest_is_good(self):
+        return isinstance(self.manifest, manifests.Manifest)
+
+    def trust_keys(self):
+        notes = [self.newest, *self.given, *(kept for _, kept in self.kept)]
+        seen = [line for note in notes if isinstance(note, checkpoint.Checkpoint) for line in note.signatures]
+        vouchers = self.manifest.vouchers() if self.manifest_is_good() else []
+        named = [self.manifest.entries[0].key] if self.manifest_is_good() else []
+        self.named = checkpoint.Trust(self.origin, named, vouchers)
+        self.trust = checkpoint.Trust(self.origin, self.pinned or named, seen + vouchers)
+
+    def check_manifest(self):
+        if not self.manifest_is_good():
+            raise Tampered(self.manifest.code, str(self.manifest))
+        try:
+            manifests.check_rotations(self.manifest, self.newest, self.trust)
+        except Bad as error:
+            raise Tampered(error.code, str(error)) from None
+
+    def open_kept(self):
+        """The kept ones that count; notes what is wrong with the first that does not."""
+        self.kept_bad, good = None, []
+        for size, kept in self.kept:
+            what = f"checkpoints/{size}"
+            try:
+                if isinstance(kept, Bad):
+                    raise Tampered(kept.code, f"{what}: {kept}")
+                good.append(self.check_kept(kept, what))
+            except Tampered as error:
+                self.kept_bad = self.kept_bad or error
+        return good
+
+    def check_kept(self, kept, what):
+        """As any other; but it may be from before the trusted keys, by those of trail.toml."""
+        known = self.trust.first
+        gave_way = [rotation.size for rotation in self.named.rotations
+                    if rotation.new in known and rotation.old not in known]
+        try:
+            return check_signed(kept, what, self.trust)
+        except Tampered as error:
+            if error.code != "key_unknown" or kept.size > max(gave_way, default=-1):
+                raise
+            return check_signed(kept, what, self.named)
+
+    def verify(self):
+        """How many lines are sealed and how many are not. Raises the first thing that is wrong."""
+        self.read()
+        self.trust_keys()
+        if isinstance(self.newest, Tampered):
+            raise self.newest
+        size = check_signed(self.newest, "the newest checkpoint", self.trust).size
+        self.check_manifest()
+        given = [check_signed(note, "the checkpoint given", self.trust) for note in self.given]
+        if any(note.size > size for note in given):
+            raise Tampered("rollback", "the checkpoint given covers more events", size)
+        notes = [self.newest, *self.open_kept(), *given]
+        self.marks = sorted({(note.size, note.root) for note in notes})
+        self.lines = read_lines(self.folder, self.starts, size)
+        self.check_given(given)
+        self.check_sealed(size)
+        if self.kept_bad:
+            raise self.kept_bad
+        try:
+            self.check_unsealed()
+            self.check_durable()
+            self.check_unrecorded(size)
+        except Tampered as error:
+            if error.until is not None or not self.has_rolled(error.first):
+                raise
+        return size, self.lines.end() - size
+
+    def holds(self, mark):
+        size, root = mark
+        return size <= self.lines.end() and self.lines.tree.root(size) == root
+
+    def check_given(self, given):
+        for note in given:
+            larger = any(mark[0] >= note.size and self.holds(mark) for mark in self.marks)
+            if larger and not self.holds((note.size, note.root)):
+                raise Tampered("root_mismatch", "there are two histories", 0, note.size)
+
+    def check_sealed(self, size):
+        if not self.holds((size, self.newest.root)):
+            raise self.locate(size)
+        check_tree(self.folder, self.lines.tree, size)
+        for mark in self.marks:
+            if mark[0] <= self.lines.end() and not self.holds(mark):
+                raise Tampered("root_mismatch", f"a root is signed for {mark[0]} that the lines do not give",
+                               0, mark[0])
+        if self.lines.misfit and self.lines.misfit[0] < size:
+            index, code, why = self.lines.misfit
+            raise Tampered("line_too_long" if code == "line_too_long" else "edited", why, index)
+
+    def check_unsealed(self):
+        lines, end = self.lines, self.lines.end()
+        if lines.misfit:
+            index, code, why = lines.misfit
+            raise Tampered(code, why, index)
+        if lines.went_back is not None:
+            raise Tampered("reordered", "it was recorded before the one before it", lines.went_back)
+        if lines.stop or lines.has_gap:
+            raise Tampered(lines.stop or "missing", "the lines end here", end)
+        if self.marks[-1][0] > end:
+            raise Tampered("missing", f"checkpoints/{self.marks[-1][0]} covers events that are not there", end)
+
+    def check_unrecorded(self, size):
+        """Lines that nothing signs, and that no writer can have left."""
+        after_close = False
+        for index, line in enumerate(readable(segments.lines(self.folder, self.starts))):
+            if index + 1 < size:
+                continue
+            event = event_of(line)
+            action = event.get("action") if isinstance(event, dict) and SYSTEM.match(line) else None
+            if index >= size and after_close and action != "trail.opened":
+                raise Tampered("inserted", f"event {index} follows trail.closed", index)
+            if index >= size and event is None:
+                if self.durable is not None and self.durable > index:
+                    raise Tampered("durable_missing", "what was durable is torn", index, self.durable)
+                return
+            after_close = action == "trail.closed"
+
+    def has_rolled(self, first):
+        """Whether a writer has begun a segment meanwhile that makes lines void which were read."""
+        now = segments.starts(self.folder)
+        return any(start <= first and start not in self.starts for start in now)
+
+    def check_durable(self):
+        if self.durable is not None and self.durable > self.lines.end():
+            raise Tampered("durable_missing", "events were durable that are not there",
+                           self.lines.end(), self.durable)
+
+    # Where it is wrong
+
+    def locate(self, size):
+        """What to raise if the lines do not give the signed root."""
+        leaves, end = level_of(self.folder, 0, size), self.lines.end()
+        trusted = self.trusted_to(leaves, size)
+        different = first_difference(leaves, self.lines.tree.hashes(0, 0, min(size, end)))
+        first = min(end if different is None else different, end)
+        if first < trusted:
+            code = self.how_they_end(first) if first == end else self.classify(first, leaves)
+            return Tampered(code, "it is not the line that was signed", first)
+        held, until = 0, size
+        for mark in self.marks:
+            if not self.holds(mark):
+                until = mark[0]
+                break
+            held = mark[0]
+        code = self.how_they_end(end) if end < until else "root_mismatch"
+        return Tampered(code, "the lines do not give the signed root, and neither does the tree", held, until)
+
+    def trusted_to(self, leaves, size):
+        tree, trusted = merkle.Tree(), 0
+        for mark, root in self.marks:
+            if mark > size or 32 * mark > len(leaves):
+                break
+            for at in range(tree.size, mark):
+                tree.append(leaves[32 * at:32 * at + 32])
+            if tree.root(mark) != root:
+                break
+            trusted = mark
+        return trusted
+
+    def how_they_end(self, end):
+        if self.lines.stop:
+            return self.lines.stop
+        named = list((self.folder / "segments").glob(f"{end:020}.*"))
+        kept = end in [size for size, _ in self.kept]
+        return "segment_missing" if end == 0 or named or kept else "missing"
+
+    def classify(self, first, leaves):
+        """What was done to the first event that is not the signed one, by the lines from there on."""
+        def signed(index):
+            return leaves[32 * index:32 * index + 32] if index is not None else b""
+
+        window = []
+        for index, line in enumerate(readable(segments.lines(self.folder, self.starts))):
+            if index >= first:
+                named, leaf = front_of(line)[0], merkle.leaf_hash(line)
+                window.append((named if signed(named) == leaf else None, leaf))
+            if len(window) == WINDOW:
+                break
+        is_later = signed(first) in [leaf for _, leaf in window]
+        here = window[0][0]
+        if here is None:
+            return "inserted" if is_later else "edited"
+        if here < first:
+            return "duplicated"
+        next_is_there = len(window) > 1 and window[1][0] == first + 1
+        return "reordered" if is_later or next_is_there else "missing"
 
 
-def check_kept(kept, tree):
-    for size, signed, problem in kept:
-        if problem:
-            raise problem
-        if size > tree.size:
-            raise Tampered(f"checkpoints/{size} covers events that are not there", tree.size)
-        if tree.root(size) != signed.root:
-            raise Tampered(f"checkpoints/{size} has another root than the lines")
+def read_handoff(folder):
+    try:
+        with segments.open_file(folder / "handoff") as stream:
+            return stream.read(4_096)
+    except (Damaged, OSError):
+        return b""
 
 
-# The lines against what is signed
+def durable_index(handoff, origin):
+    if len(handoff) < 4_096 or handoff[:8] != b"TSHAND01" or handoff[24:32] != merkle.sha256(origin.encode())[:8]:
+        return None
+    return int.from_bytes(handoff[128:136], "little")
 
 
-def locate(folder, tree, flaw, newest, kept):
-    """What to raise if the lines do not give the signed root: the first bad event, or a range."""
-    signed_tree = tree_of_tiles(folder, newest.size)
-    if signed_tree.size == newest.size and signed_tree.root(newest.size) == newest.root:
-        for index in range(min(tree.size, newest.size)):
-            if tree.hashes(0, index, 1) != signed_tree.hashes(0, index, 1):
-                return Tampered("the line is not the one that was signed", index)
-        return flaw or Tampered("the line was signed, and is missing", tree.size)
-    signed_roots = [(size, signed.root) for size, signed, problem in kept if not problem and size < newest.size]
-    good = max((size for size, root in signed_roots if size <= tree.size and tree.root(size) == root), default=0)
-    bad = min((size for size, _ in signed_roots if size > good), default=newest.size)
-    return Tampered("the lines do not give the signed root", good, bad)
+# Slots
+
+
+def is_slot(path):
+    name = re.fullmatch(r"0|[1-9]\d{0,3}", path.name, re.ASCII)
+    return name and int(path.name) < 1024 and any((path / part).exists() for part in ("segments", "tree", "checkpoint"))
+
+
+def trails_in(folder):
+    """The folders of the trails; the folder itself, unless it is one of slots."""
+    slots = sorted((path for path in folder.glob("*") if is_slot(path)), key=lambda path: int(path.name))
+    return [folder] if (folder / "trail.toml").exists() or not slots else slots
+
+
+def verify_all(folder, pinned, given):
+    """The answer for each trail; those given count for the slot whose origin they name."""
+    folders = trails_in(folder)
+    if folders == [folder]:
+        return [verify(folder, pinned, given)]
+    answers = [verify(slot, [key for key in pinned if key.name == origin_of(slot)],
+                      [note for note in given if note.origin == origin_of(slot)]) for slot in folders]
+    numbers = [int(slot.name) for slot in folders]
+    for number in sorted(set(range(numbers[-1])) - set(numbers)):
+        answers.append(answer_of(Tampered("slot_missing", f"slot {number} is not there")))
+    origins = [origin_of(slot) for slot in folders]
+    for name in [*(key.name for key in pinned), *(note.origin for note in given)]:
+        if name not in origins:
+            answers.append(answer_of(Tampered("origin_mismatch", f"no slot is the trail {name}")))
+    return answers
+
+
+def origin_of(slot):
+    try:
+        return manifests.read(slot).origin
+    except (Bad, OSError):
+        return None
+
+
+def answer_of(error):
+    is_range = error.until is not None
+    return {"ok": False, "problem": error.code, "first_bad": None if is_range else error.first,
+            "range": [error.first, error.until] if is_range else None,
+            "text": f"TAMPERED{error.place()}: {error}"}
 
 
 def verify(folder, pinned, given):
-    origin, named = read_settings(folder)
-    newest = read_signed(folder / "checkpoint", origin, pinned or named, "the newest checkpoint")
-    for signed in given:
-        check_signed(signed, origin, pinned or named, "the checkpoint given")
-        if signed.size > newest.size:
-            raise Tampered(f"the trail was set back: the checkpoint given covers {signed.size} events", newest.size)
-    # Read before the lines: a writer that goes on meanwhile then seals nothing that is not read.
-    kept = list(read_kept(folder, origin, pinned + named))
-    tree, flaw = read_lines(folder)
-    if tree.size < newest.size or tree.root(newest.size) != newest.root:
-        raise locate(folder, tree, flaw, newest, kept)
-    if any(tree.root(signed.size) != signed.root for signed in given):
-        raise Tampered("the checkpoint given has another root than the lines")
-    if flaw:
-        raise flaw
-    check_tiles(folder, tree, newest)
-    check_kept(kept, tree)
-    return newest.size, tree.size - newest.size
+    try:
+        sealed, unsealed = Trail(folder, pinned, given).verify()
+    except Tampered as error:
+        return answer_of(error)
+    return {"ok": True, "problem": None, "first_bad": None, "range": None, "sealed": sealed,
+            "unsealed": unsealed, "text": f"ok sealed={sealed} unsealed={unsealed}"}
 
 
 def main():
@@ -265,19 +490,18 @@ def main():
     parser.add_argument("folder", metavar="DIR", type=Path)
     parser.add_argument("--public-key", metavar="KEY", action="append", default=[])
     parser.add_argument("--checkpoint", metavar="FILE", action="append", default=[])
+    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     try:
         pinned = [checkpoint.read_key(key) for key in arguments.public_key]
         given = [checkpoint.parse_checkpoint(Path(file).read_bytes()) for file in arguments.checkpoint]
-        sealed, unsealed = verify(arguments.folder, pinned, given)
-    except Tampered as error:
-        print(error)
-        return 1
+        answers = verify_all(arguments.folder, pinned, given)
     except (Bad, Unusable, OSError, UnicodeDecodeError) as error:
         print(f"unusable: {error}", file=sys.stderr)
         return 2
-    print(f"ok sealed={sealed} unsealed={unsealed}")
-    return 0
+    for answer in answers:
+        print(json.dumps(answer) if arguments.json else answer["text"])
+    return 0 if all(answer["ok"] for answer in answers) else 1
 
 
 if __name__ == "__main__":

@@ -55,25 +55,53 @@ fn go_reads_checkpoints_tiles_and_a_proof_and_sees_a_changed_byte() {
     }
     trailseal(dir, &["record"], &input);
     trailseal(dir, &["prove", "65536", "--out", "proof"], "");
-    let key = trailseal(dir, &["key", "show"], "").stdout;
-    let key = String::from_utf8(key).unwrap();
-    let check = || {
-        let key = key.lines().next().unwrap();
-        let output = Command::new(&program).args(["trail", key, "proof"]).current_dir(dir).output().unwrap();
+    trailseal(dir, &["tiles", "tiles"], "");
+    let key = key(dir);
+    let check = |tiles: &[&str], keys: &str| {
+        let arguments = [tiles, &["trail", keys, "proof"]].concat();
+        let output = Command::new(&program).args(arguments).current_dir(dir).output().unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let (is_well, said) = check();
-    assert!(is_well && said.starts_with("ok: 70002 events"), "{said}");
-    assert!(!said.contains(" 0 kept checkpoints"), "{said}");
+    // Tiles that are slices of the tree, and tiles that are files.
+    for tiles in [&[][..], &["-tiles", "tiles"]] {
+        let (is_well, said) = check(tiles, &key);
+        assert!(is_well && said.starts_with("ok: 70002 events"), "{said}");
+        assert!(!said.contains(" 0 kept checkpoints"), "{said}");
+    }
+    // What lies in the tree beyond the signed size is no part of any tile.
+    let leaves = dir.join("trail/tree/0");
+    let whole = std::fs::read(&leaves).unwrap();
+    std::fs::write(&leaves, [&whole[..], &[7; 32 * 300 + 9]].concat()).unwrap();
+    assert!(check(&[], &key).0);
+    std::fs::write(&leaves, &whole[..whole.len() - 1]).unwrap();
+    assert!(!check(&[], &key).0, "a hash that is not whole is not there");
+    std::fs::write(&leaves, &whole).unwrap();
     let segment = dir.join("trail/segments/00000000000000000000.jsonl");
     let text = std::fs::read_to_string(&segment).unwrap();
     let begin = text.split_inclusive('\n').take(97).map(str::len).sum::<usize>();
     let at = begin + text[begin..].find("test.go").unwrap();
     let mut bytes = text.into_bytes();
     bytes[at] = b'T';
-    std::fs::write(&segment, bytes).unwrap();
-    let (is_well, said) = check();
+    std::fs::write(&segment, &bytes).unwrap();
+    let (is_well, said) = check(&[], &key);
     assert!(!is_well && said.contains("line 97 is not leaf 97"), "{said}");
+
+    // After a rotation either key alone reads its own checkpoints, and passes over the lines of the rotation.
+    bytes[at] = b't';
+    std::fs::write(&segment, &bytes).unwrap();
+    trailseal(dir, &["key", "rotate"], "");
+    trailseal(dir, &["record"], "{\"action\":\"test.go\"}\n");
+    let keys = format!("{key},{}", self::key(dir));
+    let (is_well, said) = check(&[], &keys);
+    assert!(is_well, "{said}");
+    let (is_well, said) = check(&[], &key);
+    assert!(!is_well && said.contains("checkpoint: "), "{said}");
+}
+
+/// The key that signs now.
+fn key(dir: &Path) -> String {
+    let told = trailseal(dir, &["key", "show"], "").stdout;
+    String::from_utf8(told).unwrap().lines().next().unwrap().to_owned()
 }
 
 fn python(dir: &Path, script: &str, arguments: &[&str]) -> (Option<i32>, String) {
@@ -143,6 +171,21 @@ fn a_verifier_written_from_the_format_page_alone_agrees() {
     let (code, said) = python(dir, "verify_proof.py", &["proof", "--public-key", &first_key]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.starts_with("ok index=800") && said.contains("test.python"), "{said}");
+    run(&["consistency", "kept", "--out", "growth"]);
+    let (code, said) = python(dir, "verify_proof.py", &["growth", "--public-key", &first_key]);
+    assert!(code == Some(0) && said.starts_with("ok from=702 to=14"), "{said}");
+    run(&["export", "--format", "bundle", "--out", "bundle.zip"]);
+    let (code, said) = python(dir, "verify_bundle.py", &["bundle.zip", "--public-key", &first_key]);
+    assert_eq!((code, &*said), (Some(0), "ok lines=1400\n"));
+    // By the key of today alone the older checkpoint is not to be believed.
+    let key = run(&["key", "show"]).lines().next().unwrap().to_owned();
+    assert_eq!(python(dir, "verify_proof.py", &["growth", "--public-key", &key]).0, Some(1));
+    assert_eq!(python(dir, "verify_bundle.py", &["bundle.zip", "--public-key", &key]).0, Some(0));
+    let zip = std::fs::read(dir.join("bundle.zip")).unwrap();
+    let mut other = zip.clone();
+    other[zip.len() / 3] ^= 1;
+    std::fs::write(dir.join("bundle.zip"), other).unwrap();
+    assert_eq!(python(dir, "verify_bundle.py", &["bundle.zip"]).0, Some(1));
 
     // A byte of the last segment, which is not compressed.
     let last = names.iter().filter(|name| name.ends_with(".jsonl")).max().unwrap();
@@ -165,6 +208,12 @@ fn a_verifier_written_from_the_format_page_alone_agrees() {
     std::fs::write(&checkpoint, String::from_utf8_lossy(&newest).replacen("\n", "\n1", 1)).unwrap();
     assert_eq!(python(dir, "verify_trail.py", &["trail"]).0, Some(1));
     std::fs::write(&checkpoint, &newest).unwrap();
+    let growth = std::fs::read_to_string(dir.join("growth")).unwrap();
+    for other in [growth.replacen("\n702\n", "\n701\n", 1), growth.replacen("v1\n", "v1\n\n", 1)] {
+        std::fs::write(dir.join("growth"), other).unwrap();
+        let (code, said) = python(dir, "verify_proof.py", &["growth", "--public-key", &first_key]);
+        assert_eq!(code, Some(1), "{said}");
+    }
     let proof = std::fs::read_to_string(dir.join("proof")).unwrap();
     std::fs::write(dir.join("proof"), proof.replacen("index 800", "index 801", 1)).unwrap();
     let (code, said) = python(dir, "verify_proof.py", &["proof", "--public-key", &first_key]);

@@ -14,6 +14,7 @@ macro_rules! both {
 both! {
     a_removed_lock_makes_no_second_writer
     a_removed_handoff_loses_nothing
+    a_strange_file_in_the_handoffs_place_is_left_alone
     a_file_that_the_lock_names_is_left_alone
     a_file_that_the_settings_name_is_left_alone
 }
@@ -63,17 +64,19 @@ fn a_removed_handoff_loses_nothing(kind: Kind) {
     let place = Place::new(kind);
     let mut writer = place.writer();
     let mut owed = send(&mut writer, "before", 10);
+    let handoff = place.trail().path("handoff");
+    let generation = || std::fs::read(&handoff).ok().and_then(|file| Some(file.get(8..16)?.to_vec()));
     for is_replaced in [false, true] {
-        place.trail().remove("handoff");
+        let before = generation();
         if is_replaced {
-            place.trail().write("handoff", handoff(&place.origin(), 0, &[]));
+            // As `sed -i`, an editor or a sync of folders does it: the same bytes in another file.
+            std::fs::copy(&handoff, place.path("copied")).unwrap();
+            std::fs::rename(place.path("copied"), &handoff).unwrap();
+        } else {
+            std::fs::remove_file(&handoff).unwrap();
         }
         owed.extend(send(&mut writer, "after", 40));
-        let made_anew = || {
-            let file = std::fs::read(place.trail().path("handoff")).unwrap_or_default();
-            file.starts_with(b"TSHAND01") && file != handoff(&place.origin(), 0, &[])
-        };
-        wait_until("the handoff is made anew", made_anew);
+        wait_until("the handoff is made anew", || generation().is_some_and(|now| Some(now) != before));
         owed.extend(send(&mut writer, "made anew", 10));
     }
     writer.kill();
@@ -81,6 +84,30 @@ fn a_removed_handoff_loses_nothing(kind: Kind) {
     holds(&place, &owed);
     place.verify(&place.trail().key().public(), None).ok();
 }
+
+fn a_strange_file_in_the_handoffs_place_is_left_alone(kind: Kind) {
+    let place = Place::new(kind);
+    let mut writer = place.writer();
+    let mut owed = send(&mut writer, "before", 10);
+    let other = handoff("example.com/another", 0, &[]);
+    for content in [VICTIM, &other] {
+        std::fs::remove_file(place.trail().path("handoff")).unwrap();
+        place.trail().write("handoff", content);
+        owed.extend(send(&mut writer, "after", 40));
+        std::thread::sleep(LOOKS);
+        owed.extend(send(&mut writer, "later", 10));
+        assert!(std::fs::read(place.trail().path("handoff")).unwrap() == content, "it is somebody's file");
+    }
+    drop(writer);
+    let answer = place.record(&["more"]);
+    assert!(std::fs::read(place.trail().path("handoff")).unwrap() == other, "{answer:#?}");
+    place.trail().remove("handoff");
+    owed.extend(place.record(&["last"]).ok().ids());
+    holds(&place, &owed);
+}
+
+/// A writer has looked at its files twice in this time.
+const LOOKS: std::time::Duration = std::time::Duration::from_secs(3);
 
 const VICTIM: &[u8] = b"somebody's only copy\n";
 

@@ -14,7 +14,7 @@ mod server;
 use std::path::PathBuf;
 
 const HELP: &str = "usage: trailseal-benches MEASUREMENT DIR | report RESULTS.jsonl…\n\
-    measurements: all paced flat cold threads sustained sync1 sync64 verify open rivals server server-paced\n\
+    measurements: all paced flat cold threads trickle sustained sync1 sync64 verify open rivals server server-paced\n\
     server DIR small: a look at whether it works, in less than a minute\n";
 
 fn main() {
@@ -36,6 +36,7 @@ fn main() {
             own::flat(&dir);
             own::cold(&dir);
             own::threads(&dir);
+            own::trickle(&dir);
             own::sustained(&dir);
             own::sync(&dir, 1);
             own::sync(&dir, 64);
@@ -50,6 +51,7 @@ fn main() {
         "flat" => own::flat(&dir),
         "cold" => own::cold(&dir),
         "threads" => own::threads(&dir),
+        "trickle" => own::trickle(&dir),
         "sustained" => own::sustained(&dir),
         "sync1" => own::sync(&dir, 1),
         "sync64" => own::sync(&dir, 64),

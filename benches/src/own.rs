@@ -214,8 +214,6 @@ fn threads_with(dir: &Path, is_masked: bool, name: &str) {
 ///
 /// With a buffer of 16 MiB, and with the default, of which producers that may wait use as much while the disk works.
 pub fn sustained(dir: &Path) {
-    // The tiles stay, also for the next run, and `benches/run` deletes them at the end: for minutes ext4 passes over each
-    // inode that was just deleted when it looks for a free one, which would make sealing slower.
     for size_mib in [16, 64] {
         sustained_with(dir, size_mib);
     }
@@ -262,7 +260,9 @@ fn sustained_with(dir: &Path, size_mib: u64) {
         stop.store(true, Ordering::Relaxed);
         lag
     });
+    let stopped = Instant::now();
     assert!(trail.seal(CLOSE), "everything is sealed");
+    let behind = stopped.elapsed().as_secs_f64();
     let elapsed = begun.elapsed().as_secs_f64();
     let closed = trail.close(CLOSE).expect("closes");
     let raw_after = raw::write_and_hash(dir, line_bytes, time / 2);
@@ -276,12 +276,59 @@ fn sustained_with(dir: &Path, size_mib: u64) {
             ("events_per_second", rate),
             ("raw_events_per_second", raw_rate),
             ("of_raw", rate / raw_rate),
+            ("sealer_behind_seconds", behind),
             ("accepted_to_durable_p50_ms", lag.value_at_quantile(0.5) as f64 / 1e6),
             ("accepted_to_durable_p99_ms", lag.value_at_quantile(0.99) as f64 / 1e6),
             ("line_bytes", line_bytes as f64),
         ],
     );
-    let _ = std::fs::remove_dir_all(folder.join("segments"));
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+/// 3,000 async events a second for ten seconds, that nobody waits for: what the writer's thread costs beside them. With
+/// `commit.linger_ms` at its default, and at 0.
+pub fn trickle(dir: &Path) {
+    const A_SECOND: u64 = 3_000;
+    const SECONDS: u64 = 10;
+    for linger in [Options::default().linger, Duration::ZERO] {
+        let mut options = options();
+        options.linger = linger;
+        let trail = Trail::open(fresh(dir, "trickle"), options).expect("opens");
+        let events = load::events(1000);
+        let (cpu, commits) = (writer_cpu(), trail.stats().counted.commits);
+        let begun = Instant::now();
+        for number in 0..A_SECOND * SECONDS {
+            let due = begun + Duration::from_micros(number * 1_000_000 / A_SECOND);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            trail.record(&events[number as usize % 1000]).expect("accepted");
+        }
+        let elapsed = begun.elapsed().as_secs_f64();
+        let cpu = writer_cpu() - cpu;
+        let commits = trail.stats().counted.commits - commits;
+        trail.close(CLOSE).expect("closes");
+        load::print(
+            &format!("record, async, 3,000/s, writer lingers {} ms", linger.as_millis()),
+            &[
+                ("writer_cpu_us_per_event", cpu * 1e6 / (A_SECOND * SECONDS) as f64),
+                ("syncs_per_second", commits as f64 / elapsed),
+            ],
+        );
+    }
+}
+
+/// Seconds of processor time that the writer's thread has used, of user and system.
+fn writer_cpu() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
+    let ticks = tasks.flatten().find_map(|task| {
+        // The kernel keeps 15 bytes of a thread's name.
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        if name.trim() != "trailseal-write" {
+            return None;
+        }
+        let schedstat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        schedstat.split(' ').next()?.parse::<f64>().ok()
+    });
+    ticks.expect("the writer runs") / 1e9
 }
 
 /// `record()`, sync: `callers` threads for five seconds; beside the raw fdatasync.

@@ -4,24 +4,19 @@ Prints `ok sealed=N unsealed=M` and exits 0; `TAMPERED at index N: code: why` (o
 `TAMPERED: …` if no event can be named) and 1; 2 for unusable input."""
 
 import argparse
-import calendar
 import json
 import re
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import checkpoint
+import lines
 import manifest as manifests
 import merkle
 import segments
 from checkpoint import Bad
 from segments import Damaged, Unusable
 
-FRONT = re.compile(rb'\{"v":1,"index":(0|[1-9]\d*),"recorded":"((\d{4})-(\d\d)-(\d\d)T'
-                   rb'([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z)",')
-SYSTEM = re.compile(FRONT.pattern + rb'"system":true,')
-LINE_BYTES_MAX = 65_535
 TREE_LEVELS = 8
 WINDOW = 256
 
@@ -36,83 +31,6 @@ class Tampered(Exception):
     def place(self):
         return "" if self.first is None else f" in {self.first}..{self.until}" if self.until is not None \
             else f" at index {self.first}"
-
-
-# The lines
-
-
-@dataclass
-class Lines:
-    """What one reading of all lines found."""
-    tree: merkle.Tree = field(default_factory=merkle.Tree)
-    misfit: tuple | None = None  # its index, the code, why
-    went_back: int | None = None
-    stop: str | None = None  # the code, if damage ended them
-    has_gap: bool = False
-
-    def end(self):
-        return self.tree.size
-
-
-def front_of(line):
-    """The index and the time that a line names, if it begins as lines do."""
-    found = FRONT.match(line)
-    if not found or int(found[1]) >= 1 << 64:
-        return None, None
-    year, month, day = int(found[3]), int(found[4]), int(found[5])
-    # Python knows no year 0, which is a leap year as 2000 is.
-    is_day = 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year or 2000, month)[1]
-    return (int(found[1]), found[2]) if is_day else (None, None)
-
-
-def no_number(text):
-    raise ValueError(f"{text} is no JSON")
-
-
-def event_of(line):
-    """What the line says; None if it is not JSON."""
-    try:
-        # Numbers stay as they are: one of many digits is still JSON.
-        return json.loads(line.decode(), parse_int=str, parse_float=str, parse_constant=no_number)
-    except RecursionError:
-        return {}  # deeper than this reader goes
-    except ValueError:
-        return None
-
-
-def misfit_of(index, line, named):
-    if len(line) > LINE_BYTES_MAX:
-        return index, "line_too_long", f"event {index} is longer than lines can be"
-    if named is None:
-        return index, "edited", f"event {index} does not begin as a line must"
-    if named != index:
-        return index, "missing" if named > index else "duplicated", f"event {named} stands in place of {index}"
-    return None
-
-
-def read_lines(folder, starts, signed_size):
-    found, recorded = Lines(), b""
-    try:
-        for line in segments.lines(folder, starts):
-            index = found.tree.size
-            named, time = front_of(line)
-            found.misfit = found.misfit or misfit_of(index, line, named)
-            if time is not None:
-                if time < recorded and index >= signed_size and found.went_back is None:
-                    found.went_back = index
-                recorded = time
-            found.tree.append(merkle.leaf_hash(line))
-    except Damaged as error:
-        found.stop = error.code
-    found.has_gap = bool(starts) and found.end() < starts[-1]
-    return found
-
-
-def readable(lines):
-    try:
-        yield from lines
-    except Damaged:
-        pass
 
 
 # The tree on disk
@@ -170,8 +88,7 @@ def read_kept(folder):
     names = [path.name for path in (folder / "checkpoints").glob("*")]
     for size in sorted(int(name) for name in names if re.fullmatch(r"0|[1-9]\d{0,19}", name, re.ASCII)):
         try:
-            kept = read_note(folder / "checkpoints" / str(size))
-            yield size, kept if kept.size == size else Bad("it is of another size")
+            yield size, read_note(folder / "checkpoints" / str(size))
         except Bad as error:
             yield size, error
         except FileNotFoundError:
@@ -252,7 +169,10 @@ class Trail:
             try:
                 if isinstance(kept, Bad):
                     raise Tampered(kept.code, f"{what}: {kept}")
-                good.append(self.check_kept(kept, what))
+                self.check_kept(kept, what)
+                if kept.size != size:
+                    raise Tampered("checkpoint_invalid", f"{what} is of another size")
+                good.append(kept)
             except Tampered as error:
                 self.kept_bad = self.kept_bad or error
         return good
@@ -263,11 +183,11 @@ class Trail:
         gave_way = [rotation.size for rotation in self.named.rotations
                     if rotation.new in known and rotation.old not in known]
         try:
-            return check_signed(kept, what, self.trust)
+            check_signed(kept, what, self.trust)
         except Tampered as error:
             if error.code != "key_unknown" or kept.size > max(gave_way, default=-1):
                 raise
-            return check_signed(kept, what, self.named)
+            check_signed(kept, what, self.named)
 
     def verify(self):
         """How many lines are sealed and how many are not. Raises the first thing that is wrong."""
@@ -277,13 +197,11 @@ class Trail:
             raise self.newest
         size = check_signed(self.newest, "the newest checkpoint", self.trust).size
         self.check_manifest()
-        given = [check_signed(note, "the checkpoint given", self.trust) for note in self.given]
-        if any(note.size > size for note in given):
-            raise Tampered("rollback", "the checkpoint given covers more events", size)
-        notes = [self.newest, *self.open_kept(), *given]
+        notes = [self.newest, *self.open_kept(), *filter(self.is_signed, self.given)]
         self.marks = sorted({(note.size, note.root) for note in notes})
-        self.lines = read_lines(self.folder, self.starts, size)
-        self.check_given(given)
+        self.lines = lines.read_lines(self.folder, self.starts, size)
+        for note in self.given:
+            self.check_given(note, size)
         self.check_sealed(size)
         if self.kept_bad:
             raise self.kept_bad
@@ -300,11 +218,19 @@ class Trail:
         size, root = mark
         return size <= self.lines.end() and self.lines.tree.root(size) == root
 
-    def check_given(self, given):
-        for note in given:
-            larger = any(mark[0] >= note.size and self.holds(mark) for mark in self.marks)
-            if larger and not self.holds((note.size, note.root)):
-                raise Tampered("root_mismatch", "there are two histories", 0, note.size)
+    def is_signed(self, note):
+        try:
+            return check_signed(note, "a checkpoint given", self.trust)
+        except Tampered:
+            return None
+
+    def check_given(self, note, size):
+        check_signed(note, "the checkpoint given", self.trust)
+        if note.size > size:
+            raise Tampered("rollback", "the checkpoint given covers more events", size)
+        larger = any(mark[0] >= note.size and self.holds(mark) for mark in self.marks)
+        if larger and not self.holds((note.size, note.root)):
+            raise Tampered("root_mismatch", "there are two histories", 0, note.size)
 
     def check_sealed(self, size):
         if not self.holds((size, self.newest.root)):
@@ -319,25 +245,25 @@ class Trail:
             raise Tampered("line_too_long" if code == "line_too_long" else "edited", why, index)
 
     def check_unsealed(self):
-        lines, end = self.lines, self.lines.end()
-        if lines.misfit:
-            index, code, why = lines.misfit
+        found, end = self.lines, self.lines.end()
+        if found.misfit:
+            index, code, why = found.misfit
             raise Tampered(code, why, index)
-        if lines.went_back is not None:
-            raise Tampered("reordered", "it was recorded before the one before it", lines.went_back)
-        if lines.stop or lines.has_gap:
-            raise Tampered(lines.stop or "missing", "the lines end here", end)
+        if found.went_back is not None:
+            raise Tampered("reordered", "it was recorded before the one before it", found.went_back)
+        if found.stop or found.has_gap:
+            raise Tampered(found.stop or "missing", "the lines end here", end)
         if self.marks[-1][0] > end:
             raise Tampered("missing", f"checkpoints/{self.marks[-1][0]} covers events that are not there", end)
 
     def check_unrecorded(self, size):
         """Lines that nothing signs, and that no writer can have left."""
         after_close = False
-        for index, line in enumerate(readable(segments.lines(self.folder, self.starts))):
+        for index, line in enumerate(lines.readable(segments.lines(self.folder, self.starts))):
             if index + 1 < size:
                 continue
-            event = event_of(line)
-            action = event.get("action") if isinstance(event, dict) and SYSTEM.match(line) else None
+            event = lines.event_of(line)
+            action = event.get("action") if isinstance(event, dict) and lines.SYSTEM.match(line) else None
             if index >= size and after_close and action != "trail.opened":
                 raise Tampered("inserted", f"event {index} follows trail.closed", index)
             if index >= size and event is None:
@@ -401,9 +327,9 @@ class Trail:
             return leaves[32 * index:32 * index + 32] if index is not None else b""
 
         window = []
-        for index, line in enumerate(readable(segments.lines(self.folder, self.starts))):
+        for index, line in enumerate(lines.readable(segments.lines(self.folder, self.starts))):
             if index >= first:
-                named, leaf = front_of(line)[0], merkle.leaf_hash(line)
+                named, leaf = lines.front_of(line)[0], merkle.leaf_hash(line)
                 window.append((named if signed(named) == leaf else None, leaf))
             if len(window) == WINDOW:
                 break
@@ -458,7 +384,7 @@ def verify_all(folder, pinned, given):
     origins = [origin_of(slot) for slot in folders]
     for name in [*(key.name for key in pinned), *(note.origin for note in given)]:
         if name not in origins:
-            answers.append(answer_of(Tampered("origin_mismatch", f"no slot is the trail {name}")))
+            answers.append(answer_of(Tampered("slot_missing", f"no slot is the trail {name}")))
     return answers
 
 

@@ -221,6 +221,26 @@ const FAULTS: &[Fault] = &[
         what: "a value that no dictionary of the index takes gets no key",
         tests: &["-p", "trailseal-index", "--test", "brute_force"],
     },
+    Fault {
+        name: "index_unchecked",
+        what: "pieces of the index are believed whatever their checksum",
+        tests: &["-p", "trailseal-index", "--test", "flipped_bits"],
+    },
+    Fault {
+        name: "slot_forgotten",
+        what: "a slot that is missing between others is not told",
+        tests: &["-p", "trailseal-cli", "--test", "slots_verify"],
+    },
+    Fault {
+        name: "zip_believed",
+        what: "what stands before and behind a bundle's members is not compared with its directory",
+        tests: &["-p", "trailseal-cli", "--test", "bundle"],
+    },
+    Fault {
+        name: "fifo_waited_for",
+        what: "a file is opened for reading as a fifo would be, and waits for whoever writes to it",
+        tests: &["-p", "trailseal-cli", "--test", "odd_files"],
+    },
 ];
 
 /// Runs all faults, or the one named.

@@ -32,10 +32,23 @@ fn bundled() -> (Place, Members) {
     (place, members)
 }
 
+/// Members in the order in which a bundle has them.
+fn in_order(members: &Members) -> Vec<(&str, &[u8])> {
+    let rank = |name: &str| {
+        let (folder, member) = name.split_once('/').unwrap_or(("~", name));
+        let order = ["lines.jsonl", "proofs.jsonl", "checkpoint", "public-key"];
+        (folder.to_owned(), order.iter().position(|it| *it == member))
+    };
+    let mut all: Vec<(&str, &[u8])> =
+        members.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])).collect();
+    all.sort_by_key(|(name, _)| rank(name));
+    all
+}
+
 fn zipped(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in members {
-        zip.start_file(*name, SimpleFileOptions::default()).unwrap();
+        zip.start_file(*name, SimpleFileOptions::default().large_file(true)).unwrap();
         zip.write_all(bytes).unwrap();
     }
     zip.finish().unwrap().into_inner()
@@ -50,15 +63,9 @@ fn resealed(place: &Place, members: &Members) {
     }
     let lines = members["0/lines.jsonl"].iter().filter(|byte| **byte == b'\n').count();
     (manifest["count"], manifest["origins"][0]["count"]) = (lines.into(), lines.into());
-    let manifest = manifest.to_string();
-    let mut all = vec![("manifest.json", manifest.as_bytes())];
-    all.extend(
-        members
-            .iter()
-            .filter(|(name, _)| *name != "manifest.json")
-            .map(|(name, bytes)| (name.as_str(), &bytes[..])),
-    );
-    place.write("e.zip", zipped(&all));
+    let mut members = members.clone();
+    members.insert("manifest.json".into(), manifest.to_string().into_bytes());
+    place.write("e.zip", zipped(&in_order(&members)));
 }
 
 #[test]
@@ -178,7 +185,7 @@ fn every_lie_in_a_bundle_is_found() {
 #[test]
 fn members_that_the_manifest_does_not_describe_are_refused() {
     let (place, members) = bundled();
-    let all: Vec<(&str, &[u8])> = members.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])).collect();
+    let all = in_order(&members);
     let with = |more: &[(&str, &[u8])]| zipped(&[&all[..], more].concat());
     place.write("e.zip", with(&[("0/more", b"x")]));
     assert!(place.run_all(&["verify", "--bundle", "e.zip"]).no().out.contains("other members"));
@@ -192,12 +199,11 @@ fn members_that_the_manifest_does_not_describe_are_refused() {
     place.write("e.zip", doubled);
     assert_eq!(
         place.run_all(&["verify", "--bundle", "e.zip"]).no().out,
-        "TAMPERED: it has other members than its manifest says\n"
+        "TAMPERED: it has other members than its manifest says, or in another order\n"
     );
     let mut changed = members.clone();
     changed.get_mut("0/lines.jsonl").unwrap().push(b'\n');
-    let all: Vec<(&str, &[u8])> = changed.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])).collect();
-    place.write("e.zip", zipped(&all));
+    place.write("e.zip", zipped(&in_order(&changed)));
     place.run_all(&["verify", "--bundle", "e.zip"]).no();
 }
 
@@ -212,4 +218,226 @@ fn what_is_no_bundle_cannot_be_checked() {
     // 64 MiB of zeros in 64 KiB.
     place.write("e.zip", zipped(&[("manifest.json", &vec![b' '; 64 << 20])]));
     assert!(place.run_all(&["verify", "--bundle", "e.zip"]).no().out.contains("too large"));
+}
+
+/// The same, in JSON: an answer, whatever was given.
+#[test]
+fn what_is_no_bundle_is_answered_in_json_too() {
+    let place = Place::new();
+    place.write("e.zip", "no zip at all");
+    for name in ["e.zip", "nothing.zip", "."] {
+        let ran = place.run_all(&["verify", "--bundle", name, "--json"]);
+        assert_eq!((ran.code, &ran.json()["ok"]), (Some(2), &false.into()), "{ran:?}");
+        assert!(ran.err.starts_with("error: "), "{ran:?}");
+    }
+}
+
+/// A zip by our own hand, so that it can lie in every place.
+#[derive(Clone, Default)]
+struct Forged {
+    /// Before the first member, and behind the end.
+    front: Vec<u8>,
+    behind: Vec<u8>,
+    members: Vec<ForgedMember>,
+    comment: Vec<u8>,
+}
+
+#[derive(Clone, Default)]
+struct ForgedMember {
+    local_name: String,
+    name: String,
+    packed: Vec<u8>,
+    size: u64,
+    crc: u32,
+    /// What the local header says, where it says something else.
+    local_size: Option<u64>,
+    local_crc: Option<u32>,
+    local_method: Option<u16>,
+    local_flags: u16,
+    flags: u16,
+    local_extra: Vec<u8>,
+    extra: Vec<u8>,
+    comment: Vec<u8>,
+    attributes: Option<u32>,
+    descriptor: Vec<u8>,
+    /// Between this member and the next one.
+    between: Vec<u8>,
+    /// In front of what is deflated belongs nothing; behind it, neither.
+    is_unlisted: bool,
+}
+
+fn deflated(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+impl ForgedMember {
+    fn of(name: &str, bytes: &[u8]) -> ForgedMember {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        ForgedMember {
+            local_name: name.into(),
+            name: name.into(),
+            packed: deflated(bytes),
+            size: bytes.len() as u64,
+            crc: crc.sum(),
+            ..ForgedMember::default()
+        }
+    }
+}
+
+fn put(out: &mut Vec<u8>, numbers: &[(u64, usize)]) {
+    numbers.iter().for_each(|(number, len)| out.extend_from_slice(&number.to_le_bytes()[..*len]));
+}
+
+impl Forged {
+    fn of(members: &Members) -> Forged {
+        let members = in_order(members).into_iter().map(|(name, bytes)| ForgedMember::of(name, bytes));
+        Forged { members: members.collect(), ..Forged::default() }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let (mut out, mut directory, mut listed) = (self.front.clone(), Vec::new(), 0);
+        for it in &self.members {
+            let (at, packed) = (out.len() as u64, it.packed.len() as u64);
+            let method = u64::from(it.local_method.unwrap_or(8));
+            put(
+                &mut out,
+                &[(0x0403_4b50, 4), (45, 2), (it.local_flags.into(), 2), (method, 2), (0x21 << 16, 4)],
+            );
+            put(&mut out, &[(it.local_crc.unwrap_or(it.crc).into(), 4), (0xffff_ffff, 4), (0xffff_ffff, 4)]);
+            put(&mut out, &[(it.local_name.len() as u64, 2), (20 + it.local_extra.len() as u64, 2)]);
+            out.extend_from_slice(it.local_name.as_bytes());
+            put(&mut out, &[(1, 2), (16, 2), (it.local_size.unwrap_or(it.size), 8), (packed, 8)]);
+            for bytes in [&it.local_extra, &it.packed, &it.descriptor, &it.between] {
+                out.extend_from_slice(bytes);
+            }
+            if it.is_unlisted {
+                continue;
+            }
+            listed += 1;
+            put(&mut directory, &[(0x0201_4b50, 4), (0x032d, 2), (45, 2), (it.flags.into(), 2), (8, 2)]);
+            put(&mut directory, &[(0x21 << 16, 4), (it.crc.into(), 4), (0xffff_ffff, 4), (0xffff_ffff, 4)]);
+            put(&mut directory, &[(it.name.len() as u64, 2), (20 + it.extra.len() as u64, 2)]);
+            put(&mut directory, &[(it.comment.len() as u64, 2), (0, 4)]);
+            put(&mut directory, &[(it.attributes.unwrap_or(0o100_644 << 16).into(), 4), (at, 4)]);
+            directory.extend_from_slice(it.name.as_bytes());
+            put(&mut directory, &[(1, 2), (16, 2), (it.size, 8), (packed, 8)]);
+            directory.extend_from_slice(&it.extra);
+            directory.extend_from_slice(&it.comment);
+        }
+        let (at, len) = (out.len() as u64, directory.len() as u64);
+        out.append(&mut directory);
+        put(&mut out, &[(0x0605_4b50, 4), (0, 4), (listed, 2), (listed, 2), (len, 4), (at, 4)]);
+        put(&mut out, &[(self.comment.len() as u64, 2)]);
+        out.extend_from_slice(&self.comment);
+        out.extend_from_slice(&self.behind);
+        out
+    }
+}
+
+/// What a member says under the name in the directory, another tool reads under another name, or not at all.
+#[test]
+fn a_zip_that_other_tools_read_in_another_way_is_refused() {
+    type Lie = fn(&mut Forged);
+    let lies: [(&str, Lie); 22] = [
+        ("bytes in front", |zip| zip.front = b"#!/bin/sh\n".to_vec()),
+        ("a member in front that no entry lists", |zip| {
+            let forged = ForgedMember::of("0/lines.jsonl", b"{\"action\":\"forged\"}\n");
+            zip.members.insert(0, ForgedMember { is_unlisted: true, ..forged });
+        }),
+        ("a member at the end that no entry lists", |zip| {
+            let forged = ForgedMember::of("0/lines.jsonl", b"{\"action\":\"forged\"}\n");
+            zip.members.push(ForgedMember { is_unlisted: true, ..forged });
+        }),
+        ("bytes between members", |zip| zip.members[1].between = b"more".to_vec()),
+        ("bytes behind the end", |zip| zip.behind = b"more".to_vec()),
+        ("a whole zip behind the end", |zip| {
+            zip.behind = Forged { members: vec![ForgedMember::of("x", b"x")], ..Forged::default() }.bytes();
+        }),
+        ("a comment", |zip| zip.comment = b"see the other file".to_vec()),
+        ("a member's comment", |zip| zip.members[0].comment = b"more".to_vec()),
+        ("a local name", |zip| zip.members[0].local_name = "0/linez.jsonl".into()),
+        ("a local size", |zip| zip.members[0].local_size = Some(7)),
+        ("a local hash", |zip| zip.members[0].local_crc = Some(7)),
+        ("a local method", |zip| zip.members[0].local_method = Some(0)),
+        ("locally encrypted", |zip| zip.members[0].local_flags = 1),
+        ("encrypted", |zip| {
+            (zip.members[0].local_flags, zip.members[0].flags) = (1, 1);
+        }),
+        ("a name in an extra field", |zip| {
+            let mut extra = Vec::new();
+            put(&mut extra, &[(0x7075, 2), (5 + 6, 2), (1, 1), (0, 4)]);
+            extra.extend_from_slice(b"forged");
+            zip.members[0].extra = extra;
+        }),
+        ("a local extra field", |zip| zip.members[0].local_extra = vec![9, 9, 0, 0]),
+        ("a descriptor without its flag", |zip| zip.members[0].descriptor = vec![0; 24]),
+        ("a descriptor of other sizes", |zip| {
+            let it = &mut zip.members[0];
+            (it.local_flags, it.flags) = (8, 8);
+            put(&mut it.descriptor, &[(0x0807_4b50, 4), (it.crc.into(), 4), (1, 8), (it.size, 8)]);
+        }),
+        ("a link", |zip| zip.members[0].attributes = Some(0o120_777 << 16)),
+        ("a size", |zip| zip.members[0].size += 1),
+        ("a hash", |zip| zip.members[0].crc ^= 1),
+        ("bytes behind what is deflated", |zip| zip.members[0].packed.extend_from_slice(b"more")),
+    ];
+    let (place, members) = bundled();
+    let honest = Forged::of(&members);
+    place.write("e.zip", honest.bytes());
+    place.run_all(&["verify", "--bundle", "e.zip"]).ok();
+    for (what, lie) in lies {
+        let mut zip = honest.clone();
+        lie(&mut zip);
+        place.write("e.zip", zip.bytes());
+        let ran = place.run_all(&["verify", "--bundle", "e.zip"]);
+        assert!(ran.code == Some(1) && ran.out.starts_with("TAMPERED: "), "{what}: {ran:?}");
+        let ran = place.run_all(&["verify", "--bundle", "e.zip", "--json"]);
+        assert_eq!((ran.code, &ran.json()["ok"]), (Some(1), &false.into()), "{what}");
+    }
+}
+
+/// A size that the directory gives a second time, for large files, and that other tools may not read.
+#[test]
+fn an_end_for_large_files_that_is_not_needed_is_refused() {
+    let (place, members) = bundled();
+    let bytes = Forged::of(&members).bytes();
+    let (directory, end) = bytes.split_at(bytes.len() - 22);
+    let (len, at) = (&end[12..16], &end[16..20]);
+    let number = |bytes: &[u8]| u64::from(u32::from_le_bytes(bytes.try_into().unwrap()));
+    let mut large = directory.to_vec();
+    put(&mut large, &[(0x0606_4b50, 4), (44, 8), (45, 2), (45, 2), (0, 8), (5, 8), (5, 8)]);
+    put(&mut large, &[(number(len), 8), (number(at), 8)]);
+    put(&mut large, &[(0x0706_4b50, 4), (0, 4), (directory.len() as u64, 8), (1, 4)]);
+    let mut end = end.to_vec();
+    for changed in [false, true] {
+        if changed {
+            end[16..20].fill(0xff);
+        }
+        place.write("e.zip", [&large[..], &end].concat());
+        place.run_all(&["verify", "--bundle", "e.zip"]).no();
+    }
+}
+
+#[test]
+fn one_origin_twice_is_refused() {
+    let (place, mut members) = bundled();
+    let mut manifest: serde_json::Value = serde_json::from_slice(&members["manifest.json"]).unwrap();
+    let mut again = manifest["origins"][0].clone();
+    again["folder"] = "1".into();
+    manifest["origins"].as_array_mut().unwrap().push(again);
+    for name in ["lines.jsonl", "proofs.jsonl", "checkpoint", "public-key"] {
+        let (old, new) = (format!("0/{name}"), format!("1/{name}"));
+        manifest["members"][&new] = manifest["members"][&old].clone();
+        members.insert(new, members[&old].clone());
+    }
+    manifest["count"] = 6.into();
+    members.insert("manifest.json".into(), manifest.to_string().into_bytes());
+    place.write("e.zip", zipped(&in_order(&members)));
+    let ran = place.run_all(&["verify", "--bundle", "e.zip"]).no();
+    assert!(ran.out.contains("is in it twice"), "{}", ran.out);
+    let json = place.run_all(&["verify", "--bundle", "e.zip", "--json"]).no().json();
+    assert!(json["message"].as_str().unwrap().contains("is in it twice"));
 }

@@ -94,7 +94,7 @@ fn a_file_of_somebody_elses_in_the_handoffs_place_is_refused_and_left() {
 
 #[test]
 fn another_trails_handoff_is_refused_and_left() {
-    let place = Place::new();
+    let place = Place::with_events(&["before"]);
     let handoff = place.path("shared").into_os_string();
     let mut other = place.command(&["record", "--json", "--dir", "other"]);
     other.env("TRAILSEAL_HANDOFF__PATH", &handoff);

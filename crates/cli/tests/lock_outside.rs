@@ -138,7 +138,11 @@ fn a_folder_that_is_moved_away_ends_the_writer_and_nothing_is_made_in_its_place(
 fn a_folder_that_is_removed_ends_the_writer_and_nothing_is_made_in_its_place() {
     let place = Place::new();
     let mut writer = Writer::start(&place);
-    std::fs::remove_dir_all(place.path("trail")).unwrap();
+    // The writer may put a file into it meanwhile.
+    wait_until("it is removed", || {
+        let _ = std::fs::remove_dir_all(place.path("trail"));
+        !place.path("trail").exists()
+    });
     let input = writer.input.take();
     let (code, said) = writer.finish();
     drop(input);

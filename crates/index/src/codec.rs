@@ -1,9 +1,33 @@
-//! Numbers as bytes: little-endian fields, varints, and packed columns.
+//! Numbers as bytes: little-endian fields, varints, packed columns; and the checksum that ends every piece on disk.
 //!
 //! ```text
+//! piece:  bytes | CRC-32C, of the piece's kind, of the numbers it is found by, and of the bytes
 //! packed column of n numbers:  base i64 | width u8 (0..=8) | n times (number - base) in `width` bytes
 //! ```
 //! Reading gives `None` at the first thing that cannot be, and never trusts a length before it has the bytes.
+
+use crc32c::crc32c_append;
+
+use crate::schema::Piece;
+
+/// The checksum of a piece of this kind that is found by the numbers in `place`.
+pub(crate) fn checksum(kind: Piece, place: &[u64], bytes: &[u8]) -> u32 {
+    let numbers = std::iter::once(kind as u64).chain(place.iter().copied());
+    let of_place = numbers.fold(0, |crc, number| crc32c_append(crc, &number.to_le_bytes()));
+    crc32c_append(of_place, bytes)
+}
+
+/// Makes a piece of what `bytes` holds.
+pub(crate) fn seal(kind: Piece, place: &[u64], bytes: &mut Vec<u8>) {
+    put_u32(checksum(kind, place, bytes), bytes);
+}
+
+/// The bytes of a piece; `None` if they are not the ones that were written at this place.
+pub(crate) fn unseal<'a>(kind: Piece, place: &[u64], piece: &'a [u8]) -> Option<&'a [u8]> {
+    let (bytes, crc) = piece.split_last_chunk()?;
+    let is_same = checksum(kind, place, bytes) == u32::from_le_bytes(*crc);
+    (is_same || cfg!(trailseal_fault = "index_unchecked")).then_some(bytes)
+}
 
 /// Reads what the `put_` functions wrote.
 pub(crate) struct Bytes<'a> {
@@ -170,6 +194,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_piece_is_the_one_that_was_written_or_none() {
+        let mut piece = b"some rows".to_vec();
+        seal(Piece::Block, &[3, 1 << 40], &mut piece);
+        assert_eq!(unseal(Piece::Block, &[3, 1 << 40], &piece), Some(&b"some rows"[..]));
+        assert_eq!(unseal(Piece::Bucket, &[3, 1 << 40], &piece), None);
+        assert_eq!(unseal(Piece::Block, &[3, 1 << 41], &piece), None);
+        for bit in 0..piece.len() * 8 {
+            piece[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(unseal(Piece::Block, &[3, 1 << 40], &piece), None, "{bit}");
+            piece[bit / 8] ^= 1 << (bit % 8);
+        }
+        assert_eq!(unseal(Piece::Block, &[], b"abc"), None);
+    }
 
     proptest! {
         #[test]

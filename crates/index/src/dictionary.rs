@@ -3,6 +3,7 @@
 //! What must hold: a dictionary is bounded, whatever clients send. A value that it does not take has the code
 //! [`OTHER`], and a key in the column's own kind by which it is found all the same.
 
+use crc32c::crc32c_append;
 use hashbrown::HashTable;
 
 use crate::schema::{FIRST_CODE, Hasher};
@@ -18,11 +19,33 @@ pub(crate) struct Dictionary {
     bytes: Vec<u8>,
     /// Where each value ends in `bytes`.
     ends: Vec<u32>,
+    checked: Checked,
+}
+
+/// Checksums of the first values, so that those that come are all that is read.
+#[derive(Clone, Copy, Default)]
+struct Checked {
+    values: usize,
+    of_bytes: u32,
+    of_ends: u32,
 }
 
 impl Dictionary {
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// How many values it holds, and a checksum of all of them.
+    pub(crate) fn checked(&mut self) -> (u32, u32) {
+        let Checked { values, of_bytes, of_ends } = self.checked;
+        let ends: Vec<u8> = self.ends[values..].iter().flat_map(|end| end.to_le_bytes()).collect();
+        self.checked = Checked {
+            values: self.ends.len(),
+            of_bytes: crc32c_append(of_bytes, &self.bytes[self.begin(values)..]),
+            of_ends: crc32c_append(of_ends, &ends),
+        };
+        let Checked { of_bytes, of_ends, .. } = self.checked;
+        (self.ends.len() as u32, of_bytes ^ of_ends.rotate_left(1))
     }
 
     /// The code that the next value gets.
@@ -122,6 +145,11 @@ impl GrowingDictionary {
 
     pub(crate) fn values(&self) -> &Dictionary {
         &self.values
+    }
+
+    /// As of the dictionary.
+    pub(crate) fn checked(&mut self) -> (u32, u32) {
+        self.values.checked()
     }
 
     /// Values that are not stored yet, with their codes.

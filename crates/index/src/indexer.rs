@@ -16,7 +16,7 @@ use trailseal_core::deliver::{Batch, Position, Sink, SinkError};
 use crate::error::{IndexError, io_at};
 use crate::range;
 use crate::rows::Rows;
-use crate::store::{Main, State, new_range_path, range_path, remove_strays, sync_folder};
+use crate::store::{Main, State, new_range_path, range_path, remove, remove_strays, sync_folder};
 
 use open::Open;
 
@@ -69,7 +69,14 @@ impl Indexer {
     /// When it is damaged, or another trail's, or the system or SQLite refuse.
     pub fn open(folder: impl AsRef<Path>, options: IndexOptions) -> Result<Indexer, IndexError> {
         let folder = folder.as_ref().to_owned();
-        let main = Main::open_or_create(&folder, &options.origin)?;
+        let main = match Main::open_or_create(&folder, &options.origin) {
+            // Of an earlier version of this program: built anew, since everything in it is derived.
+            Err(IndexError::Format { found, known, .. }) if found < known => {
+                remove(&folder)?;
+                Main::open_or_create(&folder, &options.origin)?
+            }
+            other => other?,
+        };
         let open = Open::load(&main, &options)?;
         remove_strays(&folder, &open.state.ranges)?;
         Ok(Indexer { folder, options, main, open, closing: None, is_stale: false })

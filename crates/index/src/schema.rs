@@ -4,7 +4,7 @@ use trailseal_core::event::{Outcome, Severity};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The format that this code reads and writes.
-pub(crate) const FORMAT: i64 = 1;
+pub(crate) const FORMAT: i64 = 2;
 /// The most rows a range can have: a row's number has 18 bits in a key bucket.
 pub(crate) const RANGE_ROWS_MAX: usize = 1 << ROW_BITS;
 pub(crate) const ROW_BITS: u32 = 18;
@@ -21,6 +21,21 @@ pub(crate) const ABSENT: u32 = 0;
 pub(crate) const OTHER: u32 = 1;
 /// The first code of a dictionary.
 pub(crate) const FIRST_CODE: u32 = 2;
+
+/// Kinds of pieces: what a checksum begins with, so that no piece passes for one of another kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Piece {
+    Head,
+    Posting,
+    PostingLen,
+    Bucket,
+    Block,
+    Sums,
+    Tail,
+    Seed,
+    State,
+}
 
 /// Columns of codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

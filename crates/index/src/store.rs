@@ -1,13 +1,14 @@
 //! The files of the index: names, modes, and how SQLite is set up.
 //!
 //! ```text
-//! main.db   meta(k, v)                format, origin, seed, cursor, last_leaf
+//! main.db   meta(k, v)                format, origin, seed, and `state`: cursor, last leaf, how much the dictionaries hold
 //!           dict(c, i, s)             value `s` of column `c` has the code `i`
 //!           tail(first, n, b)         batch blobs of the open range (`rows.rs`)
 //!           ranges(lo, n)             closed ranges, each in r<lo>.db
 //! ```
 //! What must hold: cursor, blobs and dictionary change in one transaction; a range file is whole and synced
-//! before `ranges` names it. Everything is derived from the trail and for its owner alone.
+//! before `ranges` names it. Seed, state and blobs end with their checksum (`codec.rs`), and the state holds one of all
+//! values: what is damaged, or not found since a page is, is an error. Everything is derived from the trail and for its owner alone.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -18,9 +19,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use trailseal_tlog::Hash;
 
+use crate::codec::{Bytes, put_u32, put_u64, seal, unseal};
 use crate::dictionary::Dictionary;
 use crate::error::{IndexError, io_at, sqlite_at};
-use crate::schema::{DICTIONARIES, FIRST_CODE, FORMAT, Hasher, RANGE_ROWS_MAX};
+use crate::schema::{DICTIONARIES, FIRST_CODE, FORMAT, Hasher, Piece, RANGE_ROWS_MAX};
 
 const MAIN: &str = "main.db";
 
@@ -118,8 +120,19 @@ pub(crate) fn remove_strays(folder: &Path, ranges: &[(u64, u32)]) -> Result<(), 
     Ok(())
 }
 
+/// SQLite would wait for ever for whoever writes to a fifo.
+fn check_ordinary(path: &Path) -> Result<(), IndexError> {
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            Err(IndexError::Damaged { path: path.to_owned(), what: "it is no ordinary file" })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Opens a file that never changes, without locks.
 pub(crate) fn open_immutable(path: &Path) -> Result<Connection, IndexError> {
+    check_ordinary(path)?;
     let failed = sqlite_at(path);
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
@@ -153,9 +166,53 @@ pub(crate) struct State {
     pub(crate) last_leaf: Option<Hash>,
     /// First index and number of rows of each closed range.
     pub(crate) ranges: Vec<(u64, u32)>,
+    /// How many values each dictionary has, and the checksum of all of them.
+    pub(crate) values: [(u32, u32); DICTIONARIES],
 }
 
 impl State {
+    pub(crate) fn new() -> Self {
+        State { cursor: 0, last_leaf: None, ranges: Vec::new(), values: [(0, 0); DICTIONARIES] }
+    }
+
+    /// All but the ranges, as a piece.
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_u64(self.cursor, &mut out);
+        for (len, crc) in self.values {
+            put_u32(len, &mut out);
+            put_u32(crc, &mut out);
+        }
+        out.extend(self.last_leaf.iter().flat_map(|leaf| leaf.0));
+        seal(Piece::State, &[], &mut out);
+        out
+    }
+
+    fn decode(piece: &[u8]) -> Option<Self> {
+        let mut bytes = Bytes::new(unseal(Piece::State, &[], piece)?);
+        let mut state = State { cursor: bytes.u64()?, ..State::new() };
+        for (len, crc) in &mut state.values {
+            (*len, *crc) = (bytes.u32()?, bytes.u32()?);
+        }
+        if !bytes.is_empty() {
+            state.last_leaf = Some(Hash(bytes.take(32)?.try_into().ok()?));
+        }
+        bytes.is_empty().then_some(state)
+    }
+
+    /// Puts all but the ranges in the place of what was there.
+    pub(crate) fn put(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut meta = connection.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('state', ?1)")?;
+        meta.execute(params![self.encode()]).map(drop)
+    }
+
+    /// The cursor as it stands on disk now.
+    pub(crate) fn cursor_of(connection: &Connection) -> rusqlite::Result<Option<u64>> {
+        let mut statement = connection.prepare_cached("SELECT v FROM meta WHERE k = 'state'")?;
+        let piece: Option<Vec<u8>> = statement.query_row([], |row| row.get(0)).optional()?;
+        Ok(piece.and_then(|piece| State::decode(&piece)).map(|state| state.cursor))
+    }
+
     /// The index after the last closed range.
     pub(crate) fn closed_end(&self) -> u64 {
         self.ranges.last().map_or(0, |(lo, n)| lo + u64::from(*n))
@@ -171,6 +228,7 @@ impl Main {
             remove_strays(folder, &[])?;
             drop(create_private(&path)?);
         }
+        check_ordinary(&path)?;
         let failed_at = path.clone();
         let failed = sqlite_at(&failed_at);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -192,6 +250,7 @@ impl Main {
     /// Opens the main file for reading. `None` if there is none, or it was only just made.
     pub(crate) fn open_read_only(folder: &Path, origin: &str) -> Result<Option<Self>, IndexError> {
         let path = main_path(folder);
+        check_ordinary(&path)?;
         match std::fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Ok(found) if found.len() == 0 && !wal_has_bytes(&path) => return Ok(None),
@@ -232,9 +291,10 @@ impl Main {
         if self.has_tables()? {
             return Ok(());
         }
-        let mut seed = [0; 8];
+        let mut seed = vec![0; 8];
         getrandom::fill(&mut seed)
             .map_err(|error| io_at("choose a seed for", &self.path)(io::Error::other(error.to_string())))?;
+        seal(Piece::Seed, &[], &mut seed);
         let failed = sqlite_at(&self.path);
         let transaction = self.connection.transaction().map_err(&failed)?;
         transaction
@@ -249,8 +309,8 @@ impl Main {
                 let mut put = transaction.prepare("INSERT INTO meta VALUES (?1, ?2)")?;
                 put.execute(params!["format", FORMAT])?;
                 put.execute(params!["origin", origin])?;
-                put.execute(params!["seed", i64::from_le_bytes(seed)])?;
-                put.execute(params!["cursor", 0])
+                put.execute(params!["seed", seed])?;
+                State::new().put(&transaction)
             })
             .map_err(&failed)?;
         transaction.commit().map_err(&failed)
@@ -282,21 +342,16 @@ impl Main {
     }
 
     pub(crate) fn hasher(&self) -> Result<Hasher, IndexError> {
-        let seed: Option<i64> = self.meta("seed")?;
-        seed.map(|seed| Hasher { seed: seed.cast_unsigned() }).ok_or_else(|| self.damaged("it has no seed"))
+        let piece: Option<Vec<u8>> = self.meta("seed")?;
+        let seed = piece.as_deref().and_then(|piece| Bytes::new(unseal(Piece::Seed, &[], piece)?).u64());
+        seed.map(|seed| Hasher { seed }).ok_or_else(|| self.damaged("its seed cannot be read"))
     }
 
     /// Cursor, last leaf and ranges.
     pub(crate) fn state(&self) -> Result<State, IndexError> {
-        let cursor: Option<i64> = self.meta("cursor")?;
-        let cursor = cursor.and_then(|cursor| u64::try_from(cursor).ok());
-        let cursor = cursor.ok_or_else(|| self.damaged("its cursor cannot be"))?;
-        let last_leaf = match self.meta::<Vec<u8>>("last_leaf")? {
-            None => None,
-            Some(bytes) => {
-                Some(Hash(bytes.try_into().map_err(|_| self.damaged("its last leaf hash cannot be"))?))
-            }
-        };
+        let piece: Option<Vec<u8>> = self.meta("state")?;
+        let state = piece.as_deref().and_then(State::decode);
+        let state = state.ok_or_else(|| self.damaged("its cursor cannot be read"))?;
         let ranges: Vec<(i64, u32)> = self
             .connection
             .prepare_cached("SELECT lo, n FROM ranges ORDER BY lo")
@@ -312,10 +367,10 @@ impl Main {
             }
             end += u64::from(*n);
         }
-        if end > cursor || (cursor > 0 && last_leaf.is_none()) {
+        if end > state.cursor || (state.cursor > 0 && state.last_leaf.is_none()) {
             return Err(self.damaged("its cursor contradicts its ranges"));
         }
-        Ok(State { cursor, last_leaf, ranges })
+        Ok(State { ranges, ..state })
     }
 
     /// Both as of one moment.
@@ -326,9 +381,10 @@ impl Main {
         Ok(found)
     }
 
-    /// Adds the values that are not in the dictionaries yet.
+    /// Adds the values that are not in the dictionaries yet, up to what they hold in this state.
     pub(crate) fn load_values(
         &self,
+        state: &State,
         dictionaries: [&mut Dictionary; DICTIONARIES],
     ) -> Result<(), IndexError> {
         let failed = sqlite_at(&self.path);
@@ -336,7 +392,7 @@ impl Main {
             .connection
             .prepare_cached("SELECT i, s FROM dict WHERE c = ?1 AND i >= ?2 ORDER BY i")
             .map_err(&failed)?;
-        for (column, dictionary) in (0_u32..).zip(dictionaries) {
+        for ((column, dictionary), known) in (0_u32..).zip(dictionaries).zip(state.values) {
             let mut found = statement.query(params![column, dictionary.next_code()]).map_err(&failed)?;
             while let Some(row) = found.next().map_err(&failed)? {
                 let code: u32 = row.get(0).map_err(&failed)?;
@@ -346,6 +402,9 @@ impl Main {
                     return Err(self.damaged("its dictionary has a gap"));
                 }
                 dictionary.push(value);
+            }
+            if dictionary.checked() != known {
+                return Err(self.damaged("its dictionary has other values than were written"));
             }
         }
         Ok(())
@@ -364,17 +423,22 @@ impl Main {
         let mut found = statement.query(params![from.cast_signed()]).map_err(&failed)?;
         while let Some(row) = found.next().map_err(&failed)? {
             let (first, n): (i64, u32) = (row.get(0).map_err(&failed)?, row.get(1).map_err(&failed)?);
-            let blob = row.get_ref(2).map_err(&failed)?.as_blob();
-            let blob = blob.map_err(|_| self.damaged("its tail has a row of another type"))?;
-            each(first.cast_unsigned(), n, blob)?;
+            let place = [first.cast_unsigned(), n.into()];
+            let piece = row.get_ref(2).map_err(&failed)?.as_blob().ok();
+            let blob = piece.and_then(|piece| unseal(Piece::Tail, &place, piece));
+            each(
+                first.cast_unsigned(),
+                n,
+                blob.ok_or_else(|| self.damaged("a blob of its tail cannot be read"))?,
+            )?;
         }
         Ok(())
     }
 
     /// The dictionaries as a whole; codes begin with [`FIRST_CODE`].
-    pub(crate) fn dictionaries(&self) -> Result<[Dictionary; DICTIONARIES], IndexError> {
+    pub(crate) fn dictionaries(&self, state: &State) -> Result<[Dictionary; DICTIONARIES], IndexError> {
         let mut dictionaries: [Dictionary; DICTIONARIES] = Default::default();
-        self.load_values(dictionaries.each_mut())?;
+        self.load_values(state, dictionaries.each_mut())?;
         debug_assert!(dictionaries.iter().all(|it| it.next_code() == FIRST_CODE + it.len() as u32));
         Ok(dictionaries)
     }

@@ -4,7 +4,11 @@
 //! `<n>/public-key`. It proves that each line is genuine, not that none was left out.
 
 mod check;
+mod layout;
 mod write;
+
+#[cfg(test)]
+mod tests;
 
 pub(super) use check::verify;
 pub(super) use write::write;

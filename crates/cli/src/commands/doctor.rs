@@ -93,6 +93,11 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
                 check_index(&reader, settings, &mut add);
                 check_inode_numbers(&StdFiles, folder, &mut add);
             }
+            Err(ReadError::NoTrail { path }) if *folder != dir => {
+                let what =
+                    format!("{}: this slot is gone, or its trail.toml, and others are there", path.display());
+                add("damaged", what, "keep the folder as it is and run `trailseal verify`");
+            }
             Err(error @ ReadError::NoTrail { .. }) => {
                 let mend = "record an event, and the trail is made; or name its folder with --dir";
                 return add("no_trail", error.to_string(), mend);

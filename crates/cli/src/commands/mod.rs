@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use clap::CommandFactory as _;
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_core::file::StdFiles;
+use trailseal_core::file::{StdFiles, open_named};
 use trailseal_core::filter::Filter;
 use trailseal_core::{Notice, Reader, Trail};
 use trailseal_index::{IndexOptions, IndexedIds, Indexer, Search};
@@ -137,7 +137,9 @@ fn reader(settings: &Settings) -> Outcome<Reader> {
 
 /// All trails in the folder, to be searched.
 fn search(settings: &Settings) -> Outcome<Search> {
-    Ok(Search::open(&settings.dir(), Arc::new(StdFiles))?)
+    let mut search = Search::open(&settings.dir(), Arc::new(StdFiles))?;
+    search.tell_trouble(Arc::new(|error| tell(&format!("notice: answers come without the index: {error}"))));
+    Ok(search)
 }
 
 /// The trail for commands that write; made if there is none. Its events go into the index, too.
@@ -202,7 +204,7 @@ fn read_text(path: &Path) -> Outcome<String> {
     let file: Box<dyn Read> = if path == Path::new("-") {
         Box::new(std::io::stdin())
     } else {
-        Box::new(std::fs::File::open(path).map_err(Failure::io("read", path))?)
+        Box::new(open_named(path).map_err(Failure::io("read", path))?)
     };
     file.take(BYTES_MAX).read_to_string(&mut text).map_err(Failure::io("read", path))?;
     Ok(text)

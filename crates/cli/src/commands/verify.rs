@@ -1,12 +1,16 @@
 //! `trailseal verify`: the whole trail, or a proof or bundle away from it.
 
+mod slots;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use trailseal_core::file::StdFiles;
-use trailseal_core::verify::{self, Problem, Unproved, Verdict, VerifyOptions};
-use trailseal_core::{Folder, Manifest, trails_in};
+use trailseal_core::verify::{self, Problem, Unproved, Verdict, VerifyError, VerifyOptions};
+use trailseal_core::{Folder, Manifest, slots_in};
 use trailseal_tlog::VerifyingKey;
+
+use slots::Kept;
 
 use super::{bundle, read_text, write_out};
 use crate::arguments::Verify;
@@ -16,6 +20,16 @@ use crate::progress;
 use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, arguments: &Verify, json: bool) -> Outcome {
+    let outcome = verify_what_is_named(settings, arguments, json);
+    // Whoever reads the answer as JSON gets one in every case; what is wrong stands on stderr as ever.
+    if let (true, Err(Failure::CouldNot(what))) = (json, &outcome) {
+        let answer = serde_json::json!({ "ok": false, "problem": null, "message": what });
+        write_out(None, format!("{answer}\n").as_bytes())?;
+    }
+    outcome
+}
+
+fn verify_what_is_named(settings: &Settings, arguments: &Verify, json: bool) -> Outcome {
     let keys = keys(&arguments.public_key)?;
     if let Some(path) = &arguments.proof {
         return proof(&read_text(path)?, &needed(keys, "--proof")?, json);
@@ -29,36 +43,38 @@ pub(super) fn run(settings: &Settings, arguments: &Verify, json: bool) -> Outcom
     let checkpoints: Vec<String> =
         arguments.checkpoint.iter().map(|path| read_text(path)).collect::<Outcome<_>>()?;
     let dir = settings.dir();
-    let folders = trails_in(&dir, &StdFiles).map_err(Failure::io("look into", &dir))?;
-    // Without any, the one that was named says what is wrong with it.
-    let is_one = folders.is_empty() || folders == [dir.clone()];
-    let folders = if is_one { vec![dir] } else { folders };
-    let mut verdicts = Vec::new();
-    for folder in folders {
-        let bar = progress::bytes("verifying", 0);
-        let shown = bar.clone();
-        let options = VerifyOptions {
-            public_keys: keys.clone(),
-            checkpoints: checkpoints.clone(),
-            threads: 0,
-            progress: Some(Box::new(move |done, total| {
-                shown.set_length(total);
-                shown.set_position(done);
-            })),
-        };
-        let verdict = verify_with_index(&Folder::new(folder, Arc::new(StdFiles)), &options);
-        bar.finish_and_clear();
-        verdicts.push(verdict?);
+    let slots = slots_in(&dir, &StdFiles).map_err(Failure::io("look into", &dir))?;
+    if slots.is_empty() {
+        // Without any trail, the folder that was named says what is wrong with it.
+        return answer(&verified(&dir, keys, checkpoints)?, json);
     }
-    if is_one {
-        verdicts.iter().try_for_each(|verdict| answer(verdict, json))
-    } else {
-        answers(&verdicts, json)
-    }
+    answers(&slots::verify(&slots, &Kept { keys: &keys, checkpoints: &checkpoints })?, json)
+}
+
+/// The verdict on one trail.
+fn verified(
+    folder: &Path,
+    public_keys: Vec<VerifyingKey>,
+    checkpoints: Vec<String>,
+) -> Result<Verdict, VerifyError> {
+    let bar = progress::bytes("verifying", 0);
+    let shown = bar.clone();
+    let options = VerifyOptions {
+        public_keys,
+        checkpoints,
+        threads: 0,
+        progress: Some(Box::new(move |done, total| {
+            shown.set_length(total);
+            shown.set_position(done);
+        })),
+    };
+    let verdict = verify_with_index(&Folder::new(folder, Arc::new(StdFiles)), &options);
+    bar.finish_and_clear();
+    verdict
 }
 
 /// The trail, and beside it its index: one that says other things than the lines would hide or invent events.
-fn verify_with_index(folder: &Folder, options: &VerifyOptions) -> Outcome<Verdict> {
+fn verify_with_index(folder: &Folder, options: &VerifyOptions) -> Result<Verdict, VerifyError> {
     let origin = Manifest::read(folder).ok().flatten().map(|manifest| manifest.origin.as_str().to_owned());
     let (verdict, compared) = std::thread::scope(|scope| {
         let comparing = scope.spawn(|| origin.map(|origin| trailseal_index::compare(folder, &origin)));
@@ -90,17 +106,28 @@ fn answer(verdict: &Verdict, json: bool) -> Outcome {
     if verdict.ok { Ok(()) } else { Err(Failure::No(None)) }
 }
 
-/// Of several trails: all must be as they were signed.
+/// Of several trails: all must be there, and as they were signed.
 fn answers(verdicts: &[Verdict], json: bool) -> Outcome {
     let ok = verdicts.iter().all(|verdict| verdict.ok);
+    let without_key = slots::without(verdicts, |verdict| verdict.key_pinned);
+    let without_checkpoint = slots::without(verdicts, |verdict| verdict.checkpoint_pinned);
     let text = if json {
-        serde_json::json!({ "ok": ok, "trails": verdicts }).to_string()
+        serde_json::json!({
+            "ok": ok, "trails": verdicts,
+            "without_public_key": without_key, "without_checkpoint": without_checkpoint,
+        })
+        .to_string()
     } else {
         // What is wrong comes first.
         let mut sorted: Vec<&Verdict> = verdicts.iter().collect();
         sorted.sort_by_key(|verdict| verdict.ok);
-        let texts: Vec<String> =
+        let mut texts: Vec<String> =
             sorted.iter().map(|verdict| format!("{}\ntrail:    {}", verdict, verdict.origin)).collect();
+        for (what, origins) in [("public key", without_key), ("checkpoint", without_checkpoint)] {
+            if !origins.is_empty() {
+                texts.push(format!("no {what} was given of {}", origins.join(", ")));
+            }
+        }
         texts.join("\n\n")
     };
     write_out(None, format!("{}\n", text.trim_end()).as_bytes())?;

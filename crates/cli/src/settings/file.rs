@@ -22,7 +22,7 @@ struct File<'a> {
 /// Reads the file at `path` into `settings`.
 pub(super) fn read(path: &Path, settings: &mut Settings) -> Outcome {
     let mut text = String::new();
-    std::fs::File::open(path)
+    trailseal_core::file::open_named(path)
         .and_then(|file| {
             std::io::Read::read_to_string(&mut std::io::Read::take(file, FILE_BYTES_MAX), &mut text)
         })

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "this is test code")]
 
+mod beside;
 mod chance;
 mod checkpoints;
 mod lines;

@@ -6,9 +6,11 @@
 //! Assumptions about the medium: what `sync_data` or `replace` reported as done survives power loss;
 //! what was not synced may be there wholly, partly, or not at all; writes do not damage other bytes.
 
+mod ordinary;
 mod standing;
 mod std_files;
 
+pub use ordinary::{open_named, open_ordinary};
 pub use standing::Standing;
 pub(crate) use standing::{Doubt, standing};
 pub use std_files::StdFiles;
@@ -22,7 +24,8 @@ pub trait Files: Send + Sync {
     fn create_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
     /// Opens an existing file for writing from offset `at` on. Bytes there are overwritten, not cut off.
     fn open_append(&self, path: &Path, at: u64) -> io::Result<Box<dyn AppendFile>>;
-    /// Opens a file for reading at any place.
+    /// Opens a file for reading at any place. A fifo, device, socket or folder in its place is
+    /// [`io::ErrorKind::InvalidData`], at once; so it is in the other calls that read or write a file.
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>>;
     /// Reads a whole file of at most `len_max` bytes; a larger one is [`io::ErrorKind::InvalidData`].
     fn read(&self, path: &Path, len_max: u64) -> io::Result<Vec<u8>>;

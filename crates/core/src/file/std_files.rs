@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::ordinary::{open_ordinary, open_with};
 use super::{AppendFile, Files, ReadFile, Standing, standing};
 
 const PRIVATE: u32 = 0o600;
@@ -29,18 +30,18 @@ impl Files for StdFiles {
     }
 
     fn open_append(&self, path: &Path, at: u64) -> io::Result<Box<dyn AppendFile>> {
-        let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+        let file = open_with(OpenOptions::new().read(true).write(true), libc::O_NOFOLLOW, path)?;
         Ok(Box::new(StdAppendFile { file, path: path.to_owned(), len_bytes: at, reserved: at }))
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
-        Ok(Box::new(StdReadFile(File::open(path)?)))
+        Ok(Box::new(StdReadFile(open_ordinary(path)?)))
     }
 
     fn read(&self, path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
         use std::io::Read as _;
         let mut out = Vec::new();
-        File::open(path)?.take(len_max + 1).read_to_end(&mut out)?;
+        open_ordinary(path)?.take(len_max + 1).read_to_end(&mut out)?;
         if out.len() as u64 > len_max {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -179,13 +180,9 @@ impl ReadFile for StdReadFile {
 }
 
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(mode);
+    let mut file = open_with(&mut options, libc::O_NOFOLLOW, path)?;
     file.write_all(bytes)?;
     Ok(file)
 }
@@ -207,5 +204,5 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(trailseal_fault = "folder_not_synced") {
         return Ok(());
     }
-    File::open(folder)?.sync_all()
+    OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(folder)?.sync_all()
 }

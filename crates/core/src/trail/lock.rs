@@ -26,7 +26,7 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 pub(crate) use self::text::Left;
 use self::text::TEXT_BYTES_MAX;
 use super::folder::Folder;
-use crate::file::{Standing, standing};
+use crate::file::{Standing, open_ordinary, standing};
 use crate::fork::ParentsFile;
 
 /// How long a holder may take to put `lock` back, so that it can be named: several looks at the disk.
@@ -324,7 +324,7 @@ fn if_there<T>(opened: io::Result<T>) -> io::Result<Option<T>> {
 
 /// Of whatever lies there: a pipe must not be waited for.
 fn open_to_read(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
+    open_ordinary(path)
 }
 
 fn open(path: &Path) -> io::Result<File> {

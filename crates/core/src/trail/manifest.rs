@@ -93,6 +93,9 @@ impl Manifest {
     pub fn read(folder: &Folder) -> Result<Option<Self>, ManifestError> {
         let bytes = match folder.files().read(&folder.trail_toml(), MANIFEST_BYTES_MAX) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(ManifestError::Invalid(error.to_string()));
+            }
             other => other.map_err(ManifestError::Io)?,
         };
         let text = String::from_utf8(bytes).map_err(|_| ManifestError::Invalid("it is not UTF-8".into()))?;

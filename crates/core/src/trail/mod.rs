@@ -56,7 +56,7 @@ pub use recording::{Ack, HandedIn, Receipt, Status};
 pub use recover::Found;
 pub use rotate::RotateError;
 pub(crate) use scan::may_follow;
-pub use slots::{SLOTS_MAX, trails_in};
+pub use slots::{SLOTS_MAX, Slot, slots_in, trails_in};
 pub(crate) use switch::record_counts;
 pub use switch::{KeptPolicyError, SetPolicyError};
 pub use waiting::Recording;

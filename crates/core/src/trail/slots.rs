@@ -1,12 +1,20 @@
 //! Many writers: each process takes a slot, a trail of its own in a folder of trails.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use trailseal_tlog::{Checkpoint, SignedNote};
 
 use super::error::OpenError;
 use super::options::{HandoffPlace, Options};
-use super::{Folder, Trail};
-use crate::file::Files;
+use super::{Folder, Trail, lock};
+use crate::file::{Files, StdFiles};
+use crate::segment::parse_segment_name;
+
+/// A checkpoint has a few lines; one for each rotation so far.
+const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 
 /// A folder has at most this many slots.
 pub const SLOTS_MAX: u32 = 1_024;
@@ -50,21 +58,115 @@ fn of_slot(path: &Path, slot: u32) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The folders of the trails in `dir`: itself, or its slots in their order. Empty if there is none.
+/// A slot in a folder of slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Its number, which is the name of its folder.
+    pub number: u32,
+    /// Its folder.
+    pub path: PathBuf,
+    /// Whether anything of a trail is in it, if only lines without a `trail.toml`. If not, it is a gap: a slot with a
+    /// higher number is there, and slots are taken from the lowest on.
+    pub is_there: bool,
+}
+
+/// The slots in `dir`, in their order, gaps included. None if `dir` is a trail itself, or holds none. A slot that is
+/// being made, of which nothing was ever sealed, is left out.
 ///
 /// # Errors
-/// When the folder cannot be listed.
+/// When a folder cannot be listed.
+pub fn slots_in(dir: &Path, files: &dyn Files) -> io::Result<Vec<Slot>> {
+    if is_there(files, &dir.join("trail.toml")) {
+        return Ok(Vec::new());
+    }
+    let mut numbers = BTreeMap::new();
+    for name in files.list(dir)? {
+        let Some(number) = name.parse().ok().filter(|number: &u32| number.to_string() == name) else {
+            continue;
+        };
+        numbers.insert(number, look(files, &dir.join(name))?);
+    }
+    let Some(last) = numbers.iter().rev().find(|(_, look)| **look == Look::Trail).map(|(number, _)| *number)
+    else {
+        return Ok(Vec::new());
+    };
+    let is_trail = |number: &u32| numbers.get(number) == Some(&Look::Trail);
+    let counted =
+        (0..last.min(SLOTS_MAX)).chain(numbers.keys().copied().filter(|number| *number >= SLOTS_MAX));
+    let mut counted: Vec<u32> = counted.chain([last]).collect();
+    counted.dedup();
+    let slot = |number: u32| Slot { number, path: dir.join(number.to_string()), is_there: is_trail(&number) };
+    let is_gap = |slot: &Slot| {
+        slot.number < SLOTS_MAX
+            && numbers.get(&slot.number) != Some(&Look::BeingMade)
+            && !cfg!(trailseal_fault = "slot_forgotten")
+    };
+    Ok(counted.into_iter().map(slot).filter(|slot| slot.is_there || is_gap(slot)).collect())
+}
+
+/// What is in a folder that has a slot's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// A trail, or what is left of one.
+    Trail,
+    /// Somebody holds the lock, and nothing is recorded yet.
+    BeingMade,
+    Nothing,
+}
+
+fn look(files: &dyn Files, path: &Path) -> io::Result<Look> {
+    let list = |name: &str| match files.list(&path.join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(Vec::new()),
+        other => other,
+    };
+    if is_there(files, &path.join("trail.toml")) {
+        return Ok(Look::Trail);
+    }
+    let has_lines = list("segments")?.iter().any(|name| parse_segment_name(name).is_some());
+    // One that is being made has a checkpoint of size 0, and its `trail.toml` comes last.
+    let is_kept = |name: &String| name != "0" && name.parse::<u64>().is_ok();
+    // An empty level is what a trail is locked by from its making on.
+    let has_bytes = |name: &String| {
+        let level = files.open_read(&path.join("tree").join(name));
+        level.and_then(|file| file.len_bytes()).map_or_else(|error| !is_absent(&error), |len| len > 0)
+    };
+    let has_tree = list("tree")?.iter().any(has_bytes) || !list("tile")?.is_empty();
+    if has_lines || has_tree || list("checkpoints")?.iter().any(is_kept) || has_sealed(files, path) {
+        return Ok(Look::Trail);
+    }
+    let is_held = lock::held_by(&Folder::new(path, Arc::new(StdFiles))).is_ok_and(|holder| holder.is_some());
+    Ok(if is_held { Look::BeingMade } else { Look::Nothing })
+}
+
+/// Whether there is a newest checkpoint, and not one of no events.
+fn has_sealed(files: &dyn Files, path: &Path) -> bool {
+    let size_of = |note: &[u8]| {
+        let note = SignedNote::parse(std::str::from_utf8(note).ok()?).ok()?;
+        Some(Checkpoint::parse(note.text()).ok()?.size)
+    };
+    match files.read(&path.join("checkpoint"), CHECKPOINT_BYTES_MAX) {
+        Ok(note) => size_of(&note) != Some(0),
+        Err(error) => !is_absent(&error),
+    }
+}
+
+/// Whether anything stands at `path`, whatever it is.
+fn is_there(files: &dyn Files, path: &Path) -> bool {
+    files.open_read(path).map_or_else(|error| !is_absent(&error), |_| true)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// The folders of the trails in `dir`: itself, or its slots in their order, those of which something is missing, too.
+/// Empty if there is none.
+///
+/// # Errors
+/// When a folder cannot be listed.
 pub fn trails_in(dir: &Path, files: &dyn Files) -> io::Result<Vec<PathBuf>> {
-    let is_trail = |path: &Path| files.open_read(&path.join("trail.toml")).is_ok();
-    if is_trail(dir) {
+    if is_there(files, &dir.join("trail.toml")) {
         return Ok(vec![dir.to_owned()]);
     }
-    let mut slots: Vec<u32> = files
-        .list(dir)?
-        .iter()
-        .filter_map(|name| name.parse().ok().filter(|slot: &u32| slot.to_string() == *name))
-        .collect();
-    slots.sort_unstable();
-    let folders = slots.into_iter().map(|slot| dir.join(slot.to_string()));
-    Ok(folders.filter(|folder| is_trail(folder)).collect())
+    Ok(slots_in(dir, files)?.into_iter().map(|slot| slot.path).collect())
 }

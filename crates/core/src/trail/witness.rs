@@ -6,7 +6,7 @@
 //! An anchor's file says it too: a checkpoint goes there only after it was put in place in the folder.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use trailseal_tlog::{Checkpoint, KeyRing, SignedNote};
@@ -78,7 +78,7 @@ pub(super) fn check_anchors(
     Ok(())
 }
 
-fn read_end(folder: &Folder, path: &PathBuf) -> io::Result<String> {
+fn read_end(folder: &Folder, path: &Path) -> io::Result<String> {
     let file = folder.files().open_read(path)?;
     let len = file.len_bytes()?;
     let from = len.saturating_sub(ANCHOR_BYTES);

@@ -45,6 +45,10 @@ pub(super) fn feed(
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return (next.get(), Stop::Gap);
             }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let why = "its segment is no ordinary file, or damaged";
+                return (next.get(), Stop::Unreadable { why });
+            }
             Err(error) => return failed(next, error),
         };
         let mut cursor = Cursor { offset: 0, next, bound: segment.end };

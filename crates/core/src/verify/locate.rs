@@ -120,7 +120,10 @@ fn window(
     for segment in &segments[after.saturating_sub(1)..] {
         let failed = |source| VerifyError::Io { path: segment.path.clone(), source };
         let mut index = segment.first.get();
-        let mut reader = LineReader::open(files, segment, 0).map_err(failed)?;
+        let mut reader = match LineReader::open(files, segment, 0) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => break,
+            other => other.map_err(failed)?,
+        };
         while seen.len() < WINDOW && segment.end.is_none_or(|end| index < end.get()) {
             match reader.next_line() {
                 Ok(Some(text)) if index >= first => {

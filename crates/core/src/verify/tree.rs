@@ -1,5 +1,7 @@
 //! The tree on disk, as a verifier reads it: nothing in it is trusted.
 
+use std::io;
+
 use trailseal_tlog::{HASH_BYTES, Hash, TILE_LEVELS, TileEdge, hashes_in_level};
 
 use super::VerifyError;
@@ -88,10 +90,10 @@ impl<'a> Comparing<'a> {
         if count == 0 || self.failed.is_some() {
             return;
         }
-        let found = match self.reader.hashes(level, from, count) {
+        let found = match read(&mut self.reader, self.folder, level, from..from + count) {
             Ok(found) => found,
             Err(error) => {
-                self.failed = Some(io_error(self.folder, level)(error));
+                self.failed = Some(error);
                 return;
             }
         };
@@ -106,6 +108,21 @@ impl<'a> Comparing<'a> {
         if level == 0 {
             self.leaf_diff.get_or_insert(hash);
         }
+    }
+}
+
+/// The hashes of a level that are there. What is no ordinary file holds none.
+fn read(
+    reader: &mut TreeReader,
+    folder: &Folder,
+    level: u8,
+    hashes: std::ops::Range<u64>,
+) -> Result<Vec<u8>, VerifyError> {
+    match reader.hashes(level, hashes.start, hashes.end - hashes.start) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
+        other => other.map_err(io_error(folder, level)),
     }
 }
 
@@ -140,7 +157,7 @@ impl<'a> Leaves<'a> {
         }
         let from = index - index % BLOCK_HASHES;
         if self.held.as_ref().is_none_or(|(held, _)| *held != from) {
-            let block = self.reader.hashes(0, from, BLOCK_HASHES).map_err(io_error(self.folder, 0))?;
+            let block = read(&mut self.reader, self.folder, 0, from..from + BLOCK_HASHES)?;
             self.held = Some((from, block));
         }
         let block = self.held.as_ref().map_or(&[][..], |(_, block)| block.as_chunks::<HASH_BYTES>().0);

@@ -50,6 +50,8 @@ pub enum Problem {
     RotationInvalid,
     /// Lines are missing that no checkpoint covers yet, and that were durable.
     DurableMissing,
+    /// A whole slot of several is not there.
+    SlotMissing,
 }
 
 /// What this verification could not rule out, for want of something that was kept elsewhere.

@@ -8,10 +8,11 @@ use trailseal_core::deliver::BatchLine;
 use trailseal_tlog::{Hash, leaf_hash};
 
 use super::IndexOptions;
+use crate::codec::seal;
 use crate::dictionary::GrowingDictionary;
 use crate::error::{IndexError, sqlite_at};
 use crate::rows::{Coder, Rows};
-use crate::schema::{RANGE_KEYS_MAX, RANGE_ROWS_MAX};
+use crate::schema::{Piece, RANGE_KEYS_MAX, RANGE_ROWS_MAX};
 use crate::store::{Main, State};
 
 /// Blobs grow by merging up to this many rows.
@@ -35,7 +36,7 @@ impl Open {
         let state = main.state()?;
         let hasher = main.hasher()?;
         let values_max = options.dictionary_values_max;
-        let dictionaries = main.dictionaries()?;
+        let dictionaries = main.dictionaries(&state)?;
         let dictionaries = dictionaries.map(|values| GrowingDictionary::new(values, values_max, hasher));
         let mut open = Open {
             full: VecDeque::new(),
@@ -111,11 +112,8 @@ impl Open {
         let failed = sqlite_at(&main.path);
         let transaction = begin(&mut main.connection).map_err(&failed)?;
         // The trail's lock keeps other writers out; this notices if it did not.
-        let cursor: i64 = transaction
-            .prepare_cached("SELECT v FROM meta WHERE k = 'cursor'")
-            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-            .map_err(&failed)?;
-        if cursor.cast_unsigned() != self.state.cursor {
+        let cursor = State::cursor_of(&transaction).map_err(&failed)?;
+        if cursor != Some(self.state.cursor) {
             let what = "another process writes to it";
             return Err(IndexError::Damaged { path: main.path.clone(), what });
         }
@@ -123,21 +121,21 @@ impl Open {
         let begin = self.blobs.get(keep).copied().unwrap_or(from);
         let first = self.rows.lo + u64::from(begin);
         self.put(&transaction, begin, first).map_err(&failed)?;
+        let state = self.next_state(leaf);
         let is_apart = cfg!(trailseal_fault = "index_cursor_apart");
         if !is_apart {
-            self.put_cursor(&transaction, leaf).map_err(&failed)?;
+            state.put(&transaction).map_err(&failed)?;
         }
         transaction.commit().map_err(&failed)?;
         if is_apart {
-            self.put_cursor(&main.connection, leaf).map_err(&failed)?;
+            state.put(&main.connection).map_err(&failed)?;
         }
         self.blobs.truncate(keep);
         self.blobs.push(begin);
         for dictionary in &mut self.coder.dictionaries {
             dictionary.stored = dictionary.values().len();
         }
-        self.state.cursor = self.rows.end();
-        self.state.last_leaf = leaf.or(self.state.last_leaf);
+        self.state = state;
         Ok(())
     }
 
@@ -157,10 +155,13 @@ impl Open {
 
     fn put(&self, connection: &Connection, begin: u32, first: u64) -> rusqlite::Result<()> {
         connection.prepare_cached("DELETE FROM tail WHERE first >= ?1")?.execute([first.cast_signed()])?;
+        let n = self.rows.len() as u32 - begin;
+        let mut blob = self.rows.encode_from(begin as usize);
+        seal(Piece::Tail, &[first, n.into()], &mut blob);
         connection.prepare_cached("INSERT INTO tail VALUES (?1, ?2, ?3)")?.execute(params![
             first.cast_signed(),
-            self.rows.len() as u32 - begin,
-            self.rows.encode_from(begin as usize)
+            n,
+            blob
         ])?;
         let mut value = connection.prepare_cached("INSERT INTO dict VALUES (?1, ?2, ?3)")?;
         for (column, dictionary) in (0_u32..).zip(&self.coder.dictionaries) {
@@ -171,13 +172,14 @@ impl Open {
         Ok(())
     }
 
-    fn put_cursor(&self, connection: &Connection, leaf: Option<Hash>) -> rusqlite::Result<()> {
-        let mut meta = connection.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
-        meta.execute(params!["cursor", self.rows.end().cast_signed()])?;
-        if let Some(leaf) = leaf {
-            meta.execute(params!["last_leaf", leaf.0])?;
+    /// The state once the rows are stored.
+    fn next_state(&mut self, leaf: Option<Hash>) -> State {
+        let mut values = self.state.values;
+        for (known, dictionary) in values.iter_mut().zip(&mut self.coder.dictionaries) {
+            *known = dictionary.checked();
         }
-        Ok(())
+        let (cursor, last_leaf) = (self.rows.end(), leaf.or(self.state.last_leaf));
+        State { cursor, last_leaf, values, ranges: self.state.ranges.clone() }
     }
 }
 

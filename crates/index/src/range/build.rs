@@ -7,13 +7,13 @@ use rusqlite::{Connection, params};
 
 use super::{
     BLOCK_CODED, BLOCK_OFFSET, BLOCK_TIME, BUCKET_KEYS, Head, SYSTEM_POSTINGS, WITH_BLOCKS, bucket_of,
-    entry_bytes, print_of,
+    entry_bytes, len_cell, print_of,
 };
-use crate::codec::{put_column, put_varint};
+use crate::codec::{put_column, put_varint, seal};
 use crate::error::{IndexError, io_at, sqlite_at};
 use crate::posting;
 use crate::rows::{Keys, Rows};
-use crate::schema::{BLOCK_ROWS, Coded, KEYS, MARK_NONE, MARK_SYSTEM};
+use crate::schema::{BLOCK_ROWS, Coded, KEYS, MARK_NONE, MARK_SYSTEM, Piece};
 use crate::store::create_private;
 
 /// One piece of a range.
@@ -26,32 +26,49 @@ pub(crate) enum Part {
     Sums { column: u32 },
 }
 
-/// Makes the pieces of a range, in the order of their keys.
-pub(crate) struct Builder<'a> {
-    rows: &'a Rows,
-    seed: u64,
-    blob: Vec<u8>,
-    sorted: Sorted,
+impl Part {
+    /// Ends `bytes` with the checksum of this piece.
+    fn seal(self, bytes: &mut Vec<u8>) {
+        match self {
+            Part::Head => seal(Piece::Head, &[], bytes),
+            Part::Posting { column, code, n } => {
+                seal(Piece::Posting, &[column.into(), code.into(), n.into()], bytes);
+            }
+            Part::Bucket { key } => seal(Piece::Bucket, &[key.into()], bytes),
+            Part::Block { key } => seal(Piece::Block, &[key.into()], bytes),
+            Part::Sums { column } => seal(Piece::Sums, &[column.into()], bytes),
+        }
+    }
 }
 
-type Put<'a> = dyn FnMut(Part, &[u8]) -> Result<(), IndexError> + 'a;
+/// Makes the pieces of a range: the head last, and the others of each kind in the order of their keys.
+pub(crate) struct Builder<'a> {
+    rows: &'a Rows,
+    blob: Vec<u8>,
+    sorted: Sorted,
+    head: Head,
+}
+
+type Put<'a> = dyn FnMut(Part, &mut Vec<u8>) -> Result<(), IndexError> + 'a;
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(rows: &'a Rows, seed: u64) -> Self {
-        Builder { rows, seed, blob: Vec::new(), sorted: Sorted::default() }
+        let bucket_bits = std::array::from_fn(|kind| bits(&rows.keys[kind]));
+        let head = Head::of(rows, seed, bucket_bits);
+        Builder { rows, blob: Vec::new(), sorted: Sorted::default(), head }
     }
 
     /// Calls `put` with each piece.
-    pub(crate) fn build(mut self, put: &mut Put<'_>) -> Result<(), IndexError> {
-        let bucket_bits: [Option<u8>; KEYS] = std::array::from_fn(|kind| bits(&self.rows.keys[kind]));
-        put(Part::Head, &Head::of(self.rows, self.seed, bucket_bits).encode())?;
-        let columns = Coded::ALL.into_iter().filter(|column| *column != Coded::Mark);
-        for column in columns.clone() {
-            self.postings(column, MARK_NONE, put)?;
-        }
-        for column in columns {
-            self.postings(column, MARK_SYSTEM, put)?;
-        }
+    pub(crate) fn build(
+        mut self,
+        put: &mut dyn FnMut(Part, &[u8]) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
+        let put = &mut |part: Part, blob: &mut Vec<u8>| {
+            part.seal(blob);
+            put(part, blob)
+        };
+        self.lists(put)?;
+        let bucket_bits: [Option<u8>; KEYS] = self.head.bucket_bits;
         for (kind, bits) in bucket_bits.into_iter().enumerate() {
             if let Some(bits) = bits {
                 self.buckets(kind, bits, put)?;
@@ -63,6 +80,17 @@ impl<'a> Builder<'a> {
         for column in WITH_BLOCKS {
             let number = BLOCK_CODED + column.at() as u32;
             self.blocks(number, &codes[column.at()], |code| i64::from(*code), put)?;
+        }
+        put(Part::Head, &mut self.head.encode())
+    }
+
+    fn lists(&mut self, put: &mut Put<'_>) -> Result<(), IndexError> {
+        let columns = Coded::ALL.into_iter().filter(|column| *column != Coded::Mark);
+        for column in columns.clone() {
+            self.postings(column, MARK_NONE, put)?;
+        }
+        for column in columns {
+            self.postings(column, MARK_SYSTEM, put)?;
         }
         Ok(())
     }
@@ -98,12 +126,14 @@ impl<'a> Builder<'a> {
             self.sorted.sort(pairs.iter().copied());
         }
         let number = column.at() as u32 + if mark == MARK_SYSTEM { SYSTEM_POSTINGS } else { 0 };
+        let listed = self.head.listed_mut(column, mark == MARK_SYSTEM);
         for (code, rows) in self.sorted.groups().filter(|(code, _)| *code > 0) {
+            listed.insert(code);
             posting::encode(rows, &mut self.blob);
-            put(Part::Posting { column: number, code, n: rows.len() as u32 }, &self.blob)?;
+            put(Part::Posting { column: number, code, n: rows.len() as u32 }, &mut self.blob)?;
         }
         if !sums.is_empty() {
-            put(Part::Sums { column: number }, &sums)?;
+            put(Part::Sums { column: number }, &mut sums)?;
         }
         Ok(())
     }
@@ -113,13 +143,14 @@ impl<'a> Builder<'a> {
         let places = (0..).zip(&keys.hashes).map(|(place, hash)| (bucket_of(kind, *hash, bits), place));
         self.sorted.sort(places);
         for (bucket, places) in self.sorted.groups() {
+            self.head.buckets[kind].insert(bucket);
             self.blob.clear();
             for &place in places {
                 let (row, hash) = (keys.rows[place as usize], keys.hashes[place as usize]);
                 let entry = print_of(kind, hash) | u64::from(row);
                 self.blob.extend_from_slice(&entry.to_le_bytes()[..entry_bytes(kind)]);
             }
-            put(Part::Bucket { key: (kind as u32) << 20 | bucket }, &self.blob)?;
+            put(Part::Bucket { key: (kind as u32) << 20 | bucket }, &mut self.blob)?;
         }
         Ok(())
     }
@@ -134,7 +165,7 @@ impl<'a> Builder<'a> {
         for (block, values) in (0..).zip(values.chunks(BLOCK_ROWS)) {
             self.blob.clear();
             put_column(values.iter().map(&number), &mut self.blob);
-            put(Part::Block { key: column << 16 | block }, &self.blob)?;
+            put(Part::Block { key: column << 16 | block }, &mut self.blob)?;
         }
         Ok(())
     }
@@ -232,7 +263,9 @@ fn insert(rows: &Rows, seed: u64, connection: &Connection, path: &Path) -> Resul
     Builder::new(rows, seed).build(&mut |part, blob| {
         match part {
             Part::Head => head.execute(params![blob]),
-            Part::Posting { column, code, n } => post.execute(params![column, code, n, blob]),
+            Part::Posting { column, code, n } => {
+                post.execute(params![column, code, len_cell(column, code, n), blob])
+            }
             Part::Bucket { key } => bucket.execute(params![key, blob]),
             Part::Block { key } => block.execute(params![key, blob]),
             Part::Sums { column } => sums.execute(params![column, blob]),

@@ -6,13 +6,13 @@ use roaring::RoaringBitmap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    BLOCK_CODED, BLOCK_OFFSET, BLOCK_TIME, ENTRY_BYTES, Head, IdFilter, Part, SYSTEM_POSTINGS,
-    WIDE_ENTRY_BYTES, WITH_BLOCKS, bucket_of, print_of,
+    BLOCK_CODED, BLOCK_OFFSET, BLOCK_TIME, ENTRY_BYTES, Head, IdFilter, LEN_UNCHECKED_MAX, Part,
+    SYSTEM_POSTINGS, WIDE_ENTRY_BYTES, WITH_BLOCKS, bucket_of, len_cell, print_of,
 };
-use crate::codec::{Bytes, Column};
+use crate::codec::{Bytes, Column, unseal};
 use crate::error::{IndexError, sqlite_at};
 use crate::posting;
-use crate::schema::{BLOCK_ROWS, Coded, Hasher, KEY_ID, ROW_BITS, is_wide};
+use crate::schema::{BLOCK_ROWS, Coded, Hasher, KEY_ID, Piece, ROW_BITS, is_wide};
 use crate::store::{open_immutable, range_path};
 
 /// An open file of a closed range.
@@ -22,13 +22,23 @@ pub(crate) struct RangeFile {
     connection: Connection,
 }
 
+/// A block of offsets that was read and checked.
+#[derive(Default)]
+pub(crate) struct OffsetBlock {
+    /// First index of its range, and its number there.
+    place: Option<(u64, u32)>,
+    bytes: Vec<u8>,
+}
+
 impl RangeFile {
     pub(crate) fn open(path: &Path) -> Result<Self, IndexError> {
         let failed = sqlite_at(path);
         let connection = open_immutable(path)?;
         let sql = "SELECT b FROM head";
-        let blob: Vec<u8> = connection.query_row(sql, [], |row| row.get(0)).map_err(&failed)?;
-        let head = Head::decode(&blob)
+        let blob: Option<Vec<u8>> =
+            connection.query_row(sql, [], |row| row.get(0)).optional().map_err(&failed)?;
+        let head = blob
+            .and_then(|blob| unseal(Piece::Head, &[], &blob).and_then(Head::decode))
             .ok_or(IndexError::Damaged { path: path.to_owned(), what: "its head cannot be read" })?;
         Ok(RangeFile { head, path: path.to_owned(), connection })
     }
@@ -53,16 +63,21 @@ impl RangeFile {
         IndexError::Damaged { path: self.path.clone(), what }
     }
 
+    /// What is in the piece with this key; `None` if there is none.
     fn with_blob<T>(
         &self,
         sql: &str,
+        kind: Piece,
         key: u32,
         with: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Result<Option<T>, IndexError> {
         let failed = sqlite_at(&self.path);
         let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
         let found = statement
-            .query_row(params![key], |row| Ok(row.get_ref(0)?.as_blob().ok().and_then(with)))
+            .query_row(params![key], |row| {
+                let piece = row.get_ref(0)?.as_blob().ok();
+                Ok(piece.and_then(|piece| unseal(kind, &[key.into()], piece)).and_then(with))
+            })
             .optional()
             .map_err(&failed)?;
         match found {
@@ -83,49 +98,69 @@ impl RangeFile {
         let failed = sqlite_at(&self.path);
         let sql = "SELECT n, b FROM post WHERE col = ?1 AND val = ?2";
         let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
-        for number in self.numbers(column, system) {
+        for number in self.numbers(column, code, system) {
             let found = statement
                 .query_row(params![number, code], |row| {
-                    let n: u32 = row.get(0)?;
-                    let blob = row.get_ref(1)?.as_blob()?;
-                    Ok(posting::decode(n as usize, blob, self.head.n))
+                    Ok(self.list(number, code, row.get(0)?, row.get_ref(1)?.as_blob()?))
                 })
                 .optional()
                 .map_err(&failed)?;
-            match found {
-                Some(Some(found)) if rows.is_empty() => *rows = found,
-                Some(Some(found)) => *rows |= found,
-                Some(None) => return Err(self.damaged("a posting list cannot be read")),
-                None => {}
+            match found.flatten() {
+                Some(found) if rows.is_empty() => *rows = found,
+                Some(found) => *rows |= found,
+                None => return Err(self.damaged("a posting list cannot be read")),
             }
         }
         Ok(())
     }
 
+    fn list(&self, number: u32, code: u32, cell: i64, piece: &[u8]) -> Option<RoaringBitmap> {
+        let n = cell as u32;
+        let blob = unseal(Piece::Posting, &[number.into(), code.into(), n.into()], piece)?;
+        (cell == len_cell(number, code, n)).then(|| posting::decode(n as usize, blob, self.head.n))?
+    }
+
     /// How many rows have this code.
     pub(crate) fn posting_len(&self, column: Coded, code: u32, system: bool) -> Result<u64, IndexError> {
         let failed = sqlite_at(&self.path);
-        let sql = "SELECT n FROM post WHERE col = ?1 AND val = ?2";
+        // A short list is read to check its length.
+        let sql = "SELECT n, CASE WHEN n >= 0 AND n < ?3 THEN b END FROM post WHERE col = ?1 AND val = ?2";
         let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
         let mut len = 0;
-        for number in self.numbers(column, system) {
-            let n: Option<u32> =
-                statement.query_row(params![number, code], |row| row.get(0)).optional().map_err(&failed)?;
-            len += u64::from(n.unwrap_or(0));
+        for number in self.numbers(column, code, system) {
+            let n = statement
+                .query_row(params![number, code, LEN_UNCHECKED_MAX], |row| {
+                    let (cell, piece): (i64, _) = (row.get(0)?, row.get_ref(1)?.as_blob_or_null()?);
+                    Ok(match piece {
+                        Some(piece) => self.list(number, code, cell, piece).map(|rows| rows.len()),
+                        None => {
+                            (cell == len_cell(number, code, cell as u32)).then_some(u64::from(cell as u32))
+                        }
+                    })
+                })
+                .optional()
+                .map_err(&failed)?;
+            len += n.flatten().ok_or_else(|| self.damaged("the length of a posting list cannot be read"))?;
         }
         Ok(len)
     }
 
-    fn numbers(&self, column: Coded, system: bool) -> impl Iterator<Item = u32> + use<> {
+    /// The numbers under which rows with this code are listed: of those that there are.
+    fn numbers(&self, column: Coded, code: u32, system: bool) -> impl Iterator<Item = u32> + use<> {
         let number = column.at() as u32;
-        let system = system && !self.head.system.is_empty();
-        std::iter::once(number).chain(system.then_some(number + SYSTEM_POSTINGS))
+        let is_listed = |system| self.head.listed(column, system).contains(code);
+        let own = (system && is_listed(true)).then_some(number + SYSTEM_POSTINGS);
+        is_listed(false).then_some(number).into_iter().chain(own)
     }
 
     /// Adds the rows that have a key with this hash.
     pub(crate) fn add_key(&self, kind: usize, hash: u64, rows: &mut RoaringBitmap) -> Result<(), IndexError> {
         let Some(bits) = self.head.bucket_bits[kind] else { return Ok(()) };
-        let key = (kind as u32) << 20 | bucket_of(kind, hash, bits);
+        let bucket = bucket_of(kind, hash, bits);
+        if !self.head.buckets[kind].contains(bucket) {
+            return Ok(());
+        }
+        let key = (kind as u32) << 20 | bucket;
         let (print, n) = (print_of(kind, hash), self.head.n);
         // They ascend within a bucket. A row that has the key twice, by a related resource, stands there twice.
         let mut found: Vec<u32> = Vec::new();
@@ -135,7 +170,8 @@ impl RangeFile {
                 found.push(row);
             }
         };
-        self.with_blob("SELECT b FROM hb WHERE k = ?1", key, |blob| {
+        let sql = "SELECT b FROM hb WHERE k = ?1";
+        let looked = self.with_blob(sql, Piece::Bucket, key, |blob| {
             if is_wide(kind) {
                 blob.as_chunks::<WIDE_ENTRY_BYTES>().0.iter().for_each(|it| look(u64::from_le_bytes(*it)));
             } else {
@@ -143,6 +179,7 @@ impl RangeFile {
             }
             Some(())
         })?;
+        looked.ok_or_else(|| self.damaged("a bucket of keys is missing"))?;
         let mut with = RoaringBitmap::new();
         if with.append(found).is_err() || with.max().is_some_and(|row| row >= n) {
             return Err(self.damaged("a bucket of keys cannot be read"));
@@ -159,15 +196,20 @@ impl RangeFile {
         let failed = sqlite_at(&self.path);
         let bits = self.head.bucket_bits[KEY_ID].unwrap_or(0);
         let mut filter = IdFilter::for_ids(self.head.n as usize, bits);
-        let from = (KEY_ID as u32) << 20;
+        let (from, mut buckets) = ((KEY_ID as u32) << 20, 0);
         let sql = "SELECT k - ?1, b FROM hb WHERE k >= ?1 AND k < ?1 + (1 << 20)";
         let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
         let mut found = statement.query(params![from]).map_err(&failed)?;
         while let Some(row) = found.next().map_err(&failed)? {
-            let bucket = row.get(0).map_err(&failed)?;
-            let blob = row.get_ref(1).map_err(&failed)?.as_blob();
-            let blob = blob.map_err(|_| self.damaged("a bucket of keys cannot be read"))?;
+            let bucket: u32 = row.get(0).map_err(&failed)?;
+            let piece = row.get_ref(1).map_err(&failed)?.as_blob().ok();
+            let blob = piece.and_then(|piece| unseal(Piece::Bucket, &[(from | bucket).into()], piece));
+            let blob = blob.ok_or_else(|| self.damaged("a bucket of keys cannot be read"))?;
             blob.as_chunks::<ENTRY_BYTES>().0.iter().for_each(|it| filter.insert(bucket, entry(it)));
+            buckets += 1;
+        }
+        if buckets != self.head.buckets[KEY_ID].len() {
+            return Err(self.damaged("a bucket of keys is missing"));
         }
         Ok(filter)
     }
@@ -178,9 +220,9 @@ impl RangeFile {
         block: u32,
         with: impl FnOnce(Column<'_>) -> Option<T>,
     ) -> Result<T, IndexError> {
-        let begin = block as usize * BLOCK_ROWS;
-        let n = (self.head.n as usize).saturating_sub(begin).min(BLOCK_ROWS);
-        self.with_blob("SELECT b FROM colb WHERE k = ?1", column << 16 | block, |blob| {
+        let n = self.block_rows(block);
+        let sql = "SELECT b FROM colb WHERE k = ?1";
+        self.with_blob(sql, Piece::Block, column << 16 | block, |blob| {
             let mut bytes = Bytes::new(blob);
             let column = bytes.column(n)?;
             bytes.is_empty().then_some(())?;
@@ -207,10 +249,28 @@ impl RangeFile {
         })
     }
 
-    /// Where the row's line begins in its segment.
-    pub(crate) fn offset(&self, row: u32) -> Result<u64, IndexError> {
+    /// Where the row's line begins in its segment. Who asks for many keeps the block that was read last.
+    pub(crate) fn offset(&self, row: u32, held: &mut OffsetBlock) -> Result<u64, IndexError> {
         let (block, at) = (row / BLOCK_ROWS as u32, row as usize % BLOCK_ROWS);
-        self.with_block(BLOCK_OFFSET, block, |column| column.get(at)).map(i64::cast_unsigned)
+        let place = Some((self.head.lo, block));
+        if held.place != place {
+            held.place = None;
+            let sql = "SELECT b FROM colb WHERE k = ?1";
+            let read = self.with_blob(sql, Piece::Block, BLOCK_OFFSET << 16 | block, |blob| {
+                held.bytes.clear();
+                held.bytes.extend_from_slice(blob);
+                Some(())
+            })?;
+            read.ok_or_else(|| self.damaged("a column block is missing"))?;
+            held.place = place;
+        }
+        let n = self.block_rows(block);
+        let offset = Bytes::new(&held.bytes).column(n).and_then(|column| column.get(at));
+        offset.map(i64::cast_unsigned).ok_or_else(|| self.damaged("a column block cannot be read"))
+    }
+
+    fn block_rows(&self, block: u32) -> usize {
+        (self.head.n as usize).saturating_sub(block as usize * BLOCK_ROWS).min(BLOCK_ROWS)
     }
 
     /// Whether [`sums`](RangeFile::sums) knows this column.
@@ -220,7 +280,11 @@ impl RangeFile {
 
     /// Codes and counts of a column's values among ordinary events.
     pub(crate) fn sums(&self, column: Coded, mut each: impl FnMut(u32, u64)) -> Result<(), IndexError> {
-        self.with_blob("SELECT b FROM sums WHERE col = ?1", column.at() as u32, |blob| {
+        if self.head.ordinary() == 0 {
+            return Ok(());
+        }
+        let sql = "SELECT b FROM sums WHERE col = ?1";
+        let found = self.with_blob(sql, Piece::Sums, column.at() as u32, |blob| {
             let mut bytes = Bytes::new(blob);
             while !bytes.is_empty() {
                 let (code, n) = (bytes.varint()?, bytes.varint()?);
@@ -228,28 +292,29 @@ impl RangeFile {
             }
             Some(())
         })?;
-        Ok(())
+        found.ok_or_else(|| self.damaged("the sums of a column are missing"))
     }
 
     /// Whether the file holds exactly this piece.
-    pub(crate) fn holds(&self, part: Part, blob: &[u8]) -> Result<bool, IndexError> {
-        let is_same = |found: &[u8]| Some(found == blob);
+    pub(crate) fn holds(&self, part: Part, piece: &[u8]) -> Result<bool, IndexError> {
+        let is_same = |sql, key: u32| {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.query_row(params![key, piece], |row| row.get(0)).optional()
+        };
         let found = match part {
-            Part::Head => self.with_blob("SELECT b FROM head WHERE rowid > ?1", 0, is_same)?,
-            Part::Bucket { key } => self.with_blob("SELECT b FROM hb WHERE k = ?1", key, is_same)?,
-            Part::Block { key } => self.with_blob("SELECT b FROM colb WHERE k = ?1", key, is_same)?,
-            Part::Sums { column } => self.with_blob("SELECT b FROM sums WHERE col = ?1", column, is_same)?,
+            Part::Head => is_same("SELECT b = ?2 FROM head WHERE rowid > ?1", 0),
+            Part::Bucket { key } => is_same("SELECT b = ?2 FROM hb WHERE k = ?1", key),
+            Part::Block { key } => is_same("SELECT b = ?2 FROM colb WHERE k = ?1", key),
+            Part::Sums { column } => is_same("SELECT b = ?2 FROM sums WHERE col = ?1", column),
             Part::Posting { column, code, n } => {
-                let failed = sqlite_at(&self.path);
                 let sql = "SELECT n = ?3 AND b = ?4 FROM post WHERE col = ?1 AND val = ?2";
-                self.connection
-                    .prepare_cached(sql)
-                    .and_then(|mut statement| {
-                        statement.query_row(params![column, code, n, blob], |row| row.get(0)).optional()
-                    })
-                    .map_err(&failed)?
+                self.connection.prepare_cached(sql).and_then(|mut statement| {
+                    let cell = len_cell(column, code, n);
+                    statement.query_row(params![column, code, cell, piece], |row| row.get(0)).optional()
+                })
             }
         };
+        let found: Option<bool> = found.map_err(sqlite_at(&self.path))?;
         Ok(found.unwrap_or(false))
     }
 

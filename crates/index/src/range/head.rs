@@ -5,7 +5,7 @@ use roaring::RoaringBitmap;
 use crate::codec::{Bytes, put_blob, put_i64, put_u32, put_u64};
 use crate::posting;
 use crate::rows::Rows;
-use crate::schema::{Coded, KEYS, MARK_SYSTEM, MARK_UNREADABLE, SPAN_ROWS};
+use crate::schema::{CODED, Coded, KEYS, MARK_SYSTEM, MARK_UNREADABLE, SPAN_ROWS};
 
 /// What is kept in memory of a closed range.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +26,10 @@ pub(crate) struct Head {
     pub(crate) unreadable: RoaringBitmap,
     /// How many buckets each kind of key has, as a power of two; `None` when it has no keys.
     pub(crate) bucket_bits: [Option<u8>; KEYS],
+    /// Codes that have a posting list, by column; those of the trail's own events after them.
+    listed: [RoaringBitmap; 2 * CODED],
+    /// Buckets that have keys, by their kind.
+    pub(crate) buckets: [RoaringBitmap; KEYS],
 }
 
 impl Head {
@@ -48,7 +52,22 @@ impl Head {
             system: marked(MARK_SYSTEM),
             unreadable: marked(MARK_UNREADABLE),
             bucket_bits,
+            ..Head::default()
         }
+    }
+
+    /// Codes of a column that have a posting list among ordinary events, or among the trail's own.
+    pub(crate) fn listed(&self, column: Coded, system: bool) -> &RoaringBitmap {
+        &self.listed[column.at() + if system { CODED } else { 0 }]
+    }
+
+    pub(crate) fn listed_mut(&mut self, column: Coded, system: bool) -> &mut RoaringBitmap {
+        &mut self.listed[column.at() + if system { CODED } else { 0 }]
+    }
+
+    /// How many rows are ordinary events.
+    pub(crate) fn ordinary(&self) -> u64 {
+        u64::from(self.n).saturating_sub(self.system.len() + self.unreadable.len())
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -65,7 +84,8 @@ impl Head {
             put_i64(*low, &mut out);
             put_i64(*high, &mut out);
         }
-        for rows in [&self.system, &self.unreadable] {
+        let sets = self.listed.iter().chain(&self.buckets);
+        for rows in [&self.system, &self.unreadable].into_iter().chain(sets) {
             let mut blob = Vec::new();
             posting::encode(&rows.iter().collect::<Vec<u32>>(), &mut blob);
             put_u32(rows.len() as u32, &mut out);
@@ -89,6 +109,10 @@ impl Head {
         for rows in [&mut head.system, &mut head.unreadable] {
             let n = bytes.u32()? as usize;
             *rows = posting::decode(n, bytes.blob()?, head.n)?;
+        }
+        for codes in head.listed.iter_mut().chain(&mut head.buckets) {
+            let n = bytes.u32()? as usize;
+            *codes = posting::decode(n, bytes.blob()?, u32::MAX)?;
         }
         for bits in &mut head.bucket_bits {
             *bits = Some(bytes.u8()?).filter(|bits| *bits != u8::MAX);

@@ -7,6 +7,9 @@
 //! colb(k, b)              k = column << 16 | block: a packed column of up to 4,000 rows
 //! sums(col, b)            code and count of each value, as varints; without the trail's own events
 //! ```
+//! Every `b` ends with its checksum (`codec.rs`), and the head says which lists and buckets there are: what SQLite does
+//! not find though it is there, since a page is damaged, is an error and not an empty answer. An `n` that is believed
+//! without its list has a checksum of its own in its upper half.
 
 mod build;
 mod file;
@@ -14,17 +17,30 @@ mod filter;
 mod head;
 
 pub(crate) use build::{Builder, Part, write};
-pub(crate) use file::RangeFile;
+pub(crate) use file::{OffsetBlock, RangeFile};
 pub(crate) use filter::IdFilter;
 pub(crate) use head::Head;
 
-use crate::schema::{Coded, ROW_BITS, is_wide};
+use crate::codec::checksum;
+use crate::schema::{Coded, Piece, ROW_BITS, is_wide};
 
 /// Codes of the trail's own events have their postings under the column's number plus this.
 const SYSTEM_POSTINGS: u32 = 16;
 const BUCKET_KEYS: usize = 256;
 const ENTRY_BYTES: usize = 5;
 const WIDE_ENTRY_BYTES: usize = 8;
+
+/// The length of a longer list has a checksum, so that the list need not be read to count it.
+const LEN_UNCHECKED_MAX: u32 = 1_024;
+
+/// The length of a posting list as it stands beside it.
+fn len_cell(column: u32, code: u32, n: u32) -> i64 {
+    if n < LEN_UNCHECKED_MAX {
+        return n.into();
+    }
+    let crc = checksum(Piece::PostingLen, &[column.into(), code.into(), n.into()], &[]);
+    (u64::from(crc) << 32 | u64::from(n)).cast_signed()
+}
 
 /// Numbers of the column blocks.
 const BLOCK_TIME: u32 = 0;

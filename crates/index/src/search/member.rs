@@ -15,7 +15,7 @@ use trailseal_core::filter::Filter;
 use trailseal_core::line::parse_front;
 use trailseal_core::{Index, LineAt, Place, Reader};
 
-use super::{Hit, Left, SearchError};
+use super::{Hit, Left, SearchError, TellTrouble};
 use crate::{Candidate, FOLDER, FacetField, IndexError, IndexView, Order};
 
 /// How many lines or candidates are looked at between two looks at the clock, and at whether anybody still waits.
@@ -28,6 +28,9 @@ pub(super) struct Member {
     /// `None` without an index, or with one that cannot be read: then everything is scanned.
     view: Option<IndexView>,
     line_at: LineAt,
+    /// Why there is no view of an index that is there, until it is told.
+    trouble: Option<IndexError>,
+    told: Option<Arc<TellTrouble>>,
     /// Set when nobody wants an answer any more.
     pub(super) stopped: Arc<AtomicBool>,
 }
@@ -36,7 +39,8 @@ impl Member {
     pub(super) fn open(folder: &Path, files: &Arc<dyn Files>) -> Result<Member, SearchError> {
         let reader = Reader::open(folder, files.clone())?;
         let (line_at, stopped) = (LineAt::default(), Arc::default());
-        let mut member = Member { origin: reader.origin().into(), reader, view: None, line_at, stopped };
+        let origin = reader.origin().into();
+        let mut member = Member { origin, reader, view: None, line_at, trouble: None, told: None, stopped };
         member.look_at_index();
         Ok(member)
     }
@@ -52,8 +56,31 @@ impl Member {
         let is_good = self.view.as_mut().is_some_and(|view| view.refresh().is_ok());
         if !is_good {
             let folder = self.reader.folder().root().join(FOLDER);
-            // Without it answers are slower and the same; `doctor` says what is wrong with it.
-            self.view = IndexView::open(&folder, &self.origin).ok().flatten();
+            // Without it answers are slower and the same.
+            self.view = match IndexView::open(&folder, &self.origin) {
+                Ok(view) => view,
+                Err(error) => {
+                    self.note(error);
+                    None
+                }
+            };
+        }
+    }
+
+    /// From now on `tell` is called when the index cannot be used, and now if it could not be until now.
+    pub(super) fn tell_trouble(&mut self, tell: &Arc<TellTrouble>) {
+        self.told = Some(tell.clone());
+        if let Some(error) = self.trouble.take() {
+            tell(&error);
+        }
+    }
+
+    /// An index that only a rebuild helps. One that is being rebuilt is no trouble.
+    fn note(&mut self, error: IndexError) {
+        match &self.told {
+            _ if !error.needs_reindex() => {}
+            Some(tell) => tell(&error),
+            None => self.trouble = Some(error),
         }
     }
 
@@ -163,7 +190,7 @@ impl Member {
             None => return self.by_scan(wanted, part, found),
         };
         if let Err(error) = proposed {
-            return self.without_index(&error, wanted, part, found);
+            return self.without_index(error, wanted, part, found);
         }
         let mut last = candidates.last().filter(|_| is_cut).map(|candidate| candidate.index.get());
         for candidate in candidates {
@@ -190,7 +217,7 @@ impl Member {
     /// The index was rebuilt or damaged meanwhile. Answers go on, slower and the same.
     fn without_index(
         &mut self,
-        error: &IndexError,
+        error: IndexError,
         wanted: &Wanted<'_>,
         part: Left,
         found: &mut VecDeque<Hit>,
@@ -199,6 +226,7 @@ impl Member {
         if !error.needs_reindex() {
             self.look_at_index();
         }
+        self.note(error);
         self.by_scan(wanted, part, found)
     }
 
@@ -256,8 +284,9 @@ impl Member {
             (None, Ok(answer)) => Ok(Some(answer)),
             // Too much was asked for; any other error is of the index, which is then done without.
             (None, Err(error @ IndexError::Buckets { .. })) => Err(error.into()),
-            (None, Err(_)) => {
+            (None, Err(error)) => {
                 self.view = None;
+                self.note(error);
                 Ok(None)
             }
         }

@@ -112,7 +112,11 @@ pub struct Search {
     dir: PathBuf,
     files: Arc<dyn Files>,
     members: Vec<Member>,
+    tell: Option<Arc<TellTrouble>>,
 }
+
+/// Told why an index cannot be used.
+pub type TellTrouble = dyn Fn(&IndexError) + Send + Sync;
 
 impl Search {
     /// Looks at the trail in folder `dir`, or at the slots in it. Writes nothing.
@@ -120,7 +124,7 @@ impl Search {
     /// # Errors
     /// When there is no trail, or it cannot be read. An index that cannot be read is done without.
     pub fn open(dir: &Path, files: Arc<dyn Files>) -> Result<Search, SearchError> {
-        let mut search = Search { dir: dir.to_owned(), files, members: Vec::new() };
+        let mut search = Search { dir: dir.to_owned(), files, members: Vec::new(), tell: None };
         search.find_members()?;
         match search.members.is_empty() {
             true => Err(ReadError::NoTrail { path: dir.to_owned() }.into()),
@@ -133,11 +137,26 @@ impl Search {
         let failed = |source| SearchError::List { path: self.dir.clone(), source };
         for folder in trails_in(&self.dir, &*self.files).map_err(failed)? {
             if !self.members.iter().any(|member| member.reader.folder().root() == folder) {
-                self.members.push(Member::open(&folder, &self.files)?);
+                let mut member = Member::open(&folder, &self.files).map_err(|error| self.named(error))?;
+                if let Some(tell) = &self.tell {
+                    member.tell_trouble(tell);
+                }
+                self.members.push(member);
             }
         }
         self.members.sort_by(|left, right| left.origin.cmp(&right.origin));
         Ok(())
+    }
+
+    /// A slot without its `trail.toml` is one that something was taken from.
+    fn named(&self, error: SearchError) -> SearchError {
+        match error {
+            SearchError::Read(ReadError::NoTrail { path }) if path != self.dir => {
+                let what = "this slot is gone, or its trail.toml, and others are there".to_owned();
+                ReadError::Damaged { path, what }.into()
+            }
+            other => other,
+        }
     }
 
     /// Looks again: what has become readable since, slots that came since, too.
@@ -151,10 +170,16 @@ impl Search {
             [one] if one.reader.folder().root() == self.dir => Ok(()),
             // One that is being made cannot be read yet; the next look finds it.
             _ => self.find_members().or_else(|error| match error {
-                SearchError::List { .. } => Err(error),
+                SearchError::List { .. } | SearchError::Read(ReadError::Damaged { .. }) => Err(error),
                 _ => Ok(()),
             }),
         }
+    }
+
+    /// Calls `tell` for each index that is damaged, or of another version: answers are the same without it, and slower.
+    pub fn tell_trouble(&mut self, tell: Arc<TellTrouble>) {
+        self.members.iter_mut().for_each(|member| member.tell_trouble(&tell));
+        self.tell = Some(tell);
     }
 
     /// From now on a search ends with [`SearchError::Stopped`] soon after `stopped` is set: what takes long looks at it

@@ -23,7 +23,7 @@ pub use summary::{Count, Facets, HISTOGRAM_BUCKETS_MAX};
 
 use crate::dictionary::Dictionary;
 use crate::error::IndexError;
-use crate::range::RangeFile;
+use crate::range::{OffsetBlock, RangeFile};
 use crate::rows::{Rows, segment_of};
 use crate::schema::{Coded, DICTIONARIES, Hasher};
 use crate::store::{Main, State, main_path, stillness};
@@ -127,6 +127,7 @@ pub struct IndexView {
     dictionaries: [Dictionary; DICTIONARIES],
     tail: Rows,
     files: HashMap<u64, RangeFile>,
+    offsets: OffsetBlock,
     /// How the main file was when it was read while nobody wrote; all of it is in memory then.
     still: Option<(std::time::SystemTime, u64, u64)>,
 }
@@ -157,11 +158,12 @@ impl IndexView {
             folder: folder.as_ref().to_owned(),
             origin: origin.to_owned(),
             main: None,
-            state: State { cursor: 0, last_leaf: None, ranges: Vec::new() },
+            state: State::new(),
             hasher: Hasher { seed: 0 },
             dictionaries: Default::default(),
             tail: Rows::default(),
             files: HashMap::new(),
+            offsets: OffsetBlock::default(),
             still: None,
         };
         view.refresh()?;
@@ -217,10 +219,11 @@ impl IndexView {
 
     fn forget(&mut self) {
         self.main = None;
-        self.state = State { cursor: 0, last_leaf: None, ranges: Vec::new() };
+        self.state = State::new();
         self.dictionaries = Default::default();
         self.tail = Rows::default();
         self.files.clear();
+        self.offsets = OffsetBlock::default();
     }
 
     /// Reads what the main file has more than memory, all of it as of one moment.
@@ -235,7 +238,7 @@ impl IndexView {
         }
         let moment = main.connection.unchecked_transaction().map_err(&failed)?;
         let state = main.state()?;
-        main.load_values(self.dictionaries.each_mut())?;
+        main.load_values(&state, self.dictionaries.each_mut())?;
         let closed_end = state.closed_end();
         if self.tail.lo != closed_end || self.tail.end() > state.cursor {
             self.tail = Rows::new(closed_end);
@@ -368,8 +371,11 @@ impl IndexView {
                 (self.tail.segment(row), self.tail.offsets.get(row as usize).copied().unwrap_or_default())
             }
             Piece::Closed(at) => {
+                let mut offsets = std::mem::take(&mut self.offsets);
                 let file = self.file(at)?;
-                (segment_of(&file.head.segments, row), file.offset(row)?)
+                let found = (segment_of(&file.head.segments, row), file.offset(row, &mut offsets)?);
+                self.offsets = offsets;
+                found
             }
         };
         Ok(Candidate { index, place: Place { segment: Index::new(segment), offset } })

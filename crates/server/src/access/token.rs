@@ -3,7 +3,7 @@
 //! A token is 32 random bytes, so its plain SHA-256 tells nothing about it; a slow hash would only slow requests.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use trailseal_core::clock::Timestamp;
+use trailseal_core::file::open_ordinary;
 
 use super::viewer_token::Signer;
 use super::{Caller, Grant, Scope};
@@ -147,7 +148,11 @@ impl Tokens {
     /// Reads the tokens in the trail's folder; there may be none.
     pub(crate) fn load(folder: &Path) -> Result<Tokens, TokenError> {
         let path = folder.join("tokens.json");
-        let mut file = match std::fs::read(&path) {
+        let read = open_ordinary(&path).and_then(|mut file| {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map(|_| bytes)
+        });
+        let mut file = match read {
             Ok(bytes) => serde_json::from_slice::<File>(&bytes)
                 .map_err(|source| TokenError::Damaged { path: path.clone(), source })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => File::default(),

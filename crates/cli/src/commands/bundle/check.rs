@@ -1,32 +1,36 @@
 //! Checks bundles that come from anywhere: hashes of members, checkpoint, and the proof of each line.
 //!
-//! Nothing in the zip is believed. Lines and their proofs are read side by side, in constant memory, and the
+//! Nothing in the zip is believed: [`layout`](super::layout) says where each member lies, or that the file is none of
+//! ours, and the members are unpacked here, from there. Lines and their proofs are read side by side, in constant memory, and the
 //! first line that is not proved ends the reading, so what a hostile zip unpacks to costs no more than the
 //! genuine lines before it.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use flate2::Crc;
+use flate2::bufread::DeflateDecoder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use trailseal_core::file::open_named;
 use trailseal_tlog::{Checkpoint, Hash, KeyRing, SignedNote, VerifyingKey, leaf_hash, verify_inclusion};
-use zip::ZipArchive;
 
 use super::super::write_out;
+use super::layout::{LayoutError, Place, walk};
 use super::{FORMAT, MEMBERS, WHAT_IT_PROVES, hex};
 use crate::failure::{Failure, Outcome};
 use crate::output::thousands;
 
 /// Limits on what is unpacked, whatever the zip claims.
 const SMALL_MEMBER_BYTES_MAX: u64 = 1 << 20;
+const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 const LINE_BYTES_MAX: u64 = 1 << 16;
 const PROOF_BYTES_MAX: u64 = 1 << 13;
 const ORIGINS_MAX: usize = 10_000;
-
-/// The end of a zip without a comment.
-const ZIP_END_BYTES: usize = 22;
-const ZIP_END: &[u8] = b"PK\x05\x06";
+const BUFFER_BYTES: usize = 1 << 16;
 
 /// Checks the bundle in file `path`.
 pub(crate) fn verify(path: &Path, pinned: &[VerifyingKey], json: bool) -> Outcome {
@@ -42,7 +46,7 @@ pub(crate) fn verify(path: &Path, pinned: &[VerifyingKey], json: bool) -> Outcom
 }
 
 /// A bundle that holds what it promises.
-struct Checked {
+pub(super) struct Checked {
     origins: Vec<CheckedOrigin>,
     is_key_pinned: bool,
 }
@@ -54,7 +58,7 @@ struct CheckedOrigin {
 }
 
 impl Checked {
-    fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         self.origins.iter().map(|origin| origin.count).sum()
     }
 
@@ -94,7 +98,7 @@ impl Checked {
 }
 
 /// Why a bundle was not believed.
-enum Refusal {
+pub(super) enum Refusal {
     /// Something in it is not genuine.
     Wrong(String),
     /// It could not be read.
@@ -105,17 +109,92 @@ fn wrong<T>(what: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::Wrong(what.into()))
 }
 
-type Zip = ZipArchive<BufReader<File>>;
-
-fn open(path: &Path) -> Result<Zip, Refusal> {
-    let file = File::open(path).map_err(|error| Refusal::Failed(format!("could not read it: {error}")))?;
-    ZipArchive::new(BufReader::new(file))
-        .map_err(|error| Refusal::Failed(format!("it is no bundle: {error}")))
+/// The file of a bundle, and where its members lie.
+struct Zip {
+    file: File,
+    /// In their order.
+    names: Vec<String>,
+    places: HashMap<String, Place>,
 }
 
-fn check(path: &Path, pinned: &[VerifyingKey]) -> Result<Checked, Refusal> {
-    let (mut zip, mut second) = (open(path)?, open(path)?);
-    let manifest: Value = serde_json::from_str(&small(&mut zip, "manifest.json")?)
+impl Zip {
+    fn open(path: &Path) -> Result<Zip, Refusal> {
+        let unread = |error| Refusal::Failed(format!("could not read it: {error}"));
+        let mut file = open_named(path).map_err(unread)?;
+        match walk(&mut file) {
+            Ok(places) => Ok(Zip {
+                file,
+                names: places.iter().map(|place| place.name.clone()).collect(),
+                places: places.into_iter().map(|place| (place.name.clone(), place)).collect(),
+            }),
+            Err(LayoutError::NoZip) => Err(Refusal::Failed("it is no bundle".into())),
+            Err(LayoutError::Other(what)) => wrong(format!("it is not as bundles are written: {what}")),
+            Err(LayoutError::Io(error)) => Err(unread(error)),
+        }
+    }
+
+    /// Unpacks a member.
+    fn member(&self, name: &str) -> Result<Unpacked, Refusal> {
+        let Some(place) = self.places.get(name) else { return wrong(format!("{name} is not in it")) };
+        let file = self.file.try_clone().map_err(unpacking(name))?;
+        let packed = Packed { file, at: place.packed.clone() };
+        let decoder = DeflateDecoder::new(BufReader::with_capacity(BUFFER_BYTES, packed));
+        Ok(Unpacked { decoder, place: place.clone(), crc: Crc::new() })
+    }
+}
+
+/// For `map_err`: a member that could not be unpacked. What cannot be unpacked is wrong; a disk can fail, too.
+fn unpacking(name: &str) -> impl Fn(io::Error) -> Refusal {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    move |error| match error.kind() {
+        InvalidData | InvalidInput | UnexpectedEof => Refusal::Wrong(format!("{name}: {error}")),
+        _ => Refusal::Failed(format!("could not read {name}: {error}")),
+    }
+}
+
+/// The deflated bytes of a member.
+struct Packed {
+    file: File,
+    at: std::ops::Range<u64>,
+}
+
+impl Read for Packed {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.at.end - self.at.start).unwrap_or(usize::MAX);
+        let len = out.len().min(left);
+        let count = self.file.read_at(&mut out[..len], self.at.start)?;
+        self.at.start += count as u64;
+        Ok(count)
+    }
+}
+
+/// The bytes of a member. At their end it is an error if they are not as many, from as many, as the zip says: behind the
+/// end of what is deflated something else could lie.
+struct Unpacked {
+    decoder: DeflateDecoder<BufReader<Packed>>,
+    place: Place,
+    crc: Crc,
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.decoder.read(out)?;
+        self.crc.update(&out[..count]);
+        let Place { packed, size, crc, .. } = &self.place;
+        let is_end = count == 0 && !out.is_empty();
+        let packed = packed.end - packed.start;
+        let is_whole =
+            || (self.decoder.total_in(), self.decoder.total_out(), self.crc.sum()) == (packed, *size, *crc);
+        if self.decoder.total_out() > *size || (is_end && !is_whole()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not what the zip says of it"));
+        }
+        Ok(count)
+    }
+}
+
+pub(super) fn check(path: &Path, pinned: &[VerifyingKey]) -> Result<Checked, Refusal> {
+    let zip = Zip::open(path)?;
+    let manifest: Value = serde_json::from_str(&text(&zip, "manifest.json", MANIFEST_BYTES_MAX)?)
         .or_else(|error| wrong(format!("manifest.json is no JSON: {error}")))?;
     if manifest["format"] != FORMAT {
         return wrong(format!("it is not in the format {FORMAT}"));
@@ -126,17 +205,27 @@ fn check(path: &Path, pinned: &[VerifyingKey]) -> Result<Checked, Refusal> {
     }
     // Two members of one name, or one that the manifest does not know, would let other tools unpack something
     // else than what is proved here.
-    if zip.len() != 1 + claimed.len() * MEMBERS.len() || members_written(path)? != Some(zip.len()) {
-        return wrong("it has other members than its manifest says");
+    let of_origins = (0..claimed.len()).flat_map(|folder| MEMBERS.map(|name| format!("{folder}/{name}")));
+    if !of_origins.chain(["manifest.json".to_owned()]).eq(zip.names.iter().cloned()) {
+        return wrong("it has other members than its manifest says, or in another order");
     }
-    let mut origins = Vec::new();
+    let mut origins: Vec<CheckedOrigin> = Vec::new();
+    let mut names = HashSet::new();
     for (number, origin) in claimed.iter().enumerate() {
         if origin["folder"].as_str() != Some(&*number.to_string()) {
             return wrong(format!("origin {number} is not in folder {number}"));
         }
-        let checked = check_origin(&mut zip, &mut second, number, &manifest["members"], pinned)?;
-        if origin["count"] != checked.count || origin["origin"] != checked.checkpoint.origin.as_str() {
-            return wrong(format!("{number}/lines.jsonl is not what the manifest says"));
+        let checked = check_origin(&zip, number, &manifest["members"], pinned)?;
+        let CheckedOrigin { count, checkpoint, .. } = &checked;
+        if origin["count"] != *count
+            || origin["origin"] != checkpoint.origin.as_str()
+            || origin["tree_size"] != checkpoint.size
+        {
+            return wrong(format!("folder {number} is not what the manifest says"));
+        }
+        // Its events would count twice.
+        if !names.insert(checkpoint.origin.to_string()) {
+            return wrong(format!("the origin {} is in it twice", checkpoint.origin));
         }
         origins.push(checked);
     }
@@ -151,22 +240,9 @@ fn check(path: &Path, pinned: &[VerifyingKey]) -> Result<Checked, Refusal> {
     Ok(checked)
 }
 
-/// How many members the zip's end says that were written, doubled names included.
-fn members_written(path: &Path) -> Result<Option<usize>, Refusal> {
-    let mut end = [0; ZIP_END_BYTES];
-    File::open(path)
-        .and_then(|mut file| {
-            file.seek(SeekFrom::End(-(ZIP_END_BYTES as i64)))?;
-            file.read_exact(&mut end)
-        })
-        .map_err(|error| Refusal::Failed(format!("could not read it: {error}")))?;
-    Ok(end.starts_with(ZIP_END).then(|| usize::from(u16::from_le_bytes([end[10], end[11]]))))
-}
-
-/// Proves each line of one origin. A zip gives one member at a time, so there are two.
+/// Proves each line of one origin.
 fn check_origin(
-    zip: &mut Zip,
-    second: &mut Zip,
+    zip: &Zip,
     folder: usize,
     members: &Value,
     pinned: &[VerifyingKey],
@@ -174,7 +250,7 @@ fn check_origin(
     let [lines, proofs, checkpoint, public_key] = MEMBERS.map(|name| format!("{folder}/{name}"));
     let (checkpoint, key) = signed_by(zip, &checkpoint, &public_key, members, pinned)?;
     let mut lines = Lines::open(zip, &lines, LINE_BYTES_MAX)?;
-    let mut proofs = Lines::open(second, &proofs, PROOF_BYTES_MAX)?;
+    let mut proofs = Lines::open(zip, &proofs, PROOF_BYTES_MAX)?;
     let (mut count, mut next) = (0, 0);
     loop {
         match (lines.next()?, proofs.next()?) {
@@ -202,7 +278,7 @@ fn check_origin(
 
 /// The checkpoint, and the trusted key that signed it.
 fn signed_by(
-    zip: &mut Zip,
+    zip: &Zip,
     note_name: &str,
     key_name: &str,
     members: &Value,
@@ -234,48 +310,45 @@ fn parse_proof(line: &[u8]) -> Option<(u64, Vec<Hash>)> {
     Some((value["index"].as_u64()?, hashes.collect::<Option<_>>()?))
 }
 
-fn member<'a>(zip: &'a mut Zip, name: &str) -> Result<impl Read + 'a, Refusal> {
-    zip.by_name(name).or_else(|error| wrong(format!("{name}: {error}")))
+fn small(zip: &Zip, name: &str) -> Result<String, Refusal> {
+    text(zip, name, SMALL_MEMBER_BYTES_MAX)
 }
 
-fn small(zip: &mut Zip, name: &str) -> Result<String, Refusal> {
+fn text(zip: &Zip, name: &str, bytes_max: u64) -> Result<String, Refusal> {
     let mut text = String::new();
-    let read = member(zip, name)?.take(SMALL_MEMBER_BYTES_MAX + 1).read_to_string(&mut text);
-    if read.or_else(|error| wrong(format!("{name}: {error}")))? as u64 > SMALL_MEMBER_BYTES_MAX {
+    let read = zip.member(name)?.take(bytes_max + 1).read_to_string(&mut text);
+    if read.map_err(unpacking(name))? as u64 > bytes_max {
         return wrong(format!("{name} is too large"));
     }
     Ok(text)
 }
 
 /// The lines of a member, and the hash of all of its bytes.
-struct Lines<R> {
+struct Lines {
     name: String,
-    reader: BufReader<R>,
+    reader: BufReader<Unpacked>,
     hash: Sha256,
     line: Vec<u8>,
     line_bytes_max: u64,
 }
 
-impl<'a> Lines<Box<dyn Read + 'a>> {
-    fn open(zip: &'a mut Zip, name: &str, line_bytes_max: u64) -> Result<Self, Refusal> {
-        let reader: Box<dyn Read + 'a> = Box::new(member(zip, name)?);
+impl Lines {
+    fn open(zip: &Zip, name: &str, line_bytes_max: u64) -> Result<Self, Refusal> {
         Ok(Lines {
             name: name.to_owned(),
-            reader: BufReader::with_capacity(1 << 16, reader),
+            reader: BufReader::with_capacity(BUFFER_BYTES, zip.member(name)?),
             hash: Sha256::new(),
             line: Vec::new(),
             line_bytes_max,
         })
     }
-}
 
-impl<R: Read> Lines<R> {
     /// Reads the next line; `false` at the end.
     fn next(&mut self) -> Result<bool, Refusal> {
         self.line.clear();
         let read = (&mut self.reader).take(self.line_bytes_max).read_until(b'\n', &mut self.line);
         self.hash.update(&self.line);
-        if read.or_else(|error: io::Error| wrong(format!("{}: {error}", self.name)))? == 0 {
+        if read.map_err(unpacking(&self.name))? == 0 {
             return Ok(false);
         }
         if self.line.pop() != Some(b'\n') {

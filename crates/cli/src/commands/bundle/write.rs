@@ -51,7 +51,7 @@ pub(crate) fn write(
     Ok(count)
 }
 
-fn fill<W: Write + Seek>(
+pub(super) fn fill<W: Write + Seek>(
     mut zip: ZipWriter<W>,
     search: &mut Search,
     filter: &Filter,
@@ -179,13 +179,13 @@ impl<'a, W: Write + Seek> Member<'a, W> {
 
 /// A pipe for a zip. After an error it takes and drops the rest: a `ZipWriter` that is given up tries to end its zip,
 /// and says on stderr, past us, that it could not. Flushing fails from then on, so nothing cut short passes for whole.
-struct UntilItFails<W> {
+pub(super) struct UntilItFails<W> {
     out: W,
     has_failed: bool,
 }
 
 impl<W> UntilItFails<W> {
-    fn new(out: W) -> Self {
+    pub(super) fn new(out: W) -> Self {
         UntilItFails { out, has_failed: false }
     }
 

@@ -1,0 +1,158 @@
+//! Bundles with any piece of them changed.
+
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use proptest::prelude::*;
+use trailseal_core::event::Event;
+use trailseal_core::file::StdFiles;
+use trailseal_core::filter::Filter;
+use trailseal_core::{Ack, Options, Trail};
+use trailseal_index::Search;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use super::check::check;
+use super::layout::{walk, walk_from};
+use super::write::{UntilItFails, fill, write};
+use crate::arguments::Filters;
+
+const EVENTS: u64 = 7;
+
+/// A genuine bundle of a few events, as a file and as it goes to a pipe.
+fn genuine() -> [Vec<u8>; 2] {
+    let folder = tempfile::tempdir().unwrap();
+    let trail = Trail::open(folder.path().join("trail"), Options::default()).unwrap();
+    for number in 0..EVENTS {
+        trail.record_ack(&Event::new(format!("a{number}")), Ack::Durable).unwrap();
+    }
+    trail.close(std::time::Duration::from_secs(60)).unwrap();
+    let mut search = Search::open(&folder.path().join("trail"), Arc::new(StdFiles)).unwrap();
+    let (filter, flags, path) = (Filter::default(), Filters::default(), folder.path().join("e.zip"));
+    write(&mut search, &filter, &flags, Some(&path)).unwrap();
+    let mut piped = Vec::new();
+    fill(ZipWriter::new_stream(UntilItFails::new(&mut piped)), &mut search, &filter, &flags).unwrap();
+    [std::fs::read(path).unwrap(), piped]
+}
+
+/// How many events are genuine; `None` if it is refused.
+fn checked(path: &Path, bytes: &[u8]) -> Option<u64> {
+    std::fs::write(path, bytes).unwrap();
+    check(path, &[]).ok().map(|checked| checked.count())
+}
+
+/// What a tool reads that goes through the members one by one, and knows nothing of a directory.
+fn lines_of_a_stream(bytes: &[u8]) -> Vec<u8> {
+    let mut stream = Cursor::new(bytes);
+    let mut all = Vec::new();
+    while let Ok(Some(mut member)) = zip::read::read_zipfile_from_stream(&mut stream) {
+        if member.name().is_ok_and(|name| name.ends_with("lines.jsonl")) {
+            member.read_to_end(&mut all).unwrap();
+        }
+    }
+    all
+}
+
+fn changed(bytes: &[u8], how: u8, from: usize, len: usize, to: usize, fill: &[u8]) -> Vec<u8> {
+    let from = from % bytes.len();
+    let end = bytes.len().min(from + len);
+    let to = to % (bytes.len() + 1);
+    let (before, range, after) = (&bytes[..from], &bytes[from..end], &bytes[end..]);
+    match how {
+        0 => [before, &fill[..range.len().min(fill.len())], &range[range.len().min(fill.len())..], after]
+            .concat(),
+        1 => [before, after].concat(),
+        2 => [before, fill, range, after].concat(),
+        _ => [&bytes[..to], range, &bytes[to..]].concat(),
+    }
+}
+
+static GENUINE: LazyLock<[Vec<u8>; 2]> = LazyLock::new(genuine);
+
+#[test]
+fn what_is_written_is_genuine_as_a_file_and_from_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    for bytes in &*GENUINE {
+        assert_eq!(checked(&folder.path().join("e.zip"), bytes), Some(EVENTS));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+
+    /// One byte range changed, removed, inserted or copied elsewhere: refused, or it holds the same events.
+    #[test]
+    fn no_change_makes_other_events_genuine(
+        which in 0..2_usize, how in 0..4_u8, from: usize, len in 1..80_usize, to: usize,
+        fill in proptest::collection::vec(any::<u8>(), 1..80),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let honest = &GENUINE[which];
+        let bytes = changed(honest, how, from, len, to, &fill);
+        if let Some(count) = checked(&folder.path().join("e.zip"), &bytes) {
+            prop_assert_eq!(count, EVENTS);
+            prop_assert!(which == 1 || lines_of_a_stream(&bytes) == lines_of_a_stream(honest));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_survived(noise in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let mut forged = noise.clone();
+        forged.extend_from_slice(b"PK\x05\x06");
+        forged.extend_from_slice(&noise[..noise.len().min(18)]);
+        prop_assert!(walk(&mut Cursor::new(noise)).is_err() && walk(&mut Cursor::new(forged)).is_err());
+    }
+}
+
+/// A file of which the first five gigabytes are not there.
+struct Far(Cursor<Vec<u8>>);
+
+const FAR: u64 = 5 << 30;
+
+impl Read for Far {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(out)
+    }
+}
+
+impl Write for Far {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Far {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        let to = match to {
+            SeekFrom::Start(at) => SeekFrom::Start(at.saturating_sub(FAR)),
+            other => other,
+        };
+        Ok(self.0.seek(to)? + FAR)
+    }
+}
+
+/// Where places have no room in their fields any more, the layout is still the one that is written.
+#[test]
+fn a_bundle_may_be_larger_than_four_gigabytes() {
+    let mut zip = ZipWriter::new(Far(Cursor::new(Vec::new())));
+    for name in ["0/lines.jsonl", "manifest.json"] {
+        zip.start_file(name, SimpleFileOptions::default().large_file(true)).unwrap();
+        zip.write_all(b"some lines").unwrap();
+    }
+    let mut far = zip.finish().unwrap();
+    let places = walk_from(&mut far, FAR).unwrap();
+    assert_eq!(places.iter().map(|place| place.size).collect::<Vec<_>>(), [10, 10]);
+    assert!(places[0].packed.start > FAR);
+    let bytes = far.0.into_inner();
+    for at in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 4;
+        let is_content = places.iter().any(|place| place.packed.contains(&(at as u64 + FAR)));
+        assert_eq!(walk_from(&mut Far(Cursor::new(changed)), FAR).is_ok(), is_content, "{at}");
+    }
+}

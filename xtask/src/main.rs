@@ -16,6 +16,7 @@ usage: cargo xtask COMMAND
   setup         install what the tests need and this machine lacks
   test          install what is missing, then run every test
   ci            test, and check format, lints, documentation and house rules
+  long          run the long tests in full, and write their result files into the repository
   faults [NAME] build each deliberate fault and see at least one test turn red
   fuzz SECONDS  run every fuzz target for that long (needs a nightly toolchain and cargo-fuzz)
 ";
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Some("setup") => setup::install_missing(),
         Some("test") => test(),
         Some("ci") => ci(),
+        Some("long") => long(),
         Some("faults") => faults::run(arguments.next().as_deref()),
         Some("fuzz") => fuzz(arguments.next().as_deref().unwrap_or("60")),
         _ => {
@@ -61,6 +63,25 @@ fn ci() -> Result<(), String> {
     )?;
     house_rules()?;
     test()
+}
+
+/// So many trails are changed at random; a plain test run takes a tenth of them.
+const ATTACK_ROUNDS: &str = "2400";
+
+/// The tests of which every other run takes a seeded part. What they found is checked in.
+fn long() -> Result<(), String> {
+    let root = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
+    let commit = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
+    let commit = commit.map_err(|error| format!("git describe: {error}"))?.stdout;
+    cargo(&["build", "--workspace", "--bins"])?;
+    step(
+        "trails changed at random",
+        Command::new("cargo")
+            .args(["test", "-p", "trailseal-attacks", "--test", "mutation"])
+            .env("ATTACKS_ROUNDS", ATTACK_ROUNDS)
+            .env("ATTACKS_COMMIT", String::from_utf8_lossy(&commit).trim())
+            .env("ATTACKS_RESULTS", root.join("crates/attacks/results/mutation.txt")),
+    )
 }
 
 /// *Direction*: the core's dependencies hold no runtime, HTTP, SQL or Redis crate.

@@ -184,22 +184,14 @@ impl Folder {
         Key::from_file_text(&self.read("keys/signing.key"))
     }
 
-    /// The index's cursor.
+    /// How many lines the index has: the first eight bytes of `state` in its table `meta`.
     pub fn index_cursor(&self) -> Option<u64> {
         let path = self.path("index/main.db");
         let read_only = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
         let index = rusqlite::Connection::open_with_flags(path, read_only).ok()?;
-        index
-            .query_row("SELECT v FROM meta WHERE k = 'cursor'", [], |row| row.get::<_, i64>(0))
-            .ok()
-            .map(|n| n as u64)
-    }
-
-    /// Sets the index's cursor.
-    pub fn set_index_cursor(&self, cursor: u64) {
-        let index = rusqlite::Connection::open(self.path("index/main.db")).unwrap();
-        let changed = index.execute("UPDATE meta SET v = ?1 WHERE k = 'cursor'", [cursor as i64]).unwrap();
-        assert_eq!(changed, 1, "the index has a cursor");
+        let query = "SELECT v FROM meta WHERE k = 'state'";
+        let state: Vec<u8> = index.query_row(query, [], |row| row.get(0)).ok()?;
+        state.first_chunk().copied().map(u64::from_le_bytes)
     }
 
     /// Whether a line of some action of the trail's own is there.

@@ -21,6 +21,8 @@ use crate::watch::Watch;
 const COMMIT_BYTES_MAX: usize = 4 << 20;
 /// The handoff is looked at no more often than this, though nothing is to be waited for.
 const POLL_MIN: Duration = Duration::from_micros(200);
+/// With so much in the handoff the writer does not linger.
+const COMPANY_BYTES: u64 = 256 << 10;
 /// How often it is looked at when there has been no work for a while.
 const POLL_IDLE: Duration = Duration::from_millis(10);
 /// A write that takes longer is counted and told.
@@ -85,7 +87,8 @@ impl Writer {
             } else {
                 idle = (idle * 2).min(POLL_IDLE.max(linger));
             }
-            if self.drain.is_empty() || taken.lines == 0 {
+            // What came meanwhile waits for company too; but not where so much comes that it has company already.
+            if taken.lines == 0 || self.drain.waiting_bytes() < COMPANY_BYTES {
                 std::thread::park_timeout(idle);
             }
             self.look_at_disk();

@@ -152,6 +152,15 @@ impl Drain {
         self.position == self.consumer.head() && !follows
     }
 
+    /// Bytes that callers have put there since the last [`take`](Drain::take); as many as can be while they go over to
+    /// another ring, which should not take long.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        match self.following {
+            Some(_) => u64::MAX,
+            None => self.consumer.head() - self.position,
+        }
+    }
+
     /// Gives everything below `position` back: it is durable, as the first `durable` events.
     pub(crate) fn release(&mut self, position: u64, durable: u64) {
         self.durable = durable;

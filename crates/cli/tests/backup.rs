@@ -63,7 +63,8 @@ fn a_backup_without_keys_can_be_read_and_not_written() {
     assert!(!place.path("copy/keys").exists());
     place.run("verify --dir copy").ok();
     assert_eq!(place.run("query --dir copy --count").ok().out.trim(), "2");
-    let refused = place.feed("record --dir copy", EVENT).could_not(&["signing.key", "is missing"]);
+    place.copy("copy", "tried");
+    let refused = place.feed("record --dir tried", EVENT).could_not(&["signing.key", "is missing"]);
     assert!(refused.err.contains("trailseal succeed"), "{refused:#?}");
     place.run("key rotate").ok();
     place.run("backup copy --with-keys").ok();
@@ -80,6 +81,53 @@ fn a_backup_goes_nowhere_where_something_else_is() {
     place.run("backup full").could_not(&["is not empty"]);
     place.feed("record --dir other", EVENT).ok();
     place.run("backup other").could_not(&["another trail"]);
+}
+
+#[test]
+fn a_copy_that_went_on_by_itself_is_left_as_it_is() {
+    let place = Place::with_events(&["a"]);
+    place.run("backup copy --with-keys").ok();
+    place.feed("record --dir copy", EVENT).ok();
+    let kept = std::fs::read(place.path("copy/segments/00000000000000000000.jsonl")).unwrap();
+    place.record(&EVENT.repeat(9));
+    let refused = |why: &str| {
+        place.run("backup copy").could_not(&[why, "give an empty folder, and keep that one"]);
+        let now = std::fs::read(place.path("copy/segments/00000000000000000000.jsonl")).unwrap();
+        assert_eq!(now, kept, "{why}");
+    };
+    refused("opened for writing");
+    // Whoever tidies up does not get a copy of two histories either.
+    std::fs::remove_file(place.path("copy/lock")).unwrap();
+    if place.path("copy/index").exists() {
+        std::fs::remove_dir_all(place.path("copy/index")).unwrap();
+    }
+    refused("does not begin with");
+    std::fs::remove_file(place.path("copy/checkpoint")).unwrap();
+    refused("tree/0 is not the trail's");
+    std::fs::remove_dir_all(place.path("copy/tree")).unwrap();
+    place.copy("trail/tree", "copy/tree");
+    refused("segments/00000000000000000000.jsonl is not the trail's");
+    place.run("backup fresh").ok();
+    place.run("verify --dir fresh").ok();
+}
+
+#[test]
+fn a_segment_is_in_a_copy_in_one_form() {
+    let place = Place::new();
+    place.write("trailseal.toml", "[segment]\nroll = \"4KiB\"\ncompress = true\n");
+    place.record(&EVENT.repeat(100));
+    let compressed = place.path("trail/segments/00000000000000000000.jsonl.zst");
+    wait_until("a segment is compressed", || {
+        place.record(EVENT);
+        compressed.exists() && !compressed.with_extension("").exists()
+    });
+    place.run("backup copy").ok();
+    // As if an earlier backup had copied a part of it, and the last one was killed before it removed that.
+    place.write("copy/segments/00000000000000000000.jsonl", "{}\n");
+    place.run("verify --dir copy").no();
+    place.run("backup copy").ok();
+    assert!(!place.path("copy/segments/00000000000000000000.jsonl").exists());
+    place.run("verify --dir copy").ok();
 }
 
 fn first_event(place: &Place, dir: &str) -> serde_json::Value {

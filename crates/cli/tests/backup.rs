@@ -130,6 +130,24 @@ fn a_segment_is_in_a_copy_in_one_form() {
     place.run("verify --dir copy").ok();
 }
 
+#[test]
+fn keys_that_the_trail_has_no_more_leave_the_copy() {
+    let place = Place::with_events(&["a"]);
+    place.write("trail/keys/signing.key.next", "of a rotation on its way");
+    place.run("backup copy --with-keys").ok();
+    std::fs::remove_file(place.path("trail/keys/signing.key.next")).unwrap();
+    place.run("backup copy").ok();
+    assert!(place.path("copy/keys/signing.key.next").exists(), "keys are not looked at");
+    place.run("backup copy --with-keys").ok();
+    let left = std::fs::read_dir(place.path("copy/keys")).unwrap();
+    let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    let ours = std::fs::read_dir(place.path("trail/keys")).unwrap();
+    let mut ours: Vec<_> = ours.map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    ours.sort();
+    assert_eq!(left, ours);
+}
+
 fn first_event(place: &Place, dir: &str) -> serde_json::Value {
     let answer = place.run(&format!("query --dir {dir} --system --order asc --limit 1 --format jsonl"));
     answer.ok().json_lines().remove(0)

@@ -142,7 +142,7 @@ impl Copy<'_> {
     fn run(mut self, origin: String) -> Result<BackedUp, BackupError> {
         let mut is_compared = false;
         for _ in 0..TRIES_MAX {
-            let set = self.set()?;
+            let Some(set) = self.set()? else { continue };
             let note = self.read(&self.from.checkpoint())?;
             let (ring, newest) = self.newest(&note)?;
             if !is_compared {
@@ -154,13 +154,14 @@ impl Copy<'_> {
             self.copy_tree(sealed)?;
             let events = self.copy_segments(sealed, &origin)?;
             self.copy_others()?;
-            if self.set()? != set {
+            if self.set()?.as_ref() != Some(&set) {
                 continue;
             }
             for (name, bytes) in &set {
                 let is_private = name.starts_with("keys");
                 self.put(name, bytes, is_private)?;
             }
+            self.remove_old_keys(&set)?;
             self.put(Path::new("checkpoint"), &note, false)?;
             return Ok(BackedUp { origin, sealed, events, copied_bytes: self.copied_bytes });
         }
@@ -172,18 +173,38 @@ impl Copy<'_> {
         self.from.files().read(path, SMALL_FILE_BYTES_MAX).map_err(failed("read", path))
     }
 
-    /// Manifest and, where wanted, keys.
-    fn set(&self) -> Result<Set, BackupError> {
-        let mut set = vec![(PathBuf::from("trail.toml"), self.read(&self.from.trail_toml())?)];
+    /// Manifest and, where wanted, keys; `None` if they changed while they were read.
+    fn set(&self) -> Result<Option<Set>, BackupError> {
+        let mut paths = vec![PathBuf::from("trail.toml")];
         if self.with_keys {
             let folder = self.from.keys_folder();
-            for name in self.from.files().list(&folder).map_err(failed("list", &folder))? {
-                if !name.ends_with(".tmp") {
-                    set.push((Path::new("keys").join(&name), self.read(&folder.join(&name))?));
-                }
+            let names = self.from.files().list(&folder).map_err(failed("list", &folder))?;
+            let whole = names.iter().filter(|name| !name.ends_with(".tmp"));
+            paths.extend(whole.map(|name| Path::new("keys").join(name)));
+        }
+        let mut set = Vec::new();
+        for name in paths {
+            let path = self.from.root().join(&name);
+            match self.from.files().read(&path, SMALL_FILE_BYTES_MAX) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                read => set.push((name, read.map_err(failed("read", &path))?)),
             }
         }
-        Ok(set)
+        Ok(Some(set))
+    }
+
+    /// Removes keys that the copy has from earlier and the trail has no more: the next one of a rotation that is done.
+    fn remove_old_keys(&self, set: &Set) -> Result<(), BackupError> {
+        let folder = self.to.keys_folder();
+        let names = if self.with_keys { self.to.files().list(&folder) } else { Ok(Vec::new()) };
+        for name in names.map_err(failed("list", &folder))? {
+            let is_ours = set.iter().any(|(path, _)| *path == Path::new("keys").join(&name));
+            // A folder is none of ours.
+            if !is_ours && self.to.files().open_read(&folder.join(&name)).is_ok() {
+                remove_for_good(&**self.to.files(), &folder.join(&name))?;
+            }
+        }
+        Ok(())
     }
 
     /// The keys and the newest checkpoint, which the tree must give.

@@ -131,6 +131,52 @@ fn a_segment_is_in_a_copy_in_one_form() {
 }
 
 #[test]
+fn a_backup_takes_what_is_the_trails_and_nothing_else() {
+    let place = Place::new();
+    place.write("trailseal.toml", "[handoff]\npath = \"trail/ring\"\n");
+    place.record(EVENT);
+    place.run("token create auditor --scope read").ok();
+    let mut command = place.command(&["record", "-"]);
+    let _writer = Running(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
+    wait_until("the handoff lies in the folder", || place.path("trail/ring").exists());
+    std::fs::File::create(place.path("trail/core.1234")).unwrap().set_len(65 << 20).unwrap();
+    for name in ["mine.key", ".trailseal-handoff-1.tmp", "policy.toml.tmp"] {
+        place.write(&format!("trail/{name}"), "mine");
+    }
+    place.run("backup copy").ok();
+    let names = || {
+        let entries = std::fs::read_dir(place.path("copy")).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let ours = ["checkpoint", "checkpoints", "opened", "segments", "tokens.json", "trail.toml", "tree"];
+    assert_eq!(names(), ours);
+    // One that was reset since.
+    place.write("copy/policy.toml", "");
+    place.run("backup copy").ok();
+    assert_eq!(names(), ours);
+}
+
+#[test]
+fn a_first_backup_that_was_stopped_is_gone_on_from() {
+    let place = Place::with_events(&["a"]);
+    place.run("backup copy").ok();
+    for name in ["trail.toml", "checkpoint"] {
+        std::fs::remove_file(place.path(&format!("copy/{name}"))).unwrap();
+    }
+    for name in ["trail.toml.tmp", "policy.toml", "policy.toml.tmp", "tokens.json", "opened.tmp"] {
+        place.write(&format!("copy/{name}"), "half");
+    }
+    place.run("backup copy").ok();
+    place.run("verify --dir copy").ok();
+    // What no backup leaves.
+    std::fs::create_dir_all(place.path("other/keys")).unwrap();
+    place.run("backup other").could_not(&["is not empty"]);
+}
+
+#[test]
 fn keys_that_the_trail_has_no_more_leave_the_copy() {
     let place = Place::with_events(&["a"]);
     place.write("trail/keys/signing.key.next", "of a rotation on its way");

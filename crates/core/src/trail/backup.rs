@@ -28,8 +28,9 @@ const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 /// Manifest or keys change at a rotation; more in a row than this are no accident.
 const TRIES_MAX: usize = 8;
-/// What is not copied: what belongs to a process, and what is derived.
-const LEFT_OUT: [&str; 7] = ["handoff", "lock", "socket", "index", "checkpoint", "trail.toml", "keys"];
+/// The writer's and the server's own files, and whether each is for owners alone. Whatever else lies in the folder is
+/// not the trail's (notes, a handoff or a key under a name from the settings), or belongs to a process, or is derived.
+const OTHERS: [(&str, bool); 3] = [("opened", false), ("policy.toml", false), ("tokens.json", true)];
 
 /// What a backup holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,8 +131,7 @@ impl Copy<'_> {
             Err(error) => return Err(place(&format!("holds a damaged trail.toml ({error})"))),
             Ok(None) => {
                 let names = self.to.files().list(self.to.root()).map_err(failed("list", self.to.root()))?;
-                let began = ["segments", "tree", "checkpoints"];
-                if names.iter().any(|name| !began.contains(&name.as_str())) {
+                if !names.iter().all(|name| is_before_manifest(name)) {
                     return Err(place("is not empty"));
                 }
             }
@@ -358,21 +358,28 @@ impl Copy<'_> {
         remove_for_good(&*files, &plain)
     }
 
-    /// Everything else that lies in the folder as a file: the policy, tokens, which line tells of the last opening.
+    /// The policy, the tokens, and which line tells of the last opening.
     fn copy_others(&mut self) -> Result<(), BackupError> {
-        let files = self.from.files().clone();
-        for name in files.list(self.from.root()).map_err(failed("list", self.from.root()))? {
-            if LEFT_OUT.contains(&name.as_str()) || name.ends_with(".tmp") {
-                continue;
-            }
-            let path = self.from.root().join(&name);
-            if std::fs::symlink_metadata(&path).is_ok_and(|data| data.is_file()) {
-                let bytes = self.read(&path)?;
-                self.put(Path::new(&name), &bytes, true)?;
+        for (name, is_private) in OTHERS {
+            let path = self.from.root().join(name);
+            match self.from.files().read(&path, SMALL_FILE_BYTES_MAX) {
+                // A policy that was reset must not come back with the copy.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    remove_for_good(&**self.to.files(), &self.to.root().join(name))?;
+                }
+                read => self.put(Path::new(name), &read.map_err(failed("read", &path))?, is_private)?,
             }
         }
         Ok(())
     }
+}
+
+/// Whether a backup that was stopped before it wrote `trail.toml` can have left this name.
+fn is_before_manifest(name: &str) -> bool {
+    let whole = name.strip_suffix(".tmp").unwrap_or(name);
+    ["segments", "tree", "checkpoints"].contains(&name)
+        || OTHERS.iter().any(|(other, _)| *other == whole)
+        || name == "trail.toml.tmp"
 }
 
 /// How many events the handoff says are durable; 0 without one of this trail.

@@ -199,6 +199,8 @@ class Trail:
         self.check_manifest()
         notes = [self.newest, *self.open_kept(), *filter(self.is_signed, self.given)]
         self.marks = sorted({(note.size, note.root) for note in notes})
+        # Whoever can change trail.toml could sign the others: they bound nothing.
+        self.trusted_marks = sorted({(note.size, note.root) for note in notes if self.is_signed(note)})
         self.lines = lines.read_lines(self.folder, self.starts, size)
         for note in self.given:
             self.check_given(note, size)
@@ -294,7 +296,7 @@ class Trail:
             code = self.how_they_end(first) if first == end else self.classify(first, leaves)
             return Tampered(code, "it is not the line that was signed", first)
         held, until = 0, size
-        for mark in self.marks:
+        for mark in self.trusted_marks:
             if not self.holds(mark):
                 until = mark[0]
                 break
@@ -304,7 +306,7 @@ class Trail:
 
     def trusted_to(self, leaves, size):
         tree, trusted = merkle.Tree(), 0
-        for mark, root in self.marks:
+        for mark, root in self.trusted_marks:
             if mark > size or 32 * mark > len(leaves):
                 break
             for at in range(tree.size, mark):

@@ -137,6 +137,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "openings"],
     },
     Fault {
+        name: "handoff_lines_unchecked",
+        what: "an opening takes lines from the handoff that no writer can have put there",
+        tests: &["-p", "trailseal-attacks", "--test", "got_through", "handoff"],
+    },
+    Fault {
         name: "rotation_before_checkpoint",
         what: "the next key signs before a checkpoint of the old one says so",
         tests: &["-p", "trailseal-core", "--test", "power_loss"],

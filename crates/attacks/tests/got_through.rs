@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use trailseal_attacks::{Folder, Key, Kind, ManifestKey, Place, manifest, rotation_line, snapshot};
+use trailseal_attacks::{Folder, Key, Kind, ManifestKey, Place, handoff, manifest, rotation_line, snapshot};
 
 /// Each attack as a test of its name, in both kinds.
 macro_rules! both {
@@ -29,6 +29,7 @@ both! {
     e_anchor_that_knows_more_is_believed
     f_sixty_four_rotations_can_be_read_and_no_more_are_made
     g_line_after_the_close_is_not_believed
+    g_handoff_after_the_close_is_not_believed
     g_time_far_ahead_is_told
     g_policy_that_appeared_is_told
     g_other_folder_is_told
@@ -387,6 +388,35 @@ fn g_line_after_the_close_is_not_believed(kind: Kind) {
     lines.push(format!("{front}\"id\":\"forged\",\"action\":\"user.login\"}}").into_bytes());
     segment.set_lines(&lines);
     base.refuses(&[&base.size.to_string()]);
+}
+
+/// A handoff with one frame behind the last line, as its writer would have left it but for the line.
+fn with_handoff(base: &Stopped, line: &str) -> Stopped {
+    let attacked = base.copy();
+    let origin = attacked.key.public().split('+').next().unwrap().to_owned();
+    let bytes = handoff(&origin, base.size, &[line.as_bytes().to_vec()]);
+    attacked.trail().write("handoff", bytes);
+    attacked
+}
+
+fn g_handoff_after_the_close_is_not_believed(kind: Kind) {
+    let base = stopped(kind);
+    let lines = base.trail().lines();
+    let last = String::from_utf8(lines.last().unwrap().clone()).unwrap();
+    let front = last.split("\"system\"").next().unwrap();
+    let front = front.replace(&format!("\"index\":{},", base.size - 1), &format!("\"index\":{},", base.size));
+    for rest in ["\"id\":\"forged\",\"action\":\"user.login\"}", "this is no JSON"] {
+        with_handoff(&base, &format!("{front}{rest}"))
+            .refuses(&[&base.size.to_string(), "trailseal succeed"]);
+    }
+    // Behind lines that a killed writer left, where anything may follow: it must still be a line.
+    let killed = killed(kind);
+    let size = killed.trail().lines().len() as u64;
+    let killed = Stopped { size, ..killed };
+    let line = String::from_utf8(killed.trail().lines().pop().unwrap()).unwrap();
+    let next = line.replacen(&format!("\"index\":{},", size - 1), &format!("\"index\":{size},"), 1);
+    with_handoff(&killed, &next).place.record(&["more"]).ok();
+    with_handoff(&killed, &next[..next.len() - 1]).refuses(&[&size.to_string()]);
 }
 
 fn details_of_opening(trail: &Folder) -> String {

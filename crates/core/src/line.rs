@@ -15,9 +15,11 @@ use crate::event::{Event, NoAction, Out, fit, within_limits};
 
 mod fields;
 mod front;
+mod fronts;
 
 pub(crate) use fields::{write_sample_rate, write_sent};
 pub(crate) use front::RunningFront;
+pub(crate) use fronts::Fronts;
 
 /// The most bytes a line may have: the limit of an entry in C2SP tlog-tiles.
 pub const LINE_BYTES_MAX: usize = 65_535;

@@ -424,6 +424,17 @@ fn a_rotation_that_stopped_anywhere_is_finished_or_has_not_begun() {
     assert!(error.to_string().contains("signing.key.next"), "{error}");
     assert!(error.to_string().contains("trailseal succeed"), "{error}");
 
+    // The checkpoint is kept, and not yet put in place as the newest.
+    let size = note.lines().nth(1).unwrap();
+    let dir = copy(after.path());
+    write(dir.path(), &format!("checkpoints/{size}"), note.as_bytes());
+    write(dir.path(), "checkpoint", &old_note);
+    write(dir.path(), "trail.toml", &old_manifest);
+    write(dir.path(), "keys/signing.key", &old);
+    write(dir.path(), "keys/signing.key.next", &new);
+    goes_on(dir.path(), options());
+    assert_eq!(fs::read(dir.path().join("keys/signing.key")).unwrap(), new);
+
     // trail.toml stands, the key does not.
     let dir = copy(after.path());
     write(dir.path(), "keys/signing.key", &old);
@@ -467,6 +478,79 @@ fn a_key_that_was_rotated_away_signs_nothing_more() {
     fs::write(after.path().join("checkpoint"), grown).unwrap();
     assert!(!verdict(after.path()).ok);
     refused(after.path(), options());
+}
+
+#[test]
+fn a_next_key_that_lies_there_is_not_the_one_that_a_rotation_uses() {
+    let Rotated { before, after } = rotated();
+    for planted in [before.path().join("keys/signing.key"), after.path().join("keys/signing.key")] {
+        let dir = copy(after.path());
+        fs::copy(planted, dir.path().join("keys/signing.key.next")).unwrap();
+        let trail = Trail::open(dir.path(), options()).unwrap();
+        let public = trail.rotate_key().unwrap();
+        trail.close(SOON).unwrap();
+        let manifest = fs::read_to_string(dir.path().join("trail.toml")).unwrap();
+        assert_eq!(manifest.matches(&public.to_string()).count(), 1, "{manifest}");
+        goes_on(dir.path(), options());
+    }
+}
+
+#[test]
+fn what_is_sealed_is_the_line_in_its_place_whatever_stands_before_it() {
+    let dir = sealed(options(), 600);
+    let segment = &segments(dir.path())[0];
+    let whole = fs::read(segment).unwrap();
+    let lines = whole.split_inclusive(|byte| *byte == b'\n').count();
+    // Of the same length, and with as many line ends as there were lines: only the last lines are as they were.
+    let changed: usize = whole.split_inclusive(|byte| *byte == b'\n').take(500).map(<[u8]>::len).sum();
+    let forged =
+        [&b"\n".repeat(lines), &*b"x".repeat(changed - lines - 1), b"\n", &whole[changed..]].concat();
+    fs::write(segment, &forged).unwrap();
+    let opened = reopen(dir.path(), options());
+    let now = fs::read(segment).unwrap();
+    assert_eq!(now[..changed], forged[..changed]);
+    fs::write(segment, [&whole[..changed], &now[changed..]].concat()).unwrap();
+    let verdict = verdict(dir.path());
+    assert!(verdict.ok, "{opened:?}: {verdict}");
+    goes_on(dir.path(), options());
+}
+
+#[test]
+fn a_last_segment_that_was_compressed_is_a_closed_one() {
+    let dir = sealed(options(), 20);
+    let folder = Folder::new(dir.path(), Arc::new(StdFiles));
+    let last = folder.segments().unwrap().pop().unwrap();
+    // Its successor was given up before a line of it was on disk.
+    let closed = trailseal_core::SegmentFile { end: Some(trailseal_core::Index::new(22)), ..last };
+    trailseal_core::segment::compress(folder.files(), &closed).unwrap();
+    goes_on(dir.path(), options());
+    assert_eq!(segments(dir.path()).len(), 2);
+}
+
+#[test]
+fn a_making_that_stopped_before_the_first_line_can_still_take_over() {
+    let dir = sealed(options(), 0);
+    let fresh = tempfile::tempdir().unwrap();
+    // As a stop between trail.toml and the first line leaves it.
+    for name in ["trail.toml", "keys/signing.key", "keys/signing.key.origin", "tree/0"] {
+        fs::create_dir_all(fresh.path().join(name).parent().unwrap()).unwrap();
+        fs::copy(dir.path().join(name), fresh.path().join(name)).unwrap();
+    }
+    fs::write(fresh.path().join("tree/0"), "").unwrap();
+    let text = fs::read_to_string(dir.path().join("keys/signing.key")).unwrap();
+    let key = trailseal_tlog::SigningKey::from_private_string(text.trim()).unwrap();
+    let origin = trailseal_tlog::Origin::new("example.com/openings").unwrap();
+    let first = trailseal_tlog::Checkpoint::new(origin, 0, trailseal_tlog::empty_root()).sign(&key);
+    fs::write(fresh.path().join("checkpoint"), first).unwrap();
+    fs::create_dir(fresh.path().join("segments")).unwrap();
+    let mut options = options();
+    let (origin, reason) = ("example.com/old".to_owned(), "it was edited".to_owned());
+    options.succeeds = Some(trailseal_core::Succeeded { origin, good: None, reason });
+    goes_on(fresh.path(), options.clone());
+    let text = fs::read_to_string(&segments(fresh.path())[0]).unwrap();
+    assert!(text.lines().next().unwrap().contains("\"trail.succeeded\""), "{text}");
+    let error = reopen(fresh.path(), options).unwrap_err();
+    assert!(error.to_string().contains("holds a trail already"), "{error}");
 }
 
 #[test]

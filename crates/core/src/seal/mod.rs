@@ -54,18 +54,20 @@ pub(crate) struct Sealer {
 }
 
 impl Sealer {
-    /// Goes on from a tree whose right edge is `edge`.
+    /// Goes on from a tree whose right edge is `edge`; `place` is where the first line behind it lies, or will: the first
+    /// index of its segment, and the offset in it.
     pub(crate) fn new(
         shared: Arc<Shared>,
         keys: Arc<Mutex<SealKeys>>,
         edge: TileEdge,
+        place: (u64, u64),
         anchors: Anchors,
         lock: Arc<Lock>,
     ) -> Self {
         let published = edge.size();
         let tree = TreeWriter::new(&shared.folder, published, shared.options.one_shot);
         Sealer {
-            source: Source::new(shared.clone(), published),
+            source: Source::new(shared.clone(), published, place),
             shared,
             keys,
             edge,

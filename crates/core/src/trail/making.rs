@@ -44,6 +44,7 @@ pub(super) fn make(
     let key_path = key_file(folder, options.key_file.as_deref());
     let held = read_signing_key(files, &key_path)?;
     refuse_left_over(folder, held.as_ref())?;
+    let held_text = held.as_ref().map(SigningKey::to_private_string);
     let signing = match held {
         Some(held) => SigningKey::from_seed(origin(options, &held.seed())?.as_str(), &held.seed()),
         None => {
@@ -59,7 +60,10 @@ pub(super) fn make(
     let write = |path: &Path, text: &str, is_private: bool| {
         files.replace(path, text.as_bytes(), is_private).map_err(OpenError::io("write", path))
     };
-    write(&key_path, &signing.to_private_string(), true)?;
+    // One that was put there may lie where it can only be read.
+    if held_text.as_deref() != Some(&signing.to_private_string()) {
+        write(&key_path, &signing.to_private_string(), true)?;
+    }
     note_making(files, &key_path, signing.name())?;
     let origin = Origin::new(signing.name()).map_err(|error| OpenError::Origin(error.to_string()))?;
     let note = Checkpoint::new(origin.clone(), 0, empty_root()).sign(&signing);
@@ -75,7 +79,14 @@ fn note_making(files: &dyn Files, key_path: &Path, origin: &str) -> Result<(), O
     let (path, text) = (origin_file(key_path), format!("{origin}\n{MAKING}\n"));
     match files.read(&path, SMALL_FILE_BYTES_MAX) {
         Ok(bytes) if bytes == text.as_bytes() => Ok(()),
-        _ => files.replace(&path, text.as_bytes(), false).map_err(OpenError::io("write", path)),
+        _ => files.replace(&path, text.as_bytes(), false).map_err(|error| OpenError::Key {
+            path: key_path.to_owned(),
+            what: format!(
+                "cannot be noted as this trail's ({error}): make its folder writable for the making, or put the file {} \
+                 there yourself, with the lines `{origin}` and `{MAKING}`",
+                path.display()
+            ),
+        }),
     }
 }
 

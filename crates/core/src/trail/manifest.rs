@@ -180,7 +180,9 @@ impl Manifest {
                         && rotation.size() == new.from
                         && old.to == Some(new.from)
                 });
-            // A key is rotated once: each is named by its own place here.
+            // A key that comes back would sign no size at all.
+            let is_new = ring.keys().iter().all(|entry| entry.key != new.public_key);
+            let rotation = rotation.filter(|_| is_new);
             match rotation.map(|rotation| ring.add(rotation)) {
                 Some(Ok(())) => {}
                 _ => {

@@ -85,11 +85,6 @@ fn open_existing(
             manifest.origin.as_str(),
         )));
     }
-    if options.succeeds.is_some() {
-        let what =
-            "it holds a trail already: a trail that takes over from another is a new one, in another folder";
-        return Err(damaged(folder.root(), what));
-    }
     let key_path = key_file(&folder, options.key_file.as_deref());
     let trusted = trusted(&folder, &key_path, manifest)?;
     note_made(&**folder.files(), &key_path, trusted.manifest.origin.as_str())?;
@@ -107,6 +102,11 @@ fn go_on(folder: Folder, lock: Lock, trusted: Trusted, options: Options) -> Resu
     check_anchors(&options, &folder, &newest, &ring)?;
     let witnesses = witnesses(&folder, &options, &newest, &handoffs);
     let mut recovered = recover(&folder, &files, &newest, &handoffs, &witnesses)?;
+    if options.succeeds.is_some() && !recovered.found.is_new() {
+        let what =
+            "it holds a trail already: a trail that takes over from another is a new one, in another folder";
+        return Err(damaged(folder.root(), what));
+    }
     recovered.found.handoff_missing = places.missing.clone();
     drop(handoffs);
     if let Some(note) = kept_ahead {
@@ -297,7 +297,8 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
     let writer = Writer::new(shared.clone(), drain, recovered.segment, recovered.next, reserve_bytes, watch);
     // A command may be over before the writer looks for the first time.
     writer.check_reserve();
-    let sealer = Sealer::new(shared.clone(), keys.clone(), recovered.edge, anchors, lock.clone());
+    let sealer =
+        Sealer::new(shared.clone(), keys.clone(), recovered.edge, recovered.place, anchors, lock.clone());
     let (held, ended) = (lock.clone(), shared.clone());
     let write = move || {
         let _held = held;

@@ -16,7 +16,7 @@ use trailseal_tlog::{Checkpoint, Hash, TileEdge};
 
 use super::error::OpenError;
 use super::folder::{Folder, SegmentFile};
-use super::scan::{Scan, ScanError, Scanned, is_own, may_follow};
+use super::scan::{Scan, ScanError, Scanned, is_line, is_own, may_follow};
 use super::witness::Witness;
 use crate::clock::Timestamp;
 use crate::file::Files;
@@ -30,6 +30,8 @@ const HANDOFF_BYTES_MAX: u64 = 16 << 30;
 /// A trail that can go on.
 pub(crate) struct Recovered {
     pub(crate) edge: TileEdge,
+    /// Where the first unsealed line lies, or will: the first index of its segment, and the offset in it.
+    pub(crate) place: (u64, u64),
     pub(crate) segment: Option<SegmentWriter>,
     /// First indexes of the segments from the one that holds the first unsealed line on.
     pub(crate) segments: Vec<u64>,
@@ -100,6 +102,7 @@ pub(crate) fn recover(
     let mut previous_ends = ends_with_close(files, &segments, sealed);
     let mut last = None;
     let mut recorded = None;
+    let mut place = None;
     for segment in &unsealed {
         let scanned = recovery.scan(segment, &mut previous_ends)?;
         recorded = scanned.recorded.or(recorded);
@@ -109,6 +112,9 @@ pub(crate) fn recover(
             let witness = "the name of the next segment".to_owned();
             return Err(recovery.missing(scanned.end, end.get(), witness));
         }
+        if segment.form == Form::Plain {
+            place.get_or_insert((segment.first.get(), scanned.unsealed_offset));
+        }
         last = Some((*segment, scanned));
     }
     let in_segments = last.as_ref().map_or(0, |(_, scanned)| scanned.end);
@@ -117,9 +123,10 @@ pub(crate) fn recover(
     if recorded.is_none() {
         recorded = recorded_before(files, &segments);
     }
-    let mut firsts: Vec<u64> = unsealed.iter().map(|segment| segment.first.get()).collect();
+    let is_plain = |segment: &&&SegmentFile| segment.form == Form::Plain;
+    let mut firsts: Vec<u64> = unsealed.iter().filter(is_plain).map(|segment| segment.first.get()).collect();
     let mut writer = None;
-    if let Some((segment, scanned)) = last {
+    if let Some((segment, scanned)) = last.filter(|(segment, _)| segment.form == Form::Plain) {
         writer = Some(recovery.take_over(segment, scanned, &mut found)?);
     }
     let replayed = replay_all(handoffs, in_segments, &mut recorded, &mut previous_ends)
@@ -141,6 +148,8 @@ pub(crate) fn recover(
     }
     Ok(Recovered {
         edge,
+        // Without any, the next line begins a segment.
+        place: place.unwrap_or((sealed, 0)),
         segment: writer,
         segments: firsts,
         next: in_segments + found.from_handoff,
@@ -227,13 +236,10 @@ impl Recovery<'_> {
     fn scan(&self, segment: &SegmentFile, after_close: &mut bool) -> Result<Scanned, OpenError> {
         let failed = |error| OpenError::io("read", segment.path.clone())(error);
         if segment.form == Form::Compressed {
-            return Err(OpenError::Damaged {
-                path: segment.path.clone(),
-                what: "a compressed segment has lines that no checkpoint covers, or is the last one".into(),
-            });
+            return self.scan_compressed(segment);
         }
         let file = self.files.open_read(&segment.path).map_err(failed)?;
-        if let Some(scanned) = self.after_clean_close(segment, &*file).map_err(failed)? {
+        if let Some(scanned) = self.after_clean_close(segment, &*file, after_close).map_err(failed)? {
             return Ok(scanned);
         }
         let mut leaves = SignedLeaves::new(self.folder, self.sealed);
@@ -252,12 +258,38 @@ impl Recovery<'_> {
         })
     }
 
+    /// The last segment may be a closed one: its successor was given up before a line of it was on disk. Then all of it
+    /// is signed, and the next line begins a segment.
+    fn scan_compressed(&self, segment: &SegmentFile) -> Result<Scanned, OpenError> {
+        let failed = |error| OpenError::io("read", segment.path.clone())(error);
+        let mut leaves = SignedLeaves::new(self.folder, self.sealed);
+        let mut lines = LineReader::open(self.files, segment, 0).map_err(failed)?;
+        let mut scanned = Scanned { end: segment.first.get(), ..Scanned::default() };
+        while let Some(text) = lines.next_line().map_err(failed)? {
+            let front = crate::line::parse_front(text).filter(|front| front.index == scanned.end);
+            let is_signed = leaves.get(scanned.end).map_err(failed)? == Some(trailseal_tlog::leaf_hash(text));
+            if scanned.end < self.sealed && !(is_signed && front.is_some()) {
+                return Err(self.not_signed(scanned.end));
+            }
+            scanned.recorded = front.map(|front| front.recorded).or(scanned.recorded);
+            scanned.end += 1;
+        }
+        match segment.end.is_none() && scanned.end <= self.sealed {
+            true => Ok(scanned),
+            false => Err(OpenError::Damaged {
+                path: segment.path.clone(),
+                what: "a compressed segment has lines that no checkpoint covers".into(),
+            }),
+        }
+    }
+
     /// After a clean close everything is signed, and the offset file beside the segment says how much
     /// that is: then only the last lines are read and compared, and opening stays quick.
     fn after_clean_close(
         &self,
         segment: &SegmentFile,
         file: &dyn crate::file::ReadFile,
+        after_close: &mut bool,
     ) -> io::Result<Option<Scanned>> {
         let path = self.folder.segments_folder().join(offsets_name(segment.first));
         let Ok(bytes) = self.files.read(&path, 64 << 20) else { return Ok(None) };
@@ -284,9 +316,11 @@ impl Recovery<'_> {
                 return Ok(None);
             }
             recorded = front.map(|front| front.recorded);
+            *after_close = is_own(text, "trail.closed");
             index += 1;
         }
         Ok((index == end).then_some(Scanned {
+            unsealed_offset: offsets.len_bytes,
             end,
             len_bytes: offsets.len_bytes,
             rewrite_offset: offsets.len_bytes,
@@ -398,7 +432,9 @@ fn replay_all(
     let mut not_recorded = None;
     for (_, file) in handoffs {
         replay(file, next + replayed.lines, |index, text| {
-            if !may_follow(text.strip_suffix(b"\n").unwrap_or(text), after_close) {
+            let line = text.strip_suffix(b"\n").unwrap_or(text);
+            let is_honest = is_line(line, index) && may_follow(line, after_close);
+            if !is_honest && !cfg!(trailseal_fault = "handoff_lines_unchecked") {
                 not_recorded.get_or_insert(index);
             }
             replayed.bytes.extend_from_slice(text);

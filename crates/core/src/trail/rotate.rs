@@ -94,14 +94,8 @@ impl Trail {
             let path = next_file.clone();
             move |source| RotateError::Io { action, path, source }
         };
-        // One that an earlier attempt left is used: a checkpoint may name it already.
-        let next = match super::open::read_signing_key(files, &next_file) {
-            Ok(Some(next)) => next,
-            Ok(None) => {
-                new_key(shared.origin.as_str(), files, &next_file).map_err(failed("write a key to"))?
-            }
-            Err(error) => return Err(failed("read")(io::Error::other(error.to_string()))),
-        };
+        // Never one that lies there: an opening has finished what it belonged to, and somebody may have put it there.
+        let next = new_key(shared.origin.as_str(), files, &next_file).map_err(failed("write a key to"))?;
         let index = self.record_system("trail.key_rotated", details(&keys.signing, &next.verifying_key()))?;
         keys.rotating = Some(Rotating { next, index, key_file, next_file, signed: None });
         Ok(())

@@ -29,6 +29,15 @@ pub(super) struct Scanned {
     pub(super) recorded: Option<crate::clock::Timestamp>,
     /// Where line `rewrite_from` begins; `len_bytes` if there is no such line.
     pub(super) rewrite_offset: u64,
+    /// Where the first line begins that is not signed; `len_bytes` if there is none.
+    pub(super) unsealed_offset: u64,
+}
+
+/// Whether this can be line `index`: its front, its length, JSON.
+pub(super) fn is_line(text: &[u8], index: u64) -> bool {
+    line::parse_front(text).is_some_and(|front| front.index == index)
+        && text.len() <= line::LINE_BYTES_MAX
+        && Value::parse(text).is_ok()
 }
 
 /// Whether the line is one of the trail's own, of this action. Only there does `"system":true` stand behind the front.
@@ -79,7 +88,8 @@ impl From<io::Error> for ScanError {
 impl Scan<'_> {
     /// Reads the segment from its beginning.
     pub(super) fn run(&mut self, file: &dyn ReadFile) -> Result<Scanned, ScanError> {
-        let mut found = Scanned { end: self.first, rewrite_offset: u64::MAX, ..Scanned::default() };
+        let (rewrite_offset, unsealed_offset) = (u64::MAX, u64::MAX);
+        let mut found = Scanned { end: self.first, rewrite_offset, unsealed_offset, ..Scanned::default() };
         let mut block = vec![0; BLOCK];
         'blocks: while found.end < self.bound {
             let count = file.read_at(found.len_bytes, &mut block)?;
@@ -98,6 +108,7 @@ impl Scan<'_> {
             }
         }
         found.rewrite_offset = found.rewrite_offset.min(found.len_bytes);
+        found.unsealed_offset = found.unsealed_offset.min(found.len_bytes);
         Ok(found)
     }
 
@@ -120,6 +131,9 @@ impl Scan<'_> {
             && !cfg!(trailseal_fault = "lines_after_close_taken")
         {
             return Err(ScanError::NotRecorded(index));
+        }
+        if index >= self.sealed {
+            found.unsealed_offset = found.unsealed_offset.min(found.len_bytes);
         }
         if index >= self.rewrite_from {
             found.rewrite_offset = found.rewrite_offset.min(found.len_bytes);

@@ -8,7 +8,7 @@
 //! before anything else is signed, or the opening refuses.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use trailseal_tlog::{Checkpoint, KeyRing, Rotation, SignedNote, SigningKey};
 
@@ -57,9 +57,11 @@ pub(super) fn trusted(folder: &Folder, key_path: &Path, manifest: Manifest) -> R
             ring.learn(&note).map_err(|conflict| damaged(path, conflict.to_string()))?;
         }
     }
-    let (manifest, signing) = held_key(folder, key_path, manifest, &ring)?;
-    let (newest, note) = newest(&notes, &signing, &ring)?;
+    // All is decided before anything is written: a refusal leaves the folder as it is.
+    let held = held_key(folder, key_path, manifest, &ring)?;
+    let (newest, note) = newest(&notes, &held.signing, &ring)?;
     let kept_ahead = (newest.size > size).then_some(note);
+    let (manifest, signing) = held.finish(folder, key_path)?;
     Ok(Trusted { manifest, signing, newest, kept_ahead })
 }
 
@@ -79,41 +81,60 @@ fn signed_size(text: &str) -> Option<u64> {
     Some(Checkpoint::parse(SignedNote::parse(text).ok()?.text()).ok()?.size)
 }
 
-/// The key that signs now, and a manifest that says so. `ring` knows every rotation that a checkpoint shows.
+/// The key that signs now, and what is still to be written of the rotation that made it so.
+struct HeldKey {
+    manifest: Manifest,
+    signing: SigningKey,
+    is_manifest_behind: bool,
+    is_next: bool,
+}
+
+/// Finds the key that signs now. `ring` knows every rotation that a checkpoint shows.
 fn held_key(
     folder: &Folder,
     key_path: &Path,
     mut manifest: Manifest,
     ring: &KeyRing,
-) -> Result<(Manifest, SigningKey), OpenError> {
+) -> Result<HeldKey, OpenError> {
     let files = &**folder.files();
     let next_path = next_file(key_path);
-    let current = |manifest: &Manifest| manifest.current_key().cloned();
-    if let Some(rotation) = unfinished(&manifest, ring) {
-        // The checkpoint stands, and trail.toml does not say so yet.
-        let next = read_signing_key(files, &next_path)?;
-        if next.is_none_or(|next| next.verifying_key() != *rotation.new_key()) {
-            return Err(key_missing(&next_path, rotation));
-        }
+    let next = read_signing_key(files, &next_path)?;
+    // The checkpoint stands, and trail.toml does not say so yet.
+    let unfinished = unfinished(&manifest, ring);
+    if let Some(rotation) = unfinished {
         manifest.rotate(rotation);
-        let path = folder.trail_toml();
-        files.replace(&path, manifest.to_toml().as_bytes(), false).map_err(OpenError::io("write", &path))?;
     }
-    if let Some(next) = read_signing_key(files, &next_path)?
-        && Some(next.verifying_key()) == current(&manifest)
-    {
-        files.rename(&next_path, key_path).map_err(OpenError::io("replace", key_path))?;
-    }
+    let current = manifest.current_key().cloned();
+    let is_current = |key: &SigningKey| Some(key.verifying_key()) == current;
     let key = |what: &str| OpenError::Key { path: key_path.to_owned(), what: what.into() };
-    let signing = read_signing_key(files, key_path)?
-        .ok_or_else(|| key("is missing: put it back, or set key_file to where it is"))?;
-    if current(&manifest) != Some(signing.verifying_key()) {
-        return Err(key(
-            "is not the key that signs this trail now: set key_file to the right one, or, if the folder \
-                        is an older copy, restore a newer one",
-        ));
+    let held = |signing, is_next| {
+        Ok(HeldKey { manifest, signing, is_manifest_behind: unfinished.is_some(), is_next })
+    };
+    match (read_signing_key(files, key_path)?, next, unfinished) {
+        (Some(signing), _, _) if is_current(&signing) => held(signing, false),
+        (_, Some(next), _) if is_current(&next) => held(next, true),
+        (_, _, Some(rotation)) => Err(key_missing(&next_path, rotation)),
+        (None, _, None) => Err(key("is missing: put it back, or set key_file to where it is")),
+        (Some(_), _, None) => Err(key(
+            "is not the key that signs this trail now: set key_file to the right one, or, if the folder is an older \
+             copy, restore a newer one",
+        )),
     }
-    Ok((manifest, signing))
+}
+
+impl HeldKey {
+    /// Writes what an interrupted rotation has not.
+    fn finish(self, folder: &Folder, key_path: &Path) -> Result<(Manifest, SigningKey), OpenError> {
+        let files = &**folder.files();
+        if self.is_manifest_behind {
+            let (path, text) = (folder.trail_toml(), self.manifest.to_toml());
+            files.replace(&path, text.as_bytes(), false).map_err(OpenError::io("write", &path))?;
+        }
+        if self.is_next {
+            files.rename(&next_file(key_path), key_path).map_err(OpenError::io("replace", key_path))?;
+        }
+        Ok((self.manifest, self.signing))
+    }
 }
 
 /// A rotation of the manifest's last key that a checkpoint carries out.
@@ -134,39 +155,35 @@ fn key_missing(next_path: &Path, rotation: &Rotation) -> OpenError {
     }
 }
 
-/// The largest checkpoint that the held key has signed. The one in `checkpoint` must be by it in any case: an honest
-/// disk never loses or exchanges that file.
+/// The largest checkpoint that the held key has signed, with its note. The one in `checkpoint` comes first; an honest
+/// disk never loses or exchanges that file, so it must be one of this trail in any case.
 fn newest(
-    notes: &[(std::path::PathBuf, String)],
+    notes: &[(PathBuf, String)],
     signing: &SigningKey,
     ring: &KeyRing,
 ) -> Result<(Checkpoint, String), OpenError> {
     let held = signing.verifying_key();
     let mut newest: Option<(Checkpoint, String)> = None;
     for (number, (path, text)) in notes.iter().enumerate() {
-        let opened = ring.open(text).and_then(|_| {
-            Checkpoint::open(text, ring.origin(), std::slice::from_ref(&held))
-                .map(|(checkpoint, _)| checkpoint)
-        });
-        match opened {
-            Ok(checkpoint) => {
-                if newest.as_ref().is_none_or(|(newest, _)| newest.size < checkpoint.size) {
-                    newest = Some((checkpoint, text.clone()));
-                }
-            }
+        match ring.open(text) {
             Err(error) if number == 0 => {
                 let what =
                     format!("{error}; the key that is held has not signed it, so nothing is signed after it");
                 return Err(damaged(path, what));
             }
             // A kept one by somebody else is for `verify` to tell; it decides nothing here.
-            Err(_) => {}
+            Err(_) => continue,
+            Ok(_) => {}
+        }
+        // One by an earlier key is gone on from only where a later one is kept.
+        if let Ok((checkpoint, _)) = Checkpoint::open(text, ring.origin(), std::slice::from_ref(&held))
+            && newest.as_ref().is_none_or(|(newest, _)| newest.size < checkpoint.size)
+        {
+            newest = Some((checkpoint, text.clone()));
         }
     }
-    // The first note was opened above, or it was returned.
-    newest.ok_or_else(|| damaged(key_place(notes), "no checkpoint is signed by the key that is held".into()))
-}
-
-fn key_place(notes: &[(std::path::PathBuf, String)]) -> &Path {
-    notes.first().map_or(Path::new("checkpoint"), |(path, _)| path)
+    newest.ok_or_else(|| {
+        let path = notes.first().map_or(Path::new("checkpoint"), |(path, _)| path);
+        damaged(path, "the key that is held has not signed it, so nothing is signed after it".into())
+    })
 }

@@ -9,9 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use trailseal_tlog::{Hash, leaf_hash};
 
 use super::feed::{Stop, feed};
-use super::fronts::Fronts;
 use crate::file::Files;
-use crate::line::{self, LINE_BYTES_MAX};
+use crate::line::{self, Fronts, LINE_BYTES_MAX};
 use crate::segment::blocks::Block;
 use crate::trail::SegmentFile;
 

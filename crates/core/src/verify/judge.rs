@@ -120,10 +120,18 @@ fn examine(
     verdict.unsealed = found.end.saturating_sub(size);
     verdict.longest_silence_seconds = found.silence as f64 / 1e6;
 
-    verdict.good = marks.iter().zip(&found.holds).rfind(|(_, holds)| **holds).map(|(mark, _)| *mark);
+    let trusted = base.into_iter().chain(&kept).chain(given.iter().flatten()).filter(|it| it.is_trusted);
+    let trusted = self::marks(trusted);
+    let is_trusted = |mark: &(u64, Hash)| trusted.contains(mark);
+    verdict.good = marks
+        .iter()
+        .zip(&found.holds)
+        .rfind(|(mark, holds)| **holds && is_trusted(mark))
+        .map(|(mark, _)| *mark);
 
     let root = base.map(|signed| signed.root);
-    let judged = Judged { folder, segments: &segments, marks: &marks, size, root, found: &found };
+    let judged =
+        Judged { folder, segments: &segments, marks: &marks, trusted: &trusted, size, root, found: &found };
     if let Err(bad) = newest {
         return Ok(Some(bad));
     }
@@ -215,7 +223,7 @@ fn open_kept(texts: &[(u64, Vec<u8>)], trust: &Trust) -> (Vec<Signed>, Option<Lo
         let opened = notes::open(text, &trust.ring).or_else(|unsigned| match &trust.named {
             // What the trusted keys themselves say against it stands.
             Some(named) if unsigned.problem == Problem::KeyUnknown && is_before(trust, *size) => {
-                notes::open(text, named)
+                notes::open(text, named).map(|signed| Signed { is_trusted: false, ..signed })
             }
             _ => Err(unsigned),
         });
@@ -267,6 +275,8 @@ struct Judged<'a> {
     folder: &'a Folder,
     segments: &'a [SegmentFile],
     marks: &'a [(u64, Hash)],
+    /// Those that a trusted key has signed.
+    trusted: &'a [(u64, Hash)],
     /// What the newest checkpoint covers, and its root.
     size: u64,
     root: Option<Hash>,
@@ -309,7 +319,7 @@ impl Judged<'_> {
     fn sealed(&self) -> Result<Option<Located>, VerifyError> {
         let newest_holds = self.root.and_then(|root| self.holds((self.size, root))) == Some(true);
         if !newest_holds {
-            return locate(self.folder, self.segments, self.marks, self.size, self.found).map(Some);
+            return self.locate().map(Some);
         }
         if let Some(diff) = &self.found.tree_diff {
             return Ok(Some(tree_damage(diff)));
@@ -331,6 +341,14 @@ impl Judged<'_> {
             };
             Located { first_bad: Some(index), ..located(problem, message) }
         }))
+    }
+
+    /// Where the lines differ from what was signed. Only what trusted keys have signed bounds it.
+    fn locate(&self) -> Result<Located, VerifyError> {
+        let reached = self.marks.iter().zip(&self.found.holds);
+        let holds: Vec<bool> =
+            reached.filter(|(mark, _)| self.trusted.contains(mark)).map(|(_, holds)| *holds).collect();
+        locate(self.folder, self.segments, self.trusted, &holds, self.size, self.found)
     }
 
     /// What is wrong with the lines that no checkpoint covers yet: they must still follow each other.

@@ -30,11 +30,13 @@ pub(super) struct Located {
     pub(super) message: String,
 }
 
-/// Finds what is wrong below the signed `size`; `marks` are all signed sizes and roots.
+/// Finds what is wrong below the signed `size`; `marks` are sizes and roots that trusted keys have signed, and `holds`
+/// says of each that the lines reach whether they give it.
 pub(super) fn locate(
     folder: &Folder,
     segments: &[SegmentFile],
     marks: &[(u64, Hash)],
+    holds: &[bool],
     size: u64,
     found: &Found,
 ) -> Result<Located, VerifyError> {
@@ -45,7 +47,7 @@ pub(super) fn locate(
     if first < trusted {
         return at(folder, segments, &mut leaves, first, found);
     }
-    let held = found.holds.iter().take_while(|holds| **holds).count();
+    let held = holds.iter().take_while(|holds| **holds).count();
     let from = held.checked_sub(1).map_or(0, |last| marks[last].0);
     let to = marks.get(held).map_or(size, |mark| mark.0);
     let (problem, message) = if found.end < to {

@@ -13,7 +13,6 @@
 //! `proof` checks proofs that stand alone.
 
 mod feed;
-mod fronts;
 mod hashing;
 mod judge;
 mod locate;

@@ -10,6 +10,8 @@ pub(super) struct Signed {
     pub(super) size: u64,
     pub(super) root: Hash,
     pub(super) key: VerifyingKey,
+    /// Whether a trusted key signed it, and not only one that `trail.toml` names.
+    pub(super) is_trusted: bool,
 }
 
 /// Why a text is not a checkpoint that counts.
@@ -27,7 +29,9 @@ pub(super) fn open(text: &[u8], ring: &KeyRing) -> Result<Signed, Unsigned> {
     };
     let text = std::str::from_utf8(text).map_err(|_| invalid("it is not UTF-8"))?;
     match ring.open(text) {
-        Ok((checkpoint, key)) => Ok(Signed { size: checkpoint.size, root: checkpoint.root, key }),
+        Ok((checkpoint, key)) => {
+            Ok(Signed { size: checkpoint.size, root: checkpoint.root, key, is_trusted: true })
+        }
         Err(CheckpointError::Malformed(what)) => Err(invalid(what)),
         Err(CheckpointError::Origin { found, wanted }) => Err(Unsigned {
             problem: Problem::OriginMismatch,

@@ -104,7 +104,7 @@ fn open(
         ring.learn(&note).map_err(|conflict| wrong(Problem::RotationInvalid, conflict.to_string()))?;
     }
     match notes::open(note.as_bytes(), &ring) {
-        Ok(Signed { size, root, key }) => Ok((Checkpoint::new(origin, size, root), key)),
+        Ok(Signed { size, root, key, .. }) => Ok((Checkpoint::new(origin, size, root), key)),
         Err(unsigned) => Err(wrong(unsigned.problem, format!("{which} {}", unsigned.message))),
     }
 }

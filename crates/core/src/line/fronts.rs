@@ -9,7 +9,7 @@ const BEFORE_TIME: &[u8] = b",\"recorded\":\"";
 const SECOND_BYTES: usize = 20;
 
 /// Knows how the next line must begin.
-pub(super) struct Fronts {
+pub(crate) struct Fronts {
     next: u64,
     /// The front of line `next` up to the microseconds, if it was recorded in `second`.
     expected: Vec<u8>,
@@ -19,7 +19,7 @@ pub(super) struct Fronts {
 
 impl Fronts {
     /// Begins at line `first`.
-    pub(super) fn new(first: u64) -> Self {
+    pub(crate) fn new(first: u64) -> Self {
         let mut fronts =
             Fronts { next: first, expected: Vec::new(), second: [0; SECOND_BYTES], second_micros: 0 };
         fronts.expect();
@@ -28,7 +28,7 @@ impl Fronts {
 
     /// When the next line says it was recorded, in microseconds; `None` if it does not begin as the line of
     /// its index must.
-    pub(super) fn next(&mut self, text: &[u8]) -> Option<i64> {
+    pub(crate) fn next(&mut self, text: &[u8]) -> Option<i64> {
         let recorded = match self.same_second(text) {
             Some(micros) => Some(self.second_micros + micros),
             None => self.another_second(text),

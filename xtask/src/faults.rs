@@ -237,6 +237,16 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-cli", "--test", "slots_verify"],
     },
     Fault {
+        name: "backup_not_compared",
+        what: "a backup appends to a copy without a look at whether it is a beginning of the trail",
+        tests: &["-p", "trailseal-cli", "--test", "backup"],
+    },
+    Fault {
+        name: "backup_plain_form_left",
+        what: "a backup leaves the part of a plain segment beside the compressed one that was copied",
+        tests: &["-p", "trailseal-cli", "--test", "backup"],
+    },
+    Fault {
         name: "zip_believed",
         what: "what stands before and behind a bundle's members is not compared with its directory",
         tests: &["-p", "trailseal-cli", "--test", "bundle"],

@@ -63,7 +63,8 @@ fn a_backup_without_keys_can_be_read_and_not_written() {
     assert!(!place.path("copy/keys").exists());
     place.run("verify --dir copy").ok();
     assert_eq!(place.run("query --dir copy --count").ok().out.trim(), "2");
-    let refused = place.feed("record --dir copy", EVENT).could_not(&["signing.key", "is missing"]);
+    place.copy("copy", "tried");
+    let refused = place.feed("record --dir tried", EVENT).could_not(&["signing.key", "is missing"]);
     assert!(refused.err.contains("trailseal succeed"), "{refused:#?}");
     place.run("key rotate").ok();
     place.run("backup copy --with-keys").ok();
@@ -80,6 +81,117 @@ fn a_backup_goes_nowhere_where_something_else_is() {
     place.run("backup full").could_not(&["is not empty"]);
     place.feed("record --dir other", EVENT).ok();
     place.run("backup other").could_not(&["another trail"]);
+}
+
+#[test]
+fn a_copy_that_went_on_by_itself_is_left_as_it_is() {
+    let place = Place::with_events(&["a"]);
+    place.run("backup copy --with-keys").ok();
+    place.feed("record --dir copy", EVENT).ok();
+    let kept = std::fs::read(place.path("copy/segments/00000000000000000000.jsonl")).unwrap();
+    place.record(&EVENT.repeat(9));
+    let refused = |why: &str| {
+        place.run("backup copy").could_not(&[why, "give an empty folder, and keep that one"]);
+        let now = std::fs::read(place.path("copy/segments/00000000000000000000.jsonl")).unwrap();
+        assert_eq!(now, kept, "{why}");
+    };
+    refused("opened for writing");
+    // Whoever tidies up does not get a copy of two histories either.
+    std::fs::remove_file(place.path("copy/lock")).unwrap();
+    if place.path("copy/index").exists() {
+        std::fs::remove_dir_all(place.path("copy/index")).unwrap();
+    }
+    refused("does not begin with");
+    std::fs::remove_file(place.path("copy/checkpoint")).unwrap();
+    refused("tree/0 is not the trail's");
+    std::fs::remove_dir_all(place.path("copy/tree")).unwrap();
+    place.copy("trail/tree", "copy/tree");
+    refused("segments/00000000000000000000.jsonl is not the trail's");
+    place.run("backup fresh").ok();
+    place.run("verify --dir fresh").ok();
+}
+
+#[test]
+fn a_segment_is_in_a_copy_in_one_form() {
+    let place = Place::new();
+    place.write("trailseal.toml", "[segment]\nroll = \"4KiB\"\ncompress = true\n");
+    place.record(&EVENT.repeat(100));
+    let compressed = place.path("trail/segments/00000000000000000000.jsonl.zst");
+    wait_until("a segment is compressed", || {
+        place.record(EVENT);
+        compressed.exists() && !compressed.with_extension("").exists()
+    });
+    place.run("backup copy").ok();
+    // As if an earlier backup had copied a part of it, and the last one was killed before it removed that.
+    place.write("copy/segments/00000000000000000000.jsonl", "{}\n");
+    place.run("verify --dir copy").no();
+    place.run("backup copy").ok();
+    assert!(!place.path("copy/segments/00000000000000000000.jsonl").exists());
+    place.run("verify --dir copy").ok();
+}
+
+#[test]
+fn a_backup_takes_what_is_the_trails_and_nothing_else() {
+    let place = Place::new();
+    place.write("trailseal.toml", "[handoff]\npath = \"trail/ring\"\n");
+    place.record(EVENT);
+    place.run("token create auditor --scope read").ok();
+    let mut command = place.command(&["record", "-"]);
+    let _writer = Running(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
+    wait_until("the handoff lies in the folder", || place.path("trail/ring").exists());
+    std::fs::File::create(place.path("trail/core.1234")).unwrap().set_len(65 << 20).unwrap();
+    for name in ["mine.key", ".trailseal-handoff-1.tmp", "policy.toml.tmp"] {
+        place.write(&format!("trail/{name}"), "mine");
+    }
+    place.run("backup copy").ok();
+    let names = || {
+        let entries = std::fs::read_dir(place.path("copy")).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let ours = ["checkpoint", "checkpoints", "opened", "segments", "tokens.json", "trail.toml", "tree"];
+    assert_eq!(names(), ours);
+    // One that was reset since.
+    place.write("copy/policy.toml", "");
+    place.run("backup copy").ok();
+    assert_eq!(names(), ours);
+}
+
+#[test]
+fn a_first_backup_that_was_stopped_is_gone_on_from() {
+    let place = Place::with_events(&["a"]);
+    place.run("backup copy").ok();
+    for name in ["trail.toml", "checkpoint"] {
+        std::fs::remove_file(place.path(&format!("copy/{name}"))).unwrap();
+    }
+    for name in ["trail.toml.tmp", "policy.toml", "policy.toml.tmp", "tokens.json", "opened.tmp"] {
+        place.write(&format!("copy/{name}"), "half");
+    }
+    place.run("backup copy").ok();
+    place.run("verify --dir copy").ok();
+    // What no backup leaves.
+    std::fs::create_dir_all(place.path("other/keys")).unwrap();
+    place.run("backup other").could_not(&["is not empty"]);
+}
+
+#[test]
+fn keys_that_the_trail_has_no_more_leave_the_copy() {
+    let place = Place::with_events(&["a"]);
+    place.write("trail/keys/signing.key.next", "of a rotation on its way");
+    place.run("backup copy --with-keys").ok();
+    std::fs::remove_file(place.path("trail/keys/signing.key.next")).unwrap();
+    place.run("backup copy").ok();
+    assert!(place.path("copy/keys/signing.key.next").exists(), "keys are not looked at");
+    place.run("backup copy --with-keys").ok();
+    let left = std::fs::read_dir(place.path("copy/keys")).unwrap();
+    let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    let ours = std::fs::read_dir(place.path("trail/keys")).unwrap();
+    let mut ours: Vec<_> = ours.map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    ours.sort();
+    assert_eq!(left, ours);
 }
 
 fn first_event(place: &Place, dir: &str) -> serde_json::Value {

@@ -16,7 +16,7 @@ use trailseal_core::event::Event;
 use trailseal_core::file::{AppendFile, Files, ReadFile, Standing, StdFiles};
 use trailseal_core::{
     Ack, Anchor, CloseError, Folder, HandoffPlace, Index, Once, Options, Reader, RecordError, Roll,
-    RotateError, Status, Trail,
+    RotateError, Status, Trail, back_up,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -597,4 +597,24 @@ fn a_compressed_segment_is_on_disk_before_it_replaces_the_plain_one() {
     let done = done.lock().unwrap();
     let at = |wanted: &str| done.iter().position(|what| what == wanted);
     assert!(at("sync").is_some() && at("sync") < at("rename"), "{done:?}");
+}
+
+#[test]
+fn a_key_that_a_rotation_renames_while_a_backup_reads_is_no_error() {
+    let place = tempfile::tempdir().unwrap();
+    let (dir, to) = (place.path().join("trail"), place.path().join("copy"));
+    Trail::open(&dir, options()).unwrap().close(SOON).unwrap();
+    let next = dir.join("keys/signing.key.next");
+    fs::write(&next, "of a rotation on its way").unwrap();
+    let listed = Arc::new(AtomicBool::new(false));
+    let (seen, renamed) = (listed.clone(), next.clone());
+    let files = hooked(move |what, path| {
+        if what == "listed" && path.ends_with("trail/keys") && !seen.swap(true, Ordering::SeqCst) {
+            fs::remove_file(&renamed)?;
+        }
+        Ok(())
+    });
+    back_up(&Folder::new(&dir, files), &to, true).unwrap();
+    assert!(listed.load(Ordering::SeqCst));
+    assert!(to.join("keys/signing.key").exists() && !to.join("keys/signing.key.next").exists());
 }

@@ -4,25 +4,33 @@
 //! what is durable. Each covers less than what is read after it, so the copy is a state that the trail could have been
 //! stopped in. The checkpoint is written last, so a copy that was stopped is still the one before, with more bytes
 //! behind; the next one goes on from there. If manifest or keys change meanwhile, it is done again.
+//!
+//! - `beginning`: a copy is appended to only while it is a beginning of the trail; one that went on by itself is left
+//!   as it is.
+
+mod beginning;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use trailseal_tlog::{TILE_LEVELS, hashes_in_level};
+use trailseal_tlog::{Checkpoint, KeyRing, TILE_LEVELS, hashes_in_level};
 
+use self::beginning::{ends_alike, remove_for_good};
 use super::folder::{Folder, SegmentFile};
 use super::lock::named_handoff;
 use super::manifest::{Manifest, ManifestError};
 use crate::handoff::{HandoffHeader, own_header};
 use crate::segment::{Form, segment_name};
-use crate::tree::HASH_LEN;
+use crate::tree::{HASH_LEN, root_of};
 
 const BLOCK: usize = 1 << 20;
 const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
+const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 /// Manifest or keys change at a rotation; more in a row than this are no accident.
 const TRIES_MAX: usize = 8;
-/// What is not copied: what belongs to a process, and what is derived.
-const LEFT_OUT: [&str; 7] = ["handoff", "lock", "socket", "index", "checkpoint", "trail.toml", "keys"];
+/// The writer's and the server's own files, and whether each is for owners alone. Whatever else lies in the folder is
+/// not the trail's (notes, a handoff or a key under a name from the settings), or belongs to a process, or is derived.
+const OTHERS: [(&str, bool); 3] = [("opened", false), ("policy.toml", false), ("tokens.json", true)];
 
 /// What a backup holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +65,14 @@ pub enum BackupError {
         /// What is wrong with it.
         what: String,
     },
+    /// The copy is no beginning of the trail, so appending to it would make one of two histories.
+    #[error("{} cannot be gone on from: {what}; give an empty folder, and keep that one", path.display())]
+    WentOn {
+        /// The folder.
+        path: PathBuf,
+        /// How that is known.
+        what: String,
+    },
     /// A file operation failed.
     #[error("could not {action} {}", path.display())]
     Io {
@@ -78,7 +94,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Backup
 /// Copies the trail in `from` to the folder `to`, going on from an earlier backup there.
 ///
 /// # Errors
-/// When `from` is no trail, `to` holds something else, or a file cannot be read or written.
+/// When `from` is no trail, `to` holds something else or was written to meanwhile, or a file cannot be read or written.
 pub fn back_up(from: &Folder, to: &Path, with_keys: bool) -> Result<BackedUp, BackupError> {
     let copy = Copy { from, to: Folder::new(to, from.files().clone()), with_keys, copied_bytes: 0 };
     let origin = copy.check_place()?;
@@ -115,8 +131,7 @@ impl Copy<'_> {
             Err(error) => return Err(place(&format!("holds a damaged trail.toml ({error})"))),
             Ok(None) => {
                 let names = self.to.files().list(self.to.root()).map_err(failed("list", self.to.root()))?;
-                let began = ["segments", "tree", "checkpoints"];
-                if names.iter().any(|name| !began.contains(&name.as_str())) {
+                if !names.iter().all(|name| is_before_manifest(name)) {
                     return Err(place("is not empty"));
                 }
             }
@@ -125,21 +140,28 @@ impl Copy<'_> {
     }
 
     fn run(mut self, origin: String) -> Result<BackedUp, BackupError> {
+        let mut is_compared = false;
         for _ in 0..TRIES_MAX {
-            let set = self.set()?;
+            let Some(set) = self.set()? else { continue };
             let note = self.read(&self.from.checkpoint())?;
-            let sealed = self.sealed(&note)?;
+            let (ring, newest) = self.newest(&note)?;
+            if !is_compared {
+                beginning::check(self.from, &self.to, &ring, &newest)?;
+                is_compared = true;
+            }
+            let sealed = newest.size;
             self.copy_kept(sealed)?;
             self.copy_tree(sealed)?;
             let events = self.copy_segments(sealed, &origin)?;
             self.copy_others()?;
-            if self.set()? != set {
+            if self.set()?.as_ref() != Some(&set) {
                 continue;
             }
             for (name, bytes) in &set {
                 let is_private = name.starts_with("keys");
                 self.put(name, bytes, is_private)?;
             }
+            self.remove_old_keys(&set)?;
             self.put(Path::new("checkpoint"), &note, false)?;
             return Ok(BackedUp { origin, sealed, events, copied_bytes: self.copied_bytes });
         }
@@ -151,26 +173,53 @@ impl Copy<'_> {
         self.from.files().read(path, SMALL_FILE_BYTES_MAX).map_err(failed("read", path))
     }
 
-    /// Manifest and, where wanted, keys.
-    fn set(&self) -> Result<Set, BackupError> {
-        let mut set = vec![(PathBuf::from("trail.toml"), self.read(&self.from.trail_toml())?)];
+    /// Manifest and, where wanted, keys; `None` if they changed while they were read.
+    fn set(&self) -> Result<Option<Set>, BackupError> {
+        let mut paths = vec![PathBuf::from("trail.toml")];
         if self.with_keys {
             let folder = self.from.keys_folder();
-            for name in self.from.files().list(&folder).map_err(failed("list", &folder))? {
-                if !name.ends_with(".tmp") {
-                    set.push((Path::new("keys").join(&name), self.read(&folder.join(&name))?));
-                }
+            let names = self.from.files().list(&folder).map_err(failed("list", &folder))?;
+            let whole = names.iter().filter(|name| !name.ends_with(".tmp"));
+            paths.extend(whole.map(|name| Path::new("keys").join(name)));
+        }
+        let mut set = Vec::new();
+        for name in paths {
+            let path = self.from.root().join(&name);
+            match self.from.files().read(&path, SMALL_FILE_BYTES_MAX) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                read => set.push((name, read.map_err(failed("read", &path))?)),
             }
         }
-        Ok(set)
+        Ok(Some(set))
     }
 
-    fn sealed(&self, note: &[u8]) -> Result<u64, BackupError> {
+    /// Removes keys that the copy has from earlier and the trail has no more: the next one of a rotation that is done.
+    fn remove_old_keys(&self, set: &Set) -> Result<(), BackupError> {
+        let folder = self.to.keys_folder();
+        let names = if self.with_keys { self.to.files().list(&folder) } else { Ok(Vec::new()) };
+        for name in names.map_err(failed("list", &folder))? {
+            let is_ours = set.iter().any(|(path, _)| *path == Path::new("keys").join(&name));
+            // A folder is none of ours.
+            if !is_ours && self.to.files().open_read(&folder.join(&name)).is_ok() {
+                remove_for_good(&**self.to.files(), &folder.join(&name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys and the newest checkpoint, which the tree must give.
+    fn newest(&self, note: &[u8]) -> Result<(KeyRing, Checkpoint), BackupError> {
         let damaged = |what: String| BackupError::Source { path: self.from.root().to_owned(), what };
         let manifest = Manifest::read(self.from).map_err(|error| damaged(error.to_string()))?;
         let (ring, _) = manifest.ok_or_else(|| damaged("trail.toml is missing".into()))?.key_ring();
         let opened = ring.open(&String::from_utf8_lossy(note));
-        opened.map(|(checkpoint, _)| checkpoint.size).map_err(|error| damaged(error.to_string()))
+        let (newest, _) = opened.map_err(|error| damaged(error.to_string()))?;
+        let root = root_of(self.from, newest.size).map_err(failed("read", &self.from.tree_folder()))?;
+        // A power loss may have torn it: a hole in the copy would stay when the next writer has mended the trail.
+        if root != Some(newest.root) {
+            return Err(damaged("its tree does not give the root hash that was signed".into()));
+        }
+        Ok((ring, newest))
     }
 
     /// Writes a small file if it is not there as it is.
@@ -217,7 +266,7 @@ impl Copy<'_> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(failed("open", to)(error)),
         };
-        let mut at = len.min(end);
+        let mut at = len;
         let above = to.parent().unwrap_or(Path::new("."));
         files.create_folder(above).map_err(failed("make", above))?;
         let mut file = match files.open_append(to, at) {
@@ -225,9 +274,7 @@ impl Copy<'_> {
             opened => opened,
         }
         .map_err(failed("open", to))?;
-        if at == end {
-            return Ok(());
-        }
+        // Bytes beyond `end` were compared with the trail: they are of a time when more was known to be durable.
         let mut block = vec![0; BLOCK];
         while at < end {
             let want = (end - at).min(BLOCK as u64) as usize;
@@ -240,6 +287,7 @@ impl Copy<'_> {
             at += count as u64;
             self.copied_bytes += count as u64;
         }
+        // Also without new bytes: a backup that was stopped may have left them unsynced.
         file.sync_data().map_err(failed("sync", to))
     }
 
@@ -276,49 +324,62 @@ impl Copy<'_> {
         let source = files.open_read(&segment.path).map_err(failed("open", &segment.path))?;
         let len = source.len_bytes().map_err(failed("look at", &segment.path))?;
         if segment.form == Form::Plain {
-            let end = match segment.end {
-                Some(end) if end.get() <= durable => len,
-                _ => bytes_of_lines(&*source, durable - segment.first.get())
-                    .map_err(failed("read", &segment.path))?,
-            };
+            // Bytes behind the last line that counts may be cut off from the trail by its next opening.
+            let counting = segment.end.map_or(durable, |end| end.get().min(durable)) - segment.first.get();
+            let is_copied =
+                files.open_read(&to).and_then(|there| there.len_bytes()).is_ok_and(|there| there == len);
+            let end = if is_copied { Ok(len) } else { bytes_of_lines(&*source, counting) };
+            let end = end.map_err(failed("read", &segment.path))?;
             return self.extend(&segment.path, &to, end);
         }
-        let there = files.open_read(&to).and_then(|there| there.len_bytes());
-        if there.is_ok_and(|there| there == len) {
+        let is_copied = match files.open_read(&to) {
+            Ok(there) => {
+                there.len_bytes().is_ok_and(|bytes| bytes == len)
+                    && ends_alike(&*source, &*there, len).map_err(failed("compare", &to))?
+            }
+            Err(_) => false,
+        };
+        if !is_copied {
+            let unfinished = to.with_extension("zst.tmp");
+            match files.remove(&unfinished) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("remove", &unfinished)(error));
+                }
+                _ => {}
+            }
+            self.extend(&segment.path, &unfinished, len)?;
+            files.rename(&unfinished, &to).map_err(failed("rename", &unfinished))?;
+        }
+        if cfg!(trailseal_fault = "backup_plain_form_left") && is_copied {
             return Ok(());
         }
-        let unfinished = to.with_extension("zst.tmp");
-        match files.remove(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed("remove", &unfinished)(error));
-            }
-            _ => {}
-        }
-        self.extend(&segment.path, &unfinished, len)?;
-        files.rename(&unfinished, &to).map_err(failed("rename", &unfinished))?;
-        // The plain form that an earlier backup copied would count.
+        // The plain form that an earlier backup copied would count, and one that was stopped here has left it.
         let plain = self.to.segments_folder().join(segment_name(segment.first, Form::Plain));
-        match files.remove(&plain) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &plain)(error)),
-            _ => Ok(()),
-        }
+        remove_for_good(&*files, &plain)
     }
 
-    /// Everything else that lies in the folder as a file: the policy, tokens, which line tells of the last opening.
+    /// The policy, the tokens, and which line tells of the last opening.
     fn copy_others(&mut self) -> Result<(), BackupError> {
-        let files = self.from.files().clone();
-        for name in files.list(self.from.root()).map_err(failed("list", self.from.root()))? {
-            if LEFT_OUT.contains(&name.as_str()) || name.ends_with(".tmp") {
-                continue;
-            }
-            let path = self.from.root().join(&name);
-            if std::fs::symlink_metadata(&path).is_ok_and(|data| data.is_file()) {
-                let bytes = self.read(&path)?;
-                self.put(Path::new(&name), &bytes, true)?;
+        for (name, is_private) in OTHERS {
+            let path = self.from.root().join(name);
+            match self.from.files().read(&path, SMALL_FILE_BYTES_MAX) {
+                // A policy that was reset must not come back with the copy.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    remove_for_good(&**self.to.files(), &self.to.root().join(name))?;
+                }
+                read => self.put(Path::new(name), &read.map_err(failed("read", &path))?, is_private)?,
             }
         }
         Ok(())
     }
+}
+
+/// Whether a backup that was stopped before it wrote `trail.toml` can have left this name.
+fn is_before_manifest(name: &str) -> bool {
+    let whole = name.strip_suffix(".tmp").unwrap_or(name);
+    ["segments", "tree", "checkpoints"].contains(&name)
+        || OTHERS.iter().any(|(other, _)| *other == whole)
+        || name == "trail.toml.tmp"
 }
 
 /// How many events the handoff says are durable; 0 without one of this trail.

@@ -50,6 +50,14 @@ pub(crate) fn load_edge(
     Ok(edge)
 }
 
+/// The root that the files give for the first `size` leaves; `None` if they do not reach so far.
+pub(crate) fn root_of(folder: &Folder, size: u64) -> io::Result<Option<Hash>> {
+    let mut reader = TreeReader::new(folder, size);
+    let partials = (0..TILE_LEVELS).map(|level| partial(&mut reader, level, size));
+    let edge = TileEdge::from_partials(size, partials.collect::<io::Result<_>>()?);
+    Ok(edge.ok().map(|edge| edge.root()))
+}
+
 fn is_there(folder: &Folder) -> io::Result<bool> {
     match folder.files().open_read(&folder.tree_level(0)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -19,7 +19,7 @@ use std::io;
 
 use trailseal_tlog::{HASH_BYTES, TILE_LEVELS, TileId, hashes_in_level};
 
-pub(crate) use edge::{EdgeError, load_edge};
+pub(crate) use edge::{EdgeError, load_edge, root_of};
 pub(crate) use rebuild::rebuild_beside;
 pub use rebuild::{RebuildError, Rebuilt, rebuild_tree};
 pub(crate) use writer::TreeWriter;

@@ -182,6 +182,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-cli", "--test", "system_calls"],
     },
     Fault {
+        name: "generation_not_synced",
+        what: "a new handoff gets its name before its generation is on disk",
+        tests: &["-p", "trailseal-cli", "--test", "system_calls"],
+    },
+    Fault {
         name: "segments_not_listed_again",
         what: "a delivery reads on in a segment beyond its end",
         tests: &["-p", "trailseal-core", "--test", "delivery"],

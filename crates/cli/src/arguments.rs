@@ -1,8 +1,12 @@
 //! The command line as data: every flag with its text, every command with an example.
 
+mod filters;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use filters::Filters;
 
 /// An audit log that never slows the request, never loses what it accepted, and shows every rewrite.
 #[derive(Parser)]
@@ -261,99 +265,6 @@ pub(crate) struct Import {
     /// The files; .gz is read too; - for standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-}
-
-/// Which events. A flag given several times means any of its values.
-#[derive(Args, Clone, Default)]
-pub(crate) struct Filters {
-    /// The tenant
-    #[arg(long, value_name = "TENANT")]
-    tenant: Vec<String>,
-    /// The actor's id or name
-    #[arg(long, value_name = "ACTOR")]
-    actor: Vec<String>,
-    /// The id of the one acted for
-    #[arg(long, value_name = "ID")]
-    on_behalf_of: Vec<String>,
-    /// The action; * is any text
-    #[arg(long, value_name = "GLOB")]
-    action: Vec<String>,
-    /// The category
-    #[arg(long, value_name = "CATEGORY")]
-    category: Vec<String>,
-    /// The resource
-    #[arg(long, value_name = "TYPE[/ID]")]
-    resource: Vec<String>,
-    /// success, failure, denied, partial or unknown
-    #[arg(long, value_name = "OUTCOME")]
-    outcome: Vec<String>,
-    /// debug, info, notice, warning, error or critical
-    #[arg(long, value_name = "SEVERITY")]
-    severity: Vec<String>,
-    /// The client's address
-    #[arg(long, value_name = "IP")]
-    ip: Vec<String>,
-    /// The correlation id
-    #[arg(long, value_name = "ID")]
-    correlation_id: Vec<String>,
-    /// The request id
-    #[arg(long, value_name = "ID")]
-    request_id: Vec<String>,
-    /// The session id
-    #[arg(long, value_name = "ID")]
-    session_id: Vec<String>,
-    /// The trace id
-    #[arg(long, value_name = "ID")]
-    trace_id: Vec<String>,
-    /// The trail's origin
-    #[arg(long, value_name = "ORIGIN")]
-    origin: Vec<String>,
-    /// Events of this time or later: 2026-11-21T04:00:00Z, 2026-11-21, or an age such as 24h
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Events before this time
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
-    /// Text anywhere in the event
-    #[arg(long, value_name = "TEXT")]
-    text: Vec<String>,
-    /// An id (id:42 if it is all digits) or an index
-    #[arg(long, value_name = "ID")]
-    id: Vec<String>,
-    /// The trail's own events, too
-    #[arg(long)]
-    pub(crate) system: bool,
-}
-
-impl Filters {
-    /// As names and values, in the form that the core reads.
-    pub(crate) fn pairs(&self) -> Vec<(&'static str, &str)> {
-        let lists: [(&'static str, &[String]); 16] = [
-            ("tenant", &self.tenant),
-            ("actor", &self.actor),
-            ("on_behalf_of", &self.on_behalf_of),
-            ("action", &self.action),
-            ("category", &self.category),
-            ("resource", &self.resource),
-            ("outcome", &self.outcome),
-            ("severity", &self.severity),
-            ("ip", &self.ip),
-            ("correlation_id", &self.correlation_id),
-            ("request_id", &self.request_id),
-            ("session_id", &self.session_id),
-            ("trace_id", &self.trace_id),
-            ("origin", &self.origin),
-            ("text", &self.text),
-            ("id", &self.id),
-        ];
-        let mut pairs = Vec::new();
-        for (name, values) in lists {
-            pairs.extend(values.iter().map(|value| (name, value.as_str())));
-        }
-        pairs.extend(self.since.as_deref().map(|value| ("since", value)));
-        pairs.extend(self.until.as_deref().map(|value| ("until", value)));
-        pairs
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

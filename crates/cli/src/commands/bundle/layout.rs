@@ -1,4 +1,4 @@
-//! Where the members of a bundle lie: the one layout that [`write`](super::write) gives, byte for byte, or none.
+//! Where the members of a bundle lie: the one layout that `write` gives, byte for byte, or none.
 //!
 //! ```text
 //! member:     local header | deflated bytes | descriptor, if it was written to a pipe

@@ -43,8 +43,8 @@ fn place() -> Place {
     place
 }
 
-/// Takes the segment away that holds event 1, `id-0`: whoever reads the trail for its ids does not find it. Returns where
-/// it was.
+/// Takes the segment away that holds event 1, `id-0`, and leaves as many bytes that say nothing: whoever reads the trail
+/// for its ids does not find it. Returns where it was, and where it is.
 fn take_away(place: &Place) -> (PathBuf, PathBuf) {
     let segments = Folder::new(place.path("trail"), Arc::new(StdFiles)).segments().unwrap();
     assert!(segments.len() > 2, "{segments:?}");
@@ -52,6 +52,8 @@ fn take_away(place: &Place) -> (PathBuf, PathBuf) {
     let holds_it = |segment: &&SegmentFile| segment.first <= Index::new(1);
     let (segment, away) = (segments.iter().rfind(holds_it).unwrap().path.clone(), place.path("away"));
     std::fs::rename(&segment, &away).unwrap();
+    let len = std::fs::metadata(&away).unwrap().len();
+    std::fs::write(&segment, vec![b' '; len as usize]).unwrap();
     (segment, away)
 }
 
@@ -109,6 +111,7 @@ fn an_id_that_is_looked_up_on_a_slow_disk_holds_up_no_other_request() {
     let server = Server::start(&place);
     // Whoever reads it waits for ever.
     let (segment, _) = take_away(&place);
+    std::fs::remove_file(&segment).unwrap();
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, &segment, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     let admin = server.admin();

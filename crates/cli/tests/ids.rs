@@ -11,7 +11,7 @@ use support::Place;
 use support::server::{Connection, Server};
 use trailseal_core::deliver::{Batch, Follower, Lines, Sink as _};
 use trailseal_core::file::StdFiles;
-use trailseal_core::{Folder, Index, Reader, SegmentFile};
+use trailseal_core::{Folder, Index, Reader};
 use trailseal_index::{FOLDER, IndexOptions, Indexer, remove};
 
 const EVENTS: usize = 2_000;
@@ -43,27 +43,34 @@ fn place() -> Place {
     place
 }
 
-/// Takes the segment away that holds event 1, `id-0`, and leaves as many bytes that say nothing: whoever reads the trail
-/// for its ids does not find it. Returns where it was, and where it is.
-fn take_away(place: &Place) -> (PathBuf, PathBuf) {
+/// A segment that was taken away; as many bytes that say nothing are in its place.
+struct Taken {
+    segment: PathBuf,
+    away: PathBuf,
+    /// The number of its first event.
+    number: usize,
+}
+
+/// Takes a segment away, so that whoever reads the trail for its ids does not find them. It holds none of the trail's own
+/// events, which a server reads at its start.
+fn take_away(place: &Place) -> Taken {
     let segments = Folder::new(place.path("trail"), Arc::new(StdFiles)).segments().unwrap();
     assert!(segments.len() > 2, "{segments:?}");
-    // The first one may hold `trail.opened` alone.
-    let holds_it = |segment: &&SegmentFile| segment.first <= Index::new(1);
-    let (segment, away) = (segments.iter().rfind(holds_it).unwrap().path.clone(), place.path("away"));
+    let (segment, away) = (segments[1].path.clone(), place.path("away"));
     std::fs::rename(&segment, &away).unwrap();
     let len = std::fs::metadata(&away).unwrap().len();
     std::fs::write(&segment, vec![b' '; len as usize]).unwrap();
-    (segment, away)
+    // Index 0 is `trail.opened`.
+    Taken { segment, away, number: segments[1].first.get() as usize - 1 }
 }
 
 #[test]
 fn a_command_asks_the_index_and_does_not_read_the_trail() {
     let place = place();
     let fresh = "{\"action\":\"a\",\"id\":\"fresh\"}\n";
-    let (segment, away) = take_away(&place);
+    let Taken { segment, away, number } = take_away(&place);
     // It is known, and cannot be compared.
-    assert_ne!(place.feed("record", events(0..1)).code, Some(0));
+    assert_ne!(place.feed("record", events(number..number + 1)).code, Some(0));
     place.feed("record", fresh).ok();
     std::fs::rename(away, segment).unwrap();
     let again = place.feed("record --json", format!("{}{fresh}", events(0..EVENTS))).ok().json_lines();
@@ -75,10 +82,10 @@ fn a_command_asks_the_index_and_does_not_read_the_trail() {
 #[test]
 fn a_server_asks_the_index_and_a_kill_changes_no_answer() {
     let place = place();
-    let (segment, away) = take_away(&place);
+    let Taken { segment, away, number } = take_away(&place);
     let mut server = Server::start(&place);
     server.admin().record("{\"action\":\"a\",\"id\":\"fresh\"}\n");
-    assert!(server.admin().post("/v1/events", events(0..1)).status >= 500);
+    assert!(server.admin().post("/v1/events", events(number..number + 1)).status >= 500);
     server.stop();
     std::fs::rename(away, segment).unwrap();
     server.launch();
@@ -110,7 +117,7 @@ fn an_id_that_is_looked_up_on_a_slow_disk_holds_up_no_other_request() {
     place.feed("record", events(0..EVENTS)).ok();
     let server = Server::start(&place);
     // Whoever reads it waits for ever.
-    let (segment, _) = take_away(&place);
+    let Taken { segment, .. } = take_away(&place);
     std::fs::remove_file(&segment).unwrap();
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, &segment, rustix::fs::FileType::Fifo, mode, 0).unwrap();

@@ -27,7 +27,7 @@ use crate::counters::Counters;
 use crate::file::Files;
 use crate::handoff::{self, Drain, Handoff, HandoffHeader, Lies, Place};
 use crate::histogram::CountedCommits;
-use crate::mask::{MaskKey, Masker, ReplaceWith};
+use crate::mask::{MaskKey, Masker};
 use crate::policy::{Current, InForce, Sampler, SamplerError};
 use crate::progress::Progress;
 use crate::seal::{SealKeys, Sealer};
@@ -324,14 +324,11 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
     Trail::started(shared, keys, handoff_file, running, &recovered.found, &circumstances)
 }
 
-/// The masker of the options, with the key that the folder keeps. The key is made where hashes are written.
+/// The masker of the options, with the key that the folder keeps. It is made at once, since no event can wait for it.
 fn masker(folder: &Folder, options: &Options) -> Result<Masker, OpenError> {
     let mut mask = options.mask.clone();
     if mask.enabled && mask.key.is_none() {
-        mask.key = match mask.replace_with {
-            ReplaceWith::Hmac => Some(MaskKey::load_or_make(folder)?),
-            _ => MaskKey::load(folder)?,
-        };
+        mask.key = Some(MaskKey::load_or_make(folder)?);
     }
     Ok(Masker::new(&mask)?)
 }

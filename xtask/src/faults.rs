@@ -227,6 +227,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "identity"],
     },
     Fault {
+        name: "slots_hash_apart",
+        what: "one secret has another hash in each slot",
+        tests: &["-p", "trailseal-core", "--test", "identity"],
+    },
+    Fault {
         name: "filters_not_hashed",
         what: "a filter does not find what masking hashed",
         tests: &["-p", "trailseal-core", "--test", "identity"],

@@ -190,7 +190,7 @@ fn a_reader_without_the_key_is_told() {
 }
 
 #[test]
-fn each_slot_has_a_key_of_its_own_and_all_are_asked() {
+fn slots_are_asked_by_their_keys() {
     let place = Place::new();
     place.write("trailseal.toml", "workers = \"slots\"\n");
     let event = json!({"action": "a", "actor": {"id": JWT}}).to_string();

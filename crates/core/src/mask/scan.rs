@@ -9,7 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::card;
-use super::keys::{Keys, Kind, is_count};
+use super::keys::Keys;
+use super::kind::{Kind, is_count};
 use super::prefilter::{Finder, KEY_VALUE};
 use super::rules::{Class, Form, RULES, Special};
 use super::values;

@@ -1,6 +1,6 @@
 //! The slow way: an event is walked as a value, and every secret in it replaced.
 
-use super::keys::{Kind, is_authorization};
+use super::kind::{Kind, is_authorization};
 use super::paths::{self, Form, Under};
 use super::{FIXED, Masker, Preset, ReplaceWith};
 use crate::event::{Category, Event, Number, Object, Out, Resource, Value, write_changes};

@@ -125,7 +125,7 @@ impl Fault {
                 return (problem.into(), format!("send it as {target}").into());
             }
             Fault::Type { found, wanted } => {
-                return (format!("{found}").into(), format!("send {wanted}; {KEPT}").into());
+                return (found.into(), format!("send {wanted}; {KEPT}").into());
             }
             Fault::Unknown => ("no field of an event", "put fields of your own into details"),
             Fault::Reserved => {

@@ -27,6 +27,9 @@ pub struct Options {
     pub key_file: Option<PathBuf>,
     /// What happens to each event, unless the trail's folder keeps a policy that was set while it ran.
     pub policy: Policy,
+    /// Whether events from JSON are read strictly: names that no event has and wrong JSON types refuse them, a value
+    /// never does. Otherwise they are told of. See [`Event::from_json_told`](crate::event::Event::from_json_told).
+    pub strict: bool,
     /// What is masked before anything is written.
     pub mask: MaskOptions,
     /// The buffer that `record` puts lines into.
@@ -68,6 +71,7 @@ impl Default for Options {
             create: true,
             key_file: None,
             policy: Policy::default(),
+            strict: false,
             mask: MaskOptions::default(),
             handoff: HandoffOptions::default(),
             segment: SegmentOptions::default(),

@@ -46,12 +46,22 @@ pub struct Warnings {
 impl Warnings {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.told.is_empty()
+        self.count() == 0
     }
 
     /// How many there are, told or not.
     pub fn count(&self) -> u64 {
         self.told.len() as u64 + self.more
+    }
+
+    /// Those of them that there is room for; the others are counted only.
+    pub(crate) fn within(mut self, room: &mut usize) -> Warnings {
+        let told = self.told.len().min(*room);
+        *room -= told;
+        self.more += (self.told.len() - told) as u64;
+        self.told.truncate(told);
+        self.told.shrink_to_fit();
+        self
     }
 
     pub(super) fn add(&mut self, field: &str, fault: &Fault) {

@@ -222,6 +222,36 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--lib", "policy"],
     },
     Fault {
+        name: "identities_merge",
+        what: "two ids that are secrets become one",
+        tests: &["-p", "trailseal-core", "--test", "identity"],
+    },
+    Fault {
+        name: "identity_cut",
+        what: "two tenants that begin alike become one when they are too long",
+        tests: &["-p", "trailseal-core", "--lib", "limits"],
+    },
+    Fault {
+        name: "tenant_not_checked",
+        what: "a token is made for a tenant that no event keeps as it is",
+        tests: &["-p", "trailseal-core", "--test", "identity"],
+    },
+    Fault {
+        name: "named_fields_not_hashed",
+        what: "an event with a field that is to be hashed always is taken for clean",
+        tests: &["-p", "trailseal-core", "--test", "identity"],
+    },
+    Fault {
+        name: "slots_hash_apart",
+        what: "one secret has another hash in each slot",
+        tests: &["-p", "trailseal-core", "--test", "identity"],
+    },
+    Fault {
+        name: "filters_not_hashed",
+        what: "a filter does not find what masking hashed",
+        tests: &["-p", "trailseal-core", "--test", "identity"],
+    },
+    Fault {
         name: "values_not_masked",
         what: "a secret that is known by its looks is written as it came",
         tests: &["-p", "trailseal-cli", "--test", "masking"],

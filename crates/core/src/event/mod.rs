@@ -24,7 +24,7 @@ pub use bad_line::{BadLine, NoAction};
 pub use content::same_content;
 pub use limits::{
     CHANGES_MAX, ID_BYTES_MAX, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, RELATED_MAX, ROLES_MAX, TEXT_BYTES_MAX,
-    Truncation, held_id,
+    Truncation, held_id, held_identifier,
 };
 pub use names::NO_OUTCOME;
 pub use parse::{DEPTH_MAX, NOTES_MAX, NUMBER_BYTES_MAX, Note, Oddity, ParseError, Parsed};

@@ -6,6 +6,7 @@
 
 mod glob;
 mod prefilter;
+mod stored;
 mod text;
 mod time;
 

@@ -54,6 +54,8 @@ pub struct Options {
     pub succeeds: Option<Succeeded>,
     /// Finds what else says how many events the trail had, before it is opened.
     pub witnesses: Option<FindWitnesses>,
+    /// The first slot of a folder of slots, whose masking key the others take over.
+    pub(super) first_slot: Option<PathBuf>,
     /// The file system; tests put a faulty one here.
     pub files: Arc<dyn Files>,
     /// The clock; tests stop it and turn it back.
@@ -81,6 +83,7 @@ impl Default for Options {
             anchors: Vec::new(),
             succeeds: None,
             witnesses: None,
+            first_slot: None,
             files: Arc::new(StdFiles),
             clock: Arc::new(SystemClock),
             on_notice: None,

@@ -13,6 +13,7 @@ use trailseal_core::event::{Event, Outcome, Recorded};
 use trailseal_core::file::Files;
 use trailseal_core::filter::Filter;
 use trailseal_core::line::parse_front;
+use trailseal_core::mask::MaskKey;
 use trailseal_core::{Index, LineAt, Place, Reader};
 
 use super::{Hit, Left, SearchError, TellTrouble};
@@ -28,6 +29,8 @@ pub(super) struct Member {
     /// `None` without an index, or with one that cannot be read: then everything is scanned.
     view: Option<IndexView>,
     line_at: LineAt,
+    /// By which values asked for are hashed as masking hashes them; `None` where it is not there or cannot be read.
+    key: Option<MaskKey>,
     /// Why there is no view of an index that is there, until it is told.
     trouble: Option<IndexError>,
     told: Option<Arc<TellTrouble>>,
@@ -40,8 +43,11 @@ impl Member {
         let reader = Reader::open(folder, files.clone())?;
         let (line_at, stopped) = (LineAt::default(), Arc::default());
         let origin = reader.origin().into();
-        let mut member = Member { origin, reader, view: None, line_at, trouble: None, told: None, stopped };
+        let key = None;
+        let mut member =
+            Member { origin, reader, view: None, line_at, key, trouble: None, told: None, stopped };
         member.look_at_index();
+        member.look_for_key();
         Ok(member)
     }
 
@@ -49,7 +55,23 @@ impl Member {
         self.reader.refresh()?;
         self.line_at = LineAt::default();
         self.look_at_index();
+        self.look_for_key();
         Ok(())
+    }
+
+    fn look_for_key(&mut self) {
+        if self.key.is_none() {
+            self.key = MaskKey::load(self.reader.folder()).ok().flatten();
+        }
+    }
+
+    pub(super) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// What is asked for, as this trail's lines hold it.
+    pub(super) fn as_stored(&self, filter: &Filter) -> Filter {
+        filter.as_stored(self.key.as_ref())
     }
 
     fn look_at_index(&mut self) {
@@ -312,6 +334,7 @@ impl Member {
     }
 
     pub(super) fn count(&mut self, filter: &Filter) -> Result<u64, SearchError> {
+        let filter = &self.as_stored(filter);
         let (indexed, mut scanned) = self.parts(filter);
         let mut count = 0;
         if !indexed.is_empty() {
@@ -330,6 +353,7 @@ impl Member {
         filter: &Filter,
         field: FacetField,
     ) -> Result<HashMap<String, u64>, SearchError> {
+        let filter = &self.as_stored(filter);
         let (indexed, mut scanned) = self.parts(filter);
         let mut counts = HashMap::new();
         if !indexed.is_empty() {
@@ -355,6 +379,7 @@ impl Member {
         filter: &Filter,
         bucket: Duration,
     ) -> Result<BTreeMap<Timestamp, u64>, SearchError> {
+        let filter = &self.as_stored(filter);
         let width = u64::try_from(bucket.as_micros()).unwrap_or(u64::MAX).max(1);
         let (indexed, mut scanned) = self.parts(filter);
         let mut counts = BTreeMap::new();

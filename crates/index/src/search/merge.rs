@@ -17,7 +17,6 @@ const CHUNK_MAX: usize = 4_096;
 
 /// A walk through the matches of several trails.
 pub(super) struct Walk<'a> {
-    filter: &'a Filter,
     order: Order,
     deadline: Option<Instant>,
     scanned: u64,
@@ -26,6 +25,8 @@ pub(super) struct Walk<'a> {
 
 struct Lane<'a> {
     member: &'a mut Member,
+    /// What is asked for, as this trail's lines hold it.
+    filter: Filter,
     /// Matches that were found and not given yet.
     waiting: VecDeque<Hit>,
     /// What was not looked at yet.
@@ -36,7 +37,7 @@ struct Lane<'a> {
 impl<'a> Walk<'a> {
     pub(super) fn new(
         members: &'a mut [Member],
-        filter: &'a Filter,
+        filter: &Filter,
         order: Order,
         cursor: Option<&Cursor>,
         limit: usize,
@@ -58,10 +59,11 @@ impl<'a> Walk<'a> {
                 };
                 let possible = filter.index_range();
                 let left = left.start.max(possible.start)..left.end.min(possible.end);
-                Lane { member, waiting: VecDeque::new(), left, chunk }
+                let filter = member.as_stored(filter);
+                Lane { member, filter, waiting: VecDeque::new(), left, chunk }
             })
             .collect();
-        Walk { filter, order, deadline, scanned: 0, lanes }
+        Walk { order, deadline, scanned: 0, lanes }
     }
 
     /// The next match; `None` at the end, or when there is no time left.
@@ -84,10 +86,9 @@ impl<'a> Walk<'a> {
                 if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                     return Ok(false);
                 }
-                let (filter, order) = (self.filter, self.order);
                 self.scanned += lane.member.matches(
-                    filter,
-                    order,
+                    &lane.filter,
+                    self.order,
                     &mut lane.left,
                     lane.chunk,
                     self.deadline,

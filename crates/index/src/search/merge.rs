@@ -8,7 +8,8 @@ use trailseal_core::filter::Filter;
 
 use super::member::Member;
 use super::{Cursor, Hit, Left, SearchError};
-use crate::Order;
+use crate::view::after;
+use crate::{By, First, Order};
 
 /// Matches that are fetched from a trail at once, at first and at most. They double: a page takes few, an
 /// export all.
@@ -41,27 +42,25 @@ impl<'a> Walk<'a> {
         cursor: Option<&Cursor>,
         limit: usize,
         deadline: Option<Instant>,
-    ) -> Self {
+    ) -> Result<Self, SearchError> {
         // One more than asked for tells whether there is a next page.
         let chunk = if members.len() == 1 { limit.saturating_add(1) } else { CHUNK_MIN };
         let chunk = if limit == usize::MAX { CHUNK_MIN } else { chunk.min(CHUNK_MAX) };
-        let lanes = members
-            .iter_mut()
-            .map(|member| {
-                let end = member.end();
-                let is_asked_for =
-                    filter.origin.is_empty() || filter.origin.iter().any(|origin| **origin == *member.origin);
-                let left = match (is_asked_for, cursor) {
-                    (false, _) => 0..0,
-                    (true, None) => 0..end,
-                    (true, Some(cursor)) => cursor.left_of(&member.origin, end),
-                };
-                let possible = filter.index_range();
-                let left = left.start.max(possible.start)..left.end.min(possible.end);
-                Lane { member, waiting: VecDeque::new(), left, chunk }
-            })
-            .collect();
-        Walk { filter, order, deadline, scanned: 0, lanes }
+        let lane = |member: &'a mut Member| {
+            let end = member.end();
+            let mut left = match cursor {
+                _ if !member.is_asked_for(filter) => Left::of(0),
+                None => Left::of(end),
+                Some(cursor) => cursor.left_of(&member.origin, end),
+            };
+            left.within(&filter.index_range());
+            if let Some(range) = member.recorded_range(filter)? {
+                left.within(&range);
+            }
+            Ok(Lane { member, waiting: VecDeque::new(), left, chunk })
+        };
+        let lanes = members.iter_mut().map(lane).collect::<Result<_, SearchError>>()?;
+        Ok(Walk { filter, order, deadline, scanned: 0, lanes })
     }
 
     /// The next match; `None` at the end, or when there is no time left.
@@ -106,29 +105,51 @@ impl<'a> Walk<'a> {
             return Ok((None, None));
         }
         let order = self.order;
-        let left = self.lanes.iter().map(|lane| (lane.member.origin.clone(), lane.not_given(order)));
+        let fronts = self.lanes.iter().filter_map(|lane| lane.waiting.front());
+        let next = fronts.min_by(|left, right| compare(left, right, order)).cloned();
+        let left = self.lanes.iter().map(|lane| (lane.member.origin.clone(), lane.not_given(order, next.as_ref())));
         Ok((Some(Cursor::new(order, left)), (!is_whole).then_some(self.scanned)))
     }
 }
 
 impl Lane<'_> {
-    /// What was not looked at, and what was found there and not given.
-    fn not_given(&self, order: Order) -> Left {
-        let front = self.waiting.front().map(|hit| hit.index.get());
-        match order {
+    /// What was not looked at, and what was found there and not given. `next` is the match that comes next of all trails.
+    fn not_given(&self, order: Order, next: Option<&Hit>) -> Left {
+        let front = self.waiting.front();
+        let Left { mut indexes, mut below } = self.left.clone();
+        match (order.by, order.first) {
+            (By::Time, first) => {
+                if let Some(front) = front {
+                    below = after(first.turn((front.time.as_micros(), front.index.get())));
+                }
+                if first == First::Oldest {
+                    // Open to what arrives meanwhile and comes after what was given.
+                    if let (true, None, Some(next)) = (self.left.is_empty(), front, next) {
+                        below = first.turn((next.time.as_micros(), u64::MAX));
+                    }
+                    indexes.end = u64::MAX;
+                }
+            }
             // Open to what arrives meanwhile, which comes after everything else.
-            Order::OldestFirst => front.unwrap_or(self.left.start)..u64::MAX,
-            Order::NewestFirst => match (front, self.waiting.back()) {
-                (Some(front), Some(last)) if self.left.is_empty() => last.index.get()..front + 1,
-                (Some(front), _) => self.left.start..front + 1,
-                (None, _) => self.left.clone(),
-            },
+            (By::Recorded, First::Oldest) => {
+                indexes = front.map_or(indexes.start, |hit| hit.index.get())..u64::MAX;
+            }
+            (By::Recorded, First::Newest) => {
+                if let (Some(front), Some(last)) = (front, self.waiting.back()) {
+                    let start = if indexes.is_empty() { last.index.get() } else { indexes.start };
+                    indexes = start..front.index.get() + 1;
+                }
+            }
         }
+        Left { indexes, below }
     }
 }
 
 fn compare(left: &Hit, right: &Hit, order: Order) -> Ordering {
-    let ascending =
-        (left.recorded, &left.origin, left.index).cmp(&(right.recorded, &right.origin, right.index));
-    if order == Order::OldestFirst { ascending } else { ascending.reverse() }
+    let by_recorded = || (left.recorded, &left.origin, left.index).cmp(&(right.recorded, &right.origin, right.index));
+    let ascending = match order.by {
+        By::Time => left.time.cmp(&right.time).then_with(by_recorded),
+        By::Recorded => by_recorded(),
+    };
+    if order.first == First::Oldest { ascending } else { ascending.reverse() }
 }

@@ -308,7 +308,7 @@ fn queries(view: &mut IndexView, events: u64, zipf: &Zipfs) {
     for (name, make) in &pages {
         measure(name, make, &mut |filter| {
             let mut left = 50;
-            view.candidates(filter, Order::NewestFirst, 0..u64::MAX, &mut |candidate| {
+            view.candidates(filter, Order::NEWEST_RECORDED, 0..u64::MAX, &mut |candidate| {
                 black_box(candidate);
                 left -= 1;
                 if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

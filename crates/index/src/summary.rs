@@ -101,8 +101,8 @@ impl Search {
     ) -> Result<Summary, SearchError> {
         let (mut counts, mut times) = (FIELDS.map(|_| HashMap::<String, u64>::new()), Vec::new());
         self.each(filter, Order::OLDEST_RECORDED, None, &mut |hit| {
-            let Ok(Recorded { event, recorded, .. }) = hit.read() else { return ControlFlow::Continue(()) };
-            times.push(event.time.unwrap_or(recorded).as_micros());
+            let Ok(Recorded { event, .. }) = hit.read() else { return ControlFlow::Continue(()) };
+            times.push(hit.time.as_micros());
             for ((_, field), counts) in FIELDS.iter().zip(&mut counts) {
                 let Some(value) = value_of(&event, *field) else { continue };
                 match counts.get_mut(&*value) {

@@ -8,7 +8,7 @@ use trailseal_core::filter::Filter;
 
 use super::member::Member;
 use super::{Cursor, Hit, Left, SearchError};
-use crate::view::after;
+use crate::view::{Key, after};
 use crate::{By, First, Order};
 
 /// Matches that are fetched from a trail at once, at first and at most. They double: a page takes few, an
@@ -22,6 +22,8 @@ pub(super) struct Walk<'a> {
     order: Order,
     deadline: Option<Instant>,
     scanned: u64,
+    /// The time of the match that was given last.
+    last: Option<i64>,
     lanes: Vec<Lane<'a>>,
 }
 
@@ -31,6 +33,8 @@ struct Lane<'a> {
     waiting: VecDeque<Hit>,
     /// What was not looked at yet.
     left: Left,
+    /// In a walk by time, everything at this place and above was given.
+    given: Key,
     chunk: usize,
 }
 
@@ -57,10 +61,10 @@ impl<'a> Walk<'a> {
             if let Some(range) = member.recorded_range(filter)? {
                 left.within(&range);
             }
-            Ok(Lane { member, waiting: VecDeque::new(), left, chunk })
+            Ok(Lane { member, waiting: VecDeque::new(), given: left.below, left, chunk })
         };
         let lanes = members.iter_mut().map(lane).collect::<Result<_, SearchError>>()?;
-        Ok(Walk { filter, order, deadline, scanned: 0, lanes })
+        Ok(Walk { filter, order, deadline, scanned: 0, last: None, lanes })
     }
 
     /// The next match; `None` at the end, or when there is no time left.
@@ -73,7 +77,14 @@ impl<'a> Walk<'a> {
             .filter_map(|at| self.lanes[at].waiting.front().map(|hit| (at, hit)))
             .min_by(|(_, left), (_, right)| compare(left, right, order))
             .map(|(at, _)| at);
-        Ok(first.and_then(|at| self.lanes[at].waiting.pop_front()))
+        let Some(lane) = first.and_then(|at| self.lanes.get_mut(at)) else { return Ok(None) };
+        let hit = lane.waiting.pop_front();
+        if let Some(hit) = &hit {
+            let time = hit.time.as_micros();
+            lane.given = order.first.turn((time, hit.index.get()));
+            self.last = Some(time);
+        }
+        Ok(hit)
     }
 
     /// Looks until each trail has a match waiting or is at its end; false if the time is over before that.
@@ -104,29 +115,26 @@ impl<'a> Walk<'a> {
         if is_whole && self.lanes.iter().all(|lane| lane.waiting.is_empty()) {
             return Ok((None, None));
         }
-        let order = self.order;
-        let fronts = self.lanes.iter().filter_map(|lane| lane.waiting.front());
-        let next = fronts.min_by(|left, right| compare(left, right, order)).cloned();
-        let left = self.lanes.iter().map(|lane| (lane.member.origin.clone(), lane.not_given(order, next.as_ref())));
+        let (order, last) = (self.order, self.last);
+        let left = self.lanes.iter().map(|lane| (lane.member.origin.clone(), lane.not_given(order, last)));
         Ok((Some(Cursor::new(order, left)), (!is_whole).then_some(self.scanned)))
     }
 }
 
 impl Lane<'_> {
-    /// What was not looked at, and what was found there and not given. `next` is the match that comes next of all trails.
-    fn not_given(&self, order: Order, next: Option<&Hit>) -> Left {
+    /// What was not looked at, and what was found there and not given. `last` is the time of the match that was given last.
+    fn not_given(&self, order: Order, last: Option<i64>) -> Left {
         let front = self.waiting.front();
         let Left { mut indexes, mut below } = self.left.clone();
         match (order.by, order.first) {
             (By::Time, first) => {
-                if let Some(front) = front {
-                    below = after(first.turn((front.time.as_micros(), front.index.get())));
+                let is_at_end = front.is_none() && self.left.is_empty();
+                if front.is_some() || (is_at_end && first == First::Oldest && last.is_some()) {
+                    // What arrives meanwhile may come between what was given and what was found.
+                    let reached = last.map(|time| after((first.turn((time, 0)).0, u64::MAX)));
+                    below = reached.map_or(self.given, |reached| reached.min(self.given));
                 }
                 if first == First::Oldest {
-                    // Open to what arrives meanwhile and comes after what was given.
-                    if let (true, None, Some(next)) = (self.left.is_empty(), front, next) {
-                        below = first.turn((next.time.as_micros(), u64::MAX));
-                    }
                     indexes.end = u64::MAX;
                 }
             }

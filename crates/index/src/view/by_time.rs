@@ -13,7 +13,7 @@ use trailseal_core::filter::Filter;
 
 use super::order::{First, Key, after};
 use super::plan::Plan;
-use super::{Candidate, IndexView, Piece, tail};
+use super::{Candidate, IndexView, Piece};
 use crate::error::IndexError;
 use crate::range::{HeldBlock, RangeFile};
 use crate::rows::extent;
@@ -187,7 +187,7 @@ impl Ranked {
 
     fn next_rank(&mut self, is_sorted: bool, first: First) -> Option<u32> {
         let left = &mut self.ranks;
-        if is_sorted && !left.is_empty() {
+        if is_sorted && left.start < left.end {
             // Ranks are rows here.
             let mut found = self.found.range(left.clone());
             match first {

@@ -87,7 +87,7 @@ fn what_came_in_is_found_whatever_time_it_claims() {
         assert_eq!(summary["total"], 3);
         let _ = std::fs::remove_dir_all(place.path("trail/index"));
     }
-    place.run("query --recorded-since soon").could_not(&["recorded_since", "24h"]);
+    place.run("query --recorded-since soon").could_not(&["--recorded-since", "24h"]);
 }
 
 #[test]

@@ -80,7 +80,10 @@ fn what_came_in_is_found_whatever_time_it_claims() {
         let actions = |words: &str| place.run(&format!("query --format jsonl {words}")).ok().field("action");
         assert_eq!(actions(&format!("--recorded-since {from}")), ["last", "future", "backfill"]);
         assert_eq!(actions(&format!("--recorded-until {from}")), ["first"]);
-        assert_eq!(actions(&format!("--recorded-since {from} --recorded-until {to}")), ["future", "backfill"]);
+        assert_eq!(
+            actions(&format!("--recorded-since {from} --recorded-until {to}")),
+            ["future", "backfill"]
+        );
         assert_eq!(actions("--recorded-since 1h --until 1h"), ["backfill"]);
         assert_eq!(place.run(&format!("query --count --recorded-since {from}")).ok().out.trim(), "3");
         let summary = place.run(&format!("summary --json --recorded-until {to}")).ok().json();
@@ -115,7 +118,8 @@ fn a_cursor_goes_with_its_order_alone() {
         // Who gave no order had the first.
         let is_usual = order == orders[0];
         client.get(&format!("/v1/events?cursor={next}")).is(if is_usual { 200 } else { 400 });
-        let words: Vec<String> = order.split('&').map(|part| format!("--{}", part.replace('_', "-"))).collect();
+        let words: Vec<String> =
+            order.split('&').map(|part| format!("--{}", part.replace('_', "-"))).collect();
         place.run(&format!("query --cursor {next} {}", words.join(" "))).ok();
         if !is_usual {
             place.run(&format!("query --cursor {next}")).could_not(&["--cursor", "another order", "--order"]);

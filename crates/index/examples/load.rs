@@ -60,7 +60,8 @@ fn load(folder: &Path, events: u64, is_shuffled: bool, zipf: &Zipfs) {
     let mut at = 0;
     while at < events {
         let n = 1_000.min(events - at);
-        let lines: Vec<Vec<u8>> = (at..at + n).map(|index| line(index, is_shuffled.then_some(events), zipf)).collect();
+        let lines: Vec<Vec<u8>> =
+            (at..at + n).map(|index| line(index, is_shuffled.then_some(events), zipf)).collect();
         bytes += lines.iter().map(|line| line.len() as u64).sum::<u64>();
         let batch: Vec<BatchLine<'_>> = lines
             .iter()

@@ -19,7 +19,9 @@ use trailseal_core::file::StdFiles;
 use trailseal_core::filter::Filter;
 use trailseal_core::line::parse_front;
 use trailseal_core::{Ack, Folder, Index, Options, Reader, Roll, Trail};
-use trailseal_index::{By, Cursor, FOLDER, FacetField, First, IndexOptions, Indexer, Order, Search, SearchError};
+use trailseal_index::{
+    By, Cursor, FOLDER, FacetField, First, IndexOptions, Indexer, Order, Search, SearchError,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 const RANGE_EVENTS: usize = 16;

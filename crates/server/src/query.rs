@@ -96,8 +96,7 @@ impl Query {
 
     /// The order asked for, beginning at this end if nothing is said of it.
     pub(crate) fn order(&self, usual: First) -> Result<Order, Problem> {
-        let wrong =
-            |name: &str, detail: &str| Err(Problem::bad_request("query", detail).with("field", name));
+        let wrong = |name: &str, detail: &str| Err(Problem::bad_request("query", detail).with("field", name));
         let first = match self.one("order")? {
             None => usual,
             Some("desc") => First::Newest,

@@ -100,7 +100,9 @@ impl Open {
         let transaction = begin(&mut main.connection).map_err(&failed)?;
         range
             .insert(&transaction)
-            .and_then(|()| transaction.execute("DELETE FROM tail WHERE first < ?1", [range.end().cast_signed()]))
+            .and_then(|()| {
+                transaction.execute("DELETE FROM tail WHERE first < ?1", [range.end().cast_signed()])
+            })
             .map_err(&failed)?;
         transaction.commit().map_err(&failed)?;
         self.state.ranges.push(range);

@@ -38,12 +38,7 @@ pub(crate) struct Head {
 
 impl Head {
     /// `order` is that of time, `None` where it is that of the rows.
-    pub(crate) fn of(
-        rows: &Rows,
-        order: Option<&[u32]>,
-        seed: u64,
-        bucket_bits: [Option<u8>; KEYS],
-    ) -> Self {
+    pub(crate) fn of(rows: &Rows, order: Option<&[u32]>, seed: u64, bucket_bits: [Option<u8>; KEYS]) -> Self {
         let marks = &rows.codes[Coded::Mark.at()];
         let marked =
             |mark: u32| (0..).zip(marks).filter(|(_, it)| **it == mark).map(|(row, _)| row).collect();

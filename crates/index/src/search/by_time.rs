@@ -49,15 +49,16 @@ impl Member {
         }
         let scanned = self.scan_by_time(&wanted, unindexed, left.below)?;
         let among = scanned.down_to..left.below;
-        let Found { mut hits, down_to, looked } = match self.ask_by_time(&wanted, all.start..indexed, among)? {
-            Some(mut proposed) => {
-                proposed.hits.extend(scanned.hits);
-                proposed.looked += scanned.looked;
-                proposed
-            }
-            // The index was rebuilt or damaged meanwhile. Answers go on, slower and the same.
-            None => self.scan_by_time(&wanted, all, left.below)?,
-        };
+        let Found { mut hits, down_to, looked } =
+            match self.ask_by_time(&wanted, all.start..indexed, among)? {
+                Some(mut proposed) => {
+                    proposed.hits.extend(scanned.hits);
+                    proposed.looked += scanned.looked;
+                    proposed
+                }
+                // The index was rebuilt or damaged meanwhile. Answers go on, slower and the same.
+                None => self.scan_by_time(&wanted, all, left.below)?,
+            };
         found.extend(hits.split_off(&down_to).into_values().rev());
         self.check_stopped()?;
         left.below = down_to;
@@ -77,15 +78,16 @@ impl Member {
         }
         let Some(view) = &mut self.view else { return Ok(None) };
         let mut candidates: Vec<(Key, Candidate)> = Vec::new();
-        let asked = view.candidates_by_time(wanted.filter, wanted.first, part, among, &mut |candidate, key| {
-            candidates.push((wanted.first.turn(key), candidate));
-            found.looked += 1;
-            let flow = wanted.flow(candidates.len(), found.looked);
-            if flow.is_break() {
-                found.down_to = wanted.first.turn(key);
-            }
-            flow
-        });
+        let asked =
+            view.candidates_by_time(wanted.filter, wanted.first, part, among, &mut |candidate, key| {
+                candidates.push((wanted.first.turn(key), candidate));
+                found.looked += 1;
+                let flow = wanted.flow(candidates.len(), found.looked);
+                if flow.is_break() {
+                    found.down_to = wanted.first.turn(key);
+                }
+                flow
+            });
         if let Err(error) = asked {
             self.lose_index(error);
             return Ok(None);
@@ -142,7 +144,8 @@ impl Member {
             let highest = (begun, u64::MAX);
             if wanted.first == First::Newest && whole.start > part.start {
                 let is_full = found.hits.len() >= wanted.chunk;
-                let is_all = is_full && found.hits.first_key_value().is_some_and(|(least, _)| *least > highest);
+                let is_all =
+                    is_full && found.hits.first_key_value().is_some_and(|(least, _)| *least > highest);
                 if is_all || (highest < below && wanted.is_late()) {
                     found.down_to = found.down_to.max(highest);
                     break;

@@ -130,14 +130,17 @@ impl FromStr for Cursor {
         while let Some((mark, after)) = rest.split_first_chunk::<8>() {
             rest = after;
             let mut next = || take_varint(&mut rest).ok_or(CursorError);
-            left.push((*mark, match order.by {
-                By::Recorded => Left { indexes: next()?..next()?, ..Left::of(0) },
-                By::Time => {
-                    let (end, time) = (next()?, next()?);
-                    let time = (time >> 1).cast_signed() ^ -(time & 1).cast_signed();
-                    Left { below: (time, next()?), ..Left::of(end) }
-                }
-            }));
+            left.push((
+                *mark,
+                match order.by {
+                    By::Recorded => Left { indexes: next()?..next()?, ..Left::of(0) },
+                    By::Time => {
+                        let (end, time) = (next()?, next()?);
+                        let time = (time >> 1).cast_signed() ^ -(time & 1).cast_signed();
+                        Left { below: (time, next()?), ..Left::of(end) }
+                    }
+                },
+            ));
             if left.len() > TRAILS_MAX {
                 return Err(CursorError);
             }

@@ -184,13 +184,15 @@ impl Member {
         let mut candidates: Vec<Candidate> = Vec::new();
         let (mut looked, mut is_cut) = (0, false);
         let proposed = match &mut self.view {
-            Some(view) => view.candidates(wanted.filter, wanted.by_recorded(), part.clone(), &mut |candidate| {
-                candidates.push(candidate);
-                looked += 1;
-                let flow = wanted.flow(candidates.len(), looked);
-                is_cut = flow.is_break();
-                flow
-            }),
+            Some(view) => {
+                view.candidates(wanted.filter, wanted.by_recorded(), part.clone(), &mut |candidate| {
+                    candidates.push(candidate);
+                    looked += 1;
+                    let flow = wanted.flow(candidates.len(), looked);
+                    is_cut = flow.is_break();
+                    flow
+                })
+            }
             None => return self.by_scan(wanted, part, found),
         };
         if let Err(error) = proposed {

@@ -154,7 +154,8 @@ impl Lane<'_> {
 }
 
 fn compare(left: &Hit, right: &Hit, order: Order) -> Ordering {
-    let by_recorded = || (left.recorded, &left.origin, left.index).cmp(&(right.recorded, &right.origin, right.index));
+    let by_recorded =
+        || (left.recorded, &left.origin, left.index).cmp(&(right.recorded, &right.origin, right.index));
     let ascending = match order.by {
         By::Time => left.time.cmp(&right.time).then_with(by_recorded),
         By::Recorded => by_recorded(),

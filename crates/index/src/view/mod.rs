@@ -21,8 +21,8 @@ use trailseal_core::Index;
 use trailseal_core::filter::Filter;
 
 pub use check::RangeCheck;
-pub(crate) use order::{Key, after};
 pub use order::{By, First, Order};
+pub(crate) use order::{Key, after};
 pub use summary::{Count, Facets, HISTOGRAM_BUCKETS_MAX};
 
 use crate::dictionary::Dictionary;

@@ -202,7 +202,8 @@ impl Model {
 
 /// Whether the columns alone tell what matches.
 fn is_exact(filter: &Filter) -> bool {
-    let Filter { correlation_id, request_id, trace_id, text, id, recorded_since, recorded_until, .. } = filter;
+    let Filter { correlation_id, request_id, trace_id, text, id, recorded_since, recorded_until, .. } =
+        filter;
     [correlation_id, request_id, trace_id, text].iter().all(|values| values.is_empty())
         && id.is_empty()
         && recorded_since.is_none()

@@ -254,14 +254,21 @@ impl RangeFile {
         self.held(BLOCK_TIME, row, held)
     }
 
-    /// The row that comes at this place in the order of time.
-    pub(crate) fn row_by_time(&self, rank: u32, held: &mut HeldBlock) -> Result<u32, IndexError> {
-        if self.head.is_sorted {
-            return Ok(rank);
-        }
-        let row = i64::from(rank).checked_add(self.held(BLOCK_ORDER, rank, held)?);
-        let row = row.and_then(|row| u32::try_from(row).ok()).filter(|row| *row < self.head.n);
-        row.ok_or_else(|| self.damaged("its order of time names rows that it has not"))
+    /// The rows that come at the places of a block in the order of time, into `rows`. Only of a range that is not sorted.
+    pub(crate) fn rows_by_time(&self, block: u32, rows: &mut Vec<u32>) -> Result<(), IndexError> {
+        rows.clear();
+        let mut rank = i64::from(block) * BLOCK_ROWS as i64;
+        let n = i64::from(self.head.n);
+        self.with_block(BLOCK_ORDER, block, |column| {
+            let mut are_rows = true;
+            column.for_each(|away| {
+                let row = rank.wrapping_add(away);
+                are_rows &= (0..n).contains(&row);
+                rows.push(row as u32);
+                rank += 1;
+            });
+            are_rows.then_some(())
+        })
     }
 
     /// One number of a column.

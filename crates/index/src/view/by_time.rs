@@ -8,7 +8,6 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::ops::{ControlFlow, Range};
 
-use roaring::RoaringBitmap;
 use trailseal_core::filter::Filter;
 
 use super::order::{First, Key, after};
@@ -17,12 +16,13 @@ use super::{Candidate, IndexView, Piece};
 use crate::error::IndexError;
 use crate::range::{HeldBlock, RangeFile};
 use crate::rows::extent;
-use crate::schema::SPAN_ROWS;
+use crate::schema::{BLOCK_ROWS, SPAN_ROWS};
 
 /// The open range is looked at in pieces of this many rows.
 const TAIL_ROWS: usize = 1_024;
-/// So few rows of a range are put in order by reading the time of each: more would be read than of its order of time.
-const FEW_ROWS: u64 = 8;
+/// So few rows of a range are put in order by reading the time of each: that is less than would be read of its order of
+/// time before the first of them comes.
+const FEW_ROWS: u64 = 16;
 
 /// A piece that may have the next row, by the place from which on it may have one.
 struct Next {
@@ -48,10 +48,11 @@ enum Behind {
 /// Rows of a closed range, by its order of time.
 struct Ranked {
     at: usize,
-    found: RoaringBitmap,
+    /// A bit for each row.
+    found: Vec<u64>,
     /// Places in the order of time that are left.
     ranks: Range<u32>,
-    order: HeldBlock,
+    order: OrderBlock,
     times: HeldBlock,
 }
 
@@ -135,10 +136,12 @@ impl IndexView {
             let file = self.file(at)?;
             let mut times = HeldBlock::default();
             if found.len() > FEW_ROWS {
-                let mut order = HeldBlock::default();
+                let mut order = OrderBlock::default();
                 let ranks = rank(file, places.start, &mut order, &mut times)?
                     ..rank(file, places.end, &mut order, &mut times)?;
-                return Ok(Behind::Ranked(Box::new(Ranked { at, found, ranks, order, times })));
+                let mut bits = vec![0; file.head.n.div_ceil(u64::BITS) as usize];
+                found.iter().for_each(|row| bits[row as usize / 64] |= 1 << (row % 64));
+                return Ok(Behind::Ranked(Box::new(Ranked { at, found: bits, ranks, order, times })));
             }
             for row in found {
                 add(file.time(row, &mut times)?, row);
@@ -176,26 +179,39 @@ impl Behind {
 impl Ranked {
     /// The next row that was found, and its time.
     fn next(&mut self, file: &RangeFile, first: First) -> Result<Option<(i64, u32)>, IndexError> {
-        while let Some(rank) = self.next_rank(file.head.is_sorted, first) {
-            let row = file.row_by_time(rank, &mut self.order)?;
-            if self.found.contains(row) {
+        let left = &mut self.ranks;
+        while let Some(rank) = if first == First::Newest { left.next_back() } else { left.next() } {
+            let row = self.order.row(file, rank)?;
+            let word = self.found.get(row as usize / 64).copied().unwrap_or(0);
+            if word >> (row % 64) & 1 == 1 {
                 return Ok(Some((file.time(row, &mut self.times)?, row)));
             }
         }
         Ok(None)
     }
+}
 
-    fn next_rank(&mut self, is_sorted: bool, first: First) -> Option<u32> {
-        let left = &mut self.ranks;
-        if is_sorted && left.start < left.end {
-            // Ranks are rows here.
-            let mut found = self.found.range(left.clone());
-            match first {
-                First::Newest => left.end = found.next_back().map_or(left.start, |row| row + 1),
-                First::Oldest => left.start = found.next().unwrap_or(left.end),
-            }
+/// A block of the order of time.
+#[derive(Default)]
+struct OrderBlock {
+    number: Option<u32>,
+    rows: Vec<u32>,
+}
+
+impl OrderBlock {
+    /// The row at a place in the order of time.
+    fn row(&mut self, file: &RangeFile, rank: u32) -> Result<u32, IndexError> {
+        if file.head.is_sorted {
+            return Ok(rank);
         }
-        if first == First::Newest { left.next_back() } else { left.next() }
+        let number = rank / BLOCK_ROWS as u32;
+        if self.number != Some(number) {
+            self.number = None;
+            file.rows_by_time(number, &mut self.rows)?;
+            self.number = Some(number);
+        }
+        let row = self.rows.get(rank as usize % BLOCK_ROWS).copied();
+        row.ok_or_else(|| file.damaged("a block of its order of time is short"))
     }
 }
 
@@ -203,7 +219,7 @@ impl Ranked {
 fn rank(
     file: &RangeFile,
     place: Key,
-    order: &mut HeldBlock,
+    order: &mut OrderBlock,
     times: &mut HeldBlock,
 ) -> Result<u32, IndexError> {
     let head = &file.head;
@@ -218,7 +234,7 @@ fn rank(
     let (mut low, mut high) = (before as u32, head.n.min(behind as u32));
     while low < high {
         let middle = low.midpoint(high);
-        let row = file.row_by_time(middle, order)?;
+        let row = order.row(file, middle)?;
         let is_before = (file.time(row, times)?, head.lo + u64::from(row)) < place;
         if is_before { low = middle + 1 } else { high = middle }
     }

@@ -1,5 +1,7 @@
 //! The query of a URL: names and values, each name known, each value where it belongs.
 
+use std::borrow::Cow;
+
 use axum::http::Uri;
 use trailseal_core::clock::Timestamp;
 use trailseal_core::filter::Filter;
@@ -126,9 +128,10 @@ impl Query {
         )))
     }
 
-    /// What was asked, for the record of it.
-    pub(crate) fn text(&self) -> Option<String> {
-        let pairs: Vec<String> = self.pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    /// What was asked, for the record of it, with each value as `shown` gives it.
+    pub(crate) fn text<'a>(&'a self, shown: impl Fn(&str, &'a str) -> Cow<'a, str>) -> Option<String> {
+        let pair = |(name, value): &'a (String, String)| format!("{name}={}", shown(name, value));
+        let pairs: Vec<String> = self.pairs.iter().map(pair).collect();
         (!pairs.is_empty()).then(|| pairs.join("&"))
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Filters {
     /// The resource
     #[arg(long, value_name = "TYPE[/ID]")]
     resource: Vec<String>,
-    /// success, failure, denied, partial or unknown
+    /// success, failure, denied, partial, unknown, or none: events that name no outcome
     #[arg(long, value_name = "OUTCOME")]
     outcome: Vec<String>,
     /// debug, info, notice, warning, error or critical

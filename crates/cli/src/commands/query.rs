@@ -39,13 +39,29 @@ pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     } else if shown == 0 && format == Format::Table {
         tell("no event matches");
     }
+    if shown == 0 {
+        tell_lacking_key(&search, &filter);
+    }
     Ok(())
+}
+
+/// Says, where nothing was found, that something may be there under another name.
+fn tell_lacking_key(search: &Search, filter: &Filter) {
+    if search.lacks_key(filter) {
+        tell(
+            "the masking key is not here, or cannot be read: a value that masking hashed is found only by its hash, which \
+             `trailseal mask hash` prints beside the key",
+        );
+    }
 }
 
 fn count(search: &mut Search, filter: &Filter, json: bool) -> Outcome {
     let spinner = progress::spinner("counting");
     let count = search.count(filter)?;
     spinner.finish_and_clear();
+    if count == 0 {
+        tell_lacking_key(search, filter);
+    }
     let mut out = std::io::stdout();
     if json {
         writeln!(out, "{}", serde_json::json!({ "count": count }))?;

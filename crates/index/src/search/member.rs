@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use trailseal_core::clock::Timestamp;
-use trailseal_core::event::Event;
+use trailseal_core::event::{Event, Outcome};
 use trailseal_core::file::Files;
 use trailseal_core::filter::Filter;
 use trailseal_core::line::{effective_time, parse_front};
+use trailseal_core::mask::MaskKey;
 use trailseal_core::{Index, LineAt, Place, Reader};
 
 use super::{Hit, Left, SearchError, TellTrouble};
@@ -30,6 +31,8 @@ pub(super) struct Member {
     line_at: LineAt,
     /// The earliest and latest time of blocks of lines that were scanned, by their numbers.
     pub(super) blocks: HashMap<u64, (i64, i64)>,
+    /// By which values asked for are hashed as masking hashes them; `None` where it is not there or cannot be read.
+    key: Option<MaskKey>,
     /// Why there is no view of an index that is there, until it is told.
     trouble: Option<IndexError>,
     told: Option<Arc<TellTrouble>>,
@@ -42,10 +45,11 @@ impl Member {
         let reader = Reader::open(folder, files.clone())?;
         let (line_at, stopped) = (LineAt::default(), Arc::default());
         let origin = reader.origin().into();
-        let blocks = HashMap::new();
+        let (blocks, key) = (HashMap::new(), None);
         let mut member =
-            Member { origin, reader, view: None, line_at, blocks, trouble: None, told: None, stopped };
+            Member { origin, reader, view: None, line_at, blocks, key, trouble: None, told: None, stopped };
         member.look_at_index();
+        member.look_for_key();
         Ok(member)
     }
 
@@ -53,7 +57,23 @@ impl Member {
         self.reader.refresh()?;
         self.line_at = LineAt::default();
         self.look_at_index();
+        self.look_for_key();
         Ok(())
+    }
+
+    fn look_for_key(&mut self) {
+        if self.key.is_none() {
+            self.key = MaskKey::load(self.reader.folder()).ok().flatten();
+        }
+    }
+
+    pub(super) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// What is asked for, as this trail's lines hold it.
+    pub(super) fn as_stored(&self, filter: &Filter) -> Filter {
+        filter.as_stored(self.key.as_ref())
     }
 
     fn look_at_index(&mut self) {
@@ -349,6 +369,7 @@ impl Member {
     }
 
     pub(super) fn count(&mut self, filter: &Filter) -> Result<u64, SearchError> {
+        let filter = &self.as_stored(filter);
         let Parts { filter, indexed, mut scanned } = self.parts(filter)?;
         let filter = &*filter;
         let mut count = 0;
@@ -368,6 +389,7 @@ impl Member {
         filter: &Filter,
         field: FacetField,
     ) -> Result<HashMap<String, u64>, SearchError> {
+        let filter = &self.as_stored(filter);
         let Parts { filter, indexed, mut scanned } = self.parts(filter)?;
         let filter = &*filter;
         let mut counts = HashMap::new();
@@ -394,6 +416,7 @@ impl Member {
         filter: &Filter,
         bucket: Duration,
     ) -> Result<BTreeMap<Timestamp, u64>, SearchError> {
+        let filter = &self.as_stored(filter);
         let width = u64::try_from(bucket.as_micros()).unwrap_or(u64::MAX).max(1);
         let Parts { filter, indexed, mut scanned } = self.parts(filter)?;
         let filter = &*filter;
@@ -426,7 +449,7 @@ pub(crate) fn value_of(event: &Event, field: FacetField) -> Option<Cow<'_, str>>
         FacetField::Action => Some(event.action.as_str()),
         FacetField::Category => return Some(event.category.name()),
         FacetField::ResourceType => event.resource.as_ref().and_then(|resource| resource.kind.as_deref()),
-        FacetField::Outcome => Some(event.outcome.name()),
+        FacetField::Outcome => Some(Outcome::name_or_none(event.outcome)),
         FacetField::Severity => Some(event.severity.name()),
     };
     text.map(Cow::Borrowed)

@@ -18,7 +18,6 @@ const CHUNK_MAX: usize = 4_096;
 
 /// A walk through the matches of several trails.
 pub(super) struct Walk<'a> {
-    filter: &'a Filter,
     order: Order,
     deadline: Option<Instant>,
     scanned: u64,
@@ -29,6 +28,8 @@ pub(super) struct Walk<'a> {
 
 struct Lane<'a> {
     member: &'a mut Member,
+    /// What is asked for, as this trail's lines hold it.
+    filter: Filter,
     /// Matches that were found and not given yet.
     waiting: VecDeque<Hit>,
     /// What was not looked at yet.
@@ -41,7 +42,7 @@ struct Lane<'a> {
 impl<'a> Walk<'a> {
     pub(super) fn new(
         members: &'a mut [Member],
-        filter: &'a Filter,
+        filter: &Filter,
         order: Order,
         cursor: Option<&Cursor>,
         limit: usize,
@@ -61,10 +62,11 @@ impl<'a> Walk<'a> {
             if let Some(range) = member.recorded_range(filter)? {
                 left.within(&range);
             }
-            Ok(Lane { member, waiting: VecDeque::new(), given: left.below, left, chunk })
+            let filter = member.as_stored(filter);
+            Ok(Lane { member, filter, waiting: VecDeque::new(), given: left.below, left, chunk })
         };
         let lanes = members.iter_mut().map(lane).collect::<Result<_, SearchError>>()?;
-        Ok(Walk { filter, order, deadline, scanned: 0, last: None, lanes })
+        Ok(Walk { order, deadline, scanned: 0, last: None, lanes })
     }
 
     /// The next match; `None` at the end, or when there is no time left.
@@ -94,10 +96,9 @@ impl<'a> Walk<'a> {
                 if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                     return Ok(false);
                 }
-                let (filter, order) = (self.filter, self.order);
                 self.scanned += lane.member.matches(
-                    filter,
-                    order,
+                    &lane.filter,
+                    self.order,
                     &mut lane.left,
                     lane.chunk,
                     self.deadline,

@@ -203,6 +203,12 @@ impl Search {
         self.members.iter_mut().find(|member| &*member.origin == origin).map(|member| &mut member.reader)
     }
 
+    /// Whether `filter` asks for a value that some trail may have hashed by a key that is not here: it is found by its hash
+    /// alone there.
+    pub fn lacks_key(&self, filter: &Filter) -> bool {
+        filter.has_hashable() && self.members.iter().any(|member| !member.has_key())
+    }
+
     /// How far the indexes are behind, all together.
     pub fn lag(&self) -> Lag {
         Lag { events: self.lags().sum() }

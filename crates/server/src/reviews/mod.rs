@@ -174,7 +174,14 @@ pub(crate) async fn list(
     let state = query.one("state")?.map(|name| ReviewState::parse(name).ok_or_else(wrong)).transpose()?;
     let wrong = || Problem::bad_request("query", "before is the id of a review").with("field", "before");
     let before = query.one("before")?.map(|id| ReviewId::parse(id).ok_or_else(wrong)).transpose()?;
-    app.note("read", &caller, details([("path", Some("/v1/reviews".into())), ("query", query.text())]));
+    app.note(
+        "read",
+        &caller,
+        details([
+            ("path", Some("/v1/reviews".into())),
+            ("query", query.text(|name, value| app.trail.shown(name, value))),
+        ]),
+    );
     blocking(move || {
         app.reviews.refresh(&app)?;
         let (listed, next) = app.reviews.lock().newest(&caller, state, before, LISTED_MAX);

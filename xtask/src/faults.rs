@@ -277,6 +277,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-index", "--test", "brute_force"],
     },
     Fault {
+        name: "index_believes_times",
+        what: "the index takes an event's time though it is later than the trail's clock",
+        tests: &["-p", "trailseal-index", "--test", "brute_force"],
+    },
+    Fault {
         name: "index_unchecked",
         what: "pieces of the index are believed whatever their checksum",
         tests: &["-p", "trailseal-index", "--test", "flipped_bits"],

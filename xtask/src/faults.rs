@@ -261,6 +261,21 @@ const FAULTS: &[Fault] = &[
         what: "a file is opened for reading as a fifo would be, and waits for whoever writes to it",
         tests: &["-p", "trailseal-cli", "--test", "odd_files"],
     },
+    Fault {
+        name: "tree_held_open",
+        what: "the sealer holds all files of the tree while files are short",
+        tests: &["-p", "trailseal-core", "--test", "short_of_files"],
+    },
+    Fault {
+        name: "roll_refuses",
+        what: "events are refused while files are short and a new segment is due",
+        tests: &["-p", "trailseal-core", "--test", "short_of_files"],
+    },
+    Fault {
+        name: "temporary_followed",
+        what: "a temporary file is written over though it is somebody else's file as well",
+        tests: &["-p", "trailseal-core", "--lib", "file"],
+    },
 ];
 
 /// Runs all faults, or the one named.

@@ -18,9 +18,16 @@ pub use std_files::StdFiles;
 use std::io;
 use std::path::Path;
 
+/// Whether an error says that the process, or the machine, may not open another file now. It passes by: whoever holds
+/// fewer files, or waits, may succeed.
+pub fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 /// File operations, each with what survives a crash after it returned.
 pub trait Files: Send + Sync {
-    /// Creates a file that must not exist, durably named (the folder is synced), for appending.
+    /// Creates a file that must not exist, durably named (the folder is synced), for appending. Where it fails by a
+    /// shortage of files ([`is_shortage`]), nothing was made.
     fn create_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
     /// Opens an existing file for writing from offset `at` on. Bytes there are overwritten, not cut off.
     fn open_append(&self, path: &Path, at: u64) -> io::Result<Box<dyn AppendFile>>;

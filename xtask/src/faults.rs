@@ -276,6 +276,31 @@ const FAULTS: &[Fault] = &[
         what: "a temporary file is written over though it is somebody else's file as well",
         tests: &["-p", "trailseal-core", "--lib", "file"],
     },
+    Fault {
+        name: "unsealed_end_is_good",
+        what: "a stop that could not seal ends with exit 0",
+        tests: &["-p", "trailseal-cli", "--test", "serve_files", "stop"],
+    },
+    Fault {
+        name: "silent_ones_stay",
+        what: "whoever says nothing keeps its connection while others wait for one",
+        tests: &["-p", "trailseal-cli", "--test", "serve_files", "place"],
+    },
+    Fault {
+        name: "half_close_cuts",
+        what: "a client that ends its sending is taken for one that has gone",
+        tests: &["-p", "trailseal-cli", "--test", "serve_connections"],
+    },
+    Fault {
+        name: "hosts_not_counted",
+        what: "a request without a host, or with two, is answered",
+        tests: &["-p", "trailseal-cli", "--test", "serve_connections"],
+    },
+    Fault {
+        name: "cross_site_taken",
+        what: "an open server reads and records for another site's page",
+        tests: &["-p", "trailseal-cli", "--test", "serve_hostile", "open"],
+    },
 ];
 
 /// Runs all faults, or the one named.

@@ -12,11 +12,12 @@ use trailseal_core::{Index, Known, KnownIds, KnownIdsError};
 
 use crate::error::IndexError;
 use crate::indexer::IndexOptions;
-use crate::range::{IdFilter, RangeFile};
+use crate::range::{IdFilter, RangeFile, may_keep};
 use crate::schema::{Hasher, KEY_ID};
 use crate::store::Main;
 
-/// The files of so many ranges are kept open: of 64 million events. Those of further ones are opened when one is wanted.
+/// The files of so many ranges are kept open: of 64 million events; fewer where the limit of open files is low. Those of
+/// further ones are opened when one is wanted.
 const OPEN_RANGES_MAX: usize = 256;
 /// To read all of a range's ids takes about as long as this many look-ups. Who asks so often has a filter made of them.
 const LOOK_UPS_BEFORE_FILTER: u32 = 500;
@@ -66,7 +67,7 @@ impl IndexedIds {
                 // Those of an index that was built anew may have other bounds.
                 if lo + u64::from(n) > self.end() {
                     let file = RangeFile::open_in(&self.folder, lo, n, hasher)?;
-                    let is_kept = self.ranges.len() < OPEN_RANGES_MAX;
+                    let is_kept = self.ranges.len() < OPEN_RANGES_MAX && may_keep();
                     let has_filter = !is_kept && self.ranges.len() < FILTERS_MAX;
                     let filter = has_filter.then(|| file.id_filter()).transpose()?;
                     let file = is_kept.then_some(file);

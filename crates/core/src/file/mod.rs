@@ -24,6 +24,11 @@ pub fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
+/// How many files this process may have open now, at most.
+pub fn open_files_max() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// File operations, each with what survives a crash after it returned.
 pub trait Files: Send + Sync {
     /// Creates a file that must not exist, durably named (the folder is synced), for appending. Where it fails by a

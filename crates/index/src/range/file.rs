@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use roaring::RoaringBitmap;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::kept::Counted;
 use super::{
     BLOCK_CODED, BLOCK_OFFSET, BLOCK_TIME, ENTRY_BYTES, Head, IdFilter, LEN_UNCHECKED_MAX, Part,
     SYSTEM_POSTINGS, WIDE_ENTRY_BYTES, WITH_BLOCKS, bucket_of, len_cell, print_of,
@@ -20,6 +21,7 @@ pub(crate) struct RangeFile {
     pub(crate) head: Head,
     path: PathBuf,
     connection: Connection,
+    _counted: Counted,
 }
 
 /// A block of offsets that was read and checked.
@@ -40,7 +42,7 @@ impl RangeFile {
         let head = blob
             .and_then(|blob| unseal(Piece::Head, &[], &blob).and_then(Head::decode))
             .ok_or(IndexError::Damaged { path: path.to_owned(), what: "its head cannot be read" })?;
-        Ok(RangeFile { head, path: path.to_owned(), connection })
+        Ok(RangeFile { head, path: path.to_owned(), connection, _counted: Counted::new() })
     }
 
     /// Opens the file of a range that the main file names.

@@ -23,7 +23,7 @@ pub use summary::{Count, Facets, HISTOGRAM_BUCKETS_MAX};
 
 use crate::dictionary::Dictionary;
 use crate::error::IndexError;
-use crate::range::{OffsetBlock, RangeFile};
+use crate::range::{OffsetBlock, RangeFile, may_keep};
 use crate::rows::{Rows, segment_of};
 use crate::schema::{Coded, DICTIONARIES, Hasher};
 use crate::store::{Main, State, main_path, stillness};
@@ -384,7 +384,8 @@ impl IndexView {
     /// The file of a closed range, opened if need be.
     fn file(&mut self, at: usize) -> Result<&RangeFile, IndexError> {
         let (lo, n) = self.state.ranges.get(at).copied().unwrap_or_default();
-        if self.files.len() >= OPEN_RANGES_MAX && !self.files.contains_key(&lo) {
+        let has_room = self.files.len() < OPEN_RANGES_MAX && may_keep();
+        if !has_room && !self.files.contains_key(&lo) {
             self.files.clear();
         }
         match self.files.entry(lo) {

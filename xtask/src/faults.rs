@@ -279,12 +279,12 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "unsealed_end_is_good",
         what: "a stop that could not seal ends with exit 0",
-        tests: &["-p", "trailseal-cli", "--test", "serve_files", "stop"],
+        tests: &["-p", "trailseal-cli", "--test", "serve_files", "a_stop"],
     },
     Fault {
         name: "silent_ones_stay",
         what: "whoever says nothing keeps its connection while others wait for one",
-        tests: &["-p", "trailseal-cli", "--test", "serve_files", "place"],
+        tests: &["-p", "trailseal-cli", "--test", "serve_files", "who_has_no_place"],
     },
     Fault {
         name: "half_close_cuts",

@@ -205,7 +205,8 @@ fn a_stop_that_could_not_seal_for_another_reason_says_which() {
 #[test]
 fn who_has_no_place_is_not_left_without_an_end() {
     let place = Place::new();
-    place.write("trailseal.toml", "[server]\nconnections_max = 4\n");
+    // Longer than the test waits for an answer.
+    place.write("trailseal.toml", "[server]\nconnections_max = 4\nrequest_timeout_ms = 120000\n");
     let server = Server::start(&place);
     let silent: Vec<TcpStream> = (0..4).map(|_| connect(server.address).unwrap()).collect();
     // In the order in which they came, since each has said nothing for longer than the next.

@@ -57,6 +57,15 @@ impl IndexedIds {
         self.ranges.last().map_or(0, |range| range.lo + u64::from(range.n))
     }
 
+    /// Lets go of the files that are kept, if that may help.
+    fn should_try_again<T>(&mut self, looked: &Result<T, IndexError>) -> bool {
+        let is_short = looked.as_ref().is_err_and(IndexError::may_be_shortage);
+        if is_short {
+            self.ranges.iter_mut().for_each(|range| range.file = None);
+        }
+        is_short
+    }
+
     /// Takes in ranges that were closed since the last look.
     fn take_in(&mut self) -> Result<Known, IndexError> {
         let mut position = Position::default();
@@ -115,11 +124,18 @@ impl Range {
 
 impl KnownIds for IndexedIds {
     fn look(&mut self) -> Result<Known, KnownIdsError> {
-        Ok(self.take_in()?)
+        let looked = self.take_in();
+        Ok(if self.should_try_again(&looked) { self.take_in() } else { looked }?)
     }
 
     fn find(&mut self, id: &str, found: &mut Vec<Index>) -> Result<(), KnownIdsError> {
-        Ok(self.find_in_ranges(id, found)?)
+        let before = found.len();
+        let looked = self.find_in_ranges(id, found);
+        if self.should_try_again(&looked) {
+            found.truncate(before);
+            return Ok(self.find_in_ranges(id, found)?);
+        }
+        Ok(looked?)
     }
 
     fn look_every(&self) -> u64 {

@@ -388,12 +388,18 @@ impl IndexView {
         if !has_room && !self.files.contains_key(&lo) {
             self.files.clear();
         }
-        match self.files.entry(lo) {
-            std::collections::hash_map::Entry::Occupied(found) => Ok(found.into_mut()),
-            std::collections::hash_map::Entry::Vacant(free) => {
-                Ok(free.insert(RangeFile::open_in(&self.folder, lo, n, self.hasher)?))
-            }
+        if !self.files.contains_key(&lo) {
+            let file = match RangeFile::open_in(&self.folder, lo, n, self.hasher) {
+                Err(error) if error.may_be_shortage() && !self.files.is_empty() => {
+                    self.files.clear();
+                    RangeFile::open_in(&self.folder, lo, n, self.hasher)?
+                }
+                opened => opened?,
+            };
+            self.files.insert(lo, file);
         }
+        let missing = || IndexError::Replaced { path: crate::store::range_path(&self.folder, lo) };
+        self.files.get(&lo).ok_or_else(missing)
     }
 }
 

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use crate::clock::Timestamp;
 use crate::file::is_shortage;
 use crate::handoff::{Drain, Taken};
-use crate::line;
-use crate::segment::{Batch, SegmentWriter};
+use crate::segment::{Batch, CachedLines, CachedPiece, Form, SegmentWriter, segment_name};
 use crate::trail::options::{Notice, Roll};
 use crate::trail::shared::{Shared, Shut};
 use crate::watch::Watch;
+use crate::{Index, line};
 
 /// A commit holds at most about this many bytes.
 const COMMIT_BYTES_MAX: usize = 4 << 20;
@@ -41,6 +41,7 @@ pub(crate) struct Writer {
     /// Everything below is durable.
     durable: u64,
     staging: Vec<u8>,
+    cached: CachedLines,
     reserve_bytes: u64,
     watch: Watch,
     looked_at_disk: Instant,
@@ -57,6 +58,7 @@ impl Writer {
         watch: Watch,
     ) -> Self {
         Writer {
+            cached: CachedLines::default(),
             shared,
             drain,
             segment,
@@ -148,8 +150,22 @@ impl Writer {
         }
         self.shared.progress.set_durable(self.durable);
         self.shared.handoff.released(&mut self.drain);
+        self.give_cache_back();
         if self.shared.gate.open(Shut::DiskFailing) {
             self.shared.notice(&Notice::SegmentRecovered);
+        }
+    }
+
+    fn give_cache_back(&mut self) {
+        let Some(segment) = &self.segment else { return };
+        let end = segment.len_bytes();
+        let begin = end - self.staging.len() as u64;
+        self.cached.wrote(CachedPiece { segment: segment.first(), begin, end, next: self.durable });
+        let Shared { progress, folder, .. } = &*self.shared;
+        let stored = if self.shared.has_store() { progress.stored() } else { u64::MAX };
+        while let Some(piece) = self.cached.leaving(progress.sealed().min(stored)) {
+            let name = segment_name(Index::new(piece.segment), Form::Plain);
+            folder.files().leave_cache(&folder.segments_folder().join(name), piece.begin..piece.end);
         }
     }
 

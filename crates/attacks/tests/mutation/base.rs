@@ -1,6 +1,6 @@
 //! The trails that are changed: small, of every form.
 
-use trailseal_attacks::{Checkpoint, Key, Kind, Place};
+use trailseal_attacks::{Checkpoint, Key, Kind, Place, Writer};
 
 /// A trail, and what is known of it.
 pub(crate) struct Base {
@@ -38,7 +38,20 @@ pub(crate) fn all() -> Vec<Base> {
         build("killed", one, false, true),
         build("rotated and killed", anchored, true, true),
         build("slots", slots, true, true),
+        build("two slots", two_slots, true, false),
     ]
+}
+
+/// The second slot has events too, since two writers ran at a time; the first is the one that is attacked.
+fn two_slots() -> Place {
+    let place = Place::new(Kind::Slots).with("TRAILSEAL_SEGMENT__ROLL", "1KiB");
+    let first = place.writer();
+    let mut second = place.writer();
+    (0..12).for_each(|number| second.send(&format!("{{\"action\":\"second.slot.{number}\"}}")));
+    (0..12).for_each(|_| drop(second.receipt()));
+    [first, second].into_iter().for_each(Writer::close);
+    assert!(place.path("trail/1/checkpoint").is_file());
+    place
 }
 
 fn build(name: &'static str, place: impl Fn() -> Place, is_rotated: bool, is_killed: bool) -> Base {

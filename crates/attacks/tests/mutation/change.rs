@@ -19,21 +19,30 @@ pub(crate) struct Done {
     pub(crate) is_history_of_retired_key: bool,
     /// It took or changed bytes where they lay, and put no other line there.
     pub(crate) is_damage: bool,
+    /// A file, and bytes that are put back at its start once the trail was opened: an attacker who hides what was done.
+    pub(crate) put_back: Option<(PathBuf, Vec<u8>)>,
 }
 
 fn done(kind: impl Into<String>, what: impl Into<String>) -> Done {
-    Done { kind: kind.into(), what: what.into(), is_history_of_retired_key: false, is_damage: false }
+    Done {
+        kind: kind.into(),
+        what: what.into(),
+        is_history_of_retired_key: false,
+        is_damage: false,
+        put_back: None,
+    }
 }
 
 /// Makes one.
 pub(crate) fn at_random(base: &Base, trail: &Folder, random: &mut Random) -> Done {
     // A change may find nothing to change, such as a handoff of a trail that was closed.
     for _ in 0..100 {
-        let made = match random.below(8) {
+        let made = match random.below(9) {
             0..=3 => of_a_file(base, trail, random),
             4 => of_lines(trail, random),
             5 => forgery(base, trail, random),
             6 => of_a_note(base, trail, random),
+            7 => splice(trail, random),
             _ => of_the_manifest(base, trail, random),
         };
         if let Some(made) = made {
@@ -195,6 +204,49 @@ fn of_lines(trail: &Folder, random: &mut Random) -> Option<Done> {
     };
     segment.set_lines(&lines);
     Some(Done { is_damage, ..done(format!("{kind}: lines"), format!("line {at} ({other}) of {name}")) })
+}
+
+/// Bytes of a segment are exchanged for as many others while the trail is opened, so that its lines seem to be more, fewer
+/// or others.
+fn splice(trail: &Folder, random: &mut Random) -> Option<Done> {
+    let segments: Vec<_> = trail.segments().into_iter().filter(|segment| !segment.is_compressed()).collect();
+    if segments.is_empty() {
+        return None;
+    }
+    let path = random.of(&segments).path.clone();
+    let before = fs::read(&path).unwrap();
+    if before.len() < 2 {
+        return None;
+    }
+    let mut bytes = before.clone();
+    let begin = random.below(bytes.len() - 1);
+    let len = 1 + random.below((bytes.len() - begin).min(400));
+    let kind = match random.below(4) {
+        0 => {
+            bytes[begin..begin + len].fill(b'\n');
+            "newlines"
+        }
+        1 => {
+            bytes[begin..].iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
+            "no newlines"
+        }
+        2 => {
+            bytes[begin..begin + len].reverse();
+            "reversed"
+        }
+        _ => {
+            let from = random.below(bytes.len() - len + 1);
+            bytes.copy_within(from..from + len, begin);
+            "others"
+        }
+    };
+    if bytes == before {
+        return None;
+    }
+    fs::write(&path, &bytes).unwrap();
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    let what = format!("{len} bytes at {begin} of {name}");
+    Some(Done { put_back: Some((path, before)), ..done(format!("splice: {kind}"), what) })
 }
 
 /// The line with another content, still well-formed.

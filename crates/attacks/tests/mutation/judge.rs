@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use trailseal_attacks::{Answer, Checkpoint, Folder, Place, Random};
+use trailseal_attacks::{Answer, Checkpoint, Folder, Key, Place, Random};
 
 use crate::base::Base;
 use crate::change::Done;
@@ -42,6 +42,9 @@ pub(crate) fn judge(base: &Base, place: &Place, changes: &[Done], random: &mut R
     let both = place.verify(&pinned.public(), Some(&place.path("kept")));
     judge.edited_lines("the key and the checkpoint", &both, base.sealed);
     judge.lost_lines(&both, changes);
+    for (path, bytes) in changes.iter().filter_map(|done| done.put_back.as_ref()) {
+        judge.put_back(path, bytes, pinned, still_signed);
+    }
     let genuine = base.place.trail().read("trail.toml");
     if std::fs::read(place.trail().path("trail.toml")).unwrap_or_default() != genuine.as_bytes() {
         place.trail().write("trail.toml", genuine);
@@ -98,6 +101,29 @@ impl Judge<'_> {
             let what = if lines.contains_key(&index) { "edited" } else { "gone" };
             self.violations
                 .push(format!("sealed line {index} is {what}, and {with} find all well: {verdict:#?}"));
+        }
+    }
+
+    /// An attacker puts the lines back that were others while the trail was opened. Whatever was recorded meanwhile is in
+    /// its place, or the verdict is not clean.
+    fn put_back(&mut self, path: &std::path::Path, bytes: &[u8], pinned: &Key, signed: u64) {
+        // It may have been compressed or set aside since.
+        let Ok(mut now) = std::fs::read(path) else { return };
+        let len = bytes.len().min(now.len());
+        now[..len].copy_from_slice(&bytes[..len]);
+        now.extend_from_slice(&bytes[len..]);
+        std::fs::write(path, now).unwrap();
+        let verdict = self.place.verify(&pinned.public(), None);
+        self.edited_lines("the key, the lines put back,", &verdict, signed);
+        let lines = self.lines();
+        let is_there =
+            lines.values().any(|line| String::from_utf8_lossy(line).contains("\"action\":\"more\""));
+        let misplaced = lines.iter().find(|(index, line)| !has_index(line, **index));
+        if verdict.code == Some(0) && self.opened.code == Some(0) && (!is_there || misplaced.is_some()) {
+            let opened = self.opened;
+            self.violations.push(format!(
+                "an answered line is gone or misplaced ({misplaced:?}), and all is well: {opened:#?}, {verdict:#?}"
+            ));
         }
     }
 

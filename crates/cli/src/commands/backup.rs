@@ -3,20 +3,16 @@
 use std::sync::Arc;
 
 use trailseal_core::file::StdFiles;
-use trailseal_core::{Folder, back_up, trails_in};
+use trailseal_core::{Folder, back_up};
 
 use crate::arguments::Backup;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::output::{tell, thousands};
 use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, arguments: &Backup, json: bool) -> Outcome {
     let dir = settings.dir();
-    let folders = trails_in(&dir, &StdFiles).map_err(Failure::io("look into", &dir))?;
-    if folders.is_empty() {
-        return Err(trailseal_core::ReadError::NoTrail { path: dir }.into());
-    }
-    for folder in folders {
+    for folder in super::trails_to_read(&dir)? {
         let to = match folder.strip_prefix(&dir) {
             // `join` with nothing would add a slash.
             Ok(slot) if !slot.as_os_str().is_empty() => arguments.to.join(slot),

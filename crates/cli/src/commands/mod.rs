@@ -28,7 +28,7 @@ mod token;
 mod verify;
 
 use std::io::{Read, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ use clap::CommandFactory as _;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::{StdFiles, open_named};
 use trailseal_core::filter::Filter;
-use trailseal_core::{Closed, Notice, Reader, Trail};
+use trailseal_core::{Closed, Notice, ReadError, Reader, Trail, trails_in};
 use trailseal_index::{IndexOptions, IndexedIds, Indexer, Search};
 
 use crate::arguments::{Arguments, Command, Filters, Key, Policy};
@@ -128,6 +128,15 @@ fn ask_server(server: &ServerClient, command: &Command, json: bool) -> Outcome<b
         Command::Key { command: Key::Rotate } => beside::rotate_key(server, json).map(|()| true),
         _ => Ok(false),
     }
+}
+
+/// The folders of all trails in `dir`.
+fn trails_to_read(dir: &Path) -> Outcome<Vec<PathBuf>> {
+    let folders = trails_in(dir, &StdFiles).map_err(Failure::io("look into", dir))?;
+    if folders.is_empty() {
+        return Err(ReadError::NoTrail { path: dir.to_owned() }.into());
+    }
+    Ok(folders)
 }
 
 /// A view of the trail for commands that read.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trailseal_core::deliver::{Batch, Follower, Lines, Sink as _};
 use trailseal_core::file::StdFiles;
 use trailseal_core::tree::rebuild_tree;
-use trailseal_core::{Folder, Reader, trails_in};
+use trailseal_core::{Folder, Reader};
 use trailseal_index::{FOLDER, IndexOptions, Indexer};
 
 use crate::arguments::Reindex;
@@ -21,10 +21,7 @@ const BATCH_BYTES: usize = 8 << 20;
 pub(super) fn run(settings: &Settings, arguments: &Reindex, json: bool) -> Outcome {
     let dir = settings.dir();
     let files = Arc::new(StdFiles);
-    let folders = trails_in(&dir, &*files).map_err(Failure::io("look into", &dir))?;
-    if folders.is_empty() {
-        return Err(trailseal_core::ReadError::NoTrail { path: dir }.into());
-    }
+    let folders = super::trails_to_read(&dir)?;
     if arguments.tree {
         return folders.into_iter().try_for_each(|folder| rebuild(&Folder::new(folder, files.clone()), json));
     }

@@ -7,9 +7,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use trailseal_core::Reader;
 use trailseal_core::file::{Files as _, StdFiles};
 use trailseal_core::tree::TreeReader;
-use trailseal_core::{Reader, trails_in};
 use trailseal_tlog::{
     Checkpoint, TILE_LEVELS, TileEdge, TileId, hashes_in_level, subtree_root, tiles_for_size,
 };
@@ -22,11 +22,7 @@ use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, arguments: &Tiles, json: bool) -> Outcome {
     let dir = settings.dir();
-    let folders = trails_in(&dir, &StdFiles).map_err(Failure::io("look into", &dir))?;
-    if folders.is_empty() {
-        return Err(trailseal_core::ReadError::NoTrail { path: dir }.into());
-    }
-    for folder in folders {
+    for folder in super::trails_to_read(&dir)? {
         // Each slot is a log of its own.
         let to = match folder.strip_prefix(&dir) {
             Ok(slot) => arguments.to.join(slot),

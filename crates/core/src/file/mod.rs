@@ -16,6 +16,7 @@ pub(crate) use standing::{Doubt, standing};
 pub use std_files::StdFiles;
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 /// Whether an error says that the process, or the machine, may not open another file now. It passes by: whoever holds
@@ -54,6 +55,10 @@ pub trait Files: Send + Sync {
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
     /// Bytes that an ordinary user can still write on the file system of `path`, and its total.
     fn free_bytes(&self, path: &Path) -> io::Result<(u64, u64)>;
+    /// Tells the system that bytes of a file, all of them synced, are not read again soon. Advice: there is no error.
+    fn leave_cache(&self, path: &Path, bytes: Range<u64>) {
+        let _ = (path, bytes);
+    }
     /// Whether a trail in `folder` can be watched by inode numbers. Some shared file systems, and some of containers,
     /// give a file another number at each look.
     fn inode_numbers_hold(&self, folder: &Path) -> io::Result<bool> {

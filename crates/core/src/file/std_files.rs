@@ -2,6 +2,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -105,6 +107,12 @@ impl Files for StdFiles {
     fn free_bytes(&self, path: &Path) -> io::Result<(u64, u64)> {
         let stat = rustix::fs::statvfs(path)?;
         Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
+    }
+
+    fn leave_cache(&self, path: &Path, bytes: Range<u64>) {
+        if let (Ok(file), Some(len)) = (open_ordinary(path), NonZeroU64::new(bytes.end - bytes.start)) {
+            let _ = rustix::fs::fadvise(&file, bytes.start, Some(len), rustix::fs::Advice::DontNeed);
+        }
     }
 
     fn inode_numbers_hold(&self, folder: &Path) -> io::Result<bool> {

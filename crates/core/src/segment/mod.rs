@@ -3,6 +3,7 @@
 //! The name of the next segment bounds the one before: lines at or above it are void.
 
 pub(crate) mod blocks;
+mod cached;
 mod compress;
 mod compressor;
 mod frames;
@@ -12,6 +13,7 @@ mod reader;
 pub(crate) mod source;
 mod writer;
 
+pub(crate) use cached::{CachedLines, Piece as CachedPiece};
 pub use compress::compress;
 pub(crate) use compressor::Compressor;
 pub use name::{Form, offsets_name, parse_segment_name, segment_name};

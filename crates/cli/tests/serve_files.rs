@@ -1,6 +1,8 @@
 //! A server that may open few files: however many connections there are, and whatever else takes files, what is accepted
 //! gets sealed, and while it cannot be, everybody who asks is told.
 
+// Limits of a process that runs are set as Linux sets them.
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

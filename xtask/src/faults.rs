@@ -177,6 +177,21 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--lib", "filter"],
     },
     Fault {
+        name: "outcome_invented",
+        what: "an event that names no outcome is sealed as a success",
+        tests: &["-p", "trailseal-core", "--lib", "event::read"],
+    },
+    Fault {
+        name: "prefilter_wants_an_outcome",
+        what: "the look at a line's bytes misses events that name no outcome",
+        tests: &["-p", "trailseal-core", "--lib", "filter"],
+    },
+    Fault {
+        name: "strict_refuses_values",
+        what: "a strict reader refuses an event for a value that a client sent",
+        tests: &["-p", "trailseal-core", "--lib", "event::warning"],
+    },
+    Fault {
         name: "folder_not_synced",
         what: "a new or renamed file's folder is not synced",
         tests: &["-p", "trailseal-cli", "--test", "system_calls"],
@@ -207,6 +222,36 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--lib", "policy"],
     },
     Fault {
+        name: "identities_merge",
+        what: "two ids that are secrets become one",
+        tests: &["-p", "trailseal-core", "--test", "identity"],
+    },
+    Fault {
+        name: "identity_cut",
+        what: "two tenants that begin alike become one when they are too long",
+        tests: &["-p", "trailseal-core", "--lib", "limits"],
+    },
+    Fault {
+        name: "tenant_not_checked",
+        what: "a token is made for a tenant that no event keeps as it is",
+        tests: &["-p", "trailseal-core", "--test", "identity"],
+    },
+    Fault {
+        name: "named_fields_not_hashed",
+        what: "an event with a field that is to be hashed always is taken for clean",
+        tests: &["-p", "trailseal-core", "--test", "identity"],
+    },
+    Fault {
+        name: "slots_hash_apart",
+        what: "one secret has another hash in each slot",
+        tests: &["-p", "trailseal-core", "--test", "identity"],
+    },
+    Fault {
+        name: "filters_not_hashed",
+        what: "a filter does not find what masking hashed",
+        tests: &["-p", "trailseal-core", "--test", "identity"],
+    },
+    Fault {
         name: "values_not_masked",
         what: "a secret that is known by its looks is written as it came",
         tests: &["-p", "trailseal-cli", "--test", "masking"],
@@ -229,6 +274,11 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "index_values_lost",
         what: "a value that no dictionary of the index takes gets no key",
+        tests: &["-p", "trailseal-index", "--test", "brute_force"],
+    },
+    Fault {
+        name: "index_believes_times",
+        what: "the index takes an event's time though it is later than the trail's clock",
         tests: &["-p", "trailseal-index", "--test", "brute_force"],
     },
     Fault {

@@ -252,6 +252,9 @@ pub(crate) struct Record {
     /// The level at which an event counts as recorded [default: what the policy gives]
     #[arg(long, value_enum)]
     pub(crate) ack: Option<Ack>,
+    /// Refuse names that no event has and wrong JSON types; a value never refuses an event
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 #[derive(Args)]
@@ -285,6 +288,14 @@ pub(crate) enum Order {
     Desc,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OrderBy {
+    /// When it happened: the event's time, but never later than when it was recorded
+    Time,
+    /// When it was recorded
+    Recorded,
+}
+
 #[derive(Args)]
 pub(crate) struct Query {
     #[command(flatten)]
@@ -298,6 +309,9 @@ pub(crate) struct Query {
     /// The order
     #[arg(long, value_enum, default_value = "desc")]
     pub(crate) order: Order,
+    /// By what they are ordered
+    #[arg(long, value_enum, default_value = "time", value_name = "WHAT")]
+    pub(crate) order_by: OrderBy,
     /// Print only how many there are
     #[arg(long)]
     pub(crate) count: bool,

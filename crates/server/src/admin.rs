@@ -98,7 +98,11 @@ pub(crate) async fn create_token(
         expires,
     };
     let creating = app.clone();
-    let token = blocking(move || creating.tokens.create(new, now).map_err(token_problem)).await?;
+    let create = move || {
+        let check = |tenant: &str| creating.trail.check_tenant(tenant);
+        creating.tokens.create(new, now, check).map_err(token_problem)
+    };
+    let token = blocking(create).await?;
     let expires = expires.map(|at| at.to_string());
     app.note(
         "token_created",
@@ -135,6 +139,7 @@ pub(crate) async fn revoke_token(
 fn token_problem(error: TokenError) -> Problem {
     match error {
         TokenError::Name { .. } => unprocessable(&error.to_string()).with("field", "name"),
+        TokenError::Tenant(_) => unprocessable(&error.to_string()).with("field", "tenant"),
         TokenError::NoScope => unprocessable(&error.to_string()).with("field", "scopes"),
         TokenError::Ended { .. } => unprocessable(&error.to_string()).with("field", "expires"),
         TokenError::Exists { .. } => Problem::new(StatusCode::CONFLICT, "exists", error.to_string()),
@@ -168,6 +173,9 @@ pub(crate) async fn create_viewer_token(
         let detail = format!("ttl_seconds is a number from 1 to {VIEWER_SECONDS_MAX}");
         return Err(unprocessable(&detail).with("field", "ttl_seconds"));
     }
+    if let Some(tenant) = &request.tenant {
+        app.trail.check_tenant(tenant).map_err(|error| token_problem(error.into()))?;
+    }
     let mut filter = trailseal_core::filter::Filter::default();
     filter.tenant.extend(request.tenant.clone());
     filter.actor.extend(request.actor.clone());
@@ -191,10 +199,11 @@ pub(crate) async fn create_viewer_token(
     let (granting, granted) = (app.clone(), grant.clone());
     let token = blocking(move || granting.tokens.grant(&granted).map_err(token_problem)).await?;
     let Grant { tenant, actor, resource, .. } = grant;
+    let shown = |name, value: Option<String>| value.map(|value| app.trail.shown(name, &value).into_owned());
     let members = [
         ("for_tenant", tenant),
-        ("actor", actor),
-        ("resource", resource),
+        ("actor", shown("actor", actor)),
+        ("resource", shown("resource", resource)),
         ("expires", Some(expires.to_string())),
     ];
     app.note("viewer_token_created", &caller, details(members));

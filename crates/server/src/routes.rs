@@ -66,9 +66,9 @@ macro_rules! route {
 pub(crate) fn table() -> Vec<Route> {
     vec![
         route!(POST "/v1/events", Needs::Scope(Write), "Record one event, an array, or NDJSON", post(record::post),
-            query &["ack"], body "Events", gives 202 "Accepted", or &[400, 408, 409, 413, 415, 422, 503, 504]),
+            query &["ack", "strict"], body "Events", gives 202 "Accepted", or &[400, 408, 409, 413, 415, 422, 503, 504]),
         route!(GET "/v1/events", Needs::Scope(Read), "Find events", get(read::events),
-            query &["limit", "cursor", "order", "count"], filters true, gives 200 "Page", or &[400]),
+            query &["limit", "cursor", "order", "order_by", "count"], filters true, gives 200 "Page", or &[400]),
         route!(GET "/v1/events/stream", Needs::Scope(Read), "Events as they come, as server-sent events", get(read::stream),
             query &["cursor"], filters true, gives 200 "Stream", or &[400]),
         route!(GET "/v1/events/{id}", Needs::Scope(Read), "One event", get(read::one),
@@ -78,7 +78,7 @@ pub(crate) fn table() -> Vec<Route> {
         route!(GET "/v1/events/{id}/verify", Needs::Scope(Read), "What the server says of an event's proof", get(read::verify),
             query &["tenant", "origin"], gives 200 "Verified", or &[300, 400, 404, 409]),
         route!(GET "/v1/resources/{type}/{id}/history", Needs::Scope(Read), "One resource's life", get(read::history),
-            query &["limit", "cursor", "order", "tenant"], gives 200 "Page", or &[400]),
+            query &["limit", "cursor", "order", "order_by", "tenant"], gives 200 "Page", or &[400]),
         route!(GET "/v1/summary", Needs::Scope(Read), "Counts by field, and over time", get(read::summary),
             query &["top", "bucket"], filters true, gives 200 "Summary", or &[400]),
         route!(GET "/v1/origins", WholeTrail(Read), "Every trail, its size and newest checkpoint", get(read::origins),

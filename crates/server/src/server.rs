@@ -165,7 +165,7 @@ impl Server {
 
 fn first_token(app: &App) -> Result<String, TokenError> {
     let new = NewToken { name: FIRST_TOKEN.into(), scopes: Scope::ALL.to_vec(), tenant: None, expires: None };
-    let token = app.tokens.create(new, app.now())?;
+    let token = app.tokens.create(new, app.now(), |tenant| app.trail.check_tenant(tenant))?;
     let scopes = Scope::ALL.map(Scope::name).join(",");
     app.note(
         "token_created",
@@ -234,8 +234,8 @@ impl TokenFile {
     ///
     /// # Errors
     /// When the name is taken or cannot be used, or the file cannot be written.
-    pub fn create(&self, new: NewToken) -> Result<String, TokenError> {
-        self.tokens.create(new, SystemClock.now())
+    pub fn create(&self, new: NewToken, trail: &Trail) -> Result<String, TokenError> {
+        self.tokens.create(new, SystemClock.now(), |tenant| trail.check_tenant(tenant))
     }
 
     /// All tokens, without their secrets.

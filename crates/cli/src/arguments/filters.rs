@@ -23,7 +23,7 @@ pub(crate) struct Filters {
     /// The resource
     #[arg(long, value_name = "TYPE[/ID]")]
     resource: Vec<String>,
-    /// success, failure, denied, partial or unknown
+    /// success, failure, denied, partial, unknown, or none: events that name no outcome
     #[arg(long, value_name = "OUTCOME")]
     outcome: Vec<String>,
     /// debug, info, notice, warning, error or critical
@@ -53,6 +53,12 @@ pub(crate) struct Filters {
     /// Events before this time
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
+    /// Events that were recorded at this time or later, whatever time they claim
+    #[arg(long, value_name = "TIME")]
+    recorded_since: Option<String>,
+    /// Events that were recorded before this time
+    #[arg(long, value_name = "TIME")]
+    recorded_until: Option<String>,
     /// Text anywhere in the event
     #[arg(long, value_name = "TEXT")]
     text: Vec<String>,
@@ -65,6 +71,26 @@ pub(crate) struct Filters {
 }
 
 impl Filters {
+    /// The same with each value as `shown` gives it.
+    pub(crate) fn shown(mut self, shown: impl Fn(&str, &str) -> String) -> Filters {
+        let hashable = [
+            ("tenant", &mut self.tenant),
+            ("actor", &mut self.actor),
+            ("on_behalf_of", &mut self.on_behalf_of),
+            ("resource", &mut self.resource),
+            ("ip", &mut self.ip),
+            ("correlation_id", &mut self.correlation_id),
+            ("request_id", &mut self.request_id),
+            ("session_id", &mut self.session_id),
+            ("trace_id", &mut self.trace_id),
+            ("id", &mut self.id),
+        ];
+        for (name, values) in hashable {
+            values.iter_mut().for_each(|value| *value = shown(name, value));
+        }
+        self
+    }
+
     /// As names and values, in the form that the core reads.
     pub(crate) fn pairs(&self) -> Vec<(&'static str, &str)> {
         let lists: [(&'static str, &[String]); 16] = [
@@ -89,8 +115,14 @@ impl Filters {
         for (name, values) in lists {
             pairs.extend(values.iter().map(|value| (name, value.as_str())));
         }
-        pairs.extend(self.since.as_deref().map(|value| ("since", value)));
-        pairs.extend(self.until.as_deref().map(|value| ("until", value)));
+        for (name, value) in [
+            ("since", &self.since),
+            ("until", &self.until),
+            ("recorded_since", &self.recorded_since),
+            ("recorded_until", &self.recorded_until),
+        ] {
+            pairs.extend(value.as_deref().map(|value| (name, value)));
+        }
         pairs
     }
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
-use trailseal_core::Folder;
 use trailseal_core::clock::Timestamp;
 use trailseal_core::complete::complete;
 use trailseal_core::event::{Event, Value};
 use trailseal_core::file::StdFiles;
 use trailseal_core::line;
 use trailseal_core::mask::{MaskKey, Masker};
+use trailseal_core::{Folder, trails_in};
 
 use crate::arguments::{Mask, MaskCommand};
 use crate::failure::{Failure, Outcome};
@@ -29,19 +29,29 @@ pub(super) fn run(settings: &Settings, arguments: &Mask, json: bool) -> Outcome 
     }
 }
 
-fn key(settings: &Settings) -> Outcome<Option<MaskKey>> {
-    let folder = Folder::new(settings.dir(), Arc::new(StdFiles));
-    MaskKey::load(&folder).map_err(Failure::could_not)
+/// The keys of the trail, or of all slots.
+pub(super) fn keys(settings: &Settings) -> Outcome<Vec<MaskKey>> {
+    let dir = settings.dir();
+    let slots = trails_in(&dir, &StdFiles).unwrap_or_default();
+    let folders = if slots.is_empty() { vec![dir] } else { slots };
+    let mut keys: Vec<MaskKey> = Vec::new();
+    for folder in folders {
+        let key = MaskKey::load(&Folder::new(folder, Arc::new(StdFiles))).map_err(Failure::could_not)?;
+        keys.extend(key.filter(|key| !keys.contains(key)));
+    }
+    Ok(keys)
 }
 
 fn hash(settings: &Settings, value: &str, json: bool) -> Outcome {
     let dir = settings.dir();
-    let Some(key) = key(settings)? else {
+    let keys = keys(settings)?;
+    if keys.is_empty() {
         return Err(Failure::could_not(format!(
-            "{} has no masking key: it is made when events are recorded with mask.replace_with = \"hmac\"",
+            "{} has no masking key: it is made when a trail is first opened for writing with masking on, and a backup has \
+             it only --with-keys",
             dir.display()
         )));
-    };
+    }
     let mut from_stdin = String::new();
     let secret = if value == "-" {
         std::io::stdin().read_to_string(&mut from_stdin).map_err(Failure::io("read", Path::new("-")))?;
@@ -49,12 +59,13 @@ fn hash(settings: &Settings, value: &str, json: bool) -> Outcome {
     } else {
         value
     };
-    let hash = settings.masker(Some(key))?.hash(secret);
     let mut out = stdout();
-    if json {
-        writeln!(out, "{}", json!({"hash": hash}))?;
-    } else {
-        writeln!(out, "{hash}")?;
+    // Of a folder of slots there may be several: one writer's hash is not another's.
+    for hash in keys.iter().map(|key| key.hash(secret)) {
+        match json {
+            true => writeln!(out, "{}", json!({"hash": hash}))?,
+            false => writeln!(out, "{hash}")?,
+        }
     }
     Ok(out.flush()?)
 }
@@ -67,7 +78,7 @@ struct Shown {
 }
 
 fn show(settings: &Settings, file: &Path, json: bool) -> Outcome {
-    let masker = settings.masker(key(settings)?)?;
+    let masker = settings.masker(keys(settings)?.into_iter().next())?;
     let input: Box<dyn Read> = if file == Path::new("-") {
         Box::new(std::io::stdin())
     } else {

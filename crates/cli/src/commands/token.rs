@@ -7,7 +7,7 @@ use trailseal_core::clock::{Clock as _, SystemClock, Timestamp};
 use trailseal_core::event::{Event, Object};
 use trailseal_core::file::StdFiles;
 use trailseal_core::filter::parse_time;
-use trailseal_core::{ReadError, trails_in};
+use trailseal_core::{ReadError, Trail, trails_in};
 use trailseal_server::{NewToken, Scope, TokenError, TokenFile};
 
 use super::{close_trail, open_trail, tell_slot, write_out};
@@ -79,7 +79,7 @@ fn create(settings: &Settings, new: NewToken) -> Outcome<String> {
     if let Some(tenant) = &new.tenant {
         details.insert("for_tenant", tenant.as_str());
     }
-    with_trail(settings, "token_created", details, |tokens| tokens.create(new))
+    with_trail(settings, "token_created", details, |tokens, trail| tokens.create(new, trail))
 }
 
 fn revoke(settings: &Settings, name: &str) -> Outcome {
@@ -89,7 +89,7 @@ fn revoke(settings: &Settings, name: &str) -> Outcome {
     }
     let mut details = Object::default();
     details.insert("name", name);
-    with_trail(settings, "token_revoked", details, |tokens| tokens.revoke(name))
+    with_trail(settings, "token_revoked", details, |tokens, _| tokens.revoke(name))
 }
 
 /// Changes the tokens, and records that, while no server does.
@@ -97,12 +97,13 @@ fn with_trail<T>(
     settings: &Settings,
     what: &str,
     details: Object,
-    change: impl FnOnce(&TokenFile) -> Result<T, TokenError>,
+    change: impl FnOnce(&TokenFile, &Trail) -> Result<T, TokenError>,
 ) -> Outcome<T> {
     let trail = open_trail(settings)?;
     tell_slot(settings, trail.folder().root(), "tokens");
-    let changed =
-        TokenFile::open(trail.folder().root()).and_then(|tokens| change(&tokens)).map_err(token_failure);
+    let changed = TokenFile::open(trail.folder().root())
+        .and_then(|tokens| change(&tokens, &trail))
+        .map_err(token_failure);
     let recorded = match &changed {
         Ok(_) => trail.record_own(what, Event { details, ..Event::default() }).map(drop),
         Err(_) => Ok(()),

@@ -1,5 +1,7 @@
 //! The settings `[mask]`.
 
+use std::path::Path;
+
 use trailseal_core::mask::{MaskKey, MaskOptions, Masker, Preset, ReplaceWith};
 
 use super::{Given, Settings};
@@ -26,6 +28,8 @@ impl Settings {
             patterns: vec![pattern],
             ..MaskOptions::default()
         })?;
+        options.hash =
+            self.list("mask.hash", |path| MaskOptions { hash: vec![path], ..MaskOptions::default() })?;
         Ok(options)
     }
 
@@ -47,7 +51,7 @@ impl Settings {
 
     /// A masker for showing what these settings do. Without the trail's key, hashes are made with another.
     pub(crate) fn masker(&self, key: Option<MaskKey>) -> Outcome<Masker> {
-        let key = key.unwrap_or_else(|| MaskKey::new([0; 32]));
+        let key = key.map_or_else(MaskKey::random, Ok).map_err(Failure::io("make", Path::new("a key")))?;
         let options = MaskOptions { key: Some(key), ..self.mask_options()? };
         Masker::new(&options).map_err(Failure::could_not)
     }

@@ -10,7 +10,7 @@ pub(super) struct Setting {
     pub(super) about: &'static str,
 }
 
-pub(super) const SETTINGS: [Setting; 47] = [
+pub(super) const SETTINGS: [Setting; 48] = [
     Setting {
         name: "origin",
         default: "",
@@ -176,6 +176,13 @@ pub(super) const SETTINGS: [Setting; 47] = [
             in every text of every event, and cost time in `record`.",
     },
     Setting {
+        name: "mask.hash",
+        default: "",
+        allowed: "a list of paths, such as [\"context.session_id\"]",
+        about: "Fields that always become their keyed hash, so that equal values stay equal and filters still find \
+            them; `*` is any one key. An event that has one costs a few microseconds more in `record`.",
+    },
+    Setting {
         name: "mask.preset",
         default: "",
         allowed: "000, 001-export or 003",
@@ -330,10 +337,11 @@ pub(super) const NOT_SETTINGS: [&str; 1] = ["TRAILSEAL_TOKEN"];
 pub(super) const ONLY_IN_A_FILE: [&str; 2] = ["anchor", "rule"];
 
 /// Settings that are lists of texts; in the environment they are separated by commas.
-pub(super) const LISTS: [&str; 7] = [
+pub(super) const LISTS: [&str; 8] = [
     "mask.keys",
     "mask.allow",
     "mask.patterns",
+    "mask.hash",
     "review.second_person",
     "server.trusted_proxies",
     "server.hosts",

@@ -2,13 +2,15 @@
 //!
 //! | what | bytes |
 //! | --- | --- |
-//! | action, tenant, custom category; ids and types of actor, resource; roles; context except the two below | 1,024 |
+//! | action, custom category; types of actor and resource; roles; the rest of the context | 1,024 |
+//! | tenant; ids of actor, `on_behalf_of`, resource, related; ids of the context | 1,024; see below |
 //! | `context.ip` | 128 |
 //! | `context.user_agent` | 1,024 |
 //! | `description`, `error`, names, `email`, `on_behalf_of.reason` | 8,192 |
 //! | `id` | 128; a longer one is replaced by `sha256:` and its hash, or two would become one |
 //!
-//! Text over its limit is cut between two characters; each cut is listed in `truncated` with the length and
+//! Of a longer tenant or id, its beginning stays, and `…sha256:` and the hash of the whole stand behind it: two that begin
+//! alike stay two. Other text over its limit is cut between two characters; each cut is listed in `truncated` with the length and
 //! the SHA-256 of what was there. What happens to an event that is too large as a whole stands in [`cut`].
 
 use std::borrow::Cow;
@@ -77,6 +79,45 @@ pub fn held_id(id: &str) -> Cow<'_, str> {
     } else {
         Cow::Owned(format!("sha256:{}", hex(&Sha256::digest(id.as_bytes()))))
     }
+}
+
+/// What stands between the beginning of an identifier that was too long and the hash of the whole.
+const HASH_MARK: &str = "…sha256:";
+/// Bytes of the mark and the hash.
+const HASHED_END_BYTES: usize = HASH_MARK.len() + 64;
+
+/// A tenant or the id of a part as it is kept: itself, or its beginning and its hash if it is too long.
+pub fn held_identifier(text: &str) -> Cow<'_, str> {
+    match text.len() <= IDENTIFIER_BYTES_MAX {
+        true => Cow::Borrowed(text),
+        false => {
+            Cow::Owned(with_hash(text, text.floor_char_boundary(IDENTIFIER_BYTES_MAX - HASHED_END_BYTES)))
+        }
+    }
+}
+
+/// The first `len` bytes, and the hash of the whole.
+fn with_hash(text: &str, len: usize) -> String {
+    format!("{}{HASH_MARK}{}", &text[..len], hex(&Sha256::digest(text.as_bytes())))
+}
+
+/// Fields that say who it is, or decide who may read; those of `related` beside them.
+const IDENTITIES: [&str; 9] = [
+    "tenant",
+    "actor.id",
+    "on_behalf_of.id",
+    "resource.id",
+    "context.request_id",
+    "context.correlation_id",
+    "context.session_id",
+    "context.trace_id",
+    "context.span_id",
+];
+
+/// Whether the field at this path is cut so that two that differ still do.
+fn is_identity(path: &str) -> bool {
+    let is_related = path.starts_with("related.") && path.ends_with(".id");
+    (is_related || IDENTITIES.contains(&path)) && !cfg!(trailseal_fault = "identity_cut")
 }
 
 /// Calls `$visit(path, most bytes, text)` for each text with a name of its own, but those in lists.
@@ -176,7 +217,10 @@ fn limit_fields(event: &mut Event, truncated: &mut Vec<Truncation>) {
     let mut limit = |path: &str, max: usize, text: &mut String| {
         if text.len() > max {
             truncated.push(Truncation::of(path, text.as_bytes()));
-            text.truncate(text.floor_char_boundary(max));
+            match is_identity(path) {
+                true => *text = held_identifier(text).into_owned(),
+                false => text.truncate(text.floor_char_boundary(max)),
+            }
         }
     };
     limit("action", IDENTIFIER_BYTES_MAX, &mut event.action);

@@ -18,7 +18,9 @@ fn check(path: &str, max: usize, make: impl Fn(String) -> Event, read: impl Fn(&
     let over = format!("x{whole}");
     let cut = stored(&make(over.clone()));
     let kept = read(&cut.event).unwrap();
-    assert!(kept.len() <= max && kept.len() >= max - 1 && over.starts_with(kept), "{path}");
+    let begin = kept.split('…').next().unwrap();
+    assert!(kept.len() <= max && kept.len() >= max - 1 && over.starts_with(begin), "{path}");
+    assert_eq!(kept == begin, !is_identity(path), "{path}");
     assert_eq!(cut.truncated, [Truncation::of(path, over.as_bytes())], "{path}");
 }
 
@@ -49,6 +51,54 @@ fn each_field_has_its_limit() {
         |event| Some(&event.actor.as_ref()?.roles[0]),
     );
     check("related.0.id", 1_024, |text| new().related("t", text), |event| event.related[0].id.as_deref());
+}
+
+/// Every identity field as long as this, and ending so.
+fn identified(len: usize, end: &str) -> Event {
+    let text = || "\u{1}".repeat(len) + end;
+    let event = Event::new("a").tenant(text()).actor(text()).resource("t", text()).related("t", text());
+    let mut event = event.on_behalf_of(text(), "asked");
+    let context = &mut event.context;
+    for id in [
+        &mut context.request_id,
+        &mut context.correlation_id,
+        &mut context.session_id,
+        &mut context.trace_id,
+        &mut context.span_id,
+    ] {
+        *id = Some(text());
+    }
+    event
+}
+
+fn identities(event: &Event) -> [Option<&String>; 10] {
+    let context = &event.context;
+    [
+        event.tenant.as_ref(),
+        event.actor.as_ref().and_then(|actor| actor.id.as_ref()),
+        event.on_behalf_of.as_ref().and_then(|other| other.id.as_ref()),
+        event.resource.as_ref().and_then(|resource| resource.id.as_ref()),
+        event.related.first().and_then(|resource| resource.id.as_ref()),
+        context.request_id.as_ref(),
+        context.correlation_id.as_ref(),
+        context.session_id.as_ref(),
+        context.trace_id.as_ref(),
+        context.span_id.as_ref(),
+    ]
+}
+
+#[test]
+fn two_that_begin_alike_stay_two_when_they_are_too_long() {
+    // At 1,023 control characters, all of these together are too long for a line, too.
+    for len in [1_023, 1_024, 2_000, 20_000] {
+        let filled = |end: &str| identified(len, end).detail("k", "x".repeat(60_000));
+        let (one, other) = (stored(&filled("1")).event, stored(&filled("2")).event);
+        for (place, (one, other)) in identities(&one).into_iter().zip(identities(&other)).enumerate() {
+            assert!(one.is_some() && one != other, "{len}: {place}");
+        }
+        let tenant = "\u{1}".repeat(len) + "1";
+        assert_eq!(one.tenant.as_deref(), Some(&*held_identifier(&tenant)), "{len}");
+    }
 }
 
 #[test]

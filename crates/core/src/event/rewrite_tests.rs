@@ -17,7 +17,11 @@ fn check(text: &[u8]) -> bool {
         return false;
     };
     let shown = text.escape_ascii();
-    let event = Event::from_json(text).unwrap_or_else(|error| panic!("{error}: {shown}"));
+    let (event, warnings) =
+        Event::from_json_told(text, false).unwrap_or_else(|error| panic!("{error}: {shown}"));
+    assert!(warnings.is_empty(), "{warnings:?}: {shown}");
+    let is_refused = Event::from_json_told(text, true).is_err();
+    assert_eq!(fast.has_own_names, is_refused, "what a strict reader minds: {shown}");
     let stamp = Stamp { id: fast.id.clone(), ..complete(&event, NOW) };
     let mut slow = b"before".to_vec();
     write_rest(&event, &stamp, &mut slow).unwrap();
@@ -38,6 +42,8 @@ fn check_trail_fields(fast: &Rewritten<'_>, event: &Event, stamp: Stamp, rest: &
     let stamp = Stamp { recorded_by: Some("t".into()), sample_rate: Some(0.5), ..stamp };
     let mut slow = Vec::new();
     write_rest(event, &stamp, &mut slow).unwrap();
+    let is_ahead = event.time.is_some_and(|time| time > NOW);
+    assert_eq!(rest.windows(13).any(|part| part == b",\"time_ahead\""), is_ahead);
     if slow.len() < REST_BYTES_MAX && rest.len() + 40 < REST_BYTES_MAX {
         let (front, back) = rest.split_at(fast.trail_fields_at);
         let with = [front, br#","recorded_by":"t","sample_rate":0.5"#, back].concat();
@@ -80,6 +86,14 @@ fn ordinary_events_take_the_fast_way() {
     check_fast(r#"{"action":"a","tenant":null,"actor":{"id":null,"roles":null},"context":{"ip":null}}"#);
     check_fast(r#"{"action":"a","actor":{},"resource":{ },"related":[ ],"details":{},"context":{ }}"#);
     check_fast(r#"{"action":"a","time":"2026-11-21T03:00:60.000000Z"}"#);
+    // Ahead of the trail's clock, and just not.
+    for time in ["2099-01-01T00:00:00Z", "2026-11-21T04:00:00.123457Z", "2026-11-21T05:00:00.123456+01:00"] {
+        check_fast(&format!(r#"{{"own":1,"action":"a","time":"{time}","duration_ms":1}}"#));
+    }
+    check_fast(r#"{"action":"a","actor":"u1","resource":"invoice/42","order_ref":7}"#);
+    check_fast(r#"{"resource":"file\/etc/\u002f\n/","action":"a","actor":"\"é\u2028\\","tenant":"t"}"#);
+    check_fast(r#"{"action":"a","resource":"a/b"}"#);
+    check_fast(r#"{"action":"a","outcome":null}"#);
     check_fast(r#"{"action":"a","details":{"n":[0,-1,18446744073709551615,1234567890123456,1e5,0.1]}}"#);
     check_fast(
         "{\"action\":\"a\",\"details\":{\"k\":\"1234567890123\u{2028}\u{2014} \u{e9}\\ud83d\\ude00\\u001F\"}}",
@@ -125,7 +139,14 @@ fn what_is_out_of_the_ordinary_does_not() {
         r#""outcome":"ok""#,
         r#""category":"custom:""#,
         r#""time":"now""#,
-        r#""actor":"u""#,
+        r#""actor":"""#,
+        r#""actor":5"#,
+        r#""resource":"invoice""#,
+        r#""resource":"/7""#,
+        r#""resource":"invoice/""#,
+        r#""ip":"203.0.113.7""#,
+        r#""actor":{"userId":"u"}"#,
+        r#""context":{"userAgent":"u"}"#,
         r#""actor":{"id":1}"#,
         r#""actor":{"roles":[1]}"#,
         r#""related":[1]"#,
@@ -205,7 +226,7 @@ impl Maker<'_> {
         let mut names: Vec<&str> = FIELDS.to_vec();
         names.extend(["own", "x-trace", "a name of its own"]);
         if maker.pick(8) == 1 {
-            names.extend(["v", "password", "extra\\u0031"]);
+            names.extend(["v", "password", "extra\\u0031", "ip", "userId", "Actor"]);
         }
         let kept = 1 + maker.pick(12);
         let mut chosen = vec!["action"];
@@ -257,7 +278,7 @@ impl Maker<'_> {
         if self.pick(4) == 1 {
             chosen.insert(
                 self.pick(chosen.len() as u8 + 1),
-                ["more", "z.z", "longer than names are"][self.pick(3)],
+                ["more", "z.z", "longer than names are", "userId"][self.pick(4)],
             );
         }
         chosen
@@ -297,6 +318,22 @@ impl Maker<'_> {
             (_, "outcome") => {
                 let name = ["success", "Failure", "denied", "partial", "unknown", "ok"][self.pick(6)];
                 self.out.push_str(&format!("\"{name}\""));
+            }
+            (70.., "actor" | "resource") => {
+                let short = [
+                    "u1",
+                    "invoice/42",
+                    "a\\/b/c",
+                    "/x",
+                    "x/",
+                    "é/\\n\u{2028}",
+                    "",
+                    "\\u002f\\u0041/",
+                    "a\\\\/b",
+                    "a type of some length/an id of more length",
+                ];
+                let short = short[self.pick(10)];
+                self.out.push_str(&format!("\"{short}\""));
             }
             (_, "actor") => self.part(&ACTOR_FIELDS),
             (_, "resource") => self.part(&RESOURCE_FIELDS),

@@ -85,13 +85,15 @@ fn severity(severity: Severity) -> &'static Piece {
 }
 
 #[inline(always)]
-fn outcome(outcome: Outcome) -> &'static Piece {
+fn outcome(outcome: Option<Outcome>) -> &'static Piece {
     match outcome {
-        Outcome::Success => piece!(",\"outcome\":\"success\""),
-        Outcome::Failure => piece!(",\"outcome\":\"failure\""),
-        Outcome::Denied => piece!(",\"outcome\":\"denied\""),
-        Outcome::Partial => piece!(",\"outcome\":\"partial\""),
-        Outcome::Unknown => piece!(",\"outcome\":\"unknown\""),
+        None if cfg!(trailseal_fault = "outcome_invented") => piece!(",\"outcome\":\"success\""),
+        None => piece!(""),
+        Some(Outcome::Success) => piece!(",\"outcome\":\"success\""),
+        Some(Outcome::Failure) => piece!(",\"outcome\":\"failure\""),
+        Some(Outcome::Denied) => piece!(",\"outcome\":\"denied\""),
+        Some(Outcome::Partial) => piece!(",\"outcome\":\"partial\""),
+        Some(Outcome::Unknown) => piece!(",\"outcome\":\"unknown\""),
     }
 }
 
@@ -144,6 +146,9 @@ fn measures<'a>(event: &Event, mut out: Out<'a>) -> Out<'a> {
 #[inline(always)]
 fn tail<'a>(event: &Event, stamp: &Stamp, truncated: &[Truncation], mut out: Out<'a>) -> Out<'a> {
     out = measures(event, out);
+    if event.time.is_some_and(|time| time > stamp.now) {
+        out = out.piece(piece!(",\"time_ahead\":true"));
+    }
     out = text(piece!(",\"recorded_by\":\""), stamp.recorded_by.as_deref(), out);
     out = texts(piece!(",\"masked\":"), &stamp.masked, out);
     if !truncated.is_empty() {

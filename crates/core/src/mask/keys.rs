@@ -6,61 +6,75 @@
 
 use std::borrow::Cow;
 
-/// How an entry of the list acts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// What stands below goes, all of it.
-    All,
-    /// Text goes; an object is walked by the ordinary rules, so that its id and expiry stay.
-    Walked,
-    /// As `Walked`, and ids of access keys stay: they name a key, as a user name does.
-    AccessKey,
-}
+use super::kind::Kind;
 
 /// Entries without their blanks. `-` before one: it may also be the end of a longer word, as in `userpassword`.
 const ENTRIES: &[(&str, Kind)] = &[
-    ("-password", Kind::All),
-    ("passwords", Kind::All),
-    ("-passwd", Kind::All),
-    ("-passphrase", Kind::All),
-    ("secret", Kind::All),
-    ("secretvalue", Kind::All),
-    ("secretstring", Kind::All),
-    ("secretbinary", Kind::All),
-    ("clientsecret", Kind::All),
-    ("token", Kind::All),
-    ("accesstoken", Kind::All),
-    ("apitoken", Kind::All),
-    ("authtoken", Kind::All),
-    ("csrftoken", Kind::All),
-    ("idtoken", Kind::All),
-    ("refreshtoken", Kind::All),
-    ("sessiontoken", Kind::All),
-    ("-apikey", Kind::All),
-    ("privatekey", Kind::All),
+    ("-password", Kind::Secret),
+    ("passwords", Kind::Secrets),
+    ("-passwd", Kind::Secret),
+    ("-passphrase", Kind::Secret),
+    ("passphrases", Kind::Secrets),
+    ("-passcode", Kind::Secret),
+    ("passcodes", Kind::Secrets),
+    ("secret", Kind::Secret),
+    ("secrets", Kind::Secrets),
+    ("secretvalue", Kind::Secret),
+    ("secretstring", Kind::Secret),
+    ("secretbinary", Kind::Secret),
+    ("clientsecret", Kind::Secret),
+    ("clientsecrets", Kind::Secrets),
+    ("token", Kind::Secret),
+    ("tokens", Kind::Secrets),
+    ("accesstoken", Kind::Secret),
+    ("accesstokens", Kind::Secrets),
+    ("apitoken", Kind::Secret),
+    ("apitokens", Kind::Secrets),
+    ("authtoken", Kind::Secret),
+    ("authtokens", Kind::Secrets),
+    ("csrftoken", Kind::Secret),
+    ("idtoken", Kind::Secret),
+    ("refreshtoken", Kind::Secret),
+    ("refreshtokens", Kind::Secrets),
+    ("sessiontoken", Kind::Secret),
+    ("sessiontokens", Kind::Secrets),
+    ("-apikey", Kind::Secret),
+    ("-apikeys", Kind::Secrets),
+    ("privatekey", Kind::Secret),
+    ("privatekeys", Kind::Secrets),
     ("accesskey", Kind::AccessKey),
-    ("secretkey", Kind::All),
-    ("accountkey", Kind::All),
-    ("credential", Kind::Walked),
-    ("credentials", Kind::Walked),
-    ("authorization", Kind::All),
-    ("cookie", Kind::All),
-    ("cookies", Kind::All),
-    ("cardnumber", Kind::All),
-    ("cvv", Kind::All),
-    ("ssn", Kind::All),
-    ("socialsecurity", Kind::All),
-    ("socialsecuritynumber", Kind::All),
-    ("pin", Kind::All),
-    ("rawpayload", Kind::All),
-    ("emailbody", Kind::All),
-    ("documentcontent", Kind::All),
+    ("accesskeys", Kind::AccessKeys),
+    ("secretkey", Kind::Secret),
+    ("secretkeys", Kind::Secrets),
+    ("accountkey", Kind::Secret),
+    ("accountkeys", Kind::Secrets),
+    ("masterkey", Kind::Secret),
+    ("masterkeys", Kind::Secrets),
+    ("encryptionkey", Kind::Secret),
+    ("encryptionkeys", Kind::Secrets),
+    ("signingkey", Kind::Secret),
+    ("signingkeys", Kind::Secrets),
+    ("unsealkey", Kind::Secret),
+    ("unsealkeys", Kind::Secrets),
+    ("credential", Kind::AccessKey),
+    ("credentials", Kind::AccessKeys),
+    ("authorization", Kind::Secret),
+    ("cookie", Kind::Secret),
+    ("cookies", Kind::Secrets),
+    ("cardnumber", Kind::Secret),
+    ("cvv", Kind::Secret),
+    ("ssn", Kind::Secret),
+    ("socialsecurity", Kind::Secret),
+    ("socialsecuritynumber", Kind::Secret),
+    ("pin", Kind::Secret),
+    ("rawpayload", Kind::Secret),
+    ("emailbody", Kind::Secret),
+    ("documentcontent", Kind::Secret),
 ];
 
-/// Words before `token` that make it no secret: it names a request, so that a retry is not done twice, or says
-/// where a listing goes on. Neither gives access.
+/// Words before `token` that make it no secret: it names a request, so that a retry is not done twice, says where a
+/// listing goes on, is of a public key, or tells a level of rights or whether tokens are asked for. None gives access.
 const HARMLESS_TOKENS: &[&[u8]] = &[
-    b"client",
     b"clientrequest",
     b"next",
     b"page",
@@ -68,7 +82,13 @@ const HARMLESS_TOKENS: &[&[u8]] = &[
     b"continue",
     b"continuation",
     b"pagination",
+    b"publickey",
+    b"elevated",
+    b"http",
 ];
+
+/// Words that a key begins with that asks a question, such as `Has Sensitive Credentials`.
+const QUESTIONS: &[&[u8]] = &[b"has", b"is"];
 
 /// How many ends of three letters there are, where 0 stands for what is no letter.
 const ENDS: usize = 32 * 32 * 32;
@@ -218,11 +238,16 @@ impl Keys {
             if !(entry.inside_word || is_word_start(key, start)) {
                 return None;
             }
-            let is_harmless = *entry.letters == *b"token"
-                && HARMLESS_TOKENS.iter().any(|before| {
-                    end_of(stripped(&key[..start]), before).is_some_and(|start| is_word_start(key, start))
-                });
-            (!is_harmless).then_some(entry.kind)
+            if entry.kind == Kind::All {
+                return Some(entry.kind);
+            }
+            let is_token = *entry.letters == *b"token" || *entry.letters == *b"tokens";
+            match entry.kind {
+                _ if is_token && is_harmless_token(&key[..start]) => None,
+                _ if asks_question(key) => Some(Kind::Question),
+                _ if is_token && is_client_token(key, start) => Some(Kind::Request),
+                kind => Some(kind),
+            }
         })
     }
 
@@ -258,7 +283,7 @@ fn lower_beyond_ascii(key: &str) -> Cow<'_, str> {
 
 /// The key up to its last letter: `password2` and `token[]` are read as `password` and `token`.
 #[inline]
-fn stripped(key: &[u8]) -> &[u8] {
+pub(super) fn stripped(key: &[u8]) -> &[u8] {
     let mut len = key.len();
     while len > 0 && !key[len - 1].is_ascii_alphabetic() && key[len - 1].is_ascii() {
         len -= 1;
@@ -267,7 +292,7 @@ fn stripped(key: &[u8]) -> &[u8] {
 }
 
 /// Where `letters` begin at the end of `key`, in any case and with any punctuation between them.
-fn end_of(key: &[u8], letters: &[u8]) -> Option<usize> {
+pub(super) fn end_of(key: &[u8], letters: &[u8]) -> Option<usize> {
     let mut at = key.len();
     for (place, letter) in letters.iter().rev().enumerate() {
         loop {
@@ -284,7 +309,37 @@ fn end_of(key: &[u8], letters: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-fn is_word_start(key: &[u8], at: usize) -> bool {
+/// Whether the words before `token` say that it is none that gives access.
+fn is_harmless_token(before: &[u8]) -> bool {
+    let before = stripped(before);
+    HARMLESS_TOKENS
+        .iter()
+        .any(|words| end_of(before, words).is_some_and(|start| is_word_start(before, start)))
+}
+
+/// AWS writes `clientToken` for the name of a request; Vault's `client_token` gives access.
+fn is_client_token(key: &[u8], start: usize) -> bool {
+    let is_client = |before: &[u8]| before.len() == b"lient".len() + 1 && before[1..] == *b"lient";
+    key[start] == b'T'
+        && start.checked_sub(b"client".len()).is_some_and(|client| {
+            is_client(&key[client..start])
+                && key[client].eq_ignore_ascii_case(&b'c')
+                && is_word_start(key, client)
+        })
+}
+
+/// Whether a key asks whether there is a secret.
+fn asks_question(key: &[u8]) -> bool {
+    QUESTIONS.iter().any(|word| {
+        key.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+            && key.get(word.len()).is_some_and(|next| {
+                !next.is_ascii_alphanumeric()
+                    || (next.is_ascii_uppercase() && key[word.len() - 1].is_ascii_lowercase())
+            })
+    })
+}
+
+pub(super) fn is_word_start(key: &[u8], at: usize) -> bool {
     let Some(before) = at.checked_sub(1).map(|before| key[before]) else { return true };
     if !before.is_ascii_alphabetic() {
         return true;
@@ -326,6 +381,18 @@ mod tests {
             "cardNumber",
             "userPIN",
             "socialSecurityNumber",
+            "tokens",
+            "apiKeys",
+            "client_secrets",
+            "access-tokens",
+            "PRIVATE_KEYS",
+            "vault_master_key",
+            "EncryptionKey",
+            "signingKey",
+            "unseal_keys",
+            "passcode",
+            "client_token",
+            "CLIENT_TOKEN",
         ] {
             check(key, true);
         }
@@ -345,9 +412,11 @@ mod tests {
             "monkey",
             "secretName",
             "secret_arn",
-            "max_tokens",
             "clientRequestToken",
-            "ClientToken",
+            "client_request_token",
+            "PublicKeyToken",
+            "ElevatedToken",
+            "httpTokens",
             "next_page_token",
             "class_n",
             "version",
@@ -358,6 +427,34 @@ mod tests {
         ] {
             check(key, false);
         }
+    }
+
+    fn kind(key: &str) -> Kind {
+        Keys::new(&["iban".into()]).find(key).unwrap()
+    }
+
+    #[test]
+    fn numbers_under_plurals_are_counts() {
+        for key in ["max_tokens", "tokens", "promptTokens", "passwords", "api_keys", "credentials"] {
+            assert!(kind(key).counts(), "{key}");
+        }
+        for key in ["token", "pin", "password", "credential", "cardNumber"] {
+            assert!(!kind(key).counts(), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_only_names_a_secret_stays() {
+        assert!(kind("clientToken").lets_be(b"5b7eff74-2b70-4f92-8aa1-9c716bf151aa"));
+        assert!(!kind("client_token").lets_be(b"5b7eff74-2b70-4f92-8aa1-9c716bf151aa"));
+        assert!(!kind("clientToken").lets_be(&[b'a'; 65]), "that of a payment page is long");
+        assert!(kind("Has Sensitive Credentials").lets_be(b"No"));
+        assert!(!kind("hasPassword").lets_be(b"hunter2") && !kind("hash_token").lets_be(b"no"));
+        let vault = format!("hmac-sha256:{}", "0f".repeat(32));
+        assert!(kind("client_token").lets_be(vault.as_bytes()) && !kind("iban").lets_be(vault.as_bytes()));
+        assert!(!kind("token").lets_be(b"hmac-sha256:hunter2"));
+        assert!(kind("encryptionKey").lets_be(b"arn:aws:kms:us-east-1:123456789012:key/1234abcd"));
+        assert!(!kind("encryptionKey").lets_be(b"arn:aws:kms:hunter2"));
     }
 
     #[test]

@@ -10,25 +10,30 @@
 
 mod ask;
 mod card;
+mod hashed;
 mod key_file;
 mod keys;
+mod kind;
 mod paths;
 mod prefilter;
 mod preset;
 mod rules;
 mod scan;
+mod shown;
 mod simd;
+mod tenant;
 mod values;
 mod walk;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use regex::Regex;
 use sha2::{Digest as _, Sha256};
 
 pub use key_file::{MaskKey, MaskKeyError};
 pub use preset::Preset;
+pub use tenant::TenantError;
 
 use crate::event::{Event, Parsed, Value};
+use hashed::HashedPaths;
 use keys::Keys;
 use prefilter::Finder;
 use scan::{Found, Scan};
@@ -71,11 +76,16 @@ pub struct MaskOptions {
     /// Regular expressions for secrets in texts; group 1 goes if there is one, otherwise all that matched.
     /// They are searched in every text of every event, so each costs time in `record`.
     pub patterns: Vec<String>,
+    /// Paths of fields that always become their keyed hash, such as `context.session_id`; `*` is any one key.
+    pub hash: Vec<String>,
     /// The list of one of the documents, on top of all others.
     pub preset: Option<Preset>,
     /// What to put in a secret's place.
     pub replace_with: ReplaceWith,
-    /// The key for [`ReplaceWith::Hmac`] and [`Masker::hash`].
+    /// The key of hashes. Without one, a masker hashes with a key of its own, which nobody else has; [`Trail::open`]
+    /// gives it the one in the trail's folder.
+    ///
+    /// [`Trail::open`]: crate::Trail::open
     pub key: Option<MaskKey>,
 }
 
@@ -86,6 +96,7 @@ impl Default for MaskOptions {
             keys: Vec::new(),
             allow: Vec::new(),
             patterns: Vec::new(),
+            hash: Vec::new(),
             preset: None,
             replace_with: ReplaceWith::Fixed,
             key: None,
@@ -120,6 +131,18 @@ pub enum MaskError {
         /// The key.
         key: String,
     },
+    /// A path that cannot be hashed.
+    #[error(
+        "{path:?} cannot be hashed: name a field as a path, such as `context.session_id` or `details.*.card`; \
+         `tenant`, `action`, `category`, `severity`, `outcome`, times, and what the trail fills in stay as they are"
+    )]
+    Hash {
+        /// The path.
+        path: String,
+    },
+    /// The system gave no randomness for a key.
+    #[error("no key for hashes could be made: the system gives no randomness")]
+    Randomness(#[source] std::io::Error),
     /// Hashes were asked for, and there is no key.
     #[error("replacing by a keyed hash needs a key: load the trail's own with `MaskKey::load_or_make`")]
     NoKey,
@@ -150,7 +173,10 @@ pub struct Masker {
     preset: Option<Preset>,
     replace_with: ReplaceWith,
     fixed: &'static str,
-    key: Option<MaskKey>,
+    key: MaskKey,
+    /// Whether the key was given, so that others have it, too.
+    has_given_key: bool,
+    hashed: HashedPaths,
     /// A field with a name of its own, such as `actor.email`, matches a key: then no text can say that it need not
     /// be masked.
     is_field_masked: bool,
@@ -172,6 +198,10 @@ impl Masker {
         if let Some(preset) = options.preset {
             preset.add_to(&mut keys);
         }
+        let key = match &options.key {
+            Some(key) => key.clone(),
+            None => MaskKey::random().map_err(MaskError::Randomness)?,
+        };
         let is_field_masked =
             options.enabled && walk::FIELD_NAMES.iter().any(|name| keys.find(name).is_some());
         Ok(Masker {
@@ -184,7 +214,9 @@ impl Masker {
             preset: options.preset,
             replace_with: options.replace_with,
             fixed: options.preset.map_or(FIXED, Preset::word),
-            key: options.key.clone(),
+            key,
+            has_given_key: options.key.is_some(),
+            hashed: HashedPaths::new(&options.hash)?,
             is_field_masked,
         })
     }
@@ -208,6 +240,7 @@ impl Masker {
         }
         let mut searched_to = [0; 2];
         self.is_field_masked
+            || self.hashed.may_be_in(text)
             || simd::scan(text, &self.finder.tables, |hit| self.is_secret(text, hit, &mut searched_to))
             || (!self.patterns.is_empty() && self.has_pattern(text))
     }
@@ -217,10 +250,9 @@ impl Masker {
         if self.enabled { walk::mask(self, event) } else { Vec::new() }
     }
 
-    /// What [`ReplaceWith::Hmac`] writes for this secret: `hmac:KEYID:HEX`. Without a key, an empty text.
+    /// What stands for this secret where it is hashed: `hmac:KEYID:HEX`.
     pub fn hash(&self, value: &str) -> String {
-        let Some(key) = &self.key else { return String::new() };
-        format!("hmac:{}:{}", key.id(), &self.hash_hex(key, value)[..32])
+        self.key.hash(value)
     }
 
     /// What stands in one text: the kind of each secret and where it is, in bytes. For showing what would be masked.
@@ -228,25 +260,15 @@ impl Masker {
         self.found(text, true).into_iter().map(|found| (found.range, found.kind)).collect()
     }
 
-    fn hash_hex(&self, key: &MaskKey, value: &str) -> String {
-        // A key of any length will do for HMAC, so this cannot fail.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.bytes()) else { return String::new() };
-        mac.update(value.as_bytes());
-        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// What stands for an event's own id that is a secret.
-    fn id_for(&self, id: &str) -> String {
-        match &self.key {
-            Some(key) => format!("masked:{}", &self.hash_hex(key, id)[..32]),
-            None => format!("masked:{}", &sha256_hex(id)[..32]),
-        }
-    }
-
     /// What document `001` puts in an address's place; keyed, where there is a key, since addresses can be guessed.
     fn mail_hash(&self, address: &str) -> String {
-        let hex = self.key.as_ref().map_or_else(|| sha256_hex(address), |key| self.hash_hex(key, address));
+        let hex = if self.has_given_key { self.key.hex(address) } else { sha256_hex(address) };
         hex[..16].to_owned()
+    }
+
+    /// Whether a text that says who somebody is certainly is a secret, and does not only look like one.
+    fn is_certain(&self, text: &str) -> bool {
+        !self.key.is_hash(text) && self.masked_text(text, false, 0).is_some()
     }
 
     fn find_cards(&self, number: &str) -> Vec<Found> {
@@ -255,8 +277,7 @@ impl Masker {
     }
 
     fn scan(&self) -> Scan<'_> {
-        let key_id = self.key.as_ref().map_or("", MaskKey::id);
-        Scan { finder: self.finder, keys: &self.default_keys, key_id }
+        Scan { finder: self.finder, keys: &self.default_keys, key_id: self.key.id() }
     }
 
     /// What the pass over the text thinks of one hit. A string is searched once for each kind of hit, since only
@@ -400,13 +421,7 @@ impl Masker {
         match self.replace_with {
             _ if value == self.fixed || value == FIXED || value.is_empty() => true,
             ReplaceWith::Last4 => is_last4(),
-            ReplaceWith::Hmac => self.key.as_ref().is_some_and(|key| {
-                value.strip_prefix("hmac:").and_then(|rest| rest.strip_prefix(key.id())).is_some_and(|rest| {
-                    rest.len() == 33
-                        && rest.starts_with(':')
-                        && rest[1..].bytes().all(|byte| byte.is_ascii_hexdigit())
-                })
-            }),
+            ReplaceWith::Hmac => self.key.is_hash(value),
             ReplaceWith::Fixed | ReplaceWith::Remove => false,
         }
     }

@@ -1,11 +1,13 @@
 //! Keys that are paths. In `changes`, and where what could not be taken is kept, one key stands for several that are
 //! joined by dots; a secret's key may be any of them.
 
-use super::keys::{Keys, Kind};
+use super::keys::Keys;
+use super::kind::{Kind, is_count, says_who};
 use crate::event::INVALID;
 
 /// Members of an entry of changes: they hold the value of the key above them.
-const SIDES: [&str; 9] = ["before", "after", "from", "to", "old", "new", "previous", "current", "value"];
+pub(super) const SIDES: [&str; 9] =
+    ["before", "after", "from", "to", "old", "new", "previous", "current", "value"];
 /// Stands at the end of a path that was cut.
 const CUT: char = '…';
 
@@ -35,25 +37,59 @@ impl Form {
     }
 }
 
-/// How a key or path below a key of the kind `above` matches.
-pub(super) fn kind_below(keys: &Keys, above: Option<Kind>, key: &str, form: Form) -> Option<Kind> {
+/// What the keys above a value say of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Under {
+    /// How the nearest one matches that does.
+    pub(super) kind: Option<Kind>,
+    /// Whether the nearest one says who, what kind or when.
+    pub(super) says_who: bool,
+    /// Whether it is an element of a list.
+    pub(super) is_listed: bool,
+}
+
+impl Under {
+    pub(super) fn of(kind: Option<Kind>) -> Under {
+        Under { kind, ..Under::default() }
+    }
+
+    pub(super) fn listed(self) -> Under {
+        Under { is_listed: true, ..self }
+    }
+
+    /// Whether a text here goes.
+    pub(super) fn hides(self, text: &str) -> bool {
+        self.hiding().is_some_and(|kind| {
+            let is_number = !self.is_listed && kind.counts() && is_count(text.as_bytes());
+            !is_number && !kind.lets_be(text.as_bytes())
+        })
+    }
+
+    /// How a text or number here is hidden, if it is.
+    pub(super) fn hiding(self) -> Option<Kind> {
+        self.kind.filter(|kind| !(self.says_who && kind.asks_keys()))
+    }
+}
+
+/// What is said of the value under a key or path, below what `above` says.
+pub(super) fn below(keys: &Keys, above: Under, key: &str, form: Form) -> Under {
     let whole = || step(keys, above, key);
     match form {
         Form::Single => whole(),
-        Form::Escaped | Form::Plain if above == Some(Kind::All) => above,
-        Form::Escaped => last_of(keys, above, escaped_parts(key)).or_else(whole),
+        Form::Escaped | Form::Plain if above.kind == Some(Kind::All) => above,
+        Form::Escaped => fold(keys, above, escaped_parts(key)).or_else(whole),
         Form::Plain => {
             let path = without_count(key);
             if path.ends_with(CUT) {
                 // The key that names the secret may be gone.
-                return Some(Kind::All);
+                return Under::of(Some(Kind::All));
             }
-            last_of(keys, above, path.split('.')).or_else(whole)
+            fold(keys, above, path.split('.')).or_else(whole)
         }
     }
 }
 
-/// Whether any key in a path names a secret; also says yes to paths that [`kind_below`] lets be.
+/// Whether any key in a path names a secret; also says yes to paths that [`below`] lets be.
 pub(super) fn has_key(keys: &Keys, path: &str) -> bool {
     without_count(path).ends_with(CUT)
         || keys.find(path).is_some()
@@ -74,7 +110,13 @@ pub(super) fn change_keys(path: &str, change: impl Fn(&str) -> Option<String>) -
     is_changed.then(|| keys.join("."))
 }
 
-fn last_of<'a>(keys: &Keys, above: Option<Kind>, path: impl Iterator<Item = &'a str>) -> Option<Kind> {
+impl Under {
+    fn or_else(self, other: impl FnOnce() -> Under) -> Under {
+        if self.kind.is_some() { self } else { other() }
+    }
+}
+
+fn fold<'a>(keys: &Keys, above: Under, path: impl Iterator<Item = &'a str>) -> Under {
     path.fold(above, |above, key| {
         // The place in a list is no key of its own.
         let is_place = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit());
@@ -83,11 +125,19 @@ fn last_of<'a>(keys: &Keys, above: Option<Kind>, path: impl Iterator<Item = &'a 
 }
 
 /// One key further down.
-fn step(keys: &Keys, above: Option<Kind>, key: &str) -> Option<Kind> {
-    match above {
+fn step(keys: &Keys, above: Under, key: &str) -> Under {
+    let is_side = SIDES.contains(&key);
+    match above.kind {
         Some(Kind::All) => above,
-        Some(_) if SIDES.contains(&key) => keys.find(key).or(above),
-        _ => keys.find(key),
+        Some(kind) if kind.asks_keys() => match keys.find(key) {
+            // A weaker name takes nothing back.
+            Some(Kind::Request | Kind::Question) => Under::of(above.kind),
+            Some(own) => Under::of(Some(own)),
+            None if is_side => above,
+            None => Under { says_who: says_who(key), ..Under::of(above.kind) },
+        },
+        Some(_) if is_side => Under::of(keys.find(key).or(above.kind)),
+        _ => Under::of(keys.find(key)),
     }
 }
 
@@ -112,7 +162,7 @@ fn unescaped(key: &str) -> String {
 }
 
 /// The path without the number that tells the second value of one path from the first.
-fn without_count(path: &str) -> &str {
+pub(super) fn without_count(path: &str) -> &str {
     let path_and_count = path.rsplit_once('#');
     let is_count = |count: &str| !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
     path_and_count.filter(|(_, count)| is_count(count)).map_or(path, |(path, _)| path)
@@ -124,28 +174,32 @@ mod tests {
 
     fn check(path: &str, form: Form, expected: Option<Kind>) {
         let keys = Keys::new(&[]);
-        assert_eq!(kind_below(&keys, None, path, form), expected, "{path}");
+        assert_eq!(below(&keys, Under::default(), path, form).hiding(), expected, "{path}");
         assert!(expected.is_none() || has_key(&keys, path), "{path}");
     }
 
     #[test]
     fn any_key_of_a_path_hides_what_stands_there() {
-        check("secret.a.b", Form::Escaped, Some(Kind::All));
-        check("secret.credentials.b", Form::Escaped, Some(Kind::All));
-        check("user.api_key", Form::Escaped, Some(Kind::All));
-        check("api.key", Form::Escaped, Some(Kind::All));
-        check("credentials", Form::Escaped, Some(Kind::Walked));
-        check("credentials.value", Form::Escaped, Some(Kind::Walked));
+        let secret = Some(Kind::Secret);
+        check("secret.a.b", Form::Escaped, secret);
+        check("secret.credentials.b", Form::Escaped, Some(Kind::AccessKeys));
+        check("user.api_key", Form::Escaped, secret);
+        check("api.key", Form::Escaped, secret);
+        check("credentials", Form::Escaped, Some(Kind::AccessKeys));
+        check("credentials.value", Form::Escaped, Some(Kind::AccessKeys));
         check("credentials.id", Form::Escaped, None);
-        check("page.token", Form::Escaped, Some(Kind::All));
+        check("credentials.id.after", Form::Escaped, None);
+        check("api_key.user.email", Form::Escaped, None);
+        check("api_key.user.data", Form::Escaped, secret);
+        check("page.token", Form::Escaped, secret);
         check("page_token", Form::Escaped, None);
         check(r"secret\.a", Form::Escaped, None);
-        check(r"secret\\.a", Form::Escaped, Some(Kind::All));
-        check(r"my\.secret.a", Form::Escaped, Some(Kind::All));
+        check(r"secret\\.a", Form::Escaped, secret);
+        check(r"my\.secret.a", Form::Escaped, secret);
         check("secret.a", Form::Single, None);
-        check(r"details.secret\.a", Form::Plain, Some(Kind::All));
-        check("details.credentials.0", Form::Plain, Some(Kind::Walked));
-        check("details.credentials.value#12", Form::Plain, Some(Kind::Walked));
+        check(r"details.secret\.a", Form::Plain, secret);
+        check("details.credentials.0", Form::Plain, Some(Kind::AccessKeys));
+        check("details.credentials.value#12", Form::Plain, Some(Kind::AccessKeys));
         check("details.long…#1", Form::Plain, Some(Kind::All));
         check("outcome", Form::Plain, None);
     }

@@ -257,5 +257,5 @@ pub(super) const RULES: &[Rule] = &[
 /// The last two letters of keys after which a text is looked at for `key=value`.
 pub(super) const KEY_ENDS: &[&[u8; 2]] = &[
     b"rd", b"wd", b"ds", b"se", b"et", b"ue", b"ng", b"en", b"ey", b"al", b"ls", b"on", b"ie", b"es", b"er",
-    b"vv", b"sn", b"ty", b"in", b"ad", b"dy", b"nt", b"ry",
+    b"vv", b"sn", b"ty", b"in", b"ad", b"dy", b"nt", b"ry", b"ns", b"ts", b"ys", b"de",
 ];

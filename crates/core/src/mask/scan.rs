@@ -9,7 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::card;
-use super::keys::{Keys, Kind};
+use super::keys::Keys;
+use super::kind::{Kind, is_count};
 use super::prefilter::{Finder, KEY_VALUE};
 use super::rules::{Class, Form, RULES, Special};
 use super::values;
@@ -135,7 +136,7 @@ impl Scan<'_> {
                 (values::quoted(text, start + value_level + 1, *quote, value_level), false)
             }
             // What stands in it is looked at by itself.
-            b'{' if level.is_some() && kind != Kind::All => return None,
+            b'{' if level.is_some() && matches!(kind, Kind::AccessKey | Kind::AccessKeys) => return None,
             b'{' | b'[' if level.is_some() => (values::container(text, start, level?), false),
             _ if is_header => (values::header_value(text, start), is_colon),
             _ if is_colon && blanks == 0 && level.is_none() => return None,
@@ -145,8 +146,8 @@ impl Scan<'_> {
         let value = &text[range.clone()];
         let is_word =
             is_plain && !values::looks_like_value(value) && !(is_header && values::has_scheme(value));
-        let is_id = kind != Kind::All && is_access_key_id(value);
-        (!self.is_placeholder(text, &range) && !is_word && !is_id)
+        let stays = kind.lets_be(value) || (kind.counts() && is_count(value));
+        (!self.is_placeholder(text, &range) && !is_word && !stays)
             .then_some((range, if is_header { "header" } else { "key and value in text" }))
     }
 
@@ -219,13 +220,6 @@ pub(super) fn authority(text: &[u8], start: usize) -> &[u8] {
     let rest = text.get(start..).unwrap_or_default();
     let rest = &rest[..rest.len().min(512)];
     &rest[..rest.iter().position(is_end).unwrap_or(rest.len())]
-}
-
-/// An AWS access key id, which names a key and opens nothing.
-pub(super) fn is_access_key_id(value: &[u8]) -> bool {
-    (value.starts_with(b"AKIA") || value.starts_with(b"ASIA"))
-        && value.len() >= 20
-        && value.iter().all(|byte| Class::Upper.holds(*byte))
 }
 
 /// Whether a token may begin here: not inside a longer word, but straight after an escape.

@@ -1,17 +1,15 @@
 //! The slow way: an event is walked as a value, and every secret in it replaced.
 
-use super::keys::Kind;
-use super::paths::{self, Form};
-use super::scan::is_access_key_id;
+use super::kind::{Kind, is_authorization};
+use super::paths::{self, Form, Under};
 use super::{FIXED, Masker, Preset, ReplaceWith};
 use crate::event::{Category, Event, Number, Object, Out, Resource, Value, write_changes};
 
 /// The most bytes of a dotted path; of a longer one its beginning is listed.
 const PATH_BYTES_MAX: usize = 512;
 
-/// The names of fields that an event has of itself. A user's own keys may name them.
+/// The names of fields that an event has of itself and that a user's own keys may name.
 pub(super) const FIELD_NAMES: &[&str] = &[
-    "tenant",
     "description",
     "error",
     "actor",
@@ -62,7 +60,7 @@ pub(super) fn mask(masker: &Masker, event: &mut Event) -> Vec<String> {
     walk.optional("approval", &mut event.approval);
     walk.root("details", &mut event.details);
     walk.duration(&mut event.duration_ms);
-    walk.object(&mut event.extra, None, Form::Single);
+    walk.object(&mut event.extra, Under::default(), Form::Single);
     walk.masked
 }
 
@@ -70,7 +68,7 @@ pub(super) fn mask(masker: &Masker, event: &mut Event) -> Vec<String> {
 pub(super) fn mask_json(masker: &Masker, value: &mut Value, cards: bool, nesting: usize) -> bool {
     let mut walk = Walk::new(masker, true, nesting);
     walk.cards = cards;
-    walk.value(value, None, "");
+    walk.value(value, Under::default(), "");
     !walk.masked.is_empty()
 }
 
@@ -130,16 +128,7 @@ impl<'a> Walk<'a> {
 
     /// Id, category, action, tenant, texts.
     fn header(&mut self, event: &mut Event) {
-        if let Some(id) = &mut event.id {
-            self.at("id", |walk| {
-                // Two ids that become one would be taken for a repeat, so the hash stands for the whole.
-                if walk.masker.masked_text(id, false, 0).is_some() {
-                    *id = walk.masker.id_for(id);
-                    walk.mark();
-                }
-            });
-        }
-        self.cards = true;
+        self.identity("id", &mut event.id, None);
         self.at("action", |walk| walk.never_empty(&mut event.action));
         if let Category::Custom(custom) = &mut event.category {
             let mut text = custom.clone().into_owned();
@@ -148,7 +137,7 @@ impl<'a> Walk<'a> {
                 *custom = text.into();
             }
         }
-        self.field("tenant", &mut event.tenant);
+        self.identity("tenant", &mut event.tenant, None);
         self.field("description", &mut event.description);
         self.field("error", &mut event.error);
         self.list("invalid", &mut event.invalid);
@@ -157,19 +146,19 @@ impl<'a> Walk<'a> {
     fn people(&mut self, event: &mut Event) {
         if let Some(actor) = &mut event.actor {
             self.part("actor", |walk| {
-                walk.field("id", &mut actor.id);
+                walk.named("id", &mut actor.id);
                 walk.field("type", &mut actor.kind);
                 walk.field("name", &mut actor.name);
                 walk.field("email", &mut actor.email);
                 walk.roles(&mut actor.roles);
-                walk.object(&mut actor.extra, walk.above, Form::Single);
+                walk.object(&mut actor.extra, Under::of(walk.above), Form::Single);
             });
         }
         if let Some(other) = &mut event.on_behalf_of {
             self.part("on_behalf_of", |walk| {
-                walk.field("id", &mut other.id);
+                walk.named("id", &mut other.id);
                 walk.field("reason", &mut other.reason);
-                walk.object(&mut other.extra, walk.above, Form::Single);
+                walk.object(&mut other.extra, Under::of(walk.above), Form::Single);
             });
         }
         if let Some(resource) = &mut event.resource {
@@ -184,9 +173,9 @@ impl<'a> Walk<'a> {
 
     fn resource(&mut self, resource: &mut Resource) {
         self.field("type", &mut resource.kind);
-        self.field("id", &mut resource.id);
+        self.named("id", &mut resource.id);
         self.field("name", &mut resource.name);
-        self.object(&mut resource.extra, self.above, Form::Single);
+        self.object(&mut resource.extra, Under::of(self.above), Form::Single);
     }
 
     fn context(&mut self, event: &mut Event) {
@@ -194,19 +183,16 @@ impl<'a> Walk<'a> {
         self.part("context", |walk| {
             walk.field("ip", &mut context.ip);
             walk.field("user_agent", &mut context.user_agent);
-            // Ids made of digits are no cards.
-            walk.cards = false;
-            walk.field("request_id", &mut context.request_id);
-            walk.field("correlation_id", &mut context.correlation_id);
-            walk.field("session_id", &mut context.session_id);
-            walk.field("trace_id", &mut context.trace_id);
-            walk.field("span_id", &mut context.span_id);
-            walk.cards = true;
+            walk.named("request_id", &mut context.request_id);
+            walk.named("correlation_id", &mut context.correlation_id);
+            walk.named("session_id", &mut context.session_id);
+            walk.named("trace_id", &mut context.trace_id);
+            walk.named("span_id", &mut context.span_id);
             walk.field("component", &mut context.component);
             walk.field("service", &mut context.service);
             walk.field("version", &mut context.version);
             walk.field("host", &mut context.host);
-            walk.object(&mut context.extra, walk.above, Form::Single);
+            walk.object(&mut context.extra, Under::of(walk.above), Form::Single);
         });
     }
 
@@ -219,7 +205,7 @@ impl<'a> Walk<'a> {
             }
             self.path.push_str(name);
         }
-        if self.is_inner || !self.masker.is_allowed(&self.path) {
+        if self.is_inner || !self.masker.is_allowed(&self.path) || self.is_hashed() {
             visit(self);
         }
         self.path.truncate(len);
@@ -247,12 +233,40 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Whether the user names what stands here, to be hashed always.
+    fn is_hashed(&self) -> bool {
+        !self.is_inner && self.masker.hashed.has(&self.path)
+    }
+
+    /// The id of one of the event's own parts, which a key of the user may name.
+    fn named(&mut self, name: &str, field: &mut Option<String>) {
+        let kind = self.above.or_else(|| self.masker.keys.find(name));
+        self.identity(name, field, kind);
+    }
+
+    /// A field that says who it is, or decides who may read. Of two that differ the hashes differ; what only looks
+    /// like a secret stays.
+    fn identity(&mut self, name: &str, field: &mut Option<String>, kind: Option<Kind>) {
+        let Some(text) = field.as_mut().filter(|text| !text.is_empty()) else { return };
+        self.at(name, |walk| {
+            let masker = walk.masker;
+            if masker.key.is_hash(text) {
+                return;
+            }
+            if walk.is_hashed() || kind.is_some() || masker.is_certain(text) {
+                let merges = cfg!(trailseal_fault = "identities_merge");
+                *text = if merges { FIXED.to_owned() } else { masker.hash(text) };
+                walk.mark();
+            }
+        });
+    }
+
     fn field(&mut self, name: &str, field: &mut Option<String>) {
         let Some(text) = field.take() else { return };
         let mut value = Value::String(text);
         let mut fate = Fate::Stays;
         let kind = self.above.or_else(|| self.masker.keys.find(name));
-        self.at(name, |walk| fate = walk.value(&mut value, kind, name));
+        self.at(name, |walk| fate = walk.value(&mut value, Under::of(kind), name));
         if let (Fate::Stays, Value::String(text)) = (fate, value) {
             *field = Some(text);
         }
@@ -260,14 +274,14 @@ impl<'a> Walk<'a> {
 
     fn roles(&mut self, roles: &mut Vec<String>) {
         let kind = self.above.or_else(|| self.masker.keys.find("roles"));
-        if kind.is_none() {
+        if kind.is_none() && self.masker.hashed.is_empty() {
             return self.list("roles", roles);
         }
         self.at("roles", |walk| {
             let mut place = 0;
             roles.retain_mut(|role| {
                 let mut value = Value::String(std::mem::take(role));
-                walk.at(&place.to_string(), |walk| _ = walk.value(&mut value, kind, "roles"));
+                walk.at(&place.to_string(), |walk| _ = walk.value(&mut value, Under::of(kind), "roles"));
                 place += 1;
                 let Value::String(left) = value else { return false };
                 *role = left;
@@ -299,7 +313,7 @@ impl<'a> Walk<'a> {
         let Some(value) = field else { return };
         let mut fate = Fate::Stays;
         let kind = self.masker.keys.find(name);
-        self.at(name, |walk| fate = walk.value(value, kind, name));
+        self.at(name, |walk| fate = walk.value(value, Under::of(kind), name));
         if fate == Fate::Goes {
             *field = None;
         }
@@ -307,17 +321,17 @@ impl<'a> Walk<'a> {
 
     fn root(&mut self, name: &str, object: &mut Object) {
         let kind = self.masker.keys.find(name);
-        self.at(name, |walk| walk.object(object, kind, Form::Single));
+        self.at(name, |walk| walk.object(object, Under::of(kind), Form::Single));
     }
 
-    /// The members of an object that stands under a key of `kind`.
-    fn object(&mut self, object: &mut Object, kind: Option<Kind>, form: Form) {
+    /// The members of an object of which its keys say `above`.
+    fn object(&mut self, object: &mut Object, above: Under, form: Form) {
         self.keys(object, form);
         let outer = std::mem::replace(&mut self.form, form);
         object.0.retain_mut(|(key, value)| {
-            let kind = paths::kind_below(&self.masker.keys, kind, key, form);
+            let under = paths::below(&self.masker.keys, above, key, form);
             let mut fate = Fate::Stays;
-            self.at(key, |walk| fate = walk.value(value, kind, key));
+            self.at(key, |walk| fate = walk.value(value, under, key));
             fate == Fate::Stays
         });
         self.form = outer;
@@ -353,20 +367,24 @@ impl<'a> Walk<'a> {
         masked(key)
     }
 
-    fn value(&mut self, value: &mut Value, kind: Option<Kind>, key: &str) -> Fate {
+    fn value(&mut self, value: &mut Value, under: Under, key: &str) -> Fate {
         match value {
             Value::Null | Value::Bool(_) => Fate::Stays,
+            Value::Number(_) | Value::String(_) if self.is_hashed() => {
+                self.hash(value);
+                Fate::Stays
+            }
             Value::Number(number) => {
                 let text = number.to_string();
+                let is_secret = under.hiding().is_some_and(|kind| !kind.counts());
                 let is_card = || self.cards && is_whole(number) && !self.masker.find_cards(&text).is_empty();
-                if kind.is_none() && !is_card() {
+                if !is_secret && !is_card() {
                     return Fate::Stays;
                 }
                 self.replace(value, &text, key)
             }
             Value::String(text) => {
-                let is_id = kind.is_some_and(|kind| kind != Kind::All) && is_access_key_id(text.as_bytes());
-                if kind.is_none() || is_id {
+                if !under.hides(text) {
                     self.text(text);
                     return Fate::Stays;
                 }
@@ -378,23 +396,35 @@ impl<'a> Walk<'a> {
                 let mut fates = Vec::with_capacity(elements.len());
                 for (place, element) in elements.iter_mut().enumerate() {
                     let mut fate = Fate::Stays;
-                    self.at(&place.to_string(), |walk| fate = walk.value(element, kind, key));
+                    self.at(&place.to_string(), |walk| fate = walk.value(element, under.listed(), key));
                     if fate == Fate::Goes {
                         *element = Value::Null;
                     }
                     fates.push(fate);
                 }
                 let is_gone = !fates.is_empty() && fates.iter().all(|fate| *fate == Fate::Goes);
-                if is_gone && kind.is_some() { Fate::Goes } else { Fate::Stays }
+                if is_gone && under.kind.is_some() { Fate::Goes } else { Fate::Stays }
             }
             Value::Object(object) => {
                 let had_members = !object.is_empty();
                 let form = if self.path == "changes" { Form::Escaped } else { self.form.below(key) };
-                self.object(object, kind, form);
-                let is_gone = had_members && object.is_empty() && kind == Some(Kind::All);
-                if is_gone { Fate::Goes } else { Fate::Stays }
+                let under = if says_what_is_allowed(key, object, under) { Under::default() } else { under };
+                self.object(object, under, form);
+                let is_whole = under.kind.is_some_and(|kind| kind != Kind::Walked);
+                if had_members && object.is_empty() && is_whole { Fate::Goes } else { Fate::Stays }
             }
         }
+    }
+
+    /// What the user wants hashed always.
+    fn hash(&mut self, value: &mut Value) {
+        let text = match &*value {
+            Value::String(text) if text.is_empty() || self.masker.key.is_hash(text) => return,
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        *value = Value::String(self.masker.hash(&text));
+        self.mark();
     }
 
     /// Whether the value under a matching key is what masking left.
@@ -431,6 +461,13 @@ impl<'a> Walk<'a> {
             self.mark();
         }
     }
+}
+
+/// Whether an object under the name of a header is no header: it says what somebody may do.
+fn says_what_is_allowed(key: &str, object: &Object, under: Under) -> bool {
+    let is_grant =
+        |(name, _): (&str, &Value)| name.eq_ignore_ascii_case("action") || name.eq_ignore_ascii_case("scope");
+    under.kind == Some(Kind::Secret) && is_authorization(key) && object.iter().any(is_grant)
 }
 
 fn is_whole(number: &Number) -> bool {

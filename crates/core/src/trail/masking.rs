@@ -3,10 +3,29 @@
 //! *masked first*: nothing unmasked reaches the handoff. An event that must be cut is masked before it is cut: a
 //! cut is listed with the hash of what was there.
 
+use std::borrow::Cow;
+
+use super::Trail;
 use crate::complete::{Stamp, complete};
 use crate::event::{Event, NoAction};
 use crate::line;
-use crate::mask::Masker;
+use crate::mask::{Masker, TenantError};
+
+impl Trail {
+    /// Whether events of this trail keep a tenant as it is. To be asked before somebody is given one to read or write
+    /// for.
+    ///
+    /// # Errors
+    /// When it is too long, or certainly a secret.
+    pub fn check_tenant(&self, tenant: &str) -> Result<(), TenantError> {
+        self.inner.shared.masker.check_tenant(tenant)
+    }
+
+    /// How a filter's value may be told: as events have it, so a value that masking hashes is its hash.
+    pub fn shown<'a>(&self, filter: &str, value: &'a str) -> Cow<'a, str> {
+        self.inner.shared.masker.shown(filter, value)
+    }
+}
 
 /// Appends the rest of the event's line with every secret masked, and lists in `stamp` what was.
 pub(super) fn write(

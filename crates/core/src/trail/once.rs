@@ -18,7 +18,7 @@ use super::{ReadError, Reader, RecordError, Trail};
 use crate::Index;
 use crate::clock::Timestamp;
 use crate::complete::EventId;
-use crate::event::{Event, held_id, same_content};
+use crate::event::{Event, held_id, held_identifier, same_content};
 use crate::line;
 use crate::policy::{Facts, OnFailure};
 
@@ -63,9 +63,6 @@ pub enum HandedInOnce {
         id: String,
     },
 }
-
-/// Bytes of a tenant's name that tell it from others here; fewer than are ever cut off.
-const TENANT_BYTES: usize = 512;
 
 /// Ids of the trail's events.
 #[derive(Default)]
@@ -159,8 +156,8 @@ impl Ids {
         let tenant =
             if cfg!(trailseal_fault = "tenants_share_ids") { "" } else { tenant.unwrap_or_default() };
         let mut hasher = Sha256::new();
-        // A tenant's name that was cut when it was stored must still be found by the whole one.
-        let tenant = &tenant.as_bytes()[..tenant.floor_char_boundary(TENANT_BYTES)];
+        // As it is stored, so that the line gives the same key as the event did.
+        let tenant = &*held_identifier(tenant);
         // Its length, since any byte that could separate the two may be in either.
         hasher.update((tenant.len() as u64).to_be_bytes());
         hasher.update(tenant);

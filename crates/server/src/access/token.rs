@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use trailseal_core::clock::Timestamp;
 use trailseal_core::file::{Files as _, StdFiles, open_ordinary};
+use trailseal_core::mask::TenantError;
 
 use super::viewer_token::Signer;
 use super::{Caller, Grant, Scope};
@@ -100,6 +101,9 @@ pub enum TokenError {
     /// It would let its holder do nothing.
     #[error("a token needs a scope: write, read, review or admin")]
     NoScope,
+    /// No event keeps this tenant, so nobody can read or write for it.
+    #[error(transparent)]
+    Tenant(#[from] TenantError),
     /// It would have ended before it was made.
     #[error("the end of the token, {expires}, has passed: give a later one")]
     Ended {
@@ -202,8 +206,13 @@ impl Tokens {
         Some(caller)
     }
 
-    /// Makes a token, and returns it: nobody can tell it later.
-    pub(crate) fn create(&self, new: NewToken, now: Timestamp) -> Result<String, TokenError> {
+    /// Makes a token, and returns it: nobody can tell it later. `check` says whether events keep a tenant as it is.
+    pub(crate) fn create(
+        &self,
+        new: NewToken,
+        now: Timestamp,
+        check: impl FnOnce(&str) -> Result<(), TenantError>,
+    ) -> Result<String, TokenError> {
         let is_name = |name: &str| {
             (1..=64).contains(&name.len())
                 && !NAMES_TAKEN.contains(&name)
@@ -214,6 +223,9 @@ impl Tokens {
         }
         if new.scopes.is_empty() {
             return Err(TokenError::NoScope);
+        }
+        if let Some(tenant) = &new.tenant {
+            check(tenant)?;
         }
         if let Some(expires) = new.expires.filter(|end| *end <= now) {
             return Err(TokenError::Ended { expires });
@@ -353,7 +365,7 @@ mod tests {
     fn a_token_lives_from_making_to_revoking_across_restarts() {
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::load(folder.path()).unwrap();
-        let token = tokens.create(new("reader", None), at(0)).unwrap();
+        let token = tokens.create(new("reader", None), at(0), |_| Ok(())).unwrap();
         assert!(token.len() >= 24 && token.starts_with("tsl_"), "{token}");
         let tokens = Tokens::load(folder.path()).unwrap();
         let caller = tokens.find(&token, at(1)).unwrap();
@@ -362,26 +374,38 @@ mod tests {
         assert!(tokens.find("tsl_AAAAAAAAAAAAAAAAAAAAAAAA", at(1)).is_none());
         let text = std::fs::read_to_string(folder.path().join("tokens.json")).unwrap();
         assert!(!text.contains(&token[4..]), "the file holds the token");
-        assert!(matches!(tokens.create(new("reader", None), at(1)), Err(TokenError::Exists { .. })));
+        assert!(matches!(
+            tokens.create(new("reader", None), at(1), |_| Ok(())),
+            Err(TokenError::Exists { .. })
+        ));
         tokens.revoke("reader").unwrap();
         assert!(tokens.find(&token, at(1)).is_none());
         assert!(matches!(tokens.revoke("reader"), Err(TokenError::Unknown { .. })));
     }
 
     #[test]
+    fn a_tenant_that_no_event_keeps_gets_no_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = Tokens::load(folder.path()).unwrap();
+        let too_long = |_: &str| Err(TenantError::TooLong { bytes: 2_000 });
+        assert!(matches!(tokens.create(new("r", None), at(0), too_long), Err(TokenError::Tenant(_))));
+        assert!(tokens.is_empty());
+    }
+
+    #[test]
     fn a_token_ends_at_its_time() {
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::load(folder.path()).unwrap();
-        let token = tokens.create(new("short", Some(at(10))), at(0)).unwrap();
+        let token = tokens.create(new("short", Some(at(10))), at(0), |_| Ok(())).unwrap();
         assert!(tokens.find(&token, at(9)).is_some() && tokens.find(&token, at(10)).is_none());
-        tokens.create(new("short", None), at(11)).unwrap();
+        tokens.create(new("short", None), at(11), |_| Ok(())).unwrap();
     }
 
     #[test]
     fn a_viewer_token_ends_with_the_token_that_made_it() {
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::load(folder.path()).unwrap();
-        tokens.create(new("maker", None), at(0)).unwrap();
+        tokens.create(new("maker", None), at(0), |_| Ok(())).unwrap();
         let grant = Grant {
             by: "maker".into(),
             made: at(0),
@@ -398,7 +422,7 @@ mod tests {
         assert!(tokens.find(&token, at(60)).is_none(), "it has ended");
         tokens.revoke("maker").unwrap();
         assert!(tokens.find(&token, at(1)).is_none(), "its maker was revoked");
-        tokens.create(new("maker", None), at(2)).unwrap();
+        tokens.create(new("maker", None), at(2), |_| Ok(())).unwrap();
         assert!(tokens.find(&token, at(3)).is_none(), "another has its maker's name");
     }
 }

@@ -1,5 +1,6 @@
 //! One event, its proof, and what the server itself says of it.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Extension, Path, State};
@@ -14,7 +15,7 @@ use trailseal_index::{Hit, Order, Search};
 use super::list::json_response;
 use super::{note_read, push_event};
 use crate::access::Caller;
-use crate::app::Shared;
+use crate::app::{App, Shared};
 use crate::problem::Problem;
 use crate::query::Query;
 
@@ -32,7 +33,7 @@ pub(crate) async fn one(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::of(&uri, &id, &caller)?;
-    note_read(&app, &caller, uri.path(), Some(&wanted.query));
+    note_read(&app, &caller, &wanted.path(&app, &uri), Some(&wanted.query));
     let found = app.search(move |search| find(search, &wanted)).await?;
     let hit = match found {
         Found::One(hit) => hit,
@@ -67,7 +68,7 @@ pub(crate) async fn proof(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::of(&uri, &id, &caller)?;
-    note_read(&app, &caller, uri.path(), Some(&wanted.query));
+    note_read(&app, &caller, &wanted.path(&app, &uri), Some(&wanted.query));
     match prove(&app, wanted).await? {
         Proved::Several(response) => Ok(response),
         Proved::One { text, .. } => {
@@ -91,7 +92,7 @@ pub(crate) async fn verify(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::of(&uri, &id, &caller)?;
-    note_read(&app, &caller, uri.path(), Some(&wanted.query));
+    note_read(&app, &caller, &wanted.path(&app, &uri), Some(&wanted.query));
     let (hit, text) = match prove(&app, wanted).await? {
         Proved::Several(response) => return Ok(response),
         Proved::One { hit, text } => (hit, text),
@@ -139,6 +140,19 @@ impl Wanted {
     }
 }
 
+impl Wanted {
+    /// The path, for the record of it: an id that masking hashes stands there as its hash.
+    fn path(&self, app: &App, uri: &Uri) -> String {
+        match app.trail.shown("id", &self.id) {
+            Cow::Borrowed(_) => uri.path().to_owned(),
+            Cow::Owned(hash) => {
+                let after = uri.path().splitn(5, '/').nth(4).map(|after| format!("/{after}"));
+                format!("/v1/events/{hash}{}", after.unwrap_or_default())
+            }
+        }
+    }
+}
+
 fn nothing(id: &str) -> Problem {
     Problem::not_found(format!("there is no event {id}"))
 }
@@ -149,7 +163,7 @@ enum Found {
 }
 
 fn find(search: &mut Search, wanted: &Wanted) -> Result<Found, Problem> {
-    let page = search.page(&wanted.filter, Order::OldestFirst, None, SAME_ID_MAX, None)?;
+    let page = search.page(&wanted.filter, Order::OLDEST_RECORDED, None, SAME_ID_MAX, None)?;
     let mut hits = page.hits;
     match (hits.pop(), hits.is_empty()) {
         (None, _) => Err(nothing(&wanted.id)),

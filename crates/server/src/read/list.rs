@@ -8,12 +8,12 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use trailseal_core::filter::{Filter, ResourceFilter, parse_time};
-use trailseal_index::{Cursor, Order, Page};
+use trailseal_index::{Cursor, First, Order, Page};
 
 use super::export::{self, Format};
 use super::{note_read, push_event};
 use crate::access::Caller;
-use crate::app::Shared;
+use crate::app::{App, Shared};
 use crate::problem::Problem;
 use crate::query::{LIMIT, Query};
 
@@ -31,8 +31,8 @@ pub(crate) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
-    let filter = query.filter(&caller, app.now(), &["limit", "cursor", "order", "count"])?;
-    let (limit, order) = (query.limit()?, query.order()?);
+    let filter = query.filter(&caller, app.now(), &["limit", "cursor", "order", "order_by", "count"])?;
+    let (limit, order) = (query.limit()?, query.order(First::Newest)?);
     let cursor = query.cursor(order)?;
     let is_count = query.flag("count")?;
     note_read(&app, &caller, "/v1/events", Some(&query));
@@ -55,17 +55,27 @@ pub(crate) async fn history(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
-    query.only(&["limit", "cursor", "order", "tenant"])?;
+    query.only(&["limit", "cursor", "order", "order_by", "tenant"])?;
+    let path = path_of(&app, &kind, &id, uri.path());
     let mut filter = Filter { resource: vec![ResourceFilter { kind, id: Some(id) }], ..Filter::default() };
     filter.tenant.extend(query.one("tenant")?.map(str::to_owned));
     caller.restrict(&mut filter)?;
     // A life is told from its beginning.
-    let order = if query.one("order")?.is_none() { Order::OldestFirst } else { query.order()? };
+    let order = query.order(First::Oldest)?;
     let (limit, cursor) = (query.limit()?, query.cursor(order)?);
-    note_read(&app, &caller, uri.path(), Some(&query));
+    note_read(&app, &caller, &path, Some(&query));
     match Format::of(&headers) {
         Some(format) => export::response(app, caller.client(), filter, order, cursor, limit, format),
         None => page(&app, &caller, filter, order, cursor, limit.unwrap_or(LIMIT)).await,
+    }
+}
+
+/// The path of a history, for the record of it: an id that masking hashes stands there as its hash.
+fn path_of(app: &App, kind: &str, id: &str, path: &str) -> String {
+    let resource = format!("{kind}/{id}");
+    match app.trail.shown("resource", &resource) {
+        shown if *shown == *resource => path.to_owned(),
+        shown => format!("/v1/resources/{shown}/history"),
     }
 }
 

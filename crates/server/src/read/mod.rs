@@ -20,7 +20,7 @@ use crate::query::Query;
 
 /// Records that somebody reads.
 fn note_read(app: &App, caller: &Caller, path: &str, query: Option<&Query>) {
-    let query = query.and_then(Query::text);
+    let query = query.and_then(|query| query.text(|name, value| app.trail.shown(name, value)));
     app.note("read", caller, details([("path", Some(path.to_owned())), ("query", query)]));
 }
 

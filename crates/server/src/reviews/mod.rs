@@ -73,7 +73,7 @@ pub(crate) async fn request(
         app.trail.flush(std::time::Duration::from_secs(2));
         // What was asked for is recorded, also if the one who asked has gone.
         let mut search = app.take_search(&Arc::default())?;
-        let page = search.page(&filter, Order::OldestFirst, None, 1, None)?;
+        let page = search.page(&filter, Order::OLDEST_RECORDED, None, 1, None)?;
         app.give_back(search);
         let missing = || Problem::not_found(format!("there is no event {}", request.event));
         let hit = page.hits.into_iter().next().ok_or_else(missing)?;
@@ -174,7 +174,14 @@ pub(crate) async fn list(
     let state = query.one("state")?.map(|name| ReviewState::parse(name).ok_or_else(wrong)).transpose()?;
     let wrong = || Problem::bad_request("query", "before is the id of a review").with("field", "before");
     let before = query.one("before")?.map(|id| ReviewId::parse(id).ok_or_else(wrong)).transpose()?;
-    app.note("read", &caller, details([("path", Some("/v1/reviews".into())), ("query", query.text())]));
+    app.note(
+        "read",
+        &caller,
+        details([
+            ("path", Some("/v1/reviews".into())),
+            ("query", query.text(|name, value| app.trail.shown(name, value))),
+        ]),
+    );
     blocking(move || {
         app.reviews.refresh(&app)?;
         let (listed, next) = app.reviews.lock().newest(&caller, state, before, LISTED_MAX);

@@ -8,6 +8,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::filter::Filter;
+use trailseal_core::mask::MaskKey;
 use trailseal_core::{Index, Reader};
 use trailseal_index::Search;
 use trailseal_tlog::{Checkpoint, Hash};
@@ -122,6 +123,8 @@ fn lines<W: Write + Seek>(
     checkpoint: &Checkpoint,
     members: &mut serde_json::Map<String, serde_json::Value>,
 ) -> Outcome<Vec<u64>> {
+    let key = MaskKey::load(reader.folder()).ok().flatten();
+    let filter = &filter.as_stored(key.as_ref());
     let mut indexes = Vec::new();
     let possible = filter.index_range();
     let range = possible.start..possible.end.min(checkpoint.size);

@@ -7,8 +7,9 @@
 //! linear in the event but for a small factor.
 
 use super::{
-    Category, Event, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, Object, RELATED_MAX, ROLES_MAX, Resource,
-    TEXT_BYTES_MAX, Truncation, Value, derive_changes, each_text, limit_fields, move_known_fields,
+    Category, Event, HASHED_END_BYTES, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, Object, RELATED_MAX, ROLES_MAX,
+    Resource, TEXT_BYTES_MAX, Truncation, Value, derive_changes, each_text, is_identity, limit_fields,
+    move_known_fields, with_hash,
 };
 use crate::event::out::Out;
 use crate::event::out::piece;
@@ -118,6 +119,11 @@ fn width(text: &str) -> usize {
 
 /// Cuts a text to as many characters as take `level` bytes in the line.
 fn cut_text(text: &mut String, level: usize, path: String, truncated: &mut Vec<Truncation>) {
+    if is_identity(&path) {
+        let whole = std::mem::take(text);
+        *text = with_hash(&whole, prefix_len(&whole, level.saturating_sub(HASHED_END_BYTES)));
+        return note(truncated, path, whole.as_bytes());
+    }
     note(truncated, path, text.as_bytes());
     text.truncate(prefix_len(text, level));
 }
@@ -144,7 +150,12 @@ fn note(truncated: &mut Vec<Truncation>, path: String, bytes: &[u8]) {
 /// Calls `visit` for every text that may be cut.
 fn each_leaf(event: &mut Event, visit: &mut dyn FnMut(&Path<'_>, &mut String)) {
     let root = Path::ROOT;
-    let mut named = |path: &str, _: usize, text: &mut String| visit(&root.key(path), text);
+    let mut named = |path: &str, _: usize, text: &mut String| {
+        // It decides who may read, and is found by what was sent.
+        if path != "tenant" {
+            visit(&root.key(path), text);
+        }
+    };
     named("action", IDENTIFIER_BYTES_MAX, &mut event.action);
     if let Category::Custom(std::borrow::Cow::Owned(custom)) = &mut event.category {
         named("category", IDENTIFIER_BYTES_MAX, custom);

@@ -1,0 +1,68 @@
+//! What is asked for, in terms of what lines hold.
+
+use super::{Filter, IdFilter, ResourceFilter};
+use crate::event::held_identifier;
+use crate::mask::MaskKey;
+
+impl Filter {
+    /// The filter that also finds events in which something else stands for a value asked for: its hash by `key`, which
+    /// masking left there, or what is kept of one that was too long. Without the key, only events that keep the value as it
+    /// is.
+    pub fn as_stored(&self, key: Option<&MaskKey>) -> Filter {
+        let mut filter = self.clone();
+        let texts = [
+            &mut filter.tenant,
+            &mut filter.actor,
+            &mut filter.on_behalf_of,
+            &mut filter.ip,
+            &mut filter.correlation_id,
+            &mut filter.request_id,
+            &mut filter.session_id,
+            &mut filter.trace_id,
+        ];
+        for texts in texts {
+            let others: Vec<String> = texts.iter().flat_map(|text| others(text, key)).collect();
+            texts.extend(others);
+        }
+        let resources = self.resource.iter().filter_map(|wanted| Some((wanted, wanted.id.as_ref()?)));
+        filter.resource.extend(resources.flat_map(|(wanted, id)| {
+            others(id, key).map(|id| ResourceFilter { kind: wanted.kind.clone(), id: Some(id) })
+        }));
+        let ids = self.id.iter().filter_map(|wanted| match wanted {
+            IdFilter::Id(id) => Some(IdFilter::Id(key?.hash(id))),
+            IdFilter::Index(_) => None,
+        });
+        filter.id.extend(ids);
+        filter
+    }
+
+    /// Whether a value is asked for that masking may have hashed, and that is no hash itself.
+    pub fn has_hashable(&self) -> bool {
+        let texts = [
+            &self.tenant,
+            &self.actor,
+            &self.on_behalf_of,
+            &self.ip,
+            &self.correlation_id,
+            &self.request_id,
+            &self.session_id,
+            &self.trace_id,
+        ];
+        let ids = self.id.iter().filter_map(|wanted| match wanted {
+            IdFilter::Id(id) => Some(id),
+            IdFilter::Index(_) => None,
+        });
+        let resources = self.resource.iter().filter_map(|wanted| wanted.id.as_ref());
+        texts.into_iter().flatten().chain(ids).chain(resources).any(|text| !text.starts_with("hmac:"))
+    }
+}
+
+/// What may stand for this text in a line.
+fn others<'a>(text: &'a str, key: Option<&'a MaskKey>) -> impl Iterator<Item = String> + use<'a> {
+    let held = match held_identifier(text) {
+        std::borrow::Cow::Owned(held) => Some(held),
+        std::borrow::Cow::Borrowed(_) => None,
+    };
+    let hash = key.filter(|_| !cfg!(trailseal_fault = "filters_not_hashed")).map(|key| key.hash(text));
+    held.into_iter().chain(hash)
+}

@@ -1,0 +1,41 @@
+//! Tenants: what decides who may read is never changed.
+
+use super::Masker;
+use crate::event::IDENTIFIER_BYTES_MAX;
+
+/// Why a tenant cannot be one that somebody reads or writes for. It never shows the tenant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TenantError {
+    /// It is longer than an event keeps.
+    #[error("the tenant has {bytes} bytes: use at most {IDENTIFIER_BYTES_MAX}")]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// It certainly is a secret, so events have its hash in its place.
+    #[error(
+        "the tenant is a secret ({kind}), which no event keeps as it is: use a name that gives no access"
+    )]
+    Secret {
+        /// What it was taken for.
+        kind: &'static str,
+    },
+}
+
+impl Masker {
+    /// Whether an event keeps this tenant as it is. Asked wherever somebody is given a tenant to read or write for.
+    ///
+    /// # Errors
+    /// When it is too long, or certainly a secret.
+    pub fn check_tenant(&self, tenant: &str) -> Result<(), TenantError> {
+        if tenant.len() > IDENTIFIER_BYTES_MAX {
+            return Err(TenantError::TooLong { bytes: tenant.len() });
+        }
+        if !self.enabled || cfg!(trailseal_fault = "tenant_not_checked") || !self.is_certain(tenant) {
+            return Ok(());
+        }
+        let kind = self.found(tenant, false).first().map_or("a secret in JSON", |found| found.kind);
+        Err(TenantError::Secret { kind })
+    }
+}

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::names::RESERVED;
-use super::parse::{self, AND_MORE, NOT_UTF8, NOTES_MAX, Note, Oddity, PATH_BYTES_MAX};
+use super::parse::{self, AND_MORE, NOT_UTF8, NOTES_MAX, Note, Oddity};
 use super::warning::{Fault, Place, Warning, Warnings, meant};
 use super::{
     Actor, Category, Context, Event, Object, OnBehalfOf, Outcome, Resource, Severity, Truncation, Value,
@@ -278,10 +278,7 @@ impl Reader {
 
     /// Lists a path as invalid, and keeps what was sent there.
     fn mark(&mut self, mut path: String, original: Option<Value>) {
-        if path.len() > PATH_BYTES_MAX + AND_MORE.len() {
-            path.truncate(path.floor_char_boundary(PATH_BYTES_MAX));
-            path.push_str(AND_MORE);
-        }
+        parse::cut_path(&mut path);
         if self.listed.len() < NOTES_MAX {
             if self.listed_keys.insert(path.clone()) {
                 self.listed.push(path.clone());

@@ -39,7 +39,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use backup::{BackedUp, BackupError, back_up};
-pub use batch::{BatchError, HandedInBatch, Submission, Submitted, Submitter};
+pub use batch::{BATCH_WARNINGS_MAX, BatchError, HandedInBatch, Submission, Submitted, Submitter};
 pub use error::{CloseError, OpenError, RecordError};
 pub use folder::{Folder, SegmentFile};
 pub use json::{HandInJsonError, HandedInJson};

@@ -261,6 +261,21 @@ const FAULTS: &[Fault] = &[
         what: "a file is opened for reading as a fifo would be, and waits for whoever writes to it",
         tests: &["-p", "trailseal-cli", "--test", "odd_files"],
     },
+    Fault {
+        name: "share_not_counted",
+        what: "what a client takes of places, streams, exports and room for bodies is not held against its share",
+        tests: &["-p", "trailseal-server", "--lib", "shares"],
+    },
+    Fault {
+        name: "turns_not_shared",
+        what: "one client may have all turns at once",
+        tests: &["-p", "trailseal-server", "--lib", "turns"],
+    },
+    Fault {
+        name: "query_noted_whole",
+        what: "a query of any length is recorded whole",
+        tests: &["-p", "trailseal-server", "--lib", "query"],
+    },
 ];
 
 /// Runs all faults, or the one named.

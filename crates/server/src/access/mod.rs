@@ -75,7 +75,16 @@ pub(crate) async fn check(
         app.metrics.denied.inc();
         return Err(problem);
     }
-    request.extensions_mut().insert(caller.unwrap_or_else(Caller::nobody));
+    let nobody = || match peer {
+        Some(Peer::Address(address)) => Caller::nobody().at(crate::listen::client_address(
+            address,
+            request.headers(),
+            &app.config.trusted_proxies,
+        )),
+        _ => Caller::nobody(),
+    };
+    let caller = caller.unwrap_or_else(nobody);
+    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 

@@ -109,6 +109,13 @@ pub fn percentiles(histogram: &Histogram<u64>) -> Vec<(&'static str, f64)> {
     ]
 }
 
+/// Anonymous memory of a process in MiB.
+pub fn own_memory_mib_of(process: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let kib = |line: &str| line.strip_prefix("RssAnon:")?.trim().split(' ').next()?.parse::<f64>().ok();
+    status.lines().find_map(kib).unwrap_or(0.0) / 1024.0
+}
+
 /// Resident memory of this process in MiB, and its highest so far.
 pub fn memory_mib() -> (f64, f64) {
     memory_mib_of("self")

@@ -14,7 +14,8 @@ mod server;
 use std::path::PathBuf;
 
 const HELP: &str = "usage: trailseal-benches MEASUREMENT DIR | report RESULTS.jsonl…\n\
-    measurements: all paced flat cold threads trickle sustained sync1 sync64 verify open rivals server server-paced\n\
+    measurements: all paced flat cold threads trickle sustained sync1 sync64 verify open rivals server server-paced floods\n\
+    floods DIR [small] [KIND]: one client against another\n\
     server DIR small: a look at whether it works, in less than a minute\n";
 
 fn main() {
@@ -25,6 +26,9 @@ fn main() {
     };
     if name == "report" {
         return report::print(rest);
+    }
+    if let ("flood", [kind, address, token]) = (name.as_str(), rest) {
+        return server::floods::flood(kind, address, token);
     }
     let dir = PathBuf::from(rest.first().map_or("target/bench-data", String::as_str));
     std::fs::create_dir_all(&dir).expect("the folder for the measurements can be made");
@@ -44,6 +48,7 @@ fn main() {
             own::open(&dir);
             rivals::all(&dir);
             server::all(&dir, &server::Size::WHOLE);
+            server::floods::all(&dir, &server::floods::Size::WHOLE, None);
         }
         "paced" => own::paced(&dir),
         "text" => own::text(&dir),
@@ -62,6 +67,11 @@ fn main() {
             server::all(&dir, &server::Size::SMALL)
         }
         "server" => server::all(&dir, &server::Size::WHOLE),
+        "floods" => {
+            let is_small = rest.get(1).is_some_and(|size| size == "small");
+            let size = if is_small { server::floods::Size::SMALL } else { server::floods::Size::WHOLE };
+            server::floods::all(&dir, &size, rest.get(if is_small { 2 } else { 1 }).map(String::as_str));
+        }
         "server-paced" => server::paced(&dir, &server::Size::WHOLE, server::PACE),
         "server-reference" => server::serve_reference(&dir, &rest[1]),
         "rival-child" => rivals::child(&dir, &rest[1]),

@@ -351,6 +351,21 @@ const FAULTS: &[Fault] = &[
         what: "an open server reads and records for another site's page",
         tests: &["-p", "trailseal-cli", "--test", "serve_hostile", "open"],
     },
+    Fault {
+        name: "share_not_counted",
+        what: "what a client takes of places, streams, exports and room for bodies is not held against its share",
+        tests: &["-p", "trailseal-server", "--lib", "shares"],
+    },
+    Fault {
+        name: "turns_not_shared",
+        what: "one client may have all turns at once",
+        tests: &["-p", "trailseal-server", "--lib", "turns"],
+    },
+    Fault {
+        name: "query_noted_whole",
+        what: "a query of any length is recorded whole",
+        tests: &["-p", "trailseal-server", "--lib", "query"],
+    },
 ];
 
 /// Runs all faults, or the one named.

@@ -1,6 +1,7 @@
 //! The server, as it is shipped, beside bare axum in the same run. Each server is a process of its own, so what it
 //! takes and what the generator takes can be told apart.
 
+pub mod floods;
 mod generator;
 mod process;
 mod reference;
@@ -83,18 +84,30 @@ impl Measured {
     }
 }
 
-fn post(program: &Program, path: &str, body: &str) -> Vec<u8> {
-    let token = &program.token;
+fn post(token: &str, path: &str, body: &str) -> Vec<u8> {
+    posted(token, path, "Content-Type: application/json", body.as_bytes())
+}
+
+/// With a body that is packed.
+fn packed(token: &str, path: &str, body: &[u8]) -> Vec<u8> {
+    posted(token, path, "Content-Encoding: gzip", body)
+}
+
+fn posted(token: &str, path: &str, header: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    format!(
+    let head = format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
-         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
+         {header}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
+
+fn get(token: &str, path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n").into_bytes()
 }
 
 fn singles(program: &Program, path: &str) -> Vec<Vec<u8>> {
-    (0..CONNECTIONS as u64).map(|number| post(program, path, &load::text(number))).collect()
+    (0..CONNECTIONS as u64).map(|number| post(&program.token, path, &load::text(number))).collect()
 }
 
 /// Single events by keep-alive, flat out; beside bare axum that keeps the same promise.
@@ -142,7 +155,7 @@ pub fn paced(dir: &Path, size: &Size, rate: u64) {
 fn batch(program: &Program, number: u64) -> Vec<u8> {
     let events = (number * BATCH_EVENTS..(number + 1) * BATCH_EVENTS)
         .map(|number| load::text(number).replace("tenant-42", &format!("tenant-{}", number % TENANTS)));
-    post(program, "/v1/events?ack=durable", &events.collect::<Vec<_>>().join("\n"))
+    post(&program.token, "/v1/events?ack=durable", &events.collect::<Vec<_>>().join("\n"))
 }
 
 /// NDJSON, durable, with default masking.
@@ -180,12 +193,7 @@ fn memory_and_pages(dir: &Path, size: &Size) {
         let numbers = [("events", events as f64), ("rss_mib", now), ("peak_rss_mib", highest)];
         load::print(&format!("server, memory at {} million events", events as f64 / 1e6), &numbers);
     }
-    let token = &program.token;
-    let page = |tenant: u64| {
-        let path = format!("/v1/events?tenant=tenant-{tenant}&limit=50");
-        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n")
-            .into_bytes()
-    };
+    let page = |tenant: u64| get(&program.token, &format!("/v1/events?tenant=tenant-{tenant}&limit=50"));
     let measured = measure(&program, || {
         let mut all = generator::flat_out(program.address, &[page(0)], Until::Accepted(1));
         for tenant in 1..TENANTS {

@@ -59,6 +59,25 @@ impl Program {
         crate::load::memory_mib_of(&self.child.id().to_string())
     }
 
+    /// Anonymous memory in MiB: what the server itself holds, not the files that it has mapped.
+    pub fn own_memory_mib(&self) -> f64 {
+        crate::load::own_memory_mib_of(&self.child.id().to_string())
+    }
+
+    /// Makes a token.
+    pub fn with_token(&self, name: &str, scopes: &[&str]) -> String {
+        let body = serde_json::json!({"name": name, "scopes": scopes}).to_string();
+        let mut stream = TcpStream::connect(self.address).expect("the server answers");
+        let (token, length) = (&self.token, body.len());
+        let head = "POST /v1/tokens HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+        write!(stream, "{head}Authorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n{body}")
+            .expect("the server reads");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("the server writes");
+        let token = text.rsplit_once("\"token\":\"").and_then(|(_, rest)| rest.split('"').next());
+        token.expect("a token").to_owned()
+    }
+
     /// A number that the server gives in `/metrics`; 0 where it does not.
     pub fn metric(&self, name: &str) -> f64 {
         let mut stream = TcpStream::connect(self.address).expect("the server answers");

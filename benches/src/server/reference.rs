@@ -8,11 +8,13 @@ use std::sync::mpsc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::serve::ListenerExt;
 use tokio::sync::oneshot;
+
+use crate::load;
 
 const ANSWER: &str = r#"{"accepted":1}"#;
 
@@ -26,6 +28,14 @@ pub fn serve(dir: &Path, ack: &str) {
             let file = File::create(dir.join("reference")).expect("the file can be made");
             std::thread::spawn(move || write(file, receiver));
             Router::new().route("/v1/events", post(durable)).with_state(sender)
+        }
+        "floods" => {
+            // Whatever is asked for: its body is read, and the answer is there.
+            let page: &str = format!("{{\"events\":[{}]}}", vec![load::text(0); 50].join(",")).leak();
+            Router::new()
+                .route("/v1/events", post(accepted).get(move || async move { page }))
+                .fallback(|_: Bytes| async { ANSWER })
+                .layer(DefaultBodyLimit::disable())
         }
         _ => Router::new().route("/v1/events", post(accepted)),
     };

@@ -23,7 +23,7 @@ pub(crate) const TOKEN_SECONDS_MAX: u64 = 100 * 365 * 86_400;
 
 /// `GET /v1/policy`: as TOML, which `PUT` takes back.
 pub(crate) async fn policy(State(app): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
-    app.note("read", &caller, details([("path", Some("/v1/policy".into()))]));
+    app.note_aside("read", &caller, details([("path", Some("/v1/policy".into()))])).await;
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/toml"))];
     (content_type, app.trail.policy().to_toml()).into_response()
 }
@@ -120,7 +120,7 @@ pub(crate) async fn create_token(
 
 /// `GET /v1/tokens`.
 pub(crate) async fn tokens(State(app): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
-    app.note("read", &caller, details([("path", Some("/v1/tokens".into()))]));
+    app.note_aside("read", &caller, details([("path", Some("/v1/tokens".into()))])).await;
     axum::Json(json!({ "tokens": app.tokens.list() })).into_response()
 }
 

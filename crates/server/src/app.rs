@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use axum::http::StatusCode;
 use trailseal_core::event::{Actor, Event, Object, Value};
 use trailseal_core::file::open_files_max;
 use trailseal_core::{Index, Trail};
@@ -16,16 +17,23 @@ use crate::durable_watch::DurableWatch;
 use crate::listen::Rates;
 use crate::metrics::Metrics;
 use crate::problem::{Problem, is_short_of_files};
+use crate::read::NewestCheckpoint;
 use crate::reviews::Reviews;
 use crate::shares::Shares;
+use crate::turns::{Asker, Turns};
 
 /// Searches that are kept open between requests.
 const SEARCHES_KEPT: usize = 16;
 /// One for so many files that may be open: each holds some, and more where there are many trails.
 const FILES_A_SEARCH_KEPT: u64 = 64;
-/// Exports at a time: well below the number of threads that may block, which everything else needs, too.
-const EXPORTS_MAX: usize = 64;
-/// Requests that hand their events in beside the threads that serve connections.
+/// Requests of one client that may wait for a turn, have one, or are being answered; and of all together.
+const PLACES_EACH: usize = 32;
+const PLACES_MAX: usize = 512;
+/// Exports of one client, and of all together: each holds a search for as long as its client takes.
+const EXPORTS_EACH: usize = 4;
+const EXPORTS_MAX: usize = 16;
+/// Small requests that hand their events in beside the threads that serve connections: of one client, and of all.
+const RECORDING_EACH: usize = 16;
 const RECORDING_MAX: usize = 64;
 
 pub(crate) struct App {
@@ -40,10 +48,19 @@ pub(crate) struct App {
     /// Bytes of large bodies.
     pub(crate) body_room: Arc<Shares>,
     pub(crate) durable_watch: DurableWatch,
+    /// Places for requests whose work takes turns.
+    pub(crate) places: Arc<Shares>,
+    /// Turns at searches, proofs and reviews.
+    pub(crate) turns: Arc<Turns>,
     /// Places for answers that hold a thread for as long as the client takes.
     pub(crate) exports: Arc<Shares>,
-    /// Places for requests that may have to wait for room, or for ids that are looked up: each holds a thread.
-    pub(crate) recording: Semaphore,
+    /// Places for answers without an end.
+    pub(crate) streams: Arc<Shares>,
+    /// Turns at large bodies.
+    pub(crate) large_bodies: Arc<Turns>,
+    /// Turns of small requests that may have to wait for room, or for ids that are looked up: each holds a thread.
+    pub(crate) recording: Arc<Turns>,
+    pub(crate) newest_checkpoint: NewestCheckpoint,
     /// Set when the server stops: streams end.
     pub(crate) stopping: tokio::sync::watch::Receiver<bool>,
     searches: Mutex<Vec<Search>>,
@@ -66,14 +83,19 @@ impl App {
             dir,
             // Of a packed body both forms are held.
             body_room: Shares::new(config.bodies_bytes_max, 2 * config.body_bytes_max),
+            places: Shares::with(PLACES_EACH, PLACES_MAX),
+            turns: Turns::new(config.searches_max, config.searches_max / 2),
+            exports: Shares::with(EXPORTS_EACH, EXPORTS_MAX),
+            streams: Shares::new(config.streams_max, 1),
+            large_bodies: Turns::new(config.searches_max, config.searches_max / 2),
+            recording: Turns::new(RECORDING_MAX, RECORDING_EACH),
+            newest_checkpoint: NewestCheckpoint::default(),
             config,
             tokens,
             reviews: Reviews::default(),
             metrics: Metrics::default(),
             rates: Rates::default(),
             durable_watch: DurableWatch::default(),
-            exports: Shares::new(EXPORTS_MAX, 1),
-            recording: Semaphore::new(RECORDING_MAX),
             stopping,
             searches: Mutex::default(),
             searches_kept: SEARCHES_KEPT.min((open_files_max() / FILES_A_SEARCH_KEPT) as usize),
@@ -110,30 +132,46 @@ impl App {
     /// Keeps a search for the next request.
     pub(crate) fn give_back(&self, search: Search) {
         let mut searches = self.searches.lock().unwrap_or_else(PoisonError::into_inner);
-        if searches.len() < self.searches_kept {
+        if searches.len() < self.searches_kept.min(self.config.searches_max) {
             searches.push(search);
         }
     }
 
-    /// Does `work` with a search, away from the threads that serve connections. When the client goes away, and this
-    /// future with it, the work ends soon.
+    /// Does `work` with a search, in a turn and away from the threads that serve connections. When the client goes away,
+    /// and this future with it, the work ends soon; so it does when its time is over.
     pub(crate) async fn search<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&mut Search) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let (app, waiting) = (self.clone(), Waiting::default());
-        let given_up = waiting.given_up();
-        blocking(move || {
+        let (given_up, late) = (waiting.given_up(), Arc::new(AtomicBool::new(false)));
+        let (stop, is_late) = (given_up.clone(), late.clone());
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let mut done = std::pin::pin!(blocking(move || {
+            let _ = begun.send(());
             let result = app.take_search(&given_up).and_then(|mut search| {
                 let found = work(&mut search)?;
                 // One that failed may be of a folder that has changed.
                 app.give_back(search);
                 Ok(found)
             });
-            app.metrics.searched(result.is_ok(), &given_up);
+            if !is_late.load(Ordering::Relaxed) {
+                app.metrics.searched(result.is_ok(), &given_up);
+            }
             result
-        })
-        .await
+        }));
+        let most = self.config.search_timeout;
+        let over = async {
+            let _ = begins.await;
+            tokio::time::sleep(most).await;
+        };
+        tokio::select! {
+            done = &mut done => return done,
+            () = over => {}
+        }
+        late.store(true, Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
+        done.await.map_err(|_| too_much_work(most))
     }
 
     /// How many reviews wait for a decision; without those that rules flagged lately, if they cannot be read. Blocks.
@@ -141,6 +179,12 @@ impl App {
         // What went wrong was logged where it did.
         let _ = self.reviews.refresh(self);
         self.reviews.pending()
+    }
+
+    /// As [`note`](App::note), away from the threads that serve connections: a full handoff is waited for.
+    pub(crate) async fn note_aside(self: &Arc<Self>, what: &'static str, caller: &Caller, details: Object) {
+        let (app, caller) = (self.clone(), caller.clone());
+        let _ = tokio::task::spawn_blocking(move || app.note(what, &caller, details)).await;
     }
 
     /// Records that the caller did something: one of the trail's own events. That it cannot be recorded is told by the
@@ -182,11 +226,29 @@ impl Drop for Waiting {
     }
 }
 
-/// Does what may block away from the threads that serve connections.
+/// Does what may block away from the threads that serve connections, in a turn where the request takes turns.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
+    let turn = match Asker::here() {
+        Some(asker) => Some(asker.turn().await),
+        None => None,
+    };
+    let work = move || {
+        // Given back when the work is done, also if nobody waits for it any more.
+        let _turn = turn;
+        work()
+    };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
+}
+
+/// Nothing is said of what was found so far: it would be taken for all.
+fn too_much_work(most: Duration) -> Problem {
+    let seconds = most.as_secs_f64();
+    let detail = format!(
+        "the answer takes more than the {seconds} s that one request may: narrow it, by time for example, or ask for pages"
+    );
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "work-limit", detail)
 }
 
 /// An object from names and texts; those without a text are left out.

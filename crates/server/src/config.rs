@@ -40,6 +40,13 @@ pub struct Config {
     pub connections_per_address_max: usize,
     /// Requests a second that one client address may make, on average; 0 for any number.
     pub requests_per_second: u32,
+    /// The most searches, proofs and reviews that are worked on at once, and the most large bodies; half of them of one
+    /// client.
+    pub searches_max: usize,
+    /// How long the search for one answer may take; a page ends before, and says how far it came.
+    pub search_timeout: Duration,
+    /// The most streams of events at a time; a quarter of them of one client.
+    pub streams_max: usize,
     /// How long a client may take for the head of a request, and for its body.
     pub request_timeout: Duration,
     /// How long a stop waits for requests that are under way.
@@ -124,6 +131,9 @@ impl Default for Config {
             connections_max: 1_024,
             connections_per_address_max: 256,
             requests_per_second: 0,
+            searches_max: std::thread::available_parallelism().map_or(2, usize::from).max(2),
+            search_timeout: Duration::from_secs(10),
+            streams_max: 256,
             request_timeout: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),
             second_person: SecondPerson::default(),

@@ -72,7 +72,7 @@ pub(crate) async fn readyz(State(app): State<Shared>) -> Response {
 
 /// `GET /v1/stats`.
 pub(crate) async fn stats(State(app): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
-    app.note("read", &caller, details([("path", Some("/v1/stats".into()))]));
+    app.note_aside("read", &caller, details([("path", Some("/v1/stats".into()))])).await;
     let counting = app.clone();
     let pending = blocking(move || Ok(counting.reviews_pending())).await.unwrap_or_default();
     let stats = app.trail.stats();
@@ -118,7 +118,7 @@ pub(crate) async fn admin_stats(State(app): State<Shared>, Extension(caller): Ex
     let queue = not_stored + stats.accepted.saturating_sub(stats.durable);
     let (answer, health) = admin(app.metrics.succeeded.get(), app.metrics.failed.get(), queue);
     let health = health.max(of_sealing(&stats));
-    app.note("read", &caller, details([("path", Some("/admin/audit/stats".into()))]));
+    app.note_aside("read", &caller, details([("path", Some("/admin/audit/stats".into()))])).await;
     ([("x-audit-health", HeaderValue::from_static(health.name()))], axum::Json(answer)).into_response()
 }
 

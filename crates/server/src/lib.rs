@@ -20,6 +20,7 @@ mod health;
 #[cfg(test)]
 mod isolation_tests;
 mod listen;
+mod memory;
 mod metrics;
 mod openapi;
 mod problem;
@@ -30,6 +31,7 @@ mod reviews;
 mod routes;
 mod server;
 mod shares;
+mod turns;
 mod viewer;
 
 pub use access::{NewToken, Scope, TokenError, TokenInfo};

@@ -191,6 +191,12 @@ fn trail_metrics(app: &App, out: &mut String) {
             "Bytes of large bodies that are held now",
             app.body_room.taken() as u64,
         ),
+        (
+            "trailseal_http_requests_under_way",
+            "Requests that take turns, until their answers are sent",
+            app.places.taken() as u64,
+        ),
+        ("trailseal_http_streams", "Streams of events that are open", app.streams.taken() as u64),
         ("trailseal_reviews_pending", "Reviews that wait for a decision", app.reviews_pending() as u64),
     ];
     for (name, help, value) in gauges {

@@ -1,7 +1,9 @@
 //! The reference of the interface: OpenAPI 3.1, made from the table of routes.
 
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse as _, Response};
+use std::sync::LazyLock;
+
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde_json::{Map, Value, json};
 use trailseal_core::event::{Category, WARNINGS_MAX};
 use trailseal_core::filter::FILTER_NAMES;
@@ -10,6 +12,7 @@ use crate::access::Needs;
 use crate::admin::{TOKEN_SECONDS_MAX, VIEWER_SECONDS_MAX};
 use crate::query::LIMIT_MAX;
 use crate::routes::{Route, table};
+use crate::viewer::FixedPage;
 
 /// The format of what an earlier answer gave out to go on from; clients do not look inside.
 const CURSOR: &str = "trailseal-cursor";
@@ -21,9 +24,10 @@ const STRICT_DESCRIPTION: &str = "Fields in the wrong place or form are kept, an
     `?strict=true` names that no event has and wrong JSON types refuse the request (422); a value never does.";
 
 /// `GET /openapi.json`.
-pub(crate) async fn json() -> Response {
-    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    (content_type, document().to_string()).into_response()
+pub(crate) async fn json(headers: HeaderMap) -> Response {
+    static PAGE: LazyLock<FixedPage> =
+        LazyLock::new(|| FixedPage::new("application/json", document().to_string().into()));
+    PAGE.answer(&headers)
 }
 
 /// `/docs`: a page without any script.

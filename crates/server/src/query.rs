@@ -17,6 +17,10 @@ pub(crate) const LIMIT_MAX: usize = 1_000;
 /// Values of all parameters together. Each filter's value is compared with each event.
 const VALUES_MAX: usize = 200;
 
+/// Bytes of a query that are recorded: of one that is longer, about so many, and of each value no less than this.
+const NOTED_BYTES_MAX: usize = 2_048;
+const VALUE_BYTES_KEPT: usize = 16;
+
 /// Names and values, in their order.
 pub(crate) struct Query {
     pairs: Vec<(String, String)>,
@@ -128,10 +132,67 @@ impl Query {
         )))
     }
 
-    /// What was asked, for the record of it, with each value as `shown` gives it.
-    pub(crate) fn text<'a>(&'a self, shown: impl Fn(&str, &'a str) -> Cow<'a, str>) -> Option<String> {
-        let pair = |(name, value): &'a (String, String)| format!("{name}={}", shown(name, value));
-        let pairs: Vec<String> = self.pairs.iter().map(pair).collect();
-        (!pairs.is_empty()).then(|| pairs.join("&"))
+    /// What was asked, for the record of it, with each value as `shown` gives it, and its whole length if it was cut. Then
+    /// each value keeps its beginning, so that none can be hidden behind others.
+    pub(crate) fn text<'a>(
+        &'a self,
+        shown: impl Fn(&str, &'a str) -> Cow<'a, str>,
+    ) -> Option<(String, Option<usize>)> {
+        if self.pairs.is_empty() {
+            return None;
+        }
+        let pairs: Vec<(&str, Cow<'a, str>)> =
+            self.pairs.iter().map(|(name, value)| (name.as_str(), shown(name, value))).collect();
+        let length = pairs.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>() - 1;
+        let is_whole = length <= NOTED_BYTES_MAX || cfg!(trailseal_fault = "query_noted_whole");
+        let each = if is_whole { usize::MAX } else { NOTED_BYTES_MAX / self.pairs.len() };
+        let pairs: Vec<String> = pairs.iter().map(|(name, value)| shortened(name, value, each)).collect();
+        Some((pairs.join("&"), (!is_whole).then_some(length)))
+    }
+}
+
+/// A pair in about `most` bytes.
+fn shortened(name: &str, value: &str, most: usize) -> String {
+    let name = cut(name, most);
+    let kept = cut(value, most.saturating_sub(name.len() + 2).max(VALUE_BYTES_KEPT));
+    let mark = if kept.len() < value.len() { "…" } else { "" };
+    format!("{name}={kept}{mark}")
+}
+
+/// The beginning of a text, of at most so many bytes.
+pub(crate) fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn noted(query: &str) -> (String, Option<usize>) {
+        Query::of(&format!("/v1/events?{query}").parse().unwrap())
+            .unwrap()
+            .text(|_, value| value.into())
+            .unwrap()
+    }
+
+    #[test]
+    fn a_long_query_is_noted_in_part_and_hides_nothing() {
+        assert_eq!(noted("actor=u1&limit=5"), ("actor=u1&limit=5".into(), None));
+        let long = "x".repeat(59_000);
+        let (text, length) = noted(&format!("action={long}&actor=victim"));
+        assert_eq!(length, Some(59_000 + "action=&actor=victim".len()));
+        assert!(text.len() <= NOTED_BYTES_MAX + 200 && text.ends_with("…&actor=victim"), "{text}");
+        let many = vec![
+            "action=%C3%A4%C3%A4%C3%A4%C3%A4%C3%A4%C3%A4%C3%A4%C3%A4%C3%A4%C3%A4%C3%A4%C3%A4%C3%A4";
+            199
+        ]
+        .join("&");
+        let (text, _) = noted(&format!("{many}&actor=victim"));
+        assert!(
+            text.len() <= 2 * NOTED_BYTES_MAX + 7 * VALUES_MAX && text.ends_with("&actor=victim"),
+            "{text}"
+        );
     }
 }

@@ -15,10 +15,12 @@ use crate::app::{App, Shared, details};
 use crate::config::Config;
 use crate::durable_watch;
 use crate::listen::{Acceptor, Serving, Socket, TlsError};
-use crate::{reviews, routes};
+use crate::{memory, reviews, routes};
 
 /// How often the last use of tokens is written down.
 const USES_KEPT_EVERY: Duration = Duration::from_secs(60);
+/// How often memory that is free is given back to the system, if there was work that takes much of it.
+const MEMORY_GIVEN_BACK_EVERY: Duration = Duration::from_secs(5);
 /// The name of the token that a first start makes.
 const FIRST_TOKEN: &str = "admin";
 /// How often a server that is idle says that it is there.
@@ -108,6 +110,7 @@ impl Server {
         if config.open && config.second_person.policy {
             return Err(ServerError::OpenAlone);
         }
+        memory::give_large_blocks_back();
         let tls = config.tls.clone().map(Acceptor::new).transpose()?;
         let failed = |source| ServerError::Listen { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
@@ -179,13 +182,20 @@ fn first_token(app: &App) -> Result<String, TokenError> {
 async fn chores(app: Shared) {
     let mut ticks = tokio::time::interval(durable_watch::LOOK_EVERY);
     let per = |time: Duration| (time.as_millis() / durable_watch::LOOK_EVERY.as_millis()).max(1) as u64;
-    let mut last = app.trail.durable();
+    let (mut last, mut turns_before) = (app.trail.durable(), 0);
     for tick in 1_u64.. {
         ticks.tick().await;
         app.durable_watch.look(&app.trail);
         if tick.is_multiple_of(per(USES_KEPT_EVERY)) {
             let app = app.clone();
             let _ = tokio::task::spawn_blocking(move || keep_uses(&app)).await;
+        }
+        if tick.is_multiple_of(per(MEMORY_GIVEN_BACK_EVERY)) {
+            let turns = app.turns.given() + app.large_bodies.given();
+            if turns != turns_before {
+                turns_before = turns;
+                let _ = tokio::task::spawn_blocking(memory::give_back).await;
+            }
         }
         if tick.is_multiple_of(per(HEARTBEAT_EVERY)) {
             // Silence is told from loss by it.

@@ -1,5 +1,8 @@
 //! The viewer: a page and its files, in the program itself. There is no data in them, so they need no token.
 
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -9,6 +12,51 @@ use crate::app::Shared;
 use crate::problem::Problem;
 
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/viewer.rs"));
+
+/// The same, ready to be sent.
+static PAGES: LazyLock<Vec<(&str, FixedPage)>> = LazyLock::new(|| {
+    let one = |(name, bytes): &(&'static str, &'static [u8])| {
+        (*name, FixedPage::new(content_type(name), Bytes::from_static(bytes)))
+    };
+    FILES.iter().map(one).collect()
+});
+
+/// An answer that is the same as long as the program runs. What nobody needs a token for must cost no more than this.
+pub(crate) struct FixedPage {
+    content_type: HeaderValue,
+    bytes: Bytes,
+    tag: HeaderValue,
+}
+
+impl FixedPage {
+    pub(crate) fn new(content_type: &'static str, bytes: Bytes) -> FixedPage {
+        let tag: String = Sha256::digest(&bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let tag = HeaderValue::try_from(format!("\"{tag}\"")).unwrap_or(HeaderValue::from_static("\"\""));
+        FixedPage { content_type: HeaderValue::from_static(content_type), bytes, tag }
+    }
+
+    /// 304 for who has it.
+    pub(crate) fn answer(&self, headers: &HeaderMap) -> Response {
+        let mut response = match self.is_known(headers) {
+            true => StatusCode::NOT_MODIFIED.into_response(),
+            false => {
+                ([(header::CONTENT_TYPE, self.content_type.clone())], self.bytes.clone()).into_response()
+            }
+        };
+        let headers = response.headers_mut();
+        // Asked again each time, so that a newer program's page is never run with an older one's files.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(header::ETAG, self.tag.clone());
+        response
+    }
+
+    fn is_known(&self, headers: &HeaderMap) -> bool {
+        let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|known| known.to_str().ok());
+        let mut tags = known.flat_map(|known| known.split(',')).map(str::trim);
+        // Proxies that pack an answer say that its tag is weak.
+        tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == self.tag.as_bytes())
+    }
+}
 
 /// Only what this server itself sends runs, and nothing is asked of others.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -29,39 +77,31 @@ pub(crate) async fn asset(
 }
 
 /// `GET /docs`: the reference of the interface, for people.
-pub(crate) async fn docs(State(app): State<Shared>) -> Response {
-    let page = crate::openapi::page();
-    let mut response = ([(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))], page)
-        .into_response();
+pub(crate) async fn docs(State(app): State<Shared>, headers: HeaderMap) -> Response {
+    static PAGE: LazyLock<FixedPage> =
+        LazyLock::new(|| FixedPage::new("text/html; charset=utf-8", crate::openapi::page().into()));
+    let mut response = PAGE.answer(&headers);
     protect(&app, &mut response);
     response
 }
 
 fn file(app: &Shared, name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
-    let Some((_, bytes)) = FILES.iter().find(|(known, _)| *known == name) else {
+    let Some((_, page)) = PAGES.iter().find(|(known, _)| *known == name) else {
         return Err(Problem::not_found("there is no such file"));
     };
-    let content_type = match name.rsplit_once('.').map_or("", |(_, end)| end) {
+    let mut response = page.answer(headers);
+    protect(app, &mut response);
+    Ok(response)
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map_or("", |(_, end)| end) {
         "html" => "text/html; charset=utf-8",
         "js" => "text/javascript; charset=utf-8",
         "css" => "text/css; charset=utf-8",
         "svg" => "image/svg+xml",
         _ => "application/octet-stream",
-    };
-    let tag: String = Sha256::digest(bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    let tag = format!("\"{tag}\"");
-    let is_known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
-    let mut response = match is_known {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => ([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], *bytes).into_response(),
-    };
-    // Asked again each time, so that a newer program's page is never run with an older one's files.
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    if let Ok(tag) = HeaderValue::try_from(tag) {
-        response.headers_mut().insert(header::ETAG, tag);
     }
-    protect(app, &mut response);
-    Ok(response)
 }
 
 fn protect(app: &Shared, response: &mut Response) {

@@ -32,6 +32,9 @@ impl Settings {
         let per_address = &mut config.connections_per_address_max;
         self.set("server.connections_per_address_max", per_address, a_count)?;
         self.set("server.requests_per_second", &mut config.requests_per_second, |value| value.parse().ok())?;
+        self.set("server.searches_max", &mut config.searches_max, a_count)?;
+        self.set("server.search_timeout_ms", &mut config.search_timeout, milliseconds)?;
+        self.set("server.streams_max", &mut config.streams_max, a_count)?;
         self.set("server.request_timeout_ms", &mut config.request_timeout, milliseconds)?;
         self.set("server.stop_timeout_ms", &mut config.stop_timeout, milliseconds)?;
         let texts = |name: &str| self.lists.get(name).map_or(&[][..], Vec::as_slice);

@@ -10,7 +10,7 @@ pub(super) struct Setting {
     pub(super) about: &'static str,
 }
 
-pub(super) const SETTINGS: [Setting; 48] = [
+pub(super) const SETTINGS: [Setting; 51] = [
     Setting {
         name: "origin",
         default: "",
@@ -301,6 +301,26 @@ pub(super) const SETTINGS: [Setting; 48] = [
         allowed: "a number",
         about: "Requests a second that one client address may make, in IPv6 one /64; 0 for any number. Behind \
             `server.trusted_proxies` the address is the one that they name.",
+    },
+    Setting {
+        name: "server.searches_max",
+        default: "the number of cores, at least 2",
+        allowed: "a number",
+        about: "How many searches, counts, exports, proofs and reviews are worked on at once, and how many large bodies; \
+            others wait, and clients come one after the other. One client has at most half of each.",
+    },
+    Setting {
+        name: "server.search_timeout_ms",
+        default: "10000",
+        allowed: "milliseconds",
+        about: "How long the work for one count, summary or proof may take; with more to do the answer is 422. A page ends \
+            after 2 s and says how far it came. An export ends only with the events.",
+    },
+    Setting {
+        name: "server.streams_max",
+        default: "256",
+        allowed: "a number",
+        about: "The most streams of events at a time. One client has at most a quarter of them.",
     },
     Setting {
         name: "server.request_timeout_ms",

@@ -20,7 +20,7 @@ use super::{Hit, Left, SearchError, TellTrouble};
 use crate::{By, Candidate, FOLDER, FacetField, First, IndexError, IndexView, Order};
 
 /// How many lines or candidates are looked at between two looks at the clock, and at whether anybody still waits.
-const LOOK_EVERY: u64 = 1_024;
+const LOOK_EVERY: u64 = 64;
 
 /// One trail.
 pub(super) struct Member {

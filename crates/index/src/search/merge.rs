@@ -15,6 +15,9 @@ use crate::{By, First, Order};
 /// export all.
 const CHUNK_MIN: usize = 64;
 const CHUNK_MAX: usize = 4_096;
+/// Of long lines it is fewer: so many bytes at most, going by those that were fetched before, and at first fewer, too.
+const CHUNK_BYTES_MAX: usize = 4 << 20;
+const CHUNK_AT_FIRST_MAX: usize = 256;
 
 /// A walk through the matches of several trails.
 pub(super) struct Walk<'a> {
@@ -50,7 +53,7 @@ impl<'a> Walk<'a> {
     ) -> Result<Self, SearchError> {
         // One more than asked for tells whether there is a next page.
         let chunk = if members.len() == 1 { limit.saturating_add(1) } else { CHUNK_MIN };
-        let chunk = if limit == usize::MAX { CHUNK_MIN } else { chunk.min(CHUNK_MAX) };
+        let chunk = if limit == usize::MAX { CHUNK_MIN } else { chunk.min(CHUNK_AT_FIRST_MAX) };
         let lane = |member: &'a mut Member| {
             let end = member.end();
             let mut left = match cursor {
@@ -104,10 +107,20 @@ impl<'a> Walk<'a> {
                     self.deadline,
                     &mut lane.waiting,
                 )?;
-                lane.chunk = (lane.chunk * 2).min(CHUNK_MAX).max(lane.chunk);
+                let bytes: usize = lane.waiting.iter().map(|hit| hit.line.len()).sum();
+                let fitting = CHUNK_BYTES_MAX * lane.waiting.len() / bytes.max(1);
+                lane.chunk = (lane.chunk * 2).min(CHUNK_MAX);
+                if !lane.waiting.is_empty() {
+                    lane.chunk = lane.chunk.min(fitting.max(1));
+                }
             }
         }
         Ok(true)
+    }
+
+    /// How many events were looked at so far.
+    pub(super) fn scanned(&self) -> u64 {
+        self.scanned
     }
 
     /// Where the next page begins, if there is one, and how much was passed over if this one ended for time.

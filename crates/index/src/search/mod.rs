@@ -54,6 +54,9 @@ impl Hit {
     }
 }
 
+/// A page with a budget ends with so many bytes of lines, whatever its limit is.
+pub const PAGE_BYTES_MAX: usize = 2 << 20;
+
 /// One page of an answer.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -61,7 +64,8 @@ pub struct Page {
     pub hits: Vec<Hit>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<Cursor>,
-    /// Set when the work limit ended the page before it was full: how many events were passed over so far.
+    /// Set when the work limit, or the limit of bytes, ended the page before it was full: how many events were looked at so
+    /// far.
     pub scanned: Option<u64>,
 }
 
@@ -274,8 +278,8 @@ impl Search {
         Ok(walk.rest()?.0)
     }
 
-    /// Up to `limit` events, from `cursor` on. With a `budget` it may stop before the page is full; then the page
-    /// says how far it came, and its `next` goes on from there.
+    /// Up to `limit` events, from `cursor` on. With a `budget` it may stop before the page is full, and so it does when
+    /// the page has [`PAGE_BYTES_MAX`]; then the page says how far it came, and its `next` goes on from there.
     ///
     /// # Errors
     /// When a trail cannot be read.
@@ -289,12 +293,16 @@ impl Search {
     ) -> Result<Page, SearchError> {
         let deadline = budget.map(|budget| Instant::now() + budget);
         let mut walk = merge::Walk::new(&mut self.members, filter, order, cursor, limit, deadline)?;
-        let mut hits = Vec::new();
-        while hits.len() < limit {
+        let (mut hits, mut bytes) = (Vec::new(), 0);
+        let bytes_max = if budget.is_some() { PAGE_BYTES_MAX } else { usize::MAX };
+        while hits.len() < limit && bytes < bytes_max {
             let Some(hit) = walk.next()? else { break };
+            bytes += hit.line.len();
             hits.push(hit);
         }
+        let (is_cut, looked) = (hits.len() < limit && bytes >= bytes_max, walk.scanned());
         let (next, scanned) = walk.rest()?;
+        let scanned = scanned.or((is_cut && next.is_some()).then_some(looked));
         Ok(Page { hits, next, scanned })
     }
 

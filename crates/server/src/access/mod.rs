@@ -83,7 +83,14 @@ pub(crate) async fn check(
     {
         standing.let_in();
     }
-    request.extensions_mut().insert(caller.unwrap_or_else(Caller::nobody));
+    let nobody = || match peer {
+        Some(Peer::Address(address)) => {
+            Caller::nobody().at(crate::listen::client_address(address, request.headers(), &app.config))
+        }
+        _ => Caller::nobody(),
+    };
+    let caller = caller.unwrap_or_else(nobody);
+    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 

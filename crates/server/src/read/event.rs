@@ -12,7 +12,7 @@ use trailseal_core::verify::verify_proof;
 use trailseal_core::{Index, ReadError};
 use trailseal_index::{Hit, Order, Search};
 
-use super::list::json_response;
+use super::list::{budget, json_response, whole};
 use super::{note_read, push_event};
 use crate::access::Caller;
 use crate::app::{App, Shared};
@@ -23,6 +23,7 @@ use crate::query::Query;
 const SAME_ID_MAX: usize = 100;
 /// How long a proof is waited for.
 const SEAL_WAIT: Duration = Duration::from_secs(3);
+const SEAL_ASKED_EVERY: Duration = Duration::from_millis(50);
 
 /// `GET /v1/events/{id}`.
 pub(crate) async fn one(
@@ -33,8 +34,9 @@ pub(crate) async fn one(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::of(&uri, &id, &caller)?;
-    note_read(&app, &caller, &wanted.path(&app, &uri), Some(&wanted.query));
-    let found = app.search(move |search| find(search, &wanted)).await?;
+    note_read(&app, &caller, &wanted.path(&app, &uri), Some(&wanted.query)).await;
+    let budget = budget(&app);
+    let found = app.search(move |search| find(search, &wanted, budget)).await?;
     let hit = match found {
         Found::One(hit) => hit,
         Found::Several(response) => return Ok(response),
@@ -68,7 +70,7 @@ pub(crate) async fn proof(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::of(&uri, &id, &caller)?;
-    note_read(&app, &caller, &wanted.path(&app, &uri), Some(&wanted.query));
+    note_read(&app, &caller, &wanted.path(&app, &uri), Some(&wanted.query)).await;
     match prove(&app, wanted).await? {
         Proved::Several(response) => Ok(response),
         Proved::One { text, .. } => {
@@ -92,7 +94,7 @@ pub(crate) async fn verify(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::of(&uri, &id, &caller)?;
-    note_read(&app, &caller, &wanted.path(&app, &uri), Some(&wanted.query));
+    note_read(&app, &caller, &wanted.path(&app, &uri), Some(&wanted.query)).await;
     let (hit, text) = match prove(&app, wanted).await? {
         Proved::Several(response) => return Ok(response),
         Proved::One { hit, text } => (hit, text),
@@ -162,8 +164,9 @@ enum Found {
     Several(Response),
 }
 
-fn find(search: &mut Search, wanted: &Wanted) -> Result<Found, Problem> {
-    let page = search.page(&wanted.filter, Order::OLDEST_RECORDED, None, SAME_ID_MAX, None)?;
+fn find(search: &mut Search, wanted: &Wanted, budget: Duration) -> Result<Found, Problem> {
+    let page = search.page(&wanted.filter, Order::OLDEST_RECORDED, None, SAME_ID_MAX, Some(budget))?;
+    whole(&page)?;
     let mut hits = page.hits;
     match (hits.pop(), hits.is_empty()) {
         (None, _) => Err(nothing(&wanted.id)),
@@ -186,36 +189,42 @@ enum Proved {
     Several(Response),
 }
 
-/// The proof of an event; one that is not sealed yet is waited for.
+/// The proof of an event; one that is not sealed yet is waited for, without a turn.
 async fn prove(app: &Shared, wanted: Wanted) -> Result<Proved, Problem> {
-    let trail = app.trail.clone();
-    app.search(move |search| {
-        let deadline = Instant::now() + SEAL_WAIT;
-        let hit = match find(search, &wanted)? {
-            Found::One(hit) => hit,
-            Found::Several(response) => return Ok(Proved::Several(response)),
-        };
-        if &*hit.origin == trail.origin() {
-            trail.seal(SEAL_WAIT);
-        }
-        loop {
-            let reader = search.reader_of(&hit.origin).ok_or_else(|| nothing(&wanted.id))?;
-            match reader.prove(hit.index) {
-                Ok(proof) => {
-                    let text = proof.to_text();
-                    return Ok(Proved::One { hit, text });
-                }
-                Err(error) if !is_unsealed(&error, hit.index) => return Err(Problem::internal(&error)),
-                Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
-                Err(_) => {
-                    let detail = "the event is not sealed yet: try again in a moment";
-                    return Err(Problem::new(StatusCode::CONFLICT, "unsealed", detail).retry_after(1));
-                }
+    let deadline = Instant::now() + SEAL_WAIT;
+    let budget = budget(app);
+    let (id, found) =
+        app.search(move |search| Ok((wanted.id.clone(), find(search, &wanted, budget)?))).await?;
+    let mut hit = match found {
+        Found::One(hit) => hit,
+        Found::Several(response) => return Ok(Proved::Several(response)),
+    };
+    let mut is_asked_for = false;
+    loop {
+        let missing = nothing(&id);
+        let (tried, proved) = app
+            .search(move |search| {
+                let reader = search.reader_of(&hit.origin).ok_or(missing)?;
+                let proved = reader.prove(hit.index);
+                Ok((hit, proved.map(|proof| proof.to_text())))
+            })
+            .await?;
+        hit = tried;
+        match proved {
+            Ok(text) => return Ok(Proved::One { hit, text }),
+            Err(error) if !is_unsealed(&error, hit.index) => return Err(Problem::internal(&error)),
+            Err(_) if Instant::now() >= deadline => {
+                let detail = "the event is not sealed yet: try again in a moment";
+                return Err(Problem::new(StatusCode::CONFLICT, "unsealed", detail).retry_after(1));
             }
-            search.refresh()?;
+            Err(_) if *hit.origin == *app.trail.origin() && !is_asked_for => {
+                is_asked_for = true;
+                let trail = app.trail.clone();
+                let _ = tokio::task::spawn_blocking(move || trail.seal(SEAL_WAIT)).await;
+            }
+            Err(_) => tokio::time::sleep(SEAL_ASKED_EVERY).await,
         }
-    })
-    .await
+    }
 }
 
 fn is_unsealed(error: &ReadError, _index: Index) -> bool {

@@ -16,6 +16,7 @@ use super::push_event;
 use crate::app::{Shared, Waiting};
 use crate::problem::Problem;
 use crate::shares::{Client, Full};
+use crate::turns::{Asker, Turn};
 
 /// Bytes of a piece that is sent at once, and how many pieces may wait for a slow reader.
 const PIECE_BYTES: usize = 64 << 10;
@@ -82,8 +83,10 @@ pub(super) fn response(
     let waiting = Waiting::default();
     let given_up = waiting.given_up();
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(PIECES_WAITING);
+    let asker = Asker::here();
     tokio::task::spawn_blocking(move || {
         let _place = place;
+        let mut turn = LongTurn::begin(asker);
         let mut piece = Vec::with_capacity(PIECE_BYTES + 4_096);
         if format == Format::Csv {
             piece.extend_from_slice(CSV_HEADER.as_bytes());
@@ -96,7 +99,7 @@ pub(super) fn response(
                     return ControlFlow::Continue(());
                 }
                 // Whoever has gone away wants nothing more.
-                match sender.blocking_send(Ok(std::mem::take(&mut piece).into())) {
+                match turn.between(|| sender.blocking_send(Ok(std::mem::take(&mut piece).into()))) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(_) => ControlFlow::Break(()),
                 }
@@ -105,6 +108,7 @@ pub(super) fn response(
             app.give_back(search);
             Ok(())
         });
+        drop(turn);
         app.metrics.searched(written.is_ok(), &given_up);
         let last = match written {
             Ok(()) => Ok(piece.into()),
@@ -120,4 +124,26 @@ pub(super) fn response(
         piece
     });
     Ok((content_type, Body::from_stream(pieces)).into_response())
+}
+
+/// A turn at a search without a limit: it is given up again and again, while a piece is sent, and others come in between.
+struct LongTurn {
+    asker: Option<Asker>,
+    turn: Option<Turn>,
+}
+
+impl LongTurn {
+    /// Blocks.
+    fn begin(asker: Option<Asker>) -> LongTurn {
+        let turn = asker.as_ref().map(Asker::wait_for_turn);
+        LongTurn { asker, turn }
+    }
+
+    /// Does `work` without the turn.
+    fn between<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        self.turn = None;
+        let done = work();
+        self.turn = self.asker.as_ref().map(Asker::wait_for_turn);
+        done
+    }
 }

@@ -35,7 +35,7 @@ pub(crate) async fn events(
     let (limit, order) = (query.limit()?, query.order(First::Newest)?);
     let cursor = query.cursor(order)?;
     let is_count = query.flag("count")?;
-    note_read(&app, &caller, "/v1/events", Some(&query));
+    note_read(&app, &caller, "/v1/events", Some(&query)).await;
     if is_count {
         let count = app.search(move |search| Ok(search.count(&filter)?)).await?;
         return Ok(json_response(json!({ "count": count }).to_string().into()));
@@ -63,7 +63,7 @@ pub(crate) async fn history(
     // A life is told from its beginning.
     let order = query.order(First::Oldest)?;
     let (limit, cursor) = (query.limit()?, query.cursor(order)?);
-    note_read(&app, &caller, &path, Some(&query));
+    note_read(&app, &caller, &path, Some(&query)).await;
     match Format::of(&headers) {
         Some(format) => export::response(app, caller.client(), filter, order, cursor, limit, format),
         None => page(&app, &caller, filter, order, cursor, limit.unwrap_or(LIMIT)).await,
@@ -112,7 +112,7 @@ pub(crate) async fn summary(
             }
         }
     };
-    note_read(&app, &caller, "/v1/summary", Some(&query));
+    note_read(&app, &caller, "/v1/summary", Some(&query)).await;
     let summary = app.search(move |search| Ok(search.summary(&filter, top, bucket)?)).await?;
     Ok(json_response(summary.to_json().to_string().into()))
 }
@@ -122,7 +122,7 @@ pub(crate) async fn origins(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, Problem> {
-    note_read(&app, &caller, "/v1/origins", None);
+    note_read(&app, &caller, "/v1/origins", None).await;
     let origins = app
         .search(|search| {
             let lags: Vec<u64> = search.lags().collect();
@@ -153,13 +153,29 @@ async fn page(
 ) -> Result<Response, Problem> {
     // It is about the events of all tenants.
     let is_told_lag = !caller.is_restricted();
+    let budget = budget(app);
     let bytes = app
         .search(move |search| {
-            let page = search.page(&filter, order, cursor.as_ref(), limit, Some(BUDGET))?;
+            let page = search.page(&filter, order, cursor.as_ref(), limit, Some(budget))?;
             Ok(page_bytes(&page, is_told_lag.then(|| search.lag().events)))
         })
         .await?;
     Ok(json_response(bytes.into()))
+}
+
+/// How long one look for events may take: it ends before it would be ended.
+pub(crate) fn budget(app: &App) -> Duration {
+    BUDGET.min(app.config.search_timeout / 2)
+}
+
+/// That a page has all that there is up to its limit: what was not found in time may be there.
+pub(crate) fn whole(page: &Page) -> Result<(), Problem> {
+    match page.scanned {
+        None => Ok(()),
+        Some(_) => {
+            Err(Problem::unavailable("not everything could be looked through in time: try again in a moment"))
+        }
+    }
 }
 
 fn page_bytes(page: &Page, lag: Option<u64>) -> Vec<u8> {

@@ -4,7 +4,8 @@
 //! event is the cursor behind it.
 
 use std::convert::Infallible;
-use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::{Extension, State};
@@ -12,20 +13,25 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::Stream;
 use trailseal_core::filter::Filter;
-use trailseal_index::{Cursor, Order};
+use trailseal_index::{Cursor, Order, Search};
 
-use super::{note_read, push_event};
+use super::{budget, note_read, push_event};
 use crate::access::{Caller, is_still_in};
 use crate::app::Shared;
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::turns::Asker;
 
 /// How often it is asked whether there is more.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Events that may wait for a slow reader, and that are looked for at once.
-const EVENTS_WAITING: usize = 256;
+/// Events that are looked for at once, and bytes of them: as many may wait for a slow reader beside those that are on their
+/// way to it.
+const EVENTS_AT_ONCE: usize = 256;
+const BYTES_AT_ONCE: usize = 64 << 10;
+/// How long one look may take: a stream comes again.
+const LOOK_BUDGET: Duration = Duration::from_millis(500);
 
 pub(crate) async fn stream(
     State(app): State<Shared>,
@@ -48,12 +54,35 @@ pub(crate) async fn stream(
         Some(cursor) => cursor,
         None => app.search(|search| Ok(search.end())).await?,
     };
-    note_read(&app, &caller, "/v1/events/stream", Some(&query));
-    let (sender, receiver) = mpsc::channel(EVENTS_WAITING);
-    tokio::spawn(follow(app, caller, filter, cursor, sender));
-    let response = Sse::new(ReceiverStream::new(receiver))
-        .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
+    note_read(&app, &caller, "/v1/events/stream", Some(&query)).await;
+    let (sender, receiver) = mpsc::channel(1);
+    let asker = Asker::new(&app.turns, caller.client());
+    tokio::spawn(asker.during(follow(app, caller, filter, cursor, sender)));
+    let events = Events { looks: receiver, events: Vec::new().into_iter() };
+    let response = Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
     Ok(response.into_response())
+}
+
+/// The events of one look after the other.
+struct Events {
+    looks: mpsc::Receiver<Vec<Event>>,
+    events: std::vec::IntoIter<Event>,
+}
+
+impl Stream for Events {
+    type Item = Result<Event, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(event) = self.events.next() {
+                return Poll::Ready(Some(Ok(event)));
+            }
+            match std::task::ready!(self.looks.poll_recv(context)) {
+                Some(events) => self.events = events.into_iter(),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
 }
 
 /// Sends what there is from the cursor on, and then what comes, until the reader has gone or the server stops.
@@ -62,11 +91,11 @@ async fn follow(
     caller: Caller,
     filter: Filter,
     mut cursor: Cursor,
-    sender: mpsc::Sender<Result<Event, Infallible>>,
+    sender: mpsc::Sender<Vec<Event>>,
 ) {
     let mut stopping = app.stopping.clone();
     // The reader learns at once where it stands, so that it loses nothing if it breaks off before the first event.
-    if sender.send(Ok(Event::default().id(cursor.to_string()).comment("from here"))).await.is_err() {
+    if sender.send(vec![Event::default().id(cursor.to_string()).comment("from here")]).await.is_err() {
         return;
     }
     let mut seen = 0;
@@ -78,16 +107,15 @@ async fn follow(
         // Other slots are other processes: only a look at their folders tells.
         if durable != seen || app.has_slots() {
             let (filter, from) = (filter.clone(), cursor.clone());
+            let budget = LOOK_BUDGET.min(budget(&app));
             let found = tokio::select! {
-                found = app.search(move |search| some(search, &filter, from)) => found,
+                found = app.search(move |search| some(search, &filter, from, budget)) => found,
                 () = sender.closed() => return,
             };
             match found {
                 Ok((events, next, is_all)) => {
-                    for event in events {
-                        if sender.send(Ok(event)).await.is_err() {
-                            return;
-                        }
+                    if !events.is_empty() && sender.send(events).await.is_err() {
+                        return;
                     }
                     cursor = next;
                     if !is_all {
@@ -110,21 +138,25 @@ async fn follow(
 type Some = (Vec<Event>, Cursor, bool);
 
 /// Some events behind the cursor, the cursor behind them, and whether that is all there is now.
-fn some(search: &mut trailseal_index::Search, filter: &Filter, mut cursor: Cursor) -> Result<Some, Problem> {
-    let mut events = Vec::new();
-    let from = cursor.clone();
+fn some(search: &mut Search, filter: &Filter, mut cursor: Cursor, budget: Duration) -> Result<Some, Problem> {
+    let (mut events, mut bytes) = (Vec::new(), 0);
     // Another slot's writer may have been killed: what is shown once must not be shown again.
     let end = cursor.or_later(&search.end());
-    let next = search.some(filter, Order::OLDEST_RECORDED, Some(&from), EVENTS_WAITING, &mut |hit| {
+    let page = search.page(filter, Order::OLDEST_RECORDED, Some(&cursor), EVENTS_AT_ONCE, Some(budget))?;
+    for hit in &page.hits {
+        if bytes >= BYTES_AT_ONCE {
+            return Ok((events, cursor, false));
+        }
         cursor.pass(&hit.origin, hit.index);
         let mut text = Vec::with_capacity(hit.line.len() + 64);
         push_event(hit, &mut text);
+        bytes += text.len();
         events.push(Event::default().id(cursor.to_string()).data(String::from_utf8_lossy(&text)));
-        ControlFlow::Continue(())
-    })?;
-    match next {
-        Some(_) => Ok((events, cursor, false)),
-        // Everything up to the end was looked at, whether it matched or not.
-        None => Ok((events, end, true)),
     }
+    // Another slot's writer may have been killed: what is shown once must not be shown again.
+    Ok(match page.next {
+        Some(next) => (events, cursor.or_later(&next), false),
+        // Everything up to the end was looked at, whether it matched or not.
+        None => (events, cursor.or_later(&end), true),
+    })
 }

@@ -1,5 +1,8 @@
 //! The Merkle tree for any transparency-log client: C2SP tlog-tiles over HTTP.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
@@ -9,7 +12,7 @@ use trailseal_tlog::TileId;
 
 use super::note_read;
 use crate::access::{Caller, Scope};
-use crate::app::Shared;
+use crate::app::{Shared, blocking};
 use crate::problem::Problem;
 
 /// Leaves of a full tile.
@@ -18,16 +21,61 @@ const TILE_WIDTH: u64 = 256;
 const FOR_ALL: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const FOR_ONE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 
+/// How long the newest checkpoint is taken for the newest if nothing was sealed since.
+const CHECKPOINT_KEPT: Duration = Duration::from_secs(1);
+
+/// The newest checkpoint of the server's own trail. Where tiles are public anybody may ask for it, so it is read once, and
+/// then as often as there is another one.
+#[derive(Default)]
+pub(crate) struct NewestCheckpoint(tokio::sync::Mutex<Option<Arc<Kept>>>);
+
+struct Kept {
+    text: String,
+    size: u64,
+    /// How much was sealed when it was read, and when that was.
+    sealed: u64,
+    at: Instant,
+}
+
+impl NewestCheckpoint {
+    async fn get(&self, app: &Shared) -> Result<Arc<Kept>, Problem> {
+        // One reads it, and the others wait for that one.
+        let mut kept = self.0.lock().await;
+        let sealed = app.trail.stats().sealed;
+        if let Some(kept) = &*kept
+            && kept.sealed == sealed
+            && kept.at.elapsed() < CHECKPOINT_KEPT
+        {
+            return Ok(kept.clone());
+        }
+        let (at, origin) = (Instant::now(), app.trail.origin().to_owned());
+        let (text, size) = app
+            .search(move |search| {
+                let checkpoint = search.reader_of(&origin).ok_or_else(nothing)?.checkpoint();
+                checkpoint.map(|(text, read)| (text, read.size)).map_err(|error| Problem::internal(&error))
+            })
+            .await?;
+        let newest = Arc::new(Kept { text, size, sealed, at });
+        *kept = Some(newest.clone());
+        Ok(newest)
+    }
+}
+
 /// `GET /checkpoint`.
 pub(crate) async fn checkpoint(State(app): State<Shared>) -> Result<Response, Problem> {
-    let origin = app.trail.origin().to_owned();
-    checkpoint_of(&app, origin).await
+    Ok(checkpoint_answer(app.newest_checkpoint.get(&app).await?.text.clone()))
 }
 
 /// `GET /tile/{path}`, but for entries.
 pub(crate) async fn tile(State(app): State<Shared>, Path(path): Path<String>) -> Result<Response, Problem> {
-    let origin = app.trail.origin().to_owned();
-    tile_of(&app, origin, &path).await
+    let id = tile_id(&path)?;
+    let size = app.newest_checkpoint.get(&app).await?.size;
+    let trail = app.trail.clone();
+    let bytes = blocking(move || {
+        let bytes = TreeReader::new(trail.folder(), size).tile(&id);
+        bytes.map_err(|error| Problem::internal(&error))?.ok_or_else(nothing)
+    });
+    Ok(tile_answer(&app, bytes.await?))
 }
 
 /// `GET /tile/entries/{path}`: whole lines, so this needs more than tiles of hashes.
@@ -69,16 +117,24 @@ async fn checkpoint_of(app: &Shared, origin: String) -> Result<Response, Problem
             reader.checkpoint().map(|(text, _)| text).map_err(|error| Problem::internal(&error))
         })
         .await?;
+    Ok(checkpoint_answer(text))
+}
+
+fn checkpoint_answer(text: String) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];
-    Ok((headers, text).into_response())
+    (headers, text).into_response()
+}
+
+/// The path is read strictly and written again, so no other file can be reached by it.
+fn tile_id(path: &str) -> Result<TileId, Problem> {
+    TileId::parse(&format!("tile/{path}")).map_err(|_| nothing())
 }
 
 async fn tile_of(app: &Shared, origin: String, path: &str) -> Result<Response, Problem> {
-    // The path is read strictly and written again, so no other file can be reached by it.
-    let id = TileId::parse(&format!("tile/{path}")).map_err(|_| nothing())?;
+    let id = tile_id(path)?;
     let bytes = app
         .search(move |search| {
             let reader = search.reader_of(&origin).ok_or_else(nothing)?;
@@ -87,15 +143,19 @@ async fn tile_of(app: &Shared, origin: String, path: &str) -> Result<Response, P
             bytes.map_err(|error| Problem::internal(&error))?.ok_or_else(nothing)
         })
         .await?;
+    Ok(tile_answer(app, bytes))
+}
+
+fn tile_answer(app: &Shared, bytes: Vec<u8>) -> Response {
     let caching = if app.config.public_tiles { FOR_ALL } else { FOR_ONE };
-    Ok(([(header::CACHE_CONTROL, caching)], octets(bytes)).into_response())
+    ([(header::CACHE_CONTROL, caching)], octets(bytes)).into_response()
 }
 
 async fn entries_of(app: &Shared, caller: &Caller, origin: String, path: &str) -> Result<Response, Problem> {
     caller.has_all(Scope::Read)?;
     // The same spelling as a tile of level 0.
     let id = TileId::parse(&format!("tile/0/{path}")).map_err(|_| nothing())?;
-    note_read(app, caller, &format!("/tile/entries/{path}"), None);
+    note_read(app, caller, &format!("/tile/entries/{path}"), None).await;
     let bytes = app
         .search(move |search| {
             let reader = search.reader_of(&origin).ok_or_else(nothing)?;

@@ -18,6 +18,14 @@ use crate::problem::Problem;
 /// Bytes that are unpacked before it is asked whether there is room for them.
 const UNPACKED_AT_ONCE: u64 = 64 << 10;
 
+/// The whole body of a request, as it came.
+pub(super) struct Sent {
+    bytes: Bytes,
+    /// How it is packed.
+    encoding: Option<String>,
+    held: Held,
+}
+
 /// The whole body of a request, unpacked.
 pub(crate) struct Whole {
     bytes: Bytes,
@@ -32,15 +40,36 @@ impl Deref for Whole {
     }
 }
 
-/// Reads a body of at most as many bytes as the settings allow, packed or not, if there is room for it beside others.
+/// Reads and unpacks a body: see [`receive`] and [`Sent::unpack`].
 pub(crate) async fn read(
     app: &App,
     caller: &Caller,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Whole, Problem> {
+    let (sent, max) = (receive(app, caller, headers, body).await?, app.config.body_bytes_max);
+    match sent.is_packed() {
+        false => sent.unpack(max),
+        true => {
+            let turn = app.large_bodies.take(caller.client()).await;
+            let unpack = move || {
+                let _turn = turn;
+                sent.unpack(max)
+            };
+            tokio::task::spawn_blocking(unpack).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
+        }
+    }
+}
+
+/// Reads a body of at most as many bytes as the settings allow, if there is room for it beside others.
+pub(super) async fn receive(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Sent, Problem> {
     let max = app.config.body_bytes_max;
-    let too_large = || Problem::too_large(format!("the body is larger than {max} bytes: send less at once"));
+    let too_large = || too_large(max);
     let declared =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|declared| declared > max) {
@@ -55,15 +84,36 @@ pub(crate) async fn read(
             return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail).retry_after(1));
         }
     };
-    let encoding = match headers.get(header::CONTENT_ENCODING) {
-        None => return Ok(Whole { bytes, _held: held }),
-        Some(encoding) => encoding.to_str().unwrap_or_default().trim().to_ascii_lowercase(),
-    };
-    if matches!(encoding.as_str(), "" | "identity") {
-        return Ok(Whole { bytes, _held: held });
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    let encoding = encoding.map(|encoding| encoding.to_str().unwrap_or_default().trim().to_ascii_lowercase());
+    let encoding = encoding.filter(|encoding| !matches!(encoding.as_str(), "" | "identity"));
+    Ok(Sent { bytes, encoding, held })
+}
+
+fn too_large(max: usize) -> Problem {
+    Problem::too_large(format!("the body is larger than {max} bytes: send less at once"))
+}
+
+impl Sent {
+    pub(super) fn is_packed(&self) -> bool {
+        self.encoding.is_some()
     }
-    let unpacked = tokio::task::block_in_place(|| decode(&encoding, &bytes, max, &mut held))?;
-    Ok(Whole { bytes: unpacked.ok_or_else(too_large)?.into(), _held: held })
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// What it unpacks to, of at most `max` bytes. Takes long where it is packed.
+    pub(super) fn unpack(self, max: usize) -> Result<Whole, Problem> {
+        let Sent { bytes, encoding, mut held } = self;
+        let bytes = match encoding {
+            None => bytes,
+            Some(encoding) => {
+                decode(&encoding, &bytes, max, &mut held)?.ok_or_else(|| too_large(max))?.into()
+            }
+        };
+        Ok(Whole { bytes, _held: held })
+    }
 }
 
 /// The bytes of a body, of which that many are `declared`; `None` if there are more than `max`.

@@ -4,15 +4,16 @@ mod answer;
 mod body;
 mod room;
 
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
+use trailseal_core::deliver::{DeliveryState, DeliveryStats};
 use trailseal_core::event::{BadLine, Warning};
-use trailseal_core::{
-    Ack, BatchError, HandedInBatch, ReadError, RecordError, Status, Submission, Submitted, Submitter,
-};
+use trailseal_core::{Ack, BatchError, HandedInBatch, ReadError, RecordError, Status, Submission, Submitted};
 
 use crate::access::Caller;
 use crate::app::{App, Shared};
@@ -22,10 +23,16 @@ use crate::query::Query;
 #[cfg(fuzzing)]
 pub use body::events_of;
 pub(crate) use body::read as read_body;
+use body::{Sent, Whole};
 
-/// Requests with more events or bytes do their work while other connections are served by other threads.
+/// Requests with more events or bytes take turns, and do their work away from the threads that serve connections.
 const INLINE_EVENTS_MAX: usize = 16;
 const INLINE_BYTES_MAX: usize = 64 << 10;
+/// A large request waits so many times as long as a small one for room.
+const LARGE_WAITS: u32 = 20;
+const LARGE_ASKED_EVERY: Duration = Duration::from_millis(1);
+/// Events that may be on the disk and not in the index yet when a large request is recorded.
+const INDEX_LAG_MAX: u64 = 50_000;
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
 /// Records the events of a request.
@@ -39,24 +46,12 @@ pub(crate) async fn post(
     let query = Query::of(&uri)?;
     let (ack, strict) = (ack(&app, &query)?, strict(&query)?);
     query.only(&["ack", "strict"])?;
-    let bytes = read_body(&app, &caller, &headers, body).await?;
+    let sent = body::receive(&app, &caller, &headers, body).await?;
     let key = idempotency_key(&headers)?;
-    let most = app.config.batch_events_max;
-    let texts = match bytes.len() <= INLINE_BYTES_MAX {
-        true => body::split(&bytes, most),
-        false => tokio::task::block_in_place(|| body::split(&bytes, most)),
+    let Done { handed_in, count } = match sent.is_packed() || sent.len() > INLINE_BYTES_MAX {
+        true => hand_in_aside(&app, &caller, sent, key, (ack, strict)).await,
+        false => hand_in(&app, &caller, sent, key, (ack, strict)).await,
     }?;
-    let events: Vec<Submitted<'_>> = texts
-        .into_iter()
-        .enumerate()
-        .map(|(place, json)| Submitted { json, id: key.map(|key| id_for(&caller, key, place)) })
-        .collect();
-    let count = events.len() as u64;
-    let handed_in = hand_in(&app, &caller.submitter(strict), &events, ack).await.inspect_err(|problem| {
-        if problem.is_refused() {
-            app.metrics.failed.inc_by(count);
-        }
-    })?;
     let status = match &handed_in.newest {
         // In the trail already, and nothing more was asked for.
         Some(newest) if newest.ack == Ack::Accepted => Status::Accepted,
@@ -70,10 +65,15 @@ pub(crate) async fn post(
         },
         None => Status::Accepted,
     };
-    app.metrics.batch(events.len());
+    app.metrics.batch(handed_in.events.len());
     let reached = if status == Status::Unconfirmed { &app.metrics.failed } else { &app.metrics.succeeded };
     reached.inc_by(count);
-    Ok((StatusCode::ACCEPTED, answer::json(answer::accepted(&app, &handed_in, status))).into_response())
+    let accepted = || answer::accepted(&app, &handed_in, status);
+    let text = match handed_in.events.len() > INLINE_EVENTS_MAX {
+        true => tokio::task::block_in_place(accepted),
+        false => accepted(),
+    };
+    Ok((StatusCode::ACCEPTED, answer::json(text)).into_response())
 }
 
 fn ack(app: &App, query: &Query) -> Result<Ack, Problem> {
@@ -117,25 +117,105 @@ fn id_for(caller: &Caller, key: &str, place: usize) -> String {
     hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Hands the events in. Where that could block for long, other connections are served meanwhile.
+/// What was handed in of a request, and how many events it has.
+struct Done {
+    handed_in: HandedInBatch,
+    count: u64,
+}
+
+/// Hands in the events of a body that is not packed and not large.
 async fn hand_in(
-    app: &App,
-    by: &Submitter,
-    events: &[Submitted<'_>],
-    ack: Ack,
-) -> Result<HandedInBatch, Problem> {
-    let bytes: usize = events.iter().map(|event| event.json.len()).sum();
-    let is_small = events.len() <= INLINE_EVENTS_MAX && bytes <= INLINE_BYTES_MAX;
-    if is_small
-        && events.iter().all(|event| event.id.is_none())
-        && let Some(done) = app.trail.hand_in_batch_at_once(events, ack, by).map_err(problem)?
-    {
-        return Ok(done);
+    app: &Shared,
+    caller: &Caller,
+    sent: Sent,
+    key: Option<&str>,
+    (ack, strict): (Ack, bool),
+) -> Result<Done, Problem> {
+    let bytes = sent.unpack(app.config.body_bytes_max)?;
+    let texts = body::split(&bytes, app.config.batch_events_max)?;
+    if texts.len() > INLINE_EVENTS_MAX {
+        drop(texts);
+        return aside(app, caller, move || Ok(bytes), key, (ack, strict)).await;
     }
-    // Never closed. Who waits here takes no thread.
-    let _place = app.recording.acquire().await;
-    let hand_in = || app.trail.hand_in_batch(events, ack, by, app.trail.room_wait());
-    tokio::task::block_in_place(hand_in).map_err(problem)
+    let (events, by) = (submitted(caller, texts, key), caller.submitter(strict));
+    let count = events.len() as u64;
+    if key.is_none()
+        && let Some(handed_in) =
+            app.trail.hand_in_batch_at_once(&events, ack, &by).map_err(|error| failed(app, count, error))?
+    {
+        return Ok(Done { handed_in, count });
+    }
+    // Who waits here takes no thread.
+    let _turn = app.recording.take(caller.client()).await;
+    let hand_in = || app.trail.hand_in_batch(&events, ack, &by, app.trail.room_wait());
+    let handed_in = tokio::task::block_in_place(hand_in).map_err(|error| failed(app, count, error))?;
+    Ok(Done { handed_in, count })
+}
+
+/// Hands in the events of a large body, in its client's turn and away from the threads that serve connections.
+async fn hand_in_aside(
+    app: &Shared,
+    caller: &Caller,
+    sent: Sent,
+    key: Option<&str>,
+    (ack, strict): (Ack, bool),
+) -> Result<Done, Problem> {
+    let max = app.config.body_bytes_max;
+    aside(app, caller, move || sent.unpack(max), key, (ack, strict)).await
+}
+
+async fn aside(
+    app: &Shared,
+    caller: &Caller,
+    unpack: impl FnOnce() -> Result<Whole, Problem> + Send + 'static,
+    key: Option<&str>,
+    (ack, strict): (Ack, bool),
+) -> Result<Done, Problem> {
+    let turn = app.large_bodies.take(caller.client()).await;
+    let (app, caller, key) = (app.clone(), caller.clone(), key.map(str::to_owned));
+    let hand_in = move || {
+        let _turn = turn;
+        let bytes = unpack()?;
+        let texts = body::split(&bytes, app.config.batch_events_max)?;
+        let events = submitted(&caller, texts, key.as_deref());
+        let count = events.len() as u64;
+        wait_for_the_others(&app);
+        let handed_in =
+            app.trail.hand_in_batch(&events, ack, &caller.submitter(strict), app.trail.room_wait());
+        Ok(Done { handed_in: handed_in.map_err(|error| failed(&app, count, error))?, count })
+    };
+    tokio::task::spawn_blocking(hand_in).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
+}
+
+/// Waits until half of the handoff is free and the index has caught up: large requests, however many, leave room for small
+/// ones, and little that searches have to look through line by line. Not for ever: a slow disk or index is no reason to
+/// refuse.
+fn wait_for_the_others(app: &App) {
+    let (begun, most) = (Instant::now(), app.trail.room_wait() * LARGE_WAITS);
+    let is_too_early = || {
+        let stats = app.trail.stats();
+        let is_far_behind = |sink: &DeliveryStats| {
+            sink.lag_events > INDEX_LAG_MAX && matches!(sink.state, DeliveryState::Running)
+        };
+        stats.handoff_used_bytes > stats.handoff_bytes / 2 || stats.deliveries.iter().any(is_far_behind)
+    };
+    while is_too_early() && begun.elapsed() < most {
+        std::thread::sleep(LARGE_ASKED_EVERY);
+    }
+}
+
+fn submitted<'a>(caller: &Caller, texts: Vec<&'a [u8]>, key: Option<&str>) -> Vec<Submitted<'a>> {
+    let one = |(place, json)| Submitted { json, id: key.map(|key: &str| id_for(caller, key, place)) };
+    texts.into_iter().enumerate().map(one).collect()
+}
+
+/// What to answer, and to count.
+fn failed(app: &App, count: u64, error: BatchError) -> Problem {
+    let problem = problem(error);
+    if problem.is_refused() {
+        app.metrics.failed.inc_by(count);
+    }
+    problem
 }
 
 fn problem(error: BatchError) -> Problem {

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use trailseal_core::complete::EventId;
 use trailseal_core::event::{Event, Recorded};
 use trailseal_core::filter::{Filter, IdFilter};
-use trailseal_index::Order;
+use trailseal_index::{Hit, Order};
 
 use alone::Alone;
 pub(crate) use policy_change::{PolicyPut, finish_approved, put_policy};
@@ -35,6 +35,7 @@ use crate::access::Caller;
 use crate::app::{Shared, blocking, details};
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::read::{budget, read_details, whole};
 use crate::record::read_body;
 
 const REQUESTED: &str = "review_requested";
@@ -69,14 +70,14 @@ pub(crate) async fn request(
     let mut filter = Filter { id: vec![wanted], ..Filter::default() };
     caller.restrict(&mut filter)?;
     blocking(move || {
-        // What was recorded a moment ago may still be on its way to the disk.
-        app.trail.flush(std::time::Duration::from_secs(2));
-        // What was asked for is recorded, also if the one who asked has gone.
-        let mut search = app.take_search(&Arc::default())?;
-        let page = search.page(&filter, Order::OLDEST_RECORDED, None, 1, None)?;
-        app.give_back(search);
+        let mut found = look(&app, &filter)?;
+        if found.is_none() {
+            // What was recorded a moment ago may still be on its way to the disk.
+            app.trail.flush(std::time::Duration::from_secs(2));
+            found = look(&app, &filter)?;
+        }
         let missing = || Problem::not_found(format!("there is no event {}", request.event));
-        let hit = page.hits.into_iter().next().ok_or_else(missing)?;
+        let hit = found.ok_or_else(missing)?;
         let recorded = hit.read().map_err(|error| Problem::internal(&error))?;
         let id = EventId::new(app.now());
         let mut members = details([
@@ -94,6 +95,18 @@ pub(crate) async fn request(
         Ok((StatusCode::CREATED, axum::Json(answer)).into_response())
     })
     .await
+}
+
+/// The first event that matches. What was asked for is recorded, also if the one who asked has gone: nothing ends the look
+/// but its budget.
+fn look(app: &Shared, filter: &Filter) -> Result<Option<Hit>, Problem> {
+    let mut search = app.take_search(&Arc::default())?;
+    let page = search.page(filter, Order::OLDEST_RECORDED, None, 1, Some(budget(app)))?;
+    app.give_back(search);
+    if page.hits.is_empty() {
+        whole(&page)?;
+    }
+    Ok(page.hits.into_iter().next())
 }
 
 #[derive(Deserialize)]
@@ -174,14 +187,7 @@ pub(crate) async fn list(
     let state = query.one("state")?.map(|name| ReviewState::parse(name).ok_or_else(wrong)).transpose()?;
     let wrong = || Problem::bad_request("query", "before is the id of a review").with("field", "before");
     let before = query.one("before")?.map(|id| ReviewId::parse(id).ok_or_else(wrong)).transpose()?;
-    app.note(
-        "read",
-        &caller,
-        details([
-            ("path", Some("/v1/reviews".into())),
-            ("query", query.text(|name, value| app.trail.shown(name, value))),
-        ]),
-    );
+    app.note_aside("read", &caller, read_details(&app, "/v1/reviews", Some(&query))).await;
     blocking(move || {
         app.reviews.refresh(&app)?;
         let (listed, next) = app.reviews.lock().newest(&caller, state, before, LISTED_MAX);

@@ -6,6 +6,7 @@ use roaring::RoaringBitmap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::bucket::{bucket_of, each_key, print_of};
+use super::kept::Counted;
 use super::{
     BLOCK_CODED, BLOCK_OFFSET, BLOCK_ORDER, BLOCK_TIME, Head, IdFilter, LEN_UNCHECKED_MAX, Part,
     SYSTEM_POSTINGS, WITH_BLOCKS, len_cell,
@@ -21,6 +22,7 @@ pub(crate) struct RangeFile {
     pub(crate) head: Head,
     path: PathBuf,
     connection: Connection,
+    _counted: Counted,
 }
 
 /// A block of a column that was read and checked, for who asks for single rows of it.
@@ -41,7 +43,7 @@ impl RangeFile {
         let head = blob
             .and_then(|blob| unseal(Piece::Head, &[], &blob).and_then(Head::decode))
             .ok_or(IndexError::Damaged { path: path.to_owned(), what: "its head cannot be read" })?;
-        Ok(RangeFile { head, path: path.to_owned(), connection })
+        Ok(RangeFile { head, path: path.to_owned(), connection, _counted: Counted::new() })
     }
 
     /// Opens the file of a range that the main file names.

@@ -17,11 +17,13 @@ mod build;
 mod file;
 mod filter;
 mod head;
+mod kept;
 
 pub(crate) use build::{Builder, Part, write};
 pub(crate) use file::{HeldBlock, RangeFile};
 pub(crate) use filter::IdFilter;
 pub(crate) use head::Head;
+pub(crate) use kept::may_keep;
 
 use crate::codec::checksum;
 use crate::schema::{CODED, Coded, Piece};

@@ -27,7 +27,7 @@ pub use summary::{Count, Facets, HISTOGRAM_BUCKETS_MAX};
 
 use crate::dictionary::Dictionary;
 use crate::error::IndexError;
-use crate::range::{HeldBlock, RangeFile};
+use crate::range::{HeldBlock, RangeFile, may_keep};
 use crate::rows::{Rows, segment_of};
 use crate::schema::{Coded, DICTIONARIES, Hasher};
 use crate::store::{Main, RangeRow, State, main_path, stillness};
@@ -388,15 +388,22 @@ impl IndexView {
     /// The file of a closed range, opened if need be.
     fn file(&mut self, at: usize) -> Result<&RangeFile, IndexError> {
         let range = self.range(at);
-        if self.files.len() >= OPEN_RANGES_MAX && !self.files.contains_key(&range.lo) {
+        let has_room = self.files.len() < OPEN_RANGES_MAX && may_keep();
+        if !has_room && !self.files.contains_key(&range.lo) {
             self.files.clear();
         }
-        match self.files.entry(range.lo) {
-            std::collections::hash_map::Entry::Occupied(found) => Ok(found.into_mut()),
-            std::collections::hash_map::Entry::Vacant(free) => {
-                Ok(free.insert(RangeFile::open_in(&self.folder, &range, self.hasher)?))
-            }
+        if !self.files.contains_key(&range.lo) {
+            let file = match RangeFile::open_in(&self.folder, &range, self.hasher) {
+                Err(error) if error.may_be_shortage() && !self.files.is_empty() => {
+                    self.files.clear();
+                    RangeFile::open_in(&self.folder, &range, self.hasher)?
+                }
+                opened => opened?,
+            };
+            self.files.insert(range.lo, file);
         }
+        let missing = || IndexError::Replaced { path: crate::store::range_path(&self.folder, range.lo) };
+        self.files.get(&range.lo).ok_or_else(missing)
     }
 }
 

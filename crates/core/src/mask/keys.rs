@@ -52,7 +52,7 @@ impl Kind {
 }
 
 /// Entries without their blanks. `-` before one: it may also be the end of a longer word, as in `userpassword`.
-const ENTRIES: &[(&str, Kind)] = &[
+pub(super) const ENTRIES: &[(&str, Kind)] = &[
     ("-password", Kind::Secret),
     ("passwords", Kind::Secrets),
     ("-passwd", Kind::Secret),

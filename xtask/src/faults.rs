@@ -177,6 +177,21 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--lib", "filter"],
     },
     Fault {
+        name: "outcome_invented",
+        what: "an event that names no outcome is sealed as a success",
+        tests: &["-p", "trailseal-core", "--lib", "event::read"],
+    },
+    Fault {
+        name: "prefilter_wants_an_outcome",
+        what: "the look at a line's bytes misses events that name no outcome",
+        tests: &["-p", "trailseal-core", "--lib", "filter"],
+    },
+    Fault {
+        name: "strict_refuses_values",
+        what: "a strict reader refuses an event for a value that a client sent",
+        tests: &["-p", "trailseal-core", "--lib", "event::warning"],
+    },
+    Fault {
         name: "folder_not_synced",
         what: "a new or renamed file's folder is not synced",
         tests: &["-p", "trailseal-cli", "--test", "system_calls"],
@@ -224,6 +239,11 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "named_fields_not_hashed",
         what: "an event with a field that is to be hashed always is taken for clean",
+        tests: &["-p", "trailseal-core", "--test", "identity"],
+    },
+    Fault {
+        name: "slots_hash_apart",
+        what: "one secret has another hash in each slot",
         tests: &["-p", "trailseal-core", "--test", "identity"],
     },
     Fault {

@@ -252,6 +252,9 @@ pub(crate) struct Record {
     /// The level at which an event counts as recorded [default: what the policy gives]
     #[arg(long, value_enum)]
     pub(crate) ack: Option<Ack>,
+    /// Refuse names that no event has and wrong JSON types; a value never refuses an event
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 #[derive(Args)]

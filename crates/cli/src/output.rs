@@ -116,8 +116,9 @@ impl<W: Write> Writer<W> {
             action: &event.action,
             resource: &event.resource.as_ref().map_or_else(String::new, resource_text),
         });
-        let style = outcome_style(event.outcome);
-        writeln!(self.out, "{cells} {style}{}{style:#}", event.outcome.name())
+        let Some(outcome) = event.outcome else { return writeln!(self.out, "{}", cells.trim_end()) };
+        let style = outcome_style(outcome);
+        writeln!(self.out, "{cells} {style}{outcome}{style:#}")
     }
 
     /// A line below an event in a table, such as what changed.

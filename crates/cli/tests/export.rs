@@ -144,7 +144,7 @@ fn strangers_get_every_line_byte_for_byte_and_in_order() {
 fn columns_hold_what_the_line_says_in_types_that_sql_can_use() {
     let place = Place::new();
     place.record(
-        r#"{"id":"n1","action":"invoice.pay","time":"2026-05-01T12:00:00.25+02:00","duration_ms":12.5,"tenant":"a\u0000b","actor":{"id":"ü\"1'"},"context":{"ip":"10.0.0.1","host":"h"},"before":{"sum":1.50},"after":{"sum":2},"related":[{"type":"x","id":"1"}],"details":{"deep":{"list":[1,2,3]}}}"#,
+        r#"{"id":"n1","action":"invoice.pay","outcome":"denied","time":"2026-05-01T12:00:00.25+02:00","duration_ms":12.5,"tenant":"a\u0000b","actor":{"id":"ü\"1'"},"context":{"ip":"10.0.0.1","host":"h"},"before":{"sum":1.50},"after":{"sum":2},"related":[{"type":"x","id":"1"}],"details":{"deep":{"list":[1,2,3]}}}"#,
     );
     place.record(r#"{"id":"n2","action":"invoice.void"}"#);
     for stranger in STRANGERS {
@@ -161,6 +161,7 @@ fn columns_hold_what_the_line_says_in_types_that_sql_can_use() {
         assert_eq!(get("related")[0], r#"[{"type":"x","id":"1"}]"#, "{stranger:?}");
         assert_eq!(get("context")[0], r#"{"ip":"10.0.0.1","host":"h"}"#, "{stranger:?}");
         assert_eq!(get("hex(CAST(tenant AS BLOB))")[0], "610062", "{stranger:?}: cut at a zero byte");
+        assert_eq!(get("outcome"), [json!("denied"), Value::Null], "{stranger:?}: nobody said");
         assert_eq!(get("service IS NULL AND masked IS NULL AND sample_rate IS NULL").len(), 2);
         let (list, time, kind) = match stranger {
             Stranger::DuckDb => ("details->>'$.deep.list[2]'", "epoch_us(time)::VARCHAR", "typeof(time)"),

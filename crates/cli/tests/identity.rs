@@ -124,6 +124,11 @@ fn a_secret_identity_is_found_by_its_plain_value_and_by_its_hash() {
         let again = place.feed("record --json", secret_events()).ok();
         assert_eq!(again.out.matches("\"repeated\":true").count(), 4, "{}", again.out);
         place.run_all(&["export", "--format", "bundle", "--out", "b.zip", "--actor", JWT]).ok();
+        let mut bundle = zip::ZipArchive::new(std::fs::File::open(place.path("b.zip")).unwrap()).unwrap();
+        let manifest = std::io::read_to_string(bundle.by_name("manifest.json").unwrap()).unwrap();
+        assert!(manifest.contains(&hash) && !manifest.contains(JWT), "{manifest}");
+        let told = place.run("verify --bundle b.zip --json").json();
+        assert_eq!((&told["ok"], &told["count"]), (&json!(true), &json!(1)), "{told}");
         assert_eq!(count(&place, &[]), "4");
     }
 }
@@ -190,7 +195,7 @@ fn a_reader_without_the_key_is_told() {
 }
 
 #[test]
-fn each_slot_has_a_key_of_its_own_and_all_are_asked() {
+fn slots_are_asked_by_their_keys() {
     let place = Place::new();
     place.write("trailseal.toml", "workers = \"slots\"\n");
     let event = json!({"action": "a", "actor": {"id": JWT}}).to_string();

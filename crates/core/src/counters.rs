@@ -31,6 +31,8 @@ counters! {
     off,
     /// Events that went in with something masked, the trail's own included.
     masked,
+    /// Warnings about fields that were sent in the wrong place or form.
+    warnings,
     /// Commits: groups of lines written and synced together.
     commits,
     /// Bytes of lines made durable.

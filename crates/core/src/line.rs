@@ -112,7 +112,7 @@ pub fn parse_front(line: &[u8]) -> Option<Front> {
 ///     concat!(
 ///         r#"{"v":1,"index":0,"recorded":"1970-01-01T00:00:00.000000Z","id":"7","#,
 ///         r#""time":"1970-01-01T00:00:00.000000Z","category":"custom:other","action":"user.login","#,
-///         r#""severity":"info","outcome":"success","actor":{"id":"u1"}}"#,
+///         r#""severity":"info","actor":{"id":"u1"}}"#,
 ///     ),
 /// );
 /// ```

@@ -63,7 +63,7 @@ fn key(folder: &std::path::Path) -> MaskKey {
     MaskKey::load(&Folder::new(folder, Arc::new(StdFiles))).unwrap().unwrap()
 }
 
-fn texts<'a>(line: &'a Value) -> Vec<&'a str> {
+fn texts(line: &Value) -> Vec<&str> {
     IDENTITIES.map(|path| line.get_path(path).unwrap().as_str().unwrap()).into()
 }
 
@@ -394,4 +394,21 @@ fn the_key_is_there_from_the_first_opening_on_and_stays() {
     let first = key(folder.path());
     opened(folder.path(), MaskOptions::default()).close(LONG).unwrap();
     assert_eq!(first, key(folder.path()));
+}
+
+#[test]
+fn slots_hash_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    // All at once, as the workers of a server start.
+    let open = |_: usize| {
+        let path = folder.path().to_owned();
+        std::thread::spawn(move || Trail::open_slot(path, options()).unwrap())
+    };
+    let opening: Vec<_> = (0..4).map(open).collect();
+    let trails: Vec<Trail> = opening.into_iter().map(|one| one.join().unwrap()).collect();
+    let hash_in = |trail: &Trail| key(trail.folder().root()).hash("x");
+    assert_eq!(trails.iter().map(hash_in).collect::<BTreeSet<_>>().len(), 1);
+    for trail in &trails {
+        trail.close(LONG).unwrap();
+    }
 }

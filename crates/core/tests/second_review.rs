@@ -100,7 +100,7 @@ fn json_is_sampled_once() {
                 _ => format!("{id}\"{n}\"}}"),
             };
             let text = format!(r#"{{"action":"x.read"{end}"#);
-            match trail.hand_in_json_once(text.as_bytes(), Ack::Accepted).unwrap() {
+            match trail.hand_in_json_once(text.as_bytes(), Ack::Accepted).unwrap().done {
                 HandedInOnce::New(handed_in) => kept += usize::from(handed_in.receipt.index.is_some()),
                 other => panic!("{other:?}"),
             }
@@ -113,7 +113,7 @@ fn json_is_sampled_once() {
 fn events_of_a_request_are_sampled_once() {
     let dir = tempfile::tempdir().unwrap();
     let trail = Trail::open(dir.path(), half_sampled()).unwrap();
-    let by = Submitter { recorded_by: Some("token".into()), tenant: None };
+    let by = Submitter { recorded_by: Some("token".into()), ..Submitter::default() };
     let mut kept = 0;
     for _ in 0..40 {
         let json = br#"{"action":"x.read"}"#;
@@ -219,7 +219,7 @@ fn an_event_with_the_id_of_another_on_its_way_is_a_conflict() {
         trail.hand_in_batch(&submitted, Ack::Durable, &by, Duration::ZERO).map(|batch| batch.events)
     };
     for (n, is_first) in [(1, true), (2, false), (1, false)] {
-        let from_json = trail.hand_in_json_once(json(n).as_bytes(), Ack::Accepted).unwrap();
+        let from_json = trail.hand_in_json_once(json(n).as_bytes(), Ack::Accepted).unwrap().done;
         let once = trail.record_once(&event(n), Ack::Accepted).unwrap();
         match n {
             1 if is_first => {
@@ -573,7 +573,7 @@ fn a_repeat_is_a_repeat_in_mode_off_too() {
     let trail = Trail::open(dir.path(), options()).unwrap();
     trail.record_once(&Event::new("a").id("k"), Ack::Durable).unwrap();
     trail.set_policy(Policy::of_mode(Mode::Off)).unwrap();
-    let hand_in = |json: &str| trail.hand_in_json_once(json.as_bytes(), Ack::Accepted).unwrap();
+    let hand_in = |json: &str| trail.hand_in_json_once(json.as_bytes(), Ack::Accepted).unwrap().done;
     assert!(matches!(hand_in(r#"{"action":"a","id":"k"}"#), HandedInOnce::Repeated { .. }));
     assert!(matches!(hand_in(r#"{"action":"b","id":"k"}"#), HandedInOnce::Conflict { .. }));
     trail.close(SOON).unwrap();

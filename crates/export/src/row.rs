@@ -108,7 +108,7 @@ static COLUMNS: [Column; COUNT] = [
     Column::field("category", Kind::Text).always(),
     Column::field("action", Kind::Text).always(),
     Column::field("severity", Kind::Text).always(),
-    Column::field("outcome", Kind::Text).always(),
+    Column::field("outcome", Kind::Text),
     Column::field("error", Kind::Text),
     Column::field("description", Kind::Text),
     Column::within("actor_id", Part::Actor, "id"),
@@ -215,7 +215,7 @@ impl<'a> Row<'a> {
             Source::Recorded => Cell::Time(self.front.recorded),
             Source::System => Cell::Boolean(self.front.system),
             Source::Line => text(self.line),
-            Source::Field(..) if column.required => self.required(place),
+            Source::Field(..) if column.required || place == OUTCOME => self.understood(place),
             Source::Field(..) => self.optional(place, column.kind),
         }
     }
@@ -237,8 +237,9 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// A field that every event has. Lines that this trail wrote say it; else the default counts.
-    fn required(&self, place: usize) -> Cell<'a> {
+    /// A field of which only some words are understood, or that every event has. Lines that this trail wrote say it;
+    /// else the default counts, and for an outcome nothing.
+    fn understood(&self, place: usize) -> Cell<'a> {
         let said = self.text(place);
         match place {
             TIME => {
@@ -253,9 +254,12 @@ impl<'a> Row<'a> {
                 let severity = said.and_then(|name| Severity::parse(&name)).unwrap_or_default();
                 text(severity.name())
             }
-            OUTCOME => match (self.fields[place], said.and_then(|name| Outcome::parse(&name))) {
-                (None, _) => text(Outcome::default().name()),
-                (_, outcome) => text(outcome.unwrap_or(Outcome::Unknown).name()),
+            OUTCOME => match (self.fields[place], said) {
+                (None, _) => Cell::Null,
+                (_, Some(name)) if name.is_empty() => Cell::Null,
+                (_, said) => {
+                    text(said.and_then(|name| Outcome::parse(&name)).unwrap_or(Outcome::Unknown).name())
+                }
             },
             _ => said.map_or(Cell::Null, Cell::Text),
         }

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use trailseal_core::clock::Timestamp;
 use trailseal_core::complete::complete;
-use trailseal_core::event::{Event, Recorded, Value};
+use trailseal_core::event::{Event, Outcome, Recorded, Value};
 use trailseal_core::line;
 use trailseal_export::{Cell, Kind, Row, columns};
 
@@ -41,7 +41,7 @@ fn said<'a>(recorded: &'a Recorded, column: &str) -> Cell<'a> {
         "category" => Cell::Text(event.category.name()),
         "action" => text(Some(&event.action)),
         "severity" => text(Some(event.severity.name())),
-        "outcome" => text(Some(event.outcome.name())),
+        "outcome" => text(event.outcome.map(Outcome::name)),
         "error" => text(event.error.as_deref()),
         "description" => text(event.description.as_deref()),
         "actor_id" => text(actor.and_then(|actor| actor.id.as_deref())),
@@ -131,6 +131,8 @@ fn lines_that_another_writer_made_are_read_as_the_core_reads_them() {
         r#""action":"a","actor":{"id":"x"},"actor":"y"}"#,
         r#""action":"a","actor":{"id":"x"},"actor":null}"#,
         r#""action":"a","actor":{"id":"x","id":7},"outcome":"odd","severity":"odd","category":"odd","time":"odd"}"#,
+        r#""action":"a","outcome":""}"#,
+        r#""action":"a","outcome":"denied","outcome":""}"#,
         r#""action":"a","outcome":null,"severity":null,"category":null,"time":null,"id":null}"#,
         r#""action":"a","outcome":3,"severity":"WARN","category":"custom:","time":"2026-05-01","id":3}"#,
         r#""action":"a","duration_ms":"5","sample_rate":0.25,"masked":["a"],"truncated":[]}"#,

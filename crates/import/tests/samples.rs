@@ -29,7 +29,7 @@ fn summary(event: &Event) -> String {
     [
         event.action.clone(),
         format!("{:?}", event.category),
-        format!("{:?}", event.outcome),
+        event.outcome.map_or_else(|| "-".to_owned(), |outcome| format!("{outcome:?}")),
         event.time.map_or_else(|| "-".to_owned(), |time| time.to_string()),
         text(&event.tenant),
         text(&actor.id),

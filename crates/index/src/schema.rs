@@ -1,6 +1,6 @@
 //! What the index keeps of an event: the columns, the kinds of keys, and their numbers on disk.
 
-use trailseal_core::event::{Outcome, Severity};
+use trailseal_core::event::{NO_OUTCOME, Outcome, Severity};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The format that this code reads and writes.
@@ -128,8 +128,12 @@ impl Hasher {
     }
 }
 
-pub(crate) fn outcome_code(outcome: Outcome) -> u32 {
-    code_in(&Outcome::ALL, outcome)
+/// That an event names no outcome is a value of its own, with the code after the last outcome's: rows that lack a
+/// value otherwise are in no list.
+const NO_OUTCOME_CODE: u32 = FIRST_CODE + Outcome::ALL.len() as u32;
+
+pub(crate) fn outcome_code(outcome: Option<Outcome>) -> u32 {
+    outcome.map_or(NO_OUTCOME_CODE, |outcome| code_in(&Outcome::ALL, outcome))
 }
 
 pub(crate) fn severity_code(severity: Severity) -> u32 {
@@ -144,6 +148,7 @@ fn code_in<T: PartialEq>(all: &[T], one: T) -> u32 {
 pub(crate) fn listed_name(column: Coded, code: u32) -> Option<&'static str> {
     let at = code.checked_sub(FIRST_CODE)? as usize;
     match column {
+        Coded::Outcome if code == NO_OUTCOME_CODE => Some(NO_OUTCOME),
         Coded::Outcome => Outcome::ALL.get(at).map(|outcome| outcome.name()),
         Coded::Severity => Severity::ALL.get(at).map(|severity| severity.name()),
         _ => None,

@@ -131,6 +131,7 @@ fn trail_metrics(app: &App, out: &mut String) {
         ("trailseal_events_sampled_out", "Events that sampling left out", counted.sampled_out),
         ("trailseal_events_off", "Events that the policy does not record", counted.off),
         ("trailseal_events_masked", "Events that went in with something masked", counted.masked),
+        ("trailseal_warnings", "Warnings about fields in the wrong place or form", counted.warnings),
         ("trailseal_commits", "Groups of lines written and synced together", counted.commits),
         ("trailseal_durable_bytes", "Bytes of lines made durable", counted.durable_bytes),
         ("trailseal_segment_failures", "Writes or syncs of a segment that failed", counted.segment_failures),

@@ -3,7 +3,7 @@
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value, json};
-use trailseal_core::event::Category;
+use trailseal_core::event::{Category, WARNINGS_MAX};
 use trailseal_core::filter::FILTER_NAMES;
 
 use crate::access::Needs;
@@ -13,6 +13,12 @@ use crate::routes::{Route, table};
 
 /// The format of what an earlier answer gave out to go on from; clients do not look inside.
 const CURSOR: &str = "trailseal-cursor";
+
+/// A parameter that is told of in words: with it a body that the schema allows may be refused, and no schema of OpenAPI
+/// can say so. Whoever tests by the reference would take that for a fault.
+const STRICT: &str = "strict";
+const STRICT_DESCRIPTION: &str = "Fields in the wrong place or form are kept, and told of in `warnings`. With \
+    `?strict=true` names that no event has and wrong JSON types refuse the request (422); a value never does.";
 
 /// `GET /openapi.json`.
 pub(crate) async fn json() -> Response {
@@ -85,7 +91,8 @@ fn operation(route: &Route) -> Value {
         }
         parameters.push(parameter);
     }
-    parameters.extend(route.query.iter().map(|name| query_parameter(name)));
+    let described = |name: &&&str| **name != STRICT;
+    parameters.extend(route.query.iter().filter(described).map(|name| query_parameter(name)));
     parameters.extend(FILTER_NAMES.iter().filter(|_| route.filters).map(|name| filter_parameter(name)));
     parameters.extend(header_parameters(route));
     let (status, schema) = route.success;
@@ -114,6 +121,9 @@ fn operation(route: &Route) -> Value {
     }
     let mut operation =
         json!({"summary": route.summary, "operationId": operation_id(route), "responses": responses});
+    if route.query.contains(&STRICT) {
+        operation["description"] = STRICT_DESCRIPTION.into();
+    }
     if !parameters.is_empty() {
         operation["parameters"] = parameters.into();
     }
@@ -183,7 +193,7 @@ fn filter_value(name: &str) -> Value {
             json!({"type": "string", "pattern": format!("^({named}|custom:[A-Za-z0-9._-]+)$")})
         }
         "outcome" => {
-            json!({"type": "string", "enum": ["success", "failure", "denied", "partial", "unknown"]})
+            json!({"type": "string", "enum": ["success", "failure", "denied", "partial", "unknown", "none"]})
         }
         "severity" => {
             json!({"type": "string", "enum": ["debug", "info", "notice", "warning", "error", "critical"]})
@@ -238,6 +248,8 @@ fn schemas() -> Value {
     let text = json!({"type": "string"});
     let number = json!({"type": "integer", "minimum": 0});
     let any = json!({});
+    // Told of are three an event and a hundred an answer.
+    let more = json!({"type": "integer", "minimum": 1, "description": "How many warnings are not listed"});
     let mut fields = Map::new();
     // Whatever stands in them is kept, so any JSON will do; only `action` must be there.
     for name in trailseal_core::event::OWN_KEYS[0] {
@@ -254,12 +266,18 @@ fn schemas() -> Value {
             {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/SentEvent"}},
         ]},
         "Accepted": {"type": "object", "required": ["accepted", "events"], "properties": {
-            "accepted": number, "unconfirmed": {"type": "boolean"},
+            "accepted": number, "unconfirmed": {"type": "boolean"}, "more_warnings": more,
             "events": {"type": "array", "items": {"type": "object", "required": ["origin", "index", "id"], "properties": {
                 "origin": text, "index": {"type": ["integer", "null"]}, "id": text,
                 "repeated": {"type": "boolean"}, "sampled_out": {"type": "boolean"}, "unconfirmed": {"type": "boolean"},
+                "warnings": {"type": "array", "minItems": 1, "maxItems": WARNINGS_MAX,
+                    "items": {"$ref": "#/components/schemas/Warning"}},
+                "more_warnings": more,
             }}},
         }},
+        "Warning": {"type": "object", "required": ["field", "problem", "hint"], "additionalProperties": false,
+            "description": "A field that was sent in the wrong place or form, and what to do; never its value",
+            "properties": {"field": text, "problem": text, "hint": text}},
         "Event": {"type": "object", "required": ["origin", "v", "index", "recorded", "id", "action"]},
         "Page": {"type": "object", "properties": {
             "events": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}},

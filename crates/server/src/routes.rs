@@ -66,7 +66,7 @@ macro_rules! route {
 pub(crate) fn table() -> Vec<Route> {
     vec![
         route!(POST "/v1/events", Needs::Scope(Write), "Record one event, an array, or NDJSON", post(record::post),
-            query &["ack"], body "Events", gives 202 "Accepted", or &[400, 408, 409, 413, 415, 422, 503, 504]),
+            query &["ack", "strict"], body "Events", gives 202 "Accepted", or &[400, 408, 409, 413, 415, 422, 503, 504]),
         route!(GET "/v1/events", Needs::Scope(Read), "Find events", get(read::events),
             query &["limit", "cursor", "order", "count"], filters true, gives 200 "Page", or &[400]),
         route!(GET "/v1/events/stream", Needs::Scope(Read), "Events as they come, as server-sent events", get(read::stream),

@@ -10,11 +10,17 @@ test("events are counted by field and second", () => {
     { action: "a", actor: { id: "u" }, outcome: "success", time: "2026-11-21T04:00:00.100000Z" },
     { action: "b", actor: { name: "n" }, outcome: "denied", time: "2026-11-21T04:00:00.900000Z" },
     { action: "b", outcome: "denied", resource: { type: "t" }, recorded: "2026-11-21T03:00:00.000000Z" },
+    { action: "b", recorded: "2026-11-21T03:00:00.000000Z" },
   ];
   const summary = summaryOf(events);
-  assert.equal(summary.total, 3);
+  assert.equal(summary.total, 4);
+  assert.deepEqual(summary.by_outcome, [
+    { value: "denied", count: 2 },
+    { value: "none", count: 1 },
+    { value: "success", count: 1 },
+  ]);
   assert.deepEqual(summary.by_action, [
-    { value: "b", count: 2 },
+    { value: "b", count: 3 },
     { value: "a", count: 1 },
   ]);
   assert.deepEqual(summary.by_actor, [
@@ -24,7 +30,7 @@ test("events are counted by field and second", () => {
   assert.deepEqual(summary.by_resource_type, [{ value: "t", count: 1 }]);
   assert.deepEqual(summary.by_tenant, []);
   assert.deepEqual(summary.histogram, [
-    { start: "2026-11-21T03:00:00.000Z", count: 1 },
+    { start: "2026-11-21T03:00:00.000Z", count: 2 },
     { start: "2026-11-21T04:00:00.000Z", count: 2 },
   ]);
 });

@@ -40,6 +40,8 @@ function group(label, name, values, total, filters, change) {
 
 function row(name, { value: text, count }, total, filters, change) {
   const isOn = filters.has(name, text);
+  // Nobody said how these ended.
+  const isNone = name === "outcome" && text === "none";
   const face = h(
     "button",
     {
@@ -49,7 +51,8 @@ function row(name, { value: text, count }, total, filters, change) {
       "data-name": name,
       "data-value": text,
       "aria-pressed": String(isOn),
-      title: `${visible(text, 300)} · ${number(count)}`,
+      "aria-label": isNone && `No outcome, ${number(count)}`,
+      title: `${isNone ? "No outcome" : visible(text, 300)} · ${number(count)}`,
       on: { click: () => change(filters.toggled(name, text)) },
     },
     h(
@@ -59,7 +62,9 @@ function row(name, { value: text, count }, total, filters, change) {
       },
       isOn && icon("check", 11),
     ),
-    h("bdi", { class: "facet-name" }, visible(text, 90)),
+    isNone
+      ? h("span", { class: "facet-name none" }, "—")
+      : h("bdi", { class: "facet-name" }, visible(text, 90)),
     h("span", { class: "facet-count" }, compact(count)),
   );
   face.style.setProperty("--share", `${total > 0 ? Math.max(1, (count / total) * 100) : 0}%`);

@@ -27,7 +27,8 @@ export const FIELDS = [
     name: "outcome",
     label: "Outcome",
     facet: "outcome",
-    options: ["success", "failure", "denied", "partial", "unknown"],
+    // None: those of which nobody said how they ended.
+    options: ["success", "failure", "denied", "partial", "unknown", "none"],
   },
   {
     name: "severity",

@@ -260,10 +260,15 @@ class ActorPage {
         const at = answer.events[0] && new Date(answer.events[0].recorded);
         return at && card(label, day(at), "", `${clock(at)} · ${ago(at)}`);
       };
-      const denied = summary.by_outcome
-        .filter(({ value: each }) => each === "denied" || each === "failure")
-        .reduce((sum, each) => sum + each.count, 0);
-      const share = summary.total > 0 ? `${Math.round((denied / summary.total) * 1000) / 10} % of them` : null;
+      const counted = (...outcomes) =>
+        summary.by_outcome
+          .filter(({ value: each }) => outcomes.includes(each))
+          .reduce((sum, each) => sum + each.count, 0);
+      const denied = counted("denied", "failure");
+      // Of what names no outcome nobody knows how it ended.
+      const named = summary.total - counted("none");
+      const of = named === summary.total ? "of them" : "of those with an outcome";
+      const share = named > 0 ? `${Math.round((denied / named) * 1000) / 10} % ${of}` : null;
       fill(
         this.cards,
         h(

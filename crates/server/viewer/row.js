@@ -6,8 +6,9 @@ import { route } from "./route.js";
 
 export const keyOf = (event) => `${event.origin ?? ""}#${event.index}`;
 
-/** A word for what happened to it; the colour says the same once more. */
-export function outcomeChip(outcome = "unknown") {
+/** A word for how it ended, if anybody said so; the colour says the same once more. */
+export function outcomeChip(outcome) {
+  if (outcome === undefined || outcome === null || outcome === "") return null;
   const known = ["success", "failure", "denied", "partial", "unknown"].includes(outcome) ? outcome : "unknown";
   return h("span", { class: `chip outcome ${known}` }, value(outcome, {}, 40));
 }

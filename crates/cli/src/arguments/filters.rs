@@ -23,7 +23,7 @@ pub(crate) struct Filters {
     /// The resource
     #[arg(long, value_name = "TYPE[/ID]")]
     resource: Vec<String>,
-    /// success, failure, denied, partial or unknown
+    /// success, failure, denied, partial, unknown, or none: events that name no outcome
     #[arg(long, value_name = "OUTCOME")]
     outcome: Vec<String>,
     /// debug, info, notice, warning, error or critical
@@ -65,6 +65,26 @@ pub(crate) struct Filters {
 }
 
 impl Filters {
+    /// The same with each value as `shown` gives it.
+    pub(crate) fn shown(mut self, shown: impl Fn(&str, &str) -> String) -> Filters {
+        let hashable = [
+            ("tenant", &mut self.tenant),
+            ("actor", &mut self.actor),
+            ("on_behalf_of", &mut self.on_behalf_of),
+            ("resource", &mut self.resource),
+            ("ip", &mut self.ip),
+            ("correlation_id", &mut self.correlation_id),
+            ("request_id", &mut self.request_id),
+            ("session_id", &mut self.session_id),
+            ("trace_id", &mut self.trace_id),
+            ("id", &mut self.id),
+        ];
+        for (name, values) in hashable {
+            values.iter_mut().for_each(|value| *value = shown(name, value));
+        }
+        self
+    }
+
     /// As names and values, in the form that the core reads.
     pub(crate) fn pairs(&self) -> Vec<(&'static str, &str)> {
         let lists: [(&'static str, &[String]); 16] = [

@@ -7,10 +7,10 @@ use std::io::{BufReader, ErrorKind, Read, Write as _};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use trailseal_core::event::Event;
+use trailseal_core::event::{Event, Warning, Warnings};
 use trailseal_core::policy::Mode;
 
-use super::record::{LINE_BYTES_MAX, read_line};
+use super::record::{LINE_BYTES_MAX, Told, read_line};
 use super::write_text;
 use crate::arguments::{Ack, Policy, Record};
 use crate::failure::{Failure, Outcome};
@@ -33,9 +33,12 @@ pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> O
         Some(Ack::Store) => "store",
     };
     let mut sending = Sending {
-        post: Post::new(server, format!("/v1/events?ack={ack}")),
+        post: Post::new(
+            server,
+            format!("/v1/events?ack={ack}{}", if arguments.strict { "&strict=true" } else { "" }),
+        ),
         lines: Lines::default(),
-        so_far: SoFar { json, is_read: true, recorded: 0, failed: 0 },
+        so_far: SoFar { json, is_read: true, recorded: 0, failed: 0, told: Told::default() },
     };
     let mut input = BufReader::with_capacity(1 << 18, input);
     let mut line = Vec::new();
@@ -52,8 +55,9 @@ pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> O
         }
     }
     sending.send()?;
-    let SoFar { recorded, failed, .. } = sending.so_far;
+    let SoFar { recorded, failed, told, .. } = sending.so_far;
     if !json {
+        told.finish();
         let not_recorded =
             if failed > 0 { format!(", {} not recorded", thousands(failed)) } else { String::new() };
         tell(&format!("{} recorded by the server beside{not_recorded}", thousands(recorded)));
@@ -75,6 +79,7 @@ struct SoFar {
     is_read: bool,
     recorded: u64,
     failed: u64,
+    told: Told,
 }
 
 impl Sending<'_> {
@@ -113,7 +118,13 @@ impl SoFar {
             self.failed += lines.len() as u64;
         }
         self.recorded += answer["accepted"].as_u64().unwrap_or(0);
-        self.tell_receipts(answer["events"].as_array().map_or(&[][..], Vec::as_slice))
+        let receipts = answer["events"].as_array().map_or(&[][..], Vec::as_slice);
+        if !self.json {
+            for ((number, _), receipt) in lines.iter().zip(receipts) {
+                self.told.add(*number, &warnings_of(receipt));
+            }
+        }
+        self.tell_receipts(receipts)
     }
 
     /// Writes receipts, if somebody wants them. Whoever stops reading them does not stop the recording.
@@ -128,6 +139,21 @@ impl SoFar {
             other => other?,
         }
         Ok(())
+    }
+}
+
+/// The warnings that a receipt has.
+fn warnings_of(receipt: &Value) -> Warnings {
+    let told = receipt["warnings"].as_array().map_or(&[][..], Vec::as_slice);
+    let text = |warning: &Value, name: &str| warning[name].as_str().unwrap_or_default().to_owned();
+    let warning = |warning: &Value| Warning {
+        field: text(warning, "field"),
+        problem: text(warning, "problem").into(),
+        hint: text(warning, "hint").into(),
+    };
+    Warnings {
+        told: told.iter().map(warning).collect(),
+        more: receipt["more_warnings"].as_u64().unwrap_or(0),
     }
 }
 

@@ -118,8 +118,10 @@ fn record(dir: &Path) -> Outcome {
 fn query(dir: &Path) -> Outcome {
     const SHOWN: u64 = 5;
     let mut search = Search::open(dir, Arc::new(StdFiles))?;
-    let denied =
-        Filter { outcome: vec![trailseal_core::event::Outcome::Denied], ..filter(&Filters::default())? };
+    let denied = Filter {
+        outcome: vec![Some(trailseal_core::event::Outcome::Denied)],
+        ..filter(&Filters::default())?
+    };
     let mut writer = Writer::new(output::stdout(), Format::Table, &search);
     let mut count = 0;
     every(&mut search, &denied, Order::Desc, &mut |hit| {

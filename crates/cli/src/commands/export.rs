@@ -8,7 +8,7 @@ use trailseal_export::{CSV_HEADER, ParquetWriter, Row, SqliteWriter, write_csv_r
 use trailseal_index::{Order, Search};
 
 use super::query::keep_going;
-use super::{bundle, filter, search, write_out};
+use super::{bundle, filter, mask, search, write_out};
 use crate::arguments::{Export, ExportFormat};
 use crate::destination::Destination;
 use crate::failure::{Failure, Outcome};
@@ -27,7 +27,12 @@ pub(super) fn run(settings: &Settings, export: &Export, json: bool) -> Outcome {
     refuse_unfit(export.format, out)?;
     let mut search = search(settings)?;
     let count = match (export.format, out) {
-        (ExportFormat::Bundle, _) => bundle::write(&mut search, &filter, &export.filters, out)?,
+        (ExportFormat::Bundle, _) => {
+            // Who gets the bundle need not know a value that its events do not have.
+            let masker = settings.masker(mask::keys(settings)?.into_iter().next())?;
+            let told = export.filters.clone().shown(|name, value| masker.shown(name, value).into_owned());
+            bundle::write(&mut search, &filter, &told, out)?
+        }
         (format, Some(path)) => to_file(&mut Rows { search: &mut search, filter: &filter }, format, path)?,
         (format, None) => {
             let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());

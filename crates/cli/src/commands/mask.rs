@@ -30,7 +30,7 @@ pub(super) fn run(settings: &Settings, arguments: &Mask, json: bool) -> Outcome 
 }
 
 /// The keys of the trail, or of all slots.
-fn keys(settings: &Settings) -> Outcome<Vec<MaskKey>> {
+pub(super) fn keys(settings: &Settings) -> Outcome<Vec<MaskKey>> {
     let dir = settings.dir();
     let slots = trails_in(&dir, &StdFiles).unwrap_or_default();
     let folders = if slots.is_empty() { vec![dir] } else { slots };

@@ -36,7 +36,7 @@ use clap::CommandFactory as _;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::{StdFiles, open_named};
 use trailseal_core::filter::Filter;
-use trailseal_core::{Notice, ReadError, Reader, Trail, trails_in};
+use trailseal_core::{Notice, Options, ReadError, Reader, Trail, trails_in};
 use trailseal_index::{IndexOptions, IndexedIds, Indexer, Search};
 
 use crate::arguments::{Arguments, Command, Filters, Key, Policy};
@@ -153,7 +153,10 @@ fn search(settings: &Settings) -> Outcome<Search> {
 
 /// The trail for commands that write; made if there is none. Its events go into the index, too.
 fn open_trail(settings: &Settings) -> Outcome<Trail> {
-    let mut options = settings.one_shot_options()?;
+    open_trail_with(settings, settings.one_shot_options()?)
+}
+
+fn open_trail_with(settings: &Settings, mut options: Options) -> Outcome<Trail> {
     options.on_notice = Some(Arc::new(|notice: &Notice| tell(&format!("notice: {notice}"))));
     let trail = match settings.uses_slots()? {
         true => Trail::open_slot(settings.dir(), options)?,

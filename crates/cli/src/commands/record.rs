@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use trailseal_core::event::Warnings;
 use trailseal_core::policy::OnFailure;
 use trailseal_core::{
-    Ack as Level, HandInJsonError, HandedIn, HandedInOnce, Index, RecordError, RecordOnceError, Status, Trail,
+    Ack as Level, HandInJsonError, HandedIn, HandedInJson, HandedInOnce, Index, RecordError, RecordOnceError,
+    Status, Trail,
 };
 
 use super::input::{self, InputFor};
-use super::{close_trail, open_trail};
+use super::{close_trail, open_trail_with};
 use crate::arguments::{Ack, Record};
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
@@ -37,7 +39,9 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
         }
         _ => None,
     };
-    let trail = open_trail(settings)?;
+    let mut options = settings.one_shot_options()?;
+    options.strict = arguments.strict;
+    let trail = open_trail_with(settings, options)?;
     let input: Box<dyn Read> = match file {
         Some(file) => Box::new(file),
         None => Box::new(InputFor::new(&trail)),
@@ -51,9 +55,10 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
         out: json.then(|| BufWriter::with_capacity(1 << 16, std::io::stdout())),
         pending: Vec::new(),
         counts: Counts::default(),
+        told: Told::default(),
     };
     let read = session.read_all(&mut input);
-    let Session { counts, .. } = session;
+    let Session { counts, told, .. } = session;
     if let Some(error) = input::moved(&trail) {
         // What was accepted goes into the folder that was moved. If it was removed, there is nothing to wait for.
         let _ = trail.close(CLOSE_MOVED_TIMEOUT);
@@ -63,6 +68,7 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
     close_trail(&trail)?;
     read?;
     if !json {
+        told.finish();
         tell(&counts.summary());
     }
     if counts.bad + counts.unconfirmed + counts.refused > 0 { Err(Failure::No(None)) } else { Ok(()) }
@@ -96,6 +102,37 @@ impl Counts {
     }
 }
 
+/// Tells people of the first warnings, and at the end how many more there are.
+#[derive(Default)]
+pub(super) struct Told {
+    shown: usize,
+    more: u64,
+}
+
+/// So many are told.
+const WARNINGS_SHOWN: usize = 3;
+
+impl Told {
+    /// Tells of what was noticed at a line of the input.
+    pub(super) fn add(&mut self, number: u64, warnings: &Warnings) {
+        let shown = warnings.told.iter().take(WARNINGS_SHOWN - self.shown);
+        let before = self.shown;
+        for warning in shown {
+            tell(&format!("warning: line {number}: {warning}"));
+            self.shown += 1;
+        }
+        self.more += warnings.count() - (self.shown - before) as u64;
+    }
+
+    pub(super) fn finish(&self) {
+        match self.more {
+            0 => {}
+            1 => tell("warning: there is one more; --json lists all"),
+            more => tell(&format!("warning: there are {} more; --json lists them", thousands(more))),
+        }
+    }
+}
+
 /// An event that was taken, and what is still to be waited for.
 struct Pending {
     index: Option<Index>,
@@ -105,10 +142,11 @@ struct Pending {
     level: Level,
     timeout: Duration,
     on_failure: OnFailure,
+    warnings: Warnings,
 }
 
 impl Pending {
-    fn new(handed_in: &HandedIn) -> Pending {
+    fn new(handed_in: &HandedIn, warnings: Warnings) -> Pending {
         let HandedIn { receipt, ack, timeout, on_failure, .. } = handed_in;
         Pending {
             index: receipt.index,
@@ -118,10 +156,11 @@ impl Pending {
             level: *ack,
             timeout: *timeout,
             on_failure: *on_failure,
+            warnings,
         }
     }
 
-    fn repeat(index: Index, id: String, level: Level) -> Pending {
+    fn repeat(index: Index, id: String, level: Level, warnings: Warnings) -> Pending {
         let (timeout, on_failure) = (WAIT_MIN, OnFailure::Deny);
         Pending {
             index: Some(index),
@@ -131,12 +170,19 @@ impl Pending {
             level,
             timeout,
             on_failure,
+            warnings,
         }
     }
 
     fn answer(&self, origin: &str) -> serde_json::Value {
         let index = self.index.map(Index::get);
         let mut answer = serde_json::json!({"origin": origin, "index": index, "id": self.id});
+        if !self.warnings.is_empty() {
+            answer["warnings"] = serde_json::json!(self.warnings.told);
+        }
+        if self.warnings.more > 0 {
+            answer["more_warnings"] = self.warnings.more.into();
+        }
         let mark = match self.status {
             Status::Unconfirmed => "unconfirmed",
             Status::Refused => "refused",
@@ -158,6 +204,7 @@ struct Session<'a> {
     out: Option<BufWriter<std::io::Stdout>>,
     pending: Vec<Pending>,
     counts: Counts,
+    told: Told,
 }
 
 impl Session<'_> {
@@ -211,22 +258,29 @@ impl Session<'_> {
         if text.len() > LINE_BYTES_MAX {
             return self.refuse(number, &format!("it is longer than {} MiB", LINE_BYTES_MAX >> 20));
         }
-        match self.trail.hand_in_json_once(text, self.level) {
-            Ok(HandedInOnce::New(handed_in)) => {
+        let handed_in =
+            self.trail.hand_in_json_once(text, self.level).map(|HandedInJson { done, warnings }| {
+                if self.out.is_none() {
+                    self.told.add(number, &warnings);
+                }
+                (done, warnings)
+            });
+        match handed_in {
+            Ok((HandedInOnce::New(handed_in), warnings)) => {
                 match handed_in.receipt.status {
                     Status::SampledOut | Status::Off => self.counts.left_out += 1,
                     Status::Refused => self.counts.refused += 1,
                     _ => self.counts.recorded += 1,
                 }
-                self.pending.push(Pending::new(&handed_in));
+                self.pending.push(Pending::new(&handed_in, warnings));
                 Ok(())
             }
-            Ok(HandedInOnce::Repeated { index, id }) => {
+            Ok((HandedInOnce::Repeated { index, id }, warnings)) => {
                 self.counts.repeated += 1;
-                self.pending.push(Pending::repeat(index, id, self.level));
+                self.pending.push(Pending::repeat(index, id, self.level, warnings));
                 Ok(())
             }
-            Ok(HandedInOnce::Conflict { index, id }) => {
+            Ok((HandedInOnce::Conflict { index, id }, _)) => {
                 self.refuse(number, &format!("its id {id} is that of event {index}, which has other content"))
             }
             Err(HandInJsonError::BadLine(error)) => self.refuse(number, &error.to_string()),

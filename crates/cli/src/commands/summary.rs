@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use trailseal_core::clock::{Clock as _, SystemClock};
+use trailseal_core::event::NO_OUTCOME;
 use trailseal_core::filter::parse_time;
 
 use super::{filter, search};
@@ -31,7 +32,9 @@ fn as_text(summary: &trailseal_index::Summary) -> Outcome {
     for (name, values) in summary.facets.iter().filter(|(_, values)| !values.is_empty()) {
         writeln!(out, "\nby {}", name.replace('_', " "))?;
         for (value, count) in values {
-            writeln!(out, "{:>14}  {}", thousands(*count), printable(value))?;
+            // Events that name no outcome stand under an empty name, as they do in tables.
+            let shown = if *name == "outcome" && value == NO_OUTCOME { "" } else { value.as_str() };
+            writeln!(out, "{:>14}  {}", thousands(*count), printable(shown))?;
         }
     }
     let most = summary.histogram.iter().map(|(_, count)| *count).max().unwrap_or(0);

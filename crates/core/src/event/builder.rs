@@ -72,17 +72,15 @@ impl Event {
     /// How it ended.
     #[must_use]
     pub fn outcome(mut self, outcome: Outcome) -> Self {
-        self.outcome = outcome;
+        self.outcome = Some(outcome);
         self
     }
 
-    /// Why it failed. Sets the outcome to [`Outcome::Failure`] if it still is a success.
+    /// Why it failed. Sets the outcome to [`Outcome::Failure`] unless one was set before.
     #[must_use]
     pub fn error(mut self, error: impl Into<String>) -> Self {
         self.error = Some(error.into());
-        if self.outcome == Outcome::Success {
-            self.outcome = Outcome::Failure;
-        }
+        self.outcome.get_or_insert(Outcome::Failure);
         self
     }
 

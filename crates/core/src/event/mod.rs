@@ -4,6 +4,7 @@
 //! JSON form is written once, into the line that is hashed. What must hold: nothing that a client sends
 //! can keep its own record out; only an event without an action is refused.
 
+mod bad_line;
 mod builder;
 mod changes;
 mod content;
@@ -16,17 +17,21 @@ mod rewrite;
 mod serde_impls;
 mod simd;
 mod value;
+mod warning;
 mod write;
 
+pub use bad_line::{BadLine, NoAction};
 pub use content::same_content;
 pub use limits::{
     CHANGES_MAX, ID_BYTES_MAX, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, RELATED_MAX, ROLES_MAX, TEXT_BYTES_MAX,
     Truncation, held_id, held_identifier,
 };
-pub use parse::{DEPTH_MAX, NOTES_MAX, NUMBER_BYTES_MAX, Note, ParseError, Parsed};
-pub use read::{BadLine, NoAction, Recorded};
+pub use names::NO_OUTCOME;
+pub use parse::{DEPTH_MAX, NOTES_MAX, NUMBER_BYTES_MAX, Note, Oddity, ParseError, Parsed};
+pub use read::Recorded;
 pub use rewrite::{OWN_KEYS, Rewritten, rewrite};
 pub use value::{Number, Object, Value};
+pub use warning::{WARNINGS_MAX, Warning, Warnings};
 
 pub(crate) use changes::write_changes;
 pub(crate) use limits::{fit, shorten_paths, within_limits};
@@ -59,8 +64,8 @@ pub struct Event {
     pub description: Option<String>,
     /// How serious it is.
     pub severity: Severity,
-    /// How it ended.
-    pub outcome: Outcome,
+    /// How it ended, if somebody said so: nothing is invented.
+    pub outcome: Option<Outcome>,
     /// Why it failed.
     pub error: Option<String>,
     /// Who did it.
@@ -190,10 +195,9 @@ pub enum Severity {
 }
 
 /// How it ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Outcome {
-    #[default]
     Success,
     Failure,
     Denied,

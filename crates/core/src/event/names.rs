@@ -49,6 +49,9 @@ pub(crate) const CONTEXT_FIELDS: [&str; 11] = [
     "host",
 ];
 
+/// What filters, counts and facets call an event that names no outcome. No event has it as a value.
+pub const NO_OUTCOME: &str = "none";
+
 const CUSTOM: &str = "custom:";
 
 impl Category {
@@ -162,6 +165,19 @@ impl Outcome {
         Outcome::ALL.into_iter().find(|outcome| outcome.name().eq_ignore_ascii_case(name))
     }
 
+    /// The name of an outcome, or of none, as filters, counts and facets know it.
+    pub const fn name_or_none(outcome: Option<Outcome>) -> &'static str {
+        match outcome {
+            Some(outcome) => outcome.name(),
+            None => NO_OUTCOME,
+        }
+    }
+
+    /// Reads what a filter asks for: an outcome, or `none`. `None` if the word is neither.
+    pub fn parse_wanted(name: &str) -> Option<Option<Outcome>> {
+        if name.eq_ignore_ascii_case(NO_OUTCOME) { Some(None) } else { Outcome::parse(name).map(Some) }
+    }
+
     /// The outcome's name as it stands in JSON.
     pub const fn name(self) -> &'static str {
         match self {
@@ -199,5 +215,10 @@ mod tests {
         assert_eq!(Severity::parse("WARN"), Some(Severity::Warning));
         assert_eq!((Category::parse("custom:"), Category::parse("other")), (None, None));
         assert_eq!((Severity::parse("loud"), Outcome::parse("ok")), (None, None));
+        assert_eq!(Outcome::parse(NO_OUTCOME), None, "it is no outcome, but the lack of one");
+        for wanted in Outcome::ALL.map(Some).into_iter().chain([None]) {
+            assert_eq!(Outcome::parse_wanted(Outcome::name_or_none(wanted)), Some(wanted));
+        }
+        assert_eq!(Outcome::parse_wanted("ok"), None);
     }
 }

@@ -54,6 +54,24 @@ pub struct Note {
     pub path: String,
     /// What was sent, where the value in place does not say it.
     pub original: Option<Value>,
+    /// Why.
+    pub oddity: Oddity,
+}
+
+/// Why a value could not be kept as it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Oddity {
+    /// A number that few readers can hold.
+    Number,
+    /// A container below the deepest level.
+    Depth,
+    /// Half a surrogate pair.
+    Surrogate,
+    /// A key that comes again later.
+    Doubled,
+    /// There are more than are noted.
+    More,
 }
 
 impl Parsed {
@@ -79,6 +97,11 @@ pub(crate) fn parse(json: &[u8], depth_max: usize) -> Result<Parsed, ParseError>
         return Err(parser.error("expected the end after one JSON value"));
     }
     Ok(Parsed { value, notes: parser.notes })
+}
+
+/// Whether this is the text of a number that does not fit, as it stands in a number's place.
+pub(crate) fn is_unfit_number(text: &str) -> bool {
+    is_number(text.as_bytes()) && fitting_number(text).is_none()
 }
 
 /// Whether these bytes are one JSON number and nothing else.
@@ -201,11 +224,11 @@ impl Parser<'_> {
         }
     }
 
-    fn note(&mut self, path: &Path<'_>, original: Option<Value>) {
+    fn note(&mut self, path: &Path<'_>, original: Option<Value>, oddity: Oddity) {
         if self.notes.len() < NOTES_MAX {
-            self.notes.push(Note { path: path.text(), original });
+            self.notes.push(Note { path: path.text(), original, oddity });
         } else if self.notes.len() == NOTES_MAX {
-            self.notes.push(Note { path: AND_MORE.to_owned(), original: None });
+            self.notes.push(Note { path: AND_MORE.to_owned(), original: None, oddity: Oddity::More });
         }
     }
 
@@ -214,7 +237,7 @@ impl Parser<'_> {
             Some(b'{' | b'[') if depth > self.depth_max => {
                 let start = self.at;
                 self.skip_container()?;
-                self.note(path, None);
+                self.note(path, None, Oddity::Depth);
                 Ok(Value::String(self.text[start..self.at].to_owned()))
             }
             Some(b'{') => self.object(depth, path),
@@ -245,7 +268,8 @@ impl Parser<'_> {
                 break;
             }
         }
-        Ok(Value::Object(without_doubles(members, |key, value| self.note(&path.key(key), Some(value)))))
+        let note = |key: &str, value| self.note(&path.key(key), Some(value), Oddity::Doubled);
+        Ok(Value::Object(without_doubles(members, note)))
     }
 
     fn array(&mut self, depth: usize, path: &Path<'_>) -> Result<Value, ParseError> {
@@ -310,7 +334,7 @@ impl Parser<'_> {
             return Ok(Value::Number(number));
         }
         let text = text.to_owned();
-        self.note(path, None);
+        self.note(path, None, Oddity::Number);
         Ok(Value::String(text))
     }
 
@@ -332,7 +356,7 @@ impl Parser<'_> {
         let (text, whole) = unescape(inside);
         if !whole {
             let original = self.text[start..self.at].to_owned();
-            self.note(path, Some(Value::String(original)));
+            self.note(path, Some(Value::String(original)), Oddity::Surrogate);
         }
         Ok(text)
     }

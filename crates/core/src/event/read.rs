@@ -1,70 +1,23 @@
 //! From JSON to an [`Event`]: what a client sent, or a line that the trail stored.
 //!
-//! What must hold: nothing but a missing action refuses an event. A field that cannot be taken is kept as
-//! sent under `details._invalid.<path>`, takes its default, and its path is listed in `invalid`.
+//! What must hold: nothing but a missing action refuses an event, unless it is to be read strictly. A field that
+//! cannot be taken is kept as sent under `details._invalid.<path>`, takes its default, and its path is listed in
+//! `invalid`. What has an obvious meaning is taken: a text as `actor` is its id, `TYPE/ID` a resource.
 
 use std::collections::{HashMap, HashSet};
 
 use super::names::RESERVED;
-use super::parse::{self, AND_MORE, NOT_UTF8, NOTES_MAX, Note, PATH_BYTES_MAX};
+use super::parse::{self, AND_MORE, NOT_UTF8, NOTES_MAX, Note, Oddity, PATH_BYTES_MAX};
+use super::warning::{Fault, Place, Warning, Warnings, meant};
 use super::{
     Actor, Category, Context, Event, Object, OnBehalfOf, Outcome, Resource, Severity, Truncation, Value,
 };
+use super::{BadLine, NoAction};
 use crate::clock::Timestamp;
 use crate::line;
 
 /// Under this key of `details` stands what could not be taken, each under its path.
 pub(crate) const INVALID: &str = "_invalid";
-
-/// Why bytes are no event. Nothing of them was kept.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BadLine {
-    /// The bytes are not UTF-8.
-    #[error("byte {offset} is not UTF-8: send the event as JSON in UTF-8")]
-    NotUtf8 {
-        /// The first byte that is not, counted from 0.
-        offset: usize,
-    },
-    /// The text is not JSON.
-    #[error("not JSON at byte {offset}: {reason}")]
-    NotJson {
-        /// The first byte that does not fit, counted from 0.
-        offset: usize,
-        /// What was expected there.
-        reason: &'static str,
-    },
-    /// It is JSON, but not an object.
-    #[error("an event is one JSON object, this is {found}")]
-    NotAnObject {
-        /// What it is instead.
-        found: &'static str,
-    },
-    /// The event says nothing about what was done.
-    #[error(transparent)]
-    NoAction(#[from] NoAction),
-    /// The line does not begin as the lines of a trail do; only when a stored line is read.
-    #[error("not a line of a trail: it does not begin with `v`, `index` and `recorded`")]
-    NotALine,
-}
-
-/// Why an event is refused: it says nothing about what was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NoAction {
-    /// There is no `action`.
-    #[error("the event has no `action`: say what was done, such as \"user.login\"")]
-    Missing,
-    /// It is the empty string.
-    #[error("`action` is empty: say what was done, such as \"user.login\"")]
-    Empty,
-    /// It is not a string.
-    #[error("`action` is {found}: it must be a string, such as \"user.login\"")]
-    NotText {
-        /// What it is instead.
-        found: &'static str,
-    },
-}
 
 /// An event as the trail stored it, with what the trail filled in.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -94,7 +47,7 @@ impl Event {
     /// use trailseal_core::event::{Event, Outcome};
     ///
     /// let event = Event::from_json(br#"{"action":"user.login","outcome":"so-so","actor":{"id":7}}"#).unwrap();
-    /// assert_eq!(event.outcome, Outcome::Unknown);
+    /// assert_eq!(event.outcome, Some(Outcome::Unknown));
     /// assert_eq!(event.invalid, ["outcome", "actor.id"]);
     /// assert_eq!(event.details.to_string(), r#"{"_invalid":{"outcome":"so-so","actor.id":7}}"#);
     /// ```
@@ -102,9 +55,35 @@ impl Event {
     /// # Errors
     /// [`BadLine`] if the bytes are not UTF-8, not one JSON object, or have no action.
     pub fn from_json(json: &[u8]) -> Result<Event, BadLine> {
+        Ok(Event::from_json_told(json, false)?.0)
+    }
+
+    /// The same, with what the author of the program that sent it should know: fields in the wrong place or form.
+    ///
+    /// With `strict` those refuse the event that the author wrote: names of fields that no event has, or has elsewhere,
+    /// and wrong JSON types. A value never does: it may come from outside, and whoever sent it must not keep its own
+    /// record out.
+    ///
+    /// ```
+    /// use trailseal_core::event::Event;
+    ///
+    /// let sent = br#"{"action":"user.login","actor":"u1","ip":"203.0.113.7","time":"yesterday"}"#;
+    /// let (event, warnings) = Event::from_json_told(sent, false).unwrap();
+    /// assert_eq!(event.actor.unwrap().id.as_deref(), Some("u1"));
+    /// let fields: Vec<_> = warnings.told.iter().map(|warning| warning.field.as_str()).collect();
+    /// assert_eq!(fields, ["ip", "time"]);
+    /// assert_eq!(warnings.told[0].hint, "send it as context.ip");
+    ///
+    /// assert!(Event::from_json_told(sent, true).is_err());
+    /// assert!(Event::from_json_told(br#"{"action":"user.login","time":"yesterday"}"#, true).is_ok());
+    /// ```
+    ///
+    /// # Errors
+    /// As [`from_json`](Event::from_json), and [`BadLine::NotStrict`].
+    pub fn from_json_told(json: &[u8], strict: bool) -> Result<(Event, Warnings), BadLine> {
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
         let parsed = parse_line(json, parse::DEPTH_MAX)?;
-        from_parsed(parsed.value, parsed.notes)
+        from_parsed(parsed.value, parsed.notes, strict)
     }
 
     /// Takes an event from a value that was parsed or made elsewhere, by the rules of [`Event::from_json`].
@@ -112,7 +91,7 @@ impl Event {
     /// # Errors
     /// [`BadLine`] if it is not an object, or has no action.
     pub fn from_value(value: Value) -> Result<Event, BadLine> {
-        from_parsed(value, Vec::new())
+        Ok(from_parsed(value, Vec::new(), false)?.0)
     }
 
     /// The event as a client would send it, for [`Event::from_json`] to read as the same event. That holds for an event
@@ -180,18 +159,60 @@ fn parse_line(json: &[u8], depth_max: usize) -> Result<parse::Parsed, BadLine> {
     })
 }
 
-fn from_parsed(value: Value, notes: Vec<Note>) -> Result<Event, BadLine> {
+fn from_parsed(value: Value, notes: Vec<Note>, strict: bool) -> Result<(Event, Warnings), BadLine> {
     let object = match value {
         Value::Object(object) => object,
         other => return Err(BadLine::NotAnObject { found: other.kind() }),
     };
-    let mut reader = Reader::default();
+    let mut reader = Reader { strict, ..Reader::default() };
+    let odd: Vec<(String, Oddity)> = notes.iter().map(|note| (note.path.clone(), note.oddity)).collect();
     for note in notes {
         reader.mark(note.path, note.original);
     }
     let mut event = reader.event(object)?;
+    // Behind what is wrong with fields: whoever fills the values cannot hide that.
+    for (path, oddity) in odd.into_iter().filter(|(_, oddity)| *oddity != Oddity::More) {
+        reader.tell(&path, Fault::Odd(oddity));
+    }
+    if let Some(warning) = reader.refused.take() {
+        return Err(BadLine::NotStrict(warning));
+    }
+    let warnings = std::mem::take(&mut reader.warnings);
     reader.finish(&mut event);
-    Ok(event)
+    Ok((event, warnings))
+}
+
+/// What the author of a program may send in the place of a known field.
+fn wanted(field: &str) -> &'static str {
+    match field {
+        "actor" => "an object, or the actor's id as a text",
+        "resource" => "an object with type and id, or TYPE/ID as a text",
+        "on_behalf_of" | "context" | "details" => "an object",
+        "related" => "a list of objects",
+        "duration_ms" => "a number",
+        _ => "a text",
+    }
+}
+
+/// The resource of `TYPE/ID`: its type ends at the first slash.
+fn type_and_id(text: &str) -> Option<Resource> {
+    let (kind, id) = text.split_once('/').filter(|(kind, id)| !kind.is_empty() && !id.is_empty())?;
+    Some(Resource { kind: Some(kind.to_owned()), id: Some(id.to_owned()), ..Resource::default() })
+}
+
+impl Fault {
+    /// What is wrong with a known field at the top that was not taken.
+    fn of(field: &str, value: &Value) -> Fault {
+        match (field, value) {
+            ("id", Value::String(_)) => Fault::EmptyId,
+            ("time", Value::String(_)) => Fault::Time,
+            ("category", Value::String(_)) => Fault::Category,
+            ("severity", Value::String(_)) => Fault::Severity,
+            ("outcome", Value::String(_)) => Fault::Outcome,
+            ("resource", Value::String(_)) => Fault::ResourceText,
+            _ => Fault::Type { found: value.kind(), wanted: wanted(field) },
+        }
+    }
 }
 
 /// Takes fields, and collects those that cannot be taken.
@@ -199,6 +220,10 @@ fn from_parsed(value: Value, notes: Vec<Note>) -> Result<Event, BadLine> {
 struct Reader {
     /// A stored line is read: what does not fit was put there by the trail, and stays where it is.
     stored: bool,
+    /// What the author wrote and no event has refuses it.
+    strict: bool,
+    warnings: Warnings,
+    refused: Option<Warning>,
     kept: Vec<(String, Value)>,
     kept_keys: HashMap<String, usize>,
     listed: Vec<String>,
@@ -206,6 +231,39 @@ struct Reader {
 }
 
 impl Reader {
+    /// Notes what is to be told of a field.
+    fn tell(&mut self, field: &str, fault: Fault) {
+        let is_minded = self.strict && fault.is_authors();
+        if self.stored || (fault == Fault::Unknown && !is_minded) {
+            return;
+        }
+        if is_minded && self.refused.is_none() {
+            self.refused = Some(fault.at(field));
+        }
+        self.warnings.add(field, &fault);
+    }
+
+    /// Keeps a field that is not a known one of its place.
+    fn own(&mut self, place: Place, part: &str, key: String, value: Value, extra: &mut Object) {
+        if !self.stored {
+            let fault = meant(place, &key).map_or(Fault::Unknown, Fault::Misplaced);
+            if fault != Fault::Unknown || self.strict {
+                self.tell(&if part.is_empty() { key.clone() } else { format!("{part}.{key}") }, fault);
+            }
+        }
+        extra.0.push((key, value));
+    }
+
+    /// Puts a known field aside that cannot be taken as it was sent.
+    fn refuse(&mut self, path: String, value: Value, fault: Fault) {
+        // What was a number that does not fit is a text by now; that is told of already.
+        let was_number = |value: &Value| value.as_str().is_some_and(parse::is_unfit_number);
+        if !(matches!(fault, Fault::Type { .. }) && was_number(&value)) {
+            self.tell(&path, fault);
+        }
+        self.mark(path, Some(value));
+    }
+
     /// Lists a path as invalid, and keeps what was sent there.
     fn mark(&mut self, mut path: String, original: Option<Value>) {
         if path.len() > PATH_BYTES_MAX + AND_MORE.len() {
@@ -241,14 +299,17 @@ impl Reader {
                 ("action", Value::String(text)) => action = Ok(text),
                 ("action", Value::Null) => {}
                 ("action", other) => action = Err(NoAction::NotText { found: other.kind() }),
-                (name, value) if !self.stored && RESERVED.contains(&name) => self.mark(key, Some(value)),
+                (name, value) if !self.stored && RESERVED.contains(&name) => {
+                    self.refuse(key, value, Fault::Reserved);
+                }
                 (name, Value::Null) if super::names::FIELDS.contains(&name) => {}
                 (_, value) => {
                     if let Some(value) = self.field(&mut event, &key, value) {
                         if self.stored || !super::names::FIELDS.contains(&key.as_str()) {
-                            event.extra.0.push((key, value));
+                            self.own(Place::Event, "", key, value, &mut event.extra);
                         } else {
-                            self.mark(key, Some(value));
+                            let fault = Fault::of(&key, &value);
+                            self.refuse(key, value, fault);
                         }
                     }
                 }
@@ -276,15 +337,25 @@ impl Reader {
                 Some(severity) => event.severity = severity,
                 None => return Some(value),
             },
+            // As good as absent, in a stored line too.
+            ("outcome", Value::String(text)) if text.is_empty() => {}
             ("outcome", value) => match value.as_str().and_then(Outcome::parse) {
-                Some(outcome) => event.outcome = outcome,
+                Some(outcome) => event.outcome = Some(outcome),
                 None => {
-                    event.outcome = Outcome::Unknown;
+                    event.outcome = Some(Outcome::Unknown);
                     return Some(value);
                 }
             },
             ("error", Value::String(text)) => event.error = Some(text),
             ("actor", Value::Object(object)) => event.actor = Some(self.actor(object)),
+            ("actor" | "resource", Value::String(text)) if !self.stored && text.is_empty() => {}
+            ("actor", Value::String(id)) if !self.stored => {
+                event.actor = Some(Actor { id: Some(id), ..Actor::default() });
+            }
+            ("resource", Value::String(text)) if !self.stored => match type_and_id(&text) {
+                Some(resource) => event.resource = Some(resource),
+                None => return Some(Value::String(text)),
+            },
             ("on_behalf_of", Value::Object(object)) => event.on_behalf_of = Some(self.on_behalf_of(object)),
             ("resource", Value::Object(object)) => event.resource = Some(self.resource("resource", object)),
             ("related", Value::Array(elements)) => event.related = self.related(elements),
@@ -305,7 +376,7 @@ impl Reader {
         if !self.stored
             && let Some(value) = object.remove(INVALID)
         {
-            self.mark(format!("details.{INVALID}"), Some(value));
+            self.refuse(format!("details.{INVALID}"), value, Fault::Mark);
         }
         object
     }
@@ -320,8 +391,8 @@ impl Reader {
                 ("email", value) => actor.email = self.text("actor", key, value, &mut actor.extra),
                 ("roles", Value::Array(roles)) => actor.roles = self.roles(roles),
                 ("roles", Value::Null) => {}
-                ("roles", value) => self.put_aside("actor", key, value, &mut actor.extra),
-                (_, value) => actor.extra.0.push((key, value)),
+                ("roles", value) => self.put_aside("actor", key, value, &mut actor.extra, "a list of texts"),
+                (_, value) => self.own(Place::Actor, "actor", key, value, &mut actor.extra),
             }
         }
         actor
@@ -332,7 +403,10 @@ impl Reader {
         for (place, element) in elements.into_iter().enumerate() {
             match element {
                 Value::String(role) => roles.push(role),
-                other => self.mark(format!("actor.roles.{place}"), Some(other)),
+                other => {
+                    let fault = Fault::Type { found: other.kind(), wanted: "a text" };
+                    self.refuse(format!("actor.roles.{place}"), other, fault);
+                }
             }
         }
         roles
@@ -344,7 +418,7 @@ impl Reader {
             match key.as_str() {
                 "id" => other.id = self.text("on_behalf_of", key, value, &mut other.extra),
                 "reason" => other.reason = self.text("on_behalf_of", key, value, &mut other.extra),
-                _ => other.extra.0.push((key, value)),
+                _ => self.own(Place::OnBehalfOf, "on_behalf_of", key, value, &mut other.extra),
             }
         }
         other
@@ -357,7 +431,7 @@ impl Reader {
                 "type" => resource.kind = self.text(path, key, value, &mut resource.extra),
                 "id" => resource.id = self.text(path, key, value, &mut resource.extra),
                 "name" => resource.name = self.text(path, key, value, &mut resource.extra),
-                _ => resource.extra.0.push((key, value)),
+                _ => self.own(Place::Resource, path, key, value, &mut resource.extra),
             }
         }
         resource
@@ -369,7 +443,10 @@ impl Reader {
             let path = format!("related.{place}");
             match element {
                 Value::Object(object) => related.push(self.resource(&path, object)),
-                other => self.mark(path, Some(other)),
+                other => {
+                    let fault = Fault::Type { found: other.kind(), wanted: "an object" };
+                    self.refuse(path, other, fault);
+                }
             }
         }
         related
@@ -391,7 +468,7 @@ impl Reader {
                 "version" => &mut context.version,
                 "host" => &mut context.host,
                 _ => {
-                    context.extra.0.push((key, value));
+                    self.own(Place::Context, "context", key, value, &mut context.extra);
                     continue;
                 }
             };
@@ -405,16 +482,17 @@ impl Reader {
         match value {
             Value::String(text) => return Some(text),
             Value::Null => {}
-            other => self.put_aside(part, key, other, extra),
+            other => self.put_aside(part, key, other, extra, "a text"),
         }
         None
     }
 
-    fn put_aside(&mut self, part: &str, key: String, value: Value, extra: &mut Object) {
+    fn put_aside(&mut self, part: &str, key: String, value: Value, extra: &mut Object, wanted: &'static str) {
         if self.stored {
             extra.0.push((key, value));
         } else {
-            self.mark(format!("{part}.{key}"), Some(value));
+            let fault = Fault::Type { found: value.kind(), wanted };
+            self.refuse(format!("{part}.{key}"), value, fault);
         }
     }
 

@@ -13,9 +13,7 @@ fn check(json: &str, expected: &str) {
         // Only what follows the head of an event without anything else.
         let expected = expected.strip_prefix('{').unwrap();
         let comma = if expected == "}" { "" } else { "," };
-        format!(
-            ",\"category\":\"custom:other\",\"action\":\"a\",\"severity\":\"info\",\"outcome\":\"success\"{comma}{expected}"
-        )
+        format!(",\"category\":\"custom:other\",\"action\":\"a\",\"severity\":\"info\"{comma}{expected}")
     } else {
         expected.to_owned()
     };
@@ -66,6 +64,28 @@ fn null_is_as_good_as_absent() {
 }
 
 #[test]
+fn an_outcome_that_nobody_named_is_absent() {
+    for json in [r#"{"action":"a"}"#, r#"{"action":"a","outcome":null}"#, r#"{"action":"a","outcome":""}"#] {
+        check(json, "{}");
+        assert_eq!(Event::from_json(json.as_bytes()).unwrap().outcome, None);
+    }
+    // An error says why, and not how it ended.
+    check(
+        r#"{"action":"a","error":"e"}"#,
+        r#",category"#.get(..0).map(|_| r#","category":"custom:other","action":"a","severity":"info","error":"e"}"#).unwrap(),
+    );
+    let line = |outcome: &str| {
+        let front = r#"{"v":1,"index":0,"recorded":"2026-01-02T03:04:05.000006Z","id":"i","action":"a""#;
+        Event::from_line(format!("{front}{outcome}}}").as_bytes()).unwrap().event
+    };
+    for absent in ["", r#","outcome":null"#, r#","outcome":"""#] {
+        assert_eq!((line(absent).outcome, line(absent).extra.len()), (None, 0), "{absent}");
+    }
+    assert_eq!(line(r#","outcome":"success""#).outcome, Some(Outcome::Success));
+    assert_eq!(line(r#","outcome":"so-so""#).outcome, Some(Outcome::Unknown));
+}
+
+#[test]
 fn what_cannot_be_taken_is_kept_and_listed() {
     check(
         r#"{"action":"a","severity":"loud"}"#,
@@ -75,7 +95,11 @@ fn what_cannot_be_taken_is_kept_and_listed() {
         r#"{"action":"a","details":[1]}"#,
         r#"{"details":{"_invalid":{"details":[1]}},"invalid":["details"]}"#,
     );
-    check(r#"{"action":"a","actor":"u"}"#, r#"{"details":{"_invalid":{"actor":"u"}},"invalid":["actor"]}"#);
+    check(r#"{"action":"a","actor":5}"#, r#"{"details":{"_invalid":{"actor":5}},"invalid":["actor"]}"#);
+    check(
+        r#"{"action":"a","resource":"invoice"}"#,
+        r#"{"details":{"_invalid":{"resource":"invoice"}},"invalid":["resource"]}"#,
+    );
     check(
         r#"{"action":"a","actor":{"id":1,"roles":["x",2]},"related":[3,{"id":4}]}"#,
         r#"{"actor":{"roles":["x"]},"related":[{}],"details":{"_invalid":{"actor.id":1,"actor.roles.1":2,"related.0":3,"related.1.id":4}},"invalid":["actor.id","actor.roles.1","related.0","related.1.id"]}"#,
@@ -90,6 +114,18 @@ fn what_cannot_be_taken_is_kept_and_listed() {
     );
     check(r#"{"action":"a","own":1e999}"#, r#"{"invalid":["own"],"own":"1e999"}"#);
     check(r#"{"action":"a","id":""}"#, r#"{"details":{"_invalid":{"id":""}},"invalid":["id"]}"#);
+}
+
+#[test]
+fn what_has_an_obvious_meaning_is_taken() {
+    check(
+        r#"{"action":"a","actor":"u1","resource":"invoice/2026/42"}"#,
+        r#"{"actor":{"id":"u1"},"resource":{"type":"invoice","id":"2026/42"}}"#,
+    );
+    // Only from a caller: in a stored line it means what it meant when it was written.
+    let line =
+        br#"{"v":1,"index":0,"recorded":"2026-01-02T03:04:05.000006Z","id":"i","action":"a","actor":"u1"}"#;
+    assert_eq!(Event::from_line(line).unwrap().event.actor, None);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! In: JSON text. Out: the bytes that [`Event::from_json`](super::Event::from_json) and
 //! [`write_rest`](crate::line::write_rest) would give, or `None` for everything that is out of the
-//! ordinary: what is no event, what is over a limit, of a wrong type, doubled, or to be masked. Then
+//! ordinary: what is no event, what is over a limit, of a wrong type, doubled, to be masked, or to be warned of. Then
 //! nothing was written, and the caller takes the slow way, which has an answer for everything. What must
 //! hold: the fast way never writes another byte than the slow one.
 //!
@@ -65,8 +65,11 @@ pub struct Rewritten<'a> {
     pub correlation_id: Option<Cow<'a, str>>,
     /// How serious it is.
     pub severity: Severity,
-    /// How it ended.
-    pub outcome: Outcome,
+    /// How it ended, if it says so.
+    pub outcome: Option<Outcome>,
+    /// Whether it has names of its own, beside the known ones, in the places that have known ones. None of them looks
+    /// like a known one: of that a warning tells, and that is the slow way's.
+    pub has_own_names: bool,
     /// Where in the rest the fields belong that the trail adds (`recorded_by`, `sample_rate`), each with a
     /// comma before it.
     pub trail_fields_at: usize,
@@ -103,7 +106,7 @@ thread_local! {
 ///     String::from_utf8(rest).unwrap(),
 ///     concat!(
 ///         r#""id":"7","time":"1970-01-01T00:00:00.000000Z","category":"custom:other","#,
-///         r#""action":"user.login","severity":"info","outcome":"success","actor":{"id":"u1"}}"#,
+///         r#""action":"user.login","severity":"info","actor":{"id":"u1"}}"#,
 ///     ),
 /// );
 ///
@@ -152,6 +155,7 @@ fn write<'a, const COPIES: bool>(
     let (mut fields, mut facts) = (Fields::new(), Facts::default());
     scan.event(&mut fields, &mut facts)?;
     let action = facts.action?;
+    let has_own_names = scan.has_own_names;
     let id = match facts.id {
         Some(id) => EventId::given(&resolve(text, id)),
         None => EventId::new(now),
@@ -176,6 +180,7 @@ fn write<'a, const COPIES: bool>(
         correlation_id: fact(facts.correlation_id),
         severity: facts.severity,
         outcome: facts.outcome,
+        has_own_names,
         trail_fields_at: trail_fields_at? - start,
     })
 }
@@ -205,12 +210,13 @@ impl Line<'_> {
         out: &mut Vec<u8>,
     ) -> Option<usize> {
         /// The fields that stand in the line even if they were not sent, or not in the line's words.
-        const ALWAYS: u32 = 1 << rank::CATEGORY | 1 << rank::SEVERITY | 1 << rank::OUTCOME;
+        const ALWAYS: u32 = 1 << rank::CATEGORY | 1 << rank::SEVERITY;
         out.reserve(self.text.len() + HEAD_BYTES);
         self.head(fields, facts, id, now, out);
         let mut run = Run { text: self.text, span: Span::default(), out };
         let derives = !fields.has(rank::CHANGES) && facts.before.is_some() && facts.after.is_some();
         let mut left = fields.present & !(1 << rank::ID) | ALWAYS | u32::from(derives) << rank::CHANGES;
+        left |= u32::from(facts.outcome.is_some()) << rank::OUTCOME;
         while left != 0 {
             let rank = left.trailing_zeros() as usize;
             left &= left - 1;
@@ -220,7 +226,9 @@ impl Line<'_> {
             }
             match (rank, facts.before, facts.after) {
                 (rank::SEVERITY, ..) => run.name(b",\"severity\":\"", facts.severity.name()),
-                (rank::OUTCOME, ..) => run.name(b",\"outcome\":\"", facts.outcome.name()),
+                (rank::OUTCOME, ..) => {
+                    run.name(b",\"outcome\":\"", facts.outcome.map(Outcome::name).unwrap_or_default());
+                }
                 (rank::CHANGES, Some(before), Some(after)) => {
                     run.put(b",\"changes\":");
                     let members = &self.lists.members;

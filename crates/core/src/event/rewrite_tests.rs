@@ -17,7 +17,11 @@ fn check(text: &[u8]) -> bool {
         return false;
     };
     let shown = text.escape_ascii();
-    let event = Event::from_json(text).unwrap_or_else(|error| panic!("{error}: {shown}"));
+    let (event, warnings) =
+        Event::from_json_told(text, false).unwrap_or_else(|error| panic!("{error}: {shown}"));
+    assert!(warnings.is_empty(), "{warnings:?}: {shown}");
+    let is_refused = Event::from_json_told(text, true).is_err();
+    assert_eq!(fast.has_own_names, is_refused, "what a strict reader minds: {shown}");
     let stamp = Stamp { id: fast.id.clone(), ..complete(&event, NOW) };
     let mut slow = b"before".to_vec();
     write_rest(&event, &stamp, &mut slow).unwrap();
@@ -80,6 +84,10 @@ fn ordinary_events_take_the_fast_way() {
     check_fast(r#"{"action":"a","tenant":null,"actor":{"id":null,"roles":null},"context":{"ip":null}}"#);
     check_fast(r#"{"action":"a","actor":{},"resource":{ },"related":[ ],"details":{},"context":{ }}"#);
     check_fast(r#"{"action":"a","time":"2026-11-21T03:00:60.000000Z"}"#);
+    check_fast(r#"{"action":"a","actor":"u1","resource":"invoice/42","order_ref":7}"#);
+    check_fast(r#"{"resource":"file\/etc/\u002f\n/","action":"a","actor":"\"é\u2028\\","tenant":"t"}"#);
+    check_fast(r#"{"action":"a","resource":"a/b"}"#);
+    check_fast(r#"{"action":"a","outcome":null}"#);
     check_fast(r#"{"action":"a","details":{"n":[0,-1,18446744073709551615,1234567890123456,1e5,0.1]}}"#);
     check_fast(
         "{\"action\":\"a\",\"details\":{\"k\":\"1234567890123\u{2028}\u{2014} \u{e9}\\ud83d\\ude00\\u001F\"}}",
@@ -125,7 +133,14 @@ fn what_is_out_of_the_ordinary_does_not() {
         r#""outcome":"ok""#,
         r#""category":"custom:""#,
         r#""time":"now""#,
-        r#""actor":"u""#,
+        r#""actor":"""#,
+        r#""actor":5"#,
+        r#""resource":"invoice""#,
+        r#""resource":"/7""#,
+        r#""resource":"invoice/""#,
+        r#""ip":"203.0.113.7""#,
+        r#""actor":{"userId":"u"}"#,
+        r#""context":{"userAgent":"u"}"#,
         r#""actor":{"id":1}"#,
         r#""actor":{"roles":[1]}"#,
         r#""related":[1]"#,
@@ -205,7 +220,7 @@ impl Maker<'_> {
         let mut names: Vec<&str> = FIELDS.to_vec();
         names.extend(["own", "x-trace", "a name of its own"]);
         if maker.pick(8) == 1 {
-            names.extend(["v", "password", "extra\\u0031"]);
+            names.extend(["v", "password", "extra\\u0031", "ip", "userId", "Actor"]);
         }
         let kept = 1 + maker.pick(12);
         let mut chosen = vec!["action"];
@@ -257,7 +272,7 @@ impl Maker<'_> {
         if self.pick(4) == 1 {
             chosen.insert(
                 self.pick(chosen.len() as u8 + 1),
-                ["more", "z.z", "longer than names are"][self.pick(3)],
+                ["more", "z.z", "longer than names are", "userId"][self.pick(4)],
             );
         }
         chosen
@@ -297,6 +312,22 @@ impl Maker<'_> {
             (_, "outcome") => {
                 let name = ["success", "Failure", "denied", "partial", "unknown", "ok"][self.pick(6)];
                 self.out.push_str(&format!("\"{name}\""));
+            }
+            (70.., "actor" | "resource") => {
+                let short = [
+                    "u1",
+                    "invoice/42",
+                    "a\\/b/c",
+                    "/x",
+                    "x/",
+                    "é/\\n\u{2028}",
+                    "",
+                    "\\u002f\\u0041/",
+                    "a\\\\/b",
+                    "a type of some length/an id of more length",
+                ];
+                let short = short[self.pick(10)];
+                self.out.push_str(&format!("\"{short}\""));
             }
             (_, "actor") => self.part(&ACTOR_FIELDS),
             (_, "resource") => self.part(&RESOURCE_FIELDS),

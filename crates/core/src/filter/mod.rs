@@ -70,8 +70,8 @@ pub struct Filter {
     pub category: Vec<Category>,
     /// The resource, also among the related ones.
     pub resource: Vec<ResourceFilter>,
-    /// The outcome.
-    pub outcome: Vec<Outcome>,
+    /// The outcome; `None` are events that name none.
+    pub outcome: Vec<Option<Outcome>>,
     /// The severity.
     pub severity: Vec<Severity>,
     /// The client's address, as text.
@@ -189,8 +189,8 @@ impl Filter {
                 return Ok(());
             }
             "outcome" => {
-                let allowed = "use success, failure, denied, partial or unknown";
-                self.outcome.push(Outcome::parse(value).ok_or_else(|| wrong(allowed))?);
+                let allowed = "use success, failure, denied, partial, unknown or none";
+                self.outcome.push(Outcome::parse_wanted(value).ok_or_else(|| wrong(allowed))?);
                 return Ok(());
             }
             "severity" => {
@@ -232,7 +232,7 @@ impl Filter {
     /// let error = Filter::from_pairs([("outcome", "bad")], Timestamp::from_micros(0)).unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "outcome cannot be \"bad\": use success, failure, denied, partial or unknown"
+    ///     "outcome cannot be \"bad\": use success, failure, denied, partial, unknown or none"
     /// );
     /// # Ok::<(), trailseal_core::filter::FilterError>(())
     /// ```

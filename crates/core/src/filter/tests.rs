@@ -78,6 +78,20 @@ fn each_filter_says_yes_and_no() {
         check(&[(name, no), (name, yes)], true);
     }
     check(&[("tenant", "acme"), ("outcome", "success")], false);
+    check(&[("outcome", "none")], false);
+    check(&[("outcome", "none"), ("outcome", "denied")], true);
+}
+
+#[test]
+fn an_event_that_names_no_outcome_is_found_by_none_alone() {
+    // The word stands in the line all the same.
+    let (line, _) = recorded(&Event::new("a").detail("success", "denied"));
+    let accepts = |wanted: &str| {
+        let filter = Filter::from_pairs([("outcome", wanted)], NOW).unwrap();
+        filter.accepts(&line)
+    };
+    assert!(accepts("none") && accepts("NONE"));
+    assert!(!accepts("success") && !accepts("denied") && !accepts("unknown"));
 }
 
 #[test]
@@ -147,6 +161,7 @@ fn naive(line: &serde_json::Value, pairs: &[(&str, &str)]) -> bool {
     let is =
         |pointer: &str, value: &str| line.pointer(pointer).and_then(|found| found.as_str()) == Some(value);
     let holds = |name: &str, value: &str| match name {
+        "outcome" if value == "none" => line.get("outcome").is_none(),
         "tenant" | "category" | "severity" | "outcome" => is(&format!("/{name}"), value),
         "actor" => is("/actor/id", value) || is("/actor/name", value),
         "on_behalf_of" => is("/on_behalf_of/id", value),
@@ -176,14 +191,14 @@ fn word() -> impl Strategy<Value = String> {
 prop_compose! {
     fn any_event()(
         texts in proptest::array::uniform10(word()), names in proptest::array::uniform4(proptest::option::of(word())),
-        severity in 0..2usize, outcome in 0..2usize,
+        severity in 0..2usize, outcome in 0..3usize,
     ) -> Event {
         let [action, id, tenant, actor, other, kind, ip, request, correlation, related] = texts;
         let mut event = Event::new(format!("a{action}")).id(id).tenant(tenant).actor(actor)
             .resource(&*kind, kind.clone()).related(related.clone(), related).ip(ip)
             .request_id(request).correlation_id(correlation).on_behalf_of(other, "why")
-            .severity([Severity::Info, Severity::Critical][severity])
-            .outcome([Outcome::Success, Outcome::Denied][outcome]);
+            .severity([Severity::Info, Severity::Critical][severity]);
+        event.outcome = [None, Some(Outcome::Success), Some(Outcome::Denied)][outcome];
         let [actor_name, session, trace, resource_name] = names;
         event.actor.as_mut().unwrap().name = actor_name;
         event.resource.as_mut().unwrap().name = resource_name;
@@ -210,7 +225,10 @@ fn any_pair() -> impl Strategy<Value = (&'static str, String)> {
         (proptest::sample::select(&NAMES[..]), word()),
         (Just("action"), "[ab?*]{1,3}"),
         (Just("severity"), prop_oneof![Just("info".to_owned()), Just("critical".to_owned())]),
-        (Just("outcome"), prop_oneof![Just("success".to_owned()), Just("denied".to_owned())]),
+        (
+            Just("outcome"),
+            prop_oneof![Just("success".to_owned()), Just("denied".to_owned()), Just("none".to_owned())]
+        ),
     ]
 }
 

@@ -85,13 +85,15 @@ fn severity(severity: Severity) -> &'static Piece {
 }
 
 #[inline(always)]
-fn outcome(outcome: Outcome) -> &'static Piece {
+fn outcome(outcome: Option<Outcome>) -> &'static Piece {
     match outcome {
-        Outcome::Success => piece!(",\"outcome\":\"success\""),
-        Outcome::Failure => piece!(",\"outcome\":\"failure\""),
-        Outcome::Denied => piece!(",\"outcome\":\"denied\""),
-        Outcome::Partial => piece!(",\"outcome\":\"partial\""),
-        Outcome::Unknown => piece!(",\"outcome\":\"unknown\""),
+        None if cfg!(trailseal_fault = "outcome_invented") => piece!(",\"outcome\":\"success\""),
+        None => piece!(""),
+        Some(Outcome::Success) => piece!(",\"outcome\":\"success\""),
+        Some(Outcome::Failure) => piece!(",\"outcome\":\"failure\""),
+        Some(Outcome::Denied) => piece!(",\"outcome\":\"denied\""),
+        Some(Outcome::Partial) => piece!(",\"outcome\":\"partial\""),
+        Some(Outcome::Unknown) => piece!(",\"outcome\":\"unknown\""),
     }
 }
 

@@ -75,12 +75,17 @@ impl MaskKey {
             return Ok(key);
         }
         let path = folder.keys_folder().join(FILE);
+        MaskKey::random().map_err(|source| MaskKeyError::Io { path, source })?.save(folder)
+    }
+
+    /// Makes this the key of a trail.
+    pub(crate) fn save(self, folder: &Folder) -> Result<MaskKey, MaskKeyError> {
+        let path = folder.keys_folder().join(FILE);
         let failed = |source| MaskKeyError::Io { path: path.clone(), source };
-        let bytes = random_bytes().map_err(failed)?;
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text: String = self.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         folder.files().create_folder(&folder.keys_folder()).map_err(failed)?;
         folder.files().replace(&path, format!("{text}\n").as_bytes(), true).map_err(failed)?;
-        Ok(MaskKey::new(bytes))
+        Ok(self)
     }
 
     /// A key that nobody knows and no file keeps: what it hashes is found in this process alone.

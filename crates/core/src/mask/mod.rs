@@ -13,6 +13,7 @@ mod card;
 mod hashed;
 mod key_file;
 mod keys;
+mod kind;
 mod look;
 mod pairs;
 mod paths;

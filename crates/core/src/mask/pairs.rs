@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::keys::{Keys, Kind};
+use super::keys::Keys;
+use super::kind::Kind;
 use super::look::Look;
 use super::rules::Class;
 use super::scan::{Scan, key_start};

@@ -1,7 +1,8 @@
 //! Keys that are paths. In `changes`, and where what could not be taken is kept, one key stands for several that are
 //! joined by dots; a secret's key may be any of them.
 
-use super::keys::{Keys, Kind, is_count, says_who};
+use super::keys::Keys;
+use super::kind::{Kind, is_count, says_who};
 use crate::event::INVALID;
 
 /// Members of an entry of changes: they hold the value of the key above them.

@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use super::keys::{Kind, is_count};
+use super::kind::{Kind, is_count};
 use super::look::Look;
 use super::rules::Class;
 use crate::steps;

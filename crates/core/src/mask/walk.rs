@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::keys::{Kind, is_authorization};
+use super::kind::{Kind, is_authorization};
 use super::paths::{self, Form, Under};
 use super::{FIXED, Masker, Preset, ReplaceWith};
 use crate::event::{Category, Event, Number, Object, Out, Resource, Value, write_changes};

@@ -19,7 +19,7 @@ pub struct Facts<'a> {
     pub actor: Option<&'a str>,
     /// The severity.
     pub severity: Severity,
-    /// The outcome.
+    /// The outcome. An event that names none is treated as one that succeeded.
     pub outcome: Outcome,
     /// What ties the events of one request together; they are sampled as one. Without it, the id that the caller
     /// gave: whoever sends an event again must not get another chance.
@@ -35,7 +35,7 @@ impl<'a> Facts<'a> {
             tenant: event.tenant.as_deref(),
             actor: event.actor.as_ref().and_then(|actor| actor.id.as_deref()),
             severity: event.severity,
-            outcome: event.outcome,
+            outcome: outcome_of(event.outcome),
             correlation_id: event
                 .context
                 .correlation_id
@@ -59,6 +59,11 @@ impl<'a> Facts<'a> {
             || (is_grave && !when.severity.contains(&self.severity))
             || (is_security && !when.category.contains(&self.category))
     }
+}
+
+/// What rules and sampling take an event's outcome for.
+pub(crate) fn outcome_of(named: Option<Outcome>) -> Outcome {
+    named.unwrap_or(Outcome::Success)
 }
 
 /// Whether an event is kept.

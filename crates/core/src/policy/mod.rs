@@ -19,6 +19,7 @@ mod tests;
 use std::time::Duration;
 
 pub(crate) use current::Current;
+pub(crate) use decide::outcome_of;
 pub use decide::{Decision, Facts, Keep};
 pub(crate) use in_force::InForce;
 pub use in_force::RuleCounts;

@@ -18,7 +18,7 @@ use super::{ReadError, Trail};
 use crate::Index;
 use crate::clock::Timestamp;
 use crate::complete::EventId;
-use crate::event::{BadLine, same_content};
+use crate::event::{BadLine, Warnings, same_content};
 use crate::line;
 use crate::policy::{InForce, Keep, OnFailure, Treatment};
 use ready::Ready;
@@ -30,6 +30,8 @@ pub struct Submitter {
     pub recorded_by: Option<Arc<str>>,
     /// The only tenant it may write for. An event without a tenant gets this one.
     pub tenant: Option<Arc<str>>,
+    /// Whether its events are read strictly, even if the trail's [`Options`](super::Options) do not say so.
+    pub strict: bool,
 }
 
 /// One event of a request.
@@ -60,6 +62,8 @@ pub enum Submission {
 pub struct HandedInBatch {
     /// What became of each event, in their order.
     pub events: Vec<Submission>,
+    /// What the author of the program that sent them should know, by the places of the events; only those with any.
+    pub warnings: Vec<(usize, Warnings)>,
     /// What is to be waited for, with [`Trail::finish`] or [`Trail::confirm`]: it holds for all of them.
     pub newest: Option<HandedIn>,
 }
@@ -133,7 +137,7 @@ impl Trail {
             let found = self.find_new(&request, &mut ids)?;
             if found.is_empty() {
                 let first = self.push_with_ids(&request, ids, room_wait)?;
-                return Ok(self.outcome(&request, &policy, first, ack));
+                return Ok(self.outcome(request, &policy, first, ack));
             }
             drop(ids);
             self.compare_with_trail(&mut request, Some(found))?;
@@ -154,11 +158,16 @@ impl Trail {
         let policy = inner.shared.policy.load();
         let now = inner.shared.options.clock.now();
         let mut bytes = Vec::with_capacity(events.iter().map(|event| event.json.len() + 256).sum());
-        let mut ready = Vec::with_capacity(events.len());
+        let (mut ready, mut warnings) = (Vec::with_capacity(events.len()), Vec::new());
         for (place, event) in events.iter().enumerate() {
-            ready.push(self.make_ready(event, by, &policy, now, &mut bytes).map_err(|why| why.at(place))?);
+            let (one, told) =
+                self.make_ready(event, by, &policy, now, &mut bytes).map_err(|why| why.at(place))?;
+            ready.push(one);
+            if !told.is_empty() {
+                warnings.push((place, told));
+            }
         }
-        Ok((Request { events, by, now, bytes, ready, known: HashMap::new() }, policy))
+        Ok((Request { events, by, now, bytes, ready, warnings, known: HashMap::new() }, policy))
     }
 
     /// Puts what is new into the handoff, and its ids among those that are known. Returns as [`push_new`](Self::push_new).
@@ -256,7 +265,7 @@ impl Trail {
         self.inner.accept_batch(&flags, &bytes, &ends, request.now, room_wait)
     }
 
-    fn outcome(&self, request: &Request<'_>, policy: &InForce, first: u64, ack: Ack) -> HandedInBatch {
+    fn outcome(&self, request: Request<'_>, policy: &InForce, first: u64, ack: Ack) -> HandedInBatch {
         let counters = &self.inner.shared.counters;
         let mut events: Vec<Submission> = Vec::with_capacity(request.ready.len());
         let (mut next, mut newest, mut masked): (u64, Option<Wanted>, u64) = (first, None, 0);
@@ -296,7 +305,8 @@ impl Trail {
             events.push(Submission::New(Receipt { index, id, status }));
         }
         self.inner.count_masked(masked);
-        HandedInBatch { events, newest: newest.map(Wanted::into_handed_in) }
+        self.inner.count_warnings(request.warnings.iter().map(|(_, warnings)| warnings.count()).sum());
+        HandedInBatch { events, warnings: request.warnings, newest: newest.map(Wanted::into_handed_in) }
     }
 }
 
@@ -350,6 +360,7 @@ struct Request<'a> {
     /// The rests of all its events, each with its newline.
     bytes: Vec<u8>,
     ready: Vec<Ready>,
+    warnings: Vec<(usize, Warnings)>,
     /// Places of those that add nothing.
     known: HashMap<usize, Known>,
 }

@@ -12,7 +12,7 @@ use super::recording::why_refused;
 use super::{Inner, masking};
 use crate::clock::Timestamp;
 use crate::complete::{EventId, Stamp, complete};
-use crate::event::{Actor, Category, Event, Object};
+use crate::event::{Actor, Category, Event, Object, Outcome};
 use crate::handoff::{self, Rests};
 use crate::line;
 
@@ -88,6 +88,7 @@ impl Inner {
         let event = Event {
             action: "trail.review_requested".into(),
             category: Category::System,
+            outcome: Some(Outcome::Success),
             tenant: flag.tenant.clone(),
             actor: Some(Actor { id: Some(POLICY.into()), kind: Some(POLICY.into()), ..Actor::default() }),
             details,

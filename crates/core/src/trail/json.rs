@@ -8,9 +8,9 @@ use super::once::{HandedInOnce, Ids, RecordOnceError};
 use super::recording::{Ack, HandedIn, LINE, Receipt, Status, level};
 use super::{Inner, Trail};
 use crate::Index;
-use crate::event::{BadLine, Category, Event, Out, Rewritten, rewrite};
+use crate::event::{BadLine, Category, Event, Out, Rewritten, Warnings, rewrite};
 use crate::line::{self, REST_BYTES_MAX};
-use crate::policy::{Facts, InForce, OnFailure};
+use crate::policy::{self, Facts, InForce, OnFailure};
 
 /// Why JSON text was not handed in.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,15 @@ pub enum HandInJsonError {
     /// It is an event that was refused, or could not be looked up.
     #[error(transparent)]
     Once(#[from] RecordOnceError),
+}
+
+/// An event that was handed in as JSON text.
+#[derive(Clone, Debug)]
+pub struct HandedInJson {
+    /// What came of it.
+    pub done: HandedInOnce,
+    /// What the author of the program that made the text should know.
+    pub warnings: Warnings,
 }
 
 /// The field `sample_rate` is at most this long.
@@ -41,12 +50,31 @@ impl Trail {
     ///
     /// # Errors
     /// When the text is no event, or as `hand_in_once`.
-    pub fn hand_in_json_once(&self, text: &[u8], ack: Ack) -> Result<HandedInOnce, HandInJsonError> {
+    pub fn hand_in_json_once(&self, text: &[u8], ack: Ack) -> Result<HandedInJson, HandInJsonError> {
         if let Fast::Done(handed_in) = self.hand_in_ordinary(text, ack)? {
-            return Ok(HandedInOnce::New(handed_in));
+            let warnings = Warnings::default();
+            return Ok(HandedInJson { done: HandedInOnce::New(handed_in), warnings });
         }
-        let event = Event::from_json(text)?;
-        Ok(self.hand_in_once(&event, ack)?)
+        let (event, warnings) = self.read_sent(text, self.inner.shared.options.strict)?;
+        let done = self.hand_in_once(&event, ack)?;
+        self.inner.count_warnings(warnings.count());
+        Ok(HandedInJson { done, warnings })
+    }
+
+    /// Reads an event that was sent. No secret that is the name of a field is told.
+    pub(super) fn read_sent(&self, json: &[u8], strict: bool) -> Result<(Event, Warnings), BadLine> {
+        let masker = &self.inner.shared.masker;
+        match Event::from_json_told(json, strict) {
+            Ok((event, mut warnings)) => {
+                warnings.mask(|text| masker.text_has(text));
+                Ok((event, warnings))
+            }
+            Err(BadLine::NotStrict(mut warning)) => {
+                warning.mask(|text| masker.text_has(text));
+                Err(BadLine::NotStrict(warning))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Says no only before it has decided: a second decision could be another one.
@@ -76,6 +104,10 @@ impl Trail {
         let Some(event) = rewrite(text, now, |key| masker.key_matches(key), rest) else {
             return Ok(Fast::No);
         };
+        // Of a name that no event has, and of nothing else, is a strict reader told here.
+        if event.has_own_names && inner.shared.options.strict {
+            return Ok(Fast::No);
+        }
         if masker.text_has(rest) || rest.len() + SAMPLE_RATE_BYTES_MAX > REST_BYTES_MAX {
             return Ok(Fast::No);
         }
@@ -140,7 +172,7 @@ pub(super) fn facts<'a>(event: &'a Rewritten<'_>, category: &'a Category) -> Fac
         tenant: event.tenant.as_deref(),
         actor: event.actor_id.as_deref(),
         severity: event.severity,
-        outcome: event.outcome,
+        outcome: policy::outcome_of(event.outcome),
         correlation_id: event.correlation_id.as_deref().or(event.is_id_given.then(|| event.id.as_str())),
     }
 }

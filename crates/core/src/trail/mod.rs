@@ -42,7 +42,7 @@ pub use backup::{BackedUp, BackupError, back_up};
 pub use batch::{BatchError, HandedInBatch, Submission, Submitted, Submitter};
 pub use error::{CloseError, OpenError, RecordError};
 pub use folder::{Folder, SegmentFile};
-pub use json::HandInJsonError;
+pub use json::{HandInJsonError, HandedInJson};
 pub use known_ids::{Known, KnownIds, KnownIdsError};
 pub use line_at::{LineAt, Place};
 pub use lock::Holder;
@@ -339,7 +339,9 @@ impl Trail {
     /// As [`record`](Trail::record).
     pub fn record_own(&self, what: &str, event: Event) -> Result<Index, RecordError> {
         self.inner.refuse_forked()?;
-        let event = Event { action: format!("trail.{what}"), category: Category::System, ..event };
+        // Whoever calls this tells of what was done.
+        let outcome = event.outcome.or(Some(Outcome::Success));
+        let event = Event { action: format!("trail.{what}"), category: Category::System, outcome, ..event };
         let masked = masking::masked_own(&self.inner.shared.masker, &event);
         let written = masked.as_ref().map_or(&event, |(masked, _)| masked);
         let index = recording::push_system(&self.inner.shared, written)?;
@@ -359,7 +361,7 @@ impl Trail {
         let event = Event {
             action: action.into(),
             category: Category::System,
-            outcome: Outcome::Success,
+            outcome: Some(Outcome::Success),
             details,
             ..Event::default()
         };
@@ -417,7 +419,12 @@ impl Inner {
         let Some(running) = guard.as_ref() else { return Ok(self.closed()) };
         shared.gate.close(Shut::Closed);
         switch::record_counts(shared);
-        let closed = Event { action: "trail.closed".into(), category: Category::System, ..Event::default() };
+        let closed = Event {
+            action: "trail.closed".into(),
+            category: Category::System,
+            outcome: Some(Outcome::Success),
+            ..Event::default()
+        };
         let events = recording::push_closing(shared, &closed);
         shared.writer_may_end.store(true, Ordering::Release);
         shared.wake_writer();

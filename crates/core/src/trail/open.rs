@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use trailseal_tlog::{Checkpoint, SigningKey, empty_root};
 
@@ -27,7 +28,7 @@ use crate::counters::Counters;
 use crate::file::Files;
 use crate::handoff::{self, Drain, Handoff, HandoffHeader, Lies, Place};
 use crate::histogram::CountedCommits;
-use crate::mask::{MaskKey, Masker};
+use crate::mask::{MaskKey, MaskKeyError, Masker};
 use crate::policy::{Current, InForce, Sampler, SamplerError};
 use crate::progress::Progress;
 use crate::seal::{SealKeys, Sealer};
@@ -328,9 +329,34 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
 fn masker(folder: &Folder, options: &Options) -> Result<Masker, OpenError> {
     let mut mask = options.mask.clone();
     if mask.enabled && mask.key.is_none() {
-        mask.key = Some(MaskKey::load_or_make(folder)?);
+        mask.key = Some(mask_key(folder, options)?);
     }
     Ok(Masker::new(&mask)?)
+}
+
+/// How long a slot waits for the first one, which is opened beside it, to have a masking key.
+const FIRST_KEY_WAIT: Duration = Duration::from_secs(2);
+
+/// The masking key. Slots share that of the first, so that what is equal stays equal among them.
+fn mask_key(folder: &Folder, options: &Options) -> Result<MaskKey, MaskKeyError> {
+    let first = options.first_slot.as_ref().filter(|first| *first != folder.root());
+    let Some(first) = first.filter(|_| !cfg!(trailseal_fault = "slots_hash_apart")) else {
+        return MaskKey::load_or_make(folder);
+    };
+    if let Some(own) = MaskKey::load(folder)? {
+        return Ok(own);
+    }
+    let first = Folder::new(first, options.files.clone());
+    let begun = Instant::now();
+    loop {
+        match MaskKey::load(&first) {
+            Ok(Some(key)) => return key.save(folder),
+            // One that this process may not read, or that is never made, is no reason not to record.
+            Err(_) => return MaskKey::load_or_make(folder),
+            Ok(None) if begun.elapsed() >= FIRST_KEY_WAIT => return MaskKey::load_or_make(folder),
+            Ok(None) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
 }
 
 /// The policy that the folder keeps, or else that of the options.

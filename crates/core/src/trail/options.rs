@@ -27,6 +27,9 @@ pub struct Options {
     pub key_file: Option<PathBuf>,
     /// What happens to each event, unless the trail's folder keeps a policy that was set while it ran.
     pub policy: Policy,
+    /// Whether events from JSON are read strictly: names that no event has and wrong JSON types refuse them, a value
+    /// never does. Otherwise they are told of. See [`Event::from_json_told`](crate::event::Event::from_json_told).
+    pub strict: bool,
     /// What is masked before anything is written.
     pub mask: MaskOptions,
     /// The buffer that `record` puts lines into.
@@ -51,6 +54,8 @@ pub struct Options {
     pub succeeds: Option<Succeeded>,
     /// Finds what else says how many events the trail had, before it is opened.
     pub witnesses: Option<FindWitnesses>,
+    /// The first slot of a folder of slots, whose masking key the others take over.
+    pub(super) first_slot: Option<PathBuf>,
     /// The file system; tests put a faulty one here.
     pub files: Arc<dyn Files>,
     /// The clock; tests stop it and turn it back.
@@ -66,6 +71,7 @@ impl Default for Options {
             create: true,
             key_file: None,
             policy: Policy::default(),
+            strict: false,
             mask: MaskOptions::default(),
             handoff: HandoffOptions::default(),
             segment: SegmentOptions::default(),
@@ -77,6 +83,7 @@ impl Default for Options {
             anchors: Vec::new(),
             succeeds: None,
             witnesses: None,
+            first_slot: None,
             files: Arc::new(StdFiles),
             clock: Arc::new(SystemClock),
             on_notice: None,

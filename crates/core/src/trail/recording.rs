@@ -228,6 +228,13 @@ impl Inner {
         }
     }
 
+    /// Counts what was told of events that were taken.
+    pub(super) fn count_warnings(&self, warnings: u64) {
+        if warnings > 0 {
+            self.shared.counters.warnings.add(warnings);
+        }
+    }
+
     pub(super) fn refused(&self, events: u64, error: RecordError) -> RecordError {
         self.shared.counters.refused.add(events);
         error

@@ -37,6 +37,7 @@ impl Trail {
         for slot in 0..SLOTS_MAX {
             let mut options = options.clone();
             options.origin = options.origin.map(|origin| format!("{origin}/{slot}"));
+            options.first_slot = Some(dir.join("0"));
             options.key_file = options.key_file.as_deref().map(|path| of_slot(path, slot));
             if let HandoffPlace::File(path) = &mut options.handoff.place {
                 *path = of_slot(path, slot);

@@ -9,7 +9,7 @@ use super::circumstances::policy_hash;
 use super::recording::push_system;
 use super::shared::Shared;
 use super::{Folder, RecordError, Trail};
-use crate::event::{Category, Event, Object, Value};
+use crate::event::{Category, Event, Object, Outcome, Value};
 use crate::policy::{InForce, Policy, PolicyError, RuleCounts};
 
 const POLICY_BYTES_MAX: u64 = 1 << 20;
@@ -268,8 +268,13 @@ pub(crate) fn record_counts(shared: &Shared) {
     if rules.len() > 1 {
         details.insert("rules", Value::Array(rules));
     }
-    let event =
-        Event { action: "trail.counts".into(), category: Category::System, details, ..Event::default() };
+    let event = Event {
+        action: "trail.counts".into(),
+        category: Category::System,
+        outcome: Some(Outcome::Success),
+        details,
+        ..Event::default()
+    };
     // Refused only when the buffer is full; then the next one tells of these too.
     if push_system(shared, &event).is_ok() {
         *told = counted;

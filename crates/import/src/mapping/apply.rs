@@ -56,13 +56,19 @@ impl<'m> Fill<'m, '_> {
         }
         self.resources(event);
         if !self.was_set("outcome") {
-            self.rules(&mapping.outcomes, "outcome", &mut event.outcome);
+            event.outcome = self.rules(&mapping.outcomes).or(event.outcome);
+            // What the record does not tell is not made up.
+            if let Some(outcome) = event.outcome {
+                self.names.push(("outcome", outcome.word()));
+            }
         }
         if !self.was_set("category") {
-            self.rules(&mapping.categories, "category", &mut event.category);
+            event.category = self.rules(&mapping.categories).unwrap_or_default();
+            self.names.push(("category", event.category.word()));
         }
         if !self.was_set("severity") {
-            self.rules(&mapping.severities, "severity", &mut event.severity);
+            event.severity = self.rules(&mapping.severities).unwrap_or_default();
+            self.names.push(("severity", event.severity.word()));
         }
     }
 
@@ -73,8 +79,8 @@ impl<'m> Fill<'m, '_> {
                 event.time = self.first(candidates, |text| time::read(&text, &self.mapping.time_formats))
             }
             Field::Outcome => self.outcome(event, candidates),
-            Field::Category => self.word(&mut event.category, candidates, name),
-            Field::Severity => self.word(&mut event.severity, candidates, name),
+            Field::Category => event.category = self.word(candidates, name).unwrap_or_default(),
+            Field::Severity => event.severity = self.word(candidates, name).unwrap_or_default(),
             Field::Before => event.before = self.value(candidates),
             Field::After => event.after = self.value(candidates),
             Field::Changes => event.changes = self.value(candidates),
@@ -99,26 +105,22 @@ impl<'m> Fill<'m, '_> {
 
     /// A word that is there but not understood is `unknown`, unless a rule says more.
     fn outcome(&mut self, event: &mut Event, candidates: &Candidates) {
-        self.word(&mut event.outcome, candidates, "outcome");
-        if !self.was_set("outcome") && self.text(candidates, "outcome").is_some() {
-            event.outcome = Outcome::Unknown;
+        event.outcome = self.word(candidates, "outcome");
+        if event.outcome.is_none() && self.text(candidates, "outcome").is_some() {
+            event.outcome = Some(Outcome::Unknown);
         }
     }
 
-    fn word<T: Word>(&mut self, place: &mut T, candidates: &Candidates, name: &'static str) {
+    fn word<T: Word>(&mut self, candidates: &Candidates, name: &'static str) -> Option<T> {
         let mapping = self.mapping;
-        let found = self.first(candidates, |text| T::from_word(&mapping.exchanged(text, name)));
-        if let Some(word) = found {
-            self.names.push((name, word.word()));
-            *place = word;
-        }
+        let found = self.first(candidates, |text| T::from_word(&mapping.exchanged(text, name)))?;
+        self.names.push((name, found.word()));
+        Some(found)
     }
 
-    fn rules<T: Word>(&mut self, rules: &[Rule<T>], name: &'static str, place: &mut T) {
-        if let Some(rule) = rules.iter().find(|rule| self.hold(&rule.when)) {
-            *place = rule.is.clone();
-        }
-        self.names.push((name, place.word()));
+    /// What the first rule that holds says.
+    fn rules<T: Word>(&self, rules: &[Rule<T>]) -> Option<T> {
+        rules.iter().find(|rule| self.hold(&rule.when)).map(|rule| rule.is.clone())
     }
 
     fn resources(&mut self, event: &mut Event) {

@@ -48,23 +48,25 @@ when = { "$outcome" = ["denied", "failure"], "$actor.id" = "root" }
 is = "critical"
 "#;
     let denied = event(mapping, r#"{"do":"user.add","result":{"code":403},"who":"root"}"#);
-    assert_eq!((denied.outcome, denied.severity), (Outcome::Denied, Severity::Critical));
+    assert_eq!((denied.outcome, denied.severity), (Some(Outcome::Denied), Severity::Critical));
     assert_eq!(denied.category, Category::default());
     let good = event(mapping, r#"{"do":"user.add","how":"OK","status":200}"#);
-    assert_eq!((good.outcome, good.category), (Outcome::Success, Category::Custom("users".into())));
-    assert_eq!(event(mapping, r#"{"how":"502"}"#).outcome, Outcome::Failure);
-    assert_eq!(event(mapping, r#"{"how":"odd"}"#).outcome, Outcome::Unknown);
-    assert_eq!(event(mapping, r#"{"how":"odd","status":401}"#).outcome, Outcome::Denied);
-    assert_eq!(event(mapping, "{}").outcome, Outcome::Success);
+    assert_eq!((good.outcome, good.category), (Some(Outcome::Success), Category::Custom("users".into())));
+    assert_eq!(event(mapping, r#"{"how":"502"}"#).outcome, Some(Outcome::Failure));
+    assert_eq!(event(mapping, r#"{"how":"odd"}"#).outcome, Some(Outcome::Unknown));
+    assert_eq!(event(mapping, r#"{"how":"odd","status":401}"#).outcome, Some(Outcome::Denied));
+    assert_eq!(event(mapping, "{}").outcome, None, "nobody said");
+    let unsaid = "[[severity]]\nwhen = { \"$outcome\" = \"\" }\nis = \"notice\"";
+    assert_eq!(event(unsaid, "{}").severity, Severity::Notice, "a rule can tell that nobody said");
 }
 
 #[test]
 fn a_condition_holds_if_one_of_several_values_fits() {
     let mapping = "[[outcome]]\nwhen = { 'checks.*.granted' = 'false' }\nis = 'denied'";
     let outcome = |record: &str| event(mapping, record).outcome;
-    assert_eq!(outcome(r#"{"checks":[{"granted":true},{"granted":false}]}"#), Outcome::Denied);
-    assert_eq!(outcome(r#"{"checks":[{"granted":true},{}]}"#), Outcome::Success);
-    assert_eq!(outcome("{}"), Outcome::Success);
+    assert_eq!(outcome(r#"{"checks":[{"granted":true},{"granted":false}]}"#), Some(Outcome::Denied));
+    assert_eq!(outcome(r#"{"checks":[{"granted":true},{}]}"#), None);
+    assert_eq!(outcome("{}"), None);
 }
 
 #[test]
@@ -155,7 +157,7 @@ fn the_manuals_example_does_what_it_says() {
     let record = r#"{"at":"10/Oct/2000:13:55:36 -0700","entity":"order","verb":"cancel","order_id":7,
         "status":403,"client":"10.0.0.1:4711","user":{"roles":["clerk","admin"]},"items":[{"sku":"a"},{"sku":"b"}]}"#;
     let event = mapping.apply(Value::parse(record.as_bytes()).expect("good JSON"));
-    assert_eq!((event.action.as_str(), event.outcome), ("order.cancel", Outcome::Denied));
+    assert_eq!((event.action.as_str(), event.outcome), ("order.cancel", Some(Outcome::Denied)));
     assert_eq!((event.category, event.severity), (Category::DataChange, Severity::Warning));
     assert_eq!(event.time.map(|time| time.to_string()).as_deref(), Some("2000-10-10T20:55:36.000000Z"));
     assert_eq!(event.actor.and_then(|actor| actor.id).as_deref(), Some("anonymous"));

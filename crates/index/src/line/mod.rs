@@ -22,7 +22,7 @@ pub(crate) struct Fields<'a> {
     /// Whether the trail itself made it.
     pub(crate) system: bool,
     pub(crate) severity: Severity,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: Option<Outcome>,
     pub(crate) action: Cow<'a, str>,
     pub(crate) category: Cow<'a, str>,
     pub(crate) id: Option<Cow<'a, str>>,

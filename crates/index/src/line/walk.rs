@@ -70,7 +70,7 @@ fn field<'a>(scan: &mut Scan<'a>, key: &str, fields: &mut Fields<'a>) -> Option<
             5
         }
         "outcome" => {
-            fields.outcome = Outcome::parse(&text(scan)?)?;
+            fields.outcome = Some(Outcome::parse(&text(scan)?)?);
             6
         }
         "actor" => {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use trailseal_core::clock::Timestamp;
-use trailseal_core::event::{Event, Recorded};
+use trailseal_core::event::{Event, Outcome, Recorded};
 use trailseal_core::file::Files;
 use trailseal_core::filter::Filter;
 use trailseal_core::line::parse_front;
@@ -411,7 +411,7 @@ pub(crate) fn value_of(event: &Event, field: FacetField) -> Option<Cow<'_, str>>
         FacetField::Action => Some(event.action.as_str()),
         FacetField::Category => return Some(event.category.name()),
         FacetField::ResourceType => event.resource.as_ref().and_then(|resource| resource.kind.as_deref()),
-        FacetField::Outcome => Some(event.outcome.name()),
+        FacetField::Outcome => Some(Outcome::name_or_none(event.outcome)),
         FacetField::Severity => Some(event.severity.name()),
     };
     text.map(Cow::Borrowed)

@@ -11,7 +11,7 @@ use trailseal_core::Index;
 use trailseal_core::clock::Timestamp;
 use trailseal_core::complete::complete;
 use trailseal_core::deliver::{Batch, BatchLine, Sink, SinkError};
-use trailseal_core::event::{Category, Event, Outcome, Resource, Severity};
+use trailseal_core::event::{Category, Event, NO_OUTCOME, Outcome, Resource, Severity};
 use trailseal_core::filter::Filter;
 use trailseal_core::line::{write_front, write_rest};
 use trailseal_index::{Candidate, IndexOptions, IndexView, Indexer, Order};
@@ -152,7 +152,7 @@ impl Model {
                     F::Action => Some(event.action.clone()),
                     F::Category => Some(event.category.name().into_owned()),
                     F::ResourceType => event.resource.as_ref().and_then(|resource| resource.kind.clone()),
-                    F::Outcome => Some(event.outcome.to_string()),
+                    F::Outcome => Some(Outcome::name_or_none(event.outcome).to_owned()),
                     F::Severity => Some(event.severity.to_string()),
                 };
                 match value {
@@ -230,12 +230,13 @@ prop_compose! {
         action in "[ab](\\.[abé]){0,2}", custom in word(),
         related in proptest::collection::vec(
             (proptest::option::of(word()), proptest::option::of(word()), proptest::option::of(word())), 0..3),
-        severity in 0..6_usize, outcome in 0..5_usize, category in 0..12_usize,
+        severity in 0..6_usize, outcome in 0..6_usize, category in 0..12_usize,
         time in proptest::option::of(-100..400_i64),
     ) -> Event {
         let [id, tenant, actor, name, other, ip, request, correlation, session, trace, kind, resource] = texts;
-        let mut event = Event::new(action).severity(Severity::ALL[severity]).outcome(Outcome::ALL[outcome])
+        let mut event = Event::new(action).severity(Severity::ALL[severity])
             .category(Category::NAMED.get(category).cloned().unwrap_or(Category::Custom(custom.into())));
+        event.outcome = Outcome::ALL.get(outcome).copied();
         event.id = id;
         event.tenant = tenant;
         event.time = time.map(|seconds| Timestamp::from_micros(BEGIN + seconds * 1_000_000));
@@ -273,7 +274,7 @@ pub fn any_filter() -> impl Strategy<Value = Filter> {
     ];
     let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let severities = names(&Severity::ALL.map(Severity::name));
-    let outcomes = names(&Outcome::ALL.map(Outcome::name));
+    let outcomes = names(&[&Outcome::ALL.map(Outcome::name)[..], &[NO_OUTCOME]].concat());
     let time = (-100..400_i64).prop_map(|at| Timestamp::from_micros(BEGIN + at * 1_000_000).to_string());
     let pair = prop_oneof![
         8 => (proptest::sample::select(&NAMES[..]), word()),

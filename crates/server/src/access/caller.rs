@@ -189,8 +189,8 @@ impl Caller {
     }
 
     /// For what it hands in.
-    pub(crate) fn submitter(&self) -> Submitter {
-        Submitter { recorded_by: Some(self.name.clone()), tenant: self.tenant.clone() }
+    pub(crate) fn submitter(&self, strict: bool) -> Submitter {
+        Submitter { recorded_by: Some(self.name.clone()), tenant: self.tenant.clone(), strict }
     }
 
     /// Narrows a filter to what the caller may see. Every search of a request goes through here.

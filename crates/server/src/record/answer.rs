@@ -5,11 +5,39 @@ use std::fmt::Write as _;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
+use trailseal_core::event::{Warning, Warnings};
 use trailseal_core::{HandedInBatch, Index, Status, Submission};
 
 use super::count_new;
 use crate::app::App;
 use crate::problem::Problem;
+
+/// So many warnings stand in one answer; the others are counted.
+const WARNINGS_MAX: usize = 100;
+
+/// What is still to be told of the events of an answer.
+struct Told<'a> {
+    warnings: std::iter::Peekable<std::slice::Iter<'a, (usize, Warnings)>>,
+    room: usize,
+    /// How many are counted only.
+    more: u64,
+}
+
+impl<'a> Told<'a> {
+    fn new(handed_in: &'a HandedInBatch) -> Told<'a> {
+        Told { warnings: handed_in.warnings.iter().peekable(), room: WARNINGS_MAX, more: 0 }
+    }
+
+    /// The warnings of the event at `place`, and how many more it has. Asked in the order of the events.
+    fn at(&mut self, place: usize) -> Option<(&'a [Warning], u64)> {
+        let (_, warnings) = self.warnings.next_if(|(other, _)| *other == place)?;
+        let told = &warnings.told[..warnings.told.len().min(self.room)];
+        self.room -= told.len();
+        let more = warnings.count() - told.len() as u64;
+        self.more += more;
+        Some((told, more))
+    }
+}
 
 pub(super) fn json(text: String) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text)
@@ -21,6 +49,7 @@ pub(super) fn accepted(app: &App, handed_in: &HandedInBatch, status: Status) -> 
     let mut text = String::with_capacity(64 + 128 * handed_in.events.len());
     let _ = write!(text, "{{\"accepted\":{},\"events\":[", count_new(handed_in));
     let is_unconfirmed = status == Status::Unconfirmed;
+    let mut told = Told::new(handed_in);
     for (place, event) in handed_in.events.iter().enumerate() {
         if place > 0 {
             text.push(',');
@@ -35,10 +64,28 @@ pub(super) fn accepted(app: &App, handed_in: &HandedInBatch, status: Status) -> 
         if let Some(mark) = mark {
             let _ = write!(text, ",\"{mark}\":true");
         }
+        if let Some((warnings, more)) = told.at(place) {
+            if !warnings.is_empty() {
+                let _ = write!(text, ",\"warnings\":{}", json!(warnings));
+            }
+            write_more(more, &mut text);
+        }
         text.push('}');
     }
-    text.push_str(if is_unconfirmed { "],\"unconfirmed\":true}" } else { "]}" });
+    text.push(']');
+    if is_unconfirmed {
+        text.push_str(",\"unconfirmed\":true");
+    }
+    write_more(told.more, &mut text);
+    text.push('}');
     text
+}
+
+/// How many warnings are not told.
+fn write_more(more: u64, text: &mut String) {
+    if more > 0 {
+        let _ = write!(text, ",\"more_warnings\":{more}");
+    }
 }
 
 /// Index and id of an event, and what is to be said of it.
@@ -57,18 +104,28 @@ fn receipt(event: &Submission, is_unconfirmed: bool) -> (Option<Index>, &str, Op
 
 /// The events have indexes and are kept; the level asked for was not reached in time.
 pub(super) fn unconfirmed(app: &App, handed_in: &HandedInBatch) -> Problem {
-    let events: Vec<Value> = handed_in
-        .events
-        .iter()
-        .map(|event| {
+    let mut told = Told::new(handed_in);
+    let events: Vec<Value> = (0..)
+        .zip(&handed_in.events)
+        .map(|(place, event)| {
             let (index, id, mark) = receipt(event, true);
             let mut event = json!({"origin": app.trail.origin(), "index": index.map(Index::get), "id": id});
             if let Some(mark) = mark {
                 event[mark] = true.into();
             }
+            if let Some((warnings, more)) = told.at(place) {
+                if !warnings.is_empty() {
+                    event["warnings"] = json!(warnings);
+                }
+                if more > 0 {
+                    event["more_warnings"] = more.into();
+                }
+            }
             event
         })
         .collect();
     let detail = "the events are kept, but were not confirmed in time: a retry with the same ids is safe";
-    Problem::new(StatusCode::GATEWAY_TIMEOUT, "unconfirmed", detail).with("events", events).retry_after(1)
+    let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "unconfirmed", detail).with("events", events);
+    let problem = if told.more > 0 { problem.with("more_warnings", told.more) } else { problem };
+    problem.retry_after(1)
 }

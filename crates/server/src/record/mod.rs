@@ -9,8 +9,10 @@ use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
-use trailseal_core::event::BadLine;
-use trailseal_core::{Ack, BatchError, HandedInBatch, ReadError, RecordError, Status, Submission, Submitted};
+use trailseal_core::event::{BadLine, Warning};
+use trailseal_core::{
+    Ack, BatchError, HandedInBatch, ReadError, RecordError, Status, Submission, Submitted, Submitter,
+};
 
 use crate::access::Caller;
 use crate::app::{App, Shared};
@@ -35,8 +37,8 @@ pub(crate) async fn post(
     body: Body,
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
-    let ack = ack(&app, &query)?;
-    query.only(&["ack"])?;
+    let (ack, strict) = (ack(&app, &query)?, strict(&query)?);
+    query.only(&["ack", "strict"])?;
     let bytes = read_body(&app, &caller, &headers, body).await?;
     let key = idempotency_key(&headers)?;
     let most = app.config.batch_events_max;
@@ -50,7 +52,7 @@ pub(crate) async fn post(
         .map(|(place, json)| Submitted { json, id: key.map(|key| id_for(&caller, key, place)) })
         .collect();
     let count = events.len() as u64;
-    let handed_in = hand_in(&app, &caller, &events, ack).await.inspect_err(|problem| {
+    let handed_in = hand_in(&app, &caller.submitter(strict), &events, ack).await.inspect_err(|problem| {
         if problem.is_refused() {
             app.metrics.failed.inc_by(count);
         }
@@ -86,6 +88,15 @@ fn ack(app: &App, query: &Query) -> Result<Ack, Problem> {
     }
 }
 
+/// Whether names that no event has and wrong JSON types refuse an event.
+fn strict(query: &Query) -> Result<bool, Problem> {
+    match query.one("strict")? {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Problem::bad_request("strict", "strict is true or false")),
+    }
+}
+
 /// An empty key would make all requests that send one the same.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
@@ -109,22 +120,21 @@ fn id_for(caller: &Caller, key: &str, place: usize) -> String {
 /// Hands the events in. Where that could block for long, other connections are served meanwhile.
 async fn hand_in(
     app: &App,
-    caller: &Caller,
+    by: &Submitter,
     events: &[Submitted<'_>],
     ack: Ack,
 ) -> Result<HandedInBatch, Problem> {
-    let by = caller.submitter();
     let bytes: usize = events.iter().map(|event| event.json.len()).sum();
     let is_small = events.len() <= INLINE_EVENTS_MAX && bytes <= INLINE_BYTES_MAX;
     if is_small
         && events.iter().all(|event| event.id.is_none())
-        && let Some(done) = app.trail.hand_in_batch_at_once(events, ack, &by).map_err(problem)?
+        && let Some(done) = app.trail.hand_in_batch_at_once(events, ack, by).map_err(problem)?
     {
         return Ok(done);
     }
     // Never closed. Who waits here takes no thread.
     let _place = app.recording.acquire().await;
-    let hand_in = || app.trail.hand_in_batch(events, ack, &by, app.trail.room_wait());
+    let hand_in = || app.trail.hand_in_batch(events, ack, by, app.trail.room_wait());
     tokio::task::block_in_place(hand_in).map_err(problem)
 }
 
@@ -134,6 +144,13 @@ fn problem(error: BatchError) -> Problem {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no-action", format!("event {place}: {error}"))
                 .with("item", place)
                 .with("field", "action")
+        }
+        BatchError::Bad { place, source: BadLine::NotStrict(warning) } => {
+            let Warning { field, problem, hint } = &warning;
+            let detail = format!("event {place}: {warning}");
+            let refused =
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "strict", detail).with("item", place);
+            refused.with("field", &**field).with("problem", &**problem).with("hint", &**hint)
         }
         BatchError::Bad { place, source } => {
             Problem::bad_request("not-json", format!("event {place}: {source}")).with("item", place)

@@ -21,6 +21,8 @@ const CHANGED = {
   outcome: "partial",
 };
 
+const UNSAID = { id: "viewer-unsaid", action: "report.open", actor: "u-cy", resource: "report/unsaid" };
+
 let trail;
 let server;
 let browser;
@@ -40,7 +42,7 @@ const step = (name, run) => test(name, { skip: SKIP }, run);
 
 before(async () => {
   if (SKIP) return;
-  trail = makeTrail([CHANGED]);
+  trail = makeTrail([CHANGED, UNSAID]);
   server = await serve(trail.dir, "--open");
   browser = await launch();
   ({ page, problems, asked } = await newPage(browser));
@@ -142,6 +144,19 @@ step("dragging over the bars zooms in, and the button out", async () => {
   assert.equal(await total(), count(`--since=${since}`, `--until=${until}`));
   await page.click("#zoom-out");
   await search("since", null);
+});
+
+step("an event that names no outcome shows none, and is found by that", async () => {
+  await open("?resource=report/unsaid");
+  assert.equal(await page.textContent(`${row} .outcome`), "");
+  const facet = "[data-testid=facet][data-name=outcome][data-value=none]";
+  assert.match(await page.textContent(facet), /^—/);
+  await page.click(facet);
+  await search("outcome", "none");
+  assert.equal(await total(), 1);
+  await page.click(row);
+  await page.waitForSelector("#event-title");
+  assert.equal(await page.locator(".event-marks .outcome").count(), 0);
 });
 
 step("the list loads more as it is scrolled, and keeps few rows in the document", async () => {

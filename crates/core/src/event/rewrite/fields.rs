@@ -6,6 +6,7 @@ use super::names::{self, Names};
 use super::scan::{MARKS, Scan, Span, Text};
 use crate::clock::{TIMESTAMP_BYTES, Timestamp};
 use crate::event::names::{ACTOR_FIELDS, CONTEXT_FIELDS, FIELDS, RESERVED, RESOURCE_FIELDS};
+use crate::event::warning::Place;
 use crate::event::{
     ID_BYTES_MAX, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, Outcome, RELATED_MAX, ROLES_MAX, Severity,
     TEXT_BYTES_MAX,
@@ -72,7 +73,7 @@ pub(super) struct Facts {
     pub(super) category: Option<Text>,
     pub(super) action: Option<Text>,
     pub(super) severity: Severity,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: Option<Outcome>,
     pub(super) actor_id: Option<Text>,
     pub(super) correlation_id: Option<Text>,
     /// The members of `before` and `after`, if they are objects.
@@ -84,7 +85,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
     /// Reads the whole event.
     pub(super) fn event(&mut self, fields: &mut Fields<TOP>, facts: &mut Facts) -> Option<()> {
         self.space();
-        self.fields(&names::EVENT, 1, fields, |scan, rank| scan.field(rank, facts))?;
+        self.fields((&names::EVENT, Place::Event), 1, fields, |scan, rank| scan.field(rank, facts))?;
         self.space();
         (self.places.at == self.text.len()).then_some(())
     }
@@ -94,7 +95,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
     #[inline(always)]
     fn fields<const N: usize>(
         &mut self,
-        names: &Names<N>,
+        (names, place): (&Names<N>, Place),
         depth: usize,
         fields: &mut Fields<N>,
         mut take: impl FnMut(&mut Self, usize) -> Option<bool>,
@@ -132,6 +133,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
                 if self.masks(&key)? || key.word == MARKS {
                     return None;
                 }
+                self.own_name(place, &key)?;
                 self.value(depth + 1)?;
                 self.lists.extras.push(Span::new(from, self.places.end));
                 next = N;
@@ -147,7 +149,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
     #[inline(always)]
     fn part<const N: usize>(
         &mut self,
-        names: &Names<N>,
+        names: (&Names<N>, Place),
         depth: usize,
         take: impl FnMut(&mut Self, usize) -> Option<bool>,
     ) -> Option<()> {
@@ -215,11 +217,13 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
             }
             rank::OUTCOME => {
                 let (outcome, is_same) = self.word(&names::OUTCOMES, Outcome::ALL, Outcome::parse)?;
-                facts.outcome = outcome;
+                facts.outcome = Some(outcome);
                 return Some(is_same);
             }
+            rank::ACTOR if self.peek()? == b'"' => facts.actor_id = Some(self.actor_text()?),
             rank::ACTOR => self.actor(facts)?,
             rank::ON_BEHALF_OF => self.on_behalf_of()?,
+            rank::RESOURCE if self.peek()? == b'"' => self.resource_text()?,
             rank::RESOURCE => self.resource(PART_DEPTH)?,
             rank::RELATED => return self.related(),
             rank::BEFORE => facts.before = self.state()?,
@@ -305,7 +309,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
     fn actor(&mut self, facts: &mut Facts) -> Option<()> {
         const MAX: [usize; ACTOR_FIELDS.len() - 1] =
             [IDENTIFIER_BYTES_MAX, IDENTIFIER_BYTES_MAX, TEXT_BYTES_MAX, TEXT_BYTES_MAX];
-        self.part(&names::ACTOR, PART_DEPTH, |scan, rank| {
+        self.part((&names::ACTOR, Place::Actor), PART_DEPTH, |scan, rank| {
             let Some(&max) = MAX.get(rank) else { return scan.roles() };
             let text = scan.text_or_null(max)?;
             if rank == 0 {
@@ -315,6 +319,47 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
         })
     }
 
+    /// An actor that is its id alone, as an object.
+    #[inline(never)]
+    fn actor_text(&mut self) -> Option<Text> {
+        self.insert(b"{\"id\":")?;
+        let id = self.text(IDENTIFIER_BYTES_MAX).filter(|id| id.inside.len() > 0)?;
+        self.insert(b"}")?;
+        Some(id)
+    }
+
+    /// `TYPE/ID` as an object: the type ends at the first slash.
+    #[inline(never)]
+    fn resource_text(&mut self) -> Option<()> {
+        const BEFORE: &[u8] = b"{\"type\":";
+        const BETWEEN: &[u8] = b"\",\"id\":\"";
+        self.insert(BEFORE)?;
+        let from = self.places.end;
+        self.text(IDENTIFIER_BYTES_MAX)?;
+        // In the line's form a slash is never escaped.
+        let inside = self.out.get(from + 1..self.places.end - 1)?;
+        let slash = from
+            + 1
+            + memchr::memchr(b'/', inside).filter(|at| (1..inside.len().saturating_sub(1)).contains(at))?;
+        let end = self.places.end;
+        self.out.get(..end + BETWEEN.len())?;
+        self.out.copy_within(slash + 1..end, slash + BETWEEN.len());
+        self.out[slash..slash + BETWEEN.len()].copy_from_slice(BETWEEN);
+        self.places.end = end + BETWEEN.len() - 1;
+        self.insert(b"}")
+    }
+
+    /// Writes what the text does not have.
+    fn insert(&mut self, bytes: &[u8]) -> Option<()> {
+        if !COPIES {
+            return None;
+        }
+        let end = self.places.end + bytes.len();
+        self.out.get_mut(self.places.end..end)?.copy_from_slice(bytes);
+        self.places.end = end;
+        Some(())
+    }
+
     fn roles(&mut self) -> Option<bool> {
         self.list(ROLES_MAX, |scan| scan.text(IDENTIFIER_BYTES_MAX).map(|_| ()))
     }
@@ -322,7 +367,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
     #[inline(never)]
     fn on_behalf_of(&mut self) -> Option<()> {
         const MAX: [usize; 2] = [IDENTIFIER_BYTES_MAX, TEXT_BYTES_MAX];
-        self.part(&names::ON_BEHALF_OF, PART_DEPTH, |scan, rank| {
+        self.part((&names::ON_BEHALF_OF, Place::OnBehalfOf), PART_DEPTH, |scan, rank| {
             scan.text_or_null(*MAX.get(rank)?).map(|text| text.is_some())
         })
     }
@@ -330,7 +375,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
     fn resource(&mut self, depth: usize) -> Option<()> {
         const MAX: [usize; RESOURCE_FIELDS.len()] =
             [IDENTIFIER_BYTES_MAX, IDENTIFIER_BYTES_MAX, TEXT_BYTES_MAX];
-        self.part(&names::RESOURCE, depth, |scan, rank| {
+        self.part((&names::RESOURCE, Place::Resource), depth, |scan, rank| {
             scan.text_or_null(*MAX.get(rank)?).map(|text| text.is_some())
         })
     }
@@ -409,7 +454,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
         const CORRELATION_ID: usize = 3;
         const { assert!(matches!(CONTEXT_FIELDS[CORRELATION_ID].as_bytes(), b"correlation_id")) };
         let from = self.places.end;
-        self.part(&names::CONTEXT, PART_DEPTH, |scan, rank| {
+        self.part((&names::CONTEXT, Place::Context), PART_DEPTH, |scan, rank| {
             let text = scan.text_or_null(if rank == IP { IP_BYTES_MAX } else { IDENTIFIER_BYTES_MAX })?;
             if rank == CORRELATION_ID {
                 facts.correlation_id = text;

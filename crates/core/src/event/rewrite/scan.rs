@@ -10,6 +10,7 @@ use super::copy::{Key, Places, copy_byte, copy_key, copy_number, copy_string, co
 use super::names::word;
 use crate::event::parse::DEPTH_MAX;
 use crate::event::read::INVALID;
+use crate::event::warning::{Place, meant};
 
 /// The most keys of all objects that are open at one point. Each new key is compared with those of its
 /// object, so this bounds the work.
@@ -134,6 +135,8 @@ pub(super) struct Scan<'a, F, const COPIES: bool> {
     pub(super) lists: &'a mut Lists,
     /// Whether members are noted, to find out what changed.
     pub(super) notes_members: bool,
+    /// Whether there were names beside the known ones, where there are known ones.
+    pub(super) has_own_names: bool,
     key_matches: F,
 }
 
@@ -141,7 +144,7 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
     pub(super) fn new(text: &'a str, out: &'a mut [u8], lists: &'a mut Lists, key_matches: F) -> Self {
         lists.clear();
         let places = Places { at: 0, end: 0 };
-        Scan { text, places, out, lists, notes_members: false, key_matches }
+        Scan { text, places, out, lists, notes_members: false, has_own_names: false, key_matches }
     }
 
     #[inline(always)]
@@ -211,6 +214,14 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
     #[inline(always)]
     pub(super) fn masks(&self, key: &Key) -> Option<bool> {
         Some((self.key_matches)(self.text.get(key.inside.range())?))
+    }
+
+    /// Takes note of a name that is none of the event's own. One that looks like one of them is to be told of.
+    #[inline(never)]
+    pub(super) fn own_name(&mut self, place: Place, key: &Key) -> Option<()> {
+        self.has_own_names = true;
+        let name = self.text.get(key.inside.range())?;
+        meant(place, name).is_none().then_some(())
     }
 
     /// The same of a part of a key.

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use super::{left, masker};
 use crate::event::Event;
-use crate::mask::keys::{ENTRIES, Kind};
+use crate::mask::keys::ENTRIES;
+use crate::mask::kind::Kind;
 use crate::mask::rules::RULES;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/masking.md");

@@ -32,7 +32,7 @@ impl Trail {
         }
         drop(keys);
         match self.push_with_ids(&request, ids, Duration::ZERO) {
-            Ok(first) => Ok(Some(self.outcome(&request, &policy, first, ack))),
+            Ok(first) => Ok(Some(self.outcome(request, &policy, first, ack))),
             Err(RecordError::Full) => Ok(None),
             Err(error) => Err(error.into()),
         }

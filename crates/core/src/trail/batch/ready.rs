@@ -3,7 +3,7 @@
 use super::{BatchError, Submitted, Submitter};
 use crate::clock::Timestamp;
 use crate::complete::{EventId, Stamp, complete};
-use crate::event::{BadLine, Category, Event, Out, held_id, piece, rewrite};
+use crate::event::{BadLine, Category, Event, Out, Warnings, held_id, piece, rewrite};
 use crate::line;
 use crate::policy::{Decision, Facts, InForce, Keep, Treatment};
 use crate::trail::flag::Flag;
@@ -30,7 +30,7 @@ pub(super) struct Ready {
 impl Trail {
     /// The event as it is to be written: with its tenant and id, and masked.
     pub(super) fn written(&self, submitted: &Submitted<'_>, by: &Submitter) -> Result<Event, Why> {
-        let event = sent(submitted, by)?;
+        let (event, _) = self.sent(submitted, by)?;
         Ok(masking::masked(&self.inner.shared.masker, &event).map_or(event, |(masked, _)| masked))
     }
 
@@ -41,15 +41,15 @@ impl Trail {
         policy: &InForce,
         now: Timestamp,
         bytes: &mut Vec<u8>,
-    ) -> Result<Ready, Why> {
+    ) -> Result<(Ready, Warnings), Why> {
         let start = bytes.len();
         if submitted.id.is_none()
             && let Some(ready) = self.make_ready_fast(submitted.json, by, policy, now, bytes)
         {
-            return ready;
+            return ready.map(|ready| (ready, Warnings::default()));
         }
         bytes.truncate(start);
-        let event = sent(submitted, by)?;
+        let (event, warnings) = self.sent(submitted, by)?;
         let decision = policy.decide(&Facts::of(&event));
         let masked = masking::masked(&self.inner.shared.masker, &event);
         let (written, paths) = masked.unwrap_or((event, Vec::new()));
@@ -66,7 +66,8 @@ impl Trail {
         let key = id.map(|id| Ids::key(written.tenant.as_deref(), &held_id(id)));
         let Decision { keep, then, rule, review, .. } = decision;
         let flag = review.map(|reason| Flag::new(reason, &stamp.id, written.tenant.as_deref()).into());
-        Ok(Ready { end: bytes.len(), id: stamp.id, key, keep, is_masked, then: *then, rule, flag })
+        let end = bytes.len();
+        Ok((Ready { end, id: stamp.id, key, keep, is_masked, then: *then, rule, flag }, warnings))
     }
 
     /// For the ordinary event; `None` if it is not. That is said only before it is decided upon: a second decision
@@ -82,7 +83,8 @@ impl Trail {
         let masker = &self.inner.shared.masker;
         let start = bytes.len();
         let event = rewrite(json, now, |key| masker.key_matches(key), bytes)?;
-        if masker.text_has(&bytes[start..]) {
+        let is_minded = event.has_own_names && self.is_strict(by);
+        if is_minded || masker.text_has(&bytes[start..]) {
             return None;
         }
         match (&by.tenant, event.tenant.as_deref()) {
@@ -118,6 +120,25 @@ impl Trail {
             flag,
         }))
     }
+
+    /// The event that was sent, with its submitter's tenant and the request's id where it has none.
+    fn sent(&self, submitted: &Submitted<'_>, by: &Submitter) -> Result<(Event, Warnings), Why> {
+        let (mut event, warnings) = self.read_sent(submitted.json, self.is_strict(by)).map_err(Why::Bad)?;
+        if let Some(own) = &by.tenant {
+            match event.tenant.as_deref() {
+                Some(tenant) if *tenant != **own => return Err(Why::OtherTenant),
+                _ => event.tenant = Some(own.to_string()),
+            }
+        }
+        if event.id.as_deref().is_none_or(str::is_empty) {
+            event.id.clone_from(&submitted.id);
+        }
+        Ok((event, warnings))
+    }
+
+    fn is_strict(&self, by: &Submitter) -> bool {
+        by.strict || self.inner.shared.options.strict
+    }
 }
 
 /// Why one event stops its request.
@@ -133,19 +154,4 @@ impl Why {
             Why::OtherTenant => BatchError::OtherTenant { place },
         }
     }
-}
-
-/// The event that was sent, with its submitter's tenant and the request's id where it has none.
-fn sent(submitted: &Submitted<'_>, by: &Submitter) -> Result<Event, Why> {
-    let mut event = Event::from_json(submitted.json).map_err(Why::Bad)?;
-    if let Some(own) = &by.tenant {
-        match event.tenant.as_deref() {
-            Some(tenant) if *tenant != **own => return Err(Why::OtherTenant),
-            _ => event.tenant = Some(own.to_string()),
-        }
-    }
-    if event.id.as_deref().is_none_or(str::is_empty) {
-        event.id.clone_from(&submitted.id);
-    }
-    Ok(event)
 }

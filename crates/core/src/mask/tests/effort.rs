@@ -16,7 +16,7 @@ const GROWTH_MAX: u64 = 300;
 const TEXT_BYTES: usize = 4_000;
 
 /// What makes some rule look closer.
-fn triggers() -> Vec<String> {
+pub(super) fn triggers() -> Vec<String> {
     let mut all: Vec<String> = RULES.iter().map(|rule| rule.literal.to_owned()).collect();
     for key in ["password", "authorization", "passphrase", "credentials", "Has_token"] {
         let forms = [

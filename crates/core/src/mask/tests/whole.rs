@@ -1,7 +1,8 @@
 //! A secret goes whole, or is not called masked: generated ones of every printable character, in every documented form.
 
-use rand_chacha::rand_core::Rng as _;
+use proptest::prelude::*;
 
+use super::effort::triggers;
 use super::table::{FORMS, Written, written};
 use super::{left, masker, numbers};
 use crate::event::{Event, Object, Value};
@@ -174,6 +175,20 @@ fn masked_names_exactly_the_texts_that_were_changed() {
             }
         }
         assert_eq!(masked, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    /// Asked by [`left`] of whatever stands together.
+    #[test]
+    fn what_is_masked_was_noticed_and_is_masked_once(
+        parts in proptest::collection::vec((0..10_000_usize, "[ -~\\n\\t]{0,6}"), 1..7),
+    ) {
+        let triggers = triggers();
+        let text: String =
+            parts.iter().map(|(number, more)| format!("{}{more}", triggers[number % triggers.len()])).collect();
+        left(&masker(), &text);
     }
 }
 

@@ -14,7 +14,9 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(fast.is_empty(), "nothing is written by a no");
         return;
     };
-    let event = Event::from_json(bytes).expect("what the fast way takes is an event");
+    let (event, warnings) = Event::from_json_told(bytes, false).expect("what the fast way takes is an event");
+    assert!(warnings.is_empty(), "what is to be told of is left to the slow way");
+    assert_eq!(rewritten.has_own_names, Event::from_json_told(bytes, true).is_err());
     let stamp = Stamp { id: rewritten.id.clone(), ..complete(&event, now) };
     let mut slow = Vec::new();
     write_rest(&event, &stamp, &mut slow).expect("it has an action");

@@ -287,6 +287,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-index", "--test", "brute_force"],
     },
     Fault {
+        name: "index_believes_times",
+        what: "the index takes an event's time though it is later than the trail's clock",
+        tests: &["-p", "trailseal-index", "--test", "brute_force"],
+    },
+    Fault {
         name: "index_unchecked",
         what: "pieces of the index are believed whatever their checksum",
         tests: &["-p", "trailseal-index", "--test", "flipped_bits"],
@@ -315,6 +320,46 @@ const FAULTS: &[Fault] = &[
         name: "fifo_waited_for",
         what: "a file is opened for reading as a fifo would be, and waits for whoever writes to it",
         tests: &["-p", "trailseal-cli", "--test", "odd_files"],
+    },
+    Fault {
+        name: "tree_held_open",
+        what: "the sealer holds all files of the tree while files are short",
+        tests: &["-p", "trailseal-core", "--test", "short_of_files"],
+    },
+    Fault {
+        name: "roll_refuses",
+        what: "events are refused while files are short and a new segment is due",
+        tests: &["-p", "trailseal-core", "--test", "short_of_files"],
+    },
+    Fault {
+        name: "temporary_followed",
+        what: "a temporary file is written over though it is somebody else's file as well",
+        tests: &["-p", "trailseal-core", "--lib", "file"],
+    },
+    Fault {
+        name: "unsealed_end_is_good",
+        what: "a stop that could not seal ends with exit 0",
+        tests: &["-p", "trailseal-cli", "--test", "serve_files", "a_stop"],
+    },
+    Fault {
+        name: "silent_ones_stay",
+        what: "whoever says nothing keeps its connection while others wait for one",
+        tests: &["-p", "trailseal-cli", "--test", "serve_files", "who_has_no_place"],
+    },
+    Fault {
+        name: "half_close_cuts",
+        what: "a client that ends its sending is taken for one that has gone",
+        tests: &["-p", "trailseal-cli", "--test", "serve_connections"],
+    },
+    Fault {
+        name: "hosts_not_counted",
+        what: "a request without a host, or with two, is answered",
+        tests: &["-p", "trailseal-cli", "--test", "serve_connections"],
+    },
+    Fault {
+        name: "cross_site_taken",
+        what: "an open server reads and records for another site's page",
+        tests: &["-p", "trailseal-cli", "--test", "serve_hostile", "open"],
     },
 ];
 

@@ -288,6 +288,14 @@ pub(crate) enum Order {
     Desc,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OrderBy {
+    /// When it happened: the event's time, but never later than when it was recorded
+    Time,
+    /// When it was recorded
+    Recorded,
+}
+
 #[derive(Args)]
 pub(crate) struct Query {
     #[command(flatten)]
@@ -301,6 +309,9 @@ pub(crate) struct Query {
     /// The order
     #[arg(long, value_enum, default_value = "desc")]
     pub(crate) order: Order,
+    /// By what they are ordered
+    #[arg(long, value_enum, default_value = "time", value_name = "WHAT")]
+    pub(crate) order_by: OrderBy,
     /// Print only how many there are
     #[arg(long)]
     pub(crate) count: bool,

@@ -42,7 +42,7 @@ fn invoices() -> Place {
 
 #[track_caller]
 fn check(place: &Place, filters: &str, wanted: &[&str]) {
-    let answer = place.run(&format!("query --order asc --format jsonl {filters}")).ok();
+    let answer = place.run(&format!("query --order asc --order-by recorded --format jsonl {filters}")).ok();
     assert_eq!(answer.field("action"), wanted, "{filters}");
     let count = place.run(&format!("query --count --limit 1 {filters}")).ok();
     assert_eq!(count.out, format!("{}\n", wanted.len()), "{filters}");

@@ -395,3 +395,33 @@ fn a_token_is_told_once_and_written_nowhere() {
     let mode = std::fs::metadata(place.path("trail/tokens.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
+
+#[test]
+fn tokens_are_written_through_no_link() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let (victim, temporary) = (place.path("victim"), place.path("trail/tokens.json.tmp"));
+    place.write("victim", "theirs");
+    for link in [std::os::unix::fs::symlink, std::fs::hard_link::<std::path::PathBuf, std::path::PathBuf>] {
+        link(victim.clone(), temporary.clone()).unwrap();
+        server.admin().post("/v1/tokens", r#"{"name":"linked","scopes":["read"]}"#).is(500);
+        assert_eq!(place.read("victim"), "theirs");
+        std::fs::remove_file(&temporary).unwrap();
+    }
+    server.holder(r#"{"name":"linked","scopes":["read"]}"#).get("/v1/events").is(200);
+}
+
+#[test]
+fn a_tenant_is_not_told_how_far_behind_the_events_of_all_are() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    server.admin().record(r#"{"action":"a","tenant":"acme","resource":"invoice/7"}"#);
+    let acme = server.holder(r#"{"name":"acme","scopes":["read"],"tenant":"acme"}"#);
+    let viewer = acme.post("/v1/viewer-tokens", r#"{"resource":"invoice/7"}"#).is(201).json();
+    for path in ["/v1/events", "/v1/resources/invoice/7/history"] {
+        assert!(server.admin().get(path).is(200).json()["lag"]["events"].is_u64(), "{path}");
+        for client in [&acme, &server.client(viewer["token"].as_str().unwrap())] {
+            assert_eq!(client.get(path).is(200).json()["lag"], json!({}), "{path}");
+        }
+    }
+}

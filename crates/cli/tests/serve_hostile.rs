@@ -114,7 +114,6 @@ fn large_heads_are_refused() {
     let server = Server::start(&place);
     let auth = format!("Host: localhost\r\nAuthorization: Bearer {}\r\nConnection: close\r\n", server.token);
     let many: String = (0..200).map(|number| format!("X-{number}: a\r\n")).collect();
-    // The limit is 64 KiB, and what a read brings beyond it.
     let long = "x".repeat(160 << 10);
     for (what, request) in [
         ("headers", format!("GET /healthz HTTP/1.1\r\n{auth}{many}\r\n")),
@@ -411,9 +410,52 @@ fn an_open_server_answers_nobody_elses_page() {
     assert_eq!(anybody.count(""), 2);
     assert_eq!(anybody.get("/v1/tokens").is(200).json()["tokens"], json!([]));
     // And it lets no page read what it answers.
-    let response = anybody.header("Origin", "http://evil.example").get("/v1/events").is(200);
+    let response = anybody.header("Origin", "http://evil.example").get("/").is(200);
     assert_eq!(response.header("access-control-allow-origin"), None);
     assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+}
+
+#[test]
+fn an_open_server_reads_and_records_nothing_for_another_sites_page() {
+    let place = Place::new();
+    let server = Server::with(&place, &["--open"]);
+    let anybody = server.client("");
+    let reads = || place.run("query --system --action trail.read --count").ok().out.trim().to_owned();
+    let from = |name: &str, value: &str| anybody.header(name, value);
+    for page in [
+        from("Sec-Fetch-Site", "cross-site"),
+        from("Sec-Fetch-Site", "same-site"),
+        from("Sec-Fetch-Site", "nonsense"),
+        from("Origin", "http://evil.example"),
+        from("Origin", "null"),
+        from("Sec-Fetch-Site", "same-origin").header("Origin", "http://evil.example"),
+    ] {
+        for path in
+            ["/v1/events?text=slow", "/v1/summary", "/v1/stats", "/v1/events/stream", "/admin/audit/stats"]
+        {
+            page.get(path).is(403);
+        }
+        page.post("/v1/events", r#"{"action":"a"}"#).is(403);
+        page.ask("HEAD", "/v1/events", b"");
+        // A link to the viewer may stand anywhere.
+        page.get("/").is(200);
+        page.get("/healthz").is(200);
+    }
+    assert_eq!((reads().as_str(), place.run("query --count").ok().out.trim()), ("0", "0"));
+    let own = format!("http://{}", server.address);
+    for page in [
+        anybody.clone(),
+        from("Sec-Fetch-Site", "none"),
+        from("Sec-Fetch-Site", "same-origin"),
+        from("Sec-Fetch-Site", "same-origin").header("Origin", &own),
+    ] {
+        page.get("/v1/events").is(200);
+        page.record(r#"{"action":"a"}"#);
+    }
+    // With tokens no page can ask in somebody's name: what browsers say is nobody's matter.
+    let other = Place::new();
+    let server = Server::start(&other);
+    server.admin().header("Sec-Fetch-Site", "cross-site").get("/v1/events").is(200);
 }
 
 #[test]
@@ -448,6 +490,22 @@ fn what_proxies_say_counts_from_proxies_alone_and_never_refuses() {
     server.admin().header("X-Forwarded-For", "192.0.2.7, 127.0.0.9").get("/v1/events").is(200);
     server.admin().header("Forwarded", "for=\"[2001:db8::7]:80\"").get("/v1/events").is(200);
     server.admin().header("X-Forwarded-For", "192.0.2.7, nonsense").get("/v1/events").is(200);
+    // A client cannot put itself in the dark by the header that the proxy does not write.
+    let both = server.admin().header("X-Forwarded-For", "192.0.2.8").header("Forwarded", "x");
+    both.get("/v1/events").is(200);
     server.stop();
-    assert_eq!(read(&place)[2 * nonsense.len()..], ["192.0.2.7", "2001:db8::7", "127.0.0.1"]);
+    let expected = ["192.0.2.7", "127.0.0.1", "127.0.0.1", "192.0.2.8"];
+    assert_eq!(read(&place)[2 * nonsense.len()..], expected);
+    let settings = "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\nproxy_header = \"forwarded\"\n";
+    place.write("trailseal.toml", settings);
+    server.launch();
+    let both = server.admin().header("X-Forwarded-For", "192.0.2.8").header("Forwarded", "for=192.0.2.9");
+    both.get("/v1/events").is(200);
+    server.admin().header("X-Forwarded-For", "192.0.2.8").get("/v1/events").is(200);
+    server.stop();
+    assert_eq!(read(&place)[2 * nonsense.len() + 4..], ["192.0.2.9", "127.0.0.1"]);
+    place.write("trailseal.toml", "[server]\nproxy_header = \"X-Real-IP\"\n");
+    place
+        .run("serve --listen 127.0.0.1:0")
+        .could_not(&["server.proxy_header", "X-Forwarded-For or Forwarded"]);
 }

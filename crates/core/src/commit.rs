@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::clock::Timestamp;
+use crate::file::is_shortage;
 use crate::handoff::{Drain, Taken};
 use crate::segment::{Batch, CachedLines, CachedPiece, Form, SegmentWriter, segment_name};
 use crate::trail::options::{Notice, Roll};
@@ -183,18 +184,35 @@ impl Writer {
     /// Returns how long the sync took.
     fn write(&mut self, taken: &Taken) -> io::Result<Duration> {
         if self.segment.as_ref().is_some_and(|segment| self.should_roll(segment)) {
-            self.finish_segment();
+            self.roll(taken.first)?;
         }
         if self.segment.is_none() {
-            let folder = self.shared.folder.segments_folder();
-            let segment = SegmentWriter::create(self.shared.options.files.clone(), &folder, taken.first)?;
-            self.shared.add_segment(taken.first);
-            self.segment = Some(segment);
+            self.segment = Some(self.new_segment(taken.first)?);
         }
         let batch = Batch { bytes: &self.staging, first: taken.first, lines: taken.lines };
         match &mut self.segment {
             Some(segment) => segment.append_durably(&batch),
             None => Ok(Duration::ZERO),
+        }
+    }
+
+    fn new_segment(&self, first: u64) -> io::Result<SegmentWriter> {
+        let folder = self.shared.folder.segments_folder();
+        let segment = SegmentWriter::create(self.shared.options.files.clone(), &folder, first)?;
+        self.shared.add_segment(first);
+        Ok(segment)
+    }
+
+    /// Goes on in a new segment; in the old one while files are short: lines that it holds beyond its size harm nobody,
+    /// and refused ones are lost.
+    fn roll(&mut self, first: u64) -> io::Result<()> {
+        match self.new_segment(first) {
+            Err(error) if is_shortage(&error) && !cfg!(trailseal_fault = "roll_refuses") => Ok(()),
+            made => {
+                self.finish_segment();
+                self.segment = Some(made?);
+                Ok(())
+            }
         }
     }
 

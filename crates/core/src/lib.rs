@@ -44,4 +44,5 @@ pub use counters::Counted;
 pub use handoff::{HandoffHeader, replay};
 pub use histogram::{Commits, Distribution};
 pub use index::Index;
+pub use seal::SealTrouble;
 pub use trail::*;

@@ -94,6 +94,32 @@ pub fn parse_front(line: &[u8]) -> Option<Front> {
     Some(Front { index, recorded: time, system: rest.starts_with(SYSTEM.as_bytes()), rest_offset })
 }
 
+/// The effective time of the event on a line, as
+/// [`Recorded::effective_time`](crate::event::Recorded::effective_time) gives it; `None` if the line cannot be read.
+pub fn effective_time(line: &[u8]) -> Option<Timestamp> {
+    let front = parse_front(line)?;
+    match line.get(front.rest_offset..).and_then(time_behind_id) {
+        Some(time) => Some(time.min(front.recorded)),
+        None => Event::from_line(line).ok().map(|recorded| recorded.effective_time()),
+    }
+}
+
+/// The time where the trail writes it: straight behind the id.
+fn time_behind_id(rest: &[u8]) -> Option<Timestamp> {
+    let rest = rest.strip_prefix(SYSTEM.as_bytes()).unwrap_or(rest);
+    let mut rest = rest.strip_prefix(b"\"id\":\"")?;
+    loop {
+        let at = memchr::memchr2(b'"', b'\\', rest)?;
+        let is_end = rest.get(at) == Some(&b'"');
+        rest = rest.get(at + if is_end { 1 } else { 2 }..)?;
+        if is_end {
+            break;
+        }
+    }
+    let (text, _) = rest.strip_prefix(b",\"time\":\"")?.split_first_chunk::<TIMESTAMP_BYTES>()?;
+    Timestamp::parse(std::str::from_utf8(text).ok()?)
+}
+
 /// Appends the rest of an event's line: everything after the front, up to and with the closing brace.
 ///
 /// Fields over their limits are cut and listed in `truncated`; a rest of over [`REST_BYTES_MAX`] bytes is

@@ -312,3 +312,42 @@ fn an_id_and_a_time_made_here_need_no_search() {
     assert_eq!(own(&Event::new("a").id("given"), false), "");
     assert_eq!(own(&Event::new("a"), true), "");
 }
+
+#[test]
+fn a_time_ahead_of_the_trails_clock_is_marked_and_does_not_count() {
+    let at = |micros: i64| Timestamp::from_micros(NOW.as_micros() + micros);
+    for (time, effective, is_ahead) in [
+        (None, NOW, false),
+        (Some(at(-1)), at(-1), false),
+        (Some(at(0)), NOW, false),
+        (Some(at(1)), NOW, true),
+        (Timestamp::parse("2099-01-01T00:00:00Z"), NOW, true),
+        (Timestamp::parse("0000-01-01T00:00:00Z"), Timestamp::parse("0000-01-01T00:00:00Z").unwrap(), false),
+    ] {
+        for id in ["x", "a\\\"b\",\"time\":\"2000-01-01T00:00:00.000000Z\"", "é\n"] {
+            let event = Event { time, ..Event::new("a").id(id) };
+            let mut line = line_of(&event);
+            let read = Event::from_line(&line).unwrap();
+            assert_eq!((read.effective_time(), read.time_ahead), (effective, is_ahead), "{time:?}");
+            assert_eq!(read.event.time, time.or(Some(NOW)), "what was sent is kept");
+            assert_eq!(effective_time(&line), Some(effective), "{id}");
+            let shown = String::from_utf8_lossy(&line).into_owned();
+            assert_eq!(shown.ends_with(r#","time_ahead":true}"#), is_ahead, "{shown}");
+            // The trail's own lines, lines that it would not write, and none at all.
+            let rest = parse_front(&line).unwrap().rest_offset;
+            line.splice(rest..rest, *b"\"system\":true,");
+            assert_eq!(effective_time(&line), Some(effective));
+            let other = shown.replacen("\"id\":", "\"own\":1,\"id\":", 1);
+            assert_eq!(effective_time(other.as_bytes()), Some(effective), "{other}");
+            assert_eq!(effective_time(&line[..rest + 20]), None);
+        }
+    }
+}
+
+#[test]
+fn only_the_trail_says_that_a_time_is_ahead() {
+    let read = survive(r#"{"action":"a","time_ahead":true}"#);
+    assert!(!read.time_ahead);
+    assert_eq!(read.event.invalid, ["time_ahead"]);
+    assert_eq!(read.event.details.to_string(), r#"{"_invalid":{"time_ahead":true}}"#);
+}

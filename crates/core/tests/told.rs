@@ -129,6 +129,18 @@ fn strict_refuses_what_the_author_wrote_and_nothing_else() {
 }
 
 #[test]
+fn a_known_name_is_told_whatever_keys_are_masked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = Options::default();
+    options.mask.keys = vec!["email".into()];
+    let trail = Trail::open(folder.path(), options).unwrap();
+    let text = br#"{"action":"a","email":"a@example.com","time":"now"}"#;
+    let told = trail.hand_in_json_once(text, Ack::Accepted).unwrap().warnings;
+    assert_eq!(fields(&told), ["email", "time"]);
+    trail.close(SOON).unwrap();
+}
+
+#[test]
 fn a_secret_that_is_a_name_is_not_told() {
     let folder = tempfile::tempdir().unwrap();
     let key = "AKIAIOSFODNN7EXAMPLE wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";

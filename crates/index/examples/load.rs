@@ -1,8 +1,9 @@
 //! Loads generated lines into an index and measures it.
 //!
-//! `cargo run --release -p trailseal-index --example load -- EVENTS [FOLDER [load-only]]`. The events are those of
-//! `docs/benchmarks.md`: 259 ms apart, zipf over 100 tenants, 50,000 actors, 200 actions, 30 types, 1,000,000
-//! resources, 50,000 addresses, 100,000 sessions; times up to 5 s out of order.
+//! `cargo run --release -p trailseal-index --example load -- EVENTS [FOLDER] [--load-only] [--shuffled]`. The events are
+//! those of `docs/benchmarks.md`: 259 ms apart, zipf over 100 tenants, 50,000 actors, 200 actions, 30 types, 1,000,000
+//! resources, 50,000 addresses, 100,000 sessions; times up to 5 s out of order. `--shuffled`: recorded after all that, in any
+//! order.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::hint::black_box;
@@ -24,15 +25,18 @@ const BEGIN: i64 = 1_795_000_000_000_000;
 const STEP: i64 = 259_000;
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
+    let (flags, arguments): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    let is_set = |name: &str| flags.iter().any(|flag| flag == name);
+    let mut arguments = arguments.into_iter();
     let events: u64 = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
     let temporary = tempfile::tempdir().unwrap();
     let folder = arguments.next().map_or(temporary.path().join("index"), PathBuf::from);
     let zipf = Zipfs::new();
     if !folder.exists() {
-        load(&folder, events, &zipf);
+        load(&folder, events, is_set("--shuffled"), &zipf);
     }
-    if arguments.next().is_some() {
+    if is_set("--load-only") {
         return;
     }
     let mut bytes = 0;
@@ -47,7 +51,7 @@ fn main() {
     println!("{} MiB resident at the end", rss_mib());
 }
 
-fn load(folder: &Path, events: u64, zipf: &Zipfs) {
+fn load(folder: &Path, events: u64, is_shuffled: bool, zipf: &Zipfs) {
     let mut options = IndexOptions::new(ORIGIN);
     options.batch_events_max = 1_000;
     let mut indexer = Indexer::open(folder, options).unwrap();
@@ -56,7 +60,8 @@ fn load(folder: &Path, events: u64, zipf: &Zipfs) {
     let mut at = 0;
     while at < events {
         let n = 1_000.min(events - at);
-        let lines: Vec<Vec<u8>> = (at..at + n).map(|index| line(index, zipf)).collect();
+        let lines: Vec<Vec<u8>> =
+            (at..at + n).map(|index| line(index, is_shuffled.then_some(events), zipf)).collect();
         bytes += lines.iter().map(|line| line.len() as u64).sum::<u64>();
         let batch: Vec<BatchLine<'_>> = lines
             .iter()
@@ -135,9 +140,13 @@ fn parts(index: u64, zipf: &Zipfs) -> Parts {
     }
 }
 
-fn line(index: u64, zipf: &Zipfs) -> Vec<u8> {
-    let it = parts(index, zipf);
-    let now = Timestamp::from_micros(BEGIN + index as i64 * STEP);
+/// The line of event `index`; with its time anywhere among those of so many `shuffled` events.
+fn line(index: u64, shuffled: Option<u64>, zipf: &Zipfs) -> Vec<u8> {
+    let mut it = parts(index, zipf);
+    if let Some(events) = shuffled {
+        it.time = BEGIN + (Random(index ^ 0x5851_f42d_4c95_7f2d).next() % events) as i64 * STEP;
+    }
+    let now = Timestamp::from_micros(BEGIN + (index + shuffled.unwrap_or(0)) as i64 * STEP);
     let mut event = Event::new(action(it.action))
         .id(event_id(index))
         .tenant(tenant(it.tenant))
@@ -304,17 +313,23 @@ fn queries(view: &mut IndexView, events: u64, zipf: &Zipfs) {
             Box::new(|n| vec![("tenant", tenant(n as usize % 3)), ("since", at(0.5)), ("until", at(0.533))]),
         ),
     ];
-    println!("page of 50, newest first (ms: first, p50, p99)");
-    for (name, make) in &pages {
-        measure(name, make, &mut |filter| {
-            let mut left = 50;
-            view.candidates(filter, Order::NewestFirst, 0..u64::MAX, &mut |candidate| {
-                black_box(candidate);
-                left -= 1;
-                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })
-            .unwrap();
-        });
+    for (order, what) in [
+        (Order::NEWEST, "by time, newest first"),
+        (Order::OLDEST, "by time, oldest first"),
+        (Order::NEWEST_RECORDED, "by recording, newest first"),
+    ] {
+        println!("page of 50, {what} (ms: first, p50, p99)");
+        for (name, make) in &pages {
+            measure(name, make, &mut |filter| {
+                let mut left = 50;
+                view.candidates(filter, order, 0..u64::MAX, &mut |candidate| {
+                    black_box(candidate);
+                    left -= 1;
+                    if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                })
+                .unwrap();
+            });
+        }
     }
     let counts = [
         "no filter",

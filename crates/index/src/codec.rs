@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! piece:  bytes | CRC-32C, of the piece's kind, of the numbers it is found by, and of the bytes
-//! packed column of n numbers:  base i64 | width u8 (0..=8) | n times (number - base) in `width` bytes
+//! packed column of n numbers:  base i64 | width u8 (0..=64) | packed numbers (number - base)
+//! packed numbers of a width:   one after the other, `width` bits each, the lowest bit first; filled up to a whole byte
 //! ```
 //! Reading gives `None` at the first thing that cannot be, and never trusts a length before it has the bytes.
 
@@ -92,12 +93,17 @@ impl<'a> Bytes<'a> {
     /// A packed column of `n` numbers.
     pub(crate) fn column(&mut self, n: usize) -> Option<Column<'a>> {
         let base = self.i64()?;
-        let width = usize::from(self.u8()?);
-        if width > 8 {
+        let width = u32::from(self.u8()?);
+        Some(Column { base, packed: self.packed(n, width)? })
+    }
+
+    /// `n` packed numbers of so many bits.
+    pub(crate) fn packed(&mut self, n: usize, width: u32) -> Option<Packed<'a>> {
+        if width > u64::BITS {
             return None;
         }
-        let bytes = self.take(n.checked_mul(width)?)?;
-        Some(Column { base, width, n, bytes })
+        let bytes = self.take(n.checked_mul(width as usize)?.div_ceil(8))?;
+        Some(Packed { width, n, bytes })
     }
 }
 
@@ -105,35 +111,57 @@ impl<'a> Bytes<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Column<'a> {
     base: i64,
-    width: usize,
-    n: usize,
-    bytes: &'a [u8],
+    packed: Packed<'a>,
 }
 
 impl Column<'_> {
     pub(crate) fn get(&self, at: usize) -> Option<i64> {
-        if at >= self.n {
-            return None;
-        }
-        let bytes = self.bytes.get(at * self.width..(at + 1) * self.width)?;
-        let mut number = [0; 8];
-        number[..bytes.len()].copy_from_slice(bytes);
-        Some(self.base.wrapping_add(u64::from_le_bytes(number).cast_signed()))
+        Some(self.base.wrapping_add(self.packed.get(at)?.cast_signed()))
     }
 
     /// Calls `each` with all numbers in order.
     #[inline]
     pub(crate) fn for_each(&self, mut each: impl FnMut(i64)) {
         let base = self.base;
-        let mut with = |number: u64| each(base.wrapping_add(number.cast_signed()));
+        self.packed.for_each(|number| each(base.wrapping_add(number.cast_signed())));
+    }
+}
+
+/// Packed numbers.
+#[derive(Clone, Copy)]
+pub(crate) struct Packed<'a> {
+    width: u32,
+    n: usize,
+    bytes: &'a [u8],
+}
+
+impl Packed<'_> {
+    #[inline]
+    pub(crate) fn get(&self, at: usize) -> Option<u64> {
+        if at >= self.n {
+            return None;
+        }
+        let bit = at * self.width as usize;
+        let rest = self.bytes.get(bit / 8..)?;
+        let word = match rest.first_chunk::<16>() {
+            Some(chunk) => u128::from_le_bytes(*chunk),
+            None => {
+                let mut chunk = [0; 16];
+                chunk[..rest.len()].copy_from_slice(rest);
+                u128::from_le_bytes(chunk)
+            }
+        };
+        Some((word >> (bit % 8)) as u64 & mask(self.width))
+    }
+
+    /// Calls `each` with all numbers in order.
+    #[inline]
+    pub(crate) fn for_each(&self, mut each: impl FnMut(u64)) {
         match self.width {
-            0 => (0..self.n).for_each(|_| with(0)),
-            1 => self.bytes.iter().for_each(|&byte| with(u64::from(byte))),
-            2 => each_of(self.bytes, |bytes: [u8; 2]| with(u64::from(u16::from_le_bytes(bytes)))),
-            3 => each_of(self.bytes, |[a, b, c]| with(u64::from(u32::from_le_bytes([a, b, c, 0])))),
-            4 => each_of(self.bytes, |bytes: [u8; 4]| with(u64::from(u32::from_le_bytes(bytes)))),
-            8 => each_of(self.bytes, |bytes: [u8; 8]| with(u64::from_le_bytes(bytes))),
-            _ => (0..self.n).for_each(|at| each(self.get(at).unwrap_or(base))),
+            0 => (0..self.n).for_each(|_| each(0)),
+            8 => self.bytes.iter().for_each(|&byte| each(u64::from(byte))),
+            16 => each_of(self.bytes, |bytes: [u8; 2]| each(u64::from(u16::from_le_bytes(bytes)))),
+            _ => (0..self.n).for_each(|at| each(self.get(at).unwrap_or(0))),
         }
     }
 }
@@ -141,6 +169,10 @@ impl Column<'_> {
 #[inline]
 fn each_of<const N: usize>(bytes: &[u8], each: impl FnMut([u8; N])) {
     bytes.as_chunks::<N>().0.iter().copied().for_each(each);
+}
+
+fn mask(width: u32) -> u64 {
+    u64::MAX.checked_shr(u64::BITS - width).unwrap_or(0)
 }
 
 pub(crate) fn put_u32(number: u32, out: &mut Vec<u8>) {
@@ -179,14 +211,30 @@ pub(crate) fn put_column(numbers: impl Iterator<Item = i64> + Clone, out: &mut V
     if low > high {
         (low, high) = (0, 0);
     }
-    let spread = high.wrapping_sub(low).cast_unsigned();
-    let width = (64 - spread.leading_zeros()).div_ceil(8) as usize;
+    let width = width_of(high.wrapping_sub(low).cast_unsigned());
     put_i64(low, out);
     out.push(width as u8);
+    put_packed(numbers.map(|number| number.wrapping_sub(low).cast_unsigned()), width, out);
+}
+
+/// How many bits the number needs.
+pub(crate) fn width_of(number: u64) -> u32 {
+    u64::BITS - number.leading_zeros()
+}
+
+/// Appends packed numbers, each of which fits into `width` bits.
+pub(crate) fn put_packed(numbers: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
+    let (mut word, mut used) = (0_u128, 0);
     for number in numbers {
-        let bytes = number.wrapping_sub(low).cast_unsigned().to_le_bytes();
-        out.extend_from_slice(&bytes[..width]);
+        word |= u128::from(number) << used;
+        used += width;
+        if used >= u64::BITS {
+            out.extend_from_slice(&(word as u64).to_le_bytes());
+            word >>= u64::BITS;
+            used -= u64::BITS;
+        }
     }
+    out.extend_from_slice(&(word as u64).to_le_bytes()[..used.div_ceil(8) as usize]);
 }
 
 #[cfg(test)]
@@ -223,6 +271,9 @@ mod tests {
             prop_assert!((0..numbers.len()).all(|at| column.get(at) == Some(numbers[at])));
             prop_assert_eq!(column.get(numbers.len()), None);
             prop_assert!(Bytes::new(&bytes[..bytes.len() - 1]).column(numbers.len()).is_none());
+            let narrowest = numbers.iter().max().zip(numbers.iter().min());
+            let width = narrowest.map_or(0, |(max, min)| width_of(max.wrapping_sub(*min).cast_unsigned()));
+            prop_assert_eq!(bytes.len(), 9 + (numbers.len() * width as usize).div_ceil(8));
         }
 
         #[test]

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use trailseal_core::file::is_shortage;
+
 /// Why the index could not be used. The trail holds every event, so nothing is lost by it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -73,6 +75,18 @@ pub enum IndexError {
 }
 
 impl IndexError {
+    /// Whether it may be that no more files can be opened now: whoever holds some can let go of them, and try again.
+    pub(crate) fn may_be_shortage(&self) -> bool {
+        match self {
+            IndexError::Io { source, .. } => is_shortage(source),
+            // SQLite does not say why it could not open a file.
+            IndexError::Sqlite { source, .. } => {
+                source.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether only a rebuild helps.
     pub fn needs_reindex(&self) -> bool {
         match self {

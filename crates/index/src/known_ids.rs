@@ -12,11 +12,12 @@ use trailseal_core::{Index, Known, KnownIds, KnownIdsError};
 
 use crate::error::IndexError;
 use crate::indexer::IndexOptions;
-use crate::range::{IdFilter, RangeFile};
+use crate::range::{IdFilter, RangeFile, may_keep};
 use crate::schema::{Hasher, KEY_ID};
-use crate::store::Main;
+use crate::store::{Main, RangeRow};
 
-/// The files of so many ranges are kept open: of 64 million events. Those of further ones are opened when one is wanted.
+/// The files of so many ranges are kept open: of 64 million events; fewer where the limit of open files is low. Those of
+/// further ones are opened when one is wanted.
 const OPEN_RANGES_MAX: usize = 256;
 /// To read all of a range's ids takes about as long as this many look-ups. Who asks so often has a filter made of them.
 const LOOK_UPS_BEFORE_FILTER: u32 = 500;
@@ -33,8 +34,7 @@ pub struct IndexedIds {
 }
 
 struct Range {
-    lo: u64,
-    n: u32,
+    row: RangeRow,
     hasher: Hasher,
     file: Option<RangeFile>,
     look_ups: u32,
@@ -53,7 +53,16 @@ impl IndexedIds {
     }
 
     fn end(&self) -> u64 {
-        self.ranges.last().map_or(0, |range| range.lo + u64::from(range.n))
+        self.ranges.last().map_or(0, |range| range.row.end())
+    }
+
+    /// Lets go of the files that are kept, if that may help.
+    fn should_try_again<T>(&mut self, looked: &Result<T, IndexError>) -> bool {
+        let is_short = looked.as_ref().is_err_and(IndexError::may_be_shortage);
+        if is_short {
+            self.ranges.iter_mut().for_each(|range| range.file = None);
+        }
+        is_short
     }
 
     /// Takes in ranges that were closed since the last look.
@@ -62,15 +71,15 @@ impl IndexedIds {
         if let Some(main) = Main::open_read_only(&self.folder, &self.origin)? {
             let (state, hasher) = main.state_and_hasher()?;
             position = Position { cursor: Index::new(state.cursor), last_leaf: state.last_leaf };
-            for (lo, n) in state.ranges {
+            for row in state.ranges {
                 // Those of an index that was built anew may have other bounds.
-                if lo + u64::from(n) > self.end() {
-                    let file = RangeFile::open_in(&self.folder, lo, n, hasher)?;
-                    let is_kept = self.ranges.len() < OPEN_RANGES_MAX;
+                if row.end() > self.end() {
+                    let file = RangeFile::open_in(&self.folder, &row, hasher)?;
+                    let is_kept = self.ranges.len() < OPEN_RANGES_MAX && may_keep();
                     let has_filter = !is_kept && self.ranges.len() < FILTERS_MAX;
                     let filter = has_filter.then(|| file.id_filter()).transpose()?;
                     let file = is_kept.then_some(file);
-                    self.ranges.push(Range { lo, n, hasher, file, look_ups: 0, filter });
+                    self.ranges.push(Range { row, hasher, file, look_ups: 0, filter });
                 }
             }
         }
@@ -86,7 +95,7 @@ impl IndexedIds {
             };
             hashed = Some((range.hasher.seed, hash));
             let rows = range.rows(&self.folder, hash, at < FILTERS_MAX)?;
-            found.extend(rows.iter().map(|row| Index::new(range.lo + u64::from(row))));
+            found.extend(rows.iter().map(|row| Index::new(range.row.lo + u64::from(row))));
         }
         Ok(())
     }
@@ -100,7 +109,7 @@ impl Range {
             return Ok(rows);
         }
         let Some(file) = &self.file else {
-            RangeFile::open_in(folder, self.lo, self.n, self.hasher)?.add_key(KEY_ID, hash, &mut rows)?;
+            RangeFile::open_in(folder, &self.row, self.hasher)?.add_key(KEY_ID, hash, &mut rows)?;
             return Ok(rows);
         };
         file.add_key(KEY_ID, hash, &mut rows)?;
@@ -114,11 +123,18 @@ impl Range {
 
 impl KnownIds for IndexedIds {
     fn look(&mut self) -> Result<Known, KnownIdsError> {
-        Ok(self.take_in()?)
+        let looked = self.take_in();
+        Ok(if self.should_try_again(&looked) { self.take_in() } else { looked }?)
     }
 
     fn find(&mut self, id: &str, found: &mut Vec<Index>) -> Result<(), KnownIdsError> {
-        Ok(self.find_in_ranges(id, found)?)
+        let before = found.len();
+        let looked = self.find_in_ranges(id, found);
+        if self.should_try_again(&looked) {
+            found.truncate(before);
+            return Ok(self.find_in_ranges(id, found)?);
+        }
+        Ok(looked?)
     }
 
     fn look_every(&self) -> u64 {

@@ -35,7 +35,8 @@ pub use search::{Cursor, CursorError, Hit, Lag, Page, Search, SearchError, TellT
 pub use store::remove;
 pub use summary::Summary;
 pub use view::{
-    Candidate, Checker, Count, FacetField, Facets, HISTOGRAM_BUCKETS_MAX, IndexView, Order, Place, RangeCheck,
+    By, Candidate, Checker, Count, FacetField, Facets, First, HISTOGRAM_BUCKETS_MAX, IndexView, Order, Place,
+    RangeCheck,
 };
 
 /// The folder of the index within a trail's.

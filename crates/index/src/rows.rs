@@ -26,6 +26,7 @@ use crate::schema::{
 pub(crate) struct Rows {
     /// Index of the first row's event.
     pub(crate) lo: u64,
+    /// Effective times.
     pub(crate) times: Vec<i64>,
     pub(crate) offsets: Vec<u64>,
     /// First index of each segment, with the first row that lies in it.
@@ -292,6 +293,11 @@ impl Rows {
         let end = self.more_kinds.partition_point(|(row, _)| *row < range.end);
         &self.more_kinds[begin..end.max(begin)]
     }
+}
+
+/// The earliest and the latest of some times; the latest is before the earliest where there are none.
+pub(crate) fn extent(times: &[i64]) -> (i64, i64) {
+    times.iter().fold((i64::MAX, i64::MIN), |(low, high), &time| (low.min(time), high.max(time)))
 }
 
 /// How long a list in a blob is; one that is longer than any that is written is none.

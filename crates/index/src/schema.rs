@@ -4,13 +4,12 @@ use trailseal_core::event::{NO_OUTCOME, Outcome, Severity};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The format that this code reads and writes.
-pub(crate) const FORMAT: i64 = 2;
-/// The most rows a range can have: a row's number has 18 bits in a key bucket.
-pub(crate) const RANGE_ROWS_MAX: usize = 1 << ROW_BITS;
-pub(crate) const ROW_BITS: u32 = 18;
+pub(crate) const FORMAT: i64 = 3;
+/// The most rows a range can have.
+pub(crate) const RANGE_ROWS_MAX: usize = 1 << 18;
 /// The most keys a range should have; it is closed early at this many.
 pub(crate) const RANGE_KEYS_MAX: usize = 4_000_000;
-/// Rows of one column block: so many that two blocks of one byte a row fit into a page of 8,192 bytes.
+/// Rows of one column block: so many that two blocks of eight bits a row fit into a page of 8,192 bytes.
 pub(crate) const BLOCK_ROWS: usize = 4_000;
 /// Rows that share one note of their earliest and latest time.
 pub(crate) const SPAN_ROWS: usize = 1_000;
@@ -35,6 +34,7 @@ pub(crate) enum Piece {
     Tail,
     Seed,
     State,
+    RangeTimes,
 }
 
 /// Columns of codes.

@@ -4,10 +4,10 @@
 //! main.db   meta(k, v)                format, origin, seed, and `state`: cursor, last leaf, how much the dictionaries hold
 //!           dict(c, i, s)             value `s` of column `c` has the code `i`
 //!           tail(first, n, b)         batch blobs of the open range (`rows.rs`)
-//!           ranges(lo, n)             closed ranges, each in r<lo>.db
+//!           ranges(lo, n, b)          closed ranges, each in r<lo>.db; `b` is the earliest and latest time in it
 //! ```
 //! What must hold: cursor, blobs and dictionary change in one transaction; a range file is whole and synced
-//! before `ranges` names it. Seed, state and blobs end with their checksum (`codec.rs`), and the state holds one of all
+//! before `ranges` names it. Seed, state, times and blobs end with their checksum (`codec.rs`), and the state holds one of all
 //! values: what is damaged, or not found since a page is, is an error. Everything is derived from the trail and for its owner alone.
 
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use trailseal_tlog::Hash;
 
-use crate::codec::{Bytes, put_u32, put_u64, seal, unseal};
+use crate::codec::{Bytes, put_i64, put_u32, put_u64, seal, unseal};
 use crate::dictionary::Dictionary;
 use crate::error::{IndexError, io_at, sqlite_at};
 use crate::schema::{DICTIONARIES, FIRST_CODE, FORMAT, Hasher, Piece, RANGE_ROWS_MAX};
@@ -108,11 +108,11 @@ fn ours_in(folder: &Path) -> Result<Vec<String>, IndexError> {
 }
 
 /// Removes range files that no row names: those that a killed process left.
-pub(crate) fn remove_strays(folder: &Path, ranges: &[(u64, u32)]) -> Result<(), IndexError> {
+pub(crate) fn remove_strays(folder: &Path, ranges: &[RangeRow]) -> Result<(), IndexError> {
     for name in ours_in(folder)? {
         let Some(lo) = range_of_name(name.trim_end_matches("-journal")) else { continue };
         let path = folder.join(&name);
-        let is_named = path == range_path(folder, lo) && ranges.iter().any(|(first, _)| *first == lo);
+        let is_named = path == range_path(folder, lo) && ranges.iter().any(|range| range.lo == lo);
         if !is_named {
             std::fs::remove_file(&path).map_err(io_at("remove", &path))?;
         }
@@ -164,10 +164,48 @@ pub(crate) struct Main {
 pub(crate) struct State {
     pub(crate) cursor: u64,
     pub(crate) last_leaf: Option<Hash>,
-    /// First index and number of rows of each closed range.
-    pub(crate) ranges: Vec<(u64, u32)>,
+    pub(crate) ranges: Vec<RangeRow>,
     /// How many values each dictionary has, and the checksum of all of them.
     pub(crate) values: [(u32, u32); DICTIONARIES],
+}
+
+/// A closed range, as the main file names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RangeRow {
+    /// Its first index.
+    pub(crate) lo: u64,
+    /// How many rows it has.
+    pub(crate) n: u32,
+    /// Its earliest and latest time, here so that a range in which nothing can be is not opened.
+    pub(crate) earliest: i64,
+    pub(crate) latest: i64,
+}
+
+impl RangeRow {
+    /// The index after its last row.
+    pub(crate) fn end(&self) -> u64 {
+        self.lo + u64::from(self.n)
+    }
+
+    pub(crate) fn insert(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut times = Vec::new();
+        put_i64(self.earliest, &mut times);
+        put_i64(self.latest, &mut times);
+        seal(Piece::RangeTimes, &[self.lo, self.n.into()], &mut times);
+        let mut insert = connection.prepare_cached("INSERT INTO ranges VALUES (?1, ?2, ?3)")?;
+        insert.execute(params![self.lo.cast_signed(), self.n, times]).map(drop)
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Self>> {
+        let (lo, n): (i64, u32) = (row.get(0)?, row.get(1)?);
+        let lo = lo.cast_unsigned();
+        let times = row.get_ref(2)?.as_blob().ok();
+        let times = times.and_then(|times| unseal(Piece::RangeTimes, &[lo, n.into()], times));
+        Ok(times.and_then(|times| {
+            let mut times = Bytes::new(times);
+            Some(RangeRow { lo, n, earliest: times.i64()?, latest: times.i64()? })
+        }))
+    }
 }
 
 impl State {
@@ -215,7 +253,7 @@ impl State {
 
     /// The index after the last closed range.
     pub(crate) fn closed_end(&self) -> u64 {
-        self.ranges.last().map_or(0, |(lo, n)| lo + u64::from(*n))
+        self.ranges.last().map_or(0, RangeRow::end)
     }
 }
 
@@ -303,7 +341,7 @@ impl Main {
                  CREATE TABLE dict (c INTEGER NOT NULL, i INTEGER NOT NULL, s BLOB NOT NULL, PRIMARY KEY (c, i))
                      WITHOUT ROWID;
                  CREATE TABLE tail (first INTEGER PRIMARY KEY, n INTEGER NOT NULL, b BLOB NOT NULL);
-                 CREATE TABLE ranges (lo INTEGER PRIMARY KEY, n INTEGER NOT NULL);",
+                 CREATE TABLE ranges (lo INTEGER PRIMARY KEY, n INTEGER NOT NULL, b BLOB NOT NULL);",
             )
             .and_then(|()| {
                 let mut put = transaction.prepare("INSERT INTO meta VALUES (?1, ?2)")?;
@@ -352,20 +390,19 @@ impl Main {
         let piece: Option<Vec<u8>> = self.meta("state")?;
         let state = piece.as_deref().and_then(State::decode);
         let state = state.ok_or_else(|| self.damaged("its cursor cannot be read"))?;
-        let ranges: Vec<(i64, u32)> = self
+        let ranges: Vec<Option<RangeRow>> = self
             .connection
-            .prepare_cached("SELECT lo, n FROM ranges ORDER BY lo")
-            .and_then(|mut statement| {
-                statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-            })
+            .prepare_cached("SELECT lo, n, b FROM ranges ORDER BY lo")
+            .and_then(|mut statement| statement.query_map([], RangeRow::read)?.collect())
             .map_err(sqlite_at(&self.path))?;
-        let ranges: Vec<(u64, u32)> = ranges.iter().map(|(lo, n)| (lo.cast_unsigned(), *n)).collect();
+        let ranges: Option<Vec<RangeRow>> = ranges.into_iter().collect();
+        let ranges = ranges.ok_or_else(|| self.damaged("what it says of a range cannot be read"))?;
         let mut end = 0;
-        for (lo, n) in &ranges {
-            if *lo != end || *n as usize > RANGE_ROWS_MAX {
+        for range in &ranges {
+            if range.lo != end || range.n as usize > RANGE_ROWS_MAX {
                 return Err(self.damaged("its ranges do not follow each other"));
             }
-            end += u64::from(*n);
+            end = range.end();
         }
         if end > state.cursor || (state.cursor > 0 && state.last_leaf.is_none()) {
             return Err(self.damaged("its cursor contradicts its ranges"));

@@ -100,9 +100,9 @@ impl Search {
         bucket: Option<Duration>,
     ) -> Result<Summary, SearchError> {
         let (mut counts, mut times) = (FIELDS.map(|_| HashMap::<String, u64>::new()), Vec::new());
-        self.each(filter, Order::OldestFirst, None, &mut |hit| {
-            let Ok(Recorded { event, recorded, .. }) = hit.read() else { return ControlFlow::Continue(()) };
-            times.push(event.time.unwrap_or(recorded).as_micros());
+        self.each(filter, Order::OLDEST_RECORDED, None, &mut |hit| {
+            let Ok(Recorded { event, .. }) = hit.read() else { return ControlFlow::Continue(()) };
+            times.push(hit.time.as_micros());
             for ((_, field), counts) in FIELDS.iter().zip(&mut counts) {
                 let Some(value) = value_of(&event, *field) else { continue };
                 match counts.get_mut(&*value) {

@@ -61,7 +61,7 @@ fn answers(view: &mut IndexView, matching: &[bool], filter: &Filter) -> Result<S
         ControlFlow::Continue(matching[candidate.index.get() as usize])
     };
     let mut found = Vec::new();
-    view.candidates(filter, Order::OldestFirst, all.clone(), &mut |candidate| {
+    view.candidates(filter, Order::OLDEST_RECORDED, all.clone(), &mut |candidate| {
         assert_eq!(
             (candidate.place.segment.get(), candidate.place.offset),
             Model::place(candidate.index.get())
@@ -177,7 +177,7 @@ fn index(folder: &Path) {
 fn searched(search: &mut Search, filter: &Filter) -> String {
     let mut hits = Vec::new();
     search
-        .each(filter, Order::NewestFirst, None, &mut |hit| {
+        .each(filter, Order::NEWEST_RECORDED, None, &mut |hit| {
             hits.push(hit.index.get());
             ControlFlow::Continue(())
         })

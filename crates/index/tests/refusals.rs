@@ -186,7 +186,7 @@ proptest! {
         let _ = Indexer::open(folder.path(), options(30)).map(|mut indexer| model.deliver(&mut indexer, 10));
         let Ok(Some(mut view)) = IndexView::open(folder.path(), ORIGIN) else { return Ok(()) };
         let mut check = |_| ControlFlow::Continue(true);
-        let _ = view.candidates(&filter, Order::NewestFirst, 0..u64::MAX, &mut |_| ControlFlow::Continue(()));
+        let _ = view.candidates(&filter, Order::NEWEST_RECORDED, 0..u64::MAX, &mut |_| ControlFlow::Continue(()));
         let _ = view.count(&filter, 0..u64::MAX, &mut check);
         for field in [FacetField::Actor, FacetField::ResourceType, FacetField::Outcome] {
             let _ = view.facets(&filter, 5..95, field, 10, &mut check);

@@ -19,7 +19,9 @@ use trailseal_core::file::StdFiles;
 use trailseal_core::filter::Filter;
 use trailseal_core::line::parse_front;
 use trailseal_core::{Ack, Folder, Index, Options, Reader, Roll, Trail};
-use trailseal_index::{Cursor, FOLDER, FacetField, IndexOptions, Indexer, Order, Search, SearchError};
+use trailseal_index::{
+    By, Cursor, FOLDER, FacetField, First, IndexOptions, Indexer, Order, Search, SearchError,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 const RANGE_EVENTS: usize = 16;
@@ -69,10 +71,13 @@ fn index(folder: &Path, events: u64) {
     }
 }
 
+const ORDERS: [Order; 4] = [Order::OLDEST, Order::NEWEST, Order::OLDEST_RECORDED, Order::NEWEST_RECORDED];
+
+/// When it was recorded, where, and the line.
 type Found = (Timestamp, String, u64, Vec<u8>);
 
-/// Every event that matches, oldest first, by looking at every line.
-fn brute_force(search: &Search, filter: &Filter) -> Vec<Found> {
+/// Every event that matches, by looking at every line.
+fn brute_force(search: &Search, filter: &Filter, order: Order) -> Vec<Found> {
     let mut found = Vec::new();
     for reader in search.readers() {
         let mut reader = Reader::open(reader.folder().root(), Arc::new(StdFiles)).unwrap();
@@ -91,6 +96,12 @@ fn brute_force(search: &Search, filter: &Filter) -> Vec<Found> {
             .unwrap();
     }
     found.sort();
+    if order.by == By::Time {
+        found.sort_by_key(|found| Event::from_line(&found.3).unwrap().effective_time());
+    }
+    if order.first == First::Newest {
+        found.reverse();
+    }
     found
 }
 
@@ -132,12 +143,12 @@ fn pages(
 }
 
 fn check(search: &mut Search, filter: &Filter, limit: usize) {
-    let wanted = brute_force(search, filter);
-    let newest_first: Vec<Found> = wanted.iter().rev().cloned().collect();
-    assert_eq!(all(search, filter, Order::OldestFirst), wanted, "{filter:?}");
-    assert_eq!(all(search, filter, Order::NewestFirst), newest_first, "{filter:?}");
-    assert_eq!(pages(search, filter, Order::OldestFirst, None, limit), wanted, "{filter:?}");
-    assert_eq!(pages(search, filter, Order::NewestFirst, None, limit), newest_first, "{filter:?}");
+    for order in ORDERS {
+        let wanted = brute_force(search, filter, order);
+        assert_eq!(all(search, filter, order), wanted, "{filter:?} {order:?}");
+        assert_eq!(pages(search, filter, order, None, limit), wanted, "{filter:?} {order:?}");
+    }
+    let wanted = brute_force(search, filter, Order::OLDEST_RECORDED);
     assert_eq!(search.count(filter).unwrap(), wanted.len() as u64, "{filter:?}");
     check_summaries(search, filter, &wanted);
 }
@@ -148,7 +159,7 @@ fn check_summaries(search: &mut Search, filter: &Filter, wanted: &[Found]) {
     let mut minutes: BTreeMap<Timestamp, u64> = BTreeMap::new();
     for recorded in &events {
         *actions.entry(recorded.event.action.clone()).or_default() += 1;
-        let time = recorded.event.time.unwrap_or(recorded.recorded).as_micros();
+        let time = recorded.effective_time().as_micros();
         *minutes.entry(Timestamp::from_micros(time - time.rem_euclid(60_000_000))).or_default() += 1;
     }
     let found = search.facets(filter, FacetField::Action, usize::MAX).unwrap();
@@ -159,7 +170,7 @@ fn check_summaries(search: &mut Search, filter: &Filter, wanted: &[Found]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
     fn search_finds_what_looking_at_every_line_finds(
@@ -180,6 +191,11 @@ proptest! {
         let mut search = Search::open(dir.path(), Arc::new(StdFiles)).unwrap();
         for filter in filters.iter().chain([&Filter::default()]) {
             check(&mut search, filter, limit);
+            // What was recorded in some part of the walk.
+            let all = brute_force(&search, filter, Order::OLDEST_RECORDED);
+            let at = |share: usize| all.get(all.len() * share / 7).map(|found| found.0);
+            let part = Filter { recorded_since: at(2), recorded_until: at(5), ..filter.clone() };
+            check(&mut search, &part, limit);
         }
         check_while_events_come(dir.path(), &mut search, &filters[0], limit, &late);
     }
@@ -187,27 +203,36 @@ proptest! {
 
 /// A walk that is begun goes on rightly when events arrive: the newest first sees none of them, the oldest first all.
 fn check_while_events_come(dir: &Path, search: &mut Search, filter: &Filter, limit: usize, late: &[Event]) {
-    let before = brute_force(search, filter);
-    let oldest = search.page(filter, Order::OldestFirst, None, limit, None).unwrap();
-    let newest = search.page(filter, Order::NewestFirst, None, limit, None).unwrap();
+    let before = ORDERS.map(|order| brute_force(search, filter, order));
+    let begun = ORDERS.map(|order| search.page(filter, order, None, limit, None).unwrap());
     let end = search.end();
     let trail = Trail::open_slot(dir, options()).unwrap();
     for event in late {
         trail.record_ack(event, Ack::Durable).unwrap();
     }
     search.refresh().unwrap();
-    let after = brute_force(search, filter);
-    let seen = before.len().min(limit);
-    if let Some(next) = newest.next {
-        let rest: Vec<Found> = before.iter().rev().skip(seen).cloned().collect();
-        assert_eq!(pages(search, filter, Order::NewestFirst, Some(next), limit), rest, "{filter:?}");
+    for ((order, before), begun) in ORDERS.into_iter().zip(&before).zip(begun) {
+        let Some(next) = begun.next else { continue };
+        let seen = &before[..before.len().min(limit)];
+        let mut rest = match order.first {
+            First::Newest => before.clone(),
+            First::Oldest => brute_force(search, filter, order),
+        };
+        if order == Order::OLDEST {
+            // Of what came meanwhile it shows what comes after what was shown.
+            let place = |found: &Found| {
+                (Event::from_line(&found.3).unwrap().effective_time(), found.0, found.1.clone(), found.2)
+            };
+            let last = seen.last().map(place);
+            rest.retain(|found| Some(place(found)) > last);
+        } else {
+            rest.retain(|found| !seen.contains(found));
+        }
+        assert_eq!(pages(search, filter, order, Some(next), limit), rest, "{filter:?} {order:?}");
     }
-    if let Some(next) = oldest.next {
-        let rest: Vec<Found> = after.iter().skip(seen).cloned().collect();
-        assert_eq!(pages(search, filter, Order::OldestFirst, Some(next), limit), rest, "{filter:?}");
-    }
-    let new: Vec<Found> = after.iter().filter(|found| !before.contains(found)).cloned().collect();
-    assert_eq!(pages(search, filter, Order::OldestFirst, Some(end), limit), new, "{filter:?}");
+    let mut new = brute_force(search, filter, Order::OLDEST_RECORDED);
+    new.retain(|found| !before[0].contains(found));
+    assert_eq!(pages(search, filter, Order::OLDEST_RECORDED, Some(end), limit), new, "{filter:?}");
     trail.close(SOON).unwrap();
 }
 
@@ -221,13 +246,13 @@ fn a_page_that_ran_out_of_time_says_how_far_it_came_and_goes_on_from_there() {
     let mut rounds = 0;
     loop {
         let budget = Some(Duration::ZERO);
-        let page = search.page(&filter, Order::NewestFirst, cursor.as_ref(), 50, budget).unwrap();
+        let page = search.page(&filter, Order::NEWEST_RECORDED, cursor.as_ref(), 50, budget).unwrap();
         assert!(page.hits.is_empty());
         assert_eq!(page.next.is_some(), page.scanned.is_some());
         let Some(next) = page.next else { break };
         // Without any time nothing is looked at; with a little, it comes to the end.
         let page = search
-            .page(&filter, Order::NewestFirst, Some(&next), 50, Some(Duration::from_millis(1)))
+            .page(&filter, Order::NEWEST_RECORDED, Some(&next), 50, Some(Duration::from_millis(1)))
             .unwrap();
         rounds += 1;
         assert!(rounds < 10_000, "it does not get on");
@@ -263,7 +288,7 @@ fn a_search_that_is_stopped_ends_and_the_next_one_does_not() {
     let filter = Filter { action: vec!["test.*".into()], ..Filter::default() };
     let stopped = Arc::new(AtomicBool::new(true));
     search.stop_when(&stopped);
-    let page = search.page(&filter, Order::NewestFirst, None, 50, None).map(drop);
+    let page = search.page(&filter, Order::NEWEST_RECORDED, None, 50, None).map(drop);
     for answer in [
         page,
         search.count(&filter).map(drop),
@@ -276,7 +301,7 @@ fn a_search_that_is_stopped_ends_and_the_next_one_does_not() {
     // In the middle.
     let (stopped, mut seen) = (Arc::new(AtomicBool::new(false)), 0);
     search.stop_when(&stopped);
-    let answer = search.each(&filter, Order::OldestFirst, None, &mut |_| {
+    let answer = search.each(&filter, Order::OLDEST_RECORDED, None, &mut |_| {
         stopped.store(true, Ordering::Relaxed);
         seen += 1;
         ControlFlow::Continue(())

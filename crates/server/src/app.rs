@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 use trailseal_core::event::{Actor, Event, Object, Value};
+use trailseal_core::file::open_files_max;
 use trailseal_core::{Index, Trail};
 use trailseal_index::{Search, SearchError};
 
@@ -14,12 +15,14 @@ use crate::config::Config;
 use crate::durable_watch::DurableWatch;
 use crate::listen::Rates;
 use crate::metrics::Metrics;
-use crate::problem::Problem;
+use crate::problem::{Problem, is_short_of_files};
 use crate::reviews::Reviews;
 use crate::shares::Shares;
 
 /// Searches that are kept open between requests.
 const SEARCHES_KEPT: usize = 16;
+/// One for so many files that may be open: each holds some, and more where there are many trails.
+const FILES_A_SEARCH_KEPT: u64 = 64;
 /// Exports at a time: well below the number of threads that may block, which everything else needs, too.
 const EXPORTS_MAX: usize = 64;
 /// Requests that hand their events in beside the threads that serve connections.
@@ -44,6 +47,7 @@ pub(crate) struct App {
     /// Set when the server stops: streams end.
     pub(crate) stopping: tokio::sync::watch::Receiver<bool>,
     searches: Mutex<Vec<Search>>,
+    searches_kept: usize,
 }
 
 /// What handlers get.
@@ -72,6 +76,7 @@ impl App {
             recording: Semaphore::new(RECORDING_MAX),
             stopping,
             searches: Mutex::default(),
+            searches_kept: SEARCHES_KEPT.min((open_files_max() / FILES_A_SEARCH_KEPT) as usize),
         }
     }
 
@@ -86,7 +91,14 @@ impl App {
             Some(mut search) => search.refresh().map(|()| search).or_else(|_| self.open_search()),
             None => self.open_search(),
         };
-        let mut search = search?;
+        let mut search = search.or_else(|error| match is_short_of_files(&error) {
+            // Those that are kept hold files.
+            true => {
+                self.searches.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                self.open_search()
+            }
+            false => Err(error),
+        })?;
         search.stop_when(given_up);
         Ok(search)
     }
@@ -98,7 +110,7 @@ impl App {
     /// Keeps a search for the next request.
     pub(crate) fn give_back(&self, search: Search) {
         let mut searches = self.searches.lock().unwrap_or_else(PoisonError::into_inner);
-        if searches.len() < SEARCHES_KEPT {
+        if searches.len() < self.searches_kept {
             searches.push(search);
         }
     }

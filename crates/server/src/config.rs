@@ -20,8 +20,10 @@ pub struct Config {
     pub open: bool,
     /// Names under which an open server may be asked.
     pub hosts: Vec<String>,
-    /// Proxies whose `Forwarded` and `X-Forwarded-For` are believed.
+    /// Proxies that are believed when they say whose request it is.
     pub trusted_proxies: Vec<IpNet>,
+    /// Where they say it. What stands in another header is the client's own word.
+    pub proxy_header: ProxyHeader,
     /// Sites that may show the viewer in a frame, such as `https://app.example.com`.
     pub frame_ancestors: Vec<String>,
     /// Whether checkpoints and hash tiles need no token.
@@ -32,7 +34,7 @@ pub struct Config {
     pub bodies_bytes_max: usize,
     /// The most events in one request.
     pub batch_events_max: usize,
-    /// The most connections at a time.
+    /// The most connections at a time; fewer where the limit of open files has no room for so many.
     pub connections_max: usize,
     /// The most connections of one client address at a time; trusted proxies are not counted.
     pub connections_per_address_max: usize,
@@ -56,6 +58,28 @@ pub struct Config {
 pub struct SecondPerson {
     /// To weaken the policy.
     pub policy: bool,
+}
+
+/// The header in which trusted proxies name the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded`, RFC 7239.
+    Forwarded,
+}
+
+impl ProxyHeader {
+    /// The header of this name, in whatever case.
+    pub fn parse(name: &str) -> Option<ProxyHeader> {
+        match name {
+            _ if name.eq_ignore_ascii_case("x-forwarded-for") => Some(ProxyHeader::XForwardedFor),
+            _ if name.eq_ignore_ascii_case("forwarded") => Some(ProxyHeader::Forwarded),
+            _ => None,
+        }
+    }
 }
 
 /// The files of a certificate.
@@ -91,6 +115,7 @@ impl Default for Config {
             open: false,
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),
+            proxy_header: ProxyHeader::default(),
             frame_ancestors: Vec::new(),
             public_tiles: false,
             body_bytes_max: 16 << 20,

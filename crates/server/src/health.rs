@@ -6,6 +6,7 @@ use axum::extract::{Extension, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
+use trailseal_core::Stats;
 use trailseal_core::deliver::{DeliveryState, DeliveryStats};
 
 use crate::access::Caller;
@@ -52,7 +53,8 @@ pub(crate) async fn readyz(State(app): State<Shared>) -> Response {
     if let Some(why) = app.trail.why_shut() {
         problems.push(why.to_string());
     }
-    for sink in &app.trail.stats().deliveries {
+    let stats = app.trail.stats();
+    for sink in &stats.deliveries {
         if let DeliveryState::Stopped { at, reason } = &sink.state {
             problems.push(format!("delivery to {} stopped at event {at}: {reason}", sink.name));
         }
@@ -61,6 +63,10 @@ pub(crate) async fn readyz(State(app): State<Shared>) -> Response {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
+    // Events are accepted all the same.
+    if let Some(trouble) = &stats.seal_trouble {
+        problems.push(format!("sealing fails: {}", trouble.reason));
+    }
     (status, axum::Json(json!({"status": word, "problems": problems}))).into_response()
 }
 
@@ -72,7 +78,7 @@ pub(crate) async fn stats(State(app): State<Shared>, Extension(caller): Extensio
     let stats = app.trail.stats();
     let not_durable_age = app.not_durable_age();
     let limits = app.config.health;
-    let mut health = Health::of_age(not_durable_age, limits.durable);
+    let mut health = Health::of_age(not_durable_age, limits.durable).max(of_sealing(&stats));
     let mut sinks = Vec::new();
     for sink in &stats.deliveries {
         let own = match is_stopped(sink) {
@@ -95,6 +101,7 @@ pub(crate) async fn stats(State(app): State<Shared>, Extension(caller): Extensio
         "health": health.name(),
         "events": {"accepted": stats.accepted, "durable": stats.durable, "sealed": stats.sealed},
         "not_durable": {"events": stats.accepted.saturating_sub(stats.durable), "seconds": not_durable_age.as_secs_f64()},
+        "sealing": sealing(&stats),
         "counted": stats.counted,
         "handoff": {"used_bytes": stats.handoff_used_bytes, "bytes": stats.handoff_bytes},
         "sinks": sinks,
@@ -110,6 +117,7 @@ pub(crate) async fn admin_stats(State(app): State<Shared>, Extension(caller): Ex
     let not_stored = stats.deliveries.iter().map(|sink| sink.lag_events).max().unwrap_or(0);
     let queue = not_stored + stats.accepted.saturating_sub(stats.durable);
     let (answer, health) = admin(app.metrics.succeeded.get(), app.metrics.failed.get(), queue);
+    let health = health.max(of_sealing(&stats));
     app.note("read", &caller, details([("path", Some("/admin/audit/stats".into()))]));
     ([("x-audit-health", HeaderValue::from_static(health.name()))], axum::Json(answer)).into_response()
 }
@@ -142,6 +150,20 @@ fn admin(succeeded: u64, failed: u64, queue: u64) -> (serde_json::Value, Health)
         "success_rate": format!("{share:.1}%"), "queue_size": queue,
     });
     (answer, health)
+}
+
+fn of_sealing(stats: &Stats) -> Health {
+    if stats.seal_trouble.is_some() { Health::Critical } else { Health::Good }
+}
+
+fn sealing(stats: &Stats) -> serde_json::Value {
+    let waiting = stats.durable.saturating_sub(stats.sealed);
+    match &stats.seal_trouble {
+        None => json!({"state": "running", "not_sealed": waiting}),
+        Some(trouble) => json!({
+            "state": "failing", "not_sealed": waiting, "reason": trouble.reason, "seconds": trouble.lasts.as_secs_f64(),
+        }),
+    }
 }
 
 pub(crate) fn is_stopped(sink: &DeliveryStats) -> bool {

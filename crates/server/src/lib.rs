@@ -33,6 +33,6 @@ mod shares;
 mod viewer;
 
 pub use access::{NewToken, Scope, TokenError, TokenInfo};
-pub use config::{Config, HealthLimits, SecondPerson, TlsFiles};
-pub use listen::{SocketPath, TlsError};
+pub use config::{Config, HealthLimits, ProxyHeader, SecondPerson, TlsFiles};
+pub use listen::{SocketPath, TlsError, raise_limit_of_files};
 pub use server::{Server, ServerError, Stopped, TokenFile};

@@ -30,6 +30,8 @@ pub(crate) struct Metrics {
     given_up: Counter,
     /// Connections that were closed because their client has too many.
     pub(crate) connections_refused: Counter,
+    /// Connections that were closed because all places were taken and they had sent no head for longest.
+    pub(crate) connections_evicted: Counter,
     /// Requests that were let pass by nobody.
     pub(crate) denied: Counter,
     /// Events of requests that reached the level asked for, and those that were refused or did not.
@@ -49,6 +51,9 @@ impl Default for Metrics {
         let connections_refused = Counter::default();
         let help = "Connections that were closed because their address has too many";
         registry.register("trailseal_http_connections_refused", help, connections_refused.clone());
+        let connections_evicted = Counter::default();
+        let help = "Connections that had sent no head for longest, closed because others needed their place";
+        registry.register("trailseal_http_connections_evicted", help, connections_evicted.clone());
         registry.register("trailseal_http_requests", "Requests by route and status", requests.clone());
         registry.register("trailseal_http_request_seconds", "How long requests took", seconds.clone());
         registry.register("trailseal_http_batch_events", "Events in a request", batch.clone());
@@ -75,6 +80,7 @@ impl Default for Metrics {
             batch,
             given_up,
             connections_refused,
+            connections_evicted,
             denied,
             succeeded,
             failed,
@@ -172,6 +178,11 @@ fn trail_metrics(app: &App, out: &mut String) {
             "trailseal_not_sealed_events",
             "On disk and not yet sealed",
             stats.durable.saturating_sub(stats.sealed),
+        ),
+        (
+            "trailseal_seal_failing",
+            "Whether sealing fails and is tried again",
+            u64::from(stats.seal_trouble.is_some()),
         ),
         ("trailseal_handoff_used_bytes", "Bytes in the handoff buffer", stats.handoff_used_bytes),
         ("trailseal_handoff_bytes", "Bytes of the handoff buffer", stats.handoff_bytes),

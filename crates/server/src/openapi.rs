@@ -161,6 +161,7 @@ fn query_parameter(name: &str) -> Value {
         "top" => whole(1_000),
         "count" => json!({"type": "boolean"}),
         "order" => json!({"type": "string", "enum": ["asc", "desc"]}),
+        "order_by" => json!({"type": "string", "enum": ["time", "recorded"]}),
         "ack" => json!({"type": "string", "enum": ["accepted", "durable", "store"]}),
         "state" => json!({"type": "string", "enum": ["pending", "approved", "rejected"]}),
         "cursor" => json!({"type": "string", "format": CURSOR}),
@@ -176,7 +177,7 @@ fn query_parameter(name: &str) -> Value {
 fn filter_parameter(name: &str) -> Value {
     let schema = match name {
         "system" => json!({"type": "boolean"}),
-        "since" | "until" => json!({"anyOf": [
+        "since" | "until" | "recorded_since" | "recorded_until" => json!({"anyOf": [
             {"type": "string", "format": "date-time"},
             {"type": "string", "pattern": "^[0-9]{1,5}[smhdw]$", "examples": ["24h"]},
         ]}),

@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
+use trailseal_core::file::is_shortage;
 use trailseal_index::SearchError;
 
 /// An answer that says no. Boxed: answers that say yes should not be as large as it.
@@ -55,13 +56,18 @@ impl Problem {
     }
 
     /// Something that the caller cannot mend. What it was is for the log; an answer could show paths.
-    pub(crate) fn internal(error: &dyn std::error::Error) -> Problem {
+    pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Problem {
         let mut text = error.to_string();
         let mut source = error.source();
+        let is_short = is_short_of_files(error);
         while let Some(error) = source {
             text.push_str(": ");
             text.push_str(&error.to_string());
             source = error.source();
+        }
+        if is_short {
+            tracing::warn!(error = text, "a request was refused: no more files can be opened (`ulimit -n`)");
+            return Problem::unavailable("the server has too many files open: try again in a moment");
         }
         tracing::error!(error = text, "a request failed");
         let detail = "the server could not do this: its log says why";
@@ -84,6 +90,12 @@ impl Problem {
         self.0.retry_after = Some(seconds);
         self
     }
+}
+
+/// Whether it says, or what it comes from, that no more files can be opened now.
+pub(crate) fn is_short_of_files(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.filter_map(|error| error.downcast_ref::<std::io::Error>()).any(is_shortage)
 }
 
 impl From<SearchError> for Problem {

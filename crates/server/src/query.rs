@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::http::Uri;
 use trailseal_core::clock::Timestamp;
 use trailseal_core::filter::Filter;
-use trailseal_index::{Cursor, Order};
+use trailseal_index::{By, Cursor, First, Order};
 
 use crate::access::Caller;
 use crate::problem::Problem;
@@ -96,11 +96,19 @@ impl Query {
         }
     }
 
-    pub(crate) fn order(&self) -> Result<Order, Problem> {
-        match self.one("order")? {
-            None | Some("desc") => Ok(Order::NewestFirst),
-            Some("asc") => Ok(Order::OldestFirst),
-            Some(_) => Err(Problem::bad_request("query", "order is asc or desc").with("field", "order")),
+    /// The order asked for, beginning at this end if nothing is said of it.
+    pub(crate) fn order(&self, usual: First) -> Result<Order, Problem> {
+        let wrong = |name: &str, detail: &str| Err(Problem::bad_request("query", detail).with("field", name));
+        let first = match self.one("order")? {
+            None => usual,
+            Some("desc") => First::Newest,
+            Some("asc") => First::Oldest,
+            Some(_) => return wrong("order", "order is asc or desc"),
+        };
+        match self.one("order_by")? {
+            None | Some("time") => Ok(Order { by: By::Time, first }),
+            Some("recorded") => Ok(Order { by: By::Recorded, first }),
+            Some(_) => wrong("order_by", "order_by is time or recorded"),
         }
     }
 
@@ -109,10 +117,15 @@ impl Query {
         let Some(text) = self.one("cursor")? else { return Ok(None) };
         let wrong = |detail: &str| Problem::bad_request("query", detail).with("field", "cursor");
         let cursor: Cursor = text.parse().map_err(|_| wrong("cursor is none that this server gave out"))?;
-        match cursor.order() == order {
-            true => Ok(Some(cursor)),
-            false => Err(wrong("cursor is of a query with the other order")),
+        if cursor.order() == order {
+            return Ok(Some(cursor));
         }
+        let Order { by, first } = cursor.order();
+        let by = if by == By::Time { "time" } else { "recorded" };
+        let first = if first == First::Oldest { "asc" } else { "desc" };
+        Err(wrong(&format!(
+            "cursor is of a query in another order: it goes with order={first} and order_by={by}"
+        )))
     }
 
     /// What was asked, for the record of it, with each value as `shown` gives it.

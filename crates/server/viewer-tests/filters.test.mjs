@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Filters, instant, typedSearch, typedTime } from "../viewer/filters.js";
+import { Filters, VIEW, instant, typedSearch, typedTime } from "../viewer/filters.js";
 
 test("an address and its filters say the same", () => {
   const filters = Filters.fromAddress("?action=a.*&action=b&outcome=denied&view=seal&unknown=1&since=24h&since=7d");
@@ -52,4 +52,23 @@ test("times are ages, days, or moments", () => {
   assert.equal(instant("rubbish"), null);
   assert.equal(typedTime("2026-11-21 04:00", "utc"), "2026-11-21T04:00:00.000Z");
   assert.equal(typedTime("15m", "local"), "15m");
+});
+
+test("the order is said in words and is no filter", () => {
+  const words = (pairs) => new Filters(pairs).orderInWords;
+  assert.equal(words([]), "newest first");
+  assert.equal(words([["order", "asc"]]), "oldest first");
+  assert.equal(words([["order_by", "recorded"]]), "last recorded first");
+  assert.equal(
+    words([
+      ["order", "asc"],
+      ["order_by", "recorded"],
+    ]),
+    "first recorded first",
+  );
+  const filters = Filters.fromAddress("?actor=ana&order=asc&order_by=recorded&recorded_since=1h&recorded_since=2h");
+  assert.deepEqual(filters.query(VIEW), [
+    ["actor", "ana"],
+    ["recorded_since", "1h"],
+  ]);
 });

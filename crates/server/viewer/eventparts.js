@@ -4,7 +4,7 @@ import { button, copyButton, fill, h, icon, value } from "./dom.js";
 import { changesOf, diffTable } from "./diff.js";
 import { indented, stringify } from "./json.js";
 import { lineOf } from "./proof.js";
-import { nameOf, outcomeChip, resourceOf, severityMark, timeTag } from "./row.js";
+import { nameOf, outcomeChip, resourceOf, severityMark, timeTag, timing } from "./row.js";
 import { ago, fraction, number, timeZone, zoneName } from "./prefs.js";
 import { actorAddress, resourceAddress } from "./route.js";
 
@@ -36,6 +36,7 @@ function errorText(error) {
 }
 
 export function notes(event) {
+  const when = timing(event);
   const lines = [
     event.masked?.length > 0 &&
       `${event.masked.length} ${event.masked.length === 1 ? "value was" : "values were"} masked before anything was written.`,
@@ -45,6 +46,8 @@ export function notes(event) {
     event.sample_rate !== undefined &&
       event.sample_rate !== 1 &&
       `Sampled: it stands for about ${number(Math.round(1 / event.sample_rate))} events.`,
+    when.mark === "late" && `${when.says}.`,
+    when.mark === "ahead" && `${when.says}. It is ordered by that.`,
   ].filter(Boolean);
   return (
     lines.length > 0 &&

@@ -1,10 +1,10 @@
 // The panel with a field for every filter, and the chips that say which are set.
 
 import { byId, button, fill, h, icon, visible } from "./dom.js";
-import { FIELDS, labelOf, typedTime } from "./filters.js";
+import { FIELDS, VIEW, labelOf, typedTime } from "./filters.js";
 import { dayAndClock, timeZone } from "./prefs.js";
 
-const TIMES = ["since", "until"];
+const TIMES = ["since", "until", "recorded_since", "recorded_until"];
 
 export class FilterPanel {
   /** `change` gets the filters that somebody asks for; `reload` looks again with the same. */
@@ -41,7 +41,7 @@ export class FilterPanel {
   /** Other filters are in force now. */
   show(filters) {
     this.filters = filters;
-    const count = filters.query(["text", "since", "until"]).length;
+    const count = filters.query(["text", "since", "until", ...VIEW]).length;
     this.button.lastElementChild.textContent = count > 0 ? `Filters · ${count}` : "Filters";
     if (this.isOpen) this.#fill();
   }
@@ -90,6 +90,8 @@ export class FilterPanel {
         FIELDS.map((field) => this.#field(field)),
         this.#field({ name: "since", label: "Since", hint: `24h or 2026-11-21 04:00${zone}` }),
         this.#field({ name: "until", label: "Until", hint: "not included" }),
+        this.#field({ name: "recorded_since", label: "Recorded since", hint: "whatever time it claims" }),
+        this.#field({ name: "recorded_until", label: "Recorded until", hint: "not included" }),
       ),
       this.#foot(),
     );
@@ -154,6 +156,20 @@ export class FilterPanel {
           { id: "order-select", on: { change: (event) => choose("order", "asc", event.target.value === "asc") } },
           h("option", { value: "desc", selected: !isOldestFirst }, "Newest first"),
           h("option", { value: "asc", selected: isOldestFirst }, "Oldest first"),
+        ),
+      ),
+      h(
+        "label",
+        {},
+        "by ",
+        h(
+          "select",
+          {
+            id: "order-by-select",
+            on: { change: (event) => choose("order_by", "recorded", event.target.value === "recorded") },
+          },
+          h("option", { value: "time", selected: !filters.isByRecording }, "time"),
+          h("option", { value: "recorded", selected: filters.isByRecording }, "recording"),
         ),
       ),
       h("span", { class: "grow" }),

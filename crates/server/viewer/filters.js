@@ -47,15 +47,21 @@ export const FIELDS = [
 ];
 
 /** Those that have one value only. */
-export const SINGLE = ["text", "since", "until", "system", "order"];
+export const SINGLE = ["text", "since", "until", "recorded_since", "recorded_until", "system", "order", "order_by"];
+
+/** Those that say how the list is shown and not what is in it. */
+export const VIEW = ["order", "order_by"];
 
 const LABELS = new Map([
   ...FIELDS.map((field) => [field.name, field.label]),
   ["text", "Text"],
   ["since", "Since"],
   ["until", "Until"],
+  ["recorded_since", "Recorded since"],
+  ["recorded_until", "Recorded until"],
   ["system", "The trail’s own events"],
   ["order", "Order"],
+  ["order_by", "Ordered by"],
 ]);
 
 export const NAMES = [...LABELS.keys()];
@@ -97,6 +103,18 @@ export class Filters {
 
   has(name, value) {
     return this.pairs.some(([n, v]) => n === name && v === value);
+  }
+
+  /** Whether the list goes by recording instead of by time. */
+  get isByRecording() {
+    return this.get("order_by") === "recorded";
+  }
+
+  /** What the list is ordered by, in words. */
+  get orderInWords() {
+    const isOldestFirst = this.get("order") === "asc";
+    if (this.isByRecording) return isOldestFirst ? "first recorded first" : "last recorded first";
+    return isOldestFirst ? "oldest first" : "newest first";
   }
 
   get isEmpty() {

@@ -1,7 +1,7 @@
 // Events over time: drag (or arrow keys and Enter) to zoom in, and back out.
 
 import { button, fill, h, svg } from "./dom.js";
-import { instant } from "./filters.js";
+import { VIEW, instant } from "./filters.js";
 import { clock, day, number, timeZone } from "./prefs.js";
 
 const HEIGHT = 84;
@@ -23,7 +23,7 @@ export function summaryQuery(filters) {
   const [since, until] = [instant(filters.get("since")), instant(filters.get("until"))];
   const span = since === null ? null : (until ?? Date.now()) - since;
   const step = span > 0 && STEPS.find((each) => span / each <= BARS_ASKED);
-  return [...filters.query(["order"]), ...(step ? [["bucket", `${step / 1000}s`]] : [])];
+  return [...filters.query(VIEW), ...(step ? [["bucket", `${step / 1000}s`]] : [])];
 }
 
 export class Histogram {

@@ -4,7 +4,7 @@ import { button, fill, h, icon, value } from "./dom.js";
 import { askJson } from "./api.js";
 import { changesOf, diffTable } from "./diff.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
-import { Filters } from "./filters.js";
+import { Filters, VIEW } from "./filters.js";
 import { Histogram, summaryQuery } from "./histogram.js";
 import { EventList } from "./list.js";
 import { keyOf, nameOf, outcomeChip, severityMark, timeTag } from "./row.js";
@@ -247,11 +247,11 @@ class ActorPage {
   async #summarise() {
     const { signal } = this.asking;
     try {
-      const query = this.filters.query(["order"]);
+      const query = this.filters.query(VIEW);
       const [summary, oldest, newest] = await Promise.all([
         askJson("v1/summary", { query: summaryQuery(this.filters), signal }),
         ...["asc", "desc"].map((order) =>
-          askJson("v1/events", { query: [...query, ["order", order], ["limit", "1"]], signal }),
+          askJson("v1/events", { query: [...query, ["order_by", "recorded"], ["order", order], ["limit", "1"]], signal }),
         ),
       ]);
       this.histogram.show(summary, this.filters);

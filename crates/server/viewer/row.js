@@ -1,7 +1,7 @@
 // One event in one line: the row of the list, and the small parts that other pages show, too.
 
 import { h, value } from "./dom.js";
-import { clock, day, dayAndClock, fraction } from "./prefs.js";
+import { clock, day, dayAndClock, fraction, span } from "./prefs.js";
 import { route } from "./route.js";
 
 export const keyOf = (event) => `${event.origin ?? ""}#${event.index}`;
@@ -35,6 +35,25 @@ export function timeTag(text, attributes = {}) {
   );
 }
 
+const LATE_AFTER = 3_600_000;
+
+/** When an event counts as having happened, and how far that is from when it was recorded, in words; else null. */
+export function timing(event) {
+  const [time, recorded] = [Date.parse(event.time), Date.parse(event.recorded)];
+  if (Number.isNaN(time) || Number.isNaN(recorded)) return { text: event.time ?? event.recorded, mark: null };
+  // Both as the trail writes them, with microseconds, which a Date has not.
+  if (event.time_ahead || event.time > event.recorded)
+    return { text: event.recorded, mark: "ahead", says: `It claims ${event.time}, and was recorded ${event.recorded}` };
+  if (recorded - time > LATE_AFTER)
+    return { text: event.time, mark: "late", says: `Recorded ${span((recorded - time) / 1000)} later: ${event.recorded}` };
+  return { text: event.time, mark: null };
+}
+
+/** A word beside the time of an event that was recorded long after it, or claims to be of the future. */
+function timingMark({ mark, says }) {
+  return mark && h("span", { class: "severity timing", "data-testid": "timing", title: says }, mark);
+}
+
 /** The names of the columns. */
 export function headOf() {
   const names = ["Time", "Actor", "Action", "Resource", "Tenant", "Outcome"];
@@ -50,6 +69,7 @@ export function rowOf(event, { isFresh, isSelected }) {
   const actor = nameOf(event.actor);
   const resource = resourceOf(event.resource);
   const behalf = event.on_behalf_of?.id;
+  const when = timing(event);
   return h(
     "a",
     {
@@ -63,7 +83,7 @@ export function rowOf(event, { isFresh, isSelected }) {
       "aria-selected": String(isSelected),
       tabindex: isSelected ? "0" : "-1",
     },
-    h("span", { class: "cell time" }, timeTag(event.time ?? event.recorded)),
+    h("span", { class: "cell time" }, timeTag(when.text), timingMark(when)),
     h(
       "span",
       { class: "cell actor" },

@@ -3,7 +3,7 @@
 import { announce, button, copyButton, fill, h, icon } from "./dom.js";
 import { address, askJson, token } from "./api.js";
 import { FilterPanel } from "./filterpanel.js";
-import { Filters, SPANS, typedSearch } from "./filters.js";
+import { Filters, SPANS, VIEW, typedSearch } from "./filters.js";
 import { EventList } from "./list.js";
 import { Histogram, summaryQuery } from "./histogram.js";
 import { facets } from "./facets.js";
@@ -60,7 +60,9 @@ class SearchPage {
     });
     this.tail = new Tail({
       onEvents: (events) => {
-        this.list.prepend(events);
+        // What is recorded now may belong further down in a list by time.
+        if (this.filters.isByRecording) this.list.prepend(events);
+        else this.list.start();
         // That this page counts is itself recorded, and must not make it count again.
         if (events.some((event) => !event.system)) this.#summariseSoon();
       },
@@ -153,7 +155,10 @@ class SearchPage {
     this.asking = new AbortController();
     this.list.start();
     this.#summarise(this.asking.signal);
-    if (this.tail.isOn) this.tail.start(this.filters);
+    if (!this.tail.isOn) return;
+    // A live list goes by recording: another order ends it.
+    if (this.filters.isByRecording) this.tail.start(this.filters);
+    else this.tail.stop();
   }
 
   async #load(cursor, limit) {
@@ -175,10 +180,10 @@ class SearchPage {
       fill(
         this.total,
         h("strong", {}, number(summary.total)),
-        ` ${summary.total === 1 ? "event" : `events, ${this.filters.get("order") === "asc" ? "first" : "last"} recorded first`}`,
+        ` ${summary.total === 1 ? "event" : `events, ${this.filters.orderInWords}`}`,
       );
       this.total.title = "";
-      this.overview.hidden = summary.total === 0 && this.filters.query(["order", "system"]).length === 0;
+      this.overview.hidden = summary.total === 0 && this.filters.query([...VIEW, "system"]).length === 0;
       this.histogram.show(summary, this.filters);
       fill(
         this.facets,
@@ -229,7 +234,7 @@ class SearchPage {
     );
     this.span.value = known ? since : "custom";
     this.panel.show(this.filters);
-    const shown = this.filters.query(["text", "order"]);
+    const shown = this.filters.query(["text", ...VIEW]);
     fill(
       this.chips,
       shown.map(([name, text]) => this.panel.chip(name, text)),
@@ -238,10 +243,15 @@ class SearchPage {
           id: "clear-filters",
           kind: "link",
           text: "Clear all",
-          on: { click: () => this.#change(new Filters()) },
+          on: { click: () => this.#clear() },
         }),
     );
     this.chips.hidden = this.chips.childElementCount === 0;
+  }
+
+  // How the list is ordered is no filter, and a live list stays live.
+  #clear() {
+    this.#change(new Filters(this.filters.pairs.filter(([name]) => VIEW.includes(name))));
   }
 
   #submit(event) {
@@ -260,8 +270,8 @@ class SearchPage {
       this.tail.stop();
       return;
     }
-    // New events come on top, and at the end of time.
-    const open = this.filters.without("order").without("until");
+    // New events come on top, and after all others.
+    const open = this.filters.without("order").without("until").without("recorded_until").with("order_by", "recorded");
     if (open.toString() !== this.filters.toString()) this.#change(open);
     this.tail.start(this.filters, () => this.list.start());
   }
@@ -328,7 +338,7 @@ class SearchPage {
   // ---- nothing there -------------------------------------------------------------------------------------
 
   #empty(place) {
-    if (!this.filters.query(["order"]).every(([name]) => name === "system")) {
+    if (!this.filters.query(VIEW).every(([name]) => name === "system")) {
       fill(
         place,
         h(
@@ -342,7 +352,7 @@ class SearchPage {
             { class: "actions" },
             this.filters.get("since") &&
               button({ text: "Search all time", on: { click: () => this.#change(this.filters.between("", "")) } }),
-            button({ id: "empty-clear", text: "Clear all filters", on: { click: () => this.#change(new Filters()) } }),
+            button({ id: "empty-clear", text: "Clear all filters", on: { click: () => this.#clear() } }),
           ),
         ),
       );

@@ -1,6 +1,7 @@
 // Live tail: server-sent events read by fetch, so that the token travels in a header; resumed where it broke.
 
 import { ask, serverSentEvents } from "./api.js";
+import { VIEW } from "./filters.js";
 import { parseExact } from "./json.js";
 
 const WAIT_MS = [500, 1000, 2000, 5000, 10_000, 15_000];
@@ -26,7 +27,7 @@ export class Tail {
     while (!run.signal.aborted) {
       try {
         const response = await ask("v1/events/stream", {
-          query: filters.query(["order", "until", "since"]),
+          query: filters.query([...VIEW, "until", "since", "recorded_since", "recorded_until"]),
           accept: "text/event-stream",
           signal: run.signal,
           headers: last ? { "Last-Event-ID": last } : {},

@@ -10,6 +10,7 @@ mod image;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use trailseal_core::file::{AppendFile, Files, ReadFile, Standing};
@@ -17,6 +18,9 @@ use trailseal_core::file::{AppendFile, Files, ReadFile, Standing};
 use disk::Disk;
 pub use disk::Step;
 pub use image::Survival;
+
+/// What Linux and macOS say when a process has as many files open as it may.
+const EMFILE: i32 = 24;
 
 /// How a step fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,23 @@ pub enum Fault {
 pub struct FaultFiles {
     state: Arc<Mutex<State>>,
     stall: Arc<(Mutex<bool>, Condvar)>,
+    open: Arc<OpenFiles>,
+}
+
+/// How many files are open, and how many may be; 0 for any number.
+#[derive(Default)]
+struct OpenFiles {
+    count: AtomicUsize,
+    max: AtomicUsize,
+}
+
+/// One of them.
+struct Opened(Arc<OpenFiles>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 #[derive(Default)]
@@ -86,6 +107,26 @@ impl FaultFiles {
     pub fn set_stalled(&self, is_stalled: bool) {
         *self.stall.0.lock().unwrap_or_else(PoisonError::into_inner) = is_stalled;
         self.stall.1.notify_all();
+    }
+
+    /// How many files are open.
+    pub fn open_files(&self) -> usize {
+        self.open.count.load(Ordering::SeqCst)
+    }
+
+    /// From now on no file can be opened while so many are; 0 for any number.
+    pub fn set_open_files_max(&self, max: usize) {
+        self.open.max.store(max, Ordering::SeqCst);
+    }
+
+    fn opened(&self) -> io::Result<Opened> {
+        let max = self.open.max.load(Ordering::SeqCst);
+        let opened = Opened(self.open.clone());
+        let before = self.open.count.fetch_add(1, Ordering::SeqCst);
+        match max > 0 && before >= max {
+            true => Err(io::Error::from_raw_os_error(EMFILE)),
+            false => Ok(opened),
+        }
     }
 
     /// Sets what is said to be free on the disk.
@@ -185,6 +226,7 @@ impl FaultFiles {
     }
 
     fn write_temporary(&self, path: &Path, bytes: &[u8]) -> io::Result<(PathBuf, u64)> {
+        let _opened = self.opened()?;
         let mut name = path.as_os_str().to_owned();
         name.push(".tmp");
         let temporary = PathBuf::from(name);
@@ -194,28 +236,33 @@ impl FaultFiles {
     }
 
     fn sync_folder_of(&self, path: &Path) -> io::Result<()> {
+        let _opened = self.opened()?;
         self.run(Step::SyncFolder { path: path.parent().unwrap_or(Path::new("/")).to_owned() })
     }
 }
 
 impl Files for FaultFiles {
     fn create_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        let (folder, opened) = (self.opened()?, self.opened()?);
         let inode = self.create(path, false)?;
+        drop(folder);
         self.sync_folder_of(path)?;
-        Ok(Box::new(Appending { files: self.clone(), path: path.to_owned(), inode, len_bytes: 0 }))
+        let path = path.to_owned();
+        Ok(Box::new(Appending { files: self.clone(), path, inode, len_bytes: 0, _opened: opened }))
     }
 
     fn open_append(&self, path: &Path, at: u64) -> io::Result<Box<dyn AppendFile>> {
-        let inode = self.inode(path)?;
-        Ok(Box::new(Appending { files: self.clone(), path: path.to_owned(), inode, len_bytes: at }))
+        let (inode, opened) = (self.inode(path)?, self.opened()?);
+        let path = path.to_owned();
+        Ok(Box::new(Appending { files: self.clone(), path, inode, len_bytes: at, _opened: opened }))
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
-        Ok(Box::new(Reading { files: self.clone(), inode: self.inode(path)? }))
+        Ok(Box::new(Reading { files: self.clone(), inode: self.inode(path)?, _opened: self.opened()? }))
     }
 
     fn read(&self, path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
-        let inode = self.inode(path)?;
+        let (inode, _opened) = (self.inode(path)?, self.opened()?);
         let bytes = self.state().disk.bytes(inode).to_vec();
         if bytes.len() as u64 > len_max {
             return Err(io::ErrorKind::InvalidData.into());
@@ -245,6 +292,7 @@ impl Files for FaultFiles {
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let _opened = self.opened()?;
         Ok(self.state().disk.names_in(folder))
     }
 
@@ -259,6 +307,7 @@ struct Appending {
     path: PathBuf,
     inode: u64,
     len_bytes: u64,
+    _opened: Opened,
 }
 
 impl AppendFile for Appending {
@@ -299,6 +348,7 @@ impl AppendFile for Appending {
 struct Reading {
     files: FaultFiles,
     inode: u64,
+    _opened: Opened,
 }
 
 impl ReadFile for Reading {

@@ -53,6 +53,12 @@ pub(crate) struct Filters {
     /// Events before this time
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
+    /// Events that were recorded at this time or later, whatever time they claim
+    #[arg(long, value_name = "TIME")]
+    recorded_since: Option<String>,
+    /// Events that were recorded before this time
+    #[arg(long, value_name = "TIME")]
+    recorded_until: Option<String>,
     /// Text anywhere in the event
     #[arg(long, value_name = "TEXT")]
     text: Vec<String>,
@@ -109,8 +115,14 @@ impl Filters {
         for (name, values) in lists {
             pairs.extend(values.iter().map(|value| (name, value.as_str())));
         }
-        pairs.extend(self.since.as_deref().map(|value| ("since", value)));
-        pairs.extend(self.until.as_deref().map(|value| ("until", value)));
+        for (name, value) in [
+            ("since", &self.since),
+            ("until", &self.until),
+            ("recorded_since", &self.recorded_since),
+            ("recorded_until", &self.recorded_until),
+        ] {
+            pairs.extend(value.as_deref().map(|value| (name, value)));
+        }
         pairs
     }
 }

@@ -12,11 +12,11 @@ use trailseal_core::filter::Filter;
 use trailseal_core::verify::{self, VerifyOptions};
 use trailseal_core::{Ack, Folder, Notice, Once, Reader, Trail};
 use trailseal_import::{Mapping, SAMPLES, read};
-use trailseal_index::Search;
+use trailseal_index::{Order, Search};
 
 use super::query::every;
 use super::{CLOSE_TIMEOUT, filter};
-use crate::arguments::{Filters, Format, Order};
+use crate::arguments::{Filters, Format};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Writer, tell, thousands};
 use crate::settings::Settings;
@@ -124,7 +124,7 @@ fn query(dir: &Path) -> Outcome {
     };
     let mut writer = Writer::new(output::stdout(), Format::Table, &search);
     let mut count = 0;
-    every(&mut search, &denied, Order::Desc, &mut |hit| {
+    every(&mut search, &denied, Order::NEWEST, &mut |hit| {
         count += 1;
         if count <= SHOWN { writer.event(hit) } else { Ok(()) }
     })?;

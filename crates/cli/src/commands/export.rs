@@ -157,7 +157,7 @@ impl Rows<'_> {
         let total = self.search.readers().map(|reader| reader.end().get()).sum();
         let bar = progress::events("exporting", total);
         let (mut count, mut failed) = (0, None);
-        self.search.each(self.filter, Order::OldestFirst, None, &mut |hit| {
+        self.search.each(self.filter, Order::OLDEST_RECORDED, None, &mut |hit| {
             if hit.index.get().is_multiple_of(SHOWN_EVERY) {
                 bar.set_position(hit.index.get());
             }

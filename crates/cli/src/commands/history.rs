@@ -2,10 +2,11 @@
 
 use trailseal_core::event::Value;
 use trailseal_core::filter::{Filter, ResourceFilter};
+use trailseal_index::Order;
 
 use super::query::every;
 use super::search;
-use crate::arguments::{Format, History, Order};
+use crate::arguments::{Format, History};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Writer, stdout_for, tell};
 use crate::settings::Settings;
@@ -23,7 +24,7 @@ pub(super) fn run(settings: &Settings, history: &History, json: bool) -> Outcome
     let format = history.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
     let mut writer = Writer::new(stdout_for(format), format, &search);
     let mut found = 0u64;
-    every(&mut search, &filter, Order::Asc, &mut |hit| {
+    every(&mut search, &filter, Order::OLDEST, &mut |hit| {
         found += 1;
         writer.event(hit)?;
         if format == Format::Table

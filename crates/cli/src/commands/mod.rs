@@ -36,13 +36,13 @@ use clap::CommandFactory as _;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::{StdFiles, open_named};
 use trailseal_core::filter::Filter;
-use trailseal_core::{Notice, Options, ReadError, Reader, Trail, trails_in};
+use trailseal_core::{Closed, Notice, Options, ReadError, Reader, Trail, trails_in};
 use trailseal_index::{IndexOptions, IndexedIds, Indexer, Search};
 
 use crate::arguments::{Arguments, Command, Filters, Key, Policy};
 use crate::destination::Destination;
 use crate::failure::{Failure, Outcome};
-use crate::output::tell;
+use crate::output::{tell, thousands};
 use crate::server_client::ServerClient;
 use crate::settings::Settings;
 
@@ -194,8 +194,21 @@ fn attach_index(trail: &Trail) -> Outcome {
 }
 
 fn close_trail(trail: &Trail) -> Outcome {
-    trail.close(CLOSE_TIMEOUT)?;
-    Ok(())
+    all_sealed(&trail.close(CLOSE_TIMEOUT)?)
+}
+
+/// Nothing is lost where a close could not seal; but whoever goes by the exit code must hear of it.
+fn all_sealed(closed: &Closed) -> Outcome {
+    let left = closed.events.saturating_sub(closed.sealed);
+    if left == 0 || cfg!(trailseal_fault = "unsealed_end_is_good") {
+        return Ok(());
+    }
+    let trouble = closed.seal_trouble.as_ref().map(|trouble| format!(": {}", trouble.reason));
+    Err(Failure::no(format!(
+        "{} events are on disk and could not be sealed; the next opening seals them{}",
+        thousands(left),
+        trouble.unwrap_or_default()
+    )))
 }
 
 /// The filter that flags ask for.

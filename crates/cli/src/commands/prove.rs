@@ -44,7 +44,7 @@ fn find(search: &mut Search, event: &str) -> Outcome<(String, Index)> {
         return if index < end { Ok((origin.to_owned(), index)) } else { Err(missing()) };
     }
     let filter = Filter { id: vec![wanted], system: true, ..Filter::default() };
-    let page = search.page(&filter, Order::NewestFirst, None, 1, None)?;
+    let page = search.page(&filter, Order::NEWEST_RECORDED, None, 1, None)?;
     // An id may look like an event of another trail.
     match (page.hits.first(), of_origin) {
         (Some(hit), _) => Ok((hit.origin.to_string(), hit.index)),

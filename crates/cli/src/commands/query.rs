@@ -4,10 +4,10 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 
 use trailseal_core::filter::Filter;
-use trailseal_index::{Cursor, Hit, Search};
+use trailseal_index::{By, Cursor, First, Hit, Search};
 
 use super::{filter, search};
-use crate::arguments::{Format, Order, Query};
+use crate::arguments::{Format, Order, OrderBy, Query};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Writer, stdout_for, tell};
 use crate::progress;
@@ -28,7 +28,7 @@ pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     let limit = limit.or((format == Format::Table).then_some(TABLE_LIMIT)).unwrap_or(usize::MAX);
     let mut writer = Writer::new(stdout_for(format), format, &search);
     let (mut shown, mut failed) = (0, None);
-    let next = search.some(&filter, query.order.into(), cursor.as_ref(), limit, &mut |hit| {
+    let next = search.some(&filter, order(query), cursor.as_ref(), limit, &mut |hit| {
         shown += 1;
         keep_going(writer.event(hit), &mut failed)
     })?;
@@ -71,15 +71,15 @@ fn count(search: &mut Search, filter: &Filter, json: bool) -> Outcome {
     Ok(())
 }
 
-/// Calls `each` with every event that matches, oldest or newest first.
+/// Calls `each` with every event that matches, in this order.
 pub(super) fn every(
     search: &mut Search,
     filter: &Filter,
-    order: Order,
+    order: trailseal_index::Order,
     each: &mut dyn FnMut(&Hit) -> std::io::Result<()>,
 ) -> Outcome {
     let mut failed = None;
-    search.each(filter, order.into(), None, &mut |hit| keep_going(each(hit), &mut failed))?;
+    search.each(filter, order, None, &mut |hit| keep_going(each(hit), &mut failed))?;
     failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
@@ -98,17 +98,19 @@ fn cursor(query: &Query, search: &Search) -> Outcome<Option<Cursor>> {
     let Some(text) = &query.cursor else { return Ok(None) };
     let cursor = text.parse().ok().filter(|cursor: &Cursor| search.knows(cursor));
     let cursor = cursor.ok_or_else(|| Failure::could_not("--cursor is none that this program gave out"))?;
-    if cursor.order() != query.order.into() {
-        return Err(Failure::could_not("--cursor is of a query with the other --order"));
+    if cursor.order() != order(query) {
+        let trailseal_index::Order { by, first } = cursor.order();
+        let by = if by == By::Time { "time" } else { "recorded" };
+        let first = if first == First::Oldest { "asc" } else { "desc" };
+        return Err(Failure::could_not(format!(
+            "--cursor is of a query in another order: add --order {first} --order-by {by}, as that query had"
+        )));
     }
     Ok(Some(cursor))
 }
 
-impl From<Order> for trailseal_index::Order {
-    fn from(order: Order) -> Self {
-        match order {
-            Order::Asc => trailseal_index::Order::OldestFirst,
-            Order::Desc => trailseal_index::Order::NewestFirst,
-        }
-    }
+fn order(query: &Query) -> trailseal_index::Order {
+    let by = if query.order_by == OrderBy::Time { By::Time } else { By::Recorded };
+    let first = if query.order == Order::Asc { First::Oldest } else { First::Newest };
+    trailseal_index::Order { by, first }
 }

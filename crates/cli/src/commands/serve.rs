@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use trailseal_core::{Notice, Trail};
-use trailseal_server::{Server, ServerError};
+use trailseal_server::{Server, ServerError, raise_limit_of_files};
 
-use super::{CLOSE_TIMEOUT, attach_index};
+use super::{CLOSE_TIMEOUT, all_sealed, attach_index};
 use crate::arguments::Serve;
 use crate::failure::{Failure, Outcome};
 use crate::log;
@@ -16,6 +16,10 @@ use crate::settings::Settings;
 
 pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
     log::begin();
+    // Before anything is opened: who reads much decides by it how many files to keep open.
+    if let Err(error) = raise_limit_of_files() {
+        tracing::warn!(error = %error, "the limit of open files could not be raised");
+    }
     let mut config = settings.server_config()?;
     config.listen = arguments.listen.unwrap_or(config.listen);
     config.open = arguments.open;
@@ -48,7 +52,7 @@ pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
         thousands(closed.sealed),
         thousands(lag),
     ));
-    Ok(())
+    all_sealed(&closed)
 }
 
 async fn serve(settings: &Settings, trail: Trail, config: trailseal_server::Config) -> Outcome<usize> {

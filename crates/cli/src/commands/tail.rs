@@ -19,7 +19,7 @@ pub(super) fn run(settings: &Settings, tail: &Tail, json: bool) -> Outcome {
     let mut writer = Writer::new(stdout_for(format), format, &search);
     let mut seen = search.end();
     let lines = usize::try_from(tail.lines).unwrap_or(usize::MAX);
-    let newest = search.page(&filter, trailseal_index::Order::NewestFirst, None, lines, None)?;
+    let newest = search.page(&filter, trailseal_index::Order::NEWEST_RECORDED, None, lines, None)?;
     for hit in newest.hits.iter().rev() {
         writer.event(hit)?;
     }
@@ -33,7 +33,7 @@ pub(super) fn run(settings: &Settings, tail: &Tail, json: bool) -> Outcome {
         let end = seen.or_later(&search.end());
         if end != seen {
             let (mut failed, since) = (None, std::mem::replace(&mut seen, end));
-            search.each(&filter, trailseal_index::Order::OldestFirst, Some(&since), &mut |hit| {
+            search.each(&filter, trailseal_index::Order::OLDEST_RECORDED, Some(&since), &mut |hit| {
                 keep_going(writer.event(hit), &mut failed)
             })?;
             failed.map_or(Ok(()), Err)?;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use trailseal_server::{Config, SecondPerson, TlsFiles};
+use trailseal_server::{Config, ProxyHeader, SecondPerson, TlsFiles};
 
 use super::{Given, Settings, a_path, milliseconds, size};
 use crate::failure::{Failure, Outcome};
@@ -56,6 +56,7 @@ impl Settings {
             }
             config.frame_ancestors.push(given.value.clone());
         }
+        self.set("server.proxy_header", &mut config.proxy_header, ProxyHeader::parse)?;
         config.second_person = self.second_person()?;
         config.hosts = texts("server.hosts").iter().map(|given| given.value.clone()).collect();
         Ok(config)

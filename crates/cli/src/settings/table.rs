@@ -10,7 +10,7 @@ pub(super) struct Setting {
     pub(super) about: &'static str,
 }
 
-pub(super) const SETTINGS: [Setting; 47] = [
+pub(super) const SETTINGS: [Setting; 48] = [
     Setting {
         name: "origin",
         default: "",
@@ -231,7 +231,14 @@ pub(super) const SETTINGS: [Setting; 47] = [
         name: "server.trusted_proxies",
         default: "",
         allowed: "a list of networks, such as [\"10.0.0.0/8\"]",
-        about: "Proxies whose `Forwarded` and `X-Forwarded-For` are believed.",
+        about: "Proxies that are believed when they say whose request it is, in `server.proxy_header`.",
+    },
+    Setting {
+        name: "server.proxy_header",
+        default: "X-Forwarded-For",
+        allowed: "X-Forwarded-For or Forwarded",
+        about: "The header that `server.trusted_proxies` write. They pass the other one on as the client sent it, so it is \
+            not read.",
     },
     Setting {
         name: "server.hosts",
@@ -276,7 +283,10 @@ pub(super) const SETTINGS: [Setting; 47] = [
         name: "server.connections_max",
         default: "1024",
         allowed: "a number",
-        about: "The most connections at a time; others wait.",
+        about: "The most connections at a time. `serve` raises its limit of open files as far as it may and keeps a \
+            quarter of it, at most 1,024, for the trail; where the rest is less than this, so are the connections, and \
+            the log says so. When all are taken, the next one gets the place of the one that has sent no whole head for \
+            longest.",
     },
     Setting {
         name: "server.connections_per_address_max",

@@ -78,11 +78,22 @@ impl Place {
 
     /// The command, in this folder, knowing nothing of the environment outside.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trailseal"));
+        self.outfit(Command::new(env!("CARGO_BIN_EXE_trailseal")), arguments)
+    }
+
+    fn outfit(&self, mut command: Command, arguments: &[&str]) -> Command {
         command.args(arguments).current_dir(self.folder.path());
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
+    }
+
+    /// The same, as a shell starts it after `ulimit` with these words.
+    pub fn limited_command(&self, arguments: &[&str], limit: &str) -> Command {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_trailseal")]);
+        self.outfit(command, arguments)
     }
 
     /// Runs a command given as words between spaces.

@@ -18,6 +18,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Server<'a> {
     place: &'a Place,
     options: Vec<String>,
+    /// What a shell's `ulimit` is told before; empty for nothing.
+    limit: String,
     running: Option<Running>,
     pub address: SocketAddr,
     /// The admin token that the first start printed; empty where there was none.
@@ -32,9 +34,15 @@ impl<'a> Server<'a> {
 
     /// With more options than `--listen`.
     pub fn with(place: &'a Place, options: &[&str]) -> Server<'a> {
+        Server::limited(place, options, "")
+    }
+
+    /// As a shell starts it after `ulimit` with these words.
+    pub fn limited(place: &'a Place, options: &[&str], limit: &str) -> Server<'a> {
         let mut server = Server {
             place,
             options: options.iter().map(|&option| option.to_owned()).collect(),
+            limit: limit.to_owned(),
             running: None,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             token: String::new(),
@@ -50,7 +58,11 @@ impl<'a> Server<'a> {
         arguments.extend(self.options.iter().map(String::as_str));
         let is_first = !self.place.path("trail/tokens.json").exists()
             && !self.options.iter().any(|option| option == "--open");
-        let mut child = Running(self.place.command(&arguments).spawn().unwrap());
+        let mut command = match self.limit.as_str() {
+            "" => self.place.command(&arguments),
+            limit => self.place.limited_command(&arguments, limit),
+        };
+        let mut child = Running(command.spawn().unwrap());
         let log = self.log.clone();
         let stderr = child.0.stderr.take().unwrap();
         std::thread::spawn(move || {

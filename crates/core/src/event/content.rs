@@ -24,8 +24,9 @@ pub fn same_content(given: &Event, stored_line: &[u8]) -> bool {
 /// What reading would give, had `given` been stored with this context in the place of `stored`.
 fn as_stored(given: &Event, context: &Context, stored: &Recorded) -> Option<Recorded> {
     let event = Event { context: context.clone(), ..given.clone() };
+    let now = if stored.time_ahead { stored.recorded } else { stored.event.time.unwrap_or(stored.recorded) };
     let stamp = Stamp {
-        now: stored.event.time.unwrap_or(stored.recorded),
+        now,
         id: EventId::given(stored.event.id.as_deref().unwrap_or_default()),
         system: stored.system,
         recorded_by: stored.recorded_by.as_deref().map(Into::into),

@@ -47,7 +47,7 @@ use crate::clock::Timestamp;
 /// One audit fact, before the trail has given it an index.
 ///
 /// Every field but `action` may be absent. Fields that the trail fills (`v`, `index`, `recorded`,
-/// `recorded_by`, `masked`, `truncated`, `sample_rate`) are not here: a caller cannot set them.
+/// `recorded_by`, `masked`, `truncated`, `sample_rate`, `time_ahead`) are not here: a caller cannot set them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Event {
     /// The caller's own id; a UUIDv7 is made when absent.

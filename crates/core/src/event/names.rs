@@ -6,8 +6,18 @@ use std::fmt;
 use super::{Category, Outcome, Severity};
 
 /// Top-level fields that only the trail fills. Sent ones are kept under `details._invalid`.
-pub(crate) const RESERVED: [&str; 9] =
-    ["v", "index", "recorded", "system", "recorded_by", "masked", "truncated", "sample_rate", "invalid"];
+pub(crate) const RESERVED: [&str; 10] = [
+    "v",
+    "index",
+    "recorded",
+    "system",
+    "time_ahead",
+    "recorded_by",
+    "masked",
+    "truncated",
+    "sample_rate",
+    "invalid",
+];
 
 /// Top-level fields that a caller fills.
 pub(crate) const FIELDS: [&str; 20] = [

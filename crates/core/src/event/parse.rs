@@ -28,6 +28,14 @@ pub(crate) const PATH_BYTES_MAX: usize = 256;
 /// What stands for all that was left out of a path or of a list of paths.
 pub(crate) const AND_MORE: &str = "…";
 
+/// Cuts a path that is too long.
+pub(crate) fn cut_path(path: &mut String) {
+    if path.len() > PATH_BYTES_MAX + AND_MORE.len() {
+        path.truncate(path.floor_char_boundary(PATH_BYTES_MAX));
+        path.push_str(AND_MORE);
+    }
+}
+
 /// Where and why a text is not JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("byte {offset}: {reason}")]

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::names::RESERVED;
-use super::parse::{self, AND_MORE, NOT_UTF8, NOTES_MAX, Note, Oddity, PATH_BYTES_MAX};
+use super::parse::{self, AND_MORE, NOT_UTF8, NOTES_MAX, Note, Oddity};
 use super::warning::{Fault, Place, Warning, Warnings, meant};
 use super::{
     Actor, Category, Context, Event, Object, OnBehalfOf, Outcome, Resource, Severity, Truncation, Value,
@@ -38,6 +38,8 @@ pub struct Recorded {
     pub truncated: Vec<Truncation>,
     /// The share of events like this one that is kept.
     pub sample_rate: Option<f64>,
+    /// Whether the event's time was ahead of the trail's clock when it came in.
+    pub time_ahead: bool,
 }
 
 impl Event {
@@ -131,6 +133,12 @@ impl Event {
 }
 
 impl Recorded {
+    /// The time that orders events: the event's own, but never later than when it was recorded. So nobody outside can put
+    /// an event in front of all that are still to come.
+    pub fn effective_time(&self) -> Timestamp {
+        self.event.time.map_or(self.recorded, |time| time.min(self.recorded))
+    }
+
     /// Takes a field that the trail fills. False if it is not one, or not as the trail writes it.
     fn take(&mut self, key: &str, value: &Value) -> bool {
         let texts = |value: &Value| -> Option<Vec<String>> {
@@ -141,6 +149,10 @@ impl Recorded {
             "recorded_by" => value.as_str().map(|text| self.recorded_by = Some(text.to_owned())),
             "masked" => texts(value).map(|paths| self.masked = paths),
             "invalid" => texts(value).map(|paths| self.event.invalid = paths),
+            "time_ahead" if *value == Value::Bool(true) => {
+                self.time_ahead = true;
+                Some(())
+            }
             "sample_rate" => value.as_f64().map(|rate| self.sample_rate = Some(rate)),
             "truncated" => value
                 .as_array()
@@ -266,10 +278,7 @@ impl Reader {
 
     /// Lists a path as invalid, and keeps what was sent there.
     fn mark(&mut self, mut path: String, original: Option<Value>) {
-        if path.len() > PATH_BYTES_MAX + AND_MORE.len() {
-            path.truncate(path.floor_char_boundary(PATH_BYTES_MAX));
-            path.push_str(AND_MORE);
-        }
+        parse::cut_path(&mut path);
         if self.listed.len() < NOTES_MAX {
             if self.listed_keys.insert(path.clone()) {
                 self.listed.push(path.clone());

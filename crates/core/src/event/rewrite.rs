@@ -239,6 +239,10 @@ impl Line<'_> {
             }
         }
         run.flush();
+        // Texts of times sort as the times do.
+        if facts.time.is_some_and(|time| time > now.to_text()) {
+            run.put(b",\"time_ahead\":true");
+        }
         let trail_fields_at = run.out.len();
         self.lists.extras.iter().for_each(|extra| run.add(*extra));
         run.put(b"}");

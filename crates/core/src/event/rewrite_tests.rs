@@ -42,6 +42,8 @@ fn check_trail_fields(fast: &Rewritten<'_>, event: &Event, stamp: Stamp, rest: &
     let stamp = Stamp { recorded_by: Some("t".into()), sample_rate: Some(0.5), ..stamp };
     let mut slow = Vec::new();
     write_rest(event, &stamp, &mut slow).unwrap();
+    let is_ahead = event.time.is_some_and(|time| time > NOW);
+    assert_eq!(rest.windows(13).any(|part| part == b",\"time_ahead\""), is_ahead);
     if slow.len() < REST_BYTES_MAX && rest.len() + 40 < REST_BYTES_MAX {
         let (front, back) = rest.split_at(fast.trail_fields_at);
         let with = [front, br#","recorded_by":"t","sample_rate":0.5"#, back].concat();
@@ -84,6 +86,10 @@ fn ordinary_events_take_the_fast_way() {
     check_fast(r#"{"action":"a","tenant":null,"actor":{"id":null,"roles":null},"context":{"ip":null}}"#);
     check_fast(r#"{"action":"a","actor":{},"resource":{ },"related":[ ],"details":{},"context":{ }}"#);
     check_fast(r#"{"action":"a","time":"2026-11-21T03:00:60.000000Z"}"#);
+    // Ahead of the trail's clock, and just not.
+    for time in ["2099-01-01T00:00:00Z", "2026-11-21T04:00:00.123457Z", "2026-11-21T05:00:00.123456+01:00"] {
+        check_fast(&format!(r#"{{"own":1,"action":"a","time":"{time}","duration_ms":1}}"#));
+    }
     check_fast(r#"{"action":"a","actor":"u1","resource":"invoice/42","order_ref":7}"#);
     check_fast(r#"{"resource":"file\/etc/\u002f\n/","action":"a","actor":"\"é\u2028\\","tenant":"t"}"#);
     check_fast(r#"{"action":"a","resource":"a/b"}"#);

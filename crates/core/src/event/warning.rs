@@ -9,8 +9,7 @@ mod meant;
 use std::borrow::Cow;
 use std::fmt;
 
-use super::parse::Oddity;
-use super::{Out, write_text};
+use super::parse::{AND_MORE, Oddity, cut_path};
 
 pub(super) use meant::{Place, meant};
 
@@ -46,12 +45,22 @@ pub struct Warnings {
 impl Warnings {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.told.is_empty()
+        self.count() == 0
     }
 
     /// How many there are, told or not.
     pub fn count(&self) -> u64 {
         self.told.len() as u64 + self.more
+    }
+
+    /// Those of them that there is room for; the others are counted only.
+    pub(crate) fn within(mut self, room: &mut usize) -> Warnings {
+        let told = self.told.len().min(*room);
+        *room -= told;
+        self.more += (self.told.len() - told) as u64;
+        self.told.truncate(told);
+        self.told.shrink_to_fit();
+        self
     }
 
     pub(super) fn add(&mut self, field: &str, fault: &Fault) {
@@ -62,15 +71,16 @@ impl Warnings {
         }
     }
 
-    /// Takes secrets out of the names of fields. `has_secret` is asked of JSON text.
-    pub(crate) fn mask(&mut self, has_secret: impl Fn(&[u8]) -> bool) {
+    /// Takes secrets out of the names of fields.
+    pub(crate) fn mask(&mut self, has_secret: impl Fn(&str) -> bool) {
         self.told.iter_mut().for_each(|warning| warning.mask(&has_secret));
     }
 }
 
 impl Warning {
-    pub(crate) fn mask(&mut self, has_secret: impl Fn(&[u8]) -> bool) {
-        if has_secret(&Out::collect(|out| write_text(&self.field, out))) {
+    pub(crate) fn mask(&mut self, has_secret: impl Fn(&str) -> bool) {
+        // Of a secret that was cut nobody can tell that it is one.
+        if self.field.ends_with(AND_MORE) || has_secret(&self.field) {
             let known = self.field.split('.').next().filter(|name| super::names::FIELDS.contains(name));
             self.field = known.map_or_else(|| "***".to_owned(), |known| format!("{known}.***"));
         }
@@ -115,7 +125,9 @@ impl Fault {
 
     pub(super) fn at(self, field: &str) -> Warning {
         let (problem, hint) = self.words();
-        Warning { field: field.to_owned(), problem, hint }
+        let mut field = field.to_owned();
+        cut_path(&mut field);
+        Warning { field, problem, hint }
     }
 
     fn words(self) -> (Cow<'static, str>, Cow<'static, str>) {

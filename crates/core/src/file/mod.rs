@@ -19,9 +19,21 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
+/// Whether an error says that the process, or the machine, may not open another file now. It passes by: whoever holds
+/// fewer files, or waits, may succeed.
+pub fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// How many files this process may have open now, at most.
+pub fn open_files_max() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// File operations, each with what survives a crash after it returned.
 pub trait Files: Send + Sync {
-    /// Creates a file that must not exist, durably named (the folder is synced), for appending.
+    /// Creates a file that must not exist, durably named (the folder is synced), for appending. Where it fails by a
+    /// shortage of files ([`is_shortage`]), nothing was made.
     fn create_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
     /// Opens an existing file for writing from offset `at` on. Bytes there are overwritten, not cut off.
     fn open_append(&self, path: &Path, at: u64) -> io::Result<Box<dyn AppendFile>>;

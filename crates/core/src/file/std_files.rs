@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::ordinary::{open_ordinary, open_with};
@@ -18,8 +18,10 @@ const SHARED: u32 = 0o640;
 pub struct StdFiles;
 
 impl Files for StdFiles {
-    // openat(O_CREAT|O_EXCL|O_NOFOLLOW), fsync(folder)
+    // open(folder), openat(O_CREAT|O_EXCL|O_NOFOLLOW), fsync(folder)
     fn create_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        // First, so that a shortage of files makes no file.
+        let folder = open_folder(parent(path))?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -27,7 +29,11 @@ impl Files for StdFiles {
             .mode(SHARED)
             .custom_flags(libc::O_NOFOLLOW)
             .open(path)?;
-        sync_folder(parent(path))?;
+        if let Err(error) = sync_open_folder(&folder) {
+            // Left there it would be opened the next time, and nobody would sync its name.
+            let _ = fs::remove_file(path);
+            return Err(error);
+        }
         Ok(Box::new(StdAppendFile { file, path: path.to_owned(), len_bytes: 0, reserved: 0 }))
     }
 
@@ -187,10 +193,20 @@ impl ReadFile for StdReadFile {
     }
 }
 
+/// Writes a temporary file. One that a killed process left is written over, unless it has another name as well: that may
+/// be a file of somebody else's.
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(mode);
+    options.write(true).create(true).truncate(false).mode(mode);
     let mut file = open_with(&mut options, libc::O_NOFOLLOW, path)?;
+    let found = file.metadata()?;
+    if found.nlink() > 1 && !cfg!(trailseal_fault = "temporary_followed") {
+        return Err(io::Error::other(format!("{} has a second name: remove it", path.display())));
+    }
+    if found.mode() & 0o777 & !mode != 0 {
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+    }
+    file.set_len(0)?;
     file.write_all(bytes)?;
     Ok(file)
 }
@@ -208,9 +224,41 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
+fn open_folder(folder: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(folder)
+}
+
 fn sync_folder(folder: &Path) -> io::Result<()> {
+    sync_open_folder(&open_folder(folder)?)
+}
+
+fn sync_open_folder(folder: &File) -> io::Result<()> {
     if cfg!(trailseal_fault = "folder_not_synced") {
         return Ok(());
     }
-    OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(folder)?.sync_all()
+    folder.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_file_is_nobody_elses_and_for_the_same_eyes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("theirs"), "theirs").unwrap();
+        for link in [std::os::unix::fs::symlink, fs::hard_link::<PathBuf, PathBuf>] {
+            link(path("theirs"), path("ours.tmp")).unwrap();
+            assert!(StdFiles.replace(&path("ours"), b"ours", true).is_err());
+            assert_eq!(fs::read(path("theirs")).unwrap(), b"theirs");
+            fs::remove_file(path("ours.tmp")).unwrap();
+        }
+        // What a killed process left, longer and open to others.
+        fs::write(path("ours.tmp"), "left over").unwrap();
+        fs::set_permissions(path("ours.tmp"), fs::Permissions::from_mode(0o666)).unwrap();
+        StdFiles.replace(&path("ours"), b"ours", true).unwrap();
+        assert_eq!(fs::read(path("ours")).unwrap(), b"ours");
+        assert_eq!(fs::metadata(path("ours")).unwrap().mode() & 0o777, 0o600);
+    }
 }

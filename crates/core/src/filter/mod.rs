@@ -23,7 +23,7 @@ pub use glob::glob_matches;
 pub use time::parse_time;
 
 /// The names that [`Filter::set`] knows.
-pub const FILTER_NAMES: [&str; 19] = [
+pub const FILTER_NAMES: [&str; 21] = [
     "tenant",
     "actor",
     "on_behalf_of",
@@ -40,6 +40,8 @@ pub const FILTER_NAMES: [&str; 19] = [
     "origin",
     "since",
     "until",
+    "recorded_since",
+    "recorded_until",
     "text",
     "id",
     "system",
@@ -86,10 +88,14 @@ pub struct Filter {
     pub trace_id: Vec<String>,
     /// The trail's origin; judged by whoever knows it.
     pub origin: Vec<String>,
-    /// Events of this time or later.
+    /// Events of this [effective time](Recorded::effective_time) or later.
     pub since: Option<Timestamp>,
-    /// Events before this time.
+    /// Events before this effective time.
     pub until: Option<Timestamp>,
+    /// Events that were recorded at this time or later, whatever time they claim.
+    pub recorded_since: Option<Timestamp>,
+    /// Events that were recorded before this time.
+    pub recorded_until: Option<Timestamp>,
     /// Text anywhere in the event, without regard to case.
     pub text: Vec<String>,
     /// Ids or indexes.
@@ -207,10 +213,16 @@ impl Filter {
                 self.id.push(id);
                 return Ok(());
             }
-            "since" | "until" => {
+            "since" | "until" | "recorded_since" | "recorded_until" => {
                 let allowed = "use a time such as 2026-11-21T04:00:00Z or 2026-11-21, or an age such as 90s, 15m, 24h, 7d, 2w";
                 let time = parse_time(value, now).ok_or_else(|| wrong(allowed))?;
-                *(if name == "since" { &mut self.since } else { &mut self.until }) = Some(time);
+                let edge = match name {
+                    "since" => &mut self.since,
+                    "until" => &mut self.until,
+                    "recorded_since" => &mut self.recorded_since,
+                    _ => &mut self.recorded_until,
+                };
+                *edge = Some(time);
                 return Ok(());
             }
             "system" => {
@@ -266,10 +278,12 @@ impl Filter {
         if self.has_columns() || !self.text.is_empty() || !self.id.is_empty() {
             return self.accept(line).is_some();
         }
-        crate::line::parse_front(line).is_some_and(|front| self.system || !front.system)
+        crate::line::parse_front(line)
+            .is_some_and(|front| (self.system || !front.system) && self.matches_recorded(front.recorded))
     }
 
-    /// Whether it asks for anything that an index could know of: any field, or the time.
+    /// Whether it asks for anything that an index could know of: any field, or the event's time. When events were
+    /// recorded, an index need not know: that follows their order in the trail.
     pub fn has_columns(&self) -> bool {
         let texts = [
             &self.tenant,
@@ -321,7 +335,8 @@ impl Filter {
             && is_any(&self.request_id, context.request_id.as_deref())
             && is_any(&self.session_id, context.session_id.as_deref())
             && is_any(&self.trace_id, context.trace_id.as_deref())
-            && self.matches_time(event.time.unwrap_or(recorded.recorded))
+            && self.matches_time(recorded.effective_time())
+            && self.matches_recorded(recorded.recorded)
             && self.matches_id(recorded)
     }
 
@@ -355,6 +370,12 @@ impl Filter {
 
     fn matches_time(&self, time: Timestamp) -> bool {
         self.since.is_none_or(|since| since <= time) && self.until.is_none_or(|until| time < until)
+    }
+
+    /// Whether an event that was recorded then is asked for.
+    pub fn matches_recorded(&self, recorded: Timestamp) -> bool {
+        self.recorded_since.is_none_or(|since| since <= recorded)
+            && self.recorded_until.is_none_or(|until| recorded < until)
     }
 
     fn matches_id(&self, recorded: &Recorded) -> bool {

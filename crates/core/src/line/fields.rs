@@ -146,6 +146,9 @@ fn measures<'a>(event: &Event, mut out: Out<'a>) -> Out<'a> {
 #[inline(always)]
 fn tail<'a>(event: &Event, stamp: &Stamp, truncated: &[Truncation], mut out: Out<'a>) -> Out<'a> {
     out = measures(event, out);
+    if event.time.is_some_and(|time| time > stamp.now) {
+        out = out.piece(piece!(",\"time_ahead\":true"));
+    }
     out = text(piece!(",\"recorded_by\":\""), stamp.recorded_by.as_deref(), out);
     out = texts(piece!(",\"masked\":"), &stamp.masked, out);
     if !truncated.is_empty() {

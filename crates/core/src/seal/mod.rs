@@ -5,6 +5,7 @@
 
 mod keys;
 mod source;
+mod trouble;
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -15,6 +16,9 @@ use trailseal_tlog::{Checkpoint, TileEdge, leaf_hash};
 
 pub(crate) use keys::{Rotating, SealKeys};
 pub(crate) use source::Source;
+use trouble::RoundError;
+pub use trouble::SealTrouble;
+pub(crate) use trouble::Sealing;
 
 use crate::anchor::Anchors;
 use crate::trail::lock::Lock;
@@ -34,6 +38,12 @@ const LOOK_AT_TREE_EVERY: Duration = Duration::from_millis(100);
 const COUNTS_EVERY: Duration = Duration::from_secs(60);
 const POLL_BUSY: Duration = Duration::from_millis(10);
 const POLL_IDLE: Duration = Duration::from_millis(100);
+/// What failed is tried again so often.
+const TRY_AGAIN_EVERY: Duration = Duration::from_millis(500);
+/// After a shortage of files one is held open at a time for so long.
+const SPARE_FILES_FOR: Duration = Duration::from_secs(60);
+/// A shortage at the close passes as connections end: for so long sealing is tried again.
+const SHORTAGE_AT_END_MAX: Duration = Duration::from_secs(3);
 
 /// The sealer. Everything in it is owned by its thread.
 pub(crate) struct Sealer {
@@ -49,6 +59,8 @@ pub(crate) struct Sealer {
     published: u64,
     published_at: Instant,
     looked_at_tree: Instant,
+    /// While it has not passed, one file is held open at a time.
+    sparing_until: Option<Instant>,
     anchors: Anchors,
     lock: Arc<Lock>,
 }
@@ -76,6 +88,7 @@ impl Sealer {
             published,
             published_at: Instant::now(),
             looked_at_tree: Instant::now(),
+            sparing_until: None,
             anchors,
             lock,
         }
@@ -85,6 +98,7 @@ impl Sealer {
     pub(crate) fn run(mut self) -> Anchors {
         let mut backoff = POLL_BUSY;
         let mut counts_told = Instant::now();
+        let mut ending_since = None;
         loop {
             if counts_told.elapsed() >= COUNTS_EVERY {
                 record_counts(&self.shared);
@@ -92,31 +106,59 @@ impl Sealer {
             }
             // Read before the watermark: what was durable when the writer ended is then seen as durable.
             let may_end = self.shared.sealer_may_end.load(Ordering::Acquire);
-            match self.round(may_end) {
-                Ok(true) => backoff = POLL_BUSY,
-                Ok(false) if may_end => break,
-                Ok(false) => {
-                    std::thread::park_timeout(backoff);
-                    backoff = (backoff * 2).min(POLL_IDLE);
+            match self.sparing_round(may_end) {
+                Ok(had_work) => {
+                    self.shared.sealing.went_well(self.published, &self.shared);
+                    match had_work {
+                        true => backoff = POLL_BUSY,
+                        false if may_end => break,
+                        false => {
+                            std::thread::park_timeout(backoff);
+                            backoff = (backoff * 2).min(POLL_IDLE);
+                        }
+                    }
                 }
                 Err(error) => {
-                    self.shared.counters.seal_failures.add(1);
-                    self.shared.notice(&Notice::SealFailed { reason: error.to_string() });
+                    self.shared.sealing.failed(&error, &self.shared);
                     if may_end {
-                        break;
+                        let since = *ending_since.get_or_insert_with(Instant::now);
+                        if !error.is_shortage() || since.elapsed() >= SHORTAGE_AT_END_MAX {
+                            break;
+                        }
                     }
-                    std::thread::park_timeout(Duration::from_millis(500));
+                    std::thread::park_timeout(TRY_AGAIN_EVERY);
                 }
             }
         }
         if let Err(error) = self.tree.finish() {
+            // Everything that is signed is on disk: only reserved blocks are concerned.
             self.shared.notice(&Notice::SealFailed { reason: error.to_string() });
         }
         self.anchors
     }
 
+    /// A round; one that fails for want of files is tried again at once with one open at a time.
+    fn sparing_round(&mut self, at_end: bool) -> Result<bool, RoundError> {
+        if self.sparing_until.is_some_and(|until| Instant::now() >= until) {
+            self.spare_files(None);
+        }
+        match self.round(at_end) {
+            Err(error) if error.is_shortage() => {
+                self.spare_files(Some(Instant::now() + SPARE_FILES_FOR));
+                self.round(at_end)
+            }
+            done => done,
+        }
+    }
+
+    fn spare_files(&mut self, until: Option<Instant>) {
+        self.sparing_until = until;
+        self.source.spare_files(until.is_some());
+        self.tree.spare_files(until.is_some());
+    }
+
     /// Hashes what has become durable and publishes when it is time. Returns whether there was work.
-    fn round(&mut self, at_end: bool) -> io::Result<bool> {
+    fn round(&mut self, at_end: bool) -> Result<bool, RoundError> {
         // No checkpoint can be put in a folder that is elsewhere; the next opening seals what is there.
         if self.shared.gate.is_shut_by(Shut::FolderMoved) {
             return Ok(false);
@@ -172,9 +214,13 @@ impl Sealer {
 
     /// Makes the tree again from the lines where its files were removed, replaced or cut from under us: the root of what
     /// they must give is known here.
-    fn keep_tree_whole(&mut self) -> io::Result<()> {
+    fn keep_tree_whole(&mut self) -> Result<(), RoundError> {
         self.looked_at_tree = Instant::now();
-        let lost = self.tree.lost()?.filter(|_| !cfg!(trailseal_fault = "signed_over_lost_tree"));
+        let lost = self
+            .tree
+            .lost()
+            .map_err(RoundError::at(&self.shared.folder.tree_folder()))?
+            .filter(|_| !cfg!(trailseal_fault = "signed_over_lost_tree"));
         let Some(path) = lost else { return Ok(()) };
         let folder = &self.shared.folder;
         // If the whole folder is elsewhere, nothing is to be made in its place.
@@ -188,20 +234,22 @@ impl Sealer {
         // The one of level 0 may be a new file, and is the trail's second lock.
         self.lock.hold_guard(&folder.tree_level(0))?;
         self.tree = TreeWriter::new(folder, size, self.shared.options.one_shot);
+        self.tree.spare_files(self.sparing_until.is_some());
         self.shared.counters.trees_remade.add(1);
         self.shared.notice(&Notice::TreeRemade { path });
         Ok(())
     }
 
     /// The tree, then checkpoints. On a failure everything stays pending and is tried again.
-    fn publish(&mut self) -> io::Result<()> {
+    fn publish(&mut self) -> Result<(), RoundError> {
         let files = &*self.shared.options.files;
         let folder = &self.shared.folder;
         if cfg!(trailseal_fault = "checkpoint_before_tree") {
             let note = lock(&self.keys).sign(&self.checkpoint());
             files.replace(&folder.checkpoint(), note.as_bytes(), false)?;
         }
-        self.tree.sync(!self.shared.is_disk_low())?;
+        let tree = folder.tree_folder();
+        self.tree.sync(!self.shared.is_disk_low()).map_err(RoundError::at(&tree))?;
         // Nothing is signed over a tree that is not on disk.
         self.keep_tree_whole()?;
         let files = &*self.shared.options.files;
@@ -216,16 +264,19 @@ impl Sealer {
         for kept in self.kept.iter().filter(|kept| kept.size <= checkpoint.size) {
             let text = if kept.size == self.published {
                 // Signed before, perhaps by an earlier key.
-                files.read(&folder.checkpoint(), CHECKPOINT_BYTES_MAX)?
+                let path = folder.checkpoint();
+                files.read(&path, CHECKPOINT_BYTES_MAX).map_err(RoundError::at(&path))?
             } else if kept.size == checkpoint.size {
                 note.clone().into_bytes()
             } else {
                 keys.sign(kept).into_bytes()
             };
-            files.replace(&folder.kept_checkpoint(kept.size), &text, false)?;
+            let path = folder.kept_checkpoint(kept.size);
+            files.replace(&path, &text, false).map_err(RoundError::at(&path))?;
         }
         self.kept.retain(|kept| kept.size > checkpoint.size);
-        files.replace(&folder.checkpoint(), note.as_bytes(), false)?;
+        let path = folder.checkpoint();
+        files.replace(&path, note.as_bytes(), false).map_err(RoundError::at(&path))?;
         keys.carry_out(folder)?;
         self.published = checkpoint.size;
         self.published_at = Instant::now();

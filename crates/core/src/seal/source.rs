@@ -19,8 +19,7 @@ const _: () = assert!(line::LINE_BYTES_MAX < BLOCK, "a block holds at least one 
 /// A position in the segments.
 pub(crate) struct Source {
     shared: Arc<Shared>,
-    /// The open segment: its first index and the offset of line `next`.
-    open: Option<(u64, Box<dyn ReadFile>, u64)>,
+    at: Option<At>,
     /// Where line `begin` lies: the first index of its segment, and the offset in it.
     place: (u64, u64),
     begin: u64,
@@ -28,13 +27,39 @@ pub(crate) struct Source {
     next: u64,
     fronts: Fronts,
     block: Vec<u8>,
+    /// Set while files are short: then the segment is closed after each read.
+    is_sparing: bool,
+}
+
+/// The segment of line `next`.
+struct At {
+    first: u64,
+    /// Where line `next` begins.
+    offset: u64,
+    file: Option<Box<dyn ReadFile>>,
 }
 
 impl Source {
     /// Begins at line `next`, which is, or will be, at `place`: the first index of its segment, and the offset in it.
     pub(crate) fn new(shared: Arc<Shared>, next: u64, place: (u64, u64)) -> Self {
-        let (open, block) = (None, Vec::new());
-        Source { shared, open, place, begin: next, next, fronts: Fronts::new(next), block }
+        Source {
+            shared,
+            at: None,
+            place,
+            begin: next,
+            next,
+            fronts: Fronts::new(next),
+            block: Vec::new(),
+            is_sparing: false,
+        }
+    }
+
+    /// From now on holds no file open between two reads, or one.
+    pub(crate) fn spare_files(&mut self, is_sparing: bool) {
+        self.is_sparing = is_sparing;
+        if let Some(at) = self.at.as_mut().filter(|_| is_sparing) {
+            at.file = None;
+        }
     }
 
     pub(crate) fn next(&self) -> u64 {
@@ -52,14 +77,18 @@ impl Source {
         let Some((first, following)) = self.shared.segment_of(self.next) else {
             return Err(io::Error::other(format!("no segment holds line {}", self.next)));
         };
-        if self.open.as_ref().is_none_or(|(open, _, _)| *open != first) {
-            let offset = self.offset_in(first)?;
-            self.open = Some((first, self.open_segment(first)?, offset));
+        if self.at.as_ref().is_none_or(|at| at.first != first) {
+            self.at = Some(At { first, offset: self.offset_in(first)?, file: None });
         }
-        let Some((_, file, offset)) = &mut self.open else { return Ok(()) };
+        let path = self.shared.folder.segments_folder().join(segment_name(Index::new(first), Form::Plain));
+        let Some(at) = &mut self.at else { return Ok(()) };
+        let file = match &mut at.file {
+            Some(file) => file,
+            closed => closed.insert(self.shared.options.files.open_read(&path)?),
+        };
         let end = end.min(following.unwrap_or(u64::MAX));
         self.block.resize(BLOCK, 0);
-        let count = file.read_at(*offset, &mut self.block)?;
+        let count = file.read_at(at.offset, &mut self.block)?;
         let mut begin = 0;
         let mut misplaced = false;
         while self.next < end {
@@ -74,7 +103,10 @@ impl Source {
             begin += len + 1;
             self.next += 1;
         }
-        *offset += begin as u64;
+        at.offset += begin as u64;
+        if self.is_sparing {
+            at.file = None;
+        }
         if misplaced {
             let what = format!("line {} is not in its place in segment {first}", self.next);
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
@@ -92,10 +124,5 @@ impl Source {
             ((segment, offset), next) if segment == first && next == self.begin => Ok(offset),
             _ => Err(io::Error::other(format!("nobody knows where line {} begins", self.next))),
         }
-    }
-
-    fn open_segment(&self, first: u64) -> io::Result<Box<dyn ReadFile>> {
-        let path = self.shared.folder.segments_folder().join(segment_name(Index::new(first), Form::Plain));
-        self.shared.options.files.open_read(&path)
     }
 }

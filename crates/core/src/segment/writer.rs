@@ -47,13 +47,15 @@ pub(crate) struct Batch<'a> {
 
 impl SegmentWriter {
     /// Creates the segment that begins with index `first`. A file of that name in which no line became
-    /// durable is set aside first, so that names cannot collide.
+    /// durable is set aside first, so that names cannot collide. Where it fails by a shortage of files, there is none of
+    /// that name: lines may go on where they went.
     pub(crate) fn create(files: Arc<dyn Files>, folder: &Path, first: u64) -> io::Result<Self> {
         let path = folder.join(segment_name(Index::new(first), Form::Plain));
         let file = match files.create_append(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                set_aside(&*files, folder, first)?;
-                files.create_append(&path)?
+                let renamed = set_aside(&*files, folder, first).and_then(|()| files.create_append(&path));
+                // By whatever it failed: the name is taken, or was.
+                renamed.map_err(io::Error::other)?
             }
             other => other?,
         };

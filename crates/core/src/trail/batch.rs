@@ -57,12 +57,16 @@ pub enum Submission {
     },
 }
 
+/// So many warnings are told of the events of one request.
+pub const BATCH_WARNINGS_MAX: usize = 100;
+
 /// A request that was handed in, before anybody waited for the level that the policy asks for.
 #[derive(Debug)]
 pub struct HandedInBatch {
     /// What became of each event, in their order.
     pub events: Vec<Submission>,
-    /// What the author of the program that sent them should know, by the places of the events; only those with any.
+    /// What the author of the program that sent them should know, by the places of the events; only those with any. At
+    /// most [`BATCH_WARNINGS_MAX`] are told, the others are counted.
     pub warnings: Vec<(usize, Warnings)>,
     /// What is to be waited for, with [`Trail::finish`] or [`Trail::confirm`]: it holds for all of them.
     pub newest: Option<HandedIn>,
@@ -159,12 +163,13 @@ impl Trail {
         let now = inner.shared.options.clock.now();
         let mut bytes = Vec::with_capacity(events.iter().map(|event| event.json.len() + 256).sum());
         let (mut ready, mut warnings) = (Vec::with_capacity(events.len()), Vec::new());
+        let mut room = BATCH_WARNINGS_MAX;
         for (place, event) in events.iter().enumerate() {
             let (one, told) =
                 self.make_ready(event, by, &policy, now, &mut bytes).map_err(|why| why.at(place))?;
             ready.push(one);
             if !told.is_empty() {
-                warnings.push((place, told));
+                warnings.push((place, told.within(&mut room)));
             }
         }
         Ok((Request { events, by, now, bytes, ready, warnings, known: HashMap::new() }, policy))

@@ -64,13 +64,14 @@ impl Trail {
     /// Reads an event that was sent. No secret that is the name of a field is told.
     pub(super) fn read_sent(&self, json: &[u8], strict: bool) -> Result<(Event, Warnings), BadLine> {
         let masker = &self.inner.shared.masker;
+        let has_secret = |field: &str| masker.is_enabled() && !masker.find_in_text(field).is_empty();
         match Event::from_json_told(json, strict) {
             Ok((event, mut warnings)) => {
-                warnings.mask(|text| masker.text_has(text));
+                warnings.mask(has_secret);
                 Ok((event, warnings))
             }
             Err(BadLine::NotStrict(mut warning)) => {
-                warning.mask(|text| masker.text_has(text));
+                warning.mask(has_secret);
                 Err(BadLine::NotStrict(warning))
             }
             Err(error) => Err(error),

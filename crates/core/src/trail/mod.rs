@@ -39,7 +39,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use backup::{BackedUp, BackupError, back_up};
-pub use batch::{BatchError, HandedInBatch, Submission, Submitted, Submitter};
+pub use batch::{BATCH_WARNINGS_MAX, BatchError, HandedInBatch, Submission, Submitted, Submitter};
 pub use error::{CloseError, OpenError, RecordError};
 pub use folder::{Folder, SegmentFile};
 pub use json::{HandInJsonError, HandedInJson};
@@ -70,7 +70,7 @@ use crate::deliver::{Delivery, DeliveryStats, Sink};
 use crate::event::{Category, Event, Object, Outcome};
 use crate::handoff::{self, HandoffHeader, Lies};
 use crate::histogram::Commits;
-use crate::seal::SealKeys;
+use crate::seal::{SealKeys, SealTrouble};
 use crate::segment::Compressor;
 use circumstances::Circumstances;
 use lock::Lock;
@@ -130,8 +130,10 @@ struct Running {
 pub struct Closed {
     /// Events in the trail, its own included.
     pub events: u64,
-    /// How many of them a signed checkpoint covers.
+    /// How many of them a signed checkpoint covers. Those that are left are sealed by the next opening.
     pub sealed: u64,
+    /// Why not all of them.
+    pub seal_trouble: Option<SealTrouble>,
     /// How far each sink is; what it has not got is delivered at the next opening.
     pub deliveries: Vec<DeliveryStats>,
 }
@@ -145,6 +147,8 @@ pub struct Stats {
     pub durable: u64,
     /// Everything below is covered by a signed checkpoint.
     pub sealed: u64,
+    /// What is wrong with sealing; `None` while it works.
+    pub seal_trouble: Option<SealTrouble>,
     /// Bytes in the handoff that are not yet durable.
     pub handoff_used_bytes: u64,
     /// Bytes of the handoff.
@@ -255,6 +259,7 @@ impl Trail {
             accepted: shared.handoff.next(),
             durable,
             sealed,
+            seal_trouble: shared.sealing.trouble(),
             handoff_used_bytes,
             handoff_bytes,
             counted: shared.counters.read(),
@@ -482,6 +487,7 @@ impl Inner {
         Closed {
             events: self.shared.progress.durable(),
             sealed: self.shared.progress.sealed(),
+            seal_trouble: self.shared.sealing.trouble(),
             deliveries: self.delivery_stats(),
         }
     }

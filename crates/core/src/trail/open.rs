@@ -266,6 +266,7 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
         counters: Counters::default(),
         commits: CountedCommits::default(),
         gate: Gate::default(),
+        sealing: Default::default(),
         policy: Current::new(in_force),
         masker,
         counts_told: Mutex::default(),

@@ -236,6 +236,8 @@ pub enum Notice {
         /// What failed.
         reason: String,
     },
+    /// Everything that was to be sealed is.
+    SealRecovered,
     /// A closed segment could not be compressed; it stays as it is.
     CompressFailed {
         /// What failed.
@@ -377,6 +379,7 @@ impl std::fmt::Display for Notice {
             }
             Notice::DiskReserveLeft => formatter.write_str("there is room again: new events are taken"),
             Notice::SealFailed { reason } => write!(formatter, "sealing failed and is tried again: {reason}"),
+            Notice::SealRecovered => formatter.write_str("events are sealed again"),
             Notice::CompressFailed { reason } => {
                 write!(formatter, "a closed segment could not be compressed and stays as it is: {reason}")
             }

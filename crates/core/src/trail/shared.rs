@@ -11,6 +11,7 @@ use crate::handoff::Handoff;
 use crate::histogram::CountedCommits;
 use crate::mask::Masker;
 use crate::progress::Progress;
+use crate::seal::Sealing;
 
 /// Shared by callers, writer, sealer and anchors.
 pub(crate) struct Shared {
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) commits: CountedCommits,
     pub(crate) gate: Gate,
+    pub(crate) sealing: Sealing,
     /// Replaced as a whole while the trail runs; read by every `record`.
     pub(crate) policy: crate::policy::Current,
     /// Made at the opening, and never changed.

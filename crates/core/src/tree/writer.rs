@@ -25,6 +25,8 @@ pub(crate) struct TreeWriter {
     files: Arc<dyn Files>,
     levels: Vec<Level>,
     reserve_step: u64,
+    /// Set while files are short: then each is closed before the next one is opened.
+    is_sparing: bool,
 }
 
 struct Level {
@@ -54,6 +56,15 @@ impl TreeWriter {
             files: folder.files().clone(),
             levels: (0..TILE_LEVELS).map(level).collect(),
             reserve_step: if is_one_shot { RESERVE_STEP_ONE_SHOT } else { RESERVE_STEP },
+            is_sparing: false,
+        }
+    }
+
+    /// From now on holds one file open at a time, or all of them. What is pending stays so.
+    pub(crate) fn spare_files(&mut self, is_sparing: bool) {
+        self.is_sparing = is_sparing && !cfg!(trailseal_fault = "tree_held_open");
+        if self.is_sparing {
+            self.levels.iter_mut().for_each(|level| level.file = None);
         }
     }
 
@@ -67,7 +78,11 @@ impl TreeWriter {
     /// The file of a level that somebody removed, replaced or cut since its hashes were put on disk, if there is one.
     pub(crate) fn lost(&mut self) -> io::Result<Option<PathBuf>> {
         for level in self.levels.iter_mut().filter(|level| level.len_bytes > 0) {
-            if level.is_lost(&*self.files)? {
+            let is_lost = level.is_lost(&*self.files)?;
+            if self.is_sparing {
+                level.file = None;
+            }
+            if is_lost {
                 return Ok(Some(level.path.clone()));
             }
         }
@@ -98,6 +113,10 @@ impl TreeWriter {
         let due = |level: &&mut Level| !level.pending.is_empty();
         for (number, level) in self.levels.iter_mut().enumerate().filter(|(_, level)| due(level)) {
             level.write(&*self.files, step.checked_shr(8 * number as u32).unwrap_or(0))?;
+            if self.is_sparing {
+                level.sync()?;
+                level.file = None;
+            }
         }
         self.levels.iter_mut().filter(due).try_for_each(Level::sync)
     }

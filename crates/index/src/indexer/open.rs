@@ -11,9 +11,9 @@ use super::IndexOptions;
 use crate::codec::seal;
 use crate::dictionary::GrowingDictionary;
 use crate::error::{IndexError, sqlite_at};
-use crate::rows::{Coder, Rows};
+use crate::rows::{Coder, Rows, extent};
 use crate::schema::{Piece, RANGE_KEYS_MAX, RANGE_ROWS_MAX};
-use crate::store::{Main, State};
+use crate::store::{Main, RangeRow, State};
 
 /// Blobs grow by merging up to this many rows.
 const BLOB_ROWS_MAX: usize = 4_096;
@@ -94,15 +94,18 @@ impl Open {
     /// Puts the file of the first full range in the place of its blobs.
     pub(super) fn switch(&mut self, main: &mut Main) -> Result<(), IndexError> {
         let Some(rows) = self.full.front() else { return Ok(()) };
-        let (lo, n, end) = (rows.lo, rows.len() as u32, rows.end());
+        let (earliest, latest) = extent(&rows.times);
+        let range = RangeRow { lo: rows.lo, n: rows.len() as u32, earliest, latest };
         let failed = sqlite_at(&main.path);
         let transaction = begin(&mut main.connection).map_err(&failed)?;
-        transaction
-            .execute("INSERT INTO ranges VALUES (?1, ?2)", params![lo.cast_signed(), n])
-            .and_then(|_| transaction.execute("DELETE FROM tail WHERE first < ?1", [end.cast_signed()]))
+        range
+            .insert(&transaction)
+            .and_then(|()| {
+                transaction.execute("DELETE FROM tail WHERE first < ?1", [range.end().cast_signed()])
+            })
             .map_err(&failed)?;
         transaction.commit().map_err(&failed)?;
-        self.state.ranges.push((lo, n));
+        self.state.ranges.push(range);
         self.full.pop_front();
         Ok(())
     }

@@ -17,7 +17,7 @@ use trailseal_core::event::{Event, Outcome, Recorded, Resource, Severity};
 /// What filters can ask of one event.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Fields<'a> {
-    /// The event's time, or else when it was recorded, in microseconds.
+    /// The effective time: the event's, but never later than when it was recorded. In microseconds.
     pub(crate) time: i64,
     /// Whether the trail itself made it.
     pub(crate) system: bool,
@@ -55,11 +55,12 @@ impl<'a> Fields<'a> {
 
     /// Those of an event that was read in full.
     pub(crate) fn of_recorded(recorded: Recorded) -> Fields<'static> {
+        let time = recorded.effective_time().as_micros();
         let event = recorded.event;
         let own = |text: Option<String>| text.map(Cow::Owned);
         let (actor_id, actor_name) = event.actor.map_or((None, None), |actor| (actor.id, actor.name));
         Fields {
-            time: event.time.unwrap_or(recorded.recorded).as_micros(),
+            time,
             system: recorded.system,
             severity: event.severity,
             outcome: event.outcome,

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
+use super::bucket::{BUCKET_KEYS, bucket_of, put_bucket};
 use super::{
-    BLOCK_CODED, BLOCK_OFFSET, BLOCK_TIME, BUCKET_KEYS, Head, SYSTEM_POSTINGS, WITH_BLOCKS, bucket_of,
-    entry_bytes, len_cell, print_of,
+    BLOCK_CODED, BLOCK_OFFSET, BLOCK_ORDER, BLOCK_TIME, Head, SYSTEM_POSTINGS, WITH_BLOCKS, len_cell,
 };
 use crate::codec::{put_column, put_varint, seal};
 use crate::error::{IndexError, io_at, sqlite_at};
@@ -44,6 +44,8 @@ impl Part {
 /// Makes the pieces of a range: the head last, and the others of each kind in the order of their keys.
 pub(crate) struct Builder<'a> {
     rows: &'a Rows,
+    /// The rows in the order of time, unless they are in it already.
+    order: Option<Vec<u32>>,
     blob: Vec<u8>,
     sorted: Sorted,
     head: Head,
@@ -57,8 +59,9 @@ type Put<'a> = dyn FnMut(Part, &mut Vec<u8>) -> Result<(), IndexError> + 'a;
 impl<'a> Builder<'a> {
     pub(crate) fn new(rows: &'a Rows, seed: u64) -> Self {
         let bucket_bits = std::array::from_fn(|kind| bits(&rows.keys[kind]));
-        let head = Head::of(rows, seed, bucket_bits);
-        Builder { rows, blob: Vec::new(), sorted: Sorted::default(), head }
+        let order = in_order_of_time(&rows.times);
+        let head = Head::of(rows, order.as_deref(), seed, bucket_bits);
+        Builder { rows, order, blob: Vec::new(), sorted: Sorted::default(), head }
     }
 
     /// Calls `put` with each piece.
@@ -80,6 +83,10 @@ impl<'a> Builder<'a> {
         for column in WITH_BLOCKS {
             let number = BLOCK_CODED + column.at() as u32;
             self.blocks(number, &codes[column.at()], |code| i64::from(*code), put)?;
+        }
+        if let Some(order) = self.order.take() {
+            let away: Vec<i64> = (0..).zip(&order).map(|(rank, row)| i64::from(*row) - rank).collect();
+            self.blocks(BLOCK_ORDER, &away, |away| *away, put)?;
         }
         put(Part::Head, &mut self.head.encode())
     }
@@ -145,11 +152,8 @@ impl<'a> Builder<'a> {
         for (bucket, places) in self.sorted.groups() {
             self.head.buckets[kind].insert(bucket);
             self.blob.clear();
-            for &place in places {
-                let (row, hash) = (keys.rows[place as usize], keys.hashes[place as usize]);
-                let entry = print_of(kind, hash) | u64::from(row);
-                self.blob.extend_from_slice(&entry.to_le_bytes()[..entry_bytes(kind)]);
-            }
+            let keys = places.iter().map(|at| (keys.rows[*at as usize], keys.hashes[*at as usize]));
+            put_bucket(kind, keys, &mut self.blob);
             put(Part::Bucket { key: (kind as u32) << 20 | bucket }, &mut self.blob)?;
         }
         Ok(())
@@ -169,6 +173,16 @@ impl<'a> Builder<'a> {
         }
         Ok(())
     }
+}
+
+/// The rows by their times, and at one time by their numbers; `None` if that is how they come.
+fn in_order_of_time(times: &[i64]) -> Option<Vec<u32>> {
+    if times.is_sorted() {
+        return None;
+    }
+    let mut order: Vec<u32> = (0..times.len() as u32).collect();
+    order.sort_by_key(|row| times[*row as usize]);
+    Some(order)
 }
 
 /// So many buckets that each has about [`BUCKET_KEYS`] keys.

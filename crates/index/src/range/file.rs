@@ -5,27 +5,30 @@ use std::path::{Path, PathBuf};
 use roaring::RoaringBitmap;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::bucket::{bucket_of, each_key, print_of};
+use super::kept::Counted;
 use super::{
-    BLOCK_CODED, BLOCK_OFFSET, BLOCK_TIME, ENTRY_BYTES, Head, IdFilter, LEN_UNCHECKED_MAX, Part,
-    SYSTEM_POSTINGS, WIDE_ENTRY_BYTES, WITH_BLOCKS, bucket_of, len_cell, print_of,
+    BLOCK_CODED, BLOCK_OFFSET, BLOCK_ORDER, BLOCK_TIME, Head, IdFilter, LEN_UNCHECKED_MAX, Part,
+    SYSTEM_POSTINGS, WITH_BLOCKS, len_cell,
 };
 use crate::codec::{Bytes, Column, unseal};
 use crate::error::{IndexError, sqlite_at};
 use crate::posting;
-use crate::schema::{BLOCK_ROWS, Coded, Hasher, KEY_ID, Piece, ROW_BITS, is_wide};
-use crate::store::{open_immutable, range_path};
+use crate::schema::{BLOCK_ROWS, Coded, Hasher, KEY_ID, Piece};
+use crate::store::{RangeRow, open_immutable, range_path};
 
 /// An open file of a closed range.
 pub(crate) struct RangeFile {
     pub(crate) head: Head,
     path: PathBuf,
     connection: Connection,
+    _counted: Counted,
 }
 
-/// A block of offsets that was read and checked.
+/// A block of a column that was read and checked, for who asks for single rows of it.
 #[derive(Default)]
-pub(crate) struct OffsetBlock {
-    /// First index of its range, and its number there.
+pub(crate) struct HeldBlock {
+    /// First index of its range, and its key there.
     place: Option<(u64, u32)>,
     bytes: Vec<u8>,
 }
@@ -40,12 +43,12 @@ impl RangeFile {
         let head = blob
             .and_then(|blob| unseal(Piece::Head, &[], &blob).and_then(Head::decode))
             .ok_or(IndexError::Damaged { path: path.to_owned(), what: "its head cannot be read" })?;
-        Ok(RangeFile { head, path: path.to_owned(), connection })
+        Ok(RangeFile { head, path: path.to_owned(), connection, _counted: Counted::new() })
     }
 
     /// Opens the file of a range that the main file names.
-    pub(crate) fn open_in(folder: &Path, lo: u64, n: u32, hasher: Hasher) -> Result<Self, IndexError> {
-        let path = range_path(folder, lo);
+    pub(crate) fn open_in(folder: &Path, row: &RangeRow, hasher: Hasher) -> Result<Self, IndexError> {
+        let path = range_path(folder, row.lo);
         if !path.exists() {
             return Err(IndexError::Replaced { path });
         }
@@ -53,7 +56,8 @@ impl RangeFile {
         if file.head.seed != hasher.seed {
             return Err(IndexError::Replaced { path });
         }
-        if (file.head.lo, file.head.n) != (lo, n) {
+        let Head { lo, n, earliest, latest, .. } = file.head;
+        if *row != (RangeRow { lo, n, earliest, latest }) {
             return Err(file.damaged("it is another range than its name says"));
         }
         Ok(file)
@@ -164,20 +168,12 @@ impl RangeFile {
         let (print, n) = (print_of(kind, hash), self.head.n);
         // They ascend within a bucket. A row that has the key twice, by a related resource, stands there twice.
         let mut found: Vec<u32> = Vec::new();
-        let mut look = |entry: u64| {
-            let row = (entry & ((1 << ROW_BITS) - 1)) as u32;
-            if entry >> ROW_BITS == print >> ROW_BITS && found.last() != Some(&row) {
-                found.push(row);
-            }
-        };
-        let sql = "SELECT b FROM hb WHERE k = ?1";
-        let looked = self.with_blob(sql, Piece::Bucket, key, |blob| {
-            if is_wide(kind) {
-                blob.as_chunks::<WIDE_ENTRY_BYTES>().0.iter().for_each(|it| look(u64::from_le_bytes(*it)));
-            } else {
-                blob.as_chunks::<ENTRY_BYTES>().0.iter().for_each(|it| look(entry(it)));
-            }
-            Some(())
+        let looked = self.with_blob("SELECT b FROM hb WHERE k = ?1", Piece::Bucket, key, |blob| {
+            each_key(kind, blob, |row, other| {
+                if other == print && found.last() != Some(&row) {
+                    found.push(row);
+                }
+            })
         })?;
         looked.ok_or_else(|| self.damaged("a bucket of keys is missing"))?;
         let mut with = RoaringBitmap::new();
@@ -205,7 +201,8 @@ impl RangeFile {
             let piece = row.get_ref(1).map_err(&failed)?.as_blob().ok();
             let blob = piece.and_then(|piece| unseal(Piece::Bucket, &[(from | bucket).into()], piece));
             let blob = blob.ok_or_else(|| self.damaged("a bucket of keys cannot be read"))?;
-            blob.as_chunks::<ENTRY_BYTES>().0.iter().for_each(|it| filter.insert(bucket, entry(it)));
+            each_key(KEY_ID, blob, |_, print| filter.insert(bucket, print))
+                .ok_or_else(|| self.damaged("a bucket of keys cannot be read"))?;
             buckets += 1;
         }
         if buckets != self.head.buckets[KEY_ID].len() {
@@ -250,13 +247,40 @@ impl RangeFile {
     }
 
     /// Where the row's line begins in its segment. Who asks for many keeps the block that was read last.
-    pub(crate) fn offset(&self, row: u32, held: &mut OffsetBlock) -> Result<u64, IndexError> {
+    pub(crate) fn offset(&self, row: u32, held: &mut HeldBlock) -> Result<u64, IndexError> {
+        self.held(BLOCK_OFFSET, row, held).map(i64::cast_unsigned)
+    }
+
+    /// The row's time.
+    pub(crate) fn time(&self, row: u32, held: &mut HeldBlock) -> Result<i64, IndexError> {
+        self.held(BLOCK_TIME, row, held)
+    }
+
+    /// The rows that come at the places of a block in the order of time, into `rows`. Only of a range that is not sorted.
+    pub(crate) fn rows_by_time(&self, block: u32, rows: &mut Vec<u32>) -> Result<(), IndexError> {
+        rows.clear();
+        let mut rank = i64::from(block) * BLOCK_ROWS as i64;
+        let n = i64::from(self.head.n);
+        self.with_block(BLOCK_ORDER, block, |column| {
+            let mut are_rows = true;
+            column.for_each(|away| {
+                let row = rank.wrapping_add(away);
+                are_rows &= (0..n).contains(&row);
+                rows.push(row as u32);
+                rank += 1;
+            });
+            are_rows.then_some(())
+        })
+    }
+
+    /// One number of a column.
+    fn held(&self, column: u32, row: u32, held: &mut HeldBlock) -> Result<i64, IndexError> {
         let (block, at) = (row / BLOCK_ROWS as u32, row as usize % BLOCK_ROWS);
-        let place = Some((self.head.lo, block));
+        let key = column << 16 | block;
+        let place = Some((self.head.lo, key));
         if held.place != place {
             held.place = None;
-            let sql = "SELECT b FROM colb WHERE k = ?1";
-            let read = self.with_blob(sql, Piece::Block, BLOCK_OFFSET << 16 | block, |blob| {
+            let read = self.with_blob("SELECT b FROM colb WHERE k = ?1", Piece::Block, key, |blob| {
                 held.bytes.clear();
                 held.bytes.extend_from_slice(blob);
                 Some(())
@@ -264,9 +288,9 @@ impl RangeFile {
             read.ok_or_else(|| self.damaged("a column block is missing"))?;
             held.place = place;
         }
-        let n = self.block_rows(block);
-        let offset = Bytes::new(&held.bytes).column(n).and_then(|column| column.get(at));
-        offset.map(i64::cast_unsigned).ok_or_else(|| self.damaged("a column block cannot be read"))
+        let column = Bytes::new(&held.bytes).column(self.block_rows(block));
+        let number = column.and_then(|column| column.get(at));
+        number.ok_or_else(|| self.damaged("a column block cannot be read"))
     }
 
     fn block_rows(&self, block: u32) -> usize {
@@ -327,9 +351,4 @@ impl RangeFile {
             self.connection.query_row(sql, [], |row| row.get(0)).map_err(sqlite_at(&self.path))?;
         Ok(pieces.unsigned_abs())
     }
-}
-
-/// An entry of a key that is not wide.
-fn entry(&[a, b, c, d, e]: &[u8; ENTRY_BYTES]) -> u64 {
-    u64::from_le_bytes([a, b, c, d, e, 0, 0, 0])
 }

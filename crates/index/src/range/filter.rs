@@ -2,8 +2,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{bucket_of, print_of};
-use crate::schema::{KEY_ID, ROW_BITS};
+use super::bucket::{bucket_of, print_of};
+use crate::schema::KEY_ID;
 
 /// With three places an id, one in sixty of those that are not there seems to be.
 const BITS_AN_ID: usize = 10;
@@ -20,17 +20,16 @@ impl IdFilter {
         IdFilter { words: vec![0; (count * BITS_AN_ID).div_ceil(64).max(1)], bucket_bits }
     }
 
-    /// Adds an id by its bucket and the entry there.
-    pub(crate) fn insert(&mut self, bucket: u32, entry: u64) {
-        for (word, bit) in self.places(bucket, entry >> ROW_BITS) {
+    /// Adds an id by its bucket and its print there.
+    pub(crate) fn insert(&mut self, bucket: u32, print: u64) {
+        for (word, bit) in self.places(bucket, print) {
             self.words[word] |= bit;
         }
     }
 
     /// Whether an id with this hash can be there; surely not if false.
     pub(crate) fn may_have(&self, hash: u64) -> bool {
-        let places =
-            self.places(bucket_of(KEY_ID, hash, self.bucket_bits), print_of(KEY_ID, hash) >> ROW_BITS);
+        let places = self.places(bucket_of(KEY_ID, hash, self.bucket_bits), print_of(KEY_ID, hash));
         places.into_iter().all(|(word, bit)| self.words[word] & bit != 0)
     }
 
@@ -57,7 +56,7 @@ mod tests {
         for bucket_bits in [0, 3, 10] {
             let mut filter = IdFilter::for_ids(10_000, bucket_bits);
             for id in 0..10_000 {
-                filter.insert(bucket_of(KEY_ID, hash(id), bucket_bits), print_of(KEY_ID, hash(id)) | 7);
+                filter.insert(bucket_of(KEY_ID, hash(id), bucket_bits), print_of(KEY_ID, hash(id)));
             }
             assert!((0..10_000).all(|id| filter.may_have(hash(id))));
             let wrong = (10_000..20_000).filter(|id| filter.may_have(hash(*id))).count();

@@ -4,7 +4,7 @@ use roaring::RoaringBitmap;
 
 use crate::codec::{Bytes, put_blob, put_i64, put_u32, put_u64};
 use crate::posting;
-use crate::rows::Rows;
+use crate::rows::{Rows, extent};
 use crate::schema::{CODED, Coded, KEYS, MARK_SYSTEM, MARK_UNREADABLE, SPAN_ROWS};
 
 /// What is kept in memory of a closed range.
@@ -20,6 +20,10 @@ pub(crate) struct Head {
     pub(crate) spans: Vec<(i64, i64)>,
     pub(crate) earliest: i64,
     pub(crate) latest: i64,
+    /// Whether the rows themselves are in the order of time; else there are blocks that say in which order they come.
+    pub(crate) is_sorted: bool,
+    /// The time of every [`SPAN_ROWS`]th row in the order of time.
+    pub(crate) marks: Vec<i64>,
     /// Rows of the trail's own events.
     pub(crate) system: RoaringBitmap,
     /// Rows of lines that cannot be read.
@@ -33,14 +37,16 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    pub(crate) fn of(rows: &Rows, seed: u64, bucket_bits: [Option<u8>; KEYS]) -> Self {
-        let extent = |times: &[i64]| {
-            times.iter().fold((i64::MAX, i64::MIN), |(low, high), &time| (low.min(time), high.max(time)))
-        };
+    /// `order` is that of time, `None` where it is that of the rows.
+    pub(crate) fn of(rows: &Rows, order: Option<&[u32]>, seed: u64, bucket_bits: [Option<u8>; KEYS]) -> Self {
         let marks = &rows.codes[Coded::Mark.at()];
         let marked =
             |mark: u32| (0..).zip(marks).filter(|(_, it)| **it == mark).map(|(row, _)| row).collect();
         let (earliest, latest) = extent(&rows.times);
+        let marks = match order {
+            None => rows.times.iter().step_by(SPAN_ROWS).copied().collect(),
+            Some(order) => order.iter().step_by(SPAN_ROWS).map(|row| rows.times[*row as usize]).collect(),
+        };
         Head {
             seed,
             lo: rows.lo,
@@ -49,6 +55,8 @@ impl Head {
             spans: rows.times.chunks(SPAN_ROWS).map(extent).collect(),
             earliest,
             latest,
+            is_sorted: order.is_none(),
+            marks,
             system: marked(MARK_SYSTEM),
             unreadable: marked(MARK_UNREADABLE),
             bucket_bits,
@@ -84,6 +92,10 @@ impl Head {
             put_i64(*low, &mut out);
             put_i64(*high, &mut out);
         }
+        out.push(u8::from(self.is_sorted));
+        for mark in &self.marks {
+            put_i64(*mark, &mut out);
+        }
         let sets = self.listed.iter().chain(&self.buckets);
         for rows in [&self.system, &self.unreadable].into_iter().chain(sets) {
             let mut blob = Vec::new();
@@ -106,6 +118,10 @@ impl Head {
             head.spans.push((bytes.i64()?, bytes.i64()?));
         }
         (head.earliest, head.latest) = (bytes.i64()?, bytes.i64()?);
+        head.is_sorted = bytes.u8()? != 0;
+        for _ in 0..head.spans.len() {
+            head.marks.push(bytes.i64()?);
+        }
         for rows in [&mut head.system, &mut head.unreadable] {
             let n = bytes.u32()? as usize;
             *rows = posting::decode(n, bytes.blob()?, head.n)?;

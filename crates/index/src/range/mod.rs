@@ -3,32 +3,33 @@
 //! ```text
 //! head(b)                 one row: what is kept in memory while the range is open (`Head`)
 //! post(col, val, n, b)    the n rows that have the code `val`; the trail's own events under `col` + 16
-//! hb(k, b)                k = kind << 20 | bucket: entries of 5 bytes (wide keys: 8), low 18 bits the row, the rest of the hash
-//! colb(k, b)              k = column << 16 | block: a packed column of up to 4,000 rows
+//! hb(k, b)                k = kind << 20 | bucket: the rows that have a key there, and as much of its hash (`bucket.rs`)
+//! colb(k, b)              k = column << 16 | block: a packed column of up to 4,000 rows; in the order of time: how far each
+//!                         row is from its place
 //! sums(col, b)            code and count of each value, as varints; without the trail's own events
 //! ```
 //! Every `b` ends with its checksum (`codec.rs`), and the head says which lists and buckets there are: what SQLite does
 //! not find though it is there, since a page is damaged, is an error and not an empty answer. An `n` that is believed
 //! without its list has a checksum of its own in its upper half.
 
+mod bucket;
 mod build;
 mod file;
 mod filter;
 mod head;
+mod kept;
 
 pub(crate) use build::{Builder, Part, write};
-pub(crate) use file::{OffsetBlock, RangeFile};
+pub(crate) use file::{HeldBlock, RangeFile};
 pub(crate) use filter::IdFilter;
 pub(crate) use head::Head;
+pub(crate) use kept::may_keep;
 
 use crate::codec::checksum;
-use crate::schema::{Coded, Piece, ROW_BITS, is_wide};
+use crate::schema::{CODED, Coded, Piece};
 
 /// Codes of the trail's own events have their postings under the column's number plus this.
 const SYSTEM_POSTINGS: u32 = 16;
-const BUCKET_KEYS: usize = 256;
-const ENTRY_BYTES: usize = 5;
-const WIDE_ENTRY_BYTES: usize = 8;
 
 /// The length of a longer list has a checksum, so that the list need not be read to count it.
 const LEN_UNCHECKED_MAX: u32 = 1_024;
@@ -46,6 +47,7 @@ fn len_cell(column: u32, code: u32, n: u32) -> i64 {
 const BLOCK_TIME: u32 = 0;
 const BLOCK_OFFSET: u32 = 1;
 const BLOCK_CODED: u32 = 2;
+const BLOCK_ORDER: u32 = BLOCK_CODED + CODED as u32;
 
 /// Columns of codes that have blocks, to gather facets from.
 const WITH_BLOCKS: [Coded; 7] = [
@@ -57,19 +59,3 @@ const WITH_BLOCKS: [Coded; 7] = [
     Coded::Outcome,
     Coded::Severity,
 ];
-
-/// Which bucket of `1 << bits` a hash belongs to: by its highest bits.
-fn bucket_of(kind: usize, hash: u64, bits: u8) -> u32 {
-    let of = if is_wide(kind) { u64::BITS } else { u32::BITS };
-    hash.checked_shr(of - u32::from(bits)).unwrap_or(0) as u32
-}
-
-/// An entry without its row: as many of the hash's low bits as there is room for.
-fn print_of(kind: usize, hash: u64) -> u64 {
-    let free = u64::BITS - 8 * entry_bytes(kind) as u32;
-    hash << ROW_BITS << free >> free
-}
-
-fn entry_bytes(kind: usize) -> usize {
-    if is_wide(kind) { WIDE_ENTRY_BYTES } else { ENTRY_BYTES }
-}

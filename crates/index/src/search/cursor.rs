@@ -1,12 +1,14 @@
-//! Where an answer goes on: for each trail the range of indexes that is left. Opaque to its users.
+//! Where an answer goes on: for each trail what is left of it. Opaque to its users.
 //!
 //! ```text
-//! base64url of: '2' · 'd' or 'a' · per trail: 8 bytes of SHA-256(origin) · varint from · varint to
+//! base64url of: '2' · order · per trail: 8 bytes of SHA-256(origin) · what is left
+//! by recording, order 'd' or 'a':  varint from · varint to
+//! by time, order 'D' or 'A':       varint to · varint of the time, zigzag · varint index
 //! ```
-//! A range, not a place: events that arrive meanwhile lie outside what a walk from the newest has left.
+//! A range of indexes, not a place alone: events that arrive meanwhile lie outside what a walk from the newest has left. By
+//! time it is narrowed by the place below which everything is left; counted from the end where the walk began.
 
 use std::fmt;
-use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -17,7 +19,7 @@ use sha2::{Digest, Sha256};
 use trailseal_core::Index;
 
 use super::Left;
-use crate::Order;
+use crate::{By, First, Order};
 
 const VERSION: u8 = b'2';
 /// More trails than a cursor can be of.
@@ -45,22 +47,22 @@ impl Cursor {
         self.order
     }
 
-    /// Moves on to behind an event, in a walk from the oldest.
+    /// Moves on to behind an event, in a walk by recording from the oldest.
     pub fn pass(&mut self, origin: &str, index: Index) {
         let mark = mark(origin);
         let next = index.get().saturating_add(1);
         match self.left.iter_mut().find(|(other, _)| *other == mark) {
-            Some((_, left)) => left.start = left.start.max(next),
-            None => self.left.push((mark, next..u64::MAX)),
+            Some((_, left)) => left.indexes.start = left.indexes.start.max(next),
+            None => self.left.push((mark, Left { indexes: next..u64::MAX, ..Left::of(0) })),
         }
     }
 
-    /// The later of two places in each trail, in a walk from the oldest.
+    /// The later of two places in each trail, in a walk by recording from the oldest.
     pub fn or_later(&self, other: &Cursor) -> Cursor {
         let mut later = self.clone();
         for (mark, left) in &other.left {
             match later.left.iter_mut().find(|(known, _)| known == mark) {
-                Some((_, known)) => known.start = known.start.max(left.start),
+                Some((_, known)) => known.indexes.start = known.indexes.start.max(left.indexes.start),
                 None => later.left.push((*mark, left.clone())),
             }
         }
@@ -76,10 +78,18 @@ impl Cursor {
     /// What is left of a trail that now ends at `end`. One that the cursor does not know is newer than it.
     pub(super) fn left_of(&self, origin: &str, end: u64) -> Left {
         let mark = mark(origin);
-        match (self.left.iter().find(|(other, _)| *other == mark), self.order) {
-            (Some((_, left)), _) => left.start..left.end.min(end),
-            (None, Order::OldestFirst) => 0..end,
-            (None, Order::NewestFirst) => 0..0,
+        match (self.left.iter().find(|(other, _)| *other == mark), self.order.first) {
+            (Some((_, left)), _) => {
+                let mut left = left.clone();
+                left.within(&(0..end));
+                left
+            }
+            (None, First::Newest) => Left::of(0),
+            // By time it joins where the walk is, since what lies before was passed.
+            (None, First::Oldest) => {
+                let reached = self.left.iter().map(|(_, left)| left.below).max();
+                Left { below: reached.unwrap_or(Left::of(0).below), ..Left::of(end) }
+            }
         }
     }
 }
@@ -92,11 +102,18 @@ fn mark(origin: &str) -> [u8; 8] {
 
 impl fmt::Display for Cursor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = vec![VERSION, if self.order == Order::OldestFirst { b'a' } else { b'd' }];
-        for (mark, Range { start, end }) in &self.left {
+        let mut bytes = vec![VERSION, order_byte(self.order)];
+        for (mark, Left { indexes, below }) in &self.left {
             bytes.extend_from_slice(mark);
-            put_varint(*start, &mut bytes);
-            put_varint(*end, &mut bytes);
+            if self.order.by == By::Recorded {
+                put_varint(indexes.start, &mut bytes);
+            }
+            put_varint(indexes.end, &mut bytes);
+            if self.order.by == By::Time {
+                let (time, index) = *below;
+                put_varint((time << 1 ^ time >> 63).cast_unsigned(), &mut bytes);
+                put_varint(index, &mut bytes);
+            }
         }
         formatter.write_str(&URL_SAFE_NO_PAD.encode(bytes))
     }
@@ -108,17 +125,22 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Cursor, CursorError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
         let [VERSION, order, rest @ ..] = bytes.as_slice() else { return Err(CursorError) };
-        let order = match order {
-            b'a' => Order::OldestFirst,
-            b'd' => Order::NewestFirst,
-            _ => return Err(CursorError),
-        };
+        let order = ORDERS.into_iter().find(|other| order_byte(*other) == *order).ok_or(CursorError)?;
         let (mut rest, mut left) = (rest, Vec::new());
         while let Some((mark, after)) = rest.split_first_chunk::<8>() {
             rest = after;
-            let start = take_varint(&mut rest).ok_or(CursorError)?;
-            let end = take_varint(&mut rest).ok_or(CursorError)?;
-            left.push((*mark, start..end));
+            let mut next = || take_varint(&mut rest).ok_or(CursorError);
+            left.push((
+                *mark,
+                match order.by {
+                    By::Recorded => Left { indexes: next()?..next()?, ..Left::of(0) },
+                    By::Time => {
+                        let (end, time) = (next()?, next()?);
+                        let time = (time >> 1).cast_signed() ^ -(time & 1).cast_signed();
+                        Left { below: (time, next()?), ..Left::of(end) }
+                    }
+                },
+            ));
             if left.len() > TRAILS_MAX {
                 return Err(CursorError);
             }
@@ -126,6 +148,13 @@ impl FromStr for Cursor {
         // One that is of no trail was never given out, and would find nothing or everything.
         if rest.is_empty() && !left.is_empty() { Ok(Cursor { order, left }) } else { Err(CursorError) }
     }
+}
+
+const ORDERS: [Order; 4] = [Order::NEWEST, Order::OLDEST, Order::NEWEST_RECORDED, Order::OLDEST_RECORDED];
+
+fn order_byte(order: Order) -> u8 {
+    let byte = if order.first == First::Oldest { b'a' } else { b'd' };
+    if order.by == By::Time { byte.to_ascii_uppercase() } else { byte }
 }
 
 fn put_varint(mut number: u64, out: &mut Vec<u8>) {
@@ -157,16 +186,20 @@ fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
 mod tests {
     use proptest::prelude::*;
 
+    use std::ops::Range;
+
     use super::*;
 
     proptest! {
         #[test]
         fn a_cursor_comes_back_from_its_text(
-            is_asc in any::<bool>(),
-            left in prop::collection::vec((any::<[u8; 8]>(), any::<u64>(), any::<u64>()), 1..5),
+            order in prop::sample::select(&ORDERS[..]),
+            left in prop::collection::vec((any::<[u8; 8]>(), any::<u64>(), any::<u64>(), any::<i64>()), 1..5),
         ) {
-            let order = if is_asc { Order::OldestFirst } else { Order::NewestFirst };
-            let left = left.into_iter().map(|(mark, from, to)| (mark, from..to)).collect();
+            let left = left.into_iter().map(|(mark, one, to, time)| (mark, match order.by {
+                By::Time => Left { below: (time, one), ..Left::of(to) },
+                By::Recorded => Left { indexes: one..to, ..Left::of(0) },
+            })).collect();
             let cursor = Cursor { order, left };
             prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
@@ -179,16 +212,21 @@ mod tests {
 
     #[test]
     fn a_cursor_of_no_trail_is_none() {
-        for order in [Order::OldestFirst, Order::NewestFirst] {
+        for order in ORDERS {
             let text = Cursor { order, left: Vec::new() }.to_string();
             assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
         }
     }
 
+    fn indexes(range: Range<u64>) -> Left {
+        Left { indexes: range, ..Left::of(0) }
+    }
+
     #[test]
     fn a_walk_from_the_oldest_never_goes_back() {
         let at = |places: &[(&str, u64)]| {
-            Cursor::new(Order::OldestFirst, places.iter().map(|(name, at)| ((*name).into(), *at..u64::MAX)))
+            let left = places.iter().map(|(name, at)| ((*name).into(), indexes(*at..u64::MAX)));
+            Cursor::new(Order::OLDEST_RECORDED, left)
         };
         let seen = at(&[("a", 7), ("b", 2)]);
         assert_eq!(seen.or_later(&at(&[("a", 3), ("b", 5), ("c", 1)])), at(&[("a", 7), ("b", 5), ("c", 1)]));
@@ -196,13 +234,16 @@ mod tests {
 
     #[test]
     fn a_trail_that_a_cursor_does_not_know_is_newer_than_it() {
-        let cursor = |order| Cursor::new(order, [("a".into(), 3..9)].into_iter());
-        assert_eq!(cursor(Order::NewestFirst).left_of("a", 20), 3..9);
-        assert_eq!(cursor(Order::NewestFirst).left_of("b", 20), 0..0);
-        assert_eq!(cursor(Order::OldestFirst).left_of("b", 20), 0..20);
-        assert_eq!(
-            Cursor::new(Order::OldestFirst, [("a".into(), 3..u64::MAX)].into_iter()).left_of("a", 9),
-            3..9
-        );
+        let cursor = |order| Cursor::new(order, [("a".into(), indexes(3..9))].into_iter());
+        assert_eq!(cursor(Order::NEWEST_RECORDED).left_of("a", 20), indexes(3..9));
+        assert_eq!(cursor(Order::NEWEST_RECORDED).left_of("b", 20), indexes(0..0));
+        assert_eq!(cursor(Order::OLDEST_RECORDED).left_of("b", 20), indexes(0..20));
+        let open = Cursor::new(Order::OLDEST_RECORDED, [("a".into(), indexes(3..u64::MAX))].into_iter());
+        assert_eq!(open.left_of("a", 9), indexes(3..9));
+        let left = |below| Left { below, ..Left::of(9) };
+        let places = [("a".into(), left((5, 1))), ("b".into(), left((7, 2)))];
+        let cursor = |order| Cursor::new(order, places.clone().into_iter());
+        assert_eq!(cursor(Order::OLDEST).left_of("c", 20), Left { below: (7, 2), ..Left::of(20) });
+        assert_eq!(cursor(Order::NEWEST).left_of("c", 20), Left::of(0));
     }
 }

@@ -2,22 +2,22 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use trailseal_core::clock::Timestamp;
-use trailseal_core::event::{Event, Outcome, Recorded};
+use trailseal_core::event::{Event, Outcome};
 use trailseal_core::file::Files;
 use trailseal_core::filter::Filter;
-use trailseal_core::line::parse_front;
+use trailseal_core::line::{effective_time, parse_front};
 use trailseal_core::mask::MaskKey;
 use trailseal_core::{Index, LineAt, Place, Reader};
 
 use super::{Hit, Left, SearchError, TellTrouble};
-use crate::{Candidate, FOLDER, FacetField, IndexError, IndexView, Order};
+use crate::{By, Candidate, FOLDER, FacetField, First, IndexError, IndexView, Order};
 
 /// How many lines or candidates are looked at between two looks at the clock, and at whether anybody still waits.
 const LOOK_EVERY: u64 = 1_024;
@@ -27,8 +27,10 @@ pub(super) struct Member {
     pub(super) origin: Arc<str>,
     pub(super) reader: Reader,
     /// `None` without an index, or with one that cannot be read: then everything is scanned.
-    view: Option<IndexView>,
+    pub(super) view: Option<IndexView>,
     line_at: LineAt,
+    /// The earliest and latest time of blocks of lines that were scanned, by their numbers.
+    pub(super) blocks: HashMap<u64, (i64, i64)>,
     /// By which values asked for are hashed as masking hashes them; `None` where it is not there or cannot be read.
     key: Option<MaskKey>,
     /// Why there is no view of an index that is there, until it is told.
@@ -43,9 +45,9 @@ impl Member {
         let reader = Reader::open(folder, files.clone())?;
         let (line_at, stopped) = (LineAt::default(), Arc::default());
         let origin = reader.origin().into();
-        let key = None;
+        let (blocks, key) = (HashMap::new(), None);
         let mut member =
-            Member { origin, reader, view: None, line_at, key, trouble: None, told: None, stopped };
+            Member { origin, reader, view: None, line_at, blocks, key, trouble: None, told: None, stopped };
         member.look_at_index();
         member.look_for_key();
         Ok(member)
@@ -106,7 +108,7 @@ impl Member {
         }
     }
 
-    fn check_stopped(&self) -> Result<(), SearchError> {
+    pub(super) fn check_stopped(&self) -> Result<(), SearchError> {
         if self.stopped.load(Ordering::Relaxed) { Err(SearchError::Stopped) } else { Ok(()) }
     }
 
@@ -131,27 +133,32 @@ impl Member {
         deadline: Option<Instant>,
         found: &mut VecDeque<Hit>,
     ) -> Result<u64, SearchError> {
+        if order.by == By::Time {
+            return self.matches_by_time(filter, order.first, left, chunk, deadline, found);
+        }
+        let left = &mut left.indexes;
         let before = left.end - left.start;
         let indexed = if filter.has_columns() { self.indexed() } else { 0 };
         if cfg!(trailseal_fault = "tail_not_searched") && filter.has_columns() {
             left.end = left.end.min(indexed.max(left.start));
         }
         self.check_stopped()?;
-        let wanted = Wanted { filter, order, chunk, deadline, stopped: &self.stopped.clone() };
-        let (part, is_indexed) = match order {
-            Order::NewestFirst if left.end > indexed => (left.start.max(indexed)..left.end, false),
-            Order::OldestFirst if left.start >= indexed => (left.clone(), false),
-            Order::OldestFirst => (left.start..left.end.min(indexed), true),
-            Order::NewestFirst => (left.clone(), true),
+        let first = order.first;
+        let wanted = Wanted { filter, first, chunk, deadline, stopped: &self.stopped.clone() };
+        let (part, is_indexed) = match first {
+            First::Newest if left.end > indexed => (left.start.max(indexed)..left.end, false),
+            First::Oldest if left.start >= indexed => (left.clone(), false),
+            First::Oldest => (left.start..left.end.min(indexed), true),
+            First::Newest => (left.clone(), true),
         };
         let rest = match is_indexed {
             true => self.by_index(&wanted, part, found)?,
             false => self.by_scan(&wanted, part, found)?,
         };
-        match order {
-            Order::NewestFirst if rest.is_empty() => left.end = rest.start.max(left.start),
-            Order::NewestFirst => left.end = rest.end,
-            Order::OldestFirst => left.start = rest.start,
+        match first {
+            First::Newest if rest.is_empty() => left.end = rest.start.max(left.start),
+            First::Newest => left.end = rest.end,
+            First::Oldest => left.start = rest.start,
         }
         Ok(before - (left.end - left.start))
     }
@@ -160,35 +167,30 @@ impl Member {
     fn by_scan(
         &mut self,
         wanted: &Wanted<'_>,
-        part: Left,
+        part: Range<u64>,
         found: &mut VecDeque<Hit>,
-    ) -> Result<Left, SearchError> {
+    ) -> Result<Range<u64>, SearchError> {
         let (mut rest, origin) = (part.clone(), self.origin.clone());
         let mut looked = 0;
         let mut look = |index: Index, line: &[u8]| {
-            match wanted.order {
-                Order::NewestFirst => rest.end = index.get(),
-                Order::OldestFirst => rest.start = index.get() + 1,
+            match wanted.first {
+                First::Newest => rest.end = index.get(),
+                First::Oldest => rest.start = index.get() + 1,
             }
-            if wanted.filter.accepts(line)
-                && let Some(front) = parse_front(line)
-            {
-                let recorded = front.recorded;
-                found.push_back(Hit { origin: origin.clone(), index, recorded, line: line.to_vec() });
-            }
+            found.extend(wanted.hit(&origin, index, line));
             looked += 1;
             wanted.flow(found.len(), looked)
         };
         let ends = part.clone();
-        match wanted.order {
-            Order::NewestFirst => self.reader.for_each_newest_first(part, &mut look)?,
-            Order::OldestFirst => self.reader.for_each(part, &mut look)?,
+        match wanted.first {
+            First::Newest => self.reader.for_each_newest_first(part, &mut look)?,
+            First::Oldest => self.reader.for_each(part, &mut look)?,
         }
         // Nothing was there to look at: it is done with.
-        Ok(match wanted.order {
+        Ok(match wanted.first {
             _ if looked > 0 => rest,
-            Order::NewestFirst => ends.start..ends.start,
-            Order::OldestFirst => ends.end..ends.end,
+            First::Newest => ends.start..ends.start,
+            First::Oldest => ends.end..ends.end,
         })
     }
 
@@ -196,19 +198,21 @@ impl Member {
     fn by_index(
         &mut self,
         wanted: &Wanted<'_>,
-        part: Left,
+        part: Range<u64>,
         found: &mut VecDeque<Hit>,
-    ) -> Result<Left, SearchError> {
+    ) -> Result<Range<u64>, SearchError> {
         let mut candidates: Vec<Candidate> = Vec::new();
         let (mut looked, mut is_cut) = (0, false);
         let proposed = match &mut self.view {
-            Some(view) => view.candidates(wanted.filter, wanted.order, part.clone(), &mut |candidate| {
-                candidates.push(candidate);
-                looked += 1;
-                let flow = wanted.flow(candidates.len(), looked);
-                is_cut = flow.is_break();
-                flow
-            }),
+            Some(view) => {
+                view.candidates(wanted.filter, wanted.by_recorded(), part.clone(), &mut |candidate| {
+                    candidates.push(candidate);
+                    looked += 1;
+                    let flow = wanted.flow(candidates.len(), looked);
+                    is_cut = flow.is_break();
+                    flow
+                })
+            }
             None => return self.by_scan(wanted, part, found),
         };
         if let Err(error) = proposed {
@@ -216,23 +220,19 @@ impl Member {
         }
         let mut last = candidates.last().filter(|_| is_cut).map(|candidate| candidate.index.get());
         for candidate in candidates {
-            if let Some(line) = self.line(candidate)?.filter(|line| wanted.filter.accepts(line))
-                && let Some(front) = parse_front(&line)
-            {
-                let (origin, recorded) = (self.origin.clone(), front.recorded);
-                found.push_back(Hit { origin, index: candidate.index, recorded, line });
-            }
+            let line = self.line(candidate)?;
+            found.extend(line.and_then(|line| wanted.hit(&self.origin, candidate.index, &line)));
             // Lines that are slow to come by: better a short answer than a late one.
             if wanted.is_late() {
                 last = Some(candidate.index.get());
                 break;
             }
         }
-        Ok(match (wanted.order, last) {
-            (Order::NewestFirst, Some(last)) => part.start..last,
-            (Order::OldestFirst, Some(last)) => last + 1..part.end,
-            (Order::NewestFirst, None) => part.start..part.start,
-            (Order::OldestFirst, None) => part.end..part.end,
+        Ok(match (wanted.first, last) {
+            (First::Newest, Some(last)) => part.start..last,
+            (First::Oldest, Some(last)) => last + 1..part.end,
+            (First::Newest, None) => part.start..part.start,
+            (First::Oldest, None) => part.end..part.end,
         })
     }
 
@@ -241,37 +241,72 @@ impl Member {
         &mut self,
         error: IndexError,
         wanted: &Wanted<'_>,
-        part: Left,
+        part: Range<u64>,
         found: &mut VecDeque<Hit>,
-    ) -> Result<Left, SearchError> {
+    ) -> Result<Range<u64>, SearchError> {
+        self.lose_index(error);
+        self.by_scan(wanted, part, found)
+    }
+
+    pub(super) fn lose_index(&mut self, error: IndexError) {
         self.view = None;
         if !error.needs_reindex() {
             self.look_at_index();
         }
         self.note(error);
-        self.by_scan(wanted, part, found)
     }
 
-    fn line(&mut self, candidate: Candidate) -> Result<Option<Vec<u8>>, SearchError> {
+    pub(super) fn line(&mut self, candidate: Candidate) -> Result<Option<Vec<u8>>, SearchError> {
         let place = Place { segment: candidate.place.segment, offset: candidate.place.offset };
         Ok(self.line_at.get(&mut self.reader, candidate.index, place)?)
     }
 
-    fn is_asked_for(&self, filter: &Filter) -> bool {
+    /// Which indexes have the events that were recorded when `filter` asks for: told by a few lines, since that never goes
+    /// back. `None` if it asks for none, or one of those lines cannot be read.
+    pub(super) fn recorded_range(&mut self, filter: &Filter) -> Result<Option<Range<u64>>, SearchError> {
+        if filter.recorded_since.is_none() && filter.recorded_until.is_none() {
+            return Ok(None);
+        }
+        let end = self.end();
+        let mut edge = |time: Option<Timestamp>, open: u64| -> Result<Option<u64>, SearchError> {
+            let Some(time) = time else { return Ok(Some(open)) };
+            let (mut low, mut high) = (0, end);
+            while low < high {
+                let middle = low.midpoint(high);
+                let line = self.reader.line(Index::new(middle))?;
+                let Some(front) = line.as_deref().and_then(parse_front) else { return Ok(None) };
+                if front.recorded < time { low = middle + 1 } else { high = middle }
+            }
+            Ok(Some(low))
+        };
+        let (from, to) = (edge(filter.recorded_since, 0)?, edge(filter.recorded_until, end)?);
+        Ok(from.zip(to).map(|(from, to)| from..to.max(from)))
+    }
+
+    pub(super) fn is_asked_for(&self, filter: &Filter) -> bool {
         filter.origin.is_empty() || filter.origin.iter().any(|origin| **origin == *self.origin)
     }
 
-    /// What is left of the trail for `filter`: what the index can sum up, and what it cannot.
-    fn parts(&self, filter: &Filter) -> (Left, Left) {
-        let (possible, end) = (filter.index_range(), self.end());
+    /// What there is of the trail for `filter`: what the index can sum up, what it cannot, and what is to be asked of
+    /// either.
+    fn parts<'a>(&mut self, filter: &'a Filter) -> Result<Parts<'a>, SearchError> {
+        let (mut possible, end) = (filter.index_range(), self.end());
+        let mut filter = Cow::Borrowed(filter);
+        if let Some(range) = self.recorded_range(&filter)? {
+            possible = possible.start.max(range.start)..possible.end.min(range.end);
+            // All of these were recorded then: no line need be looked at to know.
+            let asked = filter.to_mut();
+            (asked.recorded_since, asked.recorded_until) = (None, None);
+        }
         // Of text the index knows nothing, and a scan for text looks at each line anyway.
         let is_text_alone = !filter.text.is_empty() && !filter.has_columns();
         let indexed = if is_text_alone { 0 } else { self.indexed() };
         let part = |from: u64, to: u64| from.max(possible.start)..to.min(possible.end);
-        match self.is_asked_for(filter) {
+        let (indexed, scanned) = match self.is_asked_for(&filter) {
             true => (part(0, indexed), part(indexed, end)),
             false => (0..0, 0..0),
-        }
+        };
+        Ok(Parts { filter, indexed, scanned })
     }
 
     /// Asks the index about `part`, with lines to check by; `None` where there is no good index.
@@ -318,7 +353,7 @@ impl Member {
     fn scan_all(
         &mut self,
         filter: &Filter,
-        part: Left,
+        part: Range<u64>,
         each: &mut dyn FnMut(&[u8]),
     ) -> Result<(), SearchError> {
         let (stopped, mut looked) = (&self.stopped, 0_u64);
@@ -335,7 +370,8 @@ impl Member {
 
     pub(super) fn count(&mut self, filter: &Filter) -> Result<u64, SearchError> {
         let filter = &self.as_stored(filter);
-        let (indexed, mut scanned) = self.parts(filter);
+        let Parts { filter, indexed, mut scanned } = self.parts(filter)?;
+        let filter = &*filter;
         let mut count = 0;
         if !indexed.is_empty() {
             match self.ask(filter, |view, check| view.count(filter, indexed.clone(), check))? {
@@ -354,7 +390,8 @@ impl Member {
         field: FacetField,
     ) -> Result<HashMap<String, u64>, SearchError> {
         let filter = &self.as_stored(filter);
-        let (indexed, mut scanned) = self.parts(filter);
+        let Parts { filter, indexed, mut scanned } = self.parts(filter)?;
+        let filter = &*filter;
         let mut counts = HashMap::new();
         if !indexed.is_empty() {
             match self
@@ -381,7 +418,8 @@ impl Member {
     ) -> Result<BTreeMap<Timestamp, u64>, SearchError> {
         let filter = &self.as_stored(filter);
         let width = u64::try_from(bucket.as_micros()).unwrap_or(u64::MAX).max(1);
-        let (indexed, mut scanned) = self.parts(filter);
+        let Parts { filter, indexed, mut scanned } = self.parts(filter)?;
+        let filter = &*filter;
         let mut counts = BTreeMap::new();
         if !indexed.is_empty() {
             match self.ask(filter, |view, check| view.histogram(filter, indexed.clone(), width, check))? {
@@ -391,8 +429,8 @@ impl Member {
         }
         let width = i64::try_from(width).unwrap_or(i64::MAX);
         self.scan_all(filter, scanned, &mut |line| {
-            if let Ok(Recorded { event, recorded, .. }) = Event::from_line(line) {
-                let time = event.time.unwrap_or(recorded).as_micros();
+            if let Some(time) = effective_time(line) {
+                let time = time.as_micros();
                 let start = Timestamp::from_micros(time - time.rem_euclid(width));
                 *counts.entry(start).or_insert(0) += 1;
             }
@@ -417,22 +455,44 @@ pub(crate) fn value_of(event: &Event, field: FacetField) -> Option<Cow<'_, str>>
     text.map(Cow::Borrowed)
 }
 
+/// What there is of a trail for a filter.
+struct Parts<'a> {
+    /// What is asked of these.
+    filter: Cow<'a, Filter>,
+    indexed: Range<u64>,
+    scanned: Range<u64>,
+}
+
 /// What one chunk is to hold.
-struct Wanted<'a> {
-    filter: &'a Filter,
-    order: Order,
-    chunk: usize,
-    deadline: Option<Instant>,
-    stopped: &'a AtomicBool,
+pub(super) struct Wanted<'a> {
+    pub(super) filter: &'a Filter,
+    pub(super) first: First,
+    pub(super) chunk: usize,
+    pub(super) deadline: Option<Instant>,
+    pub(super) stopped: &'a AtomicBool,
 }
 
 impl Wanted<'_> {
-    fn flow(&self, found: usize, looked: u64) -> ControlFlow<()> {
+    /// The event on a line, if it is wanted.
+    pub(super) fn hit(&self, origin: &Arc<str>, index: Index, line: &[u8]) -> Option<Hit> {
+        if !self.filter.accepts(line) {
+            return None;
+        }
+        let recorded = parse_front(line)?.recorded;
+        let time = effective_time(line).unwrap_or(recorded);
+        Some(Hit { origin: origin.clone(), index, recorded, time, line: line.to_vec() })
+    }
+
+    fn by_recorded(&self) -> Order {
+        Order { by: By::Recorded, first: self.first }
+    }
+
+    pub(super) fn flow(&self, found: usize, looked: u64) -> ControlFlow<()> {
         let is_enough = found >= self.chunk || (looked.is_multiple_of(LOOK_EVERY) && self.is_late());
         if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn is_late(&self) -> bool {
+    pub(super) fn is_late(&self) -> bool {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
             || self.stopped.load(Ordering::Relaxed)
     }

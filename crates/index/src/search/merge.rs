@@ -8,7 +8,8 @@ use trailseal_core::filter::Filter;
 
 use super::member::Member;
 use super::{Cursor, Hit, Left, SearchError};
-use crate::Order;
+use crate::view::{Key, after};
+use crate::{By, First, Order};
 
 /// Matches that are fetched from a trail at once, at first and at most. They double: a page takes few, an
 /// export all.
@@ -20,6 +21,8 @@ pub(super) struct Walk<'a> {
     order: Order,
     deadline: Option<Instant>,
     scanned: u64,
+    /// The time of the match that was given last.
+    last: Option<i64>,
     lanes: Vec<Lane<'a>>,
 }
 
@@ -31,6 +34,8 @@ struct Lane<'a> {
     waiting: VecDeque<Hit>,
     /// What was not looked at yet.
     left: Left,
+    /// In a walk by time, everything at this place and above was given.
+    given: Key,
     chunk: usize,
 }
 
@@ -42,28 +47,26 @@ impl<'a> Walk<'a> {
         cursor: Option<&Cursor>,
         limit: usize,
         deadline: Option<Instant>,
-    ) -> Self {
+    ) -> Result<Self, SearchError> {
         // One more than asked for tells whether there is a next page.
         let chunk = if members.len() == 1 { limit.saturating_add(1) } else { CHUNK_MIN };
         let chunk = if limit == usize::MAX { CHUNK_MIN } else { chunk.min(CHUNK_MAX) };
-        let lanes = members
-            .iter_mut()
-            .map(|member| {
-                let end = member.end();
-                let is_asked_for =
-                    filter.origin.is_empty() || filter.origin.iter().any(|origin| **origin == *member.origin);
-                let left = match (is_asked_for, cursor) {
-                    (false, _) => 0..0,
-                    (true, None) => 0..end,
-                    (true, Some(cursor)) => cursor.left_of(&member.origin, end),
-                };
-                let possible = filter.index_range();
-                let left = left.start.max(possible.start)..left.end.min(possible.end);
-                let filter = member.as_stored(filter);
-                Lane { member, filter, waiting: VecDeque::new(), left, chunk }
-            })
-            .collect();
-        Walk { order, deadline, scanned: 0, lanes }
+        let lane = |member: &'a mut Member| {
+            let end = member.end();
+            let mut left = match cursor {
+                _ if !member.is_asked_for(filter) => Left::of(0),
+                None => Left::of(end),
+                Some(cursor) => cursor.left_of(&member.origin, end),
+            };
+            left.within(&filter.index_range());
+            if let Some(range) = member.recorded_range(filter)? {
+                left.within(&range);
+            }
+            let filter = member.as_stored(filter);
+            Ok(Lane { member, filter, waiting: VecDeque::new(), given: left.below, left, chunk })
+        };
+        let lanes = members.iter_mut().map(lane).collect::<Result<_, SearchError>>()?;
+        Ok(Walk { order, deadline, scanned: 0, last: None, lanes })
     }
 
     /// The next match; `None` at the end, or when there is no time left.
@@ -76,7 +79,14 @@ impl<'a> Walk<'a> {
             .filter_map(|at| self.lanes[at].waiting.front().map(|hit| (at, hit)))
             .min_by(|(_, left), (_, right)| compare(left, right, order))
             .map(|(at, _)| at);
-        Ok(first.and_then(|at| self.lanes[at].waiting.pop_front()))
+        let Some(lane) = first.and_then(|at| self.lanes.get_mut(at)) else { return Ok(None) };
+        let hit = lane.waiting.pop_front();
+        if let Some(hit) = &hit {
+            let time = hit.time.as_micros();
+            lane.given = order.first.turn((time, hit.index.get()));
+            self.last = Some(time);
+        }
+        Ok(hit)
     }
 
     /// Looks until each trail has a match waiting or is at its end; false if the time is over before that.
@@ -106,30 +116,50 @@ impl<'a> Walk<'a> {
         if is_whole && self.lanes.iter().all(|lane| lane.waiting.is_empty()) {
             return Ok((None, None));
         }
-        let order = self.order;
-        let left = self.lanes.iter().map(|lane| (lane.member.origin.clone(), lane.not_given(order)));
+        let (order, last) = (self.order, self.last);
+        let left = self.lanes.iter().map(|lane| (lane.member.origin.clone(), lane.not_given(order, last)));
         Ok((Some(Cursor::new(order, left)), (!is_whole).then_some(self.scanned)))
     }
 }
 
 impl Lane<'_> {
-    /// What was not looked at, and what was found there and not given.
-    fn not_given(&self, order: Order) -> Left {
-        let front = self.waiting.front().map(|hit| hit.index.get());
-        match order {
+    /// What was not looked at, and what was found there and not given. `last` is the time of the match that was given last.
+    fn not_given(&self, order: Order, last: Option<i64>) -> Left {
+        let front = self.waiting.front();
+        let Left { mut indexes, mut below } = self.left.clone();
+        match (order.by, order.first) {
+            (By::Time, first) => {
+                let is_at_end = front.is_none() && self.left.is_empty();
+                if front.is_some() || (is_at_end && first == First::Oldest && last.is_some()) {
+                    // What arrives meanwhile may come between what was given and what was found.
+                    let reached = last.map(|time| after((first.turn((time, 0)).0, u64::MAX)));
+                    below = reached.map_or(self.given, |reached| reached.min(self.given));
+                }
+                if first == First::Oldest {
+                    indexes.end = u64::MAX;
+                }
+            }
             // Open to what arrives meanwhile, which comes after everything else.
-            Order::OldestFirst => front.unwrap_or(self.left.start)..u64::MAX,
-            Order::NewestFirst => match (front, self.waiting.back()) {
-                (Some(front), Some(last)) if self.left.is_empty() => last.index.get()..front + 1,
-                (Some(front), _) => self.left.start..front + 1,
-                (None, _) => self.left.clone(),
-            },
+            (By::Recorded, First::Oldest) => {
+                indexes = front.map_or(indexes.start, |hit| hit.index.get())..u64::MAX;
+            }
+            (By::Recorded, First::Newest) => {
+                if let (Some(front), Some(last)) = (front, self.waiting.back()) {
+                    let start = if indexes.is_empty() { last.index.get() } else { indexes.start };
+                    indexes = start..front.index.get() + 1;
+                }
+            }
         }
+        Left { indexes, below }
     }
 }
 
 fn compare(left: &Hit, right: &Hit, order: Order) -> Ordering {
-    let ascending =
-        (left.recorded, &left.origin, left.index).cmp(&(right.recorded, &right.origin, right.index));
-    if order == Order::OldestFirst { ascending } else { ascending.reverse() }
+    let by_recorded =
+        || (left.recorded, &left.origin, left.index).cmp(&(right.recorded, &right.origin, right.index));
+    let ascending = match order.by {
+        By::Time => left.time.cmp(&right.time).then_with(by_recorded),
+        By::Recorded => by_recorded(),
+    };
+    if order.first == First::Oldest { ascending } else { ascending.reverse() }
 }

@@ -1,14 +1,16 @@
 //! Search: one answer from one trail or several, by the index where there is one and by a scan where there is not.
 //!
-//! In: a [`Filter`], an order, a cursor. Out: events in one order: (`recorded`, origin, index). What is durable and
-//! not yet in the index is scanned, so an answer never waits for the index. The index only proposes: each line is
+//! In: a [`Filter`], an order, a cursor. Out: events in one order: by time, which is (effective time, `recorded`, origin,
+//! index), or by recording, which is the same without the first. What is durable and not yet in the index is scanned, so an answer never waits for the index. The index only proposes: each line is
 //! judged by [`Filter::accept`] on its bytes, so there is one meaning of a filter, with and without an index.
 
+mod by_time;
 mod cursor;
+mod left;
 mod member;
 mod merge;
 
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -21,6 +23,7 @@ use trailseal_core::filter::Filter;
 use trailseal_core::{Index, ReadError, Reader, trails_in};
 
 pub use cursor::{Cursor, CursorError};
+use left::Left;
 use member::Member;
 pub(crate) use member::value_of;
 
@@ -35,6 +38,8 @@ pub struct Hit {
     pub index: Index,
     /// When it was recorded.
     pub recorded: Timestamp,
+    /// Its [effective time](Recorded::effective_time).
+    pub time: Timestamp,
     /// Its line.
     pub line: Vec<u8>,
 }
@@ -103,7 +108,7 @@ pub enum SearchError {
 /// trail.record_ack(&Event::new("invoice.approve").tenant("acme"), Ack::Durable)?;
 /// let mut search = Search::open(dir, Arc::new(StdFiles))?;
 /// let filter = Filter { tenant: vec!["acme".into()], ..Filter::default() };
-/// let page = search.page(&filter, Order::NewestFirst, None, 50, None)?;
+/// let page = search.page(&filter, Order::NEWEST, None, 50, None)?;
 /// assert_eq!(page.hits[0].read()?.event.action, "invoice.approve");
 /// assert!(page.next.is_none());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -216,8 +221,9 @@ impl Search {
 
     /// Where a reader stands that has seen everything so far and wants what comes then.
     pub fn end(&self) -> Cursor {
-        let left = self.members.iter().map(|member| (member.origin.clone(), member.end()..u64::MAX));
-        Cursor::new(Order::OldestFirst, left)
+        let left = |member: &Member| Left { indexes: member.end()..u64::MAX, ..Left::of(0) };
+        let left = self.members.iter().map(|member| (member.origin.clone(), left(member)));
+        Cursor::new(Order::OLDEST_RECORDED, left)
     }
 
     /// Whether a cursor is of one of these trails at least. Where one of all others leads is of no use to anybody.
@@ -236,7 +242,7 @@ impl Search {
         cursor: Option<&Cursor>,
         each: &mut dyn FnMut(&Hit) -> ControlFlow<()>,
     ) -> Result<(), SearchError> {
-        let mut walk = merge::Walk::new(&mut self.members, filter, order, cursor, usize::MAX, None);
+        let mut walk = merge::Walk::new(&mut self.members, filter, order, cursor, usize::MAX, None)?;
         while let Some(hit) = walk.next()? {
             if each(&hit).is_break() {
                 break;
@@ -258,7 +264,7 @@ impl Search {
         limit: usize,
         each: &mut dyn FnMut(&Hit) -> ControlFlow<()>,
     ) -> Result<Option<Cursor>, SearchError> {
-        let mut walk = merge::Walk::new(&mut self.members, filter, order, cursor, limit, None);
+        let mut walk = merge::Walk::new(&mut self.members, filter, order, cursor, limit, None)?;
         for _ in 0..limit {
             let Some(hit) = walk.next()? else { return Ok(None) };
             if each(&hit).is_break() {
@@ -282,7 +288,7 @@ impl Search {
         budget: Option<Duration>,
     ) -> Result<Page, SearchError> {
         let deadline = budget.map(|budget| Instant::now() + budget);
-        let mut walk = merge::Walk::new(&mut self.members, filter, order, cursor, limit, deadline);
+        let mut walk = merge::Walk::new(&mut self.members, filter, order, cursor, limit, deadline)?;
         let mut hits = Vec::new();
         while hits.len() < limit {
             let Some(hit) = walk.next()? else { break };
@@ -342,6 +348,3 @@ impl Search {
         Ok(counts.into_iter().collect())
     }
 }
-
-/// What is left of a trail for a walk: half-open.
-type Left = Range<u64>;

@@ -41,7 +41,7 @@ impl RangeCheck<'_> {
             return Ok(());
         }
         self.rows.push(line, &mut self.coder);
-        let at = self.view.state.ranges.partition_point(|(lo, _)| *lo < self.rows.lo);
+        let at = self.view.state.ranges.partition_point(|range| range.lo < self.rows.lo);
         if at < self.view.state.ranges.len() && self.rows.end() == self.view.extent(Piece::Closed(at)).end {
             let next = Rows::new(self.rows.end());
             let rows = std::mem::replace(&mut self.rows, next);

@@ -4,7 +4,9 @@
 //! must hold: no event below the cursor that [`Filter::accept`] takes is left out; what is said without looking
 //! at lines is exact.
 
+mod by_time;
 mod check;
+mod order;
 mod plan;
 mod rowset;
 mod summary;
@@ -19,14 +21,16 @@ use trailseal_core::Index;
 use trailseal_core::filter::Filter;
 
 pub use check::RangeCheck;
+pub use order::{By, First, Order};
+pub(crate) use order::{Key, after};
 pub use summary::{Count, Facets, HISTOGRAM_BUCKETS_MAX};
 
 use crate::dictionary::Dictionary;
 use crate::error::IndexError;
-use crate::range::{OffsetBlock, RangeFile};
+use crate::range::{HeldBlock, RangeFile, may_keep};
 use crate::rows::{Rows, segment_of};
 use crate::schema::{Coded, DICTIONARIES, Hasher};
-use crate::store::{Main, State, main_path, stillness};
+use crate::store::{Main, RangeRow, State, main_path, stillness};
 use plan::Plan;
 use rowset::RowSet;
 
@@ -51,15 +55,6 @@ pub struct Candidate {
     pub index: Index,
     /// Its line.
     pub place: Place,
-}
-
-/// Which events come first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// The highest index.
-    NewestFirst,
-    /// The lowest index.
-    OldestFirst,
 }
 
 /// What events can be counted by.
@@ -111,7 +106,7 @@ pub type Checker<'a> = dyn FnMut(Candidate) -> ControlFlow<(), bool> + 'a;
 /// let mut view = IndexView::open(&folder, "example.org/a")?.ok_or("no index")?;
 /// let filter = Filter::from_pairs([("action", "invoice.*")], Timestamp::from_micros(0))?;
 /// let mut found = Vec::new();
-/// view.candidates(&filter, Order::NewestFirst, 0..u64::MAX, &mut |candidate| {
+/// view.candidates(&filter, Order::NEWEST, 0..u64::MAX, &mut |candidate| {
 ///     found.push(candidate.index.get());
 ///     ControlFlow::Continue(())
 /// })?;
@@ -127,7 +122,7 @@ pub struct IndexView {
     dictionaries: [Dictionary; DICTIONARIES],
     tail: Rows,
     files: HashMap<u64, RangeFile>,
-    offsets: OffsetBlock,
+    offsets: HeldBlock,
     /// How the main file was when it was read while nobody wrote; all of it is in memory then.
     still: Option<(std::time::SystemTime, u64, u64)>,
 }
@@ -163,7 +158,7 @@ impl IndexView {
             dictionaries: Default::default(),
             tail: Rows::default(),
             files: HashMap::new(),
-            offsets: OffsetBlock::default(),
+            offsets: HeldBlock::default(),
             still: None,
         };
         view.refresh()?;
@@ -223,7 +218,7 @@ impl IndexView {
         self.dictionaries = Default::default();
         self.tail = Rows::default();
         self.files.clear();
-        self.offsets = OffsetBlock::default();
+        self.offsets = HeldBlock::default();
     }
 
     /// Reads what the main file has more than memory, all of it as of one moment.
@@ -277,9 +272,14 @@ impl IndexView {
         bounds: Range<u64>,
         each: &mut dyn FnMut(Candidate) -> ControlFlow<()>,
     ) -> Result<(), IndexError> {
+        if order.by == By::Time {
+            return self.candidates_by_time(filter, order.first, bounds, order::ALL, &mut |candidate, _| {
+                each(candidate)
+            });
+        }
         let Some(plan) = self.plan(filter) else { return Ok(()) };
-        for (piece, rows) in self.pieces(&plan, bounds, order) {
-            if self.candidates_of(piece, rows, &plan, order, each)?.is_break() {
+        for (piece, rows) in self.pieces(&plan, bounds, order.first) {
+            if self.candidates_of(piece, rows, &plan, order.first, each)?.is_break() {
                 break;
             }
         }
@@ -291,13 +291,13 @@ impl IndexView {
         piece: Piece,
         rows: Range<u32>,
         plan: &Plan,
-        order: Order,
+        first: First,
         each: &mut dyn FnMut(Candidate) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, IndexError> {
-        for rows in steps(piece, rows, order) {
+        for rows in steps(piece, rows, first) {
             let found = self.rows_of(piece, rows, plan)?.all;
             let mut ahead = found.iter();
-            while let Some(row) = if order == Order::OldestFirst { ahead.next() } else { ahead.next_back() } {
+            while let Some(row) = if first == First::Oldest { ahead.next() } else { ahead.next_back() } {
                 if each(self.candidate(piece, row)?).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
@@ -315,7 +315,7 @@ impl IndexView {
         if at >= self.state.cursor {
             return Ok(None);
         }
-        let after = self.state.ranges.partition_point(|(lo, _)| *lo <= at);
+        let after = self.state.ranges.partition_point(|range| range.lo <= at);
         let piece = match after.checked_sub(1) {
             Some(range) if at < self.state.closed_end() => Piece::Closed(range),
             _ => Piece::Tail,
@@ -329,7 +329,7 @@ impl IndexView {
     }
 
     /// The pieces that `bounds` touch, in order, each with the rows to look at.
-    fn pieces(&self, plan: &Plan, bounds: Range<u64>, order: Order) -> Vec<(Piece, Range<u32>)> {
+    fn pieces(&self, plan: &Plan, bounds: Range<u64>, first: First) -> Vec<(Piece, Range<u32>)> {
         let from = bounds.start.max(plan.bounds.start);
         let to = bounds.end.min(plan.bounds.end).min(self.state.cursor);
         let closed = (0..self.state.ranges.len()).map(Piece::Closed);
@@ -339,7 +339,7 @@ impl IndexView {
             (from < to).then(|| (piece, (from - extent.start) as u32..(to - extent.start) as u32))
         });
         let mut pieces: Vec<_> = touched.collect();
-        if order == Order::NewestFirst {
+        if first == First::Newest {
             pieces.reverse();
         }
         pieces
@@ -350,8 +350,8 @@ impl IndexView {
         match piece {
             Piece::Tail => self.tail.lo..self.tail.end(),
             Piece::Closed(at) => {
-                let (lo, n) = self.state.ranges.get(at).copied().unwrap_or_default();
-                lo..lo + u64::from(n)
+                let range = self.range(at);
+                range.lo..range.end()
             }
         }
     }
@@ -381,29 +381,40 @@ impl IndexView {
         Ok(Candidate { index, place: Place { segment: Index::new(segment), offset } })
     }
 
+    fn range(&self, at: usize) -> RangeRow {
+        self.state.ranges.get(at).copied().unwrap_or_default()
+    }
+
     /// The file of a closed range, opened if need be.
     fn file(&mut self, at: usize) -> Result<&RangeFile, IndexError> {
-        let (lo, n) = self.state.ranges.get(at).copied().unwrap_or_default();
-        if self.files.len() >= OPEN_RANGES_MAX && !self.files.contains_key(&lo) {
+        let range = self.range(at);
+        let has_room = self.files.len() < OPEN_RANGES_MAX && may_keep();
+        if !has_room && !self.files.contains_key(&range.lo) {
             self.files.clear();
         }
-        match self.files.entry(lo) {
-            std::collections::hash_map::Entry::Occupied(found) => Ok(found.into_mut()),
-            std::collections::hash_map::Entry::Vacant(free) => {
-                Ok(free.insert(RangeFile::open_in(&self.folder, lo, n, self.hasher)?))
-            }
+        if !self.files.contains_key(&range.lo) {
+            let file = match RangeFile::open_in(&self.folder, &range, self.hasher) {
+                Err(error) if error.may_be_shortage() && !self.files.is_empty() => {
+                    self.files.clear();
+                    RangeFile::open_in(&self.folder, &range, self.hasher)?
+                }
+                opened => opened?,
+            };
+            self.files.insert(range.lo, file);
         }
+        let missing = || IndexError::Replaced { path: crate::store::range_path(&self.folder, range.lo) };
+        self.files.get(&range.lo).ok_or_else(missing)
     }
 }
 
 /// A closed range is looked at as a whole, the open one step by step, since a page often ends early.
-fn steps(piece: Piece, rows: Range<u32>, order: Order) -> Vec<Range<u32>> {
+fn steps(piece: Piece, rows: Range<u32>, first: First) -> Vec<Range<u32>> {
     if piece != Piece::Tail {
         return vec![rows];
     }
     let begins = rows.clone().step_by(TAIL_STEP_ROWS as usize);
     let mut steps: Vec<_> = begins.map(|from| from..rows.end.min(from + TAIL_STEP_ROWS)).collect();
-    if order == Order::NewestFirst {
+    if first == First::Newest {
         steps.reverse();
     }
     steps

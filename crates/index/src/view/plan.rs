@@ -5,6 +5,7 @@ use std::ops::Range;
 use trailseal_core::event::held_id;
 use trailseal_core::filter::{Filter, IdFilter, glob_matches};
 
+use super::order::{ALL, Key};
 use crate::dictionary::{Dictionary, actor_parts};
 use crate::schema::{
     Coded, DICTIONARIES, Hasher, KEY_CORRELATION, KEY_ID, KEY_REQUEST, KEY_RESOURCE, KEY_SESSION, KEY_TRACE,
@@ -22,8 +23,8 @@ pub(super) struct Plan {
     pub(super) system: bool,
     /// Indexes that can match at all.
     pub(super) bounds: Range<u64>,
-    /// Whether the line's text must be looked at, too.
-    pub(super) text: bool,
+    /// Whether the line must be looked at, too.
+    pub(super) line: bool,
 }
 
 /// What a row must have: any of it.
@@ -84,8 +85,17 @@ impl Plan {
             until: filter.until.map(|until| until.as_micros()),
             system: filter.system,
             bounds: filter.index_range(),
-            text: !filter.text.is_empty(),
+            line: !filter.text.is_empty()
+                || filter.recorded_since.is_some()
+                || filter.recorded_until.is_some(),
         })
+    }
+
+    /// The same at any time, and the places by time that are asked for.
+    pub(super) fn without_times(self) -> (Plan, Range<Key>) {
+        let end = self.until.map_or(ALL.end, |until| (until, 0));
+        let places = (self.since, 0)..end;
+        (Plan { since: i64::MIN, until: None, ..self }, places)
     }
 
     pub(super) fn has_time(&self, time: i64) -> bool {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use roaring::RoaringBitmap;
+use roaring::{MultiOps as _, RoaringBitmap};
 
 use super::plan::{Condition, Plan};
 use crate::error::IndexError;
@@ -67,9 +67,15 @@ pub(super) fn rows(file: &RangeFile, rows: Range<u32>, plan: &Plan) -> Result<Ro
 fn sure_rows(file: &RangeFile, condition: &Condition, plan: &Plan) -> Result<RoaringBitmap, IndexError> {
     let mut sure = RoaringBitmap::new();
     if let Some(column) = condition.column {
+        let mut lists = Vec::new();
         for &code in &condition.codes {
-            file.add_posting(column, code, plan.system, &mut sure)?;
+            let mut rows = RoaringBitmap::new();
+            file.add_posting(column, code, plan.system, &mut rows)?;
+            if !rows.is_empty() {
+                lists.push(rows);
+            }
         }
+        sure = lists.union();
     }
     for &(kind, hash) in condition.keys.iter().filter(|(kind, _)| is_wide(*kind)) {
         file.add_key(kind, hash, &mut sure)?;

@@ -8,7 +8,7 @@ use trailseal_core::filter::Filter;
 
 use super::plan::Plan;
 use super::rowset::{Block, RowSet};
-use super::{Checker, FacetField, IndexView, Order, Piece};
+use super::{Checker, FacetField, First, IndexView, Piece};
 use crate::dictionary::actor_parts;
 use crate::error::IndexError;
 use crate::schema::{ABSENT, BLOCK_ROWS, Coded, FIRST_CODE, OTHER, SPAN_ROWS, listed_name};
@@ -56,7 +56,7 @@ impl IndexView {
     ) -> Result<Count, IndexError> {
         let Some(plan) = self.plan(filter) else { return Ok(Count { events: 0, is_complete: true }) };
         let mut events = 0;
-        for (piece, rows) in self.pieces(&plan, bounds, Order::OldestFirst) {
+        for (piece, rows) in self.pieces(&plan, bounds, First::Oldest) {
             if let Some(known) = self.known_count(piece, &rows, &plan)? {
                 events += known;
                 continue;
@@ -81,7 +81,7 @@ impl IndexView {
         let file = self.file(at)?;
         let head = &file.head;
         let is_whole = *rows == (0..head.n) && plan.has_time(head.earliest) && plan.has_time(head.latest);
-        if !is_whole || plan.text {
+        if !is_whole || plan.line {
             return Ok(None);
         }
         let hidden = if plan.system { 0 } else { head.system.len() } + head.unreadable.len();
@@ -124,7 +124,7 @@ impl IndexView {
         check: &mut Checker<'_>,
     ) -> Result<(RowSet, bool), IndexError> {
         let mut found = self.rows_of(piece, rows, plan)?;
-        let unsure = if plan.text { found.all.clone() } else { std::mem::take(&mut found.unsure) };
+        let unsure = if plan.line { found.all.clone() } else { std::mem::take(&mut found.unsure) };
         let mut left = unsure.iter();
         while let Some(row) = left.next() {
             match check(self.candidate(piece, row)?) {
@@ -157,7 +157,7 @@ impl IndexView {
         let mut counts = Counts::new(self.codes_end(field.column()));
         let mut is_complete = true;
         if let Some(plan) = self.plan(filter) {
-            for (piece, rows) in self.pieces(&plan, bounds, Order::OldestFirst) {
+            for (piece, rows) in self.pieces(&plan, bounds, First::Oldest) {
                 if self.known_sums(piece, &rows, &plan, field, &mut counts)? {
                     continue;
                 }
@@ -198,7 +198,7 @@ impl IndexView {
             && plan.has_time(head.earliest)
             && plan.has_time(head.latest)
             && plan.conditions.is_empty()
-            && !plan.text
+            && !plan.line
             && (!plan.system || head.system.is_empty());
         if is_whole {
             file.sums(field.column(), |code, n| counts.add(code, n))?;
@@ -299,7 +299,7 @@ impl IndexView {
         let width = i64::try_from(bucket_micros).unwrap_or(i64::MAX).max(1);
         let mut buckets = Buckets { width, counts: BTreeMap::new(), last: (0, 0) };
         if let Some(plan) = self.plan(filter) {
-            for (piece, rows) in self.pieces(&plan, bounds, Order::OldestFirst) {
+            for (piece, rows) in self.pieces(&plan, bounds, First::Oldest) {
                 let (found, is_complete) = self.matching(piece, rows, &plan, check)?;
                 self.add_times(piece, &found, &mut buckets)?;
                 if buckets.counts.len() > HISTOGRAM_BUCKETS_MAX {

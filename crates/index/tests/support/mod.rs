@@ -14,7 +14,7 @@ use trailseal_core::deliver::{Batch, BatchLine, Sink, SinkError};
 use trailseal_core::event::{Category, Event, NO_OUTCOME, Outcome, Resource, Severity};
 use trailseal_core::filter::Filter;
 use trailseal_core::line::{write_front, write_rest};
-use trailseal_index::{Candidate, IndexOptions, IndexView, Indexer, Order};
+use trailseal_index::{By, Candidate, First, IndexOptions, IndexView, Indexer, Order};
 
 pub const ORIGIN: &str = "example.org/test";
 pub const BEGIN: i64 = 1_795_000_000_000_000;
@@ -109,9 +109,13 @@ impl Model {
         limit: usize,
         wanted: &[u64],
     ) {
-        for order in [Order::OldestFirst, Order::NewestFirst] {
+        let time = |index: &u64| Event::from_line(&self.lines[*index as usize]).unwrap().effective_time();
+        for order in [Order::OLDEST_RECORDED, Order::NEWEST_RECORDED, Order::OLDEST, Order::NEWEST] {
             let mut wanted: Vec<u64> = wanted.to_vec();
-            if order == Order::NewestFirst {
+            if order.by == By::Time {
+                wanted.sort_by_key(time);
+            }
+            if order.first == First::Newest {
                 wanted.reverse();
             }
             wanted.truncate(limit);
@@ -186,7 +190,7 @@ impl Model {
         for width in [1_700_000, 60_000_000, 1_000_000_000_000] {
             let mut wanted = std::collections::BTreeMap::<i64, u64>::new();
             for recorded in &events {
-                let time = recorded.event.time.unwrap_or(recorded.recorded).as_micros();
+                let time = recorded.effective_time().as_micros();
                 *wanted.entry(time.div_euclid(width) * width).or_default() += 1;
             }
             let found = view.histogram(filter, bounds.clone(), width as u64, &mut checker).unwrap();
@@ -198,8 +202,12 @@ impl Model {
 
 /// Whether the columns alone tell what matches.
 fn is_exact(filter: &Filter) -> bool {
-    let Filter { correlation_id, request_id, trace_id, text, id, .. } = filter;
-    [correlation_id, request_id, trace_id, text].iter().all(|values| values.is_empty()) && id.is_empty()
+    let Filter { correlation_id, request_id, trace_id, text, id, recorded_since, recorded_until, .. } =
+        filter;
+    [correlation_id, request_id, trace_id, text].iter().all(|values| values.is_empty())
+        && id.is_empty()
+        && recorded_since.is_none()
+        && recorded_until.is_none()
 }
 
 pub fn options(range_events: usize) -> IndexOptions {
@@ -224,6 +232,23 @@ fn word() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Times around the recorded ones, equal ones, and ones that are far away.
+pub fn any_time() -> impl Strategy<Value = Option<Timestamp>> {
+    let at = |micros: i64| Some(Timestamp::from_micros(micros));
+    prop_oneof![
+        2 => Just(None),
+        6 => (-100..400_i64).prop_map(move |seconds| at(BEGIN + seconds * 1_000_000)),
+        2 => (-3..3_i64).prop_map(move |micros| at(BEGIN + 7_000_000 + micros)),
+        // 2099, and before 1970.
+        1 => (0..3_i64).prop_map(move |micros| at(4_070_908_800_000_000 + micros)),
+        1 => (-2_000_000..2_000_000_i64).prop_map(at),
+        // The year 0, and a leap second.
+        1 => Just(Timestamp::parse("0000-01-01T00:00:00Z")),
+        1 => Just(Timestamp::parse("2016-12-31T23:59:60Z")),
+        1 => Just(Timestamp::parse("9999-12-31T23:59:59.999999Z")),
+    ]
+}
+
 prop_compose! {
     pub fn any_event()(
         texts in proptest::array::uniform12(proptest::option::of(word())),
@@ -231,7 +256,7 @@ prop_compose! {
         related in proptest::collection::vec(
             (proptest::option::of(word()), proptest::option::of(word()), proptest::option::of(word())), 0..3),
         severity in 0..6_usize, outcome in 0..6_usize, category in 0..12_usize,
-        time in proptest::option::of(-100..400_i64),
+        time in any_time(),
     ) -> Event {
         let [id, tenant, actor, name, other, ip, request, correlation, session, trace, kind, resource] = texts;
         let mut event = Event::new(action).severity(Severity::ALL[severity])
@@ -239,7 +264,7 @@ prop_compose! {
         event.outcome = Outcome::ALL.get(outcome).copied();
         event.id = id;
         event.tenant = tenant;
-        event.time = time.map(|seconds| Timestamp::from_micros(BEGIN + seconds * 1_000_000));
+        event.time = time;
         if actor.is_some() || name.is_some() {
             event = event.actor("");
         }
@@ -284,7 +309,9 @@ pub fn any_filter() -> impl Strategy<Value = Filter> {
         1 => (Just("outcome"), proptest::sample::select(outcomes)),
         1 => (Just("category"), proptest::sample::select(names(&["system", "admin", "custom:a", "custom:b"]))),
         2 => (Just("since"), time.clone()),
-        2 => (Just("until"), time),
+        2 => (Just("until"), time.clone()),
+        1 => (Just("recorded_since"), time.clone()),
+        1 => (Just("recorded_until"), time),
         2 => (Just("resource"), (word(), word()).prop_map(|(kind, id)| format!("{kind}/{id}"))),
         2 => (Just("id"), prop_oneof![word(), (0..300_u32).prop_map(|index| index.to_string())]),
         1 => (Just("system"), Just("true".to_owned())),

@@ -8,8 +8,10 @@ mod token;
 mod viewer_token;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -21,6 +23,7 @@ pub use token::{NewToken, TokenError, TokenInfo};
 pub(crate) use viewer_token::Grant;
 
 use crate::app::Shared;
+use crate::listen::Standing;
 use crate::problem::Problem;
 
 /// What a route needs.
@@ -75,6 +78,11 @@ pub(crate) async fn check(
         app.metrics.denied.inc();
         return Err(problem);
     }
+    if caller.is_some()
+        && let Some(standing) = request.extensions().get::<Arc<Standing>>()
+    {
+        standing.let_in();
+    }
     request.extensions_mut().insert(caller.unwrap_or_else(Caller::nobody));
     Ok(next.run(request).await)
 }
@@ -92,7 +100,7 @@ fn no_token() -> Problem {
 fn identify(app: &Shared, peer: Option<Peer>, request: &Request) -> Result<Option<Caller>, Problem> {
     let Some(peer) = peer else { return Ok(None) };
     let Peer::Address(address) = peer else { return Ok(Some(Caller::owner())) };
-    let address = crate::listen::client_address(address, request.headers(), &app.config.trusted_proxies);
+    let address = crate::listen::client_address(address, request.headers(), &app.config);
     if app.config.open {
         check_open(app, request.method(), request.uri(), request.headers())?;
         return Ok(Some(Caller::open(address)));
@@ -117,11 +125,9 @@ fn identify(app: &Shared, peer: Option<Peer>, request: &Request) -> Result<Optio
 /// An open server answers everybody who reaches it, so it must not be reached through a browser that shows somebody
 /// else's page: not under another name, and not by a form or script of another site.
 fn check_open(app: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .or_else(|| uri.host())
-        .unwrap_or_default();
+    // A target that names a host counts before the header (RFC 9112, section 3.2.2).
+    let host = uri.authority().map(Authority::as_str);
+    let host = host.or_else(|| headers.get(header::HOST)?.to_str().ok()).unwrap_or_default();
     let name = host_name(host);
     let is_loopback = name.eq_ignore_ascii_case("localhost")
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -132,18 +138,26 @@ fn check_open(app: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap) -> 
             "an open server answers to loopback names alone: add this one to server.hosts",
         ));
     }
-    if method.is_safe() {
-        return Ok(());
+    // Pages may be linked to from elsewhere. What reads or records is asked by nobody else's page: the answer stays hidden
+    // from it, but what was asked costs time and stands in the trail.
+    let is_page = method.is_safe() && !["/v1/", "/admin/"].iter().any(|data| uri.path().starts_with(data));
+    match is_page || is_own_page(host, headers) {
+        true => Ok(()),
+        false => Err(Problem::forbidden("an open server takes nothing from pages of other sites")),
     }
-    let is_own = headers.get(header::ORIGIN).is_none_or(|origin| {
+}
+
+/// Whether a request comes from a page of this server, by what browsers say of it; or from no page at all: programs say
+/// nothing.
+fn is_own_page(host: &str, headers: &HeaderMap) -> bool {
+    let is_own_fetch =
+        headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none");
+    let is_own_origin = headers.get(header::ORIGIN).is_none_or(|origin| {
         origin.to_str().is_ok_and(|origin| {
             origin.split_once("://").is_some_and(|(_, site)| site.eq_ignore_ascii_case(host))
         })
     });
-    match is_own {
-        true => Ok(()),
-        false => Err(Problem::forbidden("an open server takes nothing from pages of other sites")),
-    }
+    (is_own_fetch || cfg!(trailseal_fault = "cross_site_taken")) && is_own_origin
 }
 
 /// The name in a `Host` header, without its port.

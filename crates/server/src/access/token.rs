@@ -3,8 +3,7 @@
 //! A token is 32 random bytes, so its plain SHA-256 tells nothing about it; a slow hash would only slow requests.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use trailseal_core::clock::Timestamp;
-use trailseal_core::file::open_ordinary;
+use trailseal_core::file::{Files as _, StdFiles, open_ordinary};
 use trailseal_core::mask::TenantError;
 
 use super::viewer_token::Signer;
@@ -289,31 +288,16 @@ impl Tokens {
         if state.is_changed { self.write(&mut state) } else { Ok(()) }
     }
 
-    // open(O_CREAT|O_TRUNC), write, fsync, rename, fsync(folder)
     fn write(&self, state: &mut State) -> Result<(), TokenError> {
         let file = File {
             tokens: state.by_hash.values().cloned().collect(),
             viewer_secret: state.viewer_secret.clone(),
         };
         let path = &self.path;
-        let failed = |source| TokenError::Io { action: "write", path: path.clone(), source };
         let text = serde_json::to_vec_pretty(&file)
             .map_err(|source| TokenError::Damaged { path: path.clone(), source })?;
-        let temporary = path.with_extension("json.tmp");
-        let written = || -> std::io::Result<()> {
-            let mut out = std::fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temporary)?;
-            out.write_all(&text)?;
-            out.sync_all()?;
-            std::fs::rename(&temporary, path)?;
-            let folder = path.parent().unwrap_or(Path::new("."));
-            std::fs::File::open(folder)?.sync_all()
-        };
-        written().map_err(failed)?;
+        let failed = |source| TokenError::Io { action: "write", path: path.clone(), source };
+        StdFiles.replace(path, &text, true).map_err(failed)?;
         state.is_changed = false;
         Ok(())
     }

@@ -1,43 +1,39 @@
 //! Who is at the other end: the connection's own address, or what a proxy that is trusted says of it.
 //!
 //! What must hold: nothing that a client sends makes a request fail here, or gives it an address that no trusted proxy
-//! has seen.
+//! has seen. A proxy writes one header and passes others on as the client sent them, so one alone is read.
 
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, header};
 use ipnet::IpNet;
 
+use crate::config::{Config, ProxyHeader};
+
 /// The client's address. Walks from the nearest proxy outwards and stops at the first address that is no trusted
 /// proxy's, or at the first text that is no address.
-pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, config: &Config) -> IpAddr {
+    walk(peer, headers, &config.trusted_proxies, config.proxy_header)
+}
+
+fn walk(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet], written: ProxyHeader) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
-    let peer = peer.to_canonical();
-    if !is_trusted(&peer) {
-        return peer;
+    let mut address = peer.to_canonical();
+    if !is_trusted(&address) {
+        return address;
     }
-    let walk = |hops: Vec<Option<IpAddr>>| {
-        let mut address = peer;
-        for hop in hops.into_iter().rev() {
-            let Some(hop) = hop else { break };
-            address = hop.to_canonical();
-            if !is_trusted(&address) {
-                break;
-            }
-        }
-        address
+    let hops = match written {
+        ProxyHeader::XForwardedFor => x_forwarded_for(headers),
+        ProxyHeader::Forwarded => forwarded(headers),
     };
-    let has = (headers.contains_key(header::FORWARDED), headers.contains_key("x-forwarded-for"));
-    match has {
-        (true, false) => walk(forwarded(headers)),
-        (false, _) => walk(x_forwarded_for(headers)),
-        // A proxy that writes one of them passes the other on as the client sent it. Where they differ, nobody can tell
-        // which one that is.
-        (true, true) => {
-            let (one, other) = (walk(forwarded(headers)), walk(x_forwarded_for(headers)));
-            if one == other { one } else { peer }
+    for hop in hops.into_iter().rev() {
+        let Some(hop) = hop else { break };
+        address = hop.to_canonical();
+        if !is_trusted(&address) {
+            break;
         }
     }
+    address
 }
 
 /// RFC 7239, each element's `for`.
@@ -76,38 +72,40 @@ mod tests {
 
     use super::*;
 
-    fn check(peer: &str, headers: &[(&'static str, &str)], expected: &str) {
+    fn check(written: ProxyHeader, peer: &str, headers: &[(&'static str, &str)], expected: &str) {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
         let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
-        assert_eq!(
-            client_address(peer.parse().unwrap(), &map, &trusted).to_string(),
-            expected,
-            "{headers:?}"
-        );
+        let found = walk(peer.parse().unwrap(), &map, &trusted, written);
+        assert_eq!(found.to_string(), expected, "{headers:?}");
     }
 
     #[test]
     fn only_trusted_proxies_are_believed() {
+        let check =
+            |peer, headers: &[_], expected| check(ProxyHeader::XForwardedFor, peer, headers, expected);
         check("203.0.113.9", &[("x-forwarded-for", "198.51.100.1")], "203.0.113.9");
         check("10.0.0.1", &[("x-forwarded-for", "198.51.100.1")], "198.51.100.1");
         check("10.0.0.1", &[("x-forwarded-for", "1.1.1.1, 198.51.100.1, 10.0.0.2")], "198.51.100.1");
         check("10.0.0.1", &[("x-forwarded-for", "198.51.100.1:4711")], "198.51.100.1");
-        let both = [("forwarded", "for=198.51.100.7"), ("x-forwarded-for", "1.1.1.1, 198.51.100.7")];
-        check("10.0.0.1", &both, "198.51.100.7");
-        let differing = [("forwarded", "for=1.2.3.4"), ("x-forwarded-for", "198.51.100.7")];
-        check("10.0.0.1", &differing, "10.0.0.1");
-        check("::1", &[("forwarded", "for=\"[2001:db8::1]:80\";proto=https")], "2001:db8::1");
-        check("::ffff:10.0.0.1", &[("forwarded", "for=198.51.100.1")], "198.51.100.1");
+        check("::ffff:10.0.0.1", &[("x-forwarded-for", "198.51.100.1")], "198.51.100.1");
+        check("10.0.0.1", &[("x-forwarded-for", "198.51.100.1, <script>")], "10.0.0.1");
+        check("10.0.0.1", &[("x-forwarded-for", "")], "10.0.0.1");
+        check("10.0.0.1", &[], "10.0.0.1");
     }
 
     #[test]
-    fn nonsense_is_passed_over() {
-        check("10.0.0.1", &[("x-forwarded-for", "198.51.100.1, <script>")], "10.0.0.1");
-        check("10.0.0.1", &[("forwarded", "for=unknown"), ("x-forwarded-for", "1.1.1.1")], "10.0.0.1");
-        check("10.0.0.1", &[("x-forwarded-for", "")], "10.0.0.1");
-        check("10.0.0.1", &[], "10.0.0.1");
+    fn the_header_that_the_proxy_does_not_write_is_the_clients_word() {
+        let both = [("forwarded", "for=1.2.3.4"), ("x-forwarded-for", "198.51.100.7")];
+        check(ProxyHeader::XForwardedFor, "10.0.0.1", &both, "198.51.100.7");
+        check(ProxyHeader::Forwarded, "10.0.0.1", &both, "1.2.3.4");
+        check(ProxyHeader::XForwardedFor, "10.0.0.1", &both[..1], "10.0.0.1");
+        check(ProxyHeader::XForwardedFor, "10.0.0.1", &[("forwarded", "x"), both[1]], "198.51.100.7");
+        check(ProxyHeader::Forwarded, "10.0.0.1", &both[1..], "10.0.0.1");
+        let port = [("forwarded", "for=\"[2001:db8::1]:80\";proto=https")];
+        check(ProxyHeader::Forwarded, "::1", &port, "2001:db8::1");
+        check(ProxyHeader::Forwarded, "10.0.0.1", &[("forwarded", "for=unknown")], "10.0.0.1");
     }
 }

@@ -3,9 +3,13 @@
 //! What must hold: a client that is slow, silent or greedy holds its own connection and nothing else.
 
 mod client_address;
+mod connection;
+mod files;
 mod places;
 mod rate;
 mod socket_path;
+mod standing;
+mod stream;
 mod tls;
 mod unix;
 
@@ -14,53 +18,61 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio_io_timeout::TimeoutStream;
-use tower::ServiceExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use trailseal_core::file::is_shortage;
 
 use crate::access::Peer;
 use crate::app::Shared;
 
 pub(crate) use client_address::client_address;
+use connection::Connection;
+pub use files::raise_limit_of_files;
 pub(crate) use places::client;
 use places::{Place, Places};
 pub(crate) use rate::{Rates, is_within_rate};
 pub use socket_path::SocketPath;
+pub(crate) use standing::Standing;
+use standing::Standings;
 pub(crate) use tls::Acceptor;
 pub use tls::TlsError;
 pub(crate) use unix::Socket;
 
-/// The head of a request, its lines and its number of headers.
-const HEAD_BYTES_MAX: usize = 64 << 10;
-const HEADERS_MAX: usize = 100;
-/// A client that reads nothing for so long is given up.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Who waits for a place looks so often whether somebody may go now.
+const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_millis(5);
 
 /// Serves connections until `stopping` says so, and then those that are open until they are done.
 pub(crate) struct Serving {
     pub(crate) app: Shared,
     pub(crate) router: Router,
     pub(crate) stopping: watch::Receiver<bool>,
+    connections_max: usize,
     connections: Arc<Semaphore>,
     places: Arc<Places>,
+    standings: Arc<Standings>,
     graceful: GracefulShutdown,
+}
+
+/// A client that was let in and has no place among all connections yet.
+struct Guest {
+    stream: TcpStream,
+    address: IpAddr,
+    /// Its place among those of its address; a trusted proxy needs none.
+    place: Option<Place>,
 }
 
 impl Serving {
     pub(crate) fn new(app: Shared, router: Router, stopping: watch::Receiver<bool>) -> Serving {
-        let connections = Arc::new(Semaphore::new(app.config.connections_max));
+        let connections_max = files::connections_that_fit(app.config.connections_max);
         Serving {
             app,
             router,
             stopping,
-            connections,
+            connections_max,
+            connections: Arc::new(Semaphore::new(connections_max)),
             places: Arc::default(),
+            standings: Arc::default(),
             graceful: GracefulShutdown::new(),
         }
     }
@@ -75,129 +87,93 @@ impl Serving {
     ) -> usize {
         let mut stopping = self.stopping.clone();
         let tls = tls.map(Arc::new);
+        let mut guest: Option<Guest> = None;
         loop {
             let connections = self.connections.clone();
-            // A place before accepting: who comes when all are taken waits in the system's queue.
-            let next = async { (connections.acquire_owned().await, listener.accept().await) };
+            if guest.is_some() && connections.available_permits() == 0 {
+                self.standings.make_room();
+            }
             tokio::select! {
                 _ = stopping.changed() => break,
-                (place, accepted) = next => match (place, accepted) {
-                    (Ok(place), Ok((stream, address))) => self.tcp(stream, address, tls.clone(), place),
-                    (Ok(_), Err(error)) => not_accepted(&error).await,
-                    (Err(_), _) => break,
+                accepted = listener.accept(), if guest.is_none() => match accepted {
+                    Ok((stream, address)) => guest = self.guest(stream, address),
+                    Err(error) => self.not_accepted(&error).await,
                 },
+                place = connections.acquire_owned(), if guest.is_some() => match (place, guest.take()) {
+                    (Ok(place), Some(guest)) => self.serve(guest, tls.clone(), place),
+                    _ => break,
+                },
+                () = tokio::time::sleep(LOOK_FOR_ROOM_EVERY), if guest.is_some() => {}
                 // The owner's commands take no place: strangers must not keep them out.
                 accepted = unix::accept(socket.as_ref()) => match accepted {
-                    Ok(stream) => _ = tokio::spawn(self.connection(stream, Peer::Owner)),
-                    Err(error) => not_accepted(&error).await,
+                    Ok(stream) => {
+                        tokio::spawn(self.connection(Peer::Owner, Standing::apart()).serve(stream));
+                    }
+                    Err(error) => self.not_accepted(&error).await,
                 },
             }
         }
-        drop((listener, socket));
+        drop((guest, listener, socket));
         let open = self.connections.clone();
-        let most = self.app.config.connections_max;
         let _ = tokio::time::timeout(self.app.config.stop_timeout, self.graceful.shutdown()).await;
-        most.saturating_sub(open.available_permits())
+        self.connections_max.saturating_sub(open.available_permits())
     }
 
-    fn tcp(
-        &self,
-        stream: TcpStream,
-        address: SocketAddr,
-        tls: Option<Arc<Acceptor>>,
-        place: tokio::sync::OwnedSemaphorePermit,
-    ) {
+    /// Whoever comes, unless its address has too many connections already.
+    fn guest(&self, stream: TcpStream, address: SocketAddr) -> Option<Guest> {
         let address = address.ip().to_canonical();
-        let Some(place) = self.place_of(address).map(|of_client| (place, of_client)) else { return };
-        let _ = stream.set_nodelay(true);
-        let peer = Peer::Address(address);
-        let Some(tls) = tls else {
-            let serving = self.connection(stream, peer);
-            tokio::spawn(async move {
-                serving.await;
-                drop(place);
-            });
-            return;
-        };
-        let timeout = self.app.config.request_timeout;
-        let (app, router, watcher) = (self.app.clone(), self.router.clone(), self.graceful.watcher());
-        tokio::spawn(async move {
-            if let Ok(Ok(stream)) = tokio::time::timeout(timeout, tls.accept(stream)).await {
-                serve(app, router, stream, peer, |connection| watcher.watch(connection)).await;
-            }
-            drop(place);
-        });
-    }
-
-    /// A place among those of its client, of which a trusted proxy needs none; `None` if all are taken.
-    fn place_of(&self, address: IpAddr) -> Option<Option<Place>> {
         let config = &self.app.config;
         if config.trusted_proxies.iter().any(|net| net.contains(&address)) {
-            return Some(None);
+            return Some(Guest { stream, address, place: None });
         }
         let place = self.places.take(address, config.connections_per_address_max);
         if place.is_none() {
             self.app.metrics.connections_refused.inc();
             tracing::warn!(%address, "a connection was closed: its address has too many already");
         }
-        place.map(Some)
+        place.map(|place| Guest { stream, address, place: Some(place) })
     }
 
-    fn connection<I>(&self, stream: I, peer: Peer) -> impl Future<Output = ()> + Send + 'static
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    fn serve(&self, guest: Guest, tls: Option<Arc<Acceptor>>, place: OwnedSemaphorePermit) {
+        let Guest { stream, address, place: of_address } = guest;
+        let _ = stream.set_nodelay(true);
+        let entered = self.standings.enter();
+        let standing = entered.standing.clone();
+        let connection = self.connection(Peer::Address(address), standing.clone());
+        let (app, timeout) = (self.app.clone(), self.app.config.request_timeout);
+        tokio::spawn(async move {
+            let served = async {
+                match tls {
+                    None => connection.serve(stream).await,
+                    Some(tls) => {
+                        if let Ok(Ok(stream)) = tokio::time::timeout(timeout, tls.accept(stream)).await {
+                            connection.serve(stream).await;
+                        }
+                    }
+                }
+            };
+            tokio::select! {
+                () = standing.told_to_go() => {
+                    app.metrics.connections_evicted.inc();
+                }
+                () = served => {}
+            }
+            drop((entered, of_address, place));
+        });
+    }
+
+    fn connection(&self, peer: Peer, standing: Arc<Standing>) -> Connection {
         let (app, router, watcher) = (self.app.clone(), self.router.clone(), self.graceful.watcher());
-        async move { serve(app, router, stream, peer, |connection| watcher.watch(connection)).await }
+        Connection { app, router, peer, standing, watcher }
     }
-}
 
-/// Too many files, or a client that was gone at once: no reason to stop, and none to try again without a pause.
-async fn not_accepted(error: &std::io::Error) {
-    tracing::warn!(error = %error, "a connection could not be accepted");
-    tokio::time::sleep(Duration::from_millis(50)).await;
-}
-
-async fn serve<I, W, F>(app: Shared, router: Router, stream: I, peer: Peer, watch: W)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    W: FnOnce(Connection<I>) -> F,
-    F: Future<Output = Result<(), hyper::Error>>,
-{
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    let service = RouterService { router, peer };
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(app.config.request_timeout)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
-        .half_close(false);
-    // What goes wrong with one connection is the client's matter.
-    let _ = watch(http.serve_connection(TokioIo::new(Box::pin(stream)), service)).await;
-}
-
-type Connection<I> =
-    hyper::server::conn::http1::Connection<TokioIo<std::pin::Pin<Box<TimeoutStream<I>>>>, RouterService>;
-
-/// The router, with where the connection came from in each request.
-#[derive(Clone)]
-struct RouterService {
-    router: Router,
-    peer: Peer,
-}
-
-impl hyper::service::Service<hyper::Request<Incoming>> for RouterService {
-    type Response = axum::response::Response;
-    type Error = std::convert::Infallible;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
-        let (router, peer) = (self.router.clone(), self.peer);
-        Box::pin(async move {
-            let mut request: Request = request.map(axum::body::Body::new);
-            request.extensions_mut().insert(peer);
-            router.oneshot(request).await
-        })
+    /// Too many files, or a client that was gone at once: no reason to stop, and none to try again without a pause.
+    async fn not_accepted(&self, error: &std::io::Error) {
+        tracing::warn!(error = %error, "a connection could not be accepted");
+        if is_shortage(error) {
+            // Whoever goes leaves a file.
+            self.standings.make_room();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

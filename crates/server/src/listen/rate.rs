@@ -66,7 +66,7 @@ pub(crate) fn is_within_rate(app: &Shared, peer: Option<&Peer>, headers: &Header
     match (app.config.requests_per_second, peer) {
         (0, _) | (_, None | Some(Peer::Owner)) => true,
         (limit, Some(Peer::Address(address))) => {
-            let address = client_address(*address, headers, &app.config.trusted_proxies);
+            let address = client_address(*address, headers, &app.config);
             app.rates.take(client(address), f64::from(limit), Instant::now())
         }
     }

@@ -163,7 +163,7 @@ enum Found {
 }
 
 fn find(search: &mut Search, wanted: &Wanted) -> Result<Found, Problem> {
-    let page = search.page(&wanted.filter, Order::OldestFirst, None, SAME_ID_MAX, None)?;
+    let page = search.page(&wanted.filter, Order::OLDEST_RECORDED, None, SAME_ID_MAX, None)?;
     let mut hits = page.hits;
     match (hits.pop(), hits.is_empty()) {
         (None, _) => Err(nothing(&wanted.id)),

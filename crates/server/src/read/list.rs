@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use trailseal_core::filter::{Filter, ResourceFilter, parse_time};
-use trailseal_index::{Cursor, Order, Page};
+use trailseal_index::{Cursor, First, Order, Page};
 
 use super::export::{self, Format};
 use super::{note_read, push_event};
@@ -31,8 +31,8 @@ pub(crate) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
-    let filter = query.filter(&caller, app.now(), &["limit", "cursor", "order", "count"])?;
-    let (limit, order) = (query.limit()?, query.order()?);
+    let filter = query.filter(&caller, app.now(), &["limit", "cursor", "order", "order_by", "count"])?;
+    let (limit, order) = (query.limit()?, query.order(First::Newest)?);
     let cursor = query.cursor(order)?;
     let is_count = query.flag("count")?;
     note_read(&app, &caller, "/v1/events", Some(&query));
@@ -43,7 +43,7 @@ pub(crate) async fn events(
     if let Some(format) = Format::of(&headers) {
         return export::response(app, caller.client(), filter, order, cursor, limit, format);
     }
-    page(&app, filter, order, cursor, limit.unwrap_or(LIMIT)).await
+    page(&app, &caller, filter, order, cursor, limit.unwrap_or(LIMIT)).await
 }
 
 /// `GET /v1/resources/{type}/{id}/history`.
@@ -55,18 +55,18 @@ pub(crate) async fn history(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
-    query.only(&["limit", "cursor", "order", "tenant"])?;
+    query.only(&["limit", "cursor", "order", "order_by", "tenant"])?;
     let path = path_of(&app, &kind, &id, uri.path());
     let mut filter = Filter { resource: vec![ResourceFilter { kind, id: Some(id) }], ..Filter::default() };
     filter.tenant.extend(query.one("tenant")?.map(str::to_owned));
     caller.restrict(&mut filter)?;
     // A life is told from its beginning.
-    let order = if query.one("order")?.is_none() { Order::OldestFirst } else { query.order()? };
+    let order = query.order(First::Oldest)?;
     let (limit, cursor) = (query.limit()?, query.cursor(order)?);
     note_read(&app, &caller, &path, Some(&query));
     match Format::of(&headers) {
         Some(format) => export::response(app, caller.client(), filter, order, cursor, limit, format),
-        None => page(&app, filter, order, cursor, limit.unwrap_or(LIMIT)).await,
+        None => page(&app, &caller, filter, order, cursor, limit.unwrap_or(LIMIT)).await,
     }
 }
 
@@ -145,21 +145,24 @@ pub(crate) async fn origins(
 
 async fn page(
     app: &Shared,
+    caller: &Caller,
     filter: Filter,
     order: Order,
     cursor: Option<Cursor>,
     limit: usize,
 ) -> Result<Response, Problem> {
+    // It is about the events of all tenants.
+    let is_told_lag = !caller.is_restricted();
     let bytes = app
         .search(move |search| {
             let page = search.page(&filter, order, cursor.as_ref(), limit, Some(BUDGET))?;
-            Ok(page_bytes(&page, search.lag().events))
+            Ok(page_bytes(&page, is_told_lag.then(|| search.lag().events)))
         })
         .await?;
     Ok(json_response(bytes.into()))
 }
 
-fn page_bytes(page: &Page, lag: u64) -> Vec<u8> {
+fn page_bytes(page: &Page, lag: Option<u64>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64 + page.hits.iter().map(|hit| hit.line.len() + 64).sum::<usize>());
     bytes.extend_from_slice(b"{\"events\":[");
     for (place, hit) in page.hits.iter().enumerate() {
@@ -169,7 +172,8 @@ fn page_bytes(page: &Page, lag: u64) -> Vec<u8> {
         push_event(hit, &mut bytes);
     }
     let next = page.next.as_ref().map(ToString::to_string);
-    let mut end = format!("],\"next\":{},\"lag\":{{\"events\":{lag}}}", Value::from(next));
+    let lag = lag.map_or_else(String::new, |lag| format!("\"events\":{lag}"));
+    let mut end = format!("],\"next\":{},\"lag\":{{{lag}}}", Value::from(next));
     if let Some(scanned) = page.scanned {
         end.push_str(&format!(",\"scanned_to\":{scanned}"));
     }

@@ -40,9 +40,9 @@ pub(crate) async fn stream(
         id.to_str().map_err(|_| wrong())?.parse::<Cursor>().map_err(|_| wrong())
     });
     let cursor = match last.transpose()? {
-        Some(cursor) if cursor.order() == Order::OldestFirst => Some(cursor),
+        Some(cursor) if cursor.order() == Order::OLDEST_RECORDED => Some(cursor),
         Some(_) => return Err(Problem::bad_request("header", "Last-Event-ID is not of a stream")),
-        None => query.cursor(Order::OldestFirst)?,
+        None => query.cursor(Order::OLDEST_RECORDED)?,
     };
     let cursor = match cursor {
         Some(cursor) => cursor,
@@ -115,7 +115,7 @@ fn some(search: &mut trailseal_index::Search, filter: &Filter, mut cursor: Curso
     let from = cursor.clone();
     // Another slot's writer may have been killed: what is shown once must not be shown again.
     let end = cursor.or_later(&search.end());
-    let next = search.some(filter, Order::OldestFirst, Some(&from), EVENTS_WAITING, &mut |hit| {
+    let next = search.some(filter, Order::OLDEST_RECORDED, Some(&from), EVENTS_WAITING, &mut |hit| {
         cursor.pass(&hit.origin, hit.index);
         let mut text = Vec::with_capacity(hit.line.len() + 64);
         push_event(hit, &mut text);

@@ -5,37 +5,30 @@ use std::fmt::Write as _;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
-use trailseal_core::event::{Warning, Warnings};
+use trailseal_core::event::Warnings;
 use trailseal_core::{HandedInBatch, Index, Status, Submission};
 
 use super::count_new;
 use crate::app::App;
 use crate::problem::Problem;
 
-/// So many warnings stand in one answer; the others are counted.
-const WARNINGS_MAX: usize = 100;
-
 /// What is still to be told of the events of an answer.
 struct Told<'a> {
     warnings: std::iter::Peekable<std::slice::Iter<'a, (usize, Warnings)>>,
-    room: usize,
-    /// How many are counted only.
+    /// How many were counted only.
     more: u64,
 }
 
 impl<'a> Told<'a> {
     fn new(handed_in: &'a HandedInBatch) -> Told<'a> {
-        Told { warnings: handed_in.warnings.iter().peekable(), room: WARNINGS_MAX, more: 0 }
+        Told { warnings: handed_in.warnings.iter().peekable(), more: 0 }
     }
 
-    /// The warnings of the event at `place`, and how many more it has. Asked in the order of the events.
-    fn at(&mut self, place: usize) -> Option<(&'a [Warning], u64)> {
+    /// The warnings of the event at `place`. Asked in the order of the events.
+    fn at(&mut self, place: usize) -> Option<&'a Warnings> {
         let (_, warnings) = self.warnings.next_if(|(other, _)| *other == place)?;
-        let told = &warnings.told[..warnings.told.len().min(self.room)];
-        self.room -= told.len();
-        let more = warnings.count() - told.len() as u64;
-        self.more += more;
-        Some((told, more))
+        self.more += warnings.more;
+        Some(warnings)
     }
 }
 
@@ -64,11 +57,11 @@ pub(super) fn accepted(app: &App, handed_in: &HandedInBatch, status: Status) -> 
         if let Some(mark) = mark {
             let _ = write!(text, ",\"{mark}\":true");
         }
-        if let Some((warnings, more)) = told.at(place) {
-            if !warnings.is_empty() {
-                let _ = write!(text, ",\"warnings\":{}", json!(warnings));
+        if let Some(warnings) = told.at(place) {
+            if !warnings.told.is_empty() {
+                let _ = write!(text, ",\"warnings\":{}", json!(warnings.told));
             }
-            write_more(more, &mut text);
+            write_more(warnings.more, &mut text);
         }
         text.push('}');
     }
@@ -113,12 +106,12 @@ pub(super) fn unconfirmed(app: &App, handed_in: &HandedInBatch) -> Problem {
             if let Some(mark) = mark {
                 event[mark] = true.into();
             }
-            if let Some((warnings, more)) = told.at(place) {
-                if !warnings.is_empty() {
-                    event["warnings"] = json!(warnings);
+            if let Some(warnings) = told.at(place) {
+                if !warnings.told.is_empty() {
+                    event["warnings"] = json!(warnings.told);
                 }
-                if more > 0 {
-                    event["more_warnings"] = more.into();
+                if warnings.more > 0 {
+                    event["more_warnings"] = warnings.more.into();
                 }
             }
             event

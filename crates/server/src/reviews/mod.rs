@@ -73,7 +73,7 @@ pub(crate) async fn request(
         app.trail.flush(std::time::Duration::from_secs(2));
         // What was asked for is recorded, also if the one who asked has gone.
         let mut search = app.take_search(&Arc::default())?;
-        let page = search.page(&filter, Order::OldestFirst, None, 1, None)?;
+        let page = search.page(&filter, Order::OLDEST_RECORDED, None, 1, None)?;
         app.give_back(search);
         let missing = || Problem::not_found(format!("there is no event {}", request.event));
         let hit = page.hits.into_iter().next().ok_or_else(missing)?;

@@ -114,7 +114,7 @@ impl Reviews {
         let mut search = app.take_search(&Arc::default())?;
         let end = search.end();
         let seen = queue.seen.clone();
-        let read = search.each(&filter, Order::OldestFirst, seen.as_ref(), &mut |hit| {
+        let read = search.each(&filter, Order::OLDEST_RECORDED, seen.as_ref(), &mut |hit| {
             if let Ok(recorded) = hit.read() {
                 queue.apply(&recorded, &hit.origin);
             }

@@ -119,6 +119,8 @@ step("the trail's own events and the order are chosen", async () => {
   await search("system", "true");
   await page.selectOption("#order-select", "asc");
   await search("order", "asc");
+  await page.selectOption("#order-by-select", "recorded");
+  await search("order_by", "recorded");
   await page.waitForFunction(() => document.querySelector("[data-testid=row]")?.dataset.index === "0");
 });
 
@@ -254,6 +256,37 @@ step("new events appear while live, and wait while the reader is further down", 
   );
   await page.click("#live-button");
   await page.waitForSelector("#live-state[data-state=off]", { state: "attached" });
+});
+
+step("a late event is marked, one of the future does not own page one, and a live list goes by recording", async () => {
+  const record = async (event) => {
+    const answer = await fetch(`${server.url}v1/events?ack=durable`, { method: "POST", body: JSON.stringify(event) });
+    assert.equal(answer.status, 202);
+  };
+  await record({ action: "order.future", time: "2099-01-01T00:00:00Z" });
+  await record({ action: "order.late", time: "2026-01-01T00:00:00Z" });
+  await record({ action: "order.now" });
+  await open("?action=order.*");
+  const shown = () =>
+    page.$$eval("[data-testid=row]", (rows) =>
+      rows.map((each) => [
+        each.querySelector(".action").textContent,
+        each.querySelector("[data-testid=timing]")?.textContent ?? "",
+      ]),
+    );
+  assert.deepEqual(await shown(), [
+    ["order.now", ""],
+    ["order.future", "ahead"],
+    ["order.late", "late"],
+  ]);
+  assert.match(await page.textContent("#total"), /newest first/);
+  await page.click("#live-button");
+  await search("order_by", "recorded");
+  await page.waitForFunction(() => document.querySelector("#total")?.textContent.includes("last recorded first"));
+  await page.waitForFunction(
+    () => document.querySelectorAll("[data-testid=row]")[1]?.textContent.includes("order.late"),
+  );
+  await page.click("#live-button");
 });
 
 step("the seal is checked here, the key is kept, and a proof that was sent is judged", async () => {

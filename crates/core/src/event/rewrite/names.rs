@@ -14,8 +14,8 @@ const SLOTS: usize = 64;
 const NONE: u8 = u8::MAX;
 
 /// Odd numbers with which no two names of one table share a slot; [`Names::new`] checks that.
-const LOW: u64 = 0x2D32_37B2_85AA_03C3;
-const HIGH: u64 = 0x68DE_7A6D_035E_6245;
+const LOW: u64 = 0x4A58_47DD_491B_5EBF;
+const HIGH: u64 = 0xF09C_036A_5680_F365;
 
 /// A number that stands for a key of up to [`NAME_BYTES_MAX`] bytes. Equal keys have equal ones.
 #[inline(always)]

@@ -1,0 +1,105 @@
+//! Whether sealing works, for those who ask how the trail is.
+//!
+//! What must hold: from a failed round on, and until everything that was to be sealed then is, somebody who asks is told.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::file::is_shortage;
+use crate::trail::options::Notice;
+use crate::trail::shared::Shared;
+
+/// Sealing fails. Events are taken all the same, and sealed once it works again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealTrouble {
+    /// What failed last.
+    pub reason: String,
+    /// For how long it has not worked.
+    pub lasts: Duration,
+}
+
+/// Why a round failed, and at which file if that is known.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RoundError {
+    #[error("{}: {source}", path.display())]
+    At {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl RoundError {
+    /// For `map_err`: what was tried with this file.
+    pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> RoundError {
+        move |source| RoundError::At { path: path.to_owned(), source }
+    }
+
+    fn cause(&self) -> &io::Error {
+        match self {
+            RoundError::At { source, .. } | RoundError::Io(source) => source,
+        }
+    }
+
+    /// Whether no file can be opened now, which passes by.
+    pub(super) fn is_shortage(&self) -> bool {
+        is_shortage(self.cause())
+    }
+}
+
+/// How the sealing thread fares.
+#[derive(Debug, Default)]
+pub(crate) struct Sealing(Mutex<Option<Failing>>);
+
+#[derive(Debug)]
+struct Failing {
+    reason: String,
+    /// What the system said, at whatever file.
+    cause: String,
+    since: Instant,
+    /// What was durable at the last failure: sealing works again when all of it is sealed.
+    durable: u64,
+}
+
+impl Sealing {
+    fn lock(&self) -> MutexGuard<'_, Option<Failing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is wrong; `None` while nothing is.
+    pub(crate) fn trouble(&self) -> Option<SealTrouble> {
+        let failing = self.lock();
+        let Failing { reason, since, .. } = failing.as_ref()?;
+        Some(SealTrouble { reason: reason.clone(), lasts: since.elapsed() })
+    }
+
+    /// What the system says is told once, however often it says it.
+    pub(super) fn failed(&self, error: &RoundError, shared: &Shared) {
+        shared.counters.seal_failures.add(1);
+        let (reason, cause) = (error.to_string(), error.cause().to_string());
+        let durable = shared.progress.durable();
+        let mut failing = self.lock();
+        let is_news = failing.as_ref().is_none_or(|failing| failing.cause != cause);
+        let since = failing.as_ref().map_or_else(Instant::now, |failing| failing.since);
+        *failing = Some(Failing { reason: reason.clone(), cause, since, durable });
+        drop(failing);
+        if is_news {
+            shared.notice(&Notice::SealFailed { reason });
+        }
+    }
+
+    /// A round ended well, and everything below `published` is sealed.
+    pub(super) fn went_well(&self, published: u64, shared: &Shared) {
+        let mut failing = self.lock();
+        if failing.as_ref().is_none_or(|failing| failing.durable > published) {
+            return;
+        }
+        *failing = None;
+        drop(failing);
+        shared.notice(&Notice::SealRecovered);
+    }
+}

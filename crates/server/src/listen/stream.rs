@@ -1,0 +1,124 @@
+//! A connection's bytes, so that a client may end its sending before it is answered.
+//!
+//! A client that sends its request and shuts its side waits for the answer. By the same sign the system tells of one that
+//! has gone. So the answer goes on for a while: for as long as the client takes bytes, and a little longer.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+use tokio_io_timeout::TimeoutStream;
+
+use super::standing::{Phase, Standing};
+
+/// A client that reads nothing for so long is given up.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// An answer of which the client takes no byte for so long after it has ended its sending is given up.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
+/// A body that is not all here by then has been cut off.
+const BODY_GRACE: Duration = Duration::from_secs(1);
+
+pub(super) struct ClientStream<I> {
+    inner: Pin<Box<TimeoutStream<I>>>,
+    standing: Arc<Standing>,
+    answer_grace: Duration,
+    ended: Option<Ended>,
+}
+
+/// The client sends nothing more.
+struct Ended {
+    /// When that was seen, or it last took a byte.
+    since: Instant,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl<I: AsyncRead + AsyncWrite> ClientStream<I> {
+    pub(super) fn new(inner: I, standing: Arc<Standing>, request_timeout: Duration) -> ClientStream<I> {
+        let mut inner = TimeoutStream::new(inner);
+        inner.set_write_timeout(Some(WRITE_TIMEOUT));
+        let answer_grace = ANSWER_GRACE.min(request_timeout);
+        ClientStream { inner: Box::pin(inner), standing, answer_grace, ended: None }
+    }
+
+    /// Ready when whoever serves the connection may know that the client has ended.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let grace = match self.standing.phase() {
+            Phase::Waiting => return Poll::Ready(()),
+            _ if cfg!(trailseal_fault = "half_close_cuts") => return Poll::Ready(()),
+            Phase::Sending => BODY_GRACE.min(self.answer_grace),
+            Phase::Answering => self.answer_grace,
+        };
+        let now = Instant::now();
+        let ended = self
+            .ended
+            .get_or_insert_with(|| Ended { since: now, sleep: Box::pin(tokio::time::sleep_until(now)) });
+        let until = ended.since + grace;
+        if now >= until {
+            return Poll::Ready(());
+        }
+        ended.sleep.as_mut().reset(until);
+        // Woken then, it is asked again.
+        ended.sleep.as_mut().poll(context)
+    }
+
+    fn took(&mut self, written: &Poll<io::Result<usize>>) {
+        if let (Some(ended), Poll::Ready(Ok(1..))) = (&mut self.ended, written) {
+            ended.since = Instant::now();
+        }
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite> AsyncRead for ClientStream<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ended.is_none() {
+            let before = buffer.filled().len();
+            std::task::ready!(self.inner.as_mut().poll_read(context, buffer))?;
+            if buffer.filled().len() > before || buffer.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        self.poll_end(context).map(Ok)
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite> AsyncWrite for ClientStream<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.inner.as_mut().poll_write(context, bytes);
+        self.took(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.inner.as_mut().poll_write_vectored(context, slices);
+        self.took(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.as_mut().poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.as_mut().poll_shutdown(context)
+    }
+}

@@ -10,6 +10,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::rules::{CLASSES, Class};
 use crate::steps;
 
+/// The quotes that may end a URL.
+const QUOTES: [u8; 4] = *b"\"'>`";
+
+/// What ends a URL, or a part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Blank,
+    Authority,
+    Quote,
+}
+
 /// A text, and what is known of it.
 pub(super) struct Look<'a> {
     pub(super) text: &'a [u8],
@@ -21,8 +32,10 @@ pub(super) struct Look<'a> {
     tag: Ahead,
     folder: Ahead,
     digit: Ahead,
-    /// The last `@` of an authority, and of a text without a blank.
-    signs: [Behind; 2],
+    /// The last `@` before each kind of end.
+    signs: [Behind; 3],
+    /// The quotes that may stand around a URL.
+    quotes: [Ahead; QUOTES.len()],
     headers: RefCell<Option<Headers>>,
     maps: Cell<Maps>,
     commands: Cell<Option<(usize, usize, u8)>>,
@@ -40,6 +53,7 @@ impl<'a> Look<'a> {
             folder: Ahead::default(),
             digit: Ahead::default(),
             signs: Default::default(),
+            quotes: Default::default(),
             headers: RefCell::default(),
             maps: Cell::default(),
             commands: Cell::default(),
@@ -94,9 +108,15 @@ impl<'a> Look<'a> {
         self.digit.next(self.text, range.start, |rest| rest.iter().position(u8::is_ascii_digit)) < range.end
     }
 
-    /// The last `@` in `start..end`, where `end` is that of an authority, or of a text without a blank.
-    pub(super) fn last_sign(&self, range: Range<usize>, is_authority: bool) -> Option<usize> {
-        self.signs[usize::from(is_authority)].last(self.text, range)
+    /// The last `@` in a range that ends so.
+    pub(super) fn last_sign(&self, range: Range<usize>, end: End) -> Option<usize> {
+        self.signs[end as usize].last(self.text, range)
+    }
+
+    /// Where such a quote stands next, if that is one which may stand around a URL.
+    pub(super) fn quote(&self, quote: u8, start: usize) -> Option<usize> {
+        let number = QUOTES.iter().position(|known| *known == quote)?;
+        Some(self.quotes[number].next(self.text, start, |rest| memchr::memchr(quote, rest)))
     }
 
     /// Whether a base64 text that ends at `end` is the header of a token as RFC 7515 has it. All that begin in one run

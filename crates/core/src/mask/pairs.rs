@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::keys::Keys;
 use super::kind::Kind;
-use super::look::Look;
+use super::look::{End, Look};
 use super::rules::Class;
 use super::scan::{Scan, key_start};
 use super::values::{self, ASKED_MAX, Follows, Separator};
@@ -279,14 +279,14 @@ impl Scan<'_> {
         let authority = look.authority(after);
         let colon = after + text[after..authority].iter().position(|byte| *byte == b':')?;
         steps::count(colon - after + 1);
-        let whole = end_of_url(look, start, after);
+        let (whole, end) = end_of_url(look, start, after);
         let is_port = colon > after && is_port(&text[colon + 1..authority], look.byte(authority));
-        let sign = match look.last_sign(after..authority, true) {
+        let sign = match look.last_sign(after..authority, End::Authority) {
             Some(sign) if sign < colon => return None,
             Some(sign) if is_host(look, sign + 1, authority, whole) => sign,
-            Some(sign) => look.last_sign(after..whole, false).map_or(sign, |last| last.max(sign)),
+            Some(sign) => look.last_sign(after..whole, end).map_or(sign, |last| last.max(sign)),
             None if is_port || authority >= whole || look.byte(after) == b'[' => return None,
-            None => look.last_sign(authority..whole, false)?,
+            None => look.last_sign(authority..whole, end)?,
         };
         let range = colon + 1..sign;
         (!range.is_empty() && !self.is_placeholder(look, &range, true)).then_some(range)
@@ -349,7 +349,7 @@ fn around(look: &Look<'_>, key_start: usize, start: usize) -> Option<Range<usize
 }
 
 /// Where a URL ends: at the quote before it, else at the next blank.
-fn end_of_url(look: &Look<'_>, start: usize, after: usize) -> usize {
+fn end_of_url(look: &Look<'_>, start: usize, after: usize) -> (usize, End) {
     let scheme = look.text[..start]
         .iter()
         .rev()
@@ -358,15 +358,11 @@ fn end_of_url(look: &Look<'_>, start: usize, after: usize) -> usize {
         .count();
     steps::count(scheme + 1);
     let end = look.blank(after);
-    match look.text[..start - scheme].last() {
-        Some(quote @ (b'"' | b'\'' | b'<' | b'`')) => {
-            let quote = if *quote == b'<' { b'>' } else { *quote };
-            let part = &look.text[after..end.min(after + 4 * ASKED_MAX)];
-            let place = memchr::memchr(quote, part);
-            steps::count(place.unwrap_or(part.len()));
-            place.map_or(end, |place| after + place)
-        }
-        _ => end,
+    let before =
+        look.text[..start - scheme].last().map_or(0, |byte| if *byte == b'<' { b'>' } else { *byte });
+    match look.quote(before, after) {
+        Some(quote) if quote < end => (quote, End::Quote),
+        _ => (end, End::Blank),
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) fn triggers() -> Vec<String> {
     all.extend(
         [
             "://a:b@",
+            "\"://a:b/://a:b/",
             "://a:b/",
             "://a:b",
             "a://:",

@@ -252,6 +252,16 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "identity"],
     },
     Fault {
+        name: "value_cut_short",
+        what: "a value in a text ends at a mark that may belong to it",
+        tests: &["-p", "trailseal-core", "--lib", "mask::tests::whole"],
+    },
+    Fault {
+        name: "runs_walked_again",
+        what: "a run of a text is walked again for each place in it that could begin a secret",
+        tests: &["-p", "trailseal-core", "--lib", "mask::tests::effort"],
+    },
+    Fault {
         name: "values_not_masked",
         what: "a secret that is known by its looks is written as it came",
         tests: &["-p", "trailseal-cli", "--test", "masking"],

@@ -34,6 +34,7 @@ pub mod policy;
 mod progress;
 mod seal;
 pub mod segment;
+mod steps;
 mod trail;
 pub mod tree;
 pub mod verify;

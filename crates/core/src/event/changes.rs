@@ -5,31 +5,45 @@
 //! written with a backslash before them, so that no two paths are alike.
 
 use super::limits::CHANGES_MAX;
-use super::out::{Out, piece};
+use super::out::{Mark, Out, piece};
 use super::parse::{DEPTH_MAX, Path, Step};
 use super::value::{Object, Value};
 use super::write::{end_object, write_escaped, write_value};
 
+/// About the most bytes of all changes that are written. A line holds less; but each change has its whole path, so a
+/// long key above many of them would else stand in all.
+pub(crate) const CHANGES_BYTES_MAX: usize = 1 << 17;
+
 /// Writes the changes as one JSON object, or nothing if both sides are alike. False if there were more
-/// than [`CHANGES_MAX`]; then the first of them were written.
+/// than [`CHANGES_MAX`], or more than fit any line; then the first of them were written.
 pub(crate) fn write_changes<'a>(before: &Object, after: &Object, out: Out<'a>) -> (Out<'a>, bool) {
-    write_changes_up_to(CHANGES_MAX, before, after, out)
+    write_changes_up_to(CHANGES_MAX, CHANGES_BYTES_MAX, before, after, out)
 }
 
 pub(crate) fn write_changes_up_to<'a>(
     max: usize,
+    bytes_max: usize,
     before: &Object,
     after: &Object,
     out: Out<'a>,
 ) -> (Out<'a>, bool) {
     let start = out.mark();
-    let changes = Changes { out, left: max, is_complete: true }.objects(before, after, 1, &Path::ROOT);
+    let changes = Changes { out, start, bytes_max, left: max, is_complete: true }.objects(
+        before,
+        after,
+        1,
+        &Path::ROOT,
+    );
     (end_object(start, changes.out), changes.is_complete)
 }
 
 /// The changes that are being written, each with a comma before it.
 struct Changes<'a> {
     out: Out<'a>,
+    /// Where they begin.
+    start: Mark,
+    /// Behind so many bytes no more begins.
+    bytes_max: usize,
     /// How many more may be written.
     left: usize,
     /// Whether none was left out.
@@ -77,7 +91,7 @@ impl Changes<'_> {
     }
 
     fn entry(self, old: Option<&Value>, new: Option<&Value>, path: &Path<'_>) -> Self {
-        if self.left == 0 {
+        if self.left == 0 || self.out.bytes_since(self.start) > self.bytes_max {
             return Changes { is_complete: false, ..self };
         }
         let mut out = write_path(path, self.out.piece(piece!(",\"")));
@@ -148,6 +162,18 @@ mod tests {
             r#"{"a\\.b":{"before":1,"after":2},"a.b":{"before":1,"after":2},"a\\\\.b":{"before":1,"after":2}}"#,
         );
         check(r#"{"":{"":1}}"#, r#"{}"#, r#"{".":{"before":1}}"#);
+    }
+
+    #[test]
+    fn a_long_key_above_many_changes_is_not_written_for_each() {
+        let side = |value: i64| {
+            let inner: Object = (0..2_000).map(|n| (format!("k{n}"), Value::from(value))).collect();
+            Object::from_iter([("x".repeat(50_000), Value::from(inner))])
+        };
+        let mut text = Vec::new();
+        assert!(!Out::append(&mut text, |out| write_changes(&side(1), &side(2), out)));
+        assert!(text.len() <= 2 * CHANGES_BYTES_MAX, "{} bytes", text.len());
+        assert!(!Value::parse(&text).unwrap().as_object().unwrap().is_empty());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
-use super::changes::write_changes_up_to;
+use super::changes::{write_changes, write_changes_up_to};
 use super::names::{ACTOR_FIELDS, CONTEXT_FIELDS, FIELDS, ON_BEHALF_OF_FIELDS, RESERVED, RESOURCE_FIELDS};
 use super::out::Out;
 use super::parse::{self, AND_MORE, NUMBER_BYTES_MAX, STORED_DEPTH_MAX};
@@ -252,6 +252,9 @@ fn limit_fields(event: &mut Event, truncated: &mut Vec<Truncation>) {
     shorten_paths(&mut event.invalid);
 }
 
+/// Behind so many bytes, what is said of changes that were cut is said of their beginning.
+const WHOLE_CHANGES_MAX: usize = 1 << 22;
+
 /// Moves fields that stand among the unknown ones under a known name below `details._invalid`, as a
 /// field of a wrong type is: else a key would come twice in the line.
 fn move_known_fields(event: &mut Event) {
@@ -309,9 +312,9 @@ fn derive_changes(event: &mut Event, truncated: &mut Vec<Truncation>) {
         return;
     };
     let mut text = Vec::new();
-    if !Out::append(&mut text, |out| write_changes_up_to(CHANGES_MAX, before, after, out)) {
+    if !Out::append(&mut text, |out| write_changes(before, after, out)) {
         let mut whole = Vec::new();
-        Out::append(&mut whole, |out| write_changes_up_to(usize::MAX, before, after, out));
+        Out::append(&mut whole, |out| write_changes_up_to(usize::MAX, WHOLE_CHANGES_MAX, before, after, out));
         truncated.push(Truncation::of("changes", &whole));
     }
     event.changes = parse::parse(&text, STORED_DEPTH_MAX).ok().map(|parsed| parsed.value);

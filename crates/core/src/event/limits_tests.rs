@@ -122,3 +122,32 @@ fn too_many_changes_are_marked() {
     let read = stored(&Event::new("a").before(many(1)).after(many(2)));
     assert!(read.truncated.iter().any(|cut| cut.path == "changes"));
 }
+
+/// Each round measures the whole event, so their number is what cutting takes for each byte.
+#[test]
+fn an_event_of_any_shape_is_cut_in_few_rounds() {
+    let words = |count: usize| Value::from((0..count).map(|n| format!("w{n}")).collect::<Vec<String>>());
+    let texts = |count: usize, len: usize| {
+        (0..count).map(|n| (format!("k{n}"), Value::from("x".repeat(len)))).collect::<Object>()
+    };
+    let nested = (0..60).fold(words(20_000), |inner, _| Value::from(Object::from_iter([("k", inner)])));
+    for details in [
+        texts(50_000, 1),
+        texts(2_000, 255),
+        texts(500, 300),
+        texts(3, 500_000),
+        Object::from_iter([("list", words(50_000))]),
+        Object::from_iter([("deep", nested)]),
+        Object::from_iter([("x".repeat(200_000), Value::from(1_i64))]),
+    ] {
+        let mut event = Event::new("a");
+        event.details = details;
+        let rounds = std::cell::Cell::new(0);
+        let measure = |event: &Event, truncated: &[Truncation]| {
+            rounds.set(rounds.get() + 1);
+            event.details.to_string().len() + 300 * truncated.len()
+        };
+        fit(&event, 60_000, measure);
+        assert!(rounds.get() <= 12, "{} rounds", rounds.get());
+    }
+}

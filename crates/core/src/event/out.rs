@@ -92,6 +92,11 @@ impl<'a> Out<'a> {
         Mark(self.at as usize - self.room.bytes.as_ptr() as usize)
     }
 
+    /// How many bytes were written since.
+    pub(crate) fn bytes_since(&self, Mark(place): Mark) -> usize {
+        self.mark().0.saturating_sub(place)
+    }
+
     /// Forgets what was written since.
     pub(crate) fn back_to(self, Mark(len): Mark) -> Self {
         assert!(len <= self.mark().0);

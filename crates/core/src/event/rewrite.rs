@@ -231,7 +231,8 @@ impl Line<'_> {
                 }
                 (rank::CHANGES, Some(before), Some(after)) => {
                     run.put(b",\"changes\":");
-                    let states = States { text: self.text, members: &self.lists.members };
+                    let members = &self.lists.members;
+                    let states = States { text: self.text, members, start: run.out.len() };
                     states.write_changes(before, after, run.out)?;
                 }
                 _ => run.put(b",\"category\":\"custom:other\""),

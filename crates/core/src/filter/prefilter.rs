@@ -7,6 +7,12 @@
 use memchr::memmem;
 
 use super::{Filter, IdFilter, glob};
+use crate::steps;
+
+/// Bytes of a text that are compared first.
+const HEAD_BYTES: usize = 16;
+/// Bytes that are compared at most, for each byte of the line.
+const COMPARED_MAX: usize = 16;
 
 impl Filter {
     /// Whether a line whose bytes these are could match. Cheap, and never a false no: a value that JSON would
@@ -67,14 +73,27 @@ fn is_plain(text: &str) -> bool {
         || text.bytes().all(|byte| (0x20..0x7f).contains(&byte) && !b"\"\\".contains(&byte))
 }
 
+/// Whether the text stands in the line, or could: where many places begin like it, the answer is left to the look at the
+/// values, which takes no more time for them.
 fn contains_ignoring_case(line: &[u8], text: &[u8]) -> bool {
     // The byte that lines have least of is looked for, then the rest around it.
     let Some((at, &rare)) = text.iter().enumerate().min_by_key(|(_, byte)| frequency(**byte)) else {
         return true;
     };
+    let head = &text[..text.len().min(HEAD_BYTES)];
+    let mut budget = COMPARED_MAX * line.len();
     memchr::memchr2_iter(rare.to_ascii_lowercase(), rare.to_ascii_uppercase(), line).any(|place| {
         let found = place.checked_sub(at).and_then(|begin| line.get(begin..begin + text.len()));
-        found.is_some_and(|found| found.eq_ignore_ascii_case(text))
+        found.is_some_and(|found| {
+            steps::count(head.len());
+            if !found[..head.len()].eq_ignore_ascii_case(head) {
+                return false;
+            }
+            steps::count(text.len());
+            let Some(left) = budget.checked_sub(text.len()) else { return true };
+            budget = left;
+            found.eq_ignore_ascii_case(text)
+        })
     })
 }
 
@@ -83,4 +102,25 @@ fn contains_ignoring_case(line: &[u8], text: &[u8]) -> bool {
 fn frequency(byte: u8) -> usize {
     const RARE_FIRST: &[u8] = b"zqjxkvwybhgpfumdlcsnorita e-_./:,\"0123456789";
     RARE_FIRST.iter().position(|&other| other == byte.to_ascii_lowercase()).map_or(0, |rank| rank + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_nearly_stands_everywhere_takes_few_steps() {
+        let line = "z".repeat(20_000).into_bytes();
+        for text in ["z".repeat(5_000) + "y", "z".repeat(15) + "y", "z".repeat(16) + "y"] {
+            let steps = steps::of(|| _ = contains_ignoring_case(&line, text.as_bytes()));
+            assert!(steps <= 40 * line.len() as u64, "{steps} steps for {} bytes", line.len());
+        }
+    }
+
+    #[test]
+    fn what_is_in_doubt_may_match() {
+        let line = format!("{}y", "z".repeat(20_000)).into_bytes();
+        assert!(contains_ignoring_case(&line, format!("{}Y", "Z".repeat(5_000)).as_bytes()));
+        assert!(!contains_ignoring_case(b"abcdefgh", b"abd"));
+    }
 }

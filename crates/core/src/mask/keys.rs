@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::kind::Kind;
 
 /// Entries without their blanks. `-` before one: it may also be the end of a longer word, as in `userpassword`.
-const ENTRIES: &[(&str, Kind)] = &[
+pub(super) const ENTRIES: &[(&str, Kind)] = &[
     ("-password", Kind::Secret),
     ("passwords", Kind::Secrets),
     ("-passwd", Kind::Secret),

@@ -14,6 +14,8 @@ mod hashed;
 mod key_file;
 mod keys;
 mod kind;
+mod look;
+mod pairs;
 mod paths;
 mod prefilter;
 mod preset;
@@ -22,6 +24,7 @@ mod scan;
 mod shown;
 mod simd;
 mod tenant;
+mod tokens;
 mod values;
 mod walk;
 
@@ -33,6 +36,7 @@ pub use preset::Preset;
 pub use tenant::TenantError;
 
 use crate::event::{Event, Parsed, Value};
+use crate::steps;
 use hashed::HashedPaths;
 use keys::Keys;
 use prefilter::Finder;
@@ -49,6 +53,8 @@ const NESTING_MAX: usize = 6;
 const BLANKS: [char; 5] = [' ', '\t', '\n', '\r', '\u{feff}'];
 /// The most memory that one pattern of a user may take, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
+/// How many matches of one pattern of a user are told apart in one text.
+const MATCHES_MAX: usize = 256;
 
 /// What to put in a secret's place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -276,8 +282,8 @@ impl Masker {
         card::find(digits.as_bytes(), 0).map(|range| Found { range, kind: "card" }).into_iter().collect()
     }
 
-    fn scan(&self) -> Scan<'_> {
-        Scan { finder: self.finder, keys: &self.default_keys, key_id: self.key.id() }
+    fn scan(&self, looks: bool) -> Scan<'_> {
+        Scan { finder: self.finder, keys: &self.default_keys, key: Some(&self.key), looks }
     }
 
     /// What the pass over the text thinks of one hit. A string is searched once for each kind of hit, since only
@@ -369,20 +375,41 @@ impl Masker {
     }
 
     fn found(&self, text: &str, cards: bool) -> Vec<Found> {
-        let mut found = self.scan().all(text.as_bytes(), cards);
+        let mut found = self.scan(cards).all(text.as_bytes());
         for pattern in &self.patterns {
-            for groups in pattern.captures_iter(text) {
-                let Some(part) = groups.get(1).or_else(|| groups.get(0)) else { continue };
-                let is_free = found
-                    .iter()
-                    .all(|other| part.end() <= other.range.start || part.start() >= other.range.end);
-                if is_free && !part.is_empty() && !self.is_replacement(part.as_str()) {
-                    found.push(Found { range: part.range(), kind: "pattern" });
-                }
+            let (more, rest) = self.matches(pattern, text, &found);
+            if let Some(rest) = rest {
+                found.retain(|other| other.range.start < rest);
+                let from = found.last().map_or(rest, |last| last.range.end.max(rest));
+                found.push(Found { range: from..text.len(), kind: "pattern" });
+            }
+            if !more.is_empty() {
+                found.extend(more);
+                found.sort_by_key(|found| found.range.start);
             }
         }
-        found.sort_by_key(|found| found.range.start);
         found
+    }
+
+    /// What a user's pattern finds beside what was found. Each match may have cost a look at all of the rest, so
+    /// behind the first [`MATCHES_MAX`] the next is the rest of the text, from where it begins.
+    fn matches(&self, pattern: &Regex, text: &str, found: &[Found]) -> (Vec<Found>, Option<usize>) {
+        let mut more = Vec::new();
+        let mut others = found.iter().peekable();
+        for (number, groups) in pattern.captures_iter(text).enumerate() {
+            steps::count(1);
+            let Some(part) = groups.get(1).or_else(|| groups.get(0)) else { continue };
+            while others.next_if(|other| other.range.end <= part.start()).is_some() {}
+            let is_free = others.peek().is_none_or(|other| part.end() <= other.range.start);
+            if number == MATCHES_MAX {
+                return (more, Some(part.start()));
+            }
+            if !is_free || part.is_empty() || self.is_replacement(part.as_str()) {
+                continue;
+            }
+            more.push(Found { range: part.range(), kind: "pattern" });
+        }
+        (more, None)
     }
 
     fn replaced(&self, text: &str, cards: bool) -> Option<String> {
@@ -463,3 +490,6 @@ fn compile(pattern: &str) -> Result<Regex, MaskError> {
 fn sha256_hex(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;

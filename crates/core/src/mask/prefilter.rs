@@ -4,12 +4,18 @@ use std::sync::LazyLock;
 
 use super::card;
 use super::keys::Keys;
+use super::pairs::{USER, kind_of};
 use super::rules::{Class, Form, KEY_ENDS, RULES, Rule, Special};
-use super::scan::{key_start, run};
+use super::scan::key_start;
 use super::simd::{self, BUCKETS, SLOTS, Set, Tables};
+use crate::steps;
 
 /// The number of the rule for `key=value`, which has no literal.
 pub(super) const KEY_VALUE: u16 = u16::MAX;
+/// The number for `--password value`, of which only the hyphens and a letter are known.
+pub(super) const FLAG: u16 = u16::MAX - 3;
+/// The number for `-pvalue` behind some commands.
+pub(super) const SHORT_FLAG: u16 = u16::MAX - 4;
 /// The number for a string that may hold JSON behind blanks.
 const BLANKS: u16 = u16::MAX - 1;
 /// The number for an escape that ends with digits, behind which a card in groups may stand.
@@ -17,6 +23,13 @@ const ESCAPE: u16 = u16::MAX - 2;
 /// Strings that begin with a blank and may hold JSON: an escaped one, two, one and a bracket, a byte order mark.
 pub(super) const BLANK_STARTS: [[u8; 3]; 9] =
     [*b"\"\\n", *b"\"\\t", *b"\"\\r", *b"\"  ", *b"\" {", *b"\" [", *b"\" \\", *b"\" \xEF", *b"\"\xEF\xBB"];
+
+/// The letters of options that are looked at.
+const LETTERS: &[u8; 26] = b"abcdefghijklmnopqrstuvwxyz";
+/// Those of short ones that may hold a password.
+const SHORT_FLAGS: &[u8; 4] = b"pPau";
+/// No authority is longer that is looked through for a password.
+const AUTHORITY_MAX: usize = 256;
 
 /// Text like that of an event. Anchors are spread over the buckets so that few places of it pass.
 const SAMPLE: &str = r#"{"v":1,"index":42,"recorded":"2026-11-21T04:00:00.123456Z","id":"018f3e1a-7c2b-7d4e-9f10-123456789abc","time":"2026-11-21T04:00:00.123456Z","tenant":"acme","category":"config_change","action":"user.role.change","description":"Role changed by an administrator","severity":"notice","outcome":"success","actor":{"id":"u-10432","type":"user","name":"Ada Example","roles":["admin"]},"resource":{"type":"user","id":"u-20117","name":"Bob Example"},"details":{"reason":"on call","ticket":"OPS-4711","approved":true,"attempt":1,"eventSource":"lambda.amazonaws.com","arn":"arn:aws:iam::123456789012:user/john.developer","requestParameters":{"functionName":"production-api"},"userIdentity":{"accountId":"123456789012","sessionContext":{"attributes":{"mfaAuthenticated":"true","creationDate":"2019-01-01"}}},"annotations":{"authorization.k8s.io/decision":"allow"},"objectRef":{"resource":"pods","namespace":"kube-system","apiVersion":"v1"}},"context":{"ip":"203.0.113.7","user_agent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36","request_id":"req-7f3a9c","correlation_id":"c-550e8400e29b","service":"billing"},"duration_ms":12}"#;
@@ -126,6 +139,7 @@ impl Finder {
         };
         let mut buckets = Buckets([Bucket::EMPTY; BUCKETS]);
         finder.add_key_values(&mut buckets);
+        finder.add_flags(&mut buckets);
         buckets.add([b"\"", b"{[", &every_byte()]);
         let rules = RULES.iter().enumerate().map(|(number, rule)| (anchor(rule), number as u16));
         let blanks = BLANK_STARTS.map(|anchor| (anchor, BLANKS));
@@ -137,20 +151,36 @@ impl Finder {
         finder
     }
 
-    /// The ends of keys with what may follow: `rd=`, `rd:`, `rd"` (`rd\` where that is escaped), `d =`, `d':`.
+    /// Hyphens behind which an option may be named.
+    fn add_flags(&mut self, buckets: &mut Buckets) {
+        buckets.add([b"-", b"-", LETTERS]);
+        buckets.add([b" ", b"-", SHORT_FLAGS]);
+        for letter in LETTERS {
+            self.add_rule([b'-', b'-', *letter], FLAG);
+        }
+        for letter in SHORT_FLAGS {
+            self.add_rule([b' ', b'-', *letter], SHORT_FLAG);
+        }
+    }
+
+    /// The ends of keys with what may follow: `rd=`, `rd:`, `rd>`, `rd(`, `rd"` (`rd\` where that, or a tab, is escaped),
+    /// `d =`, `d '`, `d':`.
     fn add_key_values(&mut self, buckets: &mut Buckets) {
         for [before, last] in KEY_ENDS {
             let either = |letter: &u8| [*letter, letter.to_ascii_uppercase()];
-            buckets.add([&either(before), &either(last), b"=:\\'"]);
-            for end in *b"=:\"\\'" {
+            buckets.add([&either(before), &either(last), b"=:\\'>(`"]);
+            for end in *b"=:\"\\'>(`\t" {
                 self.add_rule([*before, *last, end], KEY_VALUE);
             }
-            buckets.add([&either(last), b" ", b"=:"]);
-            for end in *b"=:" {
+            buckets.add([&either(last), b" ", b"=:'\\"]);
+            for end in *b"=:'\\\"\t" {
                 self.add_rule([*last, b' ', end], KEY_VALUE);
             }
-            buckets.add([&either(last), b"0123456789", b"=:\\'"]);
-            for (digit, end) in (b'0'..=b'9').flat_map(|digit| b"=:\"\\'".map(|end| (digit, end))) {
+            for end in *b"=: \t" {
+                self.add_rule([*last, b'\t', end], KEY_VALUE);
+            }
+            buckets.add([&either(last), b"0123456789", b"=:\\'>(`"]);
+            for (digit, end) in (b'0'..=b'9').flat_map(|digit| b"=:\"\\'>(`\t".map(|end| (digit, end))) {
                 self.add_rule([*last, digit, end], KEY_VALUE);
             }
         }
@@ -167,7 +197,8 @@ impl Finder {
     fn add_rule(&mut self, anchor: [u8; 3], rule: u16) {
         let slot = simd::slot(anchor);
         // In the text of an event a quote behind a key ends a key of JSON, which is asked for elsewhere.
-        if !(rule == KEY_VALUE && anchor[2] == b'"') {
+        // A tab is escaped there.
+        if !(rule == KEY_VALUE && (matches!(anchor[2], b'"' | b'\t') || anchor[1] == b'\t')) {
             self.tables.anchors[slot / 64] |= 1 << (slot % 64);
         }
         if self.slots[slot] == 0 {
@@ -197,7 +228,9 @@ impl Finder {
             // See `begins_json`.
             BLANKS => false,
             ESCAPE => has_groups(&text[at..]),
-            number => could_be(text, at, &RULES[usize::from(number)], keys),
+            FLAG => names_secret(text, at + 2, keys),
+            SHORT_FLAG => true,
+            number => could_be(text, at, &RULES[usize::from(number)]),
         })
     }
 }
@@ -219,11 +252,11 @@ fn ends_secret_key(text: &[u8], at: usize, keys: &Keys) -> bool {
     let end = if text[at + 1] == b' ' { at + 1 } else { at + 2 };
     let start = key_start(text, end);
     // What stands before may be the letter of an escape, which is then taken for the beginning of the key.
-    std::str::from_utf8(&text[start..end]).is_ok_and(|key| keys.find(key).is_some())
+    std::str::from_utf8(&text[start..end]).is_ok_and(|key| kind_of(keys, key).is_some())
         || (start > 0 && text[start - 1] == b'\\' && start + 1 < end)
 }
 
-fn could_be(text: &[u8], at: usize, rule: &Rule, keys: &Keys) -> bool {
+fn could_be(text: &[u8], at: usize, rule: &Rule) -> bool {
     let Some(start) = at.checked_sub(rule.anchor) else { return false };
     let after = start + rule.literal.len();
     if !text[start..].starts_with(rule.literal.as_bytes()) {
@@ -231,31 +264,57 @@ fn could_be(text: &[u8], at: usize, rule: &Rule, keys: &Keys) -> bool {
     }
     let before = start.checked_sub(1).map_or(b' ', |place| text[place]);
     match rule.form {
-        Form::Body(class, min, _) => run(text, after, class, min) == min,
+        Form::Body(class, min, _) => has_run(text, after, class, min),
         Form::Special(special) => match special {
-            Special::Url => has_user(&text[after..]),
-            Special::Jwt => run(text, start, Class::Base64, 10) == 10,
-            Special::OpenAi => run(text, after, Class::Word, 32) == 32,
+            Special::Url => may_have_password(&text[after..]),
+            Special::Jwt => has_run(text, start, Class::Base64, 10),
+            Special::OpenAi => has_run(text, after, Class::Word, 32),
             Special::Mailchimp => Class::Hex.holds(before),
             Special::Telegram => before.is_ascii_digit(),
             Special::QueryValue => matches!(before, b'?' | b'&'),
-            Special::Basic => run(text, after, Class::Base64, 8) == 8,
+            Special::Basic => has_run(text, after, Class::Base64, 8),
             Special::Bearer => matches!(before, b'b' | b'B'),
-            Special::Flag => {
-                let end = start + 2 + run(text, start + 2, Class::Word, 64);
-                std::str::from_utf8(&text[start + 2..end]).is_ok_and(|key| keys.find(key).is_some())
-            }
             _ => true,
         },
     }
 }
 
-/// Whether an authority has a user in it. A backslash may begin an escape that stands for anything.
-fn has_user(text: &[u8]) -> bool {
-    text.iter()
-        .take(4_096)
-        .take_while(|byte| !matches!(**byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b' ' | b'`'))
-        .any(|byte| *byte == b'@')
+/// Whether a word begins here that names a secret.
+fn names_secret(text: &[u8], start: usize, keys: &Keys) -> bool {
+    let len = text.iter().skip(start).take(64).take_while(|byte| Class::Word.holds(**byte)).count();
+    steps::count(len + 1);
+    std::str::from_utf8(&text[start..start + len])
+        .is_ok_and(|key| key == USER || kind_of(keys, key).is_some())
+}
+
+/// Whether at least so many bytes of a class stand here.
+fn has_run(text: &[u8], start: usize, class: Class, len: usize) -> bool {
+    let run = text.iter().skip(start).take(len).take_while(|byte| class.holds(**byte)).count();
+    steps::count(run + 1);
+    run == len
+}
+
+/// Whether a URL may have a password: a user with one before a host, or what is no port behind a colon. A backslash
+/// may begin an escape that stands for anything.
+fn may_have_password(text: &[u8]) -> bool {
+    let mut colon = None;
+    for (place, byte) in text.iter().enumerate().take(AUTHORITY_MAX) {
+        steps::count(1);
+        match byte {
+            b'@' => return true,
+            b'\\' => return colon.is_some(),
+            b'"' | b' ' => return false,
+            b'/' | b'?' | b'#' | b'\'' | b'<' | b'>' | b'`' => {
+                return colon.is_some_and(|colon: usize| {
+                    let port = &text[colon + 1..place];
+                    colon == 0 || port.is_empty() || port.len() > 5 || !port.iter().all(u8::is_ascii_digit)
+                });
+            }
+            b':' => colon = colon.or(Some(place)),
+            _ => {}
+        }
+    }
+    text.len() > AUTHORITY_MAX && colon.is_some()
 }
 
 /// Whether a string of JSON text begins here that holds JSON itself.
@@ -275,7 +334,7 @@ pub(super) fn begins_json(text: &[u8], at: usize) -> bool {
 /// group are one.
 fn has_groups(text: &[u8]) -> bool {
     let escape = b"\\u0000".len();
-    run(text, escape, Class::Hex, 4) == 4 && run(text, escape + 5, Class::Hex, 4) == 4
+    has_run(text, escape, Class::Hex, 4) && has_run(text, escape + 5, Class::Hex, 4)
 }
 
 /// Whether a card stands at the first of these digits.
@@ -297,6 +356,7 @@ pub(super) fn string_around(text: &[u8], at: usize) -> std::ops::Range<usize> {
         }
         from = quote;
     }
+    steps::count(at - start);
     start..string_end(text, at)
 }
 
@@ -306,15 +366,19 @@ pub(super) fn string_end(text: &[u8], from: usize) -> usize {
     while let Some(quote) = memchr::memchr(b'"', &text[end..]) {
         end += quote;
         if !is_escaped(text, end) {
+            steps::count(end - from);
             return end;
         }
         end += 1;
     }
+    steps::count(text.len().saturating_sub(from));
     text.len()
 }
 
 fn is_escaped(text: &[u8], at: usize) -> bool {
-    text[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+    let backslashes = text[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+    steps::count(backslashes + 1);
+    backslashes % 2 == 1
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@
 //! to be rare in JSON text, and never a byte that JSON escapes; where the literal has punctuation, they end with it,
 //! since that is rare and lets anchors share a bucket.
 
+/// How many classes there are.
+pub(super) const CLASSES: usize = 7;
+
 /// Of what a token's body is made.
 #[derive(Clone, Copy)]
 pub(super) enum Class {
@@ -42,7 +45,7 @@ impl Class {
 pub(super) enum Form {
     /// So many bytes of a class, and then none of it.
     Body(Class, usize, usize),
-    /// A function of its own, in `scan`.
+    /// A function of its own, in `tokens` or `pairs`.
     Special(Special),
 }
 
@@ -54,7 +57,9 @@ pub(super) enum Special {
     Url,
     Basic,
     Bearer,
-    Flag,
+    Identified,
+    Crypt,
+    SlashPass,
     Telegram,
     AzureSecret,
     Mailchimp,
@@ -107,10 +112,11 @@ pub(super) const RULES: &[Rule] = &[
     special("basic header", "ASIC ", 1, Special::Basic),
     special("bearer header", "earer ", 2, Special::Bearer),
     special("bearer header", "EARER ", 2, Special::Bearer),
-    special("flag", "--p", 0, Special::Flag),
-    special("flag", "--t", 0, Special::Flag),
-    special("flag", "--s", 0, Special::Flag),
-    special("flag", "--a", 0, Special::Flag),
+    special("flag", "/pass:", 3, Special::SlashPass),
+    special("sql password", "IDENTIFIED ", 4, Special::Identified),
+    special("sql password", "identified ", 4, Special::Identified),
+    special("sql password", "crypt('", 4, Special::Crypt),
+    special("sql password", "CRYPT('", 4, Special::Crypt),
     special("age key", "AGE-SECRET-KEY-1", 1, Special::AgeKey),
     // Clouds.
     special("aws signature", "X-Amz-Signature=", 3, Special::QueryValue),

@@ -1,39 +1,137 @@
-//! `key=value` and its like in a text: where the value begins and ends, and what it looks like.
+//! Where the value of a `key=value` in a text begins and ends, and what it looks like.
+//!
+//! A secret goes whole or not at all: where it is in doubt whether a character still belongs to the value, it does. So
+//! a value without quotes ends at the next blank.
 //!
 //! JSON in a text may itself have been put into a string of JSON, more than once. Its *level* is how many backslashes
 //! stand before each of its quotes: each time they become twice as many and one more.
+//!
+//! What must hold: a value that is refused after it was walked is short, so that a text of many such costs no more than
+//! their sum.
 
 use std::ops::Range;
 
+use super::kind::{Kind, is_count};
+use super::look::Look;
 use super::rules::Class;
+use crate::steps;
 
-/// Where the `=` or `:` behind a key stands, and the level of the key's quote, if it has one.
-pub(super) fn separator(text: &[u8], key_end: usize) -> Option<(usize, Option<usize>)> {
-    let byte = |place: usize| text.get(place).copied().unwrap_or(0);
-    let level = backslashes(text, key_end);
-    let quote = key_end + level;
-    let is_blank = |place: usize| usize::from(byte(place) == b' ');
-    let (separator, level) = match byte(quote) {
-        b'"' | b'\'' => (quote + 1 + is_blank(quote + 1), Some(level)),
-        _ => (key_end + is_blank(key_end), None),
+/// Longer values are no placeholder, no name and no word, whatever they are made of.
+pub(super) const ASKED_MAX: usize = 256;
+/// The most bytes of a key.
+const KEY_MAX: usize = 64;
+/// The most bytes between a key and its value.
+const BLANKS_MAX: usize = 16;
+/// How far a name that stands for a value may reach.
+const VARIABLE_MAX: usize = 128;
+
+/// What stands between a key and its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Separator {
+    /// `=`, `=>`, `==`, `:=`.
+    Equals,
+    /// `:`.
+    Colon,
+    /// Nothing but a blank or a bracket, before a quote, as in `PASSWORD 'x'`.
+    Quote,
+    /// A tab alone.
+    Tab,
+    /// `>`, the end of a tag that `<` began.
+    Tag,
+}
+
+/// What follows a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Follows {
+    pub(super) separator: Separator,
+    /// The level of the key's own quotes, if it has some.
+    pub(super) level: Option<usize>,
+    /// Where the value begins.
+    pub(super) start: usize,
+    /// Whether a blank stands before it.
+    pub(super) has_blank: bool,
+}
+
+/// What follows the key `key_start..key_end`, if a value may.
+pub(super) fn follows(look: &Look<'_>, key_start: usize, key_end: usize) -> Option<Follows> {
+    let blanks = |start: usize| {
+        let len = (0..BLANKS_MAX).take_while(|at| matches!(look.byte(start + at), b' ' | b'\t')).count();
+        steps::count(len + 1);
+        start + len
     };
-    matches!(byte(separator), b'=' | b':').then_some((separator, level))
+    let level = backslashes(look, key_end);
+    let quote = key_end + level;
+    let (behind, level) = match look.byte(quote) {
+        b'"' | b'\'' | b'`' => (quote + 1, Some(level)),
+        _ => (key_end, None),
+    };
+    let place = blanks(behind);
+    // Else the second sign is the first of the value.
+    let is_sign = matches!(look.byte(place + 2), b' ' | b'\t')
+        || matches!(look.byte(place + 2 + backslashes(look, place + 2)), b'"' | b'\'');
+    let separator = match (look.byte(place), look.byte(place + 1)) {
+        (b'=', b'=' | b'>') | (b':', b'=') if is_sign => (Separator::Equals, place + 2),
+        (b'=', _) => (Separator::Equals, place + 1),
+        (b':', _) => (Separator::Colon, place + 1),
+        (b'>', _) if level.is_none() && place == key_end && is_before(look, key_start, b"<:") => {
+            (Separator::Tag, place + 1)
+        }
+        (b'(', b'\'' | b'"') if level.is_none() && place == key_end => (Separator::Quote, place + 1),
+        (b'\'' | b'"', _) if level.is_none() && place > key_end => (Separator::Quote, place),
+        (b'\\', _) if level.is_none() && place > key_end => {
+            let quote = place + backslashes(look, place);
+            if look.byte(quote) != b'"' {
+                return None;
+            }
+            (Separator::Quote, place)
+        }
+        (0x21.., _) if level.is_none() && place == key_end + 1 && look.byte(key_end) == b'\t' => {
+            (Separator::Tab, place)
+        }
+        _ => return None,
+    };
+    let (separator, from) = separator;
+    let start = if separator == Separator::Tag { from } else { blanks(from) };
+    Some(Follows { separator, level, start, has_blank: start > from })
+}
+
+/// Where a key in quotes begins: behind the same quote, so that a blank may be in it.
+pub(super) fn quoted_key_start(look: &Look<'_>, key_start: usize, key_end: usize, level: usize) -> usize {
+    let quote = look.byte(key_end + level);
+    let before = &look.text[key_end.saturating_sub(KEY_MAX)..key_start];
+    steps::count(before.len());
+    memchr::memrchr(quote, before).map_or(key_start, |place| key_start - (before.len() - place - 1))
+}
+
+/// Whether one of these bytes stands before a place.
+pub(super) fn is_before(look: &Look<'_>, place: usize, bytes: &[u8]) -> bool {
+    place > 0 && bytes.contains(&look.text[place - 1])
 }
 
 pub(super) fn is_header(key: &str) -> bool {
-    let ends = |end: &str| {
-        key.len()
-            .checked_sub(end.len())
-            .and_then(|at| key.get(at..))
-            .is_some_and(|tail| tail.eq_ignore_ascii_case(end))
-    };
-    ends("authorization") || ends("cookie")
+    ends(key, "authorization") || ends(key, "cookie")
+}
+
+pub(super) fn is_phrase(key: &str) -> bool {
+    ends(key, "passphrase") || ends(key, "pass_phrase") || ends(key, "pass-phrase")
+}
+
+/// Whether a key names a password, and not another secret.
+pub(super) fn is_password(key: &str) -> bool {
+    ["password", "passwd", "passphrase", "passcode", "pwd"].iter().any(|end| ends(key, end))
+}
+
+fn ends(key: &str, end: &str) -> bool {
+    key.len()
+        .checked_sub(end.len())
+        .and_then(|at| key.get(at..))
+        .is_some_and(|tail| tail.eq_ignore_ascii_case(end))
 }
 
 /// Whether a header's value is a scheme of authentication and one word that is too long for a sentence.
 pub(super) fn has_scheme(value: &[u8]) -> bool {
     const SCHEMES: [&[u8]; 6] = [b"bearer", b"basic", b"token", b"digest", b"negotiate", b"apikey"];
-    let Some(blank) = value.iter().position(|byte| *byte == b' ') else { return false };
+    let Some(blank) = value.iter().take(ASKED_MAX).position(|byte| *byte == b' ') else { return false };
     let (scheme, word) = (&value[..blank], value[blank..].trim_ascii());
     word.len() >= 16
         && !word.contains(&b' ')
@@ -41,31 +139,60 @@ pub(super) fn has_scheme(value: &[u8]) -> bool {
 }
 
 /// A quoted value: up to the same quote, or to the end of a text that was cut. A quote inside of it has more
-/// backslashes before it than `level`.
-pub(super) fn quoted(text: &[u8], start: usize, quote: u8, level: usize) -> Option<Range<usize>> {
+/// backslashes before it than `level`, stands twice, or has a letter or digit behind it.
+pub(super) fn quoted(look: &Look<'_>, start: usize, quote: u8, level: usize) -> Option<Range<usize>> {
     let mut backslashes = 0;
-    for (place, byte) in text.iter().enumerate().skip(start) {
+    let mut place = start;
+    while let Some(byte) = look.text.get(place) {
         let end = match *byte {
             b'\\' => {
                 backslashes += 1;
+                place += 1;
                 continue;
             }
-            b'\n' => place,
-            byte if byte == quote && is_level(backslashes, level) => place - level,
-            _ => {
-                backslashes = 0;
-                continue;
+            b'\n' => Some(place),
+            byte if byte == quote && is_level(backslashes, level) => {
+                let is_double = level == 0 && place > start && look.byte(place + 1) == quote;
+                place += usize::from(is_double);
+                let is_inside = is_double || look.byte(place + 1).is_ascii_alphanumeric();
+                (!is_inside).then(|| place - level)
             }
+            _ => None,
         };
-        return (end > start).then_some(start..end);
+        backslashes = 0;
+        if let Some(end) = end {
+            steps::count(place - start + 1);
+            return (end > start).then_some(start..end);
+        }
+        place += 1;
     }
-    (start < text.len()).then_some(start..text.len())
+    steps::count(look.text.len().saturating_sub(start) + 1);
+    (start < look.text.len()).then_some(start..look.text.len())
+}
+
+/// A quoted value behind a key without quotes, in no JSON. What follows the quote up to the next blank belongs to the
+/// value, unless it can only be what stands around it.
+pub(super) fn quoted_or_more(
+    look: &Look<'_>,
+    start: usize,
+    quote_at: usize,
+    level: usize,
+) -> Option<Range<usize>> {
+    let inside = quoted(look, quote_at + 1, look.byte(quote_at), level);
+    let close = inside.as_ref().map_or(quote_at + 1, |inside| inside.end) + level;
+    let is_closed = look.byte(close) == look.byte(quote_at);
+    let behind = if is_closed { close + 1 } else { return inside };
+    let rest = &look.text[behind..look.blank(behind).min(behind + ASKED_MAX)];
+    let brackets = rest.iter().take_while(|byte| matches!(**byte, b')' | b']' | b'}' | b'>')).count();
+    steps::count(brackets + 1);
+    let is_around = rest[brackets..].first().is_none_or(|byte| b",;.:\\&|<\"'".contains(byte));
+    if is_around { inside } else { Some(start..look.blank(behind)) }
 }
 
 /// A list or object of JSON of this level, or what is left of it.
-pub(super) fn container(text: &[u8], start: usize, level: usize) -> Option<Range<usize>> {
+pub(super) fn container(look: &Look<'_>, start: usize, level: usize) -> Option<Range<usize>> {
     let (mut depth, mut is_string, mut backslashes) = (0_usize, false, 0);
-    for (place, byte) in text.iter().enumerate().skip(start) {
+    for (place, byte) in look.text.iter().enumerate().skip(start) {
         match *byte {
             b'"' if is_level(backslashes, level) => is_string = !is_string,
             b'{' | b'[' if !is_string => depth += 1,
@@ -74,93 +201,175 @@ pub(super) fn container(text: &[u8], start: usize, level: usize) -> Option<Range
         }
         backslashes = if *byte == b'\\' { backslashes + 1 } else { 0 };
         if depth == 0 {
+            steps::count(place - start + 1);
             return Some(start..place + 1);
         }
     }
-    Some(start..text.len())
+    steps::count(look.text.len() - start);
+    Some(start..look.text.len())
 }
 
-/// A header's value: to the end of the line, or to the quote around the header.
-pub(super) fn header_value(text: &[u8], start: usize) -> Option<Range<usize>> {
-    let rest = &text[start..];
-    let len = rest
-        .iter()
-        .enumerate()
-        .position(|(place, byte)| {
-            matches!(byte, b'\n' | b'\r' | b'\\')
-                || (*byte == b'\'')
-                || (*byte == b'"' && !is_inner_quote(rest, place))
-        })
-        .unwrap_or(rest.len());
-    let len = rest[..len].iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+/// A number of JSON, or what else JSON has without quotes, where the end of a member follows.
+pub(super) fn scalar(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
+    let is_scalar =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.' | b'*' | b':');
+    let len = (0..64).take_while(|at| is_scalar(look.byte(start + at))).count();
+    steps::count(len + 1);
+    let value = &look.text[start..start + len];
+    let is_word =
+        [b"true".as_slice(), b"false", b"null", b"None", b"True", b"False", b"nil"].contains(&value);
+    // Where a list or object stood.
+    let is_masked = [b"***".as_slice(), b"hmac:", b"REDACTED"].iter().any(|mask| value.starts_with(mask));
+    let is_number = (value.first().is_some_and(u8::is_ascii_digit) || value.starts_with(b"-"))
+        && value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E'));
+    let is_end = matches!(look.byte(start + len), b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | 0);
+    (len > 0 && is_end && (is_word || is_number || is_masked)).then_some(start..start + len)
+}
+
+/// To the end of the line, without the blanks there.
+pub(super) fn line(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
+    let mut end = look.line(start);
+    while end > start && matches!(look.text[end - 1], b' ' | b'\t') {
+        end -= 1;
+        steps::count(1);
+        if look.line(start) - end > ASKED_MAX {
+            break;
+        }
+    }
+    (end > start).then_some(start..end)
+}
+
+/// A value of a URL's query.
+pub(super) fn in_query(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
+    let end = look.blank(start);
+    let len =
+        look.text[start..end].iter().position(|byte| matches!(byte, b'&' | b'#')).unwrap_or(end - start);
+    steps::count(len + 1);
     (len > 0).then_some(start..start + len)
 }
 
-pub(super) fn unquoted(text: &[u8], start: usize) -> Option<Range<usize>> {
-    let is_end = |byte: &u8| {
-        byte.is_ascii_whitespace()
-            || matches!(
-                *byte,
-                b'&' | b',' | b';' | b'"' | b'\'' | b')' | b']' | b'}' | b'>' | b'#' | b'\\' | b'|'
-            )
-    };
-    let rest = text.get(start..)?;
-    let len = rest.iter().position(is_end).unwrap_or(rest.len());
-    (len > 0).then_some(start..start + len)
+/// A value without quotes: to the next blank. A blank in braces, or in the quotes of a call, belongs to it.
+pub(super) fn unquoted(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
+    let near = |place: usize| place.min(start + ASKED_MAX).min(look.text.len());
+    let mut end = look.blank(start);
+    if cfg!(trailseal_fault = "value_cut_short") {
+        end = look.text[start..end]
+            .iter()
+            .position(|byte| b"#&;".contains(byte))
+            .map_or(end, |len| start + len);
+    }
+    let rest = &look.text[start..near(look.line(start))];
+    steps::count(1);
+    if rest.starts_with(b"{") && !rest.starts_with(b"{{") {
+        steps::count(rest.len());
+        if memchr::memchr(b'}', &look.text[start..near(end)]).is_none()
+            && let Some(close) = memchr::memchr(b'}', rest)
+        {
+            end = look.blank(start + close);
+        }
+    } else {
+        let name =
+            rest.iter().take(32).take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+        steps::count(name + 1);
+        if name > 0
+            && rest.get(name) == Some(&b'(')
+            && let Some(quote @ (b'\'' | b'"')) = rest.get(name + 1)
+        {
+            let inside = quoted(look, start + name + 2, *quote, 0);
+            end = inside.map_or(end, |inside| look.blank(inside.end));
+        }
+    }
+    (end > start).then_some(start..end)
+}
+
+/// Where a quote stands before which letters say what kind of text it is, as in `N'x'`, `b"x"`, `@"x"`.
+pub(super) fn prefixed_quote(look: &Look<'_>, start: usize) -> Option<usize> {
+    let is_prefix = matches!(
+        look.byte(start),
+        b'N' | b'n' | b'E' | b'e' | b'B' | b'b' | b'R' | b'r' | b'U' | b'u' | b'@'
+    );
+    (is_prefix && matches!(look.byte(start + 1), b'\'' | b'"')).then_some(start + 1)
 }
 
 /// How many backslashes stand here.
-pub(super) fn backslashes(text: &[u8], start: usize) -> usize {
-    text.iter().skip(start).take_while(|byte| **byte == b'\\').count()
+pub(super) fn backslashes(look: &Look<'_>, start: usize) -> usize {
+    let len = look.text.iter().skip(start).take_while(|byte| **byte == b'\\').count();
+    steps::count(len + 1);
+    len
 }
 
 /// Whether a value is the name of what will stand there: `<password>`, `{{ password }}`, `[password]`, `$PASSWORD`,
-/// `${password}`, `$(command)`, `%s`. An unquoted value ends before its last bracket.
-pub(super) fn is_variable(text: &[u8], range: &Range<usize>) -> bool {
-    let value = &text[range.clone()];
-    let closes = |with: &[u8]| value.ends_with(with) || text[range.end..].starts_with(with);
-    let closes_later = |with: &[u8]| {
-        let line = text[range.start..].split(|byte| *byte == b'\n').next().unwrap_or_default();
-        memchr::memmem::find(line, with).is_some()
-    };
-    let is_words = |words: &[u8]| {
-        words.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'*')
-            && !words.iter().any(|byte| matches!(byte, b'"' | b'\'' | b'!' | b'$' | b'%' | b'@'))
-    };
-    let is_name = |name: &[u8]| {
-        name.first().is_some_and(|byte| byte.is_ascii_uppercase() || *byte == b'_')
-            && name.iter().all(|byte| Class::Upper.holds(*byte) || *byte == b'_')
-    };
-    match value {
-        [b'<', ..] => closes(b">"),
-        [b'{', b'{', ..] => closes_later(b"}}"),
-        [b'[', words @ ..] => closes(b"]") && is_words(words),
-        [b'$', b'{', ..] => closes_later(b"}"),
-        [b'$', b'(', ..] => closes_later(b")"),
-        // `$_POST['password']` ends before its quote.
-        [b'$', name @ ..] => is_name(name.strip_suffix(b"[").unwrap_or(name)),
-        _ => value.starts_with(b"%") && value.len() == 2,
+/// `${password}`, `$(command)`, `%s`, and nothing else. One without quotes may have blanks in its brackets.
+pub(super) fn is_variable(look: &Look<'_>, value: &Range<usize>, is_quoted: bool) -> bool {
+    let to = if is_quoted { value.end } else { look.text.len() };
+    let rest = &look.text[value.start..to.min(value.start + VARIABLE_MAX)];
+    if !matches!(rest.first(), Some(b'<' | b'{' | b'[' | b'$' | b'%')) {
+        return false;
     }
+    steps::count(2 * rest.len());
+    let closed = |open: usize, with: &[u8], holds: fn(&[u8]) -> bool| {
+        let len = memchr::memmem::find(&rest[open..], with)?;
+        (len > 0 && holds(&rest[open..open + len])).then_some(open + len + with.len())
+    };
+    let end = match rest {
+        [b'<', ..] => closed(1, b">", is_words),
+        [b'{', b'{', ..] => closed(2, b"}}", is_expression),
+        [b'[', ..] => closed(1, b"]", is_words),
+        [b'$', b'{', b'{', ..] => closed(3, b"}}", is_expression),
+        [b'$', b'{', ..] => closed(2, b"}", is_name),
+        [b'$', b'(', ..] => closed(2, b")", is_expression),
+        [b'$', b'A'..=b'Z' | b'_', name @ ..] => {
+            let is_upper = |byte: &&u8| Class::Upper.holds(**byte) || **byte == b'_';
+            let end = 2 + name.iter().take_while(is_upper).count();
+            // `$_POST['password']` is one name.
+            let is_element = rest.get(end) == Some(&b'[');
+            if is_element { closed(end + 1, b"]", is_expression) } else { Some(end) }
+        }
+        [b'%', b's' | b'd' | b'v' | b'q', ..] => Some(2),
+        [b'%', b'(', ..] => closed(2, b")s", is_name),
+        _ => None,
+    };
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || b",;)]}>\"'@&:/|`.".contains(byte);
+    end.is_some_and(|end| rest.get(end).is_none_or(ends))
+}
+
+fn is_words(words: &[u8]) -> bool {
+    words.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'*')
+        && words.iter().all(|byte| byte.is_ascii_alphanumeric() || b" _-.*:".contains(byte))
+}
+
+fn is_expression(words: &[u8]) -> bool {
+    !words.contains(&b'\n')
+}
+
+fn is_name(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
 }
 
 /// Whether what follows `key:` is a value and no word of a sentence.
 pub(super) fn looks_like_value(value: &[u8]) -> bool {
-    value.len() >= 4
-        && value.iter().any(|byte| {
-            byte.is_ascii_digit()
-                || matches!(byte, b'!' | b'@' | b'$' | b'%' | b'^' | b'*' | b'?' | b'~' | b'+' | b'=')
-        })
+    if value.len() > ASKED_MAX {
+        return true;
+    }
+    steps::count(value.len());
+    let ends_word = |byte: &u8| {
+        matches!(byte, b'.' | b',' | b';' | b':' | b'!' | b'?' | b')' | b']' | b'"' | b'\'' | b'}' | b'>')
+    };
+    let len = value.iter().rposition(|byte| !ends_word(byte)).map_or(0, |last| last + 1);
+    let is_of_word = |byte: &u8| {
+        byte.is_ascii_alphabetic()
+            || !byte.is_ascii()
+            || matches!(byte, b'-' | b'_' | b'\'' | b'/' | b'.' | b'(' | b'[' | b'<' | b'"')
+    };
+    value.len() >= 4 && value[..len].iter().any(|byte| !is_of_word(byte) && *byte != b' ')
 }
 
-/// A quote that belongs to the value, as in `username="x"`.
-fn is_inner_quote(text: &[u8], place: usize) -> bool {
-    let opens = place > 0 && text[place - 1] == b'=';
-    let closes = text[..place].iter().rposition(|byte| *byte == b'"').is_some_and(|open| {
-        open > 0
-            && text[open - 1] == b'='
-            && text[..=open].iter().filter(|byte| **byte == b'"').count() % 2 == 1
-    });
-    opens || closes
+/// Whether what stands behind a key stays, since it only names or counts secrets.
+pub(super) fn stays(kind: Kind, value: &[u8]) -> bool {
+    value.len() <= ASKED_MAX && {
+        steps::count(2 * value.len());
+        kind.lets_be(value) || (kind.counts() && is_count(value))
+    }
 }
 
 /// Whether a quote behind so many backslashes is one that JSON of this level has itself.

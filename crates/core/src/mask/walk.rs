@@ -1,9 +1,12 @@
 //! The slow way: an event is walked as a value, and every secret in it replaced.
 
+use std::collections::{HashMap, HashSet};
+
 use super::kind::{Kind, is_authorization};
 use super::paths::{self, Form, Under};
 use super::{FIXED, Masker, Preset, ReplaceWith};
 use crate::event::{Category, Event, Number, Object, Out, Resource, Value, write_changes};
+use crate::steps;
 
 /// The most bytes of a dotted path; of a longer one its beginning is listed.
 const PATH_BYTES_MAX: usize = 512;
@@ -339,22 +342,34 @@ impl<'a> Walk<'a> {
 
     /// Keys that are secrets themselves get another name, each one of its own.
     fn keys(&mut self, object: &mut Object, form: Form) {
-        for place in 0..object.0.len() {
-            let Some(masked) = self.masked_key(&object.0[place].0, form) else { continue };
-            let mut name = if masked.is_empty() { FIXED.to_owned() } else { masked };
-            let stem = name.clone();
-            let mut number = 1;
-            while object.contains_key(&name) {
-                number += 1;
-                name = format!("{stem} {number}");
-            }
+        let masked: Vec<(usize, String)> = (0..object.0.len())
+            .filter_map(|place| Some((place, self.masked_key(&object.0[place].0, form)?)))
+            .collect();
+        if masked.is_empty() {
+            return;
+        }
+        // Many secrets leave the same name: what was taken is looked up, and counted on from where it ended.
+        let mut names: HashSet<String> = object.0.iter().map(|(key, _)| key.clone()).collect();
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for (place, masked) in masked {
             let mut is_allowed = true;
             let key = object.0[place].0.clone();
             self.at(&key, |_| is_allowed = false);
-            if !is_allowed {
-                object.0[place].0.clone_from(&name);
-                self.at(&name, Walk::mark);
+            if is_allowed {
+                continue;
             }
+            let stem = if masked.is_empty() { FIXED.to_owned() } else { masked };
+            let count = counts.entry(stem.clone()).or_insert(1);
+            let mut name = stem.clone();
+            while names.contains(&name) {
+                steps::count(1);
+                *count += 1;
+                name = format!("{stem} {count}");
+            }
+            names.remove(&key);
+            names.insert(name.clone());
+            object.0[place].0.clone_from(&name);
+            self.at(&name, Walk::mark);
         }
     }
 

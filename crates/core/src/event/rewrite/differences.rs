@@ -3,6 +3,7 @@
 
 use super::scan::{Member, Span};
 use crate::event::CHANGES_MAX;
+use crate::line::REST_BYTES_MAX;
 
 /// More pairs of keys are not compared one by one.
 const PAIRS_MAX: usize = 4_096;
@@ -11,6 +12,8 @@ const PAIRS_MAX: usize = 4_096;
 pub(super) struct States<'a> {
     pub(super) text: &'a [u8],
     pub(super) members: &'a [Member],
+    /// How much was written before them.
+    pub(super) start: usize,
 }
 
 /// The keys that lead to a value, the innermost first.
@@ -105,7 +108,7 @@ impl States<'_> {
             _ => {}
         }
         *count += 1;
-        if *count > CHANGES_MAX {
+        if *count > CHANGES_MAX || out.len() - self.start > REST_BYTES_MAX {
             return None;
         }
         out.push(b'"');

@@ -1,0 +1,253 @@
+//! One text while it is searched: what was found out about a run of it is kept, so that no run is walked again for
+//! each place in it that could begin a secret. Else a text that repeats such places would cost its square.
+
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::rules::{CLASSES, Class};
+use crate::steps;
+
+/// The quotes that may end a URL.
+const QUOTES: [u8; 4] = *b"\"'>`";
+
+/// What ends a URL, or a part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Blank,
+    Authority,
+    Quote,
+}
+
+/// A text, and what is known of it.
+pub(super) struct Look<'a> {
+    pub(super) text: &'a [u8],
+    /// Where each class ends.
+    classes: [Ahead; CLASSES],
+    blank: Ahead,
+    line: Ahead,
+    authority: Ahead,
+    tag: Ahead,
+    folder: Ahead,
+    digit: Ahead,
+    /// The last `@` before each kind of end.
+    signs: [Behind; 3],
+    /// The quotes that may stand around a URL.
+    quotes: [Ahead; QUOTES.len()],
+    headers: RefCell<Option<Headers>>,
+    maps: Cell<Maps>,
+    commands: Cell<Option<(usize, usize, u8)>>,
+}
+
+impl<'a> Look<'a> {
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Look {
+            text,
+            classes: Default::default(),
+            blank: Ahead::default(),
+            line: Ahead::default(),
+            authority: Ahead::default(),
+            tag: Ahead::default(),
+            folder: Ahead::default(),
+            digit: Ahead::default(),
+            signs: Default::default(),
+            quotes: Default::default(),
+            headers: RefCell::default(),
+            maps: Cell::default(),
+            commands: Cell::default(),
+        }
+    }
+
+    pub(super) fn byte(&self, place: usize) -> u8 {
+        self.text.get(place).copied().unwrap_or(0)
+    }
+
+    /// How many bytes of a class stand here, at most `max`.
+    pub(super) fn run(&self, start: usize, class: Class, max: usize) -> usize {
+        if start >= self.text.len() {
+            return 0;
+        }
+        let end = self.classes[class as usize]
+            .next(self.text, start, |rest| rest.iter().position(|byte| !class.holds(*byte)));
+        (end - start).min(max)
+    }
+
+    /// Where the next blank stands, or the end.
+    pub(super) fn blank(&self, start: usize) -> usize {
+        self.blank.next(self.text, start, |rest| rest.iter().position(u8::is_ascii_whitespace))
+    }
+
+    /// The end of the line.
+    pub(super) fn line(&self, start: usize) -> usize {
+        self.line.next(self.text, start, |rest| memchr::memchr2(b'\n', b'\r', rest))
+    }
+
+    /// Where a URL's authority ends by the book.
+    pub(super) fn authority(&self, start: usize) -> usize {
+        self.authority.next(self.text, start, |rest| {
+            rest.iter().position(|byte| byte.is_ascii_whitespace() || b"/?#\"'<>\\`".contains(byte))
+        })
+    }
+
+    /// Where a tag of XML is closed.
+    pub(super) fn closing_tag(&self, start: usize) -> Option<usize> {
+        let place = self.tag.next(self.text, start, |rest| memchr::memmem::find(rest, b"</"));
+        (place < self.text.len()).then_some(place)
+    }
+
+    /// Where letters, digits, `_`, `-` and slashes end.
+    pub(super) fn folder(&self, start: usize) -> usize {
+        self.folder.next(self.text, start, |rest| {
+            rest.iter().position(|byte| !(Class::Word.holds(*byte) || *byte == b'/'))
+        })
+    }
+
+    pub(super) fn has_digit(&self, range: Range<usize>) -> bool {
+        self.digit.next(self.text, range.start, |rest| rest.iter().position(u8::is_ascii_digit)) < range.end
+    }
+
+    /// The last `@` in a range that ends so.
+    pub(super) fn last_sign(&self, range: Range<usize>, end: End) -> Option<usize> {
+        self.signs[end as usize].last(self.text, range)
+    }
+
+    /// Where such a quote stands next, if that is one which may stand around a URL.
+    pub(super) fn quote(&self, quote: u8, start: usize) -> Option<usize> {
+        let number = QUOTES.iter().position(|known| *known == quote)?;
+        Some(self.quotes[number].next(self.text, start, |rest| memchr::memchr(quote, rest)))
+    }
+
+    /// Whether a base64 text that ends at `end` is the header of a token as RFC 7515 has it. All that begin in one run
+    /// are judged together: those whose groups of four agree have the same end once decoded.
+    pub(super) fn is_jose_header(&self, header: Range<usize>) -> bool {
+        let mut headers = self.headers.borrow_mut();
+        let of_run = match &mut *headers {
+            Some(of_run) if of_run.end == header.end => of_run,
+            other => other.insert(Headers { end: header.end, last: [None; 4] }),
+        };
+        let (known_from, last) = match of_run.last[header.start % 4] {
+            Some(known) if known.0 <= header.start => known,
+            _ => {
+                let known = (header.start, last_name(&self.text[header.clone()]));
+                of_run.last[header.start % 4] = Some(known);
+                known
+            }
+        };
+        last.is_some_and(|last| last >= (header.start - known_from) / 4 * 3)
+    }
+
+    /// Whether `map[` stands before this place on its line: Go writes a map so, with a blank between its members.
+    pub(super) fn is_in_map(&self, place: usize) -> bool {
+        let mut maps = self.maps.get();
+        if place > maps.searched_to {
+            for at in maps.searched_to..place {
+                match self.text[at] {
+                    b'\n' => maps.opened = None,
+                    b'[' if self.text[..at].ends_with(b"map") => maps.opened = Some(at),
+                    _ => {}
+                }
+            }
+            steps::count(place - maps.searched_to);
+            maps.searched_to = place;
+            self.maps.set(maps);
+        }
+        maps.opened.is_some_and(|opened| opened < place)
+    }
+
+    /// Which of `names` stand on the line of this place, a bit for each. The names are always the same.
+    pub(super) fn commands(&self, place: usize, names: &[&str]) -> u8 {
+        if let Some((from, to, found)) = self.commands.get()
+            && (from..=to).contains(&place)
+        {
+            return found;
+        }
+        let from = self.text[..place].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let to = self.line(place);
+        let line = &self.text[from..to];
+        steps::count((place - from) + line.len() * names.len());
+        let found = names.iter().enumerate().fold(0, |found, (number, name)| {
+            found | u8::from(memchr::memmem::find(line, name.as_bytes()).is_some()) << number
+        });
+        self.commands.set(Some((from, to, found)));
+        found
+    }
+}
+
+/// The next place of something: known once, it is known for all places before it.
+#[derive(Default)]
+struct Ahead(Cell<Option<(usize, usize)>>);
+
+impl Ahead {
+    fn next(&self, text: &[u8], start: usize, find: impl Fn(&[u8]) -> Option<usize>) -> usize {
+        let part = |range: Range<usize>| {
+            let part = text.get(range.clone()).unwrap_or_default();
+            let found = find(part);
+            steps::count(found.unwrap_or(part.len()) + 1);
+            found.map(|place| range.start + place)
+        };
+        match self.0.get() {
+            Some((from, at))
+                if (from..=at).contains(&start) && !cfg!(trailseal_fault = "runs_walked_again") =>
+            {
+                at
+            }
+            // What is known of places further on is kept.
+            Some((from, at)) if start < from => part(start..from.min(text.len())).unwrap_or_else(|| {
+                self.0.set(Some((start, at)));
+                at
+            }),
+            _ => {
+                let at = part(start..text.len()).unwrap_or(text.len());
+                self.0.set(Some((start, at)));
+                at
+            }
+        }
+    }
+}
+
+/// The last place of a sign before an end, searched from the end as far as was asked for.
+#[derive(Default)]
+struct Behind(Cell<Option<(usize, usize, Option<usize>)>>);
+
+impl Behind {
+    fn last(&self, text: &[u8], range: Range<usize>) -> Option<usize> {
+        let from = match self.0.get() {
+            Some((end, _, Some(found))) if end == range.end => {
+                return (found >= range.start).then_some(found);
+            }
+            Some((end, from, None)) if end == range.end => from.min(range.end),
+            _ => range.end,
+        };
+        let found = text.get(range.start..from).and_then(|part| memchr::memrchr(b'@', part));
+        let found = found.map(|place| range.start + place);
+        steps::count(from.saturating_sub(found.unwrap_or(range.start)) + 1);
+        self.0.set(Some((range.end, range.start.min(from), found)));
+        found
+    }
+}
+
+/// What is known of the base64 texts that end at one place: for each of the four ways to group it, from where, and
+/// where in the decoded text the last of the names stands.
+struct Headers {
+    end: usize,
+    last: [Option<(usize, Option<usize>)>; 4],
+}
+
+#[derive(Clone, Copy, Default)]
+struct Maps {
+    searched_to: usize,
+    opened: Option<usize>,
+}
+
+/// Where the last name that only such a header has begins, once decoded.
+fn last_name(text: &[u8]) -> Option<usize> {
+    steps::count(4 * text.len());
+    // A base64 text cannot have one character over.
+    if text.len() % 4 == 1 {
+        return None;
+    }
+    let json = URL_SAFE_NO_PAD.decode(text).ok()?;
+    [b"\"alg\"", b"\"enc\"", b"\"typ\""].iter().filter_map(|name| memchr::memmem::rfind(&json, *name)).max()
+}

@@ -1,0 +1,200 @@
+//! A secret goes whole, or is not called masked: generated ones of every printable character, in every documented form.
+
+use proptest::prelude::*;
+
+use super::effort::triggers;
+use super::table::{FORMS, Written, written};
+use super::{left, masker, numbers};
+use crate::event::{Event, Object, Value};
+
+/// Secrets of all printable characters but blank. One that begins with a quote is a value in quotes by its form.
+fn secrets(count: usize) -> Vec<String> {
+    let mut rng = numbers();
+    let mut secret = || -> String {
+        let len = 6 + (rng.next_u32() % 18) as usize;
+        (0..len).map(|_| char::from(b'!' + (rng.next_u32() % 94) as u8)).collect()
+    };
+    let is_bare = |secret: &String| {
+        !secret
+            .trim_start_matches(['\\', '=', '>', 'N', 'n', '@', 'b', 'B', 'e', 'E', 'r', 'R', 'u', 'U'])
+            .starts_with(['"', '\'', '`'])
+    };
+    let mut all: Vec<String> = std::iter::repeat_with(&mut secret).filter(is_bare).take(count).collect();
+    // Each character once at each place.
+    for character in (b'!'..=b'~').map(char::from) {
+        all.extend([
+            format!("aB1{character}#4*@51%"),
+            format!("aB1#4*@51%{character}"),
+            format!("7Qm{character}x"),
+        ]);
+        if is_bare(&character.to_string()) {
+            all.push(format!("{character}aB1x#4*@51%"));
+        }
+    }
+    all
+}
+
+/// Whether the secret is left as it was, or nothing of it: what stands before it stays, and behind it all may go.
+fn is_whole(sent: &str, left: &str, before: &str, after: &str) -> bool {
+    if left == sent {
+        return true;
+    }
+    let starts = (before.len().saturating_sub(8)..=before.len()).any(|len| {
+        before.get(..len).is_some_and(|start| {
+            left.strip_prefix(start)
+                .and_then(|rest| rest.strip_prefix("***"))
+                .is_some_and(|rest| after.ends_with(rest))
+        })
+    });
+    starts && left.len() <= sent.len() + 3
+}
+
+#[test]
+fn generated_secrets_go_whole_in_every_documented_form() {
+    let masker = masker();
+    let mut parts = Vec::new();
+    for (what, form, how) in FORMS {
+        let (before, after) = form.split_once('§').unwrap();
+        let (mut gone, mut all) = (0, 0);
+        for secret in secrets(400) {
+            // A brace in braces is written twice, or the value would end there.
+            if form.contains("{§}") && secret.contains('}') && !secret.contains('{') {
+                continue;
+            }
+            // Behind a tab alone this is the sign.
+            if before.ends_with("password\t") && secret.starts_with(['=', ':', '>', '(']) {
+                continue;
+            }
+            let value = written(&secret, *how);
+            let sent = format!("{before}{value}{after}");
+            let left = left(&masker, &sent);
+            if !is_whole(&sent, &left, before, after) && parts.len() < 40 {
+                parts.push(format!("{what}: {sent}\n{left}"));
+            }
+            gone += usize::from(left != sent);
+            all += 1;
+        }
+        if gone * 100 < all * 93 {
+            parts.push(format!("{what}: only {gone} of {all} go"));
+        }
+    }
+    assert!(parts.is_empty(), "{}", parts.join("\n"));
+}
+
+#[test]
+fn secrets_of_public_reports_go_whole() {
+    let masker = masker();
+    let mut differ = Vec::new();
+    for (text, expected) in [
+        ("password = 7QmxK#4*@51%", "password = ***"),
+        ("PASSWORD = N'hunter2'", "PASSWORD = N'***'"),
+        ("SET password = crypt('hunter2', gen_salt('bf'))", "SET password = *** gen_salt('bf'))"),
+        ("SET password = crypt('hun ter2', gen_salt('bf'))", "SET password = *** gen_salt('bf'))"),
+        ("url=jdbc:sqlserver://h;password={p;w}d};encrypt=true x", "url=jdbc:sqlserver://h;password=*** x"),
+        ("pwd={Password 12!};uid=sa;", "pwd=***"),
+        ("password: Ab1#Zz", "password: ***"),
+        ("--password Tr0ub4dor&3;x", "--password ***"),
+        ("GET /x?password=a\"b'c)d;e&n=1", "GET /x?password=***&n=1"),
+        ("passphrase=correct horse battery\nnext", "passphrase=***\nnext"),
+        ("passphrase: correct horse battery", "passphrase: ***"),
+        ("PASSWORD 'hunter2'", "PASSWORD '***'"),
+        ("password 'it''s #1' VALID", "password '***' VALID"),
+        ("IDENTIFIED BY hunter2 ACCOUNT", "IDENTIFIED BY *** ACCOUNT"),
+        ("identified by password '*94BDCEBE19083CE2'", "identified by password '***'"),
+        ("OPTIONS (password 'hunter2')", "OPTIONS (password '***')"),
+        ("{\"password\"=>\"hunter2\", \"n\"=>1}", "{\"password\"=>\"***\", \"n\"=>1}"),
+        ("{:password=>\"hunter2\"}", "{:password=>\"***\"}"),
+        ("map[password:hunter user:y]", "map[password:*** user:y]"),
+        ("map[Authorization:[Bearer abc] Accept:[x]]", "map[Authorization:[***] Accept:[x]]"),
+        ("<password>hunter2</password>", "<password>***</password>"),
+        ("<ns:Password>a b</ns:Password>", "<ns:Password>***</ns:Password>"),
+        ("password:x1y2", "password:***"),
+        ("password\thunter2", "password\t***"),
+        ("mysqldump -u root -phunter2 shop", "mysqldump -u root -p*** shop"),
+        ("sshpass -p 'a b' ssh h", "sshpass -p '***' ssh h"),
+        ("net use x: /pass:a#b", "net use x: /pass:***"),
+        ("runas /user:a /password:a#bc", "runas /user:a /password:***"),
+        ("postgres://app:pa/ss#w?d@db.example.com/app", "postgres://app:***@db.example.com/app"),
+        ("postgres://user:oRAND44@leaked_part@host:5432/db", "postgres://user:***@host:5432/db"),
+        ("postgresql://user:password@host:5432/mydb?foo=b@r", "postgresql://user:***@host:5432/mydb?foo=b@r"),
+        ("https://u:pw@example.com/@anna", "https://u:***@example.com/@anna"),
+        ("https://u:p@s/s@host/x", "https://u:***@host/x"),
+        ("redis://:12/34@cache", "redis://:***@cache"),
+        ("curl --user 'johns:h0pk1ns~21s' $URL", "curl --user 'johns:***' $URL"),
+        ("Env: [\"A=b\",\"PASSWORD=a c\",\"C=d\"]", "Env: [\"A=b\",\"PASSWORD=***\",\"C=d\"]"),
+        ("-H \"Cookie: a=b; c=d\" -v", "-H \"Cookie: ***\" -v"),
+        ("${DB_PASSWORD:-x} password=${DB_PASSWORD:-hunter2}", "${DB_PASSWORD:-x} password=***"),
+        ("login(password=\"hunter2\", user=\"anna\")", "login(password=\"***\", user=\"anna\")"),
+    ] {
+        let left = left(&masker, text);
+        if left != expected {
+            differ.push(format!("{text}\n  left {left}\n  not  {expected}"));
+        }
+    }
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+}
+
+/// `masked` names what was changed, no more and no less.
+#[test]
+fn masked_names_exactly_the_texts_that_were_changed() {
+    let masker = masker();
+    let mut rng = numbers();
+    let words = [
+        "plain",
+        "ok 4711",
+        "token: expired",
+        "password=x",
+        "redis://:pw@h",
+        "***",
+        "",
+        "{\"a\":1}",
+        "{\"pin\":\"1\"}",
+        "--password ***",
+        "max_tokens=5",
+    ];
+    for _ in 0..300 {
+        let mut object = Object::new();
+        for number in 0..8 {
+            let word = words[rng.next_u32() as usize % words.len()];
+            let key = ["note", "password", "tokens", "id"][rng.next_u32() as usize % 4];
+            object.insert(format!("{key}{number}"), Value::from(word));
+            object.insert(format!("list{number}"), Value::from(vec![word, "ok"]));
+        }
+        let mut event = Event::new("a");
+        event.details = object.clone();
+        let mut expected = Vec::new();
+        let masked = masker.mask(&mut event);
+        for ((key, old), (_, new)) in object.iter().zip(event.details.iter()) {
+            match (old, new) {
+                (Value::Array(old), Value::Array(new)) => {
+                    let changed = old.iter().zip(new).enumerate().filter(|(_, (old, new))| old != new);
+                    expected.extend(changed.map(|(place, _)| format!("details.{key}.{place}")));
+                }
+                _ if old != new => expected.push(format!("details.{key}")),
+                _ => {}
+            }
+        }
+        assert_eq!(masked, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    /// Asked by [`left`] of whatever stands together.
+    #[test]
+    fn what_is_masked_was_noticed_and_is_masked_once(
+        parts in proptest::collection::vec((0..10_000_usize, "[ -~\\n\\t]{0,6}"), 1..7),
+    ) {
+        let triggers = triggers();
+        let text: String =
+            parts.iter().map(|(number, more)| format!("{}{more}", triggers[number % triggers.len()])).collect();
+        left(&masker(), &text);
+    }
+}
+
+#[test]
+fn every_way_a_value_is_written_is_used() {
+    for how in [Written::Plain, Written::Backslash, Written::Twice, Written::Percent, Written::Xml] {
+        assert!(FORMS.iter().any(|(.., used)| *used == how));
+    }
+}

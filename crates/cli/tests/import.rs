@@ -121,7 +121,10 @@ fn several_files_and_standard_input_are_taken_in_turn() {
     let answer =
         place.feed("import --json --from github one - two", "{\"action\":\"mid\",\"created_at\":3}\n").ok();
     assert_eq!(answer.json()["recorded"], 3);
-    assert_eq!(place.run("query --order asc --format jsonl").ok().field("action"), ["one", "mid", "two"]);
+    assert_eq!(
+        place.run("query --order asc --order-by recorded --format jsonl").ok().field("action"),
+        ["one", "mid", "two"]
+    );
 }
 
 #[test]

@@ -21,8 +21,12 @@ def toml(_context, value):
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
 
 
-# Cursors that the server gave out, oldest first and newest first. A cursor belongs to a query of its own order.
-CURSORS = {"asc": os.environ["TRAILSEAL_CURSOR_ASC"], "desc": os.environ["TRAILSEAL_CURSOR_DESC"]}
+# Cursors that the server gave out, by `order` and `order_by`. A cursor belongs to a query of its own order.
+CURSORS = {
+    (order, order_by): os.environ[f"TRAILSEAL_CURSOR_{order}_{order_by}"]
+    for order in ("asc", "desc")
+    for order_by in ("time", "recorded")
+}
 schemathesis.openapi.format("trailseal-cursor", strategies.sampled_from(sorted(CURSORS.values())))
 
 
@@ -31,7 +35,8 @@ def before_call(context, case, kwargs):
     query, body = case.query, case.body
     if query and query.get("cursor") in CURSORS.values():
         usual = "asc" if "history" in context.operation.path else "desc"
-        query["cursor"] = CURSORS.get(str(query.get("order", usual)), query["cursor"])
+        order = (str(query.get("order", usual)), str(query.get("order_by", "time")))
+        query["cursor"] = CURSORS.get(order, query["cursor"])
     # An end that has not passed. One that is no time stays as it is.
     if context.operation.path == "/v1/tokens" and isinstance(body, dict) and isinstance(body.get("expires"), str):
         body["expires"] = re.sub(r"^[0-9]{4}(?=-[0-9]{2}-[0-9]{2}T)", "2999", body["expires"])

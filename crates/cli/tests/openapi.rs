@@ -35,10 +35,12 @@ fn schemathesis_finds_nothing() {
     let event = r#"{"action":"invoice.pay","tenant":"acme","resource":{"type":"invoice","id":"7"}}"#;
     server.admin().record(vec![event; 300].join("\n"));
     server.admin().get("/v1/events/280/proof").is(200);
-    let cursor = |order: &str| {
-        let page = server.admin().get(&format!("/v1/events?limit=1&order={order}")).json();
-        page["next"].as_str().unwrap().to_owned()
-    };
+    let orders = ["asc", "desc"].into_iter().flat_map(|order| [(order, "time"), (order, "recorded")]);
+    let cursors = orders.map(|(order, order_by)| {
+        let query = format!("/v1/events?limit=1&order={order}&order_by={order_by}");
+        let page = server.admin().get(&query).json();
+        (format!("TRAILSEAL_CURSOR_{order}_{order_by}"), page["next"].as_str().unwrap().to_owned())
+    });
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../strangers/schemathesis");
     let output = Command::new(program)
         .arg("run")
@@ -49,8 +51,7 @@ fn schemathesis_finds_nothing() {
         .args(["--max-examples", EXAMPLES, "--seed", SEED, "--continue-on-failure", "--no-color"])
         .args(["--generation-database", "none", "--request-timeout", "30"])
         .env("SCHEMATHESIS_HOOKS", rules.join("hooks.py"))
-        .env("TRAILSEAL_CURSOR_ASC", cursor("asc"))
-        .env("TRAILSEAL_CURSOR_DESC", cursor("desc"))
+        .envs(cursors)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(place.path(""))
         .output()

@@ -38,7 +38,7 @@ fn takes_every_field() {
     );
     let event = Event::from_json(json.as_bytes()).unwrap();
     assert_eq!((event.invalid.len(), event.extra.len(), event.related.len()), (0, 1, 2));
-    let now = Timestamp::from_micros(0);
+    let now = Timestamp::from_micros(1_800_000_000_000_000);
     let mut rest = Vec::new();
     crate::line::write_rest(&event, &complete(&event, now), &mut rest).unwrap();
     let expected = json

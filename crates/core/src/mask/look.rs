@@ -36,6 +36,8 @@ pub(super) struct Look<'a> {
     signs: [Behind; 3],
     /// The quotes that may stand around a URL.
     quotes: [Ahead; QUOTES.len()],
+    /// Where a value in each of these quotes ends: level, from where that is known, and the end.
+    closes: [Cell<Option<(usize, usize, usize)>>; QUOTES.len()],
     headers: RefCell<Option<Headers>>,
     maps: Cell<Maps>,
     commands: Cell<Option<(usize, usize, u8)>>,
@@ -54,6 +56,7 @@ impl<'a> Look<'a> {
             digit: Ahead::default(),
             signs: Default::default(),
             quotes: Default::default(),
+            closes: Default::default(),
             headers: RefCell::default(),
             maps: Cell::default(),
             commands: Cell::default(),
@@ -117,6 +120,21 @@ impl<'a> Look<'a> {
     pub(super) fn quote(&self, quote: u8, start: usize) -> Option<usize> {
         let number = QUOTES.iter().position(|known| *known == quote)?;
         Some(self.quotes[number].next(self.text, start, |rest| memchr::memchr(quote, rest)))
+    }
+
+    /// Where a value in such quotes that begins here ends: as `find` says, or as it said of one that began before it.
+    pub(super) fn close(&self, quote: u8, level: usize, start: usize, find: impl Fn() -> usize) -> usize {
+        let Some(number) = QUOTES.iter().position(|known| *known == quote) else { return find() };
+        // What stands before it may make a quote or a backslash mean something else.
+        let is_inside = start > 0 && (self.text[start - 1] == b'\\' || self.text[start - 1] == quote);
+        match self.closes[number].get() {
+            Some((of, from, end)) if of == level && (from..end).contains(&start) && !is_inside => end,
+            _ => {
+                let end = find();
+                self.closes[number].set(Some((level, start, end)));
+                end
+            }
+        }
     }
 
     /// Whether a base64 text that ends at `end` is the header of a token as RFC 7515 has it. All that begin in one run

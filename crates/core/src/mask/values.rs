@@ -141,6 +141,11 @@ pub(super) fn has_scheme(value: &[u8]) -> bool {
 /// A quoted value: up to the same quote, or to the end of a text that was cut. A quote inside of it has more
 /// backslashes before it than `level`, stands twice, or has a letter or digit behind it.
 pub(super) fn quoted(look: &Look<'_>, start: usize, quote: u8, level: usize) -> Option<Range<usize>> {
+    let end = look.close(quote, level, start, || closing_quote(look, start, quote, level));
+    (end > start).then_some(start..end)
+}
+
+fn closing_quote(look: &Look<'_>, start: usize, quote: u8, level: usize) -> usize {
     let mut backslashes = 0;
     let mut place = start;
     while let Some(byte) = look.text.get(place) {
@@ -162,12 +167,12 @@ pub(super) fn quoted(look: &Look<'_>, start: usize, quote: u8, level: usize) -> 
         backslashes = 0;
         if let Some(end) = end {
             steps::count(place - start + 1);
-            return (end > start).then_some(start..end);
+            return end;
         }
         place += 1;
     }
     steps::count(look.text.len().saturating_sub(start) + 1);
-    (start < look.text.len()).then_some(start..look.text.len())
+    look.text.len()
 }
 
 /// A quoted value behind a key without quotes, in no JSON. What follows the quote up to the next blank belongs to the

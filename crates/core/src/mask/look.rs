@@ -13,6 +13,11 @@ use crate::steps;
 /// The quotes that may end a URL.
 const QUOTES: [u8; 4] = *b"\"'>`";
 
+/// So many bytes may be walked over for each byte of a text, and so many in any text: some hundred times what ordinary
+/// texts take.
+const WALKED_FOR_EACH: usize = 48;
+const WALKED_AT_LEAST: usize = 16 << 10;
+
 /// What ends a URL, or a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -38,6 +43,8 @@ pub(super) struct Look<'a> {
     quotes: [Ahead; QUOTES.len()],
     /// Where a value in each of these quotes ends: level, from where that is known, and the end.
     closes: [Cell<Option<(usize, usize, usize)>>; QUOTES.len()],
+    /// Bytes that were walked over to find where values begin and end.
+    walked: Cell<usize>,
     headers: RefCell<Option<Headers>>,
     maps: Cell<Maps>,
     commands: Cell<Option<(usize, usize, u8)>>,
@@ -57,10 +64,22 @@ impl<'a> Look<'a> {
             signs: Default::default(),
             quotes: Default::default(),
             closes: Default::default(),
+            walked: Cell::default(),
             headers: RefCell::default(),
             maps: Cell::default(),
             commands: Cell::default(),
         }
+    }
+
+    /// Notes that so many bytes were walked over.
+    pub(super) fn walked(&self, bytes: usize) {
+        steps::count(bytes);
+        self.walked.set(self.walked.get() + bytes);
+    }
+
+    /// Whether more was walked over than any text needs that was not made for it.
+    pub(super) fn is_worn_out(&self) -> bool {
+        self.walked.get() > WALKED_AT_LEAST + WALKED_FOR_EACH * self.text.len()
     }
 
     pub(super) fn byte(&self, place: usize) -> u8 {

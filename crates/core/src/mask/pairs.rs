@@ -8,7 +8,6 @@ use super::look::{End, Look};
 use super::rules::Class;
 use super::scan::{Scan, key_start};
 use super::values::{self, ASKED_MAX, Follows, Separator};
-use crate::steps;
 
 /// Commands to which a password may be given behind a short flag.
 const COMMANDS: [&str; 8] = ["mysql", "mariadb", "sshpass", "7z", "sqlcmd", "bcp", "redis-cli", "curl"];
@@ -150,7 +149,7 @@ impl Scan<'_> {
         }
         if look.byte(start) == b'[' && values::is_header(key) && look.is_in_map(key_start) {
             let close = memchr::memchr(b']', &look.text[start..look.line(start)]);
-            steps::count(close.unwrap_or(0) + 1);
+            look.walked(close.unwrap_or(0) + 1);
             if let Some(close) = close {
                 return (close > 1).then_some(start + 1..start + close);
             }
@@ -246,7 +245,7 @@ impl Scan<'_> {
         for _ in 0..6 {
             at += (0..16).take_while(|ahead| look.byte(at + ahead) == b' ').count();
             let word = look.run(at, Class::Word, 64);
-            steps::count(16);
+            look.walked(16);
             let is = |name: &[u8]| look.text[at..at + word].eq_ignore_ascii_case(name);
             if is(b"BY") {
                 at += word;
@@ -278,7 +277,7 @@ impl Scan<'_> {
         let text = look.text;
         let authority = look.authority(after);
         let colon = after + text[after..authority].iter().position(|byte| *byte == b':')?;
-        steps::count(colon - after + 1);
+        look.walked(colon - after + 1);
         let (whole, end) = end_of_url(look, start, after);
         let is_port = colon > after && is_port(&text[colon + 1..authority], look.byte(authority));
         let sign = match look.last_sign(after..authority, End::Authority) {
@@ -314,7 +313,7 @@ impl Scan<'_> {
         if value.len() > ASKED_MAX {
             return false;
         }
-        steps::count(value.len());
+        look.walked(value.len());
         let is_start = |byte: &&u8| **byte & 0xC0 != 0x80;
         let is_ours = value
             .strip_prefix(b"***")
@@ -334,7 +333,7 @@ fn tagged(look: &Look<'_>, start: usize, name: &str) -> Option<Range<usize>> {
     let end = look.closing_tag(start)?;
     let closing = &look.text[end..look.text.len().min(end + 2 * ASKED_MAX)];
     let closing = &closing[..closing.iter().take(ASKED_MAX).position(|byte| *byte == b'>')?];
-    steps::count(closing.len());
+    look.walked(closing.len());
     let is_same = closing.ends_with(name.as_bytes());
     (is_same && look.byte(start) != b'<' && end > start).then_some(start..end)
 }
@@ -356,7 +355,7 @@ fn end_of_url(look: &Look<'_>, start: usize, after: usize) -> (usize, End) {
         .take(32)
         .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(**byte, b'+' | b'-' | b'.' | b':'))
         .count();
-    steps::count(scheme + 1);
+    look.walked(scheme + 1);
     let end = look.blank(after);
     let before =
         look.text[..start - scheme].last().map_or(0, |byte| if *byte == b'<' { b'>' } else { *byte });
@@ -369,7 +368,7 @@ fn end_of_url(look: &Look<'_>, start: usize, after: usize) -> (usize, End) {
 /// Whether a host stands here that is one beyond doubt: it has a dot or a port, or ends the URL.
 fn is_host(look: &Look<'_>, start: usize, end: usize, whole: usize) -> bool {
     let hosts = &look.text[start..end.min(start + ASKED_MAX)];
-    steps::count(2 * hosts.len());
+    look.walked(2 * hosts.len());
     let is_one = |host: &[u8]| {
         let (name, port) = match host.iter().rposition(|byte| *byte == b':') {
             Some(colon) if host.last() != Some(&b']') => (&host[..colon], Some(&host[colon + 1..])),

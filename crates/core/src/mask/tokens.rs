@@ -155,7 +155,7 @@ fn pem(text: &[u8], start: usize, after: usize) -> Option<Range<usize>> {
 fn basic(look: &Look<'_>, start: usize, after: usize) -> Option<Range<usize>> {
     let text = look.text;
     let len = look.run(after, Class::Base64, usize::MAX);
-    steps::count(3 * len);
+    look.walked(3 * len);
     let begins = start > 0 && matches!(text[start - 1], b'b' | b'B') && begins(text, start - 1);
     let value = text[after..after + len].iter().map(|byte| match byte {
         b'+' => b'-',
@@ -177,7 +177,7 @@ fn bearer(look: &Look<'_>, start: usize, after: usize) -> Option<Range<usize>> {
         .iter()
         .take_while(|byte| Class::Base64.holds(**byte) || matches!(**byte, b'.' | b'~' | b'%'))
         .count();
-    steps::count(2 * len);
+    look.walked(2 * len);
     let value = &text[after..after + len];
     let begins = start > 0 && matches!(text[start - 1], b'b' | b'B') && begins(text, start - 1);
     let is_token = len >= 12 && value.iter().any(u8::is_ascii_digit);
@@ -186,7 +186,7 @@ fn bearer(look: &Look<'_>, start: usize, after: usize) -> Option<Range<usize>> {
 
 fn telegram(look: &Look<'_>, colon: usize) -> Option<Range<usize>> {
     let text = look.text;
-    steps::count(2 * 17);
+    look.walked(2 * 17);
     let digits = text[..colon].iter().rev().take(17).take_while(|byte| byte.is_ascii_digit()).count();
     let start = colon - digits;
     let is_bot = text[..start].ends_with(b"bot") || begins(text, start);
@@ -209,7 +209,7 @@ fn azure_secret(text: &[u8], digit: usize) -> Option<Range<usize>> {
 fn mailchimp(look: &Look<'_>, start: usize, after: usize) -> Option<Range<usize>> {
     let text = look.text;
     let digits = look.run(after, Class::Hex, 3);
-    steps::count(32);
+    look.walked(32);
     let first = start.checked_sub(32)?;
     let key = &text[first..start];
     (matches!(digits, 1 | 2)
@@ -238,7 +238,7 @@ fn slack(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
     let after = start + prefix_len;
     let len = look.run(after, Class::Word, 400);
     let value = &text[after..after + len.min(BODY_ASKED)];
-    steps::count(value.len());
+    look.walked(value.len());
     let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
     (len >= 20 && digits >= 8 && begins(text, start)).then_some(start..after + len)
 }
@@ -252,7 +252,7 @@ fn webhook(look: &Look<'_>, after: usize) -> Option<Range<usize>> {
         .map_or(0, <[u8]>::len);
     // Discord: an id, then the token.
     let digits = rest.iter().take(24).take_while(|byte| byte.is_ascii_digit()).count();
-    steps::count(24);
+    look.walked(24);
     let skip = if digits >= 15 && rest.get(digits) == Some(&b'/') { digits + 1 } else { skip };
     let start = after + skip;
     let end = look.folder(start);
@@ -264,7 +264,7 @@ fn ai_key(look: &Look<'_>, start: usize, after: usize) -> Option<Range<usize>> {
     let text = look.text;
     let len = look.run(after, Class::Word, 400);
     let value = &text[after..after + len];
-    steps::count(24);
+    look.walked(24);
     let has_prefix = [b"ant-".as_slice(), b"proj-", b"svcacct-", b"admin-", b"or-v1-", b"None-"]
         .iter()
         .any(|prefix| value.starts_with(prefix));
@@ -277,7 +277,7 @@ fn ai_key(look: &Look<'_>, start: usize, after: usize) -> Option<Range<usize>> {
 
 fn terraform(look: &Look<'_>, start: usize, after: usize) -> Option<Range<usize>> {
     let text = look.text;
-    steps::count(15);
+    look.walked(15);
     let head = text[..start].iter().rev().take(15).take_while(|byte| byte.is_ascii_alphanumeric()).count();
     let len = look.run(after, Class::Word, 100);
     (head == 14 && (60..=70).contains(&len)).then_some(start - head..after + len)

@@ -56,7 +56,7 @@ pub(super) struct Follows {
 pub(super) fn follows(look: &Look<'_>, key_start: usize, key_end: usize) -> Option<Follows> {
     let blanks = |start: usize| {
         let len = (0..BLANKS_MAX).take_while(|at| matches!(look.byte(start + at), b' ' | b'\t')).count();
-        steps::count(len + 1);
+        look.walked(len + 1);
         start + len
     };
     let level = backslashes(look, key_end);
@@ -99,7 +99,7 @@ pub(super) fn follows(look: &Look<'_>, key_start: usize, key_end: usize) -> Opti
 pub(super) fn quoted_key_start(look: &Look<'_>, key_start: usize, key_end: usize, level: usize) -> usize {
     let quote = look.byte(key_end + level);
     let before = &look.text[key_end.saturating_sub(KEY_MAX)..key_start];
-    steps::count(before.len());
+    look.walked(before.len());
     memchr::memrchr(quote, before).map_or(key_start, |place| key_start - (before.len() - place - 1))
 }
 
@@ -166,12 +166,12 @@ fn closing_quote(look: &Look<'_>, start: usize, quote: u8, level: usize) -> usiz
         };
         backslashes = 0;
         if let Some(end) = end {
-            steps::count(place - start + 1);
+            look.walked(place - start + 1);
             return end;
         }
         place += 1;
     }
-    steps::count(look.text.len().saturating_sub(start) + 1);
+    look.walked(look.text.len().saturating_sub(start) + 1);
     look.text.len()
 }
 
@@ -189,7 +189,7 @@ pub(super) fn quoted_or_more(
     let behind = if is_closed { close + 1 } else { return inside };
     let rest = &look.text[behind..look.blank(behind).min(behind + ASKED_MAX)];
     let brackets = rest.iter().take_while(|byte| matches!(**byte, b')' | b']' | b'}' | b'>')).count();
-    steps::count(brackets + 1);
+    look.walked(brackets + 1);
     let is_around = rest[brackets..].first().is_none_or(|byte| b",;.:\\&|<\"'".contains(byte));
     if is_around { inside } else { Some(start..look.blank(behind)) }
 }
@@ -206,11 +206,11 @@ pub(super) fn container(look: &Look<'_>, start: usize, level: usize) -> Option<R
         }
         backslashes = if *byte == b'\\' { backslashes + 1 } else { 0 };
         if depth == 0 {
-            steps::count(place - start + 1);
+            look.walked(place - start + 1);
             return Some(start..place + 1);
         }
     }
-    steps::count(look.text.len() - start);
+    look.walked(look.text.len() - start);
     Some(start..look.text.len())
 }
 
@@ -219,7 +219,7 @@ pub(super) fn scalar(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
     let is_scalar =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.' | b'*' | b':');
     let len = (0..64).take_while(|at| is_scalar(look.byte(start + at))).count();
-    steps::count(len + 1);
+    look.walked(len + 1);
     let value = &look.text[start..start + len];
     let is_word =
         [b"true".as_slice(), b"false", b"null", b"None", b"True", b"False", b"nil"].contains(&value);
@@ -236,7 +236,7 @@ pub(super) fn line(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
     let mut end = look.line(start);
     while end > start && matches!(look.text[end - 1], b' ' | b'\t') {
         end -= 1;
-        steps::count(1);
+        look.walked(1);
         if look.line(start) - end > ASKED_MAX {
             break;
         }
@@ -249,7 +249,7 @@ pub(super) fn in_query(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
     let end = look.blank(start);
     let len =
         look.text[start..end].iter().position(|byte| matches!(byte, b'&' | b'#')).unwrap_or(end - start);
-    steps::count(len + 1);
+    look.walked(len + 1);
     (len > 0).then_some(start..start + len)
 }
 
@@ -264,9 +264,9 @@ pub(super) fn unquoted(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
             .map_or(end, |len| start + len);
     }
     let rest = &look.text[start..near(look.line(start))];
-    steps::count(1);
+    look.walked(1);
     if rest.starts_with(b"{") && !rest.starts_with(b"{{") {
-        steps::count(rest.len());
+        look.walked(rest.len());
         if memchr::memchr(b'}', &look.text[start..near(end)]).is_none()
             && let Some(close) = memchr::memchr(b'}', rest)
         {
@@ -275,7 +275,7 @@ pub(super) fn unquoted(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
     } else {
         let name =
             rest.iter().take(32).take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
-        steps::count(name + 1);
+        look.walked(name + 1);
         if name > 0
             && rest.get(name) == Some(&b'(')
             && let Some(quote @ (b'\'' | b'"')) = rest.get(name + 1)
@@ -299,7 +299,7 @@ pub(super) fn prefixed_quote(look: &Look<'_>, start: usize) -> Option<usize> {
 /// How many backslashes stand here.
 pub(super) fn backslashes(look: &Look<'_>, start: usize) -> usize {
     let len = look.text.iter().skip(start).take_while(|byte| **byte == b'\\').count();
-    steps::count(len + 1);
+    look.walked(len + 1);
     len
 }
 
@@ -311,7 +311,7 @@ pub(super) fn is_variable(look: &Look<'_>, value: &Range<usize>, is_quoted: bool
     if !matches!(rest.first(), Some(b'<' | b'{' | b'[' | b'$' | b'%')) {
         return false;
     }
-    steps::count(2 * rest.len());
+    look.walked(2 * rest.len());
     let closed = |open: usize, with: &[u8], holds: fn(&[u8]) -> bool| {
         let len = memchr::memmem::find(&rest[open..], with)?;
         (len > 0 && holds(&rest[open..open + len])).then_some(open + len + with.len())

@@ -13,6 +13,7 @@ use crate::steps;
 const STEPS_MAX: u64 = 400;
 /// The most steps of twice the text, for one of the text alone, in hundredths.
 const GROWTH_MAX: u64 = 300;
+const STEPS_FEW: u64 = 100;
 const TEXT_BYTES: usize = 4_000;
 
 /// What makes some rule look closer.
@@ -111,7 +112,8 @@ fn excess(masker: &Masker, part: &str, end: &str) -> Option<String> {
     let (few, many) = (few + 20 * one.len() as u64, many + 20 * two.len() as u64);
     let growth = if two.len() > one.len() * 3 / 2 { 100 * many / few } else { 0 };
     let for_each = many / two.len() as u64;
-    (growth > GROWTH_MAX || for_each > STEPS_MAX).then(|| {
+    // Few steps for each byte may grow, until what was walked over is too much.
+    (growth > GROWTH_MAX && for_each > STEPS_FEW || for_each > STEPS_MAX).then(|| {
         format!("{part:?} and {end:?}: {for_each} steps for each byte, {growth} % for twice the text")
     })
 }

@@ -142,10 +142,46 @@ fn pages(
     }
 }
 
+/// All pages, each with so little time that it ends after the first look, and by another search each if `is_new_each` is set.
+fn hurried_pages(
+    dir: &Path,
+    filter: &Filter,
+    order: Order,
+    limit: usize,
+    matches_max: usize,
+    is_new_each: bool,
+) -> Vec<Found> {
+    let open = || {
+        let mut search = Search::open(dir, Arc::new(StdFiles)).unwrap();
+        search.keep_at_most(matches_max);
+        search
+    };
+    let (mut found, mut cursor, mut search, mut pages) = (Vec::new(), None::<Cursor>, open(), 0);
+    loop {
+        if is_new_each {
+            search = open();
+        }
+        let budget = Some(Duration::from_micros(200));
+        let page = search.page(filter, order, cursor.as_ref(), limit, budget).unwrap();
+        found.extend(
+            page.hits
+                .into_iter()
+                .map(|hit| (hit.recorded, hit.origin.to_string(), hit.index.get(), hit.line)),
+        );
+        pages += 1;
+        assert!(pages < 20_000, "it does not get on: {filter:?} {order:?}");
+        let Some(next) = page.next else { return found };
+        cursor = Some(next.to_string().parse().unwrap());
+    }
+}
+
 fn check(search: &mut Search, filter: &Filter, limit: usize) {
     for order in ORDERS {
         let wanted = brute_force(search, filter, order);
-        assert_eq!(all(search, filter, order), wanted, "{filter:?} {order:?}");
+        for matches in [3, 1_000] {
+            search.keep_at_most(matches);
+            assert_eq!(all(search, filter, order), wanted, "{filter:?} {order:?} {matches}");
+        }
         assert_eq!(pages(search, filter, order, None, limit), wanted, "{filter:?} {order:?}");
     }
     let wanted = brute_force(search, filter, Order::OLDEST_RECORDED);
@@ -250,7 +286,7 @@ fn a_page_that_ran_out_of_time_says_how_far_it_came_and_goes_on_from_there() {
         assert!(page.hits.is_empty());
         assert_eq!(page.next.is_some(), page.scanned.is_some());
         let Some(next) = page.next else { break };
-        // Without any time nothing is looked at; with a little, it comes to the end.
+        // Without any time little is looked at; with a little, it comes to the end.
         let page = search
             .page(&filter, Order::NEWEST_RECORDED, Some(&next), 50, Some(Duration::from_millis(1)))
             .unwrap();
@@ -260,6 +296,56 @@ fn a_page_that_ran_out_of_time_says_how_far_it_came_and_goes_on_from_there() {
             Some(next) => cursor = Some(next),
             None => break,
         }
+    }
+}
+
+/// Times that have nothing to do with the order of recording.
+fn shuffled(events: u64) -> Vec<Event> {
+    let one = |number: u64| {
+        let day =
+            Timestamp::from_micros(1_700_000_000_000_000 + (number * 7_919 % events) as i64 * 60_000_000);
+        Event::new(if number.is_multiple_of(40) { "test.rare" } else { "test.many" }).time(day)
+    };
+    (0..events).map(one).collect()
+}
+
+#[test]
+fn hurried_pages_by_time_without_an_index_come_to_the_end_and_leave_nothing_out() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path(), &[shuffled(3_000), shuffled(1_500)]);
+    index(&dir.path().join("1"), 700);
+    let search = Search::open(dir.path(), Arc::new(StdFiles)).unwrap();
+    for action in ["test.rare", "test.none"] {
+        let filter = Filter { action: vec![action.into()], ..Filter::default() };
+        for order in [Order::NEWEST, Order::OLDEST] {
+            let wanted = brute_force(&search, &filter, order);
+            for (matches, is_new_each) in [(1_000, false), (20, false), (20, true)] {
+                let found = hurried_pages(dir.path(), &filter, order, 30, matches, is_new_each);
+                assert_eq!(found, wanted, "{action} {order:?} {matches} {is_new_each}");
+            }
+        }
+    }
+}
+
+#[test]
+fn each_page_by_time_without_an_index_looks_on_where_the_last_one_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let events = 9_000;
+    record(dir.path(), &[shuffled(events)]);
+    let filter = Filter { action: vec!["test.none".into()], ..Filter::default() };
+    for order in [Order::NEWEST, Order::OLDEST] {
+        let (mut looked, mut cursor) = (0, None::<Cursor>);
+        loop {
+            // As a server does whose searches are all in use.
+            let mut search = Search::open(dir.path(), Arc::new(StdFiles)).unwrap();
+            let budget = Some(Duration::from_micros(500));
+            let page = search.page(&filter, order, cursor.as_ref(), 50, budget).unwrap();
+            let Some(next) = page.next else { break };
+            looked += page.scanned.unwrap();
+            assert!(looked <= events + 100, "lines are looked at twice: {order:?}");
+            cursor = Some(next);
+        }
+        assert!(cursor.is_some(), "one page had time for all: {order:?}");
     }
 }
 

@@ -4,21 +4,24 @@
 //! both parts that lies above the place reached was given.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::time::Instant;
 
 use trailseal_core::Index;
 use trailseal_core::filter::Filter;
 use trailseal_core::line::{effective_time, parse_front};
 
+use super::gathered::{BLOCK_LINES, Gathered};
 use super::left::NONE_BELOW;
 use super::member::{Member, Wanted};
 use super::{Hit, Left, SearchError};
 use crate::view::Key;
 use crate::{Candidate, First};
 
-/// Lines that share one note of their earliest and latest time, once they were scanned.
-const BLOCK_LINES: u64 = 1_024;
+/// Lines that lie so near each other come out of one read.
+const NEAR_LINES: u64 = 256;
+/// With little time, so many lines are read between two looks at the clock.
+const FEW_LINES: usize = 64;
 
 /// What was found, by turned place.
 struct Found {
@@ -47,7 +50,7 @@ impl Member {
         if cfg!(trailseal_fault = "tail_not_searched") {
             unindexed.end = unindexed.start;
         }
-        let scanned = self.scan_by_time(&wanted, unindexed, left.below)?;
+        let scanned = self.scan_by_time(&wanted, unindexed, left)?;
         let among = scanned.down_to..left.below;
         let Found { mut hits, down_to, looked } =
             match self.ask_by_time(&wanted, all.start..indexed, among)? {
@@ -57,11 +60,14 @@ impl Member {
                     proposed
                 }
                 // The index was rebuilt or damaged meanwhile. Answers go on, slower and the same.
-                None => self.scan_by_time(&wanted, all, left.below)?,
+                None => self.scan_by_time(&wanted, all, left)?,
             };
         found.extend(hits.split_off(&down_to).into_values().rev());
         self.check_stopped()?;
         left.below = down_to;
+        if let Some(gathered) = self.gathered.as_ref().filter(|gathered| gathered.is_for(&wanted, down_to)) {
+            left.looked = gathered.told(down_to);
+        }
         Ok(looked)
     }
 
@@ -105,68 +111,64 @@ impl Member {
         Ok(Some(found))
     }
 
-    /// Looks at every line of `part`, for the matches that come first below a place.
+    /// Looks at the lines of `part`, each once for a walk, and gives the matches that come first below a place.
     fn scan_by_time(
         &mut self,
         wanted: &Wanted<'_>,
         part: Range<u64>,
-        below: Key,
+        left: &mut Left,
     ) -> Result<Found, SearchError> {
         let mut found = Found { hits: BTreeMap::new(), down_to: NONE_BELOW, looked: 0 };
-        let numbers = part.start / BLOCK_LINES..part.end.div_ceil(BLOCK_LINES);
-        let numbers: Box<dyn Iterator<Item = u64>> = match wanted.first {
-            _ if part.is_empty() => return Ok(found),
-            First::Newest => Box::new(numbers.rev()),
-            First::Oldest => Box::new(numbers),
-        };
-        for number in numbers {
-            // The least of what is kept, once that is as much as is wanted.
-            let least = found.hits.first_key_value().map(|(least, _)| *least);
-            let least = least.filter(|_| found.hits.len() >= wanted.chunk);
-            if let Some(&(earliest, latest)) = self.blocks.get(&number) {
-                let (best, worst) = match wanted.first {
-                    First::Newest => ((latest, u64::MAX), (earliest, 0)),
-                    First::Oldest => ((earliest, 0), (latest, u64::MAX)),
-                };
-                if wanted.first.turn(worst) >= below {
-                    continue;
-                }
-                if least.is_some_and(|least| wanted.first.turn(best) < least) {
-                    found.down_to = found.down_to.max(least.unwrap_or(NONE_BELOW));
-                    continue;
-                }
-            }
-            let whole = number * BLOCK_LINES..(number + 1) * BLOCK_LINES;
-            let lines = whole.start.max(part.start)..whole.end.min(part.end);
-            let Some(begun) = self.scan_block(wanted, number, lines, below, &mut found)? else { continue };
+        if part.is_empty() {
+            return Ok(found);
+        }
+        let mut gathered = Gathered::of(self.gathered.take(), wanted, &part, left, self.matches_max);
+        while !gathered.is_enough(&part, left.below, wanted.chunk) {
+            let Some(lines) = gathered.next_lines(&part) else { break };
+            found.looked += self.gather(wanted, lines, &mut gathered)?;
             self.check_stopped()?;
-            // An event is never later than it was recorded: none of those before this block.
-            let highest = (begun, u64::MAX);
-            if wanted.first == First::Newest && whole.start > part.start {
-                let is_full = found.hits.len() >= wanted.chunk;
-                let is_all =
-                    is_full && found.hits.first_key_value().is_some_and(|(least, _)| *least > highest);
-                if is_all || (highest < below && wanted.is_late()) {
-                    found.down_to = found.down_to.max(highest);
-                    break;
-                }
+            if wanted.is_late() {
+                break;
             }
         }
+        found.down_to = gathered.down_to(&part).min(left.below);
+        let is_left = |place: &Key| left.indexes.contains(&wanted.first.turn(*place).1);
+        let places = gathered.known(found.down_to, left.below).filter(is_left).take(wanted.chunk);
+        let places: Vec<Key> = places.collect();
+        if let Some(last) = places.last().filter(|_| places.len() == wanted.chunk) {
+            found.down_to = *last;
+        }
+        // Lines that are slow to come by: better a short answer than a late one.
+        let at_once = if wanted.deadline.is_some() { FEW_LINES } else { places.len().max(1) };
+        for some in places.chunks(at_once) {
+            self.read_again(wanted, some, &mut found.hits)?;
+            if let Some(last) = some.last().filter(|_| wanted.is_late()) {
+                found.down_to = found.down_to.max(*last);
+                break;
+            }
+        }
+        self.gathered = Some(gathered);
         Ok(found)
     }
 
-    /// Looks at the lines of one block, and keeps the matches that come first. Gives when the first line was recorded.
-    fn scan_block(
+    /// Looks at lines that follow one another. Returns how many were read: none where what is known of their times tells
+    /// enough.
+    fn gather(
         &mut self,
         wanted: &Wanted<'_>,
-        number: u64,
         lines: Range<u64>,
-        below: Key,
-        found: &mut Found,
-    ) -> Result<Option<i64>, SearchError> {
+        gathered: &mut Gathered,
+    ) -> Result<u64, SearchError> {
+        let number = lines.start / BLOCK_LINES;
+        if let Some(&(earliest, latest)) = self.blocks.get(&number) {
+            let (one, other) = (wanted.first.turn((earliest, 0)), wanted.first.turn((latest, u64::MAX)));
+            if !gathered.wants_any(one.min(other), one.max(other)) {
+                gathered.pass(&lines, None);
+                return Ok(0);
+            }
+        }
         let (mut earliest, mut latest, mut begun, mut seen) = (i64::MAX, i64::MIN, None, 0);
-        let origin = self.origin.clone();
-        self.reader.for_each(lines, &mut |index: Index, line: &[u8]| {
+        self.reader.for_each(lines.clone(), &mut |index: Index, line: &[u8]| {
             seen += 1;
             if begun.is_none() {
                 begun = parse_front(line).map(|front| front.recorded.as_micros());
@@ -175,23 +177,44 @@ impl Member {
                 let time = time.as_micros();
                 (earliest, latest) = (earliest.min(time), latest.max(time));
                 let place = wanted.first.turn((time, index.get()));
-                let is_kept = place < below && place > found.down_to;
-                if let Some(hit) = wanted.hit(&origin, index, line).filter(|_| is_kept) {
-                    found.hits.insert(place, hit);
-                    if found.hits.len() > wanted.chunk {
-                        found.hits.pop_first();
-                        // What was taken away comes below this one.
-                        let least = found.hits.first_key_value().map(|(least, _)| *least);
-                        found.down_to = least.unwrap_or(found.down_to);
-                    }
+                if gathered.wants(place) && wanted.filter.accepts(line) {
+                    gathered.add(place);
                 }
             }
-            std::ops::ControlFlow::Continue(())
+            ControlFlow::Continue(())
         })?;
-        found.looked += seen;
         if seen == BLOCK_LINES {
             self.blocks.insert(number, (earliest, latest));
         }
-        Ok(begun)
+        gathered.pass(&lines, begun);
+        Ok(seen)
+    }
+
+    /// Reads the lines at these places, in the order in which they lie.
+    fn read_again(
+        &mut self,
+        wanted: &Wanted<'_>,
+        places: &[Key],
+        hits: &mut BTreeMap<Key, Hit>,
+    ) -> Result<(), SearchError> {
+        let mut indexes: Vec<u64> = places.iter().map(|place| wanted.first.turn(*place).1).collect();
+        indexes.sort_unstable();
+        let origin = self.origin.clone();
+        for near in indexes.chunk_by(|one, next| next - one < NEAR_LINES) {
+            let (Some(first), Some(last)) = (near.first(), near.last()) else { continue };
+            self.check_stopped()?;
+            let mut rest = near.iter().peekable();
+            self.reader.for_each(*first..last.saturating_add(1), &mut |index, line| {
+                if rest.next_if_eq(&&index.get()).is_some() {
+                    let hit = wanted.hit(&origin, index, line).map(|hit| (hit.place(wanted.first), hit));
+                    // A place that a cursor told is only a hint.
+                    hits.extend(
+                        hit.filter(|(place, _)| places.binary_search_by(|other| place.cmp(other)).is_ok()),
+                    );
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(())
     }
 }

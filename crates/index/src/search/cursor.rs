@@ -3,12 +3,16 @@
 //! ```text
 //! base64url of: '2' · order · per trail: 8 bytes of SHA-256(origin) · what is left
 //! by recording, order 'd' or 'a':  varint from · varint to
-//! by time, order 'D' or 'A':       varint to · varint of the time, zigzag · varint index
+//! by time, order 'D' or 'A':       varint to · place · varint how many were looked at, and if any: varint from · place
+//! place:                           varint of the time, zigzag · varint index
 //! ```
 //! A range of indexes, not a place alone: events that arrive meanwhile lie outside what a walk from the newest has left. By
-//! time it is narrowed by the place below which everything is left; counted from the end where the walk began.
+//! time it is narrowed by the place below which everything is left; counted from the end where the walk began. Which lines
+//! without an index were looked at, and where the first match among them is, lets a walk that has little time for each page
+//! come to its end, whoever answers the next one.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -19,6 +23,8 @@ use sha2::{Digest, Sha256};
 use trailseal_core::Index;
 
 use super::Left;
+use super::left::Looked;
+use crate::view::Key;
 use crate::{By, First, Order};
 
 const VERSION: u8 = b'2';
@@ -82,6 +88,8 @@ impl Cursor {
             (Some((_, left)), _) => {
                 let mut left = left.clone();
                 left.within(&(0..end));
+                let looked = &mut left.looked.indexes;
+                looked.end = looked.end.min(end);
                 left
             }
             (None, First::Newest) => Left::of(0),
@@ -103,16 +111,20 @@ fn mark(origin: &str) -> [u8; 8] {
 impl fmt::Display for Cursor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut bytes = vec![VERSION, order_byte(self.order)];
-        for (mark, Left { indexes, below }) in &self.left {
+        for (mark, Left { indexes, below, looked }) in &self.left {
             bytes.extend_from_slice(mark);
             if self.order.by == By::Recorded {
                 put_varint(indexes.start, &mut bytes);
             }
             put_varint(indexes.end, &mut bytes);
             if self.order.by == By::Time {
-                let (time, index) = *below;
-                put_varint((time << 1 ^ time >> 63).cast_unsigned(), &mut bytes);
-                put_varint(index, &mut bytes);
+                put_place(*below, &mut bytes);
+                let Range { start, end } = looked.indexes;
+                put_varint(end.saturating_sub(start), &mut bytes);
+                if start < end {
+                    put_varint(start, &mut bytes);
+                    put_place(looked.best, &mut bytes);
+                }
             }
         }
         formatter.write_str(&URL_SAFE_NO_PAD.encode(bytes))
@@ -129,18 +141,13 @@ impl FromStr for Cursor {
         let (mut rest, mut left) = (rest, Vec::new());
         while let Some((mark, after)) = rest.split_first_chunk::<8>() {
             rest = after;
-            let mut next = || take_varint(&mut rest).ok_or(CursorError);
-            left.push((
-                *mark,
-                match order.by {
-                    By::Recorded => Left { indexes: next()?..next()?, ..Left::of(0) },
-                    By::Time => {
-                        let (end, time) = (next()?, next()?);
-                        let time = (time >> 1).cast_signed() ^ -(time & 1).cast_signed();
-                        Left { below: (time, next()?), ..Left::of(end) }
-                    }
-                },
-            ));
+            let one = match order.by {
+                By::Recorded => take_varint(&mut rest)
+                    .zip(take_varint(&mut rest))
+                    .map(|(from, to)| Left { indexes: from..to, ..Left::of(0) }),
+                By::Time => take_left_by_time(&mut rest),
+            };
+            left.push((*mark, one.ok_or(CursorError)?));
             if left.len() > TRAILS_MAX {
                 return Err(CursorError);
             }
@@ -165,6 +172,29 @@ fn put_varint(mut number: u64, out: &mut Vec<u8>) {
     out.push(number as u8);
 }
 
+fn put_place((time, index): Key, out: &mut Vec<u8>) {
+    put_varint((time << 1 ^ time >> 63).cast_unsigned(), out);
+    put_varint(index, out);
+}
+
+fn take_place(bytes: &mut &[u8]) -> Option<Key> {
+    let time = take_varint(bytes)?;
+    Some(((time >> 1).cast_signed() ^ -(time & 1).cast_signed(), take_varint(bytes)?))
+}
+
+fn take_left_by_time(bytes: &mut &[u8]) -> Option<Left> {
+    let end = take_varint(bytes)?;
+    let below = take_place(bytes)?;
+    let looked = match take_varint(bytes)? {
+        0 => Looked::default(),
+        lines => {
+            let start = take_varint(bytes)?;
+            Looked { indexes: start..start.checked_add(lines)?, best: take_place(bytes)? }
+        }
+    };
+    Some(Left { below, looked, ..Left::of(end) })
+}
+
 fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0u64;
     for shift in (0..64).step_by(7) {
@@ -186,8 +216,6 @@ fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
 mod tests {
     use proptest::prelude::*;
 
-    use std::ops::Range;
-
     use super::*;
 
     proptest! {
@@ -195,9 +223,14 @@ mod tests {
         fn a_cursor_comes_back_from_its_text(
             order in prop::sample::select(&ORDERS[..]),
             left in prop::collection::vec((any::<[u8; 8]>(), any::<u64>(), any::<u64>(), any::<i64>()), 1..5),
+            looked in prop::option::of((any::<u32>(), 1..u64::from(u32::MAX), any::<Key>())),
         ) {
+            let looked = || looked.map_or_else(Looked::default, |(from, lines, best)| Looked {
+                indexes: from.into()..u64::from(from) + lines,
+                best,
+            });
             let left = left.into_iter().map(|(mark, one, to, time)| (mark, match order.by {
-                By::Time => Left { below: (time, one), ..Left::of(to) },
+                By::Time => Left { below: (time, one), looked: looked(), ..Left::of(to) },
                 By::Recorded => Left { indexes: one..to, ..Left::of(0) },
             })).collect();
             let cursor = Cursor { order, left };

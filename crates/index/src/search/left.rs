@@ -14,12 +14,36 @@ pub(super) struct Left {
     pub(super) indexes: Range<u64>,
     /// Of a walk by time: events whose place, turned, is below this one.
     pub(super) below: Key,
+    /// Of a walk by time: what was looked at already for what lies below that place.
+    pub(super) looked: Looked,
+}
+
+/// Lines that are not in an index and were looked at, of a walk by time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Looked {
+    pub(super) indexes: Range<u64>,
+    /// The turned place of the first match among them. What comes behind it was maybe forgotten.
+    pub(super) best: Key,
+}
+
+impl Default for Looked {
+    fn default() -> Self {
+        Looked { indexes: 0..0, best: NONE_BELOW }
+    }
+}
+
+impl Looked {
+    /// Whether it says something of what lies below a place, and leaves no gap in `part`.
+    pub(super) fn is_of(&self, part: &Range<u64>, below: Key) -> bool {
+        let Range { start, end } = self.indexes;
+        start < end && self.best < below && start <= part.end && part.start <= end
+    }
 }
 
 impl Left {
     /// All of a trail that ends at `end`.
     pub(super) fn of(end: u64) -> Self {
-        Left { indexes: 0..end, below: (i64::MAX, u64::MAX) }
+        Left { indexes: 0..end, below: (i64::MAX, u64::MAX), looked: Looked::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {

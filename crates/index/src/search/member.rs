@@ -16,6 +16,7 @@ use trailseal_core::line::{effective_time, parse_front};
 use trailseal_core::mask::MaskKey;
 use trailseal_core::{Index, LineAt, Place, Reader};
 
+use super::gathered::{Gathered, MATCHES_MAX};
 use super::{Hit, Left, SearchError, TellTrouble};
 use crate::{By, Candidate, FOLDER, FacetField, First, IndexError, IndexView, Order};
 
@@ -29,6 +30,9 @@ pub(super) struct Member {
     /// `None` without an index, or with one that cannot be read: then everything is scanned.
     pub(super) view: Option<IndexView>,
     line_at: LineAt,
+    /// What the last scan by time found.
+    pub(super) gathered: Option<Gathered>,
+    pub(super) matches_max: usize,
     /// The earliest and latest time of blocks of lines that were scanned, by their numbers.
     pub(super) blocks: HashMap<u64, (i64, i64)>,
     /// By which values asked for are hashed as masking hashes them; `None` where it is not there or cannot be read.
@@ -46,8 +50,19 @@ impl Member {
         let (line_at, stopped) = (LineAt::default(), Arc::default());
         let origin = reader.origin().into();
         let (blocks, key) = (HashMap::new(), None);
-        let mut member =
-            Member { origin, reader, view: None, line_at, blocks, key, trouble: None, told: None, stopped };
+        let mut member = Member {
+            origin,
+            reader,
+            view: None,
+            line_at,
+            gathered: None,
+            matches_max: MATCHES_MAX,
+            blocks,
+            key,
+            trouble: None,
+            told: None,
+            stopped,
+        };
         member.look_at_index();
         member.look_for_key();
         Ok(member)

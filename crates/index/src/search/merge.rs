@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use trailseal_core::filter::Filter;
 
+use super::left::NONE_BELOW;
 use super::member::Member;
 use super::{Cursor, Hit, Left, SearchError};
 use crate::view::{Key, after};
@@ -40,6 +41,8 @@ struct Lane<'a> {
     /// In a walk by time, everything at this place and above was given.
     given: Key,
     chunk: usize,
+    /// Whether it was looked at for this walk.
+    is_begun: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -66,7 +69,15 @@ impl<'a> Walk<'a> {
                 left.within(&range);
             }
             let filter = member.as_stored(filter);
-            Ok(Lane { member, filter, waiting: VecDeque::new(), given: left.below, left, chunk })
+            Ok(Lane {
+                member,
+                filter,
+                waiting: VecDeque::new(),
+                given: left.below,
+                left,
+                chunk,
+                is_begun: false,
+            })
         };
         let lanes = members.iter_mut().map(lane).collect::<Result<_, SearchError>>()?;
         Ok(Walk { order, deadline, scanned: 0, last: None, lanes })
@@ -85,20 +96,24 @@ impl<'a> Walk<'a> {
         let Some(lane) = first.and_then(|at| self.lanes.get_mut(at)) else { return Ok(None) };
         let hit = lane.waiting.pop_front();
         if let Some(hit) = &hit {
-            let time = hit.time.as_micros();
-            lane.given = order.first.turn((time, hit.index.get()));
-            self.last = Some(time);
+            lane.given = hit.place(order.first);
+            self.last = Some(hit.time.as_micros());
         }
         Ok(hit)
     }
 
     /// Looks until each trail has a match waiting or is at its end; false if the time is over before that.
     fn fill(&mut self) -> Result<bool, SearchError> {
+        let mut is_whole = true;
         for lane in &mut self.lanes {
             while lane.waiting.is_empty() && !lane.left.is_empty() {
-                if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                    return Ok(false);
+                // Each trail gets on with each page, however long the others take.
+                let is_late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+                if is_late && lane.is_begun {
+                    is_whole = false;
+                    break;
                 }
+                lane.is_begun = true;
                 self.scanned += lane.member.matches(
                     &lane.filter,
                     self.order,
@@ -115,7 +130,7 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        Ok(true)
+        Ok(is_whole)
     }
 
     /// How many events were looked at so far.
@@ -139,7 +154,7 @@ impl Lane<'_> {
     /// What was not looked at, and what was found there and not given. `last` is the time of the match that was given last.
     fn not_given(&self, order: Order, last: Option<i64>) -> Left {
         let front = self.waiting.front();
-        let Left { mut indexes, mut below } = self.left.clone();
+        let Left { mut indexes, mut below, mut looked } = self.left.clone();
         match (order.by, order.first) {
             (By::Time, first) => {
                 let is_at_end = front.is_none() && self.left.is_empty();
@@ -147,6 +162,7 @@ impl Lane<'_> {
                     // What arrives meanwhile may come between what was given and what was found.
                     let reached = last.map(|time| after((first.turn((time, 0)).0, u64::MAX)));
                     below = reached.map_or(self.given, |reached| reached.min(self.given));
+                    looked.best = front.map_or(NONE_BELOW, |hit| hit.place(first));
                 }
                 if first == First::Oldest {
                     indexes.end = u64::MAX;
@@ -163,7 +179,7 @@ impl Lane<'_> {
                 }
             }
         }
-        Left { indexes, below }
+        Left { indexes, below, looked }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod by_time;
 mod cursor;
+mod gathered;
 mod left;
 mod member;
 mod merge;
@@ -23,11 +24,13 @@ use trailseal_core::filter::Filter;
 use trailseal_core::{Index, ReadError, Reader, trails_in};
 
 pub use cursor::{Cursor, CursorError};
+use gathered::MATCHES_MAX;
 use left::Left;
 use member::Member;
 pub(crate) use member::value_of;
 
-use crate::{FacetField, IndexError, Order};
+use crate::view::Key;
+use crate::{FacetField, First, IndexError, Order};
 
 /// An event that matches.
 #[derive(Clone, Debug)]
@@ -51,6 +54,11 @@ impl Hit {
     /// When the line is none that a trail writes; `verify` has more to say then.
     pub fn read(&self) -> Result<Recorded, BadLine> {
         Event::from_line(&self.line)
+    }
+
+    /// Where it stands in its trail by time, counted from this end.
+    fn place(&self, first: First) -> Key {
+        first.turn((self.time.as_micros(), self.index.get()))
     }
 }
 
@@ -122,6 +130,7 @@ pub struct Search {
     files: Arc<dyn Files>,
     members: Vec<Member>,
     tell: Option<Arc<TellTrouble>>,
+    matches_max: usize,
 }
 
 /// Told why an index cannot be used.
@@ -133,7 +142,8 @@ impl Search {
     /// # Errors
     /// When there is no trail, or it cannot be read. An index that cannot be read is done without.
     pub fn open(dir: &Path, files: Arc<dyn Files>) -> Result<Search, SearchError> {
-        let mut search = Search { dir: dir.to_owned(), files, members: Vec::new(), tell: None };
+        let mut search =
+            Search { dir: dir.to_owned(), files, members: Vec::new(), tell: None, matches_max: MATCHES_MAX };
         search.find_members()?;
         match search.members.is_empty() {
             true => Err(ReadError::NoTrail { path: dir.to_owned() }.into()),
@@ -150,6 +160,7 @@ impl Search {
                 if let Some(tell) = &self.tell {
                     member.tell_trouble(tell);
                 }
+                member.matches_max = self.matches_max;
                 self.members.push(member);
             }
         }
@@ -195,6 +206,13 @@ impl Search {
     /// again and again.
     pub fn stop_when(&mut self, stopped: &Arc<AtomicBool>) {
         self.members.iter_mut().for_each(|member| member.stopped = stopped.clone());
+    }
+
+    /// From now on the places of at most so many matches of each trail are kept for a walk by time through what is not
+    /// indexed: 262,144 unless told otherwise, which is about 6 MiB. With fewer, lines are looked at more often.
+    pub fn keep_at_most(&mut self, matches: usize) {
+        self.matches_max = matches;
+        self.members.iter_mut().for_each(|member| member.matches_max = matches);
     }
 
     /// The views of the trails, in the order of their origins.

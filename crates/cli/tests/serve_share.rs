@@ -56,16 +56,23 @@ fn who_floods_with_searches_is_refused_and_others_pass() {
     let greedy = server.holder(r#"{"name":"greedy","scopes":["write","read"]}"#);
     let polite = server.holder(r#"{"name":"polite","scopes":["write","read"]}"#);
     let slow = "/v1/events?count=true&text=nowhere";
-    let flood: Vec<_> = (0..2 * PLACES_EACH).map(|_| send(&greedy, &format!("GET {slow}"), "\r\n")).collect();
-    // The question takes a place, too: another client's.
-    wait_until("the flood has its share", || requests_under_way(&server) == PLACES_EACH + 1);
-    is_refused_for_now(&greedy, "/v1/events?limit=1");
+    let mut flood = Vec::new();
+    // However quickly it is answered, it comes again.
+    let mut is_refused = |path: &str| {
+        wait_until("who floods is refused", || {
+            flood = (0..2 * PLACES_EACH).map(|_| send(&greedy, &format!("GET {slow}"), "\r\n")).collect();
+            // The question takes a place, too: another client's.
+            assert!(requests_under_way(&server) <= PLACES_EACH + 1);
+            let answer = greedy.get(path);
+            assert!(answer.status != 429 || answer.header("retry-after").is_some());
+            answer.status == 429
+        });
+    };
+    is_refused("/v1/events?limit=1");
     assert_eq!(polite.get("/v1/events?limit=1").is(200).events().len(), 1);
     polite.get("/v1/summary?action=other").is(200);
     polite.post("/v1/events", r#"{"action":"beside"}"#).is(202);
-    // It did not wait for the flood: that is still there.
-    is_refused_for_now(&greedy, "/v1/events?limit=1");
-    is_refused_for_now(&greedy, "/v1/events/0/proof");
+    is_refused("/v1/events/0/proof");
     // What is recorded takes none of it.
     greedy.post("/v1/events", r#"{"action":"greedy"}"#).is(202);
     drop(flood);
@@ -173,7 +180,7 @@ fn a_search_that_reaches_its_budget_says_so() {
     // A page says how far it came, and goes on from there to the end.
     let (mut found, mut short, mut next) = (Vec::new(), 0, String::new());
     loop {
-        let page = server.admin().get(&format!("/v1/events?text=needle{next}"));
+        let page = server.admin().get(&format!("/v1/events?text=needle&order_by=recorded{next}"));
         // Where even the first look took too long.
         if page.status == 422 {
             continue;

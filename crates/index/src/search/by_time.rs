@@ -13,7 +13,7 @@ use trailseal_core::line::{effective_time, parse_front};
 
 use super::gathered::{BLOCK_LINES, Gathered};
 use super::left::NONE_BELOW;
-use super::member::{Member, Wanted};
+use super::member::{LINES_AT_LEAST, Member, Wanted};
 use super::{Hit, Left, SearchError};
 use crate::view::Key;
 use crate::{Candidate, First};
@@ -98,12 +98,12 @@ impl Member {
             self.lose_index(error);
             return Ok(None);
         }
-        for (place, candidate) in candidates {
+        for (number, (place, candidate)) in candidates.into_iter().enumerate() {
             let line = self.line(candidate)?;
             let hit = line.and_then(|line| wanted.hit(&self.origin, candidate.index, &line));
             found.hits.extend(hit.map(|hit| (place, hit)));
-            // Lines that are slow to come by: better a short answer than a late one.
-            if wanted.is_late() {
+            // Lines that are slow to come by: better a short answer than a late one. But each answer gets on.
+            if number + 1 >= LINES_AT_LEAST && wanted.is_late() {
                 found.down_to = found.down_to.max(place);
                 break;
             }

@@ -22,6 +22,8 @@ use crate::{By, Candidate, FOLDER, FacetField, First, IndexError, IndexView, Ord
 
 /// How many lines or candidates are looked at between two looks at the clock, and at whether anybody still waits.
 const LOOK_EVERY: u64 = 64;
+/// So many lines that the index proposes are looked at, however late it is: a search that ends for time goes on from there.
+pub(super) const LINES_AT_LEAST: usize = 256;
 
 /// One trail.
 pub(super) struct Member {
@@ -234,11 +236,11 @@ impl Member {
             return self.without_index(error, wanted, part, found);
         }
         let mut last = candidates.last().filter(|_| is_cut).map(|candidate| candidate.index.get());
-        for candidate in candidates {
+        for (number, candidate) in candidates.into_iter().enumerate() {
             let line = self.line(candidate)?;
             found.extend(line.and_then(|line| wanted.hit(&self.origin, candidate.index, &line)));
-            // Lines that are slow to come by: better a short answer than a late one.
-            if wanted.is_late() {
+            // Lines that are slow to come by: better a short answer than a late one. But each answer gets on.
+            if number + 1 >= LINES_AT_LEAST && wanted.is_late() {
                 last = Some(candidate.index.get());
                 break;
             }

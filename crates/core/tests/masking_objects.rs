@@ -128,7 +128,7 @@ fn windows_speaks_of_tokens_without_having_any() {
 #[test]
 fn a_number_under_a_plural_is_a_count() {
     check(
-        r#""details":{"max_tokens":4096,"prompt_tokens":"512","tokens":{"input":12,"cached":3.5},"secrets":7,"passwords":0}"#,
+        r#""details":{"max_tokens":4096,"prompt_tokens":512,"tokens":{"input":12,"cached":3.5},"secrets":7,"passwords":0}"#,
         &[],
     );
     check(
@@ -136,6 +136,7 @@ fn a_number_under_a_plural_is_a_count() {
         &[
             "details.tokens.0",
             "details.tokens.1.0",
+            "details.tokens.2",
             "details.api_keys",
             "details.secrets.a",
             "details.private_keys.0.kty",
@@ -144,6 +145,11 @@ fn a_number_under_a_plural_is_a_count() {
             "details.master_key",
         ],
     );
+    check(
+        r#""details":{"passwords":"12345678","api_keys":"90871234567","credentials":"1234","secrets":[99887766]}"#,
+        &["details.passwords", "details.api_keys", "details.credentials", "details.secrets.0"],
+    );
+    check(r#""description":"passwords=12345678""#, &["description"]);
     check(r#""description":"used max_tokens=4096 and tokens=512""#, &[]);
     check(r#""description":"signing_key=Zk9q#1 passcode=12345""#, &["description"]);
 }

@@ -63,7 +63,7 @@ impl Scan<'_> {
         let is_word = is_plain && !is_sure;
         let is_folder =
             self.keys.find(key).is_none() && matches!(value, [b'/' | b'~', ..] | [_, b':', b'\\', ..]);
-        let stays = values::stays(kind, value) || is_folder;
+        let stays = values::stays(kind, key, value, follows.level.is_some() && !is_quoted) || is_folder;
         (!self.is_placeholder(look, &range, is_quoted) && !is_word && !stays)
             .then_some((range, if is_header { "header" } else { "key and value in text" }))
     }

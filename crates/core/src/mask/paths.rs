@@ -2,7 +2,7 @@
 //! joined by dots; a secret's key may be any of them.
 
 use super::keys::Keys;
-use super::kind::{Kind, is_count, says_who};
+use super::kind::{Kind, says_who};
 use crate::event::INVALID;
 
 /// Members of an entry of changes: they hold the value of the key above them.
@@ -59,10 +59,12 @@ impl Under {
 
     /// Whether a text here goes.
     pub(super) fn hides(self, text: &str) -> bool {
-        self.hiding().is_some_and(|kind| {
-            let is_number = !self.is_listed && kind.counts() && is_count(text.as_bytes());
-            !is_number && !kind.lets_be(text.as_bytes())
-        })
+        self.hiding().is_some_and(|kind| !kind.lets_be(text.as_bytes()))
+    }
+
+    /// Whether a number here goes: under the name of several secrets it counts them, unless it stands in a list of them.
+    pub(super) fn hides_number(self) -> bool {
+        self.hiding().is_some_and(|kind| self.is_listed || !kind.counts())
     }
 
     /// How a text or number here is hidden, if it is.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::Masker;
+use super::kind::Kind;
 
 /// The paths that each filter asks, and whether what stands there says who it is.
 const FILTERS: [(&str, &[&str], bool); 10] = [
@@ -30,11 +31,53 @@ impl Masker {
             ("resource", None) => return Cow::Borrowed(value),
             _ => (None, value),
         };
-        let is_hashed = paths.iter().any(|path| self.hashed.has(path)) && !self.key.is_hash(id);
+        let is_hashed = paths.iter().any(|path| self.replaces(path)) && !self.key.is_hash(id);
         if !(is_hashed || (*is_identity && self.is_certain(id))) {
             return Cow::Borrowed(value);
         }
         let hash = self.hash(id);
         Cow::Owned(kind.map_or_else(|| hash.clone(), |kind| format!("{kind}/{hash}")))
+    }
+
+    /// Whether the field at this path never keeps what was sent: the user has named it, or its name or that of its part is
+    /// one of a secret.
+    fn replaces(&self, path: &str) -> bool {
+        let (part, name) = (path.split('.').next().unwrap_or(path), path.rsplit('.').next().unwrap_or(path));
+        let is_name = path != "tenant" && self.keys.find(name).is_some();
+        let is_part = part != name && self.keys.find(part) == Some(Kind::All);
+        self.hashed.has(path) || is_name || is_part
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::mask::{MaskKey, MaskOptions};
+
+    fn masker(options: MaskOptions) -> Masker {
+        Masker::new(&MaskOptions { key: Some(MaskKey::new([7; 32])), ..options }).unwrap()
+    }
+
+    #[test]
+    fn whatever_events_keep_as_a_hash_is_told_as_one() {
+        let named = |path: &str| MaskOptions { hash: vec![path.into()], ..MaskOptions::default() };
+        let own = |key: &str| MaskOptions { keys: vec![key.into()], ..MaskOptions::default() };
+        for (options, filter) in [
+            (named("context.session_id"), "session_id"),
+            (named("actor.*"), "actor"),
+            (own("session id"), "session_id"),
+            (own("request id"), "request_id"),
+            (own("actor"), "actor"),
+            (own("context"), "trace_id"),
+            (own("context"), "ip"),
+        ] {
+            let masker = masker(options);
+            assert_eq!(masker.shown(filter, "plain"), masker.hash("plain"), "{filter}");
+            assert_eq!(masker.shown("on_behalf_of", "plain"), "plain");
+        }
+        let masker = masker(own("resource"));
+        assert_eq!(masker.shown("resource", "card/plain"), format!("card/{}", masker.hash("plain")));
     }
 }

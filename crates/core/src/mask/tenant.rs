@@ -13,6 +13,9 @@ pub enum TenantError {
         /// How long it is.
         bytes: usize,
     },
+    /// It is what masking puts in a secret's place, so its events would be those whose tenant was that secret.
+    #[error("the tenant is a hash that stands for a secret: use a name of its own")]
+    Hash,
     /// It certainly is a secret, so events have its hash in its place.
     #[error(
         "the tenant is a secret ({kind}), which no event keeps as it is: use a name that gives no access"
@@ -32,10 +35,29 @@ impl Masker {
         if tenant.len() > IDENTIFIER_BYTES_MAX {
             return Err(TenantError::TooLong { bytes: tenant.len() });
         }
+        if self.key.is_hash(tenant) {
+            return Err(TenantError::Hash);
+        }
         if !self.enabled || cfg!(trailseal_fault = "tenant_not_checked") || !self.is_certain(tenant) {
             return Ok(());
         }
         let kind = self.found(tenant, false).first().map_or("a secret in JSON", |found| found.kind);
         Err(TenantError::Secret { kind })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::mask::{MaskKey, MaskOptions};
+
+    #[test]
+    fn a_hash_is_no_tenant() {
+        let options = MaskOptions { key: Some(MaskKey::new([7; 32])), ..MaskOptions::default() };
+        let masker = Masker::new(&options).unwrap();
+        assert_eq!(masker.check_tenant(&masker.hash("a tenant")), Err(TenantError::Hash));
+        assert_eq!(masker.check_tenant("hmac:other"), Ok(()));
     }
 }

@@ -369,11 +369,13 @@ pub(super) fn looks_like_value(value: &[u8]) -> bool {
     value.len() >= 4 && value[..len].iter().any(|byte| !is_of_word(byte) && *byte != b' ')
 }
 
-/// Whether what stands behind a key stays, since it only names or counts secrets.
-pub(super) fn stays(kind: Kind, value: &[u8]) -> bool {
+/// Whether what stands behind a key stays, since it only names or counts secrets. Of the names of several only that of
+/// tokens is usual for a number of them, but where JSON has a number it is one.
+pub(super) fn stays(kind: Kind, key: &str, value: &[u8], is_json_number: bool) -> bool {
     value.len() <= ASKED_MAX && {
         steps::count(2 * value.len());
-        kind.lets_be(value) || (kind.counts() && is_count(value))
+        let may_count = kind.counts() && (is_json_number || ends(key, "tokens"));
+        kind.lets_be(value) || (may_count && is_count(value))
     }
 }
 

@@ -391,9 +391,8 @@ impl<'a> Walk<'a> {
             }
             Value::Number(number) => {
                 let text = number.to_string();
-                let is_secret = under.hiding().is_some_and(|kind| !kind.counts());
                 let is_card = || self.cards && is_whole(number) && !self.masker.find_cards(&text).is_empty();
-                if !is_secret && !is_card() {
+                if !under.hides_number() && !is_card() {
                     return Fate::Stays;
                 }
                 self.replace(value, &text, key)

@@ -133,7 +133,7 @@ impl HttpBody for Sent {
     }
 }
 
-/// An answer's body, which tells when nobody needs it any more.
+/// An answer's body, which tells when all of it was taken to be sent.
 pub(super) struct Answer {
     inner: Body,
     standing: Arc<Standing>,
@@ -161,6 +161,7 @@ impl HttpBody for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.standing.enter(Phase::Waiting);
+        // What is left of it stands in buffers.
+        self.standing.enter(Phase::Leaving);
     }
 }

@@ -24,11 +24,13 @@ pub(super) enum Phase {
     Waiting,
     /// The head is here, and the body not all of it.
     Sending,
-    /// The request is here, and the answer not all sent.
+    /// The request is here, and the answer not all made.
     Answering,
+    /// The answer is made, and the client has not taken all of it.
+    Leaving,
 }
 
-const PHASES: [Phase; 3] = [Phase::Waiting, Phase::Sending, Phase::Answering];
+const PHASES: [Phase; 4] = [Phase::Waiting, Phase::Sending, Phase::Answering, Phase::Leaving];
 
 /// Where one connection stands.
 pub(crate) struct Standing {
@@ -67,6 +69,13 @@ impl Standing {
         let before = self.phase.swap(phase as u8, Ordering::AcqRel);
         if before == Phase::Waiting as u8 || phase == Phase::Waiting {
             self.since.store(micros(self.begun.elapsed()), Ordering::Release);
+        }
+    }
+
+    /// Everything that was to be sent has left.
+    pub(super) fn flushed(&self) {
+        if self.phase() == Phase::Leaving {
+            self.enter(Phase::Waiting);
         }
     }
 

@@ -50,7 +50,7 @@ impl<I: AsyncRead + AsyncWrite> ClientStream<I> {
             Phase::Waiting => return Poll::Ready(()),
             _ if cfg!(trailseal_fault = "half_close_cuts") => return Poll::Ready(()),
             Phase::Sending => BODY_GRACE.min(self.answer_grace),
-            Phase::Answering => self.answer_grace,
+            Phase::Answering | Phase::Leaving => self.answer_grace,
         };
         let now = Instant::now();
         let ended = self
@@ -115,10 +115,42 @@ impl<I: AsyncRead + AsyncWrite> AsyncWrite for ClientStream<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner.as_mut().poll_flush(context)
+        let flushed = self.inner.as_mut().poll_flush(context);
+        if matches!(flushed, Poll::Ready(Ok(()))) {
+            self.standing.flushed();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.inner.as_mut().poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_still_stands_in_buffers_is_not_over() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let (mut client, server) = tokio::io::duplex(1024);
+            let standing = Standing::apart();
+            let mut stream = ClientStream::new(server, standing.clone(), Duration::from_secs(60));
+            client.shutdown().await.unwrap();
+            standing.enter(Phase::Answering);
+            standing.enter(Phase::Leaving);
+            let mut byte = [0];
+            let ended = tokio::time::timeout(Duration::from_millis(20), stream.read(&mut byte)).await;
+            assert!(ended.is_err(), "the client is said to have gone before its answer has left");
+            stream.flush().await.unwrap();
+            assert_eq!(standing.phase(), Phase::Waiting);
+            assert_eq!(stream.read(&mut byte).await.unwrap(), 0);
+        });
     }
 }

@@ -355,6 +355,24 @@ fn named_fields_are_always_hashed_and_nothing_else() {
 }
 
 #[test]
+fn a_named_field_is_hashed_though_its_part_has_the_wrong_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let mask = MaskOptions { hash: vec!["context.session_id".into()], ..MaskOptions::default() };
+    let trail = opened(folder.path(), mask);
+    for context in [r#""plain-1""#, r#"[{"session_id":"plain-1"}]"#, r#""{\"session_id\":\"plain-1\"}""#] {
+        let json = format!(r#"{{"action":"test.made","context":{context},"actor":["stays"]}}"#);
+        trail.hand_in_json_once(json.as_bytes(), Ack::Accepted).unwrap();
+        trail.record(&Event::from_json(json.as_bytes()).unwrap()).unwrap();
+    }
+    trail.close(LONG).unwrap();
+    let lines = lines(folder.path());
+    assert_eq!(lines.len(), 6);
+    for line in lines.iter().map(ToString::to_string) {
+        assert!(!line.contains("plain-1") && line.contains("hmac:") && line.contains("stays"), "{line}");
+    }
+}
+
+#[test]
 fn a_changed_field_that_is_hashed_leaks_by_no_other_way() {
     // Something else makes the two states equal, so that the changes are kept from before masking.
     let mask = MaskOptions { hash: vec!["before.a".into(), "after.a".into()], ..MaskOptions::default() };

@@ -149,6 +149,14 @@ fn a_number_under_a_plural_is_a_count() {
         r#""details":{"passwords":"12345678","api_keys":"90871234567","credentials":"1234","secrets":[99887766]}"#,
         &["details.passwords", "details.api_keys", "details.credentials", "details.secrets.0"],
     );
+    check(
+        r#""details":{"secrets":{"a":99887766,"id":7},"passwords":[{"a":1}],"tokens":{"input":12},"hasPassword":"1"}"#,
+        &["details.secrets.a", "details.passwords.0.a"],
+    );
+    check(
+        r#""changes":{"secrets.0":{"before":1,"after":2}}"#,
+        &["changes.secrets.0.before", "changes.secrets.0.after"],
+    );
     check(r#""description":"passwords=12345678""#, &["description"]);
     check(r#""description":"used max_tokens=4096 and tokens=512""#, &[]);
     check(r#""description":"signing_key=Zk9q#1 passcode=12345""#, &["description"]);

@@ -61,7 +61,9 @@ impl HashedPaths {
     pub(super) fn may_be_in(&self, text: &[u8]) -> bool {
         !self.is_empty()
             && !cfg!(trailseal_fault = "named_fields_not_hashed")
-            && (self.is_everywhere || self.needles.iter().any(|needle| needle.find(text).is_some()))
+            && (self.is_everywhere
+                || self.needles.iter().any(|needle| needle.find(text).is_some())
+                || memchr::memmem::find(text, INVALID.as_bytes()).is_some())
     }
 
     /// Whether what stands at this path of an event is named, or is below what is.
@@ -75,7 +77,17 @@ impl HashedPaths {
         }
         // What could not be taken stands below its own path.
         let kept = path.split_once(INVALID).and_then(|(_, kept)| kept.strip_prefix('.'));
-        kept.is_some_and(|kept| self.has(without_count(kept)))
+        kept.is_some_and(|kept| self.has(without_count(kept)) || self.may_hold(kept))
+    }
+
+    /// Whether what was kept at this path since it has the wrong form may hold a field that is named: the field is in a
+    /// list, or in a text that stands for the whole part.
+    fn may_hold(&self, kept: &str) -> bool {
+        let is_place = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let parts = kept.split('.').map(without_count);
+        let parts: Vec<&str> = parts.filter(|part| !is_place(part)).collect();
+        let is_same = |(wanted, part): (&String, &&str)| wanted == "*" || wanted == part;
+        self.paths.iter().any(|named| named.iter().zip(&parts).all(is_same))
     }
 
     /// Whether a path of `changes` is of a field of `before` or `after` that is named.
@@ -124,6 +136,10 @@ mod tests {
         check("related.*.id", "related.0.id", true);
         check("context.session_id", "details._invalid.context.session_id", true);
         check("context.session_id", "details._invalid.context.session_id#2", true);
+        check("context.session_id", "details._invalid.context.0.session_id", true);
+        check("context.session_id", "details._invalid.context#2", true);
+        check("context.session_id", "details._invalid.context.0.trace_id", false);
+        check("context.session_id", "details._invalid.actor", false);
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Kind {
 }
 
 /// What they are answered with.
-const ANSWERS: &[&[u8]] = &[b"yes", b"no", b"true", b"false", b"y", b"n"];
+const ANSWERS: &[&[u8]] = &[b"yes", b"no", b"true", b"false", b"y", b"n", b"0", b"1"];
 
 /// Ends of keys that say who, what kind or when. `-` before one: as in the list of keys.
 const SAYS_WHO: &[&str] = &[

@@ -46,6 +46,10 @@ pub(super) struct Under {
     pub(super) says_who: bool,
     /// Whether it is an element of a list.
     pub(super) is_listed: bool,
+    /// Whether it is a member of what stands under that nearest one.
+    is_member: bool,
+    /// Whether that nearest one ends in `tokens`, of which objects tell how many were used.
+    is_of_tokens: bool,
 }
 
 impl Under {
@@ -62,9 +66,11 @@ impl Under {
         self.hiding().is_some_and(|kind| !kind.lets_be(text.as_bytes()))
     }
 
-    /// Whether a number here goes: under the name of several secrets it counts them, unless it stands in a list of them.
+    /// Whether a number here goes. Straight under the name of several secrets it counts them; in a list or an object it
+    /// may be one of them.
     pub(super) fn hides_number(self) -> bool {
-        self.hiding().is_some_and(|kind| self.is_listed || !kind.counts())
+        let may_be_one = self.is_listed || self.is_member && !self.is_of_tokens;
+        self.hiding().is_some_and(|kind| may_be_one || !kind.counts())
     }
 
     /// How a text or number here is hidden, if it is.
@@ -122,7 +128,7 @@ fn fold<'a>(keys: &Keys, above: Under, path: impl Iterator<Item = &'a str>) -> U
     path.fold(above, |above, key| {
         // The place in a list is no key of its own.
         let is_place = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit());
-        if is_place { above } else { step(keys, above, key) }
+        if is_place { above.listed() } else { step(keys, above, key) }
     })
 }
 
@@ -134,13 +140,19 @@ fn step(keys: &Keys, above: Under, key: &str) -> Under {
         Some(kind) if kind.asks_keys() => match keys.find(key) {
             // A weaker name takes nothing back.
             Some(Kind::Request | Kind::Question) => Under::of(above.kind),
-            Some(own) => Under::of(Some(own)),
+            Some(own) => named(own, key),
             None if is_side => above,
-            None => Under { says_who: says_who(key), ..Under::of(above.kind) },
+            None => Under { says_who: says_who(key), is_member: true, is_listed: false, ..above },
         },
         Some(_) if is_side => Under::of(keys.find(key).or(above.kind)),
-        _ => Under::of(keys.find(key)),
+        _ => keys.find(key).map_or_else(Under::default, |own| named(own, key)),
     }
+}
+
+fn named(kind: Kind, key: &str) -> Under {
+    let end = key.len().checked_sub("tokens".len()).and_then(|at| key.get(at..));
+    let is_of_tokens = end.is_some_and(|end| end.eq_ignore_ascii_case("tokens"));
+    Under { is_of_tokens, ..Under::of(Some(kind)) }
 }
 
 /// The keys of a path of changes, still with their backslashes.

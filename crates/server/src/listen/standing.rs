@@ -66,10 +66,12 @@ impl Standing {
     }
 
     pub(super) fn enter(&self, phase: Phase) {
-        let before = self.phase.swap(phase as u8, Ordering::AcqRel);
-        if before == Phase::Waiting as u8 || phase == Phase::Waiting {
+        let begins = matches!(self.phase(), Phase::Waiting | Phase::Leaving) && phase != Phase::Leaving;
+        if begins || phase == Phase::Waiting {
+            // Before the phase, so that nobody sees it wait since long ago.
             self.since.store(micros(self.begun.elapsed()), Ordering::Release);
         }
+        self.phase.store(phase as u8, Ordering::Release);
     }
 
     /// Everything that was to be sent has left.
@@ -91,8 +93,8 @@ impl Standing {
 
     /// By what it is compared with others that may go; `None` if it stays.
     fn rank(&self, now: u64) -> Option<(bool, u64)> {
-        let (is_known, since) = (self.is_known.load(Ordering::Acquire), self.since.load(Ordering::Acquire));
         let is_waiting = self.phase() == Phase::Waiting;
+        let (is_known, since) = (self.is_known.load(Ordering::Acquire), self.since.load(Ordering::Acquire));
         let may_go = is_waiting || !is_known && now.saturating_sub(since) > micros(NOBODYS_REQUEST_MAX);
         may_go.then_some((is_known, since))
     }

@@ -175,7 +175,7 @@ impl<R: BufRead> Iterator for Records<R> {
     fn next(&mut self) -> Option<Self::Item> {
         self.step().unwrap_or_else(|error| {
             self.place = Place::End;
-            Some(Err(failed(self.source.line(), &format!("could not read on from here: {error}"))))
+            Some(Err(failed(self.source.line(), &format!("could not continue reading from here: {error}"))))
         })
     }
 }

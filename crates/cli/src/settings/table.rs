@@ -419,7 +419,10 @@ mod tests {
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(&path, &wanted).unwrap();
         } else {
-            assert!(page == wanted, "docs/settings.md does not match the table: run the tests with UPDATE_DOCS=1");
+            assert!(
+                page == wanted,
+                "docs/settings.md does not match the table: run the tests with UPDATE_DOCS=1"
+            );
         }
     }
 }

@@ -393,7 +393,10 @@ mod tests {
                 "[[anchor]]\nfle = \"x\"\n",
                 "t.toml:2:1: there is no setting `anchor.fle`: an [[anchor]] has either",
             ),
-            ("[[anchor]]\nfile = \"x\"\n command = \"y\"", "t.toml:1:1: two places in one: an [[anchor]]"),
+            (
+                "[[anchor]]\nfile = \"x\"\n command = \"y\"",
+                "t.toml:1:1: two places in one entry: an [[anchor]]",
+            ),
             ("[anchor]\nfile = \"x\"\n", "t.toml:1:1: `anchor` cannot be \"table\": use tables [[anchor]]"),
             ("handoff.size = 5\nhandoff.szie = 6", "t.toml:2:9: there is no setting `handoff.szie`"),
             ("handoff = { full = \"maybe\" }", "t.toml:1:20: `handoff.full` cannot be \"maybe\": use block"),
@@ -404,11 +407,11 @@ mod tests {
             ("[server]\nlisten = 1", "t.toml:2:10: `server.listen` cannot be \"1\": use an address"),
             (
                 "[server]\ntrusted_proxies = [\"10/8\"]",
-                "t.toml:2:20: `server.trusted_proxies`: \"10/8\" is no network",
+                "t.toml:2:20: `server.trusted_proxies`: \"10/8\" is not a network",
             ),
             (
                 "server.frame_ancestors = [\"a; b\"]",
-                "t.toml:1:27: `server.frame_ancestors`: \"a; b\" is no site",
+                "t.toml:1:27: `server.frame_ancestors`: \"a; b\" is not a site",
             ),
             ("server.tls_cert = \"x.pem\"", "server.tls_cert also needs server.tls_key"),
             ("mode = \"sync\"\nmode = \"async\"", "t.toml:2:1: duplicate key"),

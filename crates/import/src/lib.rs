@@ -1,7 +1,7 @@
 //! Turns foreign audit records into Trailseal events.
 //!
 //! In: the bytes of a log ([`read`]) and a [`Mapping`], built in or from the user's own file. Out: one
-//! [`Event`](trailseal_core::event::Event) per record, or the line that could not be read and why. No files, clock or
+//! [`Event`](trailseal_event::Event) per record, or the line that could not be read and why. No files, clock or
 //! network: callers pass in readers, and a record without a time gets none here.
 //!
 //! What must hold: every record goes in, once, whatever else is in the file; reading the same file again gives the same

@@ -1,7 +1,7 @@
 //! Parses the times found in real logs.
 
 use jiff::civil;
-use trailseal_core::clock::Timestamp;
+use trailseal_event::Timestamp;
 
 /// The size of a number tells whether it counts seconds, milliseconds, microseconds or nanoseconds since 1970. Seconds
 /// below this bound are before the year 5138, and milliseconds above it after March 1973.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use trailseal_core::event::Value;
+use trailseal_event::Value;
 
 /// The maximum depth of a path; a deeper one is probably a mistake.
 const SEGMENTS_MAX: usize = 32;

@@ -1,4 +1,4 @@
-//! A trail's folder as an attacker sees it: read by the page on the format, written at will.
+//! A trail's folder as an attacker sees it: read according to docs/format.md, written at will.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,19 +14,19 @@ pub struct Folder(pub PathBuf);
 /// A file of lines.
 #[derive(Clone, Debug)]
 pub struct Segment {
-    /// Index of its first line.
+    /// The index of its first line.
     pub first: u64,
     /// The file.
     pub path: PathBuf,
 }
 
 impl Segment {
-    /// Whether it is a zstd file.
+    /// Whether it is compressed with zstd.
     pub fn is_compressed(&self) -> bool {
         self.path.extension().is_some_and(|extension| extension == "zst")
     }
 
-    /// Its text; as far as it can be unpacked where it is compressed.
+    /// Its text; if it is compressed, as much as can be decompressed.
     pub fn text(&self) -> Vec<u8> {
         let bytes = fs::read(&self.path).unwrap();
         if !self.is_compressed() {
@@ -39,7 +39,7 @@ impl Segment {
         text
     }
 
-    /// Its lines, without their ends; bytes after the last line end do not count.
+    /// Its lines, without line ends; bytes after the last line end do not count.
     pub fn lines(&self) -> Vec<Vec<u8>> {
         let text = self.text();
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
@@ -49,7 +49,7 @@ impl Segment {
             .collect()
     }
 
-    /// Puts other lines into it, in the same form.
+    /// Replaces its lines, in the same form.
     pub fn set_lines(&self, lines: &[Vec<u8>]) {
         let text: Vec<u8> = lines.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
         let bytes = if self.is_compressed() { zstd::bulk::compress(&text, 3).unwrap() } else { text };
@@ -63,23 +63,23 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// A file of it as text.
+    /// One of its files as text.
     pub fn read(&self, name: &str) -> String {
         String::from_utf8(fs::read(self.path(name)).unwrap()).unwrap()
     }
 
-    /// Writes a file of it.
+    /// Writes one of its files.
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         fs::write(self.path(name), bytes).unwrap();
     }
 
-    /// Removes a file or a folder of it, if it is there.
+    /// Removes a file or folder in it, if it exists.
     pub fn remove(&self, name: &str) {
         let path = self.path(name);
         if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { drop(fs::remove_file(path)) }
     }
 
-    /// The segments by their first indexes; of a plain and a compressed one of the same name the plain one counts.
+    /// The segments by their first indexes; if a plain and a compressed one have the same name, the plain one counts.
     pub fn segments(&self) -> Vec<Segment> {
         let mut found = BTreeMap::new();
         let Ok(entries) = fs::read_dir(self.path("segments")) else { return Vec::new() };
@@ -94,7 +94,7 @@ impl Folder {
         found.into_iter().map(|(first, path)| Segment { first, path }).collect()
     }
 
-    /// The lines that count, by their places: `None` where there is none.
+    /// The lines that count, by position: `None` where there is no line.
     pub fn lines_by_place(&self) -> BTreeMap<u64, Vec<u8>> {
         let segments = self.segments();
         let mut lines = BTreeMap::new();
@@ -111,7 +111,7 @@ impl Folder {
         unbroken.take_while(|(at, (index, _))| *at as u64 == *index).map(|(_, (_, line))| line).collect()
     }
 
-    /// Changes one line in its segment. What is derived from the old bytes is left for the program to find wrong.
+    /// Changes one line in its segment. Whatever is derived from the old bytes is left for the program to detect.
     pub fn edit_line(&self, index: u64, change: impl FnOnce(&mut Vec<u8>)) {
         let segment = self.segments().into_iter().rfind(|segment| segment.first <= index).unwrap();
         let mut lines = segment.lines();
@@ -136,7 +136,7 @@ impl Folder {
     /// Writes the tree over the first `size` lines, and returns its root.
     pub fn write_tree(&self, size: u64) -> [u8; 32] {
         let leaves: Vec<_> = self.lines().iter().take(size as usize).map(|line| leaf_hash(line)).collect();
-        assert_eq!(leaves.len() as u64, size, "so many lines are not there");
+        assert_eq!(leaves.len() as u64, size, "there are not that many lines");
         for (level, bytes) in levels(&leaves).into_iter().enumerate() {
             self.write(&format!("tree/{level}"), bytes);
         }
@@ -154,7 +154,7 @@ impl Folder {
         checkpoint_note(keys[0].origin(), size, &self.root_of_lines(size), keys, rotations)
     }
 
-    /// The checkpoint, if it has the form of one.
+    /// The checkpoint, if it is well-formed.
     pub fn checkpoint(&self) -> Option<Checkpoint> {
         Checkpoint::parse(&String::from_utf8(fs::read(self.path("checkpoint")).ok()?).ok()?)
     }
@@ -168,8 +168,8 @@ impl Folder {
         sizes
     }
 
-    /// Signs the lines as they are now: the tree, the newest checkpoint and all kept ones, by one key. The index, which
-    /// may be deleted at any time, would know the lines as they were: it goes.
+    /// Signs the lines as they are now: the tree, the newest checkpoint and all kept ones, with one key. Removes the
+    /// index, which may be deleted at any time, because it would know the old lines.
     pub fn forge(&self, size: u64, key: &Key, rotations: &[String]) {
         self.remove("index");
         self.write_tree(size);
@@ -184,7 +184,7 @@ impl Folder {
         Key::from_file_text(&self.read("keys/signing.key"))
     }
 
-    /// How many lines the index has: the first eight bytes of `state` in its table `meta`.
+    /// How many lines the index holds: the first eight bytes of `state` in its table `meta`.
     pub fn index_cursor(&self) -> Option<u64> {
         let path = self.path("index/main.db");
         let read_only = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
@@ -194,7 +194,7 @@ impl Folder {
         state.first_chunk().copied().map(u64::from_le_bytes)
     }
 
-    /// Whether a line of some action of the trail's own is there.
+    /// Whether there is a line of one of the trail's own actions.
     pub fn position_of(&self, action: &str) -> Option<u64> {
         let mark = format!("\"action\":\"{action}\"");
         let holds = |line: &Vec<u8>| String::from_utf8_lossy(line).contains(&mark);
@@ -202,7 +202,7 @@ impl Folder {
     }
 }
 
-/// Copies a folder with all in it.
+/// Copies a folder and everything in it.
 pub fn copy_all(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -216,8 +216,8 @@ pub fn copy_all(from: &Path, to: &Path) {
     }
 }
 
-/// Every file below a folder with its bytes, without what a refused opening may leave: the lock, and the side
-/// files of SQLite.
+/// Every file below a folder with its bytes, except what a refused opening may leave: the lock, and SQLite's side
+/// files.
 pub fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];

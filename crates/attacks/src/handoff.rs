@@ -1,4 +1,4 @@
-//! Handoff files, as docs/format.md has them.
+//! Handoff files, as docs/format.md describes them.
 
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -10,21 +10,21 @@ const CAPACITY: u64 = 1 << 20;
 const GENERATION: u64 = 0x1122_3344_5566_7788;
 const MARK_AT: u64 = 128;
 
-/// The durable index in the header of a handoff; `None` where there is none.
+/// The durable index in a handoff's header; `None` if there is none.
 pub fn handoff_mark(path: &Path) -> Option<u64> {
     let bytes = std::fs::read(path).ok()?;
     let mark = bytes.get(MARK_AT as usize..MARK_AT as usize + 8)?;
     bytes.starts_with(b"TSHAND01").then(|| u64::from_le_bytes(mark.try_into().unwrap()))
 }
 
-/// Writes another durable index into the header of a handoff.
+/// Writes another durable index into a handoff's header.
 pub fn set_handoff_mark(path: &Path, mark: u64) {
     let file = std::fs::File::options().write(true).open(path).unwrap();
     file.write_all_at(&mark.to_le_bytes(), MARK_AT).unwrap();
 }
 
-/// A handoff of `origin` whose header says that `durable` events are in segments, and which holds these lines
-/// (each without its line end) as one frame from index `durable` on.
+/// A handoff of `origin` whose header says that `durable` events are in segments, with these lines (each without its
+/// line end) as one frame from index `durable` on.
 pub fn handoff(origin: &str, durable: u64, lines: &[Vec<u8>]) -> Vec<u8> {
     let mut file = vec![0; HEADER_BYTES + CAPACITY as usize];
     let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);

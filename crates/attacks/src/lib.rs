@@ -1,18 +1,18 @@
 //! An attacker's tools, and the built program under attack.
 //!
-//! Whoever can write to a trail's folder has these: lines, trees, checkpoints, rotations and handoffs made by
-//! code of its own, from docs/format.md alone. Nothing here uses the product's crates, so a mistake that both
-//! its writer and its verifier make is not made a third time here.
+//! Anyone who can write to a trail's folder has these tools: lines, trees, checkpoints, rotations and handoffs made by
+//! independent code, from docs/format.md alone. Nothing here uses the product's crates, so a mistake that both the
+//! product's writer and its verifier make is not repeated here.
 //!
-//! The tests lie in `tests/`: `got_through` are attacks that once succeeded, `honest` are states that any crash
-//! leaves and that must open, with the dishonest state beside each; `rotation` is a change of keys stopped at
-//! every step; `kill` kills inside openings; `mutation` changes trails at random, by seed.
+//! The tests are in `tests/`: `got_through` has attacks that once succeeded; `honest` has states that any crash leaves
+//! and that must open, each with the dishonest state beside it; `rotation` stops a change of keys at every step; `kill`
+//! kills inside openings; `mutation` changes trails at random, by seed.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "tests say what is wrong by panicking"
+    reason = "tests report failures by panicking"
 )]
 
 mod folder;

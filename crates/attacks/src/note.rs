@@ -1,4 +1,4 @@
-//! Keys, signed notes, checkpoints and rotations, as docs/format.md and C2SP have them.
+//! Keys, signed notes, checkpoints and rotations, as docs/format.md and C2SP describe them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -43,7 +43,7 @@ impl Key {
         format!("{}+{:08x}+{data}", self.origin, self.id())
     }
 
-    /// The origin that the key is named after.
+    /// The origin in the key's name.
     pub fn origin(&self) -> &str {
         &self.origin
     }
@@ -76,8 +76,8 @@ fn signature_line(origin: &str, id: u32, bytes: &[u8]) -> String {
     format!("— {origin} {}\n", STANDARD.encode([&id.to_be_bytes()[..], bytes].concat()))
 }
 
-/// The signature line by which `signer` says that `old` hands over to `new` at `size`, with its line end. A
-/// genuine one is signed by `old` itself.
+/// The signature line in which `signer` says that `old` hands over to `new` at `size`, with its line end. A genuine one
+/// is signed by `old` itself.
 pub fn rotation_line(old: &Key, new: &Key, size: u64, signer: &Key) -> String {
     let statement = format!("{ROTATION}\n{}\n{}\n{}\n{size}\n", old.origin, old.public(), new.public());
     let signature = signer.key.sign(statement.as_bytes()).to_bytes();
@@ -87,14 +87,14 @@ pub fn rotation_line(old: &Key, new: &Key, size: u64, signer: &Key) -> String {
     signature_line(&old.origin, id, &bytes)
 }
 
-/// A checkpoint of a tree by these keys, with these further lines.
+/// A checkpoint of a tree, signed with these keys, with these additional lines.
 pub fn checkpoint_note(origin: &str, size: u64, root: &Hash, keys: &[&Key], lines: &[String]) -> String {
     let text = format!("{origin}\n{size}\n{}\n", STANDARD.encode(root));
     let signatures: String = keys.iter().map(|key| key.signature_line(&text)).collect();
     format!("{text}\n{signatures}{}", lines.concat())
 }
 
-/// What a checkpoint says, and its signature lines, without asking who signed it.
+/// What a checkpoint says, and its signature lines, whoever signed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The trail's name.
@@ -108,7 +108,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Takes a checkpoint apart; `None` where it has not the form of one.
+    /// Parses a checkpoint; `None` if it is malformed.
     pub fn parse(note: &str) -> Option<Checkpoint> {
         let (text, signatures) = note.split_once("\n\n")?;
         let mut lines = text.lines();
@@ -120,18 +120,18 @@ impl Checkpoint {
         })
     }
 
-    /// Whether `other` has the same text, and all signature lines that this one has.
+    /// Whether `other` has the same text, and all of this one's signature lines.
     pub fn says_the_same(&self, other: &Checkpoint) -> bool {
         (&self.origin, self.size, &self.root) == (&other.origin, other.size, &other.root)
             && self.signatures.iter().all(|line| other.signatures.contains(line))
     }
 
-    /// The rotation lines in it.
+    /// Its rotation lines.
     pub fn rotation_lines(&self) -> Vec<String> {
         self.signatures.iter().filter(|line| rotation_size(line).is_some()).cloned().collect()
     }
 
-    /// The size of each rotation in it.
+    /// The size of each of its rotations.
     pub fn rotation_sizes(&self) -> Vec<u64> {
         self.signatures.iter().filter_map(|line| rotation_size(line)).collect()
     }

@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::folder::{Folder, copy_all};
 
-/// How long anything may take that must happen.
+/// The time limit for anything that must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One trail, or a folder of slots of which the first is the trail that is attacked.
+/// One trail, or a folder of slots of which the first is the trail under attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `trail/`
@@ -23,7 +23,7 @@ pub enum Kind {
     Slots,
 }
 
-/// A folder to run commands in, gone with the test.
+/// A folder to run commands in, removed with the test.
 pub struct Place {
     root: tempfile::TempDir,
     /// The folder in which commands run, below `root`.
@@ -33,7 +33,7 @@ pub struct Place {
     settings: Vec<(String, String)>,
 }
 
-/// What a command said and how it ended.
+/// What a command printed and how it ended.
 #[derive(Debug)]
 pub struct Answer {
     /// The exit code; `None` after a signal.
@@ -46,8 +46,8 @@ pub struct Answer {
     pub command: String,
 }
 
-/// The program that is attacked: what `ATTACKS_PROGRAM` names, or the one beside this test, built anew if it is
-/// older than its source.
+/// The program under attack: the one that `ATTACKS_PROGRAM` names, or the one beside this test, rebuilt if it is older
+/// than its source.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -62,7 +62,7 @@ fn program() -> &'static Path {
         build.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(env!("CARGO_MANIFEST_DIR"));
         build.args(["--profile", if name == "debug" { "dev" } else { name }]);
         build.arg("--target-dir").arg(profile.parent().unwrap());
-        // What cargo tells this test about its own crate: build scripts that look at it would run again.
+        // What cargo tells this test about its own crate: build scripts that read it would run again.
         let of_this_crate = ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
         for (name, _) in std::env::vars_os() {
             if of_this_crate.iter().any(|start| name.to_string_lossy().starts_with(start)) {
@@ -74,8 +74,8 @@ fn program() -> &'static Path {
     })
 }
 
-/// In memory where there is room: hundreds of openings with all their syncs take minutes on a disk, and none of the
-/// attacks is about power.
+/// In memory if there is room: hundreds of openings with all their syncs take minutes on a disk, and none of the
+/// attacks is about power loss.
 fn fresh_folder() -> tempfile::TempDir {
     const IN_MEMORY: &str = "/dev/shm";
     const ROOM_BYTES: u64 = 512 << 20;
@@ -84,12 +84,12 @@ fn fresh_folder() -> tempfile::TempDir {
 }
 
 impl Place {
-    /// An empty one.
+    /// An empty place.
     pub fn new(kind: Kind) -> Place {
         Place::named(kind, "")
     }
 
-    /// An empty one in a folder of this name.
+    /// An empty place in a folder of this name.
     pub fn named(kind: Kind, home: &'static str) -> Place {
         let place = Place { root: fresh_folder(), home, kind, settings: Vec::new() };
         std::fs::create_dir_all(place.path("")).unwrap();
@@ -99,20 +99,20 @@ impl Place {
             .with("TRAILSEAL_WORKERS", if kind == Kind::One { "one" } else { "slots" })
     }
 
-    /// With a setting, as an environment variable; a later one wins.
+    /// Adds a setting, as an environment variable; a later one wins.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Place {
         self.set(name, value);
         self
     }
 
-    /// Puts a setting in force for the commands that follow.
+    /// Adds a setting for the commands that follow.
     pub fn set(&mut self, name: &str, value: &str) {
         self.settings.retain(|(held, _)| held != name);
         self.settings.push((name.to_owned(), value.to_owned()));
     }
 
-    /// The same folder with all in it, somewhere else.
+    /// The same folder with everything in it, somewhere else.
     pub fn copy(&self) -> Place {
         let root = fresh_folder();
         copy_all(self.root.path(), root.path());
@@ -124,18 +124,18 @@ impl Place {
         self.root.path().join(self.home).join(name)
     }
 
-    /// The folder of the trail that is attacked.
+    /// The folder of the trail under attack.
     pub fn trail(&self) -> Folder {
         Folder(self.path(if self.kind == Kind::One { "trail" } else { "trail/0" }))
     }
 
-    /// The origin of that trail.
+    /// That trail's origin.
     pub fn origin(&self) -> String {
         let origin = &self.settings.iter().find(|(name, _)| name == "TRAILSEAL_ORIGIN").unwrap().1;
         if self.kind == Kind::One { origin.clone() } else { format!("{origin}/0") }
     }
 
-    /// The command, knowing nothing of the environment outside.
+    /// The command, with none of the environment outside.
     pub fn command(&self, arguments: &[&str]) -> Command {
         self.command_with(&self.settings, arguments)
     }
@@ -154,7 +154,7 @@ impl Place {
         self.feed(arguments, "")
     }
 
-    /// Runs a command with something on its standard input.
+    /// Runs a command with this standard input.
     pub fn feed(&self, arguments: &[&str], input: &str) -> Answer {
         self.feed_with(&self.settings, arguments, input)
     }
@@ -163,7 +163,7 @@ impl Place {
         let mut command = self.command_with(settings, arguments);
         let shown = arguments.join(" ");
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-        // What is fed here fits into a pipe; a command that stops early closes it, which is no failure.
+        // What is written here fits into a pipe; a command that stops early closes it, which is not a failure.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         let guard = Guard::over(&child);
         let output = child.wait_with_output().unwrap();
@@ -176,7 +176,7 @@ impl Place {
         }
     }
 
-    /// Runs a command on the trail itself, also where it is a slot.
+    /// Runs a command on the trail itself, even if it is a slot.
     pub fn run_on_trail(&self, arguments: &[&str]) -> Answer {
         let (origin, folder) = (self.origin(), self.trail().0);
         let mut alone = self.settings.clone();
@@ -194,7 +194,7 @@ impl Place {
         self.feed(&["record", "--json", "--ack", "durable"], &events)
     }
 
-    /// Records so many events in one opening, all of which must be answered as durable.
+    /// Records that many events in one opening, all of which must be acknowledged as durable.
     #[track_caller]
     pub fn session(&self, name: &str, events: usize) -> Vec<String> {
         let actions: Vec<String> = (0..events).map(|number| format!("{name}.{number}")).collect();
@@ -204,7 +204,7 @@ impl Place {
         ids
     }
 
-    /// `verify` with a key and, maybe, a checkpoint that were kept elsewhere.
+    /// `verify` with a key and optionally a checkpoint that were kept elsewhere.
     pub fn verify(&self, key: &str, kept: Option<&Path>) -> Answer {
         let mut arguments = vec!["verify", "--json", "--public-key", key];
         if let Some(path) = kept {
@@ -233,8 +233,8 @@ impl Place {
         Writer { input: child.stdin.take(), child, receipts }
     }
 
-    /// Records in one opening in which nothing is signed, and kills it once all is durable and in the index: so many
-    /// lines are left without a checkpoint.
+    /// Records in one opening in which nothing is signed, and kills it once everything is durable and in the index:
+    /// that many lines are left without a checkpoint.
     #[track_caller]
     pub fn killed_session(&mut self, name: &str, events: usize) -> Vec<String> {
         let every = self.settings.iter().find(|(name, _)| name == "TRAILSEAL_SEAL__EVERY_MS").cloned();
@@ -269,7 +269,7 @@ fn id_of(receipt: &str) -> String {
 }
 
 impl Answer {
-    /// It was done: exit 0.
+    /// It succeeded: exit 0.
     #[track_caller]
     pub fn ok(self) -> Answer {
         assert_eq!(self.code, Some(0), "{self:#?}");
@@ -288,7 +288,7 @@ impl Answer {
         self
     }
 
-    /// It was refused: exit 2, and all of `wanted` is said.
+    /// It was refused: exit 2, and the output contains all of `wanted`.
     #[track_caller]
     pub fn refused(self, wanted: &[&str]) -> Answer {
         assert_eq!(self.code, Some(2), "{self:#?}");
@@ -298,7 +298,7 @@ impl Answer {
         self
     }
 
-    /// The command did not say that all is well.
+    /// The command did not report that all is well.
     #[track_caller]
     pub fn not_clean(self) -> Answer {
         assert!(matches!(self.code, Some(1 | 2)), "neither a finding nor a refusal: {self:#?}");
@@ -310,7 +310,7 @@ impl Answer {
         self.out.lines().map(id_of).collect()
     }
 
-    /// stdout as JSON; null where it is none.
+    /// stdout as JSON; null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or(Value::Null)
     }
@@ -323,7 +323,7 @@ impl Answer {
     }
 }
 
-/// A `record` that runs.
+/// A running `record`.
 pub struct Writer {
     child: Child,
     input: Option<ChildStdin>,
@@ -331,12 +331,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Hands an event in. One that has died takes none, and that is no failure.
+    /// Sends an event. A process that has died accepts none, and that is not a failure.
     pub fn send(&mut self, event: &str) {
         let _ = writeln!(self.input.as_mut().unwrap(), "{event}");
     }
 
-    /// The next receipt, which must come.
+    /// The next receipt; fails if none comes.
     #[track_caller]
     pub fn receipt(&self) -> String {
         self.receipts.recv_timeout(PATIENCE).expect("a receipt")
@@ -348,14 +348,14 @@ impl Writer {
         id_of(&self.receipt())
     }
 
-    /// Ends its input and waits for its good end.
+    /// Ends its input and waits for it to succeed.
     #[track_caller]
     pub fn close(mut self) {
         drop(self.input.take());
         assert_eq!(self.child.wait().unwrap().code(), Some(0), "the writer ends well");
     }
 
-    /// Ends it by SIGKILL, and returns the ids in the receipts that were not taken yet.
+    /// Kills it with SIGKILL, and returns the ids in the receipts that were not read yet.
     pub fn kill(mut self) -> Vec<String> {
         drop(self.child.kill());
         self.child.wait().unwrap();
@@ -364,7 +364,7 @@ impl Writer {
         loop {
             match self.receipts.recv_timeout(PATIENCE) {
                 Ok(line) if line.ends_with('}') => ids.push(id_of(&line)),
-                // The last one was torn by the kill: nobody was told.
+                // The kill may tear the last one: nobody has seen it.
                 Ok(_) => {}
                 Err(RecvTimeoutError::Disconnected) => return ids,
                 Err(RecvTimeoutError::Timeout) => panic!("no end after {:?}", begun.elapsed()),
@@ -380,7 +380,7 @@ impl Drop for Writer {
     }
 }
 
-/// Ends a command that hangs, so that a test fails instead of waiting for ever.
+/// Ends a command that hangs, so that a test fails instead of waiting forever.
 struct Guard(Option<std::sync::mpsc::Sender<()>>, Option<std::thread::JoinHandle<()>>);
 
 impl Guard {
@@ -389,7 +389,7 @@ impl Guard {
         let process = child.id();
         let watcher = std::thread::spawn(move || {
             if wait.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                // The guard is dropped as soon as the child is reaped, so the number is still its own.
+                // The guard is dropped as soon as the child is reaped, so the process id is still the child's.
                 let _ = Command::new("kill").args(["-9", &process.to_string()]).status();
             }
         });

@@ -1,4 +1,4 @@
-//! The Merkle tree of RFC 6962, section 2.1, in the simplest way there is.
+//! The Merkle tree of RFC 6962, section 2.1, in the simplest possible way.
 
 use sha2::{Digest as _, Sha256};
 
@@ -26,7 +26,7 @@ pub fn root(leaves: &[Hash]) -> Hash {
     }
 }
 
-/// The files `tree/0`, `tree/1`, … over leaf hashes: each level one hash for every 256 of the level below.
+/// The files `tree/0`, `tree/1`, … over leaf hashes: each level has one hash for every 256 of the level below.
 pub fn levels(leaves: &[Hash]) -> Vec<Vec<u8>> {
     let mut hashes = leaves.to_vec();
     let mut files = Vec::new();

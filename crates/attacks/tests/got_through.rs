@@ -433,7 +433,7 @@ fn g_time_far_ahead_is_told(kind: Kind) {
         line[at..at + 4].copy_from_slice(b"9999");
     });
     let answer = base.place.record(&["more"]).ok();
-    assert!(answer.err.contains("after now"), "{answer:#?}");
+    assert!(answer.err.contains("in the future"), "{answer:#?}");
     let details = details_of_opening(&base.trail());
     assert!(details.contains("ahead"), "{details}");
 }

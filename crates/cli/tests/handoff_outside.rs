@@ -218,7 +218,7 @@ fn a_handoff_that_is_removed_or_replaced_is_made_anew_and_nothing_accepted_is_lo
                     std::fs::rename(place.path("copy"), &handoff).unwrap();
                 }
             }
-            said.wait("it was made anew");
+            said.wait("it was recreated");
         };
         let mut command = place.command(&["record", "--json"]);
         let accepted = killed_after(&mut command, round, take_away);
@@ -241,13 +241,13 @@ fn a_foreign_file_in_the_place_of_a_living_handoff_is_left_and_told_until_it_is_
     wait_until("the handoff is there", || handoff.exists());
     place.write("thesis", THESIS);
     std::fs::rename(place.path("thesis"), &handoff).unwrap();
-    said.wait("another file lies there");
+    said.wait("another file is there");
     let mut input = child.0.stdin.take().unwrap();
     input.write_all(b"{\"action\":\"odd\"}\n").unwrap();
     wait_until("the event is on disk", || recorded_ids(&place).len() == 1);
     assert_eq!(place.read("trail/handoff"), THESIS);
     std::fs::rename(&handoff, place.path("thesis")).unwrap();
-    said.wait("it was made anew");
+    said.wait("it was recreated");
     drop(input);
     assert!(child.0.wait().unwrap().success());
     let counts = place.run("query --system --action trail.counts --format jsonl").ok().json();

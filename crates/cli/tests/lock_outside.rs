@@ -66,7 +66,7 @@ fn removing_the_lock_lets_nobody_else_in_and_it_comes_back() {
     std::fs::remove_file(place.path("trail/lock")).unwrap();
     place.write("trail/lock", "");
     place.feed("record", "{\"action\":\"second\"}\n").could_not(&["in use", &writer.pid()]);
-    writer.said.wait("is put back");
+    writer.said.wait("was recreated");
     let (code, said) = writer.finish();
     assert_eq!(code, Some(0), "{said}");
     place.record("{\"action\":\"after\"}");
@@ -94,11 +94,11 @@ fn a_foreign_file_in_the_locks_place_is_left_and_told() {
     std::fs::remove_file(place.path("trail/lock")).unwrap();
     place.write("aside", "my thesis\n");
     std::fs::rename(place.path("aside"), place.path("trail/lock")).unwrap();
-    writer.said.wait("cannot be put back");
+    writer.said.wait("cannot be recreated");
     assert_eq!(place.read("trail/lock"), "my thesis\n");
     place.feed("record", "{\"action\":\"second\"}\n").could_not(&["in use"]);
     std::fs::remove_file(place.path("trail/lock")).unwrap();
-    writer.said.wait("is put back");
+    writer.said.wait("was recreated");
     assert_eq!(writer.finish().0, Some(0));
 }
 
@@ -179,7 +179,7 @@ fn what_is_durable_while_a_segment_is_cut_or_removed_is_never_in_the_lost_part()
         }
         // At once: the writer's next look at its files is up to 100 ms away.
         (0..50).for_each(|number| writer.record(&format!("after.{number}")));
-        writer.said.wait("was deleted, replaced or cut");
+        writer.said.wait("was deleted, replaced or truncated");
         drop(writer.finish());
         let mut lines = String::new();
         for file in std::fs::read_dir(place.path("trail/segments")).unwrap() {
@@ -233,7 +233,7 @@ fn a_segment_that_is_cut_or_removed_is_rolled_and_verify_names_the_lines() {
             }
             false => std::fs::remove_file(&segment).unwrap(),
         }
-        writer.said.wait("was deleted, replaced or cut");
+        writer.said.wait("was deleted, replaced or truncated");
         writer.record("after");
         assert!(place.path("trail/segments/00000000000000000004.jsonl").exists());
         let (code, said) = writer.finish();
@@ -263,7 +263,7 @@ fn a_tree_that_is_cut_or_removed_is_made_again_and_locked_again() {
                 }
                 false => std::fs::remove_file(place.path(file)).unwrap(),
             }
-            writer.said.wait("the tree was made again");
+            writer.said.wait("the tree was rebuilt");
             assert!(
                 std::fs::read(place.path(file)).unwrap().starts_with(&kept),
                 "what was signed is as it was"
@@ -289,10 +289,10 @@ fn nothing_is_signed_over_a_tree_that_is_lost_with_its_lines() {
     let checkpoint = place.read("trail/checkpoint");
     std::fs::remove_file(place.segment()).unwrap();
     std::fs::remove_file(place.path("trail/tree/0")).unwrap();
-    writer.said.wait("cannot be made again");
+    writer.said.wait("cannot be rebuilt");
     writer.record("after");
     let (_, said) = writer.finish();
-    assert!(said.contains("was deleted, replaced or cut"), "{said}");
+    assert!(said.contains("was deleted, replaced or truncated"), "{said}");
     assert_eq!(place.read("trail/checkpoint"), checkpoint);
     place.run("verify").no();
 }

@@ -135,7 +135,7 @@ fn a_batch_that_only_its_flags_make_too_large_is_told_so() {
     let batch = |action: &str| format!("{{\"action\":\"{action}\"}}\n").repeat(700);
     server.admin().post("/v1/events", batch("other")).is(202);
     let answer = server.admin().post("/v1/events", batch("refund.pay")).is(413).text();
-    assert!(answer.contains("with what the trail adds"), "{answer}");
+    assert!(answer.contains("including what the trail adds"), "{answer}");
     assert!(reviews(&server.admin(), "pending").is_empty());
     // The command sends smaller ones.
     place.feed("record", batch("refund.pay")).ok();

@@ -22,7 +22,7 @@ const FAULTS: [(&str, &str, &str, bool); 12] = [
     (r#""outcome":"203.0.113.7""#, "outcome", "send success", false),
     (r#""category":"203.0.113.7""#, "category", "send authentication", false),
     (r#""resource":"203.0.113.7""#, "resource", "send TYPE/ID", false),
-    (r#""details":{"n":1e999}"#, "details.n", "it is kept as its text", false),
+    (r#""details":{"n":1e999}"#, "details.n", "it is kept as text", false),
 ];
 
 fn event(member: &str) -> String {
@@ -91,7 +91,7 @@ fn strict_refuses_by_line_what_the_author_wrote() {
     }
     let own = place.feed("record --strict", event(r#""order_ref":7"#)).no();
     assert!(
-        own.err.contains("`order_ref` is no field of an event: put fields of your own into details"),
+        own.err.contains("`order_ref` is not an event field: put your own fields into details"),
         "{own:#?}"
     );
     place.feed("record --strict", event(r#""details":{"order_ref":7}"#)).ok();

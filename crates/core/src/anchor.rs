@@ -1,8 +1,8 @@
-//! Anchors: places outside the trail that are given each new checkpoint.
+//! Anchors: places outside the trail that receive each new checkpoint.
 //!
-//! Whoever keeps one later checkpoint elsewhere can prove a rollback, so they leave the machine from the
-//! first day. A slow or failing anchor never slows sealing: what it missed is counted, and the next
-//! checkpoint covers all earlier ones.
+//! Whoever keeps one later checkpoint elsewhere can prove a rollback, so checkpoints leave the machine from the first
+//! day. A slow or failing anchor never slows sealing: what it missed is counted, and the next checkpoint covers all
+//! earlier ones.
 
 use std::io::{self, Write as _};
 use std::process::{Command, Stdio};
@@ -42,7 +42,7 @@ impl Anchors {
         Ok(Anchors { sender: Some(sender), thread: Some(thread), skipped })
     }
 
-    /// Hands a checkpoint over without waiting.
+    /// Passes on a checkpoint without waiting.
     pub(crate) fn send(&self, note: String) {
         if let Some(sender) = &self.sender
             && sender.try_send(note).is_err()
@@ -51,8 +51,8 @@ impl Anchors {
         }
     }
 
-    /// Waits until everything sent was tried, but not beyond `deadline`, and adds the failures to
-    /// `counters`. What is late goes on until the process ends.
+    /// Waits until everything sent was tried, but not beyond `deadline`, and adds the failures to `counters`. Late
+    /// deliveries continue until the process ends.
     pub(crate) fn finish(mut self, counters: &Counters, deadline: Instant) {
         self.sender = None;
         if let Some(thread) = self.thread.take() {
@@ -86,7 +86,7 @@ fn serve(
     }
 }
 
-/// Appends the note and an empty line, so that the file can be cut into notes again.
+/// Appends the note and an empty line, so that the file can be split into notes again.
 fn append(path: &std::path::Path, note: &str) -> io::Result<()> {
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
     file.write_all(format!("{note}\n").as_bytes())?;
@@ -101,7 +101,7 @@ fn run(command: &str, note: &str) -> io::Result<()> {
         .stderr(Stdio::null())
         .spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A command that does not read its input may still do its work; its exit status counts.
+        // A command that does not read its input may still do its work; its exit status decides.
         let _ = stdin.write_all(note.as_bytes());
     }
     let deadline = Instant::now() + COMMAND_TIMEOUT;

@@ -2,9 +2,9 @@
 
 use trailseal_event::Timestamp;
 
-/// Where the present comes from; tests stop it, move it and turn it back.
+/// The source of the present time; tests stop it, move it and turn it back.
 pub trait Clock: Send + Sync {
-    /// The present, by the wall clock.
+    /// The present time by the wall clock.
     fn now(&self) -> Timestamp;
 }
 

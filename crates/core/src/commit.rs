@@ -1,8 +1,8 @@
 //! The writer thread: drain the handoff, append to the segment, sync once, wake the waiters.
 //!
-//! Order, never otherwise: fdatasync → durable watermark (sync callers wake, readers may show it) → the
-//! buffer's bytes are free. A failed write or sync ends that segment (*sticky failure*); the same lines,
-//! which the buffer still holds, are written to a new one.
+//! The order is fixed: fdatasync → durable watermark (sync callers wake, readers may show it) → the handoff's bytes are
+//! free. A failed write or sync ends that segment (*sticky failure*); the same lines, which the handoff still holds,
+//! are written to a new one.
 
 use std::io;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use crate::watch::Watch;
 
 /// A commit holds at most about this many bytes.
 const COMMIT_BYTES_MAX: usize = 4 << 20;
-/// The handoff is looked at no more often than this, though nothing is to be waited for.
+/// The handoff is checked no more often than this when nothing needs waiting for.
 const POLL_MIN: Duration = Duration::from_micros(200);
-/// With so much in the handoff the writer does not linger.
+/// With this much in the handoff, the writer does not linger.
 const COMPANY_BYTES: u64 = 256 << 10;
-/// How often it is looked at when there has been no work for a while.
+/// How often the handoff is checked when there has been no work for a while.
 const POLL_IDLE: Duration = Duration::from_millis(10);
-/// A write that takes longer is counted and told.
+/// A write that takes longer is counted and reported.
 const SLOW_WRITE: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 const LOOK_AT_DISK_EVERY: Duration = Duration::from_millis(100);
@@ -73,8 +73,9 @@ impl Writer {
 
     /// Runs until the handoff is closed and everything in it is durable.
     ///
-    /// Where nobody waits it lingers between two commits: thousands of commits of one event each would cost the
-    /// application more than all the rest. Whoever waits for the disk, a handoff that fills, and a close wake it.
+    /// When nobody waits, it lingers between two commits: thousands of commits of one event each would cost the
+    /// application more than everything else. A caller that waits for the disk, a handoff that fills up, and a close
+    /// wake it.
     pub(crate) fn run(mut self) {
         let _alarm = Alarm(self.shared.clone());
         let linger = self.shared.options.linger.max(POLL_MIN);
@@ -90,7 +91,8 @@ impl Writer {
             } else {
                 idle = (idle * 2).min(POLL_IDLE.max(linger));
             }
-            // What came meanwhile waits for company too; but not where so much comes that it has company already.
+            // Events that arrived meanwhile are also collected; but not if so many arrive that they already form a
+            // batch.
             if taken.lines == 0 || self.drain.waiting_bytes() < COMPANY_BYTES {
                 std::thread::park_timeout(idle);
             }
@@ -119,14 +121,14 @@ impl Writer {
         }
         let mut backoff = Duration::from_millis(10);
         while let Err(error) = self.try_commit(&taken) {
-            // If it was taken away from under us, that is what is told.
+            // If it was removed under the writer, that is reported.
             self.watch.look_at_segment(&mut self.segment);
-            // Sticky failure: what that file holds beyond its last durable length is void from now on.
+            // Sticky failure: whatever that file holds beyond its last durable length is void from now on.
             if !cfg!(trailseal_fault = "sync_tried_again") {
                 self.give_up_segment();
             }
             self.shared.counters.segment_failures.add(1);
-            // The first failure is often the file's, so one new segment is tried before anybody is told.
+            // The first failure is often the file's own, so one new segment is tried before the failure is reported.
             if self.try_commit(&taken).is_ok() {
                 self.shared.notice(&Notice::SegmentFailed { reason: error.to_string() });
                 break;
@@ -203,8 +205,8 @@ impl Writer {
         Ok(segment)
     }
 
-    /// Goes on in a new segment; in the old one while files are short: lines that it holds beyond its size harm nobody,
-    /// and refused ones are lost.
+    /// Continues in a new segment, or in the old one while files are short: lines beyond its size harm nobody, and
+    /// refused ones are lost.
     fn roll(&mut self, first: u64) -> io::Result<()> {
         match self.new_segment(first) {
             Err(error) if is_shortage(&error) && !cfg!(trailseal_fault = "roll_refuses") => Ok(()),
@@ -222,9 +224,9 @@ impl Writer {
         }
     }
 
-    /// Whether the lines in `staging` belong into a new segment.
+    /// Whether the lines in `staging` belong in a new segment.
     fn should_roll(&self, segment: &SegmentWriter) -> bool {
-        // While the folder is elsewhere no segment can be made in it.
+        // While the folder is elsewhere, no segment can be created in it.
         if segment.len_bytes() == 0 || self.watch.is_away() {
             return false;
         }
@@ -248,7 +250,7 @@ impl Writer {
         if let Some(segment) = self.segment.take()
             && let Err(error) = segment.finish()
         {
-            // Its lines are durable; only the derived offset file or the reserved blocks are concerned.
+            // Its lines are durable; only the derived offset file or the reserved blocks are affected.
             self.shared.notice(&Notice::SegmentFailed { reason: error.to_string() });
         }
         self.shared.wake_sealer();
@@ -280,7 +282,7 @@ impl Writer {
     }
 }
 
-/// Shuts the trail if the writer ends by a panic: nothing may be accepted that nobody will write.
+/// Closes the trail if the writer ends by a panic: nothing may be accepted that nobody will write.
 struct Alarm(Arc<Shared>);
 
 impl Drop for Alarm {

@@ -1,4 +1,4 @@
-//! What is counted on an event's way. Plain numbers; whoever shows them gives them names.
+//! Counters along an event's path. Plain numbers; whoever shows them names them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,7 +29,7 @@ counters! {
     sampled_out,
     /// Events that the policy does not record.
     off,
-    /// Events that went in with something masked, the trail's own included.
+    /// Events in which something was masked, including the trail's own.
     masked,
     /// Warnings about fields that were sent in the wrong place or form.
     warnings,
@@ -39,21 +39,21 @@ counters! {
     durable_bytes,
     /// Writes or syncs of a segment that failed.
     segment_failures,
-    /// Writes of a commit, with their sync, that took over a second, whether they succeeded or not.
+    /// Writes of a commit, including their sync, that took over a second, whether they succeeded or not.
     slow_writes,
-    /// Segments that were deleted, replaced or cut while they were written.
+    /// Segments that were deleted, replaced or truncated while they were written.
     segments_replaced,
-    /// Times that the handoff was removed or replaced while it was in use, and made anew.
+    /// How often the handoff was removed or replaced while in use, and recreated.
     handoffs_remade,
-    /// Times that a file of the tree was removed, replaced or cut, and made again from the lines.
+    /// How often a file of the tree was removed, replaced or truncated, and rebuilt from the lines.
     trees_remade,
     /// Signed checkpoints.
     checkpoints,
-    /// Rounds of sealing that failed and were tried again.
+    /// Rounds of sealing that failed and were retried.
     seal_failures,
     /// Deliveries of a checkpoint to an anchor that failed.
     anchor_failures,
-    /// Times that the wall clock was seen to go back or jump.
+    /// How often the wall clock was seen to go back or jump.
     clock_jumps,
 }
 

@@ -1,8 +1,7 @@
 //! Deadlines for futures, without a runtime: one thread that sleeps until the next one.
 //!
-//! A future that waits for the disk must wake at its deadline although the disk, and with it the writer
-//! thread, may hang. The thread is started by the first such future and lives as long as the process; a
-//! forked child starts its own.
+//! A future that waits for the disk must wake at its deadline even if the disk, and with it the writer thread, hangs.
+//! The first such future starts the thread, which lives as long as the process; a forked child starts its own.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::progress::Waiter;
 
-/// Longer waits than this are not told from waiting for ever.
+/// Longer waits than this count as endless.
 const WAIT_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The point in time `wait` from now, however long that is.
@@ -35,8 +34,8 @@ struct State {
 static TIMERS: Timers =
     Timers { state: Mutex::new(State { timers: BTreeMap::new(), running_in: None }), added: Condvar::new() };
 
-/// Wakes `waker` at `at`, or soon after. If no thread can be had it is woken at once, so that the future
-/// looks at the clock itself rather than sleeping for ever.
+/// Wakes `waker` at `at`, or soon after. If no thread can be started it is woken at once, so that the future checks the
+/// clock itself rather than sleeping forever.
 ///
 /// One deadline and `waiter` have one waker: the last.
 pub(crate) fn wake_at(at: Instant, waiter: Waiter, waker: Waker) {
@@ -54,12 +53,12 @@ pub(crate) fn wake_at(at: Instant, waiter: Waiter, waker: Waker) {
     if is_earliest {
         TIMERS.added.notify_one();
     }
-    // Only then may it go: with it may go whatever holds other timers.
+    // Dropped only now: dropping it may drop whatever holds other timers.
     drop(state);
     drop(before);
 }
 
-/// What waited until `at` does not any more.
+/// Removes what waited until `at`.
 pub(crate) fn cancel(at: Instant, waiter: Waiter) {
     let waker = lock().timers.remove(&(at, waiter));
     drop(waker);
@@ -78,7 +77,7 @@ fn serve() {
             due.push(first.remove());
         }
         if !due.is_empty() {
-            // Without the lock: whoever is woken may ask for another deadline on this very thread.
+            // Without the lock: a woken future may set another deadline on this very thread.
             drop(state);
             due.into_iter().for_each(Waker::wake);
             state = lock();

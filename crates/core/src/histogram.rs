@@ -1,4 +1,4 @@
-//! How large values were, counted in fixed buckets without a lock. As the counters, they have no names here.
+//! How large values were, counted in fixed buckets without a lock. Like the counters, they have no names here.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::counters::Count;
 pub struct Distribution {
     /// The largest value of each bucket, in order.
     pub bounds: &'static [u64],
-    /// How many values are in each bucket, and, last, above all of them.
+    /// How many values are in each bucket, and, last, how many are above all of them.
     pub counts: Vec<u64>,
-    /// All values together.
+    /// The sum of all values.
     pub sum: u64,
 }
 
-/// A [`Distribution`] that is being made.
+/// A [`Distribution`] being counted.
 #[derive(Debug)]
 struct Histogram {
     bounds: &'static [u64],
@@ -48,11 +48,11 @@ pub struct Commits {
     pub events: Distribution,
     /// Bytes of each.
     pub bytes: Distribution,
-    /// Microseconds that each sync took that succeeded.
+    /// The duration of each successful sync, in microseconds.
     pub sync_micros: Distribution,
 }
 
-/// [`Commits`] that are being counted, by the writer alone.
+/// [`Commits`] being counted, only by the writer.
 #[derive(Debug)]
 pub(crate) struct CountedCommits {
     events: Histogram,

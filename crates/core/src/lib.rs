@@ -1,6 +1,6 @@
 //! A sealed audit trail on disk.
 //!
-//! The way of an event, and where each step is:
+//! The path of an event, and where each step is:
 //!
 //! 1. `trailseal-event`: from an event to its line; bytes and rules
 //! 2. `handoff`: the buffer that `record()` puts a line into
@@ -8,8 +8,8 @@
 //! 4. [`segment`]: files of lines
 //! 5. `seal`, [`tree`]: leaf hashes, the tree on disk, signed checkpoints
 //! 6. [`deliver`]: durable lines to the sinks
-//! 7. `trail`: all of it together, and `trail::Reader`: what readers see
-//! 8. [`verify`]: whether it is all still true
+//! 7. `trail`: everything together, and `trail::Reader`: what readers see
+//! 8. [`verify`]: whether all of it still matches what was signed
 
 mod anchor;
 pub mod clock;

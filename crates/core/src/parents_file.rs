@@ -29,7 +29,7 @@ extern "C" fn in_child() {
 
 fn watch() {
     static WATCHING: Once = Once::new();
-    // A `ParentsFile` tells by the generation that it is in a child.
+    // A `ParentsFile` detects by the generation that it is in a child.
     fork::watch();
     WATCHING.call_once(|| {
         // SAFETY: `in_child` only changes atomics and closes descriptors, which is allowed in a forked child of a
@@ -39,8 +39,8 @@ fn watch() {
     });
 }
 
-/// A file that a forked child closes. With more than [`CLOSED_IN_CHILD`] has room for, or where a child is made behind
-/// the C library's back and runs nothing else, the child keeps it until it ends.
+/// A file that a forked child closes. If there are more than [`CLOSED_IN_CHILD`] has room for, or if a child is created
+/// bypassing the C library and runs nothing else, the child keeps it until it ends.
 #[derive(Debug)]
 pub(crate) struct ParentsFile {
     file: Option<File>,
@@ -71,7 +71,7 @@ impl Drop for ParentsFile {
             self.place.inspect(|place| place.store(NONE, Ordering::Relaxed));
             drop(file);
         } else if self.place.is_some() {
-            // Closed already; the number may be another file's by now.
+            // Already closed; the number may belong to another file by now.
             std::mem::forget(file);
         }
     }

@@ -1,4 +1,4 @@
-//! How far the trail is, and those who wait for it to get further.
+//! How far the trail is, and who waits for it to get further.
 //!
 //! *watermarks*: `sealed ≤ durable ≤ accepted` and `stored ≤ durable`, all half-open: "everything below".
 
@@ -15,21 +15,21 @@ pub(crate) struct Progress {
     durable: AtomicU64,
     sealed: AtomicU64,
     stored: AtomicU64,
-    /// Set while the disk does not take lines: nobody should wait for what cannot come soon.
+    /// Set while the disk does not accept lines: nobody should wait for what cannot come soon.
     failing: AtomicBool,
-    /// How many are in `waiters` and wait for a step; lets the writer skip the lock.
+    /// How many of `waiters` wait for a step; lets the writer skip the lock.
     waiting: AtomicUsize,
     waiters: Mutex<Waiters>,
 }
 
-/// Who waits, by the step that it waits for. So a commit wakes those whose events it covers, and nobody in vain.
+/// The waiters, by the step they wait for. So a commit wakes only those whose events it covers.
 #[derive(Default)]
 struct Waiters {
     durable: BTreeMap<(Step, Waiter), Wake>,
     stored: BTreeMap<(Step, Waiter), Wake>,
     sealed: BTreeMap<(Step, Waiter), Wake>,
     /// Threads whose step is reached and that are still to be woken. Waking one takes microseconds; the writer wakes
-    /// the first ones and goes on with the next commit, and each that comes here wakes two more.
+    /// the first ones and continues with the next commit, and each thread that comes here wakes two more.
     to_wake: VecDeque<Thread>,
 }
 
@@ -53,7 +53,7 @@ enum Wake {
     Thread(Thread),
 }
 
-/// A future or a thread that waits, told from all others of the process.
+/// A future or thread that waits, with an identity unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Waiter(u64);
 
@@ -102,7 +102,7 @@ impl Progress {
         self.failing.load(Ordering::SeqCst)
     }
 
-    /// The writer's word that everything below `durable` is on disk.
+    /// Called by the writer: everything below `durable` is on disk.
     pub(crate) fn set_durable(&self, durable: u64) {
         self.failing.store(false, Ordering::SeqCst);
         self.durable.store(durable, Ordering::SeqCst);
@@ -114,21 +114,21 @@ impl Progress {
         self.wake();
     }
 
-    /// The word of the store's delivery. It goes back when a store is attached that has less.
+    /// Called by the store's delivery. It goes back if a store with fewer events is attached.
     pub(crate) fn set_stored(&self, stored: u64) {
         self.stored.store(stored, Ordering::SeqCst);
         self.wake();
     }
 
-    /// The writer's word that the disk does not take lines now.
+    /// Called by the writer: the disk does not accept lines now.
     pub(crate) fn set_failing(&self) {
         self.failing.store(true, Ordering::SeqCst);
         self.wake();
     }
 
     fn wake(&self) {
-        // SeqCst orders this load after the stores above and the waiter's own increment before its check,
-        // so a waiter either sees the new watermark or is seen here.
+        // SeqCst orders this load after the stores above, and the waiter's own increment before its check. So a waiter
+        // either sees the new watermark or is seen here.
         if self.waiting.load(Ordering::SeqCst) == 0 {
             return;
         }
@@ -137,7 +137,7 @@ impl Progress {
         let Waiters { durable, stored, sealed, to_wake } = &mut *waiters;
         let mut ready = 0;
         for steps in [durable, stored, sealed] {
-            // In their order: those behind the first that must wait on are not looked at.
+            // In order: those after the first that must continue waiting are not checked.
             while let Some(entry) = steps.first_entry()
                 && self.outcome(entry.key().0).is_some()
             {
@@ -159,7 +159,7 @@ impl Progress {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How a wait for this step ends at this moment: reached, or in vain while the disk fails.
+    /// How a wait for this step would end now: reached, or in vain while the disk fails.
     fn outcome(&self, step: Step) -> Option<bool> {
         match step {
             Step::Durable(index) if index < self.durable() => Some(true),
@@ -205,9 +205,9 @@ impl Progress {
         }
     }
 
-    /// A thread does not wait any more, or will begin anew.
+    /// A thread no longer waits, or starts again.
     ///
-    /// Each thread that is put into `to_wake` comes by here once afterwards, woken or of itself, and takes two out if
+    /// Each thread that is put into `to_wake` comes here once afterwards, woken or by itself, and takes two out if
     /// there are any. So none stays in there: before the last could, more would have been taken out than were put in.
     fn stop_waiting(&self, step: Step, waiter: Waiter) {
         let mut waiters = self.lock();
@@ -219,8 +219,8 @@ impl Progress {
         threads.iter().flatten().for_each(Thread::unpark);
     }
 
-    /// For a future: whether `index` has become durable, or the disk fails. Before that `None`, and `waker` is
-    /// woken then.
+    /// For a future: whether `index` has become durable, or the disk fails. Before that `None`, and `waker` is woken
+    /// later.
     pub(crate) fn poll_durable(&self, index: u64, waiter: Waiter, waker: &Waker) -> Option<bool> {
         self.poll(Step::Durable(index), waiter, waker)
     }
@@ -245,18 +245,18 @@ impl Progress {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
             return Some(outcome);
         }
-        // One that comes again, a future perhaps with another waker, replaces what it left.
+        // A waiter that comes again, for example a future with another waker, replaces its earlier entry.
         let before = waiters.of(step).insert((step, waiter), wake());
         if before.is_some() {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
         }
-        // Only then may the other go: with it may go a task, and with that other futures that wait.
+        // Dropped only now: dropping it may drop a task, and with that other futures that wait.
         drop(waiters);
         drop(before);
         None
     }
 
-    /// A future that waited for `index` does not any more: its waker goes, though the step may never be reached.
+    /// A future no longer waits for `index`: its waker is dropped, even if the step is never reached.
     pub(crate) fn forget(&self, index: u64, waiter: Waiter) {
         let mut waiters = self.lock();
         let gone =

@@ -1,7 +1,7 @@
-//! What the writer holds open, and whether all of it still lies where it was left.
+//! Checks whether everything that the writer holds open is still where it was left.
 //!
-//! Looked at by the writer's thread, every 100 ms. What somebody removed or replaced is made anew where nothing of
-//! theirs is in the way, and told; while the folder itself is elsewhere, nothing is made and nothing is taken.
+//! The writer's thread checks every 100 ms. What somebody removed or replaced is recreated if nothing of theirs is in
+//! the way, and reported; while the folder itself is elsewhere, nothing is created and nothing is accepted.
 
 use std::fs::File;
 use std::io;
@@ -16,10 +16,10 @@ use crate::trail::lock::Lock;
 use crate::trail::options::Notice;
 use crate::trail::shared::{Shared, Shut};
 
-/// What could not be made anew is tried again so often.
+/// How often recreating something is retried.
 const TRY_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
-/// The writer's look at its files.
+/// The writer's check of its files.
 pub(crate) struct Watch {
     shared: Arc<Shared>,
     lock: Arc<Lock>,
@@ -33,7 +33,7 @@ pub(crate) struct Watch {
     handoff: Option<PathBuf>,
     handoff_doubt: Doubt,
     handoff_trouble: Trouble,
-    /// Set from when callers fill another ring until the one before is drained.
+    /// Set from when callers fill another ring until the previous one is drained.
     is_moving: bool,
     segment_doubt: Doubt,
 }
@@ -63,12 +63,12 @@ impl Watch {
         }
     }
 
-    /// Whether the trail's path does not lead to the folder that was opened: then nothing may be made by its name.
+    /// Whether the trail's path no longer leads to the folder that was opened: then nothing may be created by its name.
     pub(crate) fn is_away(&self) -> bool {
         self.is_away
     }
 
-    /// Looks at everything. Everything below `durable` is durable.
+    /// Checks everything. Everything below `durable` is durable.
     pub(crate) fn look(&mut self, drain: &mut Drain, durable: u64, segment: &mut Option<SegmentWriter>) {
         self.look_at_folder();
         if !self.is_away {
@@ -98,7 +98,7 @@ impl Watch {
     }
 
     fn look_at_lock(&mut self) {
-        // Before the first checkpoint nobody else misses its file. Should another process hold it, `lock` still is ours.
+        // Before the first checkpoint nobody else misses its file. If another process holds it, `lock` still is ours.
         let _ = self.lock.hold_guard(&self.shared.folder.tree_level(0));
         if !self.lock_doubt.is_lost(self.lock.standing()) || !self.lock_trouble.may_try() {
             return;
@@ -147,7 +147,7 @@ impl Watch {
         }
     }
 
-    /// A new ring at the handoff's place, if nothing of anybody else's lies there. A handoff of this trail by another
+    /// A new ring in the handoff's place, if there is nothing of anybody else's. A handoff of this trail by another
     /// writer (of a copy, or an earlier one) may hold what that one accepted.
     fn make_handoff(&self, path: &Path, drain: &Drain, durable: u64) -> io::Result<Ring> {
         let mark = HandoffHeader::trail_mark(self.shared.origin.as_str());
@@ -156,19 +156,19 @@ impl Watch {
             Lies::Nothing => {}
             Lies::Empty if is_at_home => std::fs::remove_file(path)?,
             Lies::Own if self.shared.handoff.is_own_generation(path) => {}
-            Lies::Own => return Err(io::Error::other("another writer's handoff lies there: move it away")),
+            Lies::Own => return Err(io::Error::other("another writer's handoff is there: move it away")),
             Lies::Empty | Lies::Foreign => {
-                return Err(io::Error::other("another file lies there, and is left as it is: move it away"));
+                return Err(io::Error::other("another file is there and is left unchanged: move it away"));
             }
         }
         Ring::new(&Place::File(path.to_owned()), drain.capacity(), mark, durable)
     }
 
-    /// Whether the open segment is to be left; what it lacks, `verify` names.
+    /// Whether the open segment must be abandoned; `verify` names what is missing in it.
     pub(crate) fn look_at_segment(&mut self, segment: &mut Option<SegmentWriter>) {
         let Some(open) = segment else { return };
         if self.is_away && !open.is_unlinked() {
-            // It went with the folder, and lines go on into it.
+            // It went with the folder, and lines continue to go into it.
             return;
         }
         if self.segment_doubt.is_lost(open.standing()) {
@@ -182,7 +182,7 @@ impl Watch {
     }
 }
 
-/// Something that cannot be made anew: tried now and then, and told when the reason is another.
+/// Something that cannot be recreated: retried now and then, and reported when the reason changes.
 #[derive(Default)]
 struct Trouble {
     tried: Option<Instant>,
@@ -198,7 +198,7 @@ impl Trouble {
         true
     }
 
-    /// The reason, unless it was told already.
+    /// The reason, unless it was already reported.
     fn news(&mut self, error: &io::Error) -> Option<String> {
         let reason = error.to_string();
         (self.told.as_ref() != Some(&reason)).then(|| self.told.insert(reason).clone())

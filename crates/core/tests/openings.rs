@@ -337,7 +337,7 @@ fn a_making_that_stopped_before_the_first_line_can_still_take_over() {
     let text = fs::read_to_string(&segments(fresh.path())[0]).unwrap();
     assert!(text.lines().next().unwrap().contains("\"trail.succeeded\""), "{text}");
     let error = reopen(fresh.path(), options).unwrap_err();
-    assert!(error.to_string().contains("holds a trail already"), "{error}");
+    assert!(error.to_string().contains("already holds a trail"), "{error}");
 }
 
 #[test]
@@ -428,6 +428,6 @@ fn a_line_far_in_the_future_is_told() {
     let mut loud = options();
     let told = noticing(&mut loud);
     Trail::open(dir.path(), loud).unwrap().close(SOON).unwrap();
-    assert!(told.lock().unwrap().iter().any(|told| told.contains("the clock is wrong")), "{told:?}");
+    assert!(told.lock().unwrap().iter().any(|told| told.contains("the clock is or was wrong")), "{told:?}");
     assert!(last_opened(dir.path())["recorded_ahead_seconds"].as_i64().unwrap() > 1_000_000);
 }

@@ -99,7 +99,7 @@ fn without_any_file_events_are_taken_and_it_is_told_until_all_are_sealed() {
     trail.close(SOON).unwrap();
     let told = told.lock().unwrap();
     assert_eq!(told.len(), 2, "the same is told once: {told:?}");
-    assert!(told[0].starts_with("sealing failed") && told[1] == "events are sealed again", "{told:?}");
+    assert!(told[0].starts_with("sealing failed") && told[1] == "events are being sealed again", "{told:?}");
 }
 
 #[test]

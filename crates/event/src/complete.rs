@@ -1,8 +1,8 @@
-//! What the caller did not say: the event's id, its time, and who handed it in.
+//! Fills in what the caller did not give: the event's id, its time, and who handed it in.
 //!
-//! In: an event and the present. Out: a [`Stamp`], which goes into the line beside the event. What must
-//! hold: an id is never made twice, also not by a child process after `fork`; an id that the caller gave
-//! is never changed, except that one of over 128 bytes is replaced by its hash.
+//! In: an event and the present time. Out: a [`Stamp`], which goes into the line with the event. What must hold: an id
+//! is never made twice, not even by a child process after `fork`; an id given by the caller is never changed, except
+//! that one of over 128 bytes is replaced by its hash.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -27,7 +27,7 @@ enum Form {
 }
 
 impl EventId {
-    /// A new UUIDv7 with `now` in front.
+    /// A new UUIDv7 that begins with `now`.
     pub fn new(now: Timestamp) -> Self {
         EventId(Form::Made(uuid_text(now.as_unix_millis(), random(), 7)))
     }
@@ -37,10 +37,10 @@ impl EventId {
         EventId(Form::Given(held_id(id).as_ref().into()))
     }
 
-    /// The id as it stands in the line.
+    /// The id as written in the line.
     pub fn as_str(&self) -> &str {
         match &self.0 {
-            // Made of ASCII digits and dashes alone, so never the default.
+            // It consists only of ASCII digits and dashes, so this is never the default.
             Form::Made(text) => std::str::from_utf8(text).unwrap_or_default(),
             Form::Given(text) => text,
         }
@@ -75,7 +75,7 @@ impl Eq for EventId {}
 /// What the trail adds to an event's content.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stamp {
-    /// The moment of recording; the event's time where the caller gave none.
+    /// The time of recording; also the event's time if the caller gave none.
     pub now: Timestamp,
     /// The event's id.
     pub id: EventId,
@@ -89,7 +89,7 @@ pub struct Stamp {
     pub sample_rate: Option<f64>,
 }
 
-/// Says what the caller did not: an id if there is none, and the moment.
+/// Fills in what the caller left out: an id, if there is none, and the time.
 pub fn complete(event: &Event, now: Timestamp) -> Stamp {
     let id = match event.id.as_deref() {
         Some(id) if !id.is_empty() => EventId::given(id),
@@ -98,12 +98,12 @@ pub fn complete(event: &Event, now: Timestamp) -> Stamp {
     Stamp { now, id, system: false, recorded_by: None, masked: Vec::new(), sample_rate: None }
 }
 
-/// The id of an event that was imported: the same for the same bytes at the same place among equal lines,
-/// so that importing again adds nothing.
+/// The id of an imported event: the same for the same bytes at the same position among equal lines, so that importing
+/// again adds nothing.
 ///
-/// It is a UUID of version 8, laid out like version 7: the record's own time in milliseconds (zero if it
-/// has none), then the beginning of SHA-256 over `format`, a zero byte, `occurrence` (how often the same
-/// bytes came before in that file) as eight bytes, the most significant first, and `line`.
+/// It is a UUID of version 8 with the layout of version 7: the record's own time in milliseconds (zero if it has none),
+/// then the beginning of SHA-256 over `format`, a zero byte, `occurrence` (how often the same bytes came before in that
+/// file) as eight bytes, big-endian, and `line`.
 pub fn imported_id(format: &str, line: &[u8], occurrence: u64, time: Option<Timestamp>) -> String {
     let mut hash = Sha256::new();
     hash.update(format.as_bytes());
@@ -118,7 +118,7 @@ pub fn imported_id(format: &str, line: &[u8], occurrence: u64, time: Option<Time
 
 /// The text of a UUID: 48 bits of time, the version, and 74 of the bits in `tail`.
 ///
-/// Made of whole words: bytes stored one by one would hold up the next copy of the id, which moves sixteen at once.
+/// Built from whole words: bytes stored one by one would delay the next copy of the id, which moves sixteen at once.
 fn uuid_text(millis: u64, mut tail: [u8; 10], version: u8) -> [u8; UUID_BYTES] {
     const DASH: u64 = b'-' as u64;
     tail[0] = tail[0] & 0x0F | version << 4;
@@ -158,7 +158,7 @@ pub(crate) fn random() -> [u8; 10] {
     thread_local! {
         static GENERATOR: RefCell<Option<(u32, ChaCha8Rng)>> = const { RefCell::new(None) };
     }
-    // In a forked child it is another one, and each thread takes a new seed before its next id.
+    // A forked child has another one, and each thread takes a new seed before its next id.
     let generation = crate::fork::generation();
     let draw = |generator: &mut ChaCha8Rng| {
         let mut bytes = [0; 10];
@@ -177,12 +177,12 @@ pub(crate) fn random() -> [u8; 10] {
                 }
             }
         })
-        // During a thread's end its generator may be gone.
+        // While a thread ends, its generator may be gone.
         .unwrap_or_else(|_| draw(&mut ChaCha8Rng::from_seed(seed())))
 }
 
-/// A seed from the system. Where that fails, which no supported system does once it is up, one from what
-/// differs between processes, threads and moments: an event is not refused for want of a perfect id.
+/// A seed from the system. If that fails, which no supported system does once it is up, a seed from what differs
+/// between processes, threads and moments: an event is not refused for lack of a perfect id.
 fn seed() -> [u8; 32] {
     let mut seed = [0; 32];
     if getrandom::fill(&mut seed).is_err() {

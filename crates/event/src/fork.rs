@@ -1,7 +1,7 @@
-//! Noticing that this process is a forked child.
+//! Detects that this process is a forked child.
 //!
-//! A child has none of its parent's threads, and would make the same ids as its parent from the same seed. One relaxed
-//! load tells; asking the system for the pid each time would be a call.
+//! A child has none of its parent's threads, and would generate the same ids as its parent from the same seed. One
+//! relaxed load is enough; asking the system for the pid each time would cost a call.
 #![allow(unsafe_code)]
 
 use std::sync::Once;
@@ -14,7 +14,7 @@ extern "C" fn in_child() {
     FORK_GENERATION.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Begins to notice forks. Calling it again does nothing.
+/// Starts detecting forks. Calling it again does nothing.
 pub fn watch() {
     static WATCHING: Once = Once::new();
     WATCHING.call_once(|| {
@@ -25,7 +25,7 @@ pub fn watch() {
     });
 }
 
-/// The present generation; a handle remembers the one in which it was made.
+/// The current generation; a handle remembers the one in which it was created.
 #[inline]
 pub fn generation() -> u32 {
     FORK_GENERATION.load(Ordering::Relaxed)

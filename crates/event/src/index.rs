@@ -4,8 +4,8 @@ use std::fmt;
 
 /// The position of an event in its trail: 0, 1, 2, … without gaps.
 ///
-/// Indexes are given in the order in which events were accepted, and never reused. The leaf of an
-/// event in the Merkle tree (RFC 6962, section 2.1) has the same number.
+/// Indexes are given in the order in which events were accepted, and are never reused. The leaf of an event in the
+/// Merkle tree (RFC 6962, section 2.1) has the same number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Index(u64);
 

@@ -1,12 +1,12 @@
-//! An audit event, from what a caller says to the one line of JSON that is hashed and stored, and the rules that it
-//! meets on the way. Bytes and rules only: no files, no threads.
+//! An audit event, from what a caller gives to the one line of JSON that is hashed and stored, and the rules that apply
+//! on the way. Only bytes and rules: no files, no threads.
 //!
-//! The way of an event, and where each step is:
+//! The path of an event, and where each step is:
 //!
-//! 1. [`Event`]: its fields, its JSON form, its limits; [`rewrite`]: the fast way from JSON text to the line
-//! 2. [`complete`]: id and time: what the caller did not say
+//! 1. [`Event`]: its fields, its JSON form, its limits; [`rewrite`]: the fast path from JSON text to the line
+//! 2. [`complete`]: id and time, if the caller did not give them
 //! 3. [`policy`]: what happens to it
-//! 4. [`mask`]: what nobody may see
+//! 4. [`mask`]: hides secrets
 //! 5. [`line`]: the one line
 //! 6. [`filter`]: what readers ask for
 

@@ -4,10 +4,11 @@
 //! {"v":1,"index":42,"recorded":"2026-11-21T04:00:00.123456Z","id":"01…","time":…,…}
 //! └──────────────────────── front ─────────────────────────┘└──────── rest ───────┘
 //! ```
-//! The front has fixed places, so that it alone is written under the handoff's mutex; the rest was
-//! serialised before. In lines that the trail itself makes the rest begins with `"system":true,`, which no
-//! field of a caller can reach. What must hold: a line is valid JSON, has no newline in it, and is at most
-//! [`LINE_BYTES_MAX`] long, whatever index it gets.
+//!
+//! The front has fixed positions, so that only it is written under the handoff's mutex; the rest was serialised before.
+//! In lines that the trail itself makes, the rest begins with `"system":true,`, which no field of a caller can reach.
+//! What must hold: a line is valid JSON, contains no newline, and is at most [`LINE_BYTES_MAX`] long, whatever index it
+//! gets.
 
 use crate::complete::Stamp;
 use crate::event::{Event, NoAction, Out, fit, within_limits};
@@ -26,9 +27,9 @@ pub use fronts::Fronts;
 pub use masked::{masked, masked_own, write_masked};
 pub use same::same_content;
 
-/// The most bytes a line may have: the limit of an entry in C2SP tlog-tiles.
+/// The maximum size of a line: the limit of an entry in C2SP tlog-tiles.
 pub const LINE_BYTES_MAX: usize = 65_535;
-/// The most bytes a rest may have, so that any front fits before it.
+/// The maximum size of a rest, so that any front fits before it.
 pub const REST_BYTES_MAX: usize = LINE_BYTES_MAX - FRONT_BYTES_MAX;
 
 /// The effective time of the event on a line, as
@@ -41,7 +42,7 @@ pub fn effective_time(line: &[u8]) -> Option<Timestamp> {
     }
 }
 
-/// The time where the trail writes it: straight behind the id.
+/// The time where the trail writes it: directly after the id.
 fn time_behind_id(rest: &[u8]) -> Option<Timestamp> {
     let rest = rest.strip_prefix(front::SYSTEM.as_bytes()).unwrap_or(rest);
     let mut rest = rest.strip_prefix(b"\"id\":\"")?;
@@ -57,10 +58,10 @@ fn time_behind_id(rest: &[u8]) -> Option<Timestamp> {
     Timestamp::parse(std::str::from_utf8(text).ok()?)
 }
 
-/// Appends the rest of an event's line: everything after the front, up to and with the closing brace.
+/// Appends the rest of an event's line: everything after the front, including the closing brace.
 ///
-/// Fields over their limits are cut and listed in `truncated`; a rest of over [`REST_BYTES_MAX`] bytes is
-/// cut field by field, largest first, until it fits.
+/// Fields over their limits are cut and listed in `truncated`; a rest of over [`REST_BYTES_MAX`] bytes is cut field by
+/// field, largest first, until it fits.
 ///
 /// ```
 /// use trailseal_event::{Event, Timestamp, line};
@@ -90,7 +91,7 @@ pub fn write_rest(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) -> Result<(),
     Ok(())
 }
 
-/// As [`write_rest`], but only if nothing has to be cut; else false, and nothing was appended.
+/// Like [`write_rest`], but only if nothing has to be cut; otherwise returns false and appends nothing.
 pub(crate) fn write_whole(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) -> Result<bool, NoAction> {
     if event.action.is_empty() {
         return Err(NoAction::Empty);
@@ -107,7 +108,7 @@ pub(crate) fn write_whole(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) -> Re
     Ok(is_whole)
 }
 
-/// How many bytes at the beginning of a rest were made here and can hold no secret: the id and the time.
+/// How many bytes at the beginning of a rest were made here and can contain no secret: the id and the time.
 pub(crate) fn own_bytes(stamp: &Stamp) -> usize {
     const TIME: usize = ",\"time\":\"\"".len() + TIMESTAMP_BYTES;
     match stamp.id.made() {
@@ -116,7 +117,7 @@ pub(crate) fn own_bytes(stamp: &Stamp) -> usize {
     }
 }
 
-/// The way of an event that is over some limit.
+/// The path for an event that is over some limit.
 #[cold]
 fn write_fitted(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) {
     let start = out.len();

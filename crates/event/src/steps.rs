@@ -1,7 +1,7 @@
-//! Steps of work, counted in tests alone: what client bytes reach must take a number of them that grows with the bytes,
-//! whatever the bytes are. Steps are counted, not time, so that such a test never depends on the machine.
+//! Steps of work, counted only in tests: code that client bytes reach must take a number of steps that grows with the
+//! bytes, whatever the bytes are. Counting steps instead of time makes such a test independent of the machine.
 
-/// Notes that so many bytes, or elements, were looked at. Nothing outside of tests.
+/// Counts bytes or elements that were examined. Does nothing outside of tests.
 #[inline(always)]
 pub(crate) fn count(steps: usize) {
     #[cfg(test)]

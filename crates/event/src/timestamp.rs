@@ -1,8 +1,8 @@
 //! Time as data: a point in time in microseconds, and its text.
 //!
 //! In: microseconds, or RFC 3339 text with any offset. Out: RFC 3339 text in UTC, always 27 bytes:
-//! `2026-11-21T04:00:00.123456Z`. What must hold: texts sort like the points in time they stand for, so
-//! years outside 0000..9999 are clamped when written.
+//! `2026-11-21T04:00:00.123456Z`. What must hold: texts sort like the points in time, so years outside 0000..9999 are
+//! clamped when written.
 
 use std::cell::Cell;
 use std::fmt;
@@ -12,7 +12,7 @@ pub const TIMESTAMP_BYTES: usize = 27;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
-/// 0000-01-01T00:00:00Z and 9999-12-31T23:59:59Z in seconds: what four digits of year can say.
+/// 0000-01-01T00:00:00Z and 9999-12-31T23:59:59Z in seconds: the range of four-digit years.
 const SECOND_MIN: i64 = -62_167_219_200;
 const SECOND_MAX: i64 = 253_402_300_799;
 
@@ -39,13 +39,13 @@ impl Timestamp {
         self.0
     }
 
-    /// Whole milliseconds since 1970-01-01T00:00:00Z; zero for anything earlier, as a UUIDv7 wants it.
+    /// Whole milliseconds since 1970-01-01T00:00:00Z; zero for anything earlier, as UUIDv7 requires.
     pub(crate) fn as_unix_millis(self) -> u64 {
         u64::try_from(self.0.div_euclid(1_000)).unwrap_or(0)
     }
 
-    /// Reads RFC 3339 text with any offset; digits below a microsecond are cut. `None` for anything else,
-    /// such as text without an offset, a day that does not exist, or a year outside 0000..9999 in UTC.
+    /// Parses RFC 3339 text with any offset; digits below a microsecond are cut. `None` for anything else, such as text
+    /// without an offset, a day that does not exist, or a year outside 0000..9999 in UTC.
     pub fn parse(text: &str) -> Option<Self> {
         parse_rfc3339(text.as_bytes())
     }
@@ -54,11 +54,11 @@ impl Timestamp {
     #[inline]
     pub fn to_text(self) -> [u8; TIMESTAMP_BYTES] {
         thread_local! {
-            // The last second written on this thread, and where it begins; the same comes again and again.
+            // The last second written on this thread, and where it begins; the same one comes again and again.
             static SECOND: Cell<(i64, [u8; TIMESTAMP_BYTES])> =
                 const { Cell::new((0, *b"1970-01-01T00:00:00.000000Z")) };
         }
-        // During a thread's end the cache may be gone; then the text is made without it.
+        // While a thread ends, the cache may be gone; then the text is made without it.
         let (begin, mut text) = SECOND.try_with(Cell::get).unwrap_or((i64::MIN, [0; TIMESTAMP_BYTES]));
         let micros = match self.0.wrapping_sub(begin) {
             micros @ 0..MICROS_PER_SECOND if begin <= self.0 => micros as u32,
@@ -73,7 +73,7 @@ impl Timestamp {
         text
     }
 
-    /// The second that four digits of year can say, and the microseconds in it.
+    /// The second within four-digit years, and the microseconds in it.
     #[cold]
     fn clamped(self) -> (i64, u32) {
         let second = self.0.div_euclid(MICROS_PER_SECOND);
@@ -172,7 +172,7 @@ fn parse_rfc3339(text: &[u8]) -> Option<Timestamp> {
     }
     let (year, month, day) = (i64::from(digits(text, 0, 4)?), digits(text, 5, 7)?, digits(text, 8, 10)?);
     let (hour, minute, second) = (digits(text, 11, 13)?, digits(text, 14, 16)?, digits(text, 17, 19)?);
-    // RFC 3339 knows the leap second 60; like POSIX time, it is taken as the second after it.
+    // RFC 3339 has the leap second 60; like POSIX time, it is taken as the second after it.
     let exists = (1..=12).contains(&month) && day >= 1 && day <= days_in_month(year, month);
     if !exists || hour > 23 || minute > 59 || second > 60 {
         return None;

@@ -292,7 +292,7 @@ fn an_index_that_fails_is_told_and_the_trail_is_read_instead() {
         world.once(&sent(number));
     }
     let notices = world.notices.lock().unwrap().clone();
-    assert!(notices.len() == 1 && notices[0].contains("not asked for ids"), "{notices:?}");
+    assert!(notices.len() == 1 && notices[0].contains("not used for id look-ups"), "{notices:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Durable lines in the order of their indexes, with the place of each, from plain and compressed segments.
+//! Durable lines in order of their indexes, with the place of each, from plain and compressed segments.
 
 use std::io;
 use std::ops::Range;
@@ -30,13 +30,13 @@ impl Lines {
         self.places.is_empty()
     }
 
-    /// Forgets them and keeps the room.
+    /// Removes all lines and keeps the capacity.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.places.clear();
     }
 
-    /// As they go into a batch.
+    /// The lines in the form of a batch.
     pub fn as_batch_lines(&self) -> Vec<BatchLine<'_>> {
         let line = |(range, segment, offset): &(Range<usize>, Index, u64)| BatchLine {
             bytes: &self.bytes[range.clone()],
@@ -53,7 +53,7 @@ impl Lines {
     }
 }
 
-/// A position in the segments of a folder, from which lines are read on.
+/// A position in a folder's segments, from which lines are read.
 pub struct Follower {
     folder: Folder,
     segments: Vec<SegmentFile>,
@@ -69,7 +69,7 @@ struct Open {
 }
 
 impl Follower {
-    /// Begins at line `next`.
+    /// Starts at line `next`.
     ///
     /// # Errors
     /// When the segments cannot be listed.
@@ -83,7 +83,7 @@ impl Follower {
         Index::new(self.next)
     }
 
-    /// Goes to another line.
+    /// Moves to another line.
     pub fn seek(&mut self, next: Index) {
         self.next = next.get();
         self.open = None;
@@ -128,7 +128,7 @@ impl Follower {
         Ok(())
     }
 
-    /// The reader, standing before line `next`.
+    /// The reader, positioned before line `next`.
     fn opened(&mut self) -> io::Result<&mut Open> {
         let next = Index::new(self.next);
         if self.open.as_ref().is_some_and(|open| open.end.is_some_and(|end| end <= next)) {
@@ -136,7 +136,7 @@ impl Follower {
         }
         if self.open.is_none() {
             self.open = Some(match self.open_at(next) {
-                // It was compressed since it was listed, and has another name now.
+                // It was compressed since it was listed, so its name has changed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     self.segments = self.folder.segments()?;
                     self.open_at(next)?
@@ -149,7 +149,7 @@ impl Follower {
 
     fn open_at(&self, next: Index) -> io::Result<Open> {
         let after = self.segments.partition_point(|segment| segment.first <= next);
-        // Of segments without lines only the last one can hold it.
+        // Of several segments without lines, only the last one can hold it.
         let Some(segment) = after.checked_sub(1).and_then(|at| self.segments.get(at)) else {
             let error = format!("no segment holds line {next}: run `trailseal verify`");
             return Err(io::Error::new(io::ErrorKind::InvalidData, error));
@@ -162,7 +162,7 @@ impl Follower {
         Ok(Open { first: segment.first, end: segment.end, path: segment.path.clone(), reader })
     }
 
-    /// The last line at or before `next` whose offset is known, and that offset.
+    /// The last line at or before `next` with a known offset, and that offset.
     fn known_before(&self, segment: &SegmentFile, next: Index) -> (u64, u64) {
         let first = segment.first.get();
         let group = (next.get() - first) / OFFSETS_EVERY;

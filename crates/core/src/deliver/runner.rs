@@ -1,8 +1,8 @@
-//! The thread of one sink: reads durable lines from its cursor on and hands them over, for ever.
+//! The thread of one sink: reads durable lines from its cursor on and hands them over, without end.
 //!
-//! Nothing here can lose an event: the trail keeps it, and the cursor is in the sink's own transaction. A sink
-//! that fails is asked again, with growing pauses. One that holds other events than the trail is left alone,
-//! and said so: a trail that was rolled back or forked is not mended by writing over its store.
+//! Nothing here can lose an event: the trail keeps it, and the cursor is in the sink's own transaction. A failing sink
+//! is retried with growing pauses. A sink that holds other events than the trail is left alone and reported:
+//! overwriting a store does not repair a trail that was rolled back or forked.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,27 +27,27 @@ const POLL_IDLE: Duration = Duration::from_millis(100);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
-/// What a delivery is doing.
+/// The state of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeliveryState {
     /// It delivers, or waits for more.
     Running,
-    /// The sink fails; it is tried again.
+    /// The sink fails and is retried.
     Failing {
-        /// What was said.
+        /// The error.
         reason: String,
     },
-    /// It will not go on by itself.
+    /// It will not continue by itself.
     Stopped {
-        /// The first event that is in question.
+        /// The first event in question.
         at: Index,
         /// Why.
         reason: String,
     },
 }
 
-/// How far a delivery is.
+/// The progress of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryStats {
     /// The sink's name.
@@ -56,7 +56,7 @@ pub struct DeliveryStats {
     pub cursor: Index,
     /// Durable events that are not stored yet.
     pub lag_events: u64,
-    /// For how long the oldest of them has been recorded; zero when there is none.
+    /// How long ago the oldest of them was recorded; zero if there is none.
     pub lag: Duration,
     /// How often it failed since the opening.
     pub failures: u64,
@@ -64,7 +64,7 @@ pub struct DeliveryStats {
     pub state: DeliveryState,
 }
 
-/// What a trail knows of a running delivery.
+/// What a trail knows about a running delivery.
 pub(crate) struct Delivery {
     pub(crate) status: Arc<Status>,
     thread: JoinHandle<()>,
@@ -80,7 +80,7 @@ pub(crate) struct Status {
     state: Mutex<DeliveryState>,
     /// Set when everything is durable: it ends once it has delivered that.
     may_end: AtomicBool,
-    /// Set when nobody waits any more: it ends after the batch at hand.
+    /// Set when nobody waits any more: it ends after the current batch.
     must_end: AtomicBool,
 }
 
@@ -114,13 +114,13 @@ impl Delivery {
         self.thread.thread()
     }
 
-    /// Lets it deliver what there is and end.
+    /// Lets it deliver what there is and then end.
     pub(crate) fn finish(&self) {
         self.status.may_end.store(true, Ordering::Release);
         self.thread().unpark();
     }
 
-    /// Lets it end after the batch at hand.
+    /// Lets it end after the current batch.
     pub(crate) fn abandon(&self) {
         self.status.must_end.store(true, Ordering::Release);
         self.finish();
@@ -151,7 +151,7 @@ impl Delivery {
     }
 }
 
-/// Everything in it is owned by its thread.
+/// Its thread owns everything in it.
 struct Runner {
     shared: Arc<Shared>,
     sink: Box<dyn Sink>,
@@ -163,13 +163,13 @@ struct Runner {
 /// A delivery that is connected.
 struct Begun {
     follower: Follower,
-    /// How many segments had been begun when they were listed.
+    /// How many segments had been started when they were listed.
     listed: u64,
 }
 
-/// Why a round ended without a batch delivered.
+/// Why a round ended without delivering a batch.
 enum Halt {
-    /// Worth another try.
+    /// Worth a retry.
     Failed(String),
     /// The sink's events are not the trail's.
     Differs { at: u64, reason: String },
@@ -179,8 +179,8 @@ impl Runner {
     fn run(mut self) {
         let mut backoff = BACKOFF_MIN;
         while !self.status.must_end.load(Ordering::Acquire) {
-            // A sink that panics is a sink that fails: it is asked for its position before it gets more, and what
-            // it had of a batch it kept as a whole or not at all.
+            // A sink that panics counts as failing: it is asked for its position before it gets more, and it kept a
+            // batch completely or not at all.
             let round = catch_unwind(AssertUnwindSafe(|| {
                 self.connect().and_then(|begun| self.deliver_from(begun, &mut backoff))
             }));
@@ -192,15 +192,15 @@ impl Runner {
         }
     }
 
-    /// Asks the sink how far it is, and compares that with the trail.
+    /// Asks the sink for its position, and compares that with the trail.
     fn connect(&mut self) -> Result<Begun, Halt> {
-        // Before the listing, so that a segment that begins meanwhile is noticed later.
+        // Before the listing, so that a segment that starts meanwhile is noticed later.
         let listed = self.shared.segments_begun();
         let position = self.sink.position().map_err(failed)?;
         let cursor = position.cursor.get();
         let durable = self.shared.progress.durable();
         if cursor > durable {
-            let reason = format!("{} holds {cursor} events, and the trail {durable}", self.status.name);
+            let reason = format!("{} holds {cursor} events, but the trail {durable}", self.status.name);
             return Err(Halt::Differs { at: durable, reason });
         }
         let mut follower = Follower::new(self.shared.folder.clone(), position.cursor).map_err(failed)?;
@@ -214,7 +214,7 @@ impl Runner {
                 self.status.recorded.store(front.recorded.as_micros(), Ordering::Release);
             }
             if leaf_hash(line) != leaf {
-                let reason = format!("event {last} in {} is another than in the trail", self.status.name);
+                let reason = format!("event {last} in {} differs from the trail's", self.status.name);
                 return Err(Halt::Differs { at: last, reason });
             }
         }
@@ -287,7 +287,7 @@ impl Runner {
         if before == DeliveryState::Running {
             self.shared.notice(&Notice::DeliveryFailed { sink: self.status.name.clone(), reason });
         }
-        // At the close, the trail keeps what is left, and its next opening delivers it.
+        // On close, the trail keeps the rest, and its next opening delivers it.
         if self.status.may_end.load(Ordering::Acquire) {
             self.status.must_end.store(true, Ordering::Release);
             return;
@@ -316,10 +316,10 @@ fn panicked(panic: &(dyn Any + Send)) -> String {
     format!("panicked: {}", text.unwrap_or("without a text"))
 }
 
-/// From half to all of it, so that many writers do not come back to a store at the same moment.
+/// From half to all of it, so that many writers do not return to a store at the same moment.
 fn jittered(backoff: Duration) -> Duration {
     let mut random = [0; 4];
-    // Without randomness they may; that is all.
+    // Without randomness they may; nothing worse happens.
     let _ = getrandom::fill(&mut random);
     backoff.mul_f64(0.5 + f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX) / 2.0)
 }

@@ -3,7 +3,7 @@
 use trailseal_event::Index;
 use trailseal_tlog::Hash;
 
-/// One durable line and where it lies.
+/// One durable line and its place.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchLine<'a> {
     /// The line's exact bytes, without the newline.
@@ -14,7 +14,7 @@ pub struct BatchLine<'a> {
     pub offset: u64,
 }
 
-/// Lines that follow each other, to be stored with the new cursor as one.
+/// Consecutive lines, to be stored together with the new cursor.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     /// Index of the first line.
@@ -30,24 +30,24 @@ impl Batch<'_> {
     }
 }
 
-/// How far a sink has come.
+/// How far a sink has got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
-    /// The index that it wants next: everything below is stored.
+    /// The next index that it needs: everything below is stored.
     pub cursor: Index,
-    /// The leaf hash of the line before, by which a trail that was rolled back or forked is noticed; `None`
-    /// at the very beginning.
+    /// The leaf hash of the line before, which reveals a trail that was rolled back or forked; `None` at the very
+    /// beginning.
     pub last_leaf: Option<Hash>,
 }
 
 /// Something that events are delivered to.
 ///
-/// A sink is owned by one thread, which asks for its position after each failure and goes on from there.
+/// One thread owns a sink; it asks for its position after each failure and continues from there.
 pub trait Sink: Send {
     /// A name for messages and metrics.
     fn name(&self) -> &str;
 
-    /// How far it has come, as its store says.
+    /// Its position, according to its store.
     ///
     /// # Errors
     /// When the store cannot be asked.
@@ -65,36 +65,36 @@ pub trait Sink: Send {
         1_000
     }
 
-    /// Whether it writes to the trail's own disk: then it is held back when that gets full.
+    /// Whether it writes to the trail's own disk: then it is paused when that gets full.
     fn uses_trail_disk(&self) -> bool {
         false
     }
 
-    /// Called when there is nothing more to deliver at this moment: what may be done without hurry.
+    /// Called when there is nothing more to deliver at the moment: a chance for work that is not urgent.
     ///
     /// # Errors
-    /// When the store failed; nothing that was delivered is lost by it.
+    /// When the store failed; this loses nothing that was delivered.
     fn idle(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
 }
 
-/// Why a sink did not take a batch. Nothing is lost by it: the trail holds the events.
+/// Why a sink did not take a batch. Nothing is lost: the trail holds the events.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SinkError {
-    /// The store failed; it is worth another try.
+    /// The store failed; it is worth a retry.
     #[error("the store failed")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The trail could not be read.
     #[error("could not read the trail's segments")]
     Trail(#[from] std::io::Error),
-    /// The batch begins elsewhere than at the cursor.
-    #[error("the batch begins with event {first}, and the sink wants event {cursor} next")]
+    /// The batch does not begin at the cursor.
+    #[error("the batch begins with event {first}, but the sink needs event {cursor} next")]
     Gap {
         /// First index of the batch.
         first: Index,
-        /// What the sink wants.
+        /// What the sink needs.
         cursor: Index,
     },
 }

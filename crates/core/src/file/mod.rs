@@ -1,10 +1,10 @@
-//! The one door to the disk: every file operation of a trail goes through [`Files`].
+//! The file system used for all I/O: every file operation of a trail goes through [`Files`].
 //!
-//! Tests put a [`Files`] here that fails, tears and forgets; the running program uses [`StdFiles`].
-//! Only the mapped handoff buffer is not behind it: it is memory that outlives the process.
+//! Tests use a [`Files`] that fails, tears and forgets; the running program uses [`StdFiles`]. Only the mapped handoff
+//! does not go through it: it is memory that outlives the process.
 //!
-//! Assumptions about the medium: what `sync_data` or `replace` reported as done survives power loss;
-//! what was not synced may be there wholly, partly, or not at all; writes do not damage other bytes.
+//! Assumptions about the medium: what `sync_data` or `replace` reported as done survives power loss; what was not
+//! synced may be there completely, partly, or not at all; writes do not damage other bytes.
 
 mod ordinary;
 mod standing;
@@ -19,8 +19,8 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-/// Whether an error says that the process, or the machine, may not open another file now. It passes by: whoever holds
-/// fewer files, or waits, may succeed.
+/// Whether an error says that the process, or the machine, cannot open another file now. It is temporary: closing files
+/// or waiting may help.
 pub fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
@@ -32,35 +32,36 @@ pub fn open_files_max() -> u64 {
 
 /// File operations, each with what survives a crash after it returned.
 pub trait Files: Send + Sync {
-    /// Creates a file that must not exist, durably named (the folder is synced), for appending. Where it fails by a
-    /// shortage of files ([`is_shortage`]), nothing was made.
+    /// Creates a file that must not exist, durably named (the folder is synced), for appending. If it fails because of
+    /// a shortage of files ([`is_shortage`]), nothing was created.
     fn create_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
-    /// Opens an existing file for writing from offset `at` on. Bytes there are overwritten, not cut off.
+    /// Opens an existing file for writing from offset `at` on. Bytes there are overwritten, not truncated.
     fn open_append(&self, path: &Path, at: u64) -> io::Result<Box<dyn AppendFile>>;
-    /// Opens a file for reading at any place. A fifo, device, socket or folder in its place is
-    /// [`io::ErrorKind::InvalidData`], at once; so it is in the other calls that read or write a file.
+    /// Opens a file for reading at any place. A FIFO, device, socket or folder in its place is
+    /// [`io::ErrorKind::InvalidData`], at once; the same holds for the other calls that read or write a file.
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>>;
     /// Reads a whole file of at most `len_max` bytes; a larger one is [`io::ErrorKind::InvalidData`].
     fn read(&self, path: &Path, len_max: u64) -> io::Result<Vec<u8>>;
-    /// Puts `bytes` at `path`: temporary file, data sync, rename, folder sync. After a crash the old or
-    /// the new bytes are there, never a mixture. `private` files can be read by their owner alone.
+    /// Writes `bytes` to `path`: temporary file, data sync, rename, folder sync. After a crash the old or the new bytes
+    /// are there, never a mixture. Only their owner can read `private` files.
     fn replace(&self, path: &Path, bytes: &[u8], private: bool) -> io::Result<()>;
     /// Durably renames a file within its folder.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file. Not synced: after a crash it may be back.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Makes a folder and its parents durably; it may exist already.
+    /// Creates a folder and its parents durably; it may already exist.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
-    /// The names of the entries of a folder, sorted. A folder that is not there has none.
+    /// The names of the entries of a folder, sorted. A folder that does not exist has none.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
-    /// Bytes that an ordinary user can still write on the file system of `path`, and its total.
+    /// Bytes that an ordinary user can still write on the file system of `path`, and its total size.
     fn free_bytes(&self, path: &Path) -> io::Result<(u64, u64)>;
-    /// Tells the system that bytes of a file, all of them synced, are not read again soon. Advice: there is no error.
+    /// Tells the system that bytes of a file, all of them synced, will not be read again soon. Advice: there is no
+    /// error.
     fn leave_cache(&self, path: &Path, bytes: Range<u64>) {
         let _ = (path, bytes);
     }
-    /// Whether a trail in `folder` can be watched by inode numbers. Some shared file systems, and some of containers,
-    /// give a file another number at each look.
+    /// Whether a trail in `folder` can be watched by inode numbers. Some shared file systems, and some in containers,
+    /// give a file another number on each look.
     fn inode_numbers_hold(&self, folder: &Path) -> io::Result<bool> {
         let _ = folder;
         Ok(true)
@@ -69,18 +70,18 @@ pub trait Files: Send + Sync {
 
 /// A file that only grows, written by one thread.
 pub trait AppendFile: Send {
-    /// Writes `bytes` after the last ones. On an error any part of them may have been written. A file that was cut
-    /// meanwhile is an error.
+    /// Appends `bytes`. On an error any part of them may have been written. A file that was truncated meanwhile is an
+    /// error.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Returns when everything appended is on disk. After an error nothing more may be trusted to
-    /// this file: a second sync could report success for bytes that the system has dropped.
+    /// Returns when everything appended is on disk. After an error nothing more may be entrusted to this file: a second
+    /// sync could report success for bytes that the system has dropped.
     fn sync_data(&mut self) -> io::Result<()>;
-    /// Cuts the file to `len` bytes and syncs it.
+    /// Truncates the file to `len` bytes and syncs it.
     fn truncate(&mut self, len: u64) -> io::Result<()>;
-    /// Reserves disk blocks up to `len` bytes without changing the file's size. A file system that
-    /// cannot do so is no error.
+    /// Reserves disk blocks up to `len` bytes without changing the file's size. If the file system cannot, that is not
+    /// an error.
     fn reserve(&mut self, len: u64) -> io::Result<()>;
-    /// Whether the file's name still leads to this file, and it has all that was appended.
+    /// Whether the file's name still leads to this file, and the file has everything that was appended.
     fn standing(&self) -> io::Result<Standing>;
     /// Whether no name leads to the file any more.
     fn is_unlinked(&self) -> io::Result<bool> {
@@ -88,7 +89,7 @@ pub trait AppendFile: Send {
     }
 }
 
-/// A file that is read at any place, also while it grows.
+/// A file that can be read at any place, also while it grows.
 pub trait ReadFile: Send + Sync {
     /// Reads up to `out.len()` bytes from `offset`; fewer only at the end of the file.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;

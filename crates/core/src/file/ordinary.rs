@@ -1,21 +1,21 @@
-//! Opening files that must be ordinary ones. Whoever may write to a folder can put a fifo or a device in a file's
-//! place: to open the one waits for ever, to read the other never ends.
+//! Opens files that must be regular ones. Whoever may write to a folder can put a FIFO or a device in a file's place:
+//! opening the one waits forever, reading the other never ends.
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// Opens an ordinary file for reading. Returns at once whatever stands at `path`.
+/// Opens a regular file for reading. Returns at once, whatever is at `path`.
 ///
 /// # Errors
-/// As of the system; [`io::ErrorKind::InvalidData`] when something else than an ordinary file stands there.
+/// As of the system; [`io::ErrorKind::InvalidData`] if something other than a regular file is there.
 pub fn open_ordinary(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().read(true), 0, path)
 }
 
-/// Opens a file that a person named, as [`open_ordinary`]; or a pipe that is open already, which is how shells hand
-/// over what another command says.
+/// Opens a file that the user named, like [`open_ordinary`]; or a pipe that is already open, which is how shells pass
+/// on another command's output.
 ///
 /// # Errors
 /// As [`open_ordinary`].
@@ -27,7 +27,7 @@ pub fn open_named(path: &Path) -> io::Result<File> {
     open_ordinary(path)
 }
 
-/// Opens with these options and flags, and refuses what is no ordinary file.
+/// Opens with these options and flags, and refuses anything but a regular file.
 pub(super) fn open_with(options: &mut OpenOptions, flags: i32, path: &Path) -> io::Result<File> {
     let waits = cfg!(trailseal_fault = "fifo_waited_for");
     let never_wait = if waits { 0 } else { libc::O_NONBLOCK | libc::O_NOCTTY };
@@ -36,7 +36,7 @@ pub(super) fn open_with(options: &mut OpenOptions, flags: i32, path: &Path) -> i
         Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_ordinary(path) => {
             options.custom_flags(flags).open(path)?
         }
-        // The system says of a socket, or a fifo that nobody reads, only that there is no such device or address.
+        // For a socket, or a FIFO that nobody reads, the system only says that there is no such device or address.
         Err(error) => {
             let found = fs::metadata(path).ok().map(|found| found.file_type());
             let other = found.filter(|found| !found.is_file()).map(refused);

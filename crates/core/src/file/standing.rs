@@ -1,4 +1,4 @@
-//! Whether a file that is held open still lies where it was left.
+//! Whether an open file is still where it was left.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -6,10 +6,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A name must lead elsewhere in two looks so far apart before that is believed.
+/// A name must lead elsewhere in two looks this far apart before that counts.
 const BELIEVED_AFTER: Duration = Duration::from_secs(1);
 
-/// What one look at an open file and its name gave.
+/// The result of one look at an open file and its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// The name leads to the file, and the file has what was written.
@@ -64,10 +64,10 @@ fn number(data: &Metadata) -> (u64, u64) {
     (data.dev(), data.ino())
 }
 
-/// Turns looks at one file into an answer that can be acted on.
+/// Turns looks at one file into a reliable answer.
 #[derive(Debug)]
 pub(crate) struct Doubt {
-    /// Whether inode numbers say anything here.
+    /// Whether inode numbers mean anything here.
     inodes_hold: bool,
     since: Option<Instant>,
 }
@@ -77,19 +77,19 @@ impl Doubt {
         Doubt { inodes_hold, since: None }
     }
 
-    /// Begins anew, with another file.
+    /// Starts over with another file.
     pub(crate) fn forget(&mut self) {
         self.since = None;
     }
 
-    /// Whether the file is not what or where it was left, going by this look and those before it.
+    /// Whether the file is not what or where it was left, judging by this look and the earlier ones.
     pub(crate) fn is_lost(&mut self, look: io::Result<Standing>) -> bool {
         match look {
             Ok(Standing::Shorter | Standing::Removed) => return true,
             Ok(Standing::Elsewhere) if self.inodes_hold => {
                 return self.since.get_or_insert_with(Instant::now).elapsed() >= BELIEVED_AFTER;
             }
-            // A look that failed says nothing.
+            // A failed look says nothing.
             Ok(Standing::InPlace | Standing::Elsewhere) => self.since = None,
             Err(_) => {}
         }

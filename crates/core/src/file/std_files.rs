@@ -20,7 +20,7 @@ pub struct StdFiles;
 impl Files for StdFiles {
     // open(folder), openat(O_CREAT|O_EXCL|O_NOFOLLOW), fsync(folder)
     fn create_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
-        // First, so that a shortage of files makes no file.
+        // First, so that a shortage of files creates no file.
         let folder = open_folder(parent(path))?;
         let file = OpenOptions::new()
             .read(true)
@@ -30,7 +30,7 @@ impl Files for StdFiles {
             .custom_flags(libc::O_NOFOLLOW)
             .open(path)?;
         if let Err(error) = sync_open_folder(&folder) {
-            // Left there it would be opened the next time, and nobody would sync its name.
+            // Otherwise it would be opened next time, and nobody would sync its name.
             let _ = fs::remove_file(path);
             return Err(error);
         }
@@ -53,7 +53,7 @@ impl Files for StdFiles {
         if out.len() as u64 > len_max {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("{} is larger than the {len_max} bytes it may have", path.display()),
+                format!("{} is larger than the allowed {len_max} bytes", path.display()),
             ));
         }
         Ok(out)
@@ -95,7 +95,7 @@ impl Files for StdFiles {
         };
         let mut names = Vec::new();
         for entry in entries {
-            // A name that is not UTF-8 is none of ours.
+            // A name that is not UTF-8 is not one of ours.
             if let Ok(name) = entry?.file_name().into_string() {
                 names.push(name);
             }
@@ -130,8 +130,8 @@ struct StdAppendFile {
 impl AppendFile for StdAppendFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.file.metadata()?.len() < self.len_bytes {
-            // Behind a hole the bytes would hide that others are gone.
-            return Err(io::Error::other("somebody cut the file"));
+            // After a hole, the bytes would hide that others are gone.
+            return Err(io::Error::other("somebody truncated the file"));
         }
         self.file.write_all_at(bytes, self.len_bytes)?;
         self.len_bytes += bytes.len() as u64;
@@ -193,8 +193,8 @@ impl ReadFile for StdReadFile {
     }
 }
 
-/// Writes a temporary file. One that a killed process left is written over, unless it has another name as well: that may
-/// be a file of somebody else's.
+/// Writes a temporary file. One left by a killed process is overwritten, unless it has another name as well: that may
+/// be somebody else's file.
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(mode);

@@ -1,9 +1,8 @@
-//! The buffer that `record()` puts a line into, and the writer thread takes lines out of.
+//! The buffer that `record()` puts a line into and the writer thread takes lines out of.
 //!
-//! In: the rest of a line, serialised and checksummed before the lock. Under the lock: the index is
-//! given, the front written, the bytes copied. Out: lines in the order of their indexes.
-//! *gapless*: an index is given under the mutex, and n + 1 only after n. Bytes are free again only after
-//! [`Drain::release`], which follows the sync that covers them.
+//! In: the rest of a line, serialised and checksummed before the lock. Under the lock: the index is given, the front
+//! written, the bytes copied. Out: lines in order of their indexes. *gapless*: an index is given under the mutex, and n
+//! + 1 only after n. Bytes are free again only after [`Drain::release`], which follows the sync that covers them.
 
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,15 +17,15 @@ use super::map::Producer;
 use super::open::Ring;
 use crate::file::StdFiles;
 
-/// With more than this before them, callers wait for the disk rather than use the room that is left: else everything
-/// that is accepted would wait until the whole ring was written. The rest is for a disk that stalls.
+/// With more than this pending, callers wait for the disk instead of using the remaining room: otherwise everything
+/// accepted would wait until the whole ring was written. The rest is for a stalled disk.
 const HELD_BACK_FROM: u64 = 16 << 20;
-/// The disk stalls if nothing was released for so long.
+/// The disk counts as stalled if nothing was released for this long.
 const STALLED_AFTER: Duration = Duration::from_millis(200);
 /// More would push other things out of the nearest cache.
 const PREFETCH_BYTES_MAX: usize = 2048;
 
-/// Lines ready but for their fronts.
+/// Lines that are ready except for their fronts.
 pub(crate) struct Rests<'a> {
     /// The rest of each line with its newline, one after the other.
     pub(crate) bytes: &'a [u8],
@@ -34,7 +33,7 @@ pub(crate) struct Rests<'a> {
     pub(crate) ends: &'a [usize],
     /// CRC-32C of `bytes`.
     pub(crate) crc: u32,
-    /// The trail's clock when they were made.
+    /// The trail's clock when they were created.
     pub(crate) now: Timestamp,
 }
 
@@ -49,16 +48,16 @@ pub(crate) enum Refused {
     TooLarge,
 }
 
-/// What was given to lines that were taken.
+/// What lines that were taken were given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Given {
     /// Index of the first.
     pub(crate) first: u64,
-    /// Whether the buffer is now so full that the writer should be woken.
+    /// Whether the buffer is so full now that the writer should be woken.
     pub(crate) wake_writer: bool,
 }
 
-/// The side of the buffer that callers share.
+/// The callers' side of the buffer.
 pub(crate) struct Handoff {
     state: Mutex<State>,
     /// Signalled when bytes were freed while somebody waited for room.
@@ -66,7 +65,7 @@ pub(crate) struct Handoff {
     payload_max: u64,
 }
 
-/// Guarded by the mutex; held for the copy alone.
+/// Guarded by the mutex; held only for the copy.
 struct State {
     producer: Producer,
     generation: u64,
@@ -96,18 +95,18 @@ impl Handoff {
         Handoff { state: Mutex::new(state), room: Condvar::new(), payload_max }
     }
 
-    // A panic under the lock could only come from an assertion in `map.rs` before anything was
-    // published, so the state is still whole.
+    // A panic under the lock could only come from an assertion in `map.rs` before anything was published, so the state
+    // is still consistent.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes that lines of this call may have together.
+    /// The maximum size of the lines of one call.
     pub(crate) fn payload_max(&self) -> u64 {
         self.payload_max
     }
 
-    /// Puts lines into the buffer as one frame; waits up to `wait` for room, and as long if it is held back.
+    /// Puts lines into the buffer as one frame; waits up to `wait` for room, and as long again if it is slowed down.
     ///
     /// `wake` is called, without the lock, before waiting, so that the writer makes room.
     pub(crate) fn push(&self, rests: &Rests<'_>, wait: Duration, wake: impl Fn()) -> Result<Given, Refused> {
@@ -125,11 +124,11 @@ impl Handoff {
             wake();
             state = self.lock();
             let left = deadline.saturating_duration_since(Instant::now());
-            // Checked again before sleeping: room may have come while the lock was free.
+            // Checked again before sleeping: room may have become free while the lock was free.
             let is_held_back = state.is_held_back();
             let may_push = state.has_room_for(rests) && !is_held_back;
             if !may_push && !state.closed && !left.is_zero() {
-                // Nobody says that the disk has begun to stall.
+                // Nobody signals that the disk has begun to stall.
                 let nap = if is_held_back { left.min(STALLED_AFTER) } else { left };
                 state = self.room.wait_timeout(state, nap).unwrap_or_else(PoisonError::into_inner).0;
             }
@@ -157,8 +156,8 @@ impl Handoff {
         state.next
     }
 
-    /// As [`close`](Handoff::close), after these lines, behind which nothing comes any more. If there is no room for
-    /// them within `wait` it is closed without.
+    /// Like [`close`](Handoff::close), after these lines, which are the last. If there is no room for them within
+    /// `wait`, it closes without them.
     pub(crate) fn close_with(&self, rests: &Rests<'_>, wait: Duration, wake: impl Fn()) -> u64 {
         let deadline = crate::deadline::after(wait);
         let mut state = self.lock();
@@ -195,9 +194,9 @@ impl Handoff {
         header.is_some_and(|header| header.generation == self.lock().generation)
     }
 
-    /// Lets callers fill another ring from now on. What is in this one is taken first: its indexes are lower.
+    /// Makes callers fill another ring from now on. This one's lines are taken first: their indexes are lower.
     ///
-    /// Not while an earlier one is still drained ([`Drain::is_moving`]).
+    /// Not while an earlier one is still being drained ([`Drain::is_moving`]).
     pub(crate) fn go_on_in(&self, drain: &mut Drain, ring: Ring) {
         assert!(!drain.is_moving(), "one ring after the other");
         let mut state = self.lock();
@@ -207,7 +206,7 @@ impl Handoff {
         self.room.notify_all();
     }
 
-    /// To be called after [`Drain::release`]: wakes callers that wait for room, and lets an empty ring begin anew.
+    /// Call it after [`Drain::release`]: wakes callers that wait for room, and lets an empty ring restart.
     pub(crate) fn released(&self, drain: &mut Drain) {
         let mut state = self.lock();
         state.released_at = Some(Instant::now());
@@ -220,7 +219,7 @@ impl Handoff {
 
 impl State {
     fn payload_len(&self, rests: &Rests<'_>) -> u64 {
-        // An upper bound: every front as long as the last one's.
+        // An upper bound: every front as long as the last one.
         let front_len = line::front_len(self.next + rests.ends.len() as u64) as u64;
         rests.bytes.len() as u64 + front_len * rests.ends.len() as u64
     }
@@ -232,7 +231,7 @@ impl State {
         (if needed > to_end { to_end } else { 0 }, needed)
     }
 
-    /// Whether callers should wait although there may be room: the disk takes lines, and they come faster.
+    /// Whether callers should wait although there may be room: the disk is writing, but they are faster.
     fn is_held_back(&self) -> bool {
         self.producer.used() > HELD_BACK_FROM
             && self.released_at.is_some_and(|released_at| released_at.elapsed() < STALLED_AFTER)
@@ -302,7 +301,7 @@ impl State {
             }
             let rest = &rests.bytes[begin..end];
             match place.first_chunk_mut::<FRONT_BYTES_MAX>() {
-                // As one block; what is too much of it is overwritten.
+                // As one block; the excess is overwritten.
                 Some(block) if rest.len() >= FRONT_BYTES_MAX => *block = *front,
                 _ => place[..front_len].copy_from_slice(&front[..front_len]),
             }
@@ -313,7 +312,7 @@ impl State {
         }
         header_place.copy_from_slice(&header.with_crc(crc).encode());
         self.producer.publish(frame_len);
-        // The next event is likely as large as this one.
+        // The next event is probably as large as this one.
         self.producer.prefetch((frame_len as usize).min(PREFETCH_BYTES_MAX));
     }
 }

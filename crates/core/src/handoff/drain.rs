@@ -1,22 +1,22 @@
-//! The writer thread's side of the buffer: lines out of the ring, and room back.
+//! The writer thread's side of the buffer: takes lines out of the ring and frees the room.
 //!
-//! Where a handoff was taken away, callers fill another ring before this one is drained. It is drained first, since its
+//! If a handoff was removed, callers fill another ring before this one is drained. This one is drained first, since its
 //! indexes are lower, and until then nothing of the other is taken.
 //!
 //! # Back to the start
 //!
-//! A ring in which nothing is goes back to its start: an empty lap, without a frame and without using capacity. Head,
-//! tail, the drain's position and the header's tail move forward together to the next multiple of the capacity. No
-//! accepted line is lost or invented by that:
+//! An empty ring restarts at its beginning: an empty lap, without a frame and without using capacity. Head, tail, the
+//! drain's position and the header's tail move forward together to the next multiple of the capacity. This neither
+//! loses nor invents an accepted line:
 //!
 //! - The drain's owner does it under the callers' mutex, so it holds both sides, and no frame is written meanwhile.
 //!   Whatever follows is written after the header's tail was moved.
-//! - Head equals tail, so every line that was accepted is durable. Before and behind each of the stores there is
-//!   nothing to replay, wherever the header's tail says that the walk begins.
-//! - What lies in the ring are frames of earlier laps. An index is given once, and durable ones are below the index
-//!   that the next frame will have. So replay skips such a frame if it comes to it first, and stops there if it comes
-//!   to it behind a newer one, since its index does not follow. Padding of an earlier lap leads to the ring's start,
-//!   where the walk ends or meets what was said of frames.
+//! - Head equals tail, so every accepted line is durable. Before and after each of the stores there is nothing to
+//!   replay, wherever the header's tail says that the walk begins.
+//! - The ring contains frames of earlier laps. An index is given once, and durable ones are below the index of the next
+//!   frame. So replay skips such a frame if it comes to it first, and stops there if it comes to it after a newer one,
+//!   since its index does not follow. Padding of an earlier lap leads to the ring's start, where the walk ends or meets
+//!   such frames.
 
 use std::fs::File;
 use std::io;
@@ -26,22 +26,22 @@ use super::frame::{FRAME_HEADER_LEN, FrameHeader};
 use super::map::{self, Consumer, HEADER_LEN, Producer};
 use crate::file::{Standing, standing};
 
-/// An empty ring goes back to its start from here on, or from a quarter of it: pages that fit into the nearest caches,
-/// and so many events between two returns that positions last for centuries.
+/// From this position on, or from a quarter of the ring, an empty ring restarts: the pages fit into the nearest caches,
+/// and there are so many events between two restarts that positions last for centuries.
 const REWIND_FROM: u64 = 256 << 10;
-/// The ring is walked on as it is if it should ever come so far.
+/// Beyond this position, should it ever be reached, the ring is used without restarting.
 const REWIND_BELOW: u64 = 1 << 62;
 
-/// The side of the buffer that the writer thread owns.
+/// The writer thread's side of the buffer.
 pub(crate) struct Drain {
     consumer: Consumer,
     /// What the ring is mapped from; `None` in plain memory.
     file: Option<File>,
     /// Everything below was taken; what is at or above `tail` is not yet durable.
     position: u64,
-    /// So many events were durable at the last release.
+    /// How many events were durable at the last release.
     durable: u64,
-    /// The ring that callers fill by now: taken from when everything in this one is durable.
+    /// The ring that callers fill by now: used once everything in this one is durable.
     following: Option<(Consumer, Option<File>)>,
 }
 
@@ -61,8 +61,7 @@ impl Drain {
         Drain { consumer, file, position: 0, durable: 0, following: None }
     }
 
-    /// Whether the handoff's name still leads to the file that callers fill, and to all of it. In plain memory it always
-    /// is in place.
+    /// Whether the handoff's name still leads to the complete file that callers fill. Always true in plain memory.
     pub(crate) fn standing(&self, path: &Path) -> io::Result<Standing> {
         let file = self.following.as_ref().map_or(&self.file, |(_, file)| file);
         let len = HEADER_LEN as u64 + self.consumer.capacity();
@@ -79,24 +78,24 @@ impl Drain {
         self.following = Some((consumer, file));
     }
 
-    /// Whether callers fill another ring than the one that is taken from.
+    /// Whether callers fill a ring other than the one being drained.
     pub(crate) fn is_moving(&self) -> bool {
         self.following.is_some()
     }
 
-    /// Goes over to the ring that callers fill, once everything in this one is durable.
+    /// Switches to the ring that callers fill, once everything in this one is durable.
     fn follow(&mut self) {
         let is_done = self.position == self.consumer.head() && self.consumer.tail() == self.position
             || cfg!(trailseal_fault = "ring_left_undrained");
         if let Some((consumer, file)) = self.following.take_if(|_| is_done) {
             (self.consumer, self.file, self.position) = (consumer, file, 0);
-            // Readers go by its header from now on.
+            // Readers use its header from now on.
             self.consumer.release(0, self.durable);
         }
     }
 
-    /// Appends lines to `out` until it holds at least `len_max` bytes or the buffer is empty, and calls
-    /// `each` with the index of a frame's first line, the number of its lines, and where they lie in `out`.
+    /// Appends lines to `out` until it holds at least `len_max` bytes or the buffer is empty, and calls `each` with the
+    /// index of a frame's first line, the number of its lines, and where they are in `out`.
     pub(crate) fn take(
         &mut self,
         out: &mut Vec<u8>,
@@ -132,9 +131,8 @@ impl Drain {
         taken
     }
 
-    /// Goes back to the start of the ring if nothing is in it, so that a slow trickle of events stays on few pages:
-    /// those are in the caches, and may be written without asking the file system first, as it must be for a page
-    /// that was written back.
+    /// Restarts an empty ring at its beginning, so that a slow trickle of events stays on few pages: those are in the
+    /// caches, and can be written without asking the file system first, as a page that was written back requires.
     pub(super) fn rewind(&mut self, producer: &mut Producer) {
         let capacity = self.consumer.capacity();
         let is_released =
@@ -152,8 +150,8 @@ impl Drain {
         self.position == self.consumer.head() && !follows
     }
 
-    /// Bytes that callers have put there since the last [`take`](Drain::take); as many as can be while they go over to
-    /// another ring, which should not take long.
+    /// Bytes that callers have added since the last [`take`](Drain::take); the maximum while they switch to another
+    /// ring, which should not take long.
     pub(crate) fn waiting_bytes(&self) -> u64 {
         match self.following {
             Some(_) => u64::MAX,
@@ -161,7 +159,7 @@ impl Drain {
         }
     }
 
-    /// Gives everything below `position` back: it is durable, as the first `durable` events.
+    /// Frees everything below `position`: it is durable, as the first `durable` events.
     pub(crate) fn release(&mut self, position: u64, durable: u64) {
         self.durable = durable;
         self.consumer.release(position, durable);

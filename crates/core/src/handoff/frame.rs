@@ -1,6 +1,6 @@
-//! Frames of the handoff: what `record()` puts into the ring, drawn in `docs/format.md`.
+//! Frames of the handoff: what `record()` puts into the ring, as drawn in `docs/format.md`.
 //!
-//! A frame is there whole or not at all: its checksum covers every byte of it. So a batch is one frame.
+//! A frame is there completely or not at all: its checksum covers every byte of it. So a batch is one frame.
 
 use trailseal_event::line::{self, FRONT_BYTES_MAX};
 
@@ -11,7 +11,7 @@ pub(super) const ALIGNMENT: u64 = 8;
 const KIND_LINES: u32 = 1;
 const KIND_PADDING: u32 = 2;
 
-/// What stands in front of a payload.
+/// The header before a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FrameHeader {
     pub(super) payload_len: u32,
@@ -47,7 +47,7 @@ impl FrameHeader {
     }
 
     /// The same, continued over the first front, which is the first `len` bytes of `front`. In one go, since for so few
-    /// bytes the beginning and the end cost more than the bytes.
+    /// bytes starting and finishing costs more than the bytes.
     pub(super) fn crc_with_front(&self, crc_of_rests: u32, front: &[u8; FRONT_BYTES_MAX], len: usize) -> u32 {
         const SUMMED: usize = FRAME_HEADER_LEN - 4;
         let mut bytes = [0; SUMMED + FRONT_BYTES_MAX];
@@ -72,7 +72,7 @@ impl FrameHeader {
         out
     }
 
-    /// Reads a header without judging it; `None` if there are too few bytes.
+    /// Parses a header without checking it; `None` if there are too few bytes.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         let long = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
@@ -91,7 +91,7 @@ impl FrameHeader {
         frame_len(u64::from(self.payload_len))
     }
 
-    /// Whether this header and `payload` are what was once written, all of it.
+    /// Whether this header and `payload` are exactly what was once written.
     pub(super) fn is_intact(&self, payload: &[u8]) -> bool {
         match self.kind {
             KIND_PADDING => self.crc == crc32c::crc32c(&self.encode()[..28]),

@@ -1,4 +1,4 @@
-//! What lies where a handoff should: only a handoff of this trail is ever replaced or removed.
+//! What is at the handoff's path: only a handoff of this trail is ever replaced or removed.
 
 use std::fs;
 use std::path::Path;
@@ -7,21 +7,21 @@ use super::map::HEADER_LEN;
 use super::replay::HandoffHeader;
 use crate::file::Files;
 
-/// What lies at a place.
+/// What is at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lies {
     /// Nothing.
     Nothing,
-    /// A handoff of this trail: it has the magic and the trail's mark. A handoff gets its name with both in it, so one
-    /// of ours has them whatever stopped us.
+    /// A handoff of this trail: it has the magic and the trail's mark. A handoff gets its name with both in it, so ours
+    /// always has them, wherever we were stopped.
     Own,
     /// An empty file.
     Empty,
-    /// Something else, which is nothing of ours.
+    /// Something else, which is not ours.
     Foreign,
 }
 
-/// What lies at `path`, for the trail with the mark `trail`.
+/// What is at `path`, for the trail with the mark `trail`.
 pub(crate) fn lies_at(files: &dyn Files, path: &Path, trail: u64) -> Lies {
     if cfg!(trailseal_fault = "foreign_handoff_taken") {
         return Lies::Own;
@@ -30,7 +30,7 @@ pub(crate) fn lies_at(files: &dyn Files, path: &Path, trail: u64) -> Lies {
     if let Ok(data) = &data
         && !data.is_file()
     {
-        // Neither followed nor opened: a pipe would never answer.
+        // Neither followed nor opened: a pipe would never respond.
         return Lies::Foreign;
     }
     match handoff_header(files, path) {
@@ -40,20 +40,20 @@ pub(crate) fn lies_at(files: &dyn Files, path: &Path, trail: u64) -> Lies {
             Ok(data) if data.len() == 0 => Lies::Empty,
             Ok(_) => Lies::Foreign,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Lies::Nothing,
-            // What cannot be looked at cannot be known to be ours.
+            // What cannot be read cannot be known to be ours.
             Err(_) => Lies::Foreign,
         },
     }
 }
 
-/// The header of a handoff file; `None` without a readable one.
+/// The header of a handoff file; `None` if it cannot be read.
 pub(crate) fn handoff_header(files: &dyn Files, path: &Path) -> Option<HandoffHeader> {
     let mut header = [0; HEADER_LEN];
     let count = files.open_read(path).ok()?.read_at(0, &mut header).ok()?;
     HandoffHeader::decode(&header[..count])
 }
 
-/// The same of a handoff of the trail with the mark `trail`, if one lies there.
+/// The same for a handoff of the trail with the mark `trail`, if there is one.
 pub(crate) fn own_header(files: &dyn Files, path: &Path, trail: u64) -> Option<HandoffHeader> {
     if lies_at(files, path, trail) == Lies::Own { handoff_header(files, path) } else { None }
 }

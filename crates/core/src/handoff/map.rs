@@ -1,10 +1,9 @@
 //! The memory under the handoff buffer: a ring of bytes between one producer side and one consumer.
 //!
-//! This is a place with `unsafe`. What makes it sound: positions only grow;
-//! the bytes in `tail..head` belong to the [`Consumer`], the others to the [`Producer`]; each side alone
-//! moves its own position, and publishes it with `Release` after it is done with the bytes that change
-//! owner; the other side reads it with `Acquire`. There is exactly one value of each side; [`rewind`] moves both
-//! positions, and so needs both values.
+//! This module uses `unsafe`. It is sound because positions only grow; the bytes in `tail..head` belong to the
+//! [`Consumer`], the others to the [`Producer`]; each side moves only its own position, and publishes it with `Release`
+//! after it is done with the bytes that change owner; the other side reads it with `Acquire`. There is exactly one
+//! value of each side; [`rewind`] moves both positions, and so needs both values.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -22,7 +21,7 @@ pub(super) const DURABLE_AT: usize = 128;
 enum Backing {
     /// A file's pages: what was stored there outlives the process.
     Mapped(memmap2::MmapRaw),
-    /// Plain memory, where a file cannot be mapped safely. Owned: made by `heap`, freed in `drop`.
+    /// Plain memory, for when a file cannot be mapped safely. Owned: allocated by `heap`, freed in `drop`.
     Heap(*mut [u64]),
 }
 
@@ -38,9 +37,9 @@ impl Drop for Backing {
 struct Region {
     backing: Backing,
     capacity: u64,
-    /// Everything below is published to the consumer. Moved by the producer alone.
+    /// Everything below is published to the consumer. Only the producer moves it.
     head: AtomicU64,
-    /// Everything below is free again. Moved by the consumer alone.
+    /// Everything below is free again. Only the consumer moves it.
     tail: AtomicU64,
 }
 
@@ -73,7 +72,7 @@ impl Region {
     }
 }
 
-/// The side that appends. Kept behind a mutex by its owner.
+/// The appending side. Its owner keeps it behind a mutex.
 pub(super) struct Producer {
     region: Arc<Region>,
     head: u64,
@@ -81,7 +80,7 @@ pub(super) struct Producer {
     tail: u64,
 }
 
-/// The side that takes out, in the same order, and says when bytes are free again.
+/// The side that takes bytes out, in the same order, and frees them.
 pub(super) struct Consumer {
     region: Arc<Region>,
     tail: u64,
@@ -91,8 +90,8 @@ pub(super) struct Consumer {
 pub(super) fn map(file: &File, capacity: u64) -> io::Result<(Producer, Consumer)> {
     let len = HEADER_LEN + capacity as usize;
     let map = memmap2::MmapOptions::new().len(len).map_raw(file)?;
-    // Faults are taken here and not by callers of record(). Old kernels do not know this advice; then
-    // the first lap of the ring is slower.
+    // Page faults happen here and not in callers of record(). Old kernels do not know this advice; then the first lap
+    // of the ring is slower.
     #[cfg(target_os = "linux")]
     if map.advise(memmap2::Advice::PopulateWrite).is_err() {
         let base = map.as_mut_ptr();
@@ -140,7 +139,7 @@ impl Producer {
         self.head + len <= self.tail + self.region.capacity
     }
 
-    /// The next `len` bytes, to be filled; they must be free and not cross the end of the ring.
+    /// The next `len` bytes for filling; they must be free and not cross the end of the ring.
     pub(super) fn slice(&mut self, len: usize) -> &mut [u8] {
         assert!(self.has_room(len as u64), "room is checked before a slice is taken");
         let start = self.region.ring_at(self.head, len);
@@ -149,8 +148,8 @@ impl Producer {
         unsafe { std::slice::from_raw_parts_mut(start, len) }
     }
 
-    /// Asks the processor for the `len` bytes that come next, to be written soon. The consumer's core read
-    /// them a lap ago; fetched only when they are written, they would hold up the caller's unlock.
+    /// Prefetches the next `len` bytes, which will be written soon. The consumer's core read them a lap ago; fetching
+    /// them only at the write would delay the caller's unlock.
     pub(super) fn prefetch(&self, len: usize) {
         #[cfg(target_arch = "x86_64")]
         {
@@ -166,7 +165,7 @@ impl Producer {
         let _ = len;
     }
 
-    /// Hands the next `len` bytes to the consumer.
+    /// Passes the next `len` bytes to the consumer.
     pub(super) fn publish(&mut self, len: u64) {
         self.head += len;
         self.region.head.store(self.head, Ordering::Release);
@@ -198,8 +197,8 @@ impl Consumer {
         unsafe { std::slice::from_raw_parts(start, (to - from) as usize) }
     }
 
-    /// Notes in the header that everything below `position` is durable as the first `durable` events,
-    /// then gives those bytes back to the producer.
+    /// Stores in the header that everything below `position` is durable as the first `durable` events, then returns
+    /// those bytes to the producer.
     pub(super) fn release(&mut self, position: u64, durable: u64) {
         assert!(self.tail <= position && position <= self.head());
         // Durable first: a reader that sees the new tail must not see an older durable index.
@@ -210,7 +209,7 @@ impl Consumer {
     }
 }
 
-/// Goes on at the start of the ring, in which nothing may be. Returns the new position of both sides.
+/// Continues at the start of the ring, which must be empty. Returns the new position of both sides.
 pub(super) fn rewind(producer: &mut Producer, consumer: &mut Consumer) -> u64 {
     assert!(Arc::ptr_eq(&producer.region, &consumer.region), "both are sides of one ring");
     assert!(consumer.tail == producer.head, "nothing is passed over");

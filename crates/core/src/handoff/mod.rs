@@ -1,8 +1,8 @@
 //! The handoff: where `record()` puts a line, so that a killed process loses nothing.
 //!
-//! A mutex around an append-only ring of bytes, drained by a polling writer: the fastest hand-off that
-//! was measured. The ring is mapped from a file; what was stored there is in the system's page cache
-//! and outlives the process (not the machine: that is what segments are for).
+//! A mutex around an append-only ring of bytes, drained by a polling writer: the fastest hand-off measured. The ring is
+//! mapped from a file; what was stored there is in the system's page cache and outlives the process (not the machine:
+//! that is what segments are for).
 
 mod buffer;
 mod drain;
@@ -18,8 +18,8 @@ pub(crate) use lies::{Lies, handoff_header, lies_at, own_header};
 pub(crate) use open::{Place, Ring, open};
 pub use replay::{HandoffHeader, replay};
 
-/// CRC-32C of a line's rest, by the quickest means for some hundred bytes. Replay checks it by another
-/// crate, which is the quicker one for the few bytes of headers and fronts.
+/// CRC-32C of a line's rest, by the fastest method for some hundred bytes. Replay checks it with another crate, which
+/// is faster for the few bytes of headers and fronts.
 pub(crate) fn checksum(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)
 }

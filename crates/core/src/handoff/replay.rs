@@ -1,7 +1,7 @@
 //! What a handoff file still holds after its writer is gone.
 //!
-//! Trusted: nothing but frames with the right generation, the expected index and a right checksum, one
-//! after the other from the tail. The walk ends at the first frame that is anything else.
+//! Only frames with the right generation, the expected index and a right checksum are trusted, one after the other from
+//! the tail. The walk ends at the first frame that is anything else.
 
 use sha2::{Digest as _, Sha256};
 
@@ -21,7 +21,7 @@ pub struct HandoffHeader {
     pub generation: u64,
     /// Bytes of ring after the header.
     pub capacity: u64,
-    /// Whose it is: [`trail_mark`](HandoffHeader::trail_mark) of the trail's origin.
+    /// The owner: [`trail_mark`](HandoffHeader::trail_mark) of the trail's origin.
     pub trail: u64,
     /// Everything below this position is durable in a segment.
     pub tail: u64,
@@ -30,7 +30,7 @@ pub struct HandoffHeader {
 }
 
 impl HandoffHeader {
-    /// Reads the header; `None` if this is no handoff file.
+    /// Parses the header; `None` if this is not a handoff file.
     pub fn decode(file: &[u8]) -> Option<Self> {
         let long = |at: usize| Some(u64::from_le_bytes(file.get(at..at + 8)?.try_into().ok()?));
         let header = HandoffHeader {
@@ -48,7 +48,7 @@ impl HandoffHeader {
         fits.then_some(header)
     }
 
-    /// The first eight bytes of the origin's SHA-256, which tell one trail's handoff from another's.
+    /// The first eight bytes of the origin's SHA-256, which distinguish one trail's handoff from another's.
     pub fn trail_mark(origin: &str) -> u64 {
         let digest = Sha256::digest(origin.as_bytes());
         digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
@@ -70,10 +70,10 @@ impl HandoffHeader {
     }
 }
 
-/// Calls `each` with the index and the bytes (newline included) of every line that the handoff `file`
-/// holds in unbroken order from index `next` on. Returns the index after the last one.
+/// Calls `each` with the index and the bytes (newline included) of every line that the handoff `file` holds in unbroken
+/// order from index `next` on. Returns the index after the last one.
 ///
-/// Whatever the bytes are, this ends, and takes nothing that was not written whole.
+/// Whatever the bytes are, this ends, and takes nothing that was not written completely.
 pub fn replay(file: &[u8], next: u64, mut each: impl FnMut(u64, &[u8])) -> u64 {
     let Some(header) = HandoffHeader::decode(file) else { return next };
     let ring = &file[HEADER_LEN.min(file.len())..];
@@ -102,7 +102,7 @@ pub fn replay(file: &[u8], next: u64, mut each: impl FnMut(u64, &[u8])) -> u64 {
         if frame.is_padding() {
             continue;
         }
-        // Frames follow each other without a gap; the first may lie wholly or partly below `next`.
+        // Frames follow each other without a gap; the first may be completely or partly below `next`.
         let is_gap = expected.is_some_and(|expected| expected != frame.first) || frame.first > next;
         if is_gap && !cfg!(trailseal_fault = "replay_past_break") {
             break;

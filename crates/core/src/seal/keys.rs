@@ -1,9 +1,9 @@
-//! What signs checkpoints, and how one key follows another.
+//! What signs checkpoints, and how one key succeeds another.
 //!
-//! Order of a rotation, each step on disk before the next: next key → event `trail.key_rotated` → the first checkpoint
-//! that covers it, signed by both keys, with the old one's word for the new one from that size on → `trail.toml` → key
-//! file. From the checkpoint on the rotation stands: nothing else is signed before the rest is done, here or by the next
-//! opening. Before it nothing has happened, and the old key signs on.
+//! The order of a rotation, each step on disk before the next: next key → event `trail.key_rotated` → the first
+//! checkpoint that covers it, signed by both keys, with the old key's statement for the new one from that size on →
+//! `trail.toml` → key file. The rotation takes effect with the checkpoint: nothing else is signed before the rest is
+//! done, here or by the next opening. Before it nothing has happened, and the old key continues to sign.
 
 use std::io;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub(crate) struct Rotating {
     pub(crate) signed: Option<Signed>,
 }
 
-/// The checkpoint that carries a rotation out.
+/// The checkpoint that carries out a rotation.
 pub(crate) struct Signed {
     checkpoint: Checkpoint,
     note: String,
@@ -46,7 +46,7 @@ impl SealKeys {
         SealKeys { signing, manifest, rotating: None }
     }
 
-    /// The signed note of a checkpoint, with a line for each rotation of keys so far.
+    /// The signed note of a checkpoint, with a line for each key rotation so far.
     pub(super) fn sign(&self, checkpoint: &Checkpoint) -> String {
         checkpoint.sign(&self.signing) + &self.rotation_lines()
     }
@@ -56,7 +56,7 @@ impl SealKeys {
         lines.map(|line| format!("{}\n", line.trim_end())).collect()
     }
 
-    /// What is to be published next: `newest`, or a smaller one that carries out a rotation and is not on disk yet.
+    /// What to publish next: `newest`, or a smaller one that carries out a rotation and is not on disk yet.
     pub(super) fn next_note(&mut self, newest: Checkpoint) -> (Checkpoint, String) {
         let lines = self.rotation_lines();
         if let Some(rotating) = &mut self.rotating
@@ -75,7 +75,7 @@ impl SealKeys {
         (newest, note)
     }
 
-    /// Goes over to the next key, if the checkpoint that says so is signed: it must be on disk by now.
+    /// Switches to the next key, if the checkpoint that says so is signed: it must be on disk by now.
     pub(super) fn carry_out(&mut self, folder: &Folder) -> io::Result<()> {
         let Some(Rotating { next, key_file, next_file, signed: Some(signed), .. }) = &self.rotating else {
             return Ok(());
@@ -85,7 +85,7 @@ impl SealKeys {
         manifest.rotate(&signed.rotation);
         files.replace(&folder.trail_toml(), manifest.to_toml().as_bytes(), false)?;
         match files.rename(next_file, key_file) {
-            // An attempt that was said to fail has done it.
+            // An attempt that was reported as failed has done it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let bytes = files.read(key_file, KEY_BYTES_MAX)?;
                 if String::from_utf8_lossy(&bytes).trim() != next.to_private_string() {

@@ -1,7 +1,7 @@
 //! The sealing thread: leaf hashes, the tree on disk, signed checkpoints.
 //!
-//! *order of proof*: the segment is durable, then the tree is, then the checkpoint is signed and put in
-//! place. A checkpoint never covers a line that is not durable, and a signed tree only grows.
+//! *order of proof*: the segment is durable, then the tree is, then the checkpoint is signed and put in place. A
+//! checkpoint never covers a line that is not durable, and a signed tree only grows.
 
 mod keys;
 mod source;
@@ -29,23 +29,23 @@ use crate::tree::{TreeWriter, rebuild_beside};
 
 /// A checkpoint is kept in `checkpoints/` at least this often, in events.
 pub(crate) const KEPT_EVERY: u64 = 65_536;
-/// So many leaves are put on disk at once: more would only take memory.
+/// How many leaves are written to disk at once: more would only take memory.
 const ROUND_LEAVES_MAX: u64 = 4 * KEPT_EVERY;
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
-/// How often the files of the tree are looked at.
+/// How often the tree's files are checked.
 const LOOK_AT_TREE_EVERY: Duration = Duration::from_millis(100);
-/// How often `trail.counts` tells of what was refused or left out.
+/// How often `trail.counts` reports what was refused or left out.
 const COUNTS_EVERY: Duration = Duration::from_secs(60);
 const POLL_BUSY: Duration = Duration::from_millis(10);
 const POLL_IDLE: Duration = Duration::from_millis(100);
-/// What failed is tried again so often.
+/// How often something that failed is retried.
 const TRY_AGAIN_EVERY: Duration = Duration::from_millis(500);
-/// After a shortage of files one is held open at a time for so long.
+/// After a shortage of files, only one is held open at a time for this long.
 const SPARE_FILES_FOR: Duration = Duration::from_secs(60);
-/// A shortage at the close passes as connections end: for so long sealing is tried again.
+/// A shortage at the close passes as connections end: sealing is retried for this long.
 const SHORTAGE_AT_END_MAX: Duration = Duration::from_secs(3);
 
-/// The sealer. Everything in it is owned by its thread.
+/// The sealer. Its thread owns everything in it.
 pub(crate) struct Sealer {
     shared: Arc<Shared>,
     /// Shared with key rotation, which replaces them between two checkpoints.
@@ -53,21 +53,21 @@ pub(crate) struct Sealer {
     source: Source,
     edge: TileEdge,
     tree: TreeWriter,
-    /// Checkpoints to be kept that are not signed and on disk yet.
+    /// Checkpoints to keep that are not signed and on disk yet.
     kept: Vec<Checkpoint>,
     /// The size of the newest checkpoint on disk.
     published: u64,
     published_at: Instant,
     looked_at_tree: Instant,
-    /// While it has not passed, one file is held open at a time.
+    /// Until then, one file is held open at a time.
     sparing_until: Option<Instant>,
     anchors: Anchors,
     lock: Arc<Lock>,
 }
 
 impl Sealer {
-    /// Goes on from a tree whose right edge is `edge`; `place` is where the first line behind it lies, or will: the first
-    /// index of its segment, and the offset in it.
+    /// Continues from a tree whose right edge is `edge`; `place` is where the first line after it is, or will be: the
+    /// first index of its segment, and the offset in it.
     pub(crate) fn new(
         shared: Arc<Shared>,
         keys: Arc<Mutex<SealKeys>>,
@@ -104,7 +104,7 @@ impl Sealer {
                 record_counts(&self.shared);
                 counts_told = Instant::now();
             }
-            // Read before the watermark: what was durable when the writer ended is then seen as durable.
+            // Read before the watermark: then what was durable when the writer ended is seen as durable.
             let may_end = self.shared.sealer_may_end.load(Ordering::Acquire);
             match self.sparing_round(may_end) {
                 Ok(had_work) => {
@@ -131,13 +131,13 @@ impl Sealer {
             }
         }
         if let Err(error) = self.tree.finish() {
-            // Everything that is signed is on disk: only reserved blocks are concerned.
+            // Everything signed is on disk: only reserved blocks are affected.
             self.shared.notice(&Notice::SealFailed { reason: error.to_string() });
         }
         self.anchors
     }
 
-    /// A round; one that fails for want of files is tried again at once with one open at a time.
+    /// One round; if it fails for lack of files, it is retried at once with one open at a time.
     fn sparing_round(&mut self, at_end: bool) -> Result<bool, RoundError> {
         if self.sparing_until.is_some_and(|until| Instant::now() >= until) {
             self.spare_files(None);
@@ -157,7 +157,7 @@ impl Sealer {
         self.tree.spare_files(until.is_some());
     }
 
-    /// Hashes what has become durable and publishes when it is time. Returns whether there was work.
+    /// Hashes what has become durable, and publishes when it is time. Returns whether there was work.
     fn round(&mut self, at_end: bool) -> Result<bool, RoundError> {
         // No checkpoint can be put in a folder that is elsewhere; the next opening seals what is there.
         if self.shared.gate.is_shut_by(Shut::FolderMoved) {
@@ -185,7 +185,7 @@ impl Sealer {
 
     fn hash_lines(&mut self, durable: u64) -> io::Result<()> {
         let next = self.source.next();
-        // That a segment has ended is known once the next one is there.
+        // A segment is known to have ended once the next one exists.
         if self.source.begins_segment() && next > 0 {
             self.keep_checkpoint();
         }
@@ -201,7 +201,7 @@ impl Sealer {
         Ok(())
     }
 
-    /// Notes a checkpoint of what is hashed so far, to stay in `checkpoints/`.
+    /// Plans a kept checkpoint of what is hashed so far, for `checkpoints/`.
     fn keep_checkpoint(&mut self) {
         if self.kept.last().is_none_or(|last| last.size != self.edge.size()) {
             self.kept.push(self.checkpoint());
@@ -212,8 +212,8 @@ impl Sealer {
         Checkpoint::new(self.shared.origin.clone(), self.edge.size(), self.edge.root())
     }
 
-    /// Makes the tree again from the lines where its files were removed, replaced or cut from under us: the root of what
-    /// they must give is known here.
+    /// Rebuilds the tree from the lines if its files were removed, replaced or truncated under the writer: the root
+    /// that they must give is known here.
     fn keep_tree_whole(&mut self) -> Result<(), RoundError> {
         self.looked_at_tree = Instant::now();
         let lost = self
@@ -223,15 +223,17 @@ impl Sealer {
             .filter(|_| !cfg!(trailseal_fault = "signed_over_lost_tree"));
         let Some(path) = lost else { return Ok(()) };
         let folder = &self.shared.folder;
-        // If the whole folder is elsewhere, nothing is to be made in its place.
+        // If the whole folder is elsewhere, nothing may be created in its place.
         self.shared.options.files.open_read(&folder.trail_toml())?;
         let (size, root) = (self.edge.size(), self.edge.root());
         rebuild_beside(folder, size, &root).map_err(|error| {
-            let what =
-                format!("{} was removed, replaced or cut, and cannot be made again: {error}", path.display());
+            let what = format!(
+                "{} was removed, replaced or truncated, and cannot be rebuilt: {error}",
+                path.display()
+            );
             io::Error::new(error.kind(), what)
         })?;
-        // The one of level 0 may be a new file, and is the trail's second lock.
+        // The file of level 0 may be a new one, and is the trail's second lock.
         self.lock.hold_guard(&folder.tree_level(0))?;
         self.tree = TreeWriter::new(folder, size, self.shared.options.one_shot);
         self.tree.spare_files(self.sparing_until.is_some());
@@ -240,7 +242,7 @@ impl Sealer {
         Ok(())
     }
 
-    /// The tree, then checkpoints. On a failure everything stays pending and is tried again.
+    /// Publishes the tree, then checkpoints. On a failure everything stays pending and is retried.
     fn publish(&mut self) -> Result<(), RoundError> {
         let files = &*self.shared.options.files;
         let folder = &self.shared.folder;
@@ -263,7 +265,7 @@ impl Sealer {
         }
         for kept in self.kept.iter().filter(|kept| kept.size <= checkpoint.size) {
             let text = if kept.size == self.published {
-                // Signed before, perhaps by an earlier key.
+                // Already signed, perhaps by an earlier key.
                 let path = folder.checkpoint();
                 files.read(&path, CHECKPOINT_BYTES_MAX).map_err(RoundError::at(&path))?
             } else if kept.size == checkpoint.size {

@@ -1,8 +1,8 @@
-//! Durable lines in the order of their indexes, read from the segments as they grow.
+//! Durable lines in order of their indexes, read from the segments as they grow.
 //!
-//! The sealer reads what is on disk rather than what passed through memory, so what it does after a crash
-//! is what it does all day. Where the first line begins is known from the opening, which has compared what stands
-//! before it with what was signed; newlines in bytes that nobody compared say nothing. A line must name its own index.
+//! The sealer reads what is on disk rather than what passed through memory, so it does the same work after a crash as
+//! on any day. The opening, which compared the preceding bytes with what was signed, knows where the first line begins;
+//! newlines in bytes that nobody compared mean nothing. A line must name its own index.
 
 use std::io;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const _: () = assert!(line::LINE_BYTES_MAX < BLOCK, "a block holds at least one 
 pub(crate) struct Source {
     shared: Arc<Shared>,
     at: Option<At>,
-    /// Where line `begin` lies: the first index of its segment, and the offset in it.
+    /// Where line `begin` is: the first index of its segment, and the offset in it.
     place: (u64, u64),
     begin: u64,
     /// The index of the next line.
@@ -41,7 +41,7 @@ struct At {
 }
 
 impl Source {
-    /// Begins at line `next`, which is, or will be, at `place`: the first index of its segment, and the offset in it.
+    /// Starts at line `next`, which is, or will be, at `place`: the first index of its segment, and the offset in it.
     pub(crate) fn new(shared: Arc<Shared>, next: u64, place: (u64, u64)) -> Self {
         Source {
             shared,
@@ -55,7 +55,7 @@ impl Source {
         }
     }
 
-    /// From now on holds no file open between two reads, or one.
+    /// From now on, holds no file open between two reads, or one.
     pub(crate) fn spare_files(&mut self, is_sparing: bool) {
         self.is_sparing = is_sparing;
         if let Some(at) = self.at.as_mut().filter(|_| is_sparing) {
@@ -109,7 +109,7 @@ impl Source {
             at.file = None;
         }
         if misplaced {
-            let what = format!("line {} is not in its place in segment {first}", self.next);
+            let what = format!("line {} is not at its position in segment {first}", self.next);
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
         if begin == 0 && self.next < end {
@@ -118,12 +118,12 @@ impl Source {
         Ok(())
     }
 
-    /// Where the next line begins in a segment that is opened now.
+    /// Where the next line begins in a segment that is being opened.
     fn offset_in(&self, first: u64) -> io::Result<u64> {
         match (self.place, self.next) {
             (_, next) if next == first => Ok(0),
             ((segment, offset), next) if segment == first && next == self.begin => Ok(offset),
-            _ => Err(io::Error::other(format!("nobody knows where line {} begins", self.next))),
+            _ => Err(io::Error::other(format!("the position of line {} is not known", self.next))),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Whether sealing works, for those who ask how the trail is.
+//! Whether sealing works, for health reports.
 //!
-//! What must hold: from a failed round on, and until everything that was to be sealed then is, somebody who asks is told.
+//! What must hold: from a failed round on, until everything that was to be sealed then is sealed, the failure is
+//! reported.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,12 +12,12 @@ use crate::file::is_shortage;
 use crate::trail::options::Notice;
 use crate::trail::shared::Shared;
 
-/// Sealing fails. Events are taken all the same, and sealed once it works again.
+/// Sealing fails. Events are accepted anyway, and sealed once it works again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealTrouble {
-    /// What failed last.
+    /// The last failure.
     pub reason: String,
-    /// For how long it has not worked.
+    /// How long it has not worked.
     pub lasts: Duration,
 }
 
@@ -34,7 +35,7 @@ pub(super) enum RoundError {
 }
 
 impl RoundError {
-    /// For `map_err`: what was tried with this file.
+    /// For `map_err`: names the attempted operation and this file.
     pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> RoundError {
         move |source| RoundError::At { path: path.to_owned(), source }
     }
@@ -45,20 +46,20 @@ impl RoundError {
         }
     }
 
-    /// Whether no file can be opened now, which passes by.
+    /// Whether no file can be opened now, which is temporary.
     pub(super) fn is_shortage(&self) -> bool {
         is_shortage(self.cause())
     }
 }
 
-/// How the sealing thread fares.
+/// The state of the sealing thread.
 #[derive(Debug, Default)]
 pub(crate) struct Sealing(Mutex<Option<Failing>>);
 
 #[derive(Debug)]
 struct Failing {
     reason: String,
-    /// What the system said, at whatever file.
+    /// The system's error, at whatever file.
     cause: String,
     since: Instant,
     /// What was durable at the last failure: sealing works again when all of it is sealed.
@@ -70,14 +71,14 @@ impl Sealing {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is wrong; `None` while nothing is.
+    /// The current problem; `None` if there is none.
     pub(crate) fn trouble(&self) -> Option<SealTrouble> {
         let failing = self.lock();
         let Failing { reason, since, .. } = failing.as_ref()?;
         Some(SealTrouble { reason: reason.clone(), lasts: since.elapsed() })
     }
 
-    /// What the system says is told once, however often it says it.
+    /// Each error of the system is reported once, however often it occurs.
     pub(super) fn failed(&self, error: &RoundError, shared: &Shared) {
         shared.counters.seal_failures.add(1);
         let (reason, cause) = (error.to_string(), error.cause().to_string());
@@ -92,7 +93,7 @@ impl Sealing {
         }
     }
 
-    /// A round ended well, and everything below `published` is sealed.
+    /// A round succeeded, and everything below `published` is sealed.
     pub(super) fn went_well(&self, published: u64, shared: &Shared) {
         let mut failing = self.lock();
         if failing.as_ref().is_none_or(|failing| failing.durable > published) {

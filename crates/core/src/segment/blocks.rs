@@ -6,9 +6,9 @@ use trailseal_event::Index;
 
 use super::source::Source;
 
-/// A block holds about this much, so that reading it is one large request.
+/// The approximate size of a block, so that reading it is one large request.
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;
-/// Enough for any line, and little for few lines.
+/// Enough for any line, and small for few lines.
 pub(crate) const SMALL_BLOCK_BYTES: usize = 128 << 10;
 
 /// Whole lines, one after the other, each with its newline.
@@ -38,11 +38,11 @@ impl Block {
     }
 }
 
-/// Why the lines of a segment could not be read on.
+/// Why the lines of a segment could not be read further.
 #[derive(Debug)]
 pub(crate) enum BlockError {
     Io(io::Error),
-    /// Something longer than a block has no newline in it, and another line follows.
+    /// Something longer than a block contains no newline, and another line follows.
     TooLong,
 }
 
@@ -63,8 +63,8 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// Reads the next lines into `block`; `false` at the end, which may have grown at a later call.
-    /// `block_bytes` is roughly how much to read, and more than a line can have.
+    /// Reads the next lines into `block`; `false` at the end, which may have moved by a later call. `block_bytes` is
+    /// roughly how much to read, and more than a line can have.
     pub(crate) fn read(
         &mut self,
         source: &mut Source,

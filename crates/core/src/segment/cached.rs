@@ -1,17 +1,17 @@
-//! The newest lines stay in the system's cache of files; those before them leave it.
+//! The newest lines stay in the system's file cache; older ones leave it.
 //!
-//! A log that only grows would fill all free memory with pages that hardly anybody reads again, and push out what the
-//! application has cached. And a page that was given back a moment ago is quicker to write to than one that nobody has
-//! touched for long: at the highest rates that is a fifth of the writer's pace. So lines that are sealed and stored
-//! leave, except for the newest [`KEPT_BYTES`]. It is advice to the system: nothing depends on what comes of it.
+//! A log that only grows would fill all free memory with pages that are rarely read again, and push out what the
+//! application has cached. And a recently freed page is faster to write to than one untouched for long: at the highest
+//! rates that is a fifth of the writer's speed. So lines that are sealed and stored leave, except for the newest
+//! [`KEPT_BYTES`]. This is advice to the system: nothing depends on its effect.
 
 use std::collections::VecDeque;
 
-/// So much of the newest lines stays cached: what people look at first.
+/// How much of the newest lines stays cached: what people look at first.
 const KEPT_BYTES: u64 = 1 << 30;
 /// The system is told in pieces of about this size.
 const PIECE_BYTES: u64 = 32 << 20;
-/// Sealing or delivery may lag by so many pieces; what is older then stays cached until the system takes it.
+/// By how many pieces sealing or delivery may lag; older ones then stay cached until the system takes them.
 const PIECES_MAX: usize = 1024;
 
 /// What the writer has put in the cache, oldest first.
@@ -21,14 +21,14 @@ pub(crate) struct CachedLines {
     bytes: u64,
 }
 
-/// Lines that lie one after the other in a segment.
+/// Consecutive lines in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
     /// First index of the segment.
     pub(crate) segment: u64,
     pub(crate) begin: u64,
     pub(crate) end: u64,
-    /// Index behind the last line.
+    /// The index after the last line.
     pub(crate) next: u64,
 }
 
@@ -53,7 +53,7 @@ impl CachedLines {
         }
     }
 
-    /// The next piece that may leave. Everybody who follows the log has read the lines below index `read`.
+    /// The next piece that may leave. All readers that follow the log have read the lines below index `read`.
     pub(crate) fn leaving(&mut self, read: u64) -> Option<Piece> {
         let oldest = self.pieces.front()?;
         let may_leave = self.bytes - oldest.len_bytes() >= KEPT_BYTES && oldest.next <= read;

@@ -1,7 +1,7 @@
-//! Compressing a closed segment: frames of about one MiB of lines, then the seek table.
+//! Compresses a closed segment: frames of about one MiB of lines, then the seek table.
 //!
-//! The plain file goes only when the compressed one was read back, is the same, is synced and has its
-//! name. Killed at any moment, one of them is whole; while both are there, the plain one counts.
+//! The plain file is removed only when the compressed one was read back, is identical, is synced and has its name.
+//! After a kill at any moment, one of them is complete; while both exist, the plain one counts.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,12 +18,12 @@ use crate::trail::SegmentFile;
 
 const LEVEL: i32 = 1;
 
-/// Replaces the plain file of a closed segment by a compressed one. Only lines that count go into it.
-/// Returns the new file's length in bytes.
+/// Replaces the plain file of a closed segment by a compressed one. Only lines that count go into it. Returns the new
+/// file's length in bytes.
 ///
 /// # Errors
-/// When a file operation fails, or what was read back is not what was written. The trail is whole then,
-/// and trying again is safe.
+/// When a file operation fails, or what was read back is not what was written. The trail is complete then, and retrying
+/// is safe.
 pub fn compress(files: &Arc<dyn Files>, segment: &SegmentFile) -> io::Result<u64> {
     let files = &**files;
     if segment.end.is_none() {

@@ -1,7 +1,7 @@
 //! The thread that compresses closed segments, if the settings ask for it.
 //!
-//! Only segments that a signed checkpoint covers wholly: recovery reads the others, and plain files are quicker
-//! to recover from. Nothing waits for this thread but the close.
+//! It compresses only segments that a signed checkpoint covers completely: recovery reads the others, and plain files
+//! are faster to recover from. Only the close waits for this thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +37,7 @@ impl Compressor {
         Ok(Compressor { thread, may_end })
     }
 
-    /// Lets it compress what there is and end.
+    /// Lets it compress what there is and then end.
     pub(crate) fn finish(&self) {
         self.may_end.store(true, Ordering::Release);
         self.thread.thread().unpark();
@@ -50,7 +50,7 @@ impl Compressor {
 
 fn run(shared: &Shared, may_end: &AtomicBool) {
     loop {
-        // Read before the work, so that what was sealed at the close is compressed too.
+        // Read before the work, so that what was sealed at the close is also compressed.
         let is_last = may_end.load(Ordering::Acquire);
         if let Err(error) = compress_sealed(shared) {
             shared.notice(&Notice::CompressFailed { reason: error.to_string() });

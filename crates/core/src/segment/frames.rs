@@ -1,7 +1,7 @@
-//! A compressed segment as a sequence of frames, each of which ends on a line end.
+//! A compressed segment as a sequence of frames, each of which ends at a line end.
 //!
-//! The seek table at the end is derived and never trusted: each frame's own header must agree with it, or
-//! the frames are walked one by one. What cannot be read as a frame ends the readable part.
+//! The seek table at the end is derived and never trusted: each frame's own header must agree with it, or the frames
+//! are walked one by one. Anything that cannot be read as a frame ends the readable part.
 
 use std::io;
 
@@ -10,17 +10,17 @@ use zstd::zstd_safe;
 
 use crate::file::ReadFile;
 
-/// The most bytes that a frame may hold uncompressed: a reader keeps one frame in memory.
+/// The maximum uncompressed size of a frame: a reader keeps one frame in memory.
 pub(crate) const FRAME_BYTES_MAX: usize = 8 << 20;
-/// The most bytes that such a frame can have when compressed, whatever it holds.
+/// The maximum compressed size of such a frame, whatever it holds.
 const FRAME_COMPRESSED_MAX: usize = FRAME_BYTES_MAX + (FRAME_BYTES_MAX >> 8) + 1024;
-/// A frame's header has at most this many bytes.
+/// The maximum size of a frame's header.
 const FRAME_HEADER_MAX: usize = 18;
 const SKIPPABLE: std::ops::RangeInclusive<u32> = 0x184D_2A50..=0x184D_2A5F;
 const SEEK_TABLE_FRAME: u32 = 0x184D_2A5E;
 const SEEK_TABLE_MAGIC: u32 = 0x8F92_EAB1;
 const SEEK_TABLE_FOOTER: usize = 9;
-/// Frames in one segment: at one MiB each, far more than a file system holds in one file.
+/// The maximum number of frames in a segment: at one MiB each, far more than a file system stores in one file.
 const FRAMES_MAX: u32 = 1 << 27;
 
 /// Lengths of one frame.
@@ -51,7 +51,7 @@ pub(crate) struct Frames {
     file: Box<dyn ReadFile>,
     /// Where each frame begins: in the file, and in the uncompressed bytes. One more for the end.
     starts: Vec<(u64, u64)>,
-    /// Whether bytes follow the last frame that are none.
+    /// Whether bytes that are not a frame follow the last one.
     damaged: bool,
     decompressor: Decompressor<'static>,
     compressed: Vec<u8>,
@@ -82,7 +82,7 @@ impl Frames {
         self.starts.last().map_or(0, |(_, plain)| *plain)
     }
 
-    /// Fewer than asked for only at the end, or before a damaged frame; at a damaged frame
+    /// Fewer than requested only at the end, or before a damaged frame; at a damaged frame
     /// [`io::ErrorKind::InvalidData`].
     pub(crate) fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
         let mut done = 0;
@@ -90,7 +90,7 @@ impl Frames {
             let at = offset + done as u64;
             if at >= self.len_bytes() {
                 if self.damaged && done == 0 {
-                    return Err(damaged("what follows is no zstd frame"));
+                    return Err(damaged("what follows is not a zstd frame"));
                 }
                 break;
             }
@@ -174,7 +174,7 @@ fn header_agrees(file: &dyn ReadFile, at: u64, plain: u32) -> io::Result<bool> {
     Ok(content_size(&header[..count]) == Some(plain as usize))
 }
 
-/// How many bytes a frame says it holds; `None` if it is no frame, does not say, or holds too many.
+/// How many bytes a frame says it holds; `None` if it is not a frame, does not say, or holds too many.
 fn content_size(frame: &[u8]) -> Option<usize> {
     let size = zstd_safe::get_frame_content_size(frame).ok()??;
     usize::try_from(size).ok().filter(|size| (1..=FRAME_BYTES_MAX).contains(size))
@@ -191,7 +191,7 @@ fn walk(file: &dyn ReadFile) -> io::Result<(Vec<(u64, u64)>, bool)> {
         let frame = &buffer[..count];
         if count >= 8 && SKIPPABLE.contains(&word(frame)) {
             at += 8 + u64::from(word(&frame[4..]));
-            // Skipped bytes belong to no frame: the next one begins behind them.
+            // Skipped bytes belong to no frame: the next one begins after them.
             if let Some(last) = starts.last_mut().filter(|_| at <= len) {
                 last.0 = at;
                 continue;

@@ -2,10 +2,10 @@
 
 use trailseal_event::Index;
 
-/// Which of a segment's files a name stands for.
+/// Which of a segment's files a name refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Form {
-    /// Lines as they are.
+    /// Plain lines.
     Plain,
     /// Lines in zstd frames.
     Compressed,
@@ -30,7 +30,7 @@ pub fn offsets_name(first: Index) -> String {
     format!("{:020}.offsets", first.get())
 }
 
-/// The first index and form that a file name stands for; `None` for every other file.
+/// The first index and form in a file name; `None` for every other file.
 pub fn parse_segment_name(name: &str) -> Option<(Index, Form)> {
     let (digits, form) = match name.strip_suffix(".jsonl") {
         Some(digits) => (digits, Form::Plain),

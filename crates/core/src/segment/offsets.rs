@@ -2,11 +2,11 @@
 
 use trailseal_event::Index;
 
-/// One offset is kept for this many lines.
+/// One offset is kept per this many lines.
 pub const OFFSETS_EVERY: u64 = 256;
 const MAGIC: &[u8; 8] = b"TSOFFS01";
 
-/// Where lines begin in a segment's uncompressed bytes. Never trusted: rebuilt when it does not fit.
+/// Where lines begin in a segment's uncompressed bytes. Never trusted: rebuilt if it does not match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offsets {
     /// Index of the segment's first line.
@@ -23,7 +23,7 @@ impl Offsets {
     /// Bytes before the first offset.
     pub(crate) const HEAD_LEN: usize = 32;
 
-    /// The number of lines and of uncompressed bytes that the beginning of a file names, without a look at its checksum.
+    /// The number of lines and of uncompressed bytes in the beginning of a file, without checking its checksum.
     pub(crate) fn decode_head(head: &[u8]) -> Option<(u64, u64)> {
         let numbers = head.strip_prefix(MAGIC)?.as_chunks::<8>().0;
         let [_first, lines, len_bytes] = numbers else { return None };
@@ -42,7 +42,7 @@ impl Offsets {
         out
     }
 
-    /// From the bytes of the file; `None` if they are damaged or contradict themselves.
+    /// Parses the bytes of the file; `None` if they are damaged or contradict themselves.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (body, crc) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
         let numbers = body.strip_prefix(MAGIC)?;

@@ -1,4 +1,4 @@
-//! Lines of one segment, in order, in constant memory; plain and compressed ones alike.
+//! Lines of one segment, in order, in constant memory; for plain and compressed ones alike.
 
 use std::io;
 use std::sync::Arc;
@@ -9,24 +9,24 @@ use super::source::Source;
 use crate::file::Files;
 use crate::trail::SegmentFile;
 
-/// What is read at once, and where only a few lines are wanted.
+/// How much is read at once, and how much if only a few lines are wanted.
 const BLOCK: usize = 1 << 20;
 const SMALL_BLOCK: usize = 2 * (LINE_BYTES_MAX + 1);
 
-/// Reads a segment line by line from some offset on. Knows nothing of the bound that the next segment's name
-/// sets: the caller counts.
+/// Reads a segment line by line from some offset on. It does not know the bound that the next segment's name sets: the
+/// caller counts.
 pub struct LineReader {
     source: Source,
     offset: u64,
     buffer: Vec<u8>,
     begin: usize,
     end: usize,
-    /// Set while the rest of a line that exceeds the limit is passed over.
+    /// Set while the rest of a line that exceeds the limit is skipped.
     skipping: bool,
 }
 
 impl LineReader {
-    /// Begins at `offset`, counted in uncompressed bytes, which must be the beginning of a line.
+    /// Starts at `offset`, counted in uncompressed bytes, which must be the beginning of a line.
     ///
     /// # Errors
     /// When the file cannot be opened, or its compressed frames cannot be read.
@@ -34,7 +34,7 @@ impl LineReader {
         Self::with_block(files, segment, offset, BLOCK)
     }
 
-    /// As [`open`](LineReader::open), for a few lines.
+    /// Like [`open`](LineReader::open), for a few lines.
     pub(crate) fn open_for_few(
         files: &Arc<dyn Files>,
         segment: &SegmentFile,
@@ -53,8 +53,8 @@ impl LineReader {
         Ok(LineReader { source, offset, buffer: vec![0; block], begin: 0, end: 0, skipping: false })
     }
 
-    /// The next line without its newline; `None` at the end, also if bytes without a newline follow there.
-    /// Of a line over the limit only its first 65,536 bytes are given.
+    /// The next line without its newline; `None` at the end, even if bytes without a newline follow there. For a line
+    /// over the limit, only its first 65,536 bytes are returned.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -86,13 +86,13 @@ impl LineReader {
         }
     }
 
-    /// As [`next_line`](LineReader::next_line), but only how many bytes the line takes, with its newline.
+    /// Like [`next_line`](LineReader::next_line), but returns only the size of the line with its newline.
     pub(crate) fn next_line_len(&mut self) -> io::Result<Option<u64>> {
         let before = self.consumed();
         Ok(self.next_line()?.is_some().then(|| self.consumed() - before))
     }
 
-    /// The offset of the next byte that was not yet given.
+    /// The offset of the next byte that was not yet returned.
     pub(crate) fn consumed(&self) -> u64 {
         self.offset - (self.end - self.begin) as u64
     }

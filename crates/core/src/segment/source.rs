@@ -15,8 +15,8 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// Opens the segment's file, or the one of its other form if that has taken its place meanwhile (a
-    /// writer compresses closed segments). Also returns which file it is.
+    /// Opens the segment's file, or the one of its other form if that has replaced it meanwhile (a writer compresses
+    /// closed segments). Also returns which file it is.
     pub(crate) fn open(files: &dyn Files, segment: &SegmentFile) -> io::Result<(Self, Form, PathBuf)> {
         let other = match segment.form {
             Form::Plain => Form::Compressed,
@@ -46,8 +46,8 @@ impl Source {
         }
     }
 
-    /// Fewer bytes than asked for only at the end, or before a part that cannot be decompressed; at such
-    /// a part [`io::ErrorKind::InvalidData`].
+    /// Fewer bytes than requested only at the end, or before a part that cannot be decompressed; at such a part
+    /// [`io::ErrorKind::InvalidData`].
     pub(crate) fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
         match self {
             Source::Plain(file) => file.read_at(offset, out),

@@ -1,8 +1,8 @@
-//! The segment that is being written: append, sync once, roll.
+//! The segment being written: append, sync once, roll.
 //!
-//! *sticky failure*: after an append or a sync failed, this writer is dropped, and nothing more is
-//! acknowledged from its file; the caller goes on in a new segment named by the first index that is not
-//! durable. A sync is never tried again as if nothing had happened.
+//! *sticky failure*: after an append or a sync failed, this writer is dropped, and nothing more is acknowledged from
+//! its file; the caller continues in a new segment named by the first index that is not durable. A sync is never
+//! retried as if nothing had happened.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub(crate) struct SegmentWriter {
     first_recorded: Option<Timestamp>,
 }
 
-/// Lines to be appended, in order.
+/// Lines to append, in order.
 pub(crate) struct Batch<'a> {
     /// The lines, each with its newline.
     pub(crate) bytes: &'a [u8],
@@ -46,15 +46,15 @@ pub(crate) struct Batch<'a> {
 }
 
 impl SegmentWriter {
-    /// Creates the segment that begins with index `first`. A file of that name in which no line became
-    /// durable is set aside first, so that names cannot collide. Where it fails by a shortage of files, there is none of
-    /// that name: lines may go on where they went.
+    /// Creates the segment that begins with index `first`. An existing file of that name in which no line became
+    /// durable is set aside first, so that names cannot collide. If it fails because of a shortage of files, there is
+    /// none of that name: lines may continue where they went.
     pub(crate) fn create(files: Arc<dyn Files>, folder: &Path, first: u64) -> io::Result<Self> {
         let path = folder.join(segment_name(Index::new(first), Form::Plain));
         let file = match files.create_append(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let renamed = set_aside(&*files, folder, first).and_then(|()| files.create_append(&path));
-                // By whatever it failed: the name is taken, or was.
+                // Whatever the error: the name is taken, or was.
                 renamed.map_err(io::Error::other)?
             }
             other => other?,
@@ -72,8 +72,8 @@ impl SegmentWriter {
         })
     }
 
-    /// Goes on in an existing segment whose first `len_bytes` bytes are the lines `first..next`, all of
-    /// them durable; `offsets` are those of its lines 0, 256, 512, …
+    /// Continues an existing segment whose first `len_bytes` bytes are the lines `first..next`, all of them durable;
+    /// `offsets` are those of its lines 0, 256, 512, …
     pub(crate) fn resume(
         files: Arc<dyn Files>,
         folder: &Path,
@@ -115,15 +115,15 @@ impl SegmentWriter {
         self.len_bytes
     }
 
-    /// The nearest line at or before line `index` whose place is known: the segment's first index, the line's, and where
-    /// it begins. `None` if the segment does not hold line `index`.
+    /// The nearest line at or before line `index` with a known place: the segment's first index, the line's index, and
+    /// where it begins. `None` if the segment does not hold line `index`.
     pub(crate) fn line_before(&self, index: u64) -> Option<(u64, u64, u64)> {
         let group = index.checked_sub(self.first).filter(|_| index < self.durable)? / OFFSETS_EVERY;
         let offset = *self.offsets.get(group as usize)?;
         Some((self.first, self.first + group * OFFSETS_EVERY, offset))
     }
 
-    /// Appends `batch` and returns when it is on disk: with how long the sync took.
+    /// Appends `batch` and returns when it is on disk, with how long the sync took.
     pub(crate) fn append_durably(&mut self, batch: &Batch<'_>) -> io::Result<Duration> {
         debug_assert_eq!(batch.first, self.durable, "a batch continues the segment");
         let end = self.len_bytes + batch.bytes.len() as u64;
@@ -142,7 +142,7 @@ impl SegmentWriter {
         }
         let took = begun.elapsed();
         if self.is_unlinked() {
-            // What was synced is nobody's to read.
+            // Nobody can read what was synced.
             return Err(io::Error::other("somebody removed the file"));
         }
         if self.first_recorded.is_none() {
@@ -154,18 +154,17 @@ impl SegmentWriter {
         Ok(took)
     }
 
-    /// Gives the segment up after a failure. A file in which no line became durable is removed: its lines
-    /// are written again under the same name, and a disk that fails for long would be filled by the
-    /// attempts.
+    /// Abandons the segment after a failure. A file in which no line became durable is removed: its lines are written
+    /// again under the same name, and repeated attempts on a failing disk would fill it.
     pub(crate) fn give_up(self) {
         if self.durable == self.first && matches!(self.file.standing(), Ok(Standing::InPlace)) {
-            // If that fails too, the next segment of this name sets the file aside.
+            // If that also fails, the next segment of this name sets the file aside.
             let name = segment_name(Index::new(self.first), Form::Plain);
             let _ = self.files.remove(&self.folder.join(name));
         }
     }
 
-    /// Whether the segment's name still leads to the file that is written, and that has all its lines.
+    /// Whether the segment's name still leads to the file being written, and the file has all its lines.
     pub(crate) fn standing(&self) -> io::Result<Standing> {
         self.file.standing()
     }
@@ -175,10 +174,9 @@ impl SegmentWriter {
         matches!(self.file.is_unlinked(), Ok(true))
     }
 
-    /// Ends the segment: gives reserved blocks back and leaves the derived offset file beside it.
+    /// Ends the segment: frees reserved blocks and writes the derived offset file next to it.
     ///
-    /// All lines are durable already, so a failure here loses nothing; the offset file is made again
-    /// when it is missing.
+    /// All lines are already durable, so a failure here loses nothing; a missing offset file is rebuilt.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.file.truncate(self.len_bytes)?;
         let offsets = Offsets {
@@ -197,7 +195,7 @@ impl SegmentWriter {
         let mut at = 0;
         while wanted < batch.lines {
             while line < wanted {
-                // Each line of a batch ends with a newline, so there is always one to be found.
+                // Each line of a batch ends with a newline, so there is always one to find.
                 at += memchr::memchr(b'\n', &batch.bytes[at..]).map_or(batch.bytes.len() - at, |end| end + 1);
                 line += 1;
             }

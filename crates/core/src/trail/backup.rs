@@ -1,12 +1,12 @@
-//! A copy of a trail beside its writer, from which it can be opened.
+//! Copies a trail beside its writer, so that the copy can be opened.
 //!
-//! Read in this order: manifest and keys → the newest checkpoint → kept ones → the tree up to its size → segments up to
-//! what is durable. Each covers less than what is read after it, so the copy is a state that the trail could have been
-//! stopped in. The checkpoint is written last, so a copy that was stopped is still the one before, with more bytes
-//! behind; the next one goes on from there. If manifest or keys change meanwhile, it is done again.
+//! It reads in this order: manifest and keys → the newest checkpoint → kept ones → the tree up to its size → segments
+//! up to what is durable. Each covers less than what is read after it, so the copy is a state in which the trail could
+//! have been stopped. The checkpoint is written last, so an interrupted copy is still the previous one, with more bytes
+//! after it; the next one continues from there. If manifest or keys change meanwhile, it starts again.
 //!
-//! - `beginning`: a copy is appended to only while it is a beginning of the trail; one that went on by itself is left
-//!   as it is.
+//! - `beginning`: a copy is appended to only while it is a beginning of the trail; one that continued by itself is left
+//!   alone.
 
 mod beginning;
 
@@ -26,13 +26,13 @@ use crate::tree::{HASH_LEN, root_of};
 const BLOCK: usize = 1 << 20;
 const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
-/// Manifest or keys change at a rotation; more in a row than this are no accident.
+/// Manifest or keys change at a rotation; more changes in a row than this are no accident.
 const TRIES_MAX: usize = 8;
-/// The writer's and the server's own files, and whether each is for owners alone. Whatever else lies in the folder is
-/// not the trail's (notes, a handoff or a key under a name from the settings), or belongs to a process, or is derived.
+/// The writer's and the server's own files, and whether each is only for its owner. Anything else in the folder is not
+/// the trail's (notes, a handoff or a key under a name from the settings), or belongs to a process, or is derived.
 const OTHERS: [(&str, bool); 3] = [("opened", false), ("policy.toml", false), ("tokens.json", true)];
 
-/// What a backup holds.
+/// What a backup contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackedUp {
     /// The trail's name.
@@ -41,23 +41,23 @@ pub struct BackedUp {
     pub sealed: u64,
     /// Events in it; those above `sealed` are sealed when it is opened.
     pub events: u64,
-    /// Bytes that were copied now.
+    /// Bytes copied by this run.
     pub copied_bytes: u64,
 }
 
-/// Why there is no backup, or none newer than the one before.
+/// Why there is no backup, or none newer than the previous one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// The folder holds no trail that can be read.
-    #[error("{} is no trail that can be backed up: {what}; run `trailseal verify`", path.display())]
+    /// The folder holds no readable trail.
+    #[error("{} is not a trail that can be backed up: {what}; run `trailseal verify`", path.display())]
     Source {
         /// The folder.
         path: PathBuf,
         /// What is wrong with it.
         what: String,
     },
-    /// The place holds something else.
+    /// There is something else in that place.
     #[error("{} {what}: give an empty folder, or the one of an earlier backup of this trail", path.display())]
     Place {
         /// The folder.
@@ -65,8 +65,8 @@ pub enum BackupError {
         /// What is wrong with it.
         what: String,
     },
-    /// The copy is no beginning of the trail, so appending to it would make one of two histories.
-    #[error("{} cannot be gone on from: {what}; give an empty folder, and keep that one", path.display())]
+    /// The copy is not a beginning of the trail, so appending to it would merge two histories.
+    #[error("{} cannot be continued: {what}; give an empty folder, and keep that one", path.display())]
     WentOn {
         /// The folder.
         path: PathBuf,
@@ -80,7 +80,7 @@ pub enum BackupError {
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -91,10 +91,11 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Backup
     move |source| BackupError::Io { action, path, source }
 }
 
-/// Copies the trail in `from` to the folder `to`, going on from an earlier backup there.
+/// Copies the trail in `from` to the folder `to`, continuing an earlier backup there.
 ///
 /// # Errors
-/// When `from` is no trail, `to` holds something else or was written to meanwhile, or a file cannot be read or written.
+/// When `from` is not a trail, `to` holds something else or was written to meanwhile, or a file cannot be read or
+/// written.
 pub fn back_up(from: &Folder, to: &Path, with_keys: bool) -> Result<BackedUp, BackupError> {
     let copy = Copy { from, to: Folder::new(to, from.files().clone()), with_keys, copied_bytes: 0 };
     let origin = copy.check_place()?;
@@ -108,7 +109,7 @@ struct Copy<'a> {
     copied_bytes: u64,
 }
 
-/// Small files that must be of one moment: each with its path below the folder.
+/// Small files that must be from one moment, each with its path below the folder.
 type Set = Vec<(PathBuf, Vec<u8>)>;
 
 impl Copy<'_> {
@@ -123,7 +124,7 @@ impl Copy<'_> {
         let ours = ours.ok_or_else(|| source("trail.toml is missing".into()))?;
         let absolute = |path: &Path| std::path::absolute(path).map_err(failed("find", path));
         if absolute(self.to.root())?.starts_with(absolute(self.from.root())?) {
-            return Err(place("lies within the trail itself"));
+            return Err(place("is inside the trail itself"));
         }
         match manifest(&self.to)? {
             Ok(Some(theirs)) if theirs.origin == ours.origin && theirs.created == ours.created => {}
@@ -165,7 +166,7 @@ impl Copy<'_> {
             self.put(Path::new("checkpoint"), &note, false)?;
             return Ok(BackedUp { origin, sealed, events, copied_bytes: self.copied_bytes });
         }
-        let what = "its keys changed again and again meanwhile".into();
+        let what = "its keys kept changing meanwhile".into();
         Err(BackupError::Source { path: self.from.root().to_owned(), what })
     }
 
@@ -173,7 +174,7 @@ impl Copy<'_> {
         self.from.files().read(path, SMALL_FILE_BYTES_MAX).map_err(failed("read", path))
     }
 
-    /// Manifest and, where wanted, keys; `None` if they changed while they were read.
+    /// Manifest and, if wanted, keys; `None` if they changed while they were read.
     fn set(&self) -> Result<Option<Set>, BackupError> {
         let mut paths = vec![PathBuf::from("trail.toml")];
         if self.with_keys {
@@ -193,13 +194,13 @@ impl Copy<'_> {
         Ok(Some(set))
     }
 
-    /// Removes keys that the copy has from earlier and the trail has no more: the next one of a rotation that is done.
+    /// Removes keys that the copy has from earlier and the trail no longer has: the next key of a finished rotation.
     fn remove_old_keys(&self, set: &Set) -> Result<(), BackupError> {
         let folder = self.to.keys_folder();
         let names = if self.with_keys { self.to.files().list(&folder) } else { Ok(Vec::new()) };
         for name in names.map_err(failed("list", &folder))? {
             let is_ours = set.iter().any(|(path, _)| *path == Path::new("keys").join(&name));
-            // A folder is none of ours.
+            // A folder is not one of ours.
             if !is_ours && self.to.files().open_read(&folder.join(&name)).is_ok() {
                 remove_for_good(&**self.to.files(), &folder.join(&name))?;
             }
@@ -207,7 +208,7 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// The keys and the newest checkpoint, which the tree must give.
+    /// The keys and the newest checkpoint, which the tree must match.
     fn newest(&self, note: &[u8]) -> Result<(KeyRing, Checkpoint), BackupError> {
         let damaged = |what: String| BackupError::Source { path: self.from.root().to_owned(), what };
         let manifest = Manifest::read(self.from).map_err(|error| damaged(error.to_string()))?;
@@ -215,14 +216,14 @@ impl Copy<'_> {
         let opened = ring.open(&String::from_utf8_lossy(note));
         let (newest, _) = opened.map_err(|error| damaged(error.to_string()))?;
         let root = root_of(self.from, newest.size).map_err(failed("read", &self.from.tree_folder()))?;
-        // A power loss may have torn it: a hole in the copy would stay when the next writer has mended the trail.
+        // A power loss may have torn it: a hole in the copy would stay when the next writer has repaired the trail.
         if root != Some(newest.root) {
-            return Err(damaged("its tree does not give the root hash that was signed".into()));
+            return Err(damaged("its tree does not give the signed root hash".into()));
         }
         Ok((ring, newest))
     }
 
-    /// Writes a small file if it is not there as it is.
+    /// Writes a small file unless it is already there unchanged.
     fn put(&mut self, name: &Path, bytes: &[u8], is_private: bool) -> Result<(), BackupError> {
         let files = self.to.files().clone();
         let path = self.to.root().join(name);
@@ -274,7 +275,7 @@ impl Copy<'_> {
             opened => opened,
         }
         .map_err(failed("open", to))?;
-        // Bytes beyond `end` were compared with the trail: they are of a time when more was known to be durable.
+        // Bytes beyond `end` were compared with the trail: they are from a time when more was known to be durable.
         let mut block = vec![0; BLOCK];
         while at < end {
             let want = (end - at).min(BLOCK as u64) as usize;
@@ -287,7 +288,7 @@ impl Copy<'_> {
             at += count as u64;
             self.copied_bytes += count as u64;
         }
-        // Also without new bytes: a backup that was stopped may have left them unsynced.
+        // Even without new bytes: an interrupted backup may have left them unsynced.
         file.sync_data().map_err(failed("sync", to))
     }
 
@@ -324,7 +325,7 @@ impl Copy<'_> {
         let source = files.open_read(&segment.path).map_err(failed("open", &segment.path))?;
         let len = source.len_bytes().map_err(failed("look at", &segment.path))?;
         if segment.form == Form::Plain {
-            // Bytes behind the last line that counts may be cut off from the trail by its next opening.
+            // The trail's next opening may cut off bytes after the last line that counts.
             let counting = segment.end.map_or(durable, |end| end.get().min(durable)) - segment.first.get();
             let is_copied =
                 files.open_read(&to).and_then(|there| there.len_bytes()).is_ok_and(|there| there == len);
@@ -353,12 +354,12 @@ impl Copy<'_> {
         if cfg!(trailseal_fault = "backup_plain_form_left") && is_copied {
             return Ok(());
         }
-        // The plain form that an earlier backup copied would count, and one that was stopped here has left it.
+        // The plain form copied by an earlier backup would count, and an interrupted one has left it.
         let plain = self.to.segments_folder().join(segment_name(segment.first, Form::Plain));
         remove_for_good(&*files, &plain)
     }
 
-    /// The policy, the tokens, and which line tells of the last opening.
+    /// The policy, the tokens, and which line records the last opening.
     fn copy_others(&mut self) -> Result<(), BackupError> {
         for (name, is_private) in OTHERS {
             let path = self.from.root().join(name);
@@ -374,7 +375,7 @@ impl Copy<'_> {
     }
 }
 
-/// Whether a backup that was stopped before it wrote `trail.toml` can have left this name.
+/// Whether a backup interrupted before it wrote `trail.toml` can have left this name.
 fn is_before_manifest(name: &str) -> bool {
     let whole = name.strip_suffix(".tmp").unwrap_or(name);
     ["segments", "tree", "checkpoints"].contains(&name)
@@ -382,7 +383,7 @@ fn is_before_manifest(name: &str) -> bool {
         || name == "trail.toml.tmp"
 }
 
-/// How many events the handoff says are durable; 0 without one of this trail.
+/// How many events the handoff says are durable; 0 if there is none of this trail.
 fn durable(folder: &Folder, origin: &str) -> u64 {
     let mark = HandoffHeader::trail_mark(origin);
     let places = named_handoff(folder).into_iter().chain([folder.handoff()]);
@@ -393,7 +394,7 @@ fn durable(folder: &Folder, origin: &str) -> u64 {
         .unwrap_or(0)
 }
 
-/// How many bytes the first `lines` lines take, as far as they are there.
+/// The size of the first `lines` lines, as far as they are there.
 fn bytes_of_lines(file: &dyn crate::file::ReadFile, lines: u64) -> io::Result<u64> {
     let mut block = vec![0; BLOCK];
     let (mut offset, mut seen, mut end) = (0, 0, 0);

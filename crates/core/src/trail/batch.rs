@@ -1,7 +1,7 @@
-//! Handing in the events of one request: all of them, or none.
+//! Hands in the events of one request: all of them, or none.
 //!
-//! In: JSON texts, and who hands them in. Out: an outcome for each, in their order. What must hold: a request of
-//! which one event is bad, conflicts with another, or has no room leaves nothing behind; a repeat adds nothing.
+//! In: JSON texts, and who hands them in. Out: an outcome for each, in order. What must hold: a request in which one
+//! event is bad, conflicts with another, or has no room leaves nothing behind; a repeat adds nothing.
 
 mod at_once;
 mod ready;
@@ -26,7 +26,7 @@ use ready::Ready;
 /// Who hands events in.
 #[derive(Clone, Debug, Default)]
 pub struct Submitter {
-    /// What stands in `recorded_by`: the name of a token, or of a process.
+    /// The value of `recorded_by`: the name of a token, or of a process.
     pub recorded_by: Option<Arc<str>>,
     /// The only tenant it may write for. An event without a tenant gets this one.
     pub tenant: Option<Arc<str>>,
@@ -39,16 +39,16 @@ pub struct Submitter {
 pub struct Submitted<'a> {
     /// The event as JSON text.
     pub json: &'a [u8],
-    /// Its id, if it has none of its own.
+    /// Its id, if it has no id of its own.
     pub id: Option<String>,
 }
 
 /// What became of one event of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Submission {
-    /// It was not there yet.
+    /// It is new.
     New(Receipt),
-    /// It is there already, with the same content; nothing was added.
+    /// It is already there, with the same content; nothing was added.
     Repeated {
         /// Its index.
         index: Index,
@@ -57,18 +57,18 @@ pub enum Submission {
     },
 }
 
-/// So many warnings are told of the events of one request.
+/// The maximum number of warnings listed for the events of one request.
 pub const BATCH_WARNINGS_MAX: usize = 100;
 
 /// A request that was handed in, before anybody waited for the level that the policy asks for.
 #[derive(Debug)]
 pub struct HandedInBatch {
-    /// What became of each event, in their order.
+    /// The outcome of each event, in order.
     pub events: Vec<Submission>,
-    /// What the author of the program that sent them should know, by the places of the events; only those with any. At
-    /// most [`BATCH_WARNINGS_MAX`] are told, the others are counted.
+    /// Warnings for the author of the sending program, by the places of the events; only events with any. At most
+    /// [`BATCH_WARNINGS_MAX`] are listed, the others are counted.
     pub warnings: Vec<(usize, Warnings)>,
-    /// What is to be waited for, with [`Trail::finish`] or [`Trail::confirm`]: it holds for all of them.
+    /// What to wait for, with [`Trail::finish`] or [`Trail::confirm`]: it holds for all of them.
     pub newest: Option<HandedIn>,
 }
 
@@ -76,7 +76,7 @@ pub struct HandedInBatch {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchError {
-    /// One of its events is no event.
+    /// One of its events is not valid.
     #[error("event {place}: {source}")]
     Bad {
         /// Its place, from 0.
@@ -84,20 +84,20 @@ pub enum BatchError {
         /// What is wrong with it.
         source: BadLine,
     },
-    /// One of its events is of another tenant than its submitter.
-    #[error("event {place} is of another tenant")]
+    /// One of its events belongs to another tenant than its submitter.
+    #[error("event {place} belongs to another tenant")]
     OtherTenant {
         /// Its place, from 0.
         place: usize,
     },
-    /// An event with the id of one of them is there already, or comes earlier in the request, with other content.
-    #[error("event {place}: its id {id} is that of an event with other content")]
+    /// An event with the id of one of them is already there, or comes earlier in the request, with other content.
+    #[error("event {place}: its id {id} belongs to an event with other content")]
     Conflict {
         /// Its place, from 0.
         place: usize,
         /// The id.
         id: String,
-        /// The other one's index, if it is not of this request.
+        /// The other one's index, if it is not in this request.
         index: Option<Index>,
     },
     /// It was refused.
@@ -118,8 +118,8 @@ impl From<RecordOnceError> for BatchError {
 }
 
 impl Trail {
-    /// Hands in the events of one request, unless they are there already; waits for nothing but, up to
-    /// `room_wait`, room in the buffer.
+    /// Hands in the events of one request, unless they are already there; waits only, up to `room_wait`, for room in
+    /// the buffer.
     ///
     /// # Errors
     /// When one event is bad or conflicts with another, or there is no room: then nothing was recorded.
@@ -148,7 +148,7 @@ impl Trail {
         }
     }
 
-    /// Makes the events of a request ready, outside of any lock.
+    /// Prepares the events of a request, outside any lock.
     fn make_request<'a>(
         &self,
         events: &'a [Submitted<'a>],
@@ -156,7 +156,7 @@ impl Trail {
     ) -> Result<(Request<'a>, Arc<InForce>), BatchError> {
         let inner = &*self.inner;
         if inner.is_forked() {
-            // Before any lock: in a child nobody may ever give it free.
+            // Before any lock: in a child nobody may ever release it.
             return Err(RecordError::Forked.into());
         }
         let policy = inner.shared.policy.load();
@@ -175,7 +175,7 @@ impl Trail {
         Ok((Request { events, by, now, bytes, ready, warnings, known: HashMap::new() }, policy))
     }
 
-    /// Puts what is new into the handoff, and its ids among those that are known. Returns as [`push_new`](Self::push_new).
+    /// Puts what is new into the handoff, and its ids among the known ones. Returns like [`push_new`](Self::push_new).
     fn push_with_ids(
         &self,
         request: &Request<'_>,
@@ -191,7 +191,7 @@ impl Trail {
         Ok(first)
     }
 
-    /// Places and indexes of events that are not known to be anywhere, and are in the trail.
+    /// Places and indexes of events that were not known and are in the trail.
     fn find_new(&self, request: &Request<'_>, ids: &mut Ids) -> Result<Vec<(usize, u64)>, ReadError> {
         if request.new_keys().next().is_some() {
             self.catch_up(ids)?;
@@ -252,7 +252,7 @@ impl Trail {
         Ok(())
     }
 
-    /// Puts what is new into the handoff, as one frame. Returns the first index; any, if nothing is new.
+    /// Puts what is new into the handoff as one frame. Returns the first index; any, if nothing is new.
     fn push_new(&self, request: &Request<'_>, room_wait: Duration) -> Result<u64, RecordError> {
         let (mut ends, mut bytes) = (Vec::with_capacity(request.ready.len()), Vec::new());
         let flags = request.flags();
@@ -315,7 +315,7 @@ impl Trail {
     }
 }
 
-/// What a repeat of an earlier event of the same request is answered.
+/// The result for a repeat of an earlier event of the same request.
 fn repeat_of(earlier: &Submission, id: EventId) -> Submission {
     match earlier {
         Submission::New(Receipt { index: Some(index), .. }) | Submission::Repeated { index, .. } => {
@@ -325,7 +325,7 @@ fn repeat_of(earlier: &Submission, id: EventId) -> Submission {
     }
 }
 
-/// What is to be waited for, for all events of a request.
+/// What to wait for, for all events of a request.
 struct Wanted {
     index: Index,
     ack: Ack,
@@ -342,7 +342,7 @@ impl Wanted {
         wanted.index = wanted.index.max(index);
         wanted.ack = wanted.ack.max(ack);
         wanted.timeout = wanted.timeout.max(then.timeout);
-        // One event whose caller must hear of a failure decides for all.
+        // One event whose caller must learn of a failure decides for all.
         if then.on_failure == OnFailure::Deny {
             wanted.on_failure = OnFailure::Deny;
         }
@@ -357,7 +357,7 @@ impl Wanted {
     }
 }
 
-/// A request on its way.
+/// A request in progress.
 struct Request<'a> {
     events: &'a [Submitted<'a>],
     by: &'a Submitter,
@@ -383,7 +383,7 @@ impl Request<'_> {
         &self.bytes[start..self.ready[place].end]
     }
 
-    /// Places and keys of events that are not known to be anywhere.
+    /// Places and keys of events that were not known.
     fn new_keys(&self) -> impl Iterator<Item = (usize, u128)> {
         let keys = self.ready.iter().enumerate().filter_map(|(place, one)| Some((place, one.key?)));
         keys.filter(|(place, _)| !self.known.contains_key(place))
@@ -393,7 +393,7 @@ impl Request<'_> {
         self.known.is_empty() && self.ready.iter().all(|one| one.keep == Keep::Kept)
     }
 
-    /// What rules ask for of the events that go into the trail.
+    /// What rules ask for, for the events that go into the trail.
     fn flags(&self) -> Vec<Flag> {
         let mut flags = Vec::new();
         if self.ready.iter().any(|one| one.flag.is_some()) {

@@ -1,9 +1,9 @@
-//! Under what circumstances a trail is opened: on which host, in which folder, with which policy. They stand in
-//! `trail.opened`, and where they differ from those of the last opening that is said there too: a copy that is written
-//! on, or a policy that somebody put there while nothing ran, would otherwise go unseen.
+//! The circumstances of an opening: on which host, in which folder, with which policy. `trail.opened` records them, and
+//! also what differs from the last opening: otherwise a copy that is written to, or a policy that somebody put there
+//! while nothing ran, would go unnoticed.
 //!
-//! The last ones are read from the trail's own lines; the file `opened` only says which these are: that of the last
-//! opening, and that which names the policy that was in force last.
+//! The previous ones are read from the trail's own lines; the file `opened` only says which lines these are: that of
+//! the last opening, and that with the policy last in force.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -19,10 +19,10 @@ use super::scan::is_own;
 use crate::segment::{Form, LineReader, segment_name};
 
 const POINTER_BYTES_MAX: u64 = 64;
-/// A line so far ahead of the clock was not recorded by a clock that is right, or the clock is wrong now.
+/// A line this far ahead of the clock was not recorded by a correct clock, or the clock is wrong now.
 const AHEAD_MICROS: i64 = 24 * 3_600 * 1_000_000;
 
-/// What an opening says about itself.
+/// What an opening records about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Circumstances {
     host: String,
@@ -41,12 +41,12 @@ impl Folder {
         self.root().join("opened")
     }
 
-    /// Notes that line `index` tells of the opening, and of the policy in force.
+    /// Records that line `index` describes the opening and the policy in force.
     pub(super) fn note_opened(&self, index: u64) -> io::Result<()> {
         self.note(index, index)
     }
 
-    /// Notes that line `index` tells of the policy in force from now on.
+    /// Records that line `index` describes the policy in force from now on.
     pub(super) fn note_policy(&self, index: u64) -> io::Result<()> {
         let (opened, _) = self.noted().unwrap_or((index, index));
         self.note(opened, index)
@@ -76,7 +76,7 @@ pub(super) fn circumstances(
     recovered: &Recovered,
     now: Timestamp,
 ) -> Circumstances {
-    // The folder was listed and locked before, so it is there; on the file systems of tests it has no numbers.
+    // The folder was listed and locked before, so it exists; on the file systems of tests it has no numbers.
     let (device, inode) = std::fs::metadata(folder.root()).map_or((0, 0), |data| (data.dev(), data.ino()));
     let ahead = recovered.recorded.map_or(0, |recorded| recorded.as_micros().saturating_sub(now.as_micros()));
     let mut here = Circumstances {
@@ -93,7 +93,7 @@ pub(super) fn circumstances(
     here
 }
 
-/// The details of a line of the trail's own.
+/// The details of one of the trail's own lines.
 fn details(folder: &Folder, recovered: &Recovered, index: u64, action: &str) -> Option<Object> {
     let line = line(folder, recovered, index).filter(|line| is_own(line, action))?;
     Value::parse(&line).ok()?.get("details")?.as_object().cloned()
@@ -119,7 +119,7 @@ fn line(folder: &Folder, recovered: &Recovered, index: u64) -> Option<Vec<u8>> {
 }
 
 impl Circumstances {
-    /// What differs from the last opening; `None` if the lines that tell of it are not known.
+    /// What differs from the last opening; `None` if the lines that describe it are not known.
     fn compare(&self, folder: &Folder, recovered: &Recovered) -> Option<Vec<&'static str>> {
         let (opened, policy) = folder.noted()?;
         let last = details(folder, recovered, opened, "trail.opened")?;
@@ -141,7 +141,7 @@ impl Circumstances {
         Some(differs)
     }
 
-    /// Into the details of `trail.opened`.
+    /// Adds them to the details of `trail.opened`.
     pub(super) fn add_to(&self, details: &mut Object) {
         details.insert("host", self.host.as_str());
         details.insert("device", self.device);

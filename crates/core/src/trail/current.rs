@@ -1,4 +1,4 @@
-//! The policy in force, read by every `record` and replaced while they run.
+//! The policy in force, read by every `record` and replaceable at run time.
 //!
 //! Each thread keeps the one that it read last, so that reading is a comparison of two numbers: no lock, and no
 //! instruction that waits until everything stored before it has left the core.
@@ -18,7 +18,7 @@ thread_local! {
 /// The policy in force.
 pub(crate) struct Current {
     policy: ArcSwap<InForce>,
-    /// That of `policy`, which no other in this process has; a moment behind it while it is replaced.
+    /// The number of `policy`, which no other in this process has; briefly behind it during a replacement.
     id: AtomicU64,
 }
 
@@ -27,7 +27,7 @@ impl Current {
         Current { id: AtomicU64::new(policy.id), policy: ArcSwap::from_pointee(policy) }
     }
 
-    /// Calls `read` with the policy of this moment, or of a moment later.
+    /// Calls `read` with the current policy, or a slightly later one.
     #[inline]
     pub(crate) fn with<T>(&self, read: impl FnOnce(&InForce) -> T) -> T {
         let id = self.id.load(Ordering::Acquire);
@@ -39,13 +39,13 @@ impl Current {
         result
     }
 
-    /// The policy of this moment, to be kept. Takes no lock, which nobody may ever give free in a forked child.
+    /// The current policy, for keeping. Takes no lock, since nobody might ever release it in a forked child.
     #[cold]
     pub(crate) fn load(&self) -> Arc<InForce> {
         self.policy.load_full()
     }
 
-    /// Puts another one into force, which is what every [`with`](Current::with) reads that begins later.
+    /// Puts another one in force: every later [`with`](Current::with) reads it.
     pub(crate) fn store(&self, policy: InForce) {
         let id = policy.id;
         self.policy.store(Arc::new(policy));

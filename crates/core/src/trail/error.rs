@@ -9,7 +9,7 @@ use trailseal_event::{Index, NoAction};
 use super::secrets::SecretError;
 use crate::trail::lock::Holder;
 
-/// Why a trail could not be opened. Nothing that was accepted is lost by it.
+/// Why a trail could not be opened. A failed open loses nothing that was accepted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -22,7 +22,8 @@ pub enum OpenError {
         holder: Holder,
     },
     /// The events are not those that were signed.
-    #[error("event {first_bad} of {} is not the one that was signed: keep the folder as it is and run `trailseal verify`", path.display())]
+    #[error("event {first_bad} of {} is not the one that was signed: leave the folder unchanged and run `trailseal \
+        verify`", path.display())]
     Tampered {
         /// The trail's folder.
         path: PathBuf,
@@ -31,7 +32,8 @@ pub enum OpenError {
     },
     /// Lines are missing: something that is written only after them says that there were more.
     #[error(
-        "events {from}..{to} of {} are missing or damaged: {witness} says that there were {to}; keep the folder as it is, \
+        "events {from}..{to} of {} are missing or damaged: {witness} says that there were {to}; leave the folder \
+         unchanged, \
          run `trailseal verify`, and put them back from a backup", path.display()
     )]
     Missing {
@@ -44,10 +46,10 @@ pub enum OpenError {
         /// What says so.
         witness: String,
     },
-    /// An anchor has a later checkpoint than the folder, or another one of the same size.
+    /// An anchor has a later checkpoint than the folder, or a different one of the same size.
     #[error(
-        "{} was set back to an older state: its newest checkpoint covers {newest} events, and {} has one of {anchored}; \
-         keep the folder as it is, and restore the newer one", path.display(), anchor.display()
+        "{} was rolled back to an older state: its newest checkpoint covers {newest} events, but {} has one of \
+         {anchored}; leave the folder unchanged, and restore the newer one", path.display(), anchor.display()
     )]
     RolledBack {
         /// The trail's folder.
@@ -59,9 +61,10 @@ pub enum OpenError {
         /// Events that the anchored one covers.
         anchored: u64,
     },
-    /// There is no trail, and none may be made.
+    /// There is no trail, and none may be created.
     #[error(
-        "{} holds no trail, and `create = false` lets none be made: look whether its volume is mounted and dir is right", path.display()
+        "{} holds no trail, and `create = false` forbids creating one: check that its volume is mounted and that dir \
+         is correct", path.display()
     )]
     NotMade {
         /// The folder.
@@ -69,8 +72,8 @@ pub enum OpenError {
     },
     /// A line that no checkpoint covers yet cannot have been recorded.
     #[error(
-        "event {index} of {} follows `trail.closed` without an opening, so nobody has recorded it: keep the folder as it \
-         is and run `trailseal verify`", path.display()
+        "event {index} of {} follows `trail.closed` without an opening, so nobody recorded it: leave the folder \
+         unchanged and run `trailseal verify`", path.display()
     )]
     NotRecorded {
         /// The trail's folder.
@@ -78,10 +81,10 @@ pub enum OpenError {
         /// The event.
         index: Index,
     },
-    /// The trail cannot go on as it is.
+    /// The trail cannot continue as it is.
     #[error(
-        "{reason}; where nothing better can be restored, `trailseal succeed {} --dir NEW --origin ORIGIN` begins a new \
-         trail that names the good end of this one", dir.display()
+        "{reason}; where nothing better can be restored, `trailseal succeed {} --dir NEW --origin ORIGIN` starts a \
+         new trail that names the last good state of this one", dir.display()
     )]
     Refused {
         /// The trail's folder.
@@ -90,29 +93,31 @@ pub enum OpenError {
         #[source]
         reason: Box<OpenError>,
     },
-    /// The folder does not hold a whole trail.
-    #[error("{} is damaged: {what}; keep the folder as it is and run `trailseal verify`", path.display())]
+    /// The folder does not hold a complete trail.
+    #[error("{} is damaged: {what}; leave the folder unchanged and run `trailseal verify`", path.display())]
     Damaged {
         /// The file or folder.
         path: PathBuf,
         /// What is wrong with it.
         what: String,
     },
-    /// Where the handoff should be lies a file that is not one of this trail's.
-    #[error("{} is not a handoff of this trail, or cannot be read, and so is left as it is: move it away, or name another place in handoff.path", path.display())]
+    /// In the handoff's place is a file that is not a handoff of this trail.
+    #[error("{} is not a handoff of this trail, or cannot be read, so it is left unchanged: move it away, or name \
+        another place in handoff.path", path.display())]
     ForeignHandoff {
         /// The file.
         path: PathBuf,
     },
-    /// Its file system is a network's.
-    #[error("{} is on a network file system ({kind}), whose locks and syncs cannot be relied on: choose a local folder, or allow it explicitly", path.display())]
+    /// It is on a network file system.
+    #[error("{} is on a network file system ({kind}), whose locks and syncs are not reliable: choose a local folder, \
+        or allow it explicitly", path.display())]
     NetworkFileSystem {
         /// The trail's folder.
         path: PathBuf,
         /// Which.
         kind: &'static str,
     },
-    /// The origin asked for is not the trail's, or no origin.
+    /// The given origin is not the trail's, or not an origin.
     #[error("{0}")]
     Origin(String),
     /// The signing key cannot be used.
@@ -123,7 +128,7 @@ pub enum OpenError {
         /// What is wrong with it.
         what: String,
     },
-    /// What is to be masked cannot be understood.
+    /// The masking settings are invalid.
     #[error(transparent)]
     Mask(#[from] MaskError),
     /// The key for masking by hashes cannot be used.
@@ -136,14 +141,14 @@ pub enum OpenError {
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
 impl OpenError {
-    /// What is wrong, without the way on.
+    /// What is wrong, without the way to continue.
     pub fn reason(&self) -> &OpenError {
         match self {
             OpenError::Refused { reason, .. } => reason,
@@ -151,7 +156,7 @@ impl OpenError {
         }
     }
 
-    /// Names the way on, where the trail in `dir` cannot go on as it is.
+    /// Adds how to continue, if the trail in `dir` cannot continue as it is.
     pub(super) fn with_way_on(self, dir: &Path) -> OpenError {
         match self {
             OpenError::Tampered { .. }
@@ -164,7 +169,7 @@ impl OpenError {
         }
     }
 
-    /// For `map_err`: names what was tried, and on what.
+    /// For `map_err`: names the attempted operation and its object.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> OpenError {
         let path = path.into();
         move |source| OpenError::Io { action, path, source }
@@ -178,8 +183,8 @@ fn holder_text(holder: &Holder) -> String {
     }
 }
 
-/// Why an event did not get where it should. All but the last mean *refused*: it was given no index, and will
-/// never be recorded.
+/// Why an event did not get where it should. All except the last mean *refused*: it was given no index, and will never
+/// be recorded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
@@ -187,14 +192,15 @@ pub enum RecordError {
     #[error(transparent)]
     NoAction(#[from] NoAction),
     /// The handoff buffer stayed full until the deadline.
-    #[error("the handoff buffer stayed full: the disk is slower than the events, or handoff.size too small")]
+    #[error("the handoff buffer stayed full: the disk is too slow, or handoff.size is too small")]
     Full,
-    /// The lines of one batch exceed a quarter of the handoff buffer, those of its flags included.
+    /// The lines of one batch, including those of its flags, exceed a quarter of the handoff buffer.
     #[error(
-        "with what the trail adds the batch exceeds {max_bytes} bytes, a quarter of the handoff buffer: send smaller ones"
+        "including what the trail adds, the batch exceeds {max_bytes} bytes, a quarter of the handoff buffer: send \
+         smaller ones"
     )]
     TooLarge {
-        /// How much a batch may have.
+        /// The maximum size of a batch.
         max_bytes: u64,
     },
     /// The trail was closed.
@@ -203,18 +209,16 @@ pub enum RecordError {
     /// This process is a forked child of the one that opened the trail.
     #[error("the trail was opened before a fork: open it again in this process, in a folder of its own")]
     Forked,
-    /// Less than the disk reserve is free.
-    #[error("less than the disk reserve is free: make room, or lower disk_reserve")]
+    /// Less space than the disk reserve is free.
+    #[error("less than the disk reserve is free: free some space, or lower disk_reserve")]
     DiskReserve,
-    /// The trail's path does not lead to its folder any more.
-    #[error(
-        "the trail's folder was moved or removed while it was written: put it back, or open it where it is"
-    )]
+    /// The trail's path no longer leads to its folder.
+    #[error("the trail's folder was moved or removed while in use: put it back, or open it where it is")]
     FolderMoved,
-    /// The disk does not take lines; what was accepted before is kept and tried again.
-    #[error("the disk does not take lines: see the log for the reason")]
+    /// The disk does not accept lines; what was accepted before is kept and retried.
+    #[error("the disk does not accept lines: see the log for the reason")]
     DiskFailing,
-    /// The event has an index and is kept, but did not reach the level asked for in time.
+    /// The event has an index and is kept, but did not reach the requested level in time.
     #[error("event {index} is kept, but was not confirmed in time: a retry with the same id {id} is safe")]
     Unconfirmed {
         /// Its index.
@@ -230,10 +234,11 @@ pub enum RecordError {
 pub enum CloseError {
     /// The deadline came first.
     #[error(
-        "{not_durable} events were not yet on disk at the deadline: they stay in the handoff and are recovered at the next opening"
+        "{not_durable} events were not yet on disk at the deadline: they stay in the handoff and are recovered at the \
+         next opening"
     )]
     Late {
-        /// Events that are accepted, and not yet durable in a segment.
+        /// Events that are accepted but not yet durable in a segment.
         not_durable: u64,
     },
     /// This process is a forked child of the one that opened the trail.

@@ -1,9 +1,9 @@
-//! Events that a rule of the policy wants somebody to look at.
+//! Events that a rule of the policy puts up for review.
 //!
-//! In front of such an event, in the same frame of the handoff, goes `trail.review_requested`, one of the trail's own
+//! Before such an event, in the same frame of the handoff, goes `trail.review_requested`, one of the trail's own
 //! events: it names the event by its id, and by how many lines `ahead` it is, since no index is known before the lock.
-//! What must hold: no crash leaves the event without its flag. Both are in one frame, and of lines that no sync
-//! covered yet a power loss keeps the first ones.
+//! What must hold: no crash leaves the event without its flag. Both are in one frame, and of lines that no sync covered
+//! yet a power loss keeps the first ones.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use super::error::RecordError;
 use super::recording::why_refused;
 use crate::handoff::{self, Rests};
 
-/// Who asks for a review where a rule does.
+/// The requester of a review that a rule requests.
 const POLICY: &str = "policy";
 
-/// What a rule asks for, of one event of a frame.
+/// What a rule requests, for one event of a frame.
 #[derive(Clone, Debug)]
 pub(super) struct Flag {
-    /// How many events of the frame stand before it.
+    /// How many events of the frame come before it.
     pub(super) place: u64,
     pub(super) event: EventId,
     pub(super) tenant: Option<String>,
@@ -29,7 +29,7 @@ pub(super) struct Flag {
 }
 
 impl Flag {
-    /// Of the first event of a frame.
+    /// For the first event of a frame.
     pub(super) fn new(reason: &str, event: &EventId, tenant: Option<&str>) -> Flag {
         let (event, tenant) = (event.clone(), tenant.map(str::to_owned));
         Flag { place: 0, event, tenant, reason: reason.to_owned() }
@@ -37,7 +37,7 @@ impl Flag {
 }
 
 impl Inner {
-    /// Puts events into the handoff as one frame, behind what is asked of them. Returns the first event's index.
+    /// Puts events into the handoff as one frame, preceded by their flags. Returns the first event's index.
     #[cold]
     pub(super) fn accept_flagged(
         &self,

@@ -1,4 +1,4 @@
-//! A trail's folder: where everything lies.
+//! A trail's folder: where everything is.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use trailseal_event::Index;
 use crate::file::Files;
 use crate::segment::{Form, parse_segment_name};
 
-/// The folder of one trail, and the door to its files.
+/// The folder of one trail, and the file system used for all I/O.
 #[derive(Clone)]
 pub struct Folder {
     root: PathBuf,
     files: Arc<dyn Files>,
 }
 
-/// One segment, as its name and the name of the next one tell.
+/// One segment, as described by its name and the name of the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentFile {
     /// Index of the first line.
@@ -35,7 +35,7 @@ impl Folder {
         Folder { root: root.into(), files }
     }
 
-    /// The door to the files.
+    /// The file system used for all I/O.
     pub fn files(&self) -> &Arc<dyn Files> {
         &self.files
     }
@@ -50,17 +50,17 @@ impl Folder {
         self.root.join("trail.toml")
     }
 
-    /// Where the signing key is kept unless `key_file` says otherwise.
+    /// The path of the signing key unless `key_file` says otherwise.
     pub fn keys_folder(&self) -> PathBuf {
         self.root.join("keys")
     }
 
-    /// The lock of the one writer.
+    /// The one writer's lock.
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")
     }
 
-    /// The handoff buffer, unless the settings put it elsewhere.
+    /// The handoff, unless the settings put it elsewhere.
     pub fn handoff(&self) -> PathBuf {
         self.root.join("handoff")
     }
@@ -106,8 +106,8 @@ impl Folder {
         Ok(sizes)
     }
 
-    /// The segments in the order of their indexes. Where a plain and a compressed file have one name, the
-    /// plain one counts.
+    /// The segments in order of their indexes. If a plain and a compressed file have the same number, the plain one
+    /// counts.
     pub fn segments(&self) -> io::Result<Vec<SegmentFile>> {
         let folder = self.segments_folder();
         let mut found: Vec<(Index, Form, String)> = self

@@ -1,16 +1,16 @@
-//! The policy that is in force, and how often each of its rules was.
+//! The policy in force, and how often each of its rules decided.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use trailseal_event::policy::{Decision, Facts, Keep, Policy, Sampler};
 
-/// How often a rule decided, since it came into force.
+/// How often a rule decided since the policy came into force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RuleCounts {
     /// Events that it matched.
     pub matched: u64,
-    /// Of these, the ones that sampling left out.
+    /// Of these, the ones that were sampled out.
     pub sampled_out: u64,
     /// Of these, the ones that were not recorded because of mode off.
     pub off: u64,
@@ -18,15 +18,15 @@ pub struct RuleCounts {
 
 /// A policy with what it needs to decide.
 pub(crate) struct InForce {
-    /// No other one in this process has it.
+    /// A number that no other one in this process has.
     pub(super) id: u64,
     pub(crate) policy: Policy,
     sampler: Arc<Sampler>,
-    /// One for each rule, and the last for events that none matched.
+    /// One per rule, and the last for events that matched none.
     counts: Vec<Counts>,
 }
 
-/// Apart by a cache line, since threads count different rules at the same time.
+/// A cache line apart, since threads count different rules at the same time.
 #[derive(Default)]
 #[repr(align(64))]
 struct Counts {
@@ -46,14 +46,14 @@ impl InForce {
         &self.sampler
     }
 
-    /// Decides. Once for each event: without an id to go by, sampling draws another lot each time.
+    /// Decides. Call it once per event: without an id, sampling draws again each time.
     pub(crate) fn decide(&self, facts: &Facts<'_>) -> Decision<'_> {
         self.policy.decide(facts, &self.sampler)
     }
 
-    /// Counts what was decided, where there is something to tell apart.
+    /// Counts the decision, if there is something to distinguish.
     pub(crate) fn count(&self, rule: Option<usize>, keep: Keep) {
-        // What no rule matches and is kept, is counted by the trail's indexes.
+        // Events that match no rule and are kept are counted by the trail's indexes.
         if rule.is_none() && keep == Keep::Kept {
             return;
         }
@@ -66,7 +66,7 @@ impl InForce {
         }
     }
 
-    /// One for each rule, and the last for events that none matched and that were not kept.
+    /// One per rule, and the last for events that matched none and were not kept.
     pub(crate) fn counts(&self) -> Vec<RuleCounts> {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         self.counts

@@ -1,4 +1,4 @@
-//! Handing in JSON text: the ordinary event becomes its line without values in between.
+//! Hands in JSON text: an ordinary event becomes its line without intermediate values.
 
 use std::sync::PoisonError;
 
@@ -17,10 +17,10 @@ use crate::trail::in_force::InForce;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandInJsonError {
-    /// It is no event.
+    /// The text is not a valid event.
     #[error(transparent)]
     BadLine(#[from] BadLine),
-    /// It is an event that was refused, or could not be looked up.
+    /// The event was refused, or could not be looked up.
     #[error(transparent)]
     Once(#[from] RecordOnceError),
 }
@@ -28,16 +28,16 @@ pub enum HandInJsonError {
 /// An event that was handed in as JSON text.
 #[derive(Clone, Debug)]
 pub struct HandedInJson {
-    /// What came of it.
+    /// The outcome.
     pub done: HandedInOnce,
-    /// What the author of the program that made the text should know.
+    /// Warnings for the author of the program that made the text.
     pub warnings: Warnings,
 }
 
-/// The field `sample_rate` is at most this long.
+/// The maximum length of the field `sample_rate`.
 pub(super) const SAMPLE_RATE_BYTES_MAX: usize = 64;
 
-/// What the fast way says of a text.
+/// The fast path's result for a text.
 enum Fast {
     /// It is handed in.
     Done(HandedIn),
@@ -46,11 +46,12 @@ enum Fast {
 }
 
 impl Trail {
-    /// Hands in the event that is this JSON text, unless one with its id is there already for its tenant. As
-    /// [`hand_in_once`](Trail::hand_in_once) of [`Event::from_json`], several times as fast for the ordinary event.
+    /// Hands in the event in this JSON text, unless its tenant already has one with its id. Like
+    /// [`hand_in_once`](Trail::hand_in_once) with [`Event::from_json`], but several times as fast for an ordinary
+    /// event.
     ///
     /// # Errors
-    /// When the text is no event, or as `hand_in_once`.
+    /// When the text is not a valid event, or as for `hand_in_once`.
     pub fn hand_in_json_once(&self, text: &[u8], ack: Ack) -> Result<HandedInJson, HandInJsonError> {
         if let Fast::Done(handed_in) = self.hand_in_ordinary(text, ack)? {
             let warnings = Warnings::default();
@@ -62,7 +63,7 @@ impl Trail {
         Ok(HandedInJson { done, warnings })
     }
 
-    /// Reads an event that was sent. No secret that is the name of a field is told.
+    /// Parses an event that was sent. Warnings never reveal a secret used as a field's name.
     pub(super) fn read_sent(&self, json: &[u8], strict: bool) -> Result<(Event, Warnings), BadLine> {
         let masker = &self.inner.shared.masker;
         let has_secret = |field: &str| masker.is_enabled() && !masker.find_in_text(field).is_empty();
@@ -79,11 +80,11 @@ impl Trail {
         }
     }
 
-    /// Says no only before it has decided: a second decision could be another one.
+    /// Declines only before deciding: a second decision could differ.
     fn hand_in_ordinary(&self, text: &[u8], ack: Ack) -> Result<Fast, RecordOnceError> {
         let inner = &*self.inner;
         if inner.is_forked() {
-            // The slow way refuses it; here is a lock that nobody may ever give free.
+            // The slow path refuses it; here is a lock that nobody may ever release.
             return Ok(Fast::No);
         }
         inner
@@ -106,7 +107,7 @@ impl Trail {
         let Some(event) = rewrite(text, now, |key| masker.key_matches(key), rest) else {
             return Ok(Fast::No);
         };
-        // Of a name that no event has, and of nothing else, is a strict reader told here.
+        // Here a strict reader is warned about unknown names, and about nothing else.
         if event.has_own_names && inner.shared.options.strict {
             return Ok(Fast::No);
         }

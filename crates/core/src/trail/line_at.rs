@@ -1,5 +1,5 @@
-//! Single lines by their places, as an index remembers them. A place is a hint: the line that is found there
-//! must have the right index, else it is looked for in the ordinary way.
+//! Single lines by their places, as an index remembers them. A place is a hint: the line found there must have the
+//! right index, otherwise it is searched for in the ordinary way.
 
 use std::io;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use super::reader::ReadError;
 use crate::file::Files;
 use crate::segment::source::Source;
 
-/// Lines that lie near each other come out of one read.
+/// Lines this close to each other are read together.
 const BLOCK: u64 = 64 << 10;
 
-/// Where a line lies.
+/// Where a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Index of the first line of its segment.
@@ -25,7 +25,7 @@ pub struct Place {
     pub offset: u64,
 }
 
-/// Keeps the segment and the block that were read last.
+/// Keeps the last segment and block that were read.
 #[derive(Default)]
 pub struct LineAt {
     open: Option<(SegmentFile, Source)>,
@@ -62,7 +62,7 @@ impl LineAt {
         reader.line(index)
     }
 
-    /// Opens the segment of `place` unless it is open; false if the view has none.
+    /// Opens the segment of `place` unless it is already open; false if the view has none.
     fn seek(&mut self, reader: &Reader, place: Place) -> bool {
         if self.open.as_ref().is_some_and(|(segment, _)| segment.first == place.segment) {
             return true;
@@ -76,7 +76,7 @@ impl LineAt {
         self.open.is_some()
     }
 
-    /// Reads the block around `offset` unless a whole line from there on is in the one at hand.
+    /// Reads the block around `offset` unless the current one has a whole line from there on.
     fn fill(&mut self, offset: u64) -> io::Result<()> {
         let end = self.block_offset + self.block.len() as u64;
         if self.block_offset <= offset && offset < end {
@@ -86,7 +86,7 @@ impl LineAt {
             }
         }
         let Some((_, source)) = &mut self.open else { return Err(io::ErrorKind::NotFound.into()) };
-        // The lines before it too: a reader that goes backwards asks for them next.
+        // Including the lines before it: a reader that goes backwards asks for them next.
         self.block_offset = offset / BLOCK * BLOCK;
         self.block.resize(2 * BLOCK as usize, 0);
         let count = source.read_at(self.block_offset, &mut self.block);

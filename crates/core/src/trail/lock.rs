@@ -1,13 +1,14 @@
 //! *one writer*: the lock is held from open to close.
 //!
-//! Two locks, each for what the other cannot do. On the file `lock`, which names host, boot and pid, lies a POSIX record
-//! lock: a forked child does not inherit it, and it goes with the process. Such locks know only processes, and closing
-//! any descriptor of the file gives them up; so a list in this process keeps a second `open` away from a file that it
-//! holds. But whoever is told that the trail is in use may remove `lock`, and what is locked then has no name. So the
-//! *guard*, `tree/0`, is locked too: nobody replaces it, and its loss is loss of the trail. Readers and the sealer of
-//! this process open and close that one, so its lock belongs to the open file; a forked child closes it at once.
+//! There are two locks, each for what the other cannot do. The file `lock`, which names host, boot and pid, has a POSIX
+//! record lock: a forked child does not inherit it, and it ends with the process. Such locks only distinguish
+//! processes, and closing any descriptor of the file drops them; so a list in this process keeps a second `open` away
+//! from a file that it holds. But somebody who is told that the trail is in use may remove `lock`, and then the locked
+//! file has no name. So the *guard*, `tree/0`, is locked too: nobody replaces it, and losing it means losing the trail.
+//! Readers and the sealer of this process open and close that one, so its lock belongs to the open file description; a
+//! forked child closes it at once.
 //!
-//! While the guard is held nobody else makes a file `lock`; its holder puts a removed one back.
+//! While the guard is held, nobody else creates a file `lock`; its holder recreates a removed one.
 
 mod description;
 mod text;
@@ -29,7 +30,7 @@ use super::folder::Folder;
 use crate::file::{Standing, open_ordinary, standing};
 use crate::parents_file::ParentsFile;
 
-/// How long a holder may take to put `lock` back, so that it can be named: several looks at the disk.
+/// How long a holder may take to recreate `lock`, so that it can be named: several looks at the disk.
 const NAMED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Device, inode, and the process that holds it: a forked child inherits the list, not the lock.
@@ -38,7 +39,7 @@ type FileId = (u64, u64, u32);
 /// With the handoff file that the holder named.
 static HELD_HERE: Mutex<BTreeMap<FileId, Option<PathBuf>>> = Mutex::new(BTreeMap::new());
 
-/// The lock on a trail's folder, given up when dropped.
+/// The lock on a trail's folder, released on drop.
 #[derive(Debug)]
 pub(crate) struct Lock {
     folder: PathBuf,
@@ -49,7 +50,7 @@ pub(crate) struct Lock {
     guard: Mutex<Option<Guard>>,
 }
 
-/// The file `lock`, which may be another one later on.
+/// The file `lock`, which may be another one later.
 #[derive(Debug)]
 struct Held {
     file: Option<File>,
@@ -69,7 +70,7 @@ struct Guard {
 pub struct Holder {
     /// The process.
     pub pid: Option<u32>,
-    /// What the lock file says: host, boot and pid.
+    /// The lock file's host, boot and pid.
     pub text: String,
 }
 
@@ -79,14 +80,14 @@ impl Holder {
     }
 }
 
-/// What came of trying to take the lock.
+/// The result of trying to take the lock.
 pub(crate) enum Attempt<T = Lock> {
     Taken(T),
     HeldBy(Holder),
 }
 
-/// Tries to take the lock; does not wait. A trail that is made just now has no guard yet:
-/// [`hold_guard`](Lock::hold_guard) takes that once it is there.
+/// Tries to take the lock without waiting. A trail that is just being created has no guard yet:
+/// [`hold_guard`](Lock::hold_guard) takes that once it exists.
 pub(crate) fn take(folder: &Folder) -> io::Result<Attempt> {
     let path = folder.lock();
     let guard = match Guard::take(&folder.tree_level(0))? {
@@ -121,7 +122,7 @@ pub(crate) fn take(folder: &Folder) -> io::Result<Attempt> {
 pub(crate) fn held_by(folder: &Folder) -> io::Result<Option<Holder>> {
     let (path, guard) = (folder.lock(), folder.tree_level(0));
     let here = held_here();
-    // Opening and closing the file here would give this process's own lock up.
+    // Opening and closing the file here would drop this process's own lock.
     if here.contains_key(&id_of(&path)) || here.contains_key(&id_of(&guard)) {
         return Ok(Some(Holder::this_process()));
     }
@@ -131,7 +132,7 @@ pub(crate) fn held_by(folder: &Folder) -> io::Result<Option<Holder>> {
         return holder(&mut file).map(Some);
     }
     drop(here);
-    // A folder that may only be read need not let us look at its guard.
+    // The guard of a read-only folder may not be readable.
     let is_guarded = open_to_read(&guard).and_then(|file| description::is_locked(&file)).unwrap_or(false);
     if is_guarded { holder_of_guard(&path, &guard, Duration::ZERO).map(Some) } else { Ok(None) }
 }
@@ -141,7 +142,7 @@ pub(crate) fn named_handoff(folder: &Folder) -> Option<PathBuf> {
     let here = held_here();
     let path = folder.lock();
     let named = match here.get(&id_of(&path)) {
-        // Opening and closing the file here would give this process's own lock up.
+        // Opening and closing the file here would drop this process's own lock.
         Some(handoff) => handoff.clone(),
         None => text::left(&read(&open_to_read(&path).ok()?).ok()?).handoff,
     };
@@ -149,17 +150,17 @@ pub(crate) fn named_handoff(folder: &Folder) -> Option<PathBuf> {
 }
 
 impl Lock {
-    /// The handoff file that the last holder used, and whether it needed it no more.
+    /// The handoff file that the last holder used, and whether it no longer needed it.
     pub(crate) fn previous(&self) -> Left {
         let handoff = self.previous.handoff.as_ref().map(|named| self.folder.join(named));
         Left { handoff, ..self.previous }
     }
 
-    /// Takes the guard, now that it is there, unless it is held already. `HeldBy` if another process does.
+    /// Takes the guard, now that it exists, unless it is already held. `HeldBy` if another process holds it.
     pub(crate) fn hold_guard(&self, guard: &Path) -> io::Result<Attempt<()>> {
         let mut held = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
         let is_held = held.as_ref().is_some_and(|held| held.is_in_place(guard));
-        // `None`: it is not there, or the trail's files are not the system's.
+        // `None`: it does not exist, or the trail's files are not the system's.
         match if is_held { None } else { Guard::take(guard)? } {
             Some(Attempt::HeldBy(holder)) => return Ok(Attempt::HeldBy(holder)),
             Some(Attempt::Taken(guard)) => *held = Some(guard),
@@ -168,25 +169,25 @@ impl Lock {
         Ok(Attempt::Taken(()))
     }
 
-    /// Names the handoff file of this holder, so that it is found though the settings change.
+    /// Records the handoff file of this holder, so that it is found even if the settings change.
     pub(crate) fn name_handoff(&self, handoff: Option<&Path>) -> io::Result<()> {
         let handoff = handoff.filter(|_| !cfg!(trailseal_fault = "handoff_not_named"));
         let handoff = handoff.map(|path| text::as_named(path, &self.folder)).transpose()?;
         let is_elsewhere = handoff.as_ref().is_some_and(|path| path.is_absolute());
         let mut held = self.held();
         self.write(&mut held, Left { handoff, closed: false })?;
-        // After a power loss that is the only trace of it.
+        // After a power loss, that is the only trace of it.
         held.file.as_ref().filter(|_| is_elsewhere).map_or(Ok(()), File::sync_data)
     }
 
-    /// Notes that everything accepted is durable: the handoff is needed no more.
+    /// Records that everything accepted is durable: the handoff is no longer needed.
     pub(crate) fn note_closed(&self) -> io::Result<()> {
         let mut held = self.held();
         let left = Left { closed: true, ..held.left.clone() };
         self.write(&mut held, left)
     }
 
-    /// Whether the name `lock` still leads to the file that is locked.
+    /// Whether the name `lock` still leads to the locked file.
     pub(crate) fn standing(&self) -> io::Result<Standing> {
         match &self.held().file {
             Some(file) => standing(file, &self.path, 0),
@@ -194,7 +195,7 @@ impl Lock {
         }
     }
 
-    /// Puts the file back: with its text, and locked. One that somebody else put there is taken if it looks like ours.
+    /// Recreates the file, with its text and locked. One that somebody else put there is used if it looks like ours.
     pub(crate) fn put_back(&self) -> io::Result<()> {
         let mut held = self.held();
         let mut here = held_here();
@@ -204,7 +205,7 @@ impl Lock {
         }
         let found = read(&file)?;
         if !found.is_empty() && text::pid(&found).is_none() {
-            return Err(io::Error::other("a file lies there that is no lock file: move it away"));
+            return Err(io::Error::other("there is a file that is not a lock file: move it away"));
         }
         let id = id(&file.metadata()?);
         here.remove(&held.id);
@@ -222,8 +223,8 @@ impl Lock {
     fn write(&self, held: &mut Held, left: Left) -> io::Result<()> {
         let Some(file) = &held.file else { return Ok(()) };
         let text = text::write(self.pid, &left);
-        // Written over, then cut: a stop in between, or a full disk, must not take the last holder's
-        // handoff from the next opening.
+        // Overwritten, then truncated: a stop in between, or a full disk, must not take the last holder's handoff from
+        // the next opening.
         file.write_all_at(text.as_bytes(), 0)?;
         file.set_len(text.len() as u64)?;
         held_here().insert(held.id, left.handoff.clone());
@@ -234,7 +235,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // A forked child that drops its copy must neither touch the list nor believe it holds the lock.
+        // A forked child that drops its copy must neither touch the list nor believe that it holds the lock.
         if self.pid == std::process::id() {
             let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
             let mut here = held_here();
@@ -250,7 +251,7 @@ impl Guard {
         matches!(standing, Some(Ok(Standing::InPlace | Standing::Shorter)))
     }
 
-    /// `None` where there is no such file.
+    /// `None` if there is no such file.
     fn take(path: &Path) -> io::Result<Option<Attempt<Guard>>> {
         if cfg!(trailseal_fault = "guard_not_taken") {
             return Ok(None);
@@ -270,16 +271,16 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // `None` in a forked child, which must not give up what is its parent's.
+        // `None` in a forked child, which must not release what belongs to its parent.
         if let Some(file) = self.file.file() {
             held_here().remove(&self.id);
-            // A child that was made in a way that nobody noticed may share it.
+            // A child created unnoticed may share it.
             description::unlock(file);
         }
     }
 }
 
-/// Who holds the guard. `lock` names the process; where it was removed, its holder puts it back before long.
+/// Who holds the guard. `lock` names the process; if it was removed, its holder recreates it soon.
 fn holder_of_guard(lock: &Path, guard: &Path, wait: Duration) -> io::Result<Holder> {
     let deadline = Instant::now() + wait;
     loop {
@@ -310,7 +311,7 @@ fn id(data: &std::fs::Metadata) -> FileId {
     (data.dev(), data.ino(), std::process::id())
 }
 
-/// Of the file that the name leads to; one that no file has if there is none.
+/// The file that the name leads to; an id that no file has if there is none.
 fn id_of(path: &Path) -> FileId {
     std::fs::metadata(path).map_or((0, 0, 0), |data| id(&data))
 }
@@ -322,7 +323,7 @@ fn if_there<T>(opened: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Of whatever lies there: a pipe must not be waited for.
+/// Whatever is there: it must not wait for a pipe.
 fn open_to_read(path: &Path) -> io::Result<File> {
     open_ordinary(path)
 }
@@ -338,7 +339,7 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)?;
     match file.metadata()?.is_file() {
         true => Ok(file),
-        false => Err(io::Error::other("it is no ordinary file: move it away")),
+        false => Err(io::Error::other("it is not a regular file: move it away")),
     }
 }
 

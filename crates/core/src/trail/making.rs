@@ -1,9 +1,9 @@
-//! Making a trail: in what order, and when not.
+//! Creates a trail: in what order, and when not.
 //!
-//! Order, each step on disk before the next: folders and the empty tree → key → `<key file>.origin` → checkpoint of size
-//! 0 → `trail.toml`. A folder with only the earlier ones is an interrupted making, and goes on. A folder with anything
-//! that only a finished trail has, or a key that has signed for one, is a trail that lost something: making another in
-//! its place would sign size 0 over it, so that is refused.
+//! The order, each step on disk before the next: folders and the empty tree → key → `<key file>.origin` → checkpoint of
+//! size 0 → `trail.toml`. A folder with only the earlier ones is an interrupted creation, which continues. A folder
+//! with anything that only a complete trail has, or a key that has signed for one, is a trail that lost something:
+//! creating another in its place would sign size 0 over it, so that is refused.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,10 @@ use crate::handoff::{HandoffHeader, replay};
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
 /// A handoff file larger than this is not one of ours.
 const HANDOFF_BYTES_MAX: u64 = 16 << 30;
-/// The second line of `<key file>.origin` until the trail is made.
+/// The second line of `<key file>.origin` until the trail is complete.
 const MAKING: &str = "making";
 
-/// Refuses where no trail may be made, before anything is written.
+/// Refuses if no trail may be created, before anything is written.
 pub(super) fn check_may_make(folder: &Folder, options: &Options) -> Result<(), OpenError> {
     if options.create || is_there(&**folder.files(), &folder.trail_toml())? {
         return Ok(());
@@ -34,7 +34,7 @@ pub(super) fn check_may_make(folder: &Folder, options: &Options) -> Result<(), O
     Err(OpenError::NotMade { path: folder.root().to_owned() })
 }
 
-/// A new trail in `folder`. `handoffs` are where one could lie.
+/// A new trail in `folder`. `handoffs` are the places where one could be.
 pub(super) fn make(
     folder: &Folder,
     options: &Options,
@@ -60,7 +60,7 @@ pub(super) fn make(
     let write = |path: &Path, text: &str, is_private: bool| {
         files.replace(path, text.as_bytes(), is_private).map_err(OpenError::io("write", path))
     };
-    // One that was put there may lie where it can only be read.
+    // An existing one may be where it can only be read.
     if held_text.as_deref() != Some(&signing.to_private_string()) {
         write(&key_path, &signing.to_private_string(), true)?;
     }
@@ -74,7 +74,7 @@ pub(super) fn make(
     Ok((manifest, signing))
 }
 
-/// Notes beside the key for which trail it is about to sign.
+/// Records next to the key for which trail it is about to sign.
 fn note_making(files: &dyn Files, key_path: &Path, origin: &str) -> Result<(), OpenError> {
     let (path, text) = (origin_file(key_path), format!("{origin}\n{MAKING}\n"));
     match files.read(&path, SMALL_FILE_BYTES_MAX) {
@@ -82,22 +82,22 @@ fn note_making(files: &dyn Files, key_path: &Path, origin: &str) -> Result<(), O
         _ => files.replace(&path, text.as_bytes(), false).map_err(|error| OpenError::Key {
             path: key_path.to_owned(),
             what: format!(
-                "cannot be noted as this trail's ({error}): make its folder writable for the making, or put the file {} \
-                 there yourself, with the lines `{origin}` and `{MAKING}`",
+                "cannot be recorded as this trail's ({error}): make its folder writable while the trail is created, \
+                 or create the file {} yourself, with the lines `{origin}` and `{MAKING}`",
                 path.display()
             ),
         }),
     }
 }
 
-/// Notes beside the key that it has signed for this trail: with that it is used for no other.
+/// Records next to the key that it has signed for this trail: after that it is used for no other.
 pub(super) fn note_made(files: &dyn Files, key_path: &Path, origin: &str) -> Result<(), OpenError> {
     let (path, text) = (origin_file(key_path), format!("{origin}\n"));
     match files.read(&path, SMALL_FILE_BYTES_MAX) {
         Ok(bytes) if bytes == text.as_bytes() => Ok(()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(OpenError::io("read", path)(error)),
         _ => match files.replace(&path, text.as_bytes(), false) {
-            // A key may lie where only its reader's right to read is left; the trail is made, and knows its key.
+            // The key may be in a read-only place; the trail is complete and knows its key.
             Err(error) if is_read_only(&error) => Ok(()),
             done => done.map_err(OpenError::io("write", path)),
         },
@@ -142,7 +142,7 @@ fn make_folders(folder: &Folder, files: &dyn Files) -> Result<(), OpenError> {
     }
 }
 
-/// Where it is noted for which trail a key has signed.
+/// Where it is recorded for which trail a key has signed.
 pub(super) fn origin_file(key_path: &Path) -> PathBuf {
     let mut name = key_path.as_os_str().to_owned();
     name.push(".origin");
@@ -163,8 +163,8 @@ fn refuse_used_key(files: &dyn Files, key_path: &Path, signing: &SigningKey) -> 
     Err(OpenError::Key {
         path: key_path.to_owned(),
         what: format!(
-            "has signed for the trail {used_for}, which is not here: look whether its volume is mounted and dir is \
-             right. A key is used for one trail only: for a new one, set key_file to another place"
+            "has signed for the trail {used_for}, which is not here: check that its volume is mounted and that dir is \
+             correct. A key is used for only one trail: for a new one, set key_file to another place"
         ),
     })
 }
@@ -175,7 +175,7 @@ fn left(path: &Path, what: &str) -> Result<(), OpenError> {
     Err(OpenError::Damaged { path: path.to_owned(), what })
 }
 
-/// Refuses if something is there that a making has not yet written when it is interrupted.
+/// Refuses if something exists that an interrupted creation would not have written yet.
 fn refuse_left_over(folder: &Folder, held: Option<&SigningKey>) -> Result<(), OpenError> {
     let files = &**folder.files();
     for (path, what) in [
@@ -205,7 +205,7 @@ fn refuse_left_over(folder: &Folder, held: Option<&SigningKey>) -> Result<(), Op
     Ok(())
 }
 
-/// Refuses if a handoff holds events of this trail. One elsewhere may be another's, which is told later.
+/// Refuses if a handoff holds events of this trail. One elsewhere may be another trail's, which is reported later.
 fn refuse_used_handoff(folder: &Folder, handoffs: &[PathBuf], mark: u64) -> Result<(), OpenError> {
     for path in handoffs {
         let bytes = match folder.files().read(path, HANDOFF_BYTES_MAX) {
@@ -221,7 +221,7 @@ fn refuse_used_handoff(folder: &Folder, handoffs: &[PathBuf], mark: u64) -> Resu
     Ok(())
 }
 
-/// Whether the note is the checkpoint of size 0 that a making signs with this key.
+/// Whether the note is the checkpoint of size 0 that a creation signs with this key.
 fn is_first(note: &str, held: Option<&SigningKey>) -> bool {
     let Some(held) = held else { return false };
     let Ok(origin) = Origin::new(held.name()) else { return false };
@@ -237,7 +237,7 @@ fn holds_events(file: &[u8]) -> bool {
 fn is_there(files: &dyn Files, path: &Path) -> Result<bool, OpenError> {
     match files.read(path, SMALL_FILE_BYTES_MAX) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        // Whatever else is wrong with it is told by whoever reads it.
+        // Whatever else is wrong with it is reported by whoever reads it.
         _ => Ok(true),
     }
 }

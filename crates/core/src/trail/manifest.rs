@@ -1,4 +1,4 @@
-//! What `trail.toml` says: the trail's name, and the keys that sign it.
+//! The content of `trail.toml`: the trail's name, and the keys that sign it.
 
 use std::fmt;
 use std::io;
@@ -15,12 +15,12 @@ const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// More rotations are refused: other tools read notes of at most 100 signature lines.
 pub(crate) const ROTATIONS_MAX: usize = 64;
 
-/// What `trail.toml` says. Nothing signs it: whoever is to be sure of the key pins it.
+/// The content of `trail.toml`. Nothing signs it: to be sure of the key, pin it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The trail's name.
     pub origin: Origin,
-    /// When it was made.
+    /// When it was created.
     pub created: Timestamp,
     /// The keys that signed it, in order.
     pub keys: Vec<ManifestKey>,
@@ -31,11 +31,11 @@ pub struct Manifest {
 pub struct ManifestKey {
     /// The key.
     pub public_key: VerifyingKey,
-    /// The first tree size that it signs.
+    /// The first tree size that it may sign.
     pub from: u64,
-    /// The last tree size that it signs; `None` for the key that signs now.
+    /// The last tree size that it may sign; `None` for the current key.
     pub to: Option<u64>,
-    /// The signature line by which the key before vouches for it; `None` for the first key.
+    /// The signature line with which the previous key vouches for it; `None` for the first key.
     pub vouched: Option<String>,
 }
 
@@ -62,9 +62,9 @@ struct KeyText {
 /// Why `trail.toml` could not be read.
 #[derive(Debug)]
 pub enum ManifestError {
-    /// The system would not give it.
+    /// The system could not read it.
     Io(io::Error),
-    /// It says something that cannot be.
+    /// It contains something impossible.
     Invalid(String),
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for ManifestError {
 impl std::error::Error for ManifestError {}
 
 impl Manifest {
-    /// That of a new trail.
+    /// The manifest of a new trail.
     pub fn new(origin: Origin, created: Timestamp, public_key: VerifyingKey) -> Self {
         let key = ManifestKey { public_key, from: 0, to: None, vouched: None };
         Manifest { origin, created, keys: vec![key] }
@@ -102,7 +102,7 @@ impl Manifest {
         Self::parse(&text).map(Some)
     }
 
-    /// From the text of `trail.toml`.
+    /// Parses the text of `trail.toml`.
     ///
     /// # Errors
     /// As [`read`](Manifest::read).
@@ -114,22 +114,22 @@ impl Manifest {
             Some(version) if version == FORMAT_VERSION as i64 => {}
             Some(version) => {
                 return Err(ManifestError::Invalid(format!(
-                    "it is of format {version}, and this program knows format {FORMAT_VERSION}: use a newer trailseal"
+                    "it has format {version}, but this program reads format {FORMAT_VERSION}: use a newer trailseal"
                 )));
             }
-            None => return Err(ManifestError::Invalid("it names no format".into())),
+            None => return Err(ManifestError::Invalid("it has no format".into())),
         }
         let parsed: ManifestText = toml::from_str(text).map_err(|error| invalid(&error))?;
         let origin = Origin::new(&parsed.origin).map_err(|error| invalid(&error))?;
         let created = Timestamp::parse(&parsed.created)
-            .ok_or_else(|| ManifestError::Invalid("its time of creation is none".into()))?;
+            .ok_or_else(|| ManifestError::Invalid("`created` is not a valid timestamp".into()))?;
         let mut keys = Vec::new();
         for key in parsed.key {
             let public_key = VerifyingKey::parse(&key.public_key).map_err(|error| invalid(&error))?;
             keys.push(ManifestKey { public_key, from: key.from, to: key.to, vouched: key.vouched });
         }
         if keys.is_empty() || keys.len() > ROTATIONS_MAX + 1 {
-            return Err(ManifestError::Invalid("it names no key, or too many".into()));
+            return Err(ManifestError::Invalid("it has no key, or too many".into()));
         }
         Ok(Manifest { origin, created, keys })
     }
@@ -152,17 +152,17 @@ impl Manifest {
             created: self.created.to_string(),
             key,
         };
-        // Only maps with keys that are not text can fail, and there are none here.
+        // Only maps with non-text keys can fail, and there are none here.
         toml::to_string(&text).unwrap_or_default()
     }
 
-    /// The key that signs now.
+    /// The current key.
     pub fn current_key(&self) -> Option<&VerifyingKey> {
         self.keys.last().map(|key| &key.public_key)
     }
 
-    /// The keys with the sizes that each signs: the first, and each that the one before it vouches for; and what is
-    /// wrong with the first that is not vouched for as this file says, if any is.
+    /// The keys with the sizes that each may sign: the first, and each that the one before it vouches for; and what is
+    /// wrong with the first that is not vouched for as this file says, if any.
     pub fn key_ring(&self) -> (KeyRing, Option<String>) {
         let first = self.keys.first().map(|key| key.public_key.clone());
         let mut ring = KeyRing::new(self.origin.clone(), first.as_slice());
@@ -195,10 +195,10 @@ impl Manifest {
             }
         }
         let is_ended = self.keys.last().is_some_and(|key| key.to.is_some());
-        (ring, is_ended.then(|| "its last key signs no further, and no other one does".into()))
+        (ring, is_ended.then(|| "its last key has ended, and no other one follows".into()))
     }
 
-    /// Takes over a rotation of the key that signs now.
+    /// Adds a rotation of the current key.
     pub(crate) fn rotate(&mut self, rotation: &Rotation) {
         if let Some(old) = self.keys.last_mut() {
             old.to = Some(rotation.size());

@@ -1,7 +1,7 @@
 //! The trail: open, record, close.
 //!
-//! [`Trail::record`] reads as steps 2 to 5 of an event's way: complete, serialise, hand off. What follows
-//! is done by two threads: the writer (`commit.rs`) and the sealer (`seal/`).
+//! [`Trail::record`] covers steps 2 to 5 of an event's path: complete, serialise, hand off. Two threads do the rest:
+//! the writer (`commit.rs`) and the sealer (`seal/`).
 
 mod backup;
 mod batch;
@@ -81,7 +81,7 @@ use circumstances::Circumstances;
 use lock::Lock;
 use shared::{Shared, Shut};
 
-/// How long `trail.opened` may take to become durable before an opening goes on without it.
+/// How long `trail.opened` may take to become durable before an opening continues without it.
 const OPENED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One writer's ordered, sealed record on disk: a folder. Cheap to clone; every clone is the same trail.
@@ -112,7 +112,7 @@ struct Inner {
     rotating: Mutex<()>,
     /// Held while a policy is put in force, so that events and policies have one order.
     switching: Mutex<()>,
-    /// The fork generation in which this handle lives; in a forked child it is another.
+    /// The fork generation of this handle; a forked child has another.
     fork: u32,
     handoff_file: Option<PathBuf>,
     /// Taken by the first `close`.
@@ -127,24 +127,24 @@ struct Running {
     writer: JoinHandle<()>,
     sealer: JoinHandle<Anchors>,
     compressor: Option<Compressor>,
-    /// Held from open to close, and by each thread that writes until it ends.
+    /// Held from open to close, and by each writing thread until it ends.
     lock: Arc<Lock>,
 }
 
 /// What a close left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed {
-    /// Events in the trail, its own included.
+    /// Events in the trail, including its own.
     pub events: u64,
-    /// How many of them a signed checkpoint covers. Those that are left are sealed by the next opening.
+    /// How many of them a signed checkpoint covers. The next opening seals the rest.
     pub sealed: u64,
-    /// Why not all of them.
+    /// Why not all of them, if so.
     pub seal_trouble: Option<SealTrouble>,
-    /// How far each sink is; what it has not got is delivered at the next opening.
+    /// How far each sink is; the rest is delivered at the next opening.
     pub deliveries: Vec<DeliveryStats>,
 }
 
-/// Numbers about a trail.
+/// Statistics about a trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stats {
     /// Events accepted, ever: the index of the next one.
@@ -157,7 +157,7 @@ pub struct Stats {
     pub seal_trouble: Option<SealTrouble>,
     /// Bytes in the handoff that are not yet durable.
     pub handoff_used_bytes: u64,
-    /// Bytes of the handoff.
+    /// The size of the handoff in bytes.
     pub handoff_bytes: u64,
     /// What was counted since the opening.
     pub counted: Counted,
@@ -168,14 +168,13 @@ pub struct Stats {
 }
 
 impl Trail {
-    /// Opens the trail in folder `dir` for writing; makes it if there is none.
+    /// Opens the trail in folder `dir` for writing; creates it if there is none.
     ///
-    /// What an earlier process had accepted is recovered first. When this returns, `trail.opened` is on
-    /// disk.
+    /// It first recovers what an earlier process had accepted. When it returns, `trail.opened` is on disk.
     ///
     /// # Errors
-    /// When another process writes to it, when its events are not those that were signed, when the folder
-    /// is damaged or on a network file system, or when the disk fails. Nothing is lost by it.
+    /// When another process writes to it, when its events are not those that were signed, when the folder is damaged or
+    /// on a network file system, or when the disk fails. A failed open loses nothing.
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Trail, OpenError> {
         open::open(dir.as_ref(), options)
     }
@@ -215,7 +214,7 @@ impl Trail {
             .map_err(|error| failed(format!("the event trail.opened was refused: {error}")))?;
         trail.inner.shared.wake_writer();
         if trail.inner.shared.progress.wait_durable(index, crate::deadline::after(OPENED_TIMEOUT)) {
-            // Where that fails, the next opening says that it does not know of this one.
+            // If that fails, the next opening says that it does not know about this one.
             let _ = trail.inner.shared.folder.note_opened(index);
         }
         trail.tell(circumstances);
@@ -255,7 +254,7 @@ impl Trail {
         &self.inner.found
     }
 
-    /// Numbers about the trail, at this moment.
+    /// Statistics about the trail, at this moment.
     pub fn stats(&self) -> Stats {
         let shared = &self.inner.shared;
         let (handoff_used_bytes, handoff_bytes) = shared.handoff.fill();
@@ -274,7 +273,7 @@ impl Trail {
         }
     }
 
-    /// Delivers every event, from the sink's cursor on, in a thread of its own until the close.
+    /// Delivers every event, from the sink's cursor on, in its own thread until the close.
     ///
     /// # Errors
     /// When the trail is closed, or no thread can be started.
@@ -282,7 +281,7 @@ impl Trail {
         self.inner.deliver_to(sink, false)
     }
 
-    /// As [`deliver_to`](Trail::deliver_to), for the one store that [`Ack::Store`] waits for.
+    /// Like [`deliver_to`](Trail::deliver_to), for the one store that [`Ack::Store`] waits for.
     ///
     /// # Errors
     /// As [`deliver_to`](Trail::deliver_to).
@@ -295,7 +294,7 @@ impl Trail {
         Index::new(self.inner.shared.progress.durable())
     }
 
-    /// Why no event would be taken now; `None` if it would.
+    /// Why no event would be accepted now; `None` if one would.
     pub fn why_shut(&self) -> Option<RecordError> {
         Some(match self.inner.shared.gate.shut()? {
             Shut::Closed => RecordError::Closed,
@@ -310,7 +309,7 @@ impl Trail {
         self.inner.shared.has_store()
     }
 
-    /// How long a full buffer is waited for, by the options.
+    /// How long to wait for a full buffer, according to the options.
     pub fn room_wait(&self) -> Duration {
         self.inner.room_wait()
     }
@@ -326,8 +325,8 @@ impl Trail {
         shared.progress.wait_durable(last, crate::deadline::after(timeout))
     }
 
-    /// Waits until everything accepted so far is covered by a signed checkpoint on disk, without waiting
-    /// for the usual interval; `false` if that took longer than `timeout`.
+    /// Waits until everything accepted so far is covered by a signed checkpoint on disk, without waiting for the usual
+    /// interval; `false` if that took longer than `timeout`.
     pub fn seal(&self, timeout: Duration) -> bool {
         let deadline = crate::deadline::after(timeout);
         let shared = &self.inner.shared;
@@ -343,14 +342,15 @@ impl Trail {
         shared.progress.wait_sealed(size, deadline)
     }
 
-    /// Records one of the trail's own events, for whoever lets others at the trail: that it was read, that a token was
-    /// made. Its action is `trail.` and `what`; it is of category system, and no caller's event can look like it.
+    /// Records one of the trail's own events, for programs that give others access to the trail: that it was read, that
+    /// a token was made. Its action is `trail.` and `what`; its category is system, and no caller's event can look like
+    /// it.
     ///
     /// # Errors
     /// As [`record`](Trail::record).
     pub fn record_own(&self, what: &str, event: Event) -> Result<Index, RecordError> {
         self.inner.refuse_forked()?;
-        // Whoever calls this tells of what was done.
+        // Callers report what was done.
         let outcome = event.outcome.or(Some(Outcome::Success));
         let event = Event { action: format!("trail.{what}"), category: Category::System, outcome, ..event };
         let masked = line::masked_own(&self.inner.shared.masker, &event);
@@ -379,8 +379,8 @@ impl Trail {
         recording::push_system(&self.inner.shared, &event)
     }
 
-    /// Whether events of this trail keep a tenant as it is. To be asked before somebody is given one to read or write
-    /// for.
+    /// Whether events of this trail keep a tenant unchanged. Check this before giving somebody a tenant to read or
+    /// write for.
     ///
     /// # Errors
     /// When it is too long, or certainly a secret.
@@ -388,16 +388,16 @@ impl Trail {
         self.inner.shared.masker.check_tenant(tenant)
     }
 
-    /// How a filter's value may be told: as events have it, so a value that masking hashes is its hash.
+    /// How a filter's value may be recorded: as events have it, so a value that masking hashes is its hash.
     pub fn shown<'a>(&self, filter: &str, value: &'a str) -> Cow<'a, str> {
         self.inner.shared.masker.shown(filter, value)
     }
 
-    /// Stops accepting, makes everything accepted durable, seals it, and gives the folder free.
+    /// Stops accepting, makes everything accepted durable, seals it, and releases the folder.
     ///
     /// # Errors
-    /// [`CloseError::Late`] when `timeout` came first; what was accepted stays in the folder and is
-    /// recovered at the next opening, in this process or another.
+    /// [`CloseError::Late`] when `timeout` came first; what was accepted stays in the folder and is recovered at the
+    /// next opening, in this process or another.
     pub fn close(&self, timeout: Duration) -> Result<Closed, CloseError> {
         self.inner.close(timeout)
     }
@@ -424,7 +424,7 @@ impl Inner {
         deliveries.iter().map(|delivery| delivery.stats(&self.shared)).collect()
     }
 
-    /// Lets the deliveries hand over what is durable, until the deadline; what is left stays in the trail.
+    /// Lets the deliveries hand over what is durable, until the deadline; the rest stays in the trail.
     fn finish_deliveries(&self, deadline: Instant) {
         let deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
         deliveries.iter().for_each(Delivery::finish);
@@ -440,7 +440,7 @@ impl Inner {
         }
         let deadline = crate::deadline::after(timeout);
         let shared = &self.shared;
-        // Held to the end: a second caller must not hear that the trail is closed while it is not.
+        // Held to the end: a second caller must not be told that the trail is closed while it is not.
         let mut guard = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(running) = guard.as_ref() else { return Ok(self.closed()) };
         shared.gate.close(Shut::Closed);
@@ -465,22 +465,22 @@ impl Inner {
         }
         if let Some(compressor) = &running.compressor {
             compressor.finish();
-            // If it does not end in time it keeps the lock until it does: two of them on one segment could
-            // rename each other's half-written file.
+            // If it does not end in time, it keeps the lock until it does: two of them on one segment could rename each
+            // other's half-written file.
             while !compressor.is_finished() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
         self.finish_deliveries(deadline);
         let Some(running) = guard.take() else { return Ok(self.closed()) };
-        // The threads have ended, so these return at once; a panic of theirs shut the gate by itself.
+        // The threads have ended, so these return at once; a panic in one of them closed the gate by itself.
         let _ = running.writer.join();
         if let Ok(anchors) = running.sealer.join() {
             anchors.finish(&shared.counters, deadline);
         }
         let all_durable = shared.progress.durable() == events;
         if all_durable {
-            // Else the next opening would only tell of a handoff that nobody needs.
+            // Otherwise the next opening would only report a handoff that nobody needs.
             let _ = running.lock.note_closed();
             self.remove_handoff();
         }
@@ -492,7 +492,7 @@ impl Inner {
         }
     }
 
-    /// Removes the handoff of a short-lived process, which is empty; left over, it would only be replaced at the next
+    /// Removes the handoff of a short-lived process, which is empty; a leftover would only be replaced at the next
     /// opening.
     fn remove_handoff(&self) {
         let mark = HandoffHeader::trail_mark(self.shared.origin.as_str());
@@ -513,7 +513,7 @@ impl Inner {
         }
     }
 
-    /// The threads go on with their work, and hold the lock until they are done. Another close waits on.
+    /// The threads continue their work and hold the lock until they are done. Another close keeps waiting.
     fn late(&self, events: u64) -> CloseError {
         CloseError::Late { not_durable: events.saturating_sub(self.shared.progress.durable()) }
     }
@@ -521,14 +521,14 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // The safety net. A caller who wants to know how it went calls `close`.
+        // The safety net. A caller who wants to know the outcome calls `close`.
         let _ = self.close(Duration::from_secs(5));
         self.deliveries.get_mut().unwrap_or_else(PoisonError::into_inner).iter().for_each(Delivery::abandon);
         if self.fork == trailseal_event::fork::generation()
             && let Some(running) = self.running.get_mut().unwrap_or_else(PoisonError::into_inner)
             && let Some(compressor) = &running.compressor
         {
-            // Late: nobody will tell it later, and it holds the lock.
+            // Late: nobody will report it later, and it holds the lock.
             compressor.finish();
         }
     }

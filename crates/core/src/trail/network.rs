@@ -1,4 +1,4 @@
-//! Telling network file systems, whose locks and syncs cannot be relied on.
+//! Detects network file systems, whose locks and syncs are not reliable.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
-//! Recording an event once: the ways in that promise retry safety look up the id that the caller gave.
+//! Recording an event once: calls that promise retry safety look up the id given by the caller.
 //!
-//! Older ids are asked of [`KnownIds`] where a trail was given one; the others are in memory, from one scan, the first
-//! time that an id must be checked.
+//! Older ids are looked up in [`KnownIds`] if the trail was given one; the others are in memory, from one scan, the
+//! first time that an id must be checked.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::{ControlFlow, Range};
@@ -19,12 +19,12 @@ use super::options::Notice;
 use super::recording::{Ack, HandedIn, LINE, Receipt, Status, level};
 use super::{ReadError, Reader, RecordError, Trail};
 
-/// What came of recording an event once.
+/// The outcome of recording an event once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Once {
-    /// It was not there yet.
+    /// It is new.
     New(Receipt),
-    /// It is there already, with the same content; nothing was added.
+    /// It is already there, with the same content; nothing was added.
     Repeated {
         /// Its index.
         index: Index,
@@ -40,10 +40,10 @@ pub enum Once {
     },
 }
 
-/// What came of handing an event in once.
+/// The outcome of handing in an event once.
 #[derive(Clone, Debug)]
 pub enum HandedInOnce {
-    /// It was not there yet.
+    /// It is new.
     New(HandedIn),
     /// As [`Once::Repeated`].
     Repeated {
@@ -69,7 +69,7 @@ pub(super) struct Ids {
     older: Option<Box<dyn KnownIds>>,
     /// Everything below is known by `older`.
     known: u64,
-    /// When `older` is asked again how far it knows, by [`Trail::progress_of_ids`].
+    /// When to ask `older` again how far it knows, by [`Trail::progress_of_ids`].
     look_at: u64,
     /// Half of SHA-256(length of tenant ‖ tenant ‖ id) to index.
     by_hash: HashMap<u128, u64>,
@@ -77,16 +77,16 @@ pub(super) struct Ids {
     scanned: u64,
     /// Indexes from `scanned` on that were recorded under this lock, and so need not be read.
     passed: BTreeSet<u64>,
-    /// The rests of lines that were recorded under this lock and may not be on disk yet, by index. No more than
-    /// the handoff holds.
+    /// The rests of lines that were recorded under this lock and may not be on disk yet, by index. No more than the
+    /// handoff holds.
     fresh: VecDeque<(u64, Box<[u8]>)>,
     lines: Lines,
 }
 
-/// How many indexes are remembered as passed; more are read from the disk.
+/// How many indexes are remembered as skipped; more are read from the disk.
 const PASSED_MAX: usize = 1 << 16;
 
-/// Lines that repeats are compared with. Who sends a file again asks for one line after the other.
+/// Lines that repeats are compared with. Resending a file asks for one line after the other.
 #[derive(Default)]
 struct Lines {
     reader: Option<Reader>,
@@ -104,7 +104,7 @@ impl Lines {
         if index.checked_sub(self.first).is_none_or(|at| at >= self.ahead.len() as u64) {
             let (mut ahead, range) = (Vec::new(), index..index.saturating_add(LINES_AHEAD));
             self.read(trail, index + 1, range, &mut |at, line| {
-                // Where a segment is missing, those behind it are other lines.
+                // If a segment is missing, later ones contain other lines.
                 if at == index + ahead.len() as u64 {
                     ahead.push(line.to_vec());
                 }
@@ -114,8 +114,8 @@ impl Lines {
         Ok(self.ahead.get((index - self.first) as usize).map(Vec::as_slice))
     }
 
-    /// Reads what there is of `range`, in a view that should have the lines below `least`, and returns where
-    /// the view ends.
+    /// Reads what there is of `range`, in a view that should have the lines below `least`, and returns where the view
+    /// ends.
     fn read(
         &mut self,
         trail: &Trail,
@@ -135,7 +135,7 @@ impl Lines {
         };
         let is_old = reader.end().get() < least;
         if is_old || reader.for_each(range.clone(), &mut visit).is_err() {
-            // New lines, or a segment that was compressed meanwhile and has another name now.
+            // There are new lines, or a segment was compressed meanwhile and has another name now.
             reader.refresh()?;
             reader.for_each(next..range.end, &mut |index, line| {
                 each(index.get(), line);
@@ -155,7 +155,7 @@ impl Ids {
         let mut hasher = Sha256::new();
         // As it is stored, so that the line gives the same key as the event did.
         let tenant = &*held_identifier(tenant);
-        // Its length, since any byte that could separate the two may be in either.
+        // Its length, since any separator byte may be in either.
         hasher.update((tenant.len() as u64).to_be_bytes());
         hasher.update(tenant);
         hasher.update(id.as_bytes());
@@ -233,18 +233,18 @@ impl Ids {
 }
 
 impl Trail {
-    /// Lets `older` be asked for the ids of events that it knows, so that memory holds only those that it does not know
-    /// yet. Usually it is the index of the same trail, which [`deliver_to`](Trail::deliver_to) keeps growing.
+    /// Makes look-ups ask `older` for the ids of events that it knows, so that memory holds only those that it does not
+    /// know yet. Usually it is the index of the same trail, which [`deliver_to`](Trail::deliver_to) keeps growing.
     pub fn look_ids_up_in(&self, older: Box<dyn KnownIds>) {
         let mut ids = self.inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         (ids.older, ids.look_at) = (Some(older), 0);
     }
 
-    /// Records `event` unless an event with its id is there already for its tenant. An event without an
-    /// id of its own is simply recorded.
+    /// Records `event` unless its tenant already has an event with its id. An event without its own id is simply
+    /// recorded.
     ///
     /// # Errors
-    /// It was refused or is unconfirmed, or the trail could not be read to look the id up.
+    /// It was refused or is unconfirmed, or the trail could not be read to look up the id.
     pub fn record_once(&self, event: &Event, ack: Ack) -> Result<Once, RecordOnceError> {
         Ok(match self.hand_in_once(event, ack)? {
             HandedInOnce::New(handed_in) => Once::New(self.finish(handed_in)?),
@@ -253,11 +253,10 @@ impl Trail {
         })
     }
 
-    /// The same, without waiting for the level that the policy asks for: for callers that hand in many and
-    /// wait once.
+    /// The same, without waiting for the level that the policy asks for: for callers that hand in many and wait once.
     ///
     /// # Errors
-    /// As [`record_once`](Trail::record_once), but for unconfirmed.
+    /// As [`record_once`](Trail::record_once), except for unconfirmed.
     pub fn hand_in_once(&self, event: &Event, ack: Ack) -> Result<HandedInOnce, RecordOnceError> {
         let inner = &*self.inner;
         if inner.is_forked() {
@@ -296,7 +295,7 @@ impl Trail {
     }
 
     pub(super) fn catch_up(&self, ids: &mut Ids) -> Result<(), ReadError> {
-        // What this process records once is added as it is recorded; what came in by `record` is read.
+        // What this process records once is added as it is recorded; what came in through `record` is read.
         let durable = self.inner.shared.progress.durable();
         ids.is_used = true;
         if self.progress_of_ids() >= ids.look_at {
@@ -312,40 +311,40 @@ impl Trail {
             ids.scanned = to.min(end.max(ids.scanned));
             ids.skip_passed();
             if end < to {
-                // The view lags behind for a moment; the next look reads on from here.
+                // The view lags for a moment; the next call continues from here.
                 break;
             }
         }
         Ok(())
     }
 
-    /// Whether memory has the ids of all events: then nothing need be read, and nobody asked, to look one up.
+    /// Whether memory has the ids of all events: then a look-up needs neither reading nor asking.
     pub(super) fn has_ids_at_hand(&self, ids: &mut Ids) -> bool {
         ids.skip_passed();
         let is_looked = ids.older.is_none() || self.progress_of_ids() < ids.look_at;
         ids.is_used && ids.known == 0 && is_looked && ids.scanned >= self.inner.shared.progress.durable()
     }
 
-    /// Grows with the trail and with its index: either can be the reason for another look.
+    /// Grows with the trail and with its index: either can be the reason to check again.
     fn progress_of_ids(&self) -> u64 {
         let progress = &self.inner.shared.progress;
         progress.durable() + progress.stored()
     }
 
-    /// Looks how far the older ids are known, and forgets those. Whoever knows another trail's is not asked.
+    /// Checks how far the older ids are known, and forgets those. An implementation for another trail is not asked.
     fn look(&self, ids: &mut Ids) -> Result<(), ReadError> {
         let Some(older) = &mut ids.older else { return Ok(()) };
         ids.look_at = self.progress_of_ids() + older.look_every();
         let looked = older.look();
-        // After the look, so that what it was made from is durable if it is this trail.
+        // After the check, so that what it was made from is durable if it is this trail.
         let durable = self.inner.shared.progress.durable();
-        // What cannot be told now was not forgotten.
+        // What cannot be determined now was not forgotten.
         let Ok(Known { end, position }) = looked else { return Ok(()) };
         let is_ours = match (position.cursor.get().checked_sub(1), position.last_leaf) {
             (None, _) => return Ok(()),
             (Some(last), Some(leaf)) if last < durable => match ids.lines.get(self, last)? {
                 Some(line) => leaf_hash(line) == leaf,
-                // The view lags behind for a moment.
+                // The view lags for a moment.
                 None => return Ok(()),
             },
             _ => false,
@@ -353,7 +352,7 @@ impl Trail {
         match is_ours && end.get() <= durable {
             true if cfg!(trailseal_fault = "ids_forgotten_early") => ids.forget_below(durable),
             true => ids.forget_below(end.get()),
-            false => self.give_up(ids, "it is of another trail, or of another state of this one"),
+            false => self.give_up(ids, "it belongs to another trail, or to another state of this one"),
         }
         Ok(())
     }
@@ -367,7 +366,7 @@ impl Trail {
         self.inner.shared.notice(&Notice::IdsInMemory { reason: reason.to_owned() });
     }
 
-    /// The index of the first event with this id; its key says of which tenant. `ids` has caught up.
+    /// The index of the first event with this id; its key includes the tenant. `ids` is up to date.
     pub(super) fn find(&self, ids: &mut Ids, key: u128, id: &str) -> Result<Option<u64>, ReadError> {
         if ids.known > 0
             && let Some(index) = self.find_older(ids, key, id)?
@@ -388,9 +387,9 @@ impl Trail {
         found.sort_unstable();
         for index in found.into_iter().map(Index::get).filter(|index| *index < ids.known) {
             match ids.lines.get(self, index)? {
-                // They are found by a part of a hash, and of any tenant.
+                // They are found by a part of a hash, for any tenant.
                 Some(line) if Ids::key_of_line(line) != Some(key) => {}
-                // Where the line cannot be read, it may be the one.
+                // If the line cannot be read, it may be the one.
                 _ => return Ok(Some(index)),
             }
         }
@@ -414,12 +413,12 @@ impl Trail {
         match is_same {
             Some(true) => Ok(HandedInOnce::Repeated { index, id }),
             Some(false) => Ok(HandedInOnce::Conflict { index, id }),
-            // Never a repeat unseen: what cannot be compared may be another event.
+            // A repeat never goes unchecked: what cannot be compared may be another event.
             None => Err(RecordError::Unconfirmed { index, id: EventId::given(&id) }.into()),
         }
     }
 
-    /// A repeat is told only when the first has reached what the repeat asks for.
+    /// A repeat is reported only when the first has reached what the repeat asks for.
     fn wait_for_first(
         &self,
         event: &Event,
@@ -447,7 +446,7 @@ pub enum RecordOnceError {
     /// It was refused.
     #[error(transparent)]
     Refused(#[from] RecordError),
-    /// The trail could not be read to look the id up; nothing was recorded.
-    #[error("could not read the trail to look the id up")]
+    /// The trail could not be read to look up the id; nothing was recorded.
+    #[error("could not read the trail to look up the id")]
     Read(#[from] ReadError),
 }

@@ -40,13 +40,13 @@ use crate::segment::Compressor;
 use crate::watch::Watch;
 
 const HANDOFF_BYTES_MIN: u64 = 1 << 20;
-/// A batch may have a quarter of it, and a frame tells its length in 32 bits.
+/// A batch may have a quarter of it, and a frame's length has 32 bits.
 const HANDOFF_BYTES_MAX: u64 = 8 << 30;
 const DISK_RESERVE_BYTES: u64 = 256 << 20;
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
-const SECRET_UNREADABLE: &str = "holds no sampling secret: remove it, and another one is made";
+const SECRET_UNREADABLE: &str = "holds no sampling secret: remove it to have another one made";
 
-/// Everything that an opening found or made, before threads are started.
+/// Everything that an opening found or created, before threads are started.
 struct Opened {
     folder: Folder,
     lock: Lock,
@@ -85,7 +85,7 @@ fn open_existing(
 ) -> Result<Trail, OpenError> {
     if let Some(origin) = options.origin.as_deref().filter(|origin| *origin != manifest.origin.as_str()) {
         return Err(OpenError::Origin(format!(
-            "{} is the trail {}, not {origin}: an origin never changes; choose another folder, or leave the origin out",
+            "{} is the trail {}, not {origin}: an origin never changes; choose another folder, or leave out the origin",
             folder.root().display(),
             manifest.origin.as_str(),
         )));
@@ -96,7 +96,7 @@ fn open_existing(
     go_on(folder, lock, trusted, options)
 }
 
-/// Recovers what lies in the folder, and starts.
+/// Recovers what is in the folder, and starts.
 fn go_on(folder: Folder, lock: Lock, trusted: Trusted, options: Options) -> Result<Trail, OpenError> {
     let files = options.files.clone();
     let Trusted { manifest, signing, newest, kept_ahead } = trusted;
@@ -109,7 +109,7 @@ fn go_on(folder: Folder, lock: Lock, trusted: Trusted, options: Options) -> Resu
     let mut recovered = recover(&folder, &files, &newest, &handoffs, &witnesses)?;
     if options.succeeds.is_some() && !recovered.found.is_new() {
         let what =
-            "it holds a trail already: a trail that takes over from another is a new one, in another folder";
+            "it already holds a trail: a trail that takes over from another must be new, in another folder";
         return Err(damaged(folder.root(), what));
     }
     recovered.found.handoff_missing = places.missing.clone();
@@ -138,7 +138,7 @@ fn take_lock(folder: &Folder) -> Result<Lock, OpenError> {
     }
 }
 
-/// The second lock, on a file that nobody removes. Without it the tree is missing, which is refused later.
+/// The second lock, on a file that nobody removes. Without that file the tree is missing, which is refused later.
 fn hold_guard(lock: &Lock, folder: &Folder) -> Result<(), OpenError> {
     let guard = folder.tree_level(0);
     match lock.hold_guard(&guard).map_err(OpenError::io("lock", &guard))? {
@@ -163,17 +163,17 @@ pub(super) fn read_signing_key(files: &dyn Files, path: &Path) -> Result<Option<
     }
 }
 
-/// Where handoffs lie that an opening has to do with.
+/// The handoffs that matter to an opening.
 struct HandoffPlaces {
-    /// Where this opening makes its own.
+    /// Where this opening creates its own.
     new: PathBuf,
-    /// Those that bear this trail's mark: replayed, then removed or replaced.
+    /// Those with this trail's mark: replayed, then removed or replaced.
     own: Vec<PathBuf>,
-    /// The one that the last holder named and needed, if it is not there.
+    /// The one that the last holder named and needed, if it is missing.
     missing: Option<PathBuf>,
 }
 
-/// Where this opening makes its handoff; then where another one may lie: the one that the last holder named, and the
+/// Where this opening creates its handoff; then where another one may be: the one that the last holder named, and the
 /// usual one.
 fn handoff_candidates(folder: &Folder, options: &Options, lock: &Lock) -> Result<Vec<PathBuf>, OpenError> {
     let new = match &options.handoff.place {
@@ -190,10 +190,10 @@ fn handoff_candidates(folder: &Folder, options: &Options, lock: &Lock) -> Result
     Ok(candidates)
 }
 
-/// Looks at what lies in those places.
+/// Checks what is in those places.
 ///
-/// Only a handoff of this trail is ever taken for one: whatever else has such a name is left alone, and where it is in
-/// the way it is refused.
+/// Only a handoff of this trail is ever used as one: anything else with such a name is left alone, and if it is in the
+/// way, the opening is refused.
 fn handoff_places(
     folder: &Folder,
     options: &Options,
@@ -205,7 +205,7 @@ fn handoff_places(
     let new = own[0].clone();
     match handoff::lies_at(&*options.files, &new, mark) {
         Lies::Nothing | Lies::Own => {}
-        // Nothing is lost with it, and it has the name of our own file in our own folder: somebody emptied that.
+        // Nothing is lost with it, and it has our own file's name in our own folder: somebody emptied it.
         Lies::Empty if new == folder.handoff() => {
             fs::remove_file(&new).map_err(OpenError::io("remove", &new))?;
         }
@@ -309,7 +309,7 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
     let write = move || {
         let _held = held;
         writer.run();
-        // All is durable, also when nobody waits for the close any more.
+        // Everything is durable, also when nobody waits for the close any more.
         ended.sealer_may_end.store(true, Ordering::Release);
         ended.wake_sealer();
     };
@@ -330,7 +330,8 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
     Trail::started(shared, keys, handoff_file, running, &recovered.found, &circumstances)
 }
 
-/// The masker of the options, with the key that the folder keeps. It is made at once, since no event can wait for it.
+/// The masker of the options, with the key that the folder keeps. It is created at once, since no event can wait for
+/// it.
 fn masker(folder: &Folder, options: &Options) -> Result<Masker, OpenError> {
     let mut mask = options.mask.clone();
     if mask.enabled && mask.key.is_none() {
@@ -339,10 +340,10 @@ fn masker(folder: &Folder, options: &Options) -> Result<Masker, OpenError> {
     Ok(Masker::new(&mask)?)
 }
 
-/// How long a slot waits for the first one, which is opened beside it, to have a masking key.
+/// How long a slot waits for the first one, which is being opened at the same time, to have a masking key.
 const FIRST_KEY_WAIT: Duration = Duration::from_secs(2);
 
-/// The masking key. Slots share that of the first, so that what is equal stays equal among them.
+/// The masking key. Slots share that of the first, so that equal values stay equal among them.
 fn mask_key(folder: &Folder, options: &Options) -> Result<MaskKey, SecretError> {
     let first = options.first_slot.as_ref().filter(|first| *first != folder.root());
     let Some(first) = first.filter(|_| !cfg!(trailseal_fault = "slots_hash_apart")) else {
@@ -356,7 +357,7 @@ fn mask_key(folder: &Folder, options: &Options) -> Result<MaskKey, SecretError> 
     loop {
         match take_over_mask_key(folder, &first)? {
             Some(key) => return Ok(key),
-            // One that is never made is no reason not to record.
+            // If one is never created, that is no reason not to record.
             None if begun.elapsed() >= FIRST_KEY_WAIT => return load_or_make_mask_key(folder),
             None => std::thread::sleep(Duration::from_millis(5)),
         }
@@ -385,7 +386,7 @@ fn thread_failed(shared: &Shared) -> impl FnOnce(io::Error) -> OpenError + use<>
     OpenError::io("start a thread for", path)
 }
 
-/// At least the handoff's size, since what is in there must always fit.
+/// At least the handoff's size, since its content must always fit.
 fn reserve_bytes(folder: &Folder, options: &Options) -> Result<u64, OpenError> {
     let (_, total) =
         options.files.free_bytes(folder.root()).map_err(OpenError::io("look at", folder.root()))?;

@@ -18,18 +18,18 @@ pub type OnNotice = Arc<dyn Fn(&Notice) + Send + Sync>;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// The trail's name, for example `example.com/billing/node-1`. Fixed when the trail is made;
-    /// `None`: `trailseal.local/` and 16 hex digits of the public key's SHA-256.
+    /// The trail's name, for example `example.com/billing/node-1`. Fixed when the trail is created; `None`:
+    /// `trailseal.local/` and 16 hex digits of the public key's SHA-256.
     pub origin: Option<String>,
-    /// Whether a trail is made where there is none. With `false` an empty folder is refused: a volume that is mounted
+    /// Whether to create a trail where there is none. With `false` an empty folder is refused: a volume that is mounted
     /// late looks like one.
     pub create: bool,
-    /// Where the signing key is kept, if not in the trail's folder.
+    /// Where the signing key is, if not in the trail's folder.
     pub key_file: Option<PathBuf>,
     /// What happens to each event, unless the trail's folder keeps a policy that was set while it ran.
     pub policy: Policy,
-    /// Whether events from JSON are read strictly: names that no event has and wrong JSON types refuse them, a value
-    /// never does. Otherwise they are told of. See [`Event::from_json_told`](trailseal_event::Event::from_json_told).
+    /// Whether events from JSON are read strictly: unknown names and wrong JSON types refuse them, a value never does.
+    /// Otherwise they only cause warnings. See [`Event::from_json_told`](trailseal_event::Event::from_json_told).
     pub strict: bool,
     /// What is masked before anything is written.
     pub mask: MaskOptions,
@@ -37,31 +37,31 @@ pub struct Options {
     pub handoff: HandoffOptions,
     /// The files of lines.
     pub segment: SegmentOptions,
-    /// How long events that nobody waits for may lie in the handoff before they are written, for company: at most 100 ms.
-    /// It widens only what power loss may take of them.
+    /// How long the writer collects events that nobody waits for, at most 100 ms. A longer time only means that a power
+    /// loss can take more of them.
     pub linger: Duration,
     /// How often a checkpoint is signed while there are events.
     pub seal_every: Duration,
-    /// Free bytes that are left alone: below, new events are refused. `None`: 256 MiB, or 5 % of the file
-    /// system if that is less.
+    /// Free bytes that are left alone: below that, new events are refused. `None`: 256 MiB, or 5 % of the file system
+    /// if that is less.
     pub disk_reserve_bytes: Option<u64>,
-    /// Open on a network file system although its locks and syncs cannot be relied on.
+    /// Open on a network file system although its locks and syncs are not reliable.
     pub allow_network_file_system: bool,
     /// A short-lived process: the handoff file is removed at a clean close.
     pub one_shot: bool,
-    /// Places outside the trail that are given each new checkpoint.
+    /// Places outside the trail that receive each new checkpoint.
     pub anchors: Vec<Anchor>,
-    /// The trail that a new one takes over from: its first line says so.
+    /// The trail that a new one takes over from, recorded in its first line.
     pub succeeds: Option<Succeeded>,
-    /// Finds what else says how many events the trail had, before it is opened.
+    /// Finds out what else says how many events the trail had, before it is opened.
     pub witnesses: Option<FindWitnesses>,
-    /// The first slot of a folder of slots, whose masking key the others take over.
+    /// The first slot of a folder of slots, whose masking key the others copy.
     pub(super) first_slot: Option<PathBuf>,
-    /// The file system; tests put a faulty one here.
+    /// The file system; tests use a faulty one.
     pub files: Arc<dyn Files>,
     /// The clock; tests stop it and turn it back.
     pub clock: Arc<dyn Clock>,
-    /// Called with what an operator should know of. Called by the trail's own threads: it must return soon.
+    /// Called with what an operator should know. The trail's own threads call it: it must return soon.
     pub on_notice: Option<OnNotice>,
 }
 
@@ -92,14 +92,14 @@ impl Default for Options {
     }
 }
 
-/// The good end of a trail that cannot go on.
+/// The last good state of a trail that cannot continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Succeeded {
     /// Its name.
     pub origin: String,
     /// How many events its newest good checkpoint covers, and the root hash in base64; `None` if none is good.
     pub good: Option<(u64, String)>,
-    /// Why it cannot go on.
+    /// Why it cannot continue.
     pub reason: String,
 }
 
@@ -124,12 +124,12 @@ pub struct HandoffOptions {
     pub place: HandoffPlace,
     /// Its size in bytes; rounded up to a multiple of 4,096, at least 1 MiB.
     ///
-    /// What lies in it beyond 16 MiB is for a disk that stalls: while the disk takes lines and they come faster, callers
-    /// that may wait are held back there, so that no event is far from being durable.
+    /// The part beyond 16 MiB is for a stalled disk: while the disk writes but events come faster, callers that may
+    /// wait are slowed down there, so that no event is far from being durable.
     pub size_bytes: u64,
     /// What happens when it is full.
     pub full: Full,
-    /// How long [`Full::Block`] waits for room, or is held back.
+    /// How long [`Full::Block`] waits for room, or slows a caller down.
     pub timeout: Duration,
 }
 
@@ -144,7 +144,7 @@ impl Default for HandoffOptions {
     }
 }
 
-/// Where the handoff buffer lies.
+/// Where the handoff buffer is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HandoffPlace {
     /// In the file `handoff` of the trail's folder.
@@ -156,7 +156,7 @@ pub enum HandoffPlace {
     Memory,
 }
 
-/// What `record` does when the buffer is full.
+/// What `record` does if the buffer is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Full {
     /// Waits for room, up to the deadline; then refuses.
@@ -170,7 +170,7 @@ pub enum Full {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SegmentOptions {
-    /// When a new one is begun.
+    /// When a new one starts.
     pub roll: Roll,
     /// Whether closed ones are compressed.
     pub compress: bool,
@@ -182,7 +182,7 @@ impl Default for SegmentOptions {
     }
 }
 
-/// When a new segment is begun.
+/// When a new segment starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Roll {
     /// Before it would exceed this many bytes.
@@ -200,46 +200,46 @@ pub enum Roll {
 pub enum Anchor {
     /// Each new checkpoint is appended to this file.
     File(PathBuf),
-    /// Each new checkpoint is given to this shell command on its standard input.
+    /// Each new checkpoint is passed to this shell command on its standard input.
     Command(String),
 }
 
-/// Something that an operator should know of.
+/// Something that an operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// A write or sync of a segment failed; what is accepted is kept and tried again in a new segment.
+    /// A write or sync of a segment failed; what is accepted is kept and retried in a new segment.
     SegmentFailed {
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
-    /// Writing and syncing a group of lines took over a second; whoever waits for the disk waited so long.
+    /// Writing and syncing a group of lines took over a second; callers that waited for the disk waited as long.
     SlowWrite {
         /// How long it took.
         took: Duration,
     },
-    /// Lines are written again after a failure.
+    /// Lines are being written again after a failure.
     SegmentRecovered,
-    /// The segment's file was deleted, replaced or cut by somebody; a new one is begun.
+    /// Somebody deleted, replaced or truncated the segment's file; a new one was started.
     SegmentReplaced {
         /// Index of the first line of the lost file.
         first: u64,
     },
-    /// Less than the disk reserve is free: new events are refused.
+    /// Less space than the disk reserve is free: new events are refused.
     DiskReserveReached {
         /// Free bytes.
         free_bytes: u64,
     },
-    /// There is room again.
+    /// There is enough space again.
     DiskReserveLeft,
-    /// Sealing failed and is tried again.
+    /// Sealing failed and is retried.
     SealFailed {
         /// What failed.
         reason: String,
     },
-    /// Everything that was to be sealed is.
+    /// Everything that was to be sealed is sealed.
     SealRecovered,
-    /// A closed segment could not be compressed; it stays as it is.
+    /// A closed segment could not be compressed; it stays uncompressed.
     CompressFailed {
         /// What failed.
         reason: String,
@@ -256,7 +256,7 @@ pub enum Notice {
         /// What failed.
         reason: String,
     },
-    /// A sink takes events again.
+    /// A sink accepts events again.
     DeliveryRecovered {
         /// Its name.
         sink: String,
@@ -270,30 +270,30 @@ pub enum Notice {
         /// What differs.
         reason: String,
     },
-    /// The index does not answer for the ids of older events: they are read from the trail, and held in memory.
+    /// The index does not look up the ids of older events: they are read from the trail, and held in memory.
     IdsInMemory {
         /// Why.
         reason: String,
     },
-    /// The lock file was removed or replaced while the trail was written; it is back, and held.
+    /// The lock file was removed or replaced while the trail was in use; it was recreated and is held.
     LockPutBack {
         /// The file.
         path: PathBuf,
     },
-    /// The lock file was removed or replaced, and cannot be put back. The trail is still held, by its second lock.
+    /// The lock file was removed or replaced, and cannot be recreated. The trail is still held, by its second lock.
     LockMissing {
         /// The file.
         path: PathBuf,
         /// Why.
         reason: String,
     },
-    /// The handoff was removed, replaced or cut while it was in use. It was made anew, and what the old one held is on
+    /// The handoff was removed, replaced or truncated while in use. It was recreated, and what the old one held is on
     /// disk.
     HandoffRemade {
         /// The file.
         path: PathBuf,
     },
-    /// The handoff was removed, replaced or cut while it was in use, and cannot be made anew: until it is, a killed
+    /// The handoff was removed, replaced or truncated while in use, and cannot be recreated: until it is, a killed
     /// process loses what is not yet written.
     HandoffLost {
         /// The file.
@@ -301,39 +301,39 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
-    /// A file of the tree was removed, replaced or cut while the trail was written; all of them were made again from the
-    /// lines, which give the same tree.
+    /// A file of the tree was removed, replaced or truncated while the trail was in use; all of them were rebuilt from
+    /// the lines, which give the same tree.
     TreeRemade {
         /// The file.
         path: PathBuf,
     },
-    /// The trail's folder was moved or removed while it was written: new events are refused.
+    /// The trail's folder was moved or removed while in use: new events are refused.
     FolderMoved {
         /// Where it was.
         path: PathBuf,
     },
-    /// The trail's folder is where it was: new events are taken again.
+    /// The trail's folder is back: new events are accepted again.
     FolderBack {
         /// Where it is.
         path: PathBuf,
     },
-    /// The file system gives files other inode numbers at each look: a file that is replaced while it is in use is not
-    /// noticed, only one that is removed or cut.
+    /// The file system gives files other inode numbers on each look: a replaced file goes unnoticed; only a removed or
+    /// truncated one is noticed.
     InodeNumbersChange {
         /// The trail's folder.
         path: PathBuf,
     },
-    /// The handoff that the last writer named is not there: what was accepted and in no segment is lost.
+    /// The handoff that the last writer named is missing: what was accepted and in no segment is lost.
     HandoffMissing {
         /// Where it should be.
         path: PathBuf,
     },
-    /// A line that a stop had torn was set aside: it was never known to be durable.
+    /// A line torn by a stop was set aside: it was never known to be durable.
     TornLineSetAside {
         /// How many bytes.
         bytes: u64,
     },
-    /// The trail was opened under other circumstances than the last time.
+    /// The circumstances differ from those of the last opening.
     OpenedElsewhere {
         /// What differs: `host`, `folder`, `policy`.
         differs: Vec<&'static str>,
@@ -345,7 +345,7 @@ pub enum Notice {
     },
     /// The handoff could not be mapped from a file: a killed process would lose what is not yet written.
     HandoffInMemory {
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
 }
@@ -356,115 +356,118 @@ impl std::fmt::Display for Notice {
             Notice::SegmentFailed { reason } => {
                 write!(
                     formatter,
-                    "a write to a segment failed ({reason}); what was accepted is kept and tried again in a new one"
+                    "a write to a segment failed ({reason}); what was accepted is kept and retried in a new one"
                 )
             }
-            // Whole seconds: what is told again and again should be told alike.
+            // Whole seconds, so that a repeated notice has the same text.
             Notice::SlowWrite { took } => {
                 write!(formatter, "a write to a segment took over {} s: the disk is slow", took.as_secs())
             }
-            Notice::SegmentRecovered => formatter.write_str("segments are written again"),
+            Notice::SegmentRecovered => formatter.write_str("segments can be written again"),
             Notice::SegmentReplaced { first } => {
                 write!(
                     formatter,
-                    "the segment that begins with event {first} was deleted, replaced or cut; a new one is begun, and \
+                    "the segment that begins with event {first} was deleted, replaced or truncated; a new one was \
+                     started, and \
                      `trailseal verify` says what is missing"
                 )
             }
             Notice::DiskReserveReached { free_bytes } => {
                 write!(
                     formatter,
-                    "only {} MiB are free: new events are refused until there is room",
+                    "only {} MiB are free: new events are refused until there is more space",
                     free_bytes >> 20
                 )
             }
-            Notice::DiskReserveLeft => formatter.write_str("there is room again: new events are taken"),
-            Notice::SealFailed { reason } => write!(formatter, "sealing failed and is tried again: {reason}"),
-            Notice::SealRecovered => formatter.write_str("events are sealed again"),
+            Notice::DiskReserveLeft => {
+                formatter.write_str("there is enough space again: new events are accepted")
+            }
+            Notice::SealFailed { reason } => write!(formatter, "sealing failed and is retried: {reason}"),
+            Notice::SealRecovered => formatter.write_str("events are being sealed again"),
             Notice::CompressFailed { reason } => {
-                write!(formatter, "a closed segment could not be compressed and stays as it is: {reason}")
+                write!(formatter, "a closed segment could not be compressed and stays uncompressed: {reason}")
             }
             Notice::AnchorFailed { reason } => {
                 write!(formatter, "a checkpoint did not reach an anchor: {reason}")
             }
             Notice::DeliveryFailed { sink, reason } => {
-                write!(formatter, "delivery to {sink} failed and is tried again: {reason}")
+                write!(formatter, "delivery to {sink} failed and is retried: {reason}")
             }
-            Notice::DeliveryRecovered { sink } => write!(formatter, "{sink} takes events again"),
+            Notice::DeliveryRecovered { sink } => write!(formatter, "{sink} accepts events again"),
             Notice::DeliveryStopped { sink, at, reason } => write!(
                 formatter,
                 "delivery to {sink} stopped at event {at}: {reason}; run `trailseal doctor`"
             ),
             Notice::IdsInMemory { reason } => write!(
                 formatter,
-                "the index is not asked for ids ({reason}): all are held in memory until the next opening; run \
+                "the index is not used for id look-ups ({reason}): all ids are held in memory until the next opening; \
+                 run \
                  `trailseal reindex` while nothing writes"
             ),
             Notice::LockPutBack { path } => write!(
                 formatter,
-                "{} was removed or replaced while this process writes, and is put back: stop a writer rather than \
-                 remove its lock",
+                "{} was removed or replaced while this process is writing, and was recreated: stop a writer instead \
+                 of removing its lock",
                 path.display()
             ),
             Notice::LockMissing { path, reason } => {
                 write!(
                     formatter,
-                    "{} was removed or replaced, and cannot be put back ({reason}); the trail is still held",
+                    "{} was removed or replaced, and cannot be recreated ({reason}); the trail is still locked",
                     path.display()
                 )
             }
             Notice::HandoffRemade { path } => write!(
                 formatter,
-                "the handoff {} was removed, replaced or cut while it was in use; it was made anew",
+                "the handoff {} was removed, replaced or truncated while in use; it was recreated",
                 path.display()
             ),
             Notice::HandoffLost { path, reason } => write!(
                 formatter,
-                "the handoff {} was removed, replaced or cut while it was in use, and cannot be made anew ({reason}): \
+                "the handoff {} was removed, replaced or truncated while in use, and cannot be recreated ({reason}): \
                  until it is, a killed process loses what is not yet written",
                 path.display()
             ),
             Notice::TreeRemade { path } => write!(
                 formatter,
-                "{} was removed, replaced or cut while it was written; the tree was made again from the lines",
+                "{} was removed, replaced or truncated while in use; the tree was rebuilt from the lines",
                 path.display()
             ),
             Notice::FolderMoved { path } => write!(
                 formatter,
-                "the trail's folder {} was moved or removed while it was written: new events are refused until it is \
+                "the trail's folder {} was moved or removed while in use: new events are refused until it is \
                  back",
                 path.display()
             ),
             Notice::FolderBack { path } => {
-                write!(formatter, "the trail's folder {} is back: new events are taken", path.display())
+                write!(formatter, "the trail's folder {} is back: new events are accepted", path.display())
             }
             Notice::InodeNumbersChange { path } => write!(
                 formatter,
-                "inode numbers do not hold on the file system of {}: a file that is replaced while it is written is \
-                 not noticed",
+                "inode numbers do not hold on the file system of {}: a file replaced under the writer goes unnoticed",
                 path.display()
             ),
             Notice::HandoffMissing { path } => write!(
                 formatter,
-                "{}, the handoff that the last writer named, is not there: what it had accepted and not yet written is \
+                "{}, the handoff that the last writer named, is not there: what was accepted but not yet written is \
                  lost",
                 path.display()
             ),
             Notice::TornLineSetAside { bytes } => write!(
                 formatter,
-                "{bytes} bytes behind the last whole line were set aside in segments/: a stop tore them, and nobody was \
-                 told that they are durable"
+                "{bytes} bytes after the last whole line were set aside in segments/: a stop tore them, and they were \
+                 never acknowledged as durable"
             ),
             Notice::OpenedElsewhere { differs } => write!(
                 formatter,
-                "other than at the last opening: {}; if you did not move the trail, or change the policy, find out who \
-                 did",
+                "different from the last opening: {}; if you did not move the trail or change the policy, find out \
+                 who did",
                 differs.join(", ")
             ),
             Notice::ClockBehind { seconds } => write!(
                 formatter,
-                "the trail's last event was recorded {} hours after now: the clock is wrong, or was; new events get that \
-                 time until the clock has caught up",
+                "the trail's last event was recorded {} hours in the future: the clock is or was wrong; new events \
+                 get that time until the clock has caught up",
                 seconds / 3_600
             ),
             Notice::HandoffInMemory { reason } => write!(

@@ -1,8 +1,8 @@
-//! The read-only view of a trail, for any process, at any time, on a read-only file system too.
+//! The read-only view of a trail, for any process, at any time, also on a read-only file system.
 //!
-//! While a writer lives, readers see what is durable: the handoff's header says how far that is. When no
-//! process holds the trail they also see the unbroken run in the handoff, and so everything that was
-//! accepted before a `kill -9` though nobody has opened the trail since.
+//! While a writer lives, readers see what is durable: the handoff's header says how far that is. If no process holds
+//! the trail, they also see the unbroken run in the handoff, and so everything that was accepted before a `kill -9`,
+//! even if nobody has opened the trail since.
 
 mod proofs;
 
@@ -36,7 +36,7 @@ pub enum ReadError {
         /// The folder.
         path: PathBuf,
     },
-    /// A file says something that cannot be.
+    /// A file contains something impossible.
     #[error("{} is damaged: {what}; run `trailseal verify`", path.display())]
     Damaged {
         /// The file.
@@ -54,26 +54,26 @@ pub enum ReadError {
         /// How many are sealed.
         tree_size: u64,
     },
-    /// The line is there and is not the one that the newest checkpoint covers.
+    /// The line is there but is not the one that the newest checkpoint covers.
     #[error("event {index} is not the one that was signed: run `trailseal verify`")]
     NotSigned {
-        /// The event asked for.
+        /// The requested event.
         index: Index,
     },
     /// The trail does not begin with that of the older checkpoint.
     #[error(
-        "the trail does not begin with that of the checkpoint given: {what}; `trailseal verify --checkpoint` says more"
+        "the trail does not begin with that of the given checkpoint: {what}; `trailseal verify --checkpoint` says more"
     )]
     NotContained {
         /// What is wrong.
         what: String,
     },
-    /// The system would not read a file.
+    /// The system could not read a file.
     #[error("could not read {}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -82,7 +82,7 @@ pub enum ReadError {
 /// Called with each line and its index; breaks to stop.
 pub type EachLine<'a> = dyn FnMut(Index, &[u8]) -> ControlFlow<()> + 'a;
 
-/// A view of one trail's lines. It stands still until [`refresh`](Reader::refresh).
+/// A view of one trail's lines. It does not change until [`refresh`](Reader::refresh).
 pub struct Reader {
     folder: Folder,
     manifest: Manifest,
@@ -97,7 +97,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Looks at the trail in folder `dir`. Writes nothing.
+    /// Opens a view of the trail in folder `dir`. Writes nothing.
     ///
     /// # Errors
     /// When there is no trail, or it cannot be read.
@@ -132,7 +132,7 @@ impl Reader {
         &self.manifest
     }
 
-    /// Who writes to it, as of the last look.
+    /// Who writes to it, as of the last refresh.
     pub fn holder(&self) -> Option<&Holder> {
         self.holder.as_ref()
     }
@@ -152,7 +152,7 @@ impl Reader {
         &self.segments
     }
 
-    /// Looks again: what has become readable since.
+    /// Picks up what has become readable since.
     ///
     /// # Errors
     /// When the folder or the handoff cannot be read.
@@ -162,8 +162,8 @@ impl Reader {
         let files = self.folder.files().clone();
         self.holder = lock::held_by(&self.folder).map_err(io_at(&self.folder.lock()))?;
         let handoffs = self.handoffs();
-        // Before the listing: a segment that begins meanwhile then lies behind the end of this view, and
-        // every line before that end has its segment in the list.
+        // Before the listing: a segment that starts meanwhile is then after the end of this view, and every line before
+        // that end has its segment in the list.
         let durable = match self.holder {
             Some(_) => {
                 handoffs.iter().find_map(|path| handoff_header(&*files, path)).map(|header| header.durable)
@@ -201,7 +201,7 @@ impl Reader {
         for path in handoffs {
             let bytes = match files.read(path, HANDOFF_BYTES_MAX) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                // Owner-only: another user sees what is in the segments.
+                // Only readable by the owner: other users see what is in the segments.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
                 other => other.map_err(io_at(path))?,
             };
@@ -340,7 +340,7 @@ impl Reader {
         Ok(found)
     }
 
-    /// The index and the offset of the last known beginning of a line at or before `index`.
+    /// The index and offset of the last known start of a line at or before `index`.
     fn group_before(&mut self, segment: &SegmentFile, index: u64) -> Result<(u64, u64), ReadError> {
         let first = segment.first.get();
         if index - first < OFFSETS_EVERY {
@@ -357,11 +357,11 @@ impl Reader {
     fn misplaced(&self, segment: &SegmentFile, index: u64) -> ReadError {
         ReadError::Damaged {
             path: segment.path.clone(),
-            what: format!("line {index} is not where it should be"),
+            what: format!("line {index} is not at its position"),
         }
     }
 
-    /// The segment's offsets, known at least up to index `to` if it has so many lines.
+    /// The segment's offsets, known at least up to index `to` if it has that many lines.
     fn offsets_of(&mut self, segment: &SegmentFile, to: u64) -> Result<&Offsets, ReadError> {
         let first = segment.first.get();
         let mut offsets = match self.offsets.remove(&first) {
@@ -374,7 +374,7 @@ impl Reader {
         Ok(self.offsets.entry(first).or_insert(offsets))
     }
 
-    /// What the derived file beside the segment says, if it can be true; else nothing.
+    /// The derived file's offsets, if they can be correct; otherwise none.
     fn stored_offsets(&self, segment: &SegmentFile) -> Offsets {
         let path = self.folder.segments_folder().join(offsets_name(segment.first));
         let files = self.folder.files();
@@ -419,8 +419,8 @@ fn read_exact_at(source: &mut Source, offset: u64, out: &mut [u8]) -> io::Result
     Ok(())
 }
 
-/// Whether each offset leads to the line that it should. Costs a small read for every 256 lines, and a
-/// decompression of the segment when it is compressed; both are less than making the offsets anew.
+/// Whether each offset leads to the line that it should. Costs a small read per 256 lines, and a decompression of the
+/// segment if it is compressed; both are cheaper than rebuilding the offsets.
 fn fits(offsets: &Offsets, segment: &SegmentFile, files: &dyn Files) -> io::Result<bool> {
     let (mut source, _, _) = Source::open(files, segment)?;
     if offsets.len_bytes > source.len_bytes()? {
@@ -448,7 +448,7 @@ fn begins_with(bytes: &[u8], index: u64) -> bool {
     parse_front(bytes).is_some_and(|front| front.index == index)
 }
 
-/// Reads on from where `offsets` end.
+/// Continues from the end of `offsets`.
 fn extend(offsets: &mut Offsets, segment: &SegmentFile, folder: &Folder) -> io::Result<()> {
     let mut reader = LineReader::open(folder.files(), segment, offsets.len_bytes)?;
     let bound = segment.end.map_or(u64::MAX, Index::get) - segment.first.get();

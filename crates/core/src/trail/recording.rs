@@ -1,7 +1,7 @@
-//! `record`: complete, serialise, hand off, and, if asked for, wait.
+//! `record`: complete, serialise, hand off and, if requested, wait.
 //!
-//! No disk, network or system call on the ordinary path of an async event: one clock reading (which the
-//! kernel serves without a call), serialisation into a buffer of the thread, a lock around a copy.
+//! No disk, network or system call on the ordinary path of an async event: one reading of the clock (which the kernel
+//! serves without a call), serialisation into a buffer of the thread, and a lock around a copy.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -23,11 +23,11 @@ use crate::trail::in_force::InForce;
 /// The level that a caller asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ack {
-    /// In the handoff: a killed process does not lose it. Power loss may.
+    /// In the handoff: survives a killed process, but not power loss.
     Accepted,
-    /// On disk: power loss does not lose it.
+    /// On disk: survives power loss.
     Durable,
-    /// In the store that is attached to the trail. Without one this is never reached in time.
+    /// In the store attached to the trail. Without one, this level is never reached in time.
     Store,
 }
 
@@ -40,11 +40,11 @@ pub enum Status {
     Durable,
     /// In the store.
     Stored,
-    /// It has an index and is kept, but did not reach the level asked for in time.
+    /// It has an index and is kept, but did not reach the requested level in time.
     Unconfirmed,
-    /// It has no index and will never be recorded; the policy lets the caller go on.
+    /// It has no index and will never be recorded; the policy lets the caller continue.
     Refused,
-    /// Sampling left it out.
+    /// It was sampled out.
     SampledOut,
     /// The policy does not record such events.
     Off,
@@ -53,8 +53,7 @@ pub enum Status {
 /// What a caller gets for an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// Its position; `None` if it is not kept. Until the event is durable this is provisional: power loss may
-    /// take it back.
+    /// Its position; `None` if it is not kept. Provisional until the event is durable: a power loss may take it back.
     pub index: Option<Index>,
     /// Its id, which is never provisional.
     pub id: EventId,
@@ -64,17 +63,17 @@ pub struct Receipt {
 
 /// An event that was handed in, before anybody waited for the level that the policy asks for.
 #[derive(Clone, Debug)]
-#[must_use = "the event may have to reach a level that is not waited for yet: see Trail::finish"]
+#[must_use = "nobody has waited yet for the level that the event must reach: see Trail::finish"]
 pub struct HandedIn {
     /// The receipt so far.
     pub receipt: Receipt,
-    /// The level that is to be reached.
+    /// The level to reach.
     pub ack: Ack,
     /// How long that may take.
     pub timeout: Duration,
-    /// What the caller hears if it takes longer.
+    /// What the caller gets if it takes longer.
     pub on_failure: OnFailure,
-    /// How many events wait with this one, itself included: it is the newest of a request.
+    /// How many events wait with this one, including itself: it is the newest of a request.
     pub events: u64,
 }
 
@@ -82,18 +81,18 @@ thread_local! {
     pub(super) static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A thread's line buffer larger than this is given back after use.
+/// A thread's line buffer larger than this is freed after use.
 const LINE_BUFFER_KEPT: usize = 1 << 20;
 
 impl Trail {
     /// Records an event; returns when the policy says so.
     ///
-    /// In mode async that is about a microsecond: no disk, network or system call.
+    /// In mode async that takes about a microsecond: no disk, network or system call.
     ///
     /// # Errors
-    /// The event was *refused*: it has no index, will never be recorded, and was counted. Or it is
-    /// *unconfirmed*: kept, and not seen at its level in time ([`RecordError::Unconfirmed`]). Where the policy
-    /// says `allow`, both are receipts.
+    /// The event was *refused*: it has no index, will never be recorded, and was counted. Or it is *unconfirmed*: kept,
+    /// but not seen at its level in time ([`RecordError::Unconfirmed`]). If the policy says `allow`, both are receipts
+    /// instead.
     pub fn record(&self, event: &Event) -> Result<Receipt, RecordError> {
         self.record_ack(event, Ack::Accepted)
     }
@@ -108,12 +107,12 @@ impl Trail {
         self.finish(handed_in)
     }
 
-    /// Records events as one: those that the policy keeps get consecutive indexes, or none gets any; after a
-    /// crash all of them are there or none is, until they are durable.
+    /// Records events as one: those that the policy keeps get consecutive indexes, or none gets any; until they are
+    /// durable, after a crash either all of them are there or none is.
     ///
     /// # Errors
-    /// All were refused: for the reasons of [`record`](Trail::record), or as too large together. Or they are
-    /// unconfirmed; then the error has the last one's index.
+    /// All were refused: for the reasons of [`record`](Trail::record), or because they are too large together. Or they
+    /// are unconfirmed; then the error has the last one's index.
     pub fn record_batch(&self, events: &[Event], ack: Ack) -> Result<Vec<Receipt>, RecordError> {
         let inner = &*self.inner;
         let (mut receipts, ack, then) = inner.hand_in_batch(events, ack)?;
@@ -129,8 +128,8 @@ impl Trail {
         Ok(receipts)
     }
 
-    /// Records an event now and returns a future of its receipt, for callers that must not block. Needs
-    /// no runtime. Dropping the future stops the waiting only: the event is recorded either way.
+    /// Records an event now and returns a future of its receipt, for callers that must not block. Needs no runtime.
+    /// Dropping the future only stops the waiting: the event is recorded either way.
     ///
     /// # Errors
     /// As [`record`](Trail::record); a full buffer refuses at once, since waiting would block.
@@ -139,8 +138,8 @@ impl Trail {
         Ok(self.confirm(handed_in))
     }
 
-    /// The future of the receipt of an event that was handed in: ready when it has reached its level, or too much
-    /// time has passed.
+    /// The future of the receipt of an event that was handed in: ready when it has reached its level, or when time is
+    /// up.
     pub fn confirm(&self, handed_in: HandedIn) -> Recording {
         let deadline = deadline::after(handed_in.timeout);
         if handed_in.ack > Ack::Accepted && handed_in.receipt.index.is_some() {
@@ -196,8 +195,8 @@ impl Inner {
         }
     }
 
-    /// Whether this process is a forked child of the one that opened the trail. To be asked before any lock is taken:
-    /// a thread of the parent may have held it at the fork, and in the child nobody gives it free.
+    /// Whether this process is a forked child of the one that opened the trail. Check this before taking any lock: a
+    /// thread of the parent may have held it at the fork, and in the child nobody releases it.
     pub(super) fn is_forked(&self) -> bool {
         self.fork != trailseal_event::fork::generation() && !cfg!(trailseal_fault = "fork_not_noticed")
     }
@@ -206,7 +205,7 @@ impl Inner {
         if self.is_forked() { Err(RecordError::Forked) } else { Ok(()) }
     }
 
-    /// Whether so many events may come in now.
+    /// Whether this many events may come in now.
     pub(super) fn admit(&self, events: u64) -> Result<(), RecordError> {
         self.refuse_forked()?;
         let Some(shut) = self.shared.gate.shut() else { return Ok(()) };
@@ -221,14 +220,14 @@ impl Inner {
         ))
     }
 
-    /// Counts events that went in with something masked.
+    /// Counts events in which something was masked.
     pub(super) fn count_masked(&self, events: u64) {
         if events > 0 {
             self.shared.counters.masked.add(events);
         }
     }
 
-    /// Counts what was told of events that were taken.
+    /// Counts warnings about accepted events.
     pub(super) fn count_warnings(&self, warnings: u64) {
         if warnings > 0 {
             self.shared.counters.warnings.add(warnings);
@@ -240,9 +239,9 @@ impl Inner {
         error
     }
 
-    /// Hands an event in as the policy says, and waits for nothing but room in the buffer. `masked` is the event as
-    /// it is to be written and the paths that were masked, if that was done before. The policy goes by what was
-    /// sent: masked ids are all alike, and one could then choose to be sampled with the others.
+    /// Hands in an event as the policy says, and waits only for room in the buffer. `masked` is the event as it will be
+    /// written and the masked paths, if that was done before. The policy uses what was sent: masked ids are all alike,
+    /// and one could then choose to be sampled with the others.
     pub(super) fn hand_in(
         &self,
         event: &Event,
@@ -272,7 +271,7 @@ impl Inner {
             }
             None => {
                 let (written, paths) = masked.map_or((event, &[][..]), |(masked, paths)| (masked, paths));
-                // Filled in where it lies: a copy would wait for the id, which has just been stored word by word.
+                // Filled in place: a copy would wait for the id, which has just been stored word by word.
                 let mut stamp = complete(written, now);
                 stamp.sample_rate = decision.sample_rate;
                 stamp.masked.extend_from_slice(paths);
@@ -330,7 +329,7 @@ impl Inner {
         })
     }
 
-    /// Puts the rest of a line into the handoff, with what a rule asks of its event.
+    /// Puts the rest of a line into the handoff, preceded by its event's flag, if any.
     pub(super) fn push_line(
         &self,
         rest: &mut Vec<u8>,
@@ -350,7 +349,7 @@ impl Inner {
         Ok(given.first)
     }
 
-    /// Hands events in as one. Returns their receipts, and the level and treatment that suit all of them.
+    /// Hands in events as one. Returns their receipts, and the level and treatment that suit all of them.
     fn hand_in_batch(
         &self,
         events: &[Event],
@@ -383,7 +382,7 @@ impl Inner {
                 if is_first || level > ack {
                     strictest = *decision.then;
                 }
-                // One event whose caller must hear of a failure decides for all.
+                // One event whose caller must learn of a failure decides for all.
                 if !is_first && denies || decision.then.on_failure == OnFailure::Deny {
                     strictest.on_failure = OnFailure::Deny;
                 }
@@ -442,7 +441,7 @@ impl Inner {
             return Status::Accepted;
         }
         if self.is_forked() {
-            // Neither its writer nor the locks of a wait are to be relied on here.
+            // Neither its writer nor the locks of a wait can be relied on here.
             return Status::Unconfirmed;
         }
         let progress = &self.shared.progress;
@@ -461,7 +460,7 @@ impl Inner {
     }
 }
 
-/// Records one of the trail's own events; these come in while the gate is shut, too.
+/// Records one of the trail's own events; these are also accepted while the gate is closed.
 pub(super) fn push_system(shared: &Shared, event: &Event) -> Result<u64, RecordError> {
     let now = shared.options.clock.now();
     let stamp = Stamp { system: true, ..complete(event, now) };
@@ -472,9 +471,9 @@ pub(super) fn push_system(shared: &Shared, event: &Event) -> Result<u64, RecordE
     Ok(given.first)
 }
 
-/// Records the trail's last event, behind which nothing comes, and closes the handoff: threads that were let in before
-/// the gate was shut may still be on their way. Without room in time it closes without; then the next opening says that
-/// the stop was not clean. Returns the number of events.
+/// Records the trail's last event, after which nothing comes, and closes the handoff: threads that were let in before
+/// the gate was closed may still be on their way. Without room in time it closes without the event; then the next
+/// opening says that the stop was not clean. Returns the number of events.
 pub(super) fn push_closing(shared: &Shared, event: &Event) -> u64 {
     let now = shared.options.clock.now();
     let stamp = Stamp { system: true, ..complete(event, now) };

@@ -1,12 +1,12 @@
-//! Opening a trail: from what lies in the folder to a state from which it can go on.
+//! Opening a trail: from what is in the folder to a state from which it can continue.
 //!
-//! Recovery is the normal path: lines that no checkpoint covers are sealed by the sealer as if they had
-//! just become durable, and lines from the handoff are appended as the writer would.
+//! Recovery is the normal path: lines that no checkpoint covers are sealed by the sealer as if they had just become
+//! durable, and lines from the handoff are appended as the writer would.
 //!
-//! Trusted: the newest checkpoint, if its signature is by the held key. Truncated: a torn last line, with all after it;
-//! its bytes go to a side file first. Written again: lines that are not known to be on disk, since a failed sync may
-//! have left them in the page cache alone. Refused: a trail with other events than were signed, or with fewer than
-//! anything says that were durable (`witness.rs`).
+//! Trusted: the newest checkpoint, if its signature is by the held key. Truncated: a torn last line, with everything
+//! after it; its bytes go to a side file first. Rewritten: lines that are not known to be on disk, since a failed sync
+//! may have left them only in the page cache. Refused: a trail with other events than were signed, or with fewer than
+//! anything says were durable (`witness.rs`).
 
 use std::io;
 use std::path::PathBuf;
@@ -27,10 +27,10 @@ use crate::tree::{EdgeError, TreeReader, load_edge};
 /// A handoff file larger than this is not one of ours.
 const HANDOFF_BYTES_MAX: u64 = 16 << 30;
 
-/// A trail that can go on.
+/// A trail that can continue.
 pub(crate) struct Recovered {
     pub(crate) edge: TileEdge,
-    /// Where the first unsealed line lies, or will: the first index of its segment, and the offset in it.
+    /// Where the first unsealed line is, or will be: the first index of its segment, and the offset in it.
     pub(crate) place: (u64, u64),
     pub(crate) segment: Option<SegmentWriter>,
     /// First indexes of the segments from the one that holds the first unsealed line on.
@@ -49,11 +49,11 @@ pub struct Found {
     pub sealed: u64,
     /// Events that were in the segments.
     pub in_segments: u64,
-    /// Events taken over from the handoff.
+    /// Events recovered from the handoff.
     pub from_handoff: u64,
     /// Bytes of a torn line that were set aside.
     pub cut_bytes: u64,
-    /// The handoff that the last writer named and left with lines that no segment may have, which is not there.
+    /// The missing handoff that the last writer named, whose lines may be in no segment.
     pub handoff_missing: Option<PathBuf>,
 }
 
@@ -72,7 +72,7 @@ impl Found {
     }
 }
 
-/// Reads the folder and makes everything in it durable that is worth keeping.
+/// Reads the folder and makes everything worth keeping in it durable.
 ///
 /// `handoffs` may hold accepted lines; `checkpoint` is the newest, already verified; no witness may name more events
 /// than there are lines.
@@ -86,7 +86,7 @@ pub(crate) fn recover(
     let sealed = checkpoint.size;
     let segments = folder.segments().map_err(OpenError::io("list", folder.segments_folder()))?;
     let edge = load_edge(folder, checkpoint, &segments).map_err(|error| no_edge(folder, error))?;
-    // Lines above both marks may be in the page cache alone, after a sync that failed.
+    // Lines above both marks may only be in the page cache, after a sync that failed.
     let known = handoffs
         .iter()
         .filter_map(|(_, file)| HandoffHeader::decode(file))
@@ -158,8 +158,8 @@ pub(crate) fn recover(
     })
 }
 
-/// `recorded` of the last line, when it lies in a sealed segment before those that were scanned. The time
-/// of a line that cannot be read is left to the clock: `verify` tells of such a segment.
+/// `recorded` of the last line, if it is in a sealed segment before those that were scanned. The time of an unreadable
+/// line is left to the clock: `verify` reports such a segment.
 fn recorded_before(files: &Arc<dyn Files>, segments: &[SegmentFile]) -> Option<Timestamp> {
     let segment = segments.iter().rev().find(|segment| segment.end.is_some())?;
     let mut lines = LineReader::open(files, segment, 0).ok()?;
@@ -209,8 +209,8 @@ impl Recovery<'_> {
         }
     }
 
-    /// Refuses if the names of the segments leave lines out: at the beginning, or before the first unsealed line. A
-    /// closed segment that is gone shows where the one before it says in its offsets how many lines it has.
+    /// Refuses if the names of the segments leave out lines: at the beginning, or before the first unsealed line. A
+    /// missing closed segment is noticed by the offsets of the one before it, which say how many lines that has.
     fn check_ends(&self, segments: &[SegmentFile], unsealed: &[&SegmentFile]) -> Result<(), OpenError> {
         let name = |segment: &SegmentFile| format!("the name of {}", segment.path.display());
         if let Some(first) = segments.first().filter(|segment| segment.first.get() > 0) {
@@ -228,7 +228,7 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Where a closed segment ends by its offset file, if that is about the file as it is now.
+    /// Where a closed segment ends according to its offset file, if that matches the file as it is now.
     fn told_end(&self, segment: &SegmentFile) -> Option<u64> {
         let path = self.folder.segments_folder().join(offsets_name(segment.first));
         let mut head = [0; Offsets::HEAD_LEN];
@@ -264,8 +264,8 @@ impl Recovery<'_> {
         })
     }
 
-    /// The last segment may be a closed one: its successor was given up before a line of it was on disk. Then all of it
-    /// is signed, and the next line begins a segment.
+    /// The last segment may be a closed one: its successor was abandoned before a line of it was on disk. Then all of
+    /// it is signed, and the next line begins a segment.
     fn scan_compressed(&self, segment: &SegmentFile) -> Result<Scanned, OpenError> {
         let failed = |error| OpenError::io("read", segment.path.clone())(error);
         let mut leaves = SignedLeaves::new(self.folder, self.sealed);
@@ -289,8 +289,8 @@ impl Recovery<'_> {
         }
     }
 
-    /// After a clean close everything is signed, and the offset file beside the segment says how much
-    /// that is: then only the last lines are read and compared, and opening stays quick.
+    /// After a clean close everything is signed, and the offset file says how much that is: then only the last lines
+    /// are read and compared, and opening stays fast.
     fn after_clean_close(
         &self,
         segment: &SegmentFile,
@@ -318,7 +318,7 @@ impl Recovery<'_> {
             let text = text.strip_suffix(b"\n").unwrap_or(text);
             let front = trailseal_event::line::parse_front(text).filter(|front| front.index == index);
             if front.is_none() || leaves.get(index)? != Some(trailseal_tlog::leaf_hash(text)) {
-                // Whatever is wrong, the whole scan finds it and says so.
+                // Whatever is wrong, the full scan finds and reports it.
                 return Ok(None);
             }
             recorded = front.map(|front| front.recorded);
@@ -335,7 +335,7 @@ impl Recovery<'_> {
         }))
     }
 
-    /// Cuts what is torn, writes again what may not be on disk, and goes on in this segment.
+    /// Cuts off what is torn, rewrites what may not be on disk, and continues in this segment.
     fn take_over(
         &self,
         segment: &SegmentFile,
@@ -392,7 +392,7 @@ impl Recovery<'_> {
     }
 }
 
-/// Whether the last line before the first unsealed one is `trail.closed`, where that line ends a segment: a scan of the
+/// Whether the last line before the first unsealed one is `trail.closed`, if that line ends a segment: a scan of the
 /// next one does not see it.
 fn ends_with_close(files: &Arc<dyn Files>, segments: &[SegmentFile], sealed: u64) -> bool {
     let before = segments.iter().find(|segment| segment.end.is_some_and(|end| end.get() == sealed));
@@ -472,7 +472,7 @@ impl SignedLeaves {
         SignedLeaves { reader: TreeReader::new(folder, sealed), held: None }
     }
 
-    /// `None` where the file ends before: that is for `verify` to judge, not for an opening.
+    /// `None` if the file ends before: that is for `verify` to judge, not for an opening.
     fn get(&mut self, index: u64) -> io::Result<Option<Hash>> {
         const BLOCK: u64 = 2_048;
         let from = index - index % BLOCK;

@@ -1,6 +1,6 @@
 //! A new signing key, vouched for by the old one.
 //!
-//! Asked for here; carried out by the sealer, with the first checkpoint that covers the event `trail.key_rotated`
+//! Requested here; carried out by the sealer, with the first checkpoint that covers the event `trail.key_rotated`
 //! (`seal/keys.rs` has the order).
 
 use std::io;
@@ -21,7 +21,7 @@ use crate::seal::Rotating;
 
 const SEAL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why a key was not rotated. The old key signs on.
+/// Why a key was not rotated. The old key continues to sign.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RotateError {
@@ -30,12 +30,12 @@ pub enum RotateError {
     Refused(#[from] RecordError),
     /// The event of the rotation was not sealed in time.
     #[error(
-        "the rotation was not sealed within 30 seconds: it is carried out with the next checkpoint; look at the disk"
+        "the rotation was not sealed within 30 seconds: it will be carried out with the next checkpoint; check the disk"
     )]
     NotSealed,
     /// The trail has had as many keys as it can.
     #[error(
-        "the trail's key was rotated {ROTATIONS_MAX} times, and other tools read no more signature lines: begin a new \
+        "the trail's key was rotated {ROTATIONS_MAX} times, and other tools read no more signature lines: start a new \
          trail with `trailseal succeed {} --dir NEW --origin ORIGIN`", dir.display()
     )]
     TooMany {
@@ -49,19 +49,19 @@ pub enum RotateError {
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
 impl Trail {
-    /// Makes a new signing key, vouched for by the old one. The first checkpoint that covers the event of it is signed
-    /// by both, every later one by the new key alone.
+    /// Makes a new signing key, vouched for by the old one. Both sign the first checkpoint that covers its event; only
+    /// the new key signs later ones.
     ///
     /// # Errors
-    /// The old key stays in force. [`RotateError::NotSealed`]: until the next checkpoint, which carries the rotation
-    /// out.
+    /// The old key stays in force. [`RotateError::NotSealed`]: until the next checkpoint, which carries out the
+    /// rotation.
     pub fn rotate_key(&self) -> Result<VerifyingKey, RotateError> {
         let inner = &*self.inner;
         inner.refuse_forked()?;
@@ -94,7 +94,7 @@ impl Trail {
             let path = next_file.clone();
             move |source| RotateError::Io { action, path, source }
         };
-        // Never one that lies there: an opening has finished what it belonged to, and somebody may have put it there.
+        // Never an existing one: an opening has finished what it belonged to, and somebody may have put it there.
         let next = new_key(shared.origin.as_str(), files, &next_file).map_err(failed("write a key to"))?;
         let index = self.record_system("trail.key_rotated", details(&keys.signing, &next.verifying_key()))?;
         keys.rotating = Some(Rotating { next, index, key_file, next_file, signed: None });

@@ -1,9 +1,9 @@
-//! Reading the end of a trail before it is written again: how many lines there are, and whether those
-//! that were signed are still the ones that were signed.
+//! Reads the end of a trail before it is written again: how many lines there are, and whether those that were signed
+//! are still the same.
 //!
-//! Trusted: nothing. A line below the signed size must hash to what its tile says, or the trail does not
-//! open. A line above it must be whole (its front, its end, valid JSON), or it and all after it are cut
-//! off as torn: no caller was ever told that they are durable.
+//! Nothing is trusted. A line below the signed size must hash to what its tile says, or the trail does not open. A line
+//! above it must be whole (its front, its end, valid JSON), or it and everything after it is cut off as torn: no caller
+//! was ever told that it is durable.
 
 use std::io;
 
@@ -28,7 +28,7 @@ pub(super) struct Scanned {
     pub(super) recorded: Option<trailseal_event::Timestamp>,
     /// Where line `rewrite_from` begins; `len_bytes` if there is no such line.
     pub(super) rewrite_offset: u64,
-    /// Where the first line begins that is not signed; `len_bytes` if there is none.
+    /// Where the first unsigned line begins; `len_bytes` if there is none.
     pub(super) unsealed_offset: u64,
 }
 
@@ -39,14 +39,14 @@ pub(super) fn is_line(text: &[u8], index: u64) -> bool {
         && Value::parse(text).is_ok()
 }
 
-/// Whether the line is one of the trail's own, of this action. Only there does `"system":true` stand behind the front.
+/// Whether the line is one of the trail's own, with this action. Only those have `"system":true` after the front.
 pub(super) fn is_own(text: &[u8], action: &str) -> bool {
     line::parse_front(text).is_some_and(|front| front.system)
         && Value::parse(text).is_ok_and(|value| value.get("action").and_then(Value::as_str) == Some(action))
 }
 
-/// Whether a line may stand behind the one before it: behind `trail.closed` nothing comes but the next opening.
-/// `after_close` tells of the line before, and afterwards of this one.
+/// Whether a line may follow the one before it: only the next opening may follow `trail.closed`. `after_close` says
+/// whether the line before is that, and afterwards whether this one is.
 pub(crate) fn may_follow(text: &[u8], after_close: &mut bool) -> bool {
     let may = !*after_close || is_own(text, "trail.opened");
     *after_close = is_own(text, "trail.closed");

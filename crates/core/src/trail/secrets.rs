@@ -1,4 +1,4 @@
-//! Secrets that a trail keeps: each in a file of its own in `keys/`, as hex digits, for its owner alone.
+//! A trail's secrets: each in its own file in `keys/`, as hex digits, readable only by its owner.
 
 use std::io;
 use std::path::PathBuf;
@@ -29,11 +29,11 @@ pub enum SecretError {
         name: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// The file does not hold one.
+    /// The file does not hold a key.
     #[error("{} does not hold {digits} hex digits: {way_on}", path.display())]
     Unreadable {
         /// The file.
@@ -45,7 +45,7 @@ pub enum SecretError {
     },
 }
 
-/// The masking key of a trail, if it has been made.
+/// A trail's masking key, if it has been created.
 ///
 /// # Errors
 /// When its file cannot be read, or holds something else.
@@ -53,7 +53,7 @@ pub fn load_mask_key(folder: &Folder) -> Result<Option<MaskKey>, SecretError> {
     Ok(MASK.load(folder)?.map(MaskKey::new))
 }
 
-/// The masking key of a trail, which is made where there is none yet.
+/// A trail's masking key, created if there is none yet.
 pub(super) fn load_or_make_mask_key(folder: &Folder) -> Result<MaskKey, SecretError> {
     Ok(MaskKey::new(MASK.load_or_make(folder)?))
 }
@@ -61,7 +61,7 @@ pub(super) fn load_or_make_mask_key(folder: &Folder) -> Result<MaskKey, SecretEr
 /// Makes the masking key of `first` that of this trail. `None` while `first` has none.
 pub(super) fn take_over_mask_key(folder: &Folder, first: &Folder) -> Result<Option<MaskKey>, SecretError> {
     let Ok(theirs) = MASK.load(first) else {
-        // One that this process may not read is no reason not to record.
+        // A key that this process may not read is no reason not to record.
         return load_or_make_mask_key(folder).map(Some);
     };
     let Some(theirs) = theirs else { return Ok(None) };
@@ -69,7 +69,7 @@ pub(super) fn take_over_mask_key(folder: &Folder, first: &Folder) -> Result<Opti
     Ok(Some(MaskKey::new(theirs)))
 }
 
-/// The sampler of a trail, with its secret, which is made where there is none yet.
+/// A trail's sampler, with its secret, created if there is none yet.
 pub(super) fn load_or_make_sampler(folder: &Folder) -> Result<Sampler, SecretError> {
     Ok(Sampler::new(SAMPLING.load_or_make(folder)?))
 }

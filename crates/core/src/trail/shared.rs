@@ -1,4 +1,4 @@
-//! What the callers of a trail and its threads share.
+//! State that the callers of a trail and its threads share.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -27,16 +27,16 @@ pub(crate) struct Shared {
     pub(crate) sealing: Sealing,
     /// Replaced as a whole while the trail runs; read by every `record`.
     pub(crate) policy: crate::trail::current::Current,
-    /// Made at the opening, and never changed.
+    /// Created at the opening, and never changed.
     pub(crate) masker: Masker,
-    /// What the last `trail.counts` told of.
+    /// What the last `trail.counts` reported.
     pub(crate) counts_told: Mutex<Counted>,
-    /// First indexes of the segments from the one that holds the first unsealed line on.
-    /// The writer adds; the sealer drops those that it is done with.
+    /// First indexes of the segments from the one that holds the first unsealed line on. The writer adds; the sealer
+    /// drops those that it has finished.
     pub(crate) segments: Mutex<Vec<u64>>,
-    /// How many segments the writer has begun.
+    /// How many segments the writer has started.
     pub(crate) segments_begun: AtomicU64,
-    /// Set while less than the disk reserve and a quarter more is free: what can wait then stops.
+    /// Set while less than the disk reserve and a quarter more is free: work that can wait then stops.
     pub(crate) disk_low: AtomicBool,
     /// Set when nothing will be added to the handoff any more: the writer ends once it is empty.
     pub(crate) writer_may_end: AtomicBool,
@@ -84,7 +84,7 @@ impl Shared {
 
     pub(crate) fn add_segment(&self, first: u64) {
         let mut segments = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
-        // A segment in which nothing became durable is made again under the same name.
+        // A segment in which nothing became durable is created again under the same name.
         if segments.last() != Some(&first) {
             segments.push(first);
         }
@@ -92,7 +92,7 @@ impl Shared {
         self.segments_begun.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Grows with each segment that the writer begins, before any line in it is durable.
+    /// Grows with each segment that the writer starts, before any line in it is durable.
     pub(crate) fn segments_begun(&self) -> u64 {
         self.segments_begun.load(Ordering::Acquire)
     }
@@ -110,11 +110,11 @@ impl Shared {
     }
 }
 
-/// Whether events are taken at this moment, in one byte that `record` reads.
+/// Whether events are accepted at this moment, in one byte that `record` reads.
 #[derive(Debug, Default)]
 pub(crate) struct Gate(AtomicU8);
 
-/// Why events are not taken.
+/// Why events are not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shut {
     Closed = 1,
@@ -125,7 +125,7 @@ pub(crate) enum Shut {
 }
 
 impl Gate {
-    /// The most final reason for which the gate is shut; `None` while it is open.
+    /// The most final reason for which the gate is closed; `None` while it is open.
     pub(crate) fn shut(&self) -> Option<Shut> {
         let bits = self.0.load(Ordering::Acquire);
         if bits == 0 {
@@ -136,17 +136,17 @@ impl Gate {
             .find(|&reason| bits & reason as u8 != 0)
     }
 
-    /// Whether it is shut for this reason, and perhaps for others.
+    /// Whether it is closed for this reason, and perhaps for others.
     pub(crate) fn is_shut_by(&self, reason: Shut) -> bool {
         self.0.load(Ordering::Acquire) & reason as u8 != 0
     }
 
-    /// Returns whether it was not shut for this reason before.
+    /// Returns whether it was not closed for this reason before.
     pub(crate) fn close(&self, reason: Shut) -> bool {
         self.0.fetch_or(reason as u8, Ordering::AcqRel) & reason as u8 == 0
     }
 
-    /// Returns whether it was shut for this reason before.
+    /// Returns whether it was closed for this reason before.
     pub(crate) fn open(&self, reason: Shut) -> bool {
         self.0.fetch_and(!(reason as u8), Ordering::AcqRel) & reason as u8 != 0
     }

@@ -1,4 +1,4 @@
-//! Many writers: each process takes a slot, a trail of its own in a folder of trails.
+//! Several writers: each process takes a slot, a separate trail in a folder of trails.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,9 +20,8 @@ const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 pub const SLOTS_MAX: u32 = 1_024;
 
 impl Trail {
-    /// Opens the first slot of `dir` that no other process writes to: the folder `dir/0`, `dir/1`, … Its
-    /// origin is the one of `options` with `/0`, `/1`, … after it. A process finds the slot of an earlier
-    /// one again, and recovers it.
+    /// Opens the first slot of `dir` that no other process writes to: the folder `dir/0`, `dir/1`, … Its origin is the
+    /// one of `options` followed by `/0`, `/1`, … A process finds the slot of an earlier one again, and recovers it.
     ///
     /// # Errors
     /// As [`open`](Trail::open); [`OpenError::Locked`] when all [`SLOTS_MAX`] slots are in use.
@@ -30,7 +29,7 @@ impl Trail {
         let dir = dir.as_ref();
         let folder = Folder::new(dir, options.files.clone());
         if options.files.open_read(&folder.trail_toml()).is_ok() {
-            let what = "it is a trail itself, not a folder of slots: choose another, or workers = \"one\"";
+            let what = "it is itself a trail, not a folder of slots: choose another, or workers = \"one\"";
             return Err(OpenError::Damaged { path: dir.to_owned(), what: what.into() });
         }
         let mut last = None;
@@ -52,7 +51,7 @@ impl Trail {
     }
 }
 
-/// A file outside of the slots' folders, with the slot's number after its name.
+/// A file outside the slots' folders, with the slot's number after its name.
 fn of_slot(path: &Path, slot: u32) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{slot}"));
@@ -66,13 +65,13 @@ pub struct Slot {
     pub number: u32,
     /// Its folder.
     pub path: PathBuf,
-    /// Whether anything of a trail is in it, if only lines without a `trail.toml`. If not, it is a gap: a slot with a
-    /// higher number is there, and slots are taken from the lowest on.
+    /// Whether it contains anything of a trail, even only lines without a `trail.toml`. If not, it is a gap: a slot
+    /// with a higher number exists, and slots are numbered from 0.
     pub is_there: bool,
 }
 
-/// The slots in `dir`, in their order, gaps included. None if `dir` is a trail itself, or holds none. A slot that is
-/// being made, of which nothing was ever sealed, is left out.
+/// The slots in `dir`, in order, including gaps. None if `dir` is itself a trail, or holds none. A slot that is being
+/// created, of which nothing was ever sealed, is left out.
 ///
 /// # Errors
 /// When a folder cannot be listed.
@@ -105,7 +104,7 @@ pub fn slots_in(dir: &Path, files: &dyn Files) -> io::Result<Vec<Slot>> {
     Ok(counted.into_iter().map(slot).filter(|slot| slot.is_there || is_gap(slot)).collect())
 }
 
-/// What is in a folder that has a slot's name.
+/// What is in a folder with a slot's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
     /// A trail, or what is left of one.
@@ -124,9 +123,9 @@ fn look(files: &dyn Files, path: &Path) -> io::Result<Look> {
         return Ok(Look::Trail);
     }
     let has_lines = list("segments")?.iter().any(|name| parse_segment_name(name).is_some());
-    // One that is being made has a checkpoint of size 0, and its `trail.toml` comes last.
+    // One that is being created has a checkpoint of size 0, and its `trail.toml` comes last.
     let is_kept = |name: &String| name != "0" && name.parse::<u64>().is_ok();
-    // An empty level is what a trail is locked by from its making on.
+    // An empty level is what locks a trail from its creation on.
     let has_bytes = |name: &String| {
         let level = files.open_read(&path.join("tree").join(name));
         level.and_then(|file| file.len_bytes()).map_or_else(|error| !is_absent(&error), |len| len > 0)
@@ -139,7 +138,7 @@ fn look(files: &dyn Files, path: &Path) -> io::Result<Look> {
     Ok(if is_held { Look::BeingMade } else { Look::Nothing })
 }
 
-/// Whether there is a newest checkpoint, and not one of no events.
+/// Whether there is a newest checkpoint that covers any events.
 fn has_sealed(files: &dyn Files, path: &Path) -> bool {
     let size_of = |note: &[u8]| {
         let note = SignedNote::parse(std::str::from_utf8(note).ok()?).ok()?;
@@ -151,7 +150,7 @@ fn has_sealed(files: &dyn Files, path: &Path) -> bool {
     }
 }
 
-/// Whether anything stands at `path`, whatever it is.
+/// Whether there is anything at `path`.
 fn is_there(files: &dyn Files, path: &Path) -> bool {
     files.open_read(path).map_or_else(|error| !is_absent(&error), |_| true)
 }
@@ -160,8 +159,8 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// The folders of the trails in `dir`: itself, or its slots in their order, those of which something is missing, too.
-/// Empty if there is none.
+/// The folders of the trails in `dir`: itself, or its slots in order, including incomplete ones. Empty if there is
+/// none.
 ///
 /// # Errors
 /// When a folder cannot be listed.

@@ -1,4 +1,4 @@
-//! The policy while the trail runs: which is in force, changing it, and telling what it left out.
+//! The policy at run time: which one is in force, changing it, and reporting what it left out.
 
 use std::io;
 use std::path::PathBuf;
@@ -20,29 +20,29 @@ const POLICY_BYTES_MAX: u64 = 1 << 20;
 /// How long the event of a change may take to reach the disk.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why the policy was not changed; the one before is still in force.
+/// Why the policy was not changed; the previous one is still in force.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetPolicyError {
-    /// It could not be kept in the trail's folder.
+    /// It could not be saved in the trail's folder.
     #[error("could not write {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
     /// The next opening could not read it.
     #[error("the policy cannot be kept: {0}")]
     Invalid(String),
-    /// Another policy is in force than the one that it was to replace.
-    #[error("the policy was changed meanwhile: look at it, and try again")]
+    /// The policy in force is not the one that it was to replace.
+    #[error("the policy has changed meanwhile: check it, and try again")]
     Outdated,
-    /// The change did not reach the disk in time, and so was not made.
+    /// The change did not reach the disk in time, so it was not made.
     #[error("the change of the policy did not reach the disk in time, so it was not made")]
     NotDurable,
-    /// The change could not be recorded, and so was not made.
+    /// The change could not be recorded, so it was not made.
     #[error("the change of the policy could not be recorded, so it was not made")]
     Record(#[from] RecordError),
 }
@@ -54,21 +54,21 @@ pub enum KeptPolicyError {
     /// The file could not be read.
     #[error("it could not be read: {0}")]
     Io(#[from] io::Error),
-    /// It holds no policy.
-    #[error("{0}: remove it to return to the settings, or mend it")]
+    /// It does not hold a policy.
+    #[error("{0}: remove it to return to the settings, or fix it")]
     Policy(#[from] PolicyError),
 }
 
 impl Folder {
-    /// Where a policy is kept that was set while the trail ran.
+    /// Where a policy that was set while the trail ran is kept.
     pub fn kept_policy_file(&self) -> PathBuf {
         self.root().join("policy.toml")
     }
 
-    /// The policy that was set while the trail ran, if there is one: it wins over the settings.
+    /// The policy that was set while the trail ran, if there is one: it overrides the settings.
     ///
     /// # Errors
-    /// When the file cannot be read, or holds none.
+    /// When the file cannot be read, or does not hold one.
     pub fn kept_policy(&self) -> Result<Option<Policy>, KeptPolicyError> {
         match self.files().read(&self.kept_policy_file(), POLICY_BYTES_MAX) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -84,18 +84,17 @@ impl Trail {
         self.inner.shared.policy.load().policy.clone()
     }
 
-    /// How often each rule decided since it came into force; the last is for events that no rule matched and
-    /// that were not kept.
+    /// How often each rule decided since it came into force; the last is for events that matched no rule and were not
+    /// kept.
     pub fn rule_counts(&self) -> Vec<RuleCounts> {
         self.inner.shared.policy.load().counts()
     }
 
-    /// Puts another policy in force, and keeps it across openings. The change is an event,
-    /// `trail.policy_changed`, which is on disk before anything else is done. What is put in force is what the next
-    /// opening would read.
+    /// Puts another policy in force, and keeps it across openings. The change is an event, `trail.policy_changed`,
+    /// which is on disk before anything else is done. What is put in force is what the next opening would read.
     ///
     /// # Errors
-    /// When it could not be read again, be kept or be recorded; then nothing has changed.
+    /// When it could not be read back, saved or recorded; then nothing has changed.
     pub fn set_policy(&self, policy: Policy) -> Result<(), SetPolicyError> {
         self.inner.refuse_forked()?;
         let (policy, text) = as_kept(&policy)?;
@@ -103,12 +102,12 @@ impl Trail {
         self.switch(policy, Change::by("set"), || self.keep(&text))
     }
 
-    /// As [`set_policy`](Trail::set_policy), if the policy in force is still `expected`. `first` is called when that is
-    /// certain and before anything is changed; if it fails nothing is. A change that somebody decided upon names its
-    /// `review`.
+    /// Like [`set_policy`](Trail::set_policy), if the policy in force is still `expected`. `first` is called when that
+    /// is certain and before anything is changed; if it fails, nothing is. A change that somebody decided upon names
+    /// its `review`.
     ///
     /// # Errors
-    /// As `set_policy`, and [`SetPolicyError::Outdated`]; or what `first` says.
+    /// As `set_policy`, and [`SetPolicyError::Outdated`]; or what `first` returns.
     pub fn replace_policy<E: From<SetPolicyError>>(
         &self,
         expected: &Policy,
@@ -127,7 +126,7 @@ impl Trail {
 
     /// Called while nobody else changes it.
     fn check_in_force(&self, expected: &Policy) -> Result<(), SetPolicyError> {
-        // As text, since two that differ in what has no effect are the same policy.
+        // As text, since two that differ in something without effect are the same policy.
         match self.policy().to_toml() == expected.to_toml() {
             true => Ok(()),
             false => Err(SetPolicyError::Outdated),
@@ -148,7 +147,7 @@ impl Trail {
         self.reset(None, policy)
     }
 
-    /// As [`reset_policy`](Trail::reset_policy), if the policy in force is still `expected`.
+    /// Like [`reset_policy`](Trail::reset_policy), if the policy in force is still `expected`.
     ///
     /// # Errors
     /// As `reset_policy`, and [`SetPolicyError::Outdated`].
@@ -164,7 +163,7 @@ impl Trail {
         self.switch(policy, Change::by("settings"), || {
             let path = folder.kept_policy_file();
             let aside = path.with_extension("toml.removed");
-            // A renaming is durable and a removal is not: after a power loss the old policy must not be back.
+            // A rename is durable and a removal is not: after a power loss the old policy must not be back.
             match folder.files().rename(&path, &aside) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 Err(source) => Err(SetPolicyError::Io { path, source }),
@@ -177,8 +176,8 @@ impl Trail {
         })
     }
 
-    /// In this order: the event is on disk, the folder has the policy, the policy is in force. If the second fails
-    /// another event says that all is as it was.
+    /// In this order: the event is on disk, the folder has the policy, the policy is in force. If the second step
+    /// fails, another event says that everything is unchanged.
     fn switch(
         &self,
         policy: Policy,
@@ -196,13 +195,13 @@ impl Trail {
         let kept = if is_durable { keep() } else { Err(SetPolicyError::NotDurable) };
         match kept {
             Ok(()) => {
-                // A failure is told at the next opening, as a policy that nobody is known to have set.
+                // The next opening reports a failure, as a policy that nobody is known to have set.
                 let _ = shared.folder.note_policy(index);
                 shared.policy.store(InForce::new(policy, before.sampler().clone()));
                 Ok(())
             }
             Err(error) => {
-                // Refused only when the buffer is full; then the caller's error is all that tells.
+                // Refused only when the buffer is full; then only the caller's error reports it.
                 let _ = self.record_change(Change::by("taken_back"), &policy.to_toml(), &before.policy);
                 Err(error)
             }
@@ -245,10 +244,10 @@ fn as_kept(policy: &Policy) -> Result<(Policy, String), SetPolicyError> {
     Ok((read, text))
 }
 
-/// Records `trail.counts`: what was refused, unconfirmed or left out since the last one, and which files were taken away
-/// from under the writer, if there is anything to tell.
+/// Records `trail.counts`: what was refused, unconfirmed or left out since the last one, and which files were taken
+/// away under the writer, if there is anything to report.
 pub(crate) fn record_counts(shared: &Shared) {
-    // Before the counters are read: two that tell at the same time must not tell in the wrong order.
+    // Before the counters are read: two reports at the same time must not be in the wrong order.
     let mut told = shared.counts_told.lock().unwrap_or_else(PoisonError::into_inner);
     let counted = shared.counters.read();
     let news = [
@@ -278,7 +277,7 @@ pub(crate) fn record_counts(shared: &Shared) {
         details,
         ..Event::default()
     };
-    // Refused only when the buffer is full; then the next one tells of these too.
+    // Refused only when the buffer is full; then the next one reports these too.
     if push_system(shared, &event).is_ok() {
         *told = counted;
     }

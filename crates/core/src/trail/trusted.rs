@@ -1,11 +1,11 @@
-//! Which checkpoint and which key an opening goes on from.
+//! Which checkpoint and which key an opening continues from.
 //!
 //! Trusted: the private key that is held, and what it has signed. Nothing signs `trail.toml`, so it decides nothing
-//! alone: each key in it needs the word of the one before, and the newest checkpoint is the largest in the folder that
-//! the held key has signed, within the sizes that are its own. Without one nothing is signed.
+//! alone: each key in it needs the statement of the one before, and the newest checkpoint is the largest in the folder
+//! that the held key has signed, within its sizes. Without one nothing is signed.
 //!
-//! A checkpoint that carries out a rotation is the beginning of the end of the old key: the rotation is finished here
-//! before anything else is signed, or the opening refuses.
+//! A checkpoint that carries out a rotation ends the old key: the rotation is finished here before anything else is
+//! signed, or the opening refuses.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,12 +22,12 @@ const NOTE_BYTES_MAX: u64 = 1 << 20;
 /// A writer keeps up to four checkpoints before it puts the newest in place.
 const AHEAD_MAX: usize = 64;
 
-/// What is gone on from.
+/// What to continue from.
 pub(super) struct Trusted {
     pub(super) manifest: Manifest,
     pub(super) signing: SigningKey,
     pub(super) newest: Checkpoint,
-    /// The note of `newest`, if it was kept and not yet put in place as the newest.
+    /// The note of `newest`, if it was kept but not yet put in place as the newest.
     pub(super) kept_ahead: Option<String>,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn trusted(folder: &Folder, key_path: &Path, manifest: Manifest) -> R
             ring.learn(&note).map_err(|conflict| damaged(path, conflict.to_string()))?;
         }
     }
-    // All is decided before anything is written: a refusal leaves the folder as it is.
+    // Everything is decided before anything is written: a refusal leaves the folder unchanged.
     let held = held_key(folder, key_path, manifest, &ring)?;
     let (newest, note) = newest(&notes, &held.signing, &ring)?;
     let kept_ahead = (newest.size > size).then_some(note);
@@ -81,7 +81,7 @@ fn signed_size(text: &str) -> Option<u64> {
     Some(Checkpoint::parse(SignedNote::parse(text).ok()?.text()).ok()?.size)
 }
 
-/// The key that signs now, and what is still to be written of the rotation that made it so.
+/// The current key, and what is still to be written of the rotation that introduced it.
 struct HeldKey {
     manifest: Manifest,
     signing: SigningKey,
@@ -89,7 +89,7 @@ struct HeldKey {
     is_next: bool,
 }
 
-/// Finds the key that signs now. `ring` knows every rotation that a checkpoint shows.
+/// Finds the current key. `ring` knows every rotation that a checkpoint shows.
 fn held_key(
     folder: &Folder,
     key_path: &Path,
@@ -99,7 +99,7 @@ fn held_key(
     let files = &**folder.files();
     let next_path = next_file(key_path);
     let next = read_signing_key(files, &next_path)?;
-    // The checkpoint stands, and trail.toml does not say so yet.
+    // The checkpoint is in place, but trail.toml does not say so yet.
     let unfinished = unfinished(&manifest, ring);
     if let Some(rotation) = unfinished {
         manifest.rotate(rotation);
@@ -123,7 +123,7 @@ fn held_key(
 }
 
 impl HeldKey {
-    /// Writes what an interrupted rotation has not.
+    /// Writes what an interrupted rotation did not.
     fn finish(self, folder: &Folder, key_path: &Path) -> Result<(Manifest, SigningKey), OpenError> {
         let files = &**folder.files();
         if self.is_manifest_behind {
@@ -156,7 +156,7 @@ fn key_missing(next_path: &Path, rotation: &Rotation) -> OpenError {
 }
 
 /// The largest checkpoint that the held key has signed, with its note. The one in `checkpoint` comes first; an honest
-/// disk never loses or exchanges that file, so it must be one of this trail in any case.
+/// disk never loses or exchanges that file, so it must belong to this trail in any case.
 fn newest(
     notes: &[(PathBuf, String)],
     signing: &SigningKey,
@@ -171,11 +171,11 @@ fn newest(
                     format!("{error}; the key that is held has not signed it, so nothing is signed after it");
                 return Err(damaged(path, what));
             }
-            // A kept one by somebody else is for `verify` to tell; it decides nothing here.
+            // A kept one by somebody else is for `verify` to report; it decides nothing here.
             Err(_) => continue,
             Ok(_) => {}
         }
-        // One by an earlier key is gone on from only where a later one is kept.
+        // One by an earlier key is used only if a later one is kept.
         if let Ok((checkpoint, _)) = Checkpoint::open(text, ring.origin(), std::slice::from_ref(&held))
             && newest.as_ref().is_none_or(|(newest, _)| newest.size < checkpoint.size)
         {

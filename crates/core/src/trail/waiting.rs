@@ -14,21 +14,21 @@ use crate::deadline;
 use crate::progress::Waiter;
 
 /// The future of a [`Receipt`]; see [`Trail::record_async`](super::Trail::record_async).
-#[must_use = "the event is recorded already; await this to learn when it is durable"]
+#[must_use = "the event is already recorded; await this to learn when it is durable"]
 pub struct Recording {
     inner: Arc<Inner>,
     /// Taken when the future is ready.
     handed_in: Option<HandedIn>,
     deadline: Instant,
-    /// Once it had to wait.
+    /// Set once it had to wait.
     waiting: Option<Waiting>,
 }
 
-/// What a future has left behind where it waits.
+/// What a future has registered where it waits.
 struct Waiting {
     waiter: Waiter,
     index: u64,
-    /// Whom the deadline wakes.
+    /// Who is woken by the deadline.
     timer: Option<Waker>,
 }
 
@@ -43,9 +43,9 @@ impl Recording {
         Recording { inner, handed_in: Some(handed_in), deadline, waiting: None }
     }
 
-    /// Nothing of it stays behind: the store may be away for days, and a deadline far.
+    /// Nothing of it stays behind: the store may be down for days, and a deadline far away.
     fn stop_waiting(&mut self) {
-        // In a forked child they are copies that nobody wakes, under a lock that nobody may ever give free.
+        // In a forked child they are copies that nobody wakes, under a lock that nobody may ever release.
         if let Some(waiting) = self.waiting.take().filter(|_| !self.inner.is_forked()) {
             self.inner.shared.progress.forget(waiting.index, waiting.waiter);
             deadline::cancel(self.deadline, waiting.waiter);
@@ -68,7 +68,7 @@ impl Recording {
         if Instant::now() >= self.deadline {
             return Some(Status::Unconfirmed);
         }
-        // The task that polled last is the one to be woken: a future may move from one to another.
+        // The task that polled last is woken: a future may move from one to another.
         if waiting.timer.as_ref().is_none_or(|timer| !timer.will_wake(waker)) {
             deadline::wake_at(self.deadline, waiting.waiter, waker.clone());
             waiting.timer = Some(waker.clone());
@@ -81,7 +81,7 @@ impl Future for Recording {
     type Output = Result<Receipt, RecordError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // Polled again after it was ready: the contract of Future allows any answer but a wrong one.
+        // Polled again after it was ready: the contract of Future allows any answer except a wrong one.
         let Some(status) = self.poll_status(context.waker()) else { return Poll::Pending };
         self.stop_waiting();
         if status == Status::Unconfirmed {
@@ -98,7 +98,7 @@ impl Future for Recording {
 }
 
 impl Inner {
-    /// The same for a future: `None` while it must wait on, and then `waker` is woken at each step.
+    /// The same for a future: `None` while it must continue waiting, and then `waker` is woken at each step.
     fn poll_for(&self, ack: Ack, index: u64, waiter: Waiter, waker: &Waker) -> Option<Status> {
         if self.is_forked() {
             return Some(Status::Unconfirmed);

@@ -1,9 +1,9 @@
-//! What says how many events a trail had, beside its own lines.
+//! What else says how many events a trail had, besides its own lines.
 //!
-//! Each of these is written only after the lines that it speaks of are durable. So at every point at which an honest
-//! disk can stop, it says at most as many events as there are lines; where one says more, lines are missing.
+//! Each witness is written only after the lines that it speaks of are durable. So at every point at which an honest
+//! disk can stop, it names at most as many events as there are lines; if one names more, lines are missing.
 //!
-//! An anchor's file says it too: a checkpoint goes there only after it was put in place in the folder.
+//! An anchor's file is also one: a checkpoint goes there only after it was put in place in the folder.
 
 use std::io;
 use std::path::Path;
@@ -17,19 +17,19 @@ use super::options::{Anchor, Options};
 use super::recover::Handoffs;
 use crate::handoff::HandoffHeader;
 
-/// So much of an anchor's file is read, from its end.
+/// How much of an anchor's file is read, from its end.
 const ANCHOR_BYTES: u64 = 4 << 20;
 
-/// Something outside of the lines that says how many events there were.
+/// Something outside the lines that says how many events there were.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Witness {
     /// What it is, for people: `the index's cursor`.
     pub name: String,
-    /// So many events were durable.
+    /// How many events were durable.
     pub events: u64,
 }
 
-/// Finds further witnesses in a trail's folder: whoever delivers to a store knows its cursor.
+/// Finds further witnesses in a trail's folder: a program that delivers to a store knows its cursor.
 pub type FindWitnesses = Arc<dyn Fn(&Folder) -> Vec<Witness> + Send + Sync>;
 
 /// The witnesses of a trail's own folder, and those that the options name.
@@ -52,7 +52,7 @@ pub(super) fn witnesses(
     found
 }
 
-/// Refuses if an anchor has seen a later checkpoint than the newest, or another one of its size.
+/// Refuses if an anchor has seen a later checkpoint than the newest, or a different one of its size.
 pub(super) fn check_anchors(
     options: &Options,
     folder: &Folder,
@@ -61,7 +61,7 @@ pub(super) fn check_anchors(
 ) -> Result<(), OpenError> {
     for anchor in &options.anchors {
         let Anchor::File(path) = anchor else { continue };
-        // One that cannot be read now is no witness; that it cannot be written is told while it runs.
+        // One that cannot be read now is not a witness; a failure to write it is reported while the trail runs.
         let Ok(text) = read_end(folder, path) else { continue };
         for note in notes(&text) {
             let Some(claimed) = claimed(note, newest) else { continue };
@@ -88,7 +88,7 @@ fn read_end(folder: &Folder, path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The notes in an anchor's file: each is a text, an empty line, signature lines, and an empty line behind it.
+/// The notes in an anchor's file: each is a text, an empty line, signature lines, and another empty line.
 fn notes(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -100,7 +100,7 @@ fn notes(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The size of a note of this trail that the newest checkpoint does not allow for. Who signed it is not yet known.
+/// The size of a note of this trail that is inconsistent with the newest checkpoint. Who signed it is not yet known.
 fn claimed(note: &str, newest: &Checkpoint) -> Option<u64> {
     let claimed = Checkpoint::parse(SignedNote::parse(note).ok()?.text()).ok()?;
     let is_other = claimed.size > newest.size || claimed.size == newest.size && claimed.root != newest.root;

@@ -1,8 +1,8 @@
-//! The right edge of the tree at an opening, and the mending of a torn one.
+//! The right edge of the tree at an opening, and the repair of a torn one.
 //!
-//! The last block of a level holds signed hashes and void ones together, so a power loss while the void ones were
-//! written may take the signed ones with it. They are then made again: leaf hashes from the lines, the others from the
-//! level below. Nothing is written unless that gives the root that was signed.
+//! The last block of a level holds both signed and void hashes, so a power loss while void ones were written may take
+//! signed ones with it. Those are then recomputed: leaf hashes from the lines, the others from the level below. Nothing
+//! is written unless that gives the signed root.
 
 use std::io;
 
@@ -12,13 +12,13 @@ use super::{BLOCK_HASHES, HASH_LEN, TreeReader};
 use crate::segment::LineReader;
 use crate::trail::{Folder, SegmentFile};
 
-/// Why there is no edge to go on from.
+/// Why there is no edge to continue from.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EdgeError {
-    #[error("tree/0 is not there: `trailseal reindex --tree` makes the tree again from the lines")]
+    #[error("tree/0 is not there: `trailseal reindex --tree` rebuilds the tree from the lines")]
     Missing,
     #[error(
-        "the tree does not give the root hash that was signed: `trailseal reindex --tree` makes it again, if the lines do"
+        "the tree does not give the signed root hash: `trailseal reindex --tree` rebuilds it, if the lines do"
     )]
     Differs,
     #[error(transparent)]
@@ -50,7 +50,7 @@ pub(crate) fn load_edge(
     Ok(edge)
 }
 
-/// The root that the files give for the first `size` leaves; `None` if they do not reach so far.
+/// The root that the files give for the first `size` leaves; `None` if they do not reach that far.
 pub(crate) fn root_of(folder: &Folder, size: u64) -> io::Result<Option<Hash>> {
     let mut reader = TreeReader::new(folder, size);
     let partials = (0..TILE_LEVELS).map(|level| partial(&mut reader, level, size));
@@ -85,7 +85,7 @@ fn torn_from(count: u64) -> u64 {
     count - count % BLOCK_HASHES
 }
 
-/// The partial tiles with their last blocks made again.
+/// The partial tiles with their last blocks recomputed.
 fn mend(
     folder: &Folder,
     reader: &mut TreeReader,

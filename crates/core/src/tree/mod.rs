@@ -1,15 +1,15 @@
-//! The Merkle tree on disk: one file a level, 32 bytes a hash.
+//! The Merkle tree on disk: one file per level, 32 bytes per hash.
 //!
 //! `tree/0` holds the leaf hashes one after the other, `tree/L` the root of every 256 hashes of the level below. A tile
 //! of C2SP tlog-tiles (level L, number N, width W) is the bytes `N × 8192 .. N × 8192 + 32 × W` of `tree/L`; a partial
 //! one is a shorter slice.
 //!
-//! - *signed hashes stay*: what a checkpoint covers is never changed. Whatever lies beyond it is void: it says nothing,
-//!   and is written again.
+//! - *signed hashes stay*: what a checkpoint covers is never changed. Whatever is beyond it is void: it means nothing,
+//!   and is overwritten.
 //! - `writer`: appends, and syncs once a round; owned by the sealer.
-//! - `edge`: the right edge at an opening, compared with the signed root; a torn last block is mended from the lines.
-//! - `rebuild`: the whole tree again from the lines.
-//! - [`TreeReader`]: slices, for whoever proves or verifies. Read the checkpoint first, and ask for nothing beyond it.
+//! - `edge`: the right edge at an opening, compared with the signed root; a torn last block is repaired from the lines.
+//! - `rebuild`: rebuilds the whole tree from the lines.
+//! - [`TreeReader`]: slices, for proving and verifying. Read the checkpoint first, and ask for nothing beyond it.
 
 mod edge;
 mod rebuild;
@@ -29,7 +29,7 @@ use crate::trail::Folder;
 
 /// Bytes of a hash, as a file's offsets count.
 pub(crate) const HASH_LEN: u64 = HASH_BYTES as u64;
-/// The unit in which a disk may tear what is written: hashes that share one with void bytes can be lost with them.
+/// The unit in which a disk may tear writes: hashes that share one with void bytes can be lost with them.
 const BLOCK_HASHES: u64 = 4_096 / HASH_LEN;
 
 /// Slices of the tree of one size, read from its files.
@@ -45,8 +45,8 @@ impl TreeReader {
         TreeReader { folder: folder.clone(), size, open: Default::default() }
     }
 
-    /// The bytes of a tile as a tree of this size has it, or of its beginning; `None` if it has no such tile, or a
-    /// narrower one.
+    /// The bytes of a tile in a tree of this size, or of its beginning; `None` if it has no such tile, or a narrower
+    /// one.
     ///
     /// # Errors
     /// When the file cannot be read, or ends before: then the tree is damaged.
@@ -63,7 +63,7 @@ impl TreeReader {
         Ok(Some(bytes))
     }
 
-    /// Up to `count` hashes of a level from hash `from` on: fewer only where the file ends before, or is not there.
+    /// Up to `count` hashes of a level from hash `from` on: fewer only if the file ends before, or does not exist.
     pub(crate) fn hashes(&mut self, level: u8, from: u64, count: u64) -> io::Result<Vec<u8>> {
         let known = hashes_in_level(self.size, level);
         let count = count.min(known.saturating_sub(from));

@@ -1,4 +1,4 @@
-//! The whole tree again from the lines, written only if they give the root that was signed.
+//! Rebuilds the whole tree from the lines, and writes it only if they give the signed root.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,17 +11,17 @@ use crate::trail::lock::{self, Attempt, Holder};
 use crate::trail::{Folder, Manifest, ManifestError};
 
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
-/// So many leaves are written at once.
+/// How many leaves are written at once.
 const ROUND_LEAVES: u64 = 1 << 18;
 
-/// A tree that was made again.
+/// A rebuilt tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
     /// How many leaves it has: the size of the newest checkpoint.
     pub tree_size: u64,
 }
 
-/// Why the tree was left as it is.
+/// Why the tree was left unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RebuildError {
@@ -31,12 +31,12 @@ pub enum RebuildError {
     /// The manifest cannot be read.
     #[error("trail.toml: {0}")]
     Manifest(String),
-    /// The newest checkpoint is not to be believed.
-    #[error("checkpoint: {0}; keep the folder as it is and run `trailseal verify`")]
+    /// The newest checkpoint is not trustworthy.
+    #[error("checkpoint: {0}; leave the folder unchanged and run `trailseal verify`")]
     Checkpoint(#[from] CheckpointError),
     /// The lines are not those that were signed.
     #[error(
-        "the lines do not give the root hash that was signed: keep the folder as it is and run `trailseal verify`"
+        "the lines do not give the signed root hash: leave the folder unchanged and run `trailseal verify`"
     )]
     Differs,
     /// A file operation failed.
@@ -46,13 +46,13 @@ pub enum RebuildError {
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
-/// Makes `tree/` again from the lines, for a trail that nobody writes to.
+/// Rebuilds `tree/` from the lines, for a trail that nobody writes to.
 ///
 /// # Errors
 /// When somebody writes to it, or the lines do not give the root of the newest checkpoint: then nothing is written.
@@ -82,8 +82,7 @@ pub fn rebuild_tree(folder: &Folder) -> Result<Rebuilt, RebuildError> {
     Ok(Rebuilt { tree_size: checkpoint.size })
 }
 
-/// The same for the trail's own sealer, whose files were taken away: the tree of `size` leaves, of which it knows the
-/// root.
+/// The same for the trail's own sealer, if its files were removed: the tree of `size` leaves, whose root it knows.
 pub(crate) fn rebuild_beside(folder: &Folder, size: u64, root: &Hash) -> io::Result<()> {
     if !lines_give(folder, size, root)? {
         return Err(io::Error::other("the lines do not give its root any more"));
@@ -100,7 +99,7 @@ fn lines_give(folder: &Folder, size: u64, root: &Hash) -> io::Result<bool> {
     Ok(edge.size() == size && edge.root() == *root)
 }
 
-/// Written in place, since other processes may hold the files open; stopped half-way, it is begun again.
+/// Written in place, since other processes may hold the files open; if interrupted, it starts again.
 fn write(folder: &Folder, size: u64) -> io::Result<()> {
     folder.files().create_folder(&folder.tree_folder())?;
     let mut writer = TreeWriter::new(folder, 0, true);

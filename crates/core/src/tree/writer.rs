@@ -1,7 +1,7 @@
-//! Appending to the files of the tree: what a round of the sealer adds, level by level, with one sync a file.
+//! Appends to the files of the tree: what a round of the sealer adds, level by level, with one sync per file.
 //!
-//! *sticky failure*: after an append or a sync failed, the file is opened anew and everything since the last good sync
-//! is written again: a second sync alone could report success for bytes that the system has dropped.
+//! *sticky failure*: after an append or a sync failed, the file is reopened and everything since the last good sync is
+//! written again: a second sync alone could report success for bytes that the system has dropped.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,11 +13,11 @@ use super::HASH_LEN;
 use crate::file::{AppendFile, Doubt, Files, Standing};
 use crate::trail::Folder;
 
-/// Blocks are reserved ahead in steps of this many bytes at level 0, and of a 256th of it a level up.
+/// Blocks are reserved ahead in steps of this many bytes at level 0, and of a 256th of it one level up.
 const RESERVE_STEP: u64 = 8 << 20;
-/// The same for a process that ends soon.
+/// The same for a short-lived process.
 const RESERVE_STEP_ONE_SHOT: u64 = 1 << 20;
-/// Smaller rounds append plainly: at such a rate nothing is won by reserved blocks.
+/// Smaller rounds append plainly: at such a rate reserved blocks gain nothing.
 const RESERVE_FROM: usize = 4_096;
 
 /// The growing tree. Owned by the sealing thread.
@@ -41,7 +41,7 @@ struct Level {
 }
 
 impl TreeWriter {
-    /// Goes on behind the first `size` leaves, whose hashes are on disk.
+    /// Continues after the first `size` leaves, whose hashes are on disk.
     pub(crate) fn new(folder: &Folder, size: u64, is_one_shot: bool) -> Self {
         let inodes_hold = folder.files().inode_numbers_hold(folder.root()).unwrap_or(false);
         let level = |level: u8| Level {
@@ -60,7 +60,7 @@ impl TreeWriter {
         }
     }
 
-    /// From now on holds one file open at a time, or all of them. What is pending stays so.
+    /// From now on holds one file open at a time, or all of them. What is pending stays pending.
     pub(crate) fn spare_files(&mut self, is_sparing: bool) {
         self.is_sparing = is_sparing && !cfg!(trailseal_fault = "tree_held_open");
         if self.is_sparing {
@@ -68,14 +68,14 @@ impl TreeWriter {
         }
     }
 
-    /// Makes the file of level 0 if it is not there: every trail has one.
+    /// Creates the file of level 0 if it does not exist: every trail has one.
     pub(crate) fn make_first_level(&mut self) -> io::Result<()> {
         let Some(level) = self.levels.first_mut() else { return Ok(()) };
         level.file = Some(level.open(&*self.files)?);
         Ok(())
     }
 
-    /// The file of a level that somebody removed, replaced or cut since its hashes were put on disk, if there is one.
+    /// The file of a level that somebody removed, replaced or truncated since its hashes were written, if there is one.
     pub(crate) fn lost(&mut self) -> io::Result<Option<PathBuf>> {
         for level in self.levels.iter_mut().filter(|level| level.len_bytes > 0) {
             let is_lost = level.is_lost(&*self.files)?;
@@ -103,7 +103,7 @@ impl TreeWriter {
         let step = if may_reserve { self.reserve_step } else { 0 };
         let done = self.try_sync(step);
         if done.is_err() {
-            // Opened anew, each is written from its last good sync on.
+            // Reopened, each is written from its last good sync on.
             self.levels.iter_mut().for_each(|level| level.file = None);
         }
         done
@@ -121,7 +121,7 @@ impl TreeWriter {
         self.levels.iter_mut().filter(due).try_for_each(Level::sync)
     }
 
-    /// Gives reserved blocks back. What is signed is on disk already, so a failure here loses nothing.
+    /// Frees reserved blocks. What is signed is already on disk, so a failure here loses nothing.
     pub(crate) fn finish(self) -> io::Result<()> {
         for level in self.levels {
             if let Some(mut file) = level.file.filter(|_| level.reserved > level.len_bytes) {
@@ -158,7 +158,7 @@ impl Level {
         Ok(self.doubt.is_lost(Ok(standing)))
     }
 
-    /// The file, to be appended to behind the hashes that are on disk. What a crash or a failure left there is void.
+    /// The file, for appending after the hashes that are on disk. What a crash or a failure left there is void.
     fn open(&mut self, files: &dyn Files) -> io::Result<Box<dyn AppendFile>> {
         if let Some(file) = self.file.take() {
             return Ok(file);

@@ -1,4 +1,4 @@
-//! The lines of all segments in order, in blocks; what stops them, and where.
+//! The lines of all segments in order, in blocks; and what ends them, and where.
 
 use std::io;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::trail::SegmentFile;
 pub(super) enum Stop {
     /// The end of the last segment.
     End,
-    /// Lines from here up to the next segment (or the first one) are not there.
+    /// Lines from here up to the next segment (or the first one) are missing.
     Gap,
-    /// What stands here is longer than lines can be.
+    /// Something here is longer than a line may be.
     TooLong,
-    /// What stands here cannot be read as a line.
+    /// Something here cannot be read as a line.
     Unreadable { why: &'static str },
     /// The receiver wants no more.
     Cancelled,
@@ -27,8 +27,8 @@ pub(super) enum Stop {
     Io { path: std::path::PathBuf, source: io::Error },
 }
 
-/// Gives blocks of lines to `give`, which returns the next buffer to fill, or `None` to end. Returns the
-/// index after the last line given, and why there are no more.
+/// Passes blocks of lines to `give`, which returns the next buffer to fill, or `None` to end. Returns the index after
+/// the last line given, and why there are no more.
 pub(super) fn feed(
     files: &Arc<dyn Files>,
     segments: &[SegmentFile],
@@ -47,7 +47,7 @@ pub(super) fn feed(
                 return (next.get(), Stop::Gap);
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let why = "its segment is no ordinary file, or damaged";
+                let why = "its segment is not a regular file, or is damaged";
                 return (next.get(), Stop::Unreadable { why });
             }
             Err(error) => return failed(next, error),

@@ -1,7 +1,7 @@
-//! Leaf hashes of all lines, in order, by several threads, in constant memory.
+//! Leaf hashes of all lines, in order, with several threads, in constant memory.
 //!
-//! One thread reads; block number n goes to worker n mod workers and comes back in the same rotation, so
-//! nothing needs sorting. All channels are bounded, and buffers go round.
+//! One thread reads; block number n goes to worker n mod workers and comes back in the same rotation, so nothing needs
+//! sorting. All channels are bounded, and buffers are reused.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -14,27 +14,27 @@ use crate::file::Files;
 use crate::segment::blocks::Block;
 use crate::trail::SegmentFile;
 
-/// Blocks that may wait for one worker, and results that may wait behind it.
+/// Blocks that may wait for one worker, and results that may wait after it.
 const WAITING_MAX: usize = 2;
 
-/// What one block of lines gave.
+/// The result for one block of lines.
 #[derive(Debug, Default)]
 pub(super) struct Hashed {
     /// Index of the first line.
     pub(super) first: u64,
     pub(super) leaves: Vec<Hash>,
     pub(super) bytes: u64,
-    /// The first line that cannot stand at its place, whatever its hash is.
+    /// The first line that cannot be at its position, whatever its hash.
     pub(super) misfit: Option<Misfit>,
     /// `recorded` of the first and the last line, in microseconds.
     pub(super) recorded: Option<(i64, i64)>,
     /// The longest time between two lines of this block.
     pub(super) silence: i64,
-    /// The lines that were recorded before the one before each, within this block.
+    /// The lines recorded before the one before each, within this block.
     pub(super) went_back: Vec<u64>,
 }
 
-/// A line whose front does not fit its place.
+/// A line whose front does not match its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Misfit {
     pub(super) index: u64,
@@ -86,7 +86,7 @@ impl Hashed {
     }
 }
 
-/// Hashes all lines and gives each block's result to `each`, in order, on the calling thread.
+/// Hashes all lines and passes each block's result to `each`, in order, on the calling thread.
 pub(super) fn hash_all(
     files: &Arc<dyn Files>,
     segments: &[SegmentFile],
@@ -101,7 +101,7 @@ pub(super) fn hash_all(
     }
     std::thread::scope(|scope| {
         let (mut to_workers, mut from_workers) = (Vec::new(), Vec::new());
-        // Room for every buffer there is, so giving one back never waits.
+        // Room for every buffer there is, so returning one never waits.
         let (give_back, empty) = sync_channel(threads * (WAITING_MAX + 1) + 2);
         for _ in 0..threads {
             let (to_worker, blocks) = sync_channel::<Block>(WAITING_MAX);

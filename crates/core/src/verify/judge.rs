@@ -1,4 +1,4 @@
-//! From what was found to the verdict.
+//! From the findings to the verdict.
 
 use std::io;
 use std::path::Path;
@@ -22,8 +22,8 @@ const NOTE_BYTES_MAX: u64 = 1 << 20;
 /// Verifies the whole trail in `folder`.
 ///
 /// # Errors
-/// When the folder holds no trail, a file cannot be read, or a pinned checkpoint is none. Whatever is
-/// wrong with the trail itself is in the verdict.
+/// When the folder holds no trail, a file cannot be read, or a pinned checkpoint is malformed. Whatever is wrong with
+/// the trail itself is in the verdict.
 pub fn verify(folder: &Folder, options: &VerifyOptions) -> Result<Verdict, VerifyError> {
     let mut verdict = Verdict {
         ok: false,
@@ -77,13 +77,14 @@ fn unproven(verdict: &Verdict) -> Vec<Unproven> {
     list
 }
 
-/// Fills in the numbers of `verdict` and returns the first thing that is wrong, if anything is.
+/// Fills in the numbers of `verdict` and returns the first problem, if there is any.
 fn examine(
     folder: &Folder,
     options: &VerifyOptions,
     verdict: &mut Verdict,
 ) -> Result<Option<Located>, VerifyError> {
-    // Marks are read before what they tell of: the handoff's before the lines, the checkpoint before all that it covers.
+    // Marks are read before what they refer to: the handoff's before the lines, the checkpoint before everything that
+    // it covers.
     let durable = durable_mark(folder);
     let text = read(folder, &folder.checkpoint())?;
     let mut trust = match trust(folder, options)? {
@@ -98,7 +99,7 @@ fn examine(
     let (kept, kept_bad) = open_kept(&kept, &trust);
     let newest = match &text {
         Some(text) => notes::open(text, &trust.ring).map_err(|unsigned| unsigned.of("the newest checkpoint")),
-        None => Err(located(Problem::CheckpointMissing, "the newest checkpoint is not there".into())),
+        None => Err(located(Problem::CheckpointMissing, "the newest checkpoint is missing".into())),
     };
     if let (Some(text), Ok(newest)) = (&text, &newest) {
         trust.compare(text, newest.size);
@@ -187,7 +188,7 @@ pub(super) fn read(folder: &Folder, path: &Path) -> Result<Option<Vec<u8>>, Veri
     }
 }
 
-/// The pinned checkpoints. One that cannot be read as a checkpoint at all is the caller's mistake.
+/// The pinned checkpoints. One that cannot be parsed as a checkpoint at all is the caller's mistake.
 fn open_given(options: &VerifyOptions, trust: &Trust) -> Result<Vec<Result<Signed, Unsigned>>, VerifyError> {
     let mut all = Vec::new();
     for text in &options.checkpoints {
@@ -221,7 +222,7 @@ fn open_kept(texts: &[(u64, Vec<u8>)], trust: &Trust) -> (Vec<Signed>, Option<Lo
     for (size, text) in texts {
         let which = format!("checkpoints/{size}");
         let opened = notes::open(text, &trust.ring).or_else(|unsigned| match &trust.named {
-            // What the trusted keys themselves say against it stands.
+            // A finding of the trusted keys themselves stands.
             Some(named) if unsigned.problem == Problem::KeyUnknown && is_before(trust, *size) => {
                 notes::open(text, named).map(|signed| Signed { is_trusted: false, ..signed })
             }
@@ -251,19 +252,18 @@ fn is_before(trust: &Trust, size: u64) -> bool {
     rotations.filter(trusted).any(|rotation| size <= rotation.size())
 }
 
-/// The tree alone is damaged: no event is bad, so none is named.
+/// Only the tree is damaged: no event is bad, so none is named.
 fn tree_damage(diff: &TreeDiff) -> Located {
     let TreeDiff { level, hash, is_missing, .. } = diff;
     let (problem, what) = match is_missing {
-        true => (Problem::TreeMissing, format!("tree/{level} ends before hash {hash}, or is not there")),
-        false => (Problem::TileForged, format!("hash {hash} of tree/{level} is not what the lines give")),
+        true => (Problem::TreeMissing, format!("tree/{level} ends before hash {hash}, or is missing")),
+        false => (Problem::TileForged, format!("hash {hash} of tree/{level} does not match the lines")),
     };
-    let mend =
-        "the lines themselves are as they were signed; `trailseal reindex --tree` makes the tree again";
+    let mend = "the lines themselves are as they were signed; `trailseal reindex --tree` rebuilds the tree";
     located(problem, format!("{what}; {mend}"))
 }
 
-/// Signed sizes and roots, ascending; two different roots of one size stay both.
+/// Signed sizes and roots, ascending; two different roots of one size both stay.
 fn marks<'a>(signed: impl Iterator<Item = &'a Signed>) -> Vec<(u64, Hash)> {
     let mut marks: Vec<(u64, Hash)> = signed.map(|signed| (signed.size, signed.root)).collect();
     marks.sort_unstable();
@@ -290,25 +290,25 @@ impl Judged<'_> {
         self.found.holds.get(at).copied()
     }
 
-    /// What is wrong beside a checkpoint that was kept elsewhere.
+    /// What is wrong with regard to a checkpoint that was kept elsewhere.
     fn given(&self, given: &Result<Signed, Unsigned>) -> Option<Located> {
         let signed = match given {
             Ok(signed) => signed,
-            Err(unsigned) => return Some(unsigned.clone().of("the checkpoint given")),
+            Err(unsigned) => return Some(unsigned.clone().of("the given checkpoint")),
         };
         if signed.size > self.size {
             let message = format!(
-                "the checkpoint given covers {} events, and the trail's newest one only {}: it was set back",
+                "the given checkpoint covers {} events, and the trail's newest one only {}: it was set back",
                 signed.size, self.size
             );
             return Some(Located { first_bad: Some(self.size), ..located(Problem::Rollback, message) });
         }
-        // What the newest checkpoint itself does not hold is found, and named better, below.
+        // What the newest checkpoint itself contradicts is found, and named better, below.
         let others_hold =
             self.marks.iter().zip(&self.found.holds).any(|(mark, holds)| mark.0 >= signed.size && *holds);
         (self.holds((signed.size, signed.root)) == Some(false) && others_hold).then(|| {
             let message = format!(
-                "the checkpoint given signs other events below {} than the trail has: there are two histories",
+                "the given checkpoint signs other events below {} than the trail has: there are two histories",
                 signed.size
             );
             Located { range: Some((0, signed.size)), ..located(Problem::RootMismatch, message) }
@@ -326,16 +326,16 @@ impl Judged<'_> {
         }
         let failing = self.marks.iter().zip(&self.found.holds).find(|(_, holds)| !**holds);
         if let Some(((size, _), _)) = failing {
-            let message = format!("checkpoints/{size} signs another root than the lines give");
+            let message = format!("checkpoints/{size} signs a root other than the lines give");
             return Ok(Some(Located { range: Some((0, *size)), ..located(Problem::RootMismatch, message) }));
         }
         let misfit = self.found.misfit.filter(|misfit| misfit.index < self.size);
         Ok(misfit.map(|misfit| {
             let index = misfit.index;
             let (problem, message) = match misfit.is_too_long {
-                true => (Problem::LineTooLong, format!("event {index} is longer than lines can be")),
+                true => (Problem::LineTooLong, format!("event {index} is longer than a line may be")),
                 false => {
-                    let what = "does not begin as a line must, though it was signed so";
+                    let what = "does not begin as a line must, although it was signed like that";
                     (Problem::Edited, format!("event {index} {what}"))
                 }
             };
@@ -363,7 +363,7 @@ impl Judged<'_> {
                 _ if misfit.is_too_long => at(
                     index,
                     Problem::LineTooLong,
-                    format!("event {index} is longer than lines can be (not yet sealed)"),
+                    format!("event {index} is longer than a line may be (not yet sealed)"),
                 ),
                 Some(named) if named > index => at(
                     index,
@@ -373,7 +373,7 @@ impl Judged<'_> {
                 Some(named) if named < index => at(
                     index,
                     Problem::Duplicated,
-                    format!("event {named} stands in the place of event {index} (not yet sealed)"),
+                    format!("event {named} is in the place of event {index} (not yet sealed)"),
                 ),
                 _ => at(
                     index,
@@ -385,7 +385,7 @@ impl Judged<'_> {
             at(
                 index,
                 Problem::Reordered,
-                format!("event {index} says that it was recorded before the one before it (not yet sealed)"),
+                format!("event {index} claims to have been recorded before its predecessor (not yet sealed)"),
             )
         } else {
             match &found.stop {
@@ -395,7 +395,8 @@ impl Judged<'_> {
                     format!("event {} is missing (not yet sealed)", found.end),
                 ),
                 Stop::TooLong => {
-                    let message = format!("event {} is longer than lines can be (not yet sealed)", found.end);
+                    let message =
+                        format!("event {} is longer than a line may be (not yet sealed)", found.end);
                     at(found.end, Problem::LineTooLong, message)
                 }
                 Stop::Unreadable { why } => {
@@ -419,11 +420,12 @@ impl Judged<'_> {
         Ok(bad.filter(|_| !rolled))
     }
 
-    /// The handoff's mark moves only after the lines that it tells of are durable.
+    /// The handoff's mark moves only after the lines that it refers to are durable.
     fn beyond_durable(&self, end: u64, durable: u64) -> Option<Located> {
         (durable > end).then(|| {
             let message = format!(
-                "the handoff says that {durable} events were durable, and only the first {end} are whole (not yet sealed)"
+                "the handoff says that {durable} events were durable, but only the first {end} are whole (not yet \
+                 sealed)"
             );
             Located { range: Some((end, durable)), ..located(Problem::DurableMissing, message) }
         })
@@ -434,7 +436,7 @@ impl Judged<'_> {
         Ok(match unsealed::look(self.folder, self.segments, self.size, self.found.end)? {
             Some(Unrecorded::AfterClose(index)) => {
                 let message = format!(
-                    "event {index} follows `trail.closed` without an opening: nobody has recorded it (not yet sealed)"
+                    "event {index} follows `trail.closed` without an opening: nobody recorded it (not yet sealed)"
                 );
                 Some(Located { first_bad: Some(index), ..located(Problem::Inserted, message) })
             }
@@ -447,7 +449,7 @@ impl Judged<'_> {
     /// A kept checkpoint may be ahead of the newest one for a moment, but never of the lines.
     fn beyond_signed(&self) -> Option<Located> {
         let (size, _) = self.marks.get(self.found.holds.len())?;
-        let message = format!("checkpoints/{size} covers events that are not there");
+        let message = format!("checkpoints/{size} covers events that are missing");
         Some(Located { first_bad: Some(self.found.end), ..located(Problem::Missing, message) })
     }
 }

@@ -1,8 +1,8 @@
-//! Where the first bad event is, and what happened to it, once the lines do not give the signed root.
+//! Where the first bad event is, and what happened to it, if the lines do not give the signed root.
 //!
-//! The leaf hashes on disk are the witness as far as they give a signed root themselves. What was done
-//! is read from a window of lines at the first difference: a signed line says its own index, and the tree
-//! says whether its hash is the signed one, so a line is *genuine* or not, wherever it stands.
+//! The leaf hashes on disk are a witness as far as they themselves give a signed root. What was done is derived from a
+//! window of lines at the first difference: a signed line names its own index, and the tree says whether its hash is
+//! the signed one, so a line is *genuine* or not, wherever it is.
 
 use std::io;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::file::Files;
 use crate::segment::LineReader;
 use crate::trail::{Folder, SegmentFile};
 
-/// How many lines are looked at from the first difference on.
+/// How many lines are examined from the first difference on.
 const WINDOW: usize = 256;
 
 /// What is wrong, and where.
@@ -31,7 +31,7 @@ pub(super) struct Located {
 }
 
 /// Finds what is wrong below the signed `size`; `marks` are sizes and roots that trusted keys have signed, and `holds`
-/// says of each that the lines reach whether they give it.
+/// says for each that the lines reach whether they give it.
 pub(super) fn locate(
     folder: &Folder,
     segments: &[SegmentFile],
@@ -53,7 +53,8 @@ pub(super) fn locate(
     let (problem, message) = if found.end < to {
         stopped(folder, found)?
     } else {
-        let message = "the lines do not give the signed root, and neither does the tree: the last signed root that holds and the next one bound the change";
+        let message = "the lines do not give the signed root, and neither does the tree: the last signed root that \
+            holds and the next one bound the change";
         (Problem::RootMismatch, message.to_owned())
     };
     Ok(Located { first_bad: None, range: Some((from, to)), problem, message })
@@ -83,18 +84,17 @@ fn stopped(folder: &Folder, found: &Found) -> Result<(Problem, String), VerifyEr
         return Ok((Problem::Edited, format!("event {end} cannot be read: {why}")));
     }
     if let Stop::TooLong = found.stop {
-        return Ok((Problem::LineTooLong, format!("event {end} is longer than lines can be")));
+        return Ok((Problem::LineTooLong, format!("event {end} is longer than a line may be")));
     }
     let is_boundary = end == 0 || is_segment_end(folder, end)?;
     Ok(if is_boundary {
         (Problem::SegmentMissing, format!("the segment that begins with event {end} is missing"))
     } else {
-        (Problem::Missing, format!("event {end} is missing, though it was signed"))
+        (Problem::Missing, format!("event {end} is missing, although it was signed"))
     })
 }
 
-/// Whether a segment ended at `index`: a checkpoint was kept for each end, and every segment leaves an
-/// offset file behind.
+/// Whether a segment ended at `index`: a checkpoint was kept for each end, and every segment leaves an offset file.
 fn is_segment_end(folder: &Folder, index: u64) -> Result<bool, VerifyError> {
     let path = folder.segments_folder();
     let names = folder.files().list(&path).map_err(|source| VerifyError::Io { path, source })?;
@@ -106,7 +106,7 @@ fn is_segment_end(folder: &Folder, index: u64) -> Result<bool, VerifyError> {
 
 /// A line near the first difference.
 struct Seen {
-    /// Its place, if it is the signed line of some place.
+    /// Its position, if it is the signed line of some position.
     genuine: Option<u64>,
     named: Option<u64>,
     hash: Hash,
@@ -157,29 +157,30 @@ fn classify(
     }
     let wanted = leaves.get(first)?;
     let Some(here) = seen.first() else {
-        return Ok((Problem::Missing, format!("event {first} is missing, though it was signed")));
+        return Ok((Problem::Missing, format!("event {first} is missing, although it was signed")));
     };
     let later = seen.iter().position(|line| Some(line.hash) == wanted);
     let next_is_in_place = seen.get(1).is_some_and(|line| line.genuine == Some(first + 1));
     Ok(match (here.genuine, later) {
-        (Some(place), _) if place < first => {
-            (Problem::Duplicated, format!("event {place} stands a second time in the place of event {first}"))
-        }
+        (Some(place), _) if place < first => (
+            Problem::Duplicated,
+            format!("event {place} occurs a second time, in the place of event {first}"),
+        ),
         (Some(place), Some(_)) => {
-            (Problem::Reordered, format!("event {place} stands in the place of event {first}"))
+            (Problem::Reordered, format!("event {place} is in the place of event {first}"))
         }
         (Some(place), None) if next_is_in_place => {
-            (Problem::Reordered, format!("event {place} stands in the place of event {first}"))
+            (Problem::Reordered, format!("event {place} is in the place of event {first}"))
         }
         (Some(place), None) => {
             (Problem::Missing, format!("event {first} is missing: event {place} follows in its place"))
         }
         (None, Some(_)) => {
-            (Problem::Inserted, format!("a line that was never signed stands in the place of event {first}"))
+            (Problem::Inserted, format!("a line that was never signed is in the place of event {first}"))
         }
         (None, None) => {
             let says = match here.named {
-                Some(named) if named != first => format!(" (it calls itself event {named})"),
+                Some(named) if named != first => format!(" (it claims to be event {named})"),
                 _ => String::new(),
             };
             (Problem::Edited, format!("the line of event {first} is not the one that was signed{says}"))

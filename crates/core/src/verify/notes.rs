@@ -1,4 +1,4 @@
-//! Signed checkpoints as a verifier meets them: which key may sign, and what exactly is wrong with one.
+//! Signed checkpoints as a verifier sees them: which key may sign, and what exactly is wrong with one.
 
 use trailseal_tlog::{CheckpointError, Hash, KeyRing, VerifyingKey};
 
@@ -10,7 +10,7 @@ pub(super) struct Signed {
     pub(super) size: u64,
     pub(super) root: Hash,
     pub(super) key: VerifyingKey,
-    /// Whether a trusted key signed it, and not only one that `trail.toml` names.
+    /// Whether a trusted key signed it, not just one that `trail.toml` names.
     pub(super) is_trusted: bool,
 }
 
@@ -54,8 +54,7 @@ pub(super) fn open(text: &[u8], ring: &KeyRing) -> Result<Signed, Unsigned> {
         }
         Err(_) => Err(Unsigned {
             problem: Problem::SignatureInvalid,
-            message: "has a signature that is not the key's: it was changed, or signed by somebody else"
-                .into(),
+            message: "has an invalid signature: it was changed, or signed by somebody else".into(),
         }),
     }
 }

@@ -1,5 +1,4 @@
-//! One pass over all lines: the tree that they give, compared with the one on disk and with every root
-//! that was signed.
+//! One pass over all lines: the tree that they give, compared with the one on disk and with every signed root.
 
 use std::sync::Arc;
 
@@ -31,13 +30,13 @@ pub(super) struct Found {
     pub(super) stop: Stop,
     /// For each mark the lines reached: whether they give its root.
     pub(super) holds: Vec<bool>,
-    /// The first leaf that is another in the tree on disk, or is not there.
+    /// The first leaf that differs in the tree on disk, or is missing there.
     pub(super) leaf_diff: Option<u64>,
     /// The first hash of any level that differs.
     pub(super) tree_diff: Option<TreeDiff>,
-    /// The first line that does not fit its place.
+    /// The first line that does not match its position.
     pub(super) misfit: Option<Misfit>,
-    /// The first line beyond the signed size that was recorded before the one before it.
+    /// The first line beyond the signed size that was recorded before its predecessor.
     pub(super) went_back: Option<u64>,
     /// Microseconds.
     pub(super) silence: i64,

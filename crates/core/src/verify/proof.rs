@@ -1,4 +1,4 @@
-//! Proofs that stand alone: checked away from the trail, with the public key alone.
+//! Self-contained proofs: checked without the trail, with only the public key.
 
 use trailseal_tlog::{
     Checkpoint, ConsistencyProof, KeyRing, Origin, SignedNote, TlogProof, VerifyingKey,
@@ -12,9 +12,9 @@ use super::notes::{self, Signed};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Unproved {
-    /// What is wrong; `None` if the text is no proof at all.
+    /// What is wrong; `None` if the text is not a proof at all.
     pub problem: Option<Problem>,
-    /// The same for people.
+    /// The same in words.
     pub message: String,
 }
 
@@ -34,12 +34,12 @@ pub struct ProvedLine {
 /// Checks an inclusion proof that carries its line, and returns the line.
 ///
 /// # Errors
-/// When it is no proof, is not signed by one of `keys` (or a key that one of them vouches for), or the line
-/// is not the one that was signed.
+/// When it is not a proof, is not signed by one of `keys` (or a key that one of them vouches for), or the line is not
+/// the one that was signed.
 pub fn verify_proof(text: &str, keys: &[VerifyingKey]) -> Result<ProvedLine, Unproved> {
     let proof = TlogProof::parse(text).map_err(|error| not_a_proof(error.to_string()))?;
     let (checkpoint, key) = open("the proof's checkpoint", &proof.checkpoint, keys, &[])?;
-    let line = proof.extra.clone().ok_or_else(|| not_a_proof("it does not carry the line".into()))?;
+    let line = proof.extra.clone().ok_or_else(|| not_a_proof("it does not contain the line".into()))?;
     proof.verify_line(&line, checkpoint.size, &checkpoint.root).map_err(|error| Unproved {
         problem: Some(Problem::RootMismatch),
         message: format!("the line is not event {} of what was signed: {error}", proof.index),
@@ -61,8 +61,8 @@ pub struct ProvedGrowth {
 /// Checks a consistency proof that carries both checkpoints.
 ///
 /// # Errors
-/// When it is no proof, a checkpoint is not signed by one of `keys` (or a key that one of them vouches for),
-/// or the newer trail does not begin with the older one.
+/// When it is not a proof, a checkpoint is not signed by one of `keys` (or a key that one of them vouches for), or the
+/// newer trail does not begin with the older one.
 pub fn verify_consistency(text: &str, keys: &[VerifyingKey]) -> Result<ProvedGrowth, Unproved> {
     let proof = ConsistencyProof::parse(text).map_err(|error| not_a_proof(error.to_string()))?;
     let both = [&*proof.old, &*proof.new];
@@ -83,7 +83,7 @@ fn not_a_proof(message: String) -> Unproved {
     Unproved { problem: None, message }
 }
 
-/// The trail's name is the keys' name. Rotations count that any note of `beside` shows.
+/// The trail's name is the keys' name. Rotations in any note of `beside` count.
 fn open(
     which: &str,
     note: &str,
@@ -91,7 +91,7 @@ fn open(
     beside: &[&str],
 ) -> Result<(Checkpoint, VerifyingKey), Unproved> {
     let claimed = SignedNote::parse(note).ok().and_then(|note| Checkpoint::parse(note.text()).ok());
-    // Of keys of several trails those count that are named like this one.
+    // Among keys of several trails, those with this name count.
     let named =
         |key: &&VerifyingKey| claimed.as_ref().is_none_or(|claimed| claimed.origin.as_str() == key.name());
     let origin = keys.iter().find(named).or(keys.first()).and_then(|key| Origin::new(key.name()).ok());

@@ -8,10 +8,10 @@ use super::VerifyError;
 use crate::trail::Folder;
 use crate::tree::TreeReader;
 
-/// So many hashes are compared, or read ahead, at once.
+/// How many hashes are compared, or read ahead, at once.
 const BLOCK_HASHES: u64 = 2_048;
 
-/// Where the tree on disk is not what the lines give.
+/// Where the tree on disk differs from what the lines give.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TreeDiff {
     /// Index of the first leaf below the first hash that differs.
@@ -19,7 +19,7 @@ pub(super) struct TreeDiff {
     pub(super) level: u8,
     /// Which hash of the level differs.
     pub(super) hash: u64,
-    /// Whether the file ends before that hash, or is not there.
+    /// Whether the file ends before that hash, or is missing.
     pub(super) is_missing: bool,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Comparing<'a> {
 }
 
 impl<'a> Comparing<'a> {
-    /// Compares with the tree of `size` leaves; what lies beyond is void.
+    /// Compares with the tree of `size` leaves; what is beyond is void.
     pub(super) fn new(folder: &'a Folder, size: u64) -> Self {
         Comparing {
             folder,
@@ -111,7 +111,7 @@ impl<'a> Comparing<'a> {
     }
 }
 
-/// The hashes of a level that are there. What is no ordinary file holds none.
+/// The hashes of a level that exist. Anything but a regular file holds none.
 fn read(
     reader: &mut TreeReader,
     folder: &Folder,
@@ -126,7 +126,7 @@ fn read(
     }
 }
 
-/// Which hash of `expected` is the first that `found` has otherwise, or not at all.
+/// The first hash of `expected` that differs or is missing in `found`.
 fn first_difference(found: &[u8], expected: &[u8]) -> Option<u64> {
     if found == expected {
         return None;

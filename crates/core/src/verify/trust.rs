@@ -1,8 +1,8 @@
-//! Which keys a verifier believes, for which sizes, and what is wrong with what says so.
+//! Which keys a verifier trusts, for which sizes, and what is wrong with what says so.
 //!
-//! With pinned keys those count, each for all sizes until a rotation says otherwise; without any, the keys of
-//! `trail.toml`, each if the one before vouches for it. A rotation is the old key's own word, so it counts wherever it is
-//! found: in the newest checkpoint, a kept or given one, or `trail.toml`.
+//! Pinned keys count, each for all sizes until a rotation says otherwise; without any, the keys of `trail.toml`, each
+//! if the one before vouches for it. The old key itself signs a rotation, so it counts wherever it is found: in the
+//! newest checkpoint, a kept or given one, or `trail.toml`.
 
 use trailseal_tlog::{KeyRing, Origin, Rotation, SignedNote, VerifyingKey};
 
@@ -15,8 +15,8 @@ use crate::trail::{Folder, Manifest, ManifestError};
 pub(super) struct Trust {
     /// The keys that count.
     pub(super) ring: KeyRing,
-    /// Those of trail.toml. Who pins a key of today still has kept checkpoints by the keys before it; they only help to
-    /// say where a change is.
+    /// The keys of trail.toml. Whoever pins today's key still has kept checkpoints by earlier keys; they only help to
+    /// locate a change.
     pub(super) named: Option<KeyRing>,
     /// What is wrong with `trail.toml`, or with a rotation, if anything is.
     pub(super) bad: Option<Located>,
@@ -49,8 +49,8 @@ pub(super) fn trust(folder: &Folder, options: &VerifyOptions) -> Result<Result<T
         }
     };
     let (named, what) = manifest.key_ring();
-    let mut bad = what
-        .map(|what| located(Problem::RotationInvalid, format!("trail.toml is not to be believed: {what}")));
+    let mut bad =
+        what.map(|what| located(Problem::RotationInvalid, format!("trail.toml cannot be trusted: {what}")));
     if pinned.is_empty() {
         return Ok(Ok(Trust { ring: named.clone(), named: Some(named), bad }));
     }
@@ -87,7 +87,7 @@ impl Trust {
         }
     }
 
-    /// Whether `trail.toml` and the newest checkpoint, of size `size`, tell of the same rotations.
+    /// Whether `trail.toml` and the newest checkpoint, of size `size`, agree about rotations.
     pub(super) fn compare(&mut self, newest: &[u8], size: u64) {
         let Some(named) = &self.named else { return };
         let Some(newest) = std::str::from_utf8(newest).ok().and_then(|text| SignedNote::parse(text).ok())
@@ -98,14 +98,14 @@ impl Trust {
             let parsed = |line| Rotation::from_signature(named.origin(), rotation.old_key(), line);
             newest.signatures().iter().any(|line| parsed(line).as_ref() == Some(rotation))
         };
-        // The one whose checkpoint is the newest may be missing: a stop just then leaves it so.
+        // The one whose checkpoint is the newest may be missing: a stop at that moment leaves it so.
         let unnamed = |rotation: &&Rotation| rotation.size() < size && !named.rotations().contains(rotation);
         let what = if let Some(rotation) = self.ring.rotations().iter().find(unnamed) {
-            format!("trail.toml does not tell of the rotation at size {}", rotation.size())
+            format!("trail.toml lacks the rotation at size {}", rotation.size())
         } else if let Some(rotation) =
             named.rotations().iter().find(|rotation| rotation.size() <= size && !carries(rotation))
         {
-            format!("the newest checkpoint does not carry the rotation at size {}", rotation.size())
+            format!("the newest checkpoint lacks the rotation at size {}", rotation.size())
         } else {
             return;
         };

@@ -1,4 +1,4 @@
-//! The lines that no checkpoint covers yet: what can be said of them without a signature.
+//! The lines that no checkpoint covers yet: what can be said about them without a signature.
 
 use std::io;
 
@@ -11,13 +11,13 @@ use crate::trail::{Folder, SegmentFile, may_follow};
 /// What is wrong with a line that nothing signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unrecorded {
-    /// It is no JSON: torn, or damaged.
+    /// It is not JSON: torn, or damaged.
     Torn(u64),
-    /// It stands behind `trail.closed`, and is no opening.
+    /// It follows `trail.closed`, and is not an opening.
     AfterClose(u64),
 }
 
-/// Looks at the lines `from..to`; the line before tells what may follow it.
+/// Checks the lines `from..to`; the line before says what may follow it.
 pub(super) fn look(
     folder: &Folder,
     segments: &[SegmentFile],

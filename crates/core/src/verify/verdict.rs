@@ -1,4 +1,4 @@
-//! What verification says, as data and as text.
+//! The result of verification, as data and as text.
 
 use std::fmt;
 
@@ -12,56 +12,56 @@ use trailseal_tlog::Hash;
 pub enum Problem {
     /// A line is not the one that was signed.
     Edited,
-    /// A line that was signed is not there.
+    /// A signed line is missing.
     Missing,
-    /// A line stands there that was never signed, and those after it are shifted.
+    /// A line that was never signed is there, and those after it are shifted.
     Inserted,
-    /// A signed line stands in another's place.
+    /// A signed line is in another's place.
     Reordered,
-    /// A signed line stands there a second time.
+    /// A signed line occurs a second time.
     Duplicated,
-    /// A whole segment is not there.
+    /// A whole segment is missing.
     SegmentMissing,
-    /// The lines are right, and a hash of the tree is not.
+    /// The lines are correct, but a hash of the tree is not.
     TileForged,
-    /// The lines do not give a root that was signed.
+    /// The lines do not give a signed root.
     RootMismatch,
-    /// There are segments and no checkpoint.
+    /// There are segments but no checkpoint.
     CheckpointMissing,
-    /// The checkpoint is none.
+    /// The checkpoint is malformed.
     CheckpointInvalid,
-    /// The signature is not that of the key it names.
+    /// The signature is not by the key it names.
     SignatureInvalid,
-    /// The checkpoint is of another trail.
+    /// The checkpoint belongs to another trail.
     OriginMismatch,
     /// The checkpoint is signed by a key that is not trusted.
     KeyUnknown,
     /// The trail is shorter than a checkpoint that was kept elsewhere.
     Rollback,
-    /// A store holds something else than the trail.
+    /// A store differs from the trail.
     StoreDiffers,
-    /// The lines are right, and the tree, or a part of it, is not there.
+    /// The lines are correct, but the tree, or a part of it, is missing.
     TreeMissing,
     /// `trail.toml` is missing, damaged, or contradicts itself.
     ManifestInvalid,
-    /// A line is longer than lines can be.
+    /// A line is longer than a line may be.
     LineTooLong,
-    /// A rotation of keys is not vouched for, or told in two ways.
+    /// A key rotation is not vouched for, or has two versions.
     RotationInvalid,
-    /// Lines are missing that no checkpoint covers yet, and that were durable.
+    /// Lines are missing that no checkpoint covers yet but that were durable.
     DurableMissing,
-    /// A whole slot of several is not there.
+    /// One of several slots is missing.
     SlotMissing,
 }
 
-/// What this verification could not rule out, for want of something that was kept elsewhere.
+/// What this verification could not rule out, because nothing kept elsewhere was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Unproven {
     /// The folder may be an older copy of itself: no checkpoint was pinned.
     Rollback,
-    /// Everything may have been signed anew with another key: no public key was pinned.
+    /// Everything may have been signed again with another key: no public key was pinned.
     KeyReplaced,
     /// Lines that no checkpoint covers yet may have been changed.
     Unsealed,
@@ -70,26 +70,26 @@ pub enum Unproven {
 /// The outcome of a verification.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Verdict {
-    /// Whether everything that could be checked is as it was signed.
+    /// Whether everything that could be checked matches what was signed.
     pub ok: bool,
     /// The trail's name.
     pub origin: String,
     /// The tree size that the newest checkpoint signs.
     pub tree_size: u64,
-    /// Lines that are there and that the checkpoint covers.
+    /// Lines that exist and that the checkpoint covers.
     pub sealed: u64,
-    /// Lines that are there and that no checkpoint covers yet.
+    /// Lines that exist and that no checkpoint covers yet.
     pub unsealed: u64,
     /// Lines that were retired, vouched for by signed events.
     pub retired: u64,
-    /// Index of the first event that is wrong, where that is certain.
+    /// Index of the first wrong event, if that is certain.
     pub first_bad: Option<u64>,
-    /// Where only a range (half-open) is certain: the last signed root that holds, and the next one.
+    /// If only a range (half-open) is certain: the last signed root that holds, and the next one.
     #[serde(serialize_with = "as_pair")]
     pub range: Option<(u64, u64)>,
     /// What is wrong.
     pub problem: Option<Problem>,
-    /// The same for people.
+    /// The same in words.
     pub message: String,
     /// The key that signed the newest checkpoint, in the form of a signed note's verifier key.
     pub public_key: Option<String>,
@@ -97,7 +97,7 @@ pub struct Verdict {
     pub key_pinned: bool,
     /// Whether a checkpoint was given from outside.
     pub checkpoint_pinned: bool,
-    /// The longest time between two neighbouring events.
+    /// The longest time between two consecutive events.
     pub longest_silence_seconds: f64,
     /// What could not be ruled out.
     pub cannot_rule_out: Vec<Unproven>,
@@ -114,10 +114,10 @@ impl Unproven {
     fn as_sentence(self) -> &'static str {
         match self {
             Unproven::Rollback => {
-                "that the folder was set back to an older state (give a checkpoint kept elsewhere: --checkpoint)"
+                "that the folder was rolled back to an older state (give a checkpoint kept elsewhere: --checkpoint)"
             }
             Unproven::KeyReplaced => {
-                "that everything was signed anew by another key (give the public key: --public-key)"
+                "that everything was signed again with another key (give the public key: --public-key)"
             }
             Unproven::Unsealed => "changes to the events that no checkpoint covers yet",
         }
@@ -144,10 +144,10 @@ impl fmt::Display for Verdict {
         writeln!(formatter, "key:      {key}{}", if self.public_key.is_some() { pinned } else { "" })?;
         writeln!(formatter, "silence:  {:.3} s at the longest", self.longest_silence_seconds)?;
         if self.cannot_rule_out.is_empty() && !self.ok {
-            return write!(formatter, "cannot rule out: more that is wrong, besides what was found first");
+            return write!(formatter, "cannot rule out: further problems besides the one found first");
         }
         if self.cannot_rule_out.is_empty() {
-            return write!(formatter, "ruled out: rollback and replaced keys, by what you gave");
+            return write!(formatter, "ruled out: rollback and replaced keys, by what you provided");
         }
         let list: Vec<&str> = self.cannot_rule_out.iter().map(|unproven| unproven.as_sentence()).collect();
         write!(formatter, "cannot rule out: {}", list.join("; "))

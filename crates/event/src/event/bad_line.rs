@@ -1,8 +1,8 @@
-//! Why a text is no event.
+//! Why a text is not a valid event.
 
 use super::Warning;
 
-/// Why bytes are no event. Nothing of them was kept.
+/// Why bytes are not a valid event. Nothing of them was kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadLine {
@@ -29,15 +29,15 @@ pub enum BadLine {
     /// The event says nothing about what was done.
     #[error(transparent)]
     NoAction(#[from] NoAction),
-    /// It was to be read strictly, and its author wrote a name or a JSON type that no event has.
+    /// It was read strictly, and its author used a name or a JSON type that no event has.
     #[error("strict: {0}")]
     NotStrict(Warning),
-    /// The line does not begin as the lines of a trail do; only when a stored line is read.
+    /// The line does not begin like a line of a trail; only for stored lines.
     #[error("not a line of a trail: it does not begin with `v`, `index` and `recorded`")]
     NotALine,
 }
 
-/// Why an event is refused: it says nothing about what was done.
+/// Why an event is refused: it does not say what was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoAction {

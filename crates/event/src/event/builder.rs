@@ -1,9 +1,9 @@
-//! Events made by Rust callers.
+//! Builds events for Rust callers.
 
 use super::{Actor, Category, Context, Event, Number, OnBehalfOf, Outcome, Resource, Severity, Value};
 use crate::timestamp::Timestamp;
 
-/// Every method sets one thing and hands the event on.
+/// Every method sets one thing and returns the event.
 ///
 /// ```
 /// use trailseal_event::{Category, Event, Object, Outcome};
@@ -22,12 +22,12 @@ use crate::timestamp::Timestamp;
 /// assert_eq!(event.details.get("ticket").and_then(|ticket| ticket.as_str()), Some("T-17"));
 /// ```
 impl Event {
-    /// An event that says that `action` was done, such as `user.login`.
+    /// An event for the action `action`, such as `user.login`.
     pub fn new(action: impl Into<String>) -> Self {
         Event { action: action.into(), ..Event::default() }
     }
 
-    /// The caller's own id, by which a repeat is known again.
+    /// The caller's own id, used to detect duplicates.
     #[must_use]
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
@@ -41,7 +41,7 @@ impl Event {
         self
     }
 
-    /// Whose data this is about.
+    /// Whose data the event concerns.
     #[must_use]
     pub fn tenant(mut self, tenant: impl Into<String>) -> Self {
         self.tenant = Some(tenant.into());
@@ -69,7 +69,7 @@ impl Event {
         self
     }
 
-    /// How it ended.
+    /// The outcome.
     #[must_use]
     pub fn outcome(mut self, outcome: Outcome) -> Self {
         self.outcome = Some(outcome);
@@ -142,7 +142,7 @@ impl Event {
         self
     }
 
-    /// One more resource concerned; may be called again.
+    /// One more affected resource; may be called again.
     #[must_use]
     pub fn related(mut self, kind: impl Into<String>, id: impl Into<String>) -> Self {
         self.related.push(Resource { kind: Some(kind.into()), id: Some(id.into()), ..Resource::default() });
@@ -177,35 +177,35 @@ impl Event {
         self
     }
 
-    /// Where it came from, all at once.
+    /// Where the event came from, all at once.
     #[must_use]
     pub fn context(mut self, context: Context) -> Self {
         self.context = context;
         self
     }
 
-    /// The network address that it came from.
+    /// The network address it came from.
     #[must_use]
     pub fn ip(mut self, ip: impl Into<String>) -> Self {
         self.context.ip = Some(ip.into());
         self
     }
 
-    /// The program that it came from, as it names itself.
+    /// The program it came from, as it names itself.
     #[must_use]
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.context.user_agent = Some(user_agent.into());
         self
     }
 
-    /// The request that it belongs to.
+    /// The request it belongs to.
     #[must_use]
     pub fn request_id(mut self, request_id: impl Into<String>) -> Self {
         self.context.request_id = Some(request_id.into());
         self
     }
 
-    /// The chain of requests that it belongs to.
+    /// The chain of requests it belongs to.
     #[must_use]
     pub fn correlation_id(mut self, correlation_id: impl Into<String>) -> Self {
         self.context.correlation_id = Some(correlation_id.into());
@@ -226,7 +226,7 @@ impl Event {
         self
     }
 
-    /// One more field of the caller's own, beside the known ones.
+    /// One more field of your own, besides the known ones.
     #[must_use]
     pub fn extra(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.extra.insert(key, value);

@@ -1,22 +1,22 @@
-//! What changed between the states before and after, derived when both are objects.
+//! What changed between the states before and after, derived if both are objects.
 //!
-//! One entry for each changed leaf or array, keyed by its dotted path, the missing side left out:
-//! `{"role":{"before":"user","after":"admin"},"tags":{"after":["x"]}}`. In keys, dots and backslashes are
-//! written with a backslash before them, so that no two paths are alike.
+//! One entry per changed leaf or array, keyed by its dotted path, with the missing side left out:
+//! `{"role":{"before":"user","after":"admin"},"tags":{"after":["x"]}}`. In keys, dots and backslashes are preceded by a
+//! backslash, so that no two paths are the same.
 
 use super::out::{Mark, Out, piece};
 use super::parse::{DEPTH_MAX, Path, Step};
 use super::value::{Object, Value};
 use super::write::{end_object, write_escaped, write_value};
 
-/// The most entries of derived changes.
+/// The maximum number of entries of derived changes.
 pub const CHANGES_MAX: usize = 1_000;
-/// About the most bytes of all changes that are written. A line holds less; but each change has its whole path, so a
-/// long key above many of them would else stand in all.
+/// The approximate maximum size of all derived changes. A line holds less; but each change carries its whole path, so a
+/// long key above many changes would be repeated in all of them.
 pub(crate) const CHANGES_BYTES_MAX: usize = 1 << 17;
 
-/// Writes the changes as one JSON object, or nothing if both sides are alike. False if there were more
-/// than [`CHANGES_MAX`], or more than fit any line; then the first of them were written.
+/// Writes the changes as one JSON object, or nothing if both sides are the same. False if there were more than
+/// [`CHANGES_MAX`], or more than fit any line; then the first of them were written.
 pub(crate) fn write_changes<'a>(before: &Object, after: &Object, out: Out<'a>) -> (Out<'a>, bool) {
     write_changes_up_to(CHANGES_MAX, CHANGES_BYTES_MAX, before, after, out)
 }
@@ -38,12 +38,12 @@ pub(crate) fn write_changes_up_to<'a>(
     (end_object(start, changes.out), changes.is_complete)
 }
 
-/// The changes that are being written, each with a comma before it.
+/// The changes being written, each preceded by a comma.
 struct Changes<'a> {
     out: Out<'a>,
     /// Where they begin.
     start: Mark,
-    /// Behind so many bytes no more begins.
+    /// After this many bytes, no further change is started.
     bytes_max: usize,
     /// How many more may be written.
     left: usize,
@@ -54,7 +54,7 @@ struct Changes<'a> {
 impl Changes<'_> {
     /// Writes what differs between two objects.
     fn objects(mut self, before: &Object, after: &Object, depth: usize, path: &Path<'_>) -> Self {
-        // Mostly both sides have the same keys in the same order; only else is a table made.
+        // Both sides mostly have the same keys in the same order; only otherwise a table is built.
         let same_keys = before.len() == after.len()
             && before.0.iter().zip(&after.0).all(|((before, _), (after, _))| before == after);
         if same_keys {

@@ -9,9 +9,10 @@
 //! | `description`, `error`, names, `email`, `on_behalf_of.reason` | 8,192 |
 //! | `id` | 128; a longer one is replaced by `sha256:` and its hash, or two would become one |
 //!
-//! Of a longer tenant or id, its beginning stays, and `…sha256:` and the hash of the whole stand behind it: two that begin
-//! alike stay two. Other text over its limit is cut between two characters; each cut is listed in `truncated` with the length and
-//! the SHA-256 of what was there. What happens to an event that is too large as a whole stands in [`cut`].
+//! A tenant or id that is too long keeps its beginning, followed by `…sha256:` and the hash of the whole: two with the
+//! same beginning stay distinct. Other text over its limit is cut between two characters; each cut is listed in
+//! `truncated` with the length and the SHA-256 of the original. [`cut`] describes what happens to an event that is too
+//! large as a whole.
 
 use std::borrow::Cow;
 
@@ -31,24 +32,24 @@ mod cut;
 
 pub(crate) use cut::fit;
 
-/// The most bytes of an event's own id.
+/// The maximum size of an event's own id.
 pub const ID_BYTES_MAX: usize = 128;
-/// The most bytes of an identifier, such as an action, a tenant, an actor's id.
+/// The maximum size of an identifier, such as an action, a tenant, an actor's id.
 pub const IDENTIFIER_BYTES_MAX: usize = 1_024;
-/// The most bytes of a network address.
+/// The maximum size of a network address.
 pub const IP_BYTES_MAX: usize = 128;
-/// The most bytes of text for people, such as a description, a name, an error.
+/// The maximum size of text for people, such as a description, a name, an error.
 pub const TEXT_BYTES_MAX: usize = 8_192;
-/// The most roles of an actor.
+/// The maximum number of roles of an actor.
 pub const ROLES_MAX: usize = 256;
-/// The most related resources.
+/// The maximum number of related resources.
 pub const RELATED_MAX: usize = 100;
-/// Lists of paths up to this many, and this long, need no closer look.
+/// Lists of paths up to this many, and this long, need no closer check.
 const PATHS_MAX: usize = 16;
-/// The most bytes of a list of paths.
+/// The maximum size of a list of paths.
 const PATHS_BYTES_MAX: usize = 4_096;
 
-/// One cut: what was longer than the line may hold.
+/// One cut: something longer than the line may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Truncation {
     /// The field: keys and positions joined by dots.
@@ -64,7 +65,7 @@ impl Truncation {
         Truncation { path: path.into(), length: bytes.len() as u64, sha256: hex(&Sha256::digest(bytes)) }
     }
 
-    /// Reads one as it stands in a line.
+    /// Parses one as it appears in a line.
     pub(crate) fn from_value(value: &Value) -> Option<Self> {
         let text = |key| value.get(key).and_then(Value::as_str).map(str::to_owned);
         let length = value.get("length").and_then(Value::as_u64)?;
@@ -72,7 +73,7 @@ impl Truncation {
     }
 }
 
-/// The id as it is kept: itself, or its hash if it is too long.
+/// The id as kept: unchanged, or its hash if it is too long.
 pub fn held_id(id: &str) -> Cow<'_, str> {
     if id.len() <= ID_BYTES_MAX {
         Cow::Borrowed(id)
@@ -81,12 +82,12 @@ pub fn held_id(id: &str) -> Cow<'_, str> {
     }
 }
 
-/// What stands between the beginning of an identifier that was too long and the hash of the whole.
+/// The text between the beginning of an identifier that was too long and the hash of the whole.
 const HASH_MARK: &str = "…sha256:";
 /// Bytes of the mark and the hash.
 const HASHED_END_BYTES: usize = HASH_MARK.len() + 64;
 
-/// A tenant or the id of a part as it is kept: itself, or its beginning and its hash if it is too long.
+/// A tenant or part's id as kept: unchanged, or its beginning and hash if it is too long.
 pub fn held_identifier(text: &str) -> Cow<'_, str> {
     match text.len() <= IDENTIFIER_BYTES_MAX {
         true => Cow::Borrowed(text),
@@ -101,7 +102,7 @@ fn with_hash(text: &str, len: usize) -> String {
     format!("{}{HASH_MARK}{}", &text[..len], hex(&Sha256::digest(text.as_bytes())))
 }
 
-/// Fields that say who it is, or decide who may read; those of `related` beside them.
+/// Fields that identify somebody or decide who may read; those of `related` are handled separately.
 const IDENTITIES: [&str; 9] = [
     "tenant",
     "actor.id",
@@ -114,14 +115,14 @@ const IDENTITIES: [&str; 9] = [
     "context.span_id",
 ];
 
-/// Whether the field at this path is cut so that two that differ still do.
+/// Whether the field at this path is cut so that different values stay different.
 fn is_identity(path: &str) -> bool {
     let is_related = path.starts_with("related.") && path.ends_with(".id");
     (is_related || IDENTITIES.contains(&path)) && !cfg!(trailseal_fault = "identity_cut")
 }
 
-/// Calls `$visit(path, most bytes, text)` for each text with a name of its own, but those in lists.
-/// `$as` is `as_ref` or `as_mut`.
+/// Calls `$visit(path, max bytes, text)` for each text with its own name, except those in lists. `$as` is `as_ref` or
+/// `as_mut`.
 macro_rules! each_text {
     ($event:ident, $as:ident, $visit:ident) => {
         each_text!(@ $event, $as, $visit,
@@ -156,7 +157,7 @@ macro_rules! each_text {
 }
 use each_text;
 
-/// Whether nothing but the size of the whole line can be over a limit. On the hot path.
+/// Whether only the size of the whole line can be over a limit. On the hot path.
 pub(crate) fn within_limits(event: &Event) -> bool {
     let mut within = event.action.len() <= IDENTIFIER_BYTES_MAX
         && event.id.as_ref().is_none_or(|id| id.len() <= ID_BYTES_MAX)
@@ -191,7 +192,7 @@ fn resource_within(resource: &Resource) -> bool {
         && resource.extra.iter().all(|(key, _)| !RESOURCE_FIELDS.contains(&key))
 }
 
-/// Shortens a list of paths to what a line can hold; the last one then stands for all others.
+/// Shortens a list of paths to what a line can hold; the last one then represents all others.
 pub(crate) fn shorten_paths(paths: &mut Vec<String>) {
     let mut room = PATHS_BYTES_MAX;
     let kept = paths
@@ -252,11 +253,11 @@ fn limit_fields(event: &mut Event, truncated: &mut Vec<Truncation>) {
     shorten_paths(&mut event.invalid);
 }
 
-/// Behind so many bytes, what is said of changes that were cut is said of their beginning.
+/// After this many bytes, cut changes are described by their beginning.
 const WHOLE_CHANGES_MAX: usize = 1 << 22;
 
-/// Moves fields that stand among the unknown ones under a known name below `details._invalid`, as a
-/// field of a wrong type is: else a key would come twice in the line.
+/// Moves unknown fields that have a known name below `details._invalid`, like a field of a wrong type: otherwise a key
+/// would occur twice in the line.
 fn move_known_fields(event: &mut Event) {
     let mut moved = Vec::new();
     let mut take = |path: &str, extra: &mut Object, known: &[&str]| {
@@ -304,7 +305,7 @@ fn is_long_number(number: &mut Number) -> bool {
     matches!(number, Number::Text(text) if text.len() > NUMBER_BYTES_MAX)
 }
 
-/// Derives the changes and keeps as many as there may be.
+/// Derives the changes and keeps as many as allowed.
 fn derive_changes(event: &mut Event, truncated: &mut Vec<Truncation>) {
     let (None, Some(Value::Object(before)), Some(Value::Object(after))) =
         (&event.changes, &event.before, &event.after)

@@ -43,31 +43,31 @@ use crate::timestamp::Timestamp;
 
 /// One audit fact, before the trail has given it an index.
 ///
-/// Every field but `action` may be absent. Fields that the trail fills (`v`, `index`, `recorded`,
-/// `recorded_by`, `masked`, `truncated`, `sample_rate`, `time_ahead`) are not here: a caller cannot set them.
+/// Every field except `action` may be absent. Fields that the trail fills (`v`, `index`, `recorded`, `recorded_by`,
+/// `masked`, `truncated`, `sample_rate`, `time_ahead`) are not here: a caller cannot set them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Event {
-    /// The caller's own id; a UUIDv7 is made when absent.
+    /// The caller's own id; if absent, a UUIDv7 is generated.
     pub id: Option<String>,
-    /// When it happened, by the caller's clock; defaults to the moment of recording.
+    /// When it happened, by the caller's clock; defaults to the time of recording.
     pub time: Option<Timestamp>,
-    /// Whose data this is about.
+    /// Whose data the event concerns.
     pub tenant: Option<String>,
     /// The kind of event.
     pub category: Category,
-    /// What was done, such as `user.login`. The only field that an event must have.
+    /// What was done, such as `user.login`. The only required field.
     pub action: String,
     /// A sentence for people.
     pub description: Option<String>,
     /// How serious it is.
     pub severity: Severity,
-    /// How it ended, if somebody said so: nothing is invented.
+    /// The outcome, if the caller gave one.
     pub outcome: Option<Outcome>,
     /// Why it failed.
     pub error: Option<String>,
     /// Who did it.
     pub actor: Option<Actor>,
-    /// For whom it was done, when that is someone else.
+    /// For whom it was done, if that is somebody else.
     pub on_behalf_of: Option<OnBehalfOf>,
     /// What it was done to.
     pub resource: Option<Resource>,
@@ -77,7 +77,7 @@ pub struct Event {
     pub before: Option<Value>,
     /// The resource's state after.
     pub after: Option<Value>,
-    /// What changed; derived when `before` and `after` are objects and this is absent.
+    /// What changed; derived if `before` and `after` are objects and this is absent.
     pub changes: Option<Value>,
     /// Anything else about the event.
     pub details: Object,
@@ -114,7 +114,7 @@ pub struct Actor {
 /// For whom an actor acted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OnBehalfOf {
-    /// The id of the one acted for.
+    /// The id of the person acted for.
     pub id: Option<String>,
     /// Why.
     pub reason: Option<String>,
@@ -191,7 +191,7 @@ pub enum Severity {
     Critical,
 }
 
-/// How it ended.
+/// The outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Outcome {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{Category, Outcome, Severity};
 
-/// Under this key of `details` stands what could not be taken, each under its path.
+/// The key of `details` that holds what could not be taken, each under its path.
 pub(crate) const INVALID: &str = "_invalid";
 
 /// Top-level fields that only the trail fills. Sent ones are kept under `details._invalid`.
@@ -62,18 +62,18 @@ pub(crate) const CONTEXT_FIELDS: [&str; 11] = [
     "host",
 ];
 
-/// What filters, counts and facets call an event that names no outcome. No event has it as a value.
+/// The name for an event without an outcome in filters, counts and facets. No event has it as a value.
 pub const NO_OUTCOME: &str = "none";
 
 const CUSTOM: &str = "custom:";
 
-/// The names of the event's own fields, place by place. [`rewrite`](crate::rewrite) does not ask about these, so where one
-/// of them is to be masked by its name, the fast way is not to be taken at all.
+/// The names of the event's own fields, place by place. [`rewrite`](crate::rewrite) does not ask about these, so if one
+/// of them is masked by its name, the fast path must not be taken at all.
 pub const OWN_KEYS: [&[&str]; 5] =
     [&FIELDS, &ACTOR_FIELDS, &ON_BEHALF_OF_FIELDS, &RESOURCE_FIELDS, &CONTEXT_FIELDS];
 
 impl Category {
-    /// Every category but the custom ones.
+    /// Every category except the custom ones.
     pub const NAMED: [Category; 10] = [
         Category::Authentication,
         Category::Authorization,
@@ -87,7 +87,7 @@ impl Category {
         Category::System,
     ];
 
-    /// Reads a category's name; `None` for a word that is neither known nor `custom:NAME`.
+    /// Parses a category's name; `None` for a word that is neither known nor `custom:NAME`.
     pub fn parse(name: &str) -> Option<Category> {
         match name.strip_prefix(CUSTOM) {
             Some("") => None,
@@ -97,7 +97,7 @@ impl Category {
         }
     }
 
-    /// The category's name as it stands in JSON.
+    /// The category's name in JSON.
     pub fn name(&self) -> Cow<'_, str> {
         match self {
             Category::Custom(custom) => Cow::Owned(format!("{CUSTOM}{custom}")),
@@ -105,7 +105,7 @@ impl Category {
         }
     }
 
-    /// The name, or for a custom category what stands before it.
+    /// The name, or for a custom category its prefix.
     pub(crate) const fn prefix(&self) -> &'static str {
         match self {
             Category::Authentication => "authentication",
@@ -130,7 +130,7 @@ impl fmt::Display for Category {
 }
 
 impl Severity {
-    /// Every severity, the mildest first.
+    /// Every severity, mildest first.
     pub const ALL: [Severity; 6] = [
         Severity::Debug,
         Severity::Info,
@@ -140,8 +140,8 @@ impl Severity {
         Severity::Critical,
     ];
 
-    /// Reads a severity's name in any case. Also understood: `trace`, `information`, `informational`,
-    /// `warn`, `err`, `crit`, `fatal`, `alert`, `emergency`, `emerg`.
+    /// Parses a severity's name in any case. Also understood: `trace`, `information`, `informational`, `warn`, `err`,
+    /// `crit`, `fatal`, `alert`, `emergency`, `emerg`.
     pub fn parse(name: &str) -> Option<Severity> {
         Some(match name.to_ascii_lowercase().as_str() {
             "debug" | "trace" => Severity::Debug,
@@ -154,7 +154,7 @@ impl Severity {
         })
     }
 
-    /// The severity's name as it stands in JSON.
+    /// The severity's name in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             Severity::Debug => "debug",
@@ -178,12 +178,12 @@ impl Outcome {
     pub const ALL: [Outcome; 5] =
         [Outcome::Success, Outcome::Failure, Outcome::Denied, Outcome::Partial, Outcome::Unknown];
 
-    /// Reads an outcome's name, in any case.
+    /// Parses an outcome's name, in any case.
     pub fn parse(name: &str) -> Option<Outcome> {
         Outcome::ALL.into_iter().find(|outcome| outcome.name().eq_ignore_ascii_case(name))
     }
 
-    /// The name of an outcome, or of none, as filters, counts and facets know it.
+    /// The name of an outcome, or of none, in filters, counts and facets.
     pub const fn name_or_none(outcome: Option<Outcome>) -> &'static str {
         match outcome {
             Some(outcome) => outcome.name(),
@@ -191,12 +191,12 @@ impl Outcome {
         }
     }
 
-    /// Reads what a filter asks for: an outcome, or `none`. `None` if the word is neither.
+    /// Parses a filter's value: an outcome, or `none`. `None` if the word is neither.
     pub fn parse_wanted(name: &str) -> Option<Option<Outcome>> {
         if name.eq_ignore_ascii_case(NO_OUTCOME) { Some(None) } else { Outcome::parse(name).map(Some) }
     }
 
-    /// The outcome's name as it stands in JSON.
+    /// The outcome's name in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             Outcome::Success => "success",

@@ -1,22 +1,22 @@
-//! Where JSON text is written: behind the end of a vector, through a pointer.
+//! Where JSON text is written: after the end of a vector, through a pointer.
 //!
-//! Every function that writes takes an [`Out`] and gives it back, so that the place where the next byte goes stays in
-//! a register from the first field of an event to the last; in memory, each piece would wait for the one before.
+//! Every function that writes takes an [`Out`] and returns it, so that the write position stays in a register from the
+//! first field of an event to the last; in memory, each piece would wait for the one before.
 //!
-//! This is a place with `unsafe`. What makes it sound: `at` points into the vector's allocation or to its end, and
-//! everything below it was written; a piece is written only where [`Out::has_room`] saw that it fits with [`SLACK`]
-//! bytes more, so constant pieces are stored as whole blocks, beyond the end of what counts.
+//! This module uses `unsafe`. It is sound because `at` points into the vector's allocation or to its end, and
+//! everything below it was written. A piece is written only if [`Out::has_room`] saw that it fits with [`SLACK`] bytes
+//! more, so constant pieces are stored as whole blocks, beyond the end of what counts.
 #![allow(unsafe_code)]
 
 use super::simd::{copy_clean, is_special};
 
 pub(super) const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// Bytes of the block that a piece is stored as.
+/// The size of the block in which a piece is stored.
 const PIECE_BYTES_MAX: usize = 32;
-/// What may be written beyond texts: three pieces.
+/// How much may be written beyond texts: three pieces.
 const SLACK: usize = 3 * PIECE_BYTES_MAX;
-/// Room that is made at a time.
+/// How much room is made at a time.
 const ROOM: usize = 1_024;
 
 /// A constant piece of JSON.
@@ -27,7 +27,7 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    /// To be called in constants; a piece of over 32 bytes does not compile there.
+    /// For use in constants; a piece of over 32 bytes does not compile there.
     pub(crate) const fn new(json: &str) -> Self {
         let json = json.as_bytes();
         let (mut block, mut at) = ([0; PIECE_BYTES_MAX], 0);
@@ -43,7 +43,7 @@ impl Piece {
     }
 }
 
-/// A [`Piece`] that is made when the program is built.
+/// A [`Piece`] built at compile time.
 macro_rules! piece {
     ($json:expr) => {
         const { &$crate::event::Piece::new($json) }
@@ -51,7 +51,7 @@ macro_rules! piece {
 }
 pub(crate) use piece;
 
-/// A place in what was written.
+/// A position in what was written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark(usize);
 
@@ -63,14 +63,14 @@ pub(crate) struct Out<'a> {
 }
 
 struct Room {
-    /// Its length is that of an earlier moment; `at` is what counts.
+    /// Its length is from an earlier moment; `at` is what counts.
     bytes: Vec<u8>,
     /// The end of the allocation less [`SLACK`].
     end: *mut u8,
 }
 
 impl<'a> Out<'a> {
-    /// Appends to `bytes` what `write` writes, and returns what it returns beside.
+    /// Appends to `bytes` what `write` writes, and returns its other result.
     pub(crate) fn append<T>(bytes: &mut Vec<u8>, write: impl FnOnce(Out<'_>) -> (Out<'_>, T)) -> T {
         let mut room = Room { bytes: std::mem::take(bytes), end: std::ptr::null_mut() };
         let at = room.open();
@@ -80,7 +80,7 @@ impl<'a> Out<'a> {
         result
     }
 
-    /// What `write` writes, alone.
+    /// What `write` writes, by itself.
     pub(crate) fn collect(write: impl FnOnce(Out<'_>) -> Out<'_>) -> Vec<u8> {
         let mut bytes = Vec::new();
         Out::append(&mut bytes, |out| (write(out), ()));
@@ -98,7 +98,7 @@ impl<'a> Out<'a> {
         self.mark().0.saturating_sub(place)
     }
 
-    /// Forgets what was written since.
+    /// Discards what was written since.
     pub(crate) fn back_to(self, Mark(len): Mark) -> Self {
         assert!(len <= self.mark().0);
         // SAFETY: below `at`, and so in the allocation and written.
@@ -167,7 +167,7 @@ impl<'a> Out<'a> {
         }
     }
 
-    /// Appends `before`, bytes that may stand in a string as they are, and `after`.
+    /// Appends `before`, bytes that need no escaping in a string, and `after`.
     #[inline(always)]
     pub(crate) fn fixed<const N: usize>(self, before: &Piece, bytes: &[u8; N], after: &Piece) -> Self {
         if !self.has_room(N) {
@@ -181,7 +181,7 @@ impl<'a> Out<'a> {
         }
     }
 
-    /// Appends the first `len` bytes, which need no escape.
+    /// Appends the first `len` bytes, which need no escaping.
     #[inline(always)]
     pub(crate) fn start_of<const N: usize>(self, bytes: &[u8; N], len: usize) -> Self {
         assert!(len <= N);
@@ -226,7 +226,7 @@ impl<'a> Out<'a> {
         Out { at: unsafe { self.at.add(len) }, ..self }
     }
 
-    /// The way where there is no room, or something in the text must be escaped.
+    /// The path if there is no room, or if something in the text must be escaped.
     #[cold]
     #[inline(never)]
     fn write_slowly(self, before: &Piece, text: &[u8], after: &Piece) -> Self {
@@ -239,7 +239,7 @@ impl<'a> Out<'a> {
 }
 
 impl Room {
-    /// Gives the vector the length that counts.
+    /// Sets the vector's length to what counts.
     fn settle(&mut self, at: *mut u8) {
         let len = at as usize - self.bytes.as_ptr() as usize;
         debug_assert!(len <= self.bytes.capacity());
@@ -247,7 +247,7 @@ impl Room {
         unsafe { self.bytes.set_len(len) };
     }
 
-    /// Makes room behind the vector's length and returns where it begins.
+    /// Makes room after the vector's length and returns where it begins.
     fn open(&mut self) -> *mut u8 {
         self.bytes.reserve(SLACK + ROOM);
         let free = self.bytes.spare_capacity_mut();
@@ -268,7 +268,7 @@ fn escape_into(mut text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(text);
 }
 
-/// Appends the first byte of `text`, or the whole of a line separator, and returns how many bytes that was.
+/// Appends the first byte of `text`, or a whole line separator, and returns how many bytes that was.
 #[inline]
 fn escape_one(text: &[u8], out: &mut Vec<u8>) -> usize {
     let byte = text[0];

@@ -13,17 +13,17 @@
 
 use super::value::{Number, Object, Value, without_doubles};
 
-/// Containers are parsed to this level; the outermost is level 1.
+/// Containers are parsed down to this level; the outermost is level 1.
 pub const DEPTH_MAX: usize = 64;
-/// The same for lines that the trail wrote: what was kept under `details._invalid` stands deeper there.
+/// The same for lines written by the trail: values kept under `details._invalid` are nested deeper there.
 pub(crate) const STORED_DEPTH_MAX: usize = 120;
-/// A number of more bytes is kept as text.
+/// Longer numbers are kept as text.
 pub const NUMBER_BYTES_MAX: usize = 128;
-/// Notes are taken up to this many; one last note, with the path `…`, stands for all others.
+/// At most this many notes; one last note, with the path `…`, represents all others.
 pub const NOTES_MAX: usize = 1_000;
 /// Paths in notes are cut at about this length.
 pub(crate) const PATH_BYTES_MAX: usize = 256;
-/// What stands for all that was left out of a path or of a list of paths.
+/// Represents whatever was left out of a path or of a list of paths.
 pub(crate) const AND_MORE: &str = "…";
 
 /// Cuts a path that is too long.
@@ -53,18 +53,18 @@ pub struct Parsed {
     pub notes: Vec<Note>,
 }
 
-/// One place where a value could not be kept as it was sent.
+/// One place where a value could not be kept as sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Note {
     /// Keys and array positions, joined by dots.
     pub path: String,
-    /// What was sent, where the value in place does not say it.
+    /// What was sent, if the value in place does not show it.
     pub original: Option<Value>,
     /// Why.
     pub oddity: Oddity,
 }
 
-/// Why a value could not be kept as it was sent.
+/// Why a value could not be kept as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Oddity {
@@ -74,14 +74,14 @@ pub enum Oddity {
     Depth,
     /// Half a surrogate pair.
     Surrogate,
-    /// A key that comes again later.
+    /// A key that occurs again later.
     Doubled,
-    /// There are more than are noted.
+    /// There are more than the notes list.
     More,
 }
 
 impl Parsed {
-    /// Reads one JSON text, with notes.
+    /// Parses one JSON text, with notes.
     ///
     /// # Errors
     /// [`ParseError`] says at which byte the text stops being UTF-8 or JSON, and why.
@@ -114,7 +114,7 @@ impl Value {
         Ok(parse(json, DEPTH_MAX)?.value)
     }
 
-    /// The same for a value that will stand inside another: containers below `levels` become strings of their JSON text,
+    /// The same for a value that will be inside another: containers below `levels` become strings of their JSON text,
     /// so that the whole does not nest deeper than a client's event may.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl Value {
     }
 }
 
-/// Whether this is the text of a number that does not fit, as it stands in a number's place.
+/// Whether this is the text of a number that cannot be kept, in a number's place.
 pub(crate) fn is_unfit_number(text: &str) -> bool {
     is_number(text.as_bytes()) && fitting_number(text).is_none()
 }
@@ -134,7 +134,7 @@ pub(crate) fn is_number(text: &[u8]) -> bool {
     number_end(text, 0) == Some(text.len())
 }
 
-/// A place in a value: a chain from the innermost step outwards, on the stack.
+/// A position in a value: a chain from the innermost step outwards, on the stack.
 pub(crate) struct Path<'a> {
     parent: Option<&'a Path<'a>>,
     step: Step<'a>,
@@ -285,7 +285,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Passes the colon after a key, and space on both sides.
+    /// Consumes the colon after a key, and space on both sides.
     fn colon(&mut self) -> Result<(), ParseError> {
         self.space();
         if self.peek() != Some(b':') {
@@ -296,7 +296,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Passes what follows a member or element; true if that was the end of the container.
+    /// Consumes what follows a member or element; true if that was the end of the container.
     fn comma_or(&mut self, end: u8, reason: &'static str) -> Result<bool, ParseError> {
         self.space();
         match self.peek() {
@@ -337,7 +337,7 @@ impl Parser<'_> {
 
     fn number_text(&mut self) -> Result<&str, ParseError> {
         let Some(end) = number_end(self.bytes, self.at) else {
-            return Err(self.error("expected a number as JSON writes it"));
+            return Err(self.error("expected a JSON number"));
         };
         let start = std::mem::replace(&mut self.at, end);
         Ok(&self.text[start..end])
@@ -358,7 +358,7 @@ impl Parser<'_> {
         Ok(text)
     }
 
-    /// Passes a string, checking its grammar; true if it holds escapes.
+    /// Skips a string, checking its grammar; true if it contains escapes.
     fn skip_string(&mut self) -> Result<bool, ParseError> {
         self.at += 1;
         let mut escaped = false;
@@ -384,12 +384,12 @@ impl Parser<'_> {
         match escape.first() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
             Some(b'u') if escape.len() > 4 && escape[1..5].iter().all(u8::is_ascii_hexdigit) => self.at += 6,
-            _ => return Err(self.error("not an escape that JSON knows")),
+            _ => return Err(self.error("not a JSON escape")),
         }
         Ok(())
     }
 
-    /// Passes a container of any depth without the stack, checking its grammar.
+    /// Skips a container of any depth without using the stack, checking its grammar.
     fn skip_container(&mut self) -> Result<(), ParseError> {
         let mut open = Vec::new();
         loop {
@@ -428,7 +428,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Passes the key of the next member, if the container that ends with `end` is an object.
+    /// Skips the key of the next member, if the container that ends with `end` is an object.
     fn skip_key(&mut self, end: u8) -> Result<(), ParseError> {
         if end != b'}' {
             return Ok(());
@@ -441,7 +441,7 @@ impl Parser<'_> {
     }
 }
 
-/// How many bytes of a string stand before the next quote, escape or control character.
+/// The number of bytes of a string before the next quote, escape or control character.
 fn plain_prefix(bytes: &[u8]) -> usize {
     let ends = |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
     let mut at = 0;
@@ -494,7 +494,7 @@ fn fitting_number(text: &str) -> Option<Number> {
     }
     if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
         return match text.parse::<i64>() {
-            // Minus zero is not zero to those who look closely.
+            // Minus zero is distinct from zero.
             Ok(0) if text.len() > 1 => Some(Number::Text(text.into())),
             Ok(number) => Some(Number::I64(number)),
             Err(_) => text.parse().ok().map(Number::U64),
@@ -504,8 +504,7 @@ fn fitting_number(text: &str) -> Option<Number> {
     (!infinite).then(|| Number::Text(text.into()))
 }
 
-/// Resolves escapes in the inside of a string whose grammar was checked. False if half a surrogate pair
-/// was replaced.
+/// Resolves escapes inside a string whose grammar was checked. False if half a surrogate pair was replaced.
 pub(crate) fn unescape(mut inside: &str) -> (String, bool) {
     let mut text = String::with_capacity(inside.len());
     let mut whole = true;

@@ -1,8 +1,8 @@
 //! From JSON to an [`Event`]: what a client sent, or a line that the trail stored.
 //!
-//! What must hold: nothing but a missing action refuses an event, unless it is to be read strictly. A field that
-//! cannot be taken is kept as sent under `details._invalid.<path>`, takes its default, and its path is listed in
-//! `invalid`. What has an obvious meaning is taken: a text as `actor` is its id, `TYPE/ID` a resource.
+//! What must hold: only a missing action refuses an event, unless it is read strictly. A field that cannot be taken is
+//! kept as sent under `details._invalid.<path>`, takes its default, and its path is listed in `invalid`. Obvious
+//! shorthand is accepted: a string as `actor` is its id, `TYPE/ID` a resource.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,7 +25,7 @@ pub struct Recorded {
     pub recorded: Timestamp,
     /// Whether the trail itself made it.
     pub system: bool,
-    /// The content. `changes` holds what was derived, too.
+    /// The content. `changes` also holds what was derived.
     pub event: Event,
     /// The token or process that handed it in.
     pub recorded_by: Option<String>,
@@ -40,7 +40,7 @@ pub struct Recorded {
 }
 
 impl Event {
-    /// Reads an event that a client sent. A byte order mark before it is skipped.
+    /// Parses an event that a client sent. A byte order mark before it is skipped.
     ///
     /// ```
     /// use trailseal_event::{Event, Outcome};
@@ -57,11 +57,11 @@ impl Event {
         Ok(Event::from_json_told(json, false)?.0)
     }
 
-    /// The same, with what the author of the program that sent it should know: fields in the wrong place or form.
+    /// Like [`from_json`](Event::from_json), with warnings for the author of the sending program: fields in the wrong
+    /// place or form.
     ///
-    /// With `strict` those refuse the event that the author wrote: names of fields that no event has, or has elsewhere,
-    /// and wrong JSON types. A value never does: it may come from outside, and whoever sent it must not keep its own
-    /// record out.
+    /// With `strict`, whatever the author got wrong refuses the event: unknown or misplaced names, and wrong JSON
+    /// types. A value never does: it may come from outside, and its sender must not keep its own record out.
     ///
     /// ```
     /// use trailseal_event::Event;
@@ -85,7 +85,7 @@ impl Event {
         from_parsed(parsed.value, parsed.notes, strict)
     }
 
-    /// Takes an event from a value that was parsed or made elsewhere, by the rules of [`Event::from_json`].
+    /// Takes an event from an existing value, by the rules of [`Event::from_json`].
     ///
     /// # Errors
     /// [`BadLine`] if it is not an object, or has no action.
@@ -95,8 +95,8 @@ impl Event {
 }
 
 impl Recorded {
-    /// The time that orders events: the event's own, but never later than when it was recorded. So nobody outside can put
-    /// an event in front of all that are still to come.
+    /// The time that orders events: the event's own, but never later than its recording. So nobody outside can put an
+    /// event in front of all future ones.
     pub fn effective_time(&self) -> Timestamp {
         self.event.time.map_or(self.recorded, |time| time.min(self.recorded))
     }
@@ -114,7 +114,7 @@ impl Recorded {
         Ok(recorded)
     }
 
-    /// Takes a field that the trail fills. False if it is not one, or not as the trail writes it.
+    /// Takes a field that the trail fills. False if it is not one, or not in the trail's form.
     fn take(&mut self, key: &str, value: &Value) -> bool {
         let texts = |value: &Value| -> Option<Vec<String>> {
             value.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
@@ -157,7 +157,7 @@ fn from_parsed(value: Value, notes: Vec<Note>, strict: bool) -> Result<(Event, W
         reader.mark(note.path, note.original);
     }
     let mut event = reader.event(object)?;
-    // Behind what is wrong with fields: whoever fills the values cannot hide that.
+    // After problems with fields: whoever fills the values cannot hide those.
     for (path, oddity) in odd.into_iter().filter(|(_, oddity)| *oddity != Oddity::More) {
         reader.tell(&path, Fault::Odd(oddity));
     }
@@ -169,7 +169,7 @@ fn from_parsed(value: Value, notes: Vec<Note>, strict: bool) -> Result<(Event, W
     Ok((event, warnings))
 }
 
-/// What the author of a program may send in the place of a known field.
+/// What a program may send in place of a known field.
 fn wanted(field: &str) -> &'static str {
     match field {
         "actor" => "an object, or the actor's id as a text",
@@ -181,14 +181,14 @@ fn wanted(field: &str) -> &'static str {
     }
 }
 
-/// The resource of `TYPE/ID`: its type ends at the first slash.
+/// The resource of `TYPE/ID`: the type ends at the first slash.
 fn type_and_id(text: &str) -> Option<Resource> {
     let (kind, id) = text.split_once('/').filter(|(kind, id)| !kind.is_empty() && !id.is_empty())?;
     Some(Resource { kind: Some(kind.to_owned()), id: Some(id.to_owned()), ..Resource::default() })
 }
 
 impl Fault {
-    /// What is wrong with a known field at the top that was not taken.
+    /// What is wrong with a known top-level field that was not taken.
     fn of(field: &str, value: &Value) -> Fault {
         match (field, value) {
             ("id", Value::String(_)) => Fault::EmptyId,
@@ -205,9 +205,9 @@ impl Fault {
 /// Takes fields, and collects those that cannot be taken.
 #[derive(Default)]
 struct Reader {
-    /// A stored line is read: what does not fit was put there by the trail, and stays where it is.
+    /// A stored line is being read: the trail itself put invalid fields there, and they stay where they are.
     stored: bool,
-    /// What the author wrote and no event has refuses it.
+    /// What the author got wrong refuses the event.
     strict: bool,
     warnings: Warnings,
     refused: Option<Warning>,
@@ -218,7 +218,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Notes what is to be told of a field.
+    /// Notes a warning about a field.
     fn tell(&mut self, field: &str, fault: Fault) {
         let is_minded = self.strict && fault.is_authors();
         if self.stored || (fault == Fault::Unknown && !is_minded) {
@@ -230,7 +230,7 @@ impl Reader {
         self.warnings.add(field, &fault);
     }
 
-    /// Keeps a field that is not a known one of its place.
+    /// Keeps a field that is not known in its place.
     fn own(&mut self, place: Place, part: &str, key: String, value: Value, extra: &mut Object) {
         if !self.stored {
             let fault = meant(place, &key).map_or(Fault::Unknown, Fault::Misplaced);
@@ -241,9 +241,9 @@ impl Reader {
         extra.0.push((key, value));
     }
 
-    /// Puts a known field aside that cannot be taken as it was sent.
+    /// Puts aside a known field that cannot be taken as sent.
     fn refuse(&mut self, path: String, value: Value, fault: Fault) {
-        // What was a number that does not fit is a text by now; that is told of already.
+        // A number that could not be kept is a text by now, which was already reported.
         let was_number = |value: &Value| value.as_str().is_some_and(parse::is_unfit_number);
         if !(matches!(fault, Fault::Type { .. }) && was_number(&value)) {
             self.tell(&path, fault);
@@ -321,7 +321,7 @@ impl Reader {
                 Some(severity) => event.severity = severity,
                 None => return Some(value),
             },
-            // As good as absent, in a stored line too.
+            // Counts as absent, in a stored line too.
             ("outcome", Value::String(text)) if text.is_empty() => {}
             ("outcome", value) => match value.as_str().and_then(Outcome::parse) {
                 Some(outcome) => event.outcome = Some(outcome),
@@ -355,7 +355,7 @@ impl Reader {
         None
     }
 
-    /// A caller's own `_invalid` would pass for the trail's marks, so it is moved below them.
+    /// A caller's own `_invalid` could pass for the trail's marks, so it is moved below them.
     fn details(&mut self, mut object: Object) -> Object {
         if !self.stored
             && let Some(value) = object.remove(INVALID)
@@ -461,7 +461,7 @@ impl Reader {
         context
     }
 
-    /// Takes a text field of a part of the event; null is as good as absent.
+    /// Takes a text field of a part of the event; null counts as absent.
     fn text(&mut self, part: &str, key: String, value: Value, extra: &mut Object) -> Option<String> {
         match value {
             Value::String(text) => return Some(text),

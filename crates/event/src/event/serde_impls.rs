@@ -1,4 +1,4 @@
-//! serde for [`Value`] and [`Object`], so that both can stand in other people's types.
+//! serde for [`Value`] and [`Object`], so that both can be used in other types.
 
 use std::fmt;
 

@@ -1,15 +1,15 @@
-//! Sixteen bytes of text at a time: is there one that JSON must escape? And text copied while that is asked.
+//! Sixteen bytes of text at a time: does one need JSON escaping? The text is copied during the check.
 //!
-//! With SSE2, which every x86-64 has, and otherwise by two plain registers, with which a test compares it.
+//! Uses SSE2, which every x86-64 has, and otherwise two plain registers; a test compares the two.
 #![allow(unsafe_code)]
 
-/// Copies `text` to `to` and says whether it may stand in a JSON string as it is. If not, anything may have been
+/// Copies `text` to `to` and returns whether it may be in a JSON string unchanged. If not, anything may have been
 /// written there.
 ///
-/// Not inlined: it is called for each of many fields, and a processor that has slept must fetch all code anew.
+/// Not inlined: it is called for each of many fields, and a processor that has slept must fetch all code again.
 ///
 /// # Safety
-/// As many bytes as `text` has may be written to `to`, and are none of its own.
+/// As many bytes as `text` has may be written to `to`, and they do not overlap it.
 #[inline(never)]
 pub(super) unsafe fn copy_clean(text: &[u8], to: *mut u8) -> bool {
     let len = text.len();
@@ -68,8 +68,8 @@ fn is_clean(text: &[u8]) -> bool {
 
 const BLANKS: u64 = 0x2020_2020_2020_2020;
 
-/// Whether a byte may not be copied into a JSON string as it is. 0xE2 begins U+2028 and U+2029, which end a line for
-/// some readers, so it is looked at closely.
+/// Whether a byte may not be copied into a JSON string unchanged. 0xE2 begins U+2028 and U+2029, which end a line for
+/// some readers, so it is checked closely.
 #[inline(always)]
 pub(super) fn is_special(byte: u8) -> bool {
     byte < 0x20 || matches!(byte, b'"' | b'\\' | 0xE2)
@@ -93,7 +93,7 @@ impl Block {
         Block(unsafe { std::arch::x86_64::_mm_set_epi64x(last.cast_signed(), first.cast_signed()) })
     }
 
-    /// Whether any byte is special; true, too, of what is not ASCII, which is rare and looked at closely.
+    /// Whether any byte is special; also true for anything that is not ASCII, which is rare and checked closely.
     #[inline(always)]
     fn is_suspect(&self) -> bool {
         use std::arch::x86_64::{
@@ -102,7 +102,7 @@ impl Block {
         // SAFETY: as above.
         unsafe {
             let equal = |byte: u8| _mm_cmpeq_epi8(self.0, _mm_set1_epi8(byte.cast_signed()));
-            // Read as signed numbers, control characters and all that is not ASCII are below a blank.
+            // As signed numbers, control characters and everything that is not ASCII are below a blank.
             let low = _mm_cmpgt_epi8(_mm_set1_epi8(0x20), self.0);
             _mm_movemask_epi8(_mm_or_si128(low, _mm_or_si128(equal(b'"'), equal(b'\\')))) != 0
         }
@@ -131,7 +131,7 @@ impl Block {
     }
 }
 
-/// The high bit of each of eight bytes that is special; a false hit stands only above a true one.
+/// The high bit of each special byte out of eight; a false hit is only above a true one.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 #[inline(always)]
 pub(crate) const fn special_bytes(word: u64) -> u64 {

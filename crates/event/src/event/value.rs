@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-/// Objects up to this many keys are searched one by one; beyond it a table is built.
+/// Objects up to this many keys are searched linearly; beyond it a table is built.
 const SCAN_MAX: usize = 16;
 
 /// Any JSON value.
@@ -67,7 +67,7 @@ impl Value {
         if let Value::Object(object) = self { Some(object) } else { None }
     }
 
-    /// The members, to change them, if this is an object.
+    /// The members for modification, if this is an object.
     pub fn as_object_mut(&mut self) -> Option<&mut Object> {
         if let Value::Object(object) = self { Some(object) } else { None }
     }
@@ -82,8 +82,8 @@ impl Value {
         self.as_object().and_then(|object| object.get(key))
     }
 
-    /// The value at a dotted path of keys and array positions, such as `user.groups.0`. A key that holds
-    /// dots itself is found too: at each step the whole rest of the path is tried as one key first.
+    /// The value at a dotted path of keys and array positions, such as `user.groups.0`. A key that contains dots is
+    /// also found: at each step the whole rest of the path is tried as one key first.
     pub fn get_path(&self, path: &str) -> Option<&Value> {
         match self {
             Value::Object(object) => object.get_path(path),
@@ -112,9 +112,9 @@ impl Value {
     }
 }
 
-/// A JSON number; one that was parsed keeps its exact text.
+/// A JSON number; a parsed one keeps its exact text.
 ///
-/// Two numbers are equal when they are written alike: `1` and `1.0` differ, as in the line.
+/// Two numbers are equal if they are written alike: `1` and `1.0` differ, as in the line.
 #[derive(Clone, Debug)]
 pub enum Number {
     /// A signed whole number.
@@ -123,7 +123,7 @@ pub enum Number {
     U64(u64),
     /// A finite binary fraction; never NaN or infinite (those become [`Value::String`]).
     F64(f64),
-    /// The number's JSON text, as it was sent. Text that is no JSON number is written as a string.
+    /// The number's JSON text, as sent. Text that is not a JSON number is written as a string.
     Text(Box<str>),
 }
 
@@ -182,8 +182,8 @@ impl From<u64> for Number {
     }
 }
 
-/// A JSON object in the order in which its keys came. No key comes twice; order does not count when two
-/// objects are compared.
+/// A JSON object in the order in which its keys came. No key occurs twice; order does not count when two objects are
+/// compared.
 #[derive(Clone, Debug, Default)]
 pub struct Object(pub(crate) Vec<(String, Value)>);
 
@@ -193,7 +193,7 @@ impl Object {
         Object(Vec::new())
     }
 
-    /// Sets the member `key` and returns what it was. A new key is put last, a known one keeps its place.
+    /// Sets the member `key` and returns its old value. A new key is added at the end, a known one keeps its place.
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<Value>) -> Option<Value> {
         let (key, value) = (key.into(), value.into());
         match self.0.iter_mut().find(|(known, _)| *known == key) {
@@ -210,7 +210,7 @@ impl Object {
         self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value)
     }
 
-    /// The member named `key`, to change it.
+    /// The member named `key`, for modification.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
         self.0.iter_mut().find(|(known, _)| known == key).map(|(_, value)| value)
     }
@@ -228,7 +228,7 @@ impl Object {
         self.get(key).is_some()
     }
 
-    /// Takes the member `key` out.
+    /// Removes and returns the member `key`.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         let place = self.0.iter().position(|(known, _)| known == key)?;
         Some(self.0.remove(place).1)
@@ -249,7 +249,7 @@ impl Object {
         self.0.is_empty()
     }
 
-    /// A way to look up many keys of this object without searching it from the start each time.
+    /// A way to look up many keys of this object without searching from the start each time.
     pub(crate) fn lookup(&self) -> Lookup<'_> {
         let table = (self.0.len() > SCAN_MAX)
             .then(|| self.0.iter().map(|(key, value)| (key.as_str(), value)).collect());
@@ -287,14 +287,14 @@ impl PartialEq for Object {
 }
 
 impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Object {
-    /// Of doubled keys the last counts.
+    /// If a key occurs twice, the last one counts.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(members: I) -> Self {
         let members = members.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
         without_doubles(members, |_, _| ())
     }
 }
 
-/// Removes all but the last value of each key; calls `earlier` with those that go.
+/// Removes all but the last value of each key; calls `earlier` with the removed ones.
 pub(crate) fn without_doubles(
     mut members: Vec<(String, Value)>,
     mut earlier: impl FnMut(&str, Value),
@@ -356,7 +356,7 @@ value_from! {
 }
 
 impl From<f64> for Value {
-    /// NaN and the infinities, which JSON does not know, become strings.
+    /// NaN and the infinities, which JSON does not have, become strings.
     fn from(number: f64) -> Self {
         if number.is_finite() {
             Value::Number(Number::F64(number))

@@ -1,8 +1,8 @@
-//! What a program's author should know of an event that is taken all the same: fields in the wrong place or form.
+//! What a program's author should know about an event that is accepted anyway: fields in the wrong place or form.
 //!
-//! What must hold: a warning names the field and what to do, never the value. Where an event is read strictly, only
-//! what the program's author wrote refuses it, which is names and JSON types; never a value, which may come from
-//! outside: else a client could keep its own record out.
+//! What must hold: a warning names the field and what to do, never the value. If an event is read strictly, only what
+//! the program's author got wrong (names and JSON types) refuses it; never a value, which may come from outside:
+//! otherwise a client could keep its own record out.
 
 mod meant;
 
@@ -13,7 +13,7 @@ use super::parse::{AND_MORE, Oddity, cut_path};
 
 pub(crate) use meant::{Place, meant};
 
-/// So many warnings are told of one event; the others are counted.
+/// At most this many warnings are listed per event; the others are counted.
 pub const WARNINGS_MAX: usize = 3;
 
 /// One field of an event that was sent in the wrong place or form.
@@ -33,7 +33,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// What is to be told of one event.
+/// The warnings about one event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Warnings {
     /// The first of them, at most [`WARNINGS_MAX`].
@@ -48,12 +48,12 @@ impl Warnings {
         self.count() == 0
     }
 
-    /// How many there are, told or not.
+    /// How many there are, listed or not.
     pub fn count(&self) -> u64 {
         self.told.len() as u64 + self.more
     }
 
-    /// Those of them that there is room for; the others are counted only.
+    /// As many of them as there is room for; the others are only counted.
     pub fn within(mut self, room: &mut usize) -> Warnings {
         let told = self.told.len().min(*room);
         *room -= told;
@@ -80,7 +80,7 @@ impl Warnings {
 impl Warning {
     /// Takes a name out that is a secret.
     pub fn mask(&mut self, has_secret: impl Fn(&str) -> bool) {
-        // Of a secret that was cut nobody can tell that it is one.
+        // Whether a truncated text was a secret cannot be known.
         if self.field.ends_with(AND_MORE) || has_secret(&self.field) {
             let known = self.field.split('.').next().filter(|name| super::names::FIELDS.contains(name));
             self.field = known.map_or_else(|| "***".to_owned(), |known| format!("{known}.***"));
@@ -93,7 +93,7 @@ impl Warning {
 pub(super) enum Fault {
     /// It looks like the known field with this path.
     Misplaced(&'static str),
-    /// It looks like no known field: nobody but a strict reader minds.
+    /// It looks like no known field: only a strict reader minds.
     Unknown,
     /// Only the trail fills it.
     Reserved,
@@ -116,8 +116,8 @@ pub(super) enum Fault {
 const KEPT: &str = "what was sent is kept under details._invalid";
 
 impl Fault {
-    /// Whether the program's author wrote it, whoever uses the program. A client's own map may stand in `details`, so
-    /// its names are values here; and an oddity of JSON is one of what was in it.
+    /// Whether the program's author got it wrong, whoever uses the program. `details` may hold a client's own map, so
+    /// its names are values here; and an oddity of JSON belongs to its content.
     pub(super) fn is_authors(self) -> bool {
         let is_authors =
             matches!(self, Fault::Misplaced(_) | Fault::Unknown | Fault::Reserved | Fault::Type { .. });
@@ -134,47 +134,48 @@ impl Fault {
     fn words(self) -> (Cow<'static, str>, Cow<'static, str>) {
         let (problem, hint) = match self {
             Fault::Misplaced(target) => {
-                let problem = format!("no field of an event: it is kept, and not found as {target}");
+                let problem = format!("not an event field here: it is kept, but is not found as {target}");
                 return (problem.into(), format!("send it as {target}").into());
             }
             Fault::Type { found, wanted } => {
                 return (found.into(), format!("send {wanted}; {KEPT}").into());
             }
-            Fault::Unknown => ("no field of an event", "put fields of your own into details"),
+            Fault::Unknown => ("not an event field", "put your own fields into details"),
             Fault::Reserved => {
                 ("filled by the trail itself", "leave it out; what was sent is kept under details._invalid")
             }
             Fault::Time => (
-                "no time that can be read",
-                "send RFC 3339, such as 2026-11-21T04:00:00Z; the event has the moment of recording",
+                "not a readable time",
+                "send RFC 3339, such as 2026-11-21T04:00:00Z; the event has the time of recording",
             ),
             Fault::Category => (
-                "no category",
+                "not a category",
                 "send authentication, authorization, secret_access, config_change, data_access, data_change, \
                  workflow, step, admin, system or custom:NAME; the event has custom:other",
             ),
             Fault::Severity => {
-                ("no severity", "send debug, info, notice, warning, error or critical; the event has info")
+                ("not a severity", "send debug, info, notice, warning, error or critical; the event has info")
             }
             Fault::Outcome => (
-                "no outcome",
+                "not an outcome",
                 "send success, failure, denied, partial or unknown, or leave it out; the event has unknown",
             ),
-            Fault::EmptyId => ("empty", "send a text, or leave it out: then one is made"),
+            Fault::EmptyId => ("empty", "send a string, or leave it out to have one generated"),
             Fault::ResourceText => (
-                "a text without type and id",
+                "a string without type and id",
                 "send TYPE/ID, such as invoice/42, or an object with type and id",
             ),
             Fault::Mark => ("the trail's own mark", "use another name; it was moved below details._invalid"),
-            Fault::Odd(Oddity::Number) => ("a number that few readers can hold", "it is kept as its text"),
-            Fault::Odd(Oddity::Depth) => ("nested too deep", "it is kept as its JSON text"),
+            Fault::Odd(Oddity::Number) => ("a number that few programs can represent", "it is kept as text"),
+            Fault::Odd(Oddity::Depth) => ("nested too deep", "it is kept as JSON text"),
             Fault::Odd(Oddity::Surrogate) => {
-                ("a text with half a surrogate pair", "send UTF-8; U+FFFD stands there instead")
+                ("a string with half a surrogate pair", "send UTF-8; U+FFFD replaces it")
             }
-            Fault::Odd(Oddity::Doubled) => {
-                ("there more than once", "the last one counts; earlier ones are kept under details._invalid")
-            }
-            Fault::Odd(Oddity::More) => ("not the last", "there are more of them than are listed"),
+            Fault::Odd(Oddity::Doubled) => (
+                "present more than once",
+                "the last one counts; earlier ones are kept under details._invalid",
+            ),
+            Fault::Odd(Oddity::More) => ("not the last", "there are more than are listed"),
         };
         (problem.into(), hint.into())
     }

@@ -1,14 +1,14 @@
 //! JSON text from values, on the hot path: strings are copied in blocks, numbers without `fmt`.
 //!
-//! What must hold: the output is always one line of valid JSON, whatever stands in the value.
+//! What must hold: the output is always one line of valid JSON, whatever the value contains.
 
 use std::fmt;
 
 use super::out::{HEX, Mark, Out, Piece, piece};
 use super::value::{Number, Object, Value};
 
-/// Containers below this level are written as a string that holds their JSON text, so that no reader and
-/// no stack is overrun. Values that were parsed stay far above it.
+/// Containers below this level are written as a string that holds their JSON text, so that neither readers nor the
+/// stack overflow. Parsed values never get there.
 pub(crate) const WRITE_DEPTH_MAX: usize = 96;
 
 pub(crate) fn write_value<'a>(value: &Value, out: Out<'a>) -> Out<'a> {
@@ -19,7 +19,7 @@ pub(crate) fn write_object<'a>(object: &Object, out: Out<'a>) -> Out<'a> {
     write_object_at(object, 1, out)
 }
 
-// A frame of this is on the stack for each level of the value, so what takes room stands in functions of its own.
+// A frame of this is on the stack for each level of the value, so code that needs room is in functions of its own.
 fn write_value_at<'a>(value: &Value, depth: usize, out: Out<'a>) -> Out<'a> {
     match value {
         Value::Null => write_word(piece!("null"), out),
@@ -73,7 +73,7 @@ fn write_key<'a>(key: &str, out: Out<'a>) -> Out<'a> {
     out.text(piece!(",\""), key.as_bytes(), piece!("\":"))
 }
 
-/// Writes a list, each of its elements by `write`.
+/// Writes a list, with `write` for each element.
 pub(crate) fn write_list<'a, T>(
     elements: &[T],
     mut out: Out<'a>,
@@ -86,7 +86,7 @@ pub(crate) fn write_list<'a, T>(
     end_list(start, out)
 }
 
-/// Ends an object whose members were written from `start` with a comma before each: the first one becomes the brace.
+/// Ends an object whose members were written from `start` with a comma before each: the first comma becomes the brace.
 pub(crate) fn end_object(start: Mark, out: Out<'_>) -> Out<'_> {
     let out = if out.mark() == start { out.piece(piece!("{")) } else { out.replace(start, b'{') };
     out.piece(piece!("}"))
@@ -109,7 +109,7 @@ pub(crate) fn write_number<'a>(number: &Number, out: Out<'a>) -> Out<'a> {
     match number {
         Number::I64(number) => write_i64(*number, out),
         Number::U64(number) => write_u64(*number, out),
-        // The shortest text that reads back as the same number; Rust's debug form of it is JSON.
+        // The shortest text that parses to the same number; Rust's debug form of it is JSON.
         Number::F64(number) if number.is_finite() => write_escaped(format!("{number:?}").as_bytes(), out),
         Number::F64(number) => write_text(&number.to_string(), out),
         Number::Text(text) if is_number(text.as_bytes()) => write_escaped(text.as_bytes(), out),
@@ -117,7 +117,7 @@ pub(crate) fn write_number<'a>(number: &Number, out: Out<'a>) -> Out<'a> {
     }
 }
 
-/// Whether this is a JSON number. Most are whole ones without a sign, which are quickly told.
+/// Whether this is a JSON number. Most are unsigned whole numbers, which are quickly recognised.
 #[inline]
 fn is_number(text: &[u8]) -> bool {
     let is_whole = text.first().is_some_and(|&digit| digit != b'0') && text.iter().all(u8::is_ascii_digit);
@@ -133,7 +133,7 @@ pub(crate) fn write_u64(number: u64, out: Out<'_>) -> Out<'_> {
     const EIGHT_DIGITS: u64 = 100_000_000;
     if number < EIGHT_DIGITS {
         let digits = eight_digits(number);
-        // The first digit stands in the lowest byte.
+        // The first digit is in the lowest byte.
         let zeros = (digits.trailing_zeros() / 8).min(7);
         let text = (digits | ZEROS) >> (8 * zeros);
         return out.start_of(&text.to_le_bytes(), 8 - zeros as usize);
@@ -146,8 +146,8 @@ pub(crate) fn write_u64(number: u64, out: Out<'_>) -> Out<'_> {
 /// Eight times the digit zero.
 const ZEROS: u64 = 0x3030_3030_3030_3030;
 
-/// The digits of a number below 100,000,000, one in each byte, the first in the lowest. All are made at once, and none
-/// is stored before the others are there: what reads them together would wait for that.
+/// The digits of a number below 100,000,000, one in each byte, the first in the lowest. All are computed at once, and
+/// none is stored before the others are ready: otherwise reading them together would stall.
 #[inline(always)]
 fn eight_digits(number: u64) -> u64 {
     let fours = (number / 10_000) | ((number % 10_000) << 32);
@@ -170,7 +170,7 @@ pub(crate) fn write_escaped<'a>(text: &[u8], out: Out<'a>) -> Out<'a> {
     out.text(piece!(""), text, piece!(""))
 }
 
-/// How many bytes of output one character becomes.
+/// How many bytes of output one character takes.
 pub(crate) fn escaped_width(character: char) -> usize {
     match character {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,

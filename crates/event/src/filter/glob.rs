@@ -1,12 +1,12 @@
-//! Globs: `*` is any text, `?` any one character, everything else itself.
+//! Globs: `*` is any text, `?` is any one character, everything else matches itself.
 
 use crate::steps;
 
-/// How many characters a word of bits stands for.
+/// How many characters one word of bits represents.
 const WORD_BITS: usize = u64::BITS as usize;
 
-/// Whether `text` matches `glob`, in time bounded by their lengths: no part of the text is looked at again for each
-/// star, and of a part with question marks 64 characters are compared at once.
+/// Whether `text` matches `glob`, in time bounded by their lengths: no part of the text is checked again for each star,
+/// and for a part with question marks 64 characters are compared at once.
 ///
 /// ```
 /// use trailseal_event::filter::glob_matches;
@@ -29,7 +29,7 @@ pub fn glob_matches(glob: &str, text: &str) -> bool {
     true
 }
 
-/// The longest part of a glob that stands in every match, perhaps empty.
+/// The longest part of a glob that occurs in every match, possibly empty.
 pub(super) fn literal(glob: &str) -> &str {
     glob.split(['*', '?']).max_by_key(|part| part.len()).unwrap_or_default()
 }
@@ -45,7 +45,7 @@ fn prefix_len(part: &str, text: &str) -> Option<usize> {
     is_match.then(|| text.len() - found.as_str().len())
 }
 
-/// Where what a part without stars matches begins at the end of a text.
+/// Where the match of a part without stars at the end of a text begins.
 fn suffix_start(part: &str, text: &str) -> Option<usize> {
     let mut found = text.chars();
     let is_match =
@@ -63,11 +63,11 @@ fn find(part: &str, text: &str) -> Option<usize> {
     find_wild(part, text)
 }
 
-/// The same of a part with question marks. Bit `n` of the state says whether the last `n + 1` characters match the
-/// first of the part (the method called Shift-And).
+/// The same for a part with question marks. Bit `n` of the state says whether the last `n + 1` characters match the
+/// first of the part (the Shift-And method).
 fn find_wild(part: &str, text: &str) -> Option<usize> {
     let len = part.chars().count();
-    // It needs so many characters: a longer part than the text is never set up.
+    // It needs this many characters: a part longer than the text is never set up.
     if len > text.len() {
         return None;
     }

@@ -1,8 +1,8 @@
-//! What readers ask for, as a pure predicate with one meaning everywhere.
+//! What readers ask for, as a pure predicate that means the same everywhere.
 //!
-//! In: names and values, as flags or query parameters give them. Out: yes or no for an event. Several values
-//! of one name mean any of them; several names mean all of them. [`Filter::accept`] is the one question to
-//! ask; it looks at a line's bytes first, and reads the line only if it could match.
+//! In: names and values, from flags or query parameters. Out: yes or no for an event. Several values of one name match
+//! any of them; different names must all match. [`Filter::accept`] is the method to use; it checks a line's bytes
+//! first, and parses the line only if it could match.
 
 mod glob;
 mod prefilter;
@@ -47,7 +47,7 @@ pub const FILTER_NAMES: [&str; 21] = [
     "system",
 ];
 
-/// Which events are asked for. The default asks for all but the trail's own.
+/// Selects events. The default selects all except the trail's own.
 ///
 /// ```
 /// use trailseal_event::{Event, Timestamp};
@@ -65,15 +65,15 @@ pub struct Filter {
     pub tenant: Vec<String>,
     /// The actor's id or name.
     pub actor: Vec<String>,
-    /// The id of the one acted for.
+    /// The id of the person acted for.
     pub on_behalf_of: Vec<String>,
     /// The action; `*` is any text, `?` any character.
     pub action: Vec<String>,
     /// The category.
     pub category: Vec<Category>,
-    /// The resource, also among the related ones.
+    /// The resource or a related one.
     pub resource: Vec<ResourceFilter>,
-    /// The outcome; `None` are events that name none.
+    /// The outcome; `None` matches events without one.
     pub outcome: Vec<Option<Outcome>>,
     /// The severity.
     pub severity: Vec<Severity>,
@@ -87,34 +87,34 @@ pub struct Filter {
     pub session_id: Vec<String>,
     /// The trace id.
     pub trace_id: Vec<String>,
-    /// The trail's origin; judged by whoever knows it.
+    /// The trail's origin; checked by code that knows it.
     pub origin: Vec<String>,
-    /// Events of this [effective time](Recorded::effective_time) or later.
+    /// Events at or after this [effective time](Recorded::effective_time).
     pub since: Option<Timestamp>,
     /// Events before this effective time.
     pub until: Option<Timestamp>,
-    /// Events that were recorded at this time or later, whatever time they claim.
+    /// Events recorded at or after this time, whatever time they claim.
     pub recorded_since: Option<Timestamp>,
-    /// Events that were recorded before this time.
+    /// Events recorded before this time.
     pub recorded_until: Option<Timestamp>,
-    /// Text anywhere in the event, without regard to case.
+    /// Text anywhere in the event, case-insensitively.
     pub text: Vec<String>,
     /// Ids or indexes.
     pub id: Vec<IdFilter>,
-    /// Whether the trail's own events are asked for, too.
+    /// Whether the trail's own events are included.
     pub system: bool,
 }
 
-/// A resource that is asked for.
+/// A resource to match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceFilter {
     /// Its type.
     pub kind: String,
-    /// Its id or name; `None` for any of that type.
+    /// Its id or name; `None` matches any of that type.
     pub id: Option<String>,
 }
 
-/// One event that is asked for.
+/// One event to match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdFilter {
     /// By its index.
@@ -139,7 +139,7 @@ impl std::str::FromStr for IdFilter {
 }
 
 impl ResourceFilter {
-    /// From `TYPE` or `TYPE/ID`: the type ends at the first slash.
+    /// Parses `TYPE` or `TYPE/ID`: the type ends at the first slash.
     pub fn parse(text: &str) -> Self {
         match text.split_once('/') {
             Some((kind, id)) => ResourceFilter { kind: kind.to_owned(), id: Some(id.to_owned()) },
@@ -158,20 +158,20 @@ pub enum FilterError {
         /// The name.
         name: String,
     },
-    /// The value is none of those that there are.
+    /// The value is not allowed.
     #[error("{name} cannot be {value:?}: {allowed}")]
     Value {
         /// The filter's name.
         name: String,
-        /// What was given.
+        /// The given value.
         value: String,
-        /// What can be given.
+        /// The allowed values.
         allowed: &'static str,
     },
 }
 
 impl Filter {
-    /// Adds a value to the filter `name`. `now` is what times such as `24h` count back from.
+    /// Adds a value to the filter `name`. Times such as `24h` count back from `now`.
     ///
     /// # Errors
     /// When there is no such filter, or it cannot have this value.
@@ -215,7 +215,8 @@ impl Filter {
                 return Ok(());
             }
             "since" | "until" | "recorded_since" | "recorded_until" => {
-                let allowed = "use a time such as 2026-11-21T04:00:00Z or 2026-11-21, or an age such as 90s, 15m, 24h, 7d, 2w";
+                let allowed = "use a time such as 2026-11-21T04:00:00Z or 2026-11-21, or an age such as 90s, 15m, \
+                    24h, 7d, 2w";
                 let time = parse_time(value, now).ok_or_else(|| wrong(allowed))?;
                 let edge = match name {
                     "since" => &mut self.since,
@@ -236,7 +237,7 @@ impl Filter {
         Ok(())
     }
 
-    /// The filter that names and values ask for; see [`set`](Filter::set).
+    /// The filter for these names and values; see [`set`](Filter::set).
     ///
     /// ```
     /// use trailseal_event::Timestamp;
@@ -264,8 +265,8 @@ impl Filter {
         Ok(filter)
     }
 
-    /// The event on this line, if it matches. A line that cannot be read is for `verify` to judge; it matches
-    /// nothing. The trail's origin is judged by whoever knows it.
+    /// The event on this line, if it matches. An unreadable line is for `verify` to judge; it matches nothing. The
+    /// trail's origin is checked by code that knows it.
     pub fn accept(&self, line: &[u8]) -> Option<Recorded> {
         if !self.may_match(line) {
             return None;
@@ -274,7 +275,7 @@ impl Filter {
         (self.matches(&recorded) && self.matches_text(line)).then_some(recorded)
     }
 
-    /// Whether [`accept`](Filter::accept) would give the event, without reading the line where that can be told
+    /// Whether [`accept`](Filter::accept) would return the event, without parsing the line if that can be decided
     /// without.
     pub fn accepts(&self, line: &[u8]) -> bool {
         if self.has_columns() || !self.text.is_empty() || !self.id.is_empty() {
@@ -284,8 +285,8 @@ impl Filter {
             .is_some_and(|front| (self.system || !front.system) && self.matches_recorded(front.recorded))
     }
 
-    /// Whether it asks for anything that an index could know of: any field, or the event's time. When events were
-    /// recorded, an index need not know: that follows their order in the trail.
+    /// Whether it asks for anything that an index could know: any field, or the event's time. An index need not know
+    /// when events were recorded: that follows from their order in the trail.
     pub fn has_columns(&self) -> bool {
         let texts = [
             &self.tenant,
@@ -308,7 +309,7 @@ impl Filter {
             || self.id.iter().any(|wanted| matches!(wanted, IdFilter::Id(_)))
     }
 
-    /// Which indexes can match at all, for readers that can go to them.
+    /// The indexes that can match at all, for readers that can seek.
     pub fn index_range(&self) -> Range<u64> {
         let (mut from, mut to) = (u64::MAX, 0);
         for wanted in &self.id {
@@ -319,7 +320,7 @@ impl Filter {
         if self.id.is_empty() { 0..u64::MAX } else { from..to }
     }
 
-    /// Whether the event matches. Its origin is not known here, so that is not judged.
+    /// Whether the event matches. Its origin is not known here and is not checked.
     pub fn matches(&self, recorded: &Recorded) -> bool {
         let event = &recorded.event;
         let context = &event.context;
@@ -342,8 +343,8 @@ impl Filter {
             && self.matches_id(recorded)
     }
 
-    /// Whether one of the texts asked for stands in the line. Apart from [`matches`](Filter::matches), since it
-    /// needs the whole line.
+    /// Whether one of the wanted texts is in the line. Separate from [`matches`](Filter::matches), since it needs the
+    /// whole line.
     pub fn matches_text(&self, line: &[u8]) -> bool {
         if self.text.is_empty() {
             return true;
@@ -374,7 +375,7 @@ impl Filter {
         self.since.is_none_or(|since| since <= time) && self.until.is_none_or(|until| time < until)
     }
 
-    /// Whether an event that was recorded then is asked for.
+    /// Whether an event recorded at this time is wanted.
     pub fn matches_recorded(&self, recorded: Timestamp) -> bool {
         self.recorded_since.is_none_or(|since| since <= recorded)
             && self.recorded_until.is_none_or(|until| recorded < until)

@@ -1,22 +1,22 @@
-//! A cheap look at a line's bytes: could it match? Never a false no.
+//! A cheap check of a line's bytes: could it match? Never a false no.
 //!
-//! It rests on how lines are written: category and severity stand in every line, an outcome that an event names
-//! stands in its line, a value without quote, backslash, control or non-ASCII character stands there as it is, and `"system":true` straight after
-//! the front.
+//! It relies on how lines are written: every line has a category and a severity; an event's outcome is in its line if
+//! it has one; a value without quote, backslash, control or non-ASCII character is in the line unchanged; and
+//! `"system":true` comes directly after the front.
 
 use memchr::memmem;
 
 use super::{Filter, IdFilter, glob};
 use crate::steps;
 
-/// Bytes of a text that are compared first.
+/// How many bytes of a text are compared first.
 const HEAD_BYTES: usize = 16;
-/// Bytes that are compared at most, for each byte of the line.
+/// The maximum number of bytes compared per byte of the line.
 const COMPARED_MAX: usize = 16;
 
 impl Filter {
-    /// Whether a line whose bytes these are could match. Cheap, and never a false no: a value that JSON would
-    /// write with an escape is not looked for.
+    /// Whether a line with these bytes could match. Cheap, and never a false no: a value that JSON would escape is not
+    /// searched for.
     pub fn may_match(&self, line: &[u8]) -> bool {
         let exact = [
             &self.tenant,
@@ -41,7 +41,7 @@ impl Filter {
     }
 
     fn may_have_outcome(&self, line: &[u8]) -> bool {
-        // What is missing leaves no trace to look for.
+        // A missing value leaves no trace to search for.
         (self.outcome.contains(&None) && !cfg!(trailseal_fault = "prefilter_wants_an_outcome"))
             || any_is_in(line, self.outcome.iter().flatten().map(|outcome| outcome.name()))
     }
@@ -60,7 +60,7 @@ impl Filter {
     }
 }
 
-/// Whether one of `values` stands in the line; `true` if there is none, or one that may be written escaped.
+/// Whether one of `values` is in the line; `true` if there are none, or one that may be escaped.
 fn any_is_in<'a>(line: &[u8], values: impl Iterator<Item = &'a str>) -> bool {
     let mut values = values.peekable();
     values.peek().is_none()
@@ -73,10 +73,10 @@ fn is_plain(text: &str) -> bool {
         || text.bytes().all(|byte| (0x20..0x7f).contains(&byte) && !b"\"\\".contains(&byte))
 }
 
-/// Whether the text stands in the line, or could: where many places begin like it, the answer is left to the look at the
+/// Whether the text is in the line, or could be: if many places begin like it, the decision is left to the check of the
 /// values, which takes no more time for them.
 fn contains_ignoring_case(line: &[u8], text: &[u8]) -> bool {
-    // The byte that lines have least of is looked for, then the rest around it.
+    // Searches for the byte that is rarest in lines, then compares the rest around it.
     let Some((at, &rare)) = text.iter().enumerate().min_by_key(|(_, byte)| frequency(**byte)) else {
         return true;
     };
@@ -97,8 +97,8 @@ fn contains_ignoring_case(line: &[u8], text: &[u8]) -> bool {
     })
 }
 
-/// How often a byte stands in lines, from rarest to most frequent: letters as in English and in the names of
-/// fields, then what times, ids and JSON itself are made of.
+/// How often a byte occurs in lines, from rarest to most frequent: letters as in English and in field names, then what
+/// times, ids and JSON itself consist of.
 fn frequency(byte: u8) -> usize {
     const RARE_FIRST: &[u8] = b"zqjxkvwybhgpfumdlcsnorita e-_./:,\"0123456789";
     RARE_FIRST.iter().position(|&other| other == byte.to_ascii_lowercase()).map_or(0, |rank| rank + 1)

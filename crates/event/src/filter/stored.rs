@@ -1,13 +1,12 @@
-//! What is asked for, in terms of what lines hold.
+//! A filter in terms of what lines hold.
 
 use super::{Filter, IdFilter, ResourceFilter};
 use crate::event::held_identifier;
 use crate::mask::MaskKey;
 
 impl Filter {
-    /// The filter that also finds events in which something else stands for a value asked for: its hash by `key`, which
-    /// masking left there, or what is kept of one that was too long. Without the key, only events that keep the value as it
-    /// is.
+    /// The filter that also finds events in which a wanted value was replaced: by its hash with `key`, from masking, or
+    /// by the shortened form of a value that was too long. Without the key, only events that keep the value unchanged.
     pub fn as_stored(&self, key: Option<&MaskKey>) -> Filter {
         let mut filter = self.clone();
         let texts = [
@@ -36,7 +35,7 @@ impl Filter {
         filter
     }
 
-    /// Whether a value is asked for that masking may have hashed, and that is no hash itself.
+    /// Whether it asks for a value that masking may have hashed and that is not itself a hash.
     pub fn has_hashable(&self) -> bool {
         let texts = [
             &self.tenant,
@@ -57,7 +56,7 @@ impl Filter {
     }
 }
 
-/// What may stand for this text in a line.
+/// What may represent this text in a line.
 fn others<'a>(text: &'a str, key: Option<&'a MaskKey>) -> impl Iterator<Item = String> + use<'a> {
     let held = match held_identifier(text) {
         std::borrow::Cow::Owned(held) => Some(held),

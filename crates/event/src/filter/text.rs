@@ -1,17 +1,17 @@
-//! Text anywhere in an event: in its values, whatever their depth, and in the names that a caller chose.
+//! Text anywhere in an event: in its values, at any depth, and in names that a caller chose.
 //!
-//! Letters are compared without regard to case. The names of the event's own fields are no text, nor is the
-//! front that the trail writes: `--text action` finds who wrote "action", not every event.
+//! Letters are compared case-insensitively. The names of the event's own fields are not searched, nor is the front
+//! written by the trail: `--text action` finds events with the word "action", not every event.
 
 use crate::event::Value;
 
-/// Top-level fields that are no text to search: numbers and times of the trail's own.
+/// Top-level fields that are not searched: the trail's own numbers and times.
 const LEFT_OUT: [&str; 4] = ["v", "index", "recorded", "system"];
 
 /// Top-level fields whose members the caller did not name.
 const FIXED: [&str; 5] = ["actor", "on_behalf_of", "resource", "related", "context"];
 
-/// A text to look for, folded.
+/// A text to search for, case-folded.
 pub(super) struct Wanted(String);
 
 impl Wanted {
@@ -19,7 +19,7 @@ impl Wanted {
         Wanted(fold(text))
     }
 
-    /// Whether it stands in the event that `line` is.
+    /// Whether it is in the event on `line`.
     pub(super) fn is_in(&self, line: &Value) -> bool {
         let Some(fields) = line.as_object() else { return false };
         fields
@@ -47,8 +47,8 @@ impl Wanted {
     }
 }
 
-/// Lower case, but no letter becomes ASCII that was not: so the look at the bytes can fold ASCII alone and
-/// never says no to a match.
+/// Lower case, but no other letter becomes ASCII: so the check of the bytes can fold only ASCII and never rejects a
+/// match.
 fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();

@@ -1,10 +1,10 @@
-//! Times as people give them: absolute ones, dates, and ages.
+//! Times as people write them: absolute ones, dates, and ages.
 
 use crate::timestamp::Timestamp;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
-/// A time from RFC 3339 text, a date (its beginning in UTC), or an age such as `90s`, `15m`, `24h`, `7d`, `2w`
+/// Parses a time from RFC 3339 text, a date (its start in UTC), or an age such as `90s`, `15m`, `24h`, `7d`, `2w`
 /// counted back from `now`.
 ///
 /// ```

@@ -1,5 +1,5 @@
-//! The fields of an event as JSON, in their fixed order. This is the hot path: constant key fragments, no
-//! allocation but the output's own.
+//! The fields of an event as JSON, in their fixed order. This is the hot path: constant key fragments, and no
+//! allocation besides the output's own.
 
 use super::front::SYSTEM;
 use crate::complete::Stamp;

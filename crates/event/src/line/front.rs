@@ -2,7 +2,7 @@
 
 use crate::timestamp::{TIMESTAMP_BYTES, Timestamp};
 
-/// The most bytes a front can have: with an index of 20 digits.
+/// The maximum size of a front: with an index of 20 digits.
 pub const FRONT_BYTES_MAX: usize =
     BEFORE_INDEX.len() + 20 + BEFORE_TIME.len() + TIMESTAMP_BYTES + AFTER_TIME.len();
 
@@ -12,7 +12,7 @@ const AFTER_TIME: &[u8] = b"\",";
 /// How the rest of a line begins that the trail itself makes.
 pub(super) const SYSTEM: &str = "\"system\":true,";
 
-/// What stands at the beginning of a line.
+/// What is at the beginning of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Front {
     /// The event's position in its trail.
@@ -25,7 +25,7 @@ pub struct Front {
     pub rest_offset: usize,
 }
 
-/// How many bytes the front of the event at `index` has.
+/// The length of the front of the event at `index`.
 pub fn front_len(index: u64) -> usize {
     let digits = index.checked_ilog10().map_or(1, |power| power as usize + 1);
     FRONT_BYTES_MAX - 20 + digits
@@ -49,8 +49,8 @@ fn put_front(index: u64, recorded: &[u8; TIMESTAMP_BYTES], out: &mut [u8; FRONT_
     at
 }
 
-/// Reads the front of a line, strictly: every byte at its place, no leading zeros. Says nothing about the
-/// rest, except whether it begins with the mark of the trail's own events.
+/// Parses the front of a line, strictly: every byte in its place, no leading zeros. Says nothing about the rest, except
+/// whether it begins with the mark of the trail's own events.
 pub fn parse_front(line: &[u8]) -> Option<Front> {
     let after = line.strip_prefix(BEFORE_INDEX)?;
     let digits = after.iter().take(21).take_while(|byte| byte.is_ascii_digit()).count();
@@ -98,7 +98,7 @@ impl RunningFront {
         Self::len_with(self.digits)
     }
 
-    /// The front, and behind it whatever.
+    /// The front, followed by anything.
     #[inline]
     pub fn block(&self) -> &[u8; FRONT_BYTES_MAX] {
         &self.block
@@ -111,7 +111,7 @@ impl RunningFront {
         self.block[at..at + TIMESTAMP_BYTES].copy_from_slice(recorded);
     }
 
-    /// Goes on to the next index.
+    /// Moves to the next index.
     #[inline]
     pub fn advance(&mut self) {
         let digits = &mut self.block[BEFORE_INDEX.len()..][..self.digits];
@@ -122,7 +122,7 @@ impl RunningFront {
             }
             *digit = b'0';
         }
-        // All were nines: one more digit, and everything behind it moves.
+        // All digits were nines: one more digit, and everything after it moves.
         let (from, to) = (BEFORE_INDEX.len(), self.len());
         self.block.copy_within(from..to, from + 1);
         self.block[from] = b'1';

@@ -1,5 +1,5 @@
-//! The fronts of lines that follow each other, checked faster than one by one: the next front is known but
-//! for the time, and the time mostly but for its microseconds.
+//! The fronts of consecutive lines, checked faster than one by one: the next front is known except for the time, and
+//! the time mostly except for its microseconds.
 
 use crate::line;
 
@@ -26,8 +26,8 @@ impl Fronts {
         fronts
     }
 
-    /// When the next line says it was recorded, in microseconds; `None` if it does not begin as the line of
-    /// its index must.
+    /// When the next line says it was recorded, in microseconds; `None` if it does not begin as the line of its index
+    /// must.
     pub fn next(&mut self, text: &[u8]) -> Option<i64> {
         let recorded = match self.same_second(text) {
             Some(micros) => Some(self.second_micros + micros),

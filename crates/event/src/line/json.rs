@@ -18,7 +18,7 @@ impl Event {
         Out::collect(|out| write_sent(self, out))
     }
 
-    /// Reads a stored line.
+    /// Parses a stored line.
     ///
     /// # Errors
     /// [`BadLine`] if it is not a line of a trail.

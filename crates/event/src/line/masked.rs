@@ -1,7 +1,7 @@
-//! Masking on the way into the line: two questions of every event, and the slow way for those that say yes.
+//! Masking on the way into the line: two checks per event, and the slow path for events that fail one.
 //!
-//! *masked first*: nothing unmasked reaches the handoff. An event that must be cut is masked before it is cut: a
-//! cut is listed with the hash of what was there.
+//! *masked first*: nothing unmasked reaches the handoff. An event that must be cut is masked first: a cut is listed
+//! with the hash of the original.
 
 use crate::complete::{Stamp, complete};
 use crate::event::{Event, NoAction};
@@ -43,13 +43,13 @@ fn write_slowly(
     line::write_rest(&masked, stamp, rest)
 }
 
-/// What steps of a review and changes of the policy are followed by. The trail makes these texts itself, or has them from
-/// lines that are masked.
+/// What follows steps of a review and changes of the policy. The trail makes these texts itself, or has them from
+/// masked lines.
 const STEP_DETAILS: [&str; 7] = ["review", "change", "event", "origin", "index", "ahead", "decision"];
 
-/// As [`masked`], of one of the trail's own events. Where it is a step of a review it still says who did what: were all
-/// actors alike, nobody could be told from a second person. The actor is the name of a token, which stands unmasked in
-/// `recorded_by`, too.
+/// Like [`masked`], for one of the trail's own events. A step of a review still says who did what: if all actors looked
+/// alike, nobody could be distinguished from a second person. The actor is the name of a token, which is also unmasked
+/// in `recorded_by`.
 pub fn masked_own(masker: &Masker, event: &Event) -> Option<(Event, Vec<String>)> {
     let (mut written, mut paths) = masked(masker, event)?;
     if event.action.starts_with("trail.review_") || event.action.starts_with("trail.policy_") {
@@ -68,7 +68,7 @@ pub fn masked_own(masker: &Masker, event: &Event) -> Option<(Event, Vec<String>)
     Some((written, paths))
 }
 
-/// The event with every secret masked, and the paths of what was; `None` if nothing is to be masked.
+/// The event with every secret masked, and the paths of what was; `None` if nothing needs masking.
 pub fn masked(masker: &Masker, event: &Event) -> Option<(Event, Vec<String>)> {
     if !masker.is_enabled() {
         return None;

@@ -1,18 +1,17 @@
-//! Whether an event that came again is the one that was stored.
+//! Whether a repeated event is the one that was stored.
 
 use crate::complete::{EventId, Stamp};
 use crate::event::{Context, Event, Object, Recorded, Resource, Truncation, Value, held_id};
 use crate::line;
 
-/// Whether a stored line holds what `given` says: the same content, leaving out what the trail fills in,
-/// the context, and fields that `given` does not have. `given` is what would be recorded now, so after
-/// masking; it is compared after its own cuts.
+/// Whether a stored line has the content of `given`, ignoring what the trail fills in, the context, and fields that
+/// `given` does not have. `given` is what would be recorded now, so after masking; it is compared after its own cuts.
 ///
 /// Category and severity always count: an event always has them.
 pub fn same_content(given: &Event, stored_line: &[u8]) -> bool {
     let Ok(stored) = Event::from_line(stored_line) else { return false };
-    // The context does not count, and has a part in how much room there is for the rest: with the stored one cuts fall
-    // where they fell then if nothing of it was cut, and with its own if something was.
+    // The context does not count, but affects how much room there is for the rest. If none of the stored context was
+    // cut, using it makes cuts fall where they fell then; if some was cut, the event's own context does.
     [&stored.event.context, &given.context].into_iter().any(|context| {
         as_stored(given, context, &stored).is_some_and(|again| {
             same_event(given, &again.event, &stored.event)
@@ -21,7 +20,7 @@ pub fn same_content(given: &Event, stored_line: &[u8]) -> bool {
     })
 }
 
-/// What reading would give, had `given` been stored with this context in the place of `stored`.
+/// The result of reading `given` if it had been stored with this context instead of that of `stored`.
 fn as_stored(given: &Event, context: &Context, stored: &Recorded) -> Option<Recorded> {
     let event = Event { context: context.clone(), ..given.clone() };
     let now = if stored.time_ahead { stored.recorded } else { stored.event.time.unwrap_or(stored.recorded) };

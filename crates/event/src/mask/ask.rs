@@ -1,10 +1,10 @@
-//! The first of the two questions, of a whole event: does any key in it name a secret?
+//! The first of the two checks, for a whole event: does any key in it name a secret?
 
 use super::{Masker, paths};
 use crate::event::{Event, INVALID, Object, Value};
 
 impl Masker {
-    /// Whether a key anywhere in the event names a secret. Keys of the event's own fields are not asked; see
+    /// Whether a key anywhere in the event names a secret. Keys of the event's own fields are not checked; see
     /// [`text_has`](Masker::text_has) for those.
     pub fn has_key(&self, event: &Event) -> bool {
         let members = |object: &Object| self.has_key_in(object);
@@ -36,7 +36,7 @@ impl Masker {
         false
     }
 
-    /// Whether a key anywhere below is a path with a key in it that names a secret.
+    /// Whether a key anywhere below is a path that contains a secret's key.
     fn has_path_in(&self, value: &Value) -> bool {
         let is_path = |key: &str| self.enabled && paths::has_key(&self.keys, key);
         match value {

@@ -1,11 +1,11 @@
-//! Numbers of payment cards: an issuer's prefix and length, the check digit, and edges that belong to nothing longer.
+//! Payment card numbers: an issuer's prefix and length, the check digit, and not part of anything longer.
 
 use std::ops::Range;
 
-/// The most digits of a card.
+/// The maximum number of digits of a card.
 pub(super) const DIGITS_MAX: usize = 19;
 
-/// The card number that begins at `start`, where a digit stands and none before it.
+/// The card number that begins at `start`, where there is a digit with none before it.
 pub(super) fn find(text: &[u8], start: usize) -> Option<Range<usize>> {
     let mut digits = [0_u8; DIGITS_MAX];
     let (count, end) = plain(text, start, &mut digits).or_else(|| grouped(text, start, &mut digits))?;
@@ -25,7 +25,7 @@ fn plain(text: &[u8], start: usize, digits: &mut [u8; DIGITS_MAX]) -> Option<(us
     Some((count, start + count))
 }
 
-/// As on the card: 4-4-4-4 or 4-6-5, with blanks or hyphens.
+/// As printed on the card: 4-4-4-4 or 4-6-5, with blanks or hyphens.
 fn grouped(text: &[u8], start: usize, digits: &mut [u8; DIGITS_MAX]) -> Option<(usize, usize)> {
     let between = *text.get(start + 4)?;
     if run(text, start) != 4 || !matches!(between, b' ' | b'-') {
@@ -53,8 +53,8 @@ fn run(text: &[u8], start: usize) -> usize {
     text.iter().skip(start).take(DIGITS_MAX + 1).take_while(|byte| byte.is_ascii_digit()).count()
 }
 
-/// Whether an issuer gives out numbers of this beginning and length. Visa's of 13 and 19 digits are left out: they
-/// are not issued any more, or hardly, and every tenth German article number of 13 digits would be one.
+/// Whether an issuer gives out numbers with this prefix and length. Visa's of 13 and 19 digits are left out: they are
+/// hardly issued any more, and every tenth German article number of 13 digits would be one.
 fn is_issued(digits: &[u8]) -> bool {
     let head = digits[..4].iter().fold(0_u32, |number, digit| number * 10 + u32::from(*digit));
     match digits.len() {
@@ -95,7 +95,7 @@ fn stands_alone(text: &[u8], start: usize, end: usize) -> bool {
             || (matches!(near, b'-' | b'_') && far.is_ascii_alphanumeric())
             || (near == b'.' && far.is_ascii_digit())
     };
-    // A letter that is the end of an escape, in JSON inside of a text, is an edge.
+    // A letter that ends an escape, in JSON inside a text, is an edge.
     let is_escape =
         matches!(at(start.checked_sub(1)), b'n' | b't' | b'r') && at(start.checked_sub(2)) == b'\\';
     let is_percent = at(start.checked_sub(3)) == b'%';

@@ -1,11 +1,11 @@
-//! Why a masker could not be made.
+//! Why a masker could not be created.
 
-/// Why a [`Masker`](super::Masker) could not be made.
+/// Why a [`Masker`](super::Masker) could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MaskError {
-    /// A pattern is no regular expression.
-    #[error("the masking pattern {pattern:?} cannot be used: correct or remove it")]
+    /// A pattern is not a regular expression.
+    #[error("the masking pattern {pattern:?} cannot be used: fix or remove it")]
     Pattern {
         /// The pattern.
         pattern: String,
@@ -13,9 +13,9 @@ pub enum MaskError {
         #[source]
         source: Box<regex::Error>,
     },
-    /// A pattern matches where nothing stands.
+    /// A pattern matches the empty text.
     #[error(
-        "the masking pattern {pattern:?} matches an empty text, and would match everywhere: make it longer"
+        "the masking pattern {pattern:?} matches the empty text and so would match everywhere: make it longer"
     )]
     EmptyMatch {
         /// The pattern.
@@ -39,7 +39,7 @@ pub enum MaskError {
     /// The system gave no randomness for a key.
     #[error("no key for hashes could be made: the system gives no randomness")]
     Randomness(#[source] std::io::Error),
-    /// Hashes were asked for, and there is no key.
+    /// Hashes were requested, but there is no key.
     #[error("replacing by a keyed hash needs a key: load the trail's own with `load_mask_key`")]
     NoKey,
 }

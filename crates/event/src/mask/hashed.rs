@@ -1,4 +1,4 @@
-//! The fields that a user names to be hashed, whatever stands there.
+//! The fields that a user names to be hashed, whatever their value.
 
 use memchr::memmem::Finder;
 
@@ -6,7 +6,8 @@ use super::error::MaskError;
 use super::paths::{SIDES, without_count};
 use crate::event::INVALID;
 
-/// Fields that decide who may read, how an event is treated, or that the trail fills: a hash there says something else.
+/// Fields that decide who may read or how an event is treated, or that the trail fills: a hash there would mean
+/// something else.
 const KEPT: [&str; 16] = [
     "v",
     "index",
@@ -26,10 +27,10 @@ const KEPT: [&str; 16] = [
     "invalid",
 ];
 
-/// The paths in force.
+/// The paths in use.
 pub(super) struct HashedPaths {
     paths: Vec<Vec<String>>,
-    /// A part of each path that stands in the text of every event that has such a field.
+    /// For each path, a string that occurs in the text of every event with such a field.
     needles: Vec<Finder<'static>>,
     /// Whether some path has no such part.
     is_everywhere: bool,
@@ -66,7 +67,7 @@ impl HashedPaths {
                 || memchr::memmem::find(text, INVALID.as_bytes()).is_some())
     }
 
-    /// Whether what stands at this path of an event is named, or is below what is.
+    /// Whether this path of an event is named, or is below a named one.
     pub(super) fn has(&self, path: &str) -> bool {
         if self.is_empty() {
             return false;
@@ -75,13 +76,13 @@ impl HashedPaths {
         if self.paths.iter().any(|named| begins_with(&parts, named)) || self.has_change(path) {
             return true;
         }
-        // What could not be taken stands below its own path.
+        // Rejected values are below their own path.
         let kept = path.split_once(INVALID).and_then(|(_, kept)| kept.strip_prefix('.'));
         kept.is_some_and(|kept| self.has(without_count(kept)) || self.may_hold(kept))
     }
 
-    /// Whether what was kept at this path since it has the wrong form may hold a field that is named: the field is in a
-    /// list, or in a text that stands for the whole part.
+    /// Whether a value kept at this path because of its wrong form may hold a named field: the field is in a list, or
+    /// in a text that represents the whole part.
     fn may_hold(&self, kept: &str) -> bool {
         let is_place = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         let parts = kept.split('.').map(without_count);
@@ -90,7 +91,7 @@ impl HashedPaths {
         self.paths.iter().any(|named| named.iter().zip(&parts).all(is_same))
     }
 
-    /// Whether a path of `changes` is of a field of `before` or `after` that is named.
+    /// Whether a path of `changes` belongs to a named field of `before` or `after`.
     fn has_change(&self, path: &str) -> bool {
         let Some(path) = path.strip_prefix("changes.") else { return false };
         let path = path.replace('\\', "");
@@ -112,7 +113,7 @@ fn begins_with(parts: &[&str], named: &[String]) -> bool {
         && named.iter().zip(parts).all(|(wanted, part)| wanted == "*" || wanted == part)
 }
 
-/// Whether JSON has only one way to write this key, and it is a key.
+/// Whether this is a key that JSON can write in only one way.
 fn is_needle(part: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     part.bytes().all(is_plain) && !part.bytes().all(|byte| byte.is_ascii_digit())

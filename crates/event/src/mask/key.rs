@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 const KEY_BYTES: usize = 32;
 const HASH_PREFIX: &str = "hmac:";
-/// 128 bits: two secrets with one hash are never met.
+/// 128 bits: two secrets with one hash never occur.
 const HASH_HEX_BYTES: usize = 32;
 
 /// A key for hashing secrets, and its short name.
@@ -26,7 +26,7 @@ impl MaskKey {
         MaskKey { bytes, id }
     }
 
-    /// A key that nobody knows and no file keeps: what it hashes is found in this process alone.
+    /// A key that nobody knows and no file keeps: its hashes can be found only in this process.
     ///
     /// # Errors
     /// When the system gives no randomness.
@@ -34,12 +34,12 @@ impl MaskKey {
         random_bytes().map(MaskKey::new)
     }
 
-    /// What stands for a secret: `hmac:KEYID:HEX`, 128 bits of HMAC-SHA-256. Equal secrets stay equal.
+    /// The replacement for a secret: `hmac:KEYID:HEX`, 128 bits of HMAC-SHA-256. Equal secrets stay equal.
     pub fn hash(&self, secret: &str) -> String {
         format!("{HASH_PREFIX}{}:{}", self.id, &self.hex(secret)[..HASH_HEX_BYTES])
     }
 
-    /// Whether a text is what [`hash`](MaskKey::hash) gives for something.
+    /// Whether a text has the form of what [`hash`](MaskKey::hash) returns.
     pub fn is_hash(&self, text: &str) -> bool {
         let rest = text.strip_prefix(HASH_PREFIX).and_then(|rest| rest.strip_prefix(&*self.id));
         rest.and_then(|rest| rest.strip_prefix(':')).is_some_and(|hex| {
@@ -54,7 +54,7 @@ impl MaskKey {
         mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Its short name, which stands in every hash.
+    /// Its short name, which is part of every hash.
     pub fn id(&self) -> &str {
         &self.id
     }

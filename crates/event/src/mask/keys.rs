@@ -1,15 +1,16 @@
 //! Which keys name a secret.
 //!
-//! A key is read as words, cut at case changes, punctuation and digits, and matches when its words *end* with an
-//! entry: `user_password` and `dbPassword`, but not `passwordResetRequired`. Nearly every key is refused by its
-//! last three letters, without allocation.
+//! A key is split into words at case changes, punctuation and digits, and matches if its words *end* with an entry:
+//! `user_password` and `dbPassword`, but not `passwordResetRequired`. Nearly every key is rejected by its last three
+//! letters, without allocation.
 
 use std::borrow::Cow;
 
 use super::kind::Kind;
 use super::words::{end_of, is_word_start, stripped};
 
-/// Entries without their blanks. `-` before one: it may also be the end of a longer word, as in `userpassword`.
+/// Entries without their blanks. A `-` before one means that it may also be the end of a longer word, as in
+/// `userpassword`.
 pub(super) const ENTRIES: &[(&str, Kind)] = &[
     ("-password", Kind::Secret),
     ("passwords", Kind::Secrets),
@@ -73,8 +74,9 @@ pub(super) const ENTRIES: &[(&str, Kind)] = &[
     ("documentcontent", Kind::Secret),
 ];
 
-/// Words before `token` that make it no secret: it names a request, so that a retry is not done twice, says where a
-/// listing goes on, is of a public key, or tells a level of rights or whether tokens are asked for. None gives access.
+/// Words before `token` with which it is not a secret: it names a request so that a retry is not done twice, says where
+/// a listing continues, belongs to a public key, or states a level of rights or whether tokens are required. None
+/// grants access.
 const HARMLESS_TOKENS: &[&[u8]] = &[
     b"clientrequest",
     b"next",
@@ -88,13 +90,13 @@ const HARMLESS_TOKENS: &[&[u8]] = &[
     b"http",
 ];
 
-/// Words that a key begins with that asks a question, such as `Has Sensitive Credentials`.
+/// Words that begin a key that asks a question, such as `Has Sensitive Credentials`.
 const QUESTIONS: &[&[u8]] = &[b"has", b"is"];
 
-/// How many ends of three letters there are, where 0 stands for what is no letter.
+/// How many endings of three letters there are, where 0 means not a letter.
 const ENDS: usize = 32 * 32 * 32;
 
-/// The place of each byte in the alphabet, in any case, from 1; 0 for what is no letter.
+/// The position of each byte in the alphabet, in any case, from 1; 0 if it is not a letter.
 static LETTERS: [u8; 256] = {
     let mut letters = [0; 256];
     let mut place = 0;
@@ -121,11 +123,11 @@ struct Entry {
 
 /// The list of keys in force.
 pub(super) struct Keys {
-    /// Which ends some entry may have, by [`end_number`].
+    /// Which endings some entry may have, by [`end_number`].
     ends: Box<[u64; ENDS / 64]>,
     /// Whether some entry does not end in three ASCII letters.
     has_odd: bool,
-    /// Whether there is a preset, or an entry that is not all ASCII; then all ends are possible.
+    /// Whether there is a preset, or an entry that is not all ASCII; then all endings are possible.
     is_special: bool,
     entries: Vec<Entry>,
     /// Whole keys in lower case, as a preset lists them.
@@ -136,7 +138,7 @@ pub(super) struct Keys {
     kept_ends: &'static [&'static str],
 }
 
-/// The long flag behind which a name and a password stand.
+/// The long flag that is followed by a name and a password.
 pub(super) const USER: &str = "user";
 
 impl Keys {
@@ -188,7 +190,7 @@ impl Keys {
             [] => return,
             [.., a, b, c] if [a, b, c].iter().all(|letter| letter.is_ascii_lowercase()) => {
                 self.add_end([*a, *b, *c]);
-                // A word may be cut between its last letters, as in `to_ken`.
+                // A word may be split between its last letters, as in `to_ken`.
                 for letter in b'a'..=b'z' {
                     self.add_end([0, letter, *c]);
                     self.add_end([letter, 0, *c]);
@@ -208,7 +210,7 @@ impl Keys {
         self.ends[end / 64] |= 1 << (end % 64);
     }
 
-    /// False for most keys that [`find`](Keys::find) finds nothing for, and quickly.
+    /// False, and fast, for most keys for which [`find`](Keys::find) finds nothing.
     #[inline(always)]
     pub(super) fn is_worth_a_look(&self, key: &[u8]) -> bool {
         let Some(&end @ [_, _, last]) = key.last_chunk::<3>() else { return true };
@@ -263,14 +265,14 @@ impl Keys {
             return None;
         }
         if self.exact.contains(&lower.as_str()) || is_part() {
-            // In the documents an object below such a key is walked, not replaced, but our own list stands above.
+            // In the documents, an object below such a key is walked, not replaced, but our own list takes precedence.
             return Some(self.find_in_entries(stripped(key.as_bytes())).unwrap_or(Kind::Walked));
         }
         self.find_in_entries(stripped(key.as_bytes()))
     }
 }
 
-/// Letters beyond ASCII in lower case; the others say where a word begins.
+/// Lower-cases letters beyond ASCII; the others show where a word begins.
 fn lower_beyond_ascii(key: &str) -> Cow<'_, str> {
     if key.is_ascii() {
         return Cow::Borrowed(key);
@@ -285,7 +287,7 @@ fn lower_beyond_ascii(key: &str) -> Cow<'_, str> {
     Cow::Owned(lower)
 }
 
-/// Whether the words before `token` say that it is none that gives access.
+/// Whether the words before `token` say that it grants no access.
 fn is_harmless_token(before: &[u8]) -> bool {
     let before = stripped(before);
     HARMLESS_TOKENS
@@ -293,7 +295,7 @@ fn is_harmless_token(before: &[u8]) -> bool {
         .any(|words| end_of(before, words).is_some_and(|start| is_word_start(before, start)))
 }
 
-/// AWS writes `clientToken` for the name of a request; Vault's `client_token` gives access.
+/// AWS writes `clientToken` for the name of a request; Vault's `client_token` grants access.
 fn is_client_token(key: &[u8], start: usize) -> bool {
     let is_client = |before: &[u8]| before.len() == b"lient".len() + 1 && before[1..] == *b"lient";
     key[start] == b'T'
@@ -315,7 +317,7 @@ fn asks_question(key: &[u8]) -> bool {
     })
 }
 
-/// How a key in a text matches, if it does. Of a connection, `Pwd` is a password; of a shell it is a folder.
+/// How a key in a text matches, if it does. In a connection string, `Pwd` is a password; in a shell it is a folder.
 pub(super) fn kind_of(keys: &Keys, key: &str) -> Option<Kind> {
     let is_pwd = || {
         key.len() >= 3

@@ -1,40 +1,40 @@
-//! How a key that names a secret acts on what stands below it, and what says that a value there is none.
+//! How a key that names a secret affects what is below it, and which values there are not secrets.
 
 use super::words::{end_of, is_word_start, stripped};
 
 /// How an entry of the list acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A user's own: what stands below goes, all of it.
+    /// A user's own: everything below is masked.
     All,
-    /// A secret: of an object below, what says who, what kind or when stays, and all else goes.
+    /// A secret: in an object below, values that say who, what kind or when stay, and everything else is masked.
     Secret,
-    /// Secrets, as `Secret`. A number counts them, and stays.
+    /// Secrets, like `Secret`. A number counts them, and stays.
     Secrets,
-    /// As `Secret`, and ids of access keys stay: they name a key, as a user name does.
+    /// Like `Secret`, but access key ids stay: they name a key, as a user name does.
     AccessKey,
-    /// As `AccessKey`, of several: a number counts them, and stays.
+    /// Like `AccessKey`, for several: a number counts them, and stays.
     AccessKeys,
-    /// As `Secret`, of a name that a request has, too, so that a retry is not done twice: a short text stays.
+    /// Like `Secret`, for a name that also means a request id, so that a retry is not done twice: a short text stays.
     Request,
-    /// As `Secret`, of a key that asks whether there is one: the answer stays.
+    /// Like `Secret`, for a key that asks whether there is one: the answer stays.
     Question,
-    /// As a preset has it: text goes, an object is walked by the ordinary rules.
+    /// As in a preset: text is masked, an object is walked by the ordinary rules.
     Walked,
 }
 
 impl Kind {
-    /// Whether an object below goes by what its keys say.
+    /// Whether an object below is treated according to its keys.
     pub(super) fn asks_keys(self) -> bool {
         !matches!(self, Kind::All | Kind::Walked)
     }
 
-    /// Whether a number below is a count, and no secret.
+    /// Whether a number below is a count, not a secret.
     pub(super) fn counts(self) -> bool {
         matches!(self, Kind::Secrets | Kind::AccessKeys | Kind::Question)
     }
 
-    /// Whether a text of this kind names a secret, or is what another product has left of one.
+    /// Whether a text below a key of this kind only names a secret, or is what another product left of one.
     pub(super) fn lets_be(self, text: &[u8]) -> bool {
         let names_key = matches!(self, Kind::AccessKey | Kind::AccessKeys | Kind::Walked);
         let is_name = (names_key && is_access_key_id(text)) || is_arn(text) || is_hashed_by_vault(text);
@@ -47,10 +47,10 @@ impl Kind {
     }
 }
 
-/// What they are answered with.
+/// The possible answers.
 const ANSWERS: &[&[u8]] = &[b"yes", b"no", b"true", b"false", b"y", b"n", b"0", b"1"];
 
-/// Ends of keys that say who, what kind or when. `-` before one: as in the list of keys.
+/// Endings of keys that say who, what kind or when. `-` before one as in the list of keys.
 const SAYS_WHO: &[&str] = &[
     "id",
     "ids",
@@ -76,13 +76,13 @@ const SAYS_WHO: &[&str] = &[
 /// Words anywhere in a key that say when.
 const SAYS_WHEN: &[&str] = &["created", "creation", "expires", "expired", "expiry", "expiration"];
 
-/// Names of ids that give access by themselves.
+/// Names of ids that grant access by themselves.
 const SECRET_IDS: &[&str] = &["-sessionid", "-sessid", "-secretid", "-sid"];
 
-/// Longer texts are no names of requests.
+/// Longer texts are not names of requests.
 const REQUEST_BYTES_MAX: usize = 64;
 
-/// Whether a key says who, what kind or when, so that what stands there below a secret's name is no secret itself.
+/// Whether a key says who, what kind or when, so that its value below a secret's name is not itself a secret.
 pub(super) fn says_who(key: &str) -> bool {
     let key = stripped(key.as_bytes());
     let ends = |entry: &&str| {
@@ -99,12 +99,12 @@ pub(super) fn says_who(key: &str) -> bool {
     (SAYS_WHO.iter().any(ends) || SAYS_WHEN.iter().any(says_when)) && !SECRET_IDS.iter().any(ends)
 }
 
-/// Whether a key is that of a header, which may also be an object that says what is allowed.
+/// Whether a key names a header, which may also be an object that describes permissions.
 pub(super) fn is_authorization(key: &str) -> bool {
     end_of(stripped(key.as_bytes()), b"authorization").is_some()
 }
 
-/// An AWS access key id, which names a key and opens nothing.
+/// An AWS access key id, which names a key and grants nothing.
 pub(super) fn is_access_key_id(value: &[u8]) -> bool {
     (value.starts_with(b"AKIA") || value.starts_with(b"ASIA"))
         && value.len() >= 20
@@ -118,14 +118,14 @@ fn is_arn(value: &[u8]) -> bool {
         && value.iter().all(|byte| byte.is_ascii_alphanumeric() || b":/_+=,.@*-".contains(byte))
 }
 
-/// Whether what stands in a text behind the name of several secrets only says how many there are.
+/// Whether the text after the name of several secrets only says how many there are.
 pub(super) fn is_count(value: &[u8]) -> bool {
     value.first().is_some_and(u8::is_ascii_digit)
         && value.len() <= 20
         && value.iter().all(|byte| byte.is_ascii_digit() || b".,_%/kKmM".contains(byte))
 }
 
-/// What Vault's own log has in a secret's place.
+/// What Vault's own log has in place of a secret.
 pub(super) fn is_hashed_by_vault(value: &[u8]) -> bool {
     let hex = value.strip_prefix(b"hmac-sha256:").unwrap_or_default();
     hex.len() == 64 && hex.iter().all(u8::is_ascii_hexdigit)

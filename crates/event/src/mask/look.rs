@@ -1,5 +1,5 @@
-//! One text while it is searched: what was found out about a run of it is kept, so that no run is walked again for
-//! each place in it that could begin a secret. Else a text that repeats such places would cost its square.
+//! One text while it is searched. What was found out about a run of it is kept, so that no run is walked again for each
+//! place in it that could begin a secret. Otherwise a text that repeats such places would cost its square.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -13,8 +13,7 @@ use crate::steps;
 /// The quotes that may end a URL.
 const QUOTES: [u8; 4] = *b"\"'>`";
 
-/// So many bytes may be walked over for each byte of a text, and so many in any text: some hundred times what ordinary
-/// texts take.
+/// How many bytes may be walked per byte of a text, and in any text: some hundred times what ordinary texts need.
 const WALKED_FOR_EACH: usize = 48;
 const WALKED_AT_LEAST: usize = 16 << 10;
 
@@ -26,7 +25,7 @@ pub(super) enum End {
     Quote,
 }
 
-/// A text, and what is known of it.
+/// A text, and what is known about it.
 pub(super) struct Look<'a> {
     pub(super) text: &'a [u8],
     /// Where each class ends.
@@ -39,11 +38,11 @@ pub(super) struct Look<'a> {
     digit: Ahead,
     /// The last `@` before each kind of end.
     signs: [Behind; 3],
-    /// The quotes that may stand around a URL.
+    /// The quotes that may enclose a URL.
     quotes: [Ahead; QUOTES.len()],
     /// Where a value in each of these quotes ends: level, from where that is known, and the end.
     closes: [Cell<Option<(usize, usize, usize)>>; QUOTES.len()],
-    /// Bytes that were walked over to find where values begin and end.
+    /// How many bytes were walked to find where values begin and end.
     walked: Cell<usize>,
     headers: RefCell<Option<Headers>>,
     maps: Cell<Maps>,
@@ -71,13 +70,13 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Notes that so many bytes were walked over.
+    /// Counts walked bytes.
     pub(super) fn walked(&self, bytes: usize) {
         steps::count(bytes);
         self.walked.set(self.walked.get() + bytes);
     }
 
-    /// Whether more was walked over than any text needs that was not made for it.
+    /// Whether more was walked than any text needs that was not made for it.
     pub(super) fn is_worn_out(&self) -> bool {
         self.walked.get() > WALKED_AT_LEAST + WALKED_FOR_EACH * self.text.len()
     }
@@ -86,7 +85,7 @@ impl<'a> Look<'a> {
         self.text.get(place).copied().unwrap_or(0)
     }
 
-    /// How many bytes of a class stand here, at most `max`.
+    /// How many bytes of a class are here, at most `max`.
     pub(super) fn run(&self, start: usize, class: Class, max: usize) -> usize {
         if start >= self.text.len() {
             return 0;
@@ -96,7 +95,7 @@ impl<'a> Look<'a> {
         (end - start).min(max)
     }
 
-    /// Where the next blank stands, or the end.
+    /// The position of the next blank, or the end.
     pub(super) fn blank(&self, start: usize) -> usize {
         self.blank.next(self.text, start, |rest| rest.iter().position(u8::is_ascii_whitespace))
     }
@@ -106,14 +105,14 @@ impl<'a> Look<'a> {
         self.line.next(self.text, start, |rest| memchr::memchr2(b'\n', b'\r', rest))
     }
 
-    /// Where a URL's authority ends by the book.
+    /// Where a URL's authority ends according to the standard.
     pub(super) fn authority(&self, start: usize) -> usize {
         self.authority.next(self.text, start, |rest| {
             rest.iter().position(|byte| byte.is_ascii_whitespace() || b"/?#\"'<>\\`".contains(byte))
         })
     }
 
-    /// Where a tag of XML is closed.
+    /// Where an XML tag is closed.
     pub(super) fn closing_tag(&self, start: usize) -> Option<usize> {
         let place = self.tag.next(self.text, start, |rest| memchr::memmem::find(rest, b"</"));
         (place < self.text.len()).then_some(place)
@@ -130,21 +129,21 @@ impl<'a> Look<'a> {
         self.digit.next(self.text, range.start, |rest| rest.iter().position(u8::is_ascii_digit)) < range.end
     }
 
-    /// The last `@` in a range that ends so.
+    /// The last `@` in a range that ends like this.
     pub(super) fn last_sign(&self, range: Range<usize>, end: End) -> Option<usize> {
         self.signs[end as usize].last(self.text, range)
     }
 
-    /// Where such a quote stands next, if that is one which may stand around a URL.
+    /// The position of the next such quote, if it may enclose a URL.
     pub(super) fn quote(&self, quote: u8, start: usize) -> Option<usize> {
         let number = QUOTES.iter().position(|known| *known == quote)?;
         Some(self.quotes[number].next(self.text, start, |rest| memchr::memchr(quote, rest)))
     }
 
-    /// Where a value in such quotes that begins here ends: as `find` says, or as it said of one that began before it.
+    /// Where a value in such quotes that begins here ends: from `find`, or from the result for an earlier one.
     pub(super) fn close(&self, quote: u8, level: usize, start: usize, find: impl Fn() -> usize) -> usize {
         let Some(number) = QUOTES.iter().position(|known| *known == quote) else { return find() };
-        // What stands before it may make a quote or a backslash mean something else.
+        // What precedes it may change the meaning of a quote or a backslash.
         let is_inside = start > 0 && (self.text[start - 1] == b'\\' || self.text[start - 1] == quote);
         match self.closes[number].get() {
             Some((of, from, end)) if of == level && (from..end).contains(&start) && !is_inside => end,
@@ -156,8 +155,8 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Whether a base64 text that ends at `end` is the header of a token as RFC 7515 has it. All that begin in one run
-    /// are judged together: those whose groups of four agree have the same end once decoded.
+    /// Whether a base64 text that ends at `end` is the header of a token as in RFC 7515. All that begin in one run are
+    /// judged together: those whose groups of four agree have the same end once decoded.
     pub(super) fn is_jose_header(&self, header: Range<usize>) -> bool {
         let mut headers = self.headers.borrow_mut();
         let of_run = match &mut *headers {
@@ -175,7 +174,7 @@ impl<'a> Look<'a> {
         last.is_some_and(|last| last >= (header.start - known_from) / 4 * 3)
     }
 
-    /// Whether `map[` stands before this place on its line: Go writes a map so, with a blank between its members.
+    /// Whether `map[` comes before this place on its line: Go prints a map like that, with a blank between its members.
     pub(super) fn is_in_map(&self, place: usize) -> bool {
         let mut maps = self.maps.get();
         if place > maps.searched_to {
@@ -193,7 +192,7 @@ impl<'a> Look<'a> {
         maps.opened.is_some_and(|opened| opened < place)
     }
 
-    /// Which of `names` stand on the line of this place, a bit for each. The names are always the same.
+    /// Which of `names` are on the line of this place, one bit each. The names are always the same.
     pub(super) fn commands(&self, place: usize, names: &[&str]) -> u8 {
         if let Some((from, to, found)) = self.commands.get()
             && (from..=to).contains(&place)
@@ -212,7 +211,7 @@ impl<'a> Look<'a> {
     }
 }
 
-/// The next place of something: known once, it is known for all places before it.
+/// The next place of something: once known, it is known for all places before it.
 #[derive(Default)]
 struct Ahead(Cell<Option<(usize, usize)>>);
 
@@ -230,7 +229,7 @@ impl Ahead {
             {
                 at
             }
-            // What is known of places further on is kept.
+            // What is known about later places is kept.
             Some((from, at)) if start < from => part(start..from.min(text.len())).unwrap_or_else(|| {
                 self.0.set(Some((start, at)));
                 at
@@ -244,7 +243,7 @@ impl Ahead {
     }
 }
 
-/// The last place of a sign before an end, searched from the end as far as was asked for.
+/// The last place of a sign before an end, searched from the end as far as needed so far.
 #[derive(Default)]
 struct Behind(Cell<Option<(usize, usize, Option<usize>)>>);
 
@@ -265,8 +264,8 @@ impl Behind {
     }
 }
 
-/// What is known of the base64 texts that end at one place: for each of the four ways to group it, from where, and
-/// where in the decoded text the last of the names stands.
+/// What is known about base64 texts that end at one place: for each of the four ways to group them, from where, and
+/// where in the decoded text the last of the names is.
 struct Headers {
     end: usize,
     last: [Option<(usize, Option<usize>)>; 4],

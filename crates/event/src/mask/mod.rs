@@ -1,12 +1,12 @@
-//! Masking: secrets go before anything is written, hashed or shown.
+//! Masking: secrets are replaced before anything is written, hashed or shown.
 //!
-//! Two questions are cheap enough for the hot path. [`Masker::key_matches`] asks of each key whether it names a
-//! secret; [`Masker::text_has`] asks of an event's serialised text whether anything in it looks like one. When
-//! both say no, which is nearly always, the text is written as it is. Otherwise [`Masker::mask`] walks the event
-//! as a value, and it is serialised anew.
+//! Two checks are cheap enough for the hot path. [`Masker::key_matches`] checks for each key whether it names a secret;
+//! [`Masker::text_has`] checks an event's serialised text for anything that looks like one. If both say no, which is
+//! nearly always the case, the text is written unchanged. Otherwise [`Masker::mask`] walks the event as a value, and it
+//! is serialised again.
 //!
-//! What must hold: whatever `mask` would change makes one of the two say yes; masking again changes nothing;
-//! the result is an event.
+//! What must hold: whatever `mask` would change makes one of the two say yes; masking again changes nothing; the result
+//! is an event.
 
 mod ask;
 mod card;
@@ -49,22 +49,22 @@ use simd::Hit;
 
 /// How often a text is searched again after something in it was replaced.
 const ROUNDS_MAX: usize = 6;
-/// How deep JSON inside of strings of JSON is followed.
+/// How deep JSON inside JSON strings is followed.
 const NESTING_MAX: usize = 6;
-/// What may stand before JSON in a string; the last is a byte order mark.
+/// What may precede JSON in a string; the last is a byte order mark.
 const BLANKS: [char; 5] = [' ', '\t', '\n', '\r', '\u{feff}'];
-/// The most memory that one pattern of a user may take, in bytes.
+/// The maximum memory for one of a user's patterns, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
-/// How many matches of one pattern of a user are told apart in one text.
+/// How many matches of one of a user's patterns are distinguished in one text.
 const MATCHES_MAX: usize = 256;
 
-/// What to put in a secret's place.
+/// How to replace a secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReplaceWith {
     /// `***`, or the word of the preset.
     #[default]
     Fixed,
-    /// Nothing: the member goes, the part of a text goes.
+    /// Nothing: the member, or that part of the text, is removed.
     Remove,
     /// `***` and the last four characters, of secrets of at least 12.
     Last4,
@@ -75,20 +75,20 @@ pub enum ReplaceWith {
 /// What is masked, and how.
 #[derive(Clone, Debug)]
 pub struct MaskOptions {
-    /// Whether anything is.
+    /// Whether anything is masked.
     pub enabled: bool,
-    /// More keys that name a secret, as words: `iban`, `home address`.
+    /// Additional keys that name a secret, as words: `iban`, `home address`.
     pub keys: Vec<String>,
-    /// Paths that stay as they are, such as `details.token` or `details.*.pin`; `*` is any one key.
+    /// Paths that stay unchanged, such as `details.token` or `details.*.pin`; `*` is any one key.
     pub allow: Vec<String>,
-    /// Regular expressions for secrets in texts; group 1 goes if there is one, otherwise all that matched.
-    /// They are searched in every text of every event, so each costs time in `record`.
+    /// Regular expressions for secrets in texts; masks group 1 if there is one, otherwise the whole match. They are
+    /// searched for in every text of every event, so each costs time in `record`.
     pub patterns: Vec<String>,
-    /// Paths of fields that always become their keyed hash, such as `context.session_id`; `*` is any one key.
+    /// Paths of fields that are always replaced by their keyed hash, such as `context.session_id`; `*` is any one key.
     pub hash: Vec<String>,
     /// The list of one of the documents, on top of all others.
     pub preset: Option<Preset>,
-    /// What to put in a secret's place.
+    /// How to replace a secret.
     pub replace_with: ReplaceWith,
     /// The key of hashes. Without one, a masker hashes with a key of its own, which nobody else has; a trail
     /// gives it the one in its folder.
@@ -110,7 +110,7 @@ impl Default for MaskOptions {
     }
 }
 
-/// Finds and replaces secrets. Made once, and then never changed.
+/// Finds and replaces secrets. Created once, and then never changed.
 ///
 /// ```
 /// use trailseal_event::Event;
@@ -128,7 +128,7 @@ pub struct Masker {
     enabled: bool,
     finder: &'static Finder,
     keys: Keys,
-    /// The default list alone, for keys in texts.
+    /// Only the default list, for keys in texts.
     default_keys: Keys,
     patterns: Vec<Regex>,
     allow: Vec<Vec<String>>,
@@ -136,11 +136,11 @@ pub struct Masker {
     replace_with: ReplaceWith,
     fixed: &'static str,
     key: MaskKey,
-    /// Whether the key was given, so that others have it, too.
+    /// Whether the key was given, so that others have it too.
     has_given_key: bool,
     hashed: HashedPaths,
-    /// A field with a name of its own, such as `actor.email`, matches a key: then no text can say that it need not
-    /// be masked.
+    /// An own field of the event, such as `actor.email`, matches a key: then the text cannot show that nothing needs
+    /// masking.
     is_field_masked: bool,
 }
 
@@ -187,14 +187,14 @@ impl Masker {
         self.enabled
     }
 
-    /// Whether a key, as JSON means it, names a secret. About 10 ns for one that does not.
+    /// Whether a decoded key names a secret. About 10 ns for one that does not.
     #[inline]
     pub fn key_matches(&self, key: &str) -> bool {
         self.keys.is_worth_a_look(key.as_bytes()) && self.enabled && self.keys.find(key).is_some()
     }
 
-    /// Whether anything in an event's text could be a secret by its looks. `text` is JSON as this crate writes it:
-    /// the rest of a line, or an object of it. Keys of the event itself are not asked here.
+    /// Whether anything in an event's text could be a secret by its form. `text` is JSON as this crate writes it: the
+    /// rest of a line, or an object of it. The event's own keys are not checked here.
     pub fn text_has(&self, text: &[u8]) -> bool {
         if !self.enabled || cfg!(trailseal_fault = "values_not_masked") {
             return false;
@@ -206,23 +206,23 @@ impl Masker {
             || (!self.patterns.is_empty() && self.has_pattern(text))
     }
 
-    /// What stands for this secret where it is hashed: `hmac:KEYID:HEX`.
+    /// The replacement for this secret where it is hashed: `hmac:KEYID:HEX`.
     pub fn hash(&self, value: &str) -> String {
         self.key.hash(value)
     }
 
-    /// What stands in one text: the kind of each secret and where it is, in bytes. For showing what would be masked.
+    /// The secrets in one text: the kind of each and where it is, in bytes. For showing what would be masked.
     pub fn find_in_text(&self, text: &str) -> Vec<(std::ops::Range<usize>, &'static str)> {
         self.found(text, true).into_iter().map(|found| (found.range, found.kind)).collect()
     }
 
-    /// What document `001` puts in an address's place; keyed, where there is a key, since addresses can be guessed.
+    /// The replacement for an address in document `001`; keyed, if there is a key, since addresses can be guessed.
     fn mail_hash(&self, address: &str) -> String {
         let hex = if self.has_given_key { self.key.hex(address) } else { sha256_hex(address) };
         hex[..16].to_owned()
     }
 
-    /// Whether a text that says who somebody is certainly is a secret, and does not only look like one.
+    /// Whether an identity field's text certainly is a secret, and does not only look like one.
     fn is_certain(&self, text: &str) -> bool {
         !self.key.is_hash(text) && self.masked_text(text, false, 0).is_some()
     }
@@ -236,8 +236,8 @@ impl Masker {
         Scan { finder: self.finder, keys: &self.default_keys, key: Some(&self.key), looks }
     }
 
-    /// What the pass over the text thinks of one hit. A string is searched once for each kind of hit, since only
-    /// those of one kind come in order.
+    /// Judges one hit of the pass over the text. A string is searched once for each kind of hit, since only hits of one
+    /// kind come in order.
     #[cold]
     #[inline(never)]
     fn is_secret(&self, text: &[u8], hit: Hit, searched_to: &mut [usize; 2]) -> bool {
@@ -303,19 +303,19 @@ impl Masker {
         Some(self.fixed.to_owned())
     }
 
-    /// Where a secret before JSON is removed, what is left is JSON, and is masked as that.
+    /// If a secret before JSON is removed, the rest is JSON, and is masked as such.
     fn uncovered(&self, masked: String, cards: bool, nesting: usize) -> String {
         let is_json = masked.trim_start_matches(BLANKS).starts_with(['{', '[']) && nesting < NESTING_MAX;
         let again = is_json.then(|| self.masked_text(&masked, cards, nesting + 1)).flatten();
         again.unwrap_or(masked)
     }
 
-    /// Masks JSON inside of a string, so that it stays JSON.
+    /// Masks JSON inside a string, so that it stays JSON.
     fn masked_json(&self, text: &str, cards: bool, nesting: usize) -> Json {
         let Ok(parsed) = Parsed::parse(text.as_bytes()) else { return Json::None };
         let (mut value, is_exact) = (parsed.value, parsed.notes.is_empty());
         let is_changed = self.mask_value(&mut value, cards, nesting + 1);
-        // What the reader could not keep in its place, such as a doubled key, is not in the value.
+        // What the parser could not keep in its place, such as a repeated key, is not in the value.
         let is_hidden = !is_exact && self.replaced(text, cards).is_some();
         if !is_changed && !is_hidden {
             return Json::Clean;
@@ -341,8 +341,8 @@ impl Masker {
         found
     }
 
-    /// What a user's pattern finds beside what was found. Each match may have cost a look at all of the rest, so
-    /// behind the first [`MATCHES_MAX`] the next is the rest of the text, from where it begins.
+    /// What a user's pattern finds in addition. Each match may have cost a search through all of the rest, so after the
+    /// first [`MATCHES_MAX`] the next match extends to the end of the text.
     fn matches(&self, pattern: &Regex, text: &str, found: &[Found]) -> (Vec<Found>, Option<usize>) {
         let mut more = Vec::new();
         let mut others = found.iter().peekable();
@@ -378,7 +378,7 @@ impl Masker {
         (masked != text).then_some(masked)
     }
 
-    /// What stands for a secret.
+    /// The replacement for a secret.
     fn replacement(&self, secret: &str) -> String {
         match self.replace_with {
             ReplaceWith::Fixed => self.fixed.to_owned(),
@@ -392,7 +392,7 @@ impl Masker {
         }
     }
 
-    /// Whether a value is what masking leaves.
+    /// Whether a value is a masking replacement.
     fn is_replacement(&self, value: &str) -> bool {
         let is_last4 = || value.strip_prefix(FIXED).is_some_and(|rest| rest.chars().count() == 4);
         match self.replace_with {
@@ -426,7 +426,7 @@ enum Json {
     Masked(String),
 }
 
-/// The names of fields that an event has of itself and that a user's own keys may name.
+/// The names of an event's own fields that a user's own keys may name.
 fn own_fields() -> impl Iterator<Item = &'static str> {
     const NEVER_MASKED: [&str; 6] = ["time", "tenant", "category", "action", "severity", "outcome"];
     OWN_KEYS.iter().flat_map(|names| names.iter().copied()).filter(|name| !NEVER_MASKED.contains(name))

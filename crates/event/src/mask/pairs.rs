@@ -1,4 +1,4 @@
-//! Secrets that a key, a flag or a place in a text names: `key=value` and its like, URLs, SQL, XML, command lines.
+//! Secrets named by a key, a flag or their place in a text: `key=value` and the like, URLs, SQL, XML, command lines.
 
 use std::ops::Range;
 
@@ -9,12 +9,12 @@ use super::rules::{Class, key_start};
 use super::scan::Scan;
 use super::values::{self, ASKED_MAX, Follows, Separator};
 
-/// Commands to which a password may be given behind a short flag.
+/// Commands that take a password after a short flag.
 const COMMANDS: [&str; 8] = ["mysql", "mariadb", "sshpass", "7z", "sqlcmd", "bcp", "redis-cli", "curl"];
 
 const CURL: u8 = 0b1000_0000;
 
-/// Those commands, the flag, and whether a blank may stand behind it.
+/// Those commands, the flag, and whether a blank may follow it.
 const SHORT_FLAGS: [(u8, u8, bool); 6] = [
     (0b0000_0011, b'p', false),
     (0b0000_0100, b'p', true),
@@ -56,13 +56,13 @@ impl Scan<'_> {
             .then_some((range, if is_header { "header" } else { "key and value in text" }))
     }
 
-    /// Whether what stands around a key allows that a value follows.
+    /// Whether the surroundings of a key allow a value to follow.
     fn is_pair(&self, look: &Look<'_>, key_start: usize, key: &str, follows: Follows) -> bool {
         let is_free = || !values::is_before(look, key_start, b":/@.");
         match follows.separator {
             Separator::Quote => values::is_password(key),
             Separator::Tab => self.looks && is_free(),
-            // Else any path or name with a colon in it would be one.
+            // Otherwise any path or name with a colon in it would be one.
             Separator::Colon if follows.level.is_none() && !follows.has_blank => {
                 let is_slash_option = key_start >= 1
                     && look.byte(key_start - 1) == b'/'
@@ -84,7 +84,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Where the value stands, and whether it is in quotes.
+    /// Where the value is, and whether it is in quotes.
     fn value(
         &self,
         look: &Look<'_>,
@@ -114,7 +114,7 @@ impl Scan<'_> {
             return values::quoted_or_more(look, start, quote_at, 0).map(|range| (range, true));
         }
         match (look.byte(start), level) {
-            // What stands in it is looked at by itself.
+            // Its content is examined separately.
             (b'{', Some(_)) if matches!(kind, Kind::AccessKey | Kind::AccessKeys) => return None,
             (b'{' | b'[', Some(level)) => {
                 return values::container(look, start, level).map(|range| (range, false));
@@ -175,7 +175,7 @@ impl Scan<'_> {
         self.argument(look, key_end + 1)
     }
 
-    /// `-pvalue` and the like, behind a command that takes a password so.
+    /// `-pvalue` and the like, after a command that takes a password this way.
     pub(super) fn short_flag(&self, look: &Look<'_>, start: usize) -> Option<Range<usize>> {
         if !self.looks {
             return None;
@@ -191,7 +191,7 @@ impl Scan<'_> {
         if flag == b'u' { self.password_of_user(look, value) } else { self.argument(look, value) }
     }
 
-    /// Of an argument `name:password`.
+    /// In an argument `name:password`.
     fn password_of_user(&self, look: &Look<'_>, start: usize) -> Option<Range<usize>> {
         let value = self.argument(look, start)?;
         let colon = look.text[value.clone()].iter().take(ASKED_MAX).position(|byte| *byte == b':')?;
@@ -199,7 +199,7 @@ impl Scan<'_> {
         (!password.is_empty() && !self.is_placeholder(look, &password, false)).then_some(password)
     }
 
-    /// What stands behind a flag.
+    /// What follows a flag.
     fn argument(&self, look: &Look<'_>, start: usize) -> Option<Range<usize>> {
         let start = start + (0..16).take_while(|at| look.byte(start + at) == b' ').count();
         // Another flag.
@@ -252,15 +252,15 @@ impl Scan<'_> {
         None
     }
 
-    /// What `crypt('` makes a hash of.
+    /// What `crypt('` hashes.
     pub(super) fn crypt(&self, look: &Look<'_>, start: usize, after: usize) -> Option<Range<usize>> {
         let is_call = !values::is_before(look, start, b"_") && super::tokens::begins(look.text, start);
         let value = values::quoted(look, after, look.byte(after - 1), 0)?;
         (is_call && !self.is_placeholder(look, &value, true)).then_some(value)
     }
 
-    /// The password in `scheme://user:password@host`. One with a `/`, `?` or `#` that should have been escaped goes
-    /// whole, too: where no host follows the first `@`, or no port the colon.
+    /// The password in `scheme://user:password@host`. One with a `/`, `?` or `#` that should have been escaped is also
+    /// masked whole: if no host follows the first `@`, or no port the colon.
     pub(super) fn url_password(&self, look: &Look<'_>, start: usize, after: usize) -> Option<Range<usize>> {
         let text = look.text;
         let authority = look.authority(after);
@@ -279,7 +279,7 @@ impl Scan<'_> {
         (!range.is_empty() && !self.is_placeholder(look, &range, true)).then_some(range)
     }
 
-    /// Whether a value stands for a secret instead of being one.
+    /// Whether a value is a placeholder for a secret instead of one.
     pub(super) fn is_placeholder(&self, look: &Look<'_>, range: &Range<usize>, is_quoted: bool) -> bool {
         const WORDS: [&[u8]; 11] = [
             b"redacted",
@@ -309,7 +309,7 @@ impl Scan<'_> {
             || self.key.is_some_and(|key| std::str::from_utf8(value).is_ok_and(|value| key.is_hash(value)));
         let is_blank =
             value.iter().all(|byte| matches!(byte, b'*' | b'x' | b'X' | b'.' | b'-' | b'_' | b' '));
-        // A sentence may go on behind it.
+        // A sentence may continue after it.
         let marks = value.iter().rev().take_while(|byte| matches!(**byte, b',' | b';' | b'.' | b')')).count();
         let word = if is_quoted { value } else { &value[..value.len() - marks] };
         is_ours || is_blank || WORDS.iter().any(|known| word.eq_ignore_ascii_case(known))
@@ -326,7 +326,7 @@ fn tagged(look: &Look<'_>, start: usize, name: &str) -> Option<Range<usize>> {
     (is_same && look.byte(start) != b'<' && end > start).then_some(start..end)
 }
 
-/// A value in the quotes that also hold its key.
+/// A value in the quotes that also enclose its key.
 fn around(look: &Look<'_>, key_start: usize, start: usize) -> Option<Range<usize>> {
     let quote = look.text[key_start - 1];
     let before = look.text[..key_start - 1].iter().rev().take(16).take_while(|byte| **byte == b'\\').count();
@@ -353,7 +353,7 @@ fn end_of_url(look: &Look<'_>, start: usize, after: usize) -> (usize, End) {
     }
 }
 
-/// Whether a host stands here that is one beyond doubt: it has a dot or a port, or ends the URL.
+/// Whether there certainly is a host here: it has a dot or a port, or ends the URL.
 fn is_host(look: &Look<'_>, start: usize, end: usize, whole: usize) -> bool {
     let hosts = &look.text[start..end.min(start + ASKED_MAX)];
     look.walked(2 * hosts.len());

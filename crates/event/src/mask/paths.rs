@@ -1,5 +1,5 @@
-//! Keys that are paths. In `changes`, and where what could not be taken is kept, one key stands for several that are
-//! joined by dots; a secret's key may be any of them.
+//! Keys that are paths. In `changes`, and where rejected values are kept, one key represents several joined by dots; a
+//! secret's key may be any of them.
 
 use super::keys::Keys;
 use super::kind::{Kind, says_who};
@@ -8,7 +8,7 @@ use crate::event::INVALID;
 /// Members of an entry of changes: they hold the value of the key above them.
 pub(super) const SIDES: [&str; 9] =
     ["before", "after", "from", "to", "old", "new", "previous", "current", "value"];
-/// Stands at the end of a path that was cut.
+/// The end of a path that was cut.
 const CUT: char = '…';
 
 /// What the keys of an object are.
@@ -16,19 +16,19 @@ const CUT: char = '…';
 pub(super) enum Form {
     /// Keys.
     Single,
-    /// Paths, as `changes` has them: a dot inside of a key has a backslash before it.
+    /// Paths as in `changes`: a dot inside a key has a backslash before it.
     Escaped,
-    /// Paths, as `_invalid` has them: a dot may be anything, the path may be cut, and a number may follow `#`.
+    /// Paths as in `_invalid`: a dot may be anything, the path may be cut, and a number may follow `#`.
     Plain,
 }
 
 impl Form {
-    /// What the keys below a key are that is of this form itself.
+    /// What the keys below a key of this form are.
     pub(super) fn below(self, key: &str) -> Form {
         if key == INVALID {
             return Form::Plain;
         }
-        // What was kept may be the event's own `changes`, or what another trail had kept.
+        // It may be the event's own `changes`, or what another trail had kept.
         match (self, without_count(key).rsplit('.').next()) {
             (Form::Plain, Some("changes")) => Form::Escaped,
             (Form::Plain, Some(INVALID)) => Form::Plain,
@@ -37,18 +37,18 @@ impl Form {
     }
 }
 
-/// What the keys above a value say of it.
+/// What the keys above a value say about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Under {
-    /// How the nearest one matches that does.
+    /// How the nearest matching one matches.
     pub(super) kind: Option<Kind>,
     /// Whether the nearest one says who, what kind or when.
     pub(super) says_who: bool,
     /// Whether it is an element of a list.
     pub(super) is_listed: bool,
-    /// Whether it is a member of what stands under that nearest one.
+    /// Whether it is a member of what is under that nearest one.
     is_member: bool,
-    /// Whether that nearest one ends in `tokens`, of which objects tell how many were used.
+    /// Whether that nearest one ends in `tokens`, whose objects say how many were used.
     is_of_tokens: bool,
 }
 
@@ -61,13 +61,13 @@ impl Under {
         Under { is_listed: true, ..self }
     }
 
-    /// Whether a text here goes.
+    /// Whether a text here is masked.
     pub(super) fn hides(self, text: &str) -> bool {
         self.hiding().is_some_and(|kind| !kind.lets_be(text.as_bytes()))
     }
 
-    /// Whether a number here goes. Straight under the name of several secrets it counts them; in a list or an object it
-    /// may be one of them.
+    /// Whether a number here is masked. Directly under the name of several secrets it counts them; in a list or an
+    /// object it may be one of them.
     pub(super) fn hides_number(self) -> bool {
         let may_be_one = self.is_listed || self.is_member && !self.is_of_tokens;
         self.hiding().is_some_and(|kind| may_be_one || !kind.counts())
@@ -79,7 +79,7 @@ impl Under {
     }
 }
 
-/// What is said of the value under a key or path, below what `above` says.
+/// What applies to the value under a key or path, given what applies above it.
 pub(super) fn below(keys: &Keys, above: Under, key: &str, form: Form) -> Under {
     let whole = || step(keys, above, key);
     match form {
@@ -97,7 +97,7 @@ pub(super) fn below(keys: &Keys, above: Under, key: &str, form: Form) -> Under {
     }
 }
 
-/// Whether any key in a path names a secret; also says yes to paths that [`below`] lets be.
+/// Whether any key in a path names a secret; also says yes to paths that [`below`] leaves alone.
 pub(super) fn has_key(keys: &Keys, path: &str) -> bool {
     without_count(path).ends_with(CUT)
         || keys.find(path).is_some()
@@ -105,7 +105,7 @@ pub(super) fn has_key(keys: &Keys, path: &str) -> bool {
         || escaped_parts(path).any(|key| keys.find(key).is_some())
 }
 
-/// The path with each key changed as `change` says; `None` if it changed none.
+/// The path with each key changed by `change`; `None` if none was changed.
 pub(super) fn change_keys(path: &str, change: impl Fn(&str) -> Option<String>) -> Option<String> {
     let mut is_changed = false;
     let keys: Vec<String> = escaped_parts(path)
@@ -126,7 +126,7 @@ impl Under {
 
 fn fold<'a>(keys: &Keys, above: Under, path: impl Iterator<Item = &'a str>) -> Under {
     path.fold(above, |above, key| {
-        // The place in a list is no key of its own.
+        // A position in a list is not a key.
         let is_place = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit());
         if is_place { above.listed() } else { step(keys, above, key) }
     })
@@ -138,7 +138,7 @@ fn step(keys: &Keys, above: Under, key: &str) -> Under {
     match above.kind {
         Some(Kind::All) => above,
         Some(kind) if kind.asks_keys() => match keys.find(key) {
-            // A weaker name takes nothing back.
+            // A weaker name revokes nothing.
             Some(Kind::Request | Kind::Question) => Under::of(above.kind),
             Some(own) => named(own, key),
             None if is_side => above,
@@ -175,7 +175,7 @@ fn unescaped(key: &str) -> String {
         .collect()
 }
 
-/// The path without the number that tells the second value of one path from the first.
+/// The path without the number that distinguishes the second value of one path from the first.
 pub(super) fn without_count(path: &str) -> &str {
     let path_and_count = path.rsplit_once('#');
     let is_count = |count: &str| !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! The anchors of all forms, in tables for the pass over a whole event, and what is done with a candidate.
+//! The anchors of all forms, in tables for the pass over a whole event, and how a candidate is judged.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -11,13 +11,13 @@ use crate::steps;
 
 /// The number of the rule for `key=value`, which has no literal.
 pub(super) const KEY_VALUE: u16 = u16::MAX;
-/// The number for `--password value`, of which only the hyphens and a letter are known.
+/// The number for `--password value`, where only the hyphens and a letter are known.
 pub(super) const FLAG: u16 = u16::MAX - 3;
-/// The number for `-pvalue` behind some commands.
+/// The number for `-pvalue` after some commands.
 pub(super) const SHORT_FLAG: u16 = u16::MAX - 4;
-/// The number for a string that may hold JSON behind blanks.
+/// The number for a string that may hold JSON after blanks.
 const BLANKS: u16 = u16::MAX - 1;
-/// The number for an escape that ends with digits, behind which a card in groups may stand.
+/// The number for an escape that ends with digits, which a card in groups may follow.
 const ESCAPE: u16 = u16::MAX - 2;
 /// Strings that begin with a blank and may hold JSON: an escaped one, two, one and a bracket, a byte order mark.
 pub(super) const BLANK_STARTS: [[u8; 3]; 9] =
@@ -25,25 +25,25 @@ pub(super) const BLANK_STARTS: [[u8; 3]; 9] =
 
 /// What may stand behind a key, in groups: together their half-bytes would let letters pass, too.
 const SEPARATORS: [&[u8]; 4] = [b"=:>", b"\\", b"'(", b"`"];
-/// The letters of options that are looked at.
+/// The letters of options that are checked.
 const LETTERS: &[u8; 26] = b"abcdefghijklmnopqrstuvwxyz";
 /// Those of short ones that may hold a password.
 const SHORT_FLAGS: &[u8; 4] = b"pPau";
-/// No authority is longer that is looked through for a password.
+/// Longer authorities are not searched for a password.
 const AUTHORITY_MAX: usize = 256;
 
 /// Text like that of an event. Anchors are spread over the buckets so that few places of it pass.
 const SAMPLE: &str = r#"{"v":1,"index":42,"recorded":"2026-11-21T04:00:00.123456Z","id":"018f3e1a-7c2b-7d4e-9f10-123456789abc","time":"2026-11-21T04:00:00.123456Z","tenant":"acme","category":"config_change","action":"user.role.change","description":"Role changed by an administrator","severity":"notice","outcome":"success","actor":{"id":"u-10432","type":"user","name":"Ada Example","roles":["admin"]},"resource":{"type":"user","id":"u-20117","name":"Bob Example"},"details":{"reason":"on call","ticket":"OPS-4711","approved":true,"attempt":1,"eventSource":"lambda.amazonaws.com","arn":"arn:aws:iam::123456789012:user/john.developer","requestParameters":{"functionName":"production-api"},"userIdentity":{"accountId":"123456789012","sessionContext":{"attributes":{"mfaAuthenticated":"true","creationDate":"2019-01-01"}}},"annotations":{"authorization.k8s.io/decision":"allow"},"objectRef":{"resource":"pods","namespace":"kube-system","apiVersion":"v1"}},"context":{"ip":"203.0.113.7","user_agent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36","request_id":"req-7f3a9c","correlation_id":"c-550e8400e29b","service":"billing"},"duration_ms":12}"#;
 
-/// Places of the sample, a bit for each.
+/// Places of the sample, one bit each.
 type Places = [u64; SAMPLE.len().div_ceil(64)];
 
-/// The half-bytes that may stand at each of the three places of a bucket's anchors, a bit for each.
+/// The half-bytes possible at each of the three places of a bucket's anchors, one bit each.
 #[derive(Clone, Copy)]
 struct Bucket {
     low: [u16; 3],
     high: [u16; 3],
-    /// Where in the sample such half-bytes stand that far behind.
+    /// Where in the sample such half-bytes are at that distance.
     low_at: [Places; 3],
     high_at: [Places; 3],
 }
@@ -161,7 +161,7 @@ impl Finder {
         finder
     }
 
-    /// Hyphens behind which an option may be named.
+    /// Hyphens that may precede an option's name.
     fn add_flags(&mut self, buckets: &mut Buckets) {
         buckets.add([b"-", b"-", LETTERS]);
         buckets.add([b" ", b"-", SHORT_FLAGS]);
@@ -173,7 +173,7 @@ impl Finder {
         }
     }
 
-    /// The ends of keys with what may follow: `rd=`, `rd:`, `rd>`, `rd(`, `rd"` (`rd\` where that, or a tab, is escaped),
+    /// The ends of keys with what may follow: `rd=`, `rd:`, `rd>`, `rd(`, `rd"` (`rd\` if that, or a tab, is escaped),
     /// `d =`, `d '`, `d':`.
     fn add_key_values(&mut self, buckets: &mut Buckets) {
         let either = |letter: &u8| [*letter, letter.to_ascii_uppercase()];
@@ -203,7 +203,7 @@ impl Finder {
                 self.add_rule([last, digit, end], KEY_VALUE);
             }
         }
-        // Behind two digits no colon: it stands in every time.
+        // No colon after two digits: every time has that.
         buckets.add([b"0123456789", b"0123456789 ", b"="]);
         for digit in b'0'..=b'9' {
             self.add_rule([digit, b' ', b'='], KEY_VALUE);
@@ -215,8 +215,7 @@ impl Finder {
 
     fn add_rule(&mut self, anchor: [u8; 3], rule: u16) {
         let slot = simd::slot(anchor);
-        // In the text of an event a quote behind a key ends a key of JSON, which is asked for elsewhere.
-        // A tab is escaped there.
+        // In an event's text, a quote after a key ends a JSON key, which is checked elsewhere. A tab is escaped there.
         if !(rule == KEY_VALUE && (matches!(anchor[2], b'"' | b'\t') || anchor[1] == b'\t')) {
             self.tables.anchors[slot / 64] |= 1 << (slot % 64);
         }
@@ -239,8 +238,8 @@ impl Finder {
         }
     }
 
-    /// Whether the anchor at `at` of an event's text deserves that its string is searched. Refuses only what no
-    /// form can be, also where characters are escaped.
+    /// Whether the anchor at `at` of an event's text justifies searching its string. Refuses only what no form can be,
+    /// even with escaped characters.
     pub(super) fn is_worth_a_look(&self, text: &[u8], at: usize, keys: &Keys) -> bool {
         self.rules_at(&text[at..]).iter().any(|&number| match number {
             KEY_VALUE => ends_secret_key(text, at, keys),
@@ -264,13 +263,13 @@ fn anchor(rule: &Rule) -> [u8; 3] {
 }
 
 fn ends_secret_key(text: &[u8], at: usize, keys: &Keys) -> bool {
-    // A quote here is the end of a JSON string, since one inside of it is escaped.
+    // A quote here ends a JSON string, since one inside it is escaped.
     if text[at + 2] == b'"' {
         return false;
     }
     let end = if text[at + 1] == b' ' { at + 1 } else { at + 2 };
     let start = key_start(text, end);
-    // What stands before may be the letter of an escape, which is then taken for the beginning of the key.
+    // What precedes it may be the letter of an escape, which is then taken for the beginning of the key.
     std::str::from_utf8(&text[start..end]).is_ok_and(|key| kind_of(keys, key).is_some())
         || (start > 0 && text[start - 1] == b'\\' && start + 1 < end)
 }
@@ -298,7 +297,7 @@ fn could_be(text: &[u8], at: usize, rule: &Rule) -> bool {
     }
 }
 
-/// Whether a word begins here that names a secret.
+/// Whether a word that names a secret begins here.
 fn names_secret(text: &[u8], start: usize, keys: &Keys) -> bool {
     let len = text.iter().skip(start).take(64).take_while(|byte| Class::Word.holds(**byte)).count();
     steps::count(len + 1);
@@ -306,15 +305,15 @@ fn names_secret(text: &[u8], start: usize, keys: &Keys) -> bool {
         .is_ok_and(|key| key == USER || kind_of(keys, key).is_some())
 }
 
-/// Whether at least so many bytes of a class stand here.
+/// Whether at least this many bytes of a class are here.
 fn has_run(text: &[u8], start: usize, class: Class, len: usize) -> bool {
     let run = text.iter().skip(start).take(len).take_while(|byte| class.holds(**byte)).count();
     steps::count(run + 1);
     run == len
 }
 
-/// Whether a URL may have a password: a user with one before a host, or what is no port behind a colon. A backslash
-/// may begin an escape that stands for anything.
+/// Whether a URL may have a password: a user with one before a host, or something after a colon that is not a port. A
+/// backslash may begin an escape that stands for anything.
 fn may_have_password(text: &[u8]) -> bool {
     let mut colon = None;
     for (place, byte) in text.iter().enumerate().take(AUTHORITY_MAX) {
@@ -349,14 +348,14 @@ pub(super) fn begins_json(text: &[u8], at: usize) -> bool {
     }
 }
 
-/// Whether groups of digits follow the escape of a character. To the pass over the text its own digits and the first
+/// Whether groups of digits follow the escape of a character. To the pass over the text, its own digits and the first
 /// group are one.
 fn has_groups(text: &[u8]) -> bool {
     let escape = b"\\u0000".len();
     has_run(text, escape, Class::Hex, 4) && has_run(text, escape + 5, Class::Hex, 4)
 }
 
-/// Whether a card stands at the first of these digits.
+/// Whether there is a card at the first of these digits.
 pub(super) fn card_in(text: &[u8], at: usize) -> bool {
     let before =
         text[..at].iter().rev().take(card::DIGITS_MAX).take_while(|byte| byte.is_ascii_digit()).count();
@@ -365,7 +364,7 @@ pub(super) fn card_in(text: &[u8], at: usize) -> bool {
     card::find(text, at - before).is_some() || is_escaped
 }
 
-/// The string around `at` in JSON text, without its quotes; or what stands between two strings.
+/// The string around `at` in JSON text, without its quotes; or the text between two strings.
 pub(super) fn string_around(text: &[u8], at: usize) -> std::ops::Range<usize> {
     let (mut start, mut from) = (0, at);
     while let Some(quote) = memchr::memrchr(b'"', &text[..from]) {

@@ -1,11 +1,11 @@
-//! Presets: the lists of three documents that describe masking, as they give them.
+//! Presets: the lists of three documents that describe masking, as given there.
 //!
-//! A preset adds to the default list and sets the word that stands for a secret; it takes nothing away. Lists are
-//! walked too, which the documents' own code did not do.
+//! A preset adds to the default list and sets the replacement for a secret; it removes nothing. Lists are also walked,
+//! which the documents' own code did not do.
 
 use super::keys::Keys;
 
-/// What stands for a secret, unless a preset says otherwise.
+/// The replacement for a secret, unless a preset says otherwise.
 pub(super) const FIXED: &str = "***";
 
 /// The list of one document.
@@ -62,7 +62,7 @@ impl Preset {
         }
     }
 
-    /// Whether document `001` removes what stands under this key.
+    /// Whether document `001` removes the value under this key.
     pub(super) fn removes_001(key: &str) -> bool {
         let lower = key.to_lowercase();
         PARTS_001.iter().any(|part| lower.contains(part))

@@ -1,13 +1,13 @@
-//! The forms of secrets that are known by their looks: what providers put in front of their tokens.
+//! The forms of secrets: the prefixes that providers give to their tokens.
 //!
-//! Each rule names three bytes of its literal (the *anchor*), by which the prefilter looks for it. They are chosen
-//! to be rare in JSON text, and never a byte that JSON escapes; where the literal has punctuation, they end with it,
-//! since that is rare and lets anchors share a bucket.
+//! Each rule names three bytes of its literal (the *anchor*), by which the prefilter finds it. They are chosen to be
+//! rare in JSON text, and are never a byte that JSON escapes; if the literal has punctuation, they end with it, since
+//! that is rare and lets anchors share a bucket.
 
 /// How many classes there are.
 pub(super) const CLASSES: usize = 7;
 
-/// Of what a token's body is made.
+/// What a token's body consists of.
 #[derive(Clone, Copy)]
 pub(super) enum Class {
     /// Letters and digits.
@@ -43,9 +43,9 @@ impl Class {
 /// What follows a rule's literal.
 #[derive(Clone, Copy)]
 pub(super) enum Form {
-    /// So many bytes of a class, and then none of it.
+    /// This many bytes of a class, followed by none of it.
     Body(Class, usize, usize),
-    /// A function of its own, in `tokens` or `pairs`.
+    /// A dedicated function, in `tokens` or `pairs`.
     Special(Special),
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Rule {
     /// What a report calls it.
     pub(super) kind: &'static str,
     pub(super) literal: &'static str,
-    /// Where the anchor stands in the literal.
+    /// Where the anchor is in the literal.
     pub(super) anchor: usize,
     pub(super) form: Form,
 }
@@ -103,7 +103,7 @@ const fn special(kind: &'static str, literal: &'static str, anchor: usize, form:
 
 use Class::{Alnum, Base64, Dotted, Hex, Letters, Upper, Word};
 
-/// Every form with a literal that stands in the text as it is. `key_value` has no literal; see `prefilter`.
+/// Every form with a literal that occurs in the text unchanged. `key_value` has no literal; see `prefilter`.
 pub(super) const RULES: &[Rule] = &[
     special("jwt", "eyJ", 0, Special::Jwt),
     special("private key", "-----BEGIN ", 0, Special::Pem),
@@ -260,13 +260,13 @@ pub(super) const RULES: &[Rule] = &[
     body("trailseal token", "tsl_", 1, Word, 20, 100),
 ];
 
-/// The last two letters of keys after which a text is looked at for `key=value`.
+/// The last two letters of keys after which a text is checked for `key=value`.
 pub(super) const KEY_ENDS: &[&[u8; 2]] = &[
     b"rd", b"wd", b"ds", b"se", b"et", b"ue", b"ng", b"en", b"ey", b"al", b"ls", b"on", b"ie", b"es", b"er",
     b"vv", b"sn", b"ty", b"in", b"ad", b"dy", b"nt", b"ry", b"ns", b"ts", b"ys", b"de",
 ];
 
-/// A key in a text ends at `end`; where does it begin?
+/// Where the key in a text that ends at `end` begins.
 pub(super) fn key_start(text: &[u8], end: usize) -> usize {
     let is_key = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'_' | b'-' | b'.');
     let len = text[..end].iter().rev().take(64).take_while(is_key).count();

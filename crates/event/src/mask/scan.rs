@@ -1,6 +1,6 @@
-//! Secrets in one text: where they stand, and what they are.
+//! Finds secrets in one text: where they are, and what they are.
 //!
-//! Every form but cards is found by its anchor, three bytes that the prefilter knows too; so what is found here was
+//! Every form except cards is found by its anchor, three bytes that the prefilter also knows; so what is found here was
 //! a candidate there.
 
 use std::ops::Range;
@@ -25,11 +25,11 @@ pub(super) struct Found {
 #[derive(Clone, Copy)]
 pub(super) struct Scan<'a> {
     pub(super) finder: &'a Finder,
-    /// The default keys alone: keys in texts are looked for by their ends, which are fixed.
+    /// Only the default keys: keys in texts are found by their endings, which are fixed.
     pub(super) keys: &'a Keys,
-    /// The key whose hashes are no secrets.
+    /// The key whose hashes are not secrets.
     pub(super) key: Option<&'a MaskKey>,
-    /// Whether what only looks like a secret is one: a card's number, what follows a key without a blank.
+    /// Whether something that only looks like a secret counts: a card's number, what follows a key without a blank.
     pub(super) looks: bool,
 }
 
@@ -50,7 +50,7 @@ impl Scan<'_> {
             let here = here.or_else(|| self.at_anchor(&look, at));
             steps::count(1);
             if look.is_worn_out() {
-                // Made to be costly: in doubt all of the rest goes.
+                // Made to be expensive: in doubt all of the rest is masked.
                 found.push(Found { range: at..text.len(), kind: "too much that looks like secrets" });
                 break;
             }

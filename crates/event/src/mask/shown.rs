@@ -1,11 +1,12 @@
-//! What may be told of a question: who asks for a value that masking hashes has it, the record of the question must not.
+//! What may be recorded about a query: the person who asks for a value that masking hashes knows it, but the record of
+//! the query must not contain it.
 
 use std::borrow::Cow;
 
 use super::Masker;
 use super::kind::Kind;
 
-/// The paths that each filter asks, and whether what stands there says who it is.
+/// The paths that each filter checks, and whether they are identity fields.
 const FILTERS: [(&str, &[&str], bool); 10] = [
     ("tenant", &["tenant"], true),
     ("actor", &["actor.id", "actor.name"], true),
@@ -20,7 +21,7 @@ const FILTERS: [(&str, &[&str], bool); 10] = [
 ];
 
 impl Masker {
-    /// How the value of a filter may be told: as events have it, so one that is hashed there is its hash.
+    /// How a filter's value may be recorded: as events have it, so a hashed one as its hash.
     pub fn shown<'a>(&self, filter: &str, value: &'a str) -> Cow<'a, str> {
         let known = FILTERS.iter().find(|(name, ..)| *name == filter);
         let Some((_, paths, is_identity)) = known.filter(|_| self.enabled) else {
@@ -39,8 +40,8 @@ impl Masker {
         Cow::Owned(kind.map_or_else(|| hash.clone(), |kind| format!("{kind}/{hash}")))
     }
 
-    /// Whether the field at this path never keeps what was sent: the user has named it, or its name or that of its part is
-    /// one of a secret.
+    /// Whether the field at this path never keeps what was sent: the user has named it, or its name or that of its part
+    /// names a secret.
     fn replaces(&self, path: &str) -> bool {
         let (part, name) = (path.split('.').next().unwrap_or(path), path.rsplit('.').next().unwrap_or(path));
         let is_name = path != "tenant" && self.keys.find(name).is_some();

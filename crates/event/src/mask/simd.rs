@@ -1,10 +1,10 @@
-//! One pass over text for two things at once: places where three bytes look like an anchor, and digits that could
-//! be a card. 64 bytes at a time with AVX-512 or AVX2, and otherwise, and in tests beside them, by a plain loop.
+//! One pass over text for two things at once: places where three bytes look like an anchor, and digits that could be a
+//! card. 64 bytes at a time with AVX-512 or AVX2, otherwise (and in tests, for comparison) with a plain loop.
 //!
-//! Anchors are found by half-bytes (the method called Teddy): each of sixteen buckets holds some anchors, and for each
-//! of the three bytes two tables of 16 entries say which buckets could have that half-byte there. A table has room
-//! for eight buckets, so there are two sets: fewer anchors in each let fewer places pass. What passes is looked up
-//! by a hash in a bitmap before anybody is called.
+//! Anchors are found by half-bytes (the Teddy method): each of sixteen buckets holds some anchors, and for each of the
+//! three bytes two tables of 16 entries say which buckets could have that half-byte there. A table has room for eight
+//! buckets, so there are two sets: fewer anchors in each let fewer places pass. What passes is looked up by a hash in a
+//! bitmap before anything is called.
 
 #[cfg(target_arch = "x86_64")]
 mod blocks;
@@ -14,8 +14,8 @@ mod x86;
 
 pub(super) use tables::{BUCKETS, Hit, SLOTS, Set, Tables, slot};
 
-/// Calls `visit` for each hit until it says true, and returns whether it did. A hit may come twice. Anchors come in
-/// order, and digits do; an anchor may come after digits that stand behind it.
+/// Calls `visit` for each hit until it returns true, and returns whether it did. A hit may come twice. Anchors come in
+/// order, and so do digits; an anchor may come after digits that follow it.
 #[inline]
 pub(super) fn scan(text: &[u8], tables: &Tables, visit: impl FnMut(Hit) -> bool) -> bool {
     #[cfg(target_arch = "x86_64")]

@@ -3,7 +3,7 @@
 use super::Masker;
 use crate::event::IDENTIFIER_BYTES_MAX;
 
-/// Why a tenant cannot be one that somebody reads or writes for. It never shows the tenant.
+/// Why a tenant cannot be used for reading or writing. It never shows the tenant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TenantError {
@@ -13,12 +13,12 @@ pub enum TenantError {
         /// How long it is.
         bytes: usize,
     },
-    /// It is what masking puts in a secret's place, so its events would be those whose tenant was that secret.
-    #[error("the tenant is a hash that stands for a secret: use a name of its own")]
+    /// It has the form of a masking replacement, so its events would be those whose tenant was that secret.
+    #[error("the tenant is a masking hash: use another name")]
     Hash,
-    /// It certainly is a secret, so events have its hash in its place.
+    /// It certainly is a secret, so events would have its hash instead.
     #[error(
-        "the tenant is a secret ({kind}), which no event keeps as it is: use a name that gives no access"
+        "the tenant is a secret ({kind}), which no event keeps unchanged: use a name that grants no access"
     )]
     Secret {
         /// What it was taken for.
@@ -27,7 +27,7 @@ pub enum TenantError {
 }
 
 impl Masker {
-    /// Whether an event keeps this tenant as it is. Asked wherever somebody is given a tenant to read or write for.
+    /// Whether an event keeps this tenant unchanged. Checked wherever somebody is given a tenant to read or write for.
     ///
     /// # Errors
     /// When it is too long, or certainly a secret.

@@ -1,6 +1,6 @@
-//! Tokens that are known by their looks, each form that needs more than a class and a length.
+//! Tokens recognised by their form, if that needs more than a class and a length.
 //!
-//! What must hold: a look at a candidate costs a bounded number of steps beside the runs, which [`Look`] walks once.
+//! What must hold: examining a candidate takes a bounded number of steps besides the runs, which [`Look`] walks once.
 
 use std::ops::Range;
 
@@ -11,10 +11,10 @@ use super::look::Look;
 use super::rules::{Class, Special};
 use crate::steps;
 
-/// So many bytes of a body are asked whether they vary, or how many digits they have.
+/// How many bytes of a body are checked for variation, or for digits.
 const BODY_ASKED: usize = 128;
 
-/// The secret of a special form whose literal stands at `start` and ends at `after`.
+/// The secret of a special form whose literal begins at `start` and ends at `after`.
 pub(super) fn find(look: &Look<'_>, start: usize, after: usize, special: Special) -> Option<Range<usize>> {
     match special {
         Special::Jwt => jwt(look, start),
@@ -48,7 +48,7 @@ pub(super) fn find(look: &Look<'_>, start: usize, after: usize, special: Special
     }
 }
 
-/// Whether a token may begin here: not inside a longer word, but straight after an escape.
+/// Whether a token may begin here: not inside a longer word, but directly after an escape.
 pub(super) fn begins(text: &[u8], start: usize) -> bool {
     let back =
         |count: usize| start.checked_sub(count).and_then(|place| text.get(place)).copied().unwrap_or(b' ');
@@ -59,7 +59,7 @@ pub(super) fn begins(text: &[u8], start: usize) -> bool {
         || (back(3) == b'%' && back(1).is_ascii_hexdigit() && back(2).is_ascii_hexdigit())
 }
 
-/// Whether enough of the characters differ: `xxxxxxxx` stands for a token.
+/// Whether enough of the characters differ: `xxxxxxxx` is a placeholder for a token.
 fn is_varied(body: &[u8]) -> bool {
     let body = &body[..body.len().min(BODY_ASKED)];
     let mut seen = [false; 256];
@@ -98,8 +98,8 @@ fn parts(look: &Look<'_>, start: usize, after: usize, parts: &[(Class, usize)]) 
     (begins(look.text, start) && is_varied(&look.text[after..end])).then_some(start..end)
 }
 
-/// RFC 7515 and 7516 in the compact form, and tokens of providers that begin with a prefix of their own and
-/// then base64 of JSON.
+/// RFC 7515 and 7516 in the compact form, and tokens of providers that begin with their own prefix and then base64 of
+/// JSON.
 fn jwt(look: &Look<'_>, anchor: usize) -> Option<Range<usize>> {
     let text = look.text;
     if text[..anchor].ends_with(b"ops_") {
@@ -132,13 +132,13 @@ fn jwt(look: &Look<'_>, anchor: usize) -> Option<Range<usize>> {
     Some(anchor..end)
 }
 
-/// RFC 7468 and its like: from the first hyphen to the last, or to the end of a text that was cut.
+/// RFC 7468 and the like: from the first hyphen to the last, or to the end of a text that was cut.
 fn pem(text: &[u8], start: usize, after: usize) -> Option<Range<usize>> {
     let window = &text[after..text.len().min(after + 64)];
     let label_len = window.windows(5).position(|part| part == b"-----")?;
     let label = &window[..label_len];
     steps::count(window.len());
-    // Asked first: only what is found may cost the rest of the text.
+    // Checked first: only a real match may cost the rest of the text.
     if !label.windows(11).any(|part| part == b"PRIVATE KEY") {
         return None;
     }
@@ -170,7 +170,7 @@ fn basic(look: &Look<'_>, start: usize, after: usize) -> Option<Range<usize>> {
     (begins && has_password).then_some(after..after + len)
 }
 
-/// RFC 6750, where what follows is no word of a sentence.
+/// RFC 6750, if what follows is not a word of a sentence.
 fn bearer(look: &Look<'_>, start: usize, after: usize) -> Option<Range<usize>> {
     let text = look.text;
     let len = text[after..]
@@ -243,7 +243,7 @@ fn slack(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
     (len >= 20 && digits >= 8 && begins(text, start)).then_some(start..after + len)
 }
 
-/// What stands behind the path of an incoming webhook gives the right to post.
+/// What follows the path of an incoming webhook grants the right to post.
 fn webhook(look: &Look<'_>, after: usize) -> Option<Range<usize>> {
     let rest = look.text.get(after..)?;
     let skip = [b"services/".as_slice(), b"workflows/", b"triggers/"]

@@ -1,13 +1,13 @@
 //! Where the value of a `key=value` in a text begins and ends, and what it looks like.
 //!
-//! A secret goes whole or not at all: where it is in doubt whether a character still belongs to the value, it does. So
-//! a value without quotes ends at the next blank.
+//! A secret is masked whole or not at all: if it is in doubt whether a character still belongs to the value, it does.
+//! So an unquoted value ends at the next blank.
 //!
-//! JSON in a text may itself have been put into a string of JSON, more than once. Its *level* is how many backslashes
-//! stand before each of its quotes: each time they become twice as many and one more.
+//! JSON in a text may itself have been put into a JSON string, more than once. Its *level* is how many backslashes
+//! precede each of its quotes: each time they double and one is added.
 //!
-//! What must hold: a value that is refused after it was walked is short, so that a text of many such costs no more than
-//! their sum.
+//! What must hold: a value that is rejected after it was walked is short, so that a text with many such costs no more
+//! than their sum.
 
 use std::ops::Range;
 
@@ -16,16 +16,16 @@ use super::look::Look;
 use super::rules::Class;
 use crate::steps;
 
-/// Longer values are no placeholder, no name and no word, whatever they are made of.
+/// Longer values are not placeholders, names or words, whatever they consist of.
 pub(super) const ASKED_MAX: usize = 256;
-/// The most bytes of a key.
+/// The maximum length of a key.
 const KEY_MAX: usize = 64;
-/// The most bytes between a key and its value.
+/// The maximum number of bytes between a key and its value.
 const BLANKS_MAX: usize = 16;
-/// How far a name that stands for a value may reach.
+/// How long a name that is a placeholder for a value may be.
 const VARIABLE_MAX: usize = 128;
 
-/// What stands between a key and its value.
+/// What is between a key and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Separator {
     /// `=`, `=>`, `==`, `:=`.
@@ -48,7 +48,7 @@ pub(super) struct Follows {
     pub(super) level: Option<usize>,
     /// Where the value begins.
     pub(super) start: usize,
-    /// Whether a blank stands before it.
+    /// Whether a blank precedes it.
     pub(super) has_blank: bool,
 }
 
@@ -66,7 +66,7 @@ pub(super) fn follows(look: &Look<'_>, key_start: usize, key_end: usize) -> Opti
         _ => (key_end, None),
     };
     let place = blanks(behind);
-    // Else the second sign is the first of the value.
+    // Otherwise the second sign is the first of the value.
     let is_sign = matches!(look.byte(place + 2), b' ' | b'\t')
         || matches!(look.byte(place + 2 + backslashes(look, place + 2)), b'"' | b'\'');
     let separator = match (look.byte(place), look.byte(place + 1)) {
@@ -95,7 +95,7 @@ pub(super) fn follows(look: &Look<'_>, key_start: usize, key_end: usize) -> Opti
     Some(Follows { separator, level, start, has_blank: start > from })
 }
 
-/// Where a key in quotes begins: behind the same quote, so that a blank may be in it.
+/// Where a quoted key begins: after the same quote, so that it may contain a blank.
 pub(super) fn quoted_key_start(look: &Look<'_>, key_start: usize, key_end: usize, level: usize) -> usize {
     let quote = look.byte(key_end + level);
     let before = &look.text[key_end.saturating_sub(KEY_MAX)..key_start];
@@ -103,7 +103,7 @@ pub(super) fn quoted_key_start(look: &Look<'_>, key_start: usize, key_end: usize
     memchr::memrchr(quote, before).map_or(key_start, |place| key_start - (before.len() - place - 1))
 }
 
-/// Whether one of these bytes stands before a place.
+/// Whether one of these bytes precedes a place.
 pub(super) fn is_before(look: &Look<'_>, place: usize, bytes: &[u8]) -> bool {
     place > 0 && bytes.contains(&look.text[place - 1])
 }
@@ -128,7 +128,7 @@ fn ends(key: &str, end: &str) -> bool {
         .is_some_and(|tail| tail.eq_ignore_ascii_case(end))
 }
 
-/// Whether a header's value is a scheme of authentication and one word that is too long for a sentence.
+/// Whether a header's value is an authentication scheme and one word that is too long for a sentence.
 pub(super) fn has_scheme(value: &[u8]) -> bool {
     const SCHEMES: [&[u8]; 6] = [b"bearer", b"basic", b"token", b"digest", b"negotiate", b"apikey"];
     let Some(blank) = value.iter().take(ASKED_MAX).position(|byte| *byte == b' ') else { return false };
@@ -138,8 +138,8 @@ pub(super) fn has_scheme(value: &[u8]) -> bool {
         && SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme))
 }
 
-/// A quoted value: up to the same quote, or to the end of a text that was cut. A quote inside of it has more
-/// backslashes before it than `level`, stands twice, or has a letter or digit behind it.
+/// A quoted value: up to the same quote, or to the end of a text that was cut. A quote inside it has more backslashes
+/// before it than `level`, is doubled, or has a letter or digit after it.
 pub(super) fn quoted(look: &Look<'_>, start: usize, quote: u8, level: usize) -> Option<Range<usize>> {
     let end = look.close(quote, level, start, || closing_quote(look, start, quote, level));
     (end > start).then_some(start..end)
@@ -175,8 +175,8 @@ fn closing_quote(look: &Look<'_>, start: usize, quote: u8, level: usize) -> usiz
     look.text.len()
 }
 
-/// A quoted value behind a key without quotes, in no JSON. What follows the quote up to the next blank belongs to the
-/// value, unless it can only be what stands around it.
+/// A quoted value after an unquoted key, outside JSON. What follows the quote up to the next blank belongs to the
+/// value, unless it can only be the surroundings.
 pub(super) fn quoted_or_more(
     look: &Look<'_>,
     start: usize,
@@ -194,7 +194,7 @@ pub(super) fn quoted_or_more(
     if is_around { inside } else { Some(start..look.blank(behind)) }
 }
 
-/// A list or object of JSON of this level, or what is left of it.
+/// A JSON list or object of this level, or what is left of it.
 pub(super) fn container(look: &Look<'_>, start: usize, level: usize) -> Option<Range<usize>> {
     let (mut depth, mut is_string, mut backslashes) = (0_usize, false, 0);
     for (place, byte) in look.text.iter().enumerate().skip(start) {
@@ -214,7 +214,7 @@ pub(super) fn container(look: &Look<'_>, start: usize, level: usize) -> Option<R
     Some(start..look.text.len())
 }
 
-/// A number of JSON, or what else JSON has without quotes, where the end of a member follows.
+/// A JSON number, or another unquoted JSON value, if the end of a member follows.
 pub(super) fn scalar(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
     let is_scalar =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.' | b'*' | b':');
@@ -253,7 +253,7 @@ pub(super) fn in_query(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
     (len > 0).then_some(start..start + len)
 }
 
-/// A value without quotes: to the next blank. A blank in braces, or in the quotes of a call, belongs to it.
+/// An unquoted value: to the next blank. A blank in braces, or in the quotes of a call, belongs to it.
 pub(super) fn unquoted(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
     let near = |place: usize| place.min(start + ASKED_MAX).min(look.text.len());
     let mut end = look.blank(start);
@@ -287,7 +287,7 @@ pub(super) fn unquoted(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
     (end > start).then_some(start..end)
 }
 
-/// Where a quote stands before which letters say what kind of text it is, as in `N'x'`, `b"x"`, `@"x"`.
+/// The position of a quote preceded by letters that say what kind of text it is, as in `N'x'`, `b"x"`, `@"x"`.
 pub(super) fn prefixed_quote(look: &Look<'_>, start: usize) -> Option<usize> {
     let is_prefix = matches!(
         look.byte(start),
@@ -296,15 +296,15 @@ pub(super) fn prefixed_quote(look: &Look<'_>, start: usize) -> Option<usize> {
     (is_prefix && matches!(look.byte(start + 1), b'\'' | b'"')).then_some(start + 1)
 }
 
-/// How many backslashes stand here.
+/// How many backslashes are here.
 pub(super) fn backslashes(look: &Look<'_>, start: usize) -> usize {
     let len = look.text.iter().skip(start).take_while(|byte| **byte == b'\\').count();
     look.walked(len + 1);
     len
 }
 
-/// Whether a value is the name of what will stand there: `<password>`, `{{ password }}`, `[password]`, `$PASSWORD`,
-/// `${password}`, `$(command)`, `%s`, and nothing else. One without quotes may have blanks in its brackets.
+/// Whether a value is only a placeholder: `<password>`, `{{ password }}`, `[password]`, `$PASSWORD`, `${password}`,
+/// `$(command)`, `%s`. An unquoted one may have blanks in its brackets.
 pub(super) fn is_variable(look: &Look<'_>, value: &Range<usize>, is_quoted: bool) -> bool {
     let to = if is_quoted { value.end } else { look.text.len() };
     let rest = &look.text[value.start..to.min(value.start + VARIABLE_MAX)];
@@ -351,7 +351,7 @@ fn is_name(name: &[u8]) -> bool {
     name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
 }
 
-/// Whether what follows `key:` is a value and no word of a sentence.
+/// Whether what follows `key:` is a value and not a word of a sentence.
 pub(super) fn looks_like_value(value: &[u8]) -> bool {
     if value.len() > ASKED_MAX {
         return true;
@@ -369,8 +369,8 @@ pub(super) fn looks_like_value(value: &[u8]) -> bool {
     value.len() >= 4 && value[..len].iter().any(|byte| !is_of_word(byte) && *byte != b' ')
 }
 
-/// Whether what stands behind a key stays, since it only names or counts secrets. Of the names of several only that of
-/// tokens is usual for a number of them, but where JSON has a number it is one.
+/// Whether what follows a key stays because it only names or counts secrets. Among names of several secrets, only
+/// tokens are usually counted; but where JSON has a number, it is a count.
 pub(super) fn stays(kind: Kind, key: &str, value: &[u8], is_json_number: bool) -> bool {
     value.len() <= ASKED_MAX && {
         steps::count(2 * value.len());
@@ -379,7 +379,7 @@ pub(super) fn stays(kind: Kind, key: &str, value: &[u8], is_json_number: bool) -
     }
 }
 
-/// Whether a quote behind so many backslashes is one that JSON of this level has itself.
+/// Whether a quote after this many backslashes is one that JSON of this level has itself.
 fn is_level(backslashes: usize, level: usize) -> bool {
     backslashes % (2 * (level + 1)) == level
 }

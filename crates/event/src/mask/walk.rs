@@ -1,4 +1,4 @@
-//! The slow way: an event is walked as a value, and every secret in it replaced.
+//! The slow path: an event is walked as a value, and every secret in it replaced.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use super::{Masker, ReplaceWith};
 use crate::event::{Category, Event, Number, Object, Out, Resource, Value, write_changes};
 use crate::steps;
 
-/// The most bytes of a dotted path; of a longer one its beginning is listed.
+/// The maximum length of a dotted path; of a longer one, its beginning is listed.
 const PATH_BYTES_MAX: usize = 512;
 
 impl Masker {
@@ -25,7 +25,7 @@ impl Masker {
         walk.context(event);
         walk.optional("before", &mut event.before);
         walk.optional("after", &mut event.after);
-        // Two secrets that differed may be equal now; that they were changed must still be seen.
+        // Two different secrets may be equal now; that they were changed must still be visible.
         if event.changes.is_none() && !walk.masked.is_empty() && derived_changes(event) != derived {
             event.changes = derived;
             walk.is_derived = true;
@@ -56,7 +56,7 @@ fn derived_changes(event: &Event) -> Option<Value> {
     };
     let mut json = Vec::new();
     if !Out::append(&mut json, |out| write_changes(before, after, out)) {
-        // The line derives them itself then, and lists that they were cut.
+        // The line then derives them itself, and lists that they were cut.
         return None;
     }
     Value::parse(&json).ok().filter(|changes| changes.as_object().is_some_and(|changes| !changes.is_empty()))
@@ -74,14 +74,14 @@ struct Walk<'a> {
     path: String,
     masked: Vec<String>,
     cards: bool,
-    /// JSON inside of a string has no paths of its own.
+    /// JSON inside a string has no paths of its own.
     is_inner: bool,
-    /// Whether `changes` was made here: then its keys are surely paths.
+    /// Whether `changes` was derived here: then its keys are certainly paths.
     is_derived: bool,
     nesting: usize,
-    /// What the keys are of the object that is walked.
+    /// What the keys of the object being walked are.
     form: Form,
-    /// How the name of the event's own part matches that is walked.
+    /// How the name of the event's part being walked matches.
     above: Option<Kind>,
 }
 
@@ -171,7 +171,7 @@ impl<'a> Walk<'a> {
         });
     }
 
-    /// Goes one step down.
+    /// Goes one level down.
     fn at(&mut self, name: &str, visit: impl FnOnce(&mut Self)) {
         let len = self.path.len();
         if !self.is_inner {
@@ -208,18 +208,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether the user names what stands here, to be hashed always.
+    /// Whether the user named this place to be always hashed.
     fn is_hashed(&self) -> bool {
         !self.is_inner && self.masker.hashed.has(&self.path)
     }
 
-    /// The id of one of the event's own parts, which a key of the user may name.
+    /// The id of one of the event's own parts, which a user's key may name.
     fn named(&mut self, name: &str, field: &mut Option<String>) {
         let kind = self.above.or_else(|| self.masker.keys.find(name));
         self.identity(name, field, kind);
     }
 
-    /// A field that says who it is, or decides who may read. Of two that differ the hashes differ; what only looks
+    /// An identity field, or one that decides who may read. Different values have different hashes; what only looks
     /// like a secret stays.
     fn identity(&mut self, name: &str, field: &mut Option<String>, kind: Option<Kind>) {
         let Some(text) = field.as_mut().filter(|text| !text.is_empty()) else { return };
@@ -265,7 +265,7 @@ impl<'a> Walk<'a> {
         });
     }
 
-    /// A number of its own cannot hold what stands for a secret, so it goes.
+    /// A number field cannot hold a replacement, so it is removed.
     fn duration(&mut self, duration: &mut Option<Number>) {
         let is_secret = duration.is_some() && self.masker.keys.find("duration_ms").is_some();
         if is_secret {
@@ -299,7 +299,7 @@ impl<'a> Walk<'a> {
         self.at(name, |walk| walk.object(object, Under::of(kind), Form::Single));
     }
 
-    /// The members of an object of which its keys say `above`.
+    /// The members of an object to which `above` applies.
     fn object(&mut self, object: &mut Object, above: Under, form: Form) {
         self.keys(object, form);
         let outer = std::mem::replace(&mut self.form, form);
@@ -312,7 +312,7 @@ impl<'a> Walk<'a> {
         self.form = outer;
     }
 
-    /// Keys that are secrets themselves get another name, each one of its own.
+    /// Keys that are themselves secrets get another name, each a distinct one.
     fn keys(&mut self, object: &mut Object, form: Form) {
         let masked: Vec<(usize, String)> = (0..object.0.len())
             .filter_map(|place| Some((place, self.masked_key(&object.0[place].0, form)?)))
@@ -320,7 +320,7 @@ impl<'a> Walk<'a> {
         if masked.is_empty() {
             return;
         }
-        // Many secrets leave the same name: what was taken is looked up, and counted on from where it ended.
+        // Many secrets leave the same name: taken names are looked up, and counting continues where it ended.
         let mut names: HashSet<String> = object.0.iter().map(|(key, _)| key.clone()).collect();
         let mut counts: HashMap<String, usize> = HashMap::new();
         for (place, masked) in masked {
@@ -348,7 +348,7 @@ impl<'a> Walk<'a> {
     fn masked_key(&self, key: &str, form: Form) -> Option<String> {
         let masked = |text: &str| self.masker.masked_text(text, self.cards, self.nesting);
         if self.is_derived && form == Form::Escaped {
-            // In a path, other keys and backslashes stand around the secret.
+            // In a path, other keys and backslashes surround the secret.
             return paths::change_keys(key, masked);
         }
         masked(key)
@@ -402,7 +402,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What the user wants hashed always.
+    /// What the user wants always hashed.
     fn hash(&mut self, value: &mut Value) {
         let text = match &*value {
             Value::String(text) if text.is_empty() || self.masker.key.is_hash(text) => return,
@@ -413,7 +413,7 @@ impl<'a> Walk<'a> {
         self.mark();
     }
 
-    /// Whether the value under a matching key is what masking left.
+    /// Whether the value under a matching key is a masking replacement.
     fn is_done(&self, text: &str, key: &str) -> bool {
         let is_mail =
             self.is_mail(key) && text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -449,7 +449,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether an object under the name of a header is no header: it says what somebody may do.
+/// Whether an object under a header's name is not a header: it describes permissions.
 fn says_what_is_allowed(key: &str, object: &Object, under: Under) -> bool {
     let is_grant =
         |(name, _): (&str, &Value)| name.eq_ignore_ascii_case("action") || name.eq_ignore_ascii_case("scope");

@@ -1,6 +1,6 @@
 //! The words that a key is made of.
 
-/// The key up to its last letter: `password2` and `token[]` are read as `password` and `token`.
+/// The key up to its last letter: `password2` and `token[]` count as `password` and `token`.
 #[inline]
 pub(super) fn stripped(key: &[u8]) -> &[u8] {
     let mut len = key.len();

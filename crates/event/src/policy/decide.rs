@@ -6,7 +6,7 @@ use super::matching::ANYTHING;
 use super::{Mode, Policy, Rule, Sampler, Treatment, When};
 use crate::event::{Category, Event, Outcome, Severity};
 
-/// What a policy looks at, borrowed from an event.
+/// The facts that a policy uses, borrowed from an event.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
     /// The category.
@@ -19,15 +19,15 @@ pub struct Facts<'a> {
     pub actor: Option<&'a str>,
     /// The severity.
     pub severity: Severity,
-    /// The outcome. An event that names none is treated as one that succeeded.
+    /// The outcome. An event without one counts as a success.
     pub outcome: Outcome,
-    /// What ties the events of one request together; they are sampled as one. Without it, the id that the caller
-    /// gave: whoever sends an event again must not get another chance.
+    /// What ties the events of one request together; they are sampled as one. Without it, the id given by the caller:
+    /// sending an event again must not be another chance.
     pub correlation_id: Option<&'a str>,
 }
 
 impl<'a> Facts<'a> {
-    /// Those of `event`.
+    /// The facts of `event`.
     pub fn of(event: &'a Event) -> Facts<'a> {
         Facts {
             category: Cow::Borrowed(&event.category),
@@ -44,7 +44,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Whether it is one of those that are never sampled out, unless each of the reasons is named by `when`.
+    /// Whether it is one of those that are never sampled out, unless `when` names each of the reasons.
     fn is_protected(&self, when: &When) -> bool {
         let is_bad = matches!(self.outcome, Outcome::Failure | Outcome::Denied | Outcome::Unknown);
         let is_grave = self.severity >= Severity::Warning;
@@ -61,7 +61,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// What rules and sampling take an event's outcome for.
+/// The outcome that rules and sampling assume.
 pub fn outcome_of(named: Option<Outcome>) -> Outcome {
     named.unwrap_or(Outcome::Success)
 }
@@ -84,11 +84,11 @@ pub struct Decision<'p> {
     pub keep: Keep,
     /// How it is treated if it is.
     pub then: &'p Treatment,
-    /// The share of events like it that is kept, if it went through sampling.
+    /// The share of such events that is kept, if it was sampled.
     pub sample_rate: Option<f64>,
-    /// The rule that matched; `None` where none did.
+    /// The rule that matched; `None` if none did.
     pub rule: Option<usize>,
-    /// Why somebody is to look at the event, if it is kept and its rule says so.
+    /// Why somebody should review the event, if it is kept and its rule says so.
     pub review: Option<&'p str>,
 }
 

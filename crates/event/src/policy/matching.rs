@@ -1,12 +1,11 @@
-//! Which events a rule is about.
+//! Which events a rule matches.
 
 use crate::event::{Category, Outcome, Severity};
 use crate::filter::glob_matches;
 
 use super::Facts;
 
-/// Several values of one field mean any of them, several fields mean all of them; an empty list asks for
-/// nothing.
+/// Several values of one field match any of them, different fields must all match; an empty list matches everything.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct When {
     /// The category.
@@ -23,7 +22,7 @@ pub struct When {
     pub outcome: Vec<Outcome>,
 }
 
-/// What every event matches.
+/// Matches every event.
 pub(super) static ANYTHING: When = When {
     category: Vec::new(),
     action: Vec::new(),
@@ -34,7 +33,7 @@ pub(super) static ANYTHING: When = When {
 };
 
 impl When {
-    /// Whether it is about an event with these facts.
+    /// Whether it matches an event with these facts.
     pub fn matches(&self, facts: &Facts<'_>) -> bool {
         (self.severity.is_empty() || self.severity.contains(&facts.severity))
             && (self.outcome.is_empty() || self.outcome.contains(&facts.outcome))
@@ -49,7 +48,7 @@ fn is_any(wanted: &[String], value: Option<&str>) -> bool {
     wanted.is_empty() || value.is_some_and(|value| wanted.iter().any(|wanted| wanted == value))
 }
 
-/// As [`glob_matches`], quicker for the globs that rules mostly are: a word, `user.*`, `*.read`.
+/// Like [`glob_matches`], faster for the usual globs of rules: a word, `user.*`, `*.read`.
 fn action_matches(glob: &str, action: &str) -> bool {
     let is_wild = |text: &str| text.bytes().any(|byte| matches!(byte, b'*' | b'?'));
     if let Some(suffix) = glob.strip_prefix('*').filter(|rest| !is_wild(rest)) {

@@ -22,9 +22,9 @@ pub use read::PolicyError;
 pub use sample::Sampler;
 pub use weaken::{WEAKENINGS_MAX, Weakened, Weakening};
 
-/// A policy has at most this many rules.
+/// The maximum number of rules in a policy.
 pub const RULES_MAX: usize = 1_000;
-/// The most bytes of the reason that a rule gives for a review.
+/// The maximum size of the reason that a rule gives for a review.
 pub const REVIEW_BYTES_MAX: usize = 1_024;
 
 /// What happens to each event.
@@ -59,14 +59,14 @@ pub struct Policy {
     pub rules: Vec<Rule>,
 }
 
-/// Which events a rule is about, and what happens to them.
+/// Which events a rule matches, and what happens to them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rule {
     /// Which events.
     pub when: When,
     /// What happens to them.
     pub then: Treatment,
-    /// Why somebody is to look at each of them that is kept, if anybody is.
+    /// Why somebody should review each of them that is kept, if anybody should.
     pub review: Option<String>,
 }
 
@@ -77,9 +77,9 @@ pub struct Treatment {
     pub mode: Mode,
     /// The share that is kept in mode sampled, from 0 to 1.
     pub rate: f64,
-    /// How long a caller waits at most.
+    /// How long a caller waits, at most.
     pub timeout: Duration,
-    /// What a caller hears of a failure.
+    /// What a caller gets on a failure.
     pub on_failure: OnFailure,
     /// Whether mode sync waits for the disk or for the store.
     pub acknowledge: Acknowledge,
@@ -100,24 +100,24 @@ impl Default for Treatment {
 /// When `record` returns, and whether the event is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// When the event is on disk, or in the store: power loss does not lose it.
+    /// When the event is on disk, or in the store: it survives power loss.
     Sync,
-    /// When the event is in the handoff: a killed process does not lose it.
+    /// When the event is in the handoff: it survives a killed process.
     #[default]
     Async,
-    /// As async, for a share of the events; the others are counted and not kept.
+    /// Like async, for a share of the events; the others are counted but not kept.
     Sampled,
-    /// The event is counted and not kept.
+    /// The event is counted but not kept.
     Off,
 }
 
-/// What a caller hears when an event is refused, or does not reach its level in time.
+/// What a caller gets if an event is refused, or does not reach its level in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {
     /// An error: the caller's operation can fail with it.
     #[default]
     Deny,
-    /// A receipt that says so; it is counted, and the caller's operation goes on.
+    /// A receipt that says so; it is counted, and the caller's operation continues.
     Allow,
 }
 
@@ -140,7 +140,7 @@ impl Mode {
         name_in(&Mode::NAMES, self)
     }
 
-    /// The mode of this name.
+    /// The mode with this name.
     pub fn parse(name: &str) -> Option<Mode> {
         value_in(&Mode::NAMES, name)
     }
@@ -154,7 +154,7 @@ impl OnFailure {
         name_in(&OnFailure::NAMES, self)
     }
 
-    /// The behaviour of this name.
+    /// The behaviour with this name.
     pub fn parse(name: &str) -> Option<OnFailure> {
         value_in(&OnFailure::NAMES, name)
     }
@@ -169,7 +169,7 @@ impl Acknowledge {
         name_in(&Acknowledge::NAMES, self)
     }
 
-    /// The level of this name.
+    /// The level with this name.
     pub fn parse(name: &str) -> Option<Acknowledge> {
         value_in(&Acknowledge::NAMES, name)
     }
@@ -184,7 +184,7 @@ fn value_in<T: Copy>(names: &[(&'static str, T)], name: &str) -> Option<T> {
 }
 
 impl Policy {
-    /// A policy that treats every event alike.
+    /// A policy that treats all events the same.
     pub fn of_mode(mode: Mode) -> Policy {
         Policy { otherwise: Treatment { mode, ..Treatment::default() }, rules: Vec::new() }
     }

@@ -1,4 +1,4 @@
-//! A policy from TOML; an error names its line and column.
+//! Parses a policy from TOML; an error gives line and column.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,11 +10,11 @@ use toml::de::{DeTable, DeValue};
 use super::{Acknowledge, Mode, OnFailure, Policy, REVIEW_BYTES_MAX, RULES_MAX, Rule, Treatment, When};
 use crate::event::{Category, Outcome, Severity};
 
-/// The settings of a policy beside its rules.
+/// The policy's settings besides its rules.
 const KEYS: [&str; 6] = ["mode", "rate", "timeout_ms", "on_failure", "acknowledge", "rule"];
 const TIMEOUT_MS_MAX: i64 = 3_600_000;
 
-/// Why a text is no policy.
+/// Why a text is not a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyError {
     /// The line, from 1.
@@ -27,7 +27,7 @@ pub struct PolicyError {
 }
 
 impl PolicyError {
-    /// Whether it is about a setting beside the policy's own, as a file of all settings has them.
+    /// Whether there may be settings besides the policy's own, as in a file with all settings.
     pub fn is_of_another_setting(&self) -> bool {
         self.of_another_setting
     }
@@ -42,7 +42,7 @@ impl fmt::Display for PolicyError {
 impl std::error::Error for PolicyError {}
 
 impl Policy {
-    /// Reads a policy that stands alone.
+    /// Parses a standalone policy.
     ///
     /// ```
     /// use trailseal_event::policy::Policy;
@@ -51,7 +51,7 @@ impl Policy {
     /// ```
     ///
     /// # Errors
-    /// At the first thing that is no policy.
+    /// At the first thing that is invalid.
     pub fn from_toml(text: &str) -> Result<Policy, PolicyError> {
         let reader = Reader { text };
         let table = reader.table()?;
@@ -69,10 +69,10 @@ impl Policy {
         Ok(policy)
     }
 
-    /// Reads the rules in a settings file; all other settings in it are passed over.
+    /// Parses the rules in a settings file; all other settings in it are ignored.
     ///
     /// # Errors
-    /// At the first rule that is none.
+    /// At the first invalid rule.
     pub fn from_rules(text: &str) -> Result<Vec<Rule>, PolicyError> {
         let reader = Reader { text };
         let table = reader.table()?;
@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
 
     fn rule(&self, value: &Spanned<DeValue<'_>>) -> Result<Rule, PolicyError> {
         let DeValue::Table(table) = value.get_ref() else {
-            return Err(self.error(value.span(), "a rule is a table: write [[rule]]".into()));
+            return Err(self.error(value.span(), "a rule must be a table: write [[rule]]".into()));
         };
         let (mut when, mut fields) = (None, Fields { mode_at: value.span(), ..Fields::default() });
         let mut review = None;
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
             }
         }
         let missing =
-            || self.error(value.span(), "the rule has no `when`: say which events it is about".into());
+            || self.error(value.span(), "the rule has no `when`: say which events it matches".into());
         let (when, then) = (when.ok_or_else(missing)?, self.complete(fields)?);
         match review {
             Some((_, at)) if then.mode == Mode::Off => {
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Why the events of a rule are to be looked at.
+    /// Why the events of a rule should be reviewed.
     fn reason(&self, value: &Spanned<DeValue<'_>>) -> Result<String, PolicyError> {
         let reason = match value.get_ref() {
             DeValue::String(text) => Some(text.trim()),
@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
 
     fn when(&self, value: &Spanned<DeValue<'_>>) -> Result<When, PolicyError> {
         let DeValue::Table(table) = value.get_ref() else {
-            let what = "`when` is a table, such as { action = \"user.*\" }";
+            let what = "`when` must be a table, such as { action = \"user.*\" }";
             return Err(self.error(value.span(), what.into()));
         };
         let mut when = When::default();
@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
             }),
             other => {
                 let found = other.type_str();
-                Err(self.error(value.span(), format!("it is no text but of type {found}: use {allowed}")))
+                Err(self.error(value.span(), format!("it must be a string, not {found}: use {allowed}")))
             }
         };
         match value.get_ref() {
@@ -210,7 +210,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads one setting of a treatment; false if `name` is none.
+    /// Parses one setting of a treatment; false if `name` is not one.
     fn treatment(
         &self,
         name: &str,
@@ -265,7 +265,7 @@ impl<'a> Reader<'a> {
         parsed.ok_or_else(|| self.bad(name, value, allowed))
     }
 
-    /// Settings that only mean something together.
+    /// Settings that are only valid together.
     fn complete(&self, fields: Fields) -> Result<Treatment, PolicyError> {
         let Fields { then, mode_at, needs_mode_at, has_rate, is_store } = fields;
         let what = match then.mode {

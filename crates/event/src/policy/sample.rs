@@ -1,8 +1,8 @@
 //! Sampling: which events of a share are kept.
 //!
-//! The correlation id is hashed with a secret of the installation, by SipHash-1-3, which is made for keys that
-//! an attacker chooses: without the secret nobody can say which id is kept, nor learn it from the ids that were.
-//! What is kept at some rate is kept at every higher one.
+//! The correlation id is hashed with a secret of the installation by SipHash-1-3, which is made for input chosen by an
+//! attacker: without the secret nobody can tell which id is kept, or learn it from ids that were. An id kept at some
+//! rate is kept at every higher one.
 
 use std::hash::Hasher as _;
 
@@ -12,20 +12,20 @@ use crate::complete::random;
 
 const SECRET_BYTES: usize = 16;
 
-/// Decides by a secret which events of a share are kept.
+/// Decides with a secret which events of a share are kept.
 #[derive(Clone)]
 pub struct Sampler {
     secret: [u8; SECRET_BYTES],
 }
 
 impl Sampler {
-    /// With this secret.
+    /// A sampler with this secret.
     pub fn new(secret: [u8; SECRET_BYTES]) -> Sampler {
         Sampler { secret }
     }
 
-    /// Whether an event is among the share `rate`: with all others of its correlation id (or, without one, with
-    /// itself when it is sent again under its id), or, without either, by chance.
+    /// Whether an event is in the share `rate`: together with all others of its correlation id; without one,
+    /// consistently for its own id; without either, at random.
     pub fn keeps(&self, correlation_id: Option<&str>, rate: f64) -> bool {
         let point = match correlation_id {
             Some(id) => {

@@ -118,7 +118,7 @@ fn errors_name_the_place_and_what_to_write() {
         ("[[rule]]\nwhen = { action = [] }", "2:19: the list is empty"),
         ("[[rule]]\nwhen = { action = \"\" }", "2:19: it cannot be \"\": use an action such as"),
         ("[[rule]]\nwhen = { outcome = [\"success\", \"bad\"] }", "2:32: it cannot be \"bad\": use success"),
-        ("[[rule]]\nwhen = { severity = 3 }", "2:21: it is no text but of type integer"),
+        ("[[rule]]\nwhen = { severity = 3 }", "2:21: it must be a string, not integer"),
         ("[[rule]]\nwhen = {}\nmod = \"off\"", "3:1: there is no setting `rule.mod`"),
         ("[[rule]]\nwhen = {}\nreview = \"  \"", "3:10: `review` cannot be \"  \": use a reason"),
         ("[[rule]]\nwhen = {}\nreview = true", "3:10: `review` cannot be of type boolean: use a reason"),

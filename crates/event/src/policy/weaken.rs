@@ -1,9 +1,9 @@
-//! What of a policy another one would weaken.
+//! What another policy would weaken.
 //!
-//! Rules overlap, and the first that matches wins, so two policies are not compared rule by rule: for each pair of a
-//! rule before and a rule after that some event could fall under, the treatment after must be as strict as the one
-//! before. What must hold: a weakening is never missed. Where patterns of actions cannot be told apart, an event is
-//! taken to match both, so something harmless may be called a weakening.
+//! Rules overlap, and the first match wins, so two policies are not compared rule by rule. Instead, for each pair of a
+//! rule before and a rule after that some event could match, the treatment after must be as strict as the one before.
+//! What must hold: a weakening is never missed. If action patterns cannot be told apart, an event is assumed to match
+//! both, so something harmless may be called a weakening.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use super::{Acknowledge, Mode, OnFailure, Policy, Treatment, When};
 use crate::event::{Category, Outcome, Severity};
 use crate::filter::glob_matches;
 
-/// Weakenings that are told at most.
+/// The maximum number of weakenings reported.
 pub const WEAKENINGS_MAX: usize = 50;
 
-/// Something that another policy would do less strictly.
+/// Something that another policy would treat less strictly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weakening {
-    /// The rule that decides now; `None` for events that no rule matches.
+    /// The rule that decides now; `None` for events that match no rule.
     pub from: Option<usize>,
     /// The rule that would decide.
     pub to: Option<usize>,
@@ -39,13 +39,13 @@ pub enum Weakened {
     OnFailure,
     /// Sync no longer waits for the store.
     Acknowledge,
-    /// With `allow`, sync goes on unconfirmed earlier.
+    /// With `allow`, sync continues unconfirmed earlier.
     Timeout(Duration, Duration),
-    /// Events are no longer put before a reviewer.
+    /// Events are no longer put up for review.
     Review,
 }
 
-/// Who decides of an event: a rule, or, without a `when` of its own, what holds for all others.
+/// What decides about an event: a rule, or, without a `when`, the treatment of all others.
 #[derive(Clone, Copy)]
 struct Branch<'a> {
     rule: Option<usize>,
@@ -55,7 +55,7 @@ struct Branch<'a> {
 }
 
 impl Policy {
-    /// What `to` would do less strictly than this policy, for some event; at most [`WEAKENINGS_MAX`]. Nothing if it is
+    /// What `to` would treat less strictly than this policy, for some event; at most [`WEAKENINGS_MAX`]. Empty if it is
     /// as strict for all.
     ///
     /// ```
@@ -70,7 +70,7 @@ impl Policy {
         let after: Vec<(Branch<'_>, usize)> =
             to.branches().map(|branch| (branch, first_covering(self, branch.when))).collect();
         for (at, before) in self.branches().enumerate() {
-            // Behind a rule that takes all of its events none of them gets.
+            // After a rule that takes all of its events, it gets none of them.
             let reached = first_covering(to, before.when);
             for (branch, covered) in after.iter().take(reached + 1) {
                 if at > *covered || are_apart(before.when, branch.when) {
@@ -100,7 +100,7 @@ impl Policy {
 }
 
 impl Weakening {
-    /// For people.
+    /// A description for people.
     pub fn describe(&self, from: &Policy, to: &Policy) -> String {
         let name = |policy: &Policy, rule: Option<usize>| {
             let rule = rule.and_then(|rule| Some((rule, policy.rules.get(rule)?)));
@@ -119,7 +119,7 @@ impl Weakening {
             Weakened::Timeout(from, to) => {
                 format!("timeout_ms {} becomes {}, and on_failure is allow", from.as_millis(), to.as_millis())
             }
-            Weakened::Review => "no review is asked for any more".to_owned(),
+            Weakened::Review => "no review is requested any more".to_owned(),
         };
         match before == after {
             true => format!("{before}: {what}"),
@@ -133,7 +133,7 @@ fn first_covering(policy: &Policy, when: &When) -> usize {
     policy.rules.iter().position(|rule| covers(&rule.when, when)).unwrap_or(policy.rules.len())
 }
 
-/// What is less strict `after`, for events that are under both.
+/// What is less strict `after`, for events that match both.
 fn weaknesses(before: &Branch<'_>, after: &Branch<'_>) -> [Option<Weakened>; 5] {
     let (from, to) = (before.then, after.then);
     if from.mode == Mode::Off {
@@ -174,7 +174,7 @@ fn strictness(mode: Mode) -> u8 {
     }
 }
 
-/// Whether what `one` names, and so lets be sampled out, the other names, too.
+/// Whether everything that `one` names, and so allows to be sampled out, is also named by the other.
 fn names_only(one: &When, other: &When) -> bool {
     let outcomes = [Outcome::Failure, Outcome::Denied, Outcome::Unknown];
     let severities = [Severity::Warning, Severity::Error, Severity::Critical];
@@ -216,7 +216,7 @@ fn are_apart(one: &When, other: &When) -> bool {
 
 const WILD: [char; 2] = ['*', '?'];
 
-/// Whether all that matches `narrow` matches `wide`, where that is plain to see.
+/// Whether everything that matches `narrow` obviously matches `wide`.
 fn glob_covers(wide: &str, narrow: &str) -> bool {
     if wide == narrow || !narrow.contains(WILD) {
         return wide == narrow || glob_matches(wide, narrow);

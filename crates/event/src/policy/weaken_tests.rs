@@ -71,7 +71,8 @@ fn rules_that_come_go_and_change_places() {
         &rules(&[LOGINS, READS]),
         &rules(&[READS, LOGINS]),
         &[
-            "rule 1 (when = { action = [\"user.*\"] }) → rule 1 (when = { action = [\"*.read\"] }): mode sync becomes sampled",
+            "rule 1 (when = { action = [\"user.*\"] }) → rule 1 (when = { action = [\"*.read\"] }): mode sync becomes \
+             sampled",
         ],
     );
     check(&rules(&[READS, LOGINS]), &rules(&[LOGINS, READS]), &[]);
@@ -84,7 +85,8 @@ fn rules_that_come_go_and_change_places() {
         &rules(&[LOGINS]),
         &rules(&[hidden, LOGINS]),
         &[
-            "rule 1 (when = { action = [\"user.*\"] }) → rule 1 (when = { action = [\"user.login\"] }): mode sync becomes off",
+            "rule 1 (when = { action = [\"user.*\"] }) → rule 1 (when = { action = [\"user.login\"] }): mode sync \
+             becomes off",
         ],
     );
     check(&rules(&[LOGINS]), "mode = \"sync\"", &[]);
@@ -117,19 +119,20 @@ fn a_rule_that_is_about_less() {
 fn reviews_and_protection() {
     let rule = "rule 1 (when = { action = [\"refund\"] })";
     check("", FLAGGED, &[]);
-    check(FLAGGED, "", &[&format!("{rule} → all other events: no review is asked for any more")]);
+    check(FLAGGED, "", &[&format!("{rule} → all other events: no review is requested any more")]);
     check(FLAGGED, &FLAGGED.replace("look", "see"), &[]);
     check(
         FLAGGED,
         &FLAGGED.replace("review = \"look\"", ""),
-        &[&format!("{rule}: no review is asked for any more")],
+        &[&format!("{rule}: no review is requested any more")],
     );
     let sampled = |when: &str| format!("[[rule]]\nwhen = {{ {when} }}\nmode = \"sampled\"\nrate = 0.5\n");
     check(
         &sampled(""),
         &sampled("outcome = [\"success\", \"failure\"]"),
         &[
-            "rule 1 (when = {}) → rule 1 (when = { outcome = [\"success\", \"failure\"] }): failures, warnings or security events could be sampled out",
+            "rule 1 (when = {}) → rule 1 (when = { outcome = [\"success\", \"failure\"] }): failures, warnings or \
+             security events could be sampled out",
         ],
     );
     check(&sampled(""), &sampled("tenant = \"acme\""), &[]);

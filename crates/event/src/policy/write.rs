@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Mode, Policy, Treatment, When};
 
 impl Policy {
-    /// As TOML, which [`from_toml`](Policy::from_toml) reads back to the same policy.
+    /// As TOML, which [`from_toml`](Policy::from_toml) parses back to the same policy.
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         write_treatment(&self.otherwise, &mut text);

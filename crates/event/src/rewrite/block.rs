@@ -1,7 +1,7 @@
-//! Sixteen bytes of a JSON string at a time: how many of them may be copied as they are.
+//! Sixteen bytes of a JSON string at a time: how many of them may be copied unchanged.
 //!
-//! Special are control characters, quotes, backslashes, and 0xE2, which begins U+2028 and U+2029: the line
-//! has those two only escaped.
+//! Special are control characters, quotes, backslashes, and 0xE2, which begins U+2028 and U+2029: the line escapes
+//! those two.
 
 #[cfg(any(test, not(target_arch = "x86_64")))]
 use crate::event::simd::special_bytes;
@@ -9,7 +9,7 @@ use crate::event::simd::special_bytes;
 /// Sixteen bytes, the first lowest: a number, so that it is kept in registers.
 pub(super) type Block = u128;
 
-/// The bytes from `at` on; zeros stand behind the end of the text, and a zero is special.
+/// The bytes from `at` on, padded with zeros after the end of the text; a zero is special.
 #[inline(always)]
 pub(super) fn block_at(text: &[u8], at: usize) -> Block {
     match text.get(at..).and_then(<[u8]>::first_chunk) {
@@ -24,7 +24,7 @@ fn last_block(text: &[u8], at: usize) -> Block {
     rest.iter().rev().fold(0, |block, &byte| block << 8 | Block::from(byte))
 }
 
-/// How many bytes stand before the first special one, and whether that one is a quote.
+/// How many bytes come before the first special one, and whether that one is a quote.
 #[inline(always)]
 pub(super) fn clean_len(block: Block) -> (usize, bool) {
     #[cfg(target_arch = "x86_64")]
@@ -48,7 +48,7 @@ fn clean_len_by_words(block: Block) -> (usize, bool) {
     (len, len < 16 && (block >> (8 * len)) as u8 == b'"')
 }
 
-/// How many digits stand at the beginning.
+/// How many digits are at the beginning.
 #[inline(always)]
 pub(super) fn digits_len(block: Block) -> usize {
     let mut len = 0;

@@ -1,7 +1,7 @@
 //! The pieces of JSON text (strings, keys, numbers, words), each checked and copied in the line's form.
 //!
-//! All functions have `COPIES`: without it nothing is copied, and what is not in the line's form already is
-//! refused; then the place in the output is always that in the text.
+//! All functions have `COPIES`: without it nothing is copied, and whatever is not already in the line's form is
+//! refused; then the position in the output is always that in the text.
 
 use super::block::{Block, block_at, clean_len, clean_len_after_quote, digits_len};
 use super::names::{print_of_long, print_of_word, word_of};
@@ -18,7 +18,7 @@ pub(super) struct Key {
     pub(super) print: u64,
 }
 
-/// Where reading and writing go on.
+/// Where reading and writing continue.
 #[derive(Clone, Copy)]
 pub(super) struct Places {
     pub(super) at: usize,
@@ -57,7 +57,7 @@ pub(super) fn copy_word<const COPIES: bool>(
     Some(places.on(word.len()))
 }
 
-/// Copies one byte of the line's own; without copying it is the one in the text, which was passed.
+/// Copies one byte of the line's own; without copying it is the one in the text, which was consumed.
 #[inline(always)]
 pub(super) fn copy_byte<const COPIES: bool>(byte: u8, places: Places, out: &mut [u8]) -> Option<Places> {
     if COPIES {
@@ -76,7 +76,7 @@ fn copy_block<const COPIES: bool>(text: &[u8], places: Places, out: &mut [u8]) -
     Some(block)
 }
 
-/// Copies a string with its quotes, from the opening one on. Tells whether it holds escapes.
+/// Copies a string with its quotes, from the opening one on. Returns whether it contains escapes.
 #[inline(always)]
 pub(super) fn copy_string<const COPIES: bool>(
     text: &[u8],
@@ -126,7 +126,7 @@ fn is_separator(text: &[u8], at: usize) -> bool {
     matches!(text.get(at..at + 3), Some([0xE2, 0x80, 0xA8 | 0xA9]))
 }
 
-/// Writes U+2028 or U+2029, told by the last byte of it, as the line has it.
+/// Writes U+2028 or U+2029, distinguished by its last byte, in the line's form.
 #[cold]
 fn put_separator(last: u8, out: &mut [u8], end: usize) -> Option<usize> {
     let escape = if last == 0xA8 { b"\\u2028" } else { b"\\u2029" };
@@ -134,7 +134,7 @@ fn put_separator(last: u8, out: &mut [u8], end: usize) -> Option<usize> {
     Some(end + 6)
 }
 
-/// Writes an escape as the line has it: the character itself, or its shortest escape.
+/// Writes an escape in the line's form: the character itself, or its shortest escape.
 fn copy_escape(text: &[u8], at: usize, out: &mut [u8], end: usize) -> Option<(usize, usize)> {
     let letter = *text.get(at + 1)?;
     match letter {
@@ -154,7 +154,7 @@ fn copy_escape(text: &[u8], at: usize, out: &mut [u8], end: usize) -> Option<(us
 fn copy_unicode_escape(text: &[u8], at: usize, out: &mut [u8], end: usize) -> Option<(usize, usize)> {
     let escape = text.get(at + 1..)?;
     let escape = escape.get(..11).unwrap_or(escape);
-    // Cut to ASCII, so that it is text whatever follows.
+    // Masked to ASCII, so that it is text whatever follows.
     let ascii = escape.iter().take_while(|byte| byte.is_ascii()).count();
     let escape = std::str::from_utf8(&escape[..ascii]).ok()?;
     if !escape.get(1..5)?.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -258,7 +258,7 @@ fn copy_long_key<const COPIES: bool>(
     Some((Key { inside, word: 0, print }, after))
 }
 
-/// Copies a number, if it can stay as it is. A whole one within a block always can.
+/// Copies a number, if it can stay unchanged. A whole one within a block always can.
 #[inline(always)]
 pub(super) fn copy_number<const COPIES: bool>(text: &str, places: Places, out: &mut [u8]) -> Option<Places> {
     let block = copy_block::<COPIES>(text.as_bytes(), places, out)?;
@@ -279,7 +279,7 @@ fn copy_odd_number<const COPIES: bool>(text: &str, places: Places, out: &mut [u8
     copy_word::<COPIES>(text.as_bytes(), places, number.as_bytes(), out)
 }
 
-/// Whether the number stays one, as in `fitting_number` of the slow way.
+/// Whether the number stays one, as in `fitting_number` of the slow path.
 fn fits(number: &str) -> bool {
     if number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
         return number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();

@@ -1,5 +1,5 @@
-//! What changed between `before` and `after`, told from their text in the line: there, equal values have
-//! equal text, but for the order of keys below lists.
+//! What changed between `before` and `after`, found from their text in the line: there, equal values have equal text,
+//! except for the order of keys below lists.
 
 use super::scan::Member;
 use super::span::Span;
@@ -25,8 +25,8 @@ struct Path<'a> {
 }
 
 impl States<'_> {
-    /// Appends what differs between two objects, told by the places of their members, as one JSON object.
-    /// `None` if only the slow way can tell; then something may have been appended.
+    /// Appends what differs between two objects, given by the places of their members, as one JSON object. `None` if
+    /// only the slow path can tell; then something may have been appended.
     pub(super) fn write_changes(&self, before: Span, after: Span, out: &mut Vec<u8>) -> Option<()> {
         out.push(b'{');
         let from = out.len();
@@ -135,7 +135,7 @@ impl States<'_> {
         self.span(member.key)
     }
 
-    /// The members of an object, told by the places of all members below it.
+    /// The members of an object, given by the places of all members below it.
     fn object(&self, places: Span) -> impl Iterator<Item = &Member> {
         let mut at = places.from;
         std::iter::from_fn(move || {
@@ -152,7 +152,7 @@ impl States<'_> {
     }
 }
 
-/// Writes keys joined by dots; a dot in a key gets a backslash. A key here has no backslash of its own.
+/// Writes keys joined by dots; a dot in a key gets a backslash. Keys here contain no backslash of their own.
 fn write_path(path: &Path<'_>, out: &mut Vec<u8>) {
     if let Some(parent) = path.parent {
         write_path(parent, out);

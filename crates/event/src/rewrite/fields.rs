@@ -1,5 +1,5 @@
-//! The event's own fields: each is checked, and stands somewhere as `,"key":value` until the line is put
-//! together. The comma may be a brace there, if the field is the first of its object.
+//! The event's own fields: each is checked and stored as `,"key":value` until the line is assembled. Instead of the
+//! comma there may be a brace, if the field is the first of its object.
 
 use super::copy::Places;
 use super::names::{self, Names};
@@ -38,16 +38,16 @@ pub(super) mod rank {
 }
 
 pub(super) const TOP: usize = FIELDS.len() + RESERVED.len();
-/// The levels at which containers in the event's own fields stand.
+/// The levels at which containers in the event's own fields are.
 const PART_DEPTH: usize = 2;
 const RELATED_DEPTH: usize = 3;
 
 /// What was found in an object with known fields. Each span is a whole `,"key":value`.
 pub(super) struct Fields<const N: usize> {
     pub(super) known: [Span; N],
-    /// One bit for each known field that is there.
+    /// One bit for each known field that is present.
     pub(super) present: u32,
-    /// Whether all stand in the order of the line, without gaps.
+    /// Whether all are in the order of the line, without gaps.
     is_sorted: bool,
     /// The place of the first of the unknown fields.
     pub(super) extras_from: usize,
@@ -64,7 +64,7 @@ impl<const N: usize> Fields<N> {
     }
 }
 
-/// What is known of an event beside its text in the line.
+/// What is known about an event besides its text in the line.
 #[derive(Default)]
 pub(super) struct Facts {
     pub(super) id: Option<Text>,
@@ -91,8 +91,8 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
         (self.places.at == self.text.len()).then_some(())
     }
 
-    /// Reads an object with known fields, from its brace on. `take` copies the value of the known field
-    /// with that rank, and says whether there is one to keep.
+    /// Reads an object with known fields, from its brace on. `take` copies the value of the known field with that rank,
+    /// and returns whether there is one to keep.
     #[inline(always)]
     fn fields<const N: usize>(
         &mut self,
@@ -162,7 +162,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
         }
         self.lists.extras.truncate(fields.extras_from);
         if COPIES {
-            // Where the first field was left out, another byte stands there.
+            // If the first field was left out, another byte is there.
             *self.out.get_mut(from)? = b'{';
             if self.places.end == from + 1 {
                 self.places = Places { at: self.places.at - 1, ..self.places };
@@ -172,7 +172,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
         Some(())
     }
 
-    /// Puts the fields from `from` on into the order of the line, by way of the room behind them.
+    /// Puts the fields from `from` on into the order of the line, using the room after them.
     #[inline(never)]
     fn sort<const N: usize>(&mut self, from: usize, fields: &Fields<N>) -> Option<()> {
         if !COPIES {
@@ -239,7 +239,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
         Some(true)
     }
 
-    /// Copies a string of at most so many bytes.
+    /// Copies a string of at most this many bytes.
     #[inline(always)]
     fn text(&mut self, bytes_max: usize) -> Option<Text> {
         if self.peek()? != b'"' {
@@ -267,7 +267,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
         self.text(IDENTIFIER_BYTES_MAX).filter(|text| !text.escaped)
     }
 
-    /// Copies one of few words. Tells whether it is in the line's form, or another that is understood.
+    /// Copies one of a few words. Returns whether it is in the line's form, or another that is understood.
     #[inline(always)]
     fn word<T: Copy, const N: usize>(
         &mut self,
@@ -282,7 +282,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
         }
     }
 
-    /// Passes a time, and returns it as the line has it.
+    /// Consumes a time, and returns it in the line's form.
     fn time(&mut self) -> Option<[u8; TIMESTAMP_BYTES]> {
         let text = self.plain()?;
         let text = self.text.get(text.inside.range())?;
@@ -297,7 +297,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
     #[inline(always)]
     fn category(&mut self) -> Option<Text> {
         let text = self.text(IDENTIFIER_BYTES_MAX)?;
-        // What stands behind the colon may be escaped; what stands before may not.
+        // What follows the colon may be escaped; what precedes it may not.
         let is_custom = || {
             let custom = self.text.get(text.inside.range())?.strip_prefix("custom:")?;
             Some(!custom.is_empty())
@@ -320,7 +320,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
         })
     }
 
-    /// An actor that is its id alone, as an object.
+    /// An actor given as its id, written as an object.
     #[inline(never)]
     fn actor_text(&mut self) -> Option<Text> {
         self.insert(b"{\"id\":")?;
@@ -386,7 +386,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
         self.list(RELATED_MAX, |scan| scan.resource(RELATED_DEPTH))
     }
 
-    /// Copies a list of at most so many elements; null and the empty list are none.
+    /// Copies a list of at most this many elements; null and the empty list count as none.
     fn list(
         &mut self,
         elements_max: usize,
@@ -423,7 +423,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
         Some(is_object.then_some(Span::new(from, self.lists.members.len())))
     }
 
-    /// Copies `changes`. Its keys may be paths, of which each key is asked.
+    /// Copies `changes`. Its keys may be paths, of which each key is checked.
     #[inline(never)]
     fn changes(&mut self) -> Option<()> {
         let changes = self.state()?.unwrap_or_default();

@@ -1,15 +1,15 @@
-//! The fast way from the JSON text of an event to the rest of its line: one pass, no values in between.
+//! The fast path from an event's JSON text to the rest of its line: one pass, without intermediate values.
 //!
 //! In: JSON text. Out: the bytes that [`Event::from_json`](crate::Event::from_json) and
-//! [`write_rest`](crate::line::write_rest) would give, or `None` for everything that is out of the
-//! ordinary: what is no event, what is over a limit, of a wrong type, doubled, to be masked, or to be warned of. Then
-//! nothing was written, and the caller takes the slow way, which has an answer for everything. What must
-//! hold: the fast way never writes another byte than the slow one.
+//! [`write_rest`](crate::line::write_rest) would give, or `None` for anything out of the ordinary: not an event, over a
+//! limit, of a wrong type, repeated, to be masked, or needing a warning. Then nothing was written, and the caller takes
+//! the slow path, which handles everything. What must hold: the fast path never writes a byte that the slow one would
+//! not.
 //!
-//! The pass notes where each field stands; then the fields are put in their order, and those that are in
-//! order already are moved as one. Most writers send no white space and few escapes, so the text is first
-//! taken as if it were in the line's form; where it is not, a second pass copies each value in that form
-//! into a buffer of the thread, and the fields are moved from there.
+//! The pass records where each field is. Then the fields are put in their order, and those already in order are moved
+//! as one. Most clients send no white space and few escapes, so the text is first assumed to be in the line's form. If
+//! it is not, a second pass copies each value in that form into a buffer of the thread, and the fields are moved from
+//! there.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -35,21 +35,21 @@ use fields::{Facts, Fields, rank};
 use scan::{Lists, Scan, Text};
 use span::Span;
 
-/// Longer texts take the slow way: mostly they do not fit into a line.
+/// Longer texts take the slow path: mostly they do not fit into a line.
 const TEXT_BYTES_MAX: usize = 2 * REST_BYTES_MAX;
-/// Room for what an event may leave out: id, time, and the names that are the default.
+/// Room for what an event may leave out: id, time, and the names of defaults.
 const HEAD_BYTES: usize = 192;
-/// A thread's buffer larger than this is given back after use.
+/// A thread's buffer larger than this is freed after use.
 const BUFFER_KEPT: usize = 1 << 18;
 
-/// An event whose rest was written by [`rewrite`]: what is to be known of it before it goes into a trail.
+/// An event whose rest was written by [`rewrite`]: what must be known before it goes into a trail.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rewritten<'a> {
     /// Its id: the caller's, or a new one.
     pub id: EventId,
     /// Whether the caller gave the id, so that the event may be a repeat.
     pub is_id_given: bool,
-    /// The category's name as it stands in JSON.
+    /// The category's name in JSON.
     pub category: Cow<'a, str>,
     /// What was done.
     pub action: Cow<'a, str>,
@@ -61,13 +61,12 @@ pub struct Rewritten<'a> {
     pub correlation_id: Option<Cow<'a, str>>,
     /// How serious it is.
     pub severity: Severity,
-    /// How it ended, if it says so.
+    /// The outcome, if it has one.
     pub outcome: Option<Outcome>,
-    /// Whether it has names of its own, beside the known ones, in the places that have known ones. None of them looks
-    /// like a known one: of that a warning tells, and that is the slow way's.
+    /// Whether it has names of its own in places that have known ones. None of them looks like a known one: that would
+    /// need a warning, and so the slow path.
     pub has_own_names: bool,
-    /// Where in the rest the fields belong that the trail adds (`recorded_by`, `sample_rate`), each with a
-    /// comma before it.
+    /// Where in the rest the fields added by the trail belong (`recorded_by`, `sample_rate`), each preceded by a comma.
     pub trail_fields_at: usize,
 }
 
@@ -82,12 +81,12 @@ thread_local! {
         const { RefCell::new(Buffers { text: Vec::new(), lists: Lists::new() }) };
 }
 
-/// Appends the rest of the line of an ordinary event, given as JSON text. `None` if it is not ordinary;
-/// then nothing was appended, and [`Event::from_json`](crate::Event::from_json) has the answer.
+/// Appends the rest of the line of an ordinary event, given as JSON text. `None` if it is not ordinary; then nothing
+/// was appended, and [`Event::from_json`](crate::Event::from_json) handles it.
 ///
-/// `now` is the moment of recording. `key_matches` says whether a value under this key is to be masked; it
-/// is asked for every key but [`OWN_KEYS`], and one yes ends the fast way. Whether a *text* is to be masked
-/// is left to the caller, who can look at what was appended.
+/// `now` is the time of recording. `key_matches` says whether a value under this key must be masked; it is called for
+/// every key except [`OWN_KEYS`], and one yes ends the fast path. Whether a *text* must be masked is left to the
+/// caller, who can check what was appended.
 ///
 /// ```
 /// use trailseal_event::Timestamp;
@@ -120,7 +119,7 @@ pub fn rewrite<'a>(
     }
     let text = std::str::from_utf8(text).ok()?;
     let write = |cell: &RefCell<Buffers>| {
-        // `key_matches` may come back here; then the buffers are in use.
+        // `key_matches` may re-enter this function; then the buffers are in use.
         let mut buffers = cell.try_borrow_mut().ok()?;
         let as_sent = memchr::memchr(b'\\', text.as_bytes()).is_none();
         let written = as_sent.then(|| write::<false>(text, now, &key_matches, &mut buffers, out)).flatten();
@@ -141,8 +140,7 @@ fn write<'a, const COPIES: bool>(
     buffers: &mut Buffers,
     out: &mut Vec<u8>,
 ) -> Option<Rewritten<'a>> {
-    // A line separator of three bytes becomes six; fields that are out of order need as much again; a block
-    // is copied whole.
+    // A three-byte line separator becomes six; fields out of order need as much again; a block is copied whole.
     let room = if COPIES { 4 * text.len() + 256 } else { 0 };
     if buffers.text.len() < room {
         buffers.text.resize(room, 0);
@@ -181,7 +179,7 @@ fn write<'a, const COPIES: bool>(
     })
 }
 
-/// The text that a string stands for.
+/// The decoded text of a string.
 #[inline(always)]
 fn resolve(text: &str, string: Text) -> Cow<'_, str> {
     let inside = text.get(string.inside.range()).unwrap_or_default();
@@ -190,7 +188,7 @@ fn resolve(text: &str, string: Text) -> Cow<'_, str> {
 
 /// Puts the fields in their order.
 struct Line<'a> {
-    /// Where the fields stand.
+    /// The positions of the fields.
     text: &'a [u8],
     lists: &'a Lists,
 }
@@ -205,7 +203,7 @@ impl Line<'_> {
         now: Timestamp,
         out: &mut Vec<u8>,
     ) -> Option<usize> {
-        /// The fields that stand in the line even if they were not sent, or not in the line's words.
+        /// The fields that the line has even if they were not sent, or not in the line's words.
         const ALWAYS: u32 = 1 << rank::CATEGORY | 1 << rank::SEVERITY;
         out.reserve(self.text.len() + HEAD_BYTES);
         self.head(fields, facts, id, now, out);
@@ -275,7 +273,7 @@ impl Line<'_> {
     }
 }
 
-/// Fields that stand one behind the other, to be moved as one.
+/// Consecutive fields, to be moved as one.
 struct Run<'a> {
     text: &'a [u8],
     span: Span,

@@ -7,7 +7,7 @@ use crate::event::names::{
 };
 use crate::event::{Category, Outcome, Severity};
 
-/// The longest name that stands in a block with its two quotes.
+/// The longest name that fits a block with its two quotes.
 const NAME_BYTES_MAX: usize = 14;
 
 const SLOTS: usize = 64;
@@ -17,7 +17,7 @@ const NONE: u8 = u8::MAX;
 const LOW: u64 = 0x4A58_47DD_491B_5EBF;
 const HIGH: u64 = 0xF09C_036A_5680_F365;
 
-/// A number that stands for a key of up to [`NAME_BYTES_MAX`] bytes. Equal keys have equal ones.
+/// A number for a key of up to [`NAME_BYTES_MAX`] bytes. Equal keys have equal numbers.
 #[inline(always)]
 pub(super) const fn print_of_word(word: u128) -> u64 {
     (word as u64).wrapping_mul(LOW).wrapping_add(((word >> 64) as u64).wrapping_mul(HIGH))
@@ -95,7 +95,7 @@ pub(super) const fn word(name: &[u8]) -> u128 {
 /// The first `len` bytes of a block, which are at most [`NAME_BYTES_MAX`], as [`word`] gives them.
 #[inline(always)]
 pub(super) fn word_of(block: u128, len: usize) -> u128 {
-    // A look into a table costs less than shifts over two registers.
+    // A table look-up costs less than shifts over two registers.
     static MASKS: [u128; 16] = {
         let mut masks = [0; 16];
         let mut len = 1;
@@ -125,7 +125,7 @@ pub(super) static ON_BEHALF_OF: Names<{ ON_BEHALF_OF_FIELDS.len() }> = Names::ne
 pub(super) static RESOURCE: Names<{ RESOURCE_FIELDS.len() }> = Names::new(&RESOURCE_FIELDS);
 pub(super) static CONTEXT: Names<{ CONTEXT_FIELDS.len() }> = Names::new(&CONTEXT_FIELDS);
 
-/// The categories but the custom ones, as in [`Category::NAMED`].
+/// The categories except the custom ones, as in [`Category::NAMED`].
 pub(super) static CATEGORIES: Names<{ Category::NAMED.len() }> = {
     const ALL: &[Category; Category::NAMED.len()] = &Category::NAMED;
     let mut names = [""; ALL.len()];

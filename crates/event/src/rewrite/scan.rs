@@ -1,8 +1,8 @@
-//! One pass over JSON text: its grammar is checked while it is copied in the line's form (no white space,
-//! escapes only where needed), or only checked to be in that form already.
+//! One pass over JSON text: its grammar is checked while it is copied in the line's form (no white space, escapes only
+//! where needed), or only checked to be in that form already.
 //!
-//! `None` means everywhere: this is not for the fast way. It may be bad JSON, or good JSON that the slow
-//! way treats specially: a key twice, half a surrogate pair, a number that must become text.
+//! `None` always means: not for the fast path. It may be bad JSON, or good JSON that the slow path treats specially: a
+//! repeated key, half a surrogate pair, a number that must become text.
 
 use super::copy::{Key, Places, copy_byte, copy_key, copy_number, copy_string, copy_word, skip_space};
 use super::names::word;
@@ -11,15 +11,14 @@ use crate::event::INVALID;
 use crate::event::parse::DEPTH_MAX;
 use crate::event::warning::{Place, meant};
 
-/// The most keys of all objects that are open at one point. Each new key is compared with those of its
-/// object, so this bounds the work.
+/// The maximum number of keys of all objects open at one point. Each new key is compared with those of its object, so
+/// this bounds the work.
 const OPEN_KEYS_MAX: usize = 512;
 
 /// The key that only the trail writes, below which keys are paths.
 pub(super) const MARKS: u128 = word(INVALID.as_bytes());
 
-/// The inside of a string in the text that is read. Its length counts escapes as they are written: never
-/// less than what it stands for.
+/// The inside of a string in the input. Its length counts escapes as written: never less than the decoded length.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Text {
     pub(super) inside: Span,
@@ -27,13 +26,13 @@ pub(super) struct Text {
     pub(super) escaped: bool,
 }
 
-/// A member of an object below `before` or `after`, as it stands in the output.
+/// A member of an object below `before` or `after`, as it is in the output.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
     /// The inside of the key, which has no escapes.
     pub(super) key: Span,
     pub(super) value: Span,
-    /// The place behind the members of the value.
+    /// The position after the members of the value.
     pub(super) next: u32,
 }
 
@@ -43,11 +42,11 @@ struct Frame {
     /// The byte that closes it; zero if there is none.
     close: u8,
     keys: Keys,
-    /// The place of the member whose value is read.
+    /// The position of the member whose value is being read.
     member: usize,
 }
 
-/// The keys of one object, of which none may come twice.
+/// The keys of one object, none of which may occur twice.
 #[derive(Clone, Copy)]
 pub(super) struct Keys {
     /// One bit for each key, by its print: a new bit is a new key.
@@ -56,7 +55,7 @@ pub(super) struct Keys {
     from: usize,
 }
 
-/// What a thread keeps between events, so that nothing is allocated for one.
+/// What a thread keeps between events, so that no event needs an allocation.
 #[derive(Default)]
 pub(super) struct Lists {
     pub(super) members: Vec<Member>,
@@ -81,7 +80,7 @@ impl Lists {
         Keys { seen: 0, from: self.prints.len() }
     }
 
-    /// Adds a key to those of its object; `None` if it is there already.
+    /// Adds a key to those of its object; `None` if it is already there.
     #[inline(always)]
     pub(super) fn add(&mut self, keys: &mut Keys, print: u64) -> Option<()> {
         let bit = 1 << (print >> 58);
@@ -101,16 +100,15 @@ impl Lists {
     }
 }
 
-/// Reads `text` and writes `out`, each from its place on. Without `COPIES` it only reads; see
-/// [`super::copy`].
+/// Reads `text` and writes `out`, each from its position on. Without `COPIES` it only reads; see [`super::copy`].
 pub(super) struct Scan<'a, F, const COPIES: bool> {
     pub(super) text: &'a str,
     pub(super) places: Places,
     pub(super) out: &'a mut [u8],
     pub(super) lists: &'a mut Lists,
-    /// Whether members are noted, to find out what changed.
+    /// Whether members are recorded, to find out what changed.
     pub(super) notes_members: bool,
-    /// Whether there were names beside the known ones, where there are known ones.
+    /// Whether there were unknown names in places that have known ones.
     pub(super) has_own_names: bool,
     key_matches: F,
 }
@@ -127,7 +125,7 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
         self.text.as_bytes().get(self.places.at).copied()
     }
 
-    /// Passes a byte that the line has too.
+    /// Consumes a byte that the line also has.
     #[inline(always)]
     pub(super) fn pass(&mut self, byte: u8) -> Option<()> {
         if self.peek()? != byte {
@@ -138,7 +136,7 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
         Some(())
     }
 
-    /// Passes white space, which the line does not have.
+    /// Skips white space, which the line does not have.
     #[inline(always)]
     pub(super) fn space(&mut self) {
         if COPIES {
@@ -146,7 +144,7 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
         }
     }
 
-    /// Copies a string with its quotes, from its opening quote on. Tells whether it holds escapes.
+    /// Copies a string with its quotes, from its opening quote on. Returns whether it contains escapes.
     #[inline(always)]
     pub(super) fn string(&mut self) -> Option<bool> {
         let (places, escaped) = copy_string::<COPIES>(self.text.as_bytes(), self.places, self.out)?;
@@ -154,7 +152,7 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
         Some(escaped)
     }
 
-    /// Copies a key and its colon, and passes the space around them. None of its characters may be escaped.
+    /// Copies a key and its colon, and skips the space around them. None of its characters may be escaped.
     #[inline(always)]
     pub(super) fn key(&mut self) -> Option<Key> {
         let (key, places) = copy_key::<COPIES>(self.text.as_bytes(), self.places, self.out)?;
@@ -163,7 +161,7 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
         Some(key)
     }
 
-    /// Passes what follows a member or element; true if that was the end of the container.
+    /// Consumes what follows a member or element; true if that was the end of the container.
     #[inline(always)]
     pub(super) fn comma_or(&mut self, close: u8) -> Option<bool> {
         self.space();
@@ -185,13 +183,13 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
         Some(())
     }
 
-    /// Whether a key that is none of the event's own is one to mask.
+    /// Whether a key that is not one of the event's own must be masked.
     #[inline(always)]
     pub(super) fn masks(&self, key: &Key) -> Option<bool> {
         Some((self.key_matches)(self.text.get(key.inside.range())?))
     }
 
-    /// Takes note of a name that is none of the event's own. One that looks like one of them is to be told of.
+    /// Records a name that is not one of the event's own. One that looks like one of them needs a warning.
     #[inline(never)]
     pub(super) fn own_name(&mut self, place: Place, key: &Key) -> Option<()> {
         self.has_own_names = true;
@@ -206,7 +204,7 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
 
     /// Copies any value. A container that is one is at level `depth`.
     ///
-    /// A loop with its own stack, so that what is needed at each step stays in registers.
+    /// A loop with its own stack, so that what each step needs stays in registers.
     pub(super) fn value(&mut self, depth: usize) -> Option<()> {
         const OBJECT: u8 = b'}';
         let text = self.text.as_bytes();
@@ -274,7 +272,7 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
                     open = lists.frames.pop()?;
                 }
             }
-            // Here a key comes, if it is an object that is open.
+            // Here a key comes, if the open container is an object.
             if open.close != OBJECT {
                 continue;
             }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// A part of the output. Half-wide, since many are kept; the texts are far shorter than this holds.
+/// A part of the output. Half-size fields, since many are kept; the texts are far shorter than this holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) from: u32,

@@ -1,7 +1,7 @@
 //! Whether a copy is still a beginning of its trail, so that the next backup may append to it.
 //!
-//! A trail and a copy of it that went on by itself differ in every line after the fork, and so in every hash and byte
-//! behind it: the last bytes of a file tell. Nothing is written before all of it was looked at.
+//! A trail and a copy of it that continued by itself differ in every line after the fork, and so in every later hash
+//! and byte: the last bytes of a file are enough to tell. Nothing is written before everything was checked.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ const COMPARED_BYTES: usize = 64 << 10;
 /// What only a writer makes.
 const WRITERS_OWN: [&str; 3] = ["lock", "handoff", "index"];
 
-/// Refuses a copy in `to` that is no beginning of the trail in `from`, whose newest checkpoint is `newest`.
+/// Refuses a copy in `to` that is not a beginning of the trail in `from`, whose newest checkpoint is `newest`.
 pub(super) fn check(
     from: &Folder,
     to: &Folder,
@@ -57,13 +57,13 @@ fn check_checkpoint(
 ) -> Result<(), BackupError> {
     let path = to.checkpoint();
     let note = match to.files().read(&path, CHECKPOINT_BYTES_MAX) {
-        // The first backup was stopped before it.
+        // The first backup was interrupted before it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         read => read.map_err(failed("read", &path))?,
     };
     let (kept, _) = ring
         .open(&String::from_utf8_lossy(&note))
-        .map_err(|error| went_on(to.root(), format!("its checkpoint is none of the trail's: {error}")))?;
+        .map_err(|error| went_on(to.root(), format!("its checkpoint is not one of the trail's: {error}")))?;
     let root = match kept.size <= newest.size {
         true => root_of(from, kept.size).map_err(failed("read", &from.tree_folder()))?,
         false => None,
@@ -87,7 +87,7 @@ fn check_segments(from: &Folder, to: &Folder) -> Result<(), BackupError> {
         };
         let is_beginning = match is_beginning {
             Some(is_beginning) => is_beginning,
-            // Another form of it takes the place of this one as a whole.
+            // Another form of it replaces this one completely.
             None => is_there(from, first)?,
         };
         if !is_beginning {
@@ -131,7 +131,7 @@ pub(super) fn ends_alike(
     Ok(is_whole && left == right)
 }
 
-/// Removes a file of the copy for good, if it is there: a renaming is durable and a removal is not.
+/// Removes a file of the copy durably, if it is there: a rename is durable, a removal is not.
 pub(super) fn remove_for_good(files: &dyn Files, path: &Path) -> Result<(), BackupError> {
     let mut aside = path.as_os_str().to_owned();
     aside.push(".tmp");
@@ -140,7 +140,7 @@ pub(super) fn remove_for_good(files: &dyn Files, path: &Path) -> Result<(), Back
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", path)(error)),
         _ => {}
     }
-    // Nobody reads it, and an earlier one may have been stopped here.
+    // Nobody reads it, and an earlier run may have been interrupted here.
     let _ = files.remove(&aside);
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! Handing a request in without any waiting: for threads that serve many connections.
+//! Hands in a request without any waiting: for threads that serve many connections.
 //!
-//! What must hold: whatever may take its time, the disk, the index or somebody who asks them for an id, is left to
+//! What must hold: anything that may take time (the disk, the index, somebody who looks up an id in them) is left to
 //! [`hand_in_batch`](Trail::hand_in_batch), and nothing has been recorded then.
 
 use std::sync::{MutexGuard, TryLockError};
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::{Ack, BatchError, HandedInBatch, Ids, RecordError, Submitted, Submitter, Trail};
 
-/// How often the lock on the ids is tried: long enough for another request that waits for nothing, too.
+/// How often the lock on the ids is tried: long enough for another request that waits for nothing either.
 const TRIES: usize = 200;
 
 impl Trail {
-    /// Does what [`hand_in_batch`](Trail::hand_in_batch) does if that needs to wait for nothing at all: neither for room
-    /// in the buffer, nor for ids that are looked up on the disk, for this request or for another. Otherwise `None`.
+    /// Does what [`hand_in_batch`](Trail::hand_in_batch) does if no wait is needed at all: neither for room in the
+    /// buffer, nor for id look-ups on the disk, for this request or for another. Otherwise `None`.
     ///
     /// # Errors
     /// As [`hand_in_batch`](Trail::hand_in_batch).

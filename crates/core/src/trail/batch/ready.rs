@@ -1,4 +1,4 @@
-//! One event of a request, ready to be put into the handoff: read, decided upon, masked, and written as the rest of a line.
+//! One event of a request, ready for the handoff: parsed, decided upon, masked, and written as the rest of a line.
 
 use trailseal_event::complete::{EventId, Stamp, complete};
 use trailseal_event::policy::{Decision, Facts, Keep, Treatment};
@@ -11,7 +11,7 @@ use crate::trail::in_force::InForce;
 use crate::trail::json::{SAMPLE_RATE_BYTES_MAX, facts};
 use crate::trail::once::Ids;
 
-/// An event that is ready to be put into the handoff.
+/// An event that is ready for the handoff.
 pub(super) struct Ready {
     /// Where its rest ends, with its newline, among those of the request.
     pub(super) end: usize,
@@ -28,7 +28,7 @@ pub(super) struct Ready {
 }
 
 impl Trail {
-    /// The event as it is to be written: with its tenant and id, and masked.
+    /// The event as it will be written: with its tenant and id, and masked.
     pub(super) fn written(&self, submitted: &Submitted<'_>, by: &Submitter) -> Result<Event, Why> {
         let (event, _) = self.sent(submitted, by)?;
         Ok(line::masked(&self.inner.shared.masker, &event).map_or(event, |(masked, _)| masked))
@@ -70,8 +70,8 @@ impl Trail {
         Ok((Ready { end, id: stamp.id, key, keep, is_masked, then: *then, rule, flag }, warnings))
     }
 
-    /// For the ordinary event; `None` if it is not. That is said only before it is decided upon: a second decision
-    /// could be another one.
+    /// For an ordinary event; `None` if it is not one. It declines only before deciding: a second decision could
+    /// differ.
     fn make_ready_fast(
         &self,
         json: &[u8],
@@ -118,7 +118,7 @@ impl Trail {
         }))
     }
 
-    /// The event that was sent, with its submitter's tenant and the request's id where it has none.
+    /// The event that was sent, with its submitter's tenant and the request's id if it has none.
     fn sent(&self, submitted: &Submitted<'_>, by: &Submitter) -> Result<(Event, Warnings), Why> {
         let (mut event, warnings) = self.read_sent(submitted.json, self.is_strict(by)).map_err(Why::Bad)?;
         if let Some(own) = &by.tenant {

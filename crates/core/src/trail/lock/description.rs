@@ -15,10 +15,10 @@ pub(super) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Gives it up for all who share the open file.
+/// Releases it for all who share the open file.
 #[cfg(target_os = "linux")]
 pub(super) fn unlock(file: &File) {
-    // Without it, the lock goes with the last descriptor.
+    // Otherwise the lock ends with the last descriptor.
     let _ = control(file, libc::F_OFD_SETLK, libc::F_UNLCK);
 }
 
@@ -28,11 +28,11 @@ pub(super) fn is_locked(file: &File) -> io::Result<bool> {
     Ok(control(file, libc::F_OFD_GETLK, libc::F_RDLCK)? != libc::F_UNLCK)
 }
 
-/// The type of lock that the system answers with.
+/// The type of lock that the system reports.
 #[cfg(target_os = "linux")]
 fn control(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Result<libc::c_int> {
     use std::os::fd::AsRawFd as _;
-    // From the first byte to the last, whatever is appended; and no pid, which the system insists on.
+    // From the first byte to the last, whatever is appended; and without a pid, as the system requires.
     let mut lock = libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
@@ -61,7 +61,7 @@ pub(super) fn unlock(file: &File) {
     let _ = rustix::fs::flock(file, rustix::fs::FlockOperation::Unlock);
 }
 
-/// Not known here without taking it: readers go by the lock file alone.
+/// Cannot be determined here without taking it: readers rely on the lock file alone.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn is_locked(_file: &File) -> io::Result<bool> {
     Ok(false)

@@ -1,8 +1,8 @@
-//! What the lock file says: lines of TOML, each of which is read by itself, since a stop while they are written over can
-//! leave the end of an older one behind them.
+//! The text of the lock file: lines of TOML, each parsed by itself, since a stop during an overwrite can leave the end
+//! of an older line after them.
 //!
-//! A path is bytes. One that is UTF-8 is written as a TOML string, any other in hexadecimal digits; both read back as
-//! the very bytes that they were.
+//! A path is bytes. One that is UTF-8 is written as a TOML string, any other in hexadecimal digits; both parse back to
+//! exactly the same bytes.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 /// Longer than any path with every byte of it escaped.
 pub(super) const TEXT_BYTES_MAX: u64 = 64 << 10;
 
-/// What the next opening is to know of a writer.
+/// What the next opening should know about a writer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Left {
-    /// The handoff file; relative if it lies in the trail's folder, so that a copy of the folder does not lead to the
+    /// The handoff file; relative if it is inside the trail's folder, so that a copy of the folder does not lead to the
     /// original's.
     pub(crate) handoff: Option<PathBuf>,
     /// Whether everything accepted was durable in segments when it ended.
@@ -36,7 +36,7 @@ pub(super) fn write(pid: u32, left: &Left) -> String {
     text
 }
 
-/// What the text says of the writer's end.
+/// Parses what the text says about the writer's end.
 pub(super) fn left(text: &[u8]) -> Left {
     let plain = field(text, "handoff").and_then(|value| Some(PathBuf::from(value.as_str()?)));
     let coded = || {
@@ -54,7 +54,7 @@ pub(super) fn pid(text: &[u8]) -> Option<u32> {
     field(text, "pid")?.as_integer()?.try_into().ok()
 }
 
-/// The path of a handoff as the lock file of `folder` has it.
+/// A handoff's path as written in the lock file of `folder`.
 pub(super) fn as_named(handoff: &Path, folder: &Path) -> std::io::Result<PathBuf> {
     let (handoff, folder) = (std::path::absolute(handoff)?, std::path::absolute(folder)?);
     Ok(match handoff.strip_prefix(&folder) {
@@ -101,7 +101,7 @@ fn host() -> String {
 }
 
 fn boot() -> String {
-    // Only Linux has it here; elsewhere host and pid must do.
+    // Only Linux has it here; elsewhere host and pid must suffice.
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 

@@ -1,4 +1,5 @@
-//! What a view of a trail can prove: its newest checkpoint, that a line is under it, that an older one is its beginning.
+//! What a view of a trail can prove: its newest checkpoint, that a line is under it, that an older one is its
+//! beginning.
 
 use std::path::PathBuf;
 
@@ -17,7 +18,7 @@ impl Reader {
     /// The newest signed checkpoint, its text first.
     ///
     /// # Errors
-    /// When it is missing, or not to be believed by the keys of `trail.toml`.
+    /// When it is missing, or not trustworthy by the keys of `trail.toml`.
     pub fn checkpoint(&self) -> Result<(String, Checkpoint), ReadError> {
         let path = self.folder.checkpoint();
         let bytes = self.folder.files().read(&path, CHECKPOINT_BYTES_MAX).map_err(io_at(&path))?;
@@ -38,15 +39,15 @@ impl Reader {
     /// The proof that line `index` is in the tree of the newest checkpoint, with the line.
     ///
     /// # Errors
-    /// [`ReadError::NotSealed`] when no checkpoint covers it yet, [`ReadError::NotSigned`] when it was changed;
-    /// others when the folder cannot be read.
+    /// [`ReadError::NotSealed`] when no checkpoint covers it yet, [`ReadError::NotSigned`] when it was changed; others
+    /// when the folder cannot be read.
     pub fn prove(&mut self, index: Index) -> Result<TlogProof, ReadError> {
         let (note, checkpoint) = self.checkpoint()?;
         let hashes = self.inclusion(index, &checkpoint)?;
         let Some(line) = self.line(index)? else {
             return Err(ReadError::NotSealed { index, tree_size: checkpoint.size });
         };
-        // A proof that proves nothing is not given out.
+        // An invalid proof is never returned.
         verify_inclusion(&leaf_hash(&line), index.get(), checkpoint.size, &hashes, &checkpoint.root)
             .map_err(|_| ReadError::NotSigned { index })?;
         Ok(TlogProof { extra: Some(line), index: index.get(), hashes, checkpoint: note })
@@ -67,11 +68,10 @@ impl Reader {
         inclusion_proof(&mut self.tiles(checkpoint.size), index.get(), checkpoint.size).map_err(Into::into)
     }
 
-    /// The proof that the trail of the newest checkpoint begins with that of an older one, given as its
-    /// signed text.
+    /// The proof that the trail of the newest checkpoint begins with that of an older one, given as its signed text.
     ///
     /// # Errors
-    /// [`ReadError::NotContained`] when the older one is none of this trail, or is newer, or of another
+    /// [`ReadError::NotContained`] when the older one does not belong to this trail, is newer, or belongs to another
     /// history; others when the folder cannot be read.
     pub fn consistency(&self, older: &str) -> Result<ConsistencyProof, ReadError> {
         let (new, checkpoint) = self.checkpoint()?;
@@ -83,7 +83,7 @@ impl Reader {
         let (old, _) = ring.open(older).map_err(|error| not_contained(error.to_string()))?;
         if old.size > checkpoint.size {
             return Err(not_contained(format!(
-                "it is of {} events, and the trail has {} sealed ones",
+                "it covers {} events, but the trail has {} sealed ones",
                 old.size, checkpoint.size
             )));
         }

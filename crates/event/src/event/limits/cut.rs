@@ -1,10 +1,9 @@
-//! Cutting an event that is too large as a whole, until it fits.
+//! Cuts an event that is too large as a whole until it fits.
 //!
-//! Texts go first: the largest are cut down to one level, as high as the room allows. Where many small
-//! things fill the line, a list or object becomes a string of its JSON text's beginning; in a place that is
-//! always an object (`details`, unknown fields) that string stands in it under `_cut`; `related` and
-//! `actor.roles` keep their first elements. Each cut is listed. What must hold: it always ends, in time
-//! linear in the event but for a small factor.
+//! Texts go first: the largest are cut to one level, as high as the room allows. If many small things fill the line, a
+//! list or object becomes a string with the beginning of its JSON text; where an object is required (`details`, unknown
+//! fields) that string is in it under `_cut`; `related` and `actor.roles` keep their first elements. Each cut is
+//! listed. What must hold: it always ends, in time roughly linear in the event's size.
 
 use super::{
     Category, Event, HASHED_END_BYTES, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, Object, RELATED_MAX, ROLES_MAX,
@@ -16,23 +15,23 @@ use crate::event::out::piece;
 use crate::event::parse::Path;
 use crate::event::write::{WRITE_DEPTH_MAX, end_object, escaped_width, write_list, write_members};
 
-/// The key under which the text of an object stands that had to stay one.
+/// The key for the text of an object that had to stay an object.
 const CUT: &str = "_cut";
-/// Texts below this many bytes are never cut for the line's sake.
+/// Texts below this size are never cut to shorten the line.
 const LEVEL_MIN: usize = 256;
 /// A list or object keeps at least this many bytes of its text.
 const KEEP_MIN: usize = 1_024;
-/// Inside of a large container, one is cut alone if it is at least this large.
+/// Inside a large container, an inner one of at least this size is cut alone.
 const CONTAINER_MIN: usize = 4_096;
 /// The most texts cut in one round, so that the list of cuts fits.
 const TEXTS_MAX: usize = 32;
-/// About what one entry in the list of cuts takes, beside its path.
+/// Approximately what one entry in the list of cuts takes, besides its path.
 const ENTRY_BYTES: usize = 256;
 const ROUNDS_MAX: usize = 40;
 const TRUNCATED_MAX: usize = 48;
 
-/// Brings an event within every limit. `measure` says how many bytes it takes with a list of cuts, of
-/// which there may be `bytes_max`.
+/// Brings an event within every limit. `measure` returns its size with a list of cuts, which may have at most
+/// `bytes_max`.
 pub(crate) fn fit(
     event: &Event,
     bytes_max: usize,
@@ -71,8 +70,8 @@ fn shorten_lists(event: &mut Event, truncated: &mut Vec<Truncation>) {
     }
 }
 
-/// Cuts the largest texts to one level, so that all of `excess` goes. False if that cannot be, unless
-/// `forced`: then as much as can go.
+/// Cuts the largest texts to one level, so that all of `excess` goes. False if that is impossible, unless `forced`:
+/// then as much as possible goes.
 fn cut_texts(event: &mut Event, excess: usize, forced: bool, truncated: &mut Vec<Truncation>) -> bool {
     let mut widths = Vec::new();
     each_leaf(event, &mut |_, text| {
@@ -98,7 +97,7 @@ fn cut_texts(event: &mut Event, excess: usize, forced: bool, truncated: &mut Vec
     true
 }
 
-/// How many of the largest texts to cut, and to what width. `widths` falls.
+/// How many of the largest texts to cut, and to what width. `widths` is descending.
 fn level(widths: &[usize], excess: usize) -> Option<(usize, usize)> {
     let mut sum = 0;
     for (place, width) in widths.iter().enumerate().take(TEXTS_MAX) {
@@ -140,7 +139,7 @@ fn prefix_len(text: &str, level: usize) -> usize {
     text.len()
 }
 
-/// Lists a cut. A field that was cut before keeps what is said of its first, whole form.
+/// Lists a cut. A field that was cut before keeps the description of its first, complete form.
 fn note(truncated: &mut Vec<Truncation>, path: String, bytes: &[u8]) {
     if !truncated.iter().any(|known| known.path == path) {
         truncated.push(Truncation::of(path, bytes));
@@ -151,7 +150,7 @@ fn note(truncated: &mut Vec<Truncation>, path: String, bytes: &[u8]) {
 fn each_leaf(event: &mut Event, visit: &mut dyn FnMut(&Path<'_>, &mut String)) {
     let root = Path::ROOT;
     let mut named = |path: &str, _: usize, text: &mut String| {
-        // It decides who may read, and is found by what was sent.
+        // It decides who may read, and is searched by the value that was sent.
         if path != "tenant" {
             visit(&root.key(path), text);
         }
@@ -199,7 +198,7 @@ fn each_in_value(
     }
 }
 
-/// The places that are always an object, with their paths; unknown fields stand in their part itself.
+/// The places that are always an object, with their paths; unknown fields are in their part itself.
 fn objects(event: &mut Event) -> Vec<(&'static str, &mut Object)> {
     let mut all =
         vec![("details", &mut event.details), ("context", &mut event.context.extra), ("", &mut event.extra)];
@@ -221,8 +220,7 @@ fn values(event: &mut Event) -> impl Iterator<Item = (&'static str, &mut Value)>
     .filter_map(|(path, value)| Some((path, value.as_mut()?)))
 }
 
-/// Cuts one container: the largest of the event's parts, or one inside it. False if there is none left
-/// that is worth it.
+/// Cuts one container: the largest of the event's parts, or one inside it. False if none is left that is worth it.
 fn cut_container(event: &mut Event, excess: usize, truncated: &mut Vec<Truncation>) -> bool {
     let related = related_json(&event.related).len();
     let roles = event.actor.as_ref().map_or(0, |actor| actor.roles.iter().map(|role| width(role) + 3).sum());
@@ -269,7 +267,7 @@ fn shorten_list<T>(list: &mut Vec<T>, mut room: usize, size: impl Fn(&T) -> usiz
         fits
     };
     let kept = list.iter().map(fits).take_while(|&fits| fits).count();
-    // One less at least, or a round would be for nothing.
+    // At least one less, or a round would achieve nothing.
     list.truncate(kept.min(list.len().saturating_sub(1)));
 }
 
@@ -291,7 +289,7 @@ fn cut_object(object: &mut Object, excess: usize, path: &'static str, truncated:
     object.0 = vec![(CUT.to_owned(), Value::String(cut))];
 }
 
-/// The largest container in an object, if cutting it alone gets somewhere.
+/// The largest container in an object, if cutting it alone helps.
 fn worth_cutting(object: &mut Object, excess: usize, total: usize) -> Option<(&str, &mut Value)> {
     let (size, key, value) = object
         .0
@@ -321,7 +319,7 @@ fn cut_value(
     *value = Value::String(cut_json(text, excess));
 }
 
-/// The beginning of a JSON text, so short that as a string it saves `excess` bytes, if it can.
+/// The beginning of a JSON text, short enough that as a string it saves `excess` bytes, if possible.
 fn cut_json(text: Vec<u8>, excess: usize) -> String {
     let keep = text.len().saturating_sub(excess + ENTRY_BYTES * 2).max(KEEP_MIN);
     let mut text = String::from_utf8_lossy(&text).into_owned();
@@ -368,7 +366,7 @@ fn write_related<'a>(related: &[Resource], out: Out<'a>) -> Out<'a> {
     })
 }
 
-/// The last resort, which no known event reaches: what identifies the event stays, all else goes.
+/// The last resort, which no known event reaches: what identifies the event stays, everything else goes.
 fn strip(event: &mut Event, truncated: &mut Vec<Truncation>) {
     for (path, object) in objects(event) {
         if !object.is_empty() {

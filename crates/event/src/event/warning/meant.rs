@@ -1,10 +1,10 @@
-//! Which known field an unknown name looks like: another spelling of one that stands here, or the name of one that
-//! stands elsewhere.
+//! Which known field an unknown name looks like: another spelling of one that belongs here, or the name of one that
+//! belongs elsewhere.
 //!
-//! It is asked of every unknown name of the places that have known ones, on the fast way too, so it allocates nothing.
-//! Names that many programs use for something of their own (`content`, `metadata`, `event_type`) look like nothing.
+//! It is called for every unknown name in places that have known ones, on the fast path too, so it allocates nothing.
+//! Names that many programs use for something of their own (`content`, `metadata`, `event_type`) match nothing.
 
-/// Where a name stands.
+/// Where a name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Event,
@@ -14,10 +14,10 @@ pub(crate) enum Place {
     Context,
 }
 
-/// Longer names look like nothing.
+/// Longer names match nothing.
 const NAME_BYTES_MAX: usize = 24;
 
-/// Known names as they are compared: letters and digits alone, in lower case; and their paths.
+/// Known names as they are compared, that is, only letters and digits, in lower case; with their paths.
 type Known = [(&'static str, &'static str)];
 
 const EVENT: &Known = &[
@@ -69,7 +69,7 @@ const CONTEXT: &Known = &[
 const PARTS: [(&str, &Known); 4] =
     [("onbehalfof", ON_BEHALF_OF), ("resource", RESOURCE), ("context", CONTEXT), ("actor", ACTOR)];
 
-/// The path of the known field that an unknown name at this place looks like.
+/// The path of the known field that an unknown name in this place looks like.
 pub(crate) fn meant(place: Place, name: &str) -> Option<&'static str> {
     let mut room = [0; NAME_BYTES_MAX];
     let word = plain(name, &mut room)?;
@@ -84,7 +84,7 @@ pub(crate) fn meant(place: Place, name: &str) -> Option<&'static str> {
     spelled.or_else(|| of_part(word)).or_else(|| other_name(place, word))
 }
 
-/// Letters and digits of a name in lower case; `None` if it is none that could be known.
+/// Letters and digits of a name in lower case; `None` if it cannot be a known one.
 fn plain<'a>(name: &str, room: &'a mut [u8; NAME_BYTES_MAX]) -> Option<&'a [u8]> {
     let mut len = 0;
     for byte in name.bytes() {
@@ -110,12 +110,12 @@ fn is_spelled(word: &[u8], name: &[u8]) -> bool {
         || (name.len() >= LONG && is_one_mistake(word, name) && !is_word_of_its_own(word))
 }
 
-/// Words that are one letter away from a known name, and mean something else.
+/// Words that are one letter away from a known name but mean something else.
 fn is_word_of_its_own(word: &[u8]) -> bool {
     matches!(word, b"content" | b"contest" | b"charges" | b"chances" | b"changed" | b"traced" | b"requested")
 }
 
-/// Whether one letter is missing, too many or another one, or two have changed places.
+/// Whether one letter is missing, extra or different, or two are swapped.
 fn is_one_mistake(one: &[u8], other: &[u8]) -> bool {
     if one.len().abs_diff(other.len()) > 1 {
         return false;
@@ -138,7 +138,7 @@ fn of_part(word: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// The field that others call so.
+/// The field that other formats call by this name.
 fn other_name(place: Place, word: &[u8]) -> Option<&'static str> {
     match (place, word) {
         (Place::Event | Place::Actor | Place::Resource | Place::Context, _) if of_context(word).is_some() => {
@@ -163,7 +163,7 @@ fn other_name(place: Place, word: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Other names of what says where an event came from, at whatever place.
+/// Other names for where an event came from, in any place.
 fn of_context(word: &[u8]) -> Option<&'static str> {
     Some(match word {
         b"ip" | b"ipaddress" | b"ipaddr" | b"clientip" | b"sourceip" | b"srcip" | b"remoteip"

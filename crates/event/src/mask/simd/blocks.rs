@@ -1,18 +1,18 @@
-//! The pass over whole blocks, whatever looks at one.
+//! The pass over whole blocks, for any way of examining one.
 //!
-//! Candidates are gathered first and looked at afterwards. Both are done without a branch that the processor could
-//! not foresee: how many there are in a block is as good as random, and a wrong guess costs more than ten of them.
+//! Candidates are collected first and examined afterwards. Both avoid branches that the processor cannot predict: how
+//! many there are in a block is practically random, and a wrong prediction costs more than ten of them.
 
 use super::tables::{Hit, Tables};
 
 /// Bytes of a block: a bit for each in a word.
 pub(super) const BLOCK: usize = 64;
-/// Blocks that are looked at before anything in them is.
+/// How many blocks are scanned before anything in them is examined.
 const BLOCKS_AT_ONCE: usize = 4;
 /// The shortest text that is scanned this way.
 pub(super) const LEN_MIN: usize = 2 * BLOCK;
 
-/// What was seen in a block, a bit for each byte, the lowest for the first.
+/// What was seen in a block, one bit per byte, the lowest for the first.
 #[derive(Clone, Copy)]
 pub(super) struct Seen {
     /// Places where three bytes may be an anchor.
@@ -21,10 +21,10 @@ pub(super) struct Seen {
     pub(super) digits: u64,
 }
 
-/// Calls `visit` for each hit until it says true, and returns whether it did. The text has at least [`LEN_MIN`].
+/// Calls `visit` for each hit until it returns true, and returns whether it did. The text has at least [`LEN_MIN`].
 ///
-/// `look` is given places with at least [`BLOCK`] and two more bytes after them, `digits` those with at least [`BLOCK`].
-/// `places` puts the places of the bits of a word in front, each with a number added.
+/// `look` is given places followed by at least [`BLOCK`] and two more bytes, `digits` those followed by at least
+/// [`BLOCK`]. `places` puts the places of the bits of a word in front, each with a number added.
 #[inline(always)]
 pub(super) fn scan(
     text: &[u8],
@@ -66,7 +66,7 @@ pub(super) fn scan(
         }
         words[0] = words[blocks];
         for some in candidates.get(..count).unwrap_or_default().chunks(u64::BITS as usize) {
-            // Nearly none is an anchor, but the processor could not foresee which: so it is asked once for all.
+            // Nearly none is an anchor, but the processor could not predict which: so one check covers all.
             let place = |number: u32| begin + usize::from(some[number as usize]);
             let is_anchor = |number| u64::from(tables.is_anchor(text, place(number))) << number;
             let mut anchors = (0..some.len() as u32).map(is_anchor).fold(0, |all, one| all | one);
@@ -84,7 +84,7 @@ pub(super) fn scan(
     visit_digits([digits(last - BLOCK), digits(last)], u128::MAX, last, &mut visit)
 }
 
-/// Starts of digits that were not judged with the block before: a card's last digit lies up to 13 places behind its
+/// Starts of digits that were not judged with the previous block: a card's last digit is up to 13 places after its
 /// first.
 const NEW: u128 = u128::MAX << (BLOCK - 14);
 

@@ -1,6 +1,6 @@
 //! What the pass over a text looks into, and what it finds.
 
-/// The tables that the loop looks into.
+/// The tables that the loop uses.
 pub(in crate::mask) struct Tables {
     /// Buckets 0 to 7, and 8 to 15.
     pub(in crate::mask) sets: [Set; 2],
@@ -32,15 +32,15 @@ pub(in crate::mask) enum Hit {
     Digits(usize),
 }
 
-/// The hash of three bytes, in any case. Of 150 odd factors that were tried this one gives the fewest places of real
-/// records the hash of an anchor.
+/// The hash of three bytes, in any case. Of 150 odd factors that were tried, this one makes the fewest places of real
+/// records hash like an anchor.
 #[inline(always)]
 pub(in crate::mask) fn slot(bytes: [u8; 3]) -> usize {
     let [a, b, c] = bytes.map(|byte| u32::from(byte | 0x20));
     ((a | b << 8 | c << 16).wrapping_mul(0x1BA1_6215) >> 18) as usize
 }
 
-/// Whether a string of JSON begins here that holds JSON itself, without a blank before it.
+/// Whether a JSON string begins here that itself holds JSON, without a blank before it.
 #[inline(always)]
 pub(in crate::mask) fn is_json_start(a: u8, b: u8) -> bool {
     // The two brackets differ in one bit.
@@ -52,7 +52,7 @@ impl Tables {
     pub(in crate::mask) fn is_anchor(&self, text: &[u8], at: usize) -> bool {
         let Some(&[a, b, c]) = text.get(at..).and_then(<[u8]>::first_chunk::<3>) else { return false };
         let slot = slot([a, b, c]);
-        // Without a branch between the two: only the answer, nearly always no, is one.
+        // Without a branch between the two: only the result, nearly always no, is one.
         (self.anchors[slot / 64] >> (slot % 64) & 1 != 0) | is_json_start(a, b)
     }
 }

@@ -1,7 +1,6 @@
-//! Looking at a block of text with the vectors of x86-64.
+//! Examines a block of text with the vectors of x86-64.
 //!
-//! A value of [`Avx512`] or [`Avx2`] is the proof that the processor has the instructions; there is no other way to one
-//! than `detect`.
+//! A value of [`Avx512`] or [`Avx2`] proves that the processor has the instructions; only `detect` creates one.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
@@ -124,11 +123,11 @@ fn scan_avx512(text: &[u8], tables: &Tables, visit: impl FnMut(Hit) -> bool) -> 
     blocks::scan(text, tables, look, |at| digits(load(at)), places, visit)
 }
 
-/// Places written without asking how many there are.
+/// Places written without checking how many there are.
 const AT_ONCE: usize = 4;
 
-/// The places of the bits in `mask`, each with `start` added. How many there are is as good as random, and a wrong
-/// guess of the processor costs more than writing some for nothing.
+/// The places of the bits in `mask`, each with `start` added. How many there are is practically random, and a wrong
+/// prediction by the processor costs more than writing some in vain.
 #[inline(always)]
 fn places(mut mask: u64, start: u8, free: &mut [u8; BLOCK]) {
     for some in free.as_chunks_mut::<AT_ONCE>().0 {

@@ -1,6 +1,6 @@
-//! The table of docs/masking.md: made from the rules, and from what the masker does with an example of each form.
+//! The table of docs/masking.md: generated from the rules, and from what the masker does to an example of each form.
 //!
-//! `UPDATE_SNAPSHOTS=1 cargo test -p trailseal-event --lib mask::tests::table` writes it anew.
+//! `UPDATE_SNAPSHOTS=1 cargo test -p trailseal-event --lib mask::tests::table` regenerates it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,17 +12,17 @@ use crate::mask::kind::Kind;
 use crate::mask::rules::RULES;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/masking.md");
-const BEGIN: &str = "<!-- Made from the rules. To make it anew: UPDATE_SNAPSHOTS=1 cargo test -p trailseal-event --lib mask::tests::table -->\n";
-const END: &str = "<!-- The end of what is made from the rules. -->\n";
+const BEGIN: &str = "<!-- Generated from the rules. To regenerate: UPDATE_SNAPSHOTS=1 cargo test -p trailseal-event --lib mask::tests::table -->\n";
+const END: &str = "<!-- End of the generated table. -->\n";
 
-/// How a value is written in a form, so that it ends where the form says.
+/// How a value is escaped in a form, so that it ends where the form ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Written {
-    /// As it is.
+    /// Unescaped.
     Plain,
     /// With a backslash before a double quote and a backslash.
     Backslash,
-    /// With each single quote twice.
+    /// With each single quote doubled.
     Twice,
     /// With `%26` for `&` and `%23` for `#`.
     Percent,
@@ -30,58 +30,54 @@ pub(super) enum Written {
     Xml,
 }
 
-/// Forms of a key and a value in a text: what it is, and a text in which `§` stands for the secret.
+/// Forms of a key and a value in a text: a description, and a text in which `§` stands for the secret.
 pub(super) const FORMS: &[(&str, &str, Written)] = &[
-    ("`key=value`, to the next blank", "connect password=§ as anna", Written::Plain),
-    ("the same, with blanks", "PASSWORD = § for anna", Written::Plain),
-    ("of a connection", "Uid=app; Pwd=§ ;Encrypt=true", Written::Plain),
-    ("of a shell", "DB_PASSWORD=§ ./run.sh", Written::Plain),
-    ("`key: value`, where it is no plain word", "DB_PASSWORD: § was set", Written::Plain),
+    ("`key=value`, to the next space", "connect password=§ as anna", Written::Plain),
+    ("the same, with spaces", "PASSWORD = § for anna", Written::Plain),
+    ("in a connection string", "Uid=app; Pwd=§ ;Encrypt=true", Written::Plain),
+    ("in a shell", "DB_PASSWORD=§ ./run.sh", Written::Plain),
+    ("`key: value`, if the value is not a plain word", "DB_PASSWORD: § was set", Written::Plain),
     ("`key:value`, the same", "login with password:§ failed", Written::Plain),
-    ("a tab", "password\t§ was set", Written::Plain),
-    ("a tab behind the sign", "password:\t§ was set", Written::Plain),
-    ("a map of Go", "map[password:§ user:anna]", Written::Plain),
-    ("a passphrase, to the end of its line", "passphrase=§ correct horse", Written::Plain),
-    (
-        "a parameter of a URL, to `&` or `#`",
-        "GET /login?user=anna&password=§&page=2 HTTP/1.1",
-        Written::Percent,
-    ),
-    ("a fragment of a URL", "https://example.com/#access_token=§&page=2", Written::Percent),
+    ("separated by a tab", "password\t§ was set", Written::Plain),
+    ("a tab after the colon", "password:\t§ was set", Written::Plain),
+    ("a Go map", "map[password:§ user:anna]", Written::Plain),
+    ("a passphrase, to the end of the line", "passphrase=§ correct horse", Written::Plain),
+    ("a URL parameter, to `&` or `#`", "GET /login?user=anna&password=§&page=2 HTTP/1.1", Written::Percent),
+    ("a URL fragment", "https://example.com/#access_token=§&page=2", Written::Percent),
     ("in quotes", "login(user=\"anna\", password=\"§\", port=5)", Written::Backslash),
-    ("in quotes, around both", "curl -d \"password=§\" https://example.com", Written::Backslash),
+    ("quotes around key and value", "curl -d \"password=§\" https://example.com", Written::Backslash),
     ("in single quotes", "password='§' and more", Written::Twice),
-    ("of JSON", "sent {\"password\":\"§\",\"n\":1} to it", Written::Backslash),
-    ("of JSON in JSON, and nothing around it", "{\"user\":\"anna\",\"password\":\"§\"}", Written::Backslash),
-    ("of Python", "sent {'user': 'anna', 'password': \"§\"}", Written::Backslash),
-    ("of Ruby", "sent {\"user\"=>\"anna\", \"password\"=>\"§\"}", Written::Backslash),
-    ("of XML", "<user>anna</user><password>§</password>", Written::Xml),
-    ("of SQL", "ALTER USER anna WITH PASSWORD '§' NOLOGIN", Written::Twice),
-    ("of SQL, national characters", "ALTER LOGIN anna WITH PASSWORD = N'§' UNLOCK", Written::Twice),
-    ("of SQL, an option", "OPTIONS (user 'anna', password '§')", Written::Twice),
-    ("of SQL, identified", "CREATE USER anna IDENTIFIED BY '§' ACCOUNT LOCK", Written::Twice),
+    ("JSON", "sent {\"password\":\"§\",\"n\":1} to it", Written::Backslash),
+    ("JSON as the whole text", "{\"user\":\"anna\",\"password\":\"§\"}", Written::Backslash),
+    ("Python", "sent {'user': 'anna', 'password': \"§\"}", Written::Backslash),
+    ("Ruby", "sent {\"user\"=>\"anna\", \"password\"=>\"§\"}", Written::Backslash),
+    ("XML", "<user>anna</user><password>§</password>", Written::Xml),
+    ("SQL", "ALTER USER anna WITH PASSWORD '§' NOLOGIN", Written::Twice),
+    ("SQL, national characters", "ALTER LOGIN anna WITH PASSWORD = N'§' UNLOCK", Written::Twice),
+    ("SQL, an option", "OPTIONS (user 'anna', password '§')", Written::Twice),
+    ("SQL, `IDENTIFIED BY`", "CREATE USER anna IDENTIFIED BY '§' ACCOUNT LOCK", Written::Twice),
     (
-        "of SQL, identified with a plugin",
+        "SQL, `IDENTIFIED` with a plugin",
         "ALTER USER anna IDENTIFIED WITH caching_sha2_password BY '§'",
         Written::Twice,
     ),
-    ("of SQL, hashed there", "UPDATE users SET pw = crypt('§', gen_salt('bf'))", Written::Twice),
-    ("of JDBC, in braces", "jdbc:sqlserver://db;password={§} ;encrypt=true", Written::Plain),
-    ("a header, to the end of its line", "Authorization: Digest §\nAccept: text/html", Written::Plain),
+    ("SQL, argument of a hash function", "UPDATE users SET pw = crypt('§', gen_salt('bf'))", Written::Twice),
+    ("JDBC, in braces", "jdbc:sqlserver://db;password={§} ;encrypt=true", Written::Plain),
+    ("a header, to the end of the line", "Authorization: Digest §\nAccept: text/html", Written::Plain),
     ("a cookie", "Cookie: SID=§\nAccept: text/html", Written::Plain),
-    ("an option", "deploy --db-password § --verbose", Written::Plain),
-    ("an option, joined", "deploy --db-password=§ --verbose", Written::Plain),
+    ("a command-line option", "deploy --db-password § --verbose", Written::Plain),
+    ("the same, with `=`", "deploy --db-password=§ --verbose", Written::Plain),
     ("a short option of mysql, sshpass, 7z", "mysql -u root -p§ shop", Written::Plain),
-    ("an option of Windows", "net use /user:anna /pass:§ x:", Written::Plain),
-    ("a user of curl", "curl -u anna:§ https://example.com", Written::Plain),
+    ("a Windows option", "net use /user:anna /pass:§ x:", Written::Plain),
+    ("a curl user", "curl -u anna:§ https://example.com", Written::Plain),
     ("a URL", "postgres://app:§@db.example.com:5432/app", Written::Plain),
 ];
 
-/// Texts that stay as they are.
+/// Texts that stay unchanged.
 const STAYS: &[(&str, &str)] = &[
-    ("a word behind a colon", "token: expired"),
-    ("nothing behind the sign", "password="),
-    ("what masking left", "password=***"),
+    ("a word after a colon", "token: expired"),
+    ("nothing after the sign", "password="),
+    ("the result of masking", "password=***"),
     (
         "a placeholder",
         "password=<password>, token=${TOKEN}, password: {{ password }}, token=$TOKEN, password=none",
@@ -89,22 +85,22 @@ const STAYS: &[(&str, &str)] = &[
     ("a count", "max_tokens=4096, tokens: 128"),
     ("an answer", "Has Sensitive Credentials: No"),
     (
-        "names that end like a secret's",
+        "names that end like a secret's name",
         "PublicKeyToken=b77a5c561934e089, ElevatedToken: %%1842, next_page_token=abc",
     ),
     (
-        "a hash of Vault's log",
+        "a hash from Vault's audit log",
         "token=hmac-sha256:0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0",
     ),
-    ("the name of something at AWS", "secret=arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf"),
-    ("the id of an access key", "access_key=AKIAIOSFODNN7EXAMPLE"),
+    ("an AWS resource name", "secret=arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf"),
+    ("an access key id", "access_key=AKIAIOSFODNN7EXAMPLE"),
     ("a folder", "PWD=/home/anna"),
-    ("a port, and a sign further on", "https://example.com:8443/@anna"),
-    ("part of a path, or of a name with colons", "system:serviceaccount:kube-system:token:a1b2"),
-    ("a word in quotes behind another secret's name than a password's", "unexpected token '}' in line 3"),
-    ("a placeholder of a token", "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
+    ("a port, and a later `@`", "https://example.com:8443/@anna"),
+    ("part of a path or of a name with colons", "system:serviceaccount:kube-system:token:a1b2"),
+    ("a quoted word after the name of a secret other than a password", "unexpected token '}' in line 3"),
+    ("a placeholder for a token", "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
     ("a UUID, a hash", "018f3e1a-7c2b-7d4e-9f10-123456789abc, da39a3ee5e6b4b0d3255bfef95601890afd80709"),
-    ("digits that no issuer gives out", "order 9876543210987654"),
+    ("digits that no card issuer uses", "order 9876543210987654"),
     ("a password in a sentence", "she used hunter2 as always"),
     ("percent-encoded or base64-encoded text", "password%3Dhunter2, cGFzc3dvcmQ9aHVudGVyMg=="),
 ];
@@ -145,7 +141,7 @@ fn names(kind: Kind) -> String {
     names.join(", ")
 }
 
-/// The rules that a prefix is known by, in their order.
+/// The rules that recognise a prefix, in their order.
 fn looks(table: &mut String) {
     let mut kinds: Vec<&str> = Vec::new();
     for rule in RULES {
@@ -156,18 +152,18 @@ fn looks(table: &mut String) {
     for kind in kinds {
         let literals: Vec<String> =
             RULES.iter().filter(|rule| rule.kind == kind).map(|rule| code(rule.literal.trim())).collect();
-        writeln!(table, "| by its looks | {kind} | {} | goes |", literals.join(" ")).unwrap();
+        writeln!(table, "| by form | {kind} | {} | masked |", literals.join(" ")).unwrap();
     }
 }
 
 fn table() -> String {
     let masker = masker();
-    let mut table = "| | what | sent | left |\n| --- | --- | --- | --- |\n".to_owned();
+    let mut table = "| | what | sent | result |\n| --- | --- | --- | --- |\n".to_owned();
     for (what, kind) in [
-        ("names of one", Kind::Secret),
-        ("names of several, or of how many", Kind::Secrets),
-        ("names of a key and its id", Kind::AccessKey),
-        ("names of several keys and their ids", Kind::AccessKeys),
+        ("a key that names a secret", Kind::Secret),
+        ("a key that names several, or their number", Kind::Secrets),
+        ("a key that names an access key, or its id", Kind::AccessKey),
+        ("a key that names several access keys, or their ids", Kind::AccessKeys),
     ] {
         writeln!(table, "| by key | {what} | {} | |", names(kind)).unwrap();
     }
@@ -175,7 +171,7 @@ fn table() -> String {
         let mut event = Event::from_json(format!(r#"{{"action":"a","details":{sent}}}"#).as_bytes()).unwrap();
         masker.mask(&mut event);
         let left = event.details.to_string();
-        let left = if left == *sent { "stays".to_owned() } else { code(&left) };
+        let left = if left == *sent { "unchanged".to_owned() } else { code(&left) };
         writeln!(table, "| by key | | {} | {left} |", code(sent)).unwrap();
     }
     for (what, form, how) in FORMS {
@@ -187,14 +183,14 @@ fn table() -> String {
     looks(&mut table);
     writeln!(
         table,
-        "| by its looks | card: an issuer's beginning and length, the check digit | {} | {} |",
+        "| by form | card: an issuer's prefix and length, and a valid check digit | {} | {} |",
         code("paid with 4111 1111 1111 1111"),
         code(&left(&masker, "paid with 4111 1111 1111 1111"))
     )
     .unwrap();
     for (what, sent) in STAYS {
         assert_eq!(left(&masker, sent), *sent);
-        writeln!(table, "| no secret | {what} | {} | stays |", code(sent)).unwrap();
+        writeln!(table, "| not a secret | {what} | {} | unchanged |", code(sent)).unwrap();
     }
     table
 }

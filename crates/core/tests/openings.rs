@@ -409,7 +409,7 @@ fn what_a_stop_tore_is_set_aside_and_told() {
     let mut loud = options();
     let told = noticing(&mut loud);
     Trail::open(dir.path(), loud).unwrap().close(SOON).unwrap();
-    assert!(told.lock().unwrap().iter().any(|told| told.starts_with("23 bytes behind")), "{told:?}");
+    assert!(told.lock().unwrap().iter().any(|told| told.starts_with("23 bytes after")), "{told:?}");
     assert_eq!(last_opened(dir.path())["cut_bytes"], 23);
     let aside = dir.path().join("segments/00000000000000000000.cut-0");
     assert_eq!(fs::read_to_string(aside).unwrap(), torn);

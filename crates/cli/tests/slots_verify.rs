@@ -138,7 +138,7 @@ fn keys_and_checkpoints_go_to_the_slots_that_they_name() {
     assert_eq!(json["without_checkpoint"], serde_json::json!([]));
     assert!(json["trails"][0]["cannot_rule_out"].to_string().contains("key_replaced"));
     let text = place.run_all(&["verify", "--public-key", &keys[1]]).ok().out;
-    assert!(text.contains("no public key was given of example.org/app/0, example.org/app/2"), "{text}");
+    assert!(text.contains("no public key was given for example.org/app/0, example.org/app/2"), "{text}");
 
     let mut all = vec!["verify", "--json"];
     for (key, checkpoint) in keys.iter().zip(["c0", "c1", "c2"]) {

@@ -16,8 +16,9 @@ use trailseal_core::clock::Timestamp;
 use trailseal_core::file::{Files as _, StdFiles, open_ordinary};
 use trailseal_core::mask::TenantError;
 
-use super::viewer_token::Signer;
-use super::{Caller, Grant, Scope};
+use super::caller::Caller;
+use super::scope::Scope;
+use super::viewer_token::{Grant, Signer};
 
 /// What every token begins with.
 const PREFIX: &str = "tsl_";
@@ -204,6 +205,11 @@ impl Tokens {
             }
         }
         Some(caller)
+    }
+
+    /// Whether what let the caller in still would: a stream outlives the look at its beginning.
+    pub(crate) fn still_let_in(&self, caller: &Caller, now: Timestamp) -> bool {
+        caller.token().is_none_or(|token| self.find(token, now).is_some())
     }
 
     /// Makes a token, and returns it: nobody can tell it later. `check` says whether events keep a tenant as it is.

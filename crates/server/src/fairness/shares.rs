@@ -3,27 +3,12 @@
 //! What must hold: no client takes all of it, so one that is greedy or slow keeps none of the others out.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes, HttpBody};
-use hyper::body::{Frame, SizeHint};
+use crate::client::Client;
 
 /// A client has this part of what is shared, so that several greedy ones, too, leave something.
 const PART: usize = 4;
-
-/// Who is counted as one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Client {
-    /// Whoever owns the trail's folder.
-    Owner,
-    /// All who have this token.
-    Token(Arc<str>),
-    /// All of this address, where no token is needed.
-    Address(IpAddr),
-}
 
 /// So much of something, and who has taken how much of it.
 pub(crate) struct Shares {
@@ -44,32 +29,6 @@ pub(crate) struct Share {
     shares: Arc<Shares>,
     client: Client,
     taken: usize,
-}
-
-/// The body of an answer, with what is taken until it is sent.
-pub(crate) struct HeldBody {
-    pub(crate) body: Body,
-    pub(crate) _place: Share,
-}
-
-impl HttpBody for HeldBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        HttpBody::size_hint(&self.body)
-    }
 }
 
 /// Why nothing more can be taken.

@@ -56,3 +56,36 @@ fn content_type(name: &str) -> &'static str {
         _ => "application/octet-stream",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    /// The modules that each one imports.
+    fn imports() -> BTreeMap<&'static str, Vec<&'static str>> {
+        let modules = FILES.iter().filter(|(name, _)| name.ends_with(".js"));
+        let of = |(name, bytes): &(&'static str, &'static [u8])| {
+            let text = std::str::from_utf8(bytes).unwrap_or_default();
+            let imported = text.split(" from \"./").skip(1);
+            (*name, imported.filter_map(|rest| rest.split('"').next()).collect())
+        };
+        modules.map(of).collect()
+    }
+
+    #[test]
+    fn no_module_of_the_viewer_imports_itself_through_others() {
+        let imports = imports();
+        assert!(imports.values().map(Vec::len).sum::<usize>() > 50, "{imports:?}");
+        for name in imports.keys() {
+            let (mut reached, mut next) = (BTreeSet::new(), vec![*name]);
+            while let Some(module) = next.pop() {
+                next.extend(
+                    imports.get(module).into_iter().flatten().filter(|other| reached.insert(**other)),
+                );
+            }
+            assert!(!reached.contains(name), "{name} imports {reached:?}, and one of them imports it");
+        }
+    }
+}

@@ -9,8 +9,8 @@ use trailseal_core::clock::Timestamp;
 use trailseal_core::event::{Category, Outcome, Severity, Value};
 use trailseal_core::line::parse_front;
 
+use super::fields::{Fields, ResourceFields};
 use super::scan::{Scan, Token};
-use super::{Fields, ResourceFields};
 
 /// The fields; `None` if the line must be read in full.
 pub(super) fn fields(line: &[u8]) -> Option<Fields<'_>> {

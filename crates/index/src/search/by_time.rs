@@ -11,10 +11,12 @@ use trailseal_core::Index;
 use trailseal_core::filter::Filter;
 use trailseal_core::line::{effective_time, parse_front};
 
+use super::error::SearchError;
 use super::gathered::{BLOCK_LINES, Gathered};
-use super::left::NONE_BELOW;
-use super::member::{LINES_AT_LEAST, Member, Wanted};
-use super::{Hit, Left, SearchError};
+use super::hit::Hit;
+use super::left::{Left, NONE_BELOW};
+use super::member::{LINES_AT_LEAST, Member};
+use super::wanted::Wanted;
 use crate::view::Key;
 use crate::{Candidate, First};
 

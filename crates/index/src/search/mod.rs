@@ -6,10 +6,14 @@
 
 mod by_time;
 mod cursor;
+mod error;
 mod gathered;
+mod hit;
 mod left;
 mod member;
 mod merge;
+mod summed;
+mod wanted;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -18,49 +22,19 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use trailseal_core::clock::Timestamp;
-use trailseal_core::event::{BadLine, Event, Recorded};
 use trailseal_core::file::Files;
 use trailseal_core::filter::Filter;
-use trailseal_core::{Index, ReadError, Reader, trails_in};
+use trailseal_core::{ReadError, Reader, trails_in};
 
 pub use cursor::{Cursor, CursorError};
+pub use error::{SearchError, TellTrouble};
 use gathered::MATCHES_MAX;
+pub use hit::Hit;
 use left::Left;
 use member::Member;
-pub(crate) use member::value_of;
+pub(crate) use summed::value_of;
 
-use crate::view::Key;
-use crate::{FacetField, First, IndexError, Order};
-
-/// An event that matches.
-#[derive(Clone, Debug)]
-pub struct Hit {
-    /// The name of its trail.
-    pub origin: Arc<str>,
-    /// Its position there.
-    pub index: Index,
-    /// When it was recorded.
-    pub recorded: Timestamp,
-    /// Its [effective time](Recorded::effective_time).
-    pub time: Timestamp,
-    /// Its line.
-    pub line: Vec<u8>,
-}
-
-impl Hit {
-    /// The event on the line.
-    ///
-    /// # Errors
-    /// When the line is none that a trail writes; `verify` has more to say then.
-    pub fn read(&self) -> Result<Recorded, BadLine> {
-        Event::from_line(&self.line)
-    }
-
-    /// Where it stands in its trail by time, counted from this end.
-    fn place(&self, first: First) -> Key {
-        first.turn((self.time.as_micros(), self.index.get()))
-    }
-}
+use crate::{FacetField, Order};
 
 /// A page with a budget ends with so many bytes of lines, whatever its limit is.
 pub const PAGE_BYTES_MAX: usize = 2 << 20;
@@ -82,30 +56,6 @@ pub struct Page {
 pub struct Lag {
     /// Readable events that are not in an index yet; answers include them all the same.
     pub events: u64,
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SearchError {
-    /// A trail could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// An index could not be read.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    /// Nobody wants the answer any more: see [`Search::stop_when`].
-    #[error("the search was stopped")]
-    Stopped,
-    /// The folder could not be listed.
-    #[error("could not list the trails in {}", path.display())]
-    List {
-        /// The folder.
-        path: std::path::PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
 }
 
 /// The trails that are searched together.
@@ -132,9 +82,6 @@ pub struct Search {
     tell: Option<Arc<TellTrouble>>,
     matches_max: usize,
 }
-
-/// Told why an index cannot be used.
-pub type TellTrouble = dyn Fn(&IndexError) + Send + Sync;
 
 impl Search {
     /// Looks at the trail in folder `dir`, or at the slots in it. Writes nothing.

@@ -4,7 +4,8 @@ use trailseal_core::Index;
 use trailseal_core::filter::{Filter, IdFilter};
 use trailseal_index::{Order, Search};
 
-use super::{search, write_text};
+use super::reading::search;
+use super::text::write_text;
 use crate::arguments::Prove;
 use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;

@@ -10,7 +10,8 @@ use trailseal_core::filter::parse_time;
 use trailseal_core::{ReadError, Trail, trails_in};
 use trailseal_server::{NewToken, Scope, TokenError, TokenFile};
 
-use super::{close_trail, open_trail, tell_slot, write_out};
+use super::text::write_out;
+use super::writing::{close_trail, open_trail, tell_slot};
 use crate::arguments::Token;
 use crate::failure::{Failure, Outcome};
 use crate::server_client::ServerClient;

@@ -11,8 +11,8 @@ use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_core::event::Event;
 use trailseal_core::{Ack, Options, Trail};
+use trailseal_event::Event;
 
 use crate::access::{NewToken, Scope, Tokens};
 use crate::client::Peer;

@@ -1,7 +1,7 @@
 //! What callers do at the server is recorded in the trail itself, as events of its own.
 
-use trailseal_core::event::{Actor, Event, Object, Value};
-use trailseal_core::{Index, Trail};
+use trailseal_core::Trail;
+use trailseal_event::{Actor, Event, Index, Object, Value};
 
 use crate::access::Caller;
 use crate::query::{Query, cut};

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use trailseal_core::file::StdFiles;
-use trailseal_core::policy::{Acknowledge, Mode, Policy};
 use trailseal_core::{Folder, Trail, trails_in};
+use trailseal_event::policy::{Acknowledge, Mode, Policy};
 
 use super::text::{read_text, write_out};
 use super::writing::{close_trail, open_trail, tell_slot};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::StdFiles;
-use trailseal_core::filter::Filter;
 use trailseal_core::{ReadError, Reader, trails_in};
+use trailseal_event::filter::Filter;
 use trailseal_index::Search;
 
 use crate::arguments::Filters;

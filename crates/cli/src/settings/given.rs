@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use trailseal_core::Anchor;
-use trailseal_core::policy::Rule;
+use trailseal_event::policy::Rule;
 
 use super::table::{LISTS, SETTINGS, Setting};
 use crate::arguments::Common;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use trailseal_core::event::{Outcome, Recorded, Resource, Severity};
+use trailseal_event::{Outcome, Recorded, Resource, Severity};
 
 /// What filters can ask of one event.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -11,7 +11,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use trailseal_core::event::Event;
+use trailseal_event::Event;
 
 pub(crate) use fields::{Fields, ResourceFields};
 

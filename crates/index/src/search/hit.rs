@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use trailseal_core::Index;
-use trailseal_core::clock::Timestamp;
-use trailseal_core::event::{BadLine, Event, Recorded};
+use trailseal_event::{BadLine, Event, Index, Recorded, Timestamp};
 
 use crate::First;
 use crate::view::Key;

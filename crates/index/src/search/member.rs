@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use trailseal_core::clock::Timestamp;
 use trailseal_core::file::Files;
-use trailseal_core::filter::Filter;
-use trailseal_core::line::parse_front;
-use trailseal_core::mask::MaskKey;
-use trailseal_core::{Index, LineAt, Place, Reader};
+use trailseal_core::{LineAt, Place, Reader, load_mask_key};
+use trailseal_event::filter::Filter;
+use trailseal_event::line::parse_front;
+use trailseal_event::mask::MaskKey;
+use trailseal_event::{Index, Timestamp};
 
 use super::error::{SearchError, TellTrouble};
 use super::gathered::{Gathered, MATCHES_MAX};
@@ -79,7 +79,7 @@ impl Member {
 
     fn look_for_key(&mut self) {
         if self.key.is_none() {
-            self.key = MaskKey::load(self.reader.folder()).ok().flatten();
+            self.key = load_mask_key(self.reader.folder()).ok().flatten();
         }
     }
 

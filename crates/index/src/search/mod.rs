@@ -21,10 +21,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use trailseal_core::clock::Timestamp;
 use trailseal_core::file::Files;
-use trailseal_core::filter::Filter;
 use trailseal_core::{ReadError, Reader, trails_in};
+use trailseal_event::Timestamp;
+use trailseal_event::filter::Filter;
 
 pub use cursor::{Cursor, CursorError};
 pub use error::{SearchError, TellTrouble};

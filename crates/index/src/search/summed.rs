@@ -7,10 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use trailseal_core::Place;
-use trailseal_core::clock::Timestamp;
-use trailseal_core::event::{Event, Outcome};
-use trailseal_core::filter::Filter;
-use trailseal_core::line::effective_time;
+use trailseal_event::filter::Filter;
+use trailseal_event::line::effective_time;
+use trailseal_event::{Event, Outcome, Timestamp};
 
 use super::error::SearchError;
 use super::member::Member;

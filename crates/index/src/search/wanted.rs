@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use trailseal_core::Index;
-use trailseal_core::filter::Filter;
-use trailseal_core::line::{effective_time, parse_front};
+use trailseal_event::Index;
+use trailseal_event::filter::Filter;
+use trailseal_event::line::{effective_time, parse_front};
 
 use super::hit::Hit;
 use crate::{By, First, Order};

@@ -7,7 +7,7 @@ use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use trailseal_core::Trail;
-use trailseal_core::policy::Policy;
+use trailseal_event::policy::Policy;
 
 use crate::access::Caller;
 use crate::body::Bodies;

@@ -9,8 +9,9 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::json;
 use trailseal_core::Trail;
-use trailseal_core::clock::{Clock as _, SystemClock, Timestamp};
-use trailseal_core::filter::{Filter, ResourceFilter};
+use trailseal_core::clock::{Clock as _, SystemClock};
+use trailseal_event::Timestamp;
+use trailseal_event::filter::{Filter, ResourceFilter};
 
 use crate::access::{Caller, Grant, NewToken, Scope, TokenError, Tokens};
 use crate::body::{Bodies, parse};

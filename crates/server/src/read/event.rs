@@ -8,9 +8,9 @@ use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
-use trailseal_core::filter::{Filter, IdFilter};
 use trailseal_core::verify::verify_proof;
 use trailseal_core::{ReadError, Trail};
+use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{Hit, Order, Search};
 
 use super::answer::{json_response, push_event};

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde_json::{Value, json};
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_core::filter::{Filter, ResourceFilter, parse_time};
+use trailseal_event::filter::{Filter, ResourceFilter, parse_time};
 use trailseal_index::{First, Page};
 
 use super::answer::{json_response, push_event};

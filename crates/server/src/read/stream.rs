@@ -16,7 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_core::filter::Filter;
+use trailseal_event::filter::Filter;
 use trailseal_index::{Cursor, Order, Search};
 
 use super::answer::push_event;

@@ -1,8 +1,8 @@
 //! What is answered when events are refused.
 
 use axum::http::StatusCode;
-use trailseal_core::event::{BadLine, Warning};
 use trailseal_core::{BatchError, ReadError, RecordError};
+use trailseal_event::{BadLine, Warning};
 
 use crate::problem::Problem;
 

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use trailseal_core::Index;
-use trailseal_core::event::{Event, Recorded};
+use trailseal_event::{Event, Index, Recorded};
 use trailseal_index::Search;
 
 use super::queue::{Place, Places};

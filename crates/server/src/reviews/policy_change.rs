@@ -7,10 +7,10 @@
 use axum::http::StatusCode;
 use serde_json::json;
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_core::complete::EventId;
-use trailseal_core::event::{Actor, Event, Object, Value};
-use trailseal_core::policy::{Policy, Weakening};
 use trailseal_core::{SetPolicyError, Trail};
+use trailseal_event::complete::EventId;
+use trailseal_event::policy::{Policy, Weakening};
+use trailseal_event::{Actor, Event, Object, Value};
 
 use super::review::{PolicyChange, Review, Subject};
 use super::steps::{REQUESTED, Reviews};

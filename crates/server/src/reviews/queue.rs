@@ -13,8 +13,8 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use trailseal_core::event::{Recorded, Value};
-use trailseal_core::filter::Filter;
+use trailseal_event::filter::Filter;
+use trailseal_event::{Recorded, Value};
 use trailseal_index::{Cursor, Order, Search};
 
 use super::id::ReviewId;

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use trailseal_core::Trail;
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_core::complete::EventId;
-use trailseal_core::filter::{Filter, IdFilter};
+use trailseal_event::complete::EventId;
+use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{Hit, Order};
 
 use super::alone::Alone;

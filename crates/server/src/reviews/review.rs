@@ -1,7 +1,7 @@
 //! What a trail says of a review: its question, and its decision.
 
 use serde::{Deserialize, Serialize};
-use trailseal_core::event::{Event, Object, Recorded, Value};
+use trailseal_event::{Event, Object, Recorded, Value};
 
 use super::id::ReviewId;
 use crate::access::Caller;

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde_json::json;
 use trailseal_core::Trail;
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_core::event::{Actor, Event, Object, Recorded};
+use trailseal_event::{Actor, Event, Object, Recorded};
 
 use super::id::ReviewId;
 use super::lines;

@@ -9,8 +9,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use trailseal_core::event::{Actor, Event};
 use trailseal_core::{Options, Trail};
+use trailseal_event::{Actor, Event};
 
 use super::{Reviews, finish_approved};
 use crate::config::Config;

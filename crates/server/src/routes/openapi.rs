@@ -1,8 +1,8 @@
 //! The reference of the interface: OpenAPI 3.1, made from the table of routes.
 
 use serde_json::{Map, Value, json};
-use trailseal_core::event::{Category, OWN_KEYS, WARNINGS_MAX};
-use trailseal_core::filter::FILTER_NAMES;
+use trailseal_event::filter::FILTER_NAMES;
+use trailseal_event::{Category, OWN_KEYS, WARNINGS_MAX};
 
 use super::route::Route;
 use crate::access::Needs;

@@ -1,17 +1,31 @@
-//! What the trails say about a review: its request and its decision.
+//! What a trail says of a review: its question, and its decision.
 
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
+use trailseal_event::{Event, Object, Recorded, Value};
 
-use serde::Serialize;
-use trailseal_event::{Event, Index, Recorded, Value};
-use trailseal_index::Search;
-
-use super::policy_change::PolicyChange;
-use super::queue::{Place, Places, ReviewState};
-use super::review_id::ReviewId;
+use super::id::ReviewId;
 use crate::access::Caller;
-use crate::app::App;
-use crate::problem::Problem;
+
+/// Where a review stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ReviewState {
+    Pending,
+    Approved,
+    Rejected,
+}
+
+impl ReviewState {
+    pub(super) const NAMES: [(&'static str, ReviewState); 3] = [
+        ("pending", ReviewState::Pending),
+        ("approved", ReviewState::Approved),
+        ("rejected", ReviewState::Rejected),
+    ];
+
+    pub(super) fn parse(name: &str) -> Option<ReviewState> {
+        ReviewState::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, state)| state)
+    }
+}
 
 /// What is to be decided.
 #[derive(Clone, Debug, Serialize)]
@@ -80,7 +94,7 @@ impl Review {
         })
     }
 
-    fn decide(&mut self, recorded: &Recorded) {
+    pub(super) fn decide(&mut self, recorded: &Recorded) {
         self.decided = Some(recorded.recorded.to_string());
         self.decided_by = Some(actor(recorded));
         self.comment = text(&recorded.event, "comment");
@@ -91,31 +105,29 @@ impl Review {
     }
 }
 
-/// Reads the reviews at `places`. What was still on its way to the disk when the places were taken is included. Blocks.
-pub(super) fn read(app: &App, places: Vec<Places>) -> Result<Vec<Review>, Problem> {
-    let mut search = app.take_search(&Arc::default())?;
-    let mut reviews = Vec::with_capacity(places.len());
-    for Places { id, state, requested, decided } in places {
-        let Some(asked) = step(&mut search, &requested)? else { continue };
-        let Some(mut review) = Review::requested(id, &asked, &requested.origin) else { continue };
-        review.state = state;
-        if let Some(decided) = decided.map(|place| step(&mut search, &place)).transpose()?.flatten() {
-            review.decide(&decided);
-        }
-        reviews.push(review);
-    }
-    app.give_back(search);
-    Ok(reviews)
+/// From which policy to which.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct PolicyChange {
+    /// The trail whose policy it is: each slot has its own.
+    pub(super) origin: String,
+    pub(super) from: String,
+    pub(super) to: String,
+    /// What would be less strict, for people.
+    weakens: Vec<String>,
 }
 
-/// The event of a step; `None` if the trail no longer has it.
-fn step(search: &mut Search, place: &Place) -> Result<Option<Arc<Recorded>>, Problem> {
-    if let Some(fresh) = &place.fresh {
-        return Ok(Some(fresh.clone()));
+impl PolicyChange {
+    pub(super) const NAME: &str = "policy";
+
+    /// From the details of the event that asks for it.
+    pub(super) fn read(details: &Object, origin: &str) -> Option<PolicyChange> {
+        let text = |name: &str| details.get(name).and_then(Value::as_str).map(str::to_owned);
+        let weakens = match details.get("weakens") {
+            Some(Value::Array(texts)) => texts.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            _ => Vec::new(),
+        };
+        Some(PolicyChange { origin: origin.to_owned(), from: text("from")?, to: text("to")?, weakens })
     }
-    let Some(reader) = search.reader_of(&place.origin) else { return Ok(None) };
-    let line = reader.line(Index::new(place.index)).map_err(|error| Problem::internal(&error))?;
-    Ok(line.and_then(|line| Event::from_line(&line).ok()).map(Arc::new))
 }
 
 fn text(event: &Event, name: &str) -> Option<String> {

@@ -1,60 +1,29 @@
-//! Changes to the server: policy, tokens, keys. Each change is an event of the trail.
+//! Making, listing and ending tokens.
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::json;
+use trailseal_core::Trail;
+use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::Timestamp;
-use trailseal_event::policy::Policy;
+use trailseal_event::filter::{Filter, ResourceFilter};
 
-use crate::access::{Caller, Grant, NewToken, Scope, TokenError};
-use crate::app::{Shared, blocking, details};
+use crate::access::{Caller, Grant, NewToken, Scope, TokenError, Tokens};
+use crate::body::{Bodies, parse};
+use crate::fairness::blocking;
+use crate::own_events::{details, note, note_read};
 use crate::problem::Problem;
-use crate::record::read_body;
-use crate::reviews::{PolicyPut, parse, put_policy, unprocessable};
 
 /// How long a viewer token lasts, by default and at most, in seconds.
 const VIEWER_SECONDS: u64 = 900;
 pub(crate) const VIEWER_SECONDS_MAX: u64 = 86_400;
 /// The maximum lifetime of a token with an expiry: a hundred years, so that its end is a time with a four-digit year.
 pub(crate) const TOKEN_SECONDS_MAX: u64 = 100 * 365 * 86_400;
-
-/// `GET /v1/policy`: as TOML, which `PUT` accepts.
-pub(crate) async fn policy(State(app): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
-    app.note_aside("read", &caller, details([("path", Some("/v1/policy".into()))])).await;
-    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/toml"))];
-    (content_type, app.trail.policy().to_toml()).into_response()
-}
-
-/// `PUT /v1/policy`: kept across restarts. A change that weakens the policy may have to wait for a second person.
-pub(crate) async fn set_policy(
-    State(app): State<Shared>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let bytes = read_body(&app, &caller, &headers, body).await?;
-    if bytes.trim_ascii().is_empty() {
-        // It would be a valid policy, the default one, but hardly anybody means that.
-        return Err(Problem::bad_request(
-            "empty",
-            "the body is empty: send a policy, such as mode = \"async\"",
-        ));
-    }
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| Problem::bad_request("not-toml", "the policy is not UTF-8: send it as TOML"))?;
-    let policy = Policy::from_toml(text)
-        .map_err(|error| unprocessable(&format!("the policy cannot be used: {error}")))?;
-    let (setting, by) = (app.clone(), caller.clone());
-    if let PolicyPut::Pending(review) = blocking(move || put_policy(&setting, &by, &policy)).await? {
-        return Ok((StatusCode::ACCEPTED, axum::Json(review)).into_response());
-    }
-    app.note("policy_set_by", &caller, details([]));
-    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/toml"))];
-    Ok((content_type, app.trail.policy().to_toml()).into_response())
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,21 +40,23 @@ struct TokenRequest {
 
 /// `POST /v1/tokens`. The token is in the response, and never anywhere else.
 pub(crate) async fn create_token(
-    State(app): State<Shared>,
+    State(trail): State<Trail>,
+    State(tokens): State<Arc<Tokens>>,
+    State(bodies): State<Arc<Bodies>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let request: TokenRequest = parse(&read_body(&app, &caller, &headers, body).await?)?;
-    let now = app.now();
+    let request: TokenRequest = parse(&bodies.read(&caller, &headers, body).await?)?;
+    let now = SystemClock.now();
     if request.ttl_seconds.is_some_and(|seconds| !(1..=TOKEN_SECONDS_MAX).contains(&seconds)) {
-        let detail = format!("ttl_seconds must be a number from 1 to {TOKEN_SECONDS_MAX}");
-        return Err(unprocessable(&detail).with("field", "ttl_seconds"));
+        let detail = format!("ttl_seconds is a number from 1 to {TOKEN_SECONDS_MAX}");
+        return Err(Problem::unprocessable(detail).with("field", "ttl_seconds"));
     }
     let expires = match (&request.expires, request.ttl_seconds) {
         (Some(text), _) => Some(
             Timestamp::parse(text)
-                .ok_or_else(|| unprocessable("expires is not a valid time").with("field", "expires"))?,
+                .ok_or_else(|| Problem::unprocessable("expires is no time").with("field", "expires"))?,
         ),
         (None, Some(seconds)) => Some(after(now, seconds)),
         (None, None) => None,
@@ -97,14 +68,15 @@ pub(crate) async fn create_token(
         tenant: request.tenant.clone(),
         expires,
     };
-    let creating = app.clone();
+    let checking = trail.clone();
     let create = move || {
-        let check = |tenant: &str| creating.trail.check_tenant(tenant);
-        creating.tokens.create(new, now, check).map_err(token_problem)
+        let check = |tenant: &str| checking.check_tenant(tenant);
+        tokens.create(new, now, check).map_err(token_problem)
     };
     let token = blocking(create).await?;
     let expires = expires.map(|at| at.to_string());
-    app.note(
+    note(
+        &trail,
         "token_created",
         &caller,
         details([
@@ -119,29 +91,34 @@ pub(crate) async fn create_token(
 }
 
 /// `GET /v1/tokens`.
-pub(crate) async fn tokens(State(app): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
-    app.note_aside("read", &caller, details([("path", Some("/v1/tokens".into()))])).await;
-    axum::Json(json!({ "tokens": app.tokens.list() })).into_response()
+pub(crate) async fn tokens(
+    State(trail): State<Trail>,
+    State(tokens): State<Arc<Tokens>>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
+    note_read(&trail, &caller, "/v1/tokens", None).await;
+    axum::Json(json!({ "tokens": tokens.list() })).into_response()
 }
 
 /// `DELETE /v1/tokens/{name}`.
 pub(crate) async fn revoke_token(
-    State(app): State<Shared>,
+    State(trail): State<Trail>,
+    State(tokens): State<Arc<Tokens>>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let (revoking, revoked) = (app.clone(), name.clone());
-    blocking(move || revoking.tokens.revoke(&revoked).map_err(token_problem)).await?;
-    app.note("token_revoked", &caller, details([("name", Some(name))]));
+    let revoked = name.clone();
+    blocking(move || tokens.revoke(&revoked).map_err(token_problem)).await?;
+    note(&trail, "token_revoked", &caller, details([("name", Some(name))]));
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 fn token_problem(error: TokenError) -> Problem {
     match error {
-        TokenError::Name { .. } => unprocessable(&error.to_string()).with("field", "name"),
-        TokenError::Tenant(_) => unprocessable(&error.to_string()).with("field", "tenant"),
-        TokenError::NoScope => unprocessable(&error.to_string()).with("field", "scopes"),
-        TokenError::Ended { .. } => unprocessable(&error.to_string()).with("field", "expires"),
+        TokenError::Name { .. } => Problem::unprocessable(error.to_string()).with("field", "name"),
+        TokenError::Tenant(_) => Problem::unprocessable(error.to_string()).with("field", "tenant"),
+        TokenError::NoScope => Problem::unprocessable(error.to_string()).with("field", "scopes"),
+        TokenError::Ended { .. } => Problem::unprocessable(error.to_string()).with("field", "expires"),
         TokenError::Exists { .. } => Problem::new(StatusCode::CONFLICT, "exists", error.to_string()),
         TokenError::Unknown { .. } => Problem::not_found(error.to_string()),
         error => Problem::internal(&error),
@@ -161,29 +138,31 @@ struct ViewerRequest {
 /// `POST /v1/viewer-tokens`: a read token to embed the viewer in another product. It never shows more than the token
 /// that makes it.
 pub(crate) async fn create_viewer_token(
-    State(app): State<Shared>,
+    State(trail): State<Trail>,
+    State(tokens): State<Arc<Tokens>>,
+    State(bodies): State<Arc<Bodies>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     caller.may_grant()?;
-    let request: ViewerRequest = parse(&read_body(&app, &caller, &headers, body).await?)?;
+    let request: ViewerRequest = parse(&bodies.read(&caller, &headers, body).await?)?;
     let seconds = request.ttl_seconds.unwrap_or(VIEWER_SECONDS);
     if !(1..=VIEWER_SECONDS_MAX).contains(&seconds) {
-        let detail = format!("ttl_seconds must be a number from 1 to {VIEWER_SECONDS_MAX}");
-        return Err(unprocessable(&detail).with("field", "ttl_seconds"));
+        let detail = format!("ttl_seconds is a number from 1 to {VIEWER_SECONDS_MAX}");
+        return Err(Problem::unprocessable(detail).with("field", "ttl_seconds"));
     }
     if let Some(tenant) = &request.tenant {
-        app.trail.check_tenant(tenant).map_err(|error| token_problem(error.into()))?;
+        trail.check_tenant(tenant).map_err(|error| token_problem(error.into()))?;
     }
-    let mut filter = trailseal_event::filter::Filter::default();
+    let mut filter = Filter::default();
     filter.tenant.extend(request.tenant.clone());
     filter.actor.extend(request.actor.clone());
     if let Some(resource) = &request.resource {
-        filter.resource.push(trailseal_event::filter::ResourceFilter::parse(resource));
+        filter.resource.push(ResourceFilter::parse(resource));
     }
     caller.restrict(&mut filter)?;
-    let now = app.now();
+    let now = SystemClock.now();
     let expires = after(now, seconds);
     let grant = Grant {
         by: caller.name().to_owned(),
@@ -196,34 +175,22 @@ pub(crate) async fn create_viewer_token(
         }),
         expires,
     };
-    let (granting, granted) = (app.clone(), grant.clone());
-    let token = blocking(move || granting.tokens.grant(&granted).map_err(token_problem)).await?;
+    let granted = grant.clone();
+    let token = blocking(move || tokens.grant(&granted).map_err(token_problem)).await?;
     let Grant { tenant, actor, resource, .. } = grant;
-    let shown = |name, value: Option<String>| value.map(|value| app.trail.shown(name, &value).into_owned());
+    let shown = |name, value: Option<String>| value.map(|value| trail.shown(name, &value).into_owned());
     let members = [
         ("for_tenant", tenant),
         ("actor", shown("actor", actor)),
         ("resource", shown("resource", resource)),
         ("expires", Some(expires.to_string())),
     ];
-    app.note("viewer_token_created", &caller, details(members));
+    note(&trail, "viewer_token_created", &caller, details(members));
     Ok((StatusCode::CREATED, axum::Json(json!({"token": token, "expires": expires.to_string()})))
         .into_response())
 }
 
-/// `POST /v1/keys/rotate`. The trail itself records it.
-pub(crate) async fn rotate_key(
-    State(app): State<Shared>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Response, Problem> {
-    let rotating = app.clone();
-    let key =
-        blocking(move || rotating.trail.rotate_key().map_err(|error| Problem::internal(&error))).await?;
-    app.note("key_rotated_by", &caller, details([("public_key", Some(key.to_string()))]));
-    Ok(axum::Json(json!({ "public_key": key.to_string() })).into_response())
-}
-
-/// A whole number as JSON means it: `900.0` is one too.
+/// A whole number as JSON means it: `900.0` is one, too.
 fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
     let of_float = |float: f64| (float >= 0.0 && float.fract() == 0.0).then_some(float as u64);

@@ -3,29 +3,14 @@
 //! What must hold: no client can take all of it, so a greedy or slow one does not keep the others out.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes, HttpBody};
-use hyper::body::{Frame, SizeHint};
+use crate::client::Client;
 
 /// A client may take this fraction of what is shared, so that even several greedy ones leave something.
 const PART: usize = 4;
 
-/// Who counts as one client.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Client {
-    /// The owner of the trail's folder.
-    Owner,
-    /// Everybody with this token.
-    Token(Arc<str>),
-    /// Everybody at this address, if no token is needed.
-    Address(IpAddr),
-}
-
-/// A limited amount of something, and who has taken how much of it.
+/// So much of something, and who has taken how much of it.
 pub(crate) struct Shares {
     most: usize,
     /// The maximum per client.
@@ -44,32 +29,6 @@ pub(crate) struct Share {
     shares: Arc<Shares>,
     client: Client,
     taken: usize,
-}
-
-/// The body of a response, with what is held until it is sent.
-pub(crate) struct HeldBody {
-    pub(crate) body: Body,
-    pub(crate) _place: Share,
-}
-
-impl HttpBody for HeldBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        HttpBody::size_hint(&self.body)
-    }
 }
 
 /// Why nothing more can be taken.

@@ -1,83 +1,35 @@
-//! The server's health, for probes and people.
+//! How the trail and its server are, for people.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::extract::{Extension, State};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::HeaderValue;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
-use trailseal_core::Stats;
-use trailseal_core::deliver::{DeliveryState, DeliveryStats};
+use trailseal_core::deliver::DeliveryState;
+use trailseal_core::{Stats, Trail};
 
+use super::durable_watch::DurableWatch;
+use super::level::{Health, is_stopped};
 use crate::access::Caller;
-use crate::app::{App, Shared, blocking, details};
-
-/// How healthy something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Health {
-    Good,
-    Warning,
-    Critical,
-}
-
-impl Health {
-    fn name(self) -> &'static str {
-        match self {
-            Health::Good => "good",
-            Health::Warning => "warning",
-            Health::Critical => "critical",
-        }
-    }
-
-    /// Good up to `limit`, a warning up to ten times that.
-    fn of_age(age: Duration, limit: Duration) -> Health {
-        match age {
-            age if age <= limit => Health::Good,
-            age if age <= limit * 10 => Health::Warning,
-            _ => Health::Critical,
-        }
-    }
-}
-
-/// `GET /healthz`: the process responds.
-pub(crate) async fn healthz() -> Response {
-    axum::Json(json!({"status": "ok"})).into_response()
-}
-
-/// `GET /readyz`: events would be accepted.
-pub(crate) async fn readyz(State(app): State<Shared>) -> Response {
-    let mut problems = Vec::new();
-    if *app.stopping.borrow() {
-        problems.push("the server is stopping".to_owned());
-    }
-    if let Some(why) = app.trail.why_shut() {
-        problems.push(why.to_string());
-    }
-    let stats = app.trail.stats();
-    for sink in &stats.deliveries {
-        if let DeliveryState::Stopped { at, reason } = &sink.state {
-            problems.push(format!("delivery to {} stopped at event {at}: {reason}", sink.name));
-        }
-    }
-    let (status, word) = match problems.is_empty() {
-        true => (StatusCode::OK, "ready"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
-    };
-    // Events are accepted anyway.
-    if let Some(trouble) = &stats.seal_trouble {
-        problems.push(format!("sealing fails: {}", trouble.reason));
-    }
-    (status, axum::Json(json!({"status": word, "problems": problems}))).into_response()
-}
+use crate::config::HealthLimits;
+use crate::fairness::blocking;
+use crate::metrics::Metrics;
+use crate::own_events::note_read;
+use crate::reviews::Reviews;
 
 /// `GET /v1/stats`.
-pub(crate) async fn stats(State(app): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
-    app.note_aside("read", &caller, details([("path", Some("/v1/stats".into()))])).await;
-    let counting = app.clone();
-    let pending = blocking(move || Ok(counting.reviews_pending())).await.unwrap_or_default();
-    let stats = app.trail.stats();
-    let not_durable_age = app.not_durable_age();
-    let limits = app.config.health;
+pub(crate) async fn stats(
+    State(trail): State<Trail>,
+    State(reviews): State<Arc<Reviews>>,
+    State(watch): State<Arc<DurableWatch>>,
+    State(limits): State<HealthLimits>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
+    note_read(&trail, &caller, "/v1/stats", None).await;
+    let pending = blocking(move || Ok(reviews.pending_now())).await.unwrap_or_default();
+    let stats = trail.stats();
+    let not_durable_age = watch.age();
     let mut health = Health::of_age(not_durable_age, limits.durable).max(of_sealing(&stats));
     let mut sinks = Vec::new();
     for sink in &stats.deliveries {
@@ -97,7 +49,7 @@ pub(crate) async fn stats(State(app): State<Shared>, Extension(caller): Extensio
         }));
     }
     let answer = json!({
-        "origin": app.trail.origin(),
+        "origin": trail.origin(),
         "health": health.name(),
         "events": {"accepted": stats.accepted, "durable": stats.durable, "sealed": stats.sealed},
         "not_durable": {"events": stats.accepted.saturating_sub(stats.durable), "seconds": not_durable_age.as_secs_f64()},
@@ -110,15 +62,19 @@ pub(crate) async fn stats(State(app): State<Shared>, Extension(caller): Extensio
     ([("x-audit-health", HeaderValue::from_static(health.name()))], axum::Json(answer)).into_response()
 }
 
-/// `GET /admin/audit/stats`: exactly the numbers shown by the applications that this one replaces, counted since this
-/// server's start.
-pub(crate) async fn admin_stats(State(app): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
-    let stats = app.trail.stats();
+/// `GET /admin/audit/stats`: the numbers that the applications show that this one took over from, and no others. They
+/// are of this server since its start.
+pub(crate) async fn admin_stats(
+    State(trail): State<Trail>,
+    State(metrics): State<Arc<Metrics>>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
+    let stats = trail.stats();
     let not_stored = stats.deliveries.iter().map(|sink| sink.lag_events).max().unwrap_or(0);
     let queue = not_stored + stats.accepted.saturating_sub(stats.durable);
-    let (answer, health) = admin(app.metrics.succeeded.get(), app.metrics.failed.get(), queue);
+    let (answer, health) = admin(metrics.succeeded.get(), metrics.failed.get(), queue);
     let health = health.max(of_sealing(&stats));
-    app.note_aside("read", &caller, details([("path", Some("/admin/audit/stats".into()))])).await;
+    note_read(&trail, &caller, "/admin/audit/stats", None).await;
     ([("x-audit-health", HeaderValue::from_static(health.name()))], axum::Json(answer)).into_response()
 }
 
@@ -166,17 +122,6 @@ fn sealing(stats: &Stats) -> serde_json::Value {
     }
 }
 
-pub(crate) fn is_stopped(sink: &DeliveryStats) -> bool {
-    matches!(sink.state, DeliveryState::Stopped { .. })
-}
-
-impl App {
-    /// How long the oldest event that is not on disk has been waiting, which is how long there has been one.
-    fn not_durable_age(&self) -> Duration {
-        self.durable_watch.age()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,13 +143,5 @@ mod tests {
         check(990, 10, 0, "99.0%", Health::Warning);
         check(985, 15, 0, "98.5%", Health::Critical);
         check(979, 21, 0, "97.9%", Health::Critical);
-    }
-
-    #[test]
-    fn ages_beyond_ten_times_the_limit_are_critical() {
-        let limit = Duration::from_secs(1);
-        assert_eq!(Health::of_age(Duration::ZERO, limit), Health::Good);
-        assert_eq!(Health::of_age(Duration::from_secs(10), limit), Health::Warning);
-        assert_eq!(Health::of_age(Duration::from_secs(11), limit), Health::Critical);
     }
 }

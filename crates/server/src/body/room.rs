@@ -5,8 +5,8 @@
 
 use axum::http::StatusCode;
 
+use crate::fairness::{Full, Share};
 use crate::problem::Problem;
-use crate::shares::{Full, Share};
 
 /// How many bytes of each body take no room.
 pub(super) const FREE_BYTES: usize = 64 << 10;
@@ -44,7 +44,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::shares::{Client, Shares};
+    use crate::client::Client;
+    use crate::fairness::Shares;
 
     #[test]
     fn small_bodies_always_have_room_and_large_ones_give_theirs_back() {

@@ -7,10 +7,8 @@ use std::time::Instant;
 
 use axum::http::HeaderMap;
 
-use super::client_address::client_address;
-use super::places::client;
-use crate::access::Peer;
-use crate::app::Shared;
+use crate::client::{Peer, client_address, network_of};
+use crate::config::Config;
 
 /// How many seconds' worth of requests may come at once.
 const BURST_SECONDS: f64 = 2.0;
@@ -39,6 +37,17 @@ struct Left {
 }
 
 impl Rates {
+    /// Whether this request may be made; always, unless the settings limit it.
+    pub(crate) fn allow(&self, config: &Config, peer: Option<&Peer>, headers: &HeaderMap) -> bool {
+        match (config.requests_per_second, peer) {
+            (0, _) | (_, None | Some(Peer::Owner)) => true,
+            (limit, Some(Peer::Address(address))) => {
+                let address = client_address(*address, headers, config);
+                self.take(network_of(address), f64::from(limit), Instant::now())
+            }
+        }
+    }
+
     fn take(&self, address: IpAddr, per_second: f64, now: Instant) -> bool {
         let most = (per_second * BURST_SECONDS).max(1.0);
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,17 +67,6 @@ impl Addresses {
         }
         let before = &mut self.before;
         self.lately.entry(address).or_insert_with(|| before.remove(&address).unwrap_or(new))
-    }
-}
-
-/// Whether this request is allowed; always, unless the settings limit it.
-pub(crate) fn is_within_rate(app: &Shared, peer: Option<&Peer>, headers: &HeaderMap) -> bool {
-    match (app.config.requests_per_second, peer) {
-        (0, _) | (_, None | Some(Peer::Owner)) => true,
-        (limit, Some(Peer::Address(address))) => {
-            let address = client_address(*address, headers, &app.config);
-            app.rates.take(client(address), f64::from(limit), Instant::now())
-        }
     }
 }
 

@@ -1,18 +1,13 @@
 //! The API reference: OpenAPI 3.1, generated from the table of routes.
 
-use std::sync::LazyLock;
-
-use axum::http::HeaderMap;
-use axum::response::Response;
 use serde_json::{Map, Value, json};
 use trailseal_event::filter::FILTER_NAMES;
-use trailseal_event::{Category, WARNINGS_MAX};
+use trailseal_event::{Category, OWN_KEYS, WARNINGS_MAX};
 
+use super::route::Route;
 use crate::access::Needs;
 use crate::admin::{TOKEN_SECONDS_MAX, VIEWER_SECONDS_MAX};
 use crate::query::LIMIT_MAX;
-use crate::routes::{Route, table};
-use crate::viewer::FixedPage;
 
 /// The format of opaque values from an earlier response that are used to continue; clients do not look inside.
 const CURSOR: &str = "trailseal-cursor";
@@ -23,50 +18,14 @@ const STRICT: &str = "strict";
 const STRICT_DESCRIPTION: &str = "Fields in the wrong place or form are kept and reported in `warnings`. With \
     `?strict=true`, unknown names and wrong JSON types refuse the request (422); a value never does.";
 
-/// `GET /openapi.json`.
-pub(crate) async fn json(headers: HeaderMap) -> Response {
-    static PAGE: LazyLock<FixedPage> =
-        LazyLock::new(|| FixedPage::new("application/json", document().to_string().into()));
-    PAGE.answer(&headers)
-}
-
-/// `/docs`: a page without scripts.
-pub(crate) fn page() -> String {
-    let mut rows = String::new();
-    for route in table() {
-        let needs = match route.needs {
-            Needs::Nothing => "nothing".to_owned(),
-            Needs::Scope(scope) => format!("scope {}", scope.name()),
-            Needs::OneOf(scopes) => {
-                let names: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
-                format!("scope {}", names.join(" or "))
-            }
-            Needs::WholeTrail(scope) => format!("scope {}, no tenant", scope.name()),
-            Needs::Tiles => "scope read, no tenant; or nothing".to_owned(),
-        };
-        let (method, path, summary) = (&route.method, route.path, route.summary);
-        rows.push_str(&format!(
-            "<tr><td>{method}</td><td><code>{path}</code></td><td>{summary}</td><td>{needs}</td></tr>\n"
-        ));
-    }
-    format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Trailseal: the interface</title>\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <link rel=\"stylesheet\" href=\"assets/base.css\"><link rel=\"stylesheet\" href=\"assets/pages.css\"></head>\
-         <body><main class=\"docs\"><h1>The HTTP interface</h1><p>For machines: <a \
-         href=\"openapi.json\">openapi.json</a>. \
-         Send <code>Authorization: Bearer tsl_…</code>.</p><table><thead><tr><th>Method</th><th>Path</th>\
-         <th>Does</th><th>Needs</th></tr></thead><tbody>\n{rows}</tbody></table></main></body></html>\n"
-    )
-}
-
-fn document() -> Value {
+/// The reference of these routes.
+pub(super) fn document(routes: &[Route]) -> Value {
     let mut paths = Map::new();
-    for route in table() {
-        // In OpenAPI, a path parameter contains no slash.
+    for route in routes {
+        // In OpenAPI a parameter of a path has no slash in it.
         let path = route.path.replace("{*path}", "{path}");
         let item = paths.entry(path).or_insert_with(|| json!({}));
-        item[route.method.as_str().to_ascii_lowercase()] = operation(&route);
+        item[route.method.as_str().to_ascii_lowercase()] = operation(route);
     }
     json!({
         "openapi": "3.1.0",
@@ -258,8 +217,8 @@ fn schemas() -> Value {
     // Three are listed per event and a hundred per response.
     let more = json!({"type": "integer", "minimum": 1, "description": "How many warnings are not listed"});
     let mut fields = Map::new();
-    // Any JSON is accepted, since everything is kept; only `action` is required.
-    for name in trailseal_event::OWN_KEYS[0] {
+    // Whatever stands in them is kept, so any JSON will do; only `action` must be there.
+    for name in OWN_KEYS[0] {
         fields.insert((*name).to_owned(), any.clone());
     }
     fields.insert("action".into(), json!({"type": "string", "minLength": 1}));

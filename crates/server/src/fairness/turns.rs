@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::shares::Client;
+use crate::client::Client;
 
 tokio::task_local! {
     /// For whom a request is processed, and whose turns its work takes.

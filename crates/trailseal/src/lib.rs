@@ -1,0 +1,77 @@
+//! An audit log inside your application.
+//!
+//! ```
+//! use trailseal::{Event, Outcome, Query, Trail};
+//! # let folder = tempfile::tempdir()?;
+//! # std::env::set_current_dir(folder.path())?;
+//!
+//! let trail = Trail::open("./trail")?;
+//! trail.record(Event::new("invoice.approve").actor("u1").resource("invoice", "42").outcome(Outcome::Success))?;
+//!
+//! for found in trail.query(Query::new().actor("u1"))?.events {
+//!     println!("{} {}", found.time, found.event.action);
+//! }
+//! println!("{}", trail.verify()?);
+//! trail.close(std::time::Duration::from_secs(10))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Trail::record`] takes about a microsecond, and what it accepted survives a killed process. Every event is a leaf of a
+//! signed Merkle tree, so nobody rewrites history unseen. Secrets are masked before anything is written.
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `index` | queries by an index on disk, rather than by a scan |
+//!
+//! The same for those who come from `llm-orchestrator-audit`: [`AuditLogger`], [`AuditEvent`], [`AuditStorage`].
+
+mod aside;
+mod audit;
+mod begun;
+mod context;
+#[cfg(feature = "index")]
+mod index;
+mod into_event;
+mod query;
+mod temporary;
+mod time;
+mod to_value;
+mod trail;
+
+pub use audit::{
+    AuditEvent, AuditEventType, AuditFilter, AuditLogger, AuditResult, AuditStorage, FileAuditStorage,
+    ResourceType, RotationPolicy, StorageError, StorageFuture, create_audit_logger,
+};
+pub use begun::Begun;
+pub use context::{InContext, RequestContext, RequestFacts, in_context};
+pub use into_event::IntoEvent;
+pub use query::{Cursor, Order, Page, Query, QueryError, RecordedEvent};
+pub use to_value::{ToValueError, to_value};
+pub use trail::{Recording, RecordingAll, Trail};
+
+// The event.
+pub use trailseal_core::clock::Timestamp;
+pub use trailseal_core::complete::EventId;
+pub use trailseal_core::event::{
+    Actor, Category, Context, Event, Number, Object, OnBehalfOf, Outcome, Resource, Severity, Truncation,
+    Value,
+};
+// What became of it.
+pub use trailseal_core::{Ack, Closed, Index, Receipt, Stats, Status};
+// What is asked, and what is verified.
+pub use trailseal_core::filter::{Filter, FilterError, IdFilter, ResourceFilter};
+pub use trailseal_core::verify::{Problem, Unproven, Verdict, VerifyError, VerifyOptions};
+pub use trailseal_tlog::VerifyingKey;
+// How a trail is opened.
+pub use trailseal_core::mask::{MaskOptions, Preset, ReplaceWith};
+pub use trailseal_core::{
+    Anchor, Full, HandoffOptions, HandoffPlace, Notice, OnNotice, Options, Roll, SegmentOptions,
+};
+// What happens to each event.
+pub use trailseal_core::policy::{Acknowledge, Mode, OnFailure, Policy, PolicyError, Rule, Treatment, When};
+// Where events go.
+pub use trailseal_core::deliver::{
+    Batch, BatchLine, DeliveryState, DeliveryStats, Position, Sink, SinkError,
+};
+// What can go wrong.
+pub use trailseal_core::{CloseError, OpenError, ReadError, RecordError, SetPolicyError};

@@ -22,6 +22,8 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `index` | queries by an index on disk, rather than by a scan |
+//! | `tower` | a layer for tower services, such as those of hyper and tonic: events get the context of the request |
+//! | `axum` | the same with what axum knows: the peer's address, the route |
 //!
 //! The same for those who come from `llm-orchestrator-audit`: [`AuditLogger`], [`AuditEvent`], [`AuditStorage`].
 
@@ -36,6 +38,8 @@ mod query;
 mod temporary;
 mod time;
 mod to_value;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod trail;
 
 pub use audit::{

@@ -36,6 +36,7 @@ mod index;
 mod into_event;
 mod query;
 mod temporary;
+pub mod testing;
 mod time;
 mod to_value;
 #[cfg(feature = "tower")]

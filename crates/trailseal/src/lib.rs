@@ -24,6 +24,7 @@
 //! | `index` | queries by an index on disk, rather than by a scan |
 //! | `tower` | a layer for tower services, such as those of hyper and tonic: events get the context of the request |
 //! | `axum` | the same with what axum knows: the peer's address, the route |
+//! | `tracing` | a layer for tracing: marked events and spans become audit events |
 //!
 //! The same for those who come from `llm-orchestrator-audit`: [`AuditLogger`], [`AuditEvent`], [`AuditStorage`].
 
@@ -41,6 +42,8 @@ mod time;
 mod to_value;
 #[cfg(feature = "tower")]
 pub mod tower;
+#[cfg(feature = "tracing")]
+pub mod tracing;
 mod trail;
 
 pub use audit::{

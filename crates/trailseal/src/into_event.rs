@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::Event;
 
-/// What can be recorded: an [`Event`], a reference to one, and every type with `#[derive(AuditEvent)]`.
+/// What can be recorded: an [`Event`], and every type with `#[derive(AuditEvent)]`; by value or by reference.
 ///
 /// ```
 /// use std::borrow::Cow;
@@ -35,5 +35,17 @@ impl IntoEvent<'static> for Event {
 impl<'a> IntoEvent<'a> for &'a Event {
     fn into_event(self) -> Cow<'a, Event> {
         Cow::Borrowed(self)
+    }
+}
+
+/// A type of one's own that says of itself what event it is. `#[derive(AuditEvent)]` makes it so.
+pub trait ToEvent {
+    /// The event.
+    fn to_event(&self) -> Event;
+}
+
+impl<T: ToEvent> IntoEvent<'static> for &T {
+    fn into_event(self) -> Cow<'static, Event> {
+        Cow::Owned(self.to_event())
     }
 }

@@ -25,6 +25,7 @@
 //! | `tower` | a layer for tower services, such as those of hyper and tonic: events get the context of the request |
 //! | `axum` | the same with what axum knows: the peer's address, the route |
 //! | `tracing` | a layer for tracing: marked events and spans become audit events |
+//! | `derive` | `#[derive(AuditEvent)]`: a struct that says of itself what event it is |
 //!
 //! The same for those who come from `llm-orchestrator-audit`: [`AuditLogger`], [`AuditEvent`], [`AuditStorage`].
 
@@ -45,6 +46,9 @@ pub mod tower;
 #[cfg(feature = "tracing")]
 pub mod tracing;
 mod trail;
+#[cfg(feature = "derive")]
+#[doc(hidden)]
+pub mod typed;
 
 pub use audit::{
     AuditEvent, AuditEventType, AuditFilter, AuditLogger, AuditResult, AuditStorage, FileAuditStorage,
@@ -52,10 +56,13 @@ pub use audit::{
 };
 pub use begun::Begun;
 pub use context::{InContext, RequestContext, RequestFacts, in_context};
-pub use into_event::IntoEvent;
+pub use into_event::{IntoEvent, ToEvent};
 pub use query::{Cursor, Order, Page, Query, QueryError, RecordedEvent};
 pub use to_value::{ToValueError, to_value};
 pub use trail::{Recording, RecordingAll, Trail};
+
+#[cfg(feature = "derive")]
+pub use trailseal_derive::AuditEvent;
 
 // The event.
 pub use trailseal_core::clock::Timestamp;

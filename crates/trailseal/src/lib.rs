@@ -1,6 +1,6 @@
 //! An audit log inside your application.
 //!
-//! ```
+//! ```standalone_crate
 //! use trailseal::{Event, Outcome, Query, Trail};
 //! # let folder = tempfile::tempdir()?;
 //! # std::env::set_current_dir(folder.path())?;
@@ -26,6 +26,7 @@
 //! | `axum` | the same with what axum knows: the peer's address, the route |
 //! | `tracing` | a layer for tracing: marked events and spans become audit events |
 //! | `derive` | `#[derive(AuditEvent)]`: a struct that says of itself what event it is |
+//! | `serve` | the server, with its viewer, inside the application; with it `index` |
 //!
 //! The same for those who come from `llm-orchestrator-audit`: [`AuditLogger`], [`AuditEvent`], [`AuditStorage`].
 
@@ -37,6 +38,8 @@ mod context;
 mod index;
 mod into_event;
 mod query;
+#[cfg(feature = "serve")]
+pub mod serve;
 mod temporary;
 pub mod testing;
 mod time;
@@ -90,3 +93,8 @@ pub use trailseal_core::deliver::{
 };
 // What can go wrong.
 pub use trailseal_core::{CloseError, OpenError, ReadError, RecordError, SetPolicyError};
+
+/// The blocks of the page `docs/rust.md`, run as they stand there.
+#[cfg(all(doctest, feature = "axum", feature = "derive", feature = "tracing"))]
+#[doc = include_str!("../../../docs/rust.md")]
+struct PageForRust;

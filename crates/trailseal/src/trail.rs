@@ -453,6 +453,11 @@ impl Trail {
         }
     }
 
+    #[cfg(feature = "serve")]
+    pub(crate) fn served(&self) -> (trailseal_core::Trail, PathBuf) {
+        (self.core.clone(), self.held.dir.clone())
+    }
+
     fn not_durable(&self) -> u64 {
         let stats = self.core.stats();
         stats.accepted.saturating_sub(stats.durable)

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use trailseal_core::event::{Event, Outcome, Value};
+use trailseal_event::{Event, Outcome, Value};
 
 /// A realistic event: a line of about 700 bytes, with before and after, context and details.
 pub fn event(number: u64) -> Event {

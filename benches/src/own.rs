@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use trailseal_core::clock::Timestamp;
-use trailseal_core::event::{Event, rewrite};
-use trailseal_core::mask::{MaskOptions, Masker};
 use trailseal_core::{Ack, HandoffPlace, Options, Status, Trail};
+use trailseal_event::mask::{MaskOptions, Masker};
+use trailseal_event::{Event, Timestamp, rewrite};
 use trailseal_index::{IndexOptions, Indexer};
 
 use crate::{load, raw};

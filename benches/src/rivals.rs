@@ -137,7 +137,7 @@ fn open(name: &str, folder: &Path) -> Box<dyn Rival> {
 
 struct Own {
     trail: Trail,
-    events: Vec<trailseal_core::event::Event>,
+    events: Vec<trailseal_event::Event>,
 }
 
 impl Rival for Own {

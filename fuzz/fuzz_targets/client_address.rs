@@ -20,7 +20,8 @@ fuzz_target!(|input: (bool, &[u8])| {
     assert_eq!(address, address.to_canonical());
     assert!(is_trusted || address == peer, "{address} was made up");
     let is_text = |value: &[u8]| value.iter().all(|byte| (b' '..=b'~').contains(byte));
-    if headers.iter().all(|(name, value)| *name == "x-forwarded-for" && is_text(value)) && !headers.is_empty() {
+    if headers.iter().all(|(name, value)| *name == "x-forwarded-for" && is_text(value)) && !headers.is_empty()
+    {
         let one = headers.iter().map(|(_, value)| *value).collect::<Vec<_>>().join(&b',');
         assert_eq!(client_address(peer, &[("x-forwarded-for", &one)], &trusted), address);
     }

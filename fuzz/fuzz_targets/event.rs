@@ -2,10 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trailseal_core::clock::Timestamp;
-use trailseal_core::complete::complete;
-use trailseal_core::event::{Event, same_content};
-use trailseal_core::line::{LINE_BYTES_MAX, write_front, write_rest};
+use trailseal_event::complete::complete;
+use trailseal_event::line::{LINE_BYTES_MAX, same_content, write_front, write_rest};
+use trailseal_event::{Event, Timestamp};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(event) = Event::from_json(bytes) else { return };

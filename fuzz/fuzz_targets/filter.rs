@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trailseal_core::clock::Timestamp;
-use trailseal_core::filter::{FILTER_NAMES, Filter, glob_matches};
+use trailseal_event::Timestamp;
+use trailseal_event::filter::{FILTER_NAMES, Filter, glob_matches};
 
 fuzz_target!(|input: (u8, String, String)| {
     let (name, value, text) = input;

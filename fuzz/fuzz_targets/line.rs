@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trailseal_core::event::Event;
-use trailseal_core::line::parse_front;
+use trailseal_event::Event;
+use trailseal_event::line::parse_front;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(recorded) = Event::from_line(bytes) {

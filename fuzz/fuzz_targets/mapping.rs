@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trailseal_core::event::Value;
+use trailseal_event::Value;
 use trailseal_import::Mapping;
 
 /// A record with something at most places that mappings name.

@@ -2,17 +2,17 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trailseal_core::clock::Timestamp;
-use trailseal_core::complete::complete;
-use trailseal_core::event::{Event, Value};
-use trailseal_core::line::write_rest;
-use trailseal_core::mask::{MaskKey, MaskOptions, Masker, ReplaceWith};
+use trailseal_event::complete::complete;
+use trailseal_event::line::write_rest;
+use trailseal_event::mask::{MaskKey, MaskOptions, Masker, ReplaceWith};
+use trailseal_event::{Event, Timestamp, Value};
 
 fn rest(event: &Event) -> Vec<u8> {
     let mut event = event.clone();
     event.id.get_or_insert_with(|| "e".to_owned());
     let mut rest = b"{".to_vec();
-    write_rest(&event, &complete(&event, Timestamp::from_micros(0)), &mut rest).expect("an event has an action");
+    write_rest(&event, &complete(&event, Timestamp::from_micros(0)), &mut rest)
+        .expect("an event has an action");
     rest
 }
 

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trailseal_core::event::Event;
-use trailseal_core::policy::{Facts, Policy, Sampler};
+use trailseal_event::Event;
+use trailseal_event::policy::{Facts, Policy, Sampler};
 
 fuzz_target!(|text: &str| {
     let _ = Policy::from_rules(text);

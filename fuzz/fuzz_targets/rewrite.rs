@@ -2,10 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trailseal_core::clock::Timestamp;
-use trailseal_core::complete::{Stamp, complete};
-use trailseal_core::event::{Event, rewrite};
-use trailseal_core::line::write_rest;
+use trailseal_event::complete::{Stamp, complete};
+use trailseal_event::line::write_rest;
+use trailseal_event::{Event, Timestamp, rewrite};
 
 fuzz_target!(|bytes: &[u8]| {
     let now = Timestamp::from_micros(1_795_000_000_000_000);

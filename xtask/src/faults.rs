@@ -174,22 +174,22 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "prefilter_ignores_escapes",
         what: "the look at a line's bytes says no to a match",
-        tests: &["-p", "trailseal-core", "--lib", "filter"],
+        tests: &["-p", "trailseal-event", "--lib", "filter"],
     },
     Fault {
         name: "outcome_invented",
         what: "an event that names no outcome is sealed as a success",
-        tests: &["-p", "trailseal-core", "--lib", "event::read"],
+        tests: &["-p", "trailseal-event", "--lib", "event::read"],
     },
     Fault {
         name: "prefilter_wants_an_outcome",
         what: "the look at a line's bytes misses events that name no outcome",
-        tests: &["-p", "trailseal-core", "--lib", "filter"],
+        tests: &["-p", "trailseal-event", "--lib", "filter"],
     },
     Fault {
         name: "strict_refuses_values",
         what: "a strict reader refuses an event for a value that a client sent",
-        tests: &["-p", "trailseal-core", "--lib", "event::warning"],
+        tests: &["-p", "trailseal-event", "--lib", "event::warning"],
     },
     Fault {
         name: "folder_not_synced",
@@ -214,12 +214,12 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "failures_sampled_out",
         what: "sampling leaves out failures and security events",
-        tests: &["-p", "trailseal-core", "--lib", "policy"],
+        tests: &["-p", "trailseal-event", "--lib", "policy"],
     },
     Fault {
         name: "sampling_without_secret",
         what: "a client can find out which correlation ids are kept",
-        tests: &["-p", "trailseal-core", "--lib", "policy"],
+        tests: &["-p", "trailseal-event", "--lib", "policy"],
     },
     Fault {
         name: "identities_merge",
@@ -229,7 +229,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "identity_cut",
         what: "two tenants that begin alike become one when they are too long",
-        tests: &["-p", "trailseal-core", "--lib", "limits"],
+        tests: &["-p", "trailseal-event", "--lib", "limits"],
     },
     Fault {
         name: "tenant_not_checked",
@@ -254,12 +254,12 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "value_cut_short",
         what: "a value in a text ends at a mark that may belong to it",
-        tests: &["-p", "trailseal-core", "--lib", "mask::tests::whole"],
+        tests: &["-p", "trailseal-event", "--lib", "mask::tests::whole"],
     },
     Fault {
         name: "runs_walked_again",
         what: "a run of a text is walked again for each place in it that could begin a secret",
-        tests: &["-p", "trailseal-core", "--lib", "mask::tests::effort"],
+        tests: &["-p", "trailseal-event", "--lib", "mask::tests::effort"],
     },
     Fault {
         name: "values_not_masked",
@@ -428,10 +428,10 @@ pub(crate) fn as_compiler() -> Option<ExitCode> {
 }
 
 fn red_tests(fault: &Fault) -> Result<Vec<String>, String> {
-    // Cargo does not see that the wrapper's flag has changed, so the crate is made to look newer.
-    let library = std::fs::File::options().append(true).open("crates/core/src/lib.rs");
+    // Cargo does not see that the wrapper's flag has changed, so the crate that the others depend on is made to look newer.
+    let library = std::fs::File::options().append(true).open("crates/event/src/lib.rs");
     library.and_then(|file| file.set_modified(SystemTime::now())).map_err(|error| {
-        format!("crates/core/src/lib.rs: {error}; run this at the root of the repository")
+        format!("crates/event/src/lib.rs: {error}; run this at the root of the repository")
     })?;
     let own = std::env::current_exe().map_err(|error| format!("this program's path: {error}"))?;
     let output = Command::new("cargo")

@@ -87,20 +87,26 @@ fn long() -> Result<(), String> {
     )
 }
 
-/// *Direction*: the core's dependencies hold no runtime, HTTP, SQL or Redis crate.
+/// The core's dependencies hold no runtime, HTTP, SQL or Redis crate, and those of `event` no way to files either.
 fn house_rules() -> Result<(), String> {
+    let runtimes = ["tokio", "hyper", "axum", "rusqlite", "sqlx", "tokio-postgres", "redis", "reqwest"];
+    lacks("trailseal-core", &runtimes)?;
+    lacks("trailseal-event", &runtimes)?;
+    lacks("trailseal-event", &["memmap2", "rustix", "zstd"])?;
+    println!("house rules: the core's dependencies point one way");
+    Ok(())
+}
+
+fn lacks(package: &str, banned: &[&str]) -> Result<(), String> {
     let tree = Command::new("cargo")
-        .args(["tree", "-p", "trailseal-core", "-e", "normal", "--prefix", "none"])
+        .args(["tree", "-p", package, "-e", "normal", "--prefix", "none"])
         .output()
         .map_err(|error| format!("cargo tree: {error}"))?;
     let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
-    for banned in ["tokio", "hyper", "axum", "rusqlite", "sqlx", "tokio-postgres", "redis", "reqwest"] {
-        if tree.lines().any(|line| line.split(' ').next() == Some(banned)) {
-            return Err(format!("trailseal-core must not depend on {banned}"));
-        }
+    match banned.iter().find(|banned| tree.lines().any(|line| line.split(' ').next() == Some(banned))) {
+        Some(banned) => Err(format!("{package} must not depend on {banned}")),
+        None => Ok(()),
     }
-    println!("house rules: the core's dependencies point one way");
-    Ok(())
 }
 
 fn fuzz(seconds: &str) -> Result<(), String> {

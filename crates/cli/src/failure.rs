@@ -99,7 +99,7 @@ could_not!(
     trailseal_core::RecordOnceError,
     trailseal_core::RotateError,
     trailseal_core::verify::VerifyError,
-    trailseal_core::filter::FilterError,
+    trailseal_event::filter::FilterError,
     trailseal_core::BackupError,
     trailseal_core::SetPolicyError,
     trailseal_core::tree::RebuildError,

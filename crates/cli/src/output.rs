@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use anstyle::{AnsiColor, Style};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use trailseal_core::event::{Event, Outcome, Recorded, Resource};
+use trailseal_event::{Event, Outcome, Recorded, Resource};
 use trailseal_export::{CSV_HEADER, Row, write_csv_row};
 use trailseal_index::{Hit, Search};
 

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use trailseal_core::policy::{Acknowledge, Mode, OnFailure, Policy, Rule};
 use trailseal_core::{Anchor, Folder, Full, HandoffPlace, Manifest, Options, Roll, Witness};
+use trailseal_event::policy::{Acknowledge, Mode, OnFailure, Policy, Rule};
 use trailseal_index::IndexView;
 use trailseal_tlog::Origin;
 

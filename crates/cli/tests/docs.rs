@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 
 use support::Place;
-use trailseal_core::policy::Policy;
+use trailseal_event::policy::Policy;
 
 /// The blocks of a page that are TOML.
 fn toml_blocks(page: &str) -> Vec<String> {

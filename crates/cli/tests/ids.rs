@@ -11,7 +11,8 @@ use support::Place;
 use support::server::{Connection, Server};
 use trailseal_core::deliver::{Batch, Follower, Lines, Sink as _};
 use trailseal_core::file::StdFiles;
-use trailseal_core::{Folder, Index, Reader};
+use trailseal_core::{Folder, Reader};
+use trailseal_event::Index;
 use trailseal_index::{FOLDER, IndexOptions, Indexer, remove};
 
 const EVENTS: usize = 2_000;

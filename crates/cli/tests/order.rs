@@ -7,7 +7,8 @@ mod support;
 use serde_json::Value;
 use support::Place;
 use support::server::{Server, fields};
-use trailseal_core::clock::{Clock as _, SystemClock, Timestamp};
+use trailseal_core::clock::{Clock as _, SystemClock};
+use trailseal_event::Timestamp;
 
 fn hours_ago(hours: i64) -> String {
     Timestamp::from_micros(SystemClock.now().as_micros() - hours * 3_600_000_000).to_string()

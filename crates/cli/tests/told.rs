@@ -129,11 +129,8 @@ fn the_events_on_the_pages_are_events() {
     }
     // The whole event is whole: of the fields of the top it lacks those that an application seldom sends.
     let whole: Value = serde_json::from_str(&block("README.md")).unwrap();
-    let lacks: Vec<&str> = trailseal_core::event::OWN_KEYS[0]
-        .iter()
-        .filter(|name| whole.get(**name).is_none())
-        .copied()
-        .collect();
+    let lacks: Vec<&str> =
+        trailseal_event::OWN_KEYS[0].iter().filter(|name| whole.get(**name).is_none()).copied().collect();
     assert_eq!(lacks, ["error", "changes", "approval"]);
 }
 

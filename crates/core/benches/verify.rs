@@ -9,11 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use trailseal_core::clock::Timestamp;
 use trailseal_core::file::StdFiles;
 use trailseal_core::segment::{Form, compress, segment_name};
 use trailseal_core::verify::{VerifyOptions, verify};
-use trailseal_core::{Folder, Index, Manifest};
+use trailseal_core::{Folder, Manifest};
+use trailseal_event::{Index, Timestamp};
 use trailseal_tlog::{Checkpoint, Origin, SigningKey, TileEdge, leaf_hash};
 
 const LINE_BYTES: usize = 600;

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::clock::Timestamp;
+use trailseal_event::{Index, Timestamp, line};
+
 use crate::file::is_shortage;
 use crate::handoff::{Drain, Taken};
 use crate::segment::{Batch, CachedLines, CachedPiece, Form, SegmentWriter, segment_name};
 use crate::trail::options::{Notice, Roll};
 use crate::trail::shared::{Shared, Shut};
 use crate::watch::Watch;
-use crate::{Index, line};
 
 /// A commit holds at most about this many bytes.
 const COMMIT_BYTES_MAX: usize = 4 << 20;

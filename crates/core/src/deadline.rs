@@ -41,7 +41,7 @@ static TIMERS: Timers =
 /// One deadline and `waiter` have one waker: the last.
 pub(crate) fn wake_at(at: Instant, waiter: Waiter, waker: Waker) {
     let mut state = lock();
-    let generation = crate::fork::generation();
+    let generation = trailseal_event::fork::generation();
     if state.running_in != Some(generation) {
         if std::thread::Builder::new().name("trailseal-deadline".into()).spawn(serve).is_err() {
             drop(state);

@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use trailseal_core::{
-    Ack, HandedInBatch, Index, Known, KnownIds, KnownIdsError, Options, Submission, Submitted, Submitter,
-    Trail,
+    Ack, HandedInBatch, Known, KnownIds, KnownIdsError, Options, Submission, Submitted, Submitter, Trail,
 };
+use trailseal_event::Index;
 
 const WAIT: Duration = Duration::from_secs(30);
 

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use trailseal_core::event::Event;
 use trailseal_core::{Ack, Distribution, HandoffPlace, Notice, Options, Submitted, Submitter, Trail};
+use trailseal_event::Event;
 use trailseal_testkit::fault::FaultFiles;
 
 /// What a trail told.

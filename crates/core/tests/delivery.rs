@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use trailseal_core::deliver::{Batch, DeliveryState, Position, Sink, SinkError};
-use trailseal_core::event::Event;
-use trailseal_core::policy::OnFailure;
-use trailseal_core::{Ack, Index, Notice, Options, Roll, Status, Trail};
+use trailseal_core::{Ack, Notice, Options, Roll, Status, Trail};
+use trailseal_event::policy::OnFailure;
+use trailseal_event::{Event, Index};
 use trailseal_testkit::fault::FaultFiles;
 use trailseal_tlog::leaf_hash;
 

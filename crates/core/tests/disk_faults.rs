@@ -16,9 +16,9 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use trailseal_core::event::Event;
 use trailseal_core::file::Files;
 use trailseal_core::{Ack, HandoffPlace, OpenError, Options, RecordError, Roll, Status, Trail};
+use trailseal_event::Event;
 use trailseal_testkit::check::check_trail;
 use trailseal_testkit::fault::{Fault, FaultFiles};
 

@@ -11,10 +11,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trailseal_core::event::{Event, Value};
 use trailseal_core::file::{Files, StdFiles};
-use trailseal_core::policy::{Mode, Policy};
 use trailseal_core::{Ack, HandoffPlace, Options, Roll, Submission, Submitted, Submitter, Trail};
+use trailseal_event::policy::{Mode, Policy};
+use trailseal_event::{Event, Value};
 use trailseal_testkit::check::check_trail;
 use trailseal_testkit::fault::{FaultFiles, Survival};
 

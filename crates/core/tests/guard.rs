@@ -15,9 +15,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use trailseal_core::event::Event;
 use trailseal_core::file::{AppendFile, Files, ReadFile, StdFiles};
 use trailseal_core::{Ack, Notice, OpenError, Options, Trail};
+use trailseal_event::Event;
 
 const CHILD: &str = "TRAILSEAL_TEST_GUARD_CHILD";
 const LONG: Duration = Duration::from_secs(60);

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trailseal_core::event::{Event, Value};
 use trailseal_core::file::StdFiles;
-use trailseal_core::filter::Filter;
-use trailseal_core::mask::{MaskKey, MaskOptions, Masker, Preset, ReplaceWith, TenantError};
-use trailseal_core::{Ack, Folder, Once, Options, Trail};
+use trailseal_core::{Ack, Folder, Once, Options, Trail, load_mask_key};
+use trailseal_event::filter::Filter;
+use trailseal_event::mask::{MaskKey, MaskOptions, Masker, Preset, ReplaceWith, TenantError};
+use trailseal_event::{Event, Value};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -60,7 +60,7 @@ fn lines(folder: &std::path::Path) -> Vec<Value> {
 }
 
 fn key(folder: &std::path::Path) -> MaskKey {
-    MaskKey::load(&Folder::new(folder, Arc::new(StdFiles))).unwrap().unwrap()
+    load_mask_key(&Folder::new(folder, Arc::new(StdFiles))).unwrap().unwrap()
 }
 
 fn texts(line: &Value) -> Vec<&str> {

@@ -18,9 +18,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use trailseal_core::event::Event;
 use trailseal_core::file::{Files, StdFiles};
 use trailseal_core::{Ack, HandoffHeader, Options, Trail};
+use trailseal_event::Event;
 use trailseal_testkit::check::check_trail;
 
 const CHILD: &str = "TRAILSEAL_TEST_KILL_CHILD";

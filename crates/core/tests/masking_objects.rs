@@ -8,11 +8,9 @@ use std::collections::BTreeSet;
 
 use trailseal_core::Ack;
 use trailseal_core::Trail;
-use trailseal_core::clock::Timestamp;
-use trailseal_core::complete::complete;
-use trailseal_core::event::{Event, Value};
-use trailseal_core::line;
-use trailseal_core::mask::{MaskOptions, Masker};
+use trailseal_event::complete::complete;
+use trailseal_event::mask::{MaskOptions, Masker};
+use trailseal_event::{Event, Timestamp, Value, line};
 
 fn value_of(event: &Event) -> Value {
     let mut event = event.clone();

@@ -308,7 +308,7 @@ fn a_last_segment_that_was_compressed_is_a_closed_one() {
     let folder = Folder::new(dir.path(), Arc::new(StdFiles));
     let last = folder.segments().unwrap().pop().unwrap();
     // Its successor was given up before a line of it was on disk.
-    let closed = trailseal_core::SegmentFile { end: Some(trailseal_core::Index::new(22)), ..last };
+    let closed = trailseal_core::SegmentFile { end: Some(trailseal_event::Index::new(22)), ..last };
     trailseal_core::segment::compress(folder.files(), &closed).unwrap();
     goes_on(dir.path(), options());
     assert_eq!(segments(dir.path()).len(), 2);
@@ -386,7 +386,7 @@ fn an_opening_says_what_differs_from_the_last_one() {
     assert!(told.lock().unwrap().iter().any(|told| told.contains("policy")), "{told:?}");
     // One that was set while it ran is known.
     let trail = Trail::open(dir.path(), options()).unwrap();
-    trail.set_policy(trailseal_core::policy::Policy::default()).unwrap();
+    trail.set_policy(trailseal_event::policy::Policy::default()).unwrap();
     trail.close(SOON).unwrap();
     goes_on(dir.path(), options());
     assert!(last_opened(dir.path()).get("differs").is_none());

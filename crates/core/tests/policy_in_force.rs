@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trailseal_core::event::Event;
 use trailseal_core::file::StdFiles;
-use trailseal_core::policy::Policy;
 use trailseal_core::{Ack, Once, Options, Reader, SetPolicyError, Status, Trail};
+use trailseal_event::Event;
+use trailseal_event::policy::Policy;
 
 const LONG: Duration = Duration::from_secs(20);
 

@@ -14,14 +14,14 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use trailseal_core::clock::{Clock, Timestamp};
-use trailseal_core::event::Event;
+use trailseal_core::clock::Clock;
 use trailseal_core::file::{Files, StdFiles};
-use trailseal_core::policy::OnFailure;
 use trailseal_core::{
     Ack, Anchor, Full, HandoffPlace, Notice, Once, OpenError, Options, Reader, Receipt, RecordError, Roll,
     Status, Trail, trails_in,
 };
+use trailseal_event::policy::OnFailure;
+use trailseal_event::{Event, Timestamp};
 use trailseal_testkit::check::check_trail;
 use trailseal_testkit::fault::FaultFiles;
 
@@ -334,7 +334,7 @@ fn recorded_never_goes_back_though_the_clock_does_also_over_a_restart() {
         trail.close(LONG).unwrap();
     }
     for line in check_trail(folder.path(), &std_files(), &[]).lines {
-        recorded.push(trailseal_core::recorded_of(&line).unwrap().1);
+        recorded.push(trailseal_event::line::parse_front(&line).unwrap().recorded);
     }
     assert!(recorded.is_sorted(), "{recorded:?}");
 }

@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use trailseal_core::clock::{Clock, Timestamp};
-use trailseal_core::event::Event;
+use trailseal_core::clock::Clock;
 use trailseal_core::file::{AppendFile, Files, ReadFile, Standing, StdFiles};
 use trailseal_core::{
-    Ack, Anchor, CloseError, Folder, HandoffPlace, Index, Once, Options, Reader, RecordError, Roll,
-    RotateError, Status, Trail, back_up,
+    Ack, Anchor, CloseError, Folder, HandoffPlace, Once, Options, Reader, RecordError, Roll, RotateError,
+    Status, Trail, back_up,
 };
+use trailseal_event::{Event, Index, Timestamp};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -239,8 +239,10 @@ fn recorded_does_not_go_back_when_the_last_segment_is_empty() {
     fs::write(dir.path().join(format!("segments/{events:020}.jsonl")), "").unwrap();
     clock.0.store(1_700_000_000_000_000, Ordering::SeqCst);
     Trail::open(dir.path(), options).unwrap().close(SOON).unwrap();
-    let times: Vec<Timestamp> =
-        lines(dir.path()).iter().map(|line| trailseal_core::recorded_of(line).unwrap().1).collect();
+    let times: Vec<Timestamp> = lines(dir.path())
+        .iter()
+        .map(|line| trailseal_event::line::parse_front(line).unwrap().recorded)
+        .collect();
     assert!(times.is_sorted(), "{times:?}");
 }
 
@@ -496,7 +498,7 @@ fn a_handoff_of_another_trail_is_not_replayed() {
 fn a_forked_child_makes_other_ids_than_its_parent() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("id");
-    let id = || trailseal_core::complete::EventId::new(Timestamp::from_micros(0)).to_string();
+    let id = || trailseal_event::complete::EventId::new(Timestamp::from_micros(0)).to_string();
     // From now on this thread has a generator, which a fork copies.
     id();
     // SAFETY: the child writes a file and ends without unwinding or running destructors.

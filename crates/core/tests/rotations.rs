@@ -146,5 +146,5 @@ fn after_64_rotations_a_trail_is_read_on_and_rotates_no_more() {
     trail.close(SOON).unwrap();
     goes_on(dir.path(), options);
     let mut reader = Reader::open(dir.path(), Arc::new(StdFiles)).unwrap();
-    reader.prove(trailseal_core::Index::new(1)).unwrap();
+    reader.prove(trailseal_event::Index::new(1)).unwrap();
 }

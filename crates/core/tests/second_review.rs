@@ -11,12 +11,12 @@ use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use trailseal_core::deliver::{Batch, DeliveryState, Position, Sink, SinkError};
-use trailseal_core::event::{Event, Value};
-use trailseal_core::policy::{Mode, Policy, Rule, When};
 use trailseal_core::{
-    Ack, BatchError, HandedInOnce, HandoffPlace, Index, Notice, Once, Options, Reader, RecordError,
-    RecordOnceError, Recording, SetPolicyError, Status, Submission, Submitted, Submitter, Trail,
+    Ack, BatchError, HandedInOnce, HandoffPlace, Notice, Once, Options, Reader, RecordError, RecordOnceError,
+    Recording, SetPolicyError, Status, Submission, Submitted, Submitter, Trail,
 };
+use trailseal_event::policy::{Mode, Policy, Rule, When};
+use trailseal_event::{Event, Index, Value};
 use trailseal_testkit::fault::{Fault, FaultFiles, Step, Survival};
 
 const SOON: Duration = Duration::from_secs(10);

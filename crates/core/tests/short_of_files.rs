@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use trailseal_core::event::Event;
 use trailseal_core::file::Files;
 use trailseal_core::{Ack, HandoffPlace, Notice, Options, Roll, Status, Trail};
+use trailseal_event::Event;
 use trailseal_testkit::check::check_trail;
 use trailseal_testkit::fault::FaultFiles;
 

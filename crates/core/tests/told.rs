@@ -10,12 +10,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use trailseal_core::event::{BadLine, Event, Outcome, Recorded, Warnings};
-use trailseal_core::policy::Policy;
 use trailseal_core::{
-    Ack, BatchError, HandInJsonError, HandedInOnce, Index, Options, Status, Submission, Submitted, Submitter,
-    Trail,
+    Ack, BatchError, HandInJsonError, HandedInOnce, Options, Status, Submission, Submitted, Submitter, Trail,
 };
+use trailseal_event::policy::Policy;
+use trailseal_event::{BadLine, Event, Index, Outcome, Recorded, Warnings};
 
 const SOON: Duration = Duration::from_secs(10);
 

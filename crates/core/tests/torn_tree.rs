@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trailseal_core::event::Event;
 use trailseal_core::file::StdFiles;
 use trailseal_core::verify::{VerifyOptions, verify};
 use trailseal_core::{Folder, HandoffPlace, OpenError, Options, Trail};
+use trailseal_event::Event;
 
 const SOON: Duration = Duration::from_secs(20);
 const BLOCK: usize = 4_096;

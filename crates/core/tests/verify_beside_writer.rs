@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use trailseal_core::event::Event;
 use trailseal_core::file::StdFiles;
 use trailseal_core::segment::{Form, compress};
 use trailseal_core::verify::{VerifyOptions, verify};
 use trailseal_core::{Folder, Options, Roll, Trail};
+use trailseal_event::Event;
 
 const EVENTS: usize = 60_000;
 const VERDICTS_MIN: usize = 5;

@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use trailseal_core::clock::Timestamp;
-use trailseal_core::event::{Category, Outcome, Severity};
-use trailseal_core::line::{Front, LINE_BYTES_MAX, parse_front};
+use trailseal_event::line::{Front, LINE_BYTES_MAX, parse_front};
+use trailseal_event::{Category, Outcome, Severity, Timestamp};
 
 use crate::scan::{Scanner, Take, string_text};
 

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use trailseal_core::event::Value;
+use trailseal_event::Value;
 
 /// Reads one JSON text from the front.
 pub(crate) struct Scanner<'a> {

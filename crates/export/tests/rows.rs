@@ -3,10 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 use proptest::prelude::*;
-use trailseal_core::clock::Timestamp;
-use trailseal_core::complete::complete;
-use trailseal_core::event::{Event, Outcome, Recorded, Value};
-use trailseal_core::line;
+use trailseal_event::complete::complete;
+use trailseal_event::{Event, Outcome, Recorded, Timestamp, Value, line};
 use trailseal_export::{Cell, Kind, Row, columns};
 
 const ORIGIN: &str = "example.com/trail";

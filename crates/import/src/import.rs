@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::io::BufRead;
 
 use sha2::{Digest, Sha256};
-use trailseal_core::complete::imported_id;
-use trailseal_core::event::{DEPTH_MAX, Event, Value};
+use trailseal_event::complete::imported_id;
+use trailseal_event::{DEPTH_MAX, Event, Value};
 
 use crate::mapping::Mapping;
 use crate::records::{Failed, Record, Records};

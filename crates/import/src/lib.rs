@@ -1,7 +1,7 @@
 //! Foreign audit records into Trailseal events.
 //!
 //! In: the bytes of a log ([`read`]) and a [`Mapping`]: a built-in one or the user's own file. Out: one
-//! [`Event`](trailseal_core::event::Event) a record, or the line that could not be read and why. No files,
+//! [`Event`](trailseal_event::Event) a record, or the line that could not be read and why. No files,
 //! clock or network: readers are handed in, and a record without a time gets none here.
 //!
 //! What must hold: every record goes in, once, whatever else is in the file; the same file read again gives

@@ -1,7 +1,7 @@
 //! The times that real logs hold, as points in time.
 
 use jiff::civil;
-use trailseal_core::clock::Timestamp;
+use trailseal_event::Timestamp;
 
 /// Seconds, milliseconds, microseconds or nanoseconds since 1970 are told apart by their size. A count of
 /// seconds below this bound lies before the year 5138, and a count of milliseconds above it after March 1973.

@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, reason = "a test says what it needs by failing")]
 
 use proptest::prelude::*;
-use trailseal_core::event::{Event, Value};
+use trailseal_event::{Event, Value};
 use trailseal_import::mapping::BUILT_IN;
 use trailseal_import::records::Records;
 use trailseal_import::{Mapping, SAMPLES, read};

@@ -7,11 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use trailseal_core::clock::Timestamp;
-use trailseal_core::complete::complete;
-use trailseal_core::event::{Event, Value};
-use trailseal_core::line;
-use trailseal_core::mask::{MaskOptions, Masker};
+use trailseal_event::complete::complete;
+use trailseal_event::mask::{MaskOptions, Masker};
+use trailseal_event::{Event, Timestamp, Value, line};
 use trailseal_import::{Mapping, SAMPLES, read};
 
 /// Parts of keys that make a reader look twice.

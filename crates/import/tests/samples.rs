@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use trailseal_core::event::{Event, Value};
+use trailseal_event::{Event, Value};
 use trailseal_import::{Imported, Mapping, SAMPLES, read};
 
 fn sample(format: &str) -> Vec<Imported> {

@@ -11,13 +11,11 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use trailseal_core::Index;
-use trailseal_core::clock::Timestamp;
-use trailseal_core::complete::complete;
 use trailseal_core::deliver::{Batch, BatchLine, Sink};
-use trailseal_core::event::{Category, Event, Outcome, Severity};
-use trailseal_core::filter::Filter;
-use trailseal_core::line::{write_front, write_rest};
+use trailseal_event::complete::complete;
+use trailseal_event::filter::Filter;
+use trailseal_event::line::{write_front, write_rest};
+use trailseal_event::{Category, Event, Index, Outcome, Severity, Timestamp};
 use trailseal_index::{FacetField, IndexOptions, IndexView, Indexer, Order};
 
 const ORIGIN: &str = "example.org/load";

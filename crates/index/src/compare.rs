@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use trailseal_core::Folder;
 use trailseal_core::deliver::{Follower, Lines};
-use trailseal_core::{Folder, Index};
+use trailseal_event::Index;
 
 use crate::{FOLDER, IndexError, IndexView};
 

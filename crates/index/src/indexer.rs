@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use trailseal_core::Index;
 use trailseal_core::deliver::{Batch, Position, Sink, SinkError};
+use trailseal_event::Index;
 
 use crate::error::{IndexError, io_at};
 use crate::range;

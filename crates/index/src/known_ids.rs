@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use roaring::RoaringBitmap;
 use trailseal_core::deliver::Position;
-use trailseal_core::{Index, Known, KnownIds, KnownIdsError};
+use trailseal_core::{Known, KnownIds, KnownIdsError};
+use trailseal_event::Index;
 
 use crate::error::IndexError;
 use crate::indexer::IndexOptions;

@@ -1,6 +1,6 @@
 //! What the index keeps of an event: the columns, the kinds of keys, and their numbers on disk.
 
-use trailseal_core::event::{NO_OUTCOME, Outcome, Severity};
+use trailseal_event::{NO_OUTCOME, Outcome, Severity};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The format that this code reads and writes.

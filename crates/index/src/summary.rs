@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use trailseal_core::clock::Timestamp;
-use trailseal_core::event::{Object, Recorded, Value};
-use trailseal_core::filter::Filter;
+use trailseal_event::filter::Filter;
+use trailseal_event::{Object, Recorded, Timestamp, Value};
 
 use crate::search::value_of;
 use crate::{FacetField, Order, Search, SearchError};
@@ -157,9 +156,9 @@ mod tests {
 
     use std::sync::Arc;
 
-    use trailseal_core::event::Event;
     use trailseal_core::file::StdFiles;
     use trailseal_core::{Ack, Options, Trail};
+    use trailseal_event::Event;
 
     use super::*;
 

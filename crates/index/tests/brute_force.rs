@@ -7,10 +7,9 @@ mod support;
 
 use proptest::prelude::*;
 use support::{BEGIN, Model, any_event, any_filter, narrow_options, options, view};
-use trailseal_core::clock::Timestamp;
 use trailseal_core::deliver::Sink;
-use trailseal_core::event::Event;
-use trailseal_core::filter::Filter;
+use trailseal_event::filter::Filter;
+use trailseal_event::{Event, Timestamp};
 use trailseal_index::{Indexer, remove};
 
 #[derive(Clone, Debug)]

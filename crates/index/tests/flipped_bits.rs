@@ -11,12 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use support::{Model, ORIGIN, options, view};
-use trailseal_core::clock::Timestamp;
 use trailseal_core::deliver::{Batch, Follower, Lines, Sink};
-use trailseal_core::event::{Event, Outcome};
 use trailseal_core::file::StdFiles;
-use trailseal_core::filter::Filter;
-use trailseal_core::{Ack, Folder, Index, Options, Reader, Trail};
+use trailseal_core::{Ack, Folder, Options, Reader, Trail};
+use trailseal_event::filter::Filter;
+use trailseal_event::{Event, Index, Outcome, Timestamp};
 use trailseal_index::{FOLDER, FacetField, IndexError, IndexOptions, IndexView, Indexer, Order, Search};
 
 /// Flips of each file.

@@ -10,10 +10,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use support::{BEGIN, Model, options, view};
-use trailseal_core::clock::Timestamp;
 use trailseal_core::deliver::Sink;
-use trailseal_core::event::{Event, Outcome};
-use trailseal_core::filter::Filter;
+use trailseal_event::filter::Filter;
+use trailseal_event::{Event, Outcome, Timestamp};
 use trailseal_index::{IndexView, Indexer, remove};
 
 const CHILD: &str = "TRAILSEAL_INDEX_CHILD";

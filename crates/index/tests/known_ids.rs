@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use trailseal_core::deliver::{Batch, Follower, Lines, Sink};
-use trailseal_core::event::{Event, held_id};
 use trailseal_core::file::StdFiles;
 use trailseal_core::{
-    Ack, BatchError, Folder, Index, Notice, Once, Options, Submission, Submitted, Submitter, Trail,
+    Ack, BatchError, Folder, Notice, Once, Options, Submission, Submitted, Submitter, Trail,
 };
+use trailseal_event::{Event, Index, held_id};
 use trailseal_index::{FOLDER, IndexOptions, IndexedIds, Indexer, remove};
 
 const ORIGIN: &str = "example.org/ids";

@@ -10,10 +10,9 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use support::{Model, ORIGIN, any_filter, options, view};
-use trailseal_core::Index;
 use trailseal_core::deliver::{Batch, Sink, SinkError};
-use trailseal_core::event::Event;
-use trailseal_core::filter::Filter;
+use trailseal_event::filter::Filter;
+use trailseal_event::{Event, Index};
 use trailseal_index::{FacetField, IndexError, IndexOptions, IndexView, Indexer, Order};
 
 fn model(events: usize) -> Model {

@@ -12,13 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use trailseal_core::clock::Timestamp;
 use trailseal_core::deliver::{Batch, Follower, Lines, Sink};
-use trailseal_core::event::Event;
 use trailseal_core::file::StdFiles;
-use trailseal_core::filter::Filter;
-use trailseal_core::line::parse_front;
-use trailseal_core::{Ack, Folder, Index, Options, Reader, Roll, Trail};
+use trailseal_core::{Ack, Folder, Options, Reader, Roll, Trail};
+use trailseal_event::filter::Filter;
+use trailseal_event::line::parse_front;
+use trailseal_event::{Event, Index, Timestamp};
 use trailseal_index::{
     By, Cursor, FOLDER, FacetField, First, IndexOptions, Indexer, Order, Search, SearchError,
 };

@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::json;
-use trailseal_core::clock::Timestamp;
-use trailseal_core::policy::Policy;
+use trailseal_event::Timestamp;
+use trailseal_event::policy::Policy;
 
 use crate::access::{Caller, Grant, NewToken, Scope, TokenError};
 use crate::app::{Shared, blocking, details};
@@ -176,11 +176,11 @@ pub(crate) async fn create_viewer_token(
     if let Some(tenant) = &request.tenant {
         app.trail.check_tenant(tenant).map_err(|error| token_problem(error.into()))?;
     }
-    let mut filter = trailseal_core::filter::Filter::default();
+    let mut filter = trailseal_event::filter::Filter::default();
     filter.tenant.extend(request.tenant.clone());
     filter.actor.extend(request.actor.clone());
     if let Some(resource) = &request.resource {
-        filter.resource.push(trailseal_core::filter::ResourceFilter::parse(resource));
+        filter.resource.push(trailseal_event::filter::ResourceFilter::parse(resource));
     }
     caller.restrict(&mut filter)?;
     let now = app.now();

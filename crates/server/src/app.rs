@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use trailseal_core::event::{Actor, Event, Object, Value};
+use trailseal_core::Trail;
 use trailseal_core::file::open_files_max;
-use trailseal_core::{Index, Trail};
+use trailseal_event::{Actor, Event, Index, Object, Value};
 use trailseal_index::{Search, SearchError};
 
 use crate::access::{Caller, Tokens};

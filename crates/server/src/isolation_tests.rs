@@ -11,8 +11,8 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
-use trailseal_core::event::Event;
 use trailseal_core::{Ack, Options, Trail};
+use trailseal_event::Event;
 
 use crate::access::{NewToken, Peer, Scope, Tokens};
 use crate::app::{App, Shared};

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
-use trailseal_core::event::{Category, WARNINGS_MAX};
-use trailseal_core::filter::FILTER_NAMES;
+use trailseal_event::filter::FILTER_NAMES;
+use trailseal_event::{Category, WARNINGS_MAX};
 
 use crate::access::Needs;
 use crate::admin::{TOKEN_SECONDS_MAX, VIEWER_SECONDS_MAX};
@@ -257,7 +257,7 @@ fn schemas() -> Value {
     let more = json!({"type": "integer", "minimum": 1, "description": "How many warnings are not listed"});
     let mut fields = Map::new();
     // Whatever stands in them is kept, so any JSON will do; only `action` must be there.
-    for name in trailseal_core::event::OWN_KEYS[0] {
+    for name in trailseal_event::OWN_KEYS[0] {
         fields.insert((*name).to_owned(), any.clone());
     }
     fields.insert("action".into(), json!({"type": "string", "minLength": 1}));

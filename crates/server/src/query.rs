@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use axum::http::Uri;
-use trailseal_core::clock::Timestamp;
-use trailseal_core::filter::Filter;
+use trailseal_event::Timestamp;
+use trailseal_event::filter::Filter;
 use trailseal_index::{By, Cursor, First, Order};
 
 use crate::access::Caller;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use trailseal_core::clock::{Clock as _, SystemClock, Timestamp};
-use trailseal_core::{Trail, event::Event};
+use trailseal_core::Trail;
+use trailseal_core::clock::{Clock as _, SystemClock};
+use trailseal_event::{Event, Timestamp};
 
 use crate::access::{Caller, NewToken, Scope, TokenError, TokenInfo, Tokens};
 use crate::app::{App, Shared, details};

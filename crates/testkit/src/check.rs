@@ -31,7 +31,7 @@ pub fn check_trail(folder: &Path, files: &Arc<dyn Files>, acknowledged: &[(u64, 
         let start = format!("{{\"v\":1,\"index\":{expected},\"recorded\":\"");
         assert!(line.starts_with(start.as_bytes()), "line {expected} is {}", String::from_utf8_lossy(line));
         assert!(
-            trailseal_core::event::Value::parse(line).is_ok(),
+            trailseal_event::Value::parse(line).is_ok(),
             "line {expected} is not JSON: {}",
             String::from_utf8_lossy(line)
         );

@@ -7,8 +7,8 @@ use std::io::{BufReader, ErrorKind, Read, Write as _};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use trailseal_core::event::{Event, Warning, Warnings};
-use trailseal_core::policy::Mode;
+use trailseal_event::policy::Mode;
+use trailseal_event::{Event, Warning, Warnings};
 
 use super::record::{LINE_BYTES_MAX, Told, read_line};
 use super::write_text;
@@ -175,7 +175,7 @@ pub(super) fn policy(server: &ServerClient, command: &Policy) -> Outcome<bool> {
     let Some(wanted) = Mode::parse(mode) else { return Ok(false) };
     let answer = server.ask("GET", "/v1/policy", b"")?;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
-    let mut policy = trailseal_core::policy::Policy::from_toml(&text)
+    let mut policy = trailseal_event::policy::Policy::from_toml(&text)
         .map_err(|error| Failure::could_not(format!("the server's policy could not be read: {error}")))?;
     policy.otherwise.mode = wanted;
     policy.otherwise.rate = match (wanted, rate) {
@@ -185,7 +185,7 @@ pub(super) fn policy(server: &ServerClient, command: &Policy) -> Outcome<bool> {
         (_, rate) => rate.unwrap_or(1.0),
     };
     if wanted != Mode::Sync {
-        policy.otherwise.acknowledge = trailseal_core::policy::Acknowledge::Durable;
+        policy.otherwise.acknowledge = trailseal_event::policy::Acknowledge::Durable;
     }
     let answer = server.ask("PUT", "/v1/policy", policy.to_toml().as_bytes())?;
     if answer.status == 202 {

@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use anstyle::Style;
 use trailseal_core::file::StdFiles;
-use trailseal_core::filter::Filter;
 use trailseal_core::verify::{self, VerifyOptions};
 use trailseal_core::{Ack, Folder, Notice, Once, Reader, Trail};
+use trailseal_event::filter::Filter;
 use trailseal_import::{Mapping, SAMPLES, read};
 use trailseal_index::{Order, Search};
 
@@ -118,10 +118,8 @@ fn record(dir: &Path) -> Outcome {
 fn query(dir: &Path) -> Outcome {
     const SHOWN: u64 = 5;
     let mut search = Search::open(dir, Arc::new(StdFiles))?;
-    let denied = Filter {
-        outcome: vec![Some(trailseal_core::event::Outcome::Denied)],
-        ..filter(&Filters::default())?
-    };
+    let denied =
+        Filter { outcome: vec![Some(trailseal_event::Outcome::Denied)], ..filter(&Filters::default())? };
     let mut writer = Writer::new(output::stdout(), Format::Table, &search);
     let mut count = 0;
     every(&mut search, &denied, Order::NEWEST, &mut |hit| {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trailseal_core::file::{Files, StdFiles};
-use trailseal_core::mask::{MaskOptions, Masker};
 use trailseal_core::{Options, ReadError, Reader, trails_in};
+use trailseal_event::mask::{MaskOptions, Masker};
 use trailseal_index::IndexView;
 
 use crate::failure::{Failure, Outcome};

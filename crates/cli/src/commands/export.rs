@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use trailseal_core::filter::Filter;
+use trailseal_event::filter::Filter;
 use trailseal_export::{CSV_HEADER, ParquetWriter, Row, SqliteWriter, write_csv_row};
 use trailseal_index::{Order, Search};
 

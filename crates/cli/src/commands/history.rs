@@ -1,7 +1,7 @@
 //! `trailseal history`: one resource's life, with what changed each time.
 
-use trailseal_core::event::Value;
-use trailseal_core::filter::{Filter, ResourceFilter};
+use trailseal_event::Value;
+use trailseal_event::filter::{Filter, ResourceFilter};
 use trailseal_index::Order;
 
 use super::query::every;

@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use trailseal_core::event::Event;
 use trailseal_core::{Ack, Once, RecordError, RecordOnceError, Status, Trail};
+use trailseal_event::Event;
 use trailseal_import::{Imported, Mapping, MappingError, mapping::BUILT_IN, read};
 
 use super::{close_trail, open_trail, read_text};

@@ -5,13 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
-use trailseal_core::clock::Timestamp;
-use trailseal_core::complete::complete;
-use trailseal_core::event::{Event, Value};
 use trailseal_core::file::StdFiles;
-use trailseal_core::line;
-use trailseal_core::mask::{MaskKey, Masker};
-use trailseal_core::{Folder, trails_in};
+use trailseal_core::{Folder, load_mask_key, trails_in};
+use trailseal_event::complete::complete;
+use trailseal_event::mask::{MaskKey, Masker};
+use trailseal_event::{Event, Timestamp, Value, line};
 
 use crate::arguments::{Mask, MaskCommand};
 use crate::failure::{Failure, Outcome};
@@ -36,7 +34,7 @@ pub(super) fn keys(settings: &Settings) -> Outcome<Vec<MaskKey>> {
     let folders = if slots.is_empty() { vec![dir] } else { slots };
     let mut keys: Vec<MaskKey> = Vec::new();
     for folder in folders {
-        let key = MaskKey::load(&Folder::new(folder, Arc::new(StdFiles))).map_err(Failure::could_not)?;
+        let key = load_mask_key(&Folder::new(folder, Arc::new(StdFiles))).map_err(Failure::could_not)?;
         keys.extend(key.filter(|key| !keys.contains(key)));
     }
     Ok(keys)

@@ -35,8 +35,8 @@ use std::time::Duration;
 use clap::CommandFactory as _;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::{StdFiles, open_named};
-use trailseal_core::filter::Filter;
 use trailseal_core::{Closed, Notice, Options, ReadError, Reader, Trail, trails_in};
+use trailseal_event::filter::Filter;
 use trailseal_index::{IndexOptions, IndexedIds, Indexer, Search};
 
 use crate::arguments::{Arguments, Command, Filters, Key, Policy};

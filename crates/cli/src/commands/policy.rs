@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use trailseal_core::file::StdFiles;
-use trailseal_core::policy::{Acknowledge, Mode, Policy};
 use trailseal_core::{Folder, Trail, trails_in};
+use trailseal_event::policy::{Acknowledge, Mode, Policy};
 
 use super::{close_trail, open_trail, read_text, tell_slot, write_out};
 use crate::arguments::Policy as Command;

@@ -1,7 +1,7 @@
 //! `trailseal prove`: that one event is in the trail.
 
-use trailseal_core::Index;
-use trailseal_core::filter::{Filter, IdFilter};
+use trailseal_event::Index;
+use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{Order, Search};
 
 use super::{search, write_text};

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::ops::ControlFlow;
 
-use trailseal_core::filter::Filter;
+use trailseal_event::filter::Filter;
 use trailseal_index::{By, Cursor, First, Hit, Search};
 
 use super::{filter, search};

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use trailseal_core::event::Warnings;
-use trailseal_core::policy::OnFailure;
 use trailseal_core::{
-    Ack as Level, HandInJsonError, HandedIn, HandedInJson, HandedInOnce, Index, RecordError, RecordOnceError,
+    Ack as Level, HandInJsonError, HandedIn, HandedInJson, HandedInOnce, RecordError, RecordOnceError,
     Status, Trail,
 };
+use trailseal_event::policy::OnFailure;
+use trailseal_event::{Index, Warnings};
 
 use super::input::{self, InputFor};
 use super::{close_trail, open_trail_with};

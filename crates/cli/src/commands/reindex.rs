@@ -65,10 +65,10 @@ fn reindex(reader: &Reader) -> Outcome<u64> {
     let mut indexer = Indexer::open(&folder, options)?;
     let trail = Folder::new(reader.folder().root(), reader.folder().files().clone());
     let failed = |error| Failure::could_not(format!("could not read the segments: {error}"));
-    let mut follower = Follower::new(trail, trailseal_core::Index::new(0)).map_err(failed)?;
+    let mut follower = Follower::new(trail, trailseal_event::Index::new(0)).map_err(failed)?;
     let mut lines = Lines::default();
     // What only the handoff holds has no place yet; the next opening delivers it.
-    let end = trailseal_core::Index::new(reader.end().get() - reader.only_in_handoff());
+    let end = trailseal_event::Index::new(reader.end().get() - reader.only_in_handoff());
     let bar = progress::events("indexing", end.get());
     while follower.next() < end {
         let first = follower.next();

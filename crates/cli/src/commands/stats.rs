@@ -26,7 +26,7 @@ fn show(reader: &mut Reader, not_indexed: u64, json: bool) -> Outcome {
     let end = reader.end().get();
     let (mut system, mut bytes) = (0u64, 0u64);
     reader.for_each(0..end, &mut |_, line| {
-        system += u64::from(trailseal_core::line::parse_front(line).is_some_and(|front| front.system));
+        system += u64::from(trailseal_event::line::parse_front(line).is_some_and(|front| front.system));
         bytes += line.len() as u64 + 1;
         ControlFlow::Continue(())
     })?;

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_core::event::NO_OUTCOME;
-use trailseal_core::filter::parse_time;
+use trailseal_event::NO_OUTCOME;
+use trailseal_event::filter::parse_time;
 
 use super::{filter, search};
 use crate::arguments::Summary;

@@ -3,11 +3,11 @@
 use std::io::Write as _;
 
 use serde_json::{Value, json};
-use trailseal_core::clock::{Clock as _, SystemClock, Timestamp};
-use trailseal_core::event::{Event, Object};
+use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::StdFiles;
-use trailseal_core::filter::parse_time;
 use trailseal_core::{ReadError, Trail, trails_in};
+use trailseal_event::filter::parse_time;
+use trailseal_event::{Event, Object, Timestamp};
 use trailseal_server::{NewToken, Scope, TokenError, TokenFile};
 
 use super::{close_trail, open_trail, tell_slot, write_out};

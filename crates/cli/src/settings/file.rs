@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 use trailseal_core::Anchor;
-use trailseal_core::policy::Policy;
+use trailseal_event::policy::Policy;
 
 use super::table::{LISTS, SETTINGS, Setting};
 use super::{Given, Settings, bad, unknown};

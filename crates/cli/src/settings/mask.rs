@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use trailseal_core::mask::{MaskKey, MaskOptions, Masker, Preset, ReplaceWith};
+use trailseal_event::mask::{MaskKey, MaskOptions, Masker, Preset, ReplaceWith};
 
 use super::{Given, Settings};
 use crate::failure::{Failure, Outcome};

@@ -4,8 +4,9 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use trailseal_event::Index;
+
 use super::sink::BatchLine;
-use crate::Index;
 use crate::segment::{LineReader, OFFSETS_EVERY, Offsets, offsets_name};
 use crate::trail::{Folder, SegmentFile};
 

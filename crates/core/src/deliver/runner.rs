@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
+use trailseal_event::Index;
+use trailseal_event::line::parse_front;
 use trailseal_tlog::leaf_hash;
 
 use super::lines::{Follower, Lines};
 use super::sink::{Batch, Sink, SinkError};
-use crate::Index;
-use crate::line::parse_front;
 use crate::trail::options::Notice;
 use crate::trail::shared::Shared;
 

@@ -1,8 +1,7 @@
 //! What events are delivered to.
 
+use trailseal_event::Index;
 use trailseal_tlog::Hash;
-
-use crate::Index;
 
 /// One durable line and where it lies.
 #[derive(Clone, Copy, Debug)]

@@ -9,13 +9,14 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use trailseal_event::Timestamp;
+use trailseal_event::line::{self, FRONT_BYTES_MAX, RunningFront};
+
 use super::drain::Drain;
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, frame_len};
 use super::map::Producer;
 use super::open::Ring;
-use crate::clock::Timestamp;
 use crate::file::StdFiles;
-use crate::line::{self, FRONT_BYTES_MAX, RunningFront};
 
 /// With more than this before them, callers wait for the disk rather than use the room that is left: else everything
 /// that is accepted would wait until the whole ring was written. The rest is for a disk that stalls.

@@ -2,7 +2,7 @@
 //!
 //! A frame is there whole or not at all: its checksum covers every byte of it. So a batch is one frame.
 
-use crate::line::{self, FRONT_BYTES_MAX};
+use trailseal_event::line::{self, FRONT_BYTES_MAX};
 
 /// Bytes before a frame's payload.
 pub(super) const FRAME_HEADER_LEN: usize = 32;

@@ -5,12 +5,13 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use trailseal_event::Timestamp;
+
 use super::buffer::Handoff;
 use super::drain::Drain;
 use super::lies::{Lies, lies_at};
 use super::map::{self, Consumer, HEADER_LEN, Producer};
 use super::replay::HandoffHeader;
-use crate::clock::Timestamp;
 use crate::file::StdFiles;
 
 /// How the name of a file begins that is not in place yet; a random number and `.tmp` follow.

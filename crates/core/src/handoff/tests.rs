@@ -1,10 +1,9 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use trailseal_event::{Timestamp, line};
 
 use super::*;
-use crate::clock::Timestamp;
-use crate::line;
 
 const CAPACITY: u64 = 1 << 16;
 

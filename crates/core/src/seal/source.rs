@@ -7,11 +7,12 @@
 use std::io;
 use std::sync::Arc;
 
+use trailseal_event::Index;
+use trailseal_event::line::{self, Fronts};
+
 use crate::file::ReadFile;
-use crate::line::Fronts;
 use crate::segment::{Form, segment_name};
 use crate::trail::shared::Shared;
-use crate::{Index, line};
 
 const BLOCK: usize = 1 << 20;
 const _: () = assert!(line::LINE_BYTES_MAX < BLOCK, "a block holds at least one line");

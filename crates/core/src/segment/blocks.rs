@@ -2,8 +2,9 @@
 
 use std::io;
 
+use trailseal_event::Index;
+
 use super::source::Source;
-use crate::Index;
 
 /// A block holds about this much, so that reading it is one large request.
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;

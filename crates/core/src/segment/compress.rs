@@ -102,8 +102,8 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::Index;
     use crate::file::StdFiles;
+    use trailseal_event::Index;
 
     const LINES: u64 = 30_000;
 

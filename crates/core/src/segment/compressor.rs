@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use trailseal_event::Index;
+
 use super::{Form, compress};
-use crate::Index;
 use crate::trail::options::Notice;
 use crate::trail::shared::Shared;
 

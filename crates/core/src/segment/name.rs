@@ -1,6 +1,6 @@
 //! Segment names: the index of the first line in 20 digits, then `.jsonl` or `.jsonl.zst`.
 
-use crate::Index;
+use trailseal_event::Index;
 
 /// Which of a segment's files a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,7 +14,8 @@ pub enum Form {
 /// The file name of the segment that begins with `first`.
 ///
 /// ```
-/// use trailseal_core::{Index, segment::{Form, segment_name}};
+/// use trailseal_core::segment::{Form, segment_name};
+/// use trailseal_event::Index;
 /// assert_eq!(segment_name(Index::new(1048576), Form::Plain), "00000000000001048576.jsonl");
 /// ```
 pub fn segment_name(first: Index, form: Form) -> String {

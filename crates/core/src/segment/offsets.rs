@@ -1,6 +1,6 @@
 //! The derived offset file of a segment: where every 256th line begins. Drawn in `docs/format.md`.
 
-use crate::Index;
+use trailseal_event::Index;
 
 /// One offset is kept for this many lines.
 pub const OFFSETS_EVERY: u64 = 256;

@@ -3,9 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
+use trailseal_event::line::LINE_BYTES_MAX;
+
 use super::source::Source;
 use crate::file::Files;
-use crate::line::LINE_BYTES_MAX;
 use crate::trail::SegmentFile;
 
 /// What is read at once, and where only a few lines are wanted.
@@ -110,9 +111,9 @@ impl LineReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Index;
     use crate::file::StdFiles;
     use crate::segment::Form;
+    use trailseal_event::Index;
 
     fn lines_of(bytes: &[u8], offset: u64) -> Vec<Vec<u8>> {
         let folder = tempfile::tempdir().unwrap();

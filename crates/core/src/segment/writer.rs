@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trailseal_event::{Index, Timestamp, line};
+
 use super::{Form, offsets_name, segment_name};
-use crate::clock::Timestamp;
 use crate::file::{AppendFile, Files, Standing};
 use crate::segment::offsets::{OFFSETS_EVERY, Offsets};
-use crate::{Index, line};
 
 /// Blocks are reserved ahead in steps of this many bytes: a sync into reserved blocks is cheaper.
 const RESERVE_STEP: u64 = 8 << 20;

@@ -10,17 +10,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use trailseal_event::complete::EventId;
+use trailseal_event::line::{self, same_content};
+use trailseal_event::policy::{Keep, OnFailure, Treatment};
+use trailseal_event::{BadLine, Index, Timestamp, Warnings};
+
 use super::error::RecordError;
 use super::flag::Flag;
 use super::once::{HandedInOnce, Ids, RecordOnceError};
 use super::recording::{Ack, HandedIn, Receipt, Status, level};
 use super::{ReadError, Trail};
-use crate::Index;
-use crate::clock::Timestamp;
-use crate::complete::EventId;
-use crate::event::{BadLine, Warnings, same_content};
-use crate::line;
-use crate::policy::{InForce, Keep, OnFailure, Treatment};
+use crate::trail::in_force::InForce;
 use ready::Ready;
 
 /// Who hands events in.

@@ -10,14 +10,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
+use trailseal_event::policy::Policy;
+use trailseal_event::{Index, Object, Timestamp, Value};
 
 use super::folder::{Folder, SegmentFile};
 use super::recover::Recovered;
 use super::scan::is_own;
-use crate::Index;
-use crate::clock::Timestamp;
-use crate::event::{Object, Value};
-use crate::policy::Policy;
 use crate::segment::{Form, LineReader, segment_name};
 
 const POINTER_BYTES_MAX: u64 = 64;

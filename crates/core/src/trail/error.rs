@@ -3,9 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::Index;
-use crate::event::NoAction;
-use crate::mask::{MaskError, MaskKeyError};
+use trailseal_event::mask::MaskError;
+use trailseal_event::{Index, NoAction};
+
+use super::secrets::SecretError;
 use crate::trail::lock::Holder;
 
 /// Why a trail could not be opened. Nothing that was accepted is lost by it.
@@ -127,7 +128,7 @@ pub enum OpenError {
     Mask(#[from] MaskError),
     /// The key for masking by hashes cannot be used.
     #[error(transparent)]
-    MaskKey(#[from] MaskKeyError),
+    MaskKey(#[from] SecretError),
     /// A file operation failed.
     #[error("could not {action} {}", path.display())]
     Io {
@@ -219,7 +220,7 @@ pub enum RecordError {
         /// Its index.
         index: Index,
         /// Its id.
-        id: crate::complete::EventId,
+        id: trailseal_event::complete::EventId,
     },
 }
 

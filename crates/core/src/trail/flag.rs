@@ -7,14 +7,13 @@
 
 use std::time::Duration;
 
+use trailseal_event::complete::{EventId, Stamp, complete};
+use trailseal_event::{Actor, Category, Event, Object, Outcome, Timestamp, line};
+
+use super::Inner;
 use super::error::RecordError;
 use super::recording::why_refused;
-use super::{Inner, masking};
-use crate::clock::Timestamp;
-use crate::complete::{EventId, Stamp, complete};
-use crate::event::{Actor, Category, Event, Object, Outcome};
 use crate::handoff::{self, Rests};
-use crate::line;
 
 /// Who asks for a review where a rule does.
 const POLICY: &str = "policy";
@@ -94,7 +93,7 @@ impl Inner {
             details,
             ..Event::default()
         };
-        let (event, masked) = masking::masked_own(&self.shared.masker, &event).unwrap_or((event, Vec::new()));
+        let (event, masked) = line::masked_own(&self.shared.masker, &event).unwrap_or((event, Vec::new()));
         let stamp = Stamp { system: true, masked, ..complete(&event, now) };
         line::write_rest(&event, &stamp, bytes)?;
         bytes.push(b'\n');

@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::Index;
+use trailseal_event::Index;
+
 use crate::file::Files;
 use crate::segment::{Form, parse_segment_name};
 

@@ -2,15 +2,16 @@
 
 use std::sync::PoisonError;
 
+use trailseal_event::line::{self, REST_BYTES_MAX};
+use trailseal_event::policy::{self, Facts, OnFailure};
+use trailseal_event::{BadLine, Category, Event, Index, Rewritten, Warnings, rewrite};
+
 use super::error::RecordError;
 use super::flag::Flag;
 use super::once::{HandedInOnce, Ids, RecordOnceError};
 use super::recording::{Ack, HandedIn, LINE, Receipt, Status, level};
 use super::{Inner, Trail};
-use crate::Index;
-use crate::event::{BadLine, Category, Event, Out, Rewritten, Warnings, rewrite};
-use crate::line::{self, REST_BYTES_MAX};
-use crate::policy::{self, Facts, InForce, OnFailure};
+use crate::trail::in_force::InForce;
 
 /// Why JSON text was not handed in.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +135,7 @@ impl Trail {
             return done(None, status, event.id);
         }
         if let Some(rate) = decision.sample_rate {
-            let field = Out::collect(|out| line::write_sample_rate(rate, out));
+            let field = line::sample_rate_field(rate);
             rest.splice(event.trail_fields_at..event.trail_fields_at, field);
         }
         match inner.push_rest(rest, &event, decision.review, now) {
@@ -158,7 +159,7 @@ impl Inner {
         rest: &mut Vec<u8>,
         event: &Rewritten<'_>,
         review: Option<&str>,
-        now: crate::clock::Timestamp,
+        now: trailseal_event::Timestamp,
     ) -> Result<u64, RecordError> {
         self.admit(1)?;
         let flag = review.map(|reason| Flag::new(reason, &event.id, event.tenant.as_deref()));

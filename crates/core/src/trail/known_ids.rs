@@ -8,7 +8,8 @@
 //! asked for, each event is found below the mark or above it, whatever becomes of the one who is asked. So the mark moves
 //! only when the last line that they have is this trail's; and when they fail, it returns to 0 and the trail is scanned.
 
-use crate::Index;
+use trailseal_event::Index;
+
 use crate::deliver::Position;
 
 /// Why ids could not be looked up; nothing is lost by it.

@@ -4,12 +4,13 @@
 use std::io;
 use std::sync::Arc;
 
+use trailseal_event::Index;
+use trailseal_event::line::parse_front;
+
 use super::Reader;
 use super::folder::SegmentFile;
 use super::reader::ReadError;
-use crate::Index;
 use crate::file::Files;
-use crate::line::parse_front;
 use crate::segment::source::Source;
 
 /// Lines that lie near each other come out of one read.

@@ -27,7 +27,7 @@ pub(crate) use self::text::Left;
 use self::text::TEXT_BYTES_MAX;
 use super::folder::Folder;
 use crate::file::{Standing, open_ordinary, standing};
-use crate::fork::ParentsFile;
+use crate::parents_file::ParentsFile;
 
 /// How long a holder may take to put `lock` back, so that it can be named: several looks at the disk.
 const NAMED_WITHIN: Duration = Duration::from_secs(2);

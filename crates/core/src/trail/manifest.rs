@@ -4,10 +4,10 @@ use std::fmt;
 use std::io;
 
 use serde::{Deserialize, Serialize};
+use trailseal_event::Timestamp;
 use trailseal_tlog::{KeyRing, Origin, Rotation, VerifyingKey};
 
 use super::folder::Folder;
-use crate::clock::Timestamp;
 
 /// The format version that this code reads and writes.
 const FORMAT_VERSION: u64 = 1;

@@ -6,16 +6,17 @@
 mod backup;
 mod batch;
 mod circumstances;
+mod current;
 mod error;
 mod flag;
 pub(crate) mod folder;
+mod in_force;
 mod json;
 mod known_ids;
 mod line_at;
 pub(crate) mod lock;
 mod making;
 pub(crate) mod manifest;
-mod masking;
 mod network;
 mod once;
 mod open;
@@ -25,6 +26,7 @@ mod recording;
 mod recover;
 mod rotate;
 mod scan;
+mod secrets;
 pub(crate) mod shared;
 mod slots;
 mod switch;
@@ -32,16 +34,21 @@ mod trusted;
 mod waiting;
 mod witness;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use trailseal_event::mask::TenantError;
+use trailseal_event::{Category, Event, Index, Object, Outcome, line};
+
 pub use backup::{BackedUp, BackupError, back_up};
 pub use batch::{BATCH_WARNINGS_MAX, BatchError, HandedInBatch, Submission, Submitted, Submitter};
 pub use error::{CloseError, OpenError, RecordError};
 pub use folder::{Folder, SegmentFile};
+pub use in_force::RuleCounts;
 pub use json::{HandInJsonError, HandedInJson};
 pub use known_ids::{Known, KnownIds, KnownIdsError};
 pub use line_at::{LineAt, Place};
@@ -56,18 +63,16 @@ pub use recording::{Ack, HandedIn, Receipt, Status};
 pub use recover::Found;
 pub use rotate::RotateError;
 pub(crate) use scan::may_follow;
+pub use secrets::{SecretError, load_mask_key};
 pub use slots::{SLOTS_MAX, Slot, slots_in, trails_in};
 pub(crate) use switch::record_counts;
 pub use switch::{KeptPolicyError, SetPolicyError};
 pub use waiting::Recording;
 pub use witness::{FindWitnesses, Witness};
 
-use crate::Index;
 use crate::anchor::Anchors;
-use crate::clock::Timestamp;
 use crate::counters::Counted;
 use crate::deliver::{Delivery, DeliveryStats, Sink};
-use crate::event::{Category, Event, Object, Outcome};
 use crate::handoff::{self, HandoffHeader, Lies};
 use crate::histogram::Commits;
 use crate::seal::{SealKeys, SealTrouble};
@@ -82,7 +87,8 @@ const OPENED_TIMEOUT: Duration = Duration::from_secs(10);
 /// One writer's ordered, sealed record on disk: a folder. Cheap to clone; every clone is the same trail.
 ///
 /// ```
-/// use trailseal_core::{Ack, Options, Trail, event::Event};
+/// use trailseal_core::{Ack, Options, Trail};
+/// use trailseal_event::Event;
 /// # let folder = tempfile::tempdir()?;
 /// # let dir = folder.path();
 /// let trail = Trail::open(dir, Options::default())?;
@@ -187,7 +193,7 @@ impl Trail {
             keys,
             rotating: Mutex::new(()),
             switching: Mutex::new(()),
-            fork: crate::fork::generation(),
+            fork: trailseal_event::fork::generation(),
             handoff_file,
             running: Mutex::new(Some(running)),
             ids: Mutex::default(),
@@ -347,7 +353,7 @@ impl Trail {
         // Whoever calls this tells of what was done.
         let outcome = event.outcome.or(Some(Outcome::Success));
         let event = Event { action: format!("trail.{what}"), category: Category::System, outcome, ..event };
-        let masked = masking::masked_own(&self.inner.shared.masker, &event);
+        let masked = line::masked_own(&self.inner.shared.masker, &event);
         let written = masked.as_ref().map_or(&event, |(masked, _)| masked);
         let index = recording::push_system(&self.inner.shared, written)?;
         self.inner.count_masked(masked.is_some_and(|(_, paths)| !paths.is_empty()).into());
@@ -356,7 +362,7 @@ impl Trail {
 
     /// One of the trail's own events as it would be written: with its secrets masked.
     pub fn as_written(&self, event: &Event) -> Event {
-        let masked = masking::masked_own(&self.inner.shared.masker, event);
+        let masked = line::masked_own(&self.inner.shared.masker, event);
         masked.map_or_else(|| event.clone(), |(masked, _)| masked)
     }
 
@@ -373,6 +379,20 @@ impl Trail {
         recording::push_system(&self.inner.shared, &event)
     }
 
+    /// Whether events of this trail keep a tenant as it is. To be asked before somebody is given one to read or write
+    /// for.
+    ///
+    /// # Errors
+    /// When it is too long, or certainly a secret.
+    pub fn check_tenant(&self, tenant: &str) -> Result<(), TenantError> {
+        self.inner.shared.masker.check_tenant(tenant)
+    }
+
+    /// How a filter's value may be told: as events have it, so a value that masking hashes is its hash.
+    pub fn shown<'a>(&self, filter: &str, value: &'a str) -> Cow<'a, str> {
+        self.inner.shared.masker.shown(filter, value)
+    }
+
     /// Stops accepting, makes everything accepted durable, seals it, and gives the folder free.
     ///
     /// # Errors
@@ -386,7 +406,8 @@ impl Trail {
 impl Inner {
     fn deliver_to(&self, sink: Box<dyn Sink>, is_store: bool) -> std::io::Result<()> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(running) = running.as_ref().filter(|_| self.fork == crate::fork::generation()) else {
+        let Some(running) = running.as_ref().filter(|_| self.fork == trailseal_event::fork::generation())
+        else {
             return Err(std::io::Error::other("the trail is closed: open it again"));
         };
         let delivery = Delivery::start(self.shared.clone(), sink, is_store, running.lock.clone())?;
@@ -414,7 +435,7 @@ impl Inner {
     }
 
     fn close(&self, timeout: Duration) -> Result<Closed, CloseError> {
-        if self.fork != crate::fork::generation() {
+        if self.fork != trailseal_event::fork::generation() {
             return Err(CloseError::Forked);
         }
         let deadline = crate::deadline::after(timeout);
@@ -503,7 +524,7 @@ impl Drop for Inner {
         // The safety net. A caller who wants to know how it went calls `close`.
         let _ = self.close(Duration::from_secs(5));
         self.deliveries.get_mut().unwrap_or_else(PoisonError::into_inner).iter().for_each(Delivery::abandon);
-        if self.fork == crate::fork::generation()
+        if self.fork == trailseal_event::fork::generation()
             && let Some(running) = self.running.get_mut().unwrap_or_else(PoisonError::into_inner)
             && let Some(compressor) = &running.compressor
         {
@@ -521,10 +542,4 @@ fn join_until<T>(thread: &JoinHandle<T>, deadline: Instant) -> bool {
         std::thread::sleep(Duration::from_micros(200));
     }
     true
-}
-
-/// Where a trail's newest line was recorded, for tests of order.
-#[doc(hidden)]
-pub fn recorded_of(line: &[u8]) -> Option<(Index, Timestamp)> {
-    crate::line::parse_front(line).map(|front| (Index::new(front.index), front.recorded))
 }

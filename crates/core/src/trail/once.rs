@@ -8,19 +8,16 @@ use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use trailseal_event::complete::EventId;
+use trailseal_event::line::{self, same_content};
+use trailseal_event::policy::{Facts, OnFailure};
+use trailseal_event::{Event, Index, Timestamp, held_id, held_identifier};
 use trailseal_tlog::leaf_hash;
 
 use super::known_ids::{Known, KnownIds};
-use super::masking;
 use super::options::Notice;
 use super::recording::{Ack, HandedIn, LINE, Receipt, Status, level};
 use super::{ReadError, Reader, RecordError, Trail};
-use crate::Index;
-use crate::clock::Timestamp;
-use crate::complete::EventId;
-use crate::event::{Event, held_id, held_identifier, same_content};
-use crate::line;
-use crate::policy::{Facts, OnFailure};
 
 /// What came of recording an event once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -268,7 +265,7 @@ impl Trail {
             return Ok(HandedInOnce::New(inner.hand_in(event, ack, Duration::ZERO, None)?));
         }
         // Before the id is looked up and contents are compared: what is stored is masked.
-        let masked = masking::masked(&inner.shared.masker, event);
+        let masked = line::masked(&inner.shared.masker, event);
         let masked = masked.as_ref();
         let written = masked.map_or(event, |(written, _)| written);
         let Some(id) = &written.id else {

@@ -7,17 +7,23 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use trailseal_event::mask::{MaskKey, Masker};
 use trailseal_tlog::{Checkpoint, SigningKey, empty_root};
 
 use super::circumstances::circumstances;
+use super::current::Current;
 use super::error::OpenError;
 use super::folder::Folder;
+use super::in_force::InForce;
 use super::lock::{self, Attempt, Lock};
 use super::making::{check_may_make, make, note_made};
 use super::manifest::Manifest;
 use super::options::{HandoffPlace, Notice, Options};
 use super::recover::{Found, Recovered, read_handoffs, recover};
 use super::rotate::key_file;
+use super::secrets::{
+    SecretError, load_mask_key, load_or_make_mask_key, load_or_make_sampler, take_over_mask_key,
+};
 use super::shared::{Gate, Shared};
 use super::trusted::{Trusted, trusted};
 use super::witness::{check_anchors, witnesses};
@@ -28,8 +34,6 @@ use crate::counters::Counters;
 use crate::file::Files;
 use crate::handoff::{self, Drain, Handoff, HandoffHeader, Lies, Place};
 use crate::histogram::CountedCommits;
-use crate::mask::{MaskKey, MaskKeyError, Masker};
-use crate::policy::{Current, InForce, Sampler, SamplerError};
 use crate::progress::Progress;
 use crate::seal::{SealKeys, Sealer};
 use crate::segment::Compressor;
@@ -52,7 +56,7 @@ struct Opened {
 }
 
 pub(super) fn open(dir: &Path, options: Options) -> Result<Trail, OpenError> {
-    crate::fork::watch();
+    trailseal_event::fork::watch();
     let files = options.files.clone();
     let folder = Folder::new(dir, files.clone());
     check_may_make(&folder, &options)?;
@@ -339,23 +343,22 @@ fn masker(folder: &Folder, options: &Options) -> Result<Masker, OpenError> {
 const FIRST_KEY_WAIT: Duration = Duration::from_secs(2);
 
 /// The masking key. Slots share that of the first, so that what is equal stays equal among them.
-fn mask_key(folder: &Folder, options: &Options) -> Result<MaskKey, MaskKeyError> {
+fn mask_key(folder: &Folder, options: &Options) -> Result<MaskKey, SecretError> {
     let first = options.first_slot.as_ref().filter(|first| *first != folder.root());
     let Some(first) = first.filter(|_| !cfg!(trailseal_fault = "slots_hash_apart")) else {
-        return MaskKey::load_or_make(folder);
+        return load_or_make_mask_key(folder);
     };
-    if let Some(own) = MaskKey::load(folder)? {
+    if let Some(own) = load_mask_key(folder)? {
         return Ok(own);
     }
     let first = Folder::new(first, options.files.clone());
     let begun = Instant::now();
     loop {
-        match MaskKey::load(&first) {
-            Ok(Some(key)) => return key.save(folder),
-            // One that this process may not read, or that is never made, is no reason not to record.
-            Err(_) => return MaskKey::load_or_make(folder),
-            Ok(None) if begun.elapsed() >= FIRST_KEY_WAIT => return MaskKey::load_or_make(folder),
-            Ok(None) => std::thread::sleep(Duration::from_millis(5)),
+        match take_over_mask_key(folder, &first)? {
+            Some(key) => return Ok(key),
+            // One that is never made is no reason not to record.
+            None if begun.elapsed() >= FIRST_KEY_WAIT => return load_or_make_mask_key(folder),
+            None => std::thread::sleep(Duration::from_millis(5)),
         }
     }
 }
@@ -363,9 +366,9 @@ fn mask_key(folder: &Folder, options: &Options) -> Result<MaskKey, MaskKeyError>
 /// The policy that the folder keeps, or else that of the options.
 fn in_force(folder: &Folder, options: &Options) -> Result<InForce, OpenError> {
     let kept = folder.kept_policy().map_err(|error| damaged(&folder.kept_policy_file(), error))?;
-    let sampler = Sampler::load_or_make(folder).map_err(|error| match error {
-        SamplerError::Io { path, source } => OpenError::Io { action: "read or make", path, source },
-        SamplerError::Unreadable { path } => OpenError::Key { path, what: SECRET_UNREADABLE.into() },
+    let sampler = load_or_make_sampler(folder).map_err(|error| match error {
+        SecretError::Io { path, source, .. } => OpenError::Io { action: "read or make", path, source },
+        SecretError::Unreadable { path, .. } => OpenError::Key { path, what: SECRET_UNREADABLE.into() },
     })?;
     Ok(InForce::new(kept.unwrap_or_else(|| options.policy.clone()), Arc::new(sampler)))
 }
@@ -392,8 +395,8 @@ fn reserve_bytes(folder: &Folder, options: &Options) -> Result<u64, OpenError> {
 
 impl Found {
     /// As the details of the event `trail.opened`.
-    pub(super) fn to_details(&self) -> crate::event::Object {
-        let mut details = crate::event::Object::default();
+    pub(super) fn to_details(&self) -> trailseal_event::Object {
+        let mut details = trailseal_event::Object::default();
         details.insert("clean", self.is_clean());
         details.insert("unsealed_from", self.sealed);
         details.insert("unsealed_to", self.in_segments + self.from_handoff);

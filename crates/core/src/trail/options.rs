@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use trailseal_event::mask::MaskOptions;
+use trailseal_event::policy::Policy;
+
 use super::witness::FindWitnesses;
 use crate::clock::{Clock, SystemClock};
 use crate::file::{Files, StdFiles};
-use crate::mask::MaskOptions;
-use crate::policy::Policy;
 
 /// Called with each notice.
 pub type OnNotice = Arc<dyn Fn(&Notice) + Send + Sync>;
@@ -28,7 +29,7 @@ pub struct Options {
     /// What happens to each event, unless the trail's folder keeps a policy that was set while it ran.
     pub policy: Policy,
     /// Whether events from JSON are read strictly: names that no event has and wrong JSON types refuse them, a value
-    /// never does. Otherwise they are told of. See [`Event::from_json_told`](crate::event::Event::from_json_told).
+    /// never does. Otherwise they are told of. See [`Event::from_json_told`](trailseal_event::Event::from_json_told).
     pub strict: bool,
     /// What is masked before anything is written.
     pub mask: MaskOptions,
@@ -103,8 +104,8 @@ pub struct Succeeded {
 }
 
 impl Succeeded {
-    pub(super) fn to_details(&self) -> crate::event::Object {
-        let mut details = crate::event::Object::default();
+    pub(super) fn to_details(&self) -> trailseal_event::Object {
+        let mut details = trailseal_event::Object::default();
         details.insert("origin", self.origin.as_str());
         if let Some((size, root)) = &self.good {
             details.insert("tree_size", *size);

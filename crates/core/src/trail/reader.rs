@@ -12,13 +12,14 @@ use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use trailseal_event::Index;
+use trailseal_event::line::{FRONT_BYTES_MAX, parse_front};
+
 use super::folder::{Folder, SegmentFile};
 use super::lock::{self, Holder};
 use super::manifest::{Manifest, ManifestError};
-use crate::Index;
 use crate::file::Files;
 use crate::handoff::{self, HandoffHeader, Lies, handoff_header, replay};
-use crate::line::{FRONT_BYTES_MAX, parse_front};
 use crate::segment::source::Source;
 use crate::segment::{LineReader, OFFSETS_EVERY, Offsets, offsets_name};
 

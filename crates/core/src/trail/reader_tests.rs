@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use trailseal_event::Timestamp;
+
 use super::*;
-use crate::clock::Timestamp;
 use crate::file::StdFiles;
 use crate::segment::{Form, Offsets, compress, offsets_name, segment_name};
 use crate::trail::{LineAt, Place};

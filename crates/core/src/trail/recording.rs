@@ -6,19 +6,19 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
+use trailseal_event::complete::{EventId, Stamp, complete};
+use trailseal_event::policy::{Acknowledge, Decision, Facts, Keep, Mode, OnFailure, Treatment};
+use trailseal_event::{Event, Index, line};
+
 use super::error::RecordError;
 use super::flag::Flag;
 use super::options::Full;
 use super::shared::{Shared, Shut};
 use super::waiting::Recording;
-use super::{Inner, Trail, masking};
-use crate::Index;
-use crate::complete::{EventId, Stamp, complete};
+use super::{Inner, Trail};
 use crate::deadline;
-use crate::event::Event;
 use crate::handoff::{self, Given, Refused, Rests};
-use crate::line;
-use crate::policy::{Acknowledge, Decision, Facts, InForce, Keep, Mode, OnFailure, Treatment};
+use crate::trail::in_force::InForce;
 
 /// The level that a caller asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -216,7 +216,7 @@ impl Inner {
     /// Whether this process is a forked child of the one that opened the trail. To be asked before any lock is taken:
     /// a thread of the parent may have held it at the fork, and in the child nobody gives it free.
     pub(super) fn is_forked(&self) -> bool {
-        self.fork != crate::fork::generation() && !cfg!(trailseal_fault = "fork_not_noticed")
+        self.fork != trailseal_event::fork::generation() && !cfg!(trailseal_fault = "fork_not_noticed")
     }
 
     pub(super) fn refuse_forked(&self) -> Result<(), RecordError> {
@@ -336,7 +336,7 @@ impl Inner {
             rest.clear();
             let written = match is_masked {
                 true => line::write_rest(event, stamp, rest),
-                false => masking::write(&self.shared.masker, event, stamp, rest),
+                false => line::write_masked(&self.shared.masker, event, stamp, rest),
             };
             written.map_err(|error| self.refused(1, error.into()))?;
             let flag = review.map(|reason| Flag::new(reason, &stamp.id, event.tenant.as_deref()));
@@ -352,7 +352,7 @@ impl Inner {
         &self,
         rest: &mut Vec<u8>,
         flag: Option<Flag>,
-        now: crate::clock::Timestamp,
+        now: trailseal_event::Timestamp,
         room_wait: Duration,
     ) -> Result<u64, RecordError> {
         if let Some(flag) = flag {
@@ -387,7 +387,7 @@ impl Inner {
             let status = self.not_kept(&decision);
             let mut stamp = Stamp { sample_rate: decision.sample_rate, ..complete(event, now) };
             if status.is_none() {
-                masking::write(&self.shared.masker, event, &mut stamp, &mut bytes)
+                line::write_masked(&self.shared.masker, event, &mut stamp, &mut bytes)
                     .map_err(|error| self.refused(count, error.into()))?;
                 masked += u64::from(!stamp.masked.is_empty());
                 bytes.push(b'\n');
@@ -434,7 +434,7 @@ impl Inner {
         flags: &[Flag],
         bytes: &[u8],
         ends: &[usize],
-        now: crate::clock::Timestamp,
+        now: trailseal_event::Timestamp,
         room_wait: Duration,
     ) -> Result<u64, RecordError> {
         if !flags.is_empty() {
@@ -508,7 +508,7 @@ pub(super) fn push_closing(shared: &Shared, event: &Event) -> u64 {
 fn push_one(
     shared: &Shared,
     rest: &mut Vec<u8>,
-    now: crate::clock::Timestamp,
+    now: trailseal_event::Timestamp,
     wait: Duration,
 ) -> Result<Given, Refused> {
     rest.push(b'\n');

@@ -12,13 +12,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use trailseal_event::Timestamp;
 use trailseal_tlog::{Checkpoint, Hash, TileEdge};
 
 use super::error::OpenError;
 use super::folder::{Folder, SegmentFile};
 use super::scan::{Scan, ScanError, Scanned, is_line, is_own, may_follow};
 use super::witness::Witness;
-use crate::clock::Timestamp;
 use crate::file::Files;
 use crate::handoff::{HandoffHeader, replay};
 use crate::segment::{Batch, Form, LineReader, Offsets, SegmentWriter, offsets_name};
@@ -165,7 +165,7 @@ fn recorded_before(files: &Arc<dyn Files>, segments: &[SegmentFile]) -> Option<T
     let mut lines = LineReader::open(files, segment, 0).ok()?;
     let mut recorded = None;
     for _ in segment.first.get()..segment.end?.get() {
-        let front = crate::line::parse_front(lines.next_line().ok()??);
+        let front = trailseal_event::line::parse_front(lines.next_line().ok()??);
         recorded = front.map(|front| front.recorded).or(recorded);
     }
     recorded
@@ -181,11 +181,17 @@ struct Recovery<'a> {
 
 impl Recovery<'_> {
     fn not_signed(&self, first_bad: u64) -> OpenError {
-        OpenError::Tampered { path: self.folder.root().to_owned(), first_bad: crate::Index::new(first_bad) }
+        OpenError::Tampered {
+            path: self.folder.root().to_owned(),
+            first_bad: trailseal_event::Index::new(first_bad),
+        }
     }
 
     fn not_recorded(&self, index: u64) -> OpenError {
-        OpenError::NotRecorded { path: self.folder.root().to_owned(), index: crate::Index::new(index) }
+        OpenError::NotRecorded {
+            path: self.folder.root().to_owned(),
+            index: trailseal_event::Index::new(index),
+        }
     }
 
     fn missing(&self, from: u64, to: u64, witness: String) -> OpenError {
@@ -266,7 +272,7 @@ impl Recovery<'_> {
         let mut lines = LineReader::open(self.files, segment, 0).map_err(failed)?;
         let mut scanned = Scanned { end: segment.first.get(), ..Scanned::default() };
         while let Some(text) = lines.next_line().map_err(failed)? {
-            let front = crate::line::parse_front(text).filter(|front| front.index == scanned.end);
+            let front = trailseal_event::line::parse_front(text).filter(|front| front.index == scanned.end);
             let is_signed = leaves.get(scanned.end).map_err(failed)? == Some(trailseal_tlog::leaf_hash(text));
             if scanned.end < self.sealed && !(is_signed && front.is_some()) {
                 return Err(self.not_signed(scanned.end));
@@ -310,7 +316,7 @@ impl Recovery<'_> {
         let mut recorded = None;
         for text in group.split_inclusive(|&byte| byte == b'\n') {
             let text = text.strip_suffix(b"\n").unwrap_or(text);
-            let front = crate::line::parse_front(text).filter(|front| front.index == index);
+            let front = trailseal_event::line::parse_front(text).filter(|front| front.index == index);
             if front.is_none() || leaves.get(index)? != Some(trailseal_tlog::leaf_hash(text)) {
                 // Whatever is wrong, the whole scan finds it and says so.
                 return Ok(None);
@@ -438,7 +444,7 @@ fn replay_all(
                 not_recorded.get_or_insert(index);
             }
             replayed.bytes.extend_from_slice(text);
-            if let Some(front) = crate::line::parse_front(text) {
+            if let Some(front) = trailseal_event::line::parse_front(text) {
                 *recorded = Some(front.recorded);
             }
         });

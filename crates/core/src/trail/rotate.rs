@@ -9,13 +9,13 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use base64::Engine as _;
+use trailseal_event::Object;
 use trailseal_tlog::{SigningKey, VerifyingKey};
 
 use super::Trail;
 use super::error::RecordError;
 use super::folder::Folder;
 use super::manifest::ROTATIONS_MAX;
-use crate::event::Object;
 use crate::file::Files;
 use crate::seal::Rotating;
 

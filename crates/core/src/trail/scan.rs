@@ -7,11 +7,10 @@
 
 use std::io;
 
+use trailseal_event::{Value, line};
 use trailseal_tlog::{Hash, leaf_hash};
 
-use crate::event::Value;
 use crate::file::ReadFile;
-use crate::line;
 use crate::segment::OFFSETS_EVERY;
 
 const BLOCK: usize = 1 << 20;
@@ -26,7 +25,7 @@ pub(super) struct Scanned {
     /// Where lines 0, 256, … begin.
     pub(super) offsets: Vec<u64>,
     /// `recorded` of the last line.
-    pub(super) recorded: Option<crate::clock::Timestamp>,
+    pub(super) recorded: Option<trailseal_event::Timestamp>,
     /// Where line `rewrite_from` begins; `len_bytes` if there is no such line.
     pub(super) rewrite_offset: u64,
     /// Where the first line begins that is not signed; `len_bytes` if there is none.

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Thread;
 
+use trailseal_event::mask::Masker;
+
 use super::folder::Folder;
 use super::options::{Notice, Options};
 use crate::counters::{Counted, Counters};
 use crate::handoff::Handoff;
 use crate::histogram::CountedCommits;
-use crate::mask::Masker;
 use crate::progress::Progress;
 use crate::seal::Sealing;
 
@@ -25,7 +26,7 @@ pub(crate) struct Shared {
     pub(crate) gate: Gate,
     pub(crate) sealing: Sealing,
     /// Replaced as a whole while the trail runs; read by every `record`.
-    pub(crate) policy: crate::policy::Current,
+    pub(crate) policy: crate::trail::current::Current,
     /// Made at the opening, and never changed.
     pub(crate) masker: Masker,
     /// What the last `trail.counts` told of.

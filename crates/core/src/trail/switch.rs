@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use trailseal_event::policy::{Policy, PolicyError};
+use trailseal_event::{Category, Event, Object, Outcome, Value};
+
 use super::circumstances::policy_hash;
 use super::recording::push_system;
 use super::shared::Shared;
 use super::{Folder, RecordError, Trail};
-use crate::event::{Category, Event, Object, Outcome, Value};
-use crate::policy::{InForce, Policy, PolicyError, RuleCounts};
+use crate::RuleCounts;
+use crate::trail::in_force::InForce;
 
 const POLICY_BYTES_MAX: u64 = 1 << 20;
 

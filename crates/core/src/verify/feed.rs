@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::Index;
+use trailseal_event::Index;
+
 use crate::file::Files;
 use crate::segment::blocks::{BLOCK_BYTES, Block, BlockError, Cursor};
 use crate::segment::source::Source;

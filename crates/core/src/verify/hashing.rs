@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use trailseal_event::line::{self, Fronts, LINE_BYTES_MAX};
 use trailseal_tlog::{Hash, leaf_hash};
 
 use super::feed::{Stop, feed};
 use crate::file::Files;
-use crate::line::{self, Fronts, LINE_BYTES_MAX};
 use crate::segment::blocks::Block;
 use crate::trail::SegmentFile;
 

@@ -7,6 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
+use trailseal_event::line;
 use trailseal_tlog::{Hash, leaf_hash};
 
 use super::feed::Stop;
@@ -14,7 +15,6 @@ use super::pass::Found;
 use super::tree::Leaves;
 use super::{Problem, VerifyError};
 use crate::file::Files;
-use crate::line;
 use crate::segment::LineReader;
 use crate::trail::{Folder, SegmentFile};
 

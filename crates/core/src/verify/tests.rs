@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use trailseal_event::Index;
 use trailseal_tlog::{Checkpoint, Origin, leaf_hash};
 
 use super::*;
-use crate::Index;
 use crate::file::StdFiles;
 use crate::segment::{OFFSETS_EVERY, Offsets, offsets_name};
 
@@ -487,7 +487,7 @@ fn a_rotated_key_signs_nothing_larger_than_the_size_of_the_rotation() {
         // Set back, `trail.toml` does not tell; a checkpoint that was kept does.
         let manifest = crate::Manifest::new(
             Origin::new(ORIGIN).unwrap(),
-            crate::clock::Timestamp::from_micros(0),
+            trailseal_event::Timestamp::from_micros(0),
             key(1).verifying_key(),
         );
         fs::write(built.path("trail.toml"), manifest.to_toml()).unwrap();

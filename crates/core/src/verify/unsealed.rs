@@ -2,8 +2,9 @@
 
 use std::io;
 
+use trailseal_event::Value;
+
 use super::VerifyError;
-use crate::event::Value;
 use crate::segment::LineReader;
 use crate::trail::{Folder, SegmentFile, may_follow};
 

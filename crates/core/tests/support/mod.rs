@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use trailseal_core::event::Event;
 use trailseal_core::file::StdFiles;
 use trailseal_core::verify::{Verdict, VerifyOptions, verify};
 use trailseal_core::{Ack, Folder, OpenError, Options, Roll, Trail};
+use trailseal_event::Event;
 
 pub const SOON: Duration = Duration::from_secs(20);
 

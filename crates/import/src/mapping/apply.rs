@@ -1,6 +1,6 @@
 //! A record into an event.
 
-use trailseal_core::event::{Event, Number, Object, Outcome, Resource, Value};
+use trailseal_event::{Event, Number, Object, Outcome, Resource, Value};
 
 use super::fields::{Field, TEXTS, Word};
 use super::path::{Lookup, Path, text_of};

@@ -1,6 +1,6 @@
 //! The fields of an event that a mapping can fill, and their names there.
 
-use trailseal_core::event::{Category, Event, Outcome, Severity};
+use trailseal_event::{Category, Event, Outcome, Severity};
 
 /// Where in an event a text goes.
 pub(super) type Place = fn(&mut Event) -> &mut Option<String>;

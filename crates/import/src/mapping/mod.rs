@@ -13,7 +13,7 @@ mod pattern;
 use std::sync::LazyLock;
 
 use regex_lite::Regex;
-use trailseal_core::event::{Category, Outcome, Severity};
+use trailseal_event::{Category, Outcome, Severity};
 
 use fields::Field;
 use path::Path;
@@ -29,7 +29,7 @@ pub const BUILT_IN: [(&str, &str); 3] = [
 /// How the records of one format become events.
 ///
 /// ```
-/// use trailseal_core::event::Value;
+/// use trailseal_event::Value;
 /// use trailseal_import::Mapping;
 ///
 /// let mapping = Mapping::parse("format = 'shop'\n[event]\naction = '{kind}.{verb}'\ntime = 'at'").unwrap();

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use trailseal_core::event::Value;
+use trailseal_event::Value;
 
 /// The deepest path; deeper is rather a mistake.
 const SEGMENTS_MAX: usize = 32;

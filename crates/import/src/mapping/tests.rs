@@ -1,5 +1,5 @@
 use super::*;
-use trailseal_core::event::{Event, Value};
+use trailseal_event::{Event, Value};
 
 fn event(mapping: &str, record: &str) -> Event {
     let mapping = Mapping::parse(&format!("format = 'test'\n{mapping}")).expect("a good mapping");

@@ -12,7 +12,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use trailseal_core::event::{Event, Outcome, Recorded, Resource, Severity};
+use trailseal_event::{Event, Outcome, Recorded, Resource, Severity};
 
 /// What filters can ask of one event.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,8 +1,7 @@
 use proptest::prelude::*;
-use trailseal_core::clock::Timestamp;
-use trailseal_core::complete::complete;
-use trailseal_core::event::{Category, Event, Outcome, Resource, Severity};
-use trailseal_core::line::{write_front, write_rest};
+use trailseal_event::complete::complete;
+use trailseal_event::line::{write_front, write_rest};
+use trailseal_event::{Category, Event, Outcome, Resource, Severity, Timestamp};
 
 use super::*;
 

@@ -5,9 +5,8 @@
 
 use std::borrow::Cow;
 
-use trailseal_core::clock::Timestamp;
-use trailseal_core::event::{Category, Outcome, Severity, Value};
-use trailseal_core::line::parse_front;
+use trailseal_event::line::parse_front;
+use trailseal_event::{Category, Outcome, Severity, Timestamp, Value};
 
 use super::scan::{Scan, Token};
 use super::{Fields, ResourceFields};

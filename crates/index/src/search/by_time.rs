@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::{ControlFlow, Range};
 use std::time::Instant;
 
-use trailseal_core::Index;
-use trailseal_core::filter::Filter;
-use trailseal_core::line::{effective_time, parse_front};
+use trailseal_event::Index;
+use trailseal_event::filter::Filter;
+use trailseal_event::line::{effective_time, parse_front};
 
 use super::gathered::{BLOCK_LINES, Gathered};
 use super::left::NONE_BELOW;

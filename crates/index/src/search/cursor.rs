@@ -20,7 +20,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use trailseal_core::Index;
+use trailseal_event::Index;
 
 use super::Left;
 use super::left::Looked;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use trailseal_core::filter::Filter;
+use trailseal_event::filter::Filter;
 
 use super::left::{Left, Looked, NONE_BELOW};
 use super::member::Wanted;

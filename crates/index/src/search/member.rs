@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use trailseal_core::clock::Timestamp;
-use trailseal_core::event::{Event, Outcome};
 use trailseal_core::file::Files;
-use trailseal_core::filter::Filter;
-use trailseal_core::line::{effective_time, parse_front};
-use trailseal_core::mask::MaskKey;
-use trailseal_core::{Index, LineAt, Place, Reader};
+use trailseal_core::{LineAt, Place, Reader, load_mask_key};
+use trailseal_event::filter::Filter;
+use trailseal_event::line::{effective_time, parse_front};
+use trailseal_event::mask::MaskKey;
+use trailseal_event::{Event, Index, Outcome, Timestamp};
 
 use super::gathered::{Gathered, MATCHES_MAX};
 use super::{Hit, Left, SearchError, TellTrouble};
@@ -80,7 +79,7 @@ impl Member {
 
     fn look_for_key(&mut self) {
         if self.key.is_none() {
-            self.key = MaskKey::load(self.reader.folder()).ok().flatten();
+            self.key = load_mask_key(self.reader.folder()).ok().flatten();
         }
     }
 

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use trailseal_core::filter::Filter;
+use trailseal_event::filter::Filter;
 
 use super::left::NONE_BELOW;
 use super::member::Member;

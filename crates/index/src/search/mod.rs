@@ -17,11 +17,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use trailseal_core::clock::Timestamp;
-use trailseal_core::event::{BadLine, Event, Recorded};
 use trailseal_core::file::Files;
-use trailseal_core::filter::Filter;
-use trailseal_core::{Index, ReadError, Reader, trails_in};
+use trailseal_core::{ReadError, Reader, trails_in};
+use trailseal_event::filter::Filter;
+use trailseal_event::{BadLine, Event, Index, Recorded, Timestamp};
 
 pub use cursor::{Cursor, CursorError};
 use gathered::MATCHES_MAX;
@@ -112,7 +111,10 @@ pub enum SearchError {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use trailseal_core::{Ack, Options, Trail, event::Event, file::StdFiles, filter::Filter};
+/// use trailseal_core::{Ack, Options, Trail};
+/// use trailseal_core::file::StdFiles;
+/// use trailseal_event::Event;
+/// use trailseal_event::filter::Filter;
 /// use trailseal_index::{Order, Search};
 /// # let folder = tempfile::tempdir()?;
 /// # let dir = folder.path();

@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 use std::ops::{ControlFlow, Range};
 
 use roaring::RoaringBitmap;
-use trailseal_core::filter::Filter;
+use trailseal_event::filter::Filter;
 
 use super::order::{First, Key, after};
 use super::plan::Plan;

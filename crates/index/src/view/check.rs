@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use trailseal_core::Index;
 use trailseal_core::deliver::BatchLine;
+use trailseal_event::Index;
 
 use super::{IndexView, Piece};
 use crate::dictionary::GrowingDictionary;

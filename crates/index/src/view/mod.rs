@@ -17,8 +17,8 @@ use std::ops::{ControlFlow, Range};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use trailseal_core::Index;
-use trailseal_core::filter::Filter;
+use trailseal_event::Index;
+use trailseal_event::filter::Filter;
 
 pub use check::RangeCheck;
 pub use order::{By, First, Order};
@@ -93,7 +93,9 @@ pub type Checker<'a> = dyn FnMut(Candidate) -> ControlFlow<(), bool> + 'a;
 ///
 /// ```
 /// use std::ops::ControlFlow;
-/// use trailseal_core::{Index, deliver::{Batch, BatchLine, Sink}, filter::Filter, clock::Timestamp};
+/// use trailseal_core::deliver::{Batch, BatchLine, Sink};
+/// use trailseal_event::{Index, Timestamp};
+/// use trailseal_event::filter::Filter;
 /// use trailseal_index::{IndexOptions, IndexView, Indexer, Order};
 ///
 /// let folder = tempfile::tempdir()?;

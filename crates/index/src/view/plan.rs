@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use trailseal_core::event::held_id;
-use trailseal_core::filter::{Filter, IdFilter, glob_matches};
+use trailseal_event::filter::{Filter, IdFilter, glob_matches};
+use trailseal_event::held_id;
 
 use super::order::{ALL, Key};
 use crate::dictionary::{Dictionary, actor_parts};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{ControlFlow, Range};
 
-use trailseal_core::clock::Timestamp;
-use trailseal_core::filter::Filter;
+use trailseal_event::Timestamp;
+use trailseal_event::filter::Filter;
 
 use super::plan::Plan;
 use super::rowset::{Block, RowSet};

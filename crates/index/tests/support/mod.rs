@@ -7,13 +7,11 @@ use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
 use proptest::prelude::*;
-use trailseal_core::Index;
-use trailseal_core::clock::Timestamp;
-use trailseal_core::complete::complete;
 use trailseal_core::deliver::{Batch, BatchLine, Sink, SinkError};
-use trailseal_core::event::{Category, Event, NO_OUTCOME, Outcome, Resource, Severity};
-use trailseal_core::filter::Filter;
-use trailseal_core::line::{write_front, write_rest};
+use trailseal_event::complete::complete;
+use trailseal_event::filter::Filter;
+use trailseal_event::line::{write_front, write_rest};
+use trailseal_event::{Category, Event, Index, NO_OUTCOME, Outcome, Resource, Severity, Timestamp};
 use trailseal_index::{By, Candidate, First, IndexOptions, IndexView, Indexer, Order};
 
 pub const ORIGIN: &str = "example.org/test";

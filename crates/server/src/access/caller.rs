@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use trailseal_core::Submitter;
-use trailseal_core::filter::{Filter, ResourceFilter};
+use trailseal_event::filter::{Filter, ResourceFilter};
 
 use super::Grant;
 use crate::listen::client;

@@ -12,9 +12,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use trailseal_core::clock::Timestamp;
 use trailseal_core::file::{Files as _, StdFiles, open_ordinary};
-use trailseal_core::mask::TenantError;
+use trailseal_event::Timestamp;
+use trailseal_event::mask::TenantError;
 
 use super::viewer_token::Signer;
 use super::{Caller, Grant, Scope};

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use trailseal_core::clock::Timestamp;
+use trailseal_event::Timestamp;
 
 const PREFIX: &str = "tsl_v-";
 const MAC_BYTES: usize = 32;

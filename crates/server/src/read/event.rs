@@ -7,9 +7,10 @@ use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
-use trailseal_core::filter::{Filter, IdFilter};
+use trailseal_core::ReadError;
 use trailseal_core::verify::verify_proof;
-use trailseal_core::{Index, ReadError};
+use trailseal_event::Index;
+use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{Hit, Order, Search};
 
 use super::list::{budget, json_response, whole};

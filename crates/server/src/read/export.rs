@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
-use trailseal_core::filter::Filter;
+use trailseal_event::filter::Filter;
 use trailseal_export::{CSV_HEADER, Row, write_csv_row};
 use trailseal_index::{Cursor, Hit, Order};
 

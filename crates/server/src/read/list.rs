@@ -7,7 +7,7 @@ use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
-use trailseal_core::filter::{Filter, ResourceFilter, parse_time};
+use trailseal_event::filter::{Filter, ResourceFilter, parse_time};
 use trailseal_index::{Cursor, First, Order, Page};
 
 use super::export::{self, Format};

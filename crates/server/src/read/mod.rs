@@ -11,7 +11,7 @@ pub(crate) use list::{budget, events, history, origins, summary, whole};
 pub(crate) use stream::stream;
 pub(crate) use tiles::{NewestCheckpoint, checkpoint, entries, of_origin, tile};
 
-use trailseal_core::event::{Object, Value};
+use trailseal_event::{Object, Value};
 use trailseal_index::Hit;
 
 use crate::access::Caller;

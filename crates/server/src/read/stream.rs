@@ -14,7 +14,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
-use trailseal_core::filter::Filter;
+use trailseal_event::filter::Filter;
 use trailseal_index::{Cursor, Order, Search};
 
 use super::{budget, note_read, push_event};

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
+use trailseal_core::Reader;
 use trailseal_core::tree::TreeReader;
-use trailseal_core::{Index, Reader};
+use trailseal_event::Index;
 use trailseal_tlog::TileId;
 
 use super::note_read;

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
-use trailseal_core::event::Warnings;
-use trailseal_core::{HandedInBatch, Index, Status, Submission};
+use trailseal_core::{HandedInBatch, Status, Submission};
+use trailseal_event::{Index, Warnings};
 
 use super::count_new;
 use crate::app::App;

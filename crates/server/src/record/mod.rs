@@ -12,8 +12,8 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 use trailseal_core::deliver::{DeliveryState, DeliveryStats};
-use trailseal_core::event::{BadLine, Warning};
 use trailseal_core::{Ack, BatchError, HandedInBatch, ReadError, RecordError, Status, Submission, Submitted};
+use trailseal_event::{BadLine, Warning};
 
 use crate::access::Caller;
 use crate::app::{App, Shared};

@@ -20,9 +20,9 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trailseal_core::complete::EventId;
-use trailseal_core::event::{Event, Recorded};
-use trailseal_core::filter::{Filter, IdFilter};
+use trailseal_event::complete::EventId;
+use trailseal_event::filter::{Filter, IdFilter};
+use trailseal_event::{Event, Recorded};
 use trailseal_index::{Hit, Order};
 
 use alone::Alone;
@@ -225,12 +225,12 @@ fn record(
     app: &Shared,
     caller: &Caller,
     what: &str,
-    members: trailseal_core::event::Object,
+    members: trailseal_event::Object,
     tenant: Option<String>,
     id: &str,
 ) -> Result<(), Problem> {
     let mut event = Event { details: members, tenant, ..Event::default() };
-    event.actor = Some(trailseal_core::event::Actor {
+    event.actor = Some(trailseal_event::Actor {
         id: Some(caller.name().to_owned()),
         kind: Some("token".into()),
         ..Default::default()

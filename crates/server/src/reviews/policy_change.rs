@@ -7,9 +7,9 @@
 use serde::Serialize;
 use serde_json::json;
 use trailseal_core::SetPolicyError;
-use trailseal_core::complete::EventId;
-use trailseal_core::event::{Actor, Event, Object, Value};
-use trailseal_core::policy::{Policy, Weakening};
+use trailseal_event::complete::EventId;
+use trailseal_event::policy::{Policy, Weakening};
+use trailseal_event::{Actor, Event, Object, Value};
 
 use axum::http::StatusCode;
 

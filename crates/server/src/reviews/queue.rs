@@ -14,8 +14,8 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use trailseal_core::event::{Recorded, Value};
-use trailseal_core::filter::Filter;
+use trailseal_event::filter::Filter;
+use trailseal_event::{Recorded, Value};
 use trailseal_index::{Cursor, Order};
 
 use super::review_id::ReviewId;

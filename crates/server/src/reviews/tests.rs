@@ -8,8 +8,8 @@
 
 use std::time::Duration;
 
-use trailseal_core::event::{Actor, Event};
 use trailseal_core::{Options, Trail};
+use trailseal_event::{Actor, Event};
 
 use super::finish_approved;
 use crate::access::Tokens;

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use trailseal_core::Index;
-use trailseal_core::event::{Event, Recorded, Value};
+use trailseal_event::{Event, Index, Recorded, Value};
 use trailseal_index::Search;
 
 use super::policy_change::PolicyChange;

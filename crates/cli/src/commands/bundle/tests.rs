@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
-use trailseal_core::event::Event;
 use trailseal_core::file::StdFiles;
-use trailseal_core::filter::Filter;
 use trailseal_core::{Ack, Options, Trail};
+use trailseal_event::Event;
+use trailseal_event::filter::Filter;
 use trailseal_index::Search;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;

@@ -7,9 +7,9 @@ use std::path::Path;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_core::filter::Filter;
-use trailseal_core::mask::MaskKey;
-use trailseal_core::{Index, Reader};
+use trailseal_core::{Reader, load_mask_key};
+use trailseal_event::Index;
+use trailseal_event::filter::Filter;
 use trailseal_index::Search;
 use trailseal_tlog::{Checkpoint, Hash};
 use zip::ZipWriter;
@@ -123,7 +123,7 @@ fn lines<W: Write + Seek>(
     checkpoint: &Checkpoint,
     members: &mut serde_json::Map<String, serde_json::Value>,
 ) -> Outcome<Vec<u64>> {
-    let key = MaskKey::load(reader.folder()).ok().flatten();
+    let key = load_mask_key(reader.folder()).ok().flatten();
     let filter = &filter.as_stored(key.as_ref());
     let mut indexes = Vec::new();
     let possible = filter.index_range();

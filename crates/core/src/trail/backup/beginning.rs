@@ -6,10 +6,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use trailseal_event::Index;
 use trailseal_tlog::{Checkpoint, KeyRing, TILE_LEVELS};
 
 use super::{BackupError, CHECKPOINT_BYTES_MAX, Folder, failed};
-use crate::Index;
 use crate::file::Files;
 use crate::segment::{Form, parse_segment_name, segment_name};
 use crate::tree::root_of;

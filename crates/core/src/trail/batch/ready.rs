@@ -1,15 +1,15 @@
 //! One event of a request, ready to be put into the handoff: read, decided upon, masked, and written as the rest of a line.
 
+use trailseal_event::complete::{EventId, Stamp, complete};
+use trailseal_event::policy::{Decision, Facts, Keep, Treatment};
+use trailseal_event::{BadLine, Category, Event, Timestamp, Warnings, held_id, line, rewrite};
+
 use super::{BatchError, Submitted, Submitter};
-use crate::clock::Timestamp;
-use crate::complete::{EventId, Stamp, complete};
-use crate::event::{BadLine, Category, Event, Out, Warnings, held_id, piece, rewrite};
-use crate::line;
-use crate::policy::{Decision, Facts, InForce, Keep, Treatment};
+use crate::trail::Trail;
 use crate::trail::flag::Flag;
+use crate::trail::in_force::InForce;
 use crate::trail::json::{SAMPLE_RATE_BYTES_MAX, facts};
 use crate::trail::once::Ids;
-use crate::trail::{Trail, masking};
 
 /// An event that is ready to be put into the handoff.
 pub(super) struct Ready {
@@ -31,7 +31,7 @@ impl Trail {
     /// The event as it is to be written: with its tenant and id, and masked.
     pub(super) fn written(&self, submitted: &Submitted<'_>, by: &Submitter) -> Result<Event, Why> {
         let (event, _) = self.sent(submitted, by)?;
-        Ok(masking::masked(&self.inner.shared.masker, &event).map_or(event, |(masked, _)| masked))
+        Ok(line::masked(&self.inner.shared.masker, &event).map_or(event, |(masked, _)| masked))
     }
 
     pub(super) fn make_ready(
@@ -51,7 +51,7 @@ impl Trail {
         bytes.truncate(start);
         let (event, warnings) = self.sent(submitted, by)?;
         let decision = policy.decide(&Facts::of(&event));
-        let masked = masking::masked(&self.inner.shared.masker, &event);
+        let masked = line::masked(&self.inner.shared.masker, &event);
         let (written, paths) = masked.unwrap_or((event, Vec::new()));
         let stamp = Stamp {
             sample_rate: decision.sample_rate,
@@ -93,16 +93,13 @@ impl Trail {
             _ => {}
         }
         let category = Category::parse(&event.category)?;
-        let mut field = Out::collect(|out| match &by.recorded_by {
-            Some(name) => out.text(piece!(",\"recorded_by\":\""), name.as_bytes(), piece!("\"")),
-            None => out,
-        });
+        let mut field = by.recorded_by.as_deref().map_or_else(Vec::new, line::recorded_by_field);
         if bytes.len() - start + field.len() + SAMPLE_RATE_BYTES_MAX > line::REST_BYTES_MAX {
             return None;
         }
         let Decision { keep, then, rule, sample_rate, review } = policy.decide(&facts(&event, &category));
         if let Some(rate) = sample_rate {
-            field.extend(Out::collect(|out| line::write_sample_rate(rate, out)));
+            field.extend(line::sample_rate_field(rate));
         }
         let at = start + event.trail_fields_at;
         bytes.splice(at..at, field);

@@ -1,5 +1,5 @@
 //! Locks that belong to an open file: closing another descriptor of the file does not give them up, as it would a POSIX
-//! record lock. In exchange a forked child shares them; see [`ParentsFile`](crate::fork::ParentsFile).
+//! record lock. In exchange a forked child shares them; see [`ParentsFile`](crate::parents_file::ParentsFile).
 #![allow(unsafe_code)]
 
 use std::fs::File;

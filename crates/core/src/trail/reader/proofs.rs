@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
+use trailseal_event::Index;
 use trailseal_tlog::{
     Checkpoint, ConsistencyProof, KeyRing, SignedNote, TileError, TileId, TileSource, TlogProof,
     consistency_proof, inclusion_proof, leaf_hash, verify_consistency, verify_inclusion,
 };
 
 use super::{ReadError, Reader, io_at};
-use crate::Index;
 use crate::tree::TreeReader;
 
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;

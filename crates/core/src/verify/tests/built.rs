@@ -4,10 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use trailseal_event::{Index, Timestamp};
 use trailseal_tlog::{Checkpoint, Origin, SigningKey, TileEdge, leaf_hash};
 
-use crate::Index;
-use crate::clock::Timestamp;
 use crate::file::{Files, StdFiles};
 use crate::segment::{Form, compress, segment_name};
 use crate::trail::{Folder, Manifest};

@@ -1,0 +1,81 @@
+//! The policy that is in force, and how often each of its rules was.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use trailseal_event::policy::{Decision, Facts, Keep, Policy, Sampler};
+
+/// How often a rule decided, since it came into force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleCounts {
+    /// Events that it matched.
+    pub matched: u64,
+    /// Of these, the ones that sampling left out.
+    pub sampled_out: u64,
+    /// Of these, the ones that were not recorded because of mode off.
+    pub off: u64,
+}
+
+/// A policy with what it needs to decide.
+pub(crate) struct InForce {
+    /// No other one in this process has it.
+    pub(super) id: u64,
+    pub(crate) policy: Policy,
+    sampler: Arc<Sampler>,
+    /// One for each rule, and the last for events that none matched.
+    counts: Vec<Counts>,
+}
+
+/// Apart by a cache line, since threads count different rules at the same time.
+#[derive(Default)]
+#[repr(align(64))]
+struct Counts {
+    matched: AtomicU64,
+    sampled_out: AtomicU64,
+    off: AtomicU64,
+}
+
+impl InForce {
+    pub(crate) fn new(policy: Policy, sampler: Arc<Sampler>) -> InForce {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        let counts = (0..=policy.rules.len()).map(|_| Counts::default()).collect();
+        InForce { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), policy, sampler, counts }
+    }
+
+    pub(crate) fn sampler(&self) -> &Arc<Sampler> {
+        &self.sampler
+    }
+
+    /// Decides. Once for each event: without an id to go by, sampling draws another lot each time.
+    pub(crate) fn decide(&self, facts: &Facts<'_>) -> Decision<'_> {
+        self.policy.decide(facts, &self.sampler)
+    }
+
+    /// Counts what was decided, where there is something to tell apart.
+    pub(crate) fn count(&self, rule: Option<usize>, keep: Keep) {
+        // What no rule matches and is kept, is counted by the trail's indexes.
+        if rule.is_none() && keep == Keep::Kept {
+            return;
+        }
+        let Some(counts) = self.counts.get(rule.unwrap_or(self.policy.rules.len())) else { return };
+        counts.matched.fetch_add(1, Ordering::Relaxed);
+        match keep {
+            Keep::Kept => {}
+            Keep::SampledOut => _ = counts.sampled_out.fetch_add(1, Ordering::Relaxed),
+            Keep::Off => _ = counts.off.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// One for each rule, and the last for events that none matched and that were not kept.
+    pub(crate) fn counts(&self) -> Vec<RuleCounts> {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        self.counts
+            .iter()
+            .map(|counts| RuleCounts {
+                matched: read(&counts.matched),
+                sampled_out: read(&counts.sampled_out),
+                off: read(&counts.off),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,33 @@
+//! An audit event, from what a caller says to the one line of JSON that is hashed and stored, and the rules that it
+//! meets on the way. Bytes and rules only: no files, no threads.
+//!
+//! The way of an event, and where each step is:
+//!
+//! 1. [`Event`]: its fields, its JSON form, its limits; [`rewrite`]: the fast way from JSON text to the line
+//! 2. [`complete`]: id and time: what the caller did not say
+//! 3. [`policy`]: what happens to it
+//! 4. [`mask`]: what nobody may see
+//! 5. [`line`]: the one line
+//! 6. [`filter`]: what readers ask for
+
+pub mod complete;
+mod event;
+pub mod filter;
+pub mod fork;
+mod index;
+pub mod line;
+pub mod mask;
+pub mod policy;
+mod rewrite;
+mod steps;
+mod timestamp;
+
+pub use event::{
+    Actor, BadLine, CHANGES_MAX, Category, Context, DEPTH_MAX, Event, ID_BYTES_MAX, IDENTIFIER_BYTES_MAX,
+    IP_BYTES_MAX, NO_OUTCOME, NOTES_MAX, NUMBER_BYTES_MAX, NoAction, Note, Number, OWN_KEYS, Object, Oddity,
+    OnBehalfOf, Outcome, ParseError, Parsed, RELATED_MAX, ROLES_MAX, Recorded, Resource, Severity,
+    TEXT_BYTES_MAX, Truncation, Value, WARNINGS_MAX, Warning, Warnings, held_id, held_identifier,
+};
+pub use index::Index;
+pub use rewrite::{Rewritten, rewrite};
+pub use timestamp::{TIMESTAMP_BYTES, Timestamp};

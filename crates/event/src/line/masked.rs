@@ -1,0 +1,89 @@
+//! Masking on the way into the line: two questions of every event, and the slow way for those that say yes.
+//!
+//! *masked first*: nothing unmasked reaches the handoff. An event that must be cut is masked before it is cut: a
+//! cut is listed with the hash of what was there.
+
+use crate::complete::{Stamp, complete};
+use crate::event::{Event, NoAction};
+use crate::line;
+use crate::mask::Masker;
+
+/// Appends the rest of the event's line with every secret masked, and lists in `stamp` what was.
+pub fn write_masked(
+    masker: &Masker,
+    event: &Event,
+    stamp: &mut Stamp,
+    rest: &mut Vec<u8>,
+) -> Result<(), NoAction> {
+    if !masker.is_enabled() {
+        return line::write_rest(event, stamp, rest);
+    }
+    let start = rest.len();
+    if !masker.has_key(event) && line::write_whole(event, stamp, rest)? {
+        if !masker.text_has(&rest[start + line::own_bytes(stamp)..]) {
+            return Ok(());
+        }
+        rest.truncate(start);
+    }
+    write_slowly(masker, event, stamp, rest)
+}
+
+#[cold]
+fn write_slowly(
+    masker: &Masker,
+    event: &Event,
+    stamp: &mut Stamp,
+    rest: &mut Vec<u8>,
+) -> Result<(), NoAction> {
+    let mut masked = event.clone();
+    stamp.masked = masker.mask(&mut masked);
+    if masked.id != event.id {
+        stamp.id = complete(&masked, stamp.now).id;
+    }
+    line::write_rest(&masked, stamp, rest)
+}
+
+/// What steps of a review and changes of the policy are followed by. The trail makes these texts itself, or has them from
+/// lines that are masked.
+const STEP_DETAILS: [&str; 7] = ["review", "change", "event", "origin", "index", "ahead", "decision"];
+
+/// As [`masked`], of one of the trail's own events. Where it is a step of a review it still says who did what: were all
+/// actors alike, nobody could be told from a second person. The actor is the name of a token, which stands unmasked in
+/// `recorded_by`, too.
+pub fn masked_own(masker: &Masker, event: &Event) -> Option<(Event, Vec<String>)> {
+    let (mut written, mut paths) = masked(masker, event)?;
+    if event.action.starts_with("trail.review_") || event.action.starts_with("trail.policy_") {
+        written.actor.clone_from(&event.actor);
+        for name in STEP_DETAILS {
+            if let Some(value) = event.details.get(name) {
+                written.details.insert(name, value.clone());
+            }
+        }
+        paths.retain(|path| match path.split_once('.') {
+            Some(("details", name)) => !STEP_DETAILS.contains(&name),
+            Some((part, _)) => part != "actor",
+            None => path != "actor",
+        });
+    }
+    Some((written, paths))
+}
+
+/// The event with every secret masked, and the paths of what was; `None` if nothing is to be masked.
+pub fn masked(masker: &Masker, event: &Event) -> Option<(Event, Vec<String>)> {
+    if !masker.is_enabled() {
+        return None;
+    }
+    let is_suspect = masker.has_key(event) || {
+        let mut text = Vec::new();
+        let stamp = complete(event, crate::timestamp::Timestamp::default());
+        // Without an action it is refused in a moment.
+        let is_whole = line::write_whole(event, &stamp, &mut text).unwrap_or(true);
+        !is_whole || masker.text_has(&text)
+    };
+    if !is_suspect {
+        return None;
+    }
+    let mut masked = event.clone();
+    let paths = masker.mask(&mut masked);
+    Some((masked, paths))
+}

@@ -1,0 +1,107 @@
+//! Secrets in one text: where they stand, and what they are.
+//!
+//! Every form but cards is found by its anchor, three bytes that the prefilter knows too; so what is found here was
+//! a candidate there.
+
+use std::ops::Range;
+
+use super::card;
+use super::key::MaskKey;
+use super::keys::Keys;
+use super::look::Look;
+use super::prefilter::{FLAG, Finder, KEY_VALUE, SHORT_FLAG};
+use super::rules::{Form, RULES, Special};
+use super::tokens;
+use crate::steps;
+
+/// One secret in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) range: Range<usize>,
+    pub(super) kind: &'static str,
+}
+
+/// What a text is searched with.
+#[derive(Clone, Copy)]
+pub(super) struct Scan<'a> {
+    pub(super) finder: &'a Finder,
+    /// The default keys alone: keys in texts are looked for by their ends, which are fixed.
+    pub(super) keys: &'a Keys,
+    /// The key whose hashes are no secrets.
+    pub(super) key: Option<&'a MaskKey>,
+    /// Whether what only looks like a secret is one: a card's number, what follows a key without a blank.
+    pub(super) looks: bool,
+}
+
+impl Scan<'_> {
+    /// The secrets of a text, in their order, none overlapping another.
+    pub(super) fn all(&self, text: &[u8]) -> Vec<Found> {
+        let look = Look::new(text);
+        let mut found: Vec<Found> = Vec::new();
+        let mut at = 0;
+        while at < text.len() {
+            let byte = text[at];
+            let is_first_digit = byte.is_ascii_digit() && !(at > 0 && text[at - 1].is_ascii_digit());
+            let here = if is_first_digit && self.looks {
+                card::find(text, at).map(|range| Found { range, kind: "card" })
+            } else {
+                None
+            };
+            let here = here.or_else(|| self.at_anchor(&look, at));
+            steps::count(1);
+            if look.is_worn_out() {
+                // Made to be costly: in doubt all of the rest goes.
+                found.push(Found { range: at..text.len(), kind: "too much that looks like secrets" });
+                break;
+            }
+            if let Some(here) = here {
+                // A later anchor may belong to a secret that begins before an earlier one.
+                while found.last().is_some_and(|last| last.range.start >= here.range.start) {
+                    found.pop();
+                }
+                if found.last().is_none_or(|last| last.range.end <= here.range.start) {
+                    at = here.range.end.max(at + 1);
+                    found.push(here);
+                    continue;
+                }
+            }
+            at += 1;
+        }
+        found
+    }
+
+    fn at_anchor(&self, look: &Look<'_>, at: usize) -> Option<Found> {
+        let anchor = look.text.get(at..at + 3)?;
+        self.finder.rules_at(anchor).iter().find_map(|&rule| {
+            steps::count(1);
+            let (range, kind) = self.rule_at(look, at, rule)?;
+            (!range.is_empty()).then_some(Found { range, kind })
+        })
+    }
+
+    fn rule_at(&self, look: &Look<'_>, at: usize, number: u16) -> Option<(Range<usize>, &'static str)> {
+        match number {
+            KEY_VALUE => return self.key_value(look, at),
+            FLAG => return self.flag(look, at).map(|range| (range, "flag")),
+            SHORT_FLAG => return self.short_flag(look, at).map(|range| (range, "flag")),
+            _ => {}
+        }
+        let rule = RULES.get(usize::from(number))?;
+        let start = at.checked_sub(rule.anchor)?;
+        let after = start + rule.literal.len();
+        if !look.text.get(start..)?.starts_with(rule.literal.as_bytes()) {
+            return None;
+        }
+        let range = match rule.form {
+            Form::Body(class, min, max) => tokens::body(look, start, after, class, min, max),
+            Form::Special(special) => match special {
+                Special::Url => self.url_password(look, start, after),
+                Special::Identified => self.identified(look, after),
+                Special::Crypt => self.crypt(look, start, after),
+                Special::SlashPass => self.slash_pass(look, start, after),
+                _ => tokens::find(look, start, after, special),
+            },
+        };
+        Some((range?, rule.kind))
+    }
+}

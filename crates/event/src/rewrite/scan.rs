@@ -1,0 +1,295 @@
+//! One pass over JSON text: its grammar is checked while it is copied in the line's form (no white space,
+//! escapes only where needed), or only checked to be in that form already.
+//!
+//! `None` means everywhere: this is not for the fast way. It may be bad JSON, or good JSON that the slow
+//! way treats specially: a key twice, half a surrogate pair, a number that must become text.
+
+use super::copy::{Key, Places, copy_byte, copy_key, copy_number, copy_string, copy_word, skip_space};
+use super::names::word;
+use super::span::Span;
+use crate::event::INVALID;
+use crate::event::parse::DEPTH_MAX;
+use crate::event::warning::{Place, meant};
+
+/// The most keys of all objects that are open at one point. Each new key is compared with those of its
+/// object, so this bounds the work.
+const OPEN_KEYS_MAX: usize = 512;
+
+/// The key that only the trail writes, below which keys are paths.
+pub(super) const MARKS: u128 = word(INVALID.as_bytes());
+
+/// The inside of a string in the text that is read. Its length counts escapes as they are written: never
+/// less than what it stands for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Text {
+    pub(super) inside: Span,
+    /// Whether it holds escapes.
+    pub(super) escaped: bool,
+}
+
+/// A member of an object below `before` or `after`, as it stands in the output.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    /// The inside of the key, which has no escapes.
+    pub(super) key: Span,
+    pub(super) value: Span,
+    /// The place behind the members of the value.
+    pub(super) next: u32,
+}
+
+/// A container that is open.
+#[derive(Clone, Copy)]
+struct Frame {
+    /// The byte that closes it; zero if there is none.
+    close: u8,
+    keys: Keys,
+    /// The place of the member whose value is read.
+    member: usize,
+}
+
+/// The keys of one object, of which none may come twice.
+#[derive(Clone, Copy)]
+pub(super) struct Keys {
+    /// One bit for each key, by its print: a new bit is a new key.
+    seen: u64,
+    /// Where the prints of the object begin.
+    from: usize,
+}
+
+/// What a thread keeps between events, so that nothing is allocated for one.
+#[derive(Default)]
+pub(super) struct Lists {
+    pub(super) members: Vec<Member>,
+    pub(super) extras: Vec<Span>,
+    frames: Vec<Frame>,
+    prints: Vec<u64>,
+}
+
+impl Lists {
+    pub(super) const fn new() -> Self {
+        Lists { members: Vec::new(), extras: Vec::new(), frames: Vec::new(), prints: Vec::new() }
+    }
+
+    fn clear(&mut self) {
+        self.members.clear();
+        self.extras.clear();
+        self.frames.clear();
+        self.prints.clear();
+    }
+
+    pub(super) fn keys(&self) -> Keys {
+        Keys { seen: 0, from: self.prints.len() }
+    }
+
+    /// Adds a key to those of its object; `None` if it is there already.
+    #[inline(always)]
+    pub(super) fn add(&mut self, keys: &mut Keys, print: u64) -> Option<()> {
+        let bit = 1 << (print >> 58);
+        if keys.seen & bit != 0 && self.prints.get(keys.from..)?.contains(&print) {
+            return None;
+        }
+        keys.seen |= bit;
+        if self.prints.len() == OPEN_KEYS_MAX {
+            return None;
+        }
+        self.prints.push(print);
+        Some(())
+    }
+
+    pub(super) fn end(&mut self, keys: Keys) {
+        self.prints.truncate(keys.from);
+    }
+}
+
+/// Reads `text` and writes `out`, each from its place on. Without `COPIES` it only reads; see
+/// [`super::copy`].
+pub(super) struct Scan<'a, F, const COPIES: bool> {
+    pub(super) text: &'a str,
+    pub(super) places: Places,
+    pub(super) out: &'a mut [u8],
+    pub(super) lists: &'a mut Lists,
+    /// Whether members are noted, to find out what changed.
+    pub(super) notes_members: bool,
+    /// Whether there were names beside the known ones, where there are known ones.
+    pub(super) has_own_names: bool,
+    key_matches: F,
+}
+
+impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
+    pub(super) fn new(text: &'a str, out: &'a mut [u8], lists: &'a mut Lists, key_matches: F) -> Self {
+        lists.clear();
+        let places = Places { at: 0, end: 0 };
+        Scan { text, places, out, lists, notes_members: false, has_own_names: false, key_matches }
+    }
+
+    #[inline(always)]
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.places.at).copied()
+    }
+
+    /// Passes a byte that the line has too.
+    #[inline(always)]
+    pub(super) fn pass(&mut self, byte: u8) -> Option<()> {
+        if self.peek()? != byte {
+            return None;
+        }
+        let places = copy_byte::<COPIES>(byte, self.places, self.out)?;
+        self.places = places;
+        Some(())
+    }
+
+    /// Passes white space, which the line does not have.
+    #[inline(always)]
+    pub(super) fn space(&mut self) {
+        if COPIES {
+            self.places.at = skip_space(self.text.as_bytes(), self.places.at);
+        }
+    }
+
+    /// Copies a string with its quotes, from its opening quote on. Tells whether it holds escapes.
+    #[inline(always)]
+    pub(super) fn string(&mut self) -> Option<bool> {
+        let (places, escaped) = copy_string::<COPIES>(self.text.as_bytes(), self.places, self.out)?;
+        self.places = places;
+        Some(escaped)
+    }
+
+    /// Copies a key and its colon, and passes the space around them. None of its characters may be escaped.
+    #[inline(always)]
+    pub(super) fn key(&mut self) -> Option<Key> {
+        let (key, places) = copy_key::<COPIES>(self.text.as_bytes(), self.places, self.out)?;
+        self.places = places;
+        self.space();
+        Some(key)
+    }
+
+    /// Passes what follows a member or element; true if that was the end of the container.
+    #[inline(always)]
+    pub(super) fn comma_or(&mut self, close: u8) -> Option<bool> {
+        self.space();
+        let byte = self.peek()?;
+        if byte != b',' && byte != close {
+            return None;
+        }
+        self.pass(byte)?;
+        Some(byte == close)
+    }
+
+    pub(super) fn null(&mut self) -> Option<()> {
+        self.places = copy_word::<COPIES>(self.text.as_bytes(), self.places, b"null", self.out)?;
+        Some(())
+    }
+
+    pub(super) fn number(&mut self) -> Option<()> {
+        self.places = copy_number::<COPIES>(self.text, self.places, self.out)?;
+        Some(())
+    }
+
+    /// Whether a key that is none of the event's own is one to mask.
+    #[inline(always)]
+    pub(super) fn masks(&self, key: &Key) -> Option<bool> {
+        Some((self.key_matches)(self.text.get(key.inside.range())?))
+    }
+
+    /// Takes note of a name that is none of the event's own. One that looks like one of them is to be told of.
+    #[inline(never)]
+    pub(super) fn own_name(&mut self, place: Place, key: &Key) -> Option<()> {
+        self.has_own_names = true;
+        let name = self.text.get(key.inside.range())?;
+        meant(place, name).is_none().then_some(())
+    }
+
+    /// The same of a part of a key.
+    pub(super) fn asks(&self, key: &str) -> bool {
+        (self.key_matches)(key)
+    }
+
+    /// Copies any value. A container that is one is at level `depth`.
+    ///
+    /// A loop with its own stack, so that what is needed at each step stays in registers.
+    pub(super) fn value(&mut self, depth: usize) -> Option<()> {
+        const OBJECT: u8 = b'}';
+        let text = self.text.as_bytes();
+        let out = &mut *self.out;
+        let lists = &mut *self.lists;
+        let mut places = self.places;
+        let mut open = Frame { close: 0, keys: lists.keys(), member: 0 };
+        loop {
+            // Here a value begins.
+            let byte = *text.get(places.at)?;
+            let mut has_ended = true;
+            match byte {
+                b'"' => places = copy_string::<COPIES>(text, places, out)?.0,
+                b'-' | b'0'..=b'9' => places = copy_number::<COPIES>(self.text, places, out)?,
+                b'{' | b'[' => {
+                    if depth + lists.frames.len() > DEPTH_MAX {
+                        return None;
+                    }
+                    let close = byte + 2;
+                    places = copy_byte::<COPIES>(byte, places, out)?;
+                    if COPIES {
+                        places.at = skip_space(text, places.at);
+                    }
+                    if *text.get(places.at)? == close {
+                        places = copy_byte::<COPIES>(close, places, out)?;
+                    } else {
+                        lists.frames.push(open);
+                        open = Frame { close, keys: lists.keys(), member: 0 };
+                        has_ended = false;
+                    }
+                }
+                b't' => places = copy_word::<COPIES>(text, places, b"true", out)?,
+                b'f' => places = copy_word::<COPIES>(text, places, b"false", out)?,
+                b'n' => places = copy_word::<COPIES>(text, places, b"null", out)?,
+                b' ' | b'\t' | b'\n' | b'\r' if COPIES => {
+                    places.at = skip_space(text, places.at);
+                    continue;
+                }
+                _ => return None,
+            }
+            // Here a value has ended, and perhaps those around it.
+            if has_ended {
+                loop {
+                    if open.close == 0 {
+                        self.places = places;
+                        return Some(());
+                    }
+                    if self.notes_members && open.close == OBJECT {
+                        let next = lists.members.len() as u32;
+                        let member = lists.members.get_mut(open.member)?;
+                        (member.value.to, member.next) = (places.end as u32, next);
+                    }
+                    if COPIES {
+                        places.at = skip_space(text, places.at);
+                    }
+                    let byte = *text.get(places.at)?;
+                    if byte != b',' && byte != open.close {
+                        return None;
+                    }
+                    places = copy_byte::<COPIES>(byte, places, out)?;
+                    if byte == b',' {
+                        break;
+                    }
+                    lists.end(open.keys);
+                    open = lists.frames.pop()?;
+                }
+            }
+            // Here a key comes, if it is an object that is open.
+            if open.close != OBJECT {
+                continue;
+            }
+            let from = places.end;
+            let (key, after) = copy_key::<COPIES>(text, places, out)?;
+            places = after;
+            if key.word == MARKS || (self.key_matches)(self.text.get(key.inside.range())?) {
+                return None;
+            }
+            lists.add(&mut open.keys, key.print)?;
+            if self.notes_members {
+                open.member = lists.members.len();
+                let key = Span::new(from + 1, places.end - 2);
+                lists.members.push(Member { key, value: Span::new(places.end, places.end), next: 0 });
+            }
+        }
+    }
+}

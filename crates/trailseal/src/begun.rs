@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_core::complete::EventId;
+use trailseal_event::complete::EventId;
 
 use crate::{Event, Index, Number, Outcome, Receipt, RecordError, Recording, Trail};
 

@@ -68,25 +68,26 @@ pub use trail::{Recording, RecordingAll, Trail};
 pub use trailseal_derive::AuditEvent;
 
 // The event.
-pub use trailseal_core::clock::Timestamp;
-pub use trailseal_core::complete::EventId;
-pub use trailseal_core::event::{
+pub use trailseal_event::Timestamp;
+pub use trailseal_event::complete::EventId;
+pub use trailseal_event::{
     Actor, Category, Context, Event, Number, Object, OnBehalfOf, Outcome, Resource, Severity, Truncation,
     Value,
 };
 // What became of it.
-pub use trailseal_core::{Ack, Closed, Index, Receipt, Stats, Status};
+pub use trailseal_core::{Ack, Closed, Receipt, Stats, Status};
+pub use trailseal_event::Index;
 // What is asked, and what is verified.
-pub use trailseal_core::filter::{Filter, FilterError, IdFilter, ResourceFilter};
 pub use trailseal_core::verify::{Problem, Unproven, Verdict, VerifyError, VerifyOptions};
+pub use trailseal_event::filter::{Filter, FilterError, IdFilter, ResourceFilter};
 pub use trailseal_tlog::VerifyingKey;
 // How a trail is opened.
-pub use trailseal_core::mask::{MaskOptions, Preset, ReplaceWith};
 pub use trailseal_core::{
     Anchor, Full, HandoffOptions, HandoffPlace, Notice, OnNotice, Options, Roll, SegmentOptions,
 };
+pub use trailseal_event::mask::{MaskOptions, Preset, ReplaceWith};
 // What happens to each event.
-pub use trailseal_core::policy::{Acknowledge, Mode, OnFailure, Policy, PolicyError, Rule, Treatment, When};
+pub use trailseal_event::policy::{Acknowledge, Mode, OnFailure, Policy, PolicyError, Rule, Treatment, When};
 // Where events go.
 pub use trailseal_core::deliver::{
     Batch, BatchLine, DeliveryState, DeliveryStats, Position, Sink, SinkError,

@@ -12,9 +12,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use trailseal_core::event::{NO_OUTCOME, Recorded, Truncation};
 use trailseal_core::file::Files;
 use trailseal_core::{ReadError, clock::Clock as _, clock::SystemClock};
+use trailseal_event::{NO_OUTCOME, Recorded, Truncation};
 
 use crate::time::timestamp;
 use crate::{

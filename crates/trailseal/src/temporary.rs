@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_core::complete::EventId;
+use trailseal_event::complete::EventId;
 
 use crate::OpenError;
 

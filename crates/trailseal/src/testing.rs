@@ -149,7 +149,7 @@ fn differences(event: &RecordedEvent, wanted: &[(String, &Value)]) -> Vec<String
     let differs = |(name, wanted): &(String, &Value)| {
         let found = field(event, name);
         let is_same = match (name.as_str(), wanted.as_str(), found.as_str()) {
-            ("action", Some(glob), Some(action)) => trailseal_core::filter::glob_matches(glob, action),
+            ("action", Some(glob), Some(action)) => trailseal_event::filter::glob_matches(glob, action),
             ("actor", Some(actor), Some(id)) => {
                 actor == id || event.get("actor.name").is_some_and(|name| name.as_str() == Some(actor))
             }

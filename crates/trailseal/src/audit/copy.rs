@@ -9,9 +9,9 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Wri
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use trailseal_core::Index;
 use trailseal_core::deliver::{Batch, Position, Sink, SinkError};
-use trailseal_core::line::parse_front;
+use trailseal_event::Index;
+use trailseal_event::line::parse_front;
 use trailseal_tlog::leaf_hash;
 
 use super::cursor::CursorFile;

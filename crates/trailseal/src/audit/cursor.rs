@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use trailseal_core::Index;
 use trailseal_core::deliver::Position;
+use trailseal_event::Index;
 use trailseal_tlog::Hash;
 
 /// In this folder of the trail each delivery has a file.

@@ -7,9 +7,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
 use tokio::runtime::Handle;
-use trailseal_core::Index;
 use trailseal_core::deliver::{Batch, Position, Sink, SinkError};
-use trailseal_core::event::Event;
+use trailseal_event::Event;
+use trailseal_event::Index;
 use trailseal_tlog::leaf_hash;
 
 use super::cursor::CursorFile;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_core::complete::EventId;
+use trailseal_event::complete::EventId;
 
 use crate::time::{system_time, timestamp};
 use crate::{

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use trailseal_core::event::Recorded;
-use trailseal_core::line::parse_front;
-use trailseal_core::mask::MaskKey;
-use trailseal_core::{Reader, trails_in};
+use trailseal_core::{Reader, load_mask_key, trails_in};
+use trailseal_event::Recorded;
+use trailseal_event::line::parse_front;
+use trailseal_event::mask::MaskKey;
 
 use super::{Cursor, Order, Page, Place, QueryError, RecordedEvent, Wanted};
 use crate::{Filter, Timestamp};
@@ -53,7 +53,7 @@ impl Finder {
         for member in &mut self.members {
             member.reader.refresh()?;
             if member.key.is_none() {
-                member.key = MaskKey::load(member.reader.folder()).ok().flatten();
+                member.key = load_mask_key(member.reader.folder()).ok().flatten();
             }
         }
         Ok(())

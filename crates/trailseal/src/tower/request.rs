@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_core::complete::EventId;
+use trailseal_event::complete::EventId;
 
 use super::Settings;
 use super::client_address::client_address;

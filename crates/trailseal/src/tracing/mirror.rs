@@ -2,8 +2,8 @@
 
 use tracing::Dispatch;
 use trailseal_core::deliver::{Batch, Position, Sink, SinkError};
-use trailseal_core::event::Event;
-use trailseal_core::{Index, line::parse_front};
+use trailseal_event::Event;
+use trailseal_event::{Index, line::parse_front};
 
 use super::TARGET;
 use crate::{Outcome, Severity, Trail};

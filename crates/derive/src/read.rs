@@ -64,8 +64,10 @@ pub(crate) enum Role {
     Skip,
 }
 
+type MakeRole = fn() -> Role;
+
 /// Words of a field that are a role by themselves.
-const ROLES: [(&str, fn() -> Role); 13] = [
+const ROLES: [(&str, MakeRole); 13] = [
     ("actor", || Role::Text("actor")),
     ("actor_name", || Role::Text("actor_name")),
     ("tenant", || Role::Text("tenant")),

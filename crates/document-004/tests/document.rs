@@ -1,6 +1,7 @@
 //! The blocks of the document, run.
 #![allow(clippy::unwrap_used, clippy::print_stdout, dead_code, unused_imports, unreachable_pub)]
-#![allow(missing_docs, unused_variables, clippy::expect_used, clippy::panic, clippy::redundant_closure)]
+// The document is not ours.
+#![allow(missing_docs, unused_variables, clippy::all, clippy::expect_used, clippy::panic)]
 
 use trailseal_document_004::{blocks, patch};
 

@@ -48,13 +48,16 @@ pub struct AuditLayer {
     settings: Settings,
 }
 
+/// What finds something in a request, if it is there.
+type Extractor<T> = dyn Fn(&Parts) -> Option<T> + Send + Sync;
+
 #[derive(Clone)]
 struct Settings {
     trail: Trail,
     trusted_proxies: Vec<IpNet>,
     proxy_header: ProxyHeader,
-    principal: Option<Arc<dyn Fn(&Parts) -> Option<Actor> + Send + Sync>>,
-    tenant: Option<Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>>,
+    principal: Option<Arc<Extractor<Actor>>>,
+    tenant: Option<Arc<Extractor<String>>>,
     service: Option<String>,
     records_mutations: bool,
 }

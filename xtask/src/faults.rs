@@ -249,7 +249,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "context_left_behind",
         what: "a request's context stays on the thread after a poll",
-        tests: &["-p", "trailseal", "--all-features", "--test", "tower"],
+        tests: &["-p", "trailseal", "--features", "axum", "--test", "tower"],
     },
     Fault {
         name: "copy_tail_not_read",

@@ -2,6 +2,7 @@
 //! such as 127.0.0.1:3000, it serves until Ctrl-C.
 //!
 //!     cargo run -p trailseal --features axum --example axum_service
+#![allow(clippy::print_stdout)]
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -2,6 +2,7 @@
 //! had begun as `unknown`.
 //!
 //!     cargo run -p trailseal --example batch_job
+#![allow(clippy::print_stdout)]
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! Many tenants in one trail: each sees its own, and one that pays for it has its events on disk before it goes on.
 //!
 //!     cargo run -p trailseal --features derive --example multi_tenant_service
+#![allow(clippy::print_stdout)]
 
 use std::time::Duration;
 

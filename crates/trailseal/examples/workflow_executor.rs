@@ -1,6 +1,7 @@
 //! Workflows and their steps, by the names that users of `llm-orchestrator-audit` know.
 //!
 //!     cargo run -p trailseal --example workflow_executor
+#![allow(clippy::print_stdout)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

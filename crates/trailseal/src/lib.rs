@@ -28,7 +28,7 @@
 //! | `derive` | `#[derive(AuditEvent)]`: a struct that says of itself what event it is |
 //! | `serve` | the server, with its viewer, inside the application; with it `index` |
 //!
-//! The same for those who come from `llm-orchestrator-audit`: [`AuditLogger`], [`AuditEvent`], [`AuditStorage`].
+//! The same for those who come from `llm-orchestrator-audit`: [`AuditLogger`], [`struct@AuditEvent`], [`AuditStorage`].
 
 mod aside;
 mod audit;

@@ -156,7 +156,7 @@ impl Trail {
     }
 
     /// Records an event; returns when the policy says so. In mode async that is about a microsecond: no disk, network or
-    /// system call. What the [context](RequestContext) of the request knows is filled in.
+    /// system call. What the [context](crate::RequestContext) of the request knows is filled in.
     ///
     /// # Errors
     /// The event was *refused*: it will never be recorded, and was counted. Or it is *unconfirmed*: kept, and not seen at its

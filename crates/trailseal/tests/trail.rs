@@ -1,5 +1,5 @@
 //! A trail, as an application uses it.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::time::{Duration, SystemTime};
 
@@ -177,4 +177,39 @@ fn what_began_says_how_it_ended() {
     assert_eq!(first.event.context.correlation_id, second.event.context.correlation_id);
     assert_eq!(second.get("details.began.index").unwrap().as_u64(), Some(first.index.get()));
     assert!(second.event.duration_ms.is_some());
+}
+
+#[test]
+fn processes_write_trails_of_their_own_and_see_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = {
+        let open = || Trail::open_slot(folder.path(), Options::default()).unwrap();
+        (open(), open())
+    };
+    assert_ne!(first.origin(), second.origin());
+    for number in 0..6 {
+        let trail = if number % 2 == 0 { &first } else { &second };
+        trail.with_ack(Ack::Durable).record(Event::new(format!("at.{number}"))).unwrap();
+    }
+    let (mut found, mut query) = (Vec::new(), Query::new().limit(4));
+    loop {
+        let page = second.query(query.clone()).unwrap();
+        found.extend(page.events.iter().map(|event| event.event.action.clone()));
+        match page.next {
+            Some(next) => query = query.after(next),
+            None => break,
+        }
+    }
+    assert_eq!(found.join(" "), "at.5 at.4 at.3 at.2 at.1 at.0");
+    assert_eq!(first.count(Query::new()).unwrap(), 6);
+}
+
+#[test]
+fn values_that_masking_hashed_are_found() {
+    let trail = Trail::temporary().unwrap();
+    let token = "ghp_abcdefghijklmnopqrstuvwxyz0123456789";
+    trail.record(Event::new("token.use").actor(token)).unwrap();
+    let found = trail.query(Query::new().actor(token)).unwrap().events;
+    assert_eq!(found.len(), 1);
+    assert!(!String::from_utf8_lossy(&found[0].line).contains(token));
 }

@@ -52,6 +52,7 @@ mod trail;
 #[cfg(feature = "derive")]
 #[doc(hidden)]
 pub mod typed;
+mod view;
 
 pub use audit::{
     AuditEvent, AuditEventType, AuditFilter, AuditLogger, AuditResult, AuditStorage, FileAuditStorage,
@@ -63,6 +64,7 @@ pub use into_event::{IntoEvent, ToEvent};
 pub use query::{Cursor, Order, Page, Query, QueryError, RecordedEvent};
 pub use to_value::{ToValueError, to_value};
 pub use trail::{Recording, RecordingAll, Trail};
+pub use view::TrailView;
 
 #[cfg(feature = "derive")]
 pub use trailseal_derive::AuditEvent;
@@ -75,7 +77,7 @@ pub use trailseal_event::{
     Value,
 };
 // What became of it.
-pub use trailseal_core::{Ack, Closed, Receipt, Stats, Status};
+pub use trailseal_core::{Ack, Closed, Once, Receipt, Stats, Status};
 pub use trailseal_event::Index;
 // What is asked, and what is verified.
 pub use trailseal_core::verify::{Problem, Unproven, Verdict, VerifyError, VerifyOptions};
@@ -93,7 +95,9 @@ pub use trailseal_core::deliver::{
     Batch, BatchLine, DeliveryState, DeliveryStats, Position, Sink, SinkError,
 };
 // What can go wrong.
-pub use trailseal_core::{CloseError, OpenError, ReadError, RecordError, SetPolicyError};
+pub use trailseal_core::{
+    CloseError, OpenError, ReadError, RecordError, RecordOnceError, RotateError, SetPolicyError,
+};
 
 /// The blocks of the page `docs/rust.md`, run as they stand there.
 #[cfg(all(doctest, feature = "axum", feature = "derive", feature = "tracing"))]

@@ -7,9 +7,9 @@ mod scan;
 mod indexed;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use trailseal_core::file::Files;
@@ -378,7 +378,41 @@ pub enum QueryError {
     Stopped,
 }
 
+/// The finder of a folder, kept from one query to the next.
+pub(crate) struct Finders {
+    place: Place,
+    kept: Mutex<Option<Finder>>,
+}
+
+impl Finders {
+    pub(crate) fn new(dir: PathBuf, files: Arc<dyn Files>) -> Finders {
+        Finders { place: Place { dir, files }, kept: Mutex::default() }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.place.dir
+    }
+
+    /// Does `work` with a finder that sees everything that is readable now.
+    pub(crate) fn with<T>(
+        &self,
+        work: impl FnOnce(&mut Finder) -> Result<T, QueryError>,
+    ) -> Result<T, QueryError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = || Finder::open(self.place.clone());
+        // Taken out, so that one that failed is opened anew.
+        let mut finder = match kept.take() {
+            Some(mut finder) => finder.refresh().map(|()| finder).or_else(|_| open())?,
+            None => open()?,
+        };
+        let found = work(&mut finder)?;
+        *kept = Some(finder);
+        Ok(found)
+    }
+}
+
 /// Which trails are searched.
+#[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) dir: PathBuf,
     pub(crate) files: Arc<dyn Files>,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use trailseal_core::{Reader, Stats, verify};
 use crate::aside::aside;
 use crate::begun::Begun;
 use crate::into_event::IntoEvent;
-use crate::query::{Finder, Place, Query, Wanted};
+use crate::query::{Finder, Finders, Query, Wanted};
 use crate::temporary::TemporaryFolder;
 use crate::{
-    Ack, CloseError, Closed, Event, HandoffPlace, Index, OnNotice, OpenError, Options, Page, Policy,
-    QueryError, ReadError, Receipt, RecordError, RecordedEvent, SetPolicyError, Sink, Verdict, VerifyError,
-    VerifyOptions, context,
+    Ack, CloseError, Closed, Event, HandoffPlace, Index, OnNotice, Once, OpenError, Options, Page, Policy,
+    QueryError, ReadError, Receipt, RecordError, RecordOnceError, RecordedEvent, RotateError, SetPolicyError,
+    Sink, Verdict, VerifyError, VerifyOptions, VerifyingKey, context,
 };
 
 /// How long a read waits for what was recorded before it to be on disk.
@@ -53,8 +53,7 @@ pub struct Trail {
 
 struct Held {
     /// What is searched: the trail's folder, or that of all slots.
-    dir: PathBuf,
-    finder: Mutex<Option<Finder>>,
+    finders: Finders,
     _temporary: Option<TemporaryFolder>,
 }
 
@@ -136,7 +135,8 @@ impl Trail {
         crate::index::attach(&core, on_notice.as_ref());
         #[cfg(not(feature = "index"))]
         drop(on_notice);
-        let held = Held { dir, finder: Mutex::default(), _temporary: temporary };
+        let finders = Finders::new(dir, core.folder().files().clone());
+        let held = Held { finders, _temporary: temporary };
         Trail { core, held: Arc::new(held), ack: Ack::Accepted }
     }
 
@@ -164,6 +164,26 @@ impl Trail {
     pub fn record<'a>(&self, event: impl IntoEvent<'a>) -> Result<Receipt, RecordError> {
         let event = context::fill(event.into_event());
         self.core.record_ack(&event, self.ack)
+    }
+
+    /// Records an event unless one with its id is there already for its tenant: so a retry is safe. An event without an id of
+    /// its own is simply recorded.
+    ///
+    /// ```
+    /// use trailseal::{Event, Once, Trail};
+    ///
+    /// let trail = Trail::temporary()?;
+    /// let payment = Event::new("order.pay").id("order-42-paid");
+    /// assert!(matches!(trail.record_once(&payment)?, Once::New(_)));
+    /// assert!(matches!(trail.record_once(&payment)?, Once::Repeated { .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// It was refused or is unconfirmed, or the trail could not be read to look the id up.
+    pub fn record_once<'a>(&self, event: impl IntoEvent<'a>) -> Result<Once, RecordOnceError> {
+        let event = context::fill(event.into_event());
+        self.core.record_once(&event, self.ack)
     }
 
     /// Records events as one: those that the policy keeps get consecutive indexes, or none gets any, also after a crash.
@@ -267,13 +287,7 @@ impl Trail {
     /// As [`query`](Trail::query).
     pub fn count(&self, query: impl Into<Query>) -> Result<u64, QueryError> {
         let query = query.into();
-        self.find("count", &query, |finder| {
-            #[cfg(feature = "index")]
-            let count = finder.count_all(&query.filter);
-            #[cfg(not(feature = "index"))]
-            let count = finder.count(&query.filter, &|_| true);
-            count
-        })
+        self.find("count", &query, |finder| finder.count_all(&query.filter))
     }
 
     /// The event with this id; of several, the newest.
@@ -312,19 +326,7 @@ impl Trail {
             return Err(QueryError::NotDurable { waited: READABLE_WITHIN });
         }
         self.note_read(what, query);
-        // Taken out, so that one that failed is opened anew.
-        let mut kept = self.held.finder.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut finder = match kept.take() {
-            Some(mut finder) => finder.refresh().map(|()| finder).or_else(|_| self.open_finder())?,
-            None => self.open_finder()?,
-        };
-        let found = work(&mut finder)?;
-        *kept = Some(finder);
-        Ok(found)
-    }
-
-    fn open_finder(&self) -> Result<Finder, QueryError> {
-        Finder::open(Place { dir: self.held.dir.clone(), files: self.core.folder().files().clone() })
+        self.held.finders.with(work)
     }
 
     /// Who reads is recorded, too. That it cannot be is counted by the trail, and no reason not to answer.
@@ -414,6 +416,22 @@ impl Trail {
         self.core.set_policy(policy)
     }
 
+    /// Returns to a policy from the settings: what was set while the trail ran is forgotten.
+    ///
+    /// # Errors
+    /// As [`set_policy`](Trail::set_policy).
+    pub fn reset_policy(&self, policy: Policy) -> Result<(), SetPolicyError> {
+        self.core.reset_policy(policy)
+    }
+
+    /// Makes a new signing key, vouched for by the old one. Returns its public key, in the form of a signed note.
+    ///
+    /// # Errors
+    /// The old key stays in force, or, if the rotation is not sealed yet, until the next checkpoint.
+    pub fn rotate_key(&self) -> Result<VerifyingKey, RotateError> {
+        self.core.rotate_key()
+    }
+
     /// Delivers every event to a sink, from the sink's cursor on, in a thread of its own until the close.
     ///
     /// # Errors
@@ -456,7 +474,7 @@ impl Trail {
 
     #[cfg(feature = "serve")]
     pub(crate) fn served(&self) -> (trailseal_core::Trail, PathBuf) {
-        (self.core.clone(), self.held.dir.clone())
+        (self.core.clone(), self.held.finders.dir().to_owned())
     }
 
     fn not_durable(&self) -> u64 {

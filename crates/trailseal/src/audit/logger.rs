@@ -76,7 +76,10 @@ impl AuditLogger {
         if let Some(trail) = storage.trail() {
             return AuditLogger { inner: Some(Arc::new(Inner::Trail(trail, Some(storage)))) };
         }
-        let dir = std::env::var_os(DIR_VARIABLE).map_or_else(|| DIR.into(), PathBuf::from);
+        AuditLogger::later(storage, std::env::var_os(DIR_VARIABLE).map_or_else(|| DIR.into(), PathBuf::from))
+    }
+
+    fn later(storage: Arc<dyn AuditStorage>, dir: PathBuf) -> Self {
         let later = Later { storage, dir, opened: OnceLock::new(), failed: Mutex::default() };
         // In the runtime that the storage's futures may need. What fails is told by the first event.
         let _ = later.delivering();
@@ -454,5 +457,78 @@ impl Later {
         }
         drop(storages);
         Ok(delivering)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::{AuditFilter, StorageFuture};
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// Counts what it gets.
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    #[async_trait::async_trait]
+    impl AuditStorage for Counting {
+        async fn store(&self, _event: &AuditEvent) -> Result<(), StorageError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        async fn query(&self, _filter: AuditFilter) -> Result<Vec<AuditEvent>, StorageError> {
+            Ok(Vec::new())
+        }
+
+        async fn get(&self, _id: &str) -> Result<Option<AuditEvent>, StorageError> {
+            Ok(None)
+        }
+
+        // As it is written without the macro.
+        fn count<'life0, 'async_trait>(&'life0 self, _filter: AuditFilter) -> StorageFuture<'async_trait, u64>
+        where
+            'life0: 'async_trait,
+            Self: 'async_trait,
+        {
+            Box::pin(async move { Ok(self.0.load(Ordering::Relaxed) as u64) })
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_storage_is_fed_once_however_many_loggers_there_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("logs/trail");
+        let storage = Arc::new(Counting::default());
+        let logger = || AuditLogger::later(storage.clone(), dir.clone());
+        let (first, second) = (logger(), logger());
+        first.log_workflow_delete("w1", "u1").await.unwrap();
+        second.log_workflow_delete("w2", "u1").await.unwrap();
+        let other = AuditLogger::later(Arc::new(Counting::default()), dir.clone());
+        let error = other.log_workflow_delete("w3", "u1").await.unwrap_err();
+        assert!(error.to_string().contains("another storage named storage"), "{error}");
+        first.close(SOON).await.unwrap();
+        assert_eq!(storage.count(AuditFilter::new()).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_trail_that_cannot_be_opened_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("trail");
+        std::fs::write(&dir, "a file is in the way").unwrap();
+        let logger = AuditLogger::later(Arc::new(Counting::default()), dir.clone());
+        assert!(logger.log_workflow_delete("w1", "u1").await.is_err());
+        std::fs::remove_file(&dir).unwrap();
+        let deadline = Instant::now() + SOON;
+        while let Err(error) = logger.log_workflow_delete("w1", "u1").await {
+            assert!(Instant::now() < deadline, "{error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        logger.close(SOON).await.unwrap();
     }
 }

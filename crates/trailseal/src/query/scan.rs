@@ -15,7 +15,7 @@ use trailseal_event::line::parse_front;
 use trailseal_event::mask::MaskKey;
 
 use super::{Cursor, Order, Page, Place, QueryError, RecordedEvent, Wanted};
-use crate::{Filter, Timestamp};
+use crate::{Filter, ReadError, Timestamp};
 
 /// Where an event stands: the time it is ordered by, when it was recorded, its trail, its index.
 type Key = (i64, i64, Arc<str>, u64);
@@ -37,7 +37,10 @@ impl Finder {
     pub(crate) fn open(place: Place) -> Result<Finder, QueryError> {
         let mut finder = Finder { place, members: Vec::new() };
         finder.refresh()?;
-        Ok(finder)
+        match finder.members.is_empty() {
+            true => Err(ReadError::NoTrail { path: finder.place.dir }.into()),
+            false => Ok(finder),
+        }
     }
 
     /// Looks again: what has become readable since.
@@ -98,6 +101,11 @@ impl Finder {
             })?;
         }
         Ok(count)
+    }
+
+    /// How many events match.
+    pub(crate) fn count_all(&mut self, filter: &Filter) -> Result<u64, QueryError> {
+        self.count(filter, &|_| true)
     }
 
     /// The first `limit` events in this order behind `after`.

@@ -1,4 +1,4 @@
-//! The command line as data: every flag with its text, every command with an example.
+//! The command line as data: every flag with its help, every command with an example.
 
 mod filters;
 
@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use filters::Filters;
 
-/// An audit log that never slows the request, never loses what it accepted, and shows every rewrite.
+/// An audit log that never slows the request, never loses what it accepted, and detects every rewrite.
 #[derive(Parser)]
 #[command(name = "trailseal", version, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -18,19 +18,19 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// Flags of every command.
+/// Flags of all commands.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Common {
     /// The trail's folder [default: ./trail, or TRAILSEAL_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// The settings file [default: trailseal.toml if it is there]
+    /// The settings file [default: trailseal.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Answer in JSON
+    /// Print the result as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Let this server do it: for record, import, policy set, key rotate and token
+    /// Send the command to this server: record, import, policy set, key rotate and token
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) server: Option<String>,
     /// The token for --server
@@ -40,17 +40,17 @@ pub(crate) struct Common {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// See everything at once, on real records: record, query, seal, verify, catch a tampering
+    /// See everything at once on real records: record, query, seal, verify, detect tampering
     #[command(
         after_help = "Example:\n  trailseal demo\n  trailseal query --dir trailseal-demo --outcome denied"
     )]
     Demo,
-    /// Append events, one JSON object a line
+    /// Append events, one JSON object per line
     #[command(
         after_help = "Example:\n  echo '{\"action\":\"user.login\",\"actor\":{\"id\":\"u1\"}}' | trailseal record\n  trailseal record --ack durable --json events.jsonl"
     )]
     Record(Record),
-    /// Append foreign records: CloudTrail, Kubernetes, GitHub, or your own by a mapping file
+    /// Append foreign records: CloudTrail, Kubernetes, GitHub, or your own with a mapping file
     #[command(
         after_help = "Example:\n  trailseal import --from cloudtrail cloudtrail.json.gz\n  trailseal import --map my-app.toml app.log"
     )]
@@ -60,10 +60,10 @@ pub(crate) enum Command {
         after_help = "Example:\n  trailseal query --actor u1 --since 24h\n  trailseal query --action 'invoice.*' --outcome denied --count"
     )]
     Query(Query),
-    /// Show the newest events, and those that come
+    /// Show the newest events, and follow new ones
     #[command(after_help = "Example:\n  trailseal tail -n 20 -f --action '*.delete'")]
     Tail(Tail),
-    /// Show one resource's life, with what changed each time
+    /// Show the history of one resource, with what changed each time
     #[command(after_help = "Example:\n  trailseal history invoice/2026-0042")]
     History(History),
     /// Check that nothing was edited, deleted, inserted or reordered
@@ -79,12 +79,12 @@ pub(crate) enum Command {
         after_help = "Example:\n  trailseal prove 42 --out event.tlog-proof\n  trailseal verify --proof event.tlog-proof --public-key \"$(trailseal key show)\""
     )]
     Prove(Prove),
-    /// Prove that the trail still begins with the one of an older checkpoint
+    /// Prove that the trail still begins with the trail of an older checkpoint
     #[command(
         after_help = "Example:\n  trailseal consistency kept-elsewhere --out trail.consistency\n  trailseal verify --consistency trail.consistency --public-key \"$(trailseal key show)\""
     )]
     Consistency(Consistency),
-    /// Write events out, for other tools or as evidence
+    /// Export events for other tools or as evidence
     #[command(
         after_help = "Example:\n  trailseal export --since 2026-01-01 --format csv --out events.csv\n  trailseal export --format parquet --out events.parquet\n  trailseal export --actor u1 --format bundle --out evidence.zip"
     )]
@@ -94,7 +94,7 @@ pub(crate) enum Command {
         after_help = "Example:\n  trailseal summary --since 7d --bucket 1d\n  trailseal summary --tenant acme --json"
     )]
     Summary(Summary),
-    /// Print numbers about the trail
+    /// Print statistics about the trail
     #[command(after_help = "Example:\n  trailseal stats --json")]
     Stats,
     /// Rebuild the embedded index from the segments
@@ -111,17 +111,17 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Policy,
     },
-    /// Copy the trail beside its writer, so that the copy opens; a backup that is there is gone on with
+    /// Copy the trail beside its writer; continues an existing backup
     #[command(
         after_help = "Example:\n  trailseal backup /mnt/backup/trail\n  trailseal backup --with-keys /mnt/vault/trail"
     )]
     Backup(Backup),
-    /// Begin a new trail that takes over from one that cannot go on
+    /// Start a new trail that takes over from one that cannot continue
     #[command(
         after_help = "Example:\n  trailseal succeed trail --dir trail-2 --origin example.com/billing/node-1/2"
     )]
     Succeed(Succeed),
-    /// Answer over HTTP, with a page to look at events
+    /// Serve the trail over HTTP, with a web viewer
     #[command(
         after_help = "Example:\n  trailseal serve\n  trailseal serve --listen 127.0.0.1:0 --open\n  curl -H \"Authorization: Bearer $TOKEN\" -d '{\"action\":\"user.login\"}' http://127.0.0.1:8410/v1/events"
     )]
@@ -134,7 +134,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Token,
     },
-    /// Say what is wrong with this set-up, and how to mend it
+    /// Report what is wrong with this set-up, and how to fix it
     #[command(after_help = "Example:\n  trailseal doctor")]
     Doctor,
     /// Show what would be masked, or the keyed hash of a secret
@@ -152,24 +152,24 @@ pub(crate) enum Command {
     /// Print completions for a shell
     #[command(after_help = "Example:\n  trailseal completions bash > /etc/bash_completion.d/trailseal")]
     Completions {
-        /// Which shell
+        /// The shell
         shell: clap_complete::Shell,
     },
 }
 
 #[derive(Args)]
 pub(crate) struct Serve {
-    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8410]
+    /// The address to listen on; port 0 picks a free port [default: 127.0.0.1:8410]
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<std::net::SocketAddr>,
-    /// Need no token; only on loopback
+    /// Require no token; only on loopback
     #[arg(long)]
     pub(crate) open: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct Reindex {
-    /// Rebuild the Merkle tree instead, if the lines give the root hash that was signed
+    /// Rebuild the Merkle tree instead, if the lines give the signed root hash
     #[arg(long)]
     pub(crate) tree: bool,
 }
@@ -179,56 +179,56 @@ pub(crate) struct Backup {
     /// The folder of the backup
     #[arg(value_name = "TO")]
     pub(crate) to: PathBuf,
-    /// The keys, too: whoever has them can sign in the trail's name
+    /// Also copy the keys: whoever has them can sign in the trail's name
     #[arg(long)]
     pub(crate) with_keys: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct Succeed {
-    /// The folder of the trail that cannot go on; it is read, and never written
+    /// The folder of the trail that cannot continue; it is only read
     #[arg(value_name = "OLD")]
     pub(crate) old: PathBuf,
     /// The new trail's name
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) origin: String,
-    /// Why, for the new trail's first event [default: what `verify` says of the old one]
+    /// The reason, for the new trail's first event [default: what `verify` says about the old one]
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
-    /// The old trail's public key, kept elsewhere: only what it signed is good
+    /// The old trail's public key, kept elsewhere: only what it signed counts as good
     #[arg(long, value_name = "KEY")]
     pub(crate) public_key: Vec<String>,
 }
 
 #[derive(Args)]
 pub(crate) struct Tiles {
-    /// The folder to write to; what an earlier run wrote there is gone on with
+    /// The folder to write to; continues what an earlier run wrote there
     #[arg(value_name = "DIR")]
     pub(crate) to: PathBuf,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum Token {
-    /// Make a token; it is printed once, and cannot be told again
+    /// Make a token; it is printed only this once
     Create {
-        /// Its name, which stands in the events that it hands in
+        /// The token's name, which appears in the events it records
         #[arg(value_name = "NAME")]
         name: String,
-        /// What it lets its holder do: write, read, review, admin
+        /// What the token allows: write, read, review, admin
         #[arg(long, value_name = "SCOPES", value_delimiter = ',', required = true)]
         scope: Vec<String>,
-        /// The only tenant that it is for
+        /// Restrict the token to this tenant
         #[arg(long, value_name = "TENANT")]
         tenant: Option<String>,
-        /// How long it lives, such as 90d, or until when
+        /// When the token expires: an age such as 90d, or a time
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
     },
     /// Show all tokens, without their secrets
     List,
-    /// End a token
+    /// Revoke a token
     Revoke {
-        /// Its name
+        /// The token's name
         #[arg(value_name = "NAME")]
         name: String,
     },
@@ -236,36 +236,36 @@ pub(crate) enum Token {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Ack {
-    /// In the handoff: a killed process does not lose it
+    /// In the handoff: survives a killed process
     Accepted,
-    /// On disk: power loss does not lose it
+    /// On disk: survives power loss
     Durable,
-    /// In the store, too
+    /// In the store as well
     Store,
 }
 
 #[derive(Args)]
 pub(crate) struct Record {
-    /// The file; - or nothing for standard input
+    /// The file; - or nothing reads standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// The level at which an event counts as recorded [default: what the policy gives]
+    /// The level at which an event counts as recorded [default: the policy's level]
     #[arg(long, value_enum)]
     pub(crate) ack: Option<Ack>,
-    /// Refuse names that no event has and wrong JSON types; a value never refuses an event
+    /// Refuse unknown field names and wrong JSON types; a value never refuses an event
     #[arg(long)]
     pub(crate) strict: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct Import {
-    /// The records' format: cloudtrail, kubernetes or github
+    /// The format of the records: cloudtrail, kubernetes or github
     #[arg(long, value_name = "FORMAT", required_unless_present = "map", conflicts_with = "map")]
     pub(crate) from: Option<String>,
-    /// A mapping file of your own
+    /// Your own mapping file
     #[arg(long, value_name = "FILE")]
     pub(crate) map: Option<PathBuf>,
-    /// The files; .gz is read too; - for standard input
+    /// The files, also .gz; - reads standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 }
@@ -274,7 +274,7 @@ pub(crate) struct Import {
 pub(crate) enum Format {
     /// For people
     Table,
-    /// One event a line, as it is stored
+    /// One event per line, as stored
     Jsonl,
     /// For spreadsheets
     Csv,
@@ -300,37 +300,37 @@ pub(crate) enum OrderBy {
 pub(crate) struct Query {
     #[command(flatten)]
     pub(crate) filters: Filters,
-    /// How many at most [default: 50 as a table, all otherwise]
+    /// The maximum number of events [default: 50 as a table, otherwise all]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
-    /// Go on where an earlier page ended
+    /// Continue where an earlier page ended
     #[arg(long, value_name = "CURSOR")]
     pub(crate) cursor: Option<String>,
     /// The order
     #[arg(long, value_enum, default_value = "desc")]
     pub(crate) order: Order,
-    /// By what they are ordered
+    /// What to order by
     #[arg(long, value_enum, default_value = "time", value_name = "WHAT")]
     pub(crate) order_by: OrderBy,
-    /// Print only how many there are
+    /// Print only the number of matches
     #[arg(long)]
     pub(crate) count: bool,
-    /// How to print [default: table]
+    /// The output format [default: table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
 }
 
 #[derive(Args)]
 pub(crate) struct Tail {
-    /// How many to begin with
+    /// How many events to start with
     #[arg(short = 'n', default_value = "10", value_name = "N")]
     pub(crate) lines: u64,
-    /// Show events as they come, until interrupted
+    /// Show new events as they arrive, until interrupted
     #[arg(short = 'f', long)]
     pub(crate) follow: bool,
     #[command(flatten)]
     pub(crate) filters: Filters,
-    /// How to print [default: table]
+    /// The output format [default: table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
 }
@@ -340,7 +340,7 @@ pub(crate) struct History {
     /// The resource
     #[arg(value_name = "TYPE/ID")]
     pub(crate) resource: String,
-    /// How to print [default: table]
+    /// The output format [default: table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
 }
@@ -349,10 +349,10 @@ pub(crate) struct History {
 pub(crate) struct Summary {
     #[command(flatten)]
     pub(crate) filters: Filters,
-    /// How many values of each field at most
+    /// The maximum number of values per field
     #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) top: usize,
-    /// The span of one bar over time: 15m, 1h, 1d, … [default: what gives up to 48 bars]
+    /// The width of one histogram bar: 15m, 1h, 1d, … [default: gives up to 48 bars]
     #[arg(long, value_name = "SPAN")]
     pub(crate) bucket: Option<String>,
 }
@@ -367,12 +367,12 @@ pub(crate) enum Policy {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Put a mode in force for all events that no rule is about; kept across restarts
+    /// Set the mode for all events that match no rule; kept across restarts
     Set {
         /// sync, async, sampled (with --rate) or off; or `settings` to return to the settings
         #[arg(value_name = "MODE")]
         mode: String,
-        /// The share that is kept, from 0 to 1
+        /// The share to keep, from 0 to 1
         #[arg(long, value_name = "RATE")]
         rate: Option<f64>,
     },
@@ -380,10 +380,10 @@ pub(crate) enum Policy {
 
 #[derive(Args)]
 pub(crate) struct Verify {
-    /// A checkpoint that was kept elsewhere: the trail must contain it
+    /// A checkpoint kept elsewhere: the trail must contain it
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Vec<PathBuf>,
-    /// A public key that was kept elsewhere, or its file: only it, and keys that it vouches for, may sign
+    /// A public key kept elsewhere, or its file: only it, and keys it vouches for, may sign
     #[arg(long, value_name = "KEY")]
     pub(crate) public_key: Vec<String>,
     /// Check an inclusion proof, without the trail
@@ -399,10 +399,10 @@ pub(crate) struct Verify {
 
 #[derive(Args)]
 pub(crate) struct Prove {
-    /// The event's id (id:42 if it is all digits), or its index, perhaps as ORIGIN#INDEX
+    /// The event's id (id:42 if it is all digits) or its index, also as ORIGIN#INDEX
     #[arg(value_name = "ID|[ORIGIN#]INDEX")]
     pub(crate) event: String,
-    /// Where to write the proof [default: standard output]
+    /// The file for the proof [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -412,22 +412,22 @@ pub(crate) struct Consistency {
     /// The older checkpoint
     #[arg(value_name = "FROM-CHECKPOINT-FILE")]
     pub(crate) from: PathBuf,
-    /// Where to write the proof [default: standard output]
+    /// The file for the proof [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
-    /// One event a line, as it is stored
+    /// One event per line, as stored
     Jsonl,
     /// For spreadsheets
     Csv,
-    /// For SQL of one's own: DuckDB, pandas, Spark
+    /// For your own SQL: DuckDB, pandas, Spark
     Parquet,
-    /// For SQL of one's own: a database of one table, `events`
+    /// For your own SQL: a database with one table, `events`
     Sqlite,
-    /// A zip with lines, proofs, checkpoint and key: evidence that stands alone
+    /// A zip with lines, proofs, checkpoint and key: self-contained evidence
     Bundle,
 }
 
@@ -435,17 +435,17 @@ pub(crate) enum ExportFormat {
 pub(crate) struct Export {
     #[command(flatten)]
     pub(crate) filters: Filters,
-    /// How to write them
+    /// The output format
     #[arg(long, value_enum)]
     pub(crate) format: ExportFormat,
-    /// Where to [default: standard output]
+    /// The file to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum Key {
-    /// Print the public key, and earlier ones below it
+    /// Print the public key, followed by earlier ones
     #[command(after_help = "Example:\n  trailseal key show > trail.key")]
     Show,
     /// Make a new signing key, vouched for by the old one
@@ -455,7 +455,7 @@ pub(crate) enum Key {
 
 #[derive(Args)]
 pub(crate) struct Mask {
-    /// Events, one JSON object a line; - for standard input. Nothing is recorded, and no secret is shown
+    /// A file of events, one JSON object per line; - reads standard input. Records nothing and shows no secret
     #[arg(value_name = "FILE", required = true)]
     pub(crate) file: Option<PathBuf>,
     #[command(subcommand)]
@@ -464,10 +464,10 @@ pub(crate) struct Mask {
 
 #[derive(Subcommand)]
 pub(crate) enum MaskCommand {
-    /// Print what stands for a secret in a trail that masks by keyed hash
+    /// Print the keyed hash that replaces a secret in the trail
     #[command(after_help = "Example:\n  trailseal mask hash - < secret.txt")]
     Hash {
-        /// The secret; - for standard input, so that it is in no list of processes
+        /// The secret; - reads standard input, so that no process list shows it
         #[arg(value_name = "VALUE", allow_hyphen_values = true)]
         value: String,
     },

@@ -1,4 +1,4 @@
-//! A file that a command writes for the user: whole under its name, or not at all.
+//! A file that a command writes for the user: complete under its name, or not there at all.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Outcome};
 
-/// A file that is being written beside the place where it will be.
+/// A file that is being written next to its final place.
 pub(crate) struct Destination {
     path: PathBuf,
-    /// `None` where the path is no ordinary file, such as a pipe: that is written to directly.
+    /// `None` if the path is not a regular file, such as a pipe: that is written to directly.
     temporary: Option<PathBuf>,
     file: File,
 }
 
 impl Destination {
-    /// Begins to write what will be in the file `path`.
+    /// Starts writing the future file `path`.
     pub(crate) fn create(path: &Path) -> Outcome<Self> {
         Self::create_with(path, 0o666)
     }
 
-    /// The same, for what only its owner may read.
+    /// Like `create`, for content that only its owner may read.
     pub(crate) fn create_private(path: &Path) -> Outcome<Self> {
         Self::create_with(path, 0o600)
     }
@@ -32,7 +32,7 @@ impl Destination {
         let temporary = (!is_special).then(|| path.with_file_name(name));
         let file = match &temporary {
             Some(temporary) => {
-                // What an earlier command left behind; a link under this name is not followed.
+                // Left behind by an earlier command. A link under this name is not followed.
                 let _ = std::fs::remove_file(temporary);
                 File::options().write(true).create_new(true).mode(mode).open(temporary)
             }
@@ -42,17 +42,17 @@ impl Destination {
         Ok(Destination { path: path.to_owned(), temporary, file })
     }
 
-    /// What to write to.
+    /// The file to write to.
     pub(crate) fn file(&mut self) -> &mut File {
         &mut self.file
     }
 
-    /// The name that the file has until it is whole; `None` if it is no ordinary file.
+    /// The file's name until it is complete; `None` if it is not a regular file.
     pub(crate) fn temporary(&self) -> Option<&Path> {
         self.temporary.as_deref()
     }
 
-    /// What was written takes its name.
+    /// Syncs the file and gives it its final name.
     pub(crate) fn finish(mut self) -> Outcome {
         if let Some(temporary) = self.temporary.take() {
             self.file.sync_all().map_err(Failure::io("write", &self.path))?;
@@ -61,7 +61,7 @@ impl Destination {
         Ok(())
     }
 
-    /// Says in which file writing failed.
+    /// Adds the file's name to a write error.
     pub(crate) fn failed(&self, failure: Failure) -> Failure {
         match failure {
             Failure::CouldNot(text) => Failure::CouldNot(format!("{}: {text}", self.path.display())),
@@ -73,7 +73,7 @@ impl Destination {
 impl Drop for Destination {
     fn drop(&mut self) {
         if let Some(temporary) = &self.temporary {
-            // Half a file under the right name would be worse than none.
+            // Half a file under the final name would be worse than none.
             let _ = std::fs::remove_file(temporary);
         }
     }

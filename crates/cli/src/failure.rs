@@ -1,4 +1,4 @@
-//! How a command ends when it does not end well: 1 the answer is no, 2 it could not be done.
+//! How a command ends if it does not succeed: with 1 if the answer is no, with 2 if it could not be done.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -12,11 +12,11 @@ use crate::output::tell;
 /// Why a command did not end with exit code 0.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The answer is no: tampered, unknown id, not all accepted. Already told, unless there is a text.
+    /// The answer is no: tampered, unknown id, not all accepted. Already reported, unless there is a text.
     No(Option<String>),
-    /// It could not be done. The text says what to do.
+    /// The command could not be done. The text says what to do.
     CouldNot(String),
-    /// Whoever read the output has gone away.
+    /// The reader of the output has gone away.
     ClosedPipe,
 }
 
@@ -29,12 +29,12 @@ impl Failure {
         Failure::No(Some(reason.to_string()))
     }
 
-    /// It could not be done, for this reason.
+    /// The command could not be done, for this reason.
     pub(crate) fn could_not(reason: impl Display) -> Self {
         Failure::CouldNot(reason.to_string())
     }
 
-    /// For `map_err`: what was tried with a file.
+    /// For `map_err`: names the attempted file operation.
     pub(crate) fn io(action: &str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Failure {
         let what = format!("could not {action} {}", path.display());
         move |error| Failure::CouldNot(format!("{what}: {error}"))
@@ -45,11 +45,11 @@ impl Failure {
         match self {
             Failure::No(reason) => reason.as_deref().unwrap_or("the answer is no"),
             Failure::CouldNot(reason) => reason,
-            Failure::ClosedPipe => "nobody reads the answer",
+            Failure::ClosedPipe => "nobody reads the output",
         }
     }
 
-    /// Tells the reason on stderr, in one line, and gives the exit code.
+    /// Reports the reason on stderr, in one line, and returns the exit code.
     pub(crate) fn report(self) -> ExitCode {
         match self {
             Failure::No(reason) => {
@@ -108,7 +108,7 @@ could_not!(
     trailseal_index::IndexError,
 );
 
-/// What is not sealed, not signed or not contained cannot be proved, which is an answer.
+/// That something is not sealed, signed or contained is an answer, not an error.
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         match error {
@@ -129,7 +129,7 @@ impl From<trailseal_index::SearchError> for Failure {
     }
 }
 
-/// What was accepted and not seen on disk in time is unconfirmed, which is an answer.
+/// What was accepted but not seen on disk in time is unconfirmed, which is an answer.
 impl From<CloseError> for Failure {
     fn from(error: CloseError) -> Self {
         match error {
@@ -139,12 +139,12 @@ impl From<CloseError> for Failure {
     }
 }
 
-/// Errors of writing the answer.
+/// Errors while writing the output.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::ClosedPipe,
-            _ => Failure::CouldNot(format!("could not write the answer: {error}")),
+            _ => Failure::CouldNot(format!("could not write the output: {error}")),
         }
     }
 }

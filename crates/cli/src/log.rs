@@ -1,4 +1,4 @@
-//! What a server tells: one line of JSON on stderr for each event, repeated lines folded into one with a count.
+//! The server's log: one line of JSON on stderr per event. Repeated lines are folded into one with a count.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -12,28 +12,28 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use trailseal_core::clock::{Clock as _, SystemClock};
 
-/// A line that was written is not written again for so long, only counted.
+/// A line is not written again for this long, only counted.
 const FOLD: Duration = Duration::from_secs(60);
-/// Different lines that are remembered.
+/// How many different lines are remembered.
 const LINES_MAX: usize = 1_000;
 
-/// Begins to write the log. What was begun before stays.
+/// Starts writing the log. A subscriber that is already set stays.
 pub(crate) fn begin() {
     let subscriber = tracing_subscriber::registry().with(Log::default());
-    // A second one in the process is a test's.
+    // A second call in one process comes from a test.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
 #[derive(Default)]
 struct Log {
-    /// When a line was last written, and how often it came since.
+    /// When a line was last written, and how often it has come since.
     seen: Mutex<HashMap<String, (Instant, u64)>>,
 }
 
 impl<S: Subscriber> Layer<S> for Log {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let level = *event.metadata().level();
-        // What libraries tell of each step is nobody's here.
+        // The tracing of libraries does not belong in this log.
         if level > Level::INFO || !event.metadata().target().starts_with("trailseal") {
             return;
         }
@@ -57,7 +57,7 @@ impl<S: Subscriber> Layer<S> for Log {
 }
 
 impl Log {
-    /// How often the line came since it was last written; `None` if that is too short ago.
+    /// How often the line has come since it was last written; `None` if that was too recent.
     fn fold(&self, line: String, now: Instant) -> Option<u64> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= LINES_MAX {

@@ -1,6 +1,6 @@
 //! The `trailseal` command.
 //!
-//! Edges are thin: a command reads its input into core types, calls the core, and writes the answer.
+//! Edges are thin: a command parses its input into core types, calls the core, and prints the result.
 
 mod arguments;
 mod commands;
@@ -30,11 +30,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Has a write beyond the process's limit on the size of a file (`ulimit -f`) fail, as on a full disk. By default the
-/// system ends the process by SIGXFSZ.
+/// Makes a write beyond the process's file-size limit (`ulimit -f`) fail like one on a full disk. By default the system
+/// kills the process with SIGXFSZ.
 fn outlive_a_file_size_limit() {
     let noted = std::sync::Arc::default();
     if let Err(error) = signal_hook::flag::register(SIGXFSZ, noted) {
-        eprintln!("trailseal: a limit on the size of files would end this process: {error}");
+        eprintln!("trailseal: a limit on file size would kill this process: {error}");
     }
 }

@@ -1,4 +1,4 @@
-//! How events are shown: a table for people, lines as they are stored, CSV for spreadsheets.
+//! How events are printed: a table for people, lines as stored, CSV for spreadsheets.
 
 mod table;
 
@@ -25,15 +25,15 @@ pub(crate) struct Writer<W> {
     has_header: bool,
 }
 
-/// Standard output for people, with colours only where somebody sees them.
+/// Standard output for people, coloured only on a terminal.
 pub(crate) fn stdout() -> Stdout {
     io::BufWriter::with_capacity(1 << 16, anstream::AutoStream::auto(io::stdout()))
 }
 
-/// What [`stdout`] gives.
+/// What [`stdout`] returns.
 pub(crate) type Stdout = io::BufWriter<anstream::AutoStream<io::Stdout>>;
 
-/// Standard output for events in `format`: whatever looks like a colour in data stays as it is.
+/// Standard output for events in `format`. In data, bytes that look like colour codes are not stripped.
 pub(crate) fn stdout_for(format: Format) -> Box<dyn Write> {
     match format {
         Format::Table => Box::new(stdout()),
@@ -41,12 +41,12 @@ pub(crate) fn stdout_for(format: Format) -> Box<dyn Write> {
     }
 }
 
-/// Whether somebody reads stdout on a terminal.
+/// Whether stdout is a terminal.
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Whether whoever read stdout has gone away. A writer with nothing to write would never learn it.
+/// Whether the reader of stdout has gone away. A writer with nothing to write would never notice.
 pub(crate) fn is_reader_gone() -> bool {
     let stdout = io::stdout();
     let mut ends = [PollFd::new(&stdout, PollFlags::empty())];
@@ -54,7 +54,7 @@ pub(crate) fn is_reader_gone() -> bool {
     poll(&mut ends, Some(&now)).is_ok() && ends[0].revents().intersects(PollFlags::ERR)
 }
 
-/// Tells people something in one plain line on stderr. Nobody reading it is no failure.
+/// Prints one plain line for people on stderr. It is no failure if nobody reads it.
 pub(crate) fn tell(text: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(text.trim_end()));
 }
@@ -66,14 +66,14 @@ impl<W: Write> Writer<W> {
         Writer { out, format, is_one, layout: Layout::new(width(), last), has_header: false }
     }
 
-    /// Writes one event. A line that cannot be read is for `verify` to judge; only its bytes can be shown.
+    /// Writes one event. An unreadable line is for `verify` to judge; only its bytes can be shown.
     pub(crate) fn event(&mut self, hit: &Hit) -> io::Result<()> {
         self.header()?;
         match self.format {
             Format::Jsonl => {
                 let mut line = &hit.line[..];
                 if !self.is_one {
-                    // From several trails an event says which one it is of.
+                    // With several trails, each event names its trail.
                     let origin = serde_json::Value::from(&*hit.origin);
                     write!(self.out, "{{\"origin\":{origin},")?;
                     line = line.strip_prefix(b"{").unwrap_or(line);
@@ -121,7 +121,7 @@ impl<W: Write> Writer<W> {
         writeln!(self.out, "{cells} {style}{outcome}{style:#}")
     }
 
-    /// A line below an event in a table, such as what changed.
+    /// Writes a line below an event in a table, such as what changed.
     pub(crate) fn note(&mut self, text: &str) -> io::Result<()> {
         let dim = Style::new().dimmed();
         let text = printable(text);
@@ -129,7 +129,7 @@ impl<W: Write> Writer<W> {
         writeln!(self.out, "{} {dim}{text}{dim:#}", self.layout.indent())
     }
 
-    /// Writes out what is buffered; a CSV without events still has its header.
+    /// Flushes the buffer. A CSV without events still gets its header.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         if self.format == Format::Csv {
             self.header()?;
@@ -163,7 +163,7 @@ pub(crate) fn outcome_style(outcome: Outcome) -> Style {
     colour.on_default()
 }
 
-/// A number with separators between thousands, for people.
+/// A number with thousands separators.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();

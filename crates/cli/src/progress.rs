@@ -1,20 +1,20 @@
-//! Progress bars on stderr, for long work, when somebody watches.
+//! Progress bars on stderr for long work, if stderr is a terminal.
 
 use std::io::IsTerminal as _;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar over `total` bytes; hidden when stderr is no terminal.
+/// A bar over `total` bytes; hidden if stderr is not a terminal.
 pub(crate) fn bytes(what: &'static str, total: u64) -> ProgressBar {
     bar(what, total, "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
 }
 
-/// A bar over `total` events; hidden when stderr is no terminal.
+/// A bar over `total` events; hidden if stderr is not a terminal.
 pub(crate) fn events(what: &'static str, total: u64) -> ProgressBar {
     bar(what, total, "{msg} {bar:30} {human_pos}/{human_len} {eta}")
 }
 
-/// Something that moves while work of unknown length goes on; hidden when stderr is no terminal.
+/// A spinner for work of unknown length; hidden if stderr is not a terminal.
 pub(crate) fn spinner(what: &'static str) -> ProgressBar {
     let spinner = ProgressBar::with_draw_target(None, target()).with_message(what);
     spinner.enable_steady_tick(std::time::Duration::from_millis(120));

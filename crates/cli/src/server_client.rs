@@ -1,4 +1,4 @@
-//! A server that is asked by a command: the one that holds the trail, over the socket in its folder, or another by its URL.
+//! The client for a server: the one that holds the trail, through the socket in its folder, or a remote one by its URL.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -18,49 +18,50 @@ use crate::arguments::Common;
 use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;
 
-/// How long a server may take for an answer.
+/// The maximum time for a server to respond.
 const TIMEOUT: Duration = Duration::from_secs(90);
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
-/// A server, and how it is reached.
+/// A server and how to reach it.
 pub(crate) enum ServerClient {
-    /// The one that holds the trail in this folder. Only its owner can open the socket, so no token is needed.
+    /// The server that holds the trail in this folder. Only the owner can open its socket, so no token is needed.
     Socket { folder: PathBuf, path: SocketPath },
-    /// One somewhere else.
+    /// A remote server.
     Url { tls: bool, host: String, port: u16, token: String },
 }
 
-/// What can be written to and read from.
+/// A bidirectional stream.
 trait Stream: Read + Write {}
 impl<S: Read + Write> Stream for S {}
 
-/// What a server answered.
+/// A server's response.
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// When to ask again, if it says so.
+    /// When to retry, if the response says so.
     pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Vec<u8>,
 }
 
 impl ServerClient {
-    /// The server that was named, or the one that holds the trail, if one does; of several slots, the first that has one.
+    /// The server that was named, or the one that holds the trail, if any; with several slots, the first slot's that
+    /// has one.
     pub(crate) fn beside(settings: &Settings) -> Outcome<Option<ServerClient>> {
         if let Some(named) = ServerClient::named(settings.flags())? {
             return Ok(Some(named));
         }
-        // Where there is no folder yet, no server can be.
+        // Without a folder there is no server.
         let folders = trails_in(&settings.dir(), &StdFiles).unwrap_or_default();
         Ok(folders.into_iter().find_map(ServerClient::of_trail))
     }
 
     fn of_trail(folder: PathBuf) -> Option<ServerClient> {
         let path = SocketPath::in_folder(&folder).ok()?;
-        // None runs, or one was killed and left its socket.
+        // There is none, or one was killed and left its socket behind.
         UnixStream::connect(path.as_path()).ok()?;
         Some(ServerClient::Socket { folder, path })
     }
 
-    /// The trail that it holds, if it is on this machine.
+    /// The folder of the trail that the server holds, if it is on this machine.
     pub(crate) fn folder(&self) -> Option<&Path> {
         if let ServerClient::Socket { folder, .. } = self { Some(folder) } else { None }
     }
@@ -68,7 +69,7 @@ impl ServerClient {
     fn named(flags: &Common) -> Outcome<Option<ServerClient>> {
         let Some(url) = &flags.server else { return Ok(None) };
         let wrong = || {
-            Failure::could_not(format!("--server {url:?} is no URL: use https://HOST or http://HOST:PORT"))
+            Failure::could_not(format!("--server {url:?} is not a URL: use https://HOST or http://HOST:PORT"))
         };
         let (tls, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
             (Some(rest), _) => (true, rest),
@@ -88,7 +89,7 @@ impl ServerClient {
         let token =
             token.ok_or_else(|| Failure::could_not("--server needs a token: --token, or TRAILSEAL_TOKEN"))?;
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Failure::could_not("--token is none: a token is tsl_ and letters"));
+            return Err(Failure::could_not("--token is not a token: tokens look like tsl_…"));
         }
         Ok(Some(ServerClient::Url { tls, host, port, token }))
     }
@@ -105,7 +106,7 @@ impl ServerClient {
             ServerClient::Socket { path, .. } => {
                 let stream = UnixStream::connect(path.as_path())?;
                 stream.set_read_timeout(Some(TIMEOUT))?;
-                // A server that was stopped by a signal takes what its buffer holds, and then nothing.
+                // A stopped (SIGSTOP) server's socket accepts what its buffer can hold, and then nothing.
                 stream.set_write_timeout(Some(TIMEOUT))?;
                 Ok(Box::new(stream))
             }
@@ -118,7 +119,7 @@ impl ServerClient {
         }
     }
 
-    /// Sends JSON and reads JSON. An answer that says no is a failure, in the server's words.
+    /// Sends JSON and receives JSON. A refusal is a failure, in the server's words.
     pub(crate) fn json(&self, method: &str, path: &str, body: &Value) -> Outcome<Value> {
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let Answer { status, body, .. } = self.ask(method, path, text.as_bytes())?;
@@ -130,10 +131,10 @@ impl ServerClient {
         }
     }
 
-    /// One request on a connection of its own, so that the end of the answer is the end of the connection.
+    /// Sends one request on its own connection, so that the end of the response is the end of the connection.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &[u8]) -> Outcome<Answer> {
         let failed = |error: std::io::Error| {
-            Failure::could_not(format!("could not ask the server at {}: {error}", self.place()))
+            Failure::could_not(format!("could not reach the server at {}: {error}", self.place()))
         };
         let mut stream = self.connect().map_err(failed)?;
         let (host, token) = match self {
@@ -147,18 +148,18 @@ impl ServerClient {
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{token}Connection: close\r\nContent-Type: application/json\r\n\
              Content-Length: {length}\r\n\r\n"
         );
-        // A request that is too large may be answered, and the connection closed, before all of it was read.
+        // The server may respond to an oversized request, and close, before it has read all of it.
         let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
         let sent = sent.and_then(|()| stream.flush());
         let mut bytes = Vec::new();
         let read = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes);
-        // Whether all is here is told by the answer: many servers close a TLS connection without saying so.
+        // The response itself says whether it is complete: many servers close a TLS connection without notice.
         match (parse(&bytes), sent, read) {
             (Some(answer), _, _) => Ok(answer),
             (None, Err(error), _) | (None, _, Err(error)) => Err(failed(error)),
             (None, Ok(()), Ok(0)) => Err(failed(std::io::ErrorKind::UnexpectedEof.into())),
             (None, Ok(()), Ok(_)) => {
-                Err(Failure::could_not("the server's answer could not be read: is it of this program?"))
+                Err(Failure::could_not("the server's response could not be read: is it a Trailseal server?"))
             }
         }
     }
@@ -179,12 +180,12 @@ fn secured(host: &str, stream: TcpStream) -> std::io::Result<StreamOwned<ClientC
     Ok(StreamOwned::new(connection, stream))
 }
 
-/// What the server says is wrong.
+/// The error in the server's words.
 pub(crate) fn detail(answer: &Value, status: u16) -> String {
-    answer["detail"].as_str().map_or_else(|| format!("the server answered {status}"), str::to_owned)
+    answer["detail"].as_str().map_or_else(|| format!("the server responded with {status}"), str::to_owned)
 }
 
-/// An answer of which the whole is here.
+/// Parses a complete response.
 fn parse(bytes: &[u8]) -> Option<Answer> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
@@ -198,9 +199,9 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
         std::str::from_utf8(header.value).ok()?.trim().parse::<u64>().ok()
     };
     let length = number("content-length").and_then(|length| usize::try_from(length).ok());
-    // In seconds; a proxy may give a date, which is nothing to wait for.
+    // In seconds. A proxy may give a date instead, which is ignored.
     let retry_after = number("retry-after").map(Duration::from_secs);
-    // Without either nobody could tell that its end is here.
+    // Without either, the end of the response cannot be known.
     if !is_chunked && length.is_none_or(|length| rest.len() < length) && status != 204 {
         return None;
     }

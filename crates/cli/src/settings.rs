@@ -1,4 +1,4 @@
-//! Settings: a TOML file, then environment, then flags; each value remembers where it came from.
+//! Settings: a TOML file, then environment, then flags. Each value remembers its source.
 
 mod file;
 mod mask;
@@ -23,16 +23,16 @@ use table::{ALSO_READ, KUBERNETES, LISTS, NOT_SETTINGS, ONLY_IN_A_FILE, PREFIX, 
 
 const DEFAULT_FILE: &str = "trailseal.toml";
 
-/// What one-shot commands use: a large buffer would take longer to make than the command to run.
+/// For one-shot commands: creating a larger handoff would take longer than the command itself.
 const ONE_SHOT_HANDOFF_BYTES: u64 = 4 << 20;
 
-/// A policy has no longer wait.
+/// The longest wait that a policy allows.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
 
-/// More would only widen what power loss may take.
+/// A longer wait would only let a power loss take more.
 const LINGER_MAX: Duration = Duration::from_millis(100);
 
-/// A value and where it came from.
+/// A value and its source.
 #[derive(Clone, Debug)]
 struct Given {
     value: String,
@@ -43,13 +43,13 @@ struct Given {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     given: BTreeMap<&'static str, Given>,
-    /// The flags that they were read with.
+    /// The flags given on the command line.
     common: Common,
     anchors: Vec<Anchor>,
-    /// The rules of the file, and where they stand.
+    /// The file's rules and their place in it.
     rules: Vec<Rule>,
     rules_source: String,
-    /// Each text of a list, with its place.
+    /// Each string of a list with its place.
     lists: BTreeMap<&'static str, Vec<Given>>,
 }
 
@@ -70,17 +70,17 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The flags that they were read with.
+    /// The flags given on the command line.
     pub(crate) fn flags(&self) -> &Common {
         &self.common
     }
 
-    /// Reads all of them again, as they are now.
+    /// Reads all of them again.
     pub(crate) fn reload(&self) -> Outcome<Settings> {
         Settings::load(&self.common)
     }
 
-    /// Those of one file alone.
+    /// The settings of one file alone.
     pub(crate) fn of_file(path: &Path) -> Outcome<Settings> {
         let mut settings = Settings::default();
         file::read(path, &mut settings)?;
@@ -104,8 +104,8 @@ impl Settings {
             let is_ours = variable.starts_with(PREFIX) || ALSO_READ.iter().any(|(name, _)| *name == variable);
             if is_ours && !NOT_SETTINGS.contains(&variable.as_str()) {
                 let value = value.into_string();
-                let value =
-                    value.map_err(|_| Failure::could_not(format!("{variable} is not UTF-8: set it anew")))?;
+                let value = value
+                    .map_err(|_| Failure::could_not(format!("{variable} is not UTF-8: set it again")))?;
                 named.insert(variable, value);
             }
         }
@@ -132,19 +132,19 @@ impl Settings {
         self.given.get("dir").map_or_else(|| PathBuf::from("trail"), |given| PathBuf::from(&given.value))
     }
 
-    /// For a command that writes and ends.
+    /// Options for a command that writes and then ends.
     pub(crate) fn one_shot_options(&self) -> Outcome<Options> {
         let mut options = self.options()?;
         options.one_shot = true;
         if !self.given.contains_key("handoff.size") {
             options.handoff.size_bytes = ONE_SHOT_HANDOFF_BYTES;
         }
-        // A command reads as fast as the disk writes; a full buffer is no reason to refuse its input.
+        // Such a command reads as fast as the disk writes; a full handoff is no reason to refuse its input.
         options.handoff.timeout = options.handoff.timeout.max(Duration::from_secs(30));
         Ok(options)
     }
 
-    /// For a trail that stays open.
+    /// Options for a trail that stays open.
     pub(crate) fn options(&self) -> Outcome<Options> {
         let mut options = Options::default();
         options.origin = self.parsed("origin", |value| Origin::new(value).ok().map(|_| value.to_owned()))?;
@@ -184,7 +184,7 @@ impl Settings {
         Ok(options)
     }
 
-    /// What happens to each event by these settings; the trail's folder may keep another.
+    /// The policy in these settings; the trail's folder may override it.
     pub(crate) fn policy(&self) -> Outcome<Policy> {
         let mut policy = Policy { rules: self.rules.clone(), ..Policy::default() };
         let then = &mut policy.otherwise;
@@ -198,7 +198,7 @@ impl Settings {
         self.set("on_failure", &mut then.on_failure, OnFailure::parse)?;
         self.set("acknowledge", &mut then.acknowledge, Acknowledge::parse)?;
         let source = |name: &str| self.given.get(name).map_or("settings", |given| &*given.source);
-        // A mode from the environment replaces that of the file with what the file says about it alone.
+        // A mode from the environment also replaces the file's other values for that mode.
         let is_of_other_mode =
             |name: &str| self.is_from_environment("mode") && !self.is_from_environment(name);
         match (then.mode, self.given.contains_key("rate")) {
@@ -207,7 +207,7 @@ impl Settings {
                 source("mode")
             ))),
             (Mode::Sampled, true) | (_, false) => Ok(()),
-            // Some applications set it always, and mean it for mode sampled alone.
+            // Some applications always set it, and mean it only for mode sampled.
             (_, true) if source("rate") == "AUDIT_SAMPLE_RATE" || is_of_other_mode("rate") => {
                 then.rate = 1.0;
                 Ok(())
@@ -226,7 +226,7 @@ impl Settings {
     }
 
     fn is_from_environment(&self, name: &str) -> bool {
-        // A place in a file has its line and column.
+        // A place in a file already has line and column.
         self.given.get(name).is_some_and(|given| !given.source.contains(':'))
     }
 
@@ -241,7 +241,7 @@ impl Settings {
         if sources.is_empty() { "default".to_owned() } else { sources.join(", ") }
     }
 
-    /// Whether the embedded index is kept.
+    /// Whether to maintain the embedded index.
     pub(crate) fn uses_index(&self) -> Outcome<bool> {
         Ok(self.parsed("index.enabled", |value| value.parse().ok())?.unwrap_or(true))
     }
@@ -272,7 +272,7 @@ impl Settings {
         }
     }
 
-    /// Every setting with its value and where that came from.
+    /// Every setting with its value and source.
     pub(crate) fn table(&self) -> Vec<(String, String, String)> {
         let mut rows: Vec<_> = SETTINGS
             .iter()
@@ -299,7 +299,7 @@ impl Settings {
     }
 }
 
-/// The index takes only what is durable: a cursor beyond the lines says that lines are missing.
+/// The index contains only durable events, so a cursor beyond the lines means that lines are missing.
 fn index_witness(folder: &Folder) -> Vec<Witness> {
     let manifest = Manifest::read(folder).ok().flatten();
     let index = manifest.and_then(|manifest| {
@@ -393,7 +393,10 @@ mod tests {
                 "[[anchor]]\nfle = \"x\"\n",
                 "t.toml:2:1: there is no setting `anchor.fle`: an [[anchor]] has either",
             ),
-            ("[[anchor]]\nfile = \"x\"\n command = \"y\"", "t.toml:1:1: two places in one: an [[anchor]]"),
+            (
+                "[[anchor]]\nfile = \"x\"\n command = \"y\"",
+                "t.toml:1:1: two places in one entry: an [[anchor]]",
+            ),
             ("[anchor]\nfile = \"x\"\n", "t.toml:1:1: `anchor` cannot be \"table\": use tables [[anchor]]"),
             ("handoff.size = 5\nhandoff.szie = 6", "t.toml:2:9: there is no setting `handoff.szie`"),
             ("handoff = { full = \"maybe\" }", "t.toml:1:20: `handoff.full` cannot be \"maybe\": use block"),
@@ -404,13 +407,13 @@ mod tests {
             ("[server]\nlisten = 1", "t.toml:2:10: `server.listen` cannot be \"1\": use an address"),
             (
                 "[server]\ntrusted_proxies = [\"10/8\"]",
-                "t.toml:2:20: `server.trusted_proxies`: \"10/8\" is no network",
+                "t.toml:2:20: `server.trusted_proxies`: \"10/8\" is not a network",
             ),
             (
                 "server.frame_ancestors = [\"a; b\"]",
-                "t.toml:1:27: `server.frame_ancestors`: \"a; b\" is no site",
+                "t.toml:1:27: `server.frame_ancestors`: \"a; b\" is not a site",
             ),
-            ("server.tls_cert = \"x.pem\"", "server.tls_cert needs server.tls_key"),
+            ("server.tls_cert = \"x.pem\"", "server.tls_cert also needs server.tls_key"),
             ("mode = \"sync\"\nmode = \"async\"", "t.toml:2:1: duplicate key"),
             ("mode = \"sampled\"", "t.toml:1:8: mode sampled needs a `rate`"),
             ("rate = 0.1", "t.toml:1:8: a `rate` needs mode sampled"),

@@ -1,4 +1,4 @@
-//! How a command line that was not understood is answered: in one plain line that says what to do.
+//! How an invalid command line is reported: in one plain line that says what to do.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 
 use crate::failure::Failure;
 
-/// Prints help and versions as they are, and errors in one line; gives the exit code.
+/// Prints help and versions unchanged, and errors in one line; returns the exit code.
 pub(crate) fn report(error: &clap::Error) -> ExitCode {
     let is_text = matches!(
         error.kind(),
@@ -15,14 +15,14 @@ pub(crate) fn report(error: &clap::Error) -> ExitCode {
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     );
     if is_text {
-        // Whoever closed the pipe has read enough.
+        // If the pipe is closed, its reader has read enough.
         let _ = error.print();
         return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
     }
     Failure::could_not(one_line(&error.render().to_string())).report()
 }
 
-/// Joins what stands before the usage, and names the help of the command that the usage names.
+/// Joins the lines before the usage, and refers to the help of the command that the usage names.
 fn one_line(text: &str) -> String {
     let mut what = String::new();
     let mut command = "trailseal".to_owned();

@@ -223,8 +223,8 @@ fn a_new_trail_takes_over_at_the_good_end_of_one_that_cannot_go_on() {
         place.feed("record", EVENT).could_not(&["trailseal succeed trail --dir NEW --origin ORIGIN"]);
     assert!(refused.err.contains("not the one that was signed"), "{refused:#?}");
     let before = std::fs::read(edited).unwrap();
-    place.run(&format!("succeed trail --dir next --origin {old}")).could_not(&["needs another"]);
-    place.run("succeed trail --dir trail/next --origin example.com/2").could_not(&["beside the old one"]);
+    place.run(&format!("succeed trail --dir next --origin {old}")).could_not(&["needs a different name"]);
+    place.run("succeed trail --dir trail/next --origin example.com/2").could_not(&["next to the old one"]);
     let told = place.run("succeed trail --dir next --origin example.com/2 --json").ok().json();
     assert_eq!(std::fs::read(edited).unwrap(), before, "the old folder is never written");
     let first = first_event(&place, "next");

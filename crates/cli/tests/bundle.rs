@@ -152,7 +152,7 @@ fn every_lie_in_a_bundle_is_found() {
                     text(members, name, |lines| format!("{lines}{}\n", lines.lines().last().unwrap()));
                 }
             },
-            "is there twice",
+            "occurs twice",
         ),
         (
             |members| {
@@ -160,13 +160,13 @@ fn every_lie_in_a_bundle_is_found() {
             },
             "line 1 is not event 3",
         ),
-        (|members| text(members, "0/proofs.jsonl", |lines| format!("{{}}\n{lines}")), "proof 1 is none"),
+        (|members| text(members, "0/proofs.jsonl", |lines| format!("{{}}\n{lines}")), "proof 1 is malformed"),
         (
             |members| text(members, "0/checkpoint", |note| note.replacen("\n11\n", "\n10\n", 1)),
             "0/checkpoint: ",
         ),
         (|members| text(members, "0/public-key", |_| "rubbish".into()), "0/public-key: "),
-        (|members| text(members, "0/lines.jsonl", |lines| lines.trim_end().into()), "does not end"),
+        (|members| text(members, "0/lines.jsonl", |lines| lines.trim_end().into()), "has no end"),
         (|members| text(members, "0/lines.jsonl", |_| " ".repeat(70_000)), "too long"),
     ];
     let (place, honest) = bundled();
@@ -188,7 +188,7 @@ fn members_that_the_manifest_does_not_describe_are_refused() {
     let all = in_order(&members);
     let with = |more: &[(&str, &[u8])]| zipped(&[&all[..], more].concat());
     place.write("e.zip", with(&[("0/more", b"x")]));
-    assert!(place.run_all(&["verify", "--bundle", "e.zip"]).no().out.contains("other members"));
+    assert!(place.run_all(&["verify", "--bundle", "e.zip"]).no().out.contains("not those of its manifest"));
     // Two members of one name: other tools might unpack the other one.
     let mut doubled = with(&[("0/lines.jsonX", b"{\"action\":\"forged\"}\n")]);
     let ends: Vec<usize> =
@@ -199,7 +199,7 @@ fn members_that_the_manifest_does_not_describe_are_refused() {
     place.write("e.zip", doubled);
     assert_eq!(
         place.run_all(&["verify", "--bundle", "e.zip"]).no().out,
-        "TAMPERED: it has other members than its manifest says, or in another order\n"
+        "TAMPERED: its members are not those of its manifest, or in another order\n"
     );
     let mut changed = members.clone();
     changed.get_mut("0/lines.jsonl").unwrap().push(b'\n');
@@ -211,7 +211,7 @@ fn members_that_the_manifest_does_not_describe_are_refused() {
 fn what_is_no_bundle_cannot_be_checked() {
     let place = Place::new();
     place.write("e.zip", "no zip at all");
-    place.run_all(&["verify", "--bundle", "e.zip"]).could_not(&["e.zip", "it is no bundle"]);
+    place.run_all(&["verify", "--bundle", "e.zip"]).could_not(&["e.zip", "it is not a bundle"]);
     place.run_all(&["verify", "--bundle", "nothing.zip"]).could_not(&["nothing.zip"]);
     place.write("e.zip", zipped(&[("manifest.json", b"{}")]));
     place.run_all(&["verify", "--bundle", "e.zip"]).no();

@@ -213,7 +213,7 @@ fn files_are_whole_and_their_owners_alone() {
 fn sqlite_needs_a_file_and_says_so() {
     let place = Place::with_events(&["a"]);
     place.run("export --format sqlite").could_not(&["SQLite", "--out FILE"]);
-    place.run("export --format sqlite --out /dev/null").could_not(&["/dev/null", "ordinary file"]);
+    place.run("export --format sqlite --out /dev/null").could_not(&["/dev/null", "regular file"]);
     place.run("export --format sqlite --dir nowhere --out x.sqlite").could_not(&["nowhere"]);
     assert!(!place.path("x.sqlite").exists() && !place.path("x.sqlite.part").exists());
 }
@@ -251,7 +251,7 @@ fn a_line_that_cannot_be_read_is_left_out_and_told() {
     });
     for stranger in STRANGERS {
         let told = stranger.export(&place, "");
-        assert!(told.err.contains("1 lines cannot be read"), "{told:#?}");
+        assert!(told.err.contains("1 lines are unreadable"), "{told:#?}");
         assert!(told.err.ends_with("2 events exported\n"), "{told:#?}");
         let actions = stranger.query(&place, "SELECT action FROM events ORDER BY \"index\"");
         assert_eq!(actions, [json!(["a"]), json!(["c"])], "{stranger:?}");

@@ -185,7 +185,7 @@ fn a_reader_without_the_key_is_told() {
         |filter: &[&str]| place.run_all(&[&["query", "--dir", "copy", "--count"], filter].concat()).ok();
     let answer = copied(&["--session-id", "s-1"]);
     assert_eq!(answer.out.trim(), "0");
-    assert!(answer.err.contains("the masking key is not here"), "{}", answer.err);
+    assert!(answer.err.contains("the masking key is missing"), "{}", answer.err);
     // By its hash it is found, and nothing is said where no such value is asked for.
     assert_eq!(copied(&["--session-id", hash.trim()]).out.trim(), "1");
     assert_eq!(copied(&["--action", "a"]).err, "");

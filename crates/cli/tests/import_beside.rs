@@ -195,7 +195,7 @@ fn a_server_without_room_is_waited_for_and_nothing_is_cut_in_halves() {
     place.write("events", event.repeat(500));
     let mut child = place.command(&["record", "events"]).spawn().unwrap();
     let told = Lines::of(child.stderr.take().unwrap());
-    assert!(told.wait().contains("the server takes nothing now: too many large bodies"));
+    assert!(told.wait().contains("the server is not accepting events: too many large bodies"));
     drop(held);
     assert_eq!(finish(child).code, Some(0), "{}", told.wait());
     wait_until("all are found", || server.admin().count("") == 500);

@@ -177,7 +177,7 @@ fn cursors_of_no_trail_or_another_one_are_refused() {
         for more in ["", " --count", " --format jsonl"] {
             place
                 .run(&format!("query --cursor {cursor}{more}"))
-                .could_not(&["--cursor is none that this program gave out"]);
+                .could_not(&["--cursor is not a cursor of this program"]);
         }
     }
     let told = place.run("query --limit 1").ok().err;

@@ -312,7 +312,7 @@ fn an_approved_change_that_cannot_be_made_can_be_asked_for_again() {
     std::fs::create_dir_all(place.path("trail/policy.toml/in the way")).unwrap();
     let answer = bob.post(&path, APPROVE).is(500);
     let detail = answer.json()["detail"].as_str().unwrap().to_owned();
-    assert!(detail.contains("approved") && detail.contains("ask for the same change again"), "{detail}");
+    assert!(detail.contains("approved") && detail.contains("request the same change again"), "{detail}");
     assert_eq!(policy(&ann), before);
     bob.post(&path, APPROVE).is(409).says(json!({"state": "approved"}));
     std::fs::remove_dir_all(place.path("trail/policy.toml")).unwrap();

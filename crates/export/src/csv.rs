@@ -1,12 +1,12 @@
-//! CSV by RFC 4180, for spreadsheets.
+//! CSV as in RFC 4180, for spreadsheets.
 
 use crate::row::{Cell, Row};
 
-/// The first line, without its end: the columns, as the contract with users has them.
+/// The first line, without its end: the columns that users rely on.
 pub const CSV_HEADER: &str = "origin,index,id,recorded,time,tenant,category,action,severity,outcome,\
     actor_id,actor_name,on_behalf_of,resource_type,resource_id,ip,request_id,correlation_id,description,error";
 
-/// Their places among [`columns`].
+/// Their positions in [`columns`].
 const PLACES: [usize; 20] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 14, 16, 18, 19, 21, 23, 24, 11, 10];
 
 /// Appends the event's row, with the line end.
@@ -19,14 +19,14 @@ pub fn write_csv_row(origin: &str, row: &Row<'_>, out: &mut Vec<u8>) {
             Cell::Text(text) => write_text(&text, out),
             Cell::Time(time) => out.extend_from_slice(&time.to_text()),
             Cell::Integer(number) => out.extend_from_slice(number.to_string().as_bytes()),
-            // No column of these kinds is among them.
+            // None of the columns has these kinds.
             Cell::Float(_) | Cell::Boolean(_) | Cell::Null => {}
         }
     }
     out.push(b'\n');
 }
 
-/// A spreadsheet would run a cell that begins like a formula, or does so after white space that it drops, so such a
+/// A spreadsheet would execute a cell that begins like a formula, or does so after white space that it drops. Such a
 /// cell gets an apostrophe in front.
 fn write_text(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
@@ -34,7 +34,7 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
         Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r' | b'\n') => b"'",
         _ => b"",
     };
-    // Where the comma is the decimal sign, spreadsheets part cells at semicolons.
+    // Where the comma is the decimal separator, spreadsheets split cells at semicolons.
     if !bytes.iter().any(|byte| matches!(byte, b'"' | b',' | b';' | b'\n' | b'\r')) {
         out.extend_from_slice(guard);
         out.extend_from_slice(bytes);

@@ -1,10 +1,10 @@
-//! Stored lines as rows: CSV for spreadsheets, Parquet and SQLite for SQL of one's own.
+//! Stored lines as rows: CSV for spreadsheets, Parquet and SQLite for your own SQL.
 //!
-//! In: lines of a trail, one at a time ([`Row::read`]). Out: one row an event, in the columns of
-//! [`columns`], with bounded memory ([`ParquetWriter`], [`SqliteWriter`]). What must hold: a line gives a row
-//! exactly if it can be read as an event, and the column `line` has its exact bytes.
+//! In: lines of a trail, one at a time ([`Row::read`]). Out: one row per event, with the columns of [`columns`], in
+//! bounded memory ([`ParquetWriter`], [`SqliteWriter`]). What must hold: a line gives a row exactly if it can be parsed
+//! as an event, and the column `line` has its exact bytes.
 //!
-//! Deliberately absent: filters, trails, names of files; callers bring them.
+//! Deliberately absent: filters, trails and file names; callers bring them.
 
 mod csv;
 mod parquet;

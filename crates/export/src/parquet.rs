@@ -1,7 +1,7 @@
-//! Parquet, with zstd inside.
+//! Parquet, compressed with zstd.
 //!
-//! Parquet stores a group of rows column by column, so a group is held in memory until it is full: of
-//! `GROUP_ROWS_MAX` rows, or fewer when their text comes to `GROUP_BYTES_MAX`.
+//! Parquet stores a group of rows column by column, so a group is held in memory until it is full: `GROUP_ROWS_MAX`
+//! rows, or fewer if their text reaches `GROUP_BYTES_MAX`.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub struct ParquetWriter<W: Write + Send> {
 }
 
 impl<W: Write + Send> ParquetWriter<W> {
-    /// Begins a file.
+    /// Starts a file.
     ///
     /// # Errors
     /// When `out` cannot be written to.
@@ -56,7 +56,7 @@ impl<W: Write + Send> ParquetWriter<W> {
     /// Adds one event.
     ///
     /// # Errors
-    /// When the file cannot be written to; then it is of no use.
+    /// When the file cannot be written to; it is then unusable.
     pub fn event(&mut self, origin: &str, row: &Row<'_>) -> io::Result<()> {
         for (buffer, cell) in self.buffers.iter_mut().zip(row.cells(origin)) {
             self.text_bytes += buffer.push(&cell);
@@ -68,7 +68,7 @@ impl<W: Write + Send> ParquetWriter<W> {
         Ok(())
     }
 
-    /// Completes the file and writes out all that was held back.
+    /// Writes out everything that was buffered and completes the file.
     ///
     /// # Errors
     /// When it cannot be written to.
@@ -93,7 +93,7 @@ impl<W: Write + Send> ParquetWriter<W> {
 
 fn field(column: &Column) -> Result<Type, ParquetError> {
     let (physical, logical) = match column.kind() {
-        // JSON as text, too: every reader knows text.
+        // JSON is stored as text too: every reader handles text.
         Kind::Text | Kind::Json => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
         Kind::Time => (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS))),
         Kind::Integer => (Physical::INT64, None),
@@ -134,10 +134,10 @@ fn properties() -> WriterProperties {
     properties.set_column_statistics_enabled(ColumnPath::from("line"), EnabledStatistics::None).build()
 }
 
-/// The values of one column in the group that is being gathered.
+/// The values of one column in the group that is being collected.
 struct Buffer {
     values: Values,
-    /// For a column that may be empty: 1 for each row that has a value, 0 for each that has none.
+    /// For a column that may be empty: 1 for each row with a value, 0 for each without.
     levels: Option<Vec<i16>>,
 }
 
@@ -180,12 +180,12 @@ impl Buffer {
         0
     }
 
-    /// Writes the values out and is empty again.
+    /// Writes the values out and empties the buffer.
     fn write(&mut self, column: &mut SerializedColumnWriter<'_>) -> Result<(), ParquetError> {
         let levels = self.levels.as_deref();
         match (&mut self.values, column.untyped()) {
             (Values::Text(bytes, ends), ColumnWriter::ByteArrayColumnWriter(writer)) => {
-                // Room kept for the next group measured no faster, and takes a fourth more memory.
+                // Reserving room for the next group was measured: no faster, and a fourth more memory.
                 writer.write_batch(&split(std::mem::take(bytes), ends), levels, None)?;
                 ends.clear();
             }
@@ -217,7 +217,7 @@ fn split(bytes: Vec<u8>, ends: &[usize]) -> Vec<ByteArray> {
     starts.zip(ends).map(|(start, end)| all.slice(start, end - start)).collect()
 }
 
-/// What `out` said when it could not be written to, or what else went wrong.
+/// The error from writing to `out`, or what else went wrong.
 fn failed(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(source) => match source.downcast::<io::Error>() {

@@ -1,4 +1,4 @@
-//! An event as one row: which columns there are, and what each holds.
+//! An event as one row: which columns exist, and what each holds.
 
 use std::borrow::Cow;
 
@@ -12,13 +12,13 @@ use crate::scan::{Scanner, Take, string_text};
 pub enum Kind {
     /// Text.
     Text,
-    /// JSON text, as it stands in the line.
+    /// JSON text exactly as in the line.
     Json,
-    /// A moment, in microseconds.
+    /// A time, in microseconds.
     Time,
     /// A whole number.
     Integer,
-    /// A number that may have a fraction.
+    /// A number, possibly with a fraction.
     Float,
     /// True or false.
     Boolean,
@@ -80,7 +80,7 @@ impl Column {
         Column::new(name, kind, Source::Field(Part::Event, name))
     }
 
-    /// A text in one of the event's parts.
+    /// A text in one of the event's objects.
     const fn within(name: &'static str, part: Part, key: &'static str) -> Column {
         Column::new(name, Kind::Text, Source::Field(part, key))
     }
@@ -142,7 +142,7 @@ static COLUMNS: [Column; COUNT] = [
     Column::new("line", Kind::Text, Source::Line),
 ];
 
-/// The columns of every export, in their order.
+/// The columns of every export, in order.
 pub fn columns() -> &'static [Column] {
     &COLUMNS
 }
@@ -150,11 +150,11 @@ pub fn columns() -> &'static [Column] {
 /// One value of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell<'a> {
-    /// The event does not say.
+    /// The event has no value.
     Null,
     /// Text, or JSON text.
     Text(Cow<'a, str>),
-    /// A moment.
+    /// A time.
     Time(Timestamp),
     /// A whole number.
     Integer(i64),
@@ -181,7 +181,7 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// Reads a stored line; `None` exactly if it cannot be read as an event, which is for `verify` to judge.
+    /// Parses a stored line; `None` exactly if it cannot be parsed as an event, which is for `verify` to judge.
     pub fn read(line: &'a [u8]) -> Option<Row<'a>> {
         let front = parse_front(line)?;
         let line = std::str::from_utf8(line).ok().filter(|line| line.len() <= LINE_BYTES_MAX)?;
@@ -219,7 +219,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The column's text; `None` if there is none, or another kind of value stands there.
+    /// The column's text; `None` if there is none, or a value of another kind.
     fn text(&self, place: usize) -> Option<Cow<'a, str>> {
         self.fields[place].filter(|json| json.starts_with('"')).map(string_text)
     }
@@ -236,8 +236,8 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// A field of which only some words are understood, or that every event has. Lines that this trail wrote say it;
-    /// else the default counts, and for an outcome nothing.
+    /// A field with a fixed set of words, or one that every event has. Lines written by this trail have it; otherwise
+    /// the default counts, and for an outcome nothing.
     fn understood(&self, place: usize) -> Cell<'a> {
         let said = self.text(place);
         match place {
@@ -269,7 +269,7 @@ fn text(text: &str) -> Cell<'_> {
     Cell::Text(Cow::Borrowed(text))
 }
 
-/// Where each column's field stands.
+/// Where each column's field is.
 struct Fields<'a> {
     found: [Option<&'a str>; COUNT],
 }
@@ -285,7 +285,7 @@ impl<'a> Take<'a> for Fields<'a> {
             "context" => Part::Context,
             _ => return None,
         };
-        // Of doubled keys the last counts, with nothing left of the one before.
+        // If a key occurs twice, the last one counts, and nothing remains of the earlier one.
         for (found, column) in self.found.iter_mut().zip(&COLUMNS) {
             if matches!(column.source, Source::Field(within, _) if within == part) {
                 *found = None;
@@ -296,13 +296,13 @@ impl<'a> Take<'a> for Fields<'a> {
 
     fn take(&mut self, part: Part, key: &str, value: &'a str) {
         if let Some(place) = place_of(part, key) {
-            // Null is as good as absent.
+            // Null counts as absent.
             self.found[place] = (value != "null").then_some(value);
         }
     }
 }
 
-/// Which column holds the field `key` of `part`.
+/// The column that holds the field `key` of `part`.
 fn place_of(part: Part, key: &str) -> Option<usize> {
     let mut slot = slot_of(part, key.as_bytes());
     loop {
@@ -314,10 +314,10 @@ fn place_of(part: Part, key: &str) -> Option<usize> {
     }
 }
 
-/// Some three times as many as there are columns, so that most keys take one look.
+/// About three times the number of columns, so that most keys need one probe.
 const SLOTS: usize = 128;
 
-/// Columns by the hash of part and key; one whose slot was taken stands in the next free one.
+/// Columns by the hash of part and key; on a collision, in the next free slot.
 static PLACES: [Option<u8>; SLOTS] = {
     let mut places = [None; SLOTS];
     let mut place = 0;

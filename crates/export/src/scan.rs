@@ -1,29 +1,28 @@
-//! Where the fields of a line stand, without building anything of it.
+//! Finds the fields of a line without building anything from it.
 //!
-//! As strict as [`Value::parse`]: what that refuses is refused here, and nothing else. The text of a value is
-//! given as it stands in the line.
+//! As strict as [`Value::parse`]: it refuses exactly what that refuses. A value's text is returned exactly as in the
+//! line.
 
 use std::borrow::Cow;
 
 use trailseal_event::Value;
 
-/// Reads one JSON text from the front.
+/// Parses one JSON text from the front.
 pub(crate) struct Scanner<'a> {
     text: &'a str,
     at: usize,
-    /// The ends of the containers that are open, while one is passed over.
+    /// The closing brackets of the open containers, while one is skipped.
     open: Vec<u8>,
 }
 
-/// Takes what the objects of a line hold.
+/// Receives the members of a line's objects.
 pub(crate) trait Take<'a> {
-    /// Which object it is.
+    /// Identifies the object.
     type Part: Copy;
 
-    /// Called before each value of the outermost object: whether the members within are asked for, too, and
-    /// as what.
+    /// Called before each value of the outermost object: whether its members are wanted too, and under which name.
     fn enters(&mut self, key: &str) -> Option<Self::Part>;
-    /// Called with each member. Doubled keys come in their order.
+    /// Called with each member. Repeated keys come in order.
     fn take(&mut self, part: Self::Part, key: &str, value: &'a str);
 }
 
@@ -32,7 +31,7 @@ impl<'a> Scanner<'a> {
         Scanner { text, at: 0, open: Vec::new() }
     }
 
-    /// Reads all of it as one object, `outermost`. `None` if it is none.
+    /// Parses all of it as one object, `outermost`. `None` if it is not one.
     pub(crate) fn object<T: Take<'a>>(&mut self, outermost: T::Part, taker: &mut T) -> Option<()> {
         self.space();
         self.members(outermost, true, taker)?;
@@ -85,7 +84,7 @@ impl<'a> Scanner<'a> {
         Some(())
     }
 
-    /// Passes what follows a member or an element; true if that was `end`.
+    /// Consumes what follows a member or an element; true if that was `end`.
     fn comma_or(&mut self, end: u8) -> Option<bool> {
         self.space();
         if self.pass(b',').is_some() {
@@ -95,7 +94,7 @@ impl<'a> Scanner<'a> {
         self.pass(end).map(|()| true)
     }
 
-    /// Passes a value. Nesting takes no stack, whatever its depth.
+    /// Skips a value. Nesting uses no stack, whatever its depth.
     fn value(&mut self) -> Option<()> {
         self.open.clear();
         loop {
@@ -135,7 +134,7 @@ impl<'a> Scanner<'a> {
         Some(())
     }
 
-    /// Passes a string.
+    /// Skips a string.
     fn string(&mut self) -> Option<Text<'a>> {
         let start = self.at;
         self.pass(b'"')?;
@@ -187,7 +186,7 @@ impl<'a> Scanner<'a> {
         Some(())
     }
 
-    /// Passes digits, at least one, and says how many.
+    /// Consumes digits, at least one, and returns how many.
     fn digits(&mut self) -> Option<usize> {
         let start = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
@@ -204,14 +203,14 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// A string's JSON text, quotes included, whose grammar was checked.
+/// A string's JSON text, including the quotes; its grammar was checked.
 struct Text<'a> {
     json: &'a str,
     has_escapes: bool,
 }
 
 impl<'a> Text<'a> {
-    /// What it says.
+    /// The decoded string.
     fn text(&self) -> Cow<'a, str> {
         let inside = self.json.get(1..self.json.len() - 1).unwrap_or_default();
         if !self.has_escapes {
@@ -224,16 +223,16 @@ impl<'a> Text<'a> {
     }
 }
 
-/// What a string's JSON text, whose grammar was checked, says.
+/// Decodes a string's JSON text, whose grammar was checked.
 pub(crate) fn string_text(json: &str) -> Cow<'_, str> {
     Text { json, has_escapes: memchr::memchr(b'\\', json.as_bytes()).is_some() }.text()
 }
 
-/// How many bytes of a string stand before the next quote, escape or control character: eight at a time.
+/// The number of bytes of a string before the next quote, escape or control character, checked eight at a time.
 fn plain_len(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES << 7;
-    // The lowest mark is always true: a borrow, which could make a false one, comes only from a true one.
+    // The lowest mark is always correct: a borrow, which could produce a false one, comes only from a true one.
     let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word & HIGHS;
     let is = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     let mut at = 0;

@@ -28,14 +28,13 @@ pub struct SqliteWriter {
 }
 
 impl SqliteWriter {
-    /// Begins a file, which may be there and empty. Until [`finish`](SqliteWriter::finish) it is of no use:
-    /// nothing guards it against a crash, so a caller gives it its name when it is done.
+    /// Creates the file, which may already exist if it is empty. Until [`finish`](SqliteWriter::finish) it is unusable:
+    /// nothing protects it against a crash, so the caller gives it its final name afterwards.
     ///
     /// # Errors
-    /// When the file cannot be made, or holds something.
+    /// When the file cannot be created, or is not empty.
     pub fn create(path: &Path) -> io::Result<Self> {
-        // Absolute, since SQLite takes some other names, such as `:memory:` and `file:x?mode=…`, for more than
-        // names.
+        // Absolute, since SQLite interprets some other names, such as `:memory:` and `file:x?mode=…`.
         Self::begin(&std::path::absolute(path)?).map_err(failed)
     }
 
@@ -59,7 +58,7 @@ impl SqliteWriter {
     /// Adds one event.
     ///
     /// # Errors
-    /// When the file cannot be written to; then it is of no use.
+    /// When the file cannot be written to; it is then unusable.
     pub fn event(&mut self, origin: &str, row: &Row<'_>) -> io::Result<()> {
         let insert = || -> rusqlite::Result<()> {
             let mut statement = self.connection.prepare_cached(&self.insert)?;
@@ -71,7 +70,7 @@ impl SqliteWriter {
         insert().map_err(failed)
     }
 
-    /// Completes the file. It is the caller's to sync it.
+    /// Completes the file. The caller must sync it.
     ///
     /// # Errors
     /// When it cannot be written to.
@@ -89,13 +88,13 @@ fn definition(column: &Column) -> String {
         Kind::Float => "REAL",
     };
     let required = if column.is_required() { " NOT NULL" } else { "" };
-    // Quoted, since `index` is a word of SQL.
+    // Quoted, since `index` is an SQL keyword.
     format!("\"{}\" {kind}{required}", column.name())
 }
 
 fn bind(statement: &mut Statement<'_>, place: usize, cell: &Cell<'_>) -> rusqlite::Result<()> {
     match cell {
-        // Bound values stay from one row to the next.
+        // Bound values persist from one row to the next.
         Cell::Null => statement.raw_bind_parameter(place, rusqlite::types::Null),
         Cell::Text(text) => statement.raw_bind_parameter(place, &**text),
         Cell::Time(time) => {

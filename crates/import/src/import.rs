@@ -1,4 +1,4 @@
-//! Records into events with ids.
+//! Turns records into events with ids.
 
 use std::collections::{HashMap, HashSet};
 use std::io::BufRead;
@@ -10,17 +10,17 @@ use trailseal_event::{DEPTH_MAX, Event, Value};
 use crate::mapping::Mapping;
 use crate::records::{Failed, Record, Records};
 
-/// Real audit records to try things with: format, file name and bytes.
+/// Real audit records for trying things out: format, file name and bytes.
 pub const SAMPLES: [(&str, &str, &[u8]); 3] = [
     ("cloudtrail", "aws-cloudtrail.jsonl", include_bytes!("../sample/aws-cloudtrail.jsonl")),
     ("kubernetes", "kubernetes-audit.jsonl", include_bytes!("../sample/kubernetes-audit.jsonl")),
     ("github", "github-audit.jsonl", include_bytes!("../sample/github-audit.jsonl")),
 ];
 
-/// A record stands at `details.record`. Deeper ones would be another event once a server has read them.
+/// A record is at `details.record`. Deeper ones would be another event once a server has parsed them.
 const RECORD_LEVELS_MAX: usize = DEPTH_MAX - 2;
 
-/// An event made of a foreign record; its id is set.
+/// An event made from a foreign record; its id is set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
     /// The line of the file on which the record begins; the first is 1.
@@ -29,11 +29,11 @@ pub struct Imported {
     pub event: Event,
 }
 
-/// Reads all records of `reader` by `mapping`; what is no record is named, and the rest goes on.
+/// Reads all records of `reader` with `mapping`; whatever is not a record is reported, and the rest continues.
 ///
-/// The id of an event is made of the mapping's format name, the record's exact bytes and how often the same
-/// bytes came before in this reader, with the event's own time in front (zero if it has none). So it is the
-/// same whenever the same file is read, and differs for records that repeat inside one file.
+/// The id of an event is made from the mapping's format name, the record's exact bytes and how often the same bytes
+/// came before in this reader, preceded by the event's own time (zero if it has none). So it is the same whenever the
+/// same file is read, and differs for records that repeat inside one file.
 ///
 /// ```
 /// let (format, _, bytes) = trailseal_import::SAMPLES[0];
@@ -64,8 +64,8 @@ fn imported(record: Record, mapping: &Mapping, repeats: &mut Repeats) -> Result<
 
 /// How often the same bytes came before in one file.
 ///
-/// Only eight bytes of each record's hash are kept, about 10 bytes of memory a record. Should two records
-/// share them, a repeat is counted that is none: their ids differ all the same, and do so at every import.
+/// Only eight bytes of each record's hash are kept, about 10 bytes of memory per record. If two records share them, a
+/// repeat is counted that is none: their ids still differ, and do so at every import.
 #[derive(Default)]
 struct Repeats {
     seen: HashSet<u64>,

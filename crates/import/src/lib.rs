@@ -1,11 +1,11 @@
-//! Foreign audit records into Trailseal events.
+//! Turns foreign audit records into Trailseal events.
 //!
-//! In: the bytes of a log ([`read`]) and a [`Mapping`]: a built-in one or the user's own file. Out: one
-//! [`Event`](trailseal_event::Event) a record, or the line that could not be read and why. No files,
-//! clock or network: readers are handed in, and a record without a time gets none here.
+//! In: the bytes of a log ([`read`]) and a [`Mapping`], built in or from the user's own file. Out: one
+//! [`Event`](trailseal_event::Event) per record, or the line that could not be read and why. No files, clock or
+//! network: callers pass in readers, and a record without a time gets none here.
 //!
-//! What must hold: every record goes in, once, whatever else is in the file; the same file read again gives
-//! the same ids; and the whole record can be taken out of its event again, as JSON.
+//! What must hold: every record goes in, once, whatever else is in the file; reading the same file again gives the same
+//! ids; and the whole record can be taken out of its event again, as JSON.
 
 mod import;
 pub mod mapping;

@@ -1,17 +1,18 @@
-//! Foreign bytes into single records.
+//! Splits foreign bytes into single records.
 //!
-//! In: any reader, of plain or gzip bytes. Out: the exact bytes of one record after the other, with the line
-//! each begins on, or why a stretch of the input is no record.
+//! In: any reader of plain or gzip bytes. Out: the exact bytes of one record after the other, with the line that each
+//! begins on, or why a part of the input is not a record.
 //!
-//! What is understood, told by the bytes and never by a file's name:
-//! - one record a line (LF or CRLF; blank lines and a byte order mark are skipped);
-//! - an array of records, `[{…},{…}]`, on one line or on many;
-//! - the same inside an object, `{"Records":[…]}`, as CloudTrail delivers its files; several one after the
-//!   other too, since gzip files are joined by appending.
+//! The format is detected from the bytes, never from a file's name:
 //!
-//! What must hold: memory is bounded by [`RECORD_BYTES_MAX`], and a broken record never takes a whole line
-//! after it along. An array that is not closed properly is given up: everything behind the line on which the
-//! trouble began is read as lines.
+//! - one record per line (LF or CRLF; blank lines and a byte order mark are skipped);
+//! - an array of records, `[{…},{…}]`, on one line or several;
+//! - the same inside an object, `{"Records":[…]}`, as in CloudTrail's files; also several in a row, since gzip files
+//!   are joined by appending.
+//!
+//! What must hold: memory is bounded by [`RECORD_BYTES_MAX`], and a broken record never takes a complete later line
+//! with it. An array that is not closed properly is given up: everything after the line on which the trouble began is
+//! read as lines.
 
 mod source;
 
@@ -19,7 +20,7 @@ use std::io::{self, BufRead};
 
 use source::{End, Source};
 
-/// The longest record that is read, in bytes; a longer one is reported and passed over.
+/// The maximum length of a record in bytes; a longer one is reported and skipped.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The bytes of one record, without the white space around it.
@@ -31,7 +32,7 @@ pub struct Record {
     pub bytes: Vec<u8>,
 }
 
-/// A stretch of the input that could not be read as a record.
+/// A part of the input that could not be read as a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
     /// The line that it begins on; the first line is 1.
@@ -40,23 +41,23 @@ pub struct Failed {
     pub reason: String,
 }
 
-/// Goes through the records of one input; see the module's header for what is understood.
+/// Iterates over the records of one input; see the module's header for the formats.
 pub struct Records<R> {
     source: Source<R>,
     place: Place,
-    /// Whether `[` and `{"Records":[` still open an array; after one that was not closed they do not, which
-    /// also keeps the work linear for an input made of such openings.
+    /// Whether `[` and `{"Records":[` still open an array. After one that was not closed they do not, which also keeps
+    /// the work linear for an input made of such openings.
     arrays: bool,
 }
 
-/// Where in the input the next record is looked for.
+/// Where in the input to look for the next record.
 #[derive(Clone, Copy)]
 enum Place {
     /// Nothing was read yet.
     Start,
     /// Between lines.
     Lines,
-    /// In an array, in an object (`wrapped`) or not.
+    /// In an array, inside an object (`wrapped`) or not.
     Array { wrapped: bool },
     /// Nothing can be read any more.
     End,
@@ -100,7 +101,7 @@ impl<R: BufRead> Records<R> {
     fn opens_array(&mut self) -> io::Result<bool> {
         let wrapped = self.source.peek()? == Some(b'{');
         let opening: &[&[u8]] = if wrapped { &[b"{", b"\"Records\"", b":", b"["] } else { &[b"["] };
-        // Only objects make it an array of records: a text line such as `[info] started` is none.
+        // Only objects make it an array of records: a text line such as `[info] started` is not one.
         let opens = self.source.looks_like(opening, b"{]")?;
         if opens {
             self.place = Place::Array { wrapped };
@@ -141,7 +142,7 @@ impl<R: BufRead> Records<R> {
         }))
     }
 
-    /// Passes over what stands behind the array in its object.
+    /// Skips what follows the array in its object.
     fn rest_of_wrapper(&mut self) -> io::Result<Option<Result<Record, Failed>>> {
         self.source.skip_white_space()?;
         let line = self.source.line();
@@ -155,7 +156,7 @@ impl<R: BufRead> Records<R> {
         }
     }
 
-    /// Reads on behind the line on which the trouble began, as lines from here on.
+    /// Continues after the line on which the trouble began, reading lines from here on.
     fn give_up_array(&mut self, line: u64, bytes: &[u8]) -> Failed {
         self.arrays = false;
         self.place = Place::Lines;
@@ -164,7 +165,7 @@ impl<R: BufRead> Records<R> {
         }
         failed(
             line,
-            "a record in an array is cut off or not closed; what follows this line was read as lines",
+            "a record in an array is truncated or not closed; what follows this line was read as lines",
         )
     }
 }
@@ -175,7 +176,7 @@ impl<R: BufRead> Iterator for Records<R> {
     fn next(&mut self) -> Option<Self::Item> {
         self.step().unwrap_or_else(|error| {
             self.place = Place::End;
-            Some(Err(failed(self.source.line(), &format!("could not read on from here: {error}"))))
+            Some(Err(failed(self.source.line(), &format!("could not continue reading from here: {error}"))))
         })
     }
 }
@@ -185,7 +186,7 @@ fn failed(line: u64, reason: &str) -> Failed {
 }
 
 fn too_long(line: u64) -> Failed {
-    failed(line, &format!("longer than {} MiB, the most that one record can have", RECORD_BYTES_MAX >> 20))
+    failed(line, &format!("longer than {} MiB, the maximum for a record", RECORD_BYTES_MAX >> 20))
 }
 
 fn trimmed(mut bytes: Vec<u8>) -> Vec<u8> {

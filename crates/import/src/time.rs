@@ -1,18 +1,18 @@
-//! The times that real logs hold, as points in time.
+//! Parses the times found in real logs.
 
 use jiff::civil;
 use trailseal_event::Timestamp;
 
-/// Seconds, milliseconds, microseconds or nanoseconds since 1970 are told apart by their size. A count of
-/// seconds below this bound lies before the year 5138, and a count of milliseconds above it after March 1973.
+/// The size of a number tells whether it counts seconds, milliseconds, microseconds or nanoseconds since 1970. Seconds
+/// below this bound are before the year 5138, and milliseconds above it after March 1973.
 const SECONDS_MAX: f64 = 1e11;
 
-/// Year 0000-01-01 and 9999-12-31 in microseconds; a time outside them is none.
+/// Year 0000-01-01 and 9999-12-31 in microseconds; times outside them are invalid.
 const MICROS_RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200_000_000..=253_402_300_799_999_999;
 
-/// Reads a time: first by `formats` (strptime), then RFC 3339 with `T` or a space, with up to nine digits
-/// below the second (cut to six), without an offset taken as UTC; then a count since 1970, whose unit its
-/// size tells. `None` for anything else.
+/// Parses a time: first with `formats` (strptime), then as RFC 3339 with `T` or a space and up to nine fractional
+/// digits (cut to six), taken as UTC without an offset; then as a count since 1970, whose unit its size tells. `None`
+/// for anything else.
 pub(crate) fn read(text: &str, formats: &[String]) -> Option<Timestamp> {
     let text = text.trim();
     let micros = formats
@@ -25,8 +25,8 @@ pub(crate) fn read(text: &str, formats: &[String]) -> Option<Timestamp> {
 
 /// Whether `format` can be used; the error is for people.
 pub(crate) fn check_format(format: &str) -> Result<(), String> {
-    // A format is only checked by use: a text that it cannot match gives the same error for every format
-    // that is well-formed, but writing a time with it fails for exactly the malformed ones.
+    // Only using a format checks it. Parsing a text that does not match gives the same error for every well-formed
+    // format, but formatting a time fails for exactly the malformed ones.
     let moment = jiff::Zoned::new(jiff::Timestamp::UNIX_EPOCH, jiff::tz::TimeZone::UTC);
     jiff::fmt::strtime::format(format, &moment).map(drop).map_err(|error| error.to_string())
 }
@@ -41,7 +41,7 @@ fn by_format(text: &str, format: &str) -> Option<i64> {
 }
 
 fn by_rfc3339(text: &str) -> Option<i64> {
-    // The civil forms of jiff are wider than what a log means by a time, such as a bare week.
+    // The civil forms of jiff include more than a log means by a time, such as a bare week.
     if text.as_bytes().get(4) != Some(&b'-') {
         return None;
     }
@@ -72,7 +72,7 @@ fn since_1970(text: &str) -> Option<i64> {
     };
     match text.parse::<i64>() {
         Ok(whole) => Some((whole / units_each_micro).saturating_mul(micros_each)),
-        // A fraction, of seconds as a rule; a binary fraction is exact to the microsecond until 2255.
+        // A fraction, usually of seconds; a binary fraction is exact to the microsecond until 2255.
         Err(_) => Some((count * micros_each as f64 / units_each_micro as f64).round() as i64),
     }
 }

@@ -1,11 +1,12 @@
-//! Numbers as bytes: little-endian fields, varints, packed columns; and the checksum that ends every piece on disk.
+//! Numbers as bytes: little-endian fields, varints, packed columns; and the checksum at the end of every piece on disk.
 //!
 //! ```text
 //! piece:  bytes | CRC-32C, of the piece's kind, of the numbers it is found by, and of the bytes
 //! packed column of n numbers:  base i64 | width u8 (0..=64) | packed numbers (number - base)
 //! packed numbers of a width:   one after the other, `width` bits each, the lowest bit first; filled up to a whole byte
 //! ```
-//! Reading gives `None` at the first thing that cannot be, and never trusts a length before it has the bytes.
+//!
+//! Reading returns `None` at the first impossible value, and never trusts a length before it has the bytes.
 
 use crc32c::crc32c_append;
 
@@ -18,12 +19,12 @@ pub(crate) fn checksum(kind: Piece, place: &[u64], bytes: &[u8]) -> u32 {
     crc32c_append(of_place, bytes)
 }
 
-/// Makes a piece of what `bytes` holds.
+/// Turns `bytes` into a piece.
 pub(crate) fn seal(kind: Piece, place: &[u64], bytes: &mut Vec<u8>) {
     put_u32(checksum(kind, place, bytes), bytes);
 }
 
-/// The bytes of a piece; `None` if they are not the ones that were written at this place.
+/// The bytes of a piece; `None` if they are not the ones written at this place.
 pub(crate) fn unseal<'a>(kind: Piece, place: &[u64], piece: &'a [u8]) -> Option<&'a [u8]> {
     let (bytes, crc) = piece.split_last_chunk()?;
     let is_same = checksum(kind, place, bytes) == u32::from_le_bytes(*crc);
@@ -84,7 +85,7 @@ impl<'a> Bytes<'a> {
         None
     }
 
-    /// Bytes with their length before them.
+    /// Bytes preceded by their length.
     pub(crate) fn blob(&mut self) -> Option<&'a [u8]> {
         let len = self.u32()?;
         self.take(len as usize)
@@ -97,7 +98,7 @@ impl<'a> Bytes<'a> {
         Some(Column { base, packed: self.packed(n, width)? })
     }
 
-    /// `n` packed numbers of so many bits.
+    /// `n` packed numbers of this many bits.
     pub(crate) fn packed(&mut self, n: usize, width: u32) -> Option<Packed<'a>> {
         if width > u64::BITS {
             return None;
@@ -196,7 +197,7 @@ pub(crate) fn put_varint(mut number: u32, out: &mut Vec<u8>) {
 }
 
 pub(crate) fn put_blob(bytes: &[u8], out: &mut Vec<u8>) {
-    // Blobs here are parts of a row of SQLite, which ends at 1 GB.
+    // Blobs are parts of an SQLite row, which is limited to 1 GB.
     put_u32(bytes.len() as u32, out);
     out.extend_from_slice(bytes);
 }

@@ -1,4 +1,4 @@
-//! Whether the index of a trail says what its lines say.
+//! Compares a trail's index with its lines.
 
 use std::ops::Range;
 
@@ -23,8 +23,8 @@ pub enum CompareError {
     Lines(#[from] std::io::Error),
 }
 
-/// Compares the columns of a trail's index with its lines. Gives the indexes of events for which they differ; none
-/// where there is no index yet. What is not indexed yet is no difference.
+/// Compares the columns of a trail's index with its lines. Returns the indexes of events for which they differ; none if
+/// there is no index yet. Unindexed events are not a difference.
 ///
 /// # Errors
 /// When the index or the segments cannot be read.

@@ -1,14 +1,14 @@
-//! Values and their codes, one dictionary a column. Codes are given in the order of arrival and never change.
+//! Values and their codes, one dictionary per column. Codes are given in order of arrival and never change.
 //!
-//! What must hold: a dictionary is bounded, whatever clients send. A value that it does not take has the code
-//! [`OTHER`], and a key in the column's own kind by which it is found all the same.
+//! What must hold: a dictionary is bounded, whatever clients send. A value that it does not take has the code [`OTHER`]
+//! and a key in the column's own kind, which finds it anyway.
 
 use crc32c::crc32c_append;
 use hashbrown::HashTable;
 
 use crate::schema::{FIRST_CODE, Hasher};
 
-/// A value of more bytes is not taken.
+/// Longer values are not taken.
 const VALUE_BYTES_MAX: usize = 512;
 /// A dictionary takes at most this many bytes.
 const BYTES_MAX: usize = 8 << 20;
@@ -22,7 +22,7 @@ pub(crate) struct Dictionary {
     checked: Checked,
 }
 
-/// Checksums of the first values, so that those that come are all that is read.
+/// Checksums of the first values, so that only new ones need to be read.
 #[derive(Clone, Copy, Default)]
 struct Checked {
     values: usize,
@@ -78,7 +78,7 @@ impl Dictionary {
             && self.bytes.len() + value.len() <= BYTES_MAX
     }
 
-    /// Codes and values whose value passes.
+    /// Codes and values of all values that pass.
     pub(crate) fn codes_where(&self, mut is_wanted: impl FnMut(&[u8]) -> bool) -> Vec<u32> {
         let mut codes = Vec::new();
         let mut begin = 0;
@@ -92,13 +92,13 @@ impl Dictionary {
     }
 }
 
-/// A dictionary that is added to.
+/// A dictionary that grows.
 #[derive(Default)]
 pub(crate) struct GrowingDictionary {
     values: Dictionary,
     values_max: usize,
     codes: HashTable<u32>,
-    /// The value that came last: runs of one value are frequent.
+    /// The previous value: runs of one value are frequent.
     last: Option<(Vec<u8>, u32)>,
     /// How many values are stored.
     pub(crate) stored: usize,
@@ -147,7 +147,7 @@ impl GrowingDictionary {
         &self.values
     }
 
-    /// As of the dictionary.
+    /// As in `Dictionary`.
     pub(crate) fn checked(&mut self) -> (u32, u32) {
         self.values.checked()
     }
@@ -173,7 +173,7 @@ pub(crate) fn put_actor(id: Option<&str>, name: Option<&str>, out: &mut Vec<u8>)
     out.extend_from_slice(name.unwrap_or_default().as_bytes());
 }
 
-/// An actor as it stands in the dictionary.
+/// An actor as encoded in the dictionary.
 pub(crate) struct ActorParts<'a> {
     pub(crate) id: Option<&'a [u8]>,
     pub(crate) name: Option<&'a [u8]>,

@@ -1,17 +1,17 @@
-//! Why the index could not be used. The trail holds every event, so nothing is lost by any of it.
+//! Why the index could not be used. The trail holds every event, so none of these loses anything.
 
 use std::io;
 use std::path::PathBuf;
 
 use trailseal_core::file::is_shortage;
 
-/// Why the index could not be used. The trail holds every event, so nothing is lost by it.
+/// Why the index could not be used. The trail holds every event, so nothing is lost.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
     /// The index was made for another trail.
     #[error(
-        "{} is the index of the trail {found}, and this is {wanted}: run `trailseal reindex`",
+        "{} is the index of the trail {found}, but this trail is {wanted}: run `trailseal reindex`",
         path.display()
     )]
     Foreign {
@@ -23,7 +23,7 @@ pub enum IndexError {
         wanted: String,
     },
     /// The index was written by another version.
-    #[error("{} is of format {found}, and this program knows {known}: run `trailseal reindex`", path.display())]
+    #[error("{} has format {found}, but this program reads {known}: run `trailseal reindex`", path.display())]
     Format {
         /// The index's main file.
         path: PathBuf,
@@ -32,7 +32,7 @@ pub enum IndexError {
         /// The one that is read here.
         known: i64,
     },
-    /// A file says something that cannot be.
+    /// A file contains something impossible.
     #[error("{} is damaged: {what}; run `trailseal reindex`", path.display())]
     Damaged {
         /// The file.
@@ -40,14 +40,14 @@ pub enum IndexError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// The index was removed or built anew since it was looked at.
-    #[error("{} is not the file that was there: look at the index again", path.display())]
+    /// The index was removed or rebuilt since it was opened.
+    #[error("{} was replaced: open the index again", path.display())]
     Replaced {
         /// The file.
         path: PathBuf,
     },
     /// SQLite refused.
-    #[error("could not use {}; if it stays so, run `trailseal reindex`", path.display())]
+    #[error("could not use {}; if this persists, run `trailseal reindex`", path.display())]
     Sqlite {
         /// The file.
         path: PathBuf,
@@ -66,16 +66,16 @@ pub enum IndexError {
         #[source]
         source: io::Error,
     },
-    /// A histogram would have more buckets than is sensible.
-    #[error("the histogram would have over {max} buckets: use wider ones, or a shorter time")]
+    /// A histogram would have too many buckets.
+    #[error("the histogram would have over {max} buckets: use wider ones or a shorter time")]
     Buckets {
-        /// The most it can have.
+        /// The maximum.
         max: usize,
     },
 }
 
 impl IndexError {
-    /// Whether it may be that no more files can be opened now: whoever holds some can let go of them, and try again.
+    /// Whether the cause may be a shortage of open files: then close some and try again.
     pub(crate) fn may_be_shortage(&self) -> bool {
         match self {
             IndexError::Io { source, .. } => is_shortage(source),
@@ -100,12 +100,12 @@ impl IndexError {
     }
 }
 
-/// For `map_err`: SQLite on this file.
+/// For `map_err`: an SQLite error on this file.
 pub(crate) fn sqlite_at(path: &std::path::Path) -> impl Fn(rusqlite::Error) -> IndexError {
     move |source| IndexError::Sqlite { path: path.to_owned(), source }
 }
 
-/// For `map_err`: the system on this file.
+/// For `map_err`: a system error on this file.
 pub(crate) fn io_at(action: &'static str, path: &std::path::Path) -> impl Fn(io::Error) -> IndexError {
     move |source| IndexError::Io { action, path: path.to_owned(), source }
 }

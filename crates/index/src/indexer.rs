@@ -1,8 +1,8 @@
 //! The writing side: a sink that stores batches of lines.
 //!
-//! A batch is one transaction: its rows as a blob, new values of the dictionaries, the cursor and the last
-//! leaf hash. When the open range is full, a thread builds a file of its own from it, synced and named, while
-//! the next range is filled; then one transaction puts the file in the place of the blobs.
+//! A batch is one transaction: its rows as a blob, new dictionary values, the cursor and the last leaf hash. When the
+//! open range is full, a thread builds a file from it, which is synced and named while the next range is filled; then
+//! one transaction replaces the blobs by the file.
 
 mod open;
 
@@ -28,13 +28,12 @@ pub const BATCH_EVENTS_MAX: usize = 10_000;
 pub struct IndexOptions {
     /// The trail's origin. An index of another trail is refused.
     pub origin: String,
-    /// A range is closed at this many events: 250,000, and fewer in tests. At least 1, at most 250,000.
+    /// A range is closed at this many events: 250,000, or fewer in tests. At least 1, at most 250,000.
     pub range_events: usize,
-    /// A batch holds at most this many events: 1,000, more to build an index faster. At most
-    /// [`BATCH_EVENTS_MAX`].
+    /// A batch holds at most this many events: 1,000, or more to build an index faster. At most [`BATCH_EVENTS_MAX`].
     pub batch_events_max: usize,
-    /// A dictionary holds at most this many values of its column: 250,000. Further ones are found by their
-    /// hashes, like ids.
+    /// A dictionary holds at most this many values of its column: 250,000. Further ones are found by their hashes, like
+    /// ids.
     pub dictionary_values_max: usize,
 }
 
@@ -50,7 +49,7 @@ impl IndexOptions {
     }
 }
 
-/// The writing side of a trail's index. One process at a time may have it open: the one that holds the trail.
+/// The writing side of a trail's index. Only one process at a time may have it open: the one that holds the trail.
 pub struct Indexer {
     folder: PathBuf,
     options: IndexOptions,
@@ -58,19 +57,19 @@ pub struct Indexer {
     open: Open,
     /// Builds the file of the first full range.
     closing: Option<JoinHandle<Result<(), IndexError>>>,
-    /// Something failed, so that memory may differ from the disk: read it again before going on.
+    /// Something failed, so memory may differ from the disk: reload it before continuing.
     is_stale: bool,
 }
 
 impl Indexer {
-    /// Opens the index in `folder`, usually `<trail>/index`, and makes it if there is none.
+    /// Opens the index in `folder`, usually `<trail>/index`, and creates it if there is none.
     ///
     /// # Errors
-    /// When it is damaged, or another trail's, or the system or SQLite refuse.
+    /// When it is damaged or another trail's, or when the system or SQLite refuses.
     pub fn open(folder: impl AsRef<Path>, options: IndexOptions) -> Result<Indexer, IndexError> {
         let folder = folder.as_ref().to_owned();
         let main = match Main::open_or_create(&folder, &options.origin) {
-            // Of an earlier version of this program: built anew, since everything in it is derived.
+            // Written by an earlier version: rebuilt, since everything in it is derived.
             Err(IndexError::Format { found, known, .. }) if found < known => {
                 remove(&folder)?;
                 Main::open_or_create(&folder, &options.origin)?
@@ -87,7 +86,7 @@ impl Indexer {
         Index::new(self.open.state.cursor)
     }
 
-    /// Does `work`; if it fails, memory is read again from the disk before anything else.
+    /// Does `work`; if it fails, memory is reloaded from the disk before anything else.
     fn change<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, IndexError>) -> Result<T, IndexError> {
         if self.is_stale {
             if let Some(closing) = self.closing.take() {
@@ -102,7 +101,7 @@ impl Indexer {
         Ok(done)
     }
 
-    /// Goes on with closing full ranges, until at most `left` of them are left.
+    /// Continues closing full ranges, until at most `left` of them are left.
     fn close_ranges(&mut self, left: usize) -> Result<(), IndexError> {
         while let Some(rows) = self.open.full.front() {
             if cfg!(trailseal_fault = "index_range_written_late") {
@@ -135,7 +134,7 @@ impl Indexer {
     }
 }
 
-/// Writes a range's file: whole and synced before it has its name, and the name synced, too.
+/// Writes a range's file: complete and synced before it gets its name, and then the name is synced too.
 fn write_range(folder: &Path, rows: &Rows, seed: u64) -> Result<(), IndexError> {
     let (new, path) = (new_range_path(folder, rows.lo), range_path(folder, rows.lo));
     range::write(rows, seed, &new)?;
@@ -144,7 +143,7 @@ fn write_range(folder: &Path, rows: &Rows, seed: u64) -> Result<(), IndexError> 
 }
 
 impl Drop for Indexer {
-    /// Waits for the thread, so that nothing is written after the trail was given up.
+    /// Waits for the thread, so that nothing is written after the trail was released.
     fn drop(&mut self) {
         let _ = self.change(|indexer| indexer.close_ranges(0));
         if let Some(closing) = self.closing.take() {
@@ -171,7 +170,7 @@ impl Sink for Indexer {
         }
         for lines in batch.lines.chunks(BATCH_EVENTS_MAX) {
             self.change(|indexer| {
-                // Two full ranges do not wait: so memory is bounded.
+                // Two full ranges never wait at once, so memory is bounded.
                 indexer.close_ranges(1)?;
                 indexer.open.store(&mut indexer.main, lines)
             })?;

@@ -1,8 +1,8 @@
-//! The ids of a trail's closed ranges, asked one at a time by the trail itself.
+//! The ids in a trail's closed ranges, which the trail itself looks up one at a time.
 //!
-//! Closed ranges alone: their files never change, and what they say of a trail's events stays true. So they are kept open,
-//! and an index that is rebuilt or removed takes nothing back. Ids of the open range are few, and in the trail's memory.
-//! What must hold: an event of a range that was taken in is found by its id.
+//! Only closed ranges are consulted: their files never change, and their answers about a trail's events stay true. So
+//! they are kept open, and rebuilding or removing the index invalidates nothing. The open range has few ids, which are
+//! in the trail's memory. What must hold: the id of every event in a known range is found.
 
 use std::path::{Path, PathBuf};
 
@@ -17,20 +17,21 @@ use crate::range::{IdFilter, RangeFile, may_keep};
 use crate::schema::{Hasher, KEY_ID};
 use crate::store::{Main, RangeRow};
 
-/// The files of so many ranges are kept open: of 64 million events; fewer where the limit of open files is low. Those of
-/// further ones are opened when one is wanted.
+/// How many ranges' files are kept open: those of 64 million events, or fewer if the limit on open files is low. Files
+/// of further ranges are opened on demand.
 const OPEN_RANGES_MAX: usize = 256;
-/// To read all of a range's ids takes about as long as this many look-ups. Who asks so often has a filter made of them.
+/// Reading all of a range's ids takes about as long as this many look-ups. After that many, a filter is built from
+/// them.
 const LOOK_UPS_BEFORE_FILTER: u32 = 500;
-/// So many ranges can have a filter, of 300 KiB for 250,000 ids: those of 100 million events.
+/// How many ranges can have a filter, of 300 KiB for 250,000 ids: those of 100 million events.
 const FILTERS_MAX: usize = 400;
 
-/// What the index of a trail knows of ids, for [`Trail::look_ids_up_in`](trailseal_core::Trail::look_ids_up_in).
+/// What a trail's index knows about ids, for [`Trail::look_ids_up_in`](trailseal_core::Trail::look_ids_up_in).
 pub struct IndexedIds {
     folder: PathBuf,
     origin: String,
     look_every: u64,
-    /// In their order. Each begins where the one before ends, or earlier.
+    /// In order. Each begins where the previous one ends, or earlier.
     ranges: Vec<Range>,
 }
 
@@ -43,7 +44,7 @@ struct Range {
 }
 
 impl IndexedIds {
-    /// Of the index in `folder`, usually `<trail>/index`, which is written with these options.
+    /// For the index in `folder`, usually `<trail>/index`, which is written with these options.
     pub fn new(folder: impl AsRef<Path>, options: &IndexOptions) -> IndexedIds {
         IndexedIds {
             folder: folder.as_ref().to_owned(),
@@ -57,7 +58,7 @@ impl IndexedIds {
         self.ranges.last().map_or(0, |range| range.row.end())
     }
 
-    /// Lets go of the files that are kept, if that may help.
+    /// Closes the files that are kept open, if that may help.
     fn should_try_again<T>(&mut self, looked: &Result<T, IndexError>) -> bool {
         let is_short = looked.as_ref().is_err_and(IndexError::may_be_shortage);
         if is_short {
@@ -66,14 +67,14 @@ impl IndexedIds {
         is_short
     }
 
-    /// Takes in ranges that were closed since the last look.
+    /// Adds ranges that were closed since the last call.
     fn take_in(&mut self) -> Result<Known, IndexError> {
         let mut position = Position::default();
         if let Some(main) = Main::open_read_only(&self.folder, &self.origin)? {
             let (state, hasher) = main.state_and_hasher()?;
             position = Position { cursor: Index::new(state.cursor), last_leaf: state.last_leaf };
             for row in state.ranges {
-                // Those of an index that was built anew may have other bounds.
+                // The ranges of a rebuilt index may have other bounds.
                 if row.end() > self.end() {
                     let file = RangeFile::open_in(&self.folder, &row, hasher)?;
                     let is_kept = self.ranges.len() < OPEN_RANGES_MAX && may_keep();
@@ -103,7 +104,7 @@ impl IndexedIds {
 }
 
 impl Range {
-    /// Those that can have the id with this hash.
+    /// The ranges that can have the id with this hash.
     fn rows(&mut self, folder: &Path, hash: u64, may_have_filter: bool) -> Result<RoaringBitmap, IndexError> {
         let mut rows = RoaringBitmap::new();
         if self.filter.as_ref().is_some_and(|filter| !filter.may_have(hash)) {

@@ -1,15 +1,14 @@
-//! The embedded index of a trail: finds events by any filter, and holds no text.
+//! The embedded index of a trail: finds events by any filter and holds no text.
 //!
 //! ```text
 //! lines ─> line/ (fields) ─> rows (codes, hashes) ─┬─> main.db: blobs, dictionaries and cursor in one transaction
-//!                                                  └─> range/: each 250,000 events one file of posting lists,
-//! answers <─ view/ (plan, rows, counts) <──────────────        key buckets and column blocks
+//!                                                  └─> range/: one file of posting lists, key buckets and column blocks
+//! answers <─ view/ (plan, rows, counts) <──────────────        per 250,000 events
 //! ```
 //!
-//! [`Indexer`] is the writing side, a sink of the trail's delivery. [`IndexView`] is the reading side, for any
-//! process at any time. What must hold: the cursor is in the transaction of its rows, so that nothing is left
-//! out or comes twice, whatever dies; and the index is derived: deleting it loses nothing, delivering again
-//! rebuilds it.
+//! [`Indexer`] is the writing side, a sink of the trail's delivery. [`IndexView`] is the reading side, for any process
+//! at any time. What must hold: the cursor changes in the transaction of its rows, so that nothing is left out or
+//! arrives twice, whatever dies; and the index is derived: deleting it loses nothing, and delivering again rebuilds it.
 
 mod codec;
 mod compare;

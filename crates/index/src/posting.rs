@@ -1,7 +1,7 @@
 //! Posting lists: the rows of a range that have a value.
 //!
-//! Fewer than [`SHORT_ROWS`] rows are varints, each the distance from the row before; more are a roaring bitmap
-//! in its portable form, with runs where they are shorter.
+//! Fewer than [`SHORT_ROWS`] rows are varints, each the distance from the row before; more are a roaring bitmap in its
+//! portable form, with runs where they are shorter.
 
 use roaring::RoaringBitmap;
 
@@ -24,11 +24,11 @@ pub(crate) fn encode(rows: &[u32], out: &mut Vec<u8>) {
     // They ascend, so none is left out.
     let _ = bitmap.append(rows.iter().copied());
     bitmap.optimize();
-    // A vector takes everything.
+    // Writing to a vector cannot fail.
     let _ = bitmap.serialize_into(out);
 }
 
-/// The list of `n` rows below `end`; `None` if it is none.
+/// The list of `n` rows below `end`; `None` if the bytes are not one.
 pub(crate) fn decode(n: usize, blob: &[u8], end: u32) -> Option<RoaringBitmap> {
     let bitmap = if n < SHORT_ROWS {
         let mut bytes = Bytes::new(blob);

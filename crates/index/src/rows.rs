@@ -1,4 +1,4 @@
-//! The rows of the open range: in memory as columns, and in batch blobs in the main file.
+//! The rows of the open range: in memory as columns, and in the main file as batch blobs.
 //!
 //! ```text
 //! blob:  n u32 | segments: count u32, then (row u32, first index u64) each
@@ -6,6 +6,7 @@
 //!        further types: count u32, rows and codes: packed columns of count
 //!        each kind of key: count u32, rows and hashes: packed columns of count
 //! ```
+//!
 //! Row numbers in a blob count from its first row.
 
 use std::ops::Range;
@@ -29,11 +30,11 @@ pub(crate) struct Rows {
     /// Effective times.
     pub(crate) times: Vec<i64>,
     pub(crate) offsets: Vec<u64>,
-    /// First index of each segment, with the first row that lies in it.
+    /// First index of each segment, with its first row.
     pub(crate) segments: Vec<(u32, u64)>,
     /// By [`Coded`].
     pub(crate) codes: [Vec<u32>; CODED],
-    /// Types of related resources that are not the row's own type: row, code.
+    /// Types of related resources that differ from the row's own type: row, code.
     pub(crate) more_kinds: Vec<(u32, u32)>,
     /// By kind of key.
     pub(crate) keys: [Keys; KEYS],
@@ -85,7 +86,7 @@ impl Rows {
         self.keys.iter().map(|keys| keys.rows.len()).sum()
     }
 
-    /// First index of the row's segment.
+    /// The first index of the row's segment.
     pub(crate) fn segment(&self, row: u32) -> u64 {
         segment_of(&self.segments, row)
     }
@@ -144,7 +145,7 @@ impl Rows {
         }
     }
 
-    /// The value's code; one that is in no dictionary gets a key.
+    /// The value's code; a value that is in no dictionary gets a key.
     fn code(&mut self, row: u32, column: Coded, value: &str, coder: &mut Coder) -> u32 {
         let hasher = coder.hasher;
         coder.dictionaries[column.at()].code(value.as_bytes(), hasher).unwrap_or_else(|| {
@@ -225,7 +226,7 @@ impl Rows {
         out
     }
 
-    /// Reads a blob; `None` if it is none.
+    /// Parses a blob; `None` if it is malformed.
     pub(crate) fn decode(lo: u64, blob: &[u8]) -> Option<Rows> {
         let mut bytes = Bytes::new(blob);
         let mut rows = Rows::new(lo);
@@ -295,12 +296,12 @@ impl Rows {
     }
 }
 
-/// The earliest and the latest of some times; the latest is before the earliest where there are none.
+/// The earliest and the latest of some times; the latest is before the earliest if there are none.
 pub(crate) fn extent(times: &[i64]) -> (i64, i64) {
     times.iter().fold((i64::MAX, i64::MIN), |(low, high), &time| (low.min(time), high.max(time)))
 }
 
-/// How long a list in a blob is; one that is longer than any that is written is none.
+/// The length of a list in a blob; a list longer than any that is written is invalid.
 fn list_len(bytes: &mut Bytes<'_>) -> Option<usize> {
     bytes.u32().map(|len| len as usize).filter(|len| *len <= 2 * RANGE_KEYS_MAX)
 }
@@ -309,7 +310,7 @@ fn row_below(row: i64, n: usize) -> Option<u32> {
     u32::try_from(row).ok().filter(|row| (*row as usize) < n)
 }
 
-/// First index of the segment that holds the row.
+/// The first index of the segment that holds the row.
 pub(crate) fn segment_of(segments: &[(u32, u64)], row: u32) -> u64 {
     let after = segments.partition_point(|(first, _)| *first <= row);
     after.checked_sub(1).and_then(|at| segments.get(at)).map_or(0, |(_, segment)| *segment)

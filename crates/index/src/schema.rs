@@ -9,19 +9,19 @@ pub(crate) const FORMAT: i64 = 3;
 pub(crate) const RANGE_ROWS_MAX: usize = 1 << 18;
 /// The most keys a range should have; it is closed early at this many.
 pub(crate) const RANGE_KEYS_MAX: usize = 4_000_000;
-/// Rows of one column block: so many that two blocks of eight bits a row fit into a page of 8,192 bytes.
+/// Rows per column block: chosen so that two blocks with eight bits per row fit into a page of 8,192 bytes.
 pub(crate) const BLOCK_ROWS: usize = 4_000;
-/// Rows that share one note of their earliest and latest time.
+/// Rows that share one record of their earliest and latest time.
 pub(crate) const SPAN_ROWS: usize = 1_000;
 
-/// A code: there is no value.
+/// Code for no value.
 pub(crate) const ABSENT: u32 = 0;
-/// A code: a value that is in no dictionary, since that is full or the value is long. It has a key instead.
+/// Code for a value that is in no dictionary, because it is full or the value is long. It has a key instead.
 pub(crate) const OTHER: u32 = 1;
 /// The first code of a dictionary.
 pub(crate) const FIRST_CODE: u32 = 2;
 
-/// Kinds of pieces: what a checksum begins with, so that no piece passes for one of another kind.
+/// Kinds of pieces. Checksums cover the kind, so that no piece passes for one of another kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub(crate) enum Piece {
@@ -47,7 +47,7 @@ pub(crate) enum Coded {
     OnBehalfOf,
     Action,
     Category,
-    /// The resource's type; those of related ones stand beside it.
+    /// The resource's type; those of related ones are stored separately.
     Kind,
     Ip,
     Outcome,
@@ -82,13 +82,13 @@ impl Coded {
 
 /// An ordinary event.
 pub(crate) const MARK_NONE: u32 = 0;
-/// One that the trail itself made.
+/// An event of the trail itself.
 pub(crate) const MARK_SYSTEM: u32 = 1;
-/// A line that cannot be read: it matches nothing.
+/// An unreadable line: it matches nothing.
 pub(crate) const MARK_UNREADABLE: u32 = 2;
 
-/// Kinds of keys: values that are kept as a hash. The first are those of the dictionaries, for values
-/// that these do not hold.
+/// Kinds of keys: values that are kept as a hash. The first are those of the dictionaries, for values that these do not
+/// hold.
 pub(crate) const KEY_ID: usize = DICTIONARIES;
 pub(crate) const KEY_REQUEST: usize = DICTIONARIES + 1;
 pub(crate) const KEY_CORRELATION: usize = DICTIONARIES + 2;
@@ -98,13 +98,13 @@ pub(crate) const KEY_TRACE: usize = DICTIONARIES + 4;
 pub(crate) const KEY_RESOURCE: usize = DICTIONARIES + 5;
 pub(crate) const KEYS: usize = DICTIONARIES + 6;
 
-/// Whether keys of this kind are 64 bits wide, so that they tell one value from another but for once in some
-/// thousand million questions. The others are 32 bits, since few events share an id, and the line says whether it is the one.
+/// Whether keys of this kind are 64 bits wide, so that they confuse two values only about once in a billion queries.
+/// The others are 32 bits, since few events share an id, and the line decides.
 pub(crate) fn is_wide(kind: usize) -> bool {
     kind < DICTIONARIES || matches!(kind, KEY_SESSION | KEY_RESOURCE)
 }
 
-/// Hashes of one index: with a seed of its own, so that nobody outside can choose values that meet.
+/// Hashes of one index, with its own seed, so that nobody outside can choose values that collide.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hasher {
     pub(crate) seed: u64,
@@ -128,8 +128,8 @@ impl Hasher {
     }
 }
 
-/// That an event names no outcome is a value of its own, with the code after the last outcome's: rows that lack a
-/// value otherwise are in no list.
+/// A missing outcome is a value of its own, with the code after the last outcome: otherwise rows without a value would
+/// be in no list.
 const NO_OUTCOME_CODE: u32 = FIRST_CODE + Outcome::ALL.len() as u32;
 
 pub(crate) fn outcome_code(outcome: Option<Outcome>) -> u32 {

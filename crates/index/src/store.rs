@@ -1,4 +1,4 @@
-//! The files of the index: names, modes, and how SQLite is set up.
+//! The files of the index: names, modes, and the set-up of SQLite.
 //!
 //! ```text
 //! main.db   meta(k, v)                format, origin, seed, and `state`: cursor, last leaf, how much the dictionaries hold
@@ -6,9 +6,11 @@
 //!           tail(first, n, b)         batch blobs of the open range (`rows.rs`)
 //!           ranges(lo, n, b)          closed ranges, each in r<lo>.db; `b` is the earliest and latest time in it
 //! ```
-//! What must hold: cursor, blobs and dictionary change in one transaction; a range file is whole and synced
-//! before `ranges` names it. Seed, state, times and blobs end with their checksum (`codec.rs`), and the state holds one of all
-//! values: what is damaged, or not found since a page is, is an error. Everything is derived from the trail and for its owner alone.
+//!
+//! What must hold: cursor, blobs and dictionary change in one transaction; a range file is complete and synced before
+//! `ranges` names it. Seed, state, times and blobs end with their checksum (`codec.rs`), and the state holds a checksum
+//! of all values: damage, or data missing because of a damaged page, is an error. Everything is derived from the trail
+//! and only its owner can read it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -51,7 +53,7 @@ fn is_ours(name: &str) -> bool {
         || range_of_name(name).is_some()
 }
 
-/// Makes an empty file that only its owner can open.
+/// Creates an empty file that only its owner can open.
 pub(crate) fn create_private(path: &Path) -> Result<File, IndexError> {
     let failed = io_at("make", path);
     match std::fs::remove_file(path) {
@@ -72,14 +74,14 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), IndexError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_at("sync", folder))
 }
 
-/// Removes the index in `folder`: all of its files, and the folder if nothing else is in it. The trail loses
-/// nothing by it. No process may be writing to the index.
+/// Removes the index in `folder`: all of its files, and the folder if nothing else is in it. The trail loses nothing.
+/// No process may be writing to the index.
 ///
 /// # Errors
 /// When a file cannot be removed.
 pub fn remove(folder: impl AsRef<Path>) -> Result<(), IndexError> {
     let folder = folder.as_ref();
-    // The main file first: without it the rest is no index.
+    // The main file first: without it the rest is not an index.
     let mut names: Vec<String> = ours_in(folder)?;
     names.sort_by_key(|name| name != MAIN);
     for name in names {
@@ -107,7 +109,7 @@ fn ours_in(folder: &Path) -> Result<Vec<String>, IndexError> {
     Ok(names)
 }
 
-/// Removes range files that no row names: those that a killed process left.
+/// Removes range files that no row names, left by a killed process.
 pub(crate) fn remove_strays(folder: &Path, ranges: &[RangeRow]) -> Result<(), IndexError> {
     for name in ours_in(folder)? {
         let Some(lo) = range_of_name(name.trim_end_matches("-journal")) else { continue };
@@ -120,11 +122,11 @@ pub(crate) fn remove_strays(folder: &Path, ranges: &[RangeRow]) -> Result<(), In
     Ok(())
 }
 
-/// SQLite would wait for ever for whoever writes to a fifo.
+/// SQLite would wait forever for a writer to open a FIFO.
 fn check_ordinary(path: &Path) -> Result<(), IndexError> {
     match std::fs::metadata(path) {
         Ok(found) if !found.is_file() => {
-            Err(IndexError::Damaged { path: path.to_owned(), what: "it is no ordinary file" })
+            Err(IndexError::Damaged { path: path.to_owned(), what: "it is not a regular file" })
         }
         _ => Ok(()),
     }
@@ -147,8 +149,8 @@ pub(crate) fn open_immutable(path: &Path) -> Result<Connection, IndexError> {
     }
     uri.push_str("?immutable=1");
     let connection = Connection::open_with_flags(uri, flags).map_err(&failed)?;
-    // Not mapped: a failing disk, or a file that someone cuts, must be an error and not a signal that ends the
-    // program this is part of. It costs a third of the time of a selective question.
+    // Not mapped: a failing disk or a truncated file must be an error, not a signal that ends the host program. This
+    // makes a selective query a third slower.
     connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA cache_size = -256;").map_err(&failed)?;
     Ok(connection)
 }
@@ -159,7 +161,7 @@ pub(crate) struct Main {
     pub(crate) path: PathBuf,
 }
 
-/// What the main file says of itself.
+/// What the main file says about itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct State {
     pub(crate) cursor: u64,
@@ -176,7 +178,7 @@ pub(crate) struct RangeRow {
     pub(crate) lo: u64,
     /// How many rows it has.
     pub(crate) n: u32,
-    /// Its earliest and latest time, here so that a range in which nothing can be is not opened.
+    /// Its earliest and latest time, kept here so that a range without candidates is not opened.
     pub(crate) earliest: i64,
     pub(crate) latest: i64,
 }
@@ -213,7 +215,7 @@ impl State {
         State { cursor: 0, last_leaf: None, ranges: Vec::new(), values: [(0, 0); DICTIONARIES] }
     }
 
-    /// All but the ranges, as a piece.
+    /// Everything except the ranges, as a piece.
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_u64(self.cursor, &mut out);
@@ -238,13 +240,13 @@ impl State {
         bytes.is_empty().then_some(state)
     }
 
-    /// Puts all but the ranges in the place of what was there.
+    /// Replaces everything except the ranges.
     pub(crate) fn put(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut meta = connection.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('state', ?1)")?;
         meta.execute(params![self.encode()]).map(drop)
     }
 
-    /// The cursor as it stands on disk now.
+    /// The cursor as it is on disk now.
     pub(crate) fn cursor_of(connection: &Connection) -> rusqlite::Result<Option<u64>> {
         let mut statement = connection.prepare_cached("SELECT v FROM meta WHERE k = 'state'")?;
         let piece: Option<Vec<u8>> = statement.query_row([], |row| row.get(0)).optional()?;
@@ -258,7 +260,7 @@ impl State {
 }
 
 impl Main {
-    /// Opens the main file for writing, and makes it if there is none.
+    /// Opens the main file for writing, and creates it if there is none.
     pub(crate) fn open_or_create(folder: &Path, origin: &str) -> Result<Self, IndexError> {
         create_folder(folder)?;
         let path = main_path(folder);
@@ -285,7 +287,7 @@ impl Main {
         Ok(main)
     }
 
-    /// Opens the main file for reading. `None` if there is none, or it was only just made.
+    /// Opens the main file for reading. `None` if there is none or it was only just created.
     pub(crate) fn open_read_only(folder: &Path, origin: &str) -> Result<Option<Self>, IndexError> {
         let path = main_path(folder);
         check_ordinary(&path)?;
@@ -296,7 +298,7 @@ impl Main {
             Err(error) => return Err(io_at("open", &path)(error)),
         }
         let connection = match open_shared(&path) {
-            // On a read-only file system there can be no shared memory. Without a log beside it the file is whole.
+            // A read-only file system can have no shared memory. Without a log beside it, the file is complete.
             Err(error) if is_read_only(&error) && !wal_has_bytes(&path) => open_immutable(&path)?,
             other => other.map_err(sqlite_at(&path))?,
         };
@@ -308,8 +310,7 @@ impl Main {
         Ok(Some(main))
     }
 
-    /// Opens the main file while nobody writes, so that nothing is made beside it, not even what SQLite shares
-    /// between processes.
+    /// Opens the main file while nobody writes, so that nothing is created beside it, not even SQLite's shared memory.
     pub(crate) fn open_still(folder: &Path, origin: &str) -> Result<Option<Self>, IndexError> {
         let path = main_path(folder);
         let main = Main { connection: open_immutable(&path)?, path };
@@ -370,12 +371,12 @@ impl Main {
         match self.meta("format")? {
             Some(FORMAT) => {}
             Some(found) => return Err(IndexError::Format { path: path(), found, known: FORMAT }),
-            None => return Err(self.damaged("it names no format")),
+            None => return Err(self.damaged("it has no format")),
         }
         match self.meta::<String>("origin")? {
             Some(found) if found == origin => Ok(()),
             Some(found) => Err(IndexError::Foreign { path: path(), found, wanted: origin.to_owned() }),
-            None => Err(self.damaged("it names no origin")),
+            None => Err(self.damaged("it has no origin")),
         }
     }
 
@@ -396,11 +397,11 @@ impl Main {
             .and_then(|mut statement| statement.query_map([], RangeRow::read)?.collect())
             .map_err(sqlite_at(&self.path))?;
         let ranges: Option<Vec<RangeRow>> = ranges.into_iter().collect();
-        let ranges = ranges.ok_or_else(|| self.damaged("what it says of a range cannot be read"))?;
+        let ranges = ranges.ok_or_else(|| self.damaged("one of its ranges cannot be read"))?;
         let mut end = 0;
         for range in &ranges {
             if range.lo != end || range.n as usize > RANGE_ROWS_MAX {
-                return Err(self.damaged("its ranges do not follow each other"));
+                return Err(self.damaged("its ranges are not contiguous"));
             }
             end = range.end();
         }
@@ -410,7 +411,7 @@ impl Main {
         Ok(State { ranges, ..state })
     }
 
-    /// Both as of one moment.
+    /// Both from the same moment.
     pub(crate) fn state_and_hasher(&self) -> Result<(State, Hasher), IndexError> {
         let moment = self.connection.unchecked_transaction().map_err(sqlite_at(&self.path))?;
         let found = (self.state()?, self.hasher()?);
@@ -441,7 +442,7 @@ impl Main {
                 dictionary.push(value);
             }
             if dictionary.checked() != known {
-                return Err(self.damaged("its dictionary has other values than were written"));
+                return Err(self.damaged("its dictionary has values other than those written"));
             }
         }
         Ok(())
@@ -472,7 +473,7 @@ impl Main {
         Ok(())
     }
 
-    /// The dictionaries as a whole; codes begin with [`FIRST_CODE`].
+    /// The complete dictionaries; codes begin with [`FIRST_CODE`].
     pub(crate) fn dictionaries(&self, state: &State) -> Result<[Dictionary; DICTIONARIES], IndexError> {
         let mut dictionaries: [Dictionary; DICTIONARIES] = Default::default();
         self.load_values(state, dictionaries.each_mut())?;
@@ -486,8 +487,8 @@ fn is_read_only(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
 }
 
-/// What tells a main file that nobody writes to from the same file later; `None` while somebody may write: only
-/// then is there shared memory beside it, or a log.
+/// Identifies the state of a main file that nobody writes to; `None` while somebody may be writing: only then there is
+/// shared memory or a log beside it.
 pub(crate) fn stillness(folder: &Path) -> Option<(std::time::SystemTime, u64, u64)> {
     let path = main_path(folder);
     let mut shared = path.as_os_str().to_owned();

@@ -21,10 +21,10 @@ const FIELDS: [(&str, FacetField); 7] = [
     ("resource_type", FacetField::ResourceType),
 ];
 
-/// Spans that people think in, from a second to a year.
+/// Common time spans, from a second to a year.
 const SPANS: [u64; 13] =
     [1, 10, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 604_800, 2_592_000, 7_776_000, 31_536_000];
-/// How many bars a histogram has at most, if nobody says how long a bar is.
+/// The maximum number of bars in a histogram if nobody sets the width.
 const BARS_MAX: usize = 48;
 
 /// How many events there are of each kind, and when.
@@ -34,9 +34,9 @@ pub struct Summary {
     pub total: u64,
     /// For each field its most frequent values with their counts.
     pub facets: Vec<(&'static str, Vec<(String, u64)>)>,
-    /// How long a bar of the histogram is.
+    /// The width of a histogram bar.
     pub bucket: Duration,
-    /// When each bar begins, and how many events it has; bars without any are left out.
+    /// When each bar begins and how many events it has; empty bars are left out.
     pub histogram: Vec<(Timestamp, u64)>,
 }
 
@@ -67,8 +67,8 @@ impl Summary {
 }
 
 impl Search {
-    /// Counts the events that match by each field, at most `top` values of each, and over time. Without a `bucket` the
-    /// bars are as short as they can be and still be few.
+    /// Counts matching events by each field, at most `top` values of each, and over time. Without a `bucket`, the bars
+    /// are as narrow as possible while there are still few.
     ///
     /// # Errors
     /// When a trail cannot be read.
@@ -91,7 +91,7 @@ impl Search {
         Ok(Summary { total, facets, bucket, histogram })
     }
 
-    /// The same in one pass: no index knows texts, so every line has to be read, and once is enough.
+    /// The same in one pass: no index knows text, so every line must be read, and once is enough.
     fn summary_of_text(
         &mut self,
         filter: &Filter,
@@ -135,14 +135,14 @@ impl Search {
         Ok(Summary { total: times.len() as u64, facets, bucket, histogram: histogram.collect() })
     }
 
-    /// The shortest span with which the events fit into few bars.
+    /// The narrowest span with which the events fit into few bars.
     fn fitting_span(&mut self, filter: &Filter) -> Duration {
         let mut bucket = Duration::from_secs(SPANS[SPANS.len() - 1]);
         for seconds in SPANS.into_iter().rev() {
             let shorter = Duration::from_secs(seconds);
             match self.histogram(filter, shorter) {
                 Ok(bars) if bars.len() <= BARS_MAX => bucket = shorter,
-                // More spans than an answer can have: longer ones then.
+                // There are more spans than an answer can hold: use wider ones.
                 _ => break,
             }
         }

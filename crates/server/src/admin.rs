@@ -1,4 +1,4 @@
-//! Changing what the server does: policy, tokens, keys. Each change is an event of the trail.
+//! Changes to the server: policy, tokens, keys. Each change is an event of the trail.
 
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
@@ -15,20 +15,20 @@ use crate::problem::Problem;
 use crate::record::read_body;
 use crate::reviews::{PolicyPut, parse, put_policy, unprocessable};
 
-/// How long a viewer token lives unless told otherwise, and at most, in seconds.
+/// How long a viewer token lasts, by default and at most, in seconds.
 const VIEWER_SECONDS: u64 = 900;
 pub(crate) const VIEWER_SECONDS_MAX: u64 = 86_400;
-/// How long a token with an end lives at most: a hundred years, so that its end is a time with four digits of year.
+/// The maximum lifetime of a token with an expiry: a hundred years, so that its end is a time with a four-digit year.
 pub(crate) const TOKEN_SECONDS_MAX: u64 = 100 * 365 * 86_400;
 
-/// `GET /v1/policy`: as TOML, which `PUT` takes back.
+/// `GET /v1/policy`: as TOML, which `PUT` accepts.
 pub(crate) async fn policy(State(app): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
     app.note_aside("read", &caller, details([("path", Some("/v1/policy".into()))])).await;
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/toml"))];
     (content_type, app.trail.policy().to_toml()).into_response()
 }
 
-/// `PUT /v1/policy`: kept across restarts. What weakens it may have to wait for a second person.
+/// `PUT /v1/policy`: kept across restarts. A change that weakens the policy may have to wait for a second person.
 pub(crate) async fn set_policy(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
@@ -37,7 +37,7 @@ pub(crate) async fn set_policy(
 ) -> Result<Response, Problem> {
     let bytes = read_body(&app, &caller, &headers, body).await?;
     if bytes.trim_ascii().is_empty() {
-        // It would be a policy, the default one; hardly anybody means that.
+        // It would be a valid policy, the default one, but hardly anybody means that.
         return Err(Problem::bad_request(
             "empty",
             "the body is empty: send a policy, such as mode = \"async\"",
@@ -69,7 +69,7 @@ struct TokenRequest {
     ttl_seconds: Option<u64>,
 }
 
-/// `POST /v1/tokens`. The token is in the answer, and nowhere else, ever.
+/// `POST /v1/tokens`. The token is in the response, and never anywhere else.
 pub(crate) async fn create_token(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
@@ -79,13 +79,13 @@ pub(crate) async fn create_token(
     let request: TokenRequest = parse(&read_body(&app, &caller, &headers, body).await?)?;
     let now = app.now();
     if request.ttl_seconds.is_some_and(|seconds| !(1..=TOKEN_SECONDS_MAX).contains(&seconds)) {
-        let detail = format!("ttl_seconds is a number from 1 to {TOKEN_SECONDS_MAX}");
+        let detail = format!("ttl_seconds must be a number from 1 to {TOKEN_SECONDS_MAX}");
         return Err(unprocessable(&detail).with("field", "ttl_seconds"));
     }
     let expires = match (&request.expires, request.ttl_seconds) {
         (Some(text), _) => Some(
             Timestamp::parse(text)
-                .ok_or_else(|| unprocessable("expires is no time").with("field", "expires"))?,
+                .ok_or_else(|| unprocessable("expires is not a valid time").with("field", "expires"))?,
         ),
         (None, Some(seconds)) => Some(after(now, seconds)),
         (None, None) => None,
@@ -158,8 +158,8 @@ struct ViewerRequest {
     ttl_seconds: Option<u64>,
 }
 
-/// `POST /v1/viewer-tokens`: a read token to show the viewer inside of somebody's product. It never shows more than
-/// the token that makes it.
+/// `POST /v1/viewer-tokens`: a read token to embed the viewer in another product. It never shows more than the token
+/// that makes it.
 pub(crate) async fn create_viewer_token(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
@@ -170,7 +170,7 @@ pub(crate) async fn create_viewer_token(
     let request: ViewerRequest = parse(&read_body(&app, &caller, &headers, body).await?)?;
     let seconds = request.ttl_seconds.unwrap_or(VIEWER_SECONDS);
     if !(1..=VIEWER_SECONDS_MAX).contains(&seconds) {
-        let detail = format!("ttl_seconds is a number from 1 to {VIEWER_SECONDS_MAX}");
+        let detail = format!("ttl_seconds must be a number from 1 to {VIEWER_SECONDS_MAX}");
         return Err(unprocessable(&detail).with("field", "ttl_seconds"));
     }
     if let Some(tenant) = &request.tenant {
@@ -211,7 +211,7 @@ pub(crate) async fn create_viewer_token(
         .into_response())
 }
 
-/// `POST /v1/keys/rotate`. The trail records it by itself.
+/// `POST /v1/keys/rotate`. The trail itself records it.
 pub(crate) async fn rotate_key(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
@@ -223,12 +223,12 @@ pub(crate) async fn rotate_key(
     Ok(axum::Json(json!({ "public_key": key.to_string() })).into_response())
 }
 
-/// A whole number as JSON means it: `900.0` is one, too.
+/// A whole number as JSON means it: `900.0` is one too.
 fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
     let of_float = |float: f64| (float >= 0.0 && float.fract() == 0.0).then_some(float as u64);
     let whole = number.as_u64().or_else(|| number.as_f64().and_then(of_float));
-    whole.map(Some).ok_or_else(|| serde::de::Error::custom(format!("{number} is no whole number")))
+    whole.map(Some).ok_or_else(|| serde::de::Error::custom(format!("{number} is not a whole number")))
 }
 
 fn after(now: Timestamp, seconds: u64) -> Timestamp {

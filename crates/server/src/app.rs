@@ -22,17 +22,17 @@ use crate::reviews::Reviews;
 use crate::shares::Shares;
 use crate::turns::{Asker, Turns};
 
-/// Searches that are kept open between requests.
+/// How many searches are kept open between requests.
 const SEARCHES_KEPT: usize = 16;
-/// One for so many files that may be open: each holds some, and more where there are many trails.
+/// One per this many files that may be open: each holds several, and more if there are many trails.
 const FILES_A_SEARCH_KEPT: u64 = 64;
-/// Requests of one client that may wait for a turn, have one, or are being answered; and of all together.
+/// How many requests may wait for a turn, have one, or be sending a response: per client, and in total.
 const PLACES_EACH: usize = 32;
 const PLACES_MAX: usize = 512;
-/// Exports of one client, and of all together: each holds a search for as long as its client takes.
+/// Exports per client, and in total: each holds a search for as long as its client takes.
 const EXPORTS_EACH: usize = 4;
 const EXPORTS_MAX: usize = 16;
-/// Small requests that hand their events in beside the threads that serve connections: of one client, and of all.
+/// Small requests that hand in their events outside the threads that serve connections: per client, and in total.
 const RECORDING_EACH: usize = 16;
 const RECORDING_MAX: usize = 64;
 
@@ -52,13 +52,13 @@ pub(crate) struct App {
     pub(crate) places: Arc<Shares>,
     /// Turns at searches, proofs and reviews.
     pub(crate) turns: Arc<Turns>,
-    /// Places for answers that hold a thread for as long as the client takes.
+    /// Places for responses that hold a thread for as long as the client takes.
     pub(crate) exports: Arc<Shares>,
-    /// Places for answers without an end.
+    /// Places for endless responses.
     pub(crate) streams: Arc<Shares>,
     /// Turns at large bodies.
     pub(crate) large_bodies: Arc<Turns>,
-    /// Turns of small requests that may have to wait for room, or for ids that are looked up: each holds a thread.
+    /// Turns of small requests that may have to wait for room or for id look-ups: each holds a thread.
     pub(crate) recording: Arc<Turns>,
     pub(crate) newest_checkpoint: NewestCheckpoint,
     /// Set when the server stops: streams end.
@@ -67,7 +67,7 @@ pub(crate) struct App {
     searches_kept: usize,
 }
 
-/// What handlers get.
+/// What handlers receive.
 pub(crate) type Shared = Arc<App>;
 
 impl App {
@@ -81,7 +81,7 @@ impl App {
         App {
             trail,
             dir,
-            // Of a packed body both forms are held.
+            // The compressed and the decompressed body are both held.
             body_room: Shares::new(config.bodies_bytes_max, 2 * config.body_bytes_max),
             places: Shares::with(PLACES_EACH, PLACES_MAX),
             turns: Turns::new(config.searches_max, config.searches_max / 2),
@@ -102,19 +102,19 @@ impl App {
         }
     }
 
-    /// A search that sees everything that is durable now, and ends when it is given up.
+    /// A search that sees everything that is durable now, and ends when it is cancelled.
     pub(crate) fn take_search(&self, given_up: &Arc<AtomicBool>) -> Result<Search, Problem> {
         if given_up.load(Ordering::Relaxed) {
             return Err(SearchError::Stopped.into());
         }
         let kept = self.searches.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let search = match kept {
-            // What it cannot find any more, such as a segment that has another name now, a new one can.
+            // A new search finds what this one no longer can, such as a renamed segment.
             Some(mut search) => search.refresh().map(|()| search).or_else(|_| self.open_search()),
             None => self.open_search(),
         };
         let mut search = search.or_else(|error| match is_short_of_files(&error) {
-            // Those that are kept hold files.
+            // Kept searches hold files.
             true => {
                 self.searches.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 self.open_search()
@@ -137,8 +137,8 @@ impl App {
         }
     }
 
-    /// Does `work` with a search, in a turn and away from the threads that serve connections. When the client goes away,
-    /// and this future with it, the work ends soon; so it does when its time is over.
+    /// Does `work` with a search, in a turn and outside the threads that serve connections. If the client goes away,
+    /// which drops this future, or time runs out, the work ends soon.
     pub(crate) async fn search<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&mut Search) -> Result<T, Problem> + Send + 'static,
@@ -151,7 +151,7 @@ impl App {
             let _ = begun.send(());
             let result = app.take_search(&given_up).and_then(|mut search| {
                 let found = work(&mut search)?;
-                // One that failed may be of a folder that has changed.
+                // A failed search may belong to a folder that has changed.
                 app.give_back(search);
                 Ok(found)
             });
@@ -174,21 +174,21 @@ impl App {
         done.await.map_err(|_| too_much_work(most))
     }
 
-    /// How many reviews wait for a decision; without those that rules flagged lately, if they cannot be read. Blocks.
+    /// How many reviews wait for a decision; without recent flags by rules if they cannot be read. Blocks.
     pub(crate) fn reviews_pending(&self) -> usize {
-        // What went wrong was logged where it did.
+        // The error was logged where it occurred.
         let _ = self.reviews.refresh(self);
         self.reviews.pending()
     }
 
-    /// As [`note`](App::note), away from the threads that serve connections: a full handoff is waited for.
+    /// Like [`note`](App::note), outside the threads that serve connections: it may wait for a full handoff.
     pub(crate) async fn note_aside(self: &Arc<Self>, what: &'static str, caller: &Caller, details: Object) {
         let (app, caller) = (self.clone(), caller.clone());
         let _ = tokio::task::spawn_blocking(move || app.note(what, &caller, details)).await;
     }
 
-    /// Records that the caller did something: one of the trail's own events. That it cannot be recorded is told by the
-    /// log and never in the way of the caller.
+    /// Records what the caller did as one of the trail's own events. If that fails, the failure is logged and does not
+    /// affect the caller.
     pub(crate) fn note(&self, what: &str, caller: &Caller, details: Object) -> Option<Index> {
         let actor =
             Actor { id: Some(caller.name().to_owned()), kind: Some("token".into()), ..Actor::default() };
@@ -209,7 +209,7 @@ impl App {
     }
 }
 
-/// Held by whoever waits for a search, and dropped with the answer that nobody reads.
+/// Held by whoever waits for a search; dropped with the response that nobody reads.
 #[derive(Default)]
 pub(crate) struct Waiting(Arc<AtomicBool>);
 
@@ -226,7 +226,7 @@ impl Drop for Waiting {
     }
 }
 
-/// Does what may block away from the threads that serve connections, in a turn where the request takes turns.
+/// Does work that may block outside the threads that serve connections, in a turn if the request takes turns.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -235,23 +235,24 @@ pub(crate) async fn blocking<T: Send + 'static>(
         None => None,
     };
     let work = move || {
-        // Given back when the work is done, also if nobody waits for it any more.
+        // Released when the work is done, even if nobody waits for it any more.
         let _turn = turn;
         work()
     };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
 }
 
-/// Nothing is said of what was found so far: it would be taken for all.
+/// A partial result is not returned: it would be taken for the whole.
 fn too_much_work(most: Duration) -> Problem {
     let seconds = most.as_secs_f64();
     let detail = format!(
-        "the answer takes more than the {seconds} s that one request may: narrow it, by time for example, or ask for pages"
+        "the answer takes more than the {seconds} s allowed for one request: narrow it, for example by time, or ask \
+         for pages"
     );
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "work-limit", detail)
 }
 
-/// An object from names and texts; those without a text are left out.
+/// An object from names and texts; names without a text are left out.
 pub(crate) fn details<'a>(members: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Object {
     let mut object = Object::default();
     for (name, text) in members {

@@ -1,4 +1,4 @@
-//! How a server is set up.
+//! The server's configuration.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,60 +6,60 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-/// How a server is set up. `Config::default()` listens on loopback only.
+/// The server's configuration. `Config::default()` listens only on loopback.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Where it listens. Port 0 takes a free one.
+    /// The address to listen on. Port 0 picks a free port.
     pub listen: SocketAddr,
-    /// Certificate chain and key, in PEM; read again when the files change.
+    /// Certificate chain and key, in PEM; reloaded when the files change.
     pub tls: Option<TlsFiles>,
-    /// Listens on an address that others can reach without TLS.
+    /// Listen without TLS on an address that others can reach.
     pub allow_plain_http: bool,
-    /// Needs no token. Answers only requests whose `Host` is loopback or in `hosts`.
+    /// Require no token. Answers only requests whose `Host` is loopback or in `hosts`.
     pub open: bool,
-    /// Names under which an open server may be asked.
+    /// Names that an open server answers to.
     pub hosts: Vec<String>,
-    /// Proxies that are believed when they say whose request it is.
+    /// Proxies that are trusted to name the client.
     pub trusted_proxies: Vec<IpNet>,
-    /// Where they say it. What stands in another header is the client's own word.
+    /// The header in which they name it. Another header is the client's own claim.
     pub proxy_header: ProxyHeader,
-    /// Sites that may show the viewer in a frame, such as `https://app.example.com`.
+    /// Sites that may embed the viewer in a frame, such as `https://app.example.com`.
     pub frame_ancestors: Vec<String>,
     /// Whether checkpoints and hash tiles need no token.
     pub public_tiles: bool,
-    /// The most bytes of a request's body, also after unpacking.
+    /// The maximum size of a request's body, also after decompression.
     pub body_bytes_max: usize,
-    /// The most bytes of the bodies of all requests at a time, not counting the first 64 KiB of each.
+    /// The maximum size of all request bodies at a time, not counting the first 64 KiB of each.
     pub bodies_bytes_max: usize,
-    /// The most events in one request.
+    /// The maximum number of events in one request.
     pub batch_events_max: usize,
-    /// The most connections at a time; fewer where the limit of open files has no room for so many.
+    /// The maximum number of connections; fewer if the limit on open files requires.
     pub connections_max: usize,
-    /// The most connections of one client address at a time; trusted proxies are not counted.
+    /// The maximum number of connections from one client address; trusted proxies are not counted.
     pub connections_per_address_max: usize,
-    /// Requests a second that one client address may make, on average; 0 for any number.
+    /// Requests per second that one client address may make, on average; 0 means unlimited.
     pub requests_per_second: u32,
-    /// The most searches, proofs and reviews that are worked on at once, and the most large bodies; half of them of one
-    /// client.
+    /// The maximum number of searches, proofs and reviews, and of large bodies, processed at once; one client may have
+    /// half of them.
     pub searches_max: usize,
-    /// How long the search for one answer may take; a page ends before, and says how far it came.
+    /// How long the search for one response may take; a page ends before, and says how far it got.
     pub search_timeout: Duration,
-    /// The most streams of events at a time; a quarter of them of one client.
+    /// The maximum number of event streams; one client may have a quarter of them.
     pub streams_max: usize,
-    /// How long a client may take for the head of a request, and for its body.
+    /// How long a client may take to send the head of a request, and its body.
     pub request_timeout: Duration,
-    /// How long a stop waits for requests that are under way.
+    /// How long a stop waits for requests in progress.
     pub stop_timeout: Duration,
-    /// What needs two.
+    /// What needs a second person.
     pub second_person: SecondPerson,
-    /// Whether to listen on a socket in the trail's folder, too.
+    /// Whether to listen on a socket in the trail's folder too.
     pub socket: bool,
-    /// The policy of the settings, which `PUT /v1/policy` replaces and SIGHUP returns to, is told from this.
+    /// The policy in the settings, which `PUT /v1/policy` replaces and SIGHUP returns to.
     pub health: HealthLimits,
 }
 
-/// What one person asks for and another one approves, in the review queue.
+/// What one person requests and another approves, in the review queue.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct SecondPerson {
@@ -79,7 +79,7 @@ pub enum ProxyHeader {
 }
 
 impl ProxyHeader {
-    /// The header of this name, in whatever case.
+    /// The header with this name, case-insensitively.
     pub fn parse(name: &str) -> Option<ProxyHeader> {
         match name {
             _ if name.eq_ignore_ascii_case("x-forwarded-for") => Some(ProxyHeader::XForwardedFor),
@@ -98,12 +98,12 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// From when on the server calls itself slow, by the age of the oldest event that is not yet somewhere.
+/// Limits for health, by the age of the oldest event that has not arrived yet.
 #[derive(Clone, Copy, Debug)]
 pub struct HealthLimits {
-    /// Not yet on disk: up to here it is good, up to ten times as long a warning.
+    /// Not yet on disk: good up to here, a warning up to ten times that.
     pub durable: Duration,
-    /// Not yet in a sink: up to here it is good, up to ten times as long a warning.
+    /// Not yet in a sink: good up to here, a warning up to ten times that.
     pub delivered: Duration,
 }
 

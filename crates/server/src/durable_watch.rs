@@ -1,5 +1,6 @@
-//! For how long events have been waiting for the disk. The trail keeps no times of what it accepted, so this looks ten
-//! times a second: what was accepted at a look and is not on disk at a later one is at least as old as the time between.
+//! How long events have been waiting for the disk. The trail does not keep the times of what it accepted, so this looks
+//! ten times a second: an event accepted at one look and not on disk at a later one is at least as old as the time
+//! between.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +10,7 @@ use trailseal_core::Trail;
 
 /// How often it looks.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Looks that are kept: an hour of them. After that the age stops growing.
+/// How many looks are kept: an hour of them. After that the age stops growing.
 const LOOKS_MAX: usize = 36_000;
 
 /// How many events were accepted at each look, of which some are not on disk.

@@ -1,4 +1,4 @@
-//! Doors for the fuzzer to what reads bytes from outside. Ordinary builds do not have them.
+//! Entry points for the fuzzer to the code that parses foreign bytes. Ordinary builds do not have them.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 pub use crate::record::events_of;
 
-/// The client's address by these headers, of which those are left out that no request can have.
+/// The client's address from these headers; headers that no request can have are left out.
 pub fn client_address(peer: IpAddr, headers: &[(&str, &[u8])], trusted: &[IpNet]) -> IpAddr {
     let mut map = HeaderMap::new();
     for (name, value) in headers {

@@ -1,4 +1,4 @@
-//! Whether the server is well, for probes and people.
+//! The server's health, for probes and people.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use trailseal_core::deliver::{DeliveryState, DeliveryStats};
 use crate::access::Caller;
 use crate::app::{App, Shared, blocking, details};
 
-/// How well something is.
+/// How healthy something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Health {
     Good,
@@ -39,7 +39,7 @@ impl Health {
     }
 }
 
-/// `GET /healthz`: the process answers.
+/// `GET /healthz`: the process responds.
 pub(crate) async fn healthz() -> Response {
     axum::Json(json!({"status": "ok"})).into_response()
 }
@@ -63,7 +63,7 @@ pub(crate) async fn readyz(State(app): State<Shared>) -> Response {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
-    // Events are accepted all the same.
+    // Events are accepted anyway.
     if let Some(trouble) = &stats.seal_trouble {
         problems.push(format!("sealing fails: {}", trouble.reason));
     }
@@ -110,8 +110,8 @@ pub(crate) async fn stats(State(app): State<Shared>, Extension(caller): Extensio
     ([("x-audit-health", HeaderValue::from_static(health.name()))], axum::Json(answer)).into_response()
 }
 
-/// `GET /admin/audit/stats`: the numbers that the applications show that this one took over from, and no others. They
-/// are of this server since its start.
+/// `GET /admin/audit/stats`: exactly the numbers shown by the applications that this one replaces, counted since this
+/// server's start.
 pub(crate) async fn admin_stats(State(app): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
     let stats = app.trail.stats();
     let not_stored = stats.deliveries.iter().map(|sink| sink.lag_events).max().unwrap_or(0);
@@ -171,7 +171,7 @@ pub(crate) fn is_stopped(sink: &DeliveryStats) -> bool {
 }
 
 impl App {
-    /// For how long the oldest event that is not on disk has been waiting: for how long there has been one.
+    /// How long the oldest event that is not on disk has been waiting, which is how long there has been one.
     fn not_durable_age(&self) -> Duration {
         self.durable_watch.age()
     }

@@ -6,8 +6,9 @@
 //!                                                                        ├─> reviews/, admin.rs ─> the trail's own events
 //!                                                                        └─> health.rs, metrics.rs, viewer.rs
 //! ```
-//! The server adds nothing to what a trail means: it takes events, finds them, and lets only those in who may. What
-//! it does for others it records in the trail itself.
+//!
+//! The server adds nothing to what a trail means: it accepts events, finds them, and controls access. It records what
+//! it does for others in the trail itself.
 
 mod access;
 mod admin;

@@ -1,5 +1,5 @@
-//! Numbers for Prometheus. What the trail counts itself is read when somebody asks; only what the server alone knows
-//! is counted here.
+//! Metrics for Prometheus. The trail's own counters are read on request; only what the server alone knows is counted
+//! here.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,19 +22,19 @@ pub(crate) struct Metrics {
     registry: Registry,
     /// Requests by route and status.
     requests: Family<Vec<(String, String)>, Counter>,
-    /// How long requests took, in seconds.
+    /// Duration of requests, in seconds.
     seconds: Histogram,
     /// Events in requests that were accepted.
     batch: Histogram,
     /// Searches that ended because the client had gone.
     given_up: Counter,
-    /// Connections that were closed because their client has too many.
+    /// Connections closed because their client has too many.
     pub(crate) connections_refused: Counter,
-    /// Connections that were closed because all places were taken and they had sent no head for longest.
+    /// Connections closed because all places were taken and they had gone longest without sending a head.
     pub(crate) connections_evicted: Counter,
-    /// Requests that were let pass by nobody.
+    /// Requests refused for lack of access.
     pub(crate) denied: Counter,
-    /// Events of requests that reached the level asked for, and those that were refused or did not.
+    /// Events of requests that reached the level asked for, and events that were refused or did not reach it.
     pub(crate) succeeded: Counter,
     pub(crate) failed: Counter,
 }
@@ -46,16 +46,16 @@ impl Default for Metrics {
         let seconds = Histogram::new(exponential_buckets(0.0001, 2.0, 18));
         let batch = Histogram::new(exponential_buckets(1.0, 4.0, 8));
         let (given_up, denied) = (Counter::default(), Counter::default());
-        let help = "Searches that were ended because their client had gone";
+        let help = "Searches ended because their client had gone";
         registry.register("trailseal_http_searches_given_up", help, given_up.clone());
         let connections_refused = Counter::default();
-        let help = "Connections that were closed because their address has too many";
+        let help = "Connections closed because their address has too many";
         registry.register("trailseal_http_connections_refused", help, connections_refused.clone());
         let connections_evicted = Counter::default();
-        let help = "Connections that had sent no head for longest, closed because others needed their place";
+        let help = "Connections closed to make room because they had gone longest without sending a head";
         registry.register("trailseal_http_connections_evicted", help, connections_evicted.clone());
         registry.register("trailseal_http_requests", "Requests by route and status", requests.clone());
-        registry.register("trailseal_http_request_seconds", "How long requests took", seconds.clone());
+        registry.register("trailseal_http_request_seconds", "Duration of requests", seconds.clone());
         registry.register("trailseal_http_batch_events", "Events in a request", batch.clone());
         registry.register(
             "trailseal_http_denied",
@@ -95,7 +95,7 @@ impl Metrics {
         self.seconds.observe(seconds);
     }
 
-    /// Counts a search that did not come to its end and that nobody waits for.
+    /// Counts a search that was not finished and that nobody waits for.
     pub(crate) fn searched(&self, is_done: bool, given_up: &AtomicBool) {
         if !is_done && given_up.load(Ordering::Relaxed) {
             self.given_up.inc();
@@ -120,31 +120,31 @@ pub(crate) async fn metrics(State(app): State<Shared>) -> Result<Response, Probl
     Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
 }
 
-/// What the trail knows of itself.
+/// The trail's own counters.
 fn trail_metrics(app: &App, out: &mut String) {
     let stats = app.trail.stats();
     let counted = &stats.counted;
     let errors = counted.refused + counted.unconfirmed;
     let counters = [
-        ("audit_events", "Events accepted, the trail's own included", stats.accepted),
+        ("audit_events", "Events accepted, including the trail's own", stats.accepted),
         ("audit_errors", "Events that were refused or not confirmed in time", errors),
         ("trailseal_events_refused", "Events that have no index and are not recorded", counted.refused),
         (
             "trailseal_events_unconfirmed",
-            "Events that are kept and were not confirmed in time",
+            "Events that are kept but were not confirmed in time",
             counted.unconfirmed,
         ),
         ("trailseal_events_sampled_out", "Events that sampling left out", counted.sampled_out),
         ("trailseal_events_off", "Events that the policy does not record", counted.off),
-        ("trailseal_events_masked", "Events that went in with something masked", counted.masked),
+        ("trailseal_events_masked", "Events in which something was masked", counted.masked),
         ("trailseal_warnings", "Warnings about fields in the wrong place or form", counted.warnings),
         ("trailseal_commits", "Groups of lines written and synced together", counted.commits),
         ("trailseal_durable_bytes", "Bytes of lines made durable", counted.durable_bytes),
         ("trailseal_segment_failures", "Writes or syncs of a segment that failed", counted.segment_failures),
-        ("trailseal_slow_writes", "Writes of lines, synced, that took over a second", counted.slow_writes),
+        ("trailseal_slow_writes", "Synced writes of lines that took over a second", counted.slow_writes),
         (
             "trailseal_segments_replaced",
-            "Segments that vanished or were cut while they were written",
+            "Segments that vanished or were truncated while they were written",
             counted.segments_replaced,
         ),
         (
@@ -164,40 +164,36 @@ fn trail_metrics(app: &App, out: &mut String) {
     let commits = &stats.commits;
     push_histogram("trailseal_commit_events", "Events written and synced together", &commits.events, 1, out);
     push_histogram("trailseal_commit_bytes", "Bytes written and synced together", &commits.bytes, 1, out);
-    let help = "How long syncs of lines took";
+    let help = "Duration of syncs";
     push_histogram("trailseal_commit_sync_seconds", help, &commits.sync_micros, 1_000_000, out);
     let gauges = [
         ("trailseal_durable_events", "Everything below this index is on disk", stats.durable),
         ("trailseal_sealed_events", "Everything below this index is covered by a checkpoint", stats.sealed),
         (
             "trailseal_not_durable_events",
-            "Accepted and not yet on disk",
+            "Accepted but not yet on disk",
             stats.accepted.saturating_sub(stats.durable),
         ),
         (
             "trailseal_not_sealed_events",
-            "On disk and not yet sealed",
+            "On disk but not yet sealed",
             stats.durable.saturating_sub(stats.sealed),
         ),
         (
             "trailseal_seal_failing",
-            "Whether sealing fails and is tried again",
+            "Whether sealing is failing (it is retried)",
             u64::from(stats.seal_trouble.is_some()),
         ),
-        ("trailseal_handoff_used_bytes", "Bytes in the handoff buffer", stats.handoff_used_bytes),
-        ("trailseal_handoff_bytes", "Bytes of the handoff buffer", stats.handoff_bytes),
-        (
-            "trailseal_http_bodies_bytes",
-            "Bytes of large bodies that are held now",
-            app.body_room.taken() as u64,
-        ),
+        ("trailseal_handoff_used_bytes", "Bytes in use in the handoff", stats.handoff_used_bytes),
+        ("trailseal_handoff_bytes", "Size of the handoff", stats.handoff_bytes),
+        ("trailseal_http_bodies_bytes", "Bytes of large bodies held now", app.body_room.taken() as u64),
         (
             "trailseal_http_requests_under_way",
-            "Requests that take turns, until their answers are sent",
+            "Requests that take turns, until their responses are sent",
             app.places.taken() as u64,
         ),
-        ("trailseal_http_streams", "Streams of events that are open", app.streams.taken() as u64),
-        ("trailseal_reviews_pending", "Reviews that wait for a decision", app.reviews_pending() as u64),
+        ("trailseal_http_streams", "Open event streams", app.streams.taken() as u64),
+        ("trailseal_reviews_pending", "Reviews waiting for a decision", app.reviews_pending() as u64),
     ];
     for (name, help, value) in gauges {
         let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
@@ -208,9 +204,9 @@ fn trail_metrics(app: &App, out: &mut String) {
             write!(out, "# HELP {name} Age of the newest checkpoint\n# TYPE {name} gauge\n{name} {age:.3}\n");
     }
     let sinks = [
-        ("trailseal_sink_lag_events", "Durable events that the sink has not got"),
-        ("trailseal_sink_lag_seconds", "Age of the oldest event that the sink has not got"),
-        ("trailseal_sink_stopped", "Whether delivery has stopped and needs somebody"),
+        ("trailseal_sink_lag_events", "Durable events that the sink does not have yet"),
+        ("trailseal_sink_lag_seconds", "Age of the oldest event that the sink does not have yet"),
+        ("trailseal_sink_stopped", "Whether delivery has stopped and needs attention"),
     ];
     for (place, (name, help)) in sinks.into_iter().enumerate() {
         let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n");
@@ -231,7 +227,7 @@ fn trail_metrics(app: &App, out: &mut String) {
     }
 }
 
-/// `per` of what was counted are one of what is shown.
+/// `per` counted units are one displayed unit.
 fn push_histogram(name: &str, help: &str, counted: &Distribution, per: u64, out: &mut String) {
     let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} histogram\n");
     let shown = |value: u64| value as f64 / per as f64;

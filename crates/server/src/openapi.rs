@@ -1,4 +1,4 @@
-//! The reference of the interface: OpenAPI 3.1, made from the table of routes.
+//! The API reference: OpenAPI 3.1, generated from the table of routes.
 
 use std::sync::LazyLock;
 
@@ -14,14 +14,14 @@ use crate::query::LIMIT_MAX;
 use crate::routes::{Route, table};
 use crate::viewer::FixedPage;
 
-/// The format of what an earlier answer gave out to go on from; clients do not look inside.
+/// The format of opaque values from an earlier response that are used to continue; clients do not look inside.
 const CURSOR: &str = "trailseal-cursor";
 
-/// A parameter that is told of in words: with it a body that the schema allows may be refused, and no schema of OpenAPI
-/// can say so. Whoever tests by the reference would take that for a fault.
+/// A parameter that is only described in words: with it, a body that the schema allows may be refused, which no OpenAPI
+/// schema can express. A tool that tests against the reference would report that as a fault.
 const STRICT: &str = "strict";
-const STRICT_DESCRIPTION: &str = "Fields in the wrong place or form are kept, and told of in `warnings`. With \
-    `?strict=true` names that no event has and wrong JSON types refuse the request (422); a value never does.";
+const STRICT_DESCRIPTION: &str = "Fields in the wrong place or form are kept and reported in `warnings`. With \
+    `?strict=true`, unknown names and wrong JSON types refuse the request (422); a value never does.";
 
 /// `GET /openapi.json`.
 pub(crate) async fn json(headers: HeaderMap) -> Response {
@@ -30,7 +30,7 @@ pub(crate) async fn json(headers: HeaderMap) -> Response {
     PAGE.answer(&headers)
 }
 
-/// `/docs`: a page without any script.
+/// `/docs`: a page without scripts.
 pub(crate) fn page() -> String {
     let mut rows = String::new();
     for route in table() {
@@ -53,7 +53,8 @@ pub(crate) fn page() -> String {
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Trailseal: the interface</title>\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <link rel=\"stylesheet\" href=\"assets/base.css\"><link rel=\"stylesheet\" href=\"assets/pages.css\"></head>\
-         <body><main class=\"docs\"><h1>The HTTP interface</h1><p>For machines: <a href=\"openapi.json\">openapi.json</a>. \
+         <body><main class=\"docs\"><h1>The HTTP interface</h1><p>For machines: <a \
+         href=\"openapi.json\">openapi.json</a>. \
          Send <code>Authorization: Bearer tsl_…</code>.</p><table><thead><tr><th>Method</th><th>Path</th>\
          <th>Does</th><th>Needs</th></tr></thead><tbody>\n{rows}</tbody></table></main></body></html>\n"
     )
@@ -62,7 +63,7 @@ pub(crate) fn page() -> String {
 fn document() -> Value {
     let mut paths = Map::new();
     for route in table() {
-        // In OpenAPI a parameter of a path has no slash in it.
+        // In OpenAPI, a path parameter contains no slash.
         let path = route.path.replace("{*path}", "{path}");
         let item = paths.entry(path).or_insert_with(|| json!({}));
         item[route.method.as_str().to_ascii_lowercase()] = operation(&route);
@@ -71,7 +72,8 @@ fn document() -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "Trailseal", "version": env!("CARGO_PKG_VERSION"),
-            "description": "An audit log that never slows the request, never loses what it accepted, and shows every rewrite.",
+            "description": "An audit log that never slows the request, never loses what it accepted, and detects \
+                every rewrite.",
             "license": {"name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT"},
         },
         "paths": paths,
@@ -117,7 +119,7 @@ fn operation(route: &Route) -> Value {
             }
             202 => json!({"description": "It waits for a second person", "content":
                 {"application/json": {"schema": {"$ref": "#/components/schemas/Review"}}}}),
-            304 => json!({"description": "As it was"}),
+            304 => json!({"description": "Unchanged"}),
             _ => json!({"description": "A problem", "content":
                 {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}),
         };
@@ -177,7 +179,7 @@ fn query_parameter(name: &str) -> Value {
     json!({"name": name, "in": "query", "required": false, "schema": schema})
 }
 
-/// A filter of a search. Given several times, it means any of the values.
+/// A filter of a search. A repeated filter matches any of its values.
 fn filter_parameter(name: &str) -> Value {
     let schema = match name {
         "system" => json!({"type": "boolean"}),
@@ -213,17 +215,17 @@ fn header_parameters(route: &Route) -> Option<Value> {
     match (route.path, route.success.1) {
         (_, "Accepted") => Some(header(
             "Idempotency-Key",
-            "A retry with the same key and body records nothing anew",
-            // As `record` reads it: printable ASCII without spaces around it.
+            "A retry with the same key and body records nothing new",
+            // As `record` parses it: printable ASCII without surrounding spaces.
             json!({"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"}),
         )),
         (_, "Stream") => Some(header(
             "Last-Event-ID",
-            "Where to go on: the id of the last event that came",
+            "Where to continue: the id of the last event received",
             json!({"type": "string", "format": CURSOR}),
         )),
         _ if route.problems.contains(&304) => {
-            Some(header("If-None-Match", "The ETag of a kept answer", json!({"type": "string"})))
+            Some(header("If-None-Match", "The ETag of a cached response", json!({"type": "string"})))
         }
         _ => None,
     }
@@ -253,10 +255,10 @@ fn schemas() -> Value {
     let text = json!({"type": "string"});
     let number = json!({"type": "integer", "minimum": 0});
     let any = json!({});
-    // Told of are three an event and a hundred an answer.
+    // Three are listed per event and a hundred per response.
     let more = json!({"type": "integer", "minimum": 1, "description": "How many warnings are not listed"});
     let mut fields = Map::new();
-    // Whatever stands in them is kept, so any JSON will do; only `action` must be there.
+    // Any JSON is accepted, since everything is kept; only `action` is required.
     for name in trailseal_event::OWN_KEYS[0] {
         fields.insert((*name).to_owned(), any.clone());
     }
@@ -281,7 +283,7 @@ fn schemas() -> Value {
             }}},
         }},
         "Warning": {"type": "object", "required": ["field", "problem", "hint"], "additionalProperties": false,
-            "description": "A field that was sent in the wrong place or form, and what to do; never its value",
+            "description": "A field sent in the wrong place or form, and what to do; never its value",
             "properties": {"field": text, "problem": text, "hint": text}},
         "Event": {"type": "object", "required": ["origin", "v", "index", "recorded", "id", "action"]},
         "Page": {"type": "object", "properties": {

@@ -1,4 +1,4 @@
-//! What went wrong, as RFC 9457 problem details: a stable `type`, a sentence that says what to do, and the place.
+//! Errors as RFC 9457 problem details: a stable `type`, a sentence that says what to do, and the place.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -6,14 +6,14 @@ use serde_json::{Map, Value, json};
 use trailseal_core::file::is_shortage;
 use trailseal_index::SearchError;
 
-/// An answer that says no. Boxed: answers that say yes should not be as large as it.
+/// An error response. Boxed, so that success responses stay small.
 #[derive(Debug)]
 pub(crate) struct Problem(Box<Members>);
 
 #[derive(Debug)]
 struct Members {
     status: StatusCode,
-    /// The last part of `type`; never changed once given out.
+    /// The last part of `type`; never changed once published.
     kind: &'static str,
     detail: String,
     more: Map<String, Value>,
@@ -55,7 +55,7 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "refused", detail).retry_after(1)
     }
 
-    /// Something that the caller cannot mend. What it was is for the log; an answer could show paths.
+    /// An error that the caller cannot fix. Its cause goes to the log; a response could reveal paths.
     pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Problem {
         let mut text = error.to_string();
         let mut source = error.source();
@@ -74,7 +74,7 @@ impl Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
-    /// Whether it says that there is no room, and not that the request is wrong.
+    /// Whether it says that there is no room, rather than that the request is wrong.
     pub(crate) fn is_refused(&self) -> bool {
         self.0.status == StatusCode::SERVICE_UNAVAILABLE
     }
@@ -85,14 +85,14 @@ impl Problem {
         self
     }
 
-    /// Says when to try again, in seconds.
+    /// Sets when to retry, in seconds.
     pub(crate) fn retry_after(mut self, seconds: u32) -> Problem {
         self.0.retry_after = Some(seconds);
         self
     }
 }
 
-/// Whether it says, or what it comes from, that no more files can be opened now.
+/// Whether it, or one of its causes, says that no more files can be opened now.
 pub(crate) fn is_short_of_files(error: &(dyn std::error::Error + 'static)) -> bool {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.filter_map(|error| error.downcast_ref::<std::io::Error>()).any(is_shortage)

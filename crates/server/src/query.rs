@@ -1,4 +1,4 @@
-//! The query of a URL: names and values, each name known, each value where it belongs.
+//! The query of a URL: names and values; each name is known, and each value is where it belongs.
 
 use std::borrow::Cow;
 
@@ -10,18 +10,18 @@ use trailseal_index::{By, Cursor, First, Order};
 use crate::access::Caller;
 use crate::problem::Problem;
 
-/// Events on a page unless told otherwise, and at most.
+/// Events per page, by default and at most.
 pub(crate) const LIMIT: usize = 50;
 pub(crate) const LIMIT_MAX: usize = 1_000;
 
-/// Values of all parameters together. Each filter's value is compared with each event.
+/// The maximum number of values of all parameters together. Each filter value is compared with each event.
 const VALUES_MAX: usize = 200;
 
-/// Bytes of a query that are recorded: of one that is longer, about so many, and of each value no less than this.
+/// How much of a query is recorded: about this many bytes of a longer one, and of each value at least this many.
 const NOTED_BYTES_MAX: usize = 2_048;
 const VALUE_BYTES_KEPT: usize = 16;
 
-/// Names and values, in their order.
+/// Names and values, in order.
 pub(crate) struct Query {
     pairs: Vec<(String, String)>,
 }
@@ -42,7 +42,7 @@ impl Query {
         }
     }
 
-    /// The value of a name that stands at most once.
+    /// The value of a name that may occur only once.
     pub(crate) fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values =
             self.pairs.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
@@ -55,7 +55,7 @@ impl Query {
         }
     }
 
-    /// Refuses names that mean nothing here: a filter with a typing error would show too much.
+    /// Refuses unknown names: a mistyped filter would show too much.
     pub(crate) fn only(&self, names: &[&str]) -> Result<(), Problem> {
         match self.pairs.iter().find(|(name, _)| !names.contains(&name.as_str())) {
             None => Ok(()),
@@ -66,7 +66,7 @@ impl Query {
         }
     }
 
-    /// The filter that it asks for, narrowed to what the caller may see. Other names are those of `also`.
+    /// The requested filter, narrowed to what the caller may see. Other names are those of `also`.
     pub(crate) fn filter(&self, caller: &Caller, now: Timestamp, also: &[&str]) -> Result<Filter, Problem> {
         let mut filter = Filter::default();
         for (name, value) in &self.pairs {
@@ -86,7 +86,8 @@ impl Query {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(_) => {
-                Err(Problem::bad_request("query", format!("{name} is true or false")).with("field", name))
+                Err(Problem::bad_request("query", format!("{name} must be true or false"))
+                    .with("field", name))
             }
         }
     }
@@ -95,32 +96,32 @@ impl Query {
         let Some(text) = self.one("limit")? else { return Ok(None) };
         match text.parse() {
             Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(Some(limit)),
-            _ => Err(Problem::bad_request("query", format!("limit is a number from 1 to {LIMIT_MAX}"))
+            _ => Err(Problem::bad_request("query", format!("limit must be a number from 1 to {LIMIT_MAX}"))
                 .with("field", "limit")),
         }
     }
 
-    /// The order asked for, beginning at this end if nothing is said of it.
+    /// The requested order, beginning at this end by default.
     pub(crate) fn order(&self, usual: First) -> Result<Order, Problem> {
         let wrong = |name: &str, detail: &str| Err(Problem::bad_request("query", detail).with("field", name));
         let first = match self.one("order")? {
             None => usual,
             Some("desc") => First::Newest,
             Some("asc") => First::Oldest,
-            Some(_) => return wrong("order", "order is asc or desc"),
+            Some(_) => return wrong("order", "order must be asc or desc"),
         };
         match self.one("order_by")? {
             None | Some("time") => Ok(Order { by: By::Time, first }),
             Some("recorded") => Ok(Order { by: By::Recorded, first }),
-            Some(_) => wrong("order_by", "order_by is time or recorded"),
+            Some(_) => wrong("order_by", "order_by must be time or recorded"),
         }
     }
 
-    /// Where to go on, in the order asked for.
+    /// Where to continue, in the requested order.
     pub(crate) fn cursor(&self, order: Order) -> Result<Option<Cursor>, Problem> {
         let Some(text) = self.one("cursor")? else { return Ok(None) };
         let wrong = |detail: &str| Problem::bad_request("query", detail).with("field", "cursor");
-        let cursor: Cursor = text.parse().map_err(|_| wrong("cursor is none that this server gave out"))?;
+        let cursor: Cursor = text.parse().map_err(|_| wrong("cursor is not one of this server's cursors"))?;
         if cursor.order() == order {
             return Ok(Some(cursor));
         }
@@ -128,12 +129,12 @@ impl Query {
         let by = if by == By::Time { "time" } else { "recorded" };
         let first = if first == First::Oldest { "asc" } else { "desc" };
         Err(wrong(&format!(
-            "cursor is of a query in another order: it goes with order={first} and order_by={by}"
+            "cursor belongs to a query in another order: use it with order={first} and order_by={by}"
         )))
     }
 
-    /// What was asked, for the record of it, with each value as `shown` gives it, and its whole length if it was cut. Then
-    /// each value keeps its beginning, so that none can be hidden behind others.
+    /// The query as recorded, with each value as `shown` returns it, and its whole length if it was cut. Then each
+    /// value keeps its beginning, so that none can be hidden behind others.
     pub(crate) fn text<'a>(
         &'a self,
         shown: impl Fn(&str, &'a str) -> Cow<'a, str>,
@@ -159,7 +160,7 @@ fn shortened(name: &str, value: &str, most: usize) -> String {
     format!("{name}={kept}{mark}")
 }
 
-/// The beginning of a text, of at most so many bytes.
+/// The beginning of a text, of at most this many bytes.
 pub(crate) fn cut(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }

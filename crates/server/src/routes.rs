@@ -1,5 +1,5 @@
-//! Every route, in one table: its path, what it needs, what it takes and answers. The router, the reference in
-//! `/openapi.json` and the test that nobody sees another tenant's events are all made from it.
+//! Every route, in one table: its path, what it needs, what it takes and what it returns. The router, the reference in
+//! `/openapi.json` and the test of tenant isolation are all generated from it.
 
 use std::time::Instant;
 
@@ -21,27 +21,27 @@ use crate::{admin, health, metrics, openapi, read, record, reviews, viewer};
 use Needs::{Nothing, Tiles, WholeTrail};
 use Scope::{Admin, Read, Review, Write};
 
-/// A route and what is to be known of it.
+/// A route and everything known about it.
 pub(crate) struct Route {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
     pub(crate) needs: Needs,
     pub(crate) summary: &'static str,
-    /// Parameters of the query besides the filters.
+    /// Query parameters besides the filters.
     pub(crate) query: &'static [&'static str],
-    /// Whether the filters of a search are parameters, too.
+    /// Whether the filters of a search are also parameters.
     pub(crate) filters: bool,
     /// The name of the body's schema.
     pub(crate) body: Option<&'static str>,
     /// The status of success and its schema.
     pub(crate) success: (u16, &'static str),
-    /// What else it may answer, besides what the table's conditions imply.
+    /// Other possible responses, besides those implied by the table.
     pub(crate) problems: &'static [u16],
     takes: Takes,
     handler: fn() -> MethodRouter<Shared>,
 }
 
-/// What a route takes that clients share.
+/// The shared resource that a route uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Takes {
     /// No more than a file would.
@@ -79,22 +79,22 @@ macro_rules! route {
     }};
 }
 
-/// All of them.
+/// All scopes.
 pub(crate) fn table() -> Vec<Route> {
     vec![
         route!(POST "/v1/events", Needs::Scope(Write), "Record one event, an array, or NDJSON", post(record::post),
             query &["ack", "strict"], body "Events", gives 202 "Accepted", or &[400, 408, 409, 413, 415, 422, 503, 504]),
         route!(GET "/v1/events", Needs::Scope(Read), "Find events", get(read::events),
             query &["limit", "cursor", "order", "order_by", "count"], filters true, gives 200 "Page", or &[400, 422], takes Takes::Turns),
-        route!(GET "/v1/events/stream", Needs::Scope(Read), "Events as they come, as server-sent events", get(read::stream),
+        route!(GET "/v1/events/stream", Needs::Scope(Read), "New events as they arrive, as server-sent events", get(read::stream),
             query &["cursor"], filters true, gives 200 "Stream", or &[400], takes Takes::Stream),
         route!(GET "/v1/events/{id}", Needs::Scope(Read), "One event", get(read::one),
             query &["tenant", "origin"], gives 200 "Event", or &[300, 304, 400, 404, 422, 503], takes Takes::Turns),
         route!(GET "/v1/events/{id}/proof", Needs::Scope(Read), "The proof that an event is in the trail", get(read::proof),
             query &["tenant", "origin"], gives 200 "Proof", or &[300, 400, 404, 409, 422, 503], takes Takes::Turns),
-        route!(GET "/v1/events/{id}/verify", Needs::Scope(Read), "What the server says of an event's proof", get(read::verify),
+        route!(GET "/v1/events/{id}/verify", Needs::Scope(Read), "What the server says about an event's proof", get(read::verify),
             query &["tenant", "origin"], gives 200 "Verified", or &[300, 400, 404, 409, 422, 503], takes Takes::Turns),
-        route!(GET "/v1/resources/{type}/{id}/history", Needs::Scope(Read), "One resource's life", get(read::history),
+        route!(GET "/v1/resources/{type}/{id}/history", Needs::Scope(Read), "The history of one resource", get(read::history),
             query &["limit", "cursor", "order", "order_by", "tenant"], gives 200 "Page", or &[400, 422], takes Takes::Turns),
         route!(GET "/v1/summary", Needs::Scope(Read), "Counts by field, and over time", get(read::summary),
             query &["top", "bucket"], filters true, gives 200 "Summary", or &[400, 422], takes Takes::Turns),
@@ -102,7 +102,7 @@ pub(crate) fn table() -> Vec<Route> {
             gives 200 "Origins", takes Takes::Turns),
         route!(GET "/v1/reviews", Needs::Scope(Review), "The review queue", get(reviews::list),
             query &["state", "before"], gives 200 "Reviews", or &[400], takes Takes::Turns),
-        route!(POST "/v1/reviews", Needs::OneOf(&[Write, Review, Admin]), "Ask for an event to be reviewed", post(reviews::request),
+        route!(POST "/v1/reviews", Needs::OneOf(&[Write, Review, Admin]), "Request a review of an event", post(reviews::request),
             body "ReviewRequest", gives 201 "Review", or &[400, 404, 408, 413, 415, 422, 503], takes Takes::Turns),
         route!(POST "/v1/reviews/{id}", Needs::Scope(Review), "Approve or reject", post(reviews::decide),
             body "Decision", gives 200 "Review", or &[400, 404, 408, 409, 413, 415, 422, 503, 504], takes Takes::Turns),
@@ -117,17 +117,17 @@ pub(crate) fn table() -> Vec<Route> {
         route!(DELETE "/v1/tokens/{name}", WholeTrail(Admin), "Revoke a token", delete(admin::revoke_token),
             gives 204 "Nothing", or &[404]),
         route!(POST "/v1/keys/rotate", WholeTrail(Admin), "Replace the signing key", post(admin::rotate_key), gives 200 "Key"),
-        route!(GET "/v1/stats", WholeTrail(Read), "Numbers and health", get(health::stats), gives 200 "Object", takes Takes::Turns),
+        route!(GET "/v1/stats", WholeTrail(Read), "Statistics and health", get(health::stats), gives 200 "Object", takes Takes::Turns),
         route!(GET "/admin/audit/stats", WholeTrail(Read), "Submitted, succeeded, failed", get(health::admin_stats),
             gives 200 "AdminStats"),
-        route!(GET "/metrics", WholeTrail(Read), "Numbers for Prometheus", get(metrics::metrics), gives 200 "Text", takes Takes::Turns),
+        route!(GET "/metrics", WholeTrail(Read), "Metrics for Prometheus", get(metrics::metrics), gives 200 "Text", takes Takes::Turns),
         route!(GET "/checkpoint", Tiles, "The newest signed checkpoint", get(read::checkpoint), gives 200 "Text"),
         route!(GET "/tile/{*path}", Tiles, "A tile of hashes (C2SP tlog-tiles)", get(read::tile), gives 200 "Bytes", or &[404], takes Takes::Turns),
         route!(GET "/tile/entries/{*path}", WholeTrail(Read), "A bundle of lines", get(read::entries),
             gives 200 "Bytes", or &[404], takes Takes::Turns),
         route!(GET "/origins/{*path}", Tiles, "Checkpoint and tiles of one of the trails", get(read::of_origin),
             gives 200 "Bytes", or &[404], takes Takes::Turns),
-        route!(GET "/healthz", Nothing, "The process answers", get(health::healthz), gives 200 "Object"),
+        route!(GET "/healthz", Nothing, "The process responds", get(health::healthz), gives 200 "Object"),
         route!(GET "/readyz", Nothing, "Events would be accepted", get(health::readyz), gives 200 "Object", or &[503]),
         route!(GET "/openapi.json", Nothing, "This reference", get(openapi::json), gives 200 "Object", or &[304]),
         route!(GET "/docs", Nothing, "This reference, for people", get(viewer::docs), gives 200 "Text", or &[304]),
@@ -153,17 +153,17 @@ pub(crate) fn router(app: Shared) -> Router {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method",
-                "this path does not take this method: see /docs",
+                "this path does not support this method: see /docs",
             )
         })
-        // The body is read by whoever needs it, with the limit of the settings.
+        // Whoever needs the body reads it, with the limit of the settings.
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(app.clone(), observe))
         .with_state(app)
 }
 
-/// Lets a request pass that its client has a place for, which it holds until the whole answer is sent. Before anything of
-/// the request is looked at: who floods is refused for little.
+/// Passes on a request for which its client has a place, which it holds until the whole response is sent. This comes
+/// before anything else, so that refusing a flood is cheap.
 async fn share(
     State((app, takes)): State<(Shared, Takes)>,
     Extension(caller): Extension<Caller>,
@@ -178,9 +178,9 @@ async fn share(
     let mut place = places.begin(client.clone());
     place.grow(1).map_err(|full| {
         let detail = match full {
-            Full::Whole => format!("too many {what} are under way: try again in a moment"),
+            Full::Whole => format!("too many {what} are in progress: try again in a moment"),
             Full::OfClient => {
-                format!("you have too many {what} under way: try again when one of them has ended")
+                format!("you have too many {what} in progress: try again when one of them has ended")
             }
         };
         Problem::new(StatusCode::TOO_MANY_REQUESTS, kind, detail).retry_after(1)
@@ -189,7 +189,7 @@ async fn share(
     Ok(response.map(|body| Body::new(HeldBody { body, _place: place })))
 }
 
-/// Counts every request, and puts on each answer what browsers are to be told.
+/// Counts every request, and adds the headers for browsers to each response.
 async fn observe(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());

@@ -18,45 +18,47 @@ use crate::durable_watch;
 use crate::listen::{Acceptor, Serving, Socket, TlsError};
 use crate::{memory, reviews, routes};
 
-/// How often the last use of tokens is written down.
+/// How often the last use of tokens is saved.
 const USES_KEPT_EVERY: Duration = Duration::from_secs(60);
-/// How often memory that is free is given back to the system, if there was work that takes much of it.
+/// How often free memory is returned to the system, if there was memory-intensive work.
 const MEMORY_GIVEN_BACK_EVERY: Duration = Duration::from_secs(5);
 /// The name of the token that a first start makes.
 const FIRST_TOKEN: &str = "admin";
-/// How often a server that is idle says that it is there.
+/// How often an idle server records a heartbeat.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(300);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// Others could reach it, and read along.
+    /// Others could reach it and eavesdrop.
     #[error(
-        "{listen} can be reached from elsewhere, and would answer in plain text: set server.tls_cert and \
-         server.tls_key, or server.allow_plain_http = true behind a proxy that does TLS"
+        "{listen} can be reached from elsewhere and would serve plain text: set server.tls_cert and server.tls_key, \
+         or server.allow_plain_http = true behind a proxy that terminates TLS"
     )]
     PlainHttp {
-        /// Where it should listen.
+        /// The address to listen on.
         listen: SocketAddr,
     },
-    /// Others could reach it, and do anything.
+    /// Others could reach it and do anything.
     #[error(
-        "an open server needs no token, so it listens on loopback alone, not on {listen}: leave --open out"
+        "an open server needs no token, so it listens only on loopback, not on {listen}: leave out --open"
     )]
     OpenToAll {
-        /// Where it should listen.
+        /// The address to listen on.
         listen: SocketAddr,
     },
     /// Nobody would be a second person.
     #[error(
-        "an open server cannot tell one person from another: leave --open out, or review.second_person empty"
+        "an open server cannot tell one person from another: leave out --open, or set no review.second_person"
     )]
     OpenAlone,
     /// It cannot listen there.
-    #[error("could not listen on {listen}: another program may, or the address is not this machine's")]
+    #[error(
+        "could not listen on {listen}: another program may be using it, or the address is not this machine's"
+    )]
     Listen {
-        /// Where.
+        /// The address.
         listen: SocketAddr,
         /// What the system said.
         #[source]
@@ -73,7 +75,7 @@ pub enum ServerError {
     Reviews,
 }
 
-/// What a stop left.
+/// What a stop left behind.
 #[derive(Clone, Debug)]
 pub struct Stopped {
     /// Connections that were cut because they did not end in time.
@@ -92,9 +94,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens, and does not answer yet. `dir` is the folder that is searched: the trail's, or that of all slots.
+    /// Listens, but does not respond yet. `dir` is the folder that is searched: the trail's, or that of all slots.
     ///
-    /// The first time, when there is no token, one for everything is made.
+    /// If there is no token yet, one that allows everything is made.
     ///
     /// # Errors
     /// When it cannot listen, or should not: where others could reach it without TLS.
@@ -134,7 +136,7 @@ impl Server {
         Ok(Server { app, listener, address, tls, socket, stop, first_token })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -145,13 +147,13 @@ impl Server {
         format!("{scheme}://{}", self.address)
     }
 
-    /// The token that was made because there was none. It cannot be told again.
+    /// The token that was made because there was none. It cannot be shown again.
     pub fn first_token(&self) -> Option<&str> {
         self.first_token.as_deref()
     }
 
-    /// Answers until `stop` is ready; then takes no more connections and ends those that are open, at most for the time
-    /// of the configuration. The trail stays open: its owner closes it.
+    /// Responds until `stop` is ready; then accepts no more connections and ends the open ones, at most as long as the
+    /// configuration allows. The trail stays open: its owner closes it.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
         let Server { app, listener, tls, socket, stop: stopper, .. } = self;
         let router = routes::router(app.clone());
@@ -179,7 +181,7 @@ fn first_token(app: &App) -> Result<String, TokenError> {
     Ok(token)
 }
 
-/// What is to be done now and then.
+/// Periodic work.
 async fn chores(app: Shared) {
     let mut ticks = tokio::time::interval(durable_watch::LOOK_EVERY);
     let per = |time: Duration| (time.as_millis() / durable_watch::LOOK_EVERY.as_millis()).max(1) as u64;
@@ -199,7 +201,7 @@ async fn chores(app: Shared) {
             }
         }
         if tick.is_multiple_of(per(HEARTBEAT_EVERY)) {
-            // Silence is told from loss by it.
+            // It distinguishes silence from loss.
             let now = app.trail.durable();
             if now == last {
                 let _ = app.trail.record_own("heartbeat", Event::default());
@@ -211,7 +213,7 @@ async fn chores(app: Shared) {
 
 fn keep_uses(app: &App) {
     if let Err(error) = app.tokens.keep_uses() {
-        tracing::warn!(error = %error, "when tokens were last used could not be written down");
+        tracing::warn!(error = %error, "the last use of tokens could not be saved");
     }
 }
 
@@ -233,7 +235,7 @@ pub struct TokenFile {
 }
 
 impl TokenFile {
-    /// Those in the trail's folder.
+    /// The tokens in the trail's folder.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -241,7 +243,7 @@ impl TokenFile {
         Ok(TokenFile { tokens: Tokens::load(folder)? })
     }
 
-    /// Makes a token and returns it: nobody can tell it later.
+    /// Makes a token and returns it; it cannot be shown again later.
     ///
     /// # Errors
     /// When the name is taken or cannot be used, or the file cannot be written.
@@ -254,10 +256,10 @@ impl TokenFile {
         self.tokens.list()
     }
 
-    /// Ends a token.
+    /// Revokes a token.
     ///
     /// # Errors
-    /// When there is none of this name, or the file cannot be written.
+    /// When there is none with this name, or the file cannot be written.
     pub fn revoke(&self, name: &str) -> Result<(), TokenError> {
         self.tokens.revoke(name)
     }

@@ -1,6 +1,6 @@
-//! What clients share: the room for large bodies, the places for requests, exports and streams.
+//! What clients share: the room for large bodies, and the places for requests, exports and streams.
 //!
-//! What must hold: no client takes all of it, so one that is greedy or slow keeps none of the others out.
+//! What must hold: no client can take all of it, so a greedy or slow one does not keep the others out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,24 +11,24 @@ use std::task::{Context, Poll};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 
-/// A client has this part of what is shared, so that several greedy ones, too, leave something.
+/// A client may take this fraction of what is shared, so that even several greedy ones leave something.
 const PART: usize = 4;
 
-/// Who is counted as one.
+/// Who counts as one client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Client {
-    /// Whoever owns the trail's folder.
+    /// The owner of the trail's folder.
     Owner,
-    /// All who have this token.
+    /// Everybody with this token.
     Token(Arc<str>),
-    /// All of this address, where no token is needed.
+    /// Everybody at this address, if no token is needed.
     Address(IpAddr),
 }
 
-/// So much of something, and who has taken how much of it.
+/// A limited amount of something, and who has taken how much of it.
 pub(crate) struct Shares {
     most: usize,
-    /// The most of one client.
+    /// The maximum per client.
     each: usize,
     taken: Mutex<Taken>,
 }
@@ -39,14 +39,14 @@ struct Taken {
     by: HashMap<Client, usize>,
 }
 
-/// What was taken for one purpose; given back when it is dropped.
+/// What was taken for one purpose, released on drop.
 pub(crate) struct Share {
     shares: Arc<Shares>,
     client: Client,
     taken: usize,
 }
 
-/// The body of an answer, with what is taken until it is sent.
+/// The body of a response, with what is held until it is sent.
 pub(crate) struct HeldBody {
     pub(crate) body: Body,
     pub(crate) _place: Share,
@@ -75,14 +75,14 @@ impl HttpBody for HeldBody {
 /// Why nothing more can be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// The client has its part.
+    /// The client has used up its share.
     OfClient,
-    /// All of it is taken.
+    /// Everything is taken.
     Whole,
 }
 
 impl Shares {
-    /// A client may have a quarter of `most`, or `least` where that is more.
+    /// A client may have a quarter of `most`, or `least` if that is more.
     pub(crate) fn new(most: usize, least: usize) -> Arc<Shares> {
         Shares::with((most / PART).max(least), most)
     }
@@ -97,7 +97,7 @@ impl Shares {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).all
     }
 
-    /// Nothing yet, for `client`.
+    /// An empty share for `client`.
     pub(crate) fn begin(self: &Arc<Self>, client: Client) -> Share {
         Share { shares: self.clone(), client, taken: 0 }
     }

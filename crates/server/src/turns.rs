@@ -1,8 +1,8 @@
-//! Turns: so much work at once, and clients one after the other.
+//! Turns: limited work at once, shared between clients in turn.
 //!
-//! In: who asks. Out: a turn, given back when it is dropped. What must hold: no client has more than its part of the turns,
-//! and of those that wait the one comes next that was served longest ago. So who asks now and then waits for the work that
-//! is under way, never for all that a greedy client has asked for.
+//! In: who asks. Out: a turn, released on drop. What must hold: no client has more than its share of the turns, and
+//! among waiting clients the one served longest ago comes next. So an occasional client waits for work in progress,
+//! never for everything that a greedy client has requested.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,11 +12,11 @@ use tokio::sync::oneshot;
 use crate::shares::Client;
 
 tokio::task_local! {
-    /// For whom a request is answered, and whose turns its work takes.
+    /// For whom a request is processed, and whose turns its work takes.
     static ASKER: Asker;
 }
 
-/// Somebody whose work takes turns.
+/// A client whose work takes turns.
 #[derive(Clone)]
 pub(crate) struct Asker {
     turns: Arc<Turns>,
@@ -26,7 +26,7 @@ pub(crate) struct Asker {
 /// How much may be done at once.
 pub(crate) struct Turns {
     most: usize,
-    /// The most of one client.
+    /// The maximum per client.
     each: usize,
     state: Mutex<State>,
 }
@@ -35,13 +35,13 @@ pub(crate) struct Turns {
 struct State {
     taken: usize,
     clients: HashMap<Client, Standing>,
-    /// In the order in which they came.
+    /// In order of arrival.
     waiting: Vec<(Client, oneshot::Sender<Turn>)>,
-    /// Turns that were given so far.
+    /// Turns given so far.
     given: u64,
 }
 
-/// Of a client that has a turn or waits for one.
+/// State of a client that has a turn or waits for one.
 #[derive(Default)]
 struct Standing {
     taken: usize,
@@ -50,7 +50,7 @@ struct Standing {
     newest: u64,
 }
 
-/// One turn; given back when it is dropped.
+/// One turn, released on drop.
 pub(crate) struct Turn {
     turns: Arc<Turns>,
     client: Client,
@@ -66,7 +66,7 @@ impl Asker {
         ASKER.scope(self, work).await
     }
 
-    /// For whom the task that runs does its work; `None` where no client waits for it.
+    /// For whom the current task works; `None` if no client waits for it.
     pub(crate) fn here() -> Option<Asker> {
         ASKER.try_with(Asker::clone).ok()
     }
@@ -75,7 +75,7 @@ impl Asker {
         self.turns.take(self.client.clone()).await
     }
 
-    /// As [`turn`](Asker::turn). Blocks.
+    /// Like [`turn`](Asker::turn). Blocks.
     pub(crate) fn wait_for_turn(&self) -> Turn {
         loop {
             if let Ok(turn) = self.turns.ask(self.client.clone()).blocking_recv() {
@@ -86,7 +86,7 @@ impl Asker {
 }
 
 impl Turns {
-    /// So many at once, of one client at most `each`.
+    /// At most `most` turns at once, and `each` per client.
     pub(crate) fn new(most: usize, each: usize) -> Arc<Turns> {
         let most = most.max(1);
         Arc::new(Turns { most, each: each.clamp(1, most), state: Mutex::default() })
@@ -95,7 +95,7 @@ impl Turns {
     /// Waits for a turn.
     pub(crate) async fn take(self: &Arc<Self>, client: Client) -> Turn {
         loop {
-            // Each that is asked for is answered, so this ends at the first.
+            // Every request for a turn is answered, so this ends at the first.
             if let Ok(turn) = self.ask(client.clone()).await {
                 return turn;
             }
@@ -117,10 +117,11 @@ impl Turns {
         receiver
     }
 
-    /// Gives turns as long as there are some, and somebody who may have one.
+    /// Gives turns as long as some are free and a client may have one.
     fn give(self: &Arc<Self>) {
         while let Some((sender, turn)) = self.next() {
-            // Who waits no more gives it back at once, and the loop goes on. Not under the lock, which that takes, too.
+            // A client that no longer waits returns the turn at once, and the loop continues. Not under the lock, which
+            // that also takes.
             drop(sender.send(turn));
         }
     }

@@ -1,4 +1,4 @@
-//! The viewer: a page and its files, in the program itself. There is no data in them, so they need no token.
+//! The viewer: a page and its files, compiled into the program. They contain no data, so they need no token.
 
 use std::sync::LazyLock;
 
@@ -21,7 +21,7 @@ static PAGES: LazyLock<Vec<(&str, FixedPage)>> = LazyLock::new(|| {
     FILES.iter().map(one).collect()
 });
 
-/// An answer that is the same as long as the program runs. What nobody needs a token for must cost no more than this.
+/// A response that never changes while the program runs. A request that needs no token must cost no more than this.
 pub(crate) struct FixedPage {
     content_type: HeaderValue,
     bytes: Bytes,
@@ -35,7 +35,7 @@ impl FixedPage {
         FixedPage { content_type: HeaderValue::from_static(content_type), bytes, tag }
     }
 
-    /// 304 for who has it.
+    /// 304 for a client that already has it.
     pub(crate) fn answer(&self, headers: &HeaderMap) -> Response {
         let mut response = match self.is_known(headers) {
             true => StatusCode::NOT_MODIFIED.into_response(),
@@ -44,7 +44,7 @@ impl FixedPage {
             }
         };
         let headers = response.headers_mut();
-        // Asked again each time, so that a newer program's page is never run with an older one's files.
+        // Revalidated each time, so that a newer program's page never runs with an older one's files.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(header::ETAG, self.tag.clone());
         response
@@ -53,12 +53,12 @@ impl FixedPage {
     fn is_known(&self, headers: &HeaderMap) -> bool {
         let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|known| known.to_str().ok());
         let mut tags = known.flat_map(|known| known.split(',')).map(str::trim);
-        // Proxies that pack an answer say that its tag is weak.
+        // Proxies that compress a response make its tag a weak one.
         tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == self.tag.as_bytes())
     }
 }
 
-/// Only what this server itself sends runs, and nothing is asked of others.
+/// Only scripts from this server run, and no other server is contacted.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'";
 
@@ -76,7 +76,7 @@ pub(crate) async fn asset(
     file(&app, &name, &headers)
 }
 
-/// `GET /docs`: the reference of the interface, for people.
+/// `GET /docs`: the API reference, for people.
 pub(crate) async fn docs(State(app): State<Shared>, headers: HeaderMap) -> Response {
     static PAGE: LazyLock<FixedPage> =
         LazyLock::new(|| FixedPage::new("text/html; charset=utf-8", crate::openapi::page().into()));

@@ -4,7 +4,7 @@ import { parseExact } from "./json.js";
 
 const TOKEN_KEY = "trailseal.token";
 
-/** An answer that is no success: RFC 9457's fields, and what to tell people. */
+/** A response that is not a success: RFC 9457's fields, and a message for people. */
 export class Problem extends Error {
   constructor(status, body, retryAfter) {
     super(inPlainWords(status, body, retryAfter));
@@ -21,7 +21,7 @@ function inPlainWords(status, body, retryAfter) {
   const sentence = said ? ` ${said.charAt(0).toUpperCase()}${said.slice(1)}${/[.!?]$/.test(said) ? "" : "."}` : "";
   switch (status) {
     case 0:
-      return "The server does not answer. Is it running, and are you online?";
+      return "The server does not respond. Is it running, and are you online?";
     case 400:
     case 422:
       return `The server did not understand this.${sentence}`;
@@ -30,7 +30,7 @@ function inPlainWords(status, body, retryAfter) {
     case 403:
       return `This token may not do that.${sentence}`;
     case 404:
-      return `It is not there, or not visible to this token.${sentence}`;
+      return `It does not exist, or this token may not see it.${sentence}`;
     case 408:
       return `That took too long.${again}`;
     case 409:
@@ -40,11 +40,11 @@ function inPlainWords(status, body, retryAfter) {
     case 503:
       return `The server cannot do this now.${sentence}${again}`;
     default:
-      return `The server answered ${status}.${sentence}`;
+      return `The server responded with ${status}.${sentence}`;
   }
 }
 
-// Where a page of another site frames this one, the browser may refuse storage: then it is kept for this page alone.
+// If a page of another site frames this one, the browser may refuse storage: then the token is kept for this page only.
 let kept = null;
 
 export function token() {
@@ -61,14 +61,14 @@ export function setToken(text) {
     if (text) sessionStorage.setItem(TOKEN_KEY, text);
     else sessionStorage.removeItem(TOKEN_KEY);
   } catch {
-    /* As said above. */
+    /* See above. */
   }
 }
 
 /** Whether a text could be a token at all: other characters cannot be sent in a header. */
 export const isToken = (text) => /^[\x21-\x7e]+$/.test(text);
 
-/** Takes over `#token=…` from the address, and removes it there, before anything else is asked. */
+/** Takes `#token=…` from the address and removes it there, before any request is made. */
 export function takeTokenFromAddress() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (given === null) return;
@@ -76,15 +76,15 @@ export function takeTokenFromAddress() {
   history.replaceState(history.state, "", location.pathname + location.search);
 }
 
-/** Where an API path is, also when the server is reached below a prefix. */
+/** The URL of an API path, also if the server is reached below a prefix. */
 export function address(path, query) {
   const url = new URL(path, new URL(".", location.href.split(/[?#]/)[0]));
   if (query) url.search = new URLSearchParams(query).toString();
   return url;
 }
 
-// Nothing is kept on disk by the browser: what is audited may be secret.
-/** Asks, and answers the Response; a Problem for everything that is no success (or in `also`). */
+// The browser keeps nothing on disk: audited data may be secret.
+/** Sends a request and returns the Response; throws a Problem unless it is a success or its status is in `also`. */
 export async function ask(
   path,
   { query, method = "GET", body, accept = "application/json", signal, headers = {}, also = [] } = {},
@@ -111,7 +111,7 @@ export async function ask(
   if (response.ok || also.includes(response.status)) return response;
   const details = await response.json().catch(() => null);
   const problem = new Problem(response.status, details, response.headers.get("Retry-After"));
-  // A token that was exchanged meanwhile is not signed out by a late answer to the old one.
+  // A late response to the old token does not sign out a token that was entered meanwhile.
   if (response.status === 401 && used === token()) {
     dispatchEvent(new CustomEvent("signed-out", { detail: { hadToken: Boolean(used) } }));
   }
@@ -122,7 +122,7 @@ export async function askJson(path, options) {
   return parseExact(await (await ask(path, options)).text());
 }
 
-/** The path of an event: by its index and origin where both are known, else by id. */
+/** The path of an event: by its index and origin if both are known, else by id. */
 export function eventPath({ origin, index, id, tenant }, rest = "") {
   const query = [];
   if (origin) query.push(["origin", origin]);
@@ -131,7 +131,7 @@ export function eventPath({ origin, index, id, tenant }, rest = "") {
   return { path: `v1/events/${encodeURIComponent(key)}${rest}`, query };
 }
 
-/** Reads server-sent events: yields `{id, event, data}`. Comments and unknown fields are passed over. */
+/** Reads server-sent events: yields `{id, event, data}`. Comments and unknown fields are skipped. */
 export async function* serverSentEvents(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -144,7 +144,7 @@ export async function* serverSentEvents(response) {
       rest = lines.pop();
       for (const line of lines) {
         if (line === "") {
-          // An id alone says where the stream stands.
+          // An id without data gives the stream's position.
           if (message.data.length > 0 || message.id !== undefined) yield { ...message, data: message.data.join("\n") };
           message = { id: undefined, event: "message", data: [] };
           continue;

@@ -1,4 +1,4 @@
-// Starts the viewer: pages by the address, the bar on top, keys that work everywhere.
+// Starts the viewer: pages by address, the bar on top, keys that work everywhere.
 //
 // Test ids. Everything that can be used has an `id` (once on the page) or a `data-testid` (many times):
 //
@@ -56,7 +56,7 @@ const PAGES = {
 let page = null;
 let signIn = null;
 
-/** Shows what the address says; a page that is shown already is only told. */
+/** Shows what the address says; a page that is already open is only updated. */
 function show() {
   const here = route();
   const known = Object.hasOwn(PAGES, here.view) ? here.view : "search";
@@ -148,7 +148,7 @@ function askForToken(message) {
 }
 
 addEventListener("signed-out", ({ detail }) =>
-  askForToken(detail.hadToken ? "That token is not valid, or not any more." : ""),
+  askForToken(detail.hadToken ? "That token is not valid, or no longer valid." : ""),
 );
 addEventListener("popstate", () => {
   if (!signIn) show();
@@ -165,7 +165,7 @@ addEventListener("hashchange", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTools);
 
-// Links inside the page change the address without loading it anew.
+// Links inside the page change the address without reloading it.
 addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href^='?']");
   if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
@@ -205,7 +205,7 @@ function waitForPlace() {
   setTimeout(() => removeEventListener("keydown", second, { capture: true }), 1200);
 }
 
-// In somebody's product, with a token that shows one tenant's events: no pages about the whole trail.
+// Embedded in another product, with a token for one tenant's events: no pages about the whole trail.
 document.documentElement.classList.toggle("is-framed", window !== window.top);
 applyTheme();
 takeTokenFromAddress();

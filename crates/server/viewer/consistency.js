@@ -1,7 +1,7 @@
 // Shows that a newer tree begins with all of an older one, from the hash tiles. Pure, like proof.js.
 //
-// The proof is put together here from tiles (C2SP tlog-tiles, height 8), and then checked against both signed
-// roots as RFC 9162, section 2.1.4.2, says: a server that makes tiles up cannot make it hold.
+// The proof is built here from tiles (C2SP tlog-tiles, height 8), and then checked against both signed
+// roots as RFC 9162, section 2.1.4.2, says: a server that invents tiles cannot make it hold.
 
 import { ProofError, nodeHash, sameBytes } from "./proof.js";
 
@@ -19,13 +19,13 @@ export function tilePath(level, number, width) {
 
 /**
  * Throws a ProofError unless the tree of `newer` begins with the tree of `older`; both are `{size, root}`.
- * `fetchTile(path)` answers a tile's bytes.
+ * `fetchTile(path)` returns a tile's bytes.
  */
 export async function checkGrowth(older, newer, fetchTile) {
   if (newer.size < older.size) {
     throw new ProofError(
       "rollback",
-      `The trail covers ${newer.size} events now, and covered ${older.size} before: it was set back.`,
+      `The trail covers ${newer.size} events now, but covered ${older.size} before: it was rolled back.`,
     );
   }
   const differ = () =>

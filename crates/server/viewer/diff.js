@@ -1,4 +1,4 @@
-// Before and after as what changed: path by path, and within texts word by word. The first half is pure.
+// Shows what changed between before and after: path by path, and within texts word by word. The first half is pure.
 
 import { stringify } from "./json.js";
 import { h, value, visible } from "./dom.js";
@@ -13,7 +13,7 @@ export function differences(before, after, { all = false } = {}, path = []) {
     if (rows.length > 0 || !all) return rows;
   }
   if (same(before, after)) return all ? [{ path, kind: "same", before, after }] : [];
-  // What came or went as a whole object is shown field by field, too.
+  // An object that was added or removed as a whole is also shown field by field.
   if (before === undefined && isFilled(after)) return differences(Array.isArray(after) ? [] : {}, after, { all }, path);
   if (after === undefined && isFilled(before))
     return differences(before, Array.isArray(before) ? [] : {}, { all }, path);
@@ -76,7 +76,7 @@ function textDifferences(before, after, token) {
   return parts;
 }
 
-/** What an event changed, from its states or else from its `changes`; null if it tells of none. */
+/** What an event changed, from its states or else from its `changes`; null if it has neither. */
 export function changesOf(event, all = false) {
   if (event.before !== undefined || event.after !== undefined) {
     return differences(event.before ?? undefined, event.after ?? undefined, { all });
@@ -99,7 +99,7 @@ const MARKS = { added: "+", removed: "−", changed: "~", same: "" };
 const WORDS = { added: "added", removed: "removed", changed: "changed", same: "unchanged" };
 const TAGS = { added: "ins", removed: "del", same: "span" };
 
-/** Two texts of many lines as one, with what goes and what comes. */
+/** Two multi-line texts as one, with removed and added lines. */
 export function linesDiff(before, after, attributes = {}) {
   const lines = lineDifferences(before, after).flatMap(({ text, kind }) =>
     text
@@ -110,7 +110,7 @@ export function linesDiff(before, after, attributes = {}) {
   return h("pre", { class: "lines-diff mono", ...attributes }, lines);
 }
 
-/** The rows as a table that reads well: path, before, after. */
+/** The rows as a table: path, before, after. */
 export function diffTable(rows, attributes = {}) {
   if (rows.length === 0) return h("p", { class: "quiet", ...attributes }, "Before and after are the same.");
   return h("div", { class: "diff", role: "table", "aria-label": "What changed", ...attributes }, rows.map(diffRow));

@@ -2,7 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An element with attributes, listeners (`on: {click}`) and children; what is null or false is left out. */
+/** An element with attributes, listeners (`on: {click}`) and children; null and false are left out. */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   setAttributes(element, attributes);
@@ -48,7 +48,7 @@ export function fill(element, ...children) {
   return element;
 }
 
-// Characters that change how their neighbours are shown, or are not seen at all: shown by their code, so that
+// Invisible characters, and those that change how their neighbours are shown, are shown by their code, so that
 // an event cannot make itself look like another one.
 const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
@@ -62,7 +62,7 @@ export function visible(text, max = 4000) {
   );
 }
 
-/** A value from an event, kept apart from its neighbours in writing direction. */
+/** A value from an event, isolated from its neighbours' writing direction. */
 export function value(text, attributes = {}, max = 4000) {
   return h("bdi", attributes, visible(text, max));
 }
@@ -115,7 +115,7 @@ export function icon(name, size = 16) {
   );
 }
 
-/** A button with an icon, a text, or both; `label` names one that shows no text. */
+/** A button with an icon, a text, or both; `label` names a button without text. */
 export function button({ icon: iconName, text, label, kind = "", ...attributes }) {
   return h(
     "button",
@@ -125,7 +125,7 @@ export function button({ icon: iconName, text, label, kind = "", ...attributes }
   );
 }
 
-/** A button that copies what `read` gives, and says so for a moment. */
+/** A button that copies what `read` returns, and briefly says so. */
 export function copyButton(read, { text = "", label = "Copy", ...attributes } = {}) {
   const face = button({ icon: "copy", text, label, kind: text ? "" : "plain", ...attributes });
   face.addEventListener("click", async (event) => {
@@ -138,7 +138,7 @@ export function copyButton(read, { text = "", label = "Copy", ...attributes } = 
   return face;
 }
 
-// navigator.clipboard is missing on plain HTTP away from loopback.
+// navigator.clipboard does not exist on plain HTTP other than on loopback.
 async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -163,7 +163,7 @@ export function announce(text) {
   });
 }
 
-/** A short note at the page's edge that goes by itself. */
+/** A short note at the page's edge that disappears by itself. */
 export function toast(text, kind = "") {
   const note = h("div", { class: `toast ${kind}`, role: "status" }, text);
   byId("toasts").append(note);

@@ -10,13 +10,13 @@ import { proofBox } from "./proofview.js";
 import { checksByItself, timeZone } from "./prefs.js";
 import { go, route } from "./route.js";
 
-// Moving fast through the list asks for nothing in between.
+// Moving fast through the list sends no requests in between.
 const SETTLE_MS = 120;
 let current = null;
 
 export const isDrawerOpen = () => current !== null;
 
-/** Opens an event; `known` is what the list has of it already, so that it shows at once. */
+/** Opens an event; `known` is what the list already has of it, so that it shows at once. */
 export function openDrawer(reference, known, { move } = {}) {
   const name = `${reference.origin ?? ""}#${reference.key}#${reference.tenant ?? ""}#${timeZone()}`;
   if (current?.name === name) return;
@@ -94,8 +94,8 @@ async function load(opened) {
             "span",
             {},
             problem.status === 404
-              ? "This event is not in the trail, or not visible to this token."
-              : (problem.message ?? "The server’s answer cannot be read."),
+              ? "This event is not in the trail, or this token may not see it."
+              : (problem.message ?? "The server’s response cannot be read."),
           ),
         ),
       ),
@@ -111,7 +111,7 @@ function showChoice(events) {
       "div",
       { class: "drawer-body" },
       h("h2", {}, "Several events have this id"),
-      h("p", {}, "Each is a line of its own. Which one?"),
+      h("p", {}, "Each is a separate line. Which one?"),
       h(
         "ul",
         { class: "choices" },
@@ -175,7 +175,7 @@ function head(event) {
   );
 }
 
-// A link that shows this event alone, whatever was searched.
+// A link that shows only this event, whatever was searched.
 function eventLink(event) {
   return `?${new URLSearchParams({ event: event.index, ...(event.origin ? { event_origin: event.origin } : {}) })}`;
 }

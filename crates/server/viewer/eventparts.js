@@ -1,4 +1,4 @@
-// The parts of one event's page: title, notes, facts, what changed, what belongs together, the raw line.
+// The parts of one event's page: title, notes, facts, what changed, related ids, the raw line.
 
 import { button, copyButton, fill, h, icon, value } from "./dom.js";
 import { changesOf, diffTable } from "./diff.js";
@@ -40,14 +40,14 @@ export function notes(event) {
   const lines = [
     event.masked?.length > 0 &&
       `${event.masked.length} ${event.masked.length === 1 ? "value was" : "values were"} masked before anything was written.`,
-    event.truncated?.length > 0 && "Too large to keep whole: some fields were cut. Their length and SHA-256 are kept.",
+    event.truncated?.length > 0 && "The event was too large: some fields were cut. Their length and SHA-256 are kept.",
     event.invalid?.length > 0 &&
-      `Some fields were not as they should be and took their defaults: ${event.invalid.join(", ")}.`,
+      `Some fields were invalid and took their defaults: ${event.invalid.join(", ")}.`,
     event.sample_rate !== undefined &&
       event.sample_rate !== 1 &&
-      `Sampled: it stands for about ${number(Math.round(1 / event.sample_rate))} events.`,
+      `Sampled: it represents about ${number(Math.round(1 / event.sample_rate))} events.`,
     when.mark === "late" && `${when.says}.`,
-    when.mark === "ahead" && `${when.says}. It is ordered by that.`,
+    when.mark === "ahead" && `${when.says}. It is ordered by the time of recording.`,
   ].filter(Boolean);
   return (
     lines.length > 0 &&
@@ -82,7 +82,7 @@ export function facts(event) {
         (actor.id ?? actor.name) !== undefined && [
           h(
             "a",
-            { id: "event-actor", href: actorAddress(actor.id ?? actor.name), title: "Everything that this actor did" },
+            { id: "event-actor", href: actorAddress(actor.id ?? actor.name), title: "Everything this actor did" },
             value(nameOf(actor), {}, 300),
           ),
           actor.name &&
@@ -211,7 +211,7 @@ export function context(event) {
       ),
     );
   return (
-    links.length > 0 && h("section", {}, h("h2", {}, "Found together"), h("div", { class: "actions start" }, links))
+    links.length > 0 && h("section", {}, h("h2", {}, "Related events"), h("div", { class: "actions start" }, links))
   );
 }
 

@@ -8,15 +8,15 @@ const KINDS = {
   csv: {
     accept: "text/csv",
     name: "CSV",
-    hint: "For spreadsheets: one row an event, the main fields. Cells cannot run as formulas.",
+    hint: "For spreadsheets: one row per event, with the main fields. Cells cannot run as formulas.",
   },
   ndjson: {
     accept: "application/x-ndjson",
     name: "NDJSON",
-    hint: "One JSON object a line, with every field, for programs.",
+    hint: "For programs: one JSON object per line, with every field.",
   },
 };
-// The parts of a long download are handed to the browser, which keeps them on disk.
+// The parts of a long download are passed to the browser, which keeps them on disk.
 const PART_BYTES = 8 << 20;
 
 export function openExport(filters) {
@@ -51,7 +51,7 @@ export function openExport(filters) {
         state,
         problem.name === "AbortError"
           ? "Stopped; nothing was saved."
-          : (problem.message ?? "The download broke off; nothing was saved."),
+          : (problem.message ?? "The download was interrupted; nothing was saved."),
       );
     }
   };
@@ -63,7 +63,7 @@ export function openExport(filters) {
       h("h2", { id: "export-title" }, "Export what is shown"),
       button({ kind: "plain", icon: "close", label: "Close", on: { click: () => dialog.close() } }),
     ),
-    h("p", { class: "quiet" }, "All events that fit the filters, not only those loaded so far."),
+    h("p", { class: "quiet" }, "All events that match the filters, not only those loaded so far."),
     Object.entries(KINDS).map(([kind, { name, hint }]) =>
       h(
         "button",
@@ -111,7 +111,7 @@ function quoted(text) {
 async function download(kind, filters, signal, progress) {
   const response = await ask("v1/events", { query: filters.query(), accept: KINDS[kind].accept, signal });
   const type = response.headers.get("Content-Type") ?? "";
-  if (!type.includes(kind)) throw new Error(`The server sent ${type || "something else"} and not ${KINDS[kind].name}.`);
+  if (!type.includes(kind)) throw new Error(`The server sent ${type || "something else"} instead of ${KINDS[kind].name}.`);
   const reader = response.body.getReader();
   const parts = [];
   let chunks = [];

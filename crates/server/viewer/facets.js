@@ -1,4 +1,4 @@
-// What was found, by kind: each value narrows the search, or widens it again.
+// The results by kind: each value narrows the search, or widens it again.
 
 import { h, icon, visible } from "./dom.js";
 import { compact, number } from "./prefs.js";
@@ -14,7 +14,7 @@ const GROUPS = [
 ];
 const SHOWN = 6;
 
-/** The groups of a summary; `change` gets the filters that a click asks for. */
+/** The groups of a summary; `change` receives the filters after a click. */
 export function facets(summary, filters, change) {
   return GROUPS.map(([facet, label, name]) =>
     group(label, name, summary[`by_${facet}`] ?? [], summary.total, filters, change),
@@ -22,7 +22,7 @@ export function facets(summary, filters, change) {
 }
 
 function group(label, name, values, total, filters, change) {
-  // A value that was chosen and has no events now can still be taken back.
+  // A selected value that has no events now can still be removed.
   const chosen = filters.all(name).filter((text) => !values.some((each) => each.value === text) && name !== "resource");
   const all = [...chosen.map((text) => ({ value: text, count: 0 })), ...values];
   if (all.length === 0) return null;
@@ -40,7 +40,7 @@ function group(label, name, values, total, filters, change) {
 
 function row(name, { value: text, count }, total, filters, change) {
   const isOn = filters.has(name, text);
-  // Nobody said how these ended.
+  // These have no outcome.
   const isNone = name === "outcome" && text === "none";
   const face = h(
     "button",

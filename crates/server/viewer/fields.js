@@ -1,4 +1,4 @@
-// All fields of an event as a tree that can be read, copied, and searched by.
+// All fields of an event as a tree, to read, copy and search by.
 
 import { copyButton, h, value } from "./dom.js";
 import { Filters } from "./filters.js";
@@ -26,7 +26,7 @@ const SEARCHABLE = new Map([
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 const OPEN_ENTRIES = 40;
 
-/** The tree; `marks` gives a note for a path (masked, cut, not understood). */
+/** The tree; `marks` has notes by path (masked, cut, not understood). */
 export function fieldTree(event, marks) {
   return h(
     "div",

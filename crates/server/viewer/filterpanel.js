@@ -7,7 +7,7 @@ import { dayAndClock, timeZone } from "./prefs.js";
 const TIMES = ["since", "until", "recorded_since", "recorded_until"];
 
 export class FilterPanel {
-  /** `change` gets the filters that somebody asks for; `reload` looks again with the same. */
+  /** `change` receives the new filters; `reload` searches again with the same ones. */
   constructor({ change, reload }) {
     Object.assign(this, { change, reload });
     this.element = h("form", {
@@ -38,7 +38,7 @@ export class FilterPanel {
     byId("filter-actor").focus();
   }
 
-  /** Other filters are in force now. */
+  /** Shows the filters that apply now. */
   show(filters) {
     this.filters = filters;
     const count = filters.query(["text", "since", "until", ...VIEW]).length;
@@ -46,7 +46,7 @@ export class FilterPanel {
     if (this.isOpen) this.#fill();
   }
 
-  /** The values that were found are offered. */
+  /** Offers the values found so far. */
   suggest(summary) {
     this.summary = summary;
     for (const { name, facet, options } of FIELDS) {
@@ -59,7 +59,7 @@ export class FilterPanel {
     }
   }
 
-  /** A filter that is set, and a way to take it away. */
+  /** A filter that is set, with a button to remove it. */
   chip(name, text) {
     const shown = name === "system" ? [] : [": ", h("bdi", { class: "mono" }, visible(shownAs(name, text), 80))];
     const remove = h(
@@ -173,7 +173,7 @@ export class FilterPanel {
         ),
       ),
       h("span", { class: "grow" }),
-      button({ id: "refresh-button", text: "Look again", on: { click: this.reload } }),
+      button({ id: "refresh-button", text: "Search again", on: { click: this.reload } }),
       h("button", { id: "filter-apply", type: "submit", class: "button primary" }, "Apply"),
     );
   }
@@ -194,7 +194,7 @@ export class FilterPanel {
   }
 }
 
-// A moment is shown in the zone that was chosen; an age or a day as it was given.
+// A time is shown in the chosen zone; an age or a day as it was given.
 function shownAs(name, text) {
   const date = new Date(text);
   return TIMES.includes(name) && text.includes("T") && !Number.isNaN(date.getTime()) ? dayAndClock(date) : text;

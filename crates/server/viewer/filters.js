@@ -1,6 +1,6 @@
-// The filters of a search: what they are called, and how the address holds them.
+// The filters of a search: their names, and how they are stored in the address.
 
-/** Every filter of the contract, in the order in which the panel shows them. */
+/** Every filter of the API, in the order in which the panel shows them. */
 export const FIELDS = [
   { name: "actor", label: "Actor", hint: "id or name", facet: "actor" },
   { name: "action", label: "Action", hint: "invoice.* or *.delete", facet: "action" },
@@ -27,7 +27,7 @@ export const FIELDS = [
     name: "outcome",
     label: "Outcome",
     facet: "outcome",
-    // None: those of which nobody said how they ended.
+    // None: events without an outcome.
     options: ["success", "failure", "denied", "partial", "unknown", "none"],
   },
   {
@@ -46,10 +46,10 @@ export const FIELDS = [
   { name: "origin", label: "Origin", hint: "the trail’s name" },
 ];
 
-/** Those that have one value only. */
+/** Those that have only one value. */
 export const SINGLE = ["text", "since", "until", "recorded_since", "recorded_until", "system", "order", "order_by"];
 
-/** Those that say how the list is shown and not what is in it. */
+/** Those that determine how the list is shown, not what is in it. */
 export const VIEW = ["order", "order_by"];
 
 const LABELS = new Map([
@@ -105,7 +105,7 @@ export class Filters {
     return this.pairs.some(([n, v]) => n === name && v === value);
   }
 
-  /** Whether the list goes by recording instead of by time. */
+  /** Whether the list is ordered by recording instead of by time. */
   get isByRecording() {
     return this.get("order_by") === "recorded";
   }
@@ -140,7 +140,7 @@ export class Filters {
     return this.without("since").without("until").with("since", since).with("until", until);
   }
 
-  /** What the API is asked; `except` leaves names out. */
+  /** The query for the API; `except` leaves names out. */
   query(except = []) {
     return this.pairs.filter(([name]) => !except.includes(name));
   }
@@ -153,7 +153,7 @@ export class Filters {
 const AGE = /^(\d+)([smhdw])$/;
 const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
 
-/** When `since` or `until` is, in milliseconds; null if it does not say or cannot be read. */
+/** The time of `since` or `until`, in milliseconds; null if it is not set or cannot be parsed. */
 export function instant(text, now = Date.now()) {
   const age = AGE.exec(text);
   if (age) return now - Number(age[1]) * SECONDS[age[2]] * 1000;
@@ -161,7 +161,7 @@ export function instant(text, now = Date.now()) {
   return Number.isNaN(time) ? null : time;
 }
 
-/** What somebody typed as a time, as the API takes it. A time without a zone is one in the zone shown. */
+/** Converts a typed time for the API. A time without a zone is in the displayed zone. */
 export function typedTime(text, zone) {
   const typed = text.trim();
   const match = /^(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)$/.exec(typed);
@@ -170,7 +170,7 @@ export function typedTime(text, zone) {
   return Number.isNaN(date.getTime()) ? typed : date.toISOString();
 }
 
-/** What somebody typed into the search field: `name:value` and `name:"a value"` are filters, the rest is text. */
+/** Parses the search field: `name:value` and `name:"a value"` are filters, the rest is text. */
 export function typedSearch(typed, filters) {
   let next = filters.without("text");
   const rest = typed

@@ -5,11 +5,11 @@ import { button, h } from "./dom.js";
 const KEYS = [
   ["/", "Search"],
   ["j / k", "Next, previous event"],
-  ["Enter", "Open it"],
+  ["Enter", "Open the event"],
   ["Esc", "Close, step back"],
   ["f", "Filters"],
   ["l", "Live on and off"],
-  ["r", "Look again"],
+  ["r", "Search again"],
   ["c", "Check the open event’s proof"],
   ["g e, g s, g r, g h", "Events, Seal, Reviews, Health"],
   ["?", "This help"],
@@ -55,7 +55,7 @@ export function openHelp() {
     h(
       "p",
       {},
-      "Words are found anywhere in an event. ",
+      "Words match anywhere in an event. ",
       h("code", {}, "name:value"),
       " makes a filter: ",
       h("code", {}, "actor:ana"),
@@ -63,13 +63,13 @@ export function openHelp() {
       h("code", {}, "action:invoice.*"),
       ", ",
       h("code", {}, "resource:invoice/42"),
-      ". Several values of one filter mean any of them; several filters mean all of them. Drag over the bars to zoom. The address holds the whole search: share it.",
+      ". Several values of one filter match any of them; different filters must all match. Drag over the bars to zoom. The address holds the whole search, so you can share it.",
     ),
     h("h3", {}, "What is proven"),
     h(
       "p",
       {},
-      "A green seal means that this browser itself hashed the line, followed the path to the signed root, and checked the signature with the key that it keeps. It does not ask the server whether all is well.",
+      "A green seal means that this browser itself hashed the line, followed the path to the signed root, and checked the signature with the key that it keeps. It does not rely on the server’s word.",
     ),
   );
   document.body.append(dialog);

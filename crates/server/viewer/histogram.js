@@ -18,7 +18,7 @@ const STEPS = [
   DAY, 2 * DAY, 7 * DAY, 30 * DAY, 91 * DAY, 365 * DAY, 3 * 365 * DAY,
 ];
 
-/** The summary's parameters: where the span is known, bars that fill it; else what the server thinks fit. */
+/** The summary's parameters: if the span is known, bars that fill it; else the server chooses. */
 export function summaryQuery(filters) {
   const [since, until] = [instant(filters.get("since")), instant(filters.get("until"))];
   const span = since === null ? null : (until ?? Date.now()) - since;
@@ -27,7 +27,7 @@ export function summaryQuery(filters) {
 }
 
 export class Histogram {
-  /** `zoom(since, until)` gets ISO times; both empty to zoom out. */
+  /** `zoom(since, until)` receives ISO times; both are empty to zoom out. */
   constructor(zoom, { id = "histogram" } = {}) {
     this.zoom = zoom;
     this.hint = h("div", { class: "histogram-hint", hidden: true });
@@ -83,8 +83,8 @@ export class Histogram {
     this.draw();
   }
 
-  // The server's bars are as narrow as 48 of them allow, and far between where events are few. Bars of the
-  // same kind, but wider, show then where there are many.
+  // The server's bars are as narrow as a maximum of 48 allows, and sparse if there are few events. Wider bars
+  // of the same kind then show where there are many.
   #join() {
     const fits = (width) => (this.end - this.start) / width <= BARS_MAX;
     const width = fits(this.width) ? this.width : STEPS.find((step) => step % this.width === 0 && fits(step));
@@ -106,11 +106,11 @@ export class Histogram {
     this.start = since ?? this.bars[0]?.start ?? 0;
     this.end = until ?? (open ? Date.now() : last ? last.start + this.width : 0);
     if (last) {
-      // A bar that begins before the span, or ends after it, is shown whole.
+      // A bar that begins before the span, or ends after it, is shown completely.
       this.start = Math.min(this.start, this.bars[0].start);
       this.end = Math.max(this.end, last.start + this.width);
     }
-    // A few bars alone would be as wide as the page.
+    // Otherwise a few bars would be as wide as the page.
     const spare = BARS_MIN * this.width - (this.end - this.start);
     if (last && spare > 0) [this.start, this.end] = [this.start - spare / 2, this.end + spare / 2];
   }
@@ -233,7 +233,7 @@ export class Histogram {
     this.#showSelection();
   }
 
-  // To whole bars, so that what is seen is what is got; within one bar as drawn.
+  // Snaps to whole bars, so that the zoom matches what is seen; within one bar, as drawn.
   #zoomTo(since, until) {
     const whole = until - since > this.width;
     const origin = this.bars[0]?.start ?? 0;

@@ -1,4 +1,4 @@
-// One resource's life, with what changed each time; and one actor's trail.
+// The history of one resource, with what changed each time; and the events of one actor.
 
 import { button, fill, h, icon, value } from "./dom.js";
 import { askJson } from "./api.js";
@@ -68,7 +68,7 @@ class HistoryPage {
           "a",
           { id: "history-back", class: "back", href: `?${new URLSearchParams({ resource })}` },
           icon("left", 15),
-          "All events with it",
+          "All events with this resource",
         ),
         h(
           "header",
@@ -81,7 +81,7 @@ class HistoryPage {
       ),
     );
     if (!this.id) {
-      fill(this.status, "A history is that of one resource: type and id.");
+      fill(this.status, "A history needs one resource: type and id.");
       return;
     }
     await this.#more(null);
@@ -105,11 +105,11 @@ class HistoryPage {
       fill(
         this.status,
         answer.next
-          ? button({ id: "more", kind: "small", text: "Later ones", on: { click: () => this.#more(answer.next) } })
+          ? button({ id: "more", kind: "small", text: "Later events", on: { click: () => this.#more(answer.next) } })
           : h(
               "span",
               { class: "quiet" },
-              this.events.length === 0 ? "Nothing is known about it." : "That is where it stands now.",
+              this.events.length === 0 ? "No events about this resource." : "This is its latest state.",
             ),
       );
     } catch (problem) {
@@ -206,7 +206,7 @@ class ActorPage {
         h(
           "header",
           { class: "page-head" },
-          h("p", { class: "eyebrow" }, "The trail of"),
+          h("p", { class: "eyebrow" }, "Events of"),
           (this.heading = h("h1", {}, value(actor || "—"))),
         ),
         this.cards,
@@ -229,8 +229,8 @@ class ActorPage {
           h(
             "div",
             { id: "empty", class: "empty" },
-            h("h2", {}, "Nothing is known of this actor"),
-            h("p", {}, "No event names this id or name."),
+            h("h2", {}, "No events of this actor"),
+            h("p", {}, "No event has this id or name."),
           ),
         ),
     });
@@ -265,7 +265,7 @@ class ActorPage {
           .filter(({ value: each }) => outcomes.includes(each))
           .reduce((sum, each) => sum + each.count, 0);
       const denied = counted("denied", "failure");
-      // Of what names no outcome nobody knows how it ended.
+      // Events without an outcome do not count.
       const named = summary.total - counted("none");
       const of = named === summary.total ? "of them" : "of those with an outcome";
       const share = named > 0 ? `${Math.round((denied / named) * 1000) / 10} % ${of}` : null;
@@ -291,7 +291,7 @@ class ActorPage {
     }
   }
 
-  // What the newest event calls the actor, beside what was asked for.
+  // The actor's name in the newest event, next to the requested one.
   #name(actor) {
     const asked = this.filters.get("actor");
     const other = actor && [actor.name, actor.id].find((each) => each && each !== asked);

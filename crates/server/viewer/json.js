@@ -1,6 +1,6 @@
-// JSON read and shown without changing a digit: numbers beyond what JavaScript can hold stay exact.
+// Parses and shows JSON without changing a digit: numbers beyond JavaScript's range stay exact.
 
-/** As JSON.parse, but whole numbers that would be rounded become BigInts (where the browser tells their text). */
+/** Like JSON.parse, but whole numbers that would be rounded become BigInts (if the browser gives their text). */
 export function parseExact(text) {
   return JSON.parse(text, (key, value, context) => {
     const source = context?.source;
@@ -9,14 +9,14 @@ export function parseExact(text) {
   });
 }
 
-/** As JSON.stringify with an indent, also of what `parseExact` gave. */
+/** Like JSON.stringify with an indent, also for results of `parseExact`. */
 export function stringify(value, indent) {
   return JSON.stringify(value, (key, each) => (typeof each === "bigint" ? exactly(each) : each), indent);
 }
 
 const exactly = (number) => JSON.rawJSON?.(String(number)) ?? String(number);
 
-/** JSON text with line breaks and an indent; every other character stays as it is. */
+/** Adds line breaks and an indent to JSON text; every other character stays unchanged. */
 export function indented(text) {
   let depth = 0;
   const line = () => `\n${"  ".repeat(depth)}`;

@@ -1,4 +1,4 @@
-// The public keys that this browser keeps, one a trail: pasted by the reader, or the first one seen.
+// The public keys that this browser keeps, one per trail: pasted by the reader, or the first one seen.
 
 import { askJson } from "./api.js";
 import { parseKey } from "./proof.js";
@@ -20,7 +20,7 @@ function keep(keys) {
   try {
     localStorage.setItem(STORE, JSON.stringify(keys));
   } catch {
-    /* A private window: kept for this page alone. */
+    /* A private window: kept only for this page. */
   }
 }
 
@@ -30,13 +30,13 @@ export function keptKey(origin) {
   return (Object.hasOwn(kept, origin) ? kept[origin] : seenHere.get(origin)) ?? null;
 }
 
-/** Trusts no key for the trail any more, nor the next one that comes along. */
+/** Forgets the trail's key, and does not trust the next one seen either. */
 export function forgetKey(origin) {
   keep({ ...all(), [origin]: null });
   seenHere.delete(origin);
 }
 
-/** Keeps a key that somebody brought from elsewhere, or chose to believe. Throws a ProofError if it is none. */
+/** Keeps a key that the reader pasted or chose to trust. Throws a ProofError if it is not a key. */
 export async function pinKey(text, how = "pasted") {
   const key = await parseKey(text);
   const kept = { text: key.text, how, since: new Date().toISOString() };
@@ -66,18 +66,18 @@ async function takeFirstKeys() {
       const key = await parseKey(text ?? "");
       if (key.name === origin) await pinKey(text, "first seen");
     } catch {
-      /* What is no key is not kept. */
+      /* Only keys are kept. */
     }
   }
 }
 
-/** What the server says is the trail's key: to be looked at, not to be believed. */
+/** The key that the server names for the trail: to be shown, not trusted. */
 export async function keyFromServer(origin) {
   return (await originsFromServer()).find((each) => each.origin === origin)?.public_key ?? null;
 }
 
 async function originsFromServer() {
-  // Not once an event: a token for one tenant gets no answer anyway.
+  // Not for every event: a token for one tenant is refused anyway.
   if (!named || performance.now() - named.at > ASK_AGAIN_MS) {
     const answer = askJson("v1/origins").then(
       (each) => each.origins ?? [],
@@ -92,7 +92,7 @@ async function originsFromServer() {
 
 const SEEN = "trailseal.checkpoints";
 
-/** The newest checkpoint of a trail that this browser found to be right: `{size, root, note, seen}`, or null. */
+/** The newest checkpoint of a trail that this browser found to be correct: `{size, root, note, seen}`, or null. */
 export function keptCheckpoint(origin) {
   try {
     return JSON.parse(localStorage.getItem(SEEN))?.[origin] ?? null;

@@ -6,11 +6,11 @@ import { number } from "./prefs.js";
 import { headOf, keyOf, rowOf } from "./row.js";
 
 const PAGE = 50;
-// More than this in memory, and the oldest pages go; they can be loaded again.
+// Beyond this many in memory, the oldest pages are dropped; they can be loaded again.
 const PAGES_MAX = 400;
 const MARGIN = "1500px 0px";
 
-/** One list; `load(cursor)` answers `{events, next, scanned}`. */
+/** One list; `load(cursor)` returns `{events, next, scanned}`. */
 export class EventList {
   constructor({ root, load, onOpen, onEmpty, onProblem }) {
     Object.assign(this, { load, onOpen, onEmpty, onProblem });
@@ -51,7 +51,7 @@ export class EventList {
     this.end.disconnect();
   }
 
-  /** Begins anew; what was shown stays until the first page is there, so that nothing flickers. */
+  /** Starts over; the old content stays until the first page is there, so that nothing flickers. */
   async start() {
     this.generation += 1;
     this.loading = false;
@@ -67,7 +67,7 @@ export class EventList {
     await this.#fetch(null, true);
   }
 
-  /** The next page; `asked` if somebody pressed the button, who then gets more than comes by itself. */
+  /** The next page; `asked` if the reader pressed the button, which loads more than scrolling does. */
   async more(asked = false) {
     if (!this.next || this.loading || this.stopped) return;
     if (!asked && this.pages.length >= PAGES_MAX) this.#say("much");
@@ -101,7 +101,7 @@ export class EventList {
     this.add(page.events);
     if (this.pages.length === 0 && !this.next) this.onEmpty?.(this.status);
     else this.#say(this.next ? "more" : "end");
-    // A page may be short though there is more (a search stopped at its work limit): go on until one is full.
+    // A page may be short although there is more (a search stopped at its work limit): continue until one is full.
     this.gained = page.events.length < PAGE ? (this.gained ?? 0) + page.events.length : PAGE;
     const isShort = this.gained < PAGE;
     if (!isShort) this.gained = 0;
@@ -124,13 +124,13 @@ export class EventList {
     this.fresh.hidden = true;
   }
 
-  /** Every event that fits, if all of them are here; else null. */
+  /** Every matching event, if all of them are loaded; else null. */
   everything() {
     if (this.next || this.isCut || this.loading || this.rows.classList.contains("stale")) return null;
     return [...this.waiting, ...this.pages.flatMap((page) => page.events)];
   }
 
-  /** Puts older events below. */
+  /** Appends older events. */
   add(events) {
     const page = this.#page(events);
     if (!page) return;
@@ -139,7 +139,7 @@ export class EventList {
     this.near.observe(page.element);
   }
 
-  /** Puts newer events on top: at once if the reader is there, else when asked for. */
+  /** Puts newer events on top: at once if the reader is there, else on request. */
   prepend(events) {
     this.waiting.unshift(...events.filter((event) => !this.keys.has(keyOf(event))));
     if (this.waiting.length > PAGE * PAGES_MAX) this.waiting.length = PAGE * PAGES_MAX;
@@ -151,7 +151,7 @@ export class EventList {
       const events = this.waiting;
       this.waiting = [];
       const first = this.pages[0];
-      // The newest page grows up to its size, then a new one is begun: the document stays in few pieces.
+      // The newest page grows up to its size, then a new one starts: the document stays in few pieces.
       const joined = first && first.events.length + events.length <= PAGE ? [...events, ...first.events] : null;
       if (joined) {
         this.#drop(first, 0);
@@ -196,7 +196,7 @@ export class EventList {
     return page;
   }
 
-  // The height is kept while a page is away, so that nothing jumps.
+  // A page that is removed keeps its height, so that nothing jumps.
   #mount(page, isNear) {
     if (!page || page.mounted === isNear) return;
     page.mounted = isNear;
@@ -229,7 +229,7 @@ export class EventList {
   #say(what) {
     const count = this.pages.reduce((sum, page) => sum + page.events.length, 0);
     if (what === "loading") {
-      const where = this.scanned > 0 && this.next ? ` · ${number(this.scanned)} events looked through` : "";
+      const where = this.scanned > 0 && this.next ? ` · ${number(this.scanned)} events searched` : "";
       fill(
         this.status,
         h("span", { class: "spinner", "aria-hidden": "true" }),
@@ -254,7 +254,7 @@ export class EventList {
     } else if (what === "much") {
       fill(
         this.status,
-        h("span", {}, `${number(count)} events are loaded; a filter finds things sooner.`),
+        h("span", {}, `${number(count)} events are loaded; a filter finds things faster.`),
         button({ id: "more", kind: "small", text: "More", on: { click: () => this.more(true) } }),
       );
     } else if (what === "more" || what === "stopped") {
@@ -263,7 +263,7 @@ export class EventList {
         button({
           id: "more",
           kind: "small",
-          text: what === "stopped" ? "Search on" : "More",
+          text: what === "stopped" ? "Continue searching" : "More",
           on: {
             click: () => {
               this.stopped = false;
@@ -271,18 +271,18 @@ export class EventList {
             },
           },
         }),
-        what === "stopped" && h("span", {}, "Stopped; not everything was looked at."),
+        what === "stopped" && h("span", {}, "Stopped; not everything was searched."),
       );
     } else if (what === "cut") {
       fill(
         this.status,
-        h("span", {}, "Older events made room for new ones."),
-        button({ kind: "small", text: "Load anew", on: { click: () => this.start() } }),
+        h("span", {}, "Older events were dropped to make room for new ones."),
+        button({ kind: "small", text: "Reload", on: { click: () => this.start() } }),
       );
     } else if (count > 0) {
       fill(
         this.status,
-        h("span", { class: "quiet" }, count === 1 ? "That is the only one." : `That is all: ${number(count)} events.`),
+        h("span", { class: "quiet" }, count === 1 ? "That is the only event." : `That is all: ${number(count)} events.`),
       );
     } else {
       fill(this.status);
@@ -303,7 +303,7 @@ export class EventList {
     this.onProblem?.(problem);
   }
 
-  /** Times are shown otherwise now. */
+  /** Redraws times after a change of zone. */
   redraw() {
     for (const page of this.pages.filter((each) => each.mounted)) {
       page.mounted = false;

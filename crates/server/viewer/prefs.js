@@ -1,4 +1,4 @@
-// What the reader chose: theme and time zone; and how times and numbers are written.
+// The reader's preferences (theme and time zone), and how times and numbers are formatted.
 
 const read = (key, otherwise) => {
   try {
@@ -11,7 +11,7 @@ const write = (key, text) => {
   try {
     localStorage.setItem(`trailseal.${key}`, text);
   } catch {
-    /* A private window: kept for this page alone. */
+    /* A private window: kept only for this page. */
   }
 };
 
@@ -21,14 +21,14 @@ export function timeZone() {
   return zone;
 }
 
-/** `local` or `utc`; everything that shows times is told by `zone-changed`. */
+/** `local` or `utc`; `zone-changed` notifies everything that shows times. */
 export function setTimeZone(chosen) {
   zone = chosen;
   write("zone", chosen);
   dispatchEvent(new CustomEvent("zone-changed"));
 }
 
-/** `light`, `dark`, or null for what the system says. */
+/** `light`, `dark`, or null for the system's choice. */
 export function setTheme(chosen) {
   write("theme", chosen ?? "");
   applyTheme();
@@ -89,7 +89,7 @@ export function zoneName(date = new Date()) {
   return `UTC${minutes < 0 ? "−" : "+"}${two(Math.floor(size / 60))}:${two(size % 60)}`;
 }
 
-/** The microseconds of a time in the trail's own form, which Date would drop. */
+/** The microseconds of a time in the trail's format, which Date would drop. */
 export function fraction(text) {
   return /\.(\d+)Z$/.exec(text)?.[1] ?? "";
 }

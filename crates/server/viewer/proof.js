@@ -1,4 +1,4 @@
-// Checks proofs and checkpoints with nothing but WebCrypto: no server's word is taken.
+// Checks proofs and checkpoints with nothing but WebCrypto, without trusting the server.
 //
 // Pure: no page, no network, no storage, so that node can run it in a test.
 // Formats: docs/format.md; C2SP tlog-proof, tlog-checkpoint and signed-note; RFC 6962, section 2.1.
@@ -12,7 +12,7 @@ const SAFE_NUMBER = /^(0|[1-9][0-9]{0,15})$/;
 const utf8 = new TextEncoder();
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Something that was looked at and is wrong. `code` is stable, `message` is for people. */
+/** A check that failed. `code` is stable, `message` is for people. */
 export class ProofError extends Error {
   constructor(code, message) {
     super(message);
@@ -21,7 +21,7 @@ export class ProofError extends Error {
   }
 }
 
-/** Whether this browser can check anything: crypto.subtle is absent on plain HTTP away from loopback. */
+/** Whether this browser can check anything: crypto.subtle does not exist on plain HTTP other than on loopback. */
 export function canCheck() {
   return Boolean(globalThis.crypto?.subtle);
 }
@@ -30,12 +30,12 @@ export function canCheck() {
 
 /** `{extra, index, hashes, checkpoint}` of a `.tlog-proof`; `extra` holds the line's bytes. */
 export function parseProof(text) {
-  const fail = (why) => new ProofError("proof_invalid", `The proof is not in the form of one: ${why}.`);
+  const fail = (why) => new ProofError("proof_invalid", `The proof is malformed: ${why}.`);
   const gap = text.indexOf("\n\n");
   if (gap < 0) throw fail("it carries no checkpoint");
   const lines = text.slice(0, gap).split("\n");
   if (lines.shift() !== PROOF_HEADER) throw fail(`it does not begin with ${PROOF_HEADER}`);
-  if (!lines[0]?.startsWith("extra ")) throw fail("it does not carry the event’s line");
+  if (!lines[0]?.startsWith("extra ")) throw fail("it does not contain the event’s line");
   const extra = fromBase64(lines.shift().slice(6));
   if (!extra) throw fail("the event’s line is not base64");
   const index = /^index (.*)$/.exec(lines.shift() ?? "")?.[1];
@@ -49,7 +49,7 @@ export function parseProof(text) {
 
 /** `{origin, size, root, signedText, signatures}` of a signed checkpoint. */
 export function parseCheckpoint(text) {
-  const fail = (why) => new ProofError("checkpoint_invalid", `The checkpoint is not in the form of one: ${why}.`);
+  const fail = (why) => new ProofError("checkpoint_invalid", `The checkpoint is malformed: ${why}.`);
   const gap = text.indexOf("\n\n");
   if (gap < 0 || !text.endsWith("\n")) throw fail("it carries no signatures");
   const signedText = text.slice(0, gap + 1);
@@ -70,16 +70,16 @@ export function parseCheckpoint(text) {
   return { origin, size: Number(size), root: rootBytes, signedText, signatures };
 }
 
-/** `{name, id, key, text}` of a verifier key `NAME+HASH+BASE64`; its id is recomputed, not believed. */
+/** `{name, id, key, text}` of a verifier key `NAME+HASH+BASE64`; its id is recomputed, not trusted. */
 export async function parseKey(text) {
-  const fail = (why) => new ProofError("key_invalid", `This is not a public key of a trail: ${why}.`);
+  const fail = (why) => new ProofError("key_invalid", `This is not a trail’s public key: ${why}.`);
   const match = /^([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/.exec(text.trim());
   if (!match) throw fail("it should look like NAME+0a1b2c3d+BASE64, as `trailseal key show` prints it");
   const bytes = fromBase64(match[3]);
-  if (bytes?.length !== 33 || bytes[0] !== ED25519) throw fail("it holds no Ed25519 key");
+  if (bytes?.length !== 33 || bytes[0] !== ED25519) throw fail("it contains no Ed25519 key");
   const key = bytes.subarray(1);
   const id = await keyId(match[1], key);
-  if (id !== match[2]) throw fail("its parts do not belong together; was it copied whole?");
+  if (id !== match[2]) throw fail("its parts do not match; was it copied completely?");
   return { name: match[1], id, key, text: match[0] };
 }
 
@@ -97,7 +97,7 @@ export function nodeHash(left, right) {
 
 /** The root that a leaf and its path give in a tree of that size (RFC 9162, section 2.1.3.2). */
 export async function rootFromPath(index, size, leaf, path) {
-  const fail = () => new ProofError("path_invalid", "The proof’s path does not fit a tree of the signed size.");
+  const fail = () => new ProofError("path_invalid", "The proof’s path does not match a tree of the signed size.");
   if (index >= size)
     throw new ProofError("path_invalid", `The checkpoint covers ${size} events, so not event ${index}.`);
   let [node, last, root] = [index, size - 1, leaf];
@@ -126,7 +126,7 @@ export async function verifyCheckpoint(checkpoint, pinned) {
   if (keys.length === 0) {
     throw new ProofError(
       "origin_mismatch",
-      `The checkpoint is the one of “${checkpoint.origin}”, and the public key is of another trail.`,
+      `The checkpoint belongs to “${checkpoint.origin}”, but the public key belongs to another trail.`,
     );
   }
   const trusted = await withRotations(checkpoint, keys);
@@ -139,7 +139,7 @@ export async function verifyCheckpoint(checkpoint, pinned) {
     if (!good) {
       throw new ProofError(
         "signature_invalid",
-        `The checkpoint’s signature is not the one of key ${key.id}: the checkpoint was changed, or is a forgery.`,
+        `The checkpoint’s signature is not by key ${key.id}: the checkpoint was changed or forged.`,
       );
     }
     if (key.from <= checkpoint.size && checkpoint.size <= key.to) signer ??= key;
@@ -162,7 +162,7 @@ export async function verifyCheckpoint(checkpoint, pinned) {
 // The trusted keys, each with the first and the last size that it signs.
 async function withRotations(checkpoint, pinned) {
   const trusted = pinned.map((key) => ({ ...key, from: 0, to: Infinity }));
-  // Grows while it is walked: each new key may vouch for the next one.
+  // Grows during the loop: each new key may vouch for the next one.
   for (const old of trusted) {
     const id = hex(
       (
@@ -213,7 +213,7 @@ async function verifyEd25519(key, signature, message) {
  * Checks one event from beginning to end.
  *
  * `shown` is what the page got from elsewhere and displays: `{origin, index, line}` with the line's text, each
- * compared where given. Answers `{state, steps, line, checkpoint, key}`; `state` is `proven`, `failed`,
+ * compared where given. Returns `{state, steps, line, checkpoint, key}`; `state` is `proven`, `failed`,
  * `no_key` (everything holds, but no public key is known) or `unchecked` (the browser cannot). Never throws.
  */
 export async function checkProof(proofText, shown, pinned) {
@@ -229,7 +229,7 @@ export async function checkProof(proofText, shown, pinned) {
         name,
         ok: false,
         code,
-        message: known ? error.message : `The check broke off: ${error.message}`,
+        message: known ? error.message : `The check was interrupted: ${error.message}`,
       });
       return false;
     }
@@ -245,7 +245,7 @@ export async function checkProof(proofText, shown, pinned) {
   });
   if (!readable) return result;
 
-  // The rest does not depend on each other: everything that is wrong is said, not only the first thing.
+  // The remaining steps are independent: every problem is reported, not only the first.
   const good = [
     await step("path", () => checkPath(proof, result.checkpoint)),
     await step("shown", () => checkShown(proof, result, shown)),
@@ -265,8 +265,8 @@ async function checkPath(proof, checkpoint) {
   if (!sameBytes(root, checkpoint.root)) {
     throw new ProofError(
       "root_mismatch",
-      "The line, the path and the checkpoint do not belong together: at least one of them was changed. " +
-        `They give the root ${toBase64(root)}, and the checkpoint says ${toBase64(checkpoint.root)}.`,
+      "The line, the path and the checkpoint do not match: at least one of them was changed. " +
+        `They give the root ${toBase64(root)}, but the checkpoint says ${toBase64(checkpoint.root)}.`,
     );
   }
   return `The line’s SHA-256 and ${proof.hashes.length} hashes of the path give the signed root.`;
@@ -276,18 +276,18 @@ function checkShown(proof, { line, checkpoint }, shown) {
   if (shown.origin !== undefined && shown.origin !== checkpoint.origin) {
     throw new ProofError(
       "origin_mismatch",
-      `The event is shown as one of “${shown.origin}”, and the checkpoint is the one of “${checkpoint.origin}”.`,
+      `The event is shown as one of “${shown.origin}”, but the checkpoint belongs to “${checkpoint.origin}”.`,
     );
   }
   if (shown.index !== undefined && shown.index !== proof.index) {
     throw new ProofError(
       "index_mismatch",
-      `The event is shown as number ${shown.index}, and the proof is for ${proof.index}.`,
+      `The event is shown as number ${shown.index}, but the proof is for ${proof.index}.`,
     );
   }
   const named = /^\{"v":1,"index":(\d+),/.exec(line)?.[1];
   if (named !== String(proof.index)) {
-    throw new ProofError("index_mismatch", `The proven line does not name itself event ${proof.index}.`);
+    throw new ProofError("index_mismatch", `The proven line does not have the index ${proof.index}.`);
   }
   if (shown.line !== undefined && shown.line !== line) {
     const at = firstDifference(shown.line, line);
@@ -310,7 +310,7 @@ function around(text, at) {
   return text.slice(Math.max(0, at - 12), at + 24);
 }
 
-/** The exact line from an event as HTTP gives it: the same text, with `"origin"` put in front. */
+/** The exact line of an event from its HTTP form, which is the same text with `"origin"` added in front. */
 export function lineOf(eventText) {
   return eventText.trim().replace(/^\{"origin":"(?:[^"\\]|\\.)*",/, "{");
 }
@@ -349,7 +349,7 @@ export function toBase64(bytes) {
   return btoa(text);
 }
 
-/** Strict: what is not canonical base64 is null, or one proof could have many spellings. */
+/** Strict: returns null unless it is canonical base64, since otherwise one proof could have many spellings. */
 export function fromBase64(text) {
   try {
     const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));

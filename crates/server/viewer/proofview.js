@@ -1,4 +1,4 @@
-// Shows a proof that this browser checked itself. The server's own opinion (`…/verify`) is never asked for.
+// Shows a proof that this browser checked itself. The server's own verdict (`…/verify`) is never requested.
 
 import { byId, button, fill, h, icon } from "./dom.js";
 import { ask, eventPath } from "./api.js";
@@ -8,15 +8,15 @@ import { parseExact } from "./json.js";
 import { canCheck, checkProof, lineOf } from "./proof.js";
 import { number } from "./prefs.js";
 
-// How often a proof is asked for by itself while the event is not sealed yet.
+// How often a proof is requested automatically while the event is not sealed yet.
 const TRIES_MAX = 5;
 const NAMES = {
   form: "The proof can be read",
   path: "The line is in the tree",
   shown: "What is shown is what was sealed",
   signature: "The checkpoint is signed",
-  list: "The list showed the same",
-  asked: "It is the event that was asked for",
+  list: "The list showed the same event",
+  asked: "It is the requested event",
 };
 
 /** The box of one event; `{element, check}`. `source` gives `{reference, text, listed}`. */
@@ -34,7 +34,7 @@ export function proofBox(source) {
     run.abort = new AbortController();
     await checkInto(element, source, run.abort.signal, check, tries);
   };
-  show(element, "off", "seal", "Not checked yet", "This browser can check that the event is sealed as it is shown.", [
+  show(element, "off", "seal", "Not checked yet", "This browser can check that the event is sealed as shown.", [
     checkButton("Check now", check),
   ]);
   return { element, check, close: () => run.abort?.abort() };
@@ -47,7 +47,7 @@ async function checkInto(element, source, signal, again, tries) {
     show(element, "unchecked", "warning", "Not checked here", insecure(), []);
     return;
   }
-  show(element, "checking", "seal", "Checking…", "Fetching the proof, and hashing.", []);
+  show(element, "checking", "seal", "Checking…", "Fetching the proof and hashing.", []);
   let text;
   try {
     const { path, query } = eventPath(source.reference, "/proof");
@@ -92,7 +92,7 @@ async function checkInto(element, source, signal, again, tries) {
   showResult(element, result, { text, origin, index: source.reference.index, again });
 }
 
-// Another event with a genuine proof is still another event.
+// A genuine proof of another event does not count.
 function compareAsked(result, asked) {
   if (!asked || !result.line) return;
   const { index, id } = parseExact(result.line);
@@ -104,11 +104,11 @@ function compareAsked(result, asked) {
     name: "asked",
     ok: false,
     code: "asked_differs",
-    message: `Event ${key} was asked for, and the server answered with event ${index}.`,
+    message: `Event ${key} was requested, but the server sent event ${index}.`,
   });
 }
 
-// The list is another answer of the server: what somebody read there must be what was sealed, too.
+// The list comes from a separate response: what it showed must also be what was sealed.
 function compareListed(result, listed) {
   if (!listed || !result.line) return;
   const fields = Object.fromEntries(Object.entries(listed).filter(([name]) => name !== "origin"));
@@ -118,7 +118,7 @@ function compareListed(result, listed) {
     name: "list",
     ok: false,
     code: "list_differs",
-    message: "The list showed something else for this event than what was sealed.",
+    message: "The list showed something other than what was sealed.",
   });
 }
 
@@ -136,14 +136,14 @@ function showResult(element, result, { text, origin, index, again }) {
     }),
   ];
   const kept = keptKey(origin);
-  const sealPage = h("a", { href: "?view=seal" }, "Paste the key that you got elsewhere");
+  const sealPage = h("a", { href: "?view=seal" }, "Paste a key that you got elsewhere");
   const trust =
     result.state === "proven" &&
     kept?.how === "first seen" &&
     h(
       "p",
       { class: "proof-trust quiet" },
-      "The key is the first one seen here, compared with nothing. ",
+      "The key is the first one seen here and was never compared. ",
       h("a", { href: "?view=seal" }, "Compare it"),
       ".",
     );
@@ -223,8 +223,8 @@ function isJson(text) {
 
 export function insecure() {
   return globalThis.isSecureContext
-    ? "This browser offers no cryptography to this page, so nothing was checked. Use `trailseal verify --proof` instead."
-    : "Browsers check signatures only on HTTPS or on this machine itself. Open the viewer by HTTPS, or use `trailseal verify --proof`.";
+    ? "This browser gives this page no access to cryptography, so nothing was checked. Use `trailseal verify --proof` instead."
+    : "Browsers can check signatures only over HTTPS or on this machine. Open the viewer over HTTPS, or use `trailseal verify --proof`.";
 }
 
 export function save(text, index) {

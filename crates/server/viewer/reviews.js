@@ -1,4 +1,4 @@
-// The review queue: what was flagged, and what people decided. Two at once: one wins, the other is told.
+// The review queue: what was flagged, and what people decided. If two decide at once, one wins and the other is told.
 
 import { announce, button, fill, h, icon, toast, value } from "./dom.js";
 import { ask, askJson, eventPath } from "./api.js";
@@ -55,7 +55,7 @@ class ReviewsPage {
           h(
             "p",
             { class: "lead" },
-            "Events that somebody, a rule or a program flagged, and changes that need a second person. Each decision is an event of the trail itself, and sealed like the others.",
+            "Events flagged by a person, a rule or a program, and changes that need a second person. Each decision is itself an event of the trail and is sealed like the others.",
           ),
         ),
         this.tabs,
@@ -149,10 +149,10 @@ class ReviewsPage {
         this.status,
         button({ id: "review-more", kind: "small", text: "More", on: { click: () => this.#more() } }),
       );
-      // What was just put in may have moved the end away.
+      // New content may have moved the end out of view.
       setTimeout(() => this.atEnd && !signal.aborted && this.#more(), 50);
     } else if (this.count > 0) {
-      const all = this.count === 1 ? "That is the only one." : `That is all: ${number(this.count)} reviews.`;
+      const all = this.count === 1 ? "That is the only review." : `That is all: ${number(this.count)} reviews.`;
       fill(this.status, h("span", { class: "quiet" }, all));
     } else {
       fill(this.status);
@@ -162,13 +162,13 @@ class ReviewsPage {
           "div",
           { id: "empty", class: "empty" },
           icon("review", 30),
-          h("h2", {}, this.state === "pending" ? "Nothing waits for you" : "None yet"),
+          h("h2", {}, this.state === "pending" ? "Nothing is waiting for you" : "None yet"),
           h(
             "p",
             {},
             this.state === "pending"
-              ? "Open an event and flag it with its reason, or let a rule of the policy do it, and it waits here for a second pair of eyes."
-              : "Decisions appear here once somebody made them.",
+              ? "Flag an event and give a reason, or let a rule of the policy flag it. It then waits here for a second pair of eyes."
+              : "Decisions appear here.",
           ),
         ),
       );
@@ -178,7 +178,7 @@ class ReviewsPage {
   #card(review) {
     const comment = h("textarea", {
       rows: 2,
-      placeholder: "Why (kept for ever)",
+      placeholder: "Reason (kept forever)",
       "aria-label": "Comment",
       "data-testid": "review-comment",
     });
@@ -208,7 +208,7 @@ class ReviewsPage {
       h(
         "p",
         { class: "quiet" },
-        isChange ? "Asked for" : "Flagged",
+        isChange ? "Requested" : "Flagged",
         review.requested_by && [" by ", value(review.requested_by)],
         review.requested && [" · ", timeTag(review.requested)],
         review.confidence !== undefined &&
@@ -232,7 +232,7 @@ class ReviewsPage {
               }),
               !review.outdated && button({
                 icon: "check",
-                text: isChange ? "Approve, and put in force" : "Approve",
+                text: isChange ? "Approve and apply" : "Approve",
                 kind: "primary",
                 "data-testid": "review-approve",
                 on: { click: () => decide("approved") },
@@ -262,7 +262,7 @@ class ReviewsPage {
     return [title, about];
   }
 
-  // What the event was is asked for when its card comes into view.
+  // The event is fetched when its card comes into view.
   async #tell({ review, title, about }) {
     try {
       const { path, query } = eventPath(review);
@@ -278,7 +278,7 @@ class ReviewsPage {
         outcomeChip(event.outcome),
       );
     } catch {
-      /* The card says as much without. */
+      /* The card is useful without it. */
     }
   }
 
@@ -296,7 +296,7 @@ class ReviewsPage {
         decision === "approved" ? "Approved. The decision is in the trail." : "Rejected. The decision is in the trail.",
       );
       announce(`The review was ${decision}`);
-      // The others stay, and the reader where he is.
+      // The other cards stay, and so does the scroll position.
       this.count -= 1;
       this.#sayEnd();
     } catch (problem) {
@@ -304,7 +304,7 @@ class ReviewsPage {
         each.disabled = false;
       });
       if (problem.status === 409) {
-        toast(`Not decided now: ${problem.message}`, "bad");
+        toast(`Not decided: ${problem.message}`, "bad");
         this.#load();
       } else {
         error.textContent = problem.message;
@@ -313,7 +313,7 @@ class ReviewsPage {
   }
 }
 
-/** What a change would do: in words, and line by line. */
+/** What a change would do, in words and line by line. */
 function changeParts(review) {
   const weakens = review.weakens ?? [];
   return [
@@ -322,14 +322,14 @@ function changeParts(review) {
       "div",
       { class: "change" },
       review.outdated &&
-        h("p", { class: "form-error" }, "The policy was changed since. Reject this, and let it be asked for again."),
+        h("p", { class: "form-error" }, "The policy has changed since. Reject this, and ask for a new request."),
       h("ul", { class: "weakens" }, weakens.map((text) => h("li", {}, value(text, {}, 300)))),
       linesDiff(review.from ?? "", review.to ?? "", { "data-testid": "review-change", "aria-label": "What would change" }),
     ),
   ];
 }
 
-/** The form that flags an event; `close` puts it away. */
+/** The form that flags an event; `close` removes it. */
 export function flagForm(event, close) {
   const reason = h("textarea", {
     id: "flag-reason",
@@ -359,7 +359,7 @@ export function flagForm(event, close) {
       };
       if (confidence.value !== "") body.confidence = Number(confidence.value) / 100;
       await ask("v1/reviews", { method: "POST", body });
-      toast("Flagged. It waits under Reviews.");
+      toast("Flagged. It is waiting under Reviews.");
       close();
     } catch (problem) {
       error.textContent = problem.message;

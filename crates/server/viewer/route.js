@@ -2,7 +2,7 @@
 
 import { Filters } from "./filters.js";
 
-/** What the address says now. */
+/** The current address, parsed. */
 export function route() {
   return new Route(new URLSearchParams(location.search));
 }
@@ -32,7 +32,7 @@ export class Route {
     return `?${params}`;
   }
 
-  /** The address with an event open: by its place, since ids can be given twice. */
+  /** The address with an event open: by its position, since ids can occur twice. */
   withEvent({ origin, index }) {
     const params = new URLSearchParams(this.params);
     params.set("event", index);
@@ -50,7 +50,7 @@ export class Route {
   }
 }
 
-/** Goes there; the browser's back button comes back. */
+/** Navigates to an address; the browser's back button returns. */
 export function go(address, { replace = false } = {}) {
   const url = address === "?" || address === "" ? location.pathname : address;
   if (new URL(url, location.href).href === location.href) replace = true;

@@ -1,4 +1,4 @@
-// One event in one line: the row of the list, and the small parts that other pages show, too.
+// One event in one line: the row of the list, and small parts that other pages also use.
 
 import { h, value } from "./dom.js";
 import { clock, day, dayAndClock, fraction, span } from "./prefs.js";
@@ -6,7 +6,7 @@ import { route } from "./route.js";
 
 export const keyOf = (event) => `${event.origin ?? ""}#${event.index}`;
 
-/** A word for how it ended, if anybody said so; the colour says the same once more. */
+/** The outcome in a word, if there is one; the colour repeats it. */
 export function outcomeChip(outcome) {
   if (outcome === undefined || outcome === null || outcome === "") return null;
   const known = ["success", "failure", "denied", "partial", "unknown"].includes(outcome) ? outcome : "unknown";
@@ -37,19 +37,19 @@ export function timeTag(text, attributes = {}) {
 
 const LATE_AFTER = 3_600_000;
 
-/** When an event counts as having happened, and how far that is from when it was recorded, in words; else null. */
+/** The event's effective time, and in words how far it is from its recording; else null. */
 export function timing(event) {
   const [time, recorded] = [Date.parse(event.time), Date.parse(event.recorded)];
   if (Number.isNaN(time) || Number.isNaN(recorded)) return { text: event.time ?? event.recorded, mark: null };
-  // Both as the trail writes them, with microseconds, which a Date has not.
+  // Both in the trail's format, with microseconds, which a Date does not have.
   if (event.time_ahead || event.time > event.recorded)
-    return { text: event.recorded, mark: "ahead", says: `It claims ${event.time}, and was recorded ${event.recorded}` };
+    return { text: event.recorded, mark: "ahead", says: `It claims ${event.time}, but was recorded ${event.recorded}` };
   if (recorded - time > LATE_AFTER)
     return { text: event.time, mark: "late", says: `Recorded ${span((recorded - time) / 1000)} later: ${event.recorded}` };
   return { text: event.time, mark: null };
 }
 
-/** A word beside the time of an event that was recorded long after it, or claims to be of the future. */
+/** A mark next to the time of an event that was recorded much later, or claims a future time. */
 function timingMark({ mark, says }) {
   return mark && h("span", { class: "severity timing", "data-testid": "timing", title: says }, mark);
 }
@@ -64,7 +64,7 @@ export function headOf() {
   );
 }
 
-/** A row: a link, so that it can be opened in another tab, too. */
+/** A row: a link, so that it can also be opened in another tab. */
 export function rowOf(event, { isFresh, isSelected }) {
   const actor = nameOf(event.actor);
   const resource = resourceOf(event.resource);

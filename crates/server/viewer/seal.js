@@ -42,7 +42,7 @@ class SealPage {
           h(
             "p",
             { class: "lead" },
-            "Every event is a leaf of a tree whose size and root are signed. Whoever edits, deletes or inserts one afterwards needs the signing key, or is found out. What you see here was checked by this browser, not by the server.",
+            "Every event is a leaf of a tree whose size and root are signed. Nobody without the signing key can edit, delete or insert an event unnoticed. This browser checked what you see here, not the server.",
           ),
         ),
         this.trails,
@@ -98,7 +98,7 @@ class SealPage {
   }
 }
 
-// `[{note, tiles}]`: every trail's newest checkpoint, and below what path its tiles are.
+// `[{note, tiles}]`: every trail's newest checkpoint, and the path of its tiles.
 async function checkpoints(signal) {
   const own = await ask("checkpoint", { accept: "text/plain", signal }).then(
     (response) => response.text(),
@@ -127,7 +127,7 @@ async function checkpoints(signal) {
 
 // ---- one trail -----------------------------------------------------------------------------------------
 
-// `named` makes ids that stand once on the page: the first trail has the plain ones.
+// `named` makes ids that are unique on the page: the first trail has the plain ones.
 function trail({ note, tiles }, signal, named) {
   const origin = note.split("\n")[0];
   const state = h("div", {
@@ -171,7 +171,7 @@ async function checkTrail(note, tiles, state, signal, again) {
     const keys = await keysFor(checkpoint.origin);
     if (keys.length === 0) {
       say(state, "no_key", "warning", "Signed, but by whom?", [
-        "No public key is kept here for this trail. Paste the one that you got elsewhere.",
+        "No public key is kept here for this trail. Paste one that you got elsewhere.",
       ]);
       return;
     }
@@ -210,7 +210,7 @@ async function checkTrail(note, tiles, state, signal, again) {
 
 // What this browser saw before must be the beginning of what it sees now.
 async function compareWithKept(checkpoint, kept, tiles, signal) {
-  if (!kept) return "From now on this browser remembers it, and notices if the past is rewritten.";
+  if (!kept) return "From now on this browser remembers it and notices if the past is rewritten.";
   const older = { size: kept.size, root: fromBase64(kept.root) };
   const fetchTile = async (path) =>
     new Uint8Array(
@@ -219,15 +219,15 @@ async function compareWithKept(checkpoint, kept, tiles, signal) {
   try {
     await checkGrowth(older, checkpoint, fetchTile);
   } catch (problem) {
-    // Tiles may not be open to this token: then the growth is not shown, and that is said.
+    // This token may not read tiles: then the growth cannot be shown, and the page says so.
     if ([401, 403, 404].includes(problem.status))
-      return `It was not compared with the ${number(kept.size)} events seen ${ago(new Date(kept.seen))}: the tiles are not open to this token.`;
+      return `It was not compared with the ${number(kept.size)} events seen ${ago(new Date(kept.seen))}: this token may not read tiles.`;
     throw problem;
   }
   const when = ago(new Date(kept.seen));
   return checkpoint.size === kept.size
     ? `The same as this browser saw ${when}.`
-    : `It begins with all ${number(kept.size)} events that this browser saw sealed ${when}: nothing of them was rewritten.`;
+    : `It begins with all ${number(kept.size)} events that this browser saw sealed ${when}: none of them was rewritten.`;
 }
 
 function checkpointFacts(note, named) {
@@ -249,7 +249,7 @@ function checkpointFacts(note, named) {
     h(
       "details",
       { class: "more" },
-      h("summary", {}, "The checkpoint as it is signed"),
+      h("summary", {}, "The signed checkpoint"),
       h(
         "div",
         { class: "command-box" },
@@ -283,7 +283,7 @@ async function keyForm(origin, again, named) {
     event.preventDefault();
     try {
       const key = await pinKey(input.value);
-      if (key.name !== origin) toast(`Kept; it is the key of ${key.name}.`);
+      if (key.name !== origin) toast(`Kept as the key of ${key.name}.`);
       again();
     } catch (problem) {
       error.textContent = problem.message;
@@ -302,8 +302,8 @@ async function keyForm(origin, again, named) {
         { class: "kept-key" },
         h("h3", {}, "The key that the server names"),
         h("p", { class: "mono wrap" }, value(offered)),
-        h("p", { class: "quiet" }, "Nothing says that it is the right one but the server itself."),
-        button({ id: named("key-accept"), kind: "small", text: "Believe it, and keep it", on: { click: accept } }),
+        h("p", { class: "quiet" }, "Only the server itself says that it is the right one."),
+        button({ id: named("key-accept"), kind: "small", text: "Trust and keep it", on: { click: accept } }),
       ),
     kept &&
       h(
@@ -319,7 +319,7 @@ async function keyForm(origin, again, named) {
             h(
               "span",
               {},
-              `Taken from this server ${ago(new Date(kept.since))}, and kept since. If the server was not honest at that moment, this key is not either. Compare it with `,
+              `Taken from this server ${ago(new Date(kept.since))}, and kept since. If the server was not honest then, this key is not genuine either. Compare it with `,
               h("code", {}, "trailseal key show"),
               " on the machine that records, or paste a key that reached you another way.",
             ),
@@ -332,7 +332,7 @@ async function keyForm(origin, again, named) {
             h(
               "span",
               {},
-              "The server names another key now. It is trusted only as far as a rotation signed by the kept key leads to it.",
+              "The server names another key now. It is trusted only if a rotation signed by the kept key leads to it.",
             ),
           ),
       ),

@@ -1,4 +1,4 @@
-// Checks any event by its id, and any proof that somebody sent; on the page of the seal.
+// Checks any event by its id, and any proof that somebody sent; part of the seal page.
 
 import { button, fill, h, icon, value } from "./dom.js";
 import { ask, eventPath } from "./api.js";
@@ -8,7 +8,7 @@ import { canCheck, checkProof } from "./proof.js";
 import { insecure, proofBox, stepsOf } from "./proofview.js";
 import { route } from "./route.js";
 
-/** Says in a box what was found: a state, a symbol, a title, and sentences. */
+/** Shows the result in a box: a state, a symbol, a title, and sentences. */
 export function say(state, name, symbol, title, body) {
   state.dataset.state = name;
   fill(

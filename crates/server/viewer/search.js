@@ -1,4 +1,4 @@
-// The page of events: the search bar, what was found over time and by kind, the list, live tail.
+// The events page: the search bar, results over time and by kind, the list, live tail.
 
 import { announce, button, copyButton, fill, h, icon } from "./dom.js";
 import { address, askJson, token } from "./api.js";
@@ -29,7 +29,7 @@ class SearchPage {
     this.filters = null;
     this.histogram = new Histogram((since, until) => this.#change(this.filters.between(since, until)));
     this.total = h("p", { id: "total", class: "total", "aria-live": "polite" });
-    this.facets = h("aside", { id: "facets", class: "facets", "aria-label": "What was found, by kind" });
+    this.facets = h("aside", { id: "facets", class: "facets", "aria-label": "Results by kind" });
     this.overview = h(
       "section",
       { class: "overview" },
@@ -60,10 +60,10 @@ class SearchPage {
     });
     this.tail = new Tail({
       onEvents: (events) => {
-        // What is recorded now may belong further down in a list by time.
+        // In a list by time, a newly recorded event may belong further down.
         if (this.filters.isByRecording) this.list.prepend(events);
         else this.list.start();
-        // That this page counts is itself recorded, and must not make it count again.
+        // The counting done by this page is itself recorded, and must not trigger another count.
         if (events.some((event) => !event.system)) this.#summariseSoon();
       },
       onState: (state, message) => this.#showLive(state, message),
@@ -156,7 +156,7 @@ class SearchPage {
     this.list.start();
     this.#summarise(this.asking.signal);
     if (!this.tail.isOn) return;
-    // A live list goes by recording: another order ends it.
+    // A live list is ordered by recording: another order ends it.
     if (this.filters.isByRecording) this.tail.start(this.filters);
     else this.tail.stop();
   }
@@ -203,7 +203,7 @@ class SearchPage {
     this.total.classList.remove("stale");
   }
 
-  // The list looks through all text anyway; where it found everything, that need not be done once more.
+  // The list searches all text anyway; if it found everything, that need not be repeated.
   async #counted(signal) {
     const { filters } = this;
     if (filters.get("text")) await this.list.settled;
@@ -212,7 +212,7 @@ class SearchPage {
     return all ? summaryOf(all) : askJson("v1/summary", { query: summaryQuery(filters), signal });
   }
 
-  // While events pour in, the counts follow every few seconds.
+  // While events stream in, the counts follow every few seconds.
   #summariseSoon() {
     this.soon ??= setTimeout(() => {
       this.soon = null;
@@ -249,7 +249,7 @@ class SearchPage {
     this.chips.hidden = this.chips.childElementCount === 0;
   }
 
-  // How the list is ordered is no filter, and a live list stays live.
+  // The order of the list is not a filter, and a live list stays live.
   #clear() {
     this.#change(new Filters(this.filters.pairs.filter(([name]) => VIEW.includes(name))));
   }
@@ -312,7 +312,7 @@ class SearchPage {
         return true;
       case "r":
         this.#reload();
-        announce("Looking again");
+        announce("Searching again");
         return true;
       case "Enter": {
         const current = event.target === document.body && this.list.current;
@@ -346,7 +346,7 @@ class SearchPage {
           { id: "empty", class: "empty" },
           icon("search", 28),
           h("h2", {}, "Nothing matches"),
-          h("p", {}, "No event fits all of these filters at once."),
+          h("p", {}, "No event matches all of these filters."),
           h(
             "div",
             { class: "actions" },
@@ -366,14 +366,14 @@ class SearchPage {
         { id: "empty", class: "empty" },
         icon("seal", 36),
         h("h2", {}, "The trail is empty"),
-        h("p", {}, "Record the first event. It shows up here at once, and is sealed about a second later."),
+        h("p", {}, "Record the first event. It appears here at once and is sealed about a second later."),
         h(
           "div",
           { class: "command-box" },
           h("pre", { id: "empty-command", class: "command" }, command),
           copyButton(() => command, { id: "empty-copy", label: "Copy the command" }),
         ),
-        h("p", { class: "quiet" }, "This page waits for it."),
+        h("p", { class: "quiet" }, "This page is waiting for it."),
       ),
     );
     if (!this.tail.isOn) this.tail.start(this.filters, () => {});

@@ -3,7 +3,7 @@
 import { byId, button, fill, h } from "./dom.js";
 import { ask, isToken, setToken } from "./api.js";
 
-/** Asks for a token; calls `done` once the server takes it. */
+/** Asks for a token; calls `done` once the server accepts it. */
 export function openSignIn(root, message, done) {
   const input = h("input", {
     id: "token-input",
@@ -36,7 +36,7 @@ export function openSignIn(root, message, done) {
     error.textContent = "";
     const token = input.value.trim();
     if (!isToken(token)) {
-      error.textContent = "This is no token. One begins with tsl_ and has no spaces in it.";
+      error.textContent = "This is not a token. A token begins with tsl_ and contains no spaces.";
       input.select();
       return;
     }
@@ -63,7 +63,7 @@ export function openSignIn(root, message, done) {
       h(
         "p",
         { class: "lead" },
-        "Paste a token that may read. It stays in this tab and goes nowhere but to this server.",
+        "Paste a token with scope read. It stays in this tab and is sent only to this server.",
       ),
       h("label", { for: "token-input" }, "Token"),
       h("div", { class: "joined" }, input, show),
@@ -73,7 +73,7 @@ export function openSignIn(root, message, done) {
         "details",
         { class: "quiet" },
         h("summary", {}, "Where do I get one?"),
-        h("p", {}, "The server printed an administrator’s token when it first started. Make one for yourself with"),
+        h("p", {}, "The server printed an administrator’s token on its first start. Make your own with"),
         h("pre", { class: "command" }, "trailseal token create my-name --scope read"),
       ),
     ),
@@ -88,7 +88,7 @@ async function tryToken() {
     return null;
   } catch (problem) {
     return problem.status === 401
-      ? "The server does not know this token. Was it copied whole, or has it expired?"
+      ? "The server does not know this token. Was it copied completely, or has it expired?"
       : problem.message;
   }
 }

@@ -8,9 +8,9 @@ import { bytes, clock, number, span } from "./prefs.js";
 const EVERY_MS = 30_000;
 
 const WORDS = {
-  good: ["check", "All is well", "Everything that was sent is recorded, and delivered in time."],
-  warning: ["warning", "Worth a look", "Something lags or failed, within the limits that were set."],
-  critical: ["cross", "Needs somebody now", "Events failed, or wait longer than they should."],
+  good: ["check", "All is well", "Everything sent is recorded and delivered in time."],
+  warning: ["warning", "Worth a look", "Something lags or failed, but within the configured limits."],
+  critical: ["cross", "Needs attention now", "Events failed, or are waiting longer than they should."],
   unknown: ["pulse", "Unknown", "The server did not say."],
 };
 
@@ -24,7 +24,7 @@ const LABELS = {
   "events.durable": "On disk",
   "events.sealed": "Sealed",
   "not_durable.events": "Not on disk yet",
-  "not_durable.seconds": "The oldest waits for",
+  "not_durable.seconds": "The oldest has waited for",
   "handoff.used_bytes": "Handoff in use",
   "handoff.bytes": "Handoff size",
   "reviews.pending": "Reviews waiting",
@@ -32,14 +32,14 @@ const LABELS = {
   "counted.unconfirmed": "Unconfirmed",
   "counted.sampled_out": "Sampled out",
   "counted.off": "Not recorded by policy",
-  "counted.masked": "With something masked",
-  "counted.slow_writes": "Writes of over a second",
+  "counted.masked": "Masked",
+  "counted.slow_writes": "Writes over a second",
   "counted.commits": "Commits",
   "counted.durable_bytes": "Bytes made durable",
 };
-// Shown in another place, or told by the whole page.
+// Shown elsewhere, or by the page as a whole.
 const ELSEWHERE = new Set(["origin", "health", "sinks"]);
-// More than none of these is worth a look.
+// Any of these is worth a look.
 const LOSSES = new Set(["failed", "counted.refused", "counted.unconfirmed"]);
 
 export function openHealth(root) {
@@ -86,7 +86,7 @@ class HealthPage {
     return event.key === "r";
   }
 
-  // Looking at the trails is itself recorded, so that is not done again and again.
+  // Looking at the trails is itself recorded, so it is not repeated.
   async #load(again = false) {
     const { signal } = this.asking;
     const quietly = (promise) =>
@@ -119,7 +119,7 @@ class HealthPage {
   }
 
   #show(counters, stats, origins, ready) {
-    fill(this.when, `As of ${clock(new Date())}, looked at every ${EVERY_MS / 1000} s while this page is open.`);
+    fill(this.when, `As of ${clock(new Date())}, updated every ${EVERY_MS / 1000} s while this page is open.`);
     if (counters.problem && stats.problem) {
       fill(this.numbers);
       fill(this.origins);
@@ -202,7 +202,7 @@ function worse(a, b) {
   return order[Math.max(order.indexOf(a), order.indexOf(b), 0)];
 }
 
-// Nested numbers by their path, so that what a newer server tells is shown, too.
+// Nested numbers by their path, so that numbers from a newer server are also shown.
 function flat(json, prefix = "") {
   return Object.entries(json).flatMap(([key, each]) => {
     const path = prefix ? `${prefix}.${key}` : key;
@@ -247,7 +247,7 @@ function stat(key, each) {
   );
 }
 
-// Counts of what seldom happens are shown once it did.
+// Counts of rare events are shown once they are not zero.
 function isShown([key, each]) {
   return !ELSEWHERE.has(key.split(".")[0]) && (!key.startsWith("counted.") || LOSSES.has(key) || each !== 0);
 }
@@ -259,7 +259,7 @@ function sinkRow(sink) {
     { class: "trail-row", "data-testid": "sink", "data-name": sink.name },
     h("b", { class: "mono" }, value(sink.name ?? "")),
     h("span", {}, `${number(sink.stored ?? 0)} stored`),
-    h("span", {}, events > 0 ? `${number(events)} to go, the oldest for ${span(seconds)}` : "nothing to go"),
+    h("span", {}, events > 0 ? `${number(events)} left, the oldest for ${span(seconds)}` : "nothing left"),
     h("span", { class: `chip health-${sink.health}` }, value(sink.state ?? "")),
     sink.reason && h("p", { class: "reason" }, value(sink.reason)),
   );
@@ -272,9 +272,9 @@ function originRow(origin) {
     "div",
     { class: "trail-row", "data-testid": "origin", "data-origin": origin.origin },
     h("b", { class: "mono" }, value(origin.origin ?? "")),
-    Number.isFinite(size) && h("span", {}, `${number(size)} events, its own among them`),
+    Number.isFinite(size) && h("span", {}, `${number(size)} events, including its own`),
     Number.isFinite(sealed) && h("span", {}, `${number(sealed)} sealed`),
     behind > 0 && h("span", { class: "quiet" }, `${number(behind)} not indexed yet`),
-    h("a", { href: "?view=seal" }, "See its seal"),
+    h("a", { href: "?view=seal" }, "Show its seal"),
   );
 }

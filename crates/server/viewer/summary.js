@@ -1,4 +1,4 @@
-// Counts events that are here already as `/v1/summary` would: a search through all text is not done twice.
+// Counts loaded events as `/v1/summary` would, so that a search through all text is not repeated.
 
 const TOP = 10;
 const FIELDS = {
@@ -11,7 +11,7 @@ const FIELDS = {
   resource_type: (event) => event.resource?.type,
 };
 
-/** The summary of these events, in the form of the API; its bars are a second wide. */
+/** The summary of these events in the API's format; its bars are a second wide. */
 export function summaryOf(events) {
   const summary = { total: events.length, bucket_seconds: 1, histogram: [] };
   for (const [name, read] of Object.entries(FIELDS)) {

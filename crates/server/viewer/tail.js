@@ -14,7 +14,7 @@ export class Tail {
     this.isOn = false;
   }
 
-  /** Follows from now on; `ready` is called once the stream stands, to fetch what came before it. */
+  /** Follows from now on; `ready` is called once the stream is open, to fetch what came before it. */
   async start(filters, ready = null) {
     this.stop(true);
     this.isOn = true;
@@ -42,7 +42,7 @@ export class Tail {
         }
       } catch (problem) {
         if (run.signal.aborted) return;
-        // No use in trying again what this token may not do.
+        // Retrying does not help if the token may not do this.
         if ([400, 401, 403, 404, 422].includes(problem.status)) {
           this.stop();
           this.onState("off", problem.message);
@@ -52,7 +52,7 @@ export class Tail {
       if (run.signal.aborted) return;
       const wait = WAIT_MS[Math.min(failures, WAIT_MS.length - 1)];
       failures += 1;
-      this.onState("waiting", "The live stream broke off; it goes on where it was as soon as the server answers");
+      this.onState("waiting", "The live stream was interrupted; it resumes as soon as the server responds");
       await new Promise((resolve) => {
         setTimeout(resolve, wait);
       });

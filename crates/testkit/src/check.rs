@@ -1,6 +1,6 @@
-//! The one oracle of all tests: is this folder a whole, true trail that holds what was acknowledged?
+//! The oracle of all tests: is this folder a complete, correct trail that holds what was acknowledged?
 //!
-//! It shares no reading code with the core: whole files are read, lines counted, and the tree computed anew.
+//! It shares no reading code with the core: it reads whole files, counts lines, and computes the tree from scratch.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,9 +18,8 @@ pub struct Checked {
     pub sealed: u64,
 }
 
-/// Panics unless the trail in `folder` is whole: gapless, every line JSON with its own index, every signed
-/// checkpoint true of the lines, and every acknowledged event (its index and a text that it must contain)
-/// there.
+/// Panics unless the trail in `folder` is complete: gapless, every line JSON with its own index, every signed
+/// checkpoint matching the lines, and every acknowledged event (its index and a text that it must contain) present.
 ///
 /// # Panics
 /// With what is wrong.

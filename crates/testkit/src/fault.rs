@@ -1,9 +1,9 @@
-//! A file system in memory that keeps what is live and what is durable apart.
+//! An in-memory file system that keeps the live and the durable state apart.
 //!
-//! Every primitive operation (create, write, sync, rename, folder sync, …) is a step with a number. A step
-//! can be made to fail, to fail although it took effect, to write half, or to find no space. The log of
-//! steps can be cut anywhere and turned into an image that a power loss at that moment could leave:
-//! everything synced, plus any part of the rest, torn and in any order.
+//! Every primitive operation (create, write, sync, rename, folder sync, …) is a numbered step. A step can be made to
+//! fail, to fail although it took effect, to write half, or to find no space. The log of steps can be cut anywhere and
+//! turned into an image that a power loss at that moment could leave: everything synced, plus any part of the rest,
+//! torn and in any order.
 
 mod disk;
 mod image;
@@ -19,19 +19,19 @@ use disk::Disk;
 pub use disk::Step;
 pub use image::Survival;
 
-/// What Linux and macOS say when a process has as many files open as it may.
+/// The Linux and macOS error for too many open files.
 const EMFILE: i32 = 24;
 
 /// How a step fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It has no effect and says so.
+    /// It has no effect and reports the failure.
     Fail,
-    /// It took effect, but says that it failed.
+    /// It took effect but reports a failure.
     FailButDone,
     /// A write has written half of its bytes; any other step has no effect.
     Short,
-    /// No space is left; it has no effect.
+    /// There is no space left; it has no effect.
     NoSpace,
 }
 
@@ -43,14 +43,14 @@ pub struct FaultFiles {
     open: Arc<OpenFiles>,
 }
 
-/// How many files are open, and how many may be; 0 for any number.
+/// How many files are open, and how many may be; 0 means unlimited.
 #[derive(Default)]
 struct OpenFiles {
     count: AtomicUsize,
     max: AtomicUsize,
 }
 
-/// One of them.
+/// One open file.
 struct Opened(Arc<OpenFiles>);
 
 impl Drop for Opened {
@@ -63,7 +63,7 @@ impl Drop for Opened {
 struct State {
     disk: Disk,
     steps: Vec<Step>,
-    /// The step with this number fails so.
+    /// The planned fault: the step with this number fails.
     fault: Option<(usize, Fault)>,
     /// Whether the planned fault has happened.
     has_failed: bool,
@@ -93,17 +93,17 @@ impl FaultFiles {
         self.state().steps.clone()
     }
 
-    /// Notes that at this point somebody was told that index `index` is durable.
+    /// Records that at this point somebody was told that index `index` is durable.
     pub fn acknowledge(&self, index: u64) {
         self.state().steps.push(Step::Acknowledged { index });
     }
 
-    /// From now on every write and sync fails, or none does.
+    /// Makes every write and sync fail from now on, or stops that.
     pub fn set_broken(&self, is_broken: bool) {
         self.state().is_broken = is_broken;
     }
 
-    /// From now on every sync of a file hangs, until it is called with `false`.
+    /// Makes every sync of a file hang from now on, until it is called with `false`.
     pub fn set_stalled(&self, is_stalled: bool) {
         *self.stall.0.lock().unwrap_or_else(PoisonError::into_inner) = is_stalled;
         self.stall.1.notify_all();
@@ -114,7 +114,7 @@ impl FaultFiles {
         self.open.count.load(Ordering::SeqCst)
     }
 
-    /// From now on no file can be opened while so many are; 0 for any number.
+    /// From now on no file can be opened while this many are open; 0 means unlimited.
     pub fn set_open_files_max(&self, max: usize) {
         self.open.max.store(max, Ordering::SeqCst);
     }
@@ -129,7 +129,7 @@ impl FaultFiles {
         }
     }
 
-    /// Sets what is said to be free on the disk.
+    /// Sets the free space that the disk reports.
     pub fn set_free_bytes(&self, free_bytes: u64) {
         self.state().free_bytes = Some(free_bytes);
     }
@@ -144,7 +144,7 @@ impl FaultFiles {
         }
     }
 
-    /// Copies every live file to a real folder, for a look at it.
+    /// Copies every live file to a real folder for inspection.
     pub fn copy_to(&self, folder: &Path) -> io::Result<()> {
         for (path, bytes) in self.state().disk.live_files() {
             let target = folder.join(path.strip_prefix("/").unwrap_or(&path));
@@ -156,7 +156,7 @@ impl FaultFiles {
         Ok(())
     }
 
-    /// Changes the live bytes of a file behind everybody's back.
+    /// Changes the live bytes of a file without a recorded step.
     pub fn edit(&self, path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
         self.state().disk.edit(path, edit);
     }
@@ -194,7 +194,7 @@ impl FaultFiles {
         let done = match effective {
             Some(step) => {
                 let done = state.disk.apply(&step);
-                // A step that the disk itself refuses (no such file) has no effect to be remembered.
+                // A step that the disk itself refuses (no such file) has no effect to record.
                 state.steps.push(if done.is_ok() { step } else { Step::Nothing });
                 done
             }

@@ -4,7 +4,7 @@ use crate::hash::{Hash, empty_root};
 use crate::note::{NoteError, Origin, SignedNote, SigningKey, VerifyingKey, sign_note, sign_note_by};
 use crate::ring::RotationConflict;
 
-/// What a checkpoint says.
+/// The content of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The trail's name.
@@ -15,28 +15,28 @@ pub struct Checkpoint {
     pub root: Hash,
 }
 
-/// Why a checkpoint could not be read or believed.
+/// Why a checkpoint could not be read or trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// It does not have the form of a checkpoint.
+    /// It is malformed.
     #[error("not a checkpoint: {0}")]
     Malformed(&'static str),
-    /// It is of another trail.
+    /// It belongs to another trail.
     #[error("the checkpoint is of {found}, not of {wanted}")]
     Origin {
-        /// What it names.
+        /// The origin it names.
         found: String,
-        /// What was expected.
+        /// The expected origin.
         wanted: String,
     },
     /// No signature is by a known key.
     #[error("the checkpoint is not signed by a known key")]
     UnknownKey,
-    /// A signature by a known key is wrong.
+    /// A signature by a known key is invalid.
     #[error("the checkpoint's signature is wrong")]
     BadSignature,
-    /// It is signed by a key that does not sign checkpoints of its size.
+    /// It is signed by a key that may not sign checkpoints of its size.
     #[error("the checkpoint of size {size} is signed by a key that {}", match to {
         Some(to) if to < size => format!("was rotated away at size {to}"),
         _ => "signs only later sizes".to_owned(),
@@ -44,7 +44,7 @@ pub enum CheckpointError {
     NotItsSize {
         /// Its size.
         size: u64,
-        /// The last size that the key signs, if it was rotated away.
+        /// The last size that the key may sign, if it was rotated away.
         to: Option<u64>,
     },
     /// Its signature lines show two rotations of one key.
@@ -73,17 +73,18 @@ impl Checkpoint {
         sign_note_by(&self.to_text(), keys)
     }
 
-    /// Reads the text of a note without asking who signed it. Extension lines are allowed and passed over.
+    /// Parses the text of a note without checking who signed it. Extension lines are allowed and skipped.
     ///
     /// # Errors
-    /// If it does not have the form of a checkpoint.
+    /// If it is not a checkpoint.
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
         use CheckpointError::Malformed;
         let mut lines = text.strip_suffix('\n').ok_or(Malformed("no line end"))?.split('\n');
         let origin = lines.next().and_then(|line| Origin::new(line).ok()).ok_or(Malformed("no origin"))?;
-        let size = lines.next().and_then(decimal).ok_or(Malformed("the tree size is no decimal number"))?;
+        let size =
+            lines.next().and_then(decimal).ok_or(Malformed("the tree size is not a decimal number"))?;
         let root = lines.next().and_then(|line| Hash::from_base64(line).ok());
-        let root = root.ok_or(Malformed("the root is no base64 of 32 bytes"))?;
+        let root = root.ok_or(Malformed("the root is not base64 of 32 bytes"))?;
         if lines.any(str::is_empty) {
             return Err(Malformed("an extension line is empty"));
         }
@@ -93,7 +94,7 @@ impl Checkpoint {
         Ok(Checkpoint { origin, size, root })
     }
 
-    /// Takes a signed note apart as a checkpoint of `origin`. Who signed it is not looked at.
+    /// Parses a signed note as a checkpoint of `origin`, without checking who signed it.
     pub(crate) fn parse_note(note: &str, origin: &Origin) -> Result<(SignedNote, Self), CheckpointError> {
         let note = SignedNote::parse(note).map_err(|error| match error {
             NoteError::Form(what) => CheckpointError::Malformed(what),
@@ -107,12 +108,12 @@ impl Checkpoint {
         Ok((note, checkpoint))
     }
 
-    /// Reads a signed note as a checkpoint of `origin`, and returns it with the one of `keys` that signed it.
-    /// Only keys named like the origin count: whoever keeps the keys of several trails must not take one
-    /// trail's word for another.
+    /// Opens a signed note as a checkpoint of `origin`, and returns it with the one of `keys` that signed it. Only keys
+    /// named like the origin count: somebody who keeps the keys of several trails must not mistake one trail's
+    /// checkpoint for another's.
     ///
     /// # Errors
-    /// If it is none, or not to be believed.
+    /// If it is not a checkpoint, or not trustworthy.
     pub fn open(
         note: &str,
         origin: &Origin,

@@ -1,10 +1,11 @@
-//! SHA-256 as RFC 6962, section 2.1 uses it for a Merkle tree.
+//! SHA-256 as used by RFC 6962, section 2.1, for a Merkle tree.
 //!
 //! ```text
 //! leaf  = SHA-256(0x00 ‖ data)
 //! node  = SHA-256(0x01 ‖ left[32] ‖ right[32])
 //! empty = SHA-256()
 //! ```
+//!
 //! The prefixes keep a node from being passed off as a leaf. Nothing here allocates.
 
 use std::fmt;
@@ -56,12 +57,12 @@ impl Hash {
         STANDARD.encode(self.0)
     }
 
-    /// Reads what [`Hash::to_base64`] wrote.
+    /// Parses what [`Hash::to_base64`] wrote.
     ///
     /// # Errors
     /// [`HashError`] unless `text` is the canonical base64 of exactly 32 bytes.
     pub fn from_base64(text: &str) -> Result<Self, HashError> {
-        // The length is looked at first, so that hostile input is never decoded at length.
+        // The length is checked first, so that long hostile input is never decoded.
         if text.len() != 44 {
             return Err(HashError);
         }
@@ -92,8 +93,8 @@ impl From<[u8; HASH_BYTES]> for Hash {
 /// The hash of a leaf: SHA-256(0x00 ‖ `data`).
 #[must_use]
 pub fn leaf_hash(data: &[u8]) -> Hash {
-    // Laid out by hand as in `node_hash`: whole blocks are hashed where they lie, and only the first and the
-    // last are copied. It saves a twentieth of a leaf of 600 bytes.
+    // Laid out by hand as in `node_hash`: whole blocks are hashed in place, and only the first and the last are copied.
+    // This saves a twentieth for a leaf of 600 bytes.
     const FIRST: usize = BLOCK_BYTES - 1;
     let mut state = SHA256_START;
     let (head, rest) = data.split_at(data.len().min(FIRST));
@@ -120,8 +121,8 @@ pub fn leaf_hash(data: &[u8]) -> Hash {
 /// The hash of an inner node: SHA-256(0x01 ‖ `left` ‖ `right`).
 #[must_use]
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    // The message is always 65 bytes, so its two padded blocks can be laid out at once: this saves the general
-    // hasher's buffering, about a sixth of the time of a node (88 instead of 106 ns where it was measured).
+    // The message is always 65 bytes, so its two padded blocks can be laid out at once. This saves the general hasher's
+    // buffering, about a sixth of the time per node (88 instead of 106 ns where it was measured).
     let mut blocks = [[0_u8; 64]; 2];
     let [first, second] = &mut blocks;
     first[0] = NODE_PREFIX;

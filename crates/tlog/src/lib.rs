@@ -1,6 +1,6 @@
 //! RFC 6962 Merkle trees and the C2SP formats around them: bytes in, bytes out.
 //!
-//! Knows no files, clock, threads or events. A checkpoint is read and believed like this:
+//! No files, clock, threads or events. To sign and open a checkpoint:
 //!
 //! ```
 //! use trailseal_tlog::{Checkpoint, Origin, SigningKey, TileEdge, leaf_hash};

@@ -5,6 +5,7 @@
 //! \n
 //! — <key name> base64(key id[4] ‖ signature)\n
 //! ```
+//!
 //! The key id is the first four bytes of SHA-256(name ‖ "\n" ‖ type ‖ public key). Type 1 is Ed25519.
 
 use std::fmt;
@@ -18,32 +19,33 @@ use sha2::{Digest as _, Sha256};
 const ED25519: u8 = 1;
 const SIGNATURE_BYTES: usize = 64;
 const SIGNATURE_START: &str = "— ";
-/// A note of more bytes is not read.
+/// Longer notes are not read.
 pub const NOTE_BYTES_MAX: usize = 1 << 20;
-/// A note with more signature lines is not read.
+/// Notes with more signature lines are not read.
 const SIGNATURES_MAX: usize = 100;
 const ORIGIN_BYTES_MAX: usize = 255;
 
-/// The name of a trail, and of its keys: printable ASCII without space, `+` or `//`, and no part between
-/// slashes that is `tile` or `checkpoint`.
+/// The name of a trail and of its keys: printable ASCII without space, `+` or `//`, and no part between slashes that is
+/// `tile` or `checkpoint`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin(String);
 
-/// Why a text is no origin.
+/// Why a text is not an origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} cannot be an origin: use 1 to 255 printable ASCII characters, such as example.com/billing/node-1, without spaces, `+`, `//`, and without a part named tile or checkpoint"
+    "{text:?} cannot be an origin: use 1 to 255 printable ASCII characters, such as example.com/billing/node-1, \
+     without spaces, `+`, `//`, and without a part named tile or checkpoint"
 )]
 pub struct OriginError {
-    /// What was given.
+    /// The given text.
     pub text: String,
 }
 
 impl Origin {
-    /// Takes a text as an origin.
+    /// Checks a text and takes it as an origin.
     ///
     /// # Errors
-    /// If it is none.
+    /// If it is not one.
     pub fn new(text: &str) -> Result<Self, OriginError> {
         let is_valid = (1..=ORIGIN_BYTES_MAX).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'+')
@@ -64,18 +66,18 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why a text is no key.
+/// Why a text is not a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// It does not have the form of a key.
+    /// It is malformed.
     #[error("not a key of the form NAME+HASH+BASE64")]
     Form,
     /// It names a signature type other than Ed25519.
     #[error("not an Ed25519 key")]
     Type,
     /// Its hash is not that of its name and bytes.
-    #[error("the key's hash does not match: a part of it was changed")]
+    #[error("the key's hash does not match: part of the key was changed")]
     Hash,
 }
 
@@ -87,7 +89,7 @@ pub struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// From the text `NAME+HASH+BASE64`.
+    /// Parses the text `NAME+HASH+BASE64`.
     ///
     /// # Errors
     /// If it has another form, type or hash.
@@ -108,12 +110,12 @@ impl VerifyingKey {
         &self.bytes
     }
 
-    /// The key id that stands in signature lines.
+    /// The key id in signature lines.
     pub fn id(&self) -> u32 {
         key_id(&self.name, &[ED25519], &self.bytes)
     }
 
-    /// Whether `signature` is this key's over `message`.
+    /// Whether `signature` is by this key over `message`.
     pub fn verify(&self, message: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> bool {
         let signature = ed25519_dalek::Signature::from_bytes(signature);
         ed25519_dalek::VerifyingKey::from_bytes(&self.bytes)
@@ -137,8 +139,8 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
-/// A signing key with its name. Its secret is wiped when it is dropped, and shown by nothing but
-/// [`to_private_string`](SigningKey::to_private_string).
+/// A signing key with its name. Its secret is wiped on drop, and only
+/// [`to_private_string`](SigningKey::to_private_string) shows it.
 #[derive(Clone)]
 pub struct SigningKey {
     name: String,
@@ -151,7 +153,7 @@ impl SigningKey {
         SigningKey { name: name.to_owned(), key: ed25519_dalek::SigningKey::from_bytes(seed) }
     }
 
-    /// From the text that [`to_private_string`](SigningKey::to_private_string) gives.
+    /// Parses the text that [`to_private_string`](SigningKey::to_private_string) returns.
     ///
     /// # Errors
     /// If it has another form, type or hash.
@@ -161,7 +163,7 @@ impl SigningKey {
         if hash == format!("{:08x}", key.verifying_key().id()) { Ok(key) } else { Err(KeyError::Hash) }
     }
 
-    /// The secret as text: `PRIVATE+KEY+NAME+HASH+BASE64`, as Go's sumdb/note has it.
+    /// The secret as text: `PRIVATE+KEY+NAME+HASH+BASE64`, as in Go's sumdb/note.
     pub fn to_private_string(&self) -> String {
         let data = STANDARD.encode(with_type(&self.key.to_bytes()));
         format!("PRIVATE+KEY+{}+{:08x}+{data}", self.name, self.verifying_key().id())
@@ -205,33 +207,33 @@ pub struct NoteSignature {
     pub bytes: Vec<u8>,
 }
 
-/// A note, taken apart but not yet believed.
+/// A parsed note that is not yet verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedNote {
     text: String,
     signatures: Vec<NoteSignature>,
 }
 
-/// Why a note could not be read or believed.
+/// Why a note could not be read or verified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoteError {
-    /// It does not have the form of a signed note.
+    /// It is malformed.
     #[error("not a signed note: {0}")]
     Form(&'static str),
     /// No signature is by a known key.
     #[error("not signed by a known key")]
     UnknownKey,
-    /// A signature by a known key is wrong.
+    /// A signature by a known key is invalid.
     #[error("the signature by {0} is wrong")]
     BadSignature(String),
 }
 
 impl SignedNote {
-    /// Takes a note apart. Signature lines of unknown types are kept.
+    /// Parses a note. Signature lines of unknown types are kept.
     ///
     /// # Errors
-    /// If it does not have the form of a signed note.
+    /// If it is malformed.
     pub fn parse(note: &str) -> Result<Self, NoteError> {
         if note.len() > NOTE_BYTES_MAX {
             return Err(NoteError::Form("it is too long"));
@@ -242,7 +244,7 @@ impl SignedNote {
         let at = note.rfind("\n\n").ok_or(NoteError::Form("no empty line before the signatures"))?;
         let (text, lines) = (&note[..=at], &note[at + 2..]);
         if lines.is_empty() || !lines.ends_with('\n') {
-            return Err(NoteError::Form("no signature line, or it does not end with a line end"));
+            return Err(NoteError::Form("no signature line, or the last one has no line end"));
         }
         let signatures: Vec<_> =
             lines.lines().take(SIGNATURES_MAX + 1).map(NoteSignature::parse).collect::<Result<_, _>>()?;
@@ -252,7 +254,7 @@ impl SignedNote {
         Ok(SignedNote { text: text.to_owned(), signatures })
     }
 
-    /// The text, with its last line end. Not to be believed before [`verify`](SignedNote::verify).
+    /// The text, including its last line end. Call [`verify`](SignedNote::verify) before trusting it.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -265,7 +267,7 @@ impl SignedNote {
     /// The first of `keys` that signed the text.
     ///
     /// # Errors
-    /// If none did, or a signature that claims to be by one of them is wrong.
+    /// If none did, or if a signature that claims to be by one of them is invalid.
     pub fn verify<'a>(&self, keys: &'a [VerifyingKey]) -> Result<&'a VerifyingKey, NoteError> {
         self.signers(keys.iter())?.first().copied().ok_or(NoteError::UnknownKey)
     }
@@ -321,12 +323,12 @@ impl fmt::Display for NoteSignature {
     }
 }
 
-/// The signed note of `text`, which must end with a line end and hold no empty line at its end.
+/// The signed note of `text`, which must end with a line end and not with an empty line.
 pub fn sign_note(text: &str, key: &SigningKey) -> String {
     sign_note_by(text, &[key])
 }
 
-/// The same by several keys, a signature line each.
+/// The same signed by several keys, one signature line each.
 pub(crate) fn sign_note_by(text: &str, keys: &[&SigningKey]) -> String {
     let mut note = format!("{text}\n");
     for key in keys {

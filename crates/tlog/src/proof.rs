@@ -1,4 +1,4 @@
-//! Inclusion and consistency proofs (RFC 6962, section 2.1), and the texts they travel in.
+//! Inclusion and consistency proofs (RFC 6962, section 2.1), and their text formats.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,21 +9,21 @@ use crate::note::NOTE_BYTES_MAX;
 use crate::tile::{TILE_HEIGHT, TileError, TileId};
 use crate::tree::subtree_root;
 
-/// No tree of at most 2^64 leaves needs more hashes in a proof.
+/// No proof for a tree of at most 2^64 leaves needs more hashes.
 pub const PROOF_HASHES_MAX: usize = 128;
-/// A proof's text with more bytes is not read.
+/// Longer texts of proofs are not read.
 pub const PROOF_BYTES_MAX: usize = 2 * NOTE_BYTES_MAX;
 const PROOF_HEADER: &str = "c2sp.org/tlog-proof@v1";
 const CONSISTENCY_HEADER: &str = "trailseal-consistency@v1";
 
 /// Where roots of complete subtrees come from.
 pub trait HashSource {
-    /// Why one could not be had.
+    /// Why a root could not be read.
     type Error;
     /// The root of leaves `index × 2^level .. (index + 1) × 2^level`, all of which are in the tree.
     ///
     /// # Errors
-    /// If it cannot be had.
+    /// If it cannot be read.
     fn node(&mut self, level: u8, index: u64) -> Result<Hash, Self::Error>;
 }
 
@@ -34,12 +34,12 @@ pub struct TileSource<F> {
     tiles: Vec<(TileId, Vec<Hash>)>,
 }
 
-/// Tiles that are kept for the next question: one for each level of a proof.
+/// The last tiles used: one for each level of a proof.
 const TILES_KEPT: usize = 16;
 
 impl<E: From<TileError>, F: FnMut(TileId) -> Result<Vec<u8>, E>> TileSource<F> {
-    /// Tiles come from `fetch`; those at the right edge are asked for in the width that they have in a tree
-    /// of `size` leaves.
+    /// Reads tiles with `fetch`; those at the right edge are requested with the width that they have in a tree of
+    /// `size` leaves.
     pub fn new(size: u64, fetch: F) -> Self {
         TileSource { fetch, size, tiles: Vec::new() }
     }
@@ -75,12 +75,12 @@ impl<E: From<TileError>, F: FnMut(TileId) -> Result<Vec<u8>, E>> HashSource for 
     }
 }
 
-/// Why a proof does not prove.
+/// Why a proof is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProofError {
-    /// The index is not in a tree of that size, or the sizes are the wrong way round.
-    #[error("the index or the sizes do not fit each other")]
+    /// The index is not in a tree of that size, or the sizes are in the wrong order.
+    #[error("the index or the sizes are inconsistent")]
     Range,
     /// It has too many or too few hashes for its index and size.
     #[error("the proof has the wrong number of hashes")]
@@ -137,9 +137,9 @@ pub fn inclusion_proof<S: HashSource>(source: &mut S, index: u64, size: u64) -> 
     Ok(siblings)
 }
 
-/// The proof that the tree of `to` leaves begins with the tree of `from` leaves. It is empty where there is
-/// nothing to prove, or nothing that could be: a smaller tree does not begin with a larger one, and
-/// [`verify_consistency`] says so.
+/// The proof that the tree of `to` leaves begins with the tree of `from` leaves. It is empty if there is nothing to
+/// prove, or nothing that could be proved: a smaller tree does not begin with a larger one, and [`verify_consistency`]
+/// says so.
 ///
 /// # Errors
 /// If the source cannot give a hash.
@@ -149,7 +149,7 @@ pub fn consistency_proof<S: HashSource>(source: &mut S, from: u64, to: u64) -> R
         return Ok(proof);
     }
     let (mut begin, mut end) = (0, to);
-    // Whether the old tree's part in begin..end is the old tree itself, whose root the verifier has.
+    // Whether the old tree's part in begin..end is the whole old tree, whose root the verifier has.
     let mut is_whole = true;
     while end != from {
         let middle = begin + split(end - begin);
@@ -172,7 +172,7 @@ pub fn consistency_proof<S: HashSource>(source: &mut S, from: u64, to: u64) -> R
 /// Checks that `leaf` is leaf `index` of the tree of `size` leaves with `root`.
 ///
 /// # Errors
-/// If the proof does not prove that.
+/// If the proof does not prove it.
 pub fn verify_inclusion(
     leaf: &Hash,
     index: u64,
@@ -210,7 +210,7 @@ pub fn verify_inclusion(
 /// Checks that the tree of `to` leaves with `to_root` begins with that of `from` leaves with `from_root`.
 ///
 /// # Errors
-/// If the proof does not prove that.
+/// If the proof does not prove it.
 pub fn verify_consistency(
     from: u64,
     from_root: &Hash,
@@ -268,10 +268,10 @@ pub fn verify_consistency(
 #[error("not a proof: {0}")]
 pub struct ProofTextError(&'static str);
 
-/// An inclusion proof that stands alone (c2sp.org/tlog-proof).
+/// A self-contained inclusion proof (c2sp.org/tlog-proof).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlogProof {
-    /// Anything the application wants with it; Trailseal puts the line here.
+    /// Free for the application; Trailseal puts the line here.
     pub extra: Option<Vec<u8>>,
     /// The leaf's index.
     pub index: u64,
@@ -295,17 +295,17 @@ impl TlogProof {
         text
     }
 
-    /// Reads the text of a proof. Nothing in it is to be believed yet.
+    /// Parses the text of a proof, without verifying anything.
     ///
     /// # Errors
-    /// If it does not have the form of one.
+    /// If it is malformed.
     pub fn parse(text: &str) -> Result<Self, ProofTextError> {
         let rest = after_header(text, PROOF_HEADER)?;
         let (head, checkpoint) = rest.split_once("\n\n").ok_or(ProofTextError("no empty line"))?;
         let mut lines = head.split('\n').peekable();
         let extra = match lines.peek().and_then(|line| line.strip_prefix("extra ")) {
             Some(data) => {
-                let data = STANDARD.decode(data).map_err(|_| ProofTextError("`extra` is no base64"))?;
+                let data = STANDARD.decode(data).map_err(|_| ProofTextError("`extra` is not base64"))?;
                 lines.next();
                 Some(data)
             }
@@ -316,7 +316,7 @@ impl TlogProof {
         Ok(TlogProof { extra, index, hashes: hashes(lines)?, checkpoint: checkpoint.to_owned() })
     }
 
-    /// Checks that `line` is what the proof speaks of, under a root that the caller believes.
+    /// Checks that the proof is about `line`, under a root that the caller trusts.
     ///
     /// # Errors
     /// If it is not.
@@ -325,7 +325,7 @@ impl TlogProof {
     }
 }
 
-/// A consistency proof that stands alone.
+/// A self-contained consistency proof.
 ///
 /// ```text
 /// trailseal-consistency@v1\n
@@ -353,10 +353,10 @@ impl ConsistencyProof {
         format!("{text}\n{}\n{}", self.old, self.new)
     }
 
-    /// Reads the text of a proof. Nothing in it is to be believed yet.
+    /// Parses the text of a proof, without verifying anything.
     ///
     /// # Errors
-    /// If it does not have the form of one.
+    /// If it is malformed.
     pub fn parse(text: &str) -> Result<Self, ProofTextError> {
         let rest = after_header(text, CONSISTENCY_HEADER)?;
         let (head, notes) = match rest.strip_prefix('\n') {
@@ -364,7 +364,7 @@ impl ConsistencyProof {
             None => rest.split_once("\n\n").ok_or(ProofTextError("no empty line after the hashes"))?,
         };
         let hashes = if head.is_empty() { Vec::new() } else { hashes(head.split('\n'))? };
-        // A note is text, an empty line, signature lines: so the second empty line ends the old one.
+        // A note is text, an empty line and signature lines: so the second empty line ends the old one.
         let mut breaks = notes.match_indices("\n\n").map(|(at, _)| at);
         let at = breaks.nth(1).ok_or(ProofTextError("no empty line between the checkpoints"))?;
         if breaks.count() != 1 {
@@ -380,7 +380,7 @@ fn after_header<'a>(text: &'a str, header: &str) -> Result<&'a str, ProofTextErr
     }
     text.strip_prefix(header)
         .and_then(|rest| rest.strip_prefix('\n'))
-        .ok_or(ProofTextError("it does not begin with the name of its format"))
+        .ok_or(ProofTextError("it does not begin with the format's name"))
 }
 
 fn push_hashes(text: &mut String, hashes: &[Hash]) {
@@ -396,7 +396,7 @@ fn hashes<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Hash>, ProofTe
         if hashes.len() == PROOF_HASHES_MAX {
             return Err(ProofTextError("it has too many hashes"));
         }
-        hashes.push(Hash::from_base64(line).map_err(|_| ProofTextError("a line is no base64 of 32 bytes"))?);
+        hashes.push(Hash::from_base64(line).map_err(|_| ProofTextError("a line is not base64 of 32 bytes"))?);
     }
     Ok(hashes)
 }

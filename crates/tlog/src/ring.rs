@@ -1,24 +1,24 @@
 //! Which key may sign which tree size.
 //!
-//! A ring begins with keys that are trusted, and learns rotations from signature lines. Each is the old key's own word,
-//! so it counts wherever it comes from: it ends the old key's sizes, and begins those of the new one.
+//! A ring starts with trusted keys and learns rotations from signature lines. The old key itself signs each rotation,
+//! so it counts wherever it comes from: it ends the old key's sizes and begins those of the new one.
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::note::{NoteSignature, Origin, SignedNote, VerifyingKey};
 use crate::rotation::Rotation;
 
-/// A key, and the tree sizes that it signs.
+/// A key, and the tree sizes that it may sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RingKey {
     /// The key.
     pub key: VerifyingKey,
-    /// The first size that it signs.
+    /// The first size that it may sign.
     pub from: u64,
-    /// The last size that it signs; `None` while it was not rotated away.
+    /// The last size that it may sign; `None` until it is rotated away.
     pub to: Option<u64>,
 }
 
-/// One key has vouched for two others, or for one from two sizes on: whoever holds it has made two histories.
+/// One key has vouched for two others, or for one from two different sizes: its holder has made two histories.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the key {key} was rotated in two ways, at size {} and at size {}", sizes.0, sizes.1)]
 pub struct RotationConflict {
@@ -28,19 +28,19 @@ pub struct RotationConflict {
     pub sizes: (u64, u64),
 }
 
-/// Trusted keys of one trail, with the sizes that each of them signs.
+/// The trusted keys of one trail, with the sizes that each of them may sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRing {
     origin: Origin,
     keys: Vec<RingKey>,
     rotations: Vec<Rotation>,
-    /// The signature lines of `rotations`, so that none is checked twice.
+    /// Signature lines already in `rotations`, so that none is checked twice.
     lines: Vec<NoteSignature>,
 }
 
 impl KeyRing {
-    /// A ring of keys that are trusted for all sizes until a rotation says otherwise. Keys of other names do not
-    /// count: whoever keeps the keys of several trails must not take one trail's word for another.
+    /// A ring of keys that are trusted for all sizes until a rotation says otherwise. Keys with other names do not
+    /// count: somebody who keeps the keys of several trails must not mistake one trail's checkpoint for another's.
     ///
     /// ```
     /// use trailseal_tlog::{Checkpoint, KeyRing, Origin, Rotation, SignedNote, SigningKey, leaf_hash};
@@ -69,12 +69,12 @@ impl KeyRing {
         &self.origin
     }
 
-    /// The keys with their sizes; a key stands behind the one that vouches for it.
+    /// The keys with their sizes; a key comes after the one that vouches for it.
     pub fn keys(&self) -> &[RingKey] {
         &self.keys
     }
 
-    /// The rotations that were learned.
+    /// The rotations learned so far.
     pub fn rotations(&self) -> &[Rotation] {
         &self.rotations
     }
@@ -116,7 +116,7 @@ impl KeyRing {
         }
         old.to = Some(rotation.size());
         let (new, from) = (rotation.new_key().clone(), rotation.size());
-        // One that is trusted for itself, as its holder was told, still signs nothing from before the rotation.
+        // A key that is also trusted directly still signs nothing from before the rotation.
         match self.keys.iter_mut().find(|entry| entry.key == new) {
             Some(known) => known.from = known.from.max(from),
             None => self.keys.push(RingKey { key: new, from, to: None }),
@@ -126,11 +126,11 @@ impl KeyRing {
         Ok(())
     }
 
-    /// Reads a signed note as a checkpoint of this trail, and returns it with the key that signed it: one of the
-    /// ring, or one that the note itself shows to be vouched for, within the sizes that the key signs.
+    /// Opens a signed note as a checkpoint of this trail, and returns it with the key that signed it: a key of the
+    /// ring, or one that the note itself shows to be vouched for, within the sizes that the key may sign.
     ///
     /// # Errors
-    /// If it is no checkpoint, or not to be believed.
+    /// If it is not a checkpoint, or not trustworthy.
     pub fn open(&self, note: &str) -> Result<(Checkpoint, VerifyingKey), CheckpointError> {
         let (signed, checkpoint) = Checkpoint::parse_note(note, &self.origin)?;
         let mut ring = self.clone();

@@ -1,9 +1,9 @@
 //! A new key, vouched for by the old one from a tree size on.
 //!
-//! The statement `trailseal-rotation@v2\n<origin>\n<old key>\n<new key>\n<size>\n` is signed by the old key. The
-//! checkpoint of that size is signed by both keys; larger ones by the new key alone. The statement travels in the
-//! checkpoint of that size and each later one, as a signature line that standard tools pass over because they do not
-//! know its key:
+//! The old key signs the statement `trailseal-rotation@v2\n<origin>\n<old key>\n<new key>\n<size>\n`. Both keys sign
+//! the checkpoint of that size; only the new key signs larger ones. The statement travels in the checkpoint of that
+//! size and each later one, as a signature line that standard tools skip because they do not know its key:
+//!
 //! ```text
 //! — <origin> base64(id[4] ‖ new public key[32] ‖ size, big-endian[8] ‖ signature[64])
 //! id = SHA-256(origin ‖ "\n" ‖ 0xff ‖ "trailseal-rotation@v2" ‖ old public key)[..4]
@@ -25,14 +25,14 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// The old key's word for the new one, from tree size `size` on.
+    /// The old key's statement for the new one, from tree size `size` on.
     pub fn sign(origin: &Origin, old: &SigningKey, new: &VerifyingKey, size: u64) -> Self {
         let public = old.verifying_key();
         let signature = old.sign(statement(origin, &public, new, size).as_bytes());
         Rotation { origin: origin.clone(), old: public, new: new.clone(), size, signature }
     }
 
-    /// From a signature line by `old`; `None` if it is another line, or not signed by it.
+    /// Parses a signature line by `old`; `None` if it is another line or not signed by it.
     pub fn from_signature(origin: &Origin, old: &VerifyingKey, line: &NoteSignature) -> Option<Self> {
         let is_meant = line.name == origin.as_str()
             && old.name() == origin.as_str()
@@ -45,17 +45,17 @@ impl Rotation {
         is_right.then(|| Rotation { origin: origin.clone(), old: old.clone(), new, size, signature })
     }
 
-    /// From a signature line by `old`, as text; `None` as in [`from_signature`](Rotation::from_signature).
+    /// Parses a signature line by `old` as text; `None` as in [`from_signature`](Rotation::from_signature).
     pub fn parse(origin: &Origin, old: &VerifyingKey, line: &str) -> Option<Self> {
         Rotation::from_signature(origin, old, &NoteSignature::parse(line.trim_end()).ok()?)
     }
 
-    /// The key that vouches; the last size that it signs is [`size`](Rotation::size).
+    /// The key that vouches; [`size`](Rotation::size) is the last size that it may sign.
     pub fn old_key(&self) -> &VerifyingKey {
         &self.old
     }
 
-    /// The key that is vouched for; the first size that it signs is [`size`](Rotation::size).
+    /// The key that is vouched for; [`size`](Rotation::size) is the first size that it may sign.
     pub fn new_key(&self) -> &VerifyingKey {
         &self.new
     }

@@ -5,8 +5,9 @@
 //! tile/<L>/<N>.p/<W>   the first W of them, 1 to 255: the right edge of a tree
 //! <N> = 1234067 is written x001/x234/067
 //! ```
-//! Hash `i` of tile `N` at level `L` is the root of the leaves
-//! `(N × 256 + i) × 256^L .. (N × 256 + i + 1) × 256^L`. Source: c2sp.org/tlog-tiles.
+//!
+//! Hash `i` of tile `N` at level `L` is the root of the leaves `(N × 256 + i) × 256^L .. (N × 256 + i + 1) × 256^L`.
+//! Source: c2sp.org/tlog-tiles.
 
 use crate::hash::{HASH_BYTES, Hash};
 
@@ -47,11 +48,11 @@ pub struct TileId {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TileError {
-    /// The path is not in the one form that tlog-tiles allows.
+    /// The path is not in the only form that tlog-tiles allows.
     #[error("not a tile path: expected tile/<level>/<index> as in c2sp.org/tlog-tiles")]
     Path,
-    /// The bytes are not as many hashes as the tile has.
-    #[error("{} has {} bytes, not {found}: the file is damaged or of another size", tile.path(), tile.len_bytes())]
+    /// The number of bytes does not match the tile.
+    #[error("{} has {} bytes, not {found}: the file is damaged or has another size", tile.path(), tile.len_bytes())]
     Length {
         /// The tile that was read.
         tile: TileId,
@@ -67,8 +68,7 @@ impl TileId {
         Self { level, index, width: TILE_WIDTH as u16 }
     }
 
-    /// The tile `index` of `level` as a tree of `size` leaves has it, full or partial; `None` if
-    /// the tree has no hash in it.
+    /// The tile `index` of `level` in a tree of `size` leaves, full or partial; `None` if the tree has no hash in it.
     #[must_use]
     pub fn in_tree(level: u8, index: u64, size: u64) -> Option<Self> {
         let full = full_tiles(size, level);
@@ -105,13 +105,13 @@ impl TileId {
         format!("tile/{}/{number}{partial}", self.level)
     }
 
-    /// Reads a path as [`TileId::path`] writes it, and in no other spelling.
+    /// Parses a path as [`TileId::path`] writes it, and in no other spelling.
     ///
     /// # Errors
     /// [`TileError::Path`] for anything else.
     pub fn parse(path: &str) -> Result<Self, TileError> {
         let tile = parse_loose(path).ok_or(TileError::Path)?;
-        // Writing it again rules out leading zeros, signs and superfluous path elements at once.
+        // Formatting it again rules out leading zeros, signs and extra path elements at once.
         if tile.path() == path { Ok(tile) } else { Err(TileError::Path) }
     }
 
@@ -124,7 +124,7 @@ impl TileId {
     /// The hashes in the bytes of this tile.
     ///
     /// # Errors
-    /// [`TileError::Length`] if `bytes` are not exactly as many as the tile has.
+    /// [`TileError::Length`] if the number of `bytes` is not the tile's.
     pub fn decode(&self, bytes: &[u8]) -> Result<Vec<Hash>, TileError> {
         if bytes.len() != self.len_bytes() {
             return Err(TileError::Length { tile: *self, found: bytes.len() });
@@ -139,7 +139,7 @@ pub(crate) const fn full_tiles(size: u64, level: u8) -> u64 {
     shift_right(size, level.saturating_add(1))
 }
 
-/// How many hashes the partial tile of `level` has in a tree of `size` leaves; 0 without one.
+/// How many hashes the partial tile of `level` has in a tree of `size` leaves; 0 if there is none.
 pub(crate) const fn partial_width(size: u64, level: u8) -> u16 {
     (shift_right(size, level) % TILE_WIDTH as u64) as u16
 }
@@ -152,7 +152,7 @@ pub(crate) const fn shift_right(size: u64, levels: u8) -> u64 {
     }
 }
 
-/// Reads a path into numbers; the caller compares it with the one right spelling.
+/// Parses a path into numbers; the caller compares it with the one correct spelling.
 fn parse_loose(path: &str) -> Option<TileId> {
     let (level, rest) = path.strip_prefix("tile/")?.split_once('/')?;
     let level: u8 = level.parse().ok().filter(|level| *level <= TILE_LEVEL_MAX)?;

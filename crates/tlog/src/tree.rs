@@ -1,9 +1,8 @@
 //! Roots of Merkle trees, and the right edge of one that grows.
 //!
-//! RFC 6962 defines the root of *n* leaves by splitting at the largest power of two below *n*.
-//! Hashing neighbours level by level, and moving an odd last one up as it is, gives the same
-//! tree; so the leaves may be taken in runs of 256, and a run that is not full counts as one node
-//! of the level above. All functions here rest on that.
+//! RFC 6962 defines the root of *n* leaves by splitting at the largest power of two below *n*. Hashing neighbours level
+//! by level, and moving an odd last one up unchanged, gives the same tree. So leaves may be taken in runs of 256, and a
+//! run that is not full counts as one node of the level above. All functions here rely on that.
 
 use crate::hash::{Hash, empty_root, node_hash};
 use crate::tile::{TILE_HEIGHT, TILE_WIDTH, TileId, full_tiles, partial_width, shift_right};
@@ -11,8 +10,8 @@ use crate::tile::{TILE_HEIGHT, TILE_WIDTH, TileId, full_tiles, partial_width, sh
 /// Tile levels that a tree of 64-bit size can have.
 pub const TILE_LEVELS: u8 = 8;
 
-/// The root over `leaves` (RFC 6962, section 2.1), which are hashes of leaves, or of complete
-/// subtrees of one height of which the last may be incomplete.
+/// The root over `leaves` (RFC 6962, section 2.1), which are hashes of leaves, or of complete subtrees of one height,
+/// the last of which may be incomplete.
 #[must_use]
 pub fn subtree_root(leaves: &[Hash]) -> Hash {
     if leaves.len() <= TILE_WIDTH {
@@ -44,8 +43,8 @@ fn tile_root(hashes: &[Hash]) -> Hash {
 
 /// The right edge of a growing tree: for each tile level the hashes of its partial tile.
 ///
-/// This is all that is needed to append leaves and to compute the root: at most 8 × 255 hashes,
-/// whatever the size. Each hash is handed out once, when it is known, and full tiles are forgotten.
+/// This is all that is needed to append leaves and to compute the root: at most 8 × 255 hashes, whatever the size. Each
+/// hash is passed on once, when it is known, and full tiles are forgotten.
 ///
 /// ```
 /// use trailseal_tlog::{TileEdge, leaf_hash};
@@ -69,8 +68,8 @@ pub struct TileEdge {
 /// Why hashes are not the right edge of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the partial tile of level {level} of a tree of {size} leaves has {expected} hashes, not {found}: \
-     read the tiles of this very size"
+    "the partial tile of level {level} of a tree of {size} leaves has {expected} hashes, not {found}: read the tiles \
+     of exactly this size"
 )]
 pub struct EdgeError {
     /// The number of leaves of the tree.
@@ -96,10 +95,10 @@ impl TileEdge {
         Self { size: 0, levels: Vec::new() }
     }
 
-    /// The edge of a tree of `size` leaves from its partial tiles, level 0 first. A level without
-    /// a partial tile has an empty `Vec`; empty ones at the end may be left out.
+    /// The edge of a tree of `size` leaves from its partial tiles, level 0 first. A level without a partial tile has an
+    /// empty `Vec`; empty ones at the end may be left out.
     ///
-    /// The hashes are taken as they are: compare [`TileEdge::root`] with a signed one.
+    /// The hashes are not verified: compare [`TileEdge::root`] with a signed root.
     ///
     /// # Errors
     /// [`EdgeError`] if a level has another number of hashes than its partial tile at `size`.
@@ -121,8 +120,8 @@ impl TileEdge {
         self.size
     }
 
-    /// Appends the hash of a leaf. `added` receives the hash that this adds to each tile level, with the
-    /// level, lowest first: the leaf's own at level 0, and the root of each tile that it completes one above.
+    /// Appends the hash of a leaf. `added` receives the hash that this adds to each tile level, with the level, lowest
+    /// first: the leaf's own at level 0, and the root of each tile that it completes one level above.
     pub fn push(&mut self, leaf: Hash, added: &mut impl FnMut(u8, &Hash)) {
         self.size += 1;
         let mut hash = leaf;
@@ -138,7 +137,7 @@ impl TileEdge {
         }
     }
 
-    /// The root of the tree; of an empty one [`empty_root`].
+    /// The root of the tree; for an empty one, [`empty_root`].
     #[must_use]
     pub fn root(&self) -> Hash {
         let mut incomplete: Option<Hash> = None;
@@ -152,8 +151,7 @@ impl TileEdge {
         incomplete.unwrap_or_else(empty_root)
     }
 
-    /// The partial tiles of the present size, level 0 first. A level whose last tile is full has
-    /// none.
+    /// The partial tiles of the present size, level 0 first. A level whose last tile is full has none.
     pub fn partials(&self) -> impl Iterator<Item = (TileId, &[Hash])> {
         tiles_for_size(self.size).map(|tile| (tile, self.levels[usize::from(tile.level)].as_slice()))
     }

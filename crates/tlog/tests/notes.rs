@@ -64,7 +64,7 @@ fn checkpoints_say_why_they_are_not_believed() {
     check(&note().replace("\n42\n", "\n43\n"), Some(CheckpointError::BadSignature));
     check(
         &note().replace("\n42\n", "\n042\n"),
-        Some(CheckpointError::Malformed("the tree size is no decimal number")),
+        Some(CheckpointError::Malformed("the tree size is not a decimal number")),
     );
     let other = Checkpoint::new(Origin::new("other").unwrap(), 1, leaf_hash(b"")).sign(&key(1));
     let wrong = CheckpointError::Origin { found: "other".into(), wanted: origin().to_string() };

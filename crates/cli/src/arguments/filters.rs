@@ -1,8 +1,8 @@
-//! The flags that say which events.
+//! The flags that select events.
 
 use clap::Args;
 
-/// Which events. A flag given several times means any of its values.
+/// Which events. A repeated flag matches any of its values.
 #[derive(Args, Clone, Default)]
 pub(crate) struct Filters {
     /// The tenant
@@ -11,7 +11,7 @@ pub(crate) struct Filters {
     /// The actor's id or name
     #[arg(long, value_name = "ACTOR")]
     actor: Vec<String>,
-    /// The id of the one acted for
+    /// The id of the person acted for
     #[arg(long, value_name = "ID")]
     on_behalf_of: Vec<String>,
     /// The action; * is any text
@@ -23,7 +23,7 @@ pub(crate) struct Filters {
     /// The resource
     #[arg(long, value_name = "TYPE[/ID]")]
     resource: Vec<String>,
-    /// success, failure, denied, partial, unknown, or none: events that name no outcome
+    /// success, failure, denied, partial, unknown, or none for events without an outcome
     #[arg(long, value_name = "OUTCOME")]
     outcome: Vec<String>,
     /// debug, info, notice, warning, error or critical
@@ -47,16 +47,16 @@ pub(crate) struct Filters {
     /// The trail's origin
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
-    /// Events of this time or later: 2026-11-21T04:00:00Z, 2026-11-21, or an age such as 24h
+    /// Events at or after this time: 2026-11-21T04:00:00Z, 2026-11-21, or an age such as 24h
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Events before this time
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Events that were recorded at this time or later, whatever time they claim
+    /// Events recorded at or after this time, whatever time they claim
     #[arg(long, value_name = "TIME")]
     recorded_since: Option<String>,
-    /// Events that were recorded before this time
+    /// Events recorded before this time
     #[arg(long, value_name = "TIME")]
     recorded_until: Option<String>,
     /// Text anywhere in the event
@@ -65,13 +65,13 @@ pub(crate) struct Filters {
     /// An id (id:42 if it is all digits) or an index
     #[arg(long, value_name = "ID")]
     id: Vec<String>,
-    /// The trail's own events, too
+    /// Include the trail's own events
     #[arg(long)]
     pub(crate) system: bool,
 }
 
 impl Filters {
-    /// The same with each value as `shown` gives it.
+    /// Replaces each value by what `shown` returns for it.
     pub(crate) fn shown(mut self, shown: impl Fn(&str, &str) -> String) -> Filters {
         let hashable = [
             ("tenant", &mut self.tenant),
@@ -91,7 +91,7 @@ impl Filters {
         self
     }
 
-    /// As names and values, in the form that the core reads.
+    /// The filters as names and values, in the form that the core parses.
     pub(crate) fn pairs(&self) -> Vec<(&'static str, &str)> {
         let lists: [(&'static str, &[String]); 16] = [
             ("tenant", &self.tenant),

@@ -1,4 +1,4 @@
-//! `trailseal backup`: a copy beside the writer, from which the trail can be opened.
+//! `trailseal backup`: copies the trail beside its writer, so that the copy can be opened.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub(super) fn run(settings: &Settings, arguments: &Backup, json: bool) -> Outcom
     let dir = settings.dir();
     for folder in super::trails_to_read(&dir)? {
         let to = match folder.strip_prefix(&dir) {
-            // `join` with nothing would add a slash.
+            // `join` with an empty path would add a slash.
             Ok(slot) if !slot.as_os_str().is_empty() => arguments.to.join(slot),
             _ => arguments.to.clone(),
         };
@@ -27,12 +27,12 @@ pub(super) fn run(settings: &Settings, arguments: &Backup, json: bool) -> Outcom
             super::write_out(None, format!("{answer}\n").as_bytes())?;
         } else {
             let (events, bytes) = (thousands(made.events), thousands(made.copied_bytes));
-            tell(&format!("{}: {events} events in {}, {bytes} bytes copied now", made.origin, to.display()));
+            tell(&format!("{}: {events} events in {}, {bytes} bytes copied", made.origin, to.display()));
         }
     }
     if !arguments.with_keys {
         tell(
-            "the keys were left out: without the signing key a copy can be read and verified, and not written",
+            "the keys were left out: without the signing key, a copy can be read and verified but not written to",
         );
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Commands that write, while a server holds the trail: it is asked over its socket, and does what they would do.
+//! Commands that write while a server holds the trail: they ask it over its socket, and it does the work.
 
 mod import;
 mod post;
@@ -19,7 +19,7 @@ use crate::server_client::{ServerClient, detail};
 pub(super) use import::import;
 use post::{Lines, Post};
 
-/// `record`, by the server.
+/// `record`, done by the server.
 pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> Outcome {
     let input: Box<dyn Read> = match arguments.file.as_deref() {
         Some(path) if path != Path::new("-") => {
@@ -45,11 +45,11 @@ pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> O
     for number in 1u64.. {
         line.clear();
         let is_line = read_line(&mut input, &mut line);
-        if !is_line.map_err(|error| Failure::could_not(format!("could not read on: {error}")))? {
+        if !is_line.map_err(|error| Failure::could_not(format!("could not continue reading: {error}")))? {
             break;
         }
         sending.add(number, line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii())?;
-        // Told as soon as the server has it: before more input is waited for.
+        // Reported as soon as the server has it, before waiting for more input.
         if memchr::memchr(b'\n', input.buffer()).is_none() {
             sending.send()?;
         }
@@ -67,7 +67,7 @@ pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> O
 
 struct Sending<'a> {
     post: Post<'a>,
-    /// Lines that wait, with their numbers.
+    /// Pending lines with their numbers.
     lines: Lines<u64>,
     so_far: SoFar,
 }
@@ -75,7 +75,7 @@ struct Sending<'a> {
 /// What has become of the lines so far.
 struct SoFar {
     json: bool,
-    /// Whether somebody still reads the receipts.
+    /// Whether anybody still reads the receipts.
     is_read: bool,
     recorded: u64,
     failed: u64,
@@ -96,7 +96,7 @@ impl Sending<'_> {
         if self.lines.are_enough() { self.send() } else { Ok(()) }
     }
 
-    /// Sends what waits.
+    /// Sends the pending lines.
     fn send(&mut self) -> Outcome {
         let lines = self.lines.take();
         self.post.send(lines, &mut |lines, answer| self.so_far.take(&lines, answer.status, &answer.body))
@@ -127,7 +127,7 @@ impl SoFar {
         self.tell_receipts(receipts)
     }
 
-    /// Writes receipts, if somebody wants them. Whoever stops reading them does not stop the recording.
+    /// Writes receipts, if wanted. Recording continues even if nobody reads them any more.
     fn tell_receipts(&mut self, receipts: &[Value]) -> Outcome {
         if !(self.json && self.is_read) {
             return Ok(());
@@ -142,7 +142,7 @@ impl SoFar {
     }
 }
 
-/// The warnings that a receipt has.
+/// The warnings in a receipt.
 fn warnings_of(receipt: &Value) -> Warnings {
     let told = receipt["warnings"].as_array().map_or(&[][..], Vec::as_slice);
     let text = |warning: &Value, name: &str| warning[name].as_str().unwrap_or_default().to_owned();
@@ -157,16 +157,16 @@ fn warnings_of(receipt: &Value) -> Warnings {
     }
 }
 
-/// What is wrong with a line that a server could take for several events, or none. Everything else it sees by itself.
+/// What is wrong with a line that a server could take for several events or none. The server finds everything else.
 fn why_not_sent(text: &[u8]) -> Option<String> {
     if text.len() > LINE_BYTES_MAX {
-        return Some(format!("it is longer than {} MiB", LINE_BYTES_MAX >> 20));
+        return Some(format!("the line is longer than {} MiB", LINE_BYTES_MAX >> 20));
     }
     let is_like_object = text.starts_with(b"{") && text.ends_with(b"}");
     if is_like_object { None } else { Event::from_json(text).err().map(|error| error.to_string()) }
 }
 
-/// `policy set`, by the server. `settings` is left to SIGHUP: only the server's own settings count there.
+/// `policy set`, done by the server. `settings` is left to SIGHUP, since only the server's own settings count there.
 pub(super) fn policy(server: &ServerClient, command: &Policy) -> Outcome<bool> {
     let Policy::Set { mode, rate } = command else { return Ok(false) };
     if mode == "settings" {
@@ -191,7 +191,7 @@ pub(super) fn policy(server: &ServerClient, command: &Policy) -> Outcome<bool> {
     if answer.status == 202 {
         let review: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
         return Err(Failure::no(format!(
-            "not in force: weakening the policy needs a second person, who can approve review {}",
+            "not in force: weakening the policy needs a second person to approve review {}",
             review["id"].as_str().unwrap_or_default()
         )));
     }
@@ -199,16 +199,14 @@ pub(super) fn policy(server: &ServerClient, command: &Policy) -> Outcome<bool> {
         let problem = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
         return Err(Failure::could_not(detail(&problem, answer.status)));
     }
-    tell("set by the server, and kept across restarts; SIGHUP returns it to its settings");
+    tell("set by the server and kept across restarts; SIGHUP returns the server to its settings");
     Ok(true)
 }
 
-/// `key rotate`, by the server.
+/// `key rotate`, done by the server.
 pub(super) fn rotate_key(server: &ServerClient, as_json: bool) -> Outcome {
     let answer = server.json("POST", "/v1/keys/rotate", &Value::Null)?;
     let key = answer["public_key"].as_str().unwrap_or_default().to_owned();
-    tell(
-        "the trail is signed by a new key from now on; keep it beside the checkpoints that you keep elsewhere",
-    );
+    tell("from now on a new key signs the trail; keep it with the checkpoints that you keep elsewhere");
     write_text(None, &format!("{key}\n"), as_json.then(|| json!({ "public_key": key })))
 }

@@ -1,6 +1,6 @@
-//! Bundles: a zip that proves, away from the trail, that each line in it is genuine.
+//! Bundles: a zip that proves, without the trail, that each line in it is genuine.
 //!
-//! `manifest.json`, and for each origin `<n>/lines.jsonl`, `<n>/proofs.jsonl`, `<n>/checkpoint`,
+//! It has `manifest.json` and, for each origin, `<n>/lines.jsonl`, `<n>/proofs.jsonl`, `<n>/checkpoint` and
 //! `<n>/public-key`. It proves that each line is genuine, not that none was left out.
 
 mod check;
@@ -15,7 +15,7 @@ pub(super) use write::write;
 
 const FORMAT: &str = "trailseal-bundle@v1";
 const WHAT_IT_PROVES: &str = "each line in it is genuine; not that no line was left out";
-/// What stands in the folder of each origin.
+/// The members in each origin's folder.
 const MEMBERS: [&str; 4] = ["lines.jsonl", "proofs.jsonl", "checkpoint", "public-key"];
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,4 +1,4 @@
-//! `trailseal consistency`: that the trail still begins with the one of an older checkpoint.
+//! `trailseal consistency`: proves that the trail still begins with that of an older checkpoint.
 
 use super::{read_text, reader, write_text};
 use crate::arguments::Consistency;

@@ -22,7 +22,7 @@ use crate::output::{self, Writer, tell, thousands};
 use crate::settings::Settings;
 
 const FOLDER: &str = "trailseal-demo";
-/// Shows that a folder was made by this command, and may be made anew.
+/// Marks a folder as made by this command, so that it may be replaced.
 const MARKER: &str = ".made-by-trailseal-demo";
 
 pub(super) fn run(settings: &Settings, is_dir_given: bool) -> Outcome {
@@ -34,7 +34,7 @@ pub(super) fn run(settings: &Settings, is_dir_given: bool) -> Outcome {
         writeln!(out, "{bold}{text}{bold:#}")?;
         Ok(out.flush()?)
     };
-    say("1. Real audit records go in: AWS CloudTrail, Kubernetes, GitHub")?;
+    say("1. Recording real audit records: AWS CloudTrail, Kubernetes, GitHub")?;
     record(&dir)?;
     say("\n2. Who was denied something?")?;
     query(&dir)?;
@@ -45,11 +45,11 @@ pub(super) fn run(settings: &Settings, is_dir_given: bool) -> Outcome {
     let verdict = verify::verify(&Folder::new(&dir, Arc::new(StdFiles)), &VerifyOptions::default())?;
     super::write_out(None, indented(&verdict.to_string()).as_bytes())?;
     if !verdict.ok {
-        return Err(Failure::no("the trail did not verify"));
+        return Err(Failure::no("verification of the trail failed"));
     }
     say("\n5. Somebody with root changes one byte (in a copy)")?;
     catch_tampering(&dir)?;
-    say("\nThe intact trail is yours to play with:")?;
+    say("\nTry the intact trail:")?;
     let shown = dir.display();
     let more = format!(
         "  trailseal query --dir {shown} --action '*delete*'\n  trailseal history --dir {shown} pods/test-pod\n  \
@@ -60,10 +60,10 @@ pub(super) fn run(settings: &Settings, is_dir_given: bool) -> Outcome {
 
 fn start_afresh(dir: &Path) -> Outcome {
     if dir.is_dir() {
-        let is_empty = std::fs::read_dir(dir).map_err(Failure::io("look into", dir))?.next().is_none();
+        let is_empty = std::fs::read_dir(dir).map_err(Failure::io("read", dir))?.next().is_none();
         if !is_empty && !dir.join(MARKER).exists() {
             return Err(Failure::could_not(format!(
-                "{} was not made by the demo, so it is left alone: choose another folder with --dir",
+                "{} was not made by the demo and is left unchanged: choose another folder with --dir",
                 dir.display()
             )));
         }
@@ -76,7 +76,7 @@ fn start_afresh(dir: &Path) -> Outcome {
     std::fs::write(dir.join(MARKER), "").map_err(Failure::io("write to", dir))
 }
 
-/// Somebody may be playing with the last one.
+/// Somebody may be using the trail of an earlier run.
 fn refuse_if_in_use(dir: &Path) -> Outcome {
     match Reader::open(dir, Arc::new(StdFiles)) {
         Ok(reader) if reader.holder().is_some() => Err(Failure::could_not(format!(
@@ -132,21 +132,21 @@ fn query(dir: &Path) -> Outcome {
     Ok(writer.finish()?)
 }
 
-/// Changes one byte in a copy, and fails unless that is found and named.
+/// Changes one byte in a copy, and fails unless `verify` finds and names it.
 fn catch_tampering(dir: &Path) -> Outcome {
     let copy = dir.join("tampered-copy");
     copy_folder(dir, &copy)?;
     let mut reader = Reader::open(&copy, Arc::new(StdFiles))?;
     let index = reader.end().get() / 2;
     let segment = reader.segments().first().map(|segment| segment.path.clone());
-    let Some(segment) = segment else { return Err(Failure::no("the demo's trail has no segment")) };
+    let Some(segment) = segment else { return Err(Failure::no("the demo trail has no segment")) };
     let mut offset = 0;
     reader.for_each(0..index, &mut |_, line| {
         offset += line.len() + 1;
         ControlFlow::Continue(())
     })?;
     let mut bytes = std::fs::read(&segment).map_err(Failure::io("read", &segment))?;
-    // A letter of the action: the line stays valid JSON, and tells another story.
+    // A letter of the action: the line stays valid JSON with another meaning.
     let needle = b"\"action\":\"";
     let found = bytes[offset..].windows(needle.len()).position(|window| window == needle);
     let at = offset + found.map_or(0, |found| found + needle.len());
@@ -160,15 +160,15 @@ fn catch_tampering(dir: &Path) -> Outcome {
     out.flush()?;
     std::fs::remove_dir_all(&copy).map_err(Failure::io("remove", &copy))?;
     if verdict.ok || verdict.first_bad != Some(index) {
-        return Err(Failure::no(format!("the change of event {index} was not caught")));
+        return Err(Failure::no(format!("the change of event {index} was not detected")));
     }
     Ok(())
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Outcome {
     std::fs::create_dir_all(to).map_err(Failure::io("make", to))?;
-    for entry in std::fs::read_dir(from).map_err(Failure::io("look into", from))? {
-        let path = entry.map_err(Failure::io("look into", from))?.path();
+    for entry in std::fs::read_dir(from).map_err(Failure::io("read", from))? {
+        let path = entry.map_err(Failure::io("read", from))?.path();
         let target = to.join(path.file_name().unwrap_or_default());
         if target == to.join(to.file_name().unwrap_or_default()) {
             continue;

@@ -1,4 +1,4 @@
-//! `trailseal doctor`: what is wrong with this set-up, and how to mend it.
+//! `trailseal doctor`: reports what is wrong with this set-up and how to fix it.
 
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -21,10 +21,10 @@ struct Finding {
     mend: String,
 }
 
-/// Codes whose finding is advice: they do not count as something wrong.
+/// Codes of findings that are only advice and do not count as problems.
 const ADVICE: [&str; 3] = ["no_anchor", "mask_patterns", "inode_numbers"];
 
-/// An ordinary event as it stands in a line.
+/// An ordinary event as it appears in a line.
 const ORDINARY: &[u8] = br#""id":"01a1fd54-70e3-7b34-9fe6-f7d0a73d8416","time":"2026-11-21T08:58:52.003315Z","tenant":"acme","category":"data_change","action":"invoice.update","severity":"info","outcome":"success","actor":{"id":"u-10432","type":"user","name":"Ada Example"},"resource":{"type":"invoice","id":"inv-2026-0042"},"before":{"status":"open","amount":129900},"after":{"status":"paid","amount":129900},"changes":{"status":{"before":"open","after":"paid"}},"details":{"reason":"monthly run","batch":17},"context":{"ip":"203.0.113.9","user_agent":"Mozilla/5.0 (X11; Linux x86_64)","request_id":"req-7f3a9c2e11d04b55","correlation_id":"corr-51c0ffee0042"}}"#;
 
 /// Every code that a finding can have.
@@ -82,7 +82,7 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
     let dir = settings.dir();
     let mut add =
         |code, what: String, mend: &str| findings.push(Finding { code, what, mend: mend.to_owned() });
-    // Without any trail, the folder that was named says what is wrong.
+    // If there is no trail, the finding names the given folder.
     let folders = trails_in(&dir, &StdFiles).unwrap_or_default();
     let folders = if folders.is_empty() { vec![dir.clone()] } else { folders };
     for folder in &folders {
@@ -95,15 +95,15 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
             }
             Err(ReadError::NoTrail { path }) if *folder != dir => {
                 let what =
-                    format!("{}: this slot is gone, or its trail.toml, and others are there", path.display());
-                add("damaged", what, "keep the folder as it is and run `trailseal verify`");
+                    format!("{}: this slot or its trail.toml is gone, but others exist", path.display());
+                add("damaged", what, "leave the folder unchanged and run `trailseal verify`");
             }
             Err(error @ ReadError::NoTrail { .. }) => {
-                let mend = "record an event, and the trail is made; or name its folder with --dir";
+                let mend = "record an event to create the trail, or name its folder with --dir";
                 return add("no_trail", error.to_string(), mend);
             }
             Err(error) => {
-                let mend = "keep the folder as it is and run `trailseal verify`";
+                let mend = "leave the folder unchanged and run `trailseal verify`";
                 return add("damaged", error.to_string(), mend);
             }
         }
@@ -112,7 +112,7 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
     check_patterns(options, &mut add);
     if options.anchors.is_empty() {
         let what =
-            "no checkpoint leaves this machine: a rollback or a deleted trail could not be shown".to_owned();
+            "no checkpoint leaves this machine: a rollback or a deleted trail would go undetected".to_owned();
         add(
             "no_anchor",
             what,
@@ -132,7 +132,7 @@ fn check_disk(dir: &Path, options: &Options, add: &mut Add<'_>) {
             free >> 20,
             reserve >> 20
         );
-        add("disk_reserve", what, "make room, move old segments to another disk, or lower disk_reserve");
+        add("disk_reserve", what, "free some space, or lower disk_reserve");
     }
 }
 
@@ -140,8 +140,11 @@ fn check_key(reader: &Reader, options: &Options, add: &mut Add<'_>) {
     let path = options.key_file.clone().unwrap_or_else(|| reader.folder().keys_folder().join("signing.key"));
     match std::fs::metadata(&path) {
         Ok(data) if data.mode() & 0o077 != 0 => {
-            let what =
-                format!("others than its owner may use {} (mode {:o})", path.display(), data.mode() & 0o777);
+            let what = format!(
+                "users other than its owner may access {} (mode {:o})",
+                path.display(),
+                data.mode() & 0o777
+            );
             add(
                 "key_permissions",
                 what,
@@ -159,7 +162,7 @@ fn check_key(reader: &Reader, options: &Options, add: &mut Add<'_>) {
     }
 }
 
-/// What the user's own patterns add to each `record`, measured here and now on an ordinary event.
+/// What the user's own patterns add to each `record`, measured now on an ordinary event.
 fn check_patterns(options: &Options, add: &mut Add<'_>) {
     const LOOKS: u32 = 2_000;
     if !options.mask.enabled || options.mask.patterns.is_empty() {
@@ -177,11 +180,11 @@ fn check_patterns(options: &Options, add: &mut Add<'_>) {
     let with = MaskOptions { patterns: options.mask.patterns.clone(), ..MaskOptions::default() };
     if let (Some(without), Some(with)) = (mean_ns(&without), mean_ns(&with)) {
         let what = format!(
-            "mask.patterns make every record slower: {with} ns instead of {without} ns for the look at an \
-             ordinary event of {} bytes",
+            "mask.patterns make every record slower: {with} ns instead of {without} ns to check an ordinary event of \
+             {} bytes",
             ORDINARY.len()
         );
-        add("mask_patterns", what, "keep patterns few, and use mask.keys where a key names the secret");
+        add("mask_patterns", what, "use few patterns, and use mask.keys where a key names the secret");
     }
 }
 
@@ -191,18 +194,22 @@ fn check_index(reader: &Reader, settings: &Settings, add: &mut Add<'_>) {
     }
     let folder = reader.folder().root().join(trailseal_index::FOLDER);
     if let Err(error) = IndexView::open(&folder, reader.origin()) {
-        add("index", error.to_string(), "run `trailseal reindex`; until then answers are right, and slow");
+        add("index", error.to_string(), "run `trailseal reindex`; until then answers are correct but slow");
     }
 }
 
 fn check_inode_numbers(files: &dyn Files, folder: &Path, add: &mut Add<'_>) {
     if matches!(files.inode_numbers_hold(folder), Ok(false)) {
         let what = format!(
-            "inode numbers do not hold on the file system of {}: a file that is replaced while it is written is not \
-             noticed, only one that is removed or cut",
+            "inode numbers do not hold on the file system of {}: a file that is replaced under the writer goes \
+             unnoticed; only a removed or truncated one is noticed",
             folder.display()
         );
-        add("inode_numbers", what, "keep the trail on a local disk, or let nothing else write in its folder");
+        add(
+            "inode_numbers",
+            what,
+            "keep the trail on a local disk, or make sure that nothing else writes in its folder",
+        );
     }
 }
 
@@ -214,7 +221,7 @@ fn check_seal(reader: &Reader, add: &mut Add<'_>) {
             return add(
                 "checkpoint",
                 error.to_string(),
-                "keep the folder as it is and run `trailseal verify`",
+                "leave the folder unchanged and run `trailseal verify`",
             );
         }
     };
@@ -228,16 +235,16 @@ fn check_seal(reader: &Reader, add: &mut Add<'_>) {
         .and_then(|time| SystemTime::now().duration_since(time).ok());
     if reader.holder().is_none() {
         let what = format!(
-            "{unsealed} events are not sealed, and nobody writes: the last process did not close the trail"
+            "{unsealed} events are not sealed, and no process holds the trail: the last one did not close it"
         );
         add(
             "not_closed",
             what,
-            "start the process that writes, or any writing command: it recovers and seals them",
+            "start the process that writes, or run any command that writes: it recovers and seals them",
         );
     } else if age.is_some_and(|age| age > STALE) {
         let what = format!("{unsealed} events are not sealed, and the checkpoint is over a minute old");
-        add("unsealed", what, "look at the log of the process that writes: sealing fails");
+        add("unsealed", what, "check the log of the process that writes: sealing fails");
     }
 }
 

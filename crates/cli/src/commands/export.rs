@@ -18,7 +18,7 @@ use crate::settings::Settings;
 
 const BUFFER_BYTES: usize = 1 << 18;
 
-/// How many lines are looked at between two moves of the progress bar.
+/// How many lines are read between two updates of the progress bar.
 const SHOWN_EVERY: u64 = 4_096;
 
 pub(super) fn run(settings: &Settings, export: &Export, json: bool) -> Outcome {
@@ -28,7 +28,7 @@ pub(super) fn run(settings: &Settings, export: &Export, json: bool) -> Outcome {
     let mut search = search(settings)?;
     let count = match (export.format, out) {
         (ExportFormat::Bundle, _) => {
-            // Who gets the bundle need not know a value that its events do not have.
+            // The recipient of the bundle need not learn a value that its events do not contain.
             let masker = settings.masker(mask::keys(settings)?.into_iter().next())?;
             let told = export.filters.clone().shown(|name, value| masker.shown(name, value).into_owned());
             bundle::write(&mut search, &filter, &told, out)?
@@ -51,14 +51,14 @@ pub(super) fn run(settings: &Settings, export: &Export, json: bool) -> Outcome {
     }
 }
 
-/// Refuses what is of no use on standard output before anything else is done.
+/// Refuses formats that standard output cannot take, before anything else is done.
 fn refuse_unfit(format: ExportFormat, out: Option<&Path>) -> Outcome {
     match (format, out) {
-        (ExportFormat::Sqlite, None) => Err(Failure::could_not(
-            "SQLite needs a file that it can write in any order: name one with --out FILE",
-        )),
+        (ExportFormat::Sqlite, None) => {
+            Err(Failure::could_not("SQLite needs a seekable file: name one with --out FILE"))
+        }
         (ExportFormat::Parquet, None) if is_terminal() => {
-            Err(Failure::could_not("a Parquet file is not for a terminal: use --out FILE"))
+            Err(Failure::could_not("a Parquet file cannot go to a terminal: use --out FILE"))
         }
         _ => Ok(()),
     }
@@ -69,7 +69,7 @@ fn to_file(rows: &mut Rows<'_>, format: ExportFormat, path: &Path) -> Outcome<u6
     let count = match format {
         ExportFormat::Sqlite => match destination.temporary() {
             Some(temporary) => to_sqlite(rows, temporary),
-            None => Err(Failure::could_not("SQLite needs an ordinary file: name another with --out")),
+            None => Err(Failure::could_not("SQLite needs a regular file: name another with --out")),
         },
         _ => to_stream(rows, format, BufWriter::with_capacity(BUFFER_BYTES, destination.file())),
     };
@@ -103,7 +103,7 @@ fn to_stream(rows: &mut Rows<'_>, format: ExportFormat, mut out: impl Write + Se
             })?
         }
         _ => {
-            // From several trails an event says which one it is of.
+            // With several trails, each event names its trail.
             let is_one = rows.search.readers().count() == 1;
             rows.each_line(&mut |origin, line| {
                 let mut line = line;
@@ -120,8 +120,7 @@ fn to_stream(rows: &mut Rows<'_>, format: ExportFormat, mut out: impl Write + Se
     Ok(count)
 }
 
-/// The events that are exported, oldest first: an export is read from its beginning, and appended to by the
-/// next one.
+/// The exported events, oldest first: an export is read from its beginning, and the next one continues it.
 struct Rows<'a> {
     search: &'a mut Search,
     filter: &'a Filter,
@@ -129,11 +128,11 @@ struct Rows<'a> {
 
 /// Called with a trail's origin and one of its lines.
 type EachLine<'a> = dyn FnMut(&str, &[u8]) -> io::Result<()> + 'a;
-/// The same, with the line's columns.
+/// Like `Line`, with the line's columns.
 type EachRow<'a> = dyn FnMut(&str, &Row<'_>) -> io::Result<()> + 'a;
 
 impl Rows<'_> {
-    /// Calls `each` with their columns. Returns how many there were.
+    /// Calls `each` with their columns. Returns the number of events.
     fn each_row(&mut self, each: &mut EachRow<'_>) -> Outcome<u64> {
         let mut unreadable = 0;
         let count = self.each_line(&mut |origin, line| match Row::read(line) {
@@ -145,14 +144,14 @@ impl Rows<'_> {
         })?;
         if unreadable > 0 {
             tell(&format!(
-                "{} lines cannot be read and are left out: run `trailseal verify`",
+                "{} lines are unreadable and were left out: run `trailseal verify`",
                 thousands(unreadable)
             ));
         }
         Ok(count - unreadable)
     }
 
-    /// Calls `each` with their lines. Returns how many there were.
+    /// Calls `each` with their lines. Returns the number of events.
     fn each_line(&mut self, each: &mut EachLine<'_>) -> Outcome<u64> {
         let total = self.search.readers().map(|reader| reader.end().get()).sum();
         let bar = progress::events("exporting", total);

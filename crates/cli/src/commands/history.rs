@@ -1,4 +1,4 @@
-//! `trailseal history`: one resource's life, with what changed each time.
+//! `trailseal history`: the history of one resource, with what changed each time.
 
 use trailseal_event::Value;
 use trailseal_event::filter::{Filter, ResourceFilter};
@@ -15,7 +15,7 @@ pub(super) fn run(settings: &Settings, history: &History, json: bool) -> Outcome
     let resource = ResourceFilter::parse(&history.resource);
     if resource.id.is_none() {
         return Err(Failure::could_not(format!(
-            "{:?} names no resource: give TYPE/ID, such as invoice/42",
+            "{:?} is not a resource: give TYPE/ID, such as invoice/42",
             history.resource
         )));
     }

@@ -1,4 +1,4 @@
-//! `trailseal import`: foreign records, each of them once.
+//! `trailseal import`: foreign records, each imported once.
 
 use std::borrow::Cow;
 use std::io::{BufRead, BufReader};
@@ -16,10 +16,10 @@ use crate::output::{tell, thousands};
 use crate::progress;
 use crate::settings::Settings;
 
-/// How the reason of a file that breaks off begins.
-const BROKE_OFF: &str = "could not read on from here";
-/// Why an event was refused under a policy that hides it from a request.
-const REFUSED: &str = "it was refused: the buffer stayed full, or the disk takes no more";
+/// How the error for a file that breaks off begins.
+const BROKE_OFF: &str = "could not continue reading from here";
+/// Why an event was refused if the policy hides that from a request.
+const REFUSED: &str = "it was refused: the handoff stayed full, or the disk is full";
 
 pub(super) fn run(settings: &Settings, arguments: &Import, json: bool) -> Outcome {
     let source = Source::open(arguments)?;
@@ -31,13 +31,13 @@ pub(super) fn run(settings: &Settings, arguments: &Import, json: bool) -> Outcom
     summary.finish(json)
 }
 
-/// What is imported, and how. All files are open, so that a misspelt name stops the import before it begins.
+/// What to import, and how. All files are opened first, so a misspelt name stops the import before it begins.
 pub(super) struct Source {
     mapping: Cow<'static, Mapping>,
     inputs: Vec<(Rc<str>, Box<dyn BufRead>)>,
 }
 
-/// Where a record stands.
+/// Where a record is.
 pub(super) struct Place {
     file: Rc<str>,
     line: u64,
@@ -64,7 +64,7 @@ impl Source {
         Ok(Source { mapping, inputs: arguments.files.iter().map(input).collect::<Outcome<_>>()? })
     }
 
-    /// Calls `take` with each event, until that fails. What is no record is told, and left out.
+    /// Calls `take` with each event, until that fails. Anything that is not a record is reported and left out.
     pub(super) fn each(
         self,
         summary: &mut Summary,
@@ -122,7 +122,7 @@ fn take(trail: &Trail, place: Place, event: &Event, summary: &mut Summary) -> Ou
     match trail.record_once(event, Ack::Accepted) {
         Ok(Once::New(receipt)) => match receipt.status {
             Status::SampledOut | Status::Off => summary.left_out += 1,
-            // The policy lets a request go on without it. An import that says nothing would be taken for whole.
+            // The policy lets a request continue without it. But a silent import would pass for a complete one.
             Status::Refused => summary.fail(place, REFUSED.to_owned()),
             Status::Accepted | Status::Durable | Status::Stored | Status::Unconfirmed => {
                 summary.recorded += 1;
@@ -130,14 +130,14 @@ fn take(trail: &Trail, place: Place, event: &Event, summary: &mut Summary) -> Ou
         },
         Ok(Once::Repeated { .. }) => summary.repeated += 1,
         Ok(Once::Conflict { index, id }) => {
-            summary.fail(place, format!("its id {id} is that of event {index}, which has other content"));
+            summary.fail(place, format!("its id {id} belongs to event {index}, which has other content"));
         }
         Err(RecordOnceError::Refused(error @ RecordError::Unconfirmed { .. })) => {
-            // It is kept: to import it again would be answered as a repeat.
+            // It is kept: importing it again would be a repeat.
             summary.recorded += 1;
             summary.unconfirmed(&place, &error.to_string());
         }
-        // None of what follows would be taken.
+        // None of the following records would be accepted.
         Err(RecordOnceError::Refused(error @ RecordError::FolderMoved)) => return Err(error.into()),
         Err(RecordOnceError::Refused(error)) => summary.fail(place, error.to_string()),
         Err(error) => return Err(error.into()),
@@ -156,7 +156,7 @@ impl Summary {
         self.unconfirmed += 1;
     }
 
-    /// How many records are in the trail for sure.
+    /// How many records are certainly in the trail.
     pub(super) fn confirmed(&self) -> u64 {
         (self.recorded + self.repeated).saturating_sub(self.unconfirmed)
     }
@@ -193,7 +193,7 @@ impl Summary {
             }
         }
         tell(&format!(
-            "{} read, {} recorded, {} were there already, {} failed{more}",
+            "{} read, {} recorded, {} already there, {} failed{more}",
             thousands(self.read),
             thousands(self.recorded),
             thousands(self.repeated),

@@ -1,4 +1,4 @@
-//! Standard input that is waited for only while its events can be taken.
+//! Standard input that ends early if the trail can no longer take its events.
 
 use std::io::{self, Read, Stdin};
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use trailseal_core::{RecordError, Trail};
 
-/// How often it is asked whether the trail is still there.
+/// How often to check that the trail is still there.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Standard input for a trail. Reading it ends in an error once the trail's folder is gone: whoever writes into it would
-/// else go on for nothing.
+/// Standard input for a trail. Reading it fails once the trail's folder is gone; otherwise the writer on the other end
+/// would continue in vain.
 pub(super) struct InputFor {
     input: Stdin,
     trail: Trail,
@@ -30,7 +30,7 @@ impl Read for InputFor {
                 return Err(io::Error::other(error));
             }
             let mut polled = [PollFd::new(&self.input, PollFlags::IN)];
-            // What cannot be waited for is read at once. A signal wakes too: it is for whoever reads.
+            // Input that cannot be polled is read at once. A signal also wakes: it is for the reader.
             match poll(&mut polled, Some(&wait)) {
                 Ok(0) => {}
                 _ => return self.input.read(out),
@@ -39,7 +39,7 @@ impl Read for InputFor {
     }
 }
 
-/// That the trail's folder is gone, if it is.
+/// The error that the trail's folder is gone, if it is.
 pub(super) fn moved(trail: &Trail) -> Option<RecordError> {
     trail.why_shut().filter(|error| matches!(error, RecordError::FolderMoved))
 }

@@ -34,14 +34,14 @@ pub(super) fn run(settings: &Settings, command: &Key, json: bool) -> Outcome {
             write_text(None, &text, answer)
         }
         Key::Rotate => {
-            // A trail is made by recording into it, not by rotating a key that it does not have.
+            // Recording creates a trail; rotating a key that does not exist does not.
             reader(settings)?;
             let trail = open_trail(settings)?;
             let rotated = trail.rotate_key().map_err(Failure::from);
             close_trail(&trail)?;
             let public_key = rotated?;
             tell(
-                "the trail is signed by a new key from now on; keep it beside the checkpoints that you keep elsewhere",
+                "from now on a new key signs the trail; keep it with the checkpoints that you keep elsewhere",
             );
             let text = format!("{public_key}\n");
             write_text(None, &text, json.then(|| json!({"public_key": public_key.to_string()})))

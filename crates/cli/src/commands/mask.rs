@@ -1,4 +1,4 @@
-//! `trailseal mask`: what would be masked, and the hash that stands for a secret.
+//! `trailseal mask`: what would be masked, and the hash that replaces a secret.
 
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::Path;
@@ -45,8 +45,8 @@ fn hash(settings: &Settings, value: &str, json: bool) -> Outcome {
     let keys = keys(settings)?;
     if keys.is_empty() {
         return Err(Failure::could_not(format!(
-            "{} has no masking key: it is made when a trail is first opened for writing with masking on, and a backup has \
-             it only --with-keys",
+            "{} has no masking key: the key is created when a trail is first opened for writing with masking on, and \
+             a backup has it only with --with-keys",
             dir.display()
         )));
     }
@@ -58,7 +58,7 @@ fn hash(settings: &Settings, value: &str, json: bool) -> Outcome {
         value
     };
     let mut out = stdout();
-    // Of a folder of slots there may be several: one writer's hash is not another's.
+    // A folder of slots may have several: one writer's hash is not another's.
     for hash in keys.iter().map(|key| key.hash(secret)) {
         match json {
             true => writeln!(out, "{}", json!({"hash": hash}))?,
@@ -92,7 +92,7 @@ fn show(settings: &Settings, file: &Path, json: bool) -> Outcome {
         let line = number as u64 + 1;
         let Some(shown) = masked_values(&masker, line, &bytes) else {
             bad += 1;
-            tell(&format!("line {line}: no event: it is not JSON, or has no action"));
+            tell(&format!("line {line}: not an event: it is not JSON or has no action"));
             continue;
         };
         events += 1;
@@ -117,7 +117,7 @@ fn show(settings: &Settings, file: &Path, json: bool) -> Outcome {
     if bad > 0 { Err(Failure::No(None)) } else { Ok(()) }
 }
 
-/// What an event's secrets become. `None` if it is no event.
+/// What an event's secrets become. `None` if it is not an event.
 fn masked_values(masker: &Masker, line: u64, bytes: &[u8]) -> Option<Shown> {
     let mut event = Event::from_json(bytes).ok()?;
     let paths = masker.mask(&mut event);

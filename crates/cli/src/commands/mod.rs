@@ -1,4 +1,4 @@
-//! One file a command, and what several of them need.
+//! One file per command, and what several of them need.
 
 mod backup;
 mod beside;
@@ -50,7 +50,7 @@ use crate::settings::Settings;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Command {
-    /// Whether it writes to the trail, in a way that a server can do for it.
+    /// Whether the command writes to the trail in a way that a server can do for it.
     fn writes(&self) -> bool {
         matches!(
             self,
@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         let own = match command {
             Command::Policy { .. } => "a policy",
             Command::Key { .. } => "a key",
-            // The receipts say in which trail the events are.
+            // The receipts name the trail.
             _ => return Ok(()),
         };
         server.folder().into_iter().for_each(|folder| tell_slot(&settings, folder, own));
@@ -119,7 +119,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     }
 }
 
-/// Lets the server that holds the trail do it. `false` if it is nothing for a server; then the trail is found in use.
+/// Has the server that holds the trail run the command. `false` if a server cannot; then the trail is found in use.
 fn ask_server(server: &ServerClient, command: &Command, json: bool) -> Outcome<bool> {
     match command {
         Command::Record(record) => beside::record(server, record, json).map(|()| true),
@@ -132,7 +132,7 @@ fn ask_server(server: &ServerClient, command: &Command, json: bool) -> Outcome<b
 
 /// The folders of all trails in `dir`.
 fn trails_to_read(dir: &Path) -> Outcome<Vec<PathBuf>> {
-    let folders = trails_in(dir, &StdFiles).map_err(Failure::io("look into", dir))?;
+    let folders = trails_in(dir, &StdFiles).map_err(Failure::io("read", dir))?;
     if folders.is_empty() {
         return Err(ReadError::NoTrail { path: dir.to_owned() }.into());
     }
@@ -144,14 +144,14 @@ fn reader(settings: &Settings) -> Outcome<Reader> {
     Ok(Reader::open(settings.dir(), Arc::new(StdFiles))?)
 }
 
-/// All trails in the folder, to be searched.
+/// All trails in the folder, for searching.
 fn search(settings: &Settings) -> Outcome<Search> {
     let mut search = Search::open(&settings.dir(), Arc::new(StdFiles))?;
-    search.tell_trouble(Arc::new(|error| tell(&format!("notice: answers come without the index: {error}"))));
+    search.tell_trouble(Arc::new(|error| tell(&format!("notice: the index is not used: {error}"))));
     Ok(search)
 }
 
-/// The trail for commands that write; made if there is none. Its events go into the index, too.
+/// The trail for commands that write; created if there is none. Its events also go into the index.
 fn open_trail(settings: &Settings) -> Outcome<Trail> {
     open_trail_with(settings, settings.one_shot_options()?)
 }
@@ -168,14 +168,14 @@ fn open_trail_with(settings: &Settings, mut options: Options) -> Outcome<Trail> 
     Ok(trail)
 }
 
-/// Of several slots, a command is about one: says about which.
+/// With several slots, a command concerns one of them: says which.
 fn tell_slot(settings: &Settings, folder: &Path, own: &str) {
     if folder != settings.dir() {
-        tell(&format!("this is about {} alone: each slot has {own} of its own", folder.display()));
+        tell(&format!("this concerns only {}: each slot has its own {own}", folder.display()));
     }
 }
 
-/// The index is derived: that it cannot be written is told, and stops nothing.
+/// The index is derived: a failure to write it is reported and stops nothing.
 fn attach_index(trail: &Trail) -> Outcome {
     let folder = trail.folder().root().join(trailseal_index::FOLDER);
     let options = IndexOptions::new(trail.origin());
@@ -187,7 +187,7 @@ fn attach_index(trail: &Trail) -> Outcome {
                 .map_err(|error| Failure::could_not(format!("could not start to index: {error}")))
         }
         Err(error) => {
-            tell(&format!("notice: events are recorded and not indexed: {error}"));
+            tell(&format!("notice: events are recorded but not indexed: {error}"));
             Ok(())
         }
     }
@@ -197,7 +197,7 @@ fn close_trail(trail: &Trail) -> Outcome {
     all_sealed(&trail.close(CLOSE_TIMEOUT)?)
 }
 
-/// Nothing is lost where a close could not seal; but whoever goes by the exit code must hear of it.
+/// A close that could not seal loses nothing, but scripts that check the exit code must know.
 fn all_sealed(closed: &Closed) -> Outcome {
     let left = closed.events.saturating_sub(closed.sealed);
     if left == 0 || cfg!(trailseal_fault = "unsealed_end_is_good") {
@@ -205,13 +205,13 @@ fn all_sealed(closed: &Closed) -> Outcome {
     }
     let trouble = closed.seal_trouble.as_ref().map(|trouble| format!(": {}", trouble.reason));
     Err(Failure::no(format!(
-        "{} events are on disk and could not be sealed; the next opening seals them{}",
+        "{} events are on disk but could not be sealed; the next opening seals them{}",
         thousands(left),
         trouble.unwrap_or_default()
     )))
 }
 
-/// The filter that flags ask for.
+/// The filter that the flags describe.
 fn filter(flags: &Filters) -> Outcome<Filter> {
     let mut filter = Filter { system: flags.system, ..Filter::default() };
     for (name, value) in flags.pairs() {
@@ -222,7 +222,7 @@ fn filter(flags: &Filters) -> Outcome<Filter> {
     Ok(filter)
 }
 
-/// Reads a small text file that the user named, or stdin for `-`.
+/// Reads a small text file named by the user, or stdin for `-`.
 fn read_text(path: &Path) -> Outcome<String> {
     const BYTES_MAX: u64 = 64 << 20;
     let mut text = String::new();
@@ -235,7 +235,7 @@ fn read_text(path: &Path) -> Outcome<String> {
     Ok(text)
 }
 
-/// Writes a proof or a note to a file, or to stdout if none is named: as it is, or as the JSON object `answer`.
+/// Writes a proof or note to a file, or to stdout if none is named: as it is, or as the JSON object `answer`.
 fn write_text(out: Option<&Path>, text: &str, answer: Option<serde_json::Value>) -> Outcome {
     match answer {
         Some(answer) => write_out(out, format!("{answer}\n").as_bytes()),

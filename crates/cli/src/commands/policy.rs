@@ -21,7 +21,7 @@ pub(super) fn run(settings: &Settings, command: &Command, json: bool) -> Outcome
     }
 }
 
-/// The policy of the trail, or of each slot: one that was set is kept by each for itself.
+/// The policy of the trail, or of each slot: each slot keeps the one that was set for it.
 fn show(settings: &Settings, json: bool) -> Outcome {
     let dir = settings.dir();
     let found = trails_in(&dir, &StdFiles).map_err(Failure::io("list", &dir))?;
@@ -54,7 +54,7 @@ fn show(settings: &Settings, json: bool) -> Outcome {
     Ok(())
 }
 
-/// A policy that stands alone, or the one in a settings file.
+/// A standalone policy, or the one in a settings file.
 fn check(file: &Path, json: bool) -> Outcome {
     let text = read_text(file)?;
     let policy = match Policy::from_toml(&text) {
@@ -95,7 +95,7 @@ fn set(settings: &Settings, mode: &str, rate: Option<f64>) -> Outcome {
         (_, Some(mode)) => Some(mode),
         (_, None) => {
             return Err(Failure::could_not(format!(
-                "there is no mode {mode:?}: use sync, async, sampled or off, or `settings` to return to the settings"
+                "unknown mode {mode:?}: use sync, async, sampled or off, or `settings` to return to the settings"
             )));
         }
     };
@@ -116,7 +116,7 @@ fn set(settings: &Settings, mode: &str, rate: Option<f64>) -> Outcome {
             let mut policy = trail.policy();
             policy.otherwise.acknowledge = match (mode, policy.otherwise.mode) {
                 (Mode::Sync, Mode::Sync) => policy.otherwise.acknowledge,
-                // The mode before had none; what sync waits for is said by the settings.
+                // The previous mode had none; the settings say what sync waits for.
                 (Mode::Sync, _) => from_settings.otherwise.acknowledge,
                 _ => Acknowledge::Durable,
             };
@@ -130,19 +130,19 @@ fn set(settings: &Settings, mode: &str, rate: Option<f64>) -> Outcome {
     tell_slot(settings, trail.folder().root(), "a policy");
     tell(match wanted {
         None => "the settings are in force again",
-        Some(_) => "set, and kept across restarts; `trailseal policy set settings` returns to the settings",
+        Some(_) => "set and kept across restarts; `trailseal policy set settings` returns to the settings",
     });
     Ok(())
 }
 
-/// Puts the policy of the settings in force, unless that needs a second person.
+/// Applies the policy of the settings, unless that needs a second person.
 pub(super) fn return_to(settings: &Settings, trail: &Trail, policy: Policy) -> Outcome {
     let current = trail.policy();
     may_replace(settings, &current, &policy)?;
     Ok(trail.reset_policy_from(&current, policy)?)
 }
 
-/// Refuses to weaken the policy where that needs a second person: without a server there is nobody to ask.
+/// Refuses to weaken the policy if that needs a second person: without a server there is nobody to ask.
 pub(super) fn may_replace(settings: &Settings, from: &Policy, to: &Policy) -> Outcome {
     if !settings.second_person()?.policy {
         return Ok(());
@@ -150,7 +150,8 @@ pub(super) fn may_replace(settings: &Settings, from: &Policy, to: &Policy) -> Ou
     match from.weakened_by(to).first() {
         None => Ok(()),
         Some(weakening) => Err(Failure::could_not(format!(
-            "weakening the policy needs a second person ({}): ask by `trailseal policy set` or PUT /v1/policy while `trailseal serve` runs",
+            "weakening the policy needs a second person ({}): use `trailseal policy set` or PUT /v1/policy while \
+             `trailseal serve` runs",
             weakening.describe(from, to)
         ))),
     }

@@ -1,4 +1,4 @@
-//! `trailseal prove`: that one event is in the trail.
+//! `trailseal prove`: proves that one event is in the trail.
 
 use trailseal_event::Index;
 use trailseal_event::filter::{Filter, IdFilter};
@@ -19,7 +19,7 @@ pub(super) fn run(settings: &Settings, prove: &Prove, json: bool) -> Outcome {
     write_text(prove.out.as_deref(), &text, answer)
 }
 
-/// The trail and index that `ID`, `INDEX` or `ORIGIN#INDEX` stands for.
+/// The trail and index that `ID`, `INDEX` or `ORIGIN#INDEX` refers to.
 fn find(search: &mut Search, event: &str) -> Outcome<(String, Index)> {
     let origins: Vec<String> = search.readers().map(|reader| reader.origin().to_owned()).collect();
     let of_origin = event
@@ -35,7 +35,7 @@ fn find(search: &mut Search, event: &str) -> Outcome<(String, Index)> {
             (Some(origin), _) => origin,
             (None, [origin]) => origin,
             (None, _) => {
-                let what = "there are several trails here: say which by ORIGIN#INDEX, one of";
+                let what = "there are several trails here: use ORIGIN#INDEX with one of";
                 return Err(Failure::could_not(format!("{what} {}", origins.join(", "))));
             }
         };

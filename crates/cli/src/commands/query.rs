@@ -1,4 +1,4 @@
-//! `trailseal query`: by the index, and by a scan of what it lacks.
+//! `trailseal query`: uses the index, and scans what it lacks.
 
 use std::io::Write as _;
 use std::ops::ControlFlow;
@@ -13,7 +13,7 @@ use crate::output::{Writer, stdout_for, tell};
 use crate::progress;
 use crate::settings::Settings;
 
-/// How many a table shows unless told otherwise.
+/// How many events a table shows by default.
 const TABLE_LIMIT: usize = 50;
 
 pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
@@ -35,7 +35,7 @@ pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     failed.map_or(Ok(()), Err)?;
     writer.finish()?;
     if let Some(next) = next {
-        tell(&format!("there are more: add --cursor {next} for the next ones, or --limit for more at once"));
+        tell(&format!("there are more: add --cursor {next} for the next page, or --limit for more at once"));
     } else if shown == 0 && format == Format::Table {
         tell("no event matches");
     }
@@ -45,12 +45,12 @@ pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     Ok(())
 }
 
-/// Says, where nothing was found, that something may be there under another name.
+/// If nothing was found, says that it may be there under another name.
 fn tell_lacking_key(search: &Search, filter: &Filter) {
     if search.lacks_key(filter) {
         tell(
-            "the masking key is not here, or cannot be read: a value that masking hashed is found only by its hash, which \
-             `trailseal mask hash` prints beside the key",
+            "the masking key is missing or unreadable: a masked value is found only by its hash, which `trailseal \
+             mask hash` prints where the key is",
         );
     }
 }
@@ -71,7 +71,7 @@ fn count(search: &mut Search, filter: &Filter, json: bool) -> Outcome {
     Ok(())
 }
 
-/// Calls `each` with every event that matches, in this order.
+/// Calls `each` with every matching event, in this order.
 pub(super) fn every(
     search: &mut Search,
     filter: &Filter,
@@ -83,7 +83,7 @@ pub(super) fn every(
     failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Whether to go on after `result`; an error is kept in `failed`.
+/// Whether to continue after `result`; an error is kept in `failed`.
 pub(super) fn keep_going<E>(result: Result<(), E>, failed: &mut Option<E>) -> ControlFlow<()> {
     match result {
         Ok(()) => ControlFlow::Continue(()),
@@ -97,13 +97,13 @@ pub(super) fn keep_going<E>(result: Result<(), E>, failed: &mut Option<E>) -> Co
 fn cursor(query: &Query, search: &Search) -> Outcome<Option<Cursor>> {
     let Some(text) = &query.cursor else { return Ok(None) };
     let cursor = text.parse().ok().filter(|cursor: &Cursor| search.knows(cursor));
-    let cursor = cursor.ok_or_else(|| Failure::could_not("--cursor is none that this program gave out"))?;
+    let cursor = cursor.ok_or_else(|| Failure::could_not("--cursor is not a cursor of this program"))?;
     if cursor.order() != order(query) {
         let trailseal_index::Order { by, first } = cursor.order();
         let by = if by == By::Time { "time" } else { "recorded" };
         let first = if first == First::Oldest { "asc" } else { "desc" };
         return Err(Failure::could_not(format!(
-            "--cursor is of a query in another order: add --order {first} --order-by {by}, as that query had"
+            "--cursor belongs to a query in another order: add --order {first} --order-by {by}, as in that query"
         )));
     }
     Ok(Some(cursor))

@@ -1,4 +1,4 @@
-//! `trailseal record`: events, one JSON object a line.
+//! `trailseal record`: records events, one JSON object per line.
 
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write as _};
 use std::path::Path;
@@ -20,13 +20,13 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
 use crate::settings::Settings;
 
-/// Receipts that wait for the disk together.
+/// How many receipts wait for the disk together.
 const PENDING_MAX: usize = 1_000;
-/// How long the disk or store is waited for at least.
+/// The minimum time to wait for the disk or store.
 const WAIT_MIN: Duration = Duration::from_secs(30);
-/// How long a close may take whose folder is elsewhere.
+/// How long a close may take if the folder has been moved.
 const CLOSE_MOVED_TIMEOUT: Duration = Duration::from_secs(5);
-/// A longer line is not read into memory.
+/// Longer lines are not read into memory.
 pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
 
 pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcome {
@@ -60,7 +60,7 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
     let read = session.read_all(&mut input);
     let Session { counts, told, .. } = session;
     if let Some(error) = input::moved(&trail) {
-        // What was accepted goes into the folder that was moved. If it was removed, there is nothing to wait for.
+        // What was accepted goes into the moved folder. If the folder was removed, there is nothing to wait for.
         let _ = trail.close(CLOSE_MOVED_TIMEOUT);
         return Err(error.into());
     }
@@ -88,7 +88,7 @@ impl Counts {
     fn summary(&self) -> String {
         let mut text = format!("{} recorded", thousands(self.recorded));
         for (count, what) in [
-            (self.repeated, "were there already"),
+            (self.repeated, "already there"),
             (self.left_out, "left out by the policy"),
             (self.refused, "refused"),
             (self.unconfirmed, "unconfirmed"),
@@ -102,18 +102,18 @@ impl Counts {
     }
 }
 
-/// Tells people of the first warnings, and at the end how many more there are.
+/// Prints the first warnings, and at the end how many more there are.
 #[derive(Default)]
 pub(super) struct Told {
     shown: usize,
     more: u64,
 }
 
-/// So many are told.
+/// How many warnings are printed.
 const WARNINGS_SHOWN: usize = 3;
 
 impl Told {
-    /// Tells of what was noticed at a line of the input.
+    /// Reports warnings about a line of the input.
     pub(super) fn add(&mut self, number: u64, warnings: &Warnings) {
         let shown = warnings.told.iter().take(WARNINGS_SHOWN - self.shown);
         let before = self.shown;
@@ -133,7 +133,7 @@ impl Told {
     }
 }
 
-/// An event that was taken, and what is still to be waited for.
+/// An accepted event, and what it still waits for.
 struct Pending {
     index: Option<Index>,
     id: String,
@@ -199,7 +199,7 @@ struct Session<'a> {
     trail: &'a Trail,
     level: Level,
     settings: &'a Settings,
-    /// Set by SIGHUP: the settings are to be read again.
+    /// Set by SIGHUP: reload the settings.
     is_hung_up: Arc<AtomicBool>,
     out: Option<BufWriter<std::io::Stdout>>,
     pending: Vec<Pending>,
@@ -213,7 +213,7 @@ impl Session<'_> {
         for number in 1u64.. {
             line.clear();
             if !read_line(input, &mut line)
-                .map_err(|error| Failure::could_not(format!("could not read on: {error}")))?
+                .map_err(|error| Failure::could_not(format!("could not continue reading: {error}")))?
             {
                 break;
             }
@@ -221,20 +221,20 @@ impl Session<'_> {
                 self.return_to_settings()?;
             }
             self.take(number, &line)?;
-            // Told as soon as the level is reached: before more input is waited for.
+            // Reported as soon as the level is reached, before waiting for more input.
             let must_wait = memchr::memchr(b'\n', input.buffer()).is_none();
             if must_wait || self.pending.len() >= PENDING_MAX {
                 self.flush()?;
             }
         }
-        // It may have come while the last line was waited for.
+        // SIGHUP may have come while waiting for the last line.
         if self.is_hung_up.swap(false, Ordering::Relaxed) {
             self.return_to_settings()?;
         }
         self.flush()
     }
 
-    /// Puts the policy of the settings in force, as they are now. Settings that are wrong change nothing.
+    /// Applies the policy of the current settings. Invalid settings change nothing.
     fn return_to_settings(&mut self) -> Outcome {
         let policy = self.settings.reload().and_then(|settings| settings.policy()).and_then(|policy| {
             super::policy::may_replace(self.settings, &self.trail.policy(), &policy)?;
@@ -243,7 +243,7 @@ impl Session<'_> {
         match policy {
             Ok(policy) => Ok(self.trail.reset_policy(policy)?),
             Err(failure) => {
-                tell(&format!("notice: the policy stays as it is: {}", failure.text()));
+                tell(&format!("notice: the policy is unchanged: {}", failure.text()));
                 Ok(())
             }
         }
@@ -256,7 +256,7 @@ impl Session<'_> {
             return Ok(());
         }
         if text.len() > LINE_BYTES_MAX {
-            return self.refuse(number, &format!("it is longer than {} MiB", LINE_BYTES_MAX >> 20));
+            return self.refuse(number, &format!("the line is longer than {} MiB", LINE_BYTES_MAX >> 20));
         }
         let handed_in =
             self.trail.hand_in_json_once(text, self.level).map(|HandedInJson { done, warnings }| {
@@ -281,10 +281,10 @@ impl Session<'_> {
                 Ok(())
             }
             Ok((HandedInOnce::Conflict { index, id }, _)) => {
-                self.refuse(number, &format!("its id {id} is that of event {index}, which has other content"))
+                self.refuse(number, &format!("its id {id} belongs to event {index}, which has other content"))
             }
             Err(HandInJsonError::BadLine(error)) => self.refuse(number, &error.to_string()),
-            // Told at the end.
+            // Reported at the end.
             Err(HandInJsonError::Once(RecordOnceError::Refused(error @ RecordError::FolderMoved))) => {
                 Err(error.into())
             }
@@ -302,7 +302,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Waits until what is pending has reached its level, and tells so.
+    /// Waits until the pending events have reached their level, and reports it.
     fn flush(&mut self) -> Outcome {
         let mut pending = std::mem::take(&mut self.pending);
         for level in [Level::Durable, Level::Store] {
@@ -313,29 +313,29 @@ impl Session<'_> {
                 "could not write the receipts; what was accepted so far is recorded",
             ));
         }
-        // Its room, for the next ones.
+        // Makes room for the next ones.
         pending.clear();
         self.pending = pending;
         Ok(())
     }
 
-    /// Waits once for all that wait for `level`: what holds for the newest holds for all.
+    /// Waits once for all that need `level`: what holds for the newest holds for all.
     fn wait(&mut self, pending: &mut [Pending], level: Level) {
         let mut waiting: Vec<&mut Pending> = pending.iter_mut().filter(|one| one.level == level).collect();
         let Some(newest) = waiting.iter().filter_map(|one| one.index).max() else { return };
-        // Nobody's request waits for a command, so it waits longer than the policy lets a request wait.
+        // No request waits for a command, so it may wait longer than the policy allows for a request.
         let timeout = waiting.iter().map(|one| one.timeout).fold(WAIT_MIN, Duration::max);
         let status = self.trail.wait_for(level, newest, timeout);
         for one in waiting.iter_mut().filter(|one| one.index.is_some()) {
             one.status = status;
-            // Where the policy allows it, it is a success that is marked.
+            // If the policy allows it, this is a success, marked as unconfirmed.
             if status == Status::Unconfirmed && one.on_failure == OnFailure::Deny {
                 self.counts.unconfirmed += 1;
             }
         }
     }
 
-    /// Writes receipts, if somebody wants them. Whoever stops reading them does not stop the recording.
+    /// Writes receipts, if wanted. Recording continues even if nobody reads them any more.
     fn answer(&mut self, pending: &[Pending]) -> std::io::Result<()> {
         let Some(out) = &mut self.out else { return Ok(()) };
         let origin = self.trail.origin();
@@ -358,7 +358,7 @@ fn hang_ups() -> Outcome<Arc<AtomicBool>> {
     Ok(flag)
 }
 
-/// The level that was asked for; the policy can only raise it.
+/// The requested level; the policy can only raise it.
 fn level(ack: Option<Ack>) -> Level {
     match ack {
         None | Some(Ack::Accepted) => Level::Accepted,
@@ -367,8 +367,8 @@ fn level(ack: Option<Ack>) -> Level {
     }
 }
 
-/// Reads one line without its end; `false` at the end of the input. Of a line over the limit only a little
-/// more than the limit is kept.
+/// Reads one line without its end; `false` at the end of the input. Keeps little more than the limit of a line that
+/// exceeds it.
 pub(super) fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
     let mut has_any = false;
     loop {

@@ -1,4 +1,4 @@
-//! `trailseal reindex`: the embedded index, or the tree, anew from the segments.
+//! `trailseal reindex`: rebuilds the embedded index, or the tree, from the segments.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ fn rebuild(folder: &Folder, json: bool) -> Outcome {
         writeln!(std::io::stdout(), "{answer}")?;
     } else {
         let count = thousands(rebuilt.tree_size);
-        tell(&format!("{}: the tree of {count} events was made again", folder.root().display()));
+        tell(&format!("{}: the tree of {count} events was rebuilt", folder.root().display()));
     }
     Ok(())
 }
@@ -67,7 +67,7 @@ fn reindex(reader: &Reader) -> Outcome<u64> {
     let failed = |error| Failure::could_not(format!("could not read the segments: {error}"));
     let mut follower = Follower::new(trail, trailseal_event::Index::new(0)).map_err(failed)?;
     let mut lines = Lines::default();
-    // What only the handoff holds has no place yet; the next opening delivers it.
+    // Events that are only in the handoff have no place yet; the next opening delivers them.
     let end = trailseal_event::Index::new(reader.end().get() - reader.only_in_handoff());
     let bar = progress::events("indexing", end.get());
     while follower.next() < end {

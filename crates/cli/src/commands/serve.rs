@@ -16,9 +16,9 @@ use crate::settings::Settings;
 
 pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
     log::begin();
-    // Before anything is opened: who reads much decides by it how many files to keep open.
+    // Must run before anything is opened: components that read many files decide by it how many to keep open.
     if let Err(error) = raise_limit_of_files() {
-        tracing::warn!(error = %error, "the limit of open files could not be raised");
+        tracing::warn!(error = %error, "the limit on open files could not be raised");
     }
     let mut config = settings.server_config()?;
     config.listen = arguments.listen.unwrap_or(config.listen);
@@ -35,7 +35,7 @@ pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::could_not(format!("could not start threads: {error}")))?;
     let served = runtime.block_on(serve(&settings, trail.clone(), config));
-    // Requests that wait for the disk are done; what is left of them must not hold up the close.
+    // Requests that wait for the disk are done; the rest must not delay the close.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     let cut = match served {
         Ok(cut) => cut,
@@ -47,7 +47,8 @@ pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
     let closed = trail.close(CLOSE_TIMEOUT)?;
     let lag: u64 = closed.deliveries.iter().map(|sink| sink.lag_events).max().unwrap_or(0);
     tell(&format!(
-        "stopped: {} events on disk, {} sealed, {} not yet delivered and kept for the next start; {cut} connections cut",
+        "stopped: {} events on disk, {} sealed, {} not yet delivered and kept for the next start; {cut} connections \
+         cut",
         thousands(closed.events),
         thousands(closed.sealed),
         thousands(lag),
@@ -80,14 +81,14 @@ async fn serve(settings: &Settings, trail: Trail, config: trailseal_server::Conf
     Ok(server.run(stop).await.cut)
 }
 
-/// Puts the policy of the settings in force, as they are now. Settings that are wrong change nothing.
+/// Applies the policy of the current settings. Invalid settings change nothing.
 fn return_to_settings(settings: &Settings, trail: &Trail) {
     let policy = settings.reload().and_then(|settings| settings.policy());
     let reset = policy
         .and_then(|policy| tokio::task::block_in_place(|| super::policy::return_to(settings, trail, policy)));
     match reset {
-        Ok(()) => tracing::info!("the policy of the settings is in force"),
-        Err(failure) => tracing::warn!(reason = failure.text(), "the policy stays as it is"),
+        Ok(()) => tracing::info!("the policy in the settings is in force"),
+        Err(failure) => tracing::warn!(reason = failure.text(), "the policy is unchanged"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `trailseal stats`: numbers about the trail.
+//! `trailseal stats`: statistics about the trail.
 
 use std::io::Write as _;
 use std::ops::ControlFlow;
@@ -44,8 +44,8 @@ fn show(reader: &mut Reader, not_indexed: u64, json: bool) -> Outcome {
         ("indexes", end, "both together"),
         ("sealed", sealed, "covered by a signed checkpoint"),
         ("unsealed", end - sealed, "not yet"),
-        ("not_indexed", not_indexed, "found by a scan until they are"),
-        ("only_in_handoff", reader.only_in_handoff(), "recovered at the next opening"),
+        ("not_indexed", not_indexed, "scanned until they are"),
+        ("only_in_handoff", reader.only_in_handoff(), "to be recovered at the next opening"),
         ("line_bytes", bytes, "of lines"),
         ("segments", segments.len() as u64, "files of lines"),
         ("segment_bytes", on_disk, "on disk"),

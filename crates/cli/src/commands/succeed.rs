@@ -1,4 +1,4 @@
-//! `trailseal succeed`: a new trail whose first line names the good end of an old one.
+//! `trailseal succeed`: starts a new trail whose first line names the last good state of an old one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,14 +20,12 @@ pub(super) fn run(settings: &Settings, arguments: &Succeed, is_dir_given: bool, 
     }
     let (old, new) = (absolute(&arguments.old)?, absolute(&settings.dir())?);
     if new.starts_with(&old) || old.starts_with(&new) {
-        return Err(Failure::could_not(
-            "the new trail needs a folder of its own, beside the old one: --dir NEW",
-        ));
+        return Err(Failure::could_not("the new trail needs its own folder, next to the old one: --dir NEW"));
     }
     let succeeded = good_end(arguments)?;
     if succeeded.origin == arguments.origin {
         return Err(Failure::could_not(format!(
-            "{} is the old trail's name: the new one needs another, such as {0}/2",
+            "{} is the old trail's name: the new one needs a different name, such as {0}/2",
             arguments.origin
         )));
     }
@@ -55,17 +53,17 @@ pub(super) fn run(settings: &Settings, arguments: &Succeed, is_dir_given: bool, 
         return super::write_out(None, format!("{answer}\n").as_bytes());
     }
     let at = match good {
-        Some((size, _)) => format!("at its newest good size, {}", thousands(*size)),
-        None => "of which nothing that was signed is good".to_owned(),
+        Some((size, _)) => format!("at its last good size, {}", thousands(*size)),
+        None => "of which nothing signed is good".to_owned(),
     };
     tell(&format!(
-        "{} takes over from {}, {at}; keep the old folder as it is: it holds the events up to there",
+        "{} takes over from {}, {at}; keep the old folder unchanged: it holds the events up to there",
         arguments.origin, succeeded.origin
     ));
     Ok(())
 }
 
-/// What is good of the old trail. It is read alone.
+/// What is good in the old trail, which is only read.
 fn good_end(arguments: &Succeed) -> Outcome<Succeeded> {
     let folder = Folder::new(&arguments.old, Arc::new(StdFiles));
     let public_keys = super::verify::keys(&arguments.public_key)?;
@@ -74,14 +72,14 @@ fn good_end(arguments: &Succeed) -> Outcome<Succeeded> {
         false => verdict.origin.clone(),
         true => named_origin(&folder).ok_or_else(|| {
             Failure::could_not(format!(
-                "{} does not say which trail it was: give its public key, --public-key KEY",
+                "{} does not say which trail it was: give its public key with --public-key KEY",
                 arguments.old.display()
             ))
         })?,
     };
     let reason = match &arguments.reason {
         Some(reason) => reason.clone(),
-        None if verdict.ok => "it verifies, and was not to go on".to_owned(),
+        None if verdict.ok => "it verifies but was not to continue".to_owned(),
         None => verdict.message.clone(),
     };
     let good = verdict.good.map(|(size, root)| (size, root.to_base64()));

@@ -1,4 +1,4 @@
-//! `trailseal summary`: how many events there are of each kind, and when.
+//! `trailseal summary`: counts events by kind and over time.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn as_text(summary: &trailseal_index::Summary) -> Outcome {
     for (name, values) in summary.facets.iter().filter(|(_, values)| !values.is_empty()) {
         writeln!(out, "\nby {}", name.replace('_', " "))?;
         for (value, count) in values {
-            // Events that name no outcome stand under an empty name, as they do in tables.
+            // Events without an outcome have an empty name, as in tables.
             let shown = if *name == "outcome" && value == NO_OUTCOME { "" } else { value.as_str() };
             writeln!(out, "{:>14}  {}", thousands(*count), printable(shown))?;
         }
@@ -49,14 +49,14 @@ fn as_text(summary: &trailseal_index::Summary) -> Outcome {
     Ok(out.flush()?)
 }
 
-/// A span such as `15m`: an age counted back from now, turned round.
+/// A span such as `15m`, parsed as an age counted back from now.
 fn span(text: &str) -> Outcome<Duration> {
     let now = SystemClock.now();
     let micros = parse_time(text, now).map(|then| now.as_micros() - then.as_micros());
     match micros.filter(|micros| *micros >= 1_000_000 && text.ends_with(|c: char| c.is_ascii_alphabetic())) {
         Some(micros) => Ok(Duration::from_micros(micros.unsigned_abs())),
         None => Err(Failure::could_not(format!(
-            "--bucket cannot be {text:?}: use a span of a second or more, such as 15m, 1h or 1d"
+            "--bucket cannot be {text:?}: use a span of at least a second, such as 15m, 1h or 1d"
         ))),
     }
 }

@@ -1,4 +1,4 @@
-//! `trailseal tail`: the newest events, oldest of them first, then as they come.
+//! `trailseal tail`: the newest events, the oldest of them first, then new ones as they arrive.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::failure::Outcome;
 use crate::output::{Writer, is_reader_gone, stdout_for};
 use crate::settings::Settings;
 
-/// How often a follower looks.
+/// How often a follower polls.
 const POLL: Duration = Duration::from_millis(100);
 
 pub(super) fn run(settings: &Settings, tail: &Tail, json: bool) -> Outcome {
@@ -27,9 +27,9 @@ pub(super) fn run(settings: &Settings, tail: &Tail, json: bool) -> Outcome {
     while tail.follow && !is_reader_gone() {
         std::thread::sleep(POLL);
         search.refresh()?;
-        // Taken before the lines are read: what comes meanwhile is shown by the next look.
-        // After a crash of the writer what only its handoff holds is seen, and for a moment not, while the next one
-        // takes it over: it must not be shown twice.
+        // Taken before the lines are read: what arrives meanwhile is shown by the next look. After a crash of the
+        // writer, what only its handoff holds is visible, and then for a moment not, while the next writer recovers it:
+        // it must not be shown twice.
         let end = seen.or_later(&search.end());
         if end != seen {
             let (mut failed, since) = (None, std::mem::replace(&mut seen, end));

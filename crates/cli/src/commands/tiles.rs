@@ -1,8 +1,8 @@
-//! `trailseal tiles`: the tree as files in the layout of C2SP tlog-tiles.
+//! `trailseal tiles`: writes the tree as files in the layout of C2SP tlog-tiles.
 //!
-//! Tiles first, then the checkpoint that covers them, so that whoever reads the folder meanwhile finds every tile of the
-//! checkpoint that is there. A tile appears under its name only whole, and only if it gives the hash that stands for it
-//! one level up, and so at last the signed root; so a full one that is there is done.
+//! Tiles are written before the checkpoint that covers them, so a reader always finds every tile of the current
+//! checkpoint. A tile appears under its name only when it is complete, and only if it gives its hash one level up and
+//! so, in the end, the signed root. A full tile that exists is therefore done.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::settings::Settings;
 pub(super) fn run(settings: &Settings, arguments: &Tiles, json: bool) -> Outcome {
     let dir = settings.dir();
     for folder in super::trails_to_read(&dir)? {
-        // Each slot is a log of its own.
+        // Each slot is a separate log.
         let to = match folder.strip_prefix(&dir) {
             Ok(slot) => arguments.to.join(slot),
             Err(_) => arguments.to.clone(),
@@ -36,16 +36,13 @@ pub(super) fn run(settings: &Settings, arguments: &Tiles, json: bool) -> Outcome
             super::write_out(None, format!("{answer}\n").as_bytes())?;
         } else {
             let (size, written) = (thousands(size), thousands(written));
-            tell(&format!(
-                "{origin}: the tree of {size} events, {written} tiles written to {}",
-                to.display()
-            ));
+            tell(&format!("{origin}: a tree of {size} events, {written} tiles written to {}", to.display()));
         }
     }
     Ok(())
 }
 
-/// Returns the size of the tree, and how many tiles were not there yet.
+/// Returns the size of the tree and the number of new tiles.
 fn write(reader: &Reader, to: &Path) -> Outcome<(u64, u64)> {
     let (note, checkpoint) = reader.checkpoint()?;
     refuse_other_log(to, &checkpoint)?;
@@ -69,7 +66,7 @@ fn write(reader: &Reader, to: &Path) -> Outcome<(u64, u64)> {
     Ok((size, written))
 }
 
-/// Only the log whose tiles are there already may be gone on with.
+/// A folder of tiles may be continued only by the same log.
 fn refuse_other_log(to: &Path, checkpoint: &Checkpoint) -> Outcome {
     let there = std::fs::read_to_string(to.join("checkpoint")).unwrap_or_default();
     match there.lines().next() {
@@ -83,7 +80,7 @@ fn refuse_other_log(to: &Path, checkpoint: &Checkpoint) -> Outcome {
 
 fn damaged() -> Failure {
     Failure::could_not(
-        "the tree on disk does not give the root that was signed: run `trailseal verify`, then `trailseal reindex --tree`",
+        "the tree on disk does not give the signed root: run `trailseal verify`, then `trailseal reindex --tree`",
     )
 }
 
@@ -103,7 +100,7 @@ fn check_edge(tree: &mut TreeReader, checkpoint: &Checkpoint) -> Outcome {
     if edge.root() == checkpoint.root { Ok(()) } else { Err(damaged()) }
 }
 
-/// A full tile must give the hash that stands for it one level up; that one's tile is checked in its turn.
+/// A full tile must give its hash one level up; that hash's tile is checked in turn.
 fn check_full(tree: &mut TreeReader, id: &TileId, bytes: &[u8]) -> Outcome {
     let root = subtree_root(&id.decode(bytes).map_err(|_| damaged())?);
     let above = TileId { level: id.level + 1, index: id.index / 256, width: (id.index % 256 + 1) as u16 };
@@ -134,7 +131,7 @@ fn put(path: &Path, bytes: &[u8]) -> Outcome {
     StdFiles.replace(path, bytes, false).map_err(Failure::io("write", path))
 }
 
-/// The partial tiles that an earlier run wrote in the place of what is a full one now.
+/// Partial tiles from an earlier run that a full one now replaces.
 fn remove_partial(full: &Path) -> Outcome {
     let mut name = full.as_os_str().to_owned();
     name.push(".p");

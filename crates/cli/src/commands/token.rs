@@ -1,4 +1,4 @@
-//! `trailseal token`: who may ask the server.
+//! `trailseal token`: who may use the server.
 
 use std::io::Write as _;
 
@@ -53,7 +53,7 @@ fn parse_expiry(text: &str) -> Outcome<Timestamp> {
     }
 }
 
-/// The server that knows the tokens, if one runs.
+/// The server that keeps the tokens, if one runs.
 fn beside(settings: &Settings) -> Outcome<Option<ServerClient>> {
     let server = ServerClient::beside(settings)?;
     if let Some(folder) = server.as_ref().and_then(ServerClient::folder) {
@@ -92,7 +92,7 @@ fn revoke(settings: &Settings, name: &str) -> Outcome {
     with_trail(settings, "token_revoked", details, |tokens, _| tokens.revoke(name))
 }
 
-/// Changes the tokens, and records that, while no server does.
+/// Changes the tokens and records the change, while no server runs.
 fn with_trail<T>(
     settings: &Settings,
     what: &str,
@@ -129,7 +129,7 @@ fn list(settings: &Settings, json: bool) -> Outcome {
         Some(server) => {
             let answer = server.json("GET", "/v1/tokens", &Value::Null)?;
             serde_json::from_value(answer["tokens"].clone()).map_err(|error| {
-                Failure::could_not(format!("the server's answer could not be read: {error}"))
+                Failure::could_not(format!("the server's response could not be read: {error}"))
             })?
         }
         None => {

@@ -1,4 +1,4 @@
-//! `trailseal verify`: the whole trail, or a proof or bundle away from it.
+//! `trailseal verify`: checks the whole trail, or a proof or bundle without it.
 
 mod slots;
 
@@ -21,7 +21,7 @@ use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, arguments: &Verify, json: bool) -> Outcome {
     let outcome = verify_what_is_named(settings, arguments, json);
-    // Whoever reads the answer as JSON gets one in every case; what is wrong stands on stderr as ever.
+    // Whoever wants JSON gets an answer in every case; errors also go to stderr.
     if let (true, Err(Failure::CouldNot(what))) = (json, &outcome) {
         let answer = serde_json::json!({ "ok": false, "problem": null, "message": what });
         write_out(None, format!("{answer}\n").as_bytes())?;
@@ -43,9 +43,9 @@ fn verify_what_is_named(settings: &Settings, arguments: &Verify, json: bool) -> 
     let checkpoints: Vec<String> =
         arguments.checkpoint.iter().map(|path| read_text(path)).collect::<Outcome<_>>()?;
     let dir = settings.dir();
-    let slots = slots_in(&dir, &StdFiles).map_err(Failure::io("look into", &dir))?;
+    let slots = slots_in(&dir, &StdFiles).map_err(Failure::io("read", &dir))?;
     if slots.is_empty() {
-        // Without any trail, the folder that was named says what is wrong with it.
+        // If there is no trail, the error names the given folder.
         return answer(&verified(&dir, keys, checkpoints)?, json);
     }
     answers(&slots::verify(&slots, &Kept { keys: &keys, checkpoints: &checkpoints })?, json)
@@ -73,7 +73,7 @@ fn verified(
     verdict
 }
 
-/// The trail, and beside it its index: one that says other things than the lines would hide or invent events.
+/// Verifies the trail and its index: an index that differs from the lines would hide or invent events.
 fn verify_with_index(folder: &Folder, options: &VerifyOptions) -> Result<Verdict, VerifyError> {
     let origin = Manifest::read(folder).ok().flatten().map(|manifest| manifest.origin.as_str().to_owned());
     let (verdict, compared) = std::thread::scope(|scope| {
@@ -81,7 +81,7 @@ fn verify_with_index(folder: &Folder, options: &VerifyOptions) -> Result<Verdict
         (verify::verify(folder, options), comparing.join())
     });
     let mut verdict = verdict?;
-    // An index that is absent, behind or unreadable is no failure: answers come without it.
+    // An absent, lagging or unreadable index is not a failure: answers come without it.
     if let (true, Ok(Some(Ok(differing)))) = (verdict.ok, compared)
         && let Some(first) = differing.first()
     {
@@ -93,9 +93,9 @@ fn verify_with_index(folder: &Folder, options: &VerifyOptions) -> Result<Verdict
             verdict.range = Some((first.start, first.end));
         }
         verdict.message = format!(
-            "the index does not say of event {} what its line says, so searches may hide or invent events; the lines \
-             that are sealed are as they were signed. Keep a copy of the folder index/ as evidence; after that \
-             `trailseal reindex` builds it anew",
+            "the index does not match the line of event {}, so searches may hide or invent events; the sealed lines \
+             are as they were signed. Keep a copy of the folder index/ as evidence, then run `trailseal reindex` to \
+             rebuild it",
             first.start
         );
     }
@@ -109,7 +109,7 @@ fn answer(verdict: &Verdict, json: bool) -> Outcome {
     if verdict.ok { Ok(()) } else { Err(Failure::No(None)) }
 }
 
-/// Of several trails: all must be there, and as they were signed.
+/// Verifies several trails: all must be there and as they were signed.
 fn answers(verdicts: &[Verdict], json: bool) -> Outcome {
     let ok = verdicts.iter().all(|verdict| verdict.ok);
     let without_key = slots::without(verdicts, |verdict| verdict.key_pinned);
@@ -121,14 +121,14 @@ fn answers(verdicts: &[Verdict], json: bool) -> Outcome {
         })
         .to_string()
     } else {
-        // What is wrong comes first.
+        // Problems come first.
         let mut sorted: Vec<&Verdict> = verdicts.iter().collect();
         sorted.sort_by_key(|verdict| verdict.ok);
         let mut texts: Vec<String> =
             sorted.iter().map(|verdict| format!("{}\ntrail:    {}", verdict, verdict.origin)).collect();
         for (what, origins) in [("public key", without_key), ("checkpoint", without_checkpoint)] {
             if !origins.is_empty() {
-                texts.push(format!("no {what} was given of {}", origins.join(", ")));
+                texts.push(format!("no {what} was given for {}", origins.join(", ")));
             }
         }
         texts.join("\n\n")
@@ -137,15 +137,16 @@ fn answers(verdicts: &[Verdict], json: bool) -> Outcome {
     if ok { Ok(()) } else { Err(Failure::No(None)) }
 }
 
-/// Public keys that the user gave, each as text or as a file. Of several lines the first counts, so that what
-/// `key show` prints can be given as it is.
+/// Public keys given by the user, each as text or as a file. Only the first line of a text counts, so the output of
+/// `key show` can be used as it is.
 pub(super) fn keys(given: &[String]) -> Outcome<Vec<VerifyingKey>> {
     let parse = |text: &str| VerifyingKey::parse(text.lines().next().unwrap_or_default().trim());
     given
         .iter()
         .map(|text| {
             parse(text).or_else(|error| {
-                let wrong = |error| Failure::could_not(format!("--public-key {text:?} is none: {error}"));
+                let wrong =
+                    |error| Failure::could_not(format!("--public-key {text:?} is not a key: {error}"));
                 if !Path::new(text).is_file() {
                     return Err(wrong(error));
                 }
@@ -155,11 +156,11 @@ pub(super) fn keys(given: &[String]) -> Outcome<Vec<VerifyingKey>> {
         .collect()
 }
 
-/// Without a key from outside a proof proves nothing: whoever made it could have signed it.
+/// Without a key from outside, a proof proves nothing: whoever made it could have signed it.
 fn needed(keys: Vec<VerifyingKey>, flag: &str) -> Outcome<Vec<VerifyingKey>> {
     if keys.is_empty() {
         return Err(Failure::could_not(format!(
-            "{flag} needs the public key that you trust: --public-key KEY"
+            "{flag} needs a public key that you trust: --public-key KEY"
         )));
     }
     Ok(keys)

@@ -1,4 +1,4 @@
-//! The settings file: TOML whose every key and value remembers its line and column.
+//! The settings file: TOML in which every key and value remembers its line and column.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::failure::{Failure, Outcome};
 
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// A file that is being read into settings.
+/// A file that is being parsed into settings.
 struct File<'a> {
     path: &'a Path,
     text: &'a str,
@@ -75,7 +75,7 @@ impl File<'_> {
                     continue;
                 }
                 DeValue::String(_) if LISTS.contains(&setting.name) => {
-                    return Err(bad(&source, setting, "a text alone"));
+                    return Err(bad(&source, setting, "a single string"));
                 }
                 DeValue::String(text) if name != "anchor" && name != "rule" => text.to_string(),
                 number @ DeValue::Float(_) if name == "rate" => a_number(number).unwrap_or_default(),
@@ -96,7 +96,7 @@ impl File<'_> {
         Ok(())
     }
 
-    /// The texts of a list, each with its place.
+    /// The strings of a list, each with its place.
     fn texts(&self, texts: &DeArray<'_>, setting: &Setting) -> Outcome<Vec<Given>> {
         let text = |text: &Spanned<DeValue<'_>>| {
             let source = self.place(text.span().start);
@@ -123,12 +123,12 @@ impl File<'_> {
             )))
         };
         let anchor_at = anchor.span().start;
-        let DeValue::Table(table) = anchor.get_ref() else { return wrong(anchor_at, "no table") };
+        let DeValue::Table(table) = anchor.get_ref() else { return wrong(anchor_at, "not a table") };
         let mut found = None;
         for (key, value) in table {
             let at = key.span().start;
             let DeValue::String(text) = value.get_ref() else {
-                return wrong(value.span().start, &format!("`anchor.{}` is no text", key.get_ref()));
+                return wrong(value.span().start, &format!("`anchor.{}` is not a string", key.get_ref()));
             };
             let anchor = match &**key.get_ref() {
                 "file" => Anchor::File(text.as_ref().into()),
@@ -136,13 +136,13 @@ impl File<'_> {
                 name => return wrong(at, &format!("there is no setting `anchor.{name}`")),
             };
             if found.replace(anchor).is_some() {
-                return wrong(anchor_at, "two places in one");
+                return wrong(anchor_at, "two places in one entry");
             }
         }
-        found.map_or_else(|| wrong(anchor_at, "it is empty"), Ok)
+        found.map_or_else(|| wrong(anchor_at, "the entry is empty"), Ok)
     }
 
-    /// File, line and column of a byte offset, as people count.
+    /// File, line and column of a byte offset, counted from 1.
     fn place(&self, at: usize) -> String {
         let before = self.text.get(..at).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;

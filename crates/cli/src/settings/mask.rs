@@ -8,7 +8,7 @@ use super::{Given, Settings};
 use crate::failure::{Failure, Outcome};
 
 impl Settings {
-    /// What is masked, and how. The key of keyed hashes is the trail's, and not here.
+    /// What is masked, and how. The key for keyed hashes belongs to the trail and is not set here.
     pub(crate) fn mask_options(&self) -> Outcome<MaskOptions> {
         let mut options = MaskOptions::default();
         self.set("mask.enabled", &mut options.enabled, |value| value.parse().ok())?;
@@ -33,14 +33,14 @@ impl Settings {
         Ok(options)
     }
 
-    /// A list, of which each text alone must make a masker.
+    /// A list in which each string by itself must make a valid masker.
     fn list(&self, name: &str, alone: impl Fn(String) -> MaskOptions) -> Outcome<Vec<String>> {
         let texts = self.lists.get(name).map_or(&[][..], Vec::as_slice);
         let check = |Given { value, source }: &Given| match Masker::new(&alone(value.clone())) {
             Ok(_) => Ok(value.clone()),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map_or_else(String::new, |cause| {
-                    // What a regular expression lacks stands in the last line of a drawing.
+                    // The error of a regular expression is a drawing; its last line says what is wrong.
                     format!(": {}", cause.to_string().lines().last().unwrap_or_default().trim())
                 });
                 Err(Failure::could_not(format!("{source}: `{name}`: {error}{cause}")))
@@ -49,7 +49,7 @@ impl Settings {
         texts.iter().map(check).collect()
     }
 
-    /// A masker for showing what these settings do. Without the trail's key, hashes are made with another.
+    /// A masker that shows what these settings do. Without the trail's key, hashes use a random one.
     pub(crate) fn masker(&self, key: Option<MaskKey>) -> Outcome<Masker> {
         let key = key.map_or_else(MaskKey::random, Ok).map_err(Failure::io("make", Path::new("a key")))?;
         let options = MaskOptions { key: Some(key), ..self.mask_options()? };

@@ -9,7 +9,7 @@ use super::{Given, Settings, a_path, milliseconds, size};
 use crate::failure::{Failure, Outcome};
 
 impl Settings {
-    /// How a server is set up.
+    /// The server's configuration.
     pub(crate) fn server_config(&self) -> Outcome<Config> {
         let mut config = Config::default();
         self.set("server.listen", &mut config.listen, |value| value.parse::<SocketAddr>().ok())?;
@@ -22,7 +22,7 @@ impl Settings {
         self.set("server.bodies_bytes_max", &mut config.bodies_bytes_max, |value| {
             size(value)?.try_into().ok()
         })?;
-        // Packed and unpacked it must have room, or it would be refused for ever.
+        // A body may need room both compressed and decompressed; otherwise it would always be refused.
         if config.bodies_bytes_max / 2 < config.body_bytes_max {
             let least = "server.bodies_bytes_max must be at least twice server.body_bytes_max";
             return Err(Failure::could_not(least));
@@ -43,18 +43,19 @@ impl Settings {
             let net = given.value.parse().or(address).map_err(|_| {
                 let (source, value) = (&given.source, &given.value);
                 Failure::could_not(format!(
-                    "{source}: `server.trusted_proxies`: {value:?} is no network: use one such as 10.0.0.0/8"
+                    "{source}: `server.trusted_proxies`: {value:?} is not a network: use one such as 10.0.0.0/8"
                 ))
             })?;
             config.trusted_proxies.push(net);
         }
         for given in texts("server.frame_ancestors") {
-            // It stands in a header, between other words.
+            // It becomes part of a header.
             let is_site = given.value.bytes().all(|byte| byte.is_ascii_graphic() && !b";,\"".contains(&byte));
             if !is_site {
                 let (source, value) = (&given.source, &given.value);
                 return Err(Failure::could_not(format!(
-                    "{source}: `server.frame_ancestors`: {value:?} is no site: use one such as https://app.example.com"
+                    "{source}: `server.frame_ancestors`: {value:?} is not a site: use one such as \
+                     https://app.example.com"
                 )));
             }
             config.frame_ancestors.push(given.value.clone());
@@ -65,7 +66,7 @@ impl Settings {
         Ok(config)
     }
 
-    /// What needs two.
+    /// What needs a second person.
     pub(crate) fn second_person(&self) -> Outcome<SecondPerson> {
         let mut second_person = SecondPerson::default();
         for Given { value, source } in self.lists.get("review.second_person").into_iter().flatten() {
@@ -86,8 +87,8 @@ impl Settings {
         match (path("server.tls_cert")?, path("server.tls_key")?) {
             (None, None) => Ok(None),
             (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
-            (Some(_), None) => Err(Failure::could_not("server.tls_cert needs server.tls_key beside it")),
-            (None, Some(_)) => Err(Failure::could_not("server.tls_key needs server.tls_cert beside it")),
+            (Some(_), None) => Err(Failure::could_not("server.tls_cert also needs server.tls_key")),
+            (None, Some(_)) => Err(Failure::could_not("server.tls_key also needs server.tls_cert")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A record into an event.
+//! Turns a record into an event.
 
 use trailseal_event::{Event, Number, Object, Outcome, Resource, Value};
 
@@ -7,18 +7,18 @@ use super::path::{Lookup, Path, text_of};
 use super::{Candidate, Candidates, Condition, Mapping, Piece, Reference, RelatedRule, ResourceRule, Rule};
 use crate::time;
 
-/// The action of a record that names none.
+/// The action of a record that gives none.
 const ACTION_UNKNOWN: &str = "unknown";
 
-/// More entries of a list than this are not made resources of their own; the record has them all.
+/// At most this many entries of a list become resources; the record has them all.
 const RELATED_MAX: usize = 100;
 
 impl Mapping {
-    /// The event that `record` tells of, without an id.
+    /// The event that `record` describes, without an id.
     ///
-    /// A record without an action gets `unknown`; one without a readable time gets none, so that it takes the
-    /// moment of recording. Both are listed in `details._import.defaulted`. The whole record, whatever was
-    /// mapped from it, is at `details.record`; its own id at `details._import.source_id`.
+    /// A record without an action gets `unknown`. One without a readable time gets none, so that it takes the time of
+    /// recording. Both are listed in `details._import.defaulted`. The whole record, whatever was mapped from it, is at
+    /// `details.record`; its own id is at `details._import.source_id`.
     pub fn apply(&self, record: Value) -> Event {
         let mut event = Event::default();
         let details = {
@@ -32,11 +32,11 @@ impl Mapping {
     }
 }
 
-/// One record on its way into an event.
+/// One record that is becoming an event.
 struct Fill<'m, 'r> {
     mapping: &'m Mapping,
     lookup: Lookup<'r>,
-    /// What `$NAME` stands for, so far.
+    /// What `$NAME` refers to so far.
     names: Vec<(&'m str, String)>,
 }
 
@@ -57,7 +57,7 @@ impl<'m> Fill<'m, '_> {
         self.resources(event);
         if !self.was_set("outcome") {
             event.outcome = self.rules(&mapping.outcomes).or(event.outcome);
-            // What the record does not tell is not made up.
+            // Nothing is invented that the record does not say.
             if let Some(outcome) = event.outcome {
                 self.names.push(("outcome", outcome.word()));
             }
@@ -103,7 +103,7 @@ impl<'m> Fill<'m, '_> {
         }
     }
 
-    /// A word that is there but not understood is `unknown`, unless a rule says more.
+    /// A word that is present but not understood is `unknown`, unless a rule says more.
     fn outcome(&mut self, event: &mut Event, candidates: &Candidates) {
         event.outcome = self.word(candidates, "outcome");
         if event.outcome.is_none() && self.text(candidates, "outcome").is_some() {
@@ -118,7 +118,7 @@ impl<'m> Fill<'m, '_> {
         Some(found)
     }
 
-    /// What the first rule that holds says.
+    /// The result of the first rule that holds.
     fn rules<T: Word>(&self, rules: &[Rule<T>]) -> Option<T> {
         rules.iter().find(|rule| self.hold(&rule.when)).map(|rule| rule.is.clone())
     }
@@ -207,7 +207,7 @@ impl<'m> Fill<'m, '_> {
         })
     }
 
-    /// The first text that is there, after the exchange of values for `name`.
+    /// The first text that is there, after the replacements for `name`.
     fn text(&self, candidates: &Candidates, name: &str) -> Option<String> {
         self.first(candidates, Some).map(|text| self.mapping.exchanged(text, name))
     }
@@ -220,7 +220,7 @@ impl<'m> Fill<'m, '_> {
         })
     }
 
-    /// The first list of texts that is there, or a single one.
+    /// The first list of texts that is there, or a single text.
     fn texts(&self, candidates: &Candidates) -> Vec<String> {
         match self.value(candidates) {
             Some(Value::Array(list)) => list.iter().filter_map(text_of).collect(),
@@ -229,7 +229,7 @@ impl<'m> Fill<'m, '_> {
         }
     }
 
-    /// What `accept` makes of the first candidate that it takes.
+    /// The result of `accept` for the first candidate that it takes.
     fn first<T>(&self, candidates: &Candidates, mut accept: impl FnMut(String) -> Option<T>) -> Option<T> {
         candidates.iter().find_map(|candidate| self.candidate(candidate, &mut accept))
     }
@@ -281,7 +281,7 @@ impl Mapping {
     }
 }
 
-/// Anything that says something.
+/// Any value that is not empty.
 fn present(value: &Value) -> Option<Value> {
     let empty = match value {
         Value::Null => true,
@@ -293,7 +293,7 @@ fn present(value: &Value) -> Option<Value> {
     (!empty).then(|| value.clone())
 }
 
-/// A duration: no sign that it is one but that it is a finite number.
+/// A duration: any finite number.
 fn number(text: &str) -> Option<Number> {
     if let Ok(whole) = text.parse::<i64>() {
         return Some(Number::I64(whole));

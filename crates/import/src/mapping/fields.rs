@@ -2,7 +2,7 @@
 
 use trailseal_event::{Category, Event, Outcome, Severity};
 
-/// Where in an event a text goes.
+/// Where a text goes in an event.
 pub(super) type Place = fn(&mut Event) -> &mut Option<String>;
 
 /// A field under `[event]` in a mapping.
@@ -86,7 +86,7 @@ impl Field {
 
 /// A word of a fixed list, such as an outcome.
 pub(super) trait Word: Sized + Clone {
-    /// All that can be written, for messages.
+    /// All allowed values, for messages.
     const WORDS: &'static str;
     fn from_word(word: &str) -> Option<Self>;
     fn word(&self) -> String;

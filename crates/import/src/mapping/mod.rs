@@ -1,8 +1,8 @@
 //! A mapping: how the records of one format become events.
 //!
-//! In: a mapping file ([`Mapping::parse`], its reference is `docs/import.md`) and records. Out: events
-//! ([`Mapping::apply`]). What must hold: every JSON object gives an event with an action, and the whole record
-//! is in it.
+//! In: a mapping file ([`Mapping::parse`]; its reference is `docs/import.md`) and records. Out: events
+//! ([`Mapping::apply`]). What must hold: every JSON object gives an event with an action, and the whole record is in
+//! it.
 
 mod apply;
 mod fields;
@@ -49,21 +49,21 @@ pub struct Mapping {
     categories: Vec<Rule<Category>>,
     severities: Vec<Rule<Severity>>,
     details: Vec<(String, Candidates)>,
-    /// By the name of a field or a named value: what its texts are exchanged for.
+    /// By the name of a field or a named value: the replacements for its texts.
     values: Vec<(String, Exchanges)>,
 }
 
 impl Mapping {
-    /// The mapping that comes with Trailseal for `format`: `cloudtrail`, `kubernetes` or `github`.
+    /// The built-in mapping for `format`: `cloudtrail`, `kubernetes` or `github`.
     pub fn builtin(format: &str) -> Option<&'static Mapping> {
         static READ: LazyLock<Vec<Mapping>> = LazyLock::new(|| {
-            // Tests read every one of them, so none is left out here.
+            // Tests parse every one of them, so none is missing here.
             BUILT_IN.iter().filter_map(|(_, text)| Mapping::parse(text).ok()).collect()
         });
         READ.iter().find(|mapping| mapping.format == format)
     }
 
-    /// The format's name, which goes into the ids of imported events.
+    /// The format's name, which is part of the ids of imported events.
     pub fn format(&self) -> &str {
         &self.format
     }
@@ -73,16 +73,16 @@ impl Mapping {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} of the mapping: {message}")]
 pub struct MappingError {
-    /// The line it stands on; the first is 1.
+    /// The line it is on; the first is 1.
     pub line: usize,
     /// What is wrong, and what to write instead.
     pub message: String,
 }
 
-/// Where a value can come from; the first place that has a usable one counts.
+/// Where a value can come from; the first usable one counts.
 type Candidates = Vec<Candidate>;
 
-/// What texts are exchanged for; the first pattern that fits counts.
+/// Replacements for texts; the first matching pattern counts.
 type Exchanges = Vec<(Pattern, String)>;
 
 #[derive(Clone, Debug)]
@@ -91,9 +91,9 @@ enum Candidate {
     Constant(String),
     /// A value of the record.
     From(Reference),
-    /// Texts and values of the record joined; usable if all the values are there.
+    /// Text and values of the record joined; usable if all the values are there.
     Join(Vec<Piece>),
-    /// The part of a value that the first group of an expression matches, or all that it matches.
+    /// The first group of a match in a value, or the whole match if there is no group.
     Part(Reference, Regex),
 }
 
@@ -106,20 +106,20 @@ enum Piece {
 /// A value named in a mapping.
 #[derive(Clone, Debug)]
 enum Reference {
-    /// Of the record.
+    /// A path in the record.
     Path(Path),
-    /// `$NAME`: of `[let]`, or, in rules, a field of the event as mapped so far.
+    /// `$NAME`: from `[let]` or, in rules, a field of the event as mapped so far.
     Named(String),
 }
 
-/// One thing to find out about a record's event; the first rule whose conditions all hold counts.
+/// One thing to decide about a record's event; the first rule whose conditions all hold counts.
 #[derive(Clone, Debug)]
 struct Rule<T> {
     when: Vec<Condition>,
     is: T,
 }
 
-/// Holds if one of the patterns fits.
+/// Holds if one of the patterns matches.
 #[derive(Clone, Debug)]
 struct Condition {
     value: Reference,
@@ -135,7 +135,7 @@ struct ResourceRule {
     name: Candidates,
 }
 
-/// More resources, one for each entry of a list; the candidates' paths begin at the entry.
+/// More resources, one per entry of a list; the candidates' paths are relative to the entry.
 #[derive(Clone, Debug)]
 struct RelatedRule {
     each: Path,

@@ -1,4 +1,4 @@
-//! A mapping file into a [`Mapping`], with the line of whatever is wrong in it.
+//! Parses a mapping file into a [`Mapping`], and reports the line of any mistake.
 
 use std::ops::Range;
 
@@ -22,11 +22,11 @@ type Result<T> = std::result::Result<T, MappingError>;
 type Item<'v, 't> = &'v Spanned<DeValue<'t>>;
 
 impl Mapping {
-    /// Reads a mapping file.
+    /// Parses a mapping file.
     ///
     /// # Errors
-    /// [`MappingError`] names the line and what to write instead: for text that is not TOML, an unknown key, a
-    /// bad path, pattern, expression or word, and a name that stands for nothing.
+    /// [`MappingError`] names the line and what to write instead: for text that is not TOML, an unknown key, a bad
+    /// path, pattern, expression or word, and an undefined name.
     pub fn parse(text: &str) -> Result<Mapping> {
         if text.len() > MAPPING_BYTES_MAX {
             let message = "the file is larger than 1 MiB: a mapping is a short text".to_owned();
@@ -42,9 +42,9 @@ impl Mapping {
 
 struct Parser<'t> {
     text: &'t str,
-    /// What `$NAME` can stand for so far.
+    /// What `$NAME` can refer to so far.
     names: Vec<String>,
-    /// Whether what is read are rules, which can name the event's own fields.
+    /// Whether rules are being parsed, which can name the event's own fields.
     rules: bool,
 }
 
@@ -64,7 +64,7 @@ impl<'t> Parser<'t> {
             details: Vec::new(),
             values: Vec::new(),
         };
-        // `[let]` is read first wherever it stands, since everything else can name what is in it.
+        // `[let]` is parsed first wherever it is, since everything else can refer to it.
         if let Some(lets) = file.get("let") {
             for (name, _, value) in self.table(lets)? {
                 let candidates = self.candidates(value)?;
@@ -101,7 +101,7 @@ impl<'t> Parser<'t> {
                 for (name, span, value) in self.table(value)? {
                     let field = Field::named(name).ok_or_else(|| {
                         let known = Field::names();
-                        self.wrong(span, format!("`{name}` is no field of an event: use one of {known}"))
+                        self.wrong(span, format!("`{name}` is not an event field: use one of {known}"))
                     })?;
                     mapping.fields.push((field, self.candidates(value)?));
                 }
@@ -140,7 +140,7 @@ impl<'t> Parser<'t> {
         let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if name.is_empty() || name.len() > 64 || !name.bytes().all(good) {
             let message =
-                format!("`{name}` is no name for a format: use up to 64 letters, digits, - _ and .");
+                format!("`{name}` cannot be a format's name: use up to 64 letters, digits, - _ and .");
             return Err(self.wrong(value.span(), message));
         }
         Ok(name.to_owned())
@@ -154,7 +154,7 @@ impl<'t> Parser<'t> {
                 time::check_format(format).map_err(|error| {
                     self.wrong(
                         item.span(),
-                        format!("`{format}` is no time format such as %d/%b/%Y:%H:%M:%S %z: {error}"),
+                        format!("`{format}` is not a time format such as %d/%b/%Y:%H:%M:%S %z: {error}"),
                     )
                 })?;
                 Ok(format.to_owned())
@@ -167,7 +167,7 @@ impl<'t> Parser<'t> {
         for (name, span, rows) in self.table(value)? {
             if Field::named(name).is_none() && !self.names.iter().any(|known| known == name) {
                 let message = format!(
-                    "[values.{name}] belongs to nothing: name a field of the event in quotes, or one of [let]"
+                    "[values.{name}] refers to nothing: name a field of the event in quotes, or one of [let]"
                 );
                 return Err(self.wrong(span, message));
             }
@@ -197,7 +197,7 @@ impl<'t> Parser<'t> {
             }
         }
         let is = is.ok_or_else(|| {
-            self.wrong(rule.span(), format!("the rule does not say what holds: add is = one of {}", T::WORDS))
+            self.wrong(rule.span(), format!("the rule has no result: add is = one of {}", T::WORDS))
         })?;
         Ok(Rule { when, is })
     }
@@ -281,7 +281,7 @@ impl<'t> Parser<'t> {
         let mut rest = text;
         while let Some((before, behind)) = rest.split_once('{') {
             let (name, behind) = behind.split_once('}').ok_or_else(|| {
-                self.wrong(span.clone(), format!("`{text}` opens a brace and does not close it: add }}"))
+                self.wrong(span.clone(), format!("`{text}` opens a brace but does not close it: add }}"))
             })?;
             pieces.extend((!before.is_empty()).then(|| Piece::Text(before.to_owned())));
             pieces.push(Piece::Value(self.reference(name, span.clone())?));
@@ -299,7 +299,7 @@ impl<'t> Parser<'t> {
                 "match" => {
                     let text = self.str(value)?;
                     expression = Some(Regex::new(text).map_err(|error| {
-                        self.wrong(value.span(), format!("`{text}` is no regular expression: {error}"))
+                        self.wrong(value.span(), format!("`{text}` is not a regular expression: {error}"))
                     })?);
                 }
                 _ => return Err(self.unknown(span, key, &["path", "match"])),
@@ -320,7 +320,7 @@ impl<'t> Parser<'t> {
             self.names.iter().any(|known| known == name) || self.rules && Field::named(name).is_some();
         if !known {
             let message = format!(
-                "${name} stands for nothing here: name it under [let] first{}",
+                "${name} is not defined here: define it under [let] first{}",
                 if self.rules { ", or use a field of the event such as $action" } else { "" }
             );
             return Err(self.wrong(span, message));
@@ -351,7 +351,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// The items of a list, or the one that stands alone.
+    /// The items of a list, or a single item.
     fn list<'v>(&self, value: Item<'v, 't>) -> Vec<Item<'v, 't>> {
         match value.get_ref() {
             DeValue::Array(list) => list.iter().collect(),
@@ -362,7 +362,7 @@ impl<'t> Parser<'t> {
     fn str<'v>(&self, value: Item<'v, 't>) -> Result<&'v str> {
         let text = value.get_ref().as_str();
         text.ok_or_else(|| {
-            self.wrong(value.span(), format!("text in quotes is needed here, not {}", kind(value.get_ref())))
+            self.wrong(value.span(), format!("quoted text is needed here, not {}", kind(value.get_ref())))
         })
     }
 

@@ -1,4 +1,4 @@
-//! Where in a record a value stands: `userIdentity.arn`, `resources.0.ARN`, `annotations."a.b/c"`.
+//! Where a value is in a record: `userIdentity.arn`, `resources.0.ARN`, `annotations."a.b/c"`.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use trailseal_event::Value;
 
-/// The deepest path; deeper is rather a mistake.
+/// The maximum depth of a path; a deeper one is probably a mistake.
 const SEGMENTS_MAX: usize = 32;
 
 /// A dotted path into a record.
@@ -16,18 +16,19 @@ pub(super) struct Path(Vec<Segment>);
 #[derive(Clone, Debug)]
 struct Segment {
     key: String,
-    /// The place in a list, from its end when negative.
+    /// The position in a list, from its end if negative.
     index: Option<i64>,
 }
 
 impl Path {
-    /// Reads a path. The error is for people.
+    /// Parses a path. The error is for people.
     pub(super) fn parse(text: &str) -> Result<Path, String> {
         let mut segments = Vec::new();
         let mut rest = text;
         loop {
             let (key, behind) = take_segment(rest).ok_or_else(|| {
-                format!("`{text}` is no path: write keys with dots between them, such as user.name, and a key that holds a dot in quotes")
+                format!("`{text}` is not a path: write keys with dots between them, such as user.name, and quote a \
+                    key that contains a dot")
             })?;
             segments.push(Segment { index: key.parse().ok(), key: key.to_owned() });
             if segments.len() > SEGMENTS_MAX {
@@ -41,7 +42,7 @@ impl Path {
     }
 }
 
-/// The next key and what stands behind it, which is empty or begins with a dot.
+/// The next key and what follows it, which is empty or begins with a dot.
 fn take_segment(text: &str) -> Option<(&str, &str)> {
     let (key, behind) = match text.strip_prefix('"') {
         Some(quoted) => quoted.split_once('"')?,
@@ -51,13 +52,13 @@ fn take_segment(text: &str) -> Option<(&str, &str)> {
     (good && (behind.is_empty() || behind.starts_with('.'))).then_some((key, behind))
 }
 
-/// Where a text begins in memory, and its length; never followed, only compared.
+/// The address of a text in memory and its length; only compared, never dereferenced.
 type TextPlace = (*const u8, usize);
 
-/// A record to look values up in. Where a path goes on below a text, that text is read as JSON, once.
+/// A record to look values up in. If a path continues below a string, the string is parsed as JSON, once.
 pub(super) struct Lookup<'r> {
     root: &'r Value,
-    /// What was read from texts, by the text's place in memory, which stays the same while this lives.
+    /// Parsed strings by their address in memory, which stays the same while this lives.
     texts: RefCell<HashMap<TextPlace, Option<Rc<Value>>>>,
 }
 
@@ -66,8 +67,8 @@ impl<'r> Lookup<'r> {
         Lookup { root, texts: RefCell::default() }
     }
 
-    /// The first value at `path` that `accept` takes. Several are possible where keys differ only in case,
-    /// or where the path has a `*`.
+    /// The first value at `path` that `accept` takes. There can be several if keys differ only in case or the path has
+    /// a `*`.
     pub(super) fn find<T>(&self, path: &Path, mut accept: impl FnMut(&Value) -> Option<T>) -> Option<T> {
         self.walk(self.root, &path.0, &mut accept)
     }
@@ -98,7 +99,7 @@ impl<'r> Lookup<'r> {
         }
     }
 
-    /// What the text says as JSON, if that is an object or a list.
+    /// The text parsed as JSON, if it is an object or a list.
     fn text(&self, text: &str) -> Option<Rc<Value>> {
         if !text.trim_start().starts_with(['{', '[']) {
             return None;
@@ -118,7 +119,7 @@ fn at(list: &[Value], index: i64) -> Option<&Value> {
     list.get(usize::try_from(from_start).ok()?)
 }
 
-/// A value as text: text that is not blank, numbers as they were sent, true and false.
+/// A value as text: non-blank text, numbers as they were sent, true and false.
 pub(super) fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.trim().is_empty() => Some(text.clone()),

@@ -1,24 +1,24 @@
-//! What a value has to look like for a rule to hold.
+//! What a value must look like for a rule to hold.
 
-/// A condition on one value, compared without regard to case.
+/// A condition on one value, compared case-insensitively.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Pattern {
-    /// Text in which `*` stands for any characters; lower case.
+    /// Lower-case text in which `*` stands for any characters.
     Glob(String),
-    /// A number between the two, both included.
+    /// A number between the two, inclusive.
     Range(f64, f64),
     /// There is no value, or an empty one.
     Absent,
-    /// The other does not hold.
+    /// The other condition does not hold.
     Not(Box<Pattern>),
 }
 
 impl Pattern {
-    /// Reads a pattern: text with `*`, `LOW..HIGH`, nothing for "absent", and `!` in front for "not".
+    /// Parses a pattern: text with `*`, `LOW..HIGH`, nothing for "absent", and `!` in front for "not".
     pub(super) fn parse(text: &str) -> Result<Pattern, String> {
         if let Some(inner) = text.strip_prefix('!') {
             if inner.starts_with('!') {
-                return Err(format!("`{text}` denies twice: leave both `!` out"));
+                return Err(format!("`{text}` negates twice: leave both `!` out"));
             }
             return Ok(Pattern::Not(Box::new(Pattern::parse(inner)?)));
         }
@@ -31,7 +31,7 @@ impl Pattern {
             return if low <= high {
                 Ok(Pattern::Range(low, high))
             } else {
-                Err(format!("`{text}` holds no number: write the lower one first"))
+                Err(format!("`{text}` matches no number: write the lower one first"))
             };
         }
         Ok(Pattern::Glob(text.to_lowercase()))
@@ -49,11 +49,11 @@ impl Pattern {
     }
 }
 
-/// Whether all of `text` fits `glob`, in linear space and at most their product in time.
+/// Whether all of `text` matches `glob`, in linear space and at most quadratic time.
 fn glob_matches(glob: &str, text: &str) -> bool {
     let (glob, text) = (glob.as_bytes(), text.as_bytes());
     let (mut glob_at, mut text_at) = (0, 0);
-    // Behind the last `*`, and where in the text the search for what follows it stands.
+    // After the last `*`, and where in the text the search for what follows it is.
     let mut retry: Option<(usize, usize)> = None;
     while text_at < text.len() {
         match glob.get(glob_at) {

@@ -112,16 +112,16 @@ extra = "more"
 #[test]
 fn bad_mappings_say_where_and_what_to_do() {
     check_refused("", 1, "begin with a line such as format");
-    check_refused("format = 'a b'", 1, "no name for a format");
-    check_refused("format = 7", 1, "text in quotes is needed here, not a TOML integer");
+    check_refused("format = 'a b'", 1, "cannot be a format's name");
+    check_refused("format = 7", 1, "quoted text is needed here, not a TOML integer");
     check_refused("format = 'a'\n\nactions = 'x'", 3, "`actions` is not known: use format");
     check_refused("format = 'a'\n[event]\nactor = 'x'", 3, "use one of action, time");
     check_refused("format = 'a'\n[event]\naction = 'a..b'", 3, "write keys with dots");
     check_refused("format = 'a'\n[event]\naction = '{a'", 3, "does not close it");
     check_refused("format = 'a'\n[event]\naction = [\n'a',\n7]", 5, "not from a TOML integer");
-    check_refused("format = 'a'\n[event]\naction = '$verb'", 3, "name it under [let] first");
+    check_refused("format = 'a'\n[event]\naction = '$verb'", 3, "define it under [let] first");
     check_refused("format = 'a'\n[event]\naction = {match = 'x'}", 3, "the path is missing");
-    check_refused("format = 'a'\n[event]\naction = {path = 'x', match = '('}", 3, "no regular expression");
+    check_refused("format = 'a'\n[event]\naction = {path = 'x', match = '('}", 3, "not a regular expression");
     check_refused("format = 'a'\n[event]\naction = {path = 'x', mach = '('}", 3, "use path, match");
     check_refused("format = 'a'\n[[outcome]]\nis = 'good'", 3, "use one of success");
     check_refused("format = 'a'\n[[outcome]]\nwhen = {a = 'b'}", 2, "add is =");
@@ -132,8 +132,8 @@ fn bad_mappings_say_where_and_what_to_do() {
     check_refused("format = 'a'\n[[resource]]\ntype = 'x'", 2, "needs an id or a name");
     check_refused("format = 'a'\n[[related]]\nid = 'x'", 2, "the list is missing");
     check_refused("format = 'a'\n[details]\nrecord = 'x'", 3, "is taken");
-    check_refused("format = 'a'\n[values.x]\na = 'b'", 2, "belongs to nothing");
-    check_refused("format = 'a'\ntime_formats = ['%!']", 2, "no time format");
+    check_refused("format = 'a'\n[values.x]\na = 'b'", 2, "refers to nothing");
+    check_refused("format = 'a'\ntime_formats = ['%!']", 2, "not a time format");
     check_refused("format = 'a'\nformat = 'b'", 2, "this is not TOML");
     check_refused(&format!("# {}", "x".repeat(1024 * 1024)), 1, "larger than 1 MiB");
 }

@@ -1,17 +1,17 @@
-//! Bytes with a line number: unpacked, peeked at, put back.
+//! Bytes with a line number: decompressed, peeked at, put back.
 
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
-/// How the taking of a line or a value ended.
+/// How taking a line or a value ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// It is all there.
+    /// It is complete.
     Complete,
-    /// It was passed over, since it is longer than allowed.
+    /// It was skipped because it is longer than allowed.
     TooLong,
-    /// It does not end, or not within the allowed length; the bytes seen of it are in the buffer.
+    /// It does not end, or not within the allowed length; the bytes seen so far are in the buffer.
     Broken,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Source<R> {
     line: u64,
 }
 
-/// A reader behind the bytes that were read from it to see what it holds.
+/// A reader preceded by the bytes that were read from it to detect its format.
 type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
 
 enum Input<R> {
@@ -82,7 +82,7 @@ impl<R: BufRead> Source<R> {
         self.line
     }
 
-    /// The bytes at hand; none at the end.
+    /// The available bytes; none at the end.
     fn fill(&mut self) -> io::Result<&[u8]> {
         if self.pushed_at < self.pushed.len() {
             return Ok(&self.pushed[self.pushed_at..]);
@@ -91,7 +91,7 @@ impl<R: BufRead> Source<R> {
             match self.input.fill() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
-                // Asked again, since the borrow of a returned slice cannot leave the loop.
+                // Called again, since the borrow of a returned slice cannot leave the loop.
                 Ok(_) => break,
             }
         }
@@ -113,12 +113,12 @@ impl<R: BufRead> Source<R> {
         Ok(self.fill()?.first().copied())
     }
 
-    /// Goes past `len` bytes that [`Source::peek`] or the caller saw and that are no line ends.
+    /// Advances past `len` bytes that [`Source::peek`] or the caller saw and that contain no line ends.
     pub(super) fn advance(&mut self, len: usize) {
         self.consume(len);
     }
 
-    /// Puts back bytes that were taken last.
+    /// Puts back the bytes that were taken last.
     pub(super) fn push_back(&mut self, bytes: &[u8]) {
         self.line -= count_lines(bytes);
         let mut pushed = bytes.to_vec();
@@ -126,7 +126,7 @@ impl<R: BufRead> Source<R> {
         (self.pushed, self.pushed_at) = (pushed, 0);
     }
 
-    /// Skips a UTF-8 byte order mark; whether there is one of UTF-16.
+    /// Skips a UTF-8 byte order mark; returns whether there is one of UTF-16.
     pub(super) fn skip_byte_order_mark(&mut self) -> io::Result<bool> {
         let mut seen = Vec::new();
         while seen.len() < 3
@@ -149,7 +149,7 @@ impl<R: BufRead> Source<R> {
         self.skip(|byte| byte.is_ascii_whitespace())
     }
 
-    /// Skips what may stand between the values of an array.
+    /// Skips what may come between the values of an array.
     pub(super) fn skip_separators(&mut self) -> io::Result<()> {
         self.skip(|byte| byte.is_ascii_whitespace() || byte == b',')
     }
@@ -167,8 +167,8 @@ impl<R: BufRead> Source<R> {
         }
     }
 
-    /// Whether `words` come next, with white space between them, and then one of `then`. If so the words
-    /// were consumed, else nothing was.
+    /// Whether `words` come next, with white space between them, followed by one of `then`. If so, the words were
+    /// consumed, otherwise nothing.
     pub(super) fn looks_like(&mut self, words: &[&[u8]], then: &[u8]) -> io::Result<bool> {
         let mut seen = Vec::new();
         for byte in words.iter().flat_map(|word| word.iter().enumerate()) {
@@ -190,7 +190,7 @@ impl<R: BufRead> Source<R> {
         Ok(found)
     }
 
-    /// Takes white space as far as an opening can reasonably hold it.
+    /// Consumes as much white space as an opening can reasonably have.
     fn take_white_space(&mut self, taken: &mut Vec<u8>) -> io::Result<()> {
         while taken.len() < 4096
             && let Some(byte) = self.peek()?
@@ -210,7 +210,7 @@ impl<R: BufRead> Source<R> {
             let at_hand = self.fill()?;
             let newline = memchr::memchr(b'\n', at_hand);
             let len = newline.unwrap_or(at_hand.len());
-            // One byte more than the limit is let in for the CR of a line end.
+            // One byte more than the limit is allowed for the CR of a line end.
             too_long |= taken.len() + len > bytes_max + 1;
             if !too_long {
                 taken.extend_from_slice(&at_hand[..len]);
@@ -225,8 +225,8 @@ impl<R: BufRead> Source<R> {
         }
     }
 
-    /// Takes one JSON value, found by its brackets and quotes alone, or with `depth` 1 the rest of one whose
-    /// opening bracket was taken before.
+    /// Takes one JSON value, delimited only by its brackets and quotes; with `depth` 1, the rest of one whose opening
+    /// bracket was taken before.
     pub(super) fn take_value(
         &mut self,
         taken: &mut Vec<u8>,
@@ -254,7 +254,7 @@ impl<R: BufRead> Source<R> {
             self.line += lines;
             if taken.len() > bytes_max && !too_long {
                 too_long = true;
-                // Over several lines it is rather a value that was never closed: its lines may hold records.
+                // Over several lines it is probably a value that was never closed: its lines may hold records.
                 if memchr::memchr(b'\n', taken).is_some() {
                     return Ok(End::Broken);
                 }
@@ -278,9 +278,9 @@ struct Scan {
 }
 
 enum Found {
-    /// The value is the first so many bytes.
+    /// The value is this many first bytes.
     End(usize),
-    /// A line ends inside a text, which JSON does not allow, after so many bytes.
+    /// A line ends inside a string, which JSON does not allow, after this many bytes.
     Broken(usize),
     More,
 }
@@ -298,7 +298,7 @@ impl Scan {
                 }
                 continue;
             }
-            // At depth 0 only a value without brackets can go on, and it ends before these.
+            // At depth 0 only a value without brackets can continue, and it ends before these.
             let ends_bare = byte.is_ascii_whitespace() || matches!(byte, b',' | b']' | b'}');
             if self.depth == 0 && self.begun && ends_bare {
                 return Found::End(at);

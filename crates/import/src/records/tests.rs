@@ -79,7 +79,7 @@ fn gzip_is_told_by_its_first_bytes() {
     let whole = gzip(b"{\"a\":1}\n{\"a\":2}\n");
     let cut: Vec<_> = Records::new(&whole[..whole.len() - 9]).collect();
     assert!(
-        matches!(cut.last(), Some(Err(failed)) if failed.reason.starts_with("could not read on")),
+        matches!(cut.last(), Some(Err(failed)) if failed.reason.starts_with("could not continue reading")),
         "{cut:?}"
     );
 }

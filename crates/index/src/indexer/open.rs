@@ -18,15 +18,15 @@ use crate::store::{Main, RangeRow, State};
 /// Blobs grow by merging up to this many rows.
 const BLOB_ROWS_MAX: usize = 4_096;
 
-/// What stands in memory of what is on disk.
+/// What memory holds of the state on disk.
 pub(super) struct Open {
     pub(super) state: State,
-    /// Ranges that are full, and not closed yet; on disk they are blobs of the tail still.
+    /// Ranges that are full but not closed yet; on disk they are still blobs of the tail.
     pub(super) full: VecDeque<Arc<Rows>>,
-    /// The range that rows are added to.
+    /// The range that new rows go into.
     rows: Rows,
     coder: Coder,
-    /// Number of the first row of each blob of `rows`.
+    /// The first row number of each blob of `rows`.
     blobs: Vec<u32>,
     range_events: usize,
 }
@@ -57,12 +57,12 @@ impl Open {
             Ok(())
         })?;
         if open.rows.end() != open.state.cursor {
-            return Err(main.damaged("its tail ends elsewhere than its cursor"));
+            return Err(main.damaged("its tail does not end at its cursor"));
         }
         Ok(open)
     }
 
-    /// Begins a new range if the open one is full, or could not hold this many rows more.
+    /// Starts a new range if the open one is full or has no room for this many more rows.
     fn make_room(&mut self, more: usize) {
         let len = self.rows.len();
         let is_full = len >= self.range_events || self.rows.keys_len() >= RANGE_KEYS_MAX;
@@ -78,7 +78,7 @@ impl Open {
         self.coder.hasher.seed
     }
 
-    /// Stores lines that follow the cursor, in one transaction. After an error it must be loaded again.
+    /// Stores lines that follow the cursor, in one transaction. After an error, memory must be loaded again.
     pub(super) fn store(&mut self, main: &mut Main, lines: &[BatchLine<'_>]) -> Result<(), IndexError> {
         self.make_room(lines.len());
         let from = self.rows.len() as u32;
@@ -91,7 +91,7 @@ impl Open {
         Ok(())
     }
 
-    /// Puts the file of the first full range in the place of its blobs.
+    /// Replaces the blobs of the first full range by its file.
     pub(super) fn switch(&mut self, main: &mut Main) -> Result<(), IndexError> {
         let Some(rows) = self.full.front() else { return Ok(()) };
         let (earliest, latest) = extent(&rows.times);
@@ -114,7 +114,7 @@ impl Open {
     fn commit(&mut self, main: &mut Main, from: u32, leaf: Option<Hash>) -> Result<(), IndexError> {
         let failed = sqlite_at(&main.path);
         let transaction = begin(&mut main.connection).map_err(&failed)?;
-        // The trail's lock keeps other writers out; this notices if it did not.
+        // The trail's lock keeps other writers out; this check notices if it did not.
         let cursor = State::cursor_of(&transaction).map_err(&failed)?;
         if cursor != Some(self.state.cursor) {
             let what = "another process writes to it";
@@ -142,8 +142,8 @@ impl Open {
         Ok(())
     }
 
-    /// Blobs that are as small as what comes are merged with it, so that there are few of them even when
-    /// events come one by one, and each row is written again only a few times.
+    /// Merges the new blob with blobs that are about as small. So there are few blobs even if events come one by one,
+    /// and each row is rewritten only a few times.
     fn blobs_to_keep(&self, from: u32) -> usize {
         let end = self.rows.len() as u32;
         let (mut keep, mut begin) = (self.blobs.len(), from);
@@ -175,7 +175,7 @@ impl Open {
         Ok(())
     }
 
-    /// The state once the rows are stored.
+    /// The state after the rows are stored.
     fn next_state(&mut self, leaf: Option<Hash>) -> State {
         let mut values = self.state.values;
         for (known, dictionary) in values.iter_mut().zip(&mut self.coder.dictionaries) {

@@ -1,8 +1,8 @@
 //! From a line's bytes to what the index keeps of it.
 //!
-//! In: a line. Out: [`Fields`], or nothing for a line that cannot be read. What must hold: the fields are those
-//! that `Event::from_line` gives, for any bytes. Lines as the trail writes them are walked without a tree of
-//! values; whatever the walk does not expect is left to `Event::from_line` itself.
+//! In: a line. Out: [`Fields`], or nothing for an unreadable line. What must hold: the fields are those that
+//! `Event::from_line` gives, for any bytes. Lines as the trail writes them are walked without building a tree of
+//! values; anything that the walk does not expect is left to `Event::from_line`.
 
 mod scan;
 mod walk;
@@ -17,7 +17,7 @@ use trailseal_event::{Event, Outcome, Recorded, Resource, Severity};
 /// What filters can ask of one event.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Fields<'a> {
-    /// The effective time: the event's, but never later than when it was recorded. In microseconds.
+    /// The effective time: the event's, but never later than its recording. In microseconds.
     pub(crate) time: i64,
     /// Whether the trail itself made it.
     pub(crate) system: bool,
@@ -48,12 +48,12 @@ pub(crate) struct ResourceFields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Those of a line; `None` if it cannot be read.
+    /// The fields of a line; `None` if it cannot be read.
     pub(crate) fn of_line(line: &'a [u8]) -> Option<Self> {
         walk::fields(line).or_else(|| Event::from_line(line).ok().map(Fields::of_recorded))
     }
 
-    /// Those of an event that was read in full.
+    /// The fields of an event that was parsed in full.
     pub(crate) fn of_recorded(recorded: Recorded) -> Fields<'static> {
         let time = recorded.effective_time().as_micros();
         let event = recorded.event;

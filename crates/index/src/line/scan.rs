@@ -1,8 +1,8 @@
-//! JSON tokens of a line without space between them, as the trail writes it.
+//! JSON tokens of a line without white space between them, as the trail writes it.
 //!
-//! Every method gives `None` at whatever it does not expect; then nothing is known about the line.
+//! Every method returns `None` at anything that it does not expect; then nothing is known about the line.
 
-/// Containers are passed to this level.
+/// Containers are skipped up to this depth.
 const DEPTH_MAX: u32 = 100;
 
 /// A position in a line.
@@ -11,17 +11,17 @@ pub(super) struct Scan<'a> {
     at: usize,
 }
 
-/// A string as it stands in the line.
+/// A string as it is in the line.
 #[derive(Clone, Copy)]
 pub(super) struct Token<'a> {
-    /// With the quotes.
+    /// Including the quotes.
     pub(super) quoted: &'a str,
-    /// Whether it holds escapes.
+    /// Whether it contains escapes.
     pub(super) is_escaped: bool,
 }
 
 impl<'a> Token<'a> {
-    /// What stands between the quotes.
+    /// The text between the quotes.
     pub(super) fn inside(self) -> &'a str {
         self.quoted.get(1..self.quoted.len() - 1).unwrap_or_default()
     }
@@ -37,7 +37,7 @@ impl<'a> Scan<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// The next byte, passed.
+    /// Consumes and returns the next byte.
     #[inline]
     pub(super) fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
@@ -50,7 +50,7 @@ impl<'a> Scan<'a> {
         (self.next()? == wanted).then_some(())
     }
 
-    /// Whether everything was passed.
+    /// Whether everything was consumed.
     pub(super) fn is_at_end(&self) -> bool {
         self.at == self.text.len()
     }
@@ -92,7 +92,7 @@ impl<'a> Scan<'a> {
         Some(key)
     }
 
-    /// Calls `member` with each key of an object, which must pass the value.
+    /// Calls `member` with each key of an object; it must consume the value.
     #[inline]
     pub(super) fn object(
         &mut self,
@@ -113,7 +113,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Calls `element` at each element of an array, which must pass it.
+    /// Calls `element` at each element of an array; it must consume it.
     pub(super) fn array(&mut self, mut element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.pass(b'[')?;
         if self.peek()? == b']' {
@@ -129,9 +129,9 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Any value, passed.
+    /// Skips any value.
     pub(super) fn skip(&mut self) -> Option<()> {
-        // A bit for each open container, the innermost lowest: whether it is an object.
+        // One bit per open container, the innermost lowest: whether it is an object.
         let (mut open, mut depth) = (0_u128, 0);
         loop {
             match self.peek()? {
@@ -156,7 +156,7 @@ impl<'a> Scan<'a> {
                 b'n' => self.word("null")?,
                 _ => self.number()?,
             }
-            // Here a value has ended.
+            // A value has ended here.
             loop {
                 if depth == 0 {
                     return Some(());
@@ -216,7 +216,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Where the next quote, backslash or control character stands from `at` on, or the end.
+/// The position of the next quote, backslash or control character from `at` on, or the end.
 #[inline]
 fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
@@ -228,7 +228,7 @@ fn plain_end(bytes: &[u8], mut at: usize) -> usize {
             zeros.wrapping_sub(ONES) & !zeros
         };
         let controls = word.wrapping_sub(ONES * 0x20) & !word;
-        // Borrows can only spoil bytes above the first hit, so the lowest one is true.
+        // Borrows can only spoil bytes above the first hit, so the lowest one is correct.
         let hits = (is(b'"') | is(b'\\') | controls) & TOPS;
         if hits != 0 {
             return at + (hits.trailing_zeros() / 8) as usize;

@@ -1,7 +1,7 @@
 //! The fields of a line as the trail writes it, in one pass over its bytes.
 //!
-//! A field that comes twice, a value of another type, an unknown word: all that the trail never writes ends the
-//! walk, and the line is read in full instead.
+//! Anything that the trail never writes, such as a repeated field, a value of another type or an unknown word, ends the
+//! walk, and the line is parsed in full instead.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use trailseal_event::{Category, Outcome, Severity, Timestamp, Value};
 use super::scan::{Scan, Token};
 use super::{Fields, ResourceFields};
 
-/// The fields; `None` if the line must be read in full.
+/// The fields; `None` if the line must be parsed in full.
 pub(super) fn fields(line: &[u8]) -> Option<Fields<'_>> {
     let front = parse_front(line)?;
     let text = std::str::from_utf8(line).ok()?;
@@ -40,7 +40,7 @@ pub(super) fn fields(line: &[u8]) -> Option<Fields<'_>> {
     (scan.is_at_end() && !fields.action.is_empty()).then_some(fields)
 }
 
-/// Takes one field, and gives its number if it is one that the index knows.
+/// Takes one field, and returns its number if the index knows it.
 fn field<'a>(scan: &mut Scan<'a>, key: &str, fields: &mut Fields<'a>) -> Option<Option<u32>> {
     let place = match key {
         "id" => {
@@ -158,12 +158,12 @@ fn context<'a>(scan: &mut Scan<'a>, fields: &mut Fields<'a>) -> Option<()> {
     })
 }
 
-/// A key as it reads; one with escapes may be any name.
+/// A decoded key; one with escapes may be any name.
 fn plain_key<'a>(key: Token<'a>) -> Option<&'a str> {
     (!key.is_escaped).then(|| key.inside())
 }
 
-/// Notes that a field was seen, and refuses it the second time.
+/// Records that a field was seen, and refuses it the second time.
 fn once(seen: &mut u32, place: u32) -> Option<()> {
     let bit = 1 << place;
     let is_first = *seen & bit == 0;

@@ -1,23 +1,24 @@
-//! Buckets of keys: the rows that have one, and as much of each hash as the bucket's number does not say.
+//! Buckets of keys: the rows that have one, and the part of each hash that the bucket's number does not give.
 //!
 //! ```text
 //! n varint | width u8 | n packed numbers: how far each row is from the one before | n packed prints
 //! ```
-//! What must hold: a key that was put in is found; another one is taken for it only if all kept bits are the same.
+//!
+//! What must hold: a key that was put in is found; another one is mistaken for it only if all kept bits are the same.
 
 use crate::codec::{Bytes, put_packed, put_varint, width_of};
 use crate::schema::is_wide;
 
-/// Keys of a bucket, about.
+/// Keys per bucket, approximately.
 pub(crate) const BUCKET_KEYS: usize = 256;
 
-/// Which bucket of `1 << bits` a hash belongs to: by its highest bits.
+/// The bucket, out of `1 << bits`, that a hash belongs to: by its highest bits.
 pub(crate) fn bucket_of(kind: usize, hash: u64, bits: u8) -> u32 {
     let of = if is_wide(kind) { u64::BITS } else { u32::BITS };
     hash.checked_shr(of - u32::from(bits)).unwrap_or(0) as u32
 }
 
-/// How many bits of a hash are kept beside the number of its bucket.
+/// How many bits of a hash are kept in addition to the bucket number.
 fn print_bits(kind: usize) -> u32 {
     if is_wide(kind) { 46 } else { 22 }
 }
@@ -38,7 +39,7 @@ pub(crate) fn put_bucket(kind: usize, keys: impl Iterator<Item = (u32, u64)> + C
     put_packed(keys.map(|(_, hash)| print_of(kind, hash)), print_bits(kind), out);
 }
 
-/// Calls `each` with the row and print of each key; `None` if the bytes are no bucket.
+/// Calls `each` with the row and print of each key; `None` if the bytes are not a bucket.
 pub(crate) fn each_key(kind: usize, bucket: &[u8], mut each: impl FnMut(u32, u64)) -> Option<()> {
     let mut bytes = Bytes::new(bucket);
     let n = bytes.varint()? as usize;

@@ -1,5 +1,5 @@
-//! Building a closed range from its rows. The same rows always give the same bytes, so that a range can be
-//! checked by building it again.
+//! Builds a closed range from its rows. The same rows always give the same bytes, so a range can be checked by building
+//! it again.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// Ends `bytes` with the checksum of this piece.
+    /// Appends this piece's checksum to `bytes`.
     fn seal(self, bytes: &mut Vec<u8>) {
         match self {
             Part::Head => seal(Piece::Head, &[], bytes),
@@ -41,19 +41,19 @@ impl Part {
     }
 }
 
-/// Makes the pieces of a range: the head last, and the others of each kind in the order of their keys.
+/// Builds the pieces of a range: the head last, and the others of each kind in the order of their keys.
 pub(crate) struct Builder<'a> {
     rows: &'a Rows,
-    /// The rows in the order of time, unless they are in it already.
+    /// The rows in order of time, unless they already are.
     order: Option<Vec<u32>>,
     blob: Vec<u8>,
     sorted: Sorted,
     head: Head,
 }
 
-/// Takes a piece with its checksum.
+/// Takes a piece that has its checksum.
 type PutSealed<'a> = dyn FnMut(Part, &[u8]) -> Result<(), IndexError> + 'a;
-/// Takes one that gets its checksum there.
+/// Takes a piece and adds its checksum.
 type Put<'a> = dyn FnMut(Part, &mut Vec<u8>) -> Result<(), IndexError> + 'a;
 
 impl<'a> Builder<'a> {
@@ -175,7 +175,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The rows by their times, and at one time by their numbers; `None` if that is how they come.
+/// The rows by time, and at the same time by number; `None` if they already come like that.
 fn in_order_of_time(times: &[i64]) -> Option<Vec<u32>> {
     if times.is_sorted() {
         return None;
@@ -185,13 +185,13 @@ fn in_order_of_time(times: &[i64]) -> Option<Vec<u32>> {
     Some(order)
 }
 
-/// So many buckets that each has about [`BUCKET_KEYS`] keys.
+/// The number of buckets with which each has about [`BUCKET_KEYS`] keys.
 fn bits(keys: &Keys) -> Option<u8> {
     let n = keys.rows.len();
     (n > 0).then(|| n.div_ceil(BUCKET_KEYS).next_power_of_two().trailing_zeros().min(16) as u8)
 }
 
-/// Places in the order of their codes, by counting.
+/// Places in the order of their codes, by counting sort.
 #[derive(Default)]
 struct Sorted {
     /// Where each code's places end, by code from `low` on.
@@ -201,7 +201,7 @@ struct Sorted {
 }
 
 impl Sorted {
-    /// Places that come in order stay so within a code.
+    /// Within a code, places keep their order.
     fn sort(&mut self, pairs: impl Iterator<Item = (u32, u32)> + Clone) {
         let (mut low, mut high, mut n) = (u32::MAX, 0, 0);
         for (code, _) in pairs.clone() {
@@ -224,7 +224,7 @@ impl Sorted {
         for end in &mut self.ends {
             begin += std::mem::replace(end, begin);
         }
-        // Now each is where its places begin, and moves to where they end.
+        // Each is now where its places begin, and moves to where they end.
         for (code, place) in pairs {
             let at = &mut self.ends[(code - low) as usize];
             self.places[*at as usize] = place;

@@ -25,10 +25,10 @@ pub(crate) struct RangeFile {
     _counted: Counted,
 }
 
-/// A block of a column that was read and checked, for who asks for single rows of it.
+/// A column block that was read and checked, for reading single rows of it.
 #[derive(Default)]
 pub(crate) struct HeldBlock {
-    /// First index of its range, and its key there.
+    /// The first index of its range, and its key there.
     place: Option<(u64, u32)>,
     bytes: Vec<u8>,
 }
@@ -58,7 +58,7 @@ impl RangeFile {
         }
         let Head { lo, n, earliest, latest, .. } = file.head;
         if *row != (RangeRow { lo, n, earliest, latest }) {
-            return Err(file.damaged("it is another range than its name says"));
+            return Err(file.damaged("it is not the range in its name"));
         }
         Ok(file)
     }
@@ -67,7 +67,7 @@ impl RangeFile {
         IndexError::Damaged { path: self.path.clone(), what }
     }
 
-    /// What is in the piece with this key; `None` if there is none.
+    /// The content of the piece with this key; `None` if there is none.
     fn with_blob<T>(
         &self,
         sql: &str,
@@ -91,7 +91,7 @@ impl RangeFile {
         }
     }
 
-    /// Adds the rows with this code, of ordinary events and if asked for of the trail's own.
+    /// Adds the rows with this code, of ordinary events and, if wanted, of the trail's own.
     pub(crate) fn add_posting(
         &self,
         column: Coded,
@@ -149,7 +149,7 @@ impl RangeFile {
         Ok(len)
     }
 
-    /// The numbers under which rows with this code are listed: of those that there are.
+    /// The numbers under which rows with this code are listed, among those that exist.
     fn numbers(&self, column: Coded, code: u32, system: bool) -> impl Iterator<Item = u32> + use<> {
         let number = column.at() as u32;
         let is_listed = |system| self.head.listed(column, system).contains(code);
@@ -166,7 +166,7 @@ impl RangeFile {
         }
         let key = (kind as u32) << 20 | bucket;
         let (print, n) = (print_of(kind, hash), self.head.n);
-        // They ascend within a bucket. A row that has the key twice, by a related resource, stands there twice.
+        // They ascend within a bucket. A row that has the key twice, because of a related resource, is there twice.
         let mut found: Vec<u32> = Vec::new();
         let looked = self.with_blob("SELECT b FROM hb WHERE k = ?1", Piece::Bucket, key, |blob| {
             each_key(kind, blob, |row, other| {
@@ -228,7 +228,7 @@ impl RangeFile {
         .ok_or_else(|| self.damaged("a column block is missing"))
     }
 
-    /// Times of the rows of a block, into `times`.
+    /// Reads the times of a block's rows into `times`.
     pub(crate) fn times(&self, block: u32, times: &mut Vec<i64>) -> Result<(), IndexError> {
         times.clear();
         self.with_block(BLOCK_TIME, block, |column| {
@@ -237,7 +237,7 @@ impl RangeFile {
         })
     }
 
-    /// Codes of the rows of a block, into `codes`. The column must be one that has blocks.
+    /// Reads the codes of a block's rows into `codes`. The column must be one that has blocks.
     pub(crate) fn codes(&self, column: Coded, block: u32, codes: &mut Vec<u32>) -> Result<(), IndexError> {
         codes.clear();
         self.with_block(BLOCK_CODED + column.at() as u32, block, |column| {
@@ -246,7 +246,7 @@ impl RangeFile {
         })
     }
 
-    /// Where the row's line begins in its segment. Who asks for many keeps the block that was read last.
+    /// Where the row's line begins in its segment. To read many, keep the last block.
     pub(crate) fn offset(&self, row: u32, held: &mut HeldBlock) -> Result<u64, IndexError> {
         self.held(BLOCK_OFFSET, row, held).map(i64::cast_unsigned)
     }
@@ -256,7 +256,7 @@ impl RangeFile {
         self.held(BLOCK_TIME, row, held)
     }
 
-    /// The rows that come at the places of a block in the order of time, into `rows`. Only of a range that is not sorted.
+    /// Reads the rows at the places of a block in the order of time into `rows`. Only for a range that is not sorted.
     pub(crate) fn rows_by_time(&self, block: u32, rows: &mut Vec<u32>) -> Result<(), IndexError> {
         rows.clear();
         let mut rank = i64::from(block) * BLOCK_ROWS as i64;

@@ -1,17 +1,17 @@
-//! Whether a range can have an id: asked before its file is, and mostly no.
+//! Whether a range can have an id: checked before its file is opened, and mostly false.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bucket::{bucket_of, print_of};
 use crate::schema::KEY_ID;
 
-/// With three places an id, one in sixty of those that are not there seems to be.
+/// With three bits per id, about one in sixty absent ids appears to be present.
 const BITS_AN_ID: usize = 10;
 
-/// A Bloom filter of a range's ids, by as much of their hashes as the range's file has.
+/// A Bloom filter of a range's ids, using as much of their hashes as the range's file has.
 pub(crate) struct IdFilter {
     words: Vec<u64>,
-    /// Of the buckets, as a power of two.
+    /// The number of buckets, as a power of two.
     bucket_bits: u8,
 }
 
@@ -27,13 +27,13 @@ impl IdFilter {
         }
     }
 
-    /// Whether an id with this hash can be there; surely not if false.
+    /// Whether an id with this hash can be there; certainly not if false.
     pub(crate) fn may_have(&self, hash: u64) -> bool {
         let places = self.places(bucket_of(KEY_ID, hash, self.bucket_bits), print_of(KEY_ID, hash));
         places.into_iter().all(|(word, bit)| self.words[word] & bit != 0)
     }
 
-    /// A word and a bit of it, three times.
+    /// A word and one of its bits, three times.
     fn places(&self, bucket: u32, print: u64) -> [(usize, u64); 3] {
         let hash = xxh3_64(&(u64::from(bucket) << 32 | print).to_le_bytes());
         let (first, step) = (hash as u32, (hash >> 32) as u32 | 1);

@@ -10,7 +10,7 @@ use crate::schema::{CODED, Coded, KEYS, MARK_SYSTEM, MARK_UNREADABLE, SPAN_ROWS}
 /// What is kept in memory of a closed range.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Head {
-    /// That of the index's hashes, by which a range of another index is noticed.
+    /// The seed of the index's hashes; it reveals a range of another index.
     pub(crate) seed: u64,
     pub(crate) lo: u64,
     pub(crate) n: u32,
@@ -20,15 +20,15 @@ pub(crate) struct Head {
     pub(crate) spans: Vec<(i64, i64)>,
     pub(crate) earliest: i64,
     pub(crate) latest: i64,
-    /// Whether the rows themselves are in the order of time; else there are blocks that say in which order they come.
+    /// Whether the rows themselves are in order of time; otherwise blocks give their order.
     pub(crate) is_sorted: bool,
     /// The time of every [`SPAN_ROWS`]th row in the order of time.
     pub(crate) marks: Vec<i64>,
     /// Rows of the trail's own events.
     pub(crate) system: RoaringBitmap,
-    /// Rows of lines that cannot be read.
+    /// Rows of unreadable lines.
     pub(crate) unreadable: RoaringBitmap,
-    /// How many buckets each kind of key has, as a power of two; `None` when it has no keys.
+    /// How many buckets each kind of key has, as a power of two; `None` if it has no keys.
     pub(crate) bucket_bits: [Option<u8>; KEYS],
     /// Codes that have a posting list, by column; those of the trail's own events after them.
     listed: [RoaringBitmap; 2 * CODED],
@@ -37,7 +37,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// `order` is that of time, `None` where it is that of the rows.
+    /// `order` is the order of time, `None` if that is the order of the rows.
     pub(crate) fn of(rows: &Rows, order: Option<&[u32]>, seed: u64, bucket_bits: [Option<u8>; KEYS]) -> Self {
         let marks = &rows.codes[Coded::Mark.at()];
         let marked =

@@ -1,18 +1,18 @@
-//! How many range files all of a process keep open.
+//! How many range files all views of a process keep open.
 //!
-//! Each reader keeps those that it has read, and there are many readers in a server: together they must leave files for
-//! whoever writes the trail.
+//! Each reader keeps the ones it has read, and a server has many readers: together they must leave files for the writer
+//! of the trail.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use trailseal_core::file::open_files_max;
 
-/// Of the files that a process may open, so many may be ranges that are kept: one in eight.
+/// Of the files that a process may open, one in eight may be kept ranges.
 const SHARE: u64 = 8;
 
 static OPEN: AtomicU64 = AtomicU64::new(0);
 
-/// Counts one that is open.
+/// Counts an open one.
 pub(super) struct Counted;
 
 impl Counted {

@@ -3,14 +3,15 @@
 //! ```text
 //! head(b)                 one row: what is kept in memory while the range is open (`Head`)
 //! post(col, val, n, b)    the n rows that have the code `val`; the trail's own events under `col` + 16
-//! hb(k, b)                k = kind << 20 | bucket: the rows that have a key there, and as much of its hash (`bucket.rs`)
+//! hb(k, b)                k = kind << 20 | bucket: the rows that have a key there, and part of its hash (`bucket.rs`)
 //! colb(k, b)              k = column << 16 | block: a packed column of up to 4,000 rows; in the order of time: how far each
 //!                         row is from its place
 //! sums(col, b)            code and count of each value, as varints; without the trail's own events
 //! ```
-//! Every `b` ends with its checksum (`codec.rs`), and the head says which lists and buckets there are: what SQLite does
-//! not find though it is there, since a page is damaged, is an error and not an empty answer. An `n` that is believed
-//! without its list has a checksum of its own in its upper half.
+//!
+//! Every `b` ends with its checksum (`codec.rs`), and the head says which lists and buckets exist: if SQLite does not
+//! find one because a page is damaged, that is an error and not an empty answer. An `n` that is used without its list
+//! has its own checksum in its upper half.
 
 mod bucket;
 mod build;
@@ -28,13 +29,13 @@ pub(crate) use kept::may_keep;
 use crate::codec::checksum;
 use crate::schema::{CODED, Coded, Piece};
 
-/// Codes of the trail's own events have their postings under the column's number plus this.
+/// Postings of the trail's own events are under the column's number plus this.
 const SYSTEM_POSTINGS: u32 = 16;
 
-/// The length of a longer list has a checksum, so that the list need not be read to count it.
+/// The length of a longer list has a checksum, so that counting need not read the list.
 const LEN_UNCHECKED_MAX: u32 = 1_024;
 
-/// The length of a posting list as it stands beside it.
+/// The length of a posting list as stored next to it.
 fn len_cell(column: u32, code: u32, n: u32) -> i64 {
     if n < LEN_UNCHECKED_MAX {
         return n.into();
@@ -49,7 +50,7 @@ const BLOCK_OFFSET: u32 = 1;
 const BLOCK_CODED: u32 = 2;
 const BLOCK_ORDER: u32 = BLOCK_CODED + CODED as u32;
 
-/// Columns of codes that have blocks, to gather facets from.
+/// Columns of codes that have blocks, from which facets are gathered.
 const WITH_BLOCKS: [Coded; 7] = [
     Coded::Tenant,
     Coded::Actor,

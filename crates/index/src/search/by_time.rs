@@ -1,7 +1,8 @@
-//! Matches of one trail in the order of time: what the index has not got yet is scanned, the rest is asked of the index.
+//! Matches of one trail in order of time: what the index does not have yet is scanned, the rest is looked up in the
+//! index.
 //!
-//! Places are turned here (`First::turn`), so that both orders go downward. What must hold: after each step everything of
-//! both parts that lies above the place reached was given.
+//! Places are turned here (`First::turn`), so that both orders go downward. What must hold: after each step, everything
+//! in both parts that lies above the place reached has been returned.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::{ControlFlow, Range};
@@ -18,21 +19,21 @@ use super::{Hit, Left, SearchError};
 use crate::view::Key;
 use crate::{Candidate, First};
 
-/// Lines that lie so near each other come out of one read.
+/// Lines this close to each other are read together.
 const NEAR_LINES: u64 = 256;
-/// With little time, so many lines are read between two looks at the clock.
+/// With little time left, this many lines are read between two checks of the clock.
 const FEW_LINES: usize = 64;
 
-/// What was found, by turned place.
+/// Matches by turned place.
 struct Found {
     hits: BTreeMap<Key, Hit>,
-    /// Everything at this place and above was looked at.
+    /// Everything at this place and above was checked.
     down_to: Key,
     looked: u64,
 }
 
 impl Member {
-    /// As [`matches`](Member::matches), by time.
+    /// Like [`matches`](Member::matches), by time.
     pub(super) fn matches_by_time(
         &mut self,
         filter: &Filter,
@@ -59,7 +60,7 @@ impl Member {
                     proposed.looked += scanned.looked;
                     proposed
                 }
-                // The index was rebuilt or damaged meanwhile. Answers go on, slower and the same.
+                // The index was rebuilt or damaged meanwhile. Answers stay the same, but slower.
                 None => self.scan_by_time(&wanted, all, left)?,
             };
         found.extend(hits.split_off(&down_to).into_values().rev());
@@ -71,7 +72,7 @@ impl Member {
         Ok(looked)
     }
 
-    /// Looks at the lines in `part` that the index proposes, among these places. `None` if it cannot be asked.
+    /// Checks the lines in `part` that the index proposes, among these places. `None` if the index cannot be used.
     fn ask_by_time(
         &mut self,
         wanted: &Wanted<'_>,
@@ -102,7 +103,7 @@ impl Member {
             let line = self.line(candidate)?;
             let hit = line.and_then(|line| wanted.hit(&self.origin, candidate.index, &line));
             found.hits.extend(hit.map(|hit| (place, hit)));
-            // Lines that are slow to come by: better a short answer than a late one. But each answer gets on.
+            // These lines are slow to read: a short answer is better than a late one. But each answer makes progress.
             if number + 1 >= LINES_AT_LEAST && wanted.is_late() {
                 found.down_to = found.down_to.max(place);
                 break;
@@ -111,7 +112,7 @@ impl Member {
         Ok(Some(found))
     }
 
-    /// Looks at the lines of `part`, each once for a walk, and gives the matches that come first below a place.
+    /// Reads the lines of `part`, each once per walk, and returns the first matches below a place.
     fn scan_by_time(
         &mut self,
         wanted: &Wanted<'_>,
@@ -138,7 +139,7 @@ impl Member {
         if let Some(last) = places.last().filter(|_| places.len() == wanted.chunk) {
             found.down_to = *last;
         }
-        // Lines that are slow to come by: better a short answer than a late one.
+        // These lines are slow to read: a short answer is better than a late one.
         let at_once = if wanted.deadline.is_some() { FEW_LINES } else { places.len().max(1) };
         for some in places.chunks(at_once) {
             self.read_again(wanted, some, &mut found.hits)?;
@@ -151,8 +152,7 @@ impl Member {
         Ok(found)
     }
 
-    /// Looks at lines that follow one another. Returns how many were read: none where what is known of their times tells
-    /// enough.
+    /// Reads consecutive lines. Returns how many were read: none if their known times are enough.
     fn gather(
         &mut self,
         wanted: &Wanted<'_>,
@@ -190,7 +190,7 @@ impl Member {
         Ok(seen)
     }
 
-    /// Reads the lines at these places, in the order in which they lie.
+    /// Reads the lines at these places, in the order of their position in the file.
     fn read_again(
         &mut self,
         wanted: &Wanted<'_>,
@@ -207,7 +207,7 @@ impl Member {
             self.reader.for_each(*first..last.saturating_add(1), &mut |index, line| {
                 if rest.next_if_eq(&&index.get()).is_some() {
                     let hit = wanted.hit(&origin, index, line).map(|hit| (hit.place(wanted.first), hit));
-                    // A place that a cursor told is only a hint.
+                    // A place from a cursor is only a hint.
                     hits.extend(
                         hit.filter(|(place, _)| places.binary_search_by(|other| place.cmp(other)).is_ok()),
                     );

@@ -1,15 +1,16 @@
-//! Where an answer goes on: for each trail what is left of it. Opaque to its users.
+//! Where an answer continues: what is left of each trail. Opaque to its users.
 //!
 //! ```text
 //! base64url of: '2' · order · per trail: 8 bytes of SHA-256(origin) · what is left
 //! by recording, order 'd' or 'a':  varint from · varint to
-//! by time, order 'D' or 'A':       varint to · place · varint how many were looked at, and if any: varint from · place
+//! by time, order 'D' or 'A':       varint to · place · varint how many were checked, and if any: varint from · place
 //! place:                           varint of the time, zigzag · varint index
 //! ```
-//! A range of indexes, not a place alone: events that arrive meanwhile lie outside what a walk from the newest has left. By
-//! time it is narrowed by the place below which everything is left; counted from the end where the walk began. Which lines
-//! without an index were looked at, and where the first match among them is, lets a walk that has little time for each page
-//! come to its end, whoever answers the next one.
+//!
+//! It holds a range of indexes, not just a place: events that arrive meanwhile are outside what a walk from the newest
+//! has left. By time, the range is narrowed by the place below which everything is left, counted from the end where the
+//! walk began. It also holds which unindexed lines were checked and where the first match among them is. So a walk with
+//! little time per page reaches its end, whoever answers the next page.
 
 use std::fmt;
 use std::ops::Range;
@@ -28,7 +29,7 @@ use crate::view::Key;
 use crate::{By, First, Order};
 
 const VERSION: u8 = b'2';
-/// More trails than a cursor can be of.
+/// More trails than a cursor can cover.
 const TRAILS_MAX: usize = 4_096;
 
 /// Where the next page begins.
@@ -38,9 +39,9 @@ pub struct Cursor {
     left: Vec<([u8; 8], Left)>,
 }
 
-/// Why a text is no cursor.
+/// The text is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is no cursor that this program gave out")]
+#[error("it is not a cursor of this program")]
 pub struct CursorError;
 
 impl Cursor {
@@ -48,12 +49,12 @@ impl Cursor {
         Cursor { order, left: left.map(|(origin, left)| (mark(&origin), left)).collect() }
     }
 
-    /// The order of the answer that it is of.
+    /// The order that it belongs to.
     pub fn order(&self) -> Order {
         self.order
     }
 
-    /// Moves on to behind an event, in a walk by recording from the oldest.
+    /// Moves past an event, in a walk by recording from the oldest.
     pub fn pass(&mut self, origin: &str, index: Index) {
         let mark = mark(origin);
         let next = index.get().saturating_add(1);
@@ -75,13 +76,13 @@ impl Cursor {
         later
     }
 
-    /// Whether it is of a walk through this trail, maybe among others.
+    /// Whether it belongs to a walk through this trail, among others.
     pub(super) fn knows(&self, origin: &str) -> bool {
         let mark = mark(origin);
         self.left.iter().any(|(other, _)| *other == mark)
     }
 
-    /// What is left of a trail that now ends at `end`. One that the cursor does not know is newer than it.
+    /// What is left of a trail that now ends at `end`. A trail unknown to the cursor is newer than it.
     pub(super) fn left_of(&self, origin: &str, end: u64) -> Left {
         let mark = mark(origin);
         match (self.left.iter().find(|(other, _)| *other == mark), self.order.first) {
@@ -93,7 +94,7 @@ impl Cursor {
                 left
             }
             (None, First::Newest) => Left::of(0),
-            // By time it joins where the walk is, since what lies before was passed.
+            // By time, it joins at the walk's place, since everything before that was passed.
             (None, First::Oldest) => {
                 let reached = self.left.iter().map(|(_, left)| left.below).max();
                 Left { below: reached.unwrap_or(Left::of(0).below), ..Left::of(end) }
@@ -152,7 +153,7 @@ impl FromStr for Cursor {
                 return Err(CursorError);
             }
         }
-        // One that is of no trail was never given out, and would find nothing or everything.
+        // A cursor of no trail was never issued, and would find nothing or everything.
         if rest.is_empty() && !left.is_empty() { Ok(Cursor { order, left }) } else { Err(CursorError) }
     }
 }

@@ -1,4 +1,4 @@
-//! What a scan by time has found: the places of matches, kept between chunks and pages, so that each line is looked at once.
+//! What a scan by time has found: the places of matches, kept between chunks and pages, so that each line is read once.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -10,11 +10,11 @@ use super::member::Wanted;
 use crate::First;
 use crate::view::Key;
 
-/// Lines that are looked at between two looks at the clock; they share one note of their earliest and latest time.
+/// Lines read between two checks of the clock; they share one record of their earliest and latest time.
 pub(super) const BLOCK_LINES: u64 = 1_024;
 
-/// Places of matches that are kept for a trail: with the tree that holds them about 6 MiB. Where more match, the first of
-/// them are kept, and the lines are looked at again for the rest.
+/// How many places of matches are kept per trail: with their tree about 6 MiB. If there are more, the first of them are
+/// kept, and the lines are read again for the rest.
 pub(super) const MATCHES_MAX: usize = 1 << 18;
 
 /// The matches among the lines `looked`. Places are turned.
@@ -23,18 +23,18 @@ pub(super) struct Gathered {
     first: First,
     /// Matches at this place and above were not wanted.
     below: Key,
-    /// One stretch of lines: it grows at its end while events arrive, and downward until all is looked at.
+    /// One contiguous range of lines: it grows at its end as events arrive, and downward until everything is read.
     looked: Range<u64>,
     /// Of the matches in `looked`, all from this place on are kept.
     floor: Key,
     places: BTreeSet<Key>,
     matches_max: usize,
-    /// When some line at or after the first one in `looked` was recorded.
+    /// A time at or before which no line after the first in `looked` was recorded.
     begun: Option<i64>,
 }
 
 impl Gathered {
-    /// What goes on from `looked`, which a cursor told, or begins at the end of `part`.
+    /// Continues from the `looked` in a cursor, or begins at the end of `part`.
     fn begin(
         wanted: &Wanted<'_>,
         part: &Range<u64>,
@@ -59,7 +59,7 @@ impl Gathered {
         }
     }
 
-    /// The one that was kept, if it is of use here and the cursor does not know of more; else a new one.
+    /// The one that was kept, if it is useful here and the cursor does not know more; otherwise a new one.
     pub(super) fn of(
         kept: Option<Gathered>,
         wanted: &Wanted<'_>,
@@ -85,7 +85,7 @@ impl Gathered {
         (part.end - part.start) - both.end.saturating_sub(both.start)
     }
 
-    /// The lines of `part` to look at next: what arrived, then downward.
+    /// The lines of `part` to read next: first what arrived, then downward.
     pub(super) fn next_lines(&self, part: &Range<u64>) -> Option<Range<u64>> {
         let Range { start, end } = self.looked;
         if end < part.end {
@@ -94,7 +94,7 @@ impl Gathered {
         (part.start < start).then(|| part.start.max((start - 1) / BLOCK_LINES * BLOCK_LINES)..start)
     }
 
-    /// Notes that these lines were looked at, and when the first of them was recorded.
+    /// Records that these lines were read, and when the first of them was recorded.
     pub(super) fn pass(&mut self, lines: &Range<u64>, begun: Option<i64>) {
         if lines.start < self.looked.start {
             self.begun = begun.or(self.begun);
@@ -120,37 +120,37 @@ impl Gathered {
         }
     }
 
-    /// All matches in `part` from this place on, and below `below`, are known.
+    /// Whether all matches in `part` from this place on, and below `below`, are known.
     pub(super) fn down_to(&self, part: &Range<u64>) -> Key {
         let nothing = (i64::MAX, u64::MAX);
         let settled = match self.first {
             _ if self.looked.end < part.end => nothing,
             _ if self.looked.start <= part.start => NONE_BELOW,
-            // An event is never later than it was recorded: none of those before comes after this place.
+            // An event's time is never later than its recording: none of the earlier lines comes after this place.
             First::Newest => self.begun.map_or(nothing, |begun| (begun, u64::MAX)),
-            // Any of those that are left may be the oldest.
+            // Any of the remaining ones may be the oldest.
             First::Oldest => nothing,
         };
         settled.max(self.floor)
     }
 
-    /// Whether to look at more lines of `part` would give nothing that is wanted.
+    /// Whether reading more lines of `part` would find nothing that is wanted.
     pub(super) fn is_enough(&self, part: &Range<u64>, below: Key, chunk: usize) -> bool {
         let down_to = self.down_to(part);
         down_to == self.floor || self.known(down_to, below).take(chunk).count() == chunk
     }
 
-    /// The matches from `down_to` on and below `below`, the first one first.
+    /// The matches from `down_to` on and below `below`, in order.
     pub(super) fn known(&self, down_to: Key, below: Key) -> impl Iterator<Item = Key> {
         self.places.range(down_to.min(below)..below).rev().copied()
     }
 
-    /// Whether it holds the matches below a place that are wanted here.
+    /// Whether it holds the wanted matches below a place.
     pub(super) fn is_for(&self, wanted: &Wanted<'_>, below: Key) -> bool {
         self.first == wanted.first && self.below >= below && self.filter == *wanted.filter
     }
 
-    /// What a cursor tells whoever goes on below a place.
+    /// What a cursor passes on to whoever continues below a place.
     pub(super) fn told(&self, below: Key) -> Looked {
         let best = self.places.range(..below).next_back().copied().unwrap_or(self.floor);
         let looked = Looked { indexes: self.looked.clone(), best };

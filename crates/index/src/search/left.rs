@@ -4,25 +4,25 @@ use std::ops::Range;
 
 use crate::view::Key;
 
-/// The place below which there is none.
+/// The place below which nothing is.
 pub(super) const NONE_BELOW: Key = (i64::MIN, 0);
 
 /// What is left of a trail for a walk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Left {
-    /// These indexes. A walk by recording takes them away from its end.
+    /// These indexes. A walk by recording removes them from its end.
     pub(super) indexes: Range<u64>,
-    /// Of a walk by time: events whose place, turned, is below this one.
+    /// In a walk by time: events whose turned place is below this one.
     pub(super) below: Key,
-    /// Of a walk by time: what was looked at already for what lies below that place.
+    /// In a walk by time: what was already read for the events below that place.
     pub(super) looked: Looked,
 }
 
-/// Lines that are not in an index and were looked at, of a walk by time.
+/// Unindexed lines that a walk by time has read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Looked {
     pub(super) indexes: Range<u64>,
-    /// The turned place of the first match among them. What comes behind it was maybe forgotten.
+    /// The turned place of the first match among them. Matches after it may have been dropped.
     pub(super) best: Key,
 }
 
@@ -33,7 +33,7 @@ impl Default for Looked {
 }
 
 impl Looked {
-    /// Whether it says something of what lies below a place, and leaves no gap in `part`.
+    /// Whether it says something about what is below a place, and leaves no gap in `part`.
     pub(super) fn is_of(&self, part: &Range<u64>, below: Key) -> bool {
         let Range { start, end } = self.indexes;
         start < end && self.best < below && start <= part.end && part.start <= end
@@ -50,7 +50,7 @@ impl Left {
         self.indexes.is_empty() || self.below == NONE_BELOW
     }
 
-    /// The same within `range`.
+    /// The same, restricted to `range`.
     pub(super) fn within(&mut self, range: &Range<u64>) {
         self.indexes = self.indexes.start.max(range.start)..self.indexes.end.min(range.end);
     }

@@ -19,26 +19,27 @@ use super::gathered::{Gathered, MATCHES_MAX};
 use super::{Hit, Left, SearchError, TellTrouble};
 use crate::{By, Candidate, FOLDER, FacetField, First, IndexError, IndexView, Order};
 
-/// How many lines or candidates are looked at between two looks at the clock, and at whether anybody still waits.
+/// How many lines or candidates are checked between two looks at the clock and at whether anybody still waits.
 const LOOK_EVERY: u64 = 64;
-/// So many lines that the index proposes are looked at, however late it is: a search that ends for time goes on from there.
+/// This many lines that the index proposes are checked however late it is: a search that runs out of time continues
+/// from there.
 pub(super) const LINES_AT_LEAST: usize = 256;
 
 /// One trail.
 pub(super) struct Member {
     pub(super) origin: Arc<str>,
     pub(super) reader: Reader,
-    /// `None` without an index, or with one that cannot be read: then everything is scanned.
+    /// `None` if there is no index or it cannot be read: then everything is scanned.
     pub(super) view: Option<IndexView>,
     line_at: LineAt,
     /// What the last scan by time found.
     pub(super) gathered: Option<Gathered>,
     pub(super) matches_max: usize,
-    /// The earliest and latest time of blocks of lines that were scanned, by their numbers.
+    /// The earliest and latest time of scanned blocks of lines, by block number.
     pub(super) blocks: HashMap<u64, (i64, i64)>,
-    /// By which values asked for are hashed as masking hashes them; `None` where it is not there or cannot be read.
+    /// Hashes filter values as masking does; `None` if the key is missing or unreadable.
     key: Option<MaskKey>,
-    /// Why there is no view of an index that is there, until it is told.
+    /// Why an existing index cannot be used, until it is reported.
     trouble: Option<IndexError>,
     told: Option<Arc<TellTrouble>>,
     /// Set when nobody wants an answer any more.
@@ -87,7 +88,7 @@ impl Member {
         self.key.is_some()
     }
 
-    /// What is asked for, as this trail's lines hold it.
+    /// The filter in terms of what this trail's lines hold.
     pub(super) fn as_stored(&self, filter: &Filter) -> Filter {
         filter.as_stored(self.key.as_ref())
     }
@@ -96,7 +97,7 @@ impl Member {
         let is_good = self.view.as_mut().is_some_and(|view| view.refresh().is_ok());
         if !is_good {
             let folder = self.reader.folder().root().join(FOLDER);
-            // Without it answers are slower and the same.
+            // Without it, answers are slower but the same.
             self.view = match IndexView::open(&folder, &self.origin) {
                 Ok(view) => view,
                 Err(error) => {
@@ -107,7 +108,7 @@ impl Member {
         }
     }
 
-    /// From now on `tell` is called when the index cannot be used, and now if it could not be until now.
+    /// From now on, `tell` is called when the index cannot be used, and now if it already could not be.
     pub(super) fn tell_trouble(&mut self, tell: &Arc<TellTrouble>) {
         self.told = Some(tell.clone());
         if let Some(error) = self.trouble.take() {
@@ -115,7 +116,7 @@ impl Member {
         }
     }
 
-    /// An index that only a rebuild helps. One that is being rebuilt is no trouble.
+    /// An index that only a rebuild helps. One that is being rebuilt is not a problem.
     fn note(&mut self, error: IndexError) {
         match &self.told {
             _ if !error.needs_reindex() => {}
@@ -128,7 +129,7 @@ impl Member {
         if self.stopped.load(Ordering::Relaxed) { Err(SearchError::Stopped) } else { Ok(()) }
     }
 
-    /// The index after the last line that can be read.
+    /// The index after the last readable line.
     pub(super) fn end(&self) -> u64 {
         self.reader.end().get()
     }
@@ -138,8 +139,8 @@ impl Member {
         self.view.as_ref().map_or(0, |view| view.cursor().get().min(self.end()))
     }
 
-    /// Adds up to about `chunk` matches out of `left` to `found`, in order, and takes what was looked at away
-    /// from `left`. Returns how many events were passed over.
+    /// Adds up to about `chunk` matches from `left` to `found`, in order, and removes what was checked from `left`.
+    /// Returns how many events were passed over.
     pub(super) fn matches(
         &mut self,
         filter: &Filter,
@@ -179,7 +180,7 @@ impl Member {
         Ok(before - (left.end - left.start))
     }
 
-    /// Looks at every line of `part`. Returns what of it was not looked at.
+    /// Checks every line of `part`. Returns what of it was not checked.
     fn by_scan(
         &mut self,
         wanted: &Wanted<'_>,
@@ -202,7 +203,7 @@ impl Member {
             First::Newest => self.reader.for_each_newest_first(part, &mut look)?,
             First::Oldest => self.reader.for_each(part, &mut look)?,
         }
-        // Nothing was there to look at: it is done with.
+        // There was nothing to check: it is done.
         Ok(match wanted.first {
             _ if looked > 0 => rest,
             First::Newest => ends.start..ends.start,
@@ -210,7 +211,7 @@ impl Member {
         })
     }
 
-    /// Looks at the lines in `part` that the index proposes.
+    /// Checks the lines in `part` that the index proposes.
     fn by_index(
         &mut self,
         wanted: &Wanted<'_>,
@@ -238,7 +239,7 @@ impl Member {
         for (number, candidate) in candidates.into_iter().enumerate() {
             let line = self.line(candidate)?;
             found.extend(line.and_then(|line| wanted.hit(&self.origin, candidate.index, &line)));
-            // Lines that are slow to come by: better a short answer than a late one. But each answer gets on.
+            // These lines are slow to read: a short answer is better than a late one. But each answer makes progress.
             if number + 1 >= LINES_AT_LEAST && wanted.is_late() {
                 last = Some(candidate.index.get());
                 break;
@@ -252,7 +253,7 @@ impl Member {
         })
     }
 
-    /// The index was rebuilt or damaged meanwhile. Answers go on, slower and the same.
+    /// The index was rebuilt or damaged meanwhile. Answers stay the same, but slower.
     fn without_index(
         &mut self,
         error: IndexError,
@@ -277,8 +278,8 @@ impl Member {
         Ok(self.line_at.get(&mut self.reader, candidate.index, place)?)
     }
 
-    /// Which indexes have the events that were recorded when `filter` asks for: told by a few lines, since that never goes
-    /// back. `None` if it asks for none, or one of those lines cannot be read.
+    /// The indexes of events recorded within the filter's bounds. A few lines tell, since `recorded` never goes back.
+    /// `None` if the filter has no such bounds, or one of those lines cannot be read.
     pub(super) fn recorded_range(&mut self, filter: &Filter) -> Result<Option<Range<u64>>, SearchError> {
         if filter.recorded_since.is_none() && filter.recorded_until.is_none() {
             return Ok(None);
@@ -303,18 +304,17 @@ impl Member {
         filter.origin.is_empty() || filter.origin.iter().any(|origin| **origin == *self.origin)
     }
 
-    /// What there is of the trail for `filter`: what the index can sum up, what it cannot, and what is to be asked of
-    /// either.
+    /// What part of the trail matters for `filter`: what the index can sum up, what it cannot, and what to ask of each.
     fn parts<'a>(&mut self, filter: &'a Filter) -> Result<Parts<'a>, SearchError> {
         let (mut possible, end) = (filter.index_range(), self.end());
         let mut filter = Cow::Borrowed(filter);
         if let Some(range) = self.recorded_range(&filter)? {
             possible = possible.start.max(range.start)..possible.end.min(range.end);
-            // All of these were recorded then: no line need be looked at to know.
+            // All of these were recorded then; no line needs to be read to know.
             let asked = filter.to_mut();
             (asked.recorded_since, asked.recorded_until) = (None, None);
         }
-        // Of text the index knows nothing, and a scan for text looks at each line anyway.
+        // The index knows nothing about text, and a scan for text reads each line anyway.
         let is_text_alone = !filter.text.is_empty() && !filter.has_columns();
         let indexed = if is_text_alone { 0 } else { self.indexed() };
         let part = |from: u64, to: u64| from.max(possible.start)..to.min(possible.end);
@@ -325,7 +325,7 @@ impl Member {
         Ok(Parts { filter, indexed, scanned })
     }
 
-    /// Asks the index about `part`, with lines to check by; `None` where there is no good index.
+    /// Asks the index about `part`, and reads lines to check; `None` if there is no usable index.
     fn ask<T>(
         &mut self,
         filter: &Filter,
@@ -355,7 +355,7 @@ impl Member {
         match (failed, answer) {
             (Some(error), _) => Err(error),
             (None, Ok(answer)) => Ok(Some(answer)),
-            // Too much was asked for; any other error is of the index, which is then done without.
+            // Too much was asked for. Any other error comes from the index, which is then not used.
             (None, Err(error @ IndexError::Buckets { .. })) => Err(error.into()),
             (None, Err(error)) => {
                 self.view = None;
@@ -365,7 +365,7 @@ impl Member {
         }
     }
 
-    /// Calls `each` with the events of `part` that match, by looking at every line.
+    /// Calls `each` with the matching events of `part`, by reading every line.
     fn scan_all(
         &mut self,
         filter: &Filter,
@@ -413,7 +413,7 @@ impl Member {
             match self
                 .ask(filter, |view, check| view.facets(filter, indexed.clone(), field, usize::MAX, check))?
             {
-                // Values that the index only knows by their hash have to be read from the lines.
+                // Values that the index knows only by their hash must be read from the lines.
                 Some(answer) if answer.others == 0 => counts.extend(answer.values),
                 Some(_) | None => scanned.start = indexed.start,
             }
@@ -455,7 +455,7 @@ impl Member {
     }
 }
 
-/// The value of a field, as the index has it.
+/// The value of a field as the index has it.
 pub(crate) fn value_of(event: &Event, field: FacetField) -> Option<Cow<'_, str>> {
     let text = match field {
         FacetField::Tenant => event.tenant.as_deref(),
@@ -471,15 +471,15 @@ pub(crate) fn value_of(event: &Event, field: FacetField) -> Option<Cow<'_, str>>
     text.map(Cow::Borrowed)
 }
 
-/// What there is of a trail for a filter.
+/// What part of a trail matters for a filter.
 struct Parts<'a> {
-    /// What is asked of these.
+    /// What to ask of these.
     filter: Cow<'a, Filter>,
     indexed: Range<u64>,
     scanned: Range<u64>,
 }
 
-/// What one chunk is to hold.
+/// What one chunk should hold.
 pub(super) struct Wanted<'a> {
     pub(super) filter: &'a Filter,
     pub(super) first: First,

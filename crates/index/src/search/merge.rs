@@ -1,4 +1,4 @@
-//! One order from several trails: each gives its matches in chunks, and the first of them all comes next.
+//! One order across several trails: each returns its matches in chunks, and the first of all comes next.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -12,11 +12,11 @@ use super::{Cursor, Hit, Left, SearchError};
 use crate::view::{Key, after};
 use crate::{By, First, Order};
 
-/// Matches that are fetched from a trail at once, at first and at most. They double: a page takes few, an
+/// How many matches are fetched from a trail at once, at first and at most. The number doubles: a page needs few, an
 /// export all.
 const CHUNK_MIN: usize = 64;
 const CHUNK_MAX: usize = 4_096;
-/// Of long lines it is fewer: so many bytes at most, going by those that were fetched before, and at first fewer, too.
+/// Fewer if lines are long: at most this many bytes, estimated from those fetched before, and at first also fewer.
 const CHUNK_BYTES_MAX: usize = 4 << 20;
 const CHUNK_AT_FIRST_MAX: usize = 256;
 
@@ -25,23 +25,23 @@ pub(super) struct Walk<'a> {
     order: Order,
     deadline: Option<Instant>,
     scanned: u64,
-    /// The time of the match that was given last.
+    /// The time of the last match returned.
     last: Option<i64>,
     lanes: Vec<Lane<'a>>,
 }
 
 struct Lane<'a> {
     member: &'a mut Member,
-    /// What is asked for, as this trail's lines hold it.
+    /// The filter in terms of what this trail's lines hold.
     filter: Filter,
-    /// Matches that were found and not given yet.
+    /// Matches that were found but not returned yet.
     waiting: VecDeque<Hit>,
-    /// What was not looked at yet.
+    /// What was not checked yet.
     left: Left,
-    /// In a walk by time, everything at this place and above was given.
+    /// In a walk by time, everything at this place and above was returned.
     given: Key,
     chunk: usize,
-    /// Whether it was looked at for this walk.
+    /// Whether this walk has checked it.
     is_begun: bool,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Walk<'a> {
         limit: usize,
         deadline: Option<Instant>,
     ) -> Result<Self, SearchError> {
-        // One more than asked for tells whether there is a next page.
+        // One more than requested shows whether there is a next page.
         let chunk = if members.len() == 1 { limit.saturating_add(1) } else { CHUNK_MIN };
         let chunk = if limit == usize::MAX { CHUNK_MIN } else { chunk.min(CHUNK_AT_FIRST_MAX) };
         let lane = |member: &'a mut Member| {
@@ -83,7 +83,7 @@ impl<'a> Walk<'a> {
         Ok(Walk { order, deadline, scanned: 0, last: None, lanes })
     }
 
-    /// The next match; `None` at the end, or when there is no time left.
+    /// The next match; `None` at the end or when time has run out.
     pub(super) fn next(&mut self) -> Result<Option<Hit>, SearchError> {
         if !self.fill()? {
             return Ok(None);
@@ -102,12 +102,12 @@ impl<'a> Walk<'a> {
         Ok(hit)
     }
 
-    /// Looks until each trail has a match waiting or is at its end; false if the time is over before that.
+    /// Searches until each trail has a match waiting or is at its end; false if time runs out first.
     fn fill(&mut self) -> Result<bool, SearchError> {
         let mut is_whole = true;
         for lane in &mut self.lanes {
             while lane.waiting.is_empty() && !lane.left.is_empty() {
-                // Each trail gets on with each page, however long the others take.
+                // Each trail makes progress on every page, however long the others take.
                 let is_late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
                 if is_late && lane.is_begun {
                     is_whole = false;
@@ -133,12 +133,12 @@ impl<'a> Walk<'a> {
         Ok(is_whole)
     }
 
-    /// How many events were looked at so far.
+    /// How many events were checked so far.
     pub(super) fn scanned(&self) -> u64 {
         self.scanned
     }
 
-    /// Where the next page begins, if there is one, and how much was passed over if this one ended for time.
+    /// Where the next page begins, if there is one, and how much was passed over if this page ended for lack of time.
     pub(super) fn rest(mut self) -> Result<(Option<Cursor>, Option<u64>), SearchError> {
         let is_whole = self.fill()?;
         if is_whole && self.lanes.iter().all(|lane| lane.waiting.is_empty()) {
@@ -151,7 +151,7 @@ impl<'a> Walk<'a> {
 }
 
 impl Lane<'_> {
-    /// What was not looked at, and what was found there and not given. `last` is the time of the match that was given last.
+    /// What was not checked, and what was found there but not returned. `last` is the time of the last match returned.
     fn not_given(&self, order: Order, last: Option<i64>) -> Left {
         let front = self.waiting.front();
         let Left { mut indexes, mut below, mut looked } = self.left.clone();
@@ -159,7 +159,7 @@ impl Lane<'_> {
             (By::Time, first) => {
                 let is_at_end = front.is_none() && self.left.is_empty();
                 if front.is_some() || (is_at_end && first == First::Oldest && last.is_some()) {
-                    // What arrives meanwhile may come between what was given and what was found.
+                    // What arrives meanwhile may belong between what was returned and what was found.
                     let reached = last.map(|time| after((first.turn((time, 0)).0, u64::MAX)));
                     below = reached.map_or(self.given, |reached| reached.min(self.given));
                     looked.best = front.map_or(NONE_BELOW, |hit| hit.place(first));

@@ -1,8 +1,9 @@
-//! Search: one answer from one trail or several, by the index where there is one and by a scan where there is not.
+//! Search: one answer from one trail or several, using the index where there is one and a scan where there is not.
 //!
-//! In: a [`Filter`], an order, a cursor. Out: events in one order: by time, which is (effective time, `recorded`, origin,
-//! index), or by recording, which is the same without the first. What is durable and not yet in the index is scanned, so an answer never waits for the index. The index only proposes: each line is
-//! judged by [`Filter::accept`] on its bytes, so there is one meaning of a filter, with and without an index.
+//! In: a [`Filter`], an order, a cursor. Out: events in one order: by time, which is (effective time, `recorded`,
+//! origin, index), or by recording, which is the same without the first. What is durable but not yet in the index is
+//! scanned, so an answer never waits for the index. The index only proposes: [`Filter::accept`] judges each line by its
+//! bytes, so a filter means the same with and without an index.
 
 mod by_time;
 mod cursor;
@@ -50,36 +51,35 @@ impl Hit {
     /// The event on the line.
     ///
     /// # Errors
-    /// When the line is none that a trail writes; `verify` has more to say then.
+    /// When the line is not one that a trail writes; `verify` then says more.
     pub fn read(&self) -> Result<Recorded, BadLine> {
         Event::from_line(&self.line)
     }
 
-    /// Where it stands in its trail by time, counted from this end.
+    /// Its place in its trail by time, counted from this end.
     fn place(&self, first: First) -> Key {
         first.turn((self.time.as_micros(), self.index.get()))
     }
 }
 
-/// A page with a budget ends with so many bytes of lines, whatever its limit is.
+/// A page with a budget ends at this many bytes of lines, whatever its limit.
 pub const PAGE_BYTES_MAX: usize = 2 << 20;
 
-/// One page of an answer.
+/// One page of results.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// The events, in the order asked for.
+    /// The events, in the requested order.
     pub hits: Vec<Hit>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<Cursor>,
-    /// Set when the work limit, or the limit of bytes, ended the page before it was full: how many events were looked at so
-    /// far.
+    /// Set if the time budget or the byte limit ended the page before it was full: how many events were checked so far.
     pub scanned: Option<u64>,
 }
 
-/// How far the indexes are behind.
+/// How far the indexes lag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
-    /// Readable events that are not in an index yet; answers include them all the same.
+    /// Readable events that are not in an index yet; answers include them anyway.
     pub events: u64,
 }
 
@@ -93,7 +93,7 @@ pub enum SearchError {
     /// An index could not be read.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// Nobody wants the answer any more: see [`Search::stop_when`].
+    /// Nobody waits for the answer any more: see [`Search::stop_when`].
     #[error("the search was stopped")]
     Stopped,
     /// The folder could not be listed.
@@ -135,14 +135,14 @@ pub struct Search {
     matches_max: usize,
 }
 
-/// Told why an index cannot be used.
+/// Called with the reason why an index cannot be used.
 pub type TellTrouble = dyn Fn(&IndexError) + Send + Sync;
 
 impl Search {
-    /// Looks at the trail in folder `dir`, or at the slots in it. Writes nothing.
+    /// Opens the trail in folder `dir`, or the slots in it. Writes nothing.
     ///
     /// # Errors
-    /// When there is no trail, or it cannot be read. An index that cannot be read is done without.
+    /// When there is no trail, or it cannot be read. An unreadable index is not an error; the search does without it.
     pub fn open(dir: &Path, files: Arc<dyn Files>) -> Result<Search, SearchError> {
         let mut search =
             Search { dir: dir.to_owned(), files, members: Vec::new(), tell: None, matches_max: MATCHES_MAX };
@@ -170,18 +170,18 @@ impl Search {
         Ok(())
     }
 
-    /// A slot without its `trail.toml` is one that something was taken from.
+    /// A slot without `trail.toml` has lost it.
     fn named(&self, error: SearchError) -> SearchError {
         match error {
             SearchError::Read(ReadError::NoTrail { path }) if path != self.dir => {
-                let what = "this slot is gone, or its trail.toml, and others are there".to_owned();
+                let what = "this slot or its trail.toml is gone, but others exist".to_owned();
                 ReadError::Damaged { path, what }.into()
             }
             other => other,
         }
     }
 
-    /// Looks again: what has become readable since, slots that came since, too.
+    /// Picks up what has become readable since, including new slots.
     ///
     /// # Errors
     /// As [`open`](Search::open).
@@ -190,7 +190,7 @@ impl Search {
         // A folder that is one trail stays one.
         match self.members.as_slice() {
             [one] if one.reader.folder().root() == self.dir => Ok(()),
-            // One that is being made cannot be read yet; the next look finds it.
+            // A trail that is being created cannot be read yet; the next call finds it.
             _ => self.find_members().or_else(|error| match error {
                 SearchError::List { .. } | SearchError::Read(ReadError::Damaged { .. }) => Err(error),
                 _ => Ok(()),
@@ -198,42 +198,42 @@ impl Search {
         }
     }
 
-    /// Calls `tell` for each index that is damaged, or of another version: answers are the same without it, and slower.
+    /// Calls `tell` for each index that is damaged or of another version: answers are the same without it, but slower.
     pub fn tell_trouble(&mut self, tell: Arc<TellTrouble>) {
         self.members.iter_mut().for_each(|member| member.tell_trouble(&tell));
         self.tell = Some(tell);
     }
 
-    /// From now on a search ends with [`SearchError::Stopped`] soon after `stopped` is set: what takes long looks at it
-    /// again and again.
+    /// From now on, a search ends with [`SearchError::Stopped`] soon after `stopped` is set: long work checks it
+    /// repeatedly.
     pub fn stop_when(&mut self, stopped: &Arc<AtomicBool>) {
         self.members.iter_mut().for_each(|member| member.stopped = stopped.clone());
     }
 
-    /// From now on the places of at most so many matches of each trail are kept for a walk by time through what is not
-    /// indexed: 262,144 unless told otherwise, which is about 6 MiB. With fewer, lines are looked at more often.
+    /// From now on, a walk by time through unindexed lines keeps at most this many places of matches per trail. The
+    /// default is 262,144, about 6 MiB. With fewer, lines are read more often.
     pub fn keep_at_most(&mut self, matches: usize) {
         self.matches_max = matches;
         self.members.iter_mut().for_each(|member| member.matches_max = matches);
     }
 
-    /// The views of the trails, in the order of their origins.
+    /// The views of the trails, ordered by origin.
     pub fn readers(&self) -> impl Iterator<Item = &Reader> {
         self.members.iter().map(|member| &member.reader)
     }
 
-    /// The view of the trail `origin`, to read lines and proofs from.
+    /// The view of the trail `origin`, for reading lines and proofs.
     pub fn reader_of(&mut self, origin: &str) -> Option<&mut Reader> {
         self.members.iter_mut().find(|member| &*member.origin == origin).map(|member| &mut member.reader)
     }
 
-    /// Whether `filter` asks for a value that some trail may have hashed by a key that is not here: it is found by its hash
-    /// alone there.
+    /// Whether `filter` asks for a value that some trail may have hashed with a key that is not available: there only
+    /// its hash finds it.
     pub fn lacks_key(&self, filter: &Filter) -> bool {
         filter.has_hashable() && self.members.iter().any(|member| !member.has_key())
     }
 
-    /// How far the indexes are behind, all together.
+    /// How far all indexes together lag.
     pub fn lag(&self) -> Lag {
         Lag { events: self.lags().sum() }
     }
@@ -243,19 +243,19 @@ impl Search {
         self.members.iter().map(|member| member.end() - member.indexed())
     }
 
-    /// Where a reader stands that has seen everything so far and wants what comes then.
+    /// The position of a reader that has seen everything so far and wants what comes next.
     pub fn end(&self) -> Cursor {
         let left = |member: &Member| Left { indexes: member.end()..u64::MAX, ..Left::of(0) };
         let left = self.members.iter().map(|member| (member.origin.clone(), left(member)));
         Cursor::new(Order::OLDEST_RECORDED, left)
     }
 
-    /// Whether a cursor is of one of these trails at least. Where one of all others leads is of no use to anybody.
+    /// Whether a cursor belongs to at least one of these trails. A position in other trails is of no use here.
     pub fn knows(&self, cursor: &Cursor) -> bool {
         self.members.iter().any(|member| cursor.knows(&member.origin))
     }
 
-    /// Calls `each` with every event that matches, in order, from `cursor` on.
+    /// Calls `each` with every matching event, in order, from `cursor` on.
     ///
     /// # Errors
     /// When a trail cannot be read.
@@ -275,8 +275,8 @@ impl Search {
         Ok(())
     }
 
-    /// Calls `each` with up to `limit` events that match, in order, from `cursor` on. Returns where the next ones
-    /// begin, if there are more.
+    /// Calls `each` with up to `limit` matching events, in order, from `cursor` on. Returns where the next ones begin,
+    /// if there are more.
     ///
     /// # Errors
     /// When a trail cannot be read.
@@ -298,8 +298,9 @@ impl Search {
         Ok(walk.rest()?.0)
     }
 
-    /// Up to `limit` events, from `cursor` on. With a `budget` it may stop before the page is full, and so it does when
-    /// the page has [`PAGE_BYTES_MAX`]; then the page says how far it came, and its `next` goes on from there.
+    /// Returns up to `limit` events from `cursor` on. With a `budget` it may stop before the page is full; it also
+    /// stops when the page has [`PAGE_BYTES_MAX`]. The page then says how far it got, and its `next` continues from
+    /// there.
     ///
     /// # Errors
     /// When a trail cannot be read.
@@ -326,7 +327,7 @@ impl Search {
         Ok(Page { hits, next, scanned })
     }
 
-    /// How many events match, exactly.
+    /// The exact number of matching events.
     ///
     /// # Errors
     /// When a trail cannot be read.
@@ -334,8 +335,7 @@ impl Search {
         self.members.iter_mut().map(|member| member.count(filter)).sum()
     }
 
-    /// How many events there are for each value of `field` among those that match, most frequent first, at most
-    /// `top`.
+    /// How many matching events each value of `field` has, most frequent first, at most `top` values.
     ///
     /// # Errors
     /// When a trail cannot be read.
@@ -357,8 +357,7 @@ impl Search {
         Ok(facets)
     }
 
-    /// How many events that match fall into each span of `bucket` of their time, the earliest first; spans without
-    /// any are left out.
+    /// How many matching events fall into each span of `bucket` by time, the earliest first; empty spans are left out.
     ///
     /// # Errors
     /// When a trail cannot be read.

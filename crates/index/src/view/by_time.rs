@@ -1,8 +1,8 @@
-//! Candidates in the order of time: out of the closed ranges and the pieces of the open one, whichever has the next.
+//! Candidates in order of time, from the closed ranges and the pieces of the open one, whichever has the next.
 //!
-//! What must hold: a piece is opened only once nothing that was found comes before what may be in it. So where events come
-//! in about the order of their times, a page opens one range, however many there are; and where they do not, each range
-//! gives its next row by its own order of time, and only rows that are wanted have their times read.
+//! What must hold: a piece is opened only when nothing found so far comes before what it may hold. So if events arrive
+//! roughly in the order of their times, a page opens one range, however many there are. If they do not, each range
+//! returns its next row by its own order of time, and only the times of wanted rows are read.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -19,13 +19,13 @@ use crate::range::{HeldBlock, RangeFile};
 use crate::rows::extent;
 use crate::schema::{BLOCK_ROWS, SPAN_ROWS};
 
-/// The open range is looked at in pieces of this many rows.
+/// The open range is searched in pieces of this many rows.
 const TAIL_ROWS: usize = 1_024;
-/// So few rows of a range are put in order by reading the time of each: that is less than would be read of its order of
-/// time before the first of them comes. Fewer in debug builds, so that small tests go both ways.
+/// Up to this many rows of a range are sorted by reading each row's time: that is less than reading its order of time
+/// up to the first of them. Fewer in debug builds, so that small tests cover both ways.
 const FEW_ROWS: u64 = if cfg!(debug_assertions) { 4 } else { 32 };
 
-/// A piece that may have the next row, by the place from which on it may have one.
+/// A piece that may have the next row, with the place from which on it may have one.
 struct Next {
     /// Turned.
     place: Key,
@@ -33,13 +33,13 @@ struct Next {
 }
 
 enum What {
-    /// Not looked at yet.
+    /// Not searched yet.
     Piece(Piece, Range<u32>),
-    /// This row, and those behind it.
+    /// This row, and those after it.
     Row(u32, Behind),
 }
 
-/// Rows of a piece that are still to come.
+/// The remaining rows of a piece.
 enum Behind {
     /// With their turned places, the next one last.
     Few(Piece, Vec<(Key, u32)>),
@@ -50,15 +50,15 @@ enum Behind {
 struct Ranked {
     at: usize,
     found: RoaringBitmap,
-    /// Places in the order of time that are left.
+    /// The remaining places in the order of time.
     ranks: Range<u32>,
     order: OrderBlock,
     times: HeldBlock,
 }
 
 impl IndexView {
-    /// Calls `each` with every event in `bounds` that can match and its place, in the order of time from this end, until
-    /// it breaks: those whose turned place is in `turned`.
+    /// Calls `each` with every candidate in `bounds` and its place, in order of time from this end, until it breaks:
+    /// those whose turned place is in `turned`.
     pub(crate) fn candidates_by_time(
         &mut self,
         filter: &Filter,
@@ -90,7 +90,7 @@ impl IndexView {
         Ok(())
     }
 
-    /// All pieces in which there may be rows.
+    /// All pieces that may hold rows.
     fn ahead(&self, plan: &Plan, bounds: Range<u64>, places: &Range<Key>, first: First) -> BinaryHeap<Next> {
         let mut ahead = BinaryHeap::new();
         let mut add = |piece, rows, (earliest, latest): (i64, i64)| {
@@ -114,7 +114,7 @@ impl IndexView {
         ahead
     }
 
-    /// The rows of a piece that can match, ready to be taken one by one.
+    /// The candidate rows of a piece, ready to be taken one by one.
     fn begin(
         &mut self,
         piece: Piece,
@@ -151,7 +151,7 @@ impl IndexView {
         Ok(Behind::Few(piece, few))
     }
 
-    /// Takes the next row of a piece; `None` where there is none left.
+    /// Takes the next row of a piece; `None` if there is none left.
     fn step(&mut self, mut behind: Behind, first: First) -> Result<Option<Next>, IndexError> {
         let next = match &mut behind {
             Behind::Few(_, few) => few.pop(),
@@ -175,7 +175,7 @@ impl Behind {
 }
 
 impl Ranked {
-    /// The next row that was found, and its time.
+    /// The next row found, and its time.
     fn next(&mut self, file: &RangeFile, first: First) -> Result<Option<(i64, u32)>, IndexError> {
         let left = &mut self.ranks;
         while let Some(rank) = if first == First::Newest { left.next_back() } else { left.next() } {
@@ -253,7 +253,7 @@ impl PartialOrd for Next {
 }
 
 impl Ord for Next {
-    /// A piece that may have a row at a place is looked at before a row that is there is given.
+    /// A piece that may have a row at a place is searched before a row found there is returned.
     fn cmp(&self, other: &Next) -> Ordering {
         let is_piece = |next: &Next| matches!(next.what, What::Piece(..));
         self.place.cmp(&other.place).then(is_piece(self).cmp(&is_piece(other)))

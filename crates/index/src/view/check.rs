@@ -1,4 +1,4 @@
-//! Whether the index says what the lines say.
+//! Checks the index against the lines.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::range::Builder;
 use crate::rows::{Coder, Rows};
 use crate::schema::{Coded, MARK_UNREADABLE};
 
-/// Compares the index with the lines of the trail. Made by [`IndexView::check`].
+/// Compares the index with the lines of the trail. Created by [`IndexView::check`].
 pub struct RangeCheck<'a> {
     view: &'a mut IndexView,
     coder: Coder,
@@ -21,7 +21,7 @@ pub struct RangeCheck<'a> {
 }
 
 impl IndexView {
-    /// Begins a comparison of the whole index with the lines, as of the last look.
+    /// Starts comparing the whole index with the lines, as of the last refresh.
     pub fn check(&mut self) -> RangeCheck<'_> {
         // A value that is in no dictionary by now never was.
         let frozen = |values| GrowingDictionary::new(values, 0, self.hasher);
@@ -32,7 +32,7 @@ impl IndexView {
 }
 
 impl RangeCheck<'_> {
-    /// Takes the next line: from event 0 on, each in its turn. Lines that are not indexed yet are passed over.
+    /// Takes the next line: from event 0 on, in order. Unindexed lines are skipped.
     ///
     /// # Errors
     /// When a file of the index cannot be read.
@@ -66,8 +66,8 @@ impl RangeCheck<'_> {
         Ok(is_same && pieces == file.pieces()?)
     }
 
-    /// Indexes of events for which the index says other things than their lines, as narrow as is known;
-    /// with the event after the last line if lines were missing.
+    /// Indexes of events for which the index differs from the lines, as narrow as is known; with the event after the
+    /// last line if lines were missing.
     ///
     /// # Errors
     /// When a file of the index cannot be read.
@@ -97,7 +97,7 @@ impl RangeCheck<'_> {
         Ok(joined)
     }
 
-    /// The index of the line that is wanted next.
+    /// The index of the next line needed.
     pub fn next(&self) -> Index {
         Index::new(self.rows.end())
     }
@@ -107,7 +107,7 @@ type Row = (i64, u64, u64, [u32; crate::schema::CODED]);
 
 fn row_of(rows: &Rows, row: usize) -> Row {
     let codes = Coded::ALL.map(|column| rows.codes[column.at()][row]);
-    // The time of a line that cannot be read is that of the row before in its range, and so says nothing.
+    // An unreadable line takes the time of the row before it in its range, so its time says nothing.
     let time = if codes[Coded::Mark.at()] == MARK_UNREADABLE { 0 } else { rows.times[row] };
     (time, rows.offsets[row], rows.segment(row as u32), codes)
 }

@@ -1,8 +1,8 @@
 //! The reading side: answers filters, from any process, beside a running writer.
 //!
-//! In: a [`Filter`] and bounds. Out: indexes with the places of their lines, counts, facets, histograms. What
-//! must hold: no event below the cursor that [`Filter::accept`] takes is left out; what is said without looking
-//! at lines is exact.
+//! In: a [`Filter`] and bounds. Out: indexes with the places of their lines, counts, facets, histograms. What must
+//! hold: no event below the cursor that [`Filter::accept`] takes is left out; answers given without reading lines are
+//! exact.
 
 mod by_time;
 mod check;
@@ -34,12 +34,12 @@ use crate::store::{Main, RangeRow, State, main_path, stillness};
 use plan::Plan;
 use rowset::RowSet;
 
-/// Range files are kept open up to this many.
+/// Up to this many range files are kept open.
 const OPEN_RANGES_MAX: usize = 256;
-/// The open range is looked through in steps of this many rows.
+/// The open range is searched in steps of this many rows.
 const TAIL_STEP_ROWS: u32 = 8_192;
 
-/// Where a line lies.
+/// Where a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Index of the first line of its segment.
@@ -48,7 +48,7 @@ pub struct Place {
     pub offset: u64,
 }
 
-/// An event that can match, and where its line lies.
+/// An event that can match, and where its line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The event.
@@ -86,7 +86,7 @@ impl FacetField {
     }
 }
 
-/// Looks at a candidate's line when the columns alone cannot tell: whether it matches, or break to stop.
+/// Checks a candidate's line if the columns alone cannot decide: returns whether it matches, or breaks to stop.
 pub type Checker<'a> = dyn FnMut(Candidate) -> ControlFlow<(), bool> + 'a;
 
 /// The reading side of a trail's index. It stands still until [`refresh`](IndexView::refresh).
@@ -125,31 +125,31 @@ pub struct IndexView {
     tail: Rows,
     files: HashMap<u64, RangeFile>,
     offsets: HeldBlock,
-    /// How the main file was when it was read while nobody wrote; all of it is in memory then.
+    /// The state of the main file when it was read while nobody wrote; all of it is in memory then.
     still: Option<(std::time::SystemTime, u64, u64)>,
 }
 
-/// The main file, and what tells it from another one of the same name.
+/// The main file, and what distinguishes it from another one of the same name.
 struct Opened {
     main: Main,
     inode: (u64, u64),
     version: i64,
 }
 
-/// A part of the index: rows with numbers of their own.
+/// A part of the index with its own row numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Piece {
-    /// A closed range, by its place in the list.
+    /// A closed range, by its position in the list.
     Closed(usize),
     Tail,
 }
 
 impl IndexView {
-    /// Opens the index in `folder`, usually `<trail>/index`, of the trail of this origin. `None` if there is none
+    /// Opens the index in `folder`, usually `<trail>/index`, of the trail with this origin. `None` if there is none
     /// yet.
     ///
     /// # Errors
-    /// When it is damaged, or another trail's, or the system or SQLite refuse.
+    /// When it is damaged or another trail's, or when the system or SQLite refuses.
     pub fn open(folder: impl AsRef<Path>, origin: &str) -> Result<Option<IndexView>, IndexError> {
         let mut view = IndexView {
             folder: folder.as_ref().to_owned(),
@@ -167,13 +167,12 @@ impl IndexView {
         Ok(view.main.is_some().then_some(view))
     }
 
-    /// Everything below is indexed, as of the last look.
+    /// Everything below is indexed, as of the last refresh.
     pub fn cursor(&self) -> Index {
         Index::new(self.state.cursor)
     }
 
-    /// Looks again: what was indexed since, and whether the index was built anew. If it is gone, nothing is
-    /// indexed.
+    /// Picks up what was indexed since, and notices if the index was rebuilt. If it is gone, nothing is indexed.
     ///
     /// # Errors
     /// As [`open`](IndexView::open).
@@ -184,7 +183,7 @@ impl IndexView {
                 self.forget();
                 self.open_main(Main::open_still)?;
             }
-            // Read while nobody wrote: then it is whole.
+            // It was read while nobody wrote, so it is complete.
             if stillness(&self.folder) == still {
                 self.still = still;
                 return Ok(());
@@ -223,7 +222,7 @@ impl IndexView {
         self.offsets = HeldBlock::default();
     }
 
-    /// Reads what the main file has more than memory, all of it as of one moment.
+    /// Reads what the main file has beyond memory, all as of one moment.
     fn read_main(&mut self) -> Result<(), IndexError> {
         let Some(opened) = &mut self.main else { return Ok(()) };
         let main = &opened.main;
@@ -253,7 +252,7 @@ impl IndexView {
             Ok(())
         })?;
         if tail.end() != state.cursor {
-            return Err(main.damaged("its tail ends elsewhere than its cursor"));
+            return Err(main.damaged("its tail does not end at its cursor"));
         }
         moment.finish().map_err(&failed)?;
         opened.version = version;
@@ -261,12 +260,12 @@ impl IndexView {
         Ok(())
     }
 
-    /// Calls `each` with every event in `bounds` that can match, in order, until it breaks. Whether one does
-    /// match is for [`Filter::accept`] to say, with the line: values that are kept as hashes can be mistaken,
-    /// rarely, and `text` is not judged here. Nothing that matches is left out.
+    /// Calls `each` with every candidate in `bounds`, in order, until it breaks. [`Filter::accept`] decides with the
+    /// line whether it matches: values kept as hashes can, rarely, be mistaken, and `text` is not checked here. Nothing
+    /// that matches is left out.
     ///
     /// # Errors
-    /// When a file cannot be read; [`IndexError::Replaced`] if the index was built anew since the last look.
+    /// When a file cannot be read; [`IndexError::Replaced`] if the index was rebuilt since the last refresh.
     pub fn candidates(
         &mut self,
         filter: &Filter,
@@ -308,7 +307,7 @@ impl IndexView {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Where the line of an event lies; `None` if it is not indexed.
+    /// Where the line of an event is; `None` if it is not indexed.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -330,7 +329,7 @@ impl IndexView {
         Plan::new(filter, &self.dictionaries, self.hasher)
     }
 
-    /// The pieces that `bounds` touch, in order, each with the rows to look at.
+    /// The pieces that `bounds` touch, in order, each with the rows to search.
     fn pieces(&self, plan: &Plan, bounds: Range<u64>, first: First) -> Vec<(Piece, Range<u32>)> {
         let from = bounds.start.max(plan.bounds.start);
         let to = bounds.end.min(plan.bounds.end).min(self.state.cursor);
@@ -387,7 +386,7 @@ impl IndexView {
         self.state.ranges.get(at).copied().unwrap_or_default()
     }
 
-    /// The file of a closed range, opened if need be.
+    /// The file of a closed range, opened if necessary.
     fn file(&mut self, at: usize) -> Result<&RangeFile, IndexError> {
         let range = self.range(at);
         let has_room = self.files.len() < OPEN_RANGES_MAX && may_keep();
@@ -409,7 +408,7 @@ impl IndexView {
     }
 }
 
-/// A closed range is looked at as a whole, the open one step by step, since a page often ends early.
+/// A closed range is searched as a whole, the open one step by step, since a page often ends early.
 fn steps(piece: Piece, rows: Range<u32>, first: First) -> Vec<Range<u32>> {
     if piece != Piece::Tail {
         return vec![rows];

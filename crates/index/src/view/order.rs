@@ -1,25 +1,25 @@
-//! In which order events come.
+//! The order of events.
 
-/// In which order events come.
+/// The order of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// By what they are ordered.
+    /// What they are ordered by.
     pub by: By,
-    /// At which end it begins.
+    /// The end at which the order begins.
     pub first: First,
 }
 
 /// What events are ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// By their effective time: the event's own, but never later than when it was recorded. At one time, as by
+    /// By effective time: the event's own, but never later than its recording. At the same time, as by
     /// [`Recorded`](By::Recorded).
     Time,
-    /// By when they were recorded, the trail's origin, and their index.
+    /// By when they were recorded, then the trail's origin, then their index.
     Recorded,
 }
 
-/// At which end an order begins.
+/// The end at which an order begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum First {
@@ -38,16 +38,16 @@ impl Order {
     pub const OLDEST_RECORDED: Order = Order { by: By::Recorded, first: First::Oldest };
 }
 
-/// Where an event stands among those of its trail by time: effective time and index. What was recorded later has a higher
-/// index, so this is the whole order of one trail.
+/// An event's place in its trail by time: effective time and index. Events recorded later have a higher index, so this
+/// is the complete order of one trail.
 pub(crate) type Key = (i64, u64);
 
-/// Every place, of whichever end.
+/// Every place, from either end.
 pub(crate) const ALL: std::ops::Range<Key> = (i64::MIN, 0)..(i64::MAX, u64::MAX);
 
 impl First {
-    /// The place counted from this end: what comes first is the highest, so that walks from both ends go downward alike.
-    /// Turned twice it is what it was.
+    /// The place counted from this end: the first has the highest value, so that walks from both ends go downward
+    /// alike. Turning twice restores it.
     pub(crate) fn turn(self, (time, index): Key) -> Key {
         match self {
             First::Newest => (time, index),
@@ -56,7 +56,7 @@ impl First {
     }
 }
 
-/// The place straight after.
+/// The place directly after.
 pub(crate) fn after((time, index): Key) -> Key {
     match index.checked_add(1) {
         Some(index) => (time, index),

@@ -19,11 +19,11 @@ pub(super) struct Plan {
     pub(super) since: i64,
     /// Times before this.
     pub(super) until: Option<i64>,
-    /// Whether the trail's own events are asked for.
+    /// Whether the trail's own events are wanted.
     pub(super) system: bool,
     /// Indexes that can match at all.
     pub(super) bounds: Range<u64>,
-    /// Whether the line must be looked at, too.
+    /// Whether the line must also be checked.
     pub(super) line: bool,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Condition {
     pub(super) codes: Vec<u32>,
     /// A code of the column with which a row may fulfil it.
     pub(super) other: bool,
-    /// Kinds and hashes of keys with which a row fulfils it; may fulfil it, if they are not wide.
+    /// Kinds and hashes of keys with which a row fulfils it, or may fulfil it if they are not wide.
     pub(super) keys: Vec<(usize, u64)>,
     /// The event itself.
     pub(super) indexes: Vec<u64>,
@@ -91,7 +91,7 @@ impl Plan {
         })
     }
 
-    /// The same at any time, and the places by time that are asked for.
+    /// The same at any time, plus the requested places by time.
     pub(super) fn without_times(self) -> (Plan, Range<Key>) {
         let end = self.until.map_or(ALL.end, |until| (until, 0));
         let places = (self.since, 0)..end;
@@ -102,7 +102,7 @@ impl Plan {
         self.since <= time && self.until.is_none_or(|until| time < until)
     }
 
-    /// Whether a row is seen at all, by its mark.
+    /// Whether a row is visible at all, by its mark.
     pub(super) fn shows(&self, mark: u32) -> bool {
         mark == crate::schema::MARK_NONE || (self.system && mark == crate::schema::MARK_SYSTEM)
     }
@@ -169,7 +169,7 @@ impl Planner<'_> {
         })
     }
 
-    /// Types alone, if that is all that is asked of the resource.
+    /// Types alone, if nothing else is asked of the resource.
     fn kind(&self, filter: &Filter) -> Option<Condition> {
         if filter.resource.iter().any(|wanted| wanted.id.is_some()) {
             return None;

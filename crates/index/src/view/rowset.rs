@@ -13,7 +13,7 @@ use crate::schema::{BLOCK_ROWS, OTHER, SPAN_ROWS, is_wide};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct RowSet {
     pub(super) all: RoaringBitmap,
-    /// Those among them of which only the line can tell.
+    /// Those among them that only the line can decide.
     pub(super) unsure: RoaringBitmap,
 }
 
@@ -119,8 +119,8 @@ impl Times {
     }
 }
 
-/// Rows whose time the plan asks for; `None` if there is none. Only where a span of rows lies across an edge
-/// are the times themselves read.
+/// Rows whose time the plan asks for; `None` if there is none. The times themselves are read only for a span of rows
+/// that crosses an edge.
 pub(super) fn times(file: &RangeFile, rows: &Range<u32>, plan: &Plan) -> Result<Option<Times>, IndexError> {
     let head = &file.head;
     if plan.has_time(head.earliest) && plan.has_time(head.latest) {

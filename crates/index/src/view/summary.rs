@@ -19,32 +19,32 @@ pub const HISTOGRAM_BUCKETS_MAX: usize = 100_000;
 /// How many events match.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// So many.
+    /// The number.
     pub events: u64,
-    /// Whether all were counted; if not, the checker stopped it, and there may be more.
+    /// Whether all were counted; if not, the checker stopped, and there may be more.
     pub is_complete: bool,
 }
 
-/// How many events have which value.
+/// How many events have each value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facets {
-    /// The most frequent values and how many events have each, most frequent first, then by value.
+    /// The most frequent values with their number of events, most frequent first, then by value.
     pub values: Vec<(String, u64)>,
     /// How many different values there are.
     pub distinct: u64,
     /// Events without a value.
     pub absent: u64,
-    /// Events with values that the index does not hold, since there are too many or they are long.
+    /// Events whose values the index does not hold because there are too many or they are long.
     pub others: u64,
-    /// Whether all events were looked at; if not, the checker stopped it.
+    /// Whether all events were checked; if not, the checker stopped.
     pub is_complete: bool,
 }
 
 impl IndexView {
-    /// How many events in `bounds` match, exactly. `check` is asked about those of which only the line can
-    /// tell: none, unless the filter has an id, a request, correlation or trace id, or `text`; or a glob meets
-    /// actions that no dictionary holds. Resources and sessions are told by a hash with a secret seed, of
-    /// which 46 bits and more are kept: a mistake is possible once in some thousand million questions.
+    /// The exact number of matching events in `bounds`. `check` is called for those that only the line can decide:
+    /// none, unless the filter has an id, a request, correlation or trace id, or `text`; or a glob meets actions that
+    /// no dictionary holds. Resources and sessions are matched by a hash with a secret seed, of which at least 46 bits
+    /// are kept: a mistake happens about once in a billion queries or less.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -70,7 +70,7 @@ impl IndexView {
         Ok(Count { events, is_complete: true })
     }
 
-    /// The count in a range of which all is asked, by at most one value: without reading posting lists.
+    /// The count for a whole range by at most one value, without reading posting lists.
     fn known_count(
         &mut self,
         piece: Piece,
@@ -99,7 +99,7 @@ impl IndexView {
             return Ok(None);
         }
         let mut events = 0;
-        // Sums leave the trail's own events out, and have those of the event's own resource only.
+        // Sums leave out the trail's own events and count only the event's own resource.
         let has_sums = file.has_sums(column) && column != Coded::Kind;
         if condition.codes.len() > 4 && has_sums && (!plan.system || head.system.is_empty()) {
             file.sums(column, |code, n| {
@@ -115,7 +115,7 @@ impl IndexView {
         Ok(Some(events))
     }
 
-    /// The rows that match, and whether all were looked at.
+    /// The matching rows, and whether all were checked.
     fn matching(
         &mut self,
         piece: Piece,
@@ -131,7 +131,7 @@ impl IndexView {
                 ControlFlow::Continue(true) => {}
                 ControlFlow::Continue(false) => _ = found.all.remove(row),
                 ControlFlow::Break(()) => {
-                    // Of what was not looked at nothing is said.
+                    // Nothing is said about what was not checked.
                     found.all.remove(row);
                     found.all -= left.collect::<roaring::RoaringBitmap>();
                     return Ok((found, false));
@@ -141,7 +141,7 @@ impl IndexView {
         Ok((found, true))
     }
 
-    /// The `top` most frequent values of a field among the events in `bounds` that match. `check` is as for
+    /// The `top` most frequent values of a field among the matching events in `bounds`. `check` is as for
     /// [`count`](IndexView::count).
     ///
     /// # Errors
@@ -171,7 +171,7 @@ impl IndexView {
         }
         if counts.unknown > 0 {
             let path = self.folder.clone();
-            return Err(IndexError::Damaged { path, what: "it has codes that are in no dictionary" });
+            return Err(IndexError::Damaged { path, what: "it has codes that no dictionary has" });
         }
         Ok(self.facets_of(field, &counts, top, is_complete))
     }
@@ -283,9 +283,9 @@ impl IndexView {
         actor.id.or(actor.name)
     }
 
-    /// How many of the events in `bounds` that match fall into each bucket of time: beginnings, which are
-    /// multiples of `bucket_micros`, and counts, in order. Empty buckets are left out. `check` is as for
-    /// [`count`](IndexView::count); if it stops, what was counted until then is given.
+    /// How many matching events in `bounds` fall into each time bucket: starts, which are multiples of `bucket_micros`,
+    /// and counts, in order. Empty buckets are left out. `check` is as for [`count`](IndexView::count); if it stops,
+    /// the counts until then are returned.
     ///
     /// # Errors
     /// [`IndexError::Buckets`] when there would be too many; or when a file cannot be read.
@@ -341,7 +341,7 @@ impl IndexView {
 
 struct Counts {
     by_code: Vec<u64>,
-    /// Of codes that cannot be.
+    /// For codes that cannot exist.
     unknown: u64,
 }
 
@@ -362,7 +362,7 @@ impl Counts {
 struct Buckets {
     width: i64,
     counts: BTreeMap<i64, u64>,
-    /// The bucket that was added to last: its beginning, and what is not in `counts` yet.
+    /// The last bucket added to: its start, and what is not in `counts` yet.
     last: (i64, u64),
 }
 
@@ -395,8 +395,8 @@ impl Buckets {
     }
 }
 
-/// The next rows, as many as there is room for. Not by `next_many` of the bitmap: in roaring 0.12.0 that leaves out runs
-/// of 65,536 rows.
+/// The next rows, as many as there is room for. Not by the bitmap's `next_many`: in roaring 0.12.0 that skips runs of
+/// 65,536 rows.
 fn some_of<'a>(rows: &mut impl Iterator<Item = u32>, room: &'a mut [u32]) -> &'a [u32] {
     let count = room.iter_mut().zip(rows).map(|(place, row)| *place = row).count();
     &room[..count]

@@ -1,4 +1,4 @@
-//! The rows of the open range that a plan finds: its columns are looked through.
+//! The rows of the open range that a plan finds, by searching its columns.
 
 use std::ops::Range;
 
@@ -82,7 +82,7 @@ fn keyed_rows(tail: &Rows, range: &Range<u32>, condition: &Condition, wide: bool
     found
 }
 
-/// A set of codes that is quick to ask.
+/// A set of codes with fast look-up.
 enum Codes {
     One(u32),
     Bits(Vec<u64>),

@@ -1,4 +1,4 @@
-//! Who asks.
+//! Who is asking.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use crate::listen::client;
 use crate::problem::Problem;
 use crate::shares::Client;
 
-/// What a token lets its holder do.
+/// What a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Hand events in.
+    /// Record events.
     Write,
-    /// See events.
+    /// Read events.
     Read,
-    /// Decide in the review queue.
+    /// Decide reviews.
     Review,
-    /// Change what the server does.
+    /// Change the server's policy, tokens and keys.
     Admin,
 }
 
 impl Scope {
-    /// All of them.
+    /// All scopes.
     pub const ALL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Review, Scope::Admin];
 
     /// Its name.
@@ -39,13 +39,13 @@ impl Scope {
         }
     }
 
-    /// The scope of this name.
+    /// The scope with this name.
     pub fn parse(name: &str) -> Option<Scope> {
         Scope::ALL.into_iter().find(|scope| scope.name() == name)
     }
 }
 
-/// Who asks, and what they may see.
+/// Who is asking, and what they may see.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     name: Arc<str>,
@@ -56,11 +56,11 @@ pub(crate) struct Caller {
     resource: Option<String>,
     address: Option<IpAddr>,
     is_viewer: bool,
-    /// For who stays: whether the token is still in force is asked again and again.
+    /// For long requests: to check repeatedly whether the token is still valid.
     token: Option<Token>,
 }
 
-/// A token as it was sent; it shows in no log.
+/// A token as it was sent; never logged.
 #[derive(Clone)]
 struct Token(Arc<str>);
 
@@ -84,12 +84,12 @@ impl Caller {
         }
     }
 
-    /// Whoever owns the trail's folder.
+    /// The owner of the trail's folder.
     pub(crate) fn owner() -> Caller {
         Caller::new("owner", &Scope::ALL)
     }
 
-    /// Anybody, of a server that needs no token.
+    /// Anybody, on a server that needs no token.
     pub(crate) fn open(address: IpAddr) -> Caller {
         Caller::new("open", &Scope::ALL).at(address)
     }
@@ -122,7 +122,7 @@ impl Caller {
         Caller { token: Some(Token(token.into())), ..self }
     }
 
-    /// The token that it came with.
+    /// The token of the request.
     pub(crate) fn token(&self) -> Option<&str> {
         self.token.as_ref().map(|token| &*token.0)
     }
@@ -139,7 +139,7 @@ impl Caller {
         self.address
     }
 
-    /// Whom it counts as where something is shared.
+    /// The client it counts as where something is shared.
     pub(crate) fn client(&self) -> Client {
         match (&self.token, self.address) {
             (Some(_), _) => Client::Token(self.name.clone()),
@@ -156,7 +156,7 @@ impl Caller {
         }
     }
 
-    /// As [`has`](Caller::has), for one scope of several.
+    /// Like [`has`](Caller::has), for one of several scopes.
     pub(crate) fn has_one(&self, scopes: &[Scope]) -> Result<(), Problem> {
         match scopes.iter().any(|scope| self.scopes.contains(scope)) {
             true => Ok(()),
@@ -167,20 +167,20 @@ impl Caller {
         }
     }
 
-    /// As [`has`](Caller::has), of a caller who may see everything.
+    /// Like [`has`](Caller::has), for a caller who may see everything.
     pub(crate) fn has_all(&self, scope: Scope) -> Result<(), Problem> {
         self.has(scope)?;
         match self.is_restricted() {
             false => Ok(()),
-            true => Err(Problem::forbidden("this is about all tenants: it needs a token without a tenant")),
+            true => Err(Problem::forbidden("this concerns all tenants: it needs a token without a tenant")),
         }
     }
 
-    /// Whether it may make viewer tokens. Those may not: they would live on in one another.
+    /// Whether it may make viewer tokens. Viewer tokens may not: they could outlive themselves in each other.
     pub(crate) fn may_grant(&self) -> Result<(), Problem> {
         match self.is_viewer {
             false => Ok(()),
-            true => Err(Problem::forbidden("a viewer token makes no others: use the token that made it")),
+            true => Err(Problem::forbidden("a viewer token cannot make others: use the token that made it")),
         }
     }
 
@@ -188,7 +188,7 @@ impl Caller {
         self.tenant.is_some() || self.actor.is_some() || self.resource.is_some()
     }
 
-    /// For what it hands in.
+    /// For the events that it records.
     pub(crate) fn submitter(&self, strict: bool) -> Submitter {
         Submitter { recorded_by: Some(self.name.clone()), tenant: self.tenant.clone(), strict }
     }
@@ -197,20 +197,20 @@ impl Caller {
     pub(crate) fn restrict(&self, filter: &mut Filter) -> Result<(), Problem> {
         if let Some(own) = &self.tenant {
             if filter.tenant.iter().any(|tenant| **tenant != **own) {
-                return Err(Problem::forbidden("the token is of another tenant"));
+                return Err(Problem::forbidden("the token belongs to another tenant"));
             }
             filter.tenant = vec![own.to_string()];
         }
         if let Some(own) = &self.actor {
             if filter.actor.iter().any(|actor| actor != own) {
-                return Err(Problem::forbidden("the token shows one actor alone"));
+                return Err(Problem::forbidden("the token shows only one actor"));
             }
             filter.actor = vec![own.clone()];
         }
         if let Some(own) = &self.resource {
             let own = ResourceFilter::parse(own);
             if filter.resource.iter().any(|resource| *resource != own) {
-                return Err(Problem::forbidden("the token shows one resource alone"));
+                return Err(Problem::forbidden("the token shows only one resource"));
             }
             filter.resource = vec![own];
         }

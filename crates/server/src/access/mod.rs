@@ -1,7 +1,8 @@
-//! Who asks, and what that lets them do.
+//! Who is asking, and what they may do.
 //!
-//! Every route of the table in `routes.rs` says what it needs; [`check`] finds out who asks and refuses the rest.
-//! What must hold: a token of a tenant sees and writes that tenant only, by [`Caller::restrict`] in every search.
+//! Every route of the table in `routes.rs` says what it needs; [`check`] finds out who is asking and refuses everything
+//! else. What must hold: a tenant's token sees and writes only that tenant, because every search goes through
+//! [`Caller::restrict`].
 
 mod caller;
 mod token;
@@ -29,15 +30,15 @@ use crate::problem::Problem;
 /// What a route needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// Nothing: there is no data in the answer.
+    /// Nothing: the response contains no data.
     Nothing,
     /// A scope.
     Scope(Scope),
     /// One of these scopes.
     OneOf(&'static [Scope]),
-    /// A scope, and no tenant: the answer is about all of them.
+    /// A scope, and no tenant: the response concerns all tenants.
     WholeTrail(Scope),
-    /// As `WholeTrail(Read)`, unless the configuration makes it public.
+    /// Like `WholeTrail(Read)`, unless the configuration makes it public.
     Tiles,
 }
 
@@ -46,11 +47,11 @@ pub(crate) enum Needs {
 pub(crate) enum Peer {
     /// From this address.
     Address(IpAddr),
-    /// By the socket in the trail's folder, which only its owner can open.
+    /// Through the socket in the trail's folder, which only its owner can open.
     Owner,
 }
 
-/// Lets a request pass that may do what the route needs, with the [`Caller`] in its extensions.
+/// Passes on a request that may do what the route needs, with the [`Caller`] in its extensions.
 pub(crate) async fn check(
     State((app, needs)): State<(Shared, Needs)>,
     mut request: Request,
@@ -58,7 +59,7 @@ pub(crate) async fn check(
 ) -> Result<Response, Problem> {
     let peer = request.extensions().get::<Peer>().copied();
     let caller = match identify(&app, peer, &request) {
-        // A page that needs no token is shown to somebody whose token has ended, too.
+        // A page that needs no token is also shown to somebody whose token has expired.
         Err(_) if needs == Needs::Nothing && !app.config.open => None,
         caller => caller?,
     };
@@ -94,7 +95,7 @@ pub(crate) async fn check(
     Ok(next.run(request).await)
 }
 
-/// Whether what let the caller in still would: a stream outlives the look at its beginning.
+/// Whether the caller would still be let in: a stream outlives the check at its start.
 pub(crate) fn is_still_in(app: &Shared, caller: &Caller) -> bool {
     caller.token().is_none_or(|token| app.tokens.find(token, app.now()).is_some())
 }
@@ -103,7 +104,7 @@ fn no_token() -> Problem {
     Problem::unauthorized("this needs a token: send `Authorization: Bearer tsl_…`")
 }
 
-/// Who asks; `None` without a token.
+/// Who is asking; `None` without a token.
 fn identify(app: &Shared, peer: Option<Peer>, request: &Request) -> Result<Option<Caller>, Problem> {
     let Some(peer) = peer else { return Ok(None) };
     let Peer::Address(address) = peer else { return Ok(Some(Caller::owner())) };
@@ -129,10 +130,10 @@ fn identify(app: &Shared, peer: Option<Peer>, request: &Request) -> Result<Optio
     }
 }
 
-/// An open server answers everybody who reaches it, so it must not be reached through a browser that shows somebody
-/// else's page: not under another name, and not by a form or script of another site.
+/// An open server answers everybody who can reach it, so it must not be reachable through a browser that shows another
+/// site's page: neither under another name, nor by another site's form or script.
 fn check_open(app: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    // A target that names a host counts before the header (RFC 9112, section 3.2.2).
+    // A target that names a host takes precedence over the header (RFC 9112, section 3.2.2).
     let host = uri.authority().map(Authority::as_str);
     let host = host.or_else(|| headers.get(header::HOST)?.to_str().ok()).unwrap_or_default();
     let name = host_name(host);
@@ -142,20 +143,20 @@ fn check_open(app: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap) -> 
         return Err(Problem::new(
             axum::http::StatusCode::MISDIRECTED_REQUEST,
             "host",
-            "an open server answers to loopback names alone: add this one to server.hosts",
+            "an open server answers only to loopback names: add this one to server.hosts",
         ));
     }
-    // Pages may be linked to from elsewhere. What reads or records is asked by nobody else's page: the answer stays hidden
-    // from it, but what was asked costs time and stands in the trail.
+    // Other sites may link to pages. But no other site's page may read or record: it could not see the response, but
+    // the request costs time and appears in the trail.
     let is_page = method.is_safe() && !["/v1/", "/admin/"].iter().any(|data| uri.path().starts_with(data));
     match is_page || is_own_page(host, headers) {
         true => Ok(()),
-        false => Err(Problem::forbidden("an open server takes nothing from pages of other sites")),
+        false => Err(Problem::forbidden("an open server refuses requests from pages of other sites")),
     }
 }
 
-/// Whether a request comes from a page of this server, by what browsers say of it; or from no page at all: programs say
-/// nothing.
+/// Whether a request comes from a page of this server, according to the browser; or from no page at all: programs do
+/// not send these headers.
 fn is_own_page(host: &str, headers: &HeaderMap) -> bool {
     let is_own_fetch =
         headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none");

@@ -1,6 +1,7 @@
-//! Tokens: who may ask. Kept as hashes in the trail's folder, so that whoever reads the folder cannot ask in their name.
+//! Tokens: who may use the server. Stored as hashes in the trail's folder, so that whoever reads the folder cannot act
+//! in their name.
 //!
-//! A token is 32 random bytes, so its plain SHA-256 tells nothing about it; a slow hash would only slow requests.
+//! A token is 32 random bytes, so its plain SHA-256 reveals nothing about it; a slow hash would only slow requests.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -19,26 +20,26 @@ use trailseal_event::mask::TenantError;
 use super::viewer_token::Signer;
 use super::{Caller, Grant, Scope};
 
-/// What every token begins with.
+/// Every token begins with this.
 const PREFIX: &str = "tsl_";
-/// Names that the trail's own events have for those without a token.
+/// Names in the trail's own events for those without a token.
 const NAMES_TAKEN: [&str; 4] = ["open", "owner", "nobody", "policy"];
-/// A token's use is written down at most this often, in microseconds.
+/// A token's last use is written at most this often, in microseconds.
 const USE_NOTED_EVERY: i64 = 60_000_000;
 
-/// What can be said of a token; not the token itself.
+/// What may be shown about a token; not the token itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TokenInfo {
-    /// Its name, which stands in `recorded_by` and in the trail's own events.
+    /// Its name, which appears in `recorded_by` and in the trail's own events.
     pub name: String,
-    /// What it lets its holder do.
+    /// What it allows.
     pub scopes: Vec<Scope>,
-    /// The only tenant that it is for.
+    /// The only tenant it is for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tenant: Option<String>,
     /// When it was made.
     pub created: String,
-    /// When it ends.
+    /// When it expires.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires: Option<String>,
     /// When it was last used, to about a minute.
@@ -66,11 +67,11 @@ struct File {
 pub struct NewToken {
     /// Its name: letters, digits, `.`, `_` and `-`.
     pub name: String,
-    /// What it lets its holder do.
+    /// What it allows.
     pub scopes: Vec<Scope>,
-    /// The only tenant that it is for.
+    /// The only tenant it is for.
     pub tenant: Option<String>,
-    /// When it ends.
+    /// When it expires.
     pub expires: Option<Timestamp>,
 }
 
@@ -80,34 +81,35 @@ pub struct NewToken {
 pub enum TokenError {
     /// The name cannot be used.
     #[error(
-        "{name:?} is no name for a token: use up to 64 letters, digits, `.`, `_` and `-`, and not open, owner, nobody or policy"
+        "{name:?} cannot be a token's name: use up to 64 letters, digits, `.`, `_` and `-`, and not open, owner, \
+         nobody or policy"
     )]
     Name {
         /// The name.
         name: String,
     },
-    /// There is one of this name.
-    #[error("there is a token {name} already: revoke it first, or use another name")]
+    /// The name is taken.
+    #[error("there is already a token {name}: revoke it first, or use another name")]
     Exists {
         /// The name.
         name: String,
     },
-    /// There is none of this name.
+    /// There is no token with this name.
     #[error("there is no token {name}")]
     Unknown {
         /// The name.
         name: String,
     },
-    /// It would let its holder do nothing.
+    /// It would allow nothing.
     #[error("a token needs a scope: write, read, review or admin")]
     NoScope,
-    /// No event keeps this tenant, so nobody can read or write for it.
+    /// No event keeps this tenant, so nobody could read or write for it.
     #[error(transparent)]
     Tenant(#[from] TenantError),
-    /// It would have ended before it was made.
-    #[error("the end of the token, {expires}, has passed: give a later one")]
+    /// It would be expired from the start.
+    #[error("the token would already have expired, at {expires}: give a later time")]
     Ended {
-        /// When it would have ended.
+        /// When it would have expired.
         expires: Timestamp,
     },
     /// The file could not be read or written.
@@ -121,8 +123,8 @@ pub enum TokenError {
         #[source]
         source: std::io::Error,
     },
-    /// The file is not as this program writes it.
-    #[error("{} is damaged: move it away, and make tokens anew", path.display())]
+    /// The file is not one that this program writes.
+    #[error("{} is damaged: move it away, and make new tokens", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -171,7 +173,7 @@ impl Tokens {
         Ok(Tokens { path, signer, state: Mutex::new(state) })
     }
 
-    /// Whether there is none.
+    /// Whether there are no tokens.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().by_hash.is_empty()
     }
@@ -180,17 +182,17 @@ impl Tokens {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whose token this is, if it is one that is in force.
+    /// The owner of this token, if it is valid.
     pub(crate) fn find(&self, token: &str, now: Timestamp) -> Option<Caller> {
         if let Some(grant) = self.signer.read(token, now) {
-            // What the maker of a viewer token may no longer see, its holder may not either.
+            // The holder of a viewer token may not see what its maker may no longer see.
             let is_in_force =
                 matches!(&*grant.by, "open" | "owner") || self.lock().had(&grant.by, grant.made, now);
             return is_in_force.then(|| Caller::of_grant(grant));
         }
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let mut state = self.lock();
-        // The map is searched by the hash, of which an attacker learns nothing; equality is asked in constant time.
+        // The map is searched by the hash, which tells an attacker nothing; equality is checked in constant time.
         let (known, kept) = state.by_hash.get_key_value(&hash)?;
         if !bool::from(known.ct_eq(&hash)) || kept.is_expired(now) {
             return None;
@@ -206,7 +208,8 @@ impl Tokens {
         Some(caller)
     }
 
-    /// Makes a token, and returns it: nobody can tell it later. `check` says whether events keep a tenant as it is.
+    /// Makes a token and returns it; it cannot be shown again later. `check` says whether events keep a tenant
+    /// unchanged.
     pub(crate) fn create(
         &self,
         new: NewToken,
@@ -241,7 +244,7 @@ impl Tokens {
             last_used: None,
         };
         let mut state = self.lock();
-        // One that has ended makes room for another of its name.
+        // An expired token makes room for another with its name.
         state.by_hash.retain(|_, kept| kept.info.name != info.name || !kept.is_expired(now));
         if state.has(&info.name, now) {
             return Err(TokenError::Exists { name: info.name });
@@ -254,7 +257,7 @@ impl Tokens {
         Ok(token)
     }
 
-    /// Ends a token.
+    /// Revokes a token.
     pub(crate) fn revoke(&self, name: &str) -> Result<(), TokenError> {
         let mut state = self.lock();
         let before = state.by_hash.clone();
@@ -265,7 +268,7 @@ impl Tokens {
         self.write(&mut state).inspect_err(|_| state.by_hash = before)
     }
 
-    /// All of them, by name.
+    /// All tokens, by name.
     pub(crate) fn list(&self) -> Vec<TokenInfo> {
         let mut infos: Vec<_> = self.lock().by_hash.values().map(|kept| kept.info.clone()).collect();
         infos.sort_by(|left, right| left.name.cmp(&right.name));
@@ -274,7 +277,7 @@ impl Tokens {
 
     /// A token that shows what `grant` says.
     pub(crate) fn grant(&self, grant: &Grant) -> Result<String, TokenError> {
-        // The secret must outlive the process before anything is signed with it.
+        // The secret must be durable before anything is signed with it.
         let mut state = self.lock();
         if !self.path.exists() {
             self.write(&mut state)?;
@@ -282,7 +285,7 @@ impl Tokens {
         Ok(self.signer.sign(grant))
     }
 
-    /// Writes down when tokens were last used.
+    /// Writes when tokens were last used.
     pub(crate) fn keep_uses(&self) -> Result<(), TokenError> {
         let mut state = self.lock();
         if state.is_changed { self.write(&mut state) } else { Ok(()) }
@@ -304,7 +307,7 @@ impl Tokens {
 }
 
 impl State {
-    /// Whether a token of this name is in force that was there at `then`.
+    /// Whether a valid token with this name already existed at `then`.
     fn had(&self, name: &str, then: Timestamp, now: Timestamp) -> bool {
         let was_there = |kept: &Kept| Timestamp::parse(&kept.info.created).is_some_and(|at| at <= then);
         self.by_hash.values().any(|kept| kept.info.name == name && !kept.is_expired(now) && was_there(kept))
@@ -317,7 +320,7 @@ impl State {
 
 impl Kept {
     fn is_expired(&self, now: Timestamp) -> bool {
-        // One whose end cannot be read has ended.
+        // A token whose expiry cannot be read counts as expired.
         self.info.expires.as_deref().is_some_and(|end| Timestamp::parse(end).is_none_or(|end| end <= now))
     }
 }

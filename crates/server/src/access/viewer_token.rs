@@ -1,5 +1,5 @@
-//! Viewer tokens: short-lived, narrower than the token that made them, and nowhere kept. What they show stands in them,
-//! signed with a secret of the trail's folder.
+//! Viewer tokens: short-lived, narrower than the token that made them, and not stored anywhere. What they show is in
+//! the token itself, signed with a secret of the trail's folder.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ const MAC_BYTES: usize = 32;
 /// What a viewer token shows, and until when.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Grant {
-    /// The name of the token that made it, and when: another of that name came later.
+    /// The name of the token that made it, and when: a later token may have the same name.
     pub(crate) by: String,
     pub(crate) made: Timestamp,
     pub(crate) tenant: Option<String>,
@@ -43,7 +43,7 @@ impl Signer {
         format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// What a token shows, if it was signed here and has not ended.
+    /// What a token shows, if it was signed here and has not expired.
     pub(super) fn read(&self, token: &str, now: Timestamp) -> Option<Grant> {
         let bytes = URL_SAFE_NO_PAD.decode(token.strip_prefix(PREFIX)?).ok()?;
         let (text, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;

@@ -1,4 +1,4 @@
-//! One connection: requests one after the other, each with its peer, and what HTTP asks of a head.
+//! One connection: requests one after the other, each with its peer, and HTTP's rules for a head.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ use crate::access::Peer;
 use crate::app::Shared;
 use crate::problem::Problem;
 
-/// The head of a request: its bytes, and its lines behind the first.
+/// Limits on the head of a request: its bytes, and its lines after the first.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 100;
 
@@ -36,7 +36,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Answers until the client or the server ends it.
+    /// Responds until the client or the server ends the connection.
     pub(super) async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + 'static) {
         let Connection { app, router, peer, standing, watcher } = self;
         let timeout = app.config.request_timeout;
@@ -45,18 +45,18 @@ impl Connection {
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(timeout)
-            // What a read brings behind a head is not counted to it.
+            // Bytes that a read brings after the head do not count towards it.
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX)
-            // The stream itself tells who has gone from who waits for an answer.
+            // The stream itself distinguishes a client that has gone from one that waits for a response.
             .half_close(false);
-        // What goes wrong with one connection is the client's matter.
+        // An error on one connection is the client's problem.
         let _ = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await;
     }
 }
 
-/// The router, with where the connection came from in each request.
+/// The router, with the connection's peer in each request.
 struct Requests {
     app: Shared,
     router: Router,
@@ -87,7 +87,7 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Requests {
     }
 }
 
-/// Two would let a proxy and this server read a request in two ways (RFC 9112, section 3.2).
+/// Two would let a proxy and this server interpret a request differently (RFC 9112, section 3.2).
 fn has_one_host(request: &hyper::Request<Incoming>) -> bool {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     match request.version() {
@@ -98,12 +98,13 @@ fn has_one_host(request: &hyper::Request<Incoming>) -> bool {
 }
 
 fn wrong_host() -> Response {
-    let mut response = Problem::bad_request("host", "a request needs one Host header").into_response();
+    let mut response =
+        Problem::bad_request("host", "a request needs exactly one Host header").into_response();
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
-/// A request's body, which tells when all of it is here.
+/// A request's body that reports when it is complete.
 struct Sent {
     inner: Incoming,
     standing: Arc<Standing>,
@@ -133,7 +134,7 @@ impl HttpBody for Sent {
     }
 }
 
-/// An answer's body, which tells when all of it was taken to be sent.
+/// A response's body that reports when all of it was taken for sending.
 pub(super) struct Answer {
     inner: Body,
     standing: Arc<Standing>,
@@ -161,7 +162,7 @@ impl HttpBody for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // What is left of it stands in buffers.
+        // The rest of it is in buffers.
         self.standing.enter(Phase::Leaving);
     }
 }

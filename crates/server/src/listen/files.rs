@@ -1,6 +1,6 @@
 //! How many files this process may open, and how many of them may be connections.
 //!
-//! What must hold: however many connections are open, files are left for the trail, its index and whoever reads.
+//! What must hold: however many connections are open, files are left for the trail, its index and readers.
 
 use std::io;
 
@@ -9,13 +9,13 @@ use trailseal_core::file::open_files_max;
 
 /// Listeners and what comes with them.
 const FOR_LISTENING: u64 = 8;
-/// Left for the trail, its index and readers, of what may be open: a quarter, within these bounds.
+/// The share of the limit reserved for the trail, its index and readers: a quarter, within these bounds.
 const SPARE: std::ops::RangeInclusive<u64> = 16..=1_024;
 
-/// Raises the limit of open files of this process as far as it may, and gives what it is then.
+/// Raises this process's limit on open files as far as possible, and returns the new limit.
 ///
 /// # Errors
-/// When the system refuses; the limit is then as it was.
+/// When the system refuses; the limit is then unchanged.
 pub fn raise_limit_of_files() -> io::Result<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
@@ -24,14 +24,14 @@ pub fn raise_limit_of_files() -> io::Result<u64> {
     Ok(open_files_max())
 }
 
-/// How many connections there can be at a time, of those that are wanted.
+/// How many connections are possible, of those that are wanted.
 pub(super) fn connections_that_fit(wanted: usize) -> usize {
     let fit = fit(open_files_max(), open_now());
     if wanted as u64 > fit {
         tracing::warn!(
             wanted,
             fit,
-            "server.connections_max is more than the limit of open files has room for: raise the limit (`ulimit -n`)"
+            "server.connections_max is more than the limit on open files allows: raise the limit (`ulimit -n`)"
         );
     }
     wanted.min(usize::try_from(fit).unwrap_or(usize::MAX))
@@ -39,11 +39,11 @@ pub(super) fn connections_that_fit(wanted: usize) -> usize {
 
 fn fit(limit: u64, open: u64) -> u64 {
     let spare = (limit / 4).clamp(*SPARE.start(), *SPARE.end());
-    // One is better than none: it is the first to go when files are short.
+    // One is better than none: it is the first to go when files run short.
     limit.saturating_sub(open + FOR_LISTENING + spare).max(1)
 }
 
-/// How many files are open; where the system does not tell, more than there usually are.
+/// How many files are open; if the system does not say, more than there usually are.
 fn open_now() -> u64 {
     std::fs::read_dir("/dev/fd").map_or(48, |open| open.count() as u64)
 }

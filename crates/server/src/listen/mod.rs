@@ -1,6 +1,6 @@
 //! Connections: accepted up to a limit, each with deadlines, over TCP, TLS and the socket in the trail's folder.
 //!
-//! What must hold: a client that is slow, silent or greedy holds its own connection and nothing else.
+//! What must hold: a slow, silent or greedy client holds only its own connection.
 
 mod client_address;
 mod connection;
@@ -39,10 +39,10 @@ pub(crate) use tls::Acceptor;
 pub use tls::TlsError;
 pub(crate) use unix::Socket;
 
-/// Who waits for a place looks so often whether somebody may go now.
+/// How often a client that waits for a place checks whether a connection may be closed now.
 const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_millis(5);
 
-/// Serves connections until `stopping` says so, and then those that are open until they are done.
+/// Serves connections until `stopping` is set, and then the open ones until they are done.
 pub(crate) struct Serving {
     pub(crate) app: Shared,
     pub(crate) router: Router,
@@ -54,7 +54,7 @@ pub(crate) struct Serving {
     graceful: GracefulShutdown,
 }
 
-/// A client that was let in and has no place among all connections yet.
+/// A client that was let in but has no place among all connections yet.
 struct Guest {
     stream: TcpStream,
     address: IpAddr,
@@ -77,8 +77,8 @@ impl Serving {
         }
     }
 
-    /// Accepts until the server stops, from both listeners; then waits for what is open, at most for the time of the
-    /// settings. Returns how many connections were cut.
+    /// Accepts from both listeners until the server stops; then waits for open connections, at most as long as the
+    /// settings allow. Returns how many connections were cut.
     pub(crate) async fn run(
         self,
         listener: TcpListener,
@@ -104,7 +104,7 @@ impl Serving {
                     _ => break,
                 },
                 () = tokio::time::sleep(LOOK_FOR_ROOM_EVERY), if guest.is_some() => {}
-                // The owner's commands take no place: strangers must not keep them out.
+                // The owner's commands take no place, so strangers cannot keep them out.
                 accepted = unix::accept(socket.as_ref()) => match accepted {
                     Ok(stream) => {
                         tokio::spawn(self.connection(Peer::Owner, Standing::apart()).serve(stream));
@@ -119,7 +119,7 @@ impl Serving {
         self.connections_max.saturating_sub(open.available_permits())
     }
 
-    /// Whoever comes, unless its address has too many connections already.
+    /// The next client, unless its address already has too many connections.
     fn guest(&self, stream: TcpStream, address: SocketAddr) -> Option<Guest> {
         let address = address.ip().to_canonical();
         let config = &self.app.config;
@@ -129,7 +129,7 @@ impl Serving {
         let place = self.places.take(address, config.connections_per_address_max);
         if place.is_none() {
             self.app.metrics.connections_refused.inc();
-            tracing::warn!(%address, "a connection was closed: its address has too many already");
+            tracing::warn!(%address, "a connection was closed: its address already has too many");
         }
         place.map(|place| Guest { stream, address, place: Some(place) })
     }
@@ -167,11 +167,12 @@ impl Serving {
         Connection { app, router, peer, standing, watcher }
     }
 
-    /// Too many files, or a client that was gone at once: no reason to stop, and none to try again without a pause.
+    /// There are too many files, or the client went away at once: no reason to stop, but a reason to pause before
+    /// retrying.
     async fn not_accepted(&self, error: &std::io::Error) {
         tracing::warn!(error = %error, "a connection could not be accepted");
         if is_shortage(error) {
-            // Whoever goes leaves a file.
+            // A closed connection frees a file.
             self.standings.make_room();
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

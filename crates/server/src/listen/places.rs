@@ -1,26 +1,26 @@
-//! How many connections one client may have, so that no client takes all of them.
+//! Limits the connections per client, so that no client takes all of them.
 //!
-//! The client is known by the address of the connection: no head has been read yet that could say more. So a trusted
+//! The address of the connection identifies the client: no head has been read yet that could say more. So a trusted
 //! proxy, whose connections are those of many clients, is not counted.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Connections that are open, by client.
+/// Open connections by client.
 #[derive(Default)]
 pub(super) struct Places {
     taken: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One connection's place; given back when it is dropped.
+/// One connection's place, released on drop.
 pub(super) struct Place {
     places: Arc<Places>,
     client: IpAddr,
 }
 
 impl Places {
-    /// A place for a connection from `address`; `None` if its client has `most` already.
+    /// A place for a connection from `address`; `None` if its client already has `most`.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Place> {
         let client = client(address);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,7 +45,7 @@ impl Drop for Place {
     }
 }
 
-/// What stands for a client: its address, in version 6 its network, since a single machine there has 2^64 addresses.
+/// What identifies a client: its address, or in IPv6 its network, since a single machine there has 2^64 addresses.
 pub(crate) fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),

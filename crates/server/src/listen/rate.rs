@@ -1,4 +1,4 @@
-//! How many requests one client address may make.
+//! Limits the requests per client address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,19 +12,19 @@ use super::places::client;
 use crate::access::Peer;
 use crate::app::Shared;
 
-/// Seconds of requests that may come at once.
+/// How many seconds' worth of requests may come at once.
 const BURST_SECONDS: f64 = 2.0;
-/// Addresses that are remembered: those asked for last, and as many from before.
+/// How many addresses are remembered: the most recent ones, and as many earlier ones.
 const ADDRESSES_MAX: usize = 100_000;
 
-/// What each address may still ask.
+/// What each address may still send.
 #[derive(Default)]
 pub(crate) struct Rates {
     addresses: Mutex<Addresses>,
 }
 
-/// Who has been quiet for longest is forgotten first, half of all at a time: of them it is likeliest that they may ask as
-/// much as somebody who never came.
+/// The addresses that have been quiet for longest are forgotten first, half of all at a time: they most likely have
+/// their full allowance again, like a newcomer.
 #[derive(Default)]
 struct Addresses {
     lately: HashMap<IpAddr, Left>,
@@ -61,7 +61,7 @@ impl Addresses {
     }
 }
 
-/// Whether this request may be made; always, unless the settings limit it.
+/// Whether this request is allowed; always, unless the settings limit it.
 pub(crate) fn is_within_rate(app: &Shared, peer: Option<&Peer>, headers: &HeaderMap) -> bool {
     match (app.config.requests_per_second, peer) {
         (0, _) | (_, None | Some(Peer::Owner)) => true,

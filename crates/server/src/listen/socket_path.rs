@@ -1,7 +1,8 @@
-//! The name of the socket in a trail's folder.
+//! The path of the socket in a trail's folder.
 //!
-//! An address of a socket has room for 107 bytes, and a folder's path may be longer. Then the folder is opened, and the
-//! socket named by way of that: it lies at its ordinary place all the same, and nobody can put another folder in between.
+//! A socket's address has room for 107 bytes, and a folder's path may be longer. Then the folder is opened and the
+//! socket is named through its descriptor: it is still at its usual place, and nobody can put another folder in
+//! between.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The longest path that a socket can have.
 const PATH_BYTES_MAX: usize = 107;
 
-/// The path of the socket in a trail's folder, short enough for an address. It is good for as long as this lives.
+/// The path of the socket in a trail's folder, short enough for an address. Valid as long as this lives.
 #[derive(Debug)]
 pub struct SocketPath {
     path: PathBuf,
@@ -19,7 +20,7 @@ pub struct SocketPath {
 }
 
 impl SocketPath {
-    /// That of the trail in `folder`, which must be there; whether anybody listens is another question.
+    /// The path for the trail in `folder`, which must exist; whether anybody listens is another question.
     ///
     /// # Errors
     /// When the path is long and the folder cannot be opened, or the system has no short names for it.
@@ -31,7 +32,7 @@ impl SocketPath {
         by_descriptor(folder)
     }
 
-    /// To bind or connect to.
+    /// For bind or connect.
     pub fn as_path(&self) -> &Path {
         &self.path
     }

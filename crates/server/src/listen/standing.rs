@@ -1,7 +1,7 @@
-//! Where each connection stands, and which of them goes when all places are taken and somebody else comes.
+//! The state of each connection, and which one is closed when all places are taken and another client comes.
 //!
-//! What must hold: whoever is being served with a token stays; of the others those go first that have sent no whole head
-//! for longest, and those first that no token was seen of.
+//! What must hold: a connection being served with a token stays. Of the others, those that have gone longest without
+//! sending a complete head go first, and before them those that have shown no token.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -10,35 +10,35 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// Who takes longer over one request and has shown no token may go.
+/// A connection that takes longer over one request without a token may be closed.
 const NOBODYS_REQUEST_MAX: Duration = Duration::from_secs(1);
 
-/// Nobody goes earlier than so long after coming: a head that is on its way should be read. Who comes in a flood waits
-/// for so long, however few places there are.
+/// No connection is closed sooner than this after it was opened: a head on its way should be read. In a flood each
+/// newcomer waits this long, however few places there are.
 const STAY_MIN: Duration = Duration::from_millis(20);
 
 /// How far a connection is with its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It has not sent a whole head since it came, or since its last answer.
+    /// It has not sent a complete head since it was opened, or since its last response.
     Waiting,
-    /// The head is here, and the body not all of it.
+    /// The head is here, but not the whole body.
     Sending,
-    /// The request is here, and the answer not all made.
+    /// The request is here, but the response is not complete.
     Answering,
-    /// The answer is made, and the client has not taken all of it.
+    /// The response is complete, but the client has not taken all of it.
     Leaving,
 }
 
 const PHASES: [Phase; 4] = [Phase::Waiting, Phase::Sending, Phase::Answering, Phase::Leaving];
 
-/// Where one connection stands.
+/// The state of one connection.
 pub(crate) struct Standing {
     begun: Instant,
     phase: AtomicU8,
-    /// When it came, or last sent a whole head or was answered, in microseconds after `begun`.
+    /// When it was opened, last sent a complete head or last got a response, in microseconds after `begun`.
     since: AtomicU64,
-    /// Whether a request of it was let in by a token.
+    /// Whether a token admitted one of its requests.
     is_known: AtomicBool,
     is_told: AtomicBool,
     go: Notify,
@@ -56,7 +56,7 @@ impl Standing {
         }
     }
 
-    /// Of a connection that takes no place.
+    /// For a connection that takes no place.
     pub(super) fn apart() -> Arc<Standing> {
         Arc::new(Standing::new(Instant::now()))
     }
@@ -68,20 +68,20 @@ impl Standing {
     pub(super) fn enter(&self, phase: Phase) {
         let begins = matches!(self.phase(), Phase::Waiting | Phase::Leaving) && phase != Phase::Leaving;
         if begins || phase == Phase::Waiting {
-            // Before the phase, so that nobody sees it wait since long ago.
+            // Before the phase, so that nobody sees a connection that appears to have waited for long.
             self.since.store(micros(self.begun.elapsed()), Ordering::Release);
         }
         self.phase.store(phase as u8, Ordering::Release);
     }
 
-    /// Everything that was to be sent has left.
+    /// Everything to be sent has left.
     pub(super) fn flushed(&self) {
         if self.phase() == Phase::Leaving {
             self.enter(Phase::Waiting);
         }
     }
 
-    /// A token was seen that lets its holder in.
+    /// A valid token was seen.
     pub(crate) fn let_in(&self) {
         self.is_known.store(true, Ordering::Release);
     }
@@ -91,7 +91,7 @@ impl Standing {
         self.go.notified().await;
     }
 
-    /// By what it is compared with others that may go; `None` if it stays.
+    /// The sort key among connections that may be closed; `None` if it stays.
     fn rank(&self, now: u64) -> Option<(bool, u64)> {
         let is_waiting = self.phase() == Phase::Waiting;
         let (is_known, since) = (self.is_known.load(Ordering::Acquire), self.since.load(Ordering::Acquire));
@@ -116,7 +116,7 @@ struct Open {
     connections: HashMap<u64, Arc<Standing>>,
 }
 
-/// One of them; forgotten when this is dropped.
+/// One of them; removed on drop.
 pub(super) struct Entered {
     standings: Arc<Standings>,
     number: u64,
@@ -143,7 +143,7 @@ impl Standings {
         Entered { standings: self.clone(), number, standing }
     }
 
-    /// Tells one connection to go, if any may; not another one before that one has gone.
+    /// Tells one connection to close, if any may; no other before that one has closed.
     pub(super) fn make_room(&self) {
         if cfg!(trailseal_fault = "silent_ones_stay") {
             return;

@@ -1,7 +1,8 @@
-//! A connection's bytes, so that a client may end its sending before it is answered.
+//! A connection's bytes, so that a client may shut down its sending side before it gets the response.
 //!
-//! A client that sends its request and shuts its side waits for the answer. By the same sign the system tells of one that
-//! has gone. So the answer goes on for a while: for as long as the client takes bytes, and a little longer.
+//! A client that sends its request and shuts down its side waits for the response. The system reports a client that has
+//! gone away in the same way. So the response continues for a while: as long as the client takes bytes, and a little
+//! longer.
 
 use std::io;
 use std::pin::Pin;
@@ -15,11 +16,11 @@ use tokio_io_timeout::TimeoutStream;
 
 use super::standing::{Phase, Standing};
 
-/// A client that reads nothing for so long is given up.
+/// A client that reads nothing for this long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-/// An answer of which the client takes no byte for so long after it has ended its sending is given up.
+/// After the client has shut down its sending side, a response is given up if the client takes no byte for this long.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
-/// A body that is not all here by then has been cut off.
+/// A body that is incomplete by then has been cut off.
 const BODY_GRACE: Duration = Duration::from_secs(1);
 
 pub(super) struct ClientStream<I> {
@@ -31,7 +32,7 @@ pub(super) struct ClientStream<I> {
 
 /// The client sends nothing more.
 struct Ended {
-    /// When that was seen, or it last took a byte.
+    /// When that was seen, or when it last took a byte.
     since: Instant,
     sleep: Pin<Box<Sleep>>,
 }
@@ -44,7 +45,7 @@ impl<I: AsyncRead + AsyncWrite> ClientStream<I> {
         ClientStream { inner: Box::pin(inner), standing, answer_grace, ended: None }
     }
 
-    /// Ready when whoever serves the connection may know that the client has ended.
+    /// Ready when the server should learn that the client has ended.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let grace = match self.standing.phase() {
             Phase::Waiting => return Poll::Ready(()),
@@ -61,7 +62,7 @@ impl<I: AsyncRead + AsyncWrite> ClientStream<I> {
             return Poll::Ready(());
         }
         ended.sleep.as_mut().reset(until);
-        // Woken then, it is asked again.
+        // It polls again when it is woken.
         ended.sleep.as_mut().poll(context)
     }
 

@@ -1,4 +1,4 @@
-//! TLS by rustls. The certificate's files are read again when they change, so that a renewed one needs no restart.
+//! TLS with rustls. The certificate's files are reloaded when they change, so a renewed certificate needs no restart.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::TlsFiles;
 
-/// How often the files are looked at.
+/// How often the files are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Why a certificate cannot be used.
@@ -32,12 +32,12 @@ pub enum TlsError {
         #[source]
         source: rustls_pki_types::pem::Error,
     },
-    /// Certificate and key are not a pair, or of a kind that is not known.
+    /// Certificate and key do not match, or are of an unknown kind.
     #[error("the certificate and its key cannot be used")]
     Unusable(#[from] rustls::Error),
 }
 
-/// Accepts TLS connections with the certificate that is in the files now.
+/// Accepts TLS connections with the certificate currently in the files.
 pub(crate) struct Acceptor {
     config: Arc<ArcSwap<ServerConfig>>,
     reloading: tokio::task::JoinHandle<()>,
@@ -77,7 +77,7 @@ fn load(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     Ok(config)
 }
 
-/// Puts a changed certificate in force. One that cannot be used is told of, and the old one stays.
+/// Applies a changed certificate. If it cannot be used, that is logged and the old one stays.
 async fn reload(files: TlsFiles, config: Arc<ArcSwap<ServerConfig>>) {
     let changed = |files: &TlsFiles| -> [Option<SystemTime>; 2] {
         [&files.cert, &files.key].map(|path| std::fs::metadata(path).and_then(|data| data.modified()).ok())
@@ -95,7 +95,7 @@ async fn reload(files: TlsFiles, config: Arc<ArcSwap<ServerConfig>>) {
                 seen = now;
                 tracing::info!("a new certificate is in force");
             }
-            Err(error) => tracing::warn!(error = %error, "the certificate has changed and cannot be used"),
+            Err(error) => tracing::warn!(error = %error, "the certificate has changed but cannot be used"),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The socket in the trail's folder: for commands beside a running server. Only its owner can open it, so it needs no
-//! token.
+//! The socket in the trail's folder, for commands beside a running server. Only the folder's owner can open it, so it
+//! needs no token.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,14 +9,14 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::SocketPath;
 
-/// A listener whose file goes when it is dropped.
+/// A listener whose file is removed on drop.
 pub(crate) struct Socket {
     listener: UnixListener,
     path: SocketPath,
 }
 
 impl Socket {
-    /// Listens in the trail's folder. The caller holds the trail's lock, so a file that is there is left over.
+    /// Listens in the trail's folder. The caller holds the trail's lock, so an existing file is a leftover.
     pub(crate) fn bind(folder: &Path) -> io::Result<Socket> {
         let path = SocketPath::in_folder(folder)?;
         match std::fs::remove_file(path.as_path()) {
@@ -35,7 +35,7 @@ impl Drop for Socket {
     }
 }
 
-/// The next connection; never any without a socket.
+/// The next connection; never resolves without a socket.
 pub(super) async fn accept(socket: Option<&Socket>) -> io::Result<UnixStream> {
     match socket {
         Some(socket) => socket.listener.accept().await.map(|(stream, _)| stream),

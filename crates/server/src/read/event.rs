@@ -1,4 +1,4 @@
-//! One event, its proof, and what the server itself says of it.
+//! One event, its proof, and the server's own verdict on it.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -20,9 +20,9 @@ use crate::app::{App, Shared};
 use crate::problem::Problem;
 use crate::query::Query;
 
-/// Events of one id that are named at most.
+/// How many events with one id are listed at most.
 const SAME_ID_MAX: usize = 100;
-/// How long a proof is waited for.
+/// How long to wait for a proof.
 const SEAL_WAIT: Duration = Duration::from_secs(3);
 const SEAL_ASKED_EVERY: Duration = Duration::from_millis(50);
 
@@ -42,13 +42,13 @@ pub(crate) async fn one(
         Found::One(hit) => hit,
         Found::Several(response) => return Ok(response),
     };
-    // An event never changes, so its place is all that a copy needs to be known by.
+    // An event never changes, so its position identifies a copy.
     let tag = format!(
         "\"{}-{}\"",
         percent_encoding::utf8_percent_encode(&hit.origin, percent_encoding::NON_ALPHANUMERIC),
         hit.index
     );
-    // Whether the asker may still see it is asked each time; the same URL may be another event for another token.
+    // Whether the caller may still see it is checked each time; the same URL may be another event for another token.
     let caching = [
         (header::ETAG, tag.clone()),
         (header::CACHE_CONTROL, "private, no-cache".into()),
@@ -87,7 +87,7 @@ pub(crate) async fn proof(
     }
 }
 
-/// `GET /v1/events/{id}/verify`: what the server says. Whoever does not trust the server verifies the proof.
+/// `GET /v1/events/{id}/verify`: the server's verdict. Whoever does not trust the server verifies the proof.
 pub(crate) async fn verify(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
@@ -122,7 +122,7 @@ pub(crate) async fn verify(
     Ok(json_response(answer.to_string().into()))
 }
 
-/// Which event is asked for.
+/// Which event is requested.
 struct Wanted {
     id: String,
     filter: Filter,
@@ -137,14 +137,14 @@ impl Wanted {
         let mut filter = Filter { id: vec![wanted], system: true, ..Filter::default() };
         filter.tenant.extend(query.one("tenant")?.map(str::to_owned));
         filter.origin.extend(query.one("origin")?.map(str::to_owned));
-        // Another tenant's is not found: that it exists is not told.
+        // Another tenant's event is not found, so its existence is not revealed.
         caller.restrict(&mut filter).map_err(|_| nothing(id))?;
         Ok(Wanted { id: id.to_owned(), filter, query })
     }
 }
 
 impl Wanted {
-    /// The path, for the record of it: an id that masking hashes stands there as its hash.
+    /// The path as recorded: an id that masking hashes appears there as its hash.
     fn path(&self, app: &App, uri: &Uri) -> String {
         match app.trail.shown("id", &self.id) {
             Cow::Borrowed(_) => uri.path().to_owned(),
@@ -190,7 +190,7 @@ enum Proved {
     Several(Response),
 }
 
-/// The proof of an event; one that is not sealed yet is waited for, without a turn.
+/// The proof of an event; waits, without a turn, for one that is not sealed yet.
 async fn prove(app: &Shared, wanted: Wanted) -> Result<Proved, Problem> {
     let deadline = Instant::now() + SEAL_WAIT;
     let budget = budget(app);

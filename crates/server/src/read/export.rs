@@ -1,4 +1,4 @@
-//! Events as CSV or NDJSON, written while they are read: an answer of any length takes little memory.
+//! Events as CSV or NDJSON, written while they are read: a response of any length takes little memory.
 
 use std::ops::ControlFlow;
 
@@ -18,7 +18,7 @@ use crate::problem::Problem;
 use crate::shares::{Client, Full};
 use crate::turns::{Asker, Turn};
 
-/// Bytes of a piece that is sent at once, and how many pieces may wait for a slow reader.
+/// The size of a piece that is sent at once, and how many pieces may wait for a slow reader.
 const PIECE_BYTES: usize = 64 << 10;
 const PIECES_WAITING: usize = 8;
 
@@ -29,7 +29,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// What the client would rather have than JSON: the first that is named counts.
+    /// What the client prefers to JSON: the first format named counts.
     pub(super) fn of(headers: &HeaderMap) -> Option<Format> {
         let accept = headers.get(header::ACCEPT)?.to_str().ok()?;
         accept.split(',').find_map(|part| match part.split(';').next().unwrap_or_default().trim() {
@@ -62,7 +62,7 @@ impl Format {
     }
 }
 
-/// Streams every event that matches, or the first `limit`.
+/// Streams every matching event, or the first `limit`.
 pub(super) fn response(
     app: Shared,
     client: Client,
@@ -75,8 +75,8 @@ pub(super) fn response(
     let mut place = app.exports.begin(client);
     place.grow(1).map_err(|full| {
         let detail = match full {
-            Full::Whole => "too many exports are under way: try again when one has ended",
-            Full::OfClient => "you have too many exports under way: try again when one of them has ended",
+            Full::Whole => "too many exports are in progress: try again when one has ended",
+            Full::OfClient => "you have too many exports in progress: try again when one of them has ended",
         };
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "exports", detail).retry_after(5)
     })?;
@@ -98,7 +98,7 @@ pub(super) fn response(
                 if piece.len() < PIECE_BYTES {
                     return ControlFlow::Continue(());
                 }
-                // Whoever has gone away wants nothing more.
+                // The client has gone and wants nothing more.
                 match turn.between(|| sender.blocking_send(Ok(std::mem::take(&mut piece).into()))) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(_) => ControlFlow::Break(()),
@@ -112,21 +112,21 @@ pub(super) fn response(
         app.metrics.searched(written.is_ok(), &given_up);
         let last = match written {
             Ok(()) => Ok(piece.into()),
-            // The head is sent long ago; only a connection that breaks off says that this is not all.
-            Err(_) => Err(std::io::Error::other("the events could not be read to their end")),
+            // The head was sent long ago; only a broken connection says that this is incomplete.
+            Err(_) => Err(std::io::Error::other("the events could not be read to the end")),
         };
         let _ = sender.blocking_send(last);
     });
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()))];
     let pieces = ReceiverStream::new(receiver).map(move |piece| {
-        // Goes with the stream: when little matches, nothing is sent that would tell that nobody reads.
+        // Dropped with the stream: if little matches, nothing is sent that would reveal that nobody reads.
         let _waiting = &waiting;
         piece
     });
     Ok((content_type, Body::from_stream(pieces)).into_response())
 }
 
-/// A turn at a search without a limit: it is given up again and again, while a piece is sent, and others come in between.
+/// A turn at a search without a limit: it is released again and again while a piece is sent, so that others get a turn.
 struct LongTurn {
     asker: Option<Asker>,
     turn: Option<Turn>,

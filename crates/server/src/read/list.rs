@@ -1,4 +1,4 @@
-//! Pages of events, counts, summaries, one resource's history, and the trails themselves.
+//! Pages of events, counts, summaries, the history of a resource, and the trails themselves.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::app::{App, Shared};
 use crate::problem::Problem;
 use crate::query::{LIMIT, Query};
 
-/// How long one request for a page may look.
+/// How long one request for a page may search.
 const BUDGET: Duration = Duration::from_secs(2);
-/// How many values of a field a summary has unless told otherwise, and at most.
+/// How many values of a field a summary has, by default and at most.
 const TOP: usize = 10;
 const TOP_MAX: usize = 1_000;
 
@@ -60,7 +60,7 @@ pub(crate) async fn history(
     let mut filter = Filter { resource: vec![ResourceFilter { kind, id: Some(id) }], ..Filter::default() };
     filter.tenant.extend(query.one("tenant")?.map(str::to_owned));
     caller.restrict(&mut filter)?;
-    // A life is told from its beginning.
+    // A history is read from its beginning.
     let order = query.order(First::Oldest)?;
     let (limit, cursor) = (query.limit()?, query.cursor(order)?);
     note_read(&app, &caller, &path, Some(&query)).await;
@@ -70,7 +70,7 @@ pub(crate) async fn history(
     }
 }
 
-/// The path of a history, for the record of it: an id that masking hashes stands there as its hash.
+/// The path of a history as recorded: an id that masking hashes appears there as its hash.
 fn path_of(app: &App, kind: &str, id: &str, path: &str) -> String {
     let resource = format!("{kind}/{id}");
     match app.trail.shown("resource", &resource) {
@@ -93,12 +93,12 @@ pub(crate) async fn summary(
     let top = match query.one("top")?.map(str::parse::<usize>) {
         None => TOP,
         Some(Ok(top)) if (1..=TOP_MAX).contains(&top) => top,
-        Some(_) => return Err(wrong("top", format!("top is a number from 1 to {TOP_MAX}"))),
+        Some(_) => return Err(wrong("top", format!("top must be a number from 1 to {TOP_MAX}"))),
     };
     let bucket = match query.one("bucket")? {
         None => None,
         Some(text) => {
-            // A span such as 15m: an age counted back from now, turned round.
+            // A span such as 15m, parsed as an age counted back from now.
             let micros = parse_time(text, now).map(|then| now.as_micros() - then.as_micros());
             let is_span = text.ends_with(|last: char| last.is_ascii_alphabetic());
             match micros.filter(|micros| *micros >= 1_000_000 && is_span) {
@@ -106,7 +106,7 @@ pub(crate) async fn summary(
                 None => {
                     return Err(wrong(
                         "bucket",
-                        "bucket is a span of a second or more, such as 15m or 1d".into(),
+                        "bucket must be a span of at least a second, such as 15m or 1d".into(),
                     ));
                 }
             }
@@ -151,7 +151,7 @@ async fn page(
     cursor: Option<Cursor>,
     limit: usize,
 ) -> Result<Response, Problem> {
-    // It is about the events of all tenants.
+    // It concerns the events of all tenants.
     let is_told_lag = !caller.is_restricted();
     let budget = budget(app);
     let bytes = app
@@ -163,17 +163,17 @@ async fn page(
     Ok(json_response(bytes.into()))
 }
 
-/// How long one look for events may take: it ends before it would be ended.
+/// How long one search for events may take: it ends before it would be cancelled.
 pub(crate) fn budget(app: &App) -> Duration {
     BUDGET.min(app.config.search_timeout / 2)
 }
 
-/// That a page has all that there is up to its limit: what was not found in time may be there.
+/// Checks that a page has everything up to its limit: what was not found in time may exist.
 pub(crate) fn whole(page: &Page) -> Result<(), Problem> {
     match page.scanned {
         None => Ok(()),
         Some(_) => {
-            Err(Problem::unavailable("not everything could be looked through in time: try again in a moment"))
+            Err(Problem::unavailable("not everything could be searched in time: try again in a moment"))
         }
     }
 }

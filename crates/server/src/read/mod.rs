@@ -18,7 +18,7 @@ use crate::access::Caller;
 use crate::app::{App, Shared, details};
 use crate::query::{Query, cut};
 
-/// The most bytes of a path that are recorded.
+/// How much of a path is recorded at most.
 const PATH_BYTES_MAX: usize = 1_024;
 
 /// Records that somebody reads.
@@ -26,7 +26,7 @@ async fn note_read(app: &Shared, caller: &Caller, path: &str, query: Option<&Que
     app.note_aside("read", caller, read_details(app, path, query)).await;
 }
 
-/// What a read says of itself.
+/// What a read reports about itself.
 pub(crate) fn read_details(app: &App, path: &str, query: Option<&Query>) -> Object {
     let (text, length) =
         query.and_then(|query| query.text(|name, value| app.trail.shown(name, value))).unzip();
@@ -37,7 +37,7 @@ pub(crate) fn read_details(app: &App, path: &str, query: Option<&Query>) -> Obje
     details
 }
 
-/// Appends the event with the name of its trail in front.
+/// Appends the event with the name of its trail added in front.
 fn push_event(hit: &Hit, out: &mut Vec<u8>) {
     let origin = Value::from(&*hit.origin).to_string();
     out.extend_from_slice(b"{\"origin\":");

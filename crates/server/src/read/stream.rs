@@ -1,7 +1,7 @@
 //! `GET /v1/events/stream`: events as they become durable, as server-sent events (WHATWG HTML, section 9.2).
 //!
-//! What must hold: who comes back with `Last-Event-ID` gets what came since, without gap or repeat: the id of each
-//! event is the cursor behind it.
+//! What must hold: a client that reconnects with `Last-Event-ID` gets what came since, without gap or repeat: the id of
+//! each event is the cursor after it.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -24,13 +24,13 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::turns::Asker;
 
-/// How often it is asked whether there is more.
+/// How often to check for more.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Events that are looked for at once, and bytes of them: as many may wait for a slow reader beside those that are on their
-/// way to it.
+/// How many events, and how many bytes of them, are searched for at once: that many may wait for a slow reader, in
+/// addition to those on their way.
 const EVENTS_AT_ONCE: usize = 256;
 const BYTES_AT_ONCE: usize = 64 << 10;
-/// How long one look may take: a stream comes again.
+/// How long one look may take: a stream looks again.
 const LOOK_BUDGET: Duration = Duration::from_millis(500);
 
 pub(crate) async fn stream(
@@ -42,12 +42,12 @@ pub(crate) async fn stream(
     let query = Query::of(&uri)?;
     let filter = query.filter(&caller, app.now(), &["cursor"])?;
     let last = headers.get("last-event-id").map(|id| {
-        let wrong = || Problem::bad_request("header", "Last-Event-ID is none that this server gave out");
+        let wrong = || Problem::bad_request("header", "Last-Event-ID is not one of this server's ids");
         id.to_str().map_err(|_| wrong())?.parse::<Cursor>().map_err(|_| wrong())
     });
     let cursor = match last.transpose()? {
         Some(cursor) if cursor.order() == Order::OLDEST_RECORDED => Some(cursor),
-        Some(_) => return Err(Problem::bad_request("header", "Last-Event-ID is not of a stream")),
+        Some(_) => return Err(Problem::bad_request("header", "Last-Event-ID does not belong to a stream")),
         None => query.cursor(Order::OLDEST_RECORDED)?,
     };
     let cursor = match cursor {
@@ -85,7 +85,7 @@ impl Stream for Events {
     }
 }
 
-/// Sends what there is from the cursor on, and then what comes, until the reader has gone or the server stops.
+/// Sends what there is from the cursor on, and then what arrives, until the reader has gone or the server stops.
 async fn follow(
     app: Shared,
     caller: Caller,
@@ -94,7 +94,7 @@ async fn follow(
     sender: mpsc::Sender<Vec<Event>>,
 ) {
     let mut stopping = app.stopping.clone();
-    // The reader learns at once where it stands, so that it loses nothing if it breaks off before the first event.
+    // The reader learns its position at once, so that it loses nothing if the connection breaks before the first event.
     if sender.send(vec![Event::default().id(cursor.to_string()).comment("from here")]).await.is_err() {
         return;
     }
@@ -104,7 +104,7 @@ async fn follow(
             return;
         }
         let durable = app.trail.durable().get();
-        // Other slots are other processes: only a look at their folders tells.
+        // Other slots are other processes: only looking at their folders shows new events.
         if durable != seen || app.has_slots() {
             let (filter, from) = (filter.clone(), cursor.clone());
             let budget = LOOK_BUDGET.min(budget(&app));
@@ -123,7 +123,7 @@ async fn follow(
                     }
                     seen = durable;
                 }
-                // The reader comes back, and begins where it was.
+                // The reader reconnects and continues where it was.
                 Err(_) => return,
             }
         }
@@ -137,7 +137,7 @@ async fn follow(
 
 type Some = (Vec<Event>, Cursor, bool);
 
-/// Some events behind the cursor, the cursor behind them, and whether that is all there is now.
+/// Some events after the cursor, the cursor after them, and whether that is all there is now.
 fn some(search: &mut Search, filter: &Filter, mut cursor: Cursor, budget: Duration) -> Result<Some, Problem> {
     let (mut events, mut bytes) = (Vec::new(), 0);
     // Another slot's writer may have been killed: what is shown once must not be shown again.
@@ -156,7 +156,7 @@ fn some(search: &mut Search, filter: &Filter, mut cursor: Cursor, budget: Durati
     // Another slot's writer may have been killed: what is shown once must not be shown again.
     Ok(match page.next {
         Some(next) => (events, cursor.or_later(&next), false),
-        // Everything up to the end was looked at, whether it matched or not.
+        // Everything up to the end was checked, whether it matched or not.
         None => (events, cursor.or_later(&end), true),
     })
 }

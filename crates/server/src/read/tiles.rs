@@ -18,15 +18,15 @@ use crate::problem::Problem;
 
 /// Leaves of a full tile.
 const TILE_WIDTH: u64 = 256;
-/// A tile never changes; others than who asked may keep it only where everybody may see it.
+/// A tile never changes. Caches shared with others may keep it only if everybody may see it.
 const FOR_ALL: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const FOR_ONE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 
-/// How long the newest checkpoint is taken for the newest if nothing was sealed since.
+/// How long the newest checkpoint is assumed to be the newest if nothing was sealed since.
 const CHECKPOINT_KEPT: Duration = Duration::from_secs(1);
 
-/// The newest checkpoint of the server's own trail. Where tiles are public anybody may ask for it, so it is read once, and
-/// then as often as there is another one.
+/// The newest checkpoint of the server's own trail. With public tiles anybody may request it, so it is read once, and
+/// again only when there is another one.
 #[derive(Default)]
 pub(crate) struct NewestCheckpoint(tokio::sync::Mutex<Option<Arc<Kept>>>);
 
@@ -40,7 +40,7 @@ struct Kept {
 
 impl NewestCheckpoint {
     async fn get(&self, app: &Shared) -> Result<Arc<Kept>, Problem> {
-        // One reads it, and the others wait for that one.
+        // One request reads it, and the others wait for that one.
         let mut kept = self.0.lock().await;
         let sealed = app.trail.stats().sealed;
         if let Some(kept) = &*kept
@@ -67,7 +67,7 @@ pub(crate) async fn checkpoint(State(app): State<Shared>) -> Result<Response, Pr
     Ok(checkpoint_answer(app.newest_checkpoint.get(&app).await?.text.clone()))
 }
 
-/// `GET /tile/{path}`, but for entries.
+/// `GET /tile/{path}`, except for entries.
 pub(crate) async fn tile(State(app): State<Shared>, Path(path): Path<String>) -> Result<Response, Problem> {
     let id = tile_id(&path)?;
     let size = app.newest_checkpoint.get(&app).await?.size;
@@ -89,7 +89,7 @@ pub(crate) async fn entries(
     entries_of(&app, &caller, origin, &path).await
 }
 
-/// `GET /origins/{origin}/…`: the same of every trail. An origin has slashes in it, so the path is cut from its end.
+/// `GET /origins/{origin}/…`: the same for every trail. An origin contains slashes, so the path is split from its end.
 pub(crate) async fn of_origin(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
@@ -108,7 +108,7 @@ pub(crate) async fn of_origin(
 }
 
 fn nothing() -> Problem {
-    Problem::not_found("there is nothing of this name")
+    Problem::not_found("there is nothing with this name")
 }
 
 async fn checkpoint_of(app: &Shared, origin: String) -> Result<Response, Problem> {
@@ -129,7 +129,7 @@ fn checkpoint_answer(text: String) -> Response {
     (headers, text).into_response()
 }
 
-/// The path is read strictly and written again, so no other file can be reached by it.
+/// The path is parsed strictly and formatted again, so no other file can be reached with it.
 fn tile_id(path: &str) -> Result<TileId, Problem> {
     TileId::parse(&format!("tile/{path}")).map_err(|_| nothing())
 }
@@ -166,7 +166,7 @@ async fn entries_of(app: &Shared, caller: &Caller, origin: String, path: &str) -
             let first = id.index * TILE_WIDTH;
             let mut bytes = Vec::new();
             for index in first..first + u64::from(id.width) {
-                // A line that was retired is gone, and so is its bundle.
+                // A retired line is gone, and so is its bundle.
                 let line = reader.line(Index::new(index)).map_err(|error| Problem::internal(&error))?;
                 let line = line.ok_or_else(nothing)?;
                 let len = u16::try_from(line.len()).map_err(|_| nothing())?;
@@ -176,7 +176,7 @@ async fn entries_of(app: &Shared, caller: &Caller, origin: String, path: &str) -
             Ok(bytes)
         })
         .await?;
-    // Kept by nobody: lines can be retired.
+    // Never cached: lines can be retired.
     Ok(octets(bytes))
 }
 

@@ -1,4 +1,4 @@
-//! What is answered to `POST /v1/events`.
+//! The response to `POST /v1/events`.
 
 use std::fmt::Write as _;
 
@@ -12,10 +12,10 @@ use super::count_new;
 use crate::app::App;
 use crate::problem::Problem;
 
-/// What is still to be told of the events of an answer.
+/// How many warnings the response may still list.
 struct Told<'a> {
     warnings: std::iter::Peekable<std::slice::Iter<'a, (usize, Warnings)>>,
-    /// How many were counted only.
+    /// How many were only counted.
     more: u64,
 }
 
@@ -24,7 +24,7 @@ impl<'a> Told<'a> {
         Told { warnings: handed_in.warnings.iter().peekable(), more: 0 }
     }
 
-    /// The warnings of the event at `place`. Asked in the order of the events.
+    /// The warnings of the event at `place`. Called in the order of the events.
     fn at(&mut self, place: usize) -> Option<&'a Warnings> {
         let (_, warnings) = self.warnings.next_if(|(other, _)| *other == place)?;
         self.more += warnings.more;
@@ -36,7 +36,7 @@ pub(super) fn json(text: String) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text)
 }
 
-/// The receipts. Written by hand: there may be thousands, many times a second.
+/// The receipts. Formatted by hand: there may be thousands, many times a second.
 pub(super) fn accepted(app: &App, handed_in: &HandedInBatch, status: Status) -> String {
     let origin = Value::from(app.trail.origin()).to_string();
     let mut text = String::with_capacity(64 + 128 * handed_in.events.len());
@@ -74,14 +74,14 @@ pub(super) fn accepted(app: &App, handed_in: &HandedInBatch, status: Status) -> 
     text
 }
 
-/// How many warnings are not told.
+/// How many warnings are not listed.
 fn write_more(more: u64, text: &mut String) {
     if more > 0 {
         let _ = write!(text, ",\"more_warnings\":{more}");
     }
 }
 
-/// Index and id of an event, and what is to be said of it.
+/// Index and id of an event, and what to say about it.
 fn receipt(event: &Submission, is_unconfirmed: bool) -> (Option<Index>, &str, Option<&'static str>) {
     match event {
         Submission::Repeated { index, id } => (Some(*index), id, Some("repeated")),
@@ -95,7 +95,7 @@ fn receipt(event: &Submission, is_unconfirmed: bool) -> (Option<Index>, &str, Op
     }
 }
 
-/// The events have indexes and are kept; the level asked for was not reached in time.
+/// The events have indexes and are kept, but the level asked for was not reached in time.
 pub(super) fn unconfirmed(app: &App, handed_in: &HandedInBatch) -> Problem {
     let mut told = Told::new(handed_in);
     let events: Vec<Value> = (0..)

@@ -1,4 +1,4 @@
-//! The body of a request: read with a limit and a deadline, unpacked, and cut into events.
+//! The body of a request: read with a limit and a deadline, decompressed, and split into events.
 
 use std::io::Read;
 use std::ops::Deref;
@@ -15,18 +15,18 @@ use crate::access::Caller;
 use crate::app::App;
 use crate::problem::Problem;
 
-/// Bytes that are unpacked before it is asked whether there is room for them.
+/// How many bytes are decompressed before room is taken for them.
 const UNPACKED_AT_ONCE: u64 = 64 << 10;
 
-/// The whole body of a request, as it came.
+/// The whole body of a request, as sent.
 pub(super) struct Sent {
     bytes: Bytes,
-    /// How it is packed.
+    /// Its compression.
     encoding: Option<String>,
     held: Held,
 }
 
-/// The whole body of a request, unpacked.
+/// The whole body of a request, decompressed.
 pub(crate) struct Whole {
     bytes: Bytes,
     _held: Held,
@@ -40,7 +40,7 @@ impl Deref for Whole {
     }
 }
 
-/// Reads and unpacks a body: see [`receive`] and [`Sent::unpack`].
+/// Reads and decompresses a body: see [`receive`] and [`Sent::unpack`].
 pub(crate) async fn read(
     app: &App,
     caller: &Caller,
@@ -61,7 +61,7 @@ pub(crate) async fn read(
     }
 }
 
-/// Reads a body of at most as many bytes as the settings allow, if there is room for it beside others.
+/// Reads a body of at most the size that the settings allow, if there is room for it beside others.
 pub(super) async fn receive(
     app: &App,
     caller: &Caller,
@@ -80,7 +80,7 @@ pub(super) async fn receive(
     let bytes = match collected.await {
         Ok(collected) => collected?.ok_or_else(too_large)?,
         Err(_) => {
-            let detail = "the body took too long: send it faster, or less at once";
+            let detail = "the body took too long: send it faster, or send less at once";
             return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail).retry_after(1));
         }
     };
@@ -103,7 +103,7 @@ impl Sent {
         self.bytes.len()
     }
 
-    /// What it unpacks to, of at most `max` bytes. Takes long where it is packed.
+    /// Decompresses it, to at most `max` bytes. Slow for large compressed bodies.
     pub(super) fn unpack(self, max: usize) -> Result<Whole, Problem> {
         let Sent { bytes, encoding, mut held } = self;
         let bytes = match encoding {
@@ -116,7 +116,7 @@ impl Sent {
     }
 }
 
-/// The bytes of a body, of which that many are `declared`; `None` if there are more than `max`.
+/// The bytes of a body whose declared length is `declared`; `None` if there are more than `max`.
 async fn collect(
     body: Body,
     declared: Option<usize>,
@@ -124,7 +124,7 @@ async fn collect(
     held: &mut Held,
 ) -> Result<Option<Bytes>, Problem> {
     let mut body = Limited::new(body, max);
-    // One piece is the usual case, and is not copied.
+    // One piece is the usual case and is not copied.
     let (mut first, mut whole) = (Bytes::new(), Vec::new());
     while let Some(frame) = body.frame().await {
         let frame = match frame {
@@ -139,7 +139,7 @@ async fn collect(
             continue;
         }
         if whole.is_empty() {
-            // All at once, since growing would hold it twice. What is not written to yet takes no memory.
+            // All at once, since growing would hold it twice. Memory that is not written to is not used yet.
             whole = Vec::with_capacity(declared.unwrap_or(0).max(first.len() + piece.len()));
             whole.extend_from_slice(&std::mem::take(&mut first));
         }
@@ -148,7 +148,7 @@ async fn collect(
     Ok(Some(if whole.is_empty() { first } else { whole.into() }))
 }
 
-/// What a body unpacks to; `None` if that is more than `max` bytes.
+/// Decompresses a body; `None` if that is more than `max` bytes.
 fn decode(encoding: &str, bytes: &[u8], max: usize, held: &mut Held) -> Result<Option<Vec<u8>>, Problem> {
     let wrong = |_| Problem::bad_request("encoding", format!("the body is not {encoding}"));
     match encoding {
@@ -160,7 +160,7 @@ fn decode(encoding: &str, bytes: &[u8], max: usize, held: &mut Held) -> Result<O
             unpack(decoder, max, held, wrong)
         }
         _ => {
-            let detail = "this Content-Encoding is not read: use gzip or zstd, or none";
+            let detail = "this Content-Encoding is not supported: use gzip or zstd, or none";
             Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", detail))
         }
     }
@@ -183,8 +183,8 @@ fn unpack(
     }
 }
 
-/// The texts of the events in a body: one object, an array of them, or one behind the other. At most `max`: what names the
-/// place of a small event takes many times its own bytes.
+/// The texts of the events in a body: one object, an array of objects, or objects one after the other. At most `max`:
+/// the record of a small event's place takes many times its own bytes.
 pub(super) fn split(body: &[u8], max: usize) -> Result<Vec<&[u8]>, Problem> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
     let texts = match body.first() {
@@ -206,15 +206,15 @@ pub(super) fn split(body: &[u8], max: usize) -> Result<Vec<&[u8]>, Problem> {
     }
 }
 
-/// NDJSON as it mostly is: an object a line. `None` if it is something else; whether each is one is seen later. Ends with
-/// one more than `max`, as the others do.
+/// NDJSON in its usual form: one object per line. `None` if it is something else; whether each is an object is checked
+/// later. Ends with one more than `max`, like the others.
 fn split_lines(body: &[u8], max: usize) -> Option<Vec<&[u8]>> {
     let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let is_object = |line: &[u8]| line.starts_with(b"{") && line.ends_with(b"}");
     lines.take(max.saturating_add(1)).map(|line| is_object(line).then_some(line)).collect()
 }
 
-/// Objects behind each other, each over any number of lines.
+/// Objects one after the other, each over any number of lines.
 fn split_stream(body: &[u8], max: usize) -> Result<Vec<&[u8]>, Problem> {
     let text = utf8(body)?;
     let mut texts = Vec::new();
@@ -275,7 +275,7 @@ fn utf8(body: &[u8]) -> Result<&str, Problem> {
     })
 }
 
-/// The texts of the events in a body of this encoding: all that is done with a body before its events are looked at.
+/// The texts of the events in a body with this encoding: everything done with a body before its events are parsed.
 #[cfg(fuzzing)]
 pub fn events_of(encoding: &str, body: &[u8], max: usize) -> Option<Vec<Vec<u8>>> {
     use crate::shares::{Client, Shares};

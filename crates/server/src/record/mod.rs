@@ -25,13 +25,13 @@ pub use body::events_of;
 pub(crate) use body::read as read_body;
 use body::{Sent, Whole};
 
-/// Requests with more events or bytes take turns, and do their work away from the threads that serve connections.
+/// Requests with more events or bytes take turns, and work outside the threads that serve connections.
 const INLINE_EVENTS_MAX: usize = 16;
 const INLINE_BYTES_MAX: usize = 64 << 10;
-/// A large request waits so many times as long as a small one for room.
+/// A large request waits this many times as long as a small one for room.
 const LARGE_WAITS: u32 = 20;
 const LARGE_ASKED_EVERY: Duration = Duration::from_millis(1);
-/// Events that may be on the disk and not in the index yet when a large request is recorded.
+/// How many events may be on the disk but not in the index yet when a large request is recorded.
 const INDEX_LAG_MAX: u64 = 50_000;
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
@@ -53,7 +53,7 @@ pub(crate) async fn post(
         false => hand_in(&app, &caller, sent, key, (ack, strict)).await,
     }?;
     let status = match &handed_in.newest {
-        // In the trail already, and nothing more was asked for.
+        // Already in the trail, and nothing more was asked for.
         Some(newest) if newest.ack == Ack::Accepted => Status::Accepted,
         Some(newest) => match app.trail.confirm(newest.clone()).await {
             Ok(receipt) => receipt.status,
@@ -84,16 +84,16 @@ fn ack(app: &App, query: &Query) -> Result<Ack, Problem> {
         Some("store") => {
             Err(Problem::bad_request("ack", "there is no store: use ack=durable, or set index.enabled"))
         }
-        Some(_) => Err(Problem::bad_request("ack", "ack is accepted, durable or store")),
+        Some(_) => Err(Problem::bad_request("ack", "ack must be accepted, durable or store")),
     }
 }
 
-/// Whether names that no event has and wrong JSON types refuse an event.
+/// Whether unknown field names and wrong JSON types refuse an event.
 fn strict(query: &Query) -> Result<bool, Problem> {
     match query.one("strict")? {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
-        Some(_) => Err(Problem::bad_request("strict", "strict is true or false")),
+        Some(_) => Err(Problem::bad_request("strict", "strict must be true or false")),
     }
 }
 
@@ -101,12 +101,12 @@ fn strict(query: &Query) -> Result<bool, Problem> {
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let is_key = |key: &&str| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len());
-    let detail = "Idempotency-Key is 1 to 255 characters of printable ASCII";
+    let detail = "Idempotency-Key must be 1 to 255 characters of printable ASCII";
     let wrong = || Problem::bad_request("header", detail).with("field", "Idempotency-Key");
     key.to_str().ok().filter(is_key).map(Some).ok_or_else(wrong)
 }
 
-/// The id of the n-th event of a request that can be told again by its key.
+/// The id of the n-th event of a request that its key makes repeatable.
 fn id_for(caller: &Caller, key: &str, place: usize) -> String {
     let mut hash = Sha256::new();
     hash.update(caller.tenant().unwrap_or_default());
@@ -117,13 +117,13 @@ fn id_for(caller: &Caller, key: &str, place: usize) -> String {
     hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What was handed in of a request, and how many events it has.
+/// What was handed in for a request, and how many events it has.
 struct Done {
     handed_in: HandedInBatch,
     count: u64,
 }
 
-/// Hands in the events of a body that is not packed and not large.
+/// Hands in the events of a body that is neither compressed nor large.
 async fn hand_in(
     app: &Shared,
     caller: &Caller,
@@ -145,14 +145,14 @@ async fn hand_in(
     {
         return Ok(Done { handed_in, count });
     }
-    // Who waits here takes no thread.
+    // Waiting here takes no thread.
     let _turn = app.recording.take(caller.client()).await;
     let hand_in = || app.trail.hand_in_batch(&events, ack, &by, app.trail.room_wait());
     let handed_in = tokio::task::block_in_place(hand_in).map_err(|error| failed(app, count, error))?;
     Ok(Done { handed_in, count })
 }
 
-/// Hands in the events of a large body, in its client's turn and away from the threads that serve connections.
+/// Hands in the events of a large body, in its client's turn and outside the threads that serve connections.
 async fn hand_in_aside(
     app: &Shared,
     caller: &Caller,
@@ -187,9 +187,8 @@ async fn aside(
     tokio::task::spawn_blocking(hand_in).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
 }
 
-/// Waits until half of the handoff is free and the index has caught up: large requests, however many, leave room for small
-/// ones, and little that searches have to look through line by line. Not for ever: a slow disk or index is no reason to
-/// refuse.
+/// Waits until half of the handoff is free and the index has caught up: large requests, however many, leave room for
+/// small ones, and searches have few lines to scan. The wait is limited: a slow disk or index is no reason to refuse.
 fn wait_for_the_others(app: &App) {
     let (begun, most) = (Instant::now(), app.trail.room_wait() * LARGE_WAITS);
     let is_too_early = || {
@@ -209,7 +208,7 @@ fn submitted<'a>(caller: &Caller, texts: Vec<&'a [u8]>, key: Option<&str>) -> Ve
     texts.into_iter().enumerate().map(one).collect()
 }
 
-/// What to answer, and to count.
+/// What to respond, and to count.
 fn failed(app: &App, count: u64, error: BatchError) -> Problem {
     let problem = problem(error);
     if problem.is_refused() {
@@ -236,7 +235,7 @@ fn problem(error: BatchError) -> Problem {
             Problem::bad_request("not-json", format!("event {place}: {source}")).with("item", place)
         }
         BatchError::OtherTenant { place } => {
-            Problem::forbidden(format!("event {place} is of another tenant than the token"))
+            Problem::forbidden(format!("event {place} belongs to another tenant than the token"))
                 .with("item", place)
                 .with("field", "tenant")
         }

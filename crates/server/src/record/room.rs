@@ -1,17 +1,17 @@
-//! How many bytes of bodies are held at a time, all requests together.
+//! Limits the bytes of bodies held at a time by all requests together.
 //!
-//! What must hold: large bodies, however slowly they come, take a bounded part of the memory, and never keep small ones
-//! out. So the first bytes of each body are free: connections bound those.
+//! What must hold: large bodies, however slowly they arrive, take a bounded part of the memory and never keep small
+//! ones out. So the first bytes of each body are free: the number of connections bounds those.
 
 use axum::http::StatusCode;
 
 use crate::problem::Problem;
 use crate::shares::{Full, Share};
 
-/// Bytes of each body that take no room.
+/// How many bytes of each body take no room.
 pub(super) const FREE_BYTES: usize = 64 << 10;
 
-/// What one body takes of the room; given back when it is dropped.
+/// What one body takes of the room, released on drop.
 pub(crate) struct Held {
     share: Share,
     /// Bytes of the body so far.
@@ -29,12 +29,10 @@ impl Held {
         self.bytes += bytes;
         let after = self.bytes.saturating_sub(FREE_BYTES);
         self.share.grow(after - before).map_err(|full| match full {
-            Full::Whole => {
-                Problem::unavailable("too many large bodies come at once: send this again in a moment")
-            }
+            Full::Whole => Problem::unavailable("too many large bodies at once: send this again in a moment"),
             Full::OfClient => {
                 let detail =
-                    "you have too many large bodies under way: send this again when one of them is done";
+                    "you have too many large bodies in progress: send this again when one of them is done";
                 Problem::new(StatusCode::TOO_MANY_REQUESTS, "bodies", detail).retry_after(1)
             }
         })

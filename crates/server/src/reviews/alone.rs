@@ -1,8 +1,8 @@
-//! One decision at a time, of all servers that write into one folder.
+//! One decision at a time, across all servers that write into one folder.
 //!
-//! Slots have nothing in common but the folder and its disk. So who decides holds a lock on a file there, reads what the
-//! others decided before, and gives it back when its own decision is on the disk, where the others read it. Of servers
-//! that have no folder in common nobody can say who was first; they have no reviews in common, either.
+//! Slots share only the folder and its disk. So a server that decides locks a file there, reads what the others decided
+//! before, and releases the lock when its own decision is on the disk, where the others read it. Servers without a
+//! common folder cannot be ordered; they have no common reviews either.
 
 use std::fs::{File, TryLockError};
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use axum::http::StatusCode;
 use crate::app::App;
 use crate::problem::Problem;
 
-/// In the folder of the slots. It stays, and is empty.
+/// In the folder of the slots. The file stays and is empty.
 const FILE: &str = "reviews.lock";
-/// How long others may take, and how often they are asked.
+/// How long others may take, and how often to retry.
 const PATIENCE: Duration = Duration::from_secs(3);
 const ASK_EVERY: Duration = Duration::from_millis(2);
 
-/// Held by the one who decides; nothing where no other server could.
+/// Held while deciding; holds nothing if there can be no other server.
 pub(super) struct Alone(Option<File>);
 
 impl Alone {
@@ -37,20 +37,20 @@ impl Alone {
                 Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => std::thread::sleep(ASK_EVERY),
                 Err(TryLockError::WouldBlock) => {
                     let detail =
-                        "another server of this folder does not end its decision: try again in a moment";
+                        "another server of this folder has not finished its decision: try again in a moment";
                     return Err(Problem::unavailable(detail));
                 }
             }
         }
     }
 
-    /// Lets the others go on, once they can read what was decided.
+    /// Lets the others continue once they can read the decision.
     pub(super) fn end(self, app: &App) -> Result<(), Problem> {
         if self.0.is_none() || app.trail.flush(PATIENCE) {
             return Ok(());
         }
-        let detail = "the decision is recorded and not on the disk yet, so another server may not know of it: look at the \
-                      review again";
+        let detail = "the decision is recorded but not on the disk yet, so another server may not know it: read the \
+            review again";
         Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "unconfirmed", detail).retry_after(1))
     }
 }

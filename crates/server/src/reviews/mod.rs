@@ -1,8 +1,8 @@
-//! The review queue: events that a second person looks at, and changes that need one.
+//! The review queue: events for a second person to look at, and changes that need one.
 //!
-//! A review's states are events of the trail, so they are sealed, too; what is in memory is where they stand there
-//! (`queue.rs`), and what they say is read when somebody asks (`told.rs`). What must hold: of two who decide at once one
-//! wins, and the other is told.
+//! A review's states are events of the trail, so they are sealed too. Memory holds only where they are in the trail
+//! (`queue.rs`); what they say is read on request (`told.rs`). What must hold: if two people decide at once, one wins
+//! and the other is told.
 
 mod alone;
 mod policy_change;
@@ -40,9 +40,9 @@ use crate::record::read_body;
 
 const REQUESTED: &str = "review_requested";
 const DECIDED: &str = "review_decided";
-/// The most bytes of a reason or comment.
+/// The maximum size of a reason or comment.
 const TEXT_BYTES_MAX: usize = 4_096;
-/// Reviews that one answer lists at most.
+/// The maximum number of reviews in one response.
 const LISTED_MAX: usize = 1_000;
 
 #[derive(Deserialize)]
@@ -54,7 +54,7 @@ struct Request {
     confidence: Option<f64>,
 }
 
-/// `POST /v1/reviews`: an event is to be looked at. Whoever may hand events in or decide may ask for it.
+/// `POST /v1/reviews`: requests a review of an event. Whoever may write or decide may request it.
 pub(crate) async fn request(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
@@ -63,7 +63,7 @@ pub(crate) async fn request(
 ) -> Result<Response, Problem> {
     let request: Request = parse(&read_body(&app, &caller, &headers, body).await?)?;
     if request.confidence.is_some_and(|confidence| !(0.0..=1.0).contains(&confidence)) {
-        return Err(unprocessable("confidence is a number from 0 to 1").with("field", "confidence"));
+        return Err(unprocessable("confidence must be a number from 0 to 1").with("field", "confidence"));
     }
     check_length("reason", &request.reason)?;
     let Ok(wanted) = request.event.parse::<IdFilter>();
@@ -72,7 +72,7 @@ pub(crate) async fn request(
     blocking(move || {
         let mut found = look(&app, &filter)?;
         if found.is_none() {
-            // What was recorded a moment ago may still be on its way to the disk.
+            // An event recorded a moment ago may still be on its way to the disk.
             app.trail.flush(std::time::Duration::from_secs(2));
             found = look(&app, &filter)?;
         }
@@ -97,8 +97,8 @@ pub(crate) async fn request(
     .await
 }
 
-/// The first event that matches. What was asked for is recorded, also if the one who asked has gone: nothing ends the look
-/// but its budget.
+/// The first event that matches. The request is recorded even if the client has gone: only the time budget ends this
+/// look-up.
 fn look(app: &Shared, filter: &Filter) -> Result<Option<Hit>, Problem> {
     let mut search = app.take_search(&Arc::default())?;
     let page = search.page(filter, Order::OLDEST_RECORDED, None, 1, Some(budget(app)))?;
@@ -128,7 +128,7 @@ pub(crate) async fn decide(
     check_length("comment", decision.comment.as_deref().unwrap_or_default())?;
     let state = match ReviewState::parse(&decision.decision) {
         Some(state) if state != ReviewState::Pending => state,
-        _ => return Err(unprocessable("decision is approved or rejected").with("field", "decision")),
+        _ => return Err(unprocessable("decision must be approved or rejected").with("field", "decision")),
     };
     blocking(move || {
         let alone = Alone::begin(&app)?;
@@ -152,7 +152,7 @@ pub(crate) async fn decide(
     .await
 }
 
-/// A review that is still to be decided.
+/// A review that is still undecided.
 fn find(app: &Shared, caller: &Caller, id: &str) -> Result<Review, Problem> {
     let review = read(app, id)?.filter(|review| review.is_seen_by(caller));
     let review = review.ok_or_else(|| Problem::not_found(format!("there is no review {id}")))?;
@@ -182,10 +182,11 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
     query.only(&["state", "before"])?;
-    let wrong =
-        || Problem::bad_request("query", "state is pending, approved or rejected").with("field", "state");
+    let wrong = || {
+        Problem::bad_request("query", "state must be pending, approved or rejected").with("field", "state")
+    };
     let state = query.one("state")?.map(|name| ReviewState::parse(name).ok_or_else(wrong)).transpose()?;
-    let wrong = || Problem::bad_request("query", "before is the id of a review").with("field", "before");
+    let wrong = || Problem::bad_request("query", "before must be the id of a review").with("field", "before");
     let before = query.one("before")?.map(|id| ReviewId::parse(id).ok_or_else(wrong)).transpose()?;
     app.note_aside("read", &caller, read_details(&app, "/v1/reviews", Some(&query))).await;
     blocking(move || {
@@ -199,7 +200,7 @@ pub(crate) async fn list(
     .await
 }
 
-/// As it is listed: a change that no longer fits says so.
+/// As it is listed: a change that is out of date says so.
 fn shown(app: &Shared, review: &Review) -> Value {
     let mut shown = json!(review);
     if let (Subject::Policy(change), ReviewState::Pending) = (&review.subject, review.state)
@@ -220,7 +221,7 @@ fn check_length(field: &str, text: &str) -> Result<(), Problem> {
     }
 }
 
-/// Records a step of a review, and takes it over as reading it would. A decision that comes too late is told so.
+/// Records a step of a review, and applies it as reading it would. A decision that comes too late is told so.
 fn record(
     app: &Shared,
     caller: &Caller,
@@ -245,7 +246,7 @@ fn record(
     let index =
         app.trail.record_own(what, event.clone()).map_err(|error| Problem::unavailable(error.to_string()))?;
     event.action = format!("trail.{what}");
-    // As it stands in the trail: what is secret in a reason is shown to nobody.
+    // As it is in the trail: nobody sees a secret in a reason.
     let event = app.trail.as_written(&event);
     let recorded =
         Recorded { index: index.get(), recorded: app.now(), system: true, event, ..Recorded::default() };
@@ -253,7 +254,7 @@ fn record(
     Ok(())
 }
 
-/// A body of JSON with these members.
+/// Parses a JSON body with these members.
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let value: Value = serde_json::from_slice(body)
         .map_err(|error| Problem::bad_request("not-json", format!("the body is not JSON: {error}")))?;

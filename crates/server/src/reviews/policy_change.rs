@@ -1,8 +1,8 @@
 //! A weakening of the policy that waits for a second person.
 //!
-//! Asked for, it is an event with the policy before and after. Approved, it comes into force if the policy is still the
-//! one before: first the decision is an event, then the change is (with the review's id), then it is kept and in force.
-//! A server that was killed in between goes on where it was when it starts.
+//! The request is an event with the policy before and after. Once approved, the change is made if the policy is still
+//! the one before: first the decision is recorded, then the change (with the review's id), then it is saved and
+//! applied. A server killed in between continues when it starts.
 
 use serde::Serialize;
 use serde_json::json;
@@ -19,9 +19,9 @@ use crate::access::Caller;
 use crate::app::{App, Shared};
 use crate::problem::Problem;
 
-/// The most bytes that the policies before and after may have as JSON, so that they fit on one line of the trail.
+/// The maximum size of the policies before and after as JSON, so that they fit on one line of the trail.
 const JSON_BYTES_MAX: usize = 48 << 10;
-/// Weakenings that are listed, and the most characters of each.
+/// How many weakenings are listed, and how many characters of each.
 const LISTED_MAX: usize = 20;
 const LISTED_CHARS_MAX: usize = 200;
 
@@ -36,17 +36,17 @@ pub(super) struct PolicyChange {
     weakens: Vec<String>,
 }
 
-/// What a request to change the policy came to.
+/// The result of a request to change the policy.
 pub(crate) enum PolicyPut {
     InForce,
     /// It waits for a second person, in this review.
     Pending(serde_json::Value),
 }
 
-/// Puts a policy in force, or, where it is weaker and that needs two, asks for it. Blocks.
+/// Puts a policy in force or, if it is weaker and that needs two people, requests it. Blocks.
 pub(crate) fn put_policy(app: &Shared, caller: &Caller, policy: &Policy) -> Result<PolicyPut, Problem> {
     if app.config.second_person.policy {
-        // Stricter ones, too: comparing takes time, and nobody could take back what is too long for a review.
+        // Stricter policies too: comparing takes time, and nobody could take back what is too long for a review.
         check_fits(&[&policy.to_toml()])?;
     }
     loop {
@@ -59,14 +59,14 @@ pub(crate) fn put_policy(app: &Shared, caller: &Caller, policy: &Policy) -> Resu
         }
         match app.trail.replace_policy(&current, policy, None, || Ok(())) {
             Ok(()) => return Ok(PolicyPut::InForce),
-            // Compared with a policy that is no longer the one in force.
+            // The comparison was with a policy that is no longer in force.
             Err(SetPolicyError::Outdated) => {}
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// Records that a weakening is wanted.
+/// Records the request for a weakening.
 fn ask(
     app: &Shared,
     caller: &Caller,
@@ -96,8 +96,8 @@ fn ask(
         app.trail.as_written(&Event { details: details.clone(), ..Event::new("trail.review_requested") });
     if ["from", "to", "weakens"].iter().any(|name| written.details.get(name) != details.get(name)) {
         return Err(unprocessable(
-            "a text in the policy looks like a secret, or mask.keys names from, to or weakens, so it cannot be shown to a \
-             reviewer: write it in another way",
+            "a text in the policy looks like a secret, or mask.keys names from, to or weakens, so a reviewer could \
+             not see it: write it differently",
         ));
     }
     record(app, caller, super::REQUESTED, details, None, &id)?;
@@ -109,7 +109,7 @@ fn check_fits(policies: &[&str]) -> Result<(), Problem> {
     match json!(policies).to_string().len() <= JSON_BYTES_MAX {
         true => Ok(()),
         false => Err(unprocessable(&format!(
-            "the policies before and after have over {JSON_BYTES_MAX} bytes together, too many for a review: join \
+            "the policies before and after have over {JSON_BYTES_MAX} bytes together, too many for a review: merge \
              rules that treat events alike"
         ))),
     }
@@ -118,7 +118,7 @@ fn check_fits(policies: &[&str]) -> Result<(), Problem> {
 impl PolicyChange {
     pub(super) const NAME: &str = "policy";
 
-    /// From the details of the event that asks for it.
+    /// Parses the details of the event that requests it.
     pub(super) fn read(details: &Object, origin: &str) -> Option<PolicyChange> {
         let text = |name: &str| details.get(name).and_then(Value::as_str).map(str::to_owned);
         let weakens = match details.get("weakens") {
@@ -128,7 +128,7 @@ impl PolicyChange {
         Some(PolicyChange { origin: origin.to_owned(), from: text("from")?, to: text("to")?, weakens })
     }
 
-    /// Whether the policy is no longer the one that it was to replace.
+    /// Whether the policy is no longer the one that it would replace.
     pub(super) fn is_outdated(&self, app: &App) -> bool {
         app.trail.policy().to_toml() != self.from
     }
@@ -142,12 +142,12 @@ impl PolicyChange {
         decide: impl FnOnce() -> Result<(), Problem>,
     ) -> Result<(), Problem> {
         if review.requested_by == caller.name() {
-            let detail = "this needs a second person: who asked for it can reject it, and not approve it";
+            let detail = "this needs a second person: whoever requested it can reject but not approve it";
             return Err(Problem::new(StatusCode::FORBIDDEN, "own-request", detail));
         }
         if self.origin != app.trail.origin() {
             let detail =
-                format!("it is about the policy of {}: decide where that trail is served", self.origin);
+                format!("it concerns the policy of {}: decide where that trail is served", self.origin);
             return Err(Problem::new(StatusCode::CONFLICT, "elsewhere", detail));
         }
         let id = review.id.to_string();
@@ -177,17 +177,17 @@ impl PolicyChange {
     }
 }
 
-/// The decision stands, and nobody can approve a second time. Why it was not made was logged.
+/// The decision stands, and nobody can approve it again. The reason why it was not made was logged.
 fn not_made() -> Problem {
-    let detail = "the change was approved and could not be made, so the policy is as before: see the server's log, then \
-                  ask for the same change again";
+    let detail = "the change was approved but could not be made, so the policy is unchanged: see the server's log, \
+        then request the same change again";
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not-made", detail)
 }
 
-/// Puts the change in force that was approved when the server was killed. Blocks.
+/// Puts in force a change that was approved when the server was killed. Blocks.
 pub(crate) fn finish_approved(app: &App) {
     let unfinished = app.reviews.lock().unfinished(app.trail.origin());
-    // What went wrong was logged where it did.
+    // The error was logged where it occurred.
     let Ok(read) = told::read(app, unfinished.into_iter().collect()) else { return };
     let Some(review) = read.into_iter().next() else { return };
     let Subject::Policy(change) = &review.subject else { return };
@@ -198,13 +198,13 @@ pub(crate) fn finish_approved(app: &App) {
     match change.put_in_force::<SetPolicyError>(app, &id, || Ok(())) {
         Ok(()) => {
             note_done(app, review.decided_by.as_deref().unwrap_or_default(), &id);
-            tracing::info!(review = id, "a change of the policy that was approved is in force now");
+            tracing::info!(review = id, "an approved change of the policy is now in force");
         }
         Err(error) => tracing::warn!(review = id, error = %error, "an approved change was not made"),
     }
 }
 
-/// Records that the policy is in force: behind this event nothing is left to do after a kill.
+/// Records that the policy is in force: after this event nothing is left to do after a kill.
 fn note_done(app: &App, by: &str, review: &str) {
     let actor = Actor { id: Some(by.to_owned()), kind: Some("token".into()), ..Actor::default() };
     let mut event = Event { actor: Some(actor), ..Event::default() };
@@ -220,7 +220,7 @@ impl From<SetPolicyError> for Problem {
             SetPolicyError::Outdated => Problem::new(
                 StatusCode::CONFLICT,
                 "outdated",
-                "the policy was changed since this was asked for: reject it, and ask again",
+                "the policy has changed since this was requested: reject it, and request again",
             ),
             SetPolicyError::Invalid(what) => unprocessable(&format!("the policy cannot be used: {what}")),
             error => Problem::internal(&error),

@@ -1,12 +1,11 @@
-//! Which reviews there are, how they stand, and where in the trails that is told.
+//! Which reviews exist, their states, and where their lines are in the trails.
 //!
-//! In: the lines of reviews and of changes of the policy, from a cursor on. Out: for each review its state and the places
-//! of its lines; what the lines say is read when somebody asks (`told.rs`). Nothing is known here that a restart would
-//! not read again: what a rule flags comes in by reading, and steps that this server records are taken over at once only
-//! so that the next one who asks sees them.
+//! In: the lines of reviews and policy changes, from a cursor on. Out: for each review its state and the places of its
+//! lines; what the lines say is read on request (`told.rs`). A restart would read everything here again: flags by rules
+//! arrive by reading, and steps that this server records are applied at once only so that the next request sees them.
 //!
-//! What must hold: a review takes the same few bytes here whatever its texts are, since whoever may write can make any
-//! number of them.
+//! What must hold: a review takes the same few bytes here whatever its texts, since anyone who may write can make any
+//! number of reviews.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
@@ -29,7 +28,7 @@ const DECIDED: &str = "trail.review_decided";
 const POLICY_CHANGED: &str = "trail.policy_changed";
 const OPENED: &str = "trail.opened";
 
-/// Where a review stands.
+/// The state of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ReviewState {
@@ -61,33 +60,33 @@ pub(super) struct Queue {
     by_id: BTreeMap<ReviewId, Entry>,
     /// The names of the trails, by their numbers here.
     trails: Vec<Arc<str>>,
-    /// What makes tenants short; not the same in two processes, so that nobody finds two that meet.
+    /// The key that shortens tenants. It differs between processes, so that nobody can find two that collide.
     tenants: RandomState,
     /// Steps that this server recorded in its trail and that may not be on disk yet, by trail and index.
     fresh: BTreeMap<(u32, u64), Arc<Recorded>>,
-    /// Up to where the trails were read.
+    /// How far the trails have been read.
     seen: Option<Cursor>,
-    /// For each trail the change of its policy that was approved last, until the trail says that it was made.
+    /// For each trail, the last approved change of its policy, until the trail says that it was made.
     unfinished: BTreeMap<Arc<str>, ReviewId>,
-    /// Flags of which it is not certain yet that their events are there, by trail: the event's index, and the review.
+    /// Flags whose events are not yet certain to exist, by trail: the event's index, and the review.
     unsettled: HashMap<u32, Vec<(u64, ReviewId)>>,
 }
 
 /// What is kept of a review.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// The lines of its question and its decision: their indexes, and the numbers of their trails.
+    /// The lines of its request and its decision: their indexes, and the numbers of their trails.
     requested: u64,
     decided: u64,
     requested_in: u32,
     decided_in: u32,
-    /// Narrows a list; whether it is really the tenant's is seen in the line.
+    /// Narrows a list; the line shows whether the tenant really matches.
     tenant: Option<u64>,
     state: ReviewState,
     is_policy: bool,
 }
 
-/// A review, and where to read of it.
+/// A review, and where to read about it.
 pub(super) struct Places {
     pub(super) id: ReviewId,
     pub(super) state: ReviewState,
@@ -104,13 +103,13 @@ pub(super) struct Place {
 }
 
 impl Reviews {
-    /// Reads on in the trails. Blocks.
+    /// Continues reading the trails. Blocks.
     pub(crate) fn refresh(&self, app: &App) -> Result<(), Problem> {
         let action = ["trail.review_*", "trail.policy_*", OPENED].map(str::to_owned).to_vec();
         let filter = Filter { action, system: true, ..Filter::default() };
         // Held before the search looks, so that no older look comes later.
         let mut queue = self.lock();
-        // Nothing ends the look half-way: what was applied would be so again.
+        // Nothing interrupts it half-way: what was applied would be applied again.
         let mut search = app.take_search(&Arc::default())?;
         let end = search.end();
         let seen = queue.seen.clone();
@@ -127,7 +126,7 @@ impl Reviews {
         Ok(())
     }
 
-    /// As of the last look.
+    /// As of the last read.
     pub(crate) fn pending(&self) -> usize {
         self.lock().by_id.values().filter(|entry| entry.state == ReviewState::Pending).count()
     }
@@ -148,12 +147,13 @@ impl Queue {
         self.by_id.get(&id).is_some_and(|entry| entry.state != ReviewState::Pending)
     }
 
-    /// The change of this trail's policy that was approved and not made yet.
+    /// The change of this trail's policy that was approved but not made yet.
     pub(super) fn unfinished(&self, origin: &str) -> Option<Places> {
         self.places(*self.unfinished.get(origin)?)
     }
 
-    /// Up to `most` reviews for `caller`, the newest first, and the id that the next ones are before, if there are more.
+    /// Up to `most` reviews for `caller`, the newest first, and the id before which the next ones are, if there are
+    /// more.
     pub(super) fn newest(
         &self,
         caller: &Caller,
@@ -183,7 +183,7 @@ impl Queue {
         Places { id, state: entry.state, requested: place(entry.requested_in, entry.requested), decided }
     }
 
-    /// Takes over a step that this server recorded. Everything below `durable` can be read from its trail.
+    /// Applies a step that this server recorded. Everything below `durable` can be read from its trail.
     pub(super) fn apply_fresh(&mut self, recorded: Recorded, origin: &str, durable: u64) {
         self.apply(&recorded, origin);
         let trail = self.number_of(origin);
@@ -191,7 +191,7 @@ impl Queue {
         self.fresh.insert((trail, recorded.index), Arc::new(recorded));
     }
 
-    /// What one of the trail's own events says. To hear it again changes nothing.
+    /// What one of the trail's own events says. Applying it again changes nothing.
     pub(super) fn apply(&mut self, recorded: &Recorded, origin: &str) {
         let event = &recorded.event;
         if !recorded.system {
@@ -203,16 +203,16 @@ impl Queue {
         match (event.action.as_str(), id) {
             (REQUESTED, Some(id)) => self.requested(id, recorded, trail),
             (DECIDED, Some(id)) => self.decided(id, recorded, trail),
-            // It is on its way into force.
+            // It is being put in force.
             (POLICY_CHANGED, Some(id)) if self.unfinished.get(origin) == Some(&id) => {}
             (action, _) if action.starts_with("trail.policy_") => _ = self.unfinished.remove(origin),
             _ => {}
         }
     }
 
-    /// There is a line at `index`, so the events before it are there. But where the trail was opened, flags go whose
-    /// events a power loss took before a sync covered them: such an event would stand there or behind, and another one
-    /// stands there now.
+    /// There is a line at `index`, so the events before it exist. But when the trail was opened, flags are removed
+    /// whose events a power loss took before a sync covered them: another event has the place where such an event, or a
+    /// later one, would be.
     fn settle(&mut self, trail: u32, index: u64, is_opened: bool) {
         let Some(flags) = self.unsettled.get_mut(&trail) else { return };
         flags.retain(|(event, _)| *event >= index);

@@ -1,4 +1,4 @@
-//! The id of a review: a UUID that the trail makes, in 16 bytes.
+//! The id of a review: a UUID made by the trail, in 16 bytes.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 pub(super) struct ReviewId([u8; 16]);
 
 impl ReviewId {
-    /// The id of this text; `None` if no trail writes it so.
+    /// Parses an id; `None` if no trail writes it like that.
     pub(super) fn parse(text: &str) -> Option<ReviewId> {
         let bits = u128::from_str_radix(&text.replace('-', ""), 16).ok()?;
         let id = ReviewId(bits.to_be_bytes());

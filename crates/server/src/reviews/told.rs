@@ -1,4 +1,4 @@
-//! What the trails say of a review: its question, and its decision.
+//! What the trails say about a review: its request and its decision.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use crate::access::Caller;
 use crate::app::App;
 use crate::problem::Problem;
 
-/// What is to be decided about.
+/// What is to be decided.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(super) enum Subject {
-    /// An event, by its id, its trail and its place there. The decision changes nothing else.
+    /// An event, by its id, its trail and its index. The decision changes nothing else.
     Event { event: String, origin: String, index: u64 },
-    /// A change that waits for a second person; the approval makes it. Another kind of change has a variant here, and
-    /// an arm where subjects are read and decided.
+    /// A change that waits for a second person; approving makes it. Another kind of change needs a variant here, and an
+    /// arm where subjects are parsed and decided.
     Policy(PolicyChange),
 }
 
-/// A review as it is shown.
+/// A review as it is returned.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Review {
     pub(super) id: ReviewId,
@@ -47,7 +47,7 @@ pub(super) struct Review {
 }
 
 impl Review {
-    /// The review that an event asks for; `None` if it is of a kind that a later version knows.
+    /// The review that an event requests; `None` if it is of a kind that only a later version knows.
     pub(super) fn requested(id: ReviewId, recorded: &Recorded, origin: &str) -> Option<Review> {
         let event = &recorded.event;
         let member = |name: &str| event.details.get(name);
@@ -56,7 +56,7 @@ impl Review {
             None => Subject::Event {
                 event: text(event, "event").unwrap_or_default(),
                 origin: text(event, "origin").unwrap_or_default(),
-                // A rule knows the place of its event relative to its own.
+                // A rule knows the position of its event only relative to its own.
                 index: match number("ahead") {
                     Some(ahead) => recorded.index.saturating_add(ahead),
                     None => number("index").unwrap_or_default(),
@@ -91,7 +91,7 @@ impl Review {
     }
 }
 
-/// Reads reviews. Of `places` that were taken before; what was on its way to the disk then is in them. Blocks.
+/// Reads the reviews at `places`. What was still on its way to the disk when the places were taken is included. Blocks.
 pub(super) fn read(app: &App, places: Vec<Places>) -> Result<Vec<Review>, Problem> {
     let mut search = app.take_search(&Arc::default())?;
     let mut reviews = Vec::with_capacity(places.len());
@@ -108,7 +108,7 @@ pub(super) fn read(app: &App, places: Vec<Places>) -> Result<Vec<Review>, Proble
     Ok(reviews)
 }
 
-/// The event of a step; `None` where the trail has it no more.
+/// The event of a step; `None` if the trail no longer has it.
 fn step(search: &mut Search, place: &Place) -> Result<Option<Arc<Recorded>>, Problem> {
     if let Some(fresh) = &place.fresh {
         return Ok(Some(fresh.clone()));

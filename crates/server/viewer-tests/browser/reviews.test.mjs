@@ -54,7 +54,7 @@ step("the older reviews come as the reader scrolls", async () => {
   await page.waitForSelector(`#review-status:has-text("1,029 reviews")`);
   assert.equal(await count(), REVIEWS - 1);
   await page.click("[data-testid=review-tab][data-state=rejected]");
-  await page.waitForSelector(`#review-status:has-text("the only one")`);
+  await page.waitForSelector(`#review-status:has-text("the only review")`);
   assert.equal(await count(), 1);
   assert.deepEqual(problems, []);
 });

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// One primitive operation that took effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A file was made, or an existing one emptied by a new one of its name.
+    /// A file was created, or replaced by a new empty one of the same name.
     Create {
         /// Its name.
         path: PathBuf,
@@ -23,7 +23,7 @@ pub enum Step {
         /// What.
         bytes: Vec<u8>,
     },
-    /// A file was cut, or lengthened with zeros.
+    /// A file was truncated, or extended with zeros.
     Truncate {
         /// Which.
         inode: u64,
@@ -35,14 +35,14 @@ pub enum Step {
         /// Which.
         inode: u64,
     },
-    /// A name was moved.
+    /// A file was renamed.
     Rename {
-        /// From here.
+        /// Its old name.
         from: PathBuf,
-        /// To here, replacing what was there.
+        /// Its new name; a file of that name is replaced.
         to: PathBuf,
     },
-    /// A name was taken away.
+    /// A name was removed.
     Remove {
         /// Which.
         path: PathBuf,
@@ -56,14 +56,14 @@ pub enum Step {
     Reserve,
     /// A step that had no effect.
     Nothing,
-    /// No step: somebody was told that this index is durable.
+    /// Not a step: somebody was told that this index is durable.
     Acknowledged {
         /// Which.
         index: u64,
     },
 }
 
-/// What is live.
+/// The live state.
 #[derive(Clone, Default)]
 pub(super) struct Disk {
     names: BTreeMap<PathBuf, u64>,

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, Step};
 
-/// Which part of what was not synced is there after a power loss.
+/// Which part of the unsynced data remains after a power loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Survival {
     /// None of it.
     Nothing,
     /// All of it.
     Everything,
-    /// Each unsynced write whole, in part, or not at all, and in any order; each folder's unsynced names up
-    /// to some point. Chosen by this seed.
+    /// Each unsynced write completely, in part, or not at all, and in any order; each folder's unsynced names up to
+    /// some point. Chosen by this seed.
     Random(u64),
 }
 
@@ -36,7 +36,7 @@ pub(super) fn after_power_loss(steps: &[Step], survival: Survival) -> Disk {
                     unsynced.push(step.clone());
                 }
             }
-            // The file's existence in `contents` is harmless; its name decides whether it is seen.
+            // The file's presence in `contents` is harmless; only its name makes it visible.
             Step::Create { inode, .. } => {
                 let placeless = Step::Truncate { inode: *inode, len: 0 };
                 let _ = disk.apply(&placeless);

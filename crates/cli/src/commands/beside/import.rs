@@ -1,4 +1,4 @@
-//! `import`, by the server.
+//! `import`, done by the server.
 
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ pub(in crate::commands) fn import(server: &ServerClient, arguments: &Import, jso
     let sent = sent.and_then(|()| send(&mut post, &mut lines, &mut summary));
     if let Err(failure) = sent {
         summary.broke_off = Some(format!(
-            "{}; {} of the records are confirmed: import again for the others, and none comes twice",
+            "{}; {} of the records are confirmed: import again to add the others; none is recorded twice",
             failure.text(),
             thousands(summary.confirmed()),
         ));
@@ -44,7 +44,7 @@ fn count(lines: Vec<Line<Place>>, answer: &Answer, summary: &mut Summary) -> Out
     match status {
         202 | 504 if events.len() == lines.len() => {}
         400 | 409 | 413 | 422 => return fail(lines, &detail(&answer, status), summary),
-        // Another tenant's; without an item it is the token that may not.
+        // It is another tenant's; without an item, the token may not record at all.
         403 if answer["item"].is_u64() => return fail(lines, &detail(&answer, status), summary),
         _ => return Err(Failure::could_not(detail(&answer, status))),
     }

@@ -1,4 +1,4 @@
-//! Events to a server, many in one request.
+//! Sends events to a server, many per request.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use crate::failure::Outcome;
 use crate::output::tell;
 use crate::server_client::{Answer, ServerClient, detail};
 
-/// Lines that are sent together.
+/// How many lines are sent together.
 const LINES_AT_ONCE: usize = 500;
 const BYTES_AT_ONCE: usize = 4 << 20;
 
-/// How long it is waited, all in all, for a server that takes nothing; anew after each request that it took.
+/// How long to wait in total for a server that refuses temporarily; restarts after each request that it accepted.
 const PATIENCE: Duration = Duration::from_secs(60);
 const WAIT_MIN: Duration = Duration::from_secs(1);
 
-/// What is needed to tell which line it is, and its event: text between braces, on one line.
+/// The minimum needed to match a line with its event: text between braces, on one line.
 pub(super) type Line<P> = (P, Vec<u8>);
 
-/// Lines that wait to be sent.
+/// Lines waiting to be sent.
 pub(super) struct Lines<P> {
     waiting: Vec<Line<P>>,
     bytes: usize,
@@ -51,7 +51,7 @@ impl<P> Lines<P> {
 pub(super) struct Post<'a> {
     server: &'a ServerClient,
     path: String,
-    /// How long it is still waited for a server that takes nothing.
+    /// How much longer to wait for a server that refuses.
     patience: Duration,
 }
 
@@ -60,8 +60,8 @@ impl<'a> Post<'a> {
         Post { server, path: path.into(), patience: PATIENCE }
     }
 
-    /// Sends lines, and calls `take` with those that were answered together. One bad line refuses a request whole, so then
-    /// its halves are sent, down to the line itself.
+    /// Sends lines, and calls `take` with those that were answered together. One bad line makes a request be refused
+    /// whole, so its halves are sent then, down to the line itself.
     pub(super) fn send<P>(
         &mut self,
         mut lines: Vec<Line<P>>,
@@ -71,8 +71,8 @@ impl<'a> Post<'a> {
             return Ok(());
         }
         let answer = self.ask(&body(&lines))?;
-        // Only where nothing was recorded may lines without ids be sent again; after 504 all of them are kept.
-        // A token that may not record at all is told so without naming a line.
+        // Lines without ids may be sent again only if nothing was recorded; after 504 all of them are kept. A token
+        // that may not record at all is reported without a line.
         let may_be_one_of_them = match answer.status {
             403 => {
                 serde_json::from_slice::<Value>(&answer.body).is_ok_and(|problem| problem["item"].is_u64())
@@ -87,7 +87,7 @@ impl<'a> Post<'a> {
         take(lines, &answer)
     }
 
-    /// The answer to a request; while the server takes nothing, whatever it is, to one that is sent again when it says.
+    /// The response to a request. While the server refuses temporarily, the request is sent again when it says.
     fn ask(&mut self, body: &[u8]) -> Outcome<Answer> {
         loop {
             let answer = self.server.ask("POST", &self.path, body)?;
@@ -100,7 +100,7 @@ impl<'a> Post<'a> {
             if self.patience == PATIENCE {
                 let problem = serde_json::from_slice(&answer.body).unwrap_or_default();
                 let (detail, most) = (detail(&problem, answer.status), PATIENCE.as_secs());
-                tell(&format!("the server takes nothing now: {detail}; trying again for up to {most} s"));
+                tell(&format!("the server is not accepting events: {detail}; retrying for up to {most} s"));
             }
             self.patience = left;
             std::thread::sleep(wait);
@@ -108,7 +108,7 @@ impl<'a> Post<'a> {
     }
 }
 
-/// Objects, one a line: whatever else stands in a line, the server never takes it for two.
+/// Objects, one per line: whatever a line contains, the server never takes it for two.
 fn body<P>(lines: &[Line<P>]) -> Vec<u8> {
     lines.iter().map(|(_, line)| line.as_slice()).collect::<Vec<_>>().join(&b'\n')
 }

@@ -1,9 +1,9 @@
-//! Checks bundles that come from anywhere: hashes of members, checkpoint, and the proof of each line.
+//! Checks bundles from untrusted sources: hashes of members, checkpoint, and the proof of each line.
 //!
-//! Nothing in the zip is believed: [`layout`](super::layout) says where each member lies, or that the file is none of
-//! ours, and the members are unpacked here, from there. Lines and their proofs are read side by side, in constant memory, and the
-//! first line that is not proved ends the reading, so what a hostile zip unpacks to costs no more than the
-//! genuine lines before it.
+//! Nothing in the zip is trusted: [`layout`](super::layout) says where each member is, or that the file is not one of
+//! ours, and this module decompresses the members from there. Lines and their proofs are read side by side in constant
+//! memory. The first line without proof ends the reading, so a hostile zip costs no more to decompress than the genuine
+//! lines before it.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -24,7 +24,7 @@ use super::{FORMAT, MEMBERS, WHAT_IT_PROVES, hex};
 use crate::failure::{Failure, Outcome};
 use crate::output::thousands;
 
-/// Limits on what is unpacked, whatever the zip claims.
+/// Limits on decompressed sizes, whatever the zip claims.
 const SMALL_MEMBER_BYTES_MAX: u64 = 1 << 20;
 const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 const LINE_BYTES_MAX: u64 = 1 << 16;
@@ -45,7 +45,7 @@ pub(crate) fn verify(path: &Path, pinned: &[VerifyingKey], json: bool) -> Outcom
     if is_ok { Ok(()) } else { Err(Failure::No(None)) }
 }
 
-/// A bundle that holds what it promises.
+/// A genuine bundle.
 pub(super) struct Checked {
     origins: Vec<CheckedOrigin>,
     is_key_pinned: bool,
@@ -97,7 +97,7 @@ impl Checked {
     }
 }
 
-/// Why a bundle was not believed.
+/// Why a bundle was rejected.
 pub(super) enum Refusal {
     /// Something in it is not genuine.
     Wrong(String),
@@ -109,7 +109,7 @@ fn wrong<T>(what: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::Wrong(what.into()))
 }
 
-/// The file of a bundle, and where its members lie.
+/// A bundle file, and where its members are.
 struct Zip {
     file: File,
     /// In their order.
@@ -127,13 +127,15 @@ impl Zip {
                 names: places.iter().map(|place| place.name.clone()).collect(),
                 places: places.into_iter().map(|place| (place.name.clone(), place)).collect(),
             }),
-            Err(LayoutError::NoZip) => Err(Refusal::Failed("it is no bundle".into())),
-            Err(LayoutError::Other(what)) => wrong(format!("it is not as bundles are written: {what}")),
+            Err(LayoutError::NoZip) => Err(Refusal::Failed("it is not a bundle".into())),
+            Err(LayoutError::Other(what)) => {
+                wrong(format!("it does not have the layout of a bundle: {what}"))
+            }
             Err(LayoutError::Io(error)) => Err(unread(error)),
         }
     }
 
-    /// Unpacks a member.
+    /// Decompresses a member.
     fn member(&self, name: &str) -> Result<Unpacked, Refusal> {
         let Some(place) = self.places.get(name) else { return wrong(format!("{name} is not in it")) };
         let file = self.file.try_clone().map_err(unpacking(name))?;
@@ -143,7 +145,7 @@ impl Zip {
     }
 }
 
-/// For `map_err`: a member that could not be unpacked. What cannot be unpacked is wrong; a disk can fail, too.
+/// For `map_err`: a member that could not be decompressed. Invalid data is a finding; a disk error is not.
 fn unpacking(name: &str) -> impl Fn(io::Error) -> Refusal {
     use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
     move |error| match error.kind() {
@@ -168,8 +170,8 @@ impl Read for Packed {
     }
 }
 
-/// The bytes of a member. At their end it is an error if they are not as many, from as many, as the zip says: behind the
-/// end of what is deflated something else could lie.
+/// The bytes of a member. Their end is an error unless both sizes are those in the zip: otherwise something else could
+/// be hidden after the deflated data.
 struct Unpacked {
     decoder: DeflateDecoder<BufReader<Packed>>,
     place: Place,
@@ -186,7 +188,7 @@ impl Read for Unpacked {
         let is_whole =
             || (self.decoder.total_in(), self.decoder.total_out(), self.crc.sum()) == (packed, *size, *crc);
         if self.decoder.total_out() > *size || (is_end && !is_whole()) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not what the zip says of it"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "its size is not the one in the zip"));
         }
         Ok(count)
     }
@@ -195,19 +197,19 @@ impl Read for Unpacked {
 pub(super) fn check(path: &Path, pinned: &[VerifyingKey]) -> Result<Checked, Refusal> {
     let zip = Zip::open(path)?;
     let manifest: Value = serde_json::from_str(&text(&zip, "manifest.json", MANIFEST_BYTES_MAX)?)
-        .or_else(|error| wrong(format!("manifest.json is no JSON: {error}")))?;
+        .or_else(|error| wrong(format!("manifest.json is not JSON: {error}")))?;
     if manifest["format"] != FORMAT {
-        return wrong(format!("it is not in the format {FORMAT}"));
+        return wrong(format!("its format is not {FORMAT}"));
     }
     let claimed = manifest["origins"].as_array().map(Vec::as_slice).unwrap_or_default();
     if claimed.is_empty() || claimed.len() > ORIGINS_MAX {
         return wrong("it names no origin, or too many");
     }
-    // Two members of one name, or one that the manifest does not know, would let other tools unpack something
-    // else than what is proved here.
+    // Two members with one name, or one that the manifest does not list, would let other tools extract something other
+    // than what is proved here.
     let of_origins = (0..claimed.len()).flat_map(|folder| MEMBERS.map(|name| format!("{folder}/{name}")));
     if !of_origins.chain(["manifest.json".to_owned()]).eq(zip.names.iter().cloned()) {
-        return wrong("it has other members than its manifest says, or in another order");
+        return wrong("its members are not those of its manifest, or in another order");
     }
     let mut origins: Vec<CheckedOrigin> = Vec::new();
     let mut names = HashSet::new();
@@ -232,7 +234,7 @@ pub(super) fn check(path: &Path, pinned: &[VerifyingKey]) -> Result<Checked, Ref
     let checked = Checked { origins, is_key_pinned: !pinned.is_empty() };
     if manifest["count"] != checked.count() {
         return wrong(format!(
-            "it has {} lines, and the manifest says {}",
+            "it has {} lines, but the manifest says {}",
             checked.count(),
             manifest["count"]
         ));
@@ -260,10 +262,10 @@ fn check_origin(
         }
         count += 1;
         let Some((index, hashes)) = parse_proof(proofs.line()) else {
-            return wrong(format!("proof {count} is none"));
+            return wrong(format!("proof {count} is malformed"));
         };
         if index < next {
-            return wrong(format!("event {index} is there twice, or not in its order"));
+            return wrong(format!("event {index} occurs twice or out of order"));
         }
         next = index.saturating_add(1);
         let leaf = leaf_hash(lines.line());
@@ -301,7 +303,7 @@ fn is_described(members: &Value, name: &str, hash: &[u8]) -> Result<(), Refusal>
     if members[name]["sha256"] == hex(hash) {
         return Ok(());
     }
-    wrong(format!("{name} is not the member that the manifest describes"))
+    wrong(format!("{name} does not match its hash in the manifest"))
 }
 
 fn parse_proof(line: &[u8]) -> Option<(u64, Vec<Hash>)> {
@@ -352,7 +354,7 @@ impl Lines {
             return Ok(false);
         }
         if self.line.pop() != Some(b'\n') {
-            return wrong(format!("{} has a line that is too long or does not end", self.name));
+            return wrong(format!("{} has a line that is too long or has no end", self.name));
         }
         Ok(true)
     }
@@ -361,7 +363,7 @@ impl Lines {
         &self.line
     }
 
-    /// Whether the bytes were those that the manifest describes.
+    /// Whether the bytes match the hash in the manifest.
     fn end(self, members: &Value) -> Result<(), Refusal> {
         is_described(members, &self.name, &self.hash.finalize())
     }

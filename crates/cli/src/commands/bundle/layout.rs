@@ -1,12 +1,13 @@
-//! Where the members of a bundle lie: the one layout that `write` gives, byte for byte, or none.
+//! The layout of a bundle: exactly the one that `write` produces, byte for byte.
 //!
 //! ```text
 //! member:     local header | deflated bytes | descriptor, if it was written to a pipe
-//! bundle:     members, back to back from byte 0 | directory, in their order | its end
+//! bundle:     members, back to back from byte 0 | directory, in the same order | its end record
 //! ```
-//! Zip says many things twice, and tools differ in which they believe: some read the directory, some what stands before
-//! each member. So every byte that is not a member's content is made anew from what the directory says of its sizes, and
-//! must be the one that is there. Nothing is left then that another tool could read in another way.
+//!
+//! Zip states many things twice, and tools differ in which one they believe: some read the directory, some the local
+//! headers. So every byte outside a member's content is rebuilt from the sizes in the directory, and must match the
+//! file. Then nothing is left that another tool could read differently.
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -14,7 +15,7 @@ use std::ops::Range;
 /// More members than any bundle has.
 const MEMBERS_MAX: usize = 40_001;
 const NAME_BYTES_MAX: usize = 64;
-/// From here on a number has no room in its field, and stands in the one for large files.
+/// Numbers from here on do not fit their field and are stored in the one for large files.
 const LARGE: u64 = u32::MAX as u64;
 
 const LOCAL: &[u8; 4] = b"PK\x03\x04";
@@ -27,18 +28,18 @@ const ENTRY_BYTES: usize = 46;
 const END_BYTES: u64 = 22;
 const LARGE_ENDS_BYTES: u64 = 56 + 20;
 
-/// The version of the format that has large files, and "made on Unix".
+/// The version of the format with large files, and "made on Unix".
 const VERSION: u16 = 45;
 const MADE_BY: u16 = 3 << 8 | VERSION;
-/// The member's sizes stand behind it.
+/// The sizes follow the member.
 const FLAG_PIPED: u16 = 8;
 const DEFLATED: u16 = 8;
-/// 1980-01-01, midnight: no time at all.
+/// 1980-01-01, midnight: no time given.
 const TIME_AND_DATE: u32 = 0x21 << 16;
-/// An ordinary file, mode 644.
+/// A regular file, mode 644.
 const ATTRIBUTES: u32 = 0o100_644 << 16;
 
-/// A member, and where its deflated bytes lie.
+/// A member, and where its deflated bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) name: String,
@@ -47,12 +48,12 @@ pub(super) struct Place {
     pub(super) crc: u32,
 }
 
-/// Why a file has not the layout of a bundle.
+/// Why a file does not have the layout of a bundle.
 #[derive(Debug)]
 pub(super) enum LayoutError {
-    /// It is no zip at all.
+    /// It is not a zip.
     NoZip,
-    /// It has something else in it than a bundle has.
+    /// It contains something that a bundle does not.
     Other(String),
     Io(io::Error),
 }
@@ -60,7 +61,9 @@ pub(super) enum LayoutError {
 impl From<io::Error> for LayoutError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::UnexpectedEof => LayoutError::Other("it ends before what it says is in it".into()),
+            io::ErrorKind::UnexpectedEof => {
+                LayoutError::Other("it ends before the members that it lists".into())
+            }
             _ => LayoutError::Io(error),
         }
     }
@@ -70,12 +73,12 @@ fn other<T>(what: impl Into<String>) -> Result<T, LayoutError> {
     Err(LayoutError::Other(what.into()))
 }
 
-/// The members of a bundle in their order, if it has nothing else in it.
+/// The members of a bundle in order, if it contains nothing else.
 pub(super) fn walk<F: Read + Seek>(file: &mut F) -> Result<Vec<Place>, LayoutError> {
     walk_from(file, 0)
 }
 
-/// As [`walk`], of a bundle whose first member begins at `begin`.
+/// Like [`walk`], for a bundle whose first member begins at `begin`.
 pub(super) fn walk_from<F: Read + Seek>(file: &mut F, begin: u64) -> Result<Vec<Place>, LayoutError> {
     let len = file.seek(SeekFrom::End(0))?;
     let directory = directory_begin(file, len)?;
@@ -86,39 +89,37 @@ pub(super) fn walk_from<F: Read + Seek>(file: &mut F, begin: u64) -> Result<Vec<
     let (mut at, mut places) = (begin, Vec::with_capacity(entries.len()));
     for entry in entries {
         let header = entry.local_header();
-        expect(file, at, &header, || {
-            format!("what stands before {} is not what the directory says", entry.name)
-        })?;
+        expect(file, at, &header, || format!("the header of {} does not match the directory", entry.name))?;
         let from = at + header.len() as u64;
         let to = from.checked_add(entry.packed).filter(|to| *to <= directory);
         let Some(to) = to else { return other(format!("{} reaches into the directory", entry.name)) };
         let descriptor = entry.descriptor();
         expect(file, to, &descriptor, || {
-            format!("what stands behind {} is not what the directory says", entry.name)
+            format!("what follows {} does not match the directory", entry.name)
         })?;
         at = to + descriptor.len() as u64;
         places.push(Place { name: entry.name, packed: from..to, size: entry.size, crc: entry.crc });
     }
     if at != directory {
-        return other("there are bytes in front of its directory that no member covers");
+        return other("there are bytes before its directory that belong to no member");
     }
     Ok(places)
 }
 
-/// Where the directory begins, by the end of the file.
+/// Where the directory begins, according to the end of the file.
 fn directory_begin<F: Read + Seek>(file: &mut F, len: u64) -> Result<u64, LayoutError> {
     let mut begin = [0; 4];
     file.rewind()?;
     let is_zip = file.read_exact(&mut begin).is_ok() && begin == *LOCAL;
     let mut end = [0; END_BYTES as usize];
     if len < END_BYTES {
-        return if is_zip { other("it is cut off") } else { Err(LayoutError::NoZip) };
+        return if is_zip { other("it is truncated") } else { Err(LayoutError::NoZip) };
     }
     file.seek(SeekFrom::Start(len - END_BYTES))?;
     file.read_exact(&mut end)?;
     match (end.starts_with(END), is_zip) {
         (true, _) => {}
-        (false, true) => return other("it is cut off, or there are bytes behind its end"),
+        (false, true) => return other("it is truncated, or there are bytes after its end"),
         (false, false) => return Err(LayoutError::NoZip),
     }
     let short = u64::from(u32_at(&end, 16));
@@ -134,7 +135,7 @@ fn directory_begin<F: Read + Seek>(file: &mut F, len: u64) -> Result<u64, Layout
     Ok(u64::from_le_bytes(long))
 }
 
-/// Reads the directory, which must be followed by its end and by nothing else. The first member begins at `begin`.
+/// Reads the directory, which must be followed only by its end record. The first member begins at `begin`.
 fn read_entries<F: Read + Seek>(file: &mut F, directory: u64, begin: u64) -> Result<Vec<Entry>, LayoutError> {
     file.seek(SeekFrom::Start(directory))?;
     let mut reader = BufReader::with_capacity(1 << 16, file);
@@ -147,7 +148,7 @@ fn read_entries<F: Read + Seek>(file: &mut F, directory: u64, begin: u64) -> Res
             reader.take(END_BYTES + LARGE_ENDS_BYTES).read_to_end(&mut rest)?;
             return match rest == end_of(entries.len(), directory, len) {
                 true => Ok(entries),
-                false => other("behind its directory stands something else than its end"),
+                false => other("its directory is not followed by its end"),
             };
         }
         reader.read_exact(&mut fixed[4..])?;
@@ -165,7 +166,7 @@ fn read_entries<F: Read + Seek>(file: &mut F, directory: u64, begin: u64) -> Res
     }
 }
 
-/// The bytes of `file` from `at` on must be these.
+/// Fails unless the bytes of `file` from `at` on are these.
 fn expect<F: Read + Seek>(
     file: &mut F,
     at: u64,
@@ -178,7 +179,7 @@ fn expect<F: Read + Seek>(
     if found == wanted || cfg!(trailseal_fault = "zip_believed") { Ok(()) } else { other(what()) }
 }
 
-/// What the directory says of a member.
+/// What the directory says about a member.
 #[derive(Debug)]
 struct Entry {
     name: String,
@@ -198,7 +199,7 @@ impl Entry {
         reader.read_exact(&mut extra)?;
         let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/.-".contains(byte);
         let name = String::from_utf8(name).ok().filter(|name| name.as_bytes().iter().all(is_plain));
-        let Some(name) = name else { return other("a member has a name that members never have") };
+        let Some(name) = name else { return other("a member has a name that is not allowed") };
         let entry = Entry {
             size: u64_at(&extra, 4),
             packed: u64_at(&extra, 12),
@@ -208,7 +209,7 @@ impl Entry {
         };
         let found = [&fixed[..], entry.name.as_bytes(), &extra].concat();
         if found != entry.directory_bytes(at) {
-            return other(format!("the directory says of {} what it says of no member", entry.name));
+            return other(format!("the directory entry of {} is not a bundle's", entry.name));
         }
         Ok(entry)
     }
@@ -229,7 +230,7 @@ impl Entry {
 
     fn local_header(&self) -> Vec<u8> {
         let mut out = LOCAL.to_vec();
-        // Into a pipe it is written before anything is known.
+        // When writing to a pipe, it is written before the sizes are known.
         let (crc, sizes, long) =
             if self.is_piped { (0, 0, [0, 0]) } else { (self.crc, u32::MAX, [self.size, self.packed]) };
         self.put_shared(crc, sizes, extra_len(0), &mut out);
@@ -254,7 +255,7 @@ impl Entry {
         let mut out = ENTRY.to_vec();
         put(&mut out, &[MADE_BY]);
         self.put_shared(self.crc, u32::MAX, extra_len(at), &mut out);
-        // No comment, the first disk, nothing said of the content.
+        // No comment, the first disk, no attributes of the content.
         put(&mut out, &[0, 0, 0]);
         out.extend_from_slice(&ATTRIBUTES.to_le_bytes());
         out.extend_from_slice(&(at.min(LARGE) as u32).to_le_bytes());
@@ -279,7 +280,7 @@ fn put(out: &mut Vec<u8>, numbers: &[u16]) {
     numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
 }
 
-/// What stands behind a directory of so many members and bytes that begins at `directory`.
+/// What follows a directory with so many members and bytes that begins at `directory`.
 fn end_of(members: usize, directory: u64, len: u64) -> Vec<u8> {
     let (mut out, is_large) = (Vec::new(), directory > LARGE);
     if is_large {

@@ -1,4 +1,4 @@
-//! Writes bundles: one member after the other, so that any number of events fits in little memory.
+//! Writes bundles one member after the other, so that any number of events needs little memory.
 
 use std::io::{self, BufWriter, Seek, Write};
 use std::ops::ControlFlow;
@@ -40,7 +40,9 @@ pub(crate) fn write(
             count
         }
         None if is_terminal() => {
-            return Err(Failure::could_not("a bundle is a zip file, not for a terminal: use --out FILE"));
+            return Err(Failure::could_not(
+                "a bundle is a zip file and cannot go to a terminal: use --out FILE",
+            ));
         }
         None => {
             let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
@@ -48,7 +50,7 @@ pub(crate) fn write(
         }
     };
     let place = out.map_or_else(String::new, |path| format!(" in {}", path.display()));
-    tell(&format!("{} events{place}: it proves that {WHAT_IT_PROVES}", thousands(count)));
+    tell(&format!("{} events{place}: proves that {WHAT_IT_PROVES}", thousands(count)));
     Ok(count)
 }
 
@@ -83,12 +85,12 @@ pub(super) fn fill<W: Write + Seek>(
     Member::begin(&mut zip, "manifest.json".into())?.write(format!("{manifest:#}\n").as_bytes())?;
     zip.finish().map_err(zip_failed)?.flush()?;
     if left_out > 0 {
-        tell(&format!("the newest {left_out} events are not sealed yet and not in it"));
+        tell(&format!("the newest {left_out} events are not sealed yet and are left out"));
     }
     Ok(count)
 }
 
-/// Writes the folder of one origin, and returns how many events are in it.
+/// Writes the folder of one origin, and returns the number of events in it.
 fn origin<W: Write + Seek>(
     zip: &mut ZipWriter<W>,
     folder: usize,
@@ -141,7 +143,7 @@ fn lines<W: Write + Seek>(
     Ok(indexes)
 }
 
-/// The filters as the manifest tells them.
+/// The filters as they appear in the manifest.
 fn filters(flags: &Filters) -> serde_json::Map<String, serde_json::Value> {
     let mut filters = serde_json::Map::new();
     for (name, value) in flags.pairs() {
@@ -156,7 +158,7 @@ fn filters(flags: &Filters) -> serde_json::Map<String, serde_json::Value> {
     filters
 }
 
-/// A member of the zip that is being written, and the hash of its bytes.
+/// A zip member being written, with the hash of its bytes.
 struct Member<'a, W: Write + Seek> {
     zip: &'a mut ZipWriter<W>,
     name: String,
@@ -180,8 +182,9 @@ impl<'a, W: Write + Seek> Member<'a, W> {
     }
 }
 
-/// A pipe for a zip. After an error it takes and drops the rest: a `ZipWriter` that is given up tries to end its zip,
-/// and says on stderr, past us, that it could not. Flushing fails from then on, so nothing cut short passes for whole.
+/// A pipe for a zip. After an error it accepts and drops the rest: a `ZipWriter` that is dropped tries to finish its
+/// zip, and prints to stderr, past us, if it cannot. From then on flushing fails, so a truncated zip never passes for a
+/// complete one.
 pub(super) struct UntilItFails<W> {
     out: W,
     has_failed: bool,
@@ -209,7 +212,7 @@ impl<W: Write> Write for UntilItFails<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         if self.has_failed {
-            return Err(io::Error::other("not all of the bundle could be written"));
+            return Err(io::Error::other("the bundle could not be written completely"));
         }
         let flushed = self.out.flush();
         self.keep(flushed)

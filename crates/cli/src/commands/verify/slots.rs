@@ -11,7 +11,7 @@ use trailseal_tlog::{Checkpoint, SignedNote, VerifyingKey};
 use super::verified;
 use crate::failure::{Failure, Outcome};
 
-/// What was kept elsewhere.
+/// Keys and checkpoints that were kept elsewhere.
 pub(super) struct Kept<'a> {
     pub(super) keys: &'a [VerifyingKey],
     pub(super) checkpoints: &'a [String],
@@ -32,7 +32,7 @@ impl Kept<'_> {
         Ok(of_origin)
     }
 
-    /// Every origin that something names.
+    /// Every origin that a given key or checkpoint names.
     fn origins(&self) -> Outcome<BTreeSet<String>> {
         let mut origins: BTreeSet<String> = self.keys.iter().map(|key| key.name().to_owned()).collect();
         for text in self.checkpoints {
@@ -42,18 +42,18 @@ impl Kept<'_> {
     }
 }
 
-/// Which trail a checkpoint says it is of. Whether that is true its slot's verdict says.
+/// The trail that a checkpoint claims to belong to. The verdict on that slot says whether it is true.
 fn origin_of(text: &str) -> Outcome<String> {
     let named =
         |text: &str| Some(Checkpoint::parse(SignedNote::parse(text).ok()?.text()).ok()?.origin.to_string());
     named(text).ok_or_else(|| {
         Failure::could_not(
-            "a checkpoint given is not a signed checkpoint: give the whole text as the trail printed it",
+            "a given checkpoint is not a signed checkpoint: give the whole text as the trail printed it",
         )
     })
 }
 
-/// Verifies all slots. What is missing is a verdict, too.
+/// Verifies all slots. A missing slot is also a verdict.
 pub(super) fn verify(slots: &[Slot], kept: &Kept<'_>) -> Outcome<Vec<Verdict>> {
     let mut wanted = kept.origins()?;
     let origins: Vec<Option<String>> = slots.iter().map(|slot| named_in(&slot.path)).collect();
@@ -62,7 +62,7 @@ pub(super) fn verify(slots: &[Slot], kept: &Kept<'_>) -> Outcome<Vec<Verdict>> {
     });
     let mut verdicts: Vec<Verdict> = Vec::new();
     for (at, (slot, named)) in slots.iter().zip(&origins).enumerate() {
-        // Slots have one origin, and their number behind it.
+        // Slots have one origin followed by their number.
         let usual = base.as_ref().map(|base| format!("{base}/{}", slot.number));
         let origin = named.clone().or(usual).unwrap_or_else(|| slot.path.display().to_string());
         wanted.remove(&origin);
@@ -82,22 +82,25 @@ pub(super) fn verify(slots: &[Slot], kept: &Kept<'_>) -> Outcome<Vec<Verdict>> {
             .and_then(|named| origins[..at].iter().position(|other| other.as_ref() == Some(named)));
         if let (true, Some(twin)) = (verdict.ok, twin) {
             let what = format!(
-                "slots {} and {} are of one trail, {}: one is a copy of the other",
+                "slots {} and {} belong to one trail, {}: one is a copy of the other",
                 slots[twin].number, slot.number, verdict.origin
             );
             verdict = Verdict { ok: false, problem: Some(Problem::OriginMismatch), message: what, ..verdict };
         }
         verdicts.push(verdict);
     }
-    // A slot that had the highest number leaves no gap; who kept something of it knows.
+    // A missing slot with the highest number leaves no gap; only what was kept of it shows it.
     verdicts.extend(wanted.iter().map(|origin| {
-        missing(origin, format!("no slot is of the trail {origin}, of which a key or checkpoint was given"))
+        missing(
+            origin,
+            format!("no slot belongs to the trail {origin}, for which a key or checkpoint was given"),
+        )
     }));
     Ok(verdicts)
 }
 
 fn gone(slot: &Slot) -> String {
-    format!("slot {} is missing, though slots are taken from 0 on and a later one is there", slot.number)
+    format!("slot {} is missing: slots are numbered from 0, and a later one exists", slot.number)
 }
 
 fn missing(origin: &str, message: String) -> Verdict {
@@ -121,7 +124,7 @@ fn missing(origin: &str, message: String) -> Verdict {
     }
 }
 
-/// The origin that a slot's `trail.toml` names, or else its newest checkpoint.
+/// The origin in a slot's `trail.toml`, or else in its newest checkpoint.
 fn named_in(path: &Path) -> Option<String> {
     let folder = Folder::new(path, std::sync::Arc::new(StdFiles));
     let manifest = Manifest::read(&folder).ok().flatten();
@@ -131,7 +134,7 @@ fn named_in(path: &Path) -> Option<String> {
     })
 }
 
-/// The slots that something was given for, and not this: of some only, since of none is what each verdict says.
+/// The slots for which other things were given, but not this one. If it was given for none, each verdict says so.
 pub(super) fn without(verdicts: &[Verdict], is_pinned: impl Fn(&Verdict) -> bool) -> Vec<&str> {
     if !verdicts.iter().any(&is_pinned) {
         return Vec::new();

@@ -2,19 +2,18 @@
 //!
 //! `cargo run --release --manifest-path benches/Cargo.toml -- all DIR` runs everything in folder DIR and prints
 //! one JSON object a measurement; `benches/run` does that five times, keeps the raw results in
-//! `benches/results/`, and writes `docs/benchmarks.md` from them.
+//! `benches/results/`, and has `report` write `docs/benchmarks.md` and its plots from them.
 
 mod load;
 mod own;
 mod raw;
-mod report;
 mod rivals;
 mod server;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const HELP: &str = "usage: trailseal-benches MEASUREMENT DIR | report RESULTS.jsonl…\n\
-    measurements: all paced flat cold threads trickle sustained sync1 sync64 verify open rivals server server-paced floods\n\
+    measurements: all paced load flat cold threads trickle sustained sync1 sync64 verify open rivals server server-paced floods\n\
     floods DIR [small] [KIND]: one client against another\n\
     server DIR small: a look at whether it works, in less than a minute\n";
 
@@ -25,7 +24,7 @@ fn main() {
         std::process::exit(2);
     };
     if name == "report" {
-        return report::print(rest);
+        return report(rest);
     }
     if let ("flood", [kind, address, token]) = (name.as_str(), rest) {
         return server::floods::flood(kind, address, token);
@@ -35,6 +34,7 @@ fn main() {
     match name.as_str() {
         "all" => {
             own::paced(&dir);
+            own::load(&dir);
             own::text(&dir);
             own::indexing(&dir);
             own::flat(&dir);
@@ -51,6 +51,7 @@ fn main() {
             server::floods::all(&dir, &server::floods::Size::WHOLE, None);
         }
         "paced" => own::paced(&dir),
+        "load" => own::load(&dir),
         "text" => own::text(&dir),
         "indexing" => own::indexing(&dir),
         "flat" => own::flat(&dir),
@@ -72,12 +73,21 @@ fn main() {
             let size = if is_small { server::floods::Size::SMALL } else { server::floods::Size::WHOLE };
             server::floods::all(&dir, &size, rest.get(if is_small { 2 } else { 1 }).map(String::as_str));
         }
-        "server-paced" => server::paced(&dir, &server::Size::WHOLE, server::PACE),
+        "server-paced" => server::all_paced(&dir, &server::Size::WHOLE),
         "server-reference" => server::serve_reference(&dir, &rest[1]),
         "rival-child" => rivals::child(&dir, &rest[1]),
         _ => {
             print!("{HELP}");
             std::process::exit(2);
         }
+    }
+}
+
+/// Writes `docs/benchmarks.md` and its plots from result files.
+fn report(files: &[String]) {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    if let Err(what) = trailseal_benches_report::write(files, &docs) {
+        eprintln!("trailseal-benches: {what}");
+        std::process::exit(1);
     }
 }

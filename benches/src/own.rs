@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use trailseal_benches_report::names;
 use trailseal_core::{Ack, HandoffPlace, Options, Status, Trail};
 use trailseal_event::mask::{MaskOptions, Masker};
 use trailseal_event::{Event, Timestamp, rewrite};
@@ -12,6 +13,8 @@ use trailseal_index::{IndexOptions, Indexer};
 
 use crate::{load, raw};
 
+/// Calls a second, where what a caller waits is asked for.
+const PACE: u64 = 50_000;
 const CLOSE: Duration = Duration::from_secs(120);
 
 fn fresh(dir: &Path, name: &str) -> PathBuf {
@@ -43,11 +46,9 @@ fn line_len(dir: &Path) -> usize {
 /// Beside them, in the same run, what `serde_json` takes for the same event's text.
 pub fn paced(dir: &Path) {
     let reference = raw::serde_json_ns();
-    for (name, is_masked, is_indexed) in [
-        ("without masking", false, false),
-        ("with masking", true, false),
-        ("with masking and the index", true, true),
-    ] {
+    for (how, is_masked, is_indexed) in
+        [(names::UNMASKED, false, false), (names::MASKED, true, false), (names::INDEXED, true, true)]
+    {
         let dir = fresh(dir, "paced");
         let mut options = options();
         options.mask.enabled = is_masked;
@@ -56,15 +57,31 @@ pub fn paced(dir: &Path) {
             index(&trail);
         }
         let call = |event: &Event| drop(trail.record(event));
-        load::paced(50_000, Duration::from_secs(1), load::event, call);
-        let histogram = load::paced(50_000, Duration::from_secs(5), load::event, call);
+        load::paced(PACE, Duration::from_secs(1), load::event, call);
+        let histogram = load::paced(PACE, Duration::from_secs(5), load::event, call);
         trail.close(CLOSE).expect("closes");
         let mut numbers = load::percentiles(&histogram);
         numbers.push(("line_bytes", line_len(&dir) as f64));
         numbers.push(("serde_json_to_text_ns", reference));
-        load::print(&format!("record, async, one thread, 50,000/s, {name}"), &numbers);
+        load::print(&names::paced(PACE, how), &numbers);
     }
 }
+
+/// The same with masking, at other rates.
+pub fn load(dir: &Path) {
+    for rate in [1_000, 10_000, 100_000, 200_000, 300_000] {
+        let trail = Trail::open(fresh(dir, "load"), options()).expect("opens");
+        let call = |event: &Event| drop(trail.record(event));
+        load::paced(rate, Duration::from_secs(1), load::event, call);
+        let histogram = load::paced(rate, LOAD_TIME, load::event, call);
+        trail.close(CLOSE).expect("closes");
+        let mut numbers = load::percentiles(&histogram);
+        numbers.push(("calls_per_second", histogram.len() as f64 / LOAD_TIME.as_secs_f64()));
+        load::print(&names::paced(rate, names::MASKED), &numbers);
+    }
+}
+
+const LOAD_TIME: Duration = Duration::from_secs(4);
 
 fn index(trail: &Trail) {
     let folder = trail.folder().root().join(trailseal_index::FOLDER);
@@ -92,7 +109,7 @@ pub fn text(dir: &Path) {
     trail.close(CLOSE).expect("closes");
     let mut numbers = load::percentiles(&histogram);
     numbers.push(("text_bytes", texts[0].len() as f64));
-    load::print("JSON text to the handoff, one thread", &numbers);
+    load::print(names::TEXT_TO_HANDOFF, &numbers);
 }
 
 fn text_to_line() {
@@ -113,7 +130,7 @@ fn text_to_line() {
     }
     let mut numbers = load::percentiles(&histogram);
     numbers.push(("text_bytes", texts[0].len() as f64));
-    load::print("JSON text to the masked line, one thread", &numbers);
+    load::print(names::TEXT_TO_LINE, &numbers);
 }
 
 /// Into the index: lines read from the segments, parsed, and committed with the cursor.
@@ -130,7 +147,7 @@ pub fn indexing(dir: &Path) {
     let events = trail.close(CLOSE).expect("closes").events as f64;
     let bytes = bytes_in(&folder.join(trailseal_index::FOLDER)) as f64;
     load::print(
-        "into the index",
+        names::INDEXING,
         &[
             ("events", events),
             ("events_per_second", events / elapsed),
@@ -153,7 +170,7 @@ pub fn flat(dir: &Path) {
     }
     let mean = begun.elapsed().as_nanos() as f64 / calls as f64;
     trail.close(CLOSE).expect("closes");
-    load::print("record, async, one thread flat out", &[("mean_ns", mean), ("calls", calls as f64)]);
+    load::print(names::FLAT_OUT, &[("mean_ns", mean), ("calls", calls as f64)]);
 }
 
 /// `record()` after a pause: the caches are cold.
@@ -168,16 +185,16 @@ pub fn cold(dir: &Path) {
         let _ = histogram.record(at.elapsed().as_nanos() as u64);
     }
     trail.close(CLOSE).expect("closes");
-    load::print("record, async, after a pause, 10/s", &load::percentiles(&histogram));
+    load::print(names::COLD, &load::percentiles(&histogram));
 }
 
 /// `record()`, async, 8 threads flat out, without masking and with it.
 pub fn threads(dir: &Path) {
-    threads_with(dir, false, "record, async, 8 threads flat out, without masking");
-    threads_with(dir, true, "record, async, 8 threads flat out, with masking");
+    threads_with(dir, false, names::UNMASKED);
+    threads_with(dir, true, names::MASKED);
 }
 
-fn threads_with(dir: &Path, is_masked: bool, name: &str) {
+fn threads_with(dir: &Path, is_masked: bool, how: &str) {
     let mut options = options();
     options.mask.enabled = is_masked;
     let trail = Trail::open(fresh(dir, "threads"), options).expect("opens");
@@ -206,7 +223,7 @@ fn threads_with(dir: &Path, is_masked: bool, name: &str) {
     let mut all = load::histogram();
     histograms.iter().for_each(|histogram| all.add(histogram).expect("same bounds"));
     trail.close(CLOSE).expect("closes");
-    load::print(name, &load::percentiles(&all));
+    load::print(&names::threads(how), &load::percentiles(&all));
 }
 
 /// 30 seconds of two producers flat out, durable and sealed; beside the raw disk and hash.
@@ -268,7 +285,7 @@ fn sustained_with(dir: &Path, size_mib: u64) {
     let rate = closed.sealed as f64 / elapsed;
     let raw_rate = (raw_before + raw_after) / 2.0;
     load::print(
-        &format!("sustained, 2 producers, durable and sealed, {size_mib} MiB of handoff"),
+        &names::sustained(size_mib),
         &[
             ("events", closed.sealed as f64),
             ("seconds", elapsed),
@@ -306,7 +323,7 @@ pub fn trickle(dir: &Path) {
         let commits = trail.stats().counted.commits - commits;
         trail.close(CLOSE).expect("closes");
         load::print(
-            &format!("record, async, 3,000/s, writer lingers {} ms", linger.as_millis()),
+            &names::trickle(linger.as_millis()),
             &[
                 ("writer_cpu_us_per_event", cpu * 1e6 / (A_SECOND * SECONDS) as f64),
                 ("syncs_per_second", commits as f64 / elapsed),
@@ -367,7 +384,7 @@ pub fn sync(dir: &Path, callers: u64) {
     numbers.push(("events_per_second", all.len() as f64 / elapsed));
     numbers.push(("raw_fdatasync_p50_ns", raw));
     numbers.push(("of_raw", all.value_at_quantile(0.5) as f64 / raw));
-    load::print(&format!("record, sync, {callers} caller{}", if callers == 1 { "" } else { "s" }), &numbers);
+    load::print(&names::sync(callers), &numbers);
 }
 
 fn trail_of(dir: &Path, events: u64) {
@@ -405,7 +422,7 @@ pub fn open(dir: &Path) {
         }
         times.sort_by(f64::total_cmp);
         load::print(
-            "open after a clean close",
+            names::OPEN,
             &[
                 ("events", total as f64),
                 ("p50_ms", times[2]),
@@ -432,7 +449,7 @@ pub fn verify(dir: &Path) {
         }
         rates.sort_by(f64::total_cmp);
         load::print(
-            &format!("verify, {threads} thread{}", if threads == 1 { "" } else { "s" }),
+            &names::verify(threads),
             &[
                 ("bytes", bytes),
                 ("bytes_per_second", rates[1]),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use llm_orchestrator_audit as llm;
+use trailseal_benches_report::names;
 use trailseal_core::{Options, Trail};
 
 use crate::load;
@@ -52,7 +53,7 @@ pub fn all(dir: &Path) {
             ("kill_survived", survived as f64),
             ("kill_survived_share", survived.min(acknowledged) as f64 / acknowledged.max(1) as f64),
         ]);
-        load::print(&format!("rival: {name}, one thread flat out"), &numbers);
+        load::print(&names::rival(name), &numbers);
     }
 }
 

@@ -247,6 +247,21 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "identity"],
     },
     Fault {
+        name: "context_left_behind",
+        what: "a request's context stays on the thread after a poll",
+        tests: &["-p", "trailseal", "--features", "axum", "--test", "tower"],
+    },
+    Fault {
+        name: "copy_tail_not_read",
+        what: "what the plain copy has got behind its cursor is written again",
+        tests: &["-p", "trailseal", "--lib", "copy"],
+    },
+    Fault {
+        name: "query_not_flushed",
+        what: "a query does not see what was recorded just before it",
+        tests: &["-p", "trailseal", "--test", "trail"],
+    },
+    Fault {
         name: "filters_not_hashed",
         what: "a filter does not find what masking hashed",
         tests: &["-p", "trailseal-core", "--test", "identity"],

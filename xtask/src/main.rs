@@ -51,7 +51,9 @@ fn main() -> ExitCode {
 fn test() -> Result<(), String> {
     setup::install_missing()?;
     cargo(&["build", "--workspace", "--bins"])?;
-    cargo(&["test", "--workspace"])
+    cargo(&["test", "--workspace"])?;
+    // What its features add, its examples, and the page of the documentation that is about it.
+    cargo(&["test", "-p", "trailseal", "--all-features"])
 }
 
 fn ci() -> Result<(), String> {
@@ -61,6 +63,7 @@ fn ci() -> Result<(), String> {
         "documentation",
         Command::new("cargo").args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
     )?;
+    cargo(&["clippy", "-p", "trailseal", "--all-features", "--all-targets", "--", "-D", "warnings"])?;
     house_rules()?;
     test()
 }

@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use trailseal_benches_report::names;
+
 use super::generator::{self, Done, Until};
 use super::process::Program;
 use super::{BATCH_CONNECTIONS, BATCH_EVENTS, batch, get, post, wait_for_index};
@@ -66,7 +68,7 @@ pub fn all(dir: &Path, size: &Size, only: Option<&str>) {
             ("rss_anon_peak_mib", measured.highest_mib),
             ("rss_anon_after_mib", measured.after_mib),
         ];
-        load::print(&format!("server, flood of {kind}, {POSTS} POST/s and {GETS} GET/s beside it"), &numbers);
+        load::print(&names::flood(kind), &numbers);
     }
 }
 

@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 
 pub use reference::serve as serve_reference;
 
+use trailseal_benches_report::names;
+
 use crate::load;
 use generator::{Done, Until};
 use process::{Program, own_cpu};
 
 const CONNECTIONS: usize = 64;
 /// Requests a second, where what a caller waits is asked for.
-pub const PACE: u64 = 20_000;
+const PACES: [u64; 4] = [5_000, 10_000, 20_000, 40_000];
 const BATCH_EVENTS: u64 = 1_000;
 const BATCH_CONNECTIONS: u64 = 8;
 const TENANTS: u64 = 100;
@@ -42,7 +44,7 @@ impl Size {
 pub fn all(dir: &Path, size: &Size) {
     single(dir, size, "accepted");
     single(dir, size, "durable");
-    paced(dir, size, PACE);
+    all_paced(dir, size);
     batches(dir, size, false);
     batches(dir, size, true);
     memory_and_pages(dir, size);
@@ -128,11 +130,16 @@ fn single(dir: &Path, size: &Size, ack: &str) {
     numbers.push(("axum_p99_ns", after.done.latency.value_at_quantile(0.99) as f64));
     numbers.push(("axum_cores", after.server_cpu / after.done.elapsed.as_secs_f64()));
     numbers.push(("axum_share", measured.rate() / reference));
-    load::print(&format!("server, single POSTs, {CONNECTIONS} connections, ack={ack}"), &numbers);
+    load::print(&names::posts(ack), &numbers);
+}
+
+/// At several rates.
+pub fn all_paced(dir: &Path, size: &Size) {
+    PACES.into_iter().for_each(|rate| paced(dir, size, rate));
 }
 
 /// Single events at a fixed rate: what a caller waits; beside bare axum at the same rate.
-pub fn paced(dir: &Path, size: &Size, rate: u64) {
+fn paced(dir: &Path, size: &Size, rate: u64) {
     let paced = |program: &Program| {
         let requests = singles(program, "/v1/events");
         generator::paced(program.address, &requests, rate, size.time / 5);
@@ -148,7 +155,7 @@ pub fn paced(dir: &Path, size: &Size, rate: u64) {
         numbers.push((name, reference.done.latency.value_at_quantile(quantile) as f64));
     }
     numbers.push(("axum_cores", reference.server_cpu / reference.done.elapsed.as_secs_f64()));
-    load::print(&format!("server, single POSTs at {rate}/s, {CONNECTIONS} connections"), &numbers);
+    load::print(&names::posts_paced(rate), &numbers);
 }
 
 /// A request of many events, of tenants that are many, too.
@@ -175,8 +182,7 @@ fn batches(dir: &Path, size: &Size, is_indexed: bool) {
         let events = measured.done.latency.len() * BATCH_EVENTS;
         numbers.push(("events_per_second_until_indexed", events as f64 / begun.elapsed().as_secs_f64()));
     }
-    let name = if is_indexed { "index running" } else { "without index" };
-    load::print(&format!("server, NDJSON of {BATCH_EVENTS}, durable, {name}"), &numbers);
+    load::print(&names::batches(is_indexed), &numbers);
 }
 
 /// The server's memory while its trail grows, and at the end pages of the newest events of one tenant.
@@ -191,7 +197,7 @@ fn memory_and_pages(dir: &Path, size: &Size) {
         wait_for_index(&program);
         let (now, highest) = program.memory_mib();
         let numbers = [("events", events as f64), ("rss_mib", now), ("peak_rss_mib", highest)];
-        load::print(&format!("server, memory at {} million events", events as f64 / 1e6), &numbers);
+        load::print(&names::memory(events as f64 / 1e6), &numbers);
     }
     let page = |tenant: u64| get(&program.token, &format!("/v1/events?tenant=tenant-{tenant}&limit=50"));
     let measured = measure(&program, || {
@@ -202,8 +208,7 @@ fn memory_and_pages(dir: &Path, size: &Size) {
         }
         all
     });
-    let name = format!("server, 50 newest of one tenant at {} million events", sent as f64 / 1e6);
-    load::print(&name, &measured.numbers());
+    load::print(&names::pages(sent as f64 / 1e6), &measured.numbers());
 }
 
 fn wait_for_index(program: &Program) {

@@ -1,6 +1,8 @@
 //! How events are printed: a table for people, lines as stored, CSV for spreadsheets.
 
 mod table;
+#[allow(unreachable_pub, reason = "the report of the benches has this file, too")]
+mod thousands;
 
 use std::io::{self, IsTerminal as _, Write};
 
@@ -12,6 +14,7 @@ use trailseal_index::{Hit, Search};
 
 pub(crate) use table::printable;
 use table::{Cells, Layout, TITLES, cut, width};
+pub(crate) use thousands::thousands;
 
 use crate::arguments::Format;
 
@@ -161,17 +164,4 @@ pub(crate) fn outcome_style(outcome: Outcome) -> Style {
         Outcome::Unknown => AnsiColor::BrightBlack,
     };
     colour.on_default()
-}
-
-/// A number with thousands separators.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

@@ -1,6 +1,7 @@
 //! Settings: a TOML file, then environment, then flags. Each value remembers its source.
 
 mod file;
+mod given;
 mod mask;
 mod server;
 mod table;
@@ -12,14 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trailseal_core::{Anchor, Folder, Full, HandoffPlace, Manifest, Options, Roll, Witness};
-use trailseal_event::policy::{Acknowledge, Mode, OnFailure, Policy, Rule};
+use trailseal_event::policy::{Acknowledge, Mode, OnFailure, Policy};
 use trailseal_index::IndexView;
 use trailseal_tlog::Origin;
 
 use crate::arguments::Common;
 use crate::failure::{Failure, Outcome};
 
-use table::{ALSO_READ, KUBERNETES, LISTS, NOT_SETTINGS, ONLY_IN_A_FILE, PREFIX, SETTINGS, Setting};
+pub(crate) use given::Settings;
+use given::{a_path, milliseconds, size, unknown};
+use table::{ALSO_READ, KUBERNETES, NOT_SETTINGS, ONLY_IN_A_FILE, PREFIX, SETTINGS};
 
 const DEFAULT_FILE: &str = "trailseal.toml";
 
@@ -31,27 +34,6 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
 
 /// A longer wait would only let a power loss take more.
 const LINGER_MAX: Duration = Duration::from_millis(100);
-
-/// A value and its source.
-#[derive(Clone, Debug)]
-struct Given {
-    value: String,
-    source: String,
-}
-
-/// All settings that were given.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Settings {
-    given: BTreeMap<&'static str, Given>,
-    /// The flags given on the command line.
-    common: Common,
-    anchors: Vec<Anchor>,
-    /// The file's rules and their place in it.
-    rules: Vec<Rule>,
-    rules_source: String,
-    /// Each string of a list with its place.
-    lists: BTreeMap<&'static str, Vec<Given>>,
-}
 
 impl Settings {
     /// Reads file, environment and flags.
@@ -86,15 +68,6 @@ impl Settings {
         file::read(path, &mut settings)?;
         settings.options()?;
         Ok(settings)
-    }
-
-    fn give(&mut self, name: &'static str, value: String, source: String) {
-        if LISTS.contains(&name) {
-            let texts = value.split(',').map(str::trim).filter(|text| !text.is_empty());
-            let given = |text: &str| Given { value: text.to_owned(), source: source.clone() };
-            self.lists.insert(name, texts.map(given).collect());
-        }
-        self.given.insert(name, Given { value, source });
     }
 
     fn read_environment(&mut self, variables: impl Iterator<Item = (OsString, OsString)>) -> Outcome {
@@ -256,23 +229,7 @@ impl Settings {
         Ok(self.parsed("workers", parse)?.unwrap_or(false))
     }
 
-    fn set<T>(&self, name: &'static str, target: &mut T, parse: impl Fn(&str) -> Option<T>) -> Outcome {
-        if let Some(value) = self.parsed(name, parse)? {
-            *target = value;
-        }
-        Ok(())
-    }
-
-    fn parsed<T>(&self, name: &'static str, parse: impl Fn(&str) -> Option<T>) -> Outcome<Option<T>> {
-        let Some(given) = self.given.get(name) else { return Ok(None) };
-        match (parse(&given.value), SETTINGS.iter().find(|setting| setting.name == name)) {
-            (Some(value), _) => Ok(Some(value)),
-            (None, Some(setting)) => Err(bad(&given.source, setting, &given.value)),
-            (None, None) => Ok(None),
-        }
-    }
-
-    /// Every setting with its value and source.
+    /// Every setting with its value and where that came from.
     pub(crate) fn table(&self) -> Vec<(String, String, String)> {
         let mut rows: Vec<_> = SETTINGS
             .iter()
@@ -310,40 +267,6 @@ fn index_witness(folder: &Folder) -> Vec<Witness> {
         events: index.cursor().get(),
     };
     index.map(witness).into_iter().collect()
-}
-
-fn unknown(source: &str, name: &str) -> Failure {
-    let names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
-    Failure::could_not(format!("{source}: there is no setting `{name}`: use one of {}", names.join(", ")))
-}
-
-fn bad(source: &str, setting: &Setting, value: &str) -> Failure {
-    Failure::could_not(format!("{source}: `{}` cannot be {value:?}: use {}", setting.name, setting.allowed))
-}
-
-/// Bytes from `64MiB`, `1GiB`, `512KiB`, `10MB` or plain digits.
-fn size(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
-    let factor = match text[digits.len()..].trim() {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "kB" | "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(factor)
-}
-
-/// A path; an empty one is a mistake.
-fn a_path(text: &str) -> Option<PathBuf> {
-    (!text.is_empty()).then(|| PathBuf::from(text))
-}
-
-fn milliseconds(text: &str) -> Option<Duration> {
-    text.parse().ok().map(Duration::from_millis)
 }
 
 #[cfg(test)]

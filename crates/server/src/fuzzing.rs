@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use crate::config::{Config, ProxyHeader};
 pub use crate::record::events_of;
 
-/// The client's address from these headers; headers that no request can have are left out.
+/// The client's address by these headers, of which those are left out that no request can have. The proxies write the
+/// header that stands first.
 pub fn client_address(peer: IpAddr, headers: &[(&str, &[u8])], trusted: &[IpNet]) -> IpAddr {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
@@ -15,5 +17,8 @@ pub fn client_address(peer: IpAddr, headers: &[(&str, &[u8])], trusted: &[IpNet]
             map.append(name, value);
         }
     }
-    crate::listen::client_address(peer, &map, trusted)
+    let is_forwarded = headers.first().is_some_and(|(name, _)| *name == "forwarded");
+    let proxy_header = if is_forwarded { ProxyHeader::Forwarded } else { ProxyHeader::XForwardedFor };
+    let config = Config { trusted_proxies: trusted.to_vec(), proxy_header, ..Config::default() };
+    crate::client::client_address(peer, &map, &config)
 }

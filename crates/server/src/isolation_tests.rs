@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,19 +10,21 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
+use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::{Ack, Options, Trail};
 use trailseal_event::Event;
 
-use crate::access::{NewToken, Peer, Scope, Tokens};
-use crate::app::{App, Shared};
+use crate::access::{NewToken, Scope, Tokens};
+use crate::client::Peer;
 use crate::config::Config;
-use crate::routes::{router, table};
+use crate::routes::{App, router, table};
+use crate::stopping::Stopping;
 
 /// Stands in every event of the other tenant, and in nothing else.
 const MARK: &str = "of-the-other-tenant";
 
 struct Place {
-    app: Shared,
+    app: App,
     router: Router,
     _stop: tokio::sync::watch::Sender<bool>,
     _folder: tempfile::TempDir,
@@ -40,15 +41,15 @@ impl Place {
             trail.record_ack(&event.detail("of", tenant), Ack::Durable).unwrap();
         }
         let tokens = Tokens::load(folder.path()).unwrap();
-        let (stop, stopping) = tokio::sync::watch::channel(false);
-        let app = Arc::new(App::new(trail, folder.path().to_owned(), Config::default(), tokens, stopping));
+        let (stop, stopping) = Stopping::new();
+        let app = App::new(trail, folder.path().to_owned(), Config::default(), tokens, stopping);
         Place { router: router(app.clone()), app, _stop: stop, _folder: folder }
     }
 
     fn token(&self, name: &str, scopes: &[Scope], tenant: Option<&str>) -> String {
         let tenant = tenant.map(str::to_owned);
         let new = NewToken { name: name.into(), scopes: scopes.to_vec(), tenant, expires: None };
-        self.app.tokens.create(new, self.app.now(), |_| Ok(())).unwrap()
+        self.app.tokens.create(new, SystemClock.now(), |_| Ok(())).unwrap()
     }
 
     async fn ask(
@@ -104,7 +105,7 @@ async fn no_route_shows_another_tenants_events() {
     let place = Place::new();
     let token = place.token("own", &Scope::ALL, Some("own"));
     let (mut answered, mut seen_own) = (0, 0);
-    for route in table() {
+    for route in table().into_iter().map(|row| row.route) {
         for path in attempts(route.path) {
             let body =
                 format!(r#"{{"event":"other-1","tenant":"{MARK}","action":"x","decision":"approved"}}"#);
@@ -125,7 +126,7 @@ async fn no_route_shows_another_tenants_events() {
 async fn no_route_with_data_answers_without_a_token() {
     let place = Place::new();
     let open = ["/", "/assets/{name}", "/docs", "/openapi.json", "/healthz", "/readyz"];
-    for route in table().iter().filter(|route| !open.contains(&route.path)) {
+    for route in table().iter().map(|row| &row.route).filter(|route| !open.contains(&route.path)) {
         let path = route.path.replace("{id}", "own-1").replace("{*path}", "000.p/1");
         let (status, _) = place.ask(&route.method, &path, None, "{}").await;
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{} {path}", route.method);

@@ -1,10 +1,10 @@
 //! The HTTP interface of a trail, and its viewer.
 //!
 //! ```text
-//! connection (listen/) ─> route table (routes.rs) ─> who asks (access/) ─┬─> record/ ─> Trail::hand_in_batch
-//!                                                                        ├─> read/   ─> Search, Reader
-//!                                                                        ├─> reviews/, admin.rs ─> the trail's own events
-//!                                                                        └─> health.rs, metrics.rs, viewer.rs
+//! connection (listen/) ─> router (routes/) ─> who asks (access/) ─┬─> record/ ─> Trail::hand_in_batch
+//!                                                                 ├─> read/   ─> searches.rs ─> Search, Reader
+//!                                                                 ├─> reviews/, admin/ ─> the trail's own events
+//!                                                                 └─> health/, pages/
 //! ```
 //!
 //! The server adds nothing to what a trail means: it accepts events, finds them, and controls access. It records what
@@ -12,9 +12,10 @@
 
 mod access;
 mod admin;
-mod app;
+mod body;
+mod client;
 mod config;
-mod durable_watch;
+mod fairness;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod health;
@@ -23,17 +24,17 @@ mod isolation_tests;
 mod listen;
 mod memory;
 mod metrics;
-mod openapi;
+mod own_events;
+mod pages;
 mod problem;
 mod query;
 mod read;
 mod record;
 mod reviews;
 mod routes;
+mod searches;
 mod server;
-mod shares;
-mod turns;
-mod viewer;
+mod stopping;
 
 pub use access::{NewToken, Scope, TokenError, TokenInfo};
 pub use config::{Config, HealthLimits, ProxyHeader, SecondPerson, TlsFiles};

@@ -2,21 +2,23 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use trailseal_core::Trail;
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_event::{Event, Timestamp};
+use trailseal_event::Event;
 
 use crate::access::{Caller, NewToken, Scope, TokenError, TokenInfo, Tokens};
-use crate::app::{App, Shared, details};
 use crate::config::Config;
-use crate::durable_watch;
+use crate::health::LOOK_EVERY;
 use crate::listen::{Acceptor, Serving, Socket, TlsError};
-use crate::{memory, reviews, routes};
+use crate::memory;
+use crate::own_events::{details, note};
+use crate::reviews::finish_approved;
+use crate::routes::{App, router};
+use crate::stopping::Stopping;
 
 /// How often the last use of tokens is saved.
 const USES_KEPT_EVERY: Duration = Duration::from_secs(60);
@@ -84,7 +86,7 @@ pub struct Stopped {
 
 /// A server that listens.
 pub struct Server {
-    app: Shared,
+    app: App,
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<Acceptor>,
@@ -124,11 +126,11 @@ impl Server {
             tracing::warn!(error = %error, "no socket for commands beside this server");
             None
         });
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stopping) = Stopping::new();
         let is_open = config.open;
-        let app = Arc::new(App::new(trail, dir, config, tokens, stopping));
-        app.reviews.refresh(&app).map_err(|_| ServerError::Reviews)?;
-        reviews::finish_approved(&app);
+        let app = App::new(trail, dir, config, tokens, stopping);
+        app.reviews.refresh().map_err(|_| ServerError::Reviews)?;
+        finish_approved(&app.reviews);
         let first_token = match app.tokens.is_empty() && !is_open {
             true => Some(first_token(&app)?),
             false => None,
@@ -156,24 +158,25 @@ impl Server {
     /// configuration allows. The trail stays open: its owner closes it.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
         let Server { app, listener, tls, socket, stop: stopper, .. } = self;
-        let router = routes::router(app.clone());
-        let serving = Serving::new(app.clone(), router, app.stopping.clone());
+        let router = router(app.clone());
+        let serving = Serving::new(app.config.clone(), app.metrics.clone(), router, app.stopping.clone());
         let chores = tokio::spawn(chores(app.clone()));
         let serving = tokio::spawn(serving.run(listener, tls, socket));
         stop.await;
         let _ = stopper.send(true);
         let cut = serving.await.unwrap_or_default();
         chores.abort();
-        keep_uses(&app);
+        keep_uses(&app.tokens);
         Stopped { cut }
     }
 }
 
 fn first_token(app: &App) -> Result<String, TokenError> {
     let new = NewToken { name: FIRST_TOKEN.into(), scopes: Scope::ALL.to_vec(), tenant: None, expires: None };
-    let token = app.tokens.create(new, app.now(), |tenant| app.trail.check_tenant(tenant))?;
+    let token = app.tokens.create(new, SystemClock.now(), |tenant| app.trail.check_tenant(tenant))?;
     let scopes = Scope::ALL.map(Scope::name).join(",");
-    app.note(
+    note(
+        &app.trail,
         "token_created",
         &Caller::owner(),
         details([("name", Some(FIRST_TOKEN.into())), ("scopes", Some(scopes))]),
@@ -181,20 +184,20 @@ fn first_token(app: &App) -> Result<String, TokenError> {
     Ok(token)
 }
 
-/// Periodic work.
-async fn chores(app: Shared) {
-    let mut ticks = tokio::time::interval(durable_watch::LOOK_EVERY);
-    let per = |time: Duration| (time.as_millis() / durable_watch::LOOK_EVERY.as_millis()).max(1) as u64;
+/// What is to be done now and then.
+async fn chores(app: App) {
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let per = |time: Duration| (time.as_millis() / LOOK_EVERY.as_millis()).max(1) as u64;
     let (mut last, mut turns_before) = (app.trail.durable(), 0);
     for tick in 1_u64.. {
         ticks.tick().await;
         app.durable_watch.look(&app.trail);
         if tick.is_multiple_of(per(USES_KEPT_EVERY)) {
-            let app = app.clone();
-            let _ = tokio::task::spawn_blocking(move || keep_uses(&app)).await;
+            let tokens = app.tokens.clone();
+            let _ = tokio::task::spawn_blocking(move || keep_uses(&tokens)).await;
         }
         if tick.is_multiple_of(per(MEMORY_GIVEN_BACK_EVERY)) {
-            let turns = app.turns.given() + app.large_bodies.given();
+            let turns = app.places.turns.given() + app.bodies.turns_given();
             if turns != turns_before {
                 turns_before = turns;
                 let _ = tokio::task::spawn_blocking(memory::give_back).await;
@@ -211,21 +214,9 @@ async fn chores(app: Shared) {
     }
 }
 
-fn keep_uses(app: &App) {
-    if let Err(error) = app.tokens.keep_uses() {
-        tracing::warn!(error = %error, "the last use of tokens could not be saved");
-    }
-}
-
-impl App {
-    /// The present.
-    pub(crate) fn now(&self) -> Timestamp {
-        SystemClock.now()
-    }
-
-    /// Whether other processes write other trails in the folder.
-    pub(crate) fn has_slots(&self) -> bool {
-        self.dir != self.trail.folder().root()
+fn keep_uses(tokens: &Tokens) {
+    if let Err(error) = tokens.keep_uses() {
+        tracing::warn!(error = %error, "when tokens were last used could not be written down");
     }
 }
 

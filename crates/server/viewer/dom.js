@@ -169,3 +169,17 @@ export function toast(text, kind = "") {
   byId("toasts").append(note);
   setTimeout(() => note.remove(), kind === "bad" ? 8000 : 3500);
 }
+
+/** Says in `place` what went wrong; `again`, if it is given, tries once more. */
+export function showProblem(place, problem, again) {
+  fill(
+    place,
+    h(
+      "div",
+      { class: "notice bad", role: "alert", id: "problem" },
+      icon("warning"),
+      h("span", {}, problem.message),
+      again && button({ id: "error-retry", kind: "small", text: "Try again", on: { click: again } }),
+    ),
+  );
+}

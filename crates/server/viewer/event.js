@@ -4,7 +4,7 @@ import { announce, byId, button, copyButton, fill, h, icon, value, visible } fro
 import { ask, eventPath } from "./api.js";
 import { changes, context, facts, notes, raw, title } from "./eventparts.js";
 import { fieldTree, marksOf } from "./fields.js";
-import { flagForm } from "./reviews.js";
+import { flagForm } from "./flag.js";
 import { parseExact } from "./json.js";
 import { proofBox } from "./proofview.js";
 import { checksByItself, timeZone } from "./prefs.js";

@@ -1,6 +1,6 @@
 // The history of one resource, with what changed each time; and the events of one actor.
 
-import { button, fill, h, icon, value } from "./dom.js";
+import { button, fill, h, icon, showProblem, value } from "./dom.js";
 import { askJson } from "./api.js";
 import { changesOf, diffTable } from "./diff.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
@@ -354,17 +354,4 @@ const card = (label, text, kind = "", more = null) =>
 function showDrawer(here, known, move) {
   if (here.event) openDrawer(here.event, known, { move });
   else if (isDrawerOpen()) closeDrawer();
-}
-
-export function showProblem(place, problem, again) {
-  fill(
-    place,
-    h(
-      "div",
-      { class: "notice bad", role: "alert", id: "problem" },
-      icon("warning"),
-      h("span", {}, problem.message),
-      again && button({ id: "error-retry", kind: "small", text: "Try again", on: { click: again } }),
-    ),
-  );
 }

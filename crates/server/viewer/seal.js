@@ -1,10 +1,9 @@
 // The seal: each trail's newest checkpoint, checked here; the key that this browser keeps; proofs of any event.
 
-import { button, copyButton, fill, h, icon, toast, value } from "./dom.js";
+import { button, copyButton, fill, h, icon, showProblem, toast, value } from "./dom.js";
 import { ask, askJson } from "./api.js";
 import { checkGrowth } from "./consistency.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
-import { showProblem } from "./history.js";
 import {
   forgetCheckpoint,
   forgetKey,

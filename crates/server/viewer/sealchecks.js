@@ -1,8 +1,7 @@
 // Checks any event by its id, and any proof that somebody sent; part of the seal page.
 
-import { button, fill, h, icon, value } from "./dom.js";
+import { button, fill, h, icon, showProblem, value } from "./dom.js";
 import { ask, eventPath } from "./api.js";
-import { showProblem } from "./history.js";
 import { keptKey, keysFor } from "./keys.js";
 import { canCheck, checkProof } from "./proof.js";
 import { insecure, proofBox, stepsOf } from "./proofview.js";

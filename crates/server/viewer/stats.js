@@ -1,8 +1,7 @@
 // Health and numbers: does the trail keep up, and did anything go wrong?
 
-import { fill, h, icon, value } from "./dom.js";
+import { fill, h, icon, showProblem, value } from "./dom.js";
 import { ask, askJson } from "./api.js";
-import { showProblem } from "./history.js";
 import { bytes, clock, number, span } from "./prefs.js";
 
 const EVERY_MS = 30_000;

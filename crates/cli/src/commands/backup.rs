@@ -12,7 +12,7 @@ use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, arguments: &Backup, json: bool) -> Outcome {
     let dir = settings.dir();
-    for folder in super::trails_to_read(&dir)? {
+    for folder in super::reading::trails_to_read(&dir)? {
         let to = match folder.strip_prefix(&dir) {
             // `join` with an empty path would add a slash.
             Ok(slot) if !slot.as_os_str().is_empty() => arguments.to.join(slot),
@@ -24,7 +24,7 @@ pub(super) fn run(settings: &Settings, arguments: &Backup, json: bool) -> Outcom
                 "origin": made.origin, "dir": to, "sealed": made.sealed, "events": made.events,
                 "copied_bytes": made.copied_bytes,
             });
-            super::write_out(None, format!("{answer}\n").as_bytes())?;
+            super::text::write_out(None, format!("{answer}\n").as_bytes())?;
         } else {
             let (events, bytes) = (thousands(made.events), thousands(made.copied_bytes));
             tell(&format!("{}: {events} events in {}, {bytes} bytes copied", made.origin, to.display()));

@@ -11,7 +11,7 @@ use trailseal_event::policy::Mode;
 use trailseal_event::{Event, Warning, Warnings};
 
 use super::record::{LINE_BYTES_MAX, Told, read_line};
-use super::write_text;
+use super::text::write_text;
 use crate::arguments::{Ack, Policy, Record};
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};

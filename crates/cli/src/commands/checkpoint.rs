@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::{reader, write_text};
+use super::reading::reader;
+use super::text::write_text;
 use crate::failure::Outcome;
 use crate::settings::Settings;
 

@@ -1,6 +1,7 @@
 //! `trailseal consistency`: proves that the trail still begins with that of an older checkpoint.
 
-use super::{read_text, reader, write_text};
+use super::reading::reader;
+use super::text::{read_text, write_text};
 use crate::arguments::Consistency;
 use crate::failure::Outcome;
 use crate::settings::Settings;

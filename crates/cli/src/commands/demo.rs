@@ -15,7 +15,8 @@ use trailseal_import::{Mapping, SAMPLES, read};
 use trailseal_index::{Order, Search};
 
 use super::query::every;
-use super::{CLOSE_TIMEOUT, filter};
+use super::reading::filter;
+use super::writing::CLOSE_TIMEOUT;
 use crate::arguments::{Filters, Format};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Writer, tell, thousands};
@@ -40,10 +41,10 @@ pub(super) fn run(settings: &Settings, is_dir_given: bool) -> Outcome {
     query(&dir)?;
     say("\n3. Every event is a leaf of a signed Merkle tree")?;
     let (note, _) = Reader::open(&dir, Arc::new(StdFiles))?.checkpoint()?;
-    super::write_out(None, indented(&note).as_bytes())?;
+    super::text::write_out(None, indented(&note).as_bytes())?;
     say("\n4. Verified from the folder alone")?;
     let verdict = verify::verify(&Folder::new(&dir, Arc::new(StdFiles)), &VerifyOptions::default())?;
-    super::write_out(None, indented(&verdict.to_string()).as_bytes())?;
+    super::text::write_out(None, indented(&verdict.to_string()).as_bytes())?;
     if !verdict.ok {
         return Err(Failure::no("verification of the trail failed"));
     }
@@ -55,7 +56,7 @@ pub(super) fn run(settings: &Settings, is_dir_given: bool) -> Outcome {
         "  trailseal query --dir {shown} --action '*delete*'\n  trailseal history --dir {shown} pods/test-pod\n  \
          trailseal prove --dir {shown} 42 | less\n  jq . {shown}/segments/*.jsonl | less\n"
     );
-    super::write_out(None, more.as_bytes())
+    super::text::write_out(None, more.as_bytes())
 }
 
 fn start_afresh(dir: &Path) -> Outcome {

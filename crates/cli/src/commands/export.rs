@@ -8,7 +8,9 @@ use trailseal_export::{CSV_HEADER, ParquetWriter, Row, SqliteWriter, write_csv_r
 use trailseal_index::{Order, Search};
 
 use super::query::keep_going;
-use super::{bundle, filter, mask, search, write_out};
+use super::reading::{filter, search};
+use super::text::write_out;
+use super::{bundle, mask};
 use crate::arguments::{Export, ExportFormat};
 use crate::destination::Destination;
 use crate::failure::{Failure, Outcome};

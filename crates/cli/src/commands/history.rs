@@ -5,7 +5,7 @@ use trailseal_event::filter::{Filter, ResourceFilter};
 use trailseal_index::Order;
 
 use super::query::every;
-use super::search;
+use super::reading::search;
 use crate::arguments::{Format, History};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Writer, stdout_for, tell};

@@ -9,7 +9,8 @@ use trailseal_core::{Ack, Once, RecordError, RecordOnceError, Status, Trail};
 use trailseal_event::Event;
 use trailseal_import::{Imported, Mapping, MappingError, mapping::BUILT_IN, read};
 
-use super::{close_trail, open_trail, read_text};
+use super::text::read_text;
+use super::writing::{close_trail, open_trail};
 use crate::arguments::Import;
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
@@ -184,7 +185,7 @@ impl Summary {
                 "read": self.read, "recorded": self.recorded, "repeated": self.repeated,
                 "left_out": self.left_out, "unconfirmed": self.unconfirmed, "failed": failed,
             });
-            return super::write_out(None, format!("{answer}\n").as_bytes());
+            return super::text::write_out(None, format!("{answer}\n").as_bytes());
         }
         let mut more = String::new();
         for (count, what) in [(self.left_out, "left out by the policy"), (self.unconfirmed, "unconfirmed")] {

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::{close_trail, open_trail, reader, write_text};
+use super::reading::reader;
+use super::text::write_text;
+use super::writing::{close_trail, open_trail};
 use crate::arguments::Key;
 use crate::failure::{Failure, Outcome};
 use crate::output::tell;

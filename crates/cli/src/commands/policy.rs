@@ -7,7 +7,8 @@ use trailseal_core::file::StdFiles;
 use trailseal_core::{Folder, Trail, trails_in};
 use trailseal_event::policy::{Acknowledge, Mode, Policy};
 
-use super::{close_trail, open_trail, read_text, tell_slot, write_out};
+use super::text::{read_text, write_out};
+use super::writing::{close_trail, open_trail, tell_slot};
 use crate::arguments::Policy as Command;
 use crate::failure::{Failure, Outcome};
 use crate::output::tell;

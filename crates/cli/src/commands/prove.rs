@@ -4,7 +4,8 @@ use trailseal_event::Index;
 use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{Order, Search};
 
-use super::{search, write_text};
+use super::reading::search;
+use super::text::write_text;
 use crate::arguments::Prove;
 use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use trailseal_event::filter::Filter;
 use trailseal_index::{By, Cursor, First, Hit, Search};
 
-use super::{filter, search};
+use super::reading::{filter, search};
 use crate::arguments::{Format, Order, OrderBy, Query};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Writer, stdout_for, tell};

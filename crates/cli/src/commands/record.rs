@@ -14,7 +14,7 @@ use trailseal_event::policy::OnFailure;
 use trailseal_event::{Index, Warnings};
 
 use super::input::{self, InputFor};
-use super::{close_trail, open_trail_with};
+use super::writing::{close_trail, open_trail_with};
 use crate::arguments::{Ack, Record};
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};

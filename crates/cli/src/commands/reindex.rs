@@ -21,7 +21,7 @@ const BATCH_BYTES: usize = 8 << 20;
 pub(super) fn run(settings: &Settings, arguments: &Reindex, json: bool) -> Outcome {
     let dir = settings.dir();
     let files = Arc::new(StdFiles);
-    let folders = super::trails_to_read(&dir)?;
+    let folders = super::reading::trails_to_read(&dir)?;
     if arguments.tree {
         return folders.into_iter().try_for_each(|folder| rebuild(&Folder::new(folder, files.clone()), json));
     }

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use trailseal_core::{Notice, Trail};
 use trailseal_server::{Server, ServerError, raise_limit_of_files};
 
-use super::{CLOSE_TIMEOUT, all_sealed, attach_index};
+use super::writing::{CLOSE_TIMEOUT, all_sealed, attach_index};
 use crate::arguments::Serve;
 use crate::failure::{Failure, Outcome};
 use crate::log;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use trailseal_core::Reader;
 
-use super::search;
+use super::reading::search;
 use crate::failure::Outcome;
 use crate::output::thousands;
 use crate::settings::Settings;

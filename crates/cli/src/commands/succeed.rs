@@ -8,7 +8,7 @@ use trailseal_core::verify::{VerifyOptions, verify};
 use trailseal_core::{Folder, Notice, Succeeded, Trail};
 use trailseal_tlog::Origin;
 
-use super::{attach_index, close_trail};
+use super::writing::{attach_index, close_trail};
 use crate::arguments::Succeed;
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
@@ -50,7 +50,7 @@ pub(super) fn run(settings: &Settings, arguments: &Succeed, is_dir_given: bool, 
                 "root": good.map(|good| good.1.as_str()), "reason": succeeded.reason,
             },
         });
-        return super::write_out(None, format!("{answer}\n").as_bytes());
+        return super::text::write_out(None, format!("{answer}\n").as_bytes());
     }
     let at = match good {
         Some((size, _)) => format!("at its last good size, {}", thousands(*size)),

@@ -7,7 +7,7 @@ use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::NO_OUTCOME;
 use trailseal_event::filter::parse_time;
 
-use super::{filter, search};
+use super::reading::{filter, search};
 use crate::arguments::Summary;
 use crate::failure::{Failure, Outcome};
 use crate::output::{printable, stdout, thousands};

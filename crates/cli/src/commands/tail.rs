@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::query::keep_going;
-use super::{filter, search};
+use super::reading::{filter, search};
 use crate::arguments::{Format, Tail};
 use crate::failure::Outcome;
 use crate::output::{Writer, is_reader_gone, stdout_for};

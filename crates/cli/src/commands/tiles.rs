@@ -22,8 +22,8 @@ use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, arguments: &Tiles, json: bool) -> Outcome {
     let dir = settings.dir();
-    for folder in super::trails_to_read(&dir)? {
-        // Each slot is a separate log.
+    for folder in super::reading::trails_to_read(&dir)? {
+        // Each slot is a log of its own.
         let to = match folder.strip_prefix(&dir) {
             Ok(slot) => arguments.to.join(slot),
             Err(_) => arguments.to.clone(),
@@ -33,7 +33,7 @@ pub(super) fn run(settings: &Settings, arguments: &Tiles, json: bool) -> Outcome
         let origin = reader.origin();
         if json {
             let answer = serde_json::json!({"origin": origin, "tree_size": size, "tiles_written": written});
-            super::write_out(None, format!("{answer}\n").as_bytes())?;
+            super::text::write_out(None, format!("{answer}\n").as_bytes())?;
         } else {
             let (size, written) = (thousands(size), thousands(written));
             tell(&format!("{origin}: a tree of {size} events, {written} tiles written to {}", to.display()));

@@ -10,7 +10,8 @@ use trailseal_event::filter::parse_time;
 use trailseal_event::{Event, Object, Timestamp};
 use trailseal_server::{NewToken, Scope, TokenError, TokenFile};
 
-use super::{close_trail, open_trail, tell_slot, write_out};
+use super::text::write_out;
+use super::writing::{close_trail, open_trail, tell_slot};
 use crate::arguments::Token;
 use crate::failure::{Failure, Outcome};
 use crate::server_client::ServerClient;

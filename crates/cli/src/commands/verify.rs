@@ -1,22 +1,23 @@
 //! `trailseal verify`: checks the whole trail, or a proof or bundle without it.
 
+mod one;
 mod slots;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use trailseal_core::file::StdFiles;
-use trailseal_core::verify::{self, Problem, Unproved, Verdict, VerifyError, VerifyOptions};
-use trailseal_core::{Folder, Manifest, slots_in};
+use trailseal_core::slots_in;
+use trailseal_core::verify::{self, Unproved, Verdict};
 use trailseal_tlog::VerifyingKey;
 
+use one::verified;
 use slots::Kept;
 
-use super::{bundle, read_text, write_out};
+use super::bundle;
+use super::text::{read_text, write_out};
 use crate::arguments::Verify;
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
-use crate::progress;
 use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, arguments: &Verify, json: bool) -> Outcome {
@@ -49,57 +50,6 @@ fn verify_what_is_named(settings: &Settings, arguments: &Verify, json: bool) -> 
         return answer(&verified(&dir, keys, checkpoints)?, json);
     }
     answers(&slots::verify(&slots, &Kept { keys: &keys, checkpoints: &checkpoints })?, json)
-}
-
-/// The verdict on one trail.
-fn verified(
-    folder: &Path,
-    public_keys: Vec<VerifyingKey>,
-    checkpoints: Vec<String>,
-) -> Result<Verdict, VerifyError> {
-    let bar = progress::bytes("verifying", 0);
-    let shown = bar.clone();
-    let options = VerifyOptions {
-        public_keys,
-        checkpoints,
-        threads: 0,
-        progress: Some(Box::new(move |done, total| {
-            shown.set_length(total);
-            shown.set_position(done);
-        })),
-    };
-    let verdict = verify_with_index(&Folder::new(folder, Arc::new(StdFiles)), &options);
-    bar.finish_and_clear();
-    verdict
-}
-
-/// Verifies the trail and its index: an index that differs from the lines would hide or invent events.
-fn verify_with_index(folder: &Folder, options: &VerifyOptions) -> Result<Verdict, VerifyError> {
-    let origin = Manifest::read(folder).ok().flatten().map(|manifest| manifest.origin.as_str().to_owned());
-    let (verdict, compared) = std::thread::scope(|scope| {
-        let comparing = scope.spawn(|| origin.map(|origin| trailseal_index::compare(folder, &origin)));
-        (verify::verify(folder, options), comparing.join())
-    });
-    let mut verdict = verdict?;
-    // An absent, lagging or unreadable index is not a failure: answers come without it.
-    if let (true, Ok(Some(Ok(differing)))) = (verdict.ok, compared)
-        && let Some(first) = differing.first()
-    {
-        verdict.ok = false;
-        verdict.problem = Some(Problem::StoreDiffers);
-        if first.end == first.start + 1 {
-            verdict.first_bad = Some(first.start);
-        } else {
-            verdict.range = Some((first.start, first.end));
-        }
-        verdict.message = format!(
-            "the index does not match the line of event {}, so searches may hide or invent events; the sealed lines \
-             are as they were signed. Keep a copy of the folder index/ as evidence, then run `trailseal reindex` to \
-             rebuild it",
-            first.start
-        );
-    }
-    Ok(verdict)
 }
 
 fn answer(verdict: &Verdict, json: bool) -> Outcome {

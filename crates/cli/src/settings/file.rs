@@ -7,8 +7,8 @@ use toml::de::{DeArray, DeTable, DeValue};
 use trailseal_core::Anchor;
 use trailseal_event::policy::Policy;
 
+use super::given::{Given, Settings, bad, unknown};
 use super::table::{LISTS, SETTINGS, Setting};
-use super::{Given, Settings, bad, unknown};
 use crate::failure::{Failure, Outcome};
 
 const FILE_BYTES_MAX: u64 = 1 << 20;

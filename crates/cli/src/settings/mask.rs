@@ -4,7 +4,7 @@ use std::path::Path;
 
 use trailseal_event::mask::{MaskKey, MaskOptions, Masker, Preset, ReplaceWith};
 
-use super::{Given, Settings};
+use super::given::{Given, Settings};
 use crate::failure::{Failure, Outcome};
 
 impl Settings {

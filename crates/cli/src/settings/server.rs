@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use trailseal_server::{Config, ProxyHeader, SecondPerson, TlsFiles};
 
-use super::{Given, Settings, a_path, milliseconds, size};
+use super::given::{Given, Settings, a_path, milliseconds, size};
 use crate::failure::{Failure, Outcome};
 
 impl Settings {

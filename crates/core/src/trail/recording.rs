@@ -114,18 +114,35 @@ impl Trail {
     /// All were refused: for the reasons of [`record`](Trail::record), or because they are too large together. Or they
     /// are unconfirmed; then the error has the last one's index.
     pub fn record_batch(&self, events: &[Event], ack: Ack) -> Result<Vec<Receipt>, RecordError> {
-        let inner = &*self.inner;
-        let (mut receipts, ack, then) = inner.hand_in_batch(events, ack)?;
-        let Some(last) = receipts.iter().rev().find(|receipt| receipt.index.is_some()) else {
-            return Ok(receipts);
-        };
-        let (timeout, on_failure) = (then.timeout, then.on_failure);
-        let events = receipts.iter().filter(|receipt| receipt.index.is_some()).count() as u64;
-        let receipt = self.finish(HandedIn { receipt: last.clone(), ack, timeout, on_failure, events })?;
-        for kept in receipts.iter_mut().filter(|receipt| receipt.index.is_some()) {
-            kept.status = receipt.status;
+        let (mut receipts, newest) = self.hand_in_all(events, ack, self.inner.room_wait())?;
+        if let Some(newest) = newest {
+            let status = self.finish(newest)?.status;
+            receipts
+                .iter_mut()
+                .filter(|receipt| receipt.index.is_some())
+                .for_each(|kept| kept.status = status);
         }
         Ok(receipts)
+    }
+
+    /// Hands events in as one, and waits only for room in the buffer, up to `room_wait`. Then wait for what is returned
+    /// beside their receipts, with [`finish`](Trail::finish) or [`confirm`](Trail::confirm): it holds for all of them.
+    /// `None` if none of them is kept.
+    ///
+    /// # Errors
+    /// All were refused.
+    pub fn hand_in_all(
+        &self,
+        events: &[Event],
+        ack: Ack,
+        room_wait: Duration,
+    ) -> Result<(Vec<Receipt>, Option<HandedIn>), RecordError> {
+        let (receipts, ack, then) = self.inner.hand_in_batch(events, ack, room_wait)?;
+        let kept = || receipts.iter().filter(|receipt| receipt.index.is_some());
+        let (timeout, on_failure, events) = (then.timeout, then.on_failure, kept().count() as u64);
+        let newest = kept().next_back().cloned();
+        let newest = newest.map(|receipt| HandedIn { receipt, ack, timeout, on_failure, events });
+        Ok((receipts, newest))
     }
 
     /// Records an event now and returns a future of its receipt, for callers that must not block. Needs no runtime.
@@ -354,6 +371,7 @@ impl Inner {
         &self,
         events: &[Event],
         mut ack: Ack,
+        room_wait: Duration,
     ) -> Result<(Vec<Receipt>, Ack, Treatment), RecordError> {
         let policy = self.shared.policy.load();
         let now = self.shared.options.clock.now();
@@ -393,7 +411,7 @@ impl Inner {
         if ends.is_empty() {
             return Ok((receipts, ack, strictest));
         }
-        let first = match self.accept_batch(&flags, &bytes, &ends, now, self.room_wait()) {
+        let first = match self.accept_batch(&flags, &bytes, &ends, now, room_wait) {
             Ok(first) => first,
             Err(_) if strictest.on_failure == OnFailure::Allow => {
                 let kept = receipts.iter_mut().filter(|receipt| receipt.status == Status::Accepted);

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use trailseal_core::deliver::BatchLine;
 use trailseal_tlog::{Hash, leaf_hash};
 
-use super::IndexOptions;
+use super::options::IndexOptions;
 use crate::codec::seal;
 use crate::dictionary::GrowingDictionary;
 use crate::error::{IndexError, sqlite_at};

@@ -4,90 +4,20 @@
 //! `Event::from_line` gives, for any bytes. Lines as the trail writes them are walked without building a tree of
 //! values; anything that the walk does not expect is left to `Event::from_line`.
 
+mod fields;
 mod scan;
 mod walk;
 
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
+use trailseal_event::Event;
 
-use trailseal_event::{Event, Outcome, Recorded, Resource, Severity};
-
-/// What filters can ask of one event.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Fields<'a> {
-    /// The effective time: the event's, but never later than its recording. In microseconds.
-    pub(crate) time: i64,
-    /// Whether the trail itself made it.
-    pub(crate) system: bool,
-    pub(crate) severity: Severity,
-    pub(crate) outcome: Option<Outcome>,
-    pub(crate) action: Cow<'a, str>,
-    pub(crate) category: Cow<'a, str>,
-    pub(crate) id: Option<Cow<'a, str>>,
-    pub(crate) tenant: Option<Cow<'a, str>>,
-    pub(crate) actor_id: Option<Cow<'a, str>>,
-    pub(crate) actor_name: Option<Cow<'a, str>>,
-    pub(crate) on_behalf_of: Option<Cow<'a, str>>,
-    pub(crate) resource: ResourceFields<'a>,
-    pub(crate) related: Vec<ResourceFields<'a>>,
-    pub(crate) ip: Option<Cow<'a, str>>,
-    pub(crate) request_id: Option<Cow<'a, str>>,
-    pub(crate) correlation_id: Option<Cow<'a, str>>,
-    pub(crate) session_id: Option<Cow<'a, str>>,
-    pub(crate) trace_id: Option<Cow<'a, str>>,
-}
-
-/// One resource; all absent when there is none.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct ResourceFields<'a> {
-    pub(crate) kind: Option<Cow<'a, str>>,
-    pub(crate) id: Option<Cow<'a, str>>,
-    pub(crate) name: Option<Cow<'a, str>>,
-}
+pub(crate) use fields::{Fields, ResourceFields};
 
 impl<'a> Fields<'a> {
     /// The fields of a line; `None` if it cannot be read.
     pub(crate) fn of_line(line: &'a [u8]) -> Option<Self> {
         walk::fields(line).or_else(|| Event::from_line(line).ok().map(Fields::of_recorded))
-    }
-
-    /// The fields of an event that was parsed in full.
-    pub(crate) fn of_recorded(recorded: Recorded) -> Fields<'static> {
-        let time = recorded.effective_time().as_micros();
-        let event = recorded.event;
-        let own = |text: Option<String>| text.map(Cow::Owned);
-        let (actor_id, actor_name) = event.actor.map_or((None, None), |actor| (actor.id, actor.name));
-        Fields {
-            time,
-            system: recorded.system,
-            severity: event.severity,
-            outcome: event.outcome,
-            action: Cow::Owned(event.action),
-            category: Cow::Owned(event.category.name().into_owned()),
-            id: own(event.id),
-            tenant: own(event.tenant),
-            actor_id: own(actor_id),
-            actor_name: own(actor_name),
-            on_behalf_of: own(event.on_behalf_of.and_then(|other| other.id)),
-            resource: event.resource.map(ResourceFields::of).unwrap_or_default(),
-            related: event.related.into_iter().map(ResourceFields::of).collect(),
-            ip: own(event.context.ip),
-            request_id: own(event.context.request_id),
-            correlation_id: own(event.context.correlation_id),
-            session_id: own(event.context.session_id),
-            trace_id: own(event.context.trace_id),
-        }
-    }
-}
-
-impl ResourceFields<'static> {
-    fn of(resource: Resource) -> Self {
-        ResourceFields {
-            kind: resource.kind.map(Cow::Owned),
-            id: resource.id.map(Cow::Owned),
-            name: resource.name.map(Cow::Owned),
-        }
     }
 }

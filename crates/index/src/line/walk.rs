@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use trailseal_event::line::parse_front;
 use trailseal_event::{Category, Outcome, Severity, Timestamp, Value};
 
+use super::fields::{Fields, ResourceFields};
 use super::scan::{Scan, Token};
-use super::{Fields, ResourceFields};
 
 /// The fields; `None` if the line must be parsed in full.
 pub(super) fn fields(line: &[u8]) -> Option<Fields<'_>> {

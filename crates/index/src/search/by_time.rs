@@ -12,10 +12,12 @@ use trailseal_event::Index;
 use trailseal_event::filter::Filter;
 use trailseal_event::line::{effective_time, parse_front};
 
+use super::error::SearchError;
 use super::gathered::{BLOCK_LINES, Gathered};
-use super::left::NONE_BELOW;
-use super::member::{LINES_AT_LEAST, Member, Wanted};
-use super::{Hit, Left, SearchError};
+use super::hit::Hit;
+use super::left::{Left, NONE_BELOW};
+use super::member::{LINES_AT_LEAST, Member};
+use super::wanted::Wanted;
 use crate::view::Key;
 use crate::{Candidate, First};
 

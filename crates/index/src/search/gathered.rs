@@ -6,7 +6,7 @@ use std::ops::Range;
 use trailseal_event::filter::Filter;
 
 use super::left::{Left, Looked, NONE_BELOW};
-use super::member::Wanted;
+use super::wanted::Wanted;
 use crate::First;
 use crate::view::Key;
 

@@ -1,28 +1,27 @@
 //! One trail of a search: its lines, and its index if there is one.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::ops::{ControlFlow, Range};
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use trailseal_core::file::Files;
 use trailseal_core::{LineAt, Place, Reader, load_mask_key};
 use trailseal_event::filter::Filter;
-use trailseal_event::line::{effective_time, parse_front};
+use trailseal_event::line::parse_front;
 use trailseal_event::mask::MaskKey;
-use trailseal_event::{Event, Index, Outcome, Timestamp};
+use trailseal_event::{Index, Timestamp};
 
+use super::error::{SearchError, TellTrouble};
 use super::gathered::{Gathered, MATCHES_MAX};
-use super::{Hit, Left, SearchError, TellTrouble};
-use crate::{By, Candidate, FOLDER, FacetField, First, IndexError, IndexView, Order};
+use super::hit::Hit;
+use super::left::Left;
+use super::wanted::Wanted;
+use crate::{By, Candidate, FOLDER, First, IndexError, IndexView, Order};
 
-/// How many lines or candidates are checked between two looks at the clock and at whether anybody still waits.
-const LOOK_EVERY: u64 = 64;
-/// This many lines that the index proposes are checked however late it is: a search that runs out of time continues
-/// from there.
+/// So many lines that the index proposes are looked at, however late it is: a search that ends for time goes on from there.
 pub(super) const LINES_AT_LEAST: usize = 256;
 
 /// One trail.
@@ -31,7 +30,7 @@ pub(super) struct Member {
     pub(super) reader: Reader,
     /// `None` if there is no index or it cannot be read: then everything is scanned.
     pub(super) view: Option<IndexView>,
-    line_at: LineAt,
+    pub(super) line_at: LineAt,
     /// What the last scan by time found.
     pub(super) gathered: Option<Gathered>,
     pub(super) matches_max: usize,
@@ -116,8 +115,8 @@ impl Member {
         }
     }
 
-    /// An index that only a rebuild helps. One that is being rebuilt is not a problem.
-    fn note(&mut self, error: IndexError) {
+    /// An index that only a rebuild helps. One that is being rebuilt is no trouble.
+    pub(super) fn note(&mut self, error: IndexError) {
         match &self.told {
             _ if !error.needs_reindex() => {}
             Some(tell) => tell(&error),
@@ -302,214 +301,5 @@ impl Member {
 
     pub(super) fn is_asked_for(&self, filter: &Filter) -> bool {
         filter.origin.is_empty() || filter.origin.iter().any(|origin| **origin == *self.origin)
-    }
-
-    /// What part of the trail matters for `filter`: what the index can sum up, what it cannot, and what to ask of each.
-    fn parts<'a>(&mut self, filter: &'a Filter) -> Result<Parts<'a>, SearchError> {
-        let (mut possible, end) = (filter.index_range(), self.end());
-        let mut filter = Cow::Borrowed(filter);
-        if let Some(range) = self.recorded_range(&filter)? {
-            possible = possible.start.max(range.start)..possible.end.min(range.end);
-            // All of these were recorded then; no line needs to be read to know.
-            let asked = filter.to_mut();
-            (asked.recorded_since, asked.recorded_until) = (None, None);
-        }
-        // The index knows nothing about text, and a scan for text reads each line anyway.
-        let is_text_alone = !filter.text.is_empty() && !filter.has_columns();
-        let indexed = if is_text_alone { 0 } else { self.indexed() };
-        let part = |from: u64, to: u64| from.max(possible.start)..to.min(possible.end);
-        let (indexed, scanned) = match self.is_asked_for(&filter) {
-            true => (part(0, indexed), part(indexed, end)),
-            false => (0..0, 0..0),
-        };
-        Ok(Parts { filter, indexed, scanned })
-    }
-
-    /// Asks the index about `part`, and reads lines to check; `None` if there is no usable index.
-    fn ask<T>(
-        &mut self,
-        filter: &Filter,
-        ask: impl FnOnce(
-            &mut IndexView,
-            &mut dyn FnMut(Candidate) -> ControlFlow<(), bool>,
-        ) -> Result<T, IndexError>,
-    ) -> Result<Option<T>, SearchError> {
-        self.check_stopped()?;
-        let Member { view: Some(view), line_at, reader, stopped, .. } = self else { return Ok(None) };
-        let mut failed: Option<SearchError> = None;
-        let mut check = |candidate: Candidate| {
-            let place = Place { segment: candidate.place.segment, offset: candidate.place.offset };
-            if stopped.load(Ordering::Relaxed) {
-                failed = Some(SearchError::Stopped);
-                return ControlFlow::Break(());
-            }
-            match line_at.get(reader, candidate.index, place) {
-                Ok(line) => ControlFlow::Continue(line.is_some_and(|line| filter.accepts(&line))),
-                Err(error) => {
-                    failed = Some(error.into());
-                    ControlFlow::Break(())
-                }
-            }
-        };
-        let answer = ask(view, &mut check);
-        match (failed, answer) {
-            (Some(error), _) => Err(error),
-            (None, Ok(answer)) => Ok(Some(answer)),
-            // Too much was asked for. Any other error comes from the index, which is then not used.
-            (None, Err(error @ IndexError::Buckets { .. })) => Err(error.into()),
-            (None, Err(error)) => {
-                self.view = None;
-                self.note(error);
-                Ok(None)
-            }
-        }
-    }
-
-    /// Calls `each` with the matching events of `part`, by reading every line.
-    fn scan_all(
-        &mut self,
-        filter: &Filter,
-        part: Range<u64>,
-        each: &mut dyn FnMut(&[u8]),
-    ) -> Result<(), SearchError> {
-        let (stopped, mut looked) = (&self.stopped, 0_u64);
-        self.reader.for_each(part, &mut |_, line| {
-            if filter.accepts(line) {
-                each(line);
-            }
-            looked += 1;
-            let is_over = looked.is_multiple_of(LOOK_EVERY) && stopped.load(Ordering::Relaxed);
-            if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        self.check_stopped()
-    }
-
-    pub(super) fn count(&mut self, filter: &Filter) -> Result<u64, SearchError> {
-        let filter = &self.as_stored(filter);
-        let Parts { filter, indexed, mut scanned } = self.parts(filter)?;
-        let filter = &*filter;
-        let mut count = 0;
-        if !indexed.is_empty() {
-            match self.ask(filter, |view, check| view.count(filter, indexed.clone(), check))? {
-                Some(answer) => count = answer.events,
-                None => scanned.start = indexed.start,
-            }
-        }
-        self.scan_all(filter, scanned, &mut |_| count += 1)?;
-        Ok(count)
-    }
-
-    /// Counts by the value of `field`, all values.
-    pub(super) fn facets(
-        &mut self,
-        filter: &Filter,
-        field: FacetField,
-    ) -> Result<HashMap<String, u64>, SearchError> {
-        let filter = &self.as_stored(filter);
-        let Parts { filter, indexed, mut scanned } = self.parts(filter)?;
-        let filter = &*filter;
-        let mut counts = HashMap::new();
-        if !indexed.is_empty() {
-            match self
-                .ask(filter, |view, check| view.facets(filter, indexed.clone(), field, usize::MAX, check))?
-            {
-                // Values that the index knows only by their hash must be read from the lines.
-                Some(answer) if answer.others == 0 => counts.extend(answer.values),
-                Some(_) | None => scanned.start = indexed.start,
-            }
-        }
-        self.scan_all(filter, scanned, &mut |line| {
-            let event = Event::from_line(line).ok().map(|recorded| recorded.event);
-            if let Some(value) = event.and_then(|event| value_of(&event, field).map(Cow::into_owned)) {
-                *counts.entry(value).or_insert(0) += 1;
-            }
-        })?;
-        Ok(counts)
-    }
-
-    pub(super) fn histogram(
-        &mut self,
-        filter: &Filter,
-        bucket: Duration,
-    ) -> Result<BTreeMap<Timestamp, u64>, SearchError> {
-        let filter = &self.as_stored(filter);
-        let width = u64::try_from(bucket.as_micros()).unwrap_or(u64::MAX).max(1);
-        let Parts { filter, indexed, mut scanned } = self.parts(filter)?;
-        let filter = &*filter;
-        let mut counts = BTreeMap::new();
-        if !indexed.is_empty() {
-            match self.ask(filter, |view, check| view.histogram(filter, indexed.clone(), width, check))? {
-                Some(answer) => counts.extend(answer),
-                None => scanned.start = indexed.start,
-            }
-        }
-        let width = i64::try_from(width).unwrap_or(i64::MAX);
-        self.scan_all(filter, scanned, &mut |line| {
-            if let Some(time) = effective_time(line) {
-                let time = time.as_micros();
-                let start = Timestamp::from_micros(time - time.rem_euclid(width));
-                *counts.entry(start).or_insert(0) += 1;
-            }
-        })?;
-        Ok(counts)
-    }
-}
-
-/// The value of a field as the index has it.
-pub(crate) fn value_of(event: &Event, field: FacetField) -> Option<Cow<'_, str>> {
-    let text = match field {
-        FacetField::Tenant => event.tenant.as_deref(),
-        FacetField::Actor => {
-            event.actor.as_ref().and_then(|actor| actor.id.as_deref().or(actor.name.as_deref()))
-        }
-        FacetField::Action => Some(event.action.as_str()),
-        FacetField::Category => return Some(event.category.name()),
-        FacetField::ResourceType => event.resource.as_ref().and_then(|resource| resource.kind.as_deref()),
-        FacetField::Outcome => Some(Outcome::name_or_none(event.outcome)),
-        FacetField::Severity => Some(event.severity.name()),
-    };
-    text.map(Cow::Borrowed)
-}
-
-/// What part of a trail matters for a filter.
-struct Parts<'a> {
-    /// What to ask of these.
-    filter: Cow<'a, Filter>,
-    indexed: Range<u64>,
-    scanned: Range<u64>,
-}
-
-/// What one chunk should hold.
-pub(super) struct Wanted<'a> {
-    pub(super) filter: &'a Filter,
-    pub(super) first: First,
-    pub(super) chunk: usize,
-    pub(super) deadline: Option<Instant>,
-    pub(super) stopped: &'a AtomicBool,
-}
-
-impl Wanted<'_> {
-    /// The event on a line, if it is wanted.
-    pub(super) fn hit(&self, origin: &Arc<str>, index: Index, line: &[u8]) -> Option<Hit> {
-        if !self.filter.accepts(line) {
-            return None;
-        }
-        let recorded = parse_front(line)?.recorded;
-        let time = effective_time(line).unwrap_or(recorded);
-        Some(Hit { origin: origin.clone(), index, recorded, time, line: line.to_vec() })
-    }
-
-    fn by_recorded(&self) -> Order {
-        Order { by: By::Recorded, first: self.first }
-    }
-
-    pub(super) fn flow(&self, found: usize, looked: u64) -> ControlFlow<()> {
-        let is_enough = found >= self.chunk || (looked.is_multiple_of(LOOK_EVERY) && self.is_late());
-        if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    pub(super) fn is_late(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
-            || self.stopped.load(Ordering::Relaxed)
     }
 }

@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use trailseal_event::filter::Filter;
 
-use super::left::NONE_BELOW;
+use super::cursor::Cursor;
+use super::error::SearchError;
+use super::hit::Hit;
+use super::left::{Left, NONE_BELOW};
 use super::member::Member;
-use super::{Cursor, Hit, Left, SearchError};
 use crate::view::{Key, after};
 use crate::{By, First, Order};
 

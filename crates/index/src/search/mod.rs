@@ -7,10 +7,14 @@
 
 mod by_time;
 mod cursor;
+mod error;
 mod gathered;
+mod hit;
 mod left;
 mod member;
 mod merge;
+mod summed;
+mod wanted;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -20,47 +24,18 @@ use std::time::{Duration, Instant};
 
 use trailseal_core::file::Files;
 use trailseal_core::{ReadError, Reader, trails_in};
+use trailseal_event::Timestamp;
 use trailseal_event::filter::Filter;
-use trailseal_event::{BadLine, Event, Index, Recorded, Timestamp};
 
 pub use cursor::{Cursor, CursorError};
+pub use error::{SearchError, TellTrouble};
 use gathered::MATCHES_MAX;
+pub use hit::Hit;
 use left::Left;
 use member::Member;
-pub(crate) use member::value_of;
+pub(crate) use summed::value_of;
 
-use crate::view::Key;
-use crate::{FacetField, First, IndexError, Order};
-
-/// An event that matches.
-#[derive(Clone, Debug)]
-pub struct Hit {
-    /// The name of its trail.
-    pub origin: Arc<str>,
-    /// Its position there.
-    pub index: Index,
-    /// When it was recorded.
-    pub recorded: Timestamp,
-    /// Its [effective time](Recorded::effective_time).
-    pub time: Timestamp,
-    /// Its line.
-    pub line: Vec<u8>,
-}
-
-impl Hit {
-    /// The event on the line.
-    ///
-    /// # Errors
-    /// When the line is not one that a trail writes; `verify` then says more.
-    pub fn read(&self) -> Result<Recorded, BadLine> {
-        Event::from_line(&self.line)
-    }
-
-    /// Its place in its trail by time, counted from this end.
-    fn place(&self, first: First) -> Key {
-        first.turn((self.time.as_micros(), self.index.get()))
-    }
-}
+use crate::{FacetField, Order};
 
 /// A page with a budget ends at this many bytes of lines, whatever its limit.
 pub const PAGE_BYTES_MAX: usize = 2 << 20;
@@ -83,38 +58,11 @@ pub struct Lag {
     pub events: u64,
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SearchError {
-    /// A trail could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// An index could not be read.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    /// Nobody waits for the answer any more: see [`Search::stop_when`].
-    #[error("the search was stopped")]
-    Stopped,
-    /// The folder could not be listed.
-    #[error("could not list the trails in {}", path.display())]
-    List {
-        /// The folder.
-        path: std::path::PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-}
-
 /// The trails that are searched together.
 ///
 /// ```
 /// use std::sync::Arc;
-/// use trailseal_core::{Ack, Options, Trail};
-/// use trailseal_core::file::StdFiles;
-/// use trailseal_event::Event;
-/// use trailseal_event::filter::Filter;
+/// use trailseal_core::{Ack, Options, Trail, event::Event, file::StdFiles, filter::Filter};
 /// use trailseal_index::{Order, Search};
 /// # let folder = tempfile::tempdir()?;
 /// # let dir = folder.path();
@@ -134,9 +82,6 @@ pub struct Search {
     tell: Option<Arc<TellTrouble>>,
     matches_max: usize,
 }
-
-/// Called with the reason why an index cannot be used.
-pub type TellTrouble = dyn Fn(&IndexError) + Send + Sync;
 
 impl Search {
     /// Opens the trail in folder `dir`, or the slots in it. Writes nothing.

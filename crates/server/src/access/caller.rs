@@ -6,44 +6,10 @@ use std::sync::Arc;
 use trailseal_core::Submitter;
 use trailseal_event::filter::{Filter, ResourceFilter};
 
-use super::Grant;
-use crate::listen::client;
+use super::scope::Scope;
+use super::viewer_token::Grant;
+use crate::client::{Client, network_of};
 use crate::problem::Problem;
-use crate::shares::Client;
-
-/// What a token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// Record events.
-    Write,
-    /// Read events.
-    Read,
-    /// Decide reviews.
-    Review,
-    /// Change the server's policy, tokens and keys.
-    Admin,
-}
-
-impl Scope {
-    /// All scopes.
-    pub const ALL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Review, Scope::Admin];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Scope::Write => "write",
-            Scope::Read => "read",
-            Scope::Review => "review",
-            Scope::Admin => "admin",
-        }
-    }
-
-    /// The scope with this name.
-    pub fn parse(name: &str) -> Option<Scope> {
-        Scope::ALL.into_iter().find(|scope| scope.name() == name)
-    }
-}
 
 /// Who is asking, and what they may see.
 #[derive(Clone, Debug)]
@@ -143,7 +109,7 @@ impl Caller {
     pub(crate) fn client(&self) -> Client {
         match (&self.token, self.address) {
             (Some(_), _) => Client::Token(self.name.clone()),
-            (None, Some(address)) => Client::Address(client(address)),
+            (None, Some(address)) => Client::Address(network_of(address)),
             (None, None) => Client::Owner,
         }
     }
@@ -151,7 +117,7 @@ impl Caller {
     pub(crate) fn has(&self, scope: Scope) -> Result<(), Problem> {
         match self.scopes.contains(&scope) {
             true => Ok(()),
-            false if self.scopes.is_empty() => Err(super::no_token()),
+            false if self.scopes.is_empty() => Err(no_token()),
             false => Err(Problem::forbidden(format!("this needs a token with scope {}", scope.name()))),
         }
     }
@@ -216,4 +182,9 @@ impl Caller {
         }
         Ok(())
     }
+}
+
+/// Somebody without a token asked for what needs one.
+pub(super) fn no_token() -> Problem {
+    Problem::unauthorized("this needs a token: send `Authorization: Bearer tsl_…`")
 }

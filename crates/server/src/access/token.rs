@@ -17,8 +17,9 @@ use trailseal_core::file::{Files as _, StdFiles, open_ordinary};
 use trailseal_event::Timestamp;
 use trailseal_event::mask::TenantError;
 
-use super::viewer_token::Signer;
-use super::{Caller, Grant, Scope};
+use super::caller::Caller;
+use super::scope::Scope;
+use super::viewer_token::{Grant, Signer};
 
 /// Every token begins with this.
 const PREFIX: &str = "tsl_";
@@ -208,8 +209,12 @@ impl Tokens {
         Some(caller)
     }
 
-    /// Makes a token and returns it; it cannot be shown again later. `check` says whether events keep a tenant
-    /// unchanged.
+    /// Whether what let the caller in still would: a stream outlives the look at its beginning.
+    pub(crate) fn still_let_in(&self, caller: &Caller, now: Timestamp) -> bool {
+        caller.token().is_none_or(|token| self.find(token, now).is_some())
+    }
+
+    /// Makes a token, and returns it: nobody can tell it later. `check` says whether events keep a tenant as it is.
     pub(crate) fn create(
         &self,
         new: NewToken,

@@ -3,14 +3,14 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse as _, Response};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,8 +18,9 @@ use tower::ServiceExt as _;
 
 use super::standing::{Phase, Standing};
 use super::stream::ClientStream;
-use crate::access::Peer;
-use crate::app::Shared;
+use crate::body::Accompanied;
+use crate::client::Peer;
+use crate::metrics::Metrics;
 use crate::problem::Problem;
 
 /// Limits on the head of a request: its bytes, and its lines after the first.
@@ -28,7 +29,8 @@ const HEADERS_MAX: usize = 100;
 
 /// What serves a connection.
 pub(super) struct Connection {
-    pub(super) app: Shared,
+    pub(super) timeout: Duration,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) router: Router,
     pub(super) peer: Peer,
     pub(super) standing: Arc<Standing>,
@@ -38,10 +40,9 @@ pub(super) struct Connection {
 impl Connection {
     /// Responds until the client or the server ends the connection.
     pub(super) async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + 'static) {
-        let Connection { app, router, peer, standing, watcher } = self;
-        let timeout = app.config.request_timeout;
+        let Connection { timeout, metrics, router, peer, standing, watcher } = self;
         let stream = ClientStream::new(stream, standing.clone(), timeout);
-        let service = Requests { app, router, peer, standing };
+        let service = Requests { metrics, router, peer, standing };
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(timeout)
@@ -58,7 +59,7 @@ impl Connection {
 
 /// The router, with the connection's peer in each request.
 struct Requests {
-    app: Shared,
+    metrics: Arc<Metrics>,
     router: Router,
     peer: Peer,
     standing: Arc<Standing>,
@@ -73,14 +74,18 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Requests {
         let standing = self.standing.clone();
         let is_whole = request.body().is_end_stream();
         standing.enter(if is_whole { Phase::Answering } else { Phase::Sending });
-        let answer = |response: Response| response.map(|inner| Answer { inner, standing });
+        let answer = |response: Response| response.map(|body| Answer::new(body, UntilTaken(standing)));
         if !has_one_host(&request) {
-            self.app.metrics.request("none", StatusCode::BAD_REQUEST.as_u16(), 0.0);
+            self.metrics.request("none", StatusCode::BAD_REQUEST.as_u16(), 0.0);
             let response = wrong_host();
             return Box::pin(std::future::ready(Ok(answer(response))));
         }
         let (router, standing) = (self.router.clone(), self.standing.clone());
-        let mut request: Request = request.map(|inner| Body::new(Sent { inner, standing }));
+        let mut request: Request = request.map(|body| {
+            // Tells when all of it is here.
+            let all_here = |standing: &Arc<Standing>| standing.enter(Phase::Answering);
+            Body::new(Accompanied::telling(body, standing, all_here))
+        });
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.standing.clone());
         Box::pin(async move { router.oneshot(request).await.map(answer) })
@@ -104,65 +109,15 @@ fn wrong_host() -> Response {
     response
 }
 
-/// A request's body that reports when it is complete.
-struct Sent {
-    inner: Incoming,
-    standing: Arc<Standing>,
-}
+/// An answer's body, which tells when all of it was taken to be sent.
+type Answer = Accompanied<Body, UntilTaken>;
 
-impl HttpBody for Sent {
-    type Data = Bytes;
-    type Error = hyper::Error;
+/// Kept as long as an answer's body.
+struct UntilTaken(Arc<Standing>);
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.inner).poll_frame(context);
-        if matches!(frame, Poll::Ready(None)) || frame.is_ready() && self.inner.is_end_stream() {
-            self.standing.enter(Phase::Answering);
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-/// A response's body that reports when all of it was taken for sending.
-pub(super) struct Answer {
-    inner: Body,
-    standing: Arc<Standing>,
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-impl Drop for Answer {
+impl Drop for UntilTaken {
     fn drop(&mut self) {
-        // The rest of it is in buffers.
-        self.standing.enter(Phase::Leaving);
+        // What is left of it stands in buffers.
+        self.0.enter(Phase::Leaving);
     }
 }

@@ -2,11 +2,9 @@
 //!
 //! What must hold: a slow, silent or greedy client holds only its own connection.
 
-mod client_address;
 mod connection;
 mod files;
 mod places;
-mod rate;
 mod socket_path;
 mod standing;
 mod stream;
@@ -20,18 +18,17 @@ use std::time::Duration;
 use axum::Router;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use trailseal_core::file::is_shortage;
 
-use crate::access::Peer;
-use crate::app::Shared;
+use crate::client::Peer;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::stopping::Stopping;
 
-pub(crate) use client_address::client_address;
 use connection::Connection;
 pub use files::raise_limit_of_files;
-pub(crate) use places::client;
 use places::{Place, Places};
-pub(crate) use rate::{Rates, is_within_rate};
 pub use socket_path::SocketPath;
 pub(crate) use standing::Standing;
 use standing::Standings;
@@ -44,9 +41,10 @@ const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_millis(5);
 
 /// Serves connections until `stopping` is set, and then the open ones until they are done.
 pub(crate) struct Serving {
-    pub(crate) app: Shared,
-    pub(crate) router: Router,
-    pub(crate) stopping: watch::Receiver<bool>,
+    config: Arc<Config>,
+    metrics: Arc<Metrics>,
+    router: Router,
+    stopping: Stopping,
     connections_max: usize,
     connections: Arc<Semaphore>,
     places: Arc<Places>,
@@ -63,10 +61,16 @@ struct Guest {
 }
 
 impl Serving {
-    pub(crate) fn new(app: Shared, router: Router, stopping: watch::Receiver<bool>) -> Serving {
-        let connections_max = files::connections_that_fit(app.config.connections_max);
+    pub(crate) fn new(
+        config: Arc<Config>,
+        metrics: Arc<Metrics>,
+        router: Router,
+        stopping: Stopping,
+    ) -> Serving {
+        let connections_max = files::connections_that_fit(config.connections_max);
         Serving {
-            app,
+            config,
+            metrics,
             router,
             stopping,
             connections_max,
@@ -94,7 +98,7 @@ impl Serving {
                 self.standings.make_room();
             }
             tokio::select! {
-                _ = stopping.changed() => break,
+                () = stopping.begins() => break,
                 accepted = listener.accept(), if guest.is_none() => match accepted {
                     Ok((stream, address)) => guest = self.guest(stream, address),
                     Err(error) => self.not_accepted(&error).await,
@@ -115,21 +119,21 @@ impl Serving {
         }
         drop((guest, listener, socket));
         let open = self.connections.clone();
-        let _ = tokio::time::timeout(self.app.config.stop_timeout, self.graceful.shutdown()).await;
+        let _ = tokio::time::timeout(self.config.stop_timeout, self.graceful.shutdown()).await;
         self.connections_max.saturating_sub(open.available_permits())
     }
 
     /// The next client, unless its address already has too many connections.
     fn guest(&self, stream: TcpStream, address: SocketAddr) -> Option<Guest> {
         let address = address.ip().to_canonical();
-        let config = &self.app.config;
+        let config = &self.config;
         if config.trusted_proxies.iter().any(|net| net.contains(&address)) {
             return Some(Guest { stream, address, place: None });
         }
         let place = self.places.take(address, config.connections_per_address_max);
         if place.is_none() {
-            self.app.metrics.connections_refused.inc();
-            tracing::warn!(%address, "a connection was closed: its address already has too many");
+            self.metrics.connections_refused.inc();
+            tracing::warn!(%address, "a connection was closed: its address has too many already");
         }
         place.map(|place| Guest { stream, address, place: Some(place) })
     }
@@ -140,7 +144,7 @@ impl Serving {
         let entered = self.standings.enter();
         let standing = entered.standing.clone();
         let connection = self.connection(Peer::Address(address), standing.clone());
-        let (app, timeout) = (self.app.clone(), self.app.config.request_timeout);
+        let (metrics, timeout) = (self.metrics.clone(), self.config.request_timeout);
         tokio::spawn(async move {
             let served = async {
                 match tls {
@@ -154,7 +158,7 @@ impl Serving {
             };
             tokio::select! {
                 () = standing.told_to_go() => {
-                    app.metrics.connections_evicted.inc();
+                    metrics.connections_evicted.inc();
                 }
                 () = served => {}
             }
@@ -163,8 +167,8 @@ impl Serving {
     }
 
     fn connection(&self, peer: Peer, standing: Arc<Standing>) -> Connection {
-        let (app, router, watcher) = (self.app.clone(), self.router.clone(), self.graceful.watcher());
-        Connection { app, router, peer, standing, watcher }
+        let (metrics, router, watcher) = (self.metrics.clone(), self.router.clone(), self.graceful.watcher());
+        Connection { timeout: self.config.request_timeout, metrics, router, peer, standing, watcher }
     }
 
     /// There are too many files, or the client went away at once: no reason to stop, but a reason to pause before

@@ -4,10 +4,12 @@
 //! proxy, whose connections are those of many clients, is not counted.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Open connections by client.
+use crate::client::network_of;
+
+/// Connections that are open, by client.
 #[derive(Default)]
 pub(super) struct Places {
     taken: Mutex<HashMap<IpAddr, usize>>,
@@ -22,7 +24,7 @@ pub(super) struct Place {
 impl Places {
     /// A place for a connection from `address`; `None` if its client already has `most`.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Place> {
-        let client = client(address);
+        let client = network_of(address);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(client).or_insert(0);
         if *count >= most {
@@ -45,29 +47,9 @@ impl Drop for Place {
     }
 }
 
-/// What identifies a client: its address, or in IPv6 its network, since a single machine there has 2^64 addresses.
-pub(crate) fn client(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check(address: &str, expected: &str) {
-        let parse = |text: &str| text.parse::<IpAddr>().ok();
-        assert_eq!(parse(address).map(client), parse(expected), "{address}");
-    }
-
-    #[test]
-    fn a_client_of_version_6_is_its_network() {
-        check("192.0.2.7", "192.0.2.7");
-        check("::ffff:192.0.2.7", "192.0.2.7");
-        check("2001:db8:0:1:ffff::7", "2001:db8:0:1::");
-    }
 
     #[test]
     fn one_client_leaves_the_others_their_places() {

@@ -1,24 +1,24 @@
 //! One event, its proof, and the server's own verdict on it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
-use trailseal_core::ReadError;
 use trailseal_core::verify::verify_proof;
-use trailseal_event::Index;
+use trailseal_core::{ReadError, Trail};
 use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{Hit, Order, Search};
 
-use super::list::{budget, json_response, whole};
-use super::{note_read, push_event};
+use super::answer::{json_response, push_event};
+use super::reading::Reading;
 use crate::access::Caller;
-use crate::app::{App, Shared};
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::searches::whole;
 
 /// How many events with one id are listed at most.
 const SAME_ID_MAX: usize = 100;
@@ -28,16 +28,16 @@ const SEAL_ASKED_EVERY: Duration = Duration::from_millis(50);
 
 /// `GET /v1/events/{id}`.
 pub(crate) async fn one(
-    State(app): State<Shared>,
+    State(reading): State<Arc<Reading>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::of(&uri, &id, &caller)?;
-    note_read(&app, &caller, &wanted.path(&app, &uri), Some(&wanted.query)).await;
-    let budget = budget(&app);
-    let found = app.search(move |search| find(search, &wanted, budget)).await?;
+    reading.note(&caller, &wanted.path(&reading.trail, &uri), Some(&wanted.query)).await;
+    let budget = reading.searches.budget();
+    let found = reading.searches.run(move |search| find(search, &wanted, budget)).await?;
     let hit = match found {
         Found::One(hit) => hit,
         Found::Several(response) => return Ok(response),
@@ -65,14 +65,14 @@ pub(crate) async fn one(
 
 /// `GET /v1/events/{id}/proof`.
 pub(crate) async fn proof(
-    State(app): State<Shared>,
+    State(reading): State<Arc<Reading>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::of(&uri, &id, &caller)?;
-    note_read(&app, &caller, &wanted.path(&app, &uri), Some(&wanted.query)).await;
-    match prove(&app, wanted).await? {
+    reading.note(&caller, &wanted.path(&reading.trail, &uri), Some(&wanted.query)).await;
+    match prove(&reading, wanted).await? {
         Proved::Several(response) => Ok(response),
         Proved::One { text, .. } => {
             let headers = [
@@ -89,19 +89,20 @@ pub(crate) async fn proof(
 
 /// `GET /v1/events/{id}/verify`: the server's verdict. Whoever does not trust the server verifies the proof.
 pub(crate) async fn verify(
-    State(app): State<Shared>,
+    State(reading): State<Arc<Reading>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::of(&uri, &id, &caller)?;
-    note_read(&app, &caller, &wanted.path(&app, &uri), Some(&wanted.query)).await;
-    let (hit, text) = match prove(&app, wanted).await? {
+    reading.note(&caller, &wanted.path(&reading.trail, &uri), Some(&wanted.query)).await;
+    let (hit, text) = match prove(&reading, wanted).await? {
         Proved::Several(response) => return Ok(response),
         Proved::One { hit, text } => (hit, text),
     };
-    let answer = app
-        .search(move |search| {
+    let answer = reading
+        .searches
+        .run(move |search| {
             let keys = search
                 .reader_of(&hit.origin)
                 .map(|reader| reader.manifest().public_keys())
@@ -144,9 +145,9 @@ impl Wanted {
 }
 
 impl Wanted {
-    /// The path as recorded: an id that masking hashes appears there as its hash.
-    fn path(&self, app: &App, uri: &Uri) -> String {
-        match app.trail.shown("id", &self.id) {
+    /// The path, for the record of it: an id that masking hashes stands there as its hash.
+    fn path(&self, trail: &Trail, uri: &Uri) -> String {
+        match trail.shown("id", &self.id) {
             Cow::Borrowed(_) => uri.path().to_owned(),
             Cow::Owned(hash) => {
                 let after = uri.path().splitn(5, '/').nth(4).map(|after| format!("/{after}"));
@@ -190,12 +191,12 @@ enum Proved {
     Several(Response),
 }
 
-/// The proof of an event; waits, without a turn, for one that is not sealed yet.
-async fn prove(app: &Shared, wanted: Wanted) -> Result<Proved, Problem> {
+/// The proof of an event; one that is not sealed yet is waited for, without a turn.
+async fn prove(reading: &Reading, wanted: Wanted) -> Result<Proved, Problem> {
     let deadline = Instant::now() + SEAL_WAIT;
-    let budget = budget(app);
+    let budget = reading.searches.budget();
     let (id, found) =
-        app.search(move |search| Ok((wanted.id.clone(), find(search, &wanted, budget)?))).await?;
+        reading.searches.run(move |search| Ok((wanted.id.clone(), find(search, &wanted, budget)?))).await?;
     let mut hit = match found {
         Found::One(hit) => hit,
         Found::Several(response) => return Ok(Proved::Several(response)),
@@ -203,8 +204,9 @@ async fn prove(app: &Shared, wanted: Wanted) -> Result<Proved, Problem> {
     let mut is_asked_for = false;
     loop {
         let missing = nothing(&id);
-        let (tried, proved) = app
-            .search(move |search| {
+        let (tried, proved) = reading
+            .searches
+            .run(move |search| {
                 let reader = search.reader_of(&hit.origin).ok_or(missing)?;
                 let proved = reader.prove(hit.index);
                 Ok((hit, proved.map(|proof| proof.to_text())))
@@ -213,14 +215,14 @@ async fn prove(app: &Shared, wanted: Wanted) -> Result<Proved, Problem> {
         hit = tried;
         match proved {
             Ok(text) => return Ok(Proved::One { hit, text }),
-            Err(error) if !is_unsealed(&error, hit.index) => return Err(Problem::internal(&error)),
+            Err(error) if !is_unsealed(&error) => return Err(Problem::internal(&error)),
             Err(_) if Instant::now() >= deadline => {
                 let detail = "the event is not sealed yet: try again in a moment";
                 return Err(Problem::new(StatusCode::CONFLICT, "unsealed", detail).retry_after(1));
             }
-            Err(_) if *hit.origin == *app.trail.origin() && !is_asked_for => {
+            Err(_) if *hit.origin == *reading.trail.origin() && !is_asked_for => {
                 is_asked_for = true;
-                let trail = app.trail.clone();
+                let trail = reading.trail.clone();
                 let _ = tokio::task::spawn_blocking(move || trail.seal(SEAL_WAIT)).await;
             }
             Err(_) => tokio::time::sleep(SEAL_ASKED_EVERY).await,
@@ -228,6 +230,6 @@ async fn prove(app: &Shared, wanted: Wanted) -> Result<Proved, Problem> {
     }
 }
 
-fn is_unsealed(error: &ReadError, _index: Index) -> bool {
+fn is_unsealed(error: &ReadError) -> bool {
     matches!(error, ReadError::NotSealed { .. })
 }

@@ -1,6 +1,7 @@
 //! Events as CSV or NDJSON, written while they are read: a response of any length takes little memory.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -12,15 +13,29 @@ use trailseal_event::filter::Filter;
 use trailseal_export::{CSV_HEADER, Row, write_csv_row};
 use trailseal_index::{Cursor, Hit, Order};
 
-use super::push_event;
-use crate::app::{Shared, Waiting};
+use super::answer::push_event;
+use crate::client::Client;
+use crate::fairness::{Asker, Full, Shares, Turn};
 use crate::problem::Problem;
-use crate::shares::{Client, Full};
-use crate::turns::{Asker, Turn};
+use crate::searches::{Searches, Waiting};
 
 /// The size of a piece that is sent at once, and how many pieces may wait for a slow reader.
 const PIECE_BYTES: usize = 64 << 10;
 const PIECES_WAITING: usize = 8;
+
+/// Exports of one client, and of all together: each holds a search for as long as its client takes.
+const EXPORTS_EACH: usize = 4;
+const EXPORTS_MAX: usize = 16;
+
+/// Places for answers that hold a thread for as long as the client takes.
+#[derive(Clone)]
+pub(crate) struct Exports(Arc<Shares>);
+
+impl Default for Exports {
+    fn default() -> Self {
+        Exports(Shares::with(EXPORTS_EACH, EXPORTS_MAX))
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
@@ -62,17 +77,23 @@ impl Format {
     }
 }
 
-/// Streams every matching event, or the first `limit`.
+/// Which events, in which order, and from where on.
+pub(super) struct Wanted {
+    pub(super) filter: Filter,
+    pub(super) order: Order,
+    pub(super) cursor: Option<Cursor>,
+    pub(super) limit: Option<usize>,
+}
+
+/// Streams every event that matches, or the first `limit`.
 pub(super) fn response(
-    app: Shared,
+    searches: &Arc<Searches>,
+    exports: &Exports,
     client: Client,
-    filter: Filter,
-    order: Order,
-    cursor: Option<Cursor>,
-    limit: Option<usize>,
+    wanted: Wanted,
     format: Format,
 ) -> Result<Response, Problem> {
-    let mut place = app.exports.begin(client);
+    let mut place = exports.0.begin(client);
     place.grow(1).map_err(|full| {
         let detail = match full {
             Full::Whole => "too many exports are in progress: try again when one has ended",
@@ -83,7 +104,7 @@ pub(super) fn response(
     let waiting = Waiting::default();
     let given_up = waiting.given_up();
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(PIECES_WAITING);
-    let asker = Asker::here();
+    let (searches, asker) = (searches.clone(), Asker::here());
     tokio::task::spawn_blocking(move || {
         let _place = place;
         let mut turn = LongTurn::begin(asker);
@@ -92,7 +113,7 @@ pub(super) fn response(
             piece.extend_from_slice(CSV_HEADER.as_bytes());
             piece.push(b'\n');
         }
-        let written = app.take_search(&given_up).and_then(|mut search| {
+        let written = searches.take(&given_up).and_then(|mut search| {
             let mut each = |hit: &Hit| {
                 format.push(hit, &mut piece);
                 if piece.len() < PIECE_BYTES {
@@ -104,12 +125,13 @@ pub(super) fn response(
                     Err(_) => ControlFlow::Break(()),
                 }
             };
-            search.some(&filter, order, cursor.as_ref(), limit.unwrap_or(usize::MAX), &mut each)?;
-            app.give_back(search);
+            let Wanted { filter, order, cursor, limit } = &wanted;
+            search.some(filter, *order, cursor.as_ref(), limit.unwrap_or(usize::MAX), &mut each)?;
+            searches.give_back(search);
             Ok(())
         });
         drop(turn);
-        app.metrics.searched(written.is_ok(), &given_up);
+        searches.count(written.is_ok(), &given_up);
         let last = match written {
             Ok(()) => Ok(piece.into()),
             // The head was sent long ago; only a broken connection says that this is incomplete.

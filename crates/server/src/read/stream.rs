@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,15 +15,17 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
+use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::filter::Filter;
 use trailseal_index::{Cursor, Order, Search};
 
-use super::{budget, note_read, push_event};
-use crate::access::{Caller, is_still_in};
-use crate::app::Shared;
+use super::answer::push_event;
+use super::reading::Reading;
+use crate::access::{Caller, Tokens};
+use crate::fairness::{Asker, Places};
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::turns::Asker;
+use crate::stopping::Stopping;
 
 /// How often to check for more.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -33,14 +36,22 @@ const BYTES_AT_ONCE: usize = 64 << 10;
 /// How long one look may take: a stream looks again.
 const LOOK_BUDGET: Duration = Duration::from_millis(500);
 
+/// What a stream needs for as long as it lasts.
+pub(crate) struct Streaming {
+    pub(crate) reading: Arc<Reading>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) places: Arc<Places>,
+    pub(crate) stopping: Stopping,
+}
+
 pub(crate) async fn stream(
-    State(app): State<Shared>,
+    State(streaming): State<Arc<Streaming>>,
     Extension(caller): Extension<Caller>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let query = Query::of(&uri)?;
-    let filter = query.filter(&caller, app.now(), &["cursor"])?;
+    let (query, reading) = (Query::of(&uri)?, &streaming.reading);
+    let filter = query.filter(&caller, SystemClock.now(), &["cursor"])?;
     let last = headers.get("last-event-id").map(|id| {
         let wrong = || Problem::bad_request("header", "Last-Event-ID is not one of this server's ids");
         id.to_str().map_err(|_| wrong())?.parse::<Cursor>().map_err(|_| wrong())
@@ -52,12 +63,12 @@ pub(crate) async fn stream(
     };
     let cursor = match cursor {
         Some(cursor) => cursor,
-        None => app.search(|search| Ok(search.end())).await?,
+        None => reading.searches.run(|search| Ok(search.end())).await?,
     };
-    note_read(&app, &caller, "/v1/events/stream", Some(&query)).await;
+    reading.note(&caller, "/v1/events/stream", Some(&query)).await;
     let (sender, receiver) = mpsc::channel(1);
-    let asker = Asker::new(&app.turns, caller.client());
-    tokio::spawn(asker.during(follow(app, caller, filter, cursor, sender)));
+    let asker = Asker::new(&streaming.places.turns, caller.client());
+    tokio::spawn(asker.during(follow(streaming, caller, filter, cursor, sender)));
     let events = Events { looks: receiver, events: Vec::new().into_iter() };
     let response = Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
     Ok(response.into_response())
@@ -87,29 +98,30 @@ impl Stream for Events {
 
 /// Sends what there is from the cursor on, and then what arrives, until the reader has gone or the server stops.
 async fn follow(
-    app: Shared,
+    streaming: Arc<Streaming>,
     caller: Caller,
     filter: Filter,
     mut cursor: Cursor,
     sender: mpsc::Sender<Vec<Event>>,
 ) {
-    let mut stopping = app.stopping.clone();
-    // The reader learns its position at once, so that it loses nothing if the connection breaks before the first event.
+    let Reading { trail, searches } = &*streaming.reading;
+    let mut stopping = streaming.stopping.clone();
+    // The reader learns at once where it stands, so that it loses nothing if it breaks off before the first event.
     if sender.send(vec![Event::default().id(cursor.to_string()).comment("from here")]).await.is_err() {
         return;
     }
     let mut seen = 0;
-    while !*stopping.borrow_and_update() && !sender.is_closed() {
-        if !is_still_in(&app, &caller) {
+    while !stopping.has_begun() && !sender.is_closed() {
+        if !streaming.tokens.still_let_in(&caller, SystemClock.now()) {
             return;
         }
-        let durable = app.trail.durable().get();
-        // Other slots are other processes: only looking at their folders shows new events.
-        if durable != seen || app.has_slots() {
+        let durable = trail.durable().get();
+        // Other slots are other processes: only a look at their folders tells.
+        if durable != seen || searches.slots().is_some() {
             let (filter, from) = (filter.clone(), cursor.clone());
-            let budget = LOOK_BUDGET.min(budget(&app));
+            let budget = LOOK_BUDGET.min(searches.budget());
             let found = tokio::select! {
-                found = app.search(move |search| some(search, &filter, from, budget)) => found,
+                found = searches.run(move |search| some(search, &filter, from, budget)) => found,
                 () = sender.closed() => return,
             };
             match found {
@@ -129,7 +141,7 @@ async fn follow(
         }
         tokio::select! {
             _ = tokio::time::sleep(LOOK_EVERY) => {}
-            _ = stopping.changed() => return,
+            _ = stopping.begins() => return,
             () = sender.closed() => return,
         }
     }

@@ -11,9 +11,9 @@ use trailseal_core::tree::TreeReader;
 use trailseal_event::Index;
 use trailseal_tlog::TileId;
 
-use super::note_read;
+use super::reading::Reading;
 use crate::access::{Caller, Scope};
-use crate::app::{Shared, blocking};
+use crate::fairness::blocking;
 use crate::problem::Problem;
 
 /// Leaves of a full tile.
@@ -25,10 +25,24 @@ const FOR_ONE: HeaderValue = HeaderValue::from_static("private, max-age=31536000
 /// How long the newest checkpoint is assumed to be the newest if nothing was sealed since.
 const CHECKPOINT_KEPT: Duration = Duration::from_secs(1);
 
-/// The newest checkpoint of the server's own trail. With public tiles anybody may request it, so it is read once, and
-/// again only when there is another one.
+/// What tiles are made from.
+pub(crate) struct Tiles {
+    reading: Arc<Reading>,
+    newest: NewestCheckpoint,
+    /// Whether everybody may see them.
+    are_public: bool,
+}
+
+impl Tiles {
+    pub(crate) fn new(reading: Arc<Reading>, are_public: bool) -> Tiles {
+        Tiles { reading, newest: NewestCheckpoint::default(), are_public }
+    }
+}
+
+/// The newest checkpoint of the server's own trail. Where tiles are public anybody may ask for it, so it is read once, and
+/// then as often as there is another one.
 #[derive(Default)]
-pub(crate) struct NewestCheckpoint(tokio::sync::Mutex<Option<Arc<Kept>>>);
+struct NewestCheckpoint(tokio::sync::Mutex<Option<Arc<Kept>>>);
 
 struct Kept {
     text: String,
@@ -39,19 +53,20 @@ struct Kept {
 }
 
 impl NewestCheckpoint {
-    async fn get(&self, app: &Shared) -> Result<Arc<Kept>, Problem> {
-        // One request reads it, and the others wait for that one.
+    async fn get(&self, reading: &Reading) -> Result<Arc<Kept>, Problem> {
+        // One reads it, and the others wait for that one.
         let mut kept = self.0.lock().await;
-        let sealed = app.trail.stats().sealed;
+        let sealed = reading.trail.stats().sealed;
         if let Some(kept) = &*kept
             && kept.sealed == sealed
             && kept.at.elapsed() < CHECKPOINT_KEPT
         {
             return Ok(kept.clone());
         }
-        let (at, origin) = (Instant::now(), app.trail.origin().to_owned());
-        let (text, size) = app
-            .search(move |search| {
+        let (at, origin) = (Instant::now(), reading.trail.origin().to_owned());
+        let (text, size) = reading
+            .searches
+            .run(move |search| {
                 let checkpoint = search.reader_of(&origin).ok_or_else(nothing)?.checkpoint();
                 checkpoint.map(|(text, read)| (text, read.size)).map_err(|error| Problem::internal(&error))
             })
@@ -63,46 +78,49 @@ impl NewestCheckpoint {
 }
 
 /// `GET /checkpoint`.
-pub(crate) async fn checkpoint(State(app): State<Shared>) -> Result<Response, Problem> {
-    Ok(checkpoint_answer(app.newest_checkpoint.get(&app).await?.text.clone()))
+pub(crate) async fn checkpoint(State(tiles): State<Arc<Tiles>>) -> Result<Response, Problem> {
+    Ok(checkpoint_answer(tiles.newest.get(&tiles.reading).await?.text.clone()))
 }
 
-/// `GET /tile/{path}`, except for entries.
-pub(crate) async fn tile(State(app): State<Shared>, Path(path): Path<String>) -> Result<Response, Problem> {
+/// `GET /tile/{path}`, but for entries.
+pub(crate) async fn tile(
+    State(tiles): State<Arc<Tiles>>,
+    Path(path): Path<String>,
+) -> Result<Response, Problem> {
     let id = tile_id(&path)?;
-    let size = app.newest_checkpoint.get(&app).await?.size;
-    let trail = app.trail.clone();
+    let size = tiles.newest.get(&tiles.reading).await?.size;
+    let trail = tiles.reading.trail.clone();
     let bytes = blocking(move || {
         let bytes = TreeReader::new(trail.folder(), size).tile(&id);
         bytes.map_err(|error| Problem::internal(&error))?.ok_or_else(nothing)
     });
-    Ok(tile_answer(&app, bytes.await?))
+    Ok(tile_answer(&tiles, bytes.await?))
 }
 
 /// `GET /tile/entries/{path}`: whole lines, so this needs more than tiles of hashes.
 pub(crate) async fn entries(
-    State(app): State<Shared>,
+    State(tiles): State<Arc<Tiles>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<String>,
 ) -> Result<Response, Problem> {
-    let origin = app.trail.origin().to_owned();
-    entries_of(&app, &caller, origin, &path).await
+    let origin = tiles.reading.trail.origin().to_owned();
+    entries_of(&tiles.reading, &caller, origin, &path).await
 }
 
 /// `GET /origins/{origin}/…`: the same for every trail. An origin contains slashes, so the path is split from its end.
 pub(crate) async fn of_origin(
-    State(app): State<Shared>,
+    State(tiles): State<Arc<Tiles>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<String>,
 ) -> Result<Response, Problem> {
     if let Some(origin) = path.strip_suffix("/checkpoint") {
-        return checkpoint_of(&app, origin.to_owned()).await;
+        return checkpoint_of(&tiles.reading, origin.to_owned()).await;
     }
     if let Some((origin, path)) = path.split_once("/tile/entries/") {
-        return entries_of(&app, &caller, origin.to_owned(), path).await;
+        return entries_of(&tiles.reading, &caller, origin.to_owned(), path).await;
     }
     match path.split_once("/tile/") {
-        Some((origin, path)) => tile_of(&app, origin.to_owned(), path).await,
+        Some((origin, path)) => tile_of(&tiles, origin.to_owned(), path).await,
         None => Err(nothing()),
     }
 }
@@ -111,9 +129,10 @@ fn nothing() -> Problem {
     Problem::not_found("there is nothing with this name")
 }
 
-async fn checkpoint_of(app: &Shared, origin: String) -> Result<Response, Problem> {
-    let text = app
-        .search(move |search| {
+async fn checkpoint_of(reading: &Reading, origin: String) -> Result<Response, Problem> {
+    let text = reading
+        .searches
+        .run(move |search| {
             let reader = search.reader_of(&origin).ok_or_else(nothing)?;
             reader.checkpoint().map(|(text, _)| text).map_err(|error| Problem::internal(&error))
         })
@@ -134,31 +153,39 @@ fn tile_id(path: &str) -> Result<TileId, Problem> {
     TileId::parse(&format!("tile/{path}")).map_err(|_| nothing())
 }
 
-async fn tile_of(app: &Shared, origin: String, path: &str) -> Result<Response, Problem> {
+async fn tile_of(tiles: &Tiles, origin: String, path: &str) -> Result<Response, Problem> {
     let id = tile_id(path)?;
-    let bytes = app
-        .search(move |search| {
+    let bytes = tiles
+        .reading
+        .searches
+        .run(move |search| {
             let reader = search.reader_of(&origin).ok_or_else(nothing)?;
             let size = sealed(reader)?;
             let bytes = TreeReader::new(reader.folder(), size).tile(&id);
             bytes.map_err(|error| Problem::internal(&error))?.ok_or_else(nothing)
         })
         .await?;
-    Ok(tile_answer(app, bytes))
+    Ok(tile_answer(tiles, bytes))
 }
 
-fn tile_answer(app: &Shared, bytes: Vec<u8>) -> Response {
-    let caching = if app.config.public_tiles { FOR_ALL } else { FOR_ONE };
+fn tile_answer(tiles: &Tiles, bytes: Vec<u8>) -> Response {
+    let caching = if tiles.are_public { FOR_ALL } else { FOR_ONE };
     ([(header::CACHE_CONTROL, caching)], octets(bytes)).into_response()
 }
 
-async fn entries_of(app: &Shared, caller: &Caller, origin: String, path: &str) -> Result<Response, Problem> {
+async fn entries_of(
+    reading: &Reading,
+    caller: &Caller,
+    origin: String,
+    path: &str,
+) -> Result<Response, Problem> {
     caller.has_all(Scope::Read)?;
     // The same spelling as a tile of level 0.
     let id = TileId::parse(&format!("tile/0/{path}")).map_err(|_| nothing())?;
-    note_read(app, caller, &format!("/tile/entries/{path}"), None).await;
-    let bytes = app
-        .search(move |search| {
+    reading.note(caller, &format!("/tile/entries/{path}"), None).await;
+    let bytes = reading
+        .searches
+        .run(move |search| {
             let reader = search.reader_of(&origin).ok_or_else(nothing)?;
             let size = sealed(reader)?;
             let whole = TileId::in_tree(0, id.index, size).filter(|whole| id.width <= whole.width);

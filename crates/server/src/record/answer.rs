@@ -8,8 +8,6 @@ use serde_json::{Value, json};
 use trailseal_core::{HandedInBatch, Status, Submission};
 use trailseal_event::{Index, Warnings};
 
-use super::count_new;
-use crate::app::App;
 use crate::problem::Problem;
 
 /// How many warnings the response may still list.
@@ -36,9 +34,9 @@ pub(super) fn json(text: String) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text)
 }
 
-/// The receipts. Formatted by hand: there may be thousands, many times a second.
-pub(super) fn accepted(app: &App, handed_in: &HandedInBatch, status: Status) -> String {
-    let origin = Value::from(app.trail.origin()).to_string();
+/// The receipts. Written by hand: there may be thousands, many times a second.
+pub(super) fn accepted(origin: &str, handed_in: &HandedInBatch, status: Status) -> String {
+    let origin = Value::from(origin).to_string();
     let mut text = String::with_capacity(64 + 128 * handed_in.events.len());
     let _ = write!(text, "{{\"accepted\":{},\"events\":[", count_new(handed_in));
     let is_unconfirmed = status == Status::Unconfirmed;
@@ -95,14 +93,14 @@ fn receipt(event: &Submission, is_unconfirmed: bool) -> (Option<Index>, &str, Op
     }
 }
 
-/// The events have indexes and are kept, but the level asked for was not reached in time.
-pub(super) fn unconfirmed(app: &App, handed_in: &HandedInBatch) -> Problem {
+/// The events have indexes and are kept; the level asked for was not reached in time.
+pub(super) fn unconfirmed(origin: &str, handed_in: &HandedInBatch) -> Problem {
     let mut told = Told::new(handed_in);
     let events: Vec<Value> = (0..)
         .zip(&handed_in.events)
         .map(|(place, event)| {
             let (index, id, mark) = receipt(event, true);
-            let mut event = json!({"origin": app.trail.origin(), "index": index.map(Index::get), "id": id});
+            let mut event = json!({"origin": origin, "index": index.map(Index::get), "id": id});
             if let Some(mark) = mark {
                 event[mark] = true.into();
             }
@@ -121,4 +119,10 @@ pub(super) fn unconfirmed(app: &App, handed_in: &HandedInBatch) -> Problem {
     let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "unconfirmed", detail).with("events", events);
     let problem = if told.more > 0 { problem.with("more_warnings", told.more) } else { problem };
     problem.retry_after(1)
+}
+
+/// How many events of a request are new.
+fn count_new(handed_in: &HandedInBatch) -> usize {
+    let is_new = |event: &&Submission| matches!(event, Submission::New(receipt) if receipt.index.is_some());
+    handed_in.events.iter().filter(is_new).count()
 }

@@ -5,11 +5,12 @@
 //! common folder cannot be ordered; they have no common reviews either.
 
 use std::fs::{File, TryLockError};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use trailseal_core::Trail;
 
-use crate::app::App;
 use crate::problem::Problem;
 
 /// In the folder of the slots. The file stays and is empty.
@@ -23,12 +24,10 @@ pub(super) struct Alone(Option<File>);
 
 impl Alone {
     /// Waits for the others. Blocks.
-    pub(super) fn begin(app: &App) -> Result<Alone, Problem> {
-        if !app.has_slots() {
-            return Ok(Alone(None));
-        }
+    pub(super) fn begin(slots: Option<&Path>) -> Result<Alone, Problem> {
+        let Some(slots) = slots else { return Ok(Alone(None)) };
         let failed = |error: std::io::Error| Problem::internal(&error);
-        let file = File::options().create(true).append(true).open(app.dir.join(FILE)).map_err(failed)?;
+        let file = File::options().create(true).append(true).open(slots.join(FILE)).map_err(failed)?;
         let begun = Instant::now();
         loop {
             match file.try_lock() {
@@ -44,9 +43,9 @@ impl Alone {
         }
     }
 
-    /// Lets the others continue once they can read the decision.
-    pub(super) fn end(self, app: &App) -> Result<(), Problem> {
-        if self.0.is_none() || app.trail.flush(PATIENCE) {
+    /// Lets the others go on, once they can read what was decided.
+    pub(super) fn end(self, trail: &Trail) -> Result<(), Problem> {
+        if self.0.is_none() || trail.flush(PATIENCE) {
             return Ok(());
         }
         let detail = "the decision is recorded but not on the disk yet, so another server may not know it: read the \

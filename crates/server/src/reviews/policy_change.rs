@@ -4,19 +4,17 @@
 //! the one before: first the decision is recorded, then the change (with the review's id), then it is saved and
 //! applied. A server killed in between continues when it starts.
 
-use serde::Serialize;
+use axum::http::StatusCode;
 use serde_json::json;
-use trailseal_core::SetPolicyError;
+use trailseal_core::clock::{Clock as _, SystemClock};
+use trailseal_core::{SetPolicyError, Trail};
 use trailseal_event::complete::EventId;
 use trailseal_event::policy::{Policy, Weakening};
 use trailseal_event::{Actor, Event, Object, Value};
 
-use axum::http::StatusCode;
-
-use super::told::{Review, Subject};
-use super::{record, told, unprocessable};
+use super::review::{PolicyChange, Review, Subject};
+use super::steps::{REQUESTED, Reviews};
 use crate::access::Caller;
-use crate::app::{App, Shared};
 use crate::problem::Problem;
 
 /// The maximum size of the policies before and after as JSON, so that they fit on one line of the trail.
@@ -25,39 +23,28 @@ const JSON_BYTES_MAX: usize = 48 << 10;
 const LISTED_MAX: usize = 20;
 const LISTED_CHARS_MAX: usize = 200;
 
-/// From which policy to which.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct PolicyChange {
-    /// The trail whose policy it is: each slot has its own.
-    pub(super) origin: String,
-    from: String,
-    to: String,
-    /// What would be less strict, for people.
-    weakens: Vec<String>,
-}
-
-/// The result of a request to change the policy.
+/// What a request to change the policy came to.
 pub(crate) enum PolicyPut {
     InForce,
     /// It waits for a second person, in this review.
     Pending(serde_json::Value),
 }
 
-/// Puts a policy in force or, if it is weaker and that needs two people, requests it. Blocks.
-pub(crate) fn put_policy(app: &Shared, caller: &Caller, policy: &Policy) -> Result<PolicyPut, Problem> {
-    if app.config.second_person.policy {
-        // Stricter policies too: comparing takes time, and nobody could take back what is too long for a review.
+/// Puts a policy in force, or, where it is weaker and that needs two, asks for it. Blocks.
+pub(crate) fn put_policy(reviews: &Reviews, caller: &Caller, policy: &Policy) -> Result<PolicyPut, Problem> {
+    if reviews.second_person.policy {
+        // Stricter ones, too: comparing takes time, and nobody could take back what is too long for a review.
         check_fits(&[&policy.to_toml()])?;
     }
     loop {
-        let current = app.trail.policy();
-        if app.config.second_person.policy {
+        let current = reviews.trail.policy();
+        if reviews.second_person.policy {
             let weakened = current.weakened_by(policy);
             if !weakened.is_empty() {
-                return ask(app, caller, &current, policy, &weakened).map(PolicyPut::Pending);
+                return ask(reviews, caller, &current, policy, &weakened).map(PolicyPut::Pending);
             }
         }
-        match app.trail.replace_policy(&current, policy, None, || Ok(())) {
+        match reviews.trail.replace_policy(&current, policy, None, || Ok(())) {
             Ok(()) => return Ok(PolicyPut::InForce),
             // The comparison was with a policy that is no longer in force.
             Err(SetPolicyError::Outdated) => {}
@@ -68,7 +55,7 @@ pub(crate) fn put_policy(app: &Shared, caller: &Caller, policy: &Policy) -> Resu
 
 /// Records the request for a weakening.
 fn ask(
-    app: &Shared,
+    reviews: &Reviews,
     caller: &Caller,
     from: &Policy,
     to: &Policy,
@@ -84,7 +71,7 @@ fn ask(
     }
     let (from, to) = (from.to_toml(), to.to_toml());
     check_fits(&[&from, &to])?;
-    let id = EventId::new(app.now()).as_str().to_owned();
+    let id = EventId::new(SystemClock.now()).as_str().to_owned();
     let mut details = Object::default();
     details.insert("review", id.as_str());
     details.insert("change", PolicyChange::NAME);
@@ -93,14 +80,14 @@ fn ask(
     details.insert("to", to.as_str());
     details.insert("weakens", Value::Array(weakens.iter().map(|text| Value::from(text.as_str())).collect()));
     let written =
-        app.trail.as_written(&Event { details: details.clone(), ..Event::new("trail.review_requested") });
+        reviews.trail.as_written(&Event { details: details.clone(), ..Event::new("trail.review_requested") });
     if ["from", "to", "weakens"].iter().any(|name| written.details.get(name) != details.get(name)) {
-        return Err(unprocessable(
-            "a text in the policy looks like a secret, or mask.keys names from, to or weakens, so a reviewer could \
-             not see it: write it differently",
+        return Err(Problem::unprocessable(
+            "a text in the policy looks like a secret, or mask.keys names from, to or weakens, so it cannot be shown to a \
+             reviewer: write it in another way",
         ));
     }
-    record(app, caller, super::REQUESTED, details, None, &id)?;
+    reviews.record(caller, REQUESTED, details, None, &id)?;
     Ok(json!({"id": id, "state": "pending", "kind": PolicyChange::NAME, "weakens": weakens}))
 }
 
@@ -108,73 +95,59 @@ fn ask(
 fn check_fits(policies: &[&str]) -> Result<(), Problem> {
     match json!(policies).to_string().len() <= JSON_BYTES_MAX {
         true => Ok(()),
-        false => Err(unprocessable(&format!(
-            "the policies before and after have over {JSON_BYTES_MAX} bytes together, too many for a review: merge \
+        false => Err(Problem::unprocessable(format!(
+            "the policies before and after have over {JSON_BYTES_MAX} bytes together, too many for a review: join \
              rules that treat events alike"
         ))),
     }
 }
 
-impl PolicyChange {
-    pub(super) const NAME: &str = "policy";
+/// Whether the policy is no longer the one that a change was to replace.
+pub(super) fn is_outdated(change: &PolicyChange, trail: &Trail) -> bool {
+    trail.policy().to_toml() != change.from
+}
 
-    /// Parses the details of the event that requests it.
-    pub(super) fn read(details: &Object, origin: &str) -> Option<PolicyChange> {
-        let text = |name: &str| details.get(name).and_then(Value::as_str).map(str::to_owned);
-        let weakens = match details.get("weakens") {
-            Some(Value::Array(texts)) => texts.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-            _ => Vec::new(),
-        };
-        Some(PolicyChange { origin: origin.to_owned(), from: text("from")?, to: text("to")?, weakens })
+/// Approves a change with `decide`, which records the decision, and puts it in force.
+pub(super) fn approve(
+    change: &PolicyChange,
+    reviews: &Reviews,
+    caller: &Caller,
+    review: &Review,
+    decide: impl FnOnce() -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    if review.requested_by == caller.name() {
+        let detail = "this needs a second person: who asked for it can reject it, and not approve it";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "own-request", detail));
     }
-
-    /// Whether the policy is no longer the one that it would replace.
-    pub(super) fn is_outdated(&self, app: &App) -> bool {
-        app.trail.policy().to_toml() != self.from
+    if change.origin != reviews.trail.origin() {
+        let detail =
+            format!("it is about the policy of {}: decide where that trail is served", change.origin);
+        return Err(Problem::new(StatusCode::CONFLICT, "elsewhere", detail));
     }
-
-    /// Approves it with `decide`, which records the decision, and puts it in force.
-    pub(super) fn approve(
-        &self,
-        app: &Shared,
-        caller: &Caller,
-        review: &Review,
-        decide: impl FnOnce() -> Result<(), Problem>,
-    ) -> Result<(), Problem> {
-        if review.requested_by == caller.name() {
-            let detail = "this needs a second person: whoever requested it can reject but not approve it";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "own-request", detail));
-        }
-        if self.origin != app.trail.origin() {
-            let detail =
-                format!("it concerns the policy of {}: decide where that trail is served", self.origin);
-            return Err(Problem::new(StatusCode::CONFLICT, "elsewhere", detail));
-        }
-        let id = review.id.to_string();
-        let mut is_approved = false;
-        let made: Result<(), Problem> = self.put_in_force(app, &id, || {
-            decide()?;
-            is_approved = true;
-            Ok(())
-        });
-        if is_approved && made.is_err() {
-            return Err(not_made());
-        }
-        made?;
-        note_done(app, caller.name(), &id);
+    let id = review.id.to_string();
+    let mut is_approved = false;
+    let made: Result<(), Problem> = put_in_force(change, &reviews.trail, &id, || {
+        decide()?;
+        is_approved = true;
         Ok(())
+    });
+    if is_approved && made.is_err() {
+        return Err(not_made());
     }
+    made?;
+    note_done(&reviews.trail, caller.name(), &id);
+    Ok(())
+}
 
-    fn put_in_force<E: From<SetPolicyError>>(
-        &self,
-        app: &App,
-        review: &str,
-        first: impl FnOnce() -> Result<(), E>,
-    ) -> Result<(), E> {
-        let read =
-            |text: &str| Policy::from_toml(text).map_err(|error| SetPolicyError::Invalid(error.to_string()));
-        app.trail.replace_policy(&read(&self.from)?, &read(&self.to)?, Some(review), first)
-    }
+fn put_in_force<E: From<SetPolicyError>>(
+    change: &PolicyChange,
+    trail: &Trail,
+    review: &str,
+    first: impl FnOnce() -> Result<(), E>,
+) -> Result<(), E> {
+    let read =
+        |text: &str| Policy::from_toml(text).map_err(|error| SetPolicyError::Invalid(error.to_string()));
+    trail.replace_policy(&read(&change.from)?, &read(&change.to)?, Some(review), first)
 }
 
 /// The decision stands, and nobody can approve it again. The reason why it was not made was logged.
@@ -184,32 +157,32 @@ fn not_made() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not-made", detail)
 }
 
-/// Puts in force a change that was approved when the server was killed. Blocks.
-pub(crate) fn finish_approved(app: &App) {
-    let unfinished = app.reviews.lock().unfinished(app.trail.origin());
-    // The error was logged where it occurred.
-    let Ok(read) = told::read(app, unfinished.into_iter().collect()) else { return };
+/// Puts the change in force that was approved when the server was killed. Blocks.
+pub(crate) fn finish_approved(reviews: &Reviews) {
+    let unfinished = reviews.lock().unfinished(reviews.trail.origin());
+    // What went wrong was logged where it did.
+    let Ok(read) = reviews.read(unfinished.into_iter().collect()) else { return };
     let Some(review) = read.into_iter().next() else { return };
     let Subject::Policy(change) = &review.subject else { return };
-    if change.is_outdated(app) {
+    if is_outdated(change, &reviews.trail) {
         return;
     }
     let id = review.id.to_string();
-    match change.put_in_force::<SetPolicyError>(app, &id, || Ok(())) {
+    match put_in_force::<SetPolicyError>(change, &reviews.trail, &id, || Ok(())) {
         Ok(()) => {
-            note_done(app, review.decided_by.as_deref().unwrap_or_default(), &id);
-            tracing::info!(review = id, "an approved change of the policy is now in force");
+            note_done(&reviews.trail, review.decided_by.as_deref().unwrap_or_default(), &id);
+            tracing::info!(review = id, "a change of the policy that was approved is in force now");
         }
         Err(error) => tracing::warn!(review = id, error = %error, "an approved change was not made"),
     }
 }
 
-/// Records that the policy is in force: after this event nothing is left to do after a kill.
-fn note_done(app: &App, by: &str, review: &str) {
+/// Records that the policy is in force: behind this event nothing is left to do after a kill.
+fn note_done(trail: &Trail, by: &str, review: &str) {
     let actor = Actor { id: Some(by.to_owned()), kind: Some("token".into()), ..Actor::default() };
     let mut event = Event { actor: Some(actor), ..Event::default() };
     event.details.insert("review", review);
-    if let Err(error) = app.trail.record_own("policy_set_by", event) {
+    if let Err(error) = trail.record_own("policy_set_by", event) {
         tracing::warn!(error = %error, "one of the trail's own events was refused");
     }
 }
@@ -222,7 +195,9 @@ impl From<SetPolicyError> for Problem {
                 "outdated",
                 "the policy has changed since this was requested: reject it, and request again",
             ),
-            SetPolicyError::Invalid(what) => unprocessable(&format!("the policy cannot be used: {what}")),
+            SetPolicyError::Invalid(what) => {
+                Problem::unprocessable(format!("the policy cannot be used: {what}"))
+            }
             error => Problem::internal(&error),
         }
     }

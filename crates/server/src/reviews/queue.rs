@@ -1,8 +1,9 @@
 //! Which reviews exist, their states, and where their lines are in the trails.
 //!
-//! In: the lines of reviews and policy changes, from a cursor on. Out: for each review its state and the places of its
-//! lines; what the lines say is read on request (`told.rs`). A restart would read everything here again: flags by rules
-//! arrive by reading, and steps that this server records are applied at once only so that the next request sees them.
+//! In: the lines of reviews and of changes of the policy, from a cursor on. Out: for each review its state and the places
+//! of its lines; what the lines say is read when somebody asks (`lines.rs`). Nothing is known here that a restart would
+//! not read again: what a rule flags comes in by reading, and steps that this server records are taken over at once only
+//! so that the next one who asks sees them.
 //!
 //! What must hold: a review takes the same few bytes here whatever its texts, since anyone who may write can make any
 //! number of reviews.
@@ -10,17 +11,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::ops::{Bound, ControlFlow};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use trailseal_event::filter::Filter;
 use trailseal_event::{Recorded, Value};
-use trailseal_index::{Cursor, Order};
+use trailseal_index::{Cursor, Order, Search};
 
-use super::review_id::ReviewId;
-use super::told::{Review, Subject};
+use super::id::ReviewId;
+use super::review::{Review, ReviewState, Subject};
 use crate::access::Caller;
-use crate::app::App;
 use crate::problem::Problem;
 
 const REQUESTED: &str = "trail.review_requested";
@@ -28,33 +27,7 @@ const DECIDED: &str = "trail.review_decided";
 const POLICY_CHANGED: &str = "trail.policy_changed";
 const OPENED: &str = "trail.opened";
 
-/// The state of a review.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum ReviewState {
-    Pending,
-    Approved,
-    Rejected,
-}
-
-impl ReviewState {
-    pub(super) const NAMES: [(&'static str, ReviewState); 3] = [
-        ("pending", ReviewState::Pending),
-        ("approved", ReviewState::Approved),
-        ("rejected", ReviewState::Rejected),
-    ];
-
-    pub(super) fn parse(name: &str) -> Option<ReviewState> {
-        ReviewState::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, state)| state)
-    }
-}
-
 /// All reviews.
-#[derive(Default)]
-pub(crate) struct Reviews {
-    queue: Mutex<Queue>,
-}
-
 #[derive(Default)]
 pub(super) struct Queue {
     by_id: BTreeMap<ReviewId, Entry>,
@@ -102,41 +75,29 @@ pub(super) struct Place {
     pub(super) fresh: Option<Arc<Recorded>>,
 }
 
-impl Reviews {
-    /// Continues reading the trails. Blocks.
-    pub(crate) fn refresh(&self, app: &App) -> Result<(), Problem> {
+impl Queue {
+    /// Reads on in the trails. Blocks.
+    pub(super) fn read_on(&mut self, search: &mut Search) -> Result<(), Problem> {
         let action = ["trail.review_*", "trail.policy_*", OPENED].map(str::to_owned).to_vec();
         let filter = Filter { action, system: true, ..Filter::default() };
-        // Held before the search looks, so that no older look comes later.
-        let mut queue = self.lock();
-        // Nothing interrupts it half-way: what was applied would be applied again.
-        let mut search = app.take_search(&Arc::default())?;
         let end = search.end();
-        let seen = queue.seen.clone();
+        let seen = self.seen.clone();
         let read = search.each(&filter, Order::OLDEST_RECORDED, seen.as_ref(), &mut |hit| {
             if let Ok(recorded) = hit.read() {
-                queue.apply(&recorded, &hit.origin);
+                self.apply(&recorded, &hit.origin);
             }
             ControlFlow::Continue(())
         });
         read.map_err(|error| Problem::internal(&error))?;
-        queue.seen = Some(end);
-        drop(queue);
-        app.give_back(search);
+        self.seen = Some(end);
         Ok(())
     }
 
-    /// As of the last read.
-    pub(crate) fn pending(&self) -> usize {
-        self.lock().by_id.values().filter(|entry| entry.state == ReviewState::Pending).count()
+    /// How many wait for a decision, as of the last look.
+    pub(super) fn pending(&self) -> usize {
+        self.by_id.values().filter(|entry| entry.state == ReviewState::Pending).count()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queue {
     /// The review of this id.
     pub(super) fn places(&self, id: ReviewId) -> Option<Places> {
         self.by_id.get(&id).map(|entry| self.places_of(id, entry))
@@ -191,8 +152,8 @@ impl Queue {
         self.fresh.insert((trail, recorded.index), Arc::new(recorded));
     }
 
-    /// What one of the trail's own events says. Applying it again changes nothing.
-    pub(super) fn apply(&mut self, recorded: &Recorded, origin: &str) {
+    /// What one of the trail's own events says. To hear it again changes nothing.
+    fn apply(&mut self, recorded: &Recorded, origin: &str) {
         let event = &recorded.event;
         if !recorded.system {
             return;

@@ -6,15 +6,16 @@
     reason = "a test says what is wrong by panicking"
 )]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use trailseal_core::{Options, Trail};
 use trailseal_event::{Actor, Event};
 
-use super::finish_approved;
-use crate::access::Tokens;
-use crate::app::App;
+use super::{Reviews, finish_approved};
 use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::searches::Searches;
 
 /// A step of the trail, and its details.
 type Step = (&'static str, &'static [(&'static str, &'static str)]);
@@ -43,11 +44,11 @@ fn place() -> (tempfile::TempDir, Trail) {
     (folder, trail)
 }
 
-fn app(folder: &tempfile::TempDir, trail: Trail) -> App {
+fn reviews(folder: &tempfile::TempDir, trail: Trail) -> Reviews {
     assert!(trail.flush(Duration::from_secs(10)));
-    let tokens = Tokens::load(folder.path()).unwrap();
-    let (_, stopping) = tokio::sync::watch::channel(false);
-    App::new(trail, folder.path().to_owned(), Config::default(), tokens, stopping)
+    let (config, metrics) = (Config::default(), Arc::<Metrics>::default());
+    let searches = Searches::new(trail.clone(), folder.path().to_owned(), &config, metrics);
+    Reviews::new(trail, Arc::new(searches), config.second_person)
 }
 
 /// The policy after a start on these steps; it was async before.
@@ -59,12 +60,12 @@ fn check(steps: &[Step], policy: &str) {
         details.iter().for_each(|(name, text)| _ = event.details.insert(*name, *text));
         trail.record_own(what, event).unwrap();
     }
-    let app = app(&folder, trail);
+    let reviews = reviews(&folder, trail);
     for round in 0..2 {
-        app.reviews.refresh(&app).unwrap();
-        finish_approved(&app);
-        assert_eq!(app.trail.policy().to_toml(), policy, "{steps:?}, round {round}");
-        assert!(app.trail.flush(Duration::from_secs(10)));
+        reviews.refresh().unwrap();
+        finish_approved(&reviews);
+        assert_eq!(reviews.trail.policy().to_toml(), policy, "{steps:?}, round {round}");
+        assert!(reviews.trail.flush(Duration::from_secs(10)));
     }
 }
 
@@ -102,8 +103,8 @@ fn a_flag_whose_event_was_lost_leads_to_no_other_event() {
         for _ in 0..3 {
             trail.record(&Event::new("another")).unwrap();
         }
-        let app = app(&folder, trail);
-        app.reviews.refresh(&app).unwrap();
-        assert_eq!(app.reviews.pending(), usize::from(counts), "{ahead} ahead, {lines} lines");
+        let reviews = reviews(&folder, trail);
+        reviews.refresh().unwrap();
+        assert_eq!(reviews.lock().pending(), usize::from(counts), "{ahead} ahead, {lines} lines");
     }
 }

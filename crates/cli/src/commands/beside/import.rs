@@ -12,7 +12,7 @@ use crate::server_client::{Answer, ServerClient, detail};
 /// As without a server, what was imported is on disk when the command ends.
 const PATH: &str = "/v1/events?ack=durable";
 
-pub(in crate::commands) fn import(server: &ServerClient, arguments: &Import, json: bool) -> Outcome {
+pub(crate) fn import(server: &ServerClient, arguments: &Import, json: bool) -> Outcome {
     let source = Source::open(arguments)?;
     let mut summary = Summary::default();
     let mut lines = Lines::default();

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use trailseal_core::file::open_named;
 use trailseal_tlog::{Checkpoint, Hash, KeyRing, SignedNote, VerifyingKey, leaf_hash, verify_inclusion};
 
-use super::super::write_out;
+use super::super::text::write_out;
 use super::layout::{LayoutError, Place, walk};
 use super::{FORMAT, MEMBERS, WHAT_IT_PROVES, hex};
 use crate::failure::{Failure, Outcome};

@@ -8,7 +8,7 @@ use trailseal_core::verify::{Problem, Unproven, Verdict, VerifyError};
 use trailseal_core::{Folder, Manifest, Slot};
 use trailseal_tlog::{Checkpoint, SignedNote, VerifyingKey};
 
-use super::verified;
+use super::one::verified;
 use crate::failure::{Failure, Outcome};
 
 /// Keys and checkpoints that were kept elsewhere.

@@ -1,0 +1,47 @@
+//! What commands that read begin with: the trails in a folder, their lines, and what is asked of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use trailseal_core::clock::{Clock as _, SystemClock};
+use trailseal_core::file::StdFiles;
+use trailseal_core::{ReadError, Reader, trails_in};
+use trailseal_event::filter::Filter;
+use trailseal_index::Search;
+
+use crate::arguments::Filters;
+use crate::failure::{Failure, Outcome};
+use crate::output::tell;
+use crate::settings::Settings;
+
+/// The folders of all trails in `dir`.
+pub(super) fn trails_to_read(dir: &Path) -> Outcome<Vec<PathBuf>> {
+    let folders = trails_in(dir, &StdFiles).map_err(Failure::io("look into", dir))?;
+    if folders.is_empty() {
+        return Err(ReadError::NoTrail { path: dir.to_owned() }.into());
+    }
+    Ok(folders)
+}
+
+/// A view of the trail for commands that read.
+pub(super) fn reader(settings: &Settings) -> Outcome<Reader> {
+    Ok(Reader::open(settings.dir(), Arc::new(StdFiles))?)
+}
+
+/// All trails in the folder, to be searched.
+pub(super) fn search(settings: &Settings) -> Outcome<Search> {
+    let mut search = Search::open(&settings.dir(), Arc::new(StdFiles))?;
+    search.tell_trouble(Arc::new(|error| tell(&format!("notice: answers come without the index: {error}"))));
+    Ok(search)
+}
+
+/// The filter that flags ask for.
+pub(super) fn filter(flags: &Filters) -> Outcome<Filter> {
+    let mut filter = Filter { system: flags.system, ..Filter::default() };
+    for (name, value) in flags.pairs() {
+        filter.set(name, value, SystemClock.now()).map_err(|error| {
+            Failure::could_not(error.to_string().replacen(name, &format!("--{}", name.replace('_', "-")), 1))
+        })?;
+    }
+    Ok(filter)
+}

@@ -1,0 +1,75 @@
+//! What commands that write begin and end with: a trail that is opened, and closed.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use trailseal_core::{Closed, Notice, Options, Trail};
+use trailseal_index::{IndexOptions, IndexedIds, Indexer};
+
+use crate::failure::{Failure, Outcome};
+use crate::output::{tell, thousands};
+use crate::settings::Settings;
+
+/// How long a command waits for the disk before it gives up.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The trail for commands that write; made if there is none. Its events go into the index, too.
+pub(super) fn open_trail(settings: &Settings) -> Outcome<Trail> {
+    open_trail_with(settings, settings.one_shot_options()?)
+}
+
+pub(super) fn open_trail_with(settings: &Settings, mut options: Options) -> Outcome<Trail> {
+    options.on_notice = Some(Arc::new(|notice: &Notice| tell(&format!("notice: {notice}"))));
+    let trail = match settings.uses_slots()? {
+        true => Trail::open_slot(settings.dir(), options)?,
+        false => Trail::open(settings.dir(), options)?,
+    };
+    if settings.uses_index()? {
+        attach_index(&trail)?;
+    }
+    Ok(trail)
+}
+
+/// Of several slots, a command is about one: says about which.
+pub(super) fn tell_slot(settings: &Settings, folder: &Path, own: &str) {
+    if folder != settings.dir() {
+        tell(&format!("this is about {} alone: each slot has {own} of its own", folder.display()));
+    }
+}
+
+/// The index is derived: that it cannot be written is told, and stops nothing.
+pub(super) fn attach_index(trail: &Trail) -> Outcome {
+    let folder = trail.folder().root().join(trailseal_index::FOLDER);
+    let options = IndexOptions::new(trail.origin());
+    match Indexer::open(&folder, options.clone()) {
+        Ok(indexer) => {
+            trail.look_ids_up_in(Box::new(IndexedIds::new(&folder, &options)));
+            trail
+                .deliver_to_store(Box::new(indexer))
+                .map_err(|error| Failure::could_not(format!("could not start to index: {error}")))
+        }
+        Err(error) => {
+            tell(&format!("notice: events are recorded and not indexed: {error}"));
+            Ok(())
+        }
+    }
+}
+
+pub(super) fn close_trail(trail: &Trail) -> Outcome {
+    all_sealed(&trail.close(CLOSE_TIMEOUT)?)
+}
+
+/// Nothing is lost where a close could not seal; but whoever goes by the exit code must hear of it.
+pub(super) fn all_sealed(closed: &Closed) -> Outcome {
+    let left = closed.events.saturating_sub(closed.sealed);
+    if left == 0 || cfg!(trailseal_fault = "unsealed_end_is_good") {
+        return Ok(());
+    }
+    let trouble = closed.seal_trouble.as_ref().map(|trouble| format!(": {}", trouble.reason));
+    Err(Failure::no(format!(
+        "{} events are on disk and could not be sealed; the next opening seals them{}",
+        thousands(left),
+        trouble.unwrap_or_default()
+    )))
+}

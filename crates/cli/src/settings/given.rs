@@ -1,0 +1,103 @@
+//! What was given: each setting, and where it came from.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use trailseal_core::Anchor;
+use trailseal_event::policy::Rule;
+
+use super::table::{LISTS, SETTINGS, Setting};
+use crate::arguments::Common;
+use crate::failure::{Failure, Outcome};
+
+/// A value and where it came from.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub(super) value: String,
+    pub(super) source: String,
+}
+
+/// All settings that were given.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(super) given: BTreeMap<&'static str, Given>,
+    /// The flags that they were read with.
+    pub(super) common: Common,
+    pub(super) anchors: Vec<Anchor>,
+    /// The rules of the file, and where they stand.
+    pub(super) rules: Vec<Rule>,
+    pub(super) rules_source: String,
+    /// Each text of a list, with its place.
+    pub(super) lists: BTreeMap<&'static str, Vec<Given>>,
+}
+
+impl Settings {
+    pub(super) fn give(&mut self, name: &'static str, value: String, source: String) {
+        if LISTS.contains(&name) {
+            let texts = value.split(',').map(str::trim).filter(|text| !text.is_empty());
+            let given = |text: &str| Given { value: text.to_owned(), source: source.clone() };
+            self.lists.insert(name, texts.map(given).collect());
+        }
+        self.given.insert(name, Given { value, source });
+    }
+
+    pub(super) fn set<T>(
+        &self,
+        name: &'static str,
+        target: &mut T,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Outcome {
+        if let Some(value) = self.parsed(name, parse)? {
+            *target = value;
+        }
+        Ok(())
+    }
+
+    pub(super) fn parsed<T>(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Outcome<Option<T>> {
+        let Some(given) = self.given.get(name) else { return Ok(None) };
+        match (parse(&given.value), SETTINGS.iter().find(|setting| setting.name == name)) {
+            (Some(value), _) => Ok(Some(value)),
+            (None, Some(setting)) => Err(bad(&given.source, setting, &given.value)),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+pub(super) fn unknown(source: &str, name: &str) -> Failure {
+    let names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+    Failure::could_not(format!("{source}: there is no setting `{name}`: use one of {}", names.join(", ")))
+}
+
+pub(super) fn bad(source: &str, setting: &Setting, value: &str) -> Failure {
+    Failure::could_not(format!("{source}: `{}` cannot be {value:?}: use {}", setting.name, setting.allowed))
+}
+
+/// Bytes from `64MiB`, `1GiB`, `512KiB`, `10MB` or plain digits.
+pub(super) fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
+    let factor = match text[digits.len()..].trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// A path; an empty one is a mistake.
+pub(super) fn a_path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+pub(super) fn milliseconds(text: &str) -> Option<Duration> {
+    text.parse().ok().map(Duration::from_millis)
+}

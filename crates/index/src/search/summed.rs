@@ -1,0 +1,194 @@
+//! Counts of one trail: the index sums up what it has, and every other line is looked at.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::{ControlFlow, Range};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use trailseal_core::Place;
+use trailseal_event::filter::Filter;
+use trailseal_event::line::effective_time;
+use trailseal_event::{Event, Outcome, Timestamp};
+
+use super::error::SearchError;
+use super::member::Member;
+use super::wanted::LOOK_EVERY;
+use crate::{Candidate, FacetField, IndexError, IndexView};
+
+impl Member {
+    /// What there is of the trail for `filter`: what the index can sum up, what it cannot, and what is to be asked of
+    /// either.
+    fn parts<'a>(&mut self, filter: &'a Filter) -> Result<Parts<'a>, SearchError> {
+        let (mut possible, end) = (filter.index_range(), self.end());
+        let mut filter = Cow::Borrowed(filter);
+        if let Some(range) = self.recorded_range(&filter)? {
+            possible = possible.start.max(range.start)..possible.end.min(range.end);
+            // All of these were recorded then: no line need be looked at to know.
+            let asked = filter.to_mut();
+            (asked.recorded_since, asked.recorded_until) = (None, None);
+        }
+        // Of text the index knows nothing, and a scan for text looks at each line anyway.
+        let is_text_alone = !filter.text.is_empty() && !filter.has_columns();
+        let indexed = if is_text_alone { 0 } else { self.indexed() };
+        let part = |from: u64, to: u64| from.max(possible.start)..to.min(possible.end);
+        let (indexed, scanned) = match self.is_asked_for(&filter) {
+            true => (part(0, indexed), part(indexed, end)),
+            false => (0..0, 0..0),
+        };
+        Ok(Parts { filter, indexed, scanned })
+    }
+
+    /// Asks the index about `part`, with lines to check by; `None` where there is no good index.
+    fn ask<T>(
+        &mut self,
+        filter: &Filter,
+        ask: impl FnOnce(
+            &mut IndexView,
+            &mut dyn FnMut(Candidate) -> ControlFlow<(), bool>,
+        ) -> Result<T, IndexError>,
+    ) -> Result<Option<T>, SearchError> {
+        self.check_stopped()?;
+        let Member { view: Some(view), line_at, reader, stopped, .. } = self else { return Ok(None) };
+        let mut failed: Option<SearchError> = None;
+        let mut check = |candidate: Candidate| {
+            let place = Place { segment: candidate.place.segment, offset: candidate.place.offset };
+            if stopped.load(Ordering::Relaxed) {
+                failed = Some(SearchError::Stopped);
+                return ControlFlow::Break(());
+            }
+            match line_at.get(reader, candidate.index, place) {
+                Ok(line) => ControlFlow::Continue(line.is_some_and(|line| filter.accepts(&line))),
+                Err(error) => {
+                    failed = Some(error.into());
+                    ControlFlow::Break(())
+                }
+            }
+        };
+        let answer = ask(view, &mut check);
+        match (failed, answer) {
+            (Some(error), _) => Err(error),
+            (None, Ok(answer)) => Ok(Some(answer)),
+            // Too much was asked for; any other error is of the index, which is then done without.
+            (None, Err(error @ IndexError::Buckets { .. })) => Err(error.into()),
+            (None, Err(error)) => {
+                self.view = None;
+                self.note(error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Calls `each` with the events of `part` that match, by looking at every line.
+    fn scan_all(
+        &mut self,
+        filter: &Filter,
+        part: Range<u64>,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), SearchError> {
+        let (stopped, mut looked) = (&self.stopped, 0_u64);
+        self.reader.for_each(part, &mut |_, line| {
+            if filter.accepts(line) {
+                each(line);
+            }
+            looked += 1;
+            let is_over = looked.is_multiple_of(LOOK_EVERY) && stopped.load(Ordering::Relaxed);
+            if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        self.check_stopped()
+    }
+
+    pub(super) fn count(&mut self, filter: &Filter) -> Result<u64, SearchError> {
+        let filter = &self.as_stored(filter);
+        let Parts { filter, indexed, mut scanned } = self.parts(filter)?;
+        let filter = &*filter;
+        let mut count = 0;
+        if !indexed.is_empty() {
+            match self.ask(filter, |view, check| view.count(filter, indexed.clone(), check))? {
+                Some(answer) => count = answer.events,
+                None => scanned.start = indexed.start,
+            }
+        }
+        self.scan_all(filter, scanned, &mut |_| count += 1)?;
+        Ok(count)
+    }
+
+    /// Counts by the value of `field`, all values.
+    pub(super) fn facets(
+        &mut self,
+        filter: &Filter,
+        field: FacetField,
+    ) -> Result<HashMap<String, u64>, SearchError> {
+        let filter = &self.as_stored(filter);
+        let Parts { filter, indexed, mut scanned } = self.parts(filter)?;
+        let filter = &*filter;
+        let mut counts = HashMap::new();
+        if !indexed.is_empty() {
+            match self
+                .ask(filter, |view, check| view.facets(filter, indexed.clone(), field, usize::MAX, check))?
+            {
+                // Values that the index only knows by their hash have to be read from the lines.
+                Some(answer) if answer.others == 0 => counts.extend(answer.values),
+                Some(_) | None => scanned.start = indexed.start,
+            }
+        }
+        self.scan_all(filter, scanned, &mut |line| {
+            let event = Event::from_line(line).ok().map(|recorded| recorded.event);
+            if let Some(value) = event.and_then(|event| value_of(&event, field).map(Cow::into_owned)) {
+                *counts.entry(value).or_insert(0) += 1;
+            }
+        })?;
+        Ok(counts)
+    }
+
+    pub(super) fn histogram(
+        &mut self,
+        filter: &Filter,
+        bucket: Duration,
+    ) -> Result<BTreeMap<Timestamp, u64>, SearchError> {
+        let filter = &self.as_stored(filter);
+        let width = u64::try_from(bucket.as_micros()).unwrap_or(u64::MAX).max(1);
+        let Parts { filter, indexed, mut scanned } = self.parts(filter)?;
+        let filter = &*filter;
+        let mut counts = BTreeMap::new();
+        if !indexed.is_empty() {
+            match self.ask(filter, |view, check| view.histogram(filter, indexed.clone(), width, check))? {
+                Some(answer) => counts.extend(answer),
+                None => scanned.start = indexed.start,
+            }
+        }
+        let width = i64::try_from(width).unwrap_or(i64::MAX);
+        self.scan_all(filter, scanned, &mut |line| {
+            if let Some(time) = effective_time(line) {
+                let time = time.as_micros();
+                let start = Timestamp::from_micros(time - time.rem_euclid(width));
+                *counts.entry(start).or_insert(0) += 1;
+            }
+        })?;
+        Ok(counts)
+    }
+}
+
+/// The value of a field, as the index has it.
+pub(crate) fn value_of(event: &Event, field: FacetField) -> Option<Cow<'_, str>> {
+    let text = match field {
+        FacetField::Tenant => event.tenant.as_deref(),
+        FacetField::Actor => {
+            event.actor.as_ref().and_then(|actor| actor.id.as_deref().or(actor.name.as_deref()))
+        }
+        FacetField::Action => Some(event.action.as_str()),
+        FacetField::Category => return Some(event.category.name()),
+        FacetField::ResourceType => event.resource.as_ref().and_then(|resource| resource.kind.as_deref()),
+        FacetField::Outcome => Some(Outcome::name_or_none(event.outcome)),
+        FacetField::Severity => Some(event.severity.name()),
+    };
+    text.map(Cow::Borrowed)
+}
+
+/// What there is of a trail for a filter.
+struct Parts<'a> {
+    /// What is asked of these.
+    filter: Cow<'a, Filter>,
+    indexed: Range<u64>,
+    scanned: Range<u64>,
+}

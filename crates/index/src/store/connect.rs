@@ -1,0 +1,76 @@
+//! How SQLite opens the files of the index.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::files::main_path;
+use crate::error::{IndexError, sqlite_at};
+
+/// SQLite would wait for ever for whoever writes to a fifo.
+pub(super) fn check_ordinary(path: &Path) -> Result<(), IndexError> {
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            Err(IndexError::Damaged { path: path.to_owned(), what: "it is no ordinary file" })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Opens a file that never changes, without locks.
+pub(crate) fn open_immutable(path: &Path) -> Result<Connection, IndexError> {
+    check_ordinary(path)?;
+    let failed = sqlite_at(path);
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                uri.push(char::from(*byte))
+            }
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let connection = Connection::open_with_flags(uri, flags).map_err(&failed)?;
+    // Not mapped: a failing disk, or a file that someone cuts, must be an error and not a signal that ends the
+    // program this is part of. It costs a third of the time of a selective question.
+    connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA cache_size = -256;").map_err(&failed)?;
+    Ok(connection)
+}
+
+pub(super) fn is_read_only(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
+}
+
+/// What tells a main file that nobody writes to from the same file later; `None` while somebody may write: only
+/// then is there shared memory beside it, or a log.
+pub(crate) fn stillness(folder: &Path) -> Option<(std::time::SystemTime, u64, u64)> {
+    let path = main_path(folder);
+    let mut shared = path.as_os_str().to_owned();
+    shared.push("-shm");
+    if wal_has_bytes(&path) || Path::new(&shared).exists() {
+        return None;
+    }
+    let found = std::fs::metadata(&path).ok().filter(|found| found.len() > 0)?;
+    Some((found.modified().ok()?, found.len(), found.ino()))
+}
+
+pub(super) fn wal_has_bytes(main: &Path) -> bool {
+    let mut wal = main.as_os_str().to_owned();
+    wal.push("-wal");
+    std::fs::metadata(wal).is_ok_and(|found| found.len() > 0)
+}
+
+pub(super) fn open_shared(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.execute_batch("PRAGMA cache_size = -2048;")?;
+    // SQLite opens the file only now.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
+}

@@ -1,0 +1,22 @@
+//! The files of the index: names, modes, and how SQLite is set up.
+//!
+//! ```text
+//! main.db   meta(k, v)                format, origin, seed, and `state`: cursor, last leaf, how much the dictionaries hold
+//!           dict(c, i, s)             value `s` of column `c` has the code `i`
+//!           tail(first, n, b)         batch blobs of the open range (`rows.rs`)
+//!           ranges(lo, n, b)          closed ranges, each in r<lo>.db; `b` is the earliest and latest time in it
+//! ```
+//! What must hold: cursor, blobs and dictionary change in one transaction; a range file is whole and synced
+//! before `ranges` names it. Seed, state, times and blobs end with their checksum (`codec.rs`), and the state holds one of all
+//! values: what is damaged, or not found since a page is, is an error. Everything is derived from the trail and for its owner alone.
+
+mod connect;
+mod files;
+mod main_file;
+mod state;
+
+pub(crate) use connect::{open_immutable, stillness};
+pub use files::remove;
+pub(crate) use files::{create_private, main_path, new_range_path, range_path, remove_strays, sync_folder};
+pub(crate) use main_file::Main;
+pub(crate) use state::{RangeRow, State};

@@ -1,0 +1,105 @@
+//! What the main file says of itself: how far it is, and which ranges are closed.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use trailseal_tlog::Hash;
+
+use crate::codec::{Bytes, put_i64, put_u32, put_u64, seal, unseal};
+use crate::schema::{DICTIONARIES, Piece};
+
+/// What the main file says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct State {
+    pub(crate) cursor: u64,
+    pub(crate) last_leaf: Option<Hash>,
+    pub(crate) ranges: Vec<RangeRow>,
+    /// How many values each dictionary has, and the checksum of all of them.
+    pub(crate) values: [(u32, u32); DICTIONARIES],
+}
+
+/// A closed range, as the main file names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RangeRow {
+    /// Its first index.
+    pub(crate) lo: u64,
+    /// How many rows it has.
+    pub(crate) n: u32,
+    /// Its earliest and latest time, here so that a range in which nothing can be is not opened.
+    pub(crate) earliest: i64,
+    pub(crate) latest: i64,
+}
+
+impl RangeRow {
+    /// The index after its last row.
+    pub(crate) fn end(&self) -> u64 {
+        self.lo + u64::from(self.n)
+    }
+
+    pub(crate) fn insert(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut times = Vec::new();
+        put_i64(self.earliest, &mut times);
+        put_i64(self.latest, &mut times);
+        seal(Piece::RangeTimes, &[self.lo, self.n.into()], &mut times);
+        let mut insert = connection.prepare_cached("INSERT INTO ranges VALUES (?1, ?2, ?3)")?;
+        insert.execute(params![self.lo.cast_signed(), self.n, times]).map(drop)
+    }
+
+    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Self>> {
+        let (lo, n): (i64, u32) = (row.get(0)?, row.get(1)?);
+        let lo = lo.cast_unsigned();
+        let times = row.get_ref(2)?.as_blob().ok();
+        let times = times.and_then(|times| unseal(Piece::RangeTimes, &[lo, n.into()], times));
+        Ok(times.and_then(|times| {
+            let mut times = Bytes::new(times);
+            Some(RangeRow { lo, n, earliest: times.i64()?, latest: times.i64()? })
+        }))
+    }
+}
+
+impl State {
+    pub(crate) fn new() -> Self {
+        State { cursor: 0, last_leaf: None, ranges: Vec::new(), values: [(0, 0); DICTIONARIES] }
+    }
+
+    /// All but the ranges, as a piece.
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_u64(self.cursor, &mut out);
+        for (len, crc) in self.values {
+            put_u32(len, &mut out);
+            put_u32(crc, &mut out);
+        }
+        out.extend(self.last_leaf.iter().flat_map(|leaf| leaf.0));
+        seal(Piece::State, &[], &mut out);
+        out
+    }
+
+    pub(super) fn decode(piece: &[u8]) -> Option<Self> {
+        let mut bytes = Bytes::new(unseal(Piece::State, &[], piece)?);
+        let mut state = State { cursor: bytes.u64()?, ..State::new() };
+        for (len, crc) in &mut state.values {
+            (*len, *crc) = (bytes.u32()?, bytes.u32()?);
+        }
+        if !bytes.is_empty() {
+            state.last_leaf = Some(Hash(bytes.take(32)?.try_into().ok()?));
+        }
+        bytes.is_empty().then_some(state)
+    }
+
+    /// Puts all but the ranges in the place of what was there.
+    pub(crate) fn put(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut meta = connection.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('state', ?1)")?;
+        meta.execute(params![self.encode()]).map(drop)
+    }
+
+    /// The cursor as it stands on disk now.
+    pub(crate) fn cursor_of(connection: &Connection) -> rusqlite::Result<Option<u64>> {
+        let mut statement = connection.prepare_cached("SELECT v FROM meta WHERE k = 'state'")?;
+        let piece: Option<Vec<u8>> = statement.query_row([], |row| row.get(0)).optional()?;
+        Ok(piece.and_then(|piece| State::decode(&piece)).map(|state| state.cursor))
+    }
+
+    /// The index after the last closed range.
+    pub(crate) fn closed_end(&self) -> u64 {
+        self.ranges.last().map_or(0, RangeRow::end)
+    }
+}

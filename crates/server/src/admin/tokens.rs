@@ -1,0 +1,204 @@
+//! Making, listing and ending tokens.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::json;
+use trailseal_core::Trail;
+use trailseal_core::clock::{Clock as _, SystemClock};
+use trailseal_event::Timestamp;
+use trailseal_event::filter::{Filter, ResourceFilter};
+
+use crate::access::{Caller, Grant, NewToken, Scope, TokenError, Tokens};
+use crate::body::{Bodies, parse};
+use crate::fairness::blocking;
+use crate::own_events::{details, note, note_read};
+use crate::problem::Problem;
+
+/// How long a viewer token lasts, by default and at most, in seconds.
+const VIEWER_SECONDS: u64 = 900;
+pub(crate) const VIEWER_SECONDS_MAX: u64 = 86_400;
+/// The maximum lifetime of a token with an expiry: a hundred years, so that its end is a time with a four-digit year.
+pub(crate) const TOKEN_SECONDS_MAX: u64 = 100 * 365 * 86_400;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenRequest {
+    name: String,
+    scopes: Vec<Scope>,
+    tenant: Option<String>,
+    /// A time.
+    expires: Option<String>,
+    /// Or seconds from now.
+    #[serde(default, deserialize_with = "whole")]
+    ttl_seconds: Option<u64>,
+}
+
+/// `POST /v1/tokens`. The token is in the response, and never anywhere else.
+pub(crate) async fn create_token(
+    State(trail): State<Trail>,
+    State(tokens): State<Arc<Tokens>>,
+    State(bodies): State<Arc<Bodies>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let request: TokenRequest = parse(&bodies.read(&caller, &headers, body).await?)?;
+    let now = SystemClock.now();
+    if request.ttl_seconds.is_some_and(|seconds| !(1..=TOKEN_SECONDS_MAX).contains(&seconds)) {
+        let detail = format!("ttl_seconds is a number from 1 to {TOKEN_SECONDS_MAX}");
+        return Err(Problem::unprocessable(detail).with("field", "ttl_seconds"));
+    }
+    let expires = match (&request.expires, request.ttl_seconds) {
+        (Some(text), _) => Some(
+            Timestamp::parse(text)
+                .ok_or_else(|| Problem::unprocessable("expires is no time").with("field", "expires"))?,
+        ),
+        (None, Some(seconds)) => Some(after(now, seconds)),
+        (None, None) => None,
+    };
+    let scopes = request.scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(",");
+    let new = NewToken {
+        name: request.name.clone(),
+        scopes: request.scopes,
+        tenant: request.tenant.clone(),
+        expires,
+    };
+    let checking = trail.clone();
+    let create = move || {
+        let check = |tenant: &str| checking.check_tenant(tenant);
+        tokens.create(new, now, check).map_err(token_problem)
+    };
+    let token = blocking(create).await?;
+    let expires = expires.map(|at| at.to_string());
+    note(
+        &trail,
+        "token_created",
+        &caller,
+        details([
+            ("name", Some(request.name.clone())),
+            ("scopes", Some(scopes)),
+            ("for_tenant", request.tenant),
+            ("expires", expires.clone()),
+        ]),
+    );
+    let answer = json!({"name": request.name, "token": token, "expires": expires});
+    Ok((StatusCode::CREATED, axum::Json(answer)).into_response())
+}
+
+/// `GET /v1/tokens`.
+pub(crate) async fn tokens(
+    State(trail): State<Trail>,
+    State(tokens): State<Arc<Tokens>>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
+    note_read(&trail, &caller, "/v1/tokens", None).await;
+    axum::Json(json!({ "tokens": tokens.list() })).into_response()
+}
+
+/// `DELETE /v1/tokens/{name}`.
+pub(crate) async fn revoke_token(
+    State(trail): State<Trail>,
+    State(tokens): State<Arc<Tokens>>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let revoked = name.clone();
+    blocking(move || tokens.revoke(&revoked).map_err(token_problem)).await?;
+    note(&trail, "token_revoked", &caller, details([("name", Some(name))]));
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn token_problem(error: TokenError) -> Problem {
+    match error {
+        TokenError::Name { .. } => Problem::unprocessable(error.to_string()).with("field", "name"),
+        TokenError::Tenant(_) => Problem::unprocessable(error.to_string()).with("field", "tenant"),
+        TokenError::NoScope => Problem::unprocessable(error.to_string()).with("field", "scopes"),
+        TokenError::Ended { .. } => Problem::unprocessable(error.to_string()).with("field", "expires"),
+        TokenError::Exists { .. } => Problem::new(StatusCode::CONFLICT, "exists", error.to_string()),
+        TokenError::Unknown { .. } => Problem::not_found(error.to_string()),
+        error => Problem::internal(&error),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ViewerRequest {
+    tenant: Option<String>,
+    actor: Option<String>,
+    resource: Option<String>,
+    #[serde(default, deserialize_with = "whole")]
+    ttl_seconds: Option<u64>,
+}
+
+/// `POST /v1/viewer-tokens`: a read token to embed the viewer in another product. It never shows more than the token
+/// that makes it.
+pub(crate) async fn create_viewer_token(
+    State(trail): State<Trail>,
+    State(tokens): State<Arc<Tokens>>,
+    State(bodies): State<Arc<Bodies>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    caller.may_grant()?;
+    let request: ViewerRequest = parse(&bodies.read(&caller, &headers, body).await?)?;
+    let seconds = request.ttl_seconds.unwrap_or(VIEWER_SECONDS);
+    if !(1..=VIEWER_SECONDS_MAX).contains(&seconds) {
+        let detail = format!("ttl_seconds is a number from 1 to {VIEWER_SECONDS_MAX}");
+        return Err(Problem::unprocessable(detail).with("field", "ttl_seconds"));
+    }
+    if let Some(tenant) = &request.tenant {
+        trail.check_tenant(tenant).map_err(|error| token_problem(error.into()))?;
+    }
+    let mut filter = Filter::default();
+    filter.tenant.extend(request.tenant.clone());
+    filter.actor.extend(request.actor.clone());
+    if let Some(resource) = &request.resource {
+        filter.resource.push(ResourceFilter::parse(resource));
+    }
+    caller.restrict(&mut filter)?;
+    let now = SystemClock.now();
+    let expires = after(now, seconds);
+    let grant = Grant {
+        by: caller.name().to_owned(),
+        made: now,
+        tenant: filter.tenant.pop(),
+        actor: filter.actor.pop(),
+        resource: filter.resource.pop().map(|resource| match resource.id {
+            Some(id) => format!("{}/{id}", resource.kind),
+            None => resource.kind,
+        }),
+        expires,
+    };
+    let granted = grant.clone();
+    let token = blocking(move || tokens.grant(&granted).map_err(token_problem)).await?;
+    let Grant { tenant, actor, resource, .. } = grant;
+    let shown = |name, value: Option<String>| value.map(|value| trail.shown(name, &value).into_owned());
+    let members = [
+        ("for_tenant", tenant),
+        ("actor", shown("actor", actor)),
+        ("resource", shown("resource", resource)),
+        ("expires", Some(expires.to_string())),
+    ];
+    note(&trail, "viewer_token_created", &caller, details(members));
+    Ok((StatusCode::CREATED, axum::Json(json!({"token": token, "expires": expires.to_string()})))
+        .into_response())
+}
+
+/// A whole number as JSON means it: `900.0` is one, too.
+fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let of_float = |float: f64| (float >= 0.0 && float.fract() == 0.0).then_some(float as u64);
+    let whole = number.as_u64().or_else(|| number.as_f64().and_then(of_float));
+    whole.map(Some).ok_or_else(|| serde::de::Error::custom(format!("{number} is not a whole number")))
+}
+
+fn after(now: Timestamp, seconds: u64) -> Timestamp {
+    let micros = i64::try_from(seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
+    Timestamp::from_micros(now.as_micros().saturating_add(micros))
+}

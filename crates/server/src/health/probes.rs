@@ -1,0 +1,41 @@
+//! Probes: whether the process answers, and whether it takes events.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+use trailseal_core::Trail;
+use trailseal_core::deliver::DeliveryState;
+
+use crate::stopping::Stopping;
+
+/// `GET /healthz`: the process answers.
+pub(crate) async fn healthz() -> Response {
+    axum::Json(json!({"status": "ok"})).into_response()
+}
+
+/// `GET /readyz`: events would be accepted.
+pub(crate) async fn readyz(State(trail): State<Trail>, State(mut stopping): State<Stopping>) -> Response {
+    let mut problems = Vec::new();
+    if stopping.has_begun() {
+        problems.push("the server is stopping".to_owned());
+    }
+    if let Some(why) = trail.why_shut() {
+        problems.push(why.to_string());
+    }
+    let stats = trail.stats();
+    for sink in &stats.deliveries {
+        if let DeliveryState::Stopped { at, reason } = &sink.state {
+            problems.push(format!("delivery to {} stopped at event {at}: {reason}", sink.name));
+        }
+    }
+    let (status, word) = match problems.is_empty() {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    };
+    // Events are accepted all the same.
+    if let Some(trouble) = &stats.seal_trouble {
+        problems.push(format!("sealing fails: {}", trouble.reason));
+    }
+    (status, axum::Json(json!({"status": word, "problems": problems}))).into_response()
+}

@@ -1,0 +1,54 @@
+//! What callers do at the server is recorded in the trail itself, as events of its own.
+
+use trailseal_core::Trail;
+use trailseal_event::{Actor, Event, Index, Object, Value};
+
+use crate::access::Caller;
+use crate::query::{Query, cut};
+
+/// The most bytes of a path that are recorded.
+const PATH_BYTES_MAX: usize = 1_024;
+
+/// Records that the caller did something. That it cannot be recorded is told by the log and never in the way of the
+/// caller.
+pub(crate) fn note(trail: &Trail, what: &str, caller: &Caller, details: Object) -> Option<Index> {
+    let actor = Actor { id: Some(caller.name().to_owned()), kind: Some("token".into()), ..Actor::default() };
+    let mut event =
+        Event { actor: Some(actor), details, tenant: caller.tenant().map(str::to_owned), ..Event::default() };
+    event.context.ip = caller.address().map(|address| address.to_string());
+    match trail.record_own(what, event) {
+        Ok(index) => Some(index),
+        Err(error) => {
+            tracing::warn!(what, error = %error, "one of the trail's own events was refused");
+            None
+        }
+    }
+}
+
+/// Records that somebody reads, away from the threads that serve connections: a full handoff is waited for.
+pub(crate) async fn note_read(trail: &Trail, caller: &Caller, path: &str, query: Option<&Query>) {
+    let details = read_details(trail, path, query);
+    let (trail, caller) = (trail.clone(), caller.clone());
+    let _ = tokio::task::spawn_blocking(move || note(&trail, "read", &caller, details)).await;
+}
+
+/// What a read says of itself.
+fn read_details(trail: &Trail, path: &str, query: Option<&Query>) -> Object {
+    let (text, length) = query.and_then(|query| query.text(|name, value| trail.shown(name, value))).unzip();
+    let mut details = details([("path", Some(cut(path, PATH_BYTES_MAX).to_owned())), ("query", text)]);
+    if let Some(Some(length)) = length {
+        details.insert("query_bytes", length);
+    }
+    details
+}
+
+/// An object from names and texts; those without a text are left out.
+pub(crate) fn details<'a>(members: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Object {
+    let mut object = Object::default();
+    for (name, text) in members {
+        if let Some(text) = text {
+            object.insert(name, Value::from(text));
+        }
+    }
+    object
+}

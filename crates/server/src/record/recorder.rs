@@ -1,0 +1,161 @@
+//! Handing a request's events in: a few at once, many in their client's turn and away from the threads that serve
+//! connections.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+use trailseal_core::deliver::{DeliveryState, DeliveryStats};
+use trailseal_core::{Ack, BatchError, HandedInBatch, Submitted, Trail};
+
+use super::refusal;
+use super::split::split;
+use crate::access::Caller;
+use crate::body::{Bodies, Sent, Whole};
+use crate::config::Config;
+use crate::fairness::Turns;
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+
+/// Requests with more events or bytes take turns, and do their work away from the threads that serve connections.
+pub(super) const INLINE_EVENTS_MAX: usize = 16;
+const INLINE_BYTES_MAX: usize = 64 << 10;
+/// A large request waits so many times as long as a small one for room.
+const LARGE_WAITS: u32 = 20;
+const LARGE_ASKED_EVERY: Duration = Duration::from_millis(1);
+/// Events that may be on the disk and not in the index yet when a large request is recorded.
+const INDEX_LAG_MAX: u64 = 50_000;
+/// Small requests that hand their events in beside the threads that serve connections: of one client, and of all.
+const WAITING_EACH: usize = 16;
+const WAITING_MAX: usize = 64;
+
+/// Hands in the events of requests.
+pub(crate) struct Recorder {
+    pub(super) trail: Trail,
+    pub(super) bodies: Arc<Bodies>,
+    pub(super) metrics: Arc<Metrics>,
+    events_max: usize,
+    /// Turns of small requests that may have to wait for room, or for ids that are looked up: each holds a thread.
+    turns: Arc<Turns>,
+}
+
+/// How the events of a request are to be recorded.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) ack: Ack,
+    pub(super) strict: bool,
+    pub(super) key: Option<&'a str>,
+}
+
+/// What was handed in of a request, and how many events it has.
+pub(super) struct Done {
+    pub(super) handed_in: HandedInBatch,
+    pub(super) count: u64,
+}
+
+impl Recorder {
+    pub(crate) fn new(trail: Trail, bodies: Arc<Bodies>, metrics: Arc<Metrics>, config: &Config) -> Recorder {
+        let turns = Turns::new(WAITING_MAX, WAITING_EACH);
+        Recorder { trail, bodies, metrics, events_max: config.batch_events_max, turns }
+    }
+
+    /// Hands in the events of a body.
+    pub(super) async fn hand_in(
+        self: &Arc<Self>,
+        caller: &Caller,
+        sent: Sent,
+        asked: Asked<'_>,
+    ) -> Result<Done, Problem> {
+        if sent.is_packed() || sent.len() > INLINE_BYTES_MAX {
+            let bodies = self.bodies.clone();
+            return self.hand_in_aside(caller, move || bodies.unpack(sent), asked).await;
+        }
+        let bytes = self.bodies.unpack(sent)?;
+        let texts = split(&bytes, self.events_max)?;
+        if texts.len() > INLINE_EVENTS_MAX {
+            drop(texts);
+            return self.hand_in_aside(caller, move || Ok(bytes), asked).await;
+        }
+        let (events, by) = (submitted(caller, texts, asked.key), caller.submitter(asked.strict));
+        let (ack, count) = (asked.ack, events.len() as u64);
+        if asked.key.is_none()
+            && let Some(handed_in) = self
+                .trail
+                .hand_in_batch_at_once(&events, ack, &by)
+                .map_err(|error| self.failed(count, error))?
+        {
+            return Ok(Done { handed_in, count });
+        }
+        // Who waits here takes no thread.
+        let _turn = self.turns.take(caller.client()).await;
+        let hand_in = || self.trail.hand_in_batch(&events, ack, &by, self.trail.room_wait());
+        let handed_in = tokio::task::block_in_place(hand_in).map_err(|error| self.failed(count, error))?;
+        Ok(Done { handed_in, count })
+    }
+
+    /// Hands in the events of a large body, in its client's turn and away from the threads that serve connections.
+    async fn hand_in_aside(
+        self: &Arc<Self>,
+        caller: &Caller,
+        unpack: impl FnOnce() -> Result<Whole, Problem> + Send + 'static,
+        asked: Asked<'_>,
+    ) -> Result<Done, Problem> {
+        let turn = self.bodies.turn(caller.client()).await;
+        let (recorder, caller, key) = (self.clone(), caller.clone(), asked.key.map(str::to_owned));
+        let Asked { ack, strict, .. } = asked;
+        let hand_in = move || {
+            let _turn = turn;
+            let bytes = unpack()?;
+            let texts = split(&bytes, recorder.events_max)?;
+            let events = submitted(&caller, texts, key.as_deref());
+            let count = events.len() as u64;
+            recorder.wait_for_the_others();
+            let wait = recorder.trail.room_wait();
+            let handed_in = recorder.trail.hand_in_batch(&events, ack, &caller.submitter(strict), wait);
+            Ok(Done { handed_in: handed_in.map_err(|error| recorder.failed(count, error))?, count })
+        };
+        tokio::task::spawn_blocking(hand_in).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
+    }
+
+    /// Waits until half of the handoff is free and the index has caught up: large requests, however many, leave room for
+    /// small ones, and little that searches have to look through line by line. Not for ever: a slow disk or index is no
+    /// reason to refuse.
+    fn wait_for_the_others(&self) {
+        let (begun, most) = (Instant::now(), self.trail.room_wait() * LARGE_WAITS);
+        let is_too_early = || {
+            let stats = self.trail.stats();
+            let is_far_behind = |sink: &DeliveryStats| {
+                sink.lag_events > INDEX_LAG_MAX && matches!(sink.state, DeliveryState::Running)
+            };
+            stats.handoff_used_bytes > stats.handoff_bytes / 2 || stats.deliveries.iter().any(is_far_behind)
+        };
+        while is_too_early() && begun.elapsed() < most {
+            std::thread::sleep(LARGE_ASKED_EVERY);
+        }
+    }
+
+    /// What to answer, and to count.
+    fn failed(&self, count: u64, error: BatchError) -> Problem {
+        let problem = refusal::problem(error);
+        if problem.is_refused() {
+            self.metrics.failed.inc_by(count);
+        }
+        problem
+    }
+}
+
+/// The id of the n-th event of a request that can be told again by its key.
+fn id_for(caller: &Caller, key: &str, place: usize) -> String {
+    let mut hash = Sha256::new();
+    hash.update(caller.tenant().unwrap_or_default());
+    hash.update([0]);
+    hash.update(key);
+    hash.update([0]);
+    hash.update((place as u64).to_be_bytes());
+    hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn submitted<'a>(caller: &Caller, texts: Vec<&'a [u8]>, key: Option<&str>) -> Vec<Submitted<'a>> {
+    let one = |(place, json)| Submitted { json, id: key.map(|key: &str| id_for(caller, key, place)) };
+    texts.into_iter().enumerate().map(one).collect()
+}

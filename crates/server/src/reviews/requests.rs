@@ -1,0 +1,188 @@
+//! What is asked of the review queue: to look at an event, to decide, and what there is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use trailseal_core::Trail;
+use trailseal_core::clock::{Clock as _, SystemClock};
+use trailseal_event::complete::EventId;
+use trailseal_event::filter::{Filter, IdFilter};
+use trailseal_index::{Hit, Order};
+
+use super::alone::Alone;
+use super::id::ReviewId;
+use super::policy_change::{approve, is_outdated};
+use super::review::{Review, ReviewState, Subject};
+use super::steps::{DECIDED, REQUESTED, Reviews};
+use crate::access::Caller;
+use crate::body::{Bodies, parse};
+use crate::fairness::blocking;
+use crate::own_events::{details, note_read};
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::searches::{Searches, whole};
+
+/// The most bytes of a reason or comment.
+const TEXT_BYTES_MAX: usize = 4_096;
+/// Reviews that one answer lists at most.
+const LISTED_MAX: usize = 1_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    event: String,
+    #[serde(default)]
+    reason: String,
+    confidence: Option<f64>,
+}
+
+/// `POST /v1/reviews`: an event is to be looked at. Whoever may hand events in or decide may ask for it.
+pub(crate) async fn request(
+    State(reviews): State<Arc<Reviews>>,
+    State(bodies): State<Arc<Bodies>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let request: Request = parse(&bodies.read(&caller, &headers, body).await?)?;
+    if request.confidence.is_some_and(|confidence| !(0.0..=1.0).contains(&confidence)) {
+        return Err(Problem::unprocessable("confidence is a number from 0 to 1").with("field", "confidence"));
+    }
+    check_length("reason", &request.reason)?;
+    let Ok(wanted) = request.event.parse::<IdFilter>();
+    let mut filter = Filter { id: vec![wanted], ..Filter::default() };
+    caller.restrict(&mut filter)?;
+    blocking(move || {
+        let mut found = look(&reviews.searches, &filter)?;
+        if found.is_none() {
+            // What was recorded a moment ago may still be on its way to the disk.
+            reviews.trail.flush(Duration::from_secs(2));
+            found = look(&reviews.searches, &filter)?;
+        }
+        let missing = || Problem::not_found(format!("there is no event {}", request.event));
+        let hit = found.ok_or_else(missing)?;
+        let recorded = hit.read().map_err(|error| Problem::internal(&error))?;
+        let id = EventId::new(SystemClock.now());
+        let mut members = details([
+            ("review", Some(id.to_string())),
+            ("event", recorded.event.id.clone()),
+            ("origin", Some(hit.origin.to_string())),
+            ("reason", (!request.reason.is_empty()).then(|| request.reason.clone())),
+        ]);
+        members.insert("index", hit.index.get());
+        if let Some(confidence) = request.confidence {
+            members.insert("confidence", confidence);
+        }
+        reviews.record(&caller, REQUESTED, members, recorded.event.tenant.clone(), id.as_str())?;
+        let answer = json!({"id": id.as_str(), "state": ReviewState::Pending});
+        Ok((StatusCode::CREATED, axum::Json(answer)).into_response())
+    })
+    .await
+}
+
+/// The first event that matches. What was asked for is recorded, also if the one who asked has gone: nothing ends the look
+/// but its budget.
+fn look(searches: &Searches, filter: &Filter) -> Result<Option<Hit>, Problem> {
+    let mut search = searches.take(&Arc::default())?;
+    let page = search.page(filter, Order::OLDEST_RECORDED, None, 1, Some(searches.budget()))?;
+    searches.give_back(search);
+    if page.hits.is_empty() {
+        whole(&page)?;
+    }
+    Ok(page.hits.into_iter().next())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Decision {
+    decision: String,
+    comment: Option<String>,
+}
+
+/// `POST /v1/reviews/{id}`: approved or rejected.
+pub(crate) async fn decide(
+    State(reviews): State<Arc<Reviews>>,
+    State(bodies): State<Arc<Bodies>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let decision: Decision = parse(&bodies.read(&caller, &headers, body).await?)?;
+    check_length("comment", decision.comment.as_deref().unwrap_or_default())?;
+    let state = match ReviewState::parse(&decision.decision) {
+        Some(state) if state != ReviewState::Pending => state,
+        _ => return Err(Problem::unprocessable("decision is approved or rejected").with("field", "decision")),
+    };
+    blocking(move || {
+        let alone = Alone::begin(reviews.slots())?;
+        reviews.refresh()?;
+        let review = reviews.find(&caller, &id)?;
+        let members = details([
+            ("review", Some(id.clone())),
+            ("decision", Some(decision.decision)),
+            ("comment", decision.comment),
+        ]);
+        let decide = || reviews.record(&caller, DECIDED, members, review.tenant.clone(), &id);
+        match &review.subject {
+            Subject::Policy(change) if state == ReviewState::Approved => {
+                approve(change, &reviews, &caller, &review, decide)?;
+            }
+            Subject::Policy(_) | Subject::Event { .. } => decide()?,
+        }
+        alone.end(&reviews.trail)?;
+        Ok(axum::Json(json!({"id": id, "state": state})).into_response())
+    })
+    .await
+}
+
+/// `GET /v1/reviews`.
+pub(crate) async fn list(
+    State(reviews): State<Arc<Reviews>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let query = Query::of(&uri)?;
+    query.only(&["state", "before"])?;
+    let wrong =
+        || Problem::bad_request("query", "state is pending, approved or rejected").with("field", "state");
+    let state = query.one("state")?.map(|name| ReviewState::parse(name).ok_or_else(wrong)).transpose()?;
+    let wrong = || Problem::bad_request("query", "before is the id of a review").with("field", "before");
+    let before = query.one("before")?.map(|id| ReviewId::parse(id).ok_or_else(wrong)).transpose()?;
+    note_read(&reviews.trail, &caller, "/v1/reviews", Some(&query)).await;
+    blocking(move || {
+        reviews.refresh()?;
+        let (listed, next) = reviews.lock().newest(&caller, state, before, LISTED_MAX);
+        let listed = reviews.read(listed)?;
+        let seen = listed.iter().filter(|review| review.is_seen_by(&caller));
+        let shown: Vec<Value> = seen.map(|review| shown(&reviews.trail, review)).collect();
+        Ok(axum::Json(json!({ "reviews": shown, "next": next })).into_response())
+    })
+    .await
+}
+
+/// As it is listed: a change that no longer fits says so.
+fn shown(trail: &Trail, review: &Review) -> Value {
+    let mut shown = json!(review);
+    if let (Subject::Policy(change), ReviewState::Pending) = (&review.subject, review.state)
+        && change.origin == trail.origin()
+        && is_outdated(change, trail)
+    {
+        shown["outdated"] = true.into();
+    }
+    shown
+}
+
+fn check_length(field: &str, text: &str) -> Result<(), Problem> {
+    match text.len() <= TEXT_BYTES_MAX {
+        true => Ok(()),
+        false => Err(Problem::unprocessable(format!("{field} has more than {TEXT_BYTES_MAX} bytes"))
+            .with("field", field)),
+    }
+}

@@ -1,0 +1,132 @@
+//! Reviews and their steps, which are events of the trail: read from it, and recorded in it.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::http::StatusCode;
+use serde_json::json;
+use trailseal_core::Trail;
+use trailseal_core::clock::{Clock as _, SystemClock};
+use trailseal_event::{Actor, Event, Object, Recorded};
+
+use super::id::ReviewId;
+use super::lines;
+use super::queue::{Places, Queue};
+use super::review::{Review, ReviewState};
+use crate::access::Caller;
+use crate::config::SecondPerson;
+use crate::problem::Problem;
+use crate::searches::Searches;
+
+pub(super) const REQUESTED: &str = "review_requested";
+pub(super) const DECIDED: &str = "review_decided";
+
+/// All reviews.
+pub(crate) struct Reviews {
+    pub(super) trail: Trail,
+    pub(super) searches: Arc<Searches>,
+    /// What needs two.
+    pub(super) second_person: SecondPerson,
+    queue: Mutex<Queue>,
+}
+
+impl Reviews {
+    pub(crate) fn new(trail: Trail, searches: Arc<Searches>, second_person: SecondPerson) -> Reviews {
+        Reviews { trail, searches, second_person, queue: Mutex::default() }
+    }
+
+    /// Reads on in the trails. Blocks.
+    pub(crate) fn refresh(&self) -> Result<(), Problem> {
+        // Held before the search looks, so that no older look comes later.
+        let mut queue = self.lock();
+        // Nothing ends the look half-way: what was applied would be so again.
+        let mut search = self.searches.take(&Arc::default())?;
+        queue.read_on(&mut search)?;
+        drop(queue);
+        self.searches.give_back(search);
+        Ok(())
+    }
+
+    /// How many wait for a decision; without those that rules flagged lately, if they cannot be read. Blocks.
+    pub(crate) fn pending_now(&self) -> usize {
+        // What went wrong was logged where it did.
+        let _ = self.refresh();
+        self.lock().pending()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The folder where other servers decide, too; `None` if there is none.
+    pub(super) fn slots(&self) -> Option<&Path> {
+        self.searches.slots()
+    }
+
+    /// Reads what the trails say of reviews. Blocks.
+    pub(super) fn read(&self, places: Vec<Places>) -> Result<Vec<Review>, Problem> {
+        lines::read(&self.searches, places)
+    }
+
+    /// A review that is still to be decided.
+    pub(super) fn find(&self, caller: &Caller, id: &str) -> Result<Review, Problem> {
+        let review = self.read_one(id)?.filter(|review| review.is_seen_by(caller));
+        let review = review.ok_or_else(|| Problem::not_found(format!("there is no review {id}")))?;
+        match review.state {
+            ReviewState::Pending => Ok(review),
+            _ => Err(decided(&review)),
+        }
+    }
+
+    fn read_one(&self, id: &str) -> Result<Option<Review>, Problem> {
+        let places = ReviewId::parse(id).and_then(|id| self.lock().places(id));
+        Ok(self.read(places.into_iter().collect())?.pop())
+    }
+
+    /// Records a step of a review, and takes it over as reading it would. A decision that comes too late is told so.
+    pub(super) fn record(
+        &self,
+        caller: &Caller,
+        what: &str,
+        members: Object,
+        tenant: Option<String>,
+        id: &str,
+    ) -> Result<(), Problem> {
+        let mut event = Event { details: members, tenant, ..Event::default() };
+        event.actor = Some(Actor {
+            id: Some(caller.name().to_owned()),
+            kind: Some("token".into()),
+            ..Actor::default()
+        });
+        // Held over both, so that the order in the trail is the order here.
+        let mut queue = self.lock();
+        if ReviewId::parse(id).is_some_and(|id| queue.is_decided(id)) {
+            drop(queue);
+            let gone = || Problem::not_found(format!("there is no review {id}"));
+            return Err(decided(&self.read_one(id)?.ok_or_else(gone)?));
+        }
+        let index = self
+            .trail
+            .record_own(what, event.clone())
+            .map_err(|error| Problem::unavailable(error.to_string()))?;
+        event.action = format!("trail.{what}");
+        // As it stands in the trail: what is secret in a reason is shown to nobody.
+        let event = self.trail.as_written(&event);
+        let recorded = Recorded {
+            index: index.get(),
+            recorded: SystemClock.now(),
+            system: true,
+            event,
+            ..Recorded::default()
+        };
+        queue.apply_fresh(recorded, self.trail.origin(), self.trail.durable().get());
+        Ok(())
+    }
+}
+
+fn decided(review: &Review) -> Problem {
+    let by = review.decided_by.clone().unwrap_or_default();
+    Problem::new(StatusCode::CONFLICT, "decided", format!("the review was decided by {by}"))
+        .with("state", json!(review.state))
+        .with("decided_by", by)
+}

@@ -1,0 +1,74 @@
+//! What requests pass before their handlers: the rate of their address, and a place of their client.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Extension, MatchedPath, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use super::route::Takes;
+use crate::access::Caller;
+use crate::body::Accompanied;
+use crate::config::Config;
+use crate::fairness::{Asker, Full, Places, Rates};
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+
+/// Lets a request pass that its client has a place for, which it holds until the whole answer is sent. Before anything of
+/// the request is looked at: who floods is refused for little.
+pub(super) async fn share(
+    State((places, takes)): State<(Arc<Places>, Takes)>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let client = caller.client();
+    let (shares, kind, what) = match takes {
+        Takes::Stream => (&places.streams, "streams", "streams"),
+        Takes::Little | Takes::Turns => (&places.turning, "turns", "requests of this kind"),
+    };
+    let mut place = shares.begin(client.clone());
+    place.grow(1).map_err(|full| {
+        let detail = match full {
+            Full::Whole => format!("too many {what} are under way: try again in a moment"),
+            Full::OfClient => {
+                format!("you have too many {what} under way: try again when one of them has ended")
+            }
+        };
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, kind, detail).retry_after(1)
+    })?;
+    let response = Asker::new(&places.turns, client).during(next.run(request)).await;
+    Ok(response.map(|body| Body::new(Accompanied::new(body, place))))
+}
+
+/// Sees every request.
+pub(crate) struct Observer {
+    pub(crate) config: Arc<Config>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) rates: Rates,
+}
+
+/// Counts every request, and puts on each answer what browsers are to be told.
+pub(super) async fn observe(State(observer): State<Arc<Observer>>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let is_rated = observer.rates.allow(&observer.config, request.extensions().get(), request.headers());
+    let is_text = percent_encoding::percent_decode_str(request.uri().path()).decode_utf8().is_ok();
+    let mut response = match (is_rated, is_text) {
+        (true, true) => next.run(request).await,
+        (true, false) => Problem::bad_request("path", "the path is not UTF-8").into_response(),
+        (false, _) => {
+            let detail = "too many requests from this address: try again in a moment";
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate", detail).retry_after(1).into_response()
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    let route = route.as_deref().unwrap_or("none");
+    observer.metrics.request(route, response.status().as_u16(), begun.elapsed().as_secs_f64());
+    response
+}

@@ -1,0 +1,281 @@
+//! The API reference: OpenAPI 3.1, generated from the table of routes.
+
+use serde_json::{Map, Value, json};
+use trailseal_event::filter::FILTER_NAMES;
+use trailseal_event::{Category, OWN_KEYS, WARNINGS_MAX};
+
+use super::route::Route;
+use crate::access::Needs;
+use crate::admin::{TOKEN_SECONDS_MAX, VIEWER_SECONDS_MAX};
+use crate::query::LIMIT_MAX;
+
+/// The format of opaque values from an earlier response that are used to continue; clients do not look inside.
+const CURSOR: &str = "trailseal-cursor";
+
+/// A parameter that is only described in words: with it, a body that the schema allows may be refused, which no OpenAPI
+/// schema can express. A tool that tests against the reference would report that as a fault.
+const STRICT: &str = "strict";
+const STRICT_DESCRIPTION: &str = "Fields in the wrong place or form are kept and reported in `warnings`. With \
+    `?strict=true`, unknown names and wrong JSON types refuse the request (422); a value never does.";
+
+/// The reference of these routes.
+pub(super) fn document(routes: &[Route]) -> Value {
+    let mut paths = Map::new();
+    for route in routes {
+        // In OpenAPI a parameter of a path has no slash in it.
+        let path = route.path.replace("{*path}", "{path}");
+        let item = paths.entry(path).or_insert_with(|| json!({}));
+        item[route.method.as_str().to_ascii_lowercase()] = operation(route);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Trailseal", "version": env!("CARGO_PKG_VERSION"),
+            "description": "An audit log that never slows the request, never loses what it accepted, and detects \
+                every rewrite.",
+            "license": {"name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT"},
+        },
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": schemas(),
+        },
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let mut parameters: Vec<Value> = Vec::new();
+    for part in route.path.split('/').filter(|part| part.starts_with('{')) {
+        let name = part.trim_matches(['{', '}', '*']);
+        let mut parameter = json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}});
+        match route.path {
+            "/tile/{*path}" => parameter["example"] = "0/000".into(),
+            "/tile/entries/{*path}" => parameter["example"] = "000".into(),
+            "/assets/{name}" => parameter["example"] = "base.css".into(),
+            _ => {}
+        }
+        parameters.push(parameter);
+    }
+    let described = |name: &&&str| **name != STRICT;
+    parameters.extend(route.query.iter().filter(described).map(|name| query_parameter(name)));
+    parameters.extend(FILTER_NAMES.iter().filter(|_| route.filters).map(|name| filter_parameter(name)));
+    parameters.extend(header_parameters(route));
+    let (status, schema) = route.success;
+    let mut responses = Map::new();
+    responses.insert(status.to_string(), success(schema));
+    let mut problems = route.problems.to_vec();
+    match route.needs {
+        Needs::Nothing => {}
+        Needs::Scope(_) | Needs::OneOf(_) | Needs::WholeTrail(_) | Needs::Tiles => {
+            problems.extend([401, 403])
+        }
+    }
+    problems.extend([421, 429, 500]);
+    for problem in problems {
+        let described = match problem {
+            300 => {
+                json!({"description": "Several events have this id", "content": {"application/json": {"schema": {"type": "object"}}}})
+            }
+            202 => json!({"description": "It waits for a second person", "content":
+                {"application/json": {"schema": {"$ref": "#/components/schemas/Review"}}}}),
+            304 => json!({"description": "Unchanged"}),
+            _ => json!({"description": "A problem", "content":
+                {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}),
+        };
+        responses.insert(problem.to_string(), described);
+    }
+    let mut operation =
+        json!({"summary": route.summary, "operationId": operation_id(route), "responses": responses});
+    if route.query.contains(&STRICT) {
+        operation["description"] = STRICT_DESCRIPTION.into();
+    }
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
+    }
+    if route.needs != Needs::Nothing {
+        operation["security"] = json!([{"token": []}]);
+    }
+    if let Some(body) = route.body {
+        let content_type = if body == "Policy" { "application/toml" } else { "application/json" };
+        let reference = json!({"schema": {"$ref": format!("#/components/schemas/{body}")}});
+        let mut content = Map::new();
+        content.insert(content_type.to_owned(), reference);
+        if body == "Events" {
+            content.insert("application/x-ndjson".to_owned(), json!({"schema": {"type": "string"}}));
+        }
+        operation["requestBody"] = json!({"required": true, "content": content});
+    }
+    operation
+}
+
+fn operation_id(route: &Route) -> String {
+    let words =
+        route.path.split(['/', '{', '}', '*', '.', '-']).filter(|word| !word.is_empty() && *word != "v1");
+    let words: Vec<&str> = words.collect();
+    format!(
+        "{}_{}",
+        route.method.as_str().to_ascii_lowercase(),
+        if words.is_empty() { "viewer".into() } else { words.join("_") }
+    )
+}
+
+fn query_parameter(name: &str) -> Value {
+    let whole = |maximum: usize| json!({"type": "integer", "minimum": 1, "maximum": maximum});
+    let schema = match name {
+        "limit" => whole(LIMIT_MAX),
+        "top" => whole(1_000),
+        "count" => json!({"type": "boolean"}),
+        "order" => json!({"type": "string", "enum": ["asc", "desc"]}),
+        "order_by" => json!({"type": "string", "enum": ["time", "recorded"]}),
+        "ack" => json!({"type": "string", "enum": ["accepted", "durable", "store"]}),
+        "state" => json!({"type": "string", "enum": ["pending", "approved", "rejected"]}),
+        "cursor" => json!({"type": "string", "format": CURSOR}),
+        // The id of a review.
+        "before" => json!({"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"}),
+        "bucket" => json!({"type": "string", "pattern": "^[1-9][0-9]{0,3}[mhdw]$", "examples": ["15m"]}),
+        _ => json!({"type": "string"}),
+    };
+    json!({"name": name, "in": "query", "required": false, "schema": schema})
+}
+
+/// A filter of a search. A repeated filter matches any of its values.
+fn filter_parameter(name: &str) -> Value {
+    let schema = match name {
+        "system" => json!({"type": "boolean"}),
+        "since" | "until" | "recorded_since" | "recorded_until" => json!({"anyOf": [
+            {"type": "string", "format": "date-time"},
+            {"type": "string", "pattern": "^[0-9]{1,5}[smhdw]$", "examples": ["24h"]},
+        ]}),
+        _ => json!({"type": "array", "items": filter_value(name)}),
+    };
+    json!({"name": name, "in": "query", "required": false, "schema": schema})
+}
+
+fn filter_value(name: &str) -> Value {
+    match name {
+        "category" => {
+            let named = Category::NAMED.iter().map(|category| category.name().into_owned());
+            let named = named.collect::<Vec<_>>().join("|");
+            json!({"type": "string", "pattern": format!("^({named}|custom:[A-Za-z0-9._-]+)$")})
+        }
+        "outcome" => {
+            json!({"type": "string", "enum": ["success", "failure", "denied", "partial", "unknown", "none"]})
+        }
+        "severity" => {
+            json!({"type": "string", "enum": ["debug", "info", "notice", "warning", "error", "critical"]})
+        }
+        _ => json!({"type": "string"}),
+    }
+}
+
+/// The headers that a route reads, besides those of every request.
+fn header_parameters(route: &Route) -> Option<Value> {
+    let header = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "header", "required": false, "description": description, "schema": schema});
+    match (route.path, route.success.1) {
+        (_, "Accepted") => Some(header(
+            "Idempotency-Key",
+            "A retry with the same key and body records nothing new",
+            // As `record` parses it: printable ASCII without surrounding spaces.
+            json!({"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"}),
+        )),
+        (_, "Stream") => Some(header(
+            "Last-Event-ID",
+            "Where to continue: the id of the last event received",
+            json!({"type": "string", "format": CURSOR}),
+        )),
+        _ if route.problems.contains(&304) => {
+            Some(header("If-None-Match", "The ETag of a cached response", json!({"type": "string"})))
+        }
+        _ => None,
+    }
+}
+
+fn success(schema: &str) -> Value {
+    let (content_type, reference) = match schema {
+        "Nothing" => return json!({"description": "Done"}),
+        "Text" | "Proof" | "Bytes" | "Stream" | "Policy" => ("*/*", json!({"type": "string"})),
+        "Event" | "Page" | "Object" | "Origins" | "Reviews" | "Tokens" | "Summary" | "Verified"
+        | "AdminStats" | "Key" | "Review" | "Token" | "Accepted" => {
+            ("application/json", json!({"$ref": format!("#/components/schemas/{schema}")}))
+        }
+        _ => ("application/json", json!({})),
+    };
+    let mut content = Map::new();
+    content.insert(content_type.to_owned(), json!({"schema": reference}));
+    if schema == "Page" {
+        for export in ["text/csv", "application/x-ndjson"] {
+            content.insert(export.to_owned(), json!({"schema": {"type": "string"}}));
+        }
+    }
+    json!({"description": "Done", "content": content})
+}
+
+fn schemas() -> Value {
+    let text = json!({"type": "string"});
+    let number = json!({"type": "integer", "minimum": 0});
+    let any = json!({});
+    // Three are listed per event and a hundred per response.
+    let more = json!({"type": "integer", "minimum": 1, "description": "How many warnings are not listed"});
+    let mut fields = Map::new();
+    // Any JSON is accepted, since everything is kept; only `action` is required.
+    for name in OWN_KEYS[0] {
+        fields.insert((*name).to_owned(), any.clone());
+    }
+    fields.insert("action".into(), json!({"type": "string", "minLength": 1}));
+    let event =
+        json!({"type": "object", "required": ["action"], "properties": fields, "additionalProperties": true});
+    let list_of = |name: &str| json!({"type": "object", "required": [name], "properties": {name: {"type": "array", "items": {"type": "object"}}}});
+    json!({
+        "SentEvent": event,
+        "Events": {"oneOf": [
+            {"$ref": "#/components/schemas/SentEvent"},
+            {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/SentEvent"}},
+        ]},
+        "Accepted": {"type": "object", "required": ["accepted", "events"], "properties": {
+            "accepted": number, "unconfirmed": {"type": "boolean"}, "more_warnings": more,
+            "events": {"type": "array", "items": {"type": "object", "required": ["origin", "index", "id"], "properties": {
+                "origin": text, "index": {"type": ["integer", "null"]}, "id": text,
+                "repeated": {"type": "boolean"}, "sampled_out": {"type": "boolean"}, "unconfirmed": {"type": "boolean"},
+                "warnings": {"type": "array", "minItems": 1, "maxItems": WARNINGS_MAX,
+                    "items": {"$ref": "#/components/schemas/Warning"}},
+                "more_warnings": more,
+            }}},
+        }},
+        "Warning": {"type": "object", "required": ["field", "problem", "hint"], "additionalProperties": false,
+            "description": "A field sent in the wrong place or form, and what to do; never its value",
+            "properties": {"field": text, "problem": text, "hint": text}},
+        "Event": {"type": "object", "required": ["origin", "v", "index", "recorded", "id", "action"]},
+        "Page": {"type": "object", "properties": {
+            "events": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}},
+            "next": {"type": ["string", "null"]}, "count": number, "scanned_to": number,
+            "lag": {"type": "object", "properties": {"events": number}},
+        }},
+        "Verified": {"type": "object", "required": ["verified", "origin", "index", "tree_size", "problem"]},
+        "Summary": {"type": "object", "required": ["total", "histogram", "bucket_seconds"]},
+        "Origins": list_of("origins"),
+        "Reviews": list_of("reviews"),
+        "Tokens": list_of("tokens"),
+        "Review": {"type": "object", "required": ["id", "state"], "properties": {"id": text, "state": text}},
+        "Token": {"type": "object", "required": ["token"], "properties": {"token": text, "expires": {"type": ["string", "null"]}}},
+        "Key": {"type": "object", "required": ["public_key"], "properties": {"public_key": text}},
+        "Object": {"type": "object"},
+        "AdminStats": {"type": "object", "additionalProperties": false,
+            "required": ["submitted", "succeeded", "failed", "success_rate", "queue_size"], "properties": {
+            "submitted": number, "succeeded": number, "failed": number, "success_rate": text, "queue_size": number}},
+        "Policy": {"type": "string", "minLength": 1, "format": "trailseal-policy"},
+        "ReviewRequest": {"type": "object", "required": ["event"], "additionalProperties": false, "properties": {
+            "event": text, "reason": text, "confidence": {"type": ["number", "null"], "minimum": 0, "maximum": 1}}},
+        "Decision": {"type": "object", "required": ["decision"], "additionalProperties": false, "properties": {
+            "decision": {"type": "string", "enum": ["approved", "rejected"]}, "comment": {"type": ["string", "null"]}}},
+        "ViewerRequest": {"type": "object", "additionalProperties": false, "properties": {
+            "tenant": {"type": ["string", "null"]}, "actor": {"type": ["string", "null"]},
+            "resource": {"type": ["string", "null"]}, "ttl_seconds": {"type": ["integer", "null"], "minimum": 1, "maximum": VIEWER_SECONDS_MAX}}},
+        "TokenRequest": {"type": "object", "required": ["name", "scopes"], "additionalProperties": false, "properties": {
+            "name": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+            "scopes": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": ["write", "read", "review", "admin"]}},
+            "tenant": {"type": ["string", "null"]}, "expires": {"type": ["string", "null"], "format": "date-time"},
+            "ttl_seconds": {"type": ["integer", "null"], "minimum": 1, "maximum": TOKEN_SECONDS_MAX}}},
+        "Problem": {"type": "object", "required": ["type", "title", "status", "detail"], "properties": {
+            "type": text, "title": text, "status": {"type": "integer"}, "detail": text}},
+    })
+}

@@ -1,0 +1,110 @@
+//! What handlers may ask for: each names the parts that it uses, and gets no others.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use trailseal_core::Trail;
+
+use super::layers::Observer;
+use crate::access::{Gate, Tokens};
+use crate::body::Bodies;
+use crate::config::{Config, HealthLimits};
+use crate::fairness::{Places, Rates};
+use crate::health::DurableWatch;
+use crate::metrics::Metrics;
+use crate::pages::Protection;
+use crate::read::{Exports, Reading, Streaming, Tiles};
+use crate::record::Recorder;
+use crate::reviews::Reviews;
+use crate::searches::Searches;
+use crate::stopping::Stopping;
+
+/// All parts of a server.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+/// Each part goes to the handlers that ask for its type.
+macro_rules! parts {
+    ($($name:ident: $part:ty,)*) => {
+        pub(crate) struct Parts {
+            $(pub(crate) $name: $part,)*
+        }
+
+        $(impl FromRef<App> for $part {
+            fn from_ref(app: &App) -> $part {
+                app.$name.clone()
+            }
+        })*
+    };
+}
+
+parts! {
+    trail: Trail,
+    config: Arc<Config>,
+    stopping: Stopping,
+    metrics: Arc<Metrics>,
+    observer: Arc<Observer>,
+    gate: Arc<Gate>,
+    tokens: Arc<Tokens>,
+    places: Arc<Places>,
+    bodies: Arc<Bodies>,
+    recorder: Arc<Recorder>,
+    reading: Arc<Reading>,
+    exports: Exports,
+    streaming: Arc<Streaming>,
+    tiles: Arc<Tiles>,
+    reviews: Arc<Reviews>,
+    durable_watch: Arc<DurableWatch>,
+    health_limits: HealthLimits,
+    protection: Arc<Protection>,
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl App {
+    /// `dir` is the folder that is searched: the trail's, or that of all slots.
+    pub(crate) fn new(trail: Trail, dir: PathBuf, config: Config, tokens: Tokens, stopping: Stopping) -> App {
+        let (config, tokens, metrics) = (Arc::new(config), Arc::new(tokens), Arc::<Metrics>::default());
+        let (places, bodies) = (Arc::new(Places::new(&config)), Arc::new(Bodies::new(&config)));
+        let searches = Arc::new(Searches::new(trail.clone(), dir, &config, metrics.clone()));
+        let reading = Arc::new(Reading { trail: trail.clone(), searches: searches.clone() });
+        let recorder = Recorder::new(trail.clone(), bodies.clone(), metrics.clone(), &config);
+        App(Arc::new(Parts {
+            observer: Arc::new(Observer {
+                config: config.clone(),
+                metrics: metrics.clone(),
+                rates: Rates::default(),
+            }),
+            gate: Arc::new(Gate { tokens: tokens.clone(), config: config.clone(), metrics: metrics.clone() }),
+            recorder: Arc::new(recorder),
+            streaming: Arc::new(Streaming {
+                reading: reading.clone(),
+                tokens: tokens.clone(),
+                places: places.clone(),
+                stopping: stopping.clone(),
+            }),
+            tiles: Arc::new(Tiles::new(reading.clone(), config.public_tiles)),
+            reviews: Arc::new(Reviews::new(trail.clone(), searches, config.second_person)),
+            exports: Exports::default(),
+            durable_watch: Arc::default(),
+            health_limits: config.health,
+            protection: Arc::new(Protection::new(&config)),
+            trail,
+            config,
+            stopping,
+            metrics,
+            tokens,
+            places,
+            bodies,
+            reading,
+        }))
+    }
+}

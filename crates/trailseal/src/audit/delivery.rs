@@ -1,0 +1,116 @@
+//! Delivery to a storage of the user's.
+
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+use tokio::runtime::Handle;
+use trailseal_core::deliver::{Batch, Position, Sink, SinkError};
+use trailseal_event::Event;
+use trailseal_event::Index;
+use trailseal_tlog::leaf_hash;
+
+use super::cursor::CursorFile;
+use super::storage::{AuditStorage, StorageError};
+use crate::RecordedEvent;
+
+/// So many events at most come again after a crash.
+const BATCH_EVENTS_MAX: usize = 100;
+
+/// The sink in front of a storage. The storage knows no cursor, so the trail's folder keeps it.
+pub(super) struct StorageSink {
+    storage: Arc<dyn AuditStorage>,
+    name: String,
+    origin: Arc<str>,
+    cursor_file: CursorFile,
+    /// Where this process has come to, if it has read that.
+    position: Option<Position>,
+    /// In whose reach the storage's futures are polled: they may need its timers and sockets.
+    runtime: Option<Handle>,
+}
+
+impl StorageSink {
+    pub(super) fn new(storage: Arc<dyn AuditStorage>, trail: &Path, origin: &str) -> StorageSink {
+        let name = storage.name().to_owned();
+        let cursor_file = CursorFile::of(trail, &name);
+        let (origin, runtime) = (origin.into(), Handle::try_current().ok());
+        StorageSink { storage, name, origin, cursor_file, position: None, runtime }
+    }
+
+    fn store(&self, line: &[u8]) -> Result<(), StorageError> {
+        let Ok(recorded) = Event::from_line(line) else { return Ok(()) };
+        if recorded.system {
+            return Ok(());
+        }
+        let event = RecordedEvent::new(self.origin.clone(), recorded, Vec::new()).into();
+        let stored = self.storage.store(&event);
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(stored),
+            None => block_on(stored),
+        }
+    }
+
+    fn keep(&mut self, position: Position) -> Result<(), SinkError> {
+        self.position = Some(position);
+        Ok(self.cursor_file.write(&position, "")?)
+    }
+}
+
+impl Sink for StorageSink {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn position(&mut self) -> Result<Position, SinkError> {
+        match self.position {
+            Some(position) => Ok(position),
+            None => {
+                let (position, _) = self.cursor_file.read()?;
+                Ok(*self.position.insert(position))
+            }
+        }
+    }
+
+    fn deliver(&mut self, batch: &Batch<'_>) -> Result<(), SinkError> {
+        let mut position = self.position()?;
+        if batch.first != position.cursor {
+            return Err(SinkError::Gap { first: batch.first, cursor: position.cursor });
+        }
+        for line in batch.lines {
+            if let Err(error) = self.store(line.bytes) {
+                // What it has got does not come again.
+                self.keep(position)?;
+                return Err(SinkError::Store(Box::new(error)));
+            }
+            let cursor = Index::new(position.cursor.get() + 1);
+            position = Position { cursor, last_leaf: Some(leaf_hash(line.bytes)) };
+            self.position = Some(position);
+        }
+        self.keep(position)
+    }
+
+    fn batch_events_max(&self) -> usize {
+        BATCH_EVENTS_MAX
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return done;
+        }
+        std::thread::park();
+    }
+}

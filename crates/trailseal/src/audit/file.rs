@@ -1,0 +1,243 @@
+//! A trail beside a plain file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::copy::PlainCopy;
+use super::event::AuditEvent;
+use super::filter::AuditFilter;
+use super::shared::{self, Shared};
+use super::storage::{AuditStorage, StorageError, StorageFuture};
+use crate::aside::aside;
+use crate::{Options, Query, QueryError, Roll, Trail};
+
+static OPENED: Shared<Opened> = Shared::new();
+
+/// When the plain file is put aside and another is begun. The trail rolls its segments at the same times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RotationPolicy {
+    /// Never.
+    Never,
+    /// With the first event of another day (UTC).
+    Daily,
+    /// Before it would exceed this many bytes.
+    SizeBased(u64),
+}
+
+/// Keeps events in a trail at `<path>.trail`, and a plain copy of new ones in `path`: a line of JSON each, for tools that
+/// read such files. What is in `path` already stays.
+///
+/// Queries see everything that this process recorded before them. Cheap to clone; opened twice in a process it is one.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use trailseal::{AuditFilter, AuditLogger, FileAuditStorage, RotationPolicy};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("audit.log");
+///
+/// let storage = Arc::new(FileAuditStorage::new(&path, RotationPolicy::Daily)?);
+/// let logger = AuditLogger::new(storage.clone());
+/// logger.log_auth_attempt("u1", true, None).await?;
+/// assert_eq!(storage.query(AuditFilter::new()).await?[0].user_id.as_deref(), Some("u1"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct FileAuditStorage {
+    opened: Arc<Opened>,
+}
+
+struct Opened {
+    trail: Trail,
+    path: PathBuf,
+    policy: RotationPolicy,
+}
+
+impl FileAuditStorage {
+    /// Opens the trail beside `path`, or makes it.
+    ///
+    /// # Errors
+    /// When the trail cannot be opened, or is open in this process with another policy.
+    pub fn new(path: impl AsRef<Path>, policy: RotationPolicy) -> Result<Self, StorageError> {
+        FileAuditStorage::with_options(path, policy, &Options::default())
+    }
+
+    /// As [`new`](FileAuditStorage::new), with options for the trail; `policy` says when segments roll.
+    ///
+    /// # Errors
+    /// As [`new`](FileAuditStorage::new).
+    pub fn with_options(
+        path: impl AsRef<Path>,
+        policy: RotationPolicy,
+        options: &Options,
+    ) -> Result<Self, StorageError> {
+        let path = shared::whole_path(path.as_ref());
+        let opened = OPENED.get_or_open(&path, || open(&path, policy, options.clone()))?;
+        if opened.policy != policy {
+            let what = format!(
+                "{} is open in this process with the rotation policy {:?}: use the same everywhere",
+                path.display(),
+                opened.policy
+            );
+            return Err(StorageError::ConfigurationError(what));
+        }
+        Ok(FileAuditStorage { opened })
+    }
+
+    /// The trail that holds the events.
+    pub fn trail(&self) -> &Trail {
+        &self.opened.trail
+    }
+
+    /// The plain file.
+    pub fn path(&self) -> &Path {
+        &self.opened.path
+    }
+
+    /// Records an event.
+    ///
+    /// # Errors
+    /// When it is refused, or not confirmed in time.
+    pub async fn store(&self, event: &AuditEvent) -> Result<(), StorageError> {
+        self.trail().record_async(crate::Event::from(event.clone())).await?;
+        Ok(())
+    }
+
+    /// Finds events, the newest first.
+    ///
+    /// # Errors
+    /// When the trail cannot be searched.
+    pub async fn query(&self, filter: AuditFilter) -> Result<Vec<AuditEvent>, StorageError> {
+        let trail = self.trail().clone();
+        let found = aside(move || {
+            let wanted = |event: &crate::Event| filter.matches(event);
+            trail.matching(&filter.to_query(), &wanted, filter.offset)
+        });
+        let found = found.await.unwrap_or(Err(QueryError::Stopped))?;
+        Ok(found.into_iter().map(AuditEvent::from).collect())
+    }
+
+    /// The event with this id.
+    ///
+    /// # Errors
+    /// When the trail cannot be searched.
+    pub async fn get(&self, id: &str) -> Result<Option<AuditEvent>, StorageError> {
+        let page = self.trail().query_async(Query::new().id(id).limit(1)).await?;
+        Ok(page.events.into_iter().next().map(AuditEvent::from))
+    }
+
+    /// How many events match, whatever the filter's limit and offset are.
+    ///
+    /// # Errors
+    /// When the trail cannot be searched.
+    pub async fn count(&self, filter: AuditFilter) -> Result<u64, StorageError> {
+        let trail = self.trail().clone();
+        let counted = aside(move || {
+            let wanted = |event: &crate::Event| filter.matches(event);
+            trail.count_matching(&filter.to_query(), &wanted)
+        });
+        Ok(counted.await.unwrap_or(Err(QueryError::Stopped))?)
+    }
+
+    /// Whether events are taken.
+    ///
+    /// # Errors
+    /// Why they are not.
+    pub async fn health_check(&self) -> Result<(), StorageError> {
+        self.trail().why_shut().map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Closes the trail for all who use it in this process, after everything is on disk and in the copy.
+    ///
+    /// # Errors
+    /// When `timeout` comes first; nothing is lost by it.
+    pub async fn close(&self, timeout: Duration) -> Result<(), StorageError> {
+        self.trail()
+            .close_async(timeout)
+            .await
+            .map(drop)
+            .map_err(|error| StorageError::Other(Box::new(error)))
+    }
+}
+
+impl AuditStorage for FileAuditStorage {
+    fn store<'life0, 'life1, 'async_trait>(
+        &'life0 self,
+        event: &'life1 AuditEvent,
+    ) -> StorageFuture<'async_trait, ()>
+    where
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(self.store(event))
+    }
+
+    fn query<'life0, 'async_trait>(
+        &'life0 self,
+        filter: AuditFilter,
+    ) -> StorageFuture<'async_trait, Vec<AuditEvent>>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(self.query(filter))
+    }
+
+    fn get<'life0, 'life1, 'async_trait>(
+        &'life0 self,
+        id: &'life1 str,
+    ) -> StorageFuture<'async_trait, Option<AuditEvent>>
+    where
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(self.get(id))
+    }
+
+    fn count<'life0, 'async_trait>(&'life0 self, filter: AuditFilter) -> StorageFuture<'async_trait, u64>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(self.count(filter))
+    }
+
+    fn health_check<'life0, 'async_trait>(&'life0 self) -> StorageFuture<'async_trait, ()>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(self.health_check())
+    }
+
+    fn name(&self) -> &str {
+        "file"
+    }
+
+    fn trail(&self) -> Option<Trail> {
+        Some(self.trail().clone())
+    }
+}
+
+fn open(path: &Path, policy: RotationPolicy, mut options: Options) -> Result<Opened, StorageError> {
+    options.segment.roll = match policy {
+        RotationPolicy::Never => Roll::Never,
+        RotationPolicy::Daily => Roll::Day,
+        RotationPolicy::SizeBased(bytes) => Roll::Bytes(bytes),
+    };
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    if name.is_empty() {
+        let what = format!("{} is no file's name", path.display());
+        return Err(StorageError::ConfigurationError(what));
+    }
+    name.push(".trail");
+    let trail = shared::open(&path.with_file_name(name), options)?;
+    trail.deliver_to(Box::new(PlainCopy::new(path.to_owned(), policy, trail.dir())))?;
+    Ok(Opened { trail, path: path.to_owned(), policy })
+}

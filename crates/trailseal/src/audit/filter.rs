@@ -1,0 +1,156 @@
+//! Filters as the fifth document has them.
+
+use std::time::SystemTime;
+
+use super::event::{AuditEventType, AuditResult, ResourceType};
+use crate::time::timestamp;
+use crate::{Event, Filter, Query, ResourceFilter, Timestamp};
+
+/// How many events a filter finds unless it says otherwise.
+const LIMIT: usize = 100;
+
+/// Which events are asked for: the newest 100, unless it says otherwise.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use trailseal::{AuditEventType, AuditFilter, AuditResult};
+///
+/// let filter = AuditFilter::new()
+///     .with_event_type(AuditEventType::Authentication)
+///     .with_result(AuditResult::Failure("".to_string()))
+///     .with_time_range(SystemTime::now() - Duration::from_secs(3600), SystemTime::now());
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AuditFilter {
+    /// Who did it.
+    pub user_id: Option<String>,
+    /// What kind of event it is.
+    pub event_type: Option<AuditEventType>,
+    /// What kind of thing it is about.
+    pub resource_type: Option<ResourceType>,
+    /// Which one.
+    pub resource_id: Option<String>,
+    /// From this time on.
+    pub start_time: Option<SystemTime>,
+    /// Up to this time, itself included.
+    pub end_time: Option<SystemTime>,
+    /// How it ended; a failure without a reason means any failure.
+    pub result: Option<AuditResult>,
+    /// How many at most.
+    pub limit: usize,
+    /// How many of them are passed over.
+    pub offset: usize,
+}
+
+impl Default for AuditFilter {
+    fn default() -> Self {
+        AuditFilter {
+            user_id: None,
+            event_type: None,
+            resource_type: None,
+            resource_id: None,
+            start_time: None,
+            end_time: None,
+            result: None,
+            limit: LIMIT,
+            offset: 0,
+        }
+    }
+}
+
+impl AuditFilter {
+    /// Every event.
+    pub fn new() -> Self {
+        AuditFilter::default()
+    }
+
+    /// Of this user.
+    #[must_use]
+    pub fn with_user_id(mut self, user_id: impl Into<String>) -> Self {
+        self.user_id = Some(user_id.into());
+        self
+    }
+
+    /// Of this type.
+    #[must_use]
+    pub fn with_event_type(mut self, event_type: AuditEventType) -> Self {
+        self.event_type = Some(event_type);
+        self
+    }
+
+    /// About this kind of thing.
+    #[must_use]
+    pub fn with_resource_type(mut self, resource_type: ResourceType) -> Self {
+        self.resource_type = Some(resource_type);
+        self
+    }
+
+    /// About the thing with this id.
+    #[must_use]
+    pub fn with_resource_id(mut self, resource_id: impl Into<String>) -> Self {
+        self.resource_id = Some(resource_id.into());
+        self
+    }
+
+    /// That ended like this.
+    #[must_use]
+    pub fn with_result(mut self, result: AuditResult) -> Self {
+        self.result = Some(result);
+        self
+    }
+
+    /// Of this time, both ends included: [`SystemTime`]s, or times of chrono, jiff or time.
+    #[must_use]
+    pub fn with_time_range(mut self, start: impl Into<SystemTime>, end: impl Into<SystemTime>) -> Self {
+        (self.start_time, self.end_time) = (Some(start.into()), Some(end.into()));
+        self
+    }
+
+    /// At most so many.
+    #[must_use]
+    pub fn with_limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Without the first so many.
+    #[must_use]
+    pub fn with_offset(mut self, offset: usize) -> Self {
+        self.offset = offset;
+        self
+    }
+
+    /// The query that finds all that match, and maybe others, which [`matches`](AuditFilter::matches) tells apart.
+    pub(super) fn to_query(&self) -> Query {
+        let mut filter = Filter::default();
+        filter.actor.extend(self.user_id.clone());
+        match self.event_type.as_ref().map(AuditEventType::narrowed) {
+            Some(Ok(category)) => filter.category.push(category),
+            // A star in it would mean any text; what it finds too much is told apart.
+            Some(Err(action)) => filter.action.push(action.to_owned()),
+            None => {}
+        }
+        if let Some(kind) = &self.resource_type {
+            let kind = kind.as_str().to_owned();
+            filter.resource.push(ResourceFilter { kind, id: self.resource_id.clone() });
+        }
+        filter.outcome.extend(self.result.iter().flat_map(AuditResult::outcomes));
+        filter.since = self.start_time.map(timestamp);
+        let after = |end: SystemTime| Timestamp::from_micros(timestamp(end).as_micros().saturating_add(1));
+        filter.until = self.end_time.map(after);
+        Query { limit: self.limit, ..Query::from(filter) }
+    }
+
+    pub(super) fn matches(&self, event: &Event) -> bool {
+        let resource = event.resource.as_ref();
+        let is_same = |wanted: &Option<String>, found: Option<&String>| {
+            wanted.as_ref().is_none_or(|wanted| found == Some(wanted))
+        };
+        self.event_type.as_ref().is_none_or(|wanted| wanted.is_of(event))
+            && self.result.as_ref().is_none_or(|wanted| wanted.has_reason(event.error.as_deref()))
+            // With a type the filter has found it, also by what masking has made of it.
+            && (self.resource_type.is_some()
+                || is_same(&self.resource_id, resource.and_then(|resource| resource.id.as_ref())))
+    }
+}

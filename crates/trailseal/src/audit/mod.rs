@@ -1,0 +1,22 @@
+//! For those who come from `llm-orchestrator-audit`: the same names over a trail.
+//!
+//! What was a store is a copy here: events go into a trail, and from it, by delivery from a cursor, to what implements
+//! [`AuditStorage`]. What must hold: nothing that fails here crashes the host; every failure is a value.
+
+mod copy;
+mod cursor;
+mod delivery;
+mod environment;
+mod event;
+mod file;
+mod filter;
+mod logger;
+mod shared;
+mod storage;
+
+pub use environment::create_audit_logger;
+pub use event::{AuditEvent, AuditEventType, AuditResult, ResourceType};
+pub use file::{FileAuditStorage, RotationPolicy};
+pub use filter::AuditFilter;
+pub use logger::AuditLogger;
+pub use storage::{AuditStorage, StorageError, StorageFuture};

@@ -1,0 +1,139 @@
+//! What users implement to have their own copy of all events.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::event::AuditEvent;
+use super::filter::AuditFilter;
+use crate::{OpenError, QueryError, RecordError, Trail};
+
+/// The future of an answer; what `#[async_trait]` makes of an `async fn`.
+pub type StorageFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StorageError>> + Send + 'a>>;
+
+/// A place that every event gets to, beside the trail: a database, another service.
+///
+/// Events reach it by delivery: in their order, each at least once, from a cursor that the trail keeps. While it fails it is
+/// asked again with growing pauses, and nothing is lost. After a crash it may get some again, with the same ids.
+///
+/// The methods are those that `#[async_trait::async_trait]` makes, so an implementation with it is taken as it is:
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use trailseal::{AuditEvent, AuditFilter, AuditStorage, StorageError};
+///
+/// #[derive(Default)]
+/// struct InMemory(Mutex<Vec<AuditEvent>>);
+///
+/// #[async_trait::async_trait]
+/// impl AuditStorage for InMemory {
+///     async fn store(&self, event: &AuditEvent) -> Result<(), StorageError> {
+///         self.0.lock().unwrap().push(event.clone());
+///         Ok(())
+///     }
+///     async fn query(&self, filter: AuditFilter) -> Result<Vec<AuditEvent>, StorageError> {
+///         Ok(self.0.lock().unwrap().iter().take(filter.limit).cloned().collect())
+///     }
+///     async fn get(&self, id: &str) -> Result<Option<AuditEvent>, StorageError> {
+///         Ok(self.0.lock().unwrap().iter().find(|event| event.id == id).cloned())
+///     }
+///     async fn count(&self, _filter: AuditFilter) -> Result<u64, StorageError> {
+///         Ok(self.0.lock().unwrap().len() as u64)
+///     }
+/// }
+/// let storage: Arc<dyn AuditStorage> = Arc::new(InMemory::default());
+/// ```
+pub trait AuditStorage: Send + Sync {
+    /// Keeps an event.
+    fn store<'life0, 'life1, 'async_trait>(
+        &'life0 self,
+        event: &'life1 AuditEvent,
+    ) -> StorageFuture<'async_trait, ()>
+    where
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        Self: 'async_trait;
+
+    /// Finds events, the newest first.
+    fn query<'life0, 'async_trait>(
+        &'life0 self,
+        filter: AuditFilter,
+    ) -> StorageFuture<'async_trait, Vec<AuditEvent>>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait;
+
+    /// The event with this id.
+    fn get<'life0, 'life1, 'async_trait>(
+        &'life0 self,
+        id: &'life1 str,
+    ) -> StorageFuture<'async_trait, Option<AuditEvent>>
+    where
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        Self: 'async_trait;
+
+    /// How many events match, whatever the filter's limit is.
+    fn count<'life0, 'async_trait>(&'life0 self, filter: AuditFilter) -> StorageFuture<'async_trait, u64>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait;
+
+    /// Whether it works.
+    fn health_check<'life0, 'async_trait>(&'life0 self) -> StorageFuture<'async_trait, ()>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// A name for its cursor and for messages. Two storages of one trail need two names.
+    fn name(&self) -> &str {
+        "storage"
+    }
+
+    /// The trail that it is a view of, if it is one: then an [`AuditLogger`](crate::AuditLogger) records there, and delivers
+    /// nothing.
+    fn trail(&self) -> Option<Trail> {
+        None
+    }
+}
+
+/// Why a storage did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    DatabaseError(String),
+    /// A file could not be read or written.
+    #[error("a file could not be read or written")]
+    IoError(#[from] std::io::Error),
+    /// There is no such event.
+    #[error("there is no event with the id {0}")]
+    EventNotFound(String),
+    /// It is set up in a way that cannot work.
+    #[error("{0}")]
+    ConfigurationError(String),
+    /// It cannot be reached.
+    #[error("the storage cannot be reached: {0}")]
+    ConnectionError(String),
+    /// The event was not recorded, or not confirmed in time.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The trail could not be opened; it is tried again at the next events.
+    #[error("the trail could not be opened: {0}")]
+    Open(#[source] Arc<OpenError>),
+    /// The trail could not be searched.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// Anything else, from a storage of one's own.
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<OpenError> for StorageError {
+    fn from(error: OpenError) -> Self {
+        StorageError::Open(Arc::new(error))
+    }
+}

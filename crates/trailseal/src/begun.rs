@@ -1,0 +1,113 @@
+//! What is begun, and how it ended.
+
+use std::time::Instant;
+
+use trailseal_core::clock::{Clock as _, SystemClock};
+use trailseal_event::complete::EventId;
+
+use crate::{Event, Index, Number, Outcome, Receipt, RecordError, Recording, Trail};
+
+/// Something that was begun: says how it ended, by [`succeed`](Begun::succeed) or [`fail`](Begun::fail). Made by
+/// [`Trail::begin`].
+///
+/// Two events come of it: at the beginning one with the outcome `unknown` and `details.phase` `begun`; at the end one with
+/// `phase` `ended`, the outcome, how long it took, and the first one's index and id in `details.began`. Both have the same
+/// `correlation_id`. One that is dropped without a word ends as `unknown`, or as a failure if the thread panics.
+#[must_use = "say how it ended, with `succeed` or `fail`"]
+pub struct Begun {
+    trail: Trail,
+    /// Taken when the end is recorded.
+    end: Option<Event>,
+    begun: Instant,
+    receipt: Receipt,
+}
+
+impl Begun {
+    pub(crate) fn begin(trail: &Trail, event: Event) -> Result<Begun, RecordError> {
+        let mut event = crate::context::fill(std::borrow::Cow::Owned(event)).into_owned();
+        let id = event.id.get_or_insert_with(|| EventId::new(SystemClock.now()).to_string());
+        // So that sampling keeps both or none, and readers find one by the other.
+        event.context.correlation_id.get_or_insert_with(|| id.clone());
+        let beginning = Event { outcome: Some(Outcome::Unknown), ..event.clone() };
+        let receipt = trail.record(beginning.detail("phase", "begun"))?;
+        event.id = None;
+        event.time = None;
+        let mut began = crate::Object::from_iter([("id", receipt.id.to_string())]);
+        if let Some(index) = receipt.index {
+            began.insert("index", index.get());
+        }
+        let end = event.detail("phase", "ended").detail("began", began);
+        Ok(Begun { trail: trail.clone(), end: Some(end), begun: Instant::now(), receipt })
+    }
+
+    /// The receipt of the beginning.
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// The index of the beginning, if it is kept.
+    pub fn index(&self) -> Option<Index> {
+        self.receipt.index
+    }
+
+    /// The event that will say how it ended, to add to: what came of it, the state after.
+    pub fn change(&mut self, change: impl FnOnce(Event) -> Event) {
+        self.end = self.end.take().map(change);
+    }
+
+    /// It was done.
+    ///
+    /// # Errors
+    /// As [`Trail::record`].
+    pub fn succeed(self) -> Result<Receipt, RecordError> {
+        self.end_with(Outcome::Success, None)
+    }
+
+    /// It was not done, for this reason.
+    ///
+    /// # Errors
+    /// As [`Trail::record`].
+    pub fn fail(self, error: impl Into<String>) -> Result<Receipt, RecordError> {
+        self.end_with(Outcome::Failure, Some(error.into()))
+    }
+
+    /// It ended like this.
+    ///
+    /// # Errors
+    /// As [`Trail::record`].
+    pub fn end(self, outcome: Outcome) -> Result<Receipt, RecordError> {
+        self.end_with(outcome, None)
+    }
+
+    /// As [`end`](Begun::end), for callers that must not block.
+    pub fn end_async(mut self, outcome: Outcome) -> Recording {
+        let ended = self.ended(outcome, None).unwrap_or_default();
+        self.trail.record_async(ended)
+    }
+
+    fn end_with(mut self, outcome: Outcome, error: Option<String>) -> Result<Receipt, RecordError> {
+        let ended = self.ended(outcome, error).unwrap_or_default();
+        self.trail.record(ended)
+    }
+
+    fn ended(&mut self, outcome: Outcome, error: Option<String>) -> Option<Event> {
+        let event = self.end.take()?;
+        let took = Number::from(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let duration_ms = event.duration_ms.clone().or(Some(took));
+        let error = error.or_else(|| event.error.clone());
+        Some(Event { outcome: Some(outcome), error, duration_ms, ..event })
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let (outcome, why) = match std::thread::panicking() {
+            true => (Outcome::Failure, "it panicked"),
+            false => (Outcome::Unknown, "it ended without saying how"),
+        };
+        if let Some(event) = self.ended(outcome, Some(why.into())) {
+            // Nobody is there to hear of a failure; the beginning stands with the same outcome. Nor may a drop block.
+            drop(self.trail.record_async(event));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Whose request is being handled, from where: what events that are recorded meanwhile get, where they do not say it
+//! themselves.
+//!
+//! A context belongs to a piece of work, not to a thread: it is entered at each poll of a future and left after it, also
+//! by a panic. What must hold: no event gets the context of another request.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use crate::{Actor, Context, Event};
+
+thread_local! {
+    static CURRENT: RefCell<Option<RequestContext>> = const { RefCell::new(None) };
+}
+
+/// Whose request is being handled, and where it came from. Cheap to clone; every clone is the same request's.
+///
+/// ```
+/// use trailseal::{Event, RequestContext, Trail};
+///
+/// let trail = Trail::temporary()?;
+/// let request = RequestContext::new();
+/// request.change(|facts| facts.context.ip = Some("203.0.113.7".into()));
+/// request.enter(|| trail.record(Event::new("invoice.approve")))?;
+///
+/// let page = trail.query(trailseal::Query::new())?;
+/// assert_eq!(page.events[0].event.context.ip.as_deref(), Some("203.0.113.7"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct RequestContext {
+    facts: Arc<Mutex<RequestFacts>>,
+}
+
+/// What a [`RequestContext`] gives to events that do not say it themselves.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct RequestFacts {
+    /// Where the request came from; each field by itself.
+    pub context: Context,
+    /// Who made it; for events without an actor.
+    pub actor: Option<Actor>,
+    /// Whose data it is about; for events without a tenant.
+    pub tenant: Option<String>,
+}
+
+/// One of the fields of a context.
+type Field = fn(&mut Context) -> &mut Option<String>;
+
+impl RequestContext {
+    /// One of which nothing is known yet.
+    pub fn new() -> Self {
+        RequestContext::default()
+    }
+
+    /// That of the request that is being handled here, if any.
+    pub fn current() -> Option<RequestContext> {
+        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    }
+
+    /// Says what has become known: who it is, once that was checked. Holds for events that are recorded from now on.
+    pub fn change<R>(&self, change: impl FnOnce(&mut RequestFacts) -> R) -> R {
+        change(&mut self.facts())
+    }
+
+    /// Does `work` in this context: in a thread of its own, or where nothing awaits.
+    pub fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
+        let _entered = Entered::new(Some(self.clone()));
+        work()
+    }
+
+    /// The future in this context, on whatever thread it goes on.
+    pub fn scope<F: Future>(self, future: F) -> InContext<F> {
+        InContext { context: Some(self), future: Some(Box::pin(future)) }
+    }
+
+    fn facts(&self) -> MutexGuard<'_, RequestFacts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fill<'a>(&self, event: Cow<'a, Event>) -> Cow<'a, Event> {
+        let facts = self.facts();
+        let mut event = event;
+        let known = &facts.context;
+        let fields: [(&Option<String>, Field); 11] = [
+            (&known.ip, |context| &mut context.ip),
+            (&known.user_agent, |context| &mut context.user_agent),
+            (&known.request_id, |context| &mut context.request_id),
+            (&known.correlation_id, |context| &mut context.correlation_id),
+            (&known.session_id, |context| &mut context.session_id),
+            (&known.trace_id, |context| &mut context.trace_id),
+            (&known.span_id, |context| &mut context.span_id),
+            (&known.component, |context| &mut context.component),
+            (&known.service, |context| &mut context.service),
+            (&known.version, |context| &mut context.version),
+            (&known.host, |context| &mut context.host),
+        ];
+        for (known, field) in fields {
+            if known.is_some() {
+                let field = field(&mut event.to_mut().context);
+                if field.is_none() {
+                    field.clone_from(known);
+                }
+            }
+        }
+        if event.actor.is_none() && facts.actor.is_some() {
+            event.to_mut().actor.clone_from(&facts.actor);
+        }
+        if event.tenant.is_none() && facts.tenant.is_some() {
+            event.to_mut().tenant.clone_from(&facts.tenant);
+        }
+        for (key, value) in known.extra.iter() {
+            if !event.context.extra.contains_key(key) {
+                event.to_mut().context.extra.insert(key, value.clone());
+            }
+        }
+        event
+    }
+}
+
+/// The future in the context of the request that is being handled here: for tasks that a request spawns.
+///
+/// ```
+/// # async fn handler(trail: trailseal::Trail) {
+/// tokio::spawn(trailseal::in_context(async move {
+///     let _ = trail.record_async(trailseal::Event::new("report.make")).await;
+/// }));
+/// # }
+/// ```
+pub fn in_context<F: Future>(future: F) -> InContext<F> {
+    InContext { context: RequestContext::current(), future: Some(Box::pin(future)) }
+}
+
+/// A future in a [`RequestContext`].
+#[must_use = "futures do nothing unless they are polled"]
+pub struct InContext<F> {
+    context: Option<RequestContext>,
+    /// Taken when it is dropped: what it drops then is its request's, too.
+    future: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future> Future for InContext<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        let _entered = Entered::new(this.context.clone());
+        match &mut this.future {
+            Some(future) => future.as_mut().poll(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<F> Drop for InContext<F> {
+    fn drop(&mut self) {
+        let _entered = Entered::new(self.context.take());
+        self.future = None;
+    }
+}
+
+/// While it lives, a context is the thread's.
+struct Entered {
+    before: Option<RequestContext>,
+}
+
+impl Entered {
+    fn new(context: Option<RequestContext>) -> Entered {
+        // At a thread's end there is no context any more, and nothing to restore.
+        Entered { before: CURRENT.try_with(|current| current.replace(context)).unwrap_or_default() }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let before = self.before.take();
+        if !cfg!(trailseal_fault = "context_left_behind") {
+            let _ = CURRENT.try_with(|current| current.replace(before));
+        }
+    }
+}
+
+/// The event with what the request's context knows and the event does not say.
+pub(crate) fn fill(event: Cow<'_, Event>) -> Cow<'_, Event> {
+    match RequestContext::current() {
+        Some(context) => context.fill(event),
+        None => event,
+    }
+}
+
+/// The work in the context of the request that is being handled here, on whatever thread it is done.
+pub(crate) fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let context = RequestContext::current();
+    move || {
+        let _entered = Entered::new(context);
+        work()
+    }
+}

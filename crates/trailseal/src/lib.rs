@@ -1,0 +1,105 @@
+//! An audit log inside your application.
+//!
+//! ```standalone_crate
+//! use trailseal::{Event, Outcome, Query, Trail};
+//! # let folder = tempfile::tempdir()?;
+//! # std::env::set_current_dir(folder.path())?;
+//!
+//! let trail = Trail::open("./trail")?;
+//! trail.record(Event::new("invoice.approve").actor("u1").resource("invoice", "42").outcome(Outcome::Success))?;
+//!
+//! for found in trail.query(Query::new().actor("u1"))?.events {
+//!     println!("{} {}", found.time, found.event.action);
+//! }
+//! println!("{}", trail.verify()?);
+//! trail.close(std::time::Duration::from_secs(10))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Trail::record`] takes about a microsecond, and what it accepted survives a killed process. Every event is a leaf of a
+//! signed Merkle tree, so nobody rewrites history unseen. Secrets are masked before anything is written.
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `index` | queries by an index on disk, rather than by a scan |
+//! | `tower` | a layer for tower services, such as those of hyper and tonic: events get the context of the request |
+//! | `axum` | the same with what axum knows: the peer's address, the route |
+//! | `tracing` | a layer for tracing: marked events and spans become audit events |
+//! | `derive` | `#[derive(AuditEvent)]`: a struct that says of itself what event it is |
+//! | `serve` | the server, with its viewer, inside the application; with it `index` |
+//!
+//! The same for those who come from `llm-orchestrator-audit`: [`AuditLogger`], [`struct@AuditEvent`], [`AuditStorage`].
+
+mod aside;
+mod audit;
+mod begun;
+mod context;
+#[cfg(feature = "index")]
+mod index;
+mod into_event;
+mod query;
+#[cfg(feature = "serve")]
+pub mod serve;
+mod temporary;
+pub mod testing;
+mod time;
+mod to_value;
+#[cfg(feature = "tower")]
+pub mod tower;
+#[cfg(feature = "tracing")]
+pub mod tracing;
+mod trail;
+#[cfg(feature = "derive")]
+#[doc(hidden)]
+pub mod typed;
+mod view;
+
+pub use audit::{
+    AuditEvent, AuditEventType, AuditFilter, AuditLogger, AuditResult, AuditStorage, FileAuditStorage,
+    ResourceType, RotationPolicy, StorageError, StorageFuture, create_audit_logger,
+};
+pub use begun::Begun;
+pub use context::{InContext, RequestContext, RequestFacts, in_context};
+pub use into_event::{IntoEvent, ToEvent};
+pub use query::{Cursor, Order, Page, Query, QueryError, RecordedEvent};
+pub use to_value::{ToValueError, to_value};
+pub use trail::{Recording, RecordingAll, Trail};
+pub use view::TrailView;
+
+#[cfg(feature = "derive")]
+pub use trailseal_derive::AuditEvent;
+
+// The event.
+pub use trailseal_event::Timestamp;
+pub use trailseal_event::complete::EventId;
+pub use trailseal_event::{
+    Actor, Category, Context, Event, Number, Object, OnBehalfOf, Outcome, Resource, Severity, Truncation,
+    Value,
+};
+// What became of it.
+pub use trailseal_core::{Ack, Closed, Once, Receipt, Stats, Status};
+pub use trailseal_event::Index;
+// What is asked, and what is verified.
+pub use trailseal_core::verify::{Problem, Unproven, Verdict, VerifyError, VerifyOptions};
+pub use trailseal_event::filter::{Filter, FilterError, IdFilter, ResourceFilter};
+pub use trailseal_tlog::VerifyingKey;
+// How a trail is opened.
+pub use trailseal_core::{
+    Anchor, Full, HandoffOptions, HandoffPlace, Notice, OnNotice, Options, Roll, SegmentOptions,
+};
+pub use trailseal_event::mask::{MaskOptions, Preset, ReplaceWith};
+// What happens to each event.
+pub use trailseal_event::policy::{Acknowledge, Mode, OnFailure, Policy, PolicyError, Rule, Treatment, When};
+// Where events go.
+pub use trailseal_core::deliver::{
+    Batch, BatchLine, DeliveryState, DeliveryStats, Position, Sink, SinkError,
+};
+// What can go wrong.
+pub use trailseal_core::{
+    CloseError, OpenError, ReadError, RecordError, RecordOnceError, RotateError, SetPolicyError,
+};
+
+/// The blocks of the page `docs/rust.md`, run as they stand there.
+#[cfg(all(doctest, feature = "axum", feature = "derive", feature = "tracing"))]
+#[doc = include_str!("../../../docs/rust.md")]
+struct PageForRust;

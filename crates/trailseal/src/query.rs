@@ -1,0 +1,422 @@
+//! What is asked of a trail, and what it answers.
+
+#[cfg(not(feature = "index"))]
+mod scan;
+
+#[cfg(feature = "index")]
+mod indexed;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use trailseal_core::file::Files;
+use trailseal_core::{ReadError, clock::Clock as _, clock::SystemClock};
+use trailseal_event::{NO_OUTCOME, Recorded, Truncation};
+
+use crate::time::timestamp;
+use crate::{
+    Category, Event, Filter, FilterError, IdFilter, Index, Object, Outcome, ResourceFilter, Severity,
+    Timestamp, Value,
+};
+
+#[cfg(feature = "index")]
+pub(crate) use indexed::Finder;
+#[cfg(not(feature = "index"))]
+pub(crate) use scan::Finder;
+
+/// How many events a page has unless a query says otherwise.
+const LIMIT: usize = 50;
+
+/// Which events are asked for, in which order, and how many at a time. Values of one field mean any of them, fields mean
+/// all of them.
+///
+/// ```
+/// use std::time::Duration;
+/// use trailseal::{Event, Outcome, Query, Trail};
+///
+/// let trail = Trail::temporary()?;
+/// trail.record(Event::new("user.login").actor("u1").outcome(Outcome::Denied))?;
+/// let denied = Query::new().action("user.*").outcome(Outcome::Denied).last(Duration::from_secs(3600)).limit(10);
+/// assert_eq!(trail.query(denied)?.events[0].event.action, "user.login");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Query {
+    pub(crate) filter: Filter,
+    pub(crate) order: Order,
+    pub(crate) limit: usize,
+    pub(crate) after: Option<Cursor>,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Query { filter: Filter::default(), order: Order::default(), limit: LIMIT, after: None }
+    }
+}
+
+impl From<Filter> for Query {
+    fn from(filter: Filter) -> Self {
+        Query { filter, ..Query::default() }
+    }
+}
+
+/// The order of an answer. Time is an event's own, but never later than when it was recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By time, the newest first.
+    #[default]
+    Newest,
+    /// By time, the oldest first.
+    Oldest,
+    /// By when they were recorded, the newest first.
+    NewestRecorded,
+    /// By when they were recorded, the oldest first.
+    OldestRecorded,
+}
+
+impl Query {
+    /// Every event but the trail's own, newest first, 50 at a time.
+    pub fn new() -> Self {
+        Query::default()
+    }
+
+    /// Of this tenant.
+    #[must_use]
+    pub fn tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.filter.tenant.push(tenant.into());
+        self
+    }
+
+    /// Of the actor with this id or name.
+    #[must_use]
+    pub fn actor(mut self, actor: impl Into<String>) -> Self {
+        self.filter.actor.push(actor.into());
+        self
+    }
+
+    /// With this action; `*` is any text, `?` any character.
+    #[must_use]
+    pub fn action(mut self, action: impl Into<String>) -> Self {
+        self.filter.action.push(action.into());
+        self
+    }
+
+    /// Of this category.
+    #[must_use]
+    pub fn category(mut self, category: Category) -> Self {
+        self.filter.category.push(category);
+        self
+    }
+
+    /// About this resource.
+    #[must_use]
+    pub fn resource(mut self, kind: impl Into<String>, id: impl Into<String>) -> Self {
+        self.filter.resource.push(ResourceFilter { kind: kind.into(), id: Some(id.into()) });
+        self
+    }
+
+    /// About any resource of this type.
+    #[must_use]
+    pub fn resource_type(mut self, kind: impl Into<String>) -> Self {
+        self.filter.resource.push(ResourceFilter { kind: kind.into(), id: None });
+        self
+    }
+
+    /// With this outcome; `None` for events that name none.
+    #[must_use]
+    pub fn outcome(mut self, outcome: impl Into<Option<Outcome>>) -> Self {
+        self.filter.outcome.push(outcome.into());
+        self
+    }
+
+    /// Of this severity.
+    #[must_use]
+    pub fn severity(mut self, severity: Severity) -> Self {
+        self.filter.severity.push(severity);
+        self
+    }
+
+    /// Of the request with this id.
+    #[must_use]
+    pub fn request_id(mut self, request_id: impl Into<String>) -> Self {
+        self.filter.request_id.push(request_id.into());
+        self
+    }
+
+    /// With this id.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.filter.id.push(IdFilter::Id(id.into()));
+        self
+    }
+
+    /// With this text anywhere.
+    #[must_use]
+    pub fn text(mut self, text: impl Into<String>) -> Self {
+        self.filter.text.push(text.into());
+        self
+    }
+
+    /// From this time on: a [`SystemTime`], or a time of chrono, jiff or time.
+    #[must_use]
+    pub fn since(mut self, time: impl Into<SystemTime>) -> Self {
+        self.filter.since = Some(timestamp(time.into()));
+        self
+    }
+
+    /// Before this time.
+    #[must_use]
+    pub fn until(mut self, time: impl Into<SystemTime>) -> Self {
+        self.filter.until = Some(timestamp(time.into()));
+        self
+    }
+
+    /// Not older than this.
+    #[must_use]
+    pub fn last(self, age: Duration) -> Self {
+        self.since(SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH))
+    }
+
+    /// One more filter by its name on the command line, such as `correlation_id`, and its value, such as `24h`.
+    ///
+    /// # Errors
+    /// When there is no such filter, or it cannot have this value.
+    pub fn by(mut self, name: &str, value: &str) -> Result<Self, FilterError> {
+        self.filter.set(name, value, SystemClock.now())?;
+        Ok(self)
+    }
+
+    /// The trail's own events, too.
+    #[must_use]
+    pub fn with_system(mut self) -> Self {
+        self.filter.system = true;
+        self
+    }
+
+    /// In this order.
+    #[must_use]
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// At most so many events in a page.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Going on where a page ended: by its `next`.
+    #[must_use]
+    pub fn after(mut self, cursor: Cursor) -> Self {
+        self.after = Some(cursor);
+        self
+    }
+
+    /// What was asked, as it may be told: for the event `trail.read`.
+    pub(crate) fn told(&self, shown: impl Fn(&str, &str) -> String) -> Object {
+        let filter = &self.filter;
+        let texts: [(&str, &[String]); 8] = [
+            ("tenant", &filter.tenant),
+            ("actor", &filter.actor),
+            ("on_behalf_of", &filter.on_behalf_of),
+            ("ip", &filter.ip),
+            ("correlation_id", &filter.correlation_id),
+            ("request_id", &filter.request_id),
+            ("session_id", &filter.session_id),
+            ("trace_id", &filter.trace_id),
+        ];
+        let mut told = Object::new();
+        let mut tell = |name: &str, values: Vec<String>| {
+            if !values.is_empty() {
+                told.insert(name, values);
+            }
+        };
+        for (name, values) in texts {
+            tell(name, values.iter().map(|value| shown(name, value)).collect());
+        }
+        tell("action", filter.action.clone());
+        tell("text", filter.text.clone());
+        tell("category", filter.category.iter().map(ToString::to_string).collect());
+        tell("severity", filter.severity.iter().map(ToString::to_string).collect());
+        let outcomes = filter
+            .outcome
+            .iter()
+            .map(|outcome| outcome.map_or_else(|| NO_OUTCOME.to_owned(), |outcome| outcome.to_string()));
+        tell("outcome", outcomes.collect());
+        let resources = filter.resource.iter().map(|resource| match &resource.id {
+            Some(id) => shown("resource", &format!("{}/{id}", resource.kind)),
+            None => resource.kind.clone(),
+        });
+        tell("resource", resources.collect());
+        let ids = filter.id.iter().map(|id| match id {
+            IdFilter::Index(index) => index.to_string(),
+            IdFilter::Id(id) => shown("id", id),
+        });
+        tell("id", ids.collect());
+        for (name, time) in [("since", filter.since), ("until", filter.until)] {
+            tell(name, time.iter().map(ToString::to_string).collect());
+        }
+        told
+    }
+}
+
+/// Where the next page begins. Opaque; [`Display`](fmt::Display) and [`FromStr`] hand it through a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(pub(crate) String);
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Cursor(text.to_owned()))
+    }
+}
+
+/// One page of an answer.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Page {
+    /// The events, in the order asked for.
+    pub events: Vec<RecordedEvent>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+/// An event as a trail holds it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RecordedEvent {
+    /// The name of its trail.
+    pub origin: Arc<str>,
+    /// Its position there.
+    pub index: Index,
+    /// When it was recorded, by the trail's own clock.
+    pub recorded: Timestamp,
+    /// Its time, but never later than when it was recorded.
+    pub time: Timestamp,
+    /// The event. Its `changes` hold what was derived, too.
+    pub event: Event,
+    /// Whether the trail itself made it.
+    pub system: bool,
+    /// The token or process that handed it in.
+    pub recorded_by: Option<String>,
+    /// Paths that were masked.
+    pub masked: Vec<String>,
+    /// What was cut.
+    pub truncated: Vec<Truncation>,
+    /// The share of events like this one that is kept.
+    pub sample_rate: Option<f64>,
+    /// The line's exact bytes: what is hashed, sealed and proved.
+    pub line: Vec<u8>,
+}
+
+impl RecordedEvent {
+    pub(crate) fn new(origin: Arc<str>, recorded: Recorded, line: Vec<u8>) -> RecordedEvent {
+        RecordedEvent {
+            origin,
+            index: Index::new(recorded.index),
+            recorded: recorded.recorded,
+            time: recorded.effective_time(),
+            event: recorded.event,
+            system: recorded.system,
+            recorded_by: recorded.recorded_by,
+            masked: recorded.masked,
+            truncated: recorded.truncated,
+            sample_rate: recorded.sample_rate,
+            line,
+        }
+    }
+
+    /// The value at a dotted path of the line, such as `actor.id` or `details.amount`.
+    pub fn get(&self, path: &str) -> Option<Value> {
+        Value::parse(&self.line).ok()?.get_path(path).cloned()
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// What was recorded before is not on disk, and so cannot be shown yet.
+    #[error("what was recorded before is not on disk after {} s: the disk is slow or failing", waited.as_secs())]
+    NotDurable {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The trail could not be read.
+    #[error("could not read the trail")]
+    Read(#[from] ReadError),
+    /// The folder of trails could not be listed.
+    #[error("could not list the trails in {}", path.display())]
+    List {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The index could not be read.
+    #[cfg(feature = "index")]
+    #[error("could not search the trail by its index")]
+    Index(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The cursor is of another order, or none that a trail gave out.
+    #[error("the cursor is none of this query: begin without one")]
+    Cursor,
+    /// The work was given up.
+    #[error("the search panicked, or the runtime that did it was stopped")]
+    Stopped,
+}
+
+/// The finder of a folder, kept from one query to the next.
+pub(crate) struct Finders {
+    place: Place,
+    kept: Mutex<Option<Finder>>,
+}
+
+impl Finders {
+    pub(crate) fn new(dir: PathBuf, files: Arc<dyn Files>) -> Finders {
+        Finders { place: Place { dir, files }, kept: Mutex::default() }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.place.dir
+    }
+
+    /// Does `work` with a finder that sees everything that is readable now.
+    pub(crate) fn with<T>(
+        &self,
+        work: impl FnOnce(&mut Finder) -> Result<T, QueryError>,
+    ) -> Result<T, QueryError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = || Finder::open(self.place.clone());
+        // Taken out, so that one that failed is opened anew.
+        let mut finder = match kept.take() {
+            Some(mut finder) => finder.refresh().map(|()| finder).or_else(|_| open())?,
+            None => open()?,
+        };
+        let found = work(&mut finder)?;
+        *kept = Some(finder);
+        Ok(found)
+    }
+}
+
+/// Which trails are searched.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) dir: PathBuf,
+    pub(crate) files: Arc<dyn Files>,
+}
+
+/// Whether a line that matches a filter is wanted, for what no filter says.
+pub(crate) type Wanted<'a> = dyn Fn(&Event) -> bool + 'a;

@@ -1,0 +1,33 @@
+//! The server, with its viewer, inside the application.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use trailseal::{Trail, serve};
+//!
+//! let trail = Trail::open("./trail")?;
+//! let server = serve::bind(&trail, serve::Config::default()).await?;
+//! println!("see {}", server.url());
+//! if let Some(token) = server.first_token() {
+//!     println!("admin token, shown only now: {token}");
+//! }
+//! server.run(async { let _ = tokio::signal::ctrl_c().await; }).await;
+//! trail.close_async(std::time::Duration::from_secs(10)).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub use trailseal_server::{
+    Config, HealthLimits, ProxyHeader, SecondPerson, Server, ServerError, Stopped, TlsFiles,
+};
+
+use crate::Trail;
+
+/// A server for this trail, that listens and does not answer until it [runs](Server::run). The trail stays the
+/// application's: it is closed after the server has stopped.
+///
+/// # Errors
+/// When it cannot listen, or should not: where others could reach it without TLS.
+pub async fn bind(trail: &Trail, config: Config) -> Result<Server, ServerError> {
+    let (trail, dir) = trail.served();
+    Server::bind(trail, dir, config).await
+}

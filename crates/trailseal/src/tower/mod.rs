@@ -1,0 +1,231 @@
+//! A layer for tower services: every event that is recorded while a request is handled gets its context.
+//!
+//! ```text
+//! request ─> who, from where (request.rs) ─> the service, in that context ─> response ─> one event, if wanted (mutation.rs)
+//! ```
+
+mod client_address;
+mod mutation;
+mod request;
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::request::Parts;
+use http::{Request, Response};
+use ipnet::IpNet;
+use tower_layer::Layer;
+use tower_service::Service;
+
+pub use client_address::ProxyHeader;
+pub use request::PeerAddress;
+
+use crate::{Actor, InContext, RequestContext, Trail};
+use mutation::Mutation;
+
+/// Gives every event that is recorded while a request is handled the request's context: client address, user agent,
+/// request id, correlation id, trace ids of a W3C `traceparent`, and, as you say, who it is and of which tenant.
+///
+/// Where a handler spawns tasks that belong to the request, wrap them in [`in_context`](crate::in_context).
+///
+/// ```
+/// use trailseal::{Actor, Trail, tower::AuditLayer};
+///
+/// let layer = AuditLayer::new(Trail::temporary()?)
+///     .trusted_proxies(["10.0.0.0/8"])?
+///     .principal(|request| {
+///         // What an authentication in front of this layer has put there.
+///         let user = request.extensions.get::<String>()?;
+///         Some(Actor { id: Some(user.clone()), ..Actor::default() })
+///     })
+///     .record_mutations();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct AuditLayer {
+    settings: Settings,
+}
+
+/// What finds something in a request, if it is there.
+type Extractor<T> = dyn Fn(&Parts) -> Option<T> + Send + Sync;
+
+#[derive(Clone)]
+struct Settings {
+    trail: Trail,
+    trusted_proxies: Vec<IpNet>,
+    proxy_header: ProxyHeader,
+    principal: Option<Arc<Extractor<Actor>>>,
+    tenant: Option<Arc<Extractor<String>>>,
+    service: Option<String>,
+    records_mutations: bool,
+}
+
+/// A text that is no network, such as `10.0.0.0/8`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no network: write one such as 10.0.0.0/8, or an address")]
+pub struct NetworkError(String);
+
+impl AuditLayer {
+    /// A layer for events of this trail.
+    pub fn new(trail: Trail) -> Self {
+        AuditLayer {
+            settings: Settings {
+                trail,
+                trusted_proxies: Vec::new(),
+                proxy_header: ProxyHeader::default(),
+                principal: None,
+                tenant: None,
+                service: None,
+                records_mutations: false,
+            },
+        }
+    }
+
+    /// Proxies whose word on the client's address is believed; nobody's, unless they are named here.
+    ///
+    /// # Errors
+    /// When one is no network and no address.
+    pub fn trusted_proxies<'a>(
+        mut self,
+        networks: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, NetworkError> {
+        for text in networks {
+            let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            let network = network.map_err(|_| NetworkError(text.to_owned()))?;
+            self.settings.trusted_proxies.push(network);
+        }
+        Ok(self)
+    }
+
+    /// The header that these proxies write: `X-Forwarded-For` unless told otherwise.
+    #[must_use]
+    pub fn proxy_header(mut self, header: ProxyHeader) -> Self {
+        self.settings.proxy_header = header;
+        self
+    }
+
+    /// Who makes the request, as an authentication in front of this layer knows it. One behind it can say so by
+    /// [`RequestContext::current`].
+    #[must_use]
+    pub fn principal(mut self, principal: impl Fn(&Parts) -> Option<Actor> + Send + Sync + 'static) -> Self {
+        self.settings.principal = Some(Arc::new(principal));
+        self
+    }
+
+    /// Whose data the request is about.
+    #[must_use]
+    pub fn tenant(mut self, tenant: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.settings.tenant = Some(Arc::new(tenant));
+        self
+    }
+
+    /// What stands in `context.service`.
+    #[must_use]
+    pub fn service(mut self, service: impl Into<String>) -> Self {
+        self.settings.service = Some(service.into());
+        self
+    }
+
+    /// Records one event for each request that is not `GET`, `HEAD`, `OPTIONS` or `TRACE`, with an outcome by its status:
+    /// `denied` for 401 and 403, `failure` for others from 400 on. One that is given up before it is answered has the
+    /// outcome `unknown`, one whose handler panics is a failure.
+    #[must_use]
+    pub fn record_mutations(mut self) -> Self {
+        self.settings.records_mutations = true;
+        self
+    }
+}
+
+impl<S> Layer<S> for AuditLayer {
+    type Service = Audited<S>;
+
+    fn layer(&self, inner: S) -> Audited<S> {
+        Audited { inner, settings: Arc::new(self.settings.clone()) }
+    }
+}
+
+/// A service in an [`AuditLayer`].
+#[derive(Clone)]
+pub struct Audited<S> {
+    inner: S,
+    settings: Arc<Settings>,
+}
+
+impl<S, B, R> Service<Request<B>> for Audited<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Handling<S::Future, S::Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (parts, body) = request.into_parts();
+        let request = request::context(&parts, &self.settings);
+        let is_wanted = self.settings.records_mutations && !parts.method.is_safe();
+        let mutation = is_wanted.then(|| Mutation::new(&parts, request.clone(), &self.settings));
+        // What the service does before its future is polled is the request's, too.
+        let inner = &mut self.inner;
+        let future = request.enter(|| inner.call(Request::from_parts(parts, body)));
+        Handling { future: request.scope(future), mutation, answered: None }
+    }
+}
+
+/// The future of a response; see [`AuditLayer`].
+#[must_use = "futures do nothing unless they are polled"]
+pub struct Handling<F, R> {
+    future: InContext<F>,
+    mutation: Option<Mutation>,
+    /// The response, while its event is on its way to the level that the policy asks for.
+    answered: Option<(R, crate::Recording)>,
+}
+
+// Nothing in it is pinned: the future has a place of its own.
+impl<F, R> Unpin for Handling<F, R> {}
+
+impl<F, R, E> Future for Handling<F, Response<R>>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<R>, E>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.answered.is_none() {
+            let answered = std::task::ready!(Pin::new(&mut this.future).poll(context));
+            let Some(mutation) = this.mutation.take() else { return Poll::Ready(answered) };
+            match answered {
+                Ok(response) => {
+                    let recording = mutation.answered(response.status());
+                    this.answered = Some((response, recording));
+                }
+                Err(error) => {
+                    drop(mutation.failed());
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        if let Some((_, recording)) = &mut this.answered {
+            // What was done stays done: that its event was refused is counted, and no reason to answer otherwise.
+            let _ = std::task::ready!(Pin::new(recording).poll(context));
+        }
+        match this.answered.take() {
+            Some((response, _)) => Poll::Ready(Ok(response)),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Settings {
+    fn context(&self) -> RequestContext {
+        let request = RequestContext::new();
+        request.change(|facts| facts.context.service.clone_from(&self.service));
+        request
+    }
+}

@@ -1,0 +1,93 @@
+//! What a request says of itself, and what is to be believed of it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, header};
+use trailseal_core::clock::{Clock as _, SystemClock};
+use trailseal_event::complete::EventId;
+
+use super::Settings;
+use super::client_address::client_address;
+use crate::RequestContext;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The address at the other end of a connection, put into a request's extensions by servers that axum does not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
+
+pub(super) fn context(parts: &Parts, settings: &Settings) -> RequestContext {
+    let request = settings.context();
+    request.change(|facts| {
+        let headers = &parts.headers;
+        let context = &mut facts.context;
+        context.ip = peer(parts)
+            .map(|peer| client_address(peer, headers, &settings.trusted_proxies, settings.proxy_header))
+            .map(|address| address.to_string());
+        context.user_agent = text(headers, &header::USER_AGENT);
+        let id = text(headers, &REQUEST_ID);
+        let id = id.unwrap_or_else(|| EventId::new(SystemClock.now()).as_str().to_owned());
+        // Sampling goes by it: what a request does is kept or left out as a whole.
+        context.correlation_id = text(headers, &CORRELATION_ID).or_else(|| Some(id.clone()));
+        context.request_id = Some(id);
+        let parent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(trace_and_span);
+        (context.trace_id, context.span_id) = parent.unzip();
+        facts.actor = settings.principal.as_ref().and_then(|principal| principal(parts));
+        facts.tenant = settings.tenant.as_ref().and_then(|tenant| tenant(parts));
+    });
+    request
+}
+
+fn peer(parts: &Parts) -> Option<IpAddr> {
+    #[cfg(feature = "axum")]
+    if let Some(peer) = parts.extensions.get::<axum::extract::ConnectInfo<SocketAddr>>() {
+        return Some(peer.0.ip());
+    }
+    parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip())
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let value = headers.get(name).filter(|value| !value.is_empty())?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// The ids of a W3C `traceparent`: `00-` trace `-` parent `-` flags. Later versions may have more behind it.
+fn trace_and_span(text: &str) -> Option<(String, String)> {
+    let mut parts = text.trim().split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, length| {
+        text.len() == length
+            && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let is_id = |text: &str, length| is_hex(text, length) && text.bytes().any(|byte| byte != b'0');
+    let is_known = is_hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
+    (is_known && is_id(trace, 32) && is_id(span, 16) && is_hex(flags, 2))
+        .then(|| (trace.to_owned(), span.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::trace_and_span;
+
+    #[test]
+    fn only_a_whole_traceparent_counts() {
+        let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        let ids = Some((trace.to_owned(), span.to_owned()));
+        assert_eq!(trace_and_span(&format!("00-{trace}-{span}-01")), ids);
+        assert_eq!(trace_and_span(&format!("01-{trace}-{span}-01-more")), ids);
+        let zeros = "0".repeat(32);
+        for bad in [
+            format!("00-{trace}-{span}-01-more"),
+            format!("ff-{trace}-{span}-01"),
+            format!("00-{zeros}-{span}-01"),
+            format!("00-{}-{span}-01", trace.to_uppercase()),
+            format!("00-{trace}-{span}"),
+            "<script>".into(),
+        ] {
+            assert_eq!(trace_and_span(&bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Between a trail and tracing: marked events and spans become audit events, and audit events can be seen in tracing.
+//!
+//! A field `audit.action` marks an event, or a span, of which one audit event comes when it closes. Fields `audit.NAME` are
+//! the audit event's own: `audit.actor`, `audit.resource` (`TYPE/ID`), `audit.outcome`, `audit.tenant`,
+//! `audit.context.ip`, and so on. The message is its description, all other fields are its details. What it does not say
+//! comes from the spans around it, from the innermost on: their `audit.…`, and fields that are named as those of a
+//! context, such as `request_id` or `trace_id`.
+
+mod fields;
+mod mirror;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::{Event, Severity, Trail, Value};
+use fields::Fields;
+
+pub use mirror::mirror;
+
+/// With this target a trail's events are seen in tracing; see [`mirror`].
+pub const TARGET: &str = "trailseal::audit";
+
+/// The ids of a span in a distributed trace, as lower-case hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceIds {
+    /// The trace: 32 digits.
+    pub trace_id: String,
+    /// The span: 16 digits.
+    pub span_id: String,
+}
+
+type FindTraceIds = Arc<dyn Fn() -> Option<TraceIds> + Send + Sync>;
+
+/// A layer that records marked events and spans. It never blocks: the policy's level is not waited for, and that an event
+/// was refused is counted by the trail.
+///
+/// ```
+/// use tracing_subscriber::layer::SubscriberExt as _;
+/// use trailseal::{Trail, assert_audited, tracing::RecordLayer};
+///
+/// let trail = Trail::temporary()?;
+/// let subscriber = tracing_subscriber::registry().with(RecordLayer::new(trail.clone()));
+/// tracing::subscriber::with_default(subscriber, || {
+///     let request = tracing::info_span!("request", request_id = "r1", audit.actor = "u1");
+///     let _entered = request.enter();
+///     tracing::info!(audit.action = "invoice.approve", audit.resource = "invoice/42", amount = 7, "looks good");
+/// });
+/// assert_audited!(trail, action = "invoice.approve", actor = "u1", context.request_id = "r1", details.amount = 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct RecordLayer {
+    trail: Trail,
+    trace_ids: Option<FindTraceIds>,
+}
+
+impl RecordLayer {
+    /// A layer that records into this trail.
+    pub fn new(trail: Trail) -> Self {
+        RecordLayer { trail, trace_ids: None }
+    }
+
+    /// Where the ids of the current span of a distributed trace are to be found; asked while a marked event or span is
+    /// recorded that no field `trace_id` is given for. With OpenTelemetry:
+    ///
+    /// ```
+    /// use opentelemetry::trace::TraceContextExt as _;
+    /// # let trail = trailseal::Trail::temporary().unwrap();
+    ///
+    /// let layer = trailseal::tracing::RecordLayer::new(trail).trace_ids(|| {
+    ///     let context = opentelemetry::Context::current();
+    ///     let span = context.span().span_context().clone();
+    ///     span.is_valid().then(|| trailseal::tracing::TraceIds {
+    ///         trace_id: span.trace_id().to_string(),
+    ///         span_id: span.span_id().to_string(),
+    ///     })
+    /// });
+    /// ```
+    #[must_use]
+    pub fn trace_ids(mut self, find: impl Fn() -> Option<TraceIds> + Send + Sync + 'static) -> Self {
+        self.trace_ids = Some(Arc::new(find));
+        self
+    }
+
+    /// The ids of here.
+    fn found_here(&self) -> Option<TraceIds> {
+        self.trace_ids.as_ref().and_then(|find| find())
+    }
+
+    fn record(&self, mut fields: Fields, level: &Level, ids: Option<TraceIds>) {
+        if let Some(ids) = ids {
+            fields.set_ids(ids);
+        }
+        if fields.get("severity").is_none() {
+            fields.set("severity", severity(level).to_string().into());
+        }
+        // A mark that is no text is no action.
+        if let Ok(event) = Event::from_value(Value::Object(fields.into_object())) {
+            drop(self.trail.record_async(event));
+        }
+    }
+}
+
+fn severity(level: &Level) -> Severity {
+    match *level {
+        Level::ERROR => Severity::Error,
+        Level::WARN => Severity::Warning,
+        Level::INFO => Severity::Info,
+        Level::DEBUG | Level::TRACE => Severity::Debug,
+    }
+}
+
+/// What is kept beside a span.
+struct Kept {
+    fields: Fields,
+    begun: Instant,
+    /// Of the distributed trace, as of when it was last entered.
+    ids: Option<TraceIds>,
+}
+
+impl<S> Layer<S> for RecordLayer
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        span.extensions_mut().insert(Kept { fields, begun: Instant::now(), ids: None });
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        if let Some(kept) = span.extensions_mut().get_mut::<Kept>() {
+            values.record(&mut kept.fields);
+        }
+    }
+
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        if let Some(kept) = span.extensions_mut().get_mut::<Kept>()
+            && kept.fields.is_marked()
+        {
+            kept.ids = self.found_here().or(kept.ids.take());
+        }
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        if !fields.is_marked() {
+            return;
+        }
+        for span in context.event_scope(event).into_iter().flatten() {
+            if let Some(kept) = span.extensions().get::<Kept>() {
+                fields.inherit(&kept.fields);
+            }
+        }
+        self.record(fields, event.metadata().level(), self.found_here());
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let Some(span) = context.span(&id) else { return };
+        let Some(kept) = span.extensions_mut().remove::<Kept>().filter(|kept| kept.fields.is_marked()) else {
+            return;
+        };
+        let Kept { mut fields, begun, ids } = kept;
+        for outer in span.scope().skip(1) {
+            if let Some(kept) = outer.extensions().get::<Kept>() {
+                fields.inherit(&kept.fields);
+            }
+        }
+        if fields.get("duration_ms").is_none() {
+            let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            fields.set("duration_ms", took.into());
+        }
+        fields.set_detail("span", span.name().into());
+        self.record(fields, span.metadata().level(), ids);
+    }
+}

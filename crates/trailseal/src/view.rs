@@ -1,0 +1,101 @@
+//! A trail that another process writes, or that nobody writes: to be read alone.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use trailseal_core::file::{Files, StdFiles};
+use trailseal_core::{Folder, Reader, verify};
+
+use crate::query::Finders;
+use crate::{Index, Page, Query, QueryError, ReadError, RecordedEvent, Verdict, VerifyError, VerifyOptions};
+
+/// A view of the trail in a folder, or of the slots in it, while another process writes there or none does. It writes
+/// nothing, so reading by it is not recorded.
+///
+/// While a writer lives it sees what is on disk. When no process holds the trail it sees everything that was accepted.
+///
+/// ```
+/// use trailseal::{Event, Query, Trail, TrailView};
+/// # let folder = tempfile::tempdir()?;
+/// # let dir = folder.path();
+/// let trail = Trail::open(dir)?;
+/// trail.record(Event::new("invoice.approve"))?;
+/// assert!(trail.flush(std::time::Duration::from_secs(10)));
+///
+/// let view = TrailView::open(dir)?;
+/// assert_eq!(view.query(Query::new())?.events[0].event.action, "invoice.approve");
+/// assert!(view.verify(&Default::default())?.ok);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct TrailView {
+    finders: Finders,
+    files: Arc<dyn Files>,
+}
+
+impl TrailView {
+    /// Looks into a folder.
+    ///
+    /// # Errors
+    /// When there is no trail, or it cannot be read.
+    pub fn open(dir: impl AsRef<Path>) -> Result<TrailView, QueryError> {
+        let files: Arc<dyn Files> = Arc::new(StdFiles);
+        let view = TrailView { finders: Finders::new(dir.as_ref().to_owned(), files.clone()), files };
+        view.finders.with(|_| Ok(()))?;
+        Ok(view)
+    }
+
+    /// Finds events; see [`Query`].
+    ///
+    /// # Errors
+    /// When the trail cannot be read.
+    pub fn query(&self, query: impl Into<Query>) -> Result<Page, QueryError> {
+        let query = query.into();
+        self.finders.with(|finder| finder.page(&query.filter, query.order, query.after.as_ref(), query.limit))
+    }
+
+    /// How many events a query would find, whatever its limit is.
+    ///
+    /// # Errors
+    /// When the trail cannot be read.
+    pub fn count(&self, query: impl Into<Query>) -> Result<u64, QueryError> {
+        let query = query.into();
+        self.finders.with(|finder| finder.count_all(&query.filter))
+    }
+
+    /// The event with this id; of several, the newest.
+    ///
+    /// # Errors
+    /// When the trail cannot be read.
+    pub fn get(&self, id: &str) -> Result<Option<RecordedEvent>, QueryError> {
+        Ok(self.query(Query::new().id(id).limit(1))?.events.into_iter().next())
+    }
+
+    /// Verifies the trail against its newest signed checkpoint, and what was kept elsewhere. Of several slots, each is to be
+    /// verified by itself.
+    ///
+    /// # Errors
+    /// When nothing can be said. Damage and tampering are no errors: they are in the verdict.
+    pub fn verify(&self, options: &VerifyOptions) -> Result<Verdict, VerifyError> {
+        verify::verify(&Folder::new(self.finders.dir(), self.files.clone()), options)
+    }
+
+    /// The newest signed checkpoint, to be kept elsewhere.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn checkpoint(&self) -> Result<String, ReadError> {
+        Ok(self.reader()?.checkpoint()?.0)
+    }
+
+    /// The proof that the event at `index` is in the trail: a C2SP `.tlog-proof`, with its line.
+    ///
+    /// # Errors
+    /// When it is not sealed yet, was changed, or cannot be read.
+    pub fn prove(&self, index: Index) -> Result<String, ReadError> {
+        Ok(self.reader()?.prove(index)?.to_text())
+    }
+
+    fn reader(&self) -> Result<Reader, ReadError> {
+        Reader::open(self.finders.dir(), self.files.clone())
+    }
+}

@@ -1,0 +1,92 @@
+//! Structs that say of themselves what event they are.
+#![allow(clippy::unwrap_used)]
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+use trailseal::{AuditEvent, Outcome, Trail, assert_audited};
+
+#[derive(Serialize)]
+struct UserId(u32);
+
+#[derive(Serialize)]
+struct Limits {
+    amount: u64,
+}
+
+/// Somebody approved an invoice.
+#[derive(AuditEvent)]
+#[audit(action = "invoice.approve", category = "data_change", severity = "notice")]
+#[audit(description = "An invoice was approved")]
+struct InvoiceApproved<'a, T: Serialize> {
+    #[audit(resource = "invoice")]
+    invoice: &'a str,
+    #[audit(resource_name)]
+    name: Option<&'a str>,
+    #[audit(actor)]
+    by: UserId,
+    #[audit(tenant)]
+    tenant: Option<String>,
+    #[audit(context = "ip")]
+    from: IpAddr,
+    #[audit(outcome)]
+    outcome: Option<Outcome>,
+    #[audit(before)]
+    before: Limits,
+    #[audit(after)]
+    after: Limits,
+    #[audit(duration)]
+    took: Duration,
+    amount: u64,
+    #[audit(rename = "why")]
+    reason: T,
+    #[audit(secret)]
+    pin_of_approver: u32,
+    #[audit(skip)]
+    #[allow(dead_code)]
+    _unseen: std::cell::Cell<u8>,
+}
+
+#[test]
+fn a_struct_is_recorded_by_value_and_by_reference() {
+    let trail = Trail::temporary().unwrap();
+    let approved = InvoiceApproved {
+        invoice: "42",
+        name: None,
+        by: UserId(7),
+        tenant: Some("acme".into()),
+        from: "203.0.113.7".parse().unwrap(),
+        outcome: Some(Outcome::Success),
+        before: Limits { amount: 100 },
+        after: Limits { amount: 200 },
+        took: Duration::from_millis(12),
+        amount: 7,
+        reason: ["late", "small"],
+        pin_of_approver: 4711,
+        _unseen: std::cell::Cell::new(1),
+    };
+    trail.record(&approved).unwrap();
+    trail.record_all([&approved]).unwrap();
+    trail.record(approved).unwrap();
+    let found = assert_audited!(
+        trail,
+        action = "invoice.approve",
+        category = "data_change",
+        severity = "notice",
+        description = "An invoice was approved",
+        resource = "invoice/42",
+        actor = "7",
+        tenant = "acme",
+        context.ip = "203.0.113.7",
+        outcome = Outcome::Success,
+        before.amount = 100,
+        after.amount = 200,
+        duration_ms = 12,
+        details.amount = 7,
+        details.pin_of_approver = "***"
+    );
+    assert_eq!(found.get("details.why.1").unwrap().as_str(), Some("small"));
+    assert!(!String::from_utf8_lossy(&found.line).contains("4711"));
+    assert_eq!(trail.count(trailseal::Query::new()).unwrap(), 3);
+}

@@ -1,0 +1,180 @@
+//! Between a trail and tracing.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
+use tracing::Instrument as _;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use trailseal::tracing::{RecordLayer, TARGET, TraceIds, mirror};
+use trailseal::{Event, Outcome, Query, Severity, Trail, assert_audited};
+
+#[test]
+fn only_what_is_marked_is_recorded_with_what_the_spans_around_it_say() {
+    let trail = Trail::temporary().unwrap();
+    let subscriber = tracing_subscriber::registry().with(RecordLayer::new(trail.clone()));
+    tracing::subscriber::with_default(subscriber, || {
+        let request = tracing::info_span!(
+            "request",
+            request_id = "r1",
+            ip = "203.0.113.7",
+            audit.tenant = "acme",
+            audit.actor = tracing::field::Empty
+        );
+        let _request = request.enter();
+        tracing::info!("nothing to see");
+        request.record("audit.actor", "u1");
+        {
+            let work = tracing::info_span!(
+                "work",
+                audit.action = "report.make",
+                audit.outcome = tracing::field::Empty,
+                pages = 3
+            );
+            let _work = work.enter();
+            tracing::warn!(
+                audit.action = "invoice.approve",
+                audit.resource = "invoice/42",
+                audit.context.ip = "198.51.100.1",
+                audit.outcome = "denied",
+                amount = 7,
+                password = "hunter2",
+                "over the limit"
+            );
+            work.record("audit.outcome", "success");
+        }
+    });
+    assert_eq!(trail.count(Query::new()).unwrap(), 2);
+    let event = assert_audited!(
+        trail,
+        action = "invoice.approve",
+        resource = "invoice/42",
+        actor = "u1",
+        tenant = "acme",
+        outcome = Outcome::Denied,
+        severity = Severity::Warning,
+        context.request_id = "r1",
+        context.ip = "198.51.100.1",
+        details.amount = 7,
+        details.password = "***",
+        description = "over the limit"
+    );
+    assert!(event.event.extra.is_empty() && event.event.invalid.is_empty(), "{event:?}");
+    let span = assert_audited!(
+        trail,
+        action = "report.make",
+        outcome = Outcome::Success,
+        actor = "u1",
+        context.request_id = "r1",
+        details.pages = 3,
+        details.span = "work"
+    );
+    assert!(span.event.duration_ms.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_at_once_keep_their_spans_apart() {
+    let trail = Trail::temporary().unwrap();
+    let subscriber = tracing_subscriber::registry().with(RecordLayer::new(trail.clone()));
+    let dispatch = tracing::Dispatch::new(subscriber);
+    let tasks: Vec<_> = (0..50)
+        .map(|number| {
+            let dispatch = dispatch.clone();
+            let span = tracing::dispatcher::with_default(&dispatch, || {
+                tracing::info_span!("request", audit.actor = format!("u{number}"))
+            });
+            let work = async move {
+                for _ in 0..5 {
+                    tokio::task::yield_now().await;
+                    tracing::dispatcher::with_default(&dispatch, || {
+                        tracing::info!(audit.action = "step", number);
+                    });
+                }
+            };
+            tokio::spawn(work.instrument(span))
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let found = trail.query(Query::new().limit(usize::MAX)).unwrap().events;
+    assert_eq!(found.len(), 250);
+    for event in found {
+        let number = event.get("details.number").unwrap().as_i64().unwrap();
+        assert_eq!(event.get("actor.id").unwrap().as_str(), Some(format!("u{number}").as_str()));
+    }
+}
+
+#[test]
+fn the_ids_of_opentelemetry_are_carried() {
+    let trail = Trail::temporary().unwrap();
+    let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder().build();
+    let ids = || {
+        let span = opentelemetry::Context::current().span().span_context().clone();
+        span.is_valid()
+            .then(|| TraceIds { trace_id: span.trace_id().to_string(), span_id: span.span_id().to_string() })
+    };
+    let subscriber = tracing_subscriber::registry()
+        .with(tracing_opentelemetry::layer().with_tracer(provider.tracer("test")))
+        .with(RecordLayer::new(trail.clone()).trace_ids(ids));
+    let told = tracing::subscriber::with_default(subscriber, || {
+        let span = tracing::info_span!("request", audit.action = "request.handle");
+        let _entered = span.enter();
+        tracing::info!(audit.action = "invoice.approve");
+        ids().unwrap()
+    });
+    for action in ["invoice.approve", "request.handle"] {
+        let trace_id = told.trace_id.as_str();
+        assert_audited!(
+            trail,
+            action = action,
+            context.trace_id = trace_id,
+            context.span_id = told.span_id.as_str()
+        );
+    }
+}
+
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<String>>>);
+
+struct Text(String);
+
+impl tracing::field::Visit for Text {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.push_str(&format!(" {}={value:?}", field.name()));
+    }
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Seen {
+    fn on_event(&self, event: &tracing::Event<'_>, _context: Context<'_, S>) {
+        if event.metadata().target() == TARGET {
+            let mut text = Text(event.metadata().level().to_string());
+            event.record(&mut text);
+            self.0.lock().unwrap().push(text.0);
+        }
+    }
+}
+
+#[test]
+fn what_is_recorded_is_seen_masked_and_not_recorded_again() {
+    let trail = Trail::temporary().unwrap();
+    trail.record(Event::new("before")).unwrap();
+    let seen = Seen::default();
+    let subscriber = tracing_subscriber::registry().with(RecordLayer::new(trail.clone())).with(seen.clone());
+    tracing::subscriber::with_default(subscriber, || mirror(&trail)).unwrap();
+    let event =
+        Event::new("user.login").actor("u1").severity(Severity::Warning).detail("password", "hunter2");
+    trail.record(event).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while seen.0.lock().unwrap().is_empty() {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    trail.close(Duration::from_secs(20)).unwrap();
+    let seen = seen.0.lock().unwrap();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(seen[0].starts_with("WARN") && seen[0].contains("action=\"user.login\""), "{seen:?}");
+    assert!(!seen[0].contains("hunter2"), "{seen:?}");
+    assert_eq!(trail.count(Query::new()).unwrap(), 2);
+}

@@ -1,0 +1,215 @@
+//! A trail, as an application uses it.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::time::{Duration, SystemTime};
+
+use trailseal::{Ack, Event, Options, Order, Outcome, Policy, Query, QueryError, RecordError, Status, Trail};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn actions(page: &trailseal::Page) -> Vec<&str> {
+    page.events.iter().map(|found| found.event.action.as_str()).collect()
+}
+
+#[test]
+fn what_was_recorded_is_found_and_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let trail = Trail::open(folder.path()).unwrap();
+    trail.record(Event::new("user.login").actor("u1").outcome(Outcome::Denied)).unwrap();
+    let event = Event::new("invoice.approve").actor("u2").resource("invoice", "42");
+    trail.record(&event).unwrap();
+
+    let page = trail.query(Query::new()).unwrap();
+    assert_eq!(actions(&page), ["invoice.approve", "user.login"]);
+    assert_eq!(actions(&trail.query(Query::new().actor("u1")).unwrap()), ["user.login"]);
+    assert_eq!(actions(&trail.query(Query::new().resource("invoice", "42")).unwrap()), ["invoice.approve"]);
+    assert_eq!(actions(&trail.query(Query::new().outcome(None)).unwrap()), ["invoice.approve"]);
+    assert_eq!(trail.count(Query::new().action("*.approve")).unwrap(), 1);
+    let id = page.events[0].event.id.clone().unwrap();
+    assert_eq!(trail.get(&id).unwrap().unwrap().event.action, "invoice.approve");
+    assert!(trail.get("no such id").unwrap().is_none());
+
+    let verdict = trail.verify().unwrap();
+    assert!(verdict.ok && verdict.unsealed == 0, "{verdict}");
+    let closed = trail.close(SOON).unwrap();
+    assert_eq!(closed.sealed, closed.events);
+    assert!(matches!(trail.record(&event), Err(RecordError::Closed)));
+    assert_eq!(trail.query(Query::new()).unwrap().events.len(), 2, "a closed trail can be read");
+}
+
+#[test]
+fn a_query_is_recorded_itself_and_tells_no_secret() {
+    let trail = Trail::temporary().unwrap();
+    let secret = "ghp_abcdefghijklmnopqrstuvwxyz0123456789";
+    trail.query(Query::new().actor("u1").actor(secret).outcome(Outcome::Denied)).unwrap();
+    let read = trail.query(Query::new().with_system().action("trail.read")).unwrap();
+    let read = &read.events[0];
+    assert!(read.system);
+    assert_eq!(read.get("details.query.actor.0").unwrap().as_str(), Some("u1"));
+    assert_eq!(read.get("details.query.outcome.0").unwrap().as_str(), Some("denied"));
+    assert!(!String::from_utf8_lossy(&read.line).contains(secret));
+    assert_eq!(trail.count(Query::new()).unwrap(), 0);
+}
+
+#[test]
+fn pages_follow_each_other_in_each_order() {
+    let trail = Trail::temporary().unwrap();
+    let now = SystemTime::now();
+    let time = |second: u64| {
+        let micros = now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros() as i64;
+        trailseal::Timestamp::from_micros(micros - 1_000_000_000 + second as i64 * 1_000_000)
+    };
+    // By their own time: 0, 3, 6, 2, 5, 1, 4; two of them alike.
+    for at in [0_u64, 3, 6, 2, 5, 1, 4, 4] {
+        trail.record(Event::new(format!("at.{at}")).time(time(at))).unwrap();
+    }
+    let all = |order| {
+        let (mut found, mut query) = (Vec::new(), Query::new().order(order).limit(3));
+        loop {
+            let page = trail.query(query.clone()).unwrap();
+            assert!(page.events.len() <= 3);
+            found.extend(page.events.iter().map(|event| event.event.action.clone()));
+            match page.next {
+                // As text, as it goes through a client.
+                Some(next) => query = query.after(next.to_string().parse().unwrap()),
+                None => return found.join(" "),
+            }
+        }
+    };
+    assert_eq!(all(Order::Newest), "at.6 at.5 at.4 at.4 at.3 at.2 at.1 at.0");
+    assert_eq!(all(Order::Oldest), "at.0 at.1 at.2 at.3 at.4 at.4 at.5 at.6");
+    assert_eq!(all(Order::NewestRecorded), "at.4 at.4 at.1 at.5 at.2 at.6 at.3 at.0");
+    assert_eq!(all(Order::OldestRecorded), "at.0 at.3 at.6 at.2 at.5 at.1 at.4 at.4");
+    let since = trail.query(Query::new().since(now - Duration::from_secs(996))).unwrap();
+    assert_eq!(actions(&since), ["at.6", "at.5", "at.4", "at.4"]);
+
+    let next = trail.query(Query::new().limit(1)).unwrap().next.unwrap();
+    let other = trail.query(Query::new().order(Order::Oldest).after(next));
+    assert!(matches!(other, Err(QueryError::Cursor)));
+    assert!(matches!(trail.query(Query::new().after("x".parse().unwrap())), Err(QueryError::Cursor)));
+}
+
+#[test]
+fn a_batch_is_there_as_a_whole_or_not_at_all() {
+    let trail = Trail::temporary().unwrap();
+    let events = [Event::new("a"), Event::new("b"), Event::new("c")];
+    let receipts = trail.record_all(&events).unwrap();
+    let indexes: Vec<_> = receipts.iter().map(|receipt| receipt.index.unwrap().get()).collect();
+    assert_eq!(indexes, [indexes[0], indexes[0] + 1, indexes[0] + 2]);
+    assert!(trail.record_all([Event::new("d"), Event::new("")]).is_err());
+    assert_eq!(trail.count(Query::new()).unwrap(), 3);
+}
+
+#[tokio::test]
+async fn the_async_forms_wait_for_what_the_policy_says() {
+    let mut options = Options::default();
+    options.policy = Policy::from_toml("mode = \"sync\"").unwrap();
+    let trail = Trail::temporary_with(options).unwrap();
+    assert_eq!(trail.record_async(Event::new("a")).await.unwrap().status, Status::Durable);
+    let receipts = trail.record_all_async([Event::new("b"), Event::new("c")]).await.unwrap();
+    assert!(receipts.iter().all(|receipt| receipt.status == Status::Durable));
+    assert!(matches!(trail.record_async(Event::new("")).await, Err(RecordError::NoAction(_))));
+    assert!(trail.record_all_async([Event::new("")]).await.is_err());
+    assert_eq!(trail.query_async(Query::new()).await.unwrap().events.len(), 3);
+    trail.close_async(SOON).await.unwrap();
+}
+
+#[test]
+fn a_level_is_raised_for_a_handle() {
+    let trail = Trail::temporary().unwrap();
+    assert_eq!(trail.record(Event::new("a")).unwrap().status, Status::Accepted);
+    assert_eq!(trail.with_ack(Ack::Durable).record(Event::new("b")).unwrap().status, Status::Durable);
+}
+
+#[test]
+fn a_temporary_trail_leaves_nothing_behind() {
+    let trail = Trail::temporary().unwrap();
+    let (dir, other) = (trail.dir().to_owned(), trail.clone());
+    drop(trail);
+    assert!(dir.is_dir());
+    drop(other);
+    assert!(!dir.exists());
+}
+
+#[test]
+fn what_began_says_how_it_ended() {
+    let trail = Trail::temporary().unwrap();
+    let transfer = || Event::new("money.transfer").resource("account", "7");
+    trail.begin(transfer()).unwrap().succeed().unwrap();
+    trail.begin(transfer()).unwrap().fail("no money").unwrap();
+    drop(trail.begin(transfer()).unwrap());
+    let panicking = trail.clone();
+    std::thread::spawn(move || {
+        let _begun = panicking.begin(Event::new("money.transfer")).unwrap();
+        panic!("of the test");
+    })
+    .join()
+    .unwrap_err();
+    // As a process leaves it that dies in between.
+    std::mem::forget(trail.begin(transfer()).unwrap());
+
+    let page = trail.query(Query::new().order(Order::OldestRecorded)).unwrap();
+    let told: Vec<_> = page
+        .events
+        .iter()
+        .map(|found| {
+            let phase = found.get("details.phase").unwrap().as_str().unwrap().to_owned();
+            (phase, found.event.outcome.unwrap(), found.event.error.clone())
+        })
+        .collect();
+    let begun = ("begun".to_owned(), Outcome::Unknown, None);
+    let ended = |outcome, error: Option<&str>| ("ended".to_owned(), outcome, error.map(str::to_owned));
+    assert_eq!(
+        told,
+        [
+            begun.clone(),
+            ended(Outcome::Success, None),
+            begun.clone(),
+            ended(Outcome::Failure, Some("no money")),
+            begun.clone(),
+            ended(Outcome::Unknown, Some("it ended without saying how")),
+            begun.clone(),
+            ended(Outcome::Failure, Some("it panicked")),
+            begun,
+        ]
+    );
+    let (first, second) = (&page.events[0], &page.events[1]);
+    assert_eq!(first.event.context.correlation_id, second.event.context.correlation_id);
+    assert_eq!(second.get("details.began.index").unwrap().as_u64(), Some(first.index.get()));
+    assert!(second.event.duration_ms.is_some());
+}
+
+#[test]
+fn processes_write_trails_of_their_own_and_see_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = {
+        let open = || Trail::open_slot(folder.path(), Options::default()).unwrap();
+        (open(), open())
+    };
+    assert_ne!(first.origin(), second.origin());
+    for number in 0..6 {
+        let trail = if number % 2 == 0 { &first } else { &second };
+        trail.with_ack(Ack::Durable).record(Event::new(format!("at.{number}"))).unwrap();
+    }
+    let (mut found, mut query) = (Vec::new(), Query::new().limit(4));
+    loop {
+        let page = second.query(query.clone()).unwrap();
+        found.extend(page.events.iter().map(|event| event.event.action.clone()));
+        match page.next {
+            Some(next) => query = query.after(next),
+            None => break,
+        }
+    }
+    assert_eq!(found.join(" "), "at.5 at.4 at.3 at.2 at.1 at.0");
+    assert_eq!(first.count(Query::new()).unwrap(), 6);
+}
+
+#[test]
+fn values_that_masking_hashed_are_found() {
+    let trail = Trail::temporary().unwrap();
+    let token = "ghp_abcdefghijklmnopqrstuvwxyz0123456789";
+    trail.record(Event::new("token.use").actor(token)).unwrap();
+    let found = trail.query(Query::new().actor(token)).unwrap().events;
+    assert_eq!(found.len(), 1);
+    assert!(!String::from_utf8_lossy(&found[0].line).contains(token));
+}

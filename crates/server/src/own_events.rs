@@ -6,7 +6,7 @@ use trailseal_event::{Actor, Event, Index, Object, Value};
 use crate::access::Caller;
 use crate::query::{Query, cut};
 
-/// The most bytes of a path that are recorded.
+/// How much of a path is recorded at most.
 const PATH_BYTES_MAX: usize = 1_024;
 
 /// Records that the caller did something. That it cannot be recorded is told by the log and never in the way of the
@@ -32,7 +32,7 @@ pub(crate) async fn note_read(trail: &Trail, caller: &Caller, path: &str, query:
     let _ = tokio::task::spawn_blocking(move || note(&trail, "read", &caller, details)).await;
 }
 
-/// What a read says of itself.
+/// What a read reports about itself.
 fn read_details(trail: &Trail, path: &str, query: Option<&Query>) -> Object {
     let (text, length) = query.and_then(|query| query.text(|name, value| trail.shown(name, value))).unzip();
     let mut details = details([("path", Some(cut(path, PATH_BYTES_MAX).to_owned())), ("query", text)]);
@@ -42,7 +42,7 @@ fn read_details(trail: &Trail, path: &str, query: Option<&Query>) -> Object {
     details
 }
 
-/// An object from names and texts; those without a text are left out.
+/// An object from names and texts; names without a text are left out.
 pub(crate) fn details<'a>(members: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Object {
     let mut object = Object::default();
     for (name, text) in members {

@@ -15,11 +15,11 @@ use crate::fairness::blocking;
 use crate::metrics::Metrics;
 use crate::problem::{Problem, is_short_of_files};
 
-/// Searches that are kept open between requests.
+/// How many searches are kept open between requests.
 const SEARCHES_KEPT: usize = 16;
-/// One for so many files that may be open: each holds some, and more where there are many trails.
+/// One per this many files that may be open: each holds several, and more if there are many trails.
 const FILES_A_SEARCH_KEPT: u64 = 64;
-/// How long one request for a page may look.
+/// How long one request for a page may search.
 const BUDGET: Duration = Duration::from_secs(2);
 
 /// Searches of the server's folder.
@@ -52,24 +52,24 @@ impl Searches {
         (self.dir != self.trail.folder().root()).then_some(&self.dir)
     }
 
-    /// How long one look for events may take: it ends before it would be ended.
+    /// How long one search for events may take: it ends before it would be cancelled.
     pub(crate) fn budget(&self) -> Duration {
         BUDGET.min(self.timeout / 2)
     }
 
-    /// A search that sees everything that is durable now, and ends when it is given up.
+    /// A search that sees everything that is durable now, and ends when it is cancelled.
     pub(crate) fn take(&self, given_up: &Arc<AtomicBool>) -> Result<Search, Problem> {
         if given_up.load(Ordering::Relaxed) {
             return Err(SearchError::Stopped.into());
         }
         let kept = self.kept().pop();
         let search = match kept {
-            // What it cannot find any more, such as a segment that has another name now, a new one can.
+            // A new search finds what this one no longer can, such as a renamed segment.
             Some(mut search) => search.refresh().map(|()| search).or_else(|_| self.open()),
             None => self.open(),
         };
         let mut search = search.or_else(|error| match is_short_of_files(&error) {
-            // Those that are kept hold files.
+            // Kept searches hold files.
             true => {
                 self.kept().clear();
                 self.open()
@@ -96,13 +96,13 @@ impl Searches {
         }
     }
 
-    /// Counts a search that did not come to its end and that nobody waits for.
+    /// Counts a search that was not finished and that nobody waits for.
     pub(crate) fn count(&self, is_done: bool, given_up: &AtomicBool) {
         self.metrics.searched(is_done, given_up);
     }
 
-    /// Does `work` with a search, in a turn and away from the threads that serve connections. When the client goes away,
-    /// and this future with it, the work ends soon; so it does when its time is over.
+    /// Does `work` with a search, in a turn and outside the threads that serve connections. If the client goes away,
+    /// which drops this future, or time runs out, the work ends soon.
     pub(crate) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&mut Search) -> Result<T, Problem> + Send + 'static,
@@ -115,7 +115,7 @@ impl Searches {
             let _ = begun.send(());
             let result = searches.take(&given_up).and_then(|mut search| {
                 let found = work(&mut search)?;
-                // One that failed may be of a folder that has changed.
+                // A failed search may belong to a folder that has changed.
                 searches.give_back(search);
                 Ok(found)
             });
@@ -139,7 +139,7 @@ impl Searches {
     }
 }
 
-/// Held by whoever waits for a search, and dropped with the answer that nobody reads.
+/// Held by whoever waits for a search; dropped with the response that nobody reads.
 #[derive(Default)]
 pub(crate) struct Waiting(Arc<AtomicBool>);
 
@@ -156,21 +156,21 @@ impl Drop for Waiting {
     }
 }
 
-/// That a page has all that there is up to its limit: what was not found in time may be there.
+/// Checks that a page has everything up to its limit: what was not found in time may exist.
 pub(crate) fn whole(page: &Page) -> Result<(), Problem> {
     match page.scanned {
         None => Ok(()),
         Some(_) => {
-            Err(Problem::unavailable("not everything could be looked through in time: try again in a moment"))
+            Err(Problem::unavailable("not everything could be searched in time: try again in a moment"))
         }
     }
 }
 
-/// Nothing is said of what was found so far: it would be taken for all.
+/// A partial result is not returned: it would be taken for the whole.
 fn too_much_work(most: Duration) -> Problem {
     let seconds = most.as_secs_f64();
     let detail = format!(
-        "the answer takes more than the {seconds} s that one request may: narrow it, by time for example, or ask for pages"
+        "the answer takes more than the {seconds} s allowed for one request: narrow it, for example by time, or ask for pages"
     );
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "work-limit", detail)
 }

@@ -184,7 +184,7 @@ fn first_token(app: &App) -> Result<String, TokenError> {
     Ok(token)
 }
 
-/// What is to be done now and then.
+/// Periodic work.
 async fn chores(app: App) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     let per = |time: Duration| (time.as_millis() / LOOK_EVERY.as_millis()).max(1) as u64;
@@ -216,7 +216,7 @@ async fn chores(app: App) {
 
 fn keep_uses(tokens: &Tokens) {
     if let Err(error) = tokens.keep_uses() {
-        tracing::warn!(error = %error, "when tokens were last used could not be written down");
+        tracing::warn!(error = %error, "the last use of tokens could not be saved");
     }
 }
 

@@ -21,15 +21,15 @@ use crate::problem::Problem;
 /// What a route needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// Nothing: there is no data in the answer.
+    /// Nothing: the response contains no data.
     Nothing,
     /// A scope.
     Scope(Scope),
     /// One of these scopes.
     OneOf(&'static [Scope]),
-    /// A scope, and no tenant: the answer is about all of them.
+    /// A scope, and no tenant: the response concerns all tenants.
     WholeTrail(Scope),
-    /// As `WholeTrail(Read)`, unless the configuration makes it public.
+    /// Like `WholeTrail(Read)`, unless the configuration makes it public.
     Tiles,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Gate {
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// Lets a request pass that may do what the route needs, with the [`Caller`] in its extensions.
+/// Passes on a request that may do what the route needs, with the [`Caller`] in its extensions.
 pub(crate) async fn check(
     State((gate, needs)): State<(Arc<Gate>, Needs)>,
     mut request: Request,
@@ -48,7 +48,7 @@ pub(crate) async fn check(
 ) -> Result<Response, Problem> {
     let peer = request.extensions().get::<Peer>().copied();
     let caller = match gate.identify(peer, &request) {
-        // A page that needs no token is shown to somebody whose token has ended, too.
+        // A page that needs no token is also shown to somebody whose token has expired.
         Err(_) if needs == Needs::Nothing && !gate.config.open => None,
         caller => caller?,
     };
@@ -85,7 +85,7 @@ pub(crate) async fn check(
 }
 
 impl Gate {
-    /// Who asks; `None` without a token.
+    /// Who is asking; `None` without a token.
     fn identify(&self, peer: Option<Peer>, request: &Request) -> Result<Option<Caller>, Problem> {
         let Some(peer) = peer else { return Ok(None) };
         let Peer::Address(address) = peer else { return Ok(Some(Caller::owner())) };

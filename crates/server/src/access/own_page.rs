@@ -7,15 +7,15 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 
 use crate::problem::Problem;
 
-/// An open server answers everybody who reaches it, so it must not be reached through a browser that shows somebody
-/// else's page: not under another name, and not by a form or script of another site.
+/// An open server answers everybody who can reach it, so it must not be reachable through a browser that shows another
+/// site's page: neither under another name, nor by another site's form or script.
 pub(super) fn check(
     hosts: &[String],
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
-    // A target that names a host counts before the header (RFC 9112, section 3.2.2).
+    // A target that names a host takes precedence over the header (RFC 9112, section 3.2.2).
     let host = uri.authority().map(Authority::as_str);
     let host = host.or_else(|| headers.get(header::HOST)?.to_str().ok()).unwrap_or_default();
     let name = host_name(host);
@@ -25,20 +25,20 @@ pub(super) fn check(
         return Err(Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
             "host",
-            "an open server answers to loopback names alone: add this one to server.hosts",
+            "an open server answers only to loopback names: add this one to server.hosts",
         ));
     }
-    // Pages may be linked to from elsewhere. What reads or records is asked by nobody else's page: the answer stays hidden
-    // from it, but what was asked costs time and stands in the trail.
+    // Other sites may link to pages. But no other site's page may read or record: it could not see the response, but
+    // the request costs time and appears in the trail.
     let is_page = method.is_safe() && !["/v1/", "/admin/"].iter().any(|data| uri.path().starts_with(data));
     match is_page || is_own_page(host, headers) {
         true => Ok(()),
-        false => Err(Problem::forbidden("an open server takes nothing from pages of other sites")),
+        false => Err(Problem::forbidden("an open server refuses requests from pages of other sites")),
     }
 }
 
-/// Whether a request comes from a page of this server, by what browsers say of it; or from no page at all: programs say
-/// nothing.
+/// Whether a request comes from a page of this server, according to the browser; or from no page at all: programs do
+/// not send these headers.
 fn is_own_page(host: &str, headers: &HeaderMap) -> bool {
     let is_own_fetch =
         headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none");

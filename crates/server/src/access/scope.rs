@@ -1,21 +1,21 @@
-//! What a token lets its holder do.
+//! What a token allows.
 
-/// What a token lets its holder do.
+/// What a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Hand events in.
+    /// Record events.
     Write,
-    /// See events.
+    /// Read events.
     Read,
-    /// Decide in the review queue.
+    /// Decide reviews.
     Review,
-    /// Change what the server does.
+    /// Change the server's policy, tokens and keys.
     Admin,
 }
 
 impl Scope {
-    /// All of them.
+    /// All scopes.
     pub const ALL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Review, Scope::Admin];
 
     /// Its name.
@@ -28,7 +28,7 @@ impl Scope {
         }
     }
 
-    /// The scope of this name.
+    /// The scope with this name.
     pub fn parse(name: &str) -> Option<Scope> {
         Scope::ALL.into_iter().find(|scope| scope.name() == name)
     }

@@ -209,12 +209,13 @@ impl Tokens {
         Some(caller)
     }
 
-    /// Whether what let the caller in still would: a stream outlives the look at its beginning.
+    /// Whether the caller would still be let in: a stream outlives the check at its start.
     pub(crate) fn still_let_in(&self, caller: &Caller, now: Timestamp) -> bool {
         caller.token().is_none_or(|token| self.find(token, now).is_some())
     }
 
-    /// Makes a token, and returns it: nobody can tell it later. `check` says whether events keep a tenant as it is.
+    /// Makes a token and returns it; it cannot be shown again later. `check` says whether events keep a tenant
+    /// unchanged.
     pub(crate) fn create(
         &self,
         new: NewToken,

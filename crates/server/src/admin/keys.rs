@@ -10,7 +10,7 @@ use crate::fairness::blocking;
 use crate::own_events::{details, note};
 use crate::problem::Problem;
 
-/// `POST /v1/keys/rotate`. The trail records it by itself.
+/// `POST /v1/keys/rotate`. The trail itself records it.
 pub(crate) async fn rotate_key(
     State(trail): State<Trail>,
     Extension(caller): Extension<Caller>,

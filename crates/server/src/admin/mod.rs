@@ -1,4 +1,4 @@
-//! Changing what the server does: policy, tokens, keys. Each change is an event of the trail.
+//! Changes to the server: policy, tokens, keys. Each change is an event of the trail.
 
 mod keys;
 mod policy;

@@ -16,14 +16,14 @@ use crate::own_events::{details, note, note_read};
 use crate::problem::Problem;
 use crate::reviews::{PolicyPut, Reviews, put_policy};
 
-/// `GET /v1/policy`: as TOML, which `PUT` takes back.
+/// `GET /v1/policy`: as TOML, which `PUT` accepts.
 pub(crate) async fn policy(State(trail): State<Trail>, Extension(caller): Extension<Caller>) -> Response {
     note_read(&trail, &caller, "/v1/policy", None).await;
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/toml"))];
     (content_type, trail.policy().to_toml()).into_response()
 }
 
-/// `PUT /v1/policy`: kept across restarts. What weakens it may have to wait for a second person.
+/// `PUT /v1/policy`: kept across restarts. A change that weakens the policy may have to wait for a second person.
 pub(crate) async fn set_policy(
     State(trail): State<Trail>,
     State(reviews): State<Arc<Reviews>>,
@@ -34,7 +34,7 @@ pub(crate) async fn set_policy(
 ) -> Result<Response, Problem> {
     let bytes = bodies.read(&caller, &headers, body).await?;
     if bytes.trim_ascii().is_empty() {
-        // It would be a policy, the default one; hardly anybody means that.
+        // It would be a valid policy, the default one, but hardly anybody means that.
         return Err(Problem::bad_request(
             "empty",
             "the body is empty: send a policy, such as mode = \"async\"",

@@ -50,7 +50,7 @@ pub(crate) async fn create_token(
     let request: TokenRequest = parse(&bodies.read(&caller, &headers, body).await?)?;
     let now = SystemClock.now();
     if request.ttl_seconds.is_some_and(|seconds| !(1..=TOKEN_SECONDS_MAX).contains(&seconds)) {
-        let detail = format!("ttl_seconds is a number from 1 to {TOKEN_SECONDS_MAX}");
+        let detail = format!("ttl_seconds must be a number from 1 to {TOKEN_SECONDS_MAX}");
         return Err(Problem::unprocessable(detail).with("field", "ttl_seconds"));
     }
     let expires = match (&request.expires, request.ttl_seconds) {
@@ -149,7 +149,7 @@ pub(crate) async fn create_viewer_token(
     let request: ViewerRequest = parse(&bodies.read(&caller, &headers, body).await?)?;
     let seconds = request.ttl_seconds.unwrap_or(VIEWER_SECONDS);
     if !(1..=VIEWER_SECONDS_MAX).contains(&seconds) {
-        let detail = format!("ttl_seconds is a number from 1 to {VIEWER_SECONDS_MAX}");
+        let detail = format!("ttl_seconds must be a number from 1 to {VIEWER_SECONDS_MAX}");
         return Err(Problem::unprocessable(detail).with("field", "ttl_seconds"));
     }
     if let Some(tenant) = &request.tenant {
@@ -190,7 +190,7 @@ pub(crate) async fn create_viewer_token(
         .into_response())
 }
 
-/// A whole number as JSON means it: `900.0` is one, too.
+/// A whole number as JSON means it: `900.0` is one too.
 fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
     let of_float = |float: f64| (float >= 0.0 && float.fract() == 0.0).then_some(float as u64);

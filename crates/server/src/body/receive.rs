@@ -16,15 +16,15 @@ use crate::config::Config;
 use crate::fairness::{Shares, Turn, Turns};
 use crate::problem::Problem;
 
-/// The whole body of a request, as it came.
+/// The whole body of a request, as sent.
 pub(crate) struct Sent {
     bytes: Bytes,
-    /// How it is packed.
+    /// Its compression.
     encoding: Option<String>,
     held: Held,
 }
 
-/// The whole body of a request, unpacked.
+/// The whole body of a request, decompressed.
 pub(crate) struct Whole {
     bytes: Bytes,
     _held: Held,
@@ -53,13 +53,13 @@ impl Bodies {
         Bodies {
             bytes_max: config.body_bytes_max,
             timeout: config.request_timeout,
-            // Of a packed body both forms are held.
+            // The compressed and the decompressed body are both held.
             room: Shares::new(config.bodies_bytes_max, 2 * config.body_bytes_max),
             turns: Turns::new(config.searches_max, config.searches_max / 2),
         }
     }
 
-    /// Bytes of large bodies that are held now.
+    /// Bytes of large bodies held now.
     pub(crate) fn bytes_held(&self) -> usize {
         self.room.taken()
     }
@@ -97,7 +97,7 @@ impl Bodies {
         }
     }
 
-    /// Reads a body of at most as many bytes as the settings allow, if there is room for it beside others.
+    /// Reads a body of at most the size that the settings allow, if there is room for it beside others.
     pub(crate) async fn receive(
         &self,
         caller: &Caller,
@@ -116,7 +116,7 @@ impl Bodies {
         let bytes = match collected.await {
             Ok(collected) => collected?.ok_or_else(too_large)?,
             Err(_) => {
-                let detail = "the body took too long: send it faster, or less at once";
+                let detail = "the body took too long: send it faster, or send less at once";
                 return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail).retry_after(1));
             }
         };
@@ -154,7 +154,7 @@ impl Sent {
     }
 }
 
-/// The bytes of a body, of which that many are `declared`; `None` if there are more than `max`.
+/// The bytes of a body whose declared length is `declared`; `None` if there are more than `max`.
 async fn collect(
     body: Body,
     declared: Option<usize>,
@@ -162,7 +162,7 @@ async fn collect(
     held: &mut Held,
 ) -> Result<Option<Bytes>, Problem> {
     let mut body = Limited::new(body, max);
-    // One piece is the usual case, and is not copied.
+    // One piece is the usual case and is not copied.
     let (mut first, mut whole) = (Bytes::new(), Vec::new());
     while let Some(frame) = body.frame().await {
         let frame = match frame {
@@ -177,7 +177,7 @@ async fn collect(
             continue;
         }
         if whole.is_empty() {
-            // All at once, since growing would hold it twice. What is not written to yet takes no memory.
+            // All at once, since growing would hold it twice. Memory that is not written to is not used yet.
             whole = Vec::with_capacity(declared.unwrap_or(0).max(first.len() + piece.len()));
             whole.extend_from_slice(&std::mem::take(&mut first));
         }

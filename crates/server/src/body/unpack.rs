@@ -7,10 +7,10 @@ use axum::http::StatusCode;
 use super::room::Held;
 use crate::problem::Problem;
 
-/// Bytes that are unpacked before it is asked whether there is room for them.
+/// How many bytes are decompressed before room is taken for them.
 const UNPACKED_AT_ONCE: u64 = 64 << 10;
 
-/// What a body unpacks to; `None` if that is more than `max` bytes.
+/// Decompresses a body; `None` if that is more than `max` bytes.
 pub(super) fn decode(
     encoding: &str,
     bytes: &[u8],
@@ -27,7 +27,7 @@ pub(super) fn decode(
             unpack(decoder, max, held, wrong)
         }
         _ => {
-            let detail = "this Content-Encoding is not read: use gzip or zstd, or none";
+            let detail = "this Content-Encoding is not supported: use gzip or zstd, or none";
             Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", detail))
         }
     }

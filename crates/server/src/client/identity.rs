@@ -8,22 +8,22 @@ use std::sync::Arc;
 pub(crate) enum Peer {
     /// From this address.
     Address(IpAddr),
-    /// By the socket in the trail's folder, which only its owner can open.
+    /// Through the socket in the trail's folder, which only its owner can open.
     Owner,
 }
 
-/// Who is counted as one.
+/// Who counts as one client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Client {
-    /// Whoever owns the trail's folder.
+    /// The owner of the trail's folder.
     Owner,
-    /// All who have this token.
+    /// Everybody with this token.
     Token(Arc<str>),
-    /// All of this address, where no token is needed.
+    /// Everybody at this address, if no token is needed.
     Address(IpAddr),
 }
 
-/// What stands for a client: its address, in version 6 its network, since a single machine there has 2^64 addresses.
+/// What identifies a client: its address, or in IPv6 its network, since a single machine there has 2^64 addresses.
 pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),

@@ -3,7 +3,7 @@
 use super::turns::Asker;
 use crate::problem::Problem;
 
-/// Does what may block away from the threads that serve connections, in a turn where the request takes turns.
+/// Does work that may block outside the threads that serve connections, in a turn if the request takes turns.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -12,7 +12,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
         None => None,
     };
     let work = move || {
-        // Given back when the work is done, also if nobody waits for it any more.
+        // Released when the work is done, even if nobody waits for it any more.
         let _turn = turn;
         work()
     };

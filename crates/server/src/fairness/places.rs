@@ -6,7 +6,7 @@ use super::shares::Shares;
 use super::turns::Turns;
 use crate::config::Config;
 
-/// Requests of one client that may wait for a turn, have one, or are being answered; and of all together.
+/// How many requests may wait for a turn, have one, or be sending a response: per client, and in total.
 const TURNING_EACH: usize = 32;
 const TURNING_MAX: usize = 512;
 
@@ -14,7 +14,7 @@ const TURNING_MAX: usize = 512;
 pub(crate) struct Places {
     /// Places for requests whose work takes turns.
     pub(crate) turning: Arc<Shares>,
-    /// Places for answers without an end.
+    /// Places for endless responses.
     pub(crate) streams: Arc<Shares>,
     /// Turns at searches, proofs and reviews.
     pub(crate) turns: Arc<Turns>,

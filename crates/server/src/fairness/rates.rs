@@ -37,7 +37,7 @@ struct Left {
 }
 
 impl Rates {
-    /// Whether this request may be made; always, unless the settings limit it.
+    /// Whether this request is allowed; always, unless the settings limit it.
     pub(crate) fn allow(&self, config: &Config, peer: Option<&Peer>, headers: &HeaderMap) -> bool {
         match (config.requests_per_second, peer) {
             (0, _) | (_, None | Some(Peer::Owner)) => true,

@@ -10,7 +10,7 @@ use crate::client::Client;
 /// A client may take this fraction of what is shared, so that even several greedy ones leave something.
 const PART: usize = 4;
 
-/// So much of something, and who has taken how much of it.
+/// A limited amount of something, and who has taken how much of it.
 pub(crate) struct Shares {
     most: usize,
     /// The maximum per client.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use trailseal_core::deliver::{DeliveryState, DeliveryStats};
 
-/// How well something is.
+/// How healthy something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Health {
     Good,

@@ -9,7 +9,7 @@ use trailseal_core::deliver::DeliveryState;
 
 use crate::stopping::Stopping;
 
-/// `GET /healthz`: the process answers.
+/// `GET /healthz`: the process responds.
 pub(crate) async fn healthz() -> Response {
     axum::Json(json!({"status": "ok"})).into_response()
 }
@@ -33,7 +33,7 @@ pub(crate) async fn readyz(State(trail): State<Trail>, State(mut stopping): Stat
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
-    // Events are accepted all the same.
+    // Events are accepted anyway.
     if let Some(trouble) = &stats.seal_trouble {
         problems.push(format!("sealing fails: {}", trouble.reason));
     }

@@ -1,4 +1,4 @@
-//! Numbers for Prometheus: those that the trail counts itself, and those of the server.
+//! Metrics for Prometheus: those that the trail counts itself, and those of the server.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -31,18 +31,18 @@ pub(crate) async fn metrics(
             &[
                 (
                     "trailseal_http_bodies_bytes",
-                    "Bytes of large bodies that are held now",
+                    "Bytes of large bodies held now",
                     bodies.bytes_held() as u64,
                 ),
                 (
                     "trailseal_http_requests_under_way",
-                    "Requests that take turns, until their answers are sent",
+                    "Requests that take turns, until their responses are sent",
                     places.turning.taken() as u64,
                 ),
-                ("trailseal_http_streams", "Streams of events that are open", places.streams.taken() as u64),
+                ("trailseal_http_streams", "Open event streams", places.streams.taken() as u64),
                 (
                     "trailseal_reviews_pending",
-                    "Reviews that wait for a decision",
+                    "Reviews waiting for a decision",
                     reviews.pending_now() as u64,
                 ),
             ],
@@ -64,25 +64,25 @@ fn push_trail(trail: &Trail, out: &mut String, gauges_of_server: &[Number]) {
     let counted = &stats.counted;
     let errors = counted.refused + counted.unconfirmed;
     let counters = [
-        ("audit_events", "Events accepted, the trail's own included", stats.accepted),
+        ("audit_events", "Events accepted, including the trail's own", stats.accepted),
         ("audit_errors", "Events that were refused or not confirmed in time", errors),
         ("trailseal_events_refused", "Events that have no index and are not recorded", counted.refused),
         (
             "trailseal_events_unconfirmed",
-            "Events that are kept and were not confirmed in time",
+            "Events that are kept but were not confirmed in time",
             counted.unconfirmed,
         ),
         ("trailseal_events_sampled_out", "Events that sampling left out", counted.sampled_out),
         ("trailseal_events_off", "Events that the policy does not record", counted.off),
-        ("trailseal_events_masked", "Events that went in with something masked", counted.masked),
+        ("trailseal_events_masked", "Events in which something was masked", counted.masked),
         ("trailseal_warnings", "Warnings about fields in the wrong place or form", counted.warnings),
         ("trailseal_commits", "Groups of lines written and synced together", counted.commits),
         ("trailseal_durable_bytes", "Bytes of lines made durable", counted.durable_bytes),
         ("trailseal_segment_failures", "Writes or syncs of a segment that failed", counted.segment_failures),
-        ("trailseal_slow_writes", "Writes of lines, synced, that took over a second", counted.slow_writes),
+        ("trailseal_slow_writes", "Synced writes of lines that took over a second", counted.slow_writes),
         (
             "trailseal_segments_replaced",
-            "Segments that vanished or were cut while they were written",
+            "Segments that vanished or were truncated while they were written",
             counted.segments_replaced,
         ),
         (
@@ -102,28 +102,28 @@ fn push_trail(trail: &Trail, out: &mut String, gauges_of_server: &[Number]) {
     let commits = &stats.commits;
     push_histogram("trailseal_commit_events", "Events written and synced together", &commits.events, 1, out);
     push_histogram("trailseal_commit_bytes", "Bytes written and synced together", &commits.bytes, 1, out);
-    let help = "How long syncs of lines took";
+    let help = "Duration of syncs";
     push_histogram("trailseal_commit_sync_seconds", help, &commits.sync_micros, 1_000_000, out);
     let gauges = [
         ("trailseal_durable_events", "Everything below this index is on disk", stats.durable),
         ("trailseal_sealed_events", "Everything below this index is covered by a checkpoint", stats.sealed),
         (
             "trailseal_not_durable_events",
-            "Accepted and not yet on disk",
+            "Accepted but not yet on disk",
             stats.accepted.saturating_sub(stats.durable),
         ),
         (
             "trailseal_not_sealed_events",
-            "On disk and not yet sealed",
+            "On disk but not yet sealed",
             stats.durable.saturating_sub(stats.sealed),
         ),
         (
             "trailseal_seal_failing",
-            "Whether sealing fails and is tried again",
+            "Whether sealing is failing (it is retried)",
             u64::from(stats.seal_trouble.is_some()),
         ),
-        ("trailseal_handoff_used_bytes", "Bytes in the handoff buffer", stats.handoff_used_bytes),
-        ("trailseal_handoff_bytes", "Bytes of the handoff buffer", stats.handoff_bytes),
+        ("trailseal_handoff_used_bytes", "Bytes in use in the handoff", stats.handoff_used_bytes),
+        ("trailseal_handoff_bytes", "Size of the handoff", stats.handoff_bytes),
     ];
     for (name, help, value) in gauges.iter().chain(gauges_of_server) {
         let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
@@ -134,9 +134,9 @@ fn push_trail(trail: &Trail, out: &mut String, gauges_of_server: &[Number]) {
             write!(out, "# HELP {name} Age of the newest checkpoint\n# TYPE {name} gauge\n{name} {age:.3}\n");
     }
     let sinks = [
-        ("trailseal_sink_lag_events", "Durable events that the sink has not got"),
-        ("trailseal_sink_lag_seconds", "Age of the oldest event that the sink has not got"),
-        ("trailseal_sink_stopped", "Whether delivery has stopped and needs somebody"),
+        ("trailseal_sink_lag_events", "Durable events that the sink does not have yet"),
+        ("trailseal_sink_lag_seconds", "Age of the oldest event that the sink does not have yet"),
+        ("trailseal_sink_stopped", "Whether delivery has stopped and needs attention"),
     ];
     for (place, (name, help)) in sinks.into_iter().enumerate() {
         let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n");
@@ -157,7 +157,7 @@ fn push_trail(trail: &Trail, out: &mut String, gauges_of_server: &[Number]) {
     }
 }
 
-/// `per` of what was counted are one of what is shown.
+/// `per` counted units are one displayed unit.
 fn push_histogram(name: &str, help: &str, counted: &Distribution, per: u64, out: &mut String) {
     let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} histogram\n");
     let shown = |value: u64| value as f64 / per as f64;

@@ -62,8 +62,8 @@ pub(crate) async fn stats(
     ([("x-audit-health", HeaderValue::from_static(health.name()))], axum::Json(answer)).into_response()
 }
 
-/// `GET /admin/audit/stats`: the numbers that the applications show that this one took over from, and no others. They
-/// are of this server since its start.
+/// `GET /admin/audit/stats`: exactly the numbers shown by the applications that this one replaces, counted since this
+/// server's start.
 pub(crate) async fn admin_stats(
     State(trail): State<Trail>,
     State(metrics): State<Arc<Metrics>>,

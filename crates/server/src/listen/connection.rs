@@ -109,7 +109,7 @@ fn wrong_host() -> Response {
     response
 }
 
-/// An answer's body, which tells when all of it was taken to be sent.
+/// A response's body that reports when all of it was taken for sending.
 type Answer = Accompanied<Body, UntilTaken>;
 
 /// Kept as long as an answer's body.
@@ -117,7 +117,7 @@ struct UntilTaken(Arc<Standing>);
 
 impl Drop for UntilTaken {
     fn drop(&mut self) {
-        // What is left of it stands in buffers.
+        // The rest of it is in buffers.
         self.0.enter(Phase::Leaving);
     }
 }

@@ -133,7 +133,7 @@ impl Serving {
         let place = self.places.take(address, config.connections_per_address_max);
         if place.is_none() {
             self.metrics.connections_refused.inc();
-            tracing::warn!(%address, "a connection was closed: its address has too many already");
+            tracing::warn!(%address, "a connection was closed: its address already has too many");
         }
         place.map(|place| Guest { stream, address, place: Some(place) })
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::client::network_of;
 
-/// Connections that are open, by client.
+/// Open connections by client.
 #[derive(Default)]
 pub(super) struct Places {
     taken: Mutex<HashMap<IpAddr, usize>>,

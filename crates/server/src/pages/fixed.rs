@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 
-/// An answer that is the same as long as the program runs. What nobody needs a token for must cost no more than this.
+/// A response that never changes while the program runs. A request that needs no token must cost no more than this.
 pub(crate) struct FixedPage {
     content_type: HeaderValue,
     bytes: Bytes,
@@ -19,7 +19,7 @@ impl FixedPage {
         FixedPage { content_type: HeaderValue::from_static(content_type), bytes, tag }
     }
 
-    /// 304 for who has it.
+    /// 304 for a client that already has it.
     pub(crate) fn answer(&self, headers: &HeaderMap) -> Response {
         let mut response = match self.is_known(headers) {
             true => StatusCode::NOT_MODIFIED.into_response(),
@@ -28,7 +28,7 @@ impl FixedPage {
             }
         };
         let headers = response.headers_mut();
-        // Asked again each time, so that a newer program's page is never run with an older one's files.
+        // Revalidated each time, so that a newer program's page never runs with an older one's files.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(header::ETAG, self.tag.clone());
         response
@@ -37,7 +37,7 @@ impl FixedPage {
     fn is_known(&self, headers: &HeaderMap) -> bool {
         let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|known| known.to_str().ok());
         let mut tags = known.flat_map(|known| known.split(',')).map(str::trim);
-        // Proxies that pack an answer say that its tag is weak.
+        // Proxies that compress a response make its tag a weak one.
         tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == self.tag.as_bytes())
     }
 }

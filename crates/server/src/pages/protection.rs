@@ -5,7 +5,7 @@ use axum::response::Response;
 
 use crate::config::Config;
 
-/// Only what this server itself sends runs, and nothing is asked of others.
+/// Only scripts from this server run, and no other server is contacted.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'";
 

@@ -1,4 +1,4 @@
-//! The viewer: a page and its files, in the program itself. There is no data in them, so they need no token.
+//! The viewer: a page and its files, compiled into the program. They contain no data, so they need no token.
 
 use std::sync::{Arc, LazyLock};
 

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 use trailseal_index::Hit;
 
-/// Appends the event with the name of its trail in front.
+/// Appends the event with the name of its trail added in front.
 pub(super) fn push_event(hit: &Hit, out: &mut Vec<u8>) {
     let origin = Value::from(&*hit.origin).to_string();
     out.extend_from_slice(b"{\"origin\":");

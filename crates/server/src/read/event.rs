@@ -145,7 +145,7 @@ impl Wanted {
 }
 
 impl Wanted {
-    /// The path, for the record of it: an id that masking hashes stands there as its hash.
+    /// The path as recorded: an id that masking hashes appears there as its hash.
     fn path(&self, trail: &Trail, uri: &Uri) -> String {
         match trail.shown("id", &self.id) {
             Cow::Borrowed(_) => uri.path().to_owned(),
@@ -191,7 +191,7 @@ enum Proved {
     Several(Response),
 }
 
-/// The proof of an event; one that is not sealed yet is waited for, without a turn.
+/// The proof of an event; waits, without a turn, for one that is not sealed yet.
 async fn prove(reading: &Reading, wanted: Wanted) -> Result<Proved, Problem> {
     let deadline = Instant::now() + SEAL_WAIT;
     let budget = reading.searches.budget();

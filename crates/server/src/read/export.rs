@@ -23,11 +23,11 @@ use crate::searches::{Searches, Waiting};
 const PIECE_BYTES: usize = 64 << 10;
 const PIECES_WAITING: usize = 8;
 
-/// Exports of one client, and of all together: each holds a search for as long as its client takes.
+/// Exports per client, and in total: each holds a search for as long as its client takes.
 const EXPORTS_EACH: usize = 4;
 const EXPORTS_MAX: usize = 16;
 
-/// Places for answers that hold a thread for as long as the client takes.
+/// Places for responses that hold a thread for as long as the client takes.
 #[derive(Clone)]
 pub(crate) struct Exports(Arc<Shares>);
 
@@ -85,7 +85,7 @@ pub(super) struct Wanted {
     pub(super) limit: Option<usize>,
 }
 
-/// Streams every event that matches, or the first `limit`.
+/// Streams every matching event, or the first `limit`.
 pub(super) fn response(
     searches: &Arc<Searches>,
     exports: &Exports,

@@ -18,7 +18,7 @@ use crate::access::Caller;
 use crate::problem::Problem;
 use crate::query::{LIMIT, Query};
 
-/// How many values of a field a summary has unless told otherwise, and at most.
+/// How many values of a field a summary has, by default and at most.
 const TOP: usize = 10;
 const TOP_MAX: usize = 1_000;
 
@@ -74,7 +74,7 @@ pub(crate) async fn history(
     }
 }
 
-/// The path of a history, for the record of it: an id that masking hashes stands there as its hash.
+/// The path of a history as recorded: an id that masking hashes appears there as its hash.
 fn path_of(reading: &Reading, kind: &str, id: &str, path: &str) -> String {
     let resource = format!("{kind}/{id}");
     match reading.trail.shown("resource", &resource) {
@@ -149,7 +149,7 @@ pub(crate) async fn origins(
 }
 
 async fn page(reading: &Reading, caller: &Caller, wanted: Wanted) -> Result<Response, Problem> {
-    // It is about the events of all tenants.
+    // It concerns the events of all tenants.
     let is_told_lag = !caller.is_restricted();
     let Wanted { filter, order, cursor, limit } = wanted;
     let budget = reading.searches.budget();

@@ -106,7 +106,7 @@ async fn follow(
 ) {
     let Reading { trail, searches } = &*streaming.reading;
     let mut stopping = streaming.stopping.clone();
-    // The reader learns at once where it stands, so that it loses nothing if it breaks off before the first event.
+    // The reader learns its position at once, so that it loses nothing if the connection breaks before the first event.
     if sender.send(vec![Event::default().id(cursor.to_string()).comment("from here")]).await.is_err() {
         return;
     }
@@ -116,7 +116,7 @@ async fn follow(
             return;
         }
         let durable = trail.durable().get();
-        // Other slots are other processes: only a look at their folders tells.
+        // Other slots are other processes: only looking at their folders shows new events.
         if durable != seen || searches.slots().is_some() {
             let (filter, from) = (filter.clone(), cursor.clone());
             let budget = LOOK_BUDGET.min(searches.budget());

@@ -39,8 +39,8 @@ impl Tiles {
     }
 }
 
-/// The newest checkpoint of the server's own trail. Where tiles are public anybody may ask for it, so it is read once, and
-/// then as often as there is another one.
+/// The newest checkpoint of the server's own trail. With public tiles anybody may request it, so it is read once, and
+/// again only when there is another one.
 #[derive(Default)]
 struct NewestCheckpoint(tokio::sync::Mutex<Option<Arc<Kept>>>);
 
@@ -54,7 +54,7 @@ struct Kept {
 
 impl NewestCheckpoint {
     async fn get(&self, reading: &Reading) -> Result<Arc<Kept>, Problem> {
-        // One reads it, and the others wait for that one.
+        // One request reads it, and the others wait for that one.
         let mut kept = self.0.lock().await;
         let sealed = reading.trail.stats().sealed;
         if let Some(kept) = &*kept
@@ -82,7 +82,7 @@ pub(crate) async fn checkpoint(State(tiles): State<Arc<Tiles>>) -> Result<Respon
     Ok(checkpoint_answer(tiles.newest.get(&tiles.reading).await?.text.clone()))
 }
 
-/// `GET /tile/{path}`, but for entries.
+/// `GET /tile/{path}`, except for entries.
 pub(crate) async fn tile(
     State(tiles): State<Arc<Tiles>>,
     Path(path): Path<String>,

@@ -34,7 +34,7 @@ pub(super) fn json(text: String) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text)
 }
 
-/// The receipts. Written by hand: there may be thousands, many times a second.
+/// The receipts. Formatted by hand: there may be thousands, many times a second.
 pub(super) fn accepted(origin: &str, handed_in: &HandedInBatch, status: Status) -> String {
     let origin = Value::from(origin).to_string();
     let mut text = String::with_capacity(64 + 128 * handed_in.events.len());
@@ -93,7 +93,7 @@ fn receipt(event: &Submission, is_unconfirmed: bool) -> (Option<Index>, &str, Op
     }
 }
 
-/// The events have indexes and are kept; the level asked for was not reached in time.
+/// The events have indexes and are kept, but the level asked for was not reached in time.
 pub(super) fn unconfirmed(origin: &str, handed_in: &HandedInBatch) -> Problem {
     let mut told = Told::new(handed_in);
     let events: Vec<Value> = (0..)

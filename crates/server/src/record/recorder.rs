@@ -17,15 +17,15 @@ use crate::fairness::Turns;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 
-/// Requests with more events or bytes take turns, and do their work away from the threads that serve connections.
+/// Requests with more events or bytes take turns, and work outside the threads that serve connections.
 pub(super) const INLINE_EVENTS_MAX: usize = 16;
 const INLINE_BYTES_MAX: usize = 64 << 10;
-/// A large request waits so many times as long as a small one for room.
+/// A large request waits this many times as long as a small one for room.
 const LARGE_WAITS: u32 = 20;
 const LARGE_ASKED_EVERY: Duration = Duration::from_millis(1);
-/// Events that may be on the disk and not in the index yet when a large request is recorded.
+/// How many events may be on the disk but not in the index yet when a large request is recorded.
 const INDEX_LAG_MAX: u64 = 50_000;
-/// Small requests that hand their events in beside the threads that serve connections: of one client, and of all.
+/// Small requests that hand in their events outside the threads that serve connections: per client, and in total.
 const WAITING_EACH: usize = 16;
 const WAITING_MAX: usize = 64;
 
@@ -35,7 +35,7 @@ pub(crate) struct Recorder {
     pub(super) bodies: Arc<Bodies>,
     pub(super) metrics: Arc<Metrics>,
     events_max: usize,
-    /// Turns of small requests that may have to wait for room, or for ids that are looked up: each holds a thread.
+    /// Turns of small requests that may have to wait for room or for id look-ups: each holds a thread.
     turns: Arc<Turns>,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Asked<'a> {
     pub(super) key: Option<&'a str>,
 }
 
-/// What was handed in of a request, and how many events it has.
+/// What was handed in for a request, and how many events it has.
 pub(super) struct Done {
     pub(super) handed_in: HandedInBatch,
     pub(super) count: u64,
@@ -86,14 +86,14 @@ impl Recorder {
         {
             return Ok(Done { handed_in, count });
         }
-        // Who waits here takes no thread.
+        // Waiting here takes no thread.
         let _turn = self.turns.take(caller.client()).await;
         let hand_in = || self.trail.hand_in_batch(&events, ack, &by, self.trail.room_wait());
         let handed_in = tokio::task::block_in_place(hand_in).map_err(|error| self.failed(count, error))?;
         Ok(Done { handed_in, count })
     }
 
-    /// Hands in the events of a large body, in its client's turn and away from the threads that serve connections.
+    /// Hands in the events of a large body, in its client's turn and outside the threads that serve connections.
     async fn hand_in_aside(
         self: &Arc<Self>,
         caller: &Caller,
@@ -117,9 +117,9 @@ impl Recorder {
         tokio::task::spawn_blocking(hand_in).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
     }
 
-    /// Waits until half of the handoff is free and the index has caught up: large requests, however many, leave room for
-    /// small ones, and little that searches have to look through line by line. Not for ever: a slow disk or index is no
-    /// reason to refuse.
+    /// Waits until half of the handoff is free and the index has caught up: large requests, however many, leave room
+    /// for small ones, and searches have few lines to scan. The wait is limited: a slow disk or index is no reason to
+    /// refuse.
     fn wait_for_the_others(&self) {
         let (begun, most) = (Instant::now(), self.trail.room_wait() * LARGE_WAITS);
         let is_too_early = || {
@@ -134,7 +134,7 @@ impl Recorder {
         }
     }
 
-    /// What to answer, and to count.
+    /// What to respond, and to count.
     fn failed(&self, count: u64, error: BatchError) -> Problem {
         let problem = refusal::problem(error);
         if problem.is_refused() {
@@ -144,7 +144,7 @@ impl Recorder {
     }
 }
 
-/// The id of the n-th event of a request that can be told again by its key.
+/// The id of the n-th event of a request that its key makes repeatable.
 fn id_for(caller: &Caller, key: &str, place: usize) -> String {
     let mut hash = Sha256::new();
     hash.update(caller.tenant().unwrap_or_default());

@@ -25,7 +25,7 @@ pub(super) fn problem(error: BatchError) -> Problem {
             Problem::bad_request("not-json", format!("event {place}: {source}")).with("item", place)
         }
         BatchError::OtherTenant { place } => {
-            Problem::forbidden(format!("event {place} is of another tenant than the token"))
+            Problem::forbidden(format!("event {place} belongs to another tenant than the token"))
                 .with("item", place)
                 .with("field", "tenant")
         }

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 
 use crate::problem::Problem;
 
-/// The texts of the events in a body: one object, an array of them, or one behind the other. At most `max`: what names the
-/// place of a small event takes many times its own bytes.
+/// The texts of the events in a body: one object, an array of objects, or objects one after the other. At most `max`:
+/// the record of a small event's place takes many times its own bytes.
 pub(super) fn split(body: &[u8], max: usize) -> Result<Vec<&[u8]>, Problem> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
     let texts = match body.first() {
@@ -29,15 +29,15 @@ pub(super) fn split(body: &[u8], max: usize) -> Result<Vec<&[u8]>, Problem> {
     }
 }
 
-/// NDJSON as it mostly is: an object a line. `None` if it is something else; whether each is one is seen later. Ends with
-/// one more than `max`, as the others do.
+/// NDJSON in its usual form: one object per line. `None` if it is something else; whether each is an object is checked
+/// later. Ends with one more than `max`, like the others.
 fn split_lines(body: &[u8], max: usize) -> Option<Vec<&[u8]>> {
     let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let is_object = |line: &[u8]| line.starts_with(b"{") && line.ends_with(b"}");
     lines.take(max.saturating_add(1)).map(|line| is_object(line).then_some(line)).collect()
 }
 
-/// Objects behind each other, each over any number of lines.
+/// Objects one after the other, each over any number of lines.
 fn split_stream(body: &[u8], max: usize) -> Result<Vec<&[u8]>, Problem> {
     let text = utf8(body)?;
     let mut texts = Vec::new();
@@ -98,7 +98,7 @@ fn utf8(body: &[u8]) -> Result<&str, Problem> {
     })
 }
 
-/// The texts of the events in a body of this encoding: all that is done with a body before its events are looked at.
+/// The texts of the events in a body with this encoding: everything done with a body before its events are parsed.
 #[cfg(fuzzing)]
 pub fn events_of(encoding: &str, body: &[u8], max: usize) -> Option<Vec<Vec<u8>>> {
     let unpacked = match encoding {

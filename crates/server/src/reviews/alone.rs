@@ -43,7 +43,7 @@ impl Alone {
         }
     }
 
-    /// Lets the others go on, once they can read what was decided.
+    /// Lets the others continue once they can read the decision.
     pub(super) fn end(self, trail: &Trail) -> Result<(), Problem> {
         if self.0.is_none() || trail.flush(PATIENCE) {
             return Ok(());

@@ -10,7 +10,7 @@ use super::review::Review;
 use crate::problem::Problem;
 use crate::searches::Searches;
 
-/// Reads reviews. Of `places` that were taken before; what was on its way to the disk then is in them. Blocks.
+/// Reads the reviews at `places`. What was still on its way to the disk when the places were taken is included. Blocks.
 pub(super) fn read(searches: &Searches, places: Vec<Places>) -> Result<Vec<Review>, Problem> {
     let mut search = searches.take(&Arc::default())?;
     let mut reviews = Vec::with_capacity(places.len());
@@ -27,7 +27,7 @@ pub(super) fn read(searches: &Searches, places: Vec<Places>) -> Result<Vec<Revie
     Ok(reviews)
 }
 
-/// The event of a step; `None` where the trail has it no more.
+/// The event of a step; `None` if the trail no longer has it.
 fn step(search: &mut Search, place: &Place) -> Result<Option<Arc<Recorded>>, Problem> {
     if let Some(fresh) = &place.fresh {
         return Ok(Some(fresh.clone()));

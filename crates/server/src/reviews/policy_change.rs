@@ -23,17 +23,17 @@ const JSON_BYTES_MAX: usize = 48 << 10;
 const LISTED_MAX: usize = 20;
 const LISTED_CHARS_MAX: usize = 200;
 
-/// What a request to change the policy came to.
+/// The result of a request to change the policy.
 pub(crate) enum PolicyPut {
     InForce,
     /// It waits for a second person, in this review.
     Pending(serde_json::Value),
 }
 
-/// Puts a policy in force, or, where it is weaker and that needs two, asks for it. Blocks.
+/// Puts a policy in force or, if it is weaker and that needs two people, requests it. Blocks.
 pub(crate) fn put_policy(reviews: &Reviews, caller: &Caller, policy: &Policy) -> Result<PolicyPut, Problem> {
     if reviews.second_person.policy {
-        // Stricter ones, too: comparing takes time, and nobody could take back what is too long for a review.
+        // Stricter policies too: comparing takes time, and nobody could take back what is too long for a review.
         check_fits(&[&policy.to_toml()])?;
     }
     loop {
@@ -83,8 +83,7 @@ fn ask(
         reviews.trail.as_written(&Event { details: details.clone(), ..Event::new("trail.review_requested") });
     if ["from", "to", "weakens"].iter().any(|name| written.details.get(name) != details.get(name)) {
         return Err(Problem::unprocessable(
-            "a text in the policy looks like a secret, or mask.keys names from, to or weakens, so it cannot be shown to a \
-             reviewer: write it in another way",
+            "a text in the policy looks like a secret, or mask.keys names from, to or weakens, so a reviewer could not see it: write it differently",
         ));
     }
     reviews.record(caller, REQUESTED, details, None, &id)?;
@@ -96,8 +95,7 @@ fn check_fits(policies: &[&str]) -> Result<(), Problem> {
     match json!(policies).to_string().len() <= JSON_BYTES_MAX {
         true => Ok(()),
         false => Err(Problem::unprocessable(format!(
-            "the policies before and after have over {JSON_BYTES_MAX} bytes together, too many for a review: join \
-             rules that treat events alike"
+            "the policies before and after have over {JSON_BYTES_MAX} bytes together, too many for a review: merge rules that treat events alike"
         ))),
     }
 }
@@ -116,12 +114,12 @@ pub(super) fn approve(
     decide: impl FnOnce() -> Result<(), Problem>,
 ) -> Result<(), Problem> {
     if review.requested_by == caller.name() {
-        let detail = "this needs a second person: who asked for it can reject it, and not approve it";
+        let detail = "this needs a second person: whoever requested it can reject but not approve it";
         return Err(Problem::new(StatusCode::FORBIDDEN, "own-request", detail));
     }
     if change.origin != reviews.trail.origin() {
         let detail =
-            format!("it is about the policy of {}: decide where that trail is served", change.origin);
+            format!("it concerns the policy of {}: decide where that trail is served", change.origin);
         return Err(Problem::new(StatusCode::CONFLICT, "elsewhere", detail));
     }
     let id = review.id.to_string();
@@ -157,10 +155,10 @@ fn not_made() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not-made", detail)
 }
 
-/// Puts the change in force that was approved when the server was killed. Blocks.
+/// Puts in force a change that was approved when the server was killed. Blocks.
 pub(crate) fn finish_approved(reviews: &Reviews) {
     let unfinished = reviews.lock().unfinished(reviews.trail.origin());
-    // What went wrong was logged where it did.
+    // The error was logged where it occurred.
     let Ok(read) = reviews.read(unfinished.into_iter().collect()) else { return };
     let Some(review) = read.into_iter().next() else { return };
     let Subject::Policy(change) = &review.subject else { return };
@@ -171,13 +169,13 @@ pub(crate) fn finish_approved(reviews: &Reviews) {
     match put_in_force::<SetPolicyError>(change, &reviews.trail, &id, || Ok(())) {
         Ok(()) => {
             note_done(&reviews.trail, review.decided_by.as_deref().unwrap_or_default(), &id);
-            tracing::info!(review = id, "a change of the policy that was approved is in force now");
+            tracing::info!(review = id, "an approved change of the policy is now in force");
         }
         Err(error) => tracing::warn!(review = id, error = %error, "an approved change was not made"),
     }
 }
 
-/// Records that the policy is in force: behind this event nothing is left to do after a kill.
+/// Records that the policy is in force: after this event nothing is left to do after a kill.
 fn note_done(trail: &Trail, by: &str, review: &str) {
     let actor = Actor { id: Some(by.to_owned()), kind: Some("token".into()), ..Actor::default() };
     let mut event = Event { actor: Some(actor), ..Event::default() };

@@ -76,7 +76,7 @@ pub(super) struct Place {
 }
 
 impl Queue {
-    /// Reads on in the trails. Blocks.
+    /// Continues reading the trails. Blocks.
     pub(super) fn read_on(&mut self, search: &mut Search) -> Result<(), Problem> {
         let action = ["trail.review_*", "trail.policy_*", OPENED].map(str::to_owned).to_vec();
         let filter = Filter { action, system: true, ..Filter::default() };
@@ -152,7 +152,7 @@ impl Queue {
         self.fresh.insert((trail, recorded.index), Arc::new(recorded));
     }
 
-    /// What one of the trail's own events says. To hear it again changes nothing.
+    /// What one of the trail's own events says. Applying it again changes nothing.
     fn apply(&mut self, recorded: &Recorded, origin: &str) {
         let event = &recorded.event;
         if !recorded.system {

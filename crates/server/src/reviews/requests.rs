@@ -28,9 +28,9 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::searches::{Searches, whole};
 
-/// The most bytes of a reason or comment.
+/// The maximum size of a reason or comment.
 const TEXT_BYTES_MAX: usize = 4_096;
-/// Reviews that one answer lists at most.
+/// The maximum number of reviews in one response.
 const LISTED_MAX: usize = 1_000;
 
 #[derive(Deserialize)]
@@ -42,7 +42,7 @@ struct Request {
     confidence: Option<f64>,
 }
 
-/// `POST /v1/reviews`: an event is to be looked at. Whoever may hand events in or decide may ask for it.
+/// `POST /v1/reviews`: requests a review of an event. Whoever may write or decide may request it.
 pub(crate) async fn request(
     State(reviews): State<Arc<Reviews>>,
     State(bodies): State<Arc<Bodies>>,
@@ -52,7 +52,7 @@ pub(crate) async fn request(
 ) -> Result<Response, Problem> {
     let request: Request = parse(&bodies.read(&caller, &headers, body).await?)?;
     if request.confidence.is_some_and(|confidence| !(0.0..=1.0).contains(&confidence)) {
-        return Err(Problem::unprocessable("confidence is a number from 0 to 1").with("field", "confidence"));
+        return Err(Problem::unprocessable("confidence must be a number from 0 to 1").with("field", "confidence"));
     }
     check_length("reason", &request.reason)?;
     let Ok(wanted) = request.event.parse::<IdFilter>();
@@ -61,7 +61,7 @@ pub(crate) async fn request(
     blocking(move || {
         let mut found = look(&reviews.searches, &filter)?;
         if found.is_none() {
-            // What was recorded a moment ago may still be on its way to the disk.
+            // An event recorded a moment ago may still be on its way to the disk.
             reviews.trail.flush(Duration::from_secs(2));
             found = look(&reviews.searches, &filter)?;
         }
@@ -86,8 +86,8 @@ pub(crate) async fn request(
     .await
 }
 
-/// The first event that matches. What was asked for is recorded, also if the one who asked has gone: nothing ends the look
-/// but its budget.
+/// The first event that matches. The request is recorded even if the client has gone: only the time budget ends this
+/// look-up.
 fn look(searches: &Searches, filter: &Filter) -> Result<Option<Hit>, Problem> {
     let mut search = searches.take(&Arc::default())?;
     let page = search.page(filter, Order::OLDEST_RECORDED, None, 1, Some(searches.budget()))?;
@@ -118,7 +118,7 @@ pub(crate) async fn decide(
     check_length("comment", decision.comment.as_deref().unwrap_or_default())?;
     let state = match ReviewState::parse(&decision.decision) {
         Some(state) if state != ReviewState::Pending => state,
-        _ => return Err(Problem::unprocessable("decision is approved or rejected").with("field", "decision")),
+        _ => return Err(Problem::unprocessable("decision must be approved or rejected").with("field", "decision")),
     };
     blocking(move || {
         let alone = Alone::begin(reviews.slots())?;
@@ -151,9 +151,9 @@ pub(crate) async fn list(
     let query = Query::of(&uri)?;
     query.only(&["state", "before"])?;
     let wrong =
-        || Problem::bad_request("query", "state is pending, approved or rejected").with("field", "state");
+        || Problem::bad_request("query", "state must be pending, approved or rejected").with("field", "state");
     let state = query.one("state")?.map(|name| ReviewState::parse(name).ok_or_else(wrong)).transpose()?;
-    let wrong = || Problem::bad_request("query", "before is the id of a review").with("field", "before");
+    let wrong = || Problem::bad_request("query", "before must be the id of a review").with("field", "before");
     let before = query.one("before")?.map(|id| ReviewId::parse(id).ok_or_else(wrong)).transpose()?;
     note_read(&reviews.trail, &caller, "/v1/reviews", Some(&query)).await;
     blocking(move || {
@@ -167,7 +167,7 @@ pub(crate) async fn list(
     .await
 }
 
-/// As it is listed: a change that no longer fits says so.
+/// As it is listed: a change that is out of date says so.
 fn shown(trail: &Trail, review: &Review) -> Value {
     let mut shown = json!(review);
     if let (Subject::Policy(change), ReviewState::Pending) = (&review.subject, review.state)

@@ -6,7 +6,7 @@ use trailseal_event::{Event, Object, Recorded, Value};
 use super::id::ReviewId;
 use crate::access::Caller;
 
-/// Where a review stands.
+/// The state of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ReviewState {
@@ -119,7 +119,7 @@ pub(super) struct PolicyChange {
 impl PolicyChange {
     pub(super) const NAME: &str = "policy";
 
-    /// From the details of the event that asks for it.
+    /// Parses the details of the event that requests it.
     pub(super) fn read(details: &Object, origin: &str) -> Option<PolicyChange> {
         let text = |name: &str| details.get(name).and_then(Value::as_str).map(str::to_owned);
         let weakens = match details.get("weakens") {

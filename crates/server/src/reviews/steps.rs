@@ -25,7 +25,7 @@ pub(super) const DECIDED: &str = "review_decided";
 pub(crate) struct Reviews {
     pub(super) trail: Trail,
     pub(super) searches: Arc<Searches>,
-    /// What needs two.
+    /// What needs a second person.
     pub(super) second_person: SecondPerson,
     queue: Mutex<Queue>,
 }
@@ -35,11 +35,11 @@ impl Reviews {
         Reviews { trail, searches, second_person, queue: Mutex::default() }
     }
 
-    /// Reads on in the trails. Blocks.
+    /// Continues reading the trails. Blocks.
     pub(crate) fn refresh(&self) -> Result<(), Problem> {
         // Held before the search looks, so that no older look comes later.
         let mut queue = self.lock();
-        // Nothing ends the look half-way: what was applied would be so again.
+        // Nothing interrupts it half-way: what was applied would be applied again.
         let mut search = self.searches.take(&Arc::default())?;
         queue.read_on(&mut search)?;
         drop(queue);
@@ -49,7 +49,7 @@ impl Reviews {
 
     /// How many wait for a decision; without those that rules flagged lately, if they cannot be read. Blocks.
     pub(crate) fn pending_now(&self) -> usize {
-        // What went wrong was logged where it did.
+        // The error was logged where it occurred.
         let _ = self.refresh();
         self.lock().pending()
     }
@@ -68,7 +68,7 @@ impl Reviews {
         lines::read(&self.searches, places)
     }
 
-    /// A review that is still to be decided.
+    /// A review that is still undecided.
     pub(super) fn find(&self, caller: &Caller, id: &str) -> Result<Review, Problem> {
         let review = self.read_one(id)?.filter(|review| review.is_seen_by(caller));
         let review = review.ok_or_else(|| Problem::not_found(format!("there is no review {id}")))?;
@@ -83,7 +83,7 @@ impl Reviews {
         Ok(self.read(places.into_iter().collect())?.pop())
     }
 
-    /// Records a step of a review, and takes it over as reading it would. A decision that comes too late is told so.
+    /// Records a step of a review, and applies it as reading it would. A decision that comes too late is told so.
     pub(super) fn record(
         &self,
         caller: &Caller,
@@ -110,7 +110,7 @@ impl Reviews {
             .record_own(what, event.clone())
             .map_err(|error| Problem::unavailable(error.to_string()))?;
         event.action = format!("trail.{what}");
-        // As it stands in the trail: what is secret in a reason is shown to nobody.
+        // As it is in the trail: nobody sees a secret in a reason.
         let event = self.trail.as_written(&event);
         let recorded = Recorded {
             index: index.get(),

@@ -17,8 +17,8 @@ use crate::fairness::{Asker, Full, Places, Rates};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 
-/// Lets a request pass that its client has a place for, which it holds until the whole answer is sent. Before anything of
-/// the request is looked at: who floods is refused for little.
+/// Passes on a request for which its client has a place, which it holds until the whole response is sent. This comes
+/// before anything else, so that refusing a flood is cheap.
 pub(super) async fn share(
     State((places, takes)): State<(Arc<Places>, Takes)>,
     Extension(caller): Extension<Caller>,
@@ -33,9 +33,9 @@ pub(super) async fn share(
     let mut place = shares.begin(client.clone());
     place.grow(1).map_err(|full| {
         let detail = match full {
-            Full::Whole => format!("too many {what} are under way: try again in a moment"),
+            Full::Whole => format!("too many {what} are in progress: try again in a moment"),
             Full::OfClient => {
-                format!("you have too many {what} under way: try again when one of them has ended")
+                format!("you have too many {what} in progress: try again when one of them has ended")
             }
         };
         Problem::new(StatusCode::TOO_MANY_REQUESTS, kind, detail).retry_after(1)
@@ -51,7 +51,7 @@ pub(crate) struct Observer {
     pub(crate) rates: Rates,
 }
 
-/// Counts every request, and puts on each answer what browsers are to be told.
+/// Counts every request, and adds the headers for browsers to each response.
 pub(super) async fn observe(State(observer): State<Arc<Observer>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());

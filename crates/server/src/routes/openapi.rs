@@ -22,7 +22,7 @@ const STRICT_DESCRIPTION: &str = "Fields in the wrong place or form are kept and
 pub(super) fn document(routes: &[Route]) -> Value {
     let mut paths = Map::new();
     for route in routes {
-        // In OpenAPI a parameter of a path has no slash in it.
+        // In OpenAPI, a path parameter contains no slash.
         let path = route.path.replace("{*path}", "{path}");
         let item = paths.entry(path).or_insert_with(|| json!({}));
         item[route.method.as_str().to_ascii_lowercase()] = operation(route);

@@ -29,10 +29,10 @@ pub(crate) fn router(app: App) -> Router {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method",
-                "this path does not take this method: see /docs",
+                "this path does not support this method: see /docs",
             )
         })
-        // The body is read by whoever needs it, with the limit of the settings.
+        // Whoever needs the body reads it, with the limit of the settings.
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(app.observer.clone(), observe))
         .with_state(app)

@@ -50,7 +50,7 @@ macro_rules! route {
     }};
 }
 
-/// All of them.
+/// All scopes.
 pub(crate) fn table() -> Vec<Row> {
     vec![
         route!(POST "/v1/events", Needs::Scope(Write), "Record one event, an array, or NDJSON", post(record::post),
@@ -91,7 +91,7 @@ pub(crate) fn table() -> Vec<Row> {
         route!(GET "/v1/stats", WholeTrail(Read), "Statistics and health", get(health::stats), gives 200 "Object", takes Takes::Turns),
         route!(GET "/admin/audit/stats", WholeTrail(Read), "Submitted, succeeded, failed", get(health::admin_stats),
             gives 200 "AdminStats"),
-        route!(GET "/metrics", WholeTrail(Read), "Numbers for Prometheus", get(health::metrics), gives 200 "Text", takes Takes::Turns),
+        route!(GET "/metrics", WholeTrail(Read), "Metrics for Prometheus", get(health::metrics), gives 200 "Text", takes Takes::Turns),
         route!(GET "/checkpoint", Tiles, "The newest signed checkpoint", get(read::checkpoint), gives 200 "Text"),
         route!(GET "/tile/{*path}", Tiles, "A tile of hashes (C2SP tlog-tiles)", get(read::tile), gives 200 "Bytes", or &[404], takes Takes::Turns),
         route!(GET "/tile/entries/{*path}", WholeTrail(Read), "A bundle of lines", get(read::entries),
@@ -118,7 +118,7 @@ async fn reference(headers: HeaderMap) -> Response {
     REFERENCE.json.answer(&headers)
 }
 
-/// `GET /docs`: the reference of the interface, for people.
+/// `GET /docs`: the API reference, for people.
 async fn docs(State(protection): State<Arc<Protection>>, headers: HeaderMap) -> Response {
     let mut response = REFERENCE.page.answer(&headers);
     protection.put_on(&mut response);

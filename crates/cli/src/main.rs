@@ -23,8 +23,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage::report(&error),
     };
-    outlive_a_file_size_limit();
-    match commands::run(arguments) {
+    match outlive_a_file_size_limit().and_then(|()| commands::run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
@@ -32,9 +31,9 @@ fn main() -> ExitCode {
 
 /// Makes a write beyond the process's file-size limit (`ulimit -f`) fail like one on a full disk. By default the system
 /// kills the process with SIGXFSZ.
-fn outlive_a_file_size_limit() {
-    let noted = std::sync::Arc::default();
-    if let Err(error) = signal_hook::flag::register(SIGXFSZ, noted) {
-        eprintln!("trailseal: a limit on file size would kill this process: {error}");
-    }
+fn outlive_a_file_size_limit() -> Result<(), failure::Failure> {
+    let registered = signal_hook::flag::register(SIGXFSZ, std::sync::Arc::default());
+    registered.map(drop).map_err(|error| {
+        failure::Failure::could_not(format!("could not prepare for a limit on file size: {error}"))
+    })
 }

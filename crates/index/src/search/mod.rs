@@ -62,7 +62,8 @@ pub struct Lag {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use trailseal_core::{Ack, Options, Trail, event::Event, file::StdFiles, filter::Filter};
+/// use trailseal_core::{Ack, Options, Trail, file::StdFiles};
+/// use trailseal_event::{Event, filter::Filter};
 /// use trailseal_index::{Order, Search};
 /// # let folder = tempfile::tempdir()?;
 /// # let dir = folder.path();

@@ -16,8 +16,6 @@ mod svg;
 use std::fs;
 use std::path::Path;
 
-pub use number::thousands;
-
 use plots::Plot;
 use results::Results;
 

@@ -3,7 +3,7 @@
 #[path = "../../../crates/cli/src/output/thousands.rs"]
 mod thousands;
 
-pub use thousands::thousands;
+pub(crate) use thousands::thousands;
 
 /// What a figure counts. A time is kept in nanoseconds, a size in bytes, memory in MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! How events are printed: a table for people, lines as stored, CSV for spreadsheets.
 
 mod table;
-#[allow(unreachable_pub, reason = "the report of the benches has this file, too")]
 mod thousands;
 
 use std::io::{self, IsTerminal as _, Write};

@@ -9,13 +9,14 @@ use crate::results::{Results, Run, Set};
 use crate::summary;
 
 const INTRODUCTION: &str = "\
-How fast Trailseal is, what limits it, and how it compares with what you might use instead. `benches/run` measures all of
-it and writes this page, plots included, from the raw results in `benches/results/`; nothing here is written by hand.
+How fast Trailseal is, how near it comes to what the hardware can do, and how it compares with what you might use
+instead. `benches/run` measures all of it and writes this page, plots included, from the raw results in
+`benches/results/`; nothing here is written by hand.
 
-Every figure is the median of the newest runs at one commit. The machines are shared, and absolute figures move by a third
-from day to day. So read each one beside the limit that was measured in the same run, and compare only figures that were
-measured together. An event is a line of 715 bytes with who, what, before, after and context. Times of a call include
-measuring it.
+Every figure is the median of the newest runs at one commit. The machines are shared, and absolute figures move by a
+third from day to day. So read each one beside the reference that was measured in the same run, and compare only figures
+that were measured together. An event is a line of 715 bytes with who, what, before, after and context. Times of a call
+include measuring it.
 ";
 
 const OTHERS: &str = "\

@@ -1,4 +1,4 @@
-//! What matters, in a table: ours, the limit that was measured beside it, and what people use instead.
+//! What matters, in a table: ours, the reference that was measured beside it, and what people use instead.
 
 use crate::names::{self, OWN};
 use crate::number::{Unit, base};
@@ -19,7 +19,7 @@ struct Row {
 
 pub fn table(results: &Results) -> String {
     let mut out = String::from(
-        "| | Trailseal | the limit, measured beside it | the usual ways | measured |\n| --- | --- | --- | --- | --- |\n",
+        "| | Trailseal | reference in the same run | the usual ways | measured |\n| --- | --- | --- | --- | --- |\n",
     );
     for row in rows(results) {
         let own = row.own.unwrap_or_else(|| NOT_MEASURED.into());

@@ -105,6 +105,22 @@ pub struct Filter {
     pub system: bool,
 }
 
+impl Filter {
+    /// The texts that a line must hold exactly, or in a stored form; a resource and an id hold one more each.
+    fn exact(&self) -> [&Vec<String>; 8] {
+        [
+            &self.tenant,
+            &self.actor,
+            &self.on_behalf_of,
+            &self.ip,
+            &self.correlation_id,
+            &self.request_id,
+            &self.session_id,
+            &self.trace_id,
+        ]
+    }
+}
+
 /// A resource to match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceFilter {

@@ -18,17 +18,7 @@ impl Filter {
     /// Whether a line with these bytes could match. Cheap, and never a false no: a value that JSON would escape is not
     /// searched for.
     pub fn may_match(&self, line: &[u8]) -> bool {
-        let exact = [
-            &self.tenant,
-            &self.actor,
-            &self.on_behalf_of,
-            &self.ip,
-            &self.correlation_id,
-            &self.request_id,
-            &self.session_id,
-            &self.trace_id,
-        ];
-        exact.into_iter().all(|values| any_is_in(line, values.iter().map(String::as_str)))
+        self.exact().into_iter().all(|values| any_is_in(line, values.iter().map(String::as_str)))
             && self.may_have_outcome(line)
             && any_is_in(line, self.severity.iter().map(|severity| severity.name()))
             && any_is_in(line, self.action.iter().map(|action| glob::literal(action)))

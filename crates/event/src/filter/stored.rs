@@ -37,22 +37,12 @@ impl Filter {
 
     /// Whether it asks for a value that masking may have hashed and that is not itself a hash.
     pub fn has_hashable(&self) -> bool {
-        let texts = [
-            &self.tenant,
-            &self.actor,
-            &self.on_behalf_of,
-            &self.ip,
-            &self.correlation_id,
-            &self.request_id,
-            &self.session_id,
-            &self.trace_id,
-        ];
         let ids = self.id.iter().filter_map(|wanted| match wanted {
             IdFilter::Id(id) => Some(id),
             IdFilter::Index(_) => None,
         });
         let resources = self.resource.iter().filter_map(|wanted| wanted.id.as_ref());
-        texts.into_iter().flatten().chain(ids).chain(resources).any(|text| !text.starts_with("hmac:"))
+        self.exact().into_iter().flatten().chain(ids).chain(resources).any(|text| !text.starts_with("hmac:"))
     }
 }
 

@@ -4,8 +4,12 @@
 //! log events, Vault's audit devices, AWS CloudTrail, Windows' security log. Their values are made up.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
 
+#[path = "../../event/tests/masking/differences.rs"]
+mod differences;
+
 use std::collections::BTreeSet;
 
+use differences::differences;
 use trailseal_core::Ack;
 use trailseal_core::Trail;
 use trailseal_event::complete::complete;
@@ -20,25 +24,6 @@ fn value_of(event: &Event) -> Value {
     Value::parse(&rest).unwrap()
 }
 
-/// Lists the paths of all that masking changed.
-fn each_difference(path: String, before: &Value, after: &Value, changed: &mut Vec<String>) {
-    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-    match (before, after) {
-        (Value::Object(before), Value::Object(after)) => {
-            for (key, value) in before.iter() {
-                each_difference(below(key), value, after.get(key).unwrap_or(&Value::Null), changed);
-            }
-        }
-        (Value::Array(before), Value::Array(after)) => {
-            for (place, (before, after)) in before.iter().zip(after).enumerate() {
-                each_difference(below(&place.to_string()), before, after, changed);
-            }
-        }
-        (before, after) if before != after => changed.push(path),
-        _ => {}
-    }
-}
-
 /// Masks these fields; exactly these paths change, and exactly they are listed.
 #[track_caller]
 fn check(fields: &str, expected: &[&str]) {
@@ -49,8 +34,7 @@ fn check(fields: &str, expected: &[&str]) {
     let paths = masker.mask(&mut event);
     assert!(is_noticed || paths.is_empty(), "nobody would have looked: {fields}");
     let after = value_of(&event);
-    let mut changed = Vec::new();
-    each_difference(String::new(), &before, &after, &mut changed);
+    let changed = differences(&before, &after);
     let (paths, changed): (BTreeSet<_>, BTreeSet<_>) =
         (paths.into_iter().collect(), changed.into_iter().collect());
     assert_eq!(paths, changed, "`masked` is not what was changed: {after}");

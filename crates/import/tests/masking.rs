@@ -3,10 +3,14 @@
 //! `UPDATE_SNAPSHOTS=1` writes the list anew; a person then reads what changed.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test says what it needs by failing")]
 
+#[path = "../../event/tests/masking/differences.rs"]
+mod differences;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
+use differences::differences;
 use trailseal_event::complete::complete;
 use trailseal_event::mask::{MaskOptions, Masker};
 use trailseal_event::{Event, Timestamp, Value, line};
@@ -44,25 +48,6 @@ fn each_leaf(key: &str, value: &Value, visit: &mut dyn FnMut(&str, &str)) {
         Value::Array(elements) => elements.iter().for_each(|element| each_leaf(key, element, visit)),
         Value::Object(object) => object.iter().for_each(|(key, value)| each_leaf(key, value, visit)),
         Value::Null | Value::Bool(_) => {}
-    }
-}
-
-/// Lists the paths of all that masking changed.
-fn each_difference(path: String, before: &Value, after: &Value, changed: &mut Vec<String>) {
-    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-    match (before, after) {
-        (Value::Object(before), Value::Object(after)) => {
-            for (key, value) in before.iter() {
-                each_difference(below(key), value, after.get(key).unwrap_or(&Value::Null), changed);
-            }
-        }
-        (Value::Array(before), Value::Array(after)) => {
-            for (place, (before, after)) in before.iter().zip(after).enumerate() {
-                each_difference(below(&place.to_string()), before, after, changed);
-            }
-        }
-        (before, after) if before != after => changed.push(path),
-        _ => {}
     }
 }
 
@@ -119,8 +104,7 @@ fn every_masked_and_every_suspicious_value() {
             let paths = masker.mask(&mut event);
             assert!(paths.is_empty() || has_key || has_text, "nobody would have looked: {line}");
             let (_, after) = value_of(&event);
-            let mut changed = Vec::new();
-            each_difference(String::new(), &before, &after, &mut changed);
+            let changed = differences(&before, &after);
             assert_eq!(paths.iter().collect::<BTreeSet<_>>(), changed.iter().collect(), "{line}");
             for path in &paths {
                 let was = before.get_path(path).map(Value::to_string).unwrap_or_default();

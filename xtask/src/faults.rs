@@ -149,12 +149,12 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "compressed_not_read_back",
         what: "a plain segment is removed without reading the compressed one back",
-        tests: &["-p", "trailseal-core", "--test", "regressions", "compressed"],
+        tests: &["-p", "trailseal-core", "--test", "regressions_at_rest", "compressed"],
     },
     Fault {
         name: "compressed_not_synced",
         what: "a compressed segment replaces the plain one before it is on disk",
-        tests: &["-p", "trailseal-core", "--test", "regressions", "compressed"],
+        tests: &["-p", "trailseal-core", "--test", "regressions_at_rest", "compressed"],
     },
     Fault {
         name: "void_lines_read",

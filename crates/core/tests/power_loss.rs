@@ -12,38 +12,24 @@
     reason = "a test says what is wrong by panicking, and what it measured by printing"
 )]
 
-use std::panic::AssertUnwindSafe;
-use std::path::Path;
-use std::sync::{Arc, LazyLock};
+mod support;
+
+use std::sync::Arc;
 use std::time::Duration;
 
+use support::in_memory::{dir, holds, options};
 use trailseal_core::file::Files;
-use trailseal_core::{Ack, HandoffPlace, Options, Roll, Status, Trail};
+use trailseal_core::{Ack, Status, Trail};
 use trailseal_event::Event;
 use trailseal_testkit::check::check_trail;
 use trailseal_testkit::fault::{FaultFiles, Step, Survival};
 
-/// The lock is taken on a real file; everything else is in memory, under the same path.
-fn dir() -> &'static Path {
-    static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
-    FOLDER.path()
-}
-
-fn options(files: &FaultFiles) -> Options {
-    let mut options = Options::default();
-    options.files = Arc::new(files.clone());
-    options.handoff.place = HandoffPlace::Memory;
-    options.handoff.size_bytes = 1 << 20;
-    options.segment.roll = Roll::Bytes(6_000);
-    options.seal_every = Duration::from_millis(1);
-    options.disk_reserve_bytes = Some(0);
-    options
-}
+const ROLL_BYTES: u64 = 6_000;
 
 /// Records, rolls, seals, closes and opens again; every durable acknowledgement is noted in the log.
 fn workload(files: &FaultFiles) {
     for session in 0..2 {
-        let trail = Trail::open(dir(), options(files)).unwrap();
+        let trail = Trail::open(dir(), options(files, ROLL_BYTES)).unwrap();
         for number in 0..40 {
             let event = Event::new("test.power").description(mark(session, number));
             let ack = if number % 3 == 0 { Ack::Durable } else { Ack::Accepted };
@@ -101,20 +87,12 @@ fn opens_and_holds(files: &FaultFiles, prefix: usize, survival: Survival, acknow
     let image = files.after_power_loss(prefix, survival);
     let context = || format!("after step {prefix}, {survival:?}");
     // A trail that was not even made yet has nothing to lose.
-    let trail = match Trail::open(dir(), options(&image)) {
+    let trail = match Trail::open(dir(), options(&image, ROLL_BYTES)) {
         Ok(trail) => trail,
         Err(error) => panic!("{}: {error} {error:?}", context()),
     };
     let receipt = trail.record_ack(&Event::new("test.after"), Ack::Durable).unwrap();
     assert_eq!(receipt.status, Status::Durable, "{}", context());
     trail.close(Duration::from_secs(10)).unwrap();
-    let image: Arc<dyn Files> = Arc::new(image);
-    let checked = std::panic::catch_unwind(AssertUnwindSafe(|| check_trail(dir(), &image, acknowledged)));
-    match checked {
-        Ok(checked) => assert_eq!(checked.sealed, checked.lines.len() as u64, "{}", context()),
-        Err(panic) => {
-            println!("{}", context());
-            std::panic::resume_unwind(panic);
-        }
-    }
+    holds(image, acknowledged, &context());
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unsafe_code)]
 
+mod support;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::pin::Pin;
@@ -10,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use support::{SOON, sealing_at_once as options};
 use trailseal_core::deliver::{Batch, DeliveryState, Position, Sink, SinkError};
 use trailseal_core::{
     Ack, BatchError, HandedInOnce, HandoffPlace, Notice, Once, Options, Reader, RecordError, RecordOnceError,
@@ -18,16 +21,6 @@ use trailseal_core::{
 use trailseal_event::policy::{Mode, Policy, Rule, When};
 use trailseal_event::{Event, Index, Value};
 use trailseal_testkit::fault::{Fault, FaultFiles, Step, Survival};
-
-const SOON: Duration = Duration::from_secs(10);
-
-fn options() -> Options {
-    let mut options = Options::default();
-    options.handoff.size_bytes = 1 << 20;
-    options.disk_reserve_bytes = Some(0);
-    options.seal_every = Duration::from_millis(1);
-    options
-}
 
 /// On files in memory, which stall and fail on order.
 fn on_fault_files() -> (Options, FaultFiles) {

@@ -1,7 +1,10 @@
 //! Trails to be opened again, as they are and as somebody left them.
 
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its part of this one")]
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+pub mod hooked;
+pub mod in_memory;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +24,19 @@ pub fn options() -> Options {
     options.handoff.size_bytes = 1 << 20;
     options.disk_reserve_bytes = Some(0);
     options
+}
+
+/// What is recorded is sealed at once.
+pub fn sealing_at_once() -> Options {
+    let mut options = Options::default();
+    options.handoff.size_bytes = 1 << 20;
+    options.disk_reserve_bytes = Some(0);
+    options.seal_every = Duration::from_millis(1);
+    options
+}
+
+pub fn event(text: &str) -> Event {
+    Event::new("test.made").description(text)
 }
 
 pub fn rolling() -> Options {

@@ -15,7 +15,7 @@ use trailseal_event::line::{self, FRONT_BYTES_MAX, RunningFront};
 use super::drain::Drain;
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, frame_len};
 use super::map::Producer;
-use super::open::Ring;
+use super::ring::Ring;
 use crate::file::StdFiles;
 
 /// With more than this before them, callers wait for the disk rather than use the room that is left: else everything

@@ -9,23 +9,27 @@
 //!   as it is.
 
 mod beginning;
+mod error;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use trailseal_tlog::{Checkpoint, KeyRing, TILE_LEVELS, hashes_in_level};
 
+pub use self::error::BackupError;
+
 use self::beginning::{ends_alike, remove_for_good};
-use super::folder::{Folder, SegmentFile};
-use super::lock::named_handoff;
-use super::manifest::{Manifest, ManifestError};
+use self::error::failed;
+use crate::folder::Folder;
 use crate::handoff::{HandoffHeader, own_header};
+use crate::lock::named_handoff;
+use crate::manifest::{Manifest, ManifestError};
+use crate::segment::SegmentFile;
 use crate::segment::{Form, segment_name};
 use crate::tree::{HASH_LEN, root_of};
 
 const BLOCK: usize = 1 << 20;
 const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
-const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 /// Manifest or keys change at a rotation; more in a row than this are no accident.
 const TRIES_MAX: usize = 8;
 /// The writer's and the server's own files, and whether each is for owners alone. Whatever else lies in the folder is
@@ -43,52 +47,6 @@ pub struct BackedUp {
     pub events: u64,
     /// Bytes that were copied now.
     pub copied_bytes: u64,
-}
-
-/// Why there is no backup, or none newer than the one before.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BackupError {
-    /// The folder holds no trail that can be read.
-    #[error("{} is no trail that can be backed up: {what}; run `trailseal verify`", path.display())]
-    Source {
-        /// The folder.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// The place holds something else.
-    #[error("{} {what}: give an empty folder, or the one of an earlier backup of this trail", path.display())]
-    Place {
-        /// The folder.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// The copy is no beginning of the trail, so appending to it would make one of two histories.
-    #[error("{} cannot be gone on from: {what}; give an empty folder, and keep that one", path.display())]
-    WentOn {
-        /// The folder.
-        path: PathBuf,
-        /// How that is known.
-        what: String,
-    },
-    /// A file operation failed.
-    #[error("could not {action} {}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupError + use<> {
-    let path = path.to_owned();
-    move |source| BackupError::Io { action, path, source }
 }
 
 /// Copies the trail in `from` to the folder `to`, going on from an earlier backup there.

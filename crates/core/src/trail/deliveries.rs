@@ -17,7 +17,7 @@ impl Trail {
         self.inner.deliver_to(sink, false)
     }
 
-    /// As [`deliver_to`](Trail::deliver_to), for the one store that [`Ack::Store`] waits for.
+    /// As [`deliver_to`](Trail::deliver_to), for the one store that [`Ack::Store`](crate::Ack::Store) waits for.
     ///
     /// # Errors
     /// As [`deliver_to`](Trail::deliver_to).

@@ -117,7 +117,7 @@ impl Trail {
         self.inner.log.gate.shut().map(RecordError::of_shut)
     }
 
-    /// Whether there is a store that [`Ack::Store`] waits for.
+    /// Whether there is a store that [`Ack::Store`](crate::Ack::Store) waits for.
     pub fn has_store(&self) -> bool {
         self.inner.log.has_store()
     }

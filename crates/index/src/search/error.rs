@@ -14,7 +14,7 @@ pub enum SearchError {
     /// An index could not be read.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// Nobody wants the answer any more: see [`Search::stop_when`].
+    /// Nobody wants the answer any more: see [`Search::stop_when`](super::Search::stop_when).
     #[error("the search was stopped")]
     Stopped,
     /// The folder could not be listed.

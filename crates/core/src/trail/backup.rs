@@ -9,24 +9,28 @@
 //!   alone.
 
 mod beginning;
+mod error;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use trailseal_tlog::{Checkpoint, KeyRing, TILE_LEVELS, hashes_in_level};
 
+pub use self::error::BackupError;
+
 use self::beginning::{ends_alike, remove_for_good};
-use super::folder::{Folder, SegmentFile};
-use super::lock::named_handoff;
-use super::manifest::{Manifest, ManifestError};
+use self::error::failed;
+use crate::folder::Folder;
 use crate::handoff::{HandoffHeader, own_header};
+use crate::lock::named_handoff;
+use crate::manifest::{Manifest, ManifestError};
+use crate::segment::SegmentFile;
 use crate::segment::{Form, segment_name};
 use crate::tree::{HASH_LEN, root_of};
 
 const BLOCK: usize = 1 << 20;
 const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
-const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
-/// Manifest or keys change at a rotation; more changes in a row than this are no accident.
+/// Manifest or keys change at a rotation; more in a row than this are no accident.
 const TRIES_MAX: usize = 8;
 /// The writer's and the server's own files, and whether each is only for its owner. Anything else in the folder is not
 /// the trail's (notes, a handoff or a key under a name from the settings), or belongs to a process, or is derived.
@@ -45,53 +49,7 @@ pub struct BackedUp {
     pub copied_bytes: u64,
 }
 
-/// Why there is no backup, or none newer than the previous one.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BackupError {
-    /// The folder holds no readable trail.
-    #[error("{} is not a trail that can be backed up: {what}; run `trailseal verify`", path.display())]
-    Source {
-        /// The folder.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// There is something else in that place.
-    #[error("{} {what}: give an empty folder, or the one of an earlier backup of this trail", path.display())]
-    Place {
-        /// The folder.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// The copy is not a beginning of the trail, so appending to it would merge two histories.
-    #[error("{} cannot be continued: {what}; give an empty folder, and keep that one", path.display())]
-    WentOn {
-        /// The folder.
-        path: PathBuf,
-        /// How that is known.
-        what: String,
-    },
-    /// A file operation failed.
-    #[error("could not {action} {}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The system's error.
-        #[source]
-        source: io::Error,
-    },
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupError + use<> {
-    let path = path.to_owned();
-    move |source| BackupError::Io { action, path, source }
-}
-
-/// Copies the trail in `from` to the folder `to`, continuing an earlier backup there.
+/// Copies the trail in `from` to the folder `to`, going on from an earlier backup there.
 ///
 /// # Errors
 /// When `from` is not a trail, `to` holds something else or was written to meanwhile, or a file cannot be read or

@@ -1,0 +1,279 @@
+//! What an operator should know of.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Called with each notice.
+pub type OnNotice = Arc<dyn Fn(&Notice) + Send + Sync>;
+
+/// Something that an operator should know of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A write or sync of a segment failed; what is accepted is kept and tried again in a new segment.
+    SegmentFailed {
+        /// What the system said.
+        reason: String,
+    },
+    /// Writing and syncing a group of lines took over a second; whoever waits for the disk waited so long.
+    SlowWrite {
+        /// How long it took.
+        took: Duration,
+    },
+    /// Lines are written again after a failure.
+    SegmentRecovered,
+    /// The segment's file was deleted, replaced or cut by somebody; a new one is begun.
+    SegmentReplaced {
+        /// Index of the first line of the lost file.
+        first: u64,
+    },
+    /// Less than the disk reserve is free: new events are refused.
+    DiskReserveReached {
+        /// Free bytes.
+        free_bytes: u64,
+    },
+    /// There is room again.
+    DiskReserveLeft,
+    /// Sealing failed and is tried again.
+    SealFailed {
+        /// What failed.
+        reason: String,
+    },
+    /// Everything that was to be sealed is.
+    SealRecovered,
+    /// A closed segment could not be compressed; it stays as it is.
+    CompressFailed {
+        /// What failed.
+        reason: String,
+    },
+    /// A checkpoint did not reach an anchor.
+    AnchorFailed {
+        /// What failed.
+        reason: String,
+    },
+    /// A sink failed; what it did not take stays in the trail and is delivered later.
+    DeliveryFailed {
+        /// Its name.
+        sink: String,
+        /// What failed.
+        reason: String,
+    },
+    /// A sink takes events again.
+    DeliveryRecovered {
+        /// Its name.
+        sink: String,
+    },
+    /// A sink holds other events than the trail: nothing more is delivered to it.
+    DeliveryStopped {
+        /// Its name.
+        sink: String,
+        /// The first event in question.
+        at: u64,
+        /// What differs.
+        reason: String,
+    },
+    /// The index does not answer for the ids of older events: they are read from the trail, and held in memory.
+    IdsInMemory {
+        /// Why.
+        reason: String,
+    },
+    /// The lock file was removed or replaced while the trail was written; it is back, and held.
+    LockPutBack {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The lock file was removed or replaced, and cannot be put back. The trail is still held, by its second lock.
+    LockMissing {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The handoff was removed, replaced or cut while it was in use. It was made anew, and what the old one held is on
+    /// disk.
+    HandoffRemade {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The handoff was removed, replaced or cut while it was in use, and cannot be made anew: until it is, a killed
+    /// process loses what is not yet written.
+    HandoffLost {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file of the tree was removed, replaced or cut while the trail was written; all of them were made again from the
+    /// lines, which give the same tree.
+    TreeRemade {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The trail's folder was moved or removed while it was written: new events are refused.
+    FolderMoved {
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// The trail's folder is where it was: new events are taken again.
+    FolderBack {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// The file system gives files other inode numbers at each look: a file that is replaced while it is in use is not
+    /// noticed, only one that is removed or cut.
+    InodeNumbersChange {
+        /// The trail's folder.
+        path: PathBuf,
+    },
+    /// The handoff that the last writer named is not there: what was accepted and in no segment is lost.
+    HandoffMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A line that a stop had torn was set aside: it was never known to be durable.
+    TornLineSetAside {
+        /// How many bytes.
+        bytes: u64,
+    },
+    /// The trail was opened under other circumstances than the last time.
+    OpenedElsewhere {
+        /// What differs: `host`, `folder`, `policy`.
+        differs: Vec<&'static str>,
+    },
+    /// The last line was recorded more than a day after now; new ones get its time until the clock has caught up.
+    ClockBehind {
+        /// How many seconds.
+        seconds: i64,
+    },
+    /// The handoff could not be mapped from a file: a killed process would lose what is not yet written.
+    HandoffInMemory {
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for Notice {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Notice::SegmentFailed { reason } => {
+                write!(
+                    formatter,
+                    "a write to a segment failed ({reason}); what was accepted is kept and tried again in a new one"
+                )
+            }
+            // Whole seconds: what is told again and again should be told alike.
+            Notice::SlowWrite { took } => {
+                write!(formatter, "a write to a segment took over {} s: the disk is slow", took.as_secs())
+            }
+            Notice::SegmentRecovered => formatter.write_str("segments are written again"),
+            Notice::SegmentReplaced { first } => {
+                write!(
+                    formatter,
+                    "the segment that begins with event {first} was deleted, replaced or cut; a new one is begun, and \
+                     `trailseal verify` says what is missing"
+                )
+            }
+            Notice::DiskReserveReached { free_bytes } => {
+                write!(
+                    formatter,
+                    "only {} MiB are free: new events are refused until there is room",
+                    free_bytes >> 20
+                )
+            }
+            Notice::DiskReserveLeft => formatter.write_str("there is room again: new events are taken"),
+            Notice::SealFailed { reason } => write!(formatter, "sealing failed and is tried again: {reason}"),
+            Notice::SealRecovered => formatter.write_str("events are sealed again"),
+            Notice::CompressFailed { reason } => {
+                write!(formatter, "a closed segment could not be compressed and stays as it is: {reason}")
+            }
+            Notice::AnchorFailed { reason } => {
+                write!(formatter, "a checkpoint did not reach an anchor: {reason}")
+            }
+            Notice::DeliveryFailed { sink, reason } => {
+                write!(formatter, "delivery to {sink} failed and is tried again: {reason}")
+            }
+            Notice::DeliveryRecovered { sink } => write!(formatter, "{sink} takes events again"),
+            Notice::DeliveryStopped { sink, at, reason } => write!(
+                formatter,
+                "delivery to {sink} stopped at event {at}: {reason}; run `trailseal doctor`"
+            ),
+            Notice::IdsInMemory { reason } => write!(
+                formatter,
+                "the index is not asked for ids ({reason}): all are held in memory until the next opening; run \
+                 `trailseal reindex` while nothing writes"
+            ),
+            Notice::LockPutBack { path } => write!(
+                formatter,
+                "{} was removed or replaced while this process writes, and is put back: stop a writer rather than \
+                 remove its lock",
+                path.display()
+            ),
+            Notice::LockMissing { path, reason } => {
+                write!(
+                    formatter,
+                    "{} was removed or replaced, and cannot be put back ({reason}); the trail is still held",
+                    path.display()
+                )
+            }
+            Notice::HandoffRemade { path } => write!(
+                formatter,
+                "the handoff {} was removed, replaced or cut while it was in use; it was made anew",
+                path.display()
+            ),
+            Notice::HandoffLost { path, reason } => write!(
+                formatter,
+                "the handoff {} was removed, replaced or cut while it was in use, and cannot be made anew ({reason}): \
+                 until it is, a killed process loses what is not yet written",
+                path.display()
+            ),
+            Notice::TreeRemade { path } => write!(
+                formatter,
+                "{} was removed, replaced or cut while it was written; the tree was made again from the lines",
+                path.display()
+            ),
+            Notice::FolderMoved { path } => write!(
+                formatter,
+                "the trail's folder {} was moved or removed while it was written: new events are refused until it is \
+                 back",
+                path.display()
+            ),
+            Notice::FolderBack { path } => {
+                write!(formatter, "the trail's folder {} is back: new events are taken", path.display())
+            }
+            Notice::InodeNumbersChange { path } => write!(
+                formatter,
+                "inode numbers do not hold on the file system of {}: a file that is replaced while it is written is \
+                 not noticed",
+                path.display()
+            ),
+            Notice::HandoffMissing { path } => write!(
+                formatter,
+                "{}, the handoff that the last writer named, is not there: what it had accepted and not yet written is \
+                 lost",
+                path.display()
+            ),
+            Notice::TornLineSetAside { bytes } => write!(
+                formatter,
+                "{bytes} bytes behind the last whole line were set aside in segments/: a stop tore them, and nobody was \
+                 told that they are durable"
+            ),
+            Notice::OpenedElsewhere { differs } => write!(
+                formatter,
+                "other than at the last opening: {}; if you did not move the trail, or change the policy, find out who \
+                 did",
+                differs.join(", ")
+            ),
+            Notice::ClockBehind { seconds } => write!(
+                formatter,
+                "the trail's last event was recorded {} hours after now: the clock is wrong, or was; new events get that \
+                 time until the clock has caught up",
+                seconds / 3_600
+            ),
+            Notice::HandoffInMemory { reason } => write!(
+                formatter,
+                "the handoff is in plain memory ({reason}): a killed process loses what is not yet written"
+            ),
+        }
+    }
+}

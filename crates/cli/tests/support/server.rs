@@ -318,7 +318,7 @@ impl Connection {
     }
 }
 
-/// What a server answered.
+/// A server's response.
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,

@@ -11,38 +11,38 @@ pub type OnNotice = Arc<dyn Fn(&Notice) + Send + Sync>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// A write or sync of a segment failed; what is accepted is kept and tried again in a new segment.
+    /// A write or sync of a segment failed; what is accepted is kept and retried in a new segment.
     SegmentFailed {
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
-    /// Writing and syncing a group of lines took over a second; whoever waits for the disk waited so long.
+    /// Writing and syncing a group of lines took over a second; callers that waited for the disk waited as long.
     SlowWrite {
         /// How long it took.
         took: Duration,
     },
-    /// Lines are written again after a failure.
+    /// Lines are being written again after a failure.
     SegmentRecovered,
-    /// The segment's file was deleted, replaced or cut by somebody; a new one is begun.
+    /// Somebody deleted, replaced or truncated the segment's file; a new one was started.
     SegmentReplaced {
         /// Index of the first line of the lost file.
         first: u64,
     },
-    /// Less than the disk reserve is free: new events are refused.
+    /// Less space than the disk reserve is free: new events are refused.
     DiskReserveReached {
         /// Free bytes.
         free_bytes: u64,
     },
-    /// There is room again.
+    /// There is enough space again.
     DiskReserveLeft,
-    /// Sealing failed and is tried again.
+    /// Sealing failed and is retried.
     SealFailed {
         /// What failed.
         reason: String,
     },
-    /// Everything that was to be sealed is.
+    /// Everything that was to be sealed is sealed.
     SealRecovered,
-    /// A closed segment could not be compressed; it stays as it is.
+    /// A closed segment could not be compressed; it stays uncompressed.
     CompressFailed {
         /// What failed.
         reason: String,
@@ -59,7 +59,7 @@ pub enum Notice {
         /// What failed.
         reason: String,
     },
-    /// A sink takes events again.
+    /// A sink accepts events again.
     DeliveryRecovered {
         /// Its name.
         sink: String,
@@ -73,30 +73,30 @@ pub enum Notice {
         /// What differs.
         reason: String,
     },
-    /// The index does not answer for the ids of older events: they are read from the trail, and held in memory.
+    /// The index does not look up the ids of older events: they are read from the trail, and held in memory.
     IdsInMemory {
         /// Why.
         reason: String,
     },
-    /// The lock file was removed or replaced while the trail was written; it is back, and held.
+    /// The lock file was removed or replaced while the trail was in use; it was recreated and is held.
     LockPutBack {
         /// The file.
         path: PathBuf,
     },
-    /// The lock file was removed or replaced, and cannot be put back. The trail is still held, by its second lock.
+    /// The lock file was removed or replaced, and cannot be recreated. The trail is still held, by its second lock.
     LockMissing {
         /// The file.
         path: PathBuf,
         /// Why.
         reason: String,
     },
-    /// The handoff was removed, replaced or cut while it was in use. It was made anew, and what the old one held is on
+    /// The handoff was removed, replaced or truncated while in use. It was recreated, and what the old one held is on
     /// disk.
     HandoffRemade {
         /// The file.
         path: PathBuf,
     },
-    /// The handoff was removed, replaced or cut while it was in use, and cannot be made anew: until it is, a killed
+    /// The handoff was removed, replaced or truncated while in use, and cannot be recreated: until it is, a killed
     /// process loses what is not yet written.
     HandoffLost {
         /// The file.
@@ -104,39 +104,39 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
-    /// A file of the tree was removed, replaced or cut while the trail was written; all of them were made again from the
-    /// lines, which give the same tree.
+    /// A file of the tree was removed, replaced or truncated while the trail was in use; all of them were rebuilt from
+    /// the lines, which give the same tree.
     TreeRemade {
         /// The file.
         path: PathBuf,
     },
-    /// The trail's folder was moved or removed while it was written: new events are refused.
+    /// The trail's folder was moved or removed while in use: new events are refused.
     FolderMoved {
         /// Where it was.
         path: PathBuf,
     },
-    /// The trail's folder is where it was: new events are taken again.
+    /// The trail's folder is back: new events are accepted again.
     FolderBack {
         /// Where it is.
         path: PathBuf,
     },
-    /// The file system gives files other inode numbers at each look: a file that is replaced while it is in use is not
-    /// noticed, only one that is removed or cut.
+    /// The file system gives files other inode numbers on each look: a replaced file goes unnoticed; only a removed or
+    /// truncated one is noticed.
     InodeNumbersChange {
         /// The trail's folder.
         path: PathBuf,
     },
-    /// The handoff that the last writer named is not there: what was accepted and in no segment is lost.
+    /// The handoff that the last writer named is missing: what was accepted and in no segment is lost.
     HandoffMissing {
         /// Where it should be.
         path: PathBuf,
     },
-    /// A line that a stop had torn was set aside: it was never known to be durable.
+    /// A line torn by a stop was set aside: it was never known to be durable.
     TornLineSetAside {
         /// How many bytes.
         bytes: u64,
     },
-    /// The trail was opened under other circumstances than the last time.
+    /// The circumstances differ from those of the last opening.
     OpenedElsewhere {
         /// What differs: `host`, `folder`, `policy`.
         differs: Vec<&'static str>,
@@ -148,7 +148,7 @@ pub enum Notice {
     },
     /// The handoff could not be mapped from a file: a killed process would lose what is not yet written.
     HandoffInMemory {
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
 }
@@ -159,115 +159,118 @@ impl std::fmt::Display for Notice {
             Notice::SegmentFailed { reason } => {
                 write!(
                     formatter,
-                    "a write to a segment failed ({reason}); what was accepted is kept and tried again in a new one"
+                    "a write to a segment failed ({reason}); what was accepted is kept and retried in a new one"
                 )
             }
-            // Whole seconds: what is told again and again should be told alike.
+            // Whole seconds, so that a repeated notice has the same text.
             Notice::SlowWrite { took } => {
                 write!(formatter, "a write to a segment took over {} s: the disk is slow", took.as_secs())
             }
-            Notice::SegmentRecovered => formatter.write_str("segments are written again"),
+            Notice::SegmentRecovered => formatter.write_str("segments can be written again"),
             Notice::SegmentReplaced { first } => {
                 write!(
                     formatter,
-                    "the segment that begins with event {first} was deleted, replaced or cut; a new one is begun, and \
+                    "the segment that begins with event {first} was deleted, replaced or truncated; a new one was \
+                     started, and \
                      `trailseal verify` says what is missing"
                 )
             }
             Notice::DiskReserveReached { free_bytes } => {
                 write!(
                     formatter,
-                    "only {} MiB are free: new events are refused until there is room",
+                    "only {} MiB are free: new events are refused until there is more space",
                     free_bytes >> 20
                 )
             }
-            Notice::DiskReserveLeft => formatter.write_str("there is room again: new events are taken"),
-            Notice::SealFailed { reason } => write!(formatter, "sealing failed and is tried again: {reason}"),
-            Notice::SealRecovered => formatter.write_str("events are sealed again"),
+            Notice::DiskReserveLeft => {
+                formatter.write_str("there is enough space again: new events are accepted")
+            }
+            Notice::SealFailed { reason } => write!(formatter, "sealing failed and is retried: {reason}"),
+            Notice::SealRecovered => formatter.write_str("events are being sealed again"),
             Notice::CompressFailed { reason } => {
-                write!(formatter, "a closed segment could not be compressed and stays as it is: {reason}")
+                write!(formatter, "a closed segment could not be compressed and stays uncompressed: {reason}")
             }
             Notice::AnchorFailed { reason } => {
                 write!(formatter, "a checkpoint did not reach an anchor: {reason}")
             }
             Notice::DeliveryFailed { sink, reason } => {
-                write!(formatter, "delivery to {sink} failed and is tried again: {reason}")
+                write!(formatter, "delivery to {sink} failed and is retried: {reason}")
             }
-            Notice::DeliveryRecovered { sink } => write!(formatter, "{sink} takes events again"),
+            Notice::DeliveryRecovered { sink } => write!(formatter, "{sink} accepts events again"),
             Notice::DeliveryStopped { sink, at, reason } => write!(
                 formatter,
                 "delivery to {sink} stopped at event {at}: {reason}; run `trailseal doctor`"
             ),
             Notice::IdsInMemory { reason } => write!(
                 formatter,
-                "the index is not asked for ids ({reason}): all are held in memory until the next opening; run \
+                "the index is not used for id look-ups ({reason}): all ids are held in memory until the next opening; \
+                 run \
                  `trailseal reindex` while nothing writes"
             ),
             Notice::LockPutBack { path } => write!(
                 formatter,
-                "{} was removed or replaced while this process writes, and is put back: stop a writer rather than \
-                 remove its lock",
+                "{} was removed or replaced while this process is writing, and was recreated: stop a writer instead \
+                 of removing its lock",
                 path.display()
             ),
             Notice::LockMissing { path, reason } => {
                 write!(
                     formatter,
-                    "{} was removed or replaced, and cannot be put back ({reason}); the trail is still held",
+                    "{} was removed or replaced, and cannot be recreated ({reason}); the trail is still locked",
                     path.display()
                 )
             }
             Notice::HandoffRemade { path } => write!(
                 formatter,
-                "the handoff {} was removed, replaced or cut while it was in use; it was made anew",
+                "the handoff {} was removed, replaced or truncated while in use; it was recreated",
                 path.display()
             ),
             Notice::HandoffLost { path, reason } => write!(
                 formatter,
-                "the handoff {} was removed, replaced or cut while it was in use, and cannot be made anew ({reason}): \
+                "the handoff {} was removed, replaced or truncated while in use, and cannot be recreated ({reason}): \
                  until it is, a killed process loses what is not yet written",
                 path.display()
             ),
             Notice::TreeRemade { path } => write!(
                 formatter,
-                "{} was removed, replaced or cut while it was written; the tree was made again from the lines",
+                "{} was removed, replaced or truncated while in use; the tree was rebuilt from the lines",
                 path.display()
             ),
             Notice::FolderMoved { path } => write!(
                 formatter,
-                "the trail's folder {} was moved or removed while it was written: new events are refused until it is \
+                "the trail's folder {} was moved or removed while in use: new events are refused until it is \
                  back",
                 path.display()
             ),
             Notice::FolderBack { path } => {
-                write!(formatter, "the trail's folder {} is back: new events are taken", path.display())
+                write!(formatter, "the trail's folder {} is back: new events are accepted", path.display())
             }
             Notice::InodeNumbersChange { path } => write!(
                 formatter,
-                "inode numbers do not hold on the file system of {}: a file that is replaced while it is written is \
-                 not noticed",
+                "inode numbers do not hold on the file system of {}: a file replaced under the writer goes unnoticed",
                 path.display()
             ),
             Notice::HandoffMissing { path } => write!(
                 formatter,
-                "{}, the handoff that the last writer named, is not there: what it had accepted and not yet written is \
+                "{}, the handoff that the last writer named, is not there: what was accepted but not yet written is \
                  lost",
                 path.display()
             ),
             Notice::TornLineSetAside { bytes } => write!(
                 formatter,
-                "{bytes} bytes behind the last whole line were set aside in segments/: a stop tore them, and nobody was \
-                 told that they are durable"
+                "{bytes} bytes after the last whole line were set aside in segments/: a stop tore them, and they were \
+                 never acknowledged as durable"
             ),
             Notice::OpenedElsewhere { differs } => write!(
                 formatter,
-                "other than at the last opening: {}; if you did not move the trail, or change the policy, find out who \
-                 did",
+                "different from the last opening: {}; if you did not move the trail or change the policy, find out \
+                 who did",
                 differs.join(", ")
             ),
             Notice::ClockBehind { seconds } => write!(
                 formatter,
-                "the trail's last event was recorded {} hours after now: the clock is wrong, or was; new events get that \
-                 time until the clock has caught up",
+                "the trail's last event was recorded {} hours in the future: the clock is or was wrong; new events \
+                 get that time until the clock has caught up",
                 seconds / 3_600
             ),
             Notice::HandoffInMemory { reason } => write!(

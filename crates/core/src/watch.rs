@@ -156,7 +156,7 @@ impl Watch {
             Lies::Nothing => {}
             Lies::Empty if is_at_home => handoff::remove(path)?,
             Lies::Own if self.log.handoff.is_own_generation(path) => {}
-            Lies::Own => return Err(io::Error::other("another writer's handoff lies there: move it away")),
+            Lies::Own => return Err(io::Error::other("another writer's handoff is there: move it away")),
             Lies::Empty | Lies::Foreign => {
                 return Err(io::Error::other("another file is there and is left unchanged: move it away"));
             }

@@ -100,7 +100,7 @@ fn put_in_place(temporary: &Path, path: &Path, trail: u64) -> io::Result<()> {
         Lies::Nothing | Lies::Own => fs::rename(temporary, path),
         Lies::Empty | Lies::Foreign => Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
-            "another file lies there, which is not this trail's handoff",
+            "another file is there, which is not this trail's handoff",
         )),
     }
 }

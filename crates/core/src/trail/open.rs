@@ -47,7 +47,7 @@ use crate::watch::Watch;
 const DISK_RESERVE_BYTES: u64 = 256 << 20;
 /// How long `trail.opened` may take to become durable before an opening goes on without it.
 const OPENED_TIMEOUT: Duration = Duration::from_secs(10);
-const SECRET_UNREADABLE: &str = "holds no sampling secret: remove it, and another one is made";
+const SECRET_UNREADABLE: &str = "holds no sampling secret: remove it to have another one made";
 
 /// Everything that an opening found or created, before threads are started.
 struct Opened {

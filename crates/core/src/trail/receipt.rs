@@ -52,7 +52,7 @@ pub struct Receipt {
 
 /// An event that was handed in, before anybody waited for the level that the policy asks for.
 #[derive(Clone, Debug)]
-#[must_use = "the event may have to reach a level that is not waited for yet: see Trail::finish"]
+#[must_use = "nobody has waited yet for the level that the event must reach: see Trail::finish"]
 pub struct HandedIn {
     /// The receipt so far.
     pub receipt: Receipt,

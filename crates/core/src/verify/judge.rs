@@ -97,9 +97,7 @@ fn examine(
     let (kept, kept_bad) = open_kept(&kept, &trust);
     let newest = match &text {
         Some(text) => notes::open(text, &trust.ring).map_err(|unsigned| unsigned.of("the newest checkpoint")),
-        None => {
-            Err(Located::nowhere(Problem::CheckpointMissing, "the newest checkpoint is not there".into()))
-        }
+        None => Err(Located::nowhere(Problem::CheckpointMissing, "the newest checkpoint is missing".into())),
     };
     if let (Some(text), Ok(newest)) = (&text, &newest) {
         trust.compare(text, newest.size);
@@ -241,8 +239,7 @@ fn tree_damage(diff: &TreeDiff) -> Located {
         true => (Problem::TreeMissing, format!("tree/{level} ends before hash {hash}, or is missing")),
         false => (Problem::TileForged, format!("hash {hash} of tree/{level} does not match the lines")),
     };
-    let mend =
-        "the lines themselves are as they were signed; `trailseal reindex --tree` makes the tree again";
+    let mend = "the lines themselves are as they were signed; `trailseal reindex --tree` rebuilds the tree";
     Located::nowhere(problem, format!("{what}; {mend}"))
 }
 
@@ -312,7 +309,7 @@ impl Judged<'_> {
         }
         let failing = self.marks.iter().zip(&self.found.holds).find(|(_, holds)| !**holds);
         if let Some(((size, _), _)) = failing {
-            let message = format!("checkpoints/{size} signs another root than the lines give");
+            let message = format!("checkpoints/{size} signs a root other than the lines give");
             return Ok(Some(Located {
                 range: Some((0, *size)),
                 ..Located::nowhere(Problem::RootMismatch, message)
@@ -438,7 +435,7 @@ impl Judged<'_> {
     /// A kept checkpoint may be ahead of the newest one for a moment, but never of the lines.
     fn beyond_signed(&self) -> Option<Located> {
         let (size, _) = self.marks.get(self.found.holds.len())?;
-        let message = format!("checkpoints/{size} covers events that are not there");
+        let message = format!("checkpoints/{size} covers events that are missing");
         Some(Located { first_bad: Some(self.found.end), ..Located::nowhere(Problem::Missing, message) })
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn trust(folder: &Folder, options: &VerifyOptions) -> Result<Result<T
     };
     let (named, what) = manifest.key_ring();
     let mut bad = what.map(|what| {
-        Located::nowhere(Problem::RotationInvalid, format!("trail.toml is not to be believed: {what}"))
+        Located::nowhere(Problem::RotationInvalid, format!("trail.toml cannot be trusted: {what}"))
     });
     if pinned.is_empty() {
         return Ok(Ok(Trust { ring: named.clone(), named: Some(named), bad }));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum BackupError {
     /// The folder holds no trail that can be read.
-    #[error("{} is no trail that can be backed up: {what}; run `trailseal verify`", path.display())]
+    #[error("{} is not a trail that can be backed up: {what}; run `trailseal verify`", path.display())]
     Source {
         /// The folder.
         path: PathBuf,
@@ -24,7 +24,7 @@ pub enum BackupError {
         what: String,
     },
     /// The copy is no beginning of the trail, so appending to it would make one of two histories.
-    #[error("{} cannot be gone on from: {what}; give an empty folder, and keep that one", path.display())]
+    #[error("{} cannot be continued: {what}; give an empty folder, and keep that one", path.display())]
     WentOn {
         /// The folder.
         path: PathBuf,

@@ -130,7 +130,7 @@ impl Writer {
                 self.give_up_segment();
             }
             self.log.counters.segment_failures.add(1);
-            // The first failure is often the file's, so one new segment is tried before anybody is told.
+            // The first failure is often the file's own, so one new segment is tried before the failure is reported.
             if self.try_commit(&taken).is_ok() {
                 self.log.notice(&Notice::SegmentFailed { reason: error.to_string() });
                 break;
@@ -252,7 +252,7 @@ impl Writer {
         if let Some(segment) = self.segment.take()
             && let Err(error) = segment.finish()
         {
-            // Its lines are durable; only the derived offset file or the reserved blocks are concerned.
+            // Its lines are durable; only the derived offset file or the reserved blocks are affected.
             self.log.notice(&Notice::SegmentFailed { reason: error.to_string() });
         }
         self.log.wake_sealer();
@@ -284,7 +284,7 @@ impl Writer {
     }
 }
 
-/// Shuts the trail if the writer ends by a panic: nothing may be accepted that nobody will write.
+/// Closes the trail if the writer ends by a panic: nothing may be accepted that nobody will write.
 struct Alarm(Arc<Log>);
 
 impl Drop for Alarm {

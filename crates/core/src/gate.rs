@@ -1,12 +1,12 @@
-//! Whether events are taken at this moment.
+//! Whether events are accepted at this moment.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Whether events are taken at this moment, in one byte that `record` reads.
+/// Whether events are accepted at this moment, in one byte that `record` reads.
 #[derive(Debug, Default)]
 pub(crate) struct Gate(AtomicU8);
 
-/// Why events are not taken.
+/// Why events are not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shut {
     Closed = 1,
@@ -17,7 +17,7 @@ pub(crate) enum Shut {
 }
 
 impl Gate {
-    /// The most final reason for which the gate is shut; `None` while it is open.
+    /// The most final reason for which the gate is closed; `None` while it is open.
     pub(crate) fn shut(&self) -> Option<Shut> {
         let bits = self.0.load(Ordering::Acquire);
         if bits == 0 {
@@ -28,17 +28,17 @@ impl Gate {
             .find(|&reason| bits & reason as u8 != 0)
     }
 
-    /// Whether it is shut for this reason, and perhaps for others.
+    /// Whether it is closed for this reason, and perhaps for others.
     pub(crate) fn is_shut_by(&self, reason: Shut) -> bool {
         self.0.load(Ordering::Acquire) & reason as u8 != 0
     }
 
-    /// Returns whether it was not shut for this reason before.
+    /// Returns whether it was not closed for this reason before.
     pub(crate) fn close(&self, reason: Shut) -> bool {
         self.0.fetch_or(reason as u8, Ordering::AcqRel) & reason as u8 == 0
     }
 
-    /// Returns whether it was shut for this reason before.
+    /// Returns whether it was closed for this reason before.
     pub(crate) fn open(&self, reason: Shut) -> bool {
         self.0.fetch_and(!(reason as u8), Ordering::AcqRel) & reason as u8 != 0
     }

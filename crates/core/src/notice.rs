@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Called with each notice.
 pub type OnNotice = Arc<dyn Fn(&Notice) + Send + Sync>;
 
-/// Something that an operator should know of.
+/// Something that an operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {

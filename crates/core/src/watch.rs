@@ -98,7 +98,7 @@ impl Watch {
     }
 
     fn look_at_lock(&mut self) {
-        // Before the first checkpoint nobody else misses its file. Should another process hold it, `lock` still is ours.
+        // Before the first checkpoint nobody else misses its file. If another process holds it, `lock` still is ours.
         let _ = self.lock.hold_guard(&self.log.folder.tree_level(0));
         if !self.lock_doubt.is_lost(self.lock.standing()) || !self.lock_trouble.may_try() {
             return;

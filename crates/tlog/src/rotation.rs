@@ -14,7 +14,7 @@ use crate::note::{NoteSignature, Origin, SigningKey, VerifyingKey, key_id};
 const NAME: &str = "trailseal-rotation@v2";
 const SIGNATURE_TYPE: &[u8] = b"\xfftrailseal-rotation@v2";
 
-/// One key has vouched for two others, or for one from two sizes on: whoever holds it has made two histories.
+/// One key has vouched for two others, or for one from two sizes on: its holder has made two histories.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the key {key} was rotated in two ways, at size {} and at size {}", sizes.0, sizes.1)]
 pub struct RotationConflict {

@@ -194,7 +194,7 @@ impl Runner {
 
     /// Asks the sink for its position, and compares that with the trail.
     fn connect(&mut self) -> Result<Begun, Halt> {
-        // Before the listing, so that a segment that begins meanwhile is noticed later.
+        // Before the listing, so that a segment that starts meanwhile is noticed later.
         let listed = self.log.segments_begun();
         let position = self.sink.position().map_err(failed)?;
         let cursor = position.cursor.get();

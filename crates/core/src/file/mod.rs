@@ -46,7 +46,7 @@ pub trait Files: Send + Sync {
     /// Writes `bytes` to `path`: temporary file, data sync, rename, folder sync. After a crash the old or the new bytes
     /// are there, never a mixture. Only their owner can read `private` files.
     fn replace(&self, path: &Path, bytes: &[u8], private: bool) -> io::Result<()>;
-    /// Appends to a file of anybody's, whoever else appends to it, and syncs it; makes it if it is not there.
+    /// Appends to any file, even if others append to it too, and syncs it; creates it if it does not exist.
     fn append_to(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
     /// Durably renames a file within its folder.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;

@@ -41,7 +41,7 @@ pub(crate) fn lies_at(files: &dyn Files, path: &Path, trail: u64) -> Lies {
             Ok(data) if data.len() == 0 => Lies::Empty,
             Ok(_) => Lies::Foreign,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Lies::Nothing,
-            // What cannot be looked at cannot be known to be ours.
+            // What cannot be read cannot be known to be ours.
             Err(_) => Lies::Foreign,
         },
     }
@@ -59,7 +59,7 @@ pub(crate) fn own_header(files: &dyn Files, path: &Path, trail: u64) -> Option<H
     if lies_at(files, path, trail) == Lies::Own { handoff_header(files, path) } else { None }
 }
 
-/// Removes what lies there: a handoff of which nothing is needed any more, or an empty file in its place.
+/// Removes what is there: a handoff that is no longer needed, or an empty file in its place.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }

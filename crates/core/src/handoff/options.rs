@@ -1,4 +1,4 @@
-//! How the handoff is made, and what happens when it is full.
+//! How the handoff is created, and what happens when it is full.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,12 +11,12 @@ pub struct HandoffOptions {
     pub place: HandoffPlace,
     /// Its size in bytes; rounded up to a multiple of 4,096, at least 1 MiB.
     ///
-    /// What lies in it beyond 16 MiB is for a disk that stalls: while the disk takes lines and they come faster, callers
-    /// that may wait are held back there, so that no event is far from being durable.
+    /// The part beyond 16 MiB is for a stalled disk: while the disk writes but events come faster, callers that may
+    /// wait are slowed down there, so that no event is far from being durable.
     pub size_bytes: u64,
     /// What happens when it is full.
     pub full: Full,
-    /// How long [`Full::Block`] waits for room, or is held back.
+    /// How long [`Full::Block`] waits for room, or slows a caller down.
     pub timeout: Duration,
 }
 
@@ -31,7 +31,7 @@ impl Default for HandoffOptions {
     }
 }
 
-/// Where the handoff buffer lies.
+/// Where the handoff buffer is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HandoffPlace {
     /// In the file `handoff` of the trail's folder.
@@ -43,7 +43,7 @@ pub enum HandoffPlace {
     Memory,
 }
 
-/// What `record` does when the buffer is full.
+/// What `record` does if the buffer is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Full {
     /// Waits for room, up to the deadline; then refuses.

@@ -10,10 +10,10 @@ use super::map::{self, Consumer, HEADER_LEN, Producer};
 use super::replay::HandoffHeader;
 use crate::file::StdFiles;
 
-/// How the name of a file begins that is not in place yet; a random number and `.tmp` follow.
+/// How the name of an unfinished file begins; a random number and `.tmp` follow.
 const UNFINISHED: &str = ".trailseal-handoff-";
 
-/// Where the buffer lies.
+/// Where the buffer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// Mapped from this file.
@@ -32,11 +32,11 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// A ring of `capacity` bytes at `place`, when the first `durable` events are in segments.
+    /// Creates a ring of `capacity` bytes at `place`, when the first `durable` events are in segments.
     ///
-    /// A handoff of the trail with the mark `trail` that lies there is replaced, so its lines must be durable elsewhere
-    /// by now; anything else is left alone, and is an error. The new generation is on disk before the first frame can
-    /// be, so no frame of an earlier writer is ever taken for one of this writer.
+    /// An existing handoff of the trail with the mark `trail` is replaced, so its lines must be durable elsewhere by
+    /// now; anything else is left alone, and is an error. The new generation is on disk before the first frame can be,
+    /// so no frame of an earlier writer is ever mistaken for one of this writer.
     pub(crate) fn new(place: &Place, capacity: u64, trail: u64, durable: u64) -> io::Result<Ring> {
         let generation = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
         match place {
@@ -68,7 +68,7 @@ fn create(path: &Path, header: &HandoffHeader) -> io::Result<File> {
         .open(&temporary)?;
     let made = fill(&file, header).and_then(|()| put_in_place(&temporary, path, header.trail));
     if let Err(error) = made {
-        // Left over, it would only take space, which may be what is missing.
+        // A leftover would only take space, which may be what is missing.
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
@@ -76,7 +76,7 @@ fn create(path: &Path, header: &HandoffHeader) -> io::Result<File> {
     Ok(file)
 }
 
-/// The header first: a file that a crash leaves can then be told from anybody else's.
+/// The header first: a file left by a crash can then be distinguished from anybody else's.
 fn fill(mut file: &File, header: &HandoffHeader) -> io::Result<()> {
     file.write_all(&header.encode())?;
     allocate(file, HEADER_LEN as u64 + header.capacity)?;
@@ -92,7 +92,7 @@ fn put_in_place(temporary: &Path, path: &Path, trail: u64) -> io::Result<()> {
     use rustix::io::Errno;
     match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
         Ok(()) => return Ok(()),
-        // The file system does not know it, so only a look before tells.
+        // The file system does not support it, so only a check beforehand can tell.
         Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
         Err(error) => return Err(error.into()),
     }
@@ -105,7 +105,7 @@ fn put_in_place(temporary: &Path, path: &Path, trail: u64) -> io::Result<()> {
     }
 }
 
-/// Removes what an earlier making of a handoff of this trail left when it was stopped.
+/// Removes what an interrupted creation of a handoff of this trail left.
 fn remove_unfinished(folder: &Path, trail: u64) {
     let names = fs::read_dir(folder).into_iter().flatten().flatten();
     for name in names.map(|entry| entry.file_name()) {

@@ -25,7 +25,7 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 pub enum Anchor {
     /// Each new checkpoint is appended to this file.
     File(PathBuf),
-    /// Each new checkpoint is given to this shell command on its standard input.
+    /// Each new checkpoint is passed to this shell command on its standard input.
     Command(String),
 }
 
@@ -89,7 +89,7 @@ fn serve(
     while let Ok(note) = checkpoints.recv() {
         for anchor in anchors {
             let done = match anchor {
-                // With an empty line behind it, so that the file can be cut into notes again.
+                // Followed by an empty line, so that the file can be split into notes again.
                 Anchor::File(path) => files.append_to(path, format!("{note}\n").as_bytes()),
                 Anchor::Command(command) => run(command, &note),
             };

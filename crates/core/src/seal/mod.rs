@@ -72,16 +72,16 @@ pub(crate) struct Sealer {
     tell_counts: Box<dyn Fn() + Send>,
 }
 
-/// From where sealing goes on.
+/// Where sealing continues.
 pub(crate) struct SealedTo {
     /// The right edge of the tree.
     pub(crate) edge: TileEdge,
-    /// Where the first line behind it lies, or will: the first index of its segment, and the offset in it.
+    /// Where the first line after it is, or will be: the first index of its segment, and the offset in it.
     pub(crate) place: (u64, u64),
 }
 
 impl Sealer {
-    /// `tell_counts` tells in the trail what was refused or left out.
+    /// `tell_counts` records in the trail what was refused or left out.
     pub(crate) fn new(
         log: Arc<Log>,
         keys: Arc<Mutex<SealKeys>>,
@@ -122,7 +122,7 @@ impl Sealer {
                 (self.tell_counts)();
                 counts_told = Instant::now();
             }
-            // Read before the watermark: what was durable when the writer ended is then seen as durable.
+            // Read before the watermark: then what was durable when the writer ended is seen as durable.
             let may_end = self.log.sealer_may_end.load(Ordering::Acquire);
             match self.sparing_round(may_end) {
                 Ok(had_work) => {
@@ -154,7 +154,7 @@ impl Sealer {
             }
         }
         if let Err(error) = self.tree.finish() {
-            // Everything that is signed is on disk: only reserved blocks are concerned.
+            // Everything signed is on disk: only reserved blocks are affected.
             self.log.notice(&Notice::SealFailed { reason: error.to_string() });
         }
         self.anchors
@@ -246,7 +246,7 @@ impl Sealer {
             .filter(|_| !cfg!(trailseal_fault = "signed_over_lost_tree"));
         let Some(path) = lost else { return Ok(()) };
         let folder = &self.log.folder;
-        // If the whole folder is elsewhere, nothing is to be made in its place.
+        // If the whole folder is elsewhere, nothing may be created in its place.
         self.log.folder.files().open_read(&folder.trail_toml())?;
         let (size, root) = (self.edge.size(), self.edge.root());
         rebuild_beside(folder, size, &root).map_err(|error| {

@@ -41,7 +41,7 @@ struct At {
 }
 
 impl Source {
-    /// Begins at line `next`, which is, or will be, at `place`: the first index of its segment, and the offset in it.
+    /// Starts at line `next`, which is, or will be, at `place`: the first index of its segment, and the offset in it.
     pub(crate) fn new(log: Arc<Log>, next: u64, place: (u64, u64)) -> Self {
         Source {
             log,

@@ -77,8 +77,8 @@ impl Sealing {
         Some(SealTrouble { reason: reason.clone(), lasts: since.elapsed() })
     }
 
-    /// A round failed while everything below `durable` was durable. Returns what is to be told: what the system says is told
-    /// once, however often it says it.
+    /// A round failed while everything below `durable` was durable. Returns what to report: each error of the system is
+    /// reported once, however often it occurs.
     pub(super) fn failed(&self, error: &RoundError, durable: u64) -> Option<Notice> {
         let (reason, cause) = (error.to_string(), error.cause().to_string());
         let mut failing = self.lock();
@@ -88,7 +88,7 @@ impl Sealing {
         is_news.then_some(Notice::SealFailed { reason })
     }
 
-    /// A round ended well, and everything below `published` is sealed. Returns what is to be told.
+    /// A round succeeded, and everything below `published` is sealed. Returns what to report.
     pub(super) fn went_well(&self, published: u64) -> Option<Notice> {
         let mut failing = self.lock();
         if failing.as_ref().is_none_or(|failing| failing.durable > published) {

@@ -13,7 +13,7 @@ pub enum Form {
     Compressed,
 }
 
-/// One segment, as its name and the name of the next one tell.
+/// One segment, as described by its name and the name of the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentFile {
     /// Index of the first line.

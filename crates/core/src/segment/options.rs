@@ -4,7 +4,7 @@
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SegmentOptions {
-    /// When a new one is begun.
+    /// When a new one starts.
     pub roll: Roll,
     /// Whether closed ones are compressed.
     pub compress: bool,
@@ -16,7 +16,7 @@ impl Default for SegmentOptions {
     }
 }
 
-/// When a new segment is begun.
+/// When a new segment starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Roll {
     /// Before it would exceed this many bytes.

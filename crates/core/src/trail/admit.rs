@@ -8,7 +8,7 @@ use super::frame::{Frame, put};
 use super::inner::Inner;
 
 impl Inner {
-    /// Records events: all of them, behind what rules ask of them, or none. Returns the first event's index.
+    /// Records events, preceded by their flags: all of them, or none. Returns the first event's index.
     pub(super) fn push(
         &self,
         flags: &[Flag],
@@ -30,14 +30,14 @@ impl Inner {
         error
     }
 
-    /// Counts events that went in with something masked.
+    /// Counts events in which something was masked.
     pub(super) fn count_masked(&self, events: u64) {
         if events > 0 {
             self.log.counters.masked.add(events);
         }
     }
 
-    /// Counts what was told of events that were taken.
+    /// Counts warnings about accepted events.
     pub(super) fn count_warnings(&self, warnings: u64) {
         if warnings > 0 {
             self.log.counters.warnings.add(warnings);

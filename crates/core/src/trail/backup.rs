@@ -30,7 +30,7 @@ use crate::tree::{HASH_LEN, root_of};
 
 const BLOCK: usize = 1 << 20;
 const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
-/// Manifest or keys change at a rotation; more in a row than this are no accident.
+/// Manifest or keys change at a rotation; more changes in a row than this are no accident.
 const TRIES_MAX: usize = 8;
 /// The writer's and the server's own files, and whether each is only for its owner. Anything else in the folder is not
 /// the trail's (notes, a handoff or a key under a name from the settings), or belongs to a process, or is derived.

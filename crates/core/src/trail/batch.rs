@@ -248,7 +248,7 @@ impl Trail {
         Ok(line)
     }
 
-    /// Puts what is new into the handoff, as one frame. Returns the first index; any, if nothing is new.
+    /// Puts what is new into the handoff as one frame. Returns the first index; any, if nothing is new.
     fn push_new(&self, request: &Request<'_>, room_wait: Duration) -> Result<u64, RecordError> {
         let (mut ends, mut bytes) = (Vec::with_capacity(request.all.len()), Vec::new());
         let flags = request.flags();
@@ -387,7 +387,7 @@ impl Request<'_> {
         keys.filter(|(place, _)| !self.known.contains_key(place))
     }
 
-    /// What rules ask for of the events that go into the trail.
+    /// What rules ask for, for the events that go into the trail.
     fn flags(&self) -> Vec<Flag> {
         let mut flags = Vec::new();
         if self.all.iter().any(|one| one.ready.flag.is_some()) {

@@ -78,7 +78,7 @@ pub(super) fn circumstances(
     recovered: &Recovered,
     now: Timestamp,
 ) -> Circumstances {
-    // The folder was listed and locked before, so it is there; on the file systems of tests it has no numbers.
+    // The folder was listed and locked before, so it exists; on the file systems of tests it has no numbers.
     let (device, inode) = folder_numbers(folder.root());
     let ahead = recovered.recorded.map_or(0, |recorded| recorded.as_micros().saturating_sub(now.as_micros()));
     let mut here = Circumstances {

@@ -19,22 +19,22 @@ use crate::seal::SealTrouble;
 /// What a close left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed {
-    /// Events in the trail, its own included.
+    /// Events in the trail, including its own.
     pub events: u64,
-    /// How many of them a signed checkpoint covers. Those that are left are sealed by the next opening.
+    /// How many of them a signed checkpoint covers. The next opening seals the rest.
     pub sealed: u64,
-    /// Why not all of them.
+    /// Why not all of them, if so.
     pub seal_trouble: Option<SealTrouble>,
-    /// How far each sink is; what it has not got is delivered at the next opening.
+    /// How far each sink is; the rest is delivered at the next opening.
     pub deliveries: Vec<DeliveryStats>,
 }
 
 impl Trail {
-    /// Stops accepting, makes everything accepted durable, seals it, and gives the folder free.
+    /// Stops accepting, makes everything accepted durable, seals it, and releases the folder.
     ///
     /// # Errors
-    /// [`CloseError::Late`] when `timeout` came first; what was accepted stays in the folder and is
-    /// recovered at the next opening, in this process or another.
+    /// [`CloseError::Late`] when `timeout` came first; what was accepted stays in the folder and is recovered at the
+    /// next opening, in this process or another.
     pub fn close(&self, timeout: Duration) -> Result<Closed, CloseError> {
         self.inner.close(timeout)
     }
@@ -47,7 +47,7 @@ impl Inner {
         }
         let deadline = deadline::after(timeout);
         let log = &self.log;
-        // Held to the end: a second caller must not hear that the trail is closed while it is not.
+        // Held to the end: a second caller must not be told that the trail is closed while it is not.
         let mut guard = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(running) = guard.as_ref() else { return Ok(self.closed()) };
         log.gate.close(Shut::Closed);
@@ -72,22 +72,22 @@ impl Inner {
         }
         if let Some(compressor) = &running.compressor {
             compressor.finish();
-            // If it does not end in time it keeps the lock until it does: two of them on one segment could
-            // rename each other's half-written file.
+            // If it does not end in time, it keeps the lock until it does: two of them on one segment could rename each
+            // other's half-written file.
             while !compressor.is_finished() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
         self.finish_deliveries(deadline);
         let Some(running) = guard.take() else { return Ok(self.closed()) };
-        // The threads have ended, so these return at once; a panic of theirs shut the gate by itself.
+        // The threads have ended, so these return at once; a panic in one of them closed the gate by itself.
         let _ = running.writer.join();
         if let Ok(anchors) = running.sealer.join() {
             anchors.finish(&log.counters, deadline);
         }
         let all_durable = log.progress.durable() == events;
         if all_durable {
-            // Else the next opening would only tell of a handoff that nobody needs.
+            // Otherwise the next opening would only report a handoff that nobody needs.
             let _ = running.lock.note_closed();
             self.remove_handoff();
         }
@@ -99,7 +99,7 @@ impl Inner {
         }
     }
 
-    /// Removes the handoff of a short-lived process, which is empty; left over, it would only be replaced at the next
+    /// Removes the handoff of a short-lived process, which is empty; a leftover would only be replaced at the next
     /// opening.
     fn remove_handoff(&self) {
         let mark = HandoffHeader::trail_mark(self.log.origin.as_str());
@@ -120,7 +120,7 @@ impl Inner {
         }
     }
 
-    /// The threads go on with their work, and hold the lock until they are done. Another close waits on.
+    /// The threads continue their work and hold the lock until they are done. Another close keeps waiting.
     fn late(&self, events: u64) -> CloseError {
         CloseError::Late { not_durable: events.saturating_sub(self.log.progress.durable()) }
     }
@@ -128,14 +128,14 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // The safety net. A caller who wants to know how it went calls `close`.
+        // The safety net. A caller who wants to know the outcome calls `close`.
         let _ = self.close(Duration::from_secs(5));
         self.deliveries.get_mut().unwrap_or_else(PoisonError::into_inner).iter().for_each(Delivery::abandon);
         if self.fork == fork::generation()
             && let Some(running) = self.running.get_mut().unwrap_or_else(PoisonError::into_inner)
             && let Some(compressor) = &running.compressor
         {
-            // Late: nobody will tell it later, and it holds the lock.
+            // Late: nobody will report it later, and it holds the lock.
             compressor.finish();
         }
     }

@@ -10,7 +10,7 @@ use super::own::push_system;
 use crate::counters::Counted;
 use crate::log::Log;
 
-/// What is told, and how much of it was told before.
+/// What is reported, and how much of it was reported before.
 pub(super) struct Counts {
     log: Arc<Log>,
     policy: Arc<Current>,
@@ -23,9 +23,9 @@ impl Counts {
     }
 
     /// Records `trail.counts`: what was refused, unconfirmed or left out since the last one, and which files were taken
-    /// away from under the writer, if there is anything to tell.
+    /// away under the writer, if there is anything to report.
     pub(super) fn record(&self) {
-        // Before the counters are read: two that tell at the same time must not tell in the wrong order.
+        // Before the counters are read: two reports at the same time must not be in the wrong order.
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = self.log.counters.read();
         let news = [
@@ -55,7 +55,7 @@ impl Counts {
             details,
             ..Event::default()
         };
-        // Refused only when the buffer is full; then the next one tells of these too.
+        // Refused only when the buffer is full; then the next one reports these too.
         if push_system(&self.log, &event).is_ok() {
             *told = counted;
         }

@@ -9,7 +9,7 @@ use super::inner::{Inner, Trail};
 use crate::deliver::{Delivery, DeliveryStats, Sink};
 
 impl Trail {
-    /// Delivers every event, from the sink's cursor on, in a thread of its own until the close.
+    /// Delivers every event, from the sink's cursor on, in its own thread until the close.
     ///
     /// # Errors
     /// When the trail is closed, or no thread can be started.
@@ -46,7 +46,7 @@ impl Inner {
         deliveries.iter().map(|delivery| delivery.stats(&self.log)).collect()
     }
 
-    /// Lets the deliveries hand over what is durable, until the deadline; what is left stays in the trail.
+    /// Lets the deliveries hand over what is durable, until the deadline; the rest stays in the trail.
     pub(super) fn finish_deliveries(&self, deadline: Instant) {
         let deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
         deliveries.iter().for_each(Delivery::finish);

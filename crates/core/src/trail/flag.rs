@@ -36,7 +36,7 @@ impl Flag {
     }
 }
 
-/// Puts events into the handoff as one frame, behind what is asked of them. Returns the first event's index.
+/// Puts events into the handoff as one frame, preceded by their flags. Returns the first event's index.
 #[cold]
 pub(super) fn put_flagged(
     log: &Log,

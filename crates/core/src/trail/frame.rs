@@ -15,7 +15,7 @@ pub(super) struct Frame<'a> {
     pub(super) bytes: &'a [u8],
     /// Where each ends in `bytes`.
     pub(super) ends: &'a [usize],
-    /// The trail's clock when they were made.
+    /// The trail's clock when they were created.
     pub(super) now: Timestamp,
 }
 

@@ -1,4 +1,4 @@
-//! The handoffs that an opening has to do with: those that lie there, and its own.
+//! The handoffs that matter to an opening: existing ones, and its own.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::manifest::Manifest;
 /// A handoff file larger than this is not one of ours.
 const FILE_BYTES_MAX: u64 = 16 << 30;
 const RING_BYTES_MIN: u64 = 1 << 20;
-/// A batch may have a quarter of it, and a frame tells its length in 32 bits.
+/// A batch may have a quarter of it, and a frame's length has 32 bits.
 const RING_BYTES_MAX: u64 = 8 << 30;
 
 /// The contents of handoff files of this trail, with their paths.
@@ -35,17 +35,17 @@ pub(super) fn read_handoffs(files: &dyn Files, paths: &[PathBuf]) -> Result<Hand
     Ok(contents)
 }
 
-/// Where handoffs lie that an opening has to do with.
+/// The handoffs that matter to an opening.
 pub(super) struct HandoffPlaces {
-    /// Where this opening makes its own.
+    /// Where this opening creates its own.
     pub(super) new: PathBuf,
-    /// Those that bear this trail's mark: replayed, then removed or replaced.
+    /// Those with this trail's mark: replayed, then removed or replaced.
     pub(super) own: Vec<PathBuf>,
-    /// The one that the last holder named and needed, if it is not there.
+    /// The one that the last holder named and needed, if it is missing.
     pub(super) missing: Option<PathBuf>,
 }
 
-/// Where this opening makes its handoff; then where another one may lie: the one that the last holder named, and the
+/// Where this opening creates its handoff; then where another one may be: the one that the last holder named, and the
 /// usual one.
 pub(super) fn handoff_candidates(
     folder: &Folder,
@@ -66,10 +66,10 @@ pub(super) fn handoff_candidates(
     Ok(candidates)
 }
 
-/// Looks at what lies in those places.
+/// Checks what is in those places.
 ///
-/// Only a handoff of this trail is ever taken for one: whatever else has such a name is left alone, and where it is in
-/// the way it is refused.
+/// Only a handoff of this trail is ever used as one: anything else with such a name is left alone, and if it is in the
+/// way, the opening is refused.
 pub(super) fn handoff_places(
     folder: &Folder,
     options: &Options,
@@ -81,7 +81,7 @@ pub(super) fn handoff_places(
     let new = own[0].clone();
     match handoff::lies_at(&*options.files, &new, mark) {
         Lies::Nothing | Lies::Own => {}
-        // Nothing is lost with it, and it has the name of our own file in our own folder: somebody emptied that.
+        // Nothing is lost with it, and it has our own file's name in our own folder: somebody emptied it.
         Lies::Empty if new == folder.handoff() => {
             handoff::remove(&new).map_err(OpenError::io("remove", &new))?;
         }

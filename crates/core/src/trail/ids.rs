@@ -18,7 +18,7 @@ pub(super) struct Ids {
     pub(super) older: Option<Box<dyn KnownIds>>,
     /// Everything below is known by `older`.
     pub(super) known: u64,
-    /// When `older` is asked again how far it knows, by how far the trail and its index are.
+    /// When to ask `older` again how far it knows, depending on how far the trail and its index are.
     pub(super) look_at: u64,
     /// Half of SHA-256(length of tenant ‖ tenant ‖ id) to index.
     pub(super) by_hash: HashMap<u128, u64>,
@@ -26,16 +26,16 @@ pub(super) struct Ids {
     pub(super) scanned: u64,
     /// Indexes from `scanned` on that were recorded under this lock, and so need not be read.
     pub(super) passed: BTreeSet<u64>,
-    /// The rests of lines that were recorded under this lock and may not be on disk yet, by index. No more than
-    /// the handoff holds.
+    /// The rests of lines that were recorded under this lock and may not be on disk yet, by index. No more than the
+    /// handoff holds.
     fresh: VecDeque<(u64, Box<[u8]>)>,
     pub(super) lines: Lines,
 }
 
-/// How many indexes are remembered as passed; more are read from the disk.
+/// How many indexes are remembered as skipped; more are read from the disk.
 const PASSED_MAX: usize = 1 << 16;
 
-/// Lines that repeats are compared with. Who sends a file again asks for one line after the other.
+/// Lines that repeats are compared with. Resending a file asks for one line after the other.
 #[derive(Default)]
 pub(super) struct Lines {
     reader: Option<Reader>,
@@ -53,7 +53,7 @@ impl Lines {
         if index.checked_sub(self.first).is_none_or(|at| at >= self.ahead.len() as u64) {
             let (mut ahead, range) = (Vec::new(), index..index.saturating_add(LINES_AHEAD));
             self.read(folder, index + 1, range, &mut |at, line| {
-                // Where a segment is missing, those behind it are other lines.
+                // If a segment is missing, later ones contain other lines.
                 if at == index + ahead.len() as u64 {
                     ahead.push(line.to_vec());
                 }
@@ -63,8 +63,8 @@ impl Lines {
         Ok(self.ahead.get((index - self.first) as usize).map(Vec::as_slice))
     }
 
-    /// Reads what there is of `range`, in a view that should have the lines below `least`, and returns where
-    /// the view ends.
+    /// Reads what there is of `range`, in a view that should have the lines below `least`, and returns where the view
+    /// ends.
     pub(super) fn read(
         &mut self,
         folder: &Folder,
@@ -84,7 +84,7 @@ impl Lines {
         };
         let is_old = reader.end().get() < least;
         if is_old || reader.for_each(range.clone(), &mut visit).is_err() {
-            // New lines, or a segment that was compressed meanwhile and has another name now.
+            // There are new lines, or a segment was compressed meanwhile and has another name now.
             reader.refresh()?;
             reader.for_each(next..range.end, &mut |index, line| {
                 each(index.get(), line);
@@ -105,7 +105,7 @@ impl Ids {
         let mut hasher = Sha256::new();
         // As it is stored, so that the line gives the same key as the event did.
         let tenant = &*held_identifier(tenant);
-        // Its length, since any byte that could separate the two may be in either.
+        // Its length, since any separator byte may be in either.
         hasher.update((tenant.len() as u64).to_be_bytes());
         hasher.update(tenant);
         hasher.update(id.as_bytes());

@@ -49,7 +49,7 @@ pub(super) struct Inner {
     pub(super) log: Arc<Log>,
     /// Replaced as a whole while the trail runs; read by every `record`.
     pub(super) policy: Arc<Current>,
-    /// Made at the opening, and never changed.
+    /// Created at the opening, and never changed.
     pub(super) masker: Masker,
     /// Whether events from JSON are read strictly.
     pub(super) strict: bool,
@@ -63,7 +63,7 @@ pub(super) struct Inner {
     pub(super) rotating: Mutex<()>,
     /// Held while a policy is put in force, so that events and policies have one order.
     pub(super) switching: Mutex<()>,
-    /// The fork generation in which this handle lives; in a forked child it is another.
+    /// The fork generation of this handle; a forked child has another.
     pub(super) fork: u32,
     pub(super) handoff_file: Option<PathBuf>,
     /// Taken by the first `close`.
@@ -79,7 +79,7 @@ pub(super) struct Running {
     pub(super) writer: JoinHandle<()>,
     pub(super) sealer: JoinHandle<Anchors>,
     pub(super) compressor: Option<Compressor>,
-    /// Held from open to close, and by each thread that writes until it ends.
+    /// Held from open to close, and by each writing thread until it ends.
     pub(super) lock: Arc<Lock>,
 }
 
@@ -112,7 +112,7 @@ impl Trail {
         Index::new(self.inner.log.progress.durable())
     }
 
-    /// Why no event would be taken now; `None` if it would.
+    /// Why no event would be accepted now; `None` if one would.
     pub fn why_shut(&self) -> Option<RecordError> {
         self.inner.log.gate.shut().map(RecordError::of_shut)
     }
@@ -122,7 +122,7 @@ impl Trail {
         self.inner.log.has_store()
     }
 
-    /// How long a full buffer is waited for, by the options.
+    /// How long to wait for a full buffer, according to the options.
     pub fn room_wait(&self) -> Duration {
         self.inner.room_wait
     }
@@ -138,8 +138,8 @@ impl Trail {
         log.progress.wait_durable(last, deadline::after(timeout))
     }
 
-    /// Waits until everything accepted so far is covered by a signed checkpoint on disk, without waiting
-    /// for the usual interval; `false` if that took longer than `timeout`.
+    /// Waits until everything accepted so far is covered by a signed checkpoint on disk, without waiting for the usual
+    /// interval; `false` if that took longer than `timeout`.
     pub fn seal(&self, timeout: Duration) -> bool {
         let deadline = deadline::after(timeout);
         let log = &self.inner.log;
@@ -155,8 +155,8 @@ impl Trail {
         log.progress.wait_sealed(size, deadline)
     }
 
-    /// Whether events of this trail keep a tenant as it is. To be asked before somebody is given one to read or write
-    /// for.
+    /// Whether events of this trail keep a tenant unchanged. Check this before giving somebody a tenant to read or
+    /// write for.
     ///
     /// # Errors
     /// When it is too long, or certainly a secret.
@@ -164,15 +164,15 @@ impl Trail {
         self.inner.masker.check_tenant(tenant)
     }
 
-    /// How a filter's value may be told: as events have it, so a value that masking hashes is its hash.
+    /// How a filter's value may be recorded: as events have it, so a value that masking hashes is its hash.
     pub fn shown<'a>(&self, filter: &str, value: &'a str) -> Cow<'a, str> {
         self.inner.masker.shown(filter, value)
     }
 }
 
 impl Inner {
-    /// Whether this process is a forked child of the one that opened the trail. To be asked before any lock is taken:
-    /// a thread of the parent may have held it at the fork, and in the child nobody gives it free.
+    /// Whether this process is a forked child of the one that opened the trail. Check this before taking any lock: a
+    /// thread of the parent may have held it at the fork, and in the child nobody releases it.
     pub(super) fn is_forked(&self) -> bool {
         self.fork != fork::generation() && !cfg!(trailseal_fault = "fork_not_noticed")
     }

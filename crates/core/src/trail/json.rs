@@ -67,7 +67,7 @@ impl Trail {
     fn hand_in_ordinary(&self, text: &[u8], ack: Ack) -> Result<Option<HandedInOnce>, HandInJsonError> {
         let inner = &*self.inner;
         if inner.is_forked() {
-            // The slow way refuses it; here is a lock that nobody may ever give free.
+            // The slow path refuses it; here is a lock that nobody may ever release.
             return Ok(None);
         }
         inner.policy.with(|policy| {

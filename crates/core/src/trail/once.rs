@@ -139,7 +139,7 @@ impl Trail {
         }
     }
 
-    /// What is answered to an event whose id is that of the event at `index`. A repeat is told only when the first has
+    /// The answer for an event whose id is that of the event at `index`. A repeat is reported only when the first has
     /// reached what the repeat asks for.
     pub(super) fn repeat(
         &self,
@@ -160,7 +160,7 @@ impl Trail {
     }
 
     pub(super) fn catch_up(&self, ids: &mut Ids) -> Result<(), ReadError> {
-        // What this process records once is added as it is recorded; what came in by `record` is read.
+        // What this process records once is added as it is recorded; what came in through `record` is read.
         let durable = self.inner.log.progress.durable();
         ids.is_used = true;
         if self.progress_of_ids() >= ids.look_at {
@@ -202,9 +202,9 @@ impl Trail {
         let Some(older) = &mut ids.older else { return Ok(()) };
         ids.look_at = self.progress_of_ids() + older.look_every();
         let looked = older.look();
-        // After the look, so that what it was made from is durable if it is this trail.
+        // After the check, so that what it was made from is durable if it is this trail.
         let durable = self.inner.log.progress.durable();
-        // What cannot be told now was not forgotten.
+        // What cannot be determined now was not forgotten.
         let Ok(Known { end, position }) = looked else { return Ok(()) };
         let is_ours = match (position.cursor.get().checked_sub(1), position.last_leaf) {
             (None, _) => return Ok(()),
@@ -253,7 +253,7 @@ impl Trail {
         found.sort_unstable();
         for index in found.into_iter().map(Index::get).filter(|index| *index < ids.known) {
             match ids.lines.get(self.folder(), index)? {
-                // They are found by a part of a hash, and of any tenant.
+                // They are found by a part of a hash, for any tenant.
                 Some(line) if Ids::key_of_line(line) != Some(key) => {}
                 // If the line cannot be read, it may be the one.
                 _ => return Ok(Some(index)),

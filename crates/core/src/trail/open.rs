@@ -45,7 +45,7 @@ use crate::seal::{Anchors, Compressor, SealKeys, SealedTo, Sealer};
 use crate::watch::Watch;
 
 const DISK_RESERVE_BYTES: u64 = 256 << 20;
-/// How long `trail.opened` may take to become durable before an opening goes on without it.
+/// How long `trail.opened` may take to become durable before an opening continues without it.
 const OPENED_TIMEOUT: Duration = Duration::from_secs(10);
 const SECRET_UNREADABLE: &str = "holds no sampling secret: remove it to have another one made";
 
@@ -59,14 +59,13 @@ struct Opened {
 }
 
 impl Trail {
-    /// Opens the trail in folder `dir` for writing; makes it if there is none.
+    /// Opens the trail in folder `dir` for writing; creates it if there is none.
     ///
-    /// What an earlier process had accepted is recovered first. When this returns, `trail.opened` is on
-    /// disk.
+    /// It first recovers what an earlier process had accepted. When it returns, `trail.opened` is on disk.
     ///
     /// # Errors
-    /// When another process writes to it, when its events are not those that were signed, when the folder
-    /// is damaged or on a network file system, or when the disk fails. Nothing is lost by it.
+    /// When another process writes to it, when its events are not those that were signed, when the folder is damaged or
+    /// on a network file system, or when the disk fails. A failed open loses nothing.
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Trail, OpenError> {
         open(dir.as_ref(), options)
     }
@@ -304,7 +303,7 @@ fn run(
     Ok(Running { writer, sealer, compressor, lock })
 }
 
-/// Says in the trail that it was opened, and tells an operator what differs.
+/// Records in the trail that it was opened, and tells an operator what differs.
 fn tell_opened(trail: Trail, options: &Options, circumstances: &Circumstances) -> Result<Trail, OpenError> {
     let (log, found) = (&trail.inner.log, &trail.inner.found);
     let failed = |what: String| OpenError::Damaged { path: log.folder.root().to_owned(), what };
@@ -320,7 +319,7 @@ fn tell_opened(trail: Trail, options: &Options, circumstances: &Circumstances) -
         .map_err(|error| failed(format!("the event trail.opened was refused: {error}")))?;
     log.wake_writer();
     if log.progress.wait_durable(index, deadline::after(OPENED_TIMEOUT)) {
-        // Where that fails, the next opening says that it does not know of this one.
+        // If that fails, the next opening says that it does not know about this one.
         let _ = log.folder.note_opened(index);
     }
     if let Some(differs) = circumstances.differs.as_ref().filter(|differs| !differs.is_empty()) {

@@ -8,16 +8,16 @@ use super::frame::{Frame, put};
 use crate::handoff::{self, Rests};
 use crate::log::Log;
 
-/// Records one of the trail's own events; these come in while the gate is shut, too.
+/// Records one of the trail's own events; these are also accepted while the gate is closed.
 pub(super) fn push_system(log: &Log, event: &Event) -> Result<u64, RecordError> {
     let now = log.clock.now();
     let rest = rest_of(event, now)?;
     put(log, Frame { bytes: &rest, ends: &[rest.len()], now }, log.room_wait)
 }
 
-/// Records the trail's last event, behind which nothing comes, and closes the handoff: threads that were let in before
-/// the gate was shut may still be on their way. Without room in time it closes without; then the next opening says that
-/// the stop was not clean. Returns the number of events.
+/// Records the trail's last event, after which nothing comes, and closes the handoff: threads that were let in before
+/// the gate was closed may still be on their way. Without room in time it closes without the event; then the next
+/// opening says that the stop was not clean. Returns the number of events.
 pub(super) fn push_closing(log: &Log, event: &Event) -> u64 {
     let now = log.clock.now();
     let Ok(rest) = rest_of(event, now) else { return log.handoff.close() };

@@ -7,14 +7,15 @@ use super::inner::Trail;
 use super::own::push_system;
 
 impl Trail {
-    /// Records one of the trail's own events, for whoever lets others at the trail: that it was read, that a token was
-    /// made. Its action is `trail.` and `what`; it is of category system, and no caller's event can look like it.
+    /// Records one of the trail's own events, for programs that give others access to the trail: that it was read, that
+    /// a token was made. Its action is `trail.` and `what`; its category is system, and no caller's event can look like
+    /// it.
     ///
     /// # Errors
     /// As [`record`](Trail::record).
     pub fn record_own(&self, what: &str, event: Event) -> Result<Index, RecordError> {
         self.inner.refuse_forked()?;
-        // Whoever calls this tells of what was done.
+        // Callers report what was done.
         let outcome = event.outcome.or(Some(Outcome::Success));
         let event = Event { action: format!("trail.{what}"), category: Category::System, outcome, ..event };
         let masked = line::masked_own(&self.inner.masker, &event);

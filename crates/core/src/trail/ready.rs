@@ -1,8 +1,9 @@
 //! An event on its way into the handoff.
 //!
-//! However it comes in, from a builder, from JSON text, in a batch, once by its id, or flagged by a rule, it takes the same
-//! steps: it is decided upon and stamped, and, if it is kept, written with its secrets masked, and flagged where a rule
-//! asks for that. [`Inner::push`] follows. JSON text of ordinary events takes them by the fast way, with the same result.
+//! However it comes in (from a builder, from JSON text, in a batch, once by its id, or flagged by a rule), it takes the
+//! same steps: it is decided upon and stamped and, if it is kept, written with its secrets masked, and flagged if a
+//! rule asks for that. [`Inner::push`] follows. JSON text of ordinary events takes the fast path through these steps,
+//! with the same result.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -19,9 +20,9 @@ use super::inner::Inner;
 use super::receipt::Status;
 use super::submitted::Submitter;
 
-/// The field `sample_rate` is at most this long.
+/// The maximum length of the field `sample_rate`.
 const SAMPLE_RATE_BYTES_MAX: usize = 64;
-/// A thread's line buffer larger than this is given back after use.
+/// A thread's line buffer larger than this is freed after use.
 const LINE_BUFFER_KEPT: usize = 1 << 20;
 
 thread_local! {
@@ -210,7 +211,7 @@ impl Inner {
         by: &Submitter,
         len: usize,
     ) -> Option<(Category, Vec<u8>)> {
-        // Of a name that no event has, and of nothing else, is a strict reader told here.
+        // Here a strict reader is warned about unknown names, and about nothing else.
         let is_minded = event.has_own_names && (by.strict || self.strict);
         // An event without a tenant gets its submitter's.
         let lacks_tenant = by.tenant.is_some() && event.tenant.is_none();

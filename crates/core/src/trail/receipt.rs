@@ -11,11 +11,11 @@ use super::error::RecordError;
 /// The level that a caller asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ack {
-    /// In the handoff: a killed process does not lose it. Power loss may.
+    /// In the handoff: survives a killed process, but not power loss.
     Accepted,
-    /// On disk: power loss does not lose it.
+    /// On disk: survives power loss.
     Durable,
-    /// In the store that is attached to the trail. Without one this is never reached in time.
+    /// In the store attached to the trail. Without one, this level is never reached in time.
     Store,
 }
 
@@ -28,11 +28,11 @@ pub enum Status {
     Durable,
     /// In the store.
     Stored,
-    /// It has an index and is kept, but did not reach the level asked for in time.
+    /// It has an index and is kept, but did not reach the requested level in time.
     Unconfirmed,
-    /// It has no index and will never be recorded; the policy lets the caller go on.
+    /// It has no index and will never be recorded; the policy lets the caller continue.
     Refused,
-    /// Sampling left it out.
+    /// It was sampled out.
     SampledOut,
     /// The policy does not record such events.
     Off,
@@ -41,8 +41,7 @@ pub enum Status {
 /// What a caller gets for an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// Its position; `None` if it is not kept. Until the event is durable this is provisional: power loss may
-    /// take it back.
+    /// Its position; `None` if it is not kept. Provisional until the event is durable: a power loss may take it back.
     pub index: Option<Index>,
     /// Its id, which is never provisional.
     pub id: EventId,
@@ -56,13 +55,13 @@ pub struct Receipt {
 pub struct HandedIn {
     /// The receipt so far.
     pub receipt: Receipt,
-    /// The level that is to be reached.
+    /// The level to reach.
     pub ack: Ack,
     /// How long that may take.
     pub timeout: Duration,
-    /// What the caller hears if it takes longer.
+    /// What the caller gets if it takes longer.
     pub on_failure: OnFailure,
-    /// How many events wait with this one, itself included: it is the newest of a request.
+    /// How many events wait with this one, including itself: it is the newest of a request.
     pub events: u64,
 }
 

@@ -176,7 +176,7 @@ impl Inner {
         Ok(HandedIn { receipt, ack: level(then, ack), timeout, on_failure, events: 1 })
     }
 
-    /// Hands events in as one. Returns their receipts, and the level and treatment that suit all of them.
+    /// Hands in events as one. Returns their receipts, and the level and treatment that suit all of them.
     fn hand_in_events(
         &self,
         events: &[Event],
@@ -207,7 +207,7 @@ impl Inner {
                 if is_first || level > ack {
                     strictest = *then;
                 }
-                // One event whose caller must hear of a failure decides for all.
+                // One event whose caller must learn of a failure decides for all.
                 if !is_first && denies || then.on_failure == OnFailure::Deny {
                     strictest.on_failure = OnFailure::Deny;
                 }

@@ -27,7 +27,7 @@ use crate::segment::SegmentFile;
 use crate::segment::{Batch, Form, LineReader, Offsets, SegmentWriter, offsets_name};
 use crate::tree::{EdgeError, TreeReader, load_edge};
 
-/// A trail that can go on.
+/// A trail that can continue.
 pub(crate) struct Recovered {
     pub(crate) edge: TileEdge,
     /// Where the first unsealed line is, or will be: the first index of its segment, and the offset in it.

@@ -94,7 +94,7 @@ impl Trail {
             let path = next_file.clone();
             move |source| RotateError::Io { action, path, source }
         };
-        // Never one that lies there: an opening has finished what it belonged to, and somebody may have put it there.
+        // Never an existing one: an opening has finished what it belonged to, and somebody may have put it there.
         let next = new_key(log.origin.as_str(), files, &next_file).map_err(failed("write a key to"))?;
         let index = self.record_system("trail.key_rotated", details(&keys.signing, &next.verifying_key()))?;
         keys.rotating = Some(Rotating { next, index, key_file, next_file, signed: None });

@@ -1,4 +1,4 @@
-//! The signing key of a trail: where it lies, and reading it.
+//! A trail's signing key: where it is, and reading it.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Numbers about a trail.
+//! Statistics about a trail.
 
 use super::inner::Trail;
 use crate::counters::Counted;
@@ -6,7 +6,7 @@ use crate::deliver::DeliveryStats;
 use crate::histogram::Commits;
 use crate::seal::SealTrouble;
 
-/// Numbers about a trail.
+/// Statistics about a trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stats {
     /// Events accepted, ever: the index of the next one.
@@ -19,7 +19,7 @@ pub struct Stats {
     pub seal_trouble: Option<SealTrouble>,
     /// Bytes in the handoff that are not yet durable.
     pub handoff_used_bytes: u64,
-    /// Bytes of the handoff.
+    /// The size of the handoff in bytes.
     pub handoff_bytes: u64,
     /// What was counted since the opening.
     pub counted: Counted,
@@ -30,7 +30,7 @@ pub struct Stats {
 }
 
 impl Trail {
-    /// Numbers about the trail, at this moment.
+    /// Statistics about the trail, at this moment.
     pub fn stats(&self) -> Stats {
         let log = &self.inner.log;
         let (handoff_used_bytes, handoff_bytes) = log.handoff.fill();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 /// Who hands events in.
 #[derive(Clone, Debug, Default)]
 pub struct Submitter {
-    /// What stands in `recorded_by`: the name of a token, or of a process.
+    /// The value of `recorded_by`: the name of a token, or of a process.
     pub recorded_by: Option<Arc<str>>,
     /// The only tenant it may write for. An event without a tenant gets this one.
     pub tenant: Option<Arc<str>>,
@@ -18,6 +18,6 @@ pub struct Submitter {
 pub struct Submitted<'a> {
     /// The event as JSON text.
     pub json: &'a [u8],
-    /// Its id, if it has none of its own.
+    /// Its id, if it has no id of its own.
     pub id: Option<String>,
 }

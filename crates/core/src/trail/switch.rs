@@ -195,7 +195,7 @@ impl Trail {
         let kept = if is_durable { keep() } else { Err(SetPolicyError::NotDurable) };
         match kept {
             Ok(()) => {
-                // A failure is told at the next opening, as a policy that nobody is known to have set.
+                // The next opening reports a failure, as a policy that nobody is known to have set.
                 let _ = log.folder.note_policy(index);
                 self.inner.policy.store(InForce::new(policy, before.sampler().clone()));
                 Ok(())

@@ -22,7 +22,7 @@ const WRITERS_OWN: [&str; 3] = ["lock", "handoff", "index"];
 
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 
-/// Refuses a copy in `to` that is no beginning of the trail in `from`, whose newest checkpoint is `newest`.
+/// Refuses a copy in `to` that is not a beginning of the trail in `from`, whose newest checkpoint is `newest`.
 pub(super) fn check(
     from: &Folder,
     to: &Folder,

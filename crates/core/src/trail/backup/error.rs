@@ -3,11 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why there is no backup, or none newer than the one before.
+/// Why there is no backup, or none newer than the previous one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// The folder holds no trail that can be read.
+    /// The folder holds no readable trail.
     #[error("{} is not a trail that can be backed up: {what}; run `trailseal verify`", path.display())]
     Source {
         /// The folder.
@@ -15,7 +15,7 @@ pub enum BackupError {
         /// What is wrong with it.
         what: String,
     },
-    /// The place holds something else.
+    /// There is something else in that place.
     #[error("{} {what}: give an empty folder, or the one of an earlier backup of this trail", path.display())]
     Place {
         /// The folder.
@@ -23,7 +23,7 @@ pub enum BackupError {
         /// What is wrong with it.
         what: String,
     },
-    /// The copy is no beginning of the trail, so appending to it would make one of two histories.
+    /// The copy is not a beginning of the trail, so appending to it would merge two histories.
     #[error("{} cannot be continued: {what}; give an empty folder, and keep that one", path.display())]
     WentOn {
         /// The folder.
@@ -38,13 +38,13 @@ pub enum BackupError {
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
-/// For `map_err`: names what was tried, and on what.
+/// For `map_err`: names the attempted operation and its object.
 pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupError + use<> {
     let path = path.to_owned();
     move |source| BackupError::Io { action, path, source }

@@ -1,4 +1,4 @@
-//! One event of a request, made ready for the handoff.
+//! One event of a request, prepared for the handoff.
 
 use trailseal_event::complete::Stamp;
 use trailseal_event::{BadLine, Event, Timestamp, Warnings, line};
@@ -18,13 +18,13 @@ pub(super) struct One<'p> {
 }
 
 impl Trail {
-    /// The event as it is to be written: with its tenant and id, and masked.
+    /// The event as it will be written: with its tenant and id, and masked.
     pub(super) fn written(&self, submitted: &Submitted<'_>, by: &Submitter) -> Result<Event, Why> {
         let (event, _) = self.sent(submitted, by)?;
         Ok(line::masked(&self.inner.masker, &event).map_or(event, |(masked, _)| masked))
     }
 
-    /// Makes an event of a request ready, and appends what is to be written of it to `bytes`.
+    /// Prepares an event of a request, and appends the bytes to write to `bytes`.
     pub(super) fn make_ready<'p>(
         &self,
         submitted: &Submitted<'_>,
@@ -50,7 +50,7 @@ impl Trail {
         Ok((One { ready, key: sent.key(), end: bytes.len() }, warnings))
     }
 
-    /// The event that was sent, with its submitter's tenant and the request's id where it has none.
+    /// The event that was sent, with its submitter's tenant and the request's id if it has none.
     fn sent(&self, submitted: &Submitted<'_>, by: &Submitter) -> Result<(Event, Warnings), Why> {
         let strict = by.strict || self.inner.strict;
         let (mut event, warnings) = self.read_sent(submitted.json, strict).map_err(Why::Bad)?;

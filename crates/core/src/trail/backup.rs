@@ -111,7 +111,7 @@ impl Copy<'_> {
             let sealed = newest.size;
             self.copy_kept(sealed)?;
             self.copy_tree(sealed)?;
-            let events = self.copy_segments(sealed, &origin)?;
+            let Some(events) = self.copy_segments(sealed, &origin)? else { continue };
             self.copy_others()?;
             if self.set()?.as_ref() != Some(&set) {
                 continue;
@@ -124,7 +124,7 @@ impl Copy<'_> {
             self.put(Path::new("checkpoint"), &note, false)?;
             return Ok(BackedUp { origin, sealed, events, copied_bytes: self.copied_bytes });
         }
-        let what = "its keys kept changing meanwhile".into();
+        let what = "its keys or segments kept changing meanwhile".into();
         Err(BackupError::Source { path: self.from.root().to_owned(), what })
     }
 
@@ -250,20 +250,29 @@ impl Copy<'_> {
         file.sync_data().map_err(failed("sync", to))
     }
 
-    /// Returns how many events the copy has.
-    fn copy_segments(&mut self, sealed: u64, origin: &str) -> Result<u64, BackupError> {
+    /// Returns how many events the copy has. `None` if a segment was sealed and compressed since `sealed` was read: a
+    /// compressed segment with lines that no checkpoint covers would not open, so a newer checkpoint must be copied first.
+    fn copy_segments(&mut self, sealed: u64, origin: &str) -> Result<Option<u64>, BackupError> {
         // Before the segments are listed: they hold everything below.
         let durable = durable(self.from, origin).max(sealed);
+        // The last segment of a trail at rest has no end, and is covered as a whole.
+        let is_covered = |segment: &SegmentFile| segment.end.map_or(durable, |end| end.get()) <= sealed;
         let folder = self.from.segments_folder();
         let segments = self.from.segments().map_err(failed("list", &folder))?;
         let to = self.to.segments_folder();
         self.to.files().create_folder(&to).map_err(failed("make", &to))?;
         for segment in segments.iter().filter(|segment| segment.first.get() < durable) {
+            if segment.form == Form::Compressed && !is_covered(segment) {
+                return Ok(None);
+            }
             match self.copy_segment(segment, durable) {
                 // Compressed meanwhile: its other form is there now.
                 Err(BackupError::Io { source, .. })
                     if segment.form == Form::Plain && source.kind() == io::ErrorKind::NotFound =>
                 {
+                    if !is_covered(segment) {
+                        return Ok(None);
+                    }
                     let path = folder.join(segment_name(segment.first, Form::Compressed));
                     self.copy_segment(
                         &SegmentFile { form: Form::Compressed, path, ..segment.clone() },
@@ -273,7 +282,7 @@ impl Copy<'_> {
                 done => done?,
             }
         }
-        Ok(durable)
+        Ok(Some(durable))
     }
 
     fn copy_segment(&mut self, segment: &SegmentFile, durable: u64) -> Result<(), BackupError> {

@@ -5,6 +5,7 @@
 //! each deliberate fault and looks whether a test turns red.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod direction;
 mod faults;
 mod setup;
 
@@ -18,6 +19,7 @@ usage: cargo xtask COMMAND
   ci            test, and check format, lints, documentation and house rules
   long          run the long tests in full, and write their result files into the repository
   faults [NAME] build each deliberate fault and see at least one test turn red
+  direction     look for circles of files, and for uses that the map does not allow
   fuzz SECONDS  run every fuzz target for that long (needs a nightly toolchain and cargo-fuzz)
 ";
 
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Some("ci") => ci(),
         Some("long") => long(),
         Some("faults") => faults::run(arguments.next().as_deref()),
+        Some("direction") => direction(),
         Some("fuzz") => fuzz(arguments.next().as_deref().unwrap_or("60")),
         _ => {
             print!("{HELP}");
@@ -65,6 +68,7 @@ fn ci() -> Result<(), String> {
     )?;
     cargo(&["clippy", "-p", "trailseal", "--all-features", "--all-targets", "--", "-D", "warnings"])?;
     house_rules()?;
+    direction()?;
     test()
 }
 
@@ -73,7 +77,7 @@ const ATTACK_ROUNDS: &str = "2400";
 
 /// The tests of which every other run takes a seeded part. What they found is checked in.
 fn long() -> Result<(), String> {
-    let root = std::env::current_dir().map_err(|error| format!("the current folder: {error}"))?;
+    let root = root()?;
     let commit = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
     let commit = commit.map_err(|error| format!("git describe: {error}"))?.stdout;
     cargo(&["build", "--workspace", "--bins"])?;
@@ -107,6 +111,16 @@ fn lacks(package: &str, banned: &[&str]) -> Result<(), String> {
         Some(banned) => Err(format!("{package} must not depend on {banned}")),
         None => Ok(()),
     }
+}
+
+fn direction() -> Result<(), String> {
+    direction::check(&root()?)?;
+    println!("direction: no circle of files, and crates use what the map allows");
+    Ok(())
+}
+
+fn root() -> Result<std::path::PathBuf, String> {
+    std::env::current_dir().map_err(|error| format!("the current folder: {error}"))
 }
 
 fn fuzz(seconds: &str) -> Result<(), String> {

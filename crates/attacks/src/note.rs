@@ -149,7 +149,7 @@ fn rotation_size(line: &str) -> Option<u64> {
 pub struct ManifestKey {
     /// The verifier key.
     pub public: String,
-    /// The first size that it signs.
+    /// The first size that it may sign.
     pub from: u64,
     /// The last size that it signs.
     pub to: Option<u64>,

@@ -229,7 +229,7 @@ impl Settings {
         Ok(self.parsed("workers", parse)?.unwrap_or(false))
     }
 
-    /// Every setting with its value and where that came from.
+    /// Every setting with its value and source.
     pub(crate) fn table(&self) -> Vec<(String, String, String)> {
         let mut rows: Vec<_> = SETTINGS
             .iter()

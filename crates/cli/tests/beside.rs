@@ -130,10 +130,10 @@ fn the_server_of_a_slot_does_it() {
     place.write("log", "{\"action\":\"b.c\",\"created_at\":1}\n");
     assert_eq!(place.run("import --json --from github log").ok().json()["recorded"], 1);
     let token = place.run("token create auditor --scope write").ok();
-    assert!(token.err.contains("trail/0 alone"), "{token:?}");
+    assert!(token.err.contains("only trail/0"), "{token:?}");
     let far = ["record", "--server", &first.url, "--token", token.out.trim()];
     place.feed_all(&far, "{\"action\":\"by token\"}\n").ok();
-    assert!(place.run("policy set sync").ok().err.contains("trail/0 alone"));
+    assert!(place.run("policy set sync").ok().err.contains("only trail/0"));
     place.run("key rotate").ok();
     // A second server takes the next slot, and is asked once the first has gone.
     let second = Running::start(&place);

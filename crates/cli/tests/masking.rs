@@ -15,9 +15,9 @@ struct Case {
     text: String,
 }
 
-/// Those of the corpus that are masked; the report of the core's tests names the others.
+/// Those of the corpus that are masked; the report of the tests of trailseal-event names the others.
 fn cases() -> Vec<Case> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/masking");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../event/tests/masking");
     let report = std::fs::read_to_string(folder.join("report.txt")).unwrap();
     let missed = report.split("look-alikes changed").next().unwrap().to_owned();
     std::fs::read_to_string(folder.join("secrets.jsonl"))

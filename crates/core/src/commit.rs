@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use trailseal_event::{Index, Timestamp, line};
 
 use crate::file::is_shortage;
+use crate::gate::Shut;
 use crate::handoff::{Drain, Taken};
+use crate::log::Log;
+use crate::notice::Notice;
+use crate::segment::Roll;
 use crate::segment::{Batch, CachedLines, CachedPiece, Form, SegmentWriter, segment_name};
-use crate::trail::options::{Notice, Roll};
-use crate::trail::shared::{Shared, Shut};
 use crate::watch::Watch;
 
 /// A commit holds at most about this many bytes.
@@ -34,7 +36,7 @@ const LOOK_AT_DISK_BYTES: u64 = 32 << 20;
 
 /// The writer. Everything in it is owned by its thread.
 pub(crate) struct Writer {
-    shared: Arc<Shared>,
+    log: Arc<Log>,
     drain: Drain,
     /// `None` after a failure, until a new one could be created.
     segment: Option<SegmentWriter>,
@@ -50,7 +52,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        log: Arc<Log>,
         drain: Drain,
         segment: Option<SegmentWriter>,
         durable: u64,
@@ -59,7 +61,7 @@ impl Writer {
     ) -> Self {
         Writer {
             cached: CachedLines::default(),
-            shared,
+            log,
             drain,
             segment,
             durable,
@@ -77,11 +79,11 @@ impl Writer {
     /// application more than everything else. A caller that waits for the disk, a handoff that fills up, and a close
     /// wake it.
     pub(crate) fn run(mut self) {
-        let _alarm = Alarm(self.shared.clone());
-        let linger = self.shared.options.linger.max(POLL_MIN);
+        let _alarm = Alarm(self.log.clone());
+        let linger = self.log.linger.max(POLL_MIN);
         let mut idle = linger;
         loop {
-            let may_end = self.shared.writer_may_end.load(Ordering::Acquire);
+            let may_end = self.log.writer_may_end.load(Ordering::Acquire);
             let taken = self.take();
             if taken.lines > 0 {
                 self.commit(taken);
@@ -101,7 +103,7 @@ impl Writer {
         if let Some(segment) = self.segment.take()
             && let Err(error) = segment.finish()
         {
-            self.shared.notice(&Notice::SegmentFailed { reason: error.to_string() });
+            self.log.notice(&Notice::SegmentFailed { reason: error.to_string() });
         }
     }
 
@@ -114,7 +116,7 @@ impl Writer {
     fn commit(&mut self, taken: Taken) {
         debug_assert_eq!(taken.first, self.durable, "the handoff is gapless");
         if cfg!(trailseal_fault = "answer_before_sync") {
-            self.shared.progress.set_durable(taken.first + taken.lines);
+            self.log.progress.set_durable(taken.first + taken.lines);
         }
         if cfg!(trailseal_fault = "buffer_freed_early") {
             self.drain.release(taken.position, taken.first + taken.lines);
@@ -127,34 +129,34 @@ impl Writer {
             if !cfg!(trailseal_fault = "sync_tried_again") {
                 self.give_up_segment();
             }
-            self.shared.counters.segment_failures.add(1);
+            self.log.counters.segment_failures.add(1);
             // The first failure is often the file's own, so one new segment is tried before the failure is reported.
             if self.try_commit(&taken).is_ok() {
-                self.shared.notice(&Notice::SegmentFailed { reason: error.to_string() });
+                self.log.notice(&Notice::SegmentFailed { reason: error.to_string() });
                 break;
             }
             self.give_up_segment();
-            if self.shared.gate.close(Shut::DiskFailing) {
-                self.shared.notice(&Notice::SegmentFailed { reason: error.to_string() });
+            if self.log.gate.close(Shut::DiskFailing) {
+                self.log.notice(&Notice::SegmentFailed { reason: error.to_string() });
             }
-            self.shared.progress.set_failing();
+            self.log.progress.set_failing();
             self.watch.look_at_folder();
             std::thread::sleep(backoff);
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
         self.durable = taken.first + taken.lines;
-        self.shared.counters.commits.add(1);
-        self.shared.counters.durable_bytes.add(self.staging.len() as u64);
-        self.shared.commits.add(taken.lines, self.staging.len() as u64);
+        self.log.counters.commits.add(1);
+        self.log.counters.durable_bytes.add(self.staging.len() as u64);
+        self.log.commits.add(taken.lines, self.staging.len() as u64);
         self.bytes_since_look += self.staging.len() as u64;
         if !cfg!(trailseal_fault = "buffer_freed_early") {
             self.drain.release(taken.position, self.durable);
         }
-        self.shared.progress.set_durable(self.durable);
-        self.shared.handoff.released(&mut self.drain);
+        self.log.progress.set_durable(self.durable);
+        self.log.handoff.released(&mut self.drain);
         self.give_cache_back();
-        if self.shared.gate.open(Shut::DiskFailing) {
-            self.shared.notice(&Notice::SegmentRecovered);
+        if self.log.gate.open(Shut::DiskFailing) {
+            self.log.notice(&Notice::SegmentRecovered);
         }
     }
 
@@ -163,8 +165,8 @@ impl Writer {
         let end = segment.len_bytes();
         let begin = end - self.staging.len() as u64;
         self.cached.wrote(CachedPiece { segment: segment.first(), begin, end, next: self.durable });
-        let Shared { progress, folder, .. } = &*self.shared;
-        let stored = if self.shared.has_store() { progress.stored() } else { u64::MAX };
+        let Log { progress, folder, .. } = &*self.log;
+        let stored = if self.log.has_store() { progress.stored() } else { u64::MAX };
         while let Some(piece) = self.cached.leaving(progress.sealed().min(stored)) {
             let name = segment_name(Index::new(piece.segment), Form::Plain);
             folder.files().leave_cache(&folder.segments_folder().join(name), piece.begin..piece.end);
@@ -176,10 +178,10 @@ impl Writer {
         let done = self.write(taken);
         let took = begun.elapsed();
         if took > SLOW_WRITE {
-            self.shared.counters.slow_writes.add(1);
-            self.shared.notice(&Notice::SlowWrite { took });
+            self.log.counters.slow_writes.add(1);
+            self.log.notice(&Notice::SlowWrite { took });
         }
-        self.shared.commits.add_sync(done?);
+        self.log.commits.add_sync(done?);
         Ok(())
     }
 
@@ -199,9 +201,9 @@ impl Writer {
     }
 
     fn new_segment(&self, first: u64) -> io::Result<SegmentWriter> {
-        let folder = self.shared.folder.segments_folder();
-        let segment = SegmentWriter::create(self.shared.options.files.clone(), &folder, first)?;
-        self.shared.add_segment(first);
+        let folder = self.log.folder.segments_folder();
+        let segment = SegmentWriter::create(self.log.folder.files().clone(), &folder, first)?;
+        self.log.add_segment(first);
         Ok(segment)
     }
 
@@ -230,7 +232,7 @@ impl Writer {
         if segment.len_bytes() == 0 || self.watch.is_away() {
             return false;
         }
-        match self.shared.options.segment.roll {
+        match self.log.roll {
             Roll::Bytes(max) => segment.len_bytes() + self.staging.len() as u64 > max,
             Roll::Hour => self.period_changes(segment, 3_600),
             Roll::Day => self.period_changes(segment, 86_400),
@@ -251,9 +253,9 @@ impl Writer {
             && let Err(error) = segment.finish()
         {
             // Its lines are durable; only the derived offset file or the reserved blocks are affected.
-            self.shared.notice(&Notice::SegmentFailed { reason: error.to_string() });
+            self.log.notice(&Notice::SegmentFailed { reason: error.to_string() });
         }
-        self.shared.wake_sealer();
+        self.log.wake_sealer();
     }
 
     fn look_at_disk(&mut self) {
@@ -267,23 +269,23 @@ impl Writer {
     }
 
     pub(crate) fn check_reserve(&self) {
-        let Ok((free_bytes, _)) = self.shared.options.files.free_bytes(self.shared.folder.root()) else {
+        let Ok((free_bytes, _)) = self.log.folder.files().free_bytes(self.log.folder.root()) else {
             return;
         };
         let low_bytes = self.reserve_bytes + self.reserve_bytes / 4;
-        self.shared.disk_low.store(free_bytes < low_bytes, Ordering::Release);
+        self.log.disk_low.store(free_bytes < low_bytes, Ordering::Release);
         if free_bytes < self.reserve_bytes {
-            if self.shared.gate.close(Shut::DiskReserve) {
-                self.shared.notice(&Notice::DiskReserveReached { free_bytes });
+            if self.log.gate.close(Shut::DiskReserve) {
+                self.log.notice(&Notice::DiskReserveReached { free_bytes });
             }
-        } else if self.shared.gate.open(Shut::DiskReserve) {
-            self.shared.notice(&Notice::DiskReserveLeft);
+        } else if self.log.gate.open(Shut::DiskReserve) {
+            self.log.notice(&Notice::DiskReserveLeft);
         }
     }
 }
 
 /// Closes the trail if the writer ends by a panic: nothing may be accepted that nobody will write.
-struct Alarm(Arc<Shared>);
+struct Alarm(Arc<Log>);
 
 impl Drop for Alarm {
     fn drop(&mut self) {

@@ -11,15 +11,21 @@
 //! 7. `trail`: everything together, and `trail::Reader`: what readers see
 //! 8. [`verify`]: whether all of it still matches what was signed
 
-mod anchor;
 pub mod clock;
 mod commit;
 mod counters;
 mod deadline;
 pub mod deliver;
 pub mod file;
+mod folder;
+mod gate;
 mod handoff;
 mod histogram;
+mod lock;
+mod log;
+mod manifest;
+mod notice;
+mod own_lines;
 mod parents_file;
 mod progress;
 mod seal;
@@ -30,15 +36,19 @@ pub mod verify;
 mod watch;
 
 pub use counters::Counted;
-pub use handoff::{HandoffHeader, replay};
+pub use folder::Folder;
+pub use handoff::{Full, HandoffHeader, HandoffOptions, HandoffPlace, replay};
 pub use histogram::{Commits, Distribution};
-pub use seal::SealTrouble;
+pub use lock::Holder;
+pub use manifest::{Manifest, ManifestError, ManifestKey};
+pub use notice::{Notice, OnNotice};
+pub use seal::{Anchor, SealTrouble};
+pub use segment::{Roll, SegmentFile, SegmentOptions};
 pub use trail::{
-    Ack, Anchor, BATCH_WARNINGS_MAX, BackedUp, BackupError, BatchError, CloseError, Closed, EachLine,
-    FindWitnesses, Folder, Found, Full, HandInJsonError, HandedIn, HandedInBatch, HandedInJson, HandedInOnce,
-    HandoffOptions, HandoffPlace, Holder, KeptPolicyError, Known, KnownIds, KnownIdsError, LineAt, Manifest,
-    ManifestError, ManifestKey, Notice, OnNotice, Once, OpenError, Options, Place, ReadError, Reader,
-    Receipt, RecordError, RecordOnceError, Recording, Roll, RotateError, RuleCounts, SLOTS_MAX, SecretError,
-    SegmentFile, SegmentOptions, SetPolicyError, Slot, Stats, Status, Submission, Submitted, Submitter,
-    Succeeded, Trail, Witness, back_up, load_mask_key, slots_in, trails_in,
+    Ack, BATCH_WARNINGS_MAX, BackedUp, BackupError, BatchError, CloseError, Closed, EachLine, FindWitnesses,
+    Found, HandInJsonError, HandedIn, HandedInBatch, HandedInJson, HandedInOnce, KeptPolicyError, Known,
+    KnownIds, KnownIdsError, LineAt, Once, OpenError, Options, Place, ReadError, Reader, Receipt,
+    RecordError, RecordOnceError, Recording, RotateError, RuleCounts, SLOTS_MAX, SecretError, SetPolicyError,
+    Slot, Stats, Status, Submission, Submitted, Submitter, Succeeded, Trail, Witness, back_up, load_mask_key,
+    slots_in, trails_in,
 };

@@ -3,30 +3,30 @@
 //! The writer's thread checks every 100 ms. What somebody removed or replaced is recreated if nothing of theirs is in
 //! the way, and reported; while the folder itself is elsewhere, nothing is created and nothing is accepted.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::file::{Doubt, StdFiles, standing};
+use crate::file::{Doubt, OpenFolder, StdFiles};
+use crate::gate::Shut;
 use crate::handoff::{self, Drain, HandoffHeader, Lies, Place, Ring};
+use crate::lock::Lock;
+use crate::log::Log;
+use crate::notice::Notice;
 use crate::segment::SegmentWriter;
-use crate::trail::lock::Lock;
-use crate::trail::options::Notice;
-use crate::trail::shared::{Shared, Shut};
 
 /// How often recreating something is retried.
 const TRY_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// The writer's check of its files.
 pub(crate) struct Watch {
-    shared: Arc<Shared>,
+    log: Arc<Log>,
     lock: Arc<Lock>,
     lock_doubt: Doubt,
     lock_trouble: Trouble,
     /// The trail's folder; `None` if it cannot be held open.
-    folder: Option<File>,
+    folder: Option<OpenFolder>,
     folder_doubt: Doubt,
     is_away: bool,
     /// `None` if the handoff is in plain memory.
@@ -40,15 +40,15 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Of a trail whose handoff is the file `handoff`.
-    pub(crate) fn new(shared: Arc<Shared>, lock: Arc<Lock>, handoff: Option<PathBuf>) -> Self {
-        let root = shared.folder.root();
-        let inodes_hold = shared.options.files.inode_numbers_hold(root).unwrap_or(false);
+    pub(crate) fn new(log: Arc<Log>, lock: Arc<Lock>, handoff: Option<PathBuf>) -> Self {
+        let root = log.folder.root();
+        let inodes_hold = log.folder.files().inode_numbers_hold(root).unwrap_or(false);
         if !inodes_hold {
-            shared.notice(&Notice::InodeNumbersChange { path: root.to_owned() });
+            log.notice(&Notice::InodeNumbersChange { path: root.to_owned() });
         }
         let doubt = || Doubt::new(inodes_hold);
         Watch {
-            folder: File::open(root).ok(),
+            folder: OpenFolder::open(root).ok(),
             lock,
             lock_doubt: doubt(),
             lock_trouble: Trouble::default(),
@@ -59,7 +59,7 @@ impl Watch {
             handoff_trouble: Trouble::default(),
             is_moving: false,
             segment_doubt: doubt(),
-            shared,
+            log,
         }
     }
 
@@ -80,39 +80,39 @@ impl Watch {
 
     /// Whether the folder was moved away, or is back.
     pub(crate) fn look_at_folder(&mut self) {
-        let root = self.shared.folder.root();
+        let root = self.log.folder.root();
         let Some(folder) = &self.folder else { return };
-        let is_away = self.folder_doubt.is_lost(standing(folder, root, 0));
+        let is_away = self.folder_doubt.is_lost(folder.standing(root));
         if is_away == self.is_away {
             return;
         }
         self.is_away = is_away;
         let path = root.to_owned();
         if is_away {
-            self.shared.gate.close(Shut::FolderMoved);
-            self.shared.notice(&Notice::FolderMoved { path });
+            self.log.gate.close(Shut::FolderMoved);
+            self.log.notice(&Notice::FolderMoved { path });
         } else {
-            self.shared.gate.open(Shut::FolderMoved);
-            self.shared.notice(&Notice::FolderBack { path });
+            self.log.gate.open(Shut::FolderMoved);
+            self.log.notice(&Notice::FolderBack { path });
         }
     }
 
     fn look_at_lock(&mut self) {
         // Before the first checkpoint nobody else misses its file. If another process holds it, `lock` still is ours.
-        let _ = self.lock.hold_guard(&self.shared.folder.tree_level(0));
+        let _ = self.lock.hold_guard(&self.log.folder.tree_level(0));
         if !self.lock_doubt.is_lost(self.lock.standing()) || !self.lock_trouble.may_try() {
             return;
         }
-        let path = self.shared.folder.lock();
+        let path = self.log.folder.lock();
         match self.lock.put_back() {
             Ok(()) => {
                 self.lock_doubt.forget();
                 self.lock_trouble = Trouble::default();
-                self.shared.notice(&Notice::LockPutBack { path });
+                self.log.notice(&Notice::LockPutBack { path });
             }
             Err(error) => {
                 if let Some(reason) = self.lock_trouble.news(&error) {
-                    self.shared.notice(&Notice::LockMissing { path, reason });
+                    self.log.notice(&Notice::LockMissing { path, reason });
                 }
             }
         }
@@ -125,8 +125,8 @@ impl Watch {
         }
         if std::mem::take(&mut self.is_moving) {
             // Only now: until the ring before was drained, a kill would have left a gap before what is in this one.
-            self.shared.counters.handoffs_remade.add(1);
-            self.shared.notice(&Notice::HandoffRemade { path });
+            self.log.counters.handoffs_remade.add(1);
+            self.log.notice(&Notice::HandoffRemade { path });
             return;
         }
         if !self.handoff_doubt.is_lost(drain.standing(&path)) || !self.handoff_trouble.may_try() {
@@ -134,14 +134,14 @@ impl Watch {
         }
         match self.make_handoff(&path, drain, durable) {
             Ok(ring) => {
-                self.shared.handoff.go_on_in(drain, ring);
+                self.log.handoff.go_on_in(drain, ring);
                 self.handoff_doubt.forget();
                 self.handoff_trouble = Trouble::default();
                 self.is_moving = true;
             }
             Err(error) => {
                 if let Some(reason) = self.handoff_trouble.news(&error) {
-                    self.shared.notice(&Notice::HandoffLost { path, reason });
+                    self.log.notice(&Notice::HandoffLost { path, reason });
                 }
             }
         }
@@ -150,12 +150,12 @@ impl Watch {
     /// A new ring in the handoff's place, if there is nothing of anybody else's. A handoff of this trail by another
     /// writer (of a copy, or an earlier one) may hold what that one accepted.
     fn make_handoff(&self, path: &Path, drain: &Drain, durable: u64) -> io::Result<Ring> {
-        let mark = HandoffHeader::trail_mark(self.shared.origin.as_str());
-        let is_at_home = path == self.shared.folder.handoff();
+        let mark = HandoffHeader::trail_mark(self.log.origin.as_str());
+        let is_at_home = path == self.log.folder.handoff();
         match handoff::lies_at(&StdFiles, path, mark) {
             Lies::Nothing => {}
-            Lies::Empty if is_at_home => std::fs::remove_file(path)?,
-            Lies::Own if self.shared.handoff.is_own_generation(path) => {}
+            Lies::Empty if is_at_home => handoff::remove(path)?,
+            Lies::Own if self.log.handoff.is_own_generation(path) => {}
             Lies::Own => return Err(io::Error::other("another writer's handoff is there: move it away")),
             Lies::Empty | Lies::Foreign => {
                 return Err(io::Error::other("another file is there and is left unchanged: move it away"));
@@ -176,8 +176,8 @@ impl Watch {
             // Dropped without finishing: the name is somebody else's now, or lines are gone.
             *segment = None;
             self.segment_doubt.forget();
-            self.shared.counters.segments_replaced.add(1);
-            self.shared.notice(&Notice::SegmentReplaced { first });
+            self.log.counters.segments_replaced.add(1);
+            self.log.notice(&Notice::SegmentReplaced { first });
         }
     }
 }

@@ -117,6 +117,9 @@ impl Files for Shifting {
     fn replace(&self, path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
         StdFiles.replace(path, bytes, private)
     }
+    fn append_to(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        StdFiles.append_to(path, bytes)
+    }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         StdFiles.rename(from, to)
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trailseal_core::file::StdFiles;
-use trailseal_core::{Ack, Once, Options, Reader, SetPolicyError, Status, Trail};
+use trailseal_core::{
+    Ack, BatchError, Once, Options, Reader, SetPolicyError, Status, Submission, Submitted, Submitter, Trail,
+};
 use trailseal_event::Event;
 use trailseal_event::policy::Policy;
 
@@ -130,4 +132,96 @@ fn ids_that_are_masked_are_sampled_by_what_was_sent() {
     trail.close(LONG).unwrap();
     let segment = std::fs::read_to_string(folder.path().join("segments/00000000000000000000.jsonl")).unwrap();
     assert!(segment.contains("\"correlation_id\":\"hmac:") && !segment.contains("ghp_Zk9q"));
+}
+
+/// The same events, whichever way they come in.
+#[test]
+fn each_way_in_gives_the_same_lines_and_counts() {
+    let policy = "[[rule]]\nwhen = { action = \"test.off\" }\nmode = \"off\"\n\
+                  [[rule]]\nwhen = { action = \"test.flagged\" }\nreview = \"look at it\"\n";
+    let texts = [
+        r#"{"id":"ID1","action":"test.plain","details":{"n":1}}"#,
+        r#"{"id":"ID2","action":"test.off"}"#,
+        r#"{"id":"ID3","action":"test.flagged","details":{"password":"hunter2"}}"#,
+        r#"{"id":"ID4","action":"test.flagged","tenant":"acme"}"#,
+    ];
+    let event = |text: &str| Event::from_json(text.as_bytes()).unwrap();
+    let submitted = |text: &'static str| Submitted { json: text.as_bytes(), id: None };
+    let by = Submitter::default();
+    type Record<'a> = &'a dyn Fn(&Trail);
+    let ways: [(&str, Record<'_>); 5] = [
+        ("builder", &|trail| texts.iter().for_each(|text| drop(trail.record(&event(text)).unwrap()))),
+        ("builders", &|trail| {
+            texts.iter().for_each(|text| drop(trail.record_batch(&[event(text)], Ack::Accepted).unwrap()));
+        }),
+        ("once", &|trail| {
+            texts.iter().for_each(|text| drop(trail.record_once(&event(text), Ack::Accepted).unwrap()));
+        }),
+        ("JSON", &|trail| {
+            texts.iter().for_each(|text| {
+                drop(trail.hand_in_json_once(text.as_bytes(), Ack::Accepted).unwrap());
+            });
+        }),
+        ("request", &|trail| {
+            texts.iter().for_each(|text| {
+                drop(trail.hand_in_batch(&[submitted(text)], Ack::Accepted, &by, LONG).unwrap());
+            });
+        }),
+    ];
+    let mut first = None;
+    for (name, record) in ways {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = options();
+        options.policy = Policy::from_toml(policy).unwrap();
+        let trail = Trail::open(folder.path(), options).unwrap();
+        record(&trail);
+        let counted = trail.stats().counted;
+        let counts = (trail.rule_counts(), counted.off, counted.masked, counted.refused);
+        assert!(trail.flush(LONG));
+        let lines = contents(folder.path());
+        assert_eq!(lines.len(), 5, "{name}: two of the three that are kept are flagged: {lines:?}");
+        assert_eq!(first.get_or_insert_with(|| (lines.clone(), counts.clone())), &(lines, counts), "{name}");
+        trail.close(LONG).unwrap();
+    }
+}
+
+/// What the lines behind `trail.opened` say, but for times and ids that the trail made.
+fn contents(dir: &Path) -> Vec<String> {
+    let mut reader = Reader::open(dir, Arc::new(StdFiles)).unwrap();
+    let mut contents = Vec::new();
+    reader
+        .for_each(1..u64::MAX, &mut |_, line| {
+            let recorded = Event::from_line(line).unwrap();
+            let mut event = Event { time: None, ..recorded.event };
+            if recorded.system {
+                event.id = None;
+                event.details.remove("review");
+                event.details.remove("origin");
+            }
+            let text = String::from_utf8(event.to_json()).unwrap();
+            contents.push(format!("{text} {:?} {:?}", recorded.masked, recorded.recorded_by));
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    contents
+}
+
+#[test]
+fn events_of_one_request_with_one_id_are_compared_though_the_policy_drops_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.policy = Policy::from_toml("mode = \"off\"").unwrap();
+    let trail = Trail::open(folder.path(), options).unwrap();
+    let request = |texts: [&'static str; 2]| {
+        let events = texts.map(|text| Submitted { json: text.as_bytes(), id: None });
+        trail.hand_in_batch(&events, Ack::Accepted, &Submitter::default(), LONG)
+    };
+    let (one, other) = (r#"{"id":"one","action":"a","error":"e"}"#, r#"{"id":"one","action":"b"}"#);
+    let alike = request([one, one]).unwrap();
+    for event in alike.events {
+        assert!(matches!(event, Submission::New(receipt) if receipt.status == Status::Off));
+    }
+    let differ = request([one, other]).unwrap_err();
+    assert!(matches!(differ, BatchError::Conflict { place: 1, index: None, .. }), "{differ}");
+    trail.close(LONG).unwrap();
 }

@@ -7,7 +7,7 @@
 //! 2. [`complete`]: id and time, if the caller did not give them
 //! 3. [`policy`]: what happens to it
 //! 4. [`mask`]: hides secrets
-//! 5. [`line`]: the one line
+//! 5. [`mod@line`]: the one line
 //! 6. [`filter`]: what readers ask for
 
 pub mod complete;

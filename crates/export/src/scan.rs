@@ -114,7 +114,7 @@ impl<'a> Scanner<'a> {
                 b'-' | b'0'..=b'9' => self.number()?,
                 _ => self.word()?,
             }
-            // Here a value has ended.
+            // A value has ended here.
             loop {
                 let Some(&end) = self.open.last() else { return Some(()) };
                 if !self.comma_or(end)? {

@@ -3,7 +3,7 @@
 import { button, h, toast } from "./dom.js";
 import { ask } from "./api.js";
 
-/** The form that flags an event; `close` puts it away. */
+/** The form that flags an event; `close` removes it. */
 export function flagForm(event, close) {
   const reason = h("textarea", {
     id: "flag-reason",
@@ -33,7 +33,7 @@ export function flagForm(event, close) {
       };
       if (confidence.value !== "") body.confidence = Number(confidence.value) / 100;
       await ask("v1/reviews", { method: "POST", body });
-      toast("Flagged. It waits under Reviews.");
+      toast("Flagged. It is waiting under Reviews.");
       close();
     } catch (problem) {
       error.textContent = problem.message;

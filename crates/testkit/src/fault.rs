@@ -277,6 +277,16 @@ impl Files for FaultFiles {
         self.sync_folder_of(path)
     }
 
+    fn append_to(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let (inode, offset) = match self.inode(path) {
+            Ok(inode) => (inode, self.state().disk.bytes(inode).len() as u64),
+            Err(_) => (self.create(path, false)?, 0),
+        };
+        let _opened = self.opened()?;
+        self.run(Step::Write { inode, offset, bytes: bytes.to_vec() })?;
+        self.run(Step::Sync { inode })
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.run(Step::Rename { from: from.to_owned(), to: to.to_owned() })?;
         self.sync_folder_of(to)

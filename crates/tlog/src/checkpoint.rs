@@ -2,7 +2,7 @@
 
 use crate::hash::{Hash, empty_root};
 use crate::note::{NoteError, Origin, SignedNote, SigningKey, VerifyingKey, sign_note, sign_note_by};
-use crate::ring::RotationConflict;
+use crate::rotation::RotationConflict;
 
 /// The content of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]

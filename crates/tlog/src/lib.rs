@@ -32,7 +32,7 @@ pub use note::{
     VerifyingKey, sign_note,
 };
 pub use proof::*;
-pub use ring::{KeyRing, RingKey, RotationConflict};
-pub use rotation::Rotation;
+pub use ring::{KeyRing, RingKey};
+pub use rotation::{Rotation, RotationConflict};
 pub use tile::*;
 pub use tree::*;

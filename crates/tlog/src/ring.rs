@@ -5,7 +5,7 @@
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::note::{NoteSignature, Origin, SignedNote, VerifyingKey};
-use crate::rotation::Rotation;
+use crate::rotation::{Rotation, RotationConflict};
 
 /// A key, and the tree sizes that it may sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,17 +18,7 @@ pub struct RingKey {
     pub to: Option<u64>,
 }
 
-/// One key has vouched for two others, or for one from two different sizes: its holder has made two histories.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the key {key} was rotated in two ways, at size {} and at size {}", sizes.0, sizes.1)]
-pub struct RotationConflict {
-    /// The key that vouches.
-    pub key: VerifyingKey,
-    /// The sizes of both rotations.
-    pub sizes: (u64, u64),
-}
-
-/// The trusted keys of one trail, with the sizes that each of them may sign.
+/// Trusted keys of one trail, with the sizes that each of them signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRing {
     origin: Origin,

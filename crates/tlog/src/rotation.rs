@@ -14,6 +14,16 @@ use crate::note::{NoteSignature, Origin, SigningKey, VerifyingKey, key_id};
 const NAME: &str = "trailseal-rotation@v2";
 const SIGNATURE_TYPE: &[u8] = b"\xfftrailseal-rotation@v2";
 
+/// One key has vouched for two others, or for one from two sizes on: its holder has made two histories.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the key {key} was rotated in two ways, at size {} and at size {}", sizes.0, sizes.1)]
+pub struct RotationConflict {
+    /// The key that vouches.
+    pub key: VerifyingKey,
+    /// The sizes of both rotations.
+    pub sizes: (u64, u64),
+}
+
 /// A rotation of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotation {

@@ -5,7 +5,31 @@ use std::time::Instant;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::complete::EventId;
 
+use crate::into_event::IntoEvent;
 use crate::{Event, Index, Number, Outcome, Receipt, RecordError, Recording, Trail};
+
+impl Trail {
+    /// Says that something is begun, and gives what says how it ended. A process that dies in between leaves an event with
+    /// the outcome `unknown`.
+    ///
+    /// ```
+    /// use trailseal::{Event, Outcome, Query, Trail};
+    ///
+    /// let trail = Trail::temporary()?;
+    /// let transfer = trail.begin(Event::new("money.transfer").resource("account", "7"))?;
+    /// // … the transfer …
+    /// transfer.succeed()?;
+    /// let page = trail.query(Query::new().outcome(Outcome::Success))?;
+    /// assert_eq!(page.events[0].event.action, "money.transfer");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`record`](Trail::record).
+    pub fn begin<'a>(&self, event: impl IntoEvent<'a>) -> Result<Begun, RecordError> {
+        Begun::begin(self, event.into_event().into_owned())
+    }
+}
 
 /// Something that was begun: says how it ended, by [`succeed`](Begun::succeed) or [`fail`](Begun::fail). Made by
 /// [`Trail::begin`].

@@ -283,11 +283,11 @@ impl FromStr for Cursor {
     }
 }
 
-/// One page of an answer.
+/// One page of results.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Page {
-    /// The events, in the order asked for.
+    /// The events, in the requested order.
     pub events: Vec<RecordedEvent>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<Cursor>,

@@ -9,7 +9,6 @@ use std::time::Duration;
 use trailseal_core::{Reader, Stats, verify};
 
 use crate::aside::aside;
-use crate::begun::Begun;
 use crate::into_event::IntoEvent;
 use crate::query::{Finder, Finders, Query, Wanted};
 use crate::temporary::TemporaryFolder;
@@ -238,27 +237,6 @@ impl Trail {
             let recording = newest.map(|newest| self.core.confirm(newest));
             (receipts, recording)
         }))
-    }
-
-    /// Says that something is begun, and gives what says how it ended. A process that dies in between leaves an event with
-    /// the outcome `unknown`.
-    ///
-    /// ```
-    /// use trailseal::{Event, Outcome, Query, Trail};
-    ///
-    /// let trail = Trail::temporary()?;
-    /// let transfer = trail.begin(Event::new("money.transfer").resource("account", "7"))?;
-    /// // … the transfer …
-    /// transfer.succeed()?;
-    /// let page = trail.query(Query::new().outcome(Outcome::Success))?;
-    /// assert_eq!(page.events[0].event.action, "money.transfer");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`record`](Trail::record).
-    pub fn begin<'a>(&self, event: impl IntoEvent<'a>) -> Result<Begun, RecordError> {
-        Begun::begin(self, event.into_event().into_owned())
     }
 
     /// Finds events; see [`Query`]. Sees everything that was recorded before, and is itself recorded, as `trail.read`.

@@ -16,7 +16,7 @@ use crate::settings::Settings;
 
 /// The folders of all trails in `dir`.
 pub(super) fn trails_to_read(dir: &Path) -> Outcome<Vec<PathBuf>> {
-    let folders = trails_in(dir, &StdFiles).map_err(Failure::io("look into", dir))?;
+    let folders = trails_in(dir, &StdFiles).map_err(Failure::io("read", dir))?;
     if folders.is_empty() {
         return Err(ReadError::NoTrail { path: dir.to_owned() }.into());
     }
@@ -28,14 +28,14 @@ pub(super) fn reader(settings: &Settings) -> Outcome<Reader> {
     Ok(Reader::open(settings.dir(), Arc::new(StdFiles))?)
 }
 
-/// All trails in the folder, to be searched.
+/// All trails in the folder, for searching.
 pub(super) fn search(settings: &Settings) -> Outcome<Search> {
     let mut search = Search::open(&settings.dir(), Arc::new(StdFiles))?;
-    search.tell_trouble(Arc::new(|error| tell(&format!("notice: answers come without the index: {error}"))));
+    search.tell_trouble(Arc::new(|error| tell(&format!("notice: the index is not used: {error}"))));
     Ok(search)
 }
 
-/// The filter that flags ask for.
+/// The filter that the flags describe.
 pub(super) fn filter(flags: &Filters) -> Outcome<Filter> {
     let mut filter = Filter { system: flags.system, ..Filter::default() };
     for (name, value) in flags.pairs() {

@@ -8,7 +8,7 @@ use trailseal_core::file::open_named;
 use crate::destination::Destination;
 use crate::failure::{Failure, Outcome};
 
-/// Reads a small text file that the user named, or stdin for `-`.
+/// Reads a small text file named by the user, or stdin for `-`.
 pub(super) fn read_text(path: &Path) -> Outcome<String> {
     const BYTES_MAX: u64 = 64 << 20;
     let mut text = String::new();
@@ -21,7 +21,7 @@ pub(super) fn read_text(path: &Path) -> Outcome<String> {
     Ok(text)
 }
 
-/// Writes a proof or a note to a file, or to stdout if none is named: as it is, or as the JSON object `answer`.
+/// Writes a proof or note to a file, or to stdout if none is named: as it is, or as the JSON object `answer`.
 pub(super) fn write_text(out: Option<&Path>, text: &str, answer: Option<serde_json::Value>) -> Outcome {
     match answer {
         Some(answer) => write_out(out, format!("{answer}\n").as_bytes()),

@@ -23,7 +23,7 @@ use crate::settings::Settings;
 pub(super) fn run(settings: &Settings, arguments: &Tiles, json: bool) -> Outcome {
     let dir = settings.dir();
     for folder in super::reading::trails_to_read(&dir)? {
-        // Each slot is a log of its own.
+        // Each slot is a separate log.
         let to = match folder.strip_prefix(&dir) {
             Ok(slot) => arguments.to.join(slot),
             Err(_) => arguments.to.clone(),

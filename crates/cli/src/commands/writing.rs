@@ -14,7 +14,7 @@ use crate::settings::Settings;
 /// How long a command waits for the disk before it gives up.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The trail for commands that write; made if there is none. Its events go into the index, too.
+/// The trail for commands that write; created if there is none. Its events also go into the index.
 pub(super) fn open_trail(settings: &Settings) -> Outcome<Trail> {
     open_trail_with(settings, settings.one_shot_options()?)
 }
@@ -31,14 +31,14 @@ pub(super) fn open_trail_with(settings: &Settings, mut options: Options) -> Outc
     Ok(trail)
 }
 
-/// Of several slots, a command is about one: says about which.
+/// With several slots, a command concerns one of them: says which.
 pub(super) fn tell_slot(settings: &Settings, folder: &Path, own: &str) {
     if folder != settings.dir() {
-        tell(&format!("this is about {} alone: each slot has {own} of its own", folder.display()));
+        tell(&format!("this concerns only {}: each slot has its own {own}", folder.display()));
     }
 }
 
-/// The index is derived: that it cannot be written is told, and stops nothing.
+/// The index is derived: a failure to write it is reported and stops nothing.
 pub(super) fn attach_index(trail: &Trail) -> Outcome {
     let folder = trail.folder().root().join(trailseal_index::FOLDER);
     let options = IndexOptions::new(trail.origin());
@@ -50,7 +50,7 @@ pub(super) fn attach_index(trail: &Trail) -> Outcome {
                 .map_err(|error| Failure::could_not(format!("could not start to index: {error}")))
         }
         Err(error) => {
-            tell(&format!("notice: events are recorded and not indexed: {error}"));
+            tell(&format!("notice: events are recorded but not indexed: {error}"));
             Ok(())
         }
     }
@@ -60,7 +60,7 @@ pub(super) fn close_trail(trail: &Trail) -> Outcome {
     all_sealed(&trail.close(CLOSE_TIMEOUT)?)
 }
 
-/// Nothing is lost where a close could not seal; but whoever goes by the exit code must hear of it.
+/// A close that could not seal loses nothing, but scripts that check the exit code must know.
 pub(super) fn all_sealed(closed: &Closed) -> Outcome {
     let left = closed.events.saturating_sub(closed.sealed);
     if left == 0 || cfg!(trailseal_fault = "unsealed_end_is_good") {
@@ -68,7 +68,7 @@ pub(super) fn all_sealed(closed: &Closed) -> Outcome {
     }
     let trouble = closed.seal_trouble.as_ref().map(|trouble| format!(": {}", trouble.reason));
     Err(Failure::no(format!(
-        "{} events are on disk and could not be sealed; the next opening seals them{}",
+        "{} events are on disk but could not be sealed; the next opening seals them{}",
         thousands(left),
         trouble.unwrap_or_default()
     )))

@@ -1,4 +1,4 @@
-/// A number with separators between thousands, for people.
+/// A number with thousands separators.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();

@@ -11,7 +11,7 @@ use super::table::{LISTS, SETTINGS, Setting};
 use crate::arguments::Common;
 use crate::failure::{Failure, Outcome};
 
-/// A value and where it came from.
+/// A value and its source.
 #[derive(Clone, Debug)]
 pub(super) struct Given {
     pub(super) value: String,
@@ -22,13 +22,13 @@ pub(super) struct Given {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(super) given: BTreeMap<&'static str, Given>,
-    /// The flags that they were read with.
+    /// The flags given on the command line.
     pub(super) common: Common,
     pub(super) anchors: Vec<Anchor>,
-    /// The rules of the file, and where they stand.
+    /// The file's rules and their place in it.
     pub(super) rules: Vec<Rule>,
     pub(super) rules_source: String,
-    /// Each text of a list, with its place.
+    /// Each string of a list with its place.
     pub(super) lists: BTreeMap<&'static str, Vec<Given>>,
 }
 

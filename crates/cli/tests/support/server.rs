@@ -5,6 +5,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -25,6 +26,8 @@ pub struct Server<'a> {
     /// The admin token that the first start printed; empty where there was none.
     pub token: String,
     log: Arc<Mutex<String>>,
+    /// Reads what the running one writes on stderr.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl<'a> Server<'a> {
@@ -47,6 +50,7 @@ impl<'a> Server<'a> {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             token: String::new(),
             log: Arc::default(),
+            reader: None,
         };
         server.launch();
         server
@@ -65,13 +69,14 @@ impl<'a> Server<'a> {
         let mut child = Running(command.spawn().unwrap());
         let log = self.log.clone();
         let stderr = child.0.stderr.take().unwrap();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let mut log = log.lock().unwrap();
                 log.push_str(&line);
                 log.push('\n');
             }
         });
+        self.reader = Some(reader);
         let lines = Lines::of(child.0.stdout.take().unwrap());
         let url = lines.wait();
         let address = url.strip_prefix("listening on http://").unwrap_or_else(|| panic!("{url}"));
@@ -121,6 +126,10 @@ impl<'a> Server<'a> {
             status = running.0.try_wait().unwrap();
             status.is_some()
         });
+        // Then the log is whole.
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
         status.unwrap()
     }
 
@@ -318,7 +327,7 @@ impl Connection {
     }
 }
 
-/// What a server answered.
+/// A server's response.
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use trailseal_event::Index;
 
 use super::sink::BatchLine;
+use crate::folder::Folder;
+use crate::segment::SegmentFile;
 use crate::segment::{LineReader, OFFSETS_EVERY, Offsets, offsets_name};
-use crate::trail::{Folder, SegmentFile};
 
 const OFFSETS_BYTES_MAX: u64 = 1 << 30;
 

@@ -17,8 +17,8 @@ use trailseal_tlog::leaf_hash;
 
 use super::lines::{Follower, Lines};
 use super::sink::{Batch, Sink, SinkError};
-use crate::trail::options::Notice;
-use crate::trail::shared::Shared;
+use crate::log::Log;
+use crate::notice::Notice;
 
 /// A batch holds at most about this many bytes of lines.
 const BATCH_BYTES_MAX: usize = 4 << 20;
@@ -87,7 +87,7 @@ pub(crate) struct Status {
 impl Delivery {
     /// Starts the thread, which keeps `lock` until it ends. A store's cursor is the trail's `stored` mark.
     pub(crate) fn start<L: Send + Sync + 'static>(
-        shared: Arc<Shared>,
+        log: Arc<Log>,
         sink: Box<dyn Sink>,
         is_store: bool,
         lock: Arc<L>,
@@ -95,13 +95,13 @@ impl Delivery {
         let status = Arc::new(Status {
             name: sink.name().to_owned(),
             cursor: 0.into(),
-            recorded: shared.options.clock.now().as_micros().into(),
+            recorded: log.clock.now().as_micros().into(),
             failures: 0.into(),
             state: Mutex::new(DeliveryState::Running),
             may_end: false.into(),
             must_end: false.into(),
         });
-        let runner = Runner { shared, sink, status: status.clone(), is_store, lines: Lines::default() };
+        let runner = Runner { log, sink, status: status.clone(), is_store, lines: Lines::default() };
         let thread =
             std::thread::Builder::new().name(format!("trailseal-{}", status.name)).spawn(move || {
                 let _held = lock;
@@ -130,12 +130,12 @@ impl Delivery {
         self.thread.is_finished()
     }
 
-    pub(crate) fn stats(&self, shared: &Shared) -> DeliveryStats {
+    pub(crate) fn stats(&self, log: &Log) -> DeliveryStats {
         let status = &self.status;
-        let durable = shared.progress.durable();
+        let durable = log.progress.durable();
         let cursor = status.cursor.load(Ordering::Acquire);
         let lag_events = durable.saturating_sub(cursor);
-        let since = shared.options.clock.now().as_micros() - status.recorded.load(Ordering::Acquire);
+        let since = log.clock.now().as_micros() - status.recorded.load(Ordering::Acquire);
         let lag = match lag_events {
             0 => Duration::ZERO,
             _ => Duration::from_micros(since.max(0).cast_unsigned()),
@@ -153,7 +153,7 @@ impl Delivery {
 
 /// Its thread owns everything in it.
 struct Runner {
-    shared: Arc<Shared>,
+    log: Arc<Log>,
     sink: Box<dyn Sink>,
     status: Arc<Status>,
     is_store: bool,
@@ -195,15 +195,15 @@ impl Runner {
     /// Asks the sink for its position, and compares that with the trail.
     fn connect(&mut self) -> Result<Begun, Halt> {
         // Before the listing, so that a segment that starts meanwhile is noticed later.
-        let listed = self.shared.segments_begun();
+        let listed = self.log.segments_begun();
         let position = self.sink.position().map_err(failed)?;
         let cursor = position.cursor.get();
-        let durable = self.shared.progress.durable();
+        let durable = self.log.progress.durable();
         if cursor > durable {
             let reason = format!("{} holds {cursor} events, but the trail {durable}", self.status.name);
             return Err(Halt::Differs { at: durable, reason });
         }
-        let mut follower = Follower::new(self.shared.folder.clone(), position.cursor).map_err(failed)?;
+        let mut follower = Follower::new(self.log.folder.clone(), position.cursor).map_err(failed)?;
         if let (Some(last), Some(leaf)) = (cursor.checked_sub(1), position.last_leaf) {
             follower.seek(Index::new(last));
             self.lines.clear();
@@ -229,13 +229,13 @@ impl Runner {
         while !self.status.must_end.load(Ordering::Acquire) {
             // Before the watermark, so that what was durable when the writer ended is seen as durable.
             let may_end = self.status.may_end.load(Ordering::Acquire);
-            let durable = self.shared.progress.durable();
-            let begun = self.shared.segments_begun();
+            let durable = self.log.progress.durable();
+            let begun = self.log.segments_begun();
             if begun != listed && !cfg!(trailseal_fault = "segments_not_listed_again") {
                 follower.refresh().map_err(failed)?;
                 listed = begun;
             }
-            let is_held_back = self.sink.uses_trail_disk() && self.shared.is_disk_low();
+            let is_held_back = self.sink.uses_trail_disk() && self.log.is_disk_low();
             if follower.next().get() < durable && !is_held_back {
                 self.deliver_batch(&mut follower, durable)?;
                 (*backoff, idle) = (BACKOFF_MIN, POLL_BUSY);
@@ -268,7 +268,7 @@ impl Runner {
         if *state != DeliveryState::Running {
             *state = DeliveryState::Running;
             drop(state);
-            self.shared.notice(&Notice::DeliveryRecovered { sink: self.status.name.clone() });
+            self.log.notice(&Notice::DeliveryRecovered { sink: self.status.name.clone() });
         }
         Ok(())
     }
@@ -276,7 +276,7 @@ impl Runner {
     fn advance(&self, cursor: u64) {
         self.status.cursor.store(cursor, Ordering::Release);
         if self.is_store {
-            self.shared.progress.set_stored(cursor);
+            self.log.progress.set_stored(cursor);
         }
     }
 
@@ -285,7 +285,7 @@ impl Runner {
         let failing = DeliveryState::Failing { reason: reason.clone() };
         let before = self.set_state(failing);
         if before == DeliveryState::Running {
-            self.shared.notice(&Notice::DeliveryFailed { sink: self.status.name.clone(), reason });
+            self.log.notice(&Notice::DeliveryFailed { sink: self.status.name.clone(), reason });
         }
         // On close, the trail keeps the rest, and its next opening delivers it.
         if self.status.may_end.load(Ordering::Acquire) {
@@ -302,7 +302,7 @@ impl Runner {
     fn stop(&mut self, at: u64, reason: String) {
         self.status.failures.fetch_add(1, Ordering::Relaxed);
         self.set_state(DeliveryState::Stopped { at: Index::new(at), reason: reason.clone() });
-        self.shared.notice(&Notice::DeliveryStopped { sink: self.status.name.clone(), at, reason });
+        self.log.notice(&Notice::DeliveryStopped { sink: self.status.name.clone(), at, reason });
     }
 
     fn set_state(&self, state: DeliveryState) -> DeliveryState {

@@ -1,7 +1,8 @@
 //! The file system used for all I/O: every file operation of a trail goes through [`Files`].
 //!
-//! Tests use a [`Files`] that fails, tears and forgets; the running program uses [`StdFiles`]. Only the mapped handoff
-//! does not go through it: it is memory that outlives the process.
+//! Tests put a [`Files`] here that fails, tears and forgets; the running program uses [`StdFiles`].
+//! What is not behind it is no reading or writing of a trail's data: the mapped handoff (memory that outlives the process),
+//! the locks, and looks at which file a name leads to (`standing`).
 //!
 //! Assumptions about the medium: what `sync_data` or `replace` reported as done survives power loss; what was not
 //! synced may be there completely, partly, or not at all; writes do not damage other bytes.
@@ -12,7 +13,7 @@ mod std_files;
 
 pub use ordinary::{open_named, open_ordinary};
 pub use standing::Standing;
-pub(crate) use standing::{Doubt, standing};
+pub(crate) use standing::{Doubt, OpenFolder, folder_numbers, standing};
 pub use std_files::StdFiles;
 
 use std::io;
@@ -45,6 +46,8 @@ pub trait Files: Send + Sync {
     /// Writes `bytes` to `path`: temporary file, data sync, rename, folder sync. After a crash the old or the new bytes
     /// are there, never a mixture. Only their owner can read `private` files.
     fn replace(&self, path: &Path, bytes: &[u8], private: bool) -> io::Result<()>;
+    /// Appends to any file, even if others append to it too, and syncs it; creates it if it does not exist.
+    fn append_to(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
     /// Durably renames a file within its folder.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file. Not synced: after a crash it may be back.

@@ -43,6 +43,26 @@ pub(crate) fn standing(file: &File, path: &Path, len_min: u64) -> io::Result<Sta
     })
 }
 
+/// A folder that is held open, so that it is noticed when its name leads elsewhere.
+#[derive(Debug)]
+pub(crate) struct OpenFolder(File);
+
+impl OpenFolder {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        File::open(path).map(OpenFolder)
+    }
+
+    /// Whether this name still leads to it.
+    pub(crate) fn standing(&self, path: &Path) -> io::Result<Standing> {
+        standing(&self.0, path, 0)
+    }
+}
+
+/// Device and inode of a folder; zeros if there is none, as on the file systems of tests.
+pub(crate) fn folder_numbers(path: &Path) -> (u64, u64) {
+    fs::metadata(path).map_or((0, 0), |data| number(&data))
+}
+
 /// Whether files of `folder` keep their inode numbers: the same one by name and by descriptor, each time.
 pub(super) fn inode_numbers_hold(folder: &Path, file: &Path) -> io::Result<bool> {
     for path in [folder, file] {

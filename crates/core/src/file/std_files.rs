@@ -67,6 +67,13 @@ impl Files for StdFiles {
         sync_folder(parent(path))
     }
 
+    // open(O_CREAT|O_APPEND), write, fdatasync
+    fn append_to(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_data()
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)?;
         sync_folder(parent(to))

@@ -1,6 +1,7 @@
 //! What is at the handoff's path: only a handoff of this trail is ever replaced or removed.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::map::HEADER_LEN;
@@ -39,7 +40,7 @@ pub(crate) fn lies_at(files: &dyn Files, path: &Path, trail: u64) -> Lies {
         None => match data {
             Ok(data) if data.len() == 0 => Lies::Empty,
             Ok(_) => Lies::Foreign,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Lies::Nothing,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Lies::Nothing,
             // What cannot be read cannot be known to be ours.
             Err(_) => Lies::Foreign,
         },
@@ -56,4 +57,9 @@ pub(crate) fn handoff_header(files: &dyn Files, path: &Path) -> Option<HandoffHe
 /// The same for a handoff of the trail with the mark `trail`, if there is one.
 pub(crate) fn own_header(files: &dyn Files, path: &Path, trail: u64) -> Option<HandoffHeader> {
     if lies_at(files, path, trail) == Lies::Own { handoff_header(files, path) } else { None }
+}
+
+/// Removes what is there: a handoff that is no longer needed, or an empty file in its place.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)
 }

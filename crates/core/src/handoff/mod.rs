@@ -10,13 +10,17 @@ mod frame;
 mod lies;
 mod map;
 mod open;
+mod options;
 mod replay;
+mod ring;
 
-pub(crate) use buffer::{Given, Handoff, Refused, Rests};
+pub(crate) use buffer::{Handoff, Refused, Rests};
 pub(crate) use drain::{Drain, Taken};
-pub(crate) use lies::{Lies, handoff_header, lies_at, own_header};
-pub(crate) use open::{Place, Ring, open};
+pub(crate) use lies::{Lies, handoff_header, lies_at, own_header, remove};
+pub(crate) use open::open;
+pub use options::{Full, HandoffOptions, HandoffPlace};
 pub use replay::{HandoffHeader, replay};
+pub(crate) use ring::{Place, Ring};
 
 /// CRC-32C of a line's rest, by the fastest method for some hundred bytes. Replay checks it with another crate, which
 /// is faster for the few bytes of headers and fronts.

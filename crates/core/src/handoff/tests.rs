@@ -3,6 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use trailseal_event::{Timestamp, line};
 
+use super::buffer::Given;
 use super::*;
 
 const CAPACITY: u64 = 1 << 16;

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 
 use trailseal_tlog::{Checkpoint, Rotation, SigningKey};
 
-use crate::trail::Folder;
-use crate::trail::manifest::Manifest;
+use crate::folder::Folder;
+use crate::manifest::Manifest;
 
 const KEY_BYTES_MAX: u64 = 1 << 20;
 

@@ -3,6 +3,8 @@
 //! *order of proof*: the segment is durable, then the tree is, then the checkpoint is signed and put in place. A
 //! checkpoint never covers a line that is not durable, and a signed tree only grows.
 
+mod anchor;
+mod compressor;
 mod keys;
 mod source;
 mod trouble;
@@ -14,17 +16,19 @@ use std::time::{Duration, Instant};
 
 use trailseal_tlog::{Checkpoint, TileEdge, leaf_hash};
 
+pub use anchor::Anchor;
+pub(crate) use anchor::Anchors;
+pub(crate) use compressor::Compressor;
 pub(crate) use keys::{Rotating, SealKeys};
 pub(crate) use source::Source;
 use trouble::RoundError;
 pub use trouble::SealTrouble;
 pub(crate) use trouble::Sealing;
 
-use crate::anchor::Anchors;
-use crate::trail::lock::Lock;
-use crate::trail::options::Notice;
-use crate::trail::record_counts;
-use crate::trail::shared::{Shared, Shut};
+use crate::gate::Shut;
+use crate::lock::Lock;
+use crate::log::Log;
+use crate::notice::Notice;
 use crate::tree::{TreeWriter, rebuild_beside};
 
 /// A checkpoint is kept in `checkpoints/` at least this often, in events.
@@ -47,7 +51,7 @@ const SHORTAGE_AT_END_MAX: Duration = Duration::from_secs(3);
 
 /// The sealer. Its thread owns everything in it.
 pub(crate) struct Sealer {
-    shared: Arc<Shared>,
+    log: Arc<Log>,
     /// Shared with key rotation, which replaces them between two checkpoints.
     keys: Arc<Mutex<SealKeys>>,
     source: Source,
@@ -63,24 +67,36 @@ pub(crate) struct Sealer {
     sparing_until: Option<Instant>,
     anchors: Anchors,
     lock: Arc<Lock>,
+    sealing: Arc<Sealing>,
+    /// Tells in the trail what was refused or left out.
+    tell_counts: Box<dyn Fn() + Send>,
+}
+
+/// Where sealing continues.
+pub(crate) struct SealedTo {
+    /// The right edge of the tree.
+    pub(crate) edge: TileEdge,
+    /// Where the first line after it is, or will be: the first index of its segment, and the offset in it.
+    pub(crate) place: (u64, u64),
 }
 
 impl Sealer {
-    /// Continues from a tree whose right edge is `edge`; `place` is where the first line after it is, or will be: the
-    /// first index of its segment, and the offset in it.
+    /// `tell_counts` records in the trail what was refused or left out.
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        log: Arc<Log>,
         keys: Arc<Mutex<SealKeys>>,
-        edge: TileEdge,
-        place: (u64, u64),
+        sealing: Arc<Sealing>,
+        from: SealedTo,
         anchors: Anchors,
         lock: Arc<Lock>,
+        tell_counts: Box<dyn Fn() + Send>,
     ) -> Self {
+        let SealedTo { edge, place } = from;
         let published = edge.size();
-        let tree = TreeWriter::new(&shared.folder, published, shared.options.one_shot);
+        let tree = TreeWriter::new(&log.folder, published, log.one_shot);
         Sealer {
-            source: Source::new(shared.clone(), published, place),
-            shared,
+            source: Source::new(log.clone(), published, place),
+            log,
             keys,
             edge,
             tree,
@@ -91,6 +107,8 @@ impl Sealer {
             sparing_until: None,
             anchors,
             lock,
+            sealing,
+            tell_counts,
         }
     }
 
@@ -101,14 +119,16 @@ impl Sealer {
         let mut ending_since = None;
         loop {
             if counts_told.elapsed() >= COUNTS_EVERY {
-                record_counts(&self.shared);
+                (self.tell_counts)();
                 counts_told = Instant::now();
             }
             // Read before the watermark: then what was durable when the writer ended is seen as durable.
-            let may_end = self.shared.sealer_may_end.load(Ordering::Acquire);
+            let may_end = self.log.sealer_may_end.load(Ordering::Acquire);
             match self.sparing_round(may_end) {
                 Ok(had_work) => {
-                    self.shared.sealing.went_well(self.published, &self.shared);
+                    if let Some(notice) = self.sealing.went_well(self.published) {
+                        self.log.notice(&notice);
+                    }
                     match had_work {
                         true => backoff = POLL_BUSY,
                         false if may_end => break,
@@ -119,7 +139,10 @@ impl Sealer {
                     }
                 }
                 Err(error) => {
-                    self.shared.sealing.failed(&error, &self.shared);
+                    self.log.counters.seal_failures.add(1);
+                    if let Some(notice) = self.sealing.failed(&error, self.log.progress.durable()) {
+                        self.log.notice(&notice);
+                    }
                     if may_end {
                         let since = *ending_since.get_or_insert_with(Instant::now);
                         if !error.is_shortage() || since.elapsed() >= SHORTAGE_AT_END_MAX {
@@ -132,7 +155,7 @@ impl Sealer {
         }
         if let Err(error) = self.tree.finish() {
             // Everything signed is on disk: only reserved blocks are affected.
-            self.shared.notice(&Notice::SealFailed { reason: error.to_string() });
+            self.log.notice(&Notice::SealFailed { reason: error.to_string() });
         }
         self.anchors
     }
@@ -160,13 +183,13 @@ impl Sealer {
     /// Hashes what has become durable, and publishes when it is time. Returns whether there was work.
     fn round(&mut self, at_end: bool) -> Result<bool, RoundError> {
         // No checkpoint can be put in a folder that is elsewhere; the next opening seals what is there.
-        if self.shared.gate.is_shut_by(Shut::FolderMoved) {
+        if self.log.gate.is_shut_by(Shut::FolderMoved) {
             return Ok(false);
         }
         if self.looked_at_tree.elapsed() >= LOOK_AT_TREE_EVERY {
             self.keep_tree_whole()?;
         }
-        let durable = self.shared.progress.durable();
+        let durable = self.log.progress.durable();
         let had_work = self.edge.size() < durable;
         while self.edge.size() < durable && self.edge.size() - self.published < ROUND_LEAVES_MAX {
             self.hash_lines(durable)?;
@@ -174,9 +197,9 @@ impl Sealer {
         let size = self.edge.size();
         let is_due = size > self.published
             && (at_end
-                || self.published_at.elapsed() >= self.shared.options.seal_every
+                || self.published_at.elapsed() >= self.log.seal_every
                 || size - self.published >= ROUND_LEAVES_MAX
-                || self.shared.seal_wanted.load(Ordering::Acquire) > self.published && size == durable);
+                || self.log.seal_wanted.load(Ordering::Acquire) > self.published && size == durable);
         if is_due {
             self.publish()?;
         }
@@ -209,7 +232,7 @@ impl Sealer {
     }
 
     fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::new(self.shared.origin.clone(), self.edge.size(), self.edge.root())
+        Checkpoint::new(self.log.origin.clone(), self.edge.size(), self.edge.root())
     }
 
     /// Rebuilds the tree from the lines if its files were removed, replaced or truncated under the writer: the root
@@ -219,12 +242,12 @@ impl Sealer {
         let lost = self
             .tree
             .lost()
-            .map_err(RoundError::at(&self.shared.folder.tree_folder()))?
+            .map_err(RoundError::at(&self.log.folder.tree_folder()))?
             .filter(|_| !cfg!(trailseal_fault = "signed_over_lost_tree"));
         let Some(path) = lost else { return Ok(()) };
-        let folder = &self.shared.folder;
+        let folder = &self.log.folder;
         // If the whole folder is elsewhere, nothing may be created in its place.
-        self.shared.options.files.open_read(&folder.trail_toml())?;
+        self.log.folder.files().open_read(&folder.trail_toml())?;
         let (size, root) = (self.edge.size(), self.edge.root());
         rebuild_beside(folder, size, &root).map_err(|error| {
             let what = format!(
@@ -235,27 +258,27 @@ impl Sealer {
         })?;
         // The file of level 0 may be a new one, and is the trail's second lock.
         self.lock.hold_guard(&folder.tree_level(0))?;
-        self.tree = TreeWriter::new(folder, size, self.shared.options.one_shot);
+        self.tree = TreeWriter::new(folder, size, self.log.one_shot);
         self.tree.spare_files(self.sparing_until.is_some());
-        self.shared.counters.trees_remade.add(1);
-        self.shared.notice(&Notice::TreeRemade { path });
+        self.log.counters.trees_remade.add(1);
+        self.log.notice(&Notice::TreeRemade { path });
         Ok(())
     }
 
     /// Publishes the tree, then checkpoints. On a failure everything stays pending and is retried.
     fn publish(&mut self) -> Result<(), RoundError> {
-        let files = &*self.shared.options.files;
-        let folder = &self.shared.folder;
+        let files = &**self.log.folder.files();
+        let folder = &self.log.folder;
         if cfg!(trailseal_fault = "checkpoint_before_tree") {
             let note = lock(&self.keys).sign(&self.checkpoint());
             files.replace(&folder.checkpoint(), note.as_bytes(), false)?;
         }
         let tree = folder.tree_folder();
-        self.tree.sync(!self.shared.is_disk_low()).map_err(RoundError::at(&tree))?;
+        self.tree.sync(!self.log.is_disk_low()).map_err(RoundError::at(&tree))?;
         // Nothing is signed over a tree that is not on disk.
         self.keep_tree_whole()?;
-        let files = &*self.shared.options.files;
-        let folder = &self.shared.folder;
+        let files = &**self.log.folder.files();
+        let folder = &self.log.folder;
         // Held until the watermark is moved, so that what a rotation waits for is done when it sees it move.
         let mut keys = lock(&self.keys);
         let (checkpoint, note) = keys.next_note(self.checkpoint());
@@ -282,8 +305,8 @@ impl Sealer {
         keys.carry_out(folder)?;
         self.published = checkpoint.size;
         self.published_at = Instant::now();
-        self.shared.counters.checkpoints.add(1);
-        self.shared.progress.set_sealed(self.published);
+        self.log.counters.checkpoints.add(1);
+        self.log.progress.set_sealed(self.published);
         drop(keys);
         self.anchors.send(note);
         Ok(())

@@ -11,15 +11,15 @@ use trailseal_event::Index;
 use trailseal_event::line::{self, Fronts};
 
 use crate::file::ReadFile;
+use crate::log::Log;
 use crate::segment::{Form, segment_name};
-use crate::trail::shared::Shared;
 
 const BLOCK: usize = 1 << 20;
 const _: () = assert!(line::LINE_BYTES_MAX < BLOCK, "a block holds at least one line");
 
 /// A position in the segments.
 pub(crate) struct Source {
-    shared: Arc<Shared>,
+    log: Arc<Log>,
     at: Option<At>,
     /// Where line `begin` is: the first index of its segment, and the offset in it.
     place: (u64, u64),
@@ -42,9 +42,9 @@ struct At {
 
 impl Source {
     /// Starts at line `next`, which is, or will be, at `place`: the first index of its segment, and the offset in it.
-    pub(crate) fn new(shared: Arc<Shared>, next: u64, place: (u64, u64)) -> Self {
+    pub(crate) fn new(log: Arc<Log>, next: u64, place: (u64, u64)) -> Self {
         Source {
-            shared,
+            log,
             at: None,
             place,
             begin: next,
@@ -69,23 +69,23 @@ impl Source {
 
     /// Whether the next line is the first of a segment.
     pub(crate) fn begins_segment(&self) -> bool {
-        self.shared.segment_of(self.next).is_some_and(|(first, _)| first == self.next)
+        self.log.segment_of(self.next).is_some_and(|(first, _)| first == self.next)
     }
 
     /// Calls `each` with up to a block of lines (without newlines) below index `end`, which must be
     /// durable.
     pub(crate) fn read(&mut self, end: u64, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-        let Some((first, following)) = self.shared.segment_of(self.next) else {
+        let Some((first, following)) = self.log.segment_of(self.next) else {
             return Err(io::Error::other(format!("no segment holds line {}", self.next)));
         };
         if self.at.as_ref().is_none_or(|at| at.first != first) {
             self.at = Some(At { first, offset: self.offset_in(first)?, file: None });
         }
-        let path = self.shared.folder.segments_folder().join(segment_name(Index::new(first), Form::Plain));
+        let path = self.log.folder.segments_folder().join(segment_name(Index::new(first), Form::Plain));
         let Some(at) = &mut self.at else { return Ok(()) };
         let file = match &mut at.file {
             Some(file) => file,
-            closed => closed.insert(self.shared.options.files.open_read(&path)?),
+            closed => closed.insert(self.log.folder.files().open_read(&path)?),
         };
         let end = end.min(following.unwrap_or(u64::MAX));
         self.block.resize(BLOCK, 0);

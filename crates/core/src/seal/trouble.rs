@@ -9,8 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::file::is_shortage;
-use crate::trail::options::Notice;
-use crate::trail::shared::Shared;
+use crate::notice::Notice;
 
 /// Sealing fails. Events are accepted anyway, and sealed once it works again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,29 +77,24 @@ impl Sealing {
         Some(SealTrouble { reason: reason.clone(), lasts: since.elapsed() })
     }
 
-    /// Each error of the system is reported once, however often it occurs.
-    pub(super) fn failed(&self, error: &RoundError, shared: &Shared) {
-        shared.counters.seal_failures.add(1);
+    /// A round failed while everything below `durable` was durable. Returns what to report: each error of the system is
+    /// reported once, however often it occurs.
+    pub(super) fn failed(&self, error: &RoundError, durable: u64) -> Option<Notice> {
         let (reason, cause) = (error.to_string(), error.cause().to_string());
-        let durable = shared.progress.durable();
         let mut failing = self.lock();
         let is_news = failing.as_ref().is_none_or(|failing| failing.cause != cause);
         let since = failing.as_ref().map_or_else(Instant::now, |failing| failing.since);
         *failing = Some(Failing { reason: reason.clone(), cause, since, durable });
-        drop(failing);
-        if is_news {
-            shared.notice(&Notice::SealFailed { reason });
-        }
+        is_news.then_some(Notice::SealFailed { reason })
     }
 
-    /// A round succeeded, and everything below `published` is sealed.
-    pub(super) fn went_well(&self, published: u64, shared: &Shared) {
+    /// A round succeeded, and everything below `published` is sealed. Returns what to report.
+    pub(super) fn went_well(&self, published: u64) -> Option<Notice> {
         let mut failing = self.lock();
         if failing.as_ref().is_none_or(|failing| failing.durable > published) {
-            return;
+            return None;
         }
         *failing = None;
-        drop(failing);
-        shared.notice(&Notice::SealRecovered);
+        Some(Notice::SealRecovered)
     }
 }

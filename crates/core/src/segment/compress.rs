@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use zstd::bulk::Compressor;
 
+use super::SegmentFile;
 use super::blocks::{BLOCK_BYTES, Block, BlockError, Cursor};
 use super::frames::{FrameLen, Frames, encode_seek_table};
 use super::source::Source;
 use super::{Form, segment_name};
 use crate::file::{AppendFile, Files};
-use crate::trail::SegmentFile;
 
 const LEVEL: i32 = 1;
 

@@ -5,18 +5,18 @@
 pub(crate) mod blocks;
 mod cached;
 mod compress;
-mod compressor;
 mod frames;
 mod name;
 mod offsets;
+mod options;
 mod reader;
 pub(crate) mod source;
 mod writer;
 
 pub(crate) use cached::{CachedLines, Piece as CachedPiece};
 pub use compress::compress;
-pub(crate) use compressor::Compressor;
-pub use name::{Form, offsets_name, parse_segment_name, segment_name};
+pub use name::{Form, SegmentFile, offsets_name, parse_segment_name, segment_name};
 pub use offsets::{OFFSETS_EVERY, Offsets};
+pub use options::{Roll, SegmentOptions};
 pub use reader::LineReader;
 pub(crate) use writer::{Batch, SegmentWriter};

@@ -1,5 +1,7 @@
 //! Segment names: the index of the first line in 20 digits, then `.jsonl` or `.jsonl.zst`.
 
+use std::path::PathBuf;
+
 use trailseal_event::Index;
 
 /// Which of a segment's files a name refers to.
@@ -9,6 +11,19 @@ pub enum Form {
     Plain,
     /// Lines in zstd frames.
     Compressed,
+}
+
+/// One segment, as described by its name and the name of the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentFile {
+    /// Index of the first line.
+    pub first: Index,
+    /// Index at which the next segment begins; `None` for the last one.
+    pub end: Option<Index>,
+    /// Plain or compressed.
+    pub form: Form,
+    /// Where it is.
+    pub path: PathBuf,
 }
 
 /// The file name of the segment that begins with `first`.

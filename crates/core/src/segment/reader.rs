@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use trailseal_event::line::LINE_BYTES_MAX;
 
+use super::SegmentFile;
 use super::source::Source;
 use crate::file::Files;
-use crate::trail::SegmentFile;
 
 /// How much is read at once, and how much if only a few lines are wanted.
 const BLOCK: usize = 1 << 20;

@@ -3,10 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::SegmentFile;
 use super::frames::Frames;
 use super::{Form, segment_name};
 use crate::file::{Files, ReadFile};
-use crate::trail::SegmentFile;
 
 /// Bytes at any place of a segment, uncompressed.
 pub(crate) enum Source {

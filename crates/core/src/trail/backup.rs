@@ -9,23 +9,27 @@
 //!   alone.
 
 mod beginning;
+mod error;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use trailseal_tlog::{Checkpoint, KeyRing, TILE_LEVELS, hashes_in_level};
 
+pub use self::error::BackupError;
+
 use self::beginning::{ends_alike, remove_for_good};
-use super::folder::{Folder, SegmentFile};
-use super::lock::named_handoff;
-use super::manifest::{Manifest, ManifestError};
+use self::error::failed;
+use crate::folder::Folder;
 use crate::handoff::{HandoffHeader, own_header};
+use crate::lock::named_handoff;
+use crate::manifest::{Manifest, ManifestError};
+use crate::segment::SegmentFile;
 use crate::segment::{Form, segment_name};
 use crate::tree::{HASH_LEN, root_of};
 
 const BLOCK: usize = 1 << 20;
 const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
-const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 /// Manifest or keys change at a rotation; more changes in a row than this are no accident.
 const TRIES_MAX: usize = 8;
 /// The writer's and the server's own files, and whether each is only for its owner. Anything else in the folder is not
@@ -45,53 +49,7 @@ pub struct BackedUp {
     pub copied_bytes: u64,
 }
 
-/// Why there is no backup, or none newer than the previous one.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BackupError {
-    /// The folder holds no readable trail.
-    #[error("{} is not a trail that can be backed up: {what}; run `trailseal verify`", path.display())]
-    Source {
-        /// The folder.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// There is something else in that place.
-    #[error("{} {what}: give an empty folder, or the one of an earlier backup of this trail", path.display())]
-    Place {
-        /// The folder.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// The copy is not a beginning of the trail, so appending to it would merge two histories.
-    #[error("{} cannot be continued: {what}; give an empty folder, and keep that one", path.display())]
-    WentOn {
-        /// The folder.
-        path: PathBuf,
-        /// How that is known.
-        what: String,
-    },
-    /// A file operation failed.
-    #[error("could not {action} {}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The system's error.
-        #[source]
-        source: io::Error,
-    },
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupError + use<> {
-    let path = path.to_owned();
-    move |source| BackupError::Io { action, path, source }
-}
-
-/// Copies the trail in `from` to the folder `to`, continuing an earlier backup there.
+/// Copies the trail in `from` to the folder `to`, going on from an earlier backup there.
 ///
 /// # Errors
 /// When `from` is not a trail, `to` holds something else or was written to meanwhile, or a file cannot be read or
@@ -153,7 +111,7 @@ impl Copy<'_> {
             let sealed = newest.size;
             self.copy_kept(sealed)?;
             self.copy_tree(sealed)?;
-            let events = self.copy_segments(sealed, &origin)?;
+            let Some(events) = self.copy_segments(sealed, &origin)? else { continue };
             self.copy_others()?;
             if self.set()?.as_ref() != Some(&set) {
                 continue;
@@ -166,7 +124,7 @@ impl Copy<'_> {
             self.put(Path::new("checkpoint"), &note, false)?;
             return Ok(BackedUp { origin, sealed, events, copied_bytes: self.copied_bytes });
         }
-        let what = "its keys kept changing meanwhile".into();
+        let what = "its keys or segments kept changing meanwhile".into();
         Err(BackupError::Source { path: self.from.root().to_owned(), what })
     }
 
@@ -292,20 +250,29 @@ impl Copy<'_> {
         file.sync_data().map_err(failed("sync", to))
     }
 
-    /// Returns how many events the copy has.
-    fn copy_segments(&mut self, sealed: u64, origin: &str) -> Result<u64, BackupError> {
+    /// Returns how many events the copy has. `None` if a segment was sealed and compressed since `sealed` was read: a
+    /// compressed segment with lines that no checkpoint covers would not open, so a newer checkpoint must be copied first.
+    fn copy_segments(&mut self, sealed: u64, origin: &str) -> Result<Option<u64>, BackupError> {
         // Before the segments are listed: they hold everything below.
         let durable = durable(self.from, origin).max(sealed);
+        // The last segment of a trail at rest has no end, and is covered as a whole.
+        let is_covered = |segment: &SegmentFile| segment.end.map_or(durable, |end| end.get()) <= sealed;
         let folder = self.from.segments_folder();
         let segments = self.from.segments().map_err(failed("list", &folder))?;
         let to = self.to.segments_folder();
         self.to.files().create_folder(&to).map_err(failed("make", &to))?;
         for segment in segments.iter().filter(|segment| segment.first.get() < durable) {
+            if segment.form == Form::Compressed && !is_covered(segment) {
+                return Ok(None);
+            }
             match self.copy_segment(segment, durable) {
                 // Compressed meanwhile: its other form is there now.
                 Err(BackupError::Io { source, .. })
                     if segment.form == Form::Plain && source.kind() == io::ErrorKind::NotFound =>
                 {
+                    if !is_covered(segment) {
+                        return Ok(None);
+                    }
                     let path = folder.join(segment_name(segment.first, Form::Compressed));
                     self.copy_segment(
                         &SegmentFile { form: Form::Compressed, path, ..segment.clone() },
@@ -315,7 +282,7 @@ impl Copy<'_> {
                 done => done?,
             }
         }
-        Ok(durable)
+        Ok(Some(durable))
     }
 
     fn copy_segment(&mut self, segment: &SegmentFile, durable: u64) -> Result<(), BackupError> {

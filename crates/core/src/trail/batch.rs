@@ -4,44 +4,28 @@
 //! event is bad, conflicts with another, or has no room leaves nothing behind; a repeat adds nothing.
 
 mod at_once;
-mod ready;
+mod sent;
 
 use std::collections::HashMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
-use trailseal_event::complete::EventId;
+use trailseal_event::complete::{EventId, complete};
 use trailseal_event::line::{self, same_content};
-use trailseal_event::policy::{Keep, OnFailure, Treatment};
+use trailseal_event::policy::{Decision, OnFailure, Treatment};
 use trailseal_event::{BadLine, Index, Timestamp, Warnings};
 
 use super::error::RecordError;
 use super::flag::Flag;
-use super::once::{HandedInOnce, Ids, RecordOnceError};
-use super::recording::{Ack, HandedIn, Receipt, Status, level};
-use super::{ReadError, Trail};
-use crate::trail::in_force::InForce;
-use ready::Ready;
-
-/// Who hands events in.
-#[derive(Clone, Debug, Default)]
-pub struct Submitter {
-    /// The value of `recorded_by`: the name of a token, or of a process.
-    pub recorded_by: Option<Arc<str>>,
-    /// The only tenant it may write for. An event without a tenant gets this one.
-    pub tenant: Option<Arc<str>>,
-    /// Whether its events are read strictly, even if the trail's [`Options`](super::Options) do not say so.
-    pub strict: bool,
-}
-
-/// One event of a request.
-#[derive(Clone, Debug)]
-pub struct Submitted<'a> {
-    /// The event as JSON text.
-    pub json: &'a [u8],
-    /// Its id, if it has no id of its own.
-    pub id: Option<String>,
-}
+use super::frame::Frame;
+use super::ids::Ids;
+use super::in_force::InForce;
+use super::inner::Trail;
+use super::once::{HandedInOnce, RecordOnceError};
+use super::reader::ReadError;
+use super::receipt::{Ack, HandedIn, Receipt, Status, level};
+use super::submitted::{Submitted, Submitter};
+use sent::{One, Why};
 
 /// What became of one event of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,8 +114,9 @@ impl Trail {
         by: &Submitter,
         room_wait: Duration,
     ) -> Result<HandedInBatch, BatchError> {
-        let (mut request, policy) = self.make_request(events, by)?;
-        if request.ready.iter().any(|one| one.key.is_some()) {
+        let policy = self.inner.policy.load();
+        let mut request = self.make_request(events, by, &policy)?;
+        if request.all.iter().any(|one| one.key.is_some()) {
             self.compare_within(&mut request)?;
             self.compare_with_trail(&mut request, None)?;
         }
@@ -153,26 +138,26 @@ impl Trail {
         &self,
         events: &'a [Submitted<'a>],
         by: &'a Submitter,
-    ) -> Result<(Request<'a>, Arc<InForce>), BatchError> {
+        policy: &'a InForce,
+    ) -> Result<Request<'a>, BatchError> {
         let inner = &*self.inner;
         if inner.is_forked() {
             // Before any lock: in a child nobody may ever release it.
             return Err(RecordError::Forked.into());
         }
-        let policy = inner.shared.policy.load();
-        let now = inner.shared.options.clock.now();
+        let now = inner.log.clock.now();
         let mut bytes = Vec::with_capacity(events.iter().map(|event| event.json.len() + 256).sum());
-        let (mut ready, mut warnings) = (Vec::with_capacity(events.len()), Vec::new());
+        let (mut all, mut warnings) = (Vec::with_capacity(events.len()), Vec::new());
         let mut room = BATCH_WARNINGS_MAX;
         for (place, event) in events.iter().enumerate() {
             let (one, told) =
-                self.make_ready(event, by, &policy, now, &mut bytes).map_err(|why| why.at(place))?;
-            ready.push(one);
+                self.make_ready(event, by, policy, now, &mut bytes).map_err(|why| bad(why, place))?;
+            all.push(one);
             if !told.is_empty() {
                 warnings.push((place, told.within(&mut room)));
             }
         }
-        Ok((Request { events, by, now, bytes, ready, warnings, known: HashMap::new() }, policy))
+        Ok(Request { events, by, now, bytes, all, warnings, known: HashMap::new() })
     }
 
     /// Puts what is new into the handoff, and its ids among the known ones. Returns like [`push_new`](Self::push_new).
@@ -183,8 +168,8 @@ impl Trail {
         room_wait: Duration,
     ) -> Result<u64, RecordError> {
         let first = self.push_new(request, room_wait)?;
-        let durable = self.inner.shared.progress.durable();
-        request.each_kept(|place, nth| match request.ready[place].key {
+        let durable = self.inner.log.progress.durable();
+        request.each_kept(|place, nth| match request.all[place].key {
             Some(key) => ids.insert(key, Index::new(first + nth), request.rest(place), durable),
             None => ids.pass(Index::new(first + nth)),
         });
@@ -198,7 +183,7 @@ impl Trail {
         }
         let mut found = Vec::new();
         for (place, key) in request.new_keys() {
-            let index = self.find(ids, key, request.ready[place].id.as_str())?;
+            let index = self.find(ids, key, request.all[place].ready.stamp.id.as_str())?;
             found.extend(index.map(|index| (place, index)));
         }
         Ok(found)
@@ -218,8 +203,8 @@ impl Trail {
             }
         };
         for (place, index) in found {
-            let event = self.written(&request.events[place], request.by).map_err(|why| why.at(place))?;
-            let id = request.ready[place].id.as_str().to_owned();
+            let event = self.written(&request.events[place], request.by).map_err(|why| bad(why, place))?;
+            let id = request.all[place].ready.stamp.id.as_str().to_owned();
             match self.compare(&event, index, id.clone())? {
                 HandedInOnce::Conflict { index, id } => {
                     return Err(BatchError::Conflict { place, id, index: Some(index) });
@@ -233,18 +218,15 @@ impl Trail {
     /// Compares events of the request that have the same id.
     fn compare_within(&self, request: &mut Request<'_>) -> Result<(), BatchError> {
         let mut firsts = HashMap::new();
-        for place in 0..request.ready.len() {
-            let Some(key) = request.ready[place].key else { continue };
+        for place in 0..request.all.len() {
+            let Some(key) = request.all[place].key else { continue };
             let Some(&first) = firsts.get(&key) else {
                 firsts.insert(key, place);
                 continue;
             };
-            let event = self.written(&request.events[place], request.by).map_err(|why| why.at(place))?;
-            let mut line = Vec::new();
-            line::write_front(0, &request.now.to_text(), &mut line);
-            line.extend_from_slice(request.rest(first).trim_ascii_end());
-            if !same_content(&event, &line) {
-                let id = request.ready[place].id.as_str().to_owned();
+            let event = self.written(&request.events[place], request.by).map_err(|why| bad(why, place))?;
+            if !same_content(&event, &self.line_of(request, first)?) {
+                let id = request.all[place].ready.stamp.id.as_str().to_owned();
                 return Err(BatchError::Conflict { place, id, index: None });
             }
             request.known.insert(place, Known::Earlier(first));
@@ -252,60 +234,69 @@ impl Trail {
         Ok(())
     }
 
+    /// The line of an event of the request, as it would be the first of a trail. What is not kept was not written yet.
+    fn line_of(&self, request: &Request<'_>, place: usize) -> Result<Vec<u8>, BatchError> {
+        let mut line = Vec::new();
+        line::write_front(0, &request.now.to_text(), &mut line);
+        if request.all[place].ready.is_kept() {
+            line.extend_from_slice(request.rest(place).trim_ascii_end());
+        } else {
+            let event = self.written(&request.events[place], request.by).map_err(|why| bad(why, place))?;
+            line::write_rest(&event, &complete(&event, request.now), &mut line)
+                .map_err(|error| bad(Why::Bad(error.into()), place))?;
+        }
+        Ok(line)
+    }
+
     /// Puts what is new into the handoff as one frame. Returns the first index; any, if nothing is new.
     fn push_new(&self, request: &Request<'_>, room_wait: Duration) -> Result<u64, RecordError> {
-        let (mut ends, mut bytes) = (Vec::with_capacity(request.ready.len()), Vec::new());
+        let (mut ends, mut bytes) = (Vec::with_capacity(request.all.len()), Vec::new());
         let flags = request.flags();
-        if request.is_all_kept() {
-            ends.extend(request.ready.iter().map(|one| one.end));
-            return self.inner.accept_batch(&flags, &request.bytes, &ends, request.now, room_wait);
-        }
+        let is_all_new = request.known.is_empty();
         request.each_kept(|place, _| {
-            bytes.extend_from_slice(request.rest(place));
-            ends.push(bytes.len());
+            if !is_all_new {
+                bytes.extend_from_slice(request.rest(place));
+            }
+            ends.push(if is_all_new { request.all[place].end } else { bytes.len() });
         });
         if ends.is_empty() {
             return Ok(0);
         }
-        self.inner.accept_batch(&flags, &bytes, &ends, request.now, room_wait)
+        let bytes = if is_all_new { &request.bytes } else { &bytes };
+        self.inner.push(&flags, Frame { bytes, ends: &ends, now: request.now }, room_wait)
     }
 
     fn outcome(&self, request: Request<'_>, policy: &InForce, first: u64, ack: Ack) -> HandedInBatch {
-        let counters = &self.inner.shared.counters;
-        let mut events: Vec<Submission> = Vec::with_capacity(request.ready.len());
+        let mut events: Vec<Submission> = Vec::with_capacity(request.all.len());
         let (mut next, mut newest, mut masked): (u64, Option<Wanted>, u64) = (first, None, 0);
-        for (place, one) in request.ready.iter().enumerate() {
-            let id = one.id.clone();
+        for (place, one) in request.all.iter().enumerate() {
+            let id = one.ready.stamp.id.clone();
+            let Decision { keep, then, rule, .. } = one.ready.decision;
             if !request.known.contains_key(&place) {
-                policy.count(one.rule, one.keep);
+                policy.count(rule, keep);
             }
-            let (index, status) = match (request.known.get(&place), one.keep) {
-                (Some(Known::InTrail(index)), _) => {
+            let (index, status) = match request.known.get(&place) {
+                Some(Known::InTrail(index)) => {
                     let index = Index::new(*index);
-                    newest = Wanted::later(newest, index, ack, &one.then);
+                    newest = Wanted::later(newest, index, ack, then);
                     events.push(Submission::Repeated { index, id: id.as_str().to_owned() });
                     continue;
                 }
-                (Some(Known::Earlier(earlier)), _) => {
+                Some(Known::Earlier(earlier)) => {
                     events.push(repeat_of(&events[*earlier], id));
                     continue;
                 }
-                (None, Keep::Kept) => {
-                    next += 1;
-                    masked += u64::from(one.is_masked);
-                    (Some(Index::new(next - 1)), Status::Accepted)
-                }
-                (None, Keep::SampledOut) => {
-                    counters.sampled_out.add(1);
-                    (None, Status::SampledOut)
-                }
-                (None, Keep::Off) => {
-                    counters.off.add(1);
-                    (None, Status::Off)
-                }
+                None => match self.inner.count_dropped(keep) {
+                    Some(status) => (None, status),
+                    None => {
+                        next += 1;
+                        masked += u64::from(one.ready.is_masked());
+                        (Some(Index::new(next - 1)), Status::Accepted)
+                    }
+                },
             };
             if let Some(index) = index {
-                newest = Wanted::later(newest, index, level(&one.then, ack), &one.then);
+                newest = Wanted::later(newest, index, level(then, ack), then);
             }
             events.push(Submission::New(Receipt { index, id, status }));
         }
@@ -364,10 +355,17 @@ struct Request<'a> {
     now: Timestamp,
     /// The rests of all its events, each with its newline.
     bytes: Vec<u8>,
-    ready: Vec<Ready>,
+    all: Vec<One<'a>>,
     warnings: Vec<(usize, Warnings)>,
     /// Places of those that add nothing.
     known: HashMap<usize, Known>,
+}
+
+fn bad(why: Why, place: usize) -> BatchError {
+    match why {
+        Why::Bad(source) => BatchError::Bad { place, source },
+        Why::OtherTenant => BatchError::OtherTenant { place },
+    }
 }
 
 /// Where an event is that adds nothing.
@@ -379,27 +377,23 @@ enum Known {
 
 impl Request<'_> {
     fn rest(&self, place: usize) -> &[u8] {
-        let start = place.checked_sub(1).map_or(0, |before| self.ready[before].end);
-        &self.bytes[start..self.ready[place].end]
+        let start = place.checked_sub(1).map_or(0, |before| self.all[before].end);
+        &self.bytes[start..self.all[place].end]
     }
 
     /// Places and keys of events that were not known.
     fn new_keys(&self) -> impl Iterator<Item = (usize, u128)> {
-        let keys = self.ready.iter().enumerate().filter_map(|(place, one)| Some((place, one.key?)));
+        let keys = self.all.iter().enumerate().filter_map(|(place, one)| Some((place, one.key?)));
         keys.filter(|(place, _)| !self.known.contains_key(place))
-    }
-
-    fn is_all_kept(&self) -> bool {
-        self.known.is_empty() && self.ready.iter().all(|one| one.keep == Keep::Kept)
     }
 
     /// What rules ask for, for the events that go into the trail.
     fn flags(&self) -> Vec<Flag> {
         let mut flags = Vec::new();
-        if self.ready.iter().any(|one| one.flag.is_some()) {
+        if self.all.iter().any(|one| one.ready.flag.is_some()) {
             self.each_kept(|place, nth| {
                 flags.extend(
-                    self.ready[place].flag.as_deref().map(|flag| Flag { place: nth, ..flag.clone() }),
+                    self.all[place].ready.flag.as_deref().map(|flag| Flag { place: nth, ..flag.clone() }),
                 );
             });
         }
@@ -408,8 +402,8 @@ impl Request<'_> {
 
     /// Calls `each` with the place of every event that goes into the trail, and how many went before it.
     fn each_kept(&self, mut each: impl FnMut(usize, u64)) {
-        let kept = (0..self.ready.len())
-            .filter(|place| self.ready[*place].keep == Keep::Kept && !self.known.contains_key(place));
+        let kept = (0..self.all.len())
+            .filter(|place| self.all[*place].ready.is_kept() && !self.known.contains_key(place));
         kept.zip(0..).for_each(|(place, nth)| each(place, nth));
     }
 }

@@ -6,16 +6,18 @@
 //! the last opening, and that with the policy last in force.
 
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 use trailseal_event::policy::Policy;
 use trailseal_event::{Index, Object, Timestamp, Value};
 
-use super::folder::{Folder, SegmentFile};
+use super::reader::Reader;
 use super::recover::Recovered;
-use super::scan::is_own;
+use crate::file::folder_numbers;
+use crate::folder::Folder;
+use crate::own_lines::is_own;
+use crate::segment::SegmentFile;
 use crate::segment::{Form, LineReader, segment_name};
 
 const POINTER_BYTES_MAX: u64 = 64;
@@ -77,7 +79,7 @@ pub(super) fn circumstances(
     now: Timestamp,
 ) -> Circumstances {
     // The folder was listed and locked before, so it exists; on the file systems of tests it has no numbers.
-    let (device, inode) = std::fs::metadata(folder.root()).map_or((0, 0), |data| (data.dev(), data.ino()));
+    let (device, inode) = folder_numbers(folder.root());
     let ahead = recovered.recorded.map_or(0, |recorded| recorded.as_micros().saturating_sub(now.as_micros()));
     let mut here = Circumstances {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -106,7 +108,7 @@ fn line(folder: &Folder, recovered: &Recovered, index: u64) -> Option<Vec<u8>> {
     // The open segment has no offset file, but its writer knows.
     let known = recovered.segment.as_ref().and_then(|segment| segment.line_before(index));
     let Some((segment, known, offset)) = known else {
-        let mut reader = super::Reader::open(folder.root(), folder.files().clone()).ok()?;
+        let mut reader = Reader::open(folder.root(), folder.files().clone()).ok()?;
         return reader.line(Index::new(index)).ok()?;
     };
     let path = folder.segments_folder().join(segment_name(Index::new(segment), Form::Plain));

@@ -7,7 +7,9 @@ use trailseal_event::mask::MaskError;
 use trailseal_event::{Index, NoAction};
 
 use super::secrets::SecretError;
-use crate::trail::lock::Holder;
+use crate::gate::Shut;
+use crate::handoff::{Handoff, Refused};
+use crate::lock::Holder;
 
 /// Why a trail could not be opened. A failed open loses nothing that was accepted.
 #[derive(Debug, thiserror::Error)]
@@ -226,6 +228,25 @@ pub enum RecordError {
         /// Its id.
         id: trailseal_event::complete::EventId,
     },
+}
+
+impl RecordError {
+    pub(super) fn of_shut(shut: Shut) -> RecordError {
+        match shut {
+            Shut::Closed => RecordError::Closed,
+            Shut::DiskReserve => RecordError::DiskReserve,
+            Shut::FolderMoved => RecordError::FolderMoved,
+            Shut::DiskFailing | Shut::WriterDied => RecordError::DiskFailing,
+        }
+    }
+
+    pub(super) fn of_refused(refused: Refused, handoff: &Handoff) -> RecordError {
+        match refused {
+            Refused::Full => RecordError::Full,
+            Refused::Closed => RecordError::Closed,
+            Refused::TooLarge => RecordError::TooLarge { max_bytes: handoff.payload_max() },
+        }
+    }
 }
 
 /// Why a trail could not be closed in time. What it accepted stays in its folder.

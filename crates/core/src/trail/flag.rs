@@ -8,12 +8,12 @@
 use std::time::Duration;
 
 use trailseal_event::complete::{EventId, Stamp, complete};
+use trailseal_event::mask::Masker;
 use trailseal_event::{Actor, Category, Event, Object, Outcome, Timestamp, line};
 
-use super::Inner;
 use super::error::RecordError;
-use super::recording::why_refused;
-use crate::handoff::{self, Rests};
+use super::frame::{Frame, put};
+use crate::log::Log;
 
 /// The requester of a review that a rule requests.
 const POLICY: &str = "policy";
@@ -36,67 +36,54 @@ impl Flag {
     }
 }
 
-impl Inner {
-    /// Puts events into the handoff as one frame, preceded by their flags. Returns the first event's index.
-    #[cold]
-    pub(super) fn accept_flagged(
-        &self,
-        flags: &[Flag],
-        bytes: &[u8],
-        ends: &[usize],
-        now: Timestamp,
-        room_wait: Duration,
-    ) -> Result<u64, RecordError> {
-        let events = ends.len() as u64;
-        self.admit(events)?;
-        let asked = flags.len() as u64;
-        let (mut all, mut all_ends) = (Vec::new(), Vec::with_capacity(flags.len() + ends.len()));
-        for (nth, flag) in (0..).zip(flags) {
-            self.write_flag(flag, asked - nth + flag.place, now, &mut all)
-                .map_err(|error| self.refused(events, error))?;
-            all_ends.push(all.len());
-        }
-        let before = all.len();
-        all.extend_from_slice(bytes);
-        all_ends.extend(ends.iter().map(|end| before + end));
-        let rests = Rests { bytes: &all, ends: &all_ends, crc: handoff::checksum(&all), now };
-        let given = self
-            .shared
-            .handoff
-            .push(&rests, room_wait, || self.shared.wake_writer())
-            .map_err(|why| self.refused(events, why_refused(&self.shared, why)))?;
-        if given.wake_writer {
-            self.shared.wake_writer();
-        }
-        Ok(given.first + asked)
+/// Puts events into the handoff as one frame, preceded by their flags. Returns the first event's index.
+#[cold]
+pub(super) fn put_flagged(
+    log: &Log,
+    masker: &Masker,
+    flags: &[Flag],
+    events: Frame<'_>,
+    room_wait: Duration,
+) -> Result<u64, RecordError> {
+    let asked = flags.len() as u64;
+    let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(flags.len() + events.ends.len()));
+    for (nth, flag) in (0..).zip(flags) {
+        write_flag(log, masker, flag, asked - nth + flag.place, events.now, &mut bytes)?;
+        ends.push(bytes.len());
     }
+    let before = bytes.len();
+    bytes.extend_from_slice(events.bytes);
+    ends.extend(events.ends.iter().map(|end| before + end));
+    let all = Frame { bytes: &bytes, ends: &ends, now: events.now };
+    Ok(put(log, all, room_wait)? + asked)
+}
 
-    fn write_flag(
-        &self,
-        flag: &Flag,
-        ahead: u64,
-        now: Timestamp,
-        bytes: &mut Vec<u8>,
-    ) -> Result<(), RecordError> {
-        let mut details = Object::default();
-        details.insert("review", EventId::new(now).as_str());
-        details.insert("event", flag.event.as_str());
-        details.insert("origin", self.shared.origin.as_str());
-        details.insert("ahead", ahead);
-        details.insert("reason", flag.reason.as_str());
-        let event = Event {
-            action: "trail.review_requested".into(),
-            category: Category::System,
-            outcome: Some(Outcome::Success),
-            tenant: flag.tenant.clone(),
-            actor: Some(Actor { id: Some(POLICY.into()), kind: Some(POLICY.into()), ..Actor::default() }),
-            details,
-            ..Event::default()
-        };
-        let (event, masked) = line::masked_own(&self.shared.masker, &event).unwrap_or((event, Vec::new()));
-        let stamp = Stamp { system: true, masked, ..complete(&event, now) };
-        line::write_rest(&event, &stamp, bytes)?;
-        bytes.push(b'\n');
-        Ok(())
-    }
+fn write_flag(
+    log: &Log,
+    masker: &Masker,
+    flag: &Flag,
+    ahead: u64,
+    now: Timestamp,
+    bytes: &mut Vec<u8>,
+) -> Result<(), RecordError> {
+    let mut details = Object::default();
+    details.insert("review", EventId::new(now).as_str());
+    details.insert("event", flag.event.as_str());
+    details.insert("origin", log.origin.as_str());
+    details.insert("ahead", ahead);
+    details.insert("reason", flag.reason.as_str());
+    let event = Event {
+        action: "trail.review_requested".into(),
+        category: Category::System,
+        outcome: Some(Outcome::Success),
+        tenant: flag.tenant.clone(),
+        actor: Some(Actor { id: Some(POLICY.into()), kind: Some(POLICY.into()), ..Actor::default() }),
+        details,
+        ..Event::default()
+    };
+    let (event, masked) = line::masked_own(masker, &event).unwrap_or((event, Vec::new()));
+    let stamp = Stamp { system: true, masked, ..complete(&event, now) };
+    line::write_rest(&event, &stamp, bytes)?;
+    bytes.push(b'\n');
+    Ok(())
 }

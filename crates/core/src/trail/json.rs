@@ -1,17 +1,12 @@
 //! Hands in JSON text: an ordinary event becomes its line without intermediate values.
 
-use std::sync::PoisonError;
+use trailseal_event::{BadLine, Event, Warnings};
 
-use trailseal_event::line::{self, REST_BYTES_MAX};
-use trailseal_event::policy::{self, Facts, OnFailure};
-use trailseal_event::{BadLine, Category, Event, Index, Rewritten, Warnings, rewrite};
-
-use super::error::RecordError;
-use super::flag::Flag;
-use super::once::{HandedInOnce, Ids, RecordOnceError};
-use super::recording::{Ack, HandedIn, LINE, Receipt, Status, level};
-use super::{Inner, Trail};
-use crate::trail::in_force::InForce;
+use super::inner::Trail;
+use super::once::{HandedInOnce, RecordOnceError};
+use super::ready::with_line;
+use super::receipt::Ack;
+use super::submitted::Submitter;
 
 /// Why JSON text was not handed in.
 #[derive(Debug, thiserror::Error)]
@@ -34,17 +29,6 @@ pub struct HandedInJson {
     pub warnings: Warnings,
 }
 
-/// The maximum length of the field `sample_rate`.
-pub(super) const SAMPLE_RATE_BYTES_MAX: usize = 64;
-
-/// The fast path's result for a text.
-enum Fast {
-    /// It is handed in.
-    Done(HandedIn),
-    /// It is out of the ordinary.
-    No,
-}
-
 impl Trail {
     /// Hands in the event in this JSON text, unless its tenant already has one with its id. Like
     /// [`hand_in_once`](Trail::hand_in_once) with [`Event::from_json`], but several times as fast for an ordinary
@@ -53,11 +37,10 @@ impl Trail {
     /// # Errors
     /// When the text is not a valid event, or as for `hand_in_once`.
     pub fn hand_in_json_once(&self, text: &[u8], ack: Ack) -> Result<HandedInJson, HandInJsonError> {
-        if let Fast::Done(handed_in) = self.hand_in_ordinary(text, ack)? {
-            let warnings = Warnings::default();
-            return Ok(HandedInJson { done: HandedInOnce::New(handed_in), warnings });
+        if let Some(done) = self.hand_in_ordinary(text, ack)? {
+            return Ok(HandedInJson { done, warnings: Warnings::default() });
         }
-        let (event, warnings) = self.read_sent(text, self.inner.shared.options.strict)?;
+        let (event, warnings) = self.read_sent(text, self.inner.strict)?;
         let done = self.hand_in_once(&event, ack)?;
         self.inner.count_warnings(warnings.count());
         Ok(HandedInJson { done, warnings })
@@ -65,7 +48,7 @@ impl Trail {
 
     /// Parses an event that was sent. Warnings never reveal a secret used as a field's name.
     pub(super) fn read_sent(&self, json: &[u8], strict: bool) -> Result<(Event, Warnings), BadLine> {
-        let masker = &self.inner.shared.masker;
+        let masker = &self.inner.masker;
         let has_secret = |field: &str| masker.is_enabled() && !masker.find_in_text(field).is_empty();
         match Event::from_json_told(json, strict) {
             Ok((event, mut warnings)) => {
@@ -80,102 +63,31 @@ impl Trail {
         }
     }
 
-    /// Declines only before deciding: a second decision could differ.
-    fn hand_in_ordinary(&self, text: &[u8], ack: Ack) -> Result<Fast, RecordOnceError> {
+    /// `None` if the event is out of the ordinary.
+    fn hand_in_ordinary(&self, text: &[u8], ack: Ack) -> Result<Option<HandedInOnce>, HandInJsonError> {
         let inner = &*self.inner;
         if inner.is_forked() {
             // The slow path refuses it; here is a lock that nobody may ever release.
-            return Ok(Fast::No);
+            return Ok(None);
         }
-        inner
-            .shared
-            .policy
-            .with(|policy| LINE.with_borrow_mut(|rest| self.hand_in_text(policy, text, ack, rest)))
-    }
-
-    fn hand_in_text(
-        &self,
-        policy: &InForce,
-        text: &[u8],
-        ack: Ack,
-        rest: &mut Vec<u8>,
-    ) -> Result<Fast, RecordOnceError> {
-        let inner = &*self.inner;
-        let now = inner.shared.options.clock.now();
-        let masker = &inner.shared.masker;
-        rest.clear();
-        let Some(event) = rewrite(text, now, |key| masker.key_matches(key), rest) else {
-            return Ok(Fast::No);
-        };
-        // Here a strict reader is warned about unknown names, and about nothing else.
-        if event.has_own_names && inner.shared.options.strict {
-            return Ok(Fast::No);
-        }
-        if masker.text_has(rest) || rest.len() + SAMPLE_RATE_BYTES_MAX > REST_BYTES_MAX {
-            return Ok(Fast::No);
-        }
-        let Some(category) = Category::parse(&event.category) else { return Ok(Fast::No) };
-        // Held until the event is recorded, so that two callers with one id cannot both find it absent.
-        let mut ids = inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = event.is_id_given.then(|| Ids::key(event.tenant.as_deref(), event.id.as_str()));
-        if let Some(key) = key {
-            self.catch_up(&mut ids)?;
-            if self.find(&mut ids, key, event.id.as_str())?.is_some() {
-                return Ok(Fast::No);
-            }
-        }
-        let decision = policy.decide(&facts(&event, &category));
-        policy.count(decision.rule, decision.keep);
-        let then = decision.then;
-        let (ack, timeout, on_failure) = (level(then, ack), then.timeout, then.on_failure);
-        let done = |index, status, id| {
-            let receipt = Receipt { index, id, status };
-            Ok(Fast::Done(HandedIn { receipt, ack, timeout, on_failure, events: 1 }))
-        };
-        if let Some(status) = inner.not_kept(&decision) {
-            return done(None, status, event.id);
-        }
-        if let Some(rate) = decision.sample_rate {
-            let field = line::sample_rate_field(rate);
-            rest.splice(event.trail_fields_at..event.trail_fields_at, field);
-        }
-        match inner.push_rest(rest, &event, decision.review, now) {
-            Ok(index) => {
-                let index = Index::new(index);
-                match key {
-                    Some(key) => ids.insert(key, index, rest, inner.shared.progress.durable()),
-                    None => ids.pass(index),
+        inner.policy.with(|policy| {
+            with_line(|line| {
+                let (by, now) = (Submitter::default(), inner.log.clock.now());
+                let Some(Ok((ready, key))) = inner.ready_from_text(policy, text, &by, now, line) else {
+                    return Ok(None);
+                };
+                let (mut ids, found) = self.look_up(key, &ready.stamp.id).map_err(RecordOnceError::from)?;
+                if let Some(index) = found {
+                    drop(ids);
+                    let (event, _) = self.read_sent(text, inner.strict)?;
+                    return Ok(Some(self.repeat(&event, index, &ready, ack)?));
                 }
-                done(Some(index), Status::Accepted, event.id)
-            }
-            Err(_) if on_failure == OnFailure::Allow => done(None, Status::Refused, event.id),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-impl Inner {
-    fn push_rest(
-        &self,
-        rest: &mut Vec<u8>,
-        event: &Rewritten<'_>,
-        review: Option<&str>,
-        now: trailseal_event::Timestamp,
-    ) -> Result<u64, RecordError> {
-        self.admit(1)?;
-        let flag = review.map(|reason| Flag::new(reason, &event.id, event.tenant.as_deref()));
-        self.push_line(rest, flag, now, self.room_wait())
-    }
-}
-
-pub(super) fn facts<'a>(event: &'a Rewritten<'_>, category: &'a Category) -> Facts<'a> {
-    Facts {
-        category: std::borrow::Cow::Borrowed(category),
-        action: &event.action,
-        tenant: event.tenant.as_deref(),
-        actor: event.actor_id.as_deref(),
-        severity: event.severity,
-        outcome: policy::outcome_of(event.outcome),
-        correlation_id: event.correlation_id.as_deref().or(event.is_id_given.then(|| event.id.as_str())),
+                let handed_in = inner
+                    .hand_over(policy, ready, Ok(()), line, ack, inner.room_wait)
+                    .map_err(RecordOnceError::from)?;
+                self.note(&mut ids, key, &handed_in, line);
+                Ok(Some(HandedInOnce::New(handed_in)))
+            })
+        })
     }
 }

@@ -8,9 +8,9 @@ use trailseal_event::Index;
 use trailseal_event::line::parse_front;
 
 use super::Reader;
-use super::folder::SegmentFile;
 use super::reader::ReadError;
 use crate::file::Files;
+use crate::segment::SegmentFile;
 use crate::segment::source::Source;
 
 /// Lines this close to each other are read together.

@@ -12,13 +12,12 @@ use sha2::Digest as _;
 use trailseal_tlog::{Checkpoint, Origin, SigningKey, empty_root};
 
 use super::error::OpenError;
-use super::folder::Folder;
-use super::manifest::Manifest;
-use super::open::read_signing_key;
 use super::options::Options;
-use super::rotate::key_file;
+use super::signing_key::{key_file, read_signing_key};
 use crate::file::Files;
+use crate::folder::Folder;
 use crate::handoff::{HandoffHeader, replay};
+use crate::manifest::Manifest;
 
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
 /// A handoff file larger than this is not one of ours.

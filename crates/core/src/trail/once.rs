@@ -3,21 +3,23 @@
 //! Older ids are looked up in [`KnownIds`] if the trail was given one; the others are in memory, from one scan, the
 //! first time that an id must be checked.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::ops::{ControlFlow, Range};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use trailseal_event::complete::EventId;
 use trailseal_event::line::{self, same_content};
-use trailseal_event::policy::{Facts, OnFailure};
-use trailseal_event::{Event, Index, Timestamp, held_id, held_identifier};
+use trailseal_event::policy::OnFailure;
+use trailseal_event::{Event, Index};
 use trailseal_tlog::leaf_hash;
 
+use super::error::RecordError;
+use super::ids::Ids;
+use super::inner::Trail;
 use super::known_ids::{Known, KnownIds};
-use super::options::Notice;
-use super::recording::{Ack, HandedIn, LINE, Receipt, Status, level};
-use super::{ReadError, Reader, RecordError, Trail};
+use super::reader::ReadError;
+use super::ready::{Ready, Sent, with_line};
+use super::receipt::{Ack, HandedIn, Receipt, Status, level};
+use crate::notice::Notice;
 
 /// The outcome of recording an event once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,182 +63,11 @@ pub enum HandedInOnce {
     },
 }
 
-/// Ids of the trail's events.
-#[derive(Default)]
-pub(super) struct Ids {
-    /// Whether an id was ever looked up.
-    is_used: bool,
-    older: Option<Box<dyn KnownIds>>,
-    /// Everything below is known by `older`.
-    known: u64,
-    /// When to ask `older` again how far it knows, by [`Trail::progress_of_ids`].
-    look_at: u64,
-    /// Half of SHA-256(length of tenant ‖ tenant ‖ id) to index.
-    by_hash: HashMap<u128, u64>,
-    /// Everything from `known` to here is in the map.
-    scanned: u64,
-    /// Indexes from `scanned` on that were recorded under this lock, and so need not be read.
-    passed: BTreeSet<u64>,
-    /// The rests of lines that were recorded under this lock and may not be on disk yet, by index. No more than the
-    /// handoff holds.
-    fresh: VecDeque<(u64, Box<[u8]>)>,
-    lines: Lines,
-}
-
-/// How many indexes are remembered as skipped; more are read from the disk.
-const PASSED_MAX: usize = 1 << 16;
-
-/// Lines that repeats are compared with. Resending a file asks for one line after the other.
-#[derive(Default)]
-struct Lines {
-    reader: Option<Reader>,
-    /// Index of the first of `ahead`.
-    first: u64,
-    ahead: Vec<Vec<u8>>,
-}
-
-/// How many lines are read at once.
-const LINES_AHEAD: u64 = 256;
-
-impl Lines {
-    /// The line at `index`, which is on disk; `None` if it is not.
-    fn get(&mut self, trail: &Trail, index: u64) -> Result<Option<&[u8]>, ReadError> {
-        if index.checked_sub(self.first).is_none_or(|at| at >= self.ahead.len() as u64) {
-            let (mut ahead, range) = (Vec::new(), index..index.saturating_add(LINES_AHEAD));
-            self.read(trail, index + 1, range, &mut |at, line| {
-                // If a segment is missing, later ones contain other lines.
-                if at == index + ahead.len() as u64 {
-                    ahead.push(line.to_vec());
-                }
-            })?;
-            (self.first, self.ahead) = (index, ahead);
-        }
-        Ok(self.ahead.get((index - self.first) as usize).map(Vec::as_slice))
-    }
-
-    /// Reads what there is of `range`, in a view that should have the lines below `least`, and returns where the view
-    /// ends.
-    fn read(
-        &mut self,
-        trail: &Trail,
-        least: u64,
-        range: Range<u64>,
-        each: &mut dyn FnMut(u64, &[u8]),
-    ) -> Result<u64, ReadError> {
-        let mut reader = match self.reader.take() {
-            Some(reader) => reader,
-            None => trail.reader()?,
-        };
-        let mut next = range.start;
-        let mut visit = |index: Index, line: &[u8]| {
-            next = index.get() + 1;
-            each(index.get(), line);
-            ControlFlow::Continue(())
-        };
-        let is_old = reader.end().get() < least;
-        if is_old || reader.for_each(range.clone(), &mut visit).is_err() {
-            // There are new lines, or a segment was compressed meanwhile and has another name now.
-            reader.refresh()?;
-            reader.for_each(next..range.end, &mut |index, line| {
-                each(index.get(), line);
-                ControlFlow::Continue(())
-            })?;
-        }
-        let end = reader.end().get();
-        self.reader = Some(reader);
-        Ok(end)
-    }
-}
-
-impl Ids {
-    pub(super) fn key(tenant: Option<&str>, id: &str) -> u128 {
-        let tenant =
-            if cfg!(trailseal_fault = "tenants_share_ids") { "" } else { tenant.unwrap_or_default() };
-        let mut hasher = Sha256::new();
-        // As it is stored, so that the line gives the same key as the event did.
-        let tenant = &*held_identifier(tenant);
-        // Its length, since any separator byte may be in either.
-        hasher.update((tenant.len() as u64).to_be_bytes());
-        hasher.update(tenant);
-        hasher.update(id.as_bytes());
-        let digest = hasher.finalize();
-        let mut half = [0; 16];
-        half.copy_from_slice(&digest[..16]);
-        u128::from_le_bytes(half)
-    }
-
-    /// An event that was recorded under this lock need not be read again.
-    pub(super) fn pass(&mut self, index: Index) {
-        if !self.is_used {
-            return;
-        }
-        if self.passed.len() < PASSED_MAX {
-            self.passed.insert(index.get());
-        }
-        self.skip_passed();
-    }
-
-    /// The ids of all events below `end` are known elsewhere.
-    fn forget_below(&mut self, end: u64) {
-        if end > self.known {
-            self.by_hash.retain(|_, index| *index >= end);
-            self.by_hash.shrink_to(2 * self.by_hash.len());
-            self.known = end;
-            self.scanned = self.scanned.max(end);
-        }
-    }
-
-    /// Adds an event that was recorded under this lock, with the rest of its line. Everything below `durable` can be
-    /// read from the disk.
-    pub(super) fn insert(&mut self, key: u128, index: Index, rest: &[u8], durable: u64) {
-        self.by_hash.insert(key, index.get());
-        self.pass(index);
-        while self.fresh.front().is_some_and(|(index, _)| *index < durable) {
-            self.fresh.pop_front();
-        }
-        self.fresh.push_back((index.get(), rest.trim_ascii_end().into()));
-    }
-
-    /// Whether an event with this key is in memory.
-    pub(super) fn has(&self, key: u128) -> bool {
-        self.by_hash.contains_key(&key)
-    }
-
-    /// The line at `index`, if it was recorded under this lock and is still remembered.
-    fn fresh_line(&self, index: u64) -> Option<Vec<u8>> {
-        let at = self.fresh.binary_search_by_key(&index, |(index, _)| *index).ok()?;
-        let mut line = Vec::new();
-        line::write_front(index, &Timestamp::default().to_text(), &mut line);
-        line.extend_from_slice(&self.fresh.get(at)?.1);
-        Some(line)
-    }
-
-    fn skip_passed(&mut self) {
-        while let Some(&index) = self.passed.first().filter(|index| **index <= self.scanned) {
-            self.passed.pop_first();
-            self.scanned = self.scanned.max(index + 1);
-        }
-    }
-
-    fn add(&mut self, index: u64, line: &[u8]) {
-        if let Some(key) = Self::key_of_line(line) {
-            // The first one counts, if an id came in twice.
-            let first = self.by_hash.entry(key).or_insert(index);
-            *first = index.min(*first);
-        }
-    }
-
-    fn key_of_line(line: &[u8]) -> Option<u128> {
-        let recorded = Event::from_line(line).ok().filter(|recorded| !recorded.system)?;
-        Some(Self::key(recorded.event.tenant.as_deref(), &recorded.event.id?))
-    }
-}
-
 impl Trail {
     /// Makes look-ups ask `older` for the ids of events that it knows, so that memory holds only those that it does not
     /// know yet. Usually it is the index of the same trail, which [`deliver_to`](Trail::deliver_to) keeps growing.
     pub fn look_ids_up_in(&self, older: Box<dyn KnownIds>) {
-        let mut ids = self.inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut ids = self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
         (ids.older, ids.look_at) = (Some(older), 0);
     }
 
@@ -261,42 +92,76 @@ impl Trail {
         let inner = &*self.inner;
         if inner.is_forked() {
             // Refused in there; the ids are under a lock.
-            return Ok(HandedInOnce::New(inner.hand_in(event, ack, Duration::ZERO, None)?));
+            return Ok(HandedInOnce::New(inner.hand_in(event, ack, Duration::ZERO)?));
         }
         // Before the id is looked up and contents are compared: what is stored is masked.
-        let masked = line::masked(&inner.shared.masker, event);
-        let masked = masked.as_ref();
-        let written = masked.map_or(event, |(written, _)| written);
-        let Some(id) = &written.id else {
-            let mut ids = inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let handed_in = inner.hand_in(event, ack, inner.room_wait(), masked)?;
-            if let Some(index) = handed_in.receipt.index {
-                ids.pass(index);
+        let masked = line::masked(&inner.masker, event);
+        let sent = Sent::masked(event, masked.as_ref());
+        inner.policy.with(|policy| {
+            let mut ready = Ready::decide(policy, sent, inner.log.clock.now());
+            let key = sent.key();
+            let (mut ids, found) = self.look_up(key, &ready.stamp.id)?;
+            if let Some(index) = found {
+                drop(ids);
+                return self.repeat(sent.written(), index, &ready, ack);
             }
-            return Ok(HandedInOnce::New(handed_in));
-        };
-        let id = held_id(id);
-        let key = Ids::key(written.tenant.as_deref(), &id);
-        // Held until the event is recorded, so that two callers with one id cannot both find it absent.
-        let mut ids = inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            with_line(|line| {
+                let written = inner.write(&mut ready, sent, line);
+                let handed_in = inner.hand_over(policy, ready, written, line, ack, inner.room_wait)?;
+                self.note(&mut ids, key, &handed_in, line);
+                Ok(HandedInOnce::New(handed_in))
+            })
+        })
+    }
+
+    /// Whether an event with this key is there. The lock is held until the event is recorded, so that two callers with one
+    /// id cannot both find it absent.
+    #[inline(always)]
+    pub(super) fn look_up(
+        &self,
+        key: Option<u128>,
+        id: &EventId,
+    ) -> Result<(MutexGuard<'_, Ids>, Option<u64>), ReadError> {
+        let mut ids = self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(key) = key else { return Ok((ids, None)) };
         self.catch_up(&mut ids)?;
-        if let Some(index) = self.find(&mut ids, key, &id)? {
-            drop(ids);
-            let repeated = self.compare(written, index, id.into_owned())?;
-            self.wait_for_first(event, ack, &repeated)?;
-            return Ok(repeated);
+        let found = self.find(&mut ids, key, id.as_str())?;
+        Ok((ids, found))
+    }
+
+    /// Notes the id of an event that was handed in under this lock, with the rest of its line.
+    #[inline(always)]
+    pub(super) fn note(&self, ids: &mut Ids, key: Option<u128>, handed_in: &HandedIn, rest: &[u8]) {
+        let Some(index) = handed_in.receipt.index else { return };
+        match key {
+            Some(key) => ids.insert(key, index, rest, self.inner.log.progress.durable()),
+            None => ids.pass(index),
         }
-        let handed_in = inner.hand_in(event, ack, inner.room_wait(), masked)?;
-        if let Some(index) = handed_in.receipt.index {
-            // The line that was handed in is still in this thread's buffer.
-            LINE.with_borrow(|rest| ids.insert(key, index, rest, inner.shared.progress.durable()));
+    }
+
+    /// The answer for an event whose id is that of the event at `index`. A repeat is reported only when the first has
+    /// reached what the repeat asks for.
+    pub(super) fn repeat(
+        &self,
+        written: &Event,
+        index: u64,
+        ready: &Ready<'_>,
+        ack: Ack,
+    ) -> Result<HandedInOnce, RecordOnceError> {
+        let then = ready.decision.then;
+        let repeated = self.compare(written, index, ready.stamp.id.as_str().to_owned())?;
+        if let HandedInOnce::Repeated { index, .. } = repeated {
+            let status = self.wait_for(level(then, ack).min(Ack::Durable), index, then.timeout);
+            if status == Status::Unconfirmed && then.on_failure == OnFailure::Deny {
+                return Err(RecordError::Unconfirmed { index, id: ready.stamp.id.clone() }.into());
+            }
         }
-        Ok(HandedInOnce::New(handed_in))
+        Ok(repeated)
     }
 
     pub(super) fn catch_up(&self, ids: &mut Ids) -> Result<(), ReadError> {
         // What this process records once is added as it is recorded; what came in through `record` is read.
-        let durable = self.inner.shared.progress.durable();
+        let durable = self.inner.log.progress.durable();
         ids.is_used = true;
         if self.progress_of_ids() >= ids.look_at {
             self.look(ids)?;
@@ -305,7 +170,8 @@ impl Trail {
         while ids.scanned < durable {
             let to = ids.passed.first().map_or(durable, |&passed| passed.min(durable));
             let mut lines = std::mem::take(&mut ids.lines);
-            let read = lines.read(self, to, ids.scanned..to, &mut |index, line| ids.add(index, line));
+            let read =
+                lines.read(self.folder(), to, ids.scanned..to, &mut |index, line| ids.add(index, line));
             ids.lines = lines;
             let end = read?;
             ids.scanned = to.min(end.max(ids.scanned));
@@ -322,12 +188,12 @@ impl Trail {
     pub(super) fn has_ids_at_hand(&self, ids: &mut Ids) -> bool {
         ids.skip_passed();
         let is_looked = ids.older.is_none() || self.progress_of_ids() < ids.look_at;
-        ids.is_used && ids.known == 0 && is_looked && ids.scanned >= self.inner.shared.progress.durable()
+        ids.is_used && ids.known == 0 && is_looked && ids.scanned >= self.inner.log.progress.durable()
     }
 
     /// Grows with the trail and with its index: either can be the reason to check again.
     fn progress_of_ids(&self) -> u64 {
-        let progress = &self.inner.shared.progress;
+        let progress = &self.inner.log.progress;
         progress.durable() + progress.stored()
     }
 
@@ -337,12 +203,12 @@ impl Trail {
         ids.look_at = self.progress_of_ids() + older.look_every();
         let looked = older.look();
         // After the check, so that what it was made from is durable if it is this trail.
-        let durable = self.inner.shared.progress.durable();
+        let durable = self.inner.log.progress.durable();
         // What cannot be determined now was not forgotten.
         let Ok(Known { end, position }) = looked else { return Ok(()) };
         let is_ours = match (position.cursor.get().checked_sub(1), position.last_leaf) {
             (None, _) => return Ok(()),
-            (Some(last), Some(leaf)) if last < durable => match ids.lines.get(self, last)? {
+            (Some(last), Some(leaf)) if last < durable => match ids.lines.get(self.folder(), last)? {
                 Some(line) => leaf_hash(line) == leaf,
                 // The view lags for a moment.
                 None => return Ok(()),
@@ -363,7 +229,7 @@ impl Trail {
         if ids.known > 0 {
             (ids.known, ids.scanned) = (0, 0);
         }
-        self.inner.shared.notice(&Notice::IdsInMemory { reason: reason.to_owned() });
+        self.inner.log.notice(&Notice::IdsInMemory { reason: reason.to_owned() });
     }
 
     /// The index of the first event with this id; its key includes the tenant. `ids` is up to date.
@@ -386,7 +252,7 @@ impl Trail {
         }
         found.sort_unstable();
         for index in found.into_iter().map(Index::get).filter(|index| *index < ids.known) {
-            match ids.lines.get(self, index)? {
+            match ids.lines.get(self.folder(), index)? {
                 // They are found by a part of a hash, for any tenant.
                 Some(line) if Ids::key_of_line(line) != Some(key) => {}
                 // If the line cannot be read, it may be the one.
@@ -403,11 +269,11 @@ impl Trail {
         index: u64,
         id: String,
     ) -> Result<HandedInOnce, RecordOnceError> {
-        let mut guard = self.inner.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut guard = self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
         let ids = &mut *guard;
         let is_same = match ids.fresh_line(index) {
             Some(line) => Some(same_content(event, &line)),
-            None => ids.lines.get(self, index)?.map(|line| same_content(event, line)),
+            None => ids.lines.get(self.folder(), index)?.map(|line| same_content(event, line)),
         };
         let index = Index::new(index);
         match is_same {
@@ -415,26 +281,6 @@ impl Trail {
             Some(false) => Ok(HandedInOnce::Conflict { index, id }),
             // A repeat never goes unchecked: what cannot be compared may be another event.
             None => Err(RecordError::Unconfirmed { index, id: EventId::given(&id) }.into()),
-        }
-    }
-
-    /// A repeat is reported only when the first has reached what the repeat asks for.
-    fn wait_for_first(
-        &self,
-        event: &Event,
-        ack: Ack,
-        repeated: &HandedInOnce,
-    ) -> Result<(), RecordOnceError> {
-        let HandedInOnce::Repeated { index, id } = repeated else { return Ok(()) };
-        let policy = self.inner.shared.policy.load();
-        let then = policy.decide(&Facts::of(event)).then;
-        let level = level(then, ack);
-        let status = self.wait_for(level.min(Ack::Durable), *index, then.timeout);
-        match (status, then.on_failure) {
-            (Status::Unconfirmed, OnFailure::Deny) => {
-                Err(RecordError::Unconfirmed { index: *index, id: EventId::given(id) }.into())
-            }
-            _ => Ok(()),
         }
     }
 }

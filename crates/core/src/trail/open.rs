@@ -1,49 +1,52 @@
 //! From a folder to a running trail: lock, manifest, key, recovery, handoff, threads.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use trailseal_event::mask::{MaskKey, Masker};
+use trailseal_event::{Object, fork};
 use trailseal_tlog::{Checkpoint, SigningKey, empty_root};
 
-use super::circumstances::circumstances;
+use super::circumstances::{Circumstances, circumstances};
+use super::counts::Counts;
 use super::current::Current;
 use super::error::OpenError;
-use super::folder::Folder;
+use super::handoffs::{
+    HandoffPlaces, handoff_candidates, handoff_places, make_handoff, read_handoffs, remove_old,
+};
 use super::in_force::InForce;
-use super::lock::{self, Attempt, Lock};
+use super::inner::{Inner, Running, Trail};
 use super::making::{check_may_make, make, note_made};
-use super::manifest::Manifest;
-use super::options::{HandoffPlace, Notice, Options};
-use super::recover::{Found, Recovered, read_handoffs, recover};
-use super::rotate::key_file;
+use super::network::network_file_system;
+use super::options::Options;
+use super::recover::{Found, Recovered, recover};
 use super::secrets::{
     SecretError, load_mask_key, load_or_make_mask_key, load_or_make_sampler, take_over_mask_key,
 };
-use super::shared::{Gate, Shared};
+use super::signing_key::key_file;
 use super::trusted::{Trusted, trusted};
 use super::witness::{check_anchors, witnesses};
-use super::{Running, Trail};
-use crate::anchor::Anchors;
 use crate::commit::Writer;
 use crate::counters::Counters;
-use crate::file::Files;
-use crate::handoff::{self, Drain, Handoff, HandoffHeader, Lies, Place};
+use crate::deadline;
+use crate::folder::Folder;
+use crate::gate::Gate;
+use crate::handoff::{Drain, Full, Handoff, HandoffHeader};
 use crate::histogram::CountedCommits;
+use crate::lock::{self, Attempt, Lock};
+use crate::log::Log;
+use crate::manifest::Manifest;
+use crate::notice::Notice;
 use crate::progress::Progress;
-use crate::seal::{SealKeys, Sealer};
-use crate::segment::Compressor;
+use crate::seal::{Anchors, Compressor, SealKeys, SealedTo, Sealer};
 use crate::watch::Watch;
 
-const HANDOFF_BYTES_MIN: u64 = 1 << 20;
-/// A batch may have a quarter of it, and a frame's length has 32 bits.
-const HANDOFF_BYTES_MAX: u64 = 8 << 30;
 const DISK_RESERVE_BYTES: u64 = 256 << 20;
-const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
+/// How long `trail.opened` may take to become durable before an opening continues without it.
+const OPENED_TIMEOUT: Duration = Duration::from_secs(10);
 const SECRET_UNREADABLE: &str = "holds no sampling secret: remove it to have another one made";
 
 /// Everything that an opening found or created, before threads are started.
@@ -55,8 +58,21 @@ struct Opened {
     recovered: Recovered,
 }
 
-pub(super) fn open(dir: &Path, options: Options) -> Result<Trail, OpenError> {
-    trailseal_event::fork::watch();
+impl Trail {
+    /// Opens the trail in folder `dir` for writing; creates it if there is none.
+    ///
+    /// It first recovers what an earlier process had accepted. When it returns, `trail.opened` is on disk.
+    ///
+    /// # Errors
+    /// When another process writes to it, when its events are not those that were signed, when the folder is damaged or
+    /// on a network file system, or when the disk fails. A failed open loses nothing.
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Trail, OpenError> {
+        open(dir.as_ref(), options)
+    }
+}
+
+fn open(dir: &Path, options: Options) -> Result<Trail, OpenError> {
+    fork::watch();
     let files = options.files.clone();
     let folder = Folder::new(dir, files.clone());
     check_may_make(&folder, &options)?;
@@ -104,8 +120,8 @@ fn go_on(folder: Folder, lock: Lock, trusted: Trusted, options: Options) -> Resu
     let places = handoff_places(&folder, &options, &lock, &manifest)?;
     let handoffs = read_handoffs(&*files, &places.own)?;
     let (ring, _) = manifest.key_ring();
-    check_anchors(&options, &folder, &newest, &ring)?;
-    let witnesses = witnesses(&folder, &options, &newest, &handoffs);
+    check_anchors(&options.anchors, &folder, &newest, &ring)?;
+    let witnesses = witnesses(&folder, options.witnesses.as_ref(), &newest, &handoffs);
     let mut recovered = recover(&folder, &files, &newest, &handoffs, &witnesses)?;
     if options.succeeds.is_some() && !recovered.found.is_new() {
         let what =
@@ -125,7 +141,7 @@ fn refuse_network(dir: &Path, options: &Options) -> Result<(), OpenError> {
     if options.allow_network_file_system {
         return Ok(());
     }
-    match super::network::network_file_system(dir) {
+    match network_file_system(dir) {
         Some(kind) => Err(OpenError::NetworkFileSystem { path: dir.to_owned(), kind }),
         None => Ok(()),
     }
@@ -151,130 +167,79 @@ fn damaged(path: &Path, error: impl std::fmt::Display) -> OpenError {
     OpenError::Damaged { path: path.to_owned(), what: error.to_string() }
 }
 
-pub(super) fn read_signing_key(files: &dyn Files, path: &Path) -> Result<Option<SigningKey>, OpenError> {
-    match files.read(path, SMALL_FILE_BYTES_MAX) {
-        Ok(bytes) => {
-            SigningKey::from_private_string(String::from_utf8_lossy(&bytes).trim()).map(Some).map_err(
-                |error| OpenError::Key { path: path.to_owned(), what: format!("cannot be read: {error}") },
-            )
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(OpenError::io("read", path)(error)),
-    }
-}
-
-/// The handoffs that matter to an opening.
-struct HandoffPlaces {
-    /// Where this opening creates its own.
-    new: PathBuf,
-    /// Those with this trail's mark: replayed, then removed or replaced.
-    own: Vec<PathBuf>,
-    /// The one that the last holder named and needed, if it is missing.
-    missing: Option<PathBuf>,
-}
-
-/// Where this opening creates its handoff; then where another one may be: the one that the last holder named, and the
-/// usual one.
-fn handoff_candidates(folder: &Folder, options: &Options, lock: &Lock) -> Result<Vec<PathBuf>, OpenError> {
-    let new = match &options.handoff.place {
-        // As the lock file names it.
-        HandoffPlace::File(path) => std::path::absolute(path).map_err(OpenError::io("find", path))?,
-        HandoffPlace::InTrail | HandoffPlace::Memory => folder.handoff(),
-    };
-    let mut candidates = vec![new];
-    for other in lock.previous().handoff.into_iter().chain([folder.handoff()]) {
-        if !candidates.contains(&other) {
-            candidates.push(other);
-        }
-    }
-    Ok(candidates)
-}
-
-/// Checks what is in those places.
-///
-/// Only a handoff of this trail is ever used as one: anything else with such a name is left alone, and if it is in the
-/// way, the opening is refused.
-fn handoff_places(
-    folder: &Folder,
-    options: &Options,
-    lock: &Lock,
-    manifest: &Manifest,
-) -> Result<HandoffPlaces, OpenError> {
-    let mark = HandoffHeader::trail_mark(manifest.origin.as_str());
-    let mut own = handoff_candidates(folder, options, lock)?;
-    let new = own[0].clone();
-    match handoff::lies_at(&*options.files, &new, mark) {
-        Lies::Nothing | Lies::Own => {}
-        // Nothing is lost with it, and it has our own file's name in our own folder: somebody emptied it.
-        Lies::Empty if new == folder.handoff() => {
-            fs::remove_file(&new).map_err(OpenError::io("remove", &new))?;
-        }
-        Lies::Empty | Lies::Foreign if options.handoff.place == HandoffPlace::Memory => {}
-        Lies::Empty | Lies::Foreign => return Err(OpenError::ForeignHandoff { path: new }),
-    }
-    own.retain(|path| handoff::lies_at(&*options.files, path, mark) == Lies::Own);
-    let previous = lock.previous();
-    let missing = previous.handoff.filter(|named| !previous.closed && !own.contains(named));
-    Ok(HandoffPlaces { new, own, missing })
-}
-
-fn make_handoff(
-    options: &Options,
-    path: &Path,
-    recovered: &Recovered,
-    trail: u64,
-) -> Result<(Handoff, Drain, Option<PathBuf>, Option<String>), OpenError> {
-    let capacity =
-        options.handoff.size_bytes.clamp(HANDOFF_BYTES_MIN, HANDOFF_BYTES_MAX).next_multiple_of(4096);
-    let recorded = recovered.recorded.unwrap_or_default();
-    let open = |place: &Place| handoff::open(place, capacity, trail, recovered.next, recorded);
-    let mut reason = None;
-    if options.handoff.place != HandoffPlace::Memory {
-        match open(&Place::File(path.to_owned())) {
-            Ok((handoff, drain)) => return Ok((handoff, drain, Some(path.to_owned()), None)),
-            Err(error) => reason = Some(format!("{}: {error}", path.display())),
-        }
-    }
-    let (handoff, drain) = open(&Place::Memory).map_err(OpenError::io("allocate", path))?;
-    Ok((handoff, drain, None, reason))
-}
-
-/// Removes handoffs whose lines are durable in a segment by now: an old one must never be replayed again. The new one
-/// may have two names.
-fn remove_old(own: &[PathBuf], new: Option<&Path>, files: &dyn Files, mark: u64) -> Result<(), OpenError> {
-    let generation = |path: &Path| handoff::handoff_header(files, path).map(|header| header.generation);
-    let new = new.and_then(generation);
-    for old in
-        own.iter().filter(|old| handoff::lies_at(files, old, mark) == Lies::Own && generation(old) != new)
-    {
-        fs::remove_file(old).map_err(OpenError::io("remove", old))?;
-    }
-    Ok(())
-}
-
 fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Trail, OpenError> {
     let Opened { folder, lock, manifest, signing, recovered } = opened;
-    let trail = HandoffHeader::trail_mark(manifest.origin.as_str());
-    let (handoff, drain, handoff_file, in_memory) = make_handoff(&options, &places.new, &recovered, trail)?;
-    remove_old(&places.own, handoff_file.as_deref(), &*options.files, trail)?;
+    let mark = HandoffHeader::trail_mark(manifest.origin.as_str());
+    let recorded = recovered.recorded.unwrap_or_default();
+    let (handoff, drain, handoff_file, in_memory) =
+        make_handoff(&options, &places.new, mark, recovered.next, recorded)?;
+    remove_old(&places.own, handoff_file.as_deref(), &*options.files, mark)?;
     lock.name_handoff(handoff_file.as_deref()).map_err(OpenError::io("write", folder.lock()))?;
-    let reserve_bytes = reserve_bytes(&folder, &options)?;
-    let sealed = recovered.edge.size();
     let in_force = in_force(&folder, &options)?;
     let circumstances = circumstances(&folder, &in_force.policy, &recovered, options.clock.now());
     let masker = masker(&folder, &options)?;
-    let shared = Arc::new(Shared {
+    let log = Arc::new(log(folder, &options, &manifest, handoff, &recovered));
+    if let Some(reason) = in_memory {
+        log.notice(&Notice::HandoffInMemory { reason });
+    }
+    if recovered.found.cut_bytes > 0 {
+        log.notice(&Notice::TornLineSetAside { bytes: recovered.found.cut_bytes });
+    }
+    if let Some(path) = &recovered.found.handoff_missing {
+        log.notice(&Notice::HandoffMissing { path: path.clone() });
+    }
+    let policy = Arc::new(Current::new(in_force));
+    let mut inner = Inner {
+        policy: policy.clone(),
+        masker,
+        strict: options.strict,
+        room_wait: match options.handoff.full {
+            Full::Block => options.handoff.timeout,
+            Full::Refuse => Duration::ZERO,
+        },
+        counts: Arc::new(Counts::new(log.clone(), policy)),
+        sealing: Arc::default(),
+        key_file: key_file(&log.folder, options.key_file.as_deref()),
+        keys: Arc::new(Mutex::new(SealKeys::new(signing, manifest))),
+        rotating: Mutex::new(()),
+        switching: Mutex::new(()),
+        fork: fork::generation(),
+        handoff_file,
+        running: Mutex::default(),
+        ids: Mutex::default(),
+        found: recovered.found.clone(),
+        deliveries: Mutex::default(),
+        log,
+    };
+    let running = run(&inner, &options, recovered, drain, lock)?;
+    inner.running = Mutex::new(Some(running));
+    tell_opened(Trail { inner: Arc::new(inner) }, &options, &circumstances)
+}
+
+/// What the threads share with callers.
+fn log(
+    folder: Folder,
+    options: &Options,
+    manifest: &Manifest,
+    handoff: Handoff,
+    recovered: &Recovered,
+) -> Log {
+    Log {
+        folder,
         origin: manifest.origin.clone(),
+        clock: options.clock.clone(),
+        on_notice: options.on_notice.clone(),
+        roll: options.segment.roll,
+        linger: options.linger,
+        seal_every: options.seal_every,
+        one_shot: options.one_shot,
         handoff,
-        progress: Progress::new(recovered.next, sealed),
+        room_wait: options.handoff.timeout,
+        progress: Progress::new(recovered.next, recovered.edge.size()),
         counters: Counters::default(),
         commits: CountedCommits::default(),
         gate: Gate::default(),
-        sealing: Default::default(),
-        policy: Current::new(in_force),
-        masker,
-        counts_told: Mutex::default(),
-        segments: Mutex::new(recovered.segments),
+        segments: Mutex::new(recovered.segments.clone()),
         segments_begun: 0.into(),
         disk_low: false.into(),
         writer_may_end: false.into(),
@@ -283,29 +248,38 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
         writer: OnceLock::new(),
         sealer: OnceLock::new(),
         store: Mutex::default(),
-        folder,
-        options,
-    });
-    if let Some(reason) = in_memory {
-        shared.notice(&Notice::HandoffInMemory { reason });
     }
-    if recovered.found.cut_bytes > 0 {
-        shared.notice(&Notice::TornLineSetAside { bytes: recovered.found.cut_bytes });
-    }
-    if let Some(path) = &recovered.found.handoff_missing {
-        shared.notice(&Notice::HandoffMissing { path: path.clone() });
-    }
-    let keys = Arc::new(Mutex::new(SealKeys::new(signing, manifest)));
-    let anchors = Anchors::start(shared.options.anchors.clone(), shared.options.on_notice.clone())
-        .map_err(thread_failed(&shared))?;
+}
+
+/// Starts the threads.
+fn run(
+    inner: &Inner,
+    options: &Options,
+    recovered: Recovered,
+    drain: Drain,
+    lock: Lock,
+) -> Result<Running, OpenError> {
+    let log = &inner.log;
+    let reserve_bytes = reserve_bytes(&log.folder, options)?;
+    let anchors =
+        Anchors::start(options.anchors.clone(), log.folder.files().clone(), options.on_notice.clone())
+            .map_err(thread_failed(log))?;
     let lock = Arc::new(lock);
-    let watch = Watch::new(shared.clone(), lock.clone(), handoff_file.clone());
-    let writer = Writer::new(shared.clone(), drain, recovered.segment, recovered.next, reserve_bytes, watch);
+    let watch = Watch::new(log.clone(), lock.clone(), inner.handoff_file.clone());
+    let writer = Writer::new(log.clone(), drain, recovered.segment, recovered.next, reserve_bytes, watch);
     // A command may be over before the writer looks for the first time.
     writer.check_reserve();
-    let sealer =
-        Sealer::new(shared.clone(), keys.clone(), recovered.edge, recovered.place, anchors, lock.clone());
-    let (held, ended) = (lock.clone(), shared.clone());
+    let counts = inner.counts.clone();
+    let sealer = Sealer::new(
+        log.clone(),
+        inner.keys.clone(),
+        inner.sealing.clone(),
+        SealedTo { edge: recovered.edge, place: recovered.place },
+        anchors,
+        lock.clone(),
+        Box::new(move || counts.record()),
+    );
+    let (held, ended) = (lock.clone(), log.clone());
     let write = move || {
         let _held = held;
         writer.run();
@@ -318,16 +292,43 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
         let _held = held;
         sealer.run()
     };
-    let writer = spawn("trailseal-writer", write).map_err(thread_failed(&shared))?;
-    let sealer = spawn("trailseal-sealer", seal).map_err(thread_failed(&shared))?;
-    let _ = shared.writer.set(writer.thread().clone());
-    let _ = shared.sealer.set(sealer.thread().clone());
-    let compressor = match shared.options.segment.compress {
-        true => Some(Compressor::start(shared.clone(), lock.clone()).map_err(thread_failed(&shared))?),
+    let writer = spawn("trailseal-writer", write).map_err(thread_failed(log))?;
+    let sealer = spawn("trailseal-sealer", seal).map_err(thread_failed(log))?;
+    let _ = log.writer.set(writer.thread().clone());
+    let _ = log.sealer.set(sealer.thread().clone());
+    let compressor = match options.segment.compress {
+        true => Some(Compressor::start(log.clone(), lock.clone()).map_err(thread_failed(log))?),
         false => None,
     };
-    let running = Running { writer, sealer, compressor, lock };
-    Trail::started(shared, keys, handoff_file, running, &recovered.found, &circumstances)
+    Ok(Running { writer, sealer, compressor, lock })
+}
+
+/// Records in the trail that it was opened, and tells an operator what differs.
+fn tell_opened(trail: Trail, options: &Options, circumstances: &Circumstances) -> Result<Trail, OpenError> {
+    let (log, found) = (&trail.inner.log, &trail.inner.found);
+    let failed = |what: String| OpenError::Damaged { path: log.folder.root().to_owned(), what };
+    if let Some(succeeded) = options.succeeds.as_ref().filter(|_| found.is_new()) {
+        trail
+            .record_system("trail.succeeded", succeeded.to_details())
+            .map_err(|error| failed(format!("the event trail.succeeded was refused: {error}")))?;
+    }
+    let mut details = found.to_details();
+    circumstances.add_to(&mut details);
+    let index = trail
+        .record_system("trail.opened", details)
+        .map_err(|error| failed(format!("the event trail.opened was refused: {error}")))?;
+    log.wake_writer();
+    if log.progress.wait_durable(index, deadline::after(OPENED_TIMEOUT)) {
+        // If that fails, the next opening says that it does not know about this one.
+        let _ = log.folder.note_opened(index);
+    }
+    if let Some(differs) = circumstances.differs.as_ref().filter(|differs| !differs.is_empty()) {
+        log.notice(&Notice::OpenedElsewhere { differs: differs.clone() });
+    }
+    if let Some(seconds) = circumstances.ahead_seconds {
+        log.notice(&Notice::ClockBehind { seconds });
+    }
+    Ok(trail)
 }
 
 /// The masker of the options, with the key that the folder keeps. It is created at once, since no event can wait for
@@ -381,8 +382,8 @@ fn spawn<T: Send + 'static>(
     std::thread::Builder::new().name(name.into()).spawn(run)
 }
 
-fn thread_failed(shared: &Shared) -> impl FnOnce(io::Error) -> OpenError + use<> {
-    let path = shared.folder.root().to_owned();
+fn thread_failed(log: &Log) -> impl FnOnce(io::Error) -> OpenError + use<> {
+    let path = log.folder.root().to_owned();
     OpenError::io("start a thread for", path)
 }
 
@@ -396,8 +397,8 @@ fn reserve_bytes(folder: &Folder, options: &Options) -> Result<u64, OpenError> {
 
 impl Found {
     /// As the details of the event `trail.opened`.
-    pub(super) fn to_details(&self) -> trailseal_event::Object {
-        let mut details = trailseal_event::Object::default();
+    pub(super) fn to_details(&self) -> Object {
+        let mut details = Object::default();
         details.insert("clean", self.is_clean());
         details.insert("unsealed_from", self.sealed);
         details.insert("unsealed_to", self.in_segments + self.from_handoff);

@@ -15,11 +15,12 @@ use std::sync::Arc;
 use trailseal_event::Index;
 use trailseal_event::line::{FRONT_BYTES_MAX, parse_front};
 
-use super::folder::{Folder, SegmentFile};
-use super::lock::{self, Holder};
-use super::manifest::{Manifest, ManifestError};
 use crate::file::Files;
+use crate::folder::Folder;
 use crate::handoff::{self, HandoffHeader, Lies, handoff_header, replay};
+use crate::lock::{self, Holder};
+use crate::manifest::{Manifest, ManifestError};
+use crate::segment::SegmentFile;
 use crate::segment::source::Source;
 use crate::segment::{LineReader, OFFSETS_EVERY, Offsets, offsets_name};
 

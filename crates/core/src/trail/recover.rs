@@ -16,16 +16,16 @@ use trailseal_event::Timestamp;
 use trailseal_tlog::{Checkpoint, Hash, TileEdge};
 
 use super::error::OpenError;
-use super::folder::{Folder, SegmentFile};
-use super::scan::{Scan, ScanError, Scanned, is_line, is_own, may_follow};
+use super::handoffs::Handoffs;
+use super::scan::{Scan, ScanError, Scanned, is_line};
 use super::witness::Witness;
 use crate::file::Files;
+use crate::folder::Folder;
 use crate::handoff::{HandoffHeader, replay};
+use crate::own_lines::{is_own, may_follow};
+use crate::segment::SegmentFile;
 use crate::segment::{Batch, Form, LineReader, Offsets, SegmentWriter, offsets_name};
 use crate::tree::{EdgeError, TreeReader, load_edge};
-
-/// A handoff file larger than this is not one of ours.
-const HANDOFF_BYTES_MAX: u64 = 16 << 30;
 
 /// A trail that can continue.
 pub(crate) struct Recovered {
@@ -409,22 +409,6 @@ fn ends_with_close(files: &Arc<dyn Files>, segments: &[SegmentFile], sealed: u64
 struct Replayed {
     bytes: Vec<u8>,
     lines: u64,
-}
-
-/// The contents of handoff files of this trail, with their paths.
-pub(crate) type Handoffs = Vec<(PathBuf, Vec<u8>)>;
-
-/// Reads those of `paths` that are there.
-pub(crate) fn read_handoffs(files: &dyn Files, paths: &[PathBuf]) -> Result<Handoffs, OpenError> {
-    let mut contents = Vec::new();
-    for path in paths {
-        match files.read(path, HANDOFF_BYTES_MAX) {
-            Ok(bytes) => contents.push((path.clone(), bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(OpenError::io("read", path)(error)),
-        }
-    }
-    Ok(contents)
 }
 
 /// The lines of all handoffs that continue the segments; or the index of the first that nobody can have recorded.

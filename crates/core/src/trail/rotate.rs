@@ -12,11 +12,11 @@ use base64::Engine as _;
 use trailseal_event::Object;
 use trailseal_tlog::{SigningKey, VerifyingKey};
 
-use super::Trail;
 use super::error::RecordError;
-use super::folder::Folder;
-use super::manifest::ROTATIONS_MAX;
+use super::inner::Trail;
+use super::signing_key::next_file;
 use crate::file::Files;
+use crate::manifest::ROTATIONS_MAX;
 use crate::seal::Rotating;
 
 const SEAL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -78,24 +78,24 @@ impl Trail {
 
     /// Saves the next key and records the event, unless that was done and only the checkpoint is missing.
     fn ask_for_rotation(&self) -> Result<(), RotateError> {
-        let shared = &self.inner.shared;
-        let files = &*shared.options.files;
+        let log = &self.inner.log;
+        let files = &**log.folder.files();
         // The sealer signs under this lock: no checkpoint covers the event before it knows of the rotation.
         let mut keys = self.inner.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.rotating.is_some() {
             return Ok(());
         }
         if keys.manifest.keys.len() > ROTATIONS_MAX {
-            return Err(RotateError::TooMany { dir: shared.folder.root().to_owned() });
+            return Err(RotateError::TooMany { dir: log.folder.root().to_owned() });
         }
-        let key_file = key_file(&shared.folder, shared.options.key_file.as_deref());
+        let key_file = self.inner.key_file.clone();
         let next_file = next_file(&key_file);
         let failed = |action| {
             let path = next_file.clone();
             move |source| RotateError::Io { action, path, source }
         };
         // Never an existing one: an opening has finished what it belonged to, and somebody may have put it there.
-        let next = new_key(shared.origin.as_str(), files, &next_file).map_err(failed("write a key to"))?;
+        let next = new_key(log.origin.as_str(), files, &next_file).map_err(failed("write a key to"))?;
         let index = self.record_system("trail.key_rotated", details(&keys.signing, &next.verifying_key()))?;
         keys.rotating = Some(Rotating { next, index, key_file, next_file, signed: None });
         Ok(())
@@ -119,14 +119,4 @@ fn details(old: &SigningKey, new: &VerifyingKey) -> Object {
     details.insert("new_key", new.to_string());
     details.insert("signature", base64::engine::general_purpose::STANDARD.encode(signature));
     details
-}
-
-pub(super) fn key_file(folder: &Folder, configured: Option<&Path>) -> PathBuf {
-    configured.map_or_else(|| folder.keys_folder().join("signing.key"), Path::to_owned)
-}
-
-pub(super) fn next_file(key_file: &Path) -> PathBuf {
-    let mut name = key_file.as_os_str().to_owned();
-    name.push(".next");
-    PathBuf::from(name)
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use trailseal_event::mask::MaskKey;
 use trailseal_event::policy::Sampler;
 
-use super::folder::Folder;
+use crate::folder::Folder;
 
 const FILE_BYTES_MAX: u64 = 1_024;
 

@@ -8,9 +8,12 @@ use std::sync::Arc;
 use trailseal_tlog::{Checkpoint, SignedNote};
 
 use super::error::OpenError;
-use super::options::{HandoffPlace, Options};
-use super::{Folder, Trail, lock};
+use super::inner::Trail;
+use super::options::Options;
 use crate::file::{Files, StdFiles};
+use crate::folder::Folder;
+use crate::handoff::HandoffPlace;
+use crate::lock;
 use crate::segment::parse_segment_name;
 
 /// A checkpoint has a few lines; one for each rotation so far.

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use trailseal_event::Object;
 use trailseal_event::policy::{Policy, PolicyError};
-use trailseal_event::{Category, Event, Object, Outcome, Value};
 
 use super::circumstances::policy_hash;
-use super::recording::push_system;
-use super::shared::Shared;
-use super::{Folder, RecordError, Trail};
-use crate::RuleCounts;
-use crate::trail::in_force::InForce;
+use super::error::RecordError;
+use super::in_force::{InForce, RuleCounts};
+use super::inner::Trail;
+use crate::deadline;
+use crate::folder::Folder;
 
 const POLICY_BYTES_MAX: u64 = 1 << 20;
 
@@ -81,13 +81,13 @@ impl Folder {
 impl Trail {
     /// The policy in force.
     pub fn policy(&self) -> Policy {
-        self.inner.shared.policy.load().policy.clone()
+        self.inner.policy.load().policy.clone()
     }
 
     /// How often each rule decided since it came into force; the last is for events that matched no rule and were not
     /// kept.
     pub fn rule_counts(&self) -> Vec<RuleCounts> {
-        self.inner.shared.policy.load().counts()
+        self.inner.policy.load().counts()
     }
 
     /// Puts another policy in force, and keeps it across openings. The change is an event, `trail.policy_changed`,
@@ -184,20 +184,20 @@ impl Trail {
         change: Change<'_>,
         keep: impl FnOnce() -> Result<(), SetPolicyError>,
     ) -> Result<(), SetPolicyError> {
-        let shared = &self.inner.shared;
+        let log = &self.inner.log;
         // Counts are per rule, and the rules go.
-        record_counts(shared);
-        let before = shared.policy.load();
+        self.inner.counts.record();
+        let before = self.inner.policy.load();
         let from = before.policy.to_toml();
         let index = self.record_change(change, &from, &policy)?;
-        shared.wake_writer();
-        let is_durable = shared.progress.wait_durable(index, crate::deadline::after(CHANGE_TIMEOUT));
+        log.wake_writer();
+        let is_durable = log.progress.wait_durable(index, deadline::after(CHANGE_TIMEOUT));
         let kept = if is_durable { keep() } else { Err(SetPolicyError::NotDurable) };
         match kept {
             Ok(()) => {
                 // The next opening reports a failure, as a policy that nobody is known to have set.
-                let _ = shared.folder.note_policy(index);
-                shared.policy.store(InForce::new(policy, before.sampler().clone()));
+                let _ = log.folder.note_policy(index);
+                self.inner.policy.store(InForce::new(policy, before.sampler().clone()));
                 Ok(())
             }
             Err(error) => {
@@ -242,51 +242,4 @@ fn as_kept(policy: &Policy) -> Result<(Policy, String), SetPolicyError> {
     }
     let read = Policy::from_toml(&text).map_err(|error| SetPolicyError::Invalid(error.what))?;
     Ok((read, text))
-}
-
-/// Records `trail.counts`: what was refused, unconfirmed or left out since the last one, and which files were taken
-/// away under the writer, if there is anything to report.
-pub(crate) fn record_counts(shared: &Shared) {
-    // Before the counters are read: two reports at the same time must not be in the wrong order.
-    let mut told = shared.counts_told.lock().unwrap_or_else(PoisonError::into_inner);
-    let counted = shared.counters.read();
-    let news = [
-        ("refused", counted.refused.saturating_sub(told.refused)),
-        ("unconfirmed", counted.unconfirmed.saturating_sub(told.unconfirmed)),
-        ("sampled_out", counted.sampled_out.saturating_sub(told.sampled_out)),
-        ("off", counted.off.saturating_sub(told.off)),
-        ("handoffs_remade", counted.handoffs_remade.saturating_sub(told.handoffs_remade)),
-        ("trees_remade", counted.trees_remade.saturating_sub(told.trees_remade)),
-        ("segments_replaced", counted.segments_replaced.saturating_sub(told.segments_replaced)),
-    ];
-    if news.iter().all(|(_, count)| *count == 0) {
-        return;
-    }
-    let mut details = Object::default();
-    for (name, count) in news {
-        details.insert(name, count);
-    }
-    let rules: Vec<Value> = shared.policy.load().counts().iter().map(rule_details).collect();
-    if rules.len() > 1 {
-        details.insert("rules", Value::Array(rules));
-    }
-    let event = Event {
-        action: "trail.counts".into(),
-        category: Category::System,
-        outcome: Some(Outcome::Success),
-        details,
-        ..Event::default()
-    };
-    // Refused only when the buffer is full; then the next one reports these too.
-    if push_system(shared, &event).is_ok() {
-        *told = counted;
-    }
-}
-
-fn rule_details(counts: &RuleCounts) -> Value {
-    let mut details = Object::default();
-    details.insert("matched", counts.matched);
-    details.insert("sampled_out", counts.sampled_out);
-    details.insert("off", counts.off);
-    Value::Object(details)
 }

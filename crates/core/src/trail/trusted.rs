@@ -13,10 +13,9 @@ use std::path::{Path, PathBuf};
 use trailseal_tlog::{Checkpoint, KeyRing, Rotation, SignedNote, SigningKey};
 
 use super::error::OpenError;
-use super::folder::Folder;
-use super::manifest::Manifest;
-use super::open::read_signing_key;
-use super::rotate::next_file;
+use super::signing_key::{next_file, read_signing_key};
+use crate::folder::Folder;
+use crate::manifest::Manifest;
 
 const NOTE_BYTES_MAX: u64 = 1 << 20;
 /// A writer keeps up to four checkpoints before it puts the newest in place.

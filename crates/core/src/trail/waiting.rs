@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::Inner;
 use super::error::RecordError;
-use super::recording::{Ack, HandedIn, Receipt, Status, confirmed};
+use super::inner::Inner;
+use super::receipt::{Ack, HandedIn, Receipt, Status, confirmed};
 use crate::deadline;
 use crate::progress::Waiter;
 
@@ -47,7 +47,7 @@ impl Recording {
     fn stop_waiting(&mut self) {
         // In a forked child they are copies that nobody wakes, under a lock that nobody may ever release.
         if let Some(waiting) = self.waiting.take().filter(|_| !self.inner.is_forked()) {
-            self.inner.shared.progress.forget(waiting.index, waiting.waiter);
+            self.inner.log.progress.forget(waiting.index, waiting.waiter);
             deadline::cancel(self.deadline, waiting.waiter);
         }
     }
@@ -86,7 +86,7 @@ impl Future for Recording {
         self.stop_waiting();
         if status == Status::Unconfirmed {
             let events = self.handed_in.as_ref().map_or(1, |handed_in| handed_in.events);
-            self.inner.shared.counters.unconfirmed.add(events);
+            self.inner.log.counters.unconfirmed.add(events);
         }
         match self.handed_in.take() {
             Some(HandedIn { receipt, on_failure, .. }) => {
@@ -103,7 +103,7 @@ impl Inner {
         if self.is_forked() {
             return Some(Status::Unconfirmed);
         }
-        let progress = &self.shared.progress;
+        let progress = &self.log.progress;
         match ack {
             Ack::Accepted => Some(Status::Accepted),
             Ack::Durable => progress.poll_durable(index, waiter, waker).map(|durable| match durable {
@@ -111,8 +111,8 @@ impl Inner {
                 false => Status::Unconfirmed,
             }),
             Ack::Store => {
-                if progress.poll_durable(index, waiter, waker)? && self.shared.has_store() {
-                    self.shared.wake_store();
+                if progress.poll_durable(index, waiter, waker)? && self.log.has_store() {
+                    self.log.wake_store();
                     return progress.poll_stored(index, waiter, waker).then_some(Status::Stored);
                 }
                 Some(Status::Unconfirmed)

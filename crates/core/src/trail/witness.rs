@@ -6,16 +6,15 @@
 //! An anchor's file is also one: a checkpoint goes there only after it was put in place in the folder.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use trailseal_tlog::{Checkpoint, KeyRing, SignedNote};
 
 use super::error::OpenError;
-use super::folder::Folder;
-use super::options::{Anchor, Options};
-use super::recover::Handoffs;
+use crate::folder::Folder;
 use crate::handoff::HandoffHeader;
+use crate::seal::Anchor;
 
 /// How much of an anchor's file is read, from its end.
 const ANCHOR_BYTES: u64 = 4 << 20;
@@ -32,12 +31,12 @@ pub struct Witness {
 /// Finds further witnesses in a trail's folder: a program that delivers to a store knows its cursor.
 pub type FindWitnesses = Arc<dyn Fn(&Folder) -> Vec<Witness> + Send + Sync>;
 
-/// The witnesses of a trail's own folder, and those that the options name.
+/// The witnesses of a trail's own folder, and those that `find` knows.
 pub(super) fn witnesses(
     folder: &Folder,
-    options: &Options,
+    find: Option<&FindWitnesses>,
     newest: &Checkpoint,
-    handoffs: &Handoffs,
+    handoffs: &[(PathBuf, Vec<u8>)],
 ) -> Vec<Witness> {
     let mut found = vec![Witness { name: "its newest checkpoint".into(), events: newest.size }];
     for (path, file) in handoffs {
@@ -46,7 +45,7 @@ pub(super) fn witnesses(
             found.push(Witness { name, events: header.durable });
         }
     }
-    if let Some(find) = &options.witnesses {
+    if let Some(find) = find {
         found.extend(find(folder));
     }
     found
@@ -54,12 +53,12 @@ pub(super) fn witnesses(
 
 /// Refuses if an anchor has seen a later checkpoint than the newest, or a different one of its size.
 pub(super) fn check_anchors(
-    options: &Options,
+    anchors: &[Anchor],
     folder: &Folder,
     newest: &Checkpoint,
     ring: &KeyRing,
 ) -> Result<(), OpenError> {
-    for anchor in &options.anchors {
+    for anchor in anchors {
         let Anchor::File(path) = anchor else { continue };
         // One that cannot be read now is not a witness; a failure to write it is reported while the trail runs.
         let Ok(text) = read_end(folder, path) else { continue };

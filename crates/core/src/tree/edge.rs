@@ -9,8 +9,9 @@ use std::io;
 use trailseal_tlog::{Checkpoint, Hash, TILE_LEVELS, TileEdge, hashes_in_level, leaf_hash, subtree_root};
 
 use super::{BLOCK_HASHES, HASH_LEN, TreeReader};
+use crate::folder::Folder;
 use crate::segment::LineReader;
-use crate::trail::{Folder, SegmentFile};
+use crate::segment::SegmentFile;
 
 /// Why there is no edge to continue from.
 #[derive(Debug, thiserror::Error)]

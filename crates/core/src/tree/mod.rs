@@ -25,7 +25,7 @@ pub use rebuild::{RebuildError, Rebuilt, rebuild_tree};
 pub(crate) use writer::TreeWriter;
 
 use crate::file::ReadFile;
-use crate::trail::Folder;
+use crate::folder::Folder;
 
 /// Bytes of a hash, as a file's offsets count.
 pub(crate) const HASH_LEN: u64 = HASH_BYTES as u64;

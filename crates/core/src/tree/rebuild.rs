@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use trailseal_tlog::{CheckpointError, Hash, TileEdge, leaf_hash};
 
 use super::TreeWriter;
+use crate::folder::Folder;
+use crate::lock::{self, Attempt, Holder};
+use crate::manifest::{Manifest, ManifestError};
 use crate::segment::LineReader;
-use crate::trail::lock::{self, Attempt, Holder};
-use crate::trail::{Folder, Manifest, ManifestError};
 
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 /// How many leaves are written at once.

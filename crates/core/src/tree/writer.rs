@@ -11,7 +11,7 @@ use trailseal_tlog::{Hash, TILE_LEVELS, hashes_in_level};
 
 use super::HASH_LEN;
 use crate::file::{AppendFile, Doubt, Files, Standing};
-use crate::trail::Folder;
+use crate::folder::Folder;
 
 /// Blocks are reserved ahead in steps of this many bytes at level 0, and of a 256th of it one level up.
 const RESERVE_STEP: u64 = 8 << 20;

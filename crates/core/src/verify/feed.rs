@@ -6,9 +6,9 @@ use std::sync::Arc;
 use trailseal_event::Index;
 
 use crate::file::Files;
+use crate::segment::SegmentFile;
 use crate::segment::blocks::{BLOCK_BYTES, Block, BlockError, Cursor};
 use crate::segment::source::Source;
-use crate::trail::SegmentFile;
 
 /// Why there are no more lines.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use trailseal_tlog::{Hash, leaf_hash};
 
 use super::feed::{Stop, feed};
 use crate::file::Files;
+use crate::segment::SegmentFile;
 use crate::segment::blocks::Block;
-use crate::trail::SegmentFile;
 
 /// Blocks that may wait for one worker, and results that may wait after it.
 const WAITING_MAX: usize = 2;

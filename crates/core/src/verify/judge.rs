@@ -1,23 +1,21 @@
 //! From the findings to the verdict.
 
-use std::io;
-use std::path::Path;
-
 use trailseal_tlog::{Hash, Rotation};
 
 use super::feed::Stop;
 use super::locate::{Located, locate};
 use super::notes::{self, Signed, Unsigned};
 use super::pass::{self, Found, Wanted};
+use super::read::{io_error, read};
 use super::tree::TreeDiff;
 use super::trust::{Trust, trust};
 use super::unsealed::{self, Unrecorded};
 use super::{Problem, Unproven, Verdict, VerifyError, VerifyOptions};
+use crate::folder::Folder;
 use crate::handoff::{HandoffHeader, own_header};
-use crate::trail::{Folder, Manifest, SegmentFile, lock};
-
-/// A checkpoint has a few signature lines; one for each rotation so far.
-const NOTE_BYTES_MAX: u64 = 1 << 20;
+use crate::lock;
+use crate::manifest::Manifest;
+use crate::segment::SegmentFile;
 
 /// Verifies the whole trail in `folder`.
 ///
@@ -99,7 +97,7 @@ fn examine(
     let (kept, kept_bad) = open_kept(&kept, &trust);
     let newest = match &text {
         Some(text) => notes::open(text, &trust.ring).map_err(|unsigned| unsigned.of("the newest checkpoint")),
-        None => Err(located(Problem::CheckpointMissing, "the newest checkpoint is missing".into())),
+        None => Err(Located::nowhere(Problem::CheckpointMissing, "the newest checkpoint is missing".into())),
     };
     if let (Some(text), Ok(newest)) = (&text, &newest) {
         trust.compare(text, newest.size);
@@ -164,27 +162,9 @@ fn durable_mark(folder: &Folder) -> u64 {
         .unwrap_or(0)
 }
 
-pub(super) fn io_error(path: &Path, source: io::Error) -> VerifyError {
-    VerifyError::Io { path: path.to_owned(), source }
-}
-
-pub(super) fn located(problem: Problem, message: String) -> Located {
-    Located { first_bad: None, range: None, problem, message }
-}
-
 impl Unsigned {
     fn of(self, which: &str) -> Located {
-        located(self.problem, format!("{which} {}", self.message))
-    }
-}
-
-pub(super) fn read(folder: &Folder, path: &Path) -> Result<Option<Vec<u8>>, VerifyError> {
-    match folder.files().read(path, NOTE_BYTES_MAX) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        // Far too long for a note: what it is instead does not matter.
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Some(Vec::new())),
-        Err(error) => Err(io_error(path, error)),
+        Located::nowhere(self.problem, format!("{which} {}", self.message))
     }
 }
 
@@ -232,7 +212,7 @@ fn open_kept(texts: &[(u64, Vec<u8>)], trust: &Trust) -> (Vec<Signed>, Option<Lo
             Ok(signed) if signed.size == *size => kept.push(signed),
             Ok(signed) => {
                 let message = format!("{which} is a checkpoint of size {}", signed.size);
-                bad.get_or_insert(located(Problem::CheckpointInvalid, message));
+                bad.get_or_insert(Located::nowhere(Problem::CheckpointInvalid, message));
             }
             Err(unsigned) => {
                 bad.get_or_insert(unsigned.of(&which));
@@ -260,7 +240,7 @@ fn tree_damage(diff: &TreeDiff) -> Located {
         false => (Problem::TileForged, format!("hash {hash} of tree/{level} does not match the lines")),
     };
     let mend = "the lines themselves are as they were signed; `trailseal reindex --tree` rebuilds the tree";
-    located(problem, format!("{what}; {mend}"))
+    Located::nowhere(problem, format!("{what}; {mend}"))
 }
 
 /// Signed sizes and roots, ascending; two different roots of one size both stay.
@@ -301,7 +281,10 @@ impl Judged<'_> {
                 "the given checkpoint covers {} events, and the trail's newest one only {}: it was set back",
                 signed.size, self.size
             );
-            return Some(Located { first_bad: Some(self.size), ..located(Problem::Rollback, message) });
+            return Some(Located {
+                first_bad: Some(self.size),
+                ..Located::nowhere(Problem::Rollback, message)
+            });
         }
         // What the newest checkpoint itself contradicts is found, and named better, below.
         let others_hold =
@@ -311,7 +294,7 @@ impl Judged<'_> {
                 "the given checkpoint signs other events below {} than the trail has: there are two histories",
                 signed.size
             );
-            Located { range: Some((0, signed.size)), ..located(Problem::RootMismatch, message) }
+            Located { range: Some((0, signed.size)), ..Located::nowhere(Problem::RootMismatch, message) }
         })
     }
 
@@ -327,7 +310,10 @@ impl Judged<'_> {
         let failing = self.marks.iter().zip(&self.found.holds).find(|(_, holds)| !**holds);
         if let Some(((size, _), _)) = failing {
             let message = format!("checkpoints/{size} signs a root other than the lines give");
-            return Ok(Some(Located { range: Some((0, *size)), ..located(Problem::RootMismatch, message) }));
+            return Ok(Some(Located {
+                range: Some((0, *size)),
+                ..Located::nowhere(Problem::RootMismatch, message)
+            }));
         }
         let misfit = self.found.misfit.filter(|misfit| misfit.index < self.size);
         Ok(misfit.map(|misfit| {
@@ -339,7 +325,7 @@ impl Judged<'_> {
                     (Problem::Edited, format!("event {index} {what}"))
                 }
             };
-            Located { first_bad: Some(index), ..located(problem, message) }
+            Located { first_bad: Some(index), ..Located::nowhere(problem, message) }
         }))
     }
 
@@ -355,7 +341,7 @@ impl Judged<'_> {
     fn unsealed(&self, durable: u64) -> Result<Option<Located>, VerifyError> {
         let found = self.found;
         let at = |index: u64, problem, message| {
-            Some(Located { first_bad: Some(index), ..located(problem, message) })
+            Some(Located { first_bad: Some(index), ..Located::nowhere(problem, message) })
         };
         let bad = if let Some(misfit) = found.misfit {
             let index = misfit.index;
@@ -427,7 +413,7 @@ impl Judged<'_> {
                 "the handoff says that {durable} events were durable, but only the first {end} are whole (not yet \
                  sealed)"
             );
-            Located { range: Some((end, durable)), ..located(Problem::DurableMissing, message) }
+            Located { range: Some((end, durable)), ..Located::nowhere(Problem::DurableMissing, message) }
         })
     }
 
@@ -438,7 +424,7 @@ impl Judged<'_> {
                 let message = format!(
                     "event {index} follows `trail.closed` without an opening: nobody recorded it (not yet sealed)"
                 );
-                Some(Located { first_bad: Some(index), ..located(Problem::Inserted, message) })
+                Some(Located { first_bad: Some(index), ..Located::nowhere(Problem::Inserted, message) })
             }
             // One that was never known to be durable was torn by a stop: the next opening sets it aside.
             Some(Unrecorded::Torn(index)) => self.beyond_durable(index, durable),
@@ -450,6 +436,6 @@ impl Judged<'_> {
     fn beyond_signed(&self) -> Option<Located> {
         let (size, _) = self.marks.get(self.found.holds.len())?;
         let message = format!("checkpoints/{size} covers events that are missing");
-        Some(Located { first_bad: Some(self.found.end), ..located(Problem::Missing, message) })
+        Some(Located { first_bad: Some(self.found.end), ..Located::nowhere(Problem::Missing, message) })
     }
 }

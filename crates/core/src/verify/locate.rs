@@ -15,8 +15,9 @@ use super::pass::Found;
 use super::tree::Leaves;
 use super::{Problem, VerifyError};
 use crate::file::Files;
+use crate::folder::Folder;
 use crate::segment::LineReader;
-use crate::trail::{Folder, SegmentFile};
+use crate::segment::SegmentFile;
 
 /// How many lines are examined from the first difference on.
 const WINDOW: usize = 256;
@@ -28,6 +29,13 @@ pub(super) struct Located {
     pub(super) range: Option<(u64, u64)>,
     pub(super) problem: Problem,
     pub(super) message: String,
+}
+
+impl Located {
+    /// What is wrong with the trail as a whole.
+    pub(super) fn nowhere(problem: Problem, message: String) -> Located {
+        Located { first_bad: None, range: None, problem, message }
+    }
 }
 
 /// Finds what is wrong below the signed `size`; `marks` are sizes and roots that trusted keys have signed, and `holds`

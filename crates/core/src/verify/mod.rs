@@ -19,6 +19,7 @@ mod locate;
 mod notes;
 mod pass;
 mod proof;
+mod read;
 mod tree;
 mod trust;
 mod unsealed;

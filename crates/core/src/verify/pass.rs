@@ -9,7 +9,8 @@ use super::feed::Stop;
 use super::hashing::{Hashed, Misfit, hash_all};
 use super::tree::{Comparing, TreeDiff};
 use crate::file::Files;
-use crate::trail::{Folder, SegmentFile};
+use crate::folder::Folder;
+use crate::segment::SegmentFile;
 
 /// What the pass is to compare with.
 pub(super) struct Wanted<'a> {

@@ -5,7 +5,7 @@ use std::io;
 use trailseal_tlog::{HASH_BYTES, Hash, TILE_LEVELS, TileEdge, hashes_in_level};
 
 use super::VerifyError;
-use crate::trail::Folder;
+use crate::folder::Folder;
 use crate::tree::TreeReader;
 
 /// How many hashes are compared, or read ahead, at once.

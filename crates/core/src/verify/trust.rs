@@ -6,10 +6,11 @@
 
 use trailseal_tlog::{KeyRing, Origin, Rotation, SignedNote, VerifyingKey};
 
-use super::judge::{io_error, located, read};
 use super::locate::Located;
+use super::read::{io_error, read};
 use super::{Problem, VerifyError, VerifyOptions};
-use crate::trail::{Folder, Manifest, ManifestError};
+use crate::folder::Folder;
+use crate::manifest::{Manifest, ManifestError};
 
 /// Who may sign, and for which trail.
 pub(super) struct Trust {
@@ -40,7 +41,7 @@ pub(super) fn trust(folder: &Folder, options: &VerifyOptions) -> Result<Result<T
     let manifest = match manifest {
         Ok(manifest) => manifest,
         Err((problem, message)) => {
-            let bad = located(problem, message);
+            let bad = Located::nowhere(problem, message);
             let origin = pinned.first().and_then(|key| Origin::new(key.name()).ok());
             return Ok(match origin {
                 Some(origin) => Ok(Trust { ring: KeyRing::new(origin, pinned), named: None, bad: Some(bad) }),
@@ -49,8 +50,9 @@ pub(super) fn trust(folder: &Folder, options: &VerifyOptions) -> Result<Result<T
         }
     };
     let (named, what) = manifest.key_ring();
-    let mut bad =
-        what.map(|what| located(Problem::RotationInvalid, format!("trail.toml cannot be trusted: {what}")));
+    let mut bad = what.map(|what| {
+        Located::nowhere(Problem::RotationInvalid, format!("trail.toml cannot be trusted: {what}"))
+    });
     if pinned.is_empty() {
         return Ok(Ok(Trust { ring: named.clone(), named: Some(named), bad }));
     }
@@ -58,7 +60,7 @@ pub(super) fn trust(folder: &Folder, options: &VerifyOptions) -> Result<Result<T
     if ring.keys().is_empty() {
         let given = pinned.first().map_or("", VerifyingKey::name);
         let message = format!("the folder holds the trail {}, not {given}", manifest.origin);
-        bad = Some(located(Problem::OriginMismatch, message));
+        bad = Some(Located::nowhere(Problem::OriginMismatch, message));
     }
     for rotation in named.rotations() {
         // Nothing was learned yet, so nothing contradicts it.
@@ -82,7 +84,7 @@ impl Trust {
             };
             if let Err(conflict) = self.ring.learn(&note) {
                 let problem = Problem::RotationInvalid;
-                self.bad.get_or_insert_with(|| located(problem, conflict.to_string()));
+                self.bad.get_or_insert_with(|| Located::nowhere(problem, conflict.to_string()));
             }
         }
     }
@@ -109,6 +111,6 @@ impl Trust {
         } else {
             return;
         };
-        self.bad.get_or_insert(located(Problem::RotationInvalid, what));
+        self.bad.get_or_insert(Located::nowhere(Problem::RotationInvalid, what));
     }
 }

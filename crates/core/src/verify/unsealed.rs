@@ -5,8 +5,10 @@ use std::io;
 use trailseal_event::Value;
 
 use super::VerifyError;
+use crate::folder::Folder;
+use crate::own_lines::may_follow;
 use crate::segment::LineReader;
-use crate::trail::{Folder, SegmentFile, may_follow};
+use crate::segment::SegmentFile;
 
 /// What is wrong with a line that nothing signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,6 +39,9 @@ impl Files for Hooked {
         (self.0)("replace", path)?;
         StdFiles.replace(path, bytes, private)
     }
+    fn append_to(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        StdFiles.append_to(path, bytes)
+    }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         (self.0)("rename", to)?;
         StdFiles.rename(from, to)

@@ -416,7 +416,7 @@ impl Parser<'_> {
                     self.word()?;
                 }
             }
-            // Here a value has ended.
+            // A value has ended here.
             loop {
                 let Some(&end) = open.last() else { return Ok(()) };
                 if !self.comma_or(end, "expected ',' or the end of a container")? {

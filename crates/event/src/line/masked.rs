@@ -7,6 +7,8 @@ use crate::complete::{Stamp, complete};
 use crate::event::{Event, NoAction};
 use crate::line;
 use crate::mask::Masker;
+use crate::rewrite::{Rewritten, rewrite};
+use crate::timestamp::Timestamp;
 
 /// Appends the rest of the event's line with every secret masked, and lists in `stamp` what was.
 pub fn write_masked(
@@ -26,6 +28,23 @@ pub fn write_masked(
         rest.truncate(start);
     }
     write_slowly(masker, event, stamp, rest)
+}
+
+/// Appends the rest of the line of an ordinary event in which nothing is to be masked, given as JSON text. `None` for any other
+/// event; then nothing was appended. See [`rewrite`].
+pub fn rewrite_clean<'a>(
+    masker: &Masker,
+    text: &'a [u8],
+    now: Timestamp,
+    rest: &mut Vec<u8>,
+) -> Option<Rewritten<'a>> {
+    let start = rest.len();
+    let event = rewrite(text, now, |key| masker.key_matches(key), rest);
+    if event.is_some() && masker.text_has(&rest[start..]) {
+        rest.truncate(start);
+        return None;
+    }
+    event
 }
 
 #[cold]
@@ -75,7 +94,7 @@ pub fn masked(masker: &Masker, event: &Event) -> Option<(Event, Vec<String>)> {
     }
     let is_suspect = masker.has_key(event) || {
         let mut text = Vec::new();
-        let stamp = complete(event, crate::timestamp::Timestamp::default());
+        let stamp = complete(event, Timestamp::default());
         // Without an action it is refused in a moment.
         let is_whole = line::write_whole(event, &stamp, &mut text).unwrap_or(true);
         !is_whole || masker.text_has(&text)

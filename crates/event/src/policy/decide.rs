@@ -1,70 +1,9 @@
 //! From the facts of an event to what happens to it.
 
-use std::borrow::Cow;
-
+use super::facts::Facts;
 use super::matching::ANYTHING;
 use super::{Mode, Policy, Rule, Sampler, Treatment, When};
-use crate::event::{Category, Event, Outcome, Severity};
-
-/// The facts that a policy uses, borrowed from an event.
-#[derive(Clone, Debug)]
-pub struct Facts<'a> {
-    /// The category.
-    pub category: Cow<'a, Category>,
-    /// The action.
-    pub action: &'a str,
-    /// The tenant.
-    pub tenant: Option<&'a str>,
-    /// The actor's id.
-    pub actor: Option<&'a str>,
-    /// The severity.
-    pub severity: Severity,
-    /// The outcome. An event without one counts as a success.
-    pub outcome: Outcome,
-    /// What ties the events of one request together; they are sampled as one. Without it, the id given by the caller:
-    /// sending an event again must not be another chance.
-    pub correlation_id: Option<&'a str>,
-}
-
-impl<'a> Facts<'a> {
-    /// The facts of `event`.
-    pub fn of(event: &'a Event) -> Facts<'a> {
-        Facts {
-            category: Cow::Borrowed(&event.category),
-            action: &event.action,
-            tenant: event.tenant.as_deref(),
-            actor: event.actor.as_ref().and_then(|actor| actor.id.as_deref()),
-            severity: event.severity,
-            outcome: outcome_of(event.outcome),
-            correlation_id: event
-                .context
-                .correlation_id
-                .as_deref()
-                .or(event.id.as_deref().filter(|id| !id.is_empty())),
-        }
-    }
-
-    /// Whether it is one of those that are never sampled out, unless `when` names each of the reasons.
-    fn is_protected(&self, when: &When) -> bool {
-        let is_bad = matches!(self.outcome, Outcome::Failure | Outcome::Denied | Outcome::Unknown);
-        let is_grave = self.severity >= Severity::Warning;
-        let is_security = matches!(
-            *self.category,
-            Category::Authentication
-                | Category::Authorization
-                | Category::SecretAccess
-                | Category::ConfigChange
-        );
-        (is_bad && !when.outcome.contains(&self.outcome))
-            || (is_grave && !when.severity.contains(&self.severity))
-            || (is_security && !when.category.contains(&self.category))
-    }
-}
-
-/// The outcome that rules and sampling assume.
-pub fn outcome_of(named: Option<Outcome>) -> Outcome {
-    named.unwrap_or(Outcome::Success)
-}
+use crate::event::{Category, Outcome, Severity};
 
 /// Whether an event is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +42,7 @@ impl Policy {
         let (keep, sample_rate) = match then.mode {
             Mode::Sync | Mode::Async => (Keep::Kept, None),
             Mode::Off => (Keep::Off, None),
-            Mode::Sampled if facts.is_protected(when) && !cfg!(trailseal_fault = "failures_sampled_out") => {
+            Mode::Sampled if is_protected(facts, when) && !cfg!(trailseal_fault = "failures_sampled_out") => {
                 (Keep::Kept, None)
             }
             Mode::Sampled if sampler.keeps(facts.correlation_id, then.rate) => (Keep::Kept, Some(then.rate)),
@@ -112,4 +51,17 @@ impl Policy {
         let review = review.filter(|_| keep == Keep::Kept);
         Decision { keep, then, sample_rate, rule: found, review }
     }
+}
+
+/// Whether the event is one of those that are never sampled out, unless `when` names each of the reasons.
+fn is_protected(facts: &Facts<'_>, when: &When) -> bool {
+    let is_bad = matches!(facts.outcome, Outcome::Failure | Outcome::Denied | Outcome::Unknown);
+    let is_grave = facts.severity >= Severity::Warning;
+    let is_security = matches!(
+        *facts.category,
+        Category::Authentication | Category::Authorization | Category::SecretAccess | Category::ConfigChange
+    );
+    (is_bad && !when.outcome.contains(&facts.outcome))
+        || (is_grave && !when.severity.contains(&facts.severity))
+        || (is_security && !when.category.contains(&facts.category))
 }

@@ -3,7 +3,7 @@
 use crate::event::{Category, Outcome, Severity};
 use crate::filter::glob_matches;
 
-use super::Facts;
+use super::facts::Facts;
 
 /// Several values of one field match any of them, different fields must all match; an empty list matches everything.
 #[derive(Clone, Debug, Default, PartialEq)]

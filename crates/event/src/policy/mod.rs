@@ -5,6 +5,7 @@
 //! denials, warnings, security) is never sampled out unless a rule names it.
 
 mod decide;
+mod facts;
 mod matching;
 mod read;
 mod sample;
@@ -16,7 +17,8 @@ mod tests;
 
 use std::time::Duration;
 
-pub use decide::{Decision, Facts, Keep, outcome_of};
+pub use decide::{Decision, Keep};
+pub use facts::{Facts, outcome_of};
 pub use matching::When;
 pub use read::PolicyError;
 pub use sample::Sampler;

@@ -22,7 +22,7 @@ pub(super) const MARKS: u128 = word(INVALID.as_bytes());
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Text {
     pub(super) inside: Span,
-    /// Whether it holds escapes.
+    /// Whether it contains escapes.
     pub(super) escaped: bool,
 }
 

@@ -7,7 +7,7 @@ use trailseal_event::{Outcome, Recorded, Resource, Severity};
 /// What filters can ask of one event.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Fields<'a> {
-    /// The effective time: the event's, but never later than when it was recorded. In microseconds.
+    /// The effective time: the event's, but never later than its recording. In microseconds.
     pub(crate) time: i64,
     /// Whether the trail itself made it.
     pub(crate) system: bool,
@@ -38,7 +38,7 @@ pub(crate) struct ResourceFields<'a> {
 }
 
 impl Fields<'static> {
-    /// Those of an event that was read in full.
+    /// The fields of an event that was parsed in full.
     pub(crate) fn of_recorded(recorded: Recorded) -> Self {
         let time = recorded.effective_time().as_micros();
         let event = recorded.event;

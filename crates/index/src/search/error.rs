@@ -14,7 +14,7 @@ pub enum SearchError {
     /// An index could not be read.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// Nobody wants the answer any more: see [`Search::stop_when`].
+    /// Nobody waits for the answer any more: see [`Search::stop_when`](super::Search::stop_when)
     #[error("the search was stopped")]
     Stopped,
     /// The folder could not be listed.
@@ -28,5 +28,5 @@ pub enum SearchError {
     },
 }
 
-/// Told why an index cannot be used.
+/// Called with the reason why an index cannot be used.
 pub type TellTrouble = dyn Fn(&IndexError) + Send + Sync;

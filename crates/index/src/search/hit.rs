@@ -26,12 +26,12 @@ impl Hit {
     /// The event on the line.
     ///
     /// # Errors
-    /// When the line is none that a trail writes; `verify` has more to say then.
+    /// When the line is not one that a trail writes; `verify` then says more.
     pub fn read(&self) -> Result<Recorded, BadLine> {
         Event::from_line(&self.line)
     }
 
-    /// Where it stands in its trail by time, counted from this end.
+    /// Its place in its trail by time, counted from this end.
     pub(super) fn place(&self, first: First) -> Key {
         first.turn((self.time.as_micros(), self.index.get()))
     }

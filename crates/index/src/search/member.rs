@@ -21,7 +21,8 @@ use super::left::Left;
 use super::wanted::Wanted;
 use crate::{By, Candidate, FOLDER, First, IndexError, IndexView, Order};
 
-/// So many lines that the index proposes are looked at, however late it is: a search that ends for time goes on from there.
+/// This many lines that the index proposes are checked however late it is: a search that runs out of time continues
+/// from there.
 pub(super) const LINES_AT_LEAST: usize = 256;
 
 /// One trail.
@@ -115,7 +116,7 @@ impl Member {
         }
     }
 
-    /// An index that only a rebuild helps. One that is being rebuilt is no trouble.
+    /// An index that only a rebuild helps. One that is being rebuilt is not a problem.
     pub(super) fn note(&mut self, error: IndexError) {
         match &self.told {
             _ if !error.needs_reindex() => {}

@@ -17,18 +17,17 @@ use super::wanted::LOOK_EVERY;
 use crate::{Candidate, FacetField, IndexError, IndexView};
 
 impl Member {
-    /// What there is of the trail for `filter`: what the index can sum up, what it cannot, and what is to be asked of
-    /// either.
+    /// What part of the trail matters for `filter`: what the index can sum up, what it cannot, and what to ask of each.
     fn parts<'a>(&mut self, filter: &'a Filter) -> Result<Parts<'a>, SearchError> {
         let (mut possible, end) = (filter.index_range(), self.end());
         let mut filter = Cow::Borrowed(filter);
         if let Some(range) = self.recorded_range(&filter)? {
             possible = possible.start.max(range.start)..possible.end.min(range.end);
-            // All of these were recorded then: no line need be looked at to know.
+            // All of these were recorded then; no line needs to be read to know.
             let asked = filter.to_mut();
             (asked.recorded_since, asked.recorded_until) = (None, None);
         }
-        // Of text the index knows nothing, and a scan for text looks at each line anyway.
+        // The index knows nothing about text, and a scan for text reads each line anyway.
         let is_text_alone = !filter.text.is_empty() && !filter.has_columns();
         let indexed = if is_text_alone { 0 } else { self.indexed() };
         let part = |from: u64, to: u64| from.max(possible.start)..to.min(possible.end);
@@ -39,7 +38,7 @@ impl Member {
         Ok(Parts { filter, indexed, scanned })
     }
 
-    /// Asks the index about `part`, with lines to check by; `None` where there is no good index.
+    /// Asks the index about `part`, and reads lines to check; `None` if there is no usable index.
     fn ask<T>(
         &mut self,
         filter: &Filter,
@@ -69,7 +68,7 @@ impl Member {
         match (failed, answer) {
             (Some(error), _) => Err(error),
             (None, Ok(answer)) => Ok(Some(answer)),
-            // Too much was asked for; any other error is of the index, which is then done without.
+            // Too much was asked for. Any other error comes from the index, which is then not used.
             (None, Err(error @ IndexError::Buckets { .. })) => Err(error.into()),
             (None, Err(error)) => {
                 self.view = None;
@@ -79,7 +78,7 @@ impl Member {
         }
     }
 
-    /// Calls `each` with the events of `part` that match, by looking at every line.
+    /// Calls `each` with the matching events of `part`, by reading every line.
     fn scan_all(
         &mut self,
         filter: &Filter,
@@ -127,7 +126,7 @@ impl Member {
             match self
                 .ask(filter, |view, check| view.facets(filter, indexed.clone(), field, usize::MAX, check))?
             {
-                // Values that the index only knows by their hash have to be read from the lines.
+                // Values that the index knows only by their hash must be read from the lines.
                 Some(answer) if answer.others == 0 => counts.extend(answer.values),
                 Some(_) | None => scanned.start = indexed.start,
             }
@@ -169,7 +168,7 @@ impl Member {
     }
 }
 
-/// The value of a field, as the index has it.
+/// The value of a field as the index has it.
 pub(crate) fn value_of(event: &Event, field: FacetField) -> Option<Cow<'_, str>> {
     let text = match field {
         FacetField::Tenant => event.tenant.as_deref(),
@@ -185,9 +184,9 @@ pub(crate) fn value_of(event: &Event, field: FacetField) -> Option<Cow<'_, str>>
     text.map(Cow::Borrowed)
 }
 
-/// What there is of a trail for a filter.
+/// What part of a trail matters for a filter.
 struct Parts<'a> {
-    /// What is asked of these.
+    /// What to ask of these.
     filter: Cow<'a, Filter>,
     indexed: Range<u64>,
     scanned: Range<u64>,

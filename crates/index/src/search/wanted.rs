@@ -12,10 +12,10 @@ use trailseal_event::line::{effective_time, parse_front};
 use super::hit::Hit;
 use crate::{By, First, Order};
 
-/// How many lines or candidates are looked at between two looks at the clock, and at whether anybody still waits.
+/// How many lines or candidates are checked between two looks at the clock and at whether anybody still waits.
 pub(super) const LOOK_EVERY: u64 = 64;
 
-/// What one chunk is to hold.
+/// What one chunk should hold.
 pub(super) struct Wanted<'a> {
     pub(super) filter: &'a Filter,
     pub(super) first: First,

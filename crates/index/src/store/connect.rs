@@ -8,11 +8,11 @@ use rusqlite::{Connection, OpenFlags};
 use super::files::main_path;
 use crate::error::{IndexError, sqlite_at};
 
-/// SQLite would wait for ever for whoever writes to a fifo.
+/// SQLite would wait forever for a writer to open a FIFO.
 pub(super) fn check_ordinary(path: &Path) -> Result<(), IndexError> {
     match std::fs::metadata(path) {
         Ok(found) if !found.is_file() => {
-            Err(IndexError::Damaged { path: path.to_owned(), what: "it is no ordinary file" })
+            Err(IndexError::Damaged { path: path.to_owned(), what: "it is not a regular file" })
         }
         _ => Ok(()),
     }
@@ -35,8 +35,8 @@ pub(crate) fn open_immutable(path: &Path) -> Result<Connection, IndexError> {
     }
     uri.push_str("?immutable=1");
     let connection = Connection::open_with_flags(uri, flags).map_err(&failed)?;
-    // Not mapped: a failing disk, or a file that someone cuts, must be an error and not a signal that ends the
-    // program this is part of. It costs a third of the time of a selective question.
+    // Not mapped: a failing disk or a truncated file must be an error, not a signal that ends the host program. This
+    // makes a selective query a third slower.
     connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA cache_size = -256;").map_err(&failed)?;
     Ok(connection)
 }
@@ -46,8 +46,8 @@ pub(super) fn is_read_only(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
 }
 
-/// What tells a main file that nobody writes to from the same file later; `None` while somebody may write: only
-/// then is there shared memory beside it, or a log.
+/// Identifies the state of a main file that nobody writes to; `None` while somebody may be writing: only then there is
+/// shared memory or a log beside it.
 pub(crate) fn stillness(folder: &Path) -> Option<(std::time::SystemTime, u64, u64)> {
     let path = main_path(folder);
     let mut shared = path.as_os_str().to_owned();

@@ -35,7 +35,7 @@ fn is_ours(name: &str) -> bool {
         || range_of_name(name).is_some()
 }
 
-/// Makes an empty file that only its owner can open.
+/// Creates an empty file that only its owner can open.
 pub(crate) fn create_private(path: &Path) -> Result<File, IndexError> {
     let failed = io_at("make", path);
     match std::fs::remove_file(path) {
@@ -56,14 +56,14 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), IndexError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_at("sync", folder))
 }
 
-/// Removes the index in `folder`: all of its files, and the folder if nothing else is in it. The trail loses
-/// nothing by it. No process may be writing to the index.
+/// Removes the index in `folder`: all of its files, and the folder if nothing else is in it. The trail loses nothing.
+/// No process may be writing to the index.
 ///
 /// # Errors
 /// When a file cannot be removed.
 pub fn remove(folder: impl AsRef<Path>) -> Result<(), IndexError> {
     let folder = folder.as_ref();
-    // The main file first: without it the rest is no index.
+    // The main file first: without it the rest is not an index.
     let mut names: Vec<String> = ours_in(folder)?;
     names.sort_by_key(|name| name != MAIN);
     for name in names {
@@ -91,7 +91,7 @@ fn ours_in(folder: &Path) -> Result<Vec<String>, IndexError> {
     Ok(names)
 }
 
-/// Removes range files that no row names: those that a killed process left.
+/// Removes range files that no row names, left by a killed process.
 pub(crate) fn remove_strays(folder: &Path, ranges: &[RangeRow]) -> Result<(), IndexError> {
     for name in ours_in(folder)? {
         let Some(lo) = range_of_name(name.trim_end_matches("-journal")) else { continue };

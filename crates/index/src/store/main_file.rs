@@ -20,7 +20,7 @@ pub(crate) struct Main {
 }
 
 impl Main {
-    /// Opens the main file for writing, and makes it if there is none.
+    /// Opens the main file for writing, and creates it if there is none.
     pub(crate) fn open_or_create(folder: &Path, origin: &str) -> Result<Self, IndexError> {
         create_folder(folder)?;
         let path = main_path(folder);
@@ -47,7 +47,7 @@ impl Main {
         Ok(main)
     }
 
-    /// Opens the main file for reading. `None` if there is none, or it was only just made.
+    /// Opens the main file for reading. `None` if there is none or it was only just created.
     pub(crate) fn open_read_only(folder: &Path, origin: &str) -> Result<Option<Self>, IndexError> {
         let path = main_path(folder);
         check_ordinary(&path)?;
@@ -58,7 +58,7 @@ impl Main {
             Err(error) => return Err(io_at("open", &path)(error)),
         }
         let connection = match open_shared(&path) {
-            // On a read-only file system there can be no shared memory. Without a log beside it the file is whole.
+            // A read-only file system can have no shared memory. Without a log beside it, the file is complete.
             Err(error) if is_read_only(&error) && !wal_has_bytes(&path) => open_immutable(&path)?,
             other => other.map_err(sqlite_at(&path))?,
         };
@@ -70,8 +70,7 @@ impl Main {
         Ok(Some(main))
     }
 
-    /// Opens the main file while nobody writes, so that nothing is made beside it, not even what SQLite shares
-    /// between processes.
+    /// Opens the main file while nobody writes, so that nothing is created beside it, not even SQLite's shared memory.
     pub(crate) fn open_still(folder: &Path, origin: &str) -> Result<Option<Self>, IndexError> {
         let path = main_path(folder);
         let main = Main { connection: open_immutable(&path)?, path };
@@ -132,12 +131,12 @@ impl Main {
         match self.meta("format")? {
             Some(FORMAT) => {}
             Some(found) => return Err(IndexError::Format { path: path(), found, known: FORMAT }),
-            None => return Err(self.damaged("it names no format")),
+            None => return Err(self.damaged("it has no format")),
         }
         match self.meta::<String>("origin")? {
             Some(found) if found == origin => Ok(()),
             Some(found) => Err(IndexError::Foreign { path: path(), found, wanted: origin.to_owned() }),
-            None => Err(self.damaged("it names no origin")),
+            None => Err(self.damaged("it has no origin")),
         }
     }
 
@@ -158,11 +157,11 @@ impl Main {
             .and_then(|mut statement| statement.query_map([], RangeRow::read)?.collect())
             .map_err(sqlite_at(&self.path))?;
         let ranges: Option<Vec<RangeRow>> = ranges.into_iter().collect();
-        let ranges = ranges.ok_or_else(|| self.damaged("what it says of a range cannot be read"))?;
+        let ranges = ranges.ok_or_else(|| self.damaged("one of its ranges cannot be read"))?;
         let mut end = 0;
         for range in &ranges {
             if range.lo != end || range.n as usize > RANGE_ROWS_MAX {
-                return Err(self.damaged("its ranges do not follow each other"));
+                return Err(self.damaged("its ranges are not contiguous"));
             }
             end = range.end();
         }
@@ -172,7 +171,7 @@ impl Main {
         Ok(State { ranges, ..state })
     }
 
-    /// Both as of one moment.
+    /// Both from the same moment.
     pub(crate) fn state_and_hasher(&self) -> Result<(State, Hasher), IndexError> {
         let moment = self.connection.unchecked_transaction().map_err(sqlite_at(&self.path))?;
         let found = (self.state()?, self.hasher()?);
@@ -203,7 +202,7 @@ impl Main {
                 dictionary.push(value);
             }
             if dictionary.checked() != known {
-                return Err(self.damaged("its dictionary has other values than were written"));
+                return Err(self.damaged("its dictionary has values other than those written"));
             }
         }
         Ok(())
@@ -234,7 +233,7 @@ impl Main {
         Ok(())
     }
 
-    /// The dictionaries as a whole; codes begin with [`FIRST_CODE`].
+    /// The complete dictionaries; codes begin with [`FIRST_CODE`].
     pub(crate) fn dictionaries(&self, state: &State) -> Result<[Dictionary; DICTIONARIES], IndexError> {
         let mut dictionaries: [Dictionary; DICTIONARIES] = Default::default();
         self.load_values(state, dictionaries.each_mut())?;

@@ -1,4 +1,4 @@
-//! The files of the index: names, modes, and how SQLite is set up.
+//! The files of the index: names, modes, and the set-up of SQLite.
 //!
 //! ```text
 //! main.db   meta(k, v)                format, origin, seed, and `state`: cursor, last leaf, how much the dictionaries hold
@@ -6,9 +6,11 @@
 //!           tail(first, n, b)         batch blobs of the open range (`rows.rs`)
 //!           ranges(lo, n, b)          closed ranges, each in r<lo>.db; `b` is the earliest and latest time in it
 //! ```
-//! What must hold: cursor, blobs and dictionary change in one transaction; a range file is whole and synced
-//! before `ranges` names it. Seed, state, times and blobs end with their checksum (`codec.rs`), and the state holds one of all
-//! values: what is damaged, or not found since a page is, is an error. Everything is derived from the trail and for its owner alone.
+//!
+//! What must hold: cursor, blobs and dictionary change in one transaction; a range file is complete and synced before
+//! `ranges` names it. Seed, state, times and blobs end with their checksum (`codec.rs`), and the state holds a checksum
+//! of all values: damage, or data missing because of a damaged page, is an error. Everything is derived from the trail
+//! and only its owner can read it.
 
 mod connect;
 mod files;

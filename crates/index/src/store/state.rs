@@ -6,7 +6,7 @@ use trailseal_tlog::Hash;
 use crate::codec::{Bytes, put_i64, put_u32, put_u64, seal, unseal};
 use crate::schema::{DICTIONARIES, Piece};
 
-/// What the main file says of itself.
+/// What the main file says about itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct State {
     pub(crate) cursor: u64,
@@ -23,7 +23,7 @@ pub(crate) struct RangeRow {
     pub(crate) lo: u64,
     /// How many rows it has.
     pub(crate) n: u32,
-    /// Its earliest and latest time, here so that a range in which nothing can be is not opened.
+    /// Its earliest and latest time, kept here so that a range without candidates is not opened.
     pub(crate) earliest: i64,
     pub(crate) latest: i64,
 }
@@ -60,7 +60,7 @@ impl State {
         State { cursor: 0, last_leaf: None, ranges: Vec::new(), values: [(0, 0); DICTIONARIES] }
     }
 
-    /// All but the ranges, as a piece.
+    /// Everything except the ranges, as a piece.
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_u64(self.cursor, &mut out);
@@ -85,13 +85,13 @@ impl State {
         bytes.is_empty().then_some(state)
     }
 
-    /// Puts all but the ranges in the place of what was there.
+    /// Replaces everything except the ranges.
     pub(crate) fn put(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut meta = connection.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('state', ?1)")?;
         meta.execute(params![self.encode()]).map(drop)
     }
 
-    /// The cursor as it stands on disk now.
+    /// The cursor as it is on disk now.
     pub(crate) fn cursor_of(connection: &Connection) -> rusqlite::Result<Option<u64>> {
         let mut statement = connection.prepare_cached("SELECT v FROM meta WHERE k = 'state'")?;
         let piece: Option<Vec<u8>> = statement.query_row([], |row| row.get(0)).optional()?;

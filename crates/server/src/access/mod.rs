@@ -1,7 +1,7 @@
 //! Who is asking, and what they may do.
 //!
 //! Every route of the table says what it [`Needs`]; [`check`] finds out who asks and refuses the rest.
-//! What must hold: a token of a tenant sees and writes that tenant only, by [`Caller::restrict`] in every search.
+//! What must hold: a tenant's token sees and writes only that tenant, by [`Caller::restrict`] in every search.
 
 mod caller;
 mod gate;

@@ -29,22 +29,14 @@ pub(crate) async fn metrics(
             &trail,
             &mut text,
             &[
-                (
-                    "trailseal_http_bodies_bytes",
-                    "Bytes of large bodies held now",
-                    bodies.bytes_held() as u64,
-                ),
+                ("trailseal_http_bodies_bytes", "Bytes of large bodies held now", bodies.bytes_held() as u64),
                 (
                     "trailseal_http_requests_under_way",
                     "Requests that take turns, until their responses are sent",
                     places.turning.taken() as u64,
                 ),
                 ("trailseal_http_streams", "Open event streams", places.streams.taken() as u64),
-                (
-                    "trailseal_reviews_pending",
-                    "Reviews waiting for a decision",
-                    reviews.pending_now() as u64,
-                ),
+                ("trailseal_reviews_pending", "Reviews waiting for a decision", reviews.pending_now() as u64),
             ],
         );
         metrics.write(&mut text).map_err(|error| Problem::internal(&error))?;

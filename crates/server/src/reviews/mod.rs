@@ -1,8 +1,8 @@
 //! The review queue: events for a second person to look at, and changes that need one.
 //!
-//! A review's states are events of the trail, so they are sealed, too; what is in memory is where they stand there
-//! (`queue.rs`), and what they say is read when somebody asks (`lines.rs`). What must hold: of two who decide at once one
-//! wins, and the other is told.
+//! A review's states are events of the trail, so they are sealed too. Memory holds only where they are in the trail
+//! (`queue.rs`); what they say is read on request (`lines.rs`). What must hold: if two people decide at once, one wins
+//! and the other is told.
 
 mod alone;
 mod id;

@@ -1,9 +1,8 @@
 //! Which reviews exist, their states, and where their lines are in the trails.
 //!
-//! In: the lines of reviews and of changes of the policy, from a cursor on. Out: for each review its state and the places
-//! of its lines; what the lines say is read when somebody asks (`lines.rs`). Nothing is known here that a restart would
-//! not read again: what a rule flags comes in by reading, and steps that this server records are taken over at once only
-//! so that the next one who asks sees them.
+//! In: the lines of reviews and policy changes, from a cursor on. Out: for each review its state and the places of its
+//! lines; what the lines say is read on request (`lines.rs`). A restart would read everything here again: flags by rules
+//! arrive by reading, and steps that this server records are applied at once only so that the next request sees them.
 //!
 //! What must hold: a review takes the same few bytes here whatever its texts, since anyone who may write can make any
 //! number of reviews.

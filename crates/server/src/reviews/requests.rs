@@ -52,7 +52,9 @@ pub(crate) async fn request(
 ) -> Result<Response, Problem> {
     let request: Request = parse(&bodies.read(&caller, &headers, body).await?)?;
     if request.confidence.is_some_and(|confidence| !(0.0..=1.0).contains(&confidence)) {
-        return Err(Problem::unprocessable("confidence must be a number from 0 to 1").with("field", "confidence"));
+        return Err(
+            Problem::unprocessable("confidence must be a number from 0 to 1").with("field", "confidence")
+        );
     }
     check_length("reason", &request.reason)?;
     let Ok(wanted) = request.event.parse::<IdFilter>();
@@ -118,7 +120,11 @@ pub(crate) async fn decide(
     check_length("comment", decision.comment.as_deref().unwrap_or_default())?;
     let state = match ReviewState::parse(&decision.decision) {
         Some(state) if state != ReviewState::Pending => state,
-        _ => return Err(Problem::unprocessable("decision must be approved or rejected").with("field", "decision")),
+        _ => {
+            return Err(
+                Problem::unprocessable("decision must be approved or rejected").with("field", "decision")
+            );
+        }
     };
     blocking(move || {
         let alone = Alone::begin(reviews.slots())?;
@@ -150,8 +156,9 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
     query.only(&["state", "before"])?;
-    let wrong =
-        || Problem::bad_request("query", "state must be pending, approved or rejected").with("field", "state");
+    let wrong = || {
+        Problem::bad_request("query", "state must be pending, approved or rejected").with("field", "state")
+    };
     let state = query.one("state")?.map(|name| ReviewState::parse(name).ok_or_else(wrong)).transpose()?;
     let wrong = || Problem::bad_request("query", "before must be the id of a review").with("field", "before");
     let before = query.one("before")?.map(|id| ReviewId::parse(id).ok_or_else(wrong)).transpose()?;

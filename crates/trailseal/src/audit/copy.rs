@@ -15,7 +15,7 @@ use trailseal_event::line::parse_front;
 use trailseal_tlog::leaf_hash;
 
 use super::cursor::CursorFile;
-use super::file::RotationPolicy;
+use super::rotation::RotationPolicy;
 use crate::Timestamp;
 use crate::time::timestamp;
 

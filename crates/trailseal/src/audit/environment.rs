@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::file::{FileAuditStorage, RotationPolicy};
+use super::file::FileAuditStorage;
 use super::logger::AuditLogger;
+use super::rotation::RotationPolicy;
 use super::storage::StorageError;
 use crate::{Mode, Options, Policy};
 

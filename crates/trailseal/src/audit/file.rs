@@ -7,24 +7,13 @@ use std::time::Duration;
 use super::copy::PlainCopy;
 use super::event::AuditEvent;
 use super::filter::AuditFilter;
+use super::rotation::RotationPolicy;
 use super::shared::{self, Shared};
 use super::storage::{AuditStorage, StorageError, StorageFuture};
 use crate::aside::aside;
 use crate::{Options, Query, QueryError, Roll, Trail};
 
 static OPENED: Shared<Opened> = Shared::new();
-
-/// When the plain file is put aside and another is begun. The trail rolls its segments at the same times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RotationPolicy {
-    /// Never.
-    Never,
-    /// With the first event of another day (UTC).
-    Daily,
-    /// Before it would exceed this many bytes.
-    SizeBased(u64),
-}
 
 /// Keeps events in a trail at `<path>.trail`, and a plain copy of new ones in `path`: a line of JSON each, for tools that
 /// read such files. What is in `path` already stays.

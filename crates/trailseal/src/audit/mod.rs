@@ -11,12 +11,14 @@ mod event;
 mod file;
 mod filter;
 mod logger;
+mod rotation;
 mod shared;
 mod storage;
 
 pub use environment::create_audit_logger;
 pub use event::{AuditEvent, AuditEventType, AuditResult, ResourceType};
-pub use file::{FileAuditStorage, RotationPolicy};
+pub use file::FileAuditStorage;
 pub use filter::AuditFilter;
 pub use logger::AuditLogger;
+pub use rotation::RotationPolicy;
 pub use storage::{AuditStorage, StorageError, StorageFuture};

@@ -1,7 +1,7 @@
-//! Who is at the other end: the connection's own address, or what a proxy that is trusted says of it.
+//! The client's address: that of the connection, or the one that a trusted proxy names.
 //!
 //! What must hold: nothing that a client sends makes a request fail here, or gives it an address that no trusted proxy
-//! has seen. A proxy writes one header and passes others on as the client sent them, so one alone is read.
+//! has seen. A proxy writes one header and passes the others on as the client sent them, so only that one is read.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,8 +19,8 @@ pub enum ProxyHeader {
     Forwarded,
 }
 
-/// The client's address. Walks from the nearest proxy outwards and stops at the first address that is no trusted
-/// proxy's, or at the first text that is no address.
+/// The client's address. Walks from the nearest proxy outwards and stops at the first address that is not a trusted
+/// proxy's, or at the first text that is not an address.
 pub(super) fn client_address(
     peer: IpAddr,
     headers: &HeaderMap,
@@ -46,7 +46,7 @@ pub(super) fn client_address(
     address
 }
 
-/// RFC 7239, each element's `for`.
+/// RFC 7239: `for` of each element.
 fn forwarded(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let texts = headers.get_all(header::FORWARDED).iter().map(|value| value.to_str().unwrap_or_default());
     let mut hops = Vec::new();
@@ -65,7 +65,7 @@ fn x_forwarded_for(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     texts.flat_map(|text| text.split(',')).map(|hop| address_of(hop.trim())).collect()
 }
 
-/// An address with or without a port; version 6 with a port, and in `Forwarded` always, in brackets.
+/// An address with or without a port. IPv6 with a port, and in `Forwarded` always, is in brackets.
 fn address_of(text: &str) -> Option<IpAddr> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(address);

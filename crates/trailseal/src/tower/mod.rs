@@ -7,6 +7,7 @@
 mod client_address;
 mod mutation;
 mod request;
+mod settings;
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -22,8 +23,9 @@ use tower_service::Service;
 pub use client_address::ProxyHeader;
 pub use request::PeerAddress;
 
-use crate::{Actor, InContext, RequestContext, Trail};
+use crate::{Actor, InContext, Trail};
 use mutation::Mutation;
+use settings::Settings;
 
 /// Gives every event that is recorded while a request is handled the request's context: client address, user agent,
 /// request id, correlation id, trace ids of a W3C `traceparent`, and, as you say, who it is and of which tenant.
@@ -46,20 +48,6 @@ use mutation::Mutation;
 #[derive(Clone)]
 pub struct AuditLayer {
     settings: Settings,
-}
-
-/// What finds something in a request, if it is there.
-type Extractor<T> = dyn Fn(&Parts) -> Option<T> + Send + Sync;
-
-#[derive(Clone)]
-struct Settings {
-    trail: Trail,
-    trusted_proxies: Vec<IpNet>,
-    proxy_header: ProxyHeader,
-    principal: Option<Arc<Extractor<Actor>>>,
-    tenant: Option<Arc<Extractor<String>>>,
-    service: Option<String>,
-    records_mutations: bool,
 }
 
 /// A text that is no network, such as `10.0.0.0/8`.
@@ -219,13 +207,5 @@ where
             Some((response, _)) => Poll::Ready(Ok(response)),
             None => Poll::Pending,
         }
-    }
-}
-
-impl Settings {
-    fn context(&self) -> RequestContext {
-        let request = RequestContext::new();
-        request.change(|facts| facts.context.service.clone_from(&self.service));
-        request
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use http::StatusCode;
 use http::request::Parts;
 
-use super::Settings;
+use super::settings::Settings;
 use crate::{Category, Event, Outcome, Recording, RequestContext, Trail};
 
 /// A request that is being handled. One that is dropped was given up, or its handler panicked.

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, header};
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::complete::EventId;
 
-use super::Settings;
 use super::client_address::client_address;
+use super::settings::Settings;
 use crate::RequestContext;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -4,7 +4,7 @@ use std::fmt;
 
 use tracing::field::{Field, Visit};
 
-use super::TraceIds;
+use super::trace_ids::TraceIds;
 use crate::{Object, Value};
 
 /// In front of a field that is the audit event's own.

@@ -8,6 +8,7 @@
 
 mod fields;
 mod mirror;
+mod trace_ids;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,19 +21,12 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::{Event, Severity, Trail, Value};
 use fields::Fields;
 
+pub use trace_ids::TraceIds;
+
 pub use mirror::mirror;
 
 /// With this target a trail's events are seen in tracing; see [`mirror`].
 pub const TARGET: &str = "trailseal::audit";
-
-/// The ids of a span in a distributed trace, as lower-case hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceIds {
-    /// The trace: 32 digits.
-    pub trace_id: String,
-    /// The span: 16 digits.
-    pub span_id: String,
-}
 
 type FindTraceIds = Arc<dyn Fn() -> Option<TraceIds> + Send + Sync>;
 

@@ -32,7 +32,7 @@ pub(super) fn verified(
     verdict
 }
 
-/// The trail, and beside it its index: one that says other things than the lines would hide or invent events.
+/// Verifies the trail and its index: an index that differs from the lines would hide or invent events.
 fn verify_with_index(folder: &Folder, options: &VerifyOptions) -> Result<Verdict, VerifyError> {
     let origin = Manifest::read(folder).ok().flatten().map(|manifest| manifest.origin.as_str().to_owned());
     let (verdict, compared) = std::thread::scope(|scope| {
@@ -40,7 +40,7 @@ fn verify_with_index(folder: &Folder, options: &VerifyOptions) -> Result<Verdict
         (verify::verify(folder, options), comparing.join())
     });
     let mut verdict = verdict?;
-    // An index that is absent, behind or unreadable is no failure: answers come without it.
+    // An absent, lagging or unreadable index is not a failure: answers come without it.
     if let (true, Ok(Some(Ok(differing)))) = (verdict.ok, compared)
         && let Some(first) = differing.first()
     {
@@ -52,9 +52,9 @@ fn verify_with_index(folder: &Folder, options: &VerifyOptions) -> Result<Verdict
             verdict.range = Some((first.start, first.end));
         }
         verdict.message = format!(
-            "the index does not say of event {} what its line says, so searches may hide or invent events; the lines \
-             that are sealed are as they were signed. Keep a copy of the folder index/ as evidence; after that \
-             `trailseal reindex` builds it anew",
+            "the index does not match the line of event {}, so searches may hide or invent events; the sealed lines \
+             are as they were signed. Keep a copy of the folder index/ as evidence, then run `trailseal reindex` to \
+             rebuild it",
             first.start
         );
     }

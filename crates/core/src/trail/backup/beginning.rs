@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use trailseal_event::Index;
 use trailseal_tlog::{Checkpoint, KeyRing, TILE_LEVELS};
 
-use super::{BackupError, CHECKPOINT_BYTES_MAX, Folder, failed};
+use super::error::{BackupError, failed};
 use crate::file::Files;
+use crate::folder::Folder;
 use crate::segment::{Form, parse_segment_name, segment_name};
 use crate::tree::root_of;
 
@@ -18,6 +19,8 @@ use crate::tree::root_of;
 const COMPARED_BYTES: usize = 64 << 10;
 /// What only a writer makes.
 const WRITERS_OWN: [&str; 3] = ["lock", "handoff", "index"];
+
+const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 
 /// Refuses a copy in `to` that is not a beginning of the trail in `from`, whose newest checkpoint is `newest`.
 pub(super) fn check(

@@ -6,7 +6,12 @@
 use std::sync::{MutexGuard, TryLockError};
 use std::time::Duration;
 
-use super::{Ack, BatchError, HandedInBatch, Ids, RecordError, Submitted, Submitter, Trail};
+use super::{BatchError, HandedInBatch};
+use crate::trail::error::RecordError;
+use crate::trail::ids::Ids;
+use crate::trail::inner::Trail;
+use crate::trail::receipt::Ack;
+use crate::trail::submitted::{Submitted, Submitter};
 
 /// How often the lock on the ids is tried: long enough for another request that waits for nothing either.
 const TRIES: usize = 200;
@@ -23,7 +28,8 @@ impl Trail {
         ack: Ack,
         by: &Submitter,
     ) -> Result<Option<HandedInBatch>, BatchError> {
-        let (mut request, policy) = self.make_request(events, by)?;
+        let policy = self.inner.policy.load();
+        let mut request = self.make_request(events, by, &policy)?;
         self.compare_within(&mut request)?;
         let Some(mut ids) = self.ids_soon() else { return Ok(None) };
         let mut keys = request.new_keys().map(|(_, key)| key).peekable();

@@ -8,8 +8,9 @@ use trailseal_event::{Index, Timestamp};
 use trailseal_tlog::{Checkpoint, Origin, SigningKey, TileEdge, leaf_hash};
 
 use crate::file::{Files, StdFiles};
+use crate::folder::Folder;
+use crate::manifest::Manifest;
 use crate::segment::{Form, compress, segment_name};
-use crate::trail::{Folder, Manifest};
 use crate::verify::{Verdict, VerifyOptions, verify};
 
 pub(super) const ORIGIN: &str = "example.com/test";

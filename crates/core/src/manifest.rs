@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use trailseal_event::Timestamp;
 use trailseal_tlog::{KeyRing, Origin, Rotation, VerifyingKey};
 
-use super::folder::Folder;
+use crate::folder::Folder;
 
 /// The format version that this code reads and writes.
 const FORMAT_VERSION: u64 = 1;

@@ -5,6 +5,7 @@
 //! earlier ones.
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -12,11 +13,21 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::counters::Counters;
-use crate::trail::options::{Anchor, Notice, OnNotice};
+use crate::file::Files;
+use crate::notice::{Notice, OnNotice};
 
 /// Checkpoints that wait for a slow anchor; more are skipped.
 const WAITING_MAX: usize = 64;
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A place outside the trail that keeps its checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    /// Each new checkpoint is appended to this file.
+    File(PathBuf),
+    /// Each new checkpoint is passed to this shell command on its standard input.
+    Command(String),
+}
 
 /// The sending side, and the thread that serves the anchors.
 pub(crate) struct Anchors {
@@ -29,7 +40,11 @@ struct AnchorCounters(std::sync::atomic::AtomicU64);
 
 impl Anchors {
     /// Starts a thread if there are anchors.
-    pub(crate) fn start(anchors: Vec<Anchor>, on_notice: Option<OnNotice>) -> io::Result<Self> {
+    pub(crate) fn start(
+        anchors: Vec<Anchor>,
+        files: Arc<dyn Files>,
+        on_notice: Option<OnNotice>,
+    ) -> io::Result<Self> {
         let skipped = Arc::new(AnchorCounters(0.into()));
         if anchors.is_empty() {
             return Ok(Anchors { sender: None, thread: None, skipped });
@@ -38,7 +53,7 @@ impl Anchors {
         let failures = skipped.clone();
         let thread = std::thread::Builder::new()
             .name("trailseal-anchor".into())
-            .spawn(move || serve(&anchors, &receiver, &failures, &on_notice))?;
+            .spawn(move || serve(&anchors, &*files, &receiver, &failures, &on_notice))?;
         Ok(Anchors { sender: Some(sender), thread: Some(thread), skipped })
     }
 
@@ -66,6 +81,7 @@ impl Anchors {
 
 fn serve(
     anchors: &[Anchor],
+    files: &dyn Files,
     checkpoints: &Receiver<String>,
     failures: &AnchorCounters,
     on_notice: &Option<OnNotice>,
@@ -73,7 +89,8 @@ fn serve(
     while let Ok(note) = checkpoints.recv() {
         for anchor in anchors {
             let done = match anchor {
-                Anchor::File(path) => append(path, &note),
+                // Followed by an empty line, so that the file can be split into notes again.
+                Anchor::File(path) => files.append_to(path, format!("{note}\n").as_bytes()),
                 Anchor::Command(command) => run(command, &note),
             };
             if let Err(error) = done {
@@ -84,13 +101,6 @@ fn serve(
             }
         }
     }
-}
-
-/// Appends the note and an empty line, so that the file can be split into notes again.
-fn append(path: &std::path::Path, note: &str) -> io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
-    file.write_all(format!("{note}\n").as_bytes())?;
-    file.sync_data()
 }
 
 fn run(command: &str, note: &str) -> io::Result<()> {

@@ -1,38 +1,45 @@
-//! State that the callers of a trail and its threads share.
+//! What the callers of a trail and the threads of its log share: the way of a line from the handoff to the sinks.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
+use std::time::Duration;
 
-use trailseal_event::mask::Masker;
+use trailseal_tlog::Origin;
 
-use super::folder::Folder;
-use super::options::{Notice, Options};
-use crate::counters::{Counted, Counters};
+use crate::clock::Clock;
+use crate::counters::Counters;
+use crate::folder::Folder;
+use crate::gate::Gate;
 use crate::handoff::Handoff;
 use crate::histogram::CountedCommits;
+use crate::notice::{Notice, OnNotice};
 use crate::progress::Progress;
-use crate::seal::Sealing;
+use crate::segment::Roll;
 
-/// Shared by callers, writer, sealer and anchors.
-pub(crate) struct Shared {
+/// Shared by callers, writer, sealer, compressor and deliveries.
+pub(crate) struct Log {
     pub(crate) folder: Folder,
-    pub(crate) options: Options,
-    pub(crate) origin: trailseal_tlog::Origin,
+    pub(crate) origin: Origin,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) on_notice: Option<OnNotice>,
+    /// When a segment ends.
+    pub(crate) roll: Roll,
+    /// How long lines that nobody waits for may wait for company.
+    pub(crate) linger: Duration,
+    /// How often a checkpoint is signed while there are events.
+    pub(crate) seal_every: Duration,
+    /// A short-lived process.
+    pub(crate) one_shot: bool,
     pub(crate) handoff: Handoff,
+    /// How long the trail's own events wait for room in it.
+    pub(crate) room_wait: Duration,
     pub(crate) progress: Progress,
     pub(crate) counters: Counters,
     pub(crate) commits: CountedCommits,
     pub(crate) gate: Gate,
-    pub(crate) sealing: Sealing,
-    /// Replaced as a whole while the trail runs; read by every `record`.
-    pub(crate) policy: crate::trail::current::Current,
-    /// Created at the opening, and never changed.
-    pub(crate) masker: Masker,
-    /// What the last `trail.counts` reported.
-    pub(crate) counts_told: Mutex<Counted>,
-    /// First indexes of the segments from the one that holds the first unsealed line on. The writer adds; the sealer
-    /// drops those that it has finished.
+    /// First indexes of the segments from the one that holds the first unsealed line on, and of those that the writer
+    /// began since: it adds, and nobody drops any.
     pub(crate) segments: Mutex<Vec<u64>>,
     /// How many segments the writer has started.
     pub(crate) segments_begun: AtomicU64,
@@ -45,16 +52,16 @@ pub(crate) struct Shared {
     /// A size that somebody waits to see sealed.
     pub(crate) seal_wanted: AtomicU64,
     /// The writer thread, to be woken.
-    pub(crate) writer: std::sync::OnceLock<Thread>,
+    pub(crate) writer: OnceLock<Thread>,
     /// The sealing thread, to be woken.
-    pub(crate) sealer: std::sync::OnceLock<Thread>,
+    pub(crate) sealer: OnceLock<Thread>,
     /// The thread that delivers to the store, to be woken.
     pub(crate) store: Mutex<Option<Thread>>,
 }
 
-impl Shared {
+impl Log {
     pub(crate) fn notice(&self, notice: &Notice) {
-        if let Some(on_notice) = &self.options.on_notice {
+        if let Some(on_notice) = &self.on_notice {
             on_notice(notice);
         }
     }
@@ -107,47 +114,5 @@ impl Shared {
         let after = segments.partition_point(|&first| first <= index);
         let first = *segments.get(after.checked_sub(1)?)?;
         Some((first, segments.get(after).copied()))
-    }
-}
-
-/// Whether events are accepted at this moment, in one byte that `record` reads.
-#[derive(Debug, Default)]
-pub(crate) struct Gate(AtomicU8);
-
-/// Why events are not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shut {
-    Closed = 1,
-    DiskReserve = 2,
-    DiskFailing = 4,
-    WriterDied = 8,
-    FolderMoved = 16,
-}
-
-impl Gate {
-    /// The most final reason for which the gate is closed; `None` while it is open.
-    pub(crate) fn shut(&self) -> Option<Shut> {
-        let bits = self.0.load(Ordering::Acquire);
-        if bits == 0 {
-            return None;
-        }
-        [Shut::Closed, Shut::WriterDied, Shut::FolderMoved, Shut::DiskFailing, Shut::DiskReserve]
-            .into_iter()
-            .find(|&reason| bits & reason as u8 != 0)
-    }
-
-    /// Whether it is closed for this reason, and perhaps for others.
-    pub(crate) fn is_shut_by(&self, reason: Shut) -> bool {
-        self.0.load(Ordering::Acquire) & reason as u8 != 0
-    }
-
-    /// Returns whether it was not closed for this reason before.
-    pub(crate) fn close(&self, reason: Shut) -> bool {
-        self.0.fetch_or(reason as u8, Ordering::AcqRel) & reason as u8 == 0
-    }
-
-    /// Returns whether it was closed for this reason before.
-    pub(crate) fn open(&self, reason: Shut) -> bool {
-        self.0.fetch_and(!(reason as u8), Ordering::AcqRel) & reason as u8 != 0
     }
 }

@@ -7,26 +7,13 @@ use std::sync::Arc;
 use trailseal_event::Index;
 
 use crate::file::Files;
-use crate::segment::{Form, parse_segment_name};
+use crate::segment::{Form, SegmentFile, parse_segment_name};
 
 /// The folder of one trail, and the file system used for all I/O.
 #[derive(Clone)]
 pub struct Folder {
     root: PathBuf,
     files: Arc<dyn Files>,
-}
-
-/// One segment, as described by its name and the name of the next one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SegmentFile {
-    /// Index of the first line.
-    pub first: Index,
-    /// Index at which the next segment begins; `None` for the last one.
-    pub end: Option<Index>,
-    /// Plain or compressed.
-    pub form: Form,
-    /// Where it is.
-    pub path: PathBuf,
 }
 
 impl Folder {

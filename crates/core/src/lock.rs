@@ -26,8 +26,8 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 pub(crate) use self::text::Left;
 use self::text::TEXT_BYTES_MAX;
-use super::folder::Folder;
 use crate::file::{Standing, open_ordinary, standing};
+use crate::folder::Folder;
 use crate::parents_file::ParentsFile;
 
 /// How long a holder may take to recreate `lock`, so that it can be named: several looks at the disk.

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use trailseal_event::Index;
 
-use super::{Form, compress};
-use crate::trail::options::Notice;
-use crate::trail::shared::Shared;
+use crate::log::Log;
+use crate::notice::Notice;
+use crate::segment::{Form, compress};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -24,15 +24,12 @@ pub(crate) struct Compressor {
 
 impl Compressor {
     /// Starts the thread, which keeps `lock` until it ends.
-    pub(crate) fn start<L: Send + Sync + 'static>(
-        shared: Arc<Shared>,
-        lock: Arc<L>,
-    ) -> std::io::Result<Self> {
+    pub(crate) fn start<L: Send + Sync + 'static>(log: Arc<Log>, lock: Arc<L>) -> std::io::Result<Self> {
         let may_end = Arc::new(AtomicBool::new(false));
         let ended = may_end.clone();
         let thread = std::thread::Builder::new().name("trailseal-compressor".into()).spawn(move || {
             let _held = lock;
-            run(&shared, &ended);
+            run(&log, &ended);
         })?;
         Ok(Compressor { thread, may_end })
     }
@@ -48,12 +45,12 @@ impl Compressor {
     }
 }
 
-fn run(shared: &Shared, may_end: &AtomicBool) {
+fn run(log: &Log, may_end: &AtomicBool) {
     loop {
         // Read before the work, so that what was sealed at the close is also compressed.
         let is_last = may_end.load(Ordering::Acquire);
-        if let Err(error) = compress_sealed(shared) {
-            shared.notice(&Notice::CompressFailed { reason: error.to_string() });
+        if let Err(error) = compress_sealed(log) {
+            log.notice(&Notice::CompressFailed { reason: error.to_string() });
         }
         if is_last {
             return;
@@ -62,15 +59,15 @@ fn run(shared: &Shared, may_end: &AtomicBool) {
     }
 }
 
-fn compress_sealed(shared: &Shared) -> std::io::Result<()> {
-    let sealed = Index::new(shared.progress.sealed());
-    for segment in shared.folder.segments()? {
+fn compress_sealed(log: &Log) -> std::io::Result<()> {
+    let sealed = Index::new(log.progress.sealed());
+    for segment in log.folder.segments()? {
         let is_sealed = segment.end.is_some_and(|end| end <= sealed);
-        if shared.is_disk_low() {
+        if log.is_disk_low() {
             break;
         }
         if is_sealed && segment.form == Form::Plain && segment.end != Some(segment.first) {
-            compress(&shared.options.files, &segment)?;
+            compress(log.folder.files(), &segment)?;
         }
     }
     Ok(())

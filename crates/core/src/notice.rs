@@ -1,0 +1,282 @@
+//! What an operator should know of.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Called with each notice.
+pub type OnNotice = Arc<dyn Fn(&Notice) + Send + Sync>;
+
+/// Something that an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A write or sync of a segment failed; what is accepted is kept and retried in a new segment.
+    SegmentFailed {
+        /// The system's error.
+        reason: String,
+    },
+    /// Writing and syncing a group of lines took over a second; callers that waited for the disk waited as long.
+    SlowWrite {
+        /// How long it took.
+        took: Duration,
+    },
+    /// Lines are being written again after a failure.
+    SegmentRecovered,
+    /// Somebody deleted, replaced or truncated the segment's file; a new one was started.
+    SegmentReplaced {
+        /// Index of the first line of the lost file.
+        first: u64,
+    },
+    /// Less space than the disk reserve is free: new events are refused.
+    DiskReserveReached {
+        /// Free bytes.
+        free_bytes: u64,
+    },
+    /// There is enough space again.
+    DiskReserveLeft,
+    /// Sealing failed and is retried.
+    SealFailed {
+        /// What failed.
+        reason: String,
+    },
+    /// Everything that was to be sealed is sealed.
+    SealRecovered,
+    /// A closed segment could not be compressed; it stays uncompressed.
+    CompressFailed {
+        /// What failed.
+        reason: String,
+    },
+    /// A checkpoint did not reach an anchor.
+    AnchorFailed {
+        /// What failed.
+        reason: String,
+    },
+    /// A sink failed; what it did not take stays in the trail and is delivered later.
+    DeliveryFailed {
+        /// Its name.
+        sink: String,
+        /// What failed.
+        reason: String,
+    },
+    /// A sink accepts events again.
+    DeliveryRecovered {
+        /// Its name.
+        sink: String,
+    },
+    /// A sink holds other events than the trail: nothing more is delivered to it.
+    DeliveryStopped {
+        /// Its name.
+        sink: String,
+        /// The first event in question.
+        at: u64,
+        /// What differs.
+        reason: String,
+    },
+    /// The index does not look up the ids of older events: they are read from the trail, and held in memory.
+    IdsInMemory {
+        /// Why.
+        reason: String,
+    },
+    /// The lock file was removed or replaced while the trail was in use; it was recreated and is held.
+    LockPutBack {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The lock file was removed or replaced, and cannot be recreated. The trail is still held, by its second lock.
+    LockMissing {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The handoff was removed, replaced or truncated while in use. It was recreated, and what the old one held is on
+    /// disk.
+    HandoffRemade {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The handoff was removed, replaced or truncated while in use, and cannot be recreated: until it is, a killed
+    /// process loses what is not yet written.
+    HandoffLost {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file of the tree was removed, replaced or truncated while the trail was in use; all of them were rebuilt from
+    /// the lines, which give the same tree.
+    TreeRemade {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The trail's folder was moved or removed while in use: new events are refused.
+    FolderMoved {
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// The trail's folder is back: new events are accepted again.
+    FolderBack {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// The file system gives files other inode numbers on each look: a replaced file goes unnoticed; only a removed or
+    /// truncated one is noticed.
+    InodeNumbersChange {
+        /// The trail's folder.
+        path: PathBuf,
+    },
+    /// The handoff that the last writer named is missing: what was accepted and in no segment is lost.
+    HandoffMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A line torn by a stop was set aside: it was never known to be durable.
+    TornLineSetAside {
+        /// How many bytes.
+        bytes: u64,
+    },
+    /// The circumstances differ from those of the last opening.
+    OpenedElsewhere {
+        /// What differs: `host`, `folder`, `policy`.
+        differs: Vec<&'static str>,
+    },
+    /// The last line was recorded more than a day after now; new ones get its time until the clock has caught up.
+    ClockBehind {
+        /// How many seconds.
+        seconds: i64,
+    },
+    /// The handoff could not be mapped from a file: a killed process would lose what is not yet written.
+    HandoffInMemory {
+        /// The system's error.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for Notice {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Notice::SegmentFailed { reason } => {
+                write!(
+                    formatter,
+                    "a write to a segment failed ({reason}); what was accepted is kept and retried in a new one"
+                )
+            }
+            // Whole seconds, so that a repeated notice has the same text.
+            Notice::SlowWrite { took } => {
+                write!(formatter, "a write to a segment took over {} s: the disk is slow", took.as_secs())
+            }
+            Notice::SegmentRecovered => formatter.write_str("segments can be written again"),
+            Notice::SegmentReplaced { first } => {
+                write!(
+                    formatter,
+                    "the segment that begins with event {first} was deleted, replaced or truncated; a new one was \
+                     started, and \
+                     `trailseal verify` says what is missing"
+                )
+            }
+            Notice::DiskReserveReached { free_bytes } => {
+                write!(
+                    formatter,
+                    "only {} MiB are free: new events are refused until there is more space",
+                    free_bytes >> 20
+                )
+            }
+            Notice::DiskReserveLeft => {
+                formatter.write_str("there is enough space again: new events are accepted")
+            }
+            Notice::SealFailed { reason } => write!(formatter, "sealing failed and is retried: {reason}"),
+            Notice::SealRecovered => formatter.write_str("events are being sealed again"),
+            Notice::CompressFailed { reason } => {
+                write!(formatter, "a closed segment could not be compressed and stays uncompressed: {reason}")
+            }
+            Notice::AnchorFailed { reason } => {
+                write!(formatter, "a checkpoint did not reach an anchor: {reason}")
+            }
+            Notice::DeliveryFailed { sink, reason } => {
+                write!(formatter, "delivery to {sink} failed and is retried: {reason}")
+            }
+            Notice::DeliveryRecovered { sink } => write!(formatter, "{sink} accepts events again"),
+            Notice::DeliveryStopped { sink, at, reason } => write!(
+                formatter,
+                "delivery to {sink} stopped at event {at}: {reason}; run `trailseal doctor`"
+            ),
+            Notice::IdsInMemory { reason } => write!(
+                formatter,
+                "the index is not used for id look-ups ({reason}): all ids are held in memory until the next opening; \
+                 run \
+                 `trailseal reindex` while nothing writes"
+            ),
+            Notice::LockPutBack { path } => write!(
+                formatter,
+                "{} was removed or replaced while this process is writing, and was recreated: stop a writer instead \
+                 of removing its lock",
+                path.display()
+            ),
+            Notice::LockMissing { path, reason } => {
+                write!(
+                    formatter,
+                    "{} was removed or replaced, and cannot be recreated ({reason}); the trail is still locked",
+                    path.display()
+                )
+            }
+            Notice::HandoffRemade { path } => write!(
+                formatter,
+                "the handoff {} was removed, replaced or truncated while in use; it was recreated",
+                path.display()
+            ),
+            Notice::HandoffLost { path, reason } => write!(
+                formatter,
+                "the handoff {} was removed, replaced or truncated while in use, and cannot be recreated ({reason}): \
+                 until it is, a killed process loses what is not yet written",
+                path.display()
+            ),
+            Notice::TreeRemade { path } => write!(
+                formatter,
+                "{} was removed, replaced or truncated while in use; the tree was rebuilt from the lines",
+                path.display()
+            ),
+            Notice::FolderMoved { path } => write!(
+                formatter,
+                "the trail's folder {} was moved or removed while in use: new events are refused until it is \
+                 back",
+                path.display()
+            ),
+            Notice::FolderBack { path } => {
+                write!(formatter, "the trail's folder {} is back: new events are accepted", path.display())
+            }
+            Notice::InodeNumbersChange { path } => write!(
+                formatter,
+                "inode numbers do not hold on the file system of {}: a file replaced under the writer goes unnoticed",
+                path.display()
+            ),
+            Notice::HandoffMissing { path } => write!(
+                formatter,
+                "{}, the handoff that the last writer named, is not there: what was accepted but not yet written is \
+                 lost",
+                path.display()
+            ),
+            Notice::TornLineSetAside { bytes } => write!(
+                formatter,
+                "{bytes} bytes after the last whole line were set aside in segments/: a stop tore them, and they were \
+                 never acknowledged as durable"
+            ),
+            Notice::OpenedElsewhere { differs } => write!(
+                formatter,
+                "different from the last opening: {}; if you did not move the trail or change the policy, find out \
+                 who did",
+                differs.join(", ")
+            ),
+            Notice::ClockBehind { seconds } => write!(
+                formatter,
+                "the trail's last event was recorded {} hours in the future: the clock is or was wrong; new events \
+                 get that time until the clock has caught up",
+                seconds / 3_600
+            ),
+            Notice::HandoffInMemory { reason } => write!(
+                formatter,
+                "the handoff is in plain memory ({reason}): a killed process loses what is not yet written"
+            ),
+        }
+    }
+}

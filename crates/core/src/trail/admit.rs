@@ -1,0 +1,46 @@
+//! The one door into the handoff: whatever a trail records is admitted, put there and counted here.
+
+use std::time::Duration;
+
+use super::error::RecordError;
+use super::flag::{Flag, put_flagged};
+use super::frame::{Frame, put};
+use super::inner::Inner;
+
+impl Inner {
+    /// Records events, preceded by their flags: all of them, or none. Returns the first event's index.
+    pub(super) fn push(
+        &self,
+        flags: &[Flag],
+        events: Frame<'_>,
+        room_wait: Duration,
+    ) -> Result<u64, RecordError> {
+        self.refuse_forked()?;
+        let pushed = match self.log.gate.shut() {
+            Some(shut) => Err(RecordError::of_shut(shut)),
+            None if flags.is_empty() => put(&self.log, events, room_wait),
+            None => put_flagged(&self.log, &self.masker, flags, events, room_wait),
+        };
+        pushed.map_err(|error| self.refused(events.ends.len() as u64, error))
+    }
+
+    /// Counts events that were refused.
+    pub(super) fn refused(&self, events: u64, error: RecordError) -> RecordError {
+        self.log.counters.refused.add(events);
+        error
+    }
+
+    /// Counts events in which something was masked.
+    pub(super) fn count_masked(&self, events: u64) {
+        if events > 0 {
+            self.log.counters.masked.add(events);
+        }
+    }
+
+    /// Counts warnings about accepted events.
+    pub(super) fn count_warnings(&self, warnings: u64) {
+        if warnings > 0 {
+            self.log.counters.warnings.add(warnings);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The sinks that a trail delivers to.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use trailseal_event::fork;
+
+use super::inner::{Inner, Trail};
+use crate::deliver::{Delivery, DeliveryStats, Sink};
+
+impl Trail {
+    /// Delivers every event, from the sink's cursor on, in its own thread until the close.
+    ///
+    /// # Errors
+    /// When the trail is closed, or no thread can be started.
+    pub fn deliver_to(&self, sink: Box<dyn Sink>) -> std::io::Result<()> {
+        self.inner.deliver_to(sink, false)
+    }
+
+    /// As [`deliver_to`](Trail::deliver_to), for the one store that [`Ack::Store`](crate::Ack::Store) waits for.
+    ///
+    /// # Errors
+    /// As [`deliver_to`](Trail::deliver_to).
+    pub fn deliver_to_store(&self, store: Box<dyn Sink>) -> std::io::Result<()> {
+        self.inner.deliver_to(store, true)
+    }
+}
+
+impl Inner {
+    fn deliver_to(&self, sink: Box<dyn Sink>, is_store: bool) -> std::io::Result<()> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(running) = running.as_ref().filter(|_| self.fork == fork::generation()) else {
+            return Err(std::io::Error::other("the trail is closed: open it again"));
+        };
+        let delivery = Delivery::start(self.log.clone(), sink, is_store, running.lock.clone())?;
+        if is_store {
+            let thread = Some(delivery.thread().clone());
+            *self.log.store.lock().unwrap_or_else(PoisonError::into_inner) = thread;
+        }
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
+        Ok(())
+    }
+
+    pub(super) fn delivery_stats(&self) -> Vec<DeliveryStats> {
+        let deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
+        deliveries.iter().map(|delivery| delivery.stats(&self.log)).collect()
+    }
+
+    /// Lets the deliveries hand over what is durable, until the deadline; the rest stays in the trail.
+    pub(super) fn finish_deliveries(&self, deadline: Instant) {
+        let deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
+        deliveries.iter().for_each(Delivery::finish);
+        while Instant::now() < deadline && !deliveries.iter().all(Delivery::is_finished) {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        deliveries.iter().for_each(Delivery::abandon);
+    }
+}

@@ -1,0 +1,183 @@
+//! An open trail: its handle, and what its callers share.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use trailseal_event::mask::{Masker, TenantError};
+use trailseal_event::{Index, fork};
+
+use super::counts::Counts;
+use super::current::Current;
+use super::error::RecordError;
+use super::ids::Ids;
+use super::reader::{ReadError, Reader};
+use super::recover::Found;
+use crate::deadline;
+use crate::deliver::Delivery;
+use crate::folder::Folder;
+use crate::lock::Lock;
+use crate::log::Log;
+use crate::seal::{Anchors, Compressor, SealKeys, Sealing};
+
+/// One writer's ordered, sealed record on disk: a folder. Cheap to clone; every clone is the same trail.
+///
+/// ```
+/// use trailseal_core::{Ack, Options, Trail};
+/// use trailseal_event::Event;
+/// # let folder = tempfile::tempdir()?;
+/// # let dir = folder.path();
+/// let trail = Trail::open(dir, Options::default())?;
+/// let receipt = trail.record_ack(&Event::new("invoice.approve"), Ack::Durable)?;
+/// assert_eq!(receipt.index.map(|index| index.get()), Some(1)); // index 0 is the trail's own `trail.opened`
+/// trail.close(std::time::Duration::from_secs(10))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Close it with [`close`](Trail::close). Dropping the last clone closes it too, as a safety net; what a
+/// process that is killed had accepted is in the handoff, and recovered at the next opening.
+#[derive(Clone)]
+pub struct Trail {
+    pub(super) inner: Arc<Inner>,
+}
+
+/// What all clones of a handle share.
+pub(super) struct Inner {
+    pub(super) log: Arc<Log>,
+    /// Replaced as a whole while the trail runs; read by every `record`.
+    pub(super) policy: Arc<Current>,
+    /// Created at the opening, and never changed.
+    pub(super) masker: Masker,
+    /// Whether events from JSON are read strictly.
+    pub(super) strict: bool,
+    /// How long a full buffer is waited for.
+    pub(super) room_wait: Duration,
+    pub(super) counts: Arc<Counts>,
+    pub(super) sealing: Arc<Sealing>,
+    pub(super) keys: Arc<Mutex<SealKeys>>,
+    pub(super) key_file: PathBuf,
+    /// Held while a key is rotated.
+    pub(super) rotating: Mutex<()>,
+    /// Held while a policy is put in force, so that events and policies have one order.
+    pub(super) switching: Mutex<()>,
+    /// The fork generation of this handle; a forked child has another.
+    pub(super) fork: u32,
+    pub(super) handoff_file: Option<PathBuf>,
+    /// Taken by the first `close`.
+    pub(super) running: Mutex<Option<Running>>,
+    /// Ids that were given, for [`Trail::record_once`]; read when first needed.
+    pub(super) ids: Mutex<Ids>,
+    pub(super) found: Found,
+    pub(super) deliveries: Mutex<Vec<Delivery>>,
+}
+
+/// The threads of a trail.
+pub(super) struct Running {
+    pub(super) writer: JoinHandle<()>,
+    pub(super) sealer: JoinHandle<Anchors>,
+    pub(super) compressor: Option<Compressor>,
+    /// Held from open to close, and by each writing thread until it ends.
+    pub(super) lock: Arc<Lock>,
+}
+
+impl Trail {
+    /// The trail's name.
+    pub fn origin(&self) -> &str {
+        self.inner.log.origin.as_str()
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Folder {
+        &self.inner.log.folder
+    }
+
+    /// A view of what is on disk now.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn reader(&self) -> Result<Reader, ReadError> {
+        Reader::open(self.folder().root(), self.folder().files().clone())
+    }
+
+    /// What this opening found.
+    pub fn found(&self) -> &Found {
+        &self.inner.found
+    }
+
+    /// Everything below is on disk, and may be shown. Cheaper than [`stats`](Trail::stats).
+    pub fn durable(&self) -> Index {
+        Index::new(self.inner.log.progress.durable())
+    }
+
+    /// Why no event would be accepted now; `None` if one would.
+    pub fn why_shut(&self) -> Option<RecordError> {
+        self.inner.log.gate.shut().map(RecordError::of_shut)
+    }
+
+    /// Whether there is a store that [`Ack::Store`](crate::Ack::Store) waits for.
+    pub fn has_store(&self) -> bool {
+        self.inner.log.has_store()
+    }
+
+    /// How long to wait for a full buffer, according to the options.
+    pub fn room_wait(&self) -> Duration {
+        self.inner.room_wait
+    }
+
+    /// Waits until everything accepted so far is on disk; `false` if that took longer than `timeout`.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        let log = &self.inner.log;
+        if self.inner.is_forked() {
+            return false;
+        }
+        let Some(last) = log.handoff.next().checked_sub(1) else { return true };
+        log.wake_writer();
+        log.progress.wait_durable(last, deadline::after(timeout))
+    }
+
+    /// Waits until everything accepted so far is covered by a signed checkpoint on disk, without waiting for the usual
+    /// interval; `false` if that took longer than `timeout`.
+    pub fn seal(&self, timeout: Duration) -> bool {
+        let deadline = deadline::after(timeout);
+        let log = &self.inner.log;
+        if self.inner.is_forked() {
+            return false;
+        }
+        let size = log.handoff.next();
+        if !self.flush(timeout) {
+            return false;
+        }
+        log.seal_wanted.fetch_max(size, Ordering::AcqRel);
+        log.wake_sealer();
+        log.progress.wait_sealed(size, deadline)
+    }
+
+    /// Whether events of this trail keep a tenant unchanged. Check this before giving somebody a tenant to read or
+    /// write for.
+    ///
+    /// # Errors
+    /// When it is too long, or certainly a secret.
+    pub fn check_tenant(&self, tenant: &str) -> Result<(), TenantError> {
+        self.inner.masker.check_tenant(tenant)
+    }
+
+    /// How a filter's value may be recorded: as events have it, so a value that masking hashes is its hash.
+    pub fn shown<'a>(&self, filter: &str, value: &'a str) -> Cow<'a, str> {
+        self.inner.masker.shown(filter, value)
+    }
+}
+
+impl Inner {
+    /// Whether this process is a forked child of the one that opened the trail. Check this before taking any lock: a
+    /// thread of the parent may have held it at the fork, and in the child nobody releases it.
+    pub(super) fn is_forked(&self) -> bool {
+        self.fork != fork::generation() && !cfg!(trailseal_fault = "fork_not_noticed")
+    }
+
+    pub(super) fn refuse_forked(&self) -> Result<(), RecordError> {
+        if self.is_forked() { Err(RecordError::Forked) } else { Ok(()) }
+    }
+}

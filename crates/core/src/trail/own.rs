@@ -1,0 +1,34 @@
+//! Putting the trail's own events into the handoff.
+
+use trailseal_event::complete::{Stamp, complete};
+use trailseal_event::{Event, NoAction, Timestamp, line};
+
+use super::error::RecordError;
+use super::frame::{Frame, put};
+use crate::handoff::{self, Rests};
+use crate::log::Log;
+
+/// Records one of the trail's own events; these are also accepted while the gate is closed.
+pub(super) fn push_system(log: &Log, event: &Event) -> Result<u64, RecordError> {
+    let now = log.clock.now();
+    let rest = rest_of(event, now)?;
+    put(log, Frame { bytes: &rest, ends: &[rest.len()], now }, log.room_wait)
+}
+
+/// Records the trail's last event, after which nothing comes, and closes the handoff: threads that were let in before
+/// the gate was closed may still be on their way. Without room in time it closes without the event; then the next
+/// opening says that the stop was not clean. Returns the number of events.
+pub(super) fn push_closing(log: &Log, event: &Event) -> u64 {
+    let now = log.clock.now();
+    let Ok(rest) = rest_of(event, now) else { return log.handoff.close() };
+    let rests = Rests { bytes: &rest, ends: &[rest.len()], crc: handoff::checksum(&rest), now };
+    log.handoff.close_with(&rests, log.room_wait, || log.wake_writer())
+}
+
+fn rest_of(event: &Event, now: Timestamp) -> Result<Vec<u8>, NoAction> {
+    let stamp = Stamp { system: true, ..complete(event, now) };
+    let mut rest = Vec::new();
+    line::write_rest(event, &stamp, &mut rest)?;
+    rest.push(b'\n');
+    Ok(rest)
+}

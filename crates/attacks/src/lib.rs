@@ -4,6 +4,9 @@
 //! independent code, from docs/format.md alone. Nothing here uses the product's crates, so a mistake that both the
 //! product's writer and its verifier make is not repeated here.
 //!
+//! The crate is never published, and no program depends on it. It panics on whatever it did not expect of its input, the
+//! disk or the clock: then a test fails and says where.
+//!
 //! The tests are in `tests/`: `got_through` has attacks that once succeeded; `honest` has states that any crash leaves
 //! and that must open, each with the dishonest state beside it; `rotation` stops a change of keys at every step; `kill`
 //! kills inside openings; `mutation` changes trails at random, by seed.

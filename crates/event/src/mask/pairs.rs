@@ -29,6 +29,11 @@ impl Scan<'_> {
     pub(super) fn key_value(&self, look: &Look<'_>, at: usize) -> Option<(Range<usize>, &'static str)> {
         let text = look.text;
         let key_end = if matches!(text[at + 1], b' ' | b'\'' | b'\t') { at + 1 } else { at + 2 };
+        // Anchors end a key in a letter or digit. Others come here when their hash is that of one, but the pass over an
+        // event's text, where a tab is escaped, has other bytes and another hash, and would not have noticed them.
+        if !text[key_end - 1].is_ascii_alphanumeric() {
+            return None;
+        }
         let key_start = key_start(text, key_end);
         let key = std::str::from_utf8(&text[key_start..key_end]).ok()?;
         kind_of(self.keys, key)?;

@@ -198,3 +198,10 @@ fn every_way_a_value_is_written_is_used() {
         assert!(FORMS.iter().any(|(.., used)| *used == how));
     }
 }
+
+/// The bytes `t_` and a tab have the hash of an anchor by chance; with the tab escaped they have not.
+#[test]
+fn a_key_that_only_has_the_hash_of_one_is_none() {
+    let text = "secret_\tqpplx-.~e";
+    assert_eq!(left(&masker(), text), text);
+}

@@ -349,7 +349,7 @@ impl RecordedEvent {
 #[non_exhaustive]
 pub enum QueryError {
     /// What was recorded before is not on disk, and so cannot be shown yet.
-    #[error("what was recorded before is not on disk after {} s: the disk is slow or failing", waited.as_secs())]
+    #[error("what was recorded before is not on disk after {:.1} s: the disk is slow or failing", waited.as_secs_f64())]
     NotDurable {
         /// How long it was waited for.
         waited: Duration,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use trailseal_core::{Reader, Stats, verify};
 
@@ -298,10 +298,10 @@ impl Trail {
         query: &Query,
         work: impl FnOnce(&mut Finder) -> Result<T, QueryError>,
     ) -> Result<T, QueryError> {
-        // A closed trail can still be read, and has nothing that is not on disk.
-        let has_writer = self.core.why_shut().is_none() && !cfg!(trailseal_fault = "query_not_flushed");
-        if has_writer && !self.core.flush(READABLE_WITHIN) {
-            return Err(QueryError::NotDurable { waited: READABLE_WITHIN });
+        // Also where no event is taken any more: what was taken before may not be on disk. After a close in time all of it is.
+        let begun = Instant::now();
+        if !cfg!(trailseal_fault = "query_not_flushed") && !self.core.flush(READABLE_WITHIN) {
+            return Err(QueryError::NotDurable { waited: begun.elapsed() });
         }
         self.note_read(what, query);
         self.held.finders.with(work)

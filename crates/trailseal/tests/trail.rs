@@ -1,9 +1,13 @@
 //! A trail, as an application uses it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
-use trailseal::{Ack, Event, Options, Order, Outcome, Policy, Query, QueryError, RecordError, Status, Trail};
+use trailseal::{
+    Ack, Event, HandoffPlace, Options, Order, Outcome, Policy, Query, QueryError, RecordError, Status, Trail,
+};
+use trailseal_testkit::fault::FaultFiles;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -212,4 +216,30 @@ fn values_that_masking_hashed_are_found() {
     let found = trail.query(Query::new().actor(token)).unwrap().events;
     assert_eq!(found.len(), 1);
     assert!(!String::from_utf8_lossy(&found[0].line).contains(token));
+}
+
+#[test]
+fn a_query_never_leaves_out_in_silence_what_a_failing_disk_does_not_take() {
+    let (folder, files) = (tempfile::tempdir().unwrap(), FaultFiles::new());
+    let mut options = Options::default();
+    options.files = Arc::new(files.clone());
+    options.handoff.place = HandoffPlace::Memory;
+    options.disk_reserve_bytes = Some(0);
+    let trail = Trail::open_with(folder.path(), options).unwrap();
+    trail.with_ack(Ack::Durable).record(Event::new("door.open")).unwrap();
+    files.set_broken(true);
+    trail.record(Event::new("door.close")).unwrap();
+    let deadline = Instant::now() + SOON;
+    while trail.why_shut().is_none() {
+        assert!(Instant::now() < deadline, "the writer has not noticed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(matches!(trail.query(Query::new()), Err(QueryError::NotDurable { .. })));
+    assert!(matches!(trail.count(Query::new()), Err(QueryError::NotDurable { .. })));
+    // Nor after a close that came too late for it.
+    assert!(trail.close(Duration::from_millis(1)).is_err());
+    assert!(matches!(trail.query(Query::new()), Err(QueryError::NotDurable { .. })));
+    files.set_broken(false);
+    trail.close(SOON).unwrap();
+    assert_eq!(actions(&trail.query(Query::new()).unwrap()), ["door.close", "door.open"]);
 }

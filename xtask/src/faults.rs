@@ -262,6 +262,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal", "--test", "trail"],
     },
     Fault {
+        name: "storage_names_not_compared",
+        what: "two storages of one name share a cursor, and each misses events",
+        tests: &["-p", "trailseal", "--test", "audit_logger"],
+    },
+    Fault {
         name: "filters_not_hashed",
         what: "a filter does not find what masking hashed",
         tests: &["-p", "trailseal-core", "--test", "identity"],

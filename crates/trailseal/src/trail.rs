@@ -423,6 +423,10 @@ impl Trail {
         self.core.why_shut()
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.why_shut(), Some(RecordError::Closed))
+    }
+
     /// Waits until everything accepted so far is on disk; `false` if that took longer than `timeout`.
     pub fn flush(&self, timeout: Duration) -> bool {
         self.core.flush(timeout)

@@ -243,6 +243,64 @@ async fn a_storage_that_is_down_gets_everything_in_order_when_it_is_back() {
     assert_eq!(remote.users(), ["u1", "u2", "u3", "u4"]);
 }
 
+/// A storage as [`Remote`] is one, with a name that is given.
+struct Named(&'static str, Remote);
+
+#[async_trait::async_trait]
+impl AuditStorage for Named {
+    async fn store(&self, event: &AuditEvent) -> Result<(), StorageError> {
+        self.1.store(event).await
+    }
+
+    async fn query(&self, filter: AuditFilter) -> Result<Vec<AuditEvent>, StorageError> {
+        self.1.query(filter).await
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<AuditEvent>, StorageError> {
+        self.1.get(id).await
+    }
+
+    async fn count(&self, filter: AuditFilter) -> Result<u64, StorageError> {
+        self.1.count(filter).await
+    }
+
+    fn name(&self) -> &str {
+        self.0
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_storage_of_a_trail_has_a_cursor_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, _) = open(folder.path());
+    let named = |name| Arc::new(Named(name, Remote::default()));
+    let refused = |storage: Arc<Named>| {
+        let error = AuditLogger::delivering(file.trail().clone(), storage).err().unwrap();
+        assert!(matches!(error, StorageError::ConfigurationError(_)), "{error:?}");
+        error.to_string()
+    };
+    let (first, second) = (named("orders"), named("orders-2"));
+    let logger = AuditLogger::delivering(file.trail().clone(), first.clone()).unwrap();
+    AuditLogger::delivering(file.trail().clone(), second.clone()).unwrap();
+    for name in ["orders", "Orders", "copy"] {
+        assert!(refused(named(name)).contains(&format!("another storage named {name}")), "{name}");
+    }
+    for name in ["", "orders/2", "a b", "größe"] {
+        assert!(refused(named(name)).contains("use 1 to 100 of the letters"), "{name}");
+    }
+    logger.log_auth_attempt("u1", true, None).await.unwrap();
+    logger.close(SOON).await.unwrap();
+    assert_eq!((first.1.users(), second.1.users()), (vec!["u1".to_owned()], vec!["u1".to_owned()]));
+
+    // In another process one may have the name of the plain copy, which is not there.
+    drop((logger, file));
+    let copy = named("copy");
+    let trail = Trail::open(folder.path().join("audit.log.trail")).unwrap();
+    let logger = AuditLogger::delivering(trail, copy.clone()).unwrap();
+    logger.close(SOON).await.unwrap();
+    assert_eq!(copy.1.users(), ["u1"]);
+}
+
 #[test]
 fn a_logger_can_be_cloned_and_shared() {
     fn check<T: Clone + Send + Sync + 'static>() {}

@@ -47,7 +47,7 @@ struct Open {
 
 impl PlainCopy {
     pub(super) fn new(path: PathBuf, policy: RotationPolicy, trail: &Path) -> PlainCopy {
-        PlainCopy { path, policy, cursor_file: CursorFile::of(trail, "copy"), open: None }
+        PlainCopy { path, policy, cursor_file: CursorFile::of_copy(trail), open: None }
     }
 
     fn open_file(&self) -> io::Result<(File, u64, u64)> {

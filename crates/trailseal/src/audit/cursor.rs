@@ -10,17 +10,21 @@ use trailseal_tlog::Hash;
 
 /// In this folder of the trail each delivery has a file.
 const FOLDER: &str = "delivered";
+/// A storage's name is at most so long.
+pub(super) const NAME_BYTES_MAX: usize = 100;
 
 /// A file that holds a position, and one more text.
 pub(super) struct CursorFile(PathBuf);
 
 impl CursorFile {
-    /// That of the delivery `name`. Nothing of a name can lead out of the folder.
-    pub(super) fn of(trail: &Path, name: &str) -> CursorFile {
-        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
-        let plain: String =
-            name.chars().map(|letter| if is_plain(letter) { letter } else { '_' }).take(100).collect();
-        CursorFile(trail.join(FOLDER).join(format!("{plain}.cursor")))
+    /// That of the plain copy.
+    pub(super) fn of_copy(trail: &Path) -> CursorFile {
+        CursorFile(trail.join(FOLDER).join("copy.cursor"))
+    }
+
+    /// That of the storage `name`, which is a [plain name](is_plain_name). No other storage, and nothing of ours, has it.
+    pub(super) fn of_storage(trail: &Path, name: &str) -> CursorFile {
+        CursorFile(trail.join(FOLDER).join(format!("storage-{name}.cursor")))
     }
 
     /// What was kept; the beginning, if nothing was.
@@ -49,6 +53,12 @@ impl CursorFile {
     }
 }
 
+/// Whether a storage can have this name: two names are then two files, and none leads out of the folder.
+pub(super) fn is_plain_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain)
+}
+
 fn parse(text: &str) -> Option<(Position, String)> {
     let mut parts = text.strip_suffix('\n')?.splitn(3, ' ');
     let cursor = Index::new(parts.next()?.parse().ok()?);
@@ -68,13 +78,24 @@ mod tests {
     #[test]
     fn a_position_is_read_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
-        let file = CursorFile::of(folder.path(), "../of me");
+        let file = CursorFile::of_storage(folder.path(), "copy");
         assert_eq!(file.read().unwrap(), Default::default());
         let position = Position { cursor: Index::new(7), last_leaf: Some(Hash([0xab; 32])) };
         file.write(&position, "12 2026-11-29").unwrap();
         assert_eq!(file.read().unwrap(), (position, "12 2026-11-29".to_owned()));
-        assert!(folder.path().join("delivered/.._of_me.cursor").is_file());
-        fs::write(folder.path().join("delivered/.._of_me.cursor"), "7 zz \n").unwrap();
+        assert_eq!(CursorFile::of_copy(folder.path()).read().unwrap(), Default::default());
+        fs::write(folder.path().join("delivered/storage-copy.cursor"), "7 zz \n").unwrap();
         assert!(file.read().unwrap_err().to_string().contains("remove it"));
+    }
+
+    #[test]
+    fn a_name_that_could_be_that_of_two_is_none() {
+        let longest = "n".repeat(NAME_BYTES_MAX);
+        for name in ["storage", "orders.eu-1_b", "..", &longest] {
+            assert!(is_plain_name(name), "{name}");
+        }
+        for name in ["", "a b", "a/b", "größe", "a\0", &format!("{longest}n")] {
+            assert!(!is_plain_name(name), "{name}");
+        }
     }
 }

@@ -1,8 +1,7 @@
 //! Delivery to a storage of the user's.
 
-use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
@@ -12,15 +11,42 @@ use trailseal_event::Event;
 use trailseal_event::Index;
 use trailseal_tlog::leaf_hash;
 
-use super::cursor::CursorFile;
+use super::cursor::{self, CursorFile, NAME_BYTES_MAX};
 use super::storage::{AuditStorage, StorageError};
-use crate::RecordedEvent;
+use crate::{RecordedEvent, Trail};
 
 /// So many events at most come again after a crash.
 const BATCH_EVENTS_MAX: usize = 100;
 
+/// Held while names are compared and a delivery begins, so that of two with one name the second is refused.
+static BEGINNING: Mutex<()> = Mutex::new(());
+
+/// Lets a trail deliver to a storage, which must have a name of its own: by that its cursor is kept.
+pub(super) fn begin(trail: &Trail, storage: &Arc<dyn AuditStorage>) -> Result<(), StorageError> {
+    let name = storage.name();
+    if !cursor::is_plain_name(name) {
+        let what = format!(
+            "a storage cannot be named {name:?}: use 1 to {NAME_BYTES_MAX} of the letters a to z and A to Z, digits, '-', \
+             '_' and '.'"
+        );
+        return Err(StorageError::ConfigurationError(what));
+    }
+    let _beginning = BEGINNING.lock().unwrap_or_else(PoisonError::into_inner);
+    // Also without regard to case: some file systems have none.
+    let is_taken = trail.stats().deliveries.iter().any(|known| known.name.eq_ignore_ascii_case(name));
+    // A trail that is closed delivers to nobody, and says so itself.
+    if is_taken && !trail.is_closed() && !cfg!(trailseal_fault = "storage_names_not_compared") {
+        let what = format!(
+            "the trail in {} delivers to another storage named {name}: let each have a name of its own",
+            trail.dir().display()
+        );
+        return Err(StorageError::ConfigurationError(what));
+    }
+    Ok(trail.deliver_to(Box::new(StorageSink::new(storage.clone(), trail)))?)
+}
+
 /// The sink in front of a storage. The storage knows no cursor, so the trail's folder keeps it.
-pub(super) struct StorageSink {
+struct StorageSink {
     storage: Arc<dyn AuditStorage>,
     name: String,
     origin: Arc<str>,
@@ -32,10 +58,10 @@ pub(super) struct StorageSink {
 }
 
 impl StorageSink {
-    pub(super) fn new(storage: Arc<dyn AuditStorage>, trail: &Path, origin: &str) -> StorageSink {
+    fn new(storage: Arc<dyn AuditStorage>, trail: &Trail) -> StorageSink {
         let name = storage.name().to_owned();
-        let cursor_file = CursorFile::of(trail, &name);
-        let (origin, runtime) = (origin.into(), Handle::try_current().ok());
+        let cursor_file = CursorFile::of_storage(trail.dir(), &name);
+        let (origin, runtime) = (trail.origin().into(), Handle::try_current().ok());
         StorageSink { storage, name, origin, cursor_file, position: None, runtime }
     }
 

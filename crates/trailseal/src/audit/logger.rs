@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::delivery::StorageSink;
+use super::delivery;
 use super::event::{AuditEvent, AuditEventType, AuditResult, ResourceType};
 use super::shared::{self, Shared};
 use super::storage::{AuditStorage, StorageError};
@@ -95,10 +95,9 @@ impl AuditLogger {
     /// storage needs.
     ///
     /// # Errors
-    /// When the trail is closed.
+    /// When the trail is closed, or delivers to a storage with this name already; see [`AuditStorage::name`].
     pub fn delivering(trail: Trail, storage: Arc<dyn AuditStorage>) -> Result<Self, StorageError> {
-        let sink = StorageSink::new(storage.clone(), trail.dir(), trail.origin());
-        trail.deliver_to(Box::new(sink))?;
+        delivery::begin(&trail, &storage)?;
         Ok(AuditLogger { inner: Some(Arc::new(Inner::Trail(trail, Some(storage)))) })
     }
 
@@ -441,17 +440,8 @@ impl Later {
         let name = self.storage.name();
         match storages.get(name) {
             Some(known) if Arc::ptr_eq(known, &self.storage) => {}
-            Some(_) => {
-                let what = format!(
-                    "another storage named {name} is fed from {}: let each have a name of its own",
-                    dir.display()
-                );
-                return Err(StorageError::ConfigurationError(what));
-            }
-            None => {
-                let trail = &delivering.trail;
-                let sink = StorageSink::new(self.storage.clone(), trail.dir(), trail.origin());
-                trail.deliver_to(Box::new(sink))?;
+            _ => {
+                delivery::begin(&delivering.trail, &self.storage)?;
                 storages.insert(name.to_owned(), self.storage.clone());
             }
         }

@@ -87,7 +87,8 @@ pub trait AuditStorage: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// A name for its cursor and for messages. Two storages of one trail need two names.
+    /// A name for its cursor and for messages: 1 to 100 of the letters a to z and A to Z, digits, `-`, `_` and `.`. Two
+    /// storages of one trail need two names; the second of one name is refused.
     fn name(&self) -> &str {
         "storage"
     }

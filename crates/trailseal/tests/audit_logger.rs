@@ -169,6 +169,11 @@ async fn failures_are_values() {
     let error = logger.log_auth_attempt("u1", true, None).await.unwrap_err();
     assert_eq!(error.to_string(), "the trail is closed");
     assert!(storage.health_check().await.is_err());
+    // While the closed one is held, another opening of the path is open.
+    let (again, logger) = open(folder.path());
+    logger.log_auth_attempt("u1", true, None).await.unwrap();
+    assert_eq!(again.count(AuditFilter::new()).await.unwrap(), 1);
+    assert!(storage.health_check().await.is_err());
     let file = folder.path().join("a-file");
     std::fs::write(&file, "").unwrap();
     let error = FileAuditStorage::new(file.join("audit.log"), RotationPolicy::Never).err().unwrap();

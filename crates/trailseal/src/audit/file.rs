@@ -18,7 +18,8 @@ static OPENED: Shared<Opened> = Shared::new();
 /// Keeps events in a trail at `<path>.trail`, and a plain copy of new ones in `path`: a line of JSON each, for tools that
 /// read such files. What is in `path` already stays.
 ///
-/// Queries see everything that this process recorded before them. Cheap to clone; opened twice in a process it is one.
+/// Queries see everything that this process recorded before them. Cheap to clone; opened twice in a process it is one, until
+/// it is closed.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -65,7 +66,8 @@ impl FileAuditStorage {
         options: &Options,
     ) -> Result<Self, StorageError> {
         let path = shared::whole_path(path.as_ref());
-        let opened = OPENED.get_or_open(&path, || open(&path, policy, options.clone()))?;
+        let is_of_use = |opened: &Opened| !opened.trail.is_closed();
+        let opened = OPENED.get_or_open(&path, is_of_use, || open(&path, policy, options.clone()))?;
         if opened.policy != policy {
             let what = format!(
                 "{} is open in this process with the rotation policy {:?}: use the same everywhere",

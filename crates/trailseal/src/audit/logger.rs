@@ -432,7 +432,8 @@ impl Later {
 
     fn open(&self) -> Result<Arc<Delivering>, StorageError> {
         let dir = shared::whole_path(&self.dir);
-        let delivering = OPENED.get_or_open(&dir, || {
+        let is_of_use = |delivering: &Delivering| !delivering.trail.is_closed();
+        let delivering = OPENED.get_or_open(&dir, is_of_use, || {
             let trail = shared::open(&dir, Options::default())?;
             Ok(Delivering { trail, storages: Mutex::default() })
         })?;
@@ -504,6 +505,11 @@ mod tests {
         assert!(error.to_string().contains("another storage named storage"), "{error}");
         first.close(SOON).await.unwrap();
         assert_eq!(storage.count(AuditFilter::new()).await.unwrap(), 2);
+        // The closed ones are still there; who comes now gets one that is open.
+        let third = logger();
+        third.log_workflow_delete("w4", "u1").await.unwrap();
+        third.close(SOON).await.unwrap();
+        assert_eq!(storage.count(AuditFilter::new()).await.unwrap(), 3);
     }
 
     #[tokio::test]

@@ -13,30 +13,32 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// What is opened at most once at a path.
-pub(super) struct Shared<T>(Mutex<Option<HashMap<PathBuf, Weak<T>>>>);
+pub(super) struct Shared<T>(Mutex<Option<HashMap<PathBuf, Place<T>>>>);
+
+/// What was opened at one path. Locked while that is opened, which may take long, and waited for by nobody elsewhere.
+type Place<T> = Arc<Mutex<Option<Weak<T>>>>;
 
 impl<T> Shared<T> {
     pub(super) const fn new() -> Self {
         Shared(Mutex::new(None))
     }
 
-    /// That which is open at `path`, or what `open` gives.
+    /// That which is open at `path` and of use, or what `open` gives.
     pub(super) fn get_or_open(
         &self,
         path: &Path,
+        is_of_use: impl Fn(&T) -> bool,
         open: impl Fn() -> Result<T, StorageError>,
     ) -> Result<Arc<T>, StorageError> {
-        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let opened = opened.get_or_insert_default();
-        opened.retain(|known, weak| known == path || weak.strong_count() > 0);
-        let before = opened.get(path);
-        if let Some(shared) = before.and_then(Weak::upgrade) {
+        let place = self.place(path);
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = place.as_ref().and_then(Weak::upgrade).filter(|shared| is_of_use(shared)) {
             return Ok(shared);
         }
-        let until = before.map(|_| Instant::now() + CLOSED_WITHIN);
+        let until = place.as_ref().map(|_| Instant::now() + CLOSED_WITHIN);
         let shared = loop {
             match open() {
-                // The last user in this process has just let go of it, and it is being closed.
+                // It has just been closed, or its last user in this process has let go of it, and that takes a moment.
                 Err(StorageError::Open(error)) if is_held_here(&error) => match until {
                     Some(until) if Instant::now() < until => std::thread::sleep(LOOK_EVERY),
                     _ => return Err(StorageError::Open(error)),
@@ -44,8 +46,21 @@ impl<T> Shared<T> {
                 other => break Arc::new(other?),
             }
         };
-        opened.insert(path.to_owned(), Arc::downgrade(&shared));
+        *place = Some(Arc::downgrade(&shared));
         Ok(shared)
+    }
+
+    fn place(&self, path: &Path) -> Place<T> {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = places.get_or_insert_default();
+        places.retain(|known, place| {
+            let is_open = || match place.try_lock() {
+                Ok(place) => place.as_ref().is_some_and(|opened| opened.strong_count() > 0),
+                Err(_) => true,
+            };
+            known == path || Arc::strong_count(place) > 1 || is_open()
+        });
+        places.entry(path.to_owned()).or_default().clone()
     }
 }
 

@@ -267,6 +267,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal", "--test", "audit_logger"],
     },
     Fault {
+        name: "storage_waited_for_without_end",
+        what: "a close leaves a delivery behind that keeps the folder locked",
+        tests: &["-p", "trailseal", "--test", "audit_logger"],
+    },
+    Fault {
         name: "filters_not_hashed",
         what: "a filter does not find what masking hashed",
         tests: &["-p", "trailseal-core", "--test", "identity"],

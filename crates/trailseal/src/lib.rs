@@ -92,7 +92,7 @@ pub use trailseal_event::mask::{MaskOptions, Preset, ReplaceWith};
 pub use trailseal_event::policy::{Acknowledge, Mode, OnFailure, Policy, PolicyError, Rule, Treatment, When};
 // Where events go.
 pub use trailseal_core::deliver::{
-    Batch, BatchLine, DeliveryState, DeliveryStats, Position, Sink, SinkError,
+    Batch, BatchLine, DeliveryState, DeliveryStats, MustEnd, Position, Sink, SinkError,
 };
 // What can go wrong.
 pub use trailseal_core::{

@@ -248,6 +248,26 @@ async fn a_storage_that_is_down_gets_everything_in_order_when_it_is_back() {
     assert_eq!(remote.users(), ["u1", "u2", "u3", "u4"]);
 }
 
+#[test]
+fn a_close_leaves_no_delivery_behind_whose_runtime_nobody_drives() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let remote = Arc::new(Remote::default());
+    let open = || AuditLogger::delivering(Trail::open(folder.path()).unwrap(), remote.clone()).unwrap();
+    let logger = {
+        let _entered = runtime.enter();
+        open()
+    };
+    logger.record(Event::new("door.open").actor("u1")).unwrap();
+    let trail = logger.trail().unwrap().unwrap();
+    let closed = trail.close(Duration::from_secs(2)).unwrap();
+    assert!(closed.deliveries.iter().any(|delivery| delivery.lag_events > 0), "{closed:?}");
+
+    // The folder is free, and what is left comes when somebody drives the runtime.
+    runtime.block_on(async { open().close(SOON).await }).unwrap();
+    assert_eq!(remote.users(), ["u1"]);
+}
+
 /// A storage as [`Remote`] is one, with a name that is given.
 struct Named(&'static str, Remote);
 

@@ -10,4 +10,4 @@ mod sink;
 pub use lines::{Follower, Lines};
 pub(crate) use runner::Delivery;
 pub use runner::{DeliveryState, DeliveryStats};
-pub use sink::{Batch, BatchLine, Position, Sink, SinkError};
+pub use sink::{Batch, BatchLine, MustEnd, Position, Sink, SinkError};

@@ -16,7 +16,7 @@ use trailseal_event::line::parse_front;
 use trailseal_tlog::leaf_hash;
 
 use super::lines::{Follower, Lines};
-use super::sink::{Batch, Sink, SinkError};
+use super::sink::{Batch, MustEnd, Sink, SinkError};
 use crate::log::Log;
 use crate::notice::Notice;
 
@@ -81,14 +81,14 @@ pub(crate) struct Status {
     /// Set when everything is durable: it ends once it has delivered that.
     may_end: AtomicBool,
     /// Set when nobody waits any more: it ends after the current batch.
-    must_end: AtomicBool,
+    must_end: MustEnd,
 }
 
 impl Delivery {
     /// Starts the thread, which keeps `lock` until it ends. A store's cursor is the trail's `stored` mark.
     pub(crate) fn start<L: Send + Sync + 'static>(
         log: Arc<Log>,
-        sink: Box<dyn Sink>,
+        mut sink: Box<dyn Sink>,
         is_store: bool,
         lock: Arc<L>,
     ) -> std::io::Result<Self> {
@@ -99,8 +99,9 @@ impl Delivery {
             failures: 0.into(),
             state: Mutex::new(DeliveryState::Running),
             may_end: false.into(),
-            must_end: false.into(),
+            must_end: MustEnd::default(),
         });
+        sink.begin(&status.must_end);
         let runner = Runner { log, sink, status: status.clone(), is_store, lines: Lines::default() };
         let thread =
             std::thread::Builder::new().name(format!("trailseal-{}", status.name)).spawn(move || {
@@ -122,7 +123,7 @@ impl Delivery {
 
     /// Lets it end after the current batch.
     pub(crate) fn abandon(&self) {
-        self.status.must_end.store(true, Ordering::Release);
+        self.status.must_end.set();
         self.finish();
     }
 
@@ -178,7 +179,7 @@ enum Halt {
 impl Runner {
     fn run(mut self) {
         let mut backoff = BACKOFF_MIN;
-        while !self.status.must_end.load(Ordering::Acquire) {
+        while !self.status.must_end.is_set() {
             // A sink that panics counts as failing: it is asked for its position before it gets more, and it kept a
             // batch completely or not at all.
             let round = catch_unwind(AssertUnwindSafe(|| {
@@ -226,7 +227,7 @@ impl Runner {
     fn deliver_from(&mut self, begun: Begun, backoff: &mut Duration) -> Result<(), Halt> {
         let Begun { mut follower, mut listed } = begun;
         let mut idle = POLL_BUSY;
-        while !self.status.must_end.load(Ordering::Acquire) {
+        while !self.status.must_end.is_set() {
             // Before the watermark, so that what was durable when the writer ended is seen as durable.
             let may_end = self.status.may_end.load(Ordering::Acquire);
             let durable = self.log.progress.durable();
@@ -289,7 +290,7 @@ impl Runner {
         }
         // On close, the trail keeps the rest, and its next opening delivers it.
         if self.status.may_end.load(Ordering::Acquire) {
-            self.status.must_end.store(true, Ordering::Release);
+            self.status.must_end.set();
             return;
         }
         let until = Instant::now() + jittered(*backoff);

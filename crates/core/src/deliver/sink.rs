@@ -1,5 +1,8 @@
 //! What events are delivered to.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use trailseal_event::Index;
 use trailseal_tlog::Hash;
 
@@ -40,12 +43,33 @@ pub struct Position {
     pub last_leaf: Option<Hash>,
 }
 
+/// Says whether a delivery must end, because nobody waits for it any more. Clones say the same.
+#[derive(Clone, Debug, Default)]
+pub struct MustEnd(Arc<AtomicBool>);
+
+impl MustEnd {
+    /// Whether it must. When that changes, the delivery's thread is unparked.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Something that events are delivered to.
 ///
 /// One thread owns a sink; it asks for its position after each failure and continues from there.
 pub trait Sink: Send {
     /// A name for messages and metrics.
     fn name(&self) -> &str;
+
+    /// Called once, before everything else: a sink that may wait long for its store gives up when `must_end` is set, so
+    /// that a close does not leave it behind.
+    fn begin(&mut self, must_end: &MustEnd) {
+        let _ = must_end;
+    }
 
     /// Its position, according to its store.
     ///

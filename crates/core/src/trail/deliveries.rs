@@ -26,6 +26,9 @@ impl Trail {
     }
 }
 
+/// At most so much of a close is for the end of deliveries that are given up.
+const ENDED_WITHIN: Duration = Duration::from_millis(500);
+
 impl Inner {
     fn deliver_to(&self, sink: Box<dyn Sink>, is_store: bool) -> std::io::Result<()> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,10 +52,16 @@ impl Inner {
     /// Lets the deliveries hand over what is durable, until the deadline; the rest stays in the trail.
     pub(super) fn finish_deliveries(&self, deadline: Instant) {
         let deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait_until = |moment: Instant| {
+            while Instant::now() < moment && !deliveries.iter().all(Delivery::is_finished) {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        };
         deliveries.iter().for_each(Delivery::finish);
-        while Instant::now() < deadline && !deliveries.iter().all(Delivery::is_finished) {
-            std::thread::sleep(Duration::from_micros(200));
-        }
+        // Those that are given up get a moment to end, too: until they do, they keep the folder locked.
+        let left = deadline.saturating_duration_since(Instant::now());
+        wait_until(deadline - (left / 10).min(ENDED_WITHIN));
         deliveries.iter().for_each(Delivery::abandon);
+        wait_until(deadline);
     }
 }

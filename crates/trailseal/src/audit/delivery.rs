@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
 use tokio::runtime::Handle;
-use trailseal_core::deliver::{Batch, Position, Sink, SinkError};
+use trailseal_core::deliver::{Batch, MustEnd, Position, Sink, SinkError};
 use trailseal_event::Event;
 use trailseal_event::Index;
 use trailseal_tlog::leaf_hash;
@@ -55,6 +55,7 @@ struct StorageSink {
     position: Option<Position>,
     /// In whose reach the storage's futures are polled: they may need its timers and sockets.
     runtime: Option<Handle>,
+    must_end: MustEnd,
 }
 
 impl StorageSink {
@@ -62,7 +63,15 @@ impl StorageSink {
         let name = storage.name().to_owned();
         let cursor_file = CursorFile::of_storage(trail.dir(), &name);
         let (origin, runtime) = (trail.origin().into(), Handle::try_current().ok());
-        StorageSink { storage, name, origin, cursor_file, position: None, runtime }
+        StorageSink {
+            storage,
+            name,
+            origin,
+            cursor_file,
+            position: None,
+            runtime,
+            must_end: MustEnd::default(),
+        }
     }
 
     fn store(&self, line: &[u8]) -> Result<(), StorageError> {
@@ -71,11 +80,12 @@ impl StorageSink {
             return Ok(());
         }
         let event = RecordedEvent::new(self.origin.clone(), recorded, Vec::new()).into();
-        let stored = self.storage.store(&event);
-        match &self.runtime {
-            Some(runtime) => runtime.block_on(stored),
-            None => block_on(stored),
-        }
+        let _entered = self.runtime.as_ref().map(Handle::enter);
+        let stored = block_on(self.storage.store(&event), &self.must_end);
+        stored.unwrap_or_else(|| {
+            let what = "it gave no answer before the trail was closed; a runtime of one thread must be driven until then";
+            Err(StorageError::ConnectionError(what.into()))
+        })
     }
 
     fn keep(&mut self, position: Position) -> Result<(), SinkError> {
@@ -87,6 +97,10 @@ impl StorageSink {
 impl Sink for StorageSink {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn begin(&mut self, must_end: &MustEnd) {
+        self.must_end = must_end.clone();
     }
 
     fn position(&mut self) -> Result<Position, SinkError> {
@@ -130,12 +144,16 @@ impl Wake for Unpark {
     }
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+/// `None` if the delivery must end first: the future may wait for timers or sockets of a runtime that nobody drives.
+fn block_on<T>(future: impl Future<Output = T>, must_end: &MustEnd) -> Option<T> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return done;
+            return Some(done);
+        }
+        if must_end.is_set() && !cfg!(trailseal_fault = "storage_waited_for_without_end") {
+            return None;
         }
         std::thread::park();
     }

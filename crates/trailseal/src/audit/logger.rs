@@ -92,7 +92,7 @@ impl AuditLogger {
     }
 
     /// A logger that records into a trail, from which events go to a storage, too. Called within the runtime that the
-    /// storage needs.
+    /// storage needs, which must be driven until the close; see [`AuditStorage`].
     ///
     /// # Errors
     /// When the trail is closed, or delivers to a storage with this name already; see [`AuditStorage::name`].

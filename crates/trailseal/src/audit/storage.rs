@@ -15,6 +15,11 @@ pub type StorageFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StorageErr
 /// Events reach it by delivery: in their order, each at least once, from a cursor that the trail keeps. While it fails it is
 /// asked again with growing pauses, and nothing is lost. After a crash it may get some again, with the same ids.
 ///
+/// Its futures are polled on a thread of the trail's, within the Tokio runtime in which the logger was made. A runtime of
+/// one thread must be driven until the close, so await [`AuditLogger::close`](crate::AuditLogger::close) there: where
+/// nobody drives it, timers and sockets stand still, and what is not stored when the close ends is delivered at the next
+/// opening.
+///
 /// The methods are those that `#[async_trait::async_trait]` makes, so an implementation with it is taken as it is:
 ///
 /// ```

@@ -1,24 +1,20 @@
 //! The logger: typed helpers over a trail.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use super::delivery;
 use super::event::{AuditEvent, AuditEventType, AuditResult, ResourceType};
-use super::shared::{self, Shared};
+use super::later::Later;
 use super::storage::{AuditStorage, StorageError};
+use crate::aside::aside;
 use crate::time::timestamp;
-use crate::{Closed, Event, IntoEvent, Object, OpenError, Options, Outcome, Receipt, Trail, Value};
+use crate::{Closed, Event, IntoEvent, Object, Outcome, Receipt, Trail, Value};
 
 /// Where events are recorded that go on to a storage of the user's, unless `TRAILSEAL_DIR` says otherwise.
 const DIR: &str = "./trail";
 const DIR_VARIABLE: &str = "TRAILSEAL_DIR";
-/// How long an opening that failed is not tried again.
-const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-static OPENED: Shared<Delivering> = Shared::new();
 
 /// Records events. Cheap to clone, for any thread; every clone is the same logger.
 ///
@@ -45,33 +41,12 @@ enum Inner {
     Delivering(Later),
 }
 
-/// A trail that delivers to storages.
-struct Delivering {
-    trail: Trail,
-    storages: Mutex<HashMap<String, Arc<dyn AuditStorage>>>,
-}
-
-/// A trail that is opened now, or when that works.
-struct Later {
-    storage: Arc<dyn AuditStorage>,
-    dir: PathBuf,
-    opened: OnceLock<Arc<Delivering>>,
-    failed: Mutex<Option<Failed>>,
-}
-
-/// When an opening failed, and why; the error itself where it can be told again.
-struct Failed {
-    at: Instant,
-    text: String,
-    error: Option<Arc<OpenError>>,
-}
-
 impl AuditLogger {
     /// A logger over a storage.
     ///
     /// With [`FileAuditStorage`](crate::FileAuditStorage) events go into its trail. With a storage of one's own they go into
     /// the trail in `TRAILSEAL_DIR` (default `./trail`), and from there to the storage, by delivery. A trail that cannot be
-    /// opened is tried again; until then every call returns why.
+    /// opened is tried again, by one call at a time and beside the runtime; until then every call returns why.
     pub fn new(storage: Arc<dyn AuditStorage>) -> Self {
         if let Some(trail) = storage.trail() {
             return AuditLogger { inner: Some(Arc::new(Inner::Trail(trail, Some(storage)))) };
@@ -79,11 +54,17 @@ impl AuditLogger {
         AuditLogger::later(storage, std::env::var_os(DIR_VARIABLE).map_or_else(|| DIR.into(), PathBuf::from))
     }
 
-    fn later(storage: Arc<dyn AuditStorage>, dir: PathBuf) -> Self {
-        let later = Later { storage, dir, opened: OnceLock::new(), failed: Mutex::default() };
-        // In the runtime that the storage's futures may need. What fails is told by the first event.
-        let _ = later.delivering();
+    pub(super) fn later(storage: Arc<dyn AuditStorage>, dir: PathBuf) -> Self {
+        let later = Later::new(storage, dir);
         AuditLogger { inner: Some(Arc::new(Inner::Delivering(later))) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn opened_later(&self) -> Option<&Later> {
+        match self.inner.as_deref() {
+            Some(Inner::Delivering(later)) => Some(later),
+            _ => None,
+        }
     }
 
     /// A logger that records into a trail.
@@ -115,7 +96,7 @@ impl AuditLogger {
     pub fn storage(&self) -> Option<&Arc<dyn AuditStorage>> {
         match &**self.inner.as_ref()? {
             Inner::Trail(_, storage) => storage.as_ref(),
-            Inner::Delivering(later) => Some(&later.storage),
+            Inner::Delivering(later) => Some(later.storage()),
         }
     }
 
@@ -144,14 +125,14 @@ impl AuditLogger {
     /// When it is refused, or not confirmed in time. Nothing that fails here is a panic.
     pub async fn log_event(&self, event: AuditEvent) -> Result<(), StorageError> {
         match &self.inner {
-            Some(inner) => inner.log(event.into()).await,
+            Some(inner) => Inner::log(inner, event.into()).await,
             None => Ok(()),
         }
     }
 
     async fn log(&self, event: impl FnOnce() -> AuditEvent) -> Result<(), StorageError> {
         match &self.inner {
-            Some(inner) => inner.log(event().into()).await,
+            Some(inner) => Inner::log(inner, event().into()).await,
             None => Ok(()),
         }
     }
@@ -285,7 +266,7 @@ impl AuditLogger {
         if !allowed {
             event.outcome = Some(Outcome::Denied);
         }
-        inner.log(event).await
+        Inner::log(inner, event).await
     }
 
     /// A secret was read. Name it by its key; a value has no place here.
@@ -375,8 +356,8 @@ impl AuditLogger {
     /// # Errors
     /// When `timeout` comes first; nothing is lost by it.
     pub async fn close(&self, timeout: Duration) -> Result<Option<Closed>, StorageError> {
-        let Some(trail) = self.trail()? else { return Ok(None) };
-        match trail.close_async(timeout).await {
+        let Some(inner) = &self.inner else { return Ok(None) };
+        match Inner::trail_aside(inner).await?.close_async(timeout).await {
             Ok(closed) => Ok(Some(closed)),
             Err(error) => Err(StorageError::Other(Box::new(error))),
         }
@@ -392,139 +373,24 @@ impl Inner {
     fn trail(&self) -> Result<&Trail, StorageError> {
         match self {
             Inner::Trail(trail, _) => Ok(trail),
-            Inner::Delivering(later) => Ok(&later.delivering()?.trail),
+            Inner::Delivering(later) => later.trail(),
         }
     }
 
-    async fn log(&self, event: Event) -> Result<(), StorageError> {
-        self.trail()?.record_async(event).await?;
-        Ok(())
-    }
-}
-
-impl Later {
-    fn delivering(&self) -> Result<&Arc<Delivering>, StorageError> {
-        if let Some(delivering) = self.opened.get() {
-            return Ok(delivering);
-        }
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(delivering) = self.opened.get() {
-            return Ok(delivering);
-        }
-        if let Some(failed) = failed.as_ref().filter(|failed| failed.at.elapsed() < TRIED_AGAIN_AFTER) {
-            return Err(match &failed.error {
-                Some(error) => StorageError::Open(error.clone()),
-                None => StorageError::ConfigurationError(failed.text.clone()),
-            });
-        }
-        match self.open() {
-            Ok(delivering) => Ok(self.opened.get_or_init(|| delivering)),
-            Err(error) => {
-                let cause = match &error {
-                    StorageError::Open(error) => Some(error.clone()),
-                    _ => None,
-                };
-                *failed = Some(Failed { at: Instant::now(), text: error.to_string(), error: cause });
-                Err(error)
-            }
-        }
-    }
-
-    fn open(&self) -> Result<Arc<Delivering>, StorageError> {
-        let dir = shared::whole_path(&self.dir);
-        let is_of_use = |delivering: &Delivering| !delivering.trail.is_closed();
-        let delivering = OPENED.get_or_open(&dir, is_of_use, || {
-            let trail = shared::open(&dir, Options::default())?;
-            Ok(Delivering { trail, storages: Mutex::default() })
-        })?;
-        let mut storages = delivering.storages.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = self.storage.name();
-        match storages.get(name) {
-            Some(known) if Arc::ptr_eq(known, &self.storage) => {}
-            _ => {
-                delivery::begin(&delivering.trail, &self.storage)?;
-                storages.insert(name.to_owned(), self.storage.clone());
-            }
-        }
-        drop(storages);
-        Ok(delivering)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::super::{AuditFilter, StorageFuture};
-    use super::*;
-
-    const SOON: Duration = Duration::from_secs(20);
-
-    /// Counts what it gets.
-    #[derive(Default)]
-    struct Counting(AtomicUsize);
-
-    #[async_trait::async_trait]
-    impl AuditStorage for Counting {
-        async fn store(&self, _event: &AuditEvent) -> Result<(), StorageError> {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            Ok(())
-        }
-
-        async fn query(&self, _filter: AuditFilter) -> Result<Vec<AuditEvent>, StorageError> {
-            Ok(Vec::new())
-        }
-
-        async fn get(&self, _id: &str) -> Result<Option<AuditEvent>, StorageError> {
-            Ok(None)
-        }
-
-        // As it is written without the macro.
-        fn count<'life0, 'async_trait>(&'life0 self, _filter: AuditFilter) -> StorageFuture<'async_trait, u64>
-        where
-            'life0: 'async_trait,
-            Self: 'async_trait,
+    /// As [`trail`](Inner::trail), for callers that must not block.
+    async fn trail_aside(this: &Arc<Inner>) -> Result<Trail, StorageError> {
+        if let Inner::Delivering(later) = &**this
+            && !later.is_open()
         {
-            Box::pin(async move { Ok(self.0.load(Ordering::Relaxed) as u64) })
+            let opening = this.clone();
+            // `None` if the runtime stops.
+            aside(move || opening.trail().map(drop)).await.unwrap_or_else(|| Err(later.why_not()))?;
         }
+        this.trail().cloned()
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_storage_is_fed_once_however_many_loggers_there_are() {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = folder.path().join("logs/trail");
-        let storage = Arc::new(Counting::default());
-        let logger = || AuditLogger::later(storage.clone(), dir.clone());
-        let (first, second) = (logger(), logger());
-        first.log_workflow_delete("w1", "u1").await.unwrap();
-        second.log_workflow_delete("w2", "u1").await.unwrap();
-        let other = AuditLogger::later(Arc::new(Counting::default()), dir.clone());
-        let error = other.log_workflow_delete("w3", "u1").await.unwrap_err();
-        assert!(error.to_string().contains("another storage named storage"), "{error}");
-        first.close(SOON).await.unwrap();
-        assert_eq!(storage.count(AuditFilter::new()).await.unwrap(), 2);
-        // The closed ones are still there; who comes now gets one that is open.
-        let third = logger();
-        third.log_workflow_delete("w4", "u1").await.unwrap();
-        third.close(SOON).await.unwrap();
-        assert_eq!(storage.count(AuditFilter::new()).await.unwrap(), 3);
-    }
-
-    #[tokio::test]
-    async fn a_trail_that_cannot_be_opened_is_tried_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = folder.path().join("trail");
-        std::fs::write(&dir, "a file is in the way").unwrap();
-        let logger = AuditLogger::later(Arc::new(Counting::default()), dir.clone());
-        assert!(logger.log_workflow_delete("w1", "u1").await.is_err());
-        std::fs::remove_file(&dir).unwrap();
-        let deadline = Instant::now() + SOON;
-        while let Err(error) = logger.log_workflow_delete("w1", "u1").await {
-            assert!(Instant::now() < deadline, "{error}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        logger.close(SOON).await.unwrap();
+    async fn log(this: &Arc<Inner>, event: Event) -> Result<(), StorageError> {
+        Inner::trail_aside(this).await?.record_async(event).await?;
+        Ok(())
     }
 }

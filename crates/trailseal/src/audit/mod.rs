@@ -10,6 +10,7 @@ mod environment;
 mod event;
 mod file;
 mod filter;
+mod later;
 mod logger;
 mod rotation;
 mod shared;

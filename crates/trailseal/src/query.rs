@@ -9,7 +9,7 @@ mod indexed;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use trailseal_core::file::Files;
@@ -378,7 +378,7 @@ pub enum QueryError {
     Stopped,
 }
 
-/// The finder of a folder, kept from one query to the next.
+/// The finder of a folder, kept from one query to the next. Queries at the same time have one each, and one of them stays.
 pub(crate) struct Finders {
     place: Place,
     kept: Mutex<Option<Finder>>,
@@ -398,16 +398,20 @@ impl Finders {
         &self,
         work: impl FnOnce(&mut Finder) -> Result<T, QueryError>,
     ) -> Result<T, QueryError> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken out, so that queries at the same time do not wait for each other, and one that failed is opened anew.
+        let kept = self.kept().take();
         let open = || Finder::open(self.place.clone());
-        // Taken out, so that one that failed is opened anew.
-        let mut finder = match kept.take() {
+        let mut finder = match kept {
             Some(mut finder) => finder.refresh().map(|()| finder).or_else(|_| open())?,
             None => open()?,
         };
         let found = work(&mut finder)?;
-        *kept = Some(finder);
+        *self.kept() = Some(finder);
         Ok(found)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Finder>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -420,3 +424,25 @@ pub(crate) struct Place {
 
 /// Whether a line that matches a filter is wanted, for what no filter says.
 pub(crate) type Wanted<'a> = dyn Fn(&Event) -> bool + 'a;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::Trail;
+
+    #[test]
+    fn a_query_does_not_wait_for_another() {
+        let trail = Trail::temporary().unwrap();
+        trail.record(Event::new("door.open")).unwrap();
+        let wanted = |_: &Event| {
+            let (trail, (tell, told)) = (trail.clone(), mpsc::channel());
+            std::thread::spawn(move || tell.send(trail.count(Query::new()).unwrap()));
+            told.recv_timeout(Duration::from_secs(20)) == Ok(1)
+        };
+        assert_eq!(trail.count_matching(&Query::new(), &wanted).unwrap(), 1, "the other query waits");
+    }
+}

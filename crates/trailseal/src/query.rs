@@ -5,6 +5,7 @@ mod scan;
 
 #[cfg(feature = "index")]
 mod indexed;
+mod told;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use trailseal_core::file::Files;
 use trailseal_core::{ReadError, clock::Clock as _, clock::SystemClock};
-use trailseal_event::{NO_OUTCOME, Recorded, Truncation};
+use trailseal_event::{Recorded, Truncation};
 
 use crate::time::timestamp;
 use crate::{
@@ -216,53 +217,6 @@ impl Query {
         self.after = Some(cursor);
         self
     }
-
-    /// What was asked, as it may be told: for the event `trail.read`.
-    pub(crate) fn told(&self, shown: impl Fn(&str, &str) -> String) -> Object {
-        let filter = &self.filter;
-        let texts: [(&str, &[String]); 8] = [
-            ("tenant", &filter.tenant),
-            ("actor", &filter.actor),
-            ("on_behalf_of", &filter.on_behalf_of),
-            ("ip", &filter.ip),
-            ("correlation_id", &filter.correlation_id),
-            ("request_id", &filter.request_id),
-            ("session_id", &filter.session_id),
-            ("trace_id", &filter.trace_id),
-        ];
-        let mut told = Object::new();
-        let mut tell = |name: &str, values: Vec<String>| {
-            if !values.is_empty() {
-                told.insert(name, values);
-            }
-        };
-        for (name, values) in texts {
-            tell(name, values.iter().map(|value| shown(name, value)).collect());
-        }
-        tell("action", filter.action.clone());
-        tell("text", filter.text.clone());
-        tell("category", filter.category.iter().map(ToString::to_string).collect());
-        tell("severity", filter.severity.iter().map(ToString::to_string).collect());
-        let outcomes = filter
-            .outcome
-            .iter()
-            .map(|outcome| outcome.map_or_else(|| NO_OUTCOME.to_owned(), |outcome| outcome.to_string()));
-        tell("outcome", outcomes.collect());
-        let resources = filter.resource.iter().map(|resource| match &resource.id {
-            Some(id) => shown("resource", &format!("{}/{id}", resource.kind)),
-            None => resource.kind.clone(),
-        });
-        tell("resource", resources.collect());
-        let ids = filter.id.iter().map(|id| match id {
-            IdFilter::Index(index) => index.to_string(),
-            IdFilter::Id(id) => shown("id", id),
-        });
-        tell("id", ids.collect());
-        for (name, time) in [("since", filter.since), ("until", filter.until)] {
-            tell(name, time.iter().map(ToString::to_string).collect());
-        }
-        told
-    }
 }
 
 /// Where the next page begins. Opaque; [`Display`](fmt::Display) and [`FromStr`] hand it through a client.
@@ -422,8 +376,14 @@ pub(crate) struct Place {
     pub(crate) files: Arc<dyn Files>,
 }
 
-/// Whether a line that matches a filter is wanted, for what no filter says.
+/// Whether an event that matches a filter is wanted, for what no filter says.
 pub(crate) type Wanted<'a> = dyn Fn(&Event) -> bool + 'a;
+
+/// What no filter says, and how the event `trail.read` tells it.
+pub(crate) struct Besides<'a> {
+    pub(crate) wanted: &'a Wanted<'a>,
+    pub(crate) told: &'a Object,
+}
 
 #[cfg(test)]
 mod tests {
@@ -443,6 +403,7 @@ mod tests {
             std::thread::spawn(move || tell.send(trail.count(Query::new()).unwrap()));
             told.recv_timeout(Duration::from_secs(20)) == Ok(1)
         };
-        assert_eq!(trail.count_matching(&Query::new(), &wanted).unwrap(), 1, "the other query waits");
+        let besides = Besides { wanted: &wanted, told: &Object::new() };
+        assert_eq!(trail.count_matching(&Query::new(), &besides).unwrap(), 1, "the other query waits");
     }
 }

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use trailseal_core::{Reader, Stats, verify};
+use trailseal_core::{Reader, Stats, load_mask_key, verify};
 
 use crate::aside::aside;
 use crate::into_event::IntoEvent;
-use crate::query::{Finder, Finders, Query, Wanted};
+use crate::query::{Besides, Finder, Finders, Query};
 use crate::temporary::TemporaryFolder;
 use crate::{
-    Ack, CloseError, Closed, Event, HandoffPlace, Index, OnNotice, Once, OpenError, Options, Page, Policy,
-    QueryError, ReadError, Receipt, RecordError, RecordOnceError, RecordedEvent, RotateError, SetPolicyError,
-    Sink, Verdict, VerifyError, VerifyOptions, VerifyingKey, context,
+    Ack, CloseError, Closed, Event, Filter, HandoffPlace, Index, OnNotice, Once, OpenError, Options, Page,
+    Policy, QueryError, ReadError, Receipt, RecordError, RecordOnceError, RecordedEvent, ResourceFilter,
+    RotateError, SetPolicyError, Sink, Verdict, VerifyError, VerifyOptions, VerifyingKey, context,
 };
 
 /// How long a read waits for what was recorded before it to be on disk.
@@ -245,7 +245,7 @@ impl Trail {
     /// When what was recorded before does not get on disk, or the trail cannot be read.
     pub fn query(&self, query: impl Into<Query>) -> Result<Page, QueryError> {
         let query = query.into();
-        self.find("query", &query, |finder| {
+        self.find("query", &query, None, |finder| {
             finder.page(&query.filter, query.order, query.after.as_ref(), query.limit)
         })
     }
@@ -265,7 +265,7 @@ impl Trail {
     /// As [`query`](Trail::query).
     pub fn count(&self, query: impl Into<Query>) -> Result<u64, QueryError> {
         let query = query.into();
-        self.find("count", &query, |finder| finder.count_all(&query.filter))
+        self.find("count", &query, None, |finder| finder.count_all(&query.filter))
     }
 
     /// The event with this id; of several, the newest.
@@ -280,22 +280,23 @@ impl Trail {
     pub(crate) fn matching(
         &self,
         query: &Query,
-        wanted: &Wanted<'_>,
+        besides: &Besides<'_>,
         offset: usize,
     ) -> Result<Vec<RecordedEvent>, QueryError> {
-        self.find("query", query, |finder| {
-            finder.matching(&query.filter, query.order, wanted, offset, query.limit)
+        self.find("query", query, Some(besides), |finder| {
+            finder.matching(&query.filter, query.order, besides.wanted, offset, query.limit)
         })
     }
 
-    pub(crate) fn count_matching(&self, query: &Query, wanted: &Wanted<'_>) -> Result<u64, QueryError> {
-        self.find("count", query, |finder| finder.count(&query.filter, wanted))
+    pub(crate) fn count_matching(&self, query: &Query, besides: &Besides<'_>) -> Result<u64, QueryError> {
+        self.find("count", query, Some(besides), |finder| finder.count(&query.filter, besides.wanted))
     }
 
     fn find<T>(
         &self,
         what: &str,
         query: &Query,
+        besides: Option<&Besides<'_>>,
         work: impl FnOnce(&mut Finder) -> Result<T, QueryError>,
     ) -> Result<T, QueryError> {
         // Also where no event is taken any more: what was taken before may not be on disk. After a close in time all of it is.
@@ -303,13 +304,16 @@ impl Trail {
         if !cfg!(trailseal_fault = "query_not_flushed") && !self.core.flush(READABLE_WITHIN) {
             return Err(QueryError::NotDurable { waited: begun.elapsed() });
         }
-        self.note_read(what, query);
+        self.note_read(what, query, besides);
         self.held.finders.with(work)
     }
 
     /// Who reads is recorded, too. That it cannot be is counted by the trail, and no reason not to answer.
-    fn note_read(&self, what: &str, query: &Query) {
-        let told = query.told(|name, value| self.core.shown(name, value).into_owned());
+    fn note_read(&self, what: &str, query: &Query, besides: Option<&Besides<'_>>) {
+        let mut told = query.told(|name, value| self.core.shown(name, value).into_owned());
+        for (name, value) in besides.iter().flat_map(|besides| besides.told.iter()) {
+            told.insert(name.to_owned(), value.clone());
+        }
         let mut event = Event::default().detail("by", "library").detail("what", what);
         if !told.is_empty() {
             event = event.detail("query", told);
@@ -421,6 +425,27 @@ impl Trail {
     /// Why no event would be taken now; `None` if it would.
     pub fn why_shut(&self) -> Option<RecordError> {
         self.core.why_shut()
+    }
+
+    /// What may stand for the id of a resource in the trail's lines: itself, its hash, its shortened form.
+    pub(crate) fn stored_ids(&self, id: &str) -> Vec<String> {
+        let wanted = ResourceFilter { kind: String::new(), id: Some(id.to_owned()) };
+        let filter = Filter { resource: vec![wanted], ..Filter::default() };
+        let key = load_mask_key(self.core.folder()).ok().flatten();
+        filter.as_stored(key.as_ref()).resource.into_iter().filter_map(|resource| resource.id).collect()
+    }
+
+    /// The id of a resource as it may be recorded.
+    pub(crate) fn shown_id(&self, id: &str) -> String {
+        // Without a type.
+        let shown = self.core.shown("resource", &format!("/{id}")).into_owned();
+        shown.strip_prefix('/').map(str::to_owned).unwrap_or(shown)
+    }
+
+    /// What an event's `error` is in the trail's lines: with its secrets masked.
+    pub(crate) fn stored_error(&self, error: &str) -> String {
+        let written = self.core.as_written(&Event::new("trail.read").error(error));
+        written.error.unwrap_or_default()
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trailseal::{
     AuditEvent, AuditEventType, AuditFilter, AuditLogger, AuditResult, AuditStorage, Event, FileAuditStorage,
-    Outcome, Query, ResourceType, RotationPolicy, StorageError, Trail,
+    Order, Outcome, Query, ResourceType, RotationPolicy, StorageError, Trail,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -110,6 +110,39 @@ async fn an_event_goes_there_and_back() {
     let trail = logger.trail().unwrap().unwrap();
     let found = trail.query(Query::new().action("ticket.close")).unwrap().events.remove(0);
     assert_eq!(AuditEvent::from(found), event);
+}
+
+#[tokio::test]
+async fn what_masking_has_replaced_is_found_and_told_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (storage, logger) = open(folder.path());
+    let token = "ghp_abcdefghijklmnopqrstuvwxyz0123456789";
+    let reason = format!("{token} is not valid");
+    let result = AuditResult::Failure(reason.clone());
+    let kind = ResourceType::Other("token".into());
+    let event = AuditEvent::new(AuditEventType::SecretAccess, "Used", kind.clone(), token, result);
+    logger.log_event(event).await.unwrap();
+    logger.log_secret_access("another", "u1", SystemTime::now()).await.unwrap();
+    let count = async |filter: AuditFilter| storage.count(filter).await.unwrap();
+    let of_token = AuditFilter::new().with_resource_id(token);
+    assert_eq!(count(of_token.clone()).await, 1);
+    assert_eq!(count(of_token.with_resource_type(kind)).await, 1);
+    let failed = |reason: &str| AuditFilter::new().with_result(AuditResult::Failure(reason.into()));
+    assert_eq!(count(failed(&reason)).await, 1);
+    assert_eq!(count(failed("it is not valid")).await, 0);
+    assert_eq!(count(AuditFilter::new().with_resource_id("nobody's")).await, 0);
+
+    let read = Query::new().with_system().action("trail.read").order(Order::OldestRecorded);
+    let read = storage.trail().query(read).unwrap().events;
+    let told = |at: usize, name: &str| {
+        let told = read[at].get(&format!("details.query.{name}.0"));
+        told.and_then(|told| told.as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    assert!(told(0, "resource_id").starts_with("hmac:"), "{}", told(0, "resource_id"));
+    assert!(told(1, "resource").starts_with("token/hmac:"), "{}", told(1, "resource"));
+    assert!(told(2, "error").ends_with(" is not valid"), "{}", told(2, "error"));
+    assert_eq!((told(3, "error").as_str(), told(4, "resource_id").as_str()), ("it is not valid", "nobody's"));
+    assert!(read.iter().all(|read| !String::from_utf8_lossy(&read.line).contains(token)));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use trailseal::{
     Ack, Event, HandoffPlace, Options, Order, Outcome, Policy, Query, QueryError, RecordError, Status, Trail,
 };
+use trailseal_event::filter::FILTER_NAMES;
 use trailseal_testkit::fault::FaultFiles;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -53,6 +54,33 @@ fn a_query_is_recorded_itself_and_tells_no_secret() {
     assert_eq!(read.get("details.query.outcome.0").unwrap().as_str(), Some("denied"));
     assert!(!String::from_utf8_lossy(&read.line).contains(secret));
     assert_eq!(trail.count(Query::new()).unwrap(), 0);
+}
+
+#[test]
+fn every_filter_of_a_query_is_told() {
+    let trail = Trail::temporary().unwrap();
+    let values = [
+        ("category", "admin"),
+        ("resource", "door/7"),
+        ("outcome", "none"),
+        ("severity", "error"),
+        ("since", "2026-01-01T00:00:00.000000Z"),
+        ("until", "2126-01-01T00:00:00.000000Z"),
+        ("recorded_since", "2026-01-02T00:00:00.000000Z"),
+        ("recorded_until", "2126-01-02T00:00:00.000000Z"),
+        ("id", "7"),
+        ("system", "true"),
+    ];
+    let value = |name: &str| values.iter().find(|(known, _)| *known == name).map_or("x", |(_, value)| *value);
+    let query = FILTER_NAMES.iter().fold(Query::new(), |query, name| query.by(name, value(name)).unwrap());
+    trail.count(query).unwrap();
+    let read = Query::new().with_system().action("trail.read").order(Order::OldestRecorded);
+    let read = &trail.query(read).unwrap().events[0];
+    assert_eq!(read.get("details.what").unwrap().as_str(), Some("count"));
+    for name in FILTER_NAMES {
+        let told = read.get(&format!("details.query.{name}.0"));
+        assert_eq!(told.as_ref().and_then(|told| told.as_str()), Some(value(name)), "{name}");
+    }
 }
 
 #[test]

@@ -435,12 +435,4 @@ impl AuditResult {
             Self::Unknown => vec![Some(Outcome::Unknown), None],
         }
     }
-
-    /// Whether an event with one of these outcomes has the reason that is asked for.
-    pub(super) fn has_reason(&self, error: Option<&str>) -> bool {
-        match self {
-            Self::Failure(wanted) => wanted.is_empty() || error == Some(wanted),
-            _ => true,
-        }
-    }
 }

@@ -11,6 +11,7 @@ use super::rotation::RotationPolicy;
 use super::shared::{self, Shared};
 use super::storage::{AuditStorage, StorageError, StorageFuture};
 use crate::aside::aside;
+use crate::query::Besides;
 use crate::{Options, Query, QueryError, Roll, Trail};
 
 static OPENED: Shared<Opened> = Shared::new();
@@ -105,8 +106,9 @@ impl FileAuditStorage {
     pub async fn query(&self, filter: AuditFilter) -> Result<Vec<AuditEvent>, StorageError> {
         let trail = self.trail().clone();
         let found = aside(move || {
-            let wanted = |event: &crate::Event| filter.matches(event);
-            trail.matching(&filter.to_query(), &wanted, filter.offset)
+            let (query, offset, besides) = (filter.to_query(), filter.offset, filter.besides(&trail));
+            let wanted = |event: &crate::Event| besides.matches(event);
+            trail.matching(&query, &Besides { wanted: &wanted, told: &besides.told }, offset)
         });
         let found = found.await.unwrap_or(Err(QueryError::Stopped))?;
         Ok(found.into_iter().map(AuditEvent::from).collect())
@@ -128,8 +130,9 @@ impl FileAuditStorage {
     pub async fn count(&self, filter: AuditFilter) -> Result<u64, StorageError> {
         let trail = self.trail().clone();
         let counted = aside(move || {
-            let wanted = |event: &crate::Event| filter.matches(event);
-            trail.count_matching(&filter.to_query(), &wanted)
+            let (query, besides) = (filter.to_query(), filter.besides(&trail));
+            let wanted = |event: &crate::Event| besides.matches(event);
+            trail.count_matching(&query, &Besides { wanted: &wanted, told: &besides.told })
         });
         Ok(counted.await.unwrap_or(Err(QueryError::Stopped))?)
     }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::event::{AuditEventType, AuditResult, ResourceType};
 use crate::time::timestamp;
-use crate::{Event, Filter, Query, ResourceFilter, Timestamp};
+use crate::{Event, Filter, Object, Query, ResourceFilter, Timestamp, Trail};
 
 /// How many events a filter finds unless it says otherwise.
 const LIMIT: usize = 100;
@@ -121,7 +121,7 @@ impl AuditFilter {
         self
     }
 
-    /// The query that finds all that match, and maybe others, which [`matches`](AuditFilter::matches) tells apart.
+    /// The query that finds all that match, and maybe others, which [`besides`](AuditFilter::besides) tells apart.
     pub(super) fn to_query(&self) -> Query {
         let mut filter = Filter::default();
         filter.actor.extend(self.user_id.clone());
@@ -142,15 +142,64 @@ impl AuditFilter {
         Query { limit: self.limit, ..Query::from(filter) }
     }
 
+    /// What the [query](AuditFilter::to_query) does not say, in terms of what the trail's lines hold.
+    pub(super) fn besides(self, trail: &Trail) -> BesidesFilter {
+        // Named one by one, so that a field that is not told does not compile. `_` are those that the query says.
+        let AuditFilter {
+            user_id: _,
+            event_type,
+            resource_type,
+            resource_id,
+            start_time: _,
+            end_time: _,
+            result,
+            limit: _,
+            offset: _,
+        } = self;
+        let mut told = Object::new();
+        // With a type the query finds it.
+        let resource_ids = resource_id.filter(|_| resource_type.is_none()).map(|id| {
+            told.insert("resource_id", vec![trail.shown_id(&id)]);
+            trail.stored_ids(&id)
+        });
+        let reasons = match result {
+            Some(AuditResult::Failure(reason)) if !reason.is_empty() => {
+                let stored = trail.stored_error(&reason);
+                told.insert("error", vec![stored.clone()]);
+                Some(vec![reason, stored])
+            }
+            Some(AuditResult::Failure(_) | AuditResult::Success | AuditResult::PartialSuccess)
+            | Some(AuditResult::Unknown)
+            | None => None,
+        };
+        BesidesFilter { event_type, resource_ids, reasons, told }
+    }
+}
+
+/// What no query says of a filter.
+pub(super) struct BesidesFilter {
+    event_type: Option<AuditEventType>,
+    /// Any of these.
+    resource_ids: Option<Vec<String>>,
+    /// Any of these.
+    reasons: Option<Vec<String>>,
+    /// As the event `trail.read` tells it.
+    pub(super) told: Object,
+}
+
+impl BesidesFilter {
     pub(super) fn matches(&self, event: &Event) -> bool {
-        let resource = event.resource.as_ref();
-        let is_same = |wanted: &Option<String>, found: Option<&String>| {
-            wanted.as_ref().is_none_or(|wanted| found == Some(wanted))
+        let is_any = |wanted: &Option<Vec<String>>, found: Option<&String>| {
+            wanted.as_ref().is_none_or(|wanted| found.is_some_and(|found| wanted.contains(found)))
+        };
+        let is_about = || {
+            let resources = event.resource.iter().chain(&event.related);
+            resources
+                .flat_map(|resource| [&resource.id, &resource.name])
+                .any(|id| is_any(&self.resource_ids, id.as_ref()))
         };
         self.event_type.as_ref().is_none_or(|wanted| wanted.is_of(event))
-            && self.result.as_ref().is_none_or(|wanted| wanted.has_reason(event.error.as_deref()))
-            // With a type the filter has found it, also by what masking has made of it.
-            && (self.resource_type.is_some()
-                || is_same(&self.resource_id, resource.and_then(|resource| resource.id.as_ref())))
+            && is_any(&self.reasons, event.error.as_ref())
+            && (self.resource_ids.is_none() || is_about())
     }
 }

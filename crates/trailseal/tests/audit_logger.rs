@@ -100,16 +100,27 @@ async fn an_event_goes_there_and_back() {
         AuditResult::Unknown,
     )
     .with_user_id("u1")
-    .with_details(7)
     .with_ip_address("203.0.113.7")
     .with_user_agent("curl/8")
     .with_request_id("r-1")
     .with_tenant("acme")
     .with_duration(Duration::from_millis(3));
-    logger.log_event(event.clone()).await.unwrap();
     let trail = logger.trail().unwrap().unwrap();
-    let found = trail.query(Query::new().action("ticket.close")).unwrap().events.remove(0);
-    assert_eq!(AuditEvent::from(found), event);
+    for details in [
+        "7",
+        "[1]",
+        r#"{"value":7}"#,
+        r#"{"_value":7}"#,
+        r#"{"_value":{"a":1}}"#,
+        r#"{"_value":{"_value":7}}"#,
+    ] {
+        let mut event =
+            event.clone().with_details(serde_json::from_str::<serde_json::Value>(details).unwrap());
+        event.id = format!("about {details}");
+        logger.log_event(event.clone()).await.unwrap();
+        let found = trail.query(Query::new().action("ticket.close").id(&event.id)).unwrap().events.remove(0);
+        assert_eq!(AuditEvent::from(found), event);
+    }
 }
 
 #[tokio::test]

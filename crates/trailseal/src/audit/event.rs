@@ -173,7 +173,7 @@ impl From<AuditEvent> for Event {
             after: event.after,
             details: match event.details {
                 Value::Null => Object::new(),
-                Value::Object(details) => details,
+                Value::Object(details) if !is_wrapping(&details) => details,
                 other => Object::from_iter([(VALUE, other)]),
             },
             context: Context {
@@ -188,8 +188,23 @@ impl From<AuditEvent> for Event {
     }
 }
 
-/// Under this name `details` hold details that are no object.
-const VALUE: &str = "value";
+/// Under this name `details` hold details that are no object, or one that looks like them.
+const VALUE: &str = "_value";
+
+fn is_wrapping(details: &Object) -> bool {
+    details.len() == 1 && details.contains_key(VALUE)
+}
+
+/// What was wrapped, and nothing else: an object only if it would have been.
+fn unwrapped(mut details: Object) -> Value {
+    match details.remove(VALUE) {
+        Some(Value::Object(inner)) if !is_wrapping(&inner) => {
+            details.insert(VALUE, Value::Object(inner));
+            Value::Object(details)
+        }
+        inner => inner.unwrap_or_default(),
+    }
+}
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -211,9 +226,7 @@ impl From<RecordedEvent> for AuditEvent {
             result: AuditResult::of(event.outcome, event.error),
             details: match event.details {
                 details if details.is_empty() => Value::Null,
-                mut details if details.len() == 1 && details.contains_key(VALUE) => {
-                    details.remove(VALUE).unwrap_or(Value::Null)
-                }
+                details if is_wrapping(&details) => unwrapped(details),
                 details => Value::Object(details),
             },
             ip_address: event.context.ip,

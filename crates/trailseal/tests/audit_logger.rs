@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trailseal::{
     AuditEvent, AuditEventType, AuditFilter, AuditLogger, AuditResult, AuditStorage, Event, FileAuditStorage,
-    Order, Outcome, Query, ResourceType, RotationPolicy, StorageError, Trail,
+    Options, Order, Outcome, Query, ResourceType, RotationPolicy, StorageError, Trail,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -200,6 +200,14 @@ async fn one_path_is_one_trail_in_a_process() {
     assert_eq!(again.count(AuditFilter::new()).await.unwrap(), 1);
     let other = FileAuditStorage::new(folder.path().join("audit.log"), RotationPolicy::Daily);
     assert!(matches!(other, Err(StorageError::ConfigurationError(_))));
+    let mut options = Options::default();
+    options.mask.keys.push("iban".into());
+    let log = folder.path().join("audit.log");
+    let other = FileAuditStorage::with_options(&log, RotationPolicy::Never, &options).err().unwrap();
+    assert!(
+        other.to_string().ends_with("with another value of the option mask: use the same everywhere"),
+        "{other}"
+    );
     drop((storage, logger, again));
     // The last one has let go: it can be opened anew at once, and in another way.
     FileAuditStorage::new(folder.path().join("audit.log"), RotationPolicy::Daily).unwrap();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The handoff buffer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandoffOptions {
     /// Where its file is, if not in the trail's folder. A tmpfs is fine: it guards against a killed process.

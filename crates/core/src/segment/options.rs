@@ -1,7 +1,7 @@
 //! When a segment ends, and what becomes of it.
 
 /// The files of lines.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SegmentOptions {
     /// When a new one starts.

@@ -1,7 +1,7 @@
 //! How a trail is opened.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use trailseal_event::mask::MaskOptions;
@@ -86,10 +86,75 @@ impl Default for Options {
             succeeds: None,
             witnesses: None,
             first_slot: None,
-            files: Arc::new(StdFiles),
-            clock: Arc::new(SystemClock),
+            files: FILES.clone(),
+            clock: CLOCK.clone(),
             on_notice: None,
         }
+    }
+}
+
+/// Those of all who name no others, so that it can be told that they are the same.
+static FILES: LazyLock<Arc<dyn Files>> = LazyLock::new(|| Arc::new(StdFiles));
+static CLOCK: LazyLock<Arc<dyn Clock>> = LazyLock::new(|| Arc::new(SystemClock));
+
+impl Options {
+    /// The first option that is another there; `None` if both open a trail in the same way. What is called or asked
+    /// through an [`Arc`] is the same only if it is one.
+    pub fn difference(&self, other: &Options) -> Option<&'static str> {
+        // Named one by one, so that an option that is not compared does not compile.
+        let Options {
+            origin,
+            create,
+            key_file,
+            policy,
+            strict,
+            mask,
+            handoff,
+            segment,
+            linger,
+            seal_every,
+            disk_reserve_bytes,
+            allow_network_file_system,
+            one_shot,
+            anchors,
+            succeeds,
+            witnesses,
+            first_slot,
+            files,
+            clock,
+            on_notice,
+        } = self;
+        let compared = [
+            ("origin", *origin == other.origin),
+            ("create", *create == other.create),
+            ("key_file", *key_file == other.key_file),
+            ("policy", *policy == other.policy),
+            ("strict", *strict == other.strict),
+            ("mask", *mask == other.mask),
+            ("handoff", *handoff == other.handoff),
+            ("segment", *segment == other.segment),
+            ("linger", *linger == other.linger),
+            ("seal_every", *seal_every == other.seal_every),
+            ("disk_reserve_bytes", *disk_reserve_bytes == other.disk_reserve_bytes),
+            ("allow_network_file_system", *allow_network_file_system == other.allow_network_file_system),
+            ("one_shot", *one_shot == other.one_shot),
+            ("anchors", *anchors == other.anchors),
+            ("succeeds", *succeeds == other.succeeds),
+            ("witnesses", is_one(witnesses.as_ref(), other.witnesses.as_ref())),
+            ("first_slot", *first_slot == other.first_slot),
+            ("files", Arc::ptr_eq(files, &other.files)),
+            ("clock", Arc::ptr_eq(clock, &other.clock)),
+            ("on_notice", is_one(on_notice.as_ref(), other.on_notice.as_ref())),
+        ];
+        compared.into_iter().find(|(_, is_same)| !is_same).map(|(name, _)| name)
+    }
+}
+
+fn is_one<T: ?Sized>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
     }
 }
 
@@ -114,5 +179,27 @@ impl Succeeded {
         }
         details.insert("reason", self.reason.as_str());
         details
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_the_same_until_one_is_changed() {
+        let options = Options::default();
+        assert_eq!(options.difference(&Options::default()), None);
+        let changed = |change: fn(&mut Options)| {
+            let mut changed = options.clone();
+            change(&mut changed);
+            assert_eq!(changed.difference(&changed.clone()), None);
+            options.difference(&changed)
+        };
+        assert_eq!(changed(|options| options.mask.keys.push("iban".into())), Some("mask"));
+        assert_eq!(changed(|options| options.handoff.size_bytes += 1), Some("handoff"));
+        assert_eq!(changed(|options| options.segment.compress = true), Some("segment"));
+        assert_eq!(changed(|options| options.files = Arc::new(StdFiles)), Some("files"));
+        assert_eq!(changed(|options| options.on_notice = Some(Arc::new(|_| {}))), Some("on_notice"));
     }
 }

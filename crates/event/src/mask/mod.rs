@@ -73,7 +73,7 @@ pub enum ReplaceWith {
 }
 
 /// What is masked, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaskOptions {
     /// Whether anything is masked.
     pub enabled: bool,

@@ -46,13 +46,15 @@ struct Opened {
     trail: Trail,
     path: PathBuf,
     policy: RotationPolicy,
+    /// As they were given.
+    options: Options,
 }
 
 impl FileAuditStorage {
     /// Opens the trail beside `path`, or makes it.
     ///
     /// # Errors
-    /// When the trail cannot be opened, or is open in this process with another policy.
+    /// When the trail cannot be opened, or is open in this process with another policy or other options.
     pub fn new(path: impl AsRef<Path>, policy: RotationPolicy) -> Result<Self, StorageError> {
         FileAuditStorage::with_options(path, policy, &Options::default())
     }
@@ -68,14 +70,18 @@ impl FileAuditStorage {
     ) -> Result<Self, StorageError> {
         let path = shared::whole_path(path.as_ref());
         let is_of_use = |opened: &Opened| !opened.trail.is_closed();
-        let opened = OPENED.get_or_open(&path, is_of_use, || open(&path, policy, options.clone()))?;
+        let opened = OPENED.get_or_open(&path, is_of_use, || open(&path, policy, options))?;
+        let wrong = |what: String| {
+            let path = path.display();
+            let what = format!("{path} is open in this process with {what}: use the same everywhere");
+            Err(StorageError::ConfigurationError(what))
+        };
         if opened.policy != policy {
-            let what = format!(
-                "{} is open in this process with the rotation policy {:?}: use the same everywhere",
-                path.display(),
-                opened.policy
-            );
-            return Err(StorageError::ConfigurationError(what));
+            return wrong(format!("the rotation policy {:?}", opened.policy));
+        }
+        // Its name alone: a value may be a secret.
+        if let Some(name) = opened.options.difference(options) {
+            return wrong(format!("another value of the option {name}"));
         }
         Ok(FileAuditStorage { opened })
     }
@@ -219,7 +225,8 @@ impl AuditStorage for FileAuditStorage {
     }
 }
 
-fn open(path: &Path, policy: RotationPolicy, mut options: Options) -> Result<Opened, StorageError> {
+fn open(path: &Path, policy: RotationPolicy, given: &Options) -> Result<Opened, StorageError> {
+    let mut options = given.clone();
     options.segment.roll = match policy {
         RotationPolicy::Never => Roll::Never,
         RotationPolicy::Daily => Roll::Day,
@@ -233,5 +240,5 @@ fn open(path: &Path, policy: RotationPolicy, mut options: Options) -> Result<Ope
     name.push(".trail");
     let trail = shared::open(&path.with_file_name(name), options)?;
     trail.deliver_to(Box::new(PlainCopy::new(path.to_owned(), policy, trail.dir())))?;
-    Ok(Opened { trail, path: path.to_owned(), policy })
+    Ok(Opened { trail, path: path.to_owned(), policy, options: given.clone() })
 }

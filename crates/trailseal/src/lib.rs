@@ -38,6 +38,7 @@ mod context;
 mod index;
 mod into_event;
 mod query;
+mod recording;
 #[cfg(feature = "serve")]
 pub mod serve;
 mod temporary;
@@ -62,8 +63,9 @@ pub use begun::Begun;
 pub use context::{InContext, RequestContext, RequestFacts, in_context};
 pub use into_event::{IntoEvent, ToEvent};
 pub use query::{Cursor, Order, Page, Query, QueryError, RecordedEvent};
+pub use recording::{Recording, RecordingAll};
 pub use to_value::{ToValueError, to_value};
-pub use trail::{Recording, RecordingAll, Trail};
+pub use trail::Trail;
 pub use view::TrailView;
 
 #[cfg(feature = "derive")]

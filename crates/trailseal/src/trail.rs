@@ -1,9 +1,7 @@
 //! The trail, as an application uses it.
 
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use trailseal_core::{Reader, Stats, load_mask_key, verify};
@@ -11,6 +9,7 @@ use trailseal_core::{Reader, Stats, load_mask_key, verify};
 use crate::aside::aside;
 use crate::into_event::IntoEvent;
 use crate::query::{Besides, Finder, Finders, Query};
+use crate::recording::{Recording, RecordingAll};
 use crate::temporary::TemporaryFolder;
 use crate::{
     Ack, CloseError, Closed, Event, Filter, HandoffPlace, Index, OnNotice, Once, OpenError, Options, Page,
@@ -492,44 +491,4 @@ impl Trail {
 
 fn filled<'a, E: IntoEvent<'a>>(events: impl IntoIterator<Item = E>) -> Vec<Event> {
     events.into_iter().map(|event| context::fill(event.into_event()).into_owned()).collect()
-}
-
-/// The future of the receipt of an event; see [`Trail::record_async`].
-#[must_use = "the event is recorded already; await this to learn what became of it"]
-pub struct Recording(Result<trailseal_core::Recording, Option<RecordError>>);
-
-impl Future for Recording {
-    type Output = Result<Receipt, RecordError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            Ok(recording) => Pin::new(recording).poll(context),
-            Err(error) => error.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error))),
-        }
-    }
-}
-
-/// The future of the receipts of several events; see [`Trail::record_all_async`].
-#[must_use = "the events are recorded already; await this to learn what became of them"]
-pub struct RecordingAll(Result<(Vec<Receipt>, Option<trailseal_core::Recording>), Option<RecordError>>);
-
-impl Future for RecordingAll {
-    type Output = Result<Vec<Receipt>, RecordError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let (receipts, newest) = match &mut self.0 {
-            Ok(handed_in) => handed_in,
-            Err(error) => return error.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error))),
-        };
-        if let Some(recording) = newest {
-            match std::task::ready!(Pin::new(recording).poll(context)) {
-                Ok(newest) => {
-                    let kept = receipts.iter_mut().filter(|receipt| receipt.index.is_some());
-                    kept.for_each(|kept| kept.status = newest.status);
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-        Poll::Ready(Ok(std::mem::take(receipts)))
-    }
 }

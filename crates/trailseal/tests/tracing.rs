@@ -1,14 +1,29 @@
 //! Between a trail and tracing.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
 use tracing::Instrument as _;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use trailseal::tracing::{RecordLayer, TARGET, TraceIds, mirror};
 use trailseal::{Event, Outcome, Query, Severity, Trail, assert_audited};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Fails, rather than hangs, when the work does not end.
+fn in_time(work: impl FnOnce() + Send + 'static) {
+    let (sender, done) = channel();
+    let worker = std::thread::spawn(move || {
+        work();
+        let _ = sender.send(());
+    });
+    assert_ne!(done.recv_timeout(SOON), Err(RecvTimeoutError::Timeout), "it hangs");
+    worker.join().unwrap();
+}
 
 #[test]
 fn only_what_is_marked_is_recorded_with_what_the_spans_around_it_say() {
@@ -133,6 +148,83 @@ fn the_ids_of_opentelemetry_are_carried() {
             context.span_id = told.span_id.as_str()
         );
     }
+}
+
+#[test]
+fn the_ids_may_be_asked_of_the_current_span() {
+    in_time(|| {
+        let trail = Trail::temporary().unwrap();
+        let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder().build();
+        let ids = || {
+            let span = tracing::Span::current().context().span().span_context().clone();
+            span.is_valid().then(|| TraceIds {
+                trace_id: span.trace_id().to_string(),
+                span_id: span.span_id().to_string(),
+            })
+        };
+        let subscriber = tracing_subscriber::registry()
+            .with(tracing_opentelemetry::layer().with_tracer(provider.tracer("test")))
+            .with(RecordLayer::new(trail.clone()).trace_ids(ids));
+        let told = tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("request", audit.action = "request.handle");
+            let _entered = span.enter();
+            ids().unwrap()
+        });
+        let (trace_id, span_id) = (told.trace_id.as_str(), told.span_id.as_str());
+        assert_audited!(
+            trail,
+            action = "request.handle",
+            context.trace_id = trace_id,
+            context.span_id = span_id
+        );
+    });
+}
+
+#[test]
+fn who_looks_for_the_ids_may_use_tracing() {
+    in_time(|| {
+        let trail = Trail::temporary().unwrap();
+        let ids = || {
+            tracing::info!(audit.action = "ids.find", "looking for the ids");
+            Some(TraceIds { trace_id: "1".repeat(32), span_id: "2".repeat(16) })
+        };
+        let layer = RecordLayer::new(trail.clone()).trace_ids(ids);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let span = tracing::info_span!("request", audit.action = "request.handle", audit.actor = "u1");
+            let _entered = span.enter();
+        });
+        assert_audited!(trail, action = "ids.find", actor = "u1");
+        let trace_id = "1".repeat(32);
+        assert_audited!(trail, action = "request.handle", context.trace_id = trace_id.as_str());
+        assert_eq!(trail.count(Query::new()).unwrap(), 2);
+    });
+}
+
+#[test]
+fn a_value_that_is_told_to_a_span_may_use_tracing() {
+    struct Chatty;
+    impl std::fmt::Debug for Chatty {
+        fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            tracing::info!(audit.action = "value.write");
+            out.write_str("u1")
+        }
+    }
+    in_time(|| {
+        let trail = Trail::temporary().unwrap();
+        let layer = RecordLayer::new(trail.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let span = tracing::info_span!(
+                "request",
+                audit.action = "request.handle",
+                audit.tenant = "acme",
+                audit.actor = tracing::field::Empty
+            );
+            let _entered = span.enter();
+            span.record("audit.actor", tracing::field::debug(Chatty));
+        });
+        assert_audited!(trail, action = "value.write", tenant = "acme");
+        assert_audited!(trail, action = "request.handle", tenant = "acme", actor = "u1");
+    });
 }
 
 #[derive(Clone, Default)]

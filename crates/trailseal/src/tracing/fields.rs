@@ -71,6 +71,15 @@ impl Fields {
         }
     }
 
+    /// Takes over what was said later.
+    pub(super) fn update(&mut self, later: Fields) {
+        later.own.into_iter().for_each(|(path, value)| self.set(&path, value));
+        later.context.into_iter().for_each(|(name, value)| self.set_context(name, value));
+        for (key, value) in later.details {
+            self.details.insert(key, value);
+        }
+    }
+
     /// Takes over from a span around it what it does not say itself.
     pub(super) fn inherit(&mut self, outer: &Fields) {
         // What an outer span did, and how, is its own.

@@ -10,6 +10,7 @@ mod fields;
 mod mirror;
 mod trace_ids;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,6 +30,11 @@ pub use mirror::mirror;
 pub const TARGET: &str = "trailseal::audit";
 
 type FindTraceIds = Arc<dyn Fn() -> Option<TraceIds> + Send + Sync>;
+
+thread_local! {
+    /// Whether the ids are being looked for. What is emitted by that is recorded without ids, rather than without end.
+    static IS_LOOKING: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A layer that records marked events and spans. It never blocks: the policy's level is not waited for, and that an event
 /// was refused is counted by the trail.
@@ -60,7 +66,8 @@ impl RecordLayer {
     }
 
     /// Where the ids of the current span of a distributed trace are to be found; asked while a marked event or span is
-    /// recorded that no field `trace_id` is given for. With OpenTelemetry:
+    /// recorded that no field `trace_id` is given for. The closure may read the current span, and use tracing itself. With
+    /// OpenTelemetry:
     ///
     /// ```
     /// use opentelemetry::trace::TraceContextExt as _;
@@ -81,9 +88,14 @@ impl RecordLayer {
         self
     }
 
-    /// The ids of here.
+    /// The ids of here. No lock of a span may be held: the closure may want the same one.
     fn found_here(&self) -> Option<TraceIds> {
-        self.trace_ids.as_ref().and_then(|find| find())
+        let find = self.trace_ids.as_ref()?;
+        if IS_LOOKING.replace(true) {
+            return None;
+        }
+        let _looking = Looking;
+        find()
     }
 
     fn record(&self, mut fields: Fields, level: &Level, ids: Option<TraceIds>) {
@@ -97,6 +109,15 @@ impl RecordLayer {
         if let Ok(event) = Event::from_value(Value::Object(fields.into_object())) {
             drop(self.trail.record_async(event));
         }
+    }
+}
+
+/// While it lives, the ids are being looked for.
+struct Looking;
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        IS_LOOKING.set(false);
     }
 }
 
@@ -130,17 +151,22 @@ where
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
+        // A value may use tracing while it is written out, so that is done before the span is locked.
+        let mut said = Fields::default();
+        values.record(&mut said);
         if let Some(kept) = span.extensions_mut().get_mut::<Kept>() {
-            values.record(&mut kept.fields);
+            kept.fields.update(said);
         }
     }
 
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        if let Some(kept) = span.extensions_mut().get_mut::<Kept>()
-            && kept.fields.is_marked()
-        {
-            kept.ids = self.found_here().or(kept.ids.take());
+        if !span.extensions().get::<Kept>().is_some_and(|kept| kept.fields.is_marked()) {
+            return;
+        }
+        let Some(ids) = self.found_here() else { return };
+        if let Some(kept) = span.extensions_mut().get_mut::<Kept>() {
+            kept.ids = Some(ids);
         }
     }
 

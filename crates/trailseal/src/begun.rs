@@ -5,8 +5,9 @@ use std::time::Instant;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::complete::EventId;
 
+use crate::context::within;
 use crate::into_event::IntoEvent;
-use crate::{Event, Index, Number, Outcome, Receipt, RecordError, Recording, Trail};
+use crate::{Event, Index, Number, Outcome, Receipt, RecordError, Recording, RequestContext, Trail};
 
 impl Trail {
     /// Says that something is begun, and gives what says how it ended. A process that dies in between leaves an event with
@@ -36,10 +37,13 @@ impl Trail {
 ///
 /// Two events come of it: at the beginning one with the outcome `unknown` and `details.phase` `begun`; at the end one with
 /// `phase` `ended`, the outcome, how long it took, and the first one's index and id in `details.began`. Both have the same
-/// `correlation_id`. One that is dropped without a word ends as `unknown`, or as a failure if the thread panics.
+/// `correlation_id`, and the [context](RequestContext) of the request that it was begun in, wherever it ends. One that is
+/// dropped without a word ends as `unknown`, or as a failure if the thread panics.
 #[must_use = "say how it ended, with `succeed` or `fail`"]
 pub struct Begun {
     trail: Trail,
+    /// That of its own request: it may end while another one is being handled.
+    context: Option<RequestContext>,
     /// Taken when the end is recorded.
     end: Option<Event>,
     begun: Instant,
@@ -61,7 +65,8 @@ impl Begun {
             began.insert("index", index.get());
         }
         let end = event.detail("phase", "ended").detail("began", began);
-        Ok(Begun { trail: trail.clone(), end: Some(end), begun: Instant::now(), receipt })
+        let context = RequestContext::current();
+        Ok(Begun { trail: trail.clone(), context, end: Some(end), begun: Instant::now(), receipt })
     }
 
     /// The receipt of the beginning.
@@ -106,12 +111,12 @@ impl Begun {
     /// As [`end`](Begun::end), for callers that must not block.
     pub fn end_async(mut self, outcome: Outcome) -> Recording {
         let ended = self.ended(outcome, None).unwrap_or_default();
-        self.trail.record_async(ended)
+        within(self.context.take(), || self.trail.record_async(ended))
     }
 
     fn end_with(mut self, outcome: Outcome, error: Option<String>) -> Result<Receipt, RecordError> {
         let ended = self.ended(outcome, error).unwrap_or_default();
-        self.trail.record(ended)
+        within(self.context.take(), || self.trail.record(ended))
     }
 
     fn ended(&mut self, outcome: Outcome, error: Option<String>) -> Option<Event> {
@@ -131,7 +136,7 @@ impl Drop for Begun {
         };
         if let Some(event) = self.ended(outcome, Some(why.into())) {
             // Nobody is there to hear of a failure; the beginning stands with the same outcome. Nor may a drop block.
-            drop(self.trail.record_async(event));
+            drop(within(self.context.take(), || self.trail.record_async(event)));
         }
     }
 }

@@ -229,8 +229,11 @@ pub(crate) fn fill(event: Cow<'_, Event>) -> Cow<'_, Event> {
 /// The work in the context of the request that is being handled here, on whatever thread it is done.
 pub(crate) fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
     let context = RequestContext::current();
-    move || {
-        let _entered = Entered::new(context);
-        work()
-    }
+    move || within(context, work)
+}
+
+/// Does `work` in a context that was kept for it, or in none, whatever is being handled here.
+pub(crate) fn within<T>(context: Option<RequestContext>, work: impl FnOnce() -> T) -> T {
+    let _entered = (!cfg!(trailseal_fault = "kept_context_not_entered")).then(|| Entered::new(context));
+    work()
 }

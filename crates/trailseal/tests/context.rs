@@ -4,7 +4,7 @@
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use trailseal::{Actor, Event, Order, Query, RequestContext, Trail};
+use trailseal::{Actor, Event, Order, Outcome, Query, RequestContext, Trail};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -79,4 +79,42 @@ fn changes_at_once_keep_what_the_others_said() {
         assert_eq!(event.context.request_id, None);
         assert_eq!(event.context.extra.to_string(), r#"{"theirs":2,"mine":1}"#);
     });
+}
+
+#[test]
+fn what_began_ends_in_its_own_context() {
+    let trail = Trail::temporary().unwrap();
+    let (first, second) = (request("r1"), RequestContext::new());
+    second.change(|facts| {
+        facts.context.ip = Some("203.0.113.2".into());
+        facts.context.request_id = Some("r2".into());
+        facts.tenant = Some("theirs".into());
+    });
+    let begin = |name: &str| {
+        [first.enter(|| trail.begin(Event::new(name)).unwrap()), trail.begin(Event::new(name)).unwrap()]
+    };
+    for begun in begin("succeed") {
+        second.enter(|| begun.succeed()).unwrap();
+    }
+    for begun in begin("end_async") {
+        drop(second.enter(|| begun.end_async(Outcome::Success)));
+    }
+    // What its own request learns in between counts.
+    let dropped = begin("drop");
+    first.change(|facts| facts.tenant = Some("own".into()));
+    second.enter(|| drop(dropped));
+    for name in ["succeed", "end_async", "drop"] {
+        let query = Query::new().action(name).order(Order::OldestRecorded);
+        let found = trail.query(query).unwrap().events;
+        let told: Vec<_> = found
+            .iter()
+            .filter(|found| found.get("details.phase").unwrap().as_str() == Some("ended"))
+            .map(|found| {
+                let context = &found.event.context;
+                (context.request_id.as_deref(), context.ip.as_deref(), found.event.tenant.as_deref())
+            })
+            .collect();
+        let tenant = (name == "drop").then_some("own");
+        assert_eq!(told, [(Some("r1"), None, tenant), (None, None, None)], "{name}");
+    }
 }

@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use trailseal::tracing::{RecordLayer, TARGET, TraceIds, mirror};
-use trailseal::{Event, Outcome, Query, Severity, Trail, assert_audited};
+use trailseal::{Event, Outcome, Query, RequestContext, Severity, Trail, assert_audited};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -225,6 +225,32 @@ fn a_value_that_is_told_to_a_span_may_use_tracing() {
         assert_audited!(trail, action = "value.write", tenant = "acme");
         assert_audited!(trail, action = "request.handle", tenant = "acme", actor = "u1");
     });
+}
+
+#[test]
+fn a_span_is_recorded_in_the_context_that_it_was_made_in() {
+    let trail = Trail::temporary().unwrap();
+    let (first, second) = (RequestContext::new(), RequestContext::new());
+    first.change(|facts| facts.context.request_id = Some("r1".into()));
+    second.change(|facts| {
+        facts.context.request_id = Some("r2".into());
+        facts.context.ip = Some("203.0.113.2".into());
+    });
+    let layer = RecordLayer::new(trail.clone());
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+        let of_first = first.enter(|| tracing::info_span!("work", audit.action = "of.first"));
+        let of_none = tracing::info_span!("work", audit.action = "of.none");
+        // Their last handles go while another request is being handled.
+        second.enter(|| drop((of_first, of_none)));
+        second.enter(|| tracing::info!(audit.action = "of.second"));
+    });
+    let context = |action: &str| {
+        let found = trail.query(Query::new().action(action)).unwrap().events.remove(0).event.context;
+        (found.request_id, found.ip)
+    };
+    assert_eq!(context("of.first"), (Some("r1".into()), None));
+    assert_eq!(context("of.none"), (None, None));
+    assert_eq!(context("of.second"), (Some("r2".into()), Some("203.0.113.2".into())));
 }
 
 #[derive(Clone, Default)]

@@ -4,7 +4,8 @@
 //! the audit event's own: `audit.actor`, `audit.resource` (`TYPE/ID`), `audit.outcome`, `audit.tenant`,
 //! `audit.context.ip`, and so on. The message is its description, all other fields are its details. What it does not say
 //! comes from the spans around it, from the innermost on: their `audit.…`, and fields that are named as those of a
-//! context, such as `request_id` or `trace_id`.
+//! context, such as `request_id` or `trace_id`. What is still missing an event gets from the request that is being
+//! handled, a span from the one that it was made in.
 
 mod fields;
 mod mirror;
@@ -19,7 +20,8 @@ use tracing::{Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::{Event, Severity, Trail, Value};
+use crate::context::within;
+use crate::{Event, RequestContext, Severity, Trail, Value};
 use fields::Fields;
 
 pub use trace_ids::TraceIds;
@@ -136,6 +138,8 @@ struct Kept {
     begun: Instant,
     /// Of the distributed trace, as of when it was last entered.
     ids: Option<TraceIds>,
+    /// Of the request that it was made in. Its last handle may go while another one is being handled.
+    request: Option<RequestContext>,
 }
 
 impl<S> Layer<S> for RecordLayer
@@ -146,7 +150,8 @@ where
         let Some(span) = context.span(id) else { return };
         let mut fields = Fields::default();
         attributes.record(&mut fields);
-        span.extensions_mut().insert(Kept { fields, begun: Instant::now(), ids: None });
+        let (begun, request) = (Instant::now(), RequestContext::current());
+        span.extensions_mut().insert(Kept { fields, begun, ids: None, request });
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
@@ -189,7 +194,7 @@ where
         let Some(kept) = span.extensions_mut().remove::<Kept>().filter(|kept| kept.fields.is_marked()) else {
             return;
         };
-        let Kept { mut fields, begun, ids } = kept;
+        let Kept { mut fields, begun, ids, request } = kept;
         for outer in span.scope().skip(1) {
             if let Some(kept) = outer.extensions().get::<Kept>() {
                 fields.inherit(&kept.fields);
@@ -200,6 +205,6 @@ where
             fields.set("duration_ms", took.into());
         }
         fields.set_detail("span", span.name().into());
-        self.record(fields, span.metadata().level(), ids);
+        within(request, || self.record(fields, span.metadata().level(), ids));
     }
 }

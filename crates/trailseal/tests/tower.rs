@@ -12,7 +12,7 @@ use axum::extract::connect_info::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, Semaphore};
 use tower::ServiceExt as _;
 use trailseal::tower::AuditLayer;
 use trailseal::{Actor, Event, Order, Outcome, Query, RecordedEvent, RequestContext, Trail, in_context};
@@ -25,6 +25,8 @@ struct App {
     trail: Trail,
     /// All that are under way meet here, so that they are under way at once.
     all_here: Arc<Barrier>,
+    /// One permit for each that hangs, and has something to drop.
+    hanging: Arc<Semaphore>,
 }
 
 fn header(headers: &HeaderMap, name: &str) -> String {
@@ -63,6 +65,7 @@ async fn handle(State(app): State<App>, headers: HeaderMap) -> StatusCode {
         "panic" => panic!("of the test"),
         "hang" => {
             let _dropped = OnDrop(app.trail.clone(), user);
+            app.hanging.add_permits(1);
             std::future::pending().await
         }
         "deny" => StatusCode::FORBIDDEN,
@@ -133,18 +136,17 @@ fn check(found: &RecordedEvent) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_event_has_another_requests_context() {
     let trail = Trail::temporary().unwrap();
-    let app = App { trail: trail.clone(), all_here: Arc::new(Barrier::new(REQUESTS)) };
+    let hanging = Arc::new(Semaphore::new(0));
+    let all_here = Arc::new(Barrier::new(REQUESTS));
+    let app = App { trail: trail.clone(), all_here, hanging: hanging.clone() };
     let router = Router::new().route("/orders/{id}", post(handle)).layer(layer(&trail)).with_state(app);
     let what = |number: usize| ["ok", "deny", "panic", "hang"][number % 4];
     let tasks: Vec<_> = (0..REQUESTS)
         .map(|number| tokio::spawn(router.clone().oneshot(request(number, what(number)))))
         .collect();
     // Those that hang are given up when all have come to where they hang.
-    let deadline = std::time::Instant::now() + SOON;
-    while trail.count(Query::new().action("stray")).unwrap() < REQUESTS as u64 {
-        assert!(std::time::Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let all_hang = hanging.acquire_many(REQUESTS as u32 / 4);
+    drop(tokio::time::timeout(SOON, all_hang).await.unwrap().unwrap());
     for (number, task) in tasks.into_iter().enumerate() {
         match what(number) {
             "panic" => assert!(task.await.unwrap_err().is_panic()),
@@ -184,7 +186,7 @@ async fn no_event_has_another_requests_context() {
         }
     }
     // What a handler that never got to its end dropped.
-    assert!(count("handler.dropped") <= REQUESTS / 4);
+    assert_eq!(count("handler.dropped"), REQUESTS / 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,7 +15,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Barrier, Semaphore};
-use tower::ServiceExt as _;
+use tower::{Layer as _, Service as _, ServiceExt as _};
 use trailseal::tower::AuditLayer;
 use trailseal::{Actor, Event, Order, Outcome, Query, RecordedEvent, RequestContext, Trail, in_context};
 
@@ -187,6 +189,58 @@ async fn no_event_has_another_requests_context() {
     }
     // What a handler that never got to its end dropped.
     assert_eq!(count("handler.dropped"), REQUESTS / 4);
+}
+
+fn mutations(trail: &Trail) -> Vec<(Option<Outcome>, Option<String>)> {
+    let found = trail.query(Query::new().action("http.post")).unwrap().events;
+    found.into_iter().map(|found| (found.event.outcome, found.event.error)).collect()
+}
+
+#[tokio::test]
+async fn a_panic_that_is_caught_outside_the_layer_is_a_failure() {
+    let trail = Trail::temporary().unwrap();
+    let handler = async || -> StatusCode {
+        tokio::task::yield_now().await;
+        panic!("of the test")
+    };
+    let router = Router::new().route("/orders/{id}", post(handler)).layer(layer(&trail));
+    let mut handling = Box::pin(router.oneshot(request(1, "")));
+    // As CatchPanicLayer does: what panicked is dropped later, when nothing unwinds any more.
+    let has_panicked = std::future::poll_fn(|context| {
+        match catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(context))) {
+            Ok(polled) => polled.map(|_| false),
+            Err(_) => Poll::Ready(true),
+        }
+    });
+    assert!(has_panicked.await);
+    let failure = [(Some(Outcome::Failure), Some("the handler panicked".to_owned()))];
+    assert_eq!(mutations(&trail), failure);
+    drop(handling);
+    assert_eq!(mutations(&trail), failure);
+}
+
+#[tokio::test]
+async fn a_panic_is_a_failure_of_the_request_that_panicked_alone() {
+    let trail = Trail::temporary().unwrap();
+    let panicking =
+        tower::service_fn(|_: Request<Body>| -> std::future::Pending<Result<axum::response::Response, ()>> {
+            panic!("of the test")
+        });
+    let mut service = layer(&trail).layer(panicking);
+    catch_unwind(AssertUnwindSafe(|| drop(service.call(request(1, ""))))).unwrap_err();
+    assert_eq!(mutations(&trail), [(Some(Outcome::Failure), Some("the handler panicked".to_owned()))]);
+
+    let trail = Trail::temporary().unwrap();
+    let waiting =
+        tower::service_fn(|_: Request<Body>| std::future::pending::<Result<axum::response::Response, ()>>());
+    let handling = layer(&trail).layer(waiting).call(request(1, ""));
+    catch_unwind(AssertUnwindSafe(move || {
+        let _handling = handling;
+        panic!("of somebody else")
+    }))
+    .unwrap_err();
+    let given_up = "the request was given up before it was answered";
+    assert_eq!(mutations(&trail), [(Some(Outcome::Unknown), Some(given_up.to_owned()))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -253,6 +253,44 @@ fn a_span_is_recorded_in_the_context_that_it_was_made_in() {
     assert_eq!(context("of.second"), (Some("r2".into()), Some("203.0.113.2".into())));
 }
 
+#[test]
+fn numbers_are_taken_where_an_event_has_texts() {
+    let trail = Trail::temporary().unwrap();
+    let layer = RecordLayer::new(trail.clone());
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+        tracing::info!(
+            audit.action = "invoice.approve",
+            audit.actor = 7,
+            audit.resource = 42_u64,
+            audit.resource.type = "invoice",
+            audit.tenant = -3,
+            audit.id = 99,
+            audit.error = false,
+            audit.context.session_id = 1.5,
+            audit.context.shard = 4,
+            request_id = 12,
+            amount = 1200
+        );
+        tracing::info!(audit.action = 5, audit.actor.id = 8, audit.actor.name = true);
+    });
+    let found = assert_audited!(
+        trail,
+        action = "invoice.approve",
+        actor = "7",
+        resource = "invoice/42",
+        tenant = "-3",
+        context.session_id = "1.5",
+        context.request_id = "12",
+        context.shard = 4,
+        details.amount = 1200
+    );
+    assert_eq!((found.event.id.as_deref(), found.event.error.as_deref()), (Some("99"), Some("false")));
+    assert!(found.event.extra.is_empty() && found.event.invalid.is_empty(), "{found:?}");
+    let found = assert_audited!(trail, action = "5", actor = "8");
+    assert_eq!(found.event.actor.as_ref().unwrap().name.as_deref(), Some("true"));
+    assert!(found.event.invalid.is_empty(), "{found:?}");
+}
+
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<String>>>);
 

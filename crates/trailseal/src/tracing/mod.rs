@@ -1,11 +1,11 @@
 //! Between a trail and tracing: marked events and spans become audit events, and audit events can be seen in tracing.
 //!
 //! A field `audit.action` marks an event, or a span, of which one audit event comes when it closes. Fields `audit.NAME` are
-//! the audit event's own: `audit.actor`, `audit.resource` (`TYPE/ID`), `audit.outcome`, `audit.tenant`,
-//! `audit.context.ip`, and so on. The message is its description, all other fields are its details. What it does not say
-//! comes from the spans around it, from the innermost on: their `audit.…`, and fields that are named as those of a
-//! context, such as `request_id` or `trace_id`. What is still missing an event gets from the request that is being
-//! handled, a span from the one that it was made in.
+//! the audit event's own: `audit.actor`, `audit.resource` (`TYPE/ID`, or a number: its id), `audit.outcome`,
+//! `audit.tenant`, `audit.context.ip`, and so on. Numbers are written out where an event has a text. The message is its
+//! description, all other fields are its details. What it does not say comes from the spans around it, from the innermost
+//! on: their `audit.…`, and fields that are named as those of a context, such as `request_id` or `trace_id`. What is
+//! still missing an event gets from the request that is being handled, a span from the one that it was made in.
 
 mod fields;
 mod mirror;

@@ -291,6 +291,19 @@ fn numbers_are_taken_where_an_event_has_texts() {
     assert!(found.event.invalid.is_empty(), "{found:?}");
 }
 
+#[test]
+fn a_mark_without_an_action_is_counted_as_refused() {
+    let trail = Trail::temporary().unwrap();
+    let layer = RecordLayer::new(trail.clone());
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+        tracing::info!(audit.action = "");
+        drop(tracing::info_span!("work", audit.action = ""));
+        tracing::info!(audit.action = "invoice.approve");
+    });
+    assert_eq!(trail.count(Query::new()).unwrap(), 1);
+    assert_eq!(trail.stats().counted.refused, 2);
+}
+
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<String>>>);
 

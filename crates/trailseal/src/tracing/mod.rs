@@ -107,10 +107,9 @@ impl RecordLayer {
         if fields.get("severity").is_none() {
             fields.set("severity", severity(level).to_string().into());
         }
-        // A mark that is no text is no action.
-        if let Ok(event) = Event::from_value(Value::Object(fields.into_object())) {
-            drop(self.trail.record_async(event));
-        }
+        // Without an action it is none, and the trail counts it as refused.
+        let event = Event::from_value(Value::Object(fields.into_object())).unwrap_or_default();
+        drop(self.trail.record_async(event));
     }
 }
 

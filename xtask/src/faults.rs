@@ -252,6 +252,16 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal", "--features", "axum", "--test", "tower"],
     },
     Fault {
+        name: "kept_context_not_entered",
+        what: "the end of what a request began gets the context of the request that is being handled by then",
+        tests: &["-p", "trailseal", "--features", "tracing", "--test", "context", "--test", "tracing"],
+    },
+    Fault {
+        name: "panic_not_seen",
+        what: "a handler that panics is taken for one that was given up",
+        tests: &["-p", "trailseal", "--features", "axum", "--test", "tower"],
+    },
+    Fault {
         name: "copy_tail_not_read",
         what: "what the plain copy has got behind its cursor is written again",
         tests: &["-p", "trailseal", "--lib", "copy"],

@@ -2,15 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests panic")]
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use trailseal_core::file::StdFiles;
 use trailseal_core::{
-    Ack, BatchError, Once, Options, Reader, SetPolicyError, Status, Submission, Submitted, Submitter, Trail,
+    Ack, BatchError, HandedInOnce, Known, KnownIds, KnownIdsError, Once, Options, Reader, SetPolicyError,
+    Status, Submission, Submitted, Submitter, Trail,
 };
-use trailseal_event::Event;
 use trailseal_event::policy::Policy;
+use trailseal_event::{Event, Index};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -223,5 +224,58 @@ fn events_of_one_request_with_one_id_are_compared_though_the_policy_drops_them()
     }
     let differ = request([one, other]).unwrap_err();
     assert!(matches!(differ, BatchError::Conflict { place: 1, index: None, .. }), "{differ}");
+    trail.close(LONG).unwrap();
+}
+
+/// Has all ids, and while it looks, somebody switches the policy.
+struct Slow(Arc<OnceLock<Weak<Trail>>>);
+
+impl KnownIds for Slow {
+    fn look(&mut self) -> Result<Known, KnownIdsError> {
+        let trail = self.0.get().unwrap().upgrade().unwrap();
+        trail.set_policy(Policy::from_toml("mode = \"off\"").unwrap()).unwrap();
+        Ok(Known::default())
+    }
+
+    fn find(&mut self, _: &str, _: &mut Vec<Index>) -> Result<(), KnownIdsError> {
+        Ok(())
+    }
+}
+
+/// A look-up may read the whole trail, so the policy is asked after it.
+#[test]
+fn a_policy_that_comes_during_the_look_up_of_an_id_decides() {
+    type Record<'a> = &'a dyn Fn(&Trail) -> HandedInOnce;
+    let text = r#"{"id":"one","action":"test.promise"}"#;
+    let event = Event::from_json(text.as_bytes()).unwrap();
+    let ways: [(&str, Record<'_>); 2] = [
+        ("event", &|trail| trail.hand_in_once(&event, Ack::Accepted).unwrap()),
+        ("JSON", &|trail| trail.hand_in_json_once(text.as_bytes(), Ack::Accepted).unwrap().done),
+    ];
+    for (name, record) in ways {
+        let folder = tempfile::tempdir().unwrap();
+        let trail = Arc::new(Trail::open(folder.path(), options()).unwrap());
+        let handle = Arc::new(OnceLock::new());
+        handle.set(Arc::downgrade(&trail)).unwrap();
+        trail.look_ids_up_in(Box::new(Slow(handle)));
+        let HandedInOnce::New(handed_in) = record(&trail) else { panic!("{name}: it is new") };
+        assert_eq!(handed_in.receipt.status, Status::Off, "{name}");
+        assert!(trail.flush(LONG));
+        assert_eq!(actions(folder.path()), ["trail.opened", "trail.policy_changed"], "{name}");
+        trail.close(LONG).unwrap();
+    }
+}
+
+#[test]
+fn an_empty_id_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let trail = Trail::open(folder.path(), options()).unwrap();
+    let mut event = event("one");
+    event.id = Some(String::new());
+    let ids = [(); 2].map(|()| match trail.record_once(&event, Ack::Accepted).unwrap() {
+        Once::New(receipt) => receipt.id.as_str().to_owned(),
+        other => panic!("{other:?}"),
+    });
+    assert!(ids[0] != ids[1] && !ids[0].is_empty(), "{ids:?}");
     trail.close(LONG).unwrap();
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use support::hooked::hooked;
 use support::{SOON, event, sealing_at_once as options};
-use trailseal_core::file::StdFiles;
+use trailseal_core::file::{Files as _, StdFiles};
 use trailseal_core::{Ack, Folder, Reader, RecordError, Roll, RotateError, Trail, back_up};
 use trailseal_event::Index;
 
@@ -212,4 +212,48 @@ fn a_key_that_a_rotation_renames_while_a_backup_reads_is_no_error() {
     back_up(&Folder::new(&dir, files), &to, true).unwrap();
     assert!(listed.load(Ordering::SeqCst));
     assert!(to.join("keys/signing.key").exists() && !to.join("keys/signing.key.next").exists());
+}
+
+#[test]
+fn a_segment_that_is_compressed_during_a_backup_comes_with_its_checkpoint() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut options = options();
+    options.segment.roll = Roll::Bytes(1_000);
+    options.segment.compress = true;
+    let trail = Trail::open(dir.path(), options.clone()).unwrap();
+    let fill = |trail: &Trail| {
+        for _ in 0..10 {
+            trail.record_ack(&event(&"x".repeat(400)), Ack::Durable).unwrap();
+        }
+        assert!(trail.seal(SOON));
+    };
+    fill(&trail);
+    let compressed = |dir: &Path| {
+        let names = StdFiles.list(&dir.join("segments")).unwrap();
+        names.iter().filter(|name| name.ends_with(".zst")).count()
+    };
+    let (writer, folder, is_first) = (trail.clone(), dir.path().to_owned(), AtomicBool::new(true));
+    // The tree is copied after the checkpoint was read, and before the segments are listed.
+    let files = hooked(move |what, path| {
+        if what == "open"
+            && path.starts_with(&folder)
+            && path.ends_with("tree/0")
+            && is_first.swap(false, Ordering::SeqCst)
+        {
+            let before = compressed(&folder);
+            fill(&writer);
+            let begun = std::time::Instant::now();
+            while compressed(&folder) < before + 2 {
+                assert!(begun.elapsed() < SOON, "nothing is compressed");
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+        Ok(())
+    });
+    let backed_up = back_up(&Folder::new(dir.path(), files), copy.path(), true).unwrap();
+    assert!(compressed(copy.path()) > 0);
+    trail.close(SOON).unwrap();
+    let copied = Trail::open(copy.path(), options).unwrap();
+    assert!(copied.seal(SOON) && copied.stats().sealed >= backed_up.events);
+    copied.close(SOON).unwrap();
 }

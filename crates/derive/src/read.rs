@@ -253,7 +253,18 @@ impl Role {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::read;
+    use trailseal_event::{Category, OWN_KEYS, Outcome, Severity};
+
+    use super::{CATEGORIES, CONTEXT, OUTCOMES, SEVERITIES, read};
+
+    /// They stand here again so that a macro does not have to wait until the crate of events is built.
+    #[test]
+    fn the_names_are_those_of_events() {
+        assert_eq!(CONTEXT, OWN_KEYS[4]);
+        assert_eq!(CATEGORIES, Category::NAMED.map(|category| category.name().into_owned()));
+        assert_eq!(SEVERITIES, Severity::ALL.map(|severity| severity.name()));
+        assert_eq!(OUTCOMES, Outcome::ALL.map(|outcome| outcome.name()));
+    }
 
     fn said(text: &str) -> String {
         let input = syn::parse_str(text).unwrap();

@@ -1,12 +1,16 @@
 //! What is begun, and how it ended.
 
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Instant;
 
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::complete::EventId;
 
+use crate::context::{fill, within};
 use crate::into_event::IntoEvent;
-use crate::{Event, Index, Number, Outcome, Receipt, RecordError, Recording, Trail};
+use crate::{Event, Index, Number, Outcome, Receipt, RecordError, Recording, RequestContext, Trail};
 
 impl Trail {
     /// Says that something is begun, and gives what says how it ended. A process that dies in between leaves an event with
@@ -27,19 +31,95 @@ impl Trail {
     /// # Errors
     /// As [`record`](Trail::record).
     pub fn begin<'a>(&self, event: impl IntoEvent<'a>) -> Result<Begun, RecordError> {
-        Begun::begin(self, event.into_event().into_owned())
+        let (beginning, rest) = Rest::of(self, event.into_event().into_owned());
+        Ok(rest.after(self.record(beginning)?))
+    }
+
+    /// As [`begin`](Trail::begin), for callers that must not block: the beginning is recorded when this returns, and the
+    /// future is ready when it has reached its level. A future that is dropped before leaves the beginning without an
+    /// end, as a process that dies. A full buffer refuses at once.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use trailseal::{Event, Outcome, Trail};
+    ///
+    /// let trail = Trail::temporary()?;
+    /// let transfer = trail.begin_async(Event::new("money.transfer").resource("account", "7")).await?;
+    /// // … the transfer …
+    /// transfer.end_async(Outcome::Success).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn begin_async<'a>(&self, event: impl IntoEvent<'a>) -> Beginning {
+        let (beginning, rest) = Rest::of(self, event.into_event().into_owned());
+        Beginning { recording: self.record_async(beginning), rest: Some(rest) }
+    }
+}
+
+/// The future of what is begun; see [`Trail::begin_async`].
+#[must_use = "the beginning is recorded already; await this to go on"]
+pub struct Beginning {
+    recording: Recording,
+    /// Taken when the beginning has reached its level.
+    rest: Option<Rest>,
+}
+
+impl Future for Beginning {
+    type Output = Result<Begun, RecordError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        let receipt = std::task::ready!(Pin::new(&mut self.recording).poll(context));
+        match self.rest.take() {
+            Some(rest) => Poll::Ready(receipt.map(|receipt| rest.after(receipt))),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// What is to be said at the end of something whose beginning is being recorded.
+struct Rest {
+    trail: Trail,
+    context: Option<RequestContext>,
+    event: Event,
+}
+
+impl Rest {
+    /// The event of a beginning, and what is left to say.
+    fn of(trail: &Trail, event: Event) -> (Event, Rest) {
+        let mut event = fill(Cow::Owned(event)).into_owned();
+        let id = event.id.get_or_insert_with(|| EventId::new(SystemClock.now()).to_string());
+        // So that sampling keeps both or none, and readers find one by the other.
+        event.context.correlation_id.get_or_insert_with(|| id.clone());
+        let beginning = Event { outcome: Some(Outcome::Unknown), ..event.clone() }.detail("phase", "begun");
+        event.id = None;
+        event.time = None;
+        (beginning, Rest { trail: trail.clone(), context: RequestContext::current(), event })
+    }
+
+    fn after(self, receipt: Receipt) -> Begun {
+        let Rest { trail, context, event } = self;
+        let mut began = crate::Object::from_iter([("id", receipt.id.to_string())]);
+        if let Some(index) = receipt.index {
+            began.insert("index", index.get());
+        }
+        let end = event.detail("phase", "ended").detail("began", began);
+        Begun { trail, context, end: Some(end), begun: Instant::now(), receipt }
     }
 }
 
 /// Something that was begun: says how it ended, by [`succeed`](Begun::succeed) or [`fail`](Begun::fail). Made by
-/// [`Trail::begin`].
+/// [`Trail::begin`] and [`Trail::begin_async`].
 ///
 /// Two events come of it: at the beginning one with the outcome `unknown` and `details.phase` `begun`; at the end one with
 /// `phase` `ended`, the outcome, how long it took, and the first one's index and id in `details.began`. Both have the same
-/// `correlation_id`. One that is dropped without a word ends as `unknown`, or as a failure if the thread panics.
+/// `correlation_id`, and the [context](RequestContext) of the request that it was begun in, wherever it ends. One that is
+/// dropped without a word ends as `unknown`, or as a failure if the thread panics.
 #[must_use = "say how it ended, with `succeed` or `fail`"]
 pub struct Begun {
     trail: Trail,
+    /// That of its own request: it may end while another one is being handled.
+    context: Option<RequestContext>,
     /// Taken when the end is recorded.
     end: Option<Event>,
     begun: Instant,
@@ -47,23 +127,6 @@ pub struct Begun {
 }
 
 impl Begun {
-    pub(crate) fn begin(trail: &Trail, event: Event) -> Result<Begun, RecordError> {
-        let mut event = crate::context::fill(std::borrow::Cow::Owned(event)).into_owned();
-        let id = event.id.get_or_insert_with(|| EventId::new(SystemClock.now()).to_string());
-        // So that sampling keeps both or none, and readers find one by the other.
-        event.context.correlation_id.get_or_insert_with(|| id.clone());
-        let beginning = Event { outcome: Some(Outcome::Unknown), ..event.clone() };
-        let receipt = trail.record(beginning.detail("phase", "begun"))?;
-        event.id = None;
-        event.time = None;
-        let mut began = crate::Object::from_iter([("id", receipt.id.to_string())]);
-        if let Some(index) = receipt.index {
-            began.insert("index", index.get());
-        }
-        let end = event.detail("phase", "ended").detail("began", began);
-        Ok(Begun { trail: trail.clone(), end: Some(end), begun: Instant::now(), receipt })
-    }
-
     /// The receipt of the beginning.
     pub fn receipt(&self) -> &Receipt {
         &self.receipt
@@ -106,12 +169,12 @@ impl Begun {
     /// As [`end`](Begun::end), for callers that must not block.
     pub fn end_async(mut self, outcome: Outcome) -> Recording {
         let ended = self.ended(outcome, None).unwrap_or_default();
-        self.trail.record_async(ended)
+        within(self.context.take(), || self.trail.record_async(ended))
     }
 
     fn end_with(mut self, outcome: Outcome, error: Option<String>) -> Result<Receipt, RecordError> {
         let ended = self.ended(outcome, error).unwrap_or_default();
-        self.trail.record(ended)
+        within(self.context.take(), || self.trail.record(ended))
     }
 
     fn ended(&mut self, outcome: Outcome, error: Option<String>) -> Option<Event> {
@@ -131,7 +194,7 @@ impl Drop for Begun {
         };
         if let Some(event) = self.ended(outcome, Some(why.into())) {
             // Nobody is there to hear of a failure; the beginning stands with the same outcome. Nor may a drop block.
-            drop(self.trail.record_async(event));
+            drop(within(self.context.take(), || self.trail.record_async(event)));
         }
     }
 }

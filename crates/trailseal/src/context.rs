@@ -47,8 +47,20 @@ pub struct RequestFacts {
     pub tenant: Option<String>,
 }
 
-/// One of the fields of a context.
-type Field = fn(&mut Context) -> &mut Option<String>;
+/// The texts of a context.
+const TEXTS: [fn(&mut Context) -> &mut Option<String>; 11] = [
+    |context| &mut context.ip,
+    |context| &mut context.user_agent,
+    |context| &mut context.request_id,
+    |context| &mut context.correlation_id,
+    |context| &mut context.session_id,
+    |context| &mut context.trace_id,
+    |context| &mut context.span_id,
+    |context| &mut context.component,
+    |context| &mut context.service,
+    |context| &mut context.version,
+    |context| &mut context.host,
+];
 
 impl RequestContext {
     /// One of which nothing is known yet.
@@ -61,9 +73,17 @@ impl RequestContext {
         CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
     }
 
-    /// Says what has become known: who it is, once that was checked. Holds for events that are recorded from now on.
+    /// Says what has become known: who it is, once that was checked. Holds for events that are recorded after it.
+    ///
+    /// The closure works on a copy of the facts, and may record meanwhile, or change them again. What it changed is put in
+    /// place when it returns, field by field. When several threads change one field at once, the last to return holds.
     pub fn change<R>(&self, change: impl FnOnce(&mut RequestFacts) -> R) -> R {
-        change(&mut self.facts())
+        // Not under the lock, which whatever records needs, too.
+        let before = self.facts().clone();
+        let mut after = before.clone();
+        let done = change(&mut after);
+        self.facts().take_changes(before, after);
+        done
     }
 
     /// Does `work` in this context: in a thread of its own, or where nothing awaits.
@@ -82,23 +102,10 @@ impl RequestContext {
     }
 
     fn fill<'a>(&self, event: Cow<'a, Event>) -> Cow<'a, Event> {
-        let facts = self.facts();
+        let mut facts = self.facts();
         let mut event = event;
-        let known = &facts.context;
-        let fields: [(&Option<String>, Field); 11] = [
-            (&known.ip, |context| &mut context.ip),
-            (&known.user_agent, |context| &mut context.user_agent),
-            (&known.request_id, |context| &mut context.request_id),
-            (&known.correlation_id, |context| &mut context.correlation_id),
-            (&known.session_id, |context| &mut context.session_id),
-            (&known.trace_id, |context| &mut context.trace_id),
-            (&known.span_id, |context| &mut context.span_id),
-            (&known.component, |context| &mut context.component),
-            (&known.service, |context| &mut context.service),
-            (&known.version, |context| &mut context.version),
-            (&known.host, |context| &mut context.host),
-        ];
-        for (known, field) in fields {
+        for field in TEXTS {
+            let known = field(&mut facts.context);
             if known.is_some() {
                 let field = field(&mut event.to_mut().context);
                 if field.is_none() {
@@ -112,12 +119,40 @@ impl RequestContext {
         if event.tenant.is_none() && facts.tenant.is_some() {
             event.to_mut().tenant.clone_from(&facts.tenant);
         }
-        for (key, value) in known.extra.iter() {
+        for (key, value) in facts.context.extra.iter() {
             if !event.context.extra.contains_key(key) {
                 event.to_mut().context.extra.insert(key, value.clone());
             }
         }
         event
+    }
+}
+
+impl RequestFacts {
+    /// Takes over what somebody changed from `before` to `after`. What others changed meanwhile stays.
+    fn take_changes(&mut self, mut before: RequestFacts, mut after: RequestFacts) {
+        for field in TEXTS {
+            let changed = std::mem::take(field(&mut after.context));
+            take_change(field(&mut self.context), field(&mut before.context), changed);
+        }
+        take_change(&mut self.actor, &before.actor, after.actor);
+        take_change(&mut self.tenant, &before.tenant, after.tenant);
+        for (key, _) in before.context.extra.iter() {
+            if !after.context.extra.contains_key(key) {
+                self.context.extra.remove(key);
+            }
+        }
+        for (key, value) in after.context.extra {
+            if before.context.extra.get(&key) != Some(&value) {
+                self.context.extra.insert(key, value);
+            }
+        }
+    }
+}
+
+fn take_change<T: PartialEq>(place: &mut T, before: &T, after: T) {
+    if after != *before {
+        *place = after;
     }
 }
 
@@ -194,8 +229,11 @@ pub(crate) fn fill(event: Cow<'_, Event>) -> Cow<'_, Event> {
 /// The work in the context of the request that is being handled here, on whatever thread it is done.
 pub(crate) fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
     let context = RequestContext::current();
-    move || {
-        let _entered = Entered::new(context);
-        work()
-    }
+    move || within(context, work)
+}
+
+/// Does `work` in a context that was kept for it, or in none, whatever is being handled here.
+pub(crate) fn within<T>(context: Option<RequestContext>, work: impl FnOnce() -> T) -> T {
+    let _entered = (!cfg!(trailseal_fault = "kept_context_not_entered")).then(|| Entered::new(context));
+    work()
 }

@@ -59,7 +59,7 @@ pub use audit::{
     AuditEvent, AuditEventType, AuditFilter, AuditLogger, AuditResult, AuditStorage, FileAuditStorage,
     ResourceType, RotationPolicy, StorageError, StorageFuture, create_audit_logger,
 };
-pub use begun::Begun;
+pub use begun::{Beginning, Begun};
 pub use context::{InContext, RequestContext, RequestFacts, in_context};
 pub use into_event::{IntoEvent, ToEvent};
 pub use query::{Cursor, Order, Page, Query, QueryError, RecordedEvent};

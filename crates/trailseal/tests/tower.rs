@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,8 +14,8 @@ use axum::extract::connect_info::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::Barrier;
-use tower::ServiceExt as _;
+use tokio::sync::{Barrier, Semaphore};
+use tower::{Layer as _, Service as _, ServiceExt as _};
 use trailseal::tower::AuditLayer;
 use trailseal::{Actor, Event, Order, Outcome, Query, RecordedEvent, RequestContext, Trail, in_context};
 
@@ -25,6 +27,8 @@ struct App {
     trail: Trail,
     /// All that are under way meet here, so that they are under way at once.
     all_here: Arc<Barrier>,
+    /// One permit for each that hangs, and has something to drop.
+    hanging: Arc<Semaphore>,
 }
 
 fn header(headers: &HeaderMap, name: &str) -> String {
@@ -63,6 +67,7 @@ async fn handle(State(app): State<App>, headers: HeaderMap) -> StatusCode {
         "panic" => panic!("of the test"),
         "hang" => {
             let _dropped = OnDrop(app.trail.clone(), user);
+            app.hanging.add_permits(1);
             std::future::pending().await
         }
         "deny" => StatusCode::FORBIDDEN,
@@ -133,18 +138,17 @@ fn check(found: &RecordedEvent) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_event_has_another_requests_context() {
     let trail = Trail::temporary().unwrap();
-    let app = App { trail: trail.clone(), all_here: Arc::new(Barrier::new(REQUESTS)) };
+    let hanging = Arc::new(Semaphore::new(0));
+    let all_here = Arc::new(Barrier::new(REQUESTS));
+    let app = App { trail: trail.clone(), all_here, hanging: hanging.clone() };
     let router = Router::new().route("/orders/{id}", post(handle)).layer(layer(&trail)).with_state(app);
     let what = |number: usize| ["ok", "deny", "panic", "hang"][number % 4];
     let tasks: Vec<_> = (0..REQUESTS)
         .map(|number| tokio::spawn(router.clone().oneshot(request(number, what(number)))))
         .collect();
     // Those that hang are given up when all have come to where they hang.
-    let deadline = std::time::Instant::now() + SOON;
-    while trail.count(Query::new().action("stray")).unwrap() < REQUESTS as u64 {
-        assert!(std::time::Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let all_hang = hanging.acquire_many(REQUESTS as u32 / 4);
+    drop(tokio::time::timeout(SOON, all_hang).await.unwrap().unwrap());
     for (number, task) in tasks.into_iter().enumerate() {
         match what(number) {
             "panic" => assert!(task.await.unwrap_err().is_panic()),
@@ -184,7 +188,59 @@ async fn no_event_has_another_requests_context() {
         }
     }
     // What a handler that never got to its end dropped.
-    assert!(count("handler.dropped") <= REQUESTS / 4);
+    assert_eq!(count("handler.dropped"), REQUESTS / 4);
+}
+
+fn mutations(trail: &Trail) -> Vec<(Option<Outcome>, Option<String>)> {
+    let found = trail.query(Query::new().action("http.post")).unwrap().events;
+    found.into_iter().map(|found| (found.event.outcome, found.event.error)).collect()
+}
+
+#[tokio::test]
+async fn a_panic_that_is_caught_outside_the_layer_is_a_failure() {
+    let trail = Trail::temporary().unwrap();
+    let handler = async || -> StatusCode {
+        tokio::task::yield_now().await;
+        panic!("of the test")
+    };
+    let router = Router::new().route("/orders/{id}", post(handler)).layer(layer(&trail));
+    let mut handling = Box::pin(router.oneshot(request(1, "")));
+    // As CatchPanicLayer does: what panicked is dropped later, when nothing unwinds any more.
+    let has_panicked = std::future::poll_fn(|context| {
+        match catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(context))) {
+            Ok(polled) => polled.map(|_| false),
+            Err(_) => Poll::Ready(true),
+        }
+    });
+    assert!(has_panicked.await);
+    let failure = [(Some(Outcome::Failure), Some("the handler panicked".to_owned()))];
+    assert_eq!(mutations(&trail), failure);
+    drop(handling);
+    assert_eq!(mutations(&trail), failure);
+}
+
+#[tokio::test]
+async fn a_panic_is_a_failure_of_the_request_that_panicked_alone() {
+    let trail = Trail::temporary().unwrap();
+    let panicking =
+        tower::service_fn(|_: Request<Body>| -> std::future::Pending<Result<axum::response::Response, ()>> {
+            panic!("of the test")
+        });
+    let mut service = layer(&trail).layer(panicking);
+    catch_unwind(AssertUnwindSafe(|| drop(service.call(request(1, ""))))).unwrap_err();
+    assert_eq!(mutations(&trail), [(Some(Outcome::Failure), Some("the handler panicked".to_owned()))]);
+
+    let trail = Trail::temporary().unwrap();
+    let waiting =
+        tower::service_fn(|_: Request<Body>| std::future::pending::<Result<axum::response::Response, ()>>());
+    let handling = layer(&trail).layer(waiting).call(request(1, ""));
+    catch_unwind(AssertUnwindSafe(move || {
+        let _handling = handling;
+        panic!("of somebody else")
+    }))
+    .unwrap_err();
+    let given_up = "the request was given up before it was answered";
+    assert_eq!(mutations(&trail), [(Some(Outcome::Unknown), Some(given_up.to_owned()))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

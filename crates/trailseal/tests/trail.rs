@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trailseal::{
-    Ack, Event, HandoffPlace, Options, Order, Outcome, Policy, Query, QueryError, RecordError, Status, Trail,
+    Ack, Event, HandoffPlace, Options, Order, Outcome, Policy, Query, QueryError, RecordError,
+    RequestContext, Status, Trail,
 };
 use trailseal_event::filter::FILTER_NAMES;
 use trailseal_testkit::fault::FaultFiles;
@@ -209,6 +210,39 @@ fn what_began_says_how_it_ended() {
     assert_eq!(first.event.context.correlation_id, second.event.context.correlation_id);
     assert_eq!(second.get("details.began.index").unwrap().as_u64(), Some(first.index.get()));
     assert!(second.event.duration_ms.is_some());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_begins_async_reaches_its_level_before_it_goes_on() {
+    let mut options = Options::default();
+    options.policy = Policy::from_toml("mode = \"sync\"").unwrap();
+    let trail = Trail::temporary_with(options).unwrap();
+    let request = RequestContext::new();
+    request.change(|facts| facts.context.request_id = Some("r1".into()));
+    // Recorded when it returns, in the context of there, whoever awaits it where.
+    let beginning = request.enter(|| trail.begin_async(Event::new("money.transfer")));
+    assert_eq!(trail.count(Query::new()).unwrap(), 1);
+    let begun = beginning.await.unwrap();
+    assert_eq!(begun.receipt().status, Status::Durable);
+    assert_eq!(begun.end_async(Outcome::Success).await.unwrap().status, Status::Durable);
+
+    let found = trail.query(Query::new().order(Order::OldestRecorded)).unwrap().events;
+    let told: Vec<_> = found
+        .iter()
+        .map(|found| (found.get("details.phase").unwrap().to_string(), found.event.outcome.unwrap()))
+        .collect();
+    let told_as = |phase: &str, outcome| (format!("{phase:?}"), outcome);
+    assert_eq!(told, [told_as("begun", Outcome::Unknown), told_as("ended", Outcome::Success)]);
+    assert_eq!(found[1].get("details.began.index").unwrap().as_u64(), Some(found[0].index.get()));
+    assert_eq!(found[0].event.context.correlation_id, found[1].event.context.correlation_id);
+    assert!(found.iter().all(|found| found.event.context.request_id.as_deref() == Some("r1")));
+
+    assert!(matches!(trail.begin_async(Event::new("")).await, Err(RecordError::NoAction(_))));
+    // One that nobody waits for began, and says no more.
+    drop(trail.begin_async(Event::new("report.make")));
+    let found = trail.query(Query::new().action("report.make")).unwrap().events;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].event.outcome, Some(Outcome::Unknown));
 }
 
 #[test]

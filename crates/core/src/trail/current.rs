@@ -39,6 +39,12 @@ impl Current {
         result
     }
 
+    /// Whether this is still the one in force.
+    #[inline]
+    pub(crate) fn is(&self, policy: &InForce) -> bool {
+        self.id.load(Ordering::Acquire) == policy.id
+    }
+
     /// The current policy, for keeping. Takes no lock, since nobody might ever release it in a forked child.
     #[cold]
     pub(crate) fn load(&self) -> Arc<InForce> {

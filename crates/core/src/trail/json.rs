@@ -76,7 +76,12 @@ impl Trail {
                 let Some(Ok((ready, key))) = inner.ready_from_text(policy, text, &by, now, line) else {
                     return Ok(None);
                 };
-                let (mut ids, found) = self.look_up(key, &ready.stamp.id).map_err(RecordOnceError::from)?;
+                let own_id = key.map(|key| (key, ready.stamp.id.as_str()));
+                let (mut ids, found) = self.look_up(own_id).map_err(RecordOnceError::from)?;
+                if !inner.policy.is(policy) {
+                    // The look-up took long, and another policy came into force: the slow path decides by that.
+                    return Ok(None);
+                }
                 if let Some(index) = found {
                     drop(ids);
                     let (event, _) = self.read_sent(text, inner.strict)?;

@@ -97,10 +97,12 @@ impl Trail {
         // Before the id is looked up and contents are compared: what is stored is masked.
         let masked = line::masked(&inner.masker, event);
         let sent = Sent::masked(event, masked.as_ref());
+        let own_id = sent.own_id();
+        let key = own_id.as_ref().map(|(key, _)| *key);
+        // A look-up may read the whole trail. What the policy says, and what time it is, is asked afterwards.
+        let (mut ids, found) = self.look_up(own_id.as_ref().map(|(key, id)| (*key, &**id)))?;
         inner.policy.with(|policy| {
             let mut ready = Ready::decide(policy, sent, inner.log.clock.now());
-            let key = sent.key();
-            let (mut ids, found) = self.look_up(key, &ready.stamp.id)?;
             if let Some(index) = found {
                 drop(ids);
                 return self.repeat(sent.written(), index, &ready, ack);
@@ -114,18 +116,17 @@ impl Trail {
         })
     }
 
-    /// Whether an event with this key is there. The lock is held until the event is recorded, so that two callers with one
+    /// Whether an event with this key and id is there. The lock is held until the event is recorded, so that two callers with one
     /// id cannot both find it absent.
     #[inline(always)]
     pub(super) fn look_up(
         &self,
-        key: Option<u128>,
-        id: &EventId,
+        own_id: Option<(u128, &str)>,
     ) -> Result<(MutexGuard<'_, Ids>, Option<u64>), ReadError> {
         let mut ids = self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(key) = key else { return Ok((ids, None)) };
+        let Some((key, id)) = own_id else { return Ok((ids, None)) };
         self.catch_up(&mut ids)?;
-        let found = self.find(&mut ids, key, id.as_str())?;
+        let found = self.find(&mut ids, key, id)?;
         Ok((ids, found))
     }
 

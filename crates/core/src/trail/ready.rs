@@ -88,11 +88,11 @@ impl<'a> Sent<'a> {
         }
     }
 
-    /// By what its id is looked up, if it has one of its own.
-    pub(super) fn key(&self) -> Option<u128> {
+    /// Its id, as its line will have it, and by what that is looked up, if it has one of its own.
+    pub(super) fn own_id(&self) -> Option<(u128, Cow<'a, str>)> {
         let written = self.written();
-        let id = written.id.as_deref().filter(|id| !id.is_empty())?;
-        Some(Ids::key(written.tenant.as_deref(), &held_id(id)))
+        let id = held_id(written.id.as_deref().filter(|id| !id.is_empty())?);
+        Some((Ids::key(written.tenant.as_deref(), &id), id))
     }
 }
 

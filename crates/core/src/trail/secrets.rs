@@ -13,12 +13,19 @@ const FILE_BYTES_MAX: u64 = 1_024;
 const MASK: Secret<32> = Secret {
     file: "mask",
     name: "masking key",
-    way_on: "put the right key there, or remove it and another is made",
+    way_on: "put the right key there, or remove it to have another one made",
+    makes_folder: true,
 };
-const SAMPLING: Secret<16> =
-    Secret { file: "sampling", name: "sampling secret", way_on: "remove it, and another secret is made" };
+/// It is the first that an opening loads. So a folder of keys that was taken away stops the opening, and no new masking key is
+/// made in silence, whose hashes would not match those of older lines.
+const SAMPLING: Secret<16> = Secret {
+    file: "sampling",
+    name: "sampling secret",
+    way_on: "remove it to have another one made",
+    makes_folder: false,
+};
 
-/// Why a secret could not be had.
+/// Why a secret could not be loaded or created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretError {
@@ -78,6 +85,7 @@ struct Secret<const BYTES: usize> {
     file: &'static str,
     name: &'static str,
     way_on: &'static str,
+    makes_folder: bool,
 }
 
 impl<const BYTES: usize> Secret<BYTES> {
@@ -116,7 +124,9 @@ impl<const BYTES: usize> Secret<BYTES> {
     fn save(&self, folder: &Folder, secret: &[u8; BYTES]) -> Result<(), SecretError> {
         let failed = self.failed(folder);
         let text: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-        folder.files().create_folder(&folder.keys_folder()).map_err(&failed)?;
+        if self.makes_folder {
+            folder.files().create_folder(&folder.keys_folder()).map_err(&failed)?;
+        }
         folder.files().replace(&self.path(folder), format!("{text}\n").as_bytes(), true).map_err(&failed)
     }
 }
@@ -145,6 +155,9 @@ mod tests {
     fn a_secret_stays_with_the_trail_and_with_its_owner() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path(), Arc::new(StdFiles));
+        let error = load_or_make_sampler(&folder).unwrap_err().to_string();
+        assert!(error.contains("could not read or make the sampling secret"), "{error}");
+        std::fs::create_dir(folder.keys_folder()).unwrap();
         let (first, again) = (load_or_make_sampler(&folder).unwrap(), load_or_make_sampler(&folder).unwrap());
         let choices = |sampler: &Sampler| -> Vec<bool> {
             (0..64).map(|number| sampler.keeps(Some(&number.to_string()), 0.5)).collect()

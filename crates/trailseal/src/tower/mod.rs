@@ -24,7 +24,7 @@ pub use client_address::ProxyHeader;
 pub use request::PeerAddress;
 
 use crate::{Actor, InContext, Trail};
-use mutation::Mutation;
+use mutation::{Mutation, watched};
 use settings::Settings;
 
 /// Gives every event that is recorded while a request is handled the request's context: client address, user agent,
@@ -157,10 +157,11 @@ where
         let (parts, body) = request.into_parts();
         let request = request::context(&parts, &self.settings);
         let is_wanted = self.settings.records_mutations && !parts.method.is_safe();
-        let mutation = is_wanted.then(|| Mutation::new(&parts, request.clone(), &self.settings));
+        let mut mutation = is_wanted.then(|| Mutation::new(&parts, request.clone(), &self.settings));
         // What the service does before its future is polled is the request's, too.
         let inner = &mut self.inner;
-        let future = request.enter(|| inner.call(Request::from_parts(parts, body)));
+        let future =
+            request.enter(|| watched(&mut mutation, || inner.call(Request::from_parts(parts, body))));
         Handling { future: request.scope(future), mutation, answered: None }
     }
 }
@@ -186,7 +187,8 @@ where
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if this.answered.is_none() {
-            let answered = std::task::ready!(Pin::new(&mut this.future).poll(context));
+            let Handling { future, mutation, .. } = this;
+            let answered = std::task::ready!(watched(mutation, || Pin::new(future).poll(context)));
             let Some(mutation) = this.mutation.take() else { return Poll::Ready(answered) };
             match answered {
                 Ok(response) => {

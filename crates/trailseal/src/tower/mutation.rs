@@ -8,7 +8,7 @@ use http::request::Parts;
 use super::settings::Settings;
 use crate::{Category, Event, Outcome, Recording, RequestContext, Trail};
 
-/// A request that is being handled. One that is dropped was given up, or its handler panicked.
+/// A request that is being handled. One that is dropped was given up. That its handler panicked is seen by [`watched`].
 pub(super) struct Mutation {
     trail: Trail,
     request: RequestContext,
@@ -52,16 +52,40 @@ impl Mutation {
     }
 }
 
+impl Mutation {
+    fn unanswered(&mut self, outcome: Outcome, why: &str) {
+        let event = self.taken(outcome).error(why);
+        // Nobody is there to hear of a failure; it is counted.
+        drop(self.record(event));
+    }
+}
+
 impl Drop for Mutation {
     fn drop(&mut self) {
         if self.event.is_some() {
-            let (outcome, why) = match std::thread::panicking() {
-                true => (Outcome::Failure, "the handler panicked"),
-                false => (Outcome::Unknown, "the request was given up before it was answered"),
-            };
-            let event = self.taken(outcome).error(why);
-            // Nobody is there to hear of a failure; it is counted.
-            drop(self.record(event));
+            self.unanswered(Outcome::Unknown, "the request was given up before it was answered");
+        }
+    }
+}
+
+/// Does the service's own work for a request. If that panics, the failure is recorded at once: whoever catches the panic
+/// may drop the request later, when nothing unwinds any more.
+pub(super) fn watched<T>(mutation: &mut Option<Mutation>, work: impl FnOnce() -> T) -> T {
+    let watch = Watch(mutation);
+    let done = work();
+    std::mem::forget(watch);
+    done
+}
+
+/// Dropped by a panic alone.
+struct Watch<'a>(&'a mut Option<Mutation>);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if !cfg!(trailseal_fault = "panic_not_seen")
+            && let Some(mut mutation) = self.0.take()
+        {
+            mutation.unanswered(Outcome::Failure, "the handler panicked");
         }
     }
 }

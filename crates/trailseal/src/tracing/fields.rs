@@ -25,6 +25,25 @@ const CONTEXT: [&str; 11] = [
     "host",
 ];
 
+/// The audit event's own texts, apart from its context's.
+const TEXTS: [&str; 15] = [
+    ACTION,
+    "id",
+    "tenant",
+    "description",
+    "error",
+    "actor",
+    "actor.id",
+    "actor.type",
+    "actor.name",
+    "actor.email",
+    "on_behalf_of.id",
+    "on_behalf_of.reason",
+    "resource.type",
+    "resource.id",
+    "resource.name",
+];
+
 /// An audit event's fields, each under its path, and its details.
 #[derive(Default)]
 pub(super) struct Fields {
@@ -71,6 +90,15 @@ impl Fields {
         }
     }
 
+    /// Takes over what was said later.
+    pub(super) fn update(&mut self, later: Fields) {
+        later.own.into_iter().for_each(|(path, value)| self.set(&path, value));
+        later.context.into_iter().for_each(|(name, value)| self.set_context(name, value));
+        for (key, value) in later.details {
+            self.details.insert(key, value);
+        }
+    }
+
     /// Takes over from a span around it what it does not say itself.
     pub(super) fn inherit(&mut self, outer: &Fields) {
         // What an outer span did, and how, is its own.
@@ -111,16 +139,36 @@ impl Fields {
     fn take(&mut self, field: &Field, value: Value) {
         let name = field.name();
         if let Some(path) = name.strip_prefix(PREFIX) {
-            self.set(path, value);
+            self.set_own(path, value);
         } else if name == "message" {
-            self.set("description", value);
+            self.set_own("description", value);
         } else if let Some(known) = CONTEXT.into_iter().find(|known| *known == name) {
-            // A text in the line, whatever it was.
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            self.set_context(known, text.into());
+            self.set_context(known, written_out(value));
         } else {
             self.details.insert(name, value);
         }
+    }
+
+    /// Programs have many ids as numbers. Where an event has a text, they are written out.
+    fn set_own(&mut self, path: &str, value: Value) {
+        let is_text = match path.strip_prefix("context.") {
+            Some(name) => CONTEXT.contains(&name),
+            None => TEXTS.contains(&path),
+        };
+        match value {
+            Value::String(_) => self.set(path, value),
+            // A text says `TYPE/ID`; a number can only be the id.
+            _ if path == "resource" => self.set("resource.id", written_out(value)),
+            _ if is_text => self.set(path, written_out(value)),
+            _ => self.set(path, value),
+        }
+    }
+}
+
+fn written_out(value: Value) -> Value {
+    match value {
+        Value::String(_) => value,
+        scalar => scalar.to_string().into(),
     }
 }
 

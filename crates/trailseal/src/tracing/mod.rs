@@ -1,15 +1,17 @@
 //! Between a trail and tracing: marked events and spans become audit events, and audit events can be seen in tracing.
 //!
 //! A field `audit.action` marks an event, or a span, of which one audit event comes when it closes. Fields `audit.NAME` are
-//! the audit event's own: `audit.actor`, `audit.resource` (`TYPE/ID`), `audit.outcome`, `audit.tenant`,
-//! `audit.context.ip`, and so on. The message is its description, all other fields are its details. What it does not say
-//! comes from the spans around it, from the innermost on: their `audit.…`, and fields that are named as those of a
-//! context, such as `request_id` or `trace_id`.
+//! the audit event's own: `audit.actor`, `audit.resource` (`TYPE/ID`, or a number: its id), `audit.outcome`,
+//! `audit.tenant`, `audit.context.ip`, and so on. Numbers are written out where an event has a text. The message is its
+//! description, all other fields are its details. What it does not say comes from the spans around it, from the innermost
+//! on: their `audit.…`, and fields that are named as those of a context, such as `request_id` or `trace_id`. What is
+//! still missing an event gets from the request that is being handled, a span from the one that it was made in.
 
 mod fields;
 mod mirror;
 mod trace_ids;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,7 +20,8 @@ use tracing::{Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::{Event, Severity, Trail, Value};
+use crate::context::within;
+use crate::{Event, RequestContext, Severity, Trail, Value};
 use fields::Fields;
 
 pub use trace_ids::TraceIds;
@@ -29,6 +32,11 @@ pub use mirror::mirror;
 pub const TARGET: &str = "trailseal::audit";
 
 type FindTraceIds = Arc<dyn Fn() -> Option<TraceIds> + Send + Sync>;
+
+thread_local! {
+    /// Whether the ids are being looked for. What is emitted by that is recorded without ids, rather than without end.
+    static IS_LOOKING: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A layer that records marked events and spans. It never blocks: the policy's level is not waited for, and that an event
 /// was refused is counted by the trail.
@@ -60,7 +68,8 @@ impl RecordLayer {
     }
 
     /// Where the ids of the current span of a distributed trace are to be found; asked while a marked event or span is
-    /// recorded that no field `trace_id` is given for. With OpenTelemetry:
+    /// recorded that no field `trace_id` is given for. The closure may read the current span, and use tracing itself. With
+    /// OpenTelemetry:
     ///
     /// ```
     /// use opentelemetry::trace::TraceContextExt as _;
@@ -81,9 +90,14 @@ impl RecordLayer {
         self
     }
 
-    /// The ids of here.
+    /// The ids of here. No lock of a span may be held: the closure may want the same one.
     fn found_here(&self) -> Option<TraceIds> {
-        self.trace_ids.as_ref().and_then(|find| find())
+        let find = self.trace_ids.as_ref()?;
+        if IS_LOOKING.replace(true) {
+            return None;
+        }
+        let _looking = Looking;
+        find()
     }
 
     fn record(&self, mut fields: Fields, level: &Level, ids: Option<TraceIds>) {
@@ -93,10 +107,18 @@ impl RecordLayer {
         if fields.get("severity").is_none() {
             fields.set("severity", severity(level).to_string().into());
         }
-        // A mark that is no text is no action.
-        if let Ok(event) = Event::from_value(Value::Object(fields.into_object())) {
-            drop(self.trail.record_async(event));
-        }
+        // Without an action it is none, and the trail counts it as refused.
+        let event = Event::from_value(Value::Object(fields.into_object())).unwrap_or_default();
+        drop(self.trail.record_async(event));
+    }
+}
+
+/// While it lives, the ids are being looked for.
+struct Looking;
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        IS_LOOKING.set(false);
     }
 }
 
@@ -115,6 +137,8 @@ struct Kept {
     begun: Instant,
     /// Of the distributed trace, as of when it was last entered.
     ids: Option<TraceIds>,
+    /// Of the request that it was made in. Its last handle may go while another one is being handled.
+    request: Option<RequestContext>,
 }
 
 impl<S> Layer<S> for RecordLayer
@@ -125,22 +149,28 @@ where
         let Some(span) = context.span(id) else { return };
         let mut fields = Fields::default();
         attributes.record(&mut fields);
-        span.extensions_mut().insert(Kept { fields, begun: Instant::now(), ids: None });
+        let (begun, request) = (Instant::now(), RequestContext::current());
+        span.extensions_mut().insert(Kept { fields, begun, ids: None, request });
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
+        // A value may use tracing while it is written out, so that is done before the span is locked.
+        let mut said = Fields::default();
+        values.record(&mut said);
         if let Some(kept) = span.extensions_mut().get_mut::<Kept>() {
-            values.record(&mut kept.fields);
+            kept.fields.update(said);
         }
     }
 
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        if let Some(kept) = span.extensions_mut().get_mut::<Kept>()
-            && kept.fields.is_marked()
-        {
-            kept.ids = self.found_here().or(kept.ids.take());
+        if !span.extensions().get::<Kept>().is_some_and(|kept| kept.fields.is_marked()) {
+            return;
+        }
+        let Some(ids) = self.found_here() else { return };
+        if let Some(kept) = span.extensions_mut().get_mut::<Kept>() {
+            kept.ids = Some(ids);
         }
     }
 
@@ -163,7 +193,7 @@ where
         let Some(kept) = span.extensions_mut().remove::<Kept>().filter(|kept| kept.fields.is_marked()) else {
             return;
         };
-        let Kept { mut fields, begun, ids } = kept;
+        let Kept { mut fields, begun, ids, request } = kept;
         for outer in span.scope().skip(1) {
             if let Some(kept) = outer.extensions().get::<Kept>() {
                 fields.inherit(&kept.fields);
@@ -174,6 +204,6 @@ where
             fields.set("duration_ms", took.into());
         }
         fields.set_detail("span", span.name().into());
-        self.record(fields, span.metadata().level(), ids);
+        within(request, || self.record(fields, span.metadata().level(), ids));
     }
 }

@@ -47,7 +47,7 @@ impl Trail {
         let stamp = Stamp { recorded_by: by.recorded_by.clone(), ..ready.stamp };
         let mut ready = Ready { stamp, ..ready };
         inner.write(&mut ready, sent, bytes).map_err(|error| Why::Bad(error.into()))?;
-        Ok((One { ready, key: sent.key(), end: bytes.len() }, warnings))
+        Ok((One { ready, key: sent.own_id().map(|(key, _)| key), end: bytes.len() }, warnings))
     }
 
     /// The event that was sent, with its submitter's tenant and the request's id if it has none.

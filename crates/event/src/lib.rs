@@ -10,6 +10,7 @@
 //! 5. [`mod@line`]: the one line
 //! 6. [`filter`]: what readers ask for
 
+pub mod client_address;
 pub mod complete;
 mod event;
 pub mod filter;
@@ -23,11 +24,10 @@ mod steps;
 mod timestamp;
 
 pub use event::{
-    Actor, BadLine, CHANGES_MAX, Category, Context, DEPTH_MAX, Event, ID_BYTES_MAX, IDENTIFIER_BYTES_MAX,
-    IP_BYTES_MAX, NO_OUTCOME, NOTES_MAX, NUMBER_BYTES_MAX, NoAction, Note, Number, OWN_KEYS, Object, Oddity,
-    OnBehalfOf, Outcome, ParseError, Parsed, RELATED_MAX, ROLES_MAX, Recorded, Resource, Severity,
-    TEXT_BYTES_MAX, Truncation, Value, WARNINGS_MAX, Warning, Warnings, held_id, held_identifier,
+    Actor, BadLine, CONTEXT_FIELDS, Category, Context, DEPTH_MAX, Event, NO_OUTCOME, NoAction, Note, Number,
+    OWN_KEYS, Object, Oddity, OnBehalfOf, Outcome, ParseError, Parsed, RELATED_MAX, Recorded, Resource,
+    Severity, TEXT_BYTES_MAX, Truncation, Value, WARNINGS_MAX, Warning, Warnings, held_id, held_identifier,
 };
 pub use index::Index;
 pub use rewrite::{Rewritten, rewrite};
-pub use timestamp::{TIMESTAMP_BYTES, Timestamp};
+pub use timestamp::Timestamp;

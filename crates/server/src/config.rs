@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use trailseal_event::client_address::ProxyHeader;
 
 /// The server's configuration. `Config::default()` listens only on loopback.
 #[derive(Clone, Debug)]
@@ -65,28 +66,6 @@ pub struct Config {
 pub struct SecondPerson {
     /// To weaken the policy.
     pub policy: bool,
-}
-
-/// The header in which trusted proxies name the client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ProxyHeader {
-    /// `X-Forwarded-For`.
-    #[default]
-    XForwardedFor,
-    /// `Forwarded`, RFC 7239.
-    Forwarded,
-}
-
-impl ProxyHeader {
-    /// The header with this name, case-insensitively.
-    pub fn parse(name: &str) -> Option<ProxyHeader> {
-        match name {
-            _ if name.eq_ignore_ascii_case("x-forwarded-for") => Some(ProxyHeader::XForwardedFor),
-            _ if name.eq_ignore_ascii_case("forwarded") => Some(ProxyHeader::Forwarded),
-            _ => None,
-        }
-    }
 }
 
 /// The files of a certificate.

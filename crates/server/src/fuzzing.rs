@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use crate::config::{Config, ProxyHeader};
+use trailseal_event::client_address::ProxyHeader;
+
+use crate::config::Config;
 pub use crate::record::events_of;
 
 /// The client's address by these headers, of which those are left out that no request can have. The proxies write the

@@ -37,6 +37,7 @@ mod server;
 mod stopping;
 
 pub use access::{NewToken, Scope, TokenError, TokenInfo};
-pub use config::{Config, HealthLimits, ProxyHeader, SecondPerson, TlsFiles};
+pub use config::{Config, HealthLimits, SecondPerson, TlsFiles};
 pub use listen::{SocketPath, TlsError, raise_limit_of_files};
 pub use server::{Server, ServerError, Stopped, TokenFile};
+pub use trailseal_event::client_address::ProxyHeader;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{Actor, Category, Context, Event, Number, Outcome, Resource, Severity, Value, to_value};
+use crate::{Actor, Category, Event, Number, Outcome, Resource, Severity, Value, to_value};
 
 /// What stands for a secret, of which only the name is recorded.
 const SECRET: &str = "***";
@@ -62,34 +62,9 @@ pub fn set_resource<T: Serialize + ?Sized>(event: &mut Event, kind: &str, data: 
 }
 
 pub fn set_context<T: Serialize + ?Sized>(event: &mut Event, name: &str, data: &T) {
-    let Context {
-        ip,
-        user_agent,
-        request_id,
-        correlation_id,
-        session_id,
-        trace_id,
-        span_id,
-        component,
-        service,
-        version,
-        host,
-        ..
-    } = &mut event.context;
-    let field = match name {
-        "ip" => ip,
-        "user_agent" => user_agent,
-        "request_id" => request_id,
-        "correlation_id" => correlation_id,
-        "session_id" => session_id,
-        "trace_id" => trace_id,
-        "span_id" => span_id,
-        "component" => component,
-        "service" => service,
-        "version" => version,
-        _ => host,
-    };
-    *field = text(data);
+    if let Some(field) = event.context.text_mut(name) {
+        *field = text(data);
+    }
 }
 
 pub fn set_outcome(event: &mut Event, outcome: impl Into<Option<Outcome>>) {

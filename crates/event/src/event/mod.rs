@@ -19,19 +19,17 @@ pub(crate) mod warning;
 mod write;
 
 pub use bad_line::{BadLine, NoAction};
-pub use changes::CHANGES_MAX;
-pub use limits::{
-    ID_BYTES_MAX, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, RELATED_MAX, ROLES_MAX, TEXT_BYTES_MAX, Truncation,
-    held_id, held_identifier,
-};
-pub use names::{NO_OUTCOME, OWN_KEYS};
-pub use parse::{DEPTH_MAX, NOTES_MAX, NUMBER_BYTES_MAX, Note, Oddity, ParseError, Parsed};
+pub use limits::{RELATED_MAX, TEXT_BYTES_MAX, Truncation, held_id, held_identifier};
+pub use names::{CONTEXT_FIELDS, NO_OUTCOME, OWN_KEYS};
+pub use parse::{DEPTH_MAX, Note, Oddity, ParseError, Parsed};
 pub use read::Recorded;
 pub use value::{Number, Object, Value};
 pub use warning::{WARNINGS_MAX, Warning, Warnings};
 
-pub(crate) use changes::write_changes;
-pub(crate) use limits::{fit, shorten_paths, within_limits};
+pub(crate) use changes::{CHANGES_MAX, write_changes};
+pub(crate) use limits::{
+    ID_BYTES_MAX, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, ROLES_MAX, fit, shorten_paths, within_limits,
+};
 pub(crate) use names::INVALID;
 pub(crate) use out::{Out, Piece, piece};
 pub(crate) use write::{

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{Category, Outcome, Severity};
+use super::{Category, Context, Outcome, Severity};
 
 /// The key of `details` that holds what could not be taken, each under its path.
 pub(crate) const INVALID: &str = "_invalid";
@@ -48,7 +48,8 @@ pub(crate) const FIELDS: [&str; 20] = [
 pub(crate) const ACTOR_FIELDS: [&str; 5] = ["id", "type", "name", "email", "roles"];
 pub(crate) const ON_BEHALF_OF_FIELDS: [&str; 2] = ["id", "reason"];
 pub(crate) const RESOURCE_FIELDS: [&str; 3] = ["type", "id", "name"];
-pub(crate) const CONTEXT_FIELDS: [&str; 11] = [
+/// The fields of an event's context.
+pub const CONTEXT_FIELDS: [&str; 11] = [
     "ip",
     "user_agent",
     "request_id",
@@ -71,6 +72,26 @@ const CUSTOM: &str = "custom:";
 /// of them is masked by its name, the fast path must not be taken at all.
 pub const OWN_KEYS: [&[&str]; 5] =
     [&FIELDS, &ACTOR_FIELDS, &ON_BEHALF_OF_FIELDS, &RESOURCE_FIELDS, &CONTEXT_FIELDS];
+
+impl Context {
+    /// The text with this name in JSON; `None` for a name that no context has.
+    pub fn text_mut(&mut self, name: &str) -> Option<&mut Option<String>> {
+        Some(match name {
+            "ip" => &mut self.ip,
+            "user_agent" => &mut self.user_agent,
+            "request_id" => &mut self.request_id,
+            "correlation_id" => &mut self.correlation_id,
+            "session_id" => &mut self.session_id,
+            "trace_id" => &mut self.trace_id,
+            "span_id" => &mut self.span_id,
+            "component" => &mut self.component,
+            "service" => &mut self.service,
+            "version" => &mut self.version,
+            "host" => &mut self.host,
+            _ => return None,
+        })
+    }
+}
 
 impl Category {
     /// Every category except the custom ones.
@@ -192,7 +213,7 @@ impl Outcome {
     }
 
     /// Parses a filter's value: an outcome, or `none`. `None` if the word is neither.
-    pub fn parse_wanted(name: &str) -> Option<Option<Outcome>> {
+    pub(crate) fn parse_wanted(name: &str) -> Option<Option<Outcome>> {
         if name.eq_ignore_ascii_case(NO_OUTCOME) { Some(None) } else { Outcome::parse(name).map(Some) }
     }
 
@@ -216,7 +237,10 @@ impl fmt::Display for Outcome {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+    use crate::event::Event;
 
     #[test]
     fn every_name_reads_back() {
@@ -238,5 +262,20 @@ mod tests {
             assert_eq!(Outcome::parse_wanted(Outcome::name_or_none(wanted)), Some(wanted));
         }
         assert_eq!(Outcome::parse_wanted("ok"), None);
+    }
+
+    #[test]
+    fn each_field_of_a_context_is_set_by_its_name() {
+        let mut context = Context::default();
+        for name in CONTEXT_FIELDS {
+            *context.text_mut(name).unwrap() = Some(name.to_owned());
+        }
+        let mut event = Event::new("a");
+        event.context = context;
+        let json = String::from_utf8(event.to_json()).unwrap();
+        for name in CONTEXT_FIELDS {
+            assert!(json.contains(&format!("\"{name}\":\"{name}\"")), "{name}: {json}");
+        }
+        assert_eq!(event.context.text_mut("address"), None);
     }
 }

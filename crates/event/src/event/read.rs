@@ -438,26 +438,14 @@ impl Reader {
 
     fn context(&mut self, object: Object) -> Context {
         let mut context = Context::default();
+        let mut extra = Object::new();
         for (key, value) in object {
-            let field = match key.as_str() {
-                "ip" => &mut context.ip,
-                "user_agent" => &mut context.user_agent,
-                "request_id" => &mut context.request_id,
-                "correlation_id" => &mut context.correlation_id,
-                "session_id" => &mut context.session_id,
-                "trace_id" => &mut context.trace_id,
-                "span_id" => &mut context.span_id,
-                "component" => &mut context.component,
-                "service" => &mut context.service,
-                "version" => &mut context.version,
-                "host" => &mut context.host,
-                _ => {
-                    self.own(Place::Context, "context", key, value, &mut context.extra);
-                    continue;
-                }
-            };
-            *field = self.text("context", key, value, &mut context.extra);
+            match context.text_mut(&key) {
+                Some(field) => *field = self.text("context", key, value, &mut extra),
+                None => self.own(Place::Context, "context", key, value, &mut extra),
+            }
         }
+        context.extra = extra;
         context
     }
 

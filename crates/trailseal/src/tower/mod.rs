@@ -4,7 +4,6 @@
 //! request ─> who, from where (request.rs) ─> the service, in that context ─> response ─> one event, if wanted (mutation.rs)
 //! ```
 
-mod client_address;
 mod mutation;
 mod request;
 mod settings;
@@ -20,8 +19,8 @@ use ipnet::IpNet;
 use tower_layer::Layer;
 use tower_service::Service;
 
-pub use client_address::ProxyHeader;
 pub use request::PeerAddress;
+pub use trailseal_event::client_address::ProxyHeader;
 
 use crate::{Actor, InContext, Trail};
 use mutation::{Mutation, watched};

@@ -7,7 +7,6 @@ use http::{HeaderMap, HeaderName, header};
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::complete::EventId;
 
-use super::client_address::client_address;
 use super::settings::Settings;
 use crate::RequestContext;
 
@@ -24,9 +23,8 @@ pub(super) fn context(parts: &Parts, settings: &Settings) -> RequestContext {
     request.change(|facts| {
         let headers = &parts.headers;
         let context = &mut facts.context;
-        context.ip = peer(parts)
-            .map(|peer| client_address(peer, headers, &settings.trusted_proxies, settings.proxy_header))
-            .map(|address| address.to_string());
+        let address = peer(parts).map(|peer| settings.client_address(peer, headers));
+        context.ip = address.map(|address| address.to_string());
         context.user_agent = text(headers, &header::USER_AGENT);
         let id = text(headers, &REQUEST_ID);
         let id = id.unwrap_or_else(|| EventId::new(SystemClock.now()).as_str().to_owned());

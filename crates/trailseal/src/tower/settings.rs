@@ -1,11 +1,13 @@
 //! What the layer was told.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::HeaderMap;
 use http::request::Parts;
 use ipnet::IpNet;
+use trailseal_event::client_address::ProxyHeader;
 
-use super::client_address::ProxyHeader;
 use crate::{Actor, RequestContext, Trail};
 
 /// What finds something in a request, if it is there.
@@ -23,6 +25,16 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// The client's address: that of the connection, or the one that a trusted proxy names.
+    pub(super) fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let values = headers.get_all(self.proxy_header.name()).iter();
+        self.proxy_header.client_address(
+            peer,
+            values.map(|value| value.to_str().unwrap_or_default()),
+            |address| self.trusted_proxies.iter().any(|net| net.contains(address)),
+        )
+    }
+
     pub(super) fn context(&self) -> RequestContext {
         let request = RequestContext::new();
         request.change(|facts| facts.context.service.clone_from(&self.service));

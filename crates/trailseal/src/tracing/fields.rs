@@ -3,6 +3,7 @@
 use std::fmt;
 
 use tracing::field::{Field, Visit};
+use trailseal_event::CONTEXT_FIELDS;
 
 use super::trace_ids::TraceIds;
 use crate::{Object, Value};
@@ -10,21 +11,6 @@ use crate::{Object, Value};
 /// In front of a field that is the audit event's own.
 const PREFIX: &str = "audit.";
 const ACTION: &str = "action";
-/// Names of a span's fields that say where something comes from.
-const CONTEXT: [&str; 11] = [
-    "ip",
-    "user_agent",
-    "request_id",
-    "correlation_id",
-    "session_id",
-    "trace_id",
-    "span_id",
-    "component",
-    "service",
-    "version",
-    "host",
-];
-
 /// The audit event's own texts, apart from its context's.
 const TEXTS: [&str; 15] = [
     ACTION,
@@ -142,7 +128,7 @@ impl Fields {
             self.set_own(path, value);
         } else if name == "message" {
             self.set_own("description", value);
-        } else if let Some(known) = CONTEXT.into_iter().find(|known| *known == name) {
+        } else if let Some(known) = CONTEXT_FIELDS.into_iter().find(|known| *known == name) {
             self.set_context(known, written_out(value));
         } else {
             self.details.insert(name, value);
@@ -152,7 +138,7 @@ impl Fields {
     /// Programs have many ids as numbers. Where an event has a text, they are written out.
     fn set_own(&mut self, path: &str, value: Value) {
         let is_text = match path.strip_prefix("context.") {
-            Some(name) => CONTEXT.contains(&name),
+            Some(name) => CONTEXT_FIELDS.contains(&name),
             None => TEXTS.contains(&path),
         };
         match value {

@@ -60,7 +60,7 @@ fn main() {
     });
     let batch: Vec<Event> = (0..BATCH).map(|_| plain.clone()).collect();
     measure("builders, a batch of 16", count / BATCH, BATCH, |_| {
-        let _ = trail.record_batch(&batch, Ack::Accepted).expect("recorded");
+        let _ = trail.record_all(&batch, Ack::Accepted).expect("recorded");
     });
     let sent = text(None);
     measure("JSON text", count, 1, |_| {
@@ -72,7 +72,7 @@ fn main() {
     });
     let once: Vec<Event> = (0..count).map(|id| event(Some(count + id))).collect();
     measure("builder, once by its id", count, 1, |nth| {
-        let _ = trail.hand_in_once(&once[nth], Ack::Accepted).expect("recorded");
+        let _ = trail.record_once(&once[nth], Ack::Accepted).expect("recorded");
     });
     let request: Vec<Submitted<'_>> = (0..BATCH).map(|_| Submitted { json: &sent, id: None }).collect();
     let by = Submitter { recorded_by: Some("bench".into()), ..Submitter::default() };

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trailseal_core::file::StdFiles;
-use trailseal_core::segment::{Form, compress, segment_name};
+use trailseal_core::segment::compress;
 use trailseal_core::verify::{VerifyOptions, verify};
 use trailseal_core::{Folder, Manifest};
-use trailseal_event::{Index, Timestamp};
+use trailseal_event::Timestamp;
 use trailseal_tlog::{Checkpoint, Origin, SigningKey, TileEdge, leaf_hash};
 
 const LINE_BYTES: usize = 600;
@@ -81,7 +81,7 @@ fn build(root: &Path, lines: u64) {
     let mut edge = TileEdge::new();
     let mut levels: [Vec<u8>; 8] = Default::default();
     for first in (0..lines).step_by(SEGMENT_LINES as usize) {
-        let path = root.join("segments").join(segment_name(Index::new(first), Form::Plain));
+        let path = root.join("segments").join(format!("{first:020}.jsonl"));
         let mut out = BufWriter::with_capacity(1 << 20, fs::File::create(path).expect("made"));
         for index in first..lines.min(first + SEGMENT_LINES) {
             let mut text = line(index);

@@ -33,7 +33,7 @@ impl Folder {
     }
 
     /// The manifest.
-    pub fn trail_toml(&self) -> PathBuf {
+    pub(crate) fn trail_toml(&self) -> PathBuf {
         self.root.join("trail.toml")
     }
 
@@ -53,17 +53,17 @@ impl Folder {
     }
 
     /// The folder of the segments.
-    pub fn segments_folder(&self) -> PathBuf {
+    pub(crate) fn segments_folder(&self) -> PathBuf {
         self.root.join("segments")
     }
 
     /// The folder of the Merkle tree.
-    pub fn tree_folder(&self) -> PathBuf {
+    pub(crate) fn tree_folder(&self) -> PathBuf {
         self.root.join("tree")
     }
 
     /// The hashes of one level of the tree.
-    pub fn tree_level(&self, level: u8) -> PathBuf {
+    pub(crate) fn tree_level(&self, level: u8) -> PathBuf {
         self.tree_folder().join(level.to_string())
     }
 
@@ -73,7 +73,7 @@ impl Folder {
     }
 
     /// The folder of earlier checkpoints.
-    pub fn kept_checkpoints_folder(&self) -> PathBuf {
+    pub(crate) fn kept_checkpoints_folder(&self) -> PathBuf {
         self.root.join("checkpoints")
     }
 

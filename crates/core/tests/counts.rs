@@ -45,7 +45,7 @@ fn every_way_in_counts_what_it_masks_once() {
     assert_eq!(masked(), 0);
     trail.record(&secret).unwrap();
     assert_eq!(masked(), 1);
-    trail.record_batch(&[plain.clone(), secret.clone(), secret.clone()], Ack::Accepted).unwrap();
+    trail.record_all(&[plain.clone(), secret.clone(), secret.clone()], Ack::Accepted).unwrap();
     assert_eq!(masked(), 3);
     let text = br#"{"action":"a","id":"1","details":{"password":"x"}}"#;
     trail.hand_in_json_once(text, Ack::Accepted).unwrap();
@@ -65,7 +65,7 @@ fn commits_are_counted_by_their_size_and_their_syncs_by_their_time() {
     let files = FaultFiles::new();
     let (trail, told) = open(folder.path(), &files);
     let events: Vec<Event> = (0..100).map(|_| Event::new("many")).collect();
-    trail.record_batch(&events, Ack::Durable).unwrap();
+    trail.record_all(&events, Ack::Durable).unwrap();
     trail.close(Duration::from_secs(10)).unwrap();
     let (stats, commits) = (trail.stats(), trail.stats().commits);
     assert_eq!(count(&commits.events), stats.counted.commits);

@@ -59,7 +59,7 @@ fn every_way_in_flags_and_tells_the_right_index() {
         trail.record_ack(&refund.clone().tenant("acme"), Ack::Durable).unwrap(),
     ];
     let recording = trail.record_async(&refund, Ack::Durable).unwrap();
-    receipts.extend(trail.record_batch(&[refund.clone(), other, refund.clone()], Ack::Accepted).unwrap());
+    receipts.extend(trail.record_all(&[refund.clone(), other, refund.clone()], Ack::Accepted).unwrap());
     let texts = [
         r#"{"action":"refund","id":"b1"}"#,
         r#"{"action":"other"}"#,
@@ -101,7 +101,7 @@ fn power_loss_at_any_step_leaves_no_event_without_its_flag() {
     for number in 0..10 {
         let ack = if number % 4 == 0 { Ack::Durable } else { Ack::Accepted };
         let events = vec![Event::new("refund").description("x".repeat(200)); number % 3 + 1];
-        trail.record_batch(&events, ack).unwrap();
+        trail.record_all(&events, ack).unwrap();
     }
     trail.close(Duration::from_secs(10)).unwrap();
     let steps = files.steps().len();

@@ -278,13 +278,13 @@ fn a_batch_has_consecutive_indexes_or_none_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let trail = Trail::open(folder.path(), options()).unwrap();
     let batch: Vec<Event> = (0..50).map(|number| event(&format!("batch {number}"))).collect();
-    let receipts = trail.record_batch(&batch, Ack::Durable).unwrap();
+    let receipts = trail.record_all(&batch, Ack::Durable).unwrap();
     let indexes: Vec<u64> = receipts.iter().map(|receipt| receipt.index.unwrap().get()).collect();
     assert_eq!(indexes, (1..51).collect::<Vec<_>>());
     let with_bad = [event("good"), Event::new("")];
-    assert!(matches!(trail.record_batch(&with_bad, Ack::Accepted), Err(RecordError::NoAction(_))));
+    assert!(matches!(trail.record_all(&with_bad, Ack::Accepted), Err(RecordError::NoAction(_))));
     let large: Vec<Event> = (0..100).map(|_| event(&"x".repeat(8_000))).collect();
-    assert!(matches!(trail.record_batch(&large, Ack::Accepted), Err(RecordError::TooLarge { .. })));
+    assert!(matches!(trail.record_all(&large, Ack::Accepted), Err(RecordError::TooLarge { .. })));
     assert_eq!(trail.record(&event("next")).unwrap().index.unwrap().get(), 51);
     trail.close(LONG).unwrap();
     check_trail(folder.path(), &std_files(), &[(50, "batch 49".into()), (51, "next".into())]);
@@ -479,7 +479,7 @@ fn where_the_policy_allows_a_failure_is_a_receipt_that_says_so() {
     assert_eq!(trail.stats().counted.refused, 1);
     trail.close(LONG).unwrap();
     assert_eq!(trail.record(&event("late")).unwrap().status, Status::Refused);
-    let receipts = trail.record_batch(&[event("late"), event("too")], Ack::Durable).unwrap();
+    let receipts = trail.record_all(&[event("late"), event("too")], Ack::Durable).unwrap();
     assert!(receipts.iter().all(|receipt| (receipt.index, receipt.status) == (None, Status::Refused)));
     let files: Arc<dyn Files> = Arc::new(files);
     check_trail(folder.path(), &files, &[(kept, "waits".into())]);
@@ -490,6 +490,6 @@ fn every_event_of_a_refused_batch_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let trail = Trail::open(folder.path(), options()).unwrap();
     trail.close(LONG).unwrap();
-    assert!(trail.record_batch(&[event("a"), event("b"), event("c")], Ack::Accepted).is_err());
+    assert!(trail.record_all(&[event("a"), event("b"), event("c")], Ack::Accepted).is_err());
     assert_eq!(trail.stats().counted.refused, 3);
 }

@@ -317,7 +317,7 @@ fn each_event_of_a_request_counts_as_unconfirmed() {
     let trail = Trail::open(dir.path(), options).unwrap();
     files.set_stalled(true);
     let events: Vec<Event> = (0..5).map(|_| Event::new("x")).collect();
-    assert!(trail.record_batch(&events, Ack::Durable).is_err());
+    assert!(trail.record_all(&events, Ack::Durable).is_err());
     assert_eq!(trail.stats().counted.unconfirmed, 5);
     let json = br#"{"action":"x"}"#;
     let submitted = [0; 7].map(|_| Submitted { json, id: None });

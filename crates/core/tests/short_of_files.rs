@@ -109,7 +109,7 @@ fn a_close_that_could_not_seal_says_so_and_the_next_opening_does_it() {
     record(&trail, 400);
     assert!(trail.seal(SOON));
     // Somebody else's, so that the end of the writer helps nobody.
-    let held = files.open_read(&trail.folder().trail_toml()).unwrap();
+    let held = files.open_read(&trail.folder().root().join("trail.toml")).unwrap();
     files.set_open_files_max(1);
     record(&trail, 100);
     let closed = trail.close(SOON).unwrap();

@@ -163,7 +163,7 @@ fn no_way_in_invents_an_outcome() {
     let folder = tempfile::tempdir().unwrap();
     let trail = open(folder.path(), false);
     trail.record(&Event::new("rust")).unwrap();
-    trail.record_batch(&[Event::new("rust.batch")], Ack::Accepted).unwrap();
+    trail.record_all(&[Event::new("rust.batch")], Ack::Accepted).unwrap();
     for absent in ["", r#","outcome":null"#, r#","outcome":"""#] {
         let text = format!(r#"{{"action":"json"{absent}}}"#);
         trail.hand_in_json_once(text.as_bytes(), Ack::Accepted).unwrap();

@@ -201,7 +201,7 @@ impl Trail {
         &self,
         events: impl IntoIterator<Item = E>,
     ) -> Result<Vec<Receipt>, RecordError> {
-        self.core.record_batch(&filled(events), self.ack)
+        self.core.record_all(&filled(events), self.ack)
     }
 
     /// As [`record`](Trail::record), for callers that must not block: the event is recorded when this returns, and the future

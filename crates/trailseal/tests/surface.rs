@@ -1,6 +1,7 @@
-//! The public surface, held against the one that is checked in: nobody changes it without seeing it.
+//! The public surfaces of the facade and of the two crates whose types it gives out, each held against the one that is
+//! checked in: nobody changes one without seeing it.
 //!
-//! To make it anew: `UPDATE_SNAPSHOTS=1 cargo test -p trailseal --test surface`.
+//! To make them anew: `UPDATE_SNAPSHOTS=1 cargo test -p trailseal --test surface`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,12 @@ fn text(tokens: impl quote::ToTokens) -> String {
 
 fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
+}
+
+/// Whether only tests have it.
+fn is_for_tests(path: &Path) -> bool {
+    let names = path.iter().map(|name| name.to_string_lossy());
+    names.into_iter().any(|name| name == "tests" || name.ends_with("tests.rs"))
 }
 
 /// What each item says to users: its kind, its name, its signatures. Attributes and bodies are left out.
@@ -103,17 +110,20 @@ fn names(tree: &syn::UseTree, path: String, told: &mut Vec<String>) {
     }
 }
 
-#[test]
-fn the_surface_is_the_one_that_is_checked_in() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+/// What a crate's sources say to its users, file by file.
+fn surface(root: &Path) -> String {
     let mut files = Vec::new();
     sources(&root.join("src"), &mut files);
     let mut told = Vec::new();
-    for path in files.iter().filter(|path| !path.ends_with("copy_tests.rs")) {
+    for path in files {
+        let inside = path.strip_prefix(root).unwrap().to_owned();
+        if is_for_tests(&inside) {
+            continue;
+        }
         let file = syn::parse_file(&std::fs::read_to_string(path).unwrap()).unwrap();
         let mut of_file = Vec::new();
         file.items.iter().for_each(|item| describe(item, &mut of_file));
-        told.push((path.strip_prefix(root).unwrap().display(), of_file));
+        told.push((inside, of_file));
     }
     // What a type of our own is for other types of our own is nobody's business.
     let word = |text: &str| {
@@ -135,27 +145,44 @@ fn the_surface_is_the_one_that_is_checked_in() {
             None => true,
         });
         if !told.is_empty() {
-            surface.push_str(&format!("# {path}\n{}\n\n", told.join("\n")));
+            surface.push_str(&format!("# {}\n{}\n\n", path.display(), told.join("\n")));
         }
     }
+    surface
+}
+
+fn check(folder: &str) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+    let surface = surface(&root);
     let kept = root.join("tests/surface.txt");
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(&kept, &surface).unwrap();
     }
     let before = std::fs::read_to_string(&kept).unwrap_or_default();
-    let changed: Vec<String> = surface
-        .lines()
-        .filter(|line| !before.lines().any(|other| other == *line))
-        .map(|line| format!("+ {line}"))
-        .chain(
-            before
-                .lines()
-                .filter(|line| !surface.lines().any(|other| other == *line))
-                .map(|line| format!("- {line}")),
-        )
-        .collect();
-    let changed = changed.join("\n");
-    assert!(before == surface, "the public surface has changed:\n{changed}\nUPDATE_SNAPSHOTS=1 keeps it");
+    let only_in = |text: &str, other: &str, sign: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !other.lines().any(|other| other == *line));
+        lines.map(|line| format!("{sign} {line}")).collect()
+    };
+    let changed = [only_in(&surface, &before, "+"), only_in(&before, &surface, "-")].concat().join("\n");
+    assert!(
+        before == surface,
+        "the public surface of crates/{folder} has changed:\n{changed}\nUPDATE_SNAPSHOTS=1 keeps it"
+    );
+}
+
+#[test]
+fn the_surface_of_the_facade_is_the_one_that_is_checked_in() {
+    check("trailseal");
+}
+
+#[test]
+fn the_surface_of_the_core_is_the_one_that_is_checked_in() {
+    check("core");
+}
+
+#[test]
+fn the_surface_of_the_event_is_the_one_that_is_checked_in() {
+    check("event");
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl HandoffHeader {
     }
 
     /// The first eight bytes of the origin's SHA-256, which distinguish one trail's handoff from another's.
-    pub fn trail_mark(origin: &str) -> u64 {
+    pub(crate) fn trail_mark(origin: &str) -> u64 {
         let digest = Sha256::digest(origin.as_bytes());
         digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }

@@ -15,8 +15,10 @@ mod writer;
 
 pub(crate) use cached::{CachedLines, Piece as CachedPiece};
 pub use compress::compress;
-pub use name::{Form, SegmentFile, offsets_name, parse_segment_name, segment_name};
-pub use offsets::{OFFSETS_EVERY, Offsets};
+pub use name::{Form, SegmentFile};
+pub use offsets::Offsets;
+pub(crate) use name::{offsets_name, parse_segment_name, segment_name};
+pub(crate) use offsets::OFFSETS_EVERY;
 pub use options::{Roll, SegmentOptions};
-pub use reader::LineReader;
+pub(crate) use reader::LineReader;
 pub(crate) use writer::{Batch, SegmentWriter};

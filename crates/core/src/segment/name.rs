@@ -33,7 +33,7 @@ pub struct SegmentFile {
 /// use trailseal_event::Index;
 /// assert_eq!(segment_name(Index::new(1048576), Form::Plain), "00000000000001048576.jsonl");
 /// ```
-pub fn segment_name(first: Index, form: Form) -> String {
+pub(crate) fn segment_name(first: Index, form: Form) -> String {
     match form {
         Form::Plain => format!("{:020}.jsonl", first.get()),
         Form::Compressed => format!("{:020}.jsonl.zst", first.get()),
@@ -41,12 +41,12 @@ pub fn segment_name(first: Index, form: Form) -> String {
 }
 
 /// The name of the derived offset file of the segment that begins with `first`.
-pub fn offsets_name(first: Index) -> String {
+pub(crate) fn offsets_name(first: Index) -> String {
     format!("{:020}.offsets", first.get())
 }
 
 /// The first index and form in a file name; `None` for every other file.
-pub fn parse_segment_name(name: &str) -> Option<(Index, Form)> {
+pub(crate) fn parse_segment_name(name: &str) -> Option<(Index, Form)> {
     let (digits, form) = match name.strip_suffix(".jsonl") {
         Some(digits) => (digits, Form::Plain),
         None => (name.strip_suffix(".jsonl.zst")?, Form::Compressed),

@@ -3,7 +3,7 @@
 use trailseal_event::Index;
 
 /// One offset is kept per this many lines.
-pub const OFFSETS_EVERY: u64 = 256;
+pub(crate) const OFFSETS_EVERY: u64 = 256;
 const MAGIC: &[u8; 8] = b"TSOFFS01";
 
 /// Where lines begin in a segment's uncompressed bytes. Never trusted: rebuilt if it does not match.

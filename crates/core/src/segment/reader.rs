@@ -15,7 +15,7 @@ const SMALL_BLOCK: usize = 2 * (LINE_BYTES_MAX + 1);
 
 /// Reads a segment line by line from some offset on. It does not know the bound that the next segment's name sets: the
 /// caller counts.
-pub struct LineReader {
+pub(crate) struct LineReader {
     source: Source,
     offset: u64,
     buffer: Vec<u8>,
@@ -30,7 +30,7 @@ impl LineReader {
     ///
     /// # Errors
     /// When the file cannot be opened, or its compressed frames cannot be read.
-    pub fn open(files: &Arc<dyn Files>, segment: &SegmentFile, offset: u64) -> io::Result<Self> {
+    pub(crate) fn open(files: &Arc<dyn Files>, segment: &SegmentFile, offset: u64) -> io::Result<Self> {
         Self::with_block(files, segment, offset, BLOCK)
     }
 
@@ -58,7 +58,7 @@ impl LineReader {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn next_line(&mut self) -> io::Result<Option<&[u8]>> {
+    pub(crate) fn next_line(&mut self) -> io::Result<Option<&[u8]>> {
         let mut searched = 0;
         loop {
             if let Some(len) = memchr::memchr(b'\n', &self.buffer[self.begin + searched..self.end]) {

@@ -42,7 +42,7 @@ pub enum Submission {
 }
 
 /// The maximum number of warnings listed for the events of one request.
-pub const BATCH_WARNINGS_MAX: usize = 100;
+const BATCH_WARNINGS_MAX: usize = 100;
 
 /// A request that was handed in, before anybody waited for the level that the policy asks for.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub struct HandedInBatch {
     /// The outcome of each event, in order.
     pub events: Vec<Submission>,
     /// Warnings for the author of the sending program, by the places of the events; only events with any. At most
-    /// [`BATCH_WARNINGS_MAX`] are listed, the others are counted.
+    /// 100 are listed, the others are counted.
     pub warnings: Vec<(usize, Warnings)>,
     /// What to wait for, with [`Trail::finish`] or [`Trail::confirm`]: it holds for all of them.
     pub newest: Option<HandedIn>,

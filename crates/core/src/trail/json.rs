@@ -31,11 +31,11 @@ pub struct HandedInJson {
 
 impl Trail {
     /// Hands in the event in this JSON text, unless its tenant already has one with its id. Like
-    /// [`hand_in_once`](Trail::hand_in_once) with [`Event::from_json`], but several times as fast for an ordinary
-    /// event.
+    /// [`record_once`](Trail::record_once) with [`Event::from_json`], but several times as fast for an ordinary
+    /// event, and without waiting for the level that the policy asks for: for callers that hand in many and wait once.
     ///
     /// # Errors
-    /// When the text is not a valid event, or as for `hand_in_once`.
+    /// When the text is not a valid event, or as for `record_once`, except for unconfirmed.
     pub fn hand_in_json_once(&self, text: &[u8], ack: Ack) -> Result<HandedInJson, HandInJsonError> {
         if let Some(done) = self.hand_in_ordinary(text, ack)? {
             return Ok(HandedInJson { done, warnings: Warnings::default() });

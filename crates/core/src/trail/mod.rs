@@ -46,7 +46,7 @@ mod waiting;
 mod witness;
 
 pub use backup::{BackedUp, BackupError, back_up};
-pub use batch::{BATCH_WARNINGS_MAX, BatchError, HandedInBatch, Submission};
+pub use batch::{BatchError, HandedInBatch, Submission};
 pub use close::Closed;
 pub use error::{CloseError, OpenError, RecordError};
 pub use in_force::RuleCounts;
@@ -61,7 +61,7 @@ pub use receipt::{Ack, HandedIn, Receipt, Status};
 pub use recover::Found;
 pub use rotate::RotateError;
 pub use secrets::{SecretError, load_mask_key};
-pub use slots::{SLOTS_MAX, Slot, slots_in, trails_in};
+pub use slots::{Slot, slots_in, trails_in};
 pub use stats::Stats;
 pub use submitted::{Submitted, Submitter};
 pub use switch::{KeptPolicyError, SetPolicyError};

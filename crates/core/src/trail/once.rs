@@ -84,11 +84,11 @@ impl Trail {
         })
     }
 
-    /// The same, without waiting for the level that the policy asks for: for callers that hand in many and wait once.
+    /// The same, without waiting for the level that the policy asks for.
     ///
     /// # Errors
     /// As [`record_once`](Trail::record_once), except for unconfirmed.
-    pub fn hand_in_once(&self, event: &Event, ack: Ack) -> Result<HandedInOnce, RecordOnceError> {
+    pub(super) fn hand_in_once(&self, event: &Event, ack: Ack) -> Result<HandedInOnce, RecordOnceError> {
         let inner = &*self.inner;
         if inner.is_forked() {
             // Refused in there; the ids are under a lock.

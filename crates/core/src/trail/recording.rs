@@ -47,7 +47,7 @@ impl Trail {
     /// # Errors
     /// All were refused: for the reasons of [`record`](Trail::record), or because they are too large together. Or they
     /// are unconfirmed; then the error has the last one's index.
-    pub fn record_batch(&self, events: &[Event], ack: Ack) -> Result<Vec<Receipt>, RecordError> {
+    pub fn record_all(&self, events: &[Event], ack: Ack) -> Result<Vec<Receipt>, RecordError> {
         let (mut receipts, newest) = self.hand_in_all(events, ack, self.inner.room_wait)?;
         if let Some(newest) = newest {
             let status = self.finish(newest)?.status;

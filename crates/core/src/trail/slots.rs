@@ -20,14 +20,14 @@ use crate::segment::parse_segment_name;
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 
 /// A folder has at most this many slots.
-pub const SLOTS_MAX: u32 = 1_024;
+const SLOTS_MAX: u32 = 1_024;
 
 impl Trail {
     /// Opens the first slot of `dir` that no other process writes to: the folder `dir/0`, `dir/1`, … Its origin is the
     /// one of `options` followed by `/0`, `/1`, … A process finds the slot of an earlier one again, and recovers it.
     ///
     /// # Errors
-    /// As [`open`](Trail::open); [`OpenError::Locked`] when all [`SLOTS_MAX`] slots are in use.
+    /// As [`open`](Trail::open); [`OpenError::Locked`] when all 1,024 slots are in use.
     pub fn open_slot(dir: impl AsRef<Path>, options: Options) -> Result<Trail, OpenError> {
         let dir = dir.as_ref();
         let folder = Folder::new(dir, options.files.clone());

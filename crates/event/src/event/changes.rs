@@ -10,7 +10,7 @@ use super::value::{Object, Value};
 use super::write::{end_object, write_escaped, write_value};
 
 /// The maximum number of entries of derived changes.
-pub const CHANGES_MAX: usize = 1_000;
+pub(crate) const CHANGES_MAX: usize = 1_000;
 /// The approximate maximum size of all derived changes. A line holds less; but each change carries its whole path, so a
 /// long key above many changes would be repeated in all of them.
 pub(crate) const CHANGES_BYTES_MAX: usize = 1 << 17;

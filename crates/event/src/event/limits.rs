@@ -33,15 +33,15 @@ mod cut;
 pub(crate) use cut::fit;
 
 /// The maximum size of an event's own id.
-pub const ID_BYTES_MAX: usize = 128;
+pub(crate) const ID_BYTES_MAX: usize = 128;
 /// The maximum size of an identifier, such as an action, a tenant, an actor's id.
-pub const IDENTIFIER_BYTES_MAX: usize = 1_024;
+pub(crate) const IDENTIFIER_BYTES_MAX: usize = 1_024;
 /// The maximum size of a network address.
-pub const IP_BYTES_MAX: usize = 128;
+pub(crate) const IP_BYTES_MAX: usize = 128;
 /// The maximum size of text for people, such as a description, a name, an error.
 pub const TEXT_BYTES_MAX: usize = 8_192;
 /// The maximum number of roles of an actor.
-pub const ROLES_MAX: usize = 256;
+pub(crate) const ROLES_MAX: usize = 256;
 /// The maximum number of related resources.
 pub const RELATED_MAX: usize = 100;
 /// Lists of paths up to this many, and this long, need no closer check.

@@ -18,9 +18,9 @@ pub const DEPTH_MAX: usize = 64;
 /// The same for lines written by the trail: values kept under `details._invalid` are nested deeper there.
 pub(crate) const STORED_DEPTH_MAX: usize = 120;
 /// Longer numbers are kept as text.
-pub const NUMBER_BYTES_MAX: usize = 128;
+pub(crate) const NUMBER_BYTES_MAX: usize = 128;
 /// At most this many notes; one last note, with the path `…`, represents all others.
-pub const NOTES_MAX: usize = 1_000;
+pub(crate) const NOTES_MAX: usize = 1_000;
 /// Paths in notes are cut at about this length.
 pub(crate) const PATH_BYTES_MAX: usize = 256;
 /// Represents whatever was left out of a path or of a list of paths.

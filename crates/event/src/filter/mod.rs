@@ -361,7 +361,7 @@ impl Filter {
 
     /// Whether one of the wanted texts is in the line. Separate from [`matches`](Filter::matches), since it needs the
     /// whole line.
-    pub fn matches_text(&self, line: &[u8]) -> bool {
+    pub(crate) fn matches_text(&self, line: &[u8]) -> bool {
         if self.text.is_empty() {
             return true;
         }
@@ -392,7 +392,7 @@ impl Filter {
     }
 
     /// Whether an event recorded at this time is wanted.
-    pub fn matches_recorded(&self, recorded: Timestamp) -> bool {
+    pub(crate) fn matches_recorded(&self, recorded: Timestamp) -> bool {
         self.recorded_since.is_none_or(|since| since <= recorded)
             && self.recorded_until.is_none_or(|until| recorded < until)
     }

@@ -17,7 +17,7 @@ const COMPARED_MAX: usize = 16;
 impl Filter {
     /// Whether a line with these bytes could match. Cheap, and never a false no: a value that JSON would escape is not
     /// searched for.
-    pub fn may_match(&self, line: &[u8]) -> bool {
+    pub(crate) fn may_match(&self, line: &[u8]) -> bool {
         self.exact().into_iter().all(|values| any_is_in(line, values.iter().map(String::as_str)))
             && self.may_have_outcome(line)
             && any_is_in(line, self.severity.iter().map(|severity| severity.name()))

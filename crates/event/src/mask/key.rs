@@ -40,7 +40,7 @@ impl MaskKey {
     }
 
     /// Whether a text has the form of what [`hash`](MaskKey::hash) returns.
-    pub fn is_hash(&self, text: &str) -> bool {
+    pub(crate) fn is_hash(&self, text: &str) -> bool {
         let rest = text.strip_prefix(HASH_PREFIX).and_then(|rest| rest.strip_prefix(&*self.id));
         rest.and_then(|rest| rest.strip_prefix(':')).is_some_and(|hex| {
             hex.len() == HASH_HEX_BYTES && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))

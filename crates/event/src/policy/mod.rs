@@ -22,12 +22,12 @@ pub use facts::{Facts, outcome_of};
 pub use matching::When;
 pub use read::PolicyError;
 pub use sample::Sampler;
-pub use weaken::{WEAKENINGS_MAX, Weakened, Weakening};
+pub use weaken::{Weakened, Weakening};
 
 /// The maximum number of rules in a policy.
-pub const RULES_MAX: usize = 1_000;
+pub(crate) const RULES_MAX: usize = 1_000;
 /// The maximum size of the reason that a rule gives for a review.
-pub const REVIEW_BYTES_MAX: usize = 1_024;
+pub(crate) const REVIEW_BYTES_MAX: usize = 1_024;
 
 /// What happens to each event.
 ///
@@ -57,7 +57,7 @@ pub const REVIEW_BYTES_MAX: usize = 1_024;
 pub struct Policy {
     /// What happens to an event that no rule matches.
     pub otherwise: Treatment,
-    /// The first that matches wins. At most [`RULES_MAX`].
+    /// The first that matches wins. At most 1,000.
     pub rules: Vec<Rule>,
 }
 

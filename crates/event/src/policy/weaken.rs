@@ -13,7 +13,7 @@ use crate::event::{Category, Outcome, Severity};
 use crate::filter::glob_matches;
 
 /// The maximum number of weakenings reported.
-pub const WEAKENINGS_MAX: usize = 50;
+pub(crate) const WEAKENINGS_MAX: usize = 50;
 
 /// Something that another policy would treat less strictly.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,7 +55,7 @@ struct Branch<'a> {
 }
 
 impl Policy {
-    /// What `to` would treat less strictly than this policy, for some event; at most [`WEAKENINGS_MAX`]. Empty if it is
+    /// What `to` would treat less strictly than this policy, for some event; at most 50. Empty if it is
     /// as strict for all.
     ///
     /// ```

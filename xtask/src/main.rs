@@ -7,6 +7,7 @@
 
 mod direction;
 mod faults;
+mod programs;
 mod setup;
 
 use std::process::{Command, ExitCode};
@@ -53,20 +54,33 @@ fn main() -> ExitCode {
 /// Every test of the project.
 fn test() -> Result<(), String> {
     setup::install_missing()?;
-    cargo(&["build", "--workspace", "--bins"])?;
-    cargo(&["test", "--workspace"])?;
-    // What its features add, its examples, and the page of the documentation that is about it.
-    cargo(&["test", "-p", "trailseal", "--all-features"])
+    // One selection of packages, so that both builds share all crates of others: cargo builds a crate again for each set
+    // of its features, and these depend on what else is built. The second adds what the features of `trailseal` add.
+    let mut jobs = programs::build(&[&["--workspace"], &["--workspace", "--all-features"]])?;
+    let command = programs::beside(&jobs, "trailseal")?;
+    let examples = programs::beside(&jobs, "examples")?;
+    for job in &mut jobs {
+        job.set("ATTACKS_PROGRAM", &command);
+        job.set("EXAMPLES", &examples);
+    }
+    jobs.push(cargo_job(&["test", "--doc", "--workspace", "--all-features"]));
+    jobs.push(cargo_job(&["test", "--manifest-path", "benches/report/Cargo.toml"]));
+    programs::run(jobs)
+}
+
+fn cargo_job(arguments: &[&str]) -> programs::Job {
+    let mut command = Command::new("cargo");
+    command.args(arguments);
+    programs::Job::new(format!("cargo {}", arguments.join(" ")), command)
 }
 
 fn ci() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    step(
-        "documentation",
-        Command::new("cargo").args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
-    )?;
-    cargo(&["clippy", "-p", "trailseal", "--all-features", "--all-targets", "--", "-D", "warnings"])?;
+    cargo(&["clippy", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"])?;
+    // Examples need what tests need, so nothing is checked again with fewer features than for clippy.
+    let documentation = ["doc", "--workspace", "--all-features", "--no-deps", "--lib", "--examples"];
+    step("documentation", Command::new("cargo").args(documentation).env("RUSTDOCFLAGS", "-D warnings"))?;
     house_rules()?;
     direction()?;
     test()

@@ -146,7 +146,8 @@ pub(crate) fn run(mut jobs: Vec<Job>) -> Result<(), String> {
         }
     });
     println!("== test programs: {} s", begun.elapsed().as_secs());
-    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.sort();
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
@@ -184,4 +185,53 @@ pub(crate) fn beside(jobs: &[Job], name: &str) -> Result<PathBuf, String> {
     let program = jobs.first().map(|job| Path::new(job.command.get_program())).ok_or("no test program")?;
     let path = program.ancestors().nth(2).ok_or("a test program outside a target folder")?.join(name);
     if path.exists() { Ok(path) } else { Err(format!("{} was not built", path.display())) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn message(kind: &str, is_test: bool, executable: &str) -> String {
+        format!(
+            r#"{{"reason":"compiler-artifact","package_id":"path+file:///p/crates/core#0.1.0","manifest_path":"/p/crates/core/Cargo.toml","target":{{"kind":["{kind}"],"crate_types":["bin"],"name":"promises","src_path":"/p/crates/core/tests/promises.rs","edition":"2024","doc":false,"doctest":false,"test":true}},"profile":{{"opt_level":"0","debuginfo":1,"debug_assertions":true,"overflow_checks":true,"test":{is_test}}},"features":[],"filenames":["/p/target/debug/deps/promises-1"],"executable":{executable},"fresh":true}}"#
+        )
+    }
+
+    #[test]
+    fn test_programs_and_nothing_else_are_taken_from_what_cargo_says() {
+        let found = program(&message("test", true, r#""/p/target/debug/deps/promises-1""#)).unwrap();
+        assert_eq!(found.package, Path::new("/p/crates/core"));
+        assert_eq!(
+            (found.target.as_str(), found.path),
+            ("promises", "/p/target/debug/deps/promises-1".into())
+        );
+        assert!(program(&message("bin", false, r#""/p/target/debug/promises""#)).is_none());
+        assert!(program(&message("lib", true, "null")).is_none());
+        assert!(program(r#"{"reason":"build-finished","success":true}"#).is_none());
+    }
+
+    #[test]
+    fn all_jobs_run_and_those_that_fail_are_named() {
+        let shell = |name: &str, script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            Job::new(name, command)
+        };
+        let folder = std::env::temp_dir().join(format!("xtask-programs-{}", std::process::id()));
+        let left = |name: &str| format!("touch {}-{name}", folder.display());
+        let failed = run(vec![
+            shell("first", "echo 'test result: FAILED'; exit 101"),
+            shell("second", &left("second")),
+            shell("third", "kill -9 $$"),
+            shell("fourth", &left("fourth")),
+        ]);
+        assert_eq!(failed, Err("failed: first, third".to_owned()));
+        for name in ["second", "fourth"] {
+            std::fs::remove_file(format!("{}-{name}", folder.display())).unwrap();
+        }
+        assert_eq!(run(vec![shell("alone", "exit 0")]), Ok(()));
+        assert_eq!(passed("test result: ok. 19 passed; 0 failed; 0 ignored"), Some(19));
+    }
 }

@@ -8,15 +8,19 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// They take longest, so they begin first: otherwise the last minutes would belong to one of them alone.
-const LONG: [&str; 8] = [
+const LONG: [&str; 12] = [
     "known_ids",
     "viewer",
     "serve_files",
     "agreement",
-    "regressions",
+    "trailseal_core",
+    "trailseal_event",
     "got_through",
-    "disk_faults",
     "brute_force",
+    "regressions_at_rest",
+    "disk_faults",
+    "kill",
+    "mutation",
 ];
 
 /// Something that runs beside others, and whose output nobody reads unless it fails.

@@ -63,7 +63,7 @@ fn test() -> Result<(), String> {
         job.set("ATTACKS_PROGRAM", &command);
         job.set("EXAMPLES", &examples);
     }
-    jobs.push(cargo_job(&["test", "--doc", "--workspace", "--all-features"]));
+    jobs.push(cargo_job(&["test", "--doc", "--no-fail-fast", "--workspace", "--all-features"]));
     jobs.push(cargo_job(&["test", "--manifest-path", "benches/report/Cargo.toml"]));
     programs::run(jobs)
 }

@@ -27,12 +27,6 @@ pub struct SegmentFile {
 }
 
 /// The file name of the segment that begins with `first`.
-///
-/// ```
-/// use trailseal_core::segment::{Form, segment_name};
-/// use trailseal_event::Index;
-/// assert_eq!(segment_name(Index::new(1048576), Form::Plain), "00000000000001048576.jsonl");
-/// ```
 pub(crate) fn segment_name(first: Index, form: Form) -> String {
     match form {
         Form::Plain => format!("{:020}.jsonl", first.get()),
@@ -69,6 +63,7 @@ mod tests {
                 assert_eq!(parse_segment_name(&name), Some((Index::new(first), form)));
             }
         }
+        assert_eq!(segment_name(Index::new(1_048_576), Form::Plain), "00000000000001048576.jsonl");
         for other in
             ["1.jsonl", "00000000000000000000.jsonl.tmp", "99999999999999999999.jsonl", "x", ".jsonl"]
         {

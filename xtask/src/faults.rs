@@ -207,6 +207,16 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "delivery"],
     },
     Fault {
+        name: "handoff_of_any_folder",
+        what: "a copy of a trail's folder takes the original's handoff",
+        tests: &["-p", "trailseal-cli", "--test", "handoff_outside"],
+    },
+    Fault {
+        name: "delivered_lines_counted",
+        what: "a delivery numbers lines by counting them",
+        tests: &["-p", "trailseal-core", "--test", "delivery"],
+    },
+    Fault {
         name: "store_not_waited_for",
         what: "the level store is answered when the event is on disk",
         tests: &["-p", "trailseal-core", "--test", "delivery"],

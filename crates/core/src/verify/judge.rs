@@ -12,7 +12,7 @@ use super::trust::{Trust, trust};
 use super::unsealed::{self, Unrecorded};
 use super::{Problem, Unproven, Verdict, VerifyError, VerifyOptions};
 use crate::folder::Folder;
-use crate::handoff::{HandoffHeader, own_header};
+use crate::handoff::{Owner, own_header};
 use crate::lock;
 use crate::manifest::Manifest;
 use crate::segment::SegmentFile;
@@ -154,9 +154,9 @@ fn durable_mark(folder: &Folder) -> u64 {
     let named = lock::named_handoff(folder);
     let places = named.into_iter().chain([folder.handoff()]);
     let origin = Manifest::read(folder).ok().flatten().map(|manifest| manifest.origin);
-    let Some(mark) = origin.map(|origin| HandoffHeader::trail_mark(origin.as_str())) else { return 0 };
+    let Some(owner) = origin.map(|origin| Owner::of(folder.root(), origin.as_str())) else { return 0 };
     places
-        .filter_map(|path| own_header(&**folder.files(), &path, mark))
+        .filter_map(|path| own_header(&**folder.files(), &path, &owner))
         .map(|header| header.durable)
         .max()
         .unwrap_or(0)

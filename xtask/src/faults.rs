@@ -207,6 +207,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "delivery"],
     },
     Fault {
+        name: "policy_of_note_believed",
+        what: "an opening compares its policy with the line that the unsigned note points to",
+        tests: &["-p", "trailseal-core", "--test", "policy_put_back"],
+    },
+    Fault {
         name: "handoff_of_any_folder",
         what: "a copy of a trail's folder takes the original's handoff",
         tests: &["-p", "trailseal-cli", "--test", "handoff_outside"],

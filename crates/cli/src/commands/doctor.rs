@@ -1,5 +1,7 @@
 //! `trailseal doctor`: reports what is wrong with this set-up and how to fix it.
 
+mod policy;
+
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -29,7 +31,7 @@ const ORDINARY: &[u8] = br#""id":"01a1fd54-70e3-7b34-9fe6-f7d0a73d8416","time":"
 
 /// Every code that a finding can have.
 #[cfg(test)]
-const CODES: [&str; 12] = [
+const CODES: [&str; 13] = [
     "no_trail",
     "damaged",
     "checkpoint",
@@ -39,6 +41,7 @@ const CODES: [&str; 12] = [
     "unsealed",
     "not_closed",
     "index",
+    "policy",
     "no_anchor",
     "mask_patterns",
     "inode_numbers",
@@ -92,6 +95,9 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
                 check_seal(&reader, &mut add);
                 check_index(&reader, settings, &mut add);
                 check_inode_numbers(&StdFiles, folder, &mut add);
+                if let Some((what, mend)) = policy::replaced(&reader) {
+                    add("policy", what, mend);
+                }
             }
             Err(ReadError::NoTrail { path }) if *folder != dir => {
                 let what =
@@ -254,7 +260,7 @@ mod tests {
 
     #[test]
     fn codes_are_changed_on_purpose_only() {
-        assert_eq!(CODES.len(), 12);
+        assert_eq!(CODES.len(), 13);
         let source = include_str!("doctor.rs");
         for code in CODES {
             assert!(source.matches(&format!("\"{code}\"")).count() >= 2, "{code} is never found");

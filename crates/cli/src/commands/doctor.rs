@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trailseal_core::file::{Files, StdFiles};
+use trailseal_core::verify::{KeptMissing, kept_missing};
 use trailseal_core::{Options, ReadError, Reader, trails_in};
 use trailseal_event::mask::{MaskOptions, Masker};
 use trailseal_index::IndexView;
@@ -31,7 +32,7 @@ const ORDINARY: &[u8] = br#""id":"01a1fd54-70e3-7b34-9fe6-f7d0a73d8416","time":"
 
 /// Every code that a finding can have.
 #[cfg(test)]
-const CODES: [&str; 13] = [
+const CODES: [&str; 14] = [
     "no_trail",
     "damaged",
     "checkpoint",
@@ -42,6 +43,7 @@ const CODES: [&str; 13] = [
     "not_closed",
     "index",
     "policy",
+    "kept_missing",
     "no_anchor",
     "mask_patterns",
     "inode_numbers",
@@ -231,6 +233,7 @@ fn check_seal(reader: &Reader, add: &mut Add<'_>) {
             );
         }
     };
+    check_kept(reader, checkpoint.size, add);
     let unsealed = reader.end().get().saturating_sub(checkpoint.size);
     if unsealed == 0 {
         return;
@@ -254,13 +257,30 @@ fn check_seal(reader: &Reader, add: &mut Add<'_>) {
     }
 }
 
+/// Beside the newest checkpoint, of this size.
+fn check_kept(reader: &Reader, newest: u64, add: &mut Add<'_>) {
+    let folder = reader.folder().kept_checkpoints_folder();
+    let Ok(KeptMissing { owed, missing }) = kept_missing(reader.folder(), newest) else { return };
+    if let Some(first) = missing.first() {
+        let (count, folder) = (missing.len(), folder.display());
+        let what =
+            format!("{count} of {owed} kept checkpoints are missing in {folder}, from size {first} on");
+        add(
+            "kept_missing",
+            what,
+            "restore them from a backup, and find out who removed them: `trailseal verify` still finds every change, but \
+             places it less exactly",
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::CODES;
 
     #[test]
     fn codes_are_changed_on_purpose_only() {
-        assert_eq!(CODES.len(), 13);
+        assert_eq!(CODES.len(), 14);
         let source = include_str!("doctor.rs");
         for code in CODES {
             assert!(source.matches(&format!("\"{code}\"")).count() >= 2, "{code} is never found");

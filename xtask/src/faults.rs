@@ -417,6 +417,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-server", "--lib", "shares"],
     },
     Fault {
+        name: "asides_at_full_priority",
+        what: "long work beside requests has the priority of those who answer them",
+        tests: &["-p", "trailseal-server", "--lib", "fairness"],
+    },
+    Fault {
         name: "turns_not_shared",
         what: "one client may have all turns at once",
         tests: &["-p", "trailseal-server", "--lib", "turns"],

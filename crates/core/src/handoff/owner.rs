@@ -25,33 +25,33 @@ pub struct HandoffFolder {
 /// Who may use a handoff.
 pub(crate) struct Owner {
     pub(super) trail: u64,
-    home: PathBuf,
-    /// Asked for only where a handoff is elsewhere.
+    root: PathBuf,
+    /// Looked for only where a handoff is elsewhere.
     folder: OnceCell<HandoffFolder>,
 }
 
 impl Owner {
-    /// The trail `origin` in the folder `home`.
-    pub(crate) fn of(home: &Path, origin: &str) -> Owner {
-        Owner { trail: HandoffHeader::trail_mark(origin), home: absolute(home), folder: OnceCell::new() }
+    /// The trail `origin` in the folder `root`.
+    pub(crate) fn of(root: &Path, origin: &str) -> Owner {
+        Owner { trail: HandoffHeader::trail_mark(origin), root: root.to_owned(), folder: OnceCell::new() }
     }
 
     /// As a handoff of this owner names its folder.
     pub(super) fn folder(&self) -> HandoffFolder {
         *self.folder.get_or_init(|| {
-            let path = std::fs::canonicalize(&self.home).unwrap_or_else(|_| self.home.clone());
-            let (_, inode) = folder_numbers(&self.home);
+            let path = std::fs::canonicalize(&self.root).unwrap_or_else(|_| absolute(&self.root));
+            let (_, inode) = folder_numbers(&self.root);
             HandoffFolder { inode, path: first_bytes(path.as_os_str().as_bytes()) }
         })
     }
 
     /// Whether a handoff with this header, at this path, is of the same folder.
     pub(super) fn is_at_home(&self, path: &Path, header: &HandoffHeader) -> bool {
-        if absolute(path).parent() == Some(&self.home) || cfg!(trailseal_fault = "handoff_of_any_folder") {
-            return true;
-        }
-        let (named, ours) = (header.folder, self.folder());
-        named.path == ours.path || named.inode == ours.inode && ours.inode != 0
+        let is_inside = path.parent() == Some(&self.root)
+            || absolute(path).parent() == Some(&absolute(&self.root))
+            || cfg!(trailseal_fault = "handoff_of_any_folder");
+        let (named, ours) = (header.folder, || self.folder());
+        is_inside || named.path == ours().path || named.inode == ours().inode && named.inode != 0
     }
 }
 

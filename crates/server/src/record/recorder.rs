@@ -70,19 +70,18 @@ impl Recorder {
         if sent.is_packed() || sent.len() > INLINE_BYTES_MAX {
             let turn = self.bodies.turn(caller.client()).await;
             let (bodies, events_max) = (self.bodies.clone(), self.events_max);
-            // A small body may unpack to a large one without a single event.
-            let cut = move || Events::cut(bodies.unpack(sent)?, events_max);
-            let events = aside(cut).await.unwrap_or_else(|error| Err(Problem::internal(&error)))?;
+            // A small body may unpack to a large one without a single event. The turn goes with the work, which goes on if
+            // the client leaves.
+            let cut = move || Ok((Events::cut(bodies.unpack(sent)?, events_max)?, turn));
+            let (events, turn) = aside(cut).await.unwrap_or_else(|error| Err(Problem::internal(&error)))?;
             return self.hand_in_many(caller, events, turn, asked).await;
         }
-        let bytes = self.bodies.unpack(sent)?;
-        let texts = split(&bytes, self.events_max)?;
-        if texts.len() > INLINE_EVENTS_MAX {
-            drop(texts);
+        let events = Events::cut(self.bodies.unpack(sent)?, self.events_max)?;
+        if events.places.len() > INLINE_EVENTS_MAX {
             let turn = self.bodies.turn(caller.client()).await;
-            return self.hand_in_many(caller, Events::cut(bytes, self.events_max)?, turn, asked).await;
+            return self.hand_in_many(caller, events, turn, asked).await;
         }
-        let (events, by) = (submitted(caller, texts, asked.key), caller.submitter(asked.strict));
+        let (events, by) = (submitted(caller, events.texts(), asked.key), caller.submitter(asked.strict));
         let (ack, count) = (asked.ack, events.len() as u64);
         if asked.key.is_none()
             && let Some(handed_in) = self

@@ -351,3 +351,25 @@ fn a_folder_that_takes_the_place_of_another_gets_its_handoff() {
         assert!(!handoff.exists());
     }
 }
+
+/// Both were copied, so the original's handoff is another file.
+#[test]
+fn a_copied_handoff_goes_with_the_copied_folder() {
+    let place = Place::new();
+    let handoff = place.path("shared");
+    let accepted = killed_amid_events(&mut record_with(&place, &place.path(""), handoff.as_os_str()), 0);
+    place.copy("trail", "copy");
+    std::fs::copy(&handoff, place.path("copied")).unwrap();
+    // The lock file still names the original's.
+    std::fs::remove_file(place.path("copy/lock")).unwrap();
+    let before = std::fs::read(&handoff).unwrap();
+    let mut command = place.command(&["record", "--dir", "copy"]);
+    command.env("TRAILSEAL_HANDOFF__PATH", place.path("copied")).stdin(Stdio::null());
+    support::Answer::of(command, b"").ok();
+    assert!(std::fs::read(&handoff).unwrap() == before, "it is as it was");
+    for dir in ["copy", "trail"] {
+        place.feed(&format!("record --dir {dir}"), "").ok();
+        let kept = place.run(&format!("query --dir {dir} --action odd --format jsonl")).ok().field("id");
+        assert!(accepted.iter().all(|id| kept.contains(id)), "{dir}: {} of {}", kept.len(), accepted.len());
+    }
+}

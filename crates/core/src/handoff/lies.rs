@@ -39,7 +39,7 @@ pub(crate) fn lies_at(files: &dyn Files, path: &Path, owner: &Owner) -> Lies {
     }
     match handoff_header(files, path) {
         Some(header) if header.trail != owner.trail => Lies::Foreign,
-        Some(header) if owner.is_at_home(path, &header) => Lies::Own,
+        Some(header) if owner.may_take(path, &header) => Lies::Own,
         Some(_) => Lies::Elsewhere,
         None => match data {
             Ok(data) if data.len() == 0 => Lies::Empty,

@@ -2,7 +2,8 @@
 //!
 //! A copy of a trail has its origin too, and its `lock` names the same handoff as the original's. Inside of a folder a
 //! handoff is that folder's; elsewhere it must name the folder that it was made for, by its path or by its inode number:
-//! a folder that was renamed keeps the number, one that was restored keeps the path, and a copy has neither.
+//! a folder that was renamed keeps the number, one that was restored keeps the path, and a copy has neither. A handoff
+//! that was itself copied is nobody's any more: whoever has the trail may take it.
 
 use std::cell::OnceCell;
 use std::os::unix::ffi::OsStrExt as _;
@@ -45,13 +46,17 @@ impl Owner {
         })
     }
 
-    /// Whether a handoff with this header, at this path, is of the same folder.
-    pub(super) fn is_at_home(&self, path: &Path, header: &HandoffHeader) -> bool {
+    /// Whether a handoff of the trail with this header, at this path, is of no other folder.
+    pub(super) fn may_take(&self, path: &Path, header: &HandoffHeader) -> bool {
         let is_inside = path.parent() == Some(&self.root)
             || absolute(path).parent() == Some(&absolute(&self.root))
             || cfg!(trailseal_fault = "handoff_of_any_folder");
+        let is_copied = || folder_numbers(path).1 != header.file;
         let (named, ours) = (header.folder, || self.folder());
-        is_inside || named.path == ours().path || named.inode == ours().inode && named.inode != 0
+        is_inside
+            || is_copied()
+            || named.path == ours().path
+            || named.inode == ours().inode && named.inode != 0
     }
 }
 

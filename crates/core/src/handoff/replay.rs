@@ -14,6 +14,7 @@ const CAPACITY_AT: usize = 16;
 const TRAIL_AT: usize = 24;
 const INODE_AT: usize = 32;
 const PATH_AT: usize = 40;
+const FILE_AT: usize = 48;
 
 /// The header of a handoff file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct HandoffHeader {
     pub trail: u64,
     /// The folder that it was made for.
     pub folder: HandoffFolder,
+    /// The inode number of its own file: a copy of it has another.
+    pub file: u64,
     /// Everything below this position is durable in a segment.
     pub tail: u64,
     /// The number of events that are durable in segments.
@@ -41,6 +44,7 @@ impl HandoffHeader {
             capacity: long(CAPACITY_AT)?,
             trail: long(TRAIL_AT)?,
             folder: HandoffFolder { inode: long(INODE_AT)?, path: long(PATH_AT)? },
+            file: long(FILE_AT)?,
             tail: long(TAIL_AT)?,
             durable: long(DURABLE_AT)?,
         };
@@ -66,6 +70,7 @@ impl HandoffHeader {
             (TRAIL_AT, self.trail),
             (INODE_AT, self.folder.inode),
             (PATH_AT, self.folder.path),
+            (FILE_AT, self.file),
             (TAIL_AT, self.tail),
             (DURABLE_AT, self.durable),
         ] {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::lies::{Lies, lies_at};
@@ -47,7 +47,7 @@ impl Ring {
             }
             Place::File(path) => {
                 let (trail, folder) = (owner.trail, owner.folder());
-                let header = HandoffHeader { generation, capacity, trail, folder, tail: 0, durable };
+                let header = HandoffHeader { generation, capacity, trail, folder, file: 0, tail: 0, durable };
                 let file = create(path, &header, owner)?;
                 let (producer, consumer) = map::map(&file, capacity)?;
                 Ok(Ring { producer, consumer, generation, file: Some(file) })
@@ -68,7 +68,11 @@ fn create(path: &Path, header: &HandoffHeader, owner: &Owner) -> io::Result<File
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
         .open(&temporary)?;
-    let made = fill(&file, header).and_then(|()| put_in_place(&temporary, path, owner));
+    let with_number = |found: fs::Metadata| HandoffHeader { file: found.ino(), ..*header };
+    let made = file
+        .metadata()
+        .and_then(|found| fill(&file, &with_number(found)))
+        .and_then(|()| put_in_place(&temporary, path, owner));
     if let Err(error) = made {
         // A leftover would only take space, which may be what is missing.
         let _ = fs::remove_file(&temporary);

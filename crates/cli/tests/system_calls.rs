@@ -75,8 +75,7 @@ fn an_opening_syncs_the_new_handoff_its_name_and_its_event_and_nothing_else() {
     traced(dir.path(), &["record"], "{\"action\":\"test.first\"}\n");
     let calls = traced(dir.path(), &["record"], "{\"action\":\"test.second\"}\n");
     let syncs: Vec<&String> = calls.iter().filter(|call| call.contains("sync(")).collect();
-    let of_segment = |call: &&String| call.contains(".jsonl>");
-    let opened = syncs.iter().position(|call| of_segment(&call)).unwrap();
+    let opened = syncs.iter().position(|call| call.contains(".jsonl>")).unwrap();
     let [handoff, name] = &syncs[..opened] else { panic!("{:#?}", &syncs[..=opened]) };
     assert!(handoff.contains("/.trailseal-handoff-"), "{handoff}");
     assert!(name.contains("/trail>"), "{name}");

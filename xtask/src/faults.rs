@@ -207,6 +207,21 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "delivery"],
     },
     Fault {
+        name: "policy_of_note_believed",
+        what: "an opening compares its policy with the line that the unsigned note points to",
+        tests: &["-p", "trailseal-core", "--test", "policy_put_back"],
+    },
+    Fault {
+        name: "handoff_of_any_folder",
+        what: "a copy of a trail's folder takes the original's handoff",
+        tests: &["-p", "trailseal-cli", "--test", "handoff_outside"],
+    },
+    Fault {
+        name: "delivered_lines_counted",
+        what: "a delivery numbers lines by counting them",
+        tests: &["-p", "trailseal-core", "--test", "delivery"],
+    },
+    Fault {
         name: "store_not_waited_for",
         what: "the level store is answered when the event is on disk",
         tests: &["-p", "trailseal-core", "--test", "delivery"],
@@ -400,6 +415,11 @@ const FAULTS: &[Fault] = &[
         name: "share_not_counted",
         what: "what a client takes of places, streams, exports and room for bodies is not held against its share",
         tests: &["-p", "trailseal-server", "--lib", "shares"],
+    },
+    Fault {
+        name: "asides_at_full_priority",
+        what: "long work beside requests has the priority of those who answer them",
+        tests: &["-p", "trailseal-server", "--lib", "fairness"],
     },
     Fault {
         name: "turns_not_shared",

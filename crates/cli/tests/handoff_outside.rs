@@ -278,3 +278,98 @@ fn a_handoff_that_is_truncated_may_kill_the_process_and_what_is_on_disk_stays() 
     assert_eq!(recorded_ids(&place).len(), 2);
     place.run("verify").ok();
 }
+
+/// A copy has the origin of its original, and a lock file that names the original's handoff.
+#[test]
+fn a_copy_of_the_folder_leaves_the_originals_handoff_alone() {
+    let place = Place::new();
+    let handoff = place.path("shared");
+    let mut accepted = killed_amid_events(&mut record_with(&place, &place.path(""), handoff.as_os_str()), 0);
+    place.copy("trail", "copy");
+    let before = std::fs::read(&handoff).unwrap();
+    let is_left = || assert!(std::fs::read(&handoff).unwrap() == before, "it is as it was");
+    place.run("verify --dir copy").ok();
+    let read = place.run("query --dir copy --action odd --count").ok().out;
+    let opened = || place.feed("record --dir copy", "{\"action\":\"a\"}\n");
+    opened().could_not(&["shared", "in another folder", "copy/handoff", "remove the file `lock`"]);
+    is_left();
+    std::fs::remove_file(place.path("copy/lock")).unwrap();
+    opened().ok();
+    is_left();
+    assert_eq!(
+        place.run("query --dir copy --action odd --count").ok().out,
+        read,
+        "what was read is what it has"
+    );
+    let mut command = place.command(&["record", "--dir", "copy"]);
+    command.env("TRAILSEAL_HANDOFF__PATH", &handoff).stdin(Stdio::null());
+    support::Answer::of(command, b"").could_not(&[
+        "shared",
+        "in another folder",
+        "copy/handoff",
+        "handoff.path",
+    ]);
+    is_left();
+
+    // The original goes on, also under another name, and while it writes the copy is no nearer to its handoff.
+    std::fs::rename(place.path("trail"), place.path("renamed")).unwrap();
+    place.feed("record --dir renamed", "").ok();
+    std::fs::rename(place.path("renamed"), place.path("trail")).unwrap();
+    let beside = |_: &Said| {
+        place.copy("trail", "second");
+        place.feed("record --dir second", "{\"action\":\"a\"}\n").could_not(&["in another folder"]);
+        assert!(handoff.exists());
+    };
+    accepted.extend(killed_after(&mut record_with(&place, &place.path(""), handoff.as_os_str()), 1, beside));
+    place.feed("record", "").ok();
+    let kept = recorded_ids(&place);
+    let lost: Vec<_> = accepted.iter().filter(|id| !kept.contains(*id)).collect();
+    assert!(lost.is_empty(), "{} of {} are lost: {lost:?}", lost.len(), accepted.len());
+    for dir in ["trail", "copy"] {
+        place.run(&format!("verify --dir {dir}")).ok();
+    }
+}
+
+/// The way on that the refusal shows, and a folder that was restored to its path.
+#[test]
+fn a_folder_that_takes_the_place_of_another_gets_its_handoff() {
+    for is_restored in [true, false] {
+        let place = Place::new();
+        let handoff = place.path("shared");
+        let accepted = killed_amid_events(&mut record_with(&place, &place.path(""), handoff.as_os_str()), 0);
+        place.copy("trail", "copy");
+        std::fs::remove_dir_all(place.path("trail")).unwrap();
+        if is_restored {
+            std::fs::rename(place.path("copy"), place.path("trail")).unwrap();
+        } else {
+            std::fs::rename(&handoff, place.path("copy/handoff")).unwrap();
+        }
+        let dir = if is_restored { "trail" } else { "copy" };
+        place.feed(&format!("record --dir {dir}"), "").ok();
+        let kept = place.run(&format!("query --dir {dir} --action odd --format jsonl")).ok().field("id");
+        assert!(accepted.iter().all(|id| kept.contains(id)), "{dir}: {} of {}", kept.len(), accepted.len());
+        assert!(!handoff.exists());
+    }
+}
+
+/// Both were copied, so the original's handoff is another file.
+#[test]
+fn a_copied_handoff_goes_with_the_copied_folder() {
+    let place = Place::new();
+    let handoff = place.path("shared");
+    let accepted = killed_amid_events(&mut record_with(&place, &place.path(""), handoff.as_os_str()), 0);
+    place.copy("trail", "copy");
+    std::fs::copy(&handoff, place.path("copied")).unwrap();
+    // The lock file still names the original's.
+    std::fs::remove_file(place.path("copy/lock")).unwrap();
+    let before = std::fs::read(&handoff).unwrap();
+    let mut command = place.command(&["record", "--dir", "copy"]);
+    command.env("TRAILSEAL_HANDOFF__PATH", place.path("copied")).stdin(Stdio::null());
+    support::Answer::of(command, b"").ok();
+    assert!(std::fs::read(&handoff).unwrap() == before, "it is as it was");
+    for dir in ["copy", "trail"] {
+        place.feed(&format!("record --dir {dir}"), "").ok();
+        let kept = place.run(&format!("query --dir {dir} --action odd --format jsonl")).ok().field("id");
+        assert!(accepted.iter().all(|id| kept.contains(id)), "{dir}: {} of {}", kept.len(), accepted.len());
+    }
+}

@@ -158,6 +158,77 @@ fn copy(from: &Place, to: &Place) {
     }
 }
 
+/// Files that only some commands read, and files that the settings name.
+#[test]
+fn no_rarely_read_file_is_waited_for() {
+    let source = trail();
+    source.run("policy set sync").ok();
+    for kind in KINDS {
+        let place = Place::new();
+        copy(&source, &place);
+        put(kind, &place.path("trail/policy.toml"));
+        ended(&place, &["policy", "show"]).could_not(&["policy.toml"]);
+        ended(&place, &["record", "/dev/null"]).could_not(&["policy.toml"]);
+        ended(&place, &["doctor"]);
+        std::fs::remove_dir_all(place.path("trail")).unwrap();
+        copy(&source, &place);
+        put(kind, &place.path("trail/opened"));
+        ended(&place, &["record", "/dev/null"]);
+        for name in ["trail/keys/sampling", "trail/keys/mask"] {
+            put(kind, &place.path(name));
+            ended(&place, &["record", "/dev/null"]).could_not(&[name]);
+            std::fs::remove_dir_all(place.path("trail")).unwrap();
+            copy(&source, &place);
+        }
+        put(kind, &place.path("odd"));
+        ended(&place, &["import", "--map", "odd", "/dev/null"]).could_not(&["odd", "not a file"]);
+        ended(&place, &["policy", "check", "odd"]).could_not(&["odd", "not a file"]);
+        ended(&place, &["record", "--config", "odd", "/dev/null"]).could_not(&["odd", "not a file"]);
+        ended(&place, &["succeed", "trail", "--dir", "new", "--origin", "example.com/new"]).ok();
+        std::fs::create_dir_all(place.path("tiles")).unwrap();
+        put(kind, &place.path("tiles/checkpoint"));
+        ended(&place, &["tiles", "tiles"]);
+        place.write("anchored.toml", "[[anchor]]\nfile = \"odd\"\n");
+        ended(&place, &["record", "--config", "anchored.toml", "/dev/null"]);
+        place
+            .write("tls.toml", "[server]\ntls_cert = \"odd\"\ntls_key = \"odd\"\nlisten = \"127.0.0.1:0\"\n");
+        ended(&place, &["serve", "--config", "tls.toml"]).could_not(&["odd"]);
+    }
+}
+
+/// Events come from pipes, too, and a pipe's writer may come late: meanwhile the trail is free for others.
+#[test]
+fn a_pipe_is_read_when_its_writer_comes_and_keeps_nobody_from_the_trail() {
+    let place = Place::with_events(&["before"]);
+    let event = "{\"action\":\"piped\"}\n";
+    for command in [&["record", "odd"][..], &["mask", "odd"]] {
+        put("fifo", &place.path("odd"));
+        let child = place.command(command).spawn().unwrap();
+        place.record("{\"action\":\"meanwhile\"}");
+        std::fs::write(place.path("odd"), event).unwrap();
+        finish(child).ok();
+    }
+    assert_eq!(place.run("query --action piped --count").ok().out.trim(), "1");
+    assert_eq!(place.run("query --action meanwhile --count").ok().out.trim(), "2");
+    // Nobody comes: whoever waits can be stopped.
+    let mut child = place.command(&["import", "--from", "github", "odd"]).spawn().unwrap();
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    assert!(!child.wait().unwrap().success());
+}
+
+/// What never ends is not read: neither a folder nor a device is a source of events.
+#[test]
+fn a_device_or_folder_is_no_source_of_events() {
+    let place = Place::with_events(&["before"]);
+    for kind in ["folder", "device"] {
+        put(kind, &place.path("odd"));
+        for command in [&["record", "odd"][..], &["import", "--from", "github", "odd"], &["mask", "odd"]] {
+            ended(&place, command).could_not(&["odd", &format!("it is a {kind}")]);
+        }
+    }
+    ended(&place, &["record", "/dev/null"]).ok();
+}
+
 /// What a person names is not waited for either; but a pipe that a shell hands over is read.
 #[test]
 fn what_is_named_is_not_waited_for() {

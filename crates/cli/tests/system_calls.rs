@@ -66,3 +66,18 @@ fn every_rename_is_synced_before_and_its_folder_after() {
         after.iter().position(|call| call.contains("fdatasync(") && call.contains(".jsonl>")).unwrap();
     assert!(folder < lines, "the segment's name is durable before its first lines are acknowledged");
 }
+
+/// An opening waits for the disk three times, each for a promise: no frame of an older handoff is ever taken for one of the
+/// new (its generation, then its name), and the opening itself is on disk when it returns.
+#[test]
+fn an_opening_syncs_the_new_handoff_its_name_and_its_event_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    traced(dir.path(), &["record"], "{\"action\":\"test.first\"}\n");
+    let calls = traced(dir.path(), &["record"], "{\"action\":\"test.second\"}\n");
+    let syncs: Vec<&String> = calls.iter().filter(|call| call.contains("sync(")).collect();
+    let opened = syncs.iter().position(|call| call.contains(".jsonl>")).unwrap();
+    let [handoff, name] = &syncs[..opened] else { panic!("{:#?}", &syncs[..=opened]) };
+    assert!(handoff.contains("/.trailseal-handoff-"), "{handoff}");
+    assert!(name.contains("/trail>"), "{name}");
+    assert!(!syncs.iter().any(|call| call.contains("/opened")), "{syncs:#?}");
+}

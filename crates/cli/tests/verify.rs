@@ -282,3 +282,37 @@ fn a_tampered_trail_can_still_be_read_and_is_not_written_on() {
     place.feed("record", "{\"action\":\"more\"}").could_not(&["event 20", "trailseal verify"]);
     check(&place, "edited", Some(20));
 }
+
+/// Nothing that was signed is different for it, but somebody removed evidence.
+#[test]
+fn missing_kept_checkpoints_are_told_and_are_no_tampering() {
+    let place = Place::new();
+    place.write("trailseal.toml", "[segment]\nroll = \"64KiB\"\n");
+    let line = format!("{{\"action\":\"a\",\"details\":{{\"text\":\"{}\"}}}}\n", "x ".repeat(1_000));
+    for _ in 0..3 {
+        place.feed("record", line.repeat(45)).ok();
+    }
+    let missing = || {
+        let findings = place.run("doctor --json").json();
+        let of_kept = |finding: &&serde_json::Value| finding["code"] == "kept_missing";
+        let found = findings["findings"].as_array().unwrap().iter().find(of_kept);
+        found.map(|finding| finding["what"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(missing(), None);
+    assert!(!place.run("verify").ok().out.contains("kept:"));
+    let mut kept: Vec<u64> = std::fs::read_dir(place.path("trail/checkpoints"))
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().unwrap().parse().ok())
+        .collect();
+    kept.sort_unstable();
+    assert!(kept.len() > 1, "{kept:?}");
+    std::fs::remove_file(place.path(&format!("trail/checkpoints/{}", kept[1]))).unwrap();
+    let (count, first) = (kept.len(), kept[1]);
+    assert!(missing().unwrap().contains(&format!("1 of {count} kept checkpoints")));
+    assert!(missing().unwrap().ends_with(&format!("from size {first} on")));
+    let said = place.run("verify").ok().out;
+    assert!(said.contains(&format!("\nkept:     1 of {count} checkpoints")), "{said}");
+    std::fs::remove_dir_all(place.path("trail/checkpoints")).unwrap();
+    assert!(missing().unwrap().contains(&format!("{count} of {count} kept checkpoints")));
+    assert!(place.run("verify").ok().out.contains(&format!("{count} of {count} checkpoints")));
+}

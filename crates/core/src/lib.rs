@@ -37,7 +37,7 @@ mod watch;
 
 pub use counters::Counted;
 pub use folder::Folder;
-pub use handoff::{Full, HandoffHeader, HandoffOptions, HandoffPlace, replay};
+pub use handoff::{Full, HandoffFolder, HandoffHeader, HandoffOptions, HandoffPlace, replay};
 pub use histogram::{Commits, Distribution};
 pub use lock::Holder;
 pub use manifest::{Manifest, ManifestError, ManifestKey};
@@ -49,5 +49,6 @@ pub use trail::{
     HandInJsonError, HandedIn, HandedInBatch, HandedInJson, HandedInOnce, KeptPolicyError, Known, KnownIds,
     KnownIdsError, LineAt, Once, OpenError, Options, Place, ReadError, Reader, Receipt, RecordError,
     RecordOnceError, Recording, RotateError, RuleCounts, SecretError, SetPolicyError, Slot, Stats, Status,
-    Submission, Submitted, Submitter, Succeeded, Trail, Witness, back_up, load_mask_key, slots_in, trails_in,
+    Submission, Submitted, Submitter, Succeeded, Trail, Witness, back_up, load_mask_key, policy_hash,
+    slots_in, trails_in,
 };

@@ -136,6 +136,8 @@ pub enum Notice {
         /// How many bytes.
         bytes: u64,
     },
+    /// Nothing tells with which host, folder or policy the trail was opened last, so it is not known whether they differ.
+    LastOpeningUnknown,
     /// The circumstances differ from those of the last opening.
     OpenedElsewhere {
         /// What differs: `host`, `folder`, `policy`.
@@ -260,6 +262,10 @@ impl std::fmt::Display for Notice {
                 formatter,
                 "{bytes} bytes after the last whole line were set aside in segments/: a stop tore them, and they were \
                  never acknowledged as durable"
+            ),
+            Notice::LastOpeningUnknown => formatter.write_str(
+                "nothing tells with which host, folder or policy this trail was opened last, so what differs is not \
+                 known: look at the policy in force",
             ),
             Notice::OpenedElsewhere { differs } => write!(
                 formatter,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::file::{Doubt, OpenFolder, StdFiles};
 use crate::gate::Shut;
-use crate::handoff::{self, Drain, HandoffHeader, Lies, Place, Ring};
+use crate::handoff::{self, Drain, Lies, Owner, Place, Ring};
 use crate::lock::Lock;
 use crate::log::Log;
 use crate::notice::Notice;
@@ -150,18 +150,20 @@ impl Watch {
     /// A new ring in the handoff's place, if there is nothing of anybody else's. A handoff of this trail by another
     /// writer (of a copy, or an earlier one) may hold what that one accepted.
     fn make_handoff(&self, path: &Path, drain: &Drain, durable: u64) -> io::Result<Ring> {
-        let mark = HandoffHeader::trail_mark(self.log.origin.as_str());
+        let owner = Owner::of(self.log.folder.root(), self.log.origin.as_str());
         let is_at_home = path == self.log.folder.handoff();
-        match handoff::lies_at(&StdFiles, path, mark) {
+        match handoff::lies_at(&StdFiles, path, &owner) {
             Lies::Nothing => {}
             Lies::Empty if is_at_home => handoff::remove(path)?,
             Lies::Own if self.log.handoff.is_own_generation(path) => {}
-            Lies::Own => return Err(io::Error::other("another writer's handoff is there: move it away")),
+            Lies::Own | Lies::Elsewhere => {
+                return Err(io::Error::other("another writer's handoff is there: move it away"));
+            }
             Lies::Empty | Lies::Foreign => {
                 return Err(io::Error::other("another file is there and is left unchanged: move it away"));
             }
         }
-        Ring::new(&Place::File(path.to_owned()), drain.capacity(), mark, durable)
+        Ring::new(&Place::File(path.to_owned()), drain.capacity(), &owner, durable)
     }
 
     /// Whether the open segment must be abandoned; `verify` names what is missing in it.

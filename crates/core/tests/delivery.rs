@@ -5,8 +5,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use trailseal_core::deliver::{Batch, DeliveryState, Position, Sink, SinkError};
-use trailseal_core::{Ack, Notice, Options, Roll, Status, Trail};
+use trailseal_core::deliver::{Batch, DeliveryState, Follower, Lines, Position, Sink, SinkError};
+use trailseal_core::segment::Offsets;
+use trailseal_core::{Ack, Folder, Notice, Options, Roll, Status, Trail};
 use trailseal_event::policy::OnFailure;
 use trailseal_event::{Event, Index};
 use trailseal_testkit::fault::FaultFiles;
@@ -273,4 +274,76 @@ fn a_store_that_is_ahead_or_differs_is_left_alone_and_named() {
         assert_eq!(store.rows(), before);
     }
     assert!(notices.lock().unwrap().iter().any(|notice| notice.contains("stopped at event 4")));
+}
+
+/// A trail of twenty events, whose segment `change` edits before a store comes: where the delivery stops, and what it
+/// has delivered.
+fn delivered_from_changed(change: impl FnOnce(&mut Vec<Vec<u8>>)) -> (DeliveryState, usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Trail::open(dir.path(), options()).unwrap();
+    (1..20).for_each(|number| _ = trail.record(&event(number)).unwrap());
+    assert!(trail.flush(SOON));
+    let path = dir.path().join("segments/00000000000000000000.jsonl");
+    let whole = std::fs::read(&path).unwrap();
+    let mut lines: Vec<Vec<u8>> = whole.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    change(&mut lines);
+    let changed = lines.concat();
+    assert_eq!(changed.len(), whole.len(), "else the writer notices, and begins another segment");
+    std::fs::write(&path, changed).unwrap();
+    let store = Store::default();
+    trail.deliver_to(Box::new(store.clone())).unwrap();
+    let state = || trail.stats().deliveries[0].state.clone();
+    wait_until("an end", || state() != DeliveryState::Running || store.rows().len() == 20);
+    let rows = store.rows();
+    assert!(rows.iter().zip(whole.split(|byte| *byte == b'\n')).take(11).all(|(row, line)| row == line));
+    let state = state();
+    drop(trail.close(SOON));
+    (state, rows.len())
+}
+
+/// The number of a line is the one that it carries, whatever the newlines before it say.
+#[test]
+fn a_delivery_stops_at_the_first_line_that_carries_another_index() {
+    type Change = fn(&mut Vec<Vec<u8>>);
+    let exchanged: Change = |lines| lines.swap(11, 12);
+    let split: Change = |lines| lines[11][30] = b'\n';
+    let joined: Change = |lines| *lines[11].last_mut().unwrap() = b' ';
+    for (change, stops_at, what) in
+        [(exchanged, 11, "has line 12"), (split, 11, "has no line of a trail"), (joined, 12, "has line 13")]
+    {
+        let (state, rows) = delivered_from_changed(change);
+        let DeliveryState::Stopped { at, reason } = state else { panic!("{what}: {state:?}, {rows} rows") };
+        assert_eq!((at.get(), rows as u64), (stops_at, stops_at), "{what}");
+        assert!(reason.contains(what) && reason.contains("trailseal verify"), "{what}: {reason}");
+    }
+    assert_eq!(delivered_from_changed(|_| {}), (DeliveryState::Running, 20));
+}
+
+/// An offset file is derived: one that leads elsewhere costs a reading of the segment, and no line is taken for another.
+#[test]
+fn a_wrong_offset_file_leads_to_no_other_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.segment.roll = Roll::Bytes(150_000);
+    let trail = Trail::open(dir.path(), options.clone()).unwrap();
+    for number in 0..500 {
+        trail.record(&event(number)).unwrap();
+    }
+    trail.close(SOON).unwrap();
+    let path = |ends: &str| dir.path().join("segments/00000000000000000000").with_extension(ends);
+    let text = std::fs::read(path("jsonl")).unwrap();
+    let mut offsets = Offsets::decode(&std::fs::read(path("offsets")).unwrap()).unwrap();
+    assert!(offsets.offsets.len() > 1, "{} lines", offsets.lines);
+    let second = offsets.offsets[1] as usize;
+    offsets.offsets[1] += text[second..].iter().position(|byte| *byte == b'\n').unwrap() as u64 + 1;
+    std::fs::write(path("offsets"), offsets.encode()).unwrap();
+
+    let folder = Folder::new(dir.path(), options.files.clone());
+    let mut follower = Follower::new(folder, Index::new(258)).unwrap();
+    let mut lines = Lines::default();
+    follower.read(Index::new(260), 9, usize::MAX, &mut lines).unwrap();
+    let texts: Vec<&str> =
+        lines.as_batch_lines().iter().map(|line| std::str::from_utf8(line.bytes).unwrap()).collect();
+    assert!(texts[0].starts_with("{\"v\":1,\"index\":258,"), "{texts:?}");
+    assert!(texts[1].starts_with("{\"v\":1,\"index\":259,"), "{texts:?}");
 }

@@ -50,6 +50,9 @@ pub fn check_trail(folder: &Path, files: &Arc<dyn Files>, acknowledged: &[(u64, 
         let kept = check_checkpoint(&folder.kept_checkpoint(size), &**files, &manifest, &leaves);
         assert_eq!(kept, size, "a kept checkpoint is named by its size");
     }
+    let kept =
+        trailseal_core::verify::kept_missing(&folder, newest).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(kept.missing, Vec::<u64>::new(), "of {} kept checkpoints", kept.owed);
     Checked { lines, sealed: newest }
 }
 

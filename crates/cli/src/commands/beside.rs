@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use trailseal_event::policy::Mode;
 use trailseal_event::{Event, Warning, Warnings};
 
+use super::input;
 use super::record::{LINE_BYTES_MAX, Told, read_line};
 use super::text::write_text;
 use crate::arguments::{Ack, Policy, Record};
@@ -22,9 +23,7 @@ use post::{Lines, Post};
 /// `record`, done by the server.
 pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> Outcome {
     let input: Box<dyn Read> = match arguments.file.as_deref() {
-        Some(path) if path != Path::new("-") => {
-            Box::new(std::fs::File::open(path).map_err(Failure::io("read", path))?)
-        }
+        Some(path) if path != Path::new("-") => Box::new(input::open(path)?),
         _ => Box::new(std::io::stdin()),
     };
     let ack = match arguments.ack {

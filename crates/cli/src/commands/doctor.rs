@@ -1,5 +1,7 @@
 //! `trailseal doctor`: reports what is wrong with this set-up and how to fix it.
 
+mod policy;
+
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -7,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trailseal_core::file::{Files, StdFiles};
+use trailseal_core::verify::{KeptMissing, kept_missing};
 use trailseal_core::{Options, ReadError, Reader, trails_in};
 use trailseal_event::mask::{MaskOptions, Masker};
 use trailseal_index::IndexView;
@@ -29,7 +32,7 @@ const ORDINARY: &[u8] = br#""id":"01a1fd54-70e3-7b34-9fe6-f7d0a73d8416","time":"
 
 /// Every code that a finding can have.
 #[cfg(test)]
-const CODES: [&str; 12] = [
+const CODES: [&str; 14] = [
     "no_trail",
     "damaged",
     "checkpoint",
@@ -39,6 +42,8 @@ const CODES: [&str; 12] = [
     "unsealed",
     "not_closed",
     "index",
+    "policy",
+    "kept_missing",
     "no_anchor",
     "mask_patterns",
     "inode_numbers",
@@ -92,6 +97,9 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
                 check_seal(&reader, &mut add);
                 check_index(&reader, settings, &mut add);
                 check_inode_numbers(&StdFiles, folder, &mut add);
+                if let Some((what, mend)) = policy::replaced(&reader) {
+                    add("policy", what, mend);
+                }
             }
             Err(ReadError::NoTrail { path }) if *folder != dir => {
                 let what =
@@ -225,6 +233,7 @@ fn check_seal(reader: &Reader, add: &mut Add<'_>) {
             );
         }
     };
+    check_kept(reader, checkpoint.size, add);
     let unsealed = reader.end().get().saturating_sub(checkpoint.size);
     if unsealed == 0 {
         return;
@@ -248,13 +257,30 @@ fn check_seal(reader: &Reader, add: &mut Add<'_>) {
     }
 }
 
+/// Beside the newest checkpoint, of this size.
+fn check_kept(reader: &Reader, newest: u64, add: &mut Add<'_>) {
+    let folder = reader.folder().kept_checkpoints_folder();
+    let Ok(KeptMissing { owed, missing }) = kept_missing(reader.folder(), newest) else { return };
+    if let Some(first) = missing.first() {
+        let (count, folder) = (missing.len(), folder.display());
+        let what =
+            format!("{count} of {owed} kept checkpoints are missing in {folder}, from size {first} on");
+        add(
+            "kept_missing",
+            what,
+            "restore them from a backup, and find out who removed them: `trailseal verify` still finds every change, but \
+             places it less exactly",
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::CODES;
 
     #[test]
     fn codes_are_changed_on_purpose_only() {
-        assert_eq!(CODES.len(), 12);
+        assert_eq!(CODES.len(), 14);
         let source = include_str!("doctor.rs");
         for code in CODES {
             assert!(source.matches(&format!("\"{code}\"")).count() >= 2, "{code} is never found");

@@ -9,6 +9,7 @@ use trailseal_core::{Ack, Once, RecordError, RecordOnceError, Status, Trail};
 use trailseal_event::Event;
 use trailseal_import::{Imported, Mapping, MappingError, mapping::BUILT_IN, read};
 
+use super::input;
 use super::text::read_text;
 use super::writing::{close_trail, open_trail};
 use crate::arguments::Import;
@@ -96,7 +97,7 @@ fn open(path: &Path) -> Outcome<Box<dyn BufRead>> {
     if path == Path::new("-") {
         return Ok(Box::new(BufReader::new(std::io::stdin())));
     }
-    let file = std::fs::File::open(path).map_err(Failure::io("read", path))?;
+    let file = input::open(path)?;
     let bar = progress::bytes("importing", file.metadata().map_or(0, |data| data.len()));
     Ok(Box::new(BufReader::with_capacity(1 << 20, bar.wrap_read(file))))
 }

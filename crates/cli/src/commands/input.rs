@@ -1,10 +1,16 @@
-//! Standard input that ends early if the trail can no longer take its events.
+//! What events are read from: files and pipes, and standard input, which ends early if the trail can no longer take its
+//! events.
 
-use std::io::{self, Read, Stdin};
+use std::fs::{File, Metadata};
+use std::io::{self, IsTerminal as _, Read, Stdin};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use trailseal_core::{RecordError, Trail};
+
+use crate::failure::{Failure, Outcome};
 
 /// How often to check that the trail is still there.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -42,4 +48,32 @@ impl Read for InputFor {
 /// The error that the trail's folder is gone, if it is.
 pub(super) fn moved(trail: &Trail) -> Option<RecordError> {
     trail.why_shut().filter(|error| matches!(error, RecordError::FolderMoved))
+}
+
+/// Opens what the user named as the source of events.
+///
+/// A FIFO is read like a pipe, and its writer is waited for: shells pass on the output of commands like that. So this
+/// comes before the trail is opened, and whoever waits keeps nobody else from it.
+pub(super) fn open(path: &Path) -> Outcome<File> {
+    let file = File::open(path).map_err(Failure::io("read", path))?;
+    let found = file.metadata().map_err(Failure::io("read", path))?;
+    match has_no_events(&file, &found) {
+        Some(what) => Err(Failure::could_not(format!(
+            "could not read {}: it is {what}: give a file, a pipe, or - for standard input",
+            path.display()
+        ))),
+        None => Ok(file),
+    }
+}
+
+/// What it is, if no events come from there. A terminal may have some, and /dev/null ends at once; other devices may never
+/// end.
+fn has_no_events(file: &File, found: &Metadata) -> Option<&'static str> {
+    let kind = found.file_type();
+    let is_null = || std::fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == found.rdev());
+    let is_endless = kind.is_char_device() && !file.is_terminal() && !is_null();
+    match kind.is_dir() {
+        true => Some("a folder"),
+        false => (is_endless || kind.is_block_device()).then_some("a device"),
+    }
 }

@@ -11,6 +11,7 @@ use trailseal_event::complete::complete;
 use trailseal_event::mask::{MaskKey, Masker};
 use trailseal_event::{Event, Timestamp, Value, line};
 
+use super::input;
 use crate::arguments::{Mask, MaskCommand};
 use crate::failure::{Failure, Outcome};
 use crate::output::{printable, stdout, tell, thousands};
@@ -77,11 +78,8 @@ struct Shown {
 
 fn show(settings: &Settings, file: &Path, json: bool) -> Outcome {
     let masker = settings.masker(keys(settings)?.into_iter().next())?;
-    let input: Box<dyn Read> = if file == Path::new("-") {
-        Box::new(std::io::stdin())
-    } else {
-        Box::new(std::fs::File::open(file).map_err(Failure::io("read", file))?)
-    };
+    let input: Box<dyn Read> =
+        if file == Path::new("-") { Box::new(std::io::stdin()) } else { Box::new(input::open(file)?) };
     let mut out = stdout();
     let (mut events, mut masked, mut values, mut bad) = (0u64, 0u64, 0u64, 0u64);
     for (number, bytes) in BufReader::new(input).split(b'\n').enumerate() {

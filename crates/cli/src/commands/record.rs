@@ -34,9 +34,7 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
         return Err(Failure::could_not("there is no store: set index.enabled = true, or use --ack durable"));
     }
     let file = match arguments.file.as_deref() {
-        Some(path) if path != Path::new("-") => {
-            Some(std::fs::File::open(path).map_err(Failure::io("read", path))?)
-        }
+        Some(path) if path != Path::new("-") => Some(input::open(path)?),
         _ => None,
     };
     let mut options = settings.one_shot_options()?;

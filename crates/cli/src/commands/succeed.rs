@@ -14,6 +14,9 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
 use crate::settings::Settings;
 
+/// No checkpoint is longer.
+const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
+
 pub(super) fn run(settings: &Settings, arguments: &Succeed, is_dir_given: bool, json: bool) -> Outcome {
     if !is_dir_given {
         return Err(Failure::could_not("name the new trail's folder: --dir NEW"));
@@ -88,8 +91,8 @@ fn good_end(arguments: &Succeed) -> Outcome<Succeeded> {
 
 /// The name in the newest checkpoint, whoever signed it.
 fn named_origin(folder: &Folder) -> Option<String> {
-    let text = std::fs::read_to_string(folder.checkpoint()).ok()?;
-    Some(Origin::new(text.lines().next()?).ok()?.to_string())
+    let text = folder.files().read(&folder.checkpoint(), CHECKPOINT_BYTES_MAX).ok()?;
+    Some(Origin::new(std::str::from_utf8(&text).ok()?.lines().next()?).ok()?.to_string())
 }
 
 fn absolute(path: &Path) -> Outcome<std::path::PathBuf> {

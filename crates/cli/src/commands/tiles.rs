@@ -20,6 +20,9 @@ use crate::output::{tell, thousands};
 use crate::progress;
 use crate::settings::Settings;
 
+/// No checkpoint is longer.
+const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
+
 pub(super) fn run(settings: &Settings, arguments: &Tiles, json: bool) -> Outcome {
     let dir = settings.dir();
     for folder in super::reading::trails_to_read(&dir)? {
@@ -68,7 +71,8 @@ fn write(reader: &Reader, to: &Path) -> Outcome<(u64, u64)> {
 
 /// A folder of tiles may be continued only by the same log.
 fn refuse_other_log(to: &Path, checkpoint: &Checkpoint) -> Outcome {
-    let there = std::fs::read_to_string(to.join("checkpoint")).unwrap_or_default();
+    let there = StdFiles.read(&to.join("checkpoint"), CHECKPOINT_BYTES_MAX).unwrap_or_default();
+    let there = String::from_utf8_lossy(&there);
     match there.lines().next() {
         Some(origin) if origin != checkpoint.origin.as_str() => Err(Failure::could_not(format!(
             "{} holds the tiles of {origin}: give another folder",

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use trailseal_event::Index;
+use trailseal_event::line::{LINE_BYTES_MAX, parse_front};
 
 use super::sink::BatchLine;
 use crate::folder::Folder;
@@ -55,11 +56,15 @@ impl Lines {
 }
 
 /// A position in a folder's segments, from which lines are read.
+///
+/// The number of a line is the one that it carries: what was found by counting newlines, or by an offset file, must agree.
 pub struct Follower {
     folder: Folder,
     segments: Vec<SegmentFile>,
     open: Option<Open>,
     next: u64,
+    /// The segment whose offset file has led to another line: it is read from its beginning.
+    misled: Option<Index>,
 }
 
 struct Open {
@@ -69,6 +74,32 @@ struct Open {
     reader: LineReader,
 }
 
+/// A segment has something else where a line must be.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} has {what} where line {at} must be: leave the folder unchanged and run `trailseal verify`",
+    path.display()
+)]
+pub(super) struct Misplaced {
+    /// The line that must be there.
+    pub(super) at: u64,
+    path: PathBuf,
+    what: String,
+}
+
+/// What is there instead of the line `index`; `None` if it is that line.
+fn other_than(line: &[u8], index: u64) -> Option<String> {
+    if cfg!(trailseal_fault = "delivered_lines_counted") {
+        return None;
+    }
+    match parse_front(line) {
+        _ if line.len() > LINE_BYTES_MAX => Some("something longer than a line".to_owned()),
+        Some(front) if front.index == index => None,
+        Some(front) => Some(format!("line {}", front.index)),
+        None => Some("no line of a trail".to_owned()),
+    }
+}
+
 impl Follower {
     /// Starts at line `next`.
     ///
@@ -76,7 +107,7 @@ impl Follower {
     /// When the segments cannot be listed.
     pub fn new(folder: Folder, next: Index) -> io::Result<Self> {
         let segments = folder.segments()?;
-        Ok(Follower { folder, segments, open: None, next: next.get() })
+        Ok(Follower { folder, segments, open: None, next: next.get(), misled: None })
     }
 
     /// The index of the next line.
@@ -105,7 +136,7 @@ impl Follower {
     /// Adds lines below `end`, which must be durable, until there are `lines_max` or `bytes_max` in `lines`.
     ///
     /// # Errors
-    /// When a segment cannot be read, or ends before its lines do.
+    /// When a segment cannot be read, ends before its lines do, or holds other lines than its name and place say.
     pub fn read(
         &mut self,
         end: Index,
@@ -123,6 +154,18 @@ impl Follower {
                 self.open = None;
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             };
+            if let Some(what) = other_than(line, next) {
+                let misplaced = Misplaced { at: next, path: open.path.clone(), what };
+                self.open = None;
+                if self.misled.replace(segment) != Some(segment) {
+                    continue;
+                }
+                // What comes before it is good.
+                return match lines.is_empty() {
+                    true => Err(io::Error::new(io::ErrorKind::InvalidData, misplaced)),
+                    false => Ok(()),
+                };
+            }
             lines.push(line, segment, offset);
             self.next += 1;
         }
@@ -166,7 +209,10 @@ impl Follower {
     /// The last line at or before `next` with a known offset, and that offset.
     fn known_before(&self, segment: &SegmentFile, next: Index) -> (u64, u64) {
         let first = segment.first.get();
-        let group = (next.get() - first) / OFFSETS_EVERY;
+        let group = match self.misled == Some(segment.first) {
+            true => 0,
+            false => (next.get() - first) / OFFSETS_EVERY,
+        };
         let path = self.folder.segments_folder().join(offsets_name(segment.first));
         let stored = match group {
             0 => None,

@@ -5,6 +5,7 @@
 //! overwriting a store does not repair a trail that was rolled back or forked.
 
 use std::any::Any;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use trailseal_event::Index;
 use trailseal_event::line::parse_front;
 use trailseal_tlog::leaf_hash;
 
-use super::lines::{Follower, Lines};
+use super::lines::{Follower, Lines, Misplaced};
 use super::sink::{Batch, MustEnd, Sink, SinkError};
 use crate::log::Log;
 use crate::notice::Notice;
@@ -208,7 +209,7 @@ impl Runner {
         if let (Some(last), Some(leaf)) = (cursor.checked_sub(1), position.last_leaf) {
             follower.seek(Index::new(last));
             self.lines.clear();
-            follower.read(position.cursor, 1, usize::MAX, &mut self.lines).map_err(failed)?;
+            follower.read(position.cursor, 1, usize::MAX, &mut self.lines).map_err(unread)?;
             let lines = self.lines.as_batch_lines();
             let line = lines.first().map_or(&[][..], |line| line.bytes);
             if let Some(front) = parse_front(line) {
@@ -256,7 +257,7 @@ impl Runner {
         self.lines.clear();
         let first = follower.next();
         let lines_max = self.sink.batch_events_max();
-        follower.read(Index::new(durable), lines_max, BATCH_BYTES_MAX, &mut self.lines).map_err(failed)?;
+        follower.read(Index::new(durable), lines_max, BATCH_BYTES_MAX, &mut self.lines).map_err(unread)?;
         let lines = self.lines.as_batch_lines();
         let batch = Batch { first, lines: &lines };
         self.sink.deliver(&batch).map_err(failed)?;
@@ -323,6 +324,14 @@ fn jittered(backoff: Duration) -> Duration {
     // Without randomness they may; nothing worse happens.
     let _ = getrandom::fill(&mut random);
     backoff.mul_f64(0.5 + f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX) / 2.0)
+}
+
+/// A segment that holds other lines than it must is no matter of time.
+fn unread(error: io::Error) -> Halt {
+    match error.get_ref().and_then(|cause| cause.downcast_ref::<Misplaced>()) {
+        Some(misplaced) => Halt::Differs { at: misplaced.at, reason: misplaced.to_string() },
+        None => failed(error),
+    }
 }
 
 fn failed(error: impl Into<SinkError>) -> Halt {

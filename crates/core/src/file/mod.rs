@@ -11,7 +11,7 @@ mod ordinary;
 mod standing;
 mod std_files;
 
-pub use ordinary::{open_named, open_ordinary};
+pub use ordinary::{open_named, open_ordinary, open_ordinary_as};
 pub use standing::Standing;
 pub(crate) use standing::{Doubt, OpenFolder, folder_numbers, standing};
 pub use std_files::StdFiles;

@@ -14,6 +14,14 @@ pub fn open_ordinary(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().read(true), 0, path)
 }
 
+/// Opens a regular file as these options say, without waiting and without following a link in its place.
+///
+/// # Errors
+/// As [`open_ordinary`].
+pub fn open_ordinary_as(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    open_with(options, libc::O_NOFOLLOW, path)
+}
+
 /// Opens a file that the user named, like [`open_ordinary`]; or a pipe that is already open, which is how shells pass
 /// on another command's output.
 ///
@@ -104,6 +112,7 @@ mod tests {
             }
             // To write over it never waits either.
             assert!(StdFiles.open_append(&at, 0).is_err(), "{name}");
+            assert!(StdFiles.append_to(&at, b"more").is_err(), "{name}");
             fs::rename(&at, path("x.tmp")).unwrap();
             assert!(StdFiles.replace(&path("x"), b"new", false).is_err(), "{name}");
             fs::rename(path("x.tmp"), &at).unwrap();

@@ -69,7 +69,7 @@ impl Files for StdFiles {
 
     // open(O_CREAT|O_APPEND), write, fdatasync
     fn append_to(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        let mut file = open_with(OpenOptions::new().create(true).append(true), 0, path)?;
         file.write_all(bytes)?;
         file.sync_data()
     }

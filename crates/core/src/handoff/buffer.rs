@@ -322,13 +322,14 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::handoff::{Place, checksum, open};
+    use crate::handoff::{Owner, Place, checksum, open};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
     /// A buffer with more in it than callers may use while the disk takes lines.
     fn filled() -> (Handoff, Drain) {
-        let (handoff, drain) = open(&Place::Memory, 32 << 20, 7, 0, Timestamp::from_micros(0)).unwrap();
+        let owner = Owner::of(std::path::Path::new("/trail"), "trail");
+        let (handoff, drain) = open(&Place::Memory, 32 << 20, &owner, 0, Timestamp::from_micros(0)).unwrap();
         while handoff.fill().0 <= HELD_BACK_FROM {
             assert_eq!(woken_while_pushing(&handoff, HOUR), 0, "nobody waits before anything was released");
         }

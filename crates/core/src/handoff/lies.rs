@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::map::HEADER_LEN;
+use super::owner::Owner;
 use super::replay::HandoffHeader;
 use crate::file::Files;
 
@@ -16,14 +17,16 @@ pub(crate) enum Lies {
     /// A handoff of this trail: it has the magic and the trail's mark. A handoff gets its name with both in it, so ours
     /// always has them, wherever we were stopped.
     Own,
+    /// A handoff of this trail in another folder: this one is a copy of that, or the other way round.
+    Elsewhere,
     /// An empty file.
     Empty,
     /// Something else, which is not ours.
     Foreign,
 }
 
-/// What is at `path`, for the trail with the mark `trail`.
-pub(crate) fn lies_at(files: &dyn Files, path: &Path, trail: u64) -> Lies {
+/// What is at `path`, for this owner.
+pub(crate) fn lies_at(files: &dyn Files, path: &Path, owner: &Owner) -> Lies {
     if cfg!(trailseal_fault = "foreign_handoff_taken") {
         return Lies::Own;
     }
@@ -35,8 +38,9 @@ pub(crate) fn lies_at(files: &dyn Files, path: &Path, trail: u64) -> Lies {
         return Lies::Foreign;
     }
     match handoff_header(files, path) {
-        Some(header) if header.trail == trail => Lies::Own,
-        Some(_) => Lies::Foreign,
+        Some(header) if header.trail != owner.trail => Lies::Foreign,
+        Some(header) if owner.may_take(path, &header) => Lies::Own,
+        Some(_) => Lies::Elsewhere,
         None => match data {
             Ok(data) if data.len() == 0 => Lies::Empty,
             Ok(_) => Lies::Foreign,
@@ -54,9 +58,9 @@ pub(crate) fn handoff_header(files: &dyn Files, path: &Path) -> Option<HandoffHe
     HandoffHeader::decode(&header[..count])
 }
 
-/// The same for a handoff of the trail with the mark `trail`, if there is one.
-pub(crate) fn own_header(files: &dyn Files, path: &Path, trail: u64) -> Option<HandoffHeader> {
-    if lies_at(files, path, trail) == Lies::Own { handoff_header(files, path) } else { None }
+/// The same for a handoff of this owner, if there is one.
+pub(crate) fn own_header(files: &dyn Files, path: &Path, owner: &Owner) -> Option<HandoffHeader> {
+    if lies_at(files, path, owner) == Lies::Own { handoff_header(files, path) } else { None }
 }
 
 /// Removes what is there: a handoff that is no longer needed, or an empty file in its place.

@@ -11,6 +11,7 @@ mod lies;
 mod map;
 mod open;
 mod options;
+mod owner;
 mod replay;
 mod ring;
 
@@ -19,6 +20,8 @@ pub(crate) use drain::{Drain, Taken};
 pub(crate) use lies::{Lies, handoff_header, lies_at, own_header, remove};
 pub(crate) use open::open;
 pub use options::{Full, HandoffOptions, HandoffPlace};
+pub use owner::HandoffFolder;
+pub(crate) use owner::Owner;
 pub use replay::{HandoffHeader, replay};
 pub(crate) use ring::{Place, Ring};
 

@@ -3,16 +3,18 @@
 //! Only frames with the right generation, the expected index and a right checksum are trusted, one after the other from
 //! the tail. The walk ends at the first frame that is anything else.
 
-use sha2::{Digest as _, Sha256};
-
 use super::frame::{ALIGNMENT, FRAME_HEADER_LEN, FrameHeader};
 use super::map::{DURABLE_AT, HEADER_LEN, TAIL_AT};
+use super::owner::{HandoffFolder, first_bytes};
 
 /// The first bytes of a handoff file.
 pub(super) const MAGIC: &[u8; 8] = b"TSHAND01";
 const GENERATION_AT: usize = 8;
 const CAPACITY_AT: usize = 16;
 const TRAIL_AT: usize = 24;
+const INODE_AT: usize = 32;
+const PATH_AT: usize = 40;
+const FILE_AT: usize = 48;
 
 /// The header of a handoff file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,10 @@ pub struct HandoffHeader {
     pub capacity: u64,
     /// The owner: [`trail_mark`](HandoffHeader::trail_mark) of the trail's origin.
     pub trail: u64,
+    /// The folder that it was made for.
+    pub folder: HandoffFolder,
+    /// The inode number of its own file: a copy of it has another.
+    pub file: u64,
     /// Everything below this position is durable in a segment.
     pub tail: u64,
     /// The number of events that are durable in segments.
@@ -37,6 +43,8 @@ impl HandoffHeader {
             generation: long(GENERATION_AT)?,
             capacity: long(CAPACITY_AT)?,
             trail: long(TRAIL_AT)?,
+            folder: HandoffFolder { inode: long(INODE_AT)?, path: long(PATH_AT)? },
+            file: long(FILE_AT)?,
             tail: long(TAIL_AT)?,
             durable: long(DURABLE_AT)?,
         };
@@ -50,8 +58,7 @@ impl HandoffHeader {
 
     /// The first eight bytes of the origin's SHA-256, which distinguish one trail's handoff from another's.
     pub(crate) fn trail_mark(origin: &str) -> u64 {
-        let digest = Sha256::digest(origin.as_bytes());
-        digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        first_bytes(origin.as_bytes())
     }
 
     pub(super) fn encode(&self) -> [u8; HEADER_LEN] {
@@ -61,6 +68,9 @@ impl HandoffHeader {
             (GENERATION_AT, self.generation),
             (CAPACITY_AT, self.capacity),
             (TRAIL_AT, self.trail),
+            (INODE_AT, self.folder.inode),
+            (PATH_AT, self.folder.path),
+            (FILE_AT, self.file),
             (TAIL_AT, self.tail),
             (DURABLE_AT, self.durable),
         ] {

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::lies::{Lies, lies_at};
 use super::map::{self, Consumer, HEADER_LEN, Producer};
+use super::owner::Owner;
 use super::replay::HandoffHeader;
 use crate::file::StdFiles;
 
@@ -34,10 +35,10 @@ pub(crate) struct Ring {
 impl Ring {
     /// Creates a ring of `capacity` bytes at `place`, when the first `durable` events are in segments.
     ///
-    /// An existing handoff of the trail with the mark `trail` is replaced, so its lines must be durable elsewhere by
+    /// An existing handoff of `owner` is replaced, so its lines must be durable elsewhere by
     /// now; anything else is left alone, and is an error. The new generation is on disk before the first frame can be,
     /// so no frame of an earlier writer is ever mistaken for one of this writer.
-    pub(crate) fn new(place: &Place, capacity: u64, trail: u64, durable: u64) -> io::Result<Ring> {
+    pub(crate) fn new(place: &Place, capacity: u64, owner: &Owner, durable: u64) -> io::Result<Ring> {
         let generation = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
         match place {
             Place::Memory => {
@@ -45,8 +46,9 @@ impl Ring {
                 Ok(Ring { producer, consumer, generation, file: None })
             }
             Place::File(path) => {
-                let header = HandoffHeader { generation, capacity, trail, tail: 0, durable };
-                let file = create(path, &header)?;
+                let (trail, folder) = (owner.trail, owner.folder());
+                let header = HandoffHeader { generation, capacity, trail, folder, file: 0, tail: 0, durable };
+                let file = create(path, &header, owner)?;
                 let (producer, consumer) = map::map(&file, capacity)?;
                 Ok(Ring { producer, consumer, generation, file: Some(file) })
             }
@@ -55,9 +57,9 @@ impl Ring {
 }
 
 // open(O_CREAT|O_EXCL|O_NOFOLLOW), write, fallocate, fsync, rename, fsync(folder)
-fn create(path: &Path, header: &HandoffHeader) -> io::Result<File> {
+fn create(path: &Path, header: &HandoffHeader, owner: &Owner) -> io::Result<File> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    remove_unfinished(folder, header.trail);
+    remove_unfinished(folder, owner);
     let temporary = folder.join(format!("{UNFINISHED}{:016x}.tmp", header.generation));
     let file = OpenOptions::new()
         .read(true)
@@ -66,7 +68,11 @@ fn create(path: &Path, header: &HandoffHeader) -> io::Result<File> {
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
         .open(&temporary)?;
-    let made = fill(&file, header).and_then(|()| put_in_place(&temporary, path, header.trail));
+    let with_number = |found: fs::Metadata| HandoffHeader { file: found.ino(), ..*header };
+    let made = file
+        .metadata()
+        .and_then(|found| fill(&file, &with_number(found)))
+        .and_then(|()| put_in_place(&temporary, path, owner));
     if let Err(error) = made {
         // A leftover would only take space, which may be what is missing.
         let _ = fs::remove_file(&temporary);
@@ -87,7 +93,7 @@ fn fill(mut file: &File, header: &HandoffHeader) -> io::Result<()> {
 }
 
 /// Renames, over nothing or over a handoff of this trail.
-fn put_in_place(temporary: &Path, path: &Path, trail: u64) -> io::Result<()> {
+fn put_in_place(temporary: &Path, path: &Path, owner: &Owner) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     use rustix::io::Errno;
     match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
@@ -96,9 +102,9 @@ fn put_in_place(temporary: &Path, path: &Path, trail: u64) -> io::Result<()> {
         Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
         Err(error) => return Err(error.into()),
     }
-    match lies_at(&StdFiles, path, trail) {
+    match lies_at(&StdFiles, path, owner) {
         Lies::Nothing | Lies::Own => fs::rename(temporary, path),
-        Lies::Empty | Lies::Foreign => Err(io::Error::new(
+        Lies::Elsewhere | Lies::Empty | Lies::Foreign => Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
             "another file is there, which is not this trail's handoff",
         )),
@@ -106,13 +112,13 @@ fn put_in_place(temporary: &Path, path: &Path, trail: u64) -> io::Result<()> {
 }
 
 /// Removes what an interrupted creation of a handoff of this trail left.
-fn remove_unfinished(folder: &Path, trail: u64) {
+fn remove_unfinished(folder: &Path, owner: &Owner) {
     let names = fs::read_dir(folder).into_iter().flatten().flatten();
     for name in names.map(|entry| entry.file_name()) {
         let is_unfinished =
             name.to_str().is_some_and(|name| name.starts_with(UNFINISHED) && name.ends_with(".tmp"));
         let path = folder.join(&name);
-        if is_unfinished && lies_at(&StdFiles, &path, trail) == Lies::Own {
+        if is_unfinished && lies_at(&StdFiles, &path, owner) == Lies::Own {
             let _ = fs::remove_file(path);
         }
     }
@@ -143,11 +149,15 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    const TRAIL: u64 = 7;
     const CAPACITY: u64 = 4096;
 
     fn make(path: &Path) -> io::Result<Ring> {
-        Ring::new(&Place::File(path.to_owned()), CAPACITY, TRAIL, 0)
+        make_for("trail", path)
+    }
+
+    fn make_for(origin: &str, path: &Path) -> io::Result<Ring> {
+        let owner = Owner::of(Path::new("/trail"), origin);
+        Ring::new(&Place::File(path.to_owned()), CAPACITY, &owner, 0)
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -165,7 +175,7 @@ mod tests {
         let path = folder.path().join("handoff");
         let first = make(&path).unwrap().generation;
         assert_ne!(make(&path).unwrap().generation, first);
-        let other = Ring::new(&Place::File(path.clone()), CAPACITY, TRAIL + 1, 0);
+        let other = make_for("other", &path);
         assert_eq!(other.err().map(|error| error.kind()), Some(io::ErrorKind::AlreadyExists));
         for theirs in [&b"my thesis"[..], b"", &[0; 8192]] {
             fs::write(&path, theirs).unwrap();

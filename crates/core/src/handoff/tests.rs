@@ -8,6 +8,10 @@ use super::*;
 
 const CAPACITY: u64 = 1 << 16;
 
+fn owner() -> Owner {
+    Owner::of(std::path::Path::new("/trail"), "trail")
+}
+
 fn rest_of(number: usize, len: usize) -> Vec<u8> {
     let mut rest =
         format!("\"id\":\"{number}\",\"action\":\"a\",\"pad\":\"{}\"}}", "x".repeat(len)).into_bytes();
@@ -40,7 +44,7 @@ impl File {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("handoff");
         let place = Place::File(path.clone());
-        let (handoff, drain) = open(&place, CAPACITY, 7, next, Timestamp::from_micros(0)).unwrap();
+        let (handoff, drain) = open(&place, CAPACITY, &owner(), next, Timestamp::from_micros(0)).unwrap();
         File { _folder: folder, path, handoff, drain }
     }
 
@@ -211,7 +215,8 @@ fn an_empty_ring_goes_back_to_its_start_and_what_follows_is_replayed_from_there(
 #[test]
 fn lines_come_out_in_order_of_many_threads_while_the_ring_goes_back() {
     let lines = if cfg!(miri) { 200 } else { 20_000 };
-    let (handoff, mut drain) = open(&Place::Memory, CAPACITY, 7, 0, Timestamp::from_micros(0)).unwrap();
+    let (handoff, mut drain) =
+        open(&Place::Memory, CAPACITY, &owner(), 0, Timestamp::from_micros(0)).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -240,7 +245,7 @@ fn lines_come_out_in_order_of_many_threads_while_the_ring_goes_back() {
 
 /// A new ring at the file's place, as the writer makes one.
 fn another_ring(file: &File, durable: u64) -> Ring {
-    Ring::new(&Place::File(file.path.clone()), CAPACITY, 7, durable).unwrap()
+    Ring::new(&Place::File(file.path.clone()), CAPACITY, &owner(), durable).unwrap()
 }
 
 #[test]
@@ -301,7 +306,8 @@ fn who_waits_for_room_goes_on_in_the_new_ring() {
 #[test]
 fn lines_come_out_in_order_of_many_threads_while_rings_are_replaced() {
     let lines = if cfg!(miri) { 200 } else { 20_000 };
-    let (handoff, mut drain) = open(&Place::Memory, CAPACITY, 7, 0, Timestamp::from_micros(0)).unwrap();
+    let (handoff, mut drain) =
+        open(&Place::Memory, CAPACITY, &owner(), 0, Timestamp::from_micros(0)).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -317,7 +323,7 @@ fn lines_come_out_in_order_of_many_threads_while_rings_are_replaced() {
         let (mut next, mut moves) = (0, 0);
         while next < 2 * lines as u64 {
             if !drain.is_moving() {
-                handoff.go_on_in(&mut drain, Ring::new(&Place::Memory, CAPACITY, 7, next).unwrap());
+                handoff.go_on_in(&mut drain, Ring::new(&Place::Memory, CAPACITY, &owner(), next).unwrap());
                 moves += 1;
             }
             let mut out = Vec::new();

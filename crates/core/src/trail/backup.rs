@@ -21,7 +21,7 @@ pub use self::error::BackupError;
 use self::beginning::{ends_alike, remove_for_good};
 use self::error::failed;
 use crate::folder::Folder;
-use crate::handoff::{HandoffHeader, own_header};
+use crate::handoff::{Owner, own_header};
 use crate::lock::named_handoff;
 use crate::manifest::{Manifest, ManifestError};
 use crate::segment::SegmentFile;
@@ -352,10 +352,10 @@ fn is_before_manifest(name: &str) -> bool {
 
 /// How many events the handoff says are durable; 0 if there is none of this trail.
 fn durable(folder: &Folder, origin: &str) -> u64 {
-    let mark = HandoffHeader::trail_mark(origin);
+    let owner = Owner::of(folder.root(), origin);
     let places = named_handoff(folder).into_iter().chain([folder.handoff()]);
     places
-        .filter_map(|path| own_header(&**folder.files(), &path, mark))
+        .filter_map(|path| own_header(&**folder.files(), &path, &owner))
         .map(|header| header.durable)
         .max()
         .unwrap_or(0)

@@ -2,8 +2,9 @@
 //! also what differs from the last opening: otherwise a copy that is written to, or a policy that somebody put there
 //! while nothing ran, would go unnoticed.
 //!
-//! The previous ones are read from the trail's own lines; the file `opened` only says which lines these are: that of
-//! the last opening, and that with the policy last in force.
+//! The previous ones are read from the trail's own lines. Which lines these are is said by `trail.closed`, and after
+//! another stop by the lines that recovery reads; only where neither does, by the file `opened`, which nothing signs:
+//! whoever puts an older policy back can put that back too.
 
 use std::io;
 use std::path::PathBuf;
@@ -32,10 +33,16 @@ pub(super) struct Circumstances {
     inode: u64,
     /// SHA-256 of the policy in force, as TOML.
     policy: String,
+    /// Whether the folder keeps it: it overrides the options.
+    is_policy_kept: bool,
     /// How far the last line is ahead of the clock, in seconds, if that is more than a day.
     pub(super) ahead_seconds: Option<i64>,
-    /// What differs from the last opening; `None` if that one is not known.
-    pub(super) differs: Option<Vec<&'static str>>,
+    /// What differs from the last opening, as far as that is known.
+    pub(super) differs: Vec<&'static str>,
+    /// Whether something of the last opening is not known.
+    pub(super) is_last_unknown: bool,
+    /// The line that names the policy that was last in force.
+    policy_named_by: Option<u64>,
 }
 
 impl Folder {
@@ -54,8 +61,14 @@ impl Folder {
         self.note(opened, index)
     }
 
+    /// Not synced: after a power loss the lines tell, or the next opening says that it does not know.
     fn note(&self, opened: u64, policy: u64) -> io::Result<()> {
-        self.files().replace(&self.opened_file(), format!("{opened} {policy}\n").as_bytes(), false)
+        // Of one width, so that it can be overwritten.
+        let text = format!("{opened:020} {policy:020}\n");
+        match self.noted() {
+            Some(_) => self.files().open_append(&self.opened_file(), 0)?.append(text.as_bytes()),
+            None => self.files().replace(&self.opened_file(), text.as_bytes(), false),
+        }
     }
 
     fn noted(&self) -> Option<(u64, u64)> {
@@ -65,16 +78,16 @@ impl Folder {
     }
 }
 
-/// The policy's name in events: SHA-256 of its text.
-pub(super) fn policy_hash(policy: &Policy) -> String {
+/// The policy's name in the trail's own events: SHA-256 of its text.
+pub fn policy_hash(policy: &Policy) -> String {
     let digest = Sha256::digest(policy.to_toml().as_bytes());
     digest.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// The circumstances of this opening, compared with the last one's.
+/// The circumstances of this opening, compared with the last one's. The policy in force may be one that the folder keeps.
 pub(super) fn circumstances(
     folder: &Folder,
-    policy: &Policy,
+    (policy, is_policy_kept): (&Policy, bool),
     recovered: &Recovered,
     now: Timestamp,
 ) -> Circumstances {
@@ -86,18 +99,22 @@ pub(super) fn circumstances(
         device,
         inode,
         policy: policy_hash(policy),
+        is_policy_kept,
         ahead_seconds: (ahead > AHEAD_MICROS).then_some(ahead / 1_000_000),
-        differs: Some(Vec::new()),
+        differs: Vec::new(),
+        is_last_unknown: false,
+        policy_named_by: None,
     };
     if recovered.next > 0 {
-        here.differs = here.compare(folder, recovered);
+        here.compare(folder, recovered);
     }
     here
 }
 
 /// The details of one of the trail's own lines.
-fn details(folder: &Folder, recovered: &Recovered, index: u64, action: &str) -> Option<Object> {
-    let line = line(folder, recovered, index).filter(|line| is_own(line, action))?;
+fn details(folder: &Folder, recovered: &Recovered, index: u64, actions: &[&str]) -> Option<Object> {
+    let line = line(folder, recovered, index)?;
+    actions.iter().find(|action| is_own(&line, action))?;
     Value::parse(&line).ok()?.get("details")?.as_object().cloned()
 }
 
@@ -121,26 +138,34 @@ fn line(folder: &Folder, recovered: &Recovered, index: u64) -> Option<Vec<u8>> {
 }
 
 impl Circumstances {
-    /// What differs from the last opening; `None` if the lines that describe it are not known.
-    fn compare(&self, folder: &Folder, recovered: &Recovered) -> Option<Vec<&'static str>> {
-        let (opened, policy) = folder.noted()?;
-        let last = details(folder, recovered, opened, "trail.opened")?;
-        let number = |key: &str| last.get(key).and_then(Value::as_u64);
-        let mut differs = Vec::new();
-        if last.get("host").and_then(Value::as_str) != Some(&self.host) {
-            differs.push("host");
+    /// Looks for what differs from the last opening.
+    fn compare(&mut self, folder: &Folder, recovered: &Recovered) {
+        let noted = folder.noted();
+        let said = recovered.said.clone().filter(|_| !cfg!(trailseal_fault = "policy_of_note_believed"));
+        let opened = said.as_ref().and_then(|said| said.opened).or(noted.map(|(opened, _)| opened));
+        match opened.and_then(|index| details(folder, recovered, index, &["trail.opened"])) {
+            Some(last) => {
+                let number = |key: &str| last.get(key).and_then(Value::as_u64);
+                if last.get("host").and_then(Value::as_str) != Some(&self.host) {
+                    self.differs.push("host");
+                }
+                if number("device") != Some(self.device) || number("inode") != Some(self.inode) {
+                    self.differs.push("folder");
+                }
+            }
+            None => self.is_last_unknown = true,
         }
-        if number("device") != Some(self.device) || number("inode") != Some(self.inode) {
-            differs.push("folder");
-        }
-        let changed = match policy == opened {
-            true => last,
-            false => details(folder, recovered, policy, "trail.policy_changed")?,
+        let read = |index: u64| {
+            let named = details(folder, recovered, index, &["trail.opened", "trail.policy_changed"])?;
+            Some((index, named.get("policy").and_then(Value::as_str)?.to_owned()))
         };
-        if changed.get("policy").and_then(Value::as_str) != Some(&self.policy) {
-            differs.push("policy");
+        let named = said.map(|said| (said.index, said.policy)).or_else(|| noted.and_then(|(_, at)| read(at)));
+        match &named {
+            Some((_, policy)) if *policy != self.policy => self.differs.push("policy"),
+            Some(_) => {}
+            None => self.is_last_unknown = true,
         }
-        Some(differs)
+        self.policy_named_by = named.map(|(index, _)| index);
     }
 
     /// Adds them to the details of `trail.opened`.
@@ -149,15 +174,18 @@ impl Circumstances {
         details.insert("device", self.device);
         details.insert("inode", self.inode);
         details.insert("policy", self.policy.as_str());
-        match &self.differs {
-            None => {
-                details.insert("last_opening", "unknown");
-            }
-            Some(differs) if !differs.is_empty() => {
-                let differs = differs.iter().map(|what| Value::from(*what)).collect();
-                details.insert("differs", Value::Array(differs));
-            }
-            Some(_) => {}
+        if self.is_policy_kept {
+            details.insert("policy_kept", true);
+        }
+        if let Some(index) = self.policy_named_by {
+            details.insert("policy_before", index);
+        }
+        if self.is_last_unknown {
+            details.insert("last_opening", "unknown");
+        }
+        if !self.differs.is_empty() {
+            let differs = self.differs.iter().map(|what| Value::from(*what)).collect();
+            details.insert("differs", Value::Array(differs));
         }
         if let Some(seconds) = self.ahead_seconds {
             details.insert("recorded_ahead_seconds", seconds);

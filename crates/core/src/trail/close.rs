@@ -1,19 +1,20 @@
 //! How a trail is closed.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use trailseal_event::{Category, Event, Outcome, fork};
+use trailseal_event::{Category, Event, Object, Outcome, fork};
 
+use super::circumstances::policy_hash;
 use super::error::CloseError;
 use super::inner::{Inner, Trail};
 use super::own::push_closing;
 use crate::deadline;
 use crate::deliver::{Delivery, DeliveryStats};
 use crate::gate::Shut;
-use crate::handoff::{self, HandoffHeader, Lies};
+use crate::handoff::{self, Lies, Owner};
 use crate::seal::SealTrouble;
 
 /// What a close left behind.
@@ -52,13 +53,16 @@ impl Inner {
         let Some(running) = guard.as_ref() else { return Ok(self.closed()) };
         log.gate.close(Shut::Closed);
         self.counts.record();
+        let (details, switching) = self.closing_details();
         let closed = Event {
             action: "trail.closed".into(),
+            details,
             category: Category::System,
             outcome: Some(Outcome::Success),
             ..Event::default()
         };
         let events = push_closing(log, &closed);
+        drop(switching);
         log.writer_may_end.store(true, Ordering::Release);
         log.wake_writer();
         if !join_until(&running.writer, deadline) {
@@ -99,13 +103,29 @@ impl Inner {
         }
     }
 
+    /// The next opening compares these with what it finds. While the policy is being changed nobody can say which one it
+    /// will be; otherwise nobody changes it before the trail is closed.
+    fn closing_details(&self) -> (Object, Option<MutexGuard<'_, ()>>) {
+        let mut details = Object::default();
+        let switching = match self.switching.try_lock() {
+            Ok(switching) => Some(switching),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        if let (Some(opened), Some(_)) = (self.opened.get(), &switching) {
+            details.insert("opened", *opened);
+            details.insert("policy", policy_hash(&self.policy.load().policy));
+        }
+        (details, switching)
+    }
+
     /// Removes the handoff of a short-lived process, which is empty; a leftover would only be replaced at the next
     /// opening.
     fn remove_handoff(&self) {
-        let mark = HandoffHeader::trail_mark(self.log.origin.as_str());
+        let owner = || Owner::of(self.log.folder.root(), self.log.origin.as_str());
         if self.log.one_shot
             && let Some(file) = &self.handoff_file
-            && handoff::lies_at(&**self.log.folder.files(), file, mark) == Lies::Own
+            && handoff::lies_at(&**self.log.folder.files(), file, &owner()) == Lies::Own
         {
             let _ = handoff::remove(file);
         }

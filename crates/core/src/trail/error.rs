@@ -110,6 +110,19 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// The handoff that this trail was to use, or that its last writer named, is that of another folder with the same
+    /// trail: this folder is a copy of that one, or was moved here. What the handoff holds may be missing here.
+    #[error("{} is the handoff of this trail in another folder, so it is left unchanged: if that folder is gone and this one \
+        takes its place, move that file to {}, and what it holds is recovered; if this folder is a copy, {}", path.display(),
+        home.display(), way_for_copy(*is_wanted))]
+    HandoffElsewhere {
+        /// The file.
+        path: PathBuf,
+        /// Where it would be this folder's.
+        home: PathBuf,
+        /// Whether the options name it, and not the last writer.
+        is_wanted: bool,
+    },
     /// It is on a network file system.
     #[error("{} is on a network file system ({kind}), whose locks and syncs are not reliable: choose a local folder, \
         or allow it explicitly", path.display())]
@@ -265,4 +278,11 @@ pub enum CloseError {
     /// This process is a forked child of the one that opened the trail.
     #[error("the trail was opened before a fork: only the process that opened it can close it")]
     Forked,
+}
+
+fn way_for_copy(is_wanted: bool) -> &'static str {
+    match is_wanted {
+        true => "name another place in handoff.path",
+        false => "remove the file `lock` in it, which names that handoff",
+    }
 }

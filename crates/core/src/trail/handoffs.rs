@@ -9,7 +9,7 @@ use super::error::OpenError;
 use super::options::Options;
 use crate::file::Files;
 use crate::folder::Folder;
-use crate::handoff::{self, Drain, Handoff, HandoffHeader, HandoffPlace, Lies, Place};
+use crate::handoff::{self, Drain, Handoff, HandoffPlace, Lies, Owner, Place};
 use crate::lock::Lock;
 use crate::manifest::Manifest;
 
@@ -76,35 +76,45 @@ pub(super) fn handoff_places(
     lock: &Lock,
     manifest: &Manifest,
 ) -> Result<HandoffPlaces, OpenError> {
-    let mark = HandoffHeader::trail_mark(manifest.origin.as_str());
+    let owner = Owner::of(folder.root(), manifest.origin.as_str());
+    let lies_at = |path: &Path| handoff::lies_at(&*options.files, path, &owner);
     let mut own = handoff_candidates(folder, options, lock)?;
     let new = own[0].clone();
-    match handoff::lies_at(&*options.files, &new, mark) {
+    match lies_at(&new) {
         Lies::Nothing | Lies::Own => {}
         // Nothing is lost with it, and it has our own file's name in our own folder: somebody emptied it.
         Lies::Empty if new == folder.handoff() => {
             handoff::remove(&new).map_err(OpenError::io("remove", &new))?;
         }
-        Lies::Empty | Lies::Foreign if options.handoff.place == HandoffPlace::Memory => {}
+        Lies::Elsewhere | Lies::Empty | Lies::Foreign if options.handoff.place == HandoffPlace::Memory => {}
+        Lies::Elsewhere => {
+            let home = folder.handoff();
+            return Err(OpenError::HandoffElsewhere { path: new, home, is_wanted: true });
+        }
         Lies::Empty | Lies::Foreign => return Err(OpenError::ForeignHandoff { path: new }),
     }
-    own.retain(|path| handoff::lies_at(&*options.files, path, mark) == Lies::Own);
+    own.retain(|path| lies_at(path) == Lies::Own);
     let previous = lock.previous();
     let missing = previous.handoff.filter(|named| !previous.closed && !own.contains(named));
+    if let Some(path) = missing.as_ref().filter(|named| lies_at(named) == Lies::Elsewhere) {
+        // To go on would give other events the indexes of those that it may hold.
+        let (path, home) = (path.clone(), folder.handoff());
+        return Err(OpenError::HandoffElsewhere { path, home, is_wanted: false });
+    }
     Ok(HandoffPlaces { new, own, missing })
 }
 
-/// A new handoff for the trail with the mark `trail`, whose next event has the index `next`; also the file that it is mapped
-/// from, or else why it is not.
+/// A new handoff for `owner`, whose next event has the index `next`; also the file that it is mapped from, or else why it
+/// is not.
 pub(super) fn make_handoff(
     options: &Options,
     path: &Path,
-    trail: u64,
+    owner: &Owner,
     next: u64,
     recorded: Timestamp,
 ) -> Result<(Handoff, Drain, Option<PathBuf>, Option<String>), OpenError> {
     let capacity = options.handoff.size_bytes.clamp(RING_BYTES_MIN, RING_BYTES_MAX).next_multiple_of(4096);
-    let open = |place: &Place| handoff::open(place, capacity, trail, next, recorded);
+    let open = |place: &Place| handoff::open(place, capacity, owner, next, recorded);
     let mut reason = None;
     if options.handoff.place != HandoffPlace::Memory {
         match open(&Place::File(path.to_owned())) {
@@ -122,12 +132,12 @@ pub(super) fn remove_old(
     own: &[PathBuf],
     new: Option<&Path>,
     files: &dyn Files,
-    mark: u64,
+    owner: &Owner,
 ) -> Result<(), OpenError> {
     let generation = |path: &Path| handoff::handoff_header(files, path).map(|header| header.generation);
     let new = new.and_then(generation);
     for old in
-        own.iter().filter(|old| handoff::lies_at(files, old, mark) == Lies::Own && generation(old) != new)
+        own.iter().filter(|old| handoff::lies_at(files, old, owner) == Lies::Own && generation(old) != new)
     {
         handoff::remove(old).map_err(OpenError::io("remove", old))?;
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ pub(super) struct Inner {
     pub(super) rotating: Mutex<()>,
     /// Held while a policy is put in force, so that events and policies have one order.
     pub(super) switching: Mutex<()>,
+    /// The index of this opening's `trail.opened`.
+    pub(super) opened: OnceLock<u64>,
     /// The fork generation of this handle; a forked child has another.
     pub(super) fork: u32,
     pub(super) handoff_file: Option<PathBuf>,

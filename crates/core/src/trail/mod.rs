@@ -47,6 +47,7 @@ mod witness;
 
 pub use backup::{BackedUp, BackupError, back_up};
 pub use batch::{BatchError, HandedInBatch, Submission};
+pub use circumstances::policy_hash;
 pub use close::Closed;
 pub use error::{CloseError, OpenError, RecordError};
 pub use in_force::RuleCounts;

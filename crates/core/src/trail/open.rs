@@ -34,7 +34,7 @@ use crate::counters::Counters;
 use crate::deadline;
 use crate::folder::Folder;
 use crate::gate::Gate;
-use crate::handoff::{Drain, Full, Handoff, HandoffHeader};
+use crate::handoff::{Drain, Full, Handoff, Owner};
 use crate::histogram::CountedCommits;
 use crate::lock::{self, Attempt, Lock};
 use crate::log::Log;
@@ -169,14 +169,15 @@ fn damaged(path: &Path, error: impl std::fmt::Display) -> OpenError {
 
 fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Trail, OpenError> {
     let Opened { folder, lock, manifest, signing, recovered } = opened;
-    let mark = HandoffHeader::trail_mark(manifest.origin.as_str());
+    let owner = Owner::of(folder.root(), manifest.origin.as_str());
     let recorded = recovered.recorded.unwrap_or_default();
     let (handoff, drain, handoff_file, in_memory) =
-        make_handoff(&options, &places.new, mark, recovered.next, recorded)?;
-    remove_old(&places.own, handoff_file.as_deref(), &*options.files, mark)?;
+        make_handoff(&options, &places.new, &owner, recovered.next, recorded)?;
+    remove_old(&places.own, handoff_file.as_deref(), &*options.files, &owner)?;
     lock.name_handoff(handoff_file.as_deref()).map_err(OpenError::io("write", folder.lock()))?;
-    let in_force = in_force(&folder, &options)?;
-    let circumstances = circumstances(&folder, &in_force.policy, &recovered, options.clock.now());
+    let (in_force, is_kept) = in_force(&folder, &options)?;
+    let policy = (&in_force.policy, is_kept);
+    let circumstances = circumstances(&folder, policy, &recovered, options.clock.now());
     let masker = masker(&folder, &options)?;
     let log = Arc::new(log(folder, &options, &manifest, handoff, &recovered));
     if let Some(reason) = in_memory {
@@ -203,6 +204,7 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
         keys: Arc::new(Mutex::new(SealKeys::new(signing, manifest))),
         rotating: Mutex::new(()),
         switching: Mutex::new(()),
+        opened: OnceLock::new(),
         fork: fork::generation(),
         handoff_file,
         running: Mutex::default(),
@@ -317,13 +319,17 @@ fn tell_opened(trail: Trail, options: &Options, circumstances: &Circumstances) -
     let index = trail
         .record_system("trail.opened", details)
         .map_err(|error| failed(format!("the event trail.opened was refused: {error}")))?;
+    let _ = trail.inner.opened.set(index);
     log.wake_writer();
     if log.progress.wait_durable(index, deadline::after(OPENED_TIMEOUT)) {
         // If that fails, the next opening says that it does not know about this one.
         let _ = log.folder.note_opened(index);
     }
-    if let Some(differs) = circumstances.differs.as_ref().filter(|differs| !differs.is_empty()) {
-        log.notice(&Notice::OpenedElsewhere { differs: differs.clone() });
+    if !circumstances.differs.is_empty() {
+        log.notice(&Notice::OpenedElsewhere { differs: circumstances.differs.clone() });
+    }
+    if circumstances.is_last_unknown {
+        log.notice(&Notice::LastOpeningUnknown);
     }
     if let Some(seconds) = circumstances.ahead_seconds {
         log.notice(&Notice::ClockBehind { seconds });
@@ -365,14 +371,16 @@ fn mask_key(folder: &Folder, options: &Options) -> Result<MaskKey, SecretError> 
     }
 }
 
-/// The policy that the folder keeps, or else that of the options.
-fn in_force(folder: &Folder, options: &Options) -> Result<InForce, OpenError> {
+/// The policy that the folder keeps, or else that of the options; and whether the folder keeps it.
+fn in_force(folder: &Folder, options: &Options) -> Result<(InForce, bool), OpenError> {
     let kept = folder.kept_policy().map_err(|error| damaged(&folder.kept_policy_file(), error))?;
     let sampler = load_or_make_sampler(folder).map_err(|error| match error {
         SecretError::Io { path, source, .. } => OpenError::Io { action: "read or make", path, source },
         SecretError::Unreadable { path, .. } => OpenError::Key { path, what: SECRET_UNREADABLE.into() },
     })?;
-    Ok(InForce::new(kept.unwrap_or_else(|| options.policy.clone()), Arc::new(sampler)))
+    let is_kept = kept.is_some();
+    let policy = kept.unwrap_or_else(|| options.policy.clone());
+    Ok((InForce::new(policy, Arc::new(sampler)), is_kept))
 }
 
 fn spawn<T: Send + 'static>(

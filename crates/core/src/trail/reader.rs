@@ -17,7 +17,7 @@ use trailseal_event::line::{FRONT_BYTES_MAX, parse_front};
 
 use crate::file::Files;
 use crate::folder::Folder;
-use crate::handoff::{self, HandoffHeader, Lies, handoff_header, replay};
+use crate::handoff::{self, Lies, Owner, handoff_header, replay};
 use crate::lock::{self, Holder};
 use crate::manifest::{Manifest, ManifestError};
 use crate::segment::SegmentFile;
@@ -192,9 +192,9 @@ impl Reader {
         if !paths.contains(&usual) {
             paths.push(usual);
         }
-        let mark = HandoffHeader::trail_mark(self.manifest.origin.as_str());
+        let owner = Owner::of(self.folder.root(), self.manifest.origin.as_str());
         let files = &**self.folder.files();
-        paths.retain(|path| handoff::lies_at(files, path, mark) == Lies::Own);
+        paths.retain(|path| handoff::lies_at(files, path, &owner) == Lies::Own);
         paths
     }
 

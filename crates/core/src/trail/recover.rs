@@ -22,7 +22,7 @@ use super::witness::Witness;
 use crate::file::Files;
 use crate::folder::Folder;
 use crate::handoff::{HandoffHeader, replay};
-use crate::own_lines::{is_own, may_follow};
+use crate::own_lines::{OwnLines, Said};
 use crate::segment::SegmentFile;
 use crate::segment::{Batch, Form, LineReader, Offsets, SegmentWriter, offsets_name};
 use crate::tree::{EdgeError, TreeReader, load_edge};
@@ -39,6 +39,8 @@ pub(crate) struct Recovered {
     pub(crate) next: u64,
     /// `recorded` of the last line.
     pub(crate) recorded: Option<Timestamp>,
+    /// The last line that names a policy, of those that were read.
+    pub(crate) said: Option<Said>,
     pub(crate) found: Found,
 }
 
@@ -99,12 +101,12 @@ pub(crate) fn recover(
         segments.iter().filter(|segment| segment.end.is_none_or(|end| end.get() > sealed)).collect();
     let recovery = Recovery { folder, files, sealed, rewrite_from: known, witnesses };
     recovery.check_ends(&segments, &unsealed)?;
-    let mut previous_ends = ends_with_close(files, &segments, sealed);
+    let mut own = own_lines_before(files, &segments, sealed);
     let mut last = None;
     let mut recorded = None;
     let mut place = None;
     for segment in &unsealed {
-        let scanned = recovery.scan(segment, &mut previous_ends)?;
+        let scanned = recovery.scan(segment, &mut own)?;
         recorded = scanned.recorded.or(recorded);
         if let Some(end) = segment.end.filter(|end| scanned.end < end.get())
             && !cfg!(trailseal_fault = "gap_accepted")
@@ -129,7 +131,7 @@ pub(crate) fn recover(
     if let Some((segment, scanned)) = last.filter(|(segment, _)| segment.form == Form::Plain) {
         writer = Some(recovery.take_over(segment, scanned, &mut found)?);
     }
-    let replayed = replay_all(handoffs, in_segments, &mut recorded, &mut previous_ends)
+    let replayed = replay_all(handoffs, in_segments, &mut recorded, &mut own)
         .map_err(|index| recovery.not_recorded(index))?;
     found.from_handoff = replayed.lines;
     if replayed.lines > 0 {
@@ -154,6 +156,7 @@ pub(crate) fn recover(
         segments: firsts,
         next: in_segments + found.from_handoff,
         recorded,
+        said: own.said,
         found,
     })
 }
@@ -239,13 +242,13 @@ impl Recovery<'_> {
         is_now.then(|| segment.first.get().saturating_add(lines))
     }
 
-    fn scan(&self, segment: &SegmentFile, after_close: &mut bool) -> Result<Scanned, OpenError> {
+    fn scan(&self, segment: &SegmentFile, own: &mut OwnLines) -> Result<Scanned, OpenError> {
         let failed = |error| OpenError::io("read", segment.path.clone())(error);
         if segment.form == Form::Compressed {
             return self.scan_compressed(segment);
         }
         let file = self.files.open_read(&segment.path).map_err(failed)?;
-        if let Some(scanned) = self.after_clean_close(segment, &*file, after_close).map_err(failed)? {
+        if let Some(scanned) = self.after_clean_close(segment, &*file, own).map_err(failed)? {
             return Ok(scanned);
         }
         let mut leaves = SignedLeaves::new(self.folder, self.sealed);
@@ -255,7 +258,7 @@ impl Recovery<'_> {
             sealed: self.sealed,
             rewrite_from: self.rewrite_from,
             leaf: &mut |index| leaves.get(index),
-            after_close,
+            own,
         };
         scan.run(&*file).map_err(|error| match error {
             ScanError::Io(error) => failed(error),
@@ -295,7 +298,7 @@ impl Recovery<'_> {
         &self,
         segment: &SegmentFile,
         file: &dyn crate::file::ReadFile,
-        after_close: &mut bool,
+        own: &mut OwnLines,
     ) -> io::Result<Option<Scanned>> {
         let path = self.folder.segments_folder().join(offsets_name(segment.first));
         let Ok(bytes) = self.files.read(&path, 64 << 20) else { return Ok(None) };
@@ -322,7 +325,7 @@ impl Recovery<'_> {
                 return Ok(None);
             }
             recorded = front.map(|front| front.recorded);
-            *after_close = is_own(text, "trail.closed");
+            own.take(index, text);
             index += 1;
         }
         Ok((index == end).then_some(Scanned {
@@ -392,18 +395,19 @@ impl Recovery<'_> {
     }
 }
 
-/// Whether the last line before the first unsealed one is `trail.closed`, if that line ends a segment: a scan of the
-/// next one does not see it.
-fn ends_with_close(files: &Arc<dyn Files>, segments: &[SegmentFile], sealed: u64) -> bool {
+/// What the segment before the first unsealed line says, if that line begins a segment: a scan of the next one does not
+/// see it.
+fn own_lines_before(files: &Arc<dyn Files>, segments: &[SegmentFile], sealed: u64) -> OwnLines {
+    let mut own = OwnLines::default();
     let before = segments.iter().find(|segment| segment.end.is_some_and(|end| end.get() == sealed));
-    let Some(mut lines) = before.and_then(|segment| LineReader::open(files, segment, 0).ok()) else {
-        return false;
-    };
-    let mut is_close = false;
+    let Some(segment) = before else { return own };
+    let Ok(mut lines) = LineReader::open(files, segment, 0) else { return own };
+    let mut index = segment.first.get();
     while let Ok(Some(line)) = lines.next_line() {
-        is_close = is_own(line, "trail.closed");
+        own.take(index, line);
+        index += 1;
     }
-    is_close
+    own
 }
 
 struct Replayed {
@@ -416,14 +420,14 @@ fn replay_all(
     handoffs: &Handoffs,
     next: u64,
     recorded: &mut Option<Timestamp>,
-    after_close: &mut bool,
+    own: &mut OwnLines,
 ) -> Result<Replayed, u64> {
     let mut replayed = Replayed { bytes: Vec::new(), lines: 0 };
     let mut not_recorded = None;
     for (_, file) in handoffs {
         replay(file, next + replayed.lines, |index, text| {
             let line = text.strip_suffix(b"\n").unwrap_or(text);
-            let is_honest = is_line(line, index) && may_follow(line, after_close);
+            let is_honest = is_line(line, index) && own.take(index, line);
             if !is_honest && !cfg!(trailseal_fault = "handoff_lines_unchecked") {
                 not_recorded.get_or_insert(index);
             }

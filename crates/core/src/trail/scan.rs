@@ -11,7 +11,7 @@ use trailseal_event::{Value, line};
 use trailseal_tlog::{Hash, leaf_hash};
 
 use crate::file::ReadFile;
-use crate::own_lines::may_follow;
+use crate::own_lines::OwnLines;
 use crate::segment::OFFSETS_EVERY;
 
 const BLOCK: usize = 1 << 20;
@@ -52,8 +52,8 @@ pub(super) struct Scan<'a> {
     pub(super) rewrite_from: u64,
     /// The signed leaf hash of an index below `sealed`.
     pub(super) leaf: &'a mut dyn FnMut(u64) -> io::Result<Option<Hash>>,
-    /// Whether the line before is `trail.closed`; afterwards, whether the last one is.
-    pub(super) after_close: &'a mut bool,
+    /// What the lines before said.
+    pub(super) own: &'a mut OwnLines,
 }
 
 /// Why a scan ended early.
@@ -112,7 +112,7 @@ impl Scan<'_> {
         {
             return Ok(false);
         }
-        if !may_follow(text, self.after_close)
+        if !self.own.take(index, text)
             && index >= self.sealed
             && !cfg!(trailseal_fault = "lines_after_close_taken")
         {

@@ -5,6 +5,7 @@ use trailseal_tlog::{Hash, Rotation};
 use super::feed::Stop;
 use super::locate::{Located, locate};
 use super::notes::{self, Signed, Unsigned};
+use super::owed::{KeptMissing, kept_missing};
 use super::pass::{self, Found, Wanted};
 use super::read::{io_error, read};
 use super::tree::TreeDiff;
@@ -12,7 +13,7 @@ use super::trust::{Trust, trust};
 use super::unsealed::{self, Unrecorded};
 use super::{Problem, Unproven, Verdict, VerifyError, VerifyOptions};
 use crate::folder::Folder;
-use crate::handoff::{HandoffHeader, own_header};
+use crate::handoff::{Owner, own_header};
 use crate::lock;
 use crate::manifest::Manifest;
 use crate::segment::SegmentFile;
@@ -39,6 +40,7 @@ pub fn verify(folder: &Folder, options: &VerifyOptions) -> Result<Verdict, Verif
         checkpoint_pinned: !options.checkpoints.is_empty(),
         longest_silence_seconds: 0.0,
         cannot_rule_out: Vec::new(),
+        kept: KeptMissing::default(),
         good: None,
     };
     let bad = examine(folder, options, &mut verdict)?;
@@ -106,6 +108,8 @@ fn examine(
     let base = newest.as_ref().ok().or(kept.last());
     let size = base.map_or(0, |signed| signed.size);
     verdict.tree_size = size;
+    let failed = |source| io_error(&folder.kept_checkpoints_folder(), source);
+    verdict.kept = kept_missing(folder, size).map_err(failed)?;
     verdict.public_key = base.map(|signed| signed.key.to_string());
     let marks = marks(base.into_iter().chain(&kept).chain(given.iter().flatten()));
     let segments = folder.segments().map_err(|source| io_error(&folder.segments_folder(), source))?;
@@ -154,9 +158,9 @@ fn durable_mark(folder: &Folder) -> u64 {
     let named = lock::named_handoff(folder);
     let places = named.into_iter().chain([folder.handoff()]);
     let origin = Manifest::read(folder).ok().flatten().map(|manifest| manifest.origin);
-    let Some(mark) = origin.map(|origin| HandoffHeader::trail_mark(origin.as_str())) else { return 0 };
+    let Some(owner) = origin.map(|origin| Owner::of(folder.root(), origin.as_str())) else { return 0 };
     places
-        .filter_map(|path| own_header(&**folder.files(), &path, mark))
+        .filter_map(|path| own_header(&**folder.files(), &path, &owner))
         .map(|header| header.durable)
         .max()
         .unwrap_or(0)

@@ -17,6 +17,7 @@ mod hashing;
 mod judge;
 mod locate;
 mod notes;
+mod owed;
 mod pass;
 mod proof;
 mod read;
@@ -34,6 +35,7 @@ use std::path::PathBuf;
 use trailseal_tlog::VerifyingKey;
 
 pub use judge::verify;
+pub use owed::{KeptMissing, kept_missing};
 pub use proof::{ProvedGrowth, ProvedLine, Unproved, verify_consistency, verify_proof};
 pub use verdict::{Problem, Unproven, Verdict};
 

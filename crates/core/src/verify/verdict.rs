@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use trailseal_tlog::Hash;
 
+use super::owed::KeptMissing;
+
 /// What is wrong with a trail. The list only grows; `docs/verify.md` explains each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -101,6 +103,9 @@ pub struct Verdict {
     pub longest_silence_seconds: f64,
     /// What could not be ruled out.
     pub cannot_rule_out: Vec<Unproven>,
+    /// Kept checkpoints that are missing: no event is wrong for that.
+    #[serde(skip)]
+    pub kept: KeptMissing,
     /// The largest size that a trusted key has signed and whose root the lines give.
     #[serde(skip)]
     pub good: Option<(u64, Hash)>,
@@ -143,6 +148,15 @@ impl fmt::Display for Verdict {
         let pinned = if self.key_pinned { " (given)" } else { " (from trail.toml)" };
         writeln!(formatter, "key:      {key}{}", if self.public_key.is_some() { pinned } else { "" })?;
         writeln!(formatter, "silence:  {:.3} s at the longest", self.longest_silence_seconds)?;
+        let KeptMissing { owed, missing } = &self.kept;
+        if let Some(first) = missing.first() {
+            let count = missing.len();
+            writeln!(
+                formatter,
+                "kept:     {count} of {owed} checkpoints in checkpoints/ are missing, from size {first} on: a change of lines \
+                 and tree together is found, but placed less exactly"
+            )?;
+        }
         if self.cannot_rule_out.is_empty() && !self.ok {
             return write!(formatter, "cannot rule out: further problems besides the one found first");
         }

@@ -13,7 +13,7 @@ use super::unpack::decode;
 use crate::access::Caller;
 use crate::client::Client;
 use crate::config::Config;
-use crate::fairness::{Shares, Turn, Turns};
+use crate::fairness::{Shares, Turn, Turns, aside};
 use crate::problem::Problem;
 
 /// The whole body of a request, as sent.
@@ -90,9 +90,7 @@ impl Bodies {
                     let _turn = turn;
                     bodies.unpack(sent)
                 };
-                tokio::task::spawn_blocking(unpack)
-                    .await
-                    .unwrap_or_else(|error| Err(Problem::internal(&error)))
+                aside(unpack).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
             }
         }
     }

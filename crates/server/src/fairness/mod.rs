@@ -6,7 +6,7 @@ mod rates;
 mod shares;
 mod turns;
 
-pub(crate) use blocking::blocking;
+pub(crate) use blocking::{aside, blocking};
 pub(crate) use places::Places;
 pub(crate) use rates::Rates;
 pub(crate) use shares::{Full, Share, Shares};

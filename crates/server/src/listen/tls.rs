@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::pem::{Error, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
+use trailseal_core::file::open_ordinary;
 
 use crate::config::TlsFiles;
 
@@ -30,7 +31,7 @@ pub enum TlsError {
         path: PathBuf,
         /// What is wrong with it.
         #[source]
-        source: rustls_pki_types::pem::Error,
+        source: Error,
     },
     /// Certificate and key do not match, or are of an unknown kind.
     #[error("the certificate and its key cannot be used")]
@@ -66,10 +67,12 @@ fn load(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         let path = path.to_owned();
         move |source| TlsError::Pem { what, path, source }
     };
-    let chain = CertificateDer::pem_file_iter(&files.cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let open = |path: &Path| open_ordinary(path).map_err(Error::Io);
+    let chain = open(&files.cert)
+        .and_then(|file| CertificateDer::pem_reader_iter(file).collect::<Result<Vec<_>, _>>())
         .map_err(pem("the certificate", &files.cert))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(pem("the key", &files.key))?;
+    let key =
+        open(&files.key).and_then(PrivateKeyDer::from_pem_reader).map_err(pem("the key", &files.key))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let mut config = config.with_no_client_auth().with_single_cert(chain, key)?;

@@ -15,7 +15,7 @@ use trailseal_index::{Cursor, Hit, Order};
 
 use super::answer::push_event;
 use crate::client::Client;
-use crate::fairness::{Asker, Full, Shares, Turn};
+use crate::fairness::{Asker, Full, Shares, Turn, aside};
 use crate::problem::Problem;
 use crate::searches::{Searches, Waiting};
 
@@ -105,7 +105,7 @@ pub(super) fn response(
     let given_up = waiting.given_up();
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(PIECES_WAITING);
     let (searches, asker) = (searches.clone(), Asker::here());
-    tokio::task::spawn_blocking(move || {
+    aside(move || {
         let _place = place;
         let mut turn = LongTurn::begin(asker);
         let mut piece = Vec::with_capacity(PIECE_BYTES + 4_096);

@@ -1,6 +1,7 @@
 //! Handing a request's events in: a few at once, many in their client's turn and away from the threads that serve
 //! connections.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use super::split::split;
 use crate::access::Caller;
 use crate::body::{Bodies, Sent, Whole};
 use crate::config::Config;
-use crate::fairness::Turns;
+use crate::fairness::{Turn, Turns, aside};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 
@@ -67,16 +68,20 @@ impl Recorder {
         asked: Asked<'_>,
     ) -> Result<Done, Problem> {
         if sent.is_packed() || sent.len() > INLINE_BYTES_MAX {
-            let bodies = self.bodies.clone();
-            return self.hand_in_aside(caller, move || bodies.unpack(sent), asked).await;
+            let turn = self.bodies.turn(caller.client()).await;
+            let (bodies, events_max) = (self.bodies.clone(), self.events_max);
+            // A small body may unpack to a large one without a single event. The turn goes with the work, which goes on if
+            // the client leaves.
+            let cut = move || Ok((Events::cut(bodies.unpack(sent)?, events_max)?, turn));
+            let (events, turn) = aside(cut).await.unwrap_or_else(|error| Err(Problem::internal(&error)))?;
+            return self.hand_in_many(caller, events, turn, asked).await;
         }
-        let bytes = self.bodies.unpack(sent)?;
-        let texts = split(&bytes, self.events_max)?;
-        if texts.len() > INLINE_EVENTS_MAX {
-            drop(texts);
-            return self.hand_in_aside(caller, move || Ok(bytes), asked).await;
+        let events = Events::cut(self.bodies.unpack(sent)?, self.events_max)?;
+        if events.places.len() > INLINE_EVENTS_MAX {
+            let turn = self.bodies.turn(caller.client()).await;
+            return self.hand_in_many(caller, events, turn, asked).await;
         }
-        let (events, by) = (submitted(caller, texts, asked.key), caller.submitter(asked.strict));
+        let (events, by) = (submitted(caller, events.texts(), asked.key), caller.submitter(asked.strict));
         let (ack, count) = (asked.ack, events.len() as u64);
         if asked.key.is_none()
             && let Some(handed_in) = self
@@ -93,21 +98,20 @@ impl Recorder {
         Ok(Done { handed_in, count })
     }
 
-    /// Hands in the events of a large body, in its client's turn and outside the threads that serve connections.
-    async fn hand_in_aside(
+    /// Hands in the events of a large body, in its client's turn and outside the threads that serve connections; not at
+    /// lower priority, since everybody who records waits for whoever fills the handoff.
+    async fn hand_in_many(
         self: &Arc<Self>,
         caller: &Caller,
-        unpack: impl FnOnce() -> Result<Whole, Problem> + Send + 'static,
+        events: Events,
+        turn: Turn,
         asked: Asked<'_>,
     ) -> Result<Done, Problem> {
-        let turn = self.bodies.turn(caller.client()).await;
         let (recorder, caller, key) = (self.clone(), caller.clone(), asked.key.map(str::to_owned));
         let Asked { ack, strict, .. } = asked;
         let hand_in = move || {
             let _turn = turn;
-            let bytes = unpack()?;
-            let texts = split(&bytes, recorder.events_max)?;
-            let events = submitted(&caller, texts, key.as_deref());
+            let events = submitted(&caller, events.texts(), key.as_deref());
             let count = events.len() as u64;
             recorder.wait_for_the_others();
             let wait = recorder.trail.room_wait();
@@ -141,6 +145,28 @@ impl Recorder {
             self.metrics.failed.inc_by(count);
         }
         problem
+    }
+}
+
+/// A large body, and where its events are in it.
+struct Events {
+    body: Whole,
+    places: Vec<Range<usize>>,
+}
+
+impl Events {
+    fn cut(body: Whole, max: usize) -> Result<Events, Problem> {
+        let begin = body.as_ptr().addr();
+        let place = |text: &[u8]| {
+            let at = text.as_ptr().addr() - begin;
+            at..at + text.len()
+        };
+        let places = split(&body, max)?.into_iter().map(place).collect();
+        Ok(Events { body, places })
+    }
+
+    fn texts(&self) -> Vec<&[u8]> {
+        self.places.iter().filter_map(|place| self.body.get(place.clone())).collect()
     }
 }
 

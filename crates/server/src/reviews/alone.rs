@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use trailseal_core::Trail;
+use trailseal_core::file::open_ordinary_as;
 
 use crate::problem::Problem;
 
@@ -27,7 +28,8 @@ impl Alone {
     pub(super) fn begin(slots: Option<&Path>) -> Result<Alone, Problem> {
         let Some(slots) = slots else { return Ok(Alone(None)) };
         let failed = |error: std::io::Error| Problem::internal(&error);
-        let file = File::options().create(true).append(true).open(slots.join(FILE)).map_err(failed)?;
+        let file =
+            open_ordinary_as(File::options().create(true).append(true), &slots.join(FILE)).map_err(failed)?;
         let begun = Instant::now();
         loop {
             match file.try_lock() {

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use trailseal_core::deliver::Position;
+use trailseal_core::file::open_ordinary;
 use trailseal_event::Index;
 use trailseal_tlog::Hash;
 
@@ -29,7 +30,7 @@ impl CursorFile {
 
     /// What was kept; the beginning, if nothing was.
     pub(super) fn read(&self) -> io::Result<(Position, String)> {
-        let text = match fs::read_to_string(&self.0) {
+        let text = match open_ordinary(&self.0).and_then(io::read_to_string) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
             other => other?,
         };
@@ -46,7 +47,9 @@ impl CursorFile {
         fs::create_dir_all(folder)?;
         let leaf = position.last_leaf.map_or_else(|| "-".to_owned(), |leaf| leaf.to_base64());
         let new = self.0.with_extension("new");
-        let mut file = fs::File::create(&new)?;
+        // Left by a killed process, or somebody else's.
+        let _ = fs::remove_file(&new);
+        let mut file = fs::File::create_new(&new)?;
         file.write_all(format!("{} {leaf} {note}\n", position.cursor).as_bytes())?;
         file.sync_data()?;
         fs::rename(&new, &self.0)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use trailseal_core::file::StdFiles;
-use trailseal_core::verify::{Problem, Unproven, Verdict, VerifyError};
+use trailseal_core::verify::{KeptMissing, Problem, Unproven, Verdict, VerifyError};
 use trailseal_core::{Folder, Manifest, Slot};
 use trailseal_tlog::{Checkpoint, SignedNote, VerifyingKey};
 
@@ -120,6 +120,7 @@ fn missing(origin: &str, message: String) -> Verdict {
         checkpoint_pinned: false,
         longest_silence_seconds: 0.0,
         cannot_rule_out: vec![Unproven::Rollback, Unproven::KeyReplaced],
+        kept: KeptMissing::default(),
         good: None,
     }
 }

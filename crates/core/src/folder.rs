@@ -73,7 +73,7 @@ impl Folder {
     }
 
     /// The folder of earlier checkpoints.
-    pub(crate) fn kept_checkpoints_folder(&self) -> PathBuf {
+    pub fn kept_checkpoints_folder(&self) -> PathBuf {
         self.root.join("checkpoints")
     }
 

@@ -134,6 +134,7 @@ impl Trail {
         };
         let finished = finish(&log.folder, &ring, log.progress.sealed(), &guard)?;
         *self.lock_holds() = 0;
+        self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner).forget_read();
         Ok(finished)
     }
 }

@@ -84,7 +84,7 @@ fn found(base: &Path, problems: &[&str], change: impl FnOnce(&Path)) {
     change(dir.path());
     let verdict = verdict(dir.path());
     println!("{verdict}");
-    let problem = verdict.problem.map(|problem| serde_name(problem));
+    let problem = verdict.problem.map(serde_name);
     assert!(problem.as_deref().is_some_and(|problem| problems.contains(&problem)), "{problem:?}: {verdict}");
     assert_eq!(stranger(dir.path()).err(), problem, "the stranger and {verdict}");
 }
@@ -216,6 +216,9 @@ fn signed_details(origin: &str, key: &SigningKey, first: u64, list: &[u8]) -> Ob
     details
 }
 
+/// Makes the details of an event: from the trail, its key, a segment and its list.
+type Make = fn(&Trail, &SigningKey, u64, &[u8]) -> Object;
+
 /// A trail whose own event of this name says that its second segment is retired; and then that segment is deleted.
 fn announced_by(make: impl FnOnce(&Trail, &SigningKey, u64, &[u8]) -> Object) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -241,7 +244,7 @@ fn an_event_counts_only_by_the_key_that_is_in_force() {
     let verdict_of_right = verdict(right.path());
     assert!(verdict_of_right.ok && verdict_of_right.retired > 3, "{verdict_of_right}");
     assert_eq!(stranger(right.path()), Ok(verdict_of_right.retired));
-    let wrong: [fn(&Trail, &SigningKey, u64, &[u8]) -> Object; 4] = [
+    let wrong: [Make; 4] = [
         // Without a signature.
         |trail, key, first, list| {
             let mut details = signed_details(trail.origin(), key, first, list);

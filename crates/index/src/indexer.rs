@@ -7,19 +7,20 @@
 mod open;
 mod options;
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use trailseal_core::deliver::{Batch, BatchLine, Position, Sink, SinkError};
-use trailseal_core::{Folder, retired_in};
+use trailseal_core::{Folder, RetiredSegment, retired_in};
 use trailseal_event::Index;
 
 use crate::error::{IndexError, io_at};
 use crate::range;
 use crate::rows::Rows;
-use crate::store::{Main, State, new_range_path, range_path, remove, remove_strays, sync_folder};
+use crate::store::{
+    Main, State, new_range_path, range_path, remove, remove_strays, retired_around, sync_folder,
+};
 
 use open::Open;
 pub use options::{BATCH_EVENTS_MAX, IndexOptions};
@@ -103,16 +104,15 @@ impl Indexer {
         Ok(())
     }
 
-    /// Makes the rows of each range again in which more lines are retired than when they were made.
-    fn make_again(&mut self, trail: &Folder, retired: &[Range<u64>]) -> Result<(), IndexError> {
+    /// Makes the rows of each range again if more lines of its segments are retired than when they were made: then lines
+    /// are gone, or elsewhere in their segment.
+    fn make_again(&mut self, trail: &Folder, retired: &[RetiredSegment]) -> Result<(), IndexError> {
         self.close_ranges(0)?;
         let mut known = self.main.retired()?;
         let closed = self.open.state.ranges.iter().map(|range| range.lo..range.end());
         let open = self.open.open_lo()..self.open.next();
-        for range in closed.chain([open]).collect::<Vec<_>>() {
-            let overlap =
-                |other: &Range<u64>| other.end.min(range.end).saturating_sub(other.start.max(range.start));
-            let count: u64 = retired.iter().map(overlap).sum();
+        for range in closed.chain(std::iter::once(open)).collect::<Vec<_>>() {
+            let count = retired_around(retired, &range);
             if known.get(&range.start).copied().unwrap_or(0) == count {
                 continue;
             }

@@ -123,11 +123,13 @@ impl Follower {
         while self.next < end.get() && lines.len() < lines_max && lines.bytes.len() < bytes_max {
             let Some(open) = self.opened()? else { continue };
             let (segment, offset) = (open.first, open.lines.offset());
-            match open.lines.next()?.filter(|(index, _)| *index < end.get()) {
-                Some((index, line)) => {
+            match open.lines.next()? {
+                Some((index, line)) if index < end.get() => {
                     lines.push(index, line, segment, offset);
                     self.next = index + 1;
                 }
+                // Everything before that line is retired.
+                Some(_) => self.seek(end),
                 None => self.pass_retired(end)?,
             }
         }

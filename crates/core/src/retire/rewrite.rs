@@ -22,6 +22,9 @@ use crate::segment::{
 };
 use crate::tree::SignedLeaves;
 
+/// Synced in pieces: one large sync would hold up the writer's.
+const SYNC_EVERY: usize = 16 << 20;
+
 /// What became of a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rewritten {
@@ -69,7 +72,7 @@ pub(super) fn rewrite(
         copy.abandon().map_err(failed)?;
         return Ok(done);
     }
-    remove_other_form(folder, segment, form).map_err(failed)?;
+    remove_left_overs(folder, segment, form).map_err(failed)?;
     let is_gone = copy.lines == 0;
     let bytes_after = if is_gone {
         files.remove_durably(&path).map_err(failed)?;
@@ -86,16 +89,24 @@ pub(super) fn rewrite(
     Ok(Rewritten { bytes_after, is_gone, ..done })
 }
 
-/// A killed compression may have left both forms. Only the plain one counts, and the other must not come back.
-fn remove_other_form(folder: &Folder, segment: &SegmentFile, form: Form) -> io::Result<()> {
-    if form != Form::Plain {
-        return Ok(());
+/// A killed compression, or rewriting, may have left both forms, or a part of one. Only the plain one counts, and the
+/// others still hold what goes.
+fn remove_left_overs(folder: &Folder, segment: &SegmentFile, form: Form) -> io::Result<()> {
+    let (files, folder) = (&**folder.files(), folder.segments_folder());
+    let name = |form| segment_name(segment.first, form);
+    let (plain, compressed) = (name(Form::Plain), name(Form::Compressed));
+    let other = (form == Form::Plain).then(|| compressed.clone());
+    let unfinished = match form {
+        Form::Plain => format!("{compressed}.tmp"),
+        Form::Compressed | Form::Gone => format!("{plain}.tmp"),
+    };
+    for name in other.into_iter().chain([unfinished]) {
+        match files.remove_durably(&folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
-    let other = folder.segments_folder().join(segment_name(segment.first, Form::Compressed));
-    match folder.files().remove_durably(&other) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
+    Ok(())
 }
 
 /// Copies the lines that stay, and returns how many do not.
@@ -149,6 +160,7 @@ struct Copy<'a> {
     sha256: Sha256,
     lines: u64,
     offsets: Offsets,
+    unsynced: usize,
 }
 
 impl<'a> Copy<'a> {
@@ -166,6 +178,7 @@ impl<'a> Copy<'a> {
             sha256: Sha256::new(),
             lines: 0,
             offsets: Offsets { first, ..Offsets::default() },
+            unsynced: 0,
         }
     }
 
@@ -199,6 +212,11 @@ impl<'a> Copy<'a> {
             self.frames.push(FrameLen { compressed: frame.len() as u32, plain: self.buffer.len() as u32 });
         } else {
             out.append(&self.buffer)?;
+        }
+        self.unsynced += self.buffer.len();
+        if self.unsynced >= SYNC_EVERY {
+            out.sync_data()?;
+            self.unsynced = 0;
         }
         self.buffer.clear();
         Ok(())

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use trailseal_event::Index;
 use trailseal_event::line::{Fronts, parse_front};
 
-use super::name::{SegmentFile, parse_retired_name, retired_name};
+use super::name::{SegmentFile, retired_name};
 use super::reader::LineReader;
 use crate::file::Files;
 use crate::folder::Folder;
@@ -107,23 +107,30 @@ impl RetiredList {
     }
 }
 
-/// The ranges of indexes, ascending, that the lists in a trail's folder say are retired. Nothing is checked: a line may
-/// still be there.
+/// A segment of which lines were retired, according to its list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetiredSegment {
+    /// Its indexes.
+    pub indexes: Range<u64>,
+    /// How many of them are retired.
+    pub retired: u64,
+}
+
+/// The segments of a trail with lists of retired lines, in order. Nothing is checked: a line may still be there.
 ///
 /// # Errors
 /// When a list cannot be read.
-pub fn retired_in(folder: &Folder) -> io::Result<Vec<Range<u64>>> {
-    let segments = folder.segments_folder();
-    let mut ranges: Vec<Range<u64>> = Vec::new();
-    for first in folder.files().list(&segments)?.iter().filter_map(|name| parse_retired_name(name)) {
-        for range in RetiredList::load(&**folder.files(), &segments, first)?.ranges() {
-            match ranges.last_mut().filter(|last| last.end >= range.start) {
-                Some(last) => last.end = range.end.max(last.end),
-                None => ranges.push(range),
-            }
+pub fn retired_in(folder: &Folder) -> io::Result<Vec<RetiredSegment>> {
+    let mut found = Vec::new();
+    for segment in folder.segments_and_gone()? {
+        let list = RetiredList::load(&**folder.files(), &folder.segments_folder(), segment.first)?;
+        if !list.is_empty() {
+            let retired = list.ranges().map(|range| range.end - range.start).sum();
+            let end = segment.end.map_or(u64::MAX, Index::get);
+            found.push(RetiredSegment { indexes: segment.first.get()..end, retired });
         }
     }
-    Ok(ranges)
+    Ok(found)
 }
 
 fn parse_range(line: &[u8]) -> Option<(u64, u64)> {

@@ -435,6 +435,25 @@ impl Reader {
         Ok(found)
     }
 
+    /// The line at `index`, or, if that was retired, the next one that is left; `None` if this view has none.
+    ///
+    /// # Errors
+    /// As [`for_each`](Reader::for_each).
+    pub fn line_from(&mut self, index: Index) -> Result<Option<Vec<u8>>, ReadError> {
+        let mut found = None;
+        let (mut from, mut count) = (index.get(), 1);
+        // In growing steps: a few lines are read faster than many.
+        while found.is_none() && from < self.end().get() {
+            let to = from.saturating_add(count);
+            self.for_each(from..to, &mut |_, line| {
+                found = Some(line.to_vec());
+                ControlFlow::Break(())
+            })?;
+            (from, count) = (to, count.saturating_mul(64));
+        }
+        Ok(found)
+    }
+
     /// The index and offset of the last known start of a line at or before `index`, or of the first line after it.
     fn group_before(&mut self, segment: &SegmentFile, index: u64) -> io::Result<(u64, u64)> {
         let first = segment.first.get();

@@ -22,4 +22,4 @@ pub(crate) use connect::{open_immutable, stillness};
 pub use files::remove;
 pub(crate) use files::{create_private, main_path, new_range_path, range_path, remove_strays, sync_folder};
 pub(crate) use main_file::Main;
-pub(crate) use state::{RangeRow, State, put_retired};
+pub(crate) use state::{RangeRow, State, put_retired, retired_around};

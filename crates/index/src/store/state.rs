@@ -1,8 +1,10 @@
 //! What the main file says of itself: how far it is, and which ranges are closed.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use trailseal_core::RetiredSegment;
 use trailseal_tlog::Hash;
 
 use crate::codec::{Bytes, put_i64, put_u32, put_u64, seal, unseal};
@@ -63,7 +65,14 @@ impl RangeRow {
     }
 }
 
-/// Notes for each range, by its first index, how many of its lines were retired when its rows were made.
+/// How many lines of the segments of a range of indexes are retired.
+pub(crate) fn retired_around(retired: &[RetiredSegment], range: &Range<u64>) -> u64 {
+    let overlaps =
+        |segment: &&RetiredSegment| segment.indexes.start < range.end && range.start < segment.indexes.end;
+    retired.iter().filter(overlaps).map(|segment| segment.retired).sum()
+}
+
+/// Notes for each range, by its first index, how many lines of its segments were retired when its rows were made.
 pub(crate) fn put_retired(retired: &BTreeMap<u64, u64>, connection: &Connection) -> rusqlite::Result<()> {
     let mut out = Vec::new();
     for (lo, count) in retired {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use trailseal_core::RetiredSegment;
 use trailseal_core::deliver::BatchLine;
 use trailseal_event::Index;
 
@@ -11,6 +12,7 @@ use crate::error::IndexError;
 use crate::range::Builder;
 use crate::rows::{Coder, Rows};
 use crate::schema::{Coded, MARK_UNREADABLE};
+use crate::store::retired_around;
 
 /// Compares the index with the lines of the trail. Created by [`IndexView::check`].
 pub struct RangeCheck<'a> {
@@ -36,17 +38,15 @@ impl IndexView {
     ///
     /// # Errors
     /// When the main file cannot be read.
-    pub(crate) fn lagging(&self, retired: &[Range<u64>]) -> Result<Vec<Range<u64>>, IndexError> {
+    pub(crate) fn lagging(&self, retired: &[RetiredSegment]) -> Result<Vec<Range<u64>>, IndexError> {
         let known = match &self.main {
             Some(opened) => opened.main.retired()?,
             None => return Ok(Vec::new()),
         };
         let closed = self.state.ranges.iter().map(|range| range.lo..range.end());
-        let all = closed.chain([self.tail.lo..self.tail.end()]);
+        let all = closed.chain(std::iter::once(self.tail.lo..self.tail.end()));
         let lags = |range: &Range<u64>| {
-            let overlap =
-                |other: &Range<u64>| other.end.min(range.end).saturating_sub(other.start.max(range.start));
-            retired.iter().map(overlap).sum::<u64>() != known.get(&range.start).copied().unwrap_or(0)
+            retired_around(retired, range) != known.get(&range.start).copied().unwrap_or(0)
         };
         Ok(all.filter(lags).collect())
     }

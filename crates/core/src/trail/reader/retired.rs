@@ -4,7 +4,7 @@ use trailseal_event::{Index, Value};
 
 use super::{ReadError, Reader, io_at};
 use crate::retire::{RetiredId, announced_by, announces, find_in, parse_ids_name};
-use crate::segment::{RetiredList, SegmentFile};
+use crate::segment::{RetiredList, SegmentFile, retired_in};
 use crate::trail::ids::Ids;
 
 /// An event that was retired.
@@ -22,13 +22,8 @@ impl Reader {
     /// # Errors
     /// When they cannot be read.
     pub fn retired(&self) -> Result<u64, ReadError> {
-        let folder = self.folder.segments_folder();
-        let mut count = 0;
-        for segment in self.folder.segments_and_gone().map_err(io_at(&folder))? {
-            let list = self.list_of(segment.first)?;
-            count += list.ranges().map(|range| range.end - range.start).sum::<u64>();
-        }
-        Ok(count)
+        let segments = retired_in(&self.folder).map_err(io_at(&self.folder.segments_folder()))?;
+        Ok(segments.iter().map(|segment| segment.retired).sum())
     }
 
     /// Whether the event at `index` was retired, and by which event. Ask only for one that this view does not have.

@@ -28,6 +28,7 @@ mod notice;
 mod own_lines;
 mod parents_file;
 mod progress;
+mod retire;
 mod seal;
 pub mod segment;
 mod trail;
@@ -43,12 +44,8 @@ pub use lock::Holder;
 pub use manifest::{Manifest, ManifestError, ManifestKey};
 pub use notice::{Notice, OnNotice};
 pub use seal::{Anchor, SealTrouble};
-pub use segment::{Roll, SegmentFile, SegmentOptions};
+pub use segment::{RetiredSegment, Roll, SegmentFile, SegmentOptions, retired_in};
 pub use trail::{
-    Ack, BackedUp, BackupError, BatchError, CloseError, Closed, EachLine, FindWitnesses, Found,
-    HandInJsonError, HandedIn, HandedInBatch, HandedInJson, HandedInOnce, KeptPolicyError, Known, KnownIds,
-    KnownIdsError, LineAt, Once, OpenError, Options, Place, ReadError, Reader, Receipt, RecordError,
-    RecordOnceError, Recording, RotateError, RuleCounts, SecretError, SetPolicyError, Slot, Stats, Status,
-    Submission, Submitted, Submitter, Succeeded, Trail, Witness, back_up, load_mask_key, policy_hash,
+    Ack, Archive, ArchiveError, Archived, BackedUp, BackupError, BatchError, CloseError, Closed, EachLine, FindWitnesses, ForgetSinkError, Found, HandInJsonError, HandedIn, HandedInBatch, HandedInJson, HandedInOnce, Hold, HoldAdded, HoldError, Kept, KeptPolicyError, Known, KnownIds, KnownIdsError, KnownSink, LineAt, Once, OpenError, Options, Place, RETAIN_DAYS_MAX, ReadError, Reader, Receipt, RecordError, RecordOnceError, Recording, RetainError, Retained, RetentionRule, RetiredEvent, Retiring, RotateError, RuleCounts, SecretError, SetPolicyError, SinkBehind, Slot, Stats, Status, Submission, Submitted, Submitter, Succeeded, Trail, Witness, back_up, holds_in, load_mask_key, policy_hash,
     slots_in, trails_in,
 };

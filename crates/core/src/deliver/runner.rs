@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 
 use trailseal_event::Index;
 use trailseal_event::line::parse_front;
-use trailseal_tlog::leaf_hash;
+use trailseal_tlog::{Hash, leaf_hash};
 
 use super::lines::{Follower, Lines, Misplaced};
 use super::sink::{Batch, MustEnd, Sink, SinkError};
 use crate::log::Log;
 use crate::notice::Notice;
+use crate::tree::SignedLeaves;
 
 /// A batch holds at most about this many bytes of lines.
 const BATCH_BYTES_MAX: usize = 4 << 20;
@@ -74,6 +75,7 @@ pub(crate) struct Delivery {
 /// Shared with the delivery's thread.
 pub(crate) struct Status {
     name: String,
+    needs_all: bool,
     cursor: AtomicU64,
     /// When the last stored line was recorded, in microseconds.
     recorded: AtomicI64,
@@ -95,6 +97,7 @@ impl Delivery {
     ) -> std::io::Result<Self> {
         let status = Arc::new(Status {
             name: sink.name().to_owned(),
+            needs_all: sink.needs_all(),
             cursor: 0.into(),
             recorded: log.clock.now().as_micros().into(),
             failures: 0.into(),
@@ -130,6 +133,12 @@ impl Delivery {
 
     pub(crate) fn is_finished(&self) -> bool {
         self.thread.is_finished()
+    }
+
+    /// The sink's name and cursor, if nothing from there on may be retired. The cursor is 0 until it has connected.
+    pub(crate) fn needed_from(&self) -> Option<(String, Index)> {
+        let Status { name, needs_all, cursor, .. } = &*self.status;
+        needs_all.then(|| (name.clone(), Index::new(cursor.load(Ordering::Acquire))))
     }
 
     pub(crate) fn stats(&self, log: &Log) -> DeliveryStats {
@@ -207,28 +216,45 @@ impl Runner {
         }
         let mut follower = Follower::new(self.log.folder.clone(), position.cursor).map_err(failed)?;
         if let (Some(last), Some(leaf)) = (cursor.checked_sub(1), position.last_leaf) {
-            follower.seek(Index::new(last));
-            self.lines.clear();
-            follower.read(position.cursor, 1, usize::MAX, &mut self.lines).map_err(unread)?;
-            let lines = self.lines.as_batch_lines();
-            let line = lines.first().map_or(&[][..], |line| line.bytes);
-            if let Some(front) = parse_front(line) {
-                self.status.recorded.store(front.recorded.as_micros(), Ordering::Release);
+            let (recorded, ours) = self.leaf_of(&mut follower, last).map_err(unread)?;
+            if let Some(recorded) = recorded {
+                self.status.recorded.store(recorded, Ordering::Release);
             }
-            if leaf_hash(line) != leaf {
+            if ours != Some(leaf) {
                 let reason = format!("event {last} in {} differs from the trail's", self.status.name);
                 return Err(Halt::Differs { at: last, reason });
             }
+            follower.seek(position.cursor);
         }
         self.advance(cursor);
         Ok(Begun { follower, listed })
     }
 
+    /// The leaf hash of line `index`, and when that was recorded. If it was retired, the tree still has the hash.
+    fn leaf_of(&mut self, follower: &mut Follower, index: u64) -> io::Result<(Option<i64>, Option<Hash>)> {
+        follower.seek(Index::new(index));
+        self.lines.clear();
+        follower.read(Index::new(self.log.progress.durable()), 1, usize::MAX, &mut self.lines)?;
+        let lines = self.lines.as_batch_lines();
+        let Some(line) = lines.first() else { return Ok((None, None)) };
+        let recorded = parse_front(line.bytes).map(|front| front.recorded.as_micros());
+        if line.index.get() == index {
+            return Ok((recorded, Some(leaf_hash(line.bytes))));
+        }
+        let leaf = SignedLeaves::new(&self.log.folder, self.log.progress.sealed()).get(index)?;
+        Ok((recorded, leaf))
+    }
+
     /// Delivers until it may end and everything durable is stored.
     fn deliver_from(&mut self, begun: Begun, backoff: &mut Duration) -> Result<(), Halt> {
         let Begun { mut follower, mut listed } = begun;
-        let mut idle = POLL_BUSY;
+        let (mut idle, mut dropped) = (POLL_BUSY, None);
         while !self.status.must_end.is_set() {
+            let retirements = self.log.retirements.load(Ordering::Acquire);
+            if dropped != Some(retirements) {
+                self.sink.drop_retired(&self.log.folder).map_err(failed)?;
+                dropped = Some(retirements);
+            }
             // Before the watermark, so that what was durable when the writer ended is seen as durable.
             let may_end = self.status.may_end.load(Ordering::Acquire);
             let durable = self.log.progress.durable();

@@ -6,9 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use trailseal_event::Index;
 use trailseal_tlog::Hash;
 
+use crate::folder::Folder;
+
 /// One durable line and its place.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchLine<'a> {
+    /// Its index: that of the line before and 1, unless lines between them were retired.
+    pub index: Index,
     /// The line's exact bytes, without the newline.
     pub bytes: &'a [u8],
     /// Index of the first line of the segment that holds it.
@@ -17,10 +21,10 @@ pub struct BatchLine<'a> {
     pub offset: u64,
 }
 
-/// Consecutive lines, to be stored together with the new cursor.
+/// Lines in order, to be stored together with the new cursor. Retired ones are left out.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// Index of the first line.
+    /// The cursor from which they were read: the index of the first line, unless that was retired.
     pub first: Index,
     /// The lines; never empty.
     pub lines: &'a [BatchLine<'a>],
@@ -29,7 +33,7 @@ pub struct Batch<'a> {
 impl Batch<'_> {
     /// The cursor once this batch is stored: the index after its last line.
     pub fn end(&self) -> Index {
-        Index::new(self.first.get() + self.lines.len() as u64)
+        self.lines.last().map_or(self.first, |last| Index::new(last.index.get() + 1))
     }
 }
 
@@ -92,6 +96,22 @@ pub trait Sink: Send {
     /// Whether it writes to the trail's own disk: then it is paused when that gets full.
     fn uses_trail_disk(&self) -> bool {
         false
+    }
+
+    /// Whether an event may be retired only once this sink has it, also while the sink is not attached. Not so for one
+    /// that is derived from the trail and loses nothing, such as an index, or that begins anew at each opening.
+    fn needs_all(&self) -> bool {
+        true
+    }
+
+    /// Called after each connecting, and again whenever lines were retired: a chance to drop what was kept of them. `trail`
+    /// is the trail's folder; the lines are gone from it.
+    ///
+    /// # Errors
+    /// When the store failed; it is called again.
+    fn drop_retired(&mut self, trail: &Folder) -> Result<(), SinkError> {
+        let _ = trail;
+        Ok(())
     }
 
     /// Called when there is nothing more to deliver at the moment: a chance for work that is not urgent.

@@ -38,6 +38,8 @@ pub enum Submission {
         index: Index,
         /// Its id.
         id: String,
+        /// Whether it was retired: then only its id was compared, since its content is gone.
+        retired: bool,
     },
 }
 
@@ -209,7 +211,10 @@ impl Trail {
                 HandedInOnce::Conflict { index, id } => {
                     return Err(BatchError::Conflict { place, id, index: Some(index) });
                 }
-                _ => drop(request.known.insert(place, Known::InTrail(index))),
+                HandedInOnce::Repeated { retired, .. } => {
+                    request.known.insert(place, Known::InTrail { index, retired });
+                }
+                HandedInOnce::New(_) => {}
             }
         }
         Ok(())
@@ -276,10 +281,10 @@ impl Trail {
                 policy.count(rule, keep);
             }
             let (index, status) = match request.known.get(&place) {
-                Some(Known::InTrail(index)) => {
-                    let index = Index::new(*index);
+                Some(Known::InTrail { index, retired }) => {
+                    let (index, retired) = (Index::new(*index), *retired);
                     newest = Wanted::later(newest, index, ack, then);
-                    events.push(Submission::Repeated { index, id: id.as_str().to_owned() });
+                    events.push(Submission::Repeated { index, id: id.as_str().to_owned(), retired });
                     continue;
                 }
                 Some(Known::Earlier(earlier)) => {
@@ -309,8 +314,11 @@ impl Trail {
 /// The result for a repeat of an earlier event of the same request.
 fn repeat_of(earlier: &Submission, id: EventId) -> Submission {
     match earlier {
-        Submission::New(Receipt { index: Some(index), .. }) | Submission::Repeated { index, .. } => {
-            Submission::Repeated { index: *index, id: id.as_str().to_owned() }
+        Submission::New(Receipt { index: Some(index), .. }) => {
+            Submission::Repeated { index: *index, id: id.as_str().to_owned(), retired: false }
+        }
+        Submission::Repeated { index, retired, .. } => {
+            Submission::Repeated { index: *index, id: id.as_str().to_owned(), retired: *retired }
         }
         Submission::New(receipt) => Submission::New(Receipt { id, ..receipt.clone() }),
     }
@@ -370,7 +378,10 @@ fn bad(why: Why, place: usize) -> BatchError {
 
 /// Where an event is that adds nothing.
 enum Known {
-    InTrail(u64),
+    InTrail {
+        index: u64,
+        retired: bool,
+    },
     /// At an earlier place of the request.
     Earlier(usize),
 }

@@ -6,6 +6,7 @@
 //! another stop by the lines that recovery reads; only where neither does, by the file `opened`, which nothing signs:
 //! whoever puts an older policy back can put that back too.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
@@ -69,6 +70,11 @@ impl Folder {
             Some(_) => self.files().open_append(&self.opened_file(), 0)?.append(text.as_bytes()),
             None => self.files().replace(&self.opened_file(), text.as_bytes(), false),
         }
+    }
+
+    /// The lines that the next opening reads.
+    pub(super) fn pointed_at(&self) -> BTreeSet<u64> {
+        self.noted().map_or_else(BTreeSet::new, |(opened, policy)| [opened, policy].into())
     }
 
     fn noted(&self) -> Option<(u64, u64)> {

@@ -290,9 +290,13 @@ impl Member {
             let (mut low, mut high) = (0, end);
             while low < high {
                 let middle = low.midpoint(high);
-                let line = self.reader.line(Index::new(middle))?;
-                let Some(front) = line.as_deref().and_then(parse_front) else { return Ok(None) };
-                if front.recorded < time { low = middle + 1 } else { high = middle }
+                // The next one that is left, if it was retired.
+                let Some(line) = self.reader.line_from(Index::new(middle))? else {
+                    high = middle;
+                    continue;
+                };
+                let Some(front) = parse_front(&line) else { return Ok(None) };
+                if front.recorded < time { low = middle.max(front.index) + 1 } else { high = middle }
             }
             Ok(Some(low))
         };

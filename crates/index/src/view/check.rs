@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use trailseal_core::RetiredSegment;
 use trailseal_core::deliver::BatchLine;
 use trailseal_event::Index;
 
@@ -11,6 +12,7 @@ use crate::error::IndexError;
 use crate::range::Builder;
 use crate::rows::{Coder, Rows};
 use crate::schema::{Coded, MARK_UNREADABLE};
+use crate::store::retired_around;
 
 /// Compares the index with the lines of the trail. Created by [`IndexView::check`].
 pub struct RangeCheck<'a> {
@@ -31,16 +33,44 @@ impl IndexView {
     }
 }
 
+impl IndexView {
+    /// The ranges of rows that were made when other lines were retired than now.
+    ///
+    /// # Errors
+    /// When the main file cannot be read.
+    pub(crate) fn lagging(&self, retired: &[RetiredSegment]) -> Result<Vec<Range<u64>>, IndexError> {
+        let known = match &self.main {
+            Some(opened) => opened.main.retired()?,
+            None => return Ok(Vec::new()),
+        };
+        let closed = self.state.ranges.iter().map(|range| range.lo..range.end());
+        let all = closed.chain(std::iter::once(self.tail.lo..self.tail.end()));
+        let lags = |range: &Range<u64>| {
+            retired_around(retired, range) != known.get(&range.start).copied().unwrap_or(0)
+        };
+        Ok(all.filter(lags).collect())
+    }
+}
+
 impl RangeCheck<'_> {
     /// Takes the next line: from event 0 on, in order. Unindexed lines are skipped.
     ///
     /// # Errors
     /// When a file of the index cannot be read.
     pub fn line(&mut self, line: &BatchLine<'_>) -> Result<(), IndexError> {
+        while self.rows.end() < line.index.get().min(self.view.state.cursor) {
+            self.rows.push_retired();
+            self.end_row()?;
+        }
         if self.rows.end() >= self.view.state.cursor {
             return Ok(());
         }
         self.rows.push(line, &mut self.coder);
+        self.end_row()
+    }
+
+    /// Compares a range once its rows are complete.
+    fn end_row(&mut self) -> Result<(), IndexError> {
         let at = self.view.state.ranges.partition_point(|range| range.lo < self.rows.lo);
         if at < self.view.state.ranges.len() && self.rows.end() == self.view.extent(Piece::Closed(at)).end {
             let next = Rows::new(self.rows.end());

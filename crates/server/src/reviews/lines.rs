@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use trailseal_core::ReadError;
 use trailseal_event::{Event, Index, Recorded};
 use trailseal_index::Search;
 
@@ -33,6 +34,9 @@ fn step(search: &mut Search, place: &Place) -> Result<Option<Arc<Recorded>>, Pro
         return Ok(Some(fresh.clone()));
     }
     let Some(reader) = search.reader_of(&place.origin) else { return Ok(None) };
-    let line = reader.line(Index::new(place.index)).map_err(|error| Problem::internal(&error))?;
+    let line = match reader.line(Index::new(place.index)) {
+        Err(ReadError::Retired { .. }) => None,
+        line => line.map_err(|error| Problem::internal(&error))?,
+    };
     Ok(line.and_then(|line| Event::from_line(&line).ok()).map(Arc::new))
 }

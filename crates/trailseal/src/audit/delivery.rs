@@ -124,7 +124,7 @@ impl Sink for StorageSink {
                 self.keep(position)?;
                 return Err(SinkError::Store(Box::new(error)));
             }
-            let cursor = Index::new(position.cursor.get() + 1);
+            let cursor = Index::new(line.index.get() + 1);
             position = Position { cursor, last_leaf: Some(leaf_hash(line.bytes)) };
             self.position = Some(position);
         }

@@ -45,10 +45,12 @@ pub use notice::{Notice, OnNotice};
 pub use seal::{Anchor, SealTrouble};
 pub use segment::{Roll, SegmentFile, SegmentOptions};
 pub use trail::{
-    Ack, BATCH_WARNINGS_MAX, BackedUp, BackupError, BatchError, CloseError, Closed, EachLine, FindWitnesses,
-    Found, HandInJsonError, HandedIn, HandedInBatch, HandedInJson, HandedInOnce, KeptPolicyError, Known,
-    KnownIds, KnownIdsError, LineAt, Once, OpenError, Options, Place, ReadError, Reader, Receipt,
-    RecordError, RecordOnceError, Recording, RotateError, RuleCounts, SLOTS_MAX, SecretError, SetPolicyError,
-    Slot, Stats, Status, Submission, Submitted, Submitter, Succeeded, Trail, Witness, back_up, load_mask_key,
+    Ack, Archive, ArchiveError, Archived, BATCH_WARNINGS_MAX, BackedUp, BackupError, BatchError, CloseError,
+    Closed, EachLine, FindWitnesses, ForgetSinkError, Found, HandInJsonError, HandedIn, HandedInBatch,
+    HandedInJson, HandedInOnce, Hold, HoldAdded, HoldError, Kept, KeptPolicyError, Known, KnownIds,
+    KnownIdsError, KnownSink, LineAt, Once, OpenError, Options, Place, RETAIN_DAYS_MAX, ReadError, Reader,
+    Receipt, RecordError, RecordOnceError, Recording, RetainError, Retained, RetentionRule, RetiredEvent,
+    Retiring, RotateError, RuleCounts, SLOTS_MAX, SecretError, SetPolicyError, SinkBehind, Slot, Stats,
+    Status, Submission, Submitted, Submitter, Succeeded, Trail, Witness, back_up, holds_in, load_mask_key,
     slots_in, trails_in,
 };

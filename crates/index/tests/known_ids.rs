@@ -165,7 +165,7 @@ impl World {
         let expected = self.there.get(&sent.key()).map(|(first, action)| {
             let index = Index::new(*first);
             match *action == sent.action {
-                true => Once::Repeated { index, id },
+                true => Once::Repeated { index, id, retired: false },
                 false => Once::Conflict { index, id },
             }
         });

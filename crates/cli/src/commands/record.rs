@@ -275,7 +275,7 @@ impl Session<'_> {
                 self.pending.push(Pending::new(&handed_in, warnings));
                 Ok(())
             }
-            Ok((HandedInOnce::Repeated { index, id }, warnings)) => {
+            Ok((HandedInOnce::Repeated { index, id, .. }, warnings)) => {
                 self.counts.repeated += 1;
                 self.pending.push(Pending::repeat(index, id, self.level, warnings));
                 Ok(())

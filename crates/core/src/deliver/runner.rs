@@ -73,6 +73,7 @@ pub(crate) struct Delivery {
 /// Shared with the delivery's thread.
 pub(crate) struct Status {
     name: String,
+    needs_all: bool,
     cursor: AtomicU64,
     /// When the last stored line was recorded, in microseconds.
     recorded: AtomicI64,
@@ -94,6 +95,7 @@ impl Delivery {
     ) -> std::io::Result<Self> {
         let status = Arc::new(Status {
             name: sink.name().to_owned(),
+            needs_all: sink.needs_all(),
             cursor: 0.into(),
             recorded: log.clock.now().as_micros().into(),
             failures: 0.into(),
@@ -129,6 +131,12 @@ impl Delivery {
 
     pub(crate) fn is_finished(&self) -> bool {
         self.thread.is_finished()
+    }
+
+    /// The sink's name and cursor, if nothing from there on may be retired. The cursor is 0 until it has connected.
+    pub(crate) fn needed_from(&self) -> Option<(String, Index)> {
+        let Status { name, needs_all, cursor, .. } = &*self.status;
+        needs_all.then(|| (name.clone(), Index::new(cursor.load(Ordering::Acquire))))
     }
 
     pub(crate) fn stats(&self, log: &Log) -> DeliveryStats {

@@ -94,6 +94,12 @@ pub trait Sink: Send {
         false
     }
 
+    /// Whether an event may be retired only once this sink has it, also while the sink is not attached. Not so for one
+    /// that is derived from the trail and loses nothing, such as an index, or that begins anew at each opening.
+    fn needs_all(&self) -> bool {
+        true
+    }
+
     /// Called when there is nothing more to deliver at the moment: a chance for work that is not urgent.
     ///
     /// # Errors

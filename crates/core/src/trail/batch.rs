@@ -38,6 +38,8 @@ pub enum Submission {
         index: Index,
         /// Its id.
         id: String,
+        /// Whether it was retired: then only its id was compared, since its content is gone.
+        retired: bool,
     },
 }
 
@@ -279,7 +281,7 @@ impl Trail {
                 Some(Known::InTrail(index)) => {
                     let index = Index::new(*index);
                     newest = Wanted::later(newest, index, ack, then);
-                    events.push(Submission::Repeated { index, id: id.as_str().to_owned() });
+                    events.push(Submission::Repeated { index, id: id.as_str().to_owned(), retired: false });
                     continue;
                 }
                 Some(Known::Earlier(earlier)) => {
@@ -309,8 +311,11 @@ impl Trail {
 /// The result for a repeat of an earlier event of the same request.
 fn repeat_of(earlier: &Submission, id: EventId) -> Submission {
     match earlier {
-        Submission::New(Receipt { index: Some(index), .. }) | Submission::Repeated { index, .. } => {
-            Submission::Repeated { index: *index, id: id.as_str().to_owned() }
+        Submission::New(Receipt { index: Some(index), .. }) => {
+            Submission::Repeated { index: *index, id: id.as_str().to_owned(), retired: false }
+        }
+        Submission::Repeated { index, retired, .. } => {
+            Submission::Repeated { index: *index, id: id.as_str().to_owned(), retired: *retired }
         }
         Submission::New(receipt) => Submission::New(Receipt { id, ..receipt.clone() }),
     }

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use trailseal_event::fork;
+use trailseal_event::{Index, fork};
 
 use super::inner::{Inner, Trail};
 use crate::deliver::{Delivery, DeliveryStats, Sink};
@@ -35,6 +35,9 @@ impl Inner {
         let Some(running) = running.as_ref().filter(|_| self.fork == fork::generation()) else {
             return Err(std::io::Error::other("the trail is closed: open it again"));
         };
+        if sink.needs_all() {
+            self.note_sink(sink.name())?;
+        }
         let delivery = Delivery::start(self.log.clone(), sink, is_store, running.lock.clone())?;
         if is_store {
             let thread = Some(delivery.thread().clone());
@@ -47,6 +50,12 @@ impl Inner {
     pub(super) fn delivery_stats(&self) -> Vec<DeliveryStats> {
         let deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
         deliveries.iter().map(|delivery| delivery.stats(&self.log)).collect()
+    }
+
+    /// The cursors of the attached sinks that hold up retirement.
+    pub(super) fn attached_cursors(&self) -> Vec<(String, Index)> {
+        let deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
+        deliveries.iter().filter_map(Delivery::needed_from).collect()
     }
 
     /// Lets the deliveries hand over what is durable, until the deadline; the rest stays in the trail.

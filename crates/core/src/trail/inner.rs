@@ -72,6 +72,12 @@ pub(super) struct Inner {
     pub(super) ids: Mutex<Ids>,
     pub(super) found: Found,
     pub(super) deliveries: Mutex<Vec<Delivery>>,
+    /// Held while the file of known sinks is changed.
+    pub(super) sinks: Mutex<()>,
+    /// How many events a retirement has announced and not removed yet. Held while holds change, and while it announces.
+    pub(super) announced: Mutex<u64>,
+    /// Held by the one retirement that runs.
+    pub(super) retiring: Mutex<()>,
 }
 
 /// The threads of a trail.

@@ -33,6 +33,7 @@ mod ready;
 mod receipt;
 mod recording;
 mod recover;
+mod retain;
 mod rotate;
 mod scan;
 mod secrets;
@@ -56,9 +57,13 @@ pub use known_ids::{Known, KnownIds, KnownIdsError};
 pub use line_at::{LineAt, Place};
 pub use once::{HandedInOnce, Once, RecordOnceError};
 pub use options::{Options, Succeeded};
-pub use reader::{EachLine, ReadError, Reader};
+pub use reader::{EachLine, ReadError, Reader, RetiredEvent};
 pub use receipt::{Ack, HandedIn, Receipt, Status};
 pub use recover::Found;
+pub use retain::{
+    Archive, ArchiveError, Archived, ForgetSinkError, Hold, HoldAdded, HoldError, Kept, KnownSink,
+    RETAIN_DAYS_MAX, RetainError, Retained, RetentionRule, Retiring, SinkBehind, holds_in,
+};
 pub use rotate::RotateError;
 pub use secrets::{SecretError, load_mask_key};
 pub use slots::{SLOTS_MAX, Slot, slots_in, trails_in};

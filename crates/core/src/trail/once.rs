@@ -32,6 +32,8 @@ pub enum Once {
         index: Index,
         /// Its id.
         id: String,
+        /// Whether it was retired: then only its id was compared, since its content is gone.
+        retired: bool,
     },
     /// Another event has this id; nothing was added.
     Conflict {
@@ -53,6 +55,8 @@ pub enum HandedInOnce {
         index: Index,
         /// Its id.
         id: String,
+        /// Whether it was retired: then only its id was compared, since its content is gone.
+        retired: bool,
     },
     /// As [`Once::Conflict`].
     Conflict {
@@ -79,7 +83,7 @@ impl Trail {
     pub fn record_once(&self, event: &Event, ack: Ack) -> Result<Once, RecordOnceError> {
         Ok(match self.hand_in_once(event, ack)? {
             HandedInOnce::New(handed_in) => Once::New(self.finish(handed_in)?),
-            HandedInOnce::Repeated { index, id } => Once::Repeated { index, id },
+            HandedInOnce::Repeated { index, id, retired } => Once::Repeated { index, id, retired },
             HandedInOnce::Conflict { index, id } => Once::Conflict { index, id },
         })
     }
@@ -278,7 +282,7 @@ impl Trail {
         };
         let index = Index::new(index);
         match is_same {
-            Some(true) => Ok(HandedInOnce::Repeated { index, id }),
+            Some(true) => Ok(HandedInOnce::Repeated { index, id, retired: false }),
             Some(false) => Ok(HandedInOnce::Conflict { index, id }),
             // A repeat never goes unchecked: what cannot be compared may be another event.
             None => Err(RecordError::Unconfirmed { index, id: EventId::given(&id) }.into()),

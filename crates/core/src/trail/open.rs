@@ -209,6 +209,9 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
         ids: Mutex::default(),
         found: recovered.found.clone(),
         deliveries: Mutex::default(),
+        sinks: Mutex::default(),
+        announced: Mutex::default(),
+        retiring: Mutex::default(),
         log,
     };
     let running = run(&inner, &options, recovered, drain, lock)?;

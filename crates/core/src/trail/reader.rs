@@ -5,6 +5,7 @@
 //! even if nobody has opened the trail since.
 
 mod proofs;
+mod retired;
 
 use std::collections::HashMap;
 use std::io;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use trailseal_event::Index;
 use trailseal_event::line::{FRONT_BYTES_MAX, parse_front};
 
+pub use self::retired::RetiredEvent;
 use crate::file::Files;
 use crate::folder::Folder;
 use crate::handoff::{self, HandoffHeader, Lies, handoff_header, replay};
@@ -60,6 +62,14 @@ pub enum ReadError {
     NotSigned {
         /// The requested event.
         index: Index,
+    },
+    /// The event was retired: it is gone for good, with the trail's own signed word for it.
+    #[error("event {index} was retired{}", by.map_or(String::new(), |by| format!(" by event {by}, `trail.retired`")))]
+    Retired {
+        /// The event.
+        index: Index,
+        /// The event `trail.retired` that says so; `None` if it cannot be found.
+        by: Option<Index>,
     },
     /// The trail does not begin with that of the older checkpoint.
     #[error(

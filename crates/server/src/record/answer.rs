@@ -82,7 +82,7 @@ fn write_more(more: u64, text: &mut String) {
 /// Index and id of an event, and what to say about it.
 fn receipt(event: &Submission, is_unconfirmed: bool) -> (Option<Index>, &str, Option<&'static str>) {
     match event {
-        Submission::Repeated { index, id } => (Some(*index), id, Some("repeated")),
+        Submission::Repeated { index, id, .. } => (Some(*index), id, Some("repeated")),
         Submission::New(receipt) => {
             let mark = match receipt.index {
                 None => Some("sampled_out"),

@@ -1,0 +1,89 @@
+//! Where lines go before they are retired.
+
+use std::ops::Range;
+
+use trailseal_event::Index;
+use trailseal_tlog::{Checkpoint, Hash};
+
+use super::super::reader::{EachLine, ReadError, Reader};
+use super::error::ArchiveError;
+
+/// Keeps lines that are about to be retired. It is asked before anything is announced.
+pub trait Archive {
+    /// Keeps all lines of `retiring`, and returns when they would survive a power loss.
+    ///
+    /// # Errors
+    /// When it does not have them for certain; then nothing is retired. It may have kept some: the next run hands them
+    /// over again.
+    fn keep(&mut self, retiring: &mut Retiring<'_>) -> Result<Archived, ArchiveError>;
+}
+
+/// What an archive says it has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archived {
+    /// Where the lines are, for the event `trail.retired`: a path or an address, without secrets.
+    pub location: String,
+}
+
+/// The lines that are about to go, with all that their proofs need.
+pub struct Retiring<'a> {
+    pub(super) reader: Reader,
+    /// Half-open ranges of indexes, ascending.
+    pub(super) ranges: &'a [Range<u64>],
+    pub(super) note: String,
+    pub(super) checkpoint: Checkpoint,
+}
+
+impl Retiring<'_> {
+    /// The trail's name.
+    pub fn origin(&self) -> &str {
+        self.reader.origin()
+    }
+
+    /// How many lines there are.
+    pub fn count(&self) -> u64 {
+        self.ranges.iter().map(|range| range.end - range.start).sum()
+    }
+
+    /// Their indexes, in half-open ranges, ascending.
+    pub fn ranges(&self) -> &[Range<u64>] {
+        self.ranges
+    }
+
+    /// A signed checkpoint that covers all of them: its text, and what it says.
+    pub fn checkpoint(&self) -> (&str, &Checkpoint) {
+        (&self.note, &self.checkpoint)
+    }
+
+    /// The public key that signs the trail now, in the form of a signed note's verifier key.
+    pub fn public_key(&self) -> String {
+        self.reader.manifest().current_key().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// Calls `each` with the lines, oldest first. It may be called again: it reads them again.
+    ///
+    /// # Errors
+    /// When a segment cannot be read, or does not hold one of the lines.
+    pub fn for_each(&mut self, each: &mut EachLine<'_>) -> Result<(), ReadError> {
+        for range in self.ranges {
+            let mut is_over = false;
+            self.reader.for_each(range.clone(), &mut |index, line| {
+                let flow = each(index, line);
+                is_over = flow.is_break();
+                flow
+            })?;
+            if is_over {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The hashes that prove line `index` under [`checkpoint`](Retiring::checkpoint).
+    ///
+    /// # Errors
+    /// When the tree cannot be read.
+    pub fn inclusion(&self, index: Index) -> Result<Vec<Hash>, ReadError> {
+        self.reader.inclusion(index, &self.checkpoint)
+    }
+}

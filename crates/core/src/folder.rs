@@ -7,7 +7,7 @@ use std::sync::Arc;
 use trailseal_event::Index;
 
 use crate::file::Files;
-use crate::segment::{Form, SegmentFile, parse_segment_name};
+use crate::segment::{Form, SegmentFile, parse_retired_name, parse_segment_name};
 
 /// The folder of one trail, and the file system used for all I/O.
 #[derive(Clone)]
@@ -94,17 +94,29 @@ impl Folder {
     }
 
     /// The segments in order of their indexes. If a plain and a compressed file have the same number, the plain one
-    /// counts.
+    /// counts. Those of which nothing is left are not among them.
     pub fn segments(&self) -> io::Result<Vec<SegmentFile>> {
+        let mut segments = self.segments_and_gone()?;
+        segments.retain(|segment| segment.form != Form::Gone);
+        Ok(segments)
+    }
+
+    /// The same, with those of which only the list of retired ranges is left.
+    pub(crate) fn segments_and_gone(&self) -> io::Result<Vec<SegmentFile>> {
         let folder = self.segments_folder();
-        let mut found: Vec<(Index, Form, String)> = self
-            .files
-            .list(&folder)?
-            .into_iter()
-            .filter_map(|name| parse_segment_name(&name).map(|(first, form)| (first, form, name)))
-            .collect();
+        let names = self.files.list(&folder)?;
+        let mut found: Vec<(Index, Form, String)> = Vec::new();
+        for name in names {
+            if let Some((first, form)) = parse_segment_name(&name) {
+                found.push((first, form, name));
+            } else if let Some(first) = parse_retired_name(&name) {
+                found.push((first, Form::Gone, name));
+            }
+        }
         found.sort_unstable();
         found.dedup_by_key(|(first, _, _)| *first);
+        // The event that retired lines lies behind them: a list at the very end is no segment's.
+        while found.pop_if(|(_, form, _)| *form == Form::Gone).is_some() {}
         let ends: Vec<Option<Index>> =
             found.iter().skip(1).map(|(first, _, _)| Some(*first)).chain([None]).collect();
         let ends = if cfg!(trailseal_fault = "void_lines_read") { vec![None; found.len()] } else { ends };

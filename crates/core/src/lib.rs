@@ -28,6 +28,7 @@ mod notice;
 mod own_lines;
 mod parents_file;
 mod progress;
+mod retire;
 mod seal;
 pub mod segment;
 mod trail;

@@ -41,6 +41,8 @@ pub(crate) struct Log {
     /// First indexes of the segments from the one that holds the first unsealed line on, and of those that the writer
     /// began since: it adds, and nobody drops any.
     pub(crate) segments: Mutex<Vec<u64>>,
+    /// Held while a closed segment is written again: compressed, or without its retired lines.
+    pub(crate) rewriting: Mutex<()>,
     /// How many segments the writer has started.
     pub(crate) segments_begun: AtomicU64,
     /// Set while less than the disk reserve and a quarter more is free: work that can wait then stops.

@@ -47,6 +47,11 @@ pub enum Notice {
         /// What failed.
         reason: String,
     },
+    /// A retirement that had begun could not be finished or undone; the next one tries again.
+    RetirementFailed {
+        /// What failed.
+        reason: String,
+    },
     /// A checkpoint did not reach an anchor.
     AnchorFailed {
         /// What failed.
@@ -190,6 +195,10 @@ impl std::fmt::Display for Notice {
             Notice::CompressFailed { reason } => {
                 write!(formatter, "a closed segment could not be compressed and stays uncompressed: {reason}")
             }
+            Notice::RetirementFailed { reason } => write!(
+                formatter,
+                "a retirement that had begun is not finished, and will be by the next one or the next opening: {reason}"
+            ),
             Notice::AnchorFailed { reason } => {
                 write!(formatter, "a checkpoint did not reach an anchor: {reason}")
             }

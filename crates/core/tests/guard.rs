@@ -126,6 +126,10 @@ impl Files for Shifting {
     fn remove(&self, path: &Path) -> io::Result<()> {
         StdFiles.remove(path)
     }
+    fn remove_durably(&self, path: &Path) -> io::Result<()> {
+        StdFiles.remove_durably(path)
+    }
+
     fn create_folder(&self, path: &Path) -> io::Result<()> {
         StdFiles.create_folder(path)
     }

@@ -2,6 +2,8 @@
 //!
 //! It shares no reading code with the core: it reads whole files, counts lines, and computes the tree from scratch.
 
+mod retired;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,8 +14,10 @@ use trailseal_tlog::{Hash, leaf_hash, subtree_root};
 /// What [`check_trail`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// Every line in the segments, without newlines.
+    /// Every line in the segments, without newlines; an empty one for each that was retired.
     pub lines: Vec<Vec<u8>>,
+    /// How many were retired.
+    pub retired: u64,
     /// How many of them the newest checkpoint covers.
     pub sealed: u64,
 }
@@ -25,8 +29,10 @@ pub struct Checked {
 /// With what is wrong.
 pub fn check_trail(folder: &Path, files: &Arc<dyn Files>, acknowledged: &[(u64, String)]) -> Checked {
     let folder = Folder::new(folder, files.clone());
+    let manifest = Manifest::read(&folder).unwrap_or_else(|error| panic!("{error}"));
+    let manifest = manifest.unwrap_or_else(|| panic!("trail.toml is missing"));
     let lines = lines(&folder, files);
-    for (expected, line) in lines.iter().enumerate() {
+    for (expected, line) in lines.iter().enumerate().filter(|(_, line)| !line.is_empty()) {
         let start = format!("{{\"v\":1,\"index\":{expected},\"recorded\":\"");
         assert!(line.starts_with(start.as_bytes()), "line {expected} is {}", String::from_utf8_lossy(line));
         assert!(
@@ -42,22 +48,52 @@ pub fn check_trail(folder: &Path, files: &Arc<dyn Files>, acknowledged: &[(u64, 
         let line = String::from_utf8_lossy(line);
         assert!(line.contains(text), "event {index} is not the acknowledged one ({text}): {line}");
     }
-    let leaves: Vec<Hash> = lines.iter().map(|line| leaf_hash(line)).collect();
-    let manifest = Manifest::read(&folder).unwrap_or_else(|error| panic!("{error}"));
-    let manifest = manifest.unwrap_or_else(|| panic!("trail.toml is missing"));
+    let leaves = leaves(&folder, &**files, &lines);
     let newest = check_checkpoint(&folder.checkpoint(), &**files, &manifest, &leaves);
     for size in folder.kept_checkpoints().unwrap_or_else(|error| panic!("{error}")) {
         let kept = check_checkpoint(&folder.kept_checkpoint(size), &**files, &manifest, &leaves);
         assert_eq!(kept, size, "a kept checkpoint is named by its size");
     }
-    Checked { lines, sealed: newest }
+    let vouched = retired::vouched(&folder, &**files, &manifest, &lines[..newest as usize]);
+    let missing: Vec<u64> =
+        (0..).zip(&lines).filter(|(_, line)| line.is_empty()).map(|(index, _)| index).collect();
+    if let Some(index) = missing.iter().find(|index| !vouched.contains(index)) {
+        panic!("event {index} is missing, and no sealed event says that it was retired");
+    }
+    Checked { lines, retired: missing.len() as u64, sealed: newest }
 }
 
-/// The lines of all segments, each bounded by the name of the next one.
+/// The leaf hashes; those of retired lines as the tree has them.
+fn leaves(folder: &Folder, files: &dyn Files, lines: &[Vec<u8>]) -> Vec<Hash> {
+    let tree = files.read(&folder.tree_level(0), u64::MAX - 1).unwrap_or_default();
+    let (tree, _) = tree.as_chunks::<32>();
+    let leaf = |(index, line): (usize, &Vec<u8>)| match line.is_empty() {
+        true => {
+            Hash(*tree.get(index).unwrap_or_else(|| panic!("event {index} has no line and no leaf hash")))
+        }
+        false => leaf_hash(line),
+    };
+    lines.iter().enumerate().map(leaf).collect()
+}
+
+/// The lines of all segments, each bounded by the name of the next one, or of the list that is left of that. A line that
+/// names a later index than the next one leaves empty places before it, where there is a list.
 fn lines(folder: &Folder, files: &Arc<dyn Files>) -> Vec<Vec<u8>> {
     let mut lines: Vec<Vec<u8>> = Vec::new();
+    let names = files.list(&folder.segments_folder()).unwrap_or_else(|error| panic!("{error}"));
+    let lists: Vec<u64> =
+        names.iter().filter_map(|name| name.strip_suffix(".retired")?.parse().ok()).collect();
     for segment in folder.segments().unwrap_or_else(|error| panic!("{error}")) {
-        assert_eq!(segment.first.get(), lines.len() as u64, "segments follow each other without a gap");
+        let first = segment.first.get() as usize;
+        // Nothing is left of the segments in between.
+        while let gone = lines.len() as u64
+            && lists.contains(&gone)
+            && (gone as usize) < first
+        {
+            let next = lists.iter().copied().filter(|list| *list > gone).min().unwrap_or(u64::MAX);
+            lines.resize(first.min(next as usize), Vec::new());
+        }
+        assert_eq!(first, lines.len(), "segments follow each other without a gap");
         let bytes = files.read(&segment.path, u64::MAX - 1).unwrap_or_else(|error| panic!("{error}"));
         let bytes = match segment.path.extension() {
             Some(extension) if extension == "zst" => {
@@ -65,9 +101,20 @@ fn lines(folder: &Folder, files: &Arc<dyn Files>) -> Vec<Vec<u8>> {
             }
             _ => bytes,
         };
-        let bound = segment.end.map_or(usize::MAX, |end| (end.get() - segment.first.get()) as usize);
-        let whole = bytes.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
-        lines.extend(whole.take(bound).map(|line| line[..line.len() - 1].to_vec()));
+        let has_list = lists.contains(&segment.first.get());
+        let end = segment.end.map_or(usize::MAX, |end| end.get() as usize);
+        for line in bytes.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+            let named = trailseal_event::line::parse_front(line).map(|front| front.index as usize);
+            let index = named.filter(|named| has_list && *named > lines.len()).unwrap_or(lines.len());
+            if index >= end {
+                break;
+            }
+            lines.resize(index, Vec::new());
+            lines.push(line[..line.len() - 1].to_vec());
+        }
+        if has_list && end != usize::MAX {
+            lines.resize(end, Vec::new());
+        }
     }
     lines
 }

@@ -297,6 +297,11 @@ impl Files for FaultFiles {
         self.run(Step::Remove { path: path.to_owned() })
     }
 
+    fn remove_durably(&self, path: &Path) -> io::Result<()> {
+        self.remove(path)?;
+        self.sync_folder_of(path)
+    }
+
     fn create_folder(&self, _path: &Path) -> io::Result<()> {
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! overwriting a store does not repair a trail that was rolled back or forked.
 
 use std::any::Any;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,12 +14,13 @@ use std::time::{Duration, Instant};
 
 use trailseal_event::Index;
 use trailseal_event::line::parse_front;
-use trailseal_tlog::leaf_hash;
+use trailseal_tlog::{Hash, leaf_hash};
 
 use super::lines::{Follower, Lines};
 use super::sink::{Batch, MustEnd, Sink, SinkError};
 use crate::log::Log;
 use crate::notice::Notice;
+use crate::tree::SignedLeaves;
 
 /// A batch holds at most about this many bytes of lines.
 const BATCH_BYTES_MAX: usize = 4 << 20;
@@ -214,21 +216,33 @@ impl Runner {
         }
         let mut follower = Follower::new(self.log.folder.clone(), position.cursor).map_err(failed)?;
         if let (Some(last), Some(leaf)) = (cursor.checked_sub(1), position.last_leaf) {
-            follower.seek(Index::new(last));
-            self.lines.clear();
-            follower.read(position.cursor, 1, usize::MAX, &mut self.lines).map_err(failed)?;
-            let lines = self.lines.as_batch_lines();
-            let line = lines.first().map_or(&[][..], |line| line.bytes);
-            if let Some(front) = parse_front(line) {
-                self.status.recorded.store(front.recorded.as_micros(), Ordering::Release);
+            let (recorded, ours) = self.leaf_of(&mut follower, last).map_err(failed)?;
+            if let Some(recorded) = recorded {
+                self.status.recorded.store(recorded, Ordering::Release);
             }
-            if leaf_hash(line) != leaf {
+            if ours != Some(leaf) {
                 let reason = format!("event {last} in {} differs from the trail's", self.status.name);
                 return Err(Halt::Differs { at: last, reason });
             }
+            follower.seek(position.cursor);
         }
         self.advance(cursor);
         Ok(Begun { follower, listed })
+    }
+
+    /// The leaf hash of line `index`, and when that was recorded. If it was retired, the tree still has the hash.
+    fn leaf_of(&mut self, follower: &mut Follower, index: u64) -> io::Result<(Option<i64>, Option<Hash>)> {
+        follower.seek(Index::new(index));
+        self.lines.clear();
+        follower.read(Index::new(self.log.progress.durable()), 1, usize::MAX, &mut self.lines)?;
+        let lines = self.lines.as_batch_lines();
+        let Some(line) = lines.first() else { return Ok((None, None)) };
+        let recorded = parse_front(line.bytes).map(|front| front.recorded.as_micros());
+        if line.index.get() == index {
+            return Ok((recorded, Some(leaf_hash(line.bytes))));
+        }
+        let leaf = SignedLeaves::new(&self.log.folder, self.log.progress.sealed()).get(index)?;
+        Ok((recorded, leaf))
     }
 
     /// Delivers until it may end and everything durable is stored.

@@ -9,6 +9,8 @@ use trailseal_tlog::Hash;
 /// One durable line and its place.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchLine<'a> {
+    /// Its index: that of the line before and 1, unless lines between them were retired.
+    pub index: Index,
     /// The line's exact bytes, without the newline.
     pub bytes: &'a [u8],
     /// Index of the first line of the segment that holds it.
@@ -17,10 +19,10 @@ pub struct BatchLine<'a> {
     pub offset: u64,
 }
 
-/// Consecutive lines, to be stored together with the new cursor.
+/// Lines in order, to be stored together with the new cursor. Retired ones are left out.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// Index of the first line.
+    /// The cursor from which they were read: the index of the first line, unless that was retired.
     pub first: Index,
     /// The lines; never empty.
     pub lines: &'a [BatchLine<'a>],
@@ -29,7 +31,7 @@ pub struct Batch<'a> {
 impl Batch<'_> {
     /// The cursor once this batch is stored: the index after its last line.
     pub fn end(&self) -> Index {
-        Index::new(self.first.get() + self.lines.len() as u64)
+        self.lines.last().map_or(self.first, |last| Index::new(last.index.get() + 1))
     }
 }
 

@@ -52,6 +52,8 @@ pub trait Files: Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file. Not synced: after a crash it may be back.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes a file, and returns when it stays away: after an error it may be there or not.
+    fn remove_durably(&self, path: &Path) -> io::Result<()>;
     /// Creates a folder and its parents durably; it may already exist.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
     /// The names of the entries of a folder, sorted. A folder that does not exist has none.

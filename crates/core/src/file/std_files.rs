@@ -83,6 +83,12 @@ impl Files for StdFiles {
         fs::remove_file(path)
     }
 
+    // unlink, fsync(folder)
+    fn remove_durably(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)?;
+        sync_folder(parent(path))
+    }
+
     fn create_folder(&self, path: &Path) -> io::Result<()> {
         if path.is_dir() {
             return Ok(());

@@ -3,8 +3,9 @@
 //! It compresses only segments that a signed checkpoint covers completely: recovery reads the others, and plain files
 //! are faster to recover from. Only the close waits for this thread.
 
-use std::sync::Arc;
+use std::io::ErrorKind::NotFound;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -67,6 +68,11 @@ fn compress_sealed(log: &Log) -> std::io::Result<()> {
             break;
         }
         if is_sealed && segment.form == Form::Plain && segment.end != Some(segment.first) {
+            let _rewriting = log.rewriting.lock().unwrap_or_else(PoisonError::into_inner);
+            // A retirement may have left nothing of it.
+            if matches!(log.folder.files().open_read(&segment.path), Err(error) if error.kind() == NotFound) {
+                continue;
+            }
             compress(log.folder.files(), &segment)?;
         }
     }

@@ -1,10 +1,15 @@
 //! Blocks of whole lines, in order, from the beginning of a segment or from any line in it.
 
 use std::io;
+use std::path::Path;
 
 use trailseal_event::Index;
+use trailseal_event::line::{Fronts, parse_front};
 
+use super::name::SegmentFile;
+use super::retired::RetiredList;
 use super::source::Source;
+use crate::file::Files;
 
 /// The approximate size of a block, so that reading it is one large request.
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;
@@ -18,18 +23,24 @@ pub(crate) struct Block {
     used: usize,
     pub(crate) first: Index,
     pub(crate) lines: u64,
+    /// Where indexes are left out: the number of a line in the block, and its index.
+    pub(crate) jumps: Vec<(u64, u64)>,
 }
 
 impl Block {
     /// The lines with their indexes, without newlines.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let text = self.bytes();
-        let mut begin = 0;
-        (self.first.get()..).zip(memchr::memchr_iter(b'\n', text).map(move |end| {
+        let (mut begin, mut index, mut jumps) = (0, self.first.get(), self.jumps.iter().peekable());
+        (0..).zip(memchr::memchr_iter(b'\n', text)).map(move |(number, end)| {
             let line = &text[begin..end];
             begin = end + 1;
-            line
-        }))
+            if let Some((_, to)) = jumps.next_if(|(at, _)| *at == number) {
+                index = *to;
+            }
+            index += 1;
+            (index - 1, line)
+        })
     }
 
     /// The lines with their newlines.
@@ -53,16 +64,25 @@ impl From<io::Error> for BlockError {
 }
 
 /// A position in a segment's lines.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Cursor {
     /// Where line `next` begins.
     pub(crate) offset: u64,
     pub(crate) next: Index,
     /// Lines from here on do not count.
     pub(crate) bound: Option<Index>,
+    /// What may be left out; empty if nothing is.
+    pub(crate) retired: RetiredList,
 }
 
 impl Cursor {
+    /// Begins at the beginning of a segment whose file is already open: lines go only after their list is there.
+    pub(crate) fn begin(files: &dyn Files, segment: &SegmentFile) -> io::Result<Self> {
+        let folder = segment.path.parent().unwrap_or(Path::new("."));
+        let retired = RetiredList::load(files, folder, segment.first)?;
+        Ok(Cursor { offset: 0, next: segment.first, bound: segment.end, retired })
+    }
+
     /// Reads the next lines into `block`; `false` at the end, which may have moved by a later call. `block_bytes` is
     /// roughly how much to read, and more than a line can have.
     pub(crate) fn read(
@@ -73,6 +93,7 @@ impl Cursor {
     ) -> Result<bool, BlockError> {
         block.first = self.next;
         (block.used, block.lines) = (0, 0);
+        block.jumps.clear();
         if self.bound.is_some_and(|bound| self.next >= bound) {
             return Ok(false);
         }
@@ -89,6 +110,16 @@ impl Cursor {
             };
         };
         block.used = last + 1;
+        if self.retired.is_empty() {
+            self.take_all(block);
+        } else {
+            self.take_numbered(block);
+        }
+        self.offset += block.used as u64;
+        Ok(block.lines > 0)
+    }
+
+    fn take_all(&mut self, block: &mut Block) {
         block.lines = memchr::memchr_iter(b'\n', block.bytes()).count() as u64;
         let left = self.bound.map_or(u64::MAX, |bound| bound.get() - self.next.get());
         if block.lines > left {
@@ -96,9 +127,47 @@ impl Cursor {
                 memchr::memchr_iter(b'\n', block.bytes()).nth(left as usize - 1).map_or(0, |end| end + 1);
             block.lines = left;
         }
-        self.offset += block.used as u64;
         self.next = Index::new(self.next.get() + block.lines);
-        Ok(true)
+    }
+
+    fn take_numbered(&mut self, block: &mut Block) {
+        let (mut begin, mut next) = (0, self.next.get());
+        let mut fronts = Fronts::new(next);
+        let bound = self.bound.map_or(u64::MAX, Index::get);
+        let Block { bytes, jumps, used, .. } = &mut *block;
+        let mut lines = 0;
+        for end in memchr::memchr_iter(b'\n', &bytes[..*used]) {
+            let line = &bytes[begin..end];
+            let mut index = next;
+            if fronts.next(line).is_none() {
+                let named = parse_front(line).map(|front| front.index).filter(|named| *named > next);
+                if let Some(named) = named.filter(|named| self.retired.covers(next..*named).is_some()) {
+                    index = named;
+                    jumps.push((lines, named));
+                }
+                fronts = Fronts::new(index + 1);
+            }
+            if index >= bound {
+                jumps.pop_if(|(at, _)| *at == lines);
+                break;
+            }
+            (begin, next, lines) = (end + 1, index + 1, lines + 1);
+        }
+        (block.used, block.lines) = (begin, lines);
+        self.next = Index::new(next);
+    }
+
+    /// Whether everything that is still to come up to `end` is retired; then the cursor is there. Returns how many bytes
+    /// of the list say so.
+    pub(crate) fn ends_at(&mut self, end: Index) -> Option<u64> {
+        let bytes = match self.next >= end {
+            true => Some(0),
+            false => self.retired.covers(self.next.get()..end.get()),
+        };
+        if bytes.is_some() {
+            self.next = self.next.max(end);
+        }
+        bytes
     }
 }
 

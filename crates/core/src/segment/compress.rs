@@ -16,7 +16,8 @@ use super::source::Source;
 use super::{Form, segment_name};
 use crate::file::{AppendFile, Files};
 
-const LEVEL: i32 = 1;
+/// How hard segments are compressed.
+pub(crate) const LEVEL: i32 = 1;
 
 /// Replaces the plain file of a closed segment by a compressed one. Only lines that count go into it. Returns the new
 /// file's length in bytes.
@@ -52,7 +53,7 @@ pub fn compress(files: &Arc<dyn Files>, segment: &SegmentFile) -> io::Result<u64
 
 fn write(files: &dyn Files, segment: &SegmentFile, out: &mut dyn AppendFile) -> io::Result<u64> {
     let mut source = Source::Plain(files.open_read(&segment.path)?);
-    let mut cursor = Cursor { offset: 0, next: segment.first, bound: segment.end };
+    let mut cursor = Cursor::begin(files, segment)?;
     let mut compressor = Compressor::new(LEVEL)?;
     let mut block = Block::default();
     let mut frames = Vec::new();
@@ -61,7 +62,7 @@ fn write(files: &dyn Files, segment: &SegmentFile, out: &mut dyn AppendFile) -> 
         out.append(&frame)?;
         frames.push(FrameLen { compressed: frame.len() as u32, plain: block.bytes().len() as u32 });
     }
-    if segment.end.is_some_and(|end| cursor.next != end) {
+    if segment.end.is_some_and(|end| cursor.ends_at(end).is_none()) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("line {} is missing", cursor.next)));
     }
     out.append(&encode_seek_table(&frames))?;

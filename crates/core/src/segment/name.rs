@@ -11,6 +11,8 @@ pub enum Form {
     Plain,
     /// Lines in zstd frames.
     Compressed,
+    /// No line is left: there is only the list of retired ranges.
+    Gone,
 }
 
 /// One segment, as described by its name and the name of the next one.
@@ -37,7 +39,18 @@ pub fn segment_name(first: Index, form: Form) -> String {
     match form {
         Form::Plain => format!("{:020}.jsonl", first.get()),
         Form::Compressed => format!("{:020}.jsonl.zst", first.get()),
+        Form::Gone => retired_name(first),
     }
+}
+
+/// The name of the list of retired ranges of the segment that begins with `first`.
+pub fn retired_name(first: Index) -> String {
+    format!("{:020}.retired", first.get())
+}
+
+/// The first index in the name of a list of retired ranges; `None` for every other file.
+pub(crate) fn parse_retired_name(name: &str) -> Option<Index> {
+    parse_first(name.strip_suffix(".retired")?)
 }
 
 /// The name of the derived offset file of the segment that begins with `first`.
@@ -51,10 +64,14 @@ pub fn parse_segment_name(name: &str) -> Option<(Index, Form)> {
         Some(digits) => (digits, Form::Plain),
         None => (name.strip_suffix(".jsonl.zst")?, Form::Compressed),
     };
+    Some((parse_first(digits)?, form))
+}
+
+fn parse_first(digits: &str) -> Option<Index> {
     if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    Some((Index::new(digits.parse().ok()?), form))
+    Some(Index::new(digits.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -68,6 +85,11 @@ mod tests {
                 let name = segment_name(Index::new(first), form);
                 assert_eq!(parse_segment_name(&name), Some((Index::new(first), form)));
             }
+            let name = retired_name(Index::new(first));
+            assert_eq!(
+                (parse_retired_name(&name), parse_segment_name(&name)),
+                (Some(Index::new(first)), None)
+            );
         }
         for other in
             ["1.jsonl", "00000000000000000000.jsonl.tmp", "99999999999999999999.jsonl", "x", ".jsonl"]

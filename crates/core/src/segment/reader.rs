@@ -86,10 +86,24 @@ impl LineReader {
         }
     }
 
-    /// Like [`next_line`](LineReader::next_line), but returns only the size of the line with its newline.
-    pub(crate) fn next_line_len(&mut self) -> io::Result<Option<u64>> {
-        let before = self.consumed();
-        Ok(self.next_line()?.is_some().then(|| self.consumed() - before))
+    /// The beginning of the next line, as far as it is read at once; `None` at the end.
+    pub(crate) fn peek(&mut self) -> io::Result<Option<&[u8]>> {
+        if self.begin == self.end && !self.fill()? {
+            return Ok(None);
+        }
+        Ok(Some(&self.buffer[self.begin..self.end]))
+    }
+
+    /// The next whole line, which the next call returns again; `None` at the end, and for a line over the limit.
+    pub(crate) fn peek_line(&mut self) -> io::Result<Option<&[u8]>> {
+        loop {
+            let rest = &self.buffer[self.begin..self.end];
+            match memchr::memchr(b'\n', rest) {
+                Some(len) => return Ok(Some(&self.buffer[self.begin..self.begin + len])),
+                None if rest.len() > LINE_BYTES_MAX || !self.fill()? => return Ok(None),
+                None => {}
+            }
+        }
     }
 
     /// The offset of the next byte that was not yet returned.

@@ -21,6 +21,7 @@ impl Source {
         let other = match segment.form {
             Form::Plain => Form::Compressed,
             Form::Compressed => Form::Plain,
+            Form::Gone => return Err(io::ErrorKind::NotFound.into()),
         };
         let other_path = segment.path.with_file_name(segment_name(segment.first, other));
         match files.open_read(&segment.path) {
@@ -34,9 +35,14 @@ impl Source {
 
     fn new(file: Box<dyn ReadFile>, form: Form) -> io::Result<Self> {
         Ok(match form {
-            Form::Plain => Source::Plain(file),
             Form::Compressed => Source::Compressed(Box::new(Frames::open(file)?)),
+            Form::Plain | Form::Gone => Source::Plain(file),
         })
+    }
+
+    /// A compressed file.
+    pub(crate) fn compressed(file: Box<dyn ReadFile>) -> io::Result<Self> {
+        Self::new(file, Form::Compressed)
     }
 
     pub(crate) fn len_bytes(&self) -> io::Result<u64> {

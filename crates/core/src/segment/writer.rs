@@ -184,6 +184,7 @@ impl SegmentWriter {
             lines: self.durable - self.first,
             len_bytes: self.len_bytes,
             offsets: self.offsets,
+            ..Offsets::default()
         };
         self.files.replace(&self.folder.join(offsets_name(Index::new(self.first))), &offsets.encode(), false)
     }

@@ -211,7 +211,10 @@ impl Trail {
                 HandedInOnce::Conflict { index, id } => {
                     return Err(BatchError::Conflict { place, id, index: Some(index) });
                 }
-                _ => drop(request.known.insert(place, Known::InTrail(index))),
+                HandedInOnce::Repeated { retired, .. } => {
+                    request.known.insert(place, Known::InTrail { index, retired });
+                }
+                HandedInOnce::New(_) => {}
             }
         }
         Ok(())
@@ -278,10 +281,10 @@ impl Trail {
                 policy.count(rule, keep);
             }
             let (index, status) = match request.known.get(&place) {
-                Some(Known::InTrail(index)) => {
-                    let index = Index::new(*index);
+                Some(Known::InTrail { index, retired }) => {
+                    let (index, retired) = (Index::new(*index), *retired);
                     newest = Wanted::later(newest, index, ack, then);
-                    events.push(Submission::Repeated { index, id: id.as_str().to_owned(), retired: false });
+                    events.push(Submission::Repeated { index, id: id.as_str().to_owned(), retired });
                     continue;
                 }
                 Some(Known::Earlier(earlier)) => {
@@ -375,7 +378,10 @@ fn bad(why: Why, place: usize) -> BatchError {
 
 /// Where an event is that adds nothing.
 enum Known {
-    InTrail(u64),
+    InTrail {
+        index: u64,
+        retired: bool,
+    },
     /// At an earlier place of the request.
     Earlier(usize),
 }

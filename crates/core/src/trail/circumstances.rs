@@ -5,6 +5,7 @@
 //! The previous ones are read from the trail's own lines; the file `opened` only says which lines these are: that of
 //! the last opening, and that with the policy last in force.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
@@ -56,6 +57,11 @@ impl Folder {
 
     fn note(&self, opened: u64, policy: u64) -> io::Result<()> {
         self.files().replace(&self.opened_file(), format!("{opened} {policy}\n").as_bytes(), false)
+    }
+
+    /// The lines that the next opening reads.
+    pub(super) fn pointed_at(&self) -> BTreeSet<u64> {
+        self.noted().map_or_else(BTreeSet::new, |(opened, policy)| [opened, policy].into())
     }
 
     fn noted(&self) -> Option<(u64, u64)> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::{ControlFlow, Range};
+use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 use trailseal_event::{Event, Index, Timestamp, held_identifier, line};
@@ -9,6 +10,7 @@ use trailseal_event::{Event, Index, Timestamp, held_identifier, line};
 use super::known_ids::KnownIds;
 use super::reader::{ReadError, Reader};
 use crate::folder::Folder;
+use crate::retire::parse_ids_name;
 
 /// Ids of the trail's events.
 #[derive(Default)]
@@ -30,6 +32,8 @@ pub(super) struct Ids {
     /// handoff holds.
     fresh: VecDeque<(u64, Box<[u8]>)>,
     pub(super) lines: Lines,
+    /// The files with the ids of retired events, each with the first index of its segment; `None` until they are listed.
+    pub(super) retired: Option<Vec<(u64, PathBuf)>>,
 }
 
 /// How many indexes are remembered as skipped; more are read from the disk.
@@ -61,6 +65,17 @@ impl Lines {
             (self.first, self.ahead) = (index, ahead);
         }
         Ok(self.ahead.get((index - self.first) as usize).map(Vec::as_slice))
+    }
+
+    /// Whether the event at `index`, which cannot be read, was retired.
+    pub(super) fn is_retired(&mut self, folder: &Folder, index: u64) -> Result<bool, ReadError> {
+        let mut reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => Reader::open(folder.root(), folder.files().clone())?,
+        };
+        let retired = reader.retired_at(Index::new(index))?;
+        self.reader = Some(reader);
+        Ok(retired.is_some())
     }
 
     /// Reads what there is of `range`, in a view that should have the lines below `least`, and returns where the view
@@ -98,6 +113,26 @@ impl Lines {
 }
 
 impl Ids {
+    /// The files with the ids of retired events.
+    pub(super) fn retired(&mut self, folder: &Folder) -> Result<&[(u64, PathBuf)], ReadError> {
+        let retired = match self.retired.take() {
+            Some(retired) => retired,
+            None => {
+                let segments = folder.segments_folder();
+                let names = folder.files().list(&segments);
+                let names = names.map_err(|source| ReadError::Io { path: segments.clone(), source })?;
+                let named = |name: &String| Some((parse_ids_name(name)?.0.get(), segments.join(name)));
+                names.iter().filter_map(named).collect()
+            }
+        };
+        Ok(self.retired.insert(retired))
+    }
+
+    /// Some of the lines that were read may be gone.
+    pub(super) fn forget_read(&mut self) {
+        (self.lines, self.retired) = (Lines::default(), None);
+    }
+
     /// By what an id is looked up.
     pub(super) fn key(tenant: Option<&str>, id: &str) -> u128 {
         let tenant =

@@ -34,7 +34,7 @@ pub struct LineAt {
 }
 
 impl LineAt {
-    /// The line at `index`, which should be at `place`; `None` if `reader`'s view has no such line.
+    /// The line at `index`, which should be at `place`; `None` if `reader`'s view has no such line, or it was retired.
     ///
     /// # Errors
     /// When a segment cannot be read.
@@ -59,7 +59,11 @@ impl LineAt {
                 return Ok(Some(line.to_vec()));
             }
         }
-        reader.line(index)
+        match reader.line(index) {
+            // An index that is not up to date yet still names it.
+            Err(ReadError::Retired { .. }) => Ok(None),
+            line => line,
+        }
     }
 
     /// Opens the segment of `place` unless it is already open; false if the view has none.

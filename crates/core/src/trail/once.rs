@@ -20,6 +20,7 @@ use super::reader::ReadError;
 use super::ready::{Ready, Sent, with_line};
 use super::receipt::{Ack, HandedIn, Receipt, Status, level};
 use crate::notice::Notice;
+use crate::retire::{RetiredId, find_in};
 
 /// The outcome of recording an event once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,6 +169,7 @@ impl Trail {
         // What this process records once is added as it is recorded; what came in through `record` is read.
         let durable = self.inner.log.progress.durable();
         ids.is_used = true;
+        ids.retired(self.folder())?;
         if self.progress_of_ids() >= ids.look_at {
             self.look(ids)?;
         }
@@ -193,7 +195,8 @@ impl Trail {
     pub(super) fn has_ids_at_hand(&self, ids: &mut Ids) -> bool {
         ids.skip_passed();
         let is_looked = ids.older.is_none() || self.progress_of_ids() < ids.look_at;
-        ids.is_used && ids.known == 0 && is_looked && ids.scanned >= self.inner.log.progress.durable()
+        let has_all = ids.known == 0 && ids.retired.as_ref().is_some_and(Vec::is_empty);
+        ids.is_used && has_all && is_looked && ids.scanned >= self.inner.log.progress.durable()
     }
 
     /// Grows with the trail and with its index: either can be the reason to check again.
@@ -244,7 +247,32 @@ impl Trail {
         {
             return Ok(Some(index));
         }
-        Ok(ids.by_hash.get(&key).copied())
+        match ids.by_hash.get(&key) {
+            Some(index) => Ok(Some(*index)),
+            None => self.find_retired(ids, key, id),
+        }
+    }
+
+    /// The index of a retired event with this id; its key includes the tenant.
+    fn find_retired(&self, ids: &mut Ids, key: u128, id: &str) -> Result<Option<u64>, ReadError> {
+        let retired = ids.retired(self.folder())?;
+        if retired.is_empty() || cfg!(trailseal_fault = "retired_ids_forgotten") {
+            return Ok(None);
+        }
+        let wanted = RetiredId::new(id, key);
+        let (files, mut found) = (self.folder().files(), None);
+        for (first, path) in retired {
+            match find_in(&**files, path, &wanted, false) {
+                Ok(places) => {
+                    let first = places.iter().min().map(|place| first + place);
+                    found = found.into_iter().chain(first).min();
+                }
+                // Somebody removed it: then a repeat is recorded again, and nothing is lost.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(source) => return Err(ReadError::Io { path: path.clone(), source }),
+            }
+        }
+        Ok(found)
     }
 
     fn find_older(&self, ids: &mut Ids, key: u128, id: &str) -> Result<Option<u64>, ReadError> {
@@ -257,11 +285,15 @@ impl Trail {
         }
         found.sort_unstable();
         for index in found.into_iter().map(Index::get).filter(|index| *index < ids.known) {
-            match ids.lines.get(self.folder(), index)? {
-                // They are found by a part of a hash, for any tenant.
-                Some(line) if Ids::key_of_line(line) != Some(key) => {}
-                // If the line cannot be read, it may be the one.
-                _ => return Ok(Some(index)),
+            // They are found by a part of a hash, for any tenant.
+            let is_it = ids.lines.get(self.folder(), index)?.map(|line| Ids::key_of_line(line) == Some(key));
+            let is_it = match is_it {
+                Some(is_it) => is_it,
+                // Looked up among the retired ones; if it cannot be read otherwise, it may be the one.
+                None => !ids.lines.is_retired(self.folder(), index)?,
+            };
+            if is_it {
+                return Ok(Some(index));
             }
         }
         Ok(None)
@@ -284,6 +316,10 @@ impl Trail {
         match is_same {
             Some(true) => Ok(HandedInOnce::Repeated { index, id, retired: false }),
             Some(false) => Ok(HandedInOnce::Conflict { index, id }),
+            // Its content is gone: its id says that it was here.
+            None if ids.lines.is_retired(self.folder(), index.get())? => {
+                Ok(HandedInOnce::Repeated { index, id, retired: true })
+            }
             // A repeat never goes unchecked: what cannot be compared may be another event.
             None => Err(RecordError::Unconfirmed { index, id: EventId::given(&id) }.into()),
         }

@@ -41,6 +41,7 @@ use crate::log::Log;
 use crate::manifest::Manifest;
 use crate::notice::Notice;
 use crate::progress::Progress;
+use crate::retire::finish;
 use crate::seal::{Anchors, Compressor, SealKeys, SealedTo, Sealer};
 use crate::watch::Watch;
 
@@ -134,7 +135,15 @@ fn go_on(folder: Folder, lock: Lock, trusted: Trusted, options: Options) -> Resu
         let path = folder.checkpoint();
         files.replace(&path, note.as_bytes(), false).map_err(OpenError::io("write", path))?;
     }
+    // Nothing else writes segments yet. If it fails, events are recorded all the same.
+    if let Err(error) = finish(&folder, &ring, newest.size, &|rewrite| rewrite()) {
+        options.on_notice.iter().for_each(|tell| tell(&Notice::RetirementFailed { reason: told(&error) }));
+    }
     start(Opened { folder, lock, manifest, signing, recovered }, options, &places)
+}
+
+fn told(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 fn refuse_network(dir: &Path, options: &Options) -> Result<(), OpenError> {
@@ -243,6 +252,7 @@ fn log(
         commits: CountedCommits::default(),
         gate: Gate::default(),
         segments: Mutex::new(recovered.segments.clone()),
+        rewriting: Mutex::default(),
         segments_begun: 0.into(),
         disk_low: false.into(),
         writer_may_end: false.into(),
@@ -324,6 +334,9 @@ fn tell_opened(trail: Trail, options: &Options, circumstances: &Circumstances) -
     if log.progress.wait_durable(index, deadline::after(OPENED_TIMEOUT)) {
         // If that fails, the next opening says that it does not know about this one.
         let _ = log.folder.note_opened(index);
+    }
+    if let Err(error) = trail.tell_holds() {
+        log.notice(&Notice::RetirementFailed { reason: told(&error) });
     }
     if let Some(differs) = circumstances.differs.as_ref().filter(|differs| !differs.is_empty()) {
         log.notice(&Notice::OpenedElsewhere { differs: differs.clone() });

@@ -24,7 +24,7 @@ use crate::lock::{self, Holder};
 use crate::manifest::{Manifest, ManifestError};
 use crate::segment::SegmentFile;
 use crate::segment::source::Source;
-use crate::segment::{LineReader, OFFSETS_EVERY, Offsets, offsets_name};
+use crate::segment::{LineReader, NumberedLines, Numbering, OFFSETS_EVERY, Offsets, offsets_name};
 
 const OFFSETS_BYTES_MAX: u64 = 1 << 30;
 const HANDOFF_BYTES_MAX: u64 = 16 << 30;
@@ -258,21 +258,53 @@ impl Reader {
         range: Range<u64>,
         each: &mut EachLine<'_>,
     ) -> Result<ControlFlow<()>, ReadError> {
-        let (mut index, offset) = self.group_before(segment, range.start)?;
         let failed = io_at(&segment.path);
-        let is_few = range.end - range.start < OFFSETS_EVERY;
-        let open = if is_few { LineReader::open_for_few } else { LineReader::open };
-        let mut reader = open(self.folder.files(), segment, offset).map_err(&failed)?;
-        while index < range.end {
-            let Some(line) = reader.next_line().map_err(&failed)? else {
-                return Err(self.too_short(segment, index));
+        let Some(mut lines) = self.lines_from(segment, &range).map_err(&failed)? else {
+            return self.all_retired(segment, range);
+        };
+        while lines.index() < range.end {
+            let Some((index, line)) = lines.next().map_err(&failed)? else {
+                return match lines.ends_at(range.end).map_err(&failed)? {
+                    true => Ok(ControlFlow::Continue(())),
+                    false => Err(self.too_short(segment, lines.index())),
+                };
             };
-            if index >= range.start && each(Index::new(index), line).is_break() {
+            if range.contains(&index) && each(Index::new(index), line).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
-            index += 1;
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// The lines of a segment from the last known place before `range` on; `None` if its file is gone.
+    fn lines_from(&mut self, segment: &SegmentFile, range: &Range<u64>) -> io::Result<Option<NumberedLines>> {
+        let is_few = range.end - range.start < OFFSETS_EVERY;
+        let open = if is_few { LineReader::open_for_few } else { LineReader::open };
+        let files = self.folder.files().clone();
+        // Twice: a retirement may have replaced the segment since its offsets were read.
+        for _ in 0..2 {
+            let (index, offset) = self.group_before(segment, range.start)?;
+            let mut lines = match open(&files, segment, offset) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                opened => opened?,
+            };
+            if offset == 0 || lines.peek()?.is_none_or(|line| begins_with(line, index)) {
+                return Ok(Some(NumberedLines::from(lines, &files, segment, index)));
+            }
+            self.offsets.remove(&segment.first.get());
+        }
+        // Not where its offsets say: counted from the beginning.
+        let lines = open(&files, segment, 0)?;
+        Ok(Some(NumberedLines::from(lines, &files, segment, segment.first.get())))
+    }
+
+    /// For a segment whose file is not there: fine if everything wanted of it is retired.
+    fn all_retired(&self, segment: &SegmentFile, range: Range<u64>) -> Result<ControlFlow<()>, ReadError> {
+        let mut numbering = Numbering::new(self.folder.files(), segment, range.start);
+        match numbering.ends_at(range.end).map_err(io_at(&segment.path))? {
+            true => Ok(ControlFlow::Continue(())),
+            false => Err(io_at(&segment.path)(io::ErrorKind::NotFound.into())),
+        }
     }
 
     /// Calls `each` with the lines in `range`, newest first.
@@ -307,14 +339,54 @@ impl Reader {
         range: Range<u64>,
         each: &mut EachLine<'_>,
     ) -> Result<ControlFlow<()>, ReadError> {
-        let offsets = self.offsets_of(segment, range.end)?.clone();
+        let mut range = range;
+        // A retirement may replace the segment meanwhile: then once more with what is left of it.
+        for is_last in [false, true] {
+            let failed = io_at(&segment.path);
+            let mut source = match Source::open(&**self.folder.files(), segment) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return self.all_retired(segment, range);
+                }
+                opened => opened.map_err(&failed)?.0,
+            };
+            let offsets = match self.offsets_of(segment, range.end) {
+                Err(ReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+                offsets => offsets?.clone(),
+            };
+            match self.groups_newest_first(segment, &mut source, &offsets, &mut range, each) {
+                Err(ReadError::Damaged { .. } | ReadError::Io { .. }) if !is_last => {
+                    self.offsets.remove(&segment.first.get());
+                }
+                done => return done,
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// What was passed to `each` is taken off the end of `range`.
+    fn groups_newest_first(
+        &self,
+        segment: &SegmentFile,
+        source: &mut Source,
+        offsets: &Offsets,
+        range: &mut Range<u64>,
+        each: &mut EachLine<'_>,
+    ) -> Result<ControlFlow<()>, ReadError> {
         let failed = io_at(&segment.path);
-        let (mut source, _, _) = Source::open(&**self.folder.files(), segment).map_err(&failed)?;
-        let first = segment.first.get();
-        let last_group = (range.end - 1 - first) / OFFSETS_EVERY;
+        if offsets.known_end() < range.end {
+            return Err(self.too_short(segment, offsets.known_end()));
+        }
+        if offsets.offsets.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let last_group = offsets.group_of(range.end - 1);
         for group in (0..=last_group).rev() {
-            let group_first = first + group * OFFSETS_EVERY;
-            if group_first + OFFSETS_EVERY <= range.start {
+            let group_first = offsets.index_of(group);
+            let next_first = match (group as usize + 1) < offsets.offsets.len() {
+                true => offsets.index_of(group + 1),
+                false => offsets.known_end(),
+            };
+            if next_first <= range.start {
                 break;
             }
             let Some(&begin) = offsets.offsets.get(group as usize) else {
@@ -322,15 +394,22 @@ impl Reader {
             };
             let end = offsets.offsets.get(group as usize + 1).copied().unwrap_or(offsets.len_bytes);
             let mut bytes = vec![0; (end - begin) as usize];
-            read_exact_at(&mut source, begin, &mut bytes).map_err(&failed)?;
+            read_exact_at(source, begin, &mut bytes).map_err(&failed)?;
             if !begins_with(&bytes, group_first) {
                 return Err(self.misplaced(segment, group_first));
             }
-            let lines: Vec<&[u8]> = bytes.split_inclusive(|&byte| byte == b'\n').collect();
-            for (place, line) in lines.into_iter().enumerate().rev() {
-                let index = group_first + place as u64;
+            let mut numbering = Numbering::new(self.folder.files(), segment, group_first);
+            let mut lines = Vec::with_capacity(OFFSETS_EVERY as usize);
+            for line in bytes.split_inclusive(|&byte| byte == b'\n') {
                 let line = line.strip_suffix(b"\n").unwrap_or(line);
-                if range.contains(&index) && each(Index::new(index), line).is_break() {
+                lines.push((numbering.number(line).map_err(&failed)?, line));
+            }
+            for (index, line) in lines.into_iter().rev() {
+                if !range.contains(&index) {
+                    continue;
+                }
+                range.end = index;
+                if each(Index::new(index), line).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
@@ -341,28 +420,39 @@ impl Reader {
     /// The line at `index`; `None` if this view has none.
     ///
     /// # Errors
-    /// As [`for_each`](Reader::for_each).
+    /// [`ReadError::Retired`]; otherwise as [`for_each`](Reader::for_each).
     pub fn line(&mut self, index: Index) -> Result<Option<Vec<u8>>, ReadError> {
         let mut found = None;
         self.for_each(index.get()..index.get().saturating_add(1), &mut |_, line| {
             found = Some(line.to_vec());
             ControlFlow::Break(())
         })?;
+        if found.is_none()
+            && let Some(retired) = self.retired_at(index)?
+        {
+            return Err(ReadError::Retired { index, by: retired.by });
+        }
         Ok(found)
     }
 
-    /// The index and offset of the last known start of a line at or before `index`.
-    fn group_before(&mut self, segment: &SegmentFile, index: u64) -> Result<(u64, u64), ReadError> {
+    /// The index and offset of the last known start of a line at or before `index`, or of the first line after it.
+    fn group_before(&mut self, segment: &SegmentFile, index: u64) -> io::Result<(u64, u64)> {
         let first = segment.first.get();
         if index - first < OFFSETS_EVERY {
             return Ok((first, 0));
         }
-        let offsets = self.offsets_of(segment, index + 1)?;
-        let group = (index - first) / OFFSETS_EVERY;
-        match offsets.offsets.get(group as usize) {
-            Some(&offset) => Ok((first + group * OFFSETS_EVERY, offset)),
-            None => Err(self.too_short(segment, index)),
-        }
+        let offsets = match self.offsets_of(segment, index + 1) {
+            Err(ReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok((first, 0));
+            }
+            Err(ReadError::Io { source, .. }) => return Err(source),
+            Err(error) => return Err(io::Error::other(error)),
+            Ok(offsets) => offsets,
+        };
+        let group = offsets.group_of(index);
+        // One that is too short is noticed by whoever reads on from its beginning.
+        let known = offsets.offsets.get(group as usize).filter(|_| offsets.lines > 0);
+        Ok(known.map_or((first, 0), |&offset| (offsets.index_of(group), offset)))
     }
 
     fn misplaced(&self, segment: &SegmentFile, index: u64) -> ReadError {
@@ -379,7 +469,7 @@ impl Reader {
             Some(offsets) => offsets,
             None => self.stored_offsets(segment),
         };
-        if first + offsets.lines < to.min(segment.end.map_or(u64::MAX, Index::get)) {
+        if offsets.known_end() < to.min(segment.end.map_or(u64::MAX, Index::get)) {
             extend(&mut offsets, segment, &self.folder).map_err(io_at(&segment.path))?;
         }
         Ok(self.offsets.entry(first).or_insert(offsets))
@@ -437,8 +527,8 @@ fn fits(offsets: &Offsets, segment: &SegmentFile, files: &dyn Files) -> io::Resu
     if offsets.len_bytes > source.len_bytes()? {
         return Ok(false);
     }
-    let indexes = (segment.first.get()..).step_by(OFFSETS_EVERY as usize);
-    for (index, &offset) in indexes.zip(&offsets.offsets) {
+    for (group, &offset) in (0..).zip(&offsets.offsets) {
+        let index = offsets.index_of(group);
         let mut front = [0; FRONT_BYTES_MAX];
         let count = source.read_at(offset, &mut front)?;
         if !begins_with(&front[..count], index) {
@@ -462,15 +552,27 @@ fn begins_with(bytes: &[u8], index: u64) -> bool {
 /// Continues from the end of `offsets`.
 fn extend(offsets: &mut Offsets, segment: &SegmentFile, folder: &Folder) -> io::Result<()> {
     let mut reader = LineReader::open(folder.files(), segment, offsets.len_bytes)?;
-    let bound = segment.end.map_or(u64::MAX, Index::get) - segment.first.get();
-    while offsets.lines < bound
-        && let Some(len) = reader.next_line_len()?
-    {
+    let mut numbering = Numbering::new(folder.files(), segment, offsets.known_end());
+    let bound = segment.end.map_or(u64::MAX, Index::get);
+    while numbering.next() < bound {
+        let before = reader.consumed();
+        let Some(line) = reader.next_line()? else { break };
+        let index = numbering.number(line)?;
+        let len = reader.consumed() - before;
+        if index >= bound {
+            break;
+        }
         if offsets.lines.is_multiple_of(OFFSETS_EVERY) {
-            offsets.offsets.push(offsets.len_bytes);
+            offsets.push_group(index, offsets.len_bytes);
         }
         offsets.lines += 1;
         offsets.len_bytes += len;
+    }
+    if let Some(end) = segment.end
+        && numbering.ends_at(end.get())?
+        && end.get() != segment.first.get() + offsets.lines
+    {
+        offsets.end = Some(end);
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use trailseal_event::Timestamp;
-use trailseal_tlog::{Checkpoint, Hash, TileEdge};
+use trailseal_tlog::{Checkpoint, TileEdge};
 
 use super::error::OpenError;
 use super::handoffs::Handoffs;
@@ -24,8 +24,8 @@ use crate::folder::Folder;
 use crate::handoff::{HandoffHeader, replay};
 use crate::own_lines::{is_own, may_follow};
 use crate::segment::SegmentFile;
-use crate::segment::{Batch, Form, LineReader, Offsets, SegmentWriter, offsets_name};
-use crate::tree::{EdgeError, TreeReader, load_edge};
+use crate::segment::{Batch, Form, LineReader, Numbering, Offsets, SegmentWriter, offsets_name};
+use crate::tree::{EdgeError, SignedLeaves, load_edge};
 
 /// A trail that can continue.
 pub(crate) struct Recovered {
@@ -84,7 +84,9 @@ pub(crate) fn recover(
     witnesses: &[Witness],
 ) -> Result<Recovered, OpenError> {
     let sealed = checkpoint.size;
-    let segments = folder.segments().map_err(OpenError::io("list", folder.segments_folder()))?;
+    let all = folder.segments_and_gone().map_err(OpenError::io("list", folder.segments_folder()))?;
+    let segments: Vec<SegmentFile> =
+        all.iter().filter(|segment| segment.form != Form::Gone).cloned().collect();
     let edge = load_edge(folder, checkpoint, &segments).map_err(|error| no_edge(folder, error))?;
     // Lines above both marks may only be in the page cache, after a sync that failed.
     let known = handoffs
@@ -98,7 +100,7 @@ pub(crate) fn recover(
     let unsealed: Vec<&SegmentFile> =
         segments.iter().filter(|segment| segment.end.is_none_or(|end| end.get() > sealed)).collect();
     let recovery = Recovery { folder, files, sealed, rewrite_from: known, witnesses };
-    recovery.check_ends(&segments, &unsealed)?;
+    recovery.check_ends(&all, &unsealed)?;
     let mut previous_ends = ends_with_close(files, &segments, sealed);
     let mut last = None;
     let mut recorded = None;
@@ -218,6 +220,13 @@ impl Recovery<'_> {
         }
         if let Some(first) = unsealed.first().filter(|segment| segment.first.get() > self.sealed) {
             return Err(self.missing(self.sealed, first.first.get(), name(first)));
+        }
+        for gone in segments.iter().filter(|segment| segment.form == Form::Gone) {
+            let end = gone.end.map_or(u64::MAX, |end| end.get());
+            let mut numbering = Numbering::new(self.files, gone, gone.first.get());
+            if !numbering.ends_at(end).map_err(OpenError::io("read", &gone.path))? {
+                return Err(self.missing(gone.first.get(), end, name(gone)));
+            }
         }
         for pair in segments.windows(2) {
             let [before, after] = pair else { continue };
@@ -442,28 +451,5 @@ fn no_edge(folder: &Folder, error: EdgeError) -> OpenError {
     match error {
         EdgeError::Io(source) => OpenError::Io { action: "read", path, source },
         other => OpenError::Damaged { path, what: other.to_string() },
-    }
-}
-
-/// Signed leaf hashes, some at a time.
-struct SignedLeaves {
-    reader: TreeReader,
-    held: Option<(u64, Vec<u8>)>,
-}
-
-impl SignedLeaves {
-    fn new(folder: &Folder, sealed: u64) -> Self {
-        SignedLeaves { reader: TreeReader::new(folder, sealed), held: None }
-    }
-
-    /// `None` if the file ends before: that is for `verify` to judge, not for an opening.
-    fn get(&mut self, index: u64) -> io::Result<Option<Hash>> {
-        const BLOCK: u64 = 2_048;
-        let from = index - index % BLOCK;
-        if self.held.as_ref().is_none_or(|(held, _)| *held != from) {
-            self.held = Some((from, self.reader.hashes(0, from, BLOCK)?));
-        }
-        let block = self.held.as_ref().map_or(&[][..], |(_, block)| block.as_chunks::<32>().0);
-        Ok(block.get((index - from) as usize).copied().map(Hash))
     }
 }

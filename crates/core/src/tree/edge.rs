@@ -5,13 +5,16 @@
 //! is written unless that gives the signed root.
 
 use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
 
 use trailseal_tlog::{Checkpoint, Hash, TILE_LEVELS, TileEdge, hashes_in_level, leaf_hash, subtree_root};
 
 use super::{BLOCK_HASHES, HASH_LEN, TreeReader};
 use crate::folder::Folder;
-use crate::segment::LineReader;
-use crate::segment::SegmentFile;
+use crate::segment::{NumberedLines, SegmentFile};
+
+const KEPT_BYTES_MAX: u64 = 1 << 16;
 
 /// Why there is no edge to continue from.
 #[derive(Debug, thiserror::Error)]
@@ -112,18 +115,55 @@ fn mend(
 
 /// The leaf hashes of the lines `from..to`, as far as they are there.
 fn leaves(folder: &Folder, segments: &[SegmentFile], from: u64, to: u64) -> io::Result<Vec<Hash>> {
+    let kept = kept_leaves(folder)?;
     let mut leaves = Vec::new();
     for segment in segments.iter().filter(|segment| segment.end.is_none_or(|end| end.get() > from)) {
-        let mut lines = LineReader::open(folder.files(), segment, 0)?;
+        let mut lines = NumberedLines::open(folder.files(), segment)?;
         let end = segment.end.map_or(to, |end| end.get().min(to));
-        for index in segment.first.get()..end {
-            let Some(line) = lines.next_line()? else { return Ok(leaves) };
+        while lines.index() < end {
+            let Some((index, line)) = lines.next()?.filter(|(index, _)| *index < end) else { break };
             if index >= from {
+                add_kept(&kept, from + leaves.len() as u64..index, &mut leaves);
                 leaves.push(leaf_hash(line));
             }
         }
     }
+    add_kept(&kept, from + leaves.len() as u64..to, &mut leaves);
     Ok(leaves)
+}
+
+/// Adds hashes of retired lines, as far as they were kept.
+fn add_kept(kept: &[(u64, Hash)], missing: Range<u64>, leaves: &mut Vec<Hash>) {
+    for index in missing {
+        let Ok(at) = kept.binary_search_by_key(&index, |(index, _)| *index) else { return };
+        leaves.push(kept[at].1);
+    }
+}
+
+/// The leaf hashes that a retirement has kept apart, by index. Not trusted: they must give the signed root.
+fn kept_leaves(folder: &Folder) -> io::Result<Vec<(u64, Hash)>> {
+    let bytes = match folder.files().read(&kept_file(folder), KEPT_BYTES_MAX) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        bytes => bytes?,
+    };
+    let Some((first, hashes)) = bytes.split_first_chunk() else { return Ok(Vec::new()) };
+    Ok((u64::from_be_bytes(*first)..).zip(decode(hashes)).collect())
+}
+
+/// Before lines go: keeps the leaf hashes of the last block of the tree of `size` leaves, which the hashes of later
+/// lines will share. A power loss while those are written may tear it, and retired lines cannot be hashed again.
+pub(crate) fn keep_last_leaves(folder: &Folder, size: u64) -> io::Result<()> {
+    let from = torn_from(size);
+    if from == size || cfg!(trailseal_fault = "last_leaves_not_kept") {
+        return Ok(());
+    }
+    let mut bytes = from.to_be_bytes().to_vec();
+    bytes.extend(TreeReader::new(folder, size).hashes(0, from, size - from)?);
+    folder.files().replace(&kept_file(folder), &bytes, false)
+}
+
+fn kept_file(folder: &Folder) -> PathBuf {
+    folder.tree_folder().join("last-leaves")
 }
 
 fn write_last_block(folder: &Folder, level: u8, size: u64, partial: &[Hash]) -> io::Result<()> {

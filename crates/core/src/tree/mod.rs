@@ -12,6 +12,7 @@
 //! - [`TreeReader`]: slices, for proving and verifying. Read the checkpoint first, and ask for nothing beyond it.
 
 mod edge;
+mod leaves;
 mod rebuild;
 mod writer;
 
@@ -19,7 +20,8 @@ use std::io;
 
 use trailseal_tlog::{HASH_BYTES, TILE_LEVELS, TileId, hashes_in_level};
 
-pub(crate) use edge::{EdgeError, load_edge, root_of};
+pub(crate) use edge::{EdgeError, keep_last_leaves, load_edge, root_of};
+pub(crate) use leaves::SignedLeaves;
 pub(crate) use rebuild::rebuild_beside;
 pub use rebuild::{RebuildError, Rebuilt, rebuild_tree};
 pub(crate) use writer::TreeWriter;

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use trailseal_tlog::{CheckpointError, Hash, TileEdge, leaf_hash};
 
-use super::TreeWriter;
+use super::{SignedLeaves, TreeWriter};
 use crate::folder::Folder;
 use crate::lock::{self, Attempt, Holder};
 use crate::manifest::{Manifest, ManifestError};
-use crate::segment::LineReader;
+use crate::segment::{Form, LineReader, Numbering};
 
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 /// How many leaves are written at once.
@@ -37,7 +37,8 @@ pub enum RebuildError {
     Checkpoint(#[from] CheckpointError),
     /// The lines are not those that were signed.
     #[error(
-        "the lines do not give the signed root hash: leave the folder unchanged and run `trailseal verify`"
+        "the lines, and for retired ones the hashes that are left in tree/0, do not give the signed root hash: leave \
+         the folder unchanged and run `trailseal verify`"
     )]
     Differs,
     /// A file operation failed.
@@ -114,19 +115,40 @@ fn write(folder: &Folder, size: u64) -> io::Result<()> {
     writer.finish()
 }
 
-/// The leaf hashes of the first `size` lines, as far as they are there.
+/// The leaf hashes of the first `size` lines, as far as they are there. Those of retired lines are only in the tree.
 fn each_leaf(folder: &Folder, size: u64, mut each: impl FnMut(Hash) -> io::Result<()>) -> io::Result<()> {
     let mut next = 0;
-    for segment in folder.segments()? {
+    let mut signed = SignedLeaves::new(folder, size);
+    let mut fill = |next: &mut u64, to: u64, each: &mut dyn FnMut(Hash) -> io::Result<()>| {
+        while *next < to {
+            let Some(leaf) = signed.get(*next)? else { return Ok(false) };
+            each(leaf)?;
+            *next += 1;
+        }
+        io::Result::Ok(true)
+    };
+    for segment in folder.segments_and_gone()? {
         if segment.first.get() != next {
             return Ok(());
         }
         let end = segment.end.map_or(size, |end| end.get().min(size));
-        let mut lines = LineReader::open(folder.files(), &segment, 0)?;
-        while next < end {
-            let Some(line) = lines.next_line()? else { return Ok(()) };
-            each(leaf_hash(line))?;
-            next += 1;
+        let mut numbering = Numbering::new(folder.files(), &segment, next);
+        if segment.form != Form::Gone {
+            let mut lines = LineReader::open(folder.files(), &segment, 0)?;
+            while next < end
+                && let Some(line) = lines.next_line()?
+            {
+                let index = numbering.number(line)?;
+                if index >= end || !fill(&mut next, index, &mut each)? {
+                    break;
+                }
+                each(leaf_hash(line))?;
+                next += 1;
+            }
+        }
+        let mut rest = Numbering::new(folder.files(), &segment, next);
+        if !rest.ends_at(end)? || !fill(&mut next, end, &mut each)? {
+            return Ok(());
         }
     }
     Ok(())

@@ -9,8 +9,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use trailseal_event::line::{self, Fronts, LINE_BYTES_MAX};
 use trailseal_tlog::{Hash, leaf_hash};
 
-use super::feed::{Stop, feed};
+use super::feed::{Fed, feed};
 use crate::file::Files;
+use crate::retire::may_be;
 use crate::segment::SegmentFile;
 use crate::segment::blocks::Block;
 
@@ -23,6 +24,10 @@ pub(super) struct Hashed {
     /// Index of the first line.
     pub(super) first: u64,
     pub(super) leaves: Vec<Hash>,
+    /// Where indexes are left out: the number of a line, and its index.
+    pub(super) jumps: Vec<(u64, u64)>,
+    /// Lines that may be announcements of a retirement.
+    pub(super) announcing: Vec<Vec<u8>>,
     pub(super) bytes: u64,
     /// The first line that cannot be at its position, whatever its hash.
     pub(super) misfit: Option<Misfit>,
@@ -48,9 +53,18 @@ impl Hashed {
         let mut hashed =
             Hashed { first: block.first.get(), bytes: block.bytes().len() as u64, ..Hashed::default() };
         hashed.leaves.reserve(block.lines as usize);
+        hashed.jumps.clone_from(&block.jumps);
         let mut fronts = Fronts::new(hashed.first);
+        let mut next = hashed.first;
         for (index, text) in block.lines() {
             hashed.leaves.push(leaf_hash(text));
+            if index != next {
+                fronts = Fronts::new(index);
+            }
+            next = index + 1;
+            if may_be(index, text) {
+                hashed.announcing.push(text.to_vec());
+            }
             let recorded = match fronts.next(text) {
                 Some(recorded) => Some(recorded),
                 None => hashed.read_misfit(index, text),
@@ -92,7 +106,7 @@ pub(super) fn hash_all(
     segments: &[SegmentFile],
     threads: usize,
     mut each: impl FnMut(Hashed),
-) -> (u64, Stop) {
+) -> Fed {
     if threads <= 1 {
         return feed(files, segments, Block::default(), |block| {
             each(Hashed::new(&block));
@@ -129,7 +143,7 @@ fn read(
     segments: &[SegmentFile],
     to_workers: &[SyncSender<Block>],
     empty: &Receiver<Block>,
-) -> (u64, Stop) {
+) -> Fed {
     let mut number = 0;
     feed(files, segments, Block::default(), |block| {
         to_workers[number % to_workers.len()].send(block).ok()?;

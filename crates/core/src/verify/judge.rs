@@ -1,12 +1,13 @@
 //! From the findings to the verdict.
 
-use trailseal_tlog::{Hash, Rotation};
+use trailseal_tlog::{Checkpoint, Hash, Rotation, SignedNote};
 
 use super::feed::Stop;
 use super::locate::{Located, locate};
 use super::notes::{self, Signed, Unsigned};
 use super::pass::{self, Found, Wanted};
 use super::read::{io_error, read};
+use super::retired::retired;
 use super::tree::TreeDiff;
 use super::trust::{Trust, trust};
 use super::unsealed::{self, Unrecorded};
@@ -15,7 +16,10 @@ use crate::folder::Folder;
 use crate::handoff::{HandoffHeader, own_header};
 use crate::lock;
 use crate::manifest::Manifest;
-use crate::segment::SegmentFile;
+use crate::segment::{Form, SegmentFile};
+
+/// How many retirements during one verification are waited for.
+const RETIREMENTS_MAX: usize = 8;
 
 /// Verifies the whole trail in `folder`.
 ///
@@ -30,6 +34,7 @@ pub fn verify(folder: &Folder, options: &VerifyOptions) -> Result<Verdict, Verif
         sealed: 0,
         unsealed: 0,
         retired: 0,
+        retired_by: Vec::new(),
         first_bad: None,
         range: None,
         problem: None,
@@ -41,7 +46,16 @@ pub fn verify(folder: &Folder, options: &VerifyOptions) -> Result<Verdict, Verif
         cannot_rule_out: Vec::new(),
         good: None,
     };
-    let bad = examine(folder, options, &mut verdict)?;
+    let mut bad = examine(folder, options, &mut verdict)?;
+    for _ in 0..RETIREMENTS_MAX {
+        // The event that announced it may be sealed only since the checkpoint was read.
+        let was_retired_meanwhile = bad.as_ref().is_some_and(|bad| bad.is_unvouched)
+            && newest_size(folder)?.is_some_and(|size| size > verdict.tree_size);
+        if !was_retired_meanwhile || cfg!(trailseal_fault = "retired_meanwhile_not_looked_at") {
+            break;
+        }
+        bad = examine(folder, options, &mut verdict)?;
+    }
     verdict.cannot_rule_out = unproven(&verdict);
     match bad {
         None => {
@@ -108,14 +122,19 @@ fn examine(
     verdict.tree_size = size;
     verdict.public_key = base.map(|signed| signed.key.to_string());
     let marks = marks(base.into_iter().chain(&kept).chain(given.iter().flatten()));
-    let segments = folder.segments().map_err(|source| io_error(&folder.segments_folder(), source))?;
+    let all = folder.segments_and_gone().map_err(|source| io_error(&folder.segments_folder(), source))?;
+    let segments: Vec<SegmentFile> =
+        all.iter().filter(|segment| segment.form != Form::Gone).cloned().collect();
     let threads = match options.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
     let wanted = Wanted { folder, size, marks: &marks, threads, progress: options.progress.as_deref() };
-    let found = pass::run(folder.files(), &segments, &wanted)?;
-    verdict.sealed = found.end.min(size);
+    let found = pass::run(folder.files(), &all, &wanted)?;
+    let retired = retired(folder, &all, &found.missing, &found.announcing, &trust, size)?;
+    let missing: u64 = found.missing.iter().map(|missing| missing.lines).sum();
+    verdict.sealed = found.end.min(size).saturating_sub(missing);
+    (verdict.retired, verdict.retired_by) = (retired.lines, retired.by);
     verdict.unsealed = found.end.saturating_sub(size);
     verdict.longest_silence_seconds = found.silence as f64 / 1e6;
 
@@ -140,7 +159,7 @@ fn examine(
     if let Some(bad) = given.iter().find_map(|given| judged.given(given)) {
         return Ok(Some(bad));
     }
-    if let Some(bad) = judged.sealed()? {
+    if let Some(bad) = judged.sealed(retired.bad)? {
         return Ok(Some(bad));
     }
     if let Some(bad) = kept_bad {
@@ -243,6 +262,21 @@ fn tree_damage(diff: &TreeDiff) -> Located {
     Located::nowhere(problem, format!("{what}; {mend}"))
 }
 
+/// A retired line cannot be hashed again.
+fn leaf_missing(index: u64) -> Located {
+    let message = format!(
+        "tree/0 ends before hash {index}, or is missing, and the line was retired: put tree/0 back from a backup"
+    );
+    Located::nowhere(Problem::TreeMissing, message)
+}
+
+/// The size of the newest checkpoint as it is now, whoever has signed it.
+fn newest_size(folder: &Folder) -> Result<Option<u64>, VerifyError> {
+    let text = read(folder, &folder.checkpoint())?;
+    let note = text.and_then(|text| SignedNote::parse(std::str::from_utf8(&text).ok()?).ok());
+    Ok(note.and_then(|note| Some(Checkpoint::parse(note.text()).ok()?.size)))
+}
+
 /// Signed sizes and roots, ascending; two different roots of one size both stay.
 fn marks<'a>(signed: impl Iterator<Item = &'a Signed>) -> Vec<(u64, Hash)> {
     let mut marks: Vec<(u64, Hash)> = signed.map(|signed| (signed.size, signed.root)).collect();
@@ -299,10 +333,16 @@ impl Judged<'_> {
     }
 
     /// What is wrong below the signed size, and with the tree and kept checkpoints.
-    fn sealed(&self) -> Result<Option<Located>, VerifyError> {
+    fn sealed(&self, unvouched: Option<Located>) -> Result<Option<Located>, VerifyError> {
         let newest_holds = self.root.and_then(|root| self.holds((self.size, root))) == Some(true);
+        if let Some(index) = self.found.no_leaf.filter(|_| !newest_holds) {
+            return Ok(Some(unvouched.unwrap_or_else(|| leaf_missing(index))));
+        }
         if !newest_holds {
             return self.locate().map(Some);
+        }
+        if let Some(bad) = unvouched.filter(|_| !cfg!(trailseal_fault = "retired_unvouched")) {
+            return Ok(Some(Located { is_unvouched: true, ..bad }));
         }
         if let Some(diff) = &self.found.tree_diff {
             return Ok(Some(tree_damage(diff)));

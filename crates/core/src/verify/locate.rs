@@ -16,7 +16,7 @@ use super::tree::Leaves;
 use super::{Problem, VerifyError};
 use crate::file::Files;
 use crate::folder::Folder;
-use crate::segment::LineReader;
+use crate::segment::NumberedLines;
 use crate::segment::SegmentFile;
 
 /// How many lines are examined from the first difference on.
@@ -29,12 +29,14 @@ pub(super) struct Located {
     pub(super) range: Option<(u64, u64)>,
     pub(super) problem: Problem,
     pub(super) message: String,
+    /// Whether lines are missing that no signed event says were retired.
+    pub(super) is_unvouched: bool,
 }
 
 impl Located {
     /// What is wrong with the trail as a whole.
     pub(super) fn nowhere(problem: Problem, message: String) -> Located {
-        Located { first_bad: None, range: None, problem, message }
+        Located { first_bad: None, range: None, problem, message, is_unvouched: false }
     }
 }
 
@@ -65,7 +67,7 @@ pub(super) fn locate(
             holds and the next one bound the change";
         (Problem::RootMismatch, message.to_owned())
     };
-    Ok(Located { first_bad: None, range: Some((from, to)), problem, message })
+    Ok(Located { range: Some((from, to)), ..Located::nowhere(problem, message) })
 }
 
 /// Says what happened at `first`, the first event whose line is not the signed one.
@@ -82,7 +84,7 @@ fn at(
         let window = window(folder.files(), segments, first)?;
         classify(&window, leaves, first)?
     };
-    Ok(Located { first_bad: Some(first), range: None, problem, message })
+    Ok(Located { first_bad: Some(first), ..Located::nowhere(problem, message) })
 }
 
 /// Why the lines end at `found.end`.
@@ -129,14 +131,13 @@ fn window(
     let after = segments.partition_point(|segment| segment.first.get() <= first);
     for segment in &segments[after.saturating_sub(1)..] {
         let failed = |source| VerifyError::Io { path: segment.path.clone(), source };
-        let mut index = segment.first.get();
-        let mut reader = match LineReader::open(files, segment, 0) {
+        let mut reader = match NumberedLines::open(files, segment) {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => break,
             other => other.map_err(failed)?,
         };
-        while seen.len() < WINDOW && segment.end.is_none_or(|end| index < end.get()) {
-            match reader.next_line() {
-                Ok(Some(text)) if index >= first => {
+        while seen.len() < WINDOW && segment.end.is_none_or(|end| reader.index() < end.get()) {
+            match reader.next() {
+                Ok(Some((index, text))) if index >= first => {
                     seen.push((line::parse_front(text).map(|front| front.index), leaf_hash(text)));
                 }
                 Ok(Some(_)) => {}
@@ -144,7 +145,6 @@ fn window(
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => break,
                 Err(error) => return Err(failed(error)),
             }
-            index += 1;
         }
     }
     Ok(seen)

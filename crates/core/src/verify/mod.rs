@@ -8,7 +8,8 @@
 //! 2. `feed`, `hashing`: all lines, in blocks, and their leaf hashes, with several threads
 //! 3. `pass`: the tree that they give, compared with every signed root and the tree on disk
 //! 4. `locate`: if a root does not match, the first bad event and what was done to it
-//! 5. `judge`: the verdict
+//! 5. `retired`: whether signed events say that what is missing was retired
+//! 6. `judge`: the verdict
 //!
 //! `proof` checks self-contained proofs.
 
@@ -20,6 +21,7 @@ mod notes;
 mod pass;
 mod proof;
 mod read;
+mod retired;
 mod tree;
 mod trust;
 mod unsealed;

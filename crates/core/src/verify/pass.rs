@@ -5,9 +5,9 @@ use std::sync::Arc;
 use trailseal_tlog::{Hash, TileEdge};
 
 use super::VerifyError;
-use super::feed::Stop;
+use super::feed::{Fed, Missing, Stop};
 use super::hashing::{Hashed, Misfit, hash_all};
-use super::tree::{Comparing, TreeDiff};
+use super::tree::{Comparing, Leaves, TreeDiff};
 use crate::file::Files;
 use crate::folder::Folder;
 use crate::segment::SegmentFile;
@@ -41,6 +41,12 @@ pub(super) struct Found {
     pub(super) went_back: Option<u64>,
     /// Microseconds.
     pub(super) silence: i64,
+    /// Lines that a list says are retired: their leaf hashes are those of the tree on disk.
+    pub(super) missing: Vec<Missing>,
+    /// The first of them whose leaf hash is not there either.
+    pub(super) no_leaf: Option<u64>,
+    /// Lines that may be announcements of a retirement.
+    pub(super) announcing: Vec<Vec<u8>>,
 }
 
 /// Reads all lines of `segments` once.
@@ -52,8 +58,8 @@ pub(super) fn run(
     let mut pass = Pass::new(wanted);
     let total = if wanted.progress.is_some() { total_bytes(files, segments) } else { 0 };
     let mut done = 0;
-    let (end, stop) = hash_all(files, segments, wanted.threads, |hashed| {
-        pass.add(&hashed);
+    let Fed { end, stop, missing } = hash_all(files, segments, wanted.threads, |mut hashed| {
+        pass.add(&mut hashed);
         done += hashed.bytes;
         if let Some(progress) = wanted.progress {
             progress(done.min(total), total);
@@ -62,7 +68,7 @@ pub(super) fn run(
     if let Stop::Io { path, source } = stop {
         return Err(VerifyError::Io { path, source });
     }
-    pass.finish(end, stop)
+    pass.finish(end, stop, missing)
 }
 
 fn total_bytes(files: &Arc<dyn Files>, segments: &[SegmentFile]) -> u64 {
@@ -73,6 +79,11 @@ fn total_bytes(files: &Arc<dyn Files>, segments: &[SegmentFile]) -> u64 {
 struct Pass<'a> {
     wanted: &'a Wanted<'a>,
     edge: TileEdge,
+    /// Those of the tree on disk, for lines that are missing.
+    leaves: Leaves<'a>,
+    no_leaf: Option<u64>,
+    failed: Option<VerifyError>,
+    announcing: Vec<Vec<u8>>,
     holds: Vec<bool>,
     comparing: Comparing<'a>,
     misfit: Option<Misfit>,
@@ -86,6 +97,10 @@ impl<'a> Pass<'a> {
         let mut pass = Pass {
             wanted,
             edge: TileEdge::new(),
+            leaves: Leaves::new(wanted.folder, wanted.size),
+            no_leaf: None,
+            failed: None,
+            announcing: Vec::new(),
             holds: Vec::new(),
             comparing: Comparing::new(wanted.folder, wanted.size),
             misfit: None,
@@ -97,14 +112,47 @@ impl<'a> Pass<'a> {
         pass
     }
 
-    fn add(&mut self, hashed: &Hashed) {
-        let to = self.wanted.marks.last().map_or(0, |(size, _)| *size).max(self.wanted.size);
-        let count = to.saturating_sub(hashed.first).min(hashed.leaves.len() as u64) as usize;
-        for leaf in &hashed.leaves[..count] {
+    fn add(&mut self, hashed: &mut Hashed) {
+        let to = self.to();
+        let mut index = hashed.first;
+        let mut jumps = hashed.jumps.iter().peekable();
+        for (number, leaf) in (0..).zip(&hashed.leaves) {
+            if let Some((_, named)) = jumps.next_if(|(at, _)| *at == number) {
+                index = *named;
+            }
+            if index >= to {
+                break;
+            }
+            self.fill(index);
             self.push(*leaf);
+            index += 1;
         }
+        self.announcing.append(&mut hashed.announcing);
         self.misfit = self.misfit.or(hashed.misfit);
         self.add_times(hashed);
+    }
+
+    /// How many leaves are needed.
+    fn to(&self) -> u64 {
+        self.wanted.marks.last().map_or(0, |(size, _)| *size).max(self.wanted.size)
+    }
+
+    /// Takes the leaf hashes of the lines that are missing before `index` from the tree on disk.
+    fn fill(&mut self, index: u64) {
+        while self.edge.size() < index {
+            let at = self.edge.size();
+            match self.leaves.get(at) {
+                Ok(Some(leaf)) => self.push(leaf),
+                Ok(None) => {
+                    self.no_leaf.get_or_insert(at);
+                    self.push(Hash([0; 32]));
+                }
+                Err(error) => {
+                    self.failed.get_or_insert(error);
+                    self.push(Hash([0; 32]));
+                }
+            }
+        }
     }
 
     fn push(&mut self, leaf: Hash) {
@@ -137,7 +185,9 @@ impl<'a> Pass<'a> {
         self.last_recorded = Some(last);
     }
 
-    fn finish(mut self, end: u64, stop: Stop) -> Result<Found, VerifyError> {
+    fn finish(mut self, end: u64, stop: Stop, missing: Vec<Missing>) -> Result<Found, VerifyError> {
+        self.fill(end.min(self.to()));
+        self.failed.take().map_or(Ok(()), Err)?;
         self.comparing.finish()?;
         Ok(Found {
             end,
@@ -148,6 +198,9 @@ impl<'a> Pass<'a> {
             misfit: self.misfit,
             went_back: self.went_back,
             silence: self.silence,
+            missing,
+            no_leaf: self.no_leaf,
+            announcing: self.announcing,
         })
     }
 }

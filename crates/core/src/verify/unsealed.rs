@@ -7,7 +7,7 @@ use trailseal_event::Value;
 use super::VerifyError;
 use crate::folder::Folder;
 use crate::own_lines::may_follow;
-use crate::segment::LineReader;
+use crate::segment::NumberedLines;
 use crate::segment::SegmentFile;
 
 /// What is wrong with a line that nothing signs.
@@ -31,10 +31,10 @@ pub(super) fn look(
     let wanted = segments.iter().filter(|segment| segment.end.is_none_or(|end| end.get() > before));
     for segment in wanted {
         let failed = |source: io::Error| VerifyError::Io { path: segment.path.clone(), source };
-        let mut lines = LineReader::open(folder.files(), segment, 0).map_err(failed)?;
+        let mut lines = NumberedLines::open(folder.files(), segment).map_err(failed)?;
         let end = segment.end.map_or(to, |end| end.get().min(to));
-        for index in segment.first.get()..end {
-            let Some(line) = lines.next_line().map_err(failed)? else { return Ok(None) };
+        while lines.index() < end {
+            let Some((index, line)) = lines.next().map_err(failed)? else { return Ok(None) };
             if index < before {
                 continue;
             }

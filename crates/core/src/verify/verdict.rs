@@ -82,6 +82,8 @@ pub struct Verdict {
     pub unsealed: u64,
     /// Lines that were retired, vouched for by signed events.
     pub retired: u64,
+    /// The indexes of those events.
+    pub retired_by: Vec<u64>,
     /// Index of the first wrong event, if that is certain.
     pub first_bad: Option<u64>,
     /// If only a range (half-open) is certain: the last signed root that holds, and the next one.
@@ -137,7 +139,8 @@ impl fmt::Display for Verdict {
         }
         writeln!(formatter, "sealed:   {} events, {} not yet sealed", self.sealed, self.unsealed)?;
         if self.retired > 0 {
-            writeln!(formatter, "retired:  {} events", self.retired)?;
+            let by: Vec<String> = self.retired_by.iter().map(|index| format!("event {index}")).collect();
+            writeln!(formatter, "retired:  {} events, by {}", self.retired, by.join(", "))?;
         }
         let key = self.public_key.as_deref().unwrap_or("none");
         let pinned = if self.key_pinned { " (given)" } else { " (from trail.toml)" };

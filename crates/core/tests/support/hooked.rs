@@ -49,6 +49,10 @@ impl Files for Hooked {
     fn remove(&self, path: &Path) -> io::Result<()> {
         StdFiles.remove(path)
     }
+    fn remove_durably(&self, path: &Path) -> io::Result<()> {
+        (self.0)("remove", path)?;
+        StdFiles.remove_durably(path)
+    }
     fn create_folder(&self, path: &Path) -> io::Result<()> {
         StdFiles.create_folder(path)
     }

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its part of this one")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+pub mod aged;
 pub mod hooked;
 pub mod in_memory;
 

@@ -86,7 +86,7 @@ fn check_segments(from: &Folder, to: &Folder) -> Result<(), BackupError> {
         let path = |of: &Folder, form| of.segments_folder().join(segment_name(first, form));
         let is_beginning = match form {
             Form::Plain => begins(&**from.files(), &path(from, form), &path(to, form))?,
-            Form::Compressed => None,
+            Form::Compressed | Form::Gone => None,
         };
         let is_beginning = match is_beginning {
             Some(is_beginning) => is_beginning,

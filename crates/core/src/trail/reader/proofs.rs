@@ -39,8 +39,8 @@ impl Reader {
     /// The proof that line `index` is in the tree of the newest checkpoint, with the line.
     ///
     /// # Errors
-    /// [`ReadError::NotSealed`] when no checkpoint covers it yet, [`ReadError::NotSigned`] when it was changed; others
-    /// when the folder cannot be read.
+    /// [`ReadError::NotSealed`] when no checkpoint covers it yet, [`ReadError::Retired`] when it is gone,
+    /// [`ReadError::NotSigned`] when it was changed; others when the folder cannot be read.
     pub fn prove(&mut self, index: Index) -> Result<TlogProof, ReadError> {
         let (note, checkpoint) = self.checkpoint()?;
         let hashes = self.inclusion(index, &checkpoint)?;

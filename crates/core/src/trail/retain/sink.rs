@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use trailseal_event::{Index, Object};
@@ -26,7 +26,7 @@ struct Sinks {
 }
 
 impl Folder {
-    fn sinks_file(&self) -> PathBuf {
+    pub(super) fn sinks_file(&self) -> PathBuf {
         self.root().join("sinks.toml")
     }
 }
@@ -112,7 +112,11 @@ impl Inner {
     }
 
     pub(super) fn known_sinks(&self) -> io::Result<Vec<KnownSink>> {
-        let _changing = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        self.known_sinks_under(&self.sinks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same, while none can be attached.
+    pub(super) fn known_sinks_under(&self, _attaching: &MutexGuard<'_, ()>) -> io::Result<Vec<KnownSink>> {
         let mut known: BTreeMap<String, KnownSink> = BTreeMap::new();
         for (name, cursor) in read(&self.log.folder)?.cursor {
             let sink = KnownSink { name: name.clone(), cursor: Index::new(cursor), is_attached: false };

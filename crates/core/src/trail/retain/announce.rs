@@ -1,0 +1,172 @@
+//! Lists, ids and the events that announce a retirement.
+
+use std::io;
+use std::sync::PoisonError;
+
+use sha2::{Digest as _, Sha256};
+use trailseal_event::line::parse_front;
+use trailseal_event::{Event, Object, Value};
+
+use super::super::ids::Ids;
+use super::super::inner::Trail;
+use super::SEAL_TIMEOUT;
+use super::error::RetainError;
+use super::plan::{Plan, PlannedSegment};
+use super::rule::RetentionRule;
+use crate::retire::{AnnouncedList, Journal, RetiredId, RetiredIds, SEGMENTS_MAX, details, ids_path};
+use crate::segment::{NumberedLines, read_list, retired_name, write_ranges};
+
+/// How often a key rotation that is going on is waited for.
+const ROTATIONS_MAX: usize = 3;
+
+impl Trail {
+    /// Writes what the plan needs, and records its events; returns the index of the last one.
+    pub(super) fn announce(
+        &self,
+        rule: &RetentionRule,
+        plan: &Plan,
+        archive: Option<&str>,
+    ) -> Result<u64, RetainError> {
+        let folder = self.folder();
+        let io = |action, path| move |source| RetainError::Io { action, path, source };
+        let mut journal = Journal { from: self.inner.log.handoff.next(), lists: Vec::new() };
+        let mut lists = Vec::with_capacity(plan.segments.len());
+        for planned in &plan.segments {
+            let first = planned.segment.first;
+            let path = folder.segments_folder();
+            let list = read_list(&**folder.files(), &path, first).map_err(io("read the lists in", path))?;
+            journal.lists.push((first, list.as_ref().map_or(0, Vec::len) as u64));
+        }
+        journal.write(folder).map_err(io("write", folder.root().join("retiring")))?;
+        for planned in &plan.segments {
+            lists.push(self.write_list(planned)?);
+        }
+        let mut last = 0;
+        for (lists, planned) in lists.chunks(SEGMENTS_MAX).zip(plan.segments.chunks(SEGMENTS_MAX)) {
+            let count = planned.iter().map(PlannedSegment::lines).sum();
+            last = self.record_retired(&said(rule, plan, archive, count), lists)?;
+        }
+        Ok(last)
+    }
+
+    /// Adds to a segment's list what goes, after the hashes of its ids are there.
+    fn write_list(&self, planned: &PlannedSegment) -> Result<AnnouncedList, RetainError> {
+        let (folder, first) = (self.folder(), planned.segment.first);
+        let (files, segments) = (&**folder.files(), folder.segments_folder());
+        let failed = |path| move |source| RetainError::Io { action: "write", path, source };
+        let path = segments.join(retired_name(first));
+        let list = read_list(files, &segments, first).map_err(failed(path.clone()))?;
+        let mut list = list.unwrap_or_default();
+        write_ranges(&planned.ranges, &mut list);
+        let ids = self.ids_of(planned).map_err(failed(planned.segment.path.clone()))?.encode();
+        if let Some(ids) = &ids {
+            let path = ids_path(&segments, first, list.len() as u64);
+            files.replace(&path, ids, true).map_err(failed(path.clone()))?;
+        }
+        files.replace(&path, &list, false).map_err(failed(path.clone()))?;
+        Ok(AnnouncedList::new(first, &list, ids.map(|ids| Sha256::digest(ids).into())))
+    }
+
+    fn ids_of(&self, planned: &PlannedSegment) -> io::Result<RetiredIds> {
+        let mut ids = RetiredIds::default();
+        let mut ranges = planned.ranges.iter().peekable();
+        let mut lines = NumberedLines::open(self.folder().files(), &planned.segment)?;
+        while let Some((index, line)) = lines.next()? {
+            while ranges.next_if(|range| range.end <= index).is_some() {}
+            let Some(range) = ranges.peek() else { break };
+            if range.contains(&index)
+                && let Some(id) = id_of(line)
+            {
+                ids.add(id, index - planned.segment.first.get());
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Records one event, signed by the key in force.
+    fn record_retired(&self, rule: &Object, lists: &[AnnouncedList]) -> Result<u64, RetainError> {
+        for _ in 0..ROTATIONS_MAX {
+            let keys = self.inner.keys.lock().unwrap_or_else(PoisonError::into_inner);
+            if keys.rotating.is_none() {
+                let details = details(rule, lists, self.origin(), &keys.signing);
+                // Under the lock: a rotation that begins after it takes effect after it.
+                return Ok(self.record_system("trail.retired", details)?);
+            }
+            drop(keys);
+            self.seal(SEAL_TIMEOUT);
+        }
+        Err(RetainError::NotSealed { seconds: SEAL_TIMEOUT.as_secs() })
+    }
+}
+
+/// What the event says, besides the segments.
+fn said(rule: &RetentionRule, plan: &Plan, archive: Option<&str>, count: u64) -> Object {
+    let mut said = Object::default();
+    said.insert("older_than_days", u64::from(rule.older_than_days));
+    said.insert("before", plan.before.to_string());
+    if let Some(tenant) = &rule.tenant {
+        said.insert("tenant", tenant.as_str());
+    }
+    if !rule.category.is_empty() {
+        let names = rule.category.iter().map(|category| Value::from(category.to_string()));
+        said.insert("category", Value::Array(names.collect()));
+    }
+    said.insert("count", count);
+    if let Some(archive) = archive {
+        said.insert("archive", archive);
+    }
+    said
+}
+
+/// The hashes of an event's id; `None` for the trail's own events.
+fn id_of(line: &[u8]) -> Option<RetiredId> {
+    if let Some((id, tenant)) = plain_id(line) {
+        return Some(RetiredId::new(id, Ids::key(tenant, id)));
+    }
+    let recorded = Event::from_line(line).ok().filter(|recorded| !recorded.system)?;
+    let id = recorded.event.id?;
+    Some(RetiredId::new(&id, Ids::key(recorded.event.tenant.as_deref(), &id)))
+}
+
+/// Id and tenant where the trail writes them, if neither needs decoding: most lines are read no further.
+fn plain_id(line: &[u8]) -> Option<(&str, Option<&str>)> {
+    let front = parse_front(line).filter(|front| !front.system)?;
+    let (id, rest) = plain(line.get(front.rest_offset..)?.strip_prefix(b"\"id\":\"")?)?;
+    let (_, rest) = plain(rest.strip_prefix(b",\"time\":\"")?)?;
+    match rest.strip_prefix(b",\"tenant\":\"") {
+        Some(rest) => Some((id, Some(plain(rest)?.0))),
+        None => rest.starts_with(b",\"category\":").then_some((id, None)),
+    }
+}
+
+fn plain(rest: &[u8]) -> Option<(&str, &[u8])> {
+    let end = memchr::memchr2(b'"', b'\\', rest)?;
+    let text = std::str::from_utf8(rest.get(..end)?).ok()?;
+    (rest.get(end) == Some(&b'"')).then(|| Some((text, rest.get(end + 1..)?)))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_to_an_id_is_that_of_the_long_one() {
+        let front = r#"{"v":1,"index":7,"recorded":"2026-01-02T03:04:05.000006Z","#;
+        let time = r#""time":"2026-01-02T03:04:05.000006Z""#;
+        for (rest, is_short) in [
+            (format!(r#""id":"a",{time},"tenant":"t","category":"admin","action":"x"}}"#), true),
+            (format!(r#""id":"a",{time},"category":"admin","action":"x"}}"#), true),
+            (format!(r#""id":"a\n",{time},"category":"admin","action":"x"}}"#), false),
+            (format!(r#""id":"a",{time},"tenant":"\"","category":"admin","action":"x"}}"#), false),
+        ] {
+            let line = format!("{front}{rest}");
+            let recorded = Event::from_line(line.as_bytes()).unwrap();
+            let id = recorded.event.id.unwrap();
+            let long = RetiredId::new(&id, Ids::key(recorded.event.tenant.as_deref(), &id));
+            assert_eq!(plain_id(line.as_bytes()).is_some(), is_short, "{line}");
+            assert_eq!(id_of(line.as_bytes()), Some(long), "{line}");
+        }
+        let own = format!(r#"{front}"system":true,"id":"a",{time},"category":"system","action":"x"}}"#);
+        assert_eq!(id_of(own.as_bytes()), None);
+    }
+}

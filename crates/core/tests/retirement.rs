@@ -1,0 +1,200 @@
+//! Promise: old events go when they must, and everything that remains is still proved.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says what is wrong by panicking, and what it measured by printing"
+)]
+
+mod support;
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+use support::SOON;
+use support::aged::{Moved, aged, check, event, options, record, verdict};
+use trailseal_core::{Ack, Once, ReadError, RetainError, RetentionRule, Trail};
+use trailseal_event::Index;
+
+fn size_of(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir.join("segments")).unwrap();
+    entries.map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}
+
+fn indexes(trail: &Trail) -> Vec<u64> {
+    let mut reader = trail.reader().unwrap();
+    let (mut oldest_first, mut newest_first) = (Vec::new(), Vec::new());
+    let end = reader.end().get();
+    reader
+        .for_each(0..end, &mut |index, line| {
+            assert!(line.starts_with(format!("{{\"v\":1,\"index\":{index},").as_bytes()));
+            oldest_first.push(index.get());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    reader
+        .for_each_newest_first(0..end, &mut |index, line| {
+            assert!(line.starts_with(format!("{{\"v\":1,\"index\":{index},").as_bytes()));
+            newest_first.push(index.get());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    newest_first.reverse();
+    assert_eq!(oldest_first, newest_first);
+    for index in 0..end {
+        let line = reader.line(Index::new(index));
+        assert_eq!(line.is_ok_and(|line| line.is_some()), oldest_first.contains(&index), "{index}");
+    }
+    oldest_first
+}
+
+#[test]
+fn old_events_go_and_the_rest_is_still_proved() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let trail = aged(dir.path(), options(&clock), &clock);
+    let mut reader = trail.reader().unwrap();
+    let proof = reader.prove(Index::new(105)).unwrap();
+    let before = size_of(dir.path());
+    let rule = RetentionRule::older_than_days(90);
+    let would = trail.would_retain(&rule).unwrap();
+    assert_eq!(size_of(dir.path()), before, "a dry run changes nothing");
+    let retained = trail.retain(&rule, None).unwrap();
+    assert_eq!(
+        (would.events, would.bytes, would.segments),
+        (retained.events, retained.bytes, retained.segments)
+    );
+    assert!(retained.events > 80 && retained.segments_removed > 5, "{retained:?}");
+    assert_eq!(retained.retired_by.len(), 1);
+    assert!(size_of(dir.path()) < before - 30_000, "{} of {before} bytes", size_of(dir.path()));
+    let left = indexes(&trail);
+    assert!(left.len() as u64 + retained.events == trail.stats().accepted, "{left:?} {retained:?}");
+    let checked = check(dir.path());
+    assert_eq!(checked.retired, retained.events);
+    assert_eq!(verdict(dir.path()).retired_by, [retained.retired_by[0].get()]);
+    // Old proofs still hold, new ones are still made, and those of what is gone name the event.
+    let again = trail.reader().unwrap().prove(Index::new(105)).unwrap();
+    assert_eq!((again.extra, again.index), (proof.extra, proof.index));
+    match trail.reader().unwrap().prove(Index::new(5)) {
+        Err(ReadError::Retired { index, by }) => {
+            assert_eq!((index.get(), by), (5, Some(retained.retired_by[0])));
+        }
+        other => panic!("{other:?}"),
+    }
+    // Nothing more is old enough.
+    let nothing = trail.retain(&rule, None).unwrap();
+    assert_eq!((nothing.events, nothing.retired_by.len()), (0, 0));
+    trail.close(SOON).unwrap();
+    let trail = Trail::open(dir.path(), options(&clock)).unwrap();
+    record(&trail, 110..120);
+    trail.close(SOON).unwrap();
+    check(dir.path());
+}
+
+#[test]
+fn parts_of_segments_go_again_and_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let trail = aged(dir.path(), options(&clock), &clock);
+    let odd = RetentionRule { tenant: Some("odd".into()), ..RetentionRule::older_than_days(90) };
+    let first = trail.retain(&odd, None).unwrap();
+    assert!(first.events > 40 && first.segments_removed == 0, "{first:?}");
+    indexes(&trail);
+    check(dir.path());
+    let even = RetentionRule { tenant: Some("even".into()), ..RetentionRule::older_than_days(90) };
+    let second = trail.retain(&even, None).unwrap();
+    assert!(second.events > 40, "{second:?}");
+    indexes(&trail);
+    let checked = check(dir.path());
+    assert_eq!(checked.retired, first.events + second.events);
+    trail.close(SOON).unwrap();
+    check(dir.path());
+}
+
+#[test]
+fn compressed_segments_stay_compressed() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let mut options = options(&clock);
+    options.segment.compress = true;
+    let trail = aged(dir.path(), options.clone(), &clock);
+    trail.close(SOON).unwrap();
+    let trail = Trail::open(dir.path(), options).unwrap();
+    let odd = RetentionRule { tenant: Some("odd".into()), ..RetentionRule::older_than_days(90) };
+    assert!(trail.retain(&odd, None).unwrap().events > 40);
+    let names: Vec<String> =
+        trail.reader().unwrap().segments().iter().map(|it| it.path.display().to_string()).collect();
+    assert!(names[..5].iter().all(|name| name.ends_with(".zst")), "{names:?}");
+    indexes(&trail);
+    check(dir.path());
+    trail.close(SOON).unwrap();
+}
+
+#[test]
+fn the_id_of_a_retired_event_is_still_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let trail = aged(dir.path(), options(&clock), &clock);
+    // One process has read the ids before, one has not.
+    assert!(matches!(
+        trail.record_once(&event(3), Ack::Durable).unwrap(),
+        Once::Repeated { retired: false, .. }
+    ));
+    let retained = trail.retain(&RetentionRule::older_than_days(90), None).unwrap();
+    let repeated =
+        |trail: &Trail, number: usize| match trail.record_once(&event(number), Ack::Durable).unwrap() {
+            Once::Repeated { index, retired, .. } => (index.get(), retired),
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(repeated(&trail, 3), (4, true));
+    assert_eq!(repeated(&trail, 105), (106, false));
+    trail.close(SOON).unwrap();
+    let trail = Trail::open(dir.path(), options(&clock)).unwrap();
+    let before = trail.stats().accepted;
+    assert_eq!(repeated(&trail, 3), (4, true));
+    assert_eq!(repeated(&trail, 105), (106, false));
+    let other_tenants = event(3).tenant("another");
+    assert!(matches!(trail.record_once(&other_tenants, Ack::Durable).unwrap(), Once::New(_)));
+    assert_eq!(trail.stats().accepted, before + 1);
+    let mut reader = trail.reader().unwrap();
+    let found = reader.retired_by_id("id-3", None).unwrap();
+    assert_eq!((found[0].index.get(), found[0].by), (4, Some(retained.retired_by[0])));
+    assert_eq!(reader.retired_by_id("id-3", Some("odd")).unwrap().len(), 1);
+    assert_eq!(reader.retired_by_id("id-3", Some("even")).unwrap(), []);
+    assert_eq!(reader.retired_by_id("id-105", None).unwrap(), []);
+    trail.close(SOON).unwrap();
+}
+
+#[test]
+fn a_clock_far_ahead_retires_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let trail = aged(dir.path(), options(&clock), &clock);
+    clock.to_day(20 * 365);
+    let error = trail.retain(&RetentionRule::older_than_days(90), None).unwrap_err();
+    assert!(matches!(error, RetainError::Clock { .. }), "{error}");
+    trail.close(SOON).unwrap();
+    // What was recorded by that clock does not make it right.
+    let trail = Trail::open(dir.path(), options(&clock)).unwrap();
+    record(&trail, 110..120);
+    let error = trail.retain(&RetentionRule::older_than_days(90), None).unwrap_err();
+    assert!(matches!(error, RetainError::Clock { .. }), "{error}");
+    assert_eq!(check(dir.path()).retired, 0);
+    trail.close(SOON).unwrap();
+}
+
+#[test]
+fn bounds_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let trail = aged(dir.path(), options(&clock), &clock);
+    for days in [0, 36_501, u32::MAX] {
+        let error = trail.retain(&RetentionRule::older_than_days(days), None).unwrap_err();
+        assert!(matches!(error, RetainError::Days { .. }), "{error}");
+    }
+    assert_eq!(trail.retain(&RetentionRule::older_than_days(36_500), None).unwrap().events, 0);
+    trail.close(Duration::from_secs(20)).unwrap();
+}

@@ -129,7 +129,13 @@ impl ServerClient {
         self.json_within(method, path, body, None)
     }
 
-    fn json_within(&self, method: &str, path: &str, body: &Value, timeout: Option<Duration>) -> Outcome<Value> {
+    fn json_within(
+        &self,
+        method: &str,
+        path: &str,
+        body: &Value,
+        timeout: Option<Duration>,
+    ) -> Outcome<Value> {
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let Answer { status, body, .. } = self.ask_within(method, path, text.as_bytes(), timeout)?;
         let answer = serde_json::from_slice(&body).unwrap_or(Value::Null);
@@ -146,7 +152,13 @@ impl ServerClient {
     }
 
     /// Without a timeout, the response may take as long as it takes.
-    fn ask_within(&self, method: &str, path: &str, body: &[u8], timeout: Option<Duration>) -> Outcome<Answer> {
+    fn ask_within(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        timeout: Option<Duration>,
+    ) -> Outcome<Answer> {
         let failed = |error: std::io::Error| {
             Failure::could_not(format!("could not reach the server at {}: {error}", self.place()))
         };

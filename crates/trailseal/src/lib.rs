@@ -26,6 +26,8 @@
 //! | `axum` | the same with what axum knows: the peer's address, the route |
 //! | `tracing` | a layer for tracing: marked events and spans become audit events |
 //! | `derive` | `#[derive(AuditEvent)]`: a struct that says of itself what event it is |
+//! | `archive` | an archive for what is retired: bundles in a folder |
+//! | `object-store` | the same in object stores such as S3 |
 //! | `serve` | the server, with its viewer, inside the application; with it `index` |
 //!
 //! The same for those who come from `llm-orchestrator-audit`: [`AuditLogger`], [`struct@AuditEvent`], [`AuditStorage`].
@@ -103,6 +105,8 @@ pub use trailseal_core::{
     Archive, Archived, Hold, HoldAdded, Kept, KnownSink, RETAIN_DAYS_MAX, Retained, RetentionRule, Retiring,
     SinkBehind,
 };
+#[cfg(feature = "archive")]
+pub use trailseal_export::archive;
 // What can go wrong.
 pub use trailseal_core::{
     ArchiveError, CloseError, ForgetSinkError, HoldError, OpenError, ReadError, RecordError, RecordOnceError,

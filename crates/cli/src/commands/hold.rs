@@ -109,11 +109,20 @@ fn show(answer: &Value, as_json: bool) -> Outcome {
     for hold in holds {
         let word = |name: &str| hold[name].as_str().unwrap_or_default();
         let filters = hold["filters"].as_object().into_iter().flatten().flat_map(|(name, values)| {
-            values.as_array().into_iter().flatten().map(move |value| format!("{name}={}", value.as_str().unwrap_or_default()))
+            values
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(move |value| format!("{name}={}", value.as_str().unwrap_or_default()))
         });
         let filters: Vec<String> = filters.collect();
         let filters = if filters.is_empty() { "everything".to_owned() } else { filters.join(" ") };
-        text.push_str(&format!("{:<24} {filters}, since {}: {}\n", word("name"), word("added"), word("reason")));
+        text.push_str(&format!(
+            "{:<24} {filters}, since {}: {}\n",
+            word("name"),
+            word("added"),
+            word("reason")
+        ));
     }
     write_out(None, text.as_bytes())
 }

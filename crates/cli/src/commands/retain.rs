@@ -31,7 +31,8 @@ pub(super) fn run(settings: &Settings, retain: &Retain, json: bool) -> Outcome {
             (false, None) => trail.retain(&rule, None)?,
             (false, Some(place)) => {
                 let archive = trailseal_export::archive(place, &rule);
-                let mut archive = archive.map_err(|error| Failure::could_not(format!("--archive: {error}")))?;
+                let mut archive =
+                    archive.map_err(|error| Failure::could_not(format!("--archive: {error}")))?;
                 trail.retain(&rule, Some(archive.as_mut()))?
             }
         };
@@ -84,7 +85,9 @@ fn absolute(path: &Path) -> Outcome<PathBuf> {
     let path = std::path::absolute(path).map_err(Failure::io("find", path))?;
     match path.to_str() {
         Some(_) => Ok(path),
-        None => Err(Failure::could_not(format!("--archive: {} is not UTF-8: use another folder", path.display()))),
+        None => {
+            Err(Failure::could_not(format!("--archive: {} is not UTF-8: use another folder", path.display())))
+        }
     }
 }
 
@@ -93,7 +96,8 @@ fn rule(retain: &Retain) -> Outcome<RetentionRule> {
     rule.tenant.clone_from(&retain.tenant);
     let parse = |name: &String| {
         let wrong = || {
-            let known = Category::NAMED.iter().map(|category| category.name().into_owned()).collect::<Vec<_>>();
+            let known =
+                Category::NAMED.iter().map(|category| category.name().into_owned()).collect::<Vec<_>>();
             Failure::could_not(format!("--category cannot be {name:?}: use {} or custom:…", known.join(", ")))
         };
         Category::parse(name).ok_or_else(wrong)

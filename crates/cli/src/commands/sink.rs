@@ -14,9 +14,9 @@ pub(super) fn run(settings: &Settings, command: &Sink, as_json: bool) -> Outcome
     match command {
         Sink::List => for_each_trail(settings, |trail| {
             let failed = |error| Failure::could_not(format!("could not read the sinks: {error}"));
-            let sinks = trail.sinks().map_err(failed)?.into_iter().map(|sink| {
-                json!({"name": sink.name, "cursor": sink.cursor.get(), "attached": sink.is_attached})
-            });
+            let sinks = trail.sinks().map_err(failed)?.into_iter().map(
+                |sink| json!({"name": sink.name, "cursor": sink.cursor.get(), "attached": sink.is_attached}),
+            );
             show(&json!({"origin": trail.origin(), "sinks": sinks.collect::<Vec<_>>()}), as_json)
         }),
         // With several slots it is forgotten wherever it is known.
@@ -26,7 +26,10 @@ pub(super) fn run(settings: &Settings, command: &Sink, as_json: bool) -> Outcome
             for_each_trail(settings, |trail| match trail.forget_sink(name) {
                 Ok(index) => {
                     is_forgotten = true;
-                    show_forgotten(&json!({"origin": trail.origin(), "name": name, "index": index.get()}), as_json)
+                    show_forgotten(
+                        &json!({"origin": trail.origin(), "name": name, "index": index.get()}),
+                        as_json,
+                    )
                 }
                 Err(error @ trailseal_core::ForgetSinkError::Unknown { .. }) => {
                     unknown = Some(error);

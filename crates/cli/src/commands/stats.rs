@@ -31,7 +31,7 @@ fn show(reader: &mut Reader, not_indexed: u64, json: bool) -> Outcome {
         ControlFlow::Continue(())
     })?;
     let (_, checkpoint) = reader.checkpoint()?;
-    let retired = reader.retired();
+    let retired = reader.retired()?;
     let segments = reader.segments();
     let on_disk: u64 = segments
         .iter()

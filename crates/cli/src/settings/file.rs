@@ -164,7 +164,9 @@ impl File<'_> {
                 DeValue::String(text) => read.take(name, text).map_err(|what| bad(&what))?,
                 DeValue::Array(texts) if name == "category" => {
                     for text in texts.iter() {
-                        let DeValue::String(text) = text.get_ref() else { return Err(bad("not a list of strings")) };
+                        let DeValue::String(text) = text.get_ref() else {
+                            return Err(bad("not a list of strings"));
+                        };
                         read.take(name, text).map_err(|what| bad(&what))?;
                     }
                 }

@@ -26,7 +26,10 @@ impl Settings {
 
     /// Where lines go before they are retired.
     pub(crate) fn retention_archive(&self) -> Option<&str> {
-        self.given.get("retention.archive").map(|given| given.value.as_str()).filter(|place| !place.is_empty())
+        self.given
+            .get("retention.archive")
+            .map(|given| given.value.as_str())
+            .filter(|place| !place.is_empty())
     }
 }
 

@@ -15,6 +15,14 @@ use trailseal_core::{Archive, ArchiveError, RetentionRule};
 /// The archive at `place`: a folder, which is made when it is needed, or a URL such as `s3://bucket/prefix`. What `rule`
 /// selects is noted in each bundle.
 ///
+/// ```
+/// use trailseal_core::RetentionRule;
+///
+/// let rule = RetentionRule::older_than_days(90);
+/// let _archive = trailseal_export::archive("/mnt/archive", &rule)?;
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+/// ```
+///
 /// # Errors
 /// When the URL is none, or this build has no object stores.
 pub fn archive(place: &str, rule: &RetentionRule) -> Result<Box<dyn Archive + Send>, ArchiveError> {

@@ -167,7 +167,7 @@ impl FileAuditStorage {
             let now = opened.options.clock.now().as_micros();
             let before =
                 Timestamp::from_micros(now.saturating_sub(i64::from(days).saturating_mul(DAY_MICROS)));
-            rotated::remove(&opened.path, before, &opened.trail.holds()?)
+            rotated::remove(&opened.path, before, &opened.trail)
         });
         removed.await.unwrap_or_else(|| Err(QueryError::Stopped.into()))?;
         Ok(events)

@@ -7,18 +7,23 @@ use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use trailseal_core::load_mask_key;
 use trailseal_event::line::parse_front;
 
 use super::storage::StorageError;
-use crate::{Filter, Hold, HoldError, Timestamp};
+use crate::{Filter, Hold, HoldError, Timestamp, Trail};
 
 /// No line is longer.
 const LINE_BYTES_MAX: u64 = 1 << 16;
 const SECOND_MICROS: i64 = 1_000_000;
 
 /// Removes the rotated copies of `path` of which every line was recorded before `before`, unless one is held.
-pub(super) fn remove(path: &Path, before: Timestamp, holds: &[Hold]) -> Result<(), StorageError> {
-    let held = holds.iter().map(filter_of).collect::<Result<Vec<_>, _>>()?;
+pub(super) fn remove(path: &Path, before: Timestamp, trail: &Trail) -> Result<(), StorageError> {
+    let unread = |error| StorageError::Other(Box::new(error));
+    let key = load_mask_key(trail.core().folder()).map_err(unread)?;
+    let as_stored = |filter: Filter| filter.as_stored(key.as_ref());
+    let held =
+        trail.holds()?.iter().map(|hold| filter_of(hold).map(as_stored)).collect::<Result<Vec<_>, _>>()?;
     for copy in rotated(path)? {
         if is_older(&copy, before)? && !is_held(&copy.path, &held)? {
             fs::remove_file(&copy.path)?;

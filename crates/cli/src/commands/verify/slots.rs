@@ -111,6 +111,7 @@ fn missing(origin: &str, message: String) -> Verdict {
         sealed: 0,
         unsealed: 0,
         retired: 0,
+        retired_by: Vec::new(),
         first_bad: None,
         range: None,
         problem: Some(Problem::SlotMissing),

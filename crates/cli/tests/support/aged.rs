@@ -60,7 +60,9 @@ pub fn make(dir: &Path, old: usize, tenants: usize) {
     options.segment.roll = Roll::Bytes(16 << 10);
     let trail = Trail::open(dir, options).unwrap();
     for number in 0..old {
-        trail.record_ack(&event(number, tenants), Ack::Accepted).unwrap();
+        // Segments roll between commits.
+        let ack = if number % 32 == 31 { Ack::Durable } else { Ack::Accepted };
+        trail.record_ack(&event(number, tenants), ack).unwrap();
     }
     assert!(trail.flush(Duration::from_secs(60)));
     clock.days_ago(1);

@@ -49,9 +49,7 @@ impl Archive for FolderArchive {
             return Err(format!("{}: {error}", path.display()).into());
         }
         fs::rename(&part, &path).map_err(at)?;
-        if !cfg!(trailseal_fault = "archive_not_synced") {
-            File::open(&folder).and_then(|folder| folder.sync_all()).map_err(at)?;
-        }
+        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(at)?;
         Ok(Archived { location: path.display().to_string() })
     }
 }

@@ -70,21 +70,20 @@ fn time_of(rest: &str) -> Option<Timestamp> {
     Timestamp::parse(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z"))
 }
 
-/// Both say so: the name, and the last line, which is the newest.
+/// By its last line, which is the newest. Where that is none of a trail's, by its name: what is in it came before.
 fn is_older(copy: &Rotated, before: Timestamp) -> io::Result<bool> {
-    // The name has whole seconds; what came before the rotation may be as young as the end of that one.
-    if copy.at.as_micros().saturating_add(SECOND_MICROS) > before.as_micros() {
-        return Ok(false);
-    }
     let mut file = File::open(&copy.path)?;
     let len = file.metadata()?.len();
     let mut end = Vec::new();
     file.seek(SeekFrom::Start(len.saturating_sub(LINE_BYTES_MAX)))?;
     file.take(LINE_BYTES_MAX).read_to_end(&mut end)?;
     let last = end.strip_suffix(b"\n").unwrap_or(&end).rsplit(|byte| *byte == b'\n').next();
-    // What was in the file before the trail was there is as old as the file.
-    let newest = last.and_then(parse_front).map(|front| front.recorded);
-    Ok(newest.is_none_or(|newest| newest < before))
+    let newest = last.and_then(parse_front).map_or_else(
+        // The name has whole seconds.
+        || Timestamp::from_micros(copy.at.as_micros().saturating_add(SECOND_MICROS)),
+        |front| front.recorded,
+    );
+    Ok(newest < before)
 }
 
 fn is_held(path: &Path, held: &[Filter]) -> io::Result<bool> {

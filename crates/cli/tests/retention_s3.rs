@@ -51,9 +51,11 @@ fn events_go_to_an_object_store_before_they_are_retired() {
     // A bucket that is not there: nothing goes, and no secret is told.
     let count = || place.run("query --count").ok().out;
     let before = count();
-    let refused = run("retain --older-than 90d --archive s3://nowhere/x", "hidden-from-all").could_not(&["nothing was retired"]);
+    let refused = run("retain --older-than 90d --archive s3://nowhere/x", "hidden-from-all")
+        .could_not(&["nothing was retired"]);
     assert!(!refused.err.contains("hidden-from-all"), "{refused:?}");
-    let refused = run("retain --older-than 90d --archive s3://user:secret@audit/x", "s").could_not(&["AWS_ACCESS_KEY_ID"]);
+    let refused = run("retain --older-than 90d --archive s3://user:secret@audit/x", "s")
+        .could_not(&["AWS_ACCESS_KEY_ID"]);
     assert!(!refused.err.contains("secret@"), "{refused:?}");
     assert_eq!(count(), before);
 

@@ -13,14 +13,15 @@ use trailseal_event::Category;
 use super::answer::retained_json;
 use super::run::{Retention, long};
 use crate::access::Caller;
-use crate::body::{Bodies, parse};
+use crate::body::{Bodies, parse, whole};
 use crate::problem::Problem;
 use crate::reviews::{Reviews, request_retention};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
-    older_than_days: u32,
+    #[serde(default, deserialize_with = "whole")]
+    older_than_days: Option<u64>,
     tenant: Option<String>,
     #[serde(default)]
     category: Vec<String>,
@@ -59,7 +60,11 @@ pub(crate) async fn retain(
 }
 
 fn rule(request: &Request) -> Result<RetentionRule, Problem> {
-    let days = request.older_than_days;
+    let days = request.older_than_days.ok_or_else(|| {
+        Problem::unprocessable("older_than_days is missing").with("field", "older_than_days")
+    })?;
+    // One that is too large is so here, too.
+    let days = u32::try_from(days).unwrap_or(u32::MAX);
     if !(1..=RETAIN_DAYS_MAX).contains(&days) {
         return Err(RetainError::Days { days }.into());
     }

@@ -36,6 +36,7 @@ fn events_go_to_an_object_store_before_they_are_retired() {
     wait_until("the store has a bucket", made);
 
     let place = Place::new();
+    place.write("trailseal.toml", "index.enabled = false\n");
     aged::make(&place.path("trail"), 4_000, 4);
     let run = |words: &str, secret: &str| {
         let mut command = place.command(&words.split_whitespace().collect::<Vec<_>>());

@@ -23,6 +23,9 @@ class Lines:
     went_back: int | None = None
     stop: str | None = None  # the code, if damage ended them
     has_gap: bool = False
+    missing: list = field(default_factory=list)  # first and end of what a list says is retired
+    no_leaf: int | None = None  # the first of these whose leaf hash is not in the tree either
+    announcing: list = field(default_factory=list)  # lines that may announce a retirement
 
     def end(self):
         return self.tree.size
@@ -64,17 +67,33 @@ def misfit_of(index, line, named):
     return None
 
 
-def read_lines(folder, starts, signed_size):
+def read_lines(folder, starts, signed_size, leaves):
+    """Reads all lines. Where some are missing that a list says are retired, `leaves`, the leaf hashes of the
+    tree on disk, stand for them."""
     found, recorded = Lines(), b""
+
+    def fill(index):
+        if found.end() < index:
+            found.missing.append((found.end(), index))
+        for at in range(found.end(), index):
+            leaf = leaves[32 * at:32 * at + 32]
+            if len(leaf) < 32:
+                found.no_leaf = at if found.no_leaf is None else found.no_leaf
+            found.tree.append(leaf.ljust(32, b"\0"))
+
     try:
-        for line in segments.lines(folder, starts):
-            index = found.tree.size
+        for index, line in segments.lines(folder, starts):
+            fill(index)
+            if line is None:
+                continue
             named, time = front_of(line)
             found.misfit = found.misfit or misfit_of(index, line, named)
             if time is not None:
                 if time < recorded and index >= signed_size and found.went_back is None:
                     found.went_back = index
                 recorded = time
+            if SYSTEM.match(line) and b'"trail.retired"' in line:
+                found.announcing.append((index, line))
             found.tree.append(merkle.leaf_hash(line))
     except Damaged as error:
         found.stop = error.code
@@ -84,6 +103,6 @@ def read_lines(folder, starts, signed_size):
 
 def readable(lines):
     try:
-        yield from lines
+        yield from ((index, line) for index, line in lines if line is not None)
     except Damaged:
         pass

@@ -1,11 +1,14 @@
 """The lines of a trail: its segments, plain or compressed, in their order."""
 
-import itertools
+import bisect
 import re
 import stat
 import subprocess
 
 NAME = re.compile(r"(\d{20})\.jsonl(?:\.zst)?", re.ASCII)
+LIST_NAME = re.compile(r"(\d{20})\.retired", re.ASCII)
+RANGE = re.compile(rb"(0|[1-9]\d*) (0|[1-9]\d*)\n")
+INDEX = re.compile(rb'\{"v":1,"index":(0|[1-9]\d*),"recorded":"')
 CHUNK = 1 << 20
 FRAME_BYTES_MAX = 8 << 20
 # Lines end before one as long as this: no reader needs to hold more.
@@ -32,22 +35,80 @@ def open_file(path):
 
 
 def starts(folder):
-    """The first index of each segment, in order."""
-    names = [NAME.fullmatch(path.name) for path in (folder / "segments").glob("*")]
-    return sorted({int(name[1]) for name in names if name and int(name[1]) < 1 << 64})
+    """The first index of each segment, in order. Of one whose lines are all retired only the list is left."""
+    names = [path.name for path in (folder / "segments").glob("*")]
+
+    def firsts(pattern):
+        found = (pattern.fullmatch(name) for name in names)
+        return {int(name[1]) for name in found if name and int(name[1]) < 1 << 64}
+
+    with_lines = firsts(NAME)
+    # What vouches for retired lines comes after them: a list behind the last segment bounds nothing.
+    last = max(with_lines, default=-1)
+    return sorted(with_lines | {first for first in firsts(LIST_NAME) if first < last})
+
+
+def list_of(folder, start):
+    """The bytes of a segment's list of retired ranges; none if there is no list."""
+    try:
+        with open_file(folder / "segments" / f"{start:020}.retired") as stream:
+            return stream.read()
+    except (Damaged, FileNotFoundError):
+        return b""
+
+
+class Ranges:
+    """The ranges in a list, as far as it is well formed."""
+
+    def __init__(self, data):
+        self.ranges, at = [], 0
+        for line in data.splitlines(keepends=True):
+            found, at = RANGE.fullmatch(line), at + len(line)
+            if not found or not int(found[1]) < int(found[2]) < 1 << 64:
+                break
+            self.ranges.append((int(found[1]), int(found[2]), at))
+        self.ranges.sort()
+
+    def covers(self, first, end):
+        """How many bytes of the list it takes to say that these are retired; None if it does not say so."""
+        at, needed = self.reaches(first, end)
+        return needed if at >= end else None
+
+    def reaches(self, first, end):
+        """Up to where these are retired without a gap, and how many bytes of the list it takes to say so."""
+        at, needed = first, 0
+        for begin, until, length in self.ranges[max(bisect.bisect(self.ranges, (at, 1 << 64)) - 1, 0):]:
+            if begin > at or at >= end:
+                break
+            if until > at:
+                at, needed = until, max(needed, length)
+        return at, needed
 
 
 def lines(folder, segment_starts):
-    """Every line that counts, without its line break. Raises Damaged where lines cannot be read on; ends
-    at a gap."""
+    """Every line that counts with its index, without its line break; and at the end of a segment the index that
+    follows, with None. Raises Damaged where lines cannot be read on; ends at a gap. A line is the next one, unless it names a later index and the list says that
+    everything before that is retired."""
     index = 0
     for start, end in zip(segment_starts, [*segment_starts[1:], None]):
         if index < start:
             return
+        whole, ranges = split(content(folder, start)), None
         # The next segment's name bounds this one: what a failed write may have left behind it is not even read.
-        for line in itertools.islice(split(content(folder, start)), None if end is None else end - start):
-            yield line
+        while (end is None or index < end) and (line := next(whole, None)) is not None:
+            if ranges is None:
+                # Lines go only after their list is there: it is read after the file was opened.
+                ranges = Ranges(list_of(folder, start))
+            named = INDEX.match(line) if ranges.ranges else None
+            if named and int(named[1]) > index and ranges.covers(index, int(named[1])) is not None:
+                index = int(named[1])
+                if end is not None and index >= end:
+                    break
+            yield index, line
             index += 1
+        if end is not None and index < end:
+            index = min(Ranges(list_of(folder, start)).reaches(index, end)[0], end)
+            yield index, None
 
 
 def split(chunks):

@@ -1,6 +1,8 @@
 //! Do the tests bite? Each deliberate fault is a small wrong in the product's code, switched by the test-only
 //! cfg `trailseal_fault`. One build each; at least one of the named tests must turn red.
 
+mod retirement;
+
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Instant, SystemTime};
@@ -442,7 +444,9 @@ const FAULTS: &[Fault] = &[
 pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
     let mut rows = Vec::new();
     let mut unbitten = Vec::new();
-    for fault in FAULTS.iter().filter(|fault| only.is_none_or(|only| only == fault.name)) {
+    for fault in
+        FAULTS.iter().chain(retirement::FAULTS).filter(|fault| only.is_none_or(|only| only == fault.name))
+    {
         let begun = Instant::now();
         let red = red_tests(fault)?;
         println!(

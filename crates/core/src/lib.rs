@@ -44,7 +44,7 @@ pub use lock::Holder;
 pub use manifest::{Manifest, ManifestError, ManifestKey};
 pub use notice::{Notice, OnNotice};
 pub use seal::{Anchor, SealTrouble};
-pub use segment::{Roll, SegmentFile, SegmentOptions};
+pub use segment::{Roll, SegmentFile, SegmentOptions, retired_in};
 pub use trail::{
     Ack, Archive, ArchiveError, Archived, BATCH_WARNINGS_MAX, BackedUp, BackupError, BatchError, CloseError,
     Closed, EachLine, FindWitnesses, ForgetSinkError, Found, HandInJsonError, HandedIn, HandedInBatch,

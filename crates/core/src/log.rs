@@ -43,6 +43,8 @@ pub(crate) struct Log {
     pub(crate) segments: Mutex<Vec<u64>>,
     /// Held while a closed segment is written again: compressed, or without its retired lines.
     pub(crate) rewriting: Mutex<()>,
+    /// How many retirements have ended.
+    pub(crate) retirements: AtomicU64,
     /// How many segments the writer has started.
     pub(crate) segments_begun: AtomicU64,
     /// Set while less than the disk reserve and a quarter more is free: work that can wait then stops.

@@ -65,6 +65,7 @@ fn load(folder: &Path, events: u64, is_shuffled: bool, zipf: &Zipfs) {
             .iter()
             .zip(at..)
             .map(|(bytes, index)| BatchLine {
+                index: Index::new(index),
                 bytes,
                 segment: Index::new(index / 400_000 * 400_000),
                 offset: index % 400_000 * 600,

@@ -7,11 +7,13 @@
 mod open;
 mod options;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use trailseal_core::deliver::{Batch, Position, Sink, SinkError};
+use trailseal_core::deliver::{Batch, BatchLine, Position, Sink, SinkError};
+use trailseal_core::{Folder, retired_in};
 use trailseal_event::Index;
 
 use crate::error::{IndexError, io_at};
@@ -21,6 +23,9 @@ use crate::store::{Main, State, new_range_path, range_path, remove, remove_stray
 
 use open::Open;
 pub use options::{BATCH_EVENTS_MAX, IndexOptions};
+
+/// Lines that are stored together are no further apart, retired ones between them included.
+const EXTENT_MAX: u64 = 8_192;
 
 /// The writing side of a trail's index. Only one process at a time may have it open: the one that holds the trail.
 pub struct Indexer {
@@ -98,6 +103,29 @@ impl Indexer {
         Ok(())
     }
 
+    /// Makes the rows of each range again in which more lines are retired than when they were made.
+    fn make_again(&mut self, trail: &Folder, retired: &[Range<u64>]) -> Result<(), IndexError> {
+        self.close_ranges(0)?;
+        let mut known = self.main.retired()?;
+        let closed = self.open.state.ranges.iter().map(|range| range.lo..range.end());
+        let open = self.open.open_lo()..self.open.next();
+        for range in closed.chain([open]).collect::<Vec<_>>() {
+            let overlap =
+                |other: &Range<u64>| other.end.min(range.end).saturating_sub(other.start.max(range.start));
+            let count: u64 = retired.iter().map(overlap).sum();
+            if known.get(&range.start).copied().unwrap_or(0) == count {
+                continue;
+            }
+            known.insert(range.start, count);
+            let rows = self.open.rows_again(trail, range.clone())?;
+            if range.start < self.open.open_lo() {
+                write_range(&self.folder, &rows, self.open.seed())?;
+            }
+            self.open.replace(&mut self.main, rows, &known)?;
+        }
+        Ok(())
+    }
+
     fn begin_to_close(&self, rows: Arc<Rows>) -> Result<JoinHandle<Result<(), IndexError>>, IndexError> {
         let (folder, seed) = (self.folder.clone(), self.open.seed());
         std::thread::Builder::new()
@@ -132,23 +160,47 @@ impl Sink for Indexer {
 
     fn position(&mut self) -> Result<Position, SinkError> {
         self.change(|_| Ok(()))?;
-        let State { cursor, last_leaf, .. } = self.open.state;
-        Ok(Position { cursor: Index::new(cursor), last_leaf })
+        let State { delivered, last_leaf, .. } = self.open.state;
+        Ok(Position { cursor: Index::new(delivered), last_leaf })
     }
 
     fn deliver(&mut self, batch: &Batch<'_>) -> Result<(), SinkError> {
         self.change(|_| Ok(()))?;
-        if batch.first != self.cursor() {
-            return Err(SinkError::Gap { first: batch.first, cursor: self.cursor() });
+        let cursor = Index::new(self.open.state.delivered);
+        if batch.first != cursor {
+            return Err(SinkError::Gap { first: batch.first, cursor });
         }
-        for lines in batch.lines.chunks(BATCH_EVENTS_MAX) {
+        let mut left = batch.lines;
+        while let Some(first) = left.first().map(|line| line.index.get()) {
+            while first.saturating_sub(self.open.next()) > EXTENT_MAX {
+                self.change(|indexer| {
+                    indexer.close_ranges(1)?;
+                    indexer.open.store_retired(&mut indexer.main, first)
+                })?;
+            }
+            let is_near = |line: &&BatchLine<'_>| line.index.get() - first < EXTENT_MAX;
+            let count = left.iter().take(BATCH_EVENTS_MAX).take_while(is_near).count();
+            let (lines, later) = left.split_at(count);
             self.change(|indexer| {
                 // Two full ranges never wait at once, so memory is bounded.
                 indexer.close_ranges(1)?;
                 indexer.open.store(&mut indexer.main, lines)
             })?;
+            left = later;
         }
         Ok(())
+    }
+
+    fn drop_retired(&mut self, trail: &Folder) -> Result<(), SinkError> {
+        let retired = retired_in(trail)?;
+        if retired.is_empty() || cfg!(trailseal_fault = "index_keeps_retired") {
+            return Ok(());
+        }
+        Ok(self.change(|indexer| indexer.make_again(trail, &retired))?)
+    }
+
+    fn needs_all(&self) -> bool {
+        false
     }
 
     fn batch_events_max(&self) -> usize {

@@ -72,7 +72,7 @@ impl IndexedIds {
         let mut position = Position::default();
         if let Some(main) = Main::open_read_only(&self.folder, &self.origin)? {
             let (state, hasher) = main.state_and_hasher()?;
-            position = Position { cursor: Index::new(state.cursor), last_leaf: state.last_leaf };
+            position = Position { cursor: Index::new(state.delivered), last_leaf: state.last_leaf };
             for row in state.ranges {
                 // The ranges of a rebuilt index may have other bounds.
                 if row.end() > self.end() {

@@ -91,6 +91,22 @@ impl Rows {
         segment_of(&self.segments, row)
     }
 
+    /// Adds a row for a line that was retired: it has a number and matches nothing.
+    pub(crate) fn push_retired(&mut self) {
+        if self.segments.is_empty() {
+            self.segments.push((0, self.lo));
+        }
+        self.offsets.push(self.offsets.last().copied().unwrap_or(0));
+        self.push_unreadable();
+    }
+
+    fn push_unreadable(&mut self) {
+        self.times.push(self.times.last().copied().unwrap_or(0));
+        for (column, codes) in Coded::ALL.iter().zip(&mut self.codes) {
+            codes.push(if *column == Coded::Mark { MARK_UNREADABLE } else { ABSENT });
+        }
+    }
+
     /// Adds a line as a row.
     pub(crate) fn push(&mut self, line: &BatchLine<'_>, coder: &mut Coder) {
         let row = self.len() as u32;
@@ -101,12 +117,7 @@ impl Rows {
         self.offsets.push(line.offset);
         match Fields::of_line(line.bytes) {
             Some(fields) => self.push_fields(row, &fields, coder),
-            None => {
-                self.times.push(self.times.last().copied().unwrap_or(0));
-                for (column, codes) in Coded::ALL.iter().zip(&mut self.codes) {
-                    codes.push(if *column == Coded::Mark { MARK_UNREADABLE } else { ABSENT });
-                }
-            }
+            None => self.push_unreadable(),
         }
     }
 

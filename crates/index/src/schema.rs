@@ -4,7 +4,7 @@ use trailseal_event::{NO_OUTCOME, Outcome, Severity};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The format that this code reads and writes.
-pub(crate) const FORMAT: i64 = 3;
+pub(crate) const FORMAT: i64 = 4;
 /// The most rows a range can have.
 pub(crate) const RANGE_ROWS_MAX: usize = 1 << 18;
 /// The most keys a range should have; it is closed early at this many.
@@ -35,6 +35,7 @@ pub(crate) enum Piece {
     Seed,
     State,
     RangeTimes,
+    Retired,
 }
 
 /// Columns of codes.
@@ -84,7 +85,7 @@ impl Coded {
 pub(crate) const MARK_NONE: u32 = 0;
 /// An event of the trail itself.
 pub(crate) const MARK_SYSTEM: u32 = 1;
-/// An unreadable line: it matches nothing.
+/// An unreadable line, or one that was retired: it matches nothing.
 pub(crate) const MARK_UNREADABLE: u32 = 2;
 
 /// Kinds of keys: values that are kept as a hash. The first are those of the dictionaries, for values that these do not

@@ -248,8 +248,13 @@ impl Runner {
     /// Delivers until it may end and everything durable is stored.
     fn deliver_from(&mut self, begun: Begun, backoff: &mut Duration) -> Result<(), Halt> {
         let Begun { mut follower, mut listed } = begun;
-        let mut idle = POLL_BUSY;
+        let (mut idle, mut dropped) = (POLL_BUSY, None);
         while !self.status.must_end.is_set() {
+            let retirements = self.log.retirements.load(Ordering::Acquire);
+            if dropped != Some(retirements) {
+                self.sink.drop_retired(&self.log.folder).map_err(failed)?;
+                dropped = Some(retirements);
+            }
             // Before the watermark, so that what was durable when the writer ended is seen as durable.
             let may_end = self.status.may_end.load(Ordering::Acquire);
             let durable = self.log.progress.durable();

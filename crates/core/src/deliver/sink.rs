@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use trailseal_event::Index;
 use trailseal_tlog::Hash;
 
+use crate::folder::Folder;
+
 /// One durable line and its place.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchLine<'a> {
@@ -100,6 +102,16 @@ pub trait Sink: Send {
     /// that is derived from the trail and loses nothing, such as an index, or that begins anew at each opening.
     fn needs_all(&self) -> bool {
         true
+    }
+
+    /// Called after each connecting, and again whenever lines were retired: a chance to drop what was kept of them. `trail`
+    /// is the trail's folder; the lines are gone from it.
+    ///
+    /// # Errors
+    /// When the store failed; it is called again.
+    fn drop_retired(&mut self, trail: &Folder) -> Result<(), SinkError> {
+        let _ = trail;
+        Ok(())
     }
 
     /// Called when there is nothing more to deliver at the moment: a chance for work that is not urgent.

@@ -131,10 +131,9 @@ fn copy_rest(
             }
         }
     }
-    match segment.end {
-        Some(end) if cursor.ends_at(end).is_some() => Ok(dropped),
-        _ => Err(not_signed(cursor.next.get())),
-    }
+    let Some(end) = segment.end else { return Err(not_signed(cursor.next.get())) };
+    cursor.pass_retired(end);
+    if cursor.next >= end { Ok(dropped) } else { Err(not_signed(cursor.next.get())) }
 }
 
 /// The new file of a segment, under another name until it is complete.

@@ -157,16 +157,14 @@ impl Cursor {
         self.next = Index::new(next);
     }
 
-    /// Whether everything that is still to come up to `end` is retired; then the cursor is there. Returns how many bytes
-    /// of the list say so.
-    pub(crate) fn ends_at(&mut self, end: Index) -> Option<u64> {
-        let bytes = match self.next >= end {
-            true => Some(0),
-            false => self.retired.covers(self.next.get()..end.get()),
-        };
-        if bytes.is_some() {
-            self.next = self.next.max(end);
+    /// After the last line: passes over what is retired up to `end`, the end of the segment. Returns how many bytes of the
+    /// list say so; the cursor is at `end` then, unless a line is missing.
+    pub(crate) fn pass_retired(&mut self, end: Index) -> u64 {
+        if self.next >= end {
+            return 0;
         }
+        let (to, bytes) = self.retired.reaches(self.next.get()..end.get());
+        self.next = Index::new(to.min(end.get()));
         bytes
     }
 }

@@ -62,7 +62,10 @@ fn write(files: &dyn Files, segment: &SegmentFile, out: &mut dyn AppendFile) -> 
         out.append(&frame)?;
         frames.push(FrameLen { compressed: frame.len() as u32, plain: block.bytes().len() as u32 });
     }
-    if segment.end.is_some_and(|end| cursor.ends_at(end).is_none()) {
+    if let Some(end) = segment.end {
+        cursor.pass_retired(end);
+    }
+    if segment.end.is_some_and(|end| cursor.next < end) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("line {} is missing", cursor.next)));
     }
     out.append(&encode_seek_table(&frames))?;

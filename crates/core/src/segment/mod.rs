@@ -23,5 +23,6 @@ pub use name::{Form, SegmentFile, offsets_name, parse_segment_name, retired_name
 pub use offsets::{OFFSETS_EVERY, Offsets};
 pub use options::{Roll, SegmentOptions};
 pub use reader::LineReader;
+pub use retired::retired_in;
 pub(crate) use retired::{NumberedLines, Numbering, RetiredList, read_list, write_ranges};
 pub(crate) use writer::{Batch, SegmentWriter};

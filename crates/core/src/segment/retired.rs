@@ -18,9 +18,10 @@ use std::sync::Arc;
 use trailseal_event::Index;
 use trailseal_event::line::{Fronts, parse_front};
 
-use super::name::{SegmentFile, retired_name};
+use super::name::{SegmentFile, parse_retired_name, retired_name};
 use super::reader::LineReader;
 use crate::file::Files;
+use crate::folder::Folder;
 
 /// More than any segment's list: a range needs two lines of a segment.
 const LIST_BYTES_MAX: u64 = 1 << 30;
@@ -80,8 +81,15 @@ impl RetiredList {
 
     /// Whether all of `range` is retired, and how many bytes of the list say so.
     pub(crate) fn covers(&self, range: Range<u64>) -> Option<u64> {
+        let end = range.end;
+        let (to, bytes) = self.reaches(range);
+        (to >= end).then_some(bytes)
+    }
+
+    /// Up to where `range` is retired without a gap, and how many bytes of the list say so.
+    pub(crate) fn reaches(&self, range: Range<u64>) -> (u64, u64) {
         let (mut at, mut bytes) = (range.start, 0);
-        let before = self.ranges.partition_point(|retired| retired.from <= at).checked_sub(1)?;
+        let before = self.ranges.partition_point(|retired| retired.from <= at).saturating_sub(1);
         for retired in &self.ranges[before..] {
             if retired.from > at || at >= range.end {
                 break;
@@ -90,13 +98,32 @@ impl RetiredList {
                 (at, bytes) = (retired.to, retired.bytes.max(bytes));
             }
         }
-        (at >= range.end).then_some(bytes)
+        (at, bytes)
     }
 
     /// Whether the event at `index` is retired.
     pub(crate) fn has(&self, index: u64) -> bool {
         self.covers(index..index.saturating_add(1)).is_some()
     }
+}
+
+/// The ranges of indexes, ascending, that the lists in a trail's folder say are retired. Nothing is checked: a line may
+/// still be there.
+///
+/// # Errors
+/// When a list cannot be read.
+pub fn retired_in(folder: &Folder) -> io::Result<Vec<Range<u64>>> {
+    let segments = folder.segments_folder();
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for first in folder.files().list(&segments)?.iter().filter_map(|name| parse_retired_name(name)) {
+        for range in RetiredList::load(&**folder.files(), &segments, first)?.ranges() {
+            match ranges.last_mut().filter(|last| last.end >= range.start) {
+                Some(last) => last.end = range.end.max(last.end),
+                None => ranges.push(range),
+            }
+        }
+    }
+    Ok(ranges)
 }
 
 fn parse_range(line: &[u8]) -> Option<(u64, u64)> {

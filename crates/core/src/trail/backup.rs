@@ -10,6 +10,8 @@
 
 mod beginning;
 mod error;
+mod lists;
+mod retired;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,8 +20,9 @@ use trailseal_tlog::{Checkpoint, KeyRing, TILE_LEVELS, hashes_in_level};
 
 pub use self::error::BackupError;
 
-use self::beginning::{ends_alike, remove_for_good};
+use self::beginning::remove_for_good;
 use self::error::failed;
+use self::lists::Lists;
 use crate::folder::Folder;
 use crate::handoff::{HandoffHeader, own_header};
 use crate::lock::named_handoff;
@@ -34,7 +37,15 @@ const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
 const TRIES_MAX: usize = 8;
 /// The writer's and the server's own files, and whether each is only for its owner. Anything else in the folder is not
 /// the trail's (notes, a handoff or a key under a name from the settings), or belongs to a process, or is derived.
-const OTHERS: [(&str, bool); 3] = [("opened", false), ("policy.toml", false), ("tokens.json", true)];
+const OTHERS: [(&str, bool); 7] = [
+    ("opened", false),
+    ("policy.toml", false),
+    ("tokens.json", true),
+    ("holds.toml", true),
+    ("sinks.toml", false),
+    ("retired", false),
+    ("retiring", false),
+];
 
 /// What a backup contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +113,7 @@ impl Copy<'_> {
         let mut is_compared = false;
         for _ in 0..TRIES_MAX {
             let Some(set) = self.set()? else { continue };
+            let lists = lists::settled(self.from)?;
             let note = self.read(&self.from.checkpoint())?;
             let (ring, newest) = self.newest(&note)?;
             if !is_compared {
@@ -111,9 +123,12 @@ impl Copy<'_> {
             let sealed = newest.size;
             self.copy_kept(sealed)?;
             self.copy_tree(sealed)?;
-            let Some(events) = self.copy_segments(sealed, &origin)? else { continue };
+            self.copy_lists()?;
+            let Some(events) = self.copy_segments(sealed, &origin, &lists)? else { continue };
             self.copy_others()?;
-            if self.set()?.as_ref() != Some(&set) {
+            // What was retired meanwhile is vouched for by an event that this checkpoint may not cover.
+            let has_retired = lists::lists(self.from)? != lists;
+            if has_retired || self.set()?.as_ref() != Some(&set) {
                 continue;
             }
             for (name, bytes) in &set {
@@ -122,6 +137,7 @@ impl Copy<'_> {
             }
             self.remove_old_keys(&set)?;
             self.put(Path::new("checkpoint"), &note, false)?;
+            self.retire_in_copy(&lists)?;
             return Ok(BackedUp { origin, sealed, events, copied_bytes: self.copied_bytes });
         }
         let what = "its keys or segments kept changing meanwhile".into();
@@ -252,7 +268,12 @@ impl Copy<'_> {
 
     /// Returns how many events the copy has. `None` if a segment was sealed and compressed since `sealed` was read: a
     /// compressed segment with lines that no checkpoint covers would not open, so a newer checkpoint must be copied first.
-    fn copy_segments(&mut self, sealed: u64, origin: &str) -> Result<Option<u64>, BackupError> {
+    fn copy_segments(
+        &mut self,
+        sealed: u64,
+        origin: &str,
+        lists: &Lists,
+    ) -> Result<Option<u64>, BackupError> {
         // Before the segments are listed: they hold everything below.
         let durable = durable(self.from, origin).max(sealed);
         // The last segment of a trail at rest has no end, and is covered as a whole.
@@ -264,6 +285,11 @@ impl Copy<'_> {
         for segment in segments.iter().filter(|segment| segment.first.get() < durable) {
             if segment.form == Form::Compressed && !is_covered(segment) {
                 return Ok(None);
+            }
+            let has_retired = lists.iter().any(|(first, _)| *first == segment.first);
+            if has_retired && self.has_segment(segment.first)? {
+                // Its lines go from the copy at the end.
+                continue;
             }
             match self.copy_segment(segment, durable) {
                 // Compressed meanwhile: its other form is there now.
@@ -300,30 +326,7 @@ impl Copy<'_> {
             let end = end.map_err(failed("read", &segment.path))?;
             return self.extend(&segment.path, &to, end);
         }
-        let is_copied = match files.open_read(&to) {
-            Ok(there) => {
-                there.len_bytes().is_ok_and(|bytes| bytes == len)
-                    && ends_alike(&*source, &*there, len).map_err(failed("compare", &to))?
-            }
-            Err(_) => false,
-        };
-        if !is_copied {
-            let unfinished = to.with_extension("zst.tmp");
-            match files.remove(&unfinished) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed("remove", &unfinished)(error));
-                }
-                _ => {}
-            }
-            self.extend(&segment.path, &unfinished, len)?;
-            files.rename(&unfinished, &to).map_err(failed("rename", &unfinished))?;
-        }
-        if cfg!(trailseal_fault = "backup_plain_form_left") && is_copied {
-            return Ok(());
-        }
-        // The plain form copied by an earlier backup would count, and an interrupted one has left it.
-        let plain = self.to.segments_folder().join(segment_name(segment.first, Form::Plain));
-        remove_for_good(&*files, &plain)
+        self.copy_whole(segment)
     }
 
     /// The policy, the tokens, and which line records the last opening.

@@ -253,6 +253,7 @@ fn log(
         gate: Gate::default(),
         segments: Mutex::new(recovered.segments.clone()),
         rewriting: Mutex::default(),
+        retirements: 0.into(),
         segments_begun: 0.into(),
         disk_low: false.into(),
         writer_may_end: false.into(),

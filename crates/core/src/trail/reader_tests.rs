@@ -76,8 +76,13 @@ fn every_range_is_read_both_ways_in_every_form() {
     check(&mut reader, 3000);
     assert!(reader.folder().segments().unwrap()[0].form == Form::Compressed);
     // An offset file that is well-formed and wrong.
-    let wrong =
-        Offsets { first: Index::new(0), lines: 1000, len_bytes: 90_000, offsets: vec![0, 10, 20, 30] };
+    let wrong = Offsets {
+        first: Index::new(0),
+        lines: 1000,
+        len_bytes: 90_000,
+        offsets: vec![0, 10, 20, 30],
+        ..Offsets::default()
+    };
     fs::write(dir.path().join("segments").join(offsets_name(Index::new(0))), wrong.encode()).unwrap();
     let mut reader = Reader::open(dir.path(), Arc::new(StdFiles)).unwrap();
     check(&mut reader, 3000);

@@ -128,14 +128,10 @@ impl OneSegment<'_> {
         }
         let Some(end) = segment.end else { return is_gone.then_some(Stop::Gap) };
         let at = cursor.next.get();
-        match cursor.ends_at(end) {
-            None => Some(Stop::Gap),
-            Some(bytes) => {
-                self.miss(at..end.get(), bytes, is_gone);
-                self.next = self.next.max(end);
-                None
-            }
-        }
+        let bytes = cursor.pass_retired(end);
+        self.miss(at..cursor.next.get(), bytes, is_gone);
+        self.next = cursor.next;
+        (cursor.next < end).then_some(Stop::Gap)
     }
 
     fn feed_lines(

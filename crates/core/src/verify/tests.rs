@@ -406,7 +406,13 @@ fn proofs_stand_alone_and_only_for_what_was_signed() {
 fn every_flipped_bit_is_found_or_explained() {
     for compressed in [0, 1] {
         let built = Plan { compressed, ..Plan::default() }.build();
-        let offsets = Offsets { first: Index::new(0), lines: 6, len_bytes: 600, offsets: vec![0] };
+        let offsets = Offsets {
+            first: Index::new(0),
+            lines: 6,
+            len_bytes: 600,
+            offsets: vec![0],
+            ..Offsets::default()
+        };
         assert!(offsets.lines < OFFSETS_EVERY);
         fs::write(built.path("segments").join(offsets_name(Index::new(0))), offsets.encode()).unwrap();
         let mut files = Vec::new();

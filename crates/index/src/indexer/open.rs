@@ -1,22 +1,27 @@
 //! The open range: rows in memory, and the transaction that stores a batch of them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use rusqlite::{Connection, TransactionBehavior, params};
-use trailseal_core::deliver::BatchLine;
+use trailseal_core::Folder;
+use trailseal_core::deliver::{BatchLine, Follower, Lines};
+use trailseal_event::Index;
 use trailseal_tlog::{Hash, leaf_hash};
 
 use super::options::IndexOptions;
 use crate::codec::seal;
 use crate::dictionary::GrowingDictionary;
-use crate::error::{IndexError, sqlite_at};
+use crate::error::{IndexError, io_at, sqlite_at};
 use crate::rows::{Coder, Rows, extent};
 use crate::schema::{Piece, RANGE_KEYS_MAX, RANGE_ROWS_MAX};
-use crate::store::{Main, RangeRow, State};
+use crate::store::{Main, RangeRow, State, put_retired};
 
 /// Blobs grow by merging up to this many rows.
 const BLOB_ROWS_MAX: usize = 4_096;
+/// How much of the segments is read at once.
+const READ_BYTES: usize = 4 << 20;
 
 /// What memory holds of the state on disk.
 pub(super) struct Open {
@@ -78,16 +83,105 @@ impl Open {
         self.coder.hasher.seed
     }
 
-    /// Stores lines that follow the cursor, in one transaction. After an error, memory must be loaded again.
+    /// Stores lines that follow the cursor, in one transaction, with rows for retired lines between them. After an error,
+    /// memory must be loaded again.
     pub(super) fn store(&mut self, main: &mut Main, lines: &[BatchLine<'_>]) -> Result<(), IndexError> {
-        self.make_room(lines.len());
+        let Some(last) = lines.last() else { return Ok(()) };
+        let end = last.index.get() + 1;
+        self.make_room((end - self.rows.end()) as usize);
         let from = self.rows.len() as u32;
         for line in lines {
+            while self.rows.end() < line.index.get() {
+                self.rows.push_retired();
+            }
             self.rows.push(line, &mut self.coder);
         }
-        let leaf = lines.last().map(|line| leaf_hash(line.bytes));
-        self.commit(main, from, leaf)?;
+        self.commit(main, from, Some((leaf_hash(last.bytes), end)))?;
         self.make_room(0);
+        Ok(())
+    }
+
+    /// Stores rows for retired lines up to `end`, or some of them.
+    pub(super) fn store_retired(&mut self, main: &mut Main, end: u64) -> Result<(), IndexError> {
+        let count = end.saturating_sub(self.rows.end()).min(BLOB_ROWS_MAX as u64) as usize;
+        self.make_room(count);
+        let from = self.rows.len() as u32;
+        for _ in 0..count {
+            self.rows.push_retired();
+        }
+        self.commit(main, from, None)?;
+        self.make_room(0);
+        Ok(())
+    }
+
+    /// The index of the next row.
+    pub(super) fn next(&self) -> u64 {
+        self.rows.end()
+    }
+
+    /// The first index of the open range.
+    pub(super) fn open_lo(&self) -> u64 {
+        self.rows.lo
+    }
+
+    /// The rows that the lines of a trail give for these indexes.
+    pub(super) fn rows_again(&mut self, trail: &Folder, range: Range<u64>) -> Result<Rows, IndexError> {
+        let failed = io_at("read the segments of", trail.root());
+        let mut rows = Rows::new(range.start);
+        let mut follower = Follower::new(trail.clone(), Index::new(range.start)).map_err(&failed)?;
+        let mut lines = Lines::default();
+        while follower.next().get() < range.end {
+            lines.clear();
+            follower.read(Index::new(range.end), BLOB_ROWS_MAX, READ_BYTES, &mut lines).map_err(&failed)?;
+            for line in lines.as_batch_lines() {
+                while rows.end() < line.index.get() {
+                    rows.push_retired();
+                }
+                rows.push(&line, &mut self.coder);
+            }
+        }
+        while rows.end() < range.end {
+            rows.push_retired();
+        }
+        Ok(rows)
+    }
+
+    /// Replaces rows: those of a closed range, whose file is already there, or those of the open one. Notes how many
+    /// lines of them are retired.
+    pub(super) fn replace(
+        &mut self,
+        main: &mut Main,
+        rows: Rows,
+        retired: &BTreeMap<u64, u64>,
+    ) -> Result<(), IndexError> {
+        let (earliest, latest) = extent(&rows.times);
+        let range = RangeRow { lo: rows.lo, n: rows.len() as u32, earliest, latest };
+        let at = self.state.ranges.iter().position(|other| other.lo == range.lo);
+        let mut state = State { cleared: self.state.cleared + 1, ..self.state.clone() };
+        if let Some(range_at) = at.and_then(|at| state.ranges.get_mut(at)) {
+            *range_at = range;
+        } else {
+            self.rows = rows;
+        }
+        let failed = sqlite_at(&main.path);
+        let transaction = begin(&mut main.connection).map_err(&failed)?;
+        let put = match at {
+            Some(_) => transaction
+                .execute("DELETE FROM ranges WHERE lo = ?1", [range.lo.cast_signed()])
+                .and_then(|_| range.insert(&transaction)),
+            None => self.put(&transaction, 0, range.lo),
+        };
+        put.and_then(|()| state.put(&transaction))
+            .and_then(|()| put_retired(retired, &transaction))
+            .map_err(&failed)?;
+        transaction.commit().map_err(&failed)?;
+        if at.is_none() {
+            self.blobs = vec![0];
+        }
+        for dictionary in &mut self.coder.dictionaries {
+            dictionary.stored = dictionary.values().len();
+        }
+        self.state = state;
         Ok(())
     }
 
@@ -111,7 +205,12 @@ impl Open {
     }
 
     /// Stores the rows from `from` on.
-    fn commit(&mut self, main: &mut Main, from: u32, leaf: Option<Hash>) -> Result<(), IndexError> {
+    fn commit(
+        &mut self,
+        main: &mut Main,
+        from: u32,
+        delivered: Option<(Hash, u64)>,
+    ) -> Result<(), IndexError> {
         let failed = sqlite_at(&main.path);
         let transaction = begin(&mut main.connection).map_err(&failed)?;
         // The trail's lock keeps other writers out; this check notices if it did not.
@@ -124,7 +223,7 @@ impl Open {
         let begin = self.blobs.get(keep).copied().unwrap_or(from);
         let first = self.rows.lo + u64::from(begin);
         self.put(&transaction, begin, first).map_err(&failed)?;
-        let state = self.next_state(leaf);
+        let state = self.next_state(delivered);
         let is_apart = cfg!(trailseal_fault = "index_cursor_apart");
         if !is_apart {
             state.put(&transaction).map_err(&failed)?;
@@ -176,13 +275,16 @@ impl Open {
     }
 
     /// The state after the rows are stored.
-    fn next_state(&mut self, leaf: Option<Hash>) -> State {
+    fn next_state(&mut self, delivered: Option<(Hash, u64)>) -> State {
         let mut values = self.state.values;
         for (known, dictionary) in values.iter_mut().zip(&mut self.coder.dictionaries) {
             *known = dictionary.checked();
         }
-        let (cursor, last_leaf) = (self.rows.end(), leaf.or(self.state.last_leaf));
-        State { cursor, last_leaf, values, ranges: self.state.ranges.clone() }
+        let mut state = State { cursor: self.rows.end(), values, ..self.state.clone() };
+        if let Some((leaf, end)) = delivered {
+            (state.last_leaf, state.delivered) = (Some(leaf), end);
+        }
+        state
     }
 }
 

@@ -1,5 +1,6 @@
 //! The main file: made, opened and read.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::connect::{check_ordinary, is_read_only, open_immutable, open_shared, wal_has_bytes};
 use super::files::{create_folder, create_private, main_path, remove_strays};
-use super::state::{RangeRow, State};
+use super::state::{RangeRow, State, decode_retired};
 use crate::codec::{Bytes, seal, unseal};
 use crate::dictionary::Dictionary;
 use crate::error::{IndexError, io_at, sqlite_at};
@@ -165,10 +166,16 @@ impl Main {
             }
             end = range.end();
         }
-        if end > state.cursor || (state.cursor > 0 && state.last_leaf.is_none()) {
+        if end > state.cursor || (state.delivered > 0 && state.last_leaf.is_none()) {
             return Err(self.damaged("its cursor contradicts its ranges"));
         }
         Ok(State { ranges, ..state })
+    }
+
+    /// For each range, by its first index, how many of its lines were retired when its rows were made.
+    pub(crate) fn retired(&self) -> Result<BTreeMap<u64, u64>, IndexError> {
+        let piece: Option<Vec<u8>> = self.meta("retired")?;
+        Ok(piece.and_then(|piece| decode_retired(&piece)).unwrap_or_default())
     }
 
     /// Both from the same moment.

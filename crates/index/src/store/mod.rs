@@ -1,7 +1,8 @@
 //! The files of the index: names, modes, and the set-up of SQLite.
 //!
 //! ```text
-//! main.db   meta(k, v)                format, origin, seed, and `state`: cursor, last leaf, how much the dictionaries hold
+//! main.db   meta(k, v)                format, origin, seed; `state`: cursor, last leaf, how much the dictionaries hold; and
+//!                                     `retired`: how many lines of each range were retired when its rows were made
 //!           dict(c, i, s)             value `s` of column `c` has the code `i`
 //!           tail(first, n, b)         batch blobs of the open range (`rows.rs`)
 //!           ranges(lo, n, b)          closed ranges, each in r<lo>.db; `b` is the earliest and latest time in it
@@ -21,4 +22,4 @@ pub(crate) use connect::{open_immutable, stillness};
 pub use files::remove;
 pub(crate) use files::{create_private, main_path, new_range_path, range_path, remove_strays, sync_folder};
 pub(crate) use main_file::Main;
-pub(crate) use state::{RangeRow, State};
+pub(crate) use state::{RangeRow, State, put_retired};

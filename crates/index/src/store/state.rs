@@ -1,5 +1,7 @@
 //! What the main file says of itself: how far it is, and which ranges are closed.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use trailseal_tlog::Hash;
 
@@ -9,7 +11,13 @@ use crate::schema::{DICTIONARIES, Piece};
 /// What the main file says about itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct State {
+    /// Everything below has a row.
     pub(crate) cursor: u64,
+    /// The index after the last line that was delivered. Rows of retired lines may follow: they have no line.
+    pub(crate) delivered: u64,
+    /// How often rows of retired lines were taken out.
+    pub(crate) cleared: u64,
+    /// The hash of the last line that was delivered.
     pub(crate) last_leaf: Option<Hash>,
     pub(crate) ranges: Vec<RangeRow>,
     /// How many values each dictionary has, and the checksum of all of them.
@@ -55,15 +63,46 @@ impl RangeRow {
     }
 }
 
+/// Notes for each range, by its first index, how many of its lines were retired when its rows were made.
+pub(crate) fn put_retired(retired: &BTreeMap<u64, u64>, connection: &Connection) -> rusqlite::Result<()> {
+    let mut out = Vec::new();
+    for (lo, count) in retired {
+        put_u64(*lo, &mut out);
+        put_u64(*count, &mut out);
+    }
+    seal(Piece::Retired, &[], &mut out);
+    let mut meta = connection.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('retired', ?1)")?;
+    meta.execute(params![out]).map(drop)
+}
+
+/// What [`put_retired`] has noted. Nothing, if it cannot be read: then all ranges are made again.
+pub(super) fn decode_retired(piece: &[u8]) -> Option<BTreeMap<u64, u64>> {
+    let mut bytes = Bytes::new(unseal(Piece::Retired, &[], piece)?);
+    let mut retired = BTreeMap::new();
+    while !bytes.is_empty() {
+        retired.insert(bytes.u64()?, bytes.u64()?);
+    }
+    Some(retired)
+}
+
 impl State {
     pub(crate) fn new() -> Self {
-        State { cursor: 0, last_leaf: None, ranges: Vec::new(), values: [(0, 0); DICTIONARIES] }
+        State {
+            cursor: 0,
+            delivered: 0,
+            cleared: 0,
+            last_leaf: None,
+            ranges: Vec::new(),
+            values: [(0, 0); DICTIONARIES],
+        }
     }
 
     /// Everything except the ranges, as a piece.
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_u64(self.cursor, &mut out);
+        put_u64(self.delivered, &mut out);
+        put_u64(self.cleared, &mut out);
         for (len, crc) in self.values {
             put_u32(len, &mut out);
             put_u32(crc, &mut out);
@@ -75,7 +114,8 @@ impl State {
 
     pub(super) fn decode(piece: &[u8]) -> Option<Self> {
         let mut bytes = Bytes::new(unseal(Piece::State, &[], piece)?);
-        let mut state = State { cursor: bytes.u64()?, ..State::new() };
+        let (cursor, delivered, cleared) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
+        let mut state = State { cursor, delivered, cleared, ..State::new() };
         for (len, crc) in &mut state.values {
             (*len, *crc) = (bytes.u32()?, bytes.u32()?);
         }

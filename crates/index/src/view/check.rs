@@ -31,16 +31,46 @@ impl IndexView {
     }
 }
 
+impl IndexView {
+    /// The ranges of rows that were made when other lines were retired than now.
+    ///
+    /// # Errors
+    /// When the main file cannot be read.
+    pub(crate) fn lagging(&self, retired: &[Range<u64>]) -> Result<Vec<Range<u64>>, IndexError> {
+        let known = match &self.main {
+            Some(opened) => opened.main.retired()?,
+            None => return Ok(Vec::new()),
+        };
+        let closed = self.state.ranges.iter().map(|range| range.lo..range.end());
+        let all = closed.chain([self.tail.lo..self.tail.end()]);
+        let lags = |range: &Range<u64>| {
+            let overlap =
+                |other: &Range<u64>| other.end.min(range.end).saturating_sub(other.start.max(range.start));
+            retired.iter().map(overlap).sum::<u64>() != known.get(&range.start).copied().unwrap_or(0)
+        };
+        Ok(all.filter(lags).collect())
+    }
+}
+
 impl RangeCheck<'_> {
     /// Takes the next line: from event 0 on, in order. Unindexed lines are skipped.
     ///
     /// # Errors
     /// When a file of the index cannot be read.
     pub fn line(&mut self, line: &BatchLine<'_>) -> Result<(), IndexError> {
+        while self.rows.end() < line.index.get().min(self.view.state.cursor) {
+            self.rows.push_retired();
+            self.end_row()?;
+        }
         if self.rows.end() >= self.view.state.cursor {
             return Ok(());
         }
         self.rows.push(line, &mut self.coder);
+        self.end_row()
+    }
+
+    /// Compares a range once its rows are complete.
+    fn end_row(&mut self) -> Result<(), IndexError> {
         let at = self.view.state.ranges.partition_point(|range| range.lo < self.rows.lo);
         if at < self.view.state.ranges.len() && self.rows.end() == self.view.extent(Piece::Closed(at)).end {
             let next = Rows::new(self.rows.end());

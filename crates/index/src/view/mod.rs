@@ -102,7 +102,7 @@ pub type Checker<'a> = dyn FnMut(Candidate) -> ControlFlow<(), bool> + 'a;
 /// let folder = folder.path().join("index");
 /// let line = br#"{"v":1,"index":0,"recorded":"2026-01-02T03:04:05.000006Z","id":"a","action":"invoice.pay"}"#;
 /// let mut indexer = Indexer::open(&folder, IndexOptions::new("example.org/a"))?;
-/// let line = BatchLine { bytes: line, segment: Index::new(0), offset: 0 };
+/// let line = BatchLine { index: Index::new(0), bytes: line, segment: Index::new(0), offset: 0 };
 /// indexer.deliver(&Batch { first: Index::new(0), lines: &[line] })?;
 ///
 /// let mut view = IndexView::open(&folder, "example.org/a")?.ok_or("no index")?;
@@ -235,6 +235,12 @@ impl IndexView {
         let moment = main.connection.unchecked_transaction().map_err(&failed)?;
         let state = main.state()?;
         main.load_values(&state, self.dictionaries.each_mut())?;
+        if state.cleared != self.state.cleared {
+            // Files of ranges were replaced by others of the same name, and blobs by others.
+            self.files.clear();
+            self.tail = Rows::default();
+            self.offsets = HeldBlock::default();
+        }
         let closed_end = state.closed_end();
         if self.tail.lo != closed_end || self.tail.end() > state.cursor {
             self.tail = Rows::new(closed_end);

@@ -54,7 +54,7 @@ impl Model {
         lines
             .map(|(bytes, index)| {
                 let (segment, offset) = Model::place(index);
-                BatchLine { bytes, segment: Index::new(segment), offset }
+                BatchLine { index: Index::new(index), bytes, segment: Index::new(segment), offset }
             })
             .collect()
     }

@@ -47,8 +47,10 @@ impl Case {
         }
         lines.retain(|line| parse_front(line).is_some_and(|front| front.index >= from));
         lines.sort_by_key(|line| parse_front(line).unwrap().index);
-        let line =
-            |line| trailseal_core::deliver::BatchLine { bytes: line, segment: Index::new(0), offset: 0 };
+        let line = |bytes| {
+            let index = Index::new(parse_front(bytes).unwrap().index);
+            trailseal_core::deliver::BatchLine { index, bytes, segment: Index::new(0), offset: 0 }
+        };
         let lines: Vec<_> = lines.iter().map(|bytes| line(bytes.as_slice())).collect();
         match lines.is_empty() {
             true => Ok(()),

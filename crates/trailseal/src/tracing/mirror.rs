@@ -37,6 +37,11 @@ impl Sink for Mirror {
         Ok(Position { cursor: self.cursor, last_leaf: None })
     }
 
+    /// It begins anew at each opening.
+    fn needs_all(&self) -> bool {
+        false
+    }
+
     fn deliver(&mut self, batch: &Batch<'_>) -> Result<(), SinkError> {
         tracing::dispatcher::with_default(&self.dispatch, || {
             for line in batch.lines {

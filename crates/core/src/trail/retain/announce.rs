@@ -1,11 +1,11 @@
 //! Lists, ids and the events that announce a retirement.
 
-use std::io;
 use std::sync::PoisonError;
 
 use sha2::{Digest as _, Sha256};
 use trailseal_event::line::parse_front;
-use trailseal_event::{Event, Object, Value};
+use trailseal_event::{Event, Index, Object, Value};
+use trailseal_tlog::leaf_hash;
 
 use super::super::ids::Ids;
 use super::super::inner::Trail;
@@ -15,6 +15,7 @@ use super::plan::{Plan, PlannedSegment};
 use super::rule::RetentionRule;
 use crate::retire::{AnnouncedList, Journal, RetiredId, RetiredIds, SEGMENTS_MAX, details, ids_path};
 use crate::segment::{NumberedLines, read_list, retired_name, write_ranges};
+use crate::tree::SignedLeaves;
 
 /// How often a key rotation that is going on is waited for.
 const ROTATIONS_MAX: usize = 3;
@@ -58,7 +59,7 @@ impl Trail {
         let list = read_list(files, &segments, first).map_err(failed(path.clone()))?;
         let mut list = list.unwrap_or_default();
         write_ranges(&planned.ranges, &mut list);
-        let ids = self.ids_of(planned).map_err(failed(planned.segment.path.clone()))?.encode();
+        let ids = self.ids_of(planned)?.encode();
         if let Some(ids) = &ids {
             let path = ids_path(&segments, first, list.len() as u64);
             files.replace(&path, ids, true).map_err(failed(path.clone()))?;
@@ -67,17 +68,27 @@ impl Trail {
         Ok(AnnouncedList::new(first, &list, ids.map(|ids| Sha256::digest(ids).into())))
     }
 
-    fn ids_of(&self, planned: &PlannedSegment) -> io::Result<RetiredIds> {
+    /// The ids of what goes. Nothing is announced unless every line is the one that was signed.
+    fn ids_of(&self, planned: &PlannedSegment) -> Result<RetiredIds, RetainError> {
+        let segment = &planned.segment;
+        let failed = |source| RetainError::Io { action: "read", path: segment.path.clone(), source };
         let mut ids = RetiredIds::default();
         let mut ranges = planned.ranges.iter().peekable();
-        let mut lines = NumberedLines::open(self.folder().files(), &planned.segment)?;
-        while let Some((index, line)) = lines.next()? {
+        let mut leaves = SignedLeaves::new(self.folder(), self.inner.log.progress.sealed());
+        let mut lines = NumberedLines::open(self.folder().files(), segment).map_err(failed)?;
+        while let Some((index, line)) = lines.next().map_err(failed)? {
+            if segment.end.is_some_and(|end| index >= end.get()) {
+                break;
+            }
+            let is_signed = leaves.get(index).map_err(failed)? == Some(leaf_hash(line));
+            if !is_signed && !cfg!(trailseal_fault = "retired_lines_not_compared") {
+                return Err(RetainError::NotSigned { index: Index::new(index), path: segment.path.clone() });
+            }
             while ranges.next_if(|range| range.end <= index).is_some() {}
-            let Some(range) = ranges.peek() else { break };
-            if range.contains(&index)
+            if ranges.peek().is_some_and(|range| range.contains(&index))
                 && let Some(id) = id_of(line)
             {
-                ids.add(id, index - planned.segment.first.get());
+                ids.add(id, index - segment.first.get());
             }
         }
         Ok(ids)

@@ -1,0 +1,81 @@
+//! Faults in what retirement promises.
+
+use super::Fault;
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault {
+        name: "held_retired",
+        what: "events that a legal hold matches are retired",
+        tests: &["-p", "trailseal-core", "--test", "retirement_keeps"],
+    },
+    Fault {
+        name: "undelivered_retired",
+        what: "events that a sink still has to receive are retired",
+        tests: &["-p", "trailseal-core", "--test", "retirement_keeps"],
+    },
+    Fault {
+        name: "clock_ahead_trusted",
+        what: "events are retired by a clock that is years ahead",
+        tests: &["-p", "trailseal-core", "--test", "retirement"],
+    },
+    Fault {
+        name: "retired_ids_forgotten",
+        what: "a repeat of a retired event is recorded anew",
+        tests: &["-p", "trailseal-core", "--test", "retirement"],
+    },
+    Fault {
+        name: "retired_unvouched",
+        what: "a list alone makes missing lines count as retired",
+        tests: &["-p", "trailseal-core", "--test", "retirement_forged"],
+    },
+    Fault {
+        name: "retired_unsealed",
+        what: "an event that no checkpoint covers vouches for missing lines",
+        tests: &["-p", "trailseal-core", "--test", "retirement_forged"],
+    },
+    Fault {
+        name: "retired_unsigned",
+        what: "an event that nobody has signed vouches for missing lines",
+        tests: &["-p", "trailseal-core", "--test", "retirement_forged"],
+    },
+    Fault {
+        name: "retired_by_any_key",
+        what: "a key that was rotated away announces retirements",
+        tests: &["-p", "trailseal-core", "--test", "retirement_forged"],
+    },
+    Fault {
+        name: "retired_list_unchecked",
+        what: "an event vouches for whatever a list says",
+        tests: &["-p", "trailseal-core", "--test", "retirement_forged"],
+    },
+    Fault {
+        name: "retired_meanwhile_not_looked_at",
+        what: "lines that are retired while they are verified are called missing",
+        tests: &["-p", "trailseal-core", "--test", "retirement_forged"],
+    },
+    Fault {
+        name: "retired_lines_not_compared",
+        what: "lines that were changed are retired, and nobody sees that any more",
+        tests: &["-p", "trailseal-core", "--test", "retirement_forged"],
+    },
+    Fault {
+        name: "rewritten_not_synced",
+        what: "a segment without its retired lines gets its name before it is on disk",
+        tests: &["-p", "trailseal-core", "--test", "retirement_crashes"],
+    },
+    Fault {
+        name: "unannounced_kept",
+        what: "an opening keeps lists that no sealed event announces",
+        tests: &["-p", "trailseal-core", "--test", "retirement_crashes"],
+    },
+    Fault {
+        name: "last_leaves_not_kept",
+        what: "a torn block of the tree takes hashes of retired lines with it",
+        tests: &["-p", "trailseal-core", "--test", "retirement_keeps"],
+    },
+    Fault {
+        name: "index_keeps_retired",
+        what: "the index still finds and counts what was retired",
+        tests: &["-p", "trailseal-index", "--test", "retirement"],
+    },
+];

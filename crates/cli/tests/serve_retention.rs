@@ -4,7 +4,7 @@
 
 mod support;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use support::server::{Client, Server};
 use support::{Place, aged, wait_until};
 

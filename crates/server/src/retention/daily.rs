@@ -23,7 +23,11 @@ pub(crate) async fn daily(retention: Arc<Retention>) {
         let now = SystemClock.now();
         if is_between(before, now, at) {
             let retention = retention.clone();
-            let _ = long(move || Ok(retention.apply_rules())).await;
+            let apply = move || {
+                retention.apply_rules();
+                Ok(())
+            };
+            let _ = long(apply).await;
         }
         before = now;
     }

@@ -348,7 +348,7 @@ struct Lines {
 
 /// The bytes of a member; of one that is compressed, what it holds.
 enum Content {
-    Plain(Hashed),
+    Plain(Box<Hashed>),
     Packed(Box<zstd::Decoder<'static, BufReader<Hashed>>>),
 }
 
@@ -405,7 +405,7 @@ impl Lines {
         let content = if name.ends_with(".zst") {
             unpack(member).map_err(unpacking(name))?
         } else {
-            Content::Plain(member)
+            Content::Plain(Box::new(member))
         };
         let reader = BufReader::with_capacity(BUFFER_BYTES, content);
         Ok(Lines { name: name.to_owned(), reader, line: Vec::new(), line_bytes_max })

@@ -77,7 +77,7 @@ fn killed_at_any_moment_it_has_finished_or_not_begun() {
                     drop(connection.try_ask("POST", "/v1/retention", body.as_bytes()));
                 }
             });
-            std::thread::sleep(Duration::from_millis(5 + (round as u64 * 67) % 260));
+            std::thread::sleep(Duration::from_millis(5 + (round as u64 * 397) % 2_600));
             server.kill();
             is_over.store(true, Ordering::Relaxed);
         });

@@ -1,4 +1,4 @@
-"""Checks a bundle (`trailseal export --format bundle`): that each line in it is genuine.
+"""Checks a bundle (`trailseal export --format bundle`, `trailseal retain --archive`): that each line in it is genuine.
 
 It looks at what the zip's directory names, as most tools do; `trailseal verify --bundle` also refuses what is not
 laid out byte for byte as bundles are. Prints `ok lines=N` and exits 0; `NOT PROVED: why` and 1; 2 for unusable
@@ -6,6 +6,7 @@ input."""
 
 import argparse
 import json
+import subprocess
 import sys
 import zipfile
 
@@ -15,6 +16,7 @@ from checkpoint import Bad
 
 FORMAT = "trailseal-bundle@v1"
 MEMBERS = ["lines.jsonl", "proofs.jsonl", "checkpoint", "public-key"]
+PACKED = "lines.jsonl.zst"
 
 
 def verify(bundle, pinned):
@@ -22,7 +24,7 @@ def verify(bundle, pinned):
     if manifest["format"] != FORMAT or not manifest["origins"]:
         raise Bad(f"not a bundle of the form {FORMAT}")
     count = len(manifest["origins"])
-    wanted = [f"{folder}/{name}" for folder in range(count) for name in MEMBERS]
+    wanted = [f"{folder}/{name}" for folder in range(count) for name in members_of(bundle, folder)]
     if bundle.namelist() != [*wanted, "manifest.json"] or set(manifest["members"]) != set(wanted):
         raise Bad("it has other members than its manifest says")
     for name in wanted:
@@ -49,7 +51,7 @@ def verify_origin(bundle, folder, pinned):
     if trust.has_two_histories():
         raise Bad("one key vouched for two")
     checkpoint.check_signature(signed, trust)
-    lines = split(bundle.read(f"{folder}/lines.jsonl"))
+    lines = split(read_lines(bundle, folder))
     proofs = [json.loads(proof) for proof in split(bundle.read(f"{folder}/proofs.jsonl"))]
     indexes = [proof["index"] for proof in proofs]
     if len(lines) != len(proofs) or indexes != sorted(set(indexes)):
@@ -60,6 +62,28 @@ def verify_origin(bundle, folder, pinned):
         if index >= signed.size or merkle.root_of_proof(leaf, index, signed.size, path) != signed.root:
             raise Bad(f"a line is not event {index} of what was signed")
     return signed, len(lines)
+
+
+def members_of(bundle, folder):
+    """In archives the lines are compressed."""
+    is_packed = f"{folder}/{PACKED}" in bundle.namelist()
+    return [PACKED, *MEMBERS[1:]] if is_packed else MEMBERS
+
+
+def read_lines(bundle, folder):
+    name = members_of(bundle, folder)[0]
+    data = bundle.read(f"{folder}/{name}")
+    if name != PACKED:
+        return data
+    if data[:4] != b"\x28\xb5\x2f\xfd":
+        raise Bad("compressed lines do not begin with a zstd frame")
+    try:
+        process = subprocess.run(["zstd", "-dcq"], input=data, capture_output=True)
+    except FileNotFoundError:
+        raise OSError("the lines are compressed, and there is no `zstd` command to read them") from None
+    if process.returncode:
+        raise Bad("compressed lines are damaged")
+    return process.stdout
 
 
 def split(data):

@@ -15,13 +15,13 @@ const CRATES: [(&str, &[&str]); 11] = [
     ("event", &[]),
     ("core", &["tlog", "event"]),
     ("import", &["event"]),
-    ("export", &["event"]),
+    ("export", &["tlog", "event", "core"]),
     ("index", &["tlog", "event", "core"]),
     ("server", &["tlog", "event", "core", "index", "export"]),
     ("cli", &["tlog", "event", "core", "import", "export", "index", "server"]),
     ("testkit", &["tlog", "event", "core"]),
     ("derive", &[]),
-    ("trailseal", &["tlog", "event", "core", "index", "server", "derive"]),
+    ("trailseal", &["tlog", "event", "core", "export", "index", "server", "derive"]),
 ];
 
 /// The parts of a crate that may name `std::fs`. The handoff is memory that outlives the process, and locks are the

@@ -369,6 +369,31 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-cli", "--test", "bundle"],
     },
     Fault {
+        name: "bytes_behind_lines",
+        what: "bytes behind the compressed lines of a bundle are passed over",
+        tests: &["-p", "trailseal-cli", "--test", "bundle"],
+    },
+    Fault {
+        name: "retires_alone",
+        what: "whoever asks for a retirement approves it",
+        tests: &["-p", "trailseal-cli", "--test", "serve_retention"],
+    },
+    Fault {
+        name: "retired_index_of_others",
+        what: "a tenant is told of another tenant's event that is gone",
+        tests: &["-p", "trailseal-cli", "--test", "serve_retention"],
+    },
+    Fault {
+        name: "held_copy_removed",
+        what: "a rotated copy goes with a line that is held",
+        tests: &["-p", "trailseal", "--lib", "audit::retention"],
+    },
+    Fault {
+        name: "cleanup_goes_on",
+        what: "a cleanup in the background goes on when its handle is dropped",
+        tests: &["-p", "trailseal", "--lib", "audit::retention"],
+    },
+    Fault {
         name: "fifo_waited_for",
         what: "a file is opened for reading as a fifo would be, and waits for whoever writes to it",
         tests: &["-p", "trailseal-cli", "--test", "odd_files"],

@@ -1,12 +1,14 @@
 //! The command line as data: every flag with its help, every command with an example.
 
 mod filters;
+mod retention;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use filters::Filters;
+pub(crate) use retention::{Hold, Retain, Sink, days};
 
 /// An audit log that never slows the request, never loses what it accepted, and detects every rewrite.
 #[derive(Parser)]
@@ -30,7 +32,7 @@ pub(crate) struct Common {
     /// Print the result as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Send the command to this server: record, import, policy set, key rotate and token
+    /// Send the command to this server: record, import, policy set, key rotate, token, retain, hold and sink
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) server: Option<String>,
     /// The token for --server
@@ -148,6 +150,25 @@ pub(crate) enum Command {
     Key {
         #[command(subcommand)]
         command: Key,
+    },
+    /// Retire old events: they go for good, and every proof stays valid
+    #[command(
+        after_help = "Example:\n  trailseal retain --older-than 90d --dry-run\n  trailseal retain --older-than 90d --category data_access --archive /mnt/archive"
+    )]
+    Retain(Retain),
+    /// Add, remove or list legal holds: what matches one is not retired
+    #[command(
+        after_help = "Example:\n  trailseal hold add case-7 --reason 'Acme v. Example' --tenant acme\n  trailseal hold list"
+    )]
+    Hold {
+        #[command(subcommand)]
+        command: Hold,
+    },
+    /// List the sinks that hold up retirement, or forget one that is gone
+    #[command(after_help = "Example:\n  trailseal sink list\n  trailseal sink forget old-database")]
+    Sink {
+        #[command(subcommand)]
+        command: Sink,
     },
     /// Print completions for a shell
     #[command(after_help = "Example:\n  trailseal completions bash > /etc/bash_completion.d/trailseal")]

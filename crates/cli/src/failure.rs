@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
-use trailseal_core::{CloseError, ReadError};
+use trailseal_core::{CloseError, ForgetSinkError, HoldError, ReadError, RetainError};
 
 use crate::output::tell;
 
@@ -112,9 +112,40 @@ could_not!(
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::NotSealed { .. } | ReadError::NotSigned { .. } | ReadError::NotContained { .. } => {
-                Failure::no(error)
-            }
+            ReadError::NotSealed { .. }
+            | ReadError::NotSigned { .. }
+            | ReadError::NotContained { .. }
+            | ReadError::Retired { .. } => Failure::no(error),
+            other => Failure::CouldNot(with_causes(&other)),
+        }
+    }
+}
+
+/// What was announced and is not done yet, and that another run is going on, are answers.
+impl From<RetainError> for Failure {
+    fn from(error: RetainError) -> Self {
+        match error {
+            RetainError::NotSealed { .. } | RetainError::Running => Failure::No(Some(with_causes(&error))),
+            other => Failure::CouldNot(with_causes(&other)),
+        }
+    }
+}
+
+/// That there is, or is not, a hold of this name is an answer.
+impl From<HoldError> for Failure {
+    fn from(error: HoldError) -> Self {
+        match error {
+            HoldError::Exists { .. } | HoldError::Unknown { .. } => Failure::no(error),
+            other => Failure::CouldNot(with_causes(&other)),
+        }
+    }
+}
+
+/// That there is no such sink, or that it is not gone, is an answer.
+impl From<ForgetSinkError> for Failure {
+    fn from(error: ForgetSinkError) -> Self {
+        match error {
+            ForgetSinkError::Unknown { .. } | ForgetSinkError::Attached { .. } => Failure::no(error),
             other => Failure::CouldNot(with_causes(&other)),
         }
     }

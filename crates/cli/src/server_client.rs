@@ -101,18 +101,18 @@ impl ServerClient {
         }
     }
 
-    fn connect(&self) -> std::io::Result<Box<dyn Stream>> {
+    fn connect(&self, timeout: Option<Duration>) -> std::io::Result<Box<dyn Stream>> {
         match self {
             ServerClient::Socket { path, .. } => {
                 let stream = UnixStream::connect(path.as_path())?;
-                stream.set_read_timeout(Some(TIMEOUT))?;
+                stream.set_read_timeout(timeout)?;
                 // A stopped (SIGSTOP) server's socket accepts what its buffer can hold, and then nothing.
                 stream.set_write_timeout(Some(TIMEOUT))?;
                 Ok(Box::new(stream))
             }
             ServerClient::Url { tls, host, port, .. } => {
                 let stream = TcpStream::connect((host.as_str(), *port))?;
-                stream.set_read_timeout(Some(TIMEOUT))?;
+                stream.set_read_timeout(timeout)?;
                 stream.set_write_timeout(Some(TIMEOUT))?;
                 Ok(if *tls { Box::new(secured(host, stream)?) } else { Box::new(stream) })
             }
@@ -121,8 +121,23 @@ impl ServerClient {
 
     /// Sends JSON and receives JSON. A refusal is a failure, in the server's words.
     pub(crate) fn json(&self, method: &str, path: &str, body: &Value) -> Outcome<Value> {
+        self.json_within(method, path, body, Some(TIMEOUT))
+    }
+
+    /// As [`json`](ServerClient::json), for work that takes as long as it takes.
+    pub(crate) fn json_patiently(&self, method: &str, path: &str, body: &Value) -> Outcome<Value> {
+        self.json_within(method, path, body, None)
+    }
+
+    fn json_within(
+        &self,
+        method: &str,
+        path: &str,
+        body: &Value,
+        timeout: Option<Duration>,
+    ) -> Outcome<Value> {
         let text = if body.is_null() { String::new() } else { body.to_string() };
-        let Answer { status, body, .. } = self.ask(method, path, text.as_bytes())?;
+        let Answer { status, body, .. } = self.ask_within(method, path, text.as_bytes(), timeout)?;
         let answer = serde_json::from_slice(&body).unwrap_or(Value::Null);
         match status {
             200..300 => Ok(answer),
@@ -133,10 +148,21 @@ impl ServerClient {
 
     /// Sends one request on its own connection, so that the end of the response is the end of the connection.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &[u8]) -> Outcome<Answer> {
+        self.ask_within(method, path, body, Some(TIMEOUT))
+    }
+
+    /// Without a timeout, the response may take as long as it takes.
+    fn ask_within(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        timeout: Option<Duration>,
+    ) -> Outcome<Answer> {
         let failed = |error: std::io::Error| {
             Failure::could_not(format!("could not reach the server at {}: {error}", self.place()))
         };
-        let mut stream = self.connect().map_err(failed)?;
+        let mut stream = self.connect(timeout).map_err(failed)?;
         let (host, token) = match self {
             ServerClient::Socket { .. } => ("localhost", String::new()),
             ServerClient::Url { host, token, .. } => {
@@ -178,6 +204,11 @@ fn secured(host: &str, stream: TcpStream) -> std::io::Result<StreamOwned<ClientC
     let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
     let connection = ClientConnection::new(Arc::new(config), name).map_err(std::io::Error::other)?;
     Ok(StreamOwned::new(connection, stream))
+}
+
+/// A text as one segment of a path.
+pub(crate) fn segment(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 /// The error in the server's words.

@@ -3,6 +3,7 @@
 mod file;
 mod given;
 mod mask;
+mod retention;
 mod server;
 mod table;
 

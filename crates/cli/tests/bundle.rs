@@ -36,7 +36,7 @@ fn bundled() -> (Place, Members) {
 fn in_order(members: &Members) -> Vec<(&str, &[u8])> {
     let rank = |name: &str| {
         let (folder, member) = name.split_once('/').unwrap_or(("~", name));
-        let order = ["lines.jsonl", "proofs.jsonl", "checkpoint", "public-key"];
+        let order = ["lines.jsonl", "lines.jsonl.zst", "proofs.jsonl", "checkpoint", "public-key"];
         (folder.to_owned(), order.iter().position(|it| *it == member))
     };
     let mut all: Vec<(&str, &[u8])> =
@@ -61,7 +61,12 @@ fn resealed(place: &Place, members: &Members) {
         let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         manifest["members"][name]["sha256"] = hash.into();
     }
-    let lines = members["0/lines.jsonl"].iter().filter(|byte| **byte == b'\n').count();
+    let listed = manifest["members"].as_object_mut().unwrap();
+    listed.retain(|name, _| members.contains_key(name));
+    let plain = members.get("0/lines.jsonl").cloned();
+    let plain =
+        plain.or_else(|| zstd::decode_all(&members["0/lines.jsonl.zst"][..]).ok()).unwrap_or_default();
+    let lines = plain.iter().filter(|byte| **byte == b'\n').count();
     (manifest["count"], manifest["origins"][0]["count"]) = (lines.into(), lines.into());
     let mut members = members.clone();
     members.insert("manifest.json".into(), manifest.to_string().into_bytes());
@@ -440,4 +445,44 @@ fn one_origin_twice_is_refused() {
     assert!(ran.out.contains("is in it twice"), "{}", ran.out);
     let json = place.run_all(&["verify", "--bundle", "e.zip", "--json"]).no().json();
     assert!(json["message"].as_str().unwrap().contains("is in it twice"));
+}
+
+#[test]
+fn compressed_lines_hide_nothing() {
+    let (place, members) = bundled();
+    let lines = members["0/lines.jsonl"].clone();
+    let packed = zstd::encode_all(&lines[..], 3).unwrap();
+    let with = |packed: Vec<u8>| {
+        let mut members = members.clone();
+        members.remove("0/lines.jsonl");
+        members.insert("0/lines.jsonl.zst".into(), packed);
+        resealed(&place, &members);
+        place.run("verify --bundle e.zip --json")
+    };
+    assert_eq!(with(packed.clone()).ok().json()["count"], 3);
+    // What other tools would pass over, or read as more.
+    let skipped = [&b"\x50\x2a\x4d\x18\x06\0\0\0"[..], b"hidden"].concat();
+    let more = zstd::encode_all(&b"{\"action\":\"forged\"}\n"[..], 3).unwrap();
+    let mut wide = zstd::Encoder::new(Vec::new(), 3).unwrap();
+    wide.window_log(27).unwrap();
+    wide.write_all(&lines).unwrap();
+    for (what, forged) in [
+        ("something skipped behind them", [&packed[..], &skipped].concat()),
+        ("something skipped before them", [&skipped[..], &packed].concat()),
+        ("another frame", [&packed[..], &more].concat()),
+        ("an empty frame", [&packed[..], &zstd::encode_all(&b""[..], 3).unwrap()].concat()),
+        ("a byte", [&packed[..], b"\n"].concat()),
+        ("cut off", packed[..packed.len() - 1].to_vec()),
+        ("not compressed", lines.clone()),
+        ("a window that takes memory", wide.finish().unwrap()),
+    ] {
+        let answer = with(forged);
+        assert_eq!(answer.code, Some(1), "{what}: {answer:?}");
+        assert_eq!(answer.json()["ok"], false, "{what}");
+    }
+    // Both kinds of lines are too many members.
+    let mut both = members.clone();
+    both.insert("0/lines.jsonl.zst".into(), packed);
+    resealed(&place, &both);
+    place.run("verify --bundle e.zip").no();
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use trailseal_core::RetentionRule;
 use trailseal_event::client_address::ProxyHeader;
 
 /// The server's configuration. `Config::default()` listens only on loopback.
@@ -54,6 +55,8 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// What needs a second person.
     pub second_person: SecondPerson,
+    /// What is retired each day, and where it goes first.
+    pub retention: RetentionConfig,
     /// Whether to listen on a socket in the trail's folder too.
     pub socket: bool,
     /// The policy in the settings, which `PUT /v1/policy` replaces and SIGHUP returns to.
@@ -66,6 +69,20 @@ pub struct Config {
 pub struct SecondPerson {
     /// To weaken the policy.
     pub policy: bool,
+    /// To retire events on request. What the settings retire each day needs nobody: who writes them decides.
+    pub retention: bool,
+}
+
+/// Retirement by the server.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RetentionConfig {
+    /// When the rules are applied: the time since midnight, UTC. `None`: never.
+    pub at: Option<Duration>,
+    /// What goes. Each rule is applied by itself: an event goes if one of them selects it.
+    pub rules: Vec<RetentionRule>,
+    /// Where lines go before they are retired, also on request: a folder, or the address of an object store.
+    pub archive: Option<String>,
 }
 
 /// The files of a certificate.
@@ -116,6 +133,7 @@ impl Default for Config {
             request_timeout: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),
             second_person: SecondPerson::default(),
+            retention: RetentionConfig::default(),
             socket: true,
             health: HealthLimits::default(),
         }

@@ -30,6 +30,7 @@ mod problem;
 mod query;
 mod read;
 mod record;
+mod retention;
 mod reviews;
 mod routes;
 mod searches;
@@ -37,7 +38,8 @@ mod server;
 mod stopping;
 
 pub use access::{NewToken, Scope, TokenError, TokenInfo};
-pub use config::{Config, HealthLimits, SecondPerson, TlsFiles};
+pub use config::{Config, HealthLimits, RetentionConfig, SecondPerson, TlsFiles};
 pub use listen::{SocketPath, TlsError, raise_limit_of_files};
+pub use retention::{hold_json, retained_json};
 pub use server::{Server, ServerError, Stopped, TokenFile};
 pub use trailseal_event::client_address::ProxyHeader;

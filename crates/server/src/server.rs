@@ -16,6 +16,7 @@ use crate::health::LOOK_EVERY;
 use crate::listen::{Acceptor, Serving, Socket, TlsError};
 use crate::memory;
 use crate::own_events::{details, note};
+use crate::retention::daily;
 use crate::reviews::finish_approved;
 use crate::routes::{App, router};
 use crate::stopping::Stopping;
@@ -112,7 +113,7 @@ impl Server {
                 return Err(ServerError::PlainHttp { listen });
             }
         }
-        if config.open && config.second_person.policy {
+        if config.open && (config.second_person.policy || config.second_person.retention) {
             return Err(ServerError::OpenAlone);
         }
         memory::give_large_blocks_back();
@@ -161,11 +162,13 @@ impl Server {
         let router = router(app.clone());
         let serving = Serving::new(app.config.clone(), app.metrics.clone(), router, app.stopping.clone());
         let chores = tokio::spawn(chores(app.clone()));
+        let daily = tokio::spawn(daily(app.retention.clone()));
         let serving = tokio::spawn(serving.run(listener, tls, socket));
         stop.await;
         let _ = stopper.send(true);
         let cut = serving.await.unwrap_or_default();
         chores.abort();
+        daily.abort();
         keep_uses(&app.tokens);
         Stopped { cut }
     }

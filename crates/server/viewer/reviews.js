@@ -191,8 +191,9 @@ class ReviewsPage {
     });
     const decide = (decision) => this.#decide(card, review, decision, comment.value, error);
     const confidence = Number(review.confidence);
-    const isChange = review.kind === "policy";
-    const [title, about] = isChange ? changeParts(review) : this.#eventParts(card, review);
+    const parts = CHANGES[review.kind];
+    const isChange = Boolean(parts);
+    const [title, about] = isChange ? parts(review) : this.#eventParts(card, review);
     return fill(
       card,
       h(
@@ -327,3 +328,24 @@ function changeParts(review) {
     ),
   ];
 }
+
+/** What would go, and what is known of where it goes first. */
+function retirementParts(review) {
+  const told = [
+    `Everything that was recorded at least ${number(review.older_than_days)} days ago`,
+    review.for_tenant && `Only events of the tenant ${review.for_tenant}`,
+    review.category?.length && `Only the categories ${review.category.join(", ")}`,
+    review.archive ? `First archived in ${review.archive}` : "Archived first if the settings say so",
+  ];
+  return [
+    h("b", { class: "review-open" }, "Events to be retired, for good"),
+    h(
+      "div",
+      { class: "change" },
+      h("ul", { class: "weakens" }, told.filter(Boolean).map((text) => h("li", {}, value(text, {}, 300)))),
+    ),
+  ];
+}
+
+/** What is said of each kind of change that needs a second person. */
+const CHANGES = { policy: changeParts, retention: retirementParts };

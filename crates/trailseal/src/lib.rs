@@ -26,6 +26,8 @@
 //! | `axum` | the same with what axum knows: the peer's address, the route |
 //! | `tracing` | a layer for tracing: marked events and spans become audit events |
 //! | `derive` | `#[derive(AuditEvent)]`: a struct that says of itself what event it is |
+//! | `archive` | an archive for what is retired: bundles in a folder |
+//! | `object-store` | the same in object stores such as S3 |
 //! | `serve` | the server, with its viewer, inside the application; with it `index` |
 //!
 //! The same for those who come from `llm-orchestrator-audit`: [`AuditLogger`], [`struct@AuditEvent`], [`AuditStorage`].
@@ -39,6 +41,7 @@ mod index;
 mod into_event;
 mod query;
 mod recording;
+mod retention;
 #[cfg(feature = "serve")]
 pub mod serve;
 mod temporary;
@@ -56,8 +59,9 @@ pub mod typed;
 mod view;
 
 pub use audit::{
-    AuditEvent, AuditEventType, AuditFilter, AuditLogger, AuditResult, AuditStorage, FileAuditStorage,
-    ResourceType, RotationPolicy, StorageError, StorageFuture, create_audit_logger,
+    AuditEvent, AuditEventType, AuditFilter, AuditLogger, AuditResult, AuditRetentionManager, AuditStorage,
+    CleanupHandle, FileAuditStorage, ResourceType, RotationPolicy, StorageError, StorageFuture,
+    create_audit_logger,
 };
 pub use begun::{Beginning, Begun};
 pub use context::{InContext, RequestContext, RequestFacts, in_context};
@@ -96,9 +100,17 @@ pub use trailseal_event::policy::{Acknowledge, Mode, OnFailure, Policy, PolicyEr
 pub use trailseal_core::deliver::{
     Batch, BatchLine, DeliveryState, DeliveryStats, MustEnd, Position, Sink, SinkError,
 };
+// How old events go.
+pub use trailseal_core::{
+    Archive, Archived, Hold, HoldAdded, Kept, KnownSink, RETAIN_DAYS_MAX, Retained, RetentionRule, Retiring,
+    SinkBehind,
+};
+#[cfg(feature = "archive")]
+pub use trailseal_export::archive;
 // What can go wrong.
 pub use trailseal_core::{
-    CloseError, OpenError, ReadError, RecordError, RecordOnceError, RotateError, SetPolicyError,
+    ArchiveError, CloseError, ForgetSinkError, HoldError, OpenError, ReadError, RecordError, RecordOnceError,
+    RetainError, RotateError, SetPolicyError,
 };
 
 /// The blocks of the page `docs/rust.md`, run as they stand there.

@@ -483,6 +483,10 @@ impl Trail {
         (self.core.clone(), self.held.finders.dir().to_owned())
     }
 
+    pub(crate) fn core(&self) -> &trailseal_core::Trail {
+        &self.core
+    }
+
     fn not_durable(&self) -> u64 {
         let stats = self.core.stats();
         stats.accepted.saturating_sub(stats.durable)

@@ -1,7 +1,7 @@
 //! Bundles: a zip that proves, without the trail, that each line in it is genuine.
 //!
-//! It has `manifest.json` and, for each origin, `<n>/lines.jsonl`, `<n>/proofs.jsonl`, `<n>/checkpoint` and
-//! `<n>/public-key`. It proves that each line is genuine, not that none was left out.
+//! It has `manifest.json` and, for each origin, `<n>/lines.jsonl` (in archives `<n>/lines.jsonl.zst`), `<n>/proofs.jsonl`,
+//! `<n>/checkpoint` and `<n>/public-key`. It proves that each line is genuine, not that none was left out.
 
 mod check;
 mod layout;
@@ -13,10 +13,10 @@ mod tests;
 pub(super) use check::verify;
 pub(super) use write::write;
 
-const FORMAT: &str = "trailseal-bundle@v1";
-const WHAT_IT_PROVES: &str = "each line in it is genuine; not that no line was left out";
 /// The members in each origin's folder.
 const MEMBERS: [&str; 4] = ["lines.jsonl", "proofs.jsonl", "checkpoint", "public-key"];
+/// What the first of them may be instead, in archives.
+const PACKED_LINES: &str = "lines.jsonl.zst";
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod export;
 mod history;
+mod hold;
 mod import;
 mod input;
 mod key;
@@ -19,7 +20,9 @@ mod query;
 mod reading;
 mod record;
 mod reindex;
+mod retain;
 mod serve;
+mod sink;
 mod stats;
 mod succeed;
 mod summary;
@@ -50,6 +53,9 @@ impl Command {
                 | Command::Import(_)
                 | Command::Policy { command: Policy::Set { .. } }
                 | Command::Key { command: Key::Rotate }
+                | Command::Retain(_)
+                | Command::Hold { .. }
+                | Command::Sink { .. }
         )
     }
 }
@@ -67,7 +73,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     let json = common.json;
     if common.server.is_some() && !command.writes() && !matches!(command, Command::Token { .. }) {
         return Err(Failure::could_not(
-            "--server is for record, import, policy set, key rotate and token: see the server's /docs",
+            "--server is for record, import, policy set, key rotate, token, retain, hold and sink: see the server's /docs",
         ));
     }
     if command.writes()
@@ -77,6 +83,9 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         let own = match command {
             Command::Policy { .. } => "a policy",
             Command::Key { .. } => "a key",
+            Command::Retain(_) => "events",
+            Command::Hold { .. } => "holds",
+            Command::Sink { .. } => "sinks",
             // The receipts name the trail.
             _ => return Ok(()),
         };
@@ -107,6 +116,9 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Doctor => doctor::run(&settings, json),
         Command::Mask(mask) => mask::run(&settings, &mask, json),
         Command::Key { command } => key::run(&settings, &command, json),
+        Command::Retain(retain) => retain::run(&settings, &retain, json),
+        Command::Hold { command } => hold::run(&settings, &command, json),
+        Command::Sink { command } => sink::run(&settings, &command, json),
         Command::Completions { .. } => Ok(()),
     }
 }
@@ -118,6 +130,9 @@ fn ask_server(server: &ServerClient, command: &Command, json: bool) -> Outcome<b
         Command::Import(import) => beside::import(server, import, json).map(|()| true),
         Command::Policy { command } => beside::policy(server, command),
         Command::Key { command: Key::Rotate } => beside::rotate_key(server, json).map(|()| true),
+        Command::Retain(retain) => retain::by_server(server, retain, json).map(|()| true),
+        Command::Hold { command } => hold::by_server(server, command, json).map(|()| true),
+        Command::Sink { command } => sink::by_server(server, command, json).map(|()| true),
         _ => Ok(false),
     }
 }

@@ -4,6 +4,7 @@ use trailseal_event::Index;
 use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{Order, Search};
 
+use super::query::retired;
 use super::reading::search;
 use super::text::write_text;
 use crate::arguments::Prove;
@@ -46,6 +47,11 @@ fn find(search: &mut Search, event: &str) -> Outcome<(String, Index)> {
     }
     let filter = Filter { id: vec![wanted], system: true, ..Filter::default() };
     let page = search.page(&filter, Order::NEWEST_RECORDED, None, 1, None)?;
+    if page.hits.is_empty()
+        && let Some(gone) = retired(search, &filter)?
+    {
+        return Err(gone);
+    }
     // An id may look like an event of another trail.
     match (page.hits.first(), of_origin) {
         (Some(hit), _) => Ok((hit.origin.to_string(), hit.index)),

@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::ops::ControlFlow;
 
-use trailseal_event::filter::Filter;
+use trailseal_core::{ReadError, RetiredEvent};
+use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{By, Cursor, First, Hit, Search};
 
 use super::reading::{filter, search};
@@ -41,8 +42,33 @@ pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     }
     if shown == 0 {
         tell_lacking_key(&search, &filter);
+        if let Some(gone) = retired(&mut search, &filter)? {
+            return Err(gone);
+        }
     }
     Ok(())
+}
+
+/// Whether an event that was asked for by its id or index is gone.
+pub(super) fn retired(search: &mut Search, filter: &Filter) -> Outcome<Option<Failure>> {
+    if filter.id.is_empty() {
+        return Ok(None);
+    }
+    let origins: Vec<String> = search.readers().map(|reader| reader.origin().to_owned()).collect();
+    let tenant = filter.tenant.first().map(String::as_str);
+    for origin in origins.iter().filter(|name| filter.origin.is_empty() || filter.origin.contains(name)) {
+        let Some(reader) = search.reader_of(origin) else { continue };
+        for id in &filter.id {
+            let found = match id {
+                IdFilter::Index(index) => reader.retired_at(*index)?,
+                IdFilter::Id(id) => reader.retired_by_id(id, tenant)?.into_iter().next(),
+            };
+            if let Some(RetiredEvent { index, by }) = found {
+                return Ok(Some(ReadError::Retired { index, by }.into()));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// If nothing was found, says that it may be there under another name.

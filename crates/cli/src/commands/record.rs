@@ -137,6 +137,8 @@ struct Pending {
     id: String,
     status: Status,
     is_repeat: bool,
+    /// What it repeats is gone.
+    is_retired: bool,
     level: Level,
     timeout: Duration,
     on_failure: OnFailure,
@@ -151,6 +153,7 @@ impl Pending {
             id: receipt.id.as_str().to_owned(),
             status: receipt.status,
             is_repeat: false,
+            is_retired: false,
             level: *ack,
             timeout: *timeout,
             on_failure: *on_failure,
@@ -158,13 +161,14 @@ impl Pending {
         }
     }
 
-    fn repeat(index: Index, id: String, level: Level, warnings: Warnings) -> Pending {
+    fn repeat(index: Index, id: String, is_retired: bool, level: Level, warnings: Warnings) -> Pending {
         let (timeout, on_failure) = (WAIT_MIN, OnFailure::Deny);
         Pending {
             index: Some(index),
             id,
             status: Status::Accepted,
             is_repeat: true,
+            is_retired,
             level,
             timeout,
             on_failure,
@@ -180,6 +184,9 @@ impl Pending {
         }
         if self.warnings.more > 0 {
             answer["more_warnings"] = self.warnings.more.into();
+        }
+        if self.is_retired {
+            answer["retired"] = true.into();
         }
         let mark = match self.status {
             Status::Unconfirmed => "unconfirmed",
@@ -273,9 +280,9 @@ impl Session<'_> {
                 self.pending.push(Pending::new(&handed_in, warnings));
                 Ok(())
             }
-            Ok((HandedInOnce::Repeated { index, id, .. }, warnings)) => {
+            Ok((HandedInOnce::Repeated { index, id, retired }, warnings)) => {
                 self.counts.repeated += 1;
-                self.pending.push(Pending::repeat(index, id, self.level, warnings));
+                self.pending.push(Pending::repeat(index, id, retired, self.level, warnings));
                 Ok(())
             }
             Ok((HandedInOnce::Conflict { index, id }, _)) => {

@@ -31,6 +31,7 @@ fn show(reader: &mut Reader, not_indexed: u64, json: bool) -> Outcome {
         ControlFlow::Continue(())
     })?;
     let (_, checkpoint) = reader.checkpoint()?;
+    let retired = reader.retired()?;
     let segments = reader.segments();
     let on_disk: u64 = segments
         .iter()
@@ -39,9 +40,10 @@ fn show(reader: &mut Reader, not_indexed: u64, json: bool) -> Outcome {
         .sum();
     let sealed = checkpoint.size.min(end);
     let rows = [
-        ("events", end - system, "recorded by you"),
+        ("events", end.saturating_sub(system + retired), "recorded by you, and here"),
         ("system_events", system, "the trail's own"),
-        ("indexes", end, "both together"),
+        ("retired", retired, "gone for good, and proved to have been retired"),
+        ("indexes", end, "all together"),
         ("sealed", sealed, "covered by a signed checkpoint"),
         ("unsealed", end - sealed, "not yet"),
         ("not_indexed", not_indexed, "scanned until they are"),

@@ -31,6 +31,17 @@ pub(super) fn open_trail_with(settings: &Settings, mut options: Options) -> Outc
     Ok(trail)
 }
 
+/// One of the trails in the folder, by its own folder.
+pub(super) fn open_trail_in(settings: &Settings, folder: &Path) -> Outcome<Trail> {
+    let mut options = settings.one_shot_options()?;
+    options.on_notice = Some(Arc::new(|notice: &Notice| tell(&format!("notice: {notice}"))));
+    let trail = Trail::open(folder, options)?;
+    if settings.uses_index()? {
+        attach_index(&trail)?;
+    }
+    Ok(trail)
+}
+
 /// With several slots, a command concerns one of them: says which.
 pub(super) fn tell_slot(settings: &Settings, folder: &Path, own: &str) {
     if folder != settings.dir() {

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
-use trailseal_core::Anchor;
+use trailseal_core::{Anchor, RetentionRule};
 use trailseal_event::policy::Policy;
 
 use super::given::{Given, Settings, bad, unknown};
-use super::table::{LISTS, SETTINGS, Setting};
+use super::retention::RuleBeingRead;
+use super::table::{LISTS, ONLY_IN_A_FILE, SETTINGS, Setting};
 use crate::failure::{Failure, Outcome};
 
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -63,6 +64,13 @@ impl File<'_> {
                     self.take_anchors(tables, settings)?;
                     continue;
                 }
+                DeValue::Array(tables) if name == "retention.rule" => {
+                    for table in tables.iter() {
+                        settings.retention_rules.push(self.retention_rule(table)?);
+                    }
+                    settings.give(setting.name, format!("{} rules", tables.len()), source);
+                    continue;
+                }
                 DeValue::Array(_) if name == "rule" => {
                     self.take_rules(source, settings)?;
                     continue;
@@ -77,7 +85,7 @@ impl File<'_> {
                 DeValue::String(_) if LISTS.contains(&setting.name) => {
                     return Err(bad(&source, setting, "a single string"));
                 }
-                DeValue::String(text) if name != "anchor" && name != "rule" => text.to_string(),
+                DeValue::String(text) if !ONLY_IN_A_FILE.contains(&&*name) => text.to_string(),
                 number @ DeValue::Float(_) if name == "rate" => a_number(number).unwrap_or_default(),
                 DeValue::Integer(number) => number.to_string(),
                 DeValue::Boolean(value) => value.to_string(),
@@ -140,6 +148,32 @@ impl File<'_> {
             }
         }
         found.map_or_else(|| wrong(anchor_at, "the entry is empty"), Ok)
+    }
+
+    fn retention_rule(&self, rule: &Spanned<DeValue<'_>>) -> Outcome<RetentionRule> {
+        let wrong = |at: usize, what: &str| Failure::could_not(format!("{}: {what}", self.place(at)));
+        let rule_at = rule.span().start;
+        let DeValue::Table(table) = rule.get_ref() else {
+            return Err(wrong(rule_at, "a [[retention.rule]] is a table"));
+        };
+        let mut read = RuleBeingRead::default();
+        for (key, value) in table {
+            let (name, at) = (&**key.get_ref(), value.span().start);
+            let bad = |what: &str| wrong(at, &format!("`retention.rule.{name}`: {what}"));
+            match value.get_ref() {
+                DeValue::String(text) => read.take(name, text).map_err(|what| bad(&what))?,
+                DeValue::Array(texts) if name == "category" => {
+                    for text in texts.iter() {
+                        let DeValue::String(text) = text.get_ref() else {
+                            return Err(bad("not a list of strings"));
+                        };
+                        read.take(name, text).map_err(|what| bad(&what))?;
+                    }
+                }
+                _ => return Err(bad("not a string")),
+            }
+        }
+        read.end().map_err(|what| wrong(rule_at, &format!("`retention.rule`: {what}")))
     }
 
     /// File, line and column of a byte offset, counted from 1.

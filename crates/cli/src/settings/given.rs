@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use trailseal_core::Anchor;
+use trailseal_core::{Anchor, RetentionRule};
 use trailseal_event::policy::Rule;
 
 use super::table::{LISTS, SETTINGS, Setting};
@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     /// The flags given on the command line.
     pub(super) common: Common,
     pub(super) anchors: Vec<Anchor>,
+    /// What the server retires each day.
+    pub(super) retention_rules: Vec<RetentionRule>,
     /// The file's rules and their place in it.
     pub(super) rules: Vec<Rule>,
     pub(super) rules_source: String,

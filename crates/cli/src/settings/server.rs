@@ -62,6 +62,7 @@ impl Settings {
         }
         self.set("server.proxy_header", &mut config.proxy_header, ProxyHeader::parse)?;
         config.second_person = self.second_person()?;
+        config.retention = self.retention()?;
         config.hosts = texts("server.hosts").iter().map(|given| given.value.clone()).collect();
         Ok(config)
     }
@@ -72,9 +73,10 @@ impl Settings {
         for Given { value, source } in self.lists.get("review.second_person").into_iter().flatten() {
             match value.as_str() {
                 "policy" => second_person.policy = true,
+                "retention" => second_person.retention = true,
                 _ => {
                     return Err(Failure::could_not(format!(
-                        "{source}: `review.second_person` cannot be {value:?}: use \"policy\""
+                        "{source}: `review.second_person` cannot be {value:?}: use \"policy\" and \"retention\""
                     )));
                 }
             }

@@ -10,7 +10,7 @@ pub(super) struct Setting {
     pub(super) about: &'static str,
 }
 
-pub(super) const SETTINGS: [Setting; 51] = [
+pub(super) const SETTINGS: [Setting; 54] = [
     Setting {
         name: "origin",
         default: "",
@@ -196,11 +196,35 @@ pub(super) const SETTINGS: [Setting; 51] = [
         about: "What replaces a secret: `***`, nothing, `***` and its last four characters, or a keyed hash.",
     },
     Setting {
+        name: "retention.at",
+        default: "",
+        allowed: "a time of day in UTC, such as 03:00",
+        about: "When a server applies the rules of `[[retention.rule]]`, each day. Without it, events are retired only on \
+            request. A server that does not run at that time applies them the next day. See \
+            [operations.md](operations.md#retention).",
+    },
+    Setting {
+        name: "retention.archive",
+        default: "",
+        allowed: "a folder, or a URL such as s3://bucket/prefix",
+        about: "Where events go, as a bundle, before they are retired: at `retention.at`, on request over HTTP, and with \
+            `trailseal retain` unless `--archive` names another place. A URL needs a build with the feature \
+            `object-store`; credentials come from the environment, such as `AWS_ACCESS_KEY_ID`.",
+    },
+    Setting {
+        name: "retention.rule",
+        default: "",
+        allowed: "tables [[retention.rule]] with older_than = \"90d\" and, optionally, tenant and category",
+        about: "What is retired at `retention.at`: events that were recorded at least `older_than` ago, of `tenant` and \
+            `category` if these are given; `category` can be a list. Each rule is applied by itself, so to keep one \
+            category longer, name the categories in each rule.",
+    },
+    Setting {
         name: "review.second_person",
         default: "",
-        allowed: "a list of \"policy\"",
+        allowed: "a list of \"policy\" and \"retention\"",
         about: "What needs a second person, who approves it in the server's review queue: `policy`, for weakening the \
-            policy. See [server.md](server.md#a-second-person), and for what it does not stop \
+            policy, and `retention`, for retiring events on request. See [server.md](server.md#a-second-person), and for what it does not stop \
             [security.md](security.md#a-second-person).",
     },
     Setting {
@@ -354,7 +378,7 @@ pub(super) const ALSO_READ: [(&str, &str); 3] =
 pub(super) const NOT_SETTINGS: [&str; 1] = ["TRAILSEAL_TOKEN"];
 
 /// Settings that only a file can set.
-pub(super) const ONLY_IN_A_FILE: [&str; 2] = ["anchor", "rule"];
+pub(super) const ONLY_IN_A_FILE: [&str; 3] = ["anchor", "retention.rule", "rule"];
 
 /// Settings that are lists of strings; in the environment they are separated by commas.
 pub(super) const LISTS: [&str; 8] = [

@@ -3,6 +3,7 @@
 // Every test file is a crate of its own and uses its part of this one.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod aged;
 pub mod server;
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};

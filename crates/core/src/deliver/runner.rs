@@ -80,6 +80,8 @@ pub(crate) struct Status {
     /// When the last stored line was recorded, in microseconds.
     recorded: AtomicI64,
     failures: AtomicU64,
+    /// How many retirements had ended when the sink last dropped what is gone; `u64::MAX` before it ever did.
+    dropped: AtomicU64,
     state: Mutex<DeliveryState>,
     /// Set when everything is durable: it ends once it has delivered that.
     may_end: AtomicBool,
@@ -101,6 +103,7 @@ impl Delivery {
             cursor: 0.into(),
             recorded: log.clock.now().as_micros().into(),
             failures: 0.into(),
+            dropped: u64::MAX.into(),
             state: Mutex::new(DeliveryState::Running),
             may_end: false.into(),
             must_end: MustEnd::default(),
@@ -139,6 +142,12 @@ impl Delivery {
     pub(crate) fn needed_from(&self) -> Option<(String, Index)> {
         let Status { name, needs_all, cursor, .. } = &*self.status;
         needs_all.then(|| (name.clone(), Index::new(cursor.load(Ordering::Acquire))))
+    }
+
+    /// Whether the sink, if it is derived from the trail, has dropped what so many retirements have taken.
+    pub(crate) fn has_dropped(&self, retirements: u64) -> bool {
+        let dropped = self.status.dropped.load(Ordering::Acquire);
+        self.status.needs_all || self.is_finished() || (dropped != u64::MAX && dropped >= retirements)
     }
 
     pub(crate) fn stats(&self, log: &Log) -> DeliveryStats {
@@ -254,6 +263,7 @@ impl Runner {
             if dropped != Some(retirements) {
                 self.sink.drop_retired(&self.log.folder).map_err(failed)?;
                 dropped = Some(retirements);
+                self.status.dropped.store(retirements, Ordering::Release);
             }
             // Before the watermark, so that what was durable when the writer ended is seen as durable.
             let may_end = self.status.may_end.load(Ordering::Acquire);

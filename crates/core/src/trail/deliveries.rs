@@ -1,6 +1,7 @@
 //! The sinks that a trail delivers to.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use trailseal_event::{Index, fork};
@@ -56,6 +57,22 @@ impl Inner {
     pub(super) fn attached_cursors(&self) -> Vec<(String, Index)> {
         let deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
         deliveries.iter().filter_map(Delivery::needed_from).collect()
+    }
+
+    /// Waits until sinks that are derived from the trail, such as an index, have dropped what is retired, or until the
+    /// deadline: so whoever asks them next is told nothing of it.
+    pub(super) fn wait_dropped(&self, deadline: Instant) {
+        let retirements = self.log.retirements.load(Ordering::Acquire);
+        let has_dropped = || {
+            let deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
+            deliveries.iter().filter(|delivery| !delivery.has_dropped(retirements)).for_each(|delivery| {
+                delivery.thread().unpark();
+            });
+            deliveries.iter().all(|delivery| delivery.has_dropped(retirements))
+        };
+        while !has_dropped() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets the deliveries hand over what is durable, until the deadline; the rest stays in the trail.

@@ -14,6 +14,23 @@ pub struct Workflow {
     pub name: String,
 }
 
+impl Workflow {
+    pub fn from_yaml_file(_path: &str) -> std::io::Result<Workflow> {
+        Ok(test_workflow())
+    }
+}
+
+/// In the place of `PathBuf`: the document's own path, in a folder of this process rather than in the machine's.
+pub struct PathInFolder;
+
+impl PathInFolder {
+    pub fn from(path: &str) -> std::path::PathBuf {
+        static FOLDER: std::sync::LazyLock<tempfile::TempDir> =
+            std::sync::LazyLock::new(|| tempfile::tempdir().unwrap());
+        FOLDER.path().join(path.trim_start_matches('/'))
+    }
+}
+
 pub struct Step {
     pub id: String,
 }

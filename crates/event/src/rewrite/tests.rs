@@ -487,8 +487,8 @@ proptest::proptest! {
 
 #[test]
 fn most_made_events_take_the_fast_way() {
+    use chacha20::rand_core::Rng;
     use proptest::test_runner::{RngAlgorithm, TestRng};
-    use rand_chacha::rand_core::Rng;
     let mut random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let fast = (0..1_000).filter(|_| {
         let mut bytes = [0; 300];

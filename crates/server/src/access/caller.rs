@@ -97,6 +97,11 @@ impl Caller {
         &self.name
     }
 
+    /// Whether it is the owner of the trail's folder, who came through the socket in it.
+    pub(crate) fn is_owner(&self) -> bool {
+        matches!(self.client(), Client::Owner)
+    }
+
     pub(crate) fn tenant(&self) -> Option<&str> {
         self.tenant.as_deref()
     }

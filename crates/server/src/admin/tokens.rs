@@ -14,7 +14,7 @@ use trailseal_event::Timestamp;
 use trailseal_event::filter::{Filter, ResourceFilter};
 
 use crate::access::{Caller, Grant, NewToken, Scope, TokenError, Tokens};
-use crate::body::{Bodies, parse};
+use crate::body::{Bodies, parse, whole};
 use crate::fairness::blocking;
 use crate::own_events::{details, note, note_read};
 use crate::problem::Problem;
@@ -188,14 +188,6 @@ pub(crate) async fn create_viewer_token(
     note(&trail, "viewer_token_created", &caller, details(members));
     Ok((StatusCode::CREATED, axum::Json(json!({"token": token, "expires": expires.to_string()})))
         .into_response())
-}
-
-/// A whole number as JSON means it: `900.0` is one too.
-fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
-    let of_float = |float: f64| (float >= 0.0 && float.fract() == 0.0).then_some(float as u64);
-    let whole = number.as_u64().or_else(|| number.as_f64().and_then(of_float));
-    whole.map(Some).ok_or_else(|| serde::de::Error::custom(format!("{number} is not a whole number")))
 }
 
 fn after(now: Timestamp, seconds: u64) -> Timestamp {

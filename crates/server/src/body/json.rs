@@ -1,5 +1,6 @@
 //! Bodies of JSON.
 
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -11,4 +12,12 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         .map_err(|error| Problem::bad_request("not-json", format!("the body is not JSON: {error}")))?;
     serde_json::from_value(value)
         .map_err(|error| Problem::unprocessable(format!("the body cannot be used: {error}")))
+}
+
+/// A whole number as JSON means it: `900.0` is one too.
+pub(crate) fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let of_float = |float: f64| (float >= 0.0 && float.fract() == 0.0).then_some(float as u64);
+    let whole = number.as_u64().or_else(|| number.as_f64().and_then(of_float));
+    whole.map(Some).ok_or_else(|| serde::de::Error::custom(format!("{number} is not a whole number")))
 }

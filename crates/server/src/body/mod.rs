@@ -7,7 +7,7 @@ mod room;
 mod unpack;
 
 pub(crate) use accompanied::Accompanied;
-pub(crate) use json::parse;
+pub(crate) use json::{parse, whole};
 pub(crate) use receive::{Bodies, Sent, Whole};
 #[cfg(fuzzing)]
 pub(crate) use unpack::unpacked;

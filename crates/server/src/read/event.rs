@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 use trailseal_core::verify::verify_proof;
-use trailseal_core::{ReadError, Trail};
+use trailseal_core::{ReadError, RetiredEvent, Trail};
+use trailseal_event::Index;
 use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{Hit, Order, Search};
 
@@ -171,7 +172,7 @@ fn find(search: &mut Search, wanted: &Wanted, budget: Duration) -> Result<Found,
     whole(&page)?;
     let mut hits = page.hits;
     match (hits.pop(), hits.is_empty()) {
-        (None, _) => Err(nothing(&wanted.id)),
+        (None, _) => Err(gone(search, wanted)?.unwrap_or_else(|| nothing(&wanted.id))),
         (Some(hit), true) => Ok(Found::One(hit)),
         (Some(hit), false) => {
             hits.push(hit);
@@ -184,6 +185,45 @@ fn find(search: &mut Search, wanted: &Wanted, budget: Duration) -> Result<Found,
             Ok(Found::Several((StatusCode::MULTIPLE_CHOICES, body).into_response()))
         }
     }
+}
+
+/// What is said of an event that was retired; `None` if there is none that the caller may know of.
+fn gone(search: &mut Search, wanted: &Wanted) -> Result<Option<Problem>, Problem> {
+    let Filter { id, tenant, actor, resource, origin, .. } = &wanted.filter;
+    // Of an event that is gone nobody knows whose it was, apart from its tenant where its id is known.
+    if !actor.is_empty() || !resource.is_empty() {
+        return Ok(None);
+    }
+    let tenant = tenant.first().map(String::as_str);
+    let origins: Vec<String> = search.readers().map(|reader| reader.origin().to_owned()).collect();
+    for name in origins.iter().filter(|name| origin.is_empty() || origin.contains(name)) {
+        let Some(reader) = search.reader_of(name) else { continue };
+        let found = match id.first() {
+            Some(IdFilter::Index(_))
+                if tenant.is_some() && !cfg!(trailseal_fault = "retired_index_of_others") =>
+            {
+                None
+            }
+            Some(IdFilter::Index(index)) => {
+                reader.retired_at(*index).map_err(|error| Problem::internal(&error))?
+            }
+            Some(IdFilter::Id(id)) => {
+                let found = reader.retired_by_id(id, tenant).map_err(|error| Problem::internal(&error))?;
+                found.into_iter().next()
+            }
+            None => None,
+        };
+        if let Some(RetiredEvent { index, by }) = found {
+            return Ok(Some(retired(name, index, by)));
+        }
+    }
+    Ok(None)
+}
+
+fn retired(origin: &str, index: Index, by: Option<Index>) -> Problem {
+    let detail = ReadError::Retired { index, by }.to_string();
+    let problem = Problem::new(StatusCode::GONE, "retired", detail);
+    problem.with("origin", origin).with("index", index.get()).with("retired_by", json!(by.map(Index::get)))
 }
 
 enum Proved {
@@ -215,6 +255,8 @@ async fn prove(reading: &Reading, wanted: Wanted) -> Result<Proved, Problem> {
         hit = tried;
         match proved {
             Ok(text) => return Ok(Proved::One { hit, text }),
+            // It went between the two looks.
+            Err(ReadError::Retired { index, by }) => return Err(retired(&hit.origin, index, by)),
             Err(error) if !is_unsealed(&error) => return Err(Problem::internal(&error)),
             Err(_) if Instant::now() >= deadline => {
                 let detail = "the event is not sealed yet: try again in a moment";

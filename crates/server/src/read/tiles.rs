@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
-use trailseal_core::Reader;
 use trailseal_core::tree::TreeReader;
+use trailseal_core::{ReadError, Reader};
 use trailseal_event::Index;
 use trailseal_tlog::TileId;
 
@@ -194,8 +194,11 @@ async fn entries_of(
             let mut bytes = Vec::new();
             for index in first..first + u64::from(id.width) {
                 // A retired line is gone, and so is its bundle.
-                let line = reader.line(Index::new(index)).map_err(|error| Problem::internal(&error))?;
-                let line = line.ok_or_else(nothing)?;
+                let line = match reader.line(Index::new(index)) {
+                    Ok(line) => line.ok_or_else(nothing)?,
+                    Err(ReadError::Retired { .. }) => return Err(nothing()),
+                    Err(error) => return Err(Problem::internal(&error)),
+                };
                 let len = u16::try_from(line.len()).map_err(|_| nothing())?;
                 bytes.extend_from_slice(&len.to_be_bytes());
                 bytes.extend_from_slice(&line);

@@ -55,6 +55,9 @@ pub(super) fn accepted(origin: &str, handed_in: &HandedInBatch, status: Status) 
         if let Some(mark) = mark {
             let _ = write!(text, ",\"{mark}\":true");
         }
+        if is_retired(event) {
+            text.push_str(",\"retired\":true");
+        }
         if let Some(warnings) = told.at(place) {
             if !warnings.told.is_empty() {
                 let _ = write!(text, ",\"warnings\":{}", json!(warnings.told));
@@ -93,16 +96,25 @@ fn receipt(event: &Submission, is_unconfirmed: bool) -> (Option<Index>, &str, Op
     }
 }
 
+/// Whether it repeats one that is gone.
+fn is_retired(event: &Submission) -> bool {
+    matches!(event, Submission::Repeated { retired: true, .. })
+}
+
 /// The events have indexes and are kept, but the level asked for was not reached in time.
 pub(super) fn unconfirmed(origin: &str, handed_in: &HandedInBatch) -> Problem {
     let mut told = Told::new(handed_in);
     let events: Vec<Value> = (0..)
         .zip(&handed_in.events)
         .map(|(place, event)| {
-            let (index, id, mark) = receipt(event, true);
+            let submission = event;
+            let (index, id, mark) = receipt(submission, true);
             let mut event = json!({"origin": origin, "index": index.map(Index::get), "id": id});
             if let Some(mark) = mark {
                 event[mark] = true.into();
+            }
+            if is_retired(submission) {
+                event["retired"] = true.into();
             }
             if let Some(warnings) = told.at(place) {
                 if !warnings.told.is_empty() {

@@ -10,6 +10,7 @@ mod lines;
 mod policy_change;
 mod queue;
 mod requests;
+mod retirement;
 mod review;
 mod steps;
 #[cfg(test)]
@@ -17,4 +18,5 @@ mod tests;
 
 pub(crate) use policy_change::{PolicyPut, finish_approved, put_policy};
 pub(crate) use requests::{decide, list, request};
+pub(crate) use retirement::request_retention;
 pub(crate) use steps::Reviews;

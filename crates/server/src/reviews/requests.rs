@@ -18,6 +18,7 @@ use trailseal_index::{Hit, Order};
 use super::alone::Alone;
 use super::id::ReviewId;
 use super::policy_change::{approve, is_outdated};
+use super::retirement::may_approve;
 use super::review::{Review, ReviewState, Subject};
 use super::steps::{DECIDED, REQUESTED, Reviews};
 use crate::access::Caller;
@@ -26,6 +27,7 @@ use crate::fairness::blocking;
 use crate::own_events::{details, note_read};
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::retention::{Retention, retained_json};
 use crate::searches::{Searches, whole};
 
 /// The maximum size of a reason or comment.
@@ -110,6 +112,7 @@ struct Decision {
 /// `POST /v1/reviews/{id}`: approved or rejected.
 pub(crate) async fn decide(
     State(reviews): State<Arc<Reviews>>,
+    State(retention): State<Arc<Retention>>,
     State(bodies): State<Arc<Bodies>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
@@ -140,7 +143,17 @@ pub(crate) async fn decide(
             Subject::Policy(change) if state == ReviewState::Approved => {
                 approve(change, &reviews, &caller, &review, decide)?;
             }
-            Subject::Policy(_) | Subject::Event { .. } => decide()?,
+            Subject::Retention(change) if state == ReviewState::Approved => {
+                may_approve(change, &reviews, &caller, &review)?;
+                decide()?;
+                // Others may decide while this works.
+                alone.end(&reviews.trail)?;
+                let rule = change.rule().ok_or_else(|| Problem::not_found("its categories are unknown"))?;
+                let retained = retention.run_for(&caller, &rule, change.archive.as_deref(), Some(&id))?;
+                let answer = json!({"id": id, "state": state, "retained": retained_json(&retained)});
+                return Ok(axum::Json(answer).into_response());
+            }
+            Subject::Policy(_) | Subject::Retention(_) | Subject::Event { .. } => decide()?,
         }
         alone.end(&reviews.trail)?;
         Ok(axum::Json(json!({"id": id, "state": state})).into_response())

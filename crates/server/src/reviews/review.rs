@@ -1,7 +1,8 @@
 //! What a trail says of a review: its question, and its decision.
 
 use serde::{Deserialize, Serialize};
-use trailseal_event::{Event, Object, Recorded, Value};
+use trailseal_core::RetentionRule;
+use trailseal_event::{Category, Event, Object, Recorded, Value};
 
 use super::id::ReviewId;
 use crate::access::Caller;
@@ -36,6 +37,8 @@ pub(super) enum Subject {
     /// A change that waits for a second person; approving makes it. Another kind of change needs a variant here, and an
     /// arm where subjects are parsed and decided.
     Policy(PolicyChange),
+    /// Old events that go once a second person approves.
+    Retention(Retirement),
 }
 
 /// A review as it is returned.
@@ -77,6 +80,7 @@ impl Review {
                 },
             },
             Some(PolicyChange::NAME) => Subject::Policy(PolicyChange::read(&event.details, origin)?),
+            Some(Retirement::NAME) => Subject::Retention(Retirement::read(&event.details, origin)?),
             Some(_) => return None,
         };
         Some(Review {
@@ -127,6 +131,52 @@ impl PolicyChange {
             _ => Vec::new(),
         };
         Some(PolicyChange { origin: origin.to_owned(), from: text("from")?, to: text("to")?, weakens })
+    }
+}
+
+/// What is to be retired, and where it goes first.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Retirement {
+    /// The trail whose events they are.
+    pub(super) origin: String,
+    older_than_days: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    for_tenant: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    category: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) archive: Option<String>,
+}
+
+impl Retirement {
+    pub(super) const NAME: &str = "retention";
+
+    /// Parses the details of the event that requests it; `None` if it cannot be what this version has written.
+    pub(super) fn read(details: &Object, origin: &str) -> Option<Retirement> {
+        let text = |name: &str| details.get(name).and_then(Value::as_str).map(str::to_owned);
+        let category = match details.get("category") {
+            None => Vec::new(),
+            Some(Value::Array(names)) => {
+                names.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<_>>()?
+            }
+            Some(_) => return None,
+        };
+        let retirement = Retirement {
+            origin: origin.to_owned(),
+            older_than_days: details.get("older_than_days")?.as_u64()?.try_into().ok()?,
+            for_tenant: text("for_tenant"),
+            category,
+            archive: text("archive"),
+        };
+        retirement.rule().is_some().then_some(retirement)
+    }
+
+    /// The rule, if its categories are known: without one of them more would go than was asked for.
+    pub(super) fn rule(&self) -> Option<RetentionRule> {
+        let mut rule = RetentionRule::older_than_days(self.older_than_days);
+        rule.tenant.clone_from(&self.for_tenant);
+        rule.category = self.category.iter().map(|name| Category::parse(name)).collect::<Option<_>>()?;
+        Some(rule)
     }
 }
 

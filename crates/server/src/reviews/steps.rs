@@ -54,6 +54,11 @@ impl Reviews {
         self.lock().pending()
     }
 
+    /// Whether a second person must approve before events are retired.
+    pub(crate) fn needs_second_person_to_retire(&self) -> bool {
+        self.second_person.retention
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,6 +1,7 @@
 //! The API reference: OpenAPI 3.1, generated from the table of routes.
 
 use serde_json::{Map, Value, json};
+use trailseal_core::RETAIN_DAYS_MAX;
 use trailseal_event::filter::FILTER_NAMES;
 use trailseal_event::{Category, OWN_KEYS, WARNINGS_MAX};
 
@@ -195,9 +196,8 @@ fn success(schema: &str) -> Value {
         "Nothing" => return json!({"description": "Done"}),
         "Text" | "Proof" | "Bytes" | "Stream" | "Policy" => ("*/*", json!({"type": "string"})),
         "Event" | "Page" | "Object" | "Origins" | "Reviews" | "Tokens" | "Summary" | "Verified"
-        | "AdminStats" | "Key" | "Review" | "Token" | "Accepted" => {
-            ("application/json", json!({"$ref": format!("#/components/schemas/{schema}")}))
-        }
+        | "AdminStats" | "Key" | "Review" | "Token" | "Accepted" | "Holds" | "HoldAdded" | "Retained"
+        | "Sinks" => ("application/json", json!({"$ref": format!("#/components/schemas/{schema}")})),
         _ => ("application/json", json!({})),
     };
     let mut content = Map::new();
@@ -208,6 +208,12 @@ fn success(schema: &str) -> Value {
         }
     }
     json!({"description": "Done", "content": content})
+}
+
+/// What a hold may select by: the filters of a search that concern an event's content.
+fn filters_of_hold() -> Value {
+    let names = FILTER_NAMES.iter().filter(|name| **name != "system");
+    Value::Object(names.map(|name| ((*name).to_owned(), filter_parameter(name)["schema"].clone())).collect())
 }
 
 fn schemas() -> Value {
@@ -235,7 +241,7 @@ fn schemas() -> Value {
             "accepted": number, "unconfirmed": {"type": "boolean"}, "more_warnings": more,
             "events": {"type": "array", "items": {"type": "object", "required": ["origin", "index", "id"], "properties": {
                 "origin": text, "index": {"type": ["integer", "null"]}, "id": text,
-                "repeated": {"type": "boolean"}, "sampled_out": {"type": "boolean"}, "unconfirmed": {"type": "boolean"},
+                "repeated": {"type": "boolean"}, "retired": {"type": "boolean"}, "sampled_out": {"type": "boolean"}, "unconfirmed": {"type": "boolean"},
                 "warnings": {"type": "array", "minItems": 1, "maxItems": WARNINGS_MAX,
                     "items": {"$ref": "#/components/schemas/Warning"}},
                 "more_warnings": more,
@@ -275,6 +281,22 @@ fn schemas() -> Value {
             "scopes": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": ["write", "read", "review", "admin"]}},
             "tenant": {"type": ["string", "null"]}, "expires": {"type": ["string", "null"], "format": "date-time"},
             "ttl_seconds": {"type": ["integer", "null"], "minimum": 1, "maximum": TOKEN_SECONDS_MAX}}},
+        "Holds": list_of("holds"),
+        "HoldRequest": {"type": "object", "required": ["name", "reason"], "additionalProperties": false, "properties": {
+            "name": {"type": "string", "pattern": "^[!-~]([ -~]{0,126}[!-~])?$"},
+            "reason": {"type": "string", "pattern": "[!-~]", "maxLength": 4_096},
+            "filters": {"type": "object", "additionalProperties": false, "properties": filters_of_hold()}}},
+        "HoldAdded": {"type": "object", "required": ["name", "index", "announced"], "properties": {
+            "name": text, "index": number, "announced": number}},
+        "RetentionRequest": {"type": "object", "required": ["older_than_days"], "additionalProperties": false, "properties": {
+            "older_than_days": {"type": "integer", "minimum": 1, "maximum": RETAIN_DAYS_MAX},
+            "tenant": {"type": ["string", "null"]}, "category": {"type": "array", "items": filter_value("category")},
+            "dry_run": {"type": "boolean"}}},
+        "Retained": {"type": "object", "required": ["dry_run", "events", "kept", "retired_by"], "properties": {
+            "dry_run": {"type": "boolean"}, "events": number, "bytes": number, "segments": number,
+            "segments_removed": number, "freed_bytes": number, "archive": {"type": ["string", "null"]},
+            "retired_by": {"type": "array", "items": number}, "kept": {"type": "object"}}},
+        "Sinks": list_of("sinks"),
         "Problem": {"type": "object", "required": ["type", "title", "status", "detail"], "properties": {
             "type": text, "title": text, "status": {"type": "integer"}, "detail": text}},
     })

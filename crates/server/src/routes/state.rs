@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::pages::Protection;
 use crate::read::{Exports, Reading, Streaming, Tiles};
 use crate::record::Recorder;
+use crate::retention::Retention;
 use crate::reviews::Reviews;
 use crate::searches::Searches;
 use crate::stopping::Stopping;
@@ -55,6 +56,7 @@ parts! {
     exports: Exports,
     streaming: Arc<Streaming>,
     tiles: Arc<Tiles>,
+    retention: Arc<Retention>,
     reviews: Arc<Reviews>,
     durable_watch: Arc<DurableWatch>,
     health_limits: HealthLimits,
@@ -92,6 +94,7 @@ impl App {
                 stopping: stopping.clone(),
             }),
             tiles: Arc::new(Tiles::new(reading.clone(), config.public_tiles)),
+            retention: Arc::new(Retention::new(trail.clone(), config.retention.clone())),
             reviews: Arc::new(Reviews::new(trail.clone(), searches, config.second_person)),
             exports: Exports::default(),
             durable_watch: Arc::default(),

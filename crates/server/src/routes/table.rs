@@ -13,7 +13,7 @@ use super::route::{Route, Takes};
 use super::state::App;
 use crate::access::{Needs, Scope};
 use crate::pages::Protection;
-use crate::{admin, health, pages, read, record, reviews};
+use crate::{admin, health, pages, read, record, retention, reviews};
 
 use Needs::{Nothing, Tiles, WholeTrail};
 use Scope::{Admin, Read, Review, Write};
@@ -60,11 +60,11 @@ pub(crate) fn table() -> Vec<Row> {
         route!(GET "/v1/events/stream", Needs::Scope(Read), "New events as they arrive, as server-sent events", get(read::stream),
             query &["cursor"], filters true, gives 200 "Stream", or &[400], takes Takes::Stream),
         route!(GET "/v1/events/{id}", Needs::Scope(Read), "One event", get(read::one),
-            query &["tenant", "origin"], gives 200 "Event", or &[300, 304, 400, 404, 422, 503], takes Takes::Turns),
+            query &["tenant", "origin"], gives 200 "Event", or &[300, 304, 400, 404, 410, 422, 503], takes Takes::Turns),
         route!(GET "/v1/events/{id}/proof", Needs::Scope(Read), "The proof that an event is in the trail", get(read::proof),
-            query &["tenant", "origin"], gives 200 "Proof", or &[300, 400, 404, 409, 422, 503], takes Takes::Turns),
+            query &["tenant", "origin"], gives 200 "Proof", or &[300, 400, 404, 409, 410, 422, 503], takes Takes::Turns),
         route!(GET "/v1/events/{id}/verify", Needs::Scope(Read), "What the server says about an event's proof", get(read::verify),
-            query &["tenant", "origin"], gives 200 "Verified", or &[300, 400, 404, 409, 422, 503], takes Takes::Turns),
+            query &["tenant", "origin"], gives 200 "Verified", or &[300, 400, 404, 409, 410, 422, 503], takes Takes::Turns),
         route!(GET "/v1/resources/{type}/{id}/history", Needs::Scope(Read), "The history of one resource", get(read::history),
             query &["limit", "cursor", "order", "order_by", "tenant"], gives 200 "Page", or &[400, 422], takes Takes::Turns),
         route!(GET "/v1/summary", Needs::Scope(Read), "Counts by field, and over time", get(read::summary),
@@ -87,6 +87,17 @@ pub(crate) fn table() -> Vec<Row> {
             body "TokenRequest", gives 201 "Token", or &[400, 408, 409, 413, 415, 422]),
         route!(DELETE "/v1/tokens/{name}", WholeTrail(Admin), "Revoke a token", delete(admin::revoke_token),
             gives 204 "Nothing", or &[404]),
+        route!(GET "/v1/holds", WholeTrail(Admin), "Legal holds", get(retention::holds), gives 200 "Holds"),
+        route!(POST "/v1/holds", WholeTrail(Admin), "Add a legal hold", post(retention::add_hold),
+            body "HoldRequest", gives 201 "HoldAdded", or &[400, 408, 409, 413, 415, 422, 503]),
+        route!(DELETE "/v1/holds/{id}", WholeTrail(Admin), "Remove a legal hold, by its name", delete(retention::remove_hold),
+            gives 204 "Nothing", or &[404, 503]),
+        route!(POST "/v1/retention", WholeTrail(Admin), "Retire old events, or say what would go", post(retention::retain),
+            body "RetentionRequest", gives 200 "Retained", or &[202, 400, 408, 409, 413, 415, 422, 503]),
+        route!(GET "/v1/sinks", WholeTrail(Admin), "Sinks that hold up retirement until they have an event", get(retention::sinks),
+            gives 200 "Sinks"),
+        route!(DELETE "/v1/sinks/{name}", WholeTrail(Admin), "Forget a sink that is gone for good", delete(retention::forget_sink),
+            gives 204 "Nothing", or &[404, 409, 503]),
         route!(POST "/v1/keys/rotate", WholeTrail(Admin), "Replace the signing key", post(admin::rotate_key), gives 200 "Key"),
         route!(GET "/v1/stats", WholeTrail(Read), "Statistics and health", get(health::stats), gives 200 "Object", takes Takes::Turns),
         route!(GET "/admin/audit/stats", WholeTrail(Read), "Submitted, succeeded, failed", get(health::admin_stats),

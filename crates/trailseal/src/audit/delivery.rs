@@ -81,7 +81,7 @@ impl StorageSink {
         }
         let event = RecordedEvent::new(self.origin.clone(), recorded, Vec::new()).into();
         let _entered = self.runtime.as_ref().map(Handle::enter);
-        let stored = block_on(self.storage.store(&event), &self.must_end);
+        let stored = block_on(self.storage.store(&event), || self.must_end.is_set());
         stored.unwrap_or_else(|| {
             let what = "it gave no answer before the trail was closed; a runtime of one thread must be driven until then";
             Err(StorageError::ConnectionError(what.into()))
@@ -144,15 +144,16 @@ impl Wake for Unpark {
     }
 }
 
-/// `None` if the delivery must end first: the future may wait for timers or sockets of a runtime that nobody drives.
-fn block_on<T>(future: impl Future<Output = T>, must_end: &MustEnd) -> Option<T> {
+/// `None` if it must end first: the future may wait for timers or sockets of a runtime that nobody drives. When that
+/// changes, this thread is to be unparked.
+pub(super) fn block_on<T>(future: impl Future<Output = T>, must_end: impl Fn() -> bool) -> Option<T> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Some(done);
         }
-        if must_end.is_set() && !cfg!(trailseal_fault = "storage_waited_for_without_end") {
+        if must_end() && !cfg!(trailseal_fault = "storage_waited_for_without_end") {
             return None;
         }
         std::thread::park();

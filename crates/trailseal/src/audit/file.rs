@@ -7,12 +7,15 @@ use std::time::Duration;
 use super::copy::PlainCopy;
 use super::event::AuditEvent;
 use super::filter::AuditFilter;
+use super::rotated;
 use super::rotation::RotationPolicy;
 use super::shared::{self, Shared};
-use super::storage::{AuditStorage, StorageError, StorageFuture};
+use super::storage::{self, AuditStorage, StorageError, StorageFuture};
 use crate::aside::aside;
 use crate::query::Besides;
-use crate::{Options, Query, QueryError, Roll, Trail};
+use crate::{Options, Query, QueryError, Roll, Timestamp, Trail};
+
+const DAY_MICROS: i64 = 86_400_000_000;
 
 static OPENED: Shared<Opened> = Shared::new();
 
@@ -151,6 +154,25 @@ impl FileAuditStorage {
         self.trail().why_shut().map_or(Ok(()), |error| Err(error.into()))
     }
 
+    /// Retires the events that were recorded at least `days` ago (1 to 36,500), and says how many those were. Rotated
+    /// copies of the plain file go with them, if every line in them is that old and no legal hold holds one. What is in
+    /// `path` itself stays until it is rotated.
+    ///
+    /// # Errors
+    /// When nothing was retired, or a disk failure stopped it; the next run finishes what was begun.
+    pub async fn retire_older_than(&self, days: u32) -> Result<u64, StorageError> {
+        let events = storage::retire(self.trail(), days).await?;
+        let opened = self.opened.clone();
+        let removed = aside(move || {
+            let now = opened.options.clock.now().as_micros();
+            let before =
+                Timestamp::from_micros(now.saturating_sub(i64::from(days).saturating_mul(DAY_MICROS)));
+            rotated::remove(&opened.path, before, &opened.trail)
+        });
+        removed.await.unwrap_or_else(|| Err(QueryError::Stopped.into()))?;
+        Ok(events)
+    }
+
     /// Closes the trail for all who use it in this process, after everything is on disk and in the copy.
     ///
     /// # Errors
@@ -214,6 +236,14 @@ impl AuditStorage for FileAuditStorage {
         Self: 'async_trait,
     {
         Box::pin(self.health_check())
+    }
+
+    fn retire_older_than<'life0, 'async_trait>(&'life0 self, days: u32) -> StorageFuture<'async_trait, u64>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(self.retire_older_than(days))
     }
 
     fn name(&self) -> &str {

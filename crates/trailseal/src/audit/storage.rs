@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::event::AuditEvent;
 use super::filter::AuditFilter;
-use crate::{OpenError, QueryError, RecordError, Trail};
+use crate::{HoldError, OpenError, QueryError, RecordError, RetainError, RetentionRule, Trail};
 
 /// The future of an answer; what `#[async_trait]` makes of an `async fn`.
 pub type StorageFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StorageError>> + Send + 'a>>;
@@ -92,6 +92,25 @@ pub trait AuditStorage: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Lets go of the events that were recorded at least `days` ago, and says how many those were. What is a view of a
+    /// trail retires them there. A storage of one's own that does not implement it refuses.
+    fn retire_older_than<'life0, 'async_trait>(&'life0 self, days: u32) -> StorageFuture<'async_trait, u64>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(async move {
+            let Some(trail) = self.trail() else {
+                let name = self.name();
+                let what = format!(
+                    "the storage {name} does not say how its events are retired: implement AuditStorage::retire_older_than"
+                );
+                return Err(StorageError::ConfigurationError(what));
+            };
+            retire(&trail, days).await
+        })
+    }
+
     /// A name for its cursor and for messages: 1 to 100 of the letters a to z and A to Z, digits, `-`, `_` and `.`. Two
     /// storages of one trail need two names; the second of one name is refused.
     fn name(&self) -> &str {
@@ -103,6 +122,12 @@ pub trait AuditStorage: Send + Sync {
     fn trail(&self) -> Option<Trail> {
         None
     }
+}
+
+/// Retires in a trail what was recorded at least `days` ago, and says how many events that were.
+pub(super) async fn retire(trail: &Trail, days: u32) -> Result<u64, StorageError> {
+    let retained = trail.retain_async(RetentionRule::older_than_days(days), None).await;
+    Ok(retained.ok_or(QueryError::Stopped)??.events)
 }
 
 /// Why a storage did not do what was asked.
@@ -133,6 +158,12 @@ pub enum StorageError {
     /// The trail could not be searched.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// Nothing was retired, or not everything.
+    #[error(transparent)]
+    Retain(#[from] RetainError),
+    /// The legal holds could not be read, so nothing that they may hold is removed.
+    #[error(transparent)]
+    Hold(#[from] HoldError),
     /// Anything else, from a storage of one's own.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),

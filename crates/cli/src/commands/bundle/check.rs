@@ -16,11 +16,12 @@ use flate2::bufread::DeflateDecoder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use trailseal_core::file::open_named;
+use trailseal_export::{BUNDLE_FORMAT, WHAT_A_BUNDLE_PROVES};
 use trailseal_tlog::{Checkpoint, Hash, KeyRing, SignedNote, VerifyingKey, leaf_hash, verify_inclusion};
 
 use super::super::text::write_out;
 use super::layout::{LayoutError, Place, walk};
-use super::{FORMAT, MEMBERS, WHAT_IT_PROVES, hex};
+use super::{MEMBERS, PACKED_LINES, hex};
 use crate::failure::{Failure, Outcome};
 use crate::output::thousands;
 
@@ -29,6 +30,8 @@ const SMALL_MEMBER_BYTES_MAX: u64 = 1 << 20;
 const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 const LINE_BYTES_MAX: u64 = 1 << 16;
 const PROOF_BYTES_MAX: u64 = 1 << 13;
+/// As a power of two: what a hostile frame may make us hold.
+const WINDOW_LOG_MAX: u32 = 23;
 const ORIGINS_MAX: usize = 10_000;
 const BUFFER_BYTES: usize = 1 << 16;
 
@@ -79,7 +82,7 @@ impl Checked {
         }
         json!({
             "ok": true, "count": self.count(), "origins": origins, "key_pinned": self.is_key_pinned,
-            "proves": WHAT_IT_PROVES, "cannot_rule_out": cannot_rule_out,
+            "proves": WHAT_A_BUNDLE_PROVES, "cannot_rule_out": cannot_rule_out,
         })
         .to_string()
     }
@@ -133,6 +136,16 @@ impl Zip {
             }
             Err(LayoutError::Io(error)) => Err(unread(error)),
         }
+    }
+
+    /// The names of the members of an origin. Its lines are compressed in archives.
+    fn members_of(&self, folder: usize) -> [String; 4] {
+        let mut names = MEMBERS.map(|name| format!("{folder}/{name}"));
+        let packed = format!("{folder}/{PACKED_LINES}");
+        if self.places.contains_key(&packed) {
+            names[0] = packed;
+        }
+        names
     }
 
     /// Decompresses a member.
@@ -198,8 +211,8 @@ pub(super) fn check(path: &Path, pinned: &[VerifyingKey]) -> Result<Checked, Ref
     let zip = Zip::open(path)?;
     let manifest: Value = serde_json::from_str(&text(&zip, "manifest.json", MANIFEST_BYTES_MAX)?)
         .or_else(|error| wrong(format!("manifest.json is not JSON: {error}")))?;
-    if manifest["format"] != FORMAT {
-        return wrong(format!("its format is not {FORMAT}"));
+    if manifest["format"] != BUNDLE_FORMAT {
+        return wrong(format!("its format is not {BUNDLE_FORMAT}"));
     }
     let claimed = manifest["origins"].as_array().map(Vec::as_slice).unwrap_or_default();
     if claimed.is_empty() || claimed.len() > ORIGINS_MAX {
@@ -207,7 +220,7 @@ pub(super) fn check(path: &Path, pinned: &[VerifyingKey]) -> Result<Checked, Ref
     }
     // Two members with one name, or one that the manifest does not list, would let other tools extract something other
     // than what is proved here.
-    let of_origins = (0..claimed.len()).flat_map(|folder| MEMBERS.map(|name| format!("{folder}/{name}")));
+    let of_origins = (0..claimed.len()).flat_map(|folder| zip.members_of(folder));
     if !of_origins.chain(["manifest.json".to_owned()]).eq(zip.names.iter().cloned()) {
         return wrong("its members are not those of its manifest, or in another order");
     }
@@ -249,7 +262,7 @@ fn check_origin(
     members: &Value,
     pinned: &[VerifyingKey],
 ) -> Result<CheckedOrigin, Refusal> {
-    let [lines, proofs, checkpoint, public_key] = MEMBERS.map(|name| format!("{folder}/{name}"));
+    let [lines, proofs, checkpoint, public_key] = zip.members_of(folder);
     let (checkpoint, key) = signed_by(zip, &checkpoint, &public_key, members, pinned)?;
     let mut lines = Lines::open(zip, &lines, LINE_BYTES_MAX)?;
     let mut proofs = Lines::open(zip, &proofs, PROOF_BYTES_MAX)?;
@@ -328,28 +341,80 @@ fn text(zip: &Zip, name: &str, bytes_max: u64) -> Result<String, Refusal> {
 /// The lines of a member, and the hash of all of its bytes.
 struct Lines {
     name: String,
-    reader: BufReader<Unpacked>,
-    hash: Sha256,
+    reader: BufReader<Content>,
     line: Vec<u8>,
     line_bytes_max: u64,
 }
 
+/// The bytes of a member; of one that is compressed, what it holds.
+enum Content {
+    Plain(Box<Hashed>),
+    Packed(Box<zstd::Decoder<'static, BufReader<Hashed>>>),
+}
+
+/// Bytes, and their hash.
+struct Hashed {
+    member: Unpacked,
+    hash: Sha256,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.member.read(out)?;
+        self.hash.update(&out[..count]);
+        Ok(count)
+    }
+}
+
+impl Read for Content {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Content::Plain(member) => member.read(out),
+            // Whatever is wrong with what is compressed is a finding. A disk error keeps its kind.
+            Content::Packed(member) => member.read(out).map_err(|error| match error.kind() {
+                io::ErrorKind::Other => io::Error::new(io::ErrorKind::InvalidData, error),
+                _ => error,
+            }),
+        }
+    }
+}
+
+impl Content {
+    /// The hash of the member, of which everything was read. A frame of zstd is all of it: after one, or in one that is
+    /// to be skipped, anything could be hidden.
+    fn end(self) -> io::Result<Sha256> {
+        match self {
+            Content::Plain(member) => Ok(member.hash),
+            Content::Packed(decoder) => {
+                let mut rest = decoder.finish();
+                if rest.read(&mut [0])? != 0 && !cfg!(trailseal_fault = "bytes_behind_lines") {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "there are bytes after its lines",
+                    ));
+                }
+                Ok(rest.into_inner().hash)
+            }
+        }
+    }
+}
+
 impl Lines {
     fn open(zip: &Zip, name: &str, line_bytes_max: u64) -> Result<Self, Refusal> {
-        Ok(Lines {
-            name: name.to_owned(),
-            reader: BufReader::with_capacity(BUFFER_BYTES, zip.member(name)?),
-            hash: Sha256::new(),
-            line: Vec::new(),
-            line_bytes_max,
-        })
+        let member = Hashed { member: zip.member(name)?, hash: Sha256::new() };
+        let content = if name.ends_with(".zst") {
+            unpack(member).map_err(unpacking(name))?
+        } else {
+            Content::Plain(Box::new(member))
+        };
+        let reader = BufReader::with_capacity(BUFFER_BYTES, content);
+        Ok(Lines { name: name.to_owned(), reader, line: Vec::new(), line_bytes_max })
     }
 
     /// Reads the next line; `false` at the end.
     fn next(&mut self) -> Result<bool, Refusal> {
         self.line.clear();
         let read = (&mut self.reader).take(self.line_bytes_max).read_until(b'\n', &mut self.line);
-        self.hash.update(&self.line);
         if read.map_err(unpacking(&self.name))? == 0 {
             return Ok(false);
         }
@@ -365,6 +430,13 @@ impl Lines {
 
     /// Whether the bytes match the hash in the manifest.
     fn end(self, members: &Value) -> Result<(), Refusal> {
-        is_described(members, &self.name, &self.hash.finalize())
+        let hash = self.reader.into_inner().end().map_err(unpacking(&self.name))?;
+        is_described(members, &self.name, &hash.finalize())
     }
+}
+
+fn unpack(member: Hashed) -> io::Result<Content> {
+    let mut decoder = zstd::Decoder::new(member)?.single_frame();
+    decoder.window_log_max(WINDOW_LOG_MAX)?;
+    Ok(Content::Packed(Box::new(decoder)))
 }

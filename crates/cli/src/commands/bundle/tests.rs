@@ -9,6 +9,7 @@ use trailseal_core::file::StdFiles;
 use trailseal_core::{Ack, Options, Trail};
 use trailseal_event::Event;
 use trailseal_event::filter::Filter;
+use trailseal_export::BundleWriter;
 use trailseal_index::Search;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -32,7 +33,7 @@ fn genuine() -> [Vec<u8>; 2] {
     let (filter, flags, path) = (Filter::default(), Filters::default(), folder.path().join("e.zip"));
     write(&mut search, &filter, &flags, Some(&path)).unwrap();
     let mut piped = Vec::new();
-    fill(ZipWriter::new_stream(UntilItFails::new(&mut piped)), &mut search, &filter, &flags).unwrap();
+    fill(BundleWriter::to_pipe(UntilItFails::new(&mut piped)), &mut search, &filter, &flags).unwrap();
     [std::fs::read(path).unwrap(), piped]
 }
 

@@ -5,18 +5,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::{Reader, load_mask_key};
 use trailseal_event::Index;
 use trailseal_event::filter::Filter;
+use trailseal_export::{BundleWriter, Member, WHAT_A_BUNDLE_PROVES};
 use trailseal_index::Search;
 use trailseal_tlog::{Checkpoint, Hash};
-use zip::ZipWriter;
-use zip::write::SimpleFileOptions;
 
 use super::super::query::keep_going;
-use super::{FORMAT, WHAT_IT_PROVES, hex};
 use crate::arguments::Filters;
 use crate::destination::Destination;
 use crate::failure::{Failure, Outcome};
@@ -34,8 +31,8 @@ pub(crate) fn write(
     let count = match out {
         Some(path) => {
             let mut destination = Destination::create(path)?;
-            let zip = ZipWriter::new(BufWriter::with_capacity(BUFFER_BYTES, destination.file()));
-            let count = fill(zip, search, filter, flags).map_err(|failure| destination.failed(failure))?;
+            let bundle = BundleWriter::new(BufWriter::with_capacity(BUFFER_BYTES, destination.file()));
+            let count = fill(bundle, search, filter, flags).map_err(|failure| destination.failed(failure))?;
             destination.finish()?;
             count
         }
@@ -46,44 +43,39 @@ pub(crate) fn write(
         }
         None => {
             let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
-            fill(ZipWriter::new_stream(UntilItFails::new(stdout)), search, filter, flags)?
+            fill(BundleWriter::to_pipe(UntilItFails::new(stdout)), search, filter, flags)?
         }
     };
     let place = out.map_or_else(String::new, |path| format!(" in {}", path.display()));
-    tell(&format!("{} events{place}: proves that {WHAT_IT_PROVES}", thousands(count)));
+    tell(&format!("{} events{place}: proves that {WHAT_A_BUNDLE_PROVES}", thousands(count)));
     Ok(count)
 }
 
 pub(super) fn fill<W: Write + Seek>(
-    mut zip: ZipWriter<W>,
+    mut bundle: BundleWriter<W>,
     search: &mut Search,
     filter: &Filter,
     flags: &Filters,
 ) -> Outcome<u64> {
     let names: Vec<String> = search.readers().map(|reader| reader.origin().to_owned()).collect();
     let wanted = names.iter().filter(|name| filter.origin.is_empty() || filter.origin.contains(name));
-    let (mut members, mut origins, mut count, mut left_out) = (serde_json::Map::new(), Vec::new(), 0, 0);
+    let (mut origins, mut count, mut left_out) = (Vec::new(), 0, 0);
     for (folder, name) in wanted.enumerate() {
         let Some(reader) = search.reader_of(name) else { continue };
         let (note, checkpoint) = reader.checkpoint()?;
-        let indexes = origin(&mut zip, folder, reader, filter, (&note, &checkpoint), &mut members)?;
+        let indexes = origin(&mut bundle, folder, reader, filter, (&note, &checkpoint))?;
         origins.push(json!({
             "origin": name, "folder": folder.to_string(), "count": indexes, "tree_size": checkpoint.size,
         }));
         count += indexes;
         left_out += reader.end().get().saturating_sub(checkpoint.size);
     }
-    let manifest = json!({
-        "format": FORMAT,
-        "created": SystemClock.now().to_string(),
-        "filters": filters(flags),
-        "count": count,
-        "proves": WHAT_IT_PROVES,
-        "origins": origins,
-        "members": members,
-    });
-    Member::begin(&mut zip, "manifest.json".into())?.write(format!("{manifest:#}\n").as_bytes())?;
-    zip.finish().map_err(zip_failed)?.flush()?;
+    let mut about = serde_json::Map::new();
+    about.insert("created".into(), SystemClock.now().to_string().into());
+    about.insert("filters".into(), filters(flags).into());
+    about.insert("count".into(), count.into());
+    about.insert("origins".into(), origins.into());
+    bundle.finish(about)?;
     if left_out > 0 {
         tell(&format!("the newest {left_out} events are not sealed yet and are left out"));
     }
@@ -92,28 +84,24 @@ pub(super) fn fill<W: Write + Seek>(
 
 /// Writes the folder of one origin, and returns the number of events in it.
 fn origin<W: Write + Seek>(
-    zip: &mut ZipWriter<W>,
+    bundle: &mut BundleWriter<W>,
     folder: usize,
     reader: &mut Reader,
     filter: &Filter,
     (note, checkpoint): (&str, &Checkpoint),
-    members: &mut serde_json::Map<String, serde_json::Value>,
 ) -> Outcome<u64> {
-    let member = Member::begin(zip, format!("{folder}/lines.jsonl"))?;
-    let indexes = lines(member, reader, filter, checkpoint, members)?;
-    let mut member = Member::begin(zip, format!("{folder}/proofs.jsonl"))?;
+    let member = bundle.member(format!("{folder}/lines.jsonl"))?;
+    let indexes = lines(member, reader, filter, checkpoint)?;
+    let mut member = bundle.member(format!("{folder}/proofs.jsonl"))?;
     for index in &indexes {
         let hashes = reader.inclusion(Index::new(*index), checkpoint)?;
         let hashes: Vec<String> = hashes.iter().map(Hash::to_base64).collect();
-        member.write(format!("{}\n", json!({"index": index, "hashes": hashes})).as_bytes())?;
+        writeln!(member, "{}", json!({"index": index, "hashes": hashes}))?;
     }
-    member.end(members);
+    member.end();
     let key = reader.manifest().current_key().map(ToString::to_string).unwrap_or_default();
-    for (name, text) in [("checkpoint", note.to_owned()), ("public-key", format!("{key}\n"))] {
-        let mut member = Member::begin(zip, format!("{folder}/{name}"))?;
-        member.write(text.as_bytes())?;
-        member.end(members);
-    }
+    bundle.whole_member(format!("{folder}/checkpoint"), note)?;
+    bundle.whole_member(format!("{folder}/public-key"), &format!("{key}\n"))?;
     Ok(indexes.len() as u64)
 }
 
@@ -123,7 +111,6 @@ fn lines<W: Write + Seek>(
     reader: &mut Reader,
     filter: &Filter,
     checkpoint: &Checkpoint,
-    members: &mut serde_json::Map<String, serde_json::Value>,
 ) -> Outcome<Vec<u64>> {
     let key = load_mask_key(reader.folder()).ok().flatten();
     let filter = &filter.as_stored(key.as_ref());
@@ -136,10 +123,10 @@ fn lines<W: Write + Seek>(
             return ControlFlow::Continue(());
         }
         indexes.push(index.get());
-        keep_going(member.write(line).and_then(|()| member.write(b"\n")), &mut failed)
+        keep_going(member.write_all(line).and_then(|()| member.write_all(b"\n")), &mut failed)
     })?;
     failed.map_or(Ok(()), Err)?;
-    member.end(members);
+    member.end();
     Ok(indexes)
 }
 
@@ -156,30 +143,6 @@ fn filters(flags: &Filters) -> serde_json::Map<String, serde_json::Value> {
         filters.insert("system".into(), true.into());
     }
     filters
-}
-
-/// A zip member being written, with the hash of its bytes.
-struct Member<'a, W: Write + Seek> {
-    zip: &'a mut ZipWriter<W>,
-    name: String,
-    hash: Sha256,
-}
-
-impl<'a, W: Write + Seek> Member<'a, W> {
-    fn begin(zip: &'a mut ZipWriter<W>, name: String) -> Outcome<Self> {
-        let options = SimpleFileOptions::default().large_file(true);
-        zip.start_file(name.as_str(), options).map_err(zip_failed)?;
-        Ok(Member { zip, name, hash: Sha256::new() })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hash.update(bytes);
-        self.zip.write_all(bytes)
-    }
-
-    fn end(self, members: &mut serde_json::Map<String, serde_json::Value>) {
-        members.insert(self.name.to_owned(), json!({ "sha256": hex(&self.hash.finalize()) }));
-    }
 }
 
 /// A pipe for a zip. After an error it accepts and drops the rest: a `ZipWriter` that is dropped tries to finish its
@@ -216,12 +179,5 @@ impl<W: Write> Write for UntilItFails<W> {
         }
         let flushed = self.out.flush();
         self.keep(flushed)
-    }
-}
-
-fn zip_failed(error: zip::result::ZipError) -> Failure {
-    match error {
-        zip::result::ZipError::Io(error) => error.into(),
-        other => Failure::could_not(format!("could not write the zip: {other}")),
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use self::plan::{Plan, plan};
 use super::inner::Trail;
+use crate::deadline;
 use crate::retire::{FinishError, Finished, RewriteError, finish};
 
 pub use archive::{Archive, Archived, Retiring};
@@ -24,6 +25,8 @@ pub use rule::{Kept, KnownSink, RETAIN_DAYS_MAX, Retained, RetentionRule, SinkBe
 
 /// How long the checkpoint that covers `trail.retired` is waited for.
 const SEAL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the index is waited for at the end, until it has dropped what is gone. It does so later, too.
+const DROP_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Trail {
     /// Retires the events that `rule` selects and nothing keeps, and returns when they are gone. `archive`, if given,
@@ -77,6 +80,7 @@ impl Trail {
                     return Err(error);
                 }
             };
+            self.inner.wait_dropped(deadline::after(DROP_TIMEOUT));
             let mut retained = plan.into_retained(false);
             retained.segments_removed = finished.segments_removed;
             retained.freed_bytes = finished.freed_bytes;

@@ -1,6 +1,6 @@
 //! What keeps things apart and is no secret stays in free text, but for what the docs say.
 
-use rand_chacha::rand_core::Rng as _;
+use chacha20::rand_core::Rng as _;
 
 use super::{masker, numbers};
 use crate::mask::card;

@@ -1,0 +1,128 @@
+//! `trailseal hold`: legal holds.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use trailseal_core::file::StdFiles;
+use trailseal_core::{Reader, holds_in};
+use trailseal_server::hold_json;
+
+use super::reading::{filter, trails_to_read};
+use super::retain::for_each_trail;
+use super::text::write_out;
+use crate::arguments::{Filters, Hold};
+use crate::failure::Outcome;
+use crate::output::{tell, thousands};
+use crate::server_client::{ServerClient, segment};
+use crate::settings::Settings;
+
+pub(super) fn run(settings: &Settings, command: &Hold, as_json: bool) -> Outcome {
+    match command {
+        Hold::Add { name, reason, filters } => {
+            // Told by the names of the flags, and before anything is held.
+            filter(filters)?;
+            let filters = pairs(filters);
+            for_each_trail(settings, |trail| {
+                let added = trail.add_hold(name, reason, &filters)?;
+                let answer = json!({
+                    "origin": trail.origin(), "name": name, "index": added.index.get(), "announced": added.announced,
+                });
+                show_added(&answer, as_json)
+            })
+        }
+        Hold::Remove { name } => for_each_trail(settings, |trail| {
+            let index = trail.remove_hold(name)?;
+            show_removed(&json!({"origin": trail.origin(), "name": name, "index": index.get()}), as_json)
+        }),
+        Hold::List => {
+            for folder in trails_to_read(&settings.dir())? {
+                let reader = Reader::open(folder, Arc::new(StdFiles))?;
+                let holds: Vec<Value> = holds_in(reader.folder())?.iter().map(hold_json).collect();
+                show(&json!({"origin": reader.origin(), "holds": holds}), as_json)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The same, done by the server.
+pub(super) fn by_server(server: &ServerClient, command: &Hold, as_json: bool) -> Outcome {
+    match command {
+        Hold::Add { name, reason, filters } => {
+            filter(filters)?;
+            let mut wanted = serde_json::Map::new();
+            for (filter, value) in filters.pairs() {
+                if let Value::Array(values) = wanted.entry(filter).or_insert_with(|| json!([])) {
+                    values.push(value.into());
+                }
+            }
+            let body = json!({"name": name, "reason": reason, "filters": wanted});
+            show_added(&server.json("POST", "/v1/holds", &body)?, as_json)
+        }
+        Hold::Remove { name } => {
+            server.json("DELETE", &format!("/v1/holds/{}", segment(name)), &Value::Null)?;
+            show_removed(&json!({ "name": name }), as_json)
+        }
+        Hold::List => show(&server.json("GET", "/v1/holds", &Value::Null)?, as_json),
+    }
+}
+
+fn pairs(filters: &Filters) -> Vec<(String, String)> {
+    filters.pairs().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn show_added(answer: &Value, as_json: bool) -> Outcome {
+    if let Some(announced) = answer["announced"].as_u64().filter(|announced| *announced > 0) {
+        tell(&format!(
+            "a retirement that runs now has already announced {} events: the hold is not applied to those",
+            thousands(announced)
+        ));
+    }
+    match as_json {
+        true => write_out(None, format!("{answer}\n").as_bytes()),
+        false => {
+            let name = answer["name"].as_str().unwrap_or_default();
+            write_out(None, format!("{name} holds what matches, by event {}\n", answer["index"]).as_bytes())
+        }
+    }
+}
+
+fn show_removed(answer: &Value, as_json: bool) -> Outcome {
+    match as_json {
+        true => write_out(None, format!("{answer}\n").as_bytes()),
+        false => {
+            let name = answer["name"].as_str().unwrap_or_default();
+            write_out(None, format!("{name} holds nothing any more\n").as_bytes())
+        }
+    }
+}
+
+fn show(answer: &Value, as_json: bool) -> Outcome {
+    if as_json {
+        return write_out(None, format!("{answer}\n").as_bytes());
+    }
+    let holds = answer["holds"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if holds.is_empty() {
+        tell("there are no holds");
+    }
+    let mut text = String::new();
+    for hold in holds {
+        let word = |name: &str| hold[name].as_str().unwrap_or_default();
+        let filters = hold["filters"].as_object().into_iter().flatten().flat_map(|(name, values)| {
+            values
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(move |value| format!("{name}={}", value.as_str().unwrap_or_default()))
+        });
+        let filters: Vec<String> = filters.collect();
+        let filters = if filters.is_empty() { "everything".to_owned() } else { filters.join(" ") };
+        text.push_str(&format!(
+            "{:<24} {filters}, since {}: {}\n",
+            word("name"),
+            word("added"),
+            word("reason")
+        ));
+    }
+    write_out(None, text.as_bytes())
+}

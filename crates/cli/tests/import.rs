@@ -17,10 +17,16 @@ fn every_line_of_the_samples_goes_in_once_and_again_adds_nothing() {
     let place = Place::new();
     for (format, name, lines) in SAMPLES {
         let summary = import(&place, format, &sample(name)).ok().json();
+        let defaulted = match format {
+            "cloudtrail" => "{\"time\":16}",
+            "kubernetes" => "{\"action\":23,\"time\":245}",
+            _ => "{\"time\":29}",
+        };
         assert_eq!(
             summary.to_string(),
             format!(
-                "{{\"read\":{lines},\"recorded\":{lines},\"repeated\":0,\"left_out\":0,\"unconfirmed\":0,\"failed\":[]}}"
+                "{{\"read\":{lines},\"recorded\":{lines},\"repeated\":0,\"left_out\":0,\"unconfirmed\":0,\
+                 \"defaulted\":{defaulted},\"failed\":[]}}"
             )
         );
     }
@@ -183,4 +189,94 @@ fn under_sampling_to_import_again_adds_nothing() {
     let again = import(&place, "github", &sample("github-audit.jsonl")).ok().json();
     assert_eq!(again["recorded"], 0, "{again:#}");
     assert_eq!(place.run("query --count").ok().out, once);
+}
+
+/// A record that only the mapping `own.toml` understands, which the place has.
+const OWN: &str = "{\"do\":\"buy\",\"who\":\"chen\",\"at\":\"2024-01-15T10:30:00Z\"}\n";
+
+fn place_with_mapping() -> Place {
+    let place = Place::new();
+    place.write("own.toml", "format = 'own'\n[event]\naction = 'do'\ntime = 'at'\n'actor.id' = 'who'\n");
+    place
+}
+
+#[test]
+fn an_input_that_is_not_understood_stops_the_import_after_a_sample() {
+    let place = place_with_mapping();
+    place.write("log", OWN.repeat(30));
+    let github = sample("github-audit.jsonl");
+    place.run("import --from github log").could_not(&["log: ", "no actor and no time", "--anyway"]);
+    place
+        .run_all(&["import", "--from", "cloudtrail", github.to_str().unwrap()])
+        .could_not(&["it looks like github, not like cloudtrail"]);
+    place.write("odd", "{\"stuff\":[{\"a\":1},{\"a\":2}]}\n");
+    place.run("import --map own.toml odd").could_not(&["odd: ", "no action and no actor and no time"]);
+    assert!(!place.path("trail").exists(), "nothing was recorded");
+    let summary = place.run("import --json --anyway --from github log").ok().json();
+    assert_eq!(
+        (&summary["recorded"], &summary["defaulted"]["time"]),
+        (&30.into(), &30.into()),
+        "{summary:#}"
+    );
+    // A good file before it stays in.
+    place.write("good", OWN);
+    place.run("import --map own.toml good odd").could_not(&["odd: "]);
+    assert_eq!(place.run("query --action buy --count").ok().out, "1\n");
+}
+
+#[test]
+fn containers_and_other_forms_become_one_event_per_record() {
+    let place = place_with_mapping();
+    let record = OWN.trim_end();
+    place.write("container", format!("{{\"status\":\"ok\",\"entries\":[{}]}}", vec![record; 300].join(",")));
+    assert_eq!(place.run("import --json --map own.toml container").ok().json()["recorded"], 300);
+    let rows: String = (0..5).map(|n| format!("sell,\"Wei, {n}\",2024-01-15T10:30:00Z\n")).collect();
+    place.write("table.csv", format!("do,who,at\n{rows}"));
+    assert_eq!(place.run("import --json --map own.toml table.csv").ok().json()["recorded"], 5);
+    assert_eq!(place.run_all(&["query", "--actor", "Wei, 3", "--count"]).ok().out, "1\n");
+}
+
+#[test]
+fn auto_says_what_it_took_a_file_for_and_why() {
+    let place = place_with_mapping();
+    let (github, trail) = (sample("github-audit.jsonl"), sample("aws-cloudtrail.jsonl"));
+    let answer =
+        place.run_all(&["import", "--from", "auto", github.to_str().unwrap(), trail.to_str().unwrap()]).ok();
+    assert!(answer.err.contains("taken for github: JSON lines; "), "{answer:#?}");
+    assert!(
+        answer.err.contains("taken for cloudtrail: JSON lines; 20 of the first 20 records have"),
+        "{answer:#?}"
+    );
+    assert_eq!(place.run("query --count").ok().out, "534\n");
+    place.write("log", OWN);
+    place.run("import --from auto log").could_not(&["none of the known formats", "do, who, at", "--map"]);
+}
+
+#[test]
+fn a_dry_run_shows_the_first_events_and_records_nothing() {
+    let place = place_with_mapping();
+    place.write("log", OWN.replace("chen", "chen\",\"password\":\"hunter2").repeat(7));
+    let answer = place.run("import --dry-run --map own.toml log").ok();
+    assert_eq!(answer.out.matches("\"buy\"").count(), 5, "{answer:#?}");
+    assert!(answer.out.contains("nothing was missing"), "{answer:#?}");
+    let shown = place.run("import --dry-run --json --map own.toml log").ok();
+    assert!(!shown.out.contains("hunter2"), "{shown:#?}");
+    let shown = shown.json();
+    assert_eq!(shown["events"][0]["actor"]["id"], "chen");
+    let other = place.run("import --dry-run --from github log").ok();
+    assert!(other.out.contains("the import would stop here"), "{other:#?}");
+    assert!(other.out.contains("time") && other.out.contains("looked at @timestamp"), "{other:#?}");
+    assert!(!place.path("trail").exists(), "nothing was recorded");
+}
+
+#[test]
+fn a_file_that_breaks_off_is_in_the_failures() {
+    let place = place_with_mapping();
+    place.write("log", OWN.repeat(500));
+    let packed = std::process::Command::new("gzip").arg("-c").arg(place.path("log")).output().unwrap().stdout;
+    place.write("cut.gz", &packed[..packed.len() - 9]);
+    let summary = place.run("import --json --map own.toml cut.gz").no().json();
+    assert!(summary["failed"][0]["reason"].as_str().unwrap().contains("could not continue"), "{summary:#}");
+    place.write("padded.gz", [&packed[..], &[0; 4096]].concat());
+    assert_eq!(place.run("import --json --map own.toml padded.gz").ok().json()["read"], 500);
 }

@@ -1,122 +1,211 @@
 //! `trailseal import`: foreign records, each imported once.
 
+mod dry_run;
+mod summary;
+
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::io::{BufRead, BufReader};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use trailseal_core::{Ack, Once, RecordError, RecordOnceError, Status, Trail};
-use trailseal_event::Event;
-use trailseal_import::{Imported, Mapping, MappingError, mapping::BUILT_IN, read};
+use trailseal_event::{Event, Timestamp};
+use trailseal_import::mapping::BUILT_IN;
+use trailseal_import::{Imported, Mapping, MappingError, Reading, Records, Sample, read_in_order};
 
 use super::text::read_text;
 use super::writing::{close_trail, open_trail};
 use crate::arguments::Import;
 use crate::failure::{Failure, Outcome};
-use crate::output::{tell, thousands};
+use crate::output::tell;
 use crate::progress;
 use crate::settings::Settings;
+pub(super) use summary::{Place, Summary};
 
-/// How the error for a file that breaks off begins.
-const BROKE_OFF: &str = "could not continue reading from here";
 /// Why an event was refused if the policy hides that from a request.
 const REFUSED: &str = "it was refused: the handoff stayed full, or the disk is full";
+/// What `--from` says to have the format found out.
+const AUTO: &str = "auto";
 
 pub(super) fn run(settings: &Settings, arguments: &Import, json: bool) -> Outcome {
     let source = Source::open(arguments)?;
-    let trail = open_trail(settings)?;
+    if arguments.dry_run {
+        return dry_run::run(settings, source, json);
+    }
+    // Opened with the first event: an input that is not understood leaves no trail behind.
+    let opened = OnceCell::new();
     let mut summary = Summary::default();
-    let imported = source.each(&mut summary, |place, event, summary| take(&trail, place, event, summary));
-    close_trail(&trail)?;
-    imported?;
-    summary.finish(json)
+    let imported = source.each(&mut summary, |place, event, summary| {
+        let trail = match opened.get() {
+            Some(trail) => trail,
+            None => {
+                let trail = open_trail(settings)?;
+                opened.get_or_init(|| trail)
+            }
+        };
+        take(trail, place, event, summary)
+    });
+    if let Some(trail) = opened.get() {
+        close_trail(trail)?;
+    }
+    summary.finish(json, imported)
 }
 
 /// What to import, and how. All files are opened first, so a misspelt name stops the import before it begins.
 pub(super) struct Source {
-    mapping: Cow<'static, Mapping>,
-    inputs: Vec<(Rc<str>, Box<dyn BufRead>)>,
+    /// None if it is found out for each file.
+    mapping: Option<Cow<'static, Mapping>>,
+    inputs: Vec<Input>,
+    anyway: bool,
 }
 
-/// Where a record is.
-pub(super) struct Place {
-    file: Rc<str>,
-    line: u64,
+/// A file to import.
+struct Input {
+    name: Rc<str>,
+    reader: Box<dyn BufRead + Send>,
+    /// When it was written.
+    written: Option<Timestamp>,
 }
 
 impl Source {
     pub(super) fn open(arguments: &Import) -> Outcome<Source> {
-        let mapping = match (&arguments.from, &arguments.map) {
+        let mapping = match (arguments.from.as_deref(), &arguments.map) {
             (_, Some(path)) => {
-                Cow::Owned(Mapping::parse(&read_text(path)?).map_err(|error: MappingError| {
+                Some(Cow::Owned(Mapping::parse(&read_text(path)?).map_err(|error: MappingError| {
                     Failure::could_not(format!("{}:{}: {}", path.display(), error.line, error.message))
-                })?)
+                })?))
             }
-            (Some(format), None) => Cow::Borrowed(Mapping::builtin(format).ok_or_else(|| {
-                let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-                let known = known.join(", ");
+            (Some(AUTO), None) => None,
+            (Some(format), None) => Some(Cow::Borrowed(Mapping::builtin(format).ok_or_else(|| {
+                let known = known_formats();
                 Failure::could_not(format!(
-                    "there is no format {format:?}: use one of {known}, or --map FILE"
+                    "there is no format {format:?}: use {AUTO}, {known}, or --map FILE"
                 ))
-            })?),
+            })?)),
             (None, None) => return Err(Failure::could_not("give --from FORMAT or --map FILE")),
         };
-        let input = |path: &PathBuf| Ok((path.display().to_string().into(), open(path)?));
-        Ok(Source { mapping, inputs: arguments.files.iter().map(input).collect::<Outcome<_>>()? })
+        let inputs = arguments.files.iter().map(|path| open(path)).collect::<Outcome<_>>()?;
+        Ok(Source { mapping, inputs, anyway: arguments.anyway })
     }
 
-    /// Calls `take` with each event, until that fails. Anything that is not a record is reported and left out.
+    /// Calls `take` with each event, until that fails. Anything that is not a record is reported and left out. A file
+    /// that the mapping does not understand ends it, before anything of that file is taken.
     pub(super) fn each(
         self,
         summary: &mut Summary,
         mut take: impl FnMut(Place, &Event, &mut Summary) -> Outcome,
     ) -> Outcome {
-        for (file, input) in self.inputs {
-            for record in read(input, &self.mapping) {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        for Input { name, reader, written } in self.inputs {
+            let mut records = records(reader, self.mapping.as_deref());
+            let sample = Sample::of(&mut records);
+            let Some(mapping) = mapping_for(&name, &sample, self.mapping.as_deref(), true)? else {
+                // Nothing in it is a record, which is told of each line.
+                count_failures(&name, records, summary);
+                continue;
+            };
+            let doubt = sample.judge(mapping, written).doubt.filter(|_| !self.anyway);
+            if let Some(doubt) = doubt {
+                return Err(Failure::could_not(format!(
+                    "{name}: {doubt}; nothing of it was recorded: choose another --from or --map (--dry-run shows \
+                     what comes of it), or go on with --anyway"
+                )));
+            }
+            let mut outcome = Ok(());
+            read_in_order(records, Reading { mapping, written }, threads, &mut |imported| {
                 summary.read += 1;
-                match record {
+                outcome = match imported {
                     Ok(Imported { line, event }) => {
-                        take(Place { file: file.clone(), line }, &event, summary)?
+                        summary.count_defaulted(&event);
+                        take(Place { file: name.clone(), line }, &event, summary)
                     }
                     Err(failed) => {
-                        if failed.reason.starts_with(BROKE_OFF) {
-                            summary.broke_off =
-                                Some(format!("{file}, line {}: {}", failed.line, failed.reason));
-                        }
-                        summary.fail(Place { file: file.clone(), line: failed.line }, failed.reason);
+                        summary.fail(Place { file: name.clone(), line: failed.line }, failed.reason);
+                        Ok(())
                     }
-                }
-            }
+                };
+                if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+            .map_err(|error| Failure::could_not(format!("could not start a thread: {error}")))?;
+            outcome?;
         }
         Ok(())
     }
 }
 
-fn open(path: &Path) -> Outcome<Box<dyn BufRead>> {
+fn known_formats() -> String {
+    BUILT_IN.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+/// The records of a file, arranged as the mapping understands them.
+fn records(
+    reader: Box<dyn BufRead + Send>,
+    mapping: Option<&Mapping>,
+) -> Records<'_, Box<dyn BufRead + Send>> {
+    match mapping {
+        Some(mapping) => Records::of(reader, mapping),
+        None => Records::of_any(reader),
+    }
+}
+
+/// The mapping for a file: the one that was given, or the one that fits. None if there is nothing to judge it by.
+fn mapping_for<'m>(
+    name: &str,
+    sample: &Sample,
+    given: Option<&'m Mapping>,
+    is_told: bool,
+) -> Outcome<Option<&'m Mapping>> {
+    if given.is_some() || sample.is_empty() {
+        return Ok(given);
+    }
+    match sample.detect() {
+        Some((mapping, why)) => {
+            if is_told {
+                tell(&format!("{name}: taken for {}: {why}", mapping.format()));
+            }
+            Ok(Some(mapping))
+        }
+        None => Err(Failure::could_not(format!(
+            "{name}: this is none of the known formats ({}; the first record has {}): nothing of it was recorded; name \
+             one with --from ({}), or write a mapping for --map",
+            sample.taken_for(),
+            sample.keys(),
+            known_formats()
+        ))),
+    }
+}
+
+fn count_failures<R: BufRead>(name: &Rc<str>, records: Records<'_, R>, summary: &mut Summary) {
+    for record in records {
+        summary.read += 1;
+        let (line, reason) = match record {
+            Ok(record) => (record.line, "it is no record of a known format".to_owned()),
+            Err(failed) => (failed.line, failed.reason),
+        };
+        summary.fail(Place { file: name.clone(), line }, reason);
+    }
+}
+
+fn open(path: &PathBuf) -> Outcome<Input> {
+    let name = path.display().to_string().into();
     if path == Path::new("-") {
-        return Ok(Box::new(BufReader::new(std::io::stdin())));
+        let reader = Box::new(BufReader::new(std::io::stdin()));
+        return Ok(Input { name, reader, written: timestamp(SystemTime::now()) });
     }
     let file = std::fs::File::open(path).map_err(Failure::io("read", path))?;
-    let bar = progress::bytes("importing", file.metadata().map_or(0, |data| data.len()));
-    Ok(Box::new(BufReader::with_capacity(1 << 20, bar.wrap_read(file))))
+    let data = file.metadata().ok();
+    let bar = progress::bytes("importing", data.as_ref().map_or(0, std::fs::Metadata::len));
+    let written = data.and_then(|data| data.modified().ok()).and_then(timestamp);
+    let reader = Box::new(BufReader::with_capacity(1 << 18, bar.wrap_read(file)));
+    Ok(Input { name, reader, written })
 }
 
-struct Failed {
-    place: Place,
-    reason: String,
-}
-
-#[derive(Default)]
-pub(super) struct Summary {
-    read: u64,
-    pub(super) recorded: u64,
-    pub(super) repeated: u64,
-    pub(super) left_out: u64,
-    /// Of those recorded, the ones that did not reach their level in time.
-    unconfirmed: u64,
-    failed: Vec<Failed>,
-    /// Why it ended before the input did.
-    pub(super) broke_off: Option<String>,
+fn timestamp(time: SystemTime) -> Option<Timestamp> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_micros(i64::try_from(since.as_micros()).ok()?))
 }
 
 fn take(trail: &Trail, place: Place, event: &Event, summary: &mut Summary) -> Outcome {
@@ -144,62 +233,4 @@ fn take(trail: &Trail, place: Place, event: &Event, summary: &mut Summary) -> Ou
         Err(error) => return Err(error.into()),
     }
     Ok(())
-}
-
-impl Summary {
-    pub(super) fn fail(&mut self, place: Place, reason: String) {
-        tell(&format!("{}, line {}: not recorded: {reason}", place.file, place.line));
-        self.failed.push(Failed { place, reason });
-    }
-
-    pub(super) fn unconfirmed(&mut self, place: &Place, reason: &str) {
-        tell(&format!("{}, line {}: unconfirmed: {reason}", place.file, place.line));
-        self.unconfirmed += 1;
-    }
-
-    /// How many records are certainly in the trail.
-    pub(super) fn confirmed(&self) -> u64 {
-        (self.recorded + self.repeated).saturating_sub(self.unconfirmed)
-    }
-
-    pub(super) fn finish(self, json: bool) -> Outcome {
-        self.print(json)?;
-        let is_whole = self.failed.is_empty() && self.unconfirmed == 0;
-        match (self.broke_off, is_whole) {
-            (Some(what), _) => Err(Failure::CouldNot(what)),
-            (None, false) => Err(Failure::No(None)),
-            (None, true) => Ok(()),
-        }
-    }
-
-    fn print(&self, json: bool) -> Outcome {
-        if json {
-            let failed: Vec<serde_json::Value> = self
-                .failed
-                .iter()
-                .map(|Failed { place, reason }| {
-                    serde_json::json!({"file": &*place.file, "line": place.line, "reason": reason})
-                })
-                .collect();
-            let answer = serde_json::json!({
-                "read": self.read, "recorded": self.recorded, "repeated": self.repeated,
-                "left_out": self.left_out, "unconfirmed": self.unconfirmed, "failed": failed,
-            });
-            return super::text::write_out(None, format!("{answer}\n").as_bytes());
-        }
-        let mut more = String::new();
-        for (count, what) in [(self.left_out, "left out by the policy"), (self.unconfirmed, "unconfirmed")] {
-            if count > 0 {
-                more.push_str(&format!(", {} {what}", thousands(count)));
-            }
-        }
-        tell(&format!(
-            "{} read, {} recorded, {} already there, {} failed{more}",
-            thousands(self.read),
-            thousands(self.recorded),
-            thousands(self.repeated),
-            thousands(self.failed.len() as u64),
-        ));
-        Ok(())
-    }
 }

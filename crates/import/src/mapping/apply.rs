@@ -1,6 +1,6 @@
 //! Turns a record into an event.
 
-use trailseal_event::{Event, Number, Object, Outcome, Resource, Value};
+use trailseal_event::{Event, Number, Object, Outcome, Resource, Timestamp, Value};
 
 use super::fields::{Field, TEXTS, Word};
 use super::path::{Lookup, Path, text_of};
@@ -14,17 +14,80 @@ const ACTION_UNKNOWN: &str = "unknown";
 const RELATED_MAX: usize = 100;
 
 impl Mapping {
+    /// Whether `record` has what tells this format from others.
+    pub(crate) fn detects(&self, record: &Value) -> bool {
+        self.detected_by(record).is_some()
+    }
+
+    /// The paths that tell this format from others, if `record` has them.
+    pub(crate) fn detected_by(&self, record: &Value) -> Option<Vec<String>> {
+        let fill = Fill { mapping: self, lookup: Lookup::new(record), names: Vec::new() };
+        let rule = self.detect.iter().find(|when| fill.hold(when))?;
+        Some(rule.iter().map(|condition| condition.value.to_string()).collect())
+    }
+
+    /// Whether `record` is one by itself, rather than something that has records in it.
+    pub(crate) fn knows(&self, record: &Value) -> bool {
+        if self.detects(record) {
+            return true;
+        }
+        let mut fill = Fill { mapping: self, lookup: Lookup::new(record), names: Vec::new() };
+        fill.lets();
+        let action = self.fields.iter().find(|(field, _)| *field == Field::Action);
+        // An action that the mapping always gives says nothing of the record.
+        action.is_some_and(|(_, candidates)| {
+            let own = candidates.iter().filter(|candidate| !matches!(candidate, Candidate::Constant(_)));
+            own.into_iter().any(|candidate| fill.candidate(candidate, &mut Some).is_some())
+        })
+    }
+
+    /// The fields that the mapping asks for, and where it looks for each.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.fields.iter().map(|(field, candidates)| {
+            let looked_at: Vec<String> = candidates.iter().map(Candidate::to_string).collect();
+            (field.name(), looked_at.join(", "))
+        })
+    }
+
+    /// The places, among [`Mapping::asked`], of the fields that `record` does not give.
+    pub(crate) fn not_found_in(&self, record: &Value) -> Vec<usize> {
+        let mut fill = Fill { mapping: self, lookup: Lookup::new(record), names: Vec::new() };
+        fill.lets();
+        let is_found = |(field, candidates): &(Field, Candidates)| match field {
+            Field::Time => fill.first(candidates, |text| time::read(&text, &self.time_formats)).is_some(),
+            _ => fill.value(candidates).is_some(),
+        };
+        (0..self.fields.len()).filter(|&at| !is_found(&self.fields[at])).collect()
+    }
+
     /// The event that `record` describes, without an id.
     ///
     /// A record without an action gets `unknown`. One without a readable time gets none, so that it takes the time of
     /// recording. Both are listed in `details._import.defaulted`. The whole record, whatever was mapped from it, is at
     /// `details.record`; its own id is at `details._import.source_id`.
     pub fn apply(&self, record: Value) -> Event {
+        self.event(record, None)
+    }
+
+    /// Adds the events that `record` describes, without ids. `text` is how it was written, if that says more.
+    pub(crate) fn events(
+        &self,
+        record: Value,
+        text: Option<&str>,
+        written: Option<Timestamp>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), String> {
+        let _ = written;
+        events.push(self.event(record, text));
+        Ok(())
+    }
+
+    fn event(&self, record: Value, text: Option<&str>) -> Event {
         let mut event = Event::default();
         let details = {
             let mut fill = Fill { mapping: self, lookup: Lookup::new(&record), names: Vec::new() };
             fill.all(&mut event);
-            fill.details(&event)
+            fill.details(&event, text)
         };
         event.details = details;
         event.details.insert("record", record);
@@ -41,13 +104,17 @@ struct Fill<'m, 'r> {
 }
 
 impl<'m> Fill<'m, '_> {
-    fn all(&mut self, event: &mut Event) {
-        let mapping = self.mapping;
-        for (name, candidates) in &mapping.lets {
+    fn lets(&mut self) {
+        for (name, candidates) in &self.mapping.lets {
             if let Some(text) = self.text(candidates, name) {
                 self.names.push((name, text));
             }
         }
+    }
+
+    fn all(&mut self, event: &mut Event) {
+        let mapping = self.mapping;
+        self.lets();
         for (field, candidates) in &mapping.fields {
             self.field(event, *field, candidates);
         }
@@ -167,7 +234,7 @@ impl<'m> Fill<'m, '_> {
         event.related.extend(found);
     }
 
-    fn details(&self, event: &Event) -> Object {
+    fn details(&self, event: &Event, text: Option<&str>) -> Object {
         let mut import = Object::default();
         import.insert("format", self.mapping.format.clone());
         if let Some(id) = self.text(&self.mapping.source_id, "") {
@@ -180,6 +247,9 @@ impl<'m> Fill<'m, '_> {
             .collect();
         if !defaulted.is_empty() {
             import.insert("defaulted", Value::Array(defaulted));
+        }
+        if let Some(text) = text {
+            import.insert("text", text);
         }
         let mut details = Object::default();
         details.insert("_import", Value::Object(import));

@@ -16,8 +16,10 @@ use regex_lite::Regex;
 use trailseal_event::{Category, Outcome, Severity};
 
 use fields::Field;
-use path::Path;
+pub(crate) use path::Path;
 use pattern::Pattern;
+
+use crate::records::Form;
 
 /// The text of the built-in mapping files, by the name of their format.
 pub const BUILT_IN: [(&str, &str); 3] = [
@@ -39,6 +41,12 @@ pub const BUILT_IN: [(&str, &str); 3] = [
 #[derive(Clone, Debug)]
 pub struct Mapping {
     format: String,
+    /// Where the array of records is, if not at one of the usual places.
+    records: Option<Path>,
+    /// How lines are to be read, if the mapping says so.
+    form: Option<Form>,
+    /// A record is of this format if all conditions of one of these hold.
+    detect: Vec<Vec<Condition>>,
     time_formats: Vec<String>,
     lets: Vec<(String, Candidates)>,
     fields: Vec<(Field, Candidates)>,
@@ -56,11 +64,37 @@ pub struct Mapping {
 impl Mapping {
     /// The built-in mapping for `format`: `cloudtrail`, `kubernetes` or `github`.
     pub fn builtin(format: &str) -> Option<&'static Mapping> {
+        Self::builtins().find(|mapping| mapping.format == format)
+    }
+
+    /// All built-in mappings.
+    pub fn builtins() -> impl Iterator<Item = &'static Mapping> {
         static READ: LazyLock<Vec<Mapping>> = LazyLock::new(|| {
             // Tests parse every one of them, so none is missing here.
             BUILT_IN.iter().filter_map(|(_, text)| Mapping::parse(text).ok()).collect()
         });
-        READ.iter().find(|mapping| mapping.format == format)
+        READ.iter()
+    }
+
+    pub(crate) fn records(&self) -> Option<&Path> {
+        self.records.as_ref()
+    }
+
+    pub(crate) fn form(&self) -> Option<&Form> {
+        self.form.as_ref()
+    }
+
+    /// Whether the mapping looks for this field, or one below it.
+    pub(crate) fn asks_for(&self, field: &str) -> bool {
+        self.fields.iter().any(|(asked, _)| {
+            let below = asked.name().strip_prefix(field);
+            below.is_some_and(|below| below.is_empty() || below.starts_with('.'))
+        })
+    }
+
+    /// Whether the mapping says how its records are told from others.
+    pub(crate) fn can_detect(&self) -> bool {
+        !self.detect.is_empty()
     }
 
     /// The format's name, which is part of the ids of imported events.
@@ -110,6 +144,28 @@ enum Reference {
     Path(Path),
     /// `$NAME`: from `[let]` or, in rules, a field of the event as mapped so far.
     Named(String),
+}
+
+impl std::fmt::Display for Candidate {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Candidate::Constant(text) => write!(out, "={text}"),
+            Candidate::From(reference) | Candidate::Part(reference, _) => reference.fmt(out),
+            Candidate::Join(pieces) => pieces.iter().try_for_each(|piece| match piece {
+                Piece::Text(text) => out.write_str(text),
+                Piece::Value(reference) => write!(out, "{{{reference}}}"),
+            }),
+        }
+    }
+}
+
+impl std::fmt::Display for Reference {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reference::Path(path) => out.write_str(&path.keys().join(".")),
+            Reference::Named(name) => write!(out, "${name}"),
+        }
+    }
 }
 
 /// One thing to decide about a record's event; the first rule whose conditions all hold counts.

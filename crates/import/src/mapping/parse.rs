@@ -1,6 +1,7 @@
 //! Parses a mapping file into a [`Mapping`], and reports the line of any mistake.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use regex_lite::Regex;
 use toml::Spanned;
@@ -13,6 +14,7 @@ use super::{
     Candidate, Candidates, Condition, Exchanges, Mapping, MappingError, Piece, Reference, RelatedRule,
     ResourceRule, Rule,
 };
+use crate::records::{Columns, Form};
 use crate::time;
 
 /// The longest mapping file, in bytes; expressions and tables are read into memory.
@@ -52,6 +54,9 @@ impl<'t> Parser<'t> {
     fn mapping(mut self, file: &DeTable<'t>) -> Result<Mapping> {
         let mut mapping = Mapping {
             format: String::new(),
+            records: None,
+            form: None,
+            detect: Vec::new(),
             time_formats: Vec::new(),
             lets: Vec::new(),
             fields: Vec::new(),
@@ -94,6 +99,14 @@ impl<'t> Parser<'t> {
         match key {
             "format" => mapping.format = self.format_name(value)?,
             "description" => drop(self.str(value)?),
+            "records" => {
+                let path =
+                    Path::parse(self.str(value)?).map_err(|message| self.wrong(value.span(), message))?;
+                mapping.records = Some(path);
+            }
+            "columns" => mapping.form = Some(self.columns(value)?),
+            "line" => mapping.form = Some(self.line(value)?),
+            "detect" => mapping.detect = self.each(value, Self::detect)?,
             "time_formats" => mapping.time_formats = self.time_formats(value)?,
             "source_id" => mapping.source_id = self.candidates(value)?,
             "let" => {}
@@ -126,7 +139,8 @@ impl<'t> Parser<'t> {
             "severity" => mapping.severities = self.each(value, Self::rule)?,
             _ => {
                 let message = format!(
-                    "`{key}` is not known: use format, description, time_formats, source_id, [let], [event], \
+                    "`{key}` is not known: use format, description, records, columns, line, time_formats, source_id, \
+                     [[detect]], [let], [event], \
                      [details], [values.NAME], [[resource]], [[related]], [[outcome]], [[category]] or [[severity]]"
                 );
                 return Err(self.wrong(span, message));
@@ -144,6 +158,41 @@ impl<'t> Parser<'t> {
             return Err(self.wrong(value.span(), message));
         }
         Ok(name.to_owned())
+    }
+
+    /// The names of columns, for tables without a header.
+    fn columns(&self, value: Item<'_, 't>) -> Result<Form> {
+        let names: Result<Vec<String>> =
+            self.list(value).into_iter().map(|item| Ok(self.str(item)?.to_owned())).collect();
+        Ok(Form::Csv(Columns::named(names?)))
+    }
+
+    /// An expression for lines of text; its named groups become the record.
+    fn line(&self, value: Item<'_, 't>) -> Result<Form> {
+        let text = self.str(value)?;
+        let expression = Regex::new(text).map_err(|error| {
+            self.wrong(value.span(), format!("`{text}` is not a regular expression: {error}"))
+        })?;
+        if expression.capture_names().flatten().next().is_none() {
+            let message =
+                "no part of the line has a name: write (?P<user>…) around what is to be found as user";
+            return Err(self.wrong(value.span(), message));
+        }
+        Ok(Form::Text(Arc::new(expression)))
+    }
+
+    fn detect(&mut self, rule: Item<'_, 't>) -> Result<Vec<Condition>> {
+        let mut when = Vec::new();
+        for (key, span, value) in self.table(rule)? {
+            match key {
+                "when" => when = self.conditions(value)?,
+                _ => return Err(self.unknown(span, key, &["when"])),
+            }
+        }
+        if when.is_empty() {
+            return Err(self.wrong(rule.span(), "nothing tells the format: add when = { path = pattern }"));
+        }
+        Ok(when)
     }
 
     fn time_formats(&self, value: Item<'_, 't>) -> Result<Vec<String>> {

@@ -11,7 +11,7 @@ const SEGMENTS_MAX: usize = 32;
 
 /// A dotted path into a record.
 #[derive(Clone, Debug)]
-pub(super) struct Path(Vec<Segment>);
+pub(crate) struct Path(Vec<Segment>);
 
 #[derive(Clone, Debug)]
 struct Segment {
@@ -22,7 +22,7 @@ struct Segment {
 
 impl Path {
     /// Parses a path. The error is for people.
-    pub(super) fn parse(text: &str) -> Result<Path, String> {
+    pub(crate) fn parse(text: &str) -> Result<Path, String> {
         let mut segments = Vec::new();
         let mut rest = text;
         loop {
@@ -39,6 +39,10 @@ impl Path {
                 None => return Ok(Path(segments)),
             }
         }
+    }
+
+    pub(crate) fn keys(&self) -> Vec<&str> {
+        self.0.iter().map(|segment| segment.key.as_str()).collect()
     }
 }
 

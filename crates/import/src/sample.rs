@@ -75,11 +75,11 @@ impl Sample {
         keys.unwrap_or_default()
     }
 
-    fn not_found(&self, mapping: &Mapping) -> Vec<NotFound> {
+    fn not_found(&self, mapping: &Mapping, written: Option<Timestamp>) -> Vec<NotFound> {
         let mut not_found: Vec<NotFound> =
             mapping.asked().map(|(field, looked_at)| NotFound { field, records: 0, looked_at }).collect();
         for value in &self.values {
-            for at in mapping.not_found_in(value) {
+            for at in mapping.not_found_in(value, written) {
                 if let Some(found) = not_found.get_mut(at) {
                     found.records += 1;
                 }
@@ -152,7 +152,7 @@ impl Sample {
             (lacks_all || (!most.is_empty() && events.len() >= LACKING_MIN))
                 .then(|| self.lacks(&most, events.len()))
         });
-        Judgement { events: events.len(), lacking, not_found: self.not_found(mapping), doubt }
+        Judgement { events: events.len(), lacking, not_found: self.not_found(mapping, written), doubt }
     }
 
     /// Doubt because the records look like those of another format, and not like this one.

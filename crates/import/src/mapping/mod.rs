@@ -20,6 +20,7 @@ pub(crate) use path::Path;
 use pattern::Pattern;
 
 use crate::records::Form;
+use crate::time::Times;
 
 /// The text of the built-in mapping files, by the name of their format.
 pub const BUILT_IN: [(&str, &str); 3] = [
@@ -47,7 +48,9 @@ pub struct Mapping {
     form: Option<Form>,
     /// A record is of this format if all conditions of one of these hold.
     detect: Vec<Vec<Condition>>,
-    time_formats: Vec<String>,
+    /// The list whose entries are events.
+    each: Option<Path>,
+    times: Times,
     lets: Vec<(String, Candidates)>,
     fields: Vec<(Field, Candidates)>,
     source_id: Candidates,
@@ -129,6 +132,30 @@ enum Candidate {
     Join(Vec<Piece>),
     /// The first group of a match in a value, or the whole match if there is no group.
     Part(Reference, Regex),
+    /// Seconds and nanoseconds.
+    Nanos(Reference, Reference),
+    /// A duration counted in a unit of so many milliseconds.
+    InUnit(Reference, f64),
+    /// A list of names with values, as an object.
+    Pairs(Reference, Pairs),
+}
+
+/// How the entries of a list become members of an object.
+#[derive(Clone, Debug)]
+struct Pairs {
+    /// The member's name.
+    key: Path,
+    value: PairValue,
+}
+
+#[derive(Clone, Debug)]
+enum PairValue {
+    One(Path),
+    /// What it was and what it is.
+    Change {
+        from: Option<Path>,
+        to: Option<Path>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -150,7 +177,11 @@ impl std::fmt::Display for Candidate {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Candidate::Constant(text) => write!(out, "={text}"),
-            Candidate::From(reference) | Candidate::Part(reference, _) => reference.fmt(out),
+            Candidate::From(reference)
+            | Candidate::Part(reference, _)
+            | Candidate::Nanos(reference, _)
+            | Candidate::InUnit(reference, _)
+            | Candidate::Pairs(reference, _) => reference.fmt(out),
             Candidate::Join(pieces) => pieces.iter().try_for_each(|piece| match piece {
                 Piece::Text(text) => out.write_str(text),
                 Piece::Value(reference) => write!(out, "{{{reference}}}"),

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use regex_lite::Regex;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use trailseal_event::{Category, Outcome, Severity};
 
 use super::fields::{Field, Word};
 use super::path::Path;
 use super::pattern::Pattern;
 use super::{
-    Candidate, Candidates, Condition, Exchanges, Mapping, MappingError, Piece, Reference, RelatedRule,
-    ResourceRule, Rule,
+    Candidate, Candidates, Condition, Exchanges, Mapping, MappingError, PairValue, Pairs, Piece, Reference,
+    RelatedRule, ResourceRule, Rule,
 };
 use crate::records::{Columns, Form};
-use crate::time;
+use crate::time::{self, Times};
 
 /// The longest mapping file, in bytes; expressions and tables are read into memory.
 const MAPPING_BYTES_MAX: usize = 1024 * 1024;
@@ -57,7 +58,8 @@ impl<'t> Parser<'t> {
             records: None,
             form: None,
             detect: Vec::new(),
-            time_formats: Vec::new(),
+            each: None,
+            times: Times::default(),
             lets: Vec::new(),
             fields: Vec::new(),
             source_id: Vec::new(),
@@ -107,7 +109,13 @@ impl<'t> Parser<'t> {
             "columns" => mapping.form = Some(self.columns(value)?),
             "line" => mapping.form = Some(self.line(value)?),
             "detect" => mapping.detect = self.each(value, Self::detect)?,
-            "time_formats" => mapping.time_formats = self.time_formats(value)?,
+            "time_formats" => mapping.times.formats = self.time_formats(value)?,
+            "time_zone" => mapping.times.zone = Some(self.time_zone(value)?),
+            "each" => {
+                let path =
+                    Path::parse(self.str(value)?).map_err(|message| self.wrong(value.span(), message))?;
+                mapping.each = Some(path);
+            }
             "source_id" => mapping.source_id = self.candidates(value)?,
             "let" => {}
             "event" => {
@@ -134,12 +142,12 @@ impl<'t> Parser<'t> {
                     .each(value, |parser, table| parser.resource(table, &["when", "type", "id", "name"]))?;
             }
             "related" => mapping.related = self.each(value, Self::related)?,
-            "outcome" => mapping.outcomes = self.each(value, Self::rule)?,
-            "category" => mapping.categories = self.each(value, Self::rule)?,
-            "severity" => mapping.severities = self.each(value, Self::rule)?,
+            "outcome" => mapping.outcomes = self.rules(value)?,
+            "category" => mapping.categories = self.rules(value)?,
+            "severity" => mapping.severities = self.rules(value)?,
             _ => {
                 let message = format!(
-                    "`{key}` is not known: use format, description, records, columns, line, time_formats, source_id, \
+                    "`{key}` is not known: use format, description, records, columns, line, each, time_formats, time_zone, source_id, \
                      [[detect]], [let], [event], \
                      [details], [values.NAME], [[resource]], [[related]], [[outcome]], [[category]] or [[severity]]"
                 );
@@ -195,20 +203,29 @@ impl<'t> Parser<'t> {
         Ok(when)
     }
 
-    fn time_formats(&self, value: Item<'_, 't>) -> Result<Vec<String>> {
+    fn time_formats(&self, value: Item<'_, 't>) -> Result<Vec<time::Format>> {
         self.list(value)
             .into_iter()
             .map(|item| {
                 let format = self.str(item)?;
-                time::check_format(format).map_err(|error| {
+                time::Format::parse(format).map_err(|error| {
                     self.wrong(
                         item.span(),
                         format!("`{format}` is not a time format such as %d/%b/%Y:%H:%M:%S %z: {error}"),
                     )
-                })?;
-                Ok(format.to_owned())
+                })
             })
             .collect()
+    }
+
+    fn time_zone(&self, value: Item<'_, 't>) -> Result<jiff::tz::TimeZone> {
+        let name = self.str(value)?;
+        time::zone(name).ok_or_else(|| {
+            let message = format!(
+                "`{name}` is not a zone: use a name such as Europe/Berlin, or an offset such as +01:00"
+            );
+            self.wrong(value.span(), message)
+        })
     }
 
     fn values(&self, value: Item<'_, 't>) -> Result<Vec<(String, Exchanges)>> {
@@ -223,11 +240,30 @@ impl<'t> Parser<'t> {
             let mut table = Vec::new();
             for (from, span, to) in self.table(rows)? {
                 let pattern = Pattern::parse(from).map_err(|message| self.wrong(span, message))?;
-                table.push((pattern, self.str(to)?.to_owned()));
+                let word = self.str(to)?;
+                let allowed = words_of(name).filter(|_| !is_word(name, word));
+                if let Some(allowed) = allowed {
+                    return Err(self.wrong(to.span(), format!("`{word}` is not known: use one of {allowed}")));
+                }
+                table.push((pattern, word.to_owned()));
             }
             tables.push((name.to_owned(), table));
         }
         Ok(tables)
+    }
+
+    /// Rules of which each can still be reached.
+    fn rules<T: Word>(&mut self, value: Item<'_, 't>) -> Result<Vec<Rule<T>>> {
+        let mut ends = false;
+        self.each(value, |parser, item| {
+            if ends {
+                let message = "this rule can never hold: the one before it has no `when` and always does; put that last";
+                return Err(parser.wrong(item.span(), message));
+            }
+            let rule: Rule<T> = parser.rule(item)?;
+            ends = rule.when.is_empty();
+            Ok(rule)
+        })
     }
 
     fn rule<T: Word>(&mut self, rule: Item<'_, 't>) -> Result<Rule<T>> {
@@ -280,9 +316,16 @@ impl<'t> Parser<'t> {
     fn conditions(&self, value: Item<'_, 't>) -> Result<Vec<Condition>> {
         let mut conditions = Vec::new();
         for (name, span, patterns) in self.table(value)? {
-            let value = self.reference(name, span)?;
-            let patterns =
+            let value = self.reference(name, span.clone())?;
+            let patterns: Vec<Pattern> =
                 self.list(patterns).into_iter().map(|item| self.pattern(item)).collect::<Result<_>>()?;
+            if let Reference::Named(name) = &value
+                && let Some(allowed) = words_of(name)
+                && !self.names.contains(name)
+                && !patterns.iter().any(|pattern: &Pattern| pattern.can_be_one_of(allowed))
+            {
+                return Err(self.wrong(span, format!("${name} is never that: use one of {allowed}")));
+            }
             conditions.push(Condition { value, patterns });
         }
         Ok(conditions)
@@ -340,24 +383,70 @@ impl<'t> Parser<'t> {
         Ok(Candidate::Join(pieces))
     }
 
+    /// A candidate that says more than a path.
     fn part(&self, item: Item<'_, 't>) -> Result<Candidate> {
-        let (mut path, mut expression) = (None, None);
+        const KNOWN: [&str; 10] =
+            ["path", "match", "unit", "seconds", "nanos", "list", "key", "value", "from", "to"];
+        let mut parts: Vec<(&str, Item<'_, 't>)> = Vec::new();
         for (key, span, value) in self.table(item)? {
-            match key {
-                "path" => path = Some(self.reference(self.str(value)?, value.span())?),
-                "match" => {
-                    let text = self.str(value)?;
-                    expression = Some(Regex::new(text).map_err(|error| {
-                        self.wrong(value.span(), format!("`{text}` is not a regular expression: {error}"))
-                    })?);
-                }
-                _ => return Err(self.unknown(span, key, &["path", "match"])),
+            if !KNOWN.contains(&key) {
+                return Err(self.unknown(span, key, &KNOWN));
             }
+            parts.push((key, value));
         }
-        match (path, expression) {
-            (Some(path), Some(expression)) => Ok(Candidate::Part(path, expression)),
-            (Some(path), None) => Ok(Candidate::From(path)),
-            (None, _) => Err(self.wrong(item.span(), "the path is missing: add path = a path in the record")),
+        let part = |name: &str| parts.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+        let reference = |value: Item<'_, 't>| self.reference(self.str(value)?, value.span());
+        let path = |value: Item<'_, 't>| {
+            Path::parse(self.str(value)?).map_err(|message| self.wrong(value.span(), message))
+        };
+        let mut names: Vec<&str> = parts.iter().map(|(key, _)| *key).collect();
+        names.sort_unstable();
+        match names[..] {
+            ["path"] => Ok(Candidate::From(reference(parts[0].1)?)),
+            ["match", "path"] => {
+                let (Some(from), Some(expression)) = (part("path"), part("match")) else {
+                    return Err(self.wrong(item.span(), "the path is missing"));
+                };
+                let text = self.str(expression)?;
+                let expression = Regex::new(text).map_err(|error| {
+                    self.wrong(expression.span(), format!("`{text}` is not a regular expression: {error}"))
+                })?;
+                Ok(Candidate::Part(reference(from)?, expression))
+            }
+            ["path", "unit"] => {
+                let (Some(from), Some(unit)) = (part("path"), part("unit")) else {
+                    return Err(self.wrong(item.span(), "the path is missing"));
+                };
+                let name = self.str(unit)?;
+                let millis = unit_millis(name).ok_or_else(|| {
+                    self.wrong(unit.span(), format!("`{name}` is no unit: use ns, us, ms, s, m or h"))
+                })?;
+                Ok(Candidate::InUnit(reference(from)?, millis))
+            }
+            ["nanos", "seconds"] => {
+                let (Some(seconds), Some(nanos)) = (part("seconds"), part("nanos")) else {
+                    return Err(self.wrong(item.span(), "the seconds are missing"));
+                };
+                Ok(Candidate::Nanos(reference(seconds)?, reference(nanos)?))
+            }
+            ["key", "list", "value"] | ["from", "key", "list", "to"] | ["from", "key", "list"] | ["key", "list", "to"] => {
+                let (Some(list), Some(key)) = (part("list"), part("key")) else {
+                    return Err(self.wrong(item.span(), "the list is missing"));
+                };
+                let value = match part("value") {
+                    Some(value) => PairValue::One(path(value)?),
+                    None => PairValue::Change {
+                        from: part("from").map(path).transpose()?,
+                        to: part("to").map(path).transpose()?,
+                    },
+                };
+                Ok(Candidate::Pairs(reference(list)?, Pairs { key: path(key)?, value }))
+            }
+            _ => Err(self.wrong(
+                item.span(),
+                "the path is missing, or these keys do not go together: write { path, match }, { path, unit }, \
+                 { seconds, nanos }, { list, key, value } or { list, key, from, to }",
+            )),
         }
     }
 
@@ -429,6 +518,37 @@ fn in_order<'v, 't>(table: &'v DeTable<'t>) -> Vec<(&'v str, Range<usize>, Item<
         table.iter().map(|(key, value)| (key.get_ref().as_ref(), key.span(), value)).collect();
     entries.sort_by_key(|(_, span, _)| span.start);
     entries
+}
+
+/// How many milliseconds a unit has.
+pub(super) fn unit_millis(name: &str) -> Option<f64> {
+    Some(match name {
+        "ns" => 1e-6,
+        "us" | "µs" => 1e-3,
+        "ms" => 1.0,
+        "s" => 1e3,
+        "m" | "min" => 6e4,
+        "h" => 3.6e6,
+        _ => return None,
+    })
+}
+
+/// The words that a field can have, if they are few.
+fn words_of(field: &str) -> Option<&'static str> {
+    match field {
+        "outcome" => Some(Outcome::WORDS),
+        "category" => Some(Category::WORDS),
+        "severity" => Some(Severity::WORDS),
+        _ => None,
+    }
+}
+
+fn is_word(field: &str, word: &str) -> bool {
+    match field {
+        "outcome" => Outcome::from_word(word).is_some(),
+        "category" => Category::from_word(word).is_some(),
+        _ => Severity::from_word(word).is_some(),
+    }
 }
 
 fn kind(value: &DeValue<'_>) -> String {

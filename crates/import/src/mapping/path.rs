@@ -16,6 +16,8 @@ pub(crate) struct Path(Vec<Segment>);
 #[derive(Clone, Debug)]
 struct Segment {
     key: String,
+    /// Of a list's entries, those with this text at this key.
+    select: Option<(String, String)>,
     /// The position in a list, from its end if negative.
     index: Option<i64>,
 }
@@ -30,7 +32,8 @@ impl Path {
                 format!("`{text}` is not a path: write keys with dots between them, such as user.name, and quote a \
                     key that contains a dot")
             })?;
-            segments.push(Segment { index: key.parse().ok(), key: key.to_owned() });
+            let (key, select) = split_select(key, rest).map_err(|message| format!("`{text}`: {message}"))?;
+            segments.push(Segment { index: key.parse().ok(), key: key.to_owned(), select });
             if segments.len() > SEGMENTS_MAX {
                 return Err(format!("`{text}` is deeper than {SEGMENTS_MAX} keys: choose a shorter path"));
             }
@@ -50,10 +53,42 @@ impl Path {
 fn take_segment(text: &str) -> Option<(&str, &str)> {
     let (key, behind) = match text.strip_prefix('"') {
         Some(quoted) => quoted.split_once('"')?,
-        None => text.split_at(text.find('.').unwrap_or(text.len())),
+        None => text.split_at(end_of_key(text)),
     };
-    let good = !(key.trim().is_empty() || key.contains(['"', '{', '}', '\n']));
+    let good = !(key.trim().is_empty() || key.starts_with('/') || key.contains(['"', '{', '}', '\n']));
     (good && (behind.is_empty() || behind.starts_with('.'))).then_some((key, behind))
+}
+
+/// Where an unquoted key ends: at a dot, but not at one in brackets.
+fn end_of_key(text: &str) -> usize {
+    let dot = text.find('.').unwrap_or(text.len());
+    match text.find('[') {
+        Some(open) if open < dot => match text[open..].find(']') {
+            Some(close) => open + close + 1,
+            None => dot,
+        },
+        _ => dot,
+    }
+}
+
+/// Takes apart `parameters[name=value]`, unless the key was quoted. The error is for people.
+fn split_select<'t>(
+    key: &'t str,
+    written: &str,
+) -> Result<(&'t str, Option<(String, String)>), &'static str> {
+    let Some((list, inside)) = key.split_once('[').filter(|_| !written.starts_with('"')) else {
+        return Ok((key, None));
+    };
+    let inside = inside.strip_suffix(']').ok_or("a bracket is not closed; quote a key that contains one")?;
+    match inside.split_once('=') {
+        Some((name, value)) if !list.is_empty() && !name.is_empty() && !value.is_empty() => {
+            Ok((list, Some((name.to_owned(), value.to_owned()))))
+        }
+        Some(_) => Err("write list[key=text] for the entries of a list that have this text"),
+        None => Err(
+            "this can never match: write the place in a list with dots, such as events.0.name or events.*.name",
+        ),
+    }
 }
 
 /// The address of a text in memory and its length; only compared, never dereferenced.
@@ -62,19 +97,39 @@ type TextPlace = (*const u8, usize);
 /// A record to look values up in. If a path continues below a string, the string is parsed as JSON, once.
 pub(super) struct Lookup<'r> {
     root: &'r Value,
+    /// What paths that begin with `@` refer to.
+    entry: Option<&'r Value>,
     /// Parsed strings by their address in memory, which stays the same while this lives.
     texts: RefCell<HashMap<TextPlace, Option<Rc<Value>>>>,
 }
 
 impl<'r> Lookup<'r> {
     pub(super) fn new(root: &'r Value) -> Self {
-        Lookup { root, texts: RefCell::default() }
+        Lookup { root, entry: None, texts: RefCell::default() }
+    }
+
+    /// The same with an entry of a list in it: paths that begin with `@` are relative to that.
+    pub(super) fn with_entry(root: &'r Value, entry: Option<&'r Value>) -> Self {
+        Lookup { entry, ..Lookup::new(root) }
     }
 
     /// The first value at `path` that `accept` takes. There can be several if keys differ only in case or the path has
     /// a `*`.
     pub(super) fn find<T>(&self, path: &Path, mut accept: impl FnMut(&Value) -> Option<T>) -> Option<T> {
-        self.walk(self.root, &path.0, &mut accept)
+        match (self.entry, path.0.split_first()) {
+            (Some(entry), Some((first, rest))) if first.key == "@" => self.walk(entry, rest, &mut accept),
+            _ => self.walk(self.root, &path.0, &mut accept),
+        }
+    }
+
+    /// The value at these keys of objects.
+    pub(super) fn place(&self, keys: &[&str]) -> Option<&'r Value> {
+        keys.iter().try_fold(self.root, |value, key| {
+            let object = value.as_object()?;
+            let close =
+                || object.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)).map(|(_, value)| value);
+            object.get(key).or_else(close)
+        })
     }
 
     fn walk<T>(
@@ -86,13 +141,26 @@ impl<'r> Lookup<'r> {
         let Some((segment, rest)) = path.split_first() else { return accept(value) };
         match value {
             Value::Object(object) => {
-                let found = object.get(&segment.key).and_then(|value| self.walk(value, rest, accept));
-                found.or_else(|| {
-                    let others = object
-                        .iter()
-                        .filter(|(key, _)| *key != segment.key && key.eq_ignore_ascii_case(&segment.key));
-                    others.map(|(_, value)| value).find_map(|value| self.walk(value, rest, accept))
-                })
+                let mut on = |value: &Value| match &segment.select {
+                    None => self.walk(value, rest, accept),
+                    Some((key, text)) => {
+                        let mut entries = value.as_array()?.iter();
+                        entries.find_map(|entry| {
+                            is_selected(entry, key, text).then(|| self.walk(entry, rest, accept))?
+                        })
+                    }
+                };
+                let mut others = Vec::new();
+                for (key, value) in object.iter() {
+                    if *key == segment.key {
+                        if let Some(found) = on(value) {
+                            return Some(found);
+                        }
+                    } else if key.eq_ignore_ascii_case(&segment.key) {
+                        others.push(value);
+                    }
+                }
+                others.into_iter().find_map(on)
             }
             Value::Array(list) if segment.key == "*" => {
                 list.iter().find_map(|value| self.walk(value, rest, accept))
@@ -116,6 +184,10 @@ impl<'r> Lookup<'r> {
         self.texts.borrow_mut().insert(place, read.clone());
         read
     }
+}
+
+fn is_selected(entry: &Value, key: &str, text: &str) -> bool {
+    entry.get(key).and_then(text_of).is_some_and(|found| found.eq_ignore_ascii_case(text))
 }
 
 fn at(list: &[Value], index: i64) -> Option<&Value> {
@@ -157,6 +229,11 @@ mod tests {
         check(r#"{"a":[{"c":1},{"b":2}]}"#, "a.*.b", Some("2"));
         check(r#"{"a":{"0":"x"}}"#, "a.0", Some("x"));
         check(r#"{"a":{"b.c/d":"x"}}"#, r#"a."b.c/d""#, Some("x"));
+        let list = r#"{"p":[{"name":"x","value":"1"},{"name":"a.b","value":"2"},{"name":"X","value":"3"}]}"#;
+        check(list, "p[name=a.b].value", Some("2"));
+        check(list, "p[name=x].value", Some("1"));
+        check(list, "p[name=y].value", None);
+        check(r#"{"a[0]":"x"}"#, "\"a[0]\"", Some("x"));
         check(r#"{"a":{"b":{}}}"#, "a.b", None);
         check(r#"{"a":null}"#, "a", None);
         check(r#"{"a":"  "}"#, "a", None);
@@ -172,7 +249,10 @@ mod tests {
 
     #[test]
     fn what_is_no_path() {
-        for text in ["", ".", "a.", ".a", "a..b", "a.\"b", "a\"b", "\"a\"b", "{a}", "  "] {
+        for text in [
+            "", ".", "a.", ".a", "a..b", "a.\"b", "a\"b", "\"a\"b", "{a}", "  ", "a[0].b", "a[*]", "a[b",
+            "/a/b", "a[=b]",
+        ] {
             assert!(Path::parse(text).is_err(), "{text}");
         }
         assert!(Path::parse(&"a.".repeat(40)).is_err());

@@ -50,7 +50,7 @@ pub(crate) enum Command {
         after_help = "Example:\n  echo '{\"action\":\"user.login\",\"actor\":{\"id\":\"u1\"}}' | trailseal record\n  trailseal record --ack durable --json events.jsonl"
     )]
     Record(Record),
-    /// Append foreign records: CloudTrail, Kubernetes, GitHub, or your own with a mapping file
+    /// Append foreign records: CloudTrail, Okta, Kubernetes and others, or your own with a mapping file
     #[command(
         after_help = "Example:\n  trailseal import --from cloudtrail cloudtrail.json.gz\n  trailseal import --from auto --dry-run audit.log\n  trailseal import --map my-app.toml app.log"
     )]

@@ -7,8 +7,9 @@ use std::io::BufRead;
 use trailseal_event::complete::imported_id;
 use trailseal_event::{Event, Timestamp, Value};
 
+use crate::form::Form;
 use crate::mapping::Mapping;
-use crate::records::{Failed, Form, Record, Records, contain_records};
+use crate::records::{Failed, Record, Records, contain_records};
 
 /// Real audit records for trying things out: format, file name and bytes.
 pub const SAMPLES: [(&str, &str, &[u8]); 3] = [
@@ -27,6 +28,17 @@ pub struct Imported {
     pub line: u64,
     /// The event.
     pub event: Event,
+}
+
+/// The same, as the JSON text of the event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The line of the file on which the record begins; the first is 1.
+    pub line: u64,
+    /// The event, which [`Event::from_json`] reads back as it was.
+    pub json: Vec<u8>,
+    /// The fields that it has only by default.
+    pub defaulted: Vec<String>,
 }
 
 /// How records become events.
@@ -97,8 +109,7 @@ fn mapped_within(
         Ok(value) => value,
         Err(reason) => return take(Err(failed(reason))),
     };
-    if level < LEVELS_MAX && bytes.first() == Some(&b'{') && contains_records(&bytes, &value, reading.mapping)
-    {
+    if level < LEVELS_MAX && bytes.first() == Some(&b'{') && contains_records(&value, reading.mapping) {
         for inner in Records::of(&*bytes, reading.mapping) {
             let inner = inner.map(|inner| Record { line: inner.line + line - 1, ..inner });
             let inner = inner.map_err(|failed| Failed { line: failed.line + line - 1, ..failed });
@@ -120,8 +131,8 @@ fn mapped_within(
 }
 
 /// Whether an object on a line of its own is no record, but has a list of them.
-fn contains_records(bytes: &[u8], value: &Value, mapping: &Mapping) -> bool {
-    contain_records(bytes, mapping.records()) && (mapping.records().is_some() || !mapping.knows(value))
+fn contains_records(value: &Value, mapping: &Mapping) -> bool {
+    contain_records(value, mapping.records()) && (mapping.records().is_some() || !mapping.knows(value))
 }
 
 fn id(mapping: &Mapping, own: &[u8], occurrence: u64, part: usize) -> String {
@@ -158,7 +169,7 @@ impl Numbering {
             Ok(mapped) => mapped,
             Err(failed) => return take(Err(failed)),
         };
-        let occurrence = self.count(events.first().and_then(|event| event.id.as_deref()));
+        let occurrence = self.count(events.first().and_then(|event| event.id.as_deref()).unwrap_or_default());
         for (part, mut event) in events.into_iter().enumerate() {
             if occurrence > 0 {
                 event.id = Some(id(reading.mapping, &own, occurrence, part));
@@ -167,8 +178,27 @@ impl Numbering {
         }
     }
 
+    pub(crate) fn number_texts(
+        &mut self,
+        texts: Result<Texts, Failed>,
+        reading: Reading<'_>,
+        take: &mut dyn FnMut(Result<Written, Failed>),
+    ) {
+        let Texts { line, own, events } = match texts {
+            Ok(texts) => texts,
+            Err(failed) => return take(Err(failed)),
+        };
+        let occurrence = self.count(events.first().map_or("", |text| &text.id));
+        for (part, Text { id: first, mut json, defaulted }) in events.into_iter().enumerate() {
+            if occurrence > 0 {
+                exchange(&mut json, &first, &id(reading.mapping, &own, occurrence, part));
+            }
+            take(Ok(Written { line, json, defaulted }));
+        }
+    }
+
     /// How often the record whose first id would be `first` came before.
-    fn count(&mut self, first: Option<&str>) -> u64 {
+    fn count(&mut self, first: &str) -> u64 {
         // The id is a hash already.
         let mut hasher = DefaultHasher::new();
         first.hash(&mut hasher);
@@ -180,4 +210,46 @@ impl Numbering {
         *again += 1;
         *again
     }
+}
+
+/// A record that was mapped, as text: what it took to make the values is done with, and freed where it was made.
+pub(crate) struct Texts {
+    line: u64,
+    own: Vec<u8>,
+    events: Vec<Text>,
+}
+
+struct Text {
+    /// As in [`Mapped`].
+    id: String,
+    json: Vec<u8>,
+    defaulted: Vec<String>,
+}
+
+impl From<Mapped> for Texts {
+    fn from(Mapped { line, own, events }: Mapped) -> Texts {
+        let text = |event: Event| Text {
+            json: event.to_json(),
+            defaulted: defaulted(&event).map(str::to_owned).collect(),
+            id: event.id.unwrap_or_default(),
+        };
+        Texts { line, own, events: events.into_iter().map(text).collect() }
+    }
+}
+
+/// Exchanges an event's id for another of the same length. It is the first text of the event, and a hash of the record,
+/// which cannot be in the record itself.
+fn exchange(json: &mut [u8], from: &str, to: &str) {
+    let place = memchr::memmem::find(json, from.as_bytes());
+    if let Some(id) = place.and_then(|at| json.get_mut(at..at + from.len()))
+        && id.len() == to.len()
+    {
+        id.copy_from_slice(to.as_bytes());
+    }
+}
+
+/// The fields that an imported event has only by default.
+pub fn defaulted(event: &Event) -> impl Iterator<Item = &str> {
+    let defaulted = event.details.get("_import").and_then(|import| import.get("defaulted"));
+    defaulted.and_then(Value::as_array).unwrap_or_default().iter().filter_map(Value::as_str)
 }

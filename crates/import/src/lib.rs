@@ -7,6 +7,7 @@
 //! What must hold: every record goes in, once, whatever else is in the file; reading the same file again gives the same
 //! ids; and the whole record can be taken out of its event again, as JSON.
 
+pub mod form;
 mod import;
 pub mod mapping;
 mod parallel;
@@ -14,8 +15,9 @@ pub mod records;
 mod sample;
 mod time;
 
-pub use import::{Imported, Reading, SAMPLES, read};
+pub use form::Form;
+pub use import::{Imported, Reading, SAMPLES, Written, defaulted, read};
 pub use mapping::{Mapping, MappingError};
 pub use parallel::read_in_order;
 pub use records::{Failed, Records};
-pub use sample::{Judgement, NotFound, SAMPLE_RECORDS, Sample, defaulted};
+pub use sample::{Judgement, NotFound, SAMPLE_RECORDS, Sample};

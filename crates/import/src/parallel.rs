@@ -1,6 +1,6 @@
 //! Reads an input with several threads, and keeps its order.
 //!
-//! One thread splits the input into batches of records, others turn each batch into events, and the caller's thread
+//! One thread splits the input into batches of records, others turn each batch into the texts of events, and the caller's thread
 //! takes them in the order of the input. What must hold: what is in flight is bounded in bytes, and a caller that stops
 //! ends the other threads.
 
@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::{Builder, scope};
 
-use crate::import::{Imported, Mapped, Numbering, Reading, mapped};
+use crate::import::{Numbering, Reading, Texts, Written, mapped};
 use crate::records::{Failed, Record, Records};
 
 /// About how many bytes of records make a batch.
@@ -28,7 +28,7 @@ pub fn read_in_order<R: BufRead + Send>(
     records: Records<'_, R>,
     reading: Reading<'_>,
     threads: usize,
-    take: &mut dyn FnMut(Result<Imported, Failed>) -> ControlFlow<()>,
+    take: &mut dyn FnMut(Result<Written, Failed>) -> ControlFlow<()>,
 ) -> std::io::Result<()> {
     let flight = Flight::default();
     let (to_map, from_reader) = sync_channel::<Batch>(IN_FLIGHT);
@@ -47,9 +47,9 @@ pub fn read_in_order<R: BufRead + Send>(
         for Awaited { mapped, bytes } in in_order {
             let Ok(mapped) = mapped.recv() else { break };
             for one in mapped {
-                numbering.number(one, reading, &mut |imported| {
+                numbering.number_texts(one, reading, &mut |written| {
                     if flow.is_continue() {
-                        flow = take(imported);
+                        flow = take(written);
                     }
                 });
                 if flow.is_break() {
@@ -69,12 +69,12 @@ pub fn read_in_order<R: BufRead + Send>(
 /// Records to map, and where the result goes.
 struct Batch {
     records: Vec<Result<Record, Failed>>,
-    done: SyncSender<Vec<Result<Mapped, Failed>>>,
+    done: SyncSender<Vec<Result<Texts, Failed>>>,
 }
 
 /// The result of a batch, which comes.
 struct Awaited {
-    mapped: Receiver<Vec<Result<Mapped, Failed>>>,
+    mapped: Receiver<Vec<Result<Texts, Failed>>>,
     bytes: usize,
 }
 
@@ -111,7 +111,7 @@ fn map(batches: &Mutex<Receiver<Batch>>, reading: Reading<'_>) {
         let Ok(Batch { records, done }) = next else { return };
         let mut all = Vec::with_capacity(records.len());
         for record in records {
-            mapped(record, reading, &mut |one| all.push(one));
+            mapped(record, reading, &mut |one| all.push(one.map(Texts::from)));
         }
         // Nobody waits for it once the caller has stopped.
         let _ = done.send(all);

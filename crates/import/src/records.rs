@@ -12,7 +12,6 @@
 //! began is read as lines.
 
 mod container;
-mod form;
 mod head;
 mod members;
 mod source;
@@ -20,9 +19,10 @@ mod source;
 use std::collections::VecDeque;
 use std::io::{self, BufRead};
 
+use trailseal_event::Value;
+
+use crate::form::Form;
 use crate::mapping::{Mapping, Path};
-pub use form::Form;
-pub(crate) use form::csv::Columns;
 use head::{Arrangement, Hints};
 use source::{End, Source};
 
@@ -49,9 +49,9 @@ pub struct Failed {
     pub reason: String,
 }
 
-/// Whether `object` has an array of records at `path`, or at one of the usual places.
-pub(crate) fn contain_records(object: &[u8], path: Option<&Path>) -> bool {
-    container::find(object, path).is_some()
+/// Whether an object has an array of records at `path`, or at one of the usual places.
+pub(crate) fn contain_records(object: &Value, path: Option<&Path>) -> bool {
+    container::is_in(object, path)
 }
 
 /// Iterates over the records of one input; see the module's header for the formats.

@@ -7,7 +7,7 @@ use std::io::BufRead;
 
 use trailseal_event::{Event, Timestamp, Value};
 
-use crate::import::{Imported, Numbering, Reading, mapped};
+use crate::import::{Imported, Numbering, Reading, defaulted, mapped};
 use crate::mapping::Mapping;
 use crate::records::{Failed, Record, Records};
 
@@ -183,10 +183,4 @@ fn lacks(event: &Event, field: &str) -> bool {
             .is_none_or(|actor| actor.id.is_none() && actor.name.is_none() && actor.email.is_none()),
         _ => defaulted(event).any(|defaulted| defaulted == field),
     }
-}
-
-/// The fields that an imported event has only by default.
-pub fn defaulted(event: &Event) -> impl Iterator<Item = &str> {
-    let defaulted = event.details.get("_import").and_then(|import| import.get("defaulted"));
-    defaulted.and_then(Value::as_array).unwrap_or_default().iter().filter_map(Value::as_str)
 }

@@ -52,11 +52,15 @@ fn several_threads_keep_the_order_and_the_ids() {
     for (format, _, bytes) in SAMPLES {
         let mapping = Mapping::builtin(format).expect("built in");
         let twice = [bytes, bytes].concat();
-        let one_by_one: Vec<_> = read(&*twice, mapping).collect();
+        let one_by_one: Vec<_> = read(&*twice, mapping)
+            .map(|imported| imported.map(|imported| (imported.line, imported.event)))
+            .collect();
         let mut found = Vec::new();
         let reading = Reading { mapping, written: None };
-        read_in_order(Records::of(&*twice, mapping), reading, 3, &mut |imported| {
-            found.push(imported);
+        read_in_order(Records::of(&*twice, mapping), reading, 3, &mut |written| {
+            found.push(
+                written.map(|written| (written.line, Event::from_json(&written.json).expect("an event"))),
+            );
             ControlFlow::Continue(())
         })
         .expect("threads");

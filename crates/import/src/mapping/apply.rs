@@ -1,9 +1,10 @@
 //! Turns a record into an event.
 
+use std::borrow::Cow;
+
 use trailseal_event::{Event, Number, Object, Outcome, Resource, Timestamp, Value};
 
-use super::fields::{Field, TEXTS, Word};
-use super::parse::unit_millis;
+use super::fields::{Field, TEXTS, Word, unit_millis};
 use super::path::{Lookup, Path, text_of};
 use super::{
     Candidate, Candidates, Condition, Mapping, PairValue, Pairs, Piece, Reference, RelatedRule, ResourceRule,
@@ -346,7 +347,7 @@ impl<'m, 'r> Fill<'m, 'r> {
             let mut present = false;
             let found = self.referenced(&condition.value, |text| {
                 present = true;
-                fits(Some(&text)).then_some(())
+                fits(Some(text)).then_some(())
             });
             found.is_some() || (!present && fits(None))
         })
@@ -371,8 +372,8 @@ impl<'m, 'r> Fill<'m, 'r> {
     /// The first list of texts that is there, or a single text.
     fn texts(&self, candidates: &Candidates) -> Vec<String> {
         match self.value(candidates) {
-            Some(Value::Array(list)) => list.iter().filter_map(text_of).collect(),
-            Some(single) => text_of(&single).into_iter().collect(),
+            Some(Value::Array(list)) => list.iter().filter_map(text_of).map(Cow::into_owned).collect(),
+            Some(single) => text_of(&single).map(Cow::into_owned).into_iter().collect(),
             None => Vec::new(),
         }
     }
@@ -385,7 +386,7 @@ impl<'m, 'r> Fill<'m, 'r> {
     fn candidate<T>(&self, candidate: &Candidate, accept: &mut dyn FnMut(String) -> Option<T>) -> Option<T> {
         match candidate {
             Candidate::Constant(text) => accept(text.clone()),
-            Candidate::From(reference) => self.referenced(reference, accept),
+            Candidate::From(reference) => self.referenced(reference, |text| accept(text.to_owned())),
             Candidate::Join(pieces) => accept(self.joined(pieces)?),
             Candidate::Nanos(seconds, nanos) => {
                 let seconds = self.referenced(seconds, |text| text.parse::<i64>().ok())?;
@@ -399,7 +400,7 @@ impl<'m, 'r> Fill<'m, 'r> {
             // It is no text.
             Candidate::Pairs(..) => None,
             Candidate::Part(reference, expression) => self.referenced(reference, |text| {
-                let groups = expression.captures(&text)?;
+                let groups = expression.captures(text)?;
                 let part = groups.get(1).or(groups.get(0)).map(|part| part.as_str().to_owned());
                 part.filter(|part| !part.is_empty()).and_then(&mut *accept)
             }),
@@ -411,24 +412,23 @@ impl<'m, 'r> Fill<'m, 'r> {
         for piece in pieces {
             match piece {
                 Piece::Text(text) => joined.push_str(text),
-                Piece::Value(reference) => joined.push_str(&self.referenced(reference, Some)?),
+                Piece::Value(reference) => self.referenced(reference, |text| {
+                    joined.push_str(text);
+                    Some(())
+                })?,
             }
         }
         Some(joined)
     }
 
-    fn referenced<T>(&self, reference: &Reference, mut accept: impl FnMut(String) -> Option<T>) -> Option<T> {
+    fn referenced<T>(&self, reference: &Reference, mut accept: impl FnMut(&str) -> Option<T>) -> Option<T> {
         match reference {
-            Reference::Path(path) => self.at_path(path, accept),
+            Reference::Path(path) => self.lookup.find(path, |value| accept(&text_of(value)?)),
             Reference::Named(name) => {
                 let (_, text) = self.names.iter().rev().find(|(known, _)| known == name)?;
-                accept(text.clone())
+                accept(text)
             }
         }
-    }
-
-    fn at_path<T>(&self, path: &Path, mut accept: impl FnMut(String) -> Option<T>) -> Option<T> {
-        self.lookup.find(path, |value| accept(text_of(value)?))
     }
 }
 
@@ -458,7 +458,7 @@ impl Pairs {
         let member = |entry: &Value| {
             let lookup = Lookup::new(entry);
             let of = |path: &Path| lookup.find(path, |value| Some(value.clone()));
-            let key = lookup.find(&self.key, text_of)?;
+            let key = lookup.find(&self.key, |key| text_of(key).map(Cow::into_owned))?;
             let value = match &self.value {
                 PairValue::One(value) => of(value).unwrap_or_default(),
                 PairValue::Change { from, to } => {

@@ -19,11 +19,21 @@ use fields::Field;
 pub(crate) use path::Path;
 use pattern::Pattern;
 
-use crate::records::Form;
+use crate::form::Form;
 use crate::time::Times;
 
-/// The text of the built-in mapping files, by the name of their format.
-pub const BUILT_IN: [(&str, &str); 3] = [
+/// The text of the built-in mapping files, by the name of their format; the more particular ones last.
+pub const BUILT_IN: [(&str, &str); 13] = [
+    ("syslog", include_str!("../../mappings/syslog.toml")),
+    ("cef", include_str!("../../mappings/cef.toml")),
+    ("google_cloud", include_str!("../../mappings/google_cloud.toml")),
+    ("azure_activity", include_str!("../../mappings/azure_activity.toml")),
+    ("entra_id", include_str!("../../mappings/entra_id.toml")),
+    ("auth0", include_str!("../../mappings/auth0.toml")),
+    ("okta", include_str!("../../mappings/okta.toml")),
+    ("google_workspace", include_str!("../../mappings/google_workspace.toml")),
+    ("vault", include_str!("../../mappings/vault.toml")),
+    ("auditd", include_str!("../../mappings/auditd.toml")),
     ("cloudtrail", include_str!("../../mappings/cloudtrail.toml")),
     ("kubernetes", include_str!("../../mappings/kubernetes.toml")),
     ("github", include_str!("../../mappings/github.toml")),
@@ -65,8 +75,9 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// The built-in mapping for `format`: `cloudtrail`, `kubernetes` or `github`.
+    /// The built-in mapping for `format`, such as `cloudtrail`; a dash is as good as an underscore.
     pub fn builtin(format: &str) -> Option<&'static Mapping> {
+        let format = format.replace('-', "_");
         Self::builtins().find(|mapping| mapping.format == format)
     }
 

@@ -8,14 +8,14 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use trailseal_event::{Category, Outcome, Severity};
 
-use super::fields::{Field, Word};
+use super::fields::{Field, Word, unit_millis};
 use super::path::Path;
 use super::pattern::Pattern;
 use super::{
     Candidate, Candidates, Condition, Exchanges, Mapping, MappingError, PairValue, Pairs, Piece, Reference,
     RelatedRule, ResourceRule, Rule,
 };
-use crate::records::{Columns, Form};
+use crate::form::{Columns, Form};
 use crate::time::{self, Times};
 
 /// The longest mapping file, in bytes; expressions and tables are read into memory.
@@ -518,19 +518,6 @@ fn in_order<'v, 't>(table: &'v DeTable<'t>) -> Vec<(&'v str, Range<usize>, Item<
         table.iter().map(|(key, value)| (key.get_ref().as_ref(), key.span(), value)).collect();
     entries.sort_by_key(|(_, span, _)| span.start);
     entries
-}
-
-/// How many milliseconds a unit has.
-pub(super) fn unit_millis(name: &str) -> Option<f64> {
-    Some(match name {
-        "ns" => 1e-6,
-        "us" | "µs" => 1e-3,
-        "ms" => 1.0,
-        "s" => 1e3,
-        "m" | "min" => 6e4,
-        "h" => 3.6e6,
-        _ => return None,
-    })
 }
 
 /// The words that a field can have, if they are few.

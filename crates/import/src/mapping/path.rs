@@ -1,5 +1,6 @@
 //! Where a value is in a record: `userIdentity.arn`, `resources.0.ARN`, `annotations."a.b/c"`.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -160,7 +161,12 @@ impl<'r> Lookup<'r> {
                         others.push(value);
                     }
                 }
-                others.into_iter().find_map(on)
+                if let Some(found) = others.into_iter().find_map(on) {
+                    return Some(found);
+                }
+                // Below any key.
+                let all = object.iter().filter(|_| segment.key == "*");
+                all.map(|(_, value)| value).find_map(|value| self.walk(value, rest, accept))
             }
             Value::Array(list) if segment.key == "*" => {
                 list.iter().find_map(|value| self.walk(value, rest, accept))
@@ -196,11 +202,11 @@ fn at(list: &[Value], index: i64) -> Option<&Value> {
 }
 
 /// A value as text: non-blank text, numbers as they were sent, true and false.
-pub(super) fn text_of(value: &Value) -> Option<String> {
+pub(super) fn text_of(value: &Value) -> Option<Cow<'_, str>> {
     match value {
-        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
+        Value::String(text) if !text.trim().is_empty() => Some(Cow::Borrowed(text)),
+        Value::Number(number) => Some(Cow::Owned(number.to_string())),
+        Value::Bool(flag) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
         _ => None,
     }
 }
@@ -213,7 +219,8 @@ mod tests {
     fn check(record: &str, path: &str, expected: Option<&str>) {
         let record = Value::parse(record.as_bytes()).expect("good JSON");
         let path = Path::parse(path).expect("a good path");
-        assert_eq!(Lookup::new(&record).find(&path, text_of).as_deref(), expected);
+        let text = |value: &Value| text_of(value).map(Cow::into_owned);
+        assert_eq!(Lookup::new(&record).find(&path, text).as_deref(), expected);
     }
 
     #[test]
@@ -228,6 +235,8 @@ mod tests {
         check(r#"{"a":["x","y"]}"#, "a.-3", None);
         check(r#"{"a":[{"c":1},{"b":2}]}"#, "a.*.b", Some("2"));
         check(r#"{"a":{"0":"x"}}"#, "a.0", Some("x"));
+        check(r#"{"x":1,"a":{"b":"1"},"c":{"b":"2"}}"#, "*.b", Some("1"));
+        check(r#"{"a":{"b":"1"},"*":{"b":"2"}}"#, "*.b", Some("2"));
         check(r#"{"a":{"b.c/d":"x"}}"#, r#"a."b.c/d""#, Some("x"));
         let list = r#"{"p":[{"name":"x","value":"1"},{"name":"a.b","value":"2"},{"name":"X","value":"3"}]}"#;
         check(list, "p[name=a.b].value", Some("2"));

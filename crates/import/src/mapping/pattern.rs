@@ -78,7 +78,10 @@ impl Pattern {
 
     pub(super) fn matches(&self, value: Option<&str>) -> bool {
         match self {
-            Pattern::Glob(glob) => value.is_some_and(|value| glob_matches(glob, &value.to_lowercase())),
+            Pattern::Glob(glob) => value.is_some_and(|value| match value.is_ascii() {
+                true => glob_matches(glob, value),
+                false => glob_matches(glob, &value.to_lowercase()),
+            }),
             Pattern::Range(low, high) => value
                 .and_then(|value| value.trim().parse::<f64>().ok())
                 .is_some_and(|number| (*low..=*high).contains(&number)),
@@ -93,7 +96,7 @@ impl Pattern {
     }
 }
 
-/// Whether all of `text` matches `glob`, in linear space and at most quadratic time.
+/// Whether all of `text` matches `glob`, which is in lower case, as ASCII letters in `text` need not be; in linear space and at most quadratic time.
 fn glob_matches(glob: &str, text: &str) -> bool {
     let (glob, text) = (glob.as_bytes(), text.as_bytes());
     let (mut glob_at, mut text_at) = (0, 0);
@@ -105,7 +108,9 @@ fn glob_matches(glob: &str, text: &str) -> bool {
                 glob_at += 1;
                 retry = Some((glob_at, text_at));
             }
-            Some(byte) if *byte == text[text_at] => (glob_at, text_at) = (glob_at + 1, text_at + 1),
+            Some(byte) if *byte == text[text_at].to_ascii_lowercase() => {
+                (glob_at, text_at) = (glob_at + 1, text_at + 1)
+            }
             _ => {
                 let Some((behind_star, from)) = retry else { return false };
                 retry = Some((behind_star, from + 1));

@@ -1,5 +1,7 @@
 //! Finds the array of records inside a JSON object, without parsing the rest.
 
+use trailseal_event::Value;
+
 use crate::mapping::Path;
 
 /// The usual places of an array of records.
@@ -81,6 +83,24 @@ pub(super) fn find(json: &[u8], path: Option<&Path>) -> Option<Found> {
         }
     }
     None
+}
+
+/// The same for an object that was parsed.
+pub(super) fn is_in(value: &Value, path: Option<&Path>) -> bool {
+    match path {
+        Some(path) => list_at(value, &path.keys()).is_some(),
+        None => USUAL.iter().any(|keys| {
+            list_at(value, keys).is_some_and(|list| matches!(list.first(), Some(Value::Object(_))))
+        }),
+    }
+}
+
+fn list_at<'v>(value: &'v Value, keys: &[&str]) -> Option<&'v [Value]> {
+    let found = keys.iter().try_fold(value, |value, key| {
+        let mut members = value.as_object()?.iter();
+        members.find(|(known, _)| known.eq_ignore_ascii_case(key)).map(|(_, value)| value)
+    });
+    found?.as_array()
 }
 
 fn is_wanted(here: &[&str], own: Option<&[&str]>, behind: &[u8]) -> bool {

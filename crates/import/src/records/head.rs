@@ -1,7 +1,7 @@
 //! What an input is, judged by its first bytes.
 
 use super::container::{self, Found};
-use super::form::{Form, csv};
+use crate::form::{Columns, Form};
 use crate::mapping::Path;
 
 /// How many bytes are looked at.
@@ -97,7 +97,7 @@ fn text(head: &[u8], is_whole: bool) -> Arrangement {
     let lines: Vec<&[u8]> =
         lines.into_iter().map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).take(LINES).collect();
     let is_told = lines.first().is_some_and(|line| Form::of_line(line).is_some());
-    if !is_told && let Some(columns) = csv::Columns::of_header(&lines) {
+    if !is_told && let Some(columns) = Columns::of_header(&lines) {
         return Arrangement::Lines { form: Form::Csv(columns), header: true };
     }
     let mut counts: Vec<(Form, usize)> = Vec::new();

@@ -6,7 +6,7 @@ use trailseal_event::mask::Masker;
 use trailseal_event::{Event, line};
 use trailseal_import::{Imported, Judgement, Mapping, Reading, Sample};
 
-use super::{Input, Source, mapping_for, records};
+use super::source::{Input, Source, mapping_for, records};
 use crate::commands::mask::keys;
 use crate::failure::Outcome;
 use crate::output::{printable, stdout};

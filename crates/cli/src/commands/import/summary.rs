@@ -3,9 +3,6 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use trailseal_event::Event;
-use trailseal_import::defaulted;
-
 use crate::commands::text::write_out;
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
@@ -43,12 +40,9 @@ pub(in crate::commands) struct Summary {
 }
 
 impl Summary {
-    pub(super) fn count_defaulted(&mut self, event: &Event) {
-        for field in defaulted(event) {
-            match self.defaulted.get_mut(field) {
-                Some(count) => *count += 1,
-                None => _ = self.defaulted.insert(field.to_owned(), 1),
-            }
+    pub(super) fn count_defaulted(&mut self, fields: Vec<String>) {
+        for field in fields {
+            *self.defaulted.entry(field).or_default() += 1;
         }
     }
 

@@ -5,7 +5,7 @@
 
 mod auditd;
 mod cef;
-pub(super) mod csv;
+mod csv;
 mod logfmt;
 mod syslog;
 
@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 use regex_lite::Regex;
 use trailseal_event::{DEPTH_MAX, Object, Value};
+
+pub use csv::Columns;
 
 /// A record is at `details.record`. Deeper ones would be another event once a server has parsed them.
 const RECORD_LEVELS_MAX: usize = DEPTH_MAX - 2;
@@ -24,7 +26,7 @@ pub enum Form {
     /// A JSON object.
     Json,
     /// A row of comma-separated values.
-    Csv(csv::Columns),
+    Csv(Columns),
     /// `key=value key="a value"`.
     Logfmt,
     /// A syslog line, of RFC 5424 or 3164.
@@ -59,13 +61,13 @@ impl fmt::Display for Form {
 
 impl Form {
     /// What a line looks like, if like anything but JSON.
-    pub(super) fn of_line(line: &[u8]) -> Option<Form> {
+    pub(crate) fn of_line(line: &[u8]) -> Option<Form> {
         let text = std::str::from_utf8(line).ok()?;
         if auditd::key(text).is_some() {
             Some(Form::Auditd)
         } else if cef::start(text).is_some() {
             Some(Form::Cef)
-        } else if syslog::header(text).is_some() {
+        } else if syslog::split(text).is_some() {
             Some(Form::Syslog)
         } else if logfmt::is_one(text) {
             Some(Form::Logfmt)
@@ -75,7 +77,7 @@ impl Form {
     }
 
     /// Whether the record goes on in the next line.
-    pub(super) fn goes_on(&self, record: &[u8], next: &[u8]) -> bool {
+    pub(crate) fn goes_on(&self, record: &[u8], next: &[u8]) -> bool {
         match self {
             Form::Csv(columns) => columns.is_open(record),
             Form::Auditd => auditd::is_same(record, next),
@@ -84,12 +86,12 @@ impl Form {
     }
 
     /// Whether the record is not complete without the next line.
-    pub(super) fn is_open(&self, record: &[u8]) -> bool {
+    pub(crate) fn is_open(&self, record: &[u8]) -> bool {
         matches!(self, Form::Csv(columns) if columns.is_open(record))
     }
 
     /// Whether a record may take several lines.
-    pub(super) fn has_lines(&self) -> bool {
+    pub(crate) fn has_lines(&self) -> bool {
         matches!(self, Form::Csv(_) | Form::Auditd)
     }
 
@@ -105,7 +107,7 @@ impl Form {
         let object = match self {
             Form::Csv(columns) => columns.row(bytes)?,
             Form::Logfmt => logfmt::read(text).ok_or("not logfmt: no pairs such as key=value")?,
-            Form::Syslog => syslog::read(text).ok_or("not a syslog line")?,
+            Form::Syslog => syslog(text).ok_or("not a syslog line")?,
             Form::Cef => cef::read(text).ok_or("not a CEF line")?,
             Form::Auditd => auditd::read(text).ok_or("not a line of the audit daemon")?,
             Form::Text(expression) => {
@@ -143,23 +145,42 @@ fn groups(expression: &Regex, text: &str) -> Option<Object> {
     Some(object)
 }
 
-/// Adds what a message inside another record says: members of a JSON object, or fields of CEF.
-fn add_message(object: &mut Object, header: Object, message: &str) {
-    let trimmed = message.trim_start().strip_prefix("@cee:").unwrap_or(message).trim();
+/// A syslog line: its header, and its message or what a message in JSON or CEF says.
+fn syslog(text: &str) -> Option<Object> {
+    let (mut header, message) = syslog::split(text)?;
+    let trimmed = message.trim_start();
+    let trimmed = trimmed.strip_prefix("@cee:").unwrap_or(trimmed).trim();
     let inner = match trimmed.starts_with('{') {
         true => json(trimmed.as_bytes()).ok(),
         false => {
             cef::start(trimmed).filter(|&at| at == 0).and_then(|_| cef::read(trimmed)).map(Value::Object)
         }
     };
-    match inner {
-        Some(Value::Object(inner)) => {
-            *object = inner;
-            object.insert("syslog", Value::Object(header));
-        }
-        _ => {
-            *object = header;
-            object.insert("message", message);
-        }
+    if let Some(Value::Object(mut inner)) = inner {
+        inner.insert("syslog", Value::Object(header));
+        return Some(inner);
+    }
+    header.insert("message", message);
+    Some(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_in_json_or_cef_is_the_record() {
+        let check = |line: &str, expected: &str| {
+            let value = Form::Syslog.value(line.as_bytes()).expect("a syslog line");
+            assert_eq!(value.to_string(), expected);
+        };
+        check(
+            "<13>Oct 11 22:14:15 h app: {\"action\":\"x\",\"n\":1}",
+            r#"{"action":"x","n":1,"syslog":{"facility":"user","severity":"notice","time":"Oct 11 22:14:15","host":"h","app":"app"}}"#,
+        );
+        check(
+            "Oct 11 22:14:15 h app: {broken",
+            r#"{"time":"Oct 11 22:14:15","host":"h","app":"app","message":"{broken"}"#,
+        );
     }
 }

@@ -2,8 +2,6 @@
 
 use trailseal_event::{Object, Value};
 
-use super::add_message;
-
 const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
     "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
@@ -14,17 +12,14 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// The header of a line, and the message behind it.
-pub(super) struct Header<'t> {
+struct Header<'t> {
     object: Object,
     message: &'t str,
 }
 
-/// The whole line: its header, and its message or what a message in JSON or CEF says.
-pub(super) fn read(text: &str) -> Option<Object> {
-    let Header { object: header, message } = header(text)?;
-    let mut object = Object::default();
-    add_message(&mut object, header, message);
-    Some(object)
+/// The header that a line begins with, and the message behind it.
+pub(super) fn split(text: &str) -> Option<(Object, &str)> {
+    header(text).map(|Header { object, message }| (object, message))
 }
 
 /// The header of a line whose message has begun; empty if there is none.
@@ -32,8 +27,7 @@ pub(super) fn header_alone(text: &str) -> Object {
     header(&format!("{text}-")).map(|header| header.object).unwrap_or_default()
 }
 
-/// The header that a line begins with.
-pub(super) fn header(text: &str) -> Option<Header<'_>> {
+fn header(text: &str) -> Option<Header<'_>> {
     let text = without_frame(text);
     let mut object = Object::default();
     let Some((priority, rest)) = priority(text) else { return plain(object, text) };
@@ -181,7 +175,10 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Option<&str>) {
-        let found = read(text).map(|object| Value::Object(object).to_string());
+        let found = split(text).map(|(mut header, message)| {
+            header.insert("message", message);
+            Value::Object(header).to_string()
+        });
         assert_eq!(found.as_deref(), expected, "{text}");
     }
 
@@ -218,12 +215,6 @@ mod tests {
             "2024-01-15T10:30:00.123+01:00 db postgres: ready",
             Some(
                 r#"{"time":"2024-01-15T10:30:00.123+01:00","host":"db","app":"postgres","message":"ready"}"#,
-            ),
-        );
-        check(
-            "<13>Oct 11 22:14:15 h app: {\"action\":\"x\",\"n\":1}",
-            Some(
-                r#"{"action":"x","n":1,"syslog":{"facility":"user","severity":"notice","time":"Oct 11 22:14:15","host":"h","app":"app"}}"#,
             ),
         );
         for text in ["", "<999>x", "plain text", "Oct is a month", "<13>", "May 1 be"] {

@@ -23,7 +23,7 @@ impl Columns {
     }
 
     /// The columns, if the first of `lines` is a header and the second a row below it.
-    pub(in crate::records) fn of_header(lines: &[&[u8]]) -> Option<Columns> {
+    pub(crate) fn of_header(lines: &[&[u8]]) -> Option<Columns> {
         let [header, row, ..] = lines else { return None };
         b",\t;|".iter().find_map(|&delimiter| {
             let names = fields(header, delimiter)?;

@@ -220,7 +220,9 @@ fn an_input_that_is_not_understood_stops_the_import_after_a_sample() {
     );
     // A good file before it stays in.
     place.write("good", OWN);
-    place.run("import --map own.toml good odd").could_not(&["odd: "]);
+    let answer = place.run("import --map own.toml good odd");
+    assert_eq!(answer.code, Some(2), "{answer:#?}");
+    assert!(answer.err.contains("1 read, 1 recorded") && answer.err.contains("error: odd: "), "{answer:#?}");
     assert_eq!(place.run("query --action buy --count").ok().out, "1\n");
 }
 
@@ -279,4 +281,54 @@ fn a_file_that_breaks_off_is_in_the_failures() {
     assert!(summary["failed"][0]["reason"].as_str().unwrap().contains("could not continue"), "{summary:#}");
     place.write("padded.gz", [&packed[..], &[0; 4096]].concat());
     assert_eq!(place.run("import --json --map own.toml padded.gz").ok().json()["read"], 500);
+}
+
+#[test]
+fn types_with_slashes_untyped_ids_and_addresses_are_found_with_an_index_and_without() {
+    let place = Place::new();
+    place.write(
+        "own.toml",
+        "format = 'own'\n[event]\naction = 'do'\n'context.ip' = 'ip'\n'resource.type' = 'type'\n'resource.id' = 'id'\n",
+    );
+    place.write(
+        "log",
+        "{\"do\":\"stop\",\"ip\":\"::ffff:192.0.2.7\",\"type\":\"Microsoft.Compute/virtualMachines\",\"id\":\"g/vm1\"}\n\
+         {\"do\":\"view\",\"ip\":\"[2001:DB8:0::1]:443\",\"id\":\"d/7\"}\n",
+    );
+    place.run("import --map own.toml log").ok();
+    for without_index in [false, true] {
+        if without_index {
+            std::fs::remove_dir_all(place.path("trail/index")).unwrap();
+        }
+        let count = |filter: &[&str]| place.run_all(&[&["query", "--count"], filter].concat()).ok().out;
+        for resource in
+            ["Microsoft.Compute/virtualMachines/g/vm1", "Microsoft.Compute/virtualMachines", "/d/7"]
+        {
+            assert_eq!(count(&["--resource", resource]), "1\n", "{resource}");
+        }
+        for resource in ["Microsoft.Compute", "virtualMachines/g/vm1", "d/7"] {
+            assert_eq!(count(&["--resource", resource]), "0\n", "{resource}");
+        }
+        for ip in ["192.0.2.7", "192.0.2.7:443", "::ffff:c000:207"] {
+            assert_eq!(count(&["--ip", ip]), "1\n", "{ip}");
+        }
+        assert_eq!(count(&["--ip", "2001:db8::1"]), "1\n");
+        assert_eq!(count(&["--ip", "192.0.2.70"]), "0\n");
+        let history = place.run("history --json Microsoft.Compute/virtualMachines/g/vm1").ok();
+        assert_eq!(history.json()["action"], "stop", "{history:#?}");
+        // What an event holds stays as it was sent.
+        assert_eq!(history.json()["context"]["ip"], "::ffff:192.0.2.7");
+    }
+}
+
+#[test]
+fn a_changed_mapping_gives_conflicts_and_no_second_copy() {
+    let place = place_with_mapping();
+    place.write("log", OWN);
+    place.run("import --map own.toml log").ok();
+    place.write("own.toml", "format = 'own'\n[event]\naction = 'who'\n'actor.id' = 'do'\n");
+    let answer = place.run("import --json --map own.toml log").no();
+    let reason = answer.json()["failed"][0]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("has other content") && reason.contains("new format name"), "{reason}");
+    assert_eq!(place.run("query --count").ok().out, "1\n");
 }

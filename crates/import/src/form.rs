@@ -96,7 +96,7 @@ impl Form {
     }
 
     /// What the record says, and the bytes that tell it from others. The error is for people.
-    pub(crate) fn value<'b>(&self, bytes: &'b [u8]) -> Result<Value, String> {
+    pub(crate) fn value(&self, bytes: &[u8]) -> Result<Value, String> {
         // A file of lines may have JSON among them.
         if matches!(self, Form::Json) || bytes.first() == Some(&b'{') {
             return json(bytes);

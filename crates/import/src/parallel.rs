@@ -87,7 +87,9 @@ fn split<R: BufRead>(
 ) {
     loop {
         let (mut batch, mut bytes) = (Vec::new(), 0);
+        // Whoever writes slowly need not fill a batch.
         while bytes < BATCH_BYTES
+            && (batch.is_empty() || !records.may_wait())
             && let Some(record) = records.next()
         {
             bytes += record.as_ref().map_or(64, |record| record.bytes.len() + 64);

@@ -63,12 +63,15 @@ pub struct Records<'m, R> {
     arrays: bool,
     path: Option<&'m Path>,
     form: Option<&'m Form>,
-    is_record: Box<dyn Fn(&[u8]) -> bool + Send + Sync + 'm>,
+    is_record: IsRecord<'m>,
     /// What the input was taken for, for people.
     taken_for: Option<String>,
     /// What was read ahead.
     ahead: VecDeque<Result<Record, Failed>>,
 }
+
+/// Whether an object is a record itself, whatever lists it has.
+type IsRecord<'m> = Box<dyn Fn(&[u8]) -> bool + Send + Sync + 'm>;
 
 /// Where in the input to look for the next record.
 #[derive(Clone, Debug)]
@@ -109,12 +112,7 @@ impl<'m, R: BufRead> Records<'m, R> {
         Self::with(reader, None, None, Box::new(is_record))
     }
 
-    fn with(
-        reader: R,
-        path: Option<&'m Path>,
-        form: Option<&'m Form>,
-        is_record: Box<dyn Fn(&[u8]) -> bool + Send + Sync + 'm>,
-    ) -> Self {
+    fn with(reader: R, path: Option<&'m Path>, form: Option<&'m Form>, is_record: IsRecord<'m>) -> Self {
         Records {
             source: Source::new(reader),
             place: Place::Start,
@@ -145,6 +143,15 @@ impl<'m, R: BufRead> Records<'m, R> {
             self.ahead.push_back(record);
         }
         self.ahead.iter()
+    }
+
+    /// Whether the next record may have to be waited for, as in what another program is writing.
+    pub(crate) fn may_wait(&mut self) -> bool {
+        self.ahead.is_empty()
+            && match self.place {
+                Place::Lines(_) => !self.source.has_line(),
+                _ => !self.source.is_at_hand(),
+            }
     }
 
     fn read_next(&mut self) -> Option<Result<Record, Failed>> {
@@ -185,13 +192,12 @@ impl<'m, R: BufRead> Records<'m, R> {
             return Ok(None);
         }
         let bytes_max = if self.path.is_some() { head::HEAD_BYTES_FOR_PATH } else { head::HEAD_BYTES };
-        let head = self.source.head(bytes_max)?;
+        let (head, is_whole) = self.source.head(bytes_max, |head| head::is_enough(head, self.path))?;
         if head.is_empty() {
             self.place = Place::End;
             return Ok(None);
         }
         let hints = Hints { path: self.path, form: self.form, is_record: &*self.is_record };
-        let is_whole = head.len() < bytes_max;
         let arrangement = head::look(head, is_whole, &hints);
         let taken_for = arrangement.to_string();
         self.taken_for.get_or_insert(taken_for);

@@ -137,3 +137,31 @@ fn what_was_not_found_is_told_with_where_it_was_looked_for() {
         .collect();
     assert_eq!(told, ["time 1 at, time", "actor.id 1 who"]);
 }
+
+#[test]
+fn what_is_written_slowly_is_passed_on_as_it_comes() {
+    let (mut writer, reader) = std::os::unix::net::UnixStream::pair().expect("two ends");
+    let (taken, came) = std::sync::mpsc::channel();
+    let mapping = own();
+    let line = "{\"do\":\"buy\",\"who\":\"chen\"}\n";
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let records = Records::of(std::io::BufReader::new(reader), &mapping);
+            let reading = Reading { mapping: &mapping, written: None };
+            read_in_order(records, reading, 2, &mut |written| {
+                taken.send(written.is_ok()).expect("somebody waits");
+                ControlFlow::Continue(())
+            })
+            .expect("threads");
+        });
+        for count in [2, 1, 3] {
+            std::io::Write::write_all(&mut writer, line.repeat(count).as_bytes()).expect("it is read");
+            for _ in 0..count {
+                let is_record =
+                    came.recv_timeout(std::time::Duration::from_secs(60)).expect("it is passed on");
+                assert!(is_record);
+            }
+        }
+        drop(writer);
+    });
+}

@@ -14,11 +14,18 @@ const SEGMENTS_MAX: usize = 32;
 #[derive(Clone, Debug)]
 pub(crate) struct Path(Vec<Segment>);
 
+/// The text that an entry of a list has at a key.
+#[derive(Clone, Debug)]
+struct Select {
+    key: String,
+    text: String,
+}
+
 #[derive(Clone, Debug)]
 struct Segment {
     key: String,
     /// Of a list's entries, those with this text at this key.
-    select: Option<(String, String)>,
+    select: Option<Select>,
     /// The position in a list, from its end if negative.
     index: Option<i64>,
 }
@@ -73,17 +80,14 @@ fn end_of_key(text: &str) -> usize {
 }
 
 /// Takes apart `parameters[name=value]`, unless the key was quoted. The error is for people.
-fn split_select<'t>(
-    key: &'t str,
-    written: &str,
-) -> Result<(&'t str, Option<(String, String)>), &'static str> {
+fn split_select<'t>(key: &'t str, written: &str) -> Result<(&'t str, Option<Select>), &'static str> {
     let Some((list, inside)) = key.split_once('[').filter(|_| !written.starts_with('"')) else {
         return Ok((key, None));
     };
     let inside = inside.strip_suffix(']').ok_or("a bracket is not closed; quote a key that contains one")?;
     match inside.split_once('=') {
         Some((name, value)) if !list.is_empty() && !name.is_empty() && !value.is_empty() => {
-            Ok((list, Some((name.to_owned(), value.to_owned()))))
+            Ok((list, Some(Select { key: name.to_owned(), text: value.to_owned() })))
         }
         Some(_) => Err("write list[key=text] for the entries of a list that have this text"),
         None => Err(
@@ -144,7 +148,7 @@ impl<'r> Lookup<'r> {
             Value::Object(object) => {
                 let mut on = |value: &Value| match &segment.select {
                     None => self.walk(value, rest, accept),
-                    Some((key, text)) => {
+                    Some(Select { key, text }) => {
                         let mut entries = value.as_array()?.iter();
                         entries.find_map(|entry| {
                             is_selected(entry, key, text).then(|| self.walk(entry, rest, accept))?

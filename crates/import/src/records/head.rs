@@ -44,6 +44,20 @@ pub(super) struct Hints<'m> {
     pub(super) is_record: &'m (dyn Fn(&[u8]) -> bool + Send + Sync),
 }
 
+/// Whether more bytes would not change what [`look`] says. Of what is still being written, as few as possible are
+/// waited for.
+pub(super) fn is_enough(head: &[u8], path: Option<&Path>) -> bool {
+    match head.first() {
+        Some(b'[') => !head[1..].trim_ascii_start().is_empty(),
+        Some(b'{') => container::end_of_value(head).is_some_and(|end| {
+            let rest = &head[end..];
+            path.is_some() || memchr::memchr(b'\n', rest).is_some() || !rest.trim_ascii_start().is_empty()
+        }),
+        // A header and a row.
+        _ => memchr::memchr_iter(b'\n', head).nth(1).is_some(),
+    }
+}
+
 /// What `head` begins with, which is not white space; `is_whole` if nothing follows it.
 pub(super) fn look(head: &[u8], is_whole: bool, hints: &Hints<'_>) -> Arrangement {
     // Where the mapping says how lines are to be read, none opens anything.
@@ -52,12 +66,12 @@ pub(super) fn look(head: &[u8], is_whole: bool, hints: &Hints<'_>) -> Arrangemen
     }
     match head.first() {
         Some(b'[') if container::begins_records(&head[1..], is_whole) => Arrangement::Array,
-        Some(b'{') => object(head, is_whole, hints),
+        Some(b'{') => object(head, hints),
         _ => text(head, is_whole),
     }
 }
 
-fn object(head: &[u8], is_whole: bool, hints: &Hints<'_>) -> Arrangement {
+fn object(head: &[u8], hints: &Hints<'_>) -> Arrangement {
     let value_end = container::end_of_value(head);
     if let Some(Found { at, depth, path }) =
         container::find(&head[..value_end.unwrap_or(head.len())], hints.path)
@@ -80,7 +94,7 @@ fn object(head: &[u8], is_whole: bool, hints: &Hints<'_>) -> Arrangement {
     // Several on one line, without anything between them.
     let is_joined = value_end.is_some_and(|end| {
         let rest = &head[end..line_end.filter(|&line| line >= end).unwrap_or(head.len())];
-        (line_end.is_some() || is_whole) && rest.trim_ascii_start().starts_with(b"{")
+        rest.trim_ascii_start().starts_with(b"{")
     });
     if runs_on || is_joined { Arrangement::Objects } else { in_lines(Form::Json) }
 }

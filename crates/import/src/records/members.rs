@@ -12,7 +12,7 @@ pub(super) struct Members<R> {
 }
 
 enum State<R> {
-    In(GzDecoder<R>),
+    In(Box<GzDecoder<R>>),
     Between(R),
     /// At the end, or after an error.
     Ended,
@@ -20,7 +20,7 @@ enum State<R> {
 
 impl<R: BufRead> Members<R> {
     pub(super) fn new(reader: R) -> Self {
-        Members { state: State::In(GzDecoder::new(reader)) }
+        Members { state: State::In(Box::new(GzDecoder::new(reader))) }
     }
 }
 
@@ -46,7 +46,7 @@ impl<R: BufRead> Read for Members<R> {
                     if is_at_end(&mut reader)? {
                         State::Ended
                     } else {
-                        State::In(GzDecoder::new(reader))
+                        State::In(Box::new(GzDecoder::new(reader)))
                     }
                 }
             };

@@ -26,6 +26,8 @@ pub(super) struct Source<R> {
     pushed_at: usize,
     /// The line of the next byte; the first is 1.
     line: u64,
+    /// How many bytes the input has at hand.
+    left: usize,
 }
 
 /// A reader preceded by the bytes that were read from it to detect its format.
@@ -77,7 +79,7 @@ impl<R: BufRead> Input<R> {
 
 impl<R: BufRead> Source<R> {
     pub(super) fn new(reader: R) -> Self {
-        Source { input: Input::Unopened(reader), pushed: Vec::new(), pushed_at: 0, line: 1 }
+        Source { input: Input::Unopened(reader), pushed: Vec::new(), pushed_at: 0, line: 1, left: 0 }
     }
 
     /// How much memory it holds.
@@ -101,7 +103,10 @@ impl<R: BufRead> Source<R> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
                 // Called again, since the borrow of a returned slice cannot leave the loop.
-                Ok(_) => break,
+                Ok(at_hand) => {
+                    self.left = at_hand.len();
+                    break;
+                }
             }
         }
         self.input.fill()
@@ -115,21 +120,46 @@ impl<R: BufRead> Source<R> {
             }
         } else {
             self.input.consume(len);
+            self.left = self.left.saturating_sub(len);
         }
+    }
+
+    /// Whether the next byte is there without waiting for it.
+    pub(super) fn is_at_hand(&self) -> bool {
+        self.pushed_at < self.pushed.len() || self.left > 0
+    }
+
+    /// Whether the rest of the line is.
+    pub(super) fn has_line(&mut self) -> bool {
+        self.is_at_hand() && self.fill().is_ok_and(|at_hand| memchr::memchr(b'\n', at_hand).is_some())
     }
 
     pub(super) fn peek(&mut self) -> io::Result<Option<u8>> {
         Ok(self.fill()?.first().copied())
     }
 
-    /// The next bytes, up to about `bytes_max` of them, without consuming any; fewer only at the end.
-    pub(super) fn head(&mut self, bytes_max: usize) -> io::Result<&[u8]> {
+    /// The next bytes, without consuming any: up to about `bytes_max` of them, or so many that they are `enough`, which
+    /// is asked each time that they have doubled; fewer only at the end, and whether that is so.
+    pub(super) fn head(
+        &mut self,
+        bytes_max: usize,
+        enough: impl Fn(&[u8]) -> bool,
+    ) -> io::Result<(&[u8], bool)> {
+        let mut is_whole = false;
         if self.pushed.len() - self.pushed_at < bytes_max {
             let mut head = self.pushed.split_off(self.pushed_at);
             (self.pushed, self.pushed_at) = (Vec::new(), 0);
+            let mut asked = 0;
             while head.len() < bytes_max {
+                if head.len() >= 2 * asked && !head.is_empty() {
+                    asked = head.len();
+                    if enough(&head) {
+                        break;
+                    }
+                }
                 let at_hand = self.fill()?;
                 if at_hand.is_empty() {
+                    is_whole = true;
                     break;
                 }
                 let len = at_hand.len();
@@ -138,7 +168,7 @@ impl<R: BufRead> Source<R> {
             }
             self.pushed = head;
         }
-        Ok(&self.pushed[self.pushed_at..])
+        Ok((&self.pushed[self.pushed_at..], is_whole))
     }
 
     /// The next line with its end, without consuming it; none at the end of the input. Of a very long one, a part.
@@ -149,7 +179,8 @@ impl<R: BufRead> Source<R> {
             if memchr::memchr(b'\n', at_hand).is_some() || bytes_max > LINE_LOOK_MAX {
                 break;
             }
-            if self.head(bytes_max)?.len() < bytes_max {
+            let (_, is_whole) = self.head(bytes_max, |head| memchr::memchr(b'\n', head).is_some())?;
+            if is_whole {
                 break;
             }
             bytes_max *= 4;

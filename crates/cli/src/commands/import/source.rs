@@ -54,7 +54,7 @@ impl Source {
             })?)),
             (None, None) => return Err(Failure::could_not("give --from FORMAT or --map FILE")),
         };
-        let inputs = arguments.files.iter().map(|path| open(path)).collect::<Outcome<_>>()?;
+        let inputs = arguments.files.iter().map(open).collect::<Outcome<_>>()?;
         Ok(Source { mapping, inputs, anyway: arguments.anyway })
     }
 

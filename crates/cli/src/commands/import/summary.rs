@@ -75,7 +75,10 @@ impl Summary {
 
     /// Reports what became of the records. A failure that ended the import comes after that.
     pub(in crate::commands) fn finish(self, json: bool, ended: Outcome) -> Outcome {
-        self.print(json)?;
+        // Where nothing was read, the reason says it all.
+        if json || self.read > 0 || ended.is_ok() {
+            self.print(json)?;
+        }
         ended?;
         if self.failed.is_empty() && self.unconfirmed == 0 { Ok(()) } else { Err(Failure::No(None)) }
     }

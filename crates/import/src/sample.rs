@@ -150,7 +150,7 @@ impl Sample {
             let lacks_all =
                 is_most(events.iter().filter(|event| NEEDED.iter().all(|field| lacks(event, field))).count());
             (lacks_all || (!most.is_empty() && events.len() >= LACKING_MIN))
-                .then(|| self.lacks(&most, events.len()))
+                .then(|| self.lacks(mapping, &most, events.len()))
         });
         Judgement { events: events.len(), lacking, not_found: self.not_found(mapping, written), doubt }
     }
@@ -165,12 +165,14 @@ impl Sample {
         is_other.then(|| format!("it looks like {}, not like {} ({why})", other.format(), mapping.format()))
     }
 
-    fn lacks(&self, fields: &[&str], events: usize) -> String {
+    fn lacks(&self, mapping: &Mapping, fields: &[&str], events: usize) -> String {
+        let keys = self.keys();
+        let first = if keys.is_empty() { "nothing".to_owned() } else { keys };
         format!(
-            "most of the first {events} records ({}) give no {}; the first has {}",
+            "read as {}, most of the first {events} records ({}) give no {}; the first has {first}",
+            mapping.format(),
             self.taken_for,
             fields.join(" and no "),
-            self.keys()
         )
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Source<R> {
     line: u64,
     /// How many bytes the input has at hand.
     left: usize,
+    /// Why the input broke off behind the bytes that were put back.
+    broken: Option<io::Error>,
 }
 
 /// A reader preceded by the bytes that were read from it to detect its format.
@@ -79,7 +81,14 @@ impl<R: BufRead> Input<R> {
 
 impl<R: BufRead> Source<R> {
     pub(super) fn new(reader: R) -> Self {
-        Source { input: Input::Unopened(reader), pushed: Vec::new(), pushed_at: 0, line: 1, left: 0 }
+        Source {
+            input: Input::Unopened(reader),
+            pushed: Vec::new(),
+            pushed_at: 0,
+            line: 1,
+            left: 0,
+            broken: None,
+        }
     }
 
     /// How much memory it holds.
@@ -97,6 +106,9 @@ impl<R: BufRead> Source<R> {
     fn fill(&mut self) -> io::Result<&[u8]> {
         if self.pushed_at < self.pushed.len() {
             return Ok(&self.pushed[self.pushed_at..]);
+        }
+        if let Some(error) = self.broken.take() {
+            return Err(error);
         }
         loop {
             match self.input.fill() {
@@ -157,7 +169,16 @@ impl<R: BufRead> Source<R> {
                         break;
                     }
                 }
-                let at_hand = self.fill()?;
+                let at_hand = match self.fill() {
+                    Ok(at_hand) => at_hand,
+                    Err(error) if head.is_empty() => return Err(error),
+                    // What came before it is read first.
+                    Err(error) => {
+                        self.broken = Some(error);
+                        is_whole = true;
+                        break;
+                    }
+                };
                 if at_hand.is_empty() {
                     is_whole = true;
                     break;

@@ -181,3 +181,19 @@ fn one_huge_container_takes_little_memory() {
     assert_eq!(count, times + 1);
     assert!(records.source.held() <= 2 * head::HEAD_BYTES, "{} bytes are held", records.source.held());
 }
+
+#[test]
+fn what_came_before_an_input_broke_off_is_read() {
+    struct Broken(Option<&'static [u8]>);
+    impl io::Read for Broken {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let bytes = self.0.take().ok_or_else(|| io::Error::other("the disk is gone"))?;
+            buffer[..bytes.len()].copy_from_slice(bytes);
+            Ok(bytes.len())
+        }
+    }
+    let found: Vec<_> = Records::new(io::BufReader::new(Broken(Some(b"{\n\"a\":1}")))).take(3).collect();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].as_ref().is_ok_and(|record| record.bytes == b"{\n\"a\":1}"), "{found:?}");
+    assert!(found[1].as_ref().is_err_and(|failed| failed.reason.contains("the disk is gone")), "{found:?}");
+}

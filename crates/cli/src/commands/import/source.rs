@@ -77,8 +77,9 @@ impl Source {
             let doubt = sample.judge(mapping, written).doubt.filter(|_| !self.anyway);
             if let Some(doubt) = doubt {
                 return Err(Failure::could_not(format!(
-                    "{name}: {doubt}; nothing of it was recorded: choose another --from or --map (--dry-run shows \
-                     what comes of it), or go on with --anyway"
+                    "{name}: {doubt}; nothing of it was recorded: choose another --from ({AUTO}, {}) or --map, see \
+                     --dry-run, or go on with --anyway",
+                    known_formats()
                 )));
             }
             let mut outcome = Ok(());

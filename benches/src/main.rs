@@ -4,6 +4,7 @@
 //! one JSON object a measurement; `benches/run` does that five times, keeps the raw results in
 //! `benches/results/`, and has `report` write `docs/benchmarks.md` and its plots from them.
 
+mod import;
 mod load;
 mod own;
 mod raw;
@@ -13,7 +14,8 @@ mod server;
 use std::path::{Path, PathBuf};
 
 const HELP: &str = "usage: trailseal-benches MEASUREMENT DIR | report RESULTS.jsonl…\n\
-    measurements: all paced load flat cold threads trickle sustained sync1 sync64 verify open rivals server server-paced floods\n\
+    measurements: all paced load flat cold threads trickle sustained sync1 sync64 verify open rivals import server server-paced floods\n\
+    import DIR [MIB]: the command import beside serde_json; needs cargo build --release -p trailseal-cli\n\
     floods DIR [small] [KIND]: one client against another\n\
     server DIR small: a look at whether it works, in less than a minute\n";
 
@@ -64,6 +66,7 @@ fn main() {
         "verify" => own::verify(&dir),
         "open" => own::open(&dir),
         "rivals" => rivals::all(&dir),
+        "import" => import::run(&dir, rest.get(1).and_then(|mib| mib.parse().ok()).unwrap_or(1024)),
         "server" if rest.get(1).is_some_and(|size| size == "small") => {
             server::all(&dir, &server::Size::SMALL)
         }

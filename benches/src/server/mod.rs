@@ -9,6 +9,7 @@ mod reference;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+pub use process::program;
 pub use reference::serve as serve_reference;
 
 use trailseal_benches_report::names;

@@ -113,7 +113,7 @@ fn cpu(process: &str) -> f64 {
 }
 
 /// The program that is measured: `TRAILSEAL_BENCH_PROGRAM`, or the release build.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let built = || {
         let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
         let target = target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"));

@@ -52,9 +52,9 @@ pub(crate) enum Command {
         after_help = "Example:\n  echo '{\"action\":\"user.login\",\"actor\":{\"id\":\"u1\"}}' | trailseal record\n  trailseal record --ack durable --json events.jsonl"
     )]
     Record(Record),
-    /// Append foreign records: CloudTrail, Kubernetes, GitHub, or your own with a mapping file
+    /// Append foreign records: CloudTrail, Okta, Kubernetes and others, or your own with a mapping file
     #[command(
-        after_help = "Example:\n  trailseal import --from cloudtrail cloudtrail.json.gz\n  trailseal import --map my-app.toml app.log"
+        after_help = "Example:\n  trailseal import --from cloudtrail cloudtrail.json.gz\n  trailseal import --from auto --dry-run audit.log\n  trailseal import --map my-app.toml app.log"
     )]
     Import(Import),
     /// Find events
@@ -280,12 +280,18 @@ pub(crate) struct Record {
 
 #[derive(Args)]
 pub(crate) struct Import {
-    /// The format of the records: cloudtrail, kubernetes or github
+    /// The format of the records, such as cloudtrail; auto finds it out
     #[arg(long, value_name = "FORMAT", required_unless_present = "map", conflicts_with = "map")]
     pub(crate) from: Option<String>,
     /// Your own mapping file
     #[arg(long, value_name = "FILE")]
     pub(crate) map: Option<PathBuf>,
+    /// Record nothing: show the first events as they would be, and what was not found
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Go on even if the first records look like another format or lack action, actor or time
+    #[arg(long)]
+    pub(crate) anyway: bool,
     /// The files, also .gz; - reads standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,

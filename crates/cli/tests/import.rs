@@ -17,10 +17,16 @@ fn every_line_of_the_samples_goes_in_once_and_again_adds_nothing() {
     let place = Place::new();
     for (format, name, lines) in SAMPLES {
         let summary = import(&place, format, &sample(name)).ok().json();
+        let defaulted = match format {
+            "cloudtrail" => "{\"time\":16}",
+            "kubernetes" => "{\"action\":23,\"time\":245}",
+            _ => "{\"time\":29}",
+        };
         assert_eq!(
             summary.to_string(),
             format!(
-                "{{\"read\":{lines},\"recorded\":{lines},\"repeated\":0,\"left_out\":0,\"unconfirmed\":0,\"failed\":[]}}"
+                "{{\"read\":{lines},\"recorded\":{lines},\"repeated\":0,\"left_out\":0,\"unconfirmed\":0,\
+                 \"defaulted\":{defaulted},\"failed\":[]}}"
             )
         );
     }
@@ -183,4 +189,146 @@ fn under_sampling_to_import_again_adds_nothing() {
     let again = import(&place, "github", &sample("github-audit.jsonl")).ok().json();
     assert_eq!(again["recorded"], 0, "{again:#}");
     assert_eq!(place.run("query --count").ok().out, once);
+}
+
+/// A record that only the mapping `own.toml` understands, which the place has.
+const OWN: &str = "{\"do\":\"buy\",\"who\":\"chen\",\"at\":\"2024-01-15T10:30:00Z\"}\n";
+
+fn place_with_mapping() -> Place {
+    let place = Place::new();
+    place.write("own.toml", "format = 'own'\n[event]\naction = 'do'\ntime = 'at'\n'actor.id' = 'who'\n");
+    place
+}
+
+#[test]
+fn an_input_that_is_not_understood_stops_the_import_after_a_sample() {
+    let place = place_with_mapping();
+    place.write("log", OWN.repeat(30));
+    let github = sample("github-audit.jsonl");
+    place.run("import --from github log").could_not(&["log: ", "no actor and no time", "--anyway"]);
+    place
+        .run_all(&["import", "--from", "cloudtrail", github.to_str().unwrap()])
+        .could_not(&["it looks like github, not like cloudtrail"]);
+    place.write("odd", "{\"stuff\":[{\"a\":1},{\"a\":2}]}\n");
+    place.run("import --map own.toml odd").could_not(&["odd: ", "no action and no actor and no time"]);
+    assert!(!place.path("trail").exists(), "nothing was recorded");
+    let summary = place.run("import --json --anyway --from github log").ok().json();
+    assert_eq!(
+        (&summary["recorded"], &summary["defaulted"]["time"]),
+        (&30.into(), &30.into()),
+        "{summary:#}"
+    );
+    // A good file before it stays in.
+    place.write("good", OWN);
+    let answer = place.run("import --map own.toml good odd");
+    assert_eq!(answer.code, Some(2), "{answer:#?}");
+    assert!(answer.err.contains("1 read, 1 recorded") && answer.err.contains("error: odd: "), "{answer:#?}");
+    assert_eq!(place.run("query --action buy --count").ok().out, "1\n");
+}
+
+#[test]
+fn containers_and_other_forms_become_one_event_per_record() {
+    let place = place_with_mapping();
+    let record = OWN.trim_end();
+    place.write("container", format!("{{\"status\":\"ok\",\"entries\":[{}]}}", vec![record; 300].join(",")));
+    assert_eq!(place.run("import --json --map own.toml container").ok().json()["recorded"], 300);
+    let rows: String = (0..5).map(|n| format!("sell,\"Wei, {n}\",2024-01-15T10:30:00Z\n")).collect();
+    place.write("table.csv", format!("do,who,at\n{rows}"));
+    assert_eq!(place.run("import --json --map own.toml table.csv").ok().json()["recorded"], 5);
+    assert_eq!(place.run_all(&["query", "--actor", "Wei, 3", "--count"]).ok().out, "1\n");
+}
+
+#[test]
+fn auto_says_what_it_took_a_file_for_and_why() {
+    let place = place_with_mapping();
+    let (github, trail) = (sample("github-audit.jsonl"), sample("aws-cloudtrail.jsonl"));
+    let answer =
+        place.run_all(&["import", "--from", "auto", github.to_str().unwrap(), trail.to_str().unwrap()]).ok();
+    assert!(answer.err.contains("taken for github: JSON lines; "), "{answer:#?}");
+    assert!(
+        answer.err.contains("taken for cloudtrail: JSON lines; 20 of the first 20 records have"),
+        "{answer:#?}"
+    );
+    assert_eq!(place.run("query --count").ok().out, "534\n");
+    place.write("log", OWN);
+    place.run("import --from auto log").could_not(&["none of the known formats", "do, who, at", "--map"]);
+}
+
+#[test]
+fn a_dry_run_shows_the_first_events_and_records_nothing() {
+    let place = place_with_mapping();
+    place.write("log", OWN.replace("chen", "chen\",\"password\":\"hunter2").repeat(7));
+    let answer = place.run("import --dry-run --map own.toml log").ok();
+    assert_eq!(answer.out.matches("\"buy\"").count(), 5, "{answer:#?}");
+    assert!(answer.out.contains("nothing was missing"), "{answer:#?}");
+    let shown = place.run("import --dry-run --json --map own.toml log").ok();
+    assert!(!shown.out.contains("hunter2"), "{shown:#?}");
+    let shown = shown.json();
+    assert_eq!(shown["events"][0]["actor"]["id"], "chen");
+    let other = place.run("import --dry-run --from github log").ok();
+    assert!(other.out.contains("the import would stop here"), "{other:#?}");
+    assert!(other.out.contains("time") && other.out.contains("looked at @timestamp"), "{other:#?}");
+    assert!(!place.path("trail").exists(), "nothing was recorded");
+}
+
+#[test]
+fn a_file_that_breaks_off_is_in_the_failures() {
+    let place = place_with_mapping();
+    place.write("log", OWN.repeat(500));
+    let packed = std::process::Command::new("gzip").arg("-c").arg(place.path("log")).output().unwrap().stdout;
+    place.write("cut.gz", &packed[..packed.len() - 9]);
+    let summary = place.run("import --json --map own.toml cut.gz").no().json();
+    assert!(summary["failed"][0]["reason"].as_str().unwrap().contains("could not continue"), "{summary:#}");
+    place.write("padded.gz", [&packed[..], &[0; 4096]].concat());
+    assert_eq!(place.run("import --json --map own.toml padded.gz").ok().json()["read"], 500);
+}
+
+#[test]
+fn types_with_slashes_untyped_ids_and_addresses_are_found_with_an_index_and_without() {
+    let place = Place::new();
+    place.write(
+        "own.toml",
+        "format = 'own'\n[event]\naction = 'do'\n'context.ip' = 'ip'\n'resource.type' = 'type'\n'resource.id' = 'id'\n",
+    );
+    place.write(
+        "log",
+        "{\"do\":\"stop\",\"ip\":\"::ffff:192.0.2.7\",\"type\":\"Microsoft.Compute/virtualMachines\",\"id\":\"g/vm1\"}\n\
+         {\"do\":\"view\",\"ip\":\"[2001:DB8:0::1]:443\",\"id\":\"d/7\"}\n",
+    );
+    place.run("import --map own.toml log").ok();
+    for without_index in [false, true] {
+        if without_index {
+            std::fs::remove_dir_all(place.path("trail/index")).unwrap();
+        }
+        let count = |filter: &[&str]| place.run_all(&[&["query", "--count"], filter].concat()).ok().out;
+        for resource in
+            ["Microsoft.Compute/virtualMachines/g/vm1", "Microsoft.Compute/virtualMachines", "/d/7"]
+        {
+            assert_eq!(count(&["--resource", resource]), "1\n", "{resource}");
+        }
+        for resource in ["Microsoft.Compute", "virtualMachines/g/vm1", "d/7"] {
+            assert_eq!(count(&["--resource", resource]), "0\n", "{resource}");
+        }
+        for ip in ["192.0.2.7", "192.0.2.7:443", "::ffff:c000:207"] {
+            assert_eq!(count(&["--ip", ip]), "1\n", "{ip}");
+        }
+        assert_eq!(count(&["--ip", "2001:db8::1"]), "1\n");
+        assert_eq!(count(&["--ip", "192.0.2.70"]), "0\n");
+        let history = place.run("history --json Microsoft.Compute/virtualMachines/g/vm1").ok();
+        assert_eq!(history.json()["action"], "stop", "{history:#?}");
+        // What an event holds stays as it was sent.
+        assert_eq!(history.json()["context"]["ip"], "::ffff:192.0.2.7");
+    }
+}
+
+#[test]
+fn a_changed_mapping_gives_conflicts_and_no_second_copy() {
+    let place = place_with_mapping();
+    place.write("log", OWN);
+    place.run("import --map own.toml log").ok();
+    place.write("own.toml", "format = 'own'\n[event]\naction = 'who'\n'actor.id' = 'do'\n");
+    let answer = place.run("import --json --map own.toml log").no();
+    let reason = answer.json()["failed"][0]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("has other content") && reason.contains("new format name"), "{reason}");
+    assert_eq!(place.run("query --count").ok().out, "1\n");
 }

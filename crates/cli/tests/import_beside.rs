@@ -12,7 +12,7 @@ use support::server::Server;
 use support::{Lines, Place, SAMPLES, finish, sample, wait_until};
 
 fn import(place: &Place, format: &str, path: &str) -> Value {
-    place.run_all(&["import", "--json", "--from", format, path]).ok().json()
+    place.run_all(&["import", "--json", "--anyway", "--from", format, path]).ok().json()
 }
 
 fn line(number: usize) -> String {
@@ -31,13 +31,19 @@ fn with_and_without_a_server_the_same_events_come_of_it() {
         .map(|(format, name, lines)| (*format, sample(name).to_str().unwrap().to_owned(), *lines))
         .chain([("github", "odd".to_owned(), 6)])
         .collect();
+    let by_path = |path: &str| match path {
+        path if path.ends_with("aws-cloudtrail.jsonl") => json!({"time": 16}),
+        path if path.ends_with("kubernetes-audit.jsonl") => json!({"action": 23, "time": 245}),
+        path if path.ends_with("github-audit.jsonl") => json!({"time": 29}),
+        _ => json!({"action": 2, "time": 3}),
+    };
     for (recorded, repeated) in [(1, 0), (0, 1)] {
         for (format, path, lines) in &all {
             assert_eq!(
                 import(&place, format, path),
                 json!({
                     "read": lines, "recorded": lines * recorded, "repeated": lines * repeated,
-                    "left_out": 0, "unconfirmed": 0, "failed": [],
+                    "left_out": 0, "unconfirmed": 0, "defaulted": by_path(path), "failed": [],
                 }),
                 "{path}"
             );

@@ -39,7 +39,7 @@ use clap::CommandFactory as _;
 
 use writing::tell_slot;
 
-use crate::arguments::{Arguments, Command, Key, Policy};
+use crate::arguments::{Arguments, Command, Import, Key, Policy};
 use crate::failure::{Failure, Outcome};
 use crate::server_client::ServerClient;
 use crate::settings::Settings;
@@ -50,7 +50,7 @@ impl Command {
         matches!(
             self,
             Command::Record(_)
-                | Command::Import(_)
+                | Command::Import(Import { dry_run: false, .. })
                 | Command::Policy { command: Policy::Set { .. } }
                 | Command::Key { command: Key::Rotate }
                 | Command::Retain(_)

@@ -4,6 +4,7 @@
 //! any of them; different names must all match. [`Filter::accept`] is the method to use; it checks a line's bytes
 //! first, and parses the line only if it could match.
 
+mod address;
 mod glob;
 mod prefilter;
 mod stored;
@@ -16,9 +17,10 @@ mod tests;
 use std::ops::Range;
 
 use crate::Index;
-use crate::event::{Category, Event, Outcome, Recorded, Severity, Value, held_id};
+use crate::event::{Category, Event, Outcome, Recorded, Resource, Severity, Value, held_id};
 use crate::timestamp::Timestamp;
 
+pub use address::{is_same_address, parse_address};
 pub use glob::glob_matches;
 pub use time::parse_time;
 
@@ -77,7 +79,7 @@ pub struct Filter {
     pub outcome: Vec<Option<Outcome>>,
     /// The severity.
     pub severity: Vec<Severity>,
-    /// The client's address, as text.
+    /// The client's address, however it is written; any other text exactly.
     pub ip: Vec<String>,
     /// The correlation id.
     pub correlation_id: Vec<String>,
@@ -106,13 +108,13 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The texts that a line must hold exactly, or in a stored form; a resource and an id hold one more each.
-    fn exact(&self) -> [&Vec<String>; 8] {
+    /// The texts that a line must hold exactly, or in a stored form; a resource and an id hold one more each. An
+    /// address can be written in several ways.
+    fn exact(&self) -> [&Vec<String>; 7] {
         [
             &self.tenant,
             &self.actor,
             &self.on_behalf_of,
-            &self.ip,
             &self.correlation_id,
             &self.request_id,
             &self.session_id,
@@ -155,12 +157,52 @@ impl std::str::FromStr for IdFilter {
 }
 
 impl ResourceFilter {
-    /// Parses `TYPE` or `TYPE/ID`: the type ends at the first slash.
+    /// Parses `TYPE` or `TYPE/ID`: the type ends at the first slash, but types with slashes in them are found too. An
+    /// id without a type is `/ID`.
     pub fn parse(text: &str) -> Self {
         match text.split_once('/') {
             Some((kind, id)) => ResourceFilter { kind: kind.to_owned(), id: Some(id.to_owned()) },
             None => ResourceFilter { kind: text.to_owned(), id: None },
         }
+    }
+}
+
+/// A type may have slashes in it up to the one before the id, up to this many.
+const SLASHES_MAX: usize = 16;
+
+impl ResourceFilter {
+    /// What the whole may mean: types, each with an id or name unless any will do. A type can have slashes in it, as
+    /// `Microsoft.Compute/virtualMachines` has; without one it is empty.
+    pub fn readings(&self) -> Vec<(String, Option<String>)> {
+        let Some(id) = &self.id else { return vec![(self.kind.clone(), None)] };
+        let mut readings = vec![(self.kind.clone(), Some(id.clone()))];
+        // An id without a type may have any slashes, but there is no type in it.
+        if !self.kind.is_empty() {
+            let whole = format!("{}/{id}", self.kind);
+            readings.extend(
+                whole
+                    .match_indices('/')
+                    .take(SLASHES_MAX)
+                    .map(|(at, _)| (whole[..at].to_owned(), Some(whole[at + 1..].to_owned())))
+                    .filter(|(kind, _)| *kind != self.kind && !kind.is_empty()),
+            );
+            readings.push((whole, None));
+        }
+        readings
+    }
+
+    fn matches(&self, resource: &Resource) -> bool {
+        let kind = resource.kind.as_deref().unwrap_or_default();
+        let Some(id) = &self.id else { return resource.kind.as_deref() == Some(&self.kind) };
+        let is_named = |id: &str| resource.id.as_deref() == Some(id) || resource.name.as_deref() == Some(id);
+        if kind == self.kind {
+            return is_named(id);
+        }
+        if self.kind.is_empty() || !(kind.contains('/') || self.kind.contains('/')) {
+            return false;
+        }
+        // Seldom, so the readings may be made.
+        self.readings().iter().any(|(own, id)| own == kind && id.as_deref().is_none_or(is_named))
     }
 }
 
@@ -349,7 +391,7 @@ impl Filter {
             && self.matches_resource(event)
             && (self.outcome.is_empty() || self.outcome.contains(&event.outcome))
             && (self.severity.is_empty() || self.severity.contains(&event.severity))
-            && is_any(&self.ip, context.ip.as_deref())
+            && self.matches_ip(context.ip.as_deref())
             && is_any(&self.correlation_id, context.correlation_id.as_deref())
             && is_any(&self.request_id, context.request_id.as_deref())
             && is_any(&self.session_id, context.session_id.as_deref())
@@ -375,16 +417,13 @@ impl Filter {
             || is_any(&self.actor, actor.and_then(|actor| actor.name.as_deref()))
     }
 
+    fn matches_ip(&self, ip: Option<&str>) -> bool {
+        self.ip.is_empty() || ip.is_some_and(|ip| self.ip.iter().any(|wanted| is_same_address(wanted, ip)))
+    }
+
     fn matches_resource(&self, event: &Event) -> bool {
-        self.resource.is_empty()
-            || event.resource.iter().chain(&event.related).any(|resource| {
-                self.resource.iter().any(|wanted| {
-                    resource.kind.as_deref() == Some(&wanted.kind)
-                        && wanted.id.as_ref().is_none_or(|id| {
-                            resource.id.as_ref() == Some(id) || resource.name.as_ref() == Some(id)
-                        })
-                })
-            })
+        let is_one = |resource: &Resource| self.resource.iter().any(|wanted| wanted.matches(resource));
+        self.resource.is_empty() || event.resource.iter().chain(&event.related).any(is_one)
     }
 
     fn matches_time(&self, time: Timestamp) -> bool {

@@ -6,7 +6,7 @@
 
 use memchr::memmem;
 
-use super::{Filter, IdFilter, glob};
+use super::{Filter, IdFilter, glob, parse_address};
 use crate::steps;
 
 /// How many bytes of a text are compared first.
@@ -19,15 +19,25 @@ impl Filter {
     /// searched for.
     pub(crate) fn may_match(&self, line: &[u8]) -> bool {
         self.exact().into_iter().all(|values| any_is_in(line, values.iter().map(String::as_str)))
+            && self.may_have_ip(line)
             && self.may_have_outcome(line)
             && any_is_in(line, self.severity.iter().map(|severity| severity.name()))
             && any_is_in(line, self.action.iter().map(|action| glob::literal(action)))
             && any_is_in(
                 line,
-                self.resource.iter().map(|resource| resource.id.as_deref().unwrap_or(&resource.kind)),
+                // All readings of a type and an id end alike.
+                self.resource.iter().map(|resource| {
+                    let last = resource.id.as_deref().unwrap_or(&resource.kind);
+                    if resource.id.is_some() { last.rsplit('/').next().unwrap_or(last) } else { last }
+                }),
             )
             && self.may_have_id(line)
             && self.may_have_text(line)
+    }
+
+    fn may_have_ip(&self, line: &[u8]) -> bool {
+        self.ip.iter().any(|ip| parse_address(ip).is_some())
+            || any_is_in(line, self.ip.iter().map(String::as_str))
     }
 
     fn may_have_outcome(&self, line: &[u8]) -> bool {

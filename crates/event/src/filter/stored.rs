@@ -23,9 +23,9 @@ impl Filter {
             let others: Vec<String> = texts.iter().flat_map(|text| others(text, key)).collect();
             texts.extend(others);
         }
-        let resources = self.resource.iter().filter_map(|wanted| Some((wanted, wanted.id.as_ref()?)));
-        filter.resource.extend(resources.flat_map(|(wanted, id)| {
-            others(id, key).map(|id| ResourceFilter { kind: wanted.kind.clone(), id: Some(id) })
+        let readings = self.resource.iter().flat_map(ResourceFilter::readings);
+        filter.resource.extend(readings.filter_map(|(kind, id)| Some((kind, id?))).flat_map(|(kind, id)| {
+            others(&id, key).map(|id| ResourceFilter { kind: kind.clone(), id: Some(id) }).collect::<Vec<_>>()
         }));
         let ids = self.id.iter().filter_map(|wanted| match wanted {
             IdFilter::Id(id) => Some(IdFilter::Id(key?.hash(id))),
@@ -42,7 +42,13 @@ impl Filter {
             IdFilter::Index(_) => None,
         });
         let resources = self.resource.iter().filter_map(|wanted| wanted.id.as_ref());
-        self.exact().into_iter().flatten().chain(ids).chain(resources).any(|text| !text.starts_with("hmac:"))
+        self.exact()
+            .into_iter()
+            .flatten()
+            .chain(&self.ip)
+            .chain(ids)
+            .chain(resources)
+            .any(|text| !text.starts_with("hmac:"))
     }
 }
 

@@ -58,6 +58,8 @@ fn each_filter_says_yes_and_no() {
         ("outcome", "denied", "success"),
         ("severity", "warning", "info"),
         ("ip", "203.0.113.9", "203.0.113.90"),
+        ("ip", "::ffff:203.0.113.9", "2001:db8::1"),
+        ("ip", "203.0.113.9:443", "203.0.113"),
         ("request_id", "r1", "r"),
         ("correlation_id", "c1", "C1"),
         ("session_id", "s\"1", "s1"),
@@ -171,9 +173,20 @@ fn naive(line: &serde_json::Value, pairs: &[(&str, &str)]) -> bool {
         }
         "resource" => {
             let related = line["related"].as_array().map_or(&[][..], Vec::as_slice);
-            let (kind, id) = value.split_once('/').map_or((value, None), |(kind, id)| (kind, Some(id)));
+            let slashes = value.match_indices('/').take(if value.starts_with('/') { 1 } else { usize::MAX });
+            let mut readings: Vec<_> =
+                slashes.map(|(at, _)| (&value[..at], Some(&value[at + 1..]))).collect();
+            if !value.starts_with('/') {
+                readings.push((value, None));
+            }
             std::iter::once(&line["resource"]).chain(related).any(|resource| {
-                resource["type"] == kind && id.is_none_or(|id| resource["id"] == id || resource["name"] == id)
+                readings.iter().any(|(kind, id)| match id {
+                    Some(id) => {
+                        resource["type"].as_str().unwrap_or_default() == *kind
+                            && (resource["id"] == *id || resource["name"] == *id)
+                    }
+                    None => resource["type"] == *kind,
+                })
             })
         }
         "id" => {
@@ -269,5 +282,45 @@ fn only_indexes_narrow_the_range() {
     ] {
         let filter = Filter::from_pairs(ids.iter().map(|id| ("id", *id)), NOW).unwrap();
         assert_eq!(filter.index_range(), wanted, "{ids:?}");
+    }
+}
+
+#[test]
+fn a_type_with_a_slash_is_found_and_so_is_an_id_without_a_type() {
+    let machine = Event::new("a").resource("Microsoft.Compute/virtualMachines", "g/vm1");
+    let mut untyped = Event::new("a");
+    untyped.resource = Some(Resource { id: Some("vm/7".to_owned()), ..Resource::default() });
+    let finds = |event: &Event, wanted: &str| {
+        let (line, recorded) = recorded(event);
+        let filter = Filter::from_pairs([("resource", wanted)], NOW).unwrap();
+        assert_eq!(filter.matches(&recorded), filter.accepts(&line), "{wanted}");
+        filter.accepts(&line)
+    };
+    for wanted in ["Microsoft.Compute/virtualMachines/g/vm1", "Microsoft.Compute/virtualMachines"] {
+        assert!(finds(&machine, wanted), "{wanted}");
+    }
+    for wanted in ["Microsoft.Compute", "Microsoft.Compute/vm1", "virtualMachines/g/vm1", "/g/vm1"] {
+        assert!(!finds(&machine, wanted), "{wanted}");
+    }
+    assert!(finds(&untyped, "/vm/7"));
+    assert!(!finds(&untyped, "vm/7"));
+    // As the path of a request has them apart.
+    let apart =
+        ResourceFilter { kind: "Microsoft.Compute/virtualMachines".to_owned(), id: Some("g/vm1".to_owned()) };
+    let filter = Filter { resource: vec![apart], ..Filter::default() };
+    assert!(filter.matches(&recorded(&machine).1));
+}
+
+#[test]
+fn addresses_are_found_however_they_were_sent() {
+    for (sent, wanted) in [
+        (" 192.0.2.7:50332", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("[2001:DB8:0::1]:443", "2001:db8::1"),
+    ] {
+        let (line, recorded) = recorded(&Event::new("a").ip(sent));
+        assert_eq!(recorded.event.context.ip.as_deref(), Some(sent), "it stays as it was sent");
+        let filter = Filter::from_pairs([("ip", wanted)], NOW).unwrap();
+        assert!(filter.accepts(&line), "{sent}");
     }
 }

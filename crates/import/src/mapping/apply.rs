@@ -1,35 +1,150 @@
 //! Turns a record into an event.
 
-use trailseal_event::{Event, Number, Object, Outcome, Resource, Value};
+use std::borrow::Cow;
 
-use super::fields::{Field, TEXTS, Word};
+use trailseal_event::{Event, Number, Object, Outcome, Resource, Timestamp, Value};
+
+use super::fields::{Field, TEXTS, Word, unit_millis};
 use super::path::{Lookup, Path, text_of};
-use super::{Candidate, Candidates, Condition, Mapping, Piece, Reference, RelatedRule, ResourceRule, Rule};
-use crate::time;
+use super::{
+    Candidate, Candidates, Condition, Mapping, PairValue, Pairs, Piece, Reference, RelatedRule, ResourceRule,
+    Rule,
+};
 
 /// The action of a record that gives none.
 const ACTION_UNKNOWN: &str = "unknown";
+
+/// A record that becomes many events has at most this many bytes in all of them.
+const SPLIT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// At most this many entries of a list become resources; the record has them all.
 const RELATED_MAX: usize = 100;
 
 impl Mapping {
+    /// Whether `record` has what tells this format from others.
+    pub(crate) fn detects(&self, record: &Value) -> bool {
+        self.detected_by(record).is_some()
+    }
+
+    /// The paths that tell this format from others, if `record` has them.
+    pub(crate) fn detected_by(&self, record: &Value) -> Option<Vec<String>> {
+        let fill = Fill::new(self, record, None);
+        let rule = self.detect.iter().find(|when| fill.hold(when))?;
+        Some(rule.iter().map(|condition| condition.value.to_string()).collect())
+    }
+
+    /// Whether `record` is one by itself, rather than something that has records in it.
+    pub(crate) fn knows(&self, record: &Value) -> bool {
+        let has_entries =
+            self.each.as_ref().is_some_and(|each| Lookup::new(record).place(&each.keys()).is_some());
+        if has_entries || self.detects(record) {
+            return true;
+        }
+        let mut fill = Fill::new(self, record, None);
+        fill.lets();
+        let action = self.fields.iter().find(|(field, _)| *field == Field::Action);
+        // An action that the mapping always gives says nothing of the record.
+        action.is_some_and(|(_, candidates)| {
+            let own = candidates.iter().filter(|candidate| !matches!(candidate, Candidate::Constant(_)));
+            own.into_iter().any(|candidate| fill.candidate(candidate, &mut Some).is_some())
+        })
+    }
+
+    /// The fields that the mapping asks for, and where it looks for each.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.fields.iter().map(|(field, candidates)| {
+            let looked_at: Vec<String> = candidates.iter().map(Candidate::to_string).collect();
+            (field.name(), looked_at.join(", "))
+        })
+    }
+
+    /// The places, among [`Mapping::asked`], of the fields that `record` does not give.
+    pub(crate) fn not_found_in(&self, record: &Value, written: Option<Timestamp>) -> Vec<usize> {
+        let mut fill = Fill::new(self, record, None);
+        fill.lets();
+        let is_found = |(field, candidates): &(Field, Candidates)| match field {
+            Field::Time => fill.first(candidates, |text| self.times.read(&text, written)).is_some(),
+            _ => fill.value(candidates).is_some(),
+        };
+        (0..self.fields.len()).filter(|&at| !is_found(&self.fields[at])).collect()
+    }
+
     /// The event that `record` describes, without an id.
     ///
     /// A record without an action gets `unknown`. One without a readable time gets none, so that it takes the time of
     /// recording. Both are listed in `details._import.defaulted`. The whole record, whatever was mapped from it, is at
     /// `details.record`; its own id is at `details._import.source_id`.
     pub fn apply(&self, record: Value) -> Event {
+        self.event(record, None, None)
+    }
+
+    /// Adds the events that `record` describes, without ids. `text` is how it was written, if that says more;
+    /// `written` when the input was, for times without a year. The error is for people.
+    pub(crate) fn events(
+        &self,
+        mut record: Value,
+        text: Option<&str>,
+        written: Option<Timestamp>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), String> {
+        let list = self.each.as_ref().and_then(|each| list_at(&mut record, &each.keys())).map(std::mem::take);
+        let entries = match (list, &self.each) {
+            (Some(entries), Some(each)) if entries.len() > 1 => (entries, each.keys()),
+            (Some(entries), Some(each)) => {
+                if let Some(list) = list_at(&mut record, &each.keys()) {
+                    *list = entries;
+                }
+                events.push(self.event(record, text, written));
+                return Ok(());
+            }
+            _ => {
+                events.push(self.event(record, text, written));
+                return Ok(());
+            }
+        };
+        let (entries, keys) = entries;
+        let rest_bytes = record.to_string().len() + text.map_or(0, str::len);
+        if entries.len().saturating_mul(rest_bytes) > SPLIT_BYTES_MAX {
+            return Err(format!(
+                "its list of {} events, each with the rest of the record, is too long: split it before the import",
+                entries.len()
+            ));
+        }
+        for entry in entries {
+            let mut one = record.clone();
+            if let Some(list) = list_at(&mut one, &keys) {
+                list.push(entry);
+            }
+            events.push(self.event(one, text, written));
+        }
+        Ok(())
+    }
+
+    fn event(&self, record: Value, text: Option<&str>, written: Option<Timestamp>) -> Event {
         let mut event = Event::default();
         let details = {
-            let mut fill = Fill { mapping: self, lookup: Lookup::new(&record), names: Vec::new() };
+            let mut fill = Fill::new(self, &record, written);
             fill.all(&mut event);
-            fill.details(&event)
+            fill.details(&event, text)
         };
         event.details = details;
         event.details.insert("record", record);
         event
     }
+}
+
+/// The list at these keys.
+fn list_at<'v>(value: &'v mut Value, keys: &[&str]) -> Option<&'v mut Vec<Value>> {
+    let mut value = value;
+    for key in keys {
+        let object = value.as_object_mut()?;
+        let known = object.iter().map(|(known, _)| known).find(|known| known == key);
+        let known = known
+            .or_else(|| object.iter().map(|(known, _)| known).find(|known| known.eq_ignore_ascii_case(key)));
+        let known = known?.to_owned();
+        value = object.get_mut(&known)?;
+    }
+    if let Value::Array(list) = value { Some(list) } else { None }
 }
 
 /// One record that is becoming an event.
@@ -38,16 +153,33 @@ struct Fill<'m, 'r> {
     lookup: Lookup<'r>,
     /// What `$NAME` refers to so far.
     names: Vec<(&'m str, String)>,
+    written: Option<Timestamp>,
+    /// The text of a time that is none.
+    unreadable: Option<String>,
 }
 
-impl<'m> Fill<'m, '_> {
-    fn all(&mut self, event: &mut Event) {
-        let mapping = self.mapping;
-        for (name, candidates) in &mapping.lets {
+impl<'m, 'r> Fill<'m, 'r> {
+    fn new(mapping: &'m Mapping, record: &'r Value, written: Option<Timestamp>) -> Self {
+        let keys = mapping.each.as_ref().map(Path::keys);
+        let entry = keys.and_then(|keys| {
+            let list = Lookup::new(record).place(&keys)?;
+            list.as_array()?.first()
+        });
+        let lookup = Lookup::with_entry(record, entry);
+        Fill { mapping, lookup, names: Vec::new(), written, unreadable: None }
+    }
+
+    fn lets(&mut self) {
+        for (name, candidates) in &self.mapping.lets {
             if let Some(text) = self.text(candidates, name) {
                 self.names.push((name, text));
             }
         }
+    }
+
+    fn all(&mut self, event: &mut Event) {
+        let mapping = self.mapping;
+        self.lets();
         for (field, candidates) in &mapping.fields {
             self.field(event, *field, candidates);
         }
@@ -76,7 +208,15 @@ impl<'m> Fill<'m, '_> {
         let name = field.name();
         match field {
             Field::Time => {
-                event.time = self.first(candidates, |text| time::read(&text, &self.mapping.time_formats))
+                let mut unreadable = None;
+                event.time = self.first(candidates, |text| {
+                    let time = self.mapping.times.read(&text, self.written);
+                    if time.is_none() {
+                        unreadable.get_or_insert(text);
+                    }
+                    time
+                });
+                self.unreadable = unreadable.filter(|_| event.time.is_none());
             }
             Field::Outcome => self.outcome(event, candidates),
             Field::Category => event.category = self.word(candidates, name).unwrap_or_default(),
@@ -155,8 +295,8 @@ impl<'m> Fill<'m, '_> {
         let mut found = Vec::new();
         self.lookup.find(&rule.each, |list| {
             for entry in list.as_array()?.iter().take(RELATED_MAX) {
-                let fill =
-                    Fill { mapping: self.mapping, lookup: Lookup::new(entry), names: self.names.clone() };
+                let names = self.names.clone();
+                let fill = Fill { names, ..Fill::new(self.mapping, entry, self.written) };
                 found.extend(fill.resource(&rule.entry));
             }
             Some(())
@@ -167,7 +307,7 @@ impl<'m> Fill<'m, '_> {
         event.related.extend(found);
     }
 
-    fn details(&self, event: &Event) -> Object {
+    fn details(&self, event: &Event, text: Option<&str>) -> Object {
         let mut import = Object::default();
         import.insert("format", self.mapping.format.clone());
         if let Some(id) = self.text(&self.mapping.source_id, "") {
@@ -180,6 +320,12 @@ impl<'m> Fill<'m, '_> {
             .collect();
         if !defaulted.is_empty() {
             import.insert("defaulted", Value::Array(defaulted));
+        }
+        if let Some(text) = &self.unreadable {
+            import.insert("unreadable", [("time", text.as_str())].into_iter().collect::<Object>());
+        }
+        if let Some(text) = text {
+            import.insert("text", text);
         }
         let mut details = Object::default();
         details.insert("_import", Value::Object(import));
@@ -201,7 +347,7 @@ impl<'m> Fill<'m, '_> {
             let mut present = false;
             let found = self.referenced(&condition.value, |text| {
                 present = true;
-                fits(Some(&text)).then_some(())
+                fits(Some(text)).then_some(())
             });
             found.is_some() || (!present && fits(None))
         })
@@ -216,6 +362,9 @@ impl<'m> Fill<'m, '_> {
     fn value(&self, candidates: &Candidates) -> Option<Value> {
         candidates.iter().find_map(|candidate| match candidate {
             Candidate::From(Reference::Path(path)) => self.lookup.find(path, present),
+            Candidate::Pairs(Reference::Path(path), pairs) => {
+                self.lookup.find(path, |list| pairs.object(list))
+            }
             other => self.candidate(other, &mut Some).map(Value::String),
         })
     }
@@ -223,8 +372,8 @@ impl<'m> Fill<'m, '_> {
     /// The first list of texts that is there, or a single text.
     fn texts(&self, candidates: &Candidates) -> Vec<String> {
         match self.value(candidates) {
-            Some(Value::Array(list)) => list.iter().filter_map(text_of).collect(),
-            Some(single) => text_of(&single).into_iter().collect(),
+            Some(Value::Array(list)) => list.iter().filter_map(text_of).map(Cow::into_owned).collect(),
+            Some(single) => text_of(&single).map(Cow::into_owned).into_iter().collect(),
             None => Vec::new(),
         }
     }
@@ -237,10 +386,21 @@ impl<'m> Fill<'m, '_> {
     fn candidate<T>(&self, candidate: &Candidate, accept: &mut dyn FnMut(String) -> Option<T>) -> Option<T> {
         match candidate {
             Candidate::Constant(text) => accept(text.clone()),
-            Candidate::From(reference) => self.referenced(reference, accept),
+            Candidate::From(reference) => self.referenced(reference, |text| accept(text.to_owned())),
             Candidate::Join(pieces) => accept(self.joined(pieces)?),
+            Candidate::Nanos(seconds, nanos) => {
+                let seconds = self.referenced(seconds, |text| text.parse::<i64>().ok())?;
+                let nanos = self.referenced(nanos, |text| text.parse::<u32>().ok())?;
+                accept(format!("{seconds}.{nanos:09}"))
+            }
+            Candidate::InUnit(reference, millis) => self.referenced(reference, |text| {
+                let count = text.trim().parse::<f64>().ok().filter(|count| count.is_finite())?;
+                accept((count * millis).to_string())
+            }),
+            // It is no text.
+            Candidate::Pairs(..) => None,
             Candidate::Part(reference, expression) => self.referenced(reference, |text| {
-                let groups = expression.captures(&text)?;
+                let groups = expression.captures(text)?;
                 let part = groups.get(1).or(groups.get(0)).map(|part| part.as_str().to_owned());
                 part.filter(|part| !part.is_empty()).and_then(&mut *accept)
             }),
@@ -252,24 +412,23 @@ impl<'m> Fill<'m, '_> {
         for piece in pieces {
             match piece {
                 Piece::Text(text) => joined.push_str(text),
-                Piece::Value(reference) => joined.push_str(&self.referenced(reference, Some)?),
+                Piece::Value(reference) => self.referenced(reference, |text| {
+                    joined.push_str(text);
+                    Some(())
+                })?,
             }
         }
         Some(joined)
     }
 
-    fn referenced<T>(&self, reference: &Reference, mut accept: impl FnMut(String) -> Option<T>) -> Option<T> {
+    fn referenced<T>(&self, reference: &Reference, mut accept: impl FnMut(&str) -> Option<T>) -> Option<T> {
         match reference {
-            Reference::Path(path) => self.at_path(path, accept),
+            Reference::Path(path) => self.lookup.find(path, |value| accept(&text_of(value)?)),
             Reference::Named(name) => {
                 let (_, text) = self.names.iter().rev().find(|(known, _)| known == name)?;
-                accept(text.clone())
+                accept(text)
             }
         }
-    }
-
-    fn at_path<T>(&self, path: &Path, mut accept: impl FnMut(String) -> Option<T>) -> Option<T> {
-        self.lookup.find(path, |value| accept(text_of(value)?))
     }
 }
 
@@ -293,10 +452,36 @@ fn present(value: &Value) -> Option<Value> {
     (!empty).then(|| value.clone())
 }
 
-/// A duration: any finite number.
-fn number(text: &str) -> Option<Number> {
-    if let Ok(whole) = text.parse::<i64>() {
-        return Some(Number::I64(whole));
+impl Pairs {
+    /// The object that a list of names with values stands for.
+    fn object(&self, list: &Value) -> Option<Value> {
+        let member = |entry: &Value| {
+            let lookup = Lookup::new(entry);
+            let of = |path: &Path| lookup.find(path, |value| Some(value.clone()));
+            let key = lookup.find(&self.key, |key| text_of(key).map(Cow::into_owned))?;
+            let value = match &self.value {
+                PairValue::One(value) => of(value).unwrap_or_default(),
+                PairValue::Change { from, to } => {
+                    let sides = [("before", from.as_ref().and_then(of)), ("after", to.as_ref().and_then(of))];
+                    let sides = sides.into_iter().filter_map(|(side, value)| Some((side, value?)));
+                    Value::Object(sides.collect())
+                }
+            };
+            Some((key, value))
+        };
+        let members: Object = list.as_array()?.iter().filter_map(member).collect();
+        (!members.is_empty()).then_some(Value::Object(members))
     }
-    text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Number::F64)
+}
+
+/// A duration in milliseconds: a number, which keeps its text, or one with a unit behind.
+fn number(text: &str) -> Option<Number> {
+    let text = text.trim();
+    if let Ok(Value::Number(number)) = Value::parse(text.as_bytes()) {
+        return Some(number);
+    }
+    let end = text.find(|char: char| char.is_alphabetic() || char == ' ')?;
+    let millis = unit_millis(text[end..].trim())?;
+    let count = text[..end].parse::<f64>().ok()?;
+    Value::from(count * millis).as_number().cloned()
 }

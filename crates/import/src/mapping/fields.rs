@@ -167,3 +167,16 @@ fn find<T: Clone>(words: &[(&str, T)], word: &str) -> Option<T> {
 fn name<T: PartialEq>(words: &[(&str, T)], value: &T) -> String {
     words.iter().find(|(_, known)| known == value).map(|(word, _)| (*word).to_owned()).unwrap_or_default()
 }
+
+/// How many milliseconds a unit has.
+pub(super) fn unit_millis(name: &str) -> Option<f64> {
+    Some(match name {
+        "ns" => 1e-6,
+        "us" | "µs" => 1e-3,
+        "ms" => 1.0,
+        "s" => 1e3,
+        "m" | "min" => 6e4,
+        "h" => 3.6e6,
+        _ => return None,
+    })
+}

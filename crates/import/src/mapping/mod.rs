@@ -16,11 +16,24 @@ use regex_lite::Regex;
 use trailseal_event::{Category, Outcome, Severity};
 
 use fields::Field;
-use path::Path;
+pub(crate) use path::Path;
 use pattern::Pattern;
 
-/// The text of the built-in mapping files, by the name of their format.
-pub const BUILT_IN: [(&str, &str); 3] = [
+use crate::form::Form;
+use crate::time::Times;
+
+/// The text of the built-in mapping files, by the name of their format; the more particular ones last.
+pub const BUILT_IN: [(&str, &str); 13] = [
+    ("syslog", include_str!("../../mappings/syslog.toml")),
+    ("cef", include_str!("../../mappings/cef.toml")),
+    ("google_cloud", include_str!("../../mappings/google_cloud.toml")),
+    ("azure_activity", include_str!("../../mappings/azure_activity.toml")),
+    ("entra_id", include_str!("../../mappings/entra_id.toml")),
+    ("auth0", include_str!("../../mappings/auth0.toml")),
+    ("okta", include_str!("../../mappings/okta.toml")),
+    ("google_workspace", include_str!("../../mappings/google_workspace.toml")),
+    ("vault", include_str!("../../mappings/vault.toml")),
+    ("auditd", include_str!("../../mappings/auditd.toml")),
     ("cloudtrail", include_str!("../../mappings/cloudtrail.toml")),
     ("kubernetes", include_str!("../../mappings/kubernetes.toml")),
     ("github", include_str!("../../mappings/github.toml")),
@@ -39,7 +52,15 @@ pub const BUILT_IN: [(&str, &str); 3] = [
 #[derive(Clone, Debug)]
 pub struct Mapping {
     format: String,
-    time_formats: Vec<String>,
+    /// Where the array of records is, if not at one of the usual places.
+    records: Option<Path>,
+    /// How lines are to be read, if the mapping says so.
+    form: Option<Form>,
+    /// A record is of this format if all conditions of one of these hold.
+    detect: Vec<Vec<Condition>>,
+    /// The list whose entries are events.
+    each: Option<Path>,
+    times: Times,
     lets: Vec<(String, Candidates)>,
     fields: Vec<(Field, Candidates)>,
     source_id: Candidates,
@@ -54,13 +75,40 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// The built-in mapping for `format`: `cloudtrail`, `kubernetes` or `github`.
+    /// The built-in mapping for `format`, such as `cloudtrail`; a dash is as good as an underscore.
     pub fn builtin(format: &str) -> Option<&'static Mapping> {
+        let format = format.replace('-', "_");
+        Self::builtins().find(|mapping| mapping.format == format)
+    }
+
+    /// All built-in mappings.
+    pub fn builtins() -> impl Iterator<Item = &'static Mapping> {
         static READ: LazyLock<Vec<Mapping>> = LazyLock::new(|| {
             // Tests parse every one of them, so none is missing here.
             BUILT_IN.iter().filter_map(|(_, text)| Mapping::parse(text).ok()).collect()
         });
-        READ.iter().find(|mapping| mapping.format == format)
+        READ.iter()
+    }
+
+    pub(crate) fn records(&self) -> Option<&Path> {
+        self.records.as_ref()
+    }
+
+    pub(crate) fn form(&self) -> Option<&Form> {
+        self.form.as_ref()
+    }
+
+    /// Whether the mapping looks for this field, or one below it.
+    pub(crate) fn asks_for(&self, field: &str) -> bool {
+        self.fields.iter().any(|(asked, _)| {
+            let below = asked.name().strip_prefix(field);
+            below.is_some_and(|below| below.is_empty() || below.starts_with('.'))
+        })
+    }
+
+    /// Whether the mapping says how its records are told from others.
+    pub(crate) fn can_detect(&self) -> bool {
+        !self.detect.is_empty()
     }
 
     /// The format's name, which is part of the ids of imported events.
@@ -95,6 +143,30 @@ enum Candidate {
     Join(Vec<Piece>),
     /// The first group of a match in a value, or the whole match if there is no group.
     Part(Reference, Regex),
+    /// Seconds and nanoseconds.
+    Nanos(Reference, Reference),
+    /// A duration counted in a unit of so many milliseconds.
+    InUnit(Reference, f64),
+    /// A list of names with values, as an object.
+    Pairs(Reference, Pairs),
+}
+
+/// How the entries of a list become members of an object.
+#[derive(Clone, Debug)]
+struct Pairs {
+    /// The member's name.
+    key: Path,
+    value: PairValue,
+}
+
+#[derive(Clone, Debug)]
+enum PairValue {
+    One(Path),
+    /// What it was and what it is.
+    Change {
+        from: Option<Path>,
+        to: Option<Path>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -110,6 +182,32 @@ enum Reference {
     Path(Path),
     /// `$NAME`: from `[let]` or, in rules, a field of the event as mapped so far.
     Named(String),
+}
+
+impl std::fmt::Display for Candidate {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Candidate::Constant(text) => write!(out, "={text}"),
+            Candidate::From(reference)
+            | Candidate::Part(reference, _)
+            | Candidate::Nanos(reference, _)
+            | Candidate::InUnit(reference, _)
+            | Candidate::Pairs(reference, _) => reference.fmt(out),
+            Candidate::Join(pieces) => pieces.iter().try_for_each(|piece| match piece {
+                Piece::Text(text) => out.write_str(text),
+                Piece::Value(reference) => write!(out, "{{{reference}}}"),
+            }),
+        }
+    }
+}
+
+impl std::fmt::Display for Reference {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reference::Path(path) => out.write_str(&path.keys().join(".")),
+            Reference::Named(name) => write!(out, "${name}"),
+        }
+    }
 }
 
 /// One thing to decide about a record's event; the first rule whose conditions all hold counts.

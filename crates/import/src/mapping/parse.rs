@@ -1,19 +1,21 @@
 //! Parses a mapping file into a [`Mapping`], and reports the line of any mistake.
 
+mod candidate;
+
 use std::ops::Range;
+use std::sync::Arc;
 
 use regex_lite::Regex;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use trailseal_event::{Category, Outcome, Severity};
 
 use super::fields::{Field, Word};
 use super::path::Path;
 use super::pattern::Pattern;
-use super::{
-    Candidate, Candidates, Condition, Exchanges, Mapping, MappingError, Piece, Reference, RelatedRule,
-    ResourceRule, Rule,
-};
-use crate::time;
+use super::{Condition, Exchanges, Mapping, MappingError, Reference, RelatedRule, ResourceRule, Rule};
+use crate::form::{Columns, Form};
+use crate::time::{self, Times};
 
 /// The longest mapping file, in bytes; expressions and tables are read into memory.
 const MAPPING_BYTES_MAX: usize = 1024 * 1024;
@@ -52,7 +54,11 @@ impl<'t> Parser<'t> {
     fn mapping(mut self, file: &DeTable<'t>) -> Result<Mapping> {
         let mut mapping = Mapping {
             format: String::new(),
-            time_formats: Vec::new(),
+            records: None,
+            form: None,
+            detect: Vec::new(),
+            each: None,
+            times: Times::default(),
             lets: Vec::new(),
             fields: Vec::new(),
             source_id: Vec::new(),
@@ -94,7 +100,21 @@ impl<'t> Parser<'t> {
         match key {
             "format" => mapping.format = self.format_name(value)?,
             "description" => drop(self.str(value)?),
-            "time_formats" => mapping.time_formats = self.time_formats(value)?,
+            "records" => {
+                let path =
+                    Path::parse(self.str(value)?).map_err(|message| self.wrong(value.span(), message))?;
+                mapping.records = Some(path);
+            }
+            "columns" => mapping.form = Some(self.columns(value)?),
+            "line" => mapping.form = Some(self.line(value)?),
+            "detect" => mapping.detect = self.each(value, Self::detect)?,
+            "time_formats" => mapping.times.formats = self.time_formats(value)?,
+            "time_zone" => mapping.times.zone = Some(self.time_zone(value)?),
+            "each" => {
+                let path =
+                    Path::parse(self.str(value)?).map_err(|message| self.wrong(value.span(), message))?;
+                mapping.each = Some(path);
+            }
             "source_id" => mapping.source_id = self.candidates(value)?,
             "let" => {}
             "event" => {
@@ -121,12 +141,13 @@ impl<'t> Parser<'t> {
                     .each(value, |parser, table| parser.resource(table, &["when", "type", "id", "name"]))?;
             }
             "related" => mapping.related = self.each(value, Self::related)?,
-            "outcome" => mapping.outcomes = self.each(value, Self::rule)?,
-            "category" => mapping.categories = self.each(value, Self::rule)?,
-            "severity" => mapping.severities = self.each(value, Self::rule)?,
+            "outcome" => mapping.outcomes = self.rules(value)?,
+            "category" => mapping.categories = self.rules(value)?,
+            "severity" => mapping.severities = self.rules(value)?,
             _ => {
                 let message = format!(
-                    "`{key}` is not known: use format, description, time_formats, source_id, [let], [event], \
+                    "`{key}` is not known: use format, description, records, columns, line, each, time_formats, time_zone, source_id, \
+                     [[detect]], [let], [event], \
                      [details], [values.NAME], [[resource]], [[related]], [[outcome]], [[category]] or [[severity]]"
                 );
                 return Err(self.wrong(span, message));
@@ -146,20 +167,64 @@ impl<'t> Parser<'t> {
         Ok(name.to_owned())
     }
 
-    fn time_formats(&self, value: Item<'_, 't>) -> Result<Vec<String>> {
+    /// The names of columns, for tables without a header.
+    fn columns(&self, value: Item<'_, 't>) -> Result<Form> {
+        let names: Result<Vec<String>> =
+            self.list(value).into_iter().map(|item| Ok(self.str(item)?.to_owned())).collect();
+        Ok(Form::Csv(Columns::named(names?)))
+    }
+
+    /// An expression for lines of text; its named groups become the record.
+    fn line(&self, value: Item<'_, 't>) -> Result<Form> {
+        let text = self.str(value)?;
+        let expression = Regex::new(text).map_err(|error| {
+            self.wrong(value.span(), format!("`{text}` is not a regular expression: {error}"))
+        })?;
+        if expression.capture_names().flatten().next().is_none() {
+            let message =
+                "no part of the line has a name: write (?P<user>…) around what is to be found as user";
+            return Err(self.wrong(value.span(), message));
+        }
+        Ok(Form::Text(Arc::new(expression)))
+    }
+
+    fn detect(&mut self, rule: Item<'_, 't>) -> Result<Vec<Condition>> {
+        let mut when = Vec::new();
+        for (key, span, value) in self.table(rule)? {
+            match key {
+                "when" => when = self.conditions(value)?,
+                _ => return Err(self.unknown(span, key, &["when"])),
+            }
+        }
+        if when.is_empty() {
+            return Err(self.wrong(rule.span(), "nothing tells the format: add when = { path = pattern }"));
+        }
+        Ok(when)
+    }
+
+    fn time_formats(&self, value: Item<'_, 't>) -> Result<Vec<time::Format>> {
         self.list(value)
             .into_iter()
             .map(|item| {
                 let format = self.str(item)?;
-                time::check_format(format).map_err(|error| {
+                time::Format::parse(format).map_err(|error| {
                     self.wrong(
                         item.span(),
                         format!("`{format}` is not a time format such as %d/%b/%Y:%H:%M:%S %z: {error}"),
                     )
-                })?;
-                Ok(format.to_owned())
+                })
             })
             .collect()
+    }
+
+    fn time_zone(&self, value: Item<'_, 't>) -> Result<jiff::tz::TimeZone> {
+        let name = self.str(value)?;
+        time::zone(name).ok_or_else(|| {
+            let message = format!(
+                "`{name}` is not a zone: use a name such as Europe/Berlin, or an offset such as +01:00"
+            );
+            self.wrong(value.span(), message)
+        })
     }
 
     fn values(&self, value: Item<'_, 't>) -> Result<Vec<(String, Exchanges)>> {
@@ -174,11 +239,30 @@ impl<'t> Parser<'t> {
             let mut table = Vec::new();
             for (from, span, to) in self.table(rows)? {
                 let pattern = Pattern::parse(from).map_err(|message| self.wrong(span, message))?;
-                table.push((pattern, self.str(to)?.to_owned()));
+                let word = self.str(to)?;
+                let allowed = words_of(name).filter(|_| !is_word(name, word));
+                if let Some(allowed) = allowed {
+                    return Err(self.wrong(to.span(), format!("`{word}` is not known: use one of {allowed}")));
+                }
+                table.push((pattern, word.to_owned()));
             }
             tables.push((name.to_owned(), table));
         }
         Ok(tables)
+    }
+
+    /// Rules of which each can still be reached.
+    fn rules<T: Word>(&mut self, value: Item<'_, 't>) -> Result<Vec<Rule<T>>> {
+        let mut ends = false;
+        self.each(value, |parser, item| {
+            if ends {
+                let message = "this rule can never hold: the one before it has no `when` and always does; put that last";
+                return Err(parser.wrong(item.span(), message));
+            }
+            let rule: Rule<T> = parser.rule(item)?;
+            ends = rule.when.is_empty();
+            Ok(rule)
+        })
     }
 
     fn rule<T: Word>(&mut self, rule: Item<'_, 't>) -> Result<Rule<T>> {
@@ -231,9 +315,16 @@ impl<'t> Parser<'t> {
     fn conditions(&self, value: Item<'_, 't>) -> Result<Vec<Condition>> {
         let mut conditions = Vec::new();
         for (name, span, patterns) in self.table(value)? {
-            let value = self.reference(name, span)?;
-            let patterns =
+            let value = self.reference(name, span.clone())?;
+            let patterns: Vec<Pattern> =
                 self.list(patterns).into_iter().map(|item| self.pattern(item)).collect::<Result<_>>()?;
+            if let Reference::Named(name) = &value
+                && let Some(allowed) = words_of(name)
+                && !self.names.contains(name)
+                && !patterns.iter().any(|pattern: &Pattern| pattern.can_be_one_of(allowed))
+            {
+                return Err(self.wrong(span, format!("${name} is never that: use one of {allowed}")));
+            }
             conditions.push(Condition { value, patterns });
         }
         Ok(conditions)
@@ -250,82 +341,6 @@ impl<'t> Parser<'t> {
             }
         };
         Pattern::parse(&text).map_err(|message| self.wrong(item.span(), message))
-    }
-
-    fn candidates(&self, value: Item<'_, 't>) -> Result<Candidates> {
-        self.list(value).into_iter().map(|item| self.candidate(item)).collect()
-    }
-
-    fn candidate(&self, item: Item<'_, 't>) -> Result<Candidate> {
-        match item.get_ref() {
-            DeValue::String(text) => self.candidate_text(text, item.span()),
-            DeValue::Table(_) => self.part(item),
-            other => {
-                let message = format!(
-                    "a value comes from a path in quotes, or {{ path = …, match = … }}, not from {}",
-                    kind(other)
-                );
-                Err(self.wrong(item.span(), message))
-            }
-        }
-    }
-
-    fn candidate_text(&self, text: &str, span: Range<usize>) -> Result<Candidate> {
-        if let Some(constant) = text.strip_prefix('=') {
-            return Ok(Candidate::Constant(constant.to_owned()));
-        }
-        if !text.contains('{') {
-            return Ok(Candidate::From(self.reference(text, span)?));
-        }
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some((before, behind)) = rest.split_once('{') {
-            let (name, behind) = behind.split_once('}').ok_or_else(|| {
-                self.wrong(span.clone(), format!("`{text}` opens a brace but does not close it: add }}"))
-            })?;
-            pieces.extend((!before.is_empty()).then(|| Piece::Text(before.to_owned())));
-            pieces.push(Piece::Value(self.reference(name, span.clone())?));
-            rest = behind;
-        }
-        pieces.extend((!rest.is_empty()).then(|| Piece::Text(rest.to_owned())));
-        Ok(Candidate::Join(pieces))
-    }
-
-    fn part(&self, item: Item<'_, 't>) -> Result<Candidate> {
-        let (mut path, mut expression) = (None, None);
-        for (key, span, value) in self.table(item)? {
-            match key {
-                "path" => path = Some(self.reference(self.str(value)?, value.span())?),
-                "match" => {
-                    let text = self.str(value)?;
-                    expression = Some(Regex::new(text).map_err(|error| {
-                        self.wrong(value.span(), format!("`{text}` is not a regular expression: {error}"))
-                    })?);
-                }
-                _ => return Err(self.unknown(span, key, &["path", "match"])),
-            }
-        }
-        match (path, expression) {
-            (Some(path), Some(expression)) => Ok(Candidate::Part(path, expression)),
-            (Some(path), None) => Ok(Candidate::From(path)),
-            (None, _) => Err(self.wrong(item.span(), "the path is missing: add path = a path in the record")),
-        }
-    }
-
-    fn reference(&self, text: &str, span: Range<usize>) -> Result<Reference> {
-        let Some(name) = text.strip_prefix('$') else {
-            return Path::parse(text).map(Reference::Path).map_err(|message| self.wrong(span, message));
-        };
-        let known =
-            self.names.iter().any(|known| known == name) || self.rules && Field::named(name).is_some();
-        if !known {
-            let message = format!(
-                "${name} is not defined here: define it under [let] first{}",
-                if self.rules { ", or use a field of the event such as $action" } else { "" }
-            );
-            return Err(self.wrong(span, message));
-        }
-        Ok(Reference::Named(name.to_owned()))
     }
 
     /// The entries of `[[…]]`.
@@ -380,6 +395,24 @@ fn in_order<'v, 't>(table: &'v DeTable<'t>) -> Vec<(&'v str, Range<usize>, Item<
         table.iter().map(|(key, value)| (key.get_ref().as_ref(), key.span(), value)).collect();
     entries.sort_by_key(|(_, span, _)| span.start);
     entries
+}
+
+/// The words that a field can have, if they are few.
+fn words_of(field: &str) -> Option<&'static str> {
+    match field {
+        "outcome" => Some(Outcome::WORDS),
+        "category" => Some(Category::WORDS),
+        "severity" => Some(Severity::WORDS),
+        _ => None,
+    }
+}
+
+fn is_word(field: &str, word: &str) -> bool {
+    match field {
+        "outcome" => Outcome::from_word(word).is_some(),
+        "category" => Category::from_word(word).is_some(),
+        _ => Severity::from_word(word).is_some(),
+    }
 }
 
 fn kind(value: &DeValue<'_>) -> String {

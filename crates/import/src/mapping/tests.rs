@@ -173,3 +173,132 @@ fn the_manual_names_every_field() {
         assert!(manual.contains(&format!("`{name}`")), "{name}");
     }
 }
+
+#[test]
+fn one_record_can_be_many_events() {
+    let mapping = Mapping::parse(
+        "format = 'activity'\neach = 'events'\n[event]\naction = '@.name'\n'actor.id' = 'who'\n\
+         'resource.id' = '@.parameters[name=DOC].value'\n[details]\nparameters = {list = '@.parameters', key = 'name', value = 'value'}",
+    )
+    .expect("a good mapping");
+    let input = r#"{"who":"chen","events":[{"name":"view","parameters":[{"name":"DOC","value":"d1"}]},{"name":"edit"}]}"#;
+    let found: Vec<Event> =
+        crate::read(input.as_bytes(), &mapping).map(|imported| imported.expect("a record").event).collect();
+    assert_eq!(found.iter().map(|event| event.action.as_str()).collect::<Vec<_>>(), ["view", "edit"]);
+    assert!(
+        found.iter().all(|event| event.actor.as_ref().and_then(|actor| actor.id.as_deref()) == Some("chen"))
+    );
+    assert_eq!(found[0].resource.as_ref().and_then(|resource| resource.id.as_deref()), Some("d1"));
+    assert_eq!(found[0].details.get("parameters").map(Value::to_string).as_deref(), Some(r#"{"DOC":"d1"}"#));
+    assert_eq!(
+        found[1].details.get("record").map(Value::to_string).as_deref(),
+        Some(r#"{"who":"chen","events":[{"name":"edit"}]}"#)
+    );
+    assert_ne!(found[0].id, found[1].id);
+    let none = crate::read(&br#"{"who":"chen","events":[]}"#[..], &mapping).flatten().count();
+    assert_eq!(none, 1, "a record without entries is an event");
+    let long = format!("{{\"x\":\"{}\",\"events\":[{}1]}}", "x".repeat(1 << 20), "{},".repeat(40));
+    let failed = crate::read(long.as_bytes(), &mapping).find_map(Result::err).expect("a failure");
+    assert!(failed.reason.contains("too long"), "{}", failed.reason);
+}
+
+#[test]
+fn lists_of_changes_times_in_two_fields_and_durations() {
+    let mapping = r#"
+[event]
+time = [{ seconds = "ts.seconds", nanos = "ts.nanos" }, "{date} {clock}"]
+changes = { list = "changes", key = "key", from = "old", to = "new" }
+duration_ms = [{ path = "took", unit = "s" }, "lasted"]
+"#;
+    let of = |record: &str| event(mapping, record);
+    let one = of(
+        r#"{"ts":{"seconds":1705314600,"nanos":5000000},"took":1.5,"changes":[{"key":"role","old":"user","new":"admin"},{"key":"tag","new":[1]},7]}"#,
+    );
+    assert_eq!(one.time.map(|time| time.to_string()).as_deref(), Some("2024-01-15T10:30:00.005000Z"));
+    assert_eq!(
+        one.changes.map(|changes| changes.to_string()).as_deref(),
+        Some(r#"{"role":{"before":"user","after":"admin"},"tag":{"after":[1]}}"#)
+    );
+    assert_eq!(one.duration_ms.map(|number| number.to_string()).as_deref(), Some("1500"));
+    let other = of(r#"{"date":"2024-01-15","clock":"10:30:00,5","lasted":"250us"}"#);
+    assert_eq!(other.time.map(|time| time.to_string()).as_deref(), Some("2024-01-15T10:30:00.500000Z"));
+    assert_eq!(other.duration_ms.map(|number| number.to_string()).as_deref(), Some("0.25"));
+    let exact = of(r#"{"lasted":123456789.123456789123}"#).duration_ms.map(|number| number.to_string());
+    assert_eq!(exact.as_deref(), Some("123456789.123456789123"), "a number keeps its text");
+}
+
+#[test]
+fn a_time_that_cannot_be_read_is_marked() {
+    let found = event("[event]\ntime = ['at', 'seen']", r#"{"at":"soon","seen":""}"#);
+    let import = found.details.get("_import").expect("the mark").to_string();
+    assert_eq!(import, r#"{"format":"test","defaulted":["action","time"],"unreadable":{"time":"soon"}}"#);
+    let found = event("time_zone = 'Europe/Berlin'\n[event]\ntime = 'at'", r#"{"at":"2024-07-15 10:30:00"}"#);
+    assert_eq!(found.time.map(|time| time.to_string()).as_deref(), Some("2024-07-15T08:30:00.000000Z"));
+}
+
+#[test]
+fn what_can_never_match_is_refused() {
+    check_refused("format = 'a'\n[event]\naction = 'events[0].name'", 3, "events.0.name");
+    check_refused("format = 'a'\n[event]\naction = '/event/name'", 3, "write keys with dots");
+    check_refused("format = 'a'\ntime_formats = ['YYYY-MM-DD']", 2, "it has no %");
+    check_refused("format = 'a'\ntime_zone = 'Berlin'", 2, "is not a zone");
+    check_refused("format = 'a'\n[[outcome]]\nwhen = {a = '=ok'}\nis = 'success'", 3, "write ok");
+    check_refused(
+        "format = 'a'\n[[outcome]]\nwhen = {a = '>=x'}\nis = 'success'",
+        3,
+        "compares with no number",
+    );
+    check_refused("format = 'a'\n[values.outcome]\nok = 'good'", 3, "use one of success");
+    check_refused(
+        "format = 'a'\n[[severity]]\nwhen = {'$outcome' = 'bad'}\nis = 'error'",
+        3,
+        "is never that",
+    );
+    check_refused(
+        "format = 'a'\n[[outcome]]\nis = 'success'\n[[outcome]]\nis = 'failure'",
+        4,
+        "can never hold",
+    );
+    check_refused("format = 'a'\n[event]\naction = {list = 'x', key = 'y'}", 3, "do not go together");
+    check_refused("format = 'a'\n[event]\nduration_ms = {path = 'x', unit = 'days'}", 3, "is no unit");
+    check_refused("format = 'a'\nline = '.*'", 2, "no part of the line has a name");
+    check_refused("format = 'a'\n[[detect]]\n", 2, "nothing tells the format");
+}
+
+#[test]
+fn text_and_tables_without_a_header_are_taken_apart_by_the_mapping() {
+    let by_line = Mapping::parse(
+        "format = 'a'\nline = '^(?P<who>\\w+) (?P<do>\\w+)$'\n[event]\naction = 'do'\n'actor.id' = 'who'",
+    );
+    let by_line = by_line.expect("a good mapping");
+    let found: Vec<_> = crate::read(&b"chen buys\n!\n[ada sells]\nada sells"[..], &by_line).collect();
+    assert_eq!(
+        found.iter().flatten().map(|imported| imported.event.action.as_str()).collect::<Vec<_>>(),
+        ["buys", "sells"]
+    );
+    assert_eq!(found.iter().filter(|found| found.is_err()).count(), 2);
+    let by_columns =
+        Mapping::parse("format = 'a'\ncolumns = ['who', 'do']\n[event]\naction = 'do'").expect("good");
+    let found: Vec<_> =
+        crate::read(&b"chen,\"buys,\nall\"\nada,sells\n"[..], &by_columns).flatten().collect();
+    assert_eq!(
+        found.iter().map(|imported| imported.event.action.as_str()).collect::<Vec<_>>(),
+        ["buys,\nall", "sells"]
+    );
+}
+
+#[test]
+fn a_changed_mapping_gives_the_same_ids() {
+    let ids = |mapping: &str| {
+        let mapping = Mapping::parse(mapping).expect("a good mapping");
+        let input = br#"{"a":"2024-01-15T10:30:00Z","b":"2024-01-16T10:30:00Z"}"#;
+        crate::read(&input[..], &mapping)
+            .map(|imported| imported.expect("a record").event.id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        ids("format = 'x'\n[event]\ntime = 'a'"),
+        ids("format = 'x'\n[event]\ntime = 'b'\naction = 'a'")
+    );
+    assert_ne!(ids("format = 'x'\n[event]\ntime = 'a'"), ids("format = 'y'\n[event]\ntime = 'a'"));
+}

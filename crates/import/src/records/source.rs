@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
-use flate2::bufread::MultiGzDecoder;
+use super::members::Members;
 
 /// How taking a line or a value ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,9 @@ pub(super) enum End {
     Broken,
 }
 
+/// How much of a line is looked at before it is taken.
+const LINE_LOOK_MAX: usize = 1024 * 1024;
+
 /// A reader of plain or gzip bytes that knows the line it is on.
 pub(super) struct Source<R> {
     input: Input<R>,
@@ -23,6 +26,10 @@ pub(super) struct Source<R> {
     pushed_at: usize,
     /// The line of the next byte; the first is 1.
     line: u64,
+    /// How many bytes the input has at hand.
+    left: usize,
+    /// Why the input broke off behind the bytes that were put back.
+    broken: Option<io::Error>,
 }
 
 /// A reader preceded by the bytes that were read from it to detect its format.
@@ -31,7 +38,7 @@ type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
 enum Input<R> {
     Unopened(R),
     Plain(Whole<R>),
-    Gzip(Box<BufReader<MultiGzDecoder<Whole<R>>>>),
+    Gzip(Box<BufReader<Members<Whole<R>>>>),
     /// Only between two of the states above, and after a failed opening.
     Closed,
 }
@@ -44,7 +51,7 @@ impl<R: BufRead> Input<R> {
         let is_gzip = head == [0x1f, 0x8b];
         let whole = Cursor::new(head).chain(reader);
         Ok(if is_gzip {
-            Input::Gzip(Box::new(BufReader::with_capacity(64 * 1024, MultiGzDecoder::new(whole))))
+            Input::Gzip(Box::new(BufReader::with_capacity(64 * 1024, Members::new(whole))))
         } else {
             Input::Plain(whole)
         })
@@ -74,7 +81,20 @@ impl<R: BufRead> Input<R> {
 
 impl<R: BufRead> Source<R> {
     pub(super) fn new(reader: R) -> Self {
-        Source { input: Input::Unopened(reader), pushed: Vec::new(), pushed_at: 0, line: 1 }
+        Source {
+            input: Input::Unopened(reader),
+            pushed: Vec::new(),
+            pushed_at: 0,
+            line: 1,
+            left: 0,
+            broken: None,
+        }
+    }
+
+    /// How much memory it holds.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.pushed.capacity()
     }
 
     /// The line of the next byte; the first is 1.
@@ -87,12 +107,18 @@ impl<R: BufRead> Source<R> {
         if self.pushed_at < self.pushed.len() {
             return Ok(&self.pushed[self.pushed_at..]);
         }
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
         loop {
             match self.input.fill() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
                 // Called again, since the borrow of a returned slice cannot leave the loop.
-                Ok(_) => break,
+                Ok(at_hand) => {
+                    self.left = at_hand.len();
+                    break;
+                }
             }
         }
         self.input.fill()
@@ -106,11 +132,89 @@ impl<R: BufRead> Source<R> {
             }
         } else {
             self.input.consume(len);
+            self.left = self.left.saturating_sub(len);
         }
+    }
+
+    /// Whether the next byte is there without waiting for it.
+    pub(super) fn is_at_hand(&self) -> bool {
+        self.pushed_at < self.pushed.len() || self.left > 0
+    }
+
+    /// Whether the rest of the line is.
+    pub(super) fn has_line(&mut self) -> bool {
+        self.is_at_hand() && self.fill().is_ok_and(|at_hand| memchr::memchr(b'\n', at_hand).is_some())
     }
 
     pub(super) fn peek(&mut self) -> io::Result<Option<u8>> {
         Ok(self.fill()?.first().copied())
+    }
+
+    /// The next bytes, without consuming any: up to about `bytes_max` of them, or so many that they are `enough`, which
+    /// is asked each time that they have doubled; fewer only at the end, and whether that is so.
+    pub(super) fn head(
+        &mut self,
+        bytes_max: usize,
+        enough: impl Fn(&[u8]) -> bool,
+    ) -> io::Result<(&[u8], bool)> {
+        let mut is_whole = false;
+        if self.pushed.len() - self.pushed_at < bytes_max {
+            let mut head = self.pushed.split_off(self.pushed_at);
+            (self.pushed, self.pushed_at) = (Vec::new(), 0);
+            let mut asked = 0;
+            while head.len() < bytes_max {
+                if head.len() >= 2 * asked && !head.is_empty() {
+                    asked = head.len();
+                    if enough(&head) {
+                        break;
+                    }
+                }
+                let at_hand = match self.fill() {
+                    Ok(at_hand) => at_hand,
+                    Err(error) if head.is_empty() => return Err(error),
+                    // What came before it is read first.
+                    Err(error) => {
+                        self.broken = Some(error);
+                        is_whole = true;
+                        break;
+                    }
+                };
+                if at_hand.is_empty() {
+                    is_whole = true;
+                    break;
+                }
+                let len = at_hand.len();
+                head.extend_from_slice(at_hand);
+                self.consume(len);
+            }
+            self.pushed = head;
+        }
+        Ok((&self.pushed[self.pushed_at..], is_whole))
+    }
+
+    /// The next line with its end, without consuming it; none at the end of the input. Of a very long one, a part.
+    pub(super) fn next_line(&mut self) -> io::Result<&[u8]> {
+        let mut bytes_max = 4096;
+        loop {
+            let at_hand = self.fill()?;
+            if memchr::memchr(b'\n', at_hand).is_some() || bytes_max > LINE_LOOK_MAX {
+                break;
+            }
+            let (_, is_whole) = self.head(bytes_max, |head| memchr::memchr(b'\n', head).is_some())?;
+            if is_whole {
+                break;
+            }
+            bytes_max *= 4;
+        }
+        let at_hand = self.fill()?;
+        Ok(&at_hand[..memchr::memchr(b'\n', at_hand).map_or(at_hand.len(), |end| end + 1)])
+    }
+
+    /// Consumes `len` bytes that [`Source::head`] showed, with the line ends in them.
+    pub(super) fn skip_head(&mut self, len: usize) {
+        let len = len.min(self.pushed.len() - self.pushed_at);
+        self.line += count_lines(&self.pushed[self.pushed_at..self.pushed_at + len]);
+        self.consume(len);
     }
 
     /// Advances past `len` bytes that [`Source::peek`] or the caller saw and that contain no line ends.
@@ -165,42 +269,6 @@ impl<R: BufRead> Source<R> {
                 return Ok(());
             }
         }
-    }
-
-    /// Whether `words` come next, with white space between them, followed by one of `then`. If so, the words were
-    /// consumed, otherwise nothing.
-    pub(super) fn looks_like(&mut self, words: &[&[u8]], then: &[u8]) -> io::Result<bool> {
-        let mut seen = Vec::new();
-        for byte in words.iter().flat_map(|word| word.iter().enumerate()) {
-            if byte.0 == 0 {
-                self.take_white_space(&mut seen)?;
-            }
-            if self.peek()? != Some(*byte.1) {
-                self.push_back(&seen);
-                return Ok(false);
-            }
-            self.advance(1);
-            seen.push(*byte.1);
-        }
-        self.take_white_space(&mut seen)?;
-        let found = self.peek()?.is_some_and(|byte| then.contains(&byte));
-        if !found {
-            self.push_back(&seen);
-        }
-        Ok(found)
-    }
-
-    /// Consumes as much white space as an opening can reasonably have.
-    fn take_white_space(&mut self, taken: &mut Vec<u8>) -> io::Result<()> {
-        while taken.len() < 4096
-            && let Some(byte) = self.peek()?
-            && byte.is_ascii_whitespace()
-        {
-            self.advance(1);
-            self.line += u64::from(byte == b'\n');
-            taken.push(byte);
-        }
-        Ok(())
     }
 
     /// Takes the rest of the line, without its end.

@@ -1,4 +1,4 @@
-use std::io::Write;
+use std::io::{Read as _, Write};
 
 use super::*;
 
@@ -76,6 +76,12 @@ fn gzip_is_told_by_its_first_bytes() {
     check(&gzip(b"{\"a\":1}\n{\"a\":2}"), &[(1, "{\"a\":1}"), (2, "{\"a\":2}")]);
     let two = [gzip(b"{\"Records\":[{\"a\":1}]}"), gzip(b"{\"Records\":[{\"a\":2}]}")].concat();
     check(&two, &[(1, "{\"a\":1}"), (1, "{\"a\":2}")]);
+    // As tapes and block devices leave it.
+    check(&[gzip(b"{\"a\":1}\n"), vec![0; 1024]].concat(), &[(1, "{\"a\":1}")]);
+    check(
+        &[gzip(b"{\"a\":1}\n"), vec![0; 7], gzip(b"{\"a\":2}")].concat(),
+        &[(1, "{\"a\":1}"), (2, "{\"a\":2}")],
+    );
     let whole = gzip(b"{\"a\":1}\n{\"a\":2}\n");
     let cut: Vec<_> = Records::new(&whole[..whole.len() - 9]).collect();
     assert!(
@@ -100,4 +106,94 @@ fn a_record_over_the_limit_is_named_and_the_rest_goes_in() {
     check("{}\n", "\r\n{}\n", &[(1, true), (2, true), (3, true)]);
     check("{}\n", "b\n{}\n", &[(1, true), (2, false), (3, true)]);
     check("[{},{\"a\":\"", "\"},{}]", &[(1, true), (1, false), (1, true)]);
+}
+
+#[test]
+fn containers_are_opened_wherever_their_array_is() {
+    for key in ["records", "Events", "value", "items", "entries", "data", "Records"] {
+        let input =
+            format!("{{\"status\":\"ok\",\"n\":[1,2],\"{key}\":[{{\"a\":1}},{{\"a\":2}}],\"next\":{{}}}}");
+        check(input.as_bytes(), &[(1, "{\"a\":1}"), (1, "{\"a\":2}")]);
+    }
+    check(
+        b"{\"a\":1,\n\"data\":{\"items\":[\n{\"a\":1}\n],\"x\":1},\"y\":2}\n{\"b\":1}",
+        &[(3, "{\"a\":1}"), (5, "{\"b\":1}")],
+    );
+    check(b"{\"records\":[{\"a\":1}]}\n{\"records\":[{\"a\":2}]}\n", &[(1, "{\"a\":1}"), (2, "{\"a\":2}")]);
+    // Lists of anything else are no records.
+    check(b"{\"a\":1,\"items\":[\"x\"]}\n{\"a\":2}", &[(1, "{\"a\":1,\"items\":[\"x\"]}"), (2, "{\"a\":2}")]);
+}
+
+#[test]
+fn a_record_with_a_list_is_a_record() {
+    let mapping = Mapping::parse("format = 'shop'\n[event]\naction = 'do'").expect("a good mapping");
+    let line = "{\"do\":\"buy\",\"items\":[{\"sku\":1}]}";
+    let input = format!("{line}\n{line}\n");
+    let records: Vec<_> =
+        Records::of(input.as_bytes(), &mapping).flatten().map(|record| record.bytes).collect();
+    assert_eq!(records, [line.as_bytes(), line.as_bytes()]);
+    let named = Mapping::parse("format = 'shop'\nrecords = 'a.list'\n[event]\naction = 'do'")
+        .expect("a good mapping");
+    let input = format!("{{\"do\":1,\"a\":{{\"list\":[{line}]}}}}");
+    let records: Vec<_> =
+        Records::of(input.as_bytes(), &named).flatten().map(|record| record.bytes).collect();
+    assert_eq!(records, [line.as_bytes()]);
+}
+
+#[test]
+fn objects_over_several_lines() {
+    check(b"{\n  \"a\": 1\n}\n{\n  \"a\": 2\n}\n", &[(1, "{\n  \"a\": 1\n}"), (4, "{\n  \"a\": 2\n}")]);
+    check(b"{\"a\":1}{\"a\":2}\n{\"a\":3}", &[(1, "{\"a\":1}"), (1, "{\"a\":2}"), (2, "{\"a\":3}")]);
+    check(b"{\n\"a\":1}\nno\n{\"a\":2}", &[(1, "{\n\"a\":1}"), (3, "no"), (4, "{\"a\":2}")]);
+    check(b"{\"a\":\n{\"b\":1}\n{\"c\":1}\n", &[(1, "!a record"), (2, "{\"b\":1}"), (3, "{\"c\":1}")]);
+    check(b"{\"a\":\"x\n{\"b\":1}\n", &[(1, "{\"a\":\"x"), (2, "{\"b\":1}")]);
+}
+
+#[test]
+fn tables_and_audit_lines_may_take_several_lines() {
+    check(b"a,b\n1,\"x\ny\"\n\n2,z\n", &[(2, "1,\"x\ny\""), (5, "2,z")]);
+    check(b"a,b\n1,\"x\n2,z\n", &[(2, "!a quoted field"), (3, "2,z")]);
+    let (one, two) = ("type=A msg=audit(1.0:1): a=1", "type=B msg=audit(1.0:1): b=1");
+    let other = "type=A msg=audit(1.0:2): a=1";
+    check(format!("{one}\n{two}\n{other}\n").as_bytes(), &[(1, &format!("{one}\n{two}")), (3, other)]);
+}
+
+#[test]
+fn one_huge_container_takes_little_memory() {
+    /// Gives the same bytes again and again, between a beginning and an end.
+    struct Endless(Vec<u8>, usize, usize);
+    impl io::Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let Endless(bytes, at, left) = self;
+            let len = buffer.len().min(bytes.len() - *at).min(*left);
+            buffer[..len].copy_from_slice(&bytes[*at..*at + len]);
+            *left -= len;
+            *at = if *at + len == bytes.len() { 0 } else { *at + len };
+            Ok(len)
+        }
+    }
+    let record = format!("{{\"a\":\"{}\"}},", "x".repeat(1000));
+    let times = 64 * 1024;
+    let middle = Endless(record.clone().into_bytes(), 0, record.len() * times);
+    let reader = (&b"{\"meta\":{},\"records\":["[..]).chain(middle).chain(&b"{\"a\":1}]}"[..]);
+    let mut records = Records::new(io::BufReader::new(reader));
+    let count = records.by_ref().filter(Result::is_ok).count();
+    assert_eq!(count, times + 1);
+    assert!(records.source.held() <= 2 * head::HEAD_BYTES, "{} bytes are held", records.source.held());
+}
+
+#[test]
+fn what_came_before_an_input_broke_off_is_read() {
+    struct Broken(Option<&'static [u8]>);
+    impl io::Read for Broken {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let bytes = self.0.take().ok_or_else(|| io::Error::other("the disk is gone"))?;
+            buffer[..bytes.len()].copy_from_slice(bytes);
+            Ok(bytes.len())
+        }
+    }
+    let found: Vec<_> = Records::new(io::BufReader::new(Broken(Some(b"{\n\"a\":1}")))).take(3).collect();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].as_ref().is_ok_and(|record| record.bytes == b"{\n\"a\":1}"), "{found:?}");
+    assert!(found[1].as_ref().is_err_and(|failed| failed.reason.contains("the disk is gone")), "{found:?}");
 }

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use trailseal_event::filter::{Filter, IdFilter, glob_matches};
+use trailseal_event::filter::{
+    Filter, IdFilter, ResourceFilter, glob_matches, is_same_address, parse_address,
+};
 use trailseal_event::held_id;
 
 use super::order::{ALL, Key};
@@ -66,7 +68,7 @@ impl Plan {
             planner.resource(filter),
             listed(Coded::Outcome, filter.outcome.iter().map(|outcome| outcome_code(*outcome))),
             listed(Coded::Severity, filter.severity.iter().map(|severity| severity_code(*severity))),
-            planner.exact(Coded::Ip, &filter.ip),
+            planner.ip(&filter.ip),
             planner.keys(KEY_CORRELATION, &filter.correlation_id),
             planner.keys(KEY_REQUEST, &filter.request_id),
             planner.keys(KEY_SESSION, &filter.session_id),
@@ -86,6 +88,7 @@ impl Plan {
             system: filter.system,
             bounds: filter.index_range(),
             line: !filter.text.is_empty()
+                || filter.resource.iter().any(is_untyped)
                 || filter.recorded_since.is_some()
                 || filter.recorded_until.is_some(),
         })
@@ -169,6 +172,20 @@ impl Planner<'_> {
         })
     }
 
+    /// Addresses, however they are written. Values that no dictionary took are judged by their lines.
+    fn ip(&self, values: &[String]) -> Option<Condition> {
+        let mut condition = self.exact(Coded::Ip, values)?;
+        if values.iter().any(|value| parse_address(value).is_some()) {
+            let is_wanted = |entry: &[u8]| {
+                std::str::from_utf8(entry)
+                    .is_ok_and(|ip| values.iter().any(|value| is_same_address(value, ip)))
+            };
+            condition.codes = self.dictionaries[Coded::Ip.at()].codes_where(is_wanted);
+            condition.other = true;
+        }
+        Some(condition)
+    }
+
     /// Types alone, if nothing else is asked of the resource.
     fn kind(&self, filter: &Filter) -> Option<Condition> {
         if filter.resource.iter().any(|wanted| wanted.id.is_some()) {
@@ -182,11 +199,16 @@ impl Planner<'_> {
         if filter.resource.iter().all(|wanted| wanted.id.is_none()) {
             return None;
         }
-        let kinds = filter.resource.iter().filter(|wanted| wanted.id.is_none()).map(|wanted| &wanted.kind);
+        // Without a type there is no key: the lines are judged.
+        if filter.resource.iter().any(is_untyped) {
+            return None;
+        }
+        let readings: Vec<_> = filter.resource.iter().flat_map(ResourceFilter::readings).collect();
+        let kinds = readings.iter().filter(|(_, id)| id.is_none()).map(|(kind, _)| kind);
         let mut condition = self.exact(Coded::Kind, kinds).unwrap_or_default();
-        for wanted in &filter.resource {
-            if let Some(id) = &wanted.id {
-                condition.keys.push((KEY_RESOURCE, self.hasher.resource(&wanted.kind, id)));
+        for (kind, id) in &readings {
+            if let Some(id) = id {
+                condition.keys.push((KEY_RESOURCE, self.hasher.resource(kind, id)));
             }
         }
         Some(condition)
@@ -207,6 +229,11 @@ impl Planner<'_> {
         }
         (!ids.is_empty()).then_some(condition)
     }
+}
+
+/// An id or name alone.
+fn is_untyped(wanted: &ResourceFilter) -> bool {
+    wanted.kind.is_empty() && wanted.id.is_some()
 }
 
 fn listed(column: Coded, codes: impl Iterator<Item = u32>) -> Option<Condition> {

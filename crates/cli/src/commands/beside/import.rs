@@ -18,22 +18,21 @@ pub(crate) fn import(server: &ServerClient, arguments: &Import, json: bool) -> O
     let mut lines = Lines::default();
     let mut post = Post::new(server, PATH);
     let sent = source.each(&mut summary, |place, event, summary| {
-        lines.push(place, event.to_json());
+        lines.push(place, event);
         if lines.are_enough() { send(&mut post, &mut lines, summary) } else { Ok(()) }
     });
     let sent = sent.and_then(|()| send(&mut post, &mut lines, &mut summary));
-    if let Err(failure) = sent {
-        summary.broke_off = Some(format!(
-            "{}; {} of the records are confirmed: import again to add the others; none is recorded twice",
-            failure.text(),
-            thousands(summary.confirmed()),
-        ));
-    }
-    summary.finish(json)
+    summary.finish(json, sent)
 }
 
+/// Sends what waits. If that ends the import, it says how far it came.
 fn send(post: &mut Post<'_>, lines: &mut Lines<Place>, summary: &mut Summary) -> Outcome {
-    post.send(lines.take(), &mut |lines, answer| count(lines, answer, summary))
+    post.send(lines.take(), &mut |lines, answer| count(lines, answer, summary)).map_err(|failure| {
+        let (what, confirmed) = (failure.text(), thousands(summary.confirmed()));
+        Failure::could_not(format!(
+            "{what}; {confirmed} of the records are confirmed: import again to add the others; none is recorded twice"
+        ))
+    })
 }
 
 /// What the server says has become of each line.

@@ -1,0 +1,188 @@
+//! The first records of an input, to judge what it is before any of it is recorded.
+//!
+//! What must hold: an input that the mapping does not understand is said, with what it looks like instead; one that it
+//! does is never refused because of a few odd records.
+
+use std::io::BufRead;
+
+use trailseal_event::{Event, Timestamp, Value};
+
+use crate::import::{Imported, Numbering, Reading, defaulted, mapped};
+use crate::mapping::Mapping;
+use crate::records::{Failed, Record, Records};
+
+/// How many records are looked at.
+pub const SAMPLE_RECORDS: usize = 20;
+/// About how many bytes of them.
+const SAMPLE_BYTES: usize = 1024 * 1024;
+/// Fewer records than this say little about what all of them lack.
+const LACKING_MIN: usize = 5;
+
+/// How many keys of a record are shown.
+const KEYS_SHOWN: usize = 12;
+
+/// The fields without which an event says little.
+const NEEDED: [&str; 3] = ["action", "actor", "time"];
+
+/// The first records of one input.
+pub struct Sample {
+    taken_for: String,
+    records: Vec<Result<Record, Failed>>,
+    values: Vec<Value>,
+}
+
+/// What a mapping makes of a sample.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// How many events the sample gives.
+    pub events: usize,
+    /// How many of them lack a field, for the fields that the mapping asks for.
+    pub lacking: Vec<(&'static str, usize)>,
+    /// What the mapping looks for and does not find, in some of the records or in all.
+    pub not_found: Vec<NotFound>,
+    /// Why the mapping seems to be the wrong one, for people.
+    pub doubt: Option<String>,
+}
+
+/// A field of the event that the mapping looks for in vain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotFound {
+    /// The field.
+    pub field: &'static str,
+    /// In how many records.
+    pub records: usize,
+    /// Where it looks.
+    pub looked_at: String,
+}
+
+impl Sample {
+    /// Whether there is nothing to judge.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// How many records it has.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The keys that the first record has, for people.
+    pub fn keys(&self) -> String {
+        let keys =
+            self.values.first().and_then(Value::as_object).map(|record| {
+                record.iter().take(KEYS_SHOWN).map(|(key, _)| key).collect::<Vec<_>>().join(", ")
+            });
+        keys.unwrap_or_default()
+    }
+
+    fn not_found(&self, mapping: &Mapping, written: Option<Timestamp>) -> Vec<NotFound> {
+        let mut not_found: Vec<NotFound> =
+            mapping.asked().map(|(field, looked_at)| NotFound { field, records: 0, looked_at }).collect();
+        for value in &self.values {
+            for at in mapping.not_found_in(value, written) {
+                if let Some(found) = not_found.get_mut(at) {
+                    found.records += 1;
+                }
+            }
+        }
+        not_found.retain(|found| found.records > 0);
+        not_found
+    }
+
+    /// The first records; they are still read in their turn.
+    pub fn of<R: BufRead>(records: &mut Records<'_, R>) -> Sample {
+        let first: Vec<_> = records.peek(SAMPLE_RECORDS, SAMPLE_BYTES).cloned().collect();
+        let values =
+            first.iter().flatten().filter_map(|record| record.form.value(&record.bytes).ok()).collect();
+        Sample { taken_for: records.taken_for().unwrap_or("nothing").to_owned(), records: first, values }
+    }
+
+    /// How the records are arranged, such as `JSON lines`.
+    pub fn taken_for(&self) -> &str {
+        &self.taken_for
+    }
+
+    /// The built-in mapping for these records, and what tells it, for people.
+    pub fn detect(&self) -> Option<(&'static Mapping, String)> {
+        // Of equals the last counts: the more particular mappings come last.
+        let counted = Mapping::builtins().map(|mapping| (mapping, self.detected(mapping)));
+        let (mapping, count) = counted.max_by_key(|(_, count)| *count).filter(|(_, count)| *count > 0)?;
+        let why = self.values.iter().find_map(|value| mapping.detected_by(value))?;
+        let why = format!(
+            "{}; {count} of the first {} records have {}",
+            self.taken_for,
+            self.values.len(),
+            why.join(", ")
+        );
+        Some((mapping, why))
+    }
+
+    fn detected(&self, mapping: &Mapping) -> usize {
+        self.values.iter().filter(|value| mapping.detects(value)).count()
+    }
+
+    /// The events that the sample gives, as they would be recorded.
+    pub fn events(&self, reading: Reading<'_>) -> Vec<Result<Imported, Failed>> {
+        let mut events = Vec::new();
+        let mut numbering = Numbering::default();
+        for record in &self.records {
+            mapped(record.clone(), reading, &mut |one| {
+                numbering.number(one, reading, &mut |imported| events.push(imported));
+            });
+        }
+        events
+    }
+
+    /// Whether the mapping understands the sample.
+    pub fn judge(&self, mapping: &Mapping, written: Option<Timestamp>) -> Judgement {
+        let events = self.events(Reading { mapping, written });
+        let events: Vec<&Event> = events.iter().flatten().map(|imported| &imported.event).collect();
+        let lacking: Vec<(&'static str, usize)> = NEEDED
+            .into_iter()
+            .filter(|field| mapping.asks_for(field))
+            .map(|field| (field, events.iter().filter(|event| lacks(event, field)).count()))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        let is_most = |count: usize| count * 2 > events.len();
+        let doubt = self.other_format(mapping, events.len()).or_else(|| {
+            let most: Vec<&str> =
+                lacking.iter().filter(|(_, count)| is_most(*count)).map(|(field, _)| *field).collect();
+            let lacks_all =
+                is_most(events.iter().filter(|event| NEEDED.iter().all(|field| lacks(event, field))).count());
+            (lacks_all || (!most.is_empty() && events.len() >= LACKING_MIN))
+                .then(|| self.lacks(mapping, &most, events.len()))
+        });
+        Judgement { events: events.len(), lacking, not_found: self.not_found(mapping, written), doubt }
+    }
+
+    /// Doubt because the records look like those of another format, and not like this one.
+    fn other_format(&self, mapping: &Mapping, events: usize) -> Option<String> {
+        if !mapping.can_detect() || self.detected(mapping) * 2 >= events {
+            return None;
+        }
+        let (other, why) = self.detect()?;
+        let is_other = other.format() != mapping.format() && self.detected(other) * 2 > self.values.len();
+        is_other.then(|| format!("it looks like {}, not like {} ({why})", other.format(), mapping.format()))
+    }
+
+    fn lacks(&self, mapping: &Mapping, fields: &[&str], events: usize) -> String {
+        let keys = self.keys();
+        let first = if keys.is_empty() { "nothing".to_owned() } else { keys };
+        format!(
+            "read as {}, most of the first {events} records ({}) give no {}; the first has {first}",
+            mapping.format(),
+            self.taken_for,
+            fields.join(" and no "),
+        )
+    }
+}
+
+fn lacks(event: &Event, field: &str) -> bool {
+    match field {
+        "actor" => event
+            .actor
+            .as_ref()
+            .is_none_or(|actor| actor.id.is_none() && actor.name.is_none() && actor.email.is_none()),
+        _ => defaulted(event).any(|defaulted| defaulted == field),
+    }
+}

@@ -29,7 +29,8 @@ class Home:
         self._lock = threading.Lock()
 
     def use(self, trail: Trail | None) -> None:
-        """Records into this trail from now on. It stays the caller's to close. `None`: into one of its own again."""
+        """Records into this trail from now on. It stays the caller's to close. `None`: into one of its own
+        again."""
         with self._lock:
             before, self._trail = self._trail if self._is_own else None, trail
             self._is_own = False
@@ -54,7 +55,8 @@ class Home:
         return self._trail is not None
 
     def leave(self, timeout: float) -> int:
-        """Waits until all is on disk, at most so long, and closes the trail if it is its own. How many events are late."""
+        """Waits until all is on disk, at most so long, and closes the trail if it is its own. How many events
+        are late."""
         with self._lock:
             trail, is_own = self._trail, self._is_own
             if is_own:

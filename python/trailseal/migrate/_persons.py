@@ -1,7 +1,7 @@
 """Who did something, and in whose name; and the search by user that follows from it.
 
-The systems that come here have a user and, sometimes, an operator who acted as that user. In a trail the actor is who really
-did it, and `on_behalf_of` is the user. Whoever searches by user means both.
+The systems that come here have a user and, sometimes, an operator who acted as that user. In a trail the actor
+is who really did it, and `on_behalf_of` is the user. Whoever searches by user means both.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ class Stream:
 def page(
     trail: Trail, user: Any, limit: int, cursor: str | None = None, **filters: Any
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """One page, the newest first, and the cursor of the next one. Raises `ValueError` for a cursor that is none."""
+    """One page, the newest first, and the cursor of the next one. Raises `ValueError` for a cursor that is
+    none."""
     given = filled(filters)
     try:
         if user is None:
@@ -146,7 +147,8 @@ def every(trail: Trail, user: Any, **filters: Any) -> Iterator[dict[str, Any]]:
 
 
 def count(trail: Trail, user: Any, **filters: Any) -> int:
-    """How many events there are, exactly. By user it reads that user's events: what the index counts is not enough."""
+    """How many events there are, exactly. By user it reads that user's events: what the index counts is not
+    enough."""
     given = filled(filters)
     if user is None:
         return trail.count(**given)

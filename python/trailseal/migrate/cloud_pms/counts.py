@@ -1,7 +1,7 @@
 """The numbers that the monitoring of the yacht system reads.
 
-`succeeded` means what it meant: written. An event that was taken and is not on disk yet is in the queue; a killed process
-loses neither.
+`succeeded` means what it meant: written. An event that was taken and is not on disk yet is in the queue; a
+killed process loses neither.
 """
 
 from __future__ import annotations

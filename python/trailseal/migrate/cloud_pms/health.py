@@ -15,8 +15,8 @@ LEVELS: tuple[Health, ...] = ("good", "warning", "critical")
 
 
 def get_audit_health(stats: Mapping[str, Any] | None = None) -> Health:
-    """The worst of the three: success rate (over 99.5 % good, from 98 % warning), queue (under 10 good, to 50 warning),
-    failures (none good, to 1 % warning). With nothing submitted it is good.
+    """The worst of the three: success rate (over 99.5 % good, from 98 % warning), queue (under 10 good, to 50
+    warning), failures (none good, to 1 % warning). With nothing submitted it is good.
 
     What is still in the queue has neither succeeded nor failed, so that it lowers no rate.
     """
@@ -40,8 +40,8 @@ def level(is_good: bool, is_bearable: bool) -> int:
 def audit_stats_router(*, dependencies: Sequence[Any]) -> APIRouter:
     """`GET /admin/audit/stats` with the documented answer, and the health in the header `X-Audit-Health`.
 
-    `dependencies` say who may ask, such as `[Depends(require_admin)]`. The document asks for none: to do the same, give
-    `[]`.
+    `dependencies` say who may ask, such as `[Depends(require_admin)]`. The document asks for none: to do the
+    same, give `[]`.
     """
     from .stats_route import router
 

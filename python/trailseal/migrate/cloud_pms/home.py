@@ -21,10 +21,11 @@ def configure(trail: Trail | None = None) -> None:
 
 
 def set_audit_mode(mode: Literal["sync", "async"]) -> None:
-    """The rollback plan, while the application runs: `sync` makes every write wait for the disk, `async` ends that.
+    """The rollback plan, while the application runs: `sync` makes every write wait for the disk, `async` ends
+    that.
 
-    The change is itself recorded, and kept when this process is restarted. It applies to this process: with several
-    workers, call it in each, or set `AUDIT_MODE` and restart them.
+    The change is itself recorded, and kept when this process is restarted. It applies to this process: with
+    several workers, call it in each, or set `AUDIT_MODE` and restart them.
     """
     if mode not in ("sync", "async"):
         raise ValueError(f"the mode {mode!r} is neither sync nor async")

@@ -1,7 +1,7 @@
 """`db.table("pms_audit_log")` for the places that write to the table themselves.
 
-`wrap(db)` gives back the same client, except that this one table is a trail: rows can be inserted and selected, and nothing
-else. All other tables stay where they are.
+`wrap(db)` gives back the same client, except that this one table is a trail: rows can be inserted and selected,
+and nothing else. All other tables stay where they are.
 """
 
 from __future__ import annotations
@@ -145,7 +145,9 @@ class AuditTable:
         return Select(",".join(columns) or "*", count)
 
     def __getattr__(self, name: str) -> Any:
-        raise NotInAnAuditLog(f"{TABLE} is an audit log: its rows are inserted and selected, but there is no {name}")
+        raise NotInAnAuditLog(
+            f"{TABLE} is an audit log: its rows are inserted and selected, but there is no {name}"
+        )
 
 
 class AuditedClient:

@@ -21,16 +21,17 @@ T = TypeVar("T")
 def write_audit_log_async(db: Any, payload: Mapping[str, Any]) -> None:
     """Records an audit log: a copy into memory that outlives the process. It never raises.
 
-    `db` is not used. Of `payload` are taken `yacht_id`, `entity_type`, `action`, `entity_id`, `user_id`, `old_values` and
-    `new_values` (JSON text or values), `metadata`, `signature`; whatever else is there goes into the details, and what is
-    missing is named there.
+    `db` is not used. Of `payload` are taken `yacht_id`, `entity_type`, `action`, `entity_id`, `user_id`,
+    `old_values` and `new_values` (JSON text or values), `metadata`, `signature`; whatever else is there goes
+    into the details, and what is missing is named there.
     """
     _audit_stats.submitted()
     write(payload)
 
 
 def _write_audit_log_impl(db: Any, audit_payload: Mapping[str, Any]) -> None:
-    """Writes a row, and returns when it is on disk. It never raises. The one who calls it counts it as submitted."""
+    """Writes a row, and returns when it is on disk. It never raises. The one who calls it counts it as
+    submitted."""
     write(audit_payload, ack="durable")
 
 
@@ -73,7 +74,8 @@ def write(row: Any, **how: Any) -> bool:
 
 
 def get_audit_stats() -> dict[str, Any]:
-    """`submitted`, `succeeded`, `failed`, `success_rate` such as `"99.8%"`, and `queue_size`: events not on disk yet."""
+    """`submitted`, `succeeded`, `failed`, `success_rate` such as `"99.8%"`, and `queue_size`: events not on disk
+    yet."""
     waiting = _audit_stats.waiting()
     counts = dict(_audit_stats)
     share = counts["succeeded"] / counts["submitted"] * 100 if counts["submitted"] else 0.0
@@ -83,8 +85,8 @@ def get_audit_stats() -> dict[str, Any]:
 def shutdown_audit_logger(wait: bool = True, timeout: float | None = 10.0) -> None:
     """Waits until all audit logs are on disk, at most `timeout` seconds; `None` is without a limit.
 
-    From `atexit`, from `on_event("shutdown")` or both: a second call finds nothing to do. What is late is said; it is in
-    the trail's folder, and the next start recovers it. What is recorded after this call is taken, too.
+    From `atexit`, from `on_event("shutdown")` or both: a second call finds nothing to do. What is late is said;
+    it is in the trail's folder, and the next start recovers it. What is recorded after this call is taken, too.
     """
     logger.info("Shutting down audit logger...")
     late = 0
@@ -122,9 +124,7 @@ class AuditExecutor:
             future.set_exception(error)
         return future
 
-    def shutdown(
-        self, wait: bool = True, *, cancel_futures: bool = False, timeout: float | None = None
-    ) -> None:
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False, timeout: float | None = None) -> None:
         """Waits until all is on disk. It takes the `timeout` that a thread pool does not."""
         if wait:
             home.leave(10.0**6 if timeout is None else timeout)

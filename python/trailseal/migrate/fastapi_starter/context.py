@@ -20,7 +20,8 @@ class AuditContext:
 def set_audit_context(
     ip_address: str | None = None, user_agent: str | None = None, request_id: str | None = None
 ) -> None:
-    """Sets it for this request. `trailseal.fastapi` has a middleware that does so, and trusts no header unasked."""
+    """Sets it for this request. `trailseal.fastapi` has a middleware that does so, and trusts no header
+    unasked."""
     known = filled({"ip": ip_address, "user_agent": user_agent, "request_id": request_id})
     current = request_context.get()
     if current is None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from trailseal.migrate._persons import user_and_operator
 
 
-class AuditAction(str, Enum):  # noqa: UP042  its members must stay what they were
+class AuditAction(StrEnum):
     """The actions that the starter knows. Any other text is an action, too."""
 
     USER_LOGIN = "user.login"
@@ -32,7 +32,7 @@ class AuditAction(str, Enum):  # noqa: UP042  its members must stay what they we
     IDENTITY_ASSUMED = "identity.assumed"
 
 
-class AuditStatus(str, Enum):  # noqa: UP042
+class AuditStatus(StrEnum):
     """How it ended."""
 
     SUCCESS = "success"

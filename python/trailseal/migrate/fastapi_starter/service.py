@@ -43,7 +43,8 @@ class AuditService:
         status: AuditStatus | str = AuditStatus.SUCCESS,
         error_message: str | None = None,
     ) -> AuditLog | None:
-        """Records an action. `None` if that failed, which is logged, or if sampling left it out. It never raises."""
+        """Records an action. `None` if that failed, which is logged, or if sampling left it out. It never
+        raises."""
         return await self._safely(
             AuditEvent(action, entity_type, entity_id, user_id, changes, status, error_message)
         )

@@ -77,8 +77,8 @@ _given: HasAuditSettings = settings
 def configure(given: HasAuditSettings | None = None, *, trail: Trail | None = None) -> None:
     """Takes the application's own settings, and a trail if there is one. Call it when the application starts.
 
-    It raises `ValueError` for a mode that does not exist and a rate outside 0.0 to 1.0. The settings are read again for
-    each event, so that a mode that is changed later counts from then on.
+    It raises `ValueError` for a mode that does not exist and a rate outside 0.0 to 1.0. The settings are read
+    again for each event, so that a mode that is changed later counts from then on.
     """
     global _given
     wanted = settings if given is None else given
@@ -89,7 +89,8 @@ def configure(given: HasAuditSettings | None = None, *, trail: Trail | None = No
 
 
 def mode_in_force(trail: Trail) -> str:
-    """The mode that the settings name now. The trail's own policy is brought in line where sampling is concerned."""
+    """The mode that the settings name now. The trail's own policy is brought in line where sampling is
+    concerned."""
     mode = str(_given.audit_mode)
     check_mode(mode)
     sampled = check_rate(_given.audit_sample_rate) if mode == "sampled" else None

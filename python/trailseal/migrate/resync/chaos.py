@@ -1,8 +1,8 @@
 """Faults of the audit storage that an application can switch on, to see how it behaves under them.
 
-The faults stand where this module hands events to the trail: an event that a fault refuses is not recorded, is counted, and
-its caller sees what it would see if the trail refused it. Switching a fault on and off is itself recorded, with the counts,
-so that a gap made by an experiment explains itself.
+The faults stand where this module hands events to the trail: an event that a fault refuses is not recorded, is
+counted, and its caller sees what it would see if the trail refused it. Switching a fault on and off is itself
+recorded, with the counts, so that a gap made by an experiment explains itself.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Faults:
     def start(self, fault: Fault, *, delay: float = 1.0, share: float = 1.0) -> None:
         """Switches a fault on, for this share of the events.
 
-        `fails`: each write raises at once. `slow`: each takes `delay` seconds longer. `cut_off`: each raises after `delay`
-        seconds, as one does whose server cannot be reached.
+        `fails`: each write raises at once. `slow`: each takes `delay` seconds longer. `cut_off`: each raises
+        after `delay` seconds, as one does whose server cannot be reached.
         """
         if fault not in ("fails", "slow", "cut_off"):
             raise ValueError(f"the fault {fault!r} is not one of fails, slow, cut_off")

@@ -54,7 +54,7 @@ class AuditDB:
     def log_action_sync(self, action: str, **fields: Any) -> AuditEntry:
         """The same where nothing can be awaited."""
         faults.before_write()
-        event = event_of(**({name: None for name in PARAMETERS} | {"metadata": {}} | fields))
+        event = event_of(**(dict.fromkeys(PARAMETERS) | {"metadata": {}} | fields))
         return recorded(action, event, home.trail().record(action, **event))
 
     async def get_user_actions(self, user_id: Any, limit: int = 100) -> list[AuditEntry]:
@@ -136,7 +136,8 @@ def event_of(
     user_agent: str | None,
     metadata: dict[str, Any],
 ) -> dict[str, Any]:
-    """The event's fields. The metadata that `log_audit_event` makes is taken apart into the fields that it stands for."""
+    """The event's fields. The metadata that `log_audit_event` makes is taken apart into the fields that it
+    stands for."""
     context = {"ip": ip_address, "user_agent": user_agent}
     details, severity = metadata, None
     if tuple(metadata) == STRUCTURED:

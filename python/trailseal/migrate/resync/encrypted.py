@@ -1,8 +1,8 @@
 """`EncryptedAuditTrail`: its calls over a trail.
 
-Its promises, kept by other means: the hash chain and the HMAC signatures are the trail's signed Merkle tree, which also finds
-what is missing; an event is on disk within milliseconds, not after five minutes; verification reads every event. What is not
-here is encryption of the files: see docs/migrate/resync.md.
+Its promises, kept by other means: the hash chain and the HMAC signatures are the trail's signed Merkle tree,
+which also finds what is missing; an event is on disk within milliseconds, not after five minutes; verification
+reads every event. What is not here is encryption of the files: see docs/migrate/resync.md.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from trailseal.migrate._home import filled, newest, not_durable
@@ -24,7 +24,17 @@ from .log_line import logger
 #: What an event type that is not one of the trail's categories becomes, and how it is found again.
 CUSTOM = "custom:"
 CATEGORIES = frozenset(
-    "authentication authorization secret_access config_change data_access data_change workflow step admin".split()
+    (
+        "authentication",
+        "authorization",
+        "secret_access",
+        "config_change",
+        "data_access",
+        "data_change",
+        "workflow",
+        "step",
+        "admin",
+    )
 )
 
 #: The type of a resource of which only the id is known.
@@ -193,8 +203,8 @@ class EncryptedAuditTrail:
     async def export_forensic_data(
         self, start_time: float, end_time: float, include_encrypted: bool = False
     ) -> dict[str, Any]:
-        """All events between two times, with the verdict. `trail.export_to(…, format="bundle")` is the form that a third
-        party can verify. There are no encrypted blocks, so that `include_encrypted` adds none."""
+        """All events between two times, with the verdict. `trail.export_to(…, format="bundle")` is the form that
+        a third party can verify. There are no encrypted blocks, so that `include_encrypted` adds none."""
         trail = home.trail()
         events = await asyncio.to_thread(
             lambda: [
@@ -211,7 +221,8 @@ class EncryptedAuditTrail:
         } | ({"encrypted_blocks": []} if include_encrypted else {})
 
     async def rotate_encryption_key(self, reason: str = "scheduled") -> str:
-        """Replaces the key that signs. The old one vouches for the new one, which is returned in signed-note form."""
+        """Replaces the key that signs. The old one vouches for the new one, which is returned in signed-note
+        form."""
         trail = home.trail()
         key = await asyncio.to_thread(trail.rotate_key)
         trail.record("key_rotated", category="config_change", details={"new_key_id": key, "reason": reason})
@@ -240,7 +251,7 @@ class EncryptedAuditTrail:
 
 
 def instant(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 _instance: EncryptedAuditTrail | None = None

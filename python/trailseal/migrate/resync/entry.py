@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Final
 
 #: What `log_audit_event` puts into the metadata of an entry, as its callers read it.
@@ -15,8 +15,8 @@ STRUCTURED: Final = ("details", "correlation_id", "source_component", "severity"
 class AuditEntry:
     """An event as it was recorded.
 
-    `id` is a string, not a number: it stays the same wherever the event goes. `index` is its place in its trail, and `None`
-    if it was not recorded.
+    `id` is a string, not a number: it stays the same wherever the event goes. `index` is its place in its trail,
+    and `None` if it was not recorded.
     """
 
     id: str
@@ -28,7 +28,7 @@ class AuditEntry:
     new_value: Any = None
     ip_address: str | None = None
     user_agent: str | None = None
-    timestamp: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    timestamp: datetime = field(default_factory=lambda: datetime.now(UTC))
     metadata: dict[str, Any] = field(default_factory=dict)
     severity: str = "INFO"
     correlation_id: str | None = None

@@ -67,7 +67,9 @@ def log_audit_event(
         return failed(action, given, error)
 
 
-def at_once(loop: asyncio.AbstractEventLoop, action: str, event: dict[str, Any], given: tuple[Any, ...]) -> AuditEntry:
+def at_once(
+    loop: asyncio.AbstractEventLoop, action: str, event: dict[str, Any], given: tuple[Any, ...]
+) -> AuditEntry:
     """Hands the event in now; a task waits for the rest."""
     event = event | {"id": str(uuid.uuid4())}
     trail = home.trail()
@@ -85,7 +87,9 @@ def at_once(loop: asyncio.AbstractEventLoop, action: str, event: dict[str, Any],
     return unrecorded(action, event, event["id"], origin=trail.origin)
 
 
-def later(loop: asyncio.AbstractEventLoop, action: str, event: dict[str, Any], given: tuple[Any, ...]) -> AuditEntry:
+def later(
+    loop: asyncio.AbstractEventLoop, action: str, event: dict[str, Any], given: tuple[Any, ...]
+) -> AuditEntry:
     """While a fault is on: a task meets it, so that a slow storage does not hold up the loop."""
     event = event | {"id": str(uuid.uuid4())}
 

@@ -14,10 +14,16 @@ logger = logging.getLogger("trailseal.migrate.resync")
 
 #: Whole keys, in lower case, whose values do not go into a log line.
 SECRET_KEYS = frozenset(
-    "password secret key token api_key auth credentials credit_card ssn social_security cvv card_number pin cvv2".split()
+    (
+        *("password", "secret", "key", "token", "api_key", "auth", "credentials"),
+        *("credit_card", "card_number", "cvv", "cvv2", "pin", "ssn", "social_security"),
+    )
 )
 #: Parts of keys that a log line does not show either. In the trail its own masking decides.
-SECRET_PARTS = ("password", "secret", "token", "credential", "api_key", "apikey", "private_key", "authorization", "cookie")
+SECRET_PARTS = (
+    *("password", "secret", "token", "credential", "authorization", "cookie"),
+    *("api_key", "apikey", "private_key"),
+)
 DEPTH_MAX = 16
 
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .home import home
@@ -35,8 +35,8 @@ class AuditQueue:
         self._initialized = False
 
     async def add_audit_record(self, memory: Mapping[str, Any]) -> bool:
-        """Asks for a review of `memory`; `False` if one with its id was asked for already. Raises `ValueError` for a
-        record that cannot be reviewed."""
+        """Asks for a review of `memory`; `False` if one with its id was asked for already. Raises `ValueError`
+        for a record that cannot be reviewed."""
         return await asyncio.to_thread(self.add_audit_record_sync, memory)
 
     def add_audit_record_sync(self, memory: Mapping[str, Any]) -> bool:
@@ -93,7 +93,7 @@ class AuditQueue:
         """Takes out what was decided longer ago than this, 1 to 365 days. How many that were."""
         if not 1 <= days_old <= 365:
             raise ValueError("days must be between 1 and 365")
-        cutoff = datetime.now(timezone.utc) - timedelta(days=days_old)
+        cutoff = datetime.now(UTC) - timedelta(days=days_old)
         old = [id for id, record in (await self._records()).items() if is_reviewed_before(record, cutoff)]
         return sum([await self.delete_audit_record(memory_id) for memory_id in old])
 
@@ -126,7 +126,10 @@ class AuditQueue:
 
     def get_audit_metrics_sync(self) -> dict[str, Any]:
         """`get_audit_metrics` without `await`. In a running loop it raises `RuntimeError`: there, await."""
-        return run(self.get_audit_metrics, "get_audit_metrics_sync()", "await get_audit_metrics()")
+        metrics: dict[str, Any] = run(
+            self.get_audit_metrics, "get_audit_metrics_sync()", "await get_audit_metrics()"
+        )
+        return metrics
 
     def get_all_audits_sync(self) -> list[dict[str, Any]]:
         """`get_all_audits` without `await`, from any thread."""

@@ -1,8 +1,8 @@
 """What people still have to review, as the trail tells it.
 
-Each step is an event: `review.requested`, `review.decided`, `review.withdrawn`, about the resource `memory/ID`. The queue holds
-nothing of its own: it reads the steps that it has not seen yet, in the order in which they were recorded. So it is the same in
-every process, and after a restart.
+Each step is an event: `review.requested`, `review.decided`, `review.withdrawn`, about the resource `memory/ID`.
+The queue holds nothing of its own: it reads the steps that it has not seen yet, in the order in which they were
+recorded. So it is the same in every process, and after a restart.
 """
 
 from __future__ import annotations

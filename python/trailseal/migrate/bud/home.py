@@ -1,0 +1,62 @@
+"""Where budapp's events go, and whose word about a client's address counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from trailseal import Trail
+from trailseal._client_address import Network, client_address, networks
+from trailseal.migrate._home import Home, filled
+
+from .log import logger
+
+
+def open_trail(folder: str) -> Trail:
+    """A trail for several worker processes, that masks what budapp's own list masks, and more."""
+    return Trail.open(folder, workers="slots", mask_preset="003")
+
+
+home = Home(open_trail)
+_trusted: tuple[Network, ...] = ()
+_is_told = False
+
+
+def configure(trail: Trail | None = None, *, trusted_proxies: Iterable[str] = ()) -> None:
+    """Records into `trail` from now on; it stays the caller's to close.
+
+    `X-Forwarded-For` is believed if it comes from `trusted_proxies`, such as `["10.0.0.0/8"]`, and from nobody
+    else: with it anybody can say any address.
+    """
+    global _trusted, _is_told
+    _trusted, _is_told = networks(trusted_proxies), False
+    home.use(trail)
+
+
+def context_of(request: Any) -> dict[str, str]:
+    """The client's address and user agent, as far as a request tells them. It may be over already."""
+    global _is_told
+    if request is None:
+        return {}
+    headers = request.headers
+    peer = request.client.host if request.client else None
+    forwarded = [value for value in header_values(headers, "x-forwarded-for") if value]
+    ip = client_address(
+        peer, [value.encode("ascii", "replace") for value in forwarded], _trusted, "x-forwarded-for"
+    )
+    if forwarded and not _trusted and not _is_told:
+        _is_told = True
+        logger.warning(
+            "X-Forwarded-For came from %s and is not believed: if that is your proxy, call "
+            "trailseal.migrate.bud.configure(trusted_proxies=[...])",
+            peer,
+        )
+    return filled({"ip": ip or peer, "user_agent": headers.get("user-agent")})
+
+
+def header_values(headers: Any, name: str) -> list[str]:
+    getlist = getattr(headers, "getlist", None)
+    if getlist is not None:
+        return [str(value) for value in getlist(name)]
+    value = headers.get(name)
+    return [] if value is None else [str(value)]

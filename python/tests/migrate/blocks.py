@@ -104,8 +104,22 @@ def patch(text: str, diff: str) -> Patched:
                 keep(wanted, at)
     for number in range(at, len(old)):
         keep(old[number], number + 1)
-    patched.text = "\n".join(lines) + "\n"
+    patched.text = "\n".join(indented(lines)) + "\n"
     return patched
+
+
+def indented(lines: list[str]) -> Iterator[str]:
+    """What stands between `#: in DEF:` and `#: out` becomes the body of that function."""
+    indentation = ""
+    for line in lines:
+        if line.startswith("#: in "):
+            indentation = "    "
+            yield line.removeprefix("#: in ")
+        elif line == "#: out":
+            indentation = ""
+            yield ""
+        else:
+            yield indentation + line if line else line
 
 
 def is_completed(removed: str, added: list[str]) -> bool:

@@ -146,7 +146,7 @@ class AuditTable:
 
     def __getattr__(self, name: str) -> Any:
         raise NotInAnAuditLog(
-            f"{TABLE} is an audit log: its rows are inserted and selected, but there is no {name}"
+            f"{TABLE} is an audit log: rows are inserted and selected, but there is no {name}"
         )
 
 

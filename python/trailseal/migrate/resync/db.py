@@ -51,12 +51,6 @@ class AuditDB:
         receipt = await home.trail().record_async(action, **event)
         return recorded(action, event, receipt)
 
-    def log_action_sync(self, action: str, **fields: Any) -> AuditEntry:
-        """The same where nothing can be awaited."""
-        faults.before_write()
-        event = event_of(**(dict.fromkeys(PARAMETERS) | {"metadata": {}} | fields))
-        return recorded(action, event, home.trail().record(action, **event))
-
     async def get_user_actions(self, user_id: Any, limit: int = 100) -> list[AuditEntry]:
         """What this user did, the newest first."""
         return await self._newest(limit, actor=text(user_id))
@@ -112,18 +106,6 @@ class AuditDB:
     async def _newest(self, limit: int, offset: int = 0, **filters: Any) -> list[AuditEntry]:
         events = await asyncio.to_thread(newest, home.trail(), limit, offset, **filters)
         return [AuditEntry.from_event(event) for event in events]
-
-
-PARAMETERS = (
-    "user_id",
-    "entity_type",
-    "entity_id",
-    "old_value",
-    "new_value",
-    "ip_address",
-    "user_agent",
-    "metadata",
-)
 
 
 def event_of(

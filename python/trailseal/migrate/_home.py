@@ -85,7 +85,13 @@ def newest(trail: Trail, limit: int, offset: int = 0, **filters: Any) -> list[di
 def text(value: Any) -> str | None:
     """An id as text; the value of an enum's member, not its name."""
     value = getattr(value, "value", value)
-    return None if value is None else str(value)
+    if value is None:
+        return None
+    try:
+        return str(value)
+    except Exception:
+        # What cannot say what it is must not keep its event out of the log.
+        return f"<{type(value).__name__}>"
 
 
 def filled(fields: Mapping[str, Any]) -> dict[str, Any]:

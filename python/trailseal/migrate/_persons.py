@@ -87,6 +87,7 @@ def page(
     """One page, the newest first, and the cursor of the next one. Raises `ValueError` for a cursor that is
     none."""
     given = filled(filters)
+    cursor = cursor or None
     try:
         if user is None:
             one = trail.page(limit=limit, cursor=cursor, **given)

@@ -35,23 +35,33 @@ def configure(trail: Trail | None = None, *, trusted_proxies: Iterable[str] = ()
 
 def context_of(request: Any) -> dict[str, str]:
     """The client's address and user agent, as far as a request tells them. It may be over already."""
-    global _is_told
     if request is None:
         return {}
+    try:
+        return told_by(request)
+    except Exception as error:
+        # Nothing about a request may keep its event out.
+        logger.warning("A request's address and user agent could not be read: %s", error)
+        return {}
+
+
+def told_by(request: Any) -> dict[str, str]:
+    global _is_told
     headers = request.headers
     peer = request.client.host if request.client else None
     forwarded = [value for value in header_values(headers, "x-forwarded-for") if value]
-    ip = client_address(
-        peer, [value.encode("ascii", "replace") for value in forwarded], _trusted, "x-forwarded-for"
-    )
-    if forwarded and not _trusted and not _is_told:
+    written = [value.encode("ascii", "replace") for value in forwarded]
+    # A server that believes its proxy itself has put the client in the peer's place.
+    is_believed = any(str(peer) in value for value in forwarded)
+    if forwarded and not (_trusted or _is_told or is_believed):
         _is_told = True
         logger.warning(
             "X-Forwarded-For came from %s and is not believed: if that is your proxy, call "
             "trailseal.migrate.bud.configure(trusted_proxies=[...])",
             peer,
         )
-    return filled({"ip": ip or peer, "user_agent": headers.get("user-agent")})
+    ip = client_address(peer, written, _trusted, "x-forwarded-for") or peer
+    return filled({"ip": ip, "user_agent": headers.get("user-agent")})
 
 
 def header_values(headers: Any, name: str) -> list[str]:

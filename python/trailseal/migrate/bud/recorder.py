@@ -63,7 +63,7 @@ def log_audit(
             error,
             text(action),
             text(resource_type),
-            resource_id,
+            text(resource_id),
         )
 
 
@@ -99,7 +99,7 @@ def record(
         "time": time,
     }
     receipt = home.trail().record(name, **filled(fields))
-    logger.debug("Audit logged: action=%s, resource_type=%s, resource_id=%s", name, kind, resource_id)
+    logger.debug("Audit logged: action=%s, resource_type=%s, resource_id=%s", name, kind, text(resource_id))
     return receipt
 
 

@@ -1,4 +1,5 @@
-"""Takes the blocks of Python out of a document, applies their patches, runs them, and says which lines were reached."""
+"""Takes the blocks of Python out of a document, applies their patches, runs them, and says which lines were
+reached."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 
-#: The modules of the documents' applications that Trailseal takes the place of. Nothing else in a block is changed.
+#: The modules of the documents' applications that Trailseal replaces. Nothing else in a block is changed.
 RENAMED = {
     "resync.core.audit_log": "trailseal.migrate.resync",
     "resync.core.audit_queue": "trailseal.migrate.resync",
@@ -145,9 +146,7 @@ class Run:
     def unreached(self) -> list[int]:
         """The block's own lines that hold code and were never reached."""
         bodies = {line for code in all_code(self.code) for _, _, line in code.co_lines() if line}
-        beginnings = {
-            node.lineno for node in ast.walk(ast.parse(self.patched.text)) if isinstance(node, ast.stmt)
-        }
+        beginnings = {node.lineno for node in ast.walk(ast.parse(self.patched.text)) if isinstance(node, ast.stmt)}
         missing = (bodies & beginnings) - self.reached
         return sorted(self.patched.origin[line - 1] for line in missing if self.patched.origin[line - 1])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel
@@ -51,7 +51,7 @@ def thing(**fields: Any) -> SimpleNamespace:
 class DataManager:
     """Gives back one thing whatever is asked of it, changed as it was told."""
 
-    fields: dict[str, Any] = {}
+    fields: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, session: Any) -> None:
         self.one = thing(**self.fields)
@@ -69,7 +69,7 @@ class DataManager:
 
 
 class ModelDataManager(DataManager):
-    fields = {
+    fields: ClassVar[dict[str, Any]] = {
         "name": "llama",
         "model_type": "llm",
         "provider": "hf",
@@ -80,7 +80,7 @@ class ModelDataManager(DataManager):
 
 
 class EndpointDataManager(DataManager):
-    fields = {
+    fields: ClassVar[dict[str, Any]] = {
         "name": "chat",
         "model_id": uuid4(),
         "cluster_id": uuid4(),
@@ -90,23 +90,40 @@ class EndpointDataManager(DataManager):
 
 
 class ClusterDataManager(DataManager):
-    fields = {"name": "east", "provider": "aws", "region": "eu", "node_count": 4, "hardware_type": "gpu"}
+    fields: ClassVar[dict[str, Any]] = {
+        "name": "east",
+        "provider": "aws",
+        "region": "eu",
+        "node_count": 4,
+        "hardware_type": "gpu",
+    }
 
 
 class CredentialDataManager(DataManager):
-    fields = {"name": "openai", "credential_type": "api", "project_id": uuid4()}
+    fields: ClassVar[dict[str, Any]] = {"name": "openai", "credential_type": "api", "project_id": uuid4()}
 
 
 class UserDataManager(DataManager):
-    fields = {"role": "viewer", "email": "ana@example.com", "is_active": True}
+    fields: ClassVar[dict[str, Any]] = {"role": "viewer", "email": "ana@example.com", "is_active": True}
 
 
 class BillingDataManager(DataManager):
-    fields = {"type": "team", "plan": "gold", "billing_cycle": "monthly", "amount": 90, "remaining_credit": 12.5}
+    fields: ClassVar[dict[str, Any]] = {
+        "type": "team",
+        "plan": "gold",
+        "billing_cycle": "monthly",
+        "amount": 90,
+        "remaining_credit": 12.5,
+    }
 
 
 class WorkflowDataManager(DataManager):
-    fields = {"type": "deploy", "name": "roll out", "parameters": {"replicas": 2}, "created_by": USER}
+    fields: ClassVar[dict[str, Any]] = {
+        "type": "deploy",
+        "name": "roll out",
+        "parameters": {"replicas": 2},
+        "created_by": USER,
+    }
 
     def __init__(self, session: Any) -> None:
         super().__init__(session)
@@ -121,7 +138,13 @@ class WorkflowEngine:
 
 
 class DatasetDataManager(DataManager):
-    fields = {"name": "mails", "size": 4096, "format": "parquet", "project_id": uuid4(), "storage_path": "/d"}
+    fields: ClassVar[dict[str, Any]] = {
+        "name": "mails",
+        "size": 4096,
+        "format": "parquet",
+        "project_id": uuid4(),
+        "storage_path": "/d",
+    }
 
 
 class StorageService:

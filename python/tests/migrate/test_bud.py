@@ -38,7 +38,9 @@ MODEL = AuditResourceTypeEnum.MODEL
 
 
 def note(action: Any = AuditActionEnum.CREATE, **fields: Any) -> None:
-    log_audit(**{"session": SessionUntouched(), "action": action, "resource_type": MODEL, "user_id": USER} | fields)
+    log_audit(
+        **{"session": SessionUntouched(), "action": action, "resource_type": MODEL, "user_id": USER} | fields
+    )
 
 
 def test_all_of_what_is_said_is_kept_whatever_the_action(world: World) -> None:
@@ -102,8 +104,17 @@ def test_nothing_raises(world: World, fields: dict[str, Any]) -> None:
 
 
 def test_secrets_are_masked_as_the_document_promises(world: World) -> None:
-    names = ("password", "user_secret", "access_token", "api_key", "private_key", "credential", "credit_card", "ssn")
-    secrets = {name: "hunter2" for name in (*names, "pin")} | {"list": [{"password": "hunter2"}]}
+    names = (
+        "password",
+        "user_secret",
+        "access_token",
+        "api_key",
+        "private_key",
+        "credential",
+        "credit_card",
+        "ssn",
+    )
+    secrets = dict.fromkeys((*names, "pin"), "hunter2") | {"list": [{"password": "hunter2"}]}
     note(details=secrets, previous_state=secrets, new_state=secrets)
     (event,) = world.events()
     assert "hunter2" not in str(event)

@@ -158,7 +158,9 @@ def test_a_write_that_takes_longer_than_a_second_is_told(world: World, monkeypat
     assert world.logged(logging.WARNING) == ["Slow audit log write: 1.50s"]
 
 
-def test_an_event_that_waits_for_the_disk_for_a_second_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_that_waits_for_the_disk_for_a_second_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from trailseal.migrate.cloud_pms import counts
 
     monkeypatch.setattr(counts, "durable_of", lambda trail: 0)
@@ -245,8 +247,12 @@ def test_the_table_itself_can_be_written_and_read(world: World) -> None:
     (first,) = table.select("*").eq("yacht_id", "y1").eq("action", "a").execute().data
     assert (first["id"], first["created_by"]) == (row["id"], "u1")
     assert first["created_at"].startswith("2026-01-30T12:00:00.5")
-    found = table.select("action", count="exact").eq("entity_type", "part").eq("entity_id", "p1").eq("user_id", "u1")
-    answer = found.gte("created_at", "2026-01-30T12:00:00").lt("created_at", "2026-01-31T00:00:00").limit(2).execute()
+    found = (
+        table.select("action", count="exact").eq("entity_type", "part").eq("entity_id", "p1").eq("user_id", "u1")
+    )
+    answer = (
+        found.gte("created_at", "2026-01-30T12:00:00").lt("created_at", "2026-01-31T00:00:00").limit(2).execute()
+    )
     assert answer.count == 3 and all(list(one) == ["action"] for one in answer.data) and len(answer.data) == 2
     assert len(table.select("*").order("created_at", desc=True).range(1, 2).execute().data) == 2
     assert table.select("*").gt("created_at", "2026-01-30T12:00:00.5").execute().data == []

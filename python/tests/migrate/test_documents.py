@@ -1,4 +1,5 @@
-"""Every Python example of documents 000 to 003 runs against `trailseal.migrate`, or stands in `left-out.txt` with the reason."""
+"""Every Python example of documents 000 to 003 runs against `trailseal.migrate`, or stands in `left-out.txt`
+with the reason."""
 
 from __future__ import annotations
 
@@ -46,9 +47,7 @@ def test_a_block_runs(block: Block, world: World) -> None:
         done = run.module.run(world)
         if inspect.isawaitable(done):
             asyncio.run(done)  # type: ignore[arg-type]
-    allowed = [
-        one.line for one in left_out() if (one.document, one.number) == (block.document, block.number)
-    ]
+    allowed = [one.line for one in left_out() if (one.document, one.number) == (block.document, block.number)]
     missing = [line for line in run.unreached() if line not in allowed]
     lines = block.text.splitlines()
     assert not missing, "never reached:\n" + "\n".join(f"{line}: {lines[line - 1]}" for line in missing)

@@ -47,17 +47,22 @@ def test_an_action_is_recorded_with_all_its_fields(world: World) -> None:
     assert get_audit_context() == starter.AuditContext("203.0.113.7", "ui/1", "r1")
     entity = uuid4()
     try:
-        made = asyncio.run(
-            service().log_action(AuditAction.USER_UPDATE, "user", entity, USER, {"name": "Ana"})
-        )
+        made = asyncio.run(service().log_action(AuditAction.USER_UPDATE, "user", entity, USER, {"name": "Ana"}))
         failed = asyncio.run(service().log_failure("import.run", "import", "x" * 1500, user_id=USER))
     finally:
         clear_audit_context()
     assert get_audit_context() is None
     assert isinstance(made, AuditLog) and isinstance(failed, AuditLog)
     first, second = world.events(tenant=str(TENANT))
-    assert AuditLog.from_event(first) == made.__class__(**vars(made) | {"created_at": AuditLog.from_event(first).created_at})
-    assert (made.action, made.entity_id, made.user_id, made.changes) == ("user.update", entity, USER, {"name": "Ana"})
+    assert AuditLog.from_event(first) == made.__class__(
+        **vars(made) | {"created_at": AuditLog.from_event(first).created_at}
+    )
+    assert (made.action, made.entity_id, made.user_id, made.changes) == (
+        "user.update",
+        entity,
+        USER,
+        {"name": "Ana"},
+    )
     assert (made.ip_address, made.user_agent, made.request_id) == ("203.0.113.7", "ui/1", "r1")
     assert (made.status, failed.status, made.created_at.tzinfo) == ("success", "failure", None)
     assert second["error"] == "x" * 1500

@@ -187,5 +187,8 @@ def test_a_forked_child_records_too(tmp_path: Path) -> None:
     said = process.communicate(timeout=SECONDS_MAX)[0]
     assert said == "0 0\n", said
     events = recorded(tmp_path / "trail")
-    assert sorted(event["resource"]["id"] for event in events if event["action"] == "update") == ["child", "parent"]
+    assert sorted(event["resource"]["id"] for event in events if event["action"] == "update") == [
+        "child",
+        "parent",
+    ]
     assert len({event["origin"] for event in events}) == 2

@@ -46,7 +46,9 @@ class World:
     @contextlib.contextmanager
     def serve(self, app: Any) -> Iterator[httpx.Client]:
         """The application behind a real server, and a client of it."""
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", proxy_headers=False)
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", proxy_headers=False
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)
         thread.start()

@@ -5,6 +5,7 @@ What must hold: whichever threads and tasks come first, there is one trail; afte
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -49,10 +50,10 @@ class Home:
                 self._is_own = True
             return self._trail
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a trail already."""
-        return self._trail is not None
+    async def trail_async(self) -> Trail:
+        """The same, without holding up the loop while it is opened."""
+        trail = self._trail
+        return await asyncio.to_thread(self.trail) if trail is None else trail
 
     def leave(self, timeout: float) -> int:
         """Waits until all is on disk, at most so long, and closes the trail if it is its own. How many events

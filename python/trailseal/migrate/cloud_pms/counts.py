@@ -17,7 +17,7 @@ from trailseal import Trail, TrailsealError
 
 from .log import logger
 
-NAMES: Final = ("submitted", "succeeded", "failed")
+NAMES: Final[tuple[str, ...]] = ("submitted", "succeeded", "failed")
 #: How long an event may take to the disk before that is worth a warning.
 SLOW_SECONDS: Final = 1.0
 #: After how many events that wait, those that are on disk are taken out.

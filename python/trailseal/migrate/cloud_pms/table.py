@@ -145,9 +145,7 @@ class AuditTable:
         return Select(",".join(columns) or "*", count)
 
     def __getattr__(self, name: str) -> Any:
-        raise NotInAnAuditLog(
-            f"{TABLE} is an audit log: rows are inserted and selected, but there is no {name}"
-        )
+        raise NotInAnAuditLog(f"{TABLE} is an audit log: rows are inserted and selected, but there is no {name}")
 
 
 class AuditedClient:

@@ -114,7 +114,7 @@ class AuditService:
 
     async def _safely(self, event: AuditEvent) -> AuditLog | None:
         try:
-            trail = home.trail()
+            trail = await home.trail_async()
             if mode_in_force(trail) == "async":
                 return await self._queue_async(event)
             # Sampled: the trail's policy decides whether it is kept; what is kept is as durable as in mode sync.
@@ -129,11 +129,11 @@ class AuditService:
 
     async def _log_sync(self, event: AuditEvent) -> AuditLog | None:
         """Returns when the event is on disk."""
-        return await self._record(home.trail(), event, ack="durable")
+        return await self._record(await home.trail_async(), event, ack="durable")
 
     async def _queue_async(self, event: AuditEvent) -> AuditLog | None:
         """Returns when the event outlives the process; it is on disk some milliseconds later."""
-        return await self._record(home.trail(), event)
+        return await self._record(await home.trail_async(), event)
 
     async def _record(self, trail: Trail, event: AuditEvent, **how: Any) -> AuditLog | None:
         action = str(text(event.action))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 #: What `log_audit_event` puts into the metadata of an entry, as its callers read it.
-STRUCTURED: Final = ("details", "correlation_id", "source_component", "severity")
+STRUCTURED: Final[tuple[str, ...]] = ("details", "correlation_id", "source_component", "severity")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
+Fields = ClassVar[dict[str, Any]]
 USER = UUID("018f3e1a-7c2b-4d4e-9f10-123456789abc")
 
 
@@ -51,7 +52,7 @@ def thing(**fields: Any) -> SimpleNamespace:
 class DataManager:
     """Gives back one thing whatever is asked of it, changed as it was told."""
 
-    fields: ClassVar[dict[str, Any]] = {}
+    fields: Fields = {}
 
     def __init__(self, session: Any) -> None:
         self.one = thing(**self.fields)
@@ -69,7 +70,7 @@ class DataManager:
 
 
 class ModelDataManager(DataManager):
-    fields: ClassVar[dict[str, Any]] = {
+    fields: Fields = {
         "name": "llama",
         "model_type": "llm",
         "provider": "hf",
@@ -80,7 +81,7 @@ class ModelDataManager(DataManager):
 
 
 class EndpointDataManager(DataManager):
-    fields: ClassVar[dict[str, Any]] = {
+    fields: Fields = {
         "name": "chat",
         "model_id": uuid4(),
         "cluster_id": uuid4(),
@@ -90,7 +91,7 @@ class EndpointDataManager(DataManager):
 
 
 class ClusterDataManager(DataManager):
-    fields: ClassVar[dict[str, Any]] = {
+    fields: Fields = {
         "name": "east",
         "provider": "aws",
         "region": "eu",
@@ -100,15 +101,15 @@ class ClusterDataManager(DataManager):
 
 
 class CredentialDataManager(DataManager):
-    fields: ClassVar[dict[str, Any]] = {"name": "openai", "credential_type": "api", "project_id": uuid4()}
+    fields: Fields = {"name": "openai", "credential_type": "api", "project_id": uuid4()}
 
 
 class UserDataManager(DataManager):
-    fields: ClassVar[dict[str, Any]] = {"role": "viewer", "email": "ana@example.com", "is_active": True}
+    fields: Fields = {"role": "viewer", "email": "ana@example.com", "is_active": True}
 
 
 class BillingDataManager(DataManager):
-    fields: ClassVar[dict[str, Any]] = {
+    fields: Fields = {
         "type": "team",
         "plan": "gold",
         "billing_cycle": "monthly",
@@ -118,7 +119,7 @@ class BillingDataManager(DataManager):
 
 
 class WorkflowDataManager(DataManager):
-    fields: ClassVar[dict[str, Any]] = {
+    fields: Fields = {
         "type": "deploy",
         "name": "roll out",
         "parameters": {"replicas": 2},
@@ -138,7 +139,7 @@ class WorkflowEngine:
 
 
 class DatasetDataManager(DataManager):
-    fields: ClassVar[dict[str, Any]] = {
+    fields: Fields = {
         "name": "mails",
         "size": 4096,
         "format": "parquet",

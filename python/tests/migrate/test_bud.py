@@ -63,8 +63,11 @@ def test_all_of_what_is_said_is_kept_whatever_the_action(world: World) -> None:
         assert event["resource"]["name"] == "llama" and event["resource"]["type"] == "model"
     outcomes = {event["action"]: event["outcome"] for event in events if event["outcome"] != "success"}
     assert outcomes == {
-        "access_denied": "denied", "login_failed": "failure", "workflow_failed": "failure", "system_error": "failure"
-    }  # fmt: skip
+        "access_denied": "denied",
+        "login_failed": "failure",
+        "workflow_failed": "failure",
+        "system_error": "failure",
+    }
     assert {event["category"] for event in events} == {
         "authentication", "authorization", "workflow", "config_change", "data_change", "data_access"
     }  # fmt: skip

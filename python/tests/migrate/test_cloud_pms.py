@@ -158,9 +158,7 @@ def test_a_write_that_takes_longer_than_a_second_is_told(world: World, monkeypat
     assert world.logged(logging.WARNING) == ["Slow audit log write: 1.50s"]
 
 
-def test_an_event_that_waits_for_the_disk_for_a_second_is_told(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_event_that_waits_for_a_second_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from trailseal.migrate.cloud_pms import counts
 
     monkeypatch.setattr(counts, "durable_of", lambda trail: 0)

@@ -95,7 +95,7 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path) -> 
             number = 0
             while True:
                 bud.log_audit(None, "create", "model", number)
-                cloud_pms.write_audit_log_async(None, {"action": "write", "entity_type": "part", "entity_id": number})
+                cloud_pms.write_audit_log_async(None, {"action": "write", "entity_id": number})
                 assert await service.log_success("user.update", "user", number)
                 assert resync.log_audit_event("login", "u1", {"n": number}).recorded
                 print(number)

@@ -29,7 +29,7 @@ class AuditStats(MutableMapping[str, int]):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts = dict.fromkeys(NAMES, 0)
+        self._counts: dict[str, int] = dict.fromkeys(NAMES, 0)
         #: What is not known to be on disk: where, at what index, since when; the oldest first.
         self._waiting: deque[tuple[Trail, int, float]] = deque()
         #: How many of the oldest were submitted before `succeeded` was cleared.

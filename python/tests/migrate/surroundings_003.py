@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
-Fields = ClassVar[dict[str, Any]]
 USER = UUID("018f3e1a-7c2b-4d4e-9f10-123456789abc")
 
 
@@ -52,10 +52,8 @@ def thing(**fields: Any) -> SimpleNamespace:
 class DataManager:
     """Gives back one thing whatever is asked of it, changed as it was told."""
 
-    fields: Fields = {}
-
-    def __init__(self, session: Any) -> None:
-        self.one = thing(**self.fields)
+    def __init__(self, **fields: Any) -> None:
+        self.one = thing(**fields)
 
     def __getattr__(self, name: str) -> Any:
         async def call(*given: Any) -> SimpleNamespace:
@@ -69,83 +67,40 @@ class DataManager:
         return call
 
 
-class ModelDataManager(DataManager):
-    fields: Fields = {
-        "name": "llama",
-        "model_type": "llm",
-        "provider": "hf",
-        "version": "3",
-        "source": "local",
-        "deployment_count": 2,
-    }
+def manager(**fields: Any) -> Callable[[Any], DataManager]:
+    """What makes a manager of such things from a session."""
+    return lambda session: DataManager(
+        **{name: make() if callable(make) else make for name, make in fields.items()}
+    )
 
 
-class EndpointDataManager(DataManager):
-    fields: Fields = {
-        "name": "chat",
-        "model_id": uuid4(),
-        "cluster_id": uuid4(),
-        "replicas": 3,
-        "status": EndpointStatusEnum.RUNNING,
-    }
+def three_minutes_ago() -> datetime:
+    # The document takes it from `datetime.now()`, so that it has no time zone.
+    return datetime.now() - timedelta(minutes=3)
 
 
-class ClusterDataManager(DataManager):
-    fields: Fields = {
-        "name": "east",
-        "provider": "aws",
-        "region": "eu",
-        "node_count": 4,
-        "hardware_type": "gpu",
-    }
-
-
-class CredentialDataManager(DataManager):
-    fields: Fields = {"name": "openai", "credential_type": "api", "project_id": uuid4()}
-
-
-class UserDataManager(DataManager):
-    fields: Fields = {"role": "viewer", "email": "ana@example.com", "is_active": True}
-
-
-class BillingDataManager(DataManager):
-    fields: Fields = {
-        "type": "team",
-        "plan": "gold",
-        "billing_cycle": "monthly",
-        "amount": 90,
-        "remaining_credit": 12.5,
-    }
-
-
-class WorkflowDataManager(DataManager):
-    fields: Fields = {
-        "type": "deploy",
-        "name": "roll out",
-        "parameters": {"replicas": 2},
-        "created_by": USER,
-    }
-
-    def __init__(self, session: Any) -> None:
-        super().__init__(session)
-        # The document takes it from `datetime.now()`, so it has no time zone.
-        self.one.created_at = datetime.now() - timedelta(minutes=3)
+ModelDataManager = manager(
+    name="llama", model_type="llm", provider="hf", version="3", source="local", deployment_count=2
+)
+EndpointDataManager = manager(
+    name="chat", model_id=uuid4, cluster_id=uuid4, replicas=3, status=EndpointStatusEnum.RUNNING
+)
+ClusterDataManager = manager(name="east", provider="aws", region="eu", node_count=4, hardware_type="gpu")
+CredentialDataManager = manager(name="openai", credential_type="api", project_id=uuid4)
+UserDataManager = manager(role="viewer", email="ana@example.com", is_active=True)
+BillingDataManager = manager(type="team", plan="gold", billing_cycle="monthly", amount=90, remaining_credit=12.5)
+WorkflowDataManager = manager(
+    type="deploy", name="roll out", parameters={"replicas": 2}, created_by=USER, created_at=three_minutes_ago
+)
+DatasetDataManager = manager(
+    name="mails", size=4096, format="parquet", project_id=uuid4, storage_path="/datasets/mails"
+)
 
 
 class WorkflowEngine:
     @staticmethod
     async def start(workflow_id: UUID) -> None:
         return None
-
-
-class DatasetDataManager(DataManager):
-    fields: Fields = {
-        "name": "mails",
-        "size": 4096,
-        "format": "parquet",
-        "project_id": uuid4(),
-        "storage_path": "/d",
-    }
 
 
 class StorageService:

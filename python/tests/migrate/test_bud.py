@@ -19,6 +19,7 @@ from tampering import change
 from world import World
 
 from trailseal import Trail
+from trailseal.asgi import AuditMiddleware
 from trailseal.migrate import bud
 from trailseal.migrate.bud import (
     AuditActionEnum,
@@ -191,6 +192,23 @@ def test_no_client_chooses_its_address_or_keeps_its_record_out(
     assert world.events()[0]["details"] == {"email": "ana@example.com"}
     told = [line for line in world.logged(logging.WARNING) if "X-Forwarded-For" in line]
     assert len(told) == (0 if trusted else 1)
+
+
+def test_the_middleware_s_address_counts_if_there_is_one(world: World) -> None:
+    app = FastAPI()
+    app.add_middleware(AuditMiddleware, trail=world.trail, trusted_proxies=["127.0.0.1"], close=False)
+
+    @app.post("/login")
+    def login(request: Request, tasks: BackgroundTasks) -> None:
+        note(AuditActionEnum.LOGIN, request=request)
+        tasks.add_task(log_audit_async, None, AuditActionEnum.LOGIN, MODEL, request=request)
+        note(AuditActionEnum.LOGIN)
+
+    with world.serve(app) as client:
+        client.post("/login", headers={"X-Forwarded-For": "203.0.113.7"}).raise_for_status()
+        world.wait_for(lambda: len(world.events()) == 3)
+    assert [event["context"]["ip"] for event in world.events()] == ["203.0.113.7"] * 3
+    assert not world.logged(logging.WARNING)
 
 
 def test_the_old_decorator(world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from trailseal import Trail
+from trailseal import Trail, request_context
 from trailseal._client_address import Network, client_address, networks
 from trailseal.migrate._home import Home, filled
 
@@ -48,6 +48,11 @@ def context_of(request: Any) -> dict[str, str]:
 def told_by(request: Any) -> dict[str, str]:
     global _is_told
     headers = request.headers
+    current = request_context.get()
+    known = (current.as_dict().get("context") or {}) if current is not None else {}
+    if "ip" in known:
+        # The middleware has judged the address already, by its own settings.
+        return filled({"ip": known["ip"], "user_agent": known.get("user_agent", headers.get("user-agent"))})
     peer = request.client.host if request.client else None
     forwarded = [value for value in header_values(headers, "x-forwarded-for") if value]
     written = [value.encode("ascii", "replace") for value in forwarded]

@@ -4,6 +4,7 @@ with the reason."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 from dataclasses import dataclass
 
@@ -11,7 +12,13 @@ import pytest
 from blocks import HERE, Block, PatchError, blocks, is_completed, loaded, patch
 from world import World
 
-DOCUMENTS = ("000", "001", "002", "003")
+#: The documents, and the SHA-256 of each as it was published.
+DOCUMENTS = {
+    "000": "c1858eb9529604e727295905b5425c0bba8bdfa6b2d1dfe25515f1e0238342a1",
+    "001": "2f993d47a76f65803fc7b4f8e2b2efc81f5e9ee61af4a6d44115a8e79c7795af",
+    "002": "4dcd622094fff8eba419ba5d8d9839402ccff45a5963748affdc4f9fe5d9282d",
+    "003": "af1f6b7d7cab01ce4aadbe344f93ffa29bf02d42da95d207573ef903ad273681",
+}
 ALL = [block for document in DOCUMENTS for block in blocks(document)]
 
 
@@ -53,6 +60,12 @@ def test_a_block_runs(block: Block, world: World) -> None:
     assert not missing, "never reached:\n" + "\n".join(f"{line}: {lines[line - 1]}" for line in missing)
     reached = [line for line in allowed if line not in run.unreached()]
     assert not reached, f"left out, and reached: {reached}"
+
+
+def test_the_documents_are_as_they_were_published() -> None:
+    for document, expected in DOCUMENTS.items():
+        held = (HERE / "documents" / f"{document}.md").read_bytes()
+        assert hashlib.sha256(held).hexdigest() == expected, f"{document}.md was changed"
 
 
 def test_every_block_is_run_or_left_out_for_a_reason() -> None:

@@ -16,7 +16,7 @@ from world import World
 
 from trailseal import Trail
 from trailseal.migrate import bud, cloud_pms, fastapi_starter, resync
-from trailseal.migrate.resync import log, queue
+from trailseal.migrate.resync import encrypted, log, queue
 
 PRESETS = {"000": "000", "003": "003"}
 
@@ -45,6 +45,7 @@ def forget() -> None:
     """Lets each test begin with nothing counted and nobody ready."""
     log._instance = None
     queue._instance = None
+    encrypted._instance = None
     for name in cloud_pms._audit_stats:
         cloud_pms._audit_stats[name] = 0
     resync.faults.__init__()  # type: ignore[misc]

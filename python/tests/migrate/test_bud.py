@@ -319,6 +319,9 @@ def test_csv(world: World) -> None:
     last = dict(zip(header, rows[-1], strict=True))
     assert last["Resource Name"].startswith("'=cmd") and '"n": 1' in last["Details"]
     assert (last["Previous State"], last["User ID"], last["New State"]) == ('{"x": 1}', str(USER), "")
+    _, created = AuditService().export_csv(action="create", with_hashes=True)
+    (row,) = csv.reader([created.replace("\n", " ")])
+    assert row[-1] == AuditService().get_audit_record_by_id(row[0]).record_hash  # type: ignore[union-attr]
     entries, _ = AuditService().get_audit_records(limit=2)
     assert len(generate_csv_from_audit_records(entries).splitlines()) == 3
     assert generate_export_filename().startswith("audit_export_20")

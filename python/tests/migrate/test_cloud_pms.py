@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -201,6 +202,36 @@ def test_the_shutdown_has_a_timeout_and_says_what_is_late(world: World) -> None:
     shutdown_audit_logger(timeout=None)
     write_audit_log_async(None, PAYLOAD)
     assert get_audit_stats()["failed"] == 0
+
+
+def test_what_is_written_while_the_shutdown_closes_the_trail_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: World
+) -> None:
+    monkeypatch.setenv("TRAILSEAL_DIR", str(tmp_path / "own"))
+    monkeypatch.setenv("TRAILSEAL_HANDOFF__SIZE", "4MiB")
+    cloud_pms.configure(None)
+    stop = threading.Event()
+    written = [0] * 3
+
+    def write(number: int) -> None:
+        while not stop.is_set():
+            write_audit_log_async(None, PAYLOAD)
+            written[number] += 1
+
+    threads = [threading.Thread(target=write, args=[number]) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(5):
+        before = sum(written)
+        world.wait_for(lambda before=before: sum(written) > before + 20)
+        shutdown_audit_logger()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    shutdown_audit_logger()
+    assert get_audit_stats()["failed"] == 0
+    with Trail.open(tmp_path / "own", environment=False, workers="slots", handoff_size="4MiB") as trail:
+        assert trail.count(action="update_part") == sum(written) == _audit_stats["succeeded"]
 
 
 def test_the_mode_is_switched_while_it_runs(world: World) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
-from trailseal import Trail
+from trailseal import ClosedError, Trail
+
+T = TypeVar("T")
 
 
 class Home:
@@ -41,33 +43,55 @@ class Home:
     def trail(self) -> Trail:
         """The trail, opened now if nobody gave one: in `TRAILSEAL_DIR`, `AUDIT_LOG_PATH` or `./trail`."""
         trail = self._trail
-        if trail is not None:
+        if trail is not None and not (self._is_own and trail.is_closed):
             return trail
         with self._lock:
-            if self._trail is None:
+            trail = self._trail
+            if trail is None or (self._is_own and trail.is_closed):
                 folder = os.environ.get("TRAILSEAL_DIR") or os.environ.get("AUDIT_LOG_PATH") or "trail"
-                self._trail = self._open(folder)
+                trail = self._trail = self._open(folder)
                 self._is_own = True
-            return self._trail
+            return trail
 
     async def trail_async(self) -> Trail:
         """The same, without holding up the loop while it is opened."""
         trail = self._trail
         return await asyncio.to_thread(self.trail) if trail is None else trail
 
+    def using(self, act: Callable[[Trail], T]) -> T:
+        """Does something with the trail; once more if `leave` closed it under the caller's hands."""
+        trail = self.trail()
+        try:
+            return act(trail)
+        except ClosedError:
+            again = self.trail()
+            if again is trail:
+                raise
+            return act(again)
+
+    async def using_async(self, act: Callable[[Trail], Awaitable[T]]) -> T:
+        """The same for what is awaited."""
+        trail = await self.trail_async()
+        try:
+            return await act(trail)
+        except ClosedError:
+            again = await asyncio.to_thread(self.trail)
+            if again is trail:
+                raise
+            return await act(again)
+
     def leave(self, timeout: float) -> int:
         """Waits until all is on disk, at most so long, and closes the trail if it is its own. How many events
-        are late."""
+        are late. What is recorded meanwhile goes into the trail that is then opened again."""
         with self._lock:
-            trail, is_own = self._trail, self._is_own
-            if is_own:
+            trail = self._trail
+            if trail is None or trail.is_closed:
+                return 0
+            late = 0 if trail.flush(timeout) else not_durable(trail)
+            if self._is_own:
                 self._trail, self._is_own = None, False
-        if trail is None:
-            return 0
-        late = 0 if trail.flush(timeout) else not_durable(trail)
-        if is_own:
-            trail.close(timeout)
-        return late
+                trail.close(timeout)
+            return late
 
 
 def not_durable(trail: Trail) -> int:

@@ -22,6 +22,7 @@ def verify_record(trail: Trail, id: str, timeout: float = 5.0) -> tuple[bool, st
 
 def leaf_hash(trail: Trail, id: str) -> str:
     """The SHA-256 of an event's line as a leaf of the signed tree, in hexadecimal."""
-    trail.seal()
+    if not trail.seal():
+        raise ReadError("the trail was not sealed in time; try again")
     extra = next(line for line in trail.prove(id).splitlines() if line.startswith("extra "))
     return hashlib.sha256(b"\0" + base64.b64decode(extra.removeprefix("extra "))).hexdigest()

@@ -98,7 +98,8 @@ def record(
         "context": context or None,
         "time": time,
     }
-    receipt = home.trail().record(name, **filled(fields))
+    given_fields = filled(fields)
+    receipt = home.using(lambda trail: trail.record(name, **given_fields))
     logger.debug("Audit logged: action=%s, resource_type=%s, resource_id=%s", name, kind, text(resource_id))
     return receipt
 

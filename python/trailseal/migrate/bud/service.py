@@ -213,9 +213,13 @@ class AuditService:
             return None
         return AuditRecordEntry.from_event(event, leaf_hash(home.trail(), event["id"]))
 
-    def export_csv(self, filter_params: Any = None, **filters: Any) -> Iterator[str]:
-        """All records that match as lines of CSV, without a limit: for a `StreamingResponse`."""
-        return csv_lines(self.iter_audit_records(filter_params, **filters))
+    def export_csv(self, filter_params: Any = None, *, with_hashes: bool = False, **filters: Any) -> Iterator[str]:
+        """All records that match as lines of CSV, without a limit: for a `StreamingResponse`.
+
+        `with_hashes` fills the column of the hashes, with one proof for each record.
+        """
+        entries = self.iter_audit_records(filter_params, **filters)
+        return csv_lines(map(hashed, entries) if with_hashes else entries)
 
     def get_audit_summary(
         self, start_date: datetime | None = None, end_date: datetime | None = None, user_id: Any = None
@@ -317,6 +321,11 @@ def search_of(wanted: AuditRecordFilter) -> tuple[Any, dict[str, Any]]:
         "until": wanted.end_date and wanted.end_date + MICROSECOND,
         "ip": wanted.ip_address,
     }
+
+
+def hashed(entry: AuditRecordEntry) -> AuditRecordEntry:
+    entry.record_hash = leaf_hash(home.trail(), entry.id)
+    return entry
 
 
 def is_named(entry: AuditRecordEntry, wanted: AuditRecordFilter) -> bool:

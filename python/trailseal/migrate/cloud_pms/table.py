@@ -45,7 +45,7 @@ class Insert:
         for row in self._rows:
             action, fields = event_of(row)
             events.append({"action": action} | fields)
-        receipts = home.trail().record_all(events, ack="durable")
+        receipts = home.using(lambda trail: trail.record_all(events, ack="durable"))
         rows = zip(self._rows, receipts, strict=True)
         return Answer([dict(row) | {"id": receipt.id} for row, receipt in rows])
 

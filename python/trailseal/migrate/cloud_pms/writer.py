@@ -44,12 +44,12 @@ def write(row: Any, **how: Any) -> bool:
         if not isinstance(row, Mapping):
             row = {"metadata": {"payload": row}}
         action, entity_id = row.get("action"), row.get("entity_id")
-        trail = home.trail()
         name, fields = event_of(row)
         if "missing" in fields.get("details", {}):
             logger.warning("Audit log payload is incomplete: %s", ", ".join(fields["details"]["missing"]))
+        trail = home.trail()
         try:
-            receipt = trail.record(name, **fields, **how)
+            trail, receipt = home.using(lambda trail: (trail, trail.record(name, **fields, **how)))
         except UnconfirmedError as late:
             logger.warning("Slow audit log write: %.2fs; it is kept: %s", time.monotonic() - begun, late)
             _audit_stats.taken(trail, late.index)

@@ -129,11 +129,11 @@ class AuditService:
 
     async def _log_sync(self, event: AuditEvent) -> AuditLog | None:
         """Returns when the event is on disk."""
-        return await self._record(await home.trail_async(), event, ack="durable")
+        return await home.using_async(lambda trail: self._record(trail, event, ack="durable"))
 
     async def _queue_async(self, event: AuditEvent) -> AuditLog | None:
         """Returns when the event outlives the process; it is on disk some milliseconds later."""
-        return await self._record(await home.trail_async(), event)
+        return await home.using_async(lambda trail: self._record(trail, event))
 
     async def _record(self, trail: Trail, event: AuditEvent, **how: Any) -> AuditLog | None:
         action = str(text(event.action))

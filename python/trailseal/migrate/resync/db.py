@@ -48,8 +48,7 @@ class AuditDB:
         event = event_of(
             user_id, entity_type, entity_id, old_value, new_value, ip_address, user_agent, metadata or {}
         )
-        trail = await home.trail_async()
-        receipt = await trail.record_async(action, **event)
+        receipt = await home.using_async(lambda trail: trail.record_async(action, **event))
         return recorded(action, event, receipt)
 
     async def get_user_actions(self, user_id: Any, limit: int = 100) -> list[AuditEntry]:

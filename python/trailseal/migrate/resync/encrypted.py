@@ -143,13 +143,16 @@ class EncryptedAuditTrail:
     ) -> str:
         """Records an event and returns its id. An event without an action has its type for one."""
         faults.before_write()
-        receipt = home.trail().record(
-            action or event_type,
-            category=category_of(event_type),
-            actor=user_id,
-            resource=None if resource_id is None else (RESOURCE, resource_id),
-            details=details,
-            context=filled({"ip": ip_address, "user_agent": user_agent, "session_id": session_id}) or None,
+        context = {"ip": ip_address, "user_agent": user_agent, "session_id": session_id}
+        receipt = home.using(
+            lambda trail: trail.record(
+                action or event_type,
+                category=category_of(event_type),
+                actor=user_id,
+                resource=None if resource_id is None else (RESOURCE, resource_id),
+                details=details,
+                context=filled(context) or None,
+            )
         )
         self.total_entries += 1
         return receipt.id

@@ -59,7 +59,7 @@ def log_audit_event(
         event = structured(*given)
         if loop is None:
             faults.before_write()
-            return recorded(action, event, home.trail().record(action, **event))
+            return recorded(action, event, home.using(lambda trail: trail.record(action, **event)))
         if faults.active is not None:
             return later(loop, action, event, given)
         return at_once(loop, action, event, given)
@@ -72,8 +72,7 @@ def at_once(
 ) -> AuditEntry:
     """Hands the event in now; a task waits for the rest."""
     event = event | {"id": str(uuid.uuid4())}
-    trail = home.trail()
-    handed_in = trail._hand_in(action, event)  # type: ignore[arg-type]
+    handed_in = home.using(lambda trail: trail._hand_in(action, event))  # type: ignore[arg-type]
     if isinstance(handed_in, Receipt):
         return recorded(action, event, handed_in)
 
@@ -84,7 +83,7 @@ def at_once(
             failed(action, given, error)
 
     keep(loop.create_task(finish()))
-    return unrecorded(action, event, event["id"], origin=trail.origin)
+    return unrecorded(action, event, event["id"], origin=home.trail().origin)
 
 
 def later(
@@ -96,7 +95,8 @@ def later(
     async def meet() -> None:
         try:
             await faults.before_write_async()
-            recorded(action, event, await home.trail().record_async(action, **event))
+            receipt = await home.using_async(lambda trail: trail.record_async(action, **event))
+            recorded(action, event, receipt)
         except Exception as error:
             failed(action, given, error)
 

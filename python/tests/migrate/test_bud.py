@@ -320,7 +320,7 @@ def test_csv(world: World) -> None:
     assert last["Resource Name"].startswith("'=cmd") and '"n": 1' in last["Details"]
     assert (last["Previous State"], last["User ID"], last["New State"]) == ('{"x": 1}', str(USER), "")
     _, created = AuditService().export_csv(action="create", with_hashes=True)
-    (row,) = csv.reader([created.replace("\n", " ")])
+    (row,) = csv.reader(io.StringIO(created))
     assert row[-1] == AuditService().get_audit_record_by_id(row[0]).record_hash  # type: ignore[union-attr]
     entries, _ = AuditService().get_audit_records(limit=2)
     assert len(generate_csv_from_audit_records(entries).splitlines()) == 3

@@ -26,7 +26,11 @@ pub(crate) fn prepare(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // SAFETY: a function without arguments that does not unwind: panics abort there.
     let registered = unsafe { libc::atexit(at_c_exit) };
     if registered != 0 {
-        notices::log(py, "warning", "trails must be closed by the application: no exit handler could be registered")?;
+        notices::log(
+            py,
+            "warning",
+            "trails must be closed by the application: no exit handler could be registered",
+        )?;
     }
     Ok(())
 }

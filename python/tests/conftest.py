@@ -38,7 +38,7 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(program: str, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         text = "import os, sys\nfrom trailseal import Trail\n" + textwrap.dedent(program)
-        command = [sys.executable, "-c", text, *arguments]
+        command = [sys.executable, "-P", "-c", text, *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, check=False)
 
     return run

@@ -156,7 +156,7 @@ def test_one_folder_is_one_trail_in_a_process(tmp_path: Path) -> None:
     first.close()
     assert again.is_closed
     program = f"from trailseal import Trail; Trail.open({str(tmp_path / 't')!r}).record('c', ack='durable')"
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-P", "-c", program], check=True)
     with Trail.open(tmp_path / "t", handoff_size="4MiB") as later:
         assert later.count() == 3
 
@@ -195,7 +195,7 @@ def test_tail_follows_until_the_trail_is_closed(trail: Trail) -> None:
 
     thread = threading.Thread(target=follow)
     thread.start()
-    until("the old one", lambda: True)
+    until("the old one", lambda: seen == ["old"])
     for number in range(3):
         trail.record(f"new {number}")
     trail.flush()
@@ -253,6 +253,6 @@ def test_the_command(tmp_path: Path) -> None:
 
 def test_imports_little() -> None:
     program = "import sys; import trailseal; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, check=True).stdout.split()
+    loaded = subprocess.run([sys.executable, "-P", "-c", program], text=True, capture_output=True, check=True).stdout.split()
     for heavy in ("json", "logging", "uuid", "datetime", "fastapi", "pydantic", "sqlalchemy"):
         assert heavy not in loaded, f"importing trailseal also imports {heavy}"

@@ -18,7 +18,8 @@ _USERS = ("postgres", "nobody")
 
 
 def _program(name: str) -> str:
-    found = shutil.which(name) or next(iter(sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))[::-1]), None)
+    installed = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
+    found = shutil.which(name) or next(reversed(installed), None)
     if found is None:
         raise RuntimeError(
             f"{name} is missing: install PostgreSQL (Debian: postgresql), or name a server in TRAILSEAL_TEST_POSTGRES"

@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from postgres_server import postgres
@@ -78,19 +78,19 @@ class Employee(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str]
     name: Mapped[str]
-    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "employee"}
+    __mapper_args__: ClassVar[dict[str, Any]] = {"polymorphic_on": "kind", "polymorphic_identity": "employee"}
 
 
 class Manager(Employee):
     level: Mapped[int | None]
-    __mapper_args__ = {"polymorphic_identity": "manager"}
+    __mapper_args__: ClassVar[dict[str, Any]] = {"polymorphic_identity": "manager"}
 
 
 class Engineer(Employee):
     __tablename__ = "engineers"
     id: Mapped[int] = mapped_column(ForeignKey("employees.id"), primary_key=True)
     language: Mapped[str]
-    __mapper_args__ = {"polymorphic_identity": "engineer"}
+    __mapper_args__: ClassVar[dict[str, Any]] = {"polymorphic_identity": "engineer"}
 
 
 class Unmarked(Base):
@@ -214,12 +214,14 @@ def test_an_expression_has_the_value_that_the_database_made_of_it(
     invoice: int, sessions: sessionmaker[Session], since: Since
 ) -> None:
     with sessions.begin() as session:
-        session.get_one(Invoice, invoice).amount = Invoice.amount + 5  # type: ignore[assignment]
+        session.get_one(Invoice, invoice).amount = Invoice.amount + 5
     [(_, _, before, after)] = since.told()
     assert (before["amount"], after["amount"]) == (10, 15)
 
 
-def test_what_is_changed_in_place_has_a_before(invoice: int, sessions: sessionmaker[Session], since: Since) -> None:
+def test_what_is_changed_in_place_has_a_before(
+    invoice: int, sessions: sessionmaker[Session], since: Since
+) -> None:
     with sessions() as session:
         found = session.get_one(Invoice, invoice)
         assert found.tags is not None
@@ -324,7 +326,9 @@ def test_inherited_models_in_one_table_and_in_two(sessions: sessionmaker[Session
         session.scalars(select(Engineer)).one().language = "Python"
         session.execute(update(Manager).values(level=2))
     seen = [(one["action"], one.get("after")) for one in events(audit_trail)]
-    assert seen[2:] == [("employee.update", {"level": 2}), ("employee.update", {"language": "Python"})] or seen[2:] == [
+    assert seen[2:] == [("employee.update", {"level": 2}), ("employee.update", {"language": "Python"})] or seen[
+        2:
+    ] == [
         ("employee.update", {"language": "Python"}),
         ("employee.update", {"level": 2}),
     ]
@@ -450,7 +454,9 @@ def test_tests_that_roll_back_may_ask_for_events_anyway(engine: Engine, audit_tr
     assert actions(audit_trail) == ["customer.create"]
 
 
-def test_other_sessions_are_not_watched(engine: Engine, sessions: sessionmaker[Session], audit_trail: Trail) -> None:
+def test_other_sessions_are_not_watched(
+    engine: Engine, sessions: sessionmaker[Session], audit_trail: Trail
+) -> None:
     with sessionmaker(engine).begin() as session:
         session.add(Customer(name="elsewhere"))
         session.execute(update(Customer).values(name="changed"))
@@ -508,7 +514,9 @@ def test_every_form_of_a_bulk_statement(sessions: sessionmaker[Session], audit_t
         session.query(Invoice).filter(Invoice.id == ids[3]).delete()
         session.execute(delete(Invoice).where(Invoice.id == ids[4]).returning(Invoice.amount))
         session.execute(table.delete().where(table.c.id == ids[5]))
-    seen = [(action, id, before["amount"], (after or {}).get("amount")) for action, id, before, after in since.told()]
+    seen = [
+        (action, id, before["amount"], (after or {}).get("amount")) for action, id, before, after in since.told()
+    ]
     assert seen == [
         ("invoice.update", str(ids[0]), 0, 100),
         ("invoice.update", str(ids[1]), 1, 101),
@@ -564,9 +572,7 @@ def test_bulk_inserts(sessions: sessionmaker[Session], audit_trail: Trail) -> No
         session.execute(insert(Customer), [{"id": 41, "name": "a"}, {"id": 42, "name": "b"}])
         session.execute(insert(Customer).values(name="alone"))
         session.execute(insert(Customer).values([{"id": 51, "name": "c"}, {"id": 52, "name": "d"}]))
-        session.execute(
-            insert(Customer).from_select(["id", "name"], select(Customer.id + 100, Customer.name))
-        )
+        session.execute(insert(Customer).from_select(["id", "name"], select(Customer.id + 100, Customer.name)))
     *rows, rest = events(audit_trail)
     assert [(one["resource"]["id"], one["after"]["name"]) for one in rows[:2]] == [("41", "a"), ("42", "b")]
     assert rows[2]["after"] == {"name": "alone"} and rows[2]["resource"]["id"].isdigit()
@@ -610,7 +616,9 @@ def test_the_context_of_the_request_is_in_the_events(sessions: sessionmaker[Sess
     assert one["context"]["request_id"] == "r1"
 
 
-def test_many_changes_of_one_transaction_are_all_there(sessions: sessionmaker[Session], audit_trail: Trail) -> None:
+def test_many_changes_of_one_transaction_are_all_there(
+    sessions: sessionmaker[Session], audit_trail: Trail
+) -> None:
     with sessions.begin() as session:
         session.add_all(Customer(name=f"c{number}") for number in range(700))
     assert audit_trail.count(action="customer.create") == 700
@@ -682,6 +690,6 @@ def test_what_makes_no_sessions_is_refused(audit_trail: Trail) -> None:
 
 def test_func_is_evaluated_once(invoice: int, sessions: sessionmaker[Session], since: Since) -> None:
     with sessions.begin() as session:
-        session.get_one(Invoice, invoice).note = func.upper("shout")  # type: ignore[assignment]
+        session.get_one(Invoice, invoice).note = func.upper("shout")
     [(_, _, before, after)] = since.told()
     assert (before["note"], after["note"]) == ("long", "SHOUT")

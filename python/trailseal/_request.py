@@ -77,7 +77,8 @@ def new_request_id() -> str:
 
 
 def trace_and_span(value: bytes) -> tuple[str, str] | None:
-    """The ids of a W3C ``traceparent``: version - trace - parent - flags. Later versions may have more behind it."""
+    """The ids of a W3C ``traceparent``: version - trace - parent - flags. Later versions may have more behind
+    it."""
     found = _HEX.fullmatch(value.strip())
     if found is None:
         return None

@@ -85,6 +85,7 @@ class _Statement:
     def insert(self) -> Result[Any]:
         connection = self._connection()
         rows = self._rows_given()
+        self._state.update_execution_options(preserve_rowcount=True)
         result = self._state.invoke_statement()
         details: dict[str, Any] = {"bulk": True}
         if getattr(self._statement, "_post_values_clause", None) is not None:
@@ -95,7 +96,7 @@ class _Statement:
             identity = identity_of(self._mapper, row) or (_inserted(result) if len(rows) == 1 else None)
             kept = {key: value for key, value in row.items() if key not in self._marks.exclude}
             events.append(event("create", self._marks, identity, after=kept, details=details))
-        self._add(connection, "create", events, self._count(result, len(rows)), len(events))
+        self._add(connection, "create", events, self._count(result, len(rows) or None), len(events))
         return result
 
     def _connection(self) -> Connection:
@@ -156,16 +157,18 @@ class _Statement:
             row[key] = plain(literal) if not hasattr(literal, "__clause_element__") else str(literal)
         return row
 
-    def _count(self, result: Result[Any], at_least: int) -> int:
+    def _count(self, result: Result[Any], seen: int | None) -> int | None:
+        """How many rows were touched; ``None`` if the driver does not say and none was seen."""
         count = getattr(result, "rowcount", -1)
-        return count if isinstance(count, int) and count >= 0 else at_least
+        return count if isinstance(count, int) and count >= 0 else seen
 
     def _add(
-        self, connection: Connection, kind: str, events: list[dict[str, Any]], touched: int, told: int
+        self, connection: Connection, kind: str, events: list[dict[str, Any]], touched: int | None, told: int
     ) -> None:
         """With one event more for rows that have none of their own."""
-        if touched > told:
-            details: dict[str, Any] = {"rows": touched, "recorded": told, "not_recorded": touched - told}
+        if touched is None or touched > told:
+            rest = None if touched is None else touched - told
+            details: dict[str, Any] = {"rows": touched, "recorded": told, "not_recorded": rest}
             where = getattr(self._statement, "whereclause", None)
             if where is not None:
                 details["where"] = str(where)[:_WHERE_MAX]

@@ -1,9 +1,10 @@
 """Changes of single objects, as a flush writes them.
 
-The hooks of the mapper are used rather than those of the session: only there the keys that relationships set, orphans
-that are deleted, and what defaults and the database filled in are known. They may use the flush's connection, and do,
-for what the object does not have. To let an attribute load its old value when it is set (``active_history``) would be
-simpler, and would break sessions of asyncio, where setting an attribute must not ask the database.
+The hooks of the mapper are used rather than those of the session: only there the keys that relationships set,
+orphans that are deleted, and what defaults and the database filled in are known. They may use the flush's
+connection, and do, for what the object does not have. To let an attribute load its old value when it is set
+(``active_history``) would be simpler, and would break sessions of asyncio, where setting an attribute must not ask
+the database.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def after_insert(mapper: Mapper[Any], connection: Connection, target: Any) -> No
 
 
 def _replaced(mapper: Mapper[Any], state: InstanceState[Any]) -> Row | None:
-    """The row that a new object takes over: one with its key is deleted in the same flush, so that becomes an UPDATE."""
+    """The row that a new object takes over: one with its key is deleted in the same flush, so that becomes an
+    UPDATE."""
     session = state.session
     if session is None:
         return None

@@ -54,10 +54,10 @@ def audited(
 ) -> Any:
     """Marks a model, and those that inherit from it. Also for a class that is not yours: ``audited(Invoice)``.
 
-    ``resource`` is the type in its events; the name of the class in ``snake_case`` unless given. ``tenant`` and ``name``
-    are attributes that hold the tenant and a name for people. Attributes in ``exclude`` are never read into an event;
-    that they changed is told. ``bulk_rows`` is how many rows of one ``update()``, ``delete()`` or ``insert()`` become
-    events of their own.
+    ``resource`` is the type in its events; the name of the class in ``snake_case`` unless given. ``tenant`` and
+    ``name`` are attributes that hold the tenant and a name for people. Attributes in ``exclude`` are never read
+    into an event; that they changed is told. ``bulk_rows`` is how many rows of one ``update()``, ``delete()`` or
+    ``insert()`` become events of their own.
     """
 
     def mark(marked: _Model) -> _Model:

@@ -1,8 +1,9 @@
 """What a session has changed and not committed yet.
 
-What must hold: an event is recorded only after the COMMIT of the outermost transaction that its change belongs to, and
-what a savepoint took back never is. So each transaction and each savepoint has a frame; a savepoint that is released
-gives its frame's events to the one around it, and a frame whose transaction ends otherwise is thrown away.
+What must hold: an event is recorded only after the COMMIT of the outermost transaction that its change belongs to,
+and what a savepoint took back never is. So each transaction and each savepoint has a frame; a savepoint that is
+released gives its frame's events to the one around it, and a frame whose transaction ends otherwise is thrown
+away.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class Pending:
             self.frames.pop()
         if transaction.parent is None:
             self.before.clear()
-            # Here rather than at the COMMIT: no connection is held meanwhile, and an error leaves the session usable.
+            # Here rather than at the COMMIT: no connection is held meanwhile, and an error leaves the session
+            # usable.
             events, self.committed = self.committed, []
             record(self.trail, events)
 

@@ -17,15 +17,18 @@ _are_mappers_watched = False
 
 
 def record_changes(sessions: Any, trail: Trail, *, wait_for_outer: bool = True) -> None:
-    """From now on changes of models that are marked by :func:`audited`, made by these sessions, become events of the
-    trail when their transaction commits. ``sessions`` is a ``sessionmaker``, an ``async_sessionmaker``, a class of sessions,
-    a ``scoped_session`` or one session. Call it after other ``do_orm_execute`` hooks that change statements are set.
+    """From now on changes of models that are marked by :func:`audited`, made by these sessions, become events of
+    the trail when their transaction commits. ``sessions`` is a ``sessionmaker``, an ``async_sessionmaker``, a
+    class of sessions, a ``scoped_session`` or one session. Call it after other ``do_orm_execute`` hooks that
+    change statements are set.
 
-    If the trail refuses the events, ``commit()`` raises what it says; the transaction is committed then. A policy with
+    If the trail refuses the events, ``commit()`` raises what it says; the transaction is committed then. A policy
+    with
     ``on_failure = "allow"`` counts it instead.
 
-    A session that is joined to a transaction of a connection (``Session(bind=connection)``) does not commit it. Its events
-    wait for the connection's commit, and are recorded just before it. Tests that always roll that back say
+    A session that is joined to a transaction of a connection (``Session(bind=connection)``) does not commit it.
+    Its events wait for the connection's commit, and are recorded just before it. Tests that always roll that back
+    say
     ``wait_for_outer=False``: then they are recorded when the session commits.
     """
     global _are_mappers_watched
@@ -60,7 +63,8 @@ def _target(sessions: Any) -> Any:
 
 
 def _of_async(maker: Any) -> Any:
-    """The class behind an ``async_sessionmaker``: one of its own, so that no other maker's sessions are watched."""
+    """The class behind an ``async_sessionmaker``: one of its own, so that no other maker's sessions are
+    watched."""
     behind = maker.kw.get("sync_session_class") or maker.class_.sync_session_class
     if isinstance(behind, sessionmaker):
         return behind

@@ -22,7 +22,8 @@ def _program(name: str) -> str:
     found = shutil.which(name) or next(reversed(installed), None)
     if found is None:
         raise RuntimeError(
-            f"{name} is missing: install PostgreSQL (Debian: postgresql), or name a server in TRAILSEAL_TEST_POSTGRES"
+            f"{name} is missing: install PostgreSQL (Debian: postgresql), or name a server in "
+            "TRAILSEAL_TEST_POSTGRES"
         )
     return found
 

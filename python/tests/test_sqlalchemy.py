@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from postgres_server import postgres
@@ -78,19 +78,19 @@ class Employee(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str]
     name: Mapped[str]
-    __mapper_args__: ClassVar[dict[str, Any]] = {"polymorphic_on": "kind", "polymorphic_identity": "employee"}
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "employee"}  # noqa: RUF012
 
 
 class Manager(Employee):
     level: Mapped[int | None]
-    __mapper_args__: ClassVar[dict[str, Any]] = {"polymorphic_identity": "manager"}
+    __mapper_args__ = {"polymorphic_identity": "manager"}  # noqa: RUF012
 
 
 class Engineer(Employee):
     __tablename__ = "engineers"
     id: Mapped[int] = mapped_column(ForeignKey("employees.id"), primary_key=True)
     language: Mapped[str]
-    __mapper_args__: ClassVar[dict[str, Any]] = {"polymorphic_identity": "engineer"}
+    __mapper_args__ = {"polymorphic_identity": "engineer"}  # noqa: RUF012
 
 
 class Unmarked(Base):
@@ -597,6 +597,22 @@ def test_a_bulk_statement_that_is_rolled_back_tells_nothing(
         session.execute(update(Invoice).values(amount=0))
         savepoint.rollback()
     assert since.told() == []
+
+
+def test_what_is_watched_twice_is_told_once(engine: Engine, audit_trail: Trail) -> None:
+    class Watched(Session):
+        pass
+
+    sessions = sessionmaker(engine, class_=Watched)
+    record_changes(Watched, audit_trail)
+    record_changes(sessions, audit_trail)
+    with sessions.begin() as session:
+        session.add(Customer(id=1, name="a"))
+        with session.begin_nested():
+            session.execute(update(Customer).values(name="b"))
+    with sessions() as session:
+        session.execute(update(Customer).values(name="c"))
+    assert actions(audit_trail) == ["customer.create", "customer.update"]
 
 
 def test_other_hooks_still_run(invoice: int, sessions: sessionmaker[Session], since: Since) -> None:

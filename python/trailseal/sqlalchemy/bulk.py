@@ -16,11 +16,14 @@ from .rows import Identity, Row, event, identity_of, of_identities, plain
 
 # Nothing here is about the values of a statement: they are in its rows.
 _WHERE_MAX = 2_000
+# An execution option of a statement that is told of already.
+_SEEN = "trailseal_seen"
 
 
 def do_orm_execute(state: ORMExecuteState) -> Result[Any] | None:
-    if not (state.is_update or state.is_delete or state.is_insert):
+    if not (state.is_update or state.is_delete or state.is_insert) or _SEEN in state.execution_options:
         return None
+    state.update_execution_options(**{_SEEN: True})
     mapper = state.bind_mapper or mapper_of_table(getattr(state.statement, "table", None))
     marks, pending = marks_of(mapper), pending_of(state.session)
     if mapper is None or marks is None or pending is None:

@@ -60,7 +60,8 @@ def before_update(mapper: Mapper[Any], connection: Connection, target: Any) -> N
     _, pending = watched
     state: InstanceState[Any] = inspect(target)
     before, missing = _before(state, columns_of(mapper))
-    wanted = {key for key, column in missing if _has_change(state, key) or _is_updated_by_itself(column)}
+    attributes = state.attrs
+    wanted = {key for key, column in missing if attributes[key].history.added or _is_updated_by_itself(column)}
     before |= read_row(connection, mapper, _key(state), wanted)
     pending.before[state] = before
 
@@ -156,8 +157,9 @@ def _before(state: InstanceState[Any], columns: _Columns) -> tuple[Row, list[tup
     """What the row has before the flush, as far as the object knows it, and the columns that it does not know."""
     row: Row = {}
     missing: list[tuple[str, Column[Any]]] = []
+    attributes = state.attrs
     for key, column in columns:
-        history = state.attrs[key].history
+        history = attributes[key].history
         if history.deleted:
             row[key] = plain(history.deleted[0])
         elif history.unchanged:
@@ -178,10 +180,6 @@ def _now(state: InstanceState[Any], columns: _Columns) -> tuple[Row, list[tuple[
         else:
             unknown.append((key, column))
     return row, unknown
-
-
-def _has_change(state: InstanceState[Any], key: str) -> bool:
-    return bool(state.attrs[key].history.added)
 
 
 def _is_updated_by_itself(column: Column[Any]) -> bool:

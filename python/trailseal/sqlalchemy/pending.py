@@ -47,7 +47,8 @@ class Pending:
         self.before: dict[InstanceState[Any], dict[str, Any]] = {}
 
     def begin(self, transaction: SessionTransaction) -> None:
-        if transaction.parent is None or transaction.nested:
+        is_known = any(frame.transaction is transaction for frame in self.frames)
+        if (transaction.parent is None or transaction.nested) and not is_known:
             self.frames.append(Frame(transaction))
 
     def add(self, connection: Connection, events: list[Event]) -> None:
@@ -57,7 +58,9 @@ class Pending:
 
     def commit(self, session: Session) -> None:
         """Of a savepoint that is released, or of the whole."""
-        if not self.frames:
+        current = session.get_nested_transaction() or session.get_transaction()
+        if not self.frames or self.frames[-1].transaction is not current:
+            # Watched twice, as a class and as what inherits from it.
             return
         done = self.frames.pop()
         if self.frames:

@@ -3,118 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Annotated, Any
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
 import pytest
-from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Request, Response, WebSocket
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
+from fastapi_app import User, app_of, ask, client_of, events
 from starlette.middleware.base import BaseHTTPMiddleware
 
 import trailseal.fastapi
 from trailseal import Trail
-from trailseal.context import carry, current, entered, set_actor
-from trailseal.fastapi import TrailDependency, acting, audit_router, audited, context_of
+from trailseal.context import current, entered, set_actor
+from trailseal.fastapi import TrailDependency, audited, context_of
 from trailseal.pytest import AssertAudited
 from trailseal.testing import assert_audited as audited_in
-
-
-def get_user(x_user: Annotated[str | None, Header()] = None) -> dict[str, Any]:
-    # Not async: it runs in a thread, whose context is a copy.
-    if x_user is None:
-        raise HTTPException(401, "who are you?")
-    return {"id": x_user, "name": f"name of {x_user}", "tenant": f"tenant of {x_user}"}
-
-
-User = Annotated[dict[str, Any], Depends(acting(get_user, name="name", tenant="tenant"))]
-
-
-def app_of(trail: Trail, **settings: Any) -> FastAPI:
-    app = FastAPI()
-    trailseal.fastapi.install(app, trail, **settings)
-    later: set[asyncio.Task[None]] = set()
-    app.state.later = later
-    app.state.begun = defaultdict(asyncio.Event)
-
-    @app.post("/async/{number}")
-    async def in_loop(number: int, user: User, trail: TrailDependency, background: BackgroundTasks) -> None:
-        def note(place: str) -> None:
-            trail.record("seen", details={"user": user["id"], "place": place})
-
-        async def outlives() -> None:
-            await asyncio.sleep(0.01)
-            note("task that outlives the request")
-
-        async def in_background() -> None:
-            await asyncio.sleep(0)
-            note("async background task")
-
-        note("endpoint")
-        await asyncio.sleep(0)
-        await trail.record_async("seen", details={"user": user["id"], "place": "after an await"})
-        await asyncio.to_thread(note, "to_thread")
-        await asyncio.get_running_loop().run_in_executor(None, carry(note), "executor")
-        task = asyncio.create_task(outlives())
-        later.add(task)
-        background.add_task(in_background)
-        background.add_task(note, "sync background task")
-
-    @app.post("/sync/{number}")
-    def in_thread(number: int, user: User, trail: TrailDependency) -> None:
-        trail.record("seen", details={"user": user["id"], "place": "thread pool"})
-
-    @app.post("/fails/{number}")
-    async def fails(number: int, user: User, trail: TrailDependency) -> None:
-        trail.record("seen", details={"user": user["id"], "place": "failing handler"})
-        raise RuntimeError(f"the secret of {user['id']}")
-
-    @app.post("/slow/{number}")
-    async def slow(number: int, user: User, trail: TrailDependency) -> None:
-        app.state.begun[number].set()
-        try:
-            await asyncio.sleep(30)
-        finally:
-            trail.record("seen", details={"user": user["id"], "place": "cancelled handler"})
-
-    @app.get("/stream/{number}")
-    async def stream(number: int, user: User, trail: TrailDependency) -> StreamingResponse:
-        async def chunks() -> AsyncIterator[bytes]:
-            for _ in range(3):
-                await asyncio.sleep(0)
-                trail.record("seen", details={"user": user["id"], "place": "stream"})
-                yield b"x"
-
-        return StreamingResponse(chunks())
-
-    @app.get("/sync-stream/{number}")
-    def sync_stream(number: int, user: User, trail: TrailDependency) -> StreamingResponse:
-        def chunks() -> Iterator[bytes]:
-            for _ in range(3):
-                trail.record("seen", details={"user": user["id"], "place": "sync stream"})
-                yield b"x"
-
-        return StreamingResponse(chunks())
-
-    @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        trail.record("seen", details={"user": request.headers["x-user"], "place": "handler of Exception"})
-        return JSONResponse({"detail": "failed"}, 500)
-
-    return app
-
-
-def client_of(app: Any, host: str = "203.0.113.7") -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(host, 4711))
-    return httpx.AsyncClient(transport=transport, base_url="http://test")
-
-
-def events(trail: Trail) -> list[dict[str, Any]]:
-    return list(reversed(list(trail.query(order_by="recorded"))))
 
 
 def test_no_event_has_the_context_of_another_request(audit_trail: Trail) -> None:
@@ -182,14 +89,6 @@ def test_no_event_has_the_context_of_another_request(audit_trail: Trail) -> None
         "/fails/{number} failure": each,
         "/slow/{number} unknown": each,
     }
-
-
-def ask(app: Any, method: str, path: str, host: str = "203.0.113.7", **more: Any) -> httpx.Response:
-    async def asked() -> httpx.Response:
-        async with client_of(app, host) as client:
-            return await client.request(method, path, **more)
-
-    return asyncio.run(asked())
 
 
 def test_what_a_request_says_of_itself(audit_trail: Trail, assert_audited: AssertAudited) -> None:
@@ -397,195 +296,6 @@ def test_audited_tells_what_became_of_a_route(audit_trail: Trail, assert_audited
     assert_audited(action="invoice.approve", resource="invoice/43", outcome="denied", actor="anna")
     assert ask(app, "POST", "/invoices/44/approve?how=fails", headers=headers).status_code == 500
     assert_audited(action="invoice.approve", resource="invoice/44", outcome="failure", actor="anna")
-
-
-# Opening and closing.
-
-
-def test_the_lifespan_closes_the_trail_and_ends_the_applications_own_first() -> None:
-    trail = Trail.temporary()
-    order: list[str] = []
-
-    @contextlib.asynccontextmanager
-    async def own(app: FastAPI) -> AsyncIterator[None]:
-        yield
-        trail.record("last.words")
-        order.append("own")
-
-    app = FastAPI(lifespan=own)
-    trailseal.fastapi.install(app, trail)
-    with TestClient(app):
-        assert not trail.is_closed
-    assert order == ["own"] and trail.is_closed
-
-
-def test_an_application_without_a_lifespan_is_closed_too() -> None:
-    trail = Trail.temporary()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        assert scope["type"] == "http"
-
-    with TestClient(trailseal.fastapi.AuditMiddleware(app, trail)):
-        assert not trail.is_closed
-    assert trail.is_closed
-
-
-def test_a_lifespan_that_fails_still_fails() -> None:
-    trail = Trail.temporary()
-
-    @contextlib.asynccontextmanager
-    async def broken(app: FastAPI) -> AsyncIterator[None]:
-        raise RuntimeError("no database")
-        yield
-
-    app = FastAPI(lifespan=broken)
-    trailseal.fastapi.install(app, trail)
-    with pytest.raises(RuntimeError, match="no database"), TestClient(app):
-        pass
-    trail.close()
-
-
-def test_the_lifespan_helper_opens_and_closes(tmp_path: Any) -> None:
-    ended: list[str] = []
-
-    @contextlib.asynccontextmanager
-    async def own(app: FastAPI) -> AsyncIterator[dict[str, str]]:
-        yield {"mine": "kept"}
-        ended.append("own")
-
-    app = FastAPI(lifespan=trailseal.fastapi.lifespan(tmp_path / "trail", own))
-    seen: list[Trail] = []
-
-    @app.post("/")
-    async def answer(trail: TrailDependency, request: Request) -> str:
-        trail.record("seen")
-        seen.append(trail)
-        return str(request.state.mine)
-
-    for _ in range(2):
-        with TestClient(app) as client:
-            assert client.post("/").json() == "kept"
-        assert seen[-1].is_closed
-    assert ended == ["own", "own"]
-
-
-def test_without_a_trail_it_says_what_to_do(audit_trail: Trail) -> None:
-    app = FastAPI()
-
-    @app.get("/")
-    async def answer(trail: TrailDependency) -> None: ...
-
-    with pytest.raises(RuntimeError, match=r"call trailseal\.fastapi\.install\(app\)"):
-        TestClient(app).get("/")
-    with pytest.raises(RuntimeError, match="the application has started"):
-        trailseal.fastapi.install(app, audit_trail)
-    with pytest.raises(ValueError, match="is no network"):
-        trailseal.fastapi.install(FastAPI(), audit_trail, trusted_proxies=["proxy"])
-
-
-# Reading.
-
-
-@pytest.fixture
-def readable(audit_trail: Trail) -> FastAPI:
-    app = FastAPI()
-    trailseal.fastapi.install(app, audit_trail, close=False)
-
-    async def admin(x_user: Annotated[str | None, Header()] = None) -> str:
-        if x_user != "root":
-            raise HTTPException(403, "administrators only")
-        return x_user
-
-    def tenant(user: dict[str, Any]) -> str | None:
-        return None if user["id"] == "nobody" else str(user["tenant"])
-
-    app.include_router(audit_router(admin))
-    app.include_router(audit_router(acting(get_user), tenant=tenant, prefix="/mine"))
-    audit_trail.record("invoice.create", id="e1", tenant="tenant of anna", resource="invoice/a/1", actor="anna")
-    audit_trail.record(
-        "invoice.update", id="e2", tenant="tenant of anna", resource="invoice/a/1", outcome="denied"
-    )
-    audit_trail.record("invoice.create", id="e3", tenant="tenant of ben", resource="invoice/b")
-    return app
-
-
-def read(app: FastAPI, path: str, user: str | None = "root") -> httpx.Response:
-    return ask(app, "GET", path, headers={} if user is None else {"x-user": user})
-
-
-def ids(answer: httpx.Response) -> list[str]:
-    assert answer.status_code == 200, answer.text
-    return [event["id"] for event in answer.json()["events"]]
-
-
-def test_read_endpoints_have_the_filters_and_answers_of_the_server(readable: FastAPI) -> None:
-    body = read(readable, "/audit/events?order_by=recorded").json()
-    assert list(body) == ["events", "next", "lag"] and body["next"] is None
-    assert [event["id"] for event in body["events"]] == ["e3", "e2", "e1"]
-    assert next(iter(body["events"][0])) == "origin"
-    assert ids(read(readable, "/audit/events?action=invoice.c*&order=asc&order_by=recorded")) == ["e1", "e3"]
-    assert ids(read(readable, "/audit/events?outcome=denied&outcome=failure")) == ["e2"]
-    assert ids(read(readable, "/audit/events?id=e1")) == ["e1"]
-    assert read(readable, "/audit/events?count=true&tenant=tenant of anna").json() == {"count": 2}
-    first = read(readable, "/audit/events?limit=2&order_by=recorded").json()
-    assert [event["id"] for event in first["events"]] == ["e3", "e2"]
-    assert ids(read(readable, f"/audit/events?limit=2&order_by=recorded&cursor={first['next']}")) == ["e1"]
-    assert read(readable, "/audit/events/e1").json()["action"] == "invoice.create"
-    assert ids(read(readable, "/audit/resources/invoice/a/1/history")) == ["e1", "e2"]
-    assert read(readable, "/audit/summary").status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("query", "field"),
-    [
-        ("limit=0", "limit"),
-        ("limit=x", "limit"),
-        ("limit=1001", "limit"),
-        ("limit=1&limit=2", "limit"),
-        ("order=up", "order"),
-        ("acton=x", "acton"),
-        ("outcome=maybe", None),
-        ("since=yesterdayish", None),
-        ("cursor=made-up", None),
-        ("count=yes", "count"),
-        ("&".join(["actor=x"] * 201), None),
-    ],
-)
-def test_a_bad_query_is_a_problem_that_says_so(readable: FastAPI, query: str, field: str | None) -> None:
-    answer = read(readable, f"/audit/events?{query}")
-    assert answer.status_code == 400, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    body = answer.json()
-    assert (body["type"], body["status"]) == ("urn:trailseal:problem:query", 400) and body["detail"]
-    assert field is None or body["field"] == field
-
-
-def test_nobody_reads_past_the_dependency(readable: FastAPI) -> None:
-    paths = ["/events", "/events/e1", "/resources/invoice/b/history", "/summary"]
-    for path in paths:
-        assert read(readable, f"/audit{path}", "anna").status_code == 403
-        assert read(readable, f"/mine{path}", None).status_code == 401
-        assert read(readable, f"/mine{path}", "nobody").status_code == 403
-
-
-def test_a_tenant_sees_its_own_events_alone(readable: FastAPI) -> None:
-    assert sorted(ids(read(readable, "/mine/events", "anna"))) == ["e1", "e2"]
-    assert ids(read(readable, "/mine/events?system=true", "ben")) == ["e3"]
-    assert ids(read(readable, "/mine/resources/invoice/b/history", "anna")) == []
-    assert read(readable, "/mine/events?tenant=tenant of ben", "anna").status_code == 403
-    assert read(readable, "/mine/events?count=true", "ben").json() == {"count": 1}
-    assert read(readable, "/mine/events/e3", "anna").status_code == 404
-    assert read(readable, "/mine/events/e3?tenant=tenant of ben", "anna").status_code == 404
-    missing = read(readable, "/mine/events/none", "anna").json()
-    hidden = read(readable, "/mine/events/e3", "anna").json()
-    assert {**missing, "detail": ""} == {**hidden, "detail": ""}
-    assert "tenant of ben" not in read(readable, "/mine/summary", "anna").text
-
-
-def test_the_reference_has_the_filters(readable: FastAPI) -> None:
-    parameters = readable.openapi()["paths"]["/audit/events"]["get"]["parameters"]
-    names = {parameter["name"] for parameter in parameters}
-    assert {"tenant", "actor", "since", "cursor", "limit", "count"} <= names
 
 
 def test_threads_tasks_and_background_tasks_at_once(audit_trail: Trail) -> None:

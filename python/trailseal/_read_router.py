@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
-from . import ReadError, SettingsError, Trail
+from . import ReadError, Trail
 from .asgi import TRAIL_KEY
 
 _LIMIT = 50
@@ -108,7 +108,7 @@ def audit_router(
                 body = await run_in_threadpool(answer, access.trail(request), asked, access.tenant(who), request)
             except _Problem as problem:
                 return problem.response()
-            except SettingsError as error:
+            except ValueError as error:
                 return _Problem(400, "query", str(error)).response()
             except ReadError as error:
                 return _Problem(503, "refused", str(error)).response()

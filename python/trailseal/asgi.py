@@ -13,7 +13,7 @@ from . import RequestContext, Trail, request_context
 from ._client_address import ProxyHeader, networks
 from ._lifespan import App, Message, Receive, Scope, Send, closing
 from ._recording import hand_in, let_go, reached
-from ._request import SAFE_METHODS, Mutation, Settings, context_of
+from ._request import HEADERS, SAFE_METHODS, Mutation, Settings, context_of
 from ._types import Actor, Id
 from .context import entered
 
@@ -96,7 +96,8 @@ class AuditMiddleware:
     def _context(self, scope: Scope) -> RequestContext:
         sent: dict[bytes, list[bytes]] = {}
         for name, value in scope.get("headers") or ():
-            sent.setdefault(bytes(name).lower(), []).append(bytes(value))
+            if name in HEADERS:
+                sent.setdefault(name, []).append(value)
         client = scope.get("client")
         peer = str(client[0]) if client else None
         return context_of(self._settings, scope, peer, lambda name: sent.get(name, []))

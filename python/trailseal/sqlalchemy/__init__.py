@@ -15,12 +15,14 @@ to a limit, and what lies beyond it is counted. The events of a transaction are 
 COMMIT. What a savepoint took back is left out.
 
 What these hooks cannot see: ``Session.bulk_save_objects``, ``bulk_insert_mappings`` and ``bulk_update_mappings``,
-statements on a ``Connection``, ``text()``, rows that the database changes by itself (``ON DELETE CASCADE``,
-triggers), rows of a ``secondary`` table, and foreign keys of ``post_update`` relationships. A process that ends
-between COMMIT and the recording, some microseconds later, loses the events of that transaction.
+and statements on a ``Connection``, unless ``record_statements(engine, trail)`` watches the engine, too;
+``text()``, rows that the database changes by itself (``ON DELETE CASCADE``, triggers), rows of a ``secondary``
+table, and foreign keys of ``post_update`` relationships. A process that ends between COMMIT and the recording,
+some microseconds later, loses the events of that transaction.
 """
 
 from .marks import audited
+from .statements import record_statements
 from .watch import record_changes
 
-__all__ = ["audited", "record_changes"]
+__all__ = ["audited", "record_changes", "record_statements"]

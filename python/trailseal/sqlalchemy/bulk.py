@@ -13,6 +13,7 @@ from .flush import update_event
 from .marks import Marks, columns_of, mapper_of_table, marks_of
 from .pending import Pending, pending_of
 from .rows import Identity, Row, event, identity_of, of_identities, plain
+from .seen import seen
 
 # Nothing here is about the values of a statement: they are in its rows.
 _WHERE_MAX = 2_000
@@ -52,7 +53,7 @@ class _Statement:
     def update(self) -> Result[Any]:
         connection = self._connection()
         before = self._rows_before(connection)
-        result = self._state.invoke_statement()
+        result = self._invoke(connection)
         identities = list(before)[: self._marks.bulk_rows]
         after = self._rows(connection, [of_identities(self._mapper, identities)], {}) if identities else {}
         events = []
@@ -77,7 +78,7 @@ class _Statement:
     def delete(self) -> Result[Any]:
         connection = self._connection()
         before = self._rows_before(connection)
-        result = self._state.invoke_statement()
+        result = self._invoke(connection)
         events = []
         for identity in list(before)[: self._marks.bulk_rows]:
             row = {key: value for key, value in before[identity].items() if key not in self._marks.exclude}
@@ -89,7 +90,7 @@ class _Statement:
         connection = self._connection()
         rows = self._rows_given()
         self._state.update_execution_options(preserve_rowcount=True)
-        result = self._state.invoke_statement()
+        result = self._invoke(connection)
         details: dict[str, Any] = {"bulk": True}
         if getattr(self._statement, "_post_values_clause", None) is not None:
             # Which of the rows were there already only the database knows.
@@ -101,6 +102,10 @@ class _Statement:
             events.append(event("create", self._marks, identity, after=kept, details=details))
         self._add(connection, "create", events, self._count(result, len(rows) or None), len(events))
         return result
+
+    def _invoke(self, connection: Connection) -> Result[Any]:
+        with seen(connection):
+            return self._state.invoke_statement()
 
     def _connection(self) -> Connection:
         session = self._state.session

@@ -26,6 +26,12 @@ def _watched(mapper: Mapper[Any], target: Any) -> tuple[Marks, Pending] | None:
     return None if marks is None or pending is None else (marks, pending)
 
 
+def before_insert(mapper: Mapper[Any], connection: Connection, target: Any) -> None:
+    watched = _watched(mapper, target)
+    if watched is not None:
+        watched[1].flushes(connection)
+
+
 def after_insert(mapper: Mapper[Any], connection: Connection, target: Any) -> None:
     watched = _watched(mapper, target)
     if watched is None:
@@ -58,6 +64,7 @@ def before_update(mapper: Mapper[Any], connection: Connection, target: Any) -> N
     if watched is None:
         return
     _, pending = watched
+    pending.flushes(connection)
     state: InstanceState[Any] = inspect(target)
     before, missing = _before(state, columns_of(mapper))
     attributes = state.attrs
@@ -131,6 +138,7 @@ def before_delete(mapper: Mapper[Any], connection: Connection, target: Any) -> N
     if watched is None:
         return
     marks, pending = watched
+    pending.flushes(connection)
     state: InstanceState[Any] = inspect(target)
     before, missing = _before(
         state, ((key, column) for key, column in columns_of(mapper) if key not in marks.exclude)

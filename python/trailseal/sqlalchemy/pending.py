@@ -15,6 +15,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.orm import InstanceState, Session, SessionTransaction
 
 from .. import ClosedError, ForkedError, FullError, RefusedError, Trail
+from .seen import begin_seen, end_seen
 
 _KEY = "trailseal.pending"
 # So many events are handed in as one, if they fit.
@@ -37,7 +38,7 @@ class Frame:
 class Pending:
     """Of one session."""
 
-    __slots__ = ("before", "committed", "frames", "trail", "waits_for_outer")
+    __slots__ = ("before", "committed", "flushing", "frames", "trail", "waits_for_outer")
 
     def __init__(self, trail: Trail, waits_for_outer: bool) -> None:
         self.trail = trail
@@ -45,6 +46,7 @@ class Pending:
         self.frames: list[Frame] = []
         self.committed: list[Event] = []
         self.before: dict[InstanceState[Any], dict[str, Any]] = {}
+        self.flushing: set[Connection] = set()
 
     def begin(self, transaction: SessionTransaction) -> None:
         is_known = any(frame.transaction is transaction for frame in self.frames)
@@ -55,6 +57,18 @@ class Pending:
         if self.frames:
             self.frames[-1].events += events
             self.frames[-1].connections.add(connection)
+
+    def flushes(self, connection: Connection) -> None:
+        """What this connection executes until the flush ends is told of object by object."""
+        if connection not in self.flushing:
+            self.flushing.add(connection)
+            begin_seen(connection)
+
+    def flushed(self) -> None:
+        """A flush ended, or failed."""
+        for connection in self.flushing:
+            end_seen(connection)
+        self.flushing.clear()
 
     def commit(self, session: Session) -> None:
         """Of a savepoint that is released, or of the whole."""
@@ -76,6 +90,7 @@ class Pending:
 
     def end(self, transaction: SessionTransaction) -> None:
         """Of any transaction, whatever became of it."""
+        self.flushed()
         while self.frames and any(frame.transaction is transaction for frame in self.frames):
             self.frames.pop()
         if transaction.parent is None:

@@ -12,7 +12,7 @@ from . import flush
 from .bulk import do_orm_execute
 from .pending import pending_of, watch
 
-_MAPPER_HOOKS = ("after_insert", "before_update", "after_update", "before_delete", "after_delete")
+_MAPPER_HOOKS = ("before_insert", "after_insert", "before_update", "after_update", "before_delete", "after_delete")
 _are_mappers_watched = False
 
 

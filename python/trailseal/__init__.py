@@ -1,24 +1,27 @@
 """An audit log inside your application."""
 
-from ._trail import Trail
-from ._trailseal import (
+from ._errors import (
     ClosedError,
+    CloseError,
     ConflictError,
-    Events,
     ForkedError,
     FullError,
     LockedError,
     OpenError,
-    Page,
     ReadError,
-    Receipt,
     RecordError,
     RefusedError,
-    RequestContext,
-    Server,
     SettingsError,
     TrailsealError,
     UnconfirmedError,
+)
+from ._trail import Trail
+from ._trailseal import (
+    Events,
+    Page,
+    Receipt,
+    RequestContext,
+    Server,
     __version__,
     request_context,
 )
@@ -27,6 +30,7 @@ from ._types import Ack, Actor, EventDict, EventFields, Filters, Mode, Resource,
 __all__ = [
     "Ack",
     "Actor",
+    "CloseError",
     "ClosedError",
     "ConflictError",
     "EventDict",

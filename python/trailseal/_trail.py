@@ -37,3 +37,8 @@ class Trail(_NativeTrail):
     async def close_async(self, timeout: float = 10.0) -> None:
         """As ``close``, without blocking the event loop."""
         await asyncio.to_thread(self.close, timeout)
+
+
+def _reopen(cls: type[Trail], settings: dict[str, Any]) -> Trail:
+    """The trail that was sent from another process."""
+    return cls.open(**settings)

@@ -29,48 +29,6 @@ from ._types import (
 
 __version__: str
 
-class TrailsealError(Exception):
-    """Everything that Trailseal raises, except for wrong arguments."""
-
-class OpenError(TrailsealError):
-    """The trail could not be opened. Nothing that was accepted is lost by it."""
-
-class LockedError(OpenError):
-    """Another process writes to the trail."""
-
-class RecordError(TrailsealError):
-    """The event did not get where it should."""
-
-class RefusedError(RecordError):
-    """The event was given no index and will never be recorded. It is counted."""
-
-class ClosedError(RefusedError):
-    """The trail is closed."""
-
-class ForkedError(RefusedError):
-    """This process is a forked child of the one that opened the trail, and ``workers`` is not ``"slots"``."""
-
-class FullError(RefusedError):
-    """The handoff buffer stayed full until the deadline."""
-
-class UnconfirmedError(RecordError):
-    """The event has an index and is kept, but did not reach its level in time. A retry with the same id is safe."""
-
-    index: int
-    id: str
-
-class ReadError(TrailsealError):
-    """The trail could not be read, or what was asked for is not there."""
-
-class ConflictError(RecordError):
-    """Another event of this tenant has the id. Nothing was added."""
-
-    index: int
-    id: str
-
-class SettingsError(TrailsealError, ValueError):
-    """A setting is unknown or has a bad value; the text names it and its place."""
-
 @final
 class Receipt:
     """What a caller gets for an event."""
@@ -86,6 +44,8 @@ class Receipt:
     @property
     def origin(self) -> str:
         """The name of the trail that has it."""
+    def at(self, last: Receipt) -> Receipt:
+        """The same event with the status that the last of its batch has reached. Internal."""
     @property
     def repeated(self) -> bool:
         """Whether the event was there already; only ``record_once`` looks."""

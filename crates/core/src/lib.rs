@@ -46,9 +46,11 @@ pub use seal::{Anchor, SealTrouble};
 pub use segment::{Roll, SegmentFile, SegmentOptions};
 pub use trail::{
     Ack, BATCH_WARNINGS_MAX, BackedUp, BackupError, BatchError, CloseError, Closed, EachLine, FindWitnesses,
-    Found, HandInJsonError, HandedIn, HandedInBatch, HandedInJson, HandedInOnce, KeptPolicyError, Known,
-    KnownIds, KnownIdsError, LineAt, Once, OpenError, Options, Place, ReadError, Reader, Receipt,
-    RecordError, RecordOnceError, Recording, RotateError, RuleCounts, SLOTS_MAX, SecretError, SetPolicyError,
-    Slot, Stats, Status, Submission, Submitted, Submitter, Succeeded, Trail, Witness, back_up, load_mask_key,
-    slots_in, trails_in,
+    Found, HandInJsonError, HandInTextError, HandedIn, HandedInBatch, HandedInJson, HandedInOnce, Held,
+    KeptPolicyError, Known, KnownIds, KnownIdsError, LineAt, Once, OpenError, Options, Place, ReadError,
+    Reader, Receipt, RecordError, RecordOnceError, Recording, RotateError, RuleCounts, SLOTS_MAX,
+    SecretError, SetPolicyError, Slot, Stats, Status, Submission, Submitted, Submitter, Succeeded, Trail,
+    Tried, Witness, back_up, load_mask_key, slots_in, trails_in,
 };
+/// Detects that this process is a forked child; see [`Trail::is_forked`].
+pub use trailseal_event::fork;

@@ -11,7 +11,7 @@ mod write;
 mod tests;
 
 pub(super) use check::verify;
-pub(super) use write::write;
+pub(super) use write::{tell_what_it_proves, write};
 
 const FORMAT: &str = "trailseal-bundle@v1";
 const WHAT_IT_PROVES: &str = "each line in it is genuine; not that no line was left out";

@@ -7,14 +7,14 @@ mod checkpoint;
 mod consistency;
 mod demo;
 mod doctor;
-mod export;
+pub(crate) mod export;
 mod history;
 mod import;
 mod input;
 mod key;
 mod mask;
-mod policy;
-mod prove;
+pub(crate) mod policy;
+pub(crate) mod prove;
 mod query;
 mod reading;
 mod record;
@@ -27,8 +27,8 @@ mod tail;
 mod text;
 mod tiles;
 mod token;
-mod verify;
-mod writing;
+pub(crate) mod verify;
+pub(crate) mod writing;
 
 use std::io::Write as _;
 

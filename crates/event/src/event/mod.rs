@@ -33,7 +33,7 @@ pub use warning::{WARNINGS_MAX, Warning, Warnings};
 pub(crate) use changes::write_changes;
 pub(crate) use limits::{fit, shorten_paths, within_limits};
 pub(crate) use names::INVALID;
-pub(crate) use out::{Out, Piece, piece};
+pub(crate) use out::{Out, Piece, escape_into, piece};
 pub(crate) use write::{
     end_object, write_escaped, write_list, write_members, write_number, write_object, write_text, write_u64,
     write_value,

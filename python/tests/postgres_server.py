@@ -23,7 +23,7 @@ def _program(name: str) -> str:
     if found is None:
         raise RuntimeError(
             f"{name} is missing: install PostgreSQL (Debian: postgresql), or name a server in "
-            "TRAILSEAL_TEST_POSTGRES"
+            "TEST_POSTGRES_URL"
         )
     return found
 
@@ -45,7 +45,7 @@ def _free_port() -> int:
 @contextmanager
 def postgres() -> Iterator[str]:
     """Its URL for SQLAlchemy with psycopg."""
-    given = os.environ.get("TRAILSEAL_TEST_POSTGRES")
+    given = os.environ.get("TEST_POSTGRES_URL")
     if given:
         yield given
         return

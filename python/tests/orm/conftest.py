@@ -6,11 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from orm_models import (
-    Base,
-    Invoice,
-    Since,
-)
 from postgres_server import postgres
 from sqlalchemy import (
     Connection,
@@ -22,6 +17,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from trailseal import Trail
 from trailseal.sqlalchemy import record_changes
+
+from .orm_models import (
+    Base,
+    Invoice,
+    Since,
+)
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from orm_models import (
-    Base,
-    Customer,
-    actions,
-    told,
-)
 from sqlalchemy import (
     update,
 )
@@ -19,6 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 
 from trailseal import Trail
 from trailseal.sqlalchemy import record_changes
+
+from .orm_models import (
+    Base,
+    Customer,
+    actions,
+    told,
+)
 
 
 @pytest.mark.parametrize("mode", ["async", "sync"])

@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from orm_models import (
-    Customer,
-    Invoice,
-    Since,
-    actions,
-    events,
-    some,
-)
 from sqlalchemy import (
     Engine,
     bindparam,
@@ -26,6 +18,15 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from trailseal import Trail
 from trailseal.sqlalchemy import record_changes
+
+from .orm_models import (
+    Customer,
+    Invoice,
+    Since,
+    actions,
+    events,
+    some,
+)
 
 
 def test_a_bulk_update_has_each_row_before_and_after(sessions: sessionmaker[Session], audit_trail: Trail) -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
-from orm_models import (
+from sqlalchemy import (
+    func,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session, sessionmaker
+
+from trailseal import Trail
+
+from .orm_models import (
     Customer,
     Engineer,
     Invoice,
@@ -16,14 +25,6 @@ from orm_models import (
     events,
     told,
 )
-from sqlalchemy import (
-    func,
-    select,
-    update,
-)
-from sqlalchemy.orm import Session, sessionmaker
-
-from trailseal import Trail
 
 
 def test_an_insert_has_its_key_and_what_the_database_filled_in(invoice: int, audit_trail: Trail) -> None:

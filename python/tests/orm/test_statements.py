@@ -5,13 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from orm_models import (
-    Customer,
-    Invoice,
-    Unmarked,
-    actions,
-    events,
-)
 from sqlalchemy import (
     Engine,
     delete,
@@ -24,6 +17,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from trailseal import Trail
 from trailseal.sqlalchemy import record_statements
+
+from .orm_models import (
+    Customer,
+    Invoice,
+    Unmarked,
+    actions,
+    events,
+)
 
 
 def test_unseen_statements_are_counted_where_the_engine_is_watched(

@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from orm_models import (
-    Customer,
-    Invoice,
-    Since,
-    actions,
-    events,
-)
 from sqlalchemy import (
     Engine,
     create_engine,
@@ -24,6 +17,14 @@ import trailseal
 from trailseal import Trail
 from trailseal.context import entered
 from trailseal.sqlalchemy import audited, record_changes
+
+from .orm_models import (
+    Customer,
+    Invoice,
+    Since,
+    actions,
+    events,
+)
 
 
 def test_nothing_is_told_before_the_commit_or_of_a_rollback(

@@ -1,8 +1,8 @@
 """The client's address: that of the connection, or the one that a trusted proxy names.
 
-What must hold, as in the Rust layer: nothing that a client sends makes a request fail here, or gives it an address that
-no trusted proxy has seen. A proxy writes one header and passes the others on as the client sent them, so only that one
-is read.
+What must hold, as in the Rust layer: nothing that a client sends makes a request fail here, or gives it an address
+that no trusted proxy has seen. A proxy writes one header and passes the others on as the client sent them, so only
+that one is read.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def _network(text: str) -> Network:
 def client_address(
     peer: str | None, headers: Sequence[bytes], trusted: tuple[Network, ...], written: ProxyHeader
 ) -> str | None:
-    """Walks from the nearest proxy outwards and stops at the first address that is not a trusted proxy's, or at the
-    first text that is not an address. ``headers`` are the values of the header that trusted proxies write."""
+    """Walks from the nearest proxy outwards and stops at the first address that is not a trusted proxy's, or at
+    the first text that is not an address. ``headers`` are the values of the header that trusted proxies write."""
     address = None if peer is None else _peer(peer)
     if address is None:
         return None

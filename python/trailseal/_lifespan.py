@@ -12,7 +12,8 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+# Frameworks name these types each in its own way.
+App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _log = logging.getLogger("trailseal")
 _ENDS = ("lifespan.shutdown.complete", "lifespan.shutdown.failed")

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
-from . import ReadError, SettingsError, Trail
+from . import ReadError, Trail
 from .asgi import TRAIL_KEY
 
 _LIMIT = 50
@@ -87,13 +87,13 @@ def audit_router(
     prefix: str = "/audit",
     **router: Any,
 ) -> APIRouter:
-    """A router with ``GET /events``, ``/events/{id}``, ``/resources/{type}/{id}/history`` and ``/summary``: the filters and
-    answers of Trailseal's own server (``GET /v1/events`` and so on).
+    """A router with ``GET /events``, ``/events/{id}``, ``/resources/{type}/{id}/history`` and ``/summary``: the
+    filters and answers of Trailseal's own server (``GET /v1/events`` and so on).
 
-    ``reader`` is a dependency that raises where somebody may not read. Nobody reads past it. ``tenant`` is given what the
-    dependency returned, and returns the tenant whose events are shown, or :data:`ALL_TENANTS`; ``None`` is answered
-    with 403. Without ``tenant``, whoever passes the dependency sees the events of all tenants. Every read is itself
-    recorded, with who reads.
+    ``reader`` is a dependency that raises where somebody may not read. Nobody reads past it. ``tenant`` is given
+    what the dependency returned, and returns the tenant whose events are shown, or :data:`ALL_TENANTS`; ``None``
+    is answered with 403. Without ``tenant``, whoever passes the dependency sees the events of all tenants. Every
+    read is itself recorded, with who reads.
 
     >>> app.include_router(audit_router(current_admin))
     >>> app.include_router(audit_router(current_user, tenant=lambda user: user.tenant_id))
@@ -108,7 +108,7 @@ def audit_router(
                 body = await run_in_threadpool(answer, access.trail(request), asked, access.tenant(who), request)
             except _Problem as problem:
                 return problem.response()
-            except SettingsError as error:
+            except ValueError as error:
                 return _Problem(400, "query", str(error)).response()
             except ReadError as error:
                 return _Problem(503, "refused", str(error)).response()
@@ -116,7 +116,9 @@ def audit_router(
 
         endpoint.__name__ = "audit_" + answer.__name__.strip("_")
         parameters = [_parameter(name) for name in names]
-        made.get(path, summary=summary, response_class=Response, openapi_extra={"parameters": parameters})(endpoint)
+        made.get(path, summary=summary, response_class=Response, openapi_extra={"parameters": parameters})(
+            endpoint
+        )
 
     route("/events", [*_FILTERS, *_PAGE, "count"], _events, "Find events")
     route("/events/{event_id}", ["tenant", "origin"], _event, "One event")
@@ -129,16 +131,16 @@ def audit_router(
 class _Access:
     """What one reader may see."""
 
-    def __init__(
-        self, tenant: Callable[[Any], str | _AllTenants | None] | None, trail: Trail | None
-    ) -> None:
+    def __init__(self, tenant: Callable[[Any], str | _AllTenants | None] | None, trail: Trail | None) -> None:
         self._tenant = tenant
         self._trail = trail
 
     def trail(self, request: Request) -> Trail:
         trail = self._trail or request.scope.get(TRAIL_KEY)
         if not isinstance(trail, Trail):
-            raise RuntimeError("no audit trail here: call trailseal.fastapi.install(app), or give audit_router one")
+            raise RuntimeError(
+                "no audit trail here: call trailseal.fastapi.install(app), or give audit_router one"
+            )
         return trail
 
     def tenant(self, who: Any) -> str | None:
@@ -225,7 +227,7 @@ def _events(trail: Trail, asked: _Query, tenant: str | None, request: Request) -
     filters, page = asked.filters(tenant), asked.page("desc")
     if asked.word("count", ("true", "false"), "false") == "true":
         return _json({"count": trail.count(**filters)})
-    return _page(trail, tenant, **page, **filters)
+    return _page(trail, **page, **filters)
 
 
 def _history(trail: Trail, asked: _Query, tenant: str | None, request: Request) -> bytes:
@@ -233,7 +235,7 @@ def _history(trail: Trail, asked: _Query, tenant: str | None, request: Request) 
     wanted = asked.one("tenant")
     filters = _narrowed({"tenant": None if wanted is None else [wanted]}, tenant)
     # A history is read from its beginning.
-    return _page(trail, tenant, resource=resource, **asked.page("asc"), **filters)
+    return _page(trail, resource=resource, **asked.page("asc"), **filters)
 
 
 def _event(trail: Trail, asked: _Query, tenant: str | None, request: Request) -> bytes:
@@ -269,7 +271,7 @@ def _summary(trail: Trail, asked: _Query, tenant: str | None, request: Request) 
     return _json(trail.summary(top=top, bucket=bucket, **asked.filters(tenant)))
 
 
-def _page(trail: Trail, tenant: str | None, **asked: Any) -> bytes:
+def _page(trail: Trail, **asked: Any) -> bytes:
     page = trail.page(**asked)
     return _json({"events": page.events, "next": page.next, "lag": {}})
 

@@ -13,7 +13,7 @@ from . import RequestContext, Trail, request_context
 from ._client_address import ProxyHeader, networks
 from ._lifespan import App, Message, Receive, Scope, Send, closing
 from ._recording import hand_in, let_go, reached
-from ._request import SAFE_METHODS, Mutation, Settings, context_of
+from ._request import HEADERS, SAFE_METHODS, Mutation, Settings, context_of
 from ._types import Actor, Id
 from .context import entered
 
@@ -26,19 +26,21 @@ TRAIL_KEY = "trailseal.trail"
 
 
 class AuditMiddleware:
-    """Gives every event that is recorded while a request is handled the request's context: client address, user agent,
-    request id, correlation id, trace ids of a W3C ``traceparent``, and, as you say, who it is and of which tenant.
+    """Gives every event that is recorded while a request is handled the request's context: client address, user
+    agent, request id, correlation id, trace ids of a W3C ``traceparent``, and, as you say, who it is and of which
+    tenant.
 
-    ``trusted_proxies``: whose word on the client's address is believed, such as ``["10.0.0.0/8"]``; nobody's by default.
+    ``trusted_proxies``: whose word on the client's address is believed, such as ``["10.0.0.0/8"]``; nobody's by
+    default.
     ``proxy_header``: the header that they write, ``x-forwarded-for`` or ``forwarded``.
-    ``principal``, ``tenant``: called with the scope of each request; what an authentication in front of this middleware
-    has put there. One behind it calls :func:`trailseal.context.set_actor`.
+    ``principal``, ``tenant``: called with the scope of each request; what an authentication in front of this
+    middleware has put there. One behind it calls :func:`trailseal.context.set_actor`.
     ``service``: stands in ``context.service``.
-    ``record_mutations``: one event for each request that is not GET, HEAD, OPTIONS or TRACE, with an outcome by its
-    status: ``denied`` for 401 and 403, ``failure`` for others from 400 on. One that is given up before it is answered has
-    the outcome ``unknown``, one whose handler raises is a failure.
-    ``close``: close the trail when the server shuts down (``lifespan.shutdown``). uvicorn ends the process by a signal, so
-    that no ``atexit`` handler runs: this is where the trail says that it was closed.
+    ``record_mutations``: one event for each request that is not GET, HEAD, OPTIONS or TRACE, with an outcome by
+    its status: ``denied`` for 401 and 403, ``failure`` for others from 400 on. One that is given up before it is
+    answered has the outcome ``unknown``, one whose handler raises is a failure.
+    ``close``: close the trail when the server shuts down (``lifespan.shutdown``). uvicorn ends the process by a
+    signal, so that no ``atexit`` handler runs: this is where the trail says that it was closed.
     """
 
     def __init__(
@@ -94,7 +96,8 @@ class AuditMiddleware:
     def _context(self, scope: Scope) -> RequestContext:
         sent: dict[bytes, list[bytes]] = {}
         for name, value in scope.get("headers") or ():
-            sent.setdefault(bytes(name).lower(), []).append(bytes(value))
+            if name in HEADERS:
+                sent.setdefault(name, []).append(value)
         client = scope.get("client")
         peer = str(client[0]) if client else None
         return context_of(self._settings, scope, peer, lambda name: sent.get(name, []))
@@ -126,8 +129,8 @@ class AuditMiddleware:
 
 
 class CloseAtShutdown:
-    """Closes the trail when the server shuts down, and does nothing else: around applications whose framework has a
-    middleware of its own, such as Django's."""
+    """Closes the trail when the server shuts down, and does nothing else: around applications whose framework has
+    a middleware of its own, such as Django's."""
 
     def __init__(self, app: App, trail: Trail | Callable[[], Trail]) -> None:
         self.app = app

@@ -1,11 +1,12 @@
 """Whose request is being handled, and where it came from.
 
-A context is one object for one request. Everything that the request does holds the same object: its tasks, its thread
-pools, its background tasks, since each of them runs in a copy of the ``contextvars`` of the request. So what becomes
-known late, such as who it is, reaches all of them. What must hold: no event gets the context of another request.
+A context is one object for one request. Everything that the request does holds the same object: its tasks, its
+thread pools, its background tasks, since each of them runs in a copy of the ``contextvars`` of the request. So
+what becomes known late, such as who it is, reaches all of them. What must hold: no event gets the context of
+another request.
 
-Not carried by Python itself: ``loop.run_in_executor``, an executor of your own, ``threading.Thread``. Wrap what you
-hand to them in :func:`carry`.
+Not carried by Python itself: ``loop.run_in_executor``, an executor of your own, ``threading.Thread``. Wrap what
+you hand to them in :func:`carry`.
 """
 
 from __future__ import annotations
@@ -47,9 +48,7 @@ def entered(context: RequestContext | None) -> Iterator[RequestContext | None]:
         request_context.reset(token)
 
 
-def set_actor(
-    actor: Actor | None, *, tenant: Id | None = None, on_behalf_of: Actor | None = None
-) -> None:
+def set_actor(actor: Actor | None, *, tenant: Id | None = None, on_behalf_of: Actor | None = None) -> None:
     """Says who makes the request, as soon as that is known. Holds for events that are recorded after it.
 
     Outside of a request it does nothing, so that what calls it can be called by a test or a job, too.
@@ -72,7 +71,8 @@ def set_tenant(tenant: Id | None) -> None:
 
 
 def carry(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """The function in the context that is in force now, wherever it is called: in a thread or an executor of your own.
+    """The function in the context that is in force now, wherever it is called: in a thread or an executor of your
+    own.
 
     >>> threading.Thread(target=carry(make_report)).start()
     >>> loop.run_in_executor(None, carry(make_report))
@@ -90,9 +90,9 @@ def carry(function: Callable[_P, _T]) -> Callable[_P, _T]:
 def on_behalf_of(claims: Mapping[str, Any]) -> tuple[str | None, dict[str, Any] | None]:
     """Actor and ``on_behalf_of`` of an event, from the claims of a token that was exchanged (RFC 8693).
 
-    Where the token has an ``act`` claim, the party named there acts for the token's subject. Only the outermost ``act``
-    is who acts now; those inside of it acted earlier, and are kept in ``chain``. Without ``act`` the subject acts for
-    itself. Check the token's signature first: this reads what it says.
+    Where the token has an ``act`` claim, the party named there acts for the token's subject. Only the outermost
+    ``act`` is who acts now; those inside of it acted earlier, and are kept in ``chain``. Without ``act`` the
+    subject acts for itself. Check the token's signature first: this reads what it says.
 
     >>> actor, for_whom = on_behalf_of({"sub": "anna", "act": {"sub": "agent-7"}})
     >>> actor, for_whom

@@ -15,8 +15,9 @@ and wherever something is to be recorded::
 
     trail().record("invoice.approve", resource=("invoice", invoice.pk))
 
-``TRAILSEAL`` has ``dir``, ``settings`` (keywords of ``Trail.open``; several processes need ``{"workers": "slots"}``), and
-the keywords of the middleware: ``trusted_proxies``, ``proxy_header``, ``principal``, ``tenant``, ``service`` and
+``TRAILSEAL`` has ``dir``, ``settings`` (keywords of ``Trail.open``; several processes need ``{"workers":
+"slots"}``), and the keywords of the middleware: ``trusted_proxies``, ``proxy_header``, ``principal``, ``tenant``,
+``service`` and
 ``record_mutations``. ``principal`` and ``tenant`` are functions of the request, or their dotted names.
 
 Under an ASGI server, close the trail when that shuts down; uvicorn ends the process by a signal::
@@ -49,7 +50,16 @@ __all__ = ["AuditMiddleware", "CloseAtShutdown", "trail", "user_of"]
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase] | Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
-_KEYS = ("dir", "settings", "trusted_proxies", "proxy_header", "principal", "tenant", "service", "record_mutations")
+_KEYS = (
+    "dir",
+    "settings",
+    "trusted_proxies",
+    "proxy_header",
+    "principal",
+    "tenant",
+    "service",
+    "record_mutations",
+)
 _opened: Trail | None = None
 _opening = threading.Lock()
 
@@ -89,8 +99,8 @@ class AuditMiddleware:
     """Gives every event that is recorded while a request is handled the request's context. The same as
     :class:`trailseal.asgi.AuditMiddleware`, in Django's form.
 
-    Unless ``principal`` says otherwise, the actor is the user who is logged in: asked when the view begins, so that a
-    view of a framework with an authentication of its own calls :func:`trailseal.context.set_actor`.
+    Unless ``principal`` says otherwise, the actor is the user who is logged in: asked when the view begins, so
+    that a view of a framework with an authentication of its own calls :func:`trailseal.context.set_actor`.
     """
 
     sync_capable = True
@@ -112,7 +122,8 @@ class AuditMiddleware:
         if self._is_async:
             markcoroutinefunction(self)
         elif self._principal is None:
-            # Django calls it when it knows the view: the session may be asked then, and is not for a path that is none.
+            # Django calls it when it knows the view: the session may be asked then, and is not for a path that is
+            # none.
             self.process_view = self._say_who
 
     def __call__(self, request: HttpRequest) -> Any:

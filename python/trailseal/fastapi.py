@@ -6,8 +6,8 @@ Two lines are enough::
 
     trail = trailseal.fastapi.install(app, "./trail")
 
-From then on every event that is recorded while a request is handled has the request's context, and the trail is closed
-when the server shuts down.
+From then on every event that is recorded while a request is handled has the request's context, and the trail is
+closed when the server shuts down.
 """
 
 from __future__ import annotations
@@ -62,10 +62,11 @@ def install(
 ) -> Trail:
     """Sets everything up, and gives the trail. ``trail`` is one, or the folder in which it is opened.
 
-    The middleware goes around all others, so that handlers of ``Exception`` and the 500 that the framework answers are
-    inside of it, too. So ``principal`` sees what the server knows, such as headers, but nothing that another middleware
-    finds out. An authentication says who it is by :func:`acting` or :func:`trailseal.context.set_actor`; or add
-    :class:`AuditMiddleware` yourself, behind yours. What the keywords mean is said there.
+    The middleware goes around all others, so that handlers of ``Exception`` and the 500 that the framework answers
+    are inside of it, too. So ``principal`` sees what the server knows, such as headers, but nothing that another
+    middleware finds out. An authentication says who it is by :func:`acting` or
+    :func:`trailseal.context.set_actor`; or add :class:`AuditMiddleware` yourself, behind yours. What the keywords
+    mean is said there.
     """
     opened = trail if isinstance(trail, Trail) else Trail.open(trail)
     if app.middleware_stack is not None:
@@ -87,7 +88,7 @@ def install(
 
     # Checked here rather than at the first request.
     AuditMiddleware(app, opened, trusted_proxies=trusted_proxies, proxy_header=proxy_header)
-    app.build_middleware_stack = build_audited  # type: ignore[method-assign, assignment]
+    app.build_middleware_stack = build_audited  # type: ignore[method-assign]
     return opened
 
 
@@ -99,8 +100,8 @@ def lifespan(
 ) -> Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]]]:
     """A lifespan that opens the trail and closes it: for applications without the middleware.
 
-    ``FastAPI(lifespan=lifespan("./trail"))``; in a request the trail is :func:`trail_of`. ``inner`` is a lifespan of your
-    own, which ends before the trail is closed.
+    ``FastAPI(lifespan=lifespan("./trail"))``; in a request the trail is :func:`trail_of`. ``inner`` is a lifespan
+    of your own, which ends before the trail is closed.
     """
 
     @asynccontextmanager
@@ -133,8 +134,9 @@ TrailDependency = Annotated[Trail, Depends(trail_of)]
 
 
 def context_of(connection: HTTPConnection) -> RequestContext | None:
-    """The context of this request: for handlers that run outside of every middleware, such as one for ``Exception`` where
-    the middleware was added by ``add_middleware``. Use it with :func:`trailseal.context.entered`."""
+    """The context of this request: for handlers that run outside of every middleware, such as one for
+    ``Exception`` where the middleware was added by ``add_middleware``. Use it with
+    :func:`trailseal.context.entered`."""
     context = connection.scope.get(CONTEXT_KEY)
     return context if isinstance(context, RequestContext) else None
 
@@ -149,7 +151,8 @@ def acting(
 ) -> Callable[..., Awaitable[_User]]:
     """A dependency that does what yours does, and says that this user makes the request.
 
-    ``id``, ``name``, ``roles`` and ``tenant`` are names of attributes or keys of the user, or functions of it. Every event
+    ``id``, ``name``, ``roles`` and ``tenant`` are names of attributes or keys of the user, or functions of it.
+    Every event
     that is recorded after it has the actor, from background tasks and threads, too::
 
         CurrentUser = Annotated[User, Depends(acting(get_current_user, name="email"))]
@@ -174,11 +177,14 @@ def _of(user: Any, wanted: str | Callable[[Any], Any]) -> Any:
 def audited(action: str, *, resource: str | None = None, **fields: Any) -> Any:
     """One event for each call of a route, with what became of it: for ``dependencies=[…]`` of a route or a router.
 
-    ``resource`` is a pattern with parameters of the path, such as ``"invoice/{invoice_id}"``. The outcome is ``success``,
-    ``denied`` for an ``HTTPException`` of 401 or 403, and ``failure`` for any other exception. It is recorded before the
+    ``resource`` is a pattern with parameters of the path, such as ``"invoice/{invoice_id}"``. The outcome is
+    ``success``,
+    ``denied`` for an ``HTTPException`` of 401 or 403, and ``failure`` for any other exception. It is recorded
+    before the
     response leaves. ``fields`` are those of ``Trail.record``::
 
-        @app.post("/invoices/{invoice_id}/approve", dependencies=[audited("invoice.approve", resource="invoice/{invoice_id}")])
+        @app.post("/invoices/{invoice_id}/approve", dependencies=[audited("invoice.approve",
+        resource="invoice/{invoice_id}")])
     """
 
     async def record(request: Request) -> AsyncIterator[None]:
@@ -190,7 +196,9 @@ def audited(action: str, *, resource: str | None = None, **fields: Any) -> Any:
             yield
         except Exception as error:
             denied = isinstance(error, HTTPException) and outcome_of(error.status_code) == "denied"
-            await reached(hand_in(trail, action, {"outcome": "denied" if denied else "failure", "error": error, **told}))
+            await reached(
+                hand_in(trail, action, {"outcome": "denied" if denied else "failure", "error": error, **told})
+            )
             raise
         except BaseException:
             let_go(hand_in(trail, action, {"outcome": "unknown", "error": "the request was given up", **told}))

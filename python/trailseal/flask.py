@@ -1,8 +1,8 @@
 """Flask. Two lines are enough::
 
-    import trailseal.flask
+import trailseal.flask
 
-    trail = trailseal.flask.install(app, "./trail")
+trail = trailseal.flask.install(app, "./trail")
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def install(
 ) -> Trail:
     """Sets everything up, and gives the trail. ``trail`` is one, or the folder in which it is opened.
 
-    ``principal`` and ``tenant`` say who makes the request that ``flask.request`` is, and of which tenant, for example from
+    ``principal`` and ``tenant`` say who makes the request that ``flask.request`` is, and of which tenant, for
+    example from
     ``flask_login.current_user``. They are asked before the view is. An authentication that knows it later calls
     :func:`trailseal.context.set_actor`. The other keywords are those of :class:`trailseal.asgi.AuditMiddleware`.
     """

@@ -80,8 +80,8 @@ class Mirror:
 def mirror(
     trail: Trail, logger: str | logging.Logger | StructuredLogger = "trailseal.audit", **filters: Any
 ) -> Mirror:
-    """From now on every event of the trail that the ``filters`` of ``Trail.query`` match is logged, at the level of its
-    severity. The trail's own events are left out.
+    """From now on every event of the trail that the ``filters`` of ``Trail.query`` match is logged, at the level
+    of its severity. The trail's own events are left out.
 
     With ``logging`` the message is the action with actor, resource and outcome, and the event is in the record's
     ``audit``. With structlog the event's name is the action, and its fields are keywords.

@@ -1,6 +1,7 @@
 """A pytest plugin, there as soon as the package is installed.
 
-``audit_trail`` is a trail in a temporary folder, new for each test. ``assert_audited`` asserts that it has an event::
+``audit_trail`` is a trail in a temporary folder, new for each test. ``assert_audited`` asserts that it has an
+event::
 
     def test_approve(client, assert_audited):
         client.post("/invoices/42/approve")

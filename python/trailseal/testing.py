@@ -20,8 +20,10 @@ _TOLD_MAX = 8
 def assert_audited(trail: Trail, /, **wanted: Any) -> EventDict:
     """Asserts that an event was recorded, and gives the newest that matches.
 
-    ``action`` may be a glob, ``actor`` is an id or name, ``resource`` a ``"TYPE/ID"``. Anything else is a field, with
-    ``__`` for the dot: ``context__ip="203.0.113.7"``, ``details__amount=7``. ``None`` is a field that is not there. If there
+    ``action`` may be a glob, ``actor`` is an id or name, ``resource`` a ``"TYPE/ID"``. Anything else is a field,
+    with
+    ``__`` for the dot: ``context__ip="203.0.113.7"``, ``details__amount=7``. ``None`` is a field that is not
+    there. If there
     is no such event, it says what differs in the nearest::
 
         no event has action = "invoice.approve", resource = "invoice/42"

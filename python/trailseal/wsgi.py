@@ -1,6 +1,7 @@
 """WSGI middleware: every event that is recorded while a request is handled gets its context.
 
-It works with every WSGI framework. For Flask, :mod:`trailseal.flask` sets it up; Django has :mod:`trailseal.django`.
+It works with every WSGI framework. For Flask, :mod:`trailseal.flask` sets it up; Django has
+:mod:`trailseal.django`.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ CONTEXT_KEY = "trailseal.context"
 
 
 class AuditMiddleware:
-    """The same as :class:`trailseal.asgi.AuditMiddleware` in WSGI's form. ``principal`` and ``tenant`` are called with the
-    environ of each request; ``route`` finds the pattern of a request's route when its response begins."""
+    """The same as :class:`trailseal.asgi.AuditMiddleware` in WSGI's form. ``principal`` and ``tenant`` are called
+    with the environ of each request; ``route`` finds the pattern of a request's route when its response begins."""
 
     def __init__(
         self,

@@ -563,6 +563,14 @@ impl Trail {
         set.map_err(|trouble| failures::of_settings(py, &trouble))
     }
 
+    fn rotate_key(&self, py: Python<'_>) -> PyResult<String> {
+        let trail = self.shared.opened(py)?.trail.clone();
+        match py.detach(|| trail.rotate_key()) {
+            Ok(key) => Ok(key.to_string()),
+            Err(error) => Err(failures::exception(py, "TrailsealError", failures::with_causes(&error))),
+        }
+    }
+
     #[pyo3(signature = (timeout = 10.0))]
     fn flush(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
         let timeout = seconds(timeout)?;

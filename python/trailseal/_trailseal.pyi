@@ -337,6 +337,9 @@ class Trail:
         """Puts a policy in force, as TOML, and records the change. It is kept across restarts."""
     def set_mode(self, mode: Mode, *, rate: float | None = None) -> None:
         """Changes the mode for events that match no rule, and records the change. It is kept across restarts."""
+    def rotate_key(self) -> str:
+        """Replaces the key that signs this process's trail, and records that. The old key vouches for the new one, which
+        is returned in signed-note form. Waits until the rotation is sealed."""
     def flush(self, timeout: float = 10.0) -> bool:
         """Waits until everything accepted so far is on disk; ``False`` if that took longer."""
     def seal(self, timeout: float = 10.0) -> bool:

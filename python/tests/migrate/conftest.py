@@ -48,6 +48,7 @@ def forget() -> None:
     encrypted._instance = None
     for name in cloud_pms._audit_stats:
         cloud_pms._audit_stats[name] = 0
+    cloud_pms.writer._noted.clear()
     resync.faults.__init__()  # type: ignore[misc]
     fastapi_starter.settings.audit_mode = "sync"
     fastapi_starter.settings.audit_sample_rate = 1.0

@@ -231,13 +231,13 @@ def test_through_a_real_application(world: World) -> None:
         return AuditService(None, None, TENANT)
 
     @app.post("/login")
-    async def login(audit: AuditService = Depends(audit)) -> dict[str, Any]:  # noqa: B008
+    async def login(audit: AuditService = Depends(audit)) -> dict[str, Any]:
         made = await audit.log_failure(AuditAction.USER_LOGIN, "user", "wrong password", user_id=USER)
         assert made is not None
         return vars(made)
 
     @app.get("/audit/logs")
-    async def logs(cursor: str | None = None, audit: AuditService = Depends(audit)) -> dict[str, Any]:  # noqa: B008
+    async def logs(cursor: str | None = None, audit: AuditService = Depends(audit)) -> dict[str, Any]:
         items, after, more = await audit.list_logs(cursor, 1)
         return {"items": items, "next_cursor": after, "has_more": more}
 

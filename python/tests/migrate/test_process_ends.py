@@ -89,13 +89,14 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path) -> 
         for module in (bud, cloud_pms, fastapi_starter, resync):
             module.configure(trail=trail)
         fastapi_starter.settings.audit_mode = "async"
+        payload = {"yacht_id": "y1", "entity_type": "part", "action": "write", "user_id": "u1"}
 
         async def record() -> None:
             service = fastapi_starter.AuditService(None, None, "t1")
             number = 0
             while True:
                 bud.log_audit(None, "create", "model", number)
-                cloud_pms.write_audit_log_async(None, {"action": "write", "entity_id": number})
+                cloud_pms.write_audit_log_async(None, payload | {"entity_id": number})
                 assert await service.log_success("user.update", "user", number)
                 assert resync.log_audit_event("login", "u1", {"n": number}).recorded
                 print(number)
@@ -170,12 +171,13 @@ def test_a_forked_child_records_too(tmp_path: Path) -> None:
         trail = Trail.open("trail", workers="slots")
         bud.configure(trail)
         cloud_pms.configure(trail)
+        payload = {"yacht_id": "y1", "entity_type": "part", "action": "write", "user_id": "u1"}
         bud.log_audit(None, "create", "model", "parent")
-        cloud_pms.write_audit_log_async(None, {"action": "write", "entity_id": "parent"})
+        cloud_pms.write_audit_log_async(None, payload | {"entity_id": "parent"})
         child = os.fork()
         name = "parent" if child else "child"
         bud.log_audit(None, "update", "model", name)
-        cloud_pms.write_audit_log_async(None, {"action": "write", "entity_id": name})
+        cloud_pms.write_audit_log_async(None, payload | {"entity_id": name})
         if not child:
             # What waits for the disk is the parent's own.
             assert cloud_pms._audit_executor._work_queue.qsize() <= 1

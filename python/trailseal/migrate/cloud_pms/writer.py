@@ -14,6 +14,10 @@ from .home import home
 from .log import logger
 from .row import event_of
 
+#: What was said of incomplete payloads. There are no more kinds of them than subsets of the expected keys.
+_noted: set[str] = set()
+NOTED_MAX = 32
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -45,8 +49,7 @@ def write(row: Any, **how: Any) -> bool:
             row = {"metadata": {"payload": row}}
         action, entity_id = row.get("action"), row.get("entity_id")
         name, fields = event_of(row)
-        if "missing" in fields.get("details", {}):
-            logger.warning("Audit log payload is incomplete: %s", ", ".join(fields["details"]["missing"]))
+        note_missing(fields.get("details", {}).get("missing"))
         trail = home.trail()
         try:
             trail, receipt = home.using(lambda trail: (trail, trail.record(name, **fields, **how)))
@@ -71,6 +74,17 @@ def write(row: Any, **how: Any) -> bool:
     if elapsed > SLOW_SECONDS:
         logger.warning("Slow audit log write: %.2fs", elapsed)
     return True
+
+
+def note_missing(names: Any) -> None:
+    """Says once in a process that payloads lack these keys; each of their events says it for itself."""
+    if (
+        isinstance(names, list)
+        and (missing := ", ".join(map(str, names))) not in _noted
+        and len(_noted) < NOTED_MAX
+    ):
+        _noted.add(missing)
+        logger.warning("Audit log payload is incomplete: %s", missing)
 
 
 def get_audit_stats() -> dict[str, Any]:

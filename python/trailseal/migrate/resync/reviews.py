@@ -1,7 +1,7 @@
 """What people still have to review, as the trail tells it.
 
 Each step is an event: `review.requested`, `review.decided`, `review.withdrawn`, about the resource `memory/ID`.
-The queue holds nothing of its own: it reads the steps that it has not seen yet, in the order in which they were
+The queue holds nothing of its own: it reads the newest steps, in the order in which they were
 recorded. So it is the same in every process, and after a restart.
 """
 
@@ -26,8 +26,7 @@ class Reviews:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._trail: Trail | None = None
-        #: The newest steps by their id, with when they were recorded.
-        self._seen: dict[str, datetime] = {}
+        self._newest: datetime | None = None
         self._records: dict[str, dict[str, Any]] = {}
 
     def read(self, trail: Trail) -> dict[str, dict[str, Any]]:
@@ -48,16 +47,13 @@ class Reviews:
 
     def _catch_up(self, trail: Trail) -> None:
         if trail is not self._trail:
-            self._trail, self._seen, self._records = trail, {}, {}
-        # Another process may have recorded a step that could not be read when its time had come: look back.
-        newest = max(self._seen.values(), default=None)
-        since = newest - LOOK_BACK if newest else None
+            self._trail, self._newest, self._records = trail, None, {}
+        # Another process may have recorded a step that could not be read when its time had come: go back a
+        # little. To apply steps again, in their order, changes nothing.
+        since = self._newest - LOOK_BACK if self._newest else None
         for event in trail.query(action=STEPS, recorded_since=since, order="asc", order_by="recorded"):
-            if event["id"] not in self._seen:
-                self._seen[event["id"]] = datetime.fromisoformat(event["recorded"])
-                self._apply(event)
-        if since:
-            self._seen = {id: recorded for id, recorded in self._seen.items() if recorded >= since}
+            self._newest = datetime.fromisoformat(event["recorded"])
+            self._apply(event)
 
     def _apply(self, event: Mapping[str, Any]) -> None:
         memory_id = str((event.get("resource") or {}).get("id"))

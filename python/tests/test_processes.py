@@ -1,5 +1,6 @@
 """Forks, spawns, and the ends of processes: nothing that was accepted is lost, and nothing is there twice."""
 
+import http.client
 import os
 import signal
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import textwrap
 import threading
 import time
-import urllib.error
+import traceback
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -40,6 +41,8 @@ def in_child(work: Any) -> None:
         try:
             work()
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     _, status = os.waitpid(pid, 0)
@@ -63,7 +66,7 @@ def test_a_forked_child_without_slots_is_told(tmp_path: Path) -> None:
 
 
 def test_a_forked_child_takes_a_slot_of_its_own(tmp_path: Path) -> None:
-    trail = Trail.open(tmp_path / "t", workers="slots", **SETTINGS)
+    trail = Trail.open(tmp_path / "t", workers="slots", origin="example.com/app", **SETTINGS)
     assert not (tmp_path / "t").exists(), "a slot is taken when it is needed"
     trail.record("parent", ack="durable")
 
@@ -82,7 +85,11 @@ def test_a_forked_child_takes_a_slot_of_its_own(tmp_path: Path) -> None:
     # The slots of the dead are found again.
     in_child(lambda: trail.record("child", ack="durable").origin.endswith("/1") or os._exit(3))
     trail.close()
-    assert Counter(line["action"] for line in all_slots(tmp_path / "t")) == {"parent": 2, "child": 2, "grandchild": 1}
+    assert Counter(line["action"] for line in all_slots(tmp_path / "t")) == {
+        "parent": 2,
+        "child": 2,
+        "grandchild": 1,
+    }
     verdict = trail.verify()
     assert verdict["ok"] and len(verdict["trails"]) == 3
 
@@ -97,7 +104,8 @@ def test_warm_up_takes_the_slot_at_the_fork(tmp_path: Path) -> None:
 def test_forks_while_others_record(tmp_path: Path) -> None:
     trail = Trail.open(tmp_path / "t", workers="slots", **SETTINGS)
     trail.record("first")
-    ends, ids = threading.Event(), []
+    ends = threading.Event()
+    ids: list[str] = []
 
     def record() -> None:
         while not ends.is_set():
@@ -257,13 +265,26 @@ def application(environ, start):
 def test_gunicorn_workers_that_are_killed_under_load(tmp_path: Path) -> None:
     (tmp_path / "application.py").write_text(APPLICATION)
     program = str(Path(sys.executable).with_name("gunicorn"))
-    command = [program, "--preload", "--workers", "4", "--bind", "unix:socket", "--bind", "127.0.0.1:0", "application:application"]
+    command = [
+        program,
+        "--preload",
+        "--workers",
+        "4",
+        "--bind",
+        "unix:socket",
+        "--bind",
+        "127.0.0.1:0",
+        "application:application",
+    ]
     log = tmp_path / "log"
     environment = {**os.environ, "TEST_DIR": str(tmp_path / "t"), "PYTHONSAFEPATH": ""}
     with log.open("w") as output:
         server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=output)
     try:
-        until("gunicorn", lambda: "http://127.0.0.1:" in log.read_text() and log.read_text().count("Booting worker") >= 4)
+        until(
+            "gunicorn",
+            lambda: "http://127.0.0.1:" in log.read_text() and log.read_text().count("Booting worker") >= 4,
+        )
         address = log.read_text().split("http://127.0.0.1:")[1].split()[0].rstrip(",)")
         acknowledged, ends = load(int(address))
         try:
@@ -273,10 +294,10 @@ def test_gunicorn_workers_that_are_killed_under_load(tmp_path: Path) -> None:
                 if len(workers) < 4:
                     time.sleep(0.02)
                     continue
-                before = len(acknowledged)
+                wanted = len(acknowledged) + 20
                 os.kill(workers[killed % 4], signal.SIGKILL)
                 killed += 1
-                until("requests go on", lambda: len(acknowledged) > before + 20)
+                until("more requests", lambda wanted=wanted: len(acknowledged) > wanted)  # type: ignore[misc]
         finally:
             ends()
     finally:
@@ -309,7 +330,7 @@ def load(port: int) -> tuple[list[str], Any]:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/{number}", timeout=20) as answer:
                     if answer.read().decode() == number:
                         acknowledged.append(number)
-            except (OSError, urllib.error.URLError):
+            except (OSError, http.client.HTTPException):
                 # Its worker was killed: it may be there or not.
                 continue
 

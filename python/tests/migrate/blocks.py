@@ -183,5 +183,5 @@ def loaded(block: Block, **names: Any) -> Iterator[Run]:
         yield run
     finally:
         sys.settrace(before)
-        threading.settrace(before_of_threads)  # type: ignore[arg-type]
+        threading.settrace(before_of_threads)
         del sys.modules[module.__name__]

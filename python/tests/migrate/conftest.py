@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import structlog
-from world import World
 
+from migrate.world import World
 from trailseal import Trail
 from trailseal.migrate import bud, cloud_pms, fastapi_starter, resync
 from trailseal.migrate.resync import encrypted, log, queue
@@ -25,10 +25,8 @@ PRESETS = {"000": "000", "003": "003"}
 def world(tmp_path: Path, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[World]:
     """A trail that all four modules record into."""
     caplog.set_level(logging.DEBUG, logger="trailseal")
-    preset = PRESETS.get(getattr(request, "param", None) or getattr(request.module, "DOCUMENT", ""))
-    trail = Trail.open(
-        tmp_path / "trail", environment=False, mode="async", handoff_size="4MiB", mask_preset=preset
-    )
+    preset = PRESETS.get(getattr(request, "param", None) or str(getattr(request.module, "DOCUMENT", "")))
+    trail = Trail.open(tmp_path / "trail", environment=False, mode="async", handoff_size="4MiB", mask_preset=preset)
     modules = (resync, cloud_pms, fastapi_starter, bud)
     for module in modules:
         module.configure(trail=trail)

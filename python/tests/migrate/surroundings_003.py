@@ -18,6 +18,8 @@ class SessionUntouched:
     """A session that must not be looked at: whatever is asked of it fails."""
 
     def __getattribute__(self, name: str) -> Any:
+        if name == "__class__":
+            return object  # whoever looks through all objects sees it
         raise AssertionError(f"the session was touched: {name}")
 
 
@@ -69,9 +71,7 @@ class DataManager:
 
 def manager(**fields: Any) -> Callable[[Any], DataManager]:
     """What makes a manager of such things from a session."""
-    return lambda session: DataManager(
-        **{name: make() if callable(make) else make for name, make in fields.items()}
-    )
+    return lambda session: DataManager(**{name: make() if callable(make) else make for name, make in fields.items()})
 
 
 def three_minutes_ago() -> datetime:
@@ -79,12 +79,8 @@ def three_minutes_ago() -> datetime:
     return datetime.now() - timedelta(minutes=3)
 
 
-ModelDataManager = manager(
-    name="llama", model_type="llm", provider="hf", version="3", source="local", deployment_count=2
-)
-EndpointDataManager = manager(
-    name="chat", model_id=uuid4, cluster_id=uuid4, replicas=3, status=EndpointStatusEnum.RUNNING
-)
+ModelDataManager = manager(name="llama", model_type="llm", provider="hf", version="3", source="local", deployment_count=2)
+EndpointDataManager = manager(name="chat", model_id=uuid4, cluster_id=uuid4, replicas=3, status=EndpointStatusEnum.RUNNING)
 ClusterDataManager = manager(name="east", provider="aws", region="eu", node_count=4, hardware_type="gpu")
 CredentialDataManager = manager(name="openai", credential_type="api", project_id=uuid4)
 UserDataManager = manager(role="viewer", email="ana@example.com", is_active=True)
@@ -92,9 +88,7 @@ BillingDataManager = manager(type="team", plan="gold", billing_cycle="monthly", 
 WorkflowDataManager = manager(
     type="deploy", name="roll out", parameters={"replicas": 2}, created_by=USER, created_at=three_minutes_ago
 )
-DatasetDataManager = manager(
-    name="mails", size=4096, format="parquet", project_id=uuid4, storage_path="/datasets/mails"
-)
+DatasetDataManager = manager(name="mails", size=4096, format="parquet", project_id=uuid4, storage_path="/datasets/mails")
 
 
 class WorkflowEngine:

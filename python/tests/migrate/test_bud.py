@@ -14,10 +14,10 @@ from uuid import UUID, uuid4
 import pytest
 from fastapi import BackgroundTasks, FastAPI, Request
 from fastapi.responses import StreamingResponse
-from surroundings_003 import SessionUntouched
-from tampering import change
-from world import World
 
+from migrate.surroundings_003 import SessionUntouched
+from migrate.tampering import change
+from migrate.world import World
 from trailseal import Trail
 from trailseal.asgi import AuditMiddleware
 from trailseal.migrate import bud
@@ -39,9 +39,7 @@ MODEL = AuditResourceTypeEnum.MODEL
 
 
 def note(action: Any = AuditActionEnum.CREATE, **fields: Any) -> None:
-    log_audit(
-        **{"session": SessionUntouched(), "action": action, "resource_type": MODEL, "user_id": USER} | fields
-    )
+    log_audit(**{"session": SessionUntouched(), "action": action, "resource_type": MODEL, "user_id": USER} | fields)
 
 
 def test_all_of_what_is_said_is_kept_whatever_the_action(world: World) -> None:

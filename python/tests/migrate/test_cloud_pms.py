@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from world import World
 
+from migrate.world import World
 from trailseal import Trail
 from trailseal.migrate import cloud_pms
 from trailseal.migrate.cloud_pms import (
@@ -25,7 +28,6 @@ from trailseal.migrate.cloud_pms import (
     shutdown_audit_logger,
     wrap,
     write_audit_log_async,
-    writer,
 )
 
 DOCUMENT = "001"
@@ -45,6 +47,8 @@ PAYLOAD = {
 
 class Untouched:
     def __getattribute__(self, name: str) -> Any:
+        if name == "__class__":
+            return object  # whoever looks through all objects sees it
         raise AssertionError(f"db was touched: {name}")
 
 
@@ -153,7 +157,7 @@ def test_the_documented_limits(succeeded: int, failed: int, queue: int, health: 
 
 def test_a_write_that_takes_longer_than_a_second_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 1.0, 10.0, 11.5])
-    monkeypatch.setattr(writer.time, "monotonic", lambda: next(now, 11.5))
+    monkeypatch.setattr(time, "monotonic", lambda: next(now, 11.5))
     _write_audit_log_impl(None, PAYLOAD)
     assert not world.logged(logging.WARNING)
     _write_audit_log_impl(None, PAYLOAD)
@@ -220,12 +224,15 @@ def test_what_is_written_while_the_shutdown_closes_the_trail_is_taken(
             write_audit_log_async(None, PAYLOAD)
             written[number] += 1
 
+    def has_written(more_than: int) -> bool:
+        return sum(written) > more_than
+
     threads = [threading.Thread(target=write, args=[number]) for number in range(3)]
     for thread in threads:
         thread.start()
     for _ in range(5):
         before = sum(written)
-        world.wait_for(lambda before=before: sum(written) > before + 20)
+        world.wait_for(partial(has_written, before + 20))
         shutdown_audit_logger()
     stop.set()
     for thread in threads:
@@ -271,24 +278,25 @@ def test_the_table_itself_can_be_written_and_read(world: World) -> None:
     db = wrap(Database())
     assert (db.table("parts"), db.rpc("close")) == ("table parts", "rpc close")
     table = db.table("pms_audit_log")
-    row = {"id": "0193f1d2-0000-4000-8000-000000000001", "yacht_id": "y1", "action": "a", "entity_type": "part"}
+    row: dict[str, Any] = {
+        "id": "0193f1d2-0000-4000-8000-000000000001",
+        "yacht_id": "y1",
+        "action": "a",
+        "entity_type": "part",
+    }
     row |= {"entity_id": "p1", "created_by": "u1", "created_at": "2026-01-30T12:00:00.5", "old_values": None}
     assert table.insert(row).execute().data[0]["id"] == row["id"]
     table.insert([row | {"id": None, "yacht_id": "y2"}, row | {"id": None, "action": "b"}]).execute()
     (first,) = table.select("*").eq("yacht_id", "y1").eq("action", "a").execute().data
     assert (first["id"], first["created_by"]) == (row["id"], "u1")
     assert first["created_at"].startswith("2026-01-30T12:00:00.5")
-    found = (
-        table.select("action", count="exact").eq("entity_type", "part").eq("entity_id", "p1").eq("user_id", "u1")
-    )
-    answer = (
-        found.gte("created_at", "2026-01-30T12:00:00").lt("created_at", "2026-01-31T00:00:00").limit(2).execute()
-    )
+    found = table.select("action", count="exact").eq("entity_type", "part").eq("entity_id", "p1").eq("user_id", "u1")
+    answer = found.gte("created_at", "2026-01-30T12:00:00").lt("created_at", "2026-01-31T00:00:00").limit(2).execute()
     assert answer.count == 3 and all(list(one) == ["action"] for one in answer.data) and len(answer.data) == 2
     assert len(table.select("*").order("created_at", desc=True).range(1, 2).execute().data) == 2
     assert table.select("*").gt("created_at", "2026-01-30T12:00:00.5").execute().data == []
     assert len(table.select("*").lte("created_at", "2026-01-30T12:00:00.5").execute().data) == 3
-    refused = (
+    refused: tuple[Callable[[], Any], ...] = (
         lambda: table.update({"action": "x"}),
         lambda: table.delete(),
         lambda: table.select("*").eq("new_values", 1),

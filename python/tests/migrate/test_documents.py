@@ -9,8 +9,9 @@ import inspect
 from dataclasses import dataclass
 
 import pytest
-from blocks import HERE, Block, PatchError, blocks, is_completed, loaded, patch
-from world import World
+
+from migrate.blocks import HERE, Block, PatchError, blocks, is_completed, loaded, patch
+from migrate.world import World
 
 #: The documents, and the SHA-256 of each as it was published.
 DOCUMENTS = {
@@ -107,7 +108,7 @@ def test_a_patch_that_takes_something_away_is_found() -> None:
 
 
 def test_a_line_that_is_not_reached_is_found(tmp_path: object) -> None:
-    from blocks import Patched, Run, all_code
+    from migrate.blocks import Patched, Run, all_code
 
     patched = Patched(text="x = 1\nif x == 2:\n    y = 3\n", origin=[1, 2, 3])
     code = compile(patched.text, "<a block>", "exec")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import tomllib
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from fastapi import Depends, FastAPI, Request
-from world import World
 
+from migrate.world import World
 from trailseal import Trail
 from trailseal.migrate import fastapi_starter as starter
 from trailseal.migrate.fastapi_starter import (
@@ -33,8 +33,18 @@ DOCUMENT = "002"
 TENANT, OTHER, USER, ADMIN = uuid4(), uuid4(), uuid4(), uuid4()
 
 
+@dataclass
+class Given:
+    """The application's own settings."""
+
+    audit_mode: Any
+    audit_sample_rate: Any
+
+
 class Untouched:
     def __getattribute__(self, name: str) -> Any:
+        if name == "__class__":
+            return object  # whoever looks through all objects sees it
         raise AssertionError(f"it was touched: {name}")
 
 
@@ -54,15 +64,9 @@ def test_an_action_is_recorded_with_all_its_fields(world: World) -> None:
     assert get_audit_context() is None
     assert isinstance(made, AuditLog) and isinstance(failed, AuditLog)
     first, second = world.events(tenant=str(TENANT))
-    assert AuditLog.from_event(first) == made.__class__(
-        **vars(made) | {"created_at": AuditLog.from_event(first).created_at}
-    )
-    assert (made.action, made.entity_id, made.user_id, made.changes) == (
-        "user.update",
-        entity,
-        USER,
-        {"name": "Ana"},
-    )
+    read = AuditLog.from_event(first)
+    assert vars(read) == vars(made) | {"created_at": read.created_at}
+    assert (made.action, made.entity_id, made.user_id, made.changes) == ("user.update", entity, USER, {"name": "Ana"})
     assert (made.ip_address, made.user_agent, made.request_id) == ("203.0.113.7", "ui/1", "r1")
     assert (made.status, failed.status, made.created_at.tzinfo) == ("success", "failure", None)
     assert second["error"] == "x" * 1500
@@ -118,7 +122,7 @@ def test_a_rate_outside_fails_at_the_start(rate: Any, monkeypatch: pytest.Monkey
     with pytest.raises(ValueError, match="audit_sample_rate"):
         settings.audit_sample_rate = rate
     with pytest.raises(ValueError, match="audit_sample_rate"):
-        configure(SimpleNamespace(audit_mode="sync", audit_sample_rate=rate), trail=world.trail)
+        configure(Given(audit_mode="sync", audit_sample_rate=rate), trail=world.trail)
     if rate is not None:
         monkeypatch.setenv("AUDIT_SAMPLE_RATE", str(rate))
         with pytest.raises(ValueError, match="audit_sample_rate"):
@@ -130,7 +134,7 @@ def test_a_mode_that_does_not_exist_fails_at_the_start(monkeypatch: pytest.Monke
     with pytest.raises(ValueError, match="sync, async, sampled"):
         AuditSettings.from_environment()
     with pytest.raises(ValueError, match="temporal"):
-        configure(SimpleNamespace(audit_mode="temporal", audit_sample_rate=1.0), trail=world.trail)
+        configure(Given(audit_mode="temporal", audit_sample_rate=1.0), trail=world.trail)
     with pytest.raises(AttributeError):
         settings.audit_modus = "sync"
 
@@ -189,12 +193,12 @@ def test_pages_follow_each_other_without_gap_or_repeat(world: World) -> None:
             *(service().log_success(f"c{number}", "user", uuid4(), ADMIN, assumed(USER)) for number in range(5)),
             *(service().log_success(f"d{number}", "user", uuid4(), ADMIN) for number in range(5)),
         )
-        for filters, wanted in (({"user_id": USER}, "ab"), ({"user_id": ADMIN}, "cd"), ({}, "abcd")):
+        for user, wanted in ((USER, "ab"), (ADMIN, "cd"), (None, "abcd")):
             for size in (1, 7, 46, 100):
                 found: list[str] = []
                 cursor, more = None, True
                 while more:
-                    items, cursor, more = await service().list_logs(cursor, size, **filters)
+                    items, cursor, more = await service().list_logs(cursor, size, user_id=user)
                     assert len(items) == size or not more
                     found += [item.action for item in items]
                 expected = [event["action"] for event in world.trail.query(tenant=str(TENANT))]

@@ -33,9 +33,11 @@ def test_what_finds_the_trail_closed_under_its_hands_is_done_again(home: Home) -
     async def act_async(trail: Trail) -> Any:
         return act(trail)
 
-    for call in (lambda: home.using(act), lambda: asyncio.run(home.using_async(act_async))):
-        tries: list[Trail] = []
-        assert call().index is not None
+    tries: list[Trail] = []
+    for is_async in (False, True):
+        tries.clear()
+        receipt = asyncio.run(home.using_async(act_async)) if is_async else home.using(act)
+        assert receipt.index is not None
         assert len(tries) == 2 and tries[0].is_closed
     assert home.trail().count(action="a") == 2
     home.leave(10.0)

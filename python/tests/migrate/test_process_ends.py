@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
-from world import SECONDS_MAX
 
+from migrate.world import SECONDS_MAX
 from trailseal import Trail
 
 MODULES = ("resync", "cloud_pms", "fastapi_starter", "bud")

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import structlog
 from structlog.testing import capture_logs
-from tampering import change
-from world import World
 
+from migrate.tampering import change
+from migrate.world import World
 from trailseal import Trail
 from trailseal.migrate import resync
 from trailseal.migrate.resync import (

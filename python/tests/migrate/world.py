@@ -47,9 +47,7 @@ class World:
     def serve(self, app: Any) -> Iterator[httpx.Client]:
         """The application behind a real server, and a client of it."""
         # uvicorn itself would believe the X-Forwarded-For of its own machine.
-        config = uvicorn.Config(
-            app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", proxy_headers=False
-        )
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", proxy_headers=False)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)
         thread.start()

@@ -240,9 +240,7 @@ class AuditService:
             "unique_users": len(users),
             "unique_resources_updated": len(updated),
             "failure_events_count": failures,
-            "most_common_actions": [
-                {"action": action, "count": number} for action, number in actions.most_common(10)
-            ],
+            "most_common_actions": [{"action": action, "count": number} for action, number in actions.most_common(10)],
             "most_active_users": [{"user_id": user, "count": number} for user, number in users.most_common(10)],
             "date_range": {
                 "start": start_date.isoformat() if start_date else None,

@@ -78,11 +78,7 @@ def write(row: Any, **how: Any) -> bool:
 
 def note_missing(names: Any) -> None:
     """Says once in a process that payloads lack these keys; each of their events says it for itself."""
-    if (
-        isinstance(names, list)
-        and (missing := ", ".join(map(str, names))) not in _noted
-        and len(_noted) < NOTED_MAX
-    ):
+    if isinstance(names, list) and (missing := ", ".join(map(str, names))) not in _noted and len(_noted) < NOTED_MAX:
         _noted.add(missing)
         logger.warning("Audit log payload is incomplete: %s", missing)
 

@@ -17,9 +17,7 @@ class AuditContext:
     request_id: str | None = None
 
 
-def set_audit_context(
-    ip_address: str | None = None, user_agent: str | None = None, request_id: str | None = None
-) -> None:
+def set_audit_context(ip_address: str | None = None, user_agent: str | None = None, request_id: str | None = None) -> None:
     """Sets it for this request. `trailseal.fastapi` has a middleware that does so, and trusts no header
     unasked."""
     known = filled({"ip": ip_address, "user_agent": user_agent, "request_id": request_id})

@@ -45,9 +45,7 @@ class AuditService:
     ) -> AuditLog | None:
         """Records an action. `None` if that failed, which is logged, or if sampling left it out. It never
         raises."""
-        return await self._safely(
-            AuditEvent(action, entity_type, entity_id, user_id, changes, status, error_message)
-        )
+        return await self._safely(AuditEvent(action, entity_type, entity_id, user_id, changes, status, error_message))
 
     async def log_success(
         self,
@@ -107,9 +105,7 @@ class AuditService:
         if self.tenant_id is None:
             raise ValueError("this AuditService has no tenant_id: it lists one tenant's events")
         tenant = str(self.tenant_id)
-        events, after = await asyncio.to_thread(
-            page, home.trail(), user_id, limit, cursor, tenant=tenant, **filters
-        )
+        events, after = await asyncio.to_thread(page, home.trail(), user_id, limit, cursor, tenant=tenant, **filters)
         return [AuditLog.from_event(event) for event in events], after, after is not None
 
     async def _safely(self, event: AuditEvent) -> AuditLog | None:

@@ -45,9 +45,7 @@ class AuditDB:
     ) -> AuditEntry:
         """Records an event, and waits as long as the trail's policy says: not at all, unless it says otherwise."""
         await faults.before_write_async()
-        event = event_of(
-            user_id, entity_type, entity_id, old_value, new_value, ip_address, user_agent, metadata or {}
-        )
+        event = event_of(user_id, entity_type, entity_id, old_value, new_value, ip_address, user_agent, metadata or {})
         receipt = await home.using_async(lambda trail: trail.record_async(action, **event))
         return recorded(action, event, receipt)
 

@@ -67,9 +67,7 @@ def log_audit_event(
         return failed(action, given, error)
 
 
-def at_once(
-    loop: asyncio.AbstractEventLoop, action: str, event: dict[str, Any], given: tuple[Any, ...]
-) -> AuditEntry:
+def at_once(loop: asyncio.AbstractEventLoop, action: str, event: dict[str, Any], given: tuple[Any, ...]) -> AuditEntry:
     """Hands the event in now; a task waits for the rest."""
     event = event | {"id": str(uuid.uuid4())}
     handed_in = home.using(lambda trail: trail._hand_in(action, event))  # type: ignore[arg-type]
@@ -86,9 +84,7 @@ def at_once(
     return unrecorded(action, event, event["id"], origin=home.trail().origin)
 
 
-def later(
-    loop: asyncio.AbstractEventLoop, action: str, event: dict[str, Any], given: tuple[Any, ...]
-) -> AuditEntry:
+def later(loop: asyncio.AbstractEventLoop, action: str, event: dict[str, Any], given: tuple[Any, ...]) -> AuditEntry:
     """While a fault is on: a task meets it, so that a slow storage does not hold up the loop."""
     event = event | {"id": str(uuid.uuid4())}
 
@@ -109,9 +105,7 @@ def keep(task: asyncio.Task[Any]) -> None:
     task.add_done_callback(_waiting.discard)
 
 
-def structured(
-    user_id: Any, details: Any, correlation_id: Any, source_component: str, severity: str
-) -> dict[str, Any]:
+def structured(user_id: Any, details: Any, correlation_id: Any, source_component: str, severity: str) -> dict[str, Any]:
     """The event's fields, made as `AuditLog.log_audit_event` makes them."""
     metadata = dict(zip(STRUCTURED, (details, correlation_id, source_component, severity), strict=True))
     return event_of(user_id, None, None, None, None, None, None, metadata)

@@ -126,9 +126,7 @@ class AuditQueue:
 
     def get_audit_metrics_sync(self) -> dict[str, Any]:
         """`get_audit_metrics` without `await`. In a running loop it raises `RuntimeError`: there, await."""
-        metrics: dict[str, Any] = run(
-            self.get_audit_metrics, "get_audit_metrics_sync()", "await get_audit_metrics()"
-        )
+        metrics: dict[str, Any] = run(self.get_audit_metrics, "get_audit_metrics_sync()", "await get_audit_metrics()")
         return metrics
 
     def get_all_audits_sync(self) -> list[dict[str, Any]]:

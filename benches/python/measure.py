@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -166,9 +167,8 @@ def kept(way: str, folder: Path, database: str) -> set[int]:
 def machine(said: str) -> dict[str, Any]:
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    versions = {}
-    for package in ("fastapi", "starlette", "uvicorn", "psycopg", "trailseal"):
-        versions[package] = __import__("importlib.metadata", fromlist=["version"]).version(package)
+    packages = ("fastapi", "starlette", "uvicorn", "psycopg", "trailseal")
+    versions = {package: metadata.version(package) for package in packages}
     processor = names[0].partition(":")[2].strip() if names else platform.machine()
     return {
         "machine": f"{os.cpu_count()} cores, {processor}",

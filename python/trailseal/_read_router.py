@@ -93,7 +93,7 @@ def audit_router(
     ``reader`` is a dependency that raises where somebody may not read. Nobody reads past it. ``tenant`` is given
     what the dependency returned, and returns the tenant whose events are shown, or :data:`ALL_TENANTS`; ``None``
     is answered with 403. Without ``tenant``, whoever passes the dependency sees the events of all tenants. Every
-    read is itself recorded, with who reads.
+    read is itself recorded.
 
     >>> app.include_router(audit_router(current_admin))
     >>> app.include_router(audit_router(current_user, tenant=lambda user: user.tenant_id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from trailseal.migrate._home import filled, newest, text
@@ -149,8 +149,7 @@ def unrecorded(
     action: str, event: dict[str, Any], id: str = "", index: int | None = None, origin: str | None = None
 ) -> AuditEntry:
     """The entry of these fields, wherever it ended up."""
-    now = datetime.now().astimezone().isoformat()
-    placed = {"id": id, "action": action, "index": index, "origin": origin, "time": now}
+    placed = {"id": id, "action": action, "index": index, "origin": origin, "time": datetime.now(UTC)}
     shaped = event | {"actor": {"id": event.get("actor")}}
     return AuditEntry.from_event(shaped | placed)
 

@@ -76,7 +76,7 @@ class AuditEntry:
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> AuditEntry:
         """The entry of an event that was read from a trail."""
-        context = event.get("context") or {}
+        context, time = event.get("context") or {}, event["time"]
         resource = event.get("resource") or {}
         details = dict(event.get("details") or {})
         component = context.get("component")
@@ -95,7 +95,7 @@ class AuditEntry:
             new_value=event.get("after"),
             ip_address=context.get("ip"),
             user_agent=context.get("user_agent"),
-            timestamp=datetime.fromisoformat(event["time"]),
+            timestamp=time if isinstance(time, datetime) else datetime.fromisoformat(time),
             metadata=metadata,
             severity=severity,
             correlation_id=correlation_id,

@@ -1,4 +1,4 @@
-"""The README's examples, as they stand, in an environment that has nothing but the package."""
+"""The examples of the README and the guide, as they stand, in an environment that has nothing but the package."""
 
 import re
 import subprocess
@@ -10,7 +10,8 @@ import pytest
 from conftest import PATIENCE
 
 PYTHON = Path(__file__).parent.parent
-BLOCKS = re.findall(r"```python\n(.*?)```", (PYTHON / "README.md").read_text(), re.DOTALL)
+PAGES = [PYTHON / "README.md", PYTHON.parent / "docs" / "python.md"]
+BLOCKS = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
 
 
 @pytest.fixture(scope="module")
@@ -35,4 +36,4 @@ def test_block(fresh: Path, tmp_path: Path, place: int) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(BLOCKS) >= 4
+    assert len(BLOCKS) >= 6

@@ -66,9 +66,7 @@ class _Connection(asyncio.Protocol):
             self.gone.set_result(None)
 
 
-async def _connections(
-    port: int, count: int, told: Told, next_number: Callable[[_Connection], None]
-) -> list[_Connection]:
+async def _connections(port: int, count: int, told: Told, next_number: Callable[[_Connection], None]) -> list[_Connection]:
     loop = asyncio.get_running_loop()
     made = []
     for _ in range(count):

@@ -4,10 +4,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::intern;
 
 use crate::fields::{Head, head_text, plain_text};
 use crate::values::Writer;
@@ -145,7 +145,8 @@ impl RequestContext {
     fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let (facts, known) = (self.facts(), PyDict::new(py));
         let loads = py.import("json")?.getattr("loads")?;
-        let texts = [("actor", &facts.actor), ("on_behalf_of", &facts.on_behalf_of), ("context", &facts.whole)];
+        let texts =
+            [("actor", &facts.actor), ("on_behalf_of", &facts.on_behalf_of), ("context", &facts.whole)];
         for (name, text) in texts {
             if let Some(text) = text {
                 known.set_item(name, loads.call1((text.as_str(),))?)?;

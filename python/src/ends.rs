@@ -18,6 +18,8 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// Registers what runs at the end, and after a fork.
 pub(crate) fn prepare(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    notices::prepare();
+    drop(registry::all());
     let at_exit = wrap_pyfunction!(at_exit, module)?;
     py.import("atexit")?.call_method1("register", (at_exit,))?;
     let after_fork = PyDict::new(py);
@@ -26,7 +28,11 @@ pub(crate) fn prepare(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // SAFETY: a function without arguments that does not unwind: panics abort there.
     let registered = unsafe { libc::atexit(at_c_exit) };
     if registered != 0 {
-        notices::log(py, "warning", "trails must be closed by the application: no exit handler could be registered")?;
+        notices::log(
+            py,
+            "warning",
+            "trails must be closed by the application: no exit handler could be registered",
+        )?;
     }
     Ok(())
 }

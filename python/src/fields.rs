@@ -47,7 +47,9 @@ pub(crate) struct Fields<'py> {
 
 impl<'py> Fields<'py> {
     /// From a mapping of keywords. Returns the action and the level too, if they are in it.
-    pub(crate) fn of(given: &Bound<'py, PyAny>) -> PyResult<(Fields<'py>, Option<Bound<'py, PyAny>>, Option<String>)> {
+    pub(crate) fn of(
+        given: &Bound<'py, PyAny>,
+    ) -> PyResult<(Fields<'py>, Option<Bound<'py, PyAny>>, Option<String>)> {
         let mut fields = Fields::default();
         let (mut action, mut ack) = (None, None);
         let given = given.cast::<PyMapping>()?;
@@ -167,7 +169,8 @@ impl<'py> Fields<'py> {
         let at = |range: Range<usize>| all.get(range).unwrap_or_default();
         let extra: Vec<(&str, &str)> =
             extra.iter().map(|(name, range)| (name.as_str(), at(range.clone()))).collect();
-        let of_request = |fact: fn(&context::Facts) -> &Option<String>| facts.and_then(|facts| fact(facts).as_deref());
+        let of_request =
+            |fact: fn(&context::Facts) -> &Option<String>| facts.and_then(|facts| fact(facts).as_deref());
         let context = match context {
             Some(range) => Some(at(range)),
             None => of_request(|facts| &facts.whole),
@@ -297,7 +300,11 @@ impl Head {
 }
 
 /// Writes such a field. Ids may be numbers; they become texts.
-pub(crate) fn head_text<'py>(writer: &mut Writer<'_, 'py>, head: Head, value: &Bound<'py, PyAny>) -> PyResult<()> {
+pub(crate) fn head_text<'py>(
+    writer: &mut Writer<'_, 'py>,
+    head: Head,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<()> {
     if value.is_exact_instance_of::<PyString>() {
         return own_text(writer, head, value);
     }

@@ -38,7 +38,8 @@ impl Opening<'_> {
         if let Some(dir) = &self.dir {
             sources.told.push(("dir".to_owned(), Told::Text(path_text(dir)?)));
         }
-        let application = Application::new(&sources).map_err(|trouble| failures::of_settings(py, &trouble))?;
+        let application =
+            Application::new(&sources).map_err(|trouble| failures::of_settings(py, &trouble))?;
         let dir = std::path::absolute(application.dir())?;
         if let Some(shared) = registry::find(&dir) {
             if *shared.sources() == sources {
@@ -118,7 +119,8 @@ fn anchors_of(anchors: &Bound<'_, PyAny>) -> PyResult<Vec<Anchor>> {
             (Some(file), None) => Anchor::File(file),
             (None, Some(command)) => Anchor::Command(path_text(&command)?),
             _ => {
-                let text = "an anchor has either `file` or `command`, such as {\"file\": \"/mnt/kept/checkpoints\"}";
+                let text =
+                    "an anchor has either `file` or `command`, such as {\"file\": \"/mnt/kept/checkpoints\"}";
                 return Err(failures::exception(py, "SettingsError", text.to_owned()));
             }
         });

@@ -114,7 +114,9 @@ pub(crate) fn span(span: &Bound<'_, PyAny>) -> PyResult<Duration> {
     };
     match micros.filter(|micros| *micros >= 1_000_000) {
         Some(micros) => Ok(Duration::from_micros(micros.unsigned_abs())),
-        None => Err(PyValueError::new_err("bucket is at least a second, such as \"15m\" or timedelta(hours=1)")),
+        None => {
+            Err(PyValueError::new_err("bucket is at least a second, such as \"15m\" or timedelta(hours=1)"))
+        }
     }
 }
 
@@ -172,11 +174,14 @@ impl Asked {
         count.map_err(|error| failures::of_reading(py, &error))
     }
 
-    pub(crate) fn summary(mut self, py: Python<'_>, top: usize, bucket: Option<Duration>) -> PyResult<String> {
+    pub(crate) fn summary(
+        mut self,
+        py: Python<'_>,
+        top: usize,
+        bucket: Option<Duration>,
+    ) -> PyResult<String> {
         let summary = py.detach(|| self.search.summary(&self.filter, top, bucket));
-        summary
-            .map(|summary| summary.to_json().to_string())
-            .map_err(|error| failures::of_reading(py, &error))
+        summary.map(|summary| summary.to_json().to_string()).map_err(|error| failures::of_reading(py, &error))
     }
 
     fn cursor(&self, order: Order, cursor: Option<&str>) -> PyResult<Option<Cursor>> {
@@ -200,7 +205,8 @@ impl Asked {
         let cursor = self.cursor(order, cursor)?;
         let left = limit.unwrap_or(usize::MAX);
         let Asked { shared, search, filter } = self;
-        let walk = Walk { shared, search, filter, found: VecDeque::new(), next: Next::Page { order, cursor, left } };
+        let walk =
+            Walk { shared, search, filter, found: VecDeque::new(), next: Next::Page { order, cursor, left } };
         Ok(Events { walk: Mutex::new(walk) })
     }
 
@@ -212,8 +218,7 @@ impl Asked {
         limit: usize,
     ) -> PyResult<Page> {
         let cursor = self.cursor(order, cursor)?;
-        let page =
-            py.detach(|| self.search.page(&self.filter, order, cursor.as_ref(), limit.max(1), None));
+        let page = py.detach(|| self.search.page(&self.filter, order, cursor.as_ref(), limit.max(1), None));
         let page = page.map_err(|error| failures::of_reading(py, &error))?;
         let events: PyResult<Vec<_>> =
             page.hits.iter().map(|hit| Ok(answers::event(py, &hit.origin, &hit.line)?.unbind())).collect();
@@ -289,7 +294,8 @@ impl Walk {
             Next::End => Ok(Looked::End),
             Next::Page { left: 0, .. } => Ok(Looked::End),
             Next::Page { order, cursor, left } => {
-                let page = self.search.page(&self.filter, *order, cursor.as_ref(), (*left).min(PAGE), None)?;
+                let page =
+                    self.search.page(&self.filter, *order, cursor.as_ref(), (*left).min(PAGE), None)?;
                 *left -= page.hits.len();
                 self.found.extend(page.hits);
                 match page.next {

@@ -19,13 +19,7 @@ pub(crate) struct Receipt {
 impl Receipt {
     pub(crate) fn new(receipt: trailseal_core::Receipt, origin: &Arc<str>) -> Receipt {
         let index = receipt.index.map(trailseal_event::Index::get);
-        Receipt {
-            id: receipt.id,
-            index,
-            status: receipt.status,
-            is_repeated: false,
-            origin: origin.clone(),
-        }
+        Receipt { id: receipt.id, index, status: receipt.status, is_repeated: false, origin: origin.clone() }
     }
 
     pub(crate) fn of_repeated(index: u64, id: &str, origin: &Arc<str>) -> Receipt {

@@ -45,7 +45,9 @@ impl Server {
         settings: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Server> {
         let address: SocketAddr = listen.parse().map_err(|_| {
-            PyValueError::new_err(format!("listen cannot be {listen:?}: use an address such as 127.0.0.1:8080"))
+            PyValueError::new_err(format!(
+                "listen cannot be {listen:?}: use an address such as 127.0.0.1:8080"
+            ))
         })?;
         let mut named = told(settings)?;
         named.iter_mut().for_each(|(name, _)| {
@@ -61,7 +63,11 @@ impl Server {
         (config.listen, config.open) = (address, open);
         let trail = shared.opened(py)?.trail.clone();
         let dir = shared.dir().to_owned();
-        let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("trailseal-http").enable_all().build()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("trailseal-http")
+            .enable_all()
+            .build()?;
         let bound = py.detach(|| runtime.block_on(trailseal_server::Server::bind(trail, dir, config)));
         let bound = match bound {
             Ok(bound) => bound,

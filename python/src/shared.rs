@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use pyo3::prelude::*;
 use trailseal_cli::application::{Application, Sources, Trouble};
-use trailseal_core::{Closed, CloseError, OpenError, Trail, fork};
+use trailseal_core::{CloseError, Closed, OpenError, Trail, fork};
 
 use crate::{failures, notices};
 
@@ -96,7 +96,17 @@ impl Shared {
         let is_slots = application.uses_slots()?;
         let current = ArcSwap::from_pointee(Generation::new());
         let is_closed = AtomicBool::new(false);
-        Ok(Shared { dir, sources, application, is_slots, made_in: fork::generation(), warms_up, is_closed, current, temporary })
+        Ok(Shared {
+            dir,
+            sources,
+            application,
+            is_slots,
+            made_in: fork::generation(),
+            warms_up,
+            is_closed,
+            current,
+            temporary,
+        })
     }
 
     pub(crate) fn dir(&self) -> &Path {

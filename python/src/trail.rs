@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use trailseal_core::{
-    Ack, CloseError, HandInJsonError, HandedInOnce, RecordOnceError, Tried, Trail as CoreTrail,
+    Ack, CloseError, HandInJsonError, HandedInOnce, RecordOnceError, Trail as CoreTrail, Tried,
 };
 use trailseal_event::{Event, EventText};
 
@@ -108,7 +108,12 @@ impl Trail {
         }
     }
 
-    fn asked(&self, py: Python<'_>, what: &'static str, given: Option<&Bound<'_, PyDict>>) -> PyResult<Asked> {
+    fn asked(
+        &self,
+        py: Python<'_>,
+        what: &'static str,
+        given: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Asked> {
         let pairs = reading::pairs(given)?;
         Asked::new(py, &self.shared, what, pairs)
     }
@@ -295,7 +300,9 @@ impl Trail {
                 let text = format!("event {index} has the id {id} and another content: nothing was added");
                 Err(failures::exception(py, "ConflictError", (text, index.get(), id.as_str())))
             }
-            Ok(Err(HandedInOnce::Repeated { index, id })) => Ok(Receipt::of_repeated(index.get(), &id, &origin)),
+            Ok(Err(HandedInOnce::Repeated { index, id })) => {
+                Ok(Receipt::of_repeated(index.get(), &id, &origin))
+            }
             Ok(Err(HandedInOnce::New(new))) => Ok(Receipt::new(new.receipt, &origin)),
             Err(HandInJsonError::Once(RecordOnceError::Refused(error))) => Err(of_record(py, &error)),
             Err(error) => Err(failures::exception(py, "RefusedError", failures::with_causes(&error))),
@@ -621,7 +628,8 @@ impl Trail {
         settings.set_item("environment", sources.environment)?;
         if sources.rules.is_some() || !sources.anchors.is_empty() {
             settings.set_item("rules", rules_as_python(py, sources.rules.as_deref())?)?;
-            let anchors: PyResult<Vec<_>> = sources.anchors.iter().map(|anchor| anchor_as_python(py, anchor)).collect();
+            let anchors: PyResult<Vec<_>> =
+                sources.anchors.iter().map(|anchor| anchor_as_python(py, anchor)).collect();
             settings.set_item("anchors", anchors?)?;
         }
         let reopen = py.import("trailseal._trail")?.getattr("_reopen")?;

@@ -18,8 +18,8 @@ use crate::kinds::{Kind, class_name, is_exactly, kind_of};
 
 /// Containers below this level are left out. The core goes to 64, and the event is one level itself.
 const DEPTH_MAX: usize = 60;
-/// Values of one event, and bytes of its text.
-const VALUES_MAX: u32 = 200_000;
+/// Values of one field, of which more than a line can hold, and bytes of its text, which the core shortens.
+const VALUES_MAX: u32 = 50_000;
 const BYTES_MAX: usize = 32 << 20;
 /// Of a `repr`.
 const REPR_CHARS_MAX: usize = 1_024;
@@ -73,6 +73,7 @@ pub(crate) struct Writer<'a, 'py> {
     pub(crate) out: &'a mut Vec<u8>,
     open: Vec<Open>,
     values_left: u32,
+    bytes_end: usize,
     root: &'static str,
     /// Paths, as the inside of a JSON string, and what was not exact there.
     notes: Vec<(String, Note)>,
@@ -90,12 +91,24 @@ pub(crate) fn class_of(object: *mut ffi::PyObject) -> *mut ffi::PyTypeObject {
 impl<'a, 'py> Writer<'a, 'py> {
     pub(crate) fn new(py: Python<'py>, out: &'a mut Vec<u8>) -> Self {
         let (open, notes) = (Vec::new(), Vec::new());
-        Writer { py, out, open, values_left: VALUES_MAX, root: "", notes, stopped: None }
+        Writer {
+            py,
+            out,
+            open,
+            values_left: VALUES_MAX,
+            bytes_end: BYTES_MAX,
+            root: "",
+            notes,
+            stopped: None,
+        }
     }
 
     /// Writes the value of a field.
     pub(crate) fn value(&mut self, root: &'static str, value: &Bound<'py, PyAny>) {
         self.root = root;
+        // Each field has a budget of its own, so that none takes the others' room.
+        self.values_left = VALUES_MAX;
+        self.bytes_end = self.out.len() + BYTES_MAX;
         self.any(value.as_ptr());
         self.open.clear();
     }
@@ -203,7 +216,7 @@ impl<'a, 'py> Writer<'a, 'py> {
 
     #[inline(always)]
     fn owned(&mut self, object: *mut ffi::PyObject, write: fn(&mut Self, &Bound<'py, PyAny>)) {
-        if self.values_left == 0 || self.out.len() > BYTES_MAX {
+        if self.values_left == 0 || self.out.len() > self.bytes_end {
             self.note(Note::Cut);
             self.out.extend_from_slice(LEFT_OUT);
             return;
@@ -429,7 +442,9 @@ impl<'a, 'py> Writer<'a, 'py> {
             Ok(digits) if digits.len() <= 300 => self.out.extend_from_slice(digits.as_bytes()),
             Ok(digits) => {
                 self.note(Note::Cut);
-                self.string(format!("{}… ({} digits)", &digits[..300.min(digits.len())], digits.len()).as_bytes());
+                self.string(
+                    format!("{}… ({} digits)", &digits[..300.min(digits.len())], digits.len()).as_bytes(),
+                );
             }
             // Python refuses to write out more than some thousand digits.
             Err(_) => {
@@ -508,7 +523,8 @@ impl<'a, 'py> Writer<'a, 'py> {
             }
             Kind::Attrs => {
                 let names = list_of(&object.getattr(intern!(py, "__attrs_attrs__"))?)?;
-                let names: PyResult<Vec<_>> = names.iter().map(|name| name.getattr(intern!(py, "name"))).collect();
+                let names: PyResult<Vec<_>> =
+                    names.iter().map(|name| name.getattr(intern!(py, "name"))).collect();
                 self.walk(object, &attributes(object, names?)?)?;
             }
             Kind::Record => {
@@ -680,10 +696,7 @@ fn dict_of<'py>(mapping: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     Ok(dict.into_any())
 }
 
-fn attributes<'py>(
-    object: &Bound<'py, PyAny>,
-    names: Vec<Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
+fn attributes<'py>(object: &Bound<'py, PyAny>, names: Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     let members = PyDict::new(object.py());
     for name in names {
         let name = name.cast_into::<PyString>()?;
@@ -723,4 +736,3 @@ pub(crate) fn escape(text: &[u8], out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&text[from..]);
 }
-

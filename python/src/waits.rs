@@ -180,7 +180,11 @@ impl LoopWaits {
     }
 }
 
-fn complete(py: Python<'_>, pending: &Pending, done: Result<trailseal_core::Receipt, RecordError>) -> PyResult<()> {
+fn complete(
+    py: Python<'_>,
+    pending: &Pending,
+    done: Result<trailseal_core::Receipt, RecordError>,
+) -> PyResult<()> {
     let future = pending.future.bind(py);
     // Whoever cancelled it does not wait any more; the event is recorded all the same.
     if future.call_method0(intern!(py, "done"))?.is_truthy()? {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,9 @@ import trailseal
 from trailseal import Trail
 
 PATIENCE = 60.0
+
+# Examples that name one of these run where it is installed; the others, where nothing is.
+FRAMEWORKS = re.compile("fastapi|django|flask|sqlalchemy|pytest")
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +42,7 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(program: str, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         text = "import os, sys\nfrom trailseal import Trail\n" + textwrap.dedent(program)
-        command = [sys.executable, "-c", text, *arguments]
+        command = [sys.executable, "-P", "-c", text, *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, check=False)
 
     return run

@@ -34,7 +34,7 @@ def test_record_and_read(tmp_path: Path) -> None:
         assert list(one(trail))[0] == "origin"
         assert trail.count(tenant="acme", since=dt.timedelta(hours=1)) == 1
         assert trail.count(outcome=["denied", "none"]) == 3
-        assert trail.count(since=dt.datetime.now(dt.timezone.utc) + dt.timedelta(hours=1)) == 0
+        assert trail.count(since=dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)) == 0
         history = list(trail.history(("invoice", 42)))
         assert history[1]["changes"] == {"paid": {"before": False, "after": True}}
         found = trail.get(receipt.id)
@@ -122,9 +122,10 @@ def test_the_context_of_a_request(trail: Trail) -> None:
 
 
 def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong: Any
     for wrong in ({"mood": 1}, {"mode": "fast"}, {"rules": [{"mode": "off"}]}, {"handoff_size": "big"}):
         with pytest.raises(SettingsError, match="|".join(wrong)):
-            Trail.open(tmp_path / "t", **wrong)  # type: ignore[arg-type]
+            Trail.open(tmp_path / "t", **wrong)
     file = tmp_path / "settings.toml"
     file.write_text('mode = "sync"\n[handoff]\nsize = "2MiB"\n')
     monkeypatch.setenv("TRAILSEAL_ORIGIN", "example.com/from-environment")
@@ -156,7 +157,7 @@ def test_one_folder_is_one_trail_in_a_process(tmp_path: Path) -> None:
     first.close()
     assert again.is_closed
     program = f"from trailseal import Trail; Trail.open({str(tmp_path / 't')!r}).record('c', ack='durable')"
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-P", "-c", program], check=True)
     with Trail.open(tmp_path / "t", handoff_size="4MiB") as later:
         assert later.count() == 3
 
@@ -177,9 +178,10 @@ def test_another_process_is_named(tmp_path: Path, run: Any) -> None:
 
 def test_what_is_exported_is_a_file(trail: Trail, tmp_path: Path) -> None:
     trail.record_all([{"action": "a", "tenant": "t"}, {"action": "b"}], ack="durable")
+    format: Any
     for format in ("jsonl", "csv", "parquet", "sqlite", "bundle"):
         out = tmp_path / f"out.{format}"
-        assert trail.export_to(out, format=format, tenant="t") == 1  # type: ignore[arg-type]
+        assert trail.export_to(out, format=format, tenant="t") == 1
         assert out.stat().st_size > 0
     assert json.loads((tmp_path / "out.jsonl").read_text())["action"] == "a"
     with pytest.raises(trailseal.ReadError):
@@ -195,7 +197,7 @@ def test_tail_follows_until_the_trail_is_closed(trail: Trail) -> None:
 
     thread = threading.Thread(target=follow)
     thread.start()
-    until("the old one", lambda: True)
+    until("the old one", lambda: seen == ["old"])
     for number in range(3):
         trail.record(f"new {number}")
     trail.flush()
@@ -243,7 +245,11 @@ def test_threads(trail: Trail) -> None:
 def test_the_command(tmp_path: Path) -> None:
     program = str(Path(sys.executable).with_name("trailseal"))
     recorded = subprocess.run(
-        [program, "record", "--dir", "t", "--json"], input='{"action":"a"}\n', cwd=tmp_path, text=True, capture_output=True
+        [program, "record", "--dir", "t", "--json"],
+        input='{"action":"a"}\n',
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
     )
     assert recorded.returncode == 0 and json.loads(recorded.stdout)["index"] == 1, recorded
     counted = subprocess.run([program, "query", "--dir", "t", "--count"], cwd=tmp_path, text=True, capture_output=True)
@@ -253,6 +259,6 @@ def test_the_command(tmp_path: Path) -> None:
 
 def test_imports_little() -> None:
     program = "import sys; import trailseal; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, check=True).stdout.split()
+    loaded = subprocess.run([sys.executable, "-P", "-c", program], text=True, capture_output=True, check=True).stdout.split()
     for heavy in ("json", "logging", "uuid", "datetime", "fastapi", "pydantic", "sqlalchemy"):
         assert heavy not in loaded, f"importing trailseal also imports {heavy}"

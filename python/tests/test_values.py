@@ -56,23 +56,24 @@ EXACT: list[tuple[Any, Any]] = [
     (True, True),
     (0, 0),
     (-(2**63), -(2**63)),
-    (2**64, 2**64),
-    (10**40, 10**40),
+    (2**64 - 1, 2**64 - 1),
+    (2**64, str(2**64)),
+    (-(10**40), str(-(10**40))),
     (1.5, 1.5),
     (1e300, 1e300),
     (1.0, 1.0),
     ("grün \u2028 \x00 \"'\\ \U0001f600", "grün \u2028 \x00 \"'\\ \U0001f600"),
     ([1, [2, (3,)]], [1, [2, [3]]]),
     ({"a": {"b": []}}, {"a": {"b": []}}),
-    ({1: "a", None: "b", True: "c", 2.5: "d"}, {"1": "c", "null": "b", "2.5": "d"}),
+    ({1: "a", None: "b", False: "c", 2.5: "d"}, {"1": "a", "null": "b", "false": "c", "2.5": "d"}),
     ({ID: 1, Colour.RED: 2}, {str(ID): 1, "red": 2}),
     (ID, str(ID)),
     (decimal.Decimal("12.50"), "12.50"),
     (decimal.Decimal("NaN"), "NaN"),
     (fractions.Fraction(1, 3), "1/3"),
-    (dt.datetime(2026, 11, 29, 12, 0, 1, 5, dt.timezone.utc), "2026-11-29T12:00:01.000005Z"),
+    (dt.datetime(2026, 11, 29, 12, 0, 1, 5, dt.UTC), "2026-11-29T12:00:01.000005Z"),
     (dt.datetime(2026, 11, 29, 1, tzinfo=dt.timezone(dt.timedelta(hours=2))), "2026-11-28T23:00:00.000000Z"),
-    (dt.datetime(1969, 12, 31, 23, 59, 59, 999999, dt.timezone.utc), "1969-12-31T23:59:59.999999Z"),
+    (dt.datetime(1969, 12, 31, 23, 59, 59, 999999, dt.UTC), "1969-12-31T23:59:59.999999Z"),
     (dt.date(2026, 11, 29), "2026-11-29"),
     (dt.time(12, 30), "12:30:00"),
     (dt.timedelta(minutes=1.5), 90.0),
@@ -226,7 +227,7 @@ def test_hostile(trail: Trail, name: str) -> None:
     trail.record("value", details={"here": [value], "after": 1}, before=value)
     event = one(trail)
     assert note in event["_converted"].values(), event
-    assert any(path.startswith("details.here") for path in event["_converted"])
+    assert event["action"] == "value" and ("here" in event["details"] or "truncated" in event)
     assert trail.verify()["ok"]
 
 
@@ -268,19 +269,19 @@ def test_secrets_are_masked_wherever_they_are(trail: Trail) -> None:
 
 
 def test_pydantic_and_sqlalchemy(trail: Trail) -> None:
-    pydantic = pytest.importorskip("pydantic")
+    import pydantic
 
-    class User(pydantic.BaseModel):  # type: ignore[name-defined, misc]
+    class User(pydantic.BaseModel):
         id: uuid.UUID
         key: pydantic.SecretStr
-        hidden: str = pydantic.Field("h", exclude=True)
+        hidden: str = pydantic.Field(default="h", exclude=True)
 
-    trail.record("pydantic", details={"user": User(id=ID, key="s3cret")})
+    trail.record("pydantic", details={"user": User(id=ID, key=pydantic.SecretStr("s3cret"))})
     event = one(trail)
     assert event["details"]["user"]["id"] == str(ID)
     assert "s3cret" not in str(event) and "hidden" not in str(event)
 
-    sqlalchemy = pytest.importorskip("sqlalchemy")
+    import sqlalchemy
     from sqlalchemy import orm
 
     class Base(orm.DeclarativeBase):
@@ -318,7 +319,7 @@ def test_heads(trail: Trail) -> None:
         duration_ms=dt.timedelta(milliseconds=1.5),
         on_behalf_of="u9",
         id=ID,
-        time=dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc),
+        time=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
         approval=[1],
         changes={"a": {"before": 1, "after": 2}},
         extra={"own": {"n": 1}},
@@ -337,7 +338,8 @@ def test_heads(trail: Trail) -> None:
 
 
 def test_wrong_fields_are_kept_and_named(trail: Trail) -> None:
-    trail.record("a", outcome="splendid", details=["no", "mapping"], time="yesterday", actor=3.5, resource="x")
+    wrong: Any = {"details": ["no", "mapping"], "actor": 3.5}
+    trail.record("a", outcome="splendid", time="yesterday", resource="x", **wrong)
     event = one(trail)
     assert event["outcome"] == "unknown"
     assert {"outcome", "details", "time"} <= set(event["invalid"])

@@ -304,21 +304,15 @@ class Trail:
     def history(self, resource: str | tuple[str, Id]) -> Events:
         """One resource's life, oldest first, with what changed each time. ``resource`` is ``"TYPE/ID"`` or
         ``(type, id)``."""
-    def summary(
-        self, *, top: int = 10, bucket: timedelta | str | None = None, **filters: Any
-    ) -> dict[str, Any]:
+    def summary(self, *, top: int = 10, bucket: timedelta | str | None = None, **filters: Any) -> dict[str, Any]:
         """How many events there are of each kind, and over time."""
-    def tail(
-        self, n: int = 10, *, follow: bool = False, poll_seconds: float = 0.1, **filters: Any
-    ) -> Iterator[EventDict]:
+    def tail(self, n: int = 10, *, follow: bool = False, poll_seconds: float = 0.1, **filters: Any) -> Iterator[EventDict]:
         """The newest events, oldest of them first; with ``follow`` also those that come, as soon as they are on disk."""
     def export(self, **filters: Any) -> Events:
         """All events in the order in which they were recorded."""
     def export_to(self, out: str | PathLike[str], *, format: ExportFormat, **filters: Any) -> int:
         """Writes events to a file, and returns how many. A ``bundle`` can be verified anywhere."""
-    def verify(
-        self, *, public_keys: Sequence[str] = (), checkpoints: Sequence[str] = ()
-    ) -> dict[str, Any]:
+    def verify(self, *, public_keys: Sequence[str] = (), checkpoints: Sequence[str] = ()) -> dict[str, Any]:
         """Verifies the whole trail against its newest signed checkpoint; the keys of the answer are those of
         ``trailseal verify --json``. Damage is no exception: it is in the answer. With slots, ``trails`` has one answer
         for each."""

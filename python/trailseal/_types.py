@@ -1,9 +1,14 @@
 """The types of what is recorded and what is asked."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
-from typing import Any, Literal, TypeAlias, TypedDict
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    # They would take longer to import than everything else.
+    from datetime import datetime, timedelta
+    from uuid import UUID
 
 Ack: TypeAlias = Literal["accepted", "durable", "store"]
 """How far an event must have come before a call returns. It raises what the policy asks for, and never lowers it."""
@@ -18,14 +23,23 @@ ExportFormat: TypeAlias = Literal["jsonl", "csv", "parquet", "sqlite", "bundle"]
 
 EventDict: TypeAlias = dict[str, Any]
 """A recorded event as JSON has it, with the name of its trail (``origin``) first."""
-Id: TypeAlias = str | UUID | int
-Actor: TypeAlias = Id | Mapping[str, Any]
-"""An id, or a mapping with ``id, type, name, email, roles`` and fields of your own."""
-Resource: TypeAlias = str | tuple[str, Id] | Mapping[str, Any]
-"""``"TYPE/ID"``, ``(type, id)``, or a mapping with ``type, id, name`` and fields of your own."""
-Time: TypeAlias = datetime | str
+Id: TypeAlias = "str | UUID | int"
+
+
+class HasId(Protocol):
+    """An object of the application's own, such as a user or a row. Of it only type, id, name and email are taken."""
+
+    @property
+    def id(self) -> Any: ...
+
+
+Actor: TypeAlias = "Id | Mapping[str, Any] | HasId"
+"""An id, a mapping with ``id, type, name, email, roles`` and fields of your own, or an object with an ``id``."""
+Resource: TypeAlias = "str | tuple[str, Id] | Mapping[str, Any] | HasId"
+"""``"TYPE/ID"``, ``(type, id)``, a mapping with ``type, id, name`` and fields of your own, or an object with an ``id``."""
+Time: TypeAlias = "datetime | str"
 """A datetime, or text as in RFC 3339. A datetime without a time zone is taken as UTC."""
-Since: TypeAlias = datetime | timedelta | str
+Since: TypeAlias = "datetime | timedelta | str"
 """A time, or an age such as ``timedelta(hours=24)`` or ``"24h"``."""
 OneOrMore: TypeAlias = str | Iterable[str]
 

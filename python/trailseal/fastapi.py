@@ -196,9 +196,7 @@ def audited(action: str, *, resource: str | None = None, **fields: Any) -> Any:
             yield
         except Exception as error:
             denied = isinstance(error, HTTPException) and outcome_of(error.status_code) == "denied"
-            await reached(
-                hand_in(trail, action, {"outcome": "denied" if denied else "failure", "error": error, **told})
-            )
+            await reached(hand_in(trail, action, {"outcome": "denied" if denied else "failure", "error": error, **told}))
             raise
         except BaseException:
             let_go(hand_in(trail, action, {"outcome": "unknown", "error": "the request was given up", **told}))

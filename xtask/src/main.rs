@@ -7,6 +7,7 @@
 
 mod direction;
 mod faults;
+mod python;
 mod setup;
 
 use std::process::{Command, ExitCode};
@@ -17,6 +18,7 @@ usage: cargo xtask COMMAND
   setup         install what the tests need and this machine lacks
   test          install what is missing, then run every test
   ci            test, and check format, lints, documentation and house rules
+  python        build the Python package and test it as it is installed; part of test
   long          run the long tests in full, and write their result files into the repository
   faults [NAME] build each deliberate fault and see at least one test turn red
   direction     look for circles of files, and for uses that the map does not allow
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Some("setup") => setup::install_missing(),
         Some("test") => test(),
         Some("ci") => ci(),
+        Some("python") => root().and_then(|root| python::test(&root)),
         Some("long") => long(),
         Some("faults") => faults::run(arguments.next().as_deref()),
         Some("direction") => direction(),
@@ -56,7 +59,8 @@ fn test() -> Result<(), String> {
     cargo(&["build", "--workspace", "--bins"])?;
     cargo(&["test", "--workspace"])?;
     // What its features add, its examples, and the page of the documentation that is about it.
-    cargo(&["test", "-p", "trailseal", "--all-features"])
+    cargo(&["test", "-p", "trailseal", "--all-features"])?;
+    python::test(&root()?)
 }
 
 fn ci() -> Result<(), String> {

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 _BODY_END = b"placed"
 
@@ -37,15 +38,14 @@ class _Connection(asyncio.Protocol):
         self._got = b""
         self._number = 0
         self._since = 0.0
-        self.transport: asyncio.Transport | None = None
+        # Of uvloop, whose transports are not of asyncio's classes.
+        self.transport: Any = None
         self.gone = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     def ask(self, number: int, since: float) -> None:
-        assert self.transport is not None
         self._number, self._since, self._got = number, since, b""
         self.transport.write(
             b"POST /orders/%d HTTP/1.1\r\nHost: bench\r\nUser-Agent: load\r\nContent-Length: 0\r\n\r\n" % number
@@ -66,9 +66,7 @@ class _Connection(asyncio.Protocol):
             self.gone.set_result(None)
 
 
-async def _connections(
-    port: int, count: int, told: Told, next_number: Callable[[_Connection], None]
-) -> list[_Connection]:
+async def _connections(port: int, count: int, told: Told, next_number: Callable[[_Connection], None]) -> list[_Connection]:
     loop = asyncio.get_running_loop()
     made = []
     for _ in range(count):

@@ -32,9 +32,8 @@ import psycopg
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python" / "tests"))
 
-from postgres_server import postgres
-
 from load import Told, at_rate, full
+from postgres_server import postgres
 
 WAYS = (
     "bare",

@@ -18,6 +18,8 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// Registers what runs at the end, and after a fork.
 pub(crate) fn prepare(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    notices::prepare();
+    drop(registry::all());
     let at_exit = wrap_pyfunction!(at_exit, module)?;
     py.import("atexit")?.call_method1("register", (at_exit,))?;
     let after_fork = PyDict::new(py);

@@ -4,19 +4,47 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
 use pyo3::prelude::*;
-use trailseal_core::{Notice, OnNotice};
+use trailseal_core::{Notice, OnNotice, fork};
 
 /// Of more, the oldest go.
 const KEPT_MAX: usize = 256;
 
-static WAITING: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
+/// The texts of one process: a thread of the trail may hold the lock at a fork.
+struct Waiting {
+    fork: u32,
+    texts: Mutex<VecDeque<String>>,
+}
+
+static WAITING: LazyLock<ArcSwap<Waiting>> = LazyLock::new(|| ArcSwap::from_pointee(Waiting::new()));
 /// Set while somebody was asked to look.
 static IS_ASKED: AtomicBool = AtomicBool::new(false);
 /// Set when the interpreter ends: then texts go to stderr.
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
+
+impl Waiting {
+    fn new() -> Waiting {
+        Waiting { fork: fork::generation(), texts: Mutex::default() }
+    }
+
+    /// That of this process.
+    fn here() -> Arc<Waiting> {
+        loop {
+            let waiting = WAITING.load_full();
+            if waiting.fork == fork::generation() {
+                return waiting;
+            }
+            WAITING.compare_and_swap(&waiting, Arc::new(Waiting::new()));
+        }
+    }
+
+    fn texts(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// For the options of a trail.
 pub(crate) fn on_notice() -> OnNotice {
@@ -26,6 +54,11 @@ pub(crate) fn on_notice() -> OnNotice {
 /// From now on the interpreter is not asked any more.
 pub(crate) fn end() {
     IS_ENDING.store(true, Ordering::SeqCst);
+}
+
+/// Makes what is made at first use: whoever forks meanwhile would wait for it for ever.
+pub(crate) fn prepare() {
+    drop(Waiting::here());
 }
 
 /// After a fork, nobody else's request to look is under way.
@@ -44,12 +77,13 @@ fn leave(text: String) {
         tell_at_end(&text);
         return;
     }
-    let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
-    if waiting.len() == KEPT_MAX {
-        waiting.pop_front();
+    let waiting = Waiting::here();
+    let mut texts = waiting.texts();
+    if texts.len() == KEPT_MAX {
+        texts.pop_front();
     }
-    waiting.push_back(text);
-    drop(waiting);
+    texts.push_back(text);
+    drop(texts);
     if !IS_ASKED.swap(true, Ordering::SeqCst) {
         ask_interpreter();
     }
@@ -73,7 +107,7 @@ fn ask_interpreter() {
 pub(crate) fn log_waiting(py: Python<'_>) {
     loop {
         // Not under the lock: handlers of `logging` run anything.
-        let text = WAITING.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let text = Waiting::here().texts().pop_front();
         let Some(text) = text else { return };
         if log(py, "warning", &text).is_err() {
             tell_at_end(&text);

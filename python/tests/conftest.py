@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,9 @@ import trailseal
 from trailseal import Trail
 
 PATIENCE = 60.0
+
+# Examples that name one of these run where it is installed; the others, where nothing is.
+FRAMEWORKS = re.compile("fastapi|django|flask|sqlalchemy|pytest")
 
 
 @pytest.fixture(autouse=True)

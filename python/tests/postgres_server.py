@@ -22,8 +22,7 @@ def _program(name: str) -> str:
     found = shutil.which(name) or next(reversed(installed), None)
     if found is None:
         raise RuntimeError(
-            f"{name} is missing: install PostgreSQL (Debian: postgresql), or name a server in "
-            "TEST_POSTGRES_URL"
+            f"{name} is missing: install PostgreSQL (Debian: postgresql), or name a server in TEST_POSTGRES_URL"
         )
     return found
 

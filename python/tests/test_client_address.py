@@ -35,9 +35,7 @@ TRUSTED = networks(["10.0.0.0/8", "::1/128", "192.0.2.7"])
         ("x-forwarded-for", "fe80::1%eth0", ["198.51.100.1"], "fe80::1"),
     ],
 )
-def test_only_what_a_trusted_proxy_writes_is_believed(
-    written: ProxyHeader, peer: str, sent: list[str], found: str
-) -> None:
+def test_only_what_a_trusted_proxy_writes_is_believed(written: ProxyHeader, peer: str, sent: list[str], found: str) -> None:
     headers = [value.encode("latin-1") for value in sent]
     assert client_address(peer, headers, TRUSTED, written) == found
 

@@ -175,9 +175,7 @@ def test_the_event_is_recorded_before_the_response_leaves() -> None:
     trail.close()
 
 
-def test_a_trail_that_refuses_does_not_change_the_answer(
-    audit_trail: Trail, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_trail_that_refuses_does_not_change_the_answer(audit_trail: Trail, caplog: pytest.LogCaptureFixture) -> None:
     app = FastAPI()
     trailseal.fastapi.install(app, audit_trail, record_mutations=True)
 
@@ -209,9 +207,7 @@ def test_websockets_have_a_context(audit_trail: Trail, assert_audited: AssertAud
     assert_audited(action="socket.used.in.thread", actor="anna", context__request_id="w1")
 
 
-def test_behind_a_middleware_of_the_other_kind_and_around_it(
-    audit_trail: Trail, assert_audited: AssertAudited
-) -> None:
+def test_behind_a_middleware_of_the_other_kind_and_around_it(audit_trail: Trail, assert_audited: AssertAudited) -> None:
     app = app_of(audit_trail, record_mutations=True)
 
     async def dispatch(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -227,9 +223,7 @@ def test_behind_a_middleware_of_the_other_kind_and_around_it(
     assert_audited(action="http.post", actor="anna", context__request_id="r1")
 
 
-def test_added_by_hand_it_sees_what_middleware_in_front_found_out(
-    audit_trail: Trail, assert_audited: AssertAudited
-) -> None:
+def test_added_by_hand_it_sees_what_middleware_in_front_found_out(audit_trail: Trail, assert_audited: AssertAudited) -> None:
     app = FastAPI()
 
     async def authenticating(scope: Any, receive: Any, send: Any) -> None:
@@ -263,9 +257,7 @@ def test_added_by_hand_it_sees_what_middleware_in_front_found_out(
     assert_audited(action="told", context__request_id="r9")
 
 
-def test_a_mounted_application_has_the_context_of_the_whole(
-    audit_trail: Trail, assert_audited: AssertAudited
-) -> None:
+def test_a_mounted_application_has_the_context_of_the_whole(audit_trail: Trail, assert_audited: AssertAudited) -> None:
     inner = app_of(audit_trail, record_mutations=True)
     outer = FastAPI()
     outer.mount("/inner", inner)

@@ -30,9 +30,7 @@ def readable(audit_trail: Trail) -> FastAPI:
     app.include_router(audit_router(admin))
     app.include_router(audit_router(acting(get_user), tenant=tenant, prefix="/mine"))
     audit_trail.record("invoice.create", id="e1", tenant="tenant of anna", resource="invoice/a/1", actor="anna")
-    audit_trail.record(
-        "invoice.update", id="e2", tenant="tenant of anna", resource="invoice/a/1", outcome="denied"
-    )
+    audit_trail.record("invoice.update", id="e2", tenant="tenant of anna", resource="invoice/a/1", outcome="denied")
     audit_trail.record("invoice.create", id="e3", tenant="tenant of ben", resource="invoice/b")
     return app
 

@@ -112,9 +112,7 @@ def test_one_event_for_a_request_that_may_change_something(
     assert audit_trail.count(action="http.*") == 1
 
 
-def test_a_handler_that_raises_past_the_framework_is_a_failure(
-    audit_trail: Trail, assert_audited: AssertAudited
-) -> None:
+def test_a_handler_that_raises_past_the_framework_is_a_failure(audit_trail: Trail, assert_audited: AssertAudited) -> None:
     app = app_of(audit_trail, record_mutations=True)
     app.testing = True
     with pytest.raises(RuntimeError, match="broken"):

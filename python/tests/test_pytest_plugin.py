@@ -63,6 +63,4 @@ def test_the_fixtures_are_there_without_a_word(pytester: pytest.Pytester) -> Non
     )
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines(
-        ['*no event has action = "a", resource = "invoice/42"', '*resource is "invoice/41"']
-    )
+    result.stdout.fnmatch_lines(['*no event has action = "a", resource = "invoice/42"', '*resource is "invoice/41"'])

@@ -1,4 +1,4 @@
-"""The README's examples, as they stand, in an environment that has nothing but the package."""
+"""The examples of the README and the guide, as they stand, in an environment that has nothing but the package."""
 
 import re
 import subprocess
@@ -7,10 +7,12 @@ import venv
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE
+from conftest import FRAMEWORKS, PATIENCE
 
 PYTHON = Path(__file__).parent.parent
-BLOCKS = re.findall(r"```python\n(.*?)```", (PYTHON / "README.md").read_text(), re.DOTALL)
+PAGES = [PYTHON / "README.md", PYTHON.parent / "docs" / "python.md"]
+ALL = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+BLOCKS = [block for block in ALL if not FRAMEWORKS.search(block)]
 
 
 @pytest.fixture(scope="module")
@@ -35,4 +37,4 @@ def test_block(fresh: Path, tmp_path: Path, place: int) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(BLOCKS) >= 4
+    assert len(BLOCKS) >= 6

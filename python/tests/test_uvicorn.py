@@ -53,9 +53,7 @@ def uvicorn(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[by
         port = int(probe.getsockname()[1])
     command = [sys.executable, "-m", "uvicorn", "served:app", "--port", str(port), "--no-access-log", *arguments]
     with (folder / "log").open("ab") as log:
-        server = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": "."}
-        )
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": "."})
     url = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 60
@@ -105,9 +103,7 @@ def test_sigterm_closes_the_trail_and_nothing_answered_is_missing(tmp_path: Path
         answered = asyncio.run(load(url, server, signal.SIGTERM, 300))
         assert server.wait(60) in (0, -signal.SIGTERM)
     trail = Trail.open(tmp_path / "trail")
-    own = [
-        event["action"] for event in trail.query(system=True, action="trail.*", order_by="recorded", order="asc")
-    ]
+    own = [event["action"] for event in trail.query(system=True, action="trail.*", order_by="recorded", order="asc")]
     # Closed by the server's shutdown, and opened again by this test.
     assert own.index("trail.closed") < len(own) - 1 - own[::-1].index("trail.opened"), own
     placed = orders(trail, "order.place")

@@ -116,9 +116,7 @@ def audit_router(
 
         endpoint.__name__ = "audit_" + answer.__name__.strip("_")
         parameters = [_parameter(name) for name in names]
-        made.get(path, summary=summary, response_class=Response, openapi_extra={"parameters": parameters})(
-            endpoint
-        )
+        made.get(path, summary=summary, response_class=Response, openapi_extra={"parameters": parameters})(endpoint)
 
     route("/events", [*_FILTERS, *_PAGE, "count"], _events, "Find events")
     route("/events/{event_id}", ["tenant", "origin"], _event, "One event")
@@ -138,9 +136,7 @@ class _Access:
     def trail(self, request: Request) -> Trail:
         trail = self._trail or request.scope.get(TRAIL_KEY)
         if not isinstance(trail, Trail):
-            raise RuntimeError(
-                "no audit trail here: call trailseal.fastapi.install(app), or give audit_router one"
-            )
+            raise RuntimeError("no audit trail here: call trailseal.fastapi.install(app), or give audit_router one")
         return trail
 
     def tenant(self, who: Any) -> str | None:

@@ -16,9 +16,7 @@ from ._types import Actor, EventFields, Id
 _R = TypeVar("_R")
 
 #: The headers that are read.
-HEADERS = frozenset(
-    {b"user-agent", b"x-request-id", b"x-correlation-id", b"traceparent", b"x-forwarded-for", b"forwarded"}
-)
+HEADERS = frozenset({b"user-agent", b"x-request-id", b"x-correlation-id", b"traceparent", b"x-forwarded-for", b"forwarded"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _HEX = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?", re.DOTALL)
 # A header is cut by the core; what is longer than any event is not even decoded.

@@ -200,9 +200,7 @@ def _streamed(response: HttpResponseBase, context: RequestContext) -> HttpRespon
     """What a response yields while it is sent is the request's, too."""
     if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
         content: Any = response.streaming_content
-        response.streaming_content = (
-            _within_async(content, context) if response.is_async else _within(content, context)
-        )
+        response.streaming_content = _within_async(content, context) if response.is_async else _within(content, context)
     return response
 
 

@@ -18,7 +18,6 @@ from os import PathLike
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
-from fastapi.params import Depends as DependsParameter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
@@ -196,9 +195,7 @@ def audited(action: str, *, resource: str | None = None, **fields: Any) -> Any:
             yield
         except Exception as error:
             denied = isinstance(error, HTTPException) and outcome_of(error.status_code) == "denied"
-            await reached(
-                hand_in(trail, action, {"outcome": "denied" if denied else "failure", "error": error, **told})
-            )
+            await reached(hand_in(trail, action, {"outcome": "denied" if denied else "failure", "error": error, **told}))
             raise
         except BaseException:
             let_go(hand_in(trail, action, {"outcome": "unknown", "error": "the request was given up", **told}))
@@ -207,9 +204,7 @@ def audited(action: str, *, resource: str | None = None, **fields: Any) -> Any:
             await reached(hand_in(trail, action, {"outcome": "success", **told}))
 
     # Its end belongs to the function of the path: the response waits for it.
-    depends = Depends(record, scope="function")
-    assert isinstance(depends, DependsParameter)
-    return depends
+    return Depends(record, scope="function")
 
 
 def _resource(pattern: str, parameters: Mapping[str, Any]) -> tuple[str, str]:

@@ -77,9 +77,7 @@ class Mirror:
             _log.exception("the audit event %s was not mirrored", event.get("id"))
 
 
-def mirror(
-    trail: Trail, logger: str | logging.Logger | StructuredLogger = "trailseal.audit", **filters: Any
-) -> Mirror:
+def mirror(trail: Trail, logger: str | logging.Logger | StructuredLogger = "trailseal.audit", **filters: Any) -> Mirror:
     """From now on every event of the trail that the ``filters`` of ``Trail.query`` match is logged, at the level
     of its severity. The trail's own events are left out.
 

@@ -84,9 +84,7 @@ def events(trail: Trail) -> list[dict[str, Any]]:
 
 
 def told(trail: Trail) -> list[tuple[str, str | None, Any, Any]]:
-    return [
-        (one["action"], one["resource"].get("id"), one.get("before"), one.get("after")) for one in events(trail)
-    ]
+    return [(one["action"], one["resource"].get("id"), one.get("before"), one.get("after")) for one in events(trail)]
 
 
 def actions(trail: Trail) -> list[str]:

@@ -57,9 +57,7 @@ def test_every_form_of_a_bulk_statement(sessions: sessionmaker[Session], audit_t
         session.query(Invoice).filter(Invoice.id == ids[3]).delete()
         session.execute(delete(Invoice).where(Invoice.id == ids[4]).returning(Invoice.amount))
         session.execute(table.delete().where(table.c.id == ids[5]))
-    seen = [
-        (action, id, before["amount"], (after or {}).get("amount")) for action, id, before, after in since.told()
-    ]
+    seen = [(action, id, before["amount"], (after or {}).get("amount")) for action, id, before, after in since.told()]
     assert seen == [
         ("invoice.update", str(ids[0]), 0, 100),
         ("invoice.update", str(ids[1]), 1, 101),
@@ -102,9 +100,7 @@ def test_a_bulk_update_of_the_primary_key_says_that_the_row_is_elsewhere(
     invoice: int, sessions: sessionmaker[Session], since: Since
 ) -> None:
     with sessions.begin() as session:
-        session.execute(
-            update(Invoice).values(id=Invoice.id + 1000), execution_options={"synchronize_session": False}
-        )
+        session.execute(update(Invoice).values(id=Invoice.id + 1000), execution_options={"synchronize_session": False})
     [one] = since.events()
     assert one["resource"]["id"] == str(invoice) and "after" not in one
     assert one["details"]["after"] == "not found by the key that it had before"

@@ -36,21 +36,15 @@ def test_an_insert_has_its_key_and_what_the_database_filled_in(invoice: int, aud
     assert (one["tenant"], one["category"], one["outcome"]) == ("acme", "data_change", "success")
 
 
-def test_an_update_has_what_changed_before_and_after(
-    invoice: int, sessions: sessionmaker[Session], since: Since
-) -> None:
+def test_an_update_has_what_changed_before_and_after(invoice: int, sessions: sessionmaker[Session], since: Since) -> None:
     with sessions.begin() as session:
         found = session.get_one(Invoice, invoice)
         found.amount = 20
-    assert since.told() == [
-        ("invoice.update", str(invoice), {"amount": 10, "changed": 1}, {"amount": 20, "changed": 2})
-    ]
+    assert since.told() == [("invoice.update", str(invoice), {"amount": 10, "changed": 1}, {"amount": 20, "changed": 2})]
     assert since.events()[0]["tenant"] == "acme"
 
 
-def test_what_is_set_on_an_expired_object_has_a_before(
-    invoice: int, sessions: sessionmaker[Session], since: Since
-) -> None:
+def test_what_is_set_on_an_expired_object_has_a_before(invoice: int, sessions: sessionmaker[Session], since: Since) -> None:
     with sessions() as session:
         found = session.get_one(Invoice, invoice)
         session.commit()
@@ -70,9 +64,7 @@ def test_an_expression_has_the_value_that_the_database_made_of_it(
     assert (before["amount"], after["amount"]) == (10, 15)
 
 
-def test_what_is_changed_in_place_has_a_before(
-    invoice: int, sessions: sessionmaker[Session], since: Since
-) -> None:
+def test_what_is_changed_in_place_has_a_before(invoice: int, sessions: sessionmaker[Session], since: Since) -> None:
     with sessions() as session:
         found = session.get_one(Invoice, invoice)
         assert found.tags is not None
@@ -115,9 +107,7 @@ def test_nothing_is_told_of_what_is_the_same(invoice: int, sessions: sessionmake
     assert since.told() == []
 
 
-def test_keys_that_relationships_set_and_orphans_are_seen(
-    sessions: sessionmaker[Session], audit_trail: Trail
-) -> None:
+def test_keys_that_relationships_set_and_orphans_are_seen(sessions: sessionmaker[Session], audit_trail: Trail) -> None:
     with sessions.begin() as session:
         anna, ben = Customer(name="Anna"), Customer(name="Ben")
         session.add_all([anna, ben, Invoice(customer=anna), Invoice(customer=anna)])
@@ -149,9 +139,7 @@ def test_composite_keys_and_decimals(sessions: sessionmaker[Session], audit_trai
     assert Decimal(one["after"]["value"]) == Decimal("1.5")
 
 
-def test_a_changed_primary_key_names_the_one_before(
-    invoice: int, sessions: sessionmaker[Session], since: Since
-) -> None:
+def test_a_changed_primary_key_names_the_one_before(invoice: int, sessions: sessionmaker[Session], since: Since) -> None:
     with sessions.begin() as session:
         session.get_one(Invoice, invoice).id = 77
     [one] = since.events()
@@ -177,9 +165,7 @@ def test_inherited_models_in_one_table_and_in_two(sessions: sessionmaker[Session
         session.scalars(select(Engineer)).one().language = "Python"
         session.execute(update(Manager).values(level=2))
     seen = [(one["action"], one.get("after")) for one in events(audit_trail)]
-    assert seen[2:] == [("employee.update", {"level": 2}), ("employee.update", {"language": "Python"})] or seen[
-        2:
-    ] == [
+    assert seen[2:] == [("employee.update", {"level": 2}), ("employee.update", {"language": "Python"})] or seen[2:] == [
         ("employee.update", {"language": "Python"}),
         ("employee.update", {"level": 2}),
     ]

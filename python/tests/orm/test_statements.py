@@ -57,9 +57,7 @@ def test_unseen_statements_are_counted_where_the_engine_is_watched(
     assert "secret-name" not in str(events(audit_trail))
 
 
-def test_what_sessions_see_is_not_told_twice(
-    engine: Engine, sessions: sessionmaker[Session], audit_trail: Trail
-) -> None:
+def test_what_sessions_see_is_not_told_twice(engine: Engine, sessions: sessionmaker[Session], audit_trail: Trail) -> None:
     record_statements(engine, audit_trail)
     with sessions.begin() as session:
         made = Customer(id=1, name="a", invoices=[Invoice(id=1, tenant_id="acme")])

@@ -40,9 +40,7 @@ def test_nothing_is_told_before_the_commit_or_of_a_rollback(
     assert since.told() == [], "closed without a commit"
 
 
-def test_a_rolled_back_savepoint_takes_its_events_along(
-    invoice: int, sessions: sessionmaker[Session], since: Since
-) -> None:
+def test_a_rolled_back_savepoint_takes_its_events_along(invoice: int, sessions: sessionmaker[Session], since: Since) -> None:
     with sessions.begin() as session:
         found = session.get_one(Invoice, invoice)
         found.amount = 1
@@ -144,9 +142,7 @@ def test_tests_that_roll_back_may_ask_for_events_anyway(engine: Engine, audit_tr
     assert actions(audit_trail) == ["customer.create"]
 
 
-def test_other_sessions_are_not_watched(
-    engine: Engine, sessions: sessionmaker[Session], audit_trail: Trail
-) -> None:
+def test_other_sessions_are_not_watched(engine: Engine, sessions: sessionmaker[Session], audit_trail: Trail) -> None:
     with sessionmaker(engine).begin() as session:
         session.add(Customer(name="elsewhere"))
         session.execute(update(Customer).values(name="changed"))
@@ -174,9 +170,7 @@ def test_the_context_of_the_request_is_in_the_events(sessions: sessionmaker[Sess
     assert one["context"]["request_id"] == "r1"
 
 
-def test_many_changes_of_one_transaction_are_all_there(
-    sessions: sessionmaker[Session], audit_trail: Trail
-) -> None:
+def test_many_changes_of_one_transaction_are_all_there(sessions: sessionmaker[Session], audit_trail: Trail) -> None:
     with sessions.begin() as session:
         session.add_all(Customer(name=f"c{number}") for number in range(700))
     assert audit_trail.count(action="customer.create") == 700

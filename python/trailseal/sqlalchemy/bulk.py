@@ -45,9 +45,7 @@ class _Statement:
         self._pending = pending
         self._statement: Any = state.statement
         self._options = {
-            name: state.execution_options[name]
-            for name in ("schema_translate_map",)
-            if name in state.execution_options
+            name: state.execution_options[name] for name in ("schema_translate_map",) if name in state.execution_options
         }
 
     def update(self) -> Result[Any]:
@@ -59,9 +57,7 @@ class _Statement:
         events = []
         for identity in identities:
             if identity in after:
-                told = update_event(
-                    self._mapper, self._marks, identity, before[identity], after[identity], {"bulk": True}
-                )
+                told = update_event(self._mapper, self._marks, identity, before[identity], after[identity], {"bulk": True})
             else:
                 told = self._gone(identity, before[identity])
             if told is not None:
@@ -126,9 +122,7 @@ class _Statement:
         where = self._statement.whereclause
         return self._rows(connection, [] if where is None else [where], parameters or {})
 
-    def _rows(
-        self, connection: Connection, where: Sequence[Any], parameters: Mapping[str, Any]
-    ) -> dict[Identity, Row]:
+    def _rows(self, connection: Connection, where: Sequence[Any], parameters: Mapping[str, Any]) -> dict[Identity, Row]:
         keys = [key for key, _ in columns_of(self._mapper)]
         # Attributes of the class rather than columns: of one that shares its table, only its own rows.
         read = select(*(getattr(self._mapper.class_, key) for key in keys)).where(*where)
@@ -170,9 +164,7 @@ class _Statement:
         count = getattr(result, "rowcount", -1)
         return count if isinstance(count, int) and count >= 0 else seen
 
-    def _add(
-        self, connection: Connection, kind: str, events: list[dict[str, Any]], touched: int | None, told: int
-    ) -> None:
+    def _add(self, connection: Connection, kind: str, events: list[dict[str, Any]], touched: int | None, told: int) -> None:
         """With one event more for rows that have none of their own."""
         if touched is None or touched > told:
             rest = None if touched is None else touched - told

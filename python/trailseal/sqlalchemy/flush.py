@@ -103,9 +103,7 @@ def update_event(
     """The event of a row with what changed in it; ``None`` if nothing did."""
     types = {key: column.type for key, column in columns_of(mapper)}
     changed = [
-        key
-        for key in after
-        if key in before and key in types and not types[key].compare_values(before[key], after[key])
+        key for key in after if key in before and key in types and not types[key].compare_values(before[key], after[key])
     ]
     if not changed:
         return None
@@ -140,9 +138,7 @@ def before_delete(mapper: Mapper[Any], connection: Connection, target: Any) -> N
     marks, pending = watched
     pending.flushes(connection)
     state: InstanceState[Any] = inspect(target)
-    before, missing = _before(
-        state, ((key, column) for key, column in columns_of(mapper) if key not in marks.exclude)
-    )
+    before, missing = _before(state, ((key, column) for key, column in columns_of(mapper) if key not in marks.exclude))
     before |= read_row(connection, mapper, _key(state), {key for key, _ in missing})
     pending.before[state] = before
 

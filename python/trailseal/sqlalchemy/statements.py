@@ -58,9 +58,7 @@ def record_statements(engine: Any, trail: Trail) -> None:
 def _after_cursor_execute(
     connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
 ) -> None:
-    kind = (
-        "create" if context.isinsert else "update" if context.isupdate else "delete" if context.isdelete else None
-    )
+    kind = "create" if context.isinsert else "update" if context.isupdate else "delete" if context.isdelete else None
     if kind is None or context.compiled is None:
         return
     mapper = mapper_of_table(getattr(context.compiled.statement, "table", None))

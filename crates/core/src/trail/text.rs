@@ -213,7 +213,7 @@ impl Held {
     ///
     /// # Errors
     /// When it was refused.
-    pub fn hand_in(mut self: Box<Self>, room_wait: Duration) -> Result<HandedIn, RecordError> {
+    pub fn hand_in(mut self, room_wait: Duration) -> Result<HandedIn, RecordError> {
         let line = std::mem::take(&mut self.line);
         let frame = Frame { bytes: &line, ends: &[line.len()], now: self.now };
         let flags = self.flag.as_deref().map_or(&[][..], std::slice::from_ref);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import tomllib
 from dataclasses import dataclass
@@ -155,7 +156,8 @@ def test_a_cancelled_request_has_recorded(world: World) -> None:
         task = asyncio.ensure_future(service().log_success("tenant.update", "tenant"))
         await asyncio.sleep(0)
         task.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        # The disk may have been faster.
+        with contextlib.suppress(asyncio.CancelledError):
             await task
 
     asyncio.run(request())

@@ -59,6 +59,16 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--lib", "handoff"],
     },
     Fault {
+        name: "parts_not_bounded",
+        what: "a part of an event that the caller wrote as text may end its field and begin another",
+        tests: &["-p", "trailseal-event", "--lib", "rewrite"],
+    },
+    Fault {
+        name: "no_room_is_refusal",
+        what: "an event that found no room for a moment is refused, and counted",
+        tests: &["-p", "trailseal-core", "--test", "text"],
+    },
+    Fault {
         name: "recorded_goes_back",
         what: "`recorded` follows the clock backwards",
         tests: &["-p", "trailseal-core", "--lib", "handoff"],

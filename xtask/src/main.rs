@@ -8,6 +8,7 @@
 mod direction;
 mod faults;
 mod programs;
+mod python;
 mod setup;
 
 use std::process::{Command, ExitCode};
@@ -18,6 +19,7 @@ usage: cargo xtask COMMAND
   setup         install what the tests need and this machine lacks
   test          install what is missing, then run every test
   ci            test, and check format, lints, documentation and house rules
+  python        build the Python package and test it as it is installed; part of test
   long          run the long tests in full, and write their result files into the repository
   faults [NAME] build each deliberate fault and see at least one test turn red
   direction     look for circles of files, and for uses that the map does not allow
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Some("setup") => setup::install_missing(),
         Some("test") => test(),
         Some("ci") => ci(),
+        Some("python") => root().and_then(|root| python::test(&root)),
         Some("long") => long(),
         Some("faults") => faults::run(arguments.next().as_deref()),
         Some("direction") => direction(),
@@ -65,7 +68,9 @@ fn test() -> Result<(), String> {
     }
     jobs.push(cargo_job(&["test", "--doc", "--no-fail-fast", "--workspace", "--all-features"]));
     jobs.push(cargo_job(&["test", "--manifest-path", "benches/report/Cargo.toml"]));
-    programs::run(jobs)
+    programs::run(jobs)?;
+    // After the others: its tests use both cores themselves.
+    python::test(&root()?)
 }
 
 fn cargo_job(arguments: &[&str]) -> programs::Job {

@@ -8,7 +8,7 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const NEEDS: [Need; 12] = [
+const NEEDS: [Need; 13] = [
     Need { package: "golang-go", is_there: || runs("go", &["version"]) },
     Need {
         package: "golang-golang-x-mod-dev",
@@ -24,6 +24,8 @@ const NEEDS: [Need; 12] = [
     Need { package: "npm", is_there: || runs("npm", &["--version"]) },
     Need { package: "prometheus", is_there: || runs("promtool", &["--version"]) },
     Need { package: "curl", is_there: || runs("curl", &["--version"]) },
+    // The Python package records changes in a real one.
+    Need { package: "postgresql", is_there: || exists("/usr/lib/postgresql") },
     Need { package: "sqlite3", is_there: || runs("sqlite3", &["--version"]) },
 ];
 

@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::fmt::Display;
 use std::io;
-use std::process::ExitCode;
 
 use trailseal_core::{CloseError, ForgetSinkError, HoldError, ReadError, RetainError};
 
@@ -50,19 +49,19 @@ impl Failure {
     }
 
     /// Reports the reason on stderr, in one line, and returns the exit code.
-    pub(crate) fn report(self) -> ExitCode {
+    pub(crate) fn report(self) -> u8 {
         match self {
             Failure::No(reason) => {
                 if let Some(reason) = reason {
                     tell(&reason);
                 }
-                ExitCode::from(1)
+                1
             }
             Failure::CouldNot(reason) => {
                 tell(&format!("error: {reason}"));
-                ExitCode::from(2)
+                2
             }
-            Failure::ClosedPipe => ExitCode::SUCCESS,
+            Failure::ClosedPipe => 0,
         }
     }
 }

@@ -6,6 +6,7 @@ mod mask;
 mod retention;
 mod server;
 mod table;
+mod told;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ use crate::failure::{Failure, Outcome};
 pub(crate) use given::Settings;
 use given::{a_path, milliseconds, size, unknown};
 use table::{ALSO_READ, KUBERNETES, NOT_SETTINGS, ONLY_IN_A_FILE, PREFIX, SETTINGS};
+pub use told::Told;
 
 const DEFAULT_FILE: &str = "trailseal.toml";
 

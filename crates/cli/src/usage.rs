@@ -1,13 +1,11 @@
 //! How an invalid command line is reported: in one plain line that says what to do.
 
-use std::process::ExitCode;
-
 use clap::error::ErrorKind;
 
 use crate::failure::Failure;
 
 /// Prints help and versions unchanged, and errors in one line; returns the exit code.
-pub(crate) fn report(error: &clap::Error) -> ExitCode {
+pub(crate) fn report(error: &clap::Error) -> u8 {
     let is_text = matches!(
         error.kind(),
         ErrorKind::DisplayHelp
@@ -17,7 +15,7 @@ pub(crate) fn report(error: &clap::Error) -> ExitCode {
     if is_text {
         // If the pipe is closed, its reader has read enough.
         let _ = error.print();
-        return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        return if error.use_stderr() { 2 } else { 0 };
     }
     Failure::could_not(one_line(&error.render().to_string())).report()
 }

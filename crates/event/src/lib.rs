@@ -3,7 +3,8 @@
 //!
 //! The path of an event, and where each step is:
 //!
-//! 1. [`Event`]: its fields, its JSON form, its limits; [`rewrite`]: the fast path from JSON text to the line
+//! 1. [`Event`]: its fields, its JSON form, its limits; [`EventText`]: one whose parts are JSON text already;
+//!    [`rewrite`]: the fast path from JSON text to the line
 //! 2. [`complete`]: id and time, if the caller did not give them
 //! 3. [`policy`]: what happens to it
 //! 4. [`mask`]: hides secrets
@@ -13,6 +14,7 @@
 pub mod client_address;
 pub mod complete;
 mod event;
+mod event_text;
 pub mod filter;
 pub mod fork;
 mod index;
@@ -28,6 +30,7 @@ pub use event::{
     OWN_KEYS, Object, Oddity, OnBehalfOf, Outcome, ParseError, Parsed, RELATED_MAX, Recorded, Resource,
     Severity, TEXT_BYTES_MAX, Truncation, Value, WARNINGS_MAX, Warning, Warnings, held_id, held_identifier,
 };
+pub use event_text::EventText;
 pub use index::Index;
-pub use rewrite::{Rewritten, rewrite};
-pub use timestamp::Timestamp;
+pub use rewrite::{Ends, Rewritten, rewrite, rewrite_text};
+pub use timestamp::{TIMESTAMP_BYTES, Timestamp};

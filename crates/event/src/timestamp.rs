@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::fmt;
 
 /// The length in bytes of a timestamp's text.
-pub(crate) const TIMESTAMP_BYTES: usize = 27;
+pub const TIMESTAMP_BYTES: usize = 27;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;

@@ -11,7 +11,7 @@ mod write;
 mod tests;
 
 pub(super) use check::verify;
-pub(super) use write::write;
+pub(super) use write::{tell_what_it_proves, write};
 
 /// The members in each origin's folder.
 const MEMBERS: [&str; 4] = ["lines.jsonl", "proofs.jsonl", "checkpoint", "public-key"];

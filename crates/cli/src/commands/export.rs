@@ -24,24 +24,11 @@ const BUFFER_BYTES: usize = 1 << 18;
 const SHOWN_EVERY: u64 = 4_096;
 
 pub(super) fn run(settings: &Settings, export: &Export, json: bool) -> Outcome {
-    let filter = filter(&export.filters)?;
     let out = export.out.as_deref();
-    refuse_unfit(export.format, out)?;
-    let mut search = search(settings)?;
-    let count = match (export.format, out) {
-        (ExportFormat::Bundle, _) => {
-            // The recipient of the bundle need not learn a value that its events do not contain.
-            let masker = settings.masker(mask::keys(settings)?.into_iter().next())?;
-            let told = export.filters.clone().shown(|name, value| masker.shown(name, value).into_owned());
-            bundle::write(&mut search, &filter, &told, out)?
-        }
-        (format, Some(path)) => to_file(&mut Rows { search: &mut search, filter: &filter }, format, path)?,
-        (format, None) => {
-            let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
-            to_stream(&mut Rows { search: &mut search, filter: &filter }, format, stdout)?
-        }
-    };
-    if export.format != ExportFormat::Bundle && (out.is_some() || !is_terminal()) {
+    let count = write(settings, export)?;
+    if export.format == ExportFormat::Bundle {
+        bundle::tell_what_it_proves(count, out);
+    } else if out.is_some() || !is_terminal() {
         tell(&format!("{} events exported", thousands(count)));
     }
     match out {
@@ -50,6 +37,27 @@ pub(super) fn run(settings: &Settings, export: &Export, json: bool) -> Outcome {
             write_out(None, format!("{answer}\n").as_bytes())
         }
         _ => Ok(()),
+    }
+}
+
+/// Writes the events, and returns how many.
+pub(crate) fn write(settings: &Settings, export: &Export) -> Outcome<u64> {
+    let filter = filter(&export.filters)?;
+    let out = export.out.as_deref();
+    refuse_unfit(export.format, out)?;
+    let mut search = search(settings)?;
+    match (export.format, out) {
+        (ExportFormat::Bundle, _) => {
+            // The recipient of the bundle need not learn a value that its events do not contain.
+            let masker = settings.masker(mask::keys(settings)?.into_iter().next())?;
+            let told = export.filters.clone().shown(|name, value| masker.shown(name, value).into_owned());
+            bundle::write(&mut search, &filter, &told, out)
+        }
+        (format, Some(path)) => to_file(&mut Rows { search: &mut search, filter: &filter }, format, path),
+        (format, None) => {
+            let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
+            to_stream(&mut Rows { search: &mut search, filter: &filter }, format, stdout)
+        }
     }
 }
 

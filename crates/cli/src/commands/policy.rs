@@ -93,38 +93,17 @@ fn set(settings: &Settings, mode: &str, rate: Option<f64>) -> Outcome {
     let from_settings = settings.policy()?;
     let wanted = match (mode, Mode::parse(mode)) {
         ("settings", _) => None,
-        (_, Some(mode)) => Some(mode),
+        (_, Some(mode)) => Some(with_rate(mode, rate)?),
         (_, None) => {
             return Err(Failure::could_not(format!(
                 "unknown mode {mode:?}: use sync, async, sampled or off, or `settings` to return to the settings"
             )));
         }
     };
-    match (wanted, rate) {
-        (Some(Mode::Sampled), None) => {
-            return Err(Failure::could_not("mode sampled needs a share: add --rate 0.1"));
-        }
-        (Some(Mode::Sampled), Some(rate)) if !(0.0..=1.0).contains(&rate) => {
-            return Err(Failure::could_not(format!("--rate cannot be {rate}: use a number from 0 to 1")));
-        }
-        (Some(Mode::Sampled), Some(_)) | (_, None) => {}
-        (_, Some(_)) => return Err(Failure::could_not("--rate needs mode sampled")),
-    }
     let trail = open_trail(settings)?;
     let changed = match wanted {
         None => return_to(settings, &trail, from_settings),
-        Some(mode) => {
-            let mut policy = trail.policy();
-            policy.otherwise.acknowledge = match (mode, policy.otherwise.mode) {
-                (Mode::Sync, Mode::Sync) => policy.otherwise.acknowledge,
-                // The previous mode had none; the settings say what sync waits for.
-                (Mode::Sync, _) => from_settings.otherwise.acknowledge,
-                _ => Acknowledge::Durable,
-            };
-            policy.otherwise.mode = mode;
-            policy.otherwise.rate = rate.unwrap_or(1.0);
-            may_replace(settings, &trail.policy(), &policy).and_then(|()| Ok(trail.set_policy(policy)?))
-        }
+        Some((mode, rate)) => put_in_force(settings, &trail, mode, rate),
     };
     close_trail(&trail)?;
     changed?;
@@ -136,6 +115,33 @@ fn set(settings: &Settings, mode: &str, rate: Option<f64>) -> Outcome {
     Ok(())
 }
 
+/// A mode with the share that it keeps.
+pub(crate) fn with_rate(mode: Mode, rate: Option<f64>) -> Outcome<(Mode, f64)> {
+    match (mode, rate) {
+        (Mode::Sampled, None) => Err(Failure::could_not("mode sampled needs a share: add --rate 0.1")),
+        (Mode::Sampled, Some(rate)) if !(0.0..=1.0).contains(&rate) => {
+            Err(Failure::could_not(format!("--rate cannot be {rate}: use a number from 0 to 1")))
+        }
+        (Mode::Sampled, Some(rate)) => Ok((mode, rate)),
+        (_, None) => Ok((mode, 1.0)),
+        (_, Some(_)) => Err(Failure::could_not("--rate needs mode sampled")),
+    }
+}
+
+/// Puts a mode in force for events that match no rule.
+pub(crate) fn put_in_force(settings: &Settings, trail: &Trail, mode: Mode, rate: f64) -> Outcome {
+    let mut policy = trail.policy();
+    policy.otherwise.acknowledge = match (mode, policy.otherwise.mode) {
+        (Mode::Sync, Mode::Sync) => policy.otherwise.acknowledge,
+        // The previous mode had none; the settings say what sync waits for.
+        (Mode::Sync, _) => settings.policy()?.otherwise.acknowledge,
+        _ => Acknowledge::Durable,
+    };
+    (policy.otherwise.mode, policy.otherwise.rate) = (mode, rate);
+    may_replace(settings, &trail.policy(), &policy)?;
+    Ok(trail.set_policy(policy)?)
+}
+
 /// Applies the policy of the settings, unless that needs a second person.
 pub(super) fn return_to(settings: &Settings, trail: &Trail, policy: Policy) -> Outcome {
     let current = trail.policy();
@@ -144,7 +150,7 @@ pub(super) fn return_to(settings: &Settings, trail: &Trail, policy: Policy) -> O
 }
 
 /// Refuses to weaken the policy if that needs a second person: without a server there is nobody to ask.
-pub(super) fn may_replace(settings: &Settings, from: &Policy, to: &Policy) -> Outcome {
+pub(crate) fn may_replace(settings: &Settings, from: &Policy, to: &Policy) -> Outcome {
     if !settings.second_person()?.policy {
         return Ok(());
     }

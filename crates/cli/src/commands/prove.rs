@@ -12,13 +12,17 @@ use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, prove: &Prove, json: bool) -> Outcome {
-    let mut search = search(settings)?;
-    let (origin, index) = find(&mut search, &prove.event)?;
-    let gone = || Failure::no(format!("there is no trail {origin} here"));
-    let proof = search.reader_of(&origin).ok_or_else(gone)?.prove(index)?;
-    let text = proof.to_text();
+    let (origin, index, text) = proof(&mut search(settings)?, &prove.event)?;
     let answer = json.then(|| serde_json::json!({"origin": origin, "index": index.get(), "proof": text}));
     write_text(prove.out.as_deref(), &text, answer)
+}
+
+/// The trail and index of an event, and the proof that it is there.
+pub(crate) fn proof(search: &mut Search, event: &str) -> Outcome<(String, Index, String)> {
+    let (origin, index) = find(search, event)?;
+    let gone = || Failure::no(format!("there is no trail {origin} here"));
+    let proof = search.reader_of(&origin).ok_or_else(gone)?.prove(index)?;
+    Ok((origin, index, proof.to_text()))
 }
 
 /// The trail and index that `ID`, `INDEX` or `ORIGIN#INDEX` refers to.

@@ -43,53 +43,81 @@ fn verify_what_is_named(settings: &Settings, arguments: &Verify, json: bool) -> 
     }
     let checkpoints: Vec<String> =
         arguments.checkpoint.iter().map(|path| read_text(path)).collect::<Outcome<_>>()?;
-    let dir = settings.dir();
-    let slots = slots_in(&dir, &StdFiles).map_err(Failure::io("read", &dir))?;
-    if slots.is_empty() {
-        // If there is no trail, the error names the given folder.
-        return answer(&verified(&dir, keys, checkpoints)?, json);
-    }
-    answers(&slots::verify(&slots, &Kept { keys: &keys, checkpoints: &checkpoints })?, json)
-}
-
-fn answer(verdict: &Verdict, json: bool) -> Outcome {
-    let text =
-        if json { serde_json::to_string(verdict).map_err(Failure::could_not)? } else { verdict.to_string() };
+    let verdicts = Verdicts::on(&settings.dir(), keys, &checkpoints)?;
+    let text = if json { verdicts.to_json()? } else { verdicts.to_text() };
     write_out(None, format!("{}\n", text.trim_end()).as_bytes())?;
-    if verdict.ok { Ok(()) } else { Err(Failure::No(None)) }
+    if verdicts.are_good() { Ok(()) } else { Err(Failure::No(None)) }
 }
 
-/// Verifies several trails: all must be there and as they were signed.
-fn answers(verdicts: &[Verdict], json: bool) -> Outcome {
-    let ok = verdicts.iter().all(|verdict| verdict.ok);
-    let without_key = slots::without(verdicts, |verdict| verdict.key_pinned);
-    let without_checkpoint = slots::without(verdicts, |verdict| verdict.checkpoint_pinned);
-    let text = if json {
-        serde_json::json!({
-            "ok": ok, "trails": verdicts,
-            "without_public_key": without_key, "without_checkpoint": without_checkpoint,
-        })
-        .to_string()
-    } else {
+/// What is said of the trail in a folder, or of each of several.
+pub(crate) enum Verdicts {
+    One(Box<Verdict>),
+    /// All must be there and as they were signed.
+    Slots(Vec<Verdict>),
+}
+
+impl Verdicts {
+    /// Verifies what is in the folder, with keys and checkpoints that were kept elsewhere.
+    pub(crate) fn on(dir: &Path, keys: Vec<VerifyingKey>, checkpoints: &[String]) -> Outcome<Verdicts> {
+        let slots = slots_in(dir, &StdFiles).map_err(Failure::io("read", dir))?;
+        if slots.is_empty() {
+            // If there is no trail, the error names the given folder.
+            return Ok(Verdicts::One(Box::new(verified(dir, keys, checkpoints.to_vec())?)));
+        }
+        Ok(Verdicts::Slots(slots::verify(&slots, &Kept { keys: &keys, checkpoints })?))
+    }
+
+    fn are_good(&self) -> bool {
+        match self {
+            Verdicts::One(verdict) => verdict.ok,
+            Verdicts::Slots(verdicts) => verdicts.iter().all(|verdict| verdict.ok),
+        }
+    }
+
+    pub(crate) fn to_json(&self) -> Outcome<String> {
+        match self {
+            Verdicts::One(verdict) => serde_json::to_string(verdict).map_err(Failure::could_not),
+            Verdicts::Slots(verdicts) => Ok(serde_json::json!({
+                "ok": self.are_good(), "trails": verdicts,
+                "without_public_key": without_key(verdicts),
+                "without_checkpoint": without_checkpoint(verdicts),
+            })
+            .to_string()),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        let verdicts = match self {
+            Verdicts::One(verdict) => return verdict.to_string(),
+            Verdicts::Slots(verdicts) => verdicts,
+        };
         // Problems come first.
         let mut sorted: Vec<&Verdict> = verdicts.iter().collect();
         sorted.sort_by_key(|verdict| verdict.ok);
         let mut texts: Vec<String> =
             sorted.iter().map(|verdict| format!("{}\ntrail:    {}", verdict, verdict.origin)).collect();
-        for (what, origins) in [("public key", without_key), ("checkpoint", without_checkpoint)] {
+        for (what, origins) in
+            [("public key", without_key(verdicts)), ("checkpoint", without_checkpoint(verdicts))]
+        {
             if !origins.is_empty() {
                 texts.push(format!("no {what} was given for {}", origins.join(", ")));
             }
         }
         texts.join("\n\n")
-    };
-    write_out(None, format!("{}\n", text.trim_end()).as_bytes())?;
-    if ok { Ok(()) } else { Err(Failure::No(None)) }
+    }
+}
+
+fn without_key(verdicts: &[Verdict]) -> Vec<&str> {
+    slots::without(verdicts, |verdict| verdict.key_pinned)
+}
+
+fn without_checkpoint(verdicts: &[Verdict]) -> Vec<&str> {
+    slots::without(verdicts, |verdict| verdict.checkpoint_pinned)
 }
 
 /// Public keys given by the user, each as text or as a file. Only the first line of a text counts, so the output of
 /// `key show` can be used as it is.
-pub(super) fn keys(given: &[String]) -> Outcome<Vec<VerifyingKey>> {
+pub(crate) fn keys(given: &[String]) -> Outcome<Vec<VerifyingKey>> {
     let parse = |text: &str| VerifyingKey::parse(text.lines().next().unwrap_or_default().trim());
     given
         .iter()

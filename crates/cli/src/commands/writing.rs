@@ -50,7 +50,7 @@ pub(super) fn tell_slot(settings: &Settings, folder: &Path, own: &str) {
 }
 
 /// The index is derived: a failure to write it is reported and stops nothing.
-pub(super) fn attach_index(trail: &Trail) -> Outcome {
+pub(crate) fn attach_index(trail: &Trail) -> Outcome {
     let folder = trail.folder().root().join(trailseal_index::FOLDER);
     let options = IndexOptions::new(trail.origin());
     match Indexer::open(&folder, options.clone()) {

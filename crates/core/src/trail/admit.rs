@@ -16,12 +16,22 @@ impl Inner {
         room_wait: Duration,
     ) -> Result<u64, RecordError> {
         self.refuse_forked()?;
-        let pushed = match self.log.gate.shut() {
+        self.try_push(flags, events, room_wait).map_err(|error| self.refused(events.ends.len() as u64, error))
+    }
+
+    /// The same, without counting events that are refused; not in a forked child.
+    #[inline(always)]
+    pub(super) fn try_push(
+        &self,
+        flags: &[Flag],
+        events: Frame<'_>,
+        room_wait: Duration,
+    ) -> Result<u64, RecordError> {
+        match self.log.gate.shut() {
             Some(shut) => Err(RecordError::of_shut(shut)),
             None if flags.is_empty() => put(&self.log, events, room_wait),
             None => put_flagged(&self.log, &self.masker, flags, events, room_wait),
-        };
-        pushed.map_err(|error| self.refused(events.ends.len() as u64, error))
+        }
     }
 
     /// Counts events that were refused.

@@ -163,6 +163,20 @@ impl Inner {
     ) -> Option<Result<(Ready<'p>, Option<u128>), OtherTenant>> {
         let start = bytes.len();
         let event = line::rewrite_clean(&self.masker, json, now, bytes)?;
+        self.ready_from_clean(policy, event, by, now, start, bytes)
+    }
+
+    /// Continues with an event of which the rest without anything to mask was written to `bytes`, from `start` on.
+    #[inline(always)]
+    pub(super) fn ready_from_clean<'p>(
+        &self,
+        policy: &'p InForce,
+        event: Rewritten<'_>,
+        by: &Submitter,
+        now: Timestamp,
+        start: usize,
+        bytes: &mut Vec<u8>,
+    ) -> Option<Result<(Ready<'p>, Option<u128>), OtherTenant>> {
         let Some((category, mut fields)) = self.what_is_added(&event, by, bytes.len() - start) else {
             bytes.truncate(start);
             return None;

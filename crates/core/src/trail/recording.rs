@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use trailseal_event::complete::EventId;
 use trailseal_event::policy::{Decision, OnFailure, Treatment};
 use trailseal_event::{Event, Index, NoAction};
 
@@ -120,6 +121,34 @@ impl Trail {
     }
 }
 
+/// What becomes of an event that was put into the handoff, or could not be.
+#[inline(always)]
+pub(super) fn handed_in(
+    pushed: Result<u64, RecordError>,
+    id: EventId,
+    then: &Treatment,
+    ack: Ack,
+) -> Result<HandedIn, RecordError> {
+    let (index, status) = match pushed {
+        Ok(index) => (Some(Index::new(index)), Status::Accepted),
+        Err(_) if then.on_failure == OnFailure::Allow => (None, Status::Refused),
+        Err(error) => return Err(error),
+    };
+    let receipt = Receipt { index, id, status };
+    let (timeout, on_failure) = (then.timeout, then.on_failure);
+    Ok(HandedIn { receipt, ack: level(then, ack), timeout, on_failure, events: 1 })
+}
+
+impl Ready<'_> {
+    /// What the caller of an event gets that is not kept.
+    fn into_dropped(self, status: Status, ack: Ack) -> HandedIn {
+        let then = self.decision.then;
+        let receipt = Receipt { index: None, id: self.stamp.id, status };
+        let (timeout, on_failure) = (then.timeout, then.on_failure);
+        HandedIn { receipt, ack: level(then, ack), timeout, on_failure, events: 1 }
+    }
+}
+
 impl Inner {
     /// Hands an event in as the policy says, and waits for nothing but room in the buffer.
     pub(super) fn hand_in(
@@ -150,31 +179,20 @@ impl Inner {
         ack: Ack,
         room_wait: Duration,
     ) -> Result<HandedIn, RecordError> {
-        let Decision { keep, then, rule, .. } = ready.decision;
+        let Decision { keep, rule, .. } = ready.decision;
         policy.count(rule, keep);
-        let (index, status) = match self.count_dropped(keep) {
-            Some(status) => (None, status),
-            None => {
-                let pushed = match written {
-                    Ok(()) => {
-                        let frame = Frame { bytes: line, ends: &[line.len()], now: ready.stamp.now };
-                        self.push(ready.flags(), frame, room_wait)
-                    }
-                    Err(error) => Err(self.refused(1, error.into())),
-                };
-                match pushed {
-                    Ok(index) => {
-                        self.count_masked(ready.is_masked().into());
-                        (Some(Index::new(index)), Status::Accepted)
-                    }
-                    Err(_) if then.on_failure == OnFailure::Allow => (None, Status::Refused),
-                    Err(error) => return Err(error),
-                }
+        let pushed = match (self.count_dropped(keep), written) {
+            (Some(status), _) => return Ok(ready.into_dropped(status, ack)),
+            (None, Ok(())) => {
+                let frame = Frame { bytes: line, ends: &[line.len()], now: ready.stamp.now };
+                self.push(ready.flags(), frame, room_wait)
             }
+            (None, Err(error)) => Err(self.refused(1, error.into())),
         };
-        let receipt = Receipt { index, id: ready.stamp.id, status };
-        let (timeout, on_failure) = (then.timeout, then.on_failure);
-        Ok(HandedIn { receipt, ack: level(then, ack), timeout, on_failure, events: 1 })
+        if pushed.is_ok() {
+            self.count_masked(ready.is_masked().into());
+        }
+        handed_in(pushed, ready.stamp.id, ready.decision.then, ack)
     }
 
     /// Hands in events as one. Returns their receipts, and the level and treatment that suit all of them.

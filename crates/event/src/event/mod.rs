@@ -31,7 +31,7 @@ pub(crate) use limits::{
     ID_BYTES_MAX, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, ROLES_MAX, fit, shorten_paths, within_limits,
 };
 pub(crate) use names::INVALID;
-pub(crate) use out::{Out, Piece, piece};
+pub(crate) use out::{Out, Piece, escape_into, piece};
 pub(crate) use write::{
     end_object, write_escaped, write_list, write_members, write_number, write_object, write_text, write_u64,
     write_value,

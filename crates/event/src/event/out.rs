@@ -259,7 +259,7 @@ impl Room {
 }
 
 /// Appends the inside of a JSON string for `text`, which is UTF-8.
-fn escape_into(mut text: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn escape_into(mut text: &[u8], out: &mut Vec<u8>) {
     while let Some(clean) = text.iter().position(|&byte| is_special(byte)) {
         out.extend_from_slice(&text[..clean]);
         text = &text[clean..];

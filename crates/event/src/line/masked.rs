@@ -7,7 +7,7 @@ use crate::complete::{Stamp, complete};
 use crate::event::{Event, NoAction};
 use crate::line;
 use crate::mask::Masker;
-use crate::rewrite::{Rewritten, rewrite};
+use crate::rewrite::{Ends, Rewritten, rewrite, rewrite_text};
 use crate::timestamp::Timestamp;
 
 /// Appends the rest of the event's line with every secret masked, and lists in `stamp` what was.
@@ -40,6 +40,22 @@ pub fn rewrite_clean<'a>(
 ) -> Option<Rewritten<'a>> {
     let start = rest.len();
     let event = rewrite(text, now, |key| masker.key_matches(key), rest);
+    if event.is_some() && masker.text_has(&rest[start..]) {
+        rest.truncate(start);
+        return None;
+    }
+    event
+}
+
+/// The same for the text of an [`EventText`](crate::EventText); see [`rewrite_text`].
+pub fn rewrite_clean_text<'a>(
+    masker: &Masker,
+    (text, ends): (&'a [u8], &Ends),
+    now: Timestamp,
+    rest: &mut Vec<u8>,
+) -> Option<Rewritten<'a>> {
+    let start = rest.len();
+    let event = rewrite_text(text, ends, now, |key| masker.key_matches(key), rest);
     if event.is_some() && masker.text_has(&rest[start..]) {
         rest.truncate(start);
         return None;

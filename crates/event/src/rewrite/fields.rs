@@ -14,33 +14,37 @@ use crate::event::{
 use crate::timestamp::{TIMESTAMP_BYTES, Timestamp};
 
 /// The ranks of the top-level fields: their places in the line.
-pub(super) mod rank {
-    pub(in super::super) const ID: usize = 0;
-    pub(in super::super) const TIME: usize = 1;
-    pub(in super::super) const TENANT: usize = 2;
-    pub(in super::super) const CATEGORY: usize = 3;
-    pub(in super::super) const ACTION: usize = 4;
-    pub(in super::super) const DESCRIPTION: usize = 5;
-    pub(in super::super) const SEVERITY: usize = 6;
-    pub(in super::super) const OUTCOME: usize = 7;
-    pub(in super::super) const ERROR: usize = 8;
-    pub(in super::super) const ACTOR: usize = 9;
-    pub(in super::super) const ON_BEHALF_OF: usize = 10;
-    pub(in super::super) const RESOURCE: usize = 11;
-    pub(in super::super) const RELATED: usize = 12;
-    pub(in super::super) const BEFORE: usize = 13;
-    pub(in super::super) const AFTER: usize = 14;
-    pub(in super::super) const CHANGES: usize = 15;
-    pub(in super::super) const DETAILS: usize = 16;
-    pub(in super::super) const CONTEXT: usize = 17;
-    pub(in super::super) const DURATION_MS: usize = 18;
-    pub(in super::super) const APPROVAL: usize = 19;
+pub(crate) mod rank {
+    pub(crate) const ID: usize = 0;
+    pub(crate) const TIME: usize = 1;
+    pub(crate) const TENANT: usize = 2;
+    pub(crate) const CATEGORY: usize = 3;
+    pub(crate) const ACTION: usize = 4;
+    pub(crate) const DESCRIPTION: usize = 5;
+    pub(crate) const SEVERITY: usize = 6;
+    pub(crate) const OUTCOME: usize = 7;
+    pub(crate) const ERROR: usize = 8;
+    pub(crate) const ACTOR: usize = 9;
+    pub(crate) const ON_BEHALF_OF: usize = 10;
+    pub(crate) const RESOURCE: usize = 11;
+    pub(crate) const RELATED: usize = 12;
+    pub(crate) const BEFORE: usize = 13;
+    pub(crate) const AFTER: usize = 14;
+    pub(crate) const CHANGES: usize = 15;
+    pub(crate) const DETAILS: usize = 16;
+    pub(crate) const CONTEXT: usize = 17;
+    pub(crate) const DURATION_MS: usize = 18;
+    pub(crate) const APPROVAL: usize = 19;
 }
 
 pub(super) const TOP: usize = FIELDS.len() + RESERVED.len();
 /// The levels at which containers in the event's own fields are.
 const PART_DEPTH: usize = 2;
 const RELATED_DEPTH: usize = 3;
+
+/// Where each field's value ends in an event's JSON text, by its rank; 0 for fields that are not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends(pub(crate) [u32; FIELDS.len()]);
 
 /// What was found in an object with known fields. Each span is a whole `,"key":value`.
 pub(super) struct Fields<const N: usize> {
@@ -83,10 +87,24 @@ pub(super) struct Facts {
 }
 
 impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
-    /// Reads the whole event.
-    pub(super) fn event(&mut self, fields: &mut Fields<TOP>, facts: &mut Facts) -> Option<()> {
+    /// Reads the whole event. If `ends` are given, each field's value must end there.
+    pub(super) fn event(
+        &mut self,
+        ends: Option<&Ends>,
+        fields: &mut Fields<TOP>,
+        facts: &mut Facts,
+    ) -> Option<()> {
         self.space();
-        self.fields((&names::EVENT, Place::Event), 1, fields, |scan, rank| scan.field(rank, facts))?;
+        self.fields((&names::EVENT, Place::Event), 1, fields, |scan, rank| {
+            let is_kept = scan.field(rank, facts)?;
+            if let Some(Ends(ends)) = ends
+                && ends.get(rank).copied() != u32::try_from(scan.places.at).ok()
+                && !cfg!(trailseal_fault = "parts_not_bounded")
+            {
+                return None;
+            }
+            Some(is_kept)
+        })?;
         self.space();
         (self.places.at == self.text.len()).then_some(())
     }

@@ -31,7 +31,9 @@ mod simd;
 mod span;
 
 use differences::States;
-use fields::{Facts, Fields, rank};
+pub use fields::Ends;
+pub(crate) use fields::rank;
+use fields::{Facts, Fields};
 use scan::{Lists, Scan, Text};
 use span::Span;
 
@@ -114,6 +116,29 @@ pub fn rewrite<'a>(
     key_matches: impl Fn(&str) -> bool,
     out: &mut Vec<u8>,
 ) -> Option<Rewritten<'a>> {
+    rewrite_with(text, None, now, key_matches, out)
+}
+
+/// The same for the text of an [`EventText`](crate::EventText), and only if each field's value ends where it does in
+/// `ends`: so a part that is not one JSON value is never read as several fields.
+pub fn rewrite_text<'a>(
+    text: &'a [u8],
+    ends: &Ends,
+    now: Timestamp,
+    key_matches: impl Fn(&str) -> bool,
+    out: &mut Vec<u8>,
+) -> Option<Rewritten<'a>> {
+    rewrite_with(text, Some(ends), now, key_matches, out)
+}
+
+#[inline(always)]
+fn rewrite_with<'a>(
+    text: &'a [u8],
+    ends: Option<&Ends>,
+    now: Timestamp,
+    key_matches: impl Fn(&str) -> bool,
+    out: &mut Vec<u8>,
+) -> Option<Rewritten<'a>> {
     if text.len() > TEXT_BYTES_MAX {
         return None;
     }
@@ -122,8 +147,9 @@ pub fn rewrite<'a>(
         // `key_matches` may re-enter this function; then the buffers are in use.
         let mut buffers = cell.try_borrow_mut().ok()?;
         let as_sent = memchr::memchr(b'\\', text.as_bytes()).is_none();
-        let written = as_sent.then(|| write::<false>(text, now, &key_matches, &mut buffers, out)).flatten();
-        let written = written.or_else(|| write::<true>(text, now, &key_matches, &mut buffers, out));
+        let written =
+            as_sent.then(|| write::<false>(text, ends, now, &key_matches, &mut buffers, out)).flatten();
+        let written = written.or_else(|| write::<true>(text, ends, now, &key_matches, &mut buffers, out));
         if buffers.text.len() > BUFFER_KEPT {
             *buffers = Buffers { text: Vec::new(), lists: Lists::new() };
         }
@@ -135,6 +161,7 @@ pub fn rewrite<'a>(
 /// One pass over the text, copying or not; see [`copy`].
 fn write<'a, const COPIES: bool>(
     text: &'a str,
+    ends: Option<&Ends>,
     now: Timestamp,
     key_matches: impl Fn(&str) -> bool,
     buffers: &mut Buffers,
@@ -147,7 +174,7 @@ fn write<'a, const COPIES: bool>(
     }
     let mut scan = Scan::<_, COPIES>::new(text, &mut buffers.text, &mut buffers.lists, key_matches);
     let (mut fields, mut facts) = (Fields::new(), Facts::default());
-    scan.event(&mut fields, &mut facts)?;
+    scan.event(ends, &mut fields, &mut facts)?;
     let action = facts.action?;
     let has_own_names = scan.has_own_names;
     let id = match facts.id {

@@ -498,3 +498,48 @@ fn most_made_events_take_the_fast_way() {
     let fast = fast.count();
     assert!(fast > 300, "{fast}");
 }
+
+/// The text of an event whose parts are texts, read on the fast path if its parts end where they should.
+fn rewritten_text(event: &crate::EventText<'_>) -> Option<String> {
+    let (mut text, mut rest) = (Vec::new(), Vec::new());
+    let ends = event.write(&mut text)?;
+    rewrite_text(&text, &ends, Timestamp::from_micros(0), |_| false, &mut rest)?;
+    String::from_utf8(rest).ok()
+}
+
+#[test]
+fn parts_that_are_one_value_each_take_the_fast_path() {
+    let event = crate::EventText {
+        action: "a",
+        id: Some("7"),
+        error: Some("a \"b\""),
+        actor: Some(r#"{"id":"u"}"#),
+        before: Some(r#"{"n":1}"#),
+        after: Some(r#"{ "n" : 2 }"#),
+        details: Some(r#"{"deep":[1,{"x":"\u00e9"}]}"#),
+        ..crate::EventText::default()
+    };
+    let slow = Event::from_json(&event.to_json()).unwrap();
+    let mut expected = Vec::new();
+    let stamp = crate::complete::complete(&slow, Timestamp::from_micros(0));
+    crate::line::write_rest(&slow, &stamp, &mut expected).unwrap();
+    assert_eq!(rewritten_text(&event).unwrap(), String::from_utf8(expected).unwrap());
+}
+
+#[test]
+fn a_part_that_ends_its_field_and_begins_another_does_not() {
+    for smuggled in [
+        r#"{},"tenant":"other""#,
+        r#"{}, "actor":"root""#,
+        r#"{} ,"own":1"#,
+        r#"{},"id":"x","description":"""#,
+    ] {
+        let event = crate::EventText { action: "a", details: Some(smuggled), ..crate::EventText::default() };
+        assert_eq!(rewritten_text(&event), None, "{smuggled}");
+        let event = crate::EventText { action: "a", actor: Some(smuggled), ..crate::EventText::default() };
+        assert_eq!(rewritten_text(&event), None, "{smuggled}");
+    }
+    let own = [("own", "1")];
+    let event = crate::EventText { action: "a", extra: &own, ..crate::EventText::default() };
+    assert_eq!(rewritten_text(&event), None, "of those no end is known");
+}

@@ -28,27 +28,28 @@ pub(crate) fn write(
     flags: &Filters,
     out: Option<&Path>,
 ) -> Outcome<u64> {
-    let count = match out {
+    match out {
         Some(path) => {
             let mut destination = Destination::create(path)?;
             let bundle = BundleWriter::new(BufWriter::with_capacity(BUFFER_BYTES, destination.file()));
             let count = fill(bundle, search, filter, flags).map_err(|failure| destination.failed(failure))?;
             destination.finish()?;
-            count
+            Ok(count)
         }
         None if is_terminal() => {
-            return Err(Failure::could_not(
-                "a bundle is a zip file and cannot go to a terminal: use --out FILE",
-            ));
+            Err(Failure::could_not("a bundle is a zip file and cannot go to a terminal: use --out FILE"))
         }
         None => {
             let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
-            fill(BundleWriter::to_pipe(UntilItFails::new(stdout)), search, filter, flags)?
+            fill(BundleWriter::to_pipe(UntilItFails::new(stdout)), search, filter, flags)
         }
-    };
+    }
+}
+
+/// Tells people what a bundle of `count` events proves.
+pub(crate) fn tell_what_it_proves(count: u64, out: Option<&Path>) {
     let place = out.map_or_else(String::new, |path| format!(" in {}", path.display()));
     tell(&format!("{} events{place}: proves that {WHAT_A_BUNDLE_PROVES}", thousands(count)));
-    Ok(count)
 }
 
 pub(super) fn fill<W: Write + Seek>(

@@ -1,0 +1,177 @@
+//! Events whose parts are JSON text, and events that are handed in without waiting for room.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+use support::{SOON, options};
+use trailseal_core::{Ack, HandInTextError, Known, KnownIds, KnownIdsError, RecordError, Trail, Tried};
+use trailseal_event::policy::{Mode, Policy};
+use trailseal_event::{EventText, Value};
+
+fn lines(dir: &std::path::Path) -> Vec<Value> {
+    let mut reader = trailseal_core::Reader::open(dir, Arc::new(trailseal_core::file::StdFiles)).unwrap();
+    let end = reader.end().get();
+    let mut lines = Vec::new();
+    reader
+        .for_each(0..end, &mut |_, line| {
+            lines.push(Value::parse(line).unwrap());
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    lines.retain(|line| line.get("system").is_none());
+    lines
+}
+
+#[test]
+fn a_text_is_masked_and_marked_like_any_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Trail::open(dir.path(), options()).unwrap();
+    let record = |event: EventText<'_>| {
+        let handed_in = trail.hand_in_text(&event, Ack::Durable, SOON).unwrap();
+        trail.finish(handed_in).unwrap();
+    };
+    record(EventText { action: "plain", details: Some(r#"{"n":1}"#), ..EventText::default() });
+    record(EventText {
+        action: "key",
+        details: Some(r#"{"user":{"password":"x1"}}"#),
+        ..EventText::default()
+    });
+    record(EventText {
+        action: "value",
+        before: Some(r#"{"note":"Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlLWJ5dGVz"}"#),
+        ..EventText::default()
+    });
+    record(EventText { action: "outcome", outcome: Some("splendid"), ..EventText::default() });
+    record(EventText { action: "bad", details: Some(r#"{},"tenant":"other""#), ..EventText::default() });
+    trail.close(SOON).unwrap();
+
+    let lines = lines(dir.path());
+    let [plain, key, value, outcome, bad] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!(plain.get_path("details.n").and_then(Value::as_i64), Some(1));
+    assert_eq!(key.get_path("masked.0").and_then(Value::as_str), Some("details.user.password"));
+    assert!(!format!("{value}").contains("c2lnbmF0dXJl") && value.get("masked").is_some(), "{value}");
+    assert_eq!(outcome.get("outcome").and_then(Value::as_str), Some("unknown"));
+    assert_eq!(outcome.get_path("details._invalid.outcome").and_then(Value::as_str), Some("splendid"));
+    assert!(bad.get("tenant").is_none(), "a part has begun another field: {bad}");
+}
+
+#[test]
+fn without_an_action_it_is_refused_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Trail::open(dir.path(), options()).unwrap();
+    let refused = trail.hand_in_text(&EventText::default(), Ack::Accepted, SOON).unwrap_err();
+    assert!(matches!(refused, HandInTextError::Bad(_)), "{refused}");
+    assert_eq!(trail.stats().counted.refused, 1);
+    trail.close(SOON).unwrap();
+    let event = EventText { action: "a", ..EventText::default() };
+    let refused = trail.hand_in_text(&event, Ack::Accepted, SOON).unwrap_err();
+    assert!(matches!(refused, HandInTextError::Refused(RecordError::Closed)), "{refused}");
+}
+
+/// A trail with a small buffer that nobody empties while the flag is set.
+fn stalling(dir: &std::path::Path) -> (Trail, Arc<AtomicBool>) {
+    let (mut options, hangs) = (options(), Arc::default());
+    options.files = support::hooked::hanging(&hangs);
+    (Trail::open(dir, options).unwrap(), hangs)
+}
+
+#[test]
+fn without_room_nothing_is_counted_and_what_was_decided_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (trail, hangs) = stalling(dir.path());
+    hangs.store(true, SeqCst);
+    let text = format!(r#"{{"filling":"{}"}}"#, "x".repeat(30_000));
+    let event = EventText { action: "fill", details: Some(&text), ..EventText::default() };
+    let mut accepted = 0;
+    let held = loop {
+        match trail.try_hand_in_text(&event, Ack::Accepted).unwrap() {
+            Tried::HandedIn(_) => accepted += 1,
+            Tried::NoRoom(held) => break held,
+        }
+        assert!(accepted < 1_000, "the buffer takes no end of events");
+    };
+    assert_eq!(trail.stats().counted.refused, 0, "no room is not a refusal yet");
+    let id = held.id().clone();
+    hangs.store(false, SeqCst);
+    let handed_in = held.hand_in(SOON).unwrap();
+    assert_eq!(handed_in.receipt.id, id);
+    trail.finish(handed_in).unwrap();
+    assert!(trail.flush(SOON));
+
+    hangs.store(true, SeqCst);
+    let held = loop {
+        if let Tried::NoRoom(held) = trail.try_hand_in_text(&event, Ack::Accepted).unwrap() {
+            break held;
+        }
+        accepted += 1;
+    };
+    drop(held);
+    assert_eq!(trail.stats().counted.refused, 1, "given up is refused");
+    hangs.store(false, SeqCst);
+    trail.close(SOON).unwrap();
+    assert_eq!(lines(dir.path()).len(), accepted + 1);
+}
+
+#[test]
+fn what_is_not_kept_needs_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.policy = Policy::of_mode(Mode::Off);
+    let trail = Trail::open(dir.path(), options).unwrap();
+    let event = EventText { action: "a", ..EventText::default() };
+    let Tried::HandedIn(handed_in) = trail.try_hand_in_text(&event, Ack::Durable).unwrap() else { panic!() };
+    assert_eq!(handed_in.receipt.index, None);
+    trail.close(SOON).unwrap();
+}
+
+/// Answers when it may.
+struct Slow {
+    is_asked: Arc<Barrier>,
+    may_answer: std::sync::mpsc::Receiver<()>,
+}
+
+impl KnownIds for Slow {
+    fn look(&mut self) -> Result<Known, KnownIdsError> {
+        self.is_asked.wait();
+        self.may_answer.recv()?;
+        Ok(Known::default())
+    }
+
+    fn look_every(&self) -> u64 {
+        1
+    }
+
+    fn find(&mut self, _: &str, _: &mut Vec<trailseal_event::Index>) -> Result<(), KnownIdsError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_text_does_not_wait_for_somebody_who_looks_an_id_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Trail::open(dir.path(), options()).unwrap();
+    let is_asked = Arc::new(Barrier::new(2));
+    let (answer, may_answer) = channel();
+    trail.look_ids_up_in(Box::new(Slow { is_asked: is_asked.clone(), may_answer }));
+    std::thread::scope(|scope| {
+        scope.spawn(|| trail.hand_in_json_once(br#"{"action":"a","id":"1"}"#, Ack::Accepted).unwrap());
+        is_asked.wait();
+        let (done, is_done) = channel();
+        let other = trail.clone();
+        std::thread::spawn(move || {
+            let event = EventText { action: "b", id: Some("2"), ..EventText::default() };
+            done.send(other.hand_in_text(&event, Ack::Accepted, SOON).is_ok()).unwrap();
+        });
+        let done = is_done.recv_timeout(Duration::from_secs(20));
+        answer.send(()).unwrap();
+        assert!(done.unwrap(), "it waited for the lock of ids");
+    });
+    trail.close(SOON).unwrap();
+}

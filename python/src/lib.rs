@@ -1,0 +1,73 @@
+//! The native part of the Python package `trailseal`.
+//!
+//! In the order of an event's way: `fields` and `heads` (the keywords of `record`), `values` (anything as JSON text; with `kinds`),
+//! `context` (what the request adds), `trail` (hands it in), `waits` (asyncio), `reading` (what comes back). `shared` is
+//! the open trail, through forks; `ends` is the end of the process; `notices` is what an operator should know.
+//!
+//! What must hold: nothing waits while it is attached to the interpreter, and nothing attaches while it holds a lock.
+//! The threads of the trail never attach.
+
+mod answers;
+mod context;
+mod ends;
+mod failures;
+mod fields;
+mod heads;
+mod kinds;
+mod notices;
+mod opening;
+mod reading;
+mod receipt;
+mod registry;
+mod server;
+mod shared;
+mod trail;
+mod values;
+mod waits;
+
+use std::ffi::OsString;
+
+use pyo3::prelude::*;
+
+/// The module `trailseal._trailseal`.
+#[pymodule(gil_used = false)]
+fn _trailseal(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    trailseal_core::fork::watch();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("request_context", context::variable(py)?)?;
+    module.add_class::<trail::Trail>()?;
+    module.add_class::<receipt::Receipt>()?;
+    module.add_class::<context::RequestContext>()?;
+    module.add_class::<waits::HandedIn>()?;
+    module.add_class::<waits::LoopWaits>()?;
+    module.add_class::<reading::Events>()?;
+    module.add_class::<reading::Page>()?;
+    module.add_class::<server::Server>()?;
+    module.add_function(wrap_pyfunction!(run_command, module)?)?;
+    module.add_function(wrap_pyfunction!(to_json, module)?)?;
+    module.add_function(wrap_pyfunction!(fork_generation, module)?)?;
+    ends::prepare(module)
+}
+
+/// The command `trailseal`; returns its exit code.
+#[pyfunction]
+fn run_command(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
+    py.detach(|| trailseal_cli::run(arguments))
+}
+
+/// A value as `record` would write it, without masking.
+#[pyfunction]
+fn to_json(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let mut text = Vec::new();
+    let mut writer = values::Writer::new(value.py(), &mut text);
+    writer.value("value", value);
+    writer.finish()?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// How often this process was forked, as far as the core has seen.
+#[pyfunction]
+fn fork_generation() -> u32 {
+    trailseal_core::fork::generation()
+}

@@ -1,0 +1,393 @@
+//! What comes back: events page by page, counts, summaries.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use trailseal_core::clock::{Clock as _, SystemClock};
+use trailseal_event::filter::{Filter, parse_time};
+use trailseal_event::{Event, Object, Timestamp, Value};
+use trailseal_index::{By, Cursor, First, Hit, Order, Search, SearchError};
+
+use crate::answers;
+use crate::failures;
+use crate::heads::plain_text;
+use crate::kinds::{Kind, kind_of};
+use crate::shared::Shared;
+use crate::values::timestamp;
+
+/// How long a read waits for what was recorded before it.
+pub(crate) const WITHIN: Duration = Duration::from_secs(10);
+/// Events that are read at a time.
+const PAGE: usize = 256;
+/// A signal is answered this soon.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// The order of an answer, by its names.
+pub(crate) fn order(order: &str, by: &str) -> PyResult<Order> {
+    let first = match order {
+        "desc" => First::Newest,
+        "asc" => First::Oldest,
+        other => return Err(PyValueError::new_err(format!("order cannot be {other:?}: use asc or desc"))),
+    };
+    let by = match by {
+        "time" => By::Time,
+        "recorded" => By::Recorded,
+        other => {
+            return Err(PyValueError::new_err(format!("order_by cannot be {other:?}: use time or recorded")));
+        }
+    };
+    Ok(Order { by, first })
+}
+
+/// `TYPE/ID` of a resource.
+pub(crate) fn resource(resource: &Bound<'_, PyAny>) -> PyResult<String> {
+    if let Ok((kind, id)) = resource.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()
+        && !resource.is_instance_of::<PyString>()
+    {
+        return Ok(format!("{}/{}", plain_text(&kind)?, plain_text(&id)?));
+    }
+    plain_text(resource)
+}
+
+/// Filters as names and values, in the form of the command line.
+pub(crate) fn pairs(given: Option<&Bound<'_, PyDict>>) -> PyResult<Vec<(String, String)>> {
+    let mut pairs = Vec::new();
+    for (name, value) in given.into_iter().flat_map(|given| given.iter()) {
+        let name: String = name.extract()?;
+        if value.is_none() {
+            continue;
+        }
+        if name == "system" {
+            if value.is_truthy()? {
+                pairs.push((name, "true".to_owned()));
+            }
+            continue;
+        }
+        if name == "resource" && value.is_instance_of::<pyo3::types::PyTuple>() {
+            pairs.push((name, resource(&value)?));
+            continue;
+        }
+        match kind_of(&value) {
+            Kind::Sequence | Kind::Set => {
+                for one in value.try_iter()? {
+                    pairs.push((name.clone(), filter_text(&one?)?));
+                }
+            }
+            _ => pairs.push((name, filter_text(&value)?)),
+        }
+    }
+    Ok(pairs)
+}
+
+fn filter_text(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    match kind_of(value) {
+        Kind::Datetime => Ok(timestamp(value)?.0.to_string()),
+        Kind::Timedelta => {
+            let micros = SystemClock.now().as_micros() - span_micros(value)?;
+            Ok(Timestamp::from_micros(micros).to_string())
+        }
+        Kind::Iso => plain_text(&value.call_method0(intern!(value.py(), "isoformat"))?),
+        _ => plain_text(value),
+    }
+}
+
+fn span_micros(span: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let seconds: f64 = span.call_method0(intern!(span.py(), "total_seconds"))?.extract()?;
+    Ok((seconds * 1e6) as i64)
+}
+
+/// The width of a histogram's bars: a timedelta, or text such as `15m`.
+pub(crate) fn span(span: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    let micros = match kind_of(span) {
+        Kind::Timedelta => Some(span_micros(span)?),
+        _ => {
+            let (text, now) = (plain_text(span)?, SystemClock.now());
+            parse_time(&text, now).map(|then| now.as_micros() - then.as_micros())
+        }
+    };
+    match micros.filter(|micros| *micros >= 1_000_000) {
+        Some(micros) => Ok(Duration::from_micros(micros.unsigned_abs())),
+        None => {
+            Err(PyValueError::new_err("bucket is at least a second, such as \"15m\" or timedelta(hours=1)"))
+        }
+    }
+}
+
+/// A question to all trails of a folder, that was noted and may be answered.
+pub(crate) struct Asked {
+    shared: Arc<Shared>,
+    search: Search,
+    filter: Filter,
+}
+
+impl Asked {
+    /// Waits until what was recorded before is on disk, and records that it is read.
+    pub(crate) fn new(
+        py: Python<'_>,
+        shared: &Arc<Shared>,
+        what: &'static str,
+        pairs: Vec<(String, String)>,
+    ) -> PyResult<Asked> {
+        let mut filter = Filter::default();
+        for (name, value) in &pairs {
+            if name == "system" {
+                filter.system = true;
+                continue;
+            }
+            let set = filter.set(name, value, SystemClock.now());
+            set.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        }
+        if !shared.is_closed() {
+            // With slots it may be the first use of the trail in this process.
+            shared.opened(py)?;
+        }
+        let trail = shared.if_open();
+        let begun = Instant::now();
+        while let Some(trail) = &trail
+            && !py.detach(|| trail.flush(SLICE))
+        {
+            py.check_signals()?;
+            if begun.elapsed() > WITHIN {
+                let text = "what was recorded before is not on disk yet: the disk is too slow, or does not accept lines";
+                return Err(failures::exception(py, "ReadError", text.to_owned()));
+            }
+        }
+        let search = py.detach(|| {
+            if let Some(trail) = trail.filter(|_| !shared.is_closed()) {
+                note(&trail, what, &pairs);
+            }
+            open(shared.dir())
+        });
+        let search = search.map_err(|error| failures::of_reading(py, &error))?;
+        Ok(Asked { shared: shared.clone(), search, filter })
+    }
+
+    pub(crate) fn count(mut self, py: Python<'_>) -> PyResult<u64> {
+        let count = py.detach(|| self.search.count(&self.filter));
+        count.map_err(|error| failures::of_reading(py, &error))
+    }
+
+    pub(crate) fn summary(
+        mut self,
+        py: Python<'_>,
+        top: usize,
+        bucket: Option<Duration>,
+    ) -> PyResult<String> {
+        let summary = py.detach(|| self.search.summary(&self.filter, top, bucket));
+        summary.map(|summary| summary.to_json().to_string()).map_err(|error| failures::of_reading(py, &error))
+    }
+
+    fn cursor(&self, order: Order, cursor: Option<&str>) -> PyResult<Option<Cursor>> {
+        let Some(text) = cursor else { return Ok(None) };
+        let cursor = text.parse::<Cursor>().ok().filter(|cursor| self.search.knows(cursor));
+        match cursor.filter(|cursor| cursor.order() == order) {
+            Some(cursor) => Ok(Some(cursor)),
+            None => Err(PyValueError::new_err(
+                "cursor is not one of this trail and this order: give the one that a page returned as `next`",
+            )),
+        }
+    }
+
+    pub(crate) fn events(
+        self,
+        _py: Python<'_>,
+        order: Order,
+        cursor: Option<&str>,
+        limit: Option<usize>,
+    ) -> PyResult<Events> {
+        let cursor = self.cursor(order, cursor)?;
+        let left = limit.unwrap_or(usize::MAX);
+        let Asked { shared, search, filter } = self;
+        let walk =
+            Walk { shared, search, filter, found: VecDeque::new(), next: Next::Page { order, cursor, left } };
+        Ok(Events { walk: Mutex::new(walk) })
+    }
+
+    pub(crate) fn page(
+        mut self,
+        py: Python<'_>,
+        order: Order,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> PyResult<Page> {
+        let cursor = self.cursor(order, cursor)?;
+        let page = py.detach(|| self.search.page(&self.filter, order, cursor.as_ref(), limit.max(1), None));
+        let page = page.map_err(|error| failures::of_reading(py, &error))?;
+        let events: PyResult<Vec<_>> =
+            page.hits.iter().map(|hit| Ok(answers::event(py, &hit.origin, &hit.line)?.unbind())).collect();
+        Ok(Page { events: events?, next: page.next.map(|next| next.to_string()) })
+    }
+
+    /// The newest events, oldest of them first, and, if `poll` says how often to look, those that come.
+    pub(crate) fn tail(mut self, py: Python<'_>, n: usize, poll: Option<Duration>) -> PyResult<Events> {
+        let seen = self.search.end();
+        let order = Order::NEWEST_RECORDED;
+        let page = py.detach(|| self.search.page(&self.filter, order, None, n, None));
+        let page = page.map_err(|error| failures::of_reading(py, &error))?;
+        let found = page.hits.into_iter().rev().collect();
+        let next = poll.map_or(Next::End, |poll| Next::Follow { seen, poll });
+        let Asked { shared, search, filter } = self;
+        Ok(Events { walk: Mutex::new(Walk { shared, search, filter, found, next }) })
+    }
+}
+
+fn open(dir: &Path) -> Result<Search, SearchError> {
+    Search::open(dir, Arc::new(trailseal_core::file::StdFiles))
+}
+
+/// Who reads is recorded, too. That it cannot be is counted by the trail, and no reason not to answer.
+fn note(trail: &trailseal_core::Trail, what: &str, pairs: &[(String, String)]) {
+    let mut told = Object::new();
+    for (name, value) in pairs {
+        let shown = Value::from(&*trail.shown(name, value));
+        match told.get_mut(name) {
+            Some(Value::Array(values)) => values.push(shown),
+            _ => drop(told.insert(name.as_str(), Value::Array(vec![shown]))),
+        }
+    }
+    let mut event = Event::default().detail("by", "library").detail("what", what);
+    if !told.is_empty() {
+        event = event.detail("query", told);
+    }
+    let _ = trail.record_own("read", event);
+}
+
+/// Events, read page by page as they are taken.
+#[pyclass(frozen, weakref, module = "trailseal")]
+pub(crate) struct Events {
+    walk: Mutex<Walk>,
+}
+
+struct Walk {
+    shared: Arc<Shared>,
+    search: Search,
+    filter: Filter,
+    found: VecDeque<Hit>,
+    next: Next,
+}
+
+/// Where the next events are.
+enum Next {
+    Page { order: Order, cursor: Option<Cursor>, left: usize },
+    Follow { seen: Cursor, poll: Duration },
+    End,
+}
+
+/// What one look gave.
+enum Looked {
+    Found,
+    Nothing,
+    End,
+}
+
+impl Walk {
+    /// Looks for more events. Detached.
+    fn look(&mut self) -> Result<Looked, SearchError> {
+        match &mut self.next {
+            Next::End => Ok(Looked::End),
+            Next::Page { left: 0, .. } => Ok(Looked::End),
+            Next::Page { order, cursor, left } => {
+                let page =
+                    self.search.page(&self.filter, *order, cursor.as_ref(), (*left).min(PAGE), None)?;
+                *left -= page.hits.len();
+                self.found.extend(page.hits);
+                match page.next {
+                    Some(next) => *cursor = Some(next),
+                    None => self.next = Next::End,
+                }
+                Ok(if self.found.is_empty() { Looked::End } else { Looked::Found })
+            }
+            Next::Follow { seen, poll } => {
+                let is_last = self.shared.is_closed();
+                if !is_last {
+                    std::thread::sleep((*poll).min(SLICE));
+                }
+                self.search.refresh()?;
+                // Taken before the lines are read: what arrives meanwhile is shown by the next look.
+                let end = seen.or_later(&self.search.end());
+                if end != *seen {
+                    let (since, found) = (std::mem::replace(seen, end), &mut self.found);
+                    self.search.each(&self.filter, Order::OLDEST_RECORDED, Some(&since), &mut |hit| {
+                        found.push_back(hit.clone());
+                        ControlFlow::Continue(())
+                    })?;
+                }
+                Ok(match (self.found.is_empty(), is_last) {
+                    (false, _) => Looked::Found,
+                    (true, false) => Looked::Nothing,
+                    (true, true) => Looked::End,
+                })
+            }
+        }
+    }
+}
+
+impl Events {
+    fn walk(&self) -> MutexGuard<'_, Walk> {
+        self.walk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn next_event<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        loop {
+            // Detached, since another thread may look meanwhile, and hold the lock for as long as that takes.
+            let hit = py.detach(|| {
+                let mut walk = self.walk();
+                if let Some(hit) = walk.found.pop_front() {
+                    return Ok(Some(Some(hit)));
+                }
+                Ok(match walk.look()? {
+                    Looked::Found => Some(walk.found.pop_front()),
+                    Looked::Nothing => Some(None),
+                    Looked::End => None,
+                })
+            });
+            match hit.map_err(|error: SearchError| failures::of_reading(py, &error))? {
+                None => return Ok(None),
+                Some(Some(hit)) => return answers::event(py, &hit.origin, &hit.line).map(Some),
+                Some(None) => py.check_signals()?,
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Events {
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.next_event(py)
+    }
+}
+
+/// One page of events.
+#[pyclass(frozen, module = "trailseal")]
+pub(crate) struct Page {
+    events: Vec<Py<PyAny>>,
+    next: Option<String>,
+}
+
+#[pymethods]
+impl Page {
+    #[getter]
+    fn events(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        self.events.iter().map(|event| event.clone_ref(py)).collect()
+    }
+
+    #[getter]
+    fn next(&self) -> Option<&str> {
+        self.next.as_deref()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<trailseal.Page of {} events, next={:?}>", self.events.len(), self.next)
+    }
+}

@@ -1,0 +1,673 @@
+//! The class `Trail`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+use trailseal_core::{
+    Ack, CloseError, HandInJsonError, HandedInOnce, RecordOnceError, Trail as CoreTrail, Tried,
+};
+use trailseal_event::{Event, EventText};
+
+use crate::answers::loads;
+use crate::failures::{self, of_record, of_text};
+use crate::fields::Fields;
+use crate::heads::plain_text;
+use crate::opening::Opening;
+use crate::reading::{self, Asked, Events, Page};
+use crate::receipt::Receipt;
+use crate::server::Server;
+use crate::shared::{Shared, Temporary};
+use crate::waits::HandedIn;
+
+/// A signal is answered this soon, however long a wait is.
+const SLICE: Duration = Duration::from_millis(100);
+/// So many seconds are for ever.
+const SECONDS_MAX: f64 = 1e9;
+
+/// An application's audit trail: a folder. Use `trailseal.Trail`, which adds the awaitable forms.
+#[pyclass(frozen, subclass, weakref, module = "trailseal._trailseal")]
+pub(crate) struct Trail {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// An open trail on its way to the class of Python that holds it.
+#[pyclass(frozen)]
+struct Handle(Arc<Shared>);
+
+fn ack_of(ack: Option<&str>) -> PyResult<Ack> {
+    match ack {
+        None | Some("accepted") => Ok(Ack::Accepted),
+        Some("durable") => Ok(Ack::Durable),
+        Some("store") => Ok(Ack::Store),
+        Some(other) => {
+            Err(PyValueError::new_err(format!("ack cannot be {other:?}: use accepted, durable or store")))
+        }
+    }
+}
+
+fn seconds(timeout: f64) -> PyResult<Duration> {
+    if timeout.is_nan() || timeout < 0.0 {
+        return Err(PyValueError::new_err(format!("timeout cannot be {timeout}: use a number of seconds")));
+    }
+    Ok(Duration::from_secs_f64(timeout.min(SECONDS_MAX)))
+}
+
+/// Where an event goes on.
+enum Next {
+    Done(Receipt),
+    Waits(HandedIn),
+}
+
+impl Trail {
+    /// Hands an event in, attached and without waiting.
+    #[inline]
+    fn hand_in<'py>(
+        &self,
+        py: Python<'py>,
+        action: &Bound<'py, PyAny>,
+        fields: &Fields<'py>,
+        ack: Ack,
+    ) -> PyResult<Next> {
+        let opened = self.shared.opened(py)?;
+        let tried = fields.with_event(py, action, |event| {
+            opened.trail.try_hand_in_text(event, ack).map_err(|error| of_text(py, &error))
+        })?;
+        Ok(match tried {
+            Tried::HandedIn(handed_in)
+                if handed_in.ack == Ack::Accepted || handed_in.receipt.index.is_none() =>
+            {
+                Next::Done(Receipt::new(handed_in.receipt, &opened.origin))
+            }
+            Tried::HandedIn(handed_in) => {
+                Next::Waits(HandedIn::placed(opened.trail.clone(), handed_in, &opened.origin))
+            }
+            Tried::NoRoom(held) => Next::Waits(HandedIn::held(held, &opened.origin)),
+        })
+    }
+
+    /// Waits in slices, so that signals are answered; `work` is told how long a slice is.
+    fn sliced(
+        py: Python<'_>,
+        timeout: Duration,
+        work: impl Fn(&CoreTrail, Duration) -> bool + Sync,
+        trail: &CoreTrail,
+    ) -> PyResult<bool> {
+        let begun = std::time::Instant::now();
+        loop {
+            let left = timeout.saturating_sub(begun.elapsed());
+            if py.detach(|| work(trail, left.min(SLICE))) {
+                return Ok(true);
+            }
+            py.check_signals()?;
+            if left.is_zero() {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn asked(
+        &self,
+        py: Python<'_>,
+        what: &'static str,
+        given: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Asked> {
+        let pairs = reading::pairs(given)?;
+        Asked::new(py, &self.shared, what, pairs)
+    }
+
+    fn wrap<'py>(class: &Bound<'py, PyType>, shared: Arc<Shared>) -> PyResult<Bound<'py, PyAny>> {
+        class.call1((Handle(shared),))
+    }
+}
+
+#[pymethods]
+impl Trail {
+    #[new]
+    fn new(handle: &Bound<'_, PyAny>) -> PyResult<Trail> {
+        match handle.cast::<Handle>() {
+            Ok(handle) => Ok(Trail { shared: handle.get().0.clone() }),
+            Err(_) => Err(PyTypeError::new_err("open a trail with Trail.open(dir)")),
+        }
+    }
+
+    #[classmethod]
+    #[pyo3(signature = (
+        dir = None, *, config = None, environment = true, warm_up = false, rules = None, anchors = None, **settings
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "the keywords of Python")]
+    fn open<'py>(
+        class: &Bound<'py, PyType>,
+        dir: Option<PathBuf>,
+        config: Option<PathBuf>,
+        environment: bool,
+        warm_up: bool,
+        rules: Option<Bound<'py, PyAny>>,
+        anchors: Option<Bound<'py, PyAny>>,
+        settings: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let opening = Opening { dir, config, environment, warms_up: warm_up, rules, anchors, settings };
+        Trail::wrap(class, opening.open(class.py(), None)?)
+    }
+
+    /// A trail for a test, in a folder of its own that goes away with it.
+    #[classmethod]
+    #[pyo3(signature = (*, rules = None, **settings))]
+    fn temporary<'py>(
+        class: &Bound<'py, PyType>,
+        rules: Option<Bound<'py, PyAny>>,
+        settings: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = class.py();
+        let given = PyDict::new(py);
+        given.set_item("handoff_size", "4MiB")?;
+        given.set_item("disk_reserve", "0")?;
+        if let Some(settings) = settings {
+            given.update(settings.as_mapping())?;
+        }
+        let temporary = Temporary::new()?;
+        let opening = Opening {
+            dir: Some(temporary.path().join("trail")),
+            config: None,
+            environment: false,
+            warms_up: false,
+            rules,
+            anchors: None,
+            settings: Some(given),
+        };
+        Trail::wrap(class, opening.open(py, Some(temporary))?)
+    }
+
+    #[getter]
+    fn dir(&self) -> PathBuf {
+        self.shared.dir().to_owned()
+    }
+
+    #[getter]
+    fn origin(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.shared.opened(py)?.origin.to_string())
+    }
+
+    #[getter]
+    fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+
+    #[getter]
+    fn workers(&self) -> &'static str {
+        if self.shared.is_slots() { "slots" } else { "one" }
+    }
+
+    /// Opens what the first record of this process would open.
+    fn warm_up(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.opened(py).map(drop)
+    }
+
+    #[pyo3(signature = (
+        action, *, actor = None, tenant = None, resource = None, outcome = None, details = None, before = None,
+        after = None, changes = None, context = None, category = None, severity = None, description = None,
+        error = None, on_behalf_of = None, related = None, duration_ms = None, approval = None, id = None,
+        time = None, extra = None, ack = None
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "the keywords of Python")]
+    fn record<'py>(
+        &self,
+        py: Python<'py>,
+        action: Bound<'py, PyAny>,
+        actor: Option<Bound<'py, PyAny>>,
+        tenant: Option<Bound<'py, PyAny>>,
+        resource: Option<Bound<'py, PyAny>>,
+        outcome: Option<Bound<'py, PyAny>>,
+        details: Option<Bound<'py, PyAny>>,
+        before: Option<Bound<'py, PyAny>>,
+        after: Option<Bound<'py, PyAny>>,
+        changes: Option<Bound<'py, PyAny>>,
+        context: Option<Bound<'py, PyAny>>,
+        category: Option<Bound<'py, PyAny>>,
+        severity: Option<Bound<'py, PyAny>>,
+        description: Option<Bound<'py, PyAny>>,
+        error: Option<Bound<'py, PyAny>>,
+        on_behalf_of: Option<Bound<'py, PyAny>>,
+        related: Option<Bound<'py, PyAny>>,
+        duration_ms: Option<Bound<'py, PyAny>>,
+        approval: Option<Bound<'py, PyAny>>,
+        id: Option<Bound<'py, PyAny>>,
+        time: Option<Bound<'py, PyAny>>,
+        extra: Option<Bound<'py, PyAny>>,
+        ack: Option<&str>,
+    ) -> PyResult<Receipt> {
+        let ack = ack_of(ack)?;
+        let fields = Fields {
+            actor,
+            tenant,
+            resource,
+            outcome,
+            details,
+            before,
+            after,
+            changes,
+            context,
+            category,
+            severity,
+            description,
+            error,
+            on_behalf_of,
+            related,
+            duration_ms,
+            approval,
+            id,
+            time,
+            extra,
+        };
+        match self.hand_in(py, &action, &fields, ack)? {
+            Next::Done(receipt) => Ok(receipt),
+            Next::Waits(handed_in) => handed_in.wait(py),
+        }
+    }
+
+    /// As `record`, unless its tenant already has an event with this id.
+    #[pyo3(signature = (action, **fields))]
+    fn record_once<'py>(
+        &self,
+        py: Python<'py>,
+        action: Bound<'py, PyAny>,
+        fields: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Receipt> {
+        let (given, _, ack) = match fields {
+            Some(fields) => Fields::of(fields)?,
+            None => Default::default(),
+        };
+        if given.id.is_none() {
+            return Err(PyTypeError::new_err("record_once() needs the keyword argument 'id'"));
+        }
+        let ack = ack_of(ack.as_deref())?;
+        let opened = self.shared.opened(py)?;
+        let (trail, origin) = (opened.trail.clone(), opened.origin.clone());
+        drop(opened);
+        let text = given.with_event(py, &action, |event| Ok(event.to_json()))?;
+        let done = py.detach(|| {
+            let handed_in = trail.hand_in_json_once(&text, ack)?;
+            Ok(match handed_in.done {
+                HandedInOnce::New(new) => Ok(trail.finish(new).map_err(RecordOnceError::from)?),
+                other => Err(other),
+            })
+        });
+        match done {
+            Ok(Ok(receipt)) => Ok(Receipt::new(receipt, &origin)),
+            Ok(Err(HandedInOnce::Conflict { index, id })) => {
+                let text = format!("event {index} has the id {id} and another content: nothing was added");
+                Err(failures::exception(py, "ConflictError", (text, index.get(), id.as_str())))
+            }
+            Ok(Err(HandedInOnce::Repeated { index, id })) => {
+                Ok(Receipt::of_repeated(index.get(), &id, &origin))
+            }
+            Ok(Err(HandedInOnce::New(new))) => Ok(Receipt::new(new.receipt, &origin)),
+            Err(HandInJsonError::Once(RecordOnceError::Refused(error))) => Err(of_record(py, &error)),
+            Err(error) => Err(failures::exception(py, "RefusedError", failures::with_causes(&error))),
+        }
+    }
+
+    /// Records events as one.
+    #[pyo3(signature = (events, *, ack = None))]
+    fn record_all<'py>(
+        &self,
+        py: Python<'py>,
+        events: &Bound<'py, PyAny>,
+        ack: Option<&str>,
+    ) -> PyResult<Vec<Receipt>> {
+        let (receipts, newest) = self._hand_in_all(py, events, ack)?;
+        match newest {
+            None => Ok(receipts),
+            Some(newest) => {
+                let last = newest.wait(py)?;
+                Ok(receipts.iter().map(|receipt| receipt.at(&last)).collect())
+            }
+        }
+    }
+
+    fn _hand_in<'py>(
+        &self,
+        py: Python<'py>,
+        action: Bound<'py, PyAny>,
+        fields: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (fields, _, ack) = Fields::of(fields)?;
+        match self.hand_in(py, &action, &fields, ack_of(ack.as_deref())?)? {
+            Next::Done(receipt) => Ok(Bound::new(py, receipt)?.into_any()),
+            Next::Waits(handed_in) => Ok(Bound::new(py, handed_in)?.into_any()),
+        }
+    }
+
+    fn _hand_in_all<'py>(
+        &self,
+        py: Python<'py>,
+        events: &Bound<'py, PyAny>,
+        ack: Option<&str>,
+    ) -> PyResult<(Vec<Receipt>, Option<HandedIn>)> {
+        let mut ack = ack_of(ack)?;
+        let opened = self.shared.opened(py)?;
+        let (trail, origin) = (opened.trail.clone(), opened.origin.clone());
+        drop(opened);
+        let mut all = Vec::new();
+        for event in events.try_iter()? {
+            let (fields, action, own_ack) = Fields::of(&event?)?;
+            ack = ack.max(ack_of(own_ack.as_deref())?);
+            let Some(action) = action else {
+                return Err(PyTypeError::new_err("each event needs an 'action'"));
+            };
+            all.push(fields.with_event(py, &action, |event| event_of(py, event))?);
+        }
+        let handed_in = py.detach(|| trail.hand_in_all(&all, ack, trail.room_wait()));
+        let (receipts, newest) = handed_in.map_err(|error| of_record(py, &error))?;
+        let receipts: Vec<Receipt> =
+            receipts.into_iter().map(|receipt| Receipt::new(receipt, &origin)).collect();
+        let newest = newest.filter(|newest| newest.ack > Ack::Accepted);
+        Ok((receipts, newest.map(|newest| HandedIn::placed(trail, newest, &origin))))
+    }
+
+    #[pyo3(signature = (*, limit = None, order = "desc", order_by = "time", cursor = None, **filters))]
+    fn query(
+        &self,
+        py: Python<'_>,
+        limit: Option<usize>,
+        order: &str,
+        order_by: &str,
+        cursor: Option<&str>,
+        filters: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Events> {
+        self.asked(py, "query", filters)?.events(py, reading::order(order, order_by)?, cursor, limit)
+    }
+
+    #[pyo3(signature = (*, limit = 50, order = "desc", order_by = "time", cursor = None, **filters))]
+    fn page(
+        &self,
+        py: Python<'_>,
+        limit: usize,
+        order: &str,
+        order_by: &str,
+        cursor: Option<&str>,
+        filters: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Page> {
+        self.asked(py, "query", filters)?.page(py, reading::order(order, order_by)?, cursor, limit)
+    }
+
+    #[pyo3(signature = (**filters))]
+    fn count(&self, py: Python<'_>, filters: Option<&Bound<'_, PyDict>>) -> PyResult<u64> {
+        self.asked(py, "count", filters)?.count(py)
+    }
+
+    fn get<'py>(&self, py: Python<'py>, id: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let id = format!("id:{}", plain_text(id)?);
+        let asked = Asked::new(py, &self.shared, "query", vec![("id".into(), id)])?;
+        asked.events(py, trailseal_index::Order::NEWEST, None, Some(1))?.next_event(py)
+    }
+
+    fn history(&self, py: Python<'_>, resource: &Bound<'_, PyAny>) -> PyResult<Events> {
+        let resource = reading::resource(resource)?;
+        if !resource.contains('/') {
+            let text = format!("{resource:?} is not a resource: give TYPE/ID, such as \"invoice/42\"");
+            return Err(PyValueError::new_err(text));
+        }
+        let asked = Asked::new(py, &self.shared, "history", vec![("resource".into(), resource)])?;
+        asked.events(py, trailseal_index::Order::OLDEST, None, None)
+    }
+
+    #[pyo3(signature = (*, top = 10, bucket = None, **filters))]
+    fn summary<'py>(
+        &self,
+        py: Python<'py>,
+        top: usize,
+        bucket: Option<&Bound<'py, PyAny>>,
+        filters: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let bucket = bucket.map(reading::span).transpose()?;
+        let text = self.asked(py, "summary", filters)?.summary(py, top, bucket)?;
+        loads(py, &text)
+    }
+
+    #[pyo3(signature = (n = 10, *, follow = false, poll_seconds = 0.1, **filters))]
+    fn tail(
+        &self,
+        py: Python<'_>,
+        n: usize,
+        follow: bool,
+        poll_seconds: f64,
+        filters: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Events> {
+        let poll = follow.then(|| seconds(poll_seconds)).transpose()?;
+        self.asked(py, "tail", filters)?.tail(py, n, poll)
+    }
+
+    #[pyo3(signature = (**filters))]
+    fn export(&self, py: Python<'_>, filters: Option<&Bound<'_, PyDict>>) -> PyResult<Events> {
+        let order = trailseal_index::Order::OLDEST_RECORDED;
+        self.asked(py, "export", filters)?.events(py, order, None, None)
+    }
+
+    #[pyo3(signature = (out, *, format, **filters))]
+    fn export_to(
+        &self,
+        py: Python<'_>,
+        out: PathBuf,
+        format: String,
+        filters: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<u64> {
+        let pairs = reading::pairs(filters)?;
+        // Also says what is wrong with the filters.
+        drop(Asked::new(py, &self.shared, "export", pairs.clone())?);
+        let dir = self.shared.dir().to_owned();
+        let done = py.detach(|| {
+            if format == "bundle"
+                && let Some(trail) = self.shared.if_open()
+            {
+                // A bundle has what is sealed.
+                trail.seal(reading::WITHIN);
+            }
+            trailseal_cli::application::export(&dir, &out, &format, &pairs)
+        });
+        done.map_err(|trouble| failures::of_reading(py, &trouble))
+    }
+
+    #[pyo3(signature = (*, public_keys = Vec::new(), checkpoints = Vec::new()))]
+    fn verify<'py>(
+        &self,
+        py: Python<'py>,
+        public_keys: Vec<String>,
+        checkpoints: Vec<String>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (trail, dir) = (self.shared.if_open(), self.shared.dir().to_owned());
+        let verdict = py.detach(|| {
+            // Where that does not come in time, the verdict counts what is not sealed.
+            let _ = trail.map(|trail| trail.seal(reading::WITHIN));
+            trailseal_cli::application::verify(&dir, &public_keys, &checkpoints)
+        });
+        loads(py, &verdict.map_err(|trouble| failures::of_reading(py, &trouble))?)
+    }
+
+    fn checkpoint(&self, py: Python<'_>) -> PyResult<String> {
+        let trail = self.shared.opened(py)?.trail.clone();
+        let note = py.detach(|| {
+            let _ = trail.seal(reading::WITHIN);
+            trail.reader().and_then(|reader| reader.checkpoint())
+        });
+        note.map(|(note, _)| note).map_err(|error| failures::of_reading(py, &error))
+    }
+
+    fn prove(&self, py: Python<'_>, event: &Bound<'_, PyAny>) -> PyResult<String> {
+        let wanted = match event.cast::<Receipt>() {
+            Ok(receipt) => match receipt.get().place() {
+                Some((origin, index)) => format!("{origin}#{index}"),
+                None => return Err(PyValueError::new_err("the event of this receipt is not kept")),
+            },
+            Err(_) if event.is_instance_of::<pyo3::types::PyInt>() => {
+                format!("{}#{}", self.shared.opened(py)?.origin, event.extract::<u64>()?)
+            }
+            Err(_) => plain_text(event)?,
+        };
+        let (trail, dir) = (self.shared.if_open(), self.shared.dir().to_owned());
+        let proof = py.detach(|| {
+            let _ = trail.map(|trail| trail.seal(reading::WITHIN));
+            let mut search = trailseal_cli::application::search(&dir)?;
+            trailseal_cli::application::prove(&mut search, &wanted)
+        });
+        proof.map_err(|trouble| failures::of_reading(py, &trouble))
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let opened = self.shared.opened(py)?;
+        let stats = opened.trail.stats();
+        let numbers = PyDict::new(py);
+        numbers.set_item("origin", &*opened.origin)?;
+        for (name, number) in [
+            ("accepted", stats.accepted),
+            ("durable", stats.durable),
+            ("sealed", stats.sealed),
+            ("handoff_used_bytes", stats.handoff_used_bytes),
+            ("handoff_bytes", stats.handoff_bytes),
+            ("refused", stats.counted.refused),
+            ("unconfirmed", stats.counted.unconfirmed),
+            ("sampled_out", stats.counted.sampled_out),
+            ("off", stats.counted.off),
+            ("masked", stats.counted.masked),
+            ("warnings", stats.counted.warnings),
+        ] {
+            numbers.set_item(name, number)?;
+        }
+        numbers.set_item("seal_trouble", stats.seal_trouble.map(|trouble| trouble.reason.to_string()))?;
+        let sinks = PyDict::new(py);
+        for sink in stats.deliveries {
+            let numbers = PyDict::new(py);
+            numbers.set_item("lag_events", sink.lag_events)?;
+            sinks.set_item(sink.name, numbers)?;
+        }
+        numbers.set_item("sinks", sinks)?;
+        Ok(numbers)
+    }
+
+    fn policy(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.shared.opened(py)?.trail.policy().to_toml())
+    }
+
+    fn set_policy(&self, py: Python<'_>, policy: String) -> PyResult<()> {
+        let trail = self.shared.opened(py)?.trail.clone();
+        let set = py.detach(|| self.shared.application().set_policy(&trail, &policy));
+        set.map_err(|trouble| failures::of_settings(py, &trouble))
+    }
+
+    #[pyo3(signature = (mode, *, rate = None))]
+    fn set_mode(&self, py: Python<'_>, mode: String, rate: Option<f64>) -> PyResult<()> {
+        let trail = self.shared.opened(py)?.trail.clone();
+        let set = py.detach(|| self.shared.application().set_mode(&trail, &mode, rate));
+        set.map_err(|trouble| failures::of_settings(py, &trouble))
+    }
+
+    fn rotate_key(&self, py: Python<'_>) -> PyResult<String> {
+        let trail = self.shared.opened(py)?.trail.clone();
+        match py.detach(|| trail.rotate_key()) {
+            Ok(key) => Ok(key.to_string()),
+            Err(error) => Err(failures::exception(py, "TrailsealError", failures::with_causes(&error))),
+        }
+    }
+
+    #[pyo3(signature = (timeout = 10.0))]
+    fn flush(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        let timeout = seconds(timeout)?;
+        let Some(trail) = self.shared.if_open() else { return Ok(true) };
+        Trail::sliced(py, timeout, CoreTrail::flush, &trail)
+    }
+
+    #[pyo3(signature = (timeout = 10.0))]
+    fn seal(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        let timeout = seconds(timeout)?;
+        let Some(trail) = self.shared.if_open() else { return Ok(true) };
+        Trail::sliced(py, timeout, CoreTrail::seal, &trail)
+    }
+
+    #[pyo3(signature = (timeout = 10.0))]
+    fn close(&self, py: Python<'_>, timeout: f64) -> PyResult<()> {
+        let timeout = seconds(timeout)?;
+        let closed = py.detach(|| self.shared.close(timeout));
+        crate::notices::log_waiting(py);
+        match closed {
+            Ok(_) | Err(CloseError::Forked) => Ok(()),
+            Err(error) => Err(failures::of_close(py, &error)),
+        }
+    }
+
+    #[pyo3(signature = (listen = "127.0.0.1:0", *, open = false, config = None, **settings))]
+    fn serve(
+        &self,
+        py: Python<'_>,
+        listen: &str,
+        open: bool,
+        config: Option<PathBuf>,
+        settings: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Server> {
+        Server::start(py, &self.shared, listen, open, config, settings)
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.close(py, 10.0)
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let py = slf.py();
+        let shared = &slf.get().shared;
+        if shared.is_temporary() {
+            return Err(PyTypeError::new_err("a temporary trail belongs to the process that made it"));
+        }
+        let sources = shared.sources();
+        let settings = PyDict::new(py);
+        for (name, value) in &sources.told {
+            match value {
+                trailseal_cli::application::Told::Text(text) => settings.set_item(name, text)?,
+                trailseal_cli::application::Told::Texts(texts) => settings.set_item(name, texts.clone())?,
+            }
+        }
+        settings.set_item("dir", shared.dir())?;
+        settings.set_item("config", sources.config.clone())?;
+        settings.set_item("environment", sources.environment)?;
+        if sources.rules.is_some() || !sources.anchors.is_empty() {
+            settings.set_item("rules", rules_as_python(py, sources.rules.as_deref())?)?;
+            let anchors: PyResult<Vec<_>> =
+                sources.anchors.iter().map(|anchor| anchor_as_python(py, anchor)).collect();
+            settings.set_item("anchors", anchors?)?;
+        }
+        let reopen = py.import("trailseal._trail")?.getattr("_reopen")?;
+        Ok((reopen, PyTuple::new(py, [slf.get_type().into_any(), settings.into_any()])?))
+    }
+
+    fn __repr__(&self) -> String {
+        let state = if self.shared.is_closed() { ", closed" } else { "" };
+        format!("<trailseal.Trail {:?}{state}>", self.shared.dir().display().to_string())
+    }
+}
+
+fn rules_as_python<'py>(py: Python<'py>, rules: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+    let parsed: Option<serde_json::Value> = rules.and_then(|rules| toml::from_str(rules).ok());
+    let rules = parsed.and_then(|parsed| parsed.get("rule").cloned()).unwrap_or_default();
+    loads(py, &rules.to_string())
+}
+
+fn anchor_as_python<'py>(py: Python<'py>, anchor: &trailseal_core::Anchor) -> PyResult<Bound<'py, PyDict>> {
+    let place = PyDict::new(py);
+    match anchor {
+        trailseal_core::Anchor::File(path) => place.set_item("file", path)?,
+        trailseal_core::Anchor::Command(command) => place.set_item("command", command)?,
+    }
+    Ok(place)
+}
+
+/// The event of a text, for those that are recorded together.
+fn event_of(py: Python<'_>, event: &EventText<'_>) -> PyResult<Event> {
+    let read = Event::from_json(&event.to_json());
+    read.map_err(|error| failures::exception(py, "RefusedError", failures::with_causes(&error)))
+}

@@ -1,0 +1,738 @@
+//! Anything as JSON text. No value is a reason to fail: what JSON does not have is converted, and what cannot be is
+//! written as its `repr`, bounded, and noted.
+//!
+//! This module uses `unsafe`, for speed: exact built-in types are read by borrowed references. What must hold: between
+//! getting a borrowed reference and its last use nothing runs Python, and whatever may run Python has a reference of its
+//! own. Containers are owned while they are walked, since what their members run may drop them.
+#![allow(unsafe_code)]
+
+use std::ffi::c_int;
+
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+use pyo3::{ffi, intern};
+use trailseal_event::Timestamp;
+
+use crate::kinds::{Kind, class_name, kind_of};
+
+/// Containers below this level are left out. The core goes to 64, and the event is one level itself.
+const DEPTH_MAX: usize = 60;
+/// Values of one field, of which more than a line can hold, and bytes of its text, which the core shortens.
+const VALUES_MAX: u32 = 50_000;
+const BYTES_MAX: usize = 32 << 20;
+/// Of a `repr`.
+const REPR_CHARS_MAX: usize = 1_024;
+/// How many conversions are noted.
+const NOTES_MAX: usize = 16;
+const LEFT_OUT: &[u8] = "\"…\"".as_bytes();
+
+/// What was not exact about a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// A time without a zone, taken as UTC.
+    Naive,
+    /// It is its `repr`.
+    Repr,
+    /// A container within itself.
+    Cycle,
+    /// Too deep.
+    Depth,
+    /// Too much.
+    Cut,
+    /// Its `repr` or its conversion raised.
+    Error,
+    /// Bytes that are no text, as base64.
+    Bytes,
+}
+
+impl Note {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Note::Naive => "naive",
+            Note::Repr => "repr",
+            Note::Cycle => "cycle",
+            Note::Depth => "depth",
+            Note::Cut => "cut",
+            Note::Error => "error",
+            Note::Bytes => "bytes",
+        }
+    }
+}
+
+/// A container that is being walked.
+struct Open {
+    address: usize,
+    /// The key of the member that is being written: its inside in the text.
+    key: (usize, usize),
+}
+
+/// Writes values.
+pub(crate) struct Writer<'a, 'py> {
+    py: Python<'py>,
+    pub(crate) out: &'a mut Vec<u8>,
+    open: Vec<Open>,
+    values_left: u32,
+    bytes_end: usize,
+    root: &'static str,
+    /// Paths, as the inside of a JSON string, and what was not exact there.
+    notes: Vec<(String, Note)>,
+    /// What stopped Python while it was asked for a value, such as KeyboardInterrupt.
+    stopped: Option<PyErr>,
+}
+
+/// Whether the object's class is exactly this one.
+#[inline(always)]
+fn is_exactly(object: *mut ffi::PyObject, class: *mut ffi::PyTypeObject) -> bool {
+    // SAFETY: callers have a live object.
+    unsafe { ffi::Py_TYPE(object) == class }
+}
+
+impl<'a, 'py> Writer<'a, 'py> {
+    pub(crate) fn new(py: Python<'py>, out: &'a mut Vec<u8>) -> Self {
+        let (open, notes) = (Vec::new(), Vec::new());
+        Writer {
+            py,
+            out,
+            open,
+            values_left: VALUES_MAX,
+            bytes_end: BYTES_MAX,
+            root: "",
+            notes,
+            stopped: None,
+        }
+    }
+
+    /// Writes the value of a field.
+    pub(crate) fn value(&mut self, root: &'static str, value: &Bound<'py, PyAny>) {
+        self.root = root;
+        // Each field has a budget of its own, so that none takes the others' room.
+        self.values_left = VALUES_MAX;
+        self.bytes_end = self.out.len() + BYTES_MAX;
+        self.any(value.as_ptr());
+        self.open.clear();
+    }
+
+    /// Notes something about a whole field.
+    pub(crate) fn note_at(&mut self, root: &'static str, note: Note) {
+        self.root = root;
+        self.note(note);
+    }
+
+    /// Writes a field with parts of its own: numbers in it, such as ids, become texts.
+    pub(crate) fn flat(&mut self, root: &'static str, mapping: &Bound<'py, PyAny>) {
+        self.root = root;
+        let members = match mapping.cast::<PyDict>() {
+            Ok(members) => Ok(members.clone()),
+            Err(_) => dict_of(mapping).and_then(|members| Ok(members.cast_into::<PyDict>()?)),
+        };
+        let Ok(members) = members else { return self.repr(mapping) };
+        let start = self.out.len();
+        for (key, value) in members {
+            self.out.push(b',');
+            self.owned(key.as_ptr(), Self::key);
+            let from = self.out.len();
+            self.open.clear();
+            self.any(value.as_ptr());
+            if self.out.get(from).is_some_and(|byte| byte.is_ascii_digit() || *byte == b'-') {
+                self.out.insert(from, b'"');
+                self.out.push(b'"');
+            }
+        }
+        match self.out.get_mut(start) {
+            Some(comma) => *comma = b'{',
+            None => self.out.push(b'{'),
+        }
+        self.out.push(b'}');
+    }
+
+    /// What stopped Python meanwhile; the text is whole all the same.
+    pub(crate) fn finish(self) -> PyResult<()> {
+        self.stopped.map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn has_notes(&self) -> bool {
+        !self.notes.is_empty()
+    }
+
+    /// Notes that something was not exact, as an object of paths.
+    pub(crate) fn write_notes(&mut self) {
+        for (place, (path, note)) in std::mem::take(&mut self.notes).into_iter().enumerate() {
+            self.out.push(if place == 0 { b'{' } else { b',' });
+            self.out.push(b'"');
+            self.out.extend_from_slice(path.as_bytes());
+            self.out.extend_from_slice(b"\":\"");
+            self.out.extend_from_slice(note.name().as_bytes());
+            self.out.push(b'"');
+        }
+        self.out.push(b'}');
+    }
+
+    #[cold]
+    pub(crate) fn note(&mut self, note: Note) {
+        if self.notes.len() == NOTES_MAX {
+            return;
+        }
+        let mut path = self.root.to_owned();
+        for Open { key: (from, to), .. } in &self.open {
+            if to > from {
+                path.push('.');
+                path.push_str(&String::from_utf8_lossy(self.out.get(*from..*to).unwrap_or_default()));
+            }
+        }
+        if !self.notes.iter().any(|(known, _)| *known == path) {
+            self.notes.push((path, note));
+        }
+    }
+
+    /// Writes an object. The caller's reference lives until this returns, unless what it runs drops it: whatever is not
+    /// done with at once gets one of its own.
+    fn any(&mut self, object: *mut ffi::PyObject) {
+        // SAFETY: the classes are static.
+        unsafe {
+            if is_exactly(object, &raw mut ffi::PyUnicode_Type) {
+                self.text(object);
+            } else if is_exactly(object, &raw mut ffi::PyLong_Type) {
+                self.whole(object);
+            } else if is_exactly(object, &raw mut ffi::PyDict_Type) {
+                self.owned(object, Self::dict);
+            } else if object == ffi::Py_None() {
+                self.out.extend_from_slice(b"null");
+            } else if object == ffi::Py_True() {
+                self.out.extend_from_slice(b"true");
+            } else if object == ffi::Py_False() {
+                self.out.extend_from_slice(b"false");
+            } else if is_exactly(object, &raw mut ffi::PyList_Type) {
+                self.owned(object, Self::list);
+            } else if is_exactly(object, &raw mut ffi::PyFloat_Type) {
+                self.float(ffi::PyFloat_AsDouble(object));
+            } else if is_exactly(object, &raw mut ffi::PyTuple_Type) {
+                self.owned(object, Self::list);
+            } else {
+                self.owned(object, Self::other);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn owned(&mut self, object: *mut ffi::PyObject, write: fn(&mut Self, &Bound<'py, PyAny>)) {
+        if self.values_left == 0 || self.out.len() > self.bytes_end {
+            self.note(Note::Cut);
+            self.out.extend_from_slice(LEFT_OUT);
+            return;
+        }
+        self.values_left -= 1;
+        // SAFETY: a live object; from here on it has a reference of its own.
+        let object = unsafe { Bound::from_borrowed_ptr(self.py, object) };
+        write(self, &object);
+    }
+
+    /// Opens a container, or says why not.
+    #[inline(always)]
+    fn enter(&mut self, object: &Bound<'py, PyAny>) -> bool {
+        let address = object.as_ptr() as usize;
+        let why = if self.open.len() >= DEPTH_MAX {
+            Note::Depth
+        } else if self.open.iter().any(|open| open.address == address) {
+            Note::Cycle
+        } else {
+            self.open.push(Open { address, key: (0, 0) });
+            return true;
+        };
+        self.note(why);
+        self.out.extend_from_slice(LEFT_OUT);
+        false
+    }
+
+    fn dict(&mut self, dict: &Bound<'py, PyAny>) {
+        if !self.enter(dict) {
+            return;
+        }
+        #[cfg(Py_GIL_DISABLED)]
+        let copy = dict.cast::<PyDict>().ok().and_then(|dict| dict.copy().ok());
+        #[cfg(Py_GIL_DISABLED)]
+        let dict = copy.as_ref().map_or(dict, |copy| copy.as_any());
+        let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+        let start = self.out.len();
+        // SAFETY: a dict that this function owns. Its members are borrowed until they are written, which takes references
+        // of its own before it runs Python. If that changes the dict, the walk goes on somewhere in it, or ends. Without
+        // the GIL nobody else has this copy.
+        while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
+            self.out.push(b',');
+            // SAFETY: a live object. The value is kept while the key is written.
+            unsafe {
+                if is_exactly(key, &raw mut ffi::PyUnicode_Type) {
+                    self.key_text(key);
+                    self.any(value);
+                } else {
+                    let value: Bound<'py, PyAny> = Bound::from_borrowed_ptr(self.py, value);
+                    self.owned(key, Self::key);
+                    self.any(value.as_ptr());
+                }
+            }
+            if self.values_left == 0 {
+                break;
+            }
+        }
+        self.leave(start, b'{', b'}');
+    }
+
+    /// Ends a container whose members have a comma before each.
+    #[inline(always)]
+    fn leave(&mut self, start: usize, open: u8, close: u8) {
+        match self.out.get_mut(start) {
+            Some(comma) => *comma = open,
+            None => self.out.push(open),
+        }
+        self.out.push(close);
+        self.open.pop();
+    }
+
+    fn key_text(&mut self, key: *mut ffi::PyObject) {
+        let from = self.out.len() + 1;
+        self.text(key);
+        self.has_key(from);
+    }
+
+    #[inline(always)]
+    fn has_key(&mut self, from: usize) {
+        let to = self.out.len() - 1;
+        if let Some(open) = self.open.last_mut() {
+            open.key = (from, to);
+        }
+        self.out.push(b':');
+    }
+
+    /// A key that is no plain text: as `json.dumps` writes it, or as its text.
+    #[cold]
+    fn key(&mut self, key: &Bound<'py, PyAny>) {
+        let mut inside = Vec::new();
+        std::mem::swap(self.out, &mut inside);
+        let open = std::mem::take(&mut self.open);
+        self.any(key.as_ptr());
+        self.open = open;
+        std::mem::swap(self.out, &mut inside);
+        let from = self.out.len() + 1;
+        if inside.first() == Some(&b'"') {
+            self.out.extend_from_slice(&inside);
+        } else {
+            self.out.push(b'"');
+            escape(&inside, self.out);
+            self.out.push(b'"');
+        }
+        self.has_key(from);
+    }
+
+    fn list(&mut self, list: &Bound<'py, PyAny>) {
+        if !self.enter(list) {
+            return;
+        }
+        let start = self.out.len();
+        let mut at = 0;
+        loop {
+            // SAFETY: a list or a tuple that this function owns. The length is asked each time, since what an element
+            // runs may change a list.
+            let element = unsafe {
+                if ffi::PyTuple_Check(list.as_ptr()) != 0 {
+                    if at >= ffi::PyTuple_Size(list.as_ptr()) {
+                        break;
+                    }
+                    ffi::Py_NewRef(ffi::PyTuple_GetItem(list.as_ptr(), at))
+                } else {
+                    if at >= ffi::PyList_Size(list.as_ptr()) {
+                        break;
+                    }
+                    list_element(list.as_ptr(), at)
+                }
+            };
+            // SAFETY: null, or a reference of our own.
+            let Some(element) = (unsafe { Bound::from_owned_ptr_or_opt(self.py, element) }) else {
+                // SAFETY: attached. Somebody else has just made the list shorter.
+                unsafe { ffi::PyErr_Clear() };
+                break;
+            };
+            self.out.push(b',');
+            if self.values_left > 0 {
+                self.values_left -= 1;
+            }
+            self.any(element.as_ptr());
+            if self.values_left == 0 {
+                self.note(Note::Cut);
+                break;
+            }
+            at += 1;
+        }
+        self.leave(start, b'[', b']');
+    }
+
+    #[inline]
+    fn text(&mut self, text: *mut ffi::PyObject) {
+        let mut len = 0;
+        // SAFETY: a live str; the bytes belong to it, and nothing runs before they are copied.
+        let bytes = unsafe {
+            let bytes = ffi::PyUnicode_AsUTF8AndSize(text, &raw mut len);
+            if bytes.is_null() {
+                ffi::PyErr_Clear();
+                let text = Bound::from_borrowed_ptr(self.py, text);
+                return self.broken_text(&text);
+            }
+            std::slice::from_raw_parts(bytes.cast::<u8>(), len as usize)
+        };
+        self.string(bytes);
+    }
+
+    /// Writes a string.
+    #[inline]
+    pub(crate) fn string(&mut self, text: &[u8]) {
+        self.out.reserve(text.len() + 2);
+        self.out.push(b'"');
+        escape(text, self.out);
+        self.out.push(b'"');
+    }
+
+    /// A text with halves of surrogate pairs, which UTF-8 does not have. JSON has, and the core says what they were.
+    #[cold]
+    fn broken_text(&mut self, text: &Bound<'py, PyAny>) {
+        let encoded = text.call_method1(intern!(self.py, "encode"), ("utf-8", "surrogatepass"));
+        let encoded = encoded.and_then(|encoded| Ok(encoded.cast_into::<PyBytes>()?));
+        let Ok(encoded) = encoded else {
+            self.note(Note::Error);
+            self.out.extend_from_slice(LEFT_OUT);
+            return;
+        };
+        self.out.push(b'"');
+        let mut rest = encoded.as_bytes();
+        while !rest.is_empty() {
+            let valid = match std::str::from_utf8(rest) {
+                Ok(_) => rest.len(),
+                Err(error) => error.valid_up_to(),
+            };
+            escape(&rest[..valid], self.out);
+            rest = &rest[valid..];
+            if let [0xED, high, low, ..] = rest {
+                let unit = 0xD000 | u32::from(high & 0x3F) << 6 | u32::from(low & 0x3F);
+                self.out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+                rest = &rest[3..];
+            } else if !rest.is_empty() {
+                rest = &rest[1..];
+            }
+        }
+        self.out.push(b'"');
+    }
+
+    #[inline]
+    fn whole(&mut self, number: *mut ffi::PyObject) {
+        let mut overflow: c_int = 0;
+        // SAFETY: a live int, or a subclass of it; neither runs Python.
+        let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(number, &raw mut overflow) };
+        if overflow == 0 {
+            let mut digits = itoa::Buffer::new();
+            self.out.extend_from_slice(digits.format(value).as_bytes());
+        } else {
+            self.owned(number, Self::large);
+        }
+    }
+
+    #[cold]
+    fn large(&mut self, number: &Bound<'py, PyAny>) {
+        // As an exact int, whatever its class says of itself.
+        let exact = number.call_method0(intern!(self.py, "__index__"));
+        let text = exact.and_then(|exact| exact.str()?.to_str().map(str::to_owned));
+        match text {
+            Ok(digits) if digits.len() <= 300 => self.out.extend_from_slice(digits.as_bytes()),
+            Ok(digits) => {
+                self.note(Note::Cut);
+                self.string(
+                    format!("{}… ({} digits)", &digits[..300.min(digits.len())], digits.len()).as_bytes(),
+                );
+            }
+            // Python refuses to write out more than some thousand digits.
+            Err(_) => {
+                let bits = number.call_method0(intern!(self.py, "bit_length"));
+                let bits = bits.and_then(|bits| bits.extract::<u64>()).unwrap_or_default();
+                self.note(Note::Cut);
+                self.string(format!("a whole number of {bits} bits").as_bytes());
+            }
+        }
+    }
+
+    fn float(&mut self, number: f64) {
+        if number.is_finite() {
+            let mut buffer = zmij::Buffer::new();
+            self.out.extend_from_slice(buffer.format_finite(number).as_bytes());
+        } else {
+            self.string(number.to_string().as_bytes());
+        }
+    }
+
+    fn other(&mut self, object: &Bound<'py, PyAny>) {
+        let kind = kind_of(object);
+        let from = (self.out.len(), self.open.len());
+        let written = self.by_kind(kind, object);
+        if let Err(error) = written {
+            self.out.truncate(from.0);
+            self.open.truncate(from.1);
+            let is_stop = !error.is_instance_of::<PyException>(self.py);
+            if is_stop {
+                self.stopped.get_or_insert(error);
+                self.note(Note::Error);
+                self.string(format!("<{}>", class_name(object)).as_bytes());
+            } else {
+                self.repr(object);
+            }
+        }
+    }
+
+    fn by_kind(&mut self, kind: Kind, object: &Bound<'py, PyAny>) -> PyResult<()> {
+        let py = self.py;
+        match kind {
+            Kind::Str => self.text(object.as_ptr()),
+            Kind::Int => self.whole(object.as_ptr()),
+            Kind::Float => self.float(object.extract::<f64>()?),
+            Kind::Dict => self.dict(object),
+            Kind::Bytes => {
+                let bytes = object.call_method0(intern!(py, "tobytes")).unwrap_or_else(|_| object.clone());
+                self.bytes(&bytes.extract::<Vec<u8>>()?);
+            }
+            Kind::Sequence => self.list(PyList::new(py, list_of(object)?)?.as_any()),
+            Kind::Set => self.set(object)?,
+            Kind::Enum => self.any(object.getattr(intern!(py, "_value_"))?.as_ptr()),
+            Kind::Datetime => self.datetime(object)?,
+            Kind::Iso => self.any(object.call_method0(intern!(py, "isoformat"))?.as_ptr()),
+            Kind::Timedelta => {
+                let seconds = object.call_method0(intern!(py, "total_seconds"))?;
+                self.float(seconds.extract::<f64>()?);
+            }
+            Kind::Text | Kind::Secret => self.text(object.str()?.as_ptr()),
+            Kind::Scalar => {
+                let item = object.call_method0(intern!(py, "item"))?;
+                match item.get_type().is(object.get_type()) {
+                    true => self.repr(object),
+                    false => self.any(item.as_ptr()),
+                }
+            }
+            Kind::Exception => self.exception(object)?,
+            Kind::Named => self.walk(object, &object.call_method0(intern!(py, "_asdict"))?)?,
+            Kind::Row => self.walk(object, &dict_of(&object.getattr(intern!(py, "_mapping"))?)?)?,
+            Kind::Mapping => self.walk(object, &dict_of(object)?)?,
+            Kind::Model => self.walk(object, &object.call_method0(intern!(py, "model_dump"))?)?,
+            Kind::Dataclass => {
+                let names = object.getattr(intern!(py, "__dataclass_fields__"))?;
+                let names: Vec<Bound<'py, PyAny>> = list_of(&names)?;
+                self.walk(object, &attributes(object, names)?)?;
+            }
+            Kind::Attrs => {
+                let names = list_of(&object.getattr(intern!(py, "__attrs_attrs__"))?)?;
+                let names: PyResult<Vec<_>> =
+                    names.iter().map(|name| name.getattr(intern!(py, "name"))).collect();
+                self.walk(object, &attributes(object, names?)?)?;
+            }
+            Kind::Record => {
+                let loaded = object.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?.copy()?;
+                for own in ["_sa_instance_state", "_state"] {
+                    if loaded.contains(own)? {
+                        loaded.del_item(own)?;
+                    }
+                }
+                self.walk(object, &loaded)?;
+            }
+            Kind::Other => self.repr(object),
+        }
+        Ok(())
+    }
+
+    /// Writes what stands for an object, which may contain the object itself.
+    fn walk(&mut self, object: &Bound<'py, PyAny>, members: &Bound<'py, PyAny>) -> PyResult<()> {
+        let members = members.cast::<PyDict>()?;
+        let address = object.as_ptr() as usize;
+        if self.open.iter().any(|open| open.address == address) {
+            self.note(Note::Cycle);
+            self.out.extend_from_slice(LEFT_OUT);
+            return Ok(());
+        }
+        // Without a key, so not a step of the path.
+        self.open.push(Open { address, key: (0, 0) });
+        self.dict(members.as_any());
+        self.open.pop();
+        Ok(())
+    }
+
+    fn set(&mut self, set: &Bound<'py, PyAny>) -> PyResult<()> {
+        let elements = list_of(set)?;
+        let start = self.out.len();
+        let mut texts = Vec::with_capacity(elements.len());
+        for element in &elements {
+            let from = self.out.len();
+            if self.values_left == 0 {
+                break;
+            }
+            self.values_left -= 1;
+            self.any(element.as_ptr());
+            texts.push(self.out.split_off(from));
+        }
+        self.out.truncate(start);
+        // Equal sets are then written alike.
+        texts.sort();
+        self.out.push(b'[');
+        self.out.extend_from_slice(&texts.join(&b','));
+        self.out.push(b']');
+        Ok(())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.string(text.as_bytes()),
+            Err(_) => {
+                self.note(Note::Bytes);
+                let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
+                self.string(text.as_bytes());
+            }
+        }
+    }
+
+    fn datetime(&mut self, time: &Bound<'py, PyAny>) -> PyResult<()> {
+        let (time, is_naive) = timestamp(time)?;
+        if is_naive {
+            self.note(Note::Naive);
+        }
+        self.string(&time.to_text());
+        Ok(())
+    }
+
+    fn exception(&mut self, error: &Bound<'py, PyAny>) -> PyResult<()> {
+        let text = error_text(error)?;
+        self.string(text.as_bytes());
+        Ok(())
+    }
+
+    #[cold]
+    fn repr(&mut self, object: &Bound<'py, PyAny>) {
+        let repr = object.repr().and_then(|repr| Ok(repr.to_str()?.to_owned()));
+        match repr {
+            Ok(text) => {
+                self.note(Note::Repr);
+                self.string(shortened(&text).as_bytes());
+            }
+            Err(error) => {
+                if !error.is_instance_of::<PyException>(self.py) {
+                    self.stopped.get_or_insert(error);
+                }
+                self.note(Note::Error);
+                self.string(format!("<{}>", class_name(object)).as_bytes());
+            }
+        }
+    }
+}
+
+/// A new reference to an element, or null.
+///
+/// # Safety
+/// Attached, and `list` is a live list.
+unsafe fn list_element(list: *mut ffi::PyObject, at: ffi::Py_ssize_t) -> *mut ffi::PyObject {
+    // SAFETY: by the caller.
+    unsafe {
+        #[cfg(Py_GIL_DISABLED)]
+        return ffi::PyList_GetItemRef(list, at);
+        #[cfg(not(Py_GIL_DISABLED))]
+        return ffi::Py_XNewRef(ffi::PyList_GetItem(list, at));
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(REPR_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// What an exception says, with its class.
+pub(crate) fn error_text(error: &Bound<'_, PyAny>) -> PyResult<String> {
+    let said = error.str()?;
+    let (class, said) = (error.get_type().qualname()?.to_string(), said.to_string_lossy().into_owned());
+    Ok(if said.is_empty() { class } else { format!("{class}: {said}") })
+}
+
+/// A moment, and whether its time zone is a guess.
+pub(crate) fn timestamp(time: &Bound<'_, PyAny>) -> PyResult<(Timestamp, bool)> {
+    let py = time.py();
+    let is_naive = time.getattr(intern!(py, "tzinfo"))?.is_none();
+    let epochs = epochs(py)?;
+    let epoch = if is_naive { &epochs.naive } else { &epochs.utc };
+    let since = time.sub(epoch.bind(py))?;
+    let part = |name: &Bound<'_, PyString>| since.getattr(name)?.extract::<i64>();
+    let days = part(intern!(py, "days"))?;
+    let seconds = part(intern!(py, "seconds"))?;
+    let micros = part(intern!(py, "microseconds"))?;
+    Ok((Timestamp::from_micros((days * 86_400 + seconds) * 1_000_000 + micros), is_naive))
+}
+
+struct Epochs {
+    naive: Py<PyAny>,
+    utc: Py<PyAny>,
+}
+
+fn epochs(py: Python<'_>) -> PyResult<&'static Epochs> {
+    static EPOCHS: pyo3::sync::PyOnceLock<Epochs> = pyo3::sync::PyOnceLock::new();
+    EPOCHS.get_or_try_init(py, || {
+        let module = py.import("datetime")?;
+        let class = module.getattr("datetime")?;
+        let utc = module.getattr("timezone")?.getattr("utc")?;
+        let naive = class.call1((1970, 1, 1))?.unbind();
+        let utc = class.call1((1970, 1, 1, 0, 0, 0, 0, utc))?.unbind();
+        Ok(Epochs { naive, utc })
+    })
+}
+
+fn list_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    object.try_iter()?.take(VALUES_MAX as usize).collect()
+}
+
+/// A mapping of whatever class as a dict.
+fn dict_of<'py>(mapping: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let dict = PyDict::new(mapping.py());
+    for key in list_of(&mapping.call_method0(intern!(mapping.py(), "keys"))?)? {
+        dict.set_item(&key, mapping.get_item(&key)?)?;
+    }
+    Ok(dict.into_any())
+}
+
+fn attributes<'py>(object: &Bound<'py, PyAny>, names: Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    let members = PyDict::new(object.py());
+    for name in names {
+        let name = name.cast_into::<PyString>()?;
+        // One that is not set is not there.
+        if let Ok(value) = object.getattr(&name) {
+            members.set_item(name, value)?;
+        }
+    }
+    Ok(members.into_any())
+}
+
+/// Appends the inside of a JSON string.
+#[inline]
+pub(crate) fn escape(text: &[u8], out: &mut Vec<u8>) {
+    let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    let mut from = 0;
+    let (blocks, rest) = text.as_chunks::<16>();
+    let is_clean = |block: &[u8]| !block.iter().fold(false, |any, &byte| any | is_special(byte));
+    if blocks.iter().all(|block| is_clean(block)) && is_clean(rest) {
+        out.extend_from_slice(text);
+        return;
+    }
+    for (at, &byte) in text.iter().enumerate() {
+        if !is_special(byte) {
+            continue;
+        }
+        out.extend_from_slice(&text[from..at]);
+        from = at + 1;
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            _ => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+        }
+    }
+    out.extend_from_slice(&text[from..]);
+}

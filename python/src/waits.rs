@@ -1,0 +1,247 @@
+//! Waiting for an event to reach its level: detached from the interpreter, or in an event loop.
+//!
+//! A loop has one descriptor. Whoever makes events durable leaves their numbers and writes to it; the loop reads, and
+//! completes the futures of those. So the threads of the trail never attach, and a thousand wakes are one or two.
+
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use trailseal_core::{Held, RecordError, Recording, Trail, fork};
+
+use crate::failures::of_record;
+use crate::receipt::Receipt;
+
+/// An event that was handed in, or waits for room, and whose level is not reached yet.
+#[pyclass(frozen, module = "trailseal._trailseal")]
+pub(crate) struct HandedIn {
+    origin: Arc<str>,
+    state: Mutex<Option<State>>,
+}
+
+enum State {
+    Placed(Trail, trailseal_core::HandedIn),
+    NoRoom(Box<Held>),
+}
+
+impl HandedIn {
+    pub(crate) fn placed(trail: Trail, handed_in: trailseal_core::HandedIn, origin: &Arc<str>) -> HandedIn {
+        HandedIn { origin: origin.clone(), state: Mutex::new(Some(State::Placed(trail, handed_in))) }
+    }
+
+    pub(crate) fn held(held: Box<Held>, origin: &Arc<str>) -> HandedIn {
+        HandedIn { origin: origin.clone(), state: Mutex::new(Some(State::NoRoom(held))) }
+    }
+
+    fn take(&self) -> Option<State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+fn waited_for() -> PyErr {
+    pyo3::exceptions::PyRuntimeError::new_err("this event is waited for already")
+}
+
+#[pymethods]
+impl HandedIn {
+    /// Blocks until the level is reached.
+    pub(crate) fn wait(&self, py: Python<'_>) -> PyResult<Receipt> {
+        let state = self.take().ok_or_else(waited_for)?;
+        let receipt = py.detach(|| match state {
+            State::Placed(trail, handed_in) => trail.finish(handed_in),
+            State::NoRoom(held) => {
+                let trail = held.trail();
+                let handed_in = held.hand_in(trail.room_wait())?;
+                trail.finish(handed_in)
+            }
+        });
+        receipt.map(|receipt| Receipt::new(receipt, &self.origin)).map_err(|error| of_record(py, &error))
+    }
+
+    fn needs_room(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(&*state, Some(State::NoRoom(_)))
+    }
+}
+
+/// What wakes a loop.
+struct Bell {
+    /// Read by the loop.
+    reads: OwnedFd,
+    #[cfg(not(target_os = "linux"))]
+    writes: OwnedFd,
+    /// Set by the first wake, cleared by the loop before it looks.
+    is_rung: AtomicBool,
+    /// The numbers of those whose state has changed.
+    ready: Mutex<Vec<u64>>,
+}
+
+impl Bell {
+    fn new() -> std::io::Result<Bell> {
+        #[cfg(target_os = "linux")]
+        let reads = {
+            use rustix::event::{EventfdFlags, eventfd};
+            eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?
+        };
+        #[cfg(not(target_os = "linux"))]
+        let (reads, writes) = {
+            let (reads, writes) = std::os::unix::net::UnixStream::pair()?;
+            reads.set_nonblocking(true)?;
+            writes.set_nonblocking(true)?;
+            (OwnedFd::from(reads), OwnedFd::from(writes))
+        };
+        Ok(Bell {
+            reads,
+            #[cfg(not(target_os = "linux"))]
+            writes,
+            is_rung: AtomicBool::new(false),
+            ready: Mutex::default(),
+        })
+    }
+
+    fn ready(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring(&self, number: u64) {
+        self.ready().push(number);
+        if !self.is_rung.swap(true, Ordering::SeqCst) {
+            #[cfg(target_os = "linux")]
+            let writes = &self.reads;
+            #[cfg(not(target_os = "linux"))]
+            let writes = &self.writes;
+            // It fails only if it is full, and then it is rung.
+            let _ = rustix::io::write(writes, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// Those that rang since the last call.
+    fn answered(&self) -> Vec<u64> {
+        let _ = rustix::io::read(&self.reads, &mut [0; 512]);
+        self.is_rung.store(false, Ordering::SeqCst);
+        std::mem::take(&mut *self.ready())
+    }
+}
+
+/// Rings for one event.
+struct Rings {
+    bell: Arc<Bell>,
+    number: u64,
+}
+
+impl Wake for Rings {
+    fn wake(self: Arc<Self>) {
+        self.bell.ring(self.number);
+    }
+}
+
+/// An event that is waited for.
+struct Pending {
+    recording: Recording,
+    origin: Arc<str>,
+    future: Py<PyAny>,
+    waker: Waker,
+}
+
+/// What one event loop waits for.
+#[pyclass(frozen, weakref, module = "trailseal._trailseal")]
+pub(crate) struct LoopWaits {
+    bell: Arc<Bell>,
+    fork: u32,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    next: u64,
+    pending: HashMap<u64, Pending>,
+}
+
+impl LoopWaits {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Polls one without a lock: to complete its future runs Python.
+    fn poll(&self, py: Python<'_>, number: u64, mut pending: Pending) -> PyResult<()> {
+        let polled = Pin::new(&mut pending.recording).poll(&mut Context::from_waker(&pending.waker));
+        match polled {
+            Poll::Ready(done) => complete(py, &pending, done),
+            Poll::Pending => {
+                self.waiting().pending.insert(number, pending);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn complete(
+    py: Python<'_>,
+    pending: &Pending,
+    done: Result<trailseal_core::Receipt, RecordError>,
+) -> PyResult<()> {
+    let future = pending.future.bind(py);
+    // Whoever cancelled it does not wait any more; the event is recorded all the same.
+    if future.call_method0(intern!(py, "done"))?.is_truthy()? {
+        return Ok(());
+    }
+    match done {
+        Ok(receipt) => {
+            let receipt = Receipt::new(receipt, &pending.origin);
+            future.call_method1(intern!(py, "set_result"), (receipt,))?
+        }
+        Err(error) => {
+            let error = of_record(py, &error).into_value(py);
+            future.call_method1(intern!(py, "set_exception"), (error,))?
+        }
+    };
+    Ok(())
+}
+
+#[pymethods]
+impl LoopWaits {
+    #[new]
+    fn new() -> PyResult<LoopWaits> {
+        let bell = Arc::new(Bell::new()?);
+        Ok(LoopWaits { bell, fork: fork::generation(), waiting: Mutex::default() })
+    }
+
+    fn fileno(&self) -> i32 {
+        self.bell.reads.as_raw_fd()
+    }
+
+    fn is_forked(&self) -> bool {
+        self.fork != fork::generation()
+    }
+
+    /// Completes `future` when the event has reached its level, or when its time is up.
+    fn add(&self, py: Python<'_>, handed_in: &HandedIn, future: Py<PyAny>) -> PyResult<()> {
+        let State::Placed(trail, event) = handed_in.take().ok_or_else(waited_for)? else {
+            return Err(pyo3::exceptions::PyRuntimeError::new_err("this event has no room yet: use wait"));
+        };
+        let number = {
+            let mut waiting = self.waiting();
+            waiting.next += 1;
+            waiting.next
+        };
+        let waker = Waker::from(Arc::new(Rings { bell: self.bell.clone(), number }));
+        let recording = trail.confirm(event);
+        self.poll(py, number, Pending { recording, origin: handed_in.origin.clone(), future, waker })
+    }
+
+    /// Called by the loop when the descriptor can be read.
+    fn ring(&self, py: Python<'_>) -> PyResult<()> {
+        for number in self.bell.answered() {
+            let pending = self.waiting().pending.remove(&number);
+            if let Some(pending) = pending {
+                self.poll(py, number, pending)?;
+            }
+        }
+        Ok(())
+    }
+}

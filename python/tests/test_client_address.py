@@ -1,0 +1,74 @@
+"""The same cases as in the Rust layer: nothing that a client sends gives it an address that no trusted proxy has
+seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from trailseal._client_address import ProxyHeader, client_address, networks
+from trailseal._request import new_request_id, trace_and_span
+
+TRUSTED = networks(["10.0.0.0/8", "::1/128", "192.0.2.7"])
+
+
+@pytest.mark.parametrize(
+    ("written", "peer", "sent", "found"),
+    [
+        ("x-forwarded-for", "203.0.113.9", ["198.51.100.1"], "203.0.113.9"),
+        ("x-forwarded-for", "10.0.0.1", ["1.1.1.1, 198.51.100.1, 10.0.0.2"], "198.51.100.1"),
+        ("x-forwarded-for", "10.0.0.1", ["1.1.1.1", "198.51.100.1", "192.0.2.7"], "198.51.100.1"),
+        ("x-forwarded-for", "::ffff:10.0.0.1", ["198.51.100.1:80"], "198.51.100.1"),
+        ("x-forwarded-for", "10.0.0.1", ["198.51.100.1, <script>"], "10.0.0.1"),
+        ("x-forwarded-for", "10.0.0.1", ["198.51.100.1, 10.0.0.300"], "10.0.0.1"),
+        ("x-forwarded-for", "10.0.0.1", ["198.51.100.1, \xff"], "10.0.0.1"),
+        ("x-forwarded-for", "10.0.0.1", ["198.51.100.1:99999"], "10.0.0.1"),
+        ("x-forwarded-for", "10.0.0.1", ["fe80::1%eth0"], "10.0.0.1"),
+        ("x-forwarded-for", "10.0.0.1", ["010.1.1.1"], "10.0.0.1"),
+        ("x-forwarded-for", "10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ("x-forwarded-for", "10.0.0.1", [""], "10.0.0.1"),
+        ("x-forwarded-for", "10.0.0.1", [], "10.0.0.1"),
+        ("x-forwarded-for", "10.0.0.1", ["::ffff:198.51.100.1"], "198.51.100.1"),
+        ("forwarded", "::1", ['for="[2001:db8::1]:80"'], "2001:db8::1"),
+        ("forwarded", "::1", ["proto=https;For=198.51.100.4;by=10.0.0.9, for=10.0.0.2"], "198.51.100.4"),
+        ("forwarded", "::1", ["for=unknown, for=10.0.0.2"], "10.0.0.2"),
+        ("forwarded", "::1", ["proto=https"], "::1"),
+        ("x-forwarded-for", "fe80::1%eth0", ["198.51.100.1"], "fe80::1"),
+    ],
+)
+def test_only_what_a_trusted_proxy_writes_is_believed(written: ProxyHeader, peer: str, sent: list[str], found: str) -> None:
+    headers = [value.encode("latin-1") for value in sent]
+    assert client_address(peer, headers, TRUSTED, written) == found
+
+
+def test_without_a_peer_there_is_no_address() -> None:
+    assert client_address(None, [b"198.51.100.1"], TRUSTED, "x-forwarded-for") is None
+    assert client_address("testclient", [b"198.51.100.1"], TRUSTED, "x-forwarded-for") is None
+
+
+def test_what_is_no_network_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'proxy' is no network: write one such as 10\.0\.0\.0/8"):
+        networks(["proxy"])
+    assert networks("10.1.2.3/8") == networks(["10.0.0.0/8"])
+
+
+def test_only_a_whole_traceparent_counts() -> None:
+    trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    assert trace_and_span(f"00-{trace}-{span}-01".encode()) == (trace, span)
+    assert trace_and_span(f"01-{trace}-{span}-01-more".encode()) == (trace, span)
+    for bad in (
+        f"00-{trace}-{span}-01-more",
+        f"ff-{trace}-{span}-01",
+        f"00-{'0' * 32}-{span}-01",
+        f"00-{trace}-{'0' * 16}-01",
+        f"00-{trace.upper()}-{span}-01",
+        f"00-{trace}-{span}",
+        "<script>",
+    ):
+        assert trace_and_span(bad.encode()) is None, bad
+
+
+def test_request_ids_are_uuids_of_version_7_in_order() -> None:
+    ids = [new_request_id() for _ in range(100)]
+    assert len(set(ids)) == 100
+    assert all(len(id) == 36 and id[14] == "7" and id[19] in "89ab" for id in ids)
+    assert [id[:13] for id in ids] == sorted(id[:13] for id in ids)

@@ -1,0 +1,346 @@
+"""Forks, spawns, and the ends of processes: nothing that was accepted is lost, and nothing is there twice."""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import traceback
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import PATIENCE, lines, recovered, until
+
+import trailseal
+from trailseal import Trail
+
+SETTINGS: dict[str, Any] = {"handoff_size": "4MiB", "environment": False}
+ROUNDS = int(os.environ.get("TRAILSEAL_ROUNDS", "4"))
+
+
+def all_slots(dir: Path) -> list[dict[str, Any]]:
+    """The lines of all slots, after they were recovered and verified."""
+    found = []
+    slots = sorted((path for path in dir.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    for slot in slots:
+        found += recovered(slot)
+    return found
+
+
+def in_child(work: Any) -> None:
+    """Runs work in a forked child, which must end well."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_a_forked_child_without_slots_is_told(tmp_path: Path) -> None:
+    trail = Trail.open(tmp_path / "t", **SETTINGS)
+    trail.record("parent")
+
+    def child() -> None:
+        with pytest.raises(trailseal.ForkedError, match="slots"):
+            trail.record("child")
+        assert trail.flush()
+        trail.close()
+
+    in_child(child)
+    trail.record("parent", ack="durable")
+    trail.close()
+    assert len(lines(tmp_path / "t")) == 2
+
+
+def test_a_forked_child_takes_a_slot_of_its_own(tmp_path: Path) -> None:
+    trail = Trail.open(tmp_path / "t", workers="slots", origin="example.com/app", **SETTINGS)
+    assert not (tmp_path / "t").exists(), "a slot is taken when it is needed"
+    trail.record("parent", ack="durable")
+
+    def child() -> None:
+        assert trail.record("child", ack="durable").origin.endswith("/1")
+
+        def grandchild() -> None:
+            assert trail.record("grandchild").origin.endswith("/2")
+            trail.close()
+
+        in_child(grandchild)
+        assert trail.count(action=["child", "parent", "grandchild"]) == 3
+
+    in_child(child)
+    assert trail.record("parent").origin.endswith("/0")
+    # The slots of the dead are found again.
+    in_child(lambda: trail.record("child", ack="durable").origin.endswith("/1") or os._exit(3))
+    trail.close()
+    assert Counter(line["action"] for line in all_slots(tmp_path / "t")) == {
+        "parent": 2,
+        "child": 2,
+        "grandchild": 1,
+    }
+    verdict = trail.verify()
+    assert verdict["ok"] and len(verdict["trails"]) == 3
+
+
+def test_warm_up_takes_the_slot_at_the_fork(tmp_path: Path) -> None:
+    trail = Trail.open(tmp_path / "t", workers="slots", warm_up=True, **SETTINGS)
+    assert (tmp_path / "t" / "0").exists()
+    in_child(lambda: (tmp_path / "t" / "1" / "trail.toml").exists() or os._exit(3))
+    trail.close()
+
+
+def test_forks_while_others_record(tmp_path: Path) -> None:
+    trail = Trail.open(tmp_path / "t", workers="slots", **SETTINGS)
+    trail.record("first")
+    ends = threading.Event()
+    ids: list[str] = []
+
+    def record() -> None:
+        while not ends.is_set():
+            ids.append(trail.record("thread", details={"n": len(ids)}).id)
+
+    threads = [threading.Thread(target=record) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(10):
+            in_child(lambda: trail.record("child", ack="durable").is_kept or os._exit(3))
+    finally:
+        ends.set()
+        for thread in threads:
+            thread.join()
+    trail.close()
+    counted = Counter(line["action"] for line in all_slots(tmp_path / "t"))
+    assert counted["child"] == 10 and counted["thread"] == len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_multiprocessing(tmp_path: Path, method: str) -> None:
+    (tmp_path / "work.py").write_text(
+        textwrap.dedent(
+            """
+            import multiprocessing, sys
+            from trailseal import Trail
+
+            def work(trail, n):
+                trail.record("child", details={"n": n}, ack="durable")
+
+            if __name__ == "__main__":
+                trail = Trail.open("t", workers="slots", handoff_size="4MiB", environment=False)
+                trail.record("parent", ack="durable")
+                context = multiprocessing.get_context(sys.argv[1])
+                children = [context.Process(target=work, args=(trail, n)) for n in range(3)]
+                for child in children:
+                    child.start()
+                for child in children:
+                    child.join()
+                    assert child.exitcode == 0
+            """
+        )
+    )
+    command = [sys.executable, "work.py", method]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=PATIENCE)
+    assert Counter(line["action"] for line in all_slots(tmp_path / "t")) == {"parent": 1, "child": 3}
+
+
+ENDS: dict[str, str] = {
+    "return": "",
+    "exit": "sys.exit(0)",
+    "exception": "raise ValueError",
+    "os._exit": "os._exit(0)",
+    "sigterm": "import signal; os.kill(os.getpid(), signal.SIGTERM)",
+    "sigkill": "import signal; os.kill(os.getpid(), signal.SIGKILL)",
+    "abort": "os.abort()",
+    "execv": "os.execv('/bin/true', ['true'])",
+    "cycle": "class Holder: pass\nholder = Holder(); holder.self = holder; holder.trail = trail; del trail",
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_end(tmp_path: Path, run: Any, end: str) -> None:
+    program = """
+trail = Trail.open("t", handoff_size="4MiB", environment=False)
+for n in range(500):
+    trail.record("a", details={"n": n})
+"""
+    ended = run(program + ENDS[end])
+    text = "\n".join(path.read_text() for path in (tmp_path / "t").glob("segments/*.jsonl"))
+    closes = end in ("return", "exit", "exception", "cycle")
+    assert ("trail.closed" in text) == closes, ended
+    assert "trailseal:" not in ended.stderr, ended
+    assert [line["details"]["n"] for line in recovered(tmp_path / "t")] == list(range(500))
+
+
+def test_what_later_handlers_and_destructors_record_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(
+        textwrap.dedent(
+            """
+            import atexit
+
+            def record(what):
+                trail.record(what)
+
+            atexit.register(record, "registered before the import")
+            from trailseal import Trail
+            atexit.register(record, "registered after the import")
+            trail = Trail.open("t", handoff_size="4MiB", environment=False)
+
+            class Late:
+                def __init__(self):
+                    self.record = trail.record
+                def __del__(self):
+                    self.record("destructor")
+
+            late = Late()
+            trail.record("first")
+            """
+        )
+    )
+    ended = subprocess.run([sys.executable, "late.py"], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    assert ended.returncode == 0 and not ended.stderr, ended
+    text = (tmp_path / "t/segments/00000000000000000000.jsonl").read_text()
+    assert "trail.closed" in text.splitlines()[-1]
+    assert {line["action"] for line in lines(tmp_path / "t")} == {
+        "first",
+        "registered after the import",
+        "registered before the import",
+        "destructor",
+    }
+
+
+def test_daemon_threads_do_not_hinder_the_end(tmp_path: Path, run: Any) -> None:
+    ended = run(
+        """
+        import threading, time
+        trail = Trail.open("t", handoff_size="4MiB", environment=False)
+        def forever():
+            n = 0
+            while True:
+                n += 1
+                try:
+                    trail.record("daemon", ack="durable" if n % 50 == 0 else None)
+                except Exception:
+                    return
+        for _ in range(4):
+            threading.Thread(target=forever, daemon=True).start()
+        time.sleep(0.3)
+        print(trail.record("last", ack="durable").index)
+        """
+    )
+    assert ended.returncode == 0, ended
+    found = recovered(tmp_path / "t")
+    assert any(line["action"] == "last" for line in found)
+    assert len({line["id"] for line in found}) == len(found)
+
+
+APPLICATION = """
+import os
+from trailseal import Trail
+
+trail = Trail.open(os.environ["TEST_DIR"], workers="slots", handoff_size="4MiB", environment=False)
+
+def application(environ, start):
+    number = environ["PATH_INFO"][1:]
+    if number == "pid":
+        start("200 OK", [("content-type", "text/plain")])
+        return [str(os.getpid()).encode()]
+    receipt = trail.record("request", id=number, details={"n": number})
+    start("200 OK", [("content-type", "text/plain")])
+    return [receipt.id.encode()]
+"""
+
+
+def test_gunicorn_workers_that_are_killed_under_load(tmp_path: Path) -> None:
+    (tmp_path / "application.py").write_text(APPLICATION)
+    program = str(Path(sys.executable).with_name("gunicorn"))
+    command = [
+        program,
+        "--preload",
+        "--workers",
+        "4",
+        "--bind",
+        "unix:socket",
+        "--bind",
+        "127.0.0.1:0",
+        "application:application",
+    ]
+    log = tmp_path / "log"
+    environment = {**os.environ, "TEST_DIR": str(tmp_path / "t"), "PYTHONSAFEPATH": ""}
+    with log.open("w") as output:
+        server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=output)
+    try:
+        until(
+            "gunicorn",
+            lambda: "http://127.0.0.1:" in log.read_text() and log.read_text().count("Booting worker") >= 4,
+        )
+        address = log.read_text().split("http://127.0.0.1:")[1].split()[0].rstrip(",)")
+        acknowledged, ends = load(int(address))
+        try:
+            killed = 0
+            while killed < ROUNDS * 4:
+                workers = children(server.pid)
+                if len(workers) < 4:
+                    time.sleep(0.02)
+                    continue
+                wanted = len(acknowledged) + 20
+                os.kill(workers[killed % 4], signal.SIGKILL)
+                killed += 1
+                until("more requests", lambda wanted=wanted: len(acknowledged) > wanted)  # type: ignore[misc]
+        finally:
+            ends()
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(PATIENCE)
+    counted = Counter(line["id"] for line in all_slots(tmp_path / "t"))
+    missing = [number for number in acknowledged if counted[number] == 0]
+    double = [number for number, count in counted.items() if count > 1]
+    print(f"{len(acknowledged)} acknowledged, {killed} workers killed, {len(missing)} missing, {len(double)} double")
+    assert not missing and not double
+    verdict = Trail.open(tmp_path / "t", workers="slots", **SETTINGS).verify()
+    assert verdict["ok"], verdict
+
+
+def children(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return sorted(int(child) for child in listed.stdout.split())
+
+
+def load(port: int) -> tuple[list[str], Any]:
+    """Asks until it is told to end. Returns what was acknowledged so far, a list that grows."""
+    acknowledged: list[str] = []
+    ending, numbers, lock = threading.Event(), iter(range(10**9)), threading.Lock()
+
+    def ask() -> None:
+        while not ending.is_set():
+            with lock:
+                number = f"n{next(numbers)}"
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/{number}", timeout=20) as answer:
+                    if answer.read().decode() == number:
+                        acknowledged.append(number)
+            except (OSError, http.client.HTTPException):
+                # Its worker was killed: it may be there or not.
+                continue
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+
+    def end() -> None:
+        ending.set()
+        for thread in threads:
+            thread.join()
+
+    return acknowledged, end

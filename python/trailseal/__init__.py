@@ -1,0 +1,60 @@
+"""An audit log inside your application."""
+
+from ._errors import (
+    ClosedError,
+    CloseError,
+    ConflictError,
+    ForkedError,
+    FullError,
+    LockedError,
+    OpenError,
+    ReadError,
+    RecordError,
+    RefusedError,
+    SettingsError,
+    TrailsealError,
+    UnconfirmedError,
+)
+from ._trail import Trail
+from ._trailseal import (
+    Events,
+    Page,
+    Receipt,
+    RequestContext,
+    Server,
+    __version__,
+    request_context,
+)
+from ._types import Ack, Actor, EventDict, EventFields, Filters, Mode, Resource, Status
+
+__all__ = [
+    "Ack",
+    "Actor",
+    "CloseError",
+    "ClosedError",
+    "ConflictError",
+    "EventDict",
+    "EventFields",
+    "Events",
+    "Filters",
+    "ForkedError",
+    "FullError",
+    "LockedError",
+    "Mode",
+    "OpenError",
+    "Page",
+    "ReadError",
+    "Receipt",
+    "RecordError",
+    "RefusedError",
+    "RequestContext",
+    "Resource",
+    "Server",
+    "SettingsError",
+    "Status",
+    "Trail",
+    "TrailsealError",
+    "UnconfirmedError",
+    "__version__",
+    "request_context",
+]

@@ -1,0 +1,51 @@
+"""The trail with its awaitable forms."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Unpack
+
+from ._trailseal import HandedIn, Receipt
+from ._trailseal import Trail as _NativeTrail
+from ._types import Ack, EventFields
+
+
+class Trail(_NativeTrail):
+    """An application's audit trail: a folder. Safe for threads, asyncio, and forks."""
+
+    async def record_async(self, action: str, **fields: Unpack[EventFields]) -> Receipt:
+        """As ``record``, without blocking the event loop: the loop goes on while the event becomes durable."""
+        handed_in = self._hand_in(action, fields)
+        if isinstance(handed_in, Receipt):
+            return handed_in
+        return await _wait(handed_in)
+
+    async def record_all_async(self, events: Iterable[Mapping[str, Any]], *, ack: Ack | None = None) -> list[Receipt]:
+        """As ``record_all``, without blocking the event loop."""
+        receipts, newest = self._hand_in_all(events, ack)
+        if newest is None:
+            return receipts
+        last = await _wait(newest)
+        return [receipt.at(last) for receipt in receipts]
+
+    async def flush_async(self, timeout: float = 10.0) -> bool:
+        """As ``flush``, without blocking the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self.flush, timeout)
+
+    async def close_async(self, timeout: float = 10.0) -> None:
+        """As ``close``, without blocking the event loop."""
+        import asyncio
+
+        await asyncio.to_thread(self.close, timeout)
+
+
+async def _wait(handed_in: HandedIn) -> Receipt:
+    # Only who waits needs asyncio, which takes longer to import than everything else.
+    from . import _loop
+
+    return await _loop.wait(handed_in)
+
+
+def _reopen(cls: type[Trail], settings: dict[str, Any]) -> Trail:
+    """The trail that was sent from another process."""
+    return cls.open(**settings)

@@ -1,0 +1,63 @@
+//! The Python package, tested as it is installed: the wheel is built and put into an environment of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Builds wheels.
+const MATURIN: &str = "maturin==1.16.0";
+/// Checks types as editors do.
+const PYRIGHT: &str = "pyright==1.1.414";
+
+/// Builds the wheel, installs it and what its tests need, checks types and style, and runs the tests.
+pub(crate) fn test(root: &Path) -> Result<(), String> {
+    let (target, package) = (root.join("target"), root.join("python"));
+    let environment = environment(&target.join("python"), &package)?;
+    let tool = |name: &str| Command::new(environment.join("bin").join(name));
+    let wheels = target.join("wheels");
+    // An older one must not be tested in its place.
+    let _ = std::fs::remove_dir_all(&wheels);
+    let python = environment.join("bin/python");
+    // With the artifacts of the Rust tests; published wheels are built with --release.
+    run(tool("maturin")
+        .args(["build", "--quiet", "--profile", "dev", "--interpreter"])
+        .arg(&python)
+        .arg("--out")
+        .arg(&wheels)
+        .arg("--manifest-path")
+        .arg(package.join("Cargo.toml")))?;
+    let wheel = std::fs::read_dir(&wheels).ok().and_then(|mut files| files.next()?.ok());
+    let wheel = wheel.ok_or("maturin has built no wheel")?.path();
+    let pip =
+        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--force-reinstall", "--no-deps"];
+    run(Command::new(&python).args(pip).arg(&wheel))?;
+    run(tool("ruff").args(["check", "--quiet"]).arg(&package))?;
+    run(tool("ruff").args(["format", "--quiet", "--check"]).arg(&package))?;
+    run(tool("mypy").current_dir(&package).args(["--strict", "trailseal", "tests"]))?;
+    run(tool("pyright").current_dir(&package))?;
+    run(tool("pytest").current_dir(&package).args(["--durations", "5", "tests"]))
+}
+
+/// An environment with the tools and what the tests need.
+fn environment(folder: &Path, package: &Path) -> Result<PathBuf, String> {
+    let requirements = package.join("requirements-test.txt");
+    let wanted = std::fs::read_to_string(&requirements)
+        .map_err(|error| format!("{}: {error}", requirements.display()))?;
+    let wanted = format!("{MATURIN}\n{PYRIGHT}\n{wanted}");
+    let installed = folder.join("installed.txt");
+    if std::fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
+        return Ok(folder.to_owned());
+    }
+    println!("== installing what the Python tests need");
+    let _ = std::fs::remove_dir_all(folder);
+    run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    run(Command::new(folder.join("bin/python"))
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", MATURIN, PYRIGHT, "-r"])
+        .arg(&requirements))?;
+    std::fs::write(&installed, wanted).map_err(|error| format!("{}: {error}", installed.display()))?;
+    Ok(folder.to_owned())
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let status = command.status().map_err(|error| format!("{command:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} failed")) }
+}

@@ -70,12 +70,11 @@ def _first(values: list[bytes]) -> str | None:
 
 def new_request_id() -> str:
     """A UUIDv7."""
-    made = int(time.time() * 1000).to_bytes(6, "big") + os.urandom(10)
-    value = bytearray(made)
-    value[6] = value[6] & 0x0F | 0x70
-    value[8] = value[8] & 0x3F | 0x80
-    text = value.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    drawn = int.from_bytes(os.urandom(10), "big")
+    version = 0x7000 | drawn >> 64 & 0x0FFF
+    variant = 0x8000 | drawn >> 48 & 0x3FFF
+    millis = time.time_ns() // 1_000_000
+    return f"{millis >> 16:08x}-{millis & 0xFFFF:04x}-{version:04x}-{variant:04x}-{drawn & 0xFFFFFFFFFFFF:012x}"
 
 
 def trace_and_span(value: bytes) -> tuple[str, str] | None:

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::fields::{Head, head_text, plain_text};
+use crate::heads::{Head, head_text, plain_text};
 use crate::values::Writer;
 
 /// What a request knows.

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple, PyType};
 
@@ -122,10 +121,4 @@ pub(crate) fn class_name(object: &Bound<'_, PyAny>) -> String {
     let class = object.get_type();
     let (module, name) = (text_of(&class, "__module__"), text_of(&class, "__qualname__"));
     if module == "builtins" || module.is_empty() { name } else { format!("{module}.{name}") }
-}
-
-/// Whether the object's class is exactly this one.
-#[inline(always)]
-pub(crate) fn is_exactly(object: *mut ffi::PyObject, class: *mut ffi::PyTypeObject) -> bool {
-    crate::values::class_of(object) == class
 }

@@ -1,6 +1,6 @@
 //! The native part of the Python package `trailseal`.
 //!
-//! In the order of an event's way: `fields` (the keywords of `record`), `values` (anything as JSON text; with `kinds`),
+//! In the order of an event's way: `fields` and `heads` (the keywords of `record`), `values` (anything as JSON text; with `kinds`),
 //! `context` (what the request adds), `trail` (hands it in), `waits` (asyncio), `reading` (what comes back). `shared` is
 //! the open trail, through forks; `ends` is the end of the process; `notices` is what an operator should know.
 //!
@@ -12,6 +12,7 @@ mod context;
 mod ends;
 mod failures;
 mod fields;
+mod heads;
 mod kinds;
 mod notices;
 mod opening;

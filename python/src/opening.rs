@@ -41,6 +41,9 @@ impl Opening<'_> {
         let application =
             Application::new(&sources).map_err(|trouble| failures::of_settings(py, &trouble))?;
         let dir = std::path::absolute(application.dir())?;
+        // However the folder was named, it is the same.
+        sources.told.retain(|(name, _)| name != "dir");
+        sources.told.push(("dir".to_owned(), Told::Text(path_text(&dir)?)));
         if let Some(shared) = registry::find(&dir) {
             if *shared.sources() == sources {
                 return Ok(shared);

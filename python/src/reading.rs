@@ -17,7 +17,7 @@ use trailseal_index::{By, Cursor, First, Hit, Order, Search, SearchError};
 
 use crate::answers;
 use crate::failures;
-use crate::fields::plain_text;
+use crate::heads::plain_text;
 use crate::kinds::{Kind, kind_of};
 use crate::shared::Shared;
 use crate::values::timestamp;

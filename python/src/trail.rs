@@ -14,7 +14,8 @@ use trailseal_event::{Event, EventText};
 
 use crate::answers::loads;
 use crate::failures::{self, of_record, of_text};
-use crate::fields::{Fields, plain_text};
+use crate::fields::Fields;
+use crate::heads::plain_text;
 use crate::opening::Opening;
 use crate::reading::{self, Asked, Events, Page};
 use crate::receipt::Receipt;

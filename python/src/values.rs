@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use pyo3::{ffi, intern};
 use trailseal_event::Timestamp;
 
-use crate::kinds::{Kind, class_name, is_exactly, kind_of};
+use crate::kinds::{Kind, class_name, kind_of};
 
 /// Containers below this level are left out. The core goes to 64, and the event is one level itself.
 const DEPTH_MAX: usize = 60;
@@ -81,11 +81,11 @@ pub(crate) struct Writer<'a, 'py> {
     stopped: Option<PyErr>,
 }
 
-/// The class of an object.
+/// Whether the object's class is exactly this one.
 #[inline(always)]
-pub(crate) fn class_of(object: *mut ffi::PyObject) -> *mut ffi::PyTypeObject {
+fn is_exactly(object: *mut ffi::PyObject, class: *mut ffi::PyTypeObject) -> bool {
     // SAFETY: callers have a live object.
-    unsafe { ffi::Py_TYPE(object) }
+    unsafe { ffi::Py_TYPE(object) == class }
 }
 
 impl<'a, 'py> Writer<'a, 'py> {

@@ -144,13 +144,15 @@ def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not trail.record("a").is_kept
 
 
-def test_one_folder_is_one_trail_in_a_process(tmp_path: Path) -> None:
+def test_one_folder_is_one_trail_in_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Trail.open(tmp_path / "t", handoff_size="4MiB")
     again = Trail.open(tmp_path / "t", handoff_size="4MiB")
     again.record("a", ack="durable")
     assert first.count() == 1
     with pytest.raises(trailseal.OpenError, match="other settings"):
         Trail.open(tmp_path / "t", mode="sync")
+    monkeypatch.chdir(tmp_path)
+    assert Trail.open("t", handoff_size="4MiB").count() == 1
     same = pickle.loads(pickle.dumps(first))
     same.record("b")
     assert first.count() == 2

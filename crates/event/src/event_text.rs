@@ -6,7 +6,7 @@
 
 use crate::event::names::FIELDS;
 use crate::event::{Object, Value, escape_into};
-use crate::rewrite::rank;
+use crate::rewrite::{Ends, rank};
 use crate::timestamp::Timestamp;
 
 /// An event as fields, of which those that hold objects, lists, numbers or anything are JSON text.
@@ -80,10 +80,6 @@ pub struct EventText<'a> {
     /// Names of the caller's own, and a JSON text for each.
     pub extra: &'a [(&'a str, &'a str)],
 }
-
-/// Where each field's value ends in an event's JSON text, by its rank; 0 for fields that are not there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ends(pub(crate) [u32; FIELDS.len()]);
 
 impl EventText<'_> {
     /// The event as JSON text, of which every part is what its field holds.

@@ -30,7 +30,7 @@ pub use event::{
     OnBehalfOf, Outcome, ParseError, Parsed, RELATED_MAX, ROLES_MAX, Recorded, Resource, Severity,
     TEXT_BYTES_MAX, Truncation, Value, WARNINGS_MAX, Warning, Warnings, held_id, held_identifier,
 };
-pub use event_text::{Ends, EventText};
+pub use event_text::EventText;
 pub use index::Index;
-pub use rewrite::{Rewritten, rewrite, rewrite_text};
+pub use rewrite::{Ends, Rewritten, rewrite, rewrite_text};
 pub use timestamp::{TIMESTAMP_BYTES, Timestamp};

@@ -5,10 +5,9 @@
 
 use crate::complete::{Stamp, complete};
 use crate::event::{Event, NoAction};
-use crate::event_text::Ends;
 use crate::line;
 use crate::mask::Masker;
-use crate::rewrite::{Rewritten, rewrite, rewrite_text};
+use crate::rewrite::{Ends, Rewritten, rewrite, rewrite_text};
 use crate::timestamp::Timestamp;
 
 /// Appends the rest of the event's line with every secret masked, and lists in `stamp` what was.

@@ -11,7 +11,6 @@ use crate::event::{
     ID_BYTES_MAX, IDENTIFIER_BYTES_MAX, IP_BYTES_MAX, Outcome, RELATED_MAX, ROLES_MAX, Severity,
     TEXT_BYTES_MAX,
 };
-use crate::event_text::Ends;
 use crate::timestamp::{TIMESTAMP_BYTES, Timestamp};
 
 /// The ranks of the top-level fields: their places in the line.
@@ -42,6 +41,10 @@ pub(super) const TOP: usize = FIELDS.len() + RESERVED.len();
 /// The levels at which containers in the event's own fields are.
 const PART_DEPTH: usize = 2;
 const RELATED_DEPTH: usize = 3;
+
+/// Where each field's value ends in an event's JSON text, by its rank; 0 for fields that are not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends(pub(crate) [u32; FIELDS.len()]);
 
 /// What was found in an object with known fields. Each span is a whole `,"key":value`.
 pub(super) struct Fields<const N: usize> {

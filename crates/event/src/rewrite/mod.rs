@@ -17,7 +17,6 @@ use std::cell::RefCell;
 use crate::complete::EventId;
 use crate::event::parse::unescape;
 use crate::event::{Outcome, Severity};
-use crate::event_text::Ends;
 use crate::line::REST_BYTES_MAX;
 use crate::timestamp::Timestamp;
 
@@ -32,6 +31,7 @@ mod simd;
 mod span;
 
 use differences::States;
+pub use fields::Ends;
 pub(crate) use fields::rank;
 use fields::{Facts, Fields};
 use scan::{Lists, Scan, Text};

@@ -1,0 +1,148 @@
+//! Fields with parts of their own, such as the actor, in all the forms that a caller may give.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::kinds::{Kind, class_name, kind_of};
+use crate::values::Writer;
+
+/// A field with parts of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Head {
+    Actor,
+    Resource,
+    /// A list of resources.
+    Related,
+    Context,
+}
+
+impl Head {
+    fn name(self) -> &'static str {
+        match self {
+            Head::Actor => "actor",
+            Head::Resource => "resource",
+            Head::Related => "related",
+            Head::Context => "context",
+        }
+    }
+}
+
+/// Writes such a field. Ids may be numbers; they become texts.
+pub(crate) fn head_text<'py>(
+    writer: &mut Writer<'_, 'py>,
+    head: Head,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<()> {
+    if value.is_exact_instance_of::<PyString>() {
+        return own_text(writer, head, value);
+    }
+    match kind_of(value) {
+        Kind::Str | Kind::Enum | Kind::Text | Kind::Int if head != Head::Context => {
+            let text = plain_text(value)?;
+            own_text(writer, head, PyString::new(value.py(), &text).as_any())
+        }
+        Kind::Dict | Kind::Mapping => {
+            writer.flat(head.name(), value);
+            Ok(())
+        }
+        _ if head == Head::Related => {
+            let mut first = true;
+            writer.out.push(b'[');
+            for one in value.try_iter()? {
+                if !std::mem::take(&mut first) {
+                    writer.out.push(b',');
+                }
+                head_text(writer, Head::Resource, &one?)?;
+            }
+            writer.out.push(b']');
+            Ok(())
+        }
+        _ if head == Head::Resource => match value.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>() {
+            Ok((kind, id)) => {
+                writer.out.extend_from_slice(b"{\"type\":");
+                writer.string(plain_text(&kind)?.as_bytes());
+                writer.out.extend_from_slice(b",\"id\":");
+                writer.string(plain_text(&id)?.as_bytes());
+                writer.out.push(b'}');
+                Ok(())
+            }
+            Err(_) => of_object(writer, head, value),
+        },
+        _ => of_object(writer, head, value),
+    }
+}
+
+/// An id, or `TYPE/ID`, as the line has it. What is neither is for the core to judge.
+fn own_text<'py>(writer: &mut Writer<'_, 'py>, head: Head, text: &Bound<'py, PyAny>) -> PyResult<()> {
+    let from = writer.out.len();
+    writer.value(head.name(), text);
+    let inside = from + 1..writer.out.len() - 1;
+    let is_plain = !writer.out[inside.clone()].contains(&b'\\');
+    match head {
+        Head::Actor if !inside.is_empty() => {
+            writer.out.splice(from..from, *b"{\"id\":");
+            writer.out.push(b'}');
+        }
+        Head::Resource if is_plain => {
+            let slash = writer.out[inside.clone()].iter().position(|&byte| byte == b'/');
+            if let Some(slash) = slash.filter(|slash| (1..inside.len() - 1).contains(slash)) {
+                let slash = inside.start + slash;
+                writer.out.splice(slash..=slash, *b"\",\"id\":\"");
+                writer.out.splice(from..from, *b"{\"type\":");
+                writer.out.push(b'}');
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// An object of the application's own, such as a user or a row: by its id and its name, never all that it has.
+fn of_object<'py>(writer: &mut Writer<'_, 'py>, head: Head, value: &Bound<'py, PyAny>) -> PyResult<()> {
+    let attribute = |names: &[&str]| {
+        let found = names.iter().find_map(|name| value.getattr(*name).ok().filter(|found| !found.is_none()));
+        found.filter(|found| !found.is_callable()).map(|found| plain_text(&found)).transpose()
+    };
+    let Some(id) = attribute(&["id", "pk", "uuid"])? else {
+        writer.value(head.name(), value);
+        return Ok(());
+    };
+    let class = class_name(value);
+    let kind = class.rsplit('.').next().unwrap_or_default().to_lowercase();
+    let name = attribute(&["name", "username", "title"])?;
+    let email = if head == Head::Actor { attribute(&["email"])? } else { None };
+    let parts = [("type", Some(kind)), ("id", Some(id)), ("name", name), ("email", email)];
+    let start = writer.out.len();
+    for (part, text) in parts {
+        let Some(text) = text else { continue };
+        writer.out.push(if writer.out.len() == start { b'{' } else { b',' });
+        writer.string(part.as_bytes());
+        writer.out.push(b':');
+        writer.string(text.as_bytes());
+    }
+    writer.out.push(b'}');
+    Ok(())
+}
+
+/// The text of a value: of an enum its value's, of anything else what `str` says.
+pub(crate) fn plain_text(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    if let Ok(text) = value.cast::<PyString>()
+        && kind_of(value) != Kind::Enum
+    {
+        return Ok(text.to_string_lossy().into_owned());
+    }
+    if kind_of(value) == Kind::Enum {
+        let inside = value.getattr(intern!(value.py(), "_value_"))?;
+        if !inside.is(value) {
+            return plain_text(&inside);
+        }
+    }
+    match value.str() {
+        Ok(text) => Ok(text.to_string_lossy().into_owned()),
+        Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(value.py()) => {
+            Ok(format!("<{}>", class_name(value)))
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -32,8 +32,9 @@ import psycopg
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python" / "tests"))
 
-from load import Told, at_rate, full
 from postgres_server import postgres
+
+from load import Told, at_rate, full
 
 WAYS = (
     "bare",

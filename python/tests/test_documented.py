@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,18 +24,17 @@ BLOCKS = [
 
 
 def run(block: str) -> dict[str, Any]:
-    known: dict[str, Any] = {"__name__": "example"}
-    exec(compile(block, "an example", "exec"), known)
-    return known
+    # Its annotations are looked up in its module.
+    module = sys.modules["example"] = ModuleType("example")
+    exec(compile(block, "an example", "exec"), module.__dict__)
+    return module.__dict__
 
 
 @pytest.mark.parametrize("place", range(len(BLOCKS)))
 def test_an_example_runs_as_it_stands(place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    if "get_asgi_application" in BLOCKS[place]:
-        # It is about what goes around Django, which is not set up here.
-        monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "none")
-        monkeypatch.setattr("django.setup", lambda set_prefix=True: None)
+    # The example is about what goes around Django, which is not set up here.
+    monkeypatch.setattr("django.core.asgi.get_asgi_application", object)
     for value in run(BLOCKS[place]).values():
         if isinstance(value, Trail):
             value.close()

@@ -41,11 +41,12 @@ def client_address(
 ) -> str | None:
     """Walks from the nearest proxy outwards and stops at the first address that is not a trusted proxy's, or at
     the first text that is not an address. ``headers`` are the values of the header that trusted proxies write."""
-    address = None if peer is None else _peer(peer)
-    if address is None:
+    known = None if peer is None else _peer(peer)
+    if known is None:
         return None
-    if not _is_trusted(address, trusted):
-        return str(address)
+    address, text = known
+    if not trusted or not _is_trusted(address, trusted):
+        return text
     hops = _x_forwarded_for(headers) if written == "x-forwarded-for" else _forwarded(headers)
     for hop in reversed(hops):
         if hop is None:
@@ -61,9 +62,10 @@ def _is_trusted(address: Address, trusted: tuple[Network, ...]) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
-def _peer(text: str) -> Address | None:
+def _peer(text: str) -> tuple[Address, str] | None:
     # A link-local peer comes with its interface.
-    return _address(text.partition("%")[0])
+    address = _address(text.partition("%")[0])
+    return None if address is None else (address, str(address))
 
 
 def _x_forwarded_for(values: Sequence[bytes]) -> list[Address | None]:

@@ -21,6 +21,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _HEX = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?", re.DOTALL)
 # A header is cut by the core; what is longer than any event is not even decoded.
 _TEXT_MAX = 65_536
+# The digit of a UUID that holds its variant in two bits.
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,8 @@ def _first(values: list[bytes]) -> str | None:
 
 def new_request_id() -> str:
     """A UUIDv7."""
-    made = int(time.time() * 1000).to_bytes(6, "big") + os.urandom(10)
-    value = bytearray(made)
-    value[6] = value[6] & 0x0F | 0x70
-    value[8] = value[8] & 0x3F | 0x80
-    text = value.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    drawn, millis = os.urandom(10).hex(), f"{time.time_ns() // 1_000_000:012x}"
+    return f"{millis[:8]}-{millis[8:]}-7{drawn[:3]}-{_VARIANT[drawn[3]]}{drawn[4:7]}-{drawn[7:19]}"
 
 
 def trace_and_span(value: bytes) -> tuple[str, str] | None:

@@ -13,18 +13,26 @@ pub(crate) struct Receipt {
     index: Option<u64>,
     status: Status,
     is_repeated: bool,
+    is_retired: bool,
     origin: Arc<str>,
 }
 
 impl Receipt {
     pub(crate) fn new(receipt: trailseal_core::Receipt, origin: &Arc<str>) -> Receipt {
         let index = receipt.index.map(trailseal_event::Index::get);
-        Receipt { id: receipt.id, index, status: receipt.status, is_repeated: false, origin: origin.clone() }
+        Receipt {
+            id: receipt.id,
+            index,
+            status: receipt.status,
+            is_repeated: false,
+            is_retired: false,
+            origin: origin.clone(),
+        }
     }
 
-    pub(crate) fn of_repeated(index: u64, id: &str, origin: &Arc<str>) -> Receipt {
+    pub(crate) fn of_repeated(index: u64, id: &str, is_retired: bool, origin: &Arc<str>) -> Receipt {
         let (id, status) = (EventId::given(id), Status::Durable);
-        Receipt { id, index: Some(index), status, is_repeated: true, origin: origin.clone() }
+        Receipt { id, index: Some(index), status, is_repeated: true, is_retired, origin: origin.clone() }
     }
 
     pub(crate) fn place(&self) -> Option<(&str, u64)> {
@@ -72,6 +80,11 @@ impl Receipt {
     }
 
     #[getter]
+    fn retired(&self) -> bool {
+        self.is_retired
+    }
+
+    #[getter]
     fn is_kept(&self) -> bool {
         self.index.is_some()
     }
@@ -83,6 +96,7 @@ impl Receipt {
             index: self.index,
             status: if self.index.is_some() { last.status } else { self.status },
             is_repeated: self.is_repeated,
+            is_retired: self.is_retired,
             origin: self.origin.clone(),
         }
     }

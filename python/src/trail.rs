@@ -301,8 +301,8 @@ impl Trail {
                 let text = format!("event {index} has the id {id} and another content: nothing was added");
                 Err(failures::exception(py, "ConflictError", (text, index.get(), id.as_str())))
             }
-            Ok(Err(HandedInOnce::Repeated { index, id })) => {
-                Ok(Receipt::of_repeated(index.get(), &id, &origin))
+            Ok(Err(HandedInOnce::Repeated { index, id, retired })) => {
+                Ok(Receipt::of_repeated(index.get(), &id, retired, &origin))
             }
             Ok(Err(HandedInOnce::New(new))) => Ok(Receipt::new(new.receipt, &origin)),
             Err(HandInJsonError::Once(RecordOnceError::Refused(error))) => Err(of_record(py, &error)),

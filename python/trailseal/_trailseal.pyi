@@ -50,6 +50,9 @@ class Receipt:
     def repeated(self) -> bool:
         """Whether the event was there already; only ``record_once`` looks."""
     @property
+    def retired(self) -> bool:
+        """Whether that event has been retired since: its index is known, its text is gone."""
+    @property
     def is_kept(self) -> bool:
         """Whether it has an index: neither refused, sampled out nor off."""
 

@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::header::HandoffHeader;
 use super::map::HEADER_LEN;
 use super::owner::Owner;
-use super::replay::HandoffHeader;
 use crate::file::Files;
 
 /// What is at a path.

@@ -7,6 +7,7 @@
 mod buffer;
 mod drain;
 mod frame;
+mod header;
 mod lies;
 mod map;
 mod open;
@@ -17,12 +18,12 @@ mod ring;
 
 pub(crate) use buffer::{Handoff, Refused, Rests};
 pub(crate) use drain::{Drain, Taken};
+pub use header::{HandoffFolder, HandoffHeader};
 pub(crate) use lies::{Lies, handoff_header, lies_at, own_header, remove};
 pub(crate) use open::open;
 pub use options::{Full, HandoffOptions, HandoffPlace};
-pub use owner::HandoffFolder;
 pub(crate) use owner::Owner;
-pub use replay::{HandoffHeader, replay};
+pub use replay::replay;
 pub(crate) use ring::{Place, Ring};
 
 /// CRC-32C of a line's rest, by the fastest method for some hundred bytes. Replay checks it with another crate, which

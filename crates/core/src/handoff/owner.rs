@@ -9,19 +9,8 @@ use std::cell::OnceCell;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
-use super::replay::HandoffHeader;
+use super::header::{HandoffFolder, HandoffHeader, first_bytes};
 use crate::file::folder_numbers;
-
-/// The folder of a trail, as a handoff names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HandoffFolder {
-    /// Its inode number.
-    pub inode: u64,
-    /// The first eight bytes of the SHA-256 of its path.
-    pub path: u64,
-}
 
 /// Who may use a handoff.
 pub(crate) struct Owner {
@@ -58,10 +47,6 @@ impl Owner {
             || named.path == ours().path
             || named.inode == ours().inode && named.inode != 0
     }
-}
-
-pub(super) fn first_bytes(bytes: &[u8]) -> u64 {
-    Sha256::digest(bytes).first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -5,10 +5,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::header::HandoffHeader;
 use super::lies::{Lies, lies_at};
 use super::map::{self, Consumer, HEADER_LEN, Producer};
 use super::owner::Owner;
-use super::replay::HandoffHeader;
 use crate::file::StdFiles;
 
 /// How the name of an unfinished file begins; a random number and `.tmp` follow.

@@ -21,7 +21,7 @@ pub struct HandoffHeader {
     pub generation: u64,
     /// Bytes of ring after the header.
     pub capacity: u64,
-    /// The owner: [`trail_mark`](HandoffHeader::trail_mark) of the trail's origin.
+    /// The owner: the first eight bytes of the SHA-256 of the trail's origin.
     pub trail: u64,
     /// The folder that it was made for.
     pub folder: HandoffFolder,

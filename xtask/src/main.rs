@@ -68,9 +68,10 @@ fn test() -> Result<(), String> {
     }
     jobs.push(cargo_job(&["test", "--doc", "--no-fail-fast", "--workspace", "--all-features"]));
     jobs.push(cargo_job(&["test", "--manifest-path", "benches/report/Cargo.toml"]));
-    programs::run(jobs)?;
-    // After the others: its tests use both cores themselves.
-    python::test(&root()?)
+    let done = programs::run(jobs);
+    // After the others, which share the cores, and also if one of them failed: each run tells all that is wrong.
+    let python = python::test(&root()?);
+    done.and(python)
 }
 
 fn cargo_job(arguments: &[&str]) -> programs::Job {

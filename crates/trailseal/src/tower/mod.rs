@@ -94,7 +94,7 @@ impl AuditLayer {
     }
 
     /// Who makes the request, as an authentication in front of this layer knows it. One behind it can say so by
-    /// [`RequestContext::current`].
+    /// [`RequestContext::current`](crate::RequestContext::current).
     #[must_use]
     pub fn principal(mut self, principal: impl Fn(&Parts) -> Option<Actor> + Send + Sync + 'static) -> Self {
         self.settings.principal = Some(Arc::new(principal));

@@ -107,13 +107,18 @@ fn steps_of(masker: &Masker, text: &str) -> u64 {
 /// What takes its square, or looks too often at each byte.
 fn excess(masker: &Masker, part: &str, end: &str) -> Option<String> {
     let text = |bytes: usize| format!("{}{end}", part.repeat((bytes / part.len()).max(1)));
-    let (one, two) = (text(TEXT_BYTES), text(2 * TEXT_BYTES));
-    let (few, many) = (steps_of(masker, &one), steps_of(masker, &two));
-    let (few, many) = (few + 20 * one.len() as u64, many + 20 * two.len() as u64);
-    let growth = if two.len() > one.len() * 3 / 2 { 100 * many / few } else { 0 };
-    let for_each = many / two.len() as u64;
-    // Few steps for each byte may grow, until what was walked over is too much.
-    (growth > GROWTH_MAX && for_each > STEPS_FEW || for_each > STEPS_MAX).then(|| {
+    let steps = |text: &str| steps_of(masker, text) + 20 * text.len() as u64;
+    let growth = |one: &str, two: &str| match two.len() > one.len() * 3 / 2 {
+        true => 100 * steps(two) / steps(one),
+        false => 0,
+    };
+    let (one, two, four) = (text(TEXT_BYTES), text(2 * TEXT_BYTES), text(4 * TEXT_BYTES));
+    let for_each = steps(&two) / two.len() as u64;
+    // Few steps for each byte may grow, until what was walked over is too much. That limit may lie between two lengths;
+    // what takes its square grows at the next one, too.
+    let grows = for_each > STEPS_FEW && growth(&one, &two) > GROWTH_MAX && growth(&two, &four) > GROWTH_MAX;
+    (grows || for_each > STEPS_MAX).then(|| {
+        let growth = growth(&one, &two);
         format!("{part:?} and {end:?}: {for_each} steps for each byte, {growth} % for twice the text")
     })
 }
@@ -140,6 +145,11 @@ fn what_is_closed_at_the_end_of_the_text_alone_takes_no_more() {
             check(&masker, &trigger, end);
         }
     }
+}
+
+#[test]
+fn a_limit_that_lies_between_two_lengths_is_no_square() {
+    check(&masker(), &format!("{}crypt('", "shpat_".repeat(8)), "");
 }
 
 #[test]

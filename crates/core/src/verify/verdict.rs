@@ -84,7 +84,8 @@ pub struct Verdict {
     pub unsealed: u64,
     /// Lines that were retired, vouched for by signed events.
     pub retired: u64,
-    /// The indexes of those events.
+    /// The indexes of those events. Left out of the JSON if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub retired_by: Vec<u64>,
     /// Index of the first wrong event, if that is certain.
     pub first_bad: Option<u64>,

@@ -200,10 +200,21 @@ impl Model {
 
 /// Whether the columns alone tell what matches.
 fn is_exact(filter: &Filter) -> bool {
-    let Filter { correlation_id, request_id, trace_id, text, id, recorded_since, recorded_until, .. } =
-        filter;
+    let Filter {
+        correlation_id,
+        request_id,
+        trace_id,
+        text,
+        id,
+        resource,
+        recorded_since,
+        recorded_until,
+        ..
+    } = filter;
     [correlation_id, request_id, trace_id, text].iter().all(|values| values.is_empty())
         && id.is_empty()
+        // An id without a type has no key.
+        && resource.iter().all(|wanted| !wanted.kind.is_empty() || wanted.id.is_none())
         && recorded_since.is_none()
         && recorded_until.is_none()
 }

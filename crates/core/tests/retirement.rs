@@ -12,11 +12,16 @@ mod support;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use support::SOON;
 use support::aged::{Moved, aged, check, event, options, record, verdict};
-use trailseal_core::{Ack, Once, ReadError, RetainError, RetentionRule, Trail};
+use support::hooked::hooked;
+use trailseal_core::{
+    Ack, Archive, ArchiveError, Archived, ForgetSinkError, HoldError, Once, OpenError, ReadError,
+    RecordError, RetainError, RetentionRule, Retiring, Trail,
+};
 use trailseal_event::Index;
 
 fn size_of(dir: &Path) -> u64 {
@@ -197,4 +202,63 @@ fn bounds_are_kept() {
     }
     assert_eq!(trail.retain(&RetentionRule::older_than_days(36_500), None).unwrap().events, 0);
     trail.close(Duration::from_secs(20)).unwrap();
+}
+
+#[test]
+fn a_closed_trail_changes_nothing_of_the_next_writers_retirement() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let closed = aged(dir.path(), options(&clock), &clock);
+    closed.close(SOON).unwrap();
+    let (lists, earlier, folder) = (AtomicUsize::new(0), closed.clone(), dir.path().to_owned());
+    let mut options = options(&clock);
+    options.files = hooked(move |what, path: &Path| {
+        let is_list = what == "replace" && path.extension().is_some_and(|extension| extension == "retired");
+        // When the second list is written, so that there is one to be undone.
+        if is_list && lists.fetch_add(1, Ordering::SeqCst) == 1 {
+            let refused = earlier.retain(&RetentionRule::older_than_days(90), None).unwrap_err();
+            assert!(matches!(refused, RetainError::Refused(RecordError::Closed)), "{refused}");
+            assert!(folder.join("retiring").exists());
+        }
+        Ok(())
+    });
+    let trail = Trail::open(dir.path(), options).unwrap();
+    let retained = trail.retain(&RetentionRule::older_than_days(90), None).unwrap();
+    assert!(retained.events > 80, "{retained:?}");
+    assert_eq!(check(dir.path()).retired, retained.events);
+    trail.close(SOON).unwrap();
+
+    let refused = closed.add_hold("case 7", "a dispute", &[]).unwrap_err();
+    assert!(matches!(refused, HoldError::Refused(RecordError::Closed)), "{refused}");
+    assert!(!dir.path().join("holds.toml").exists());
+    let refused = closed.remove_hold("case 7").unwrap_err();
+    assert!(matches!(refused, HoldError::Refused(RecordError::Closed)), "{refused}");
+    let refused = closed.forget_sink("siem").unwrap_err();
+    assert!(matches!(refused, ForgetSinkError::Refused(RecordError::Closed)), "{refused}");
+}
+
+/// Closes the trail while it is asked, and looks whether another writer could have it then.
+struct Closing<'a>(&'a Trail, &'a Moved);
+
+impl Archive for Closing<'_> {
+    fn keep(&mut self, _: &mut Retiring<'_>) -> Result<Archived, ArchiveError> {
+        self.0.close(SOON)?;
+        let opened = Trail::open(self.0.folder().root(), options(self.1)).map(|_| ());
+        assert!(matches!(opened, Err(OpenError::Locked { .. })), "{opened:?}");
+        Ok(Archived { location: "nowhere".into() })
+    }
+}
+
+#[test]
+fn a_retirement_keeps_the_lock_until_it_has_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let trail = aged(dir.path(), options(&clock), &clock);
+    let rule = RetentionRule::older_than_days(90);
+    let refused = trail.retain(&rule, Some(&mut Closing(&trail, &clock))).unwrap_err();
+    assert!(matches!(refused, RetainError::Refused(RecordError::Closed)), "{refused}");
+    assert_eq!(check(dir.path()).retired, 0);
+    let trail = Trail::open(dir.path(), options(&clock)).unwrap();
+    assert!(trail.retain(&rule, None).unwrap().events > 80);
+    trail.close(SOON).unwrap();
 }

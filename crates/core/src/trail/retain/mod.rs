@@ -40,7 +40,7 @@ impl Trail {
         rule: &RetentionRule,
         mut archive: Option<&mut dyn Archive>,
     ) -> Result<Retained, RetainError> {
-        self.inner.refuse_forked()?;
+        let _lock = self.inner.hold_lock()?;
         let _running = match self.inner.retiring.try_lock() {
             Ok(running) => running,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),

@@ -13,16 +13,19 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use support::SOON;
 use support::aged::{Moved, aged, check, event, options, record, verdict};
 use support::hooked::hooked;
+use trailseal_core::deliver::Position;
 use trailseal_core::{
-    Ack, Archive, ArchiveError, Archived, ForgetSinkError, HoldError, Once, OpenError, ReadError,
-    RecordError, RetainError, RetentionRule, Retiring, Trail,
+    Ack, Archive, ArchiveError, Archived, ForgetSinkError, HoldError, KnownIds, KnownIdsError, Once,
+    OpenError, ReadError, RecordError, RetainError, RetentionRule, Retiring, Trail,
 };
 use trailseal_event::Index;
+use trailseal_tlog::leaf_hash;
 
 fn size_of(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir.join("segments")).unwrap();
@@ -170,6 +173,59 @@ fn the_id_of_a_retired_event_is_still_known() {
     assert_eq!(reader.retired_by_id("id-3", Some("odd")).unwrap().len(), 1);
     assert_eq!(reader.retired_by_id("id-3", Some("even")).unwrap(), []);
     assert_eq!(reader.retired_by_id("id-105", None).unwrap(), []);
+    trail.close(SOON).unwrap();
+}
+
+/// Has the trail look for a new id, so that it has read all that there are before the retirement is announced.
+struct Asking<'a>(&'a Trail);
+
+impl Archive for Asking<'_> {
+    fn keep(&mut self, _: &mut Retiring<'_>) -> Result<Archived, ArchiveError> {
+        assert!(matches!(self.0.record_once(&event(600), Ack::Durable)?, Once::New(_)));
+        Ok(Archived { location: "nowhere".into() })
+    }
+}
+
+/// An index that still has what was retired.
+struct Known(trailseal_core::Known);
+
+impl KnownIds for Known {
+    fn look(&mut self) -> Result<trailseal_core::Known, KnownIdsError> {
+        Ok(self.0)
+    }
+    fn find(&mut self, id: &str, found: &mut Vec<Index>) -> Result<(), KnownIdsError> {
+        let number: u64 = id.trim_start_matches("id-").parse()?;
+        found.extend((number < 100).then(|| Index::new(number + 1)));
+        Ok(())
+    }
+}
+
+#[test]
+fn an_id_is_not_taken_again_while_its_line_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let (opened, answer) = (Arc::new(OnceLock::<Trail>::new()), Arc::new(OnceLock::new()));
+    let (same, told, changed) = (opened.clone(), answer.clone(), AtomicUsize::new(0));
+    let mut options = options(&clock);
+    options.files = hooked(move |what, path: &Path| {
+        let is_changed = path.to_string_lossy().ends_with(".jsonl") && ["rename", "remove"].contains(&what);
+        // The first segment, which had this event, has changed; the second one is about to.
+        if let Some(trail) = same.get().filter(|_| is_changed)
+            && changed.fetch_add(1, Ordering::SeqCst) == 1
+        {
+            told.set(trail.record_once(&event(3), Ack::Accepted).unwrap()).unwrap();
+        }
+        Ok(())
+    });
+    let trail = aged(dir.path(), options, &clock);
+    let end = trail.durable();
+    let last = trail.reader().unwrap().line(Index::new(end.get() - 1)).unwrap().unwrap();
+    let position = Position { cursor: end, last_leaf: Some(leaf_hash(&last)) };
+    trail.look_ids_up_in(Box::new(Known(trailseal_core::Known { end, position })));
+    assert!(opened.set(trail.clone()).is_ok());
+    trail.retain(&RetentionRule::older_than_days(90), Some(&mut Asking(&trail))).unwrap();
+    let answer = answer.get().unwrap();
+    assert!(matches!(answer, Once::Repeated { retired: true, .. }), "{answer:?}");
     trail.close(SOON).unwrap();
 }
 

@@ -21,6 +21,8 @@ const DEPTH_MAX: usize = 60;
 /// Values of one field, of which more than a line can hold, and bytes of its text, which the core shortens.
 const VALUES_MAX: u32 = 50_000;
 const BYTES_MAX: usize = 32 << 20;
+/// Values of a key, however many its field has left.
+const KEY_VALUES_MIN: u32 = 16;
 /// Of a `repr`.
 const REPR_CHARS_MAX: usize = 1_024;
 /// How many conversions are noted.
@@ -74,6 +76,8 @@ pub(crate) struct Writer<'a, 'py> {
     open: Vec<Open>,
     values_left: u32,
     bytes_end: usize,
+    /// Whether a key is being written, which may be a container.
+    in_key: bool,
     root: &'static str,
     /// Paths, as the inside of a JSON string, and what was not exact there.
     notes: Vec<(String, Note)>,
@@ -97,6 +101,7 @@ impl<'a, 'py> Writer<'a, 'py> {
             open,
             values_left: VALUES_MAX,
             bytes_end: BYTES_MAX,
+            in_key: false,
             root: "",
             notes,
             stopped: None,
@@ -122,6 +127,9 @@ impl<'a, 'py> Writer<'a, 'py> {
     /// Writes a field with parts of its own: numbers in it, such as ids, become texts.
     pub(crate) fn flat(&mut self, root: &'static str, mapping: &Bound<'py, PyAny>) {
         self.root = root;
+        // What fields before it took is not its own.
+        self.values_left = VALUES_MAX;
+        self.bytes_end = self.out.len() + BYTES_MAX;
         let members = match mapping.cast::<PyDict>() {
             Ok(members) => Ok(members.clone()),
             Err(_) => dict_of(mapping).and_then(|members| Ok(members.cast_into::<PyDict>()?)),
@@ -130,7 +138,7 @@ impl<'a, 'py> Writer<'a, 'py> {
         let start = self.out.len();
         for (key, value) in members {
             self.out.push(b',');
-            self.owned(key.as_ptr(), Self::key);
+            self.key(&key);
             let from = self.out.len();
             self.open.clear();
             self.any(value.as_ptr());
@@ -266,7 +274,8 @@ impl<'a, 'py> Writer<'a, 'py> {
                     self.any(value);
                 } else {
                     let value: Bound<'py, PyAny> = Bound::from_borrowed_ptr(self.py, value);
-                    self.owned(key, Self::key);
+                    let key: Bound<'py, PyAny> = Bound::from_borrowed_ptr(self.py, key);
+                    self.key(&key);
                     self.any(value.as_ptr());
                 }
             }
@@ -303,14 +312,22 @@ impl<'a, 'py> Writer<'a, 'py> {
         self.out.push(b':');
     }
 
-    /// A key that is no plain text: as `json.dumps` writes it, or as its text.
+    /// A key that is no plain text: as `json.dumps` writes it, or as its text. However much was written, a key is a
+    /// string with a colon behind it: without, the text is no JSON, and nothing in it would be masked by its key.
     #[cold]
     fn key(&mut self, key: &Bound<'py, PyAny>) {
+        // What a value is masked by must not be cut off, so that there is always something left for the key itself.
+        let left = self.values_left;
+        let given = if self.in_key { left } else { left.max(KEY_VALUES_MIN) };
+        self.values_left = given;
+        let within = std::mem::replace(&mut self.in_key, true);
         let mut inside = Vec::new();
         std::mem::swap(self.out, &mut inside);
         let open = std::mem::take(&mut self.open);
         self.any(key.as_ptr());
         self.open = open;
+        self.in_key = within;
+        self.values_left = left.saturating_sub(given - self.values_left);
         std::mem::swap(self.out, &mut inside);
         let from = self.out.len() + 1;
         if inside.first() == Some(&b'"') {

@@ -369,3 +369,22 @@ def test_wrong_calls_raise(trail: Trail) -> None:
         trail.record("")
     with pytest.raises(ValueError):
         trail.record("a", ack="soon")  # type: ignore[arg-type]
+
+
+class Name(enum.Enum):
+    SECRET = "session_token"
+
+
+@pytest.mark.parametrize("members", [49_990, 49_998, 49_999, 50_000, 60_000])
+def test_a_large_field_takes_no_mask_from_others(trail: Trail, members: int) -> None:
+    secret = {"session_token": "s3cr3t"}
+    trail.record("flat", details={"ids": list(range(60_000))}, context={**secret, "ip": "10.0.0.1"})
+    assert one(trail)["context"]["ip"] == "10.0.0.1"
+    # At the edge of the budget, of keys that are no text.
+    trail.record("edge", details={"ids": list(range(members)), Name.SECRET: "s3cr3t", 1: {Name.SECRET: "s3cr3t"}})
+    trail.record("keys", details=[[[]] * members, {Name.SECRET: "s3cr3t"}])
+    trail.record("numbers", context={1: list(range(members)), Name.SECRET: "s3cr3t", 2: {}})
+    trail.seal()
+    files = [path.read_bytes() for path in pathlib.Path(trail.dir).rglob("*") if path.is_file()]
+    assert files
+    assert not any(b"s3cr3t" in text for text in files)

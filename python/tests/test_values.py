@@ -388,3 +388,14 @@ def test_a_large_field_takes_no_mask_from_others(trail: Trail, members: int) -> 
     files = [path.read_bytes() for path in pathlib.Path(trail.dir).rglob("*") if path.is_file()]
     assert files
     assert not any(b"s3cr3t" in text for text in files)
+
+
+def test_an_extra_field_overrides_no_other(trail: Trail) -> None:
+    forged = {"action": "forged", "tenant": "forged", "id": "forged", "actor": {"id": "forged"}, "time": "2001-01-01T00:00:00Z"}
+    trail.record("a", tenant="acme", extra={**forged, "own": 1, 7: "first", "7": "second"})
+    event = one(trail)
+    assert (event["action"], event["tenant"], "actor" in event) == ("a", "acme", False)
+    assert event["id"] != "forged"
+    assert not event["time"].startswith("2001")
+    assert {name: event[f"extra.{name}"] for name in forged} == forged
+    assert (event["own"], event["7"], event["extra.7"]) == (1, "first", "second")

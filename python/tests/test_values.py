@@ -391,7 +391,13 @@ def test_a_large_field_takes_no_mask_from_others(trail: Trail, members: int) -> 
 
 
 def test_an_extra_field_overrides_no_other(trail: Trail) -> None:
-    forged = {"action": "forged", "tenant": "forged", "id": "forged", "actor": {"id": "forged"}, "time": "2001-01-01T00:00:00Z"}
+    forged = {
+        "action": "forged",
+        "tenant": "forged",
+        "id": "forged",
+        "actor": {"id": "forged"},
+        "time": "2001-01-01T00:00:00Z",
+    }
     trail.record("a", tenant="acme", extra={**forged, "own": 1, 7: "first", "7": "second"})
     event = one(trail)
     assert (event["action"], event["tenant"], "actor" in event) == ("a", "acme", False)

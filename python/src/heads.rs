@@ -7,6 +7,9 @@ use pyo3::types::PyString;
 use crate::kinds::{Kind, class_name, kind_of};
 use crate::values::Writer;
 
+/// Members of enums of which each is the value of the one before.
+const ENUMS_MAX: usize = 64;
+
 /// A field with parts of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Head {
@@ -127,21 +130,28 @@ fn of_object<'py>(writer: &mut Writer<'_, 'py>, head: Head, value: &Bound<'py, P
 
 /// The text of a value: of an enum its value's, of anything else what `str` says.
 pub(crate) fn plain_text(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let mut value = value.clone();
+    // A member may be the value of another, and so on.
+    for _ in 0..ENUMS_MAX {
+        if kind_of(&value) != Kind::Enum {
+            break;
+        }
+        match value.getattr(intern!(value.py(), "_value_")) {
+            Ok(inside) if !inside.is(&value) => value = inside,
+            Ok(_) => break,
+            Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(value.py()) => break,
+            Err(error) => return Err(error),
+        }
+    }
     if let Ok(text) = value.cast::<PyString>()
-        && kind_of(value) != Kind::Enum
+        && kind_of(&value) != Kind::Enum
     {
         return Ok(text.to_string_lossy().into_owned());
-    }
-    if kind_of(value) == Kind::Enum {
-        let inside = value.getattr(intern!(value.py(), "_value_"))?;
-        if !inside.is(value) {
-            return plain_text(&inside);
-        }
     }
     match value.str() {
         Ok(text) => Ok(text.to_string_lossy().into_owned()),
         Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(value.py()) => {
-            Ok(format!("<{}>", class_name(value)))
+            Ok(format!("<{}>", class_name(&value)))
         }
         Err(error) => Err(error),
     }

@@ -18,6 +18,9 @@ use crate::kinds::{Kind, class_name, kind_of};
 
 /// Containers below this level are left out. The core goes to 64, and the event is one level itself.
 const DEPTH_MAX: usize = 60;
+/// Objects within each other, of which not all are containers: an enum's value, `isoformat`, and keys may go on and on,
+/// and so use up the stack.
+const NESTED_MAX: usize = 2 * DEPTH_MAX;
 /// Values of one field, of which more than a line can hold, and bytes of its text, which the core shortens.
 const VALUES_MAX: u32 = 50_000;
 const BYTES_MAX: usize = 32 << 20;
@@ -76,6 +79,8 @@ pub(crate) struct Writer<'a, 'py> {
     open: Vec<Open>,
     values_left: u32,
     bytes_end: usize,
+    /// How many objects are being written within each other: containers, keys, and what stands for another.
+    depth: usize,
     /// Whether a key is being written, which may be a container.
     in_key: bool,
     root: &'static str,
@@ -101,6 +106,7 @@ impl<'a, 'py> Writer<'a, 'py> {
             open,
             values_left: VALUES_MAX,
             bytes_end: BYTES_MAX,
+            depth: 0,
             in_key: false,
             root: "",
             notes,
@@ -229,10 +235,17 @@ impl<'a, 'py> Writer<'a, 'py> {
             self.out.extend_from_slice(LEFT_OUT);
             return;
         }
+        if self.depth >= NESTED_MAX {
+            self.note(Note::Depth);
+            self.out.extend_from_slice(LEFT_OUT);
+            return;
+        }
         self.values_left -= 1;
         // SAFETY: a live object; from here on it has a reference of its own.
         let object = unsafe { Bound::from_borrowed_ptr(self.py, object) };
+        self.depth += 1;
         write(self, &object);
+        self.depth -= 1;
     }
 
     /// Opens a container, or says why not.
@@ -576,6 +589,9 @@ impl<'a, 'py> Writer<'a, 'py> {
 
     fn set(&mut self, set: &Bound<'py, PyAny>) -> PyResult<()> {
         let elements = list_of(set)?;
+        if !self.enter(set) {
+            return Ok(());
+        }
         let start = self.out.len();
         let mut texts = Vec::with_capacity(elements.len());
         for element in &elements {
@@ -587,6 +603,10 @@ impl<'a, 'py> Writer<'a, 'py> {
             self.any(element.as_ptr());
             texts.push(self.out.split_off(from));
         }
+        if texts.len() < elements.len() {
+            self.note(Note::Cut);
+        }
+        self.open.pop();
         self.out.truncate(start);
         // Equal sets are then written alike.
         texts.sort();

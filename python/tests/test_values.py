@@ -9,7 +9,9 @@ import fractions
 import ipaddress
 import math
 import pathlib
+import subprocess
 import uuid
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -405,3 +407,36 @@ def test_an_extra_field_overrides_no_other(trail: Trail) -> None:
     assert not event["time"].startswith("2001")
     assert {name: event[f"extra.{name}"] for name in forged} == forged
     assert (event["own"], event["7"], event["extra.7"]) == (1, "first", "second")
+
+
+def test_deep_values_of_every_kind_do_not_use_up_the_stack(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = run("""
+        import datetime, enum
+        class Endless(datetime.date):
+            def isoformat(self):
+                return Endless(2000, 1, 1)
+        class Mine(enum.Enum):
+            A = 1
+        class Of(enum.Enum):
+            B = 1
+        Mine.A._value_, Of.B._value_ = Of.B, Mine.A
+        deep, mapped = frozenset(), frozenset()
+        for _ in range(100_000):
+            deep = frozenset([deep])
+        class Key(dict):
+            __hash__ = object.__hash__
+        keys = Key()
+        for _ in range(10_000):
+            keys = Key({keys: 1})
+        trail = Trail.temporary()
+        for value in (deep, Endless(2000, 1, 1), Mine.A, keys):
+            trail.record("deep", details={"value": value, "after": 7}, tenant=value if value is Mine.A else None)
+        trail.seal()
+        assert [event["details"]["after"] for event in trail.query(action="deep")] == [7] * 4
+        trail.close()
+        print("done")
+        sys.stdout.flush()
+        # Python's own end of such values is not what is tested.
+        os._exit(0)
+    """)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

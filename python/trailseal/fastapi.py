@@ -179,7 +179,8 @@ def audited(action: str, *, resource: str | None = None, **fields: Any) -> Any:
     ``resource`` is a pattern with parameters of the path, such as ``"invoice/{invoice_id}"``. The outcome is
     ``success``,
     ``denied`` for an ``HTTPException`` of 401 or 403, and ``failure`` for any other exception, of which the
-    event has the class and never the text. It is recorded before the response leaves. ``fields`` are those of ``Trail.record``::
+    event has the class and never the text. It is recorded before the response leaves. ``fields`` are those of
+    ``Trail.record``::
 
         @app.post("/invoices/{invoice_id}/approve", dependencies=[audited("invoice.approve",
         resource="invoice/{invoice_id}")])

@@ -160,6 +160,13 @@ impl<'a, 'py> Writer<'a, 'py> {
         self.out.push(b'}');
     }
 
+    /// Keeps what is no failure of a value but stops Python, such as KeyboardInterrupt.
+    pub(crate) fn stop(&mut self, error: PyErr) {
+        if !error.is_instance_of::<PyException>(self.py) {
+            self.stopped.get_or_insert(error);
+        }
+    }
+
     /// What stopped Python meanwhile; the text is whole all the same.
     pub(crate) fn finish(self) -> PyResult<()> {
         self.stopped.map_or(Ok(()), Err)
@@ -651,9 +658,7 @@ impl<'a, 'py> Writer<'a, 'py> {
                 self.string(shortened(&text).as_bytes());
             }
             Err(error) => {
-                if !error.is_instance_of::<PyException>(self.py) {
-                    self.stopped.get_or_insert(error);
-                }
+                self.stop(error);
                 self.note(Note::Error);
                 self.string(format!("<{}>", class_name(object)).as_bytes());
             }

@@ -7,11 +7,12 @@ import decimal
 import enum
 import fractions
 import ipaddress
+import itertools
 import math
 import pathlib
 import subprocess
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -440,3 +441,35 @@ def test_deep_values_of_every_kind_do_not_use_up_the_stack(run: Callable[..., su
         os._exit(0)
     """)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+class Raising:
+    def __iter__(self) -> Iterator[str]:
+        yield "invoice/1"
+        raise RuntimeError("no more")
+
+
+def test_related_may_be_endless_or_raise(trail: Trail) -> None:
+    trail.record("a", related=(f"invoice/{number}" for number in itertools.count()))
+    event = one(trail)
+    assert [resource["id"] for resource in event["related"][:3]] == ["0", "1", "2"]
+    assert event["_converted"]["related"] == "cut"
+    trail.record("b", related=Raising())
+    event = one(trail)
+    assert [resource["id"] for resource in event["related"]] == ["1"]
+    assert event["_converted"]["related"] == "error"
+    trail.record("c", related=Other())
+    assert one(trail)["action"] == "c"
+    trail.record("d", related=[])
+    assert not one(trail).get("related")
+
+
+class Other:
+    pass
+
+
+@pytest.mark.parametrize("name", ["str", "int", "dict"])
+def test_a_class_with_the_name_of_a_built_in_type_is_not_taken_for_it(trail: Trail, name: str) -> None:
+    value = type(name, (), {"__module__": "builtins", "__repr__": lambda self: "mine"})()
+    trail.record("a", details={"value": value, "after": 7}, tenant=value, resource=value, actor=value)
+    assert (one(trail)["details"]["value"], one(trail)["details"]["after"]) == ("mine", 7)

@@ -282,23 +282,21 @@ impl<'a, 'py> Writer<'a, 'py> {
         let dict = copy.as_ref().map_or(dict, |copy| copy.as_any());
         let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
         let start = self.out.len();
-        // SAFETY: a dict that this function owns. Its members are borrowed until they are written, which takes references
-        // of its own before it runs Python. If that changes the dict, the walk goes on somewhere in it, or ends. Without
-        // the GIL nobody else has this copy.
+        // SAFETY: a dict that this function owns. Its members are borrowed until they get references, before anything
+        // else. If what they run changes the dict, the walk goes on somewhere in it, or ends. Without the GIL nobody
+        // else has this copy.
         while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
+            // SAFETY: live objects. Even a key that is a text may run Python, which may drop the value: that of a text
+            // without UTF-8.
+            let (key, value): (Bound<'py, PyAny>, Bound<'py, PyAny>) =
+                unsafe { (Bound::from_borrowed_ptr(self.py, key), Bound::from_borrowed_ptr(self.py, value)) };
             self.out.push(b',');
-            // SAFETY: a live object. The value is kept while the key is written.
-            unsafe {
-                if is_exactly(key, &raw mut ffi::PyUnicode_Type) {
-                    self.key_text(key);
-                    self.any(value);
-                } else {
-                    let value: Bound<'py, PyAny> = Bound::from_borrowed_ptr(self.py, value);
-                    let key: Bound<'py, PyAny> = Bound::from_borrowed_ptr(self.py, key);
-                    self.key(&key);
-                    self.any(value.as_ptr());
-                }
+            if is_exactly(key.as_ptr(), &raw mut ffi::PyUnicode_Type) {
+                self.key_text(&key);
+            } else {
+                self.key(&key);
             }
+            self.any(value.as_ptr());
             if self.values_left == 0 {
                 break;
             }
@@ -317,9 +315,9 @@ impl<'a, 'py> Writer<'a, 'py> {
         self.open.pop();
     }
 
-    fn key_text(&mut self, key: *mut ffi::PyObject) {
+    fn key_text(&mut self, key: &Bound<'py, PyAny>) {
         let from = self.out.len() + 1;
-        self.text(key);
+        self.text(key.as_ptr());
         self.has_key(from);
     }
 
@@ -405,12 +403,13 @@ impl<'a, 'py> Writer<'a, 'py> {
     #[inline]
     fn text(&mut self, text: *mut ffi::PyObject) {
         let mut len = 0;
-        // SAFETY: a live str; the bytes belong to it, and nothing runs before they are copied.
+        // SAFETY: a live object, which has a reference of its own from here on: the call below makes an exception if it
+        // fails, and that may run Python. Otherwise the bytes belong to the str, and nothing runs before they are copied.
+        let text: Bound<'py, PyAny> = unsafe { Bound::from_borrowed_ptr(self.py, text) };
         let bytes = unsafe {
-            let bytes = ffi::PyUnicode_AsUTF8AndSize(text, &raw mut len);
+            let bytes = ffi::PyUnicode_AsUTF8AndSize(text.as_ptr(), &raw mut len);
             if bytes.is_null() {
                 ffi::PyErr_Clear();
-                let text = Bound::from_borrowed_ptr(self.py, text);
                 return self.broken_text(&text);
             }
             std::slice::from_raw_parts(bytes.cast::<u8>(), len as usize)

@@ -473,3 +473,24 @@ def test_a_class_with_the_name_of_a_built_in_type_is_not_taken_for_it(trail: Tra
     value = type(name, (), {"__module__": "builtins", "__repr__": lambda self: "mine"})()
     trail.record("a", details={"value": value, "after": 7}, tenant=value, resource=value, actor=value)
     assert (one(trail)["details"]["value"], one(trail)["details"]["after"]) == ("mine", 7)
+
+
+def test_a_key_without_utf_8_may_drop_its_own_members(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = run("""
+        import gc
+        trail = Trail.temporary()
+        class Clearing:
+            def __init__(self, members):
+                self.members, self.own = members, self
+            def __del__(self):
+                self.members.clear()
+        gc.set_threshold(1, 1, 1)
+        for number in range(200):
+            members = {}
+            for place in range(20):
+                members[f"{number} {place} \\ud800"] = [object() for _ in range(3)]
+            Clearing(members)
+            trail.record("a", details=members)
+        print("done")
+    """)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

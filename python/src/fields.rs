@@ -156,13 +156,11 @@ impl<'py> Fields<'py> {
         let context = self.context_of(&mut writer, facts)?;
         let duration_ms = self.duration_of(&mut writer)?;
         let mut extra = self.extra_of(&mut writer)?;
-        if let Some(text) = time_text {
-            extra.push(("time".to_owned(), text));
-        }
         if writer.has_notes() {
             let from = writer.out.len();
             writer.write_notes();
-            extra.push(("_converted".to_owned(), from..writer.out.len()));
+            // Before one of the caller's of that name, which then gets another.
+            extra.insert(0, ("_converted".to_owned(), from..writer.out.len()));
         }
         // Python is not asked for anything any more.
         let stopped = writer.finish();
@@ -198,6 +196,7 @@ impl<'py> Fields<'py> {
             context,
             duration_ms: duration_ms.map(at),
             approval: approval.map(at),
+            time_text: time_text.map(at),
             extra: &extra,
         };
         let done = work(&event)?;

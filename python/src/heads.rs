@@ -5,7 +5,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::kinds::{Kind, class_name, kind_of};
-use crate::values::Writer;
+use crate::values::{Note, Writer};
+
+/// Members of enums of which each is the value of the one before.
+const ENUMS_MAX: usize = 64;
+
+/// Of `related`, of which the core keeps fewer, and says so.
+const RELATED_READ: usize = 10_000;
 
 /// A field with parts of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,18 +52,7 @@ pub(crate) fn head_text<'py>(
             writer.flat(head.name(), value);
             Ok(())
         }
-        _ if head == Head::Related => {
-            let mut first = true;
-            writer.out.push(b'[');
-            for one in value.try_iter()? {
-                if !std::mem::take(&mut first) {
-                    writer.out.push(b',');
-                }
-                head_text(writer, Head::Resource, &one?)?;
-            }
-            writer.out.push(b']');
-            Ok(())
-        }
+        _ if head == Head::Related => related(writer, value),
         _ if head == Head::Resource => match value.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>() {
             Ok((kind, id)) => {
                 writer.out.extend_from_slice(b"{\"type\":");
@@ -71,6 +66,41 @@ pub(crate) fn head_text<'py>(
         },
         _ => of_object(writer, head, value),
     }
+}
+
+/// A list of resources. What cannot be listed is kept as it is, and a list that ends by an error ends there.
+fn related<'py>(writer: &mut Writer<'_, 'py>, value: &Bound<'py, PyAny>) -> PyResult<()> {
+    let all = match value.try_iter() {
+        Ok(all) => all,
+        Err(error) => {
+            writer.stop(error);
+            writer.value(Head::Related.name(), value);
+            return Ok(());
+        }
+    };
+    let start = writer.out.len();
+    for (place, one) in all.enumerate() {
+        // It may be endless, or its next element may raise.
+        let one = match one {
+            Ok(_) if place == RELATED_READ => {
+                writer.note_at(Head::Related.name(), Note::Cut);
+                break;
+            }
+            Ok(one) => one,
+            Err(error) => {
+                writer.stop(error);
+                writer.note_at(Head::Related.name(), Note::Error);
+                break;
+            }
+        };
+        writer.out.push(if place == 0 { b'[' } else { b',' });
+        head_text(writer, Head::Resource, &one)?;
+    }
+    if writer.out.len() == start {
+        writer.out.push(b'[');
+    }
+    writer.out.push(b']');
+    Ok(())
 }
 
 /// An id, or `TYPE/ID`, as the line has it. What is neither is for the core to judge.
@@ -127,21 +157,28 @@ fn of_object<'py>(writer: &mut Writer<'_, 'py>, head: Head, value: &Bound<'py, P
 
 /// The text of a value: of an enum its value's, of anything else what `str` says.
 pub(crate) fn plain_text(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let mut value = value.clone();
+    // A member may be the value of another, and so on.
+    for _ in 0..ENUMS_MAX {
+        if kind_of(&value) != Kind::Enum {
+            break;
+        }
+        match value.getattr(intern!(value.py(), "_value_")) {
+            Ok(inside) if !inside.is(&value) => value = inside,
+            Ok(_) => break,
+            Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(value.py()) => break,
+            Err(error) => return Err(error),
+        }
+    }
     if let Ok(text) = value.cast::<PyString>()
-        && kind_of(value) != Kind::Enum
+        && kind_of(&value) != Kind::Enum
     {
         return Ok(text.to_string_lossy().into_owned());
-    }
-    if kind_of(value) == Kind::Enum {
-        let inside = value.getattr(intern!(value.py(), "_value_"))?;
-        if !inside.is(value) {
-            return plain_text(&inside);
-        }
     }
     match value.str() {
         Ok(text) => Ok(text.to_string_lossy().into_owned()),
         Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(value.py()) => {
-            Ok(format!("<{}>", class_name(value)))
+            Ok(format!("<{}>", class_name(&value)))
         }
         Err(error) => Err(error),
     }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyInt, PyString, PyTuple, PyType};
 
 /// How many classes a thread remembers.
 const REMEMBERED: usize = 128;
@@ -82,7 +82,8 @@ fn classify(class: &Bound<'_, PyType>) -> Kind {
     let has = |name: &str| class.hasattr(name).unwrap_or(false);
     let pathlib = names.iter().any(|(of, name)| of.starts_with("pathlib") && name == "PurePath");
     let secret = names.iter().any(|(of, name)| of == "pydantic.types" && name.starts_with("Secret"));
-    // The first that holds; a str that is an enum is an enum.
+    // The first that holds; a str that is an enum is an enum. What is then read as the built-in type that it is must be
+    // one: any class may have its name.
     let rules = [
         (is("enum", "Enum"), Kind::Enum),
         (secret, Kind::Secret),
@@ -93,13 +94,13 @@ fn classify(class: &Bound<'_, PyType>) -> Kind {
         (is("ipaddress", "_IPAddressBase") || is("datetime", "tzinfo"), Kind::Text),
         (is("fractions", "Fraction") || is("yarl", "URL"), Kind::Text),
         (is("numpy", "generic"), Kind::Scalar),
-        (builtin("str"), Kind::Str),
-        (builtin("int"), Kind::Int),
+        (class.is_subclass_of::<PyString>().unwrap_or(false), Kind::Str),
+        (class.is_subclass_of::<PyInt>().unwrap_or(false), Kind::Int),
         (builtin("float"), Kind::Float),
         (builtin("bytes") || builtin("bytearray") || builtin("memoryview"), Kind::Bytes),
         (builtin("BaseException"), Kind::Exception),
         (is("sqlalchemy.engine.row", "Row"), Kind::Row),
-        (builtin("dict"), Kind::Dict),
+        (class.is_subclass_of::<PyDict>().unwrap_or(false), Kind::Dict),
         (builtin("set") || builtin("frozenset"), Kind::Set),
         (builtin("tuple") && has("_fields"), Kind::Named),
         (builtin("list") || builtin("tuple") || builtin("range"), Kind::Sequence),

@@ -305,7 +305,8 @@ impl Walk {
                 Ok(if self.found.is_empty() { Looked::End } else { Looked::Found })
             }
             Next::Follow { seen, poll } => {
-                let is_last = self.shared.is_closed();
+                // Not as soon as it begins to close: it writes its last events then.
+                let is_last = self.shared.has_closed();
                 if !is_last {
                     std::thread::sleep((*poll).min(SLICE));
                 }

@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     /// Whether a forked child takes its slot at once.
     warms_up: bool,
     is_closed: AtomicBool,
+    /// Whether the close came to its end, after which nothing more is written.
+    has_closed: AtomicBool,
     current: ArcSwap<Generation>,
     temporary: Option<Temporary>,
 }
@@ -95,7 +97,7 @@ impl Shared {
     ) -> Result<Shared, Trouble> {
         let is_slots = application.uses_slots()?;
         let current = ArcSwap::from_pointee(Generation::new());
-        let is_closed = AtomicBool::new(false);
+        let (is_closed, has_closed) = (AtomicBool::new(false), AtomicBool::new(false));
         Ok(Shared {
             dir,
             sources,
@@ -104,6 +106,7 @@ impl Shared {
             made_in: fork::generation(),
             warms_up,
             is_closed,
+            has_closed,
             current,
             temporary,
         })
@@ -123,6 +126,11 @@ impl Shared {
 
     pub(crate) fn is_slots(&self) -> bool {
         self.is_slots
+    }
+
+    /// Whether all that was accepted before the close is written, or the close gave up.
+    pub(crate) fn has_closed(&self) -> bool {
+        self.has_closed.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -206,6 +214,7 @@ impl Shared {
     pub(crate) fn close(&self, timeout: Duration) -> Result<Option<Closed>, CloseError> {
         self.is_closed.store(true, Ordering::Release);
         let closed = self.if_open().map(|trail| trail.close(timeout));
+        self.has_closed.store(true, Ordering::Release);
         closed.transpose()
     }
 

@@ -18,9 +18,14 @@ use crate::kinds::{Kind, class_name, kind_of};
 
 /// Containers below this level are left out. The core goes to 64, and the event is one level itself.
 const DEPTH_MAX: usize = 60;
+/// Objects within each other, of which not all are containers: an enum's value, `isoformat`, and keys may go on and on,
+/// and so use up the stack.
+const NESTED_MAX: usize = 2 * DEPTH_MAX;
 /// Values of one field, of which more than a line can hold, and bytes of its text, which the core shortens.
 const VALUES_MAX: u32 = 50_000;
 const BYTES_MAX: usize = 32 << 20;
+/// Values of a key, however many its field has left.
+const KEY_VALUES_MIN: u32 = 16;
 /// Of a `repr`.
 const REPR_CHARS_MAX: usize = 1_024;
 /// How many conversions are noted.
@@ -74,6 +79,10 @@ pub(crate) struct Writer<'a, 'py> {
     open: Vec<Open>,
     values_left: u32,
     bytes_end: usize,
+    /// How many objects are being written within each other: containers, keys, and what stands for another.
+    depth: usize,
+    /// Whether a key is being written, which may be a container.
+    in_key: bool,
     root: &'static str,
     /// Paths, as the inside of a JSON string, and what was not exact there.
     notes: Vec<(String, Note)>,
@@ -97,6 +106,8 @@ impl<'a, 'py> Writer<'a, 'py> {
             open,
             values_left: VALUES_MAX,
             bytes_end: BYTES_MAX,
+            depth: 0,
+            in_key: false,
             root: "",
             notes,
             stopped: None,
@@ -122,6 +133,9 @@ impl<'a, 'py> Writer<'a, 'py> {
     /// Writes a field with parts of its own: numbers in it, such as ids, become texts.
     pub(crate) fn flat(&mut self, root: &'static str, mapping: &Bound<'py, PyAny>) {
         self.root = root;
+        // What fields before it took is not its own.
+        self.values_left = VALUES_MAX;
+        self.bytes_end = self.out.len() + BYTES_MAX;
         let members = match mapping.cast::<PyDict>() {
             Ok(members) => Ok(members.clone()),
             Err(_) => dict_of(mapping).and_then(|members| Ok(members.cast_into::<PyDict>()?)),
@@ -130,7 +144,7 @@ impl<'a, 'py> Writer<'a, 'py> {
         let start = self.out.len();
         for (key, value) in members {
             self.out.push(b',');
-            self.owned(key.as_ptr(), Self::key);
+            self.key(&key);
             let from = self.out.len();
             self.open.clear();
             self.any(value.as_ptr());
@@ -144,6 +158,13 @@ impl<'a, 'py> Writer<'a, 'py> {
             None => self.out.push(b'{'),
         }
         self.out.push(b'}');
+    }
+
+    /// Keeps what is no failure of a value but stops Python, such as KeyboardInterrupt.
+    pub(crate) fn stop(&mut self, error: PyErr) {
+        if !error.is_instance_of::<PyException>(self.py) {
+            self.stopped.get_or_insert(error);
+        }
     }
 
     /// What stopped Python meanwhile; the text is whole all the same.
@@ -221,10 +242,17 @@ impl<'a, 'py> Writer<'a, 'py> {
             self.out.extend_from_slice(LEFT_OUT);
             return;
         }
+        if self.depth >= NESTED_MAX {
+            self.note(Note::Depth);
+            self.out.extend_from_slice(LEFT_OUT);
+            return;
+        }
         self.values_left -= 1;
         // SAFETY: a live object; from here on it has a reference of its own.
         let object = unsafe { Bound::from_borrowed_ptr(self.py, object) };
+        self.depth += 1;
         write(self, &object);
+        self.depth -= 1;
     }
 
     /// Opens a container, or says why not.
@@ -254,22 +282,21 @@ impl<'a, 'py> Writer<'a, 'py> {
         let dict = copy.as_ref().map_or(dict, |copy| copy.as_any());
         let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
         let start = self.out.len();
-        // SAFETY: a dict that this function owns. Its members are borrowed until they are written, which takes references
-        // of its own before it runs Python. If that changes the dict, the walk goes on somewhere in it, or ends. Without
-        // the GIL nobody else has this copy.
+        // SAFETY: a dict that this function owns. Its members are borrowed until they get references, before anything
+        // else. If what they run changes the dict, the walk goes on somewhere in it, or ends. Without the GIL nobody
+        // else has this copy.
         while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
+            // SAFETY: live objects. Even a key that is a text may run Python, which may drop the value: that of a text
+            // without UTF-8.
+            let (key, value): (Bound<'py, PyAny>, Bound<'py, PyAny>) =
+                unsafe { (Bound::from_borrowed_ptr(self.py, key), Bound::from_borrowed_ptr(self.py, value)) };
             self.out.push(b',');
-            // SAFETY: a live object. The value is kept while the key is written.
-            unsafe {
-                if is_exactly(key, &raw mut ffi::PyUnicode_Type) {
-                    self.key_text(key);
-                    self.any(value);
-                } else {
-                    let value: Bound<'py, PyAny> = Bound::from_borrowed_ptr(self.py, value);
-                    self.owned(key, Self::key);
-                    self.any(value.as_ptr());
-                }
+            if is_exactly(key.as_ptr(), &raw mut ffi::PyUnicode_Type) {
+                self.key_text(&key);
+            } else {
+                self.key(&key);
             }
+            self.any(value.as_ptr());
             if self.values_left == 0 {
                 break;
             }
@@ -288,9 +315,9 @@ impl<'a, 'py> Writer<'a, 'py> {
         self.open.pop();
     }
 
-    fn key_text(&mut self, key: *mut ffi::PyObject) {
+    fn key_text(&mut self, key: &Bound<'py, PyAny>) {
         let from = self.out.len() + 1;
-        self.text(key);
+        self.text(key.as_ptr());
         self.has_key(from);
     }
 
@@ -303,14 +330,22 @@ impl<'a, 'py> Writer<'a, 'py> {
         self.out.push(b':');
     }
 
-    /// A key that is no plain text: as `json.dumps` writes it, or as its text.
+    /// A key that is no plain text: as `json.dumps` writes it, or as its text. However much was written, a key is a
+    /// string with a colon behind it: without, the text is no JSON, and nothing in it would be masked by its key.
     #[cold]
     fn key(&mut self, key: &Bound<'py, PyAny>) {
+        // What a value is masked by must not be cut off, so that there is always something left for the key itself.
+        let left = self.values_left;
+        let given = if self.in_key { left } else { left.max(KEY_VALUES_MIN) };
+        self.values_left = given;
+        let within = std::mem::replace(&mut self.in_key, true);
         let mut inside = Vec::new();
         std::mem::swap(self.out, &mut inside);
         let open = std::mem::take(&mut self.open);
         self.any(key.as_ptr());
         self.open = open;
+        self.in_key = within;
+        self.values_left = left.saturating_sub(given - self.values_left);
         std::mem::swap(self.out, &mut inside);
         let from = self.out.len() + 1;
         if inside.first() == Some(&b'"') {
@@ -368,12 +403,13 @@ impl<'a, 'py> Writer<'a, 'py> {
     #[inline]
     fn text(&mut self, text: *mut ffi::PyObject) {
         let mut len = 0;
-        // SAFETY: a live str; the bytes belong to it, and nothing runs before they are copied.
+        // SAFETY: a live object, which has a reference of its own from here on: the call below makes an exception if it
+        // fails, and that may run Python. Otherwise the bytes belong to the str, and nothing runs before they are copied.
+        let text: Bound<'py, PyAny> = unsafe { Bound::from_borrowed_ptr(self.py, text) };
         let bytes = unsafe {
-            let bytes = ffi::PyUnicode_AsUTF8AndSize(text, &raw mut len);
+            let bytes = ffi::PyUnicode_AsUTF8AndSize(text.as_ptr(), &raw mut len);
             if bytes.is_null() {
                 ffi::PyErr_Clear();
-                let text = Bound::from_borrowed_ptr(self.py, text);
                 return self.broken_text(&text);
             }
             std::slice::from_raw_parts(bytes.cast::<u8>(), len as usize)
@@ -559,6 +595,9 @@ impl<'a, 'py> Writer<'a, 'py> {
 
     fn set(&mut self, set: &Bound<'py, PyAny>) -> PyResult<()> {
         let elements = list_of(set)?;
+        if !self.enter(set) {
+            return Ok(());
+        }
         let start = self.out.len();
         let mut texts = Vec::with_capacity(elements.len());
         for element in &elements {
@@ -570,6 +609,10 @@ impl<'a, 'py> Writer<'a, 'py> {
             self.any(element.as_ptr());
             texts.push(self.out.split_off(from));
         }
+        if texts.len() < elements.len() {
+            self.note(Note::Cut);
+        }
+        self.open.pop();
         self.out.truncate(start);
         // Equal sets are then written alike.
         texts.sort();
@@ -614,9 +657,7 @@ impl<'a, 'py> Writer<'a, 'py> {
                 self.string(shortened(&text).as_bytes());
             }
             Err(error) => {
-                if !error.is_instance_of::<PyException>(self.py) {
-                    self.stopped.get_or_insert(error);
-                }
+                self.stop(error);
                 self.note(Note::Error);
                 self.string(format!("<{}>", class_name(object)).as_bytes());
             }

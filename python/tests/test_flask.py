@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from werkzeug.wrappers import Response
 
 import trailseal.flask
+import trailseal.wsgi
 from trailseal import Trail
 from trailseal.context import current, set_actor
 from trailseal.pytest import AssertAudited
@@ -154,3 +155,40 @@ def test_without_a_trail_it_says_what_to_do() -> None:
     app = Flask(__name__)
     with app.app_context(), pytest.raises(RuntimeError, match=r"call trailseal\.flask\.install\(app\)"):
         trailseal.flask.trail()
+
+
+def _posted(audit_trail: Trail, app: Any) -> Any:
+    def start(status: str, headers: Any, *error: Any) -> Any:
+        return lambda chunk: None
+
+    environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/generated", "REMOTE_ADDR": "192.0.2.1"}
+    return trailseal.wsgi.AuditMiddleware(app, audit_trail, record_mutations=True)(environ, start)
+
+
+def test_a_generator_that_fails_before_its_response_is_told(audit_trail: Trail, assert_audited: AssertAudited) -> None:
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        raise RuntimeError("s3cr3t")
+        yield b""
+
+    body = _posted(audit_trail, app)
+    with pytest.raises(RuntimeError):
+        next(iter(body))
+    body.close()
+    event = assert_audited(action="http.post", outcome="failure", details__path="/generated")
+    assert event["error"].endswith("RuntimeError")
+    assert audit_trail.count(action="http.post") == 1
+
+
+def test_a_generator_that_is_never_asked_was_given_up(audit_trail: Trail, assert_audited: AssertAudited) -> None:
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"one"
+        yield b"two"
+
+    _posted(audit_trail, app).close()
+    assert_audited(action="http.post", outcome="unknown", details__path="/generated")
+    body = _posted(audit_trail, app)
+    assert next(iter(body)) == b"one"
+    body.close()
+    assert_audited(action="http.post", outcome="success", details__status=200)
+    assert audit_trail.count(action="http.post") == 2

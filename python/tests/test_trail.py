@@ -208,6 +208,21 @@ def test_tail_follows_until_the_trail_is_closed(trail: Trail) -> None:
     assert not thread.is_alive() and seen == ["old", "new 0", "new 1", "new 2"]
 
 
+@pytest.mark.parametrize("count", [1, 100, 5_000])
+def test_tail_gives_what_is_written_by_the_close(trail: Trail, count: int) -> None:
+    trail.record("old", ack="durable")
+    tail = trail.tail(1, follow=True, poll_seconds=0.001)
+    assert next(tail)["action"] == "old"
+    seen: list[str] = []
+    thread = threading.Thread(target=lambda: seen.extend(event["action"] for event in tail))
+    thread.start()
+    for number in range(count):
+        trail.record(f"new {number}")
+    trail.close()
+    thread.join(60)
+    assert not thread.is_alive() and seen == [f"new {number}" for number in range(count)]
+
+
 def test_the_server_runs_beside_the_application(trail: Trail) -> None:
     trail.record("invoice.approve", ack="durable")
     with trail.serve(open=True) as server:

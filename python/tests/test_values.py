@@ -7,9 +7,12 @@ import decimal
 import enum
 import fractions
 import ipaddress
+import itertools
 import math
 import pathlib
+import subprocess
 import uuid
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -369,3 +372,125 @@ def test_wrong_calls_raise(trail: Trail) -> None:
         trail.record("")
     with pytest.raises(ValueError):
         trail.record("a", ack="soon")  # type: ignore[arg-type]
+
+
+class Name(enum.Enum):
+    SECRET = "session_token"
+
+
+@pytest.mark.parametrize("members", [49_990, 49_998, 49_999, 50_000, 60_000])
+def test_a_large_field_takes_no_mask_from_others(trail: Trail, members: int) -> None:
+    secret = {"session_token": "s3cr3t"}
+    trail.record("flat", details={"ids": list(range(60_000))}, context={**secret, "ip": "10.0.0.1"})
+    assert one(trail)["context"]["ip"] == "10.0.0.1"
+    # At the edge of the budget, of keys that are no text.
+    trail.record("edge", details={"ids": list(range(members)), Name.SECRET: "s3cr3t", 1: {Name.SECRET: "s3cr3t"}})
+    trail.record("keys", details=[[[]] * members, {Name.SECRET: "s3cr3t"}])
+    trail.record("numbers", context={1: list(range(members)), Name.SECRET: "s3cr3t", 2: {}})
+    trail.seal()
+    files = [path.read_bytes() for path in pathlib.Path(trail.dir).rglob("*") if path.is_file()]
+    assert files
+    assert not any(b"s3cr3t" in text for text in files)
+
+
+def test_an_extra_field_overrides_no_other(trail: Trail) -> None:
+    forged = {
+        "action": "forged",
+        "tenant": "forged",
+        "id": "forged",
+        "actor": {"id": "forged"},
+        "time": "2001-01-01T00:00:00Z",
+    }
+    trail.record("a", tenant="acme", extra={**forged, "own": 1, 7: "first", "7": "second"})
+    event = one(trail)
+    assert (event["action"], event["tenant"], "actor" in event) == ("a", "acme", False)
+    assert event["id"] != "forged"
+    assert not event["time"].startswith("2001")
+    assert {name: event[f"extra.{name}"] for name in forged} == forged
+    assert (event["own"], event["7"], event["extra.7"]) == (1, "first", "second")
+
+
+def test_deep_values_of_every_kind_do_not_use_up_the_stack(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = run("""
+        import datetime, enum
+        class Endless(datetime.date):
+            def isoformat(self):
+                return Endless(2000, 1, 1)
+        class Mine(enum.Enum):
+            A = 1
+        class Of(enum.Enum):
+            B = 1
+        Mine.A._value_, Of.B._value_ = Of.B, Mine.A
+        deep, mapped = frozenset(), frozenset()
+        for _ in range(100_000):
+            deep = frozenset([deep])
+        class Key(dict):
+            __hash__ = object.__hash__
+        keys = Key()
+        for _ in range(10_000):
+            keys = Key({keys: 1})
+        trail = Trail.temporary()
+        for value in (deep, Endless(2000, 1, 1), Mine.A, keys):
+            trail.record("deep", details={"value": value, "after": 7}, tenant=value if value is Mine.A else None)
+        trail.seal()
+        assert [event["details"]["after"] for event in trail.query(action="deep")] == [7] * 4
+        trail.close()
+        print("done")
+        sys.stdout.flush()
+        # Python's own end of such values is not what is tested.
+        os._exit(0)
+    """)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+class Raising:
+    def __iter__(self) -> Iterator[str]:
+        yield "invoice/1"
+        raise RuntimeError("no more")
+
+
+def test_related_may_be_endless_or_raise(trail: Trail) -> None:
+    trail.record("a", related=(f"invoice/{number}" for number in itertools.count()))
+    event = one(trail)
+    assert [resource["id"] for resource in event["related"][:3]] == ["0", "1", "2"]
+    assert event["_converted"]["related"] == "cut"
+    trail.record("b", related=Raising())
+    event = one(trail)
+    assert [resource["id"] for resource in event["related"]] == ["1"]
+    assert event["_converted"]["related"] == "error"
+    trail.record("c", related=Other())
+    assert one(trail)["action"] == "c"
+    trail.record("d", related=[])
+    assert not one(trail).get("related")
+
+
+class Other:
+    pass
+
+
+@pytest.mark.parametrize("name", ["str", "int", "dict"])
+def test_a_class_with_the_name_of_a_built_in_type_is_not_taken_for_it(trail: Trail, name: str) -> None:
+    value = type(name, (), {"__module__": "builtins", "__repr__": lambda self: "mine"})()
+    trail.record("a", details={"value": value, "after": 7}, tenant=value, resource=value, actor=value)
+    assert (one(trail)["details"]["value"], one(trail)["details"]["after"]) == ("mine", 7)
+
+
+def test_a_key_without_utf_8_may_drop_its_own_members(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = run("""
+        import gc
+        trail = Trail.temporary()
+        class Clearing:
+            def __init__(self, members):
+                self.members, self.own = members, self
+            def __del__(self):
+                self.members.clear()
+        gc.set_threshold(1, 1, 1)
+        for number in range(200):
+            members = {}
+            for place in range(20):
+                members[f"{number} {place} \\ud800"] = [object() for _ in range(3)]
+            Clearing(members)
+            trail.record("a", details=members)
+        print("done")
+    """)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

@@ -178,9 +178,9 @@ def audited(action: str, *, resource: str | None = None, **fields: Any) -> Any:
 
     ``resource`` is a pattern with parameters of the path, such as ``"invoice/{invoice_id}"``. The outcome is
     ``success``,
-    ``denied`` for an ``HTTPException`` of 401 or 403, and ``failure`` for any other exception. It is recorded
-    before the
-    response leaves. ``fields`` are those of ``Trail.record``::
+    ``denied`` for an ``HTTPException`` of 401 or 403, and ``failure`` for any other exception, of which the
+    event has the class and never the text. It is recorded before the response leaves. ``fields`` are those of
+    ``Trail.record``::
 
         @app.post("/invoices/{invoice_id}/approve", dependencies=[audited("invoice.approve",
         resource="invoice/{invoice_id}")])
@@ -194,8 +194,7 @@ def audited(action: str, *, resource: str | None = None, **fields: Any) -> Any:
         try:
             yield
         except Exception as error:
-            denied = isinstance(error, HTTPException) and outcome_of(error.status_code) == "denied"
-            await reached(hand_in(trail, action, {"outcome": "denied" if denied else "failure", "error": error, **told}))
+            await reached(hand_in(trail, action, {**_failure(error), **told}))
             raise
         except BaseException:
             let_go(hand_in(trail, action, {"outcome": "unknown", "error": "the request was given up", **told}))
@@ -205,6 +204,15 @@ def audited(action: str, *, resource: str | None = None, **fields: Any) -> Any:
 
     # Its end belongs to the function of the path: the response waits for it.
     return Depends(record, scope="function")
+
+
+def _failure(error: Exception) -> EventFields:
+    # Its text may hold what the client sent, or a secret; its class says what went wrong.
+    kind = type(error).__name__
+    if not isinstance(error, HTTPException):
+        return {"outcome": "failure", "error": kind}
+    denied = outcome_of(error.status_code) == "denied"
+    return {"outcome": "denied" if denied else "failure", "error": f"{kind}: {error.status_code}"}
 
 
 def _resource(pattern: str, parameters: Mapping[str, Any]) -> tuple[str, str]:

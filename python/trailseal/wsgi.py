@@ -73,12 +73,18 @@ class AuditMiddleware:
                     record(self.trail, mutation.action, fields)
             return start_response(status, *args)
 
+        def ended(error: BaseException | None) -> None:
+            if mutation.is_open:
+                route = self._route_of(environ)
+                fields = mutation.given_up(route) if error is None else mutation.failed(error, route)
+                record(self.trail, mutation.action, fields)
+
         with entered(context):
             try:
-                return _within(self.app(environ, start_recorded), context, environ)
+                body = self.app(environ, start_recorded)
+                return _within(body, context, environ, ended)
             except BaseException as error:
-                if mutation.is_open:
-                    record(self.trail, mutation.action, mutation.failed(error, self._route_of(environ)))
+                ended(error)
                 raise
 
     def _route_of(self, environ: Environ) -> str | None:
@@ -93,31 +99,51 @@ class AuditMiddleware:
         return context_of(self._settings, environ, environ.get("REMOTE_ADDR") or None, headers)
 
 
-def _within(body: Iterable[bytes], context: RequestContext, environ: Environ) -> Iterable[bytes]:
-    """What an application yields while its response is sent is the request's, too."""
+def _within(
+    body: Iterable[bytes],
+    context: RequestContext,
+    environ: Environ,
+    ended: Callable[[BaseException | None], None] = lambda error: None,
+) -> Iterable[bytes]:
+    """What an application yields while its response is sent is the request's, too. ``ended`` is called with the error
+    that it ends by, and with none when it is closed."""
     file_wrapper = environ.get("wsgi.file_wrapper")
     is_file = isinstance(file_wrapper, type) and isinstance(body, file_wrapper)
     # A list is there already, and a file is sent by the server.
-    return body if is_file or isinstance(body, list | tuple) else _Body(body, context)
+    return body if is_file or isinstance(body, list | tuple) else _Body(body, context, ended)
 
 
 class _Body:
-    def __init__(self, body: Iterable[bytes], context: RequestContext) -> None:
+    def __init__(
+        self, body: Iterable[bytes], context: RequestContext, ended: Callable[[BaseException | None], None]
+    ) -> None:
         self._body = body
         self._chunks: Iterator[bytes] | None = None
         self._context = context
+        self._ended = ended
 
     def __iter__(self) -> _Body:
         return self
 
     def __next__(self) -> bytes:
         with entered(self._context):
-            if self._chunks is None:
-                self._chunks = iter(self._body)
-            return next(self._chunks)
+            try:
+                if self._chunks is None:
+                    self._chunks = iter(self._body)
+                return next(self._chunks)
+            except StopIteration:
+                raise
+            except BaseException as error:
+                # A generator runs here, and may fail before it begins its response.
+                self._ended(error)
+                raise
 
     def close(self) -> None:
         close = getattr(self._body, "close", None)
-        if close is not None:
-            with entered(self._context):
-                close()
+        with entered(self._context):
+            try:
+                if close is not None:
+                    close()
+            finally:
+                # What never began a response was given up.
+                self._ended(None)

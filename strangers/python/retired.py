@@ -12,8 +12,8 @@ from lines import event_of
 SIGNATURE = b',"signature":"'
 
 
-def announced(index, line, trusts):
-    """The lists that the event vouches for, if the key in force at its index has signed its details."""
+def announced(index, line, trust):
+    """The lists that the event vouches for, if the trusted key in force at its index has signed its details."""
     event = event_of(line)
     if not isinstance(event, dict) or event.get("action") != "trail.retired":
         return []
@@ -27,19 +27,19 @@ def announced(index, line, trusts):
     except (ValueError, KeyError, TypeError):
         return []
 
-    def signed_by(trust, key):
+    def signed_by(key):
         text = f"trailseal-retired@v1\n{trust.origin}\n".encode() + line[begin:end]
         is_in_force = trust.first[key] <= index < trust.last.get(key, 1 << 64)
         return is_in_force and len(signature) == 64 and ed25519.verify(key.public, text, signature)
 
-    return lists if any(signed_by(trust, key) for trust in trusts for key in trust.first) else []
+    return lists if any(signed_by(key) for key in trust.first) else []
 
 
-def check(folder, starts, found, trusts, size):
+def check(folder, starts, found, trust, size):
     """The first event that is missing although no sealed event says that it was retired, and whether all of
     its segment is; None if there is none."""
     vouched = [one for index, line in found.announcing if index < size
-               for one in announced(index, line, trusts)]
+               for one in announced(index, line, trust)]
     known = {}
     for first, end in found.missing:
         at = bisect.bisect(starts, first) - 1

@@ -211,7 +211,7 @@ class Trail:
         self.trusted_marks = sorted({(note.size, note.root) for note in notes if self.is_signed(note)})
         leaves = level_of(self.folder, 0, size)
         self.lines = lines.read_lines(self.folder, self.starts, size, leaves)
-        self.unvouched = retired.check(self.folder, self.starts, self.lines, [self.trust, self.named], size)
+        self.unvouched = retired.check(self.folder, self.starts, self.lines, self.trust, size)
         for note in self.given:
             self.check_given(note, size)
         self.check_sealed(size)
@@ -250,7 +250,7 @@ class Trail:
         if self.unvouched and (is_given or self.lines.no_leaf is not None):
             index, is_segment = self.unvouched
             raise Unvouched("segment_missing" if is_segment else "missing",
-                            "no signed event says that it was retired", index)
+                            "no event by a trusted key says that it was retired", index)
         if not is_given and self.lines.no_leaf is not None:
             raise Tampered("tree_missing", "the leaf hash of a retired line is not there")
         if not is_given:

@@ -12,12 +12,20 @@ mod support;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use support::SOON;
 use support::aged::{Moved, aged, check, event, options, record, verdict};
-use trailseal_core::{Ack, Once, ReadError, RetainError, RetentionRule, Trail};
+use support::hooked::hooked;
+use trailseal_core::deliver::Position;
+use trailseal_core::{
+    Ack, Archive, ArchiveError, Archived, ForgetSinkError, HoldError, KnownIds, KnownIdsError, Once,
+    OpenError, ReadError, RecordError, RetainError, RetentionRule, Retiring, Trail,
+};
 use trailseal_event::Index;
+use trailseal_tlog::leaf_hash;
 
 fn size_of(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir.join("segments")).unwrap();
@@ -168,6 +176,59 @@ fn the_id_of_a_retired_event_is_still_known() {
     trail.close(SOON).unwrap();
 }
 
+/// Has the trail look for a new id, so that it has read all that there are before the retirement is announced.
+struct Asking<'a>(&'a Trail);
+
+impl Archive for Asking<'_> {
+    fn keep(&mut self, _: &mut Retiring<'_>) -> Result<Archived, ArchiveError> {
+        assert!(matches!(self.0.record_once(&event(600), Ack::Durable)?, Once::New(_)));
+        Ok(Archived { location: "nowhere".into() })
+    }
+}
+
+/// An index that still has what was retired.
+struct Known(trailseal_core::Known);
+
+impl KnownIds for Known {
+    fn look(&mut self) -> Result<trailseal_core::Known, KnownIdsError> {
+        Ok(self.0)
+    }
+    fn find(&mut self, id: &str, found: &mut Vec<Index>) -> Result<(), KnownIdsError> {
+        let number: u64 = id.trim_start_matches("id-").parse()?;
+        found.extend((number < 100).then(|| Index::new(number + 1)));
+        Ok(())
+    }
+}
+
+#[test]
+fn an_id_is_not_taken_again_while_its_line_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let (opened, answer) = (Arc::new(OnceLock::<Trail>::new()), Arc::new(OnceLock::new()));
+    let (same, told, changed) = (opened.clone(), answer.clone(), AtomicUsize::new(0));
+    let mut options = options(&clock);
+    options.files = hooked(move |what, path: &Path| {
+        let is_changed = path.to_string_lossy().ends_with(".jsonl") && ["rename", "remove"].contains(&what);
+        // The first segment, which had this event, has changed; the second one is about to.
+        if let Some(trail) = same.get().filter(|_| is_changed)
+            && changed.fetch_add(1, Ordering::SeqCst) == 1
+        {
+            told.set(trail.record_once(&event(3), Ack::Accepted).unwrap()).unwrap();
+        }
+        Ok(())
+    });
+    let trail = aged(dir.path(), options, &clock);
+    let end = trail.durable();
+    let last = trail.reader().unwrap().line(Index::new(end.get() - 1)).unwrap().unwrap();
+    let position = Position { cursor: end, last_leaf: Some(leaf_hash(&last)) };
+    trail.look_ids_up_in(Box::new(Known(trailseal_core::Known { end, position })));
+    assert!(opened.set(trail.clone()).is_ok());
+    trail.retain(&RetentionRule::older_than_days(90), Some(&mut Asking(&trail))).unwrap();
+    let answer = answer.get().unwrap();
+    assert!(matches!(answer, Once::Repeated { retired: true, .. }), "{answer:?}");
+    trail.close(SOON).unwrap();
+}
+
 #[test]
 fn a_clock_far_ahead_retires_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -197,4 +258,63 @@ fn bounds_are_kept() {
     }
     assert_eq!(trail.retain(&RetentionRule::older_than_days(36_500), None).unwrap().events, 0);
     trail.close(Duration::from_secs(20)).unwrap();
+}
+
+#[test]
+fn a_closed_trail_changes_nothing_of_the_next_writers_retirement() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let closed = aged(dir.path(), options(&clock), &clock);
+    closed.close(SOON).unwrap();
+    let (lists, earlier, folder) = (AtomicUsize::new(0), closed.clone(), dir.path().to_owned());
+    let mut options = options(&clock);
+    options.files = hooked(move |what, path: &Path| {
+        let is_list = what == "replace" && path.extension().is_some_and(|extension| extension == "retired");
+        // When the second list is written, so that there is one to be undone.
+        if is_list && lists.fetch_add(1, Ordering::SeqCst) == 1 {
+            let refused = earlier.retain(&RetentionRule::older_than_days(90), None).unwrap_err();
+            assert!(matches!(refused, RetainError::Refused(RecordError::Closed)), "{refused}");
+            assert!(folder.join("retiring").exists());
+        }
+        Ok(())
+    });
+    let trail = Trail::open(dir.path(), options).unwrap();
+    let retained = trail.retain(&RetentionRule::older_than_days(90), None).unwrap();
+    assert!(retained.events > 80, "{retained:?}");
+    assert_eq!(check(dir.path()).retired, retained.events);
+    trail.close(SOON).unwrap();
+
+    let refused = closed.add_hold("case 7", "a dispute", &[]).unwrap_err();
+    assert!(matches!(refused, HoldError::Refused(RecordError::Closed)), "{refused}");
+    assert!(!dir.path().join("holds.toml").exists());
+    let refused = closed.remove_hold("case 7").unwrap_err();
+    assert!(matches!(refused, HoldError::Refused(RecordError::Closed)), "{refused}");
+    let refused = closed.forget_sink("siem").unwrap_err();
+    assert!(matches!(refused, ForgetSinkError::Refused(RecordError::Closed)), "{refused}");
+}
+
+/// Closes the trail while it is asked, and looks whether another writer could have it then.
+struct Closing<'a>(&'a Trail, &'a Moved);
+
+impl Archive for Closing<'_> {
+    fn keep(&mut self, _: &mut Retiring<'_>) -> Result<Archived, ArchiveError> {
+        self.0.close(SOON)?;
+        let opened = Trail::open(self.0.folder().root(), options(self.1)).map(|_| ());
+        assert!(matches!(opened, Err(OpenError::Locked { .. })), "{opened:?}");
+        Ok(Archived { location: "nowhere".into() })
+    }
+}
+
+#[test]
+fn a_retirement_keeps_the_lock_until_it_has_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let trail = aged(dir.path(), options(&clock), &clock);
+    let rule = RetentionRule::older_than_days(90);
+    let refused = trail.retain(&rule, Some(&mut Closing(&trail, &clock))).unwrap_err();
+    assert!(matches!(refused, RetainError::Refused(RecordError::Closed)), "{refused}");
+    assert_eq!(check(dir.path()).retired, 0);
+    let trail = Trail::open(dir.path(), options(&clock)).unwrap();
+    assert!(trail.retain(&rule, None).unwrap().events > 80);
+    trail.close(SOON).unwrap();
 }

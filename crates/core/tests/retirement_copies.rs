@@ -11,11 +11,14 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use support::SOON;
 use support::aged::{Moved, aged, check, options, record};
+use support::hooked::hooked;
 use trailseal_core::tree::rebuild_tree;
-use trailseal_core::{RetentionRule, Trail, back_up};
+use trailseal_core::{Folder, RetentionRule, Trail, back_up};
 
 fn size_of(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir.join("segments")).unwrap();
@@ -56,6 +59,31 @@ fn a_backup_goes_on_over_retirements() {
         back_up(&folder, fresh.path(), true).unwrap();
         assert_eq!(check(fresh.path()).retired, retired);
     }
+}
+
+#[test]
+fn a_retirement_at_the_end_of_a_backup_is_in_the_copy_whole() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let clock = Moved::default();
+    let trail = aged(dir.path(), options(&clock), &clock);
+    let odd = RetentionRule { tenant: Some("odd".into()), ..RetentionRule::older_than_days(90) };
+    let mut retired = trail.retain(&odd, None).unwrap().events;
+    let (same, is_first, checkpoint) = (trail.clone(), AtomicBool::new(true), copy.path().join("checkpoint"));
+    let more = Arc::new(AtomicU64::new(0));
+    let told = more.clone();
+    // After the lists were compared, and before the segments that have one are copied again.
+    let files = hooked(move |what, path: &Path| {
+        if what == "replace" && path == checkpoint && is_first.swap(false, Ordering::SeqCst) {
+            let retained = same.retain(&RetentionRule::older_than_days(90), None).unwrap();
+            told.store(retained.events, Ordering::SeqCst);
+        }
+        Ok(())
+    });
+    back_up(&Folder::new(dir.path(), files), copy.path(), true).unwrap();
+    assert!(more.load(Ordering::SeqCst) > 30);
+    retired += more.load(Ordering::SeqCst);
+    assert_eq!(check(copy.path()).retired, retired);
+    trail.close(SOON).unwrap();
 }
 
 #[test]

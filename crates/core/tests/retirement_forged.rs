@@ -13,20 +13,32 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use support::aged::{Moved, aged, check, options, record, verdict};
 use support::hooked::hooked;
 use support::{SOON, copy};
-use trailseal_core::verify::{Problem, VerifyOptions, verify};
+use trailseal_core::file::StdFiles;
+use trailseal_core::verify::{Problem, Verdict, VerifyOptions, verify};
 use trailseal_core::{Folder, RetainError, RetentionRule, Trail};
 use trailseal_event::{Event, Object, Value};
-use trailseal_tlog::SigningKey;
+use trailseal_tlog::{Origin, Rotation, SigningKey, VerifyingKey};
 
 /// What a stranger, who has only read docs/format.md, says of the folder: the problem's code, or how many are retired.
 fn stranger(dir: &Path) -> Result<u64, String> {
+    stranger_with(dir, &[])
+}
+
+/// As `stranger`, for somebody who pinned these keys.
+fn stranger_with(dir: &Path, keys: &[VerifyingKey]) -> Result<u64, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../strangers/python/verify_trail.py");
-    let run = Command::new("python3").arg(script).arg(dir).arg("--json").output().unwrap();
+    let mut command = Command::new("python3");
+    command.arg(script).arg(dir).arg("--json");
+    for key in keys {
+        command.arg("--public-key").arg(key.to_string());
+    }
+    let run = command.output().unwrap();
     let text = String::from_utf8_lossy(&run.stdout).into_owned();
     let answer = trailseal_event::Value::parse(text.trim().as_bytes());
     let answer =
@@ -270,6 +282,64 @@ fn an_event_counts_only_by_the_key_that_is_in_force() {
         assert_eq!(verdict.problem, Some(Problem::SegmentMissing), "{number}: {verdict}");
         assert_eq!(stranger(dir.path()), Err("segment_missing".into()), "{number}");
     }
+}
+
+/// The keys that trail.toml names, the first one first.
+fn keys_of(dir: &Path) -> Vec<VerifyingKey> {
+    let text = fs::read_to_string(dir.join("trail.toml")).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with("public_key = "));
+    lines.map(|line| VerifyingKey::parse(line.split('"').nth(1).unwrap()).unwrap()).collect()
+}
+
+fn verdict_with(dir: &Path, keys: &[VerifyingKey]) -> Verdict {
+    let options = VerifyOptions { public_keys: keys.to_vec(), ..VerifyOptions::default() };
+    verify(&Folder::new(dir, Arc::new(StdFiles)), &options).unwrap()
+}
+
+#[test]
+fn a_key_that_only_the_folder_names_does_not_vouch_to_those_who_pinned_another() {
+    let attacker = |origin: &str| SigningKey::from_seed(origin, &[7; 32]);
+    let dir = announced_by(|trail, _, first, list| {
+        signed_details(trail.origin(), &attacker(trail.origin()), first, list)
+    });
+    let manifest = dir.path().join("trail.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let pinned = keys_of(dir.path()).remove(0);
+    let origin = Origin::new(pinned.name()).unwrap();
+    // The attacker's key comes first, and gives way to the true one far beyond the newest checkpoint.
+    let key = attacker(origin.as_str());
+    let rotation = Rotation::sign(&origin, &key, &pinned, 1_000_000);
+    let head = text.split("[[key]]").next().unwrap();
+    let keys = format!(
+        "[[key]]\npublic_key = \"{}\"\nfrom = 0\nto = 1000000\n\n[[key]]\npublic_key = \"{pinned}\"\nfrom = 1000000\n\
+         vouched = \"{}\"\n",
+        key.verifying_key(),
+        rotation.to_signature_line().trim_end(),
+    );
+    fs::write(&manifest, format!("{head}{keys}")).unwrap();
+    let verdict = verdict_with(dir.path(), std::slice::from_ref(&pinned));
+    assert_eq!(verdict.problem, Some(Problem::SegmentMissing), "{verdict}");
+    assert_eq!(stranger_with(dir.path(), &[pinned]), Err("segment_missing".into()));
+}
+
+#[test]
+fn a_retirement_by_an_earlier_key_counts_if_that_one_is_pinned_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let trail = aged(dir.path(), options(&clock), &clock);
+    let retained = trail.retain(&RetentionRule::older_than_days(90), None).unwrap();
+    trail.rotate_key().unwrap();
+    trail.close(SOON).unwrap();
+    let keys = keys_of(dir.path());
+    // By an unbroken chain from the first, or with both.
+    for pinned in [&keys[..1], &keys[..]] {
+        let verdict = verdict_with(dir.path(), pinned);
+        assert!(verdict.ok && verdict.retired == retained.events, "{verdict}");
+        assert_eq!(stranger_with(dir.path(), pinned), Ok(retained.events));
+    }
+    let verdict = verdict_with(dir.path(), &keys[1..]);
+    assert!(matches!(verdict.problem, Some(Problem::Missing | Problem::SegmentMissing)), "{verdict}");
+    assert_eq!(stranger_with(dir.path(), &keys[1..]).err(), verdict.problem.map(serde_name));
 }
 
 #[test]

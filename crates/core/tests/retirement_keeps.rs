@@ -22,8 +22,8 @@ use support::aged::{Moved, aged, check, event, options, record, verdict};
 use support::hooked::hooked;
 use trailseal_core::deliver::{Batch, Position, Sink, SinkError};
 use trailseal_core::{
-    Ack, Archive, ArchiveError, Archived, ForgetSinkError, HoldError, RetainError, RetentionRule, Retiring,
-    Trail,
+    Ack, Archive, ArchiveError, Archived, Folder, ForgetSinkError, HoldError, RetainError, RetentionRule,
+    Retiring, Roll, Trail,
 };
 use trailseal_event::{Index, Value};
 use trailseal_tlog::{leaf_hash, verify_inclusion};
@@ -294,6 +294,83 @@ fn a_hold_added_after_the_announcement_says_that_it_is_too_late() {
     assert_eq!(added.announced, retained.events);
     assert_eq!(trail.add_hold("later", "a dispute", &[]).unwrap().announced, 0);
     check(dir.path());
+    trail.close(SOON).unwrap();
+}
+
+/// Derived from the trail, so it holds up nothing. It waits in the midst of a segment until lines of that are gone.
+struct Derived {
+    cursor: u64,
+    reached: Arc<AtomicU64>,
+    are_gone: Arc<AtomicBool>,
+    drops: usize,
+    /// What it was given after it had to drop what is retired.
+    after: Arc<Mutex<Vec<String>>>,
+}
+
+impl Sink for Derived {
+    fn name(&self) -> &str {
+        "derived"
+    }
+    fn position(&mut self) -> Result<Position, SinkError> {
+        Ok(Position { cursor: Index::new(self.cursor), last_leaf: None })
+    }
+    fn deliver(&mut self, batch: &Batch<'_>) -> Result<(), SinkError> {
+        self.cursor = batch.end().get();
+        self.reached.store(self.cursor, Ordering::SeqCst);
+        if self.cursor == 5 {
+            until("the lines are gone", || self.are_gone.load(Ordering::SeqCst));
+        }
+        if self.drops < 2 {
+            // So that the segment still has lines when it is told.
+            std::thread::sleep(Duration::from_millis(5));
+            return Ok(());
+        }
+        let lines = batch.lines.iter().map(|line| String::from_utf8(line.bytes.to_vec()).unwrap());
+        self.after.lock().unwrap().extend(lines);
+        Ok(())
+    }
+    fn batch_events_max(&self) -> usize {
+        1
+    }
+    fn needs_all(&self) -> bool {
+        false
+    }
+    fn drop_retired(&mut self, _: &Folder) -> Result<(), SinkError> {
+        self.drops += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_derived_is_not_given_retired_lines_from_a_segment_that_was_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let are_gone = Arc::new(AtomicBool::new(false));
+    let gone = are_gone.clone();
+    let mut options = options(&clock);
+    options.segment.roll = Roll::Bytes(30_000);
+    options.files = hooked(move |what, path: &Path| {
+        if what == "remove" && path.ends_with("retiring") {
+            gone.store(true, Ordering::SeqCst);
+        }
+        Ok(())
+    });
+    let trail = aged(dir.path(), options, &clock);
+    let (reached, after) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
+    let derived = Derived { cursor: 0, reached: reached.clone(), are_gone, drops: 0, after: after.clone() };
+    trail.deliver_to(Box::new(derived)).unwrap();
+    until("it is in the first segment", || reached.load(Ordering::SeqCst) == 5);
+    let rule = RetentionRule { tenant: Some("odd".into()), ..old() };
+    let retained = trail.retain(&rule, None).unwrap();
+    until("it has everything", || reached.load(Ordering::SeqCst) == trail.durable().get());
+    let after = after.lock().unwrap().clone();
+    let is_retired = |line: &&String| {
+        let line = Value::parse(line.as_bytes()).unwrap();
+        let index = line.get("index").and_then(|index| index.as_u64()).unwrap();
+        !is_there(&trail, index)
+    };
+    assert!(retained.events > 20 && !after.is_empty(), "{retained:?}");
+    assert_eq!(after.iter().find(is_retired), None);
     trail.close(SOON).unwrap();
 }
 

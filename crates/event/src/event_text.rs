@@ -4,6 +4,9 @@
 //! In: fields and texts. Out: the event's JSON text, with the place where each part ends. What must hold: a part is one
 //! JSON value or it is a string, so no text can end its field and begin another one.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use crate::event::names::FIELDS;
 use crate::event::{Object, Value, escape_into};
 use crate::rewrite::{Ends, rank};
@@ -77,7 +80,10 @@ pub struct EventText<'a> {
     pub duration_ms: Option<&'a str>,
     /// JSON: opaque approval data.
     pub approval: Option<&'a str>,
-    /// Names of the caller's own, and a JSON text for each.
+    /// JSON: what was given as the time, where it is in no form of [`Timestamp`]. Not used if there is a `time`.
+    pub time_text: Option<&'a str>,
+    /// Names of the caller's own, and a JSON text for each. One that is a known field's has no effect on that field,
+    /// and neither has one on another of its name: it is kept as `extra.NAME`.
     pub extra: &'a [(&'a str, &'a str)],
 }
 
@@ -92,7 +98,8 @@ impl EventText<'_> {
     /// Appends the event's JSON text without a look at its parts, of which [`rewrite_text`](crate::rewrite_text) then
     /// checks that each ends where it should. `None` if that would not be seen: then use [`to_json`](Self::to_json).
     pub fn write(&self, text: &mut Vec<u8>) -> Option<Ends> {
-        self.extra.is_empty().then(|| self.write_with(text, false))
+        let is_seen = self.extra.is_empty() && self.time_text.is_none();
+        is_seen.then(|| self.write_with(text, false))
     }
 
     /// Its texts in the order of the line, each with its rank and whether it is JSON.
@@ -140,17 +147,36 @@ impl EventText<'_> {
             text.extend_from_slice(&time.to_text());
             text.push(b'"');
             ends.0[rank::TIME] = (text.len() - start) as u32;
+        } else if let Some(time) = self.time_text {
+            name(FIELDS[rank::TIME], text);
+            part(time, looks, text);
         }
-        for (own, value) in self.extra {
-            text.push(b',');
-            string(own, text);
-            text.push(b':');
-            part(value, looks, text);
+        if !self.extra.is_empty() {
+            self.write_extra(text, looks);
         }
         // There is at least an action.
         text[start] = b'{';
         text.push(b'}');
         ends
+    }
+}
+
+impl EventText<'_> {
+    /// Of two equal names a reader takes the last. So none is written that is a field's, whether or not that is set,
+    /// and none twice.
+    fn write_extra(&self, text: &mut Vec<u8>, looks: bool) {
+        let mut written = HashSet::with_capacity(self.extra.len());
+        for (own, value) in self.extra {
+            let mut own = Cow::Borrowed(*own);
+            while FIELDS.contains(&&*own) || written.contains(&own) {
+                own = format!("extra.{own}").into();
+            }
+            text.push(b',');
+            string(&own, text);
+            text.push(b':');
+            part(value, looks, text);
+            written.insert(own);
+        }
     }
 }
 
@@ -219,6 +245,7 @@ mod tests {
             context: Some(r#"{"ip":"::1"}"#),
             duration_ms: Some("1.50"),
             approval: Some("true"),
+            time_text: None,
             extra: &[("own", "{}"), ("o\"wn", "3")],
         };
         let read = Event::from_json(&event.to_json()).unwrap();
@@ -228,6 +255,35 @@ mod tests {
         assert_eq!(read.time, Some(Timestamp::from_micros(0)));
         assert_eq!(read.duration_ms.unwrap().as_f64(), 1.5);
         assert!(read.changes.is_some() && read.approval.is_some() && read.before.is_some());
+    }
+
+    #[test]
+    fn an_extra_field_overrides_no_other() {
+        let known: Vec<(&str, &str)> = FIELDS.iter().map(|name| (*name, "\"forged\"")).collect();
+        let mut extra = known.clone();
+        extra.extend([("own", "1"), ("own", "2"), ("extra.own", "3"), ("own", "4")]);
+        let event = EventText { action: "a", tenant: Some("acme"), extra: &extra, ..EventText::default() };
+        let text = event.to_json();
+        let read = Event::from_json(&text).unwrap();
+        assert_eq!((read.action.as_str(), read.tenant.as_deref()), ("a", Some("acme")));
+        let plain = EventText { action: "a", tenant: Some("acme"), ..EventText::default() };
+        let mut without = read.clone();
+        without.extra = Object::default();
+        assert_eq!(without, Event::from_json(&plain.to_json()).unwrap());
+        for (name, _) in known {
+            assert_eq!(read.extra.get(&format!("extra.{name}")).and_then(Value::as_str), Some("forged"));
+        }
+        let own = ["own", "extra.own", "extra.extra.own", "extra.extra.extra.own"];
+        let own = own.map(|name| read.extra.get(name).and_then(Value::as_f64));
+        assert_eq!(own, [Some(1.0), Some(2.0), Some(3.0), Some(4.0)], "{}", String::from_utf8_lossy(&text));
+    }
+
+    #[test]
+    fn a_time_of_another_form_is_for_the_reader_to_judge() {
+        let event = EventText { action: "a", time_text: Some("\"soon\""), ..EventText::default() };
+        assert!(event.write(&mut Vec::new()).is_none());
+        let read = Event::from_json(&event.to_json()).unwrap();
+        assert_eq!((read.time, read.invalid.len()), (None, 1), "{read:?}");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from sqlalchemy import (
     Engine,
@@ -16,7 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sess
 import trailseal
 from trailseal import Trail
 from trailseal.context import entered
-from trailseal.sqlalchemy import audited, record_changes
+from trailseal.sqlalchemy import audited, pending, record_changes
 
 from .orm_models import (
     Customer,
@@ -174,6 +176,50 @@ def test_many_changes_of_one_transaction_are_all_there(sessions: sessionmaker[Se
     with sessions.begin() as session:
         session.add_all(Customer(name=f"c{number}") for number in range(700))
     assert audit_trail.count(action="customer.create") == 700
+
+
+def _with_failing_parts(monkeypatch: pytest.MonkeyPatch, failing: set[int], error: BaseException) -> list[int]:
+    """Parts of these numbers fail. Gives the numbers of events that were handed in."""
+    recorded: list[int] = []
+    parts = iter(range(1_000))
+
+    def record_all(trail: Trail, events: list[pending.Event]) -> None:
+        if next(parts) in failing:
+            raise error
+        recorded.extend(event["details"]["number"] for event in events)
+
+    monkeypatch.setattr(pending, "_record_all", record_all)
+    return recorded
+
+
+def _numbered(count: int) -> list[pending.Event]:
+    return [{"action": "numbered", "details": {"number": number}} for number in range(count)]
+
+
+def test_a_part_that_fails_keeps_no_other_part_out(audit_trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = _with_failing_parts(monkeypatch, {0}, OSError("first"))
+    with pytest.raises(OSError, match="first"):
+        pending.record(audit_trail, _numbered(700))
+    assert recorded == list(range(256, 700))
+
+
+def test_a_half_that_is_refused_keeps_the_other_half_in(audit_trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The whole, its first half, and the first event of that.
+    recorded = _with_failing_parts(monkeypatch, {0, 1, 2}, trailseal.RefusedError("too large"))
+    with pytest.raises(trailseal.RefusedError):
+        pending.record(audit_trail, _numbered(4))
+    assert recorded == [1, 2, 3]
+
+
+def test_a_commit_that_is_cancelled_hands_the_rest_in(audit_trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = _with_failing_parts(monkeypatch, {1}, asyncio.CancelledError())
+    with pytest.raises(asyncio.CancelledError):
+        pending.record(audit_trail, _numbered(700))
+    assert recorded == list(range(256))
+    # The second was being waited for; the third is handed in without.
+    assert [event["details"]["number"] for event in audit_trail.query(action="numbered", order="asc")] == list(
+        range(512, 700)
+    )
 
 
 def test_what_makes_no_sessions_is_refused(audit_trail: Trail) -> None:

@@ -8,6 +8,7 @@ away.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,6 +17,8 @@ from sqlalchemy.orm import InstanceState, Session, SessionTransaction
 
 from .. import ClosedError, ForkedError, FullError, RefusedError, Trail
 from .seen import begin_seen, end_seen
+
+_log = logging.getLogger("trailseal")
 
 _KEY = "trailseal.pending"
 # So many events are handed in as one, if they fit.
@@ -115,8 +118,24 @@ def watch(session: Session, transaction: SessionTransaction, trail: Trail, waits
 
 
 def record(trail: Trail, events: list[Event]) -> None:
-    for start in range(0, len(events), _TOGETHER):
-        _record_together(trail, events[start : start + _TOGETHER])
+    """Records what was committed. An error in one part keeps no other part out; the first one is raised in the end."""
+    _record_each(trail, [events[start : start + _TOGETHER] for start in range(0, len(events), _TOGETHER)])
+
+
+def _record_each(trail: Trail, parts: list[list[Event]]) -> None:
+    first: Exception | None = None
+    for place, part in enumerate(parts):
+        try:
+            _record_together(trail, part)
+        except Exception as error:
+            first = first or error
+        except BaseException:
+            # Cancelled: nothing can be waited for any more, but what is committed stays so.
+            for rest in parts[place + 1 :]:
+                _hand_in(trail, rest)
+            raise
+    if first is not None:
+        raise first
 
 
 def _record_together(trail: Trail, events: list[Event]) -> None:
@@ -129,8 +148,19 @@ def _record_together(trail: Trail, events: list[Event]) -> None:
             raise
         # More than goes into the buffer as one.
         half = len(events) // 2
-        _record_together(trail, events[:half])
-        _record_together(trail, events[half:])
+        _record_each(trail, [events[:half], events[half:]])
+
+
+def _hand_in(trail: Trail, events: list[Event]) -> None:
+    try:
+        trail._hand_in_all(events, None)
+    except Exception as error:
+        if isinstance(error, RefusedError) and len(events) > 1:
+            half = len(events) // 2
+            _hand_in(trail, events[:half])
+            _hand_in(trail, events[half:])
+        else:
+            _log.error("%d events of a transaction whose commit was cancelled were not recorded: %s", len(events), error)
 
 
 def _record_all(trail: Trail, events: list[Event]) -> None:

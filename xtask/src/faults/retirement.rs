@@ -44,6 +44,11 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "retirement_forged"],
     },
     Fault {
+        name: "retired_by_named_key",
+        what: "a key that only trail.toml names announces retirements to those who pinned another",
+        tests: &["-p", "trailseal-core", "--test", "retirement_forged"],
+    },
+    Fault {
         name: "retired_list_unchecked",
         what: "an event vouches for whatever a list says",
         tests: &["-p", "trailseal-core", "--test", "retirement_forged"],

@@ -261,6 +261,10 @@ impl Runner {
         while !self.status.must_end.is_set() {
             let retirements = self.log.retirements.load(Ordering::Acquire);
             if dropped != Some(retirements) {
+                // The segment that is open may have been replaced by one without the lines that are retired.
+                let next = follower.next();
+                follower.refresh().map_err(failed)?;
+                follower.seek(next);
                 self.sink.drop_retired(&self.log.folder).map_err(failed)?;
                 dropped = Some(retirements);
                 self.status.dropped.store(retirements, Ordering::Release);

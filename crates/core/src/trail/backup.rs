@@ -138,9 +138,13 @@ impl Copy<'_> {
             self.remove_old_keys(&set)?;
             self.put(Path::new("checkpoint"), &note, false)?;
             self.retire_in_copy(&lists)?;
+            // Those segments may lack what was retired since then, and the copy has no list of that.
+            if lists::lists(self.from)? != lists {
+                continue;
+            }
             return Ok(BackedUp { origin, sealed, events, copied_bytes: self.copied_bytes });
         }
-        let what = "its keys or segments kept changing meanwhile".into();
+        let what = "its keys, segments or retired events kept changing meanwhile".into();
         Err(BackupError::Source { path: self.from.root().to_owned(), what })
     }
 

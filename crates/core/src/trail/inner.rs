@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -183,6 +183,14 @@ impl Inner {
     /// thread of the parent may have held it at the fork, and in the child nobody releases it.
     pub(super) fn is_forked(&self) -> bool {
         self.fork != fork::generation() && !cfg!(trailseal_fault = "fork_not_noticed")
+    }
+
+    /// The folder's lock, which stays held until this goes, also if the trail is closed meanwhile. Whoever changes a file
+    /// that no thread of the trail guards holds it: after the close another writer may have the folder.
+    pub(super) fn hold_lock(&self) -> Result<Arc<Lock>, RecordError> {
+        self.refuse_forked()?;
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().map(|running| running.lock.clone()).ok_or(RecordError::Closed)
     }
 
     pub(super) fn refuse_forked(&self) -> Result<(), RecordError> {

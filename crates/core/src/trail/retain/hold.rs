@@ -125,7 +125,7 @@ impl Trail {
         reason: &str,
         filters: &[(String, String)],
     ) -> Result<HoldAdded, HoldError> {
-        self.inner.refuse_forked()?;
+        let _lock = self.inner.hold_lock()?;
         check(name, reason)?;
         let now = self.inner.log.clock.now();
         let filters = filters.iter().map(|(name, value)| self.as_held(name, value, now));
@@ -163,7 +163,7 @@ impl Trail {
     /// # Errors
     /// When there is none of this name, or the disk fails: then it is still in force.
     pub fn remove_hold(&self, name: &str) -> Result<Index, HoldError> {
-        self.inner.refuse_forked()?;
+        let _lock = self.inner.hold_lock()?;
         let _held = self.lock_holds();
         let mut holds = self.holds()?;
         let Some(at) = holds.iter().position(|hold| hold.name == name) else {

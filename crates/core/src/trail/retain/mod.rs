@@ -40,7 +40,7 @@ impl Trail {
         rule: &RetentionRule,
         mut archive: Option<&mut dyn Archive>,
     ) -> Result<Retained, RetainError> {
-        self.inner.refuse_forked()?;
+        let _lock = self.inner.hold_lock()?;
         let _running = match self.inner.retiring.try_lock() {
             Ok(running) => running,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -123,6 +123,8 @@ impl Trail {
         if !is_sealed {
             return Err(RetainError::NotSealed { seconds });
         }
+        // From here on lines go; what was read before knows neither their list nor the hashes of their ids.
+        self.forget_read_ids();
         Ok(self.finish_retirement()?.unwrap_or_default())
     }
 
@@ -140,8 +142,12 @@ impl Trail {
         let finished = finish(&log.folder, &ring, log.progress.sealed(), &guard)?;
         *self.lock_holds() = 0;
         log.retirements.fetch_add(1, Ordering::AcqRel);
-        self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner).forget_read();
+        self.forget_read_ids();
         Ok(finished)
+    }
+
+    fn forget_read_ids(&self) {
+        self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner).forget_read();
     }
 }
 

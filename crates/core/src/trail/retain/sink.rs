@@ -62,7 +62,7 @@ impl Trail {
     /// # Errors
     /// When there is none of this name, it is attached, or the disk fails.
     pub fn forget_sink(&self, name: &str) -> Result<Index, ForgetSinkError> {
-        self.inner.refuse_forked()?;
+        let _lock = self.inner.hold_lock()?;
         let folder = self.folder();
         let failed = |source| ForgetSinkError::Io { path: folder.sinks_file(), source };
         let known = self.sinks().map_err(failed)?;

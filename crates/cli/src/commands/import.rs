@@ -26,12 +26,13 @@ pub(super) fn run(settings: &Settings, arguments: &Import, json: bool) -> Outcom
     }
     // Opened with the first event: an input that is not understood leaves no trail behind.
     let opened = OnceCell::new();
+    let mut is_unopenable = false;
     let mut summary = Summary::default();
     let imported = source.each(&mut summary, |place, event, summary| {
         let trail = match opened.get() {
             Some(trail) => trail,
             None => {
-                let trail = open_trail(settings)?;
+                let trail = open_trail(settings).inspect_err(|_| is_unopenable = true)?;
                 opened.get_or_init(|| trail)
             }
         };
@@ -39,6 +40,10 @@ pub(super) fn run(settings: &Settings, arguments: &Import, json: bool) -> Outcom
     });
     if let Some(trail) = opened.get() {
         close_trail(trail)?;
+    }
+    if is_unopenable {
+        // Nothing was imported: there is nothing to sum up.
+        return imported;
     }
     summary.finish(json, imported)
 }

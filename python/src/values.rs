@@ -24,6 +24,8 @@ const NESTED_MAX: usize = 2 * DEPTH_MAX;
 /// Values of one field, of which more than a line can hold, and bytes of its text, which the core shortens.
 const VALUES_MAX: u32 = 50_000;
 const BYTES_MAX: usize = 32 << 20;
+/// Keys within keys. Each is a string in the string of the one around it, which doubles what is escaped.
+const KEYS_MAX: usize = 4;
 /// Values of a key, however many its field has left.
 const KEY_VALUES_MIN: u32 = 16;
 /// Of a `repr`.
@@ -81,8 +83,8 @@ pub(crate) struct Writer<'a, 'py> {
     bytes_end: usize,
     /// How many objects are being written within each other: containers, keys, and what stands for another.
     depth: usize,
-    /// Whether a key is being written, which may be a container.
-    in_key: bool,
+    /// How many keys are being written within each other: a key may be a container that has keys.
+    keys: usize,
     root: &'static str,
     /// Paths, as the inside of a JSON string, and what was not exact there.
     notes: Vec<(String, Note)>,
@@ -107,7 +109,7 @@ impl<'a, 'py> Writer<'a, 'py> {
             values_left: VALUES_MAX,
             bytes_end: BYTES_MAX,
             depth: 0,
-            in_key: false,
+            keys: 0,
             root: "",
             notes,
             stopped: None,
@@ -336,15 +338,20 @@ impl<'a, 'py> Writer<'a, 'py> {
     fn key(&mut self, key: &Bound<'py, PyAny>) {
         // What a value is masked by must not be cut off, so that there is always something left for the key itself.
         let left = self.values_left;
-        let given = if self.in_key { left } else { left.max(KEY_VALUES_MIN) };
+        let given = if self.keys > 0 { left } else { left.max(KEY_VALUES_MIN) };
         self.values_left = given;
-        let within = std::mem::replace(&mut self.in_key, true);
+        self.keys += 1;
         let mut inside = Vec::new();
         std::mem::swap(self.out, &mut inside);
         let open = std::mem::take(&mut self.open);
-        self.any(key.as_ptr());
+        if self.keys > KEYS_MAX {
+            self.note(Note::Depth);
+            self.out.extend_from_slice(LEFT_OUT);
+        } else {
+            self.any(key.as_ptr());
+        }
         self.open = open;
-        self.in_key = within;
+        self.keys -= 1;
         self.values_left = left.saturating_sub(given - self.values_left);
         std::mem::swap(self.out, &mut inside);
         let from = self.out.len() + 1;

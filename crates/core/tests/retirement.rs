@@ -248,6 +248,38 @@ fn a_clock_far_ahead_retires_nothing() {
 }
 
 #[test]
+fn a_clock_that_was_wrong_once_is_no_reason_for_ever() {
+    let rule = RetentionRule::older_than_days(90);
+    // It was years behind when the trail began. What was recorded then is at least as old as what came next.
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let trail = aged(dir.path(), options(&clock), &clock);
+    let right = 20 * 365;
+    clock.to_day(right);
+    record(&trail, 110..200);
+    clock.to_day(right + 89);
+    let error = trail.retain(&rule, None).unwrap_err();
+    assert!(matches!(error, RetainError::Clock { .. }), "{error}");
+    clock.to_day(right + 91);
+    assert!(trail.retain(&rule, None).unwrap().events > 150);
+    check(dir.path());
+    trail.close(SOON).unwrap();
+    // It was years ahead for a while, and is right again: events are as old as it says now.
+    let dir = tempfile::tempdir().unwrap();
+    let trail = aged(dir.path(), options(&clock), &clock);
+    clock.to_day(right);
+    record(&trail, 110..120);
+    clock.to_day(right - 1);
+    let error = trail.retain(&rule, None).unwrap_err();
+    assert!(matches!(error, RetainError::Clock { .. }), "set back by a day only: {error}");
+    clock.to_day(180);
+    let retained = trail.retain(&rule, None).unwrap();
+    assert!((80..=101).contains(&retained.events), "{retained:?}");
+    check(dir.path());
+    trail.close(SOON).unwrap();
+}
+
+#[test]
 fn bounds_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Moved::default();

@@ -124,6 +124,30 @@ fn a_hold_that_a_killed_process_added_is_told_by_the_next_opening() {
     trail.close(SOON).unwrap();
 }
 
+#[test]
+fn a_new_slot_takes_over_the_holds_of_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let names =
+        |trail: &Trail| -> Vec<String> { trail.holds().unwrap().into_iter().map(|hold| hold.name).collect() };
+    let first = Trail::open_slot(dir.path(), options(&clock)).unwrap();
+    first.add_hold("case 7", "a dispute", &pairs(&[("tenant", "odd")])).unwrap();
+    let second = Trail::open_slot(dir.path(), options(&clock)).unwrap();
+    assert_eq!((second.folder().root(), names(&second)), (&*dir.path().join("1"), vec!["case 7".into()]));
+    let hold = second.holds().unwrap().remove(0);
+    let line = second.reader().unwrap().line(Index::new(hold.index.unwrap())).unwrap().unwrap();
+    let line = Value::parse(&line).unwrap();
+    assert_eq!(line.get("action").and_then(Value::as_str), Some("trail.hold_added"));
+    assert_eq!(hold.filters, pairs(&[("tenant", "odd")]));
+    // What was removed here does not come back.
+    second.remove_hold("case 7").unwrap();
+    second.close(SOON).unwrap();
+    let second = Trail::open_slot(dir.path(), options(&clock)).unwrap();
+    assert_eq!((names(&first), names(&second)), (vec!["case 7".into()], vec![]));
+    first.close(SOON).unwrap();
+    second.close(SOON).unwrap();
+}
+
 /// Takes events up to some index, and then waits.
 struct Slow {
     cursor: u64,

@@ -339,7 +339,9 @@ fn tell_opened(trail: Trail, options: &Options, circumstances: &Circumstances) -
         // If that fails, the next opening says that it does not know about this one.
         let _ = log.folder.note_opened(index);
     }
-    if let Err(error) = trail.tell_holds() {
+    let first_slot = options.first_slot.as_deref();
+    let taken_over = first_slot.map_or(Ok(()), |first| trail.take_over_holds(first));
+    if let Err(error) = taken_over.and_then(|()| trail.tell_holds()) {
         log.notice(&Notice::RetirementFailed { reason: told(&error) });
     }
     if !circumstances.differs.is_empty() {

@@ -5,7 +5,7 @@
 //! process did not.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use trailseal_event::filter::{Filter, parse_time};
 use trailseal_event::{Index, Object, Timestamp, Value};
 
 use super::super::inner::Trail;
+use super::super::slots::slots_in;
 use super::error::HoldError;
 use crate::deadline;
 use crate::folder::Folder;
@@ -174,6 +175,27 @@ impl Trail {
         holds.remove(at);
         write(self.folder(), holds)?;
         Ok(Index::new(index))
+    }
+
+    /// Takes over the holds of the other slots if this one never had any: what they hold is held here, too. Their events
+    /// are recorded by [`tell_holds`](Trail::tell_holds).
+    pub(in super::super) fn take_over_holds(&self, first_slot: &Path) -> Result<(), HoldError> {
+        let _held = self.lock_holds();
+        let (folder, Some(slots)) = (self.folder(), first_slot.parent()) else { return Ok(()) };
+        // An empty file says that they were removed here.
+        if folder.files().open_read(&folder.holds_file()).is_ok() {
+            return Ok(());
+        }
+        let failed = |source| HoldError::Io { action: "list", path: slots.to_owned(), source };
+        let mut holds: Vec<Hold> = Vec::new();
+        for slot in slots_in(slots, &**folder.files()).map_err(failed)? {
+            for hold in holds_in(&Folder::new(&slot.path, folder.files().clone()))? {
+                if holds.iter().all(|other| other.name != hold.name) {
+                    holds.push(Hold { index: None, ..hold });
+                }
+            }
+        }
+        if holds.is_empty() { Ok(()) } else { write(folder, holds) }
     }
 
     /// Records the events of holds that a killed process has added without.

@@ -62,6 +62,7 @@ struct Planning<'a> {
     /// Lines that the next opening needs.
     pointed_at: BTreeSet<u64>,
     durable: u64,
+    now: i64,
     /// `recorded` of the last line that was read, and its index.
     last: Option<(i64, u64)>,
     plan: Plan,
@@ -109,6 +110,7 @@ pub(super) fn plan(
         received: if cfg!(trailseal_fault = "undelivered_retired") { u64::MAX } else { received },
         pointed_at: trail.folder().pointed_at(),
         durable: log.progress.durable(),
+        now: now.as_micros(),
         last: None,
         plan: Plan {
             before: Timestamp::from_micros(before),
@@ -174,9 +176,12 @@ impl Planning<'_> {
     }
 
     /// Refuses if nothing was recorded for years before this moment: then the clock was set ahead, or it was wrong
-    /// before, and the age of events cannot be told.
+    /// before, and the age of the events before cannot be told. Unless this moment is old enough itself: they are older.
+    /// A moment that is still to come counts as now, since the clock was set back after it.
     fn note_time(&mut self, index: u64, recorded: i64) -> Result<(), RetainError> {
-        if self.is_silence(recorded) && !cfg!(trailseal_fault = "clock_ahead_trusted") {
+        let at = recorded.min(self.now);
+        let is_young = at > self.plan.before.as_micros();
+        if is_young && self.is_silence(at) && !cfg!(trailseal_fault = "clock_ahead_trusted") {
             let before = self.last.map_or(0, |(last, _)| last);
             let (before, after) = (Timestamp::from_micros(before), Timestamp::from_micros(recorded));
             return Err(RetainError::Clock {

@@ -33,7 +33,7 @@ pub(crate) fn test(root: &Path) -> Result<(), String> {
     run(tool("ruff").args(["check", "--quiet"]).arg(&package))?;
     run(tool("ruff").args(["format", "--quiet", "--check"]).arg(&package))?;
     run(tool("mypy").current_dir(&package).args(["--strict", "trailseal", "tests"]))?;
-    run(tool("pyright").current_dir(&package))?;
+    run(tool("pyright").current_dir(&package).arg("--pythonpath").arg(&python))?;
     run(tool("pytest").current_dir(&package).args(["--durations", "5", "tests"]))
 }
 

@@ -43,6 +43,7 @@ pub use histogram::{Commits, Distribution};
 pub use lock::Holder;
 pub use manifest::{Manifest, ManifestError, ManifestKey};
 pub use notice::{Notice, OnNotice};
+pub use retire::is_retiring;
 pub use seal::{Anchor, SealTrouble};
 pub use segment::{RetiredSegment, Roll, SegmentFile, SegmentOptions, retired_in};
 pub use trail::{

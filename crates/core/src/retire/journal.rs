@@ -63,6 +63,14 @@ impl Journal {
     }
 }
 
+/// Whether a retirement has begun in this folder and has not ended: lists may then name lines that are still there.
+///
+/// # Errors
+/// When that cannot be read.
+pub fn is_retiring(folder: &Folder) -> io::Result<bool> {
+    Ok(Journal::read(folder)?.is_some())
+}
+
 /// The events that have announced a retirement, oldest first, as far as they were noted.
 pub(crate) fn announced_by(folder: &Folder) -> io::Result<Vec<Index>> {
     match folder.files().read(&folder.retired_file(), FILE_BYTES_MAX) {

@@ -411,8 +411,9 @@ impl<'a, 'py> Writer<'a, 'py> {
     fn text(&mut self, text: *mut ffi::PyObject) {
         let mut len = 0;
         // SAFETY: a live object, which has a reference of its own from here on: the call below makes an exception if it
-        // fails, and that may run Python. Otherwise the bytes belong to the str, and nothing runs before they are copied.
+        // fails, and that may run Python.
         let text: Bound<'py, PyAny> = unsafe { Bound::from_borrowed_ptr(self.py, text) };
+        // SAFETY: a str with a reference of its own. The bytes belong to it, and nothing runs before they are copied.
         let bytes = unsafe {
             let bytes = ffi::PyUnicode_AsUTF8AndSize(text.as_ptr(), &raw mut len);
             if bytes.is_null() {

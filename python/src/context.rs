@@ -115,7 +115,7 @@ fn whole(fields: &[(String, String)]) -> Option<String> {
     for (name, value) in fields {
         text.push(if text.is_empty() { b'{' } else { b',' });
         text.push(b'"');
-        crate::values::escape(name.as_bytes(), &mut text);
+        crate::texts::escape(name.as_bytes(), &mut text);
         text.extend_from_slice(b"\":");
         text.extend_from_slice(value.as_bytes());
     }

@@ -1,25 +1,9 @@
 //! From the core's errors to Python's.
 
-use std::error::Error;
-
 use pyo3::prelude::*;
 use trailseal_cli::application::Trouble;
+pub(crate) use trailseal_cli::application::with_causes;
 use trailseal_core::{CloseError, HandInTextError, OpenError, RecordError};
-
-/// An error with its causes, in one line.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
-}
 
 /// An exception of `trailseal`, by name.
 pub(crate) fn exception(py: Python<'_>, name: &str, arguments: impl IntoPyArguments) -> PyErr {
@@ -93,6 +77,6 @@ pub(crate) fn of_settings(py: Python<'_>, trouble: &Trouble) -> PyErr {
     exception(py, "SettingsError", trouble.to_string())
 }
 
-pub(crate) fn of_reading(py: Python<'_>, error: &dyn Error) -> PyErr {
+pub(crate) fn of_reading(py: Python<'_>, error: &dyn std::error::Error) -> PyErr {
     exception(py, "ReadError", with_causes(error))
 }

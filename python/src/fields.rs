@@ -12,7 +12,9 @@ use trailseal_event::{EventText, Timestamp};
 use crate::context;
 use crate::heads::{Head, head_text, plain_text};
 use crate::kinds::{Kind, class_name, kind_of};
-use crate::values::{Note, Writer, error_text, timestamp};
+use crate::texts::error_text;
+use crate::times::timestamp;
+use crate::values::{Note, Writer};
 
 /// A thread's buffer larger than this is freed after use.
 const BUFFER_KEPT: usize = 1 << 18;

@@ -21,6 +21,8 @@ mod receipt;
 mod registry;
 mod server;
 mod shared;
+mod texts;
+mod times;
 mod trail;
 mod values;
 mod waits;

@@ -20,7 +20,7 @@ use crate::failures;
 use crate::heads::plain_text;
 use crate::kinds::{Kind, kind_of};
 use crate::shared::Shared;
-use crate::values::timestamp;
+use crate::times::timestamp;
 
 /// How long a read waits for what was recorded before it.
 pub(crate) const WITHIN: Duration = Duration::from_secs(10);

@@ -6,15 +6,15 @@
 //! own. Containers are owned while they are walked, since what their members run may drop them.
 #![allow(unsafe_code)]
 
-use std::ffi::c_int;
+mod classes;
+mod scalars;
 
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+use pyo3::types::PyDict;
 use pyo3::{ffi, intern};
-use trailseal_event::Timestamp;
 
-use crate::kinds::{Kind, class_name, kind_of};
+use crate::texts::escape;
 
 /// Containers below this level are left out. The core goes to 64, and the event is one level itself.
 const DEPTH_MAX: usize = 60;
@@ -28,8 +28,6 @@ const BYTES_MAX: usize = 32 << 20;
 const KEYS_MAX: usize = 4;
 /// Values of a key, however many its field has left.
 const KEY_VALUES_MIN: u32 = 16;
-/// Of a `repr`.
-const REPR_CHARS_MAX: usize = 1_024;
 /// How many conversions are noted.
 const NOTES_MAX: usize = 16;
 const LEFT_OUT: &[u8] = "\"…\"".as_bytes();
@@ -406,271 +404,6 @@ impl<'a, 'py> Writer<'a, 'py> {
         }
         self.leave(start, b'[', b']');
     }
-
-    #[inline]
-    fn text(&mut self, text: *mut ffi::PyObject) {
-        let mut len = 0;
-        // SAFETY: a live object, which has a reference of its own from here on: the call below makes an exception if it
-        // fails, and that may run Python.
-        let text: Bound<'py, PyAny> = unsafe { Bound::from_borrowed_ptr(self.py, text) };
-        // SAFETY: a str with a reference of its own. The bytes belong to it, and nothing runs before they are copied.
-        let bytes = unsafe {
-            let bytes = ffi::PyUnicode_AsUTF8AndSize(text.as_ptr(), &raw mut len);
-            if bytes.is_null() {
-                ffi::PyErr_Clear();
-                return self.broken_text(&text);
-            }
-            std::slice::from_raw_parts(bytes.cast::<u8>(), len as usize)
-        };
-        self.string(bytes);
-    }
-
-    /// Writes a string.
-    #[inline]
-    pub(crate) fn string(&mut self, text: &[u8]) {
-        self.out.reserve(text.len() + 2);
-        self.out.push(b'"');
-        escape(text, self.out);
-        self.out.push(b'"');
-    }
-
-    /// A text with halves of surrogate pairs, which UTF-8 does not have. JSON has, and the core says what they were.
-    #[cold]
-    fn broken_text(&mut self, text: &Bound<'py, PyAny>) {
-        let encoded = text.call_method1(intern!(self.py, "encode"), ("utf-8", "surrogatepass"));
-        let encoded = encoded.and_then(|encoded| Ok(encoded.cast_into::<PyBytes>()?));
-        let Ok(encoded) = encoded else {
-            self.note(Note::Error);
-            self.out.extend_from_slice(LEFT_OUT);
-            return;
-        };
-        self.out.push(b'"');
-        let mut rest = encoded.as_bytes();
-        while !rest.is_empty() {
-            let valid = match std::str::from_utf8(rest) {
-                Ok(_) => rest.len(),
-                Err(error) => error.valid_up_to(),
-            };
-            escape(&rest[..valid], self.out);
-            rest = &rest[valid..];
-            if let [0xED, high, low, ..] = rest {
-                let unit = 0xD000 | u32::from(high & 0x3F) << 6 | u32::from(low & 0x3F);
-                self.out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
-                rest = &rest[3..];
-            } else if !rest.is_empty() {
-                rest = &rest[1..];
-            }
-        }
-        self.out.push(b'"');
-    }
-
-    #[inline]
-    fn whole(&mut self, number: *mut ffi::PyObject) {
-        let mut overflow: c_int = 0;
-        // SAFETY: a live int, or a subclass of it; neither runs Python.
-        let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(number, &raw mut overflow) };
-        if overflow == 0 {
-            let mut digits = itoa::Buffer::new();
-            self.out.extend_from_slice(digits.format(value).as_bytes());
-        } else {
-            self.owned(number, Self::large);
-        }
-    }
-
-    #[cold]
-    fn large(&mut self, number: &Bound<'py, PyAny>) {
-        // As an exact int, whatever its class says of itself.
-        let exact = number.call_method0(intern!(self.py, "__index__"));
-        let text = exact.and_then(|exact| exact.str()?.to_str().map(str::to_owned));
-        match text {
-            Ok(digits) if digits.len() <= 300 => self.out.extend_from_slice(digits.as_bytes()),
-            Ok(digits) => {
-                self.note(Note::Cut);
-                self.string(
-                    format!("{}… ({} digits)", &digits[..300.min(digits.len())], digits.len()).as_bytes(),
-                );
-            }
-            // Python refuses to write out more than some thousand digits.
-            Err(_) => {
-                let bits = number.call_method0(intern!(self.py, "bit_length"));
-                let bits = bits.and_then(|bits| bits.extract::<u64>()).unwrap_or_default();
-                self.note(Note::Cut);
-                self.string(format!("a whole number of {bits} bits").as_bytes());
-            }
-        }
-    }
-
-    fn float(&mut self, number: f64) {
-        if number.is_finite() {
-            let mut buffer = zmij::Buffer::new();
-            self.out.extend_from_slice(buffer.format_finite(number).as_bytes());
-        } else {
-            self.string(number.to_string().as_bytes());
-        }
-    }
-
-    fn other(&mut self, object: &Bound<'py, PyAny>) {
-        let kind = kind_of(object);
-        let from = (self.out.len(), self.open.len());
-        let written = self.by_kind(kind, object);
-        if let Err(error) = written {
-            self.out.truncate(from.0);
-            self.open.truncate(from.1);
-            let is_stop = !error.is_instance_of::<PyException>(self.py);
-            if is_stop {
-                self.stopped.get_or_insert(error);
-                self.note(Note::Error);
-                self.string(format!("<{}>", class_name(object)).as_bytes());
-            } else {
-                self.repr(object);
-            }
-        }
-    }
-
-    fn by_kind(&mut self, kind: Kind, object: &Bound<'py, PyAny>) -> PyResult<()> {
-        let py = self.py;
-        match kind {
-            Kind::Str => self.text(object.as_ptr()),
-            Kind::Int => self.whole(object.as_ptr()),
-            Kind::Float => self.float(object.extract::<f64>()?),
-            Kind::Dict => self.dict(object),
-            Kind::Bytes => {
-                let bytes = object.call_method0(intern!(py, "tobytes")).unwrap_or_else(|_| object.clone());
-                self.bytes(&bytes.extract::<Vec<u8>>()?);
-            }
-            Kind::Sequence => self.list(PyList::new(py, list_of(object)?)?.as_any()),
-            Kind::Set => self.set(object)?,
-            Kind::Enum => self.any(object.getattr(intern!(py, "_value_"))?.as_ptr()),
-            Kind::Datetime => self.datetime(object)?,
-            Kind::Iso => self.any(object.call_method0(intern!(py, "isoformat"))?.as_ptr()),
-            Kind::Timedelta => {
-                let seconds = object.call_method0(intern!(py, "total_seconds"))?;
-                self.float(seconds.extract::<f64>()?);
-            }
-            Kind::Text | Kind::Secret => self.text(object.str()?.as_ptr()),
-            Kind::Scalar => {
-                let item = object.call_method0(intern!(py, "item"))?;
-                match item.get_type().is(object.get_type()) {
-                    true => self.repr(object),
-                    false => self.any(item.as_ptr()),
-                }
-            }
-            Kind::Exception => self.exception(object)?,
-            Kind::Named => self.walk(object, &object.call_method0(intern!(py, "_asdict"))?)?,
-            Kind::Row => self.walk(object, &dict_of(&object.getattr(intern!(py, "_mapping"))?)?)?,
-            Kind::Mapping => self.walk(object, &dict_of(object)?)?,
-            Kind::Model => self.walk(object, &object.call_method0(intern!(py, "model_dump"))?)?,
-            Kind::Dataclass => {
-                let names = object.getattr(intern!(py, "__dataclass_fields__"))?;
-                let names: Vec<Bound<'py, PyAny>> = list_of(&names)?;
-                self.walk(object, &attributes(object, names)?)?;
-            }
-            Kind::Attrs => {
-                let names = list_of(&object.getattr(intern!(py, "__attrs_attrs__"))?)?;
-                let names: PyResult<Vec<_>> =
-                    names.iter().map(|name| name.getattr(intern!(py, "name"))).collect();
-                self.walk(object, &attributes(object, names?)?)?;
-            }
-            Kind::Record => {
-                let loaded = object.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?.copy()?;
-                for own in ["_sa_instance_state", "_state"] {
-                    if loaded.contains(own)? {
-                        loaded.del_item(own)?;
-                    }
-                }
-                self.walk(object, &loaded)?;
-            }
-            Kind::Other => self.repr(object),
-        }
-        Ok(())
-    }
-
-    /// Writes what stands for an object, which may contain the object itself.
-    fn walk(&mut self, object: &Bound<'py, PyAny>, members: &Bound<'py, PyAny>) -> PyResult<()> {
-        let members = members.cast::<PyDict>()?;
-        let address = object.as_ptr() as usize;
-        if self.open.iter().any(|open| open.address == address) {
-            self.note(Note::Cycle);
-            self.out.extend_from_slice(LEFT_OUT);
-            return Ok(());
-        }
-        // Without a key, so not a step of the path.
-        self.open.push(Open { address, key: (0, 0) });
-        self.dict(members.as_any());
-        self.open.pop();
-        Ok(())
-    }
-
-    fn set(&mut self, set: &Bound<'py, PyAny>) -> PyResult<()> {
-        let elements = list_of(set)?;
-        if !self.enter(set) {
-            return Ok(());
-        }
-        let start = self.out.len();
-        let mut texts = Vec::with_capacity(elements.len());
-        for element in &elements {
-            let from = self.out.len();
-            if self.values_left == 0 {
-                break;
-            }
-            self.values_left -= 1;
-            self.any(element.as_ptr());
-            texts.push(self.out.split_off(from));
-        }
-        if texts.len() < elements.len() {
-            self.note(Note::Cut);
-        }
-        self.open.pop();
-        self.out.truncate(start);
-        // Equal sets are then written alike.
-        texts.sort();
-        self.out.push(b'[');
-        self.out.extend_from_slice(&texts.join(&b','));
-        self.out.push(b']');
-        Ok(())
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => self.string(text.as_bytes()),
-            Err(_) => {
-                self.note(Note::Bytes);
-                let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
-                self.string(text.as_bytes());
-            }
-        }
-    }
-
-    fn datetime(&mut self, time: &Bound<'py, PyAny>) -> PyResult<()> {
-        let (time, is_naive) = timestamp(time)?;
-        if is_naive {
-            self.note(Note::Naive);
-        }
-        self.string(&time.to_text());
-        Ok(())
-    }
-
-    fn exception(&mut self, error: &Bound<'py, PyAny>) -> PyResult<()> {
-        let text = error_text(error)?;
-        self.string(text.as_bytes());
-        Ok(())
-    }
-
-    #[cold]
-    fn repr(&mut self, object: &Bound<'py, PyAny>) {
-        let repr = object.repr().and_then(|repr| Ok(repr.to_str()?.to_owned()));
-        match repr {
-            Ok(text) => {
-                self.note(Note::Repr);
-                self.string(shortened(&text).as_bytes());
-            }
-            Err(error) => {
-                self.stop(error);
-                self.note(Note::Error);
-                self.string(format!("<{}>", class_name(object)).as_bytes());
-            }
-        }
-    }
 }
 
 /// A new reference to an element, or null.
@@ -687,55 +420,6 @@ unsafe fn list_element(list: *mut ffi::PyObject, at: ffi::Py_ssize_t) -> *mut ff
     }
 }
 
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(REPR_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-/// What an exception says, with its class.
-pub(crate) fn error_text(error: &Bound<'_, PyAny>) -> PyResult<String> {
-    let said = error.str()?;
-    let (class, said) = (error.get_type().qualname()?.to_string(), said.to_string_lossy().into_owned());
-    Ok(if said.is_empty() { class } else { format!("{class}: {said}") })
-}
-
-/// A moment, and whether its time zone is a guess.
-pub(crate) fn timestamp(time: &Bound<'_, PyAny>) -> PyResult<(Timestamp, bool)> {
-    let py = time.py();
-    let is_naive = time.getattr(intern!(py, "tzinfo"))?.is_none();
-    let epochs = epochs(py)?;
-    let epoch = if is_naive { &epochs.naive } else { &epochs.utc };
-    let since = time.sub(epoch.bind(py))?;
-    let part = |name: &Bound<'_, PyString>| since.getattr(name)?.extract::<i64>();
-    let days = part(intern!(py, "days"))?;
-    let seconds = part(intern!(py, "seconds"))?;
-    let micros = part(intern!(py, "microseconds"))?;
-    Ok((Timestamp::from_micros((days * 86_400 + seconds) * 1_000_000 + micros), is_naive))
-}
-
-struct Epochs {
-    naive: Py<PyAny>,
-    utc: Py<PyAny>,
-}
-
-fn epochs(py: Python<'_>) -> PyResult<&'static Epochs> {
-    static EPOCHS: pyo3::sync::PyOnceLock<Epochs> = pyo3::sync::PyOnceLock::new();
-    EPOCHS.get_or_try_init(py, || {
-        let module = py.import("datetime")?;
-        let class = module.getattr("datetime")?;
-        let utc = module.getattr("timezone")?.getattr("utc")?;
-        let naive = class.call1((1970, 1, 1))?.unbind();
-        let utc = class.call1((1970, 1, 1, 0, 0, 0, 0, utc))?.unbind();
-        Ok(Epochs { naive, utc })
-    })
-}
-
-fn list_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    object.try_iter()?.take(VALUES_MAX as usize).collect()
-}
-
 /// A mapping of whatever class as a dict.
 fn dict_of<'py>(mapping: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let dict = PyDict::new(mapping.py());
@@ -745,43 +429,6 @@ fn dict_of<'py>(mapping: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     Ok(dict.into_any())
 }
 
-fn attributes<'py>(object: &Bound<'py, PyAny>, names: Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
-    let members = PyDict::new(object.py());
-    for name in names {
-        let name = name.cast_into::<PyString>()?;
-        // One that is not set is not there.
-        if let Ok(value) = object.getattr(&name) {
-            members.set_item(name, value)?;
-        }
-    }
-    Ok(members.into_any())
-}
-
-/// Appends the inside of a JSON string.
-#[inline]
-pub(crate) fn escape(text: &[u8], out: &mut Vec<u8>) {
-    let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    let mut from = 0;
-    let (blocks, rest) = text.as_chunks::<16>();
-    let is_clean = |block: &[u8]| !block.iter().fold(false, |any, &byte| any | is_special(byte));
-    if blocks.iter().all(|block| is_clean(block)) && is_clean(rest) {
-        out.extend_from_slice(text);
-        return;
-    }
-    for (at, &byte) in text.iter().enumerate() {
-        if !is_special(byte) {
-            continue;
-        }
-        out.extend_from_slice(&text[from..at]);
-        from = at + 1;
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            _ => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-        }
-    }
-    out.extend_from_slice(&text[from..]);
+fn list_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    object.try_iter()?.take(VALUES_MAX as usize).collect()
 }

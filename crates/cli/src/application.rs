@@ -13,6 +13,7 @@ use trailseal_server::Config;
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{export, policy, prove, verify, writing};
+pub use crate::failure::with_causes;
 use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;
 

@@ -4,6 +4,7 @@
 //! the trail, they also see the unbroken run in the handoff, and so everything that was accepted before a `kill -9`,
 //! even if nobody has opened the trail since.
 
+mod offsets;
 mod proofs;
 mod retired;
 
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use trailseal_event::Index;
-use trailseal_event::line::{FRONT_BYTES_MAX, parse_front};
+use trailseal_event::line::parse_front;
 
 pub use self::retired::RetiredEvent;
 use crate::file::Files;
@@ -24,9 +25,8 @@ use crate::lock::{self, Holder};
 use crate::manifest::{Manifest, ManifestError};
 use crate::segment::SegmentFile;
 use crate::segment::source::Source;
-use crate::segment::{LineReader, NumberedLines, Numbering, OFFSETS_EVERY, Offsets, offsets_name};
+use crate::segment::{LineReader, NumberedLines, Numbering, OFFSETS_EVERY, Offsets};
 
-const OFFSETS_BYTES_MAX: u64 = 1 << 30;
 const HANDOFF_BYTES_MAX: u64 = 16 << 30;
 
 /// Why a trail could not be read.
@@ -454,58 +454,11 @@ impl Reader {
         Ok(found)
     }
 
-    /// The index and offset of the last known start of a line at or before `index`, or of the first line after it.
-    fn group_before(&mut self, segment: &SegmentFile, index: u64) -> io::Result<(u64, u64)> {
-        let first = segment.first.get();
-        if index - first < OFFSETS_EVERY {
-            return Ok((first, 0));
-        }
-        let offsets = match self.offsets_of(segment, index + 1) {
-            Err(ReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Ok((first, 0));
-            }
-            Err(ReadError::Io { source, .. }) => return Err(source),
-            Err(error) => return Err(io::Error::other(error)),
-            Ok(offsets) => offsets,
-        };
-        let group = offsets.group_of(index);
-        // One that is too short is noticed by whoever reads on from its beginning.
-        let known = offsets.offsets.get(group as usize).filter(|_| offsets.lines > 0);
-        Ok(known.map_or((first, 0), |&offset| (offsets.index_of(group), offset)))
-    }
-
     fn misplaced(&self, segment: &SegmentFile, index: u64) -> ReadError {
         ReadError::Damaged {
             path: segment.path.clone(),
             what: format!("line {index} is not at its position"),
         }
-    }
-
-    /// The segment's offsets, known at least up to index `to` if it has that many lines.
-    fn offsets_of(&mut self, segment: &SegmentFile, to: u64) -> Result<&Offsets, ReadError> {
-        let first = segment.first.get();
-        let mut offsets = match self.offsets.remove(&first) {
-            Some(offsets) => offsets,
-            None => self.stored_offsets(segment),
-        };
-        if offsets.known_end() < to.min(segment.end.map_or(u64::MAX, Index::get)) {
-            extend(&mut offsets, segment, &self.folder).map_err(io_at(&segment.path))?;
-        }
-        Ok(self.offsets.entry(first).or_insert(offsets))
-    }
-
-    /// The derived file's offsets, if they can be correct; otherwise none.
-    fn stored_offsets(&self, segment: &SegmentFile) -> Offsets {
-        let path = self.folder.segments_folder().join(offsets_name(segment.first));
-        let files = self.folder.files();
-        files
-            .read(&path, OFFSETS_BYTES_MAX)
-            .ok()
-            .and_then(|bytes| Offsets::decode(&bytes))
-            .filter(|offsets| {
-                offsets.first == segment.first && fits(offsets, segment, &**files).unwrap_or(false)
-            })
-            .unwrap_or_else(|| Offsets { first: segment.first, ..Offsets::default() })
     }
 
     fn too_short(&self, segment: &SegmentFile, index: u64) -> ReadError {
@@ -539,61 +492,8 @@ fn read_exact_at(source: &mut Source, offset: u64, out: &mut [u8]) -> io::Result
     Ok(())
 }
 
-/// Whether each offset leads to the line that it should. Costs a small read per 256 lines, and a decompression of the
-/// segment if it is compressed; both are cheaper than rebuilding the offsets.
-fn fits(offsets: &Offsets, segment: &SegmentFile, files: &dyn Files) -> io::Result<bool> {
-    let (mut source, _, _) = Source::open(files, segment)?;
-    if offsets.len_bytes > source.len_bytes()? {
-        return Ok(false);
-    }
-    for (group, &offset) in (0..).zip(&offsets.offsets) {
-        let index = offsets.index_of(group);
-        let mut front = [0; FRONT_BYTES_MAX];
-        let count = source.read_at(offset, &mut front)?;
-        if !begins_with(&front[..count], index) {
-            return Ok(false);
-        }
-    }
-    // The end is the end of a line, and of the right one.
-    let last = offsets.offsets.last().copied().unwrap_or(0);
-    let mut bytes = vec![0; (offsets.len_bytes - last) as usize];
-    let count = source.read_at(last, &mut bytes)?;
-    let lines = memchr::memchr_iter(b'\n', &bytes[..count]).count() as u64;
-    let expected =
-        offsets.lines.saturating_sub((offsets.offsets.len() as u64).saturating_sub(1) * OFFSETS_EVERY);
-    Ok(lines == expected && bytes.last().is_none_or(|byte| *byte == b'\n'))
-}
-
 fn begins_with(bytes: &[u8], index: u64) -> bool {
     parse_front(bytes).is_some_and(|front| front.index == index)
-}
-
-/// Continues from the end of `offsets`.
-fn extend(offsets: &mut Offsets, segment: &SegmentFile, folder: &Folder) -> io::Result<()> {
-    let mut reader = LineReader::open(folder.files(), segment, offsets.len_bytes)?;
-    let mut numbering = Numbering::new(folder.files(), segment, offsets.known_end());
-    let bound = segment.end.map_or(u64::MAX, Index::get);
-    while numbering.next() < bound {
-        let before = reader.consumed();
-        let Some(line) = reader.next_line()? else { break };
-        let index = numbering.number(line)?;
-        let len = reader.consumed() - before;
-        if index >= bound {
-            break;
-        }
-        if offsets.lines.is_multiple_of(OFFSETS_EVERY) {
-            offsets.push_group(index, offsets.len_bytes);
-        }
-        offsets.lines += 1;
-        offsets.len_bytes += len;
-    }
-    if let Some(end) = segment.end
-        && numbering.ends_at(end.get())?
-        && end.get() != segment.first.get() + offsets.lines
-    {
-        offsets.end = Some(end);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

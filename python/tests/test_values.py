@@ -203,7 +203,8 @@ class KeyWithoutText:
 
 HOSTILE: dict[str, tuple[Any, str]] = {
     "no repr": (Breaks(), "error"),
-    "no attributes": (BreaksAll(), "error"),
+    # Made by its test: whoever looks at every object there is would trip over one that stays.
+    "no attributes": (BreaksAll, "error"),
     "long repr": (Odd(), "repr"),
     "object": (object(), "repr"),
     "enum of object": (BadEnum.A, "repr"),
@@ -227,6 +228,7 @@ HOSTILE: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile(trail: Trail, name: str) -> None:
     value, note = HOSTILE[name]
+    value = value() if value is BreaksAll else value
     trail.record("value", details={"here": [value], "after": 1}, before=value)
     event = one(trail)
     assert note in event["_converted"].values(), event

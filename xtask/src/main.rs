@@ -19,7 +19,7 @@ usage: cargo xtask COMMAND
   setup         install what the tests need and this machine lacks
   test          install what is missing, then run every test
   ci            test, and check format, lints, documentation and house rules
-  python        build the Python package and test it as it is installed; not yet part of test
+  python        build the Python package and test it as it is installed; part of test
   long          run the long tests in full, and write their result files into the repository
   faults [NAME] build each deliberate fault and see at least one test turn red
   direction     look for circles of files, and for uses that the map does not allow
@@ -72,7 +72,9 @@ fn test() -> Result<(), String> {
     }
     jobs.push(cargo_job(&["test", "--doc", "--no-fail-fast", "--workspace", "--features", FEATURES]));
     jobs.push(cargo_job(&["test", "--manifest-path", "benches/report/Cargo.toml"]));
-    programs::run(jobs)
+    let rust = programs::run(jobs);
+    // After the others, which share the cores, and also if one of them failed: each run tells all that is wrong.
+    rust.and(python::test(&root()?))
 }
 
 fn cargo_job(arguments: &[&str]) -> programs::Job {

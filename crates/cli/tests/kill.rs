@@ -12,6 +12,9 @@ use std::time::Duration;
 use support::Place;
 
 const ROUNDS: u64 = 15;
+/// Where the disk is quick, the index is seldom behind the lines: so many rounds at most until it was often enough.
+const ROUNDS_MAX: u64 = 150;
+const OFTEN: u64 = 3;
 
 /// Feeds events until nobody takes them any more.
 fn feed(mut input: std::process::ChildStdin, round: u64) {
@@ -31,8 +34,9 @@ fn feed(mut input: std::process::ChildStdin, round: u64) {
 #[test]
 fn after_kills_at_any_moment_the_index_says_what_the_lines_say() {
     let place = Place::new();
-    let mut behind = 0;
-    for round in 0..ROUNDS {
+    let (mut behind, mut round) = (0, 0);
+    while round < ROUNDS || behind < OFTEN {
+        assert!(round < ROUNDS_MAX, "only {behind} of {round} kills left the index behind the lines");
         let before = segment_bytes(&place);
         let mut command = place.command(&["record"]);
         let mut child =
@@ -47,6 +51,7 @@ fn after_kills_at_any_moment_the_index_says_what_the_lines_say() {
         child.0.kill().unwrap();
         child.0.wait().unwrap();
         feeder.join().unwrap();
+        round += 1;
         if !place.path("trail/trail.toml").exists() {
             continue;
         }
@@ -55,11 +60,10 @@ fn after_kills_at_any_moment_the_index_says_what_the_lines_say() {
         behind += u64::from(answer["not_indexed"].as_u64().unwrap() > 0);
         check(&place, round);
     }
-    assert!(behind > 2, "only {behind} of {ROUNDS} kills left the index behind the lines");
     place.feed("record --ack store", "{\"action\":\"last\"}\n").ok();
     let answer = place.run("stats --json").ok().json();
     assert_eq!(answer["not_indexed"], 0, "a clean close leaves nothing behind");
-    check(&place, ROUNDS);
+    check(&place, round);
 }
 
 fn segment_bytes(place: &Place) -> u64 {

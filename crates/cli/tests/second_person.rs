@@ -163,11 +163,14 @@ fn of_two_who_approve_at_once_one_does() {
 #[test]
 fn what_was_approved_is_in_force_whenever_the_server_is_killed() {
     const ROUNDS: u64 = 12;
+    const ROUNDS_MAX: u64 = 100;
     let place = place();
     let mut server = Server::start(&place);
     let tokens = ["ann", "bob"].map(|name| person(&server, name).token);
-    let mut approved = 0;
-    for round in 0..ROUNDS {
+    let (mut approved, mut round) = (0, 0);
+    // Killed later each round; on a slow machine no decision comes before the first kills.
+    while round < ROUNDS || approved == 0 {
+        assert!(round < ROUNDS_MAX, "in no round was it killed after the decision");
         let (ann, bob) = (server.client(&tokens[0]), server.client(&tokens[1]));
         ann.ask("PUT", "/v1/policy", b"mode = \"sync\"\n").is(200);
         let path = ask(&ann, "mode = \"async\"\n");
@@ -192,8 +195,8 @@ fn what_was_approved_is_in_force_whenever_the_server_is_killed() {
         );
         assert!(is_approved || told.is_none_or(|told| told.status != 200), "round {round}: it was told");
         approved += u64::from(is_approved);
+        round += 1;
     }
-    assert!(approved > 0, "in no round was it killed after the decision");
 }
 
 #[test]

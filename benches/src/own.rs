@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use trailseal_benches_report::names;
-use trailseal_core::{Ack, HandoffPlace, Options, Status, Trail};
+use trailseal_core::{Ack, AnyEvent, HandoffPlace, Options, RecordOptions, Status, Trail};
 use trailseal_event::mask::{MaskOptions, Masker};
 use trailseal_event::{Event, Timestamp, rewrite};
 use trailseal_index::{IndexOptions, Indexer};
 
 use crate::{load, raw};
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 /// Calls a second, where what a caller waits is asked for.
 const PACE: u64 = 50_000;
@@ -99,9 +101,9 @@ pub fn text(dir: &Path) {
     while begun.elapsed() < Duration::from_secs(5) {
         for text in &texts {
             let at = Instant::now();
-            let handed_in = trail.hand_in_json_once(text.as_bytes(), Ack::Accepted);
+            let recorded = trail.with(ONCE).record(AnyEvent::Json(text.as_bytes()));
             let _ = histogram.record(at.elapsed().as_nanos() as u64);
-            assert!(handed_in.is_ok());
+            assert!(recorded.is_ok());
         }
         // So that the calls are not those of a full buffer.
         assert!(trail.flush(CLOSE));
@@ -364,7 +366,7 @@ pub fn sync(dir: &Path, callers: u64) {
                     while begun.elapsed() < time {
                         number = (number + 1) % 100;
                         let at = Instant::now();
-                        let receipt = trail.record_ack(&events[number], Ack::Durable).expect("accepted");
+                        let receipt = trail.with(Ack::Durable).record(&events[number]).expect("accepted");
                         assert_eq!(receipt.status, Status::Durable);
                         let _ = histogram.record(at.elapsed().as_nanos() as u64);
                     }

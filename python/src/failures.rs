@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use trailseal_cli::application::Trouble;
 pub(crate) use trailseal_cli::application::with_causes;
-use trailseal_core::{CloseError, HandInTextError, OpenError, RecordError};
+use trailseal_core::{CloseError, OpenError, RecordError};
 
 /// An exception of `trailseal`, by name.
 pub(crate) fn exception(py: Python<'_>, name: &str, arguments: impl IntoPyArguments) -> PyErr {
@@ -47,13 +47,6 @@ pub(crate) fn of_record(py: Python<'_>, error: &RecordError) -> PyErr {
         ),
         RecordError::Full => exception(py, "FullError", text),
         _ => exception(py, "RefusedError", text),
-    }
-}
-
-pub(crate) fn of_text(py: Python<'_>, error: &HandInTextError) -> PyErr {
-    match error {
-        HandInTextError::Refused(error) => of_record(py, error),
-        other => exception(py, "RefusedError", with_causes(other)),
     }
 }
 

@@ -41,7 +41,7 @@ fn _trailseal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<trail::Trail>()?;
     module.add_class::<receipt::Receipt>()?;
     module.add_class::<context::RequestContext>()?;
-    module.add_class::<waits::HandedIn>()?;
+    module.add_class::<waits::Awaited>()?;
     module.add_class::<waits::LoopWaits>()?;
     module.add_class::<reading::Events>()?;
     module.add_class::<reading::Page>()?;

@@ -12,27 +12,13 @@ pub(crate) struct Receipt {
     id: EventId,
     index: Option<u64>,
     status: Status,
-    is_repeated: bool,
-    is_retired: bool,
     origin: Arc<str>,
 }
 
 impl Receipt {
     pub(crate) fn new(receipt: trailseal_core::Receipt, origin: &Arc<str>) -> Receipt {
         let index = receipt.index.map(trailseal_event::Index::get);
-        Receipt {
-            id: receipt.id,
-            index,
-            status: receipt.status,
-            is_repeated: false,
-            is_retired: false,
-            origin: origin.clone(),
-        }
-    }
-
-    pub(crate) fn of_repeated(index: u64, id: &str, is_retired: bool, origin: &Arc<str>) -> Receipt {
-        let (id, status) = (EventId::given(id), Status::Durable);
-        Receipt { id, index: Some(index), status, is_repeated: true, is_retired, origin: origin.clone() }
+        Receipt { id: receipt.id, index, status: receipt.status, origin: origin.clone() }
     }
 
     pub(crate) fn place(&self) -> Option<(&str, u64)> {
@@ -43,7 +29,8 @@ impl Receipt {
 fn name(status: Status) -> &'static str {
     match status {
         Status::Accepted => "accepted",
-        Status::Durable => "durable",
+        // What it repeats is in the trail.
+        Status::Durable | Status::Repeated { .. } => "durable",
         Status::Stored => "stored",
         Status::Unconfirmed => "unconfirmed",
         Status::Refused => "refused",
@@ -76,12 +63,12 @@ impl Receipt {
 
     #[getter]
     fn repeated(&self) -> bool {
-        self.is_repeated
+        matches!(self.status, Status::Repeated { .. })
     }
 
     #[getter]
     fn retired(&self) -> bool {
-        self.is_retired
+        self.status == Status::Repeated { retired: true }
     }
 
     #[getter]
@@ -95,8 +82,6 @@ impl Receipt {
             id: self.id.clone(),
             index: self.index,
             status: if self.index.is_some() { last.status } else { self.status },
-            is_repeated: self.is_repeated,
-            is_retired: self.is_retired,
             origin: self.origin.clone(),
         }
     }

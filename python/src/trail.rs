@@ -7,13 +7,11 @@ use std::time::Duration;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
-use trailseal_core::{
-    Ack, CloseError, HandInJsonError, HandedInOnce, RecordOnceError, Trail as CoreTrail, Tried,
-};
+use trailseal_core::{Ack, AnyEvent, CloseError, RecordError, RecordOptions, Trail as CoreTrail, Tried};
 use trailseal_event::{Event, EventText};
 
 use crate::answers::loads;
-use crate::failures::{self, of_record, of_text};
+use crate::failures::{self, of_record};
 use crate::fields::Fields;
 use crate::heads::plain_text;
 use crate::opening::Opening;
@@ -21,7 +19,7 @@ use crate::reading::{self, Asked, Events, Page};
 use crate::receipt::Receipt;
 use crate::server::Server;
 use crate::shared::{Shared, Temporary};
-use crate::waits::HandedIn;
+use crate::waits::Awaited;
 
 /// A signal is answered this soon, however long a wait is.
 const SLICE: Duration = Duration::from_millis(100);
@@ -59,13 +57,13 @@ fn seconds(timeout: f64) -> PyResult<Duration> {
 /// Where an event goes on.
 enum Next {
     Done(Receipt),
-    Waits(HandedIn),
+    Waits(Awaited),
 }
 
 impl Trail {
-    /// Hands an event in, attached and without waiting.
+    /// Records an event, attached and without waiting.
     #[inline]
-    fn hand_in<'py>(
+    fn begin<'py>(
         &self,
         py: Python<'py>,
         action: &Bound<'py, PyAny>,
@@ -74,18 +72,12 @@ impl Trail {
     ) -> PyResult<Next> {
         let opened = self.shared.opened(py)?;
         let tried = fields.with_event(py, action, |event| {
-            opened.trail.try_hand_in_text(event, ack).map_err(|error| of_text(py, &error))
+            opened.trail.with(ack).try_record(event).map_err(|error| of_record(py, &error))
         })?;
         Ok(match tried {
-            Tried::HandedIn(handed_in)
-                if handed_in.ack == Ack::Accepted || handed_in.receipt.index.is_none() =>
-            {
-                Next::Done(Receipt::new(handed_in.receipt, &opened.origin))
-            }
-            Tried::HandedIn(handed_in) => {
-                Next::Waits(HandedIn::placed(opened.trail.clone(), handed_in, &opened.origin))
-            }
-            Tried::NoRoom(held) => Next::Waits(HandedIn::held(held, &opened.origin)),
+            Tried::Done(receipt) => Next::Done(Receipt::new(receipt, &opened.origin)),
+            Tried::Pending(pending) => Next::Waits(Awaited::placed(pending, &opened.origin)),
+            Tried::NoRoom(held) => Next::Waits(Awaited::held(held, &opened.origin)),
         })
     }
 
@@ -262,9 +254,9 @@ impl Trail {
             time,
             extra,
         };
-        match self.hand_in(py, &action, &fields, ack)? {
+        match self.begin(py, &action, &fields, ack)? {
             Next::Done(receipt) => Ok(receipt),
-            Next::Waits(handed_in) => handed_in.wait(py),
+            Next::Waits(awaited) => awaited.wait(py),
         }
     }
 
@@ -288,25 +280,14 @@ impl Trail {
         let (trail, origin) = (opened.trail.clone(), opened.origin.clone());
         drop(opened);
         let text = given.with_event(py, &action, |event| Ok(event.to_json()))?;
-        let done = py.detach(|| {
-            let handed_in = trail.hand_in_json_once(&text, ack)?;
-            Ok(match handed_in.done {
-                HandedInOnce::New(new) => Ok(trail.finish(new).map_err(RecordOnceError::from)?),
-                other => Err(other),
-            })
-        });
-        match done {
-            Ok(Ok(receipt)) => Ok(Receipt::new(receipt, &origin)),
-            Ok(Err(HandedInOnce::Conflict { index, id })) => {
+        let once = RecordOptions::from(ack).once();
+        match py.detach(|| trail.with(once).record(AnyEvent::Json(&text))) {
+            Ok(receipt) => Ok(Receipt::new(receipt, &origin)),
+            Err(RecordError::Conflict { index: Some(index), id }) => {
                 let text = format!("event {index} has the id {id} and another content: nothing was added");
                 Err(failures::exception(py, "ConflictError", (text, index.get(), id.as_str())))
             }
-            Ok(Err(HandedInOnce::Repeated { index, id, retired })) => {
-                Ok(Receipt::of_repeated(index.get(), &id, retired, &origin))
-            }
-            Ok(Err(HandedInOnce::New(new))) => Ok(Receipt::new(new.receipt, &origin)),
-            Err(HandInJsonError::Once(RecordOnceError::Refused(error))) => Err(of_record(py, &error)),
-            Err(error) => Err(failures::exception(py, "RefusedError", failures::with_causes(&error))),
+            Err(error) => Err(of_record(py, &error)),
         }
     }
 
@@ -318,7 +299,7 @@ impl Trail {
         events: &Bound<'py, PyAny>,
         ack: Option<&str>,
     ) -> PyResult<Vec<Receipt>> {
-        let (receipts, newest) = self._hand_in_all(py, events, ack)?;
+        let (receipts, newest) = self._begin_all(py, events, ack)?;
         match newest {
             None => Ok(receipts),
             Some(newest) => {
@@ -328,25 +309,25 @@ impl Trail {
         }
     }
 
-    fn _hand_in<'py>(
+    fn _begin<'py>(
         &self,
         py: Python<'py>,
         action: Bound<'py, PyAny>,
         fields: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (fields, _, ack) = Fields::of(fields)?;
-        match self.hand_in(py, &action, &fields, ack_of(ack.as_deref())?)? {
+        match self.begin(py, &action, &fields, ack_of(ack.as_deref())?)? {
             Next::Done(receipt) => Ok(Bound::new(py, receipt)?.into_any()),
-            Next::Waits(handed_in) => Ok(Bound::new(py, handed_in)?.into_any()),
+            Next::Waits(awaited) => Ok(Bound::new(py, awaited)?.into_any()),
         }
     }
 
-    fn _hand_in_all<'py>(
+    fn _begin_all<'py>(
         &self,
         py: Python<'py>,
         events: &Bound<'py, PyAny>,
         ack: Option<&str>,
-    ) -> PyResult<(Vec<Receipt>, Option<HandedIn>)> {
+    ) -> PyResult<(Vec<Receipt>, Option<Awaited>)> {
         let mut ack = ack_of(ack)?;
         let opened = self.shared.opened(py)?;
         let (trail, origin) = (opened.trail.clone(), opened.origin.clone());
@@ -360,12 +341,12 @@ impl Trail {
             };
             all.push(fields.with_event(py, &action, |event| event_of(py, event))?);
         }
-        let handed_in = py.detach(|| trail.hand_in_all(&all, ack, trail.room_wait()));
-        let (receipts, newest) = handed_in.map_err(|error| of_record(py, &error))?;
+        let options = RecordOptions::from(ack).room_wait(trail.room_wait());
+        let pending = py.detach(|| trail.with(options).record_all_async(&all));
+        let (receipts, newest) = pending.map_err(|error| of_record(py, &error))?.into_parts();
         let receipts: Vec<Receipt> =
             receipts.into_iter().map(|receipt| Receipt::new(receipt, &origin)).collect();
-        let newest = newest.filter(|newest| newest.ack > Ack::Accepted);
-        Ok((receipts, newest.map(|newest| HandedIn::placed(trail, newest, &origin))))
+        Ok((receipts, newest.map(|newest| Awaited::placed(newest, &origin))))
     }
 
     #[pyo3(signature = (*, limit = None, order = "desc", order_by = "time", cursor = None, **filters))]

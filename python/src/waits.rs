@@ -12,30 +12,30 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use trailseal_core::{Held, RecordError, Recording, Trail, fork};
+use trailseal_core::{Held, PendingReceipt, RecordError, fork};
 
 use crate::failures::of_record;
 use crate::receipt::Receipt;
 
-/// An event that was handed in, or waits for room, and whose level is not reached yet.
+/// An event that is recorded, or waits for room, and whose level is not reached yet.
 #[pyclass(frozen, module = "trailseal._trailseal")]
-pub(crate) struct HandedIn {
+pub(crate) struct Awaited {
     origin: Arc<str>,
     state: Mutex<Option<State>>,
 }
 
 enum State {
-    Placed(Trail, trailseal_core::HandedIn),
+    Placed(PendingReceipt),
     NoRoom(Box<Held>),
 }
 
-impl HandedIn {
-    pub(crate) fn placed(trail: Trail, handed_in: trailseal_core::HandedIn, origin: &Arc<str>) -> HandedIn {
-        HandedIn { origin: origin.clone(), state: Mutex::new(Some(State::Placed(trail, handed_in))) }
+impl Awaited {
+    pub(crate) fn placed(pending: PendingReceipt, origin: &Arc<str>) -> Awaited {
+        Awaited { origin: origin.clone(), state: Mutex::new(Some(State::Placed(pending))) }
     }
 
-    pub(crate) fn held(held: Box<Held>, origin: &Arc<str>) -> HandedIn {
-        HandedIn { origin: origin.clone(), state: Mutex::new(Some(State::NoRoom(held))) }
+    pub(crate) fn held(held: Box<Held>, origin: &Arc<str>) -> Awaited {
+        Awaited { origin: origin.clone(), state: Mutex::new(Some(State::NoRoom(held))) }
     }
 
     fn take(&self) -> Option<State> {
@@ -48,17 +48,13 @@ fn waited_for() -> PyErr {
 }
 
 #[pymethods]
-impl HandedIn {
+impl Awaited {
     /// Blocks until the level is reached.
     pub(crate) fn wait(&self, py: Python<'_>) -> PyResult<Receipt> {
         let state = self.take().ok_or_else(waited_for)?;
         let receipt = py.detach(|| match state {
-            State::Placed(trail, handed_in) => trail.finish(handed_in),
-            State::NoRoom(held) => {
-                let trail = held.trail();
-                let handed_in = held.hand_in(trail.room_wait())?;
-                trail.finish(handed_in)
-            }
+            State::Placed(pending) => pending.wait(),
+            State::NoRoom(held) => held.record()?.wait(),
         });
         receipt.map(|receipt| Receipt::new(receipt, &self.origin)).map_err(|error| of_record(py, &error))
     }
@@ -142,7 +138,7 @@ impl Wake for Rings {
 
 /// An event that is waited for.
 struct Pending {
-    recording: Recording,
+    receipt: PendingReceipt,
     origin: Arc<str>,
     future: Py<PyAny>,
     waker: Waker,
@@ -169,7 +165,7 @@ impl LoopWaits {
 
     /// Polls one without a lock: to complete its future runs Python.
     fn poll(&self, py: Python<'_>, number: u64, mut pending: Pending) -> PyResult<()> {
-        let polled = Pin::new(&mut pending.recording).poll(&mut Context::from_waker(&pending.waker));
+        let polled = Pin::new(&mut pending.receipt).poll(&mut Context::from_waker(&pending.waker));
         match polled {
             Poll::Ready(done) => complete(py, &pending, done),
             Poll::Pending => {
@@ -220,8 +216,8 @@ impl LoopWaits {
     }
 
     /// Completes `future` when the event has reached its level, or when its time is up.
-    fn add(&self, py: Python<'_>, handed_in: &HandedIn, future: Py<PyAny>) -> PyResult<()> {
-        let State::Placed(trail, event) = handed_in.take().ok_or_else(waited_for)? else {
+    fn add(&self, py: Python<'_>, awaited: &Awaited, future: Py<PyAny>) -> PyResult<()> {
+        let State::Placed(receipt) = awaited.take().ok_or_else(waited_for)? else {
             return Err(pyo3::exceptions::PyRuntimeError::new_err("this event has no room yet: use wait"));
         };
         let number = {
@@ -230,8 +226,7 @@ impl LoopWaits {
             waiting.next
         };
         let waker = Waker::from(Arc::new(Rings { bell: self.bell.clone(), number }));
-        let recording = trail.confirm(event);
-        self.poll(py, number, Pending { recording, origin: handed_in.origin.clone(), future, waker })
+        self.poll(py, number, Pending { receipt, origin: awaited.origin.clone(), future, waker })
     }
 
     /// Called by the loop when the descriptor can be read.

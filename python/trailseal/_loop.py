@@ -6,7 +6,7 @@ Each loop has one file descriptor that the writer of the trail rings. The writer
 import asyncio
 from weakref import WeakKeyDictionary
 
-from ._trailseal import HandedIn, LoopWaits, Receipt
+from ._trailseal import Awaited, LoopWaits, Receipt
 
 _waits: "WeakKeyDictionary[asyncio.AbstractEventLoop, LoopWaits]" = WeakKeyDictionary()
 
@@ -20,7 +20,7 @@ def _waits_of(loop: asyncio.AbstractEventLoop) -> LoopWaits:
     return waits
 
 
-async def wait(handed_in: HandedIn) -> Receipt:
+async def wait(handed_in: Awaited) -> Receipt:
     """The receipt of an event that was handed in, once it has reached its level."""
     if handed_in.needs_room():
         return await asyncio.to_thread(handed_in.wait)

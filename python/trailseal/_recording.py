@@ -8,7 +8,7 @@ import logging
 
 from . import Receipt, Trail
 from ._loop import wait
-from ._trailseal import HandedIn
+from ._trailseal import Awaited
 from ._types import EventFields
 
 _log = logging.getLogger("trailseal")
@@ -25,17 +25,17 @@ def record(trail: Trail, action: str, fields: EventFields) -> None:
         _told(error)
 
 
-def hand_in(trail: Trail, action: str, fields: EventFields) -> HandedIn | None:
+def hand_in(trail: Trail, action: str, fields: EventFields) -> Awaited | None:
     """Hands the event in at once, in the context of this moment."""
     try:
-        handed_in = trail._hand_in(action, fields)
+        handed_in = trail._begin(action, fields)
     except Exception as error:
         _told(error)
         return None
     return None if isinstance(handed_in, Receipt) else handed_in
 
 
-async def reached(handed_in: HandedIn | None) -> None:
+async def reached(handed_in: Awaited | None) -> None:
     """Waits for the level that the policy asks for."""
     if handed_in is None:
         return
@@ -45,7 +45,7 @@ async def reached(handed_in: HandedIn | None) -> None:
         _told(error)
 
 
-def let_go(handed_in: HandedIn | None) -> None:
+def let_go(handed_in: Awaited | None) -> None:
     """For what is being cancelled, and so cannot wait: somebody else does, where the buffer had no room yet."""
     if handed_in is not None and handed_in.needs_room():
         task = asyncio.get_running_loop().create_task(reached(handed_in))

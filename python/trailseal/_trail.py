@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
-from ._trailseal import HandedIn, Receipt
+from ._trailseal import Awaited, Receipt
 from ._trailseal import Trail as _NativeTrail
 from ._types import Ack, EventFields
 
@@ -13,14 +13,14 @@ class Trail(_NativeTrail):
 
     async def record_async(self, action: str, **fields: Unpack[EventFields]) -> Receipt:
         """As ``record``, without blocking the event loop: the loop goes on while the event becomes durable."""
-        handed_in = self._hand_in(action, fields)
+        handed_in = self._begin(action, fields)
         if isinstance(handed_in, Receipt):
             return handed_in
         return await _wait(handed_in)
 
     async def record_all_async(self, events: Iterable[Mapping[str, Any]], *, ack: Ack | None = None) -> list[Receipt]:
         """As ``record_all``, without blocking the event loop."""
-        receipts, newest = self._hand_in_all(events, ack)
+        receipts, newest = self._begin_all(events, ack)
         if newest is None:
             return receipts
         last = await _wait(newest)
@@ -39,7 +39,7 @@ class Trail(_NativeTrail):
         await asyncio.to_thread(self.close, timeout)
 
 
-async def _wait(handed_in: HandedIn) -> Receipt:
+async def _wait(handed_in: Awaited) -> Receipt:
     # Only who waits needs asyncio, which takes longer to import than everything else.
     from . import _loop
 

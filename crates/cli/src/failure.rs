@@ -92,10 +92,8 @@ macro_rules! could_not {
 }
 
 could_not!(
-    trailseal_core::HandInJsonError,
     trailseal_core::OpenError,
     trailseal_core::RecordError,
-    trailseal_core::RecordOnceError,
     trailseal_core::RotateError,
     trailseal_core::verify::VerifyError,
     trailseal_event::filter::FilterError,

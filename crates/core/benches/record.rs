@@ -3,9 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use trailseal_core::{Ack, Options, Submitted, Submitter, Trail};
+use trailseal_core::{AnyEvent, Options, RecordOptions, Submission, Submitted, Submitter, Trail};
 use trailseal_event::Event;
 use trailseal_event::policy::Policy;
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 const BATCH: usize = 16;
 const WAIT: Duration = Duration::from_secs(10);
@@ -60,24 +62,24 @@ fn main() {
     });
     let batch: Vec<Event> = (0..BATCH).map(|_| plain.clone()).collect();
     measure("builders, a batch of 16", count / BATCH, BATCH, |_| {
-        let _ = trail.record_all(&batch, Ack::Accepted).expect("recorded");
+        let _ = trail.record_all(&batch).expect("recorded");
     });
     let sent = text(None);
     measure("JSON text", count, 1, |_| {
-        let _ = trail.hand_in_json_once(&sent, Ack::Accepted).expect("recorded");
+        let _ = trail.with(ONCE).record(AnyEvent::Json(&sent)).expect("recorded");
     });
     let texts: Vec<Vec<u8>> = (0..count).map(|id| text(Some(id))).collect();
     measure("JSON text, once by its id", count, 1, |nth| {
-        let _ = trail.hand_in_json_once(&texts[nth], Ack::Accepted).expect("recorded");
+        let _ = trail.with(ONCE).record(AnyEvent::Json(&texts[nth])).expect("recorded");
     });
     let once: Vec<Event> = (0..count).map(|id| event(Some(count + id))).collect();
     measure("builder, once by its id", count, 1, |nth| {
-        let _ = trail.record_once(&once[nth], Ack::Accepted).expect("recorded");
+        let _ = trail.with(ONCE).record(&once[nth]).expect("recorded");
     });
-    let request: Vec<Submitted<'_>> = (0..BATCH).map(|_| Submitted { json: &sent, id: None }).collect();
+    let request: Vec<Submitted<'_>> = (0..BATCH).map(|_| Submitted::json(&sent)).collect();
     let by = Submitter { recorded_by: Some("bench".into()), ..Submitter::default() };
     measure("a request of 16 texts", count / BATCH, BATCH, |_| {
-        let _ = trail.hand_in_batch(&request, Ack::Accepted, &by, WAIT).expect("recorded");
+        let _ = trail.record_all(Submission { events: &request, by: &by }).expect("recorded");
     });
     let flagged = Event { action: "user.flagged".into(), ..plain.clone() };
     measure("builder, flagged by a rule", count, 1, |_| {

@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use trailseal_core::{
-    Ack, HandedInBatch, Known, KnownIds, KnownIdsError, Options, Submission, Submitted, Submitter, Trail,
+    Known, KnownIds, KnownIdsError, Options, PendingReceipts, RecordOptions, Status, Submission, Submitted,
+    Submitter, Trail,
 };
 use trailseal_event::Index;
 
@@ -19,14 +20,17 @@ fn open(folder: &std::path::Path) -> Trail {
     Trail::open(folder, options).unwrap()
 }
 
-fn at_once(trail: &Trail, json: &str) -> Option<HandedInBatch> {
-    let events = [Submitted { json: json.as_bytes(), id: None }];
-    trail.hand_in_batch_at_once(&events, Ack::Accepted, &Submitter::default()).unwrap()
+fn at_once(trail: &Trail, json: &str) -> Option<PendingReceipts> {
+    let events = [Submitted::json(json.as_bytes())];
+    trail
+        .with(RecordOptions::new())
+        .try_record_all(Submission { events: &events, by: &Submitter::default() })
+        .unwrap()
 }
 
-fn waiting(trail: &Trail, json: &str) -> Submission {
-    let events = [Submitted { json: json.as_bytes(), id: None }];
-    trail.hand_in_batch(&events, Ack::Accepted, &Submitter::default(), WAIT).unwrap().events.remove(0)
+fn waiting(trail: &Trail, json: &str) -> Status {
+    let events = [Submitted::json(json.as_bytes())];
+    trail.record_all(Submission { events: &events, by: &Submitter::default() }).unwrap()[0].status
 }
 
 #[test]
@@ -38,11 +42,11 @@ fn ids_are_looked_up_in_memory_or_not_at_once() {
     assert!(at_once(&trail, one).is_none(), "nobody has read the trail yet");
     assert!(at_once(&trail, r#"{"action":"a"}"#).is_some());
     assert!(trail.flush(WAIT));
-    assert!(matches!(waiting(&trail, one), Submission::New(_)));
+    assert!(matches!(waiting(&trail, one), Status::Accepted));
     assert!(at_once(&trail, one).is_none(), "a repeat is compared");
-    assert!(matches!(waiting(&trail, one), Submission::Repeated { .. }));
+    assert!(matches!(waiting(&trail, one), Status::Repeated { .. }));
     assert!(at_once(&trail, other).is_some());
-    assert!(matches!(waiting(&trail, other), Submission::Repeated { .. }));
+    assert!(matches!(waiting(&trail, other), Status::Repeated { .. }));
 }
 
 /// Is asked how far it knows ids, says so, and answers when it may.
@@ -74,6 +78,6 @@ fn nothing_waits_for_somebody_who_looks_an_id_up() {
     is_asked.wait();
     assert!(at_once(&trail, r#"{"action":"a"}"#).is_none());
     answer.send(()).unwrap();
-    assert!(matches!(thread.join().unwrap(), Submission::New(_)));
+    assert!(matches!(thread.join().unwrap(), Status::Accepted));
     assert!(at_once(&trail, r#"{"action":"a"}"#).is_some());
 }

@@ -10,9 +10,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use trailseal_core::{Ack, Distribution, HandoffPlace, Notice, Options, Submitted, Submitter, Trail};
+use trailseal_core::{
+    Ack, AnyEvent, Distribution, HandoffPlace, Notice, Options, RecordOptions, Submission, Submitted,
+    Submitter, Trail,
+};
 use trailseal_event::Event;
 use trailseal_testkit::fault::FaultFiles;
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 /// What a trail told.
 type Told = Arc<Mutex<Vec<String>>>;
@@ -45,14 +50,14 @@ fn every_way_in_counts_what_it_masks_once() {
     assert_eq!(masked(), 0);
     trail.record(&secret).unwrap();
     assert_eq!(masked(), 1);
-    trail.record_all(&[plain.clone(), secret.clone(), secret.clone()], Ack::Accepted).unwrap();
+    trail.record_all(&[plain.clone(), secret.clone(), secret.clone()]).unwrap();
     assert_eq!(masked(), 3);
     let text = br#"{"action":"a","id":"1","details":{"password":"x"}}"#;
-    trail.hand_in_json_once(text, Ack::Accepted).unwrap();
+    trail.with(ONCE).record(AnyEvent::Json(text)).unwrap();
     assert_eq!(masked(), 4);
     let texts: [&[u8]; 3] = [text, br#"{"action":"a","details":{"pin":"1234"}}"#, br#"{"action":"a"}"#];
-    let submitted = texts.map(|json| Submitted { json, id: None });
-    trail.hand_in_batch(&submitted, Ack::Accepted, &Submitter::default(), Duration::ZERO).unwrap();
+    let submitted = texts.map(|json| Submitted::json(json));
+    trail.record_all(Submission { events: &submitted, by: &Submitter::default() }).unwrap();
     assert_eq!(masked(), 5, "the first is a repeat, and adds nothing");
     trail.record_own("noted", secret).unwrap();
     assert_eq!(masked(), 6);
@@ -65,7 +70,7 @@ fn commits_are_counted_by_their_size_and_their_syncs_by_their_time() {
     let files = FaultFiles::new();
     let (trail, told) = open(folder.path(), &files);
     let events: Vec<Event> = (0..100).map(|_| Event::new("many")).collect();
-    trail.record_all(&events, Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record_all(&events).unwrap();
     trail.close(Duration::from_secs(10)).unwrap();
     let (stats, commits) = (trail.stats(), trail.stats().commits);
     assert_eq!(count(&commits.events), stats.counted.commits);

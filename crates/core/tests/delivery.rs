@@ -182,13 +182,13 @@ fn ack_store_waits_for_the_store_and_says_when_it_did_not_get_there() {
     options.policy.otherwise.on_failure = OnFailure::Allow;
     let store = Store::default();
     let trail = Trail::open(dir.path(), options).unwrap();
-    let without = trail.record_ack(&event(0), Ack::Store).unwrap();
+    let without = trail.with(Ack::Store).record(&event(0)).unwrap();
     assert_eq!(without.status, Status::Unconfirmed, "there is no store");
     trail.deliver_to_store(Box::new(store.clone())).unwrap();
     wait_until("a stored event", || {
-        trail.record_ack(&event(1), Ack::Store).unwrap().status == Status::Stored
+        trail.with(Ack::Store).record(&event(1)).unwrap().status == Status::Stored
     });
-    let receipt = trail.record_ack(&event(2), Ack::Store).unwrap();
+    let receipt = trail.with(Ack::Store).record(&event(2)).unwrap();
     assert_eq!(receipt.status, Status::Stored);
     let row = store.rows()[receipt.index.unwrap().get() as usize].clone();
     assert!(String::from_utf8(row).unwrap().contains("event 2"));
@@ -197,7 +197,7 @@ fn ack_store_waits_for_the_store_and_says_when_it_did_not_get_there() {
     let mut policy = trail.policy();
     policy.otherwise.timeout = Duration::from_millis(300);
     trail.set_policy(policy).unwrap();
-    let receipt = trail.record_ack(&event(3), Ack::Store).unwrap();
+    let receipt = trail.with(Ack::Store).record(&event(3)).unwrap();
     assert_eq!(receipt.status, Status::Unconfirmed);
     assert_eq!(trail.stats().counted.unconfirmed, 2);
     assert!(matches!(trail.stats().deliveries[0].state, DeliveryState::Failing { .. }));
@@ -214,7 +214,7 @@ fn a_future_of_ack_store_ends_when_the_store_has_it() {
     let store = Store::default();
     let trail = Trail::open(dir.path(), options()).unwrap();
     trail.deliver_to_store(Box::new(store.clone())).unwrap();
-    let recording = trail.record_async(&event(1), Ack::Store).unwrap();
+    let recording = trail.with(Ack::Store).record_async(&event(1)).unwrap();
     let receipt = block_on(recording).unwrap();
     assert_eq!(receipt.status, Status::Stored);
     assert!(store.rows().len() as u64 > receipt.index.unwrap().get());

@@ -35,7 +35,7 @@ fn session(files: &FaultFiles, session: u32) -> Result<Told, OpenError> {
     for number in 0..12 {
         let text = format!("session {session} event {number} {}", "x".repeat(150));
         let ack = if number % 2 == 0 { Ack::Durable } else { Ack::Accepted };
-        match trail.record_ack(&Event::new("test.fault").description(&text), ack) {
+        match trail.with(ack).record(&Event::new("test.fault").description(&text)) {
             Ok(receipt) if receipt.status == Status::Durable => {
                 told.durable.push((receipt.index.unwrap().get(), text));
             }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trailseal_core::file::{Files, StdFiles};
-use trailseal_core::{Ack, HandoffPlace, Options, Roll, Submission, Submitted, Submitter, Trail};
+use trailseal_core::{Ack, HandoffPlace, Options, Roll, Status, Submission, Submitted, Submitter, Trail};
 use trailseal_event::policy::{Mode, Policy};
 use trailseal_event::{Event, Value};
 use trailseal_testkit::check::check_trail;
@@ -56,23 +56,19 @@ fn every_way_in_flags_and_tells_the_right_index() {
     let mut receipts = vec![
         trail.record(&refund).unwrap(),
         trail.record(&other).unwrap(),
-        trail.record_ack(&refund.clone().tenant("acme"), Ack::Durable).unwrap(),
+        trail.with(Ack::Durable).record(&refund.clone().tenant("acme")).unwrap(),
     ];
-    let recording = trail.record_async(&refund, Ack::Durable).unwrap();
-    receipts.extend(trail.record_all(&[refund.clone(), other, refund.clone()], Ack::Accepted).unwrap());
+    let recording = trail.with(Ack::Durable).record_async(&refund).unwrap();
+    receipts.extend(trail.record_all(&[refund.clone(), other, refund.clone()]).unwrap());
     let texts = [
         r#"{"action":"refund","id":"b1"}"#,
         r#"{"action":"other"}"#,
         r#"{"action":"refund","severity":[]}"#,
         r#"{"action":"refund","id":"b1"}"#,
     ];
-    let submitted: Vec<_> = texts.iter().map(|text| Submitted { json: text.as_bytes(), id: None }).collect();
-    let batch =
-        trail.hand_in_batch(&submitted, Ack::Accepted, &Submitter::default(), Duration::ZERO).unwrap();
-    receipts.extend(batch.events.into_iter().filter_map(|event| match event {
-        Submission::New(receipt) => Some(receipt),
-        Submission::Repeated { .. } => None,
-    }));
+    let submitted: Vec<_> = texts.iter().map(|text| Submitted::json(text.as_bytes())).collect();
+    let batch = trail.record_all(Submission { events: &submitted, by: &Submitter::default() }).unwrap();
+    receipts.extend(batch.into_iter().filter(|receipt| receipt.status == Status::Accepted));
     // In front of a new policy the old one decides, behind it the new one.
     trail.set_policy(Policy::of_mode(Mode::Async)).unwrap();
     receipts.push(trail.record(&Event::new("unflagged")).unwrap());
@@ -101,7 +97,7 @@ fn power_loss_at_any_step_leaves_no_event_without_its_flag() {
     for number in 0..10 {
         let ack = if number % 4 == 0 { Ack::Durable } else { Ack::Accepted };
         let events = vec![Event::new("refund").description("x".repeat(200)); number % 3 + 1];
-        trail.record_all(&events, ack).unwrap();
+        trail.with(ack).record_all(&events).unwrap();
     }
     trail.close(Duration::from_secs(10)).unwrap();
     let steps = files.steps().len();

@@ -155,7 +155,7 @@ fn where_inode_numbers_do_not_hold_that_is_told_and_removed_files_are_noticed_st
     let trail = Trail::open(folder.path(), options).unwrap();
     let path: PathBuf = folder.path().into();
     assert!(notices.lock().unwrap().contains(&Notice::InodeNumbersChange { path }));
-    trail.record_ack(&Event::new("before"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&Event::new("before")).unwrap();
     for (name, what) in
         [("lock", "lock"), ("handoff", "handoff"), ("segments/00000000000000000000.jsonl", "segment")]
     {

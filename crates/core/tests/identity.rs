@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trailseal_core::file::StdFiles;
-use trailseal_core::{Ack, Folder, Once, Options, Trail, load_mask_key};
+use trailseal_core::{AnyEvent, Folder, Options, RecordOptions, Status, Trail, load_mask_key};
 use trailseal_event::filter::Filter;
 use trailseal_event::mask::{MaskKey, MaskOptions, Masker, Preset, ReplaceWith, TenantError};
 use trailseal_event::{Event, Value};
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -148,7 +150,7 @@ fn what_only_looks_like_a_secret_stays_by_both_ways_of_writing() {
         ids.push(random.id(number));
         let json = event(&format!("e{number}"), &ids[number]);
         match number % 2 {
-            0 => drop(trail.hand_in_json_once(json.as_bytes(), Ack::Accepted).unwrap()),
+            0 => drop(trail.with(ONCE).record(AnyEvent::Json(json.as_bytes())).unwrap()),
             _ => drop(trail.record(&Event::from_json(json.as_bytes()).unwrap()).unwrap()),
         }
     }
@@ -189,11 +191,12 @@ fn what_certainly_is_a_secret_becomes_its_hash_by_both_ways_of_writing() {
         let secrets = certain();
         for (number, secret) in secrets.iter().enumerate() {
             let json = event(&format!("e{number}"), secret);
-            trail.hand_in_json_once(json.as_bytes(), Ack::Accepted).unwrap();
+            trail.with(ONCE).record(AnyEvent::Json(json.as_bytes())).unwrap();
             trail.record(&Event::from_json(json.as_bytes()).unwrap()).unwrap();
             // Again: what is stored is compared with what would be.
             let sent = Event::from_json(json.as_bytes()).unwrap();
-            assert!(matches!(trail.record_once(&sent, Ack::Accepted).unwrap(), Once::Repeated { .. }));
+            let repeated = trail.with(ONCE).record(&sent).unwrap();
+            assert_eq!(repeated.status, Status::Repeated { retired: false });
         }
         trail.close(LONG).unwrap();
         let (key, lines) = (key(folder.path()), lines(folder.path()));
@@ -269,8 +272,8 @@ fn two_tenants_never_suppress_one_another() {
         for tenant in &tenants {
             let sent =
                 Event::new("test.made").id("1").tenant(tenant.as_str()).detail("k", "x".repeat(70_000));
-            let once = trail.record_once(&sent, Ack::Accepted).unwrap();
-            assert_eq!(matches!(once, Once::New(_)), times == 0, "{times} {tenant}");
+            let once = trail.with(ONCE).record(&sent).unwrap();
+            assert_eq!(once.status == Status::Accepted, times == 0, "{times} {tenant}");
         }
     }
     trail.close(LONG).unwrap();
@@ -314,11 +317,11 @@ fn named_fields_are_always_hashed_and_nothing_else() {
     let trail = opened(folder.path(), mask.clone());
     let json = r#"{"id":"ID","action":"test.made","context":{"session_id":"s-1","trace_id":"t-1"},"actor":{"roles":["r-1"],"email":"e-1","name":"n"},"details":{"a":{"card":4711,"n":7},"card":"stays"},"before":{"card":"c-1","n":1},"after":{"card":"c-2","n":2}}"#;
     let json = |id: &str| json.replace("ID", id);
-    trail.hand_in_json_once(json("1").as_bytes(), Ack::Accepted).unwrap();
+    trail.with(ONCE).record(AnyEvent::Json(json("1").as_bytes())).unwrap();
     trail.record(&Event::from_json(json("2").as_bytes()).unwrap()).unwrap();
     // What could not be taken is below its own path, and no less hidden.
     let number = r#"{"id":"3","action":"test.made","context":{"session_id":471147114711}}"#;
-    trail.hand_in_json_once(number.as_bytes(), Ack::Accepted).unwrap();
+    trail.with(ONCE).record(AnyEvent::Json(number.as_bytes())).unwrap();
     trail.close(LONG).unwrap();
     let (key, lines) = (key(folder.path()), lines(folder.path()));
     for line in &lines[..2] {
@@ -361,7 +364,7 @@ fn a_named_field_is_hashed_though_its_part_has_the_wrong_form() {
     let trail = opened(folder.path(), mask);
     for context in [r#""plain-1""#, r#"[{"session_id":"plain-1"}]"#, r#""{\"session_id\":\"plain-1\"}""#] {
         let json = format!(r#"{{"action":"test.made","context":{context},"actor":["stays"]}}"#);
-        trail.hand_in_json_once(json.as_bytes(), Ack::Accepted).unwrap();
+        trail.with(ONCE).record(AnyEvent::Json(json.as_bytes())).unwrap();
         trail.record(&Event::from_json(json.as_bytes()).unwrap()).unwrap();
     }
     trail.close(LONG).unwrap();

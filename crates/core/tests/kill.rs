@@ -54,7 +54,7 @@ fn child_records_until_it_is_killed() {
                     let mark = format!("mark-{thread}-{number}-end");
                     let event = Event::new("test.kill").description(&mark);
                     let ack = if number % 64 == 63 { Ack::Durable } else { Ack::Accepted };
-                    if let Ok(receipt) = trail.record_ack(&event, ack) {
+                    if let Ok(receipt) = trail.with(ack).record(&event) {
                         // One write a line: the pipe keeps what was written before the kill.
                         let line = format!("{} {mark}\n", receipt.index.unwrap());
                         stdout.lock().write_all(line.as_bytes()).unwrap();

@@ -10,11 +10,13 @@ mod differences;
 use std::collections::BTreeSet;
 
 use differences::differences;
-use trailseal_core::Ack;
 use trailseal_core::Trail;
+use trailseal_core::{AnyEvent, RecordOptions};
 use trailseal_event::complete::complete;
 use trailseal_event::mask::{MaskOptions, Masker};
 use trailseal_event::{Event, Timestamp, Value, line};
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 fn value_of(event: &Event) -> Value {
     let mut event = event.clone();
@@ -201,7 +203,7 @@ fn both_ways_of_writing_agree() {
         let fields = if fields.ends_with('}') { (*fields).to_owned() } else { format!("{fields}\"") };
         let json =
             format!("{{\"id\":\"{number}\",\"time\":\"2026-01-01T00:00:00Z\",\"action\":\"a.b\",{fields}}}");
-        trail.hand_in_json_once(json.as_bytes(), Ack::Accepted).unwrap();
+        trail.with(ONCE).record(AnyEvent::Json(json.as_bytes())).unwrap();
         trail.record(&Event::from_json(json.as_bytes()).unwrap()).unwrap();
     }
     trail.close(std::time::Duration::from_secs(20)).unwrap();

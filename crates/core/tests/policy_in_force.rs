@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use trailseal_core::file::StdFiles;
 use trailseal_core::{
-    Ack, BatchError, HandedInOnce, Known, KnownIds, KnownIdsError, Once, Options, Reader, SetPolicyError,
-    Status, Submission, Submitted, Submitter, Trail,
+    Ack, AnyEvent, Known, KnownIds, KnownIdsError, Options, Reader, RecordError, RecordOptions,
+    SetPolicyError, Status, Submission, Submitted, Submitter, Trail,
 };
 use trailseal_event::policy::Policy;
 use trailseal_event::{Event, Index};
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -48,15 +50,12 @@ fn a_policy_is_switched_while_events_come_in_and_kept_for_the_next_opening() {
     let receipt = trail.record(&event("left out")).unwrap();
     assert_eq!((receipt.index, receipt.status), (None, Status::Off));
     let batch = [event("left out, too"), Event::new("other.kept"), event("this also")];
-    let receipts = trail.record_all(&batch, Ack::Durable).unwrap();
+    let receipts = trail.with(Ack::Durable).record_all(&batch).unwrap();
     let statuses: Vec<Status> = receipts.iter().map(|receipt| receipt.status).collect();
     assert_eq!(statuses, [Status::Off, Status::Durable, Status::Off]);
     assert_eq!(trail.rule_counts()[0].off, 3);
     trail.close(LONG).unwrap();
-    assert!(
-        trail.record_all(&[Event::new("other")], Ack::Accepted).is_err(),
-        "denied where nothing allows it"
-    );
+    assert!(trail.record_all(&[Event::new("other")]).is_err(), "denied where nothing allows it");
     let own = [
         "trail.opened",
         "test.promise",
@@ -125,7 +124,8 @@ fn ids_that_are_masked_are_sampled_by_what_was_sent() {
         let varied = (number + 1_u128).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
         let id = format!("ghp_Zk9q{varied:032x}");
         let sent = event("sampled").correlation_id(id);
-        let Once::New(receipt) = trail.record_once(&sent, Ack::Accepted).unwrap() else { panic!("a repeat") };
+        let receipt = trail.with(ONCE).record(&sent).unwrap();
+        assert!(!matches!(receipt.status, Status::Repeated { .. }), "a repeat");
         assert_eq!(trail.record(&sent).unwrap().status, receipt.status, "{number}");
         kept += u64::from(receipt.index.is_some());
     }
@@ -147,25 +147,25 @@ fn each_way_in_gives_the_same_lines_and_counts() {
         r#"{"id":"ID4","action":"test.flagged","tenant":"acme"}"#,
     ];
     let event = |text: &str| Event::from_json(text.as_bytes()).unwrap();
-    let submitted = |text: &'static str| Submitted { json: text.as_bytes(), id: None };
+    let submitted = |text: &'static str| Submitted::json(text.as_bytes());
     let by = Submitter::default();
     type Record<'a> = &'a dyn Fn(&Trail);
     let ways: [(&str, Record<'_>); 5] = [
         ("builder", &|trail| texts.iter().for_each(|text| drop(trail.record(&event(text)).unwrap()))),
         ("builders", &|trail| {
-            texts.iter().for_each(|text| drop(trail.record_all(&[event(text)], Ack::Accepted).unwrap()));
+            texts.iter().for_each(|text| drop(trail.record_all(&[event(text)]).unwrap()));
         }),
         ("once", &|trail| {
-            texts.iter().for_each(|text| drop(trail.record_once(&event(text), Ack::Accepted).unwrap()));
+            texts.iter().for_each(|text| drop(trail.with(ONCE).record(&event(text)).unwrap()));
         }),
         ("JSON", &|trail| {
             texts.iter().for_each(|text| {
-                drop(trail.hand_in_json_once(text.as_bytes(), Ack::Accepted).unwrap());
+                drop(trail.with(ONCE).record(AnyEvent::Json(text.as_bytes())).unwrap());
             });
         }),
         ("request", &|trail| {
             texts.iter().for_each(|text| {
-                drop(trail.hand_in_batch(&[submitted(text)], Ack::Accepted, &by, LONG).unwrap());
+                drop(trail.record_all(Submission { events: &[submitted(text)], by: &by }).unwrap());
             });
         }),
     ];
@@ -214,16 +214,15 @@ fn events_of_one_request_with_one_id_are_compared_though_the_policy_drops_them()
     options.policy = Policy::from_toml("mode = \"off\"").unwrap();
     let trail = Trail::open(folder.path(), options).unwrap();
     let request = |texts: [&'static str; 2]| {
-        let events = texts.map(|text| Submitted { json: text.as_bytes(), id: None });
-        trail.hand_in_batch(&events, Ack::Accepted, &Submitter::default(), LONG)
+        let events = texts.map(|text| Submitted::json(text.as_bytes()));
+        trail.record_all(Submission { events: &events, by: &Submitter::default() })
     };
     let (one, other) = (r#"{"id":"one","action":"a","error":"e"}"#, r#"{"id":"one","action":"b"}"#);
     let alike = request([one, one]).unwrap();
-    for event in alike.events {
-        assert!(matches!(event, Submission::New(receipt) if receipt.status == Status::Off));
-    }
+    assert!(alike.iter().all(|receipt| receipt.status == Status::Off), "{alike:?}");
     let differ = request([one, other]).unwrap_err();
-    assert!(matches!(differ, BatchError::Conflict { place: 1, index: None, .. }), "{differ}");
+    let RecordError::At { place: 1, source } = differ else { panic!("{differ}") };
+    assert!(matches!(*source, RecordError::Conflict { index: None, .. }), "{source}");
     trail.close(LONG).unwrap();
 }
 
@@ -249,14 +248,8 @@ fn a_policy_that_comes_during_the_look_up_of_an_id_decides() {
     let text = r#"{"id":"one","action":"test.promise"}"#;
     let event = Event::from_json(text.as_bytes()).unwrap();
     let ways: [(&str, Record<'_>); 2] = [
-        ("event", &|trail| match trail.record_once(&event, Ack::Accepted).unwrap() {
-            Once::New(receipt) => receipt.status,
-            other => panic!("it is new: {other:?}"),
-        }),
-        ("JSON", &|trail| match trail.hand_in_json_once(text.as_bytes(), Ack::Accepted).unwrap().done {
-            HandedInOnce::New(handed_in) => handed_in.receipt.status,
-            other => panic!("it is new: {other:?}"),
-        }),
+        ("event", &|trail| trail.with(ONCE).record(&event).unwrap().status),
+        ("JSON", &|trail| trail.with(ONCE).record(AnyEvent::Json(text.as_bytes())).unwrap().status),
     ];
     for (name, record) in ways {
         let folder = tempfile::tempdir().unwrap();
@@ -277,9 +270,10 @@ fn an_empty_id_is_none() {
     let trail = Trail::open(folder.path(), options()).unwrap();
     let mut event = event("one");
     event.id = Some(String::new());
-    let ids = [(); 2].map(|()| match trail.record_once(&event, Ack::Accepted).unwrap() {
-        Once::New(receipt) => receipt.id.as_str().to_owned(),
-        other => panic!("{other:?}"),
+    let ids = [(); 2].map(|()| {
+        let receipt = trail.with(ONCE).record(&event).unwrap();
+        assert_eq!(receipt.status, Status::Accepted);
+        receipt.id.as_str().to_owned()
     });
     assert!(ids[0] != ids[1] && !ids[0].is_empty(), "{ids:?}");
     trail.close(LONG).unwrap();

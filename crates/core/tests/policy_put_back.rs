@@ -41,7 +41,7 @@ fn stopped(is_clean: bool, events: u64) -> Case {
     let (weak_policy, weak_note) = (read("policy.toml"), read("opened"));
     trail.set_policy(Policy::from_toml(STRICT).unwrap()).unwrap();
     for _ in 0..events {
-        trail.record_ack(&Event::new("test.later"), Ack::Accepted).unwrap();
+        trail.record(&Event::new("test.later")).unwrap();
     }
     assert!(trail.flush(SOON));
     let dir = match is_clean {
@@ -161,7 +161,7 @@ fn that_nothing_tells_is_told() {
     options.seal_every = Duration::from_millis(1);
     let trail = Trail::open(&case.dir, options).unwrap();
     for _ in 0..200 {
-        trail.record_ack(&Event::new("test.later"), Ack::Durable).unwrap();
+        trail.with(Ack::Durable).record(&Event::new("test.later")).unwrap();
     }
     let deadline = Instant::now() + SOON;
     while trail.stats().sealed < trail.stats().durable {

@@ -33,7 +33,7 @@ fn workload(files: &FaultFiles) {
         for number in 0..40 {
             let event = Event::new("test.power").description(mark(session, number));
             let ack = if number % 3 == 0 { Ack::Durable } else { Ack::Accepted };
-            let receipt = trail.record_ack(&event, ack).unwrap();
+            let receipt = trail.with(ack).record(&event).unwrap();
             if receipt.status == Status::Durable {
                 files.acknowledge(receipt.index.unwrap().get());
             }
@@ -91,7 +91,7 @@ fn opens_and_holds(files: &FaultFiles, prefix: usize, survival: Survival, acknow
         Ok(trail) => trail,
         Err(error) => panic!("{}: {error} {error:?}", context()),
     };
-    let receipt = trail.record_ack(&Event::new("test.after"), Ack::Durable).unwrap();
+    let receipt = trail.with(Ack::Durable).record(&Event::new("test.after")).unwrap();
     assert_eq!(receipt.status, Status::Durable, "{}", context());
     trail.close(Duration::from_secs(10)).unwrap();
     holds(image, acknowledged, &context());

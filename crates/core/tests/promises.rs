@@ -17,13 +17,15 @@ use std::time::{Duration, Instant};
 use trailseal_core::clock::Clock;
 use trailseal_core::file::{Files, StdFiles};
 use trailseal_core::{
-    Ack, Anchor, Full, HandoffPlace, Notice, Once, OpenError, Options, Reader, Receipt, RecordError, Roll,
-    Status, Trail, trails_in,
+    Ack, Anchor, Full, HandoffPlace, Notice, OpenError, Options, Reader, Receipt, RecordError, RecordOptions,
+    Roll, Status, Trail, trails_in,
 };
 use trailseal_event::policy::OnFailure;
 use trailseal_event::{Event, Timestamp};
 use trailseal_testkit::check::check_trail;
 use trailseal_testkit::fault::FaultFiles;
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -93,7 +95,7 @@ fn a_forked_childs_handle_is_dead_and_it_does_not_inherit_the_lock() {
         // SAFETY: ends the child without running the parent's destructors.
         unsafe { libc::_exit(if is_dead { 0 } else { 1 }) };
     }
-    trail.record_ack(&event("parent"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event("parent")).unwrap();
     trail.close(LONG).unwrap();
     // The child still lives; were the lock inherited, this would be refused.
     Trail::open(folder.path(), options()).unwrap().close(LONG).unwrap();
@@ -164,8 +166,8 @@ fn a_hanging_disk_never_freezes_a_caller() {
     let (folder, files) = (tempfile::tempdir().unwrap(), FaultFiles::new());
     let trail = Trail::open(folder.path(), on(&files)).unwrap();
     files.set_stalled(true);
-    let first = unconfirmed(trail.record_ack(&event("waits"), Ack::Durable));
-    let future = trail.record_async(&event("waits, too"), Ack::Durable).unwrap();
+    let first = unconfirmed(trail.with(Ack::Durable).record(&event("waits")));
+    let future = trail.with(Ack::Durable).record_async(&event("waits, too")).unwrap();
     let second = unconfirmed(block_on(future));
     assert_eq!(trail.stats().counted.unconfirmed, 2);
     files.set_stalled(false);
@@ -183,9 +185,9 @@ fn a_broken_disk_refuses_new_events_and_writes_the_old_ones_once_it_is_mended() 
     let told = notices.clone();
     options.on_notice = Some(Arc::new(move |notice: &Notice| told.lock().unwrap().push(notice.clone())));
     let trail = Trail::open(folder.path(), options).unwrap();
-    trail.record_ack(&event("before"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event("before")).unwrap();
     files.set_broken(true);
-    let during = unconfirmed(trail.record_ack(&event("during"), Ack::Durable));
+    let during = unconfirmed(trail.with(Ack::Durable).record(&event("during")));
     until("the disk to be found failing", || {
         matches!(trail.record(&event("no")), Err(RecordError::DiskFailing))
     });
@@ -223,11 +225,11 @@ fn a_segment_that_is_deleted_under_the_writer_is_noticed_and_rolled() {
     let told = notices.clone();
     options.on_notice = Some(Arc::new(move |notice: &Notice| told.lock().unwrap().push(notice.clone())));
     let trail = Trail::open(folder.path(), options).unwrap();
-    trail.record_ack(&event("lost"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event("lost")).unwrap();
     let segments = folder.path().join("segments");
     std::fs::remove_file(segments.join("00000000000000000000.jsonl")).unwrap();
     until("the notice", || notices.lock().unwrap().contains(&Notice::SegmentReplaced { first: 0 }));
-    let receipt = trail.record_ack(&event("kept"), Ack::Durable).unwrap();
+    let receipt = trail.with(Ack::Durable).record(&event("kept")).unwrap();
     let name = format!("{:020}.jsonl", receipt.index.unwrap().get());
     assert!(std::fs::read_to_string(segments.join(name)).unwrap().contains("kept"));
     trail.close(LONG).unwrap();
@@ -257,16 +259,13 @@ fn block_on<F: Future>(future: F) -> F::Output {
 fn a_future_gives_the_receipt_and_a_dropped_one_still_records() {
     let folder = tempfile::tempdir().unwrap();
     let trail = Trail::open(folder.path(), options()).unwrap();
-    let first = block_on(trail.record_async(&event("awaited"), Ack::Durable).unwrap()).unwrap();
+    let first = block_on(trail.with(Ack::Durable).record_async(&event("awaited")).unwrap()).unwrap();
     assert_eq!((first.index.unwrap().get(), first.status), (1, Status::Durable));
-    drop(trail.record_async(&event("dropped"), Ack::Durable).unwrap());
+    drop(trail.with(Ack::Durable).record_async(&event("dropped")).unwrap());
     let mut polled =
-        std::pin::pin!(trail.record_async(&event("polled, then dropped"), Ack::Durable).unwrap());
+        std::pin::pin!(trail.with(Ack::Durable).record_async(&event("polled, then dropped")).unwrap());
     let _ = polled.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    assert_eq!(
-        block_on(trail.record_async(&event("accepted"), Ack::Accepted).unwrap()).unwrap().status,
-        Status::Accepted
-    );
+    assert_eq!(block_on(trail.record_async(&event("accepted")).unwrap()).unwrap().status, Status::Accepted);
     trail.close(LONG).unwrap();
     let kept = ["awaited", "dropped", "polled, then dropped", "accepted"];
     let kept: Vec<(u64, String)> = (1..).zip(kept.map(str::to_owned)).collect();
@@ -278,13 +277,16 @@ fn a_batch_has_consecutive_indexes_or_none_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let trail = Trail::open(folder.path(), options()).unwrap();
     let batch: Vec<Event> = (0..50).map(|number| event(&format!("batch {number}"))).collect();
-    let receipts = trail.record_all(&batch, Ack::Durable).unwrap();
+    let receipts = trail.with(Ack::Durable).record_all(&batch).unwrap();
     let indexes: Vec<u64> = receipts.iter().map(|receipt| receipt.index.unwrap().get()).collect();
     assert_eq!(indexes, (1..51).collect::<Vec<_>>());
     let with_bad = [event("good"), Event::new("")];
-    assert!(matches!(trail.record_all(&with_bad, Ack::Accepted), Err(RecordError::NoAction(_))));
+    let Err(RecordError::At { place: 1, source }) = trail.record_all(&with_bad) else {
+        panic!("it was recorded")
+    };
+    assert!(matches!(*source, RecordError::NoAction(_)), "{source}");
     let large: Vec<Event> = (0..100).map(|_| event(&"x".repeat(8_000))).collect();
-    assert!(matches!(trail.record_all(&large, Ack::Accepted), Err(RecordError::TooLarge { .. })));
+    assert!(matches!(trail.record_all(&large), Err(RecordError::TooLarge { .. })));
     assert_eq!(trail.record(&event("next")).unwrap().index.unwrap().get(), 51);
     trail.close(LONG).unwrap();
     check_trail(folder.path(), &std_files(), &[(50, "batch 49".into()), (51, "next".into())]);
@@ -296,13 +298,16 @@ fn an_event_with_an_id_goes_in_once_within_its_tenant_and_over_restarts() {
     let with = |tenant: &str, text: &str| event(text).id("order-1").tenant(tenant);
     for session in 0..2 {
         let trail = Trail::open(folder.path(), options()).unwrap();
-        let once = |event: &Event| trail.record_once(event, Ack::Accepted).unwrap();
-        let is_new = |once: Once| matches!(once, Once::New(_));
-        assert_eq!(is_new(once(&with("a", "same"))), session == 0);
-        assert!(matches!(once(&with("a", "same")), Once::Repeated { index, .. } if index.get() == 1));
-        assert!(matches!(once(&with("a", "other")), Once::Conflict { index, .. } if index.get() == 1));
-        assert_eq!(is_new(once(&with("b", "same"))), session == 0, "another tenant's id is another id");
-        assert!(is_new(once(&event("without an id"))));
+        let once = |event: &Event| trail.with(ONCE).record(event);
+        let is_new = |event: &Event| once(event).unwrap().status == Status::Accepted;
+        assert_eq!(is_new(&with("a", "same")), session == 0);
+        let repeated = once(&with("a", "same")).unwrap();
+        assert_eq!(repeated.status, Status::Repeated { retired: false });
+        assert_eq!(repeated.index, Some(trailseal_event::Index::new(1)));
+        let conflict = once(&with("a", "other")).unwrap_err();
+        assert!(matches!(conflict, RecordError::Conflict { index: Some(index), .. } if index.get() == 1));
+        assert_eq!(is_new(&with("b", "same")), session == 0, "another tenant's id is another id");
+        assert!(is_new(&event("without an id")));
         trail.close(LONG).unwrap();
     }
     let checked = check_trail(folder.path(), &std_files(), &[]);
@@ -426,7 +431,7 @@ fn segments_roll_by_size_and_each_end_has_a_kept_checkpoint() {
     let trail = Trail::open(folder.path(), options).unwrap();
     for number in 0..300 {
         let ack = if number % 10 == 0 { Ack::Durable } else { Ack::Accepted };
-        trail.record_ack(&event(&format!("event {number} {}", "x".repeat(200))), ack).unwrap();
+        trail.with(ack).record(&event(&format!("event {number} {}", "x".repeat(200)))).unwrap();
     }
     trail.close(LONG).unwrap();
     let reader = Reader::open(folder.path(), std_files()).unwrap();
@@ -448,7 +453,7 @@ fn writers_take_the_first_free_slot_and_find_it_again() {
     let first = Trail::open_slot(dir.path(), options.clone()).unwrap();
     let second = Trail::open_slot(dir.path(), options.clone()).unwrap();
     assert_eq!((first.origin(), second.origin()), ("example.com/app/0", "example.com/app/1"));
-    first.record_ack(&event("in the first"), Ack::Durable).unwrap();
+    first.with(Ack::Durable).record(&event("in the first")).unwrap();
     first.close(LONG).unwrap();
     let again = Trail::open_slot(dir.path(), options.clone()).unwrap();
     assert_eq!(again.origin(), "example.com/app/0");
@@ -468,10 +473,10 @@ fn where_the_policy_allows_a_failure_is_a_receipt_that_says_so() {
     options.policy.otherwise.on_failure = OnFailure::Allow;
     let trail = Trail::open(folder.path(), options).unwrap();
     files.set_stalled(true);
-    let receipt = trail.record_ack(&event("waits"), Ack::Durable).unwrap();
+    let receipt = trail.with(Ack::Durable).record(&event("waits")).unwrap();
     assert_eq!(receipt.status, Status::Unconfirmed);
     let kept = receipt.index.unwrap().get();
-    let second = block_on(trail.record_async(&event("waits, too"), Ack::Durable).unwrap()).unwrap();
+    let second = block_on(trail.with(Ack::Durable).record_async(&event("waits, too")).unwrap()).unwrap();
     assert_eq!(second.status, Status::Unconfirmed);
     files.set_stalled(false);
     let refused = trail.record(&Event::default()).unwrap();
@@ -479,7 +484,7 @@ fn where_the_policy_allows_a_failure_is_a_receipt_that_says_so() {
     assert_eq!(trail.stats().counted.refused, 1);
     trail.close(LONG).unwrap();
     assert_eq!(trail.record(&event("late")).unwrap().status, Status::Refused);
-    let receipts = trail.record_all(&[event("late"), event("too")], Ack::Durable).unwrap();
+    let receipts = trail.with(Ack::Durable).record_all(&[event("late"), event("too")]).unwrap();
     assert!(receipts.iter().all(|receipt| (receipt.index, receipt.status) == (None, Status::Refused)));
     let files: Arc<dyn Files> = Arc::new(files);
     check_trail(folder.path(), &files, &[(kept, "waits".into())]);
@@ -490,6 +495,6 @@ fn every_event_of_a_refused_batch_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let trail = Trail::open(folder.path(), options()).unwrap();
     trail.close(LONG).unwrap();
-    assert!(trail.record_all(&[event("a"), event("b"), event("c")], Ack::Accepted).is_err());
+    assert!(trail.record_all(&[event("a"), event("b"), event("c")]).is_err());
     assert_eq!(trail.stats().counted.refused, 3);
 }

@@ -17,8 +17,10 @@ use support::hooked::{hanging, hooked};
 use support::{SOON, event, sealing_at_once as options};
 use trailseal_core::clock::Clock;
 use trailseal_core::file::{Files, StdFiles};
-use trailseal_core::{Ack, Anchor, CloseError, HandoffPlace, Once, Reader, Status, Trail};
+use trailseal_core::{Ack, Anchor, CloseError, HandoffPlace, Reader, RecordOptions, Status, Trail};
 use trailseal_event::{Event, Timestamp};
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 fn lines(dir: &Path) -> Vec<Vec<u8>> {
     let mut reader = Reader::open(dir, Arc::new(StdFiles)).unwrap();
@@ -65,7 +67,7 @@ fn opening_a_copy_leaves_the_handoff_of_the_original_alone() {
         fs::read_to_string(original.join("lock")).unwrap()
     };
     let trail = Trail::open(&original, options()).unwrap();
-    trail.record_ack(&event("of the original"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event("of the original")).unwrap();
     copy_trail(&original, &copy, &lock_text);
     Trail::open(&copy, options()).unwrap().close(SOON).unwrap();
     assert!(original.join("handoff").exists(), "the living trail has lost its handoff");
@@ -146,7 +148,7 @@ fn no_wait_is_too_long_for_the_clock() {
     let mut options = options();
     (options.policy.otherwise.timeout, options.handoff.timeout) = (Duration::MAX, Duration::MAX);
     let trail = Trail::open(dir.path(), options).unwrap();
-    let receipt = trail.record_ack(&event("patient"), Ack::Durable).unwrap();
+    let receipt = trail.with(Ack::Durable).record(&event("patient")).unwrap();
     assert_eq!(receipt.status, Status::Durable);
     assert!(trail.flush(Duration::MAX) && trail.seal(Duration::MAX));
     trail.close(Duration::MAX).unwrap();
@@ -202,7 +204,7 @@ fn lines_fit_where_the_reservation_ahead_does_not() {
         _ => Ok(()),
     });
     let trail = Trail::open(dir.path(), options).unwrap();
-    assert_eq!(trail.record_ack(&event("fits"), Ack::Durable).unwrap().status, Status::Durable);
+    assert_eq!(trail.with(Ack::Durable).record(&event("fits")).unwrap().status, Status::Durable);
     trail.close(SOON).unwrap();
 }
 
@@ -223,7 +225,7 @@ fn the_deadline_wakes_the_task_that_polled_last() {
     options.policy.otherwise.timeout = Duration::from_millis(100);
     let trail = Trail::open(dir.path(), options).unwrap();
     hangs.store(true, Ordering::SeqCst);
-    let mut future = trail.record_async(&event("moved"), Ack::Durable).unwrap();
+    let mut future = trail.with(Ack::Durable).record_async(&event("moved")).unwrap();
     let (first, second) = (Arc::new(Flag(false.into())), Arc::new(Flag(false.into())));
     for flag in [&first, &second] {
         let waker = Waker::from(flag.clone());
@@ -312,12 +314,13 @@ fn many_repeats_do_not_open_the_trail_again_and_again() {
     let trail = Trail::open(dir.path(), options).unwrap();
     let events: Vec<Event> = (0..2_000).map(|n| event("once").id(n.to_string())).collect();
     for event in &events {
-        assert!(matches!(trail.record_once(event, Ack::Accepted).unwrap(), Once::New(_)));
+        assert_eq!(trail.with(ONCE).record(event).unwrap().status, Status::Accepted);
     }
     assert!(trail.flush(SOON));
     let before = looks.load(Ordering::SeqCst);
     for event in &events {
-        assert!(matches!(trail.record_once(event, Ack::Accepted).unwrap(), Once::Repeated { .. }));
+        let repeated = trail.with(ONCE).record(event).unwrap();
+        assert_eq!(repeated.status, Status::Repeated { retired: false });
     }
     let looked = looks.load(Ordering::SeqCst) - before;
     assert!(looked < 100, "{looked} looks at the segments for {} repeats", events.len());

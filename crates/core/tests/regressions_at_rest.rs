@@ -26,7 +26,7 @@ fn a_view_taken_while_a_segment_rolls_can_be_read() {
     let files = hooked(move |what, path| {
         if what == "listed" && path.ends_with("segments") {
             for _ in 0..10 {
-                writer.record_ack(&event(&"x".repeat(400)), Ack::Durable).unwrap();
+                writer.with(Ack::Durable).record(&event(&"x".repeat(400))).unwrap();
             }
         }
         Ok(())
@@ -49,7 +49,7 @@ fn every_rolled_end_has_a_kept_checkpoint() {
     for _ in 0..2 {
         let trail = Trail::open(dir.path(), options.clone()).unwrap();
         for _ in 0..5 {
-            trail.record_ack(&event(&"x".repeat(400)), Ack::Durable).unwrap();
+            trail.with(Ack::Durable).record(&event(&"x".repeat(400))).unwrap();
             // Everything is sealed before the next segment begins, as in any trail that is not busy.
             assert!(trail.seal(SOON));
         }
@@ -223,7 +223,7 @@ fn a_segment_that_is_compressed_during_a_backup_comes_with_its_checkpoint() {
     let trail = Trail::open(dir.path(), options.clone()).unwrap();
     let fill = |trail: &Trail| {
         for _ in 0..10 {
-            trail.record_ack(&event(&"x".repeat(400)), Ack::Durable).unwrap();
+            trail.with(Ack::Durable).record(&event(&"x".repeat(400))).unwrap();
         }
         assert!(trail.seal(SOON));
     };

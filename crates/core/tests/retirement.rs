@@ -21,11 +21,13 @@ use support::aged::{Moved, aged, check, event, options, record, verdict};
 use support::hooked::hooked;
 use trailseal_core::deliver::Position;
 use trailseal_core::{
-    Ack, Archive, ArchiveError, Archived, ForgetSinkError, HoldError, KnownIds, KnownIdsError, Once,
-    OpenError, ReadError, RecordError, RetainError, RetentionRule, Retiring, Trail,
+    Ack, Archive, ArchiveError, Archived, ForgetSinkError, HoldError, KnownIds, KnownIdsError, OpenError,
+    ReadError, RecordError, RecordOptions, RetainError, RetentionRule, Retiring, Status, Trail,
 };
 use trailseal_event::Index;
 use trailseal_tlog::leaf_hash;
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 fn size_of(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir.join("segments")).unwrap();
@@ -147,16 +149,16 @@ fn the_id_of_a_retired_event_is_still_known() {
     let clock = Moved::default();
     let trail = aged(dir.path(), options(&clock), &clock);
     // One process has read the ids before, one has not.
-    assert!(matches!(
-        trail.record_once(&event(3), Ack::Durable).unwrap(),
-        Once::Repeated { retired: false, .. }
-    ));
+    let repeated = trail.with(ONCE.ack(Ack::Durable)).record(&event(3)).unwrap();
+    assert_eq!(repeated.status, Status::Repeated { retired: false });
     let retained = trail.retain(&RetentionRule::older_than_days(90), None).unwrap();
-    let repeated =
-        |trail: &Trail, number: usize| match trail.record_once(&event(number), Ack::Durable).unwrap() {
-            Once::Repeated { index, retired, .. } => (index.get(), retired),
+    let repeated = |trail: &Trail, number: usize| {
+        let receipt = trail.with(ONCE.ack(Ack::Durable)).record(&event(number)).unwrap();
+        match receipt.status {
+            Status::Repeated { retired } => (receipt.index.unwrap().get(), retired),
             other => panic!("{other:?}"),
-        };
+        }
+    };
     assert_eq!(repeated(&trail, 3), (4, true));
     assert_eq!(repeated(&trail, 105), (106, false));
     trail.close(SOON).unwrap();
@@ -165,7 +167,8 @@ fn the_id_of_a_retired_event_is_still_known() {
     assert_eq!(repeated(&trail, 3), (4, true));
     assert_eq!(repeated(&trail, 105), (106, false));
     let other_tenants = event(3).tenant("another");
-    assert!(matches!(trail.record_once(&other_tenants, Ack::Durable).unwrap(), Once::New(_)));
+    let new = trail.with(ONCE.ack(Ack::Durable)).record(&other_tenants).unwrap();
+    assert_eq!(new.status, Status::Durable);
     assert_eq!(trail.stats().accepted, before + 1);
     let mut reader = trail.reader().unwrap();
     let found = reader.retired_by_id("id-3", None).unwrap();
@@ -181,7 +184,7 @@ struct Asking<'a>(&'a Trail);
 
 impl Archive for Asking<'_> {
     fn keep(&mut self, _: &mut Retiring<'_>) -> Result<Archived, ArchiveError> {
-        assert!(matches!(self.0.record_once(&event(600), Ack::Durable)?, Once::New(_)));
+        assert_eq!(self.0.with(ONCE.ack(Ack::Durable)).record(&event(600))?.status, Status::Durable);
         Ok(Archived { location: "nowhere".into() })
     }
 }
@@ -213,7 +216,7 @@ fn an_id_is_not_taken_again_while_its_line_goes() {
         if let Some(trail) = same.get().filter(|_| is_changed)
             && changed.fetch_add(1, Ordering::SeqCst) == 1
         {
-            told.set(trail.record_once(&event(3), Ack::Accepted).unwrap()).unwrap();
+            told.set(trail.with(ONCE).record(&event(3)).unwrap()).unwrap();
         }
         Ok(())
     });
@@ -225,7 +228,7 @@ fn an_id_is_not_taken_again_while_its_line_goes() {
     assert!(opened.set(trail.clone()).is_ok());
     trail.retain(&RetentionRule::older_than_days(90), Some(&mut Asking(&trail))).unwrap();
     let answer = answer.get().unwrap();
-    assert!(matches!(answer, Once::Repeated { retired: true, .. }), "{answer:?}");
+    assert_eq!(answer.status, Status::Repeated { retired: true });
     trail.close(SOON).unwrap();
 }
 

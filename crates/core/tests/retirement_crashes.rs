@@ -64,7 +64,7 @@ fn open(files: &FaultFiles, clock: &Moved, compress: bool) -> Result<Trail, Open
 
 fn record(trail: &Trail, numbers: std::ops::Range<usize>, must_stay: bool, kept: &mut Kept) {
     for number in numbers {
-        let Ok(receipt) = trail.record_ack(&event(number), Ack::Durable) else { continue };
+        let Ok(receipt) = trail.with(Ack::Durable).record(&event(number)) else { continue };
         if receipt.status == Status::Durable && (must_stay || number % 3 == 0) {
             kept.events.push((receipt.index.unwrap().get(), mark(number)));
         }
@@ -102,7 +102,7 @@ fn goes_on(files: &FaultFiles, kept: &Kept, compress: bool, context: &str) -> BT
     let clock = Moved::at_day(101);
     let trail =
         open(files, &clock, compress).unwrap_or_else(|error| panic!("{context}: {error} ({error:?})"));
-    let receipt = trail.record_ack(&Event::new("test.after"), Ack::Durable).unwrap();
+    let receipt = trail.with(Ack::Durable).record(&Event::new("test.after")).unwrap();
     assert_eq!(receipt.status, Status::Durable, "{context}");
     assert!(trail.seal(SOON), "{context}");
     trail.close(SOON).unwrap();

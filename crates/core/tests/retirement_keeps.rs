@@ -312,7 +312,7 @@ fn a_hold_added_after_the_announcement_says_that_it_is_too_late() {
     assert!(matches!(trail.retain(&old(), None), Err(RetainError::Running)));
     let added = trail.add_hold("late", "a dispute", &[]).unwrap();
     // Events are taken all the time.
-    trail.record_ack(&event(500), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event(500)).unwrap();
     go.send(()).unwrap();
     let retained = running.join().unwrap();
     assert_eq!(added.announced, retained.events);
@@ -445,7 +445,7 @@ fn readers_and_a_writer_beside_it_notice_nothing() {
         let writing = scope.spawn(|| {
             let mut number = 1_000;
             while !is_over.load(Ordering::SeqCst) {
-                trail.record_ack(&event(number), Ack::Durable).unwrap();
+                trail.with(Ack::Durable).record(&event(number)).unwrap();
                 number += 1;
             }
         });

@@ -15,12 +15,14 @@ use std::time::{Duration, Instant};
 use support::{SOON, sealing_at_once as options};
 use trailseal_core::deliver::{Batch, DeliveryState, Position, Sink, SinkError};
 use trailseal_core::{
-    Ack, BatchError, HandedInOnce, HandoffPlace, Notice, Once, Options, Reader, RecordError, RecordOnceError,
-    Recording, SetPolicyError, Status, Submission, Submitted, Submitter, Trail,
+    Ack, AnyEvent, HandoffPlace, Notice, Options, PendingReceipt, Reader, RecordError, RecordOptions,
+    SetPolicyError, Status, Submission, Submitted, Submitter, Trail,
 };
 use trailseal_event::policy::{Mode, Policy, Rule, When};
 use trailseal_event::{Event, Index, Value};
 use trailseal_testkit::fault::{Fault, FaultFiles, Step, Survival};
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 /// On files in memory, which stall and fail on order.
 fn on_fault_files() -> (Options, FaultFiles) {
@@ -93,10 +95,9 @@ fn json_is_sampled_once() {
                 _ => format!("{id}\"{n}\"}}"),
             };
             let text = format!(r#"{{"action":"x.read"{end}"#);
-            match trail.hand_in_json_once(text.as_bytes(), Ack::Accepted).unwrap().done {
-                HandedInOnce::New(handed_in) => kept += usize::from(handed_in.receipt.index.is_some()),
-                other => panic!("{other:?}"),
-            }
+            let receipt = trail.with(ONCE).record(AnyEvent::Json(text.as_bytes())).unwrap();
+            assert!(!matches!(receipt.status, Status::Repeated { .. }), "{receipt:?}");
+            kept += usize::from(receipt.index.is_some());
         }
         check_half_is_kept(kept, dir.path(), &trail);
     }
@@ -110,10 +111,9 @@ fn events_of_a_request_are_sampled_once() {
     let mut kept = 0;
     for _ in 0..40 {
         let json = br#"{"action":"x.read"}"#;
-        let events: Vec<Submitted<'_>> = (0..100).map(|_| Submitted { json, id: None }).collect();
-        let handed_in = trail.hand_in_batch(&events, Ack::Accepted, &by, Duration::ZERO).unwrap();
-        let is_kept = |one: &&Submission| matches!(one, Submission::New(receipt) if receipt.index.is_some());
-        kept += handed_in.events.iter().filter(is_kept).count();
+        let events: Vec<Submitted<'_>> = (0..100).map(|_| Submitted::json(json)).collect();
+        let receipts = trail.record_all(Submission { events: &events, by: &by }).unwrap();
+        kept += receipts.iter().filter(|receipt| receipt.index.is_some()).count();
     }
     check_half_is_kept(kept, dir.path(), &trail);
     let line = &lines(dir.path())[0];
@@ -126,8 +126,8 @@ fn who_sends_an_event_again_under_its_id_gets_no_other_chance() {
     let trail = Trail::open(dir.path(), half_sampled()).unwrap();
     let send = |n: usize| {
         let text = format!(r#"{{"action":"x.read","id":"{n}"}}"#);
-        trail.hand_in_json_once(text.as_bytes(), Ack::Accepted).unwrap();
-        trail.record_once(&Event::new("x.read").id(n.to_string()), Ack::Accepted).unwrap();
+        trail.with(ONCE).record(AnyEvent::Json(text.as_bytes())).unwrap();
+        trail.with(ONCE).record(&Event::new("x.read").id(n.to_string())).unwrap();
     };
     (0..500).for_each(send);
     trail.seal(SOON);
@@ -150,7 +150,7 @@ fn a_forked_child_cannot_change_the_policy() {
     });
     assert!(refused, "the child wrote into the handoff of its parent");
     assert!(!dir.path().join("policy.toml").exists());
-    let receipt = trail.record_ack(&Event::new("of.parent"), Ack::Durable).unwrap();
+    let receipt = trail.with(Ack::Durable).record(&Event::new("of.parent")).unwrap();
     assert_eq!(receipt.status, Status::Durable);
     trail.close(SOON).unwrap();
     assert_eq!(lines(dir.path()).len(), 1);
@@ -168,7 +168,7 @@ fn a_forked_child_waits_for_no_lock_of_its_parent() {
     let filling = std::thread::spawn(move || {
         let event = Event::new("x").description("y".repeat(4_000));
         for n in 0..1_000 {
-            if other.record_once(&event.clone().id(n.to_string()), Ack::Accepted).is_err() {
+            if other.with(ONCE).record(&event.clone().id(n.to_string())).is_err() {
                 return;
             }
         }
@@ -181,14 +181,11 @@ fn a_forked_child_waits_for_no_lock_of_its_parent() {
     let refused = holds_in_child(|| {
         let event = Event::new("x").id("child");
         let json = br#"{"action":"x","id":"child"}"#;
-        let once = trail.record_once(&event, Ack::Accepted);
-        let from_json = trail.hand_in_json_once(json, Ack::Accepted);
-        let submitted = [Submitted { json, id: None }];
-        let batch = trail.hand_in_batch(&submitted, Ack::Accepted, &Submitter::default(), Duration::ZERO);
-        matches!(once, Err(RecordOnceError::Refused(RecordError::Forked)))
-            && from_json.is_err()
-            && batch.is_err()
-            && !trail.flush(SOON)
+        let once = trail.with(ONCE).record(&event);
+        let from_json = trail.with(ONCE).record(AnyEvent::Json(json));
+        let submitted = [Submitted::json(json)];
+        let batch = trail.record_all(Submission { events: &submitted, by: &Submitter::default() });
+        matches!(once, Err(RecordError::Forked)) && from_json.is_err() && batch.is_err() && !trail.flush(SOON)
     });
     files.set_stalled(false);
     filling.join().unwrap();
@@ -208,35 +205,42 @@ fn an_event_with_the_id_of_another_on_its_way_is_a_conflict() {
     let by = Submitter::default();
     let batch = |n| {
         let json = json(n).replace("\"k\"", "\"m\"");
-        let submitted = [Submitted { json: json.as_bytes(), id: None }];
-        trail.hand_in_batch(&submitted, Ack::Durable, &by, Duration::ZERO).map(|batch| batch.events)
+        let submitted = [Submitted::json(json.as_bytes())];
+        trail
+            .with(Ack::Durable)
+            .record_all_async(Submission { events: &submitted, by: &by })
+            .map(|batch| batch.receipts()[0].status)
     };
     for (n, is_first) in [(1, true), (2, false), (1, false)] {
-        let from_json = trail.hand_in_json_once(json(n).as_bytes(), Ack::Accepted).unwrap().done;
-        let once = trail.record_once(&event(n), Ack::Accepted).unwrap();
+        let from_json = trail.with(ONCE).record(AnyEvent::Json(json(n).as_bytes()));
+        let once = trail.with(ONCE).record(&event(n));
+        let statuses = [from_json, once].map(|receipt| receipt.map(|receipt| receipt.status));
         match n {
             1 if is_first => {
-                assert!(matches!(from_json, HandedInOnce::New(_)) && matches!(once, Once::New(_)));
-                assert!(matches!(batch(n).unwrap()[0], Submission::New(_)));
+                assert!(statuses.iter().flatten().all(|status| *status == Status::Accepted), "{statuses:?}");
+                assert_eq!(statuses.iter().flatten().count(), 2, "{statuses:?}");
+                assert_eq!(batch(n).unwrap(), Status::Accepted);
             }
             1 => {
-                assert!(matches!(from_json, HandedInOnce::Repeated { .. }), "{from_json:?}");
-                assert!(matches!(once, Once::Repeated { .. }), "{once:?}");
-                assert!(matches!(batch(n).unwrap()[0], Submission::Repeated { .. }));
+                let repeated = Status::Repeated { retired: false };
+                assert!(statuses.iter().flatten().all(|status| *status == repeated), "{statuses:?}");
+                assert_eq!(statuses.iter().flatten().count(), 2, "{statuses:?}");
+                assert_eq!(batch(n).unwrap(), repeated);
             }
             _ => {
-                assert!(matches!(from_json, HandedInOnce::Conflict { .. }), "{from_json:?}");
-                assert!(matches!(once, Once::Conflict { .. }), "{once:?}");
-                assert!(matches!(batch(n), Err(BatchError::Conflict { .. })));
+                let is_conflict = |error: &RecordError| matches!(error, RecordError::Conflict { .. });
+                assert!(
+                    statuses.iter().all(|status| status.as_ref().is_err_and(is_conflict)),
+                    "{statuses:?}"
+                );
+                let Err(RecordError::At { place: 0, source }) = batch(n) else { panic!("it was recorded") };
+                assert!(is_conflict(&source), "{source}");
             }
         }
     }
     // A repeat says no more than is true: the first is not on disk.
-    let repeated = trail.record_once(&event(1), Ack::Durable);
-    assert!(
-        matches!(repeated, Err(RecordOnceError::Refused(RecordError::Unconfirmed { .. }))),
-        "{repeated:?}"
-    );
+    let repeated = trail.with(ONCE.ack(Ack::Durable)).record(&event(1));
+    assert!(matches!(repeated, Err(RecordError::Unconfirmed { .. })), "{repeated:?}");
     files.set_stalled(false);
     trail.close(SOON).unwrap();
 }
@@ -246,8 +250,8 @@ fn ids_of_two_tenants_never_meet() {
     let dir = tempfile::tempdir().unwrap();
     let trail = Trail::open(dir.path(), options()).unwrap();
     for (tenant, id) in [("a", "b\0c"), ("a\0b", "c")] {
-        let once = trail.record_once(&Event::new("x").tenant(tenant).id(id), Ack::Accepted).unwrap();
-        assert!(matches!(once, Once::New(_)), "{once:?}");
+        let once = trail.with(ONCE).record(&Event::new("x").tenant(tenant).id(id)).unwrap();
+        assert_eq!(once.status, Status::Accepted);
     }
     trail.close(SOON).unwrap();
 }
@@ -271,10 +275,10 @@ fn futures_leave_no_wakers_behind() {
         trail.deliver_to_store(Box::new(Away)).unwrap();
         let woken = Arc::new(Woken);
         let waker = Waker::from(woken.clone());
-        let poll = |future: &mut Recording| Pin::new(future).poll(&mut Context::from_waker(&waker));
+        let poll = |future: &mut PendingReceipt| Pin::new(future).poll(&mut Context::from_waker(&waker));
         files.set_stalled(true);
-        let record = |_| trail.record_async(&Event::new("x"), ack).unwrap();
-        let mut futures: Vec<Recording> = (0..100).map(record).collect();
+        let record = |_| trail.with(ack).record_async(&Event::new("x")).unwrap();
+        let mut futures: Vec<PendingReceipt> = (0..100).map(record).collect();
         assert!(futures.iter_mut().all(|future| poll(future).is_pending()));
         assert!(Arc::strong_count(&woken) > 100);
         // Half are dropped while they wait; the others end, by what comes first.
@@ -317,13 +321,13 @@ fn each_event_of_a_request_counts_as_unconfirmed() {
     let trail = Trail::open(dir.path(), options).unwrap();
     files.set_stalled(true);
     let events: Vec<Event> = (0..5).map(|_| Event::new("x")).collect();
-    assert!(trail.record_all(&events, Ack::Durable).is_err());
+    assert!(trail.with(Ack::Durable).record_all(&events).is_err());
     assert_eq!(trail.stats().counted.unconfirmed, 5);
     let json = br#"{"action":"x"}"#;
-    let submitted = [0; 7].map(|_| Submitted { json, id: None });
+    let submitted = [0; 7].map(|_| Submitted::json(json));
     let by = Submitter::default();
-    let handed_in = trail.hand_in_batch(&submitted, Ack::Durable, &by, Duration::ZERO).unwrap();
-    let mut future = trail.confirm(handed_in.newest.unwrap());
+    let mut future =
+        trail.with(Ack::Durable).record_all_async(Submission { events: &submitted, by: &by }).unwrap();
     std::thread::sleep(Duration::from_millis(2));
     assert!(Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop())).is_ready());
     assert_eq!(trail.stats().counted.unconfirmed, 12);
@@ -517,7 +521,7 @@ fn a_sink_that_panics_is_told_of_and_tried_again() {
     let dir = tempfile::tempdir().unwrap();
     let trail = Trail::open(dir.path(), options).unwrap();
     trail.deliver_to_store(Box::new(Panicking { cursor: 0, panics_left: 2 })).unwrap();
-    let handed_in = trail.record_async(&Event::new("x"), Ack::Accepted).unwrap();
+    let handed_in = trail.record_async(&Event::new("x")).unwrap();
     drop(handed_in);
     let status = trail.wait_for(Ack::Store, Index::new(1), SOON);
     assert_eq!(status, Status::Stored);
@@ -564,10 +568,11 @@ fn nothing_comes_behind_the_event_of_the_close() {
 fn a_repeat_is_a_repeat_in_mode_off_too() {
     let dir = tempfile::tempdir().unwrap();
     let trail = Trail::open(dir.path(), options()).unwrap();
-    trail.record_once(&Event::new("a").id("k"), Ack::Durable).unwrap();
+    trail.with(ONCE.ack(Ack::Durable)).record(&Event::new("a").id("k")).unwrap();
     trail.set_policy(Policy::of_mode(Mode::Off)).unwrap();
-    let hand_in = |json: &str| trail.hand_in_json_once(json.as_bytes(), Ack::Accepted).unwrap().done;
-    assert!(matches!(hand_in(r#"{"action":"a","id":"k"}"#), HandedInOnce::Repeated { .. }));
-    assert!(matches!(hand_in(r#"{"action":"b","id":"k"}"#), HandedInOnce::Conflict { .. }));
+    let record = |json: &str| trail.with(ONCE).record(AnyEvent::Json(json.as_bytes()));
+    let repeated = record(r#"{"action":"a","id":"k"}"#).unwrap();
+    assert_eq!(repeated.status, Status::Repeated { retired: false });
+    assert!(matches!(record(r#"{"action":"b","id":"k"}"#), Err(RecordError::Conflict { .. })));
     trail.close(SOON).unwrap();
 }

@@ -35,7 +35,7 @@ fn open(dir: &Path, files: &FaultFiles) -> (Trail, Told) {
 fn record(trail: &Trail, count: usize) {
     for number in 0..count {
         let ack = if number + 1 == count { Ack::Durable } else { Ack::Accepted };
-        let receipt = trail.record_ack(&Event::new("test.short"), ack).unwrap();
+        let receipt = trail.with(ack).record(&Event::new("test.short")).unwrap();
         assert_eq!(receipt.status == Status::Durable, ack == Ack::Durable);
     }
 }

@@ -11,9 +11,13 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use support::{SOON, options};
-use trailseal_core::{Ack, HandInTextError, Known, KnownIds, KnownIdsError, RecordError, Trail, Tried};
+use trailseal_core::{
+    Ack, AnyEvent, Known, KnownIds, KnownIdsError, RecordError, RecordOptions, Trail, Tried,
+};
 use trailseal_event::policy::{Mode, Policy};
 use trailseal_event::{EventText, Value};
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 fn lines(dir: &std::path::Path) -> Vec<Value> {
     let mut reader = trailseal_core::Reader::open(dir, Arc::new(trailseal_core::file::StdFiles)).unwrap();
@@ -34,8 +38,7 @@ fn a_text_is_masked_and_marked_like_any_event() {
     let dir = tempfile::tempdir().unwrap();
     let trail = Trail::open(dir.path(), options()).unwrap();
     let record = |event: EventText<'_>| {
-        let handed_in = trail.hand_in_text(&event, Ack::Durable, SOON).unwrap();
-        trail.finish(handed_in).unwrap();
+        trail.with(Ack::Durable).record(&event).unwrap();
     };
     record(EventText { action: "plain", details: Some(r#"{"n":1}"#), ..EventText::default() });
     record(EventText {
@@ -66,13 +69,16 @@ fn a_text_is_masked_and_marked_like_any_event() {
 fn without_an_action_it_is_refused_and_counted() {
     let dir = tempfile::tempdir().unwrap();
     let trail = Trail::open(dir.path(), options()).unwrap();
-    let refused = trail.hand_in_text(&EventText::default(), Ack::Accepted, SOON).unwrap_err();
-    assert!(matches!(refused, HandInTextError::Bad(_)), "{refused}");
+    let refused = trail
+        .with(RecordOptions::from(Ack::Accepted).room_wait(SOON))
+        .record_async(&EventText::default())
+        .unwrap_err();
+    assert!(matches!(refused, RecordError::NoAction(_)), "{refused}");
     assert_eq!(trail.stats().counted.refused, 1);
     trail.close(SOON).unwrap();
     let event = EventText { action: "a", ..EventText::default() };
-    let refused = trail.hand_in_text(&event, Ack::Accepted, SOON).unwrap_err();
-    assert!(matches!(refused, HandInTextError::Refused(RecordError::Closed)), "{refused}");
+    let refused = trail.record(&event).unwrap_err();
+    assert!(matches!(refused, RecordError::Closed), "{refused}");
 }
 
 /// A trail with a small buffer that nobody empties while the flag is set.
@@ -89,10 +95,11 @@ fn without_room_nothing_is_counted_and_what_was_decided_stays() {
     hangs.store(true, SeqCst);
     let text = format!(r#"{{"filling":"{}"}}"#, "x".repeat(30_000));
     let event = EventText { action: "fill", details: Some(&text), ..EventText::default() };
+    let patient = RecordOptions::new().room_wait(SOON);
     let mut accepted = 0;
     let held = loop {
-        match trail.try_hand_in_text(&event, Ack::Accepted).unwrap() {
-            Tried::HandedIn(_) => accepted += 1,
+        match trail.with(patient).try_record(&event).unwrap() {
+            Tried::Done(_) | Tried::Pending(_) => accepted += 1,
             Tried::NoRoom(held) => break held,
         }
         assert!(accepted < 1_000, "the buffer takes no end of events");
@@ -100,14 +107,14 @@ fn without_room_nothing_is_counted_and_what_was_decided_stays() {
     assert_eq!(trail.stats().counted.refused, 0, "no room is not a refusal yet");
     let id = held.id().clone();
     hangs.store(false, SeqCst);
-    let handed_in = held.hand_in(SOON).unwrap();
-    assert_eq!(handed_in.receipt.id, id);
-    trail.finish(handed_in).unwrap();
+    let recorded = held.record().unwrap();
+    assert_eq!(recorded.receipt().id, id);
+    recorded.wait().unwrap();
     assert!(trail.flush(SOON));
 
     hangs.store(true, SeqCst);
     let held = loop {
-        if let Tried::NoRoom(held) = trail.try_hand_in_text(&event, Ack::Accepted).unwrap() {
+        if let Tried::NoRoom(held) = trail.with(patient).try_record(&event).unwrap() {
             break held;
         }
         accepted += 1;
@@ -126,8 +133,8 @@ fn what_is_not_kept_needs_no_room() {
     options.policy = Policy::of_mode(Mode::Off);
     let trail = Trail::open(dir.path(), options).unwrap();
     let event = EventText { action: "a", ..EventText::default() };
-    let Tried::HandedIn(handed_in) = trail.try_hand_in_text(&event, Ack::Durable).unwrap() else { panic!() };
-    assert_eq!(handed_in.receipt.index, None);
+    let Tried::Done(receipt) = trail.with(Ack::Durable).try_record(&event).unwrap() else { panic!() };
+    assert_eq!(receipt.index, None);
     trail.close(SOON).unwrap();
 }
 
@@ -161,13 +168,13 @@ fn a_text_does_not_wait_for_somebody_who_looks_an_id_up() {
     let (answer, may_answer) = channel();
     trail.look_ids_up_in(Box::new(Slow { is_asked: is_asked.clone(), may_answer }));
     std::thread::scope(|scope| {
-        scope.spawn(|| trail.hand_in_json_once(br#"{"action":"a","id":"1"}"#, Ack::Accepted).unwrap());
+        scope.spawn(|| trail.with(ONCE).record(AnyEvent::Json(br#"{"action":"a","id":"1"}"#)).unwrap());
         is_asked.wait();
         let (done, is_done) = channel();
         let other = trail.clone();
         std::thread::spawn(move || {
             let event = EventText { action: "b", id: Some("2"), ..EventText::default() };
-            done.send(other.hand_in_text(&event, Ack::Accepted, SOON).is_ok()).unwrap();
+            done.send(other.record(&event).is_ok()).unwrap();
         });
         let done = is_done.recv_timeout(Duration::from_secs(20));
         answer.send(()).unwrap();

@@ -11,10 +11,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use trailseal_core::{
-    Ack, BatchError, HandInJsonError, HandedInOnce, Options, Status, Submission, Submitted, Submitter, Trail,
+    Ack, AnyEvent, Options, Receipt, RecordError, RecordOptions, Status, Submission, Submitted, Submitter,
+    Trail,
 };
 use trailseal_event::policy::Policy;
 use trailseal_event::{BadLine, Event, Index, Outcome, Recorded, Warnings};
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -42,13 +45,21 @@ fn events(trail: &Trail) -> Vec<Recorded> {
 }
 
 /// A request: what it is told of, by place.
-fn batch(trail: &Trail, texts: &[&str], strict: bool) -> Result<Vec<(usize, Warnings)>, BatchError> {
-    let submitted: Vec<_> = texts.iter().map(|json| Submitted { json: json.as_bytes(), id: None }).collect();
+fn batch(trail: &Trail, texts: &[&str], strict: bool) -> Result<Vec<(usize, Warnings)>, RecordError> {
+    let submitted: Vec<_> = texts.iter().map(|json| Submitted::json(json.as_bytes())).collect();
     let by = Submitter { strict, ..Submitter::default() };
-    match trail.hand_in_batch_at_once(&submitted, Ack::Accepted, &by)? {
-        Some(handed_in) => Ok(handed_in.warnings),
-        None => Ok(trail.hand_in_batch(&submitted, Ack::Accepted, &by, SOON)?.warnings),
-    }
+    let submission = Submission { events: &submitted, by: &by };
+    let receipts = match trail.with(RecordOptions::new()).try_record_all(submission)? {
+        Some(pending) => pending.receipts().to_vec(),
+        None => trail.record_all(submission)?,
+    };
+    let told = |(place, receipt): (usize, &Receipt)| Some((place, receipt.warnings()?.clone()));
+    Ok(receipts.iter().enumerate().filter_map(told).collect())
+}
+
+/// What one event in JSON is told of.
+fn told(receipt: &Receipt) -> Warnings {
+    receipt.warnings().cloned().unwrap_or_default()
 }
 
 #[test]
@@ -57,11 +68,11 @@ fn every_way_in_tells_the_same_and_keeps_the_event() {
     let trail = open(folder.path(), false);
     let counted = || trail.stats().counted.warnings;
     let misplaced = r#"{"action":"a","ip":"203.0.113.7","time":"yesterday","actor":"u1"}"#;
-    let handed_in = trail.hand_in_json_once(misplaced.as_bytes(), Ack::Accepted).unwrap();
-    assert!(matches!(handed_in.done, HandedInOnce::New(_)));
-    assert_eq!((fields(&handed_in.warnings), counted()), (vec!["ip", "time"], 2));
+    let receipt = trail.with(ONCE).record(AnyEvent::Json(misplaced.as_bytes())).unwrap();
+    assert_eq!(receipt.status, Status::Accepted);
+    assert_eq!((fields(&told(&receipt)), counted()), (vec!["ip", "time"], 2));
     let ordinary = r#"{"action":"b","actor":"u1","resource":"invoice/42","order_ref":7}"#;
-    assert!(trail.hand_in_json_once(ordinary.as_bytes(), Ack::Accepted).unwrap().warnings.is_empty());
+    assert!(trail.with(ONCE).record(AnyEvent::Json(ordinary.as_bytes())).unwrap().warnings().is_none());
     let told = batch(&trail, &[ordinary, misplaced, ordinary, misplaced], false).unwrap();
     let places: Vec<_> = told.iter().map(|(place, warnings)| (*place, fields(warnings))).collect();
     assert_eq!(places, [(1, vec!["ip", "time"]), (3, vec!["ip", "time"])]);
@@ -81,10 +92,10 @@ fn a_repeat_is_told_of_and_a_refused_request_counts_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let trail = open(folder.path(), false);
     let text = r#"{"action":"a","id":"1","ip":"x"}"#;
-    trail.hand_in_json_once(text.as_bytes(), Ack::Durable).unwrap();
-    let again = trail.hand_in_json_once(text.as_bytes(), Ack::Durable).unwrap();
-    assert!(matches!(again.done, HandedInOnce::Repeated { .. }));
-    assert_eq!(fields(&again.warnings), ["ip"]);
+    trail.with(ONCE.ack(Ack::Durable)).record(AnyEvent::Json(text.as_bytes())).unwrap();
+    let again = trail.with(ONCE.ack(Ack::Durable)).record(AnyEvent::Json(text.as_bytes())).unwrap();
+    assert_eq!(again.status, Status::Repeated { retired: false });
+    assert_eq!(fields(&told(&again)), ["ip"]);
     let told = batch(&trail, &[text], false).unwrap();
     assert_eq!(told.len(), 1);
     let before = trail.stats().counted.warnings;
@@ -111,17 +122,16 @@ fn strict_refuses_what_the_author_wrote_and_nothing_else() {
         let trail = open(folder.path(), is_trails);
         for text in wrong {
             let refused = batch(&trail, &[right[0], text], is_requests).unwrap_err();
-            let BatchError::Bad { place: 1, source: BadLine::NotStrict(warning) } = refused else {
-                panic!("{refused}")
-            };
+            let RecordError::At { place: 1, source } = refused else { panic!("{refused}") };
+            let RecordError::Invalid(BadLine::NotStrict(warning)) = *source else { panic!("{source}") };
             assert!(!warning.to_string().contains("203.0.113.7"), "{warning}");
-            let from_json = trail.hand_in_json_once(text.as_bytes(), Ack::Accepted);
-            let is_refused = matches!(from_json, Err(HandInJsonError::BadLine(BadLine::NotStrict(_))));
+            let from_json = trail.with(ONCE).record(AnyEvent::Json(text.as_bytes()));
+            let is_refused = matches!(from_json, Err(RecordError::Invalid(BadLine::NotStrict(_))));
             assert_eq!(is_refused, is_trails, "{text}");
         }
         for text in right {
             batch(&trail, &[text], is_requests).unwrap();
-            trail.hand_in_json_once(text.as_bytes(), Ack::Accepted).unwrap();
+            trail.with(ONCE).record(AnyEvent::Json(text.as_bytes())).unwrap();
         }
         trail.close(SOON).unwrap();
     }
@@ -134,8 +144,8 @@ fn a_known_name_is_told_whatever_keys_are_masked() {
     options.mask.keys = vec!["email".into()];
     let trail = Trail::open(folder.path(), options).unwrap();
     let text = br#"{"action":"a","email":"a@example.com","time":"now"}"#;
-    let told = trail.hand_in_json_once(text, Ack::Accepted).unwrap().warnings;
-    assert_eq!(fields(&told), ["email", "time"]);
+    let receipt = trail.with(ONCE).record(AnyEvent::Json(text)).unwrap();
+    assert_eq!(fields(&told(&receipt)), ["email", "time"]);
     trail.close(SOON).unwrap();
 }
 
@@ -147,11 +157,11 @@ fn a_secret_that_is_a_name_is_not_told() {
     for strict in [false, true] {
         let trail = open(folder.path(), strict);
         let text = format!(r#"{{"action":"a","details":{{"{token}":1e999}}}}"#);
-        let told = trail.hand_in_json_once(text.as_bytes(), Ack::Accepted).unwrap().warnings;
-        assert_eq!(fields(&told), ["details.***"]);
+        let receipt = trail.with(ONCE).record(AnyEvent::Json(text.as_bytes())).unwrap();
+        assert_eq!(fields(&told(&receipt)), ["details.***"]);
         let text = format!(r#"{{"action":"a","{token}":1,"{key}":2}}"#);
-        match trail.hand_in_json_once(text.as_bytes(), Ack::Accepted) {
-            Ok(handed_in) => assert!(!strict && handed_in.warnings.is_empty()),
+        match trail.with(ONCE).record(AnyEvent::Json(text.as_bytes())) {
+            Ok(receipt) => assert!(!strict && receipt.warnings().is_none()),
             Err(error) => assert!(strict && !error.to_string().contains(token), "{error}"),
         }
         trail.close(SOON).unwrap();
@@ -163,10 +173,10 @@ fn no_way_in_invents_an_outcome() {
     let folder = tempfile::tempdir().unwrap();
     let trail = open(folder.path(), false);
     trail.record(&Event::new("rust")).unwrap();
-    trail.record_all(&[Event::new("rust.batch")], Ack::Accepted).unwrap();
+    trail.record_all(&[Event::new("rust.batch")]).unwrap();
     for absent in ["", r#","outcome":null"#, r#","outcome":"""#] {
         let text = format!(r#"{{"action":"json"{absent}}}"#);
-        trail.hand_in_json_once(text.as_bytes(), Ack::Accepted).unwrap();
+        trail.with(ONCE).record(AnyEvent::Json(text.as_bytes())).unwrap();
         batch(&trail, &[&text, &text.replace("json", "json.of")], false).unwrap();
     }
     let events = events(&trail);
@@ -185,15 +195,14 @@ fn rules_and_sampling_take_no_outcome_for_a_success() {
     let text = "mode = \"sampled\"\nrate = 0\n[[rule]]\nwhen = { action = \"beat\", outcome = \"success\" }\nmode = \"off\"\n";
     trail.set_policy(Policy::from_toml(text).unwrap()).unwrap();
     let status = |text: &str| {
-        let handed_in = trail.hand_in_json_once(text.as_bytes(), Ack::Accepted).unwrap();
-        let HandedInOnce::New(handed_in) = handed_in.done else { panic!("it is new") };
+        let from_json = trail.with(ONCE).record(AnyEvent::Json(text.as_bytes())).unwrap();
         let event = Event::from_json(text.as_bytes()).unwrap();
-        assert_eq!(trail.record(&event).unwrap().status, handed_in.receipt.status, "{text}");
-        let submitted = [Submitted { json: text.as_bytes(), id: None }];
-        let batch = trail.hand_in_batch(&submitted, Ack::Accepted, &Submitter::default(), SOON).unwrap();
-        let Submission::New(receipt) = &batch.events[0] else { panic!("it is new") };
-        assert_eq!(receipt.status, handed_in.receipt.status, "{text}");
-        handed_in.receipt.status
+        assert_eq!(trail.record(&event).unwrap().status, from_json.status, "{text}");
+        let submitted = [Submitted::json(text.as_bytes())];
+        let by = Submitter::default();
+        let batch = trail.record_all(Submission { events: &submitted, by: &by }).unwrap();
+        assert_eq!(batch[0].status, from_json.status, "{text}");
+        from_json.status
     };
     assert_eq!(status(r#"{"action":"beat"}"#), Status::Off);
     assert_eq!(status(r#"{"action":"beat","outcome":"success"}"#), Status::Off);

@@ -173,7 +173,7 @@ mod tests {
                 .detail("note", "everywhere");
             trail.record(&event).unwrap();
         }
-        trail.record_ack(&Event::new("last").detail("note", "everywhere"), Ack::Durable).unwrap();
+        trail.with(Ack::Durable).record(&Event::new("last").detail("note", "everywhere")).unwrap();
         let mut search = Search::open(folder.path(), Arc::new(StdFiles)).unwrap();
         let all = Filter::default();
         let texts = Filter { text: vec!["everywhere".into()], ..Filter::default() };

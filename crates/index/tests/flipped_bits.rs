@@ -13,7 +13,7 @@ use std::time::Duration;
 use support::{Model, ORIGIN, options, view};
 use trailseal_core::deliver::{Batch, Follower, Lines, Sink};
 use trailseal_core::file::StdFiles;
-use trailseal_core::{Ack, Folder, Options, Reader, Trail};
+use trailseal_core::{Folder, Options, Reader, Trail};
 use trailseal_event::filter::Filter;
 use trailseal_event::{Event, Index, Outcome, Timestamp};
 use trailseal_index::{FOLDER, FacetField, IndexError, IndexOptions, IndexView, Indexer, Order, Search};
@@ -191,7 +191,7 @@ fn a_search_says_what_the_lines_say_and_tells_of_the_index() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let trail = Trail::open(folder, Options::default()).unwrap();
-    (0..2_500).for_each(|number| drop(trail.record_ack(&event(number), Ack::Accepted).unwrap()));
+    (0..2_500).for_each(|number| drop(trail.record(&event(number)).unwrap()));
     trail.close(Duration::from_secs(60)).unwrap();
     let filters = filters();
     let open = || Search::open(folder, Arc::new(StdFiles)).unwrap();

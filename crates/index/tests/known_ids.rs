@@ -12,10 +12,13 @@ use proptest::prelude::*;
 use trailseal_core::deliver::{Batch, Follower, Lines, Sink};
 use trailseal_core::file::StdFiles;
 use trailseal_core::{
-    Ack, BatchError, Folder, Notice, Once, Options, Submission, Submitted, Submitter, Trail,
+    Folder, Notice, Options, Receipt, RecordError, RecordOptions, Status, Submission, Submitted, Submitter,
+    Trail,
 };
 use trailseal_event::{Event, Index, held_id};
 use trailseal_index::{FOLDER, IndexOptions, IndexedIds, Indexer, remove};
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 const ORIGIN: &str = "example.org/ids";
 const WAIT: Duration = Duration::from_secs(30);
@@ -160,21 +163,21 @@ impl World {
     }
 
     fn once(&mut self, sent: &Sent) {
-        let outcome = self.trail.record_once(&sent.event(), Ack::Accepted).unwrap();
-        let id = held_id(&sent.id).into_owned();
-        let expected = self.there.get(&sent.key()).map(|(first, action)| {
-            let index = Index::new(*first);
-            match *action == sent.action {
-                true => Once::Repeated { index, id, retired: false },
-                false => Once::Conflict { index, id },
+        let outcome = self.trail.with(ONCE).record(&sent.event());
+        let first = self.there.get(&sent.key()).map(|(first, action)| (*first, *action == sent.action));
+        match (first, outcome) {
+            (Some((first, true)), Ok(receipt)) => {
+                assert_eq!(receipt.status, Status::Repeated { retired: false }, "{sent:?}");
+                assert_eq!(receipt.index, Some(Index::new(first)), "{sent:?}");
+                assert_eq!(receipt.id.as_str(), held_id(&sent.id), "{sent:?}");
             }
-        });
-        match (expected, outcome) {
-            (Some(expected), outcome) => assert_eq!(outcome, expected, "{sent:?}"),
-            (None, Once::New(receipt)) => {
+            (Some((first, false)), Err(RecordError::Conflict { id, index })) => {
+                assert_eq!((id.as_str(), index), (&*held_id(&sent.id), Some(Index::new(first))), "{sent:?}");
+            }
+            (None, Ok(receipt)) if receipt.status == Status::Accepted => {
                 self.there.insert(sent.key(), (receipt.index.unwrap().get(), sent.action.clone()));
             }
-            (None, outcome) => panic!("{sent:?} is new, and was called {outcome:?}"),
+            (first, outcome) => panic!("{sent:?}, first recorded as {first:?}, was called {outcome:?}"),
         }
     }
 
@@ -192,18 +195,17 @@ impl World {
             indexes.push(*first);
         }
         let texts: Vec<Vec<u8>> = sent.iter().map(|one| one.event().to_json()).collect();
-        let events: Vec<Submitted<'_>> = texts.iter().map(|json| Submitted { json, id: None }).collect();
-        match self.trail.hand_in_batch(&events, Ack::Accepted, &Submitter::default(), WAIT) {
-            Ok(done) => {
-                let index = |submission: &Submission| match submission {
-                    Submission::New(receipt) => receipt.index.unwrap().get(),
-                    Submission::Repeated { index, .. } => index.get(),
-                };
-                assert_eq!(done.events.iter().map(index).collect::<Vec<_>>(), indexes, "{sent:?}");
+        let events: Vec<Submitted<'_>> = texts.iter().map(|json| Submitted::json(json)).collect();
+        match self.trail.record_all(Submission { events: &events, by: &Submitter::default() }) {
+            Ok(receipts) => {
+                let index = |receipt: &Receipt| receipt.index.unwrap().get();
+                assert_eq!(receipts.iter().map(index).collect::<Vec<_>>(), indexes, "{sent:?}");
                 assert!(!is_conflict, "{sent:?}");
                 self.there = after;
             }
-            Err(BatchError::Conflict { .. }) => assert!(is_conflict, "{sent:?}"),
+            Err(RecordError::At { source, .. }) if matches!(*source, RecordError::Conflict { .. }) => {
+                assert!(is_conflict, "{sent:?}");
+            }
             Err(error) => panic!("{sent:?}: {error}"),
         }
     }

@@ -52,7 +52,7 @@ fn record(trail: &Trail, numbers: std::ops::Range<u32>) {
             .tenant(tenant)
             .actor(format!("u{}", number % 7))
             .id(format!("id-{number}"));
-        trail.record_ack(&event, Ack::Durable).unwrap();
+        trail.with(Ack::Durable).record(&event).unwrap();
     }
     assert!(trail.seal(WAIT));
 }

@@ -243,7 +243,7 @@ fn check_while_events_come(dir: &Path, search: &mut Search, filter: &Filter, lim
     let end = search.end();
     let trail = Trail::open_slot(dir, options()).unwrap();
     for event in late {
-        trail.record_ack(event, Ack::Durable).unwrap();
+        trail.with(Ack::Durable).record(event).unwrap();
     }
     search.refresh().unwrap();
     for ((order, before), begun) in ORDERS.into_iter().zip(&before).zip(begun) {

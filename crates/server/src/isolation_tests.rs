@@ -38,7 +38,7 @@ impl Place {
         let trail = Trail::open(folder.path(), options).unwrap();
         for (tenant, id) in [("own", "own-1"), (MARK, "other-1"), (MARK, "other-2")] {
             let event = Event::new("invoice.read").id(id).tenant(tenant).actor("u1").resource("invoice", "7");
-            trail.record_ack(&event.detail("of", tenant), Ack::Durable).unwrap();
+            trail.with(Ack::Durable).record(&event.detail("of", tenant)).unwrap();
         }
         let tokens = Tokens::load(folder.path()).unwrap();
         let (stop, stopping) = Stopping::new();

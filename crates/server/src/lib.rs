@@ -1,7 +1,7 @@
 //! The HTTP interface of a trail, and its viewer.
 //!
 //! ```text
-//! connection (listen/) ─> router (routes/) ─> who asks (access/) ─┬─> record/ ─> Trail::hand_in_batch
+//! connection (listen/) ─> router (routes/) ─> who asks (access/) ─┬─> record/ ─> Trail::record_all
 //!                                                                 ├─> read/   ─> searches.rs ─> Search, Reader
 //!                                                                 ├─> reviews/, admin/ ─> the trail's own events
 //!                                                                 └─> health/, pages/

@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     // On disk before anything is paid: power loss does not take the beginning back.
-    let durable = trail.with_ack(Ack::Durable);
+    let durable = trail.with(Ack::Durable);
     for (account, amount) in PAYMENTS {
         let event = Event::new("payment.make").actor("night-job").actor_kind("service");
         let payment = durable.begin(event.resource("account", account).detail("amount", amount))?;

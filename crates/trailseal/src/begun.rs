@@ -10,7 +10,7 @@ use trailseal_event::complete::EventId;
 
 use crate::context::{fill, within};
 use crate::into_event::IntoEvent;
-use crate::{Event, Index, Number, Outcome, Receipt, RecordError, Recording, RequestContext, Trail};
+use crate::{Event, Index, Number, Outcome, Receipt, ReceiptFuture, RecordError, RequestContext, Trail};
 
 impl Trail {
     /// Says that something is begun, and gives what says how it ended. A process that dies in between leaves an event with
@@ -60,7 +60,7 @@ impl Trail {
 /// The future of what is begun; see [`Trail::begin_async`].
 #[must_use = "the beginning is recorded already; await this to go on"]
 pub struct Beginning {
-    recording: Recording,
+    recording: ReceiptFuture,
     /// Taken when the beginning has reached its level.
     rest: Option<Rest>,
 }
@@ -167,7 +167,7 @@ impl Begun {
     }
 
     /// As [`end`](Begun::end), for callers that must not block.
-    pub fn end_async(mut self, outcome: Outcome) -> Recording {
+    pub fn end_async(mut self, outcome: Outcome) -> ReceiptFuture {
         let ended = self.ended(outcome, None).unwrap_or_default();
         within(self.context.take(), || self.trail.record_async(ended))
     }

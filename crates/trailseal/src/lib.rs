@@ -67,7 +67,7 @@ pub use begun::{Beginning, Begun};
 pub use context::{InContext, RequestContext, RequestFacts, in_context};
 pub use into_event::{IntoEvent, ToEvent};
 pub use query::{Cursor, Order, Page, Query, QueryError, RecordedEvent};
-pub use recording::{Recording, RecordingAll};
+pub use recording::{ReceiptFuture, ReceiptsFuture};
 pub use to_value::{ToValueError, to_value};
 pub use trail::Trail;
 pub use view::TrailView;
@@ -83,7 +83,7 @@ pub use trailseal_event::{
     Value,
 };
 // What became of it.
-pub use trailseal_core::{Ack, Closed, Once, Receipt, Stats, Status};
+pub use trailseal_core::{Ack, Closed, Receipt, RecordOptions, Stats, Status};
 pub use trailseal_event::Index;
 // What is asked, and what is verified.
 pub use trailseal_core::verify::{Problem, Unproven, Verdict, VerifyError, VerifyOptions};
@@ -109,8 +109,8 @@ pub use trailseal_core::{
 pub use trailseal_export::archive;
 // What can go wrong.
 pub use trailseal_core::{
-    ArchiveError, CloseError, ForgetSinkError, HoldError, OpenError, ReadError, RecordError, RecordOnceError,
-    RetainError, RotateError, SetPolicyError,
+    ArchiveError, CloseError, ForgetSinkError, HoldError, OpenError, ReadError, RecordError, RetainError,
+    RotateError, SetPolicyError,
 };
 
 /// The blocks of the page `docs/rust.md`, run as they stand there.

@@ -1,48 +1,57 @@
-//! The futures of what is recorded.
+//! The futures of receipts.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use trailseal_core::{PendingReceipt, PendingReceipts};
+
 use crate::{Receipt, RecordError};
 
-/// The future of the receipt of an event; see [`Trail::record_async`](crate::Trail::record_async).
-#[must_use = "the event is recorded already; await this to learn what became of it"]
-pub struct Recording(pub(crate) Result<trailseal_core::Recording, Option<RecordError>>);
+/// The future of an event's receipt; see [`Trail::record_async`](crate::Trail::record_async).
+#[must_use = "the event is already recorded; await this to learn what became of it"]
+pub struct ReceiptFuture(Recorded<PendingReceipt>);
 
-impl Future for Recording {
-    type Output = Result<Receipt, RecordError>;
+/// The future of the receipts of several events; see [`Trail::record_all_async`](crate::Trail::record_all_async).
+#[must_use = "the events are already recorded; await this to learn what became of them"]
+pub struct ReceiptsFuture(Recorded<PendingReceipts>);
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            Ok(recording) => Pin::new(recording).poll(context),
-            Err(error) => error.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error))),
-        }
+/// What is recorded, or why it is not. The error is taken when the future is ready.
+type Recorded<P> = Result<P, Option<RecordError>>;
+
+impl ReceiptFuture {
+    pub(crate) fn of(recorded: Result<PendingReceipt, RecordError>) -> ReceiptFuture {
+        ReceiptFuture(recorded.map_err(Some))
     }
 }
 
-/// The future of the receipts of several events; see [`Trail::record_all_async`](crate::Trail::record_all_async).
-#[must_use = "the events are recorded already; await this to learn what became of them"]
-pub struct RecordingAll(
-    pub(crate) Result<(Vec<Receipt>, Option<trailseal_core::Recording>), Option<RecordError>>,
-);
+impl ReceiptsFuture {
+    pub(crate) fn of(recorded: Result<PendingReceipts, RecordError>) -> ReceiptsFuture {
+        ReceiptsFuture(recorded.map_err(Some))
+    }
+}
 
-impl Future for RecordingAll {
+impl Future for ReceiptFuture {
+    type Output = Result<Receipt, RecordError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        poll(&mut self.0, context)
+    }
+}
+
+impl Future for ReceiptsFuture {
     type Output = Result<Vec<Receipt>, RecordError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let (receipts, newest) = match &mut self.0 {
-            Ok(handed_in) => handed_in,
-            Err(error) => return error.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error))),
-        };
-        if let Some(recording) = newest {
-            match std::task::ready!(Pin::new(recording).poll(context)) {
-                Ok(newest) => {
-                    let kept = receipts.iter_mut().filter(|receipt| receipt.index.is_some());
-                    kept.for_each(|kept| kept.status = newest.status);
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-        Poll::Ready(Ok(std::mem::take(receipts)))
+        poll(&mut self.0, context)
+    }
+}
+
+fn poll<T, P: Future<Output = Result<T, RecordError>> + Unpin>(
+    recorded: &mut Recorded<P>,
+    context: &mut Context<'_>,
+) -> Poll<Result<T, RecordError>> {
+    match recorded {
+        Ok(pending) => Pin::new(pending).poll(context),
+        Err(error) => error.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error))),
     }
 }

@@ -9,12 +9,12 @@ use trailseal_core::{Reader, Stats, load_mask_key, verify};
 use crate::aside::aside;
 use crate::into_event::IntoEvent;
 use crate::query::{Besides, Finder, Finders, Query};
-use crate::recording::{Recording, RecordingAll};
+use crate::recording::{ReceiptFuture, ReceiptsFuture};
 use crate::temporary::TemporaryFolder;
 use crate::{
-    Ack, CloseError, Closed, Event, Filter, HandoffPlace, Index, OnNotice, Once, OpenError, Options, Page,
-    Policy, QueryError, ReadError, Receipt, RecordError, RecordOnceError, RecordedEvent, ResourceFilter,
-    RotateError, SetPolicyError, Sink, Verdict, VerifyError, VerifyOptions, VerifyingKey, context,
+    CloseError, Closed, Event, Filter, HandoffPlace, Index, OnNotice, OpenError, Options, Page, Policy,
+    QueryError, ReadError, Receipt, RecordError, RecordOptions, RecordedEvent, ResourceFilter, RotateError,
+    SetPolicyError, Sink, Verdict, VerifyError, VerifyOptions, VerifyingKey, context,
 };
 
 /// How long a read waits for what was recorded before it to be on disk.
@@ -46,7 +46,7 @@ pub struct Trail {
     core: trailseal_core::Trail,
     // After the trail, so that a temporary folder goes when nobody writes to it any more.
     held: Arc<Held>,
-    ack: Ack,
+    options: RecordOptions,
 }
 
 struct Held {
@@ -135,22 +135,30 @@ impl Trail {
         drop(on_notice);
         let finders = Finders::new(dir, core.folder().files().clone());
         let held = Held { finders, _temporary: temporary };
-        Trail { core, held: Arc::new(held), ack: Ack::Accepted }
+        Trail { core, held: Arc::new(held), options: RecordOptions::new() }
     }
 
-    /// The same trail, with a level that everything recorded by it reaches at least, whatever the policy says.
+    /// The same trail, with options for everything that is recorded through it: an [`Ack`](crate::Ack), which is the level
+    /// that events must reach at least, or [`RecordOptions`].
     ///
     /// ```
-    /// use trailseal::{Ack, Event, Status, Trail};
+    /// use std::time::Duration;
+    /// use trailseal::{Ack, Event, RecordOptions, Status, Trail};
     ///
     /// let trail = Trail::temporary()?;
-    /// let receipt = trail.with_ack(Ack::Durable).record(Event::new("key.rotate"))?;
+    /// let receipt = trail.with(Ack::Durable).record(Event::new("key.rotate"))?;
     /// assert_eq!(receipt.status, Status::Durable);
+    ///
+    /// // An event with an id of its own is recorded once, so a retry is safe.
+    /// let once = trail.with(RecordOptions::new().ack(Ack::Durable).timeout(Duration::from_secs(2)).once());
+    /// let payment = Event::new("order.pay").id("order-42-paid");
+    /// assert_eq!(once.record(&payment)?.status, Status::Durable);
+    /// assert_eq!(once.record(&payment)?.status, Status::Repeated { retired: false });
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn with_ack(&self, ack: Ack) -> Trail {
-        Trail { ack, ..self.clone() }
+    pub fn with(&self, options: impl Into<RecordOptions>) -> Trail {
+        Trail { options: options.into(), ..self.clone() }
     }
 
     /// Records an event; returns when the policy says so. In mode async that is about a microsecond: no disk, network or
@@ -158,30 +166,11 @@ impl Trail {
     ///
     /// # Errors
     /// The event was *refused*: it will never be recorded, and was counted. Or it is *unconfirmed*: kept, and not seen at its
-    /// level in time ([`RecordError::Unconfirmed`]). Where the policy says `allow`, both are receipts.
+    /// level in time ([`RecordError::Unconfirmed`]). Where the policy says `allow`, both are receipts. If it is to be
+    /// [recorded once](RecordOptions::once): another event has its id, or the trail cannot be read to look the id up.
     pub fn record<'a>(&self, event: impl IntoEvent<'a>) -> Result<Receipt, RecordError> {
         let event = context::fill(event.into_event());
-        self.core.record_ack(&event, self.ack)
-    }
-
-    /// Records an event unless one with its id is there already for its tenant: so a retry is safe. An event without an id of
-    /// its own is simply recorded.
-    ///
-    /// ```
-    /// use trailseal::{Event, Once, Trail};
-    ///
-    /// let trail = Trail::temporary()?;
-    /// let payment = Event::new("order.pay").id("order-42-paid");
-    /// assert!(matches!(trail.record_once(&payment)?, Once::New(_)));
-    /// assert!(matches!(trail.record_once(&payment)?, Once::Repeated { .. }));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// It was refused or is unconfirmed, or the trail could not be read to look the id up.
-    pub fn record_once<'a>(&self, event: impl IntoEvent<'a>) -> Result<Once, RecordOnceError> {
-        let event = context::fill(event.into_event());
-        self.core.record_once(&event, self.ack)
+        self.core.with(self.options).record(&*event)
     }
 
     /// Records events as one: those that the policy keeps get consecutive indexes, or none gets any, also after a crash.
@@ -201,12 +190,12 @@ impl Trail {
         &self,
         events: impl IntoIterator<Item = E>,
     ) -> Result<Vec<Receipt>, RecordError> {
-        self.core.record_all(&filled(events), self.ack)
+        self.core.with(self.options).record_all(&filled(events))
     }
 
     /// As [`record`](Trail::record), for callers that must not block: the event is recorded when this returns, and the future
-    /// is ready when it has reached its level. It needs no runtime; dropping it ends the waiting alone. A full buffer refuses
-    /// at once.
+    /// is ready when it has reached its level. It needs no runtime; dropping it only ends the waiting. A full buffer refuses
+    /// at once. To [record once](RecordOptions::once) may block: the look-up of an id may read the trail.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -218,24 +207,17 @@ impl Trail {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn record_async<'a>(&self, event: impl IntoEvent<'a>) -> Recording {
+    pub fn record_async<'a>(&self, event: impl IntoEvent<'a>) -> ReceiptFuture {
         let event = context::fill(event.into_event());
-        Recording(match self.core.record_async(&event, self.ack) {
-            Ok(recording) => Ok(recording),
-            Err(error) => Err(Some(error)),
-        })
+        ReceiptFuture::of(self.core.with(self.options).record_async(&*event))
     }
 
     /// As [`record_all`](Trail::record_all), for callers that must not block; see [`record_async`](Trail::record_async).
     pub fn record_all_async<'a, E: IntoEvent<'a>>(
         &self,
         events: impl IntoIterator<Item = E>,
-    ) -> RecordingAll {
-        let handed_in = self.core.hand_in_all(&filled(events), self.ack, Duration::ZERO);
-        RecordingAll(handed_in.map_err(Some).map(|(receipts, newest)| {
-            let recording = newest.map(|newest| self.core.confirm(newest));
-            (receipts, recording)
-        }))
+    ) -> ReceiptsFuture {
+        ReceiptsFuture::of(self.core.with(self.options).record_all_async(&filled(events)))
     }
 
     /// Finds events; see [`Query`]. Sees everything that was recorded before, and is itself recorded, as `trail.read`.

@@ -9,7 +9,7 @@ use trailseal::{Event, Trail, serve};
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_application_records_the_server_shows() {
     let trail = Trail::temporary().unwrap();
-    trail.with_ack(trailseal::Ack::Durable).record(Event::new("invoice.approve")).unwrap();
+    trail.with(trailseal::Ack::Durable).record(Event::new("invoice.approve")).unwrap();
     let mut config = serve::Config::default();
     config.listen = ([127, 0, 0, 1], 0).into();
     config.open = true;

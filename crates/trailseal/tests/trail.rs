@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trailseal::{
-    Ack, Event, HandoffPlace, Options, Order, Outcome, Policy, Query, QueryError, RecordError,
+    Ack, Event, HandoffPlace, Options, Order, Outcome, Policy, Query, QueryError, RecordError, RecordOptions,
     RequestContext, Status, Trail,
 };
 use trailseal_event::filter::FILTER_NAMES;
@@ -152,7 +152,7 @@ async fn the_async_forms_wait_for_what_the_policy_says() {
 fn a_level_is_raised_for_a_handle() {
     let trail = Trail::temporary().unwrap();
     assert_eq!(trail.record(Event::new("a")).unwrap().status, Status::Accepted);
-    assert_eq!(trail.with_ack(Ack::Durable).record(Event::new("b")).unwrap().status, Status::Durable);
+    assert_eq!(trail.with(Ack::Durable).record(Event::new("b")).unwrap().status, Status::Durable);
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn processes_write_trails_of_their_own_and_see_all() {
     assert_ne!(first.origin(), second.origin());
     for number in 0..6 {
         let trail = if number % 2 == 0 { &first } else { &second };
-        trail.with_ack(Ack::Durable).record(Event::new(format!("at.{number}"))).unwrap();
+        trail.with(Ack::Durable).record(Event::new(format!("at.{number}"))).unwrap();
     }
     let (mut found, mut query) = (Vec::new(), Query::new().limit(4));
     loop {
@@ -289,7 +289,7 @@ fn a_query_never_leaves_out_in_silence_what_a_failing_disk_does_not_take() {
     options.handoff.place = HandoffPlace::Memory;
     options.disk_reserve_bytes = Some(0);
     let trail = Trail::open_with(folder.path(), options).unwrap();
-    trail.with_ack(Ack::Durable).record(Event::new("door.open")).unwrap();
+    trail.with(Ack::Durable).record(Event::new("door.open")).unwrap();
     files.set_broken(true);
     trail.record(Event::new("door.close")).unwrap();
     let deadline = Instant::now() + SOON;
@@ -305,4 +305,80 @@ fn a_query_never_leaves_out_in_silence_what_a_failing_disk_does_not_take() {
     files.set_broken(false);
     trail.close(SOON).unwrap();
     assert_eq!(actions(&trail.query(Query::new()).unwrap()), ["door.close", "door.open"]);
+}
+
+/// Whatever is recorded through a handle follows its options: one event or many, blocking or awaited.
+#[tokio::test]
+async fn each_way_to_record_follows_the_options_of_its_handle() {
+    let trail = Trail::temporary().unwrap();
+    let once = trail.with(RecordOptions::new().ack(Ack::Durable).once());
+    let repeated = Status::Repeated { retired: false };
+    let event = |id: &str| Event::new("order.pay").id(id);
+
+    assert_eq!(once.record(event("1")).unwrap().status, Status::Durable);
+    assert_eq!(once.record_async(event("2")).await.unwrap().status, Status::Durable);
+    let receipts = once.record_all([event("1"), event("3")]).unwrap();
+    assert_eq!(
+        receipts.iter().map(|receipt| receipt.status).collect::<Vec<_>>(),
+        [repeated, Status::Durable]
+    );
+    let receipts = once.record_all_async([event("3"), event("4")]).await.unwrap();
+    assert_eq!(
+        receipts.iter().map(|receipt| receipt.status).collect::<Vec<_>>(),
+        [repeated, Status::Durable]
+    );
+    assert_eq!(once.record_async(event("4")).await.unwrap().status, repeated);
+    assert_eq!(trail.count(Query::new().action("order.pay")).unwrap(), 4);
+
+    let other = Event::new("order.cancel").id("1");
+    let conflict = once.record(&other).unwrap_err();
+    let first = trail.get("1").unwrap().unwrap().index;
+    assert!(
+        matches!(conflict, RecordError::Conflict { index: Some(index), .. } if index == first),
+        "{conflict}"
+    );
+    let Err(RecordError::At { place: 1, source }) = once.record_all([event("5"), other.clone()]) else {
+        panic!("it was recorded")
+    };
+    assert!(matches!(*source, RecordError::Conflict { .. }), "{source}");
+    assert_eq!(trail.count(Query::new().id("5")).unwrap(), 0, "all of them, or none");
+    // Without the option, ids are not looked up.
+    assert_eq!(trail.record(&other).unwrap().status, Status::Accepted);
+}
+
+/// What the policy lets a caller do without is a receipt, also when ids are looked up for several events.
+#[test]
+fn a_refusal_that_the_policy_allows_is_a_receipt_of_each_event() {
+    let mut options = Options::default();
+    options.policy = Policy::from_toml("on_failure = \"allow\"").unwrap();
+    options.disk_reserve_bytes = Some(u64::MAX / 2);
+    let trail = Trail::temporary_with(options).unwrap();
+    let deadline = Instant::now() + SOON;
+    while trail.why_shut().is_none() {
+        assert!(Instant::now() < deadline, "the disk reserve is not noticed");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let events = [Event::new("a").id("1"), Event::new("b")];
+    for trail in [trail.clone(), trail.with(RecordOptions::new().once())] {
+        let receipts = trail.record_all(&events).unwrap();
+        assert!(receipts.iter().all(|receipt| receipt.status == Status::Refused), "{receipts:?}");
+        assert!(receipts.iter().all(|receipt| receipt.index.is_none()), "{receipts:?}");
+    }
+    assert_eq!(trail.stats().counted.refused, 4);
+}
+
+/// A caller's deadline comes before the policy's.
+#[test]
+fn a_callers_deadline_counts() {
+    let files = FaultFiles::default();
+    let mut options = Options::default();
+    options.files = Arc::new(files.clone());
+    options.policy = Policy::from_toml("mode = \"sync\"\ntimeout_ms = 3600000").unwrap();
+    let trail = Trail::temporary_with(options).unwrap();
+    files.set_stalled(true);
+    let hasty = trail.with(RecordOptions::new().timeout(Duration::from_millis(5)));
+    assert!(matches!(hasty.record(Event::new("a")), Err(RecordError::Unconfirmed { .. })));
+    assert!(matches!(hasty.record_all([Event::new("b")]), Err(RecordError::Unconfirmed { .. })));
+    files.set_stalled(false);
+    trail.close(SOON).unwrap();
 }

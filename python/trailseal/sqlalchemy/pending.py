@@ -153,7 +153,7 @@ def _record_together(trail: Trail, events: list[Event]) -> None:
 
 def _hand_in(trail: Trail, events: list[Event]) -> None:
     try:
-        trail._hand_in_all(events, None)
+        trail._begin_all(events, None)
     except Exception as error:
         if isinstance(error, RefusedError) and len(events) > 1:
             half = len(events) // 2

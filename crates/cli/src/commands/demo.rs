@@ -9,7 +9,7 @@ use std::time::Instant;
 use anstyle::Style;
 use trailseal_core::file::StdFiles;
 use trailseal_core::verify::{self, VerifyOptions};
-use trailseal_core::{Ack, Folder, Notice, Once, Reader, Trail};
+use trailseal_core::{Folder, Notice, Reader, RecordOptions, Status, Trail};
 use trailseal_event::filter::Filter;
 use trailseal_import::{Mapping, SAMPLES, read};
 use trailseal_index::{Order, Search};
@@ -21,6 +21,8 @@ use crate::arguments::{Filters, Format};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Writer, tell, thousands};
 use crate::settings::Settings;
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 const FOLDER: &str = "trailseal-demo";
 /// Marks a folder as made by this command, so that it may be replaced.
@@ -102,7 +104,8 @@ fn record(dir: &Path) -> Outcome {
             let record = record.map_err(|failed| {
                 Failure::could_not(format!("{name}, line {}: {}", failed.line, failed.reason))
             })?;
-            if let Once::New(_) = trail.record_once(&record.event, Ack::Accepted)? {
+            let receipt = trail.with(ONCE).record(&record.event)?;
+            if !matches!(receipt.status, Status::Repeated { .. }) {
                 recorded += 1;
             }
         }

@@ -6,9 +6,7 @@ mod summary;
 
 use std::cell::OnceCell;
 
-use trailseal_core::{
-    Ack, HandInJsonError, HandedInJson, HandedInOnce, RecordError, RecordOnceError, Status, Trail,
-};
+use trailseal_core::{AnyEvent, RecordError, RecordOptions, Status, Trail};
 
 use super::writing::{close_trail, open_trail};
 use crate::arguments::Import;
@@ -16,6 +14,8 @@ use crate::failure::Outcome;
 use crate::settings::Settings;
 pub(super) use source::Source;
 pub(super) use summary::{Place, Summary};
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 /// Why an event was refused if the policy hides that from a request.
 const REFUSED: &str = "it was refused: the handoff stayed full, or the disk is full";
@@ -49,49 +49,28 @@ pub(super) fn run(settings: &Settings, arguments: &Import, json: bool) -> Outcom
 }
 
 fn take(trail: &Trail, place: Place, event: &[u8], summary: &mut Summary) -> Outcome {
-    let once = match trail.hand_in_json_once(event, Ack::Accepted) {
-        Ok(HandedInJson { done, .. }) => done,
-        Err(HandInJsonError::Once(error)) => return refused(error, place, summary),
-        Err(error) => {
-            summary.fail(place, error.to_string());
-            return Ok(());
-        }
-    };
-    match once {
-        HandedInOnce::New(handed_in) => match trail.finish(handed_in) {
-            Ok(receipt) => match receipt.status {
-                Status::SampledOut | Status::Off => summary.left_out += 1,
-                // The policy lets a request continue without it. But a silent import would pass for a complete one.
-                Status::Refused => summary.fail(place, REFUSED.to_owned()),
-                Status::Accepted | Status::Durable | Status::Stored | Status::Unconfirmed => {
-                    summary.recorded += 1;
-                }
-            },
-            Err(error) => return refused(error.into(), place, summary),
+    match trail.with(ONCE).record(AnyEvent::Json(event)) {
+        Ok(receipt) => match receipt.status {
+            Status::Repeated { .. } => summary.repeated += 1,
+            Status::SampledOut | Status::Off => summary.left_out += 1,
+            // The policy lets a request continue without it. But a silent import would pass for a complete one.
+            Status::Refused => summary.fail(place, REFUSED.to_owned()),
+            Status::Accepted | Status::Durable | Status::Stored | Status::Unconfirmed => {
+                summary.recorded += 1
+            }
         },
-        HandedInOnce::Repeated { .. } => summary.repeated += 1,
-        HandedInOnce::Conflict { index, id } => summary.fail(
-            place,
-            format!(
-                "its id {id} belongs to event {index}, which has other content: give a changed mapping a new format \
-                 name, or import with the old one"
-            ),
-        ),
-    }
-    Ok(())
-}
-
-fn refused(error: RecordOnceError, place: Place, summary: &mut Summary) -> Outcome {
-    match error {
-        RecordOnceError::Refused(error @ RecordError::Unconfirmed { .. }) => {
+        Err(error @ RecordError::Unconfirmed { .. }) => {
             // It is kept: importing it again would be a repeat.
             summary.recorded += 1;
             summary.unconfirmed(&place, &error.to_string());
         }
+        Err(error @ RecordError::Conflict { .. }) => summary.fail(
+            place,
+            format!("{error}: give a changed mapping a new format name, or import with the old one"),
+        ),
         // None of the following records would be accepted.
-        RecordOnceError::Refused(error @ RecordError::FolderMoved) => return Err(error.into()),
-        RecordOnceError::Refused(error) => summary.fail(place, error.to_string()),
-        error => return Err(error.into()),
+        Err(error @ (RecordError::FolderMoved | RecordError::Read(_))) => return Err(error.into()),
+        Err(error) => summary.fail(place, error.to_string()),
     }
     Ok(())
 }

@@ -6,10 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use trailseal_core::{
-    Ack as Level, HandInJsonError, HandedIn, HandedInJson, HandedInOnce, RecordError, RecordOnceError,
-    Status, Trail,
-};
+use trailseal_core::{Ack as Level, AnyEvent, PendingReceipt, RecordError, RecordOptions, Status, Trail};
 use trailseal_event::policy::OnFailure;
 use trailseal_event::{Index, Warnings};
 
@@ -19,6 +16,9 @@ use crate::arguments::{Ack, Record};
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
 use crate::settings::Settings;
+
+/// Many are recorded before anybody waits for the disk.
+const ONCE: RecordOptions = RecordOptions::new().once().linger();
 
 /// How many receipts wait for the disk together.
 const PENDING_MAX: usize = 1_000;
@@ -45,8 +45,10 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
         None => Box::new(InputFor::new(&trail)),
     };
     let mut input = BufReader::with_capacity(1 << 18, input);
+    let level = level(arguments.ack);
     let mut session = Session {
-        level: level(arguments.ack),
+        level,
+        options: ONCE.ack(level).room_wait(trail.room_wait()),
         settings,
         is_hung_up: hang_ups()?,
         trail: &trail,
@@ -132,67 +134,60 @@ impl Told {
 }
 
 /// An accepted event, and what it still waits for.
-struct Pending {
+struct Waiting {
     index: Option<Index>,
     id: String,
     status: Status,
-    is_repeat: bool,
-    /// What it repeats is gone.
-    is_retired: bool,
+    /// Whether what it repeats is gone; `None` if it is new.
+    repeats_retired: Option<bool>,
     level: Level,
     timeout: Duration,
     on_failure: OnFailure,
-    warnings: Warnings,
+    warnings: Option<Warnings>,
 }
 
-impl Pending {
-    fn new(handed_in: &HandedIn, warnings: Warnings) -> Pending {
-        let HandedIn { receipt, ack, timeout, on_failure, .. } = handed_in;
-        Pending {
+impl Waiting {
+    fn new(pending: &PendingReceipt, level: Level) -> Waiting {
+        let receipt = pending.receipt();
+        let repeats_retired = match receipt.status {
+            Status::Repeated { retired } => Some(retired),
+            _ => None,
+        };
+        let is_repeat = repeats_retired.is_some();
+        Waiting {
             index: receipt.index,
             id: receipt.id.as_str().to_owned(),
             status: receipt.status,
-            is_repeat: false,
-            is_retired: false,
-            level: *ack,
-            timeout: *timeout,
-            on_failure: *on_failure,
-            warnings,
-        }
-    }
-
-    fn repeat(index: Index, id: String, is_retired: bool, level: Level, warnings: Warnings) -> Pending {
-        let (timeout, on_failure) = (WAIT_MIN, OnFailure::Deny);
-        Pending {
-            index: Some(index),
-            id,
-            status: Status::Accepted,
-            is_repeat: true,
-            is_retired,
-            level,
-            timeout,
-            on_failure,
-            warnings,
+            repeats_retired,
+            level: if is_repeat { level.max(pending.level()) } else { pending.level() },
+            timeout: pending.timeout(),
+            on_failure: if is_repeat { OnFailure::Deny } else { pending.on_failure() },
+            warnings: receipt.warnings().cloned(),
         }
     }
 
     fn answer(&self, origin: &str) -> serde_json::Value {
         let index = self.index.map(Index::get);
         let mut answer = serde_json::json!({"origin": origin, "index": index, "id": self.id});
-        if !self.warnings.is_empty() {
-            answer["warnings"] = serde_json::json!(self.warnings.told);
+        if let Some(warnings) = &self.warnings {
+            if !warnings.told.is_empty() {
+                answer["warnings"] = serde_json::json!(warnings.told);
+            }
+            if warnings.more > 0 {
+                answer["more_warnings"] = warnings.more.into();
+            }
         }
-        if self.warnings.more > 0 {
-            answer["more_warnings"] = self.warnings.more.into();
-        }
-        if self.is_retired {
+        if self.repeats_retired == Some(true) {
             answer["retired"] = true.into();
         }
         let mark = match self.status {
             Status::Unconfirmed => "unconfirmed",
             Status::Refused => "refused",
             Status::SampledOut | Status::Off => "sampled_out",
-            Status::Accepted | Status::Durable | Status::Stored if self.is_repeat => "repeated",
+            Status::Repeated { .. } => "repeated",
+            Status::Accepted | Status::Durable | Status::Stored if self.repeats_retired.is_some() => {
+                "repeated"
+            }
             Status::Accepted | Status::Durable | Status::Stored => return answer,
         };
         answer[mark] = true.into();
@@ -203,11 +198,12 @@ impl Pending {
 struct Session<'a> {
     trail: &'a Trail,
     level: Level,
+    options: RecordOptions,
     settings: &'a Settings,
     /// Set by SIGHUP: reload the settings.
     is_hung_up: Arc<AtomicBool>,
     out: Option<BufWriter<std::io::Stdout>>,
-    pending: Vec<Pending>,
+    pending: Vec<Waiting>,
     counts: Counts,
     told: Told,
 }
@@ -263,41 +259,24 @@ impl Session<'_> {
         if text.len() > LINE_BYTES_MAX {
             return self.refuse(number, &format!("the line is longer than {} MiB", LINE_BYTES_MAX >> 20));
         }
-        let handed_in =
-            self.trail.hand_in_json_once(text, self.level).map(|HandedInJson { done, warnings }| {
-                if self.out.is_none() {
-                    self.told.add(number, &warnings);
-                }
-                (done, warnings)
-            });
-        match handed_in {
-            Ok((HandedInOnce::New(handed_in), warnings)) => {
-                match handed_in.receipt.status {
-                    Status::SampledOut | Status::Off => self.counts.left_out += 1,
-                    Status::Refused => self.counts.refused += 1,
-                    _ => self.counts.recorded += 1,
-                }
-                self.pending.push(Pending::new(&handed_in, warnings));
-                Ok(())
-            }
-            Ok((HandedInOnce::Repeated { index, id, retired }, warnings)) => {
-                self.counts.repeated += 1;
-                self.pending.push(Pending::repeat(index, id, retired, self.level, warnings));
-                Ok(())
-            }
-            Ok((HandedInOnce::Conflict { index, id }, _)) => {
-                self.refuse(number, &format!("its id {id} belongs to event {index}, which has other content"))
-            }
-            Err(HandInJsonError::BadLine(error)) => self.refuse(number, &error.to_string()),
+        let pending = match self.trail.with(self.options).record_async(AnyEvent::Json(text)) {
+            Ok(pending) => pending,
             // Reported at the end.
-            Err(HandInJsonError::Once(RecordOnceError::Refused(error @ RecordError::FolderMoved))) => {
-                Err(error.into())
-            }
-            Err(HandInJsonError::Once(RecordOnceError::Refused(error))) => {
-                self.refuse(number, &error.to_string())
-            }
-            Err(error) => Err(error.into()),
+            Err(error @ (RecordError::FolderMoved | RecordError::Read(_))) => return Err(error.into()),
+            Err(error) => return self.refuse(number, &error.to_string()),
+        };
+        match pending.receipt().status {
+            Status::SampledOut | Status::Off => self.counts.left_out += 1,
+            Status::Refused => self.counts.refused += 1,
+            Status::Repeated { .. } => self.counts.repeated += 1,
+            _ => self.counts.recorded += 1,
         }
+        let waiting = Waiting::new(&pending, self.level);
+        if let (None, Some(warnings)) = (&self.out, &waiting.warnings) {
+            self.told.add(number, warnings);
+        }
+        self.pending.push(waiting);
+        Ok(())
     }
 
     fn refuse(&mut self, number: u64, reason: &str) -> Outcome {
@@ -325,8 +304,8 @@ impl Session<'_> {
     }
 
     /// Waits once for all that need `level`: what holds for the newest holds for all.
-    fn wait(&mut self, pending: &mut [Pending], level: Level) {
-        let mut waiting: Vec<&mut Pending> = pending.iter_mut().filter(|one| one.level == level).collect();
+    fn wait(&mut self, pending: &mut [Waiting], level: Level) {
+        let mut waiting: Vec<&mut Waiting> = pending.iter_mut().filter(|one| one.level == level).collect();
         let Some(newest) = waiting.iter().filter_map(|one| one.index).max() else { return };
         // No request waits for a command, so it may wait longer than the policy allows for a request.
         let timeout = waiting.iter().map(|one| one.timeout).fold(WAIT_MIN, Duration::max);
@@ -341,7 +320,7 @@ impl Session<'_> {
     }
 
     /// Writes receipts, if wanted. Recording continues even if nobody reads them any more.
-    fn answer(&mut self, pending: &[Pending]) -> std::io::Result<()> {
+    fn answer(&mut self, pending: &[Waiting]) -> std::io::Result<()> {
         let Some(out) = &mut self.out else { return Ok(()) };
         let origin = self.trail.origin();
         let written = pending

@@ -62,13 +62,13 @@ pub fn make(dir: &Path, old: usize, tenants: usize) {
     for number in 0..old {
         // Segments roll between commits.
         let ack = if number % 32 == 31 { Ack::Durable } else { Ack::Accepted };
-        trail.record_ack(&event(number, tenants), ack).unwrap();
+        trail.with(ack).record(&event(number, tenants)).unwrap();
     }
     assert!(trail.flush(Duration::from_secs(60)));
     clock.days_ago(1);
     for number in 0..10 {
         let event = Event::new("page.read").id(format!("new-{number}")).tenant("t0");
-        trail.record_ack(&event, Ack::Durable).unwrap();
+        trail.with(Ack::Durable).record(&event).unwrap();
     }
     trail.close(Duration::from_secs(60)).unwrap();
 }

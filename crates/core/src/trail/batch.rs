@@ -1,6 +1,6 @@
 //! Hands in the events of one request: all of them, or none.
 //!
-//! In: JSON texts, and who hands them in. Out: an outcome for each, in order. What must hold: a request in which one
+//! In: events, and who hands them in. Out: a receipt for each, in order. What must hold: a request in which one
 //! event is bad, conflicts with another, or has no room leaves nothing behind; a repeat adds nothing.
 
 mod at_once;
@@ -13,111 +13,40 @@ use std::time::Duration;
 use trailseal_event::complete::{EventId, complete};
 use trailseal_event::line::{self, same_content};
 use trailseal_event::policy::{Decision, OnFailure, Treatment};
-use trailseal_event::{BadLine, Index, Timestamp, Warnings};
+use trailseal_event::{Index, Timestamp, Warnings};
 
+use super::any_event::{AnyEvent, Submission, Submitted, Submitter};
 use super::error::RecordError;
 use super::flag::Flag;
 use super::frame::Frame;
 use super::ids::Ids;
 use super::in_force::InForce;
 use super::inner::Trail;
-use super::once::{HandedInOnce, RecordOnceError};
+use super::once::Compared;
 use super::reader::ReadError;
 use super::receipt::{Ack, HandedIn, Receipt, Status, level};
-use super::submitted::{Submitted, Submitter};
-use sent::{One, Why};
+use super::record_options::How;
+use sent::One;
 
-/// What became of one event of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Submission {
-    /// It is new.
-    New(Receipt),
-    /// It is already there, with the same content; nothing was added.
-    Repeated {
-        /// Its index.
-        index: Index,
-        /// Its id.
-        id: String,
-        /// Whether it was retired: then only its id was compared, since its content is gone.
-        retired: bool,
-    },
-}
+/// The receipts of several events, in order, and what to wait for: it holds for all of them.
+pub(super) type HandedInAll = (Vec<Receipt>, Option<HandedIn>);
 
 /// The maximum number of warnings listed for the events of one request.
 const BATCH_WARNINGS_MAX: usize = 100;
 
-/// A request that was handed in, before anybody waited for the level that the policy asks for.
-#[derive(Debug)]
-pub struct HandedInBatch {
-    /// The outcome of each event, in order.
-    pub events: Vec<Submission>,
-    /// Warnings for the author of the sending program, by the places of the events; only events with any. At most
-    /// 100 are listed, the others are counted.
-    pub warnings: Vec<(usize, Warnings)>,
-    /// What to wait for, with [`Trail::finish`] or [`Trail::confirm`]: it holds for all of them.
-    pub newest: Option<HandedIn>,
-}
-
-/// Why nothing of a request was recorded.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BatchError {
-    /// One of its events is not valid.
-    #[error("event {place}: {source}")]
-    Bad {
-        /// Its place, from 0.
-        place: usize,
-        /// What is wrong with it.
-        source: BadLine,
-    },
-    /// One of its events belongs to another tenant than its submitter.
-    #[error("event {place} belongs to another tenant")]
-    OtherTenant {
-        /// Its place, from 0.
-        place: usize,
-    },
-    /// An event with the id of one of them is already there, or comes earlier in the request, with other content.
-    #[error("event {place}: its id {id} belongs to an event with other content")]
-    Conflict {
-        /// Its place, from 0.
-        place: usize,
-        /// The id.
-        id: String,
-        /// The other one's index, if it is not in this request.
-        index: Option<Index>,
-    },
-    /// It was refused.
-    #[error(transparent)]
-    Refused(#[from] RecordError),
-    /// The trail could not be read to look ids up.
-    #[error("could not read the trail to look ids up")]
-    Read(#[from] ReadError),
-}
-
-impl From<RecordOnceError> for BatchError {
-    fn from(error: RecordOnceError) -> Self {
-        match error {
-            RecordOnceError::Refused(error) => BatchError::Refused(error),
-            RecordOnceError::Read(error) => BatchError::Read(error),
-        }
-    }
-}
-
 impl Trail {
-    /// Hands in the events of one request, unless they are already there; waits only, up to `room_wait`, for room in
-    /// the buffer.
+    /// Hands in the events of one request, unless they are already there; waits only for room in the buffer.
     ///
-    /// # Errors
-    /// When one event is bad or conflicts with another, or there is no room: then nothing was recorded.
-    pub fn hand_in_batch(
+    /// When one event is bad or conflicts with another, or there is no room, nothing is recorded. If `may_be_refused`, a
+    /// refusal that the policy allows for all of them is no error.
+    pub(super) fn hand_in_submission(
         &self,
-        events: &[Submitted<'_>],
-        ack: Ack,
-        by: &Submitter,
-        room_wait: Duration,
-    ) -> Result<HandedInBatch, BatchError> {
+        submission: Submission<'_>,
+        how: How,
+        may_be_refused: bool,
+    ) -> Result<HandedInAll, RecordError> {
         let policy = self.inner.policy.load();
-        let mut request = self.make_request(events, by, &policy)?;
+        let mut request = self.make_request(submission, &policy)?;
         if request.all.iter().any(|one| one.key.is_some()) {
             self.compare_within(&mut request)?;
             self.compare_with_trail(&mut request, None)?;
@@ -127,8 +56,13 @@ impl Trail {
             let mut ids = self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
             let found = self.find_new(&request, &mut ids)?;
             if found.is_empty() {
-                let first = self.push_with_ids(&request, ids, room_wait)?;
-                return Ok(self.outcome(request, &policy, first, ack));
+                return match self.push_with_ids(&request, ids, how.room_wait) {
+                    Ok(first) => Ok(self.outcome(request, &policy, Some(first), how)),
+                    Err(_) if may_be_refused && request.allows_refusal() => {
+                        Ok(self.outcome(request, &policy, None, how))
+                    }
+                    Err(error) => Err(error),
+                };
             }
             drop(ids);
             self.compare_with_trail(&mut request, Some(found))?;
@@ -138,22 +72,21 @@ impl Trail {
     /// Prepares the events of a request, outside any lock.
     fn make_request<'a>(
         &self,
-        events: &'a [Submitted<'a>],
-        by: &'a Submitter,
+        Submission { events, by }: Submission<'a>,
         policy: &'a InForce,
-    ) -> Result<Request<'a>, BatchError> {
+    ) -> Result<Request<'a>, RecordError> {
         let inner = &*self.inner;
         if inner.is_forked() {
             // Before any lock: in a child nobody may ever release it.
-            return Err(RecordError::Forked.into());
+            return Err(RecordError::Forked);
         }
         let now = inner.log.clock.now();
-        let mut bytes = Vec::with_capacity(events.iter().map(|event| event.json.len() + 256).sum());
+        let mut bytes = Vec::with_capacity(events.iter().map(|event| size_hint(event) + 256).sum());
         let (mut all, mut warnings) = (Vec::with_capacity(events.len()), Vec::new());
         let mut room = BATCH_WARNINGS_MAX;
         for (place, event) in events.iter().enumerate() {
             let (one, told) =
-                self.make_ready(event, by, policy, now, &mut bytes).map_err(|why| bad(why, place))?;
+                self.make_ready(event, by, policy, now, &mut bytes).map_err(|error| error.at(place))?;
             all.push(one);
             if !told.is_empty() {
                 warnings.push((place, told.within(&mut room)));
@@ -196,7 +129,7 @@ impl Trail {
         &self,
         request: &mut Request<'_>,
         found: Option<Vec<(usize, u64)>>,
-    ) -> Result<(), BatchError> {
+    ) -> Result<(), RecordError> {
         let found = match found {
             Some(found) => found,
             None => {
@@ -205,23 +138,23 @@ impl Trail {
             }
         };
         for (place, index) in found {
-            let event = self.written(&request.events[place], request.by).map_err(|why| bad(why, place))?;
-            let id = request.all[place].ready.stamp.id.as_str().to_owned();
-            match self.compare(&event, index, id.clone())? {
-                HandedInOnce::Conflict { index, id } => {
-                    return Err(BatchError::Conflict { place, id, index: Some(index) });
+            let event = self.written(&request.events[place], request.by).map_err(|error| error.at(place))?;
+            let id = request.all[place].ready.stamp.id.as_str();
+            match self.compare(&event, index, id)? {
+                Compared::Differs => {
+                    let index = Some(Index::new(index));
+                    return Err(RecordError::Conflict { id: id.to_owned(), index }.at(place));
                 }
-                HandedInOnce::Repeated { retired, .. } => {
+                Compared::Same { retired } => {
                     request.known.insert(place, Known::InTrail { index, retired });
                 }
-                HandedInOnce::New(_) => {}
             }
         }
         Ok(())
     }
 
     /// Compares events of the request that have the same id.
-    fn compare_within(&self, request: &mut Request<'_>) -> Result<(), BatchError> {
+    fn compare_within(&self, request: &mut Request<'_>) -> Result<(), RecordError> {
         let mut firsts = HashMap::new();
         for place in 0..request.all.len() {
             let Some(key) = request.all[place].key else { continue };
@@ -229,10 +162,10 @@ impl Trail {
                 firsts.insert(key, place);
                 continue;
             };
-            let event = self.written(&request.events[place], request.by).map_err(|why| bad(why, place))?;
+            let event = self.written(&request.events[place], request.by).map_err(|error| error.at(place))?;
             if !same_content(&event, &self.line_of(request, first)?) {
                 let id = request.all[place].ready.stamp.id.as_str().to_owned();
-                return Err(BatchError::Conflict { place, id, index: None });
+                return Err(RecordError::Conflict { id, index: None }.at(place));
             }
             request.known.insert(place, Known::Earlier(first));
         }
@@ -240,15 +173,15 @@ impl Trail {
     }
 
     /// The line of an event of the request, as it would be the first of a trail. What is not kept was not written yet.
-    fn line_of(&self, request: &Request<'_>, place: usize) -> Result<Vec<u8>, BatchError> {
+    fn line_of(&self, request: &Request<'_>, place: usize) -> Result<Vec<u8>, RecordError> {
         let mut line = Vec::new();
         line::write_front(0, &request.now.to_text(), &mut line);
         if request.all[place].ready.is_kept() {
             line.extend_from_slice(request.rest(place).trim_ascii_end());
         } else {
-            let event = self.written(&request.events[place], request.by).map_err(|why| bad(why, place))?;
+            let event = self.written(&request.events[place], request.by).map_err(|error| error.at(place))?;
             line::write_rest(&event, &complete(&event, request.now), &mut line)
-                .map_err(|error| bad(Why::Bad(error.into()), place))?;
+                .map_err(|error| RecordError::from(error).at(place))?;
         }
         Ok(line)
     }
@@ -271,9 +204,10 @@ impl Trail {
         self.inner.push(&flags, Frame { bytes, ends: &ends, now: request.now }, room_wait)
     }
 
-    fn outcome(&self, request: Request<'_>, policy: &InForce, first: u64, ack: Ack) -> HandedInBatch {
-        let mut events: Vec<Submission> = Vec::with_capacity(request.all.len());
-        let (mut next, mut newest, mut masked): (u64, Option<Wanted>, u64) = (first, None, 0);
+    /// `first` is the index of the first event that was put into the handoff; `None` if they were refused.
+    fn outcome(&self, request: Request<'_>, policy: &InForce, first: Option<u64>, how: How) -> HandedInAll {
+        let mut receipts: Vec<Receipt> = Vec::with_capacity(request.all.len());
+        let (mut next, mut newest, mut masked): (Option<u64>, Option<Wanted>, u64) = (first, None, 0);
         for (place, one) in request.all.iter().enumerate() {
             let id = one.ready.stamp.id.clone();
             let Decision { keep, then, rule, .. } = one.ready.decision;
@@ -282,45 +216,54 @@ impl Trail {
             }
             let (index, status) = match request.known.get(&place) {
                 Some(Known::InTrail { index, retired }) => {
-                    let (index, retired) = (Index::new(*index), *retired);
-                    newest = Wanted::later(newest, index, ack, then);
-                    events.push(Submission::Repeated { index, id: id.as_str().to_owned(), retired });
+                    let index = Index::new(*index);
+                    newest = Wanted::later(newest, index, how.ack, then);
+                    receipts.push(Receipt::new(Some(index), id, Status::Repeated { retired: *retired }));
                     continue;
                 }
                 Some(Known::Earlier(earlier)) => {
-                    events.push(repeat_of(&events[*earlier], id));
+                    receipts.push(repeat_of(&receipts[*earlier], id));
                     continue;
                 }
-                None => match self.inner.count_dropped(keep) {
-                    Some(status) => (None, status),
-                    None => {
-                        next += 1;
+                None => match (self.inner.count_dropped(keep), &mut next) {
+                    (Some(status), _) => (None, status),
+                    (None, None) => (None, Status::Refused),
+                    (None, Some(next)) => {
                         masked += u64::from(one.ready.is_masked());
-                        (Some(Index::new(next - 1)), Status::Accepted)
+                        *next += 1;
+                        (Some(Index::new(*next - 1)), Status::Accepted)
                     }
                 },
             };
             if let Some(index) = index {
-                newest = Wanted::later(newest, index, level(then, ack), then);
+                newest = Wanted::later(newest, index, level(then, how.ack), then);
             }
-            events.push(Submission::New(Receipt { index, id, status }));
+            receipts.push(Receipt::new(index, id, status));
         }
         self.inner.count_masked(masked);
         self.inner.count_warnings(request.warnings.iter().map(|(_, warnings)| warnings.count()).sum());
-        HandedInBatch { events, warnings: request.warnings, newest: newest.map(Wanted::into_handed_in) }
+        for (place, warnings) in request.warnings {
+            receipts[place].warnings = Some(Box::new(warnings));
+        }
+        (receipts, newest.map(|newest| newest.into_handed_in(how)))
     }
 }
 
-/// The result for a repeat of an earlier event of the same request.
-fn repeat_of(earlier: &Submission, id: EventId) -> Submission {
-    match earlier {
-        Submission::New(Receipt { index: Some(index), .. }) => {
-            Submission::Repeated { index: *index, id: id.as_str().to_owned(), retired: false }
-        }
-        Submission::Repeated { index, retired, .. } => {
-            Submission::Repeated { index: *index, id: id.as_str().to_owned(), retired: *retired }
-        }
-        Submission::New(receipt) => Submission::New(Receipt { id, ..receipt.clone() }),
+/// What the caller gets for a repeat of an earlier event of the same request.
+fn repeat_of(earlier: &Receipt, id: EventId) -> Receipt {
+    let status = match (earlier.index, earlier.status) {
+        (Some(_), Status::Repeated { retired }) => Status::Repeated { retired },
+        (Some(_), _) => Status::Repeated { retired: false },
+        (None, status) => status,
+    };
+    Receipt::new(earlier.index, id, status)
+}
+
+/// About how long the line of an event will be.
+fn size_hint(submitted: &Submitted<'_>) -> usize {
+    match submitted.event {
+        AnyEvent::Json(text) => text.len(),
+        AnyEvent::Event(_) | AnyEvent::Text(_) => 256,
     }
 }
 
@@ -348,10 +291,11 @@ impl Wanted {
         Some(wanted)
     }
 
-    fn into_handed_in(self) -> HandedIn {
+    fn into_handed_in(self, how: How) -> HandedIn {
         let Wanted { index, ack, timeout, on_failure, events } = self;
-        let receipt =
-            Receipt { index: Some(index), id: EventId::given(&index.to_string()), status: Status::Accepted };
+        let id = EventId::given(&index.to_string());
+        let (receipt, timeout) =
+            (Receipt::new(Some(index), id, Status::Accepted), how.timeout.unwrap_or(timeout));
         HandedIn { receipt, ack, timeout, on_failure, events }
     }
 }
@@ -369,13 +313,6 @@ struct Request<'a> {
     known: HashMap<usize, Known>,
 }
 
-fn bad(why: Why, place: usize) -> BatchError {
-    match why {
-        Why::Bad(source) => BatchError::Bad { place, source },
-        Why::OtherTenant => BatchError::OtherTenant { place },
-    }
-}
-
 /// Where an event is that adds nothing.
 enum Known {
     InTrail {
@@ -390,6 +327,12 @@ impl Request<'_> {
     fn rest(&self, place: usize) -> &[u8] {
         let start = place.checked_sub(1).map_or(0, |before| self.all[before].end);
         &self.bytes[start..self.all[place].end]
+    }
+
+    /// Whether the policy lets all callers of these events continue without them.
+    fn allows_refusal(&self) -> bool {
+        let kept = self.all.iter().filter(|one| one.ready.is_kept());
+        kept.map(|one| one.ready.decision.then.on_failure).all(|on_failure| on_failure == OnFailure::Allow)
     }
 
     /// Places and keys of events that were not known.

@@ -4,8 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use trailseal_event::mask::MaskError;
-use trailseal_event::{Index, NoAction};
+use trailseal_event::{BadLine, Index, NoAction};
 
+use super::reader::ReadError;
 use super::secrets::SecretError;
 use crate::gate::Shut;
 use crate::handoff::{Handoff, Refused};
@@ -198,11 +199,39 @@ fn holder_text(holder: &Holder) -> String {
     }
 }
 
-/// Why an event did not get where it should. All except the last mean *refused*: it was given no index, and will never
-/// be recorded.
+/// Why an event did not get where it should. All except [`Unconfirmed`](RecordError::Unconfirmed) mean *refused*: it was
+/// given no index, and will never be recorded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
+    /// What is wrong with one of several events; none of them was recorded.
+    #[error("event {place} cannot be recorded")]
+    At {
+        /// The event's place among them, from 0.
+        place: usize,
+        /// What is wrong with it.
+        source: Box<RecordError>,
+    },
+    /// The text is not a valid event.
+    #[error(transparent)]
+    Invalid(BadLine),
+    /// The event belongs to another tenant than whoever hands it in.
+    #[error("it belongs to another tenant")]
+    OtherTenant,
+    /// An event with its id, but other content, is already there, or comes before it among those recorded with it.
+    #[error("its id {id} belongs to {}, which has other content", match index {
+        Some(index) => format!("event {index}"),
+        None => "another event".to_owned(),
+    })]
+    Conflict {
+        /// The id.
+        id: String,
+        /// The other one's index, if it is in the trail.
+        index: Option<Index>,
+    },
+    /// The trail could not be read to look up the id.
+    #[error("could not read the trail to look up the id")]
+    Read(#[from] ReadError),
     /// The event has no action.
     #[error(transparent)]
     NoAction(#[from] NoAction),
@@ -243,7 +272,21 @@ pub enum RecordError {
     },
 }
 
+impl From<BadLine> for RecordError {
+    fn from(error: BadLine) -> Self {
+        match error {
+            BadLine::NoAction(error) => RecordError::NoAction(error),
+            error => RecordError::Invalid(error),
+        }
+    }
+}
+
 impl RecordError {
+    /// For the event at `place` of several.
+    pub(super) fn at(self, place: usize) -> RecordError {
+        RecordError::At { place, source: Box::new(self) }
+    }
+
     pub(super) fn of_shut(shut: Shut) -> RecordError {
         match shut {
             Shut::Closed => RecordError::Closed,

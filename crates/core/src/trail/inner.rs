@@ -31,7 +31,7 @@ use crate::seal::{Anchors, Compressor, SealKeys, Sealing};
 /// # let folder = tempfile::tempdir()?;
 /// # let dir = folder.path();
 /// let trail = Trail::open(dir, Options::default())?;
-/// let receipt = trail.record_ack(&Event::new("invoice.approve"), Ack::Durable)?;
+/// let receipt = trail.with(Ack::Durable).record(&Event::new("invoice.approve"))?;
 /// assert_eq!(receipt.index.map(|index| index.get()), Some(1)); // index 0 is the trail's own `trail.opened`
 /// trail.close(std::time::Duration::from_secs(10))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -70,7 +70,7 @@ pub(super) struct Inner {
     pub(super) handoff_file: Option<PathBuf>,
     /// Taken by the first `close`.
     pub(super) running: Mutex<Option<Running>>,
-    /// Ids that were given, for [`Trail::record_once`]; read when first needed.
+    /// Ids that were given, for events that are recorded once; read when first needed.
     pub(super) ids: Mutex<Ids>,
     pub(super) found: Found,
     pub(super) deliveries: Mutex<Vec<Delivery>>,

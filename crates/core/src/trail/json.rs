@@ -2,48 +2,25 @@
 
 use trailseal_event::{BadLine, Event, Warnings};
 
+use super::any_event::Submitter;
+use super::error::RecordError;
 use super::inner::Trail;
-use super::once::{HandedInOnce, RecordOnceError};
 use super::ready::with_line;
-use super::receipt::Ack;
-use super::submitted::Submitter;
-
-/// Why JSON text was not handed in.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HandInJsonError {
-    /// The text is not a valid event.
-    #[error(transparent)]
-    BadLine(#[from] BadLine),
-    /// The event was refused, or could not be looked up.
-    #[error(transparent)]
-    Once(#[from] RecordOnceError),
-}
-
-/// An event that was handed in as JSON text.
-#[derive(Clone, Debug)]
-pub struct HandedInJson {
-    /// The outcome.
-    pub done: HandedInOnce,
-    /// Warnings for the author of the program that made the text.
-    pub warnings: Warnings,
-}
+use super::receipt::HandedIn;
+use super::record_options::How;
 
 impl Trail {
-    /// Hands in the event in this JSON text, unless its tenant already has one with its id. Like
-    /// [`record_once`](Trail::record_once) with [`Event::from_json`], but several times as fast for an ordinary
-    /// event, and without waiting for the level that the policy asks for: for callers that hand in many and wait once.
-    ///
-    /// # Errors
-    /// When the text is not a valid event, or as for `record_once`, except for unconfirmed.
-    pub fn hand_in_json_once(&self, text: &[u8], ack: Ack) -> Result<HandedInJson, HandInJsonError> {
-        if let Some(done) = self.hand_in_ordinary(text, ack)? {
-            return Ok(HandedInJson { done, warnings: Warnings::default() });
+    /// Hands in the event in this JSON text; if it is recorded once, unless its tenant already has one with its id.
+    pub(super) fn hand_in_json(&self, text: &[u8], how: How, is_once: bool) -> Result<HandedIn, RecordError> {
+        if let Some(done) = self.hand_in_ordinary(text, how, is_once)? {
+            return Ok(done);
         }
         let (event, warnings) = self.read_sent(text, self.inner.strict)?;
-        let done = self.hand_in_once(&event, ack)?;
+        let mut handed_in =
+            if is_once { self.hand_in_once(&event, how)? } else { self.inner.hand_in(&event, how)? };
         self.inner.count_warnings(warnings.count());
-        Ok(HandedInJson { done, warnings })
+        handed_in.receipt = handed_in.receipt.with_warnings(warnings);
+        Ok(handed_in)
     }
 
     /// Parses an event that was sent. Warnings never reveal a secret used as a field's name.
@@ -64,7 +41,12 @@ impl Trail {
     }
 
     /// `None` if the event is out of the ordinary.
-    fn hand_in_ordinary(&self, text: &[u8], ack: Ack) -> Result<Option<HandedInOnce>, HandInJsonError> {
+    fn hand_in_ordinary(
+        &self,
+        text: &[u8],
+        how: How,
+        is_once: bool,
+    ) -> Result<Option<HandedIn>, RecordError> {
         let inner = &*self.inner;
         if inner.is_forked() {
             // The slow path refuses it; here is a lock that nobody may ever release.
@@ -76,8 +58,11 @@ impl Trail {
                 let Some(Ok((ready, key))) = inner.ready_from_text(policy, text, &by, now, line) else {
                     return Ok(None);
                 };
+                if !is_once {
+                    return inner.hand_over(policy, ready, Ok(()), line, how).map(Some);
+                }
                 let own_id = key.map(|key| (key, ready.stamp.id.as_str()));
-                let (mut ids, found) = self.look_up(own_id).map_err(RecordOnceError::from)?;
+                let (mut ids, found) = self.look_up(own_id)?;
                 if !inner.policy.is(policy) {
                     // The look-up took long, and another policy came into force: the slow path decides by that.
                     return Ok(None);
@@ -85,13 +70,11 @@ impl Trail {
                 if let Some(index) = found {
                     drop(ids);
                     let (event, _) = self.read_sent(text, inner.strict)?;
-                    return Ok(Some(self.repeat(&event, index, &ready, ack)?));
+                    return self.repeat(&event, index, &ready, how).map(Some);
                 }
-                let handed_in = inner
-                    .hand_over(policy, ready, Ok(()), line, ack, inner.room_wait)
-                    .map_err(RecordOnceError::from)?;
+                let handed_in = inner.hand_over(policy, ready, Ok(()), line, how)?;
                 self.note(&mut ids, key, &handed_in, line);
-                Ok(Some(HandedInOnce::New(handed_in)))
+                Ok(Some(handed_in))
             })
         })
     }

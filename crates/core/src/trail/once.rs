@@ -4,11 +4,9 @@
 //! first time that an id must be checked.
 
 use std::sync::{MutexGuard, PoisonError};
-use std::time::Duration;
 
 use trailseal_event::complete::EventId;
 use trailseal_event::line::{self, same_content};
-use trailseal_event::policy::OnFailure;
 use trailseal_event::{Event, Index};
 use trailseal_tlog::leaf_hash;
 
@@ -18,54 +16,20 @@ use super::inner::Trail;
 use super::known_ids::{Known, KnownIds};
 use super::reader::ReadError;
 use super::ready::{Ready, Sent, with_line};
-use super::receipt::{Ack, HandedIn, Receipt, Status, level};
+use super::receipt::{Ack, HandedIn, Receipt, Status};
+use super::record_options::How;
 use crate::notice::Notice;
 use crate::retire::{RetiredId, find_in};
 
-/// The outcome of recording an event once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Once {
-    /// It is new.
-    New(Receipt),
-    /// It is already there, with the same content; nothing was added.
-    Repeated {
-        /// Its index.
-        index: Index,
-        /// Its id.
-        id: String,
-        /// Whether it was retired: then only its id was compared, since its content is gone.
+/// How an event compares with the one that has its id.
+pub(super) enum Compared {
+    /// It has the same content.
+    Same {
+        /// Whether the other one was retired: then only its id was compared, since its content is gone.
         retired: bool,
     },
-    /// Another event has this id; nothing was added.
-    Conflict {
-        /// The other one's index.
-        index: Index,
-        /// The id.
-        id: String,
-    },
-}
-
-/// The outcome of handing in an event once.
-#[derive(Clone, Debug)]
-pub enum HandedInOnce {
-    /// It is new.
-    New(HandedIn),
-    /// As [`Once::Repeated`].
-    Repeated {
-        /// Its index.
-        index: Index,
-        /// Its id.
-        id: String,
-        /// Whether it was retired: then only its id was compared, since its content is gone.
-        retired: bool,
-    },
-    /// As [`Once::Conflict`].
-    Conflict {
-        /// The other one's index.
-        index: Index,
-        /// The id.
-        id: String,
-    },
+    /// It has other content.
+    Differs,
 }
 
 impl Trail {
@@ -76,28 +40,13 @@ impl Trail {
         (ids.older, ids.look_at) = (Some(older), 0);
     }
 
-    /// Records `event` unless its tenant already has an event with its id. An event without its own id is simply
-    /// recorded.
-    ///
-    /// # Errors
-    /// It was refused or is unconfirmed, or the trail could not be read to look up the id.
-    pub fn record_once(&self, event: &Event, ack: Ack) -> Result<Once, RecordOnceError> {
-        Ok(match self.hand_in_once(event, ack)? {
-            HandedInOnce::New(handed_in) => Once::New(self.finish(handed_in)?),
-            HandedInOnce::Repeated { index, id, retired } => Once::Repeated { index, id, retired },
-            HandedInOnce::Conflict { index, id } => Once::Conflict { index, id },
-        })
-    }
-
-    /// The same, without waiting for the level that the policy asks for.
-    ///
-    /// # Errors
-    /// As [`record_once`](Trail::record_once), except for unconfirmed.
-    pub(super) fn hand_in_once(&self, event: &Event, ack: Ack) -> Result<HandedInOnce, RecordOnceError> {
+    /// Hands `event` in unless its tenant already has an event with its id. An event without its own id is simply
+    /// handed in.
+    pub(super) fn hand_in_once(&self, event: &Event, how: How) -> Result<HandedIn, RecordError> {
         let inner = &*self.inner;
         if inner.is_forked() {
             // Refused in there; the ids are under a lock.
-            return Ok(HandedInOnce::New(inner.hand_in(event, ack, Duration::ZERO)?));
+            return inner.hand_in(event, how.at_once());
         }
         // Before the id is looked up and contents are compared: what is stored is masked.
         let masked = line::masked(&inner.masker, event);
@@ -110,13 +59,13 @@ impl Trail {
             let mut ready = Ready::decide(policy, sent, inner.log.clock.now());
             if let Some(index) = found {
                 drop(ids);
-                return self.repeat(sent.written(), index, &ready, ack);
+                return self.repeat(sent.written(), index, &ready, how);
             }
             with_line(|line| {
                 let written = inner.write(&mut ready, sent, line);
-                let handed_in = inner.hand_over(policy, ready, written, line, ack, inner.room_wait)?;
+                let handed_in = inner.hand_over(policy, ready, written, line, how)?;
                 self.note(&mut ids, key, &handed_in, line);
-                Ok(HandedInOnce::New(handed_in))
+                Ok(handed_in)
             })
         })
     }
@@ -145,24 +94,24 @@ impl Trail {
         }
     }
 
-    /// The answer for an event whose id is that of the event at `index`. A repeat is reported only when the first has
-    /// reached what the repeat asks for.
+    /// What the caller gets for an event whose id is that of the event at `index`: a repeat is confirmed only when the
+    /// first has reached what the repeat asks for.
     pub(super) fn repeat(
         &self,
         written: &Event,
         index: u64,
         ready: &Ready<'_>,
-        ack: Ack,
-    ) -> Result<HandedInOnce, RecordOnceError> {
-        let then = ready.decision.then;
-        let repeated = self.compare(written, index, ready.stamp.id.as_str().to_owned())?;
-        if let HandedInOnce::Repeated { index, .. } = repeated {
-            let status = self.wait_for(level(then, ack).min(Ack::Durable), index, then.timeout);
-            if status == Status::Unconfirmed && then.on_failure == OnFailure::Deny {
-                return Err(RecordError::Unconfirmed { index, id: ready.stamp.id.clone() }.into());
+        how: How,
+    ) -> Result<HandedIn, RecordError> {
+        let (id, index) = (ready.stamp.id.clone(), Index::new(index));
+        match self.compare(written, index.get(), id.as_str())? {
+            Compared::Same { retired } => {
+                let receipt = Receipt::new(Some(index), id, Status::Repeated { retired });
+                let handed_in = HandedIn::new(receipt, ready.decision.then, how);
+                Ok(HandedIn { ack: handed_in.ack.min(Ack::Durable), ..handed_in })
             }
+            Compared::Differs => Err(RecordError::Conflict { id: id.to_string(), index: Some(index) }),
         }
-        Ok(repeated)
     }
 
     pub(super) fn catch_up(&self, ids: &mut Ids) -> Result<(), ReadError> {
@@ -300,40 +249,20 @@ impl Trail {
     }
 
     /// Compares an event with the one that has its id, which may still be on its way to the disk.
-    pub(super) fn compare(
-        &self,
-        event: &Event,
-        index: u64,
-        id: String,
-    ) -> Result<HandedInOnce, RecordOnceError> {
+    pub(super) fn compare(&self, event: &Event, index: u64, id: &str) -> Result<Compared, RecordError> {
         let mut guard = self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
         let ids = &mut *guard;
         let is_same = match ids.fresh_line(index) {
             Some(line) => Some(same_content(event, &line)),
             None => ids.lines.get(self.folder(), index)?.map(|line| same_content(event, line)),
         };
-        let index = Index::new(index);
         match is_same {
-            Some(true) => Ok(HandedInOnce::Repeated { index, id, retired: false }),
-            Some(false) => Ok(HandedInOnce::Conflict { index, id }),
+            Some(true) => Ok(Compared::Same { retired: false }),
+            Some(false) => Ok(Compared::Differs),
             // Its content is gone: its id says that it was here.
-            None if ids.lines.is_retired(self.folder(), index.get())? => {
-                Ok(HandedInOnce::Repeated { index, id, retired: true })
-            }
+            None if ids.lines.is_retired(self.folder(), index)? => Ok(Compared::Same { retired: true }),
             // A repeat never goes unchecked: what cannot be compared may be another event.
-            None => Err(RecordError::Unconfirmed { index, id: EventId::given(&id) }.into()),
+            None => Err(RecordError::Unconfirmed { index: Index::new(index), id: EventId::given(id) }),
         }
     }
-}
-
-/// Why an event was not recorded once.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecordOnceError {
-    /// It was refused.
-    #[error(transparent)]
-    Refused(#[from] RecordError),
-    /// The trail could not be read to look up the id; nothing was recorded.
-    #[error("could not read the trail to look up the id")]
-    Read(#[from] ReadError),
 }

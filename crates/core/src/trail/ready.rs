@@ -13,12 +13,12 @@ use trailseal_event::line::{self, REST_BYTES_MAX};
 use trailseal_event::policy::{self, Decision, Facts, Keep};
 use trailseal_event::{Category, Event, NoAction, Rewritten, Timestamp, held_id};
 
+use super::any_event::Submitter;
 use super::flag::Flag;
 use super::ids::Ids;
 use super::in_force::InForce;
 use super::inner::Inner;
 use super::receipt::Status;
-use super::submitted::Submitter;
 
 /// The maximum length of the field `sample_rate`.
 const SAMPLE_RATE_BYTES_MAX: usize = 64;

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use trailseal_event::Index;
 use trailseal_event::complete::EventId;
 use trailseal_event::policy::{Acknowledge, Mode, OnFailure, Treatment};
+use trailseal_event::{Index, Warnings};
 
 use super::error::RecordError;
+use super::record_options::How;
 
 /// The level that a caller asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ack {
     /// In the handoff: survives a killed process, but not power loss.
+    #[default]
     Accepted,
     /// On disk: survives power loss.
     Durable,
@@ -30,6 +32,12 @@ pub enum Status {
     Stored,
     /// It has an index and is kept, but did not reach the requested level in time.
     Unconfirmed,
+    /// An event with its id and content was already there, and nothing was added: the receipt has its index. Only when
+    /// [recorded once](super::RecordOptions::once).
+    Repeated {
+        /// Whether that event was retired: then only its id was compared, since its content is gone.
+        retired: bool,
+    },
     /// It has no index and will never be recorded; the policy lets the caller continue.
     Refused,
     /// It was sampled out.
@@ -40,6 +48,7 @@ pub enum Status {
 
 /// What a caller gets for an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Receipt {
     /// Its position; `None` if it is not kept. Provisional until the event is durable: a power loss may take it back.
     pub index: Option<Index>,
@@ -47,30 +56,64 @@ pub struct Receipt {
     pub id: EventId,
     /// What became of it.
     pub status: Status,
+    /// Few events have any, so they are kept out of the way of all others.
+    pub(super) warnings: Option<Box<Warnings>>,
 }
 
-/// An event that was handed in, before anybody waited for the level that the policy asks for.
+impl Receipt {
+    pub(super) fn new(index: Option<Index>, id: EventId, status: Status) -> Receipt {
+        Receipt { index, id, status, warnings: None }
+    }
+
+    /// Warnings for the author of the program that made the event, if it came as JSON.
+    pub fn warnings(&self) -> Option<&Warnings> {
+        self.warnings.as_deref()
+    }
+
+    pub(super) fn with_warnings(mut self, warnings: Warnings) -> Receipt {
+        self.warnings = (!warnings.is_empty()).then(|| Box::new(warnings));
+        self
+    }
+}
+
+/// An event in the handoff, or one that is not kept, before anybody waited for the level that it must reach.
 #[derive(Clone, Debug)]
-#[must_use = "nobody has waited yet for the level that the event must reach: see Trail::finish"]
-pub struct HandedIn {
+#[must_use = "nobody has waited yet for the level that the event must reach"]
+pub(super) struct HandedIn {
     /// The receipt so far.
-    pub receipt: Receipt,
+    pub(super) receipt: Receipt,
     /// The level to reach.
-    pub ack: Ack,
+    pub(super) ack: Ack,
     /// How long that may take.
-    pub timeout: Duration,
+    pub(super) timeout: Duration,
     /// What the caller gets if it takes longer.
-    pub on_failure: OnFailure,
+    pub(super) on_failure: OnFailure,
     /// How many events wait with this one, including itself: it is the newest of a request.
-    pub events: u64,
+    pub(super) events: u64,
 }
 
-pub(super) fn confirmed(receipt: Receipt, on_failure: OnFailure) -> Result<Receipt, RecordError> {
-    match (receipt.status, receipt.index) {
-        (Status::Unconfirmed, Some(index)) if on_failure == OnFailure::Deny => {
-            Err(RecordError::Unconfirmed { index, id: receipt.id })
+impl HandedIn {
+    #[inline(always)]
+    pub(super) fn new(receipt: Receipt, then: &Treatment, how: How) -> HandedIn {
+        let timeout = how.timeout.unwrap_or(then.timeout);
+        HandedIn { receipt, ack: level(then, how.ack), timeout, on_failure: then.on_failure, events: 1 }
+    }
+
+    /// Whether there is nothing to wait for.
+    pub(super) fn is_done(&self) -> bool {
+        self.ack == Ack::Accepted || self.receipt.index.is_none()
+    }
+
+    /// What the caller gets when the wait has ended like this.
+    pub(super) fn confirmed(self, reached: Status) -> Result<Receipt, RecordError> {
+        let HandedIn { mut receipt, on_failure, .. } = self;
+        if let (Status::Unconfirmed, OnFailure::Deny, Some(index)) = (reached, on_failure, receipt.index) {
+            return Err(RecordError::Unconfirmed { index, id: receipt.id });
         }
-        _ => Ok(receipt),
+        if !matches!(receipt.status, Status::Repeated { .. }) {
+            receipt.status = reached;
+        }
+        Ok(receipt)
     }
 }
 

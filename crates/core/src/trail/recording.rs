@@ -1,25 +1,32 @@
-//! `record`: complete, serialise, hand off and, if requested, wait.
-//!
-//! No disk, network or system call on the ordinary path of an async event: one reading of the clock (which the kernel
-//! serves without a call), serialisation into a buffer of the thread, and a lock around a copy.
+//! The few ways to record: one event or several, and wait for their level or get a future of it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use trailseal_event::complete::EventId;
-use trailseal_event::policy::{Decision, OnFailure, Treatment};
-use trailseal_event::{Event, Index, NoAction};
+use trailseal_event::Index;
 
+use super::any_event::{AnyEvent, AnyEvents, Submission, Submitted, Submitter};
 use super::error::RecordError;
-use super::flag::Flag;
-use super::frame::Frame;
-use super::in_force::InForce;
-use super::inner::{Inner, Trail};
-use super::ready::{Ready, Sent, with_line};
-use super::receipt::{Ack, HandedIn, Receipt, Status, confirmed, level};
-use super::waiting::Recording;
+use super::inner::Trail;
+use super::pending::{PendingReceipt, PendingReceipts};
+use super::receipt::{Ack, HandedIn, Receipt, Status};
+use super::record_options::{How, RecordOptions};
+use super::text::Tried;
 use crate::deadline;
 
+/// A trail, and how events are recorded in it. Made by [`Trail::with`].
+#[derive(Clone, Copy)]
+pub struct TrailWith<'t> {
+    trail: &'t Trail,
+    options: RecordOptions,
+}
+
 impl Trail {
+    /// The same trail, with options for what is recorded in it: an [`Ack`], or [`RecordOptions`].
+    #[inline]
+    pub fn with(&self, options: impl Into<RecordOptions>) -> TrailWith<'_> {
+        TrailWith { trail: self, options: options.into() }
+    }
+
     /// Records an event; returns when the policy says so.
     ///
     /// In mode async that takes about a microsecond: no disk, network or system call.
@@ -28,18 +35,16 @@ impl Trail {
     /// The event was *refused*: it has no index, will never be recorded, and was counted. Or it is *unconfirmed*: kept,
     /// but not seen at its level in time ([`RecordError::Unconfirmed`]). If the policy says `allow`, both are receipts
     /// instead.
-    pub fn record(&self, event: &Event) -> Result<Receipt, RecordError> {
-        self.record_ack(event, Ack::Accepted)
+    pub fn record<'a>(&self, event: impl Into<AnyEvent<'a>>) -> Result<Receipt, RecordError> {
+        self.with(RecordOptions::new()).record(event)
     }
 
-    /// Records an event and returns when it has reached the level `ack`, or a higher one that the policy asks
-    /// for.
+    /// Records an event now and returns a future of its receipt, for callers that must not block.
     ///
     /// # Errors
-    /// As [`record`](Trail::record).
-    pub fn record_ack(&self, event: &Event, ack: Ack) -> Result<Receipt, RecordError> {
-        let handed_in = self.inner.hand_in(event, ack, self.inner.room_wait)?;
-        self.finish(handed_in)
+    /// As [`record`](Trail::record); a full buffer refuses at once, since waiting would block.
+    pub fn record_async<'a>(&self, event: impl Into<AnyEvent<'a>>) -> Result<PendingReceipt, RecordError> {
+        self.with(RecordOptions::new()).record_async(event)
     }
 
     /// Records events as one: those that the policy keeps get consecutive indexes, or none gets any; until they are
@@ -48,71 +53,20 @@ impl Trail {
     /// # Errors
     /// All were refused: for the reasons of [`record`](Trail::record), or because they are too large together. Or they
     /// are unconfirmed; then the error has the last one's index.
-    pub fn record_all(&self, events: &[Event], ack: Ack) -> Result<Vec<Receipt>, RecordError> {
-        let (mut receipts, newest) = self.hand_in_all(events, ack, self.inner.room_wait)?;
-        if let Some(newest) = newest {
-            let status = self.finish(newest)?.status;
-            receipts
-                .iter_mut()
-                .filter(|receipt| receipt.index.is_some())
-                .for_each(|kept| kept.status = status);
-        }
-        Ok(receipts)
+    pub fn record_all<'a>(&self, events: impl Into<AnyEvents<'a>>) -> Result<Vec<Receipt>, RecordError> {
+        self.with(RecordOptions::new()).record_all(events)
     }
 
-    /// Hands events in as one, and waits only for room in the buffer, up to `room_wait`. Then wait for what is returned
-    /// beside their receipts, with [`finish`](Trail::finish) or [`confirm`](Trail::confirm): it holds for all of them.
-    /// `None` if none of them is kept.
+    /// As [`record_all`](Trail::record_all), for callers that must not block; see
+    /// [`record_async`](Trail::record_async).
     ///
     /// # Errors
     /// All were refused.
-    pub fn hand_in_all(
+    pub fn record_all_async<'a>(
         &self,
-        events: &[Event],
-        ack: Ack,
-        room_wait: Duration,
-    ) -> Result<(Vec<Receipt>, Option<HandedIn>), RecordError> {
-        let (receipts, ack, then) = self.inner.hand_in_events(events, ack, room_wait)?;
-        let kept = || receipts.iter().filter(|receipt| receipt.index.is_some());
-        let (timeout, on_failure, events) = (then.timeout, then.on_failure, kept().count() as u64);
-        let newest = kept().next_back().cloned();
-        let newest = newest.map(|receipt| HandedIn { receipt, ack, timeout, on_failure, events });
-        Ok((receipts, newest))
-    }
-
-    /// Records an event now and returns a future of its receipt, for callers that must not block. Needs no runtime.
-    /// Dropping the future only stops the waiting: the event is recorded either way.
-    ///
-    /// # Errors
-    /// As [`record`](Trail::record); a full buffer refuses at once, since waiting would block.
-    pub fn record_async(&self, event: &Event, ack: Ack) -> Result<Recording, RecordError> {
-        let handed_in = self.inner.hand_in(event, ack, Duration::ZERO)?;
-        Ok(self.confirm(handed_in))
-    }
-
-    /// The future of the receipt of an event that was handed in: ready when it has reached its level, or when time is
-    /// up.
-    pub fn confirm(&self, handed_in: HandedIn) -> Recording {
-        let deadline = deadline::after(handed_in.timeout);
-        if handed_in.ack > Ack::Accepted && handed_in.receipt.index.is_some() {
-            self.inner.log.wake_writer();
-        }
-        Recording::new(self.inner.clone(), handed_in, deadline)
-    }
-
-    /// Waits until an event that was handed in has reached its level.
-    ///
-    /// # Errors
-    /// [`RecordError::Unconfirmed`] if that took too long and the policy says `deny`.
-    pub fn finish(&self, handed_in: HandedIn) -> Result<Receipt, RecordError> {
-        let HandedIn { receipt, ack, timeout, on_failure, events } = handed_in;
-        // Mostly this is all, and then the clock need not be read for a deadline.
-        if ack == Ack::Accepted {
-            return Ok(receipt);
-        }
-        let Some(index) = receipt.index else { return Ok(receipt) };
-        let status = self.inner.wait_for(ack, index.get(), deadline::after(timeout), events);
-        confirmed(Receipt { status, ..receipt }, on_failure)
+        events: impl Into<AnyEvents<'a>>,
+    ) -> Result<PendingReceipts, RecordError> {
+        self.with(RecordOptions::new()).record_all_async(events)
     }
 
     /// Waits until the event at `index` has reached the level `ack`, at most for `timeout`.
@@ -121,162 +75,97 @@ impl Trail {
     }
 }
 
-/// What becomes of an event that was put into the handoff, or could not be.
-#[inline(always)]
-pub(super) fn handed_in(
-    pushed: Result<u64, RecordError>,
-    id: EventId,
-    then: &Treatment,
-    ack: Ack,
-) -> Result<HandedIn, RecordError> {
-    let (index, status) = match pushed {
-        Ok(index) => (Some(Index::new(index)), Status::Accepted),
-        Err(_) if then.on_failure == OnFailure::Allow => (None, Status::Refused),
-        Err(error) => return Err(error),
-    };
-    let receipt = Receipt { index, id, status };
-    let (timeout, on_failure) = (then.timeout, then.on_failure);
-    Ok(HandedIn { receipt, ack: level(then, ack), timeout, on_failure, events: 1 })
-}
-
-impl Ready<'_> {
-    /// What the caller of an event gets that is not kept.
-    fn into_dropped(self, status: Status, ack: Ack) -> HandedIn {
-        let then = self.decision.then;
-        let receipt = Receipt { index: None, id: self.stamp.id, status };
-        let (timeout, on_failure) = (then.timeout, then.on_failure);
-        HandedIn { receipt, ack: level(then, ack), timeout, on_failure, events: 1 }
-    }
-}
-
-impl Inner {
-    /// Hands an event in as the policy says, and waits for nothing but room in the buffer.
-    pub(super) fn hand_in(
-        &self,
-        event: &Event,
-        ack: Ack,
-        room_wait: Duration,
-    ) -> Result<HandedIn, RecordError> {
-        self.policy.with(|policy| {
-            with_line(|line| {
-                let sent = Sent::new(event);
-                let mut ready = Ready::decide(policy, sent, self.log.clock.now());
-                // A forked child is refused, and may meet locks of masking that nobody there releases.
-                let written = if self.is_forked() { Ok(()) } else { self.write(&mut ready, sent, line) };
-                self.hand_over(policy, ready, written, line, ack, room_wait)
-            })
-        })
+impl TrailWith<'_> {
+    /// As [`Trail::record`].
+    ///
+    /// # Errors
+    /// As there. With [`RecordOptions::once`], also if another event has its id ([`RecordError::Conflict`]), or if the
+    /// trail cannot be read to look it up.
+    #[inline]
+    pub fn record<'a>(&self, event: impl Into<AnyEvent<'a>>) -> Result<Receipt, RecordError> {
+        let handed_in = self.hand_in(event.into(), self.options.how(self.trail.inner.room_wait))?;
+        self.trail.inner.finish(handed_in)
     }
 
-    /// Hands in an event whose line, if it is kept, is `line`, unless that could not be written.
-    #[inline(always)]
-    pub(super) fn hand_over(
+    /// As [`Trail::record_async`].
+    ///
+    /// # Errors
+    /// As [`record`](TrailWith::record).
+    pub fn record_async<'a>(&self, event: impl Into<AnyEvent<'a>>) -> Result<PendingReceipt, RecordError> {
+        let handed_in = self.hand_in(event.into(), self.options.how(Duration::ZERO))?;
+        Ok(self.pending(handed_in))
+    }
+
+    /// As [`Trail::record_all`].
+    ///
+    /// # Errors
+    /// As there. What concerns one of the events is in [`RecordError::At`].
+    pub fn record_all<'a>(&self, events: impl Into<AnyEvents<'a>>) -> Result<Vec<Receipt>, RecordError> {
+        self.put_all(events.into(), self.options.how(self.trail.inner.room_wait))?.wait()
+    }
+
+    /// As [`Trail::record_all_async`].
+    ///
+    /// # Errors
+    /// All were refused.
+    pub fn record_all_async<'a>(
         &self,
-        policy: &InForce,
-        ready: Ready<'_>,
-        written: Result<(), NoAction>,
-        line: &[u8],
-        ack: Ack,
-        room_wait: Duration,
-    ) -> Result<HandedIn, RecordError> {
-        let Decision { keep, rule, .. } = ready.decision;
-        policy.count(rule, keep);
-        let pushed = match (self.count_dropped(keep), written) {
-            (Some(status), _) => return Ok(ready.into_dropped(status, ack)),
-            (None, Ok(())) => {
-                let frame = Frame { bytes: line, ends: &[line.len()], now: ready.stamp.now };
-                self.push(ready.flags(), frame, room_wait)
+        events: impl Into<AnyEvents<'a>>,
+    ) -> Result<PendingReceipts, RecordError> {
+        self.put_all(events.into(), self.options.how(Duration::ZERO))
+    }
+
+    /// Records an event if there is room for it now. Waits for nothing, and looks no id up: for callers who hold what
+    /// others need, and let go of it before they [wait](super::Held::record).
+    ///
+    /// # Errors
+    /// When it was refused for another reason than lack of room.
+    #[inline]
+    pub fn try_record<'a>(&self, event: impl Into<AnyEvent<'a>>) -> Result<Tried, RecordError> {
+        self.trail.try_hand_in(event.into(), self.options)
+    }
+
+    /// Does what [`record_all_async`](TrailWith::record_all_async) does if no wait is needed at all: neither for room in
+    /// the buffer, nor for id look-ups on the disk, for this submission or for another. Otherwise `None`, and nothing was
+    /// recorded or counted.
+    ///
+    /// # Errors
+    /// As [`record_all`](TrailWith::record_all).
+    pub fn try_record_all(&self, submission: Submission<'_>) -> Result<Option<PendingReceipts>, RecordError> {
+        let handed_in = self.trail.hand_in_at_once(submission, self.options.how(Duration::ZERO))?;
+        Ok(handed_in.map(|(receipts, newest)| self.pending_all(receipts, newest)))
+    }
+
+    #[inline]
+    fn hand_in(&self, event: AnyEvent<'_>, how: How) -> Result<HandedIn, RecordError> {
+        match (event, self.options.is_once) {
+            (AnyEvent::Event(event), false) => self.trail.inner.hand_in(event, how),
+            (AnyEvent::Event(event), true) => self.trail.hand_in_once(event, how),
+            (AnyEvent::Json(text), is_once) => self.trail.hand_in_json(text, how, is_once),
+            (AnyEvent::Text(text), false) => self.trail.hand_in_text(text, how),
+            (AnyEvent::Text(text), true) => self.trail.hand_in_json(&text.to_json(), how, true),
+        }
+    }
+
+    fn put_all(&self, events: AnyEvents<'_>, how: How) -> Result<PendingReceipts, RecordError> {
+        let (receipts, newest) = match events {
+            AnyEvents::Events(events) if self.options.is_once => {
+                let by = Submitter::default();
+                let one = |event| Submitted { event: AnyEvent::Event(event), id: None };
+                let events: Vec<Submitted<'_>> = events.iter().map(one).collect();
+                self.trail.hand_in_submission(Submission { events: &events, by: &by }, how, true)?
             }
-            (None, Err(error)) => Err(self.refused(1, error.into())),
+            AnyEvents::Events(events) => self.trail.inner.hand_in_events(events, how)?,
+            AnyEvents::Submission(submission) => self.trail.hand_in_submission(submission, how, false)?,
         };
-        if pushed.is_ok() {
-            self.count_masked(ready.is_masked().into());
-        }
-        handed_in(pushed, ready.stamp.id, ready.decision.then, ack)
+        Ok(self.pending_all(receipts, newest))
     }
 
-    /// Hands in events as one. Returns their receipts, and the level and treatment that suit all of them.
-    fn hand_in_events(
-        &self,
-        events: &[Event],
-        mut ack: Ack,
-        room_wait: Duration,
-    ) -> Result<(Vec<Receipt>, Ack, Treatment), RecordError> {
-        let policy = self.policy.load();
-        let now = self.log.clock.now();
-        let mut strictest = policy.policy.otherwise;
-        let mut receipts = Vec::with_capacity(events.len());
-        let (mut bytes, mut ends, mut flags) =
-            (Vec::with_capacity(events.len() * 512), Vec::with_capacity(events.len()), Vec::new());
-        let (count, mut masked) = (events.len() as u64, 0);
-        for event in events {
-            let sent = Sent::new(event);
-            let mut ready = Ready::decide(&policy, sent, now);
-            let Decision { keep, then, rule, .. } = ready.decision;
-            policy.count(rule, keep);
-            let status = self.count_dropped(keep);
-            if status.is_none() {
-                self.write(&mut ready, sent, &mut bytes)
-                    .map_err(|error| self.refused(count, error.into()))?;
-                masked += u64::from(ready.is_masked());
-                flags.extend(ready.flag.take().map(|flag| Flag { place: ends.len() as u64, ..*flag }));
-                ends.push(bytes.len());
-                let level = level(then, ack);
-                let (is_first, denies) = (ends.len() == 1, strictest.on_failure == OnFailure::Deny);
-                if is_first || level > ack {
-                    strictest = *then;
-                }
-                // One event whose caller must learn of a failure decides for all.
-                if !is_first && denies || then.on_failure == OnFailure::Deny {
-                    strictest.on_failure = OnFailure::Deny;
-                }
-                ack = ack.max(level);
-            }
-            let status = status.unwrap_or(Status::Accepted);
-            receipts.push(Receipt { index: None, id: ready.stamp.id, status });
-        }
-        if ends.is_empty() {
-            return Ok((receipts, ack, strictest));
-        }
-        let frame = Frame { bytes: &bytes, ends: &ends, now };
-        let first = match self.push(&flags, frame, room_wait) {
-            Ok(first) => first,
-            Err(_) if strictest.on_failure == OnFailure::Allow => {
-                let kept = receipts.iter_mut().filter(|receipt| receipt.status == Status::Accepted);
-                kept.for_each(|receipt| receipt.status = Status::Refused);
-                return Ok((receipts, ack, strictest));
-            }
-            Err(error) => return Err(error),
-        };
-        self.count_masked(masked);
-        let kept = receipts.iter_mut().filter(|receipt| receipt.status == Status::Accepted);
-        for (receipt, index) in kept.zip(first..) {
-            receipt.index = Some(Index::new(index));
-        }
-        Ok((receipts, ack, strictest))
+    fn pending(&self, handed_in: HandedIn) -> PendingReceipt {
+        PendingReceipt::new(&self.trail.inner, handed_in, self.options.lingers)
     }
 
-    /// Waits until the event at `index`, the newest of `events`, has reached `ack`.
-    pub(super) fn wait_for(&self, ack: Ack, index: u64, deadline: Instant, events: u64) -> Status {
-        if ack == Ack::Accepted {
-            return Status::Accepted;
-        }
-        if self.is_forked() {
-            // Neither its writer nor the locks of a wait can be relied on here.
-            return Status::Unconfirmed;
-        }
-        let progress = &self.log.progress;
-        self.log.wake_writer();
-        let mut reached = progress.wait_durable(index, deadline).then_some(Status::Durable);
-        if ack == Ack::Store && reached.is_some() && !cfg!(trailseal_fault = "store_not_waited_for") {
-            self.log.wake_store();
-            // Without a store nobody should wait for one.
-            let is_stored = self.log.has_store() && progress.wait_stored(index, deadline);
-            reached = is_stored.then_some(Status::Stored);
-        }
-        reached.unwrap_or_else(|| {
-            self.log.counters.unconfirmed.add(events);
-            Status::Unconfirmed
-        })
+    fn pending_all(&self, receipts: Vec<Receipt>, newest: Option<HandedIn>) -> PendingReceipts {
+        PendingReceipts::new(&self.trail.inner, receipts, newest, self.options.lingers)
     }
 }

@@ -1,24 +1,25 @@
-//! Handing in an event whose parts the caller has written as JSON text, and handing in without waiting for room.
+//! Records an event whose parts the caller has written as JSON text, and records without waiting for room.
 //!
 //! No id is looked up, so no lock of the process is taken but that of the handoff.
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
 
 use trailseal_event::complete::EventId;
 use trailseal_event::policy::{Decision, Treatment};
-use trailseal_event::{BadLine, Event, EventText, NoAction, line};
+use trailseal_event::{Event, EventText, NoAction, line};
 
+use super::any_event::{AnyEvent, Submitter};
 use super::error::RecordError;
 use super::flag::Flag;
 use super::frame::Frame;
+use super::hand_in::handed_in;
 use super::in_force::InForce;
 use super::inner::{Inner, Trail};
+use super::pending::PendingReceipt;
 use super::ready::{Ready, Sent, with_line};
-use super::receipt::{Ack, HandedIn};
-use super::recording::handed_in;
-use super::submitted::Submitter;
+use super::receipt::{HandedIn, Receipt};
+use super::record_options::{How, RecordOptions};
 
 /// A thread's buffer larger than this is freed after use.
 const TEXT_BUFFER_KEPT: usize = 1 << 18;
@@ -27,23 +28,13 @@ thread_local! {
     static TEXT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Why an event that was given as text was not handed in.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HandInTextError {
-    /// It is no event: it has no action, or it was read strictly and has a name that no event has.
-    #[error(transparent)]
-    Bad(BadLine),
-    /// It was refused.
-    #[error(transparent)]
-    Refused(#[from] RecordError),
-}
-
-/// What became of an event that was handed in without waiting for room.
+/// What became of an event that was recorded without waiting for room.
 #[derive(Debug)]
 pub enum Tried {
-    /// It is in the handoff, or is not to be kept.
-    HandedIn(HandedIn),
+    /// It has reached its level, or is not to be kept.
+    Done(Receipt),
+    /// It is recorded, and has not reached its level yet.
+    Pending(PendingReceipt),
     /// There is no room for it now. Nothing was recorded, and nothing counted.
     NoRoom(Box<Held>),
 }
@@ -51,7 +42,7 @@ pub enum Tried {
 /// An event that is ready, and for which there was no room. It keeps its id, and what was decided about it.
 ///
 /// Dropping it refuses it, and counts that.
-#[must_use = "the event is not recorded yet: see Held::hand_in"]
+#[must_use = "the event is not recorded yet: see Held::record"]
 pub struct Held {
     inner: Arc<Inner>,
     /// Its line, with the newline. Empty once it was handed in.
@@ -60,75 +51,77 @@ pub struct Held {
     id: EventId,
     flag: Option<Box<Flag>>,
     then: Treatment,
-    ack: Ack,
+    how: How,
+    lingers: bool,
     is_masked: bool,
 }
 
+/// The same, before anybody waited for a level.
+pub(super) enum Placed {
+    HandedIn(HandedIn),
+    NoRoom(Box<Held>),
+}
+
 impl Trail {
-    /// Hands in an event given as text, and waits only for room in the buffer, up to `room_wait`. Then wait with
-    /// [`finish`](Trail::finish) or [`confirm`](Trail::confirm).
-    ///
-    /// Like [`hand_in_json_once`](Trail::hand_in_json_once), but an id is not looked up.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use trailseal_core::{Ack, Options, Trail};
-    /// use trailseal_event::EventText;
-    /// # let folder = tempfile::tempdir()?;
-    /// let trail = Trail::open(folder.path(), Options::default())?;
-    /// let event = EventText { action: "invoice.approve", details: Some(r#"{"amount":12.50}"#), ..EventText::default() };
-    /// let handed_in = trail.hand_in_text(&event, Ack::Durable, Duration::from_secs(1))?;
-    /// assert_eq!(trail.finish(handed_in)?.index.map(|index| index.get()), Some(1));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// When it is no event, or was refused.
-    pub fn hand_in_text(
-        &self,
-        event: &EventText<'_>,
-        ack: Ack,
-        room_wait: Duration,
-    ) -> Result<HandedIn, HandInTextError> {
-        match self.try_hand_in_text(event, ack)? {
-            Tried::HandedIn(handed_in) => Ok(handed_in),
-            Tried::NoRoom(held) => Ok(held.hand_in(room_wait)?),
+    /// Hands in an event given as text.
+    pub(super) fn hand_in_text(&self, event: &EventText<'_>, how: How) -> Result<HandedIn, RecordError> {
+        match self.place_text(event, how, false)? {
+            Placed::HandedIn(handed_in) => Ok(handed_in),
+            Placed::NoRoom(held) => held.hand_in(),
         }
     }
 
-    /// Hands in an event given as text if there is room for it now. Waits for nothing: for callers who hold what others
-    /// need, and let go of it before they [wait](Held::hand_in).
-    ///
-    /// # Errors
-    /// As [`hand_in_text`](Trail::hand_in_text).
-    pub fn try_hand_in_text(&self, event: &EventText<'_>, ack: Ack) -> Result<Tried, HandInTextError> {
+    /// Hands in an event if there is room for it now. Waits for nothing.
+    #[inline(always)]
+    pub(super) fn try_hand_in(
+        &self,
+        event: AnyEvent<'_>,
+        options: RecordOptions,
+    ) -> Result<Tried, RecordError> {
+        // What is held waits for room later.
+        let (how, lingers) = (options.how(self.inner.room_wait), options.lingers);
+        let placed = match event {
+            AnyEvent::Text(event) => self.place_text(event, how, lingers)?,
+            AnyEvent::Event(event) => self.place_event(event, how, lingers)?,
+            AnyEvent::Json(text) => {
+                let (event, warnings) = self.read_sent(text, self.inner.strict)?;
+                let placed = self.place_event(&event, how, lingers)?;
+                self.inner.count_warnings(warnings.count());
+                placed
+            }
+        };
+        Ok(match placed {
+            Placed::HandedIn(handed_in) if handed_in.is_done() => Tried::Done(handed_in.receipt),
+            Placed::HandedIn(handed_in) => {
+                Tried::Pending(PendingReceipt::new(&self.inner, handed_in, lingers))
+            }
+            Placed::NoRoom(held) => Tried::NoRoom(held),
+        })
+    }
+
+    fn place_text(&self, event: &EventText<'_>, how: How, lingers: bool) -> Result<Placed, RecordError> {
         let inner = &self.inner;
         // A forked child is refused, and may meet locks of masking that nobody there releases.
         if inner.is_forked() {
-            return Err(inner.refused(1, RecordError::Forked).into());
+            return Err(inner.refused(1, RecordError::Forked));
         }
         with_text(|text| {
             let ends = event.write(text);
             if let Some(ends) = ends
-                && let Some(tried) = inner.try_ordinary_text((text, &ends), ack)?
+                && let Some(placed) = inner.place_ordinary_text((text, &ends), how, lingers)?
             {
-                return Ok(tried);
+                return Ok(placed);
             }
-            let (event, warnings) = self.read_sent(&event.to_json(), inner.strict).map_err(|error| {
-                inner.log.counters.refused.add(1);
-                HandInTextError::Bad(error)
-            })?;
-            let tried = self.try_hand_in(&event, ack)?;
+            let (event, warnings) = self
+                .read_sent(&event.to_json(), inner.strict)
+                .map_err(|error| inner.refused(1, error.into()))?;
+            let placed = self.place_event(&event, how, lingers)?;
             inner.count_warnings(warnings.count());
-            Ok(tried)
+            Ok(placed)
         })
     }
 
-    /// Hands in an event if there is room for it now. Waits for nothing.
-    ///
-    /// # Errors
-    /// When it was refused for another reason.
-    pub fn try_hand_in(&self, event: &Event, ack: Ack) -> Result<Tried, RecordError> {
+    fn place_event(&self, event: &Event, how: How, lingers: bool) -> Result<Placed, RecordError> {
         let inner = &self.inner;
         inner.refuse_forked().map_err(|error| inner.refused(1, error))?;
         inner.policy.with(|policy| {
@@ -136,7 +129,7 @@ impl Trail {
                 let sent = Sent::new(event);
                 let mut ready = Ready::decide(policy, sent, inner.log.clock.now());
                 let written = inner.write(&mut ready, sent, line);
-                inner.try_hand_over(policy, ready, written, line, ack)
+                inner.place(policy, ready, written, line, how, lingers)
             })
         })
     }
@@ -151,39 +144,41 @@ impl Trail {
 impl Inner {
     /// `None` if the event is out of the ordinary; then nothing was done.
     #[inline(always)]
-    fn try_ordinary_text(
+    fn place_ordinary_text(
         self: &Arc<Self>,
         (text, ends): (&[u8], &trailseal_event::Ends),
-        ack: Ack,
-    ) -> Result<Option<Tried>, RecordError> {
+        how: How,
+        lingers: bool,
+    ) -> Result<Option<Placed>, RecordError> {
         self.policy.with(|policy| {
             with_line(|bytes| {
                 let (by, now) = (Submitter::default(), self.log.clock.now());
                 let event = line::rewrite_clean_text(&self.masker, (text, ends), now, bytes);
                 let ready = event.and_then(|event| self.ready_from_clean(policy, event, &by, now, 0, bytes));
                 let Some(Ok((ready, _))) = ready else { return Ok(None) };
-                self.try_hand_over(policy, ready, Ok(()), bytes, ack).map(Some)
+                self.place(policy, ready, Ok(()), bytes, how, lingers).map(Some)
             })
         })
     }
 
     #[inline(always)]
-    fn try_hand_over(
+    fn place(
         self: &Arc<Self>,
         policy: &InForce,
         ready: Ready<'_>,
         written: Result<(), NoAction>,
         line: &[u8],
-        ack: Ack,
-    ) -> Result<Tried, RecordError> {
+        how: How,
+        lingers: bool,
+    ) -> Result<Placed, RecordError> {
         let Decision { keep, then, rule, .. } = ready.decision;
         if !ready.is_kept() || written.is_err() {
-            return self.hand_over(policy, ready, written, line, ack, Duration::ZERO).map(Tried::HandedIn);
+            return self.hand_over(policy, ready, written, line, how.at_once()).map(Placed::HandedIn);
         }
         policy.count(rule, keep);
         let frame = Frame { bytes: line, ends: &[line.len()], now: ready.stamp.now };
         let is_masked = ready.is_masked();
-        let pushed = match self.try_push(ready.flags(), frame, Duration::ZERO) {
+        let pushed = match self.try_push(ready.flags(), frame, how.at_once().room_wait) {
             Ok(index) => {
                 self.count_masked(is_masked.into());
                 Ok(index)
@@ -191,47 +186,39 @@ impl Inner {
             Err(RecordError::Full) if !cfg!(trailseal_fault = "no_room_is_refusal") => {
                 let (inner, line, now) = (self.clone(), line.to_vec(), ready.stamp.now);
                 let (id, flag, then) = (ready.stamp.id, ready.flag, *then);
-                return Ok(Tried::NoRoom(Box::new(Held {
-                    inner,
-                    line,
-                    now,
-                    id,
-                    flag,
-                    then,
-                    ack,
-                    is_masked,
-                })));
+                let held = Held { inner, line, now, id, flag, then, how, lingers, is_masked };
+                return Ok(Placed::NoRoom(Box::new(held)));
             }
             Err(error) => Err(self.refused(1, error)),
         };
-        handed_in(pushed, ready.stamp.id, then, ack).map(Tried::HandedIn)
+        handed_in(pushed, ready.stamp.id, then, how).map(Placed::HandedIn)
     }
 }
 
 impl Held {
-    /// Hands it in, waiting for room up to `room_wait`.
+    /// Records it, waiting for room for as long as the options say.
     ///
     /// # Errors
     /// When it was refused.
-    pub fn hand_in(mut self, room_wait: Duration) -> Result<HandedIn, RecordError> {
+    pub fn record(self) -> Result<PendingReceipt, RecordError> {
+        let (inner, lingers) = (self.inner.clone(), self.lingers);
+        Ok(PendingReceipt::new(&inner, self.hand_in()?, lingers))
+    }
+
+    fn hand_in(mut self) -> Result<HandedIn, RecordError> {
         let line = std::mem::take(&mut self.line);
         let frame = Frame { bytes: &line, ends: &[line.len()], now: self.now };
         let flags = self.flag.as_deref().map_or(&[][..], std::slice::from_ref);
-        let pushed = self.inner.push(flags, frame, room_wait);
+        let pushed = self.inner.push(flags, frame, self.how.room_wait);
         if pushed.is_ok() {
             self.inner.count_masked(self.is_masked.into());
         }
-        handed_in(pushed, self.id.clone(), &self.then, self.ack)
+        handed_in(pushed, self.id.clone(), &self.then, self.how)
     }
 
     /// Its id.
     pub fn id(&self) -> &EventId {
         &self.id
-    }
-
-    /// The trail that it is to be handed in to.
-    pub fn trail(&self) -> Trail {
-        Trail { inner: self.inner.clone() }
     }
 }
 
@@ -245,7 +232,11 @@ impl Drop for Held {
 
 impl std::fmt::Debug for Held {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Held").field("id", &self.id).field("ack", &self.ack).finish_non_exhaustive()
+        formatter
+            .debug_struct("Held")
+            .field("id", &self.id)
+            .field("ack", &self.how.ack)
+            .finish_non_exhaustive()
     }
 }
 

@@ -60,7 +60,7 @@ pub fn event(number: usize) -> Event {
 
 pub fn record(trail: &Trail, numbers: std::ops::Range<usize>) {
     for number in numbers {
-        trail.record_ack(&event(number), Ack::Durable).unwrap();
+        trail.with(Ack::Durable).record(&event(number)).unwrap();
     }
     assert!(trail.seal(Duration::from_secs(20)));
 }

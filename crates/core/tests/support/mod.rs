@@ -49,7 +49,7 @@ pub fn rolling() -> Options {
 pub fn record(trail: &Trail, count: usize) {
     for number in 0..count {
         let event = Event::new("test.made").description(format!("number {number} {}", "x".repeat(300)));
-        trail.record_ack(&event, Ack::Durable).unwrap();
+        trail.with(Ack::Durable).record(&event).unwrap();
     }
 }
 

@@ -68,7 +68,7 @@ pub struct Lag {
 /// # let folder = tempfile::tempdir()?;
 /// # let dir = folder.path();
 /// let trail = Trail::open(dir, Options::default())?;
-/// trail.record_ack(&Event::new("invoice.approve").tenant("acme"), Ack::Durable)?;
+/// trail.with(Ack::Durable).record(&Event::new("invoice.approve").tenant("acme"))?;
 /// let mut search = Search::open(dir, Arc::new(StdFiles))?;
 /// let filter = Filter { tenant: vec!["acme".into()], ..Filter::default() };
 /// let page = search.page(&filter, Order::NEWEST, None, 50, None)?;

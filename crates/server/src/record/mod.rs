@@ -19,7 +19,6 @@ use crate::query::Query;
 
 pub(crate) use recorder::Recorder;
 use recorder::{Asked, Done, INLINE_EVENTS_MAX};
-use refusal::refused;
 #[cfg(fuzzing)]
 pub use split::events_of;
 
@@ -38,26 +37,26 @@ pub(crate) async fn post(
     query.only(&["ack", "strict"])?;
     let sent = recorder.bodies.receive(&caller, &headers, body).await?;
     let asked = Asked { ack, strict, key: idempotency_key(&headers)? };
-    let Done { handed_in, count } = recorder.hand_in(&caller, sent, asked).await?;
+    let Done { pending, count } = recorder.record(&caller, sent, asked).await?;
     let (trail, metrics) = (&recorder.trail, &recorder.metrics);
-    let status = match &handed_in.newest {
+    let (receipts, newest) = pending.into_parts();
+    let status = match newest {
         // Already in the trail, and nothing more was asked for.
-        Some(newest) if newest.ack == Ack::Accepted => Status::Accepted,
-        Some(newest) => match trail.confirm(newest.clone()).await {
+        None => Status::Accepted,
+        Some(newest) => match newest.await {
             Ok(receipt) => receipt.status,
             Err(RecordError::Unconfirmed { .. }) => {
                 metrics.failed.inc_by(count);
-                return Ok(answer::unconfirmed(trail.origin(), &handed_in).into_response());
+                return Ok(answer::unconfirmed(trail.origin(), &receipts).into_response());
             }
-            Err(error) => return Err(refused(&error)),
+            Err(error) => return Err(refusal::problem(error)),
         },
-        None => Status::Accepted,
     };
-    metrics.batch(handed_in.events.len());
+    metrics.batch(receipts.len());
     let reached = if status == Status::Unconfirmed { &metrics.failed } else { &metrics.succeeded };
     reached.inc_by(count);
-    let accepted = || answer::accepted(trail.origin(), &handed_in, status);
-    let text = match handed_in.events.len() > INLINE_EVENTS_MAX {
+    let accepted = || answer::accepted(trail.origin(), &receipts, status);
+    let text = match receipts.len() > INLINE_EVENTS_MAX {
         true => tokio::task::block_in_place(accepted),
         false => accepted(),
     };

@@ -1,4 +1,4 @@
-//! Handing a request's events in: a few at once, many in their client's turn and away from the threads that serve
+//! Recording a request's events: a few at once, many in their client's turn and away from the threads that serve
 //! connections.
 
 use std::ops::Range;
@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 use trailseal_core::deliver::{DeliveryState, DeliveryStats};
-use trailseal_core::{Ack, BatchError, HandedInBatch, Submitted, Trail};
+use trailseal_core::{
+    Ack, AnyEvent, PendingReceipts, RecordError, RecordOptions, Submission, Submitted, Trail,
+};
 
 use super::refusal;
 use super::split::split;
@@ -26,11 +28,11 @@ const LARGE_WAITS: u32 = 20;
 const LARGE_ASKED_EVERY: Duration = Duration::from_millis(1);
 /// How many events may be on the disk but not in the index yet when a large request is recorded.
 const INDEX_LAG_MAX: u64 = 50_000;
-/// Small requests that hand in their events outside the threads that serve connections: per client, and in total.
+/// Small requests that record their events outside the threads that serve connections: per client, and in total.
 const WAITING_EACH: usize = 16;
 const WAITING_MAX: usize = 64;
 
-/// Hands in the events of requests.
+/// Records the events of requests.
 pub(crate) struct Recorder {
     pub(super) trail: Trail,
     pub(super) bodies: Arc<Bodies>,
@@ -48,9 +50,9 @@ pub(super) struct Asked<'a> {
     pub(super) key: Option<&'a str>,
 }
 
-/// What was handed in for a request, and how many events it has.
+/// What was recorded for a request, and how many events it has.
 pub(super) struct Done {
-    pub(super) handed_in: HandedInBatch,
+    pub(super) pending: PendingReceipts,
     pub(super) count: u64,
 }
 
@@ -60,8 +62,8 @@ impl Recorder {
         Recorder { trail, bodies, metrics, events_max: config.batch_events_max, turns }
     }
 
-    /// Hands in the events of a body.
-    pub(super) async fn hand_in(
+    /// Records the events of a body.
+    pub(super) async fn record(
         self: &Arc<Self>,
         caller: &Caller,
         sent: Sent,
@@ -74,33 +76,35 @@ impl Recorder {
             // the client leaves.
             let cut = move || Ok((Events::cut(bodies.unpack(sent)?, events_max)?, turn));
             let (events, turn) = aside(cut).await.unwrap_or_else(|error| Err(Problem::internal(&error)))?;
-            return self.hand_in_many(caller, events, turn, asked).await;
+            return self.record_many(caller, events, turn, asked).await;
         }
         let events = Events::cut(self.bodies.unpack(sent)?, self.events_max)?;
         if events.places.len() > INLINE_EVENTS_MAX {
             let turn = self.bodies.turn(caller.client()).await;
-            return self.hand_in_many(caller, events, turn, asked).await;
+            return self.record_many(caller, events, turn, asked).await;
         }
         let (events, by) = (submitted(caller, events.texts(), asked.key), caller.submitter(asked.strict));
-        let (ack, count) = (asked.ack, events.len() as u64);
+        let (submission, count) = (Submission { events: &events, by: &by }, events.len() as u64);
+        let options = RecordOptions::from(asked.ack).room_wait(self.trail.room_wait());
         if asked.key.is_none()
-            && let Some(handed_in) = self
+            && let Some(pending) = self
                 .trail
-                .hand_in_batch_at_once(&events, ack, &by)
+                .with(options)
+                .try_record_all(submission)
                 .map_err(|error| self.failed(count, error))?
         {
-            return Ok(Done { handed_in, count });
+            return Ok(Done { pending, count });
         }
         // Waiting here takes no thread.
         let _turn = self.turns.take(caller.client()).await;
-        let hand_in = || self.trail.hand_in_batch(&events, ack, &by, self.trail.room_wait());
-        let handed_in = tokio::task::block_in_place(hand_in).map_err(|error| self.failed(count, error))?;
-        Ok(Done { handed_in, count })
+        let record = || self.trail.with(options).record_all_async(submission);
+        let pending = tokio::task::block_in_place(record).map_err(|error| self.failed(count, error))?;
+        Ok(Done { pending, count })
     }
 
-    /// Hands in the events of a large body, in its client's turn and outside the threads that serve connections; not at
+    /// Records the events of a large body, in its client's turn and outside the threads that serve connections; not at
     /// lower priority, since everybody who records waits for whoever fills the handoff.
-    async fn hand_in_many(
+    async fn record_many(
         self: &Arc<Self>,
         caller: &Caller,
         events: Events,
@@ -109,16 +113,17 @@ impl Recorder {
     ) -> Result<Done, Problem> {
         let (recorder, caller, key) = (self.clone(), caller.clone(), asked.key.map(str::to_owned));
         let Asked { ack, strict, .. } = asked;
-        let hand_in = move || {
+        let record = move || {
             let _turn = turn;
             let events = submitted(&caller, events.texts(), key.as_deref());
-            let count = events.len() as u64;
+            let (by, count) = (caller.submitter(strict), events.len() as u64);
             recorder.wait_for_the_others();
-            let wait = recorder.trail.room_wait();
-            let handed_in = recorder.trail.hand_in_batch(&events, ack, &caller.submitter(strict), wait);
-            Ok(Done { handed_in: handed_in.map_err(|error| recorder.failed(count, error))?, count })
+            let options = RecordOptions::from(ack).room_wait(recorder.trail.room_wait());
+            let submission = Submission { events: &events, by: &by };
+            let pending = recorder.trail.with(options).record_all_async(submission);
+            Ok(Done { pending: pending.map_err(|error| recorder.failed(count, error))?, count })
         };
-        tokio::task::spawn_blocking(hand_in).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
+        tokio::task::spawn_blocking(record).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
     }
 
     /// Waits until half of the handoff is free and the index has caught up: large requests, however many, leave room
@@ -139,7 +144,7 @@ impl Recorder {
     }
 
     /// What to respond, and to count.
-    fn failed(&self, count: u64, error: BatchError) -> Problem {
+    fn failed(&self, count: u64, error: RecordError) -> Problem {
         let problem = refusal::problem(error);
         if problem.is_refused() {
             self.metrics.failed.inc_by(count);
@@ -182,6 +187,9 @@ fn id_for(caller: &Caller, key: &str, place: usize) -> String {
 }
 
 fn submitted<'a>(caller: &Caller, texts: Vec<&'a [u8]>, key: Option<&str>) -> Vec<Submitted<'a>> {
-    let one = |(place, json)| Submitted { json, id: key.map(|key: &str| id_for(caller, key, place)) };
+    let one = |(place, json)| Submitted {
+        event: AnyEvent::Json(json),
+        id: key.map(|key: &str| id_for(caller, key, place)),
+    };
     texts.into_iter().enumerate().map(one).collect()
 }

@@ -30,7 +30,7 @@ impl Case {
 
     fn record(&self, actions: &[&str]) {
         for action in actions {
-            self.trail.with_ack(Ack::Durable).record(Event::new(*action)).unwrap();
+            self.trail.with(Ack::Durable).record(Event::new(*action)).unwrap();
         }
     }
 

@@ -171,7 +171,7 @@ pub struct Handling<F, R> {
     future: InContext<F>,
     mutation: Option<Mutation>,
     /// The response, while its event is on its way to the level that the policy asks for.
-    answered: Option<(R, crate::Recording)>,
+    answered: Option<(R, crate::ReceiptFuture)>,
 }
 
 // Nothing in it is pinned: the future has a place of its own.

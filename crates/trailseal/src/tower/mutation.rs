@@ -6,7 +6,7 @@ use http::StatusCode;
 use http::request::Parts;
 
 use super::settings::Settings;
-use crate::{Category, Event, Outcome, Recording, RequestContext, Trail};
+use crate::{Category, Event, Outcome, ReceiptFuture, RequestContext, Trail};
 
 /// A request that is being handled. One that is dropped was given up. That its handler panicked is seen by [`watched`].
 pub(super) struct Mutation {
@@ -27,7 +27,7 @@ impl Mutation {
         Mutation { trail: settings.trail.clone(), request, event: Some(event), begun: Instant::now() }
     }
 
-    pub(super) fn answered(mut self, status: StatusCode) -> Recording {
+    pub(super) fn answered(mut self, status: StatusCode) -> ReceiptFuture {
         let outcome = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Outcome::Denied,
             status if status.is_client_error() || status.is_server_error() => Outcome::Failure,
@@ -37,7 +37,7 @@ impl Mutation {
         self.record(event)
     }
 
-    pub(super) fn failed(mut self) -> Recording {
+    pub(super) fn failed(mut self) -> ReceiptFuture {
         let event = self.taken(Outcome::Failure).error("the service failed without a response");
         self.record(event)
     }
@@ -47,7 +47,7 @@ impl Mutation {
         self.event.take().unwrap_or_default().outcome(outcome).duration_ms(took)
     }
 
-    fn record(&self, event: Event) -> Recording {
+    fn record(&self, event: Event) -> ReceiptFuture {
         self.request.enter(|| self.trail.record_async(event))
     }
 }

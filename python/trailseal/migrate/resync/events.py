@@ -70,7 +70,7 @@ def log_audit_event(
 def at_once(loop: asyncio.AbstractEventLoop, action: str, event: dict[str, Any], given: tuple[Any, ...]) -> AuditEntry:
     """Hands the event in now; a task waits for the rest."""
     event = event | {"id": str(uuid.uuid4())}
-    handed_in = home.using(lambda trail: trail._hand_in(action, event))  # type: ignore[arg-type]
+    handed_in = home.using(lambda trail: trail._begin(action, event))  # type: ignore[arg-type]
     if isinstance(handed_in, Receipt):
         return recorded(action, event, handed_in)
 

@@ -26,7 +26,7 @@ fn genuine() -> [Vec<u8>; 2] {
     let folder = tempfile::tempdir().unwrap();
     let trail = Trail::open(folder.path().join("trail"), Options::default()).unwrap();
     for number in 0..EVENTS {
-        trail.record_ack(&Event::new(format!("a{number}")), Ack::Durable).unwrap();
+        trail.with(Ack::Durable).record(&Event::new(format!("a{number}"))).unwrap();
     }
     trail.close(std::time::Duration::from_secs(60)).unwrap();
     let mut search = Search::open(&folder.path().join("trail"), Arc::new(StdFiles)).unwrap();

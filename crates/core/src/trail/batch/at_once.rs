@@ -1,35 +1,31 @@
 //! Hands in a request without any waiting: for threads that serve many connections.
 //!
 //! What must hold: anything that may take time (the disk, the index, somebody who looks up an id in them) is left to
-//! [`hand_in_batch`](Trail::hand_in_batch), and nothing has been recorded then.
+//! [`hand_in_submission`](Trail::hand_in_submission), and nothing has been recorded then.
 
 use std::sync::{MutexGuard, TryLockError};
 use std::time::Duration;
 
-use super::{BatchError, HandedInBatch};
+use super::HandedInAll;
+use crate::trail::any_event::Submission;
 use crate::trail::error::RecordError;
 use crate::trail::ids::Ids;
 use crate::trail::inner::Trail;
-use crate::trail::receipt::Ack;
-use crate::trail::submitted::{Submitted, Submitter};
+use crate::trail::record_options::How;
 
 /// How often the lock on the ids is tried: long enough for another request that waits for nothing either.
 const TRIES: usize = 200;
 
 impl Trail {
-    /// Does what [`hand_in_batch`](Trail::hand_in_batch) does if no wait is needed at all: neither for room in the
-    /// buffer, nor for id look-ups on the disk, for this request or for another. Otherwise `None`.
-    ///
-    /// # Errors
-    /// As [`hand_in_batch`](Trail::hand_in_batch).
-    pub fn hand_in_batch_at_once(
+    /// Does what [`hand_in_submission`](Trail::hand_in_submission) does if no wait is needed at all: neither for room in
+    /// the buffer, nor for id look-ups on the disk, for this request or for another. Otherwise `None`.
+    pub(in crate::trail) fn hand_in_at_once(
         &self,
-        events: &[Submitted<'_>],
-        ack: Ack,
-        by: &Submitter,
-    ) -> Result<Option<HandedInBatch>, BatchError> {
+        submission: Submission<'_>,
+        how: How,
+    ) -> Result<Option<HandedInAll>, RecordError> {
         let policy = self.inner.policy.load();
-        let mut request = self.make_request(events, by, &policy)?;
+        let mut request = self.make_request(submission, &policy)?;
         self.compare_within(&mut request)?;
         let Some(mut ids) = self.ids_soon() else { return Ok(None) };
         let mut keys = request.new_keys().map(|(_, key)| key).peekable();
@@ -38,9 +34,9 @@ impl Trail {
         }
         drop(keys);
         match self.push_with_ids(&request, ids, Duration::ZERO) {
-            Ok(first) => Ok(Some(self.outcome(request, &policy, first, ack))),
+            Ok(first) => Ok(Some(self.outcome(request, &policy, Some(first), how))),
             Err(RecordError::Full) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 

@@ -1,12 +1,15 @@
 //! One event of a request, prepared for the handoff.
 
-use trailseal_event::complete::Stamp;
-use trailseal_event::{BadLine, Event, Timestamp, Warnings, line};
+use std::borrow::Cow;
 
+use trailseal_event::complete::Stamp;
+use trailseal_event::{Event, Timestamp, Warnings, line};
+
+use crate::trail::any_event::{AnyEvent, Submitted, Submitter};
+use crate::trail::error::RecordError;
 use crate::trail::in_force::InForce;
 use crate::trail::inner::Trail;
 use crate::trail::ready::{OtherTenant, Ready, Sent};
-use crate::trail::submitted::{Submitted, Submitter};
 
 /// An event of a request.
 pub(super) struct One<'p> {
@@ -19,9 +22,9 @@ pub(super) struct One<'p> {
 
 impl Trail {
     /// The event as it will be written: with its tenant and id, and masked.
-    pub(super) fn written(&self, submitted: &Submitted<'_>, by: &Submitter) -> Result<Event, Why> {
+    pub(super) fn written(&self, submitted: &Submitted<'_>, by: &Submitter) -> Result<Event, RecordError> {
         let (event, _) = self.sent(submitted, by)?;
-        Ok(line::masked(&self.inner.masker, &event).map_or(event, |(masked, _)| masked))
+        Ok(line::masked(&self.inner.masker, &event).map_or_else(|| event.into_owned(), |(masked, _)| masked))
     }
 
     /// Prepares an event of a request, and appends the bytes to write to `bytes`.
@@ -32,12 +35,12 @@ impl Trail {
         policy: &'p InForce,
         now: Timestamp,
         bytes: &mut Vec<u8>,
-    ) -> Result<(One<'p>, Warnings), Why> {
+    ) -> Result<(One<'p>, Warnings), RecordError> {
         let inner = &*self.inner;
-        if submitted.id.is_none()
-            && let Some(ready) = inner.ready_from_text(policy, submitted.json, by, now, bytes)
+        if let (None, AnyEvent::Json(text)) = (&submitted.id, submitted.event)
+            && let Some(ready) = inner.ready_from_text(policy, text, by, now, bytes)
         {
-            let (ready, key) = ready.map_err(|OtherTenant| Why::OtherTenant)?;
+            let (ready, key) = ready.map_err(|OtherTenant| RecordError::OtherTenant)?;
             return Ok((One { ready, key, end: bytes.len() }, Warnings::default()));
         }
         let (event, warnings) = self.sent(submitted, by)?;
@@ -46,29 +49,36 @@ impl Trail {
         let ready = Ready::decide(policy, sent, now);
         let stamp = Stamp { recorded_by: by.recorded_by.clone(), ..ready.stamp };
         let mut ready = Ready { stamp, ..ready };
-        inner.write(&mut ready, sent, bytes).map_err(|error| Why::Bad(error.into()))?;
+        inner.write(&mut ready, sent, bytes)?;
         Ok((One { ready, key: sent.own_id().map(|(key, _)| key), end: bytes.len() }, warnings))
     }
 
     /// The event that was sent, with its submitter's tenant and the request's id if it has none.
-    fn sent(&self, submitted: &Submitted<'_>, by: &Submitter) -> Result<(Event, Warnings), Why> {
+    fn sent<'a>(
+        &self,
+        submitted: &Submitted<'a>,
+        by: &Submitter,
+    ) -> Result<(Cow<'a, Event>, Warnings), RecordError> {
         let strict = by.strict || self.inner.strict;
-        let (mut event, warnings) = self.read_sent(submitted.json, strict).map_err(Why::Bad)?;
+        let (mut event, warnings) = match submitted.event {
+            AnyEvent::Event(event) => (Cow::Borrowed(event), Warnings::default()),
+            AnyEvent::Json(text) => own(self.read_sent(text, strict)?),
+            AnyEvent::Text(text) => own(self.read_sent(&text.to_json(), strict)?),
+        };
         if let Some(own) = &by.tenant {
             match event.tenant.as_deref() {
-                Some(tenant) if *tenant != **own => return Err(Why::OtherTenant),
-                _ => event.tenant = Some(own.to_string()),
+                Some(tenant) if *tenant != **own => return Err(RecordError::OtherTenant),
+                Some(_) => {}
+                None => event.to_mut().tenant = Some(own.to_string()),
             }
         }
-        if event.id.as_deref().is_none_or(str::is_empty) {
-            event.id.clone_from(&submitted.id);
+        if submitted.id.is_some() && event.id.as_deref().is_none_or(str::is_empty) {
+            event.to_mut().id.clone_from(&submitted.id);
         }
         Ok((event, warnings))
     }
 }
 
-/// Why one event stops its request.
-pub(super) enum Why {
-    Bad(BadLine),
-    OtherTenant,
+fn own<'a>((event, warnings): (Event, Warnings)) -> (Cow<'a, Event>, Warnings) {
+    (Cow::Owned(event), warnings)
 }

@@ -106,7 +106,7 @@ pub fn text(dir: &Path) {
             assert!(recorded.is_ok());
         }
         // So that the calls are not those of a full buffer.
-        assert!(trail.flush(CLOSE));
+        trail.flush(CLOSE).unwrap();
     }
     trail.close(CLOSE).expect("closes");
     let mut numbers = load::percentiles(&histogram);
@@ -279,7 +279,7 @@ fn sustained_with(dir: &Path, size_mib: u64) {
         lag
     });
     let stopped = Instant::now();
-    assert!(trail.seal(CLOSE), "everything is sealed");
+    trail.seal(CLOSE).unwrap();
     let behind = stopped.elapsed().as_secs_f64();
     let elapsed = begun.elapsed().as_secs_f64();
     let closed = trail.close(CLOSE).expect("closes");

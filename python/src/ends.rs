@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::{notices, registry};
+use crate::{failures, notices, registry};
 
 /// How long the end of a process may take, for all trails together.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -44,16 +44,12 @@ fn at_exit(py: Python<'_>) {
     let late: Vec<String> = py.detach(|| {
         let deadline = Instant::now() + WITHIN;
         let open = trails.iter().filter_map(|shared| shared.if_open());
-        open.filter(|trail| !trail.flush(deadline.saturating_duration_since(Instant::now())))
-            .map(|trail| {
-                let stats = trail.stats();
-                format!(
-                    "{}: {} events are not on disk yet: they stay in the handoff, and are recovered at the next opening",
-                    trail.origin(),
-                    stats.accepted.saturating_sub(stats.durable),
-                )
-            })
-            .collect()
+        open.filter_map(|trail| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let why = failures::with_causes(&trail.flush(left).err()?);
+            Some(format!("{}: {why}; the next opening recovers what is in the handoff", trail.origin()))
+        })
+        .collect()
     });
     notices::log_waiting(py);
     for text in late {

@@ -62,6 +62,11 @@ pub(crate) fn of_open(py: Python<'_>, error: &OpenError) -> PyErr {
     }
 }
 
+/// Why not everything is on disk, or sealed.
+pub(crate) fn of_waiting(py: Python<'_>, error: &dyn std::error::Error) -> PyErr {
+    exception(py, "TrailsealError", with_causes(error))
+}
+
 pub(crate) fn of_close(py: Python<'_>, error: &CloseError) -> PyErr {
     exception(py, "CloseError", with_causes(error))
 }

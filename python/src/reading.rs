@@ -10,6 +10,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use trailseal_core::FlushError;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::filter::{Filter, parse_time};
 use trailseal_event::{Event, Object, Timestamp, Value};
@@ -151,12 +152,15 @@ impl Asked {
         let trail = shared.if_open();
         let begun = Instant::now();
         while let Some(trail) = &trail
-            && !py.detach(|| trail.flush(SLICE))
+            && let Err(error) = py.detach(|| trail.flush(SLICE))
         {
             py.check_signals()?;
-            if begun.elapsed() > WITHIN {
-                let text = "what was recorded before is not on disk yet: the disk is too slow, or does not accept lines";
-                return Err(failures::exception(py, "ReadError", text.to_owned()));
+            let is_slow = matches!(error, FlushError::TimedOut { .. });
+            if !is_slow || begun.elapsed() > WITHIN {
+                let why = failures::with_causes(&error);
+                let text =
+                    format!("what was recorded before is not on disk, so it cannot be read yet: {why}");
+                return Err(failures::exception(py, "ReadError", text));
             }
         }
         let search = py.detach(|| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
-use trailseal_core::{Ack, AnyEvent, CloseError, RecordError, RecordOptions, Trail as CoreTrail, Tried};
+use trailseal_core::{Ack, AnyEvent, CloseError, FlushError, RecordError, RecordOptions, SealError, Tried};
 use trailseal_event::{Event, EventText};
 
 use crate::answers::loads;
@@ -54,6 +54,21 @@ fn seconds(timeout: f64) -> PyResult<Duration> {
     Ok(Duration::from_secs_f64(timeout.min(SECONDS_MAX)))
 }
 
+/// What comes after a slice of a wait.
+enum Slice {
+    /// The next one; after the last, this failure, or just that time is up.
+    GoOn(Option<PyErr>),
+    /// Waiting does not help.
+    End(PyErr),
+}
+
+fn not_durable(py: Python<'_>, error: &FlushError) -> Slice {
+    match error {
+        FlushError::TimedOut { .. } => Slice::GoOn(None),
+        error => Slice::End(failures::of_waiting(py, error)),
+    }
+}
+
 /// Where an event goes on.
 enum Next {
     Done(Receipt),
@@ -81,22 +96,22 @@ impl Trail {
         })
     }
 
-    /// Waits in slices, so that signals are answered; `work` is told how long a slice is.
-    fn sliced(
+    /// Waits in slices, so that signals are answered; `work` is told how long a slice is. `false` if time is up.
+    fn sliced<E: Send>(
         py: Python<'_>,
         timeout: Duration,
-        work: impl Fn(&CoreTrail, Duration) -> bool + Sync,
-        trail: &CoreTrail,
+        work: impl Fn(Duration) -> Result<(), E> + Sync,
+        why: impl Fn(E) -> Slice,
     ) -> PyResult<bool> {
         let begun = std::time::Instant::now();
         loop {
             let left = timeout.saturating_sub(begun.elapsed());
-            if py.detach(|| work(trail, left.min(SLICE))) {
-                return Ok(true);
-            }
+            let Err(error) = py.detach(|| work(left.min(SLICE))) else { return Ok(true) };
             py.check_signals()?;
-            if left.is_zero() {
-                return Ok(false);
+            match why(error) {
+                Slice::GoOn(_) if !left.is_zero() => {}
+                Slice::GoOn(None) => return Ok(false),
+                Slice::GoOn(Some(failure)) | Slice::End(failure) => return Err(failure),
             }
         }
     }
@@ -445,7 +460,7 @@ impl Trail {
                 && let Some(trail) = self.shared.if_open()
             {
                 // A bundle has what is sealed.
-                trail.seal(reading::WITHIN);
+                let _ = trail.seal(reading::WITHIN);
             }
             trailseal_cli::application::export(&dir, &out, &format, &pairs)
         });
@@ -557,14 +572,21 @@ impl Trail {
     fn flush(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
         let timeout = seconds(timeout)?;
         let Some(trail) = self.shared.if_open() else { return Ok(true) };
-        Trail::sliced(py, timeout, CoreTrail::flush, &trail)
+        Trail::sliced(py, timeout, |slice| trail.flush(slice), |error| not_durable(py, &error))
     }
 
     #[pyo3(signature = (timeout = 10.0))]
     fn seal(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
         let timeout = seconds(timeout)?;
         let Some(trail) = self.shared.if_open() else { return Ok(true) };
-        Trail::sliced(py, timeout, CoreTrail::seal, &trail)
+        let why = |error| match &error {
+            SealError::NotDurable(error) => not_durable(py, error),
+            SealError::TimedOut { .. } => Slice::GoOn(None),
+            // It is tried again, so this may pass.
+            SealError::Failing { .. } => Slice::GoOn(Some(failures::of_waiting(py, &error))),
+            _ => Slice::End(failures::of_waiting(py, &error)),
+        };
+        Trail::sliced(py, timeout, |slice| trail.seal(slice), why)
     }
 
     #[pyo3(signature = (timeout = 10.0))]

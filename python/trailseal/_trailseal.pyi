@@ -338,9 +338,11 @@ class Trail:
         """Replaces the key that signs this process's trail, and records that. The old key vouches for the new one, which
         is returned in signed-note form. Waits until the rotation is sealed."""
     def flush(self, timeout: float = 10.0) -> bool:
-        """Waits until everything accepted so far is on disk; ``False`` if that took longer."""
+        """Waits until everything accepted so far is on disk; ``False`` if that took longer. Raises ``TrailsealError`` where
+        waiting does not help, and says why: the disk does not accept lines, for example."""
     def seal(self, timeout: float = 10.0) -> bool:
-        """Waits until everything accepted so far is covered by a signed checkpoint; ``False`` if that took longer."""
+        """Waits until everything accepted so far is covered by a signed checkpoint; ``False`` if that took longer. Raises
+        ``TrailsealError`` where something is wrong, and says what."""
     def close(self, timeout: float = 10.0) -> None:
         """Stops accepting, makes everything accepted durable, seals it, and gives the folder free. Closing again does
         nothing. Raises ``TrailsealError`` if time runs out; what was accepted stays in the folder and is recovered at the

@@ -136,8 +136,11 @@ impl Writer {
                 break;
             }
             self.give_up_segment();
+            let reason = error.to_string();
+            // Before anybody is told that it fails, and may ask why.
+            self.log.set_write_failure(Some(error));
             if self.log.gate.close(Shut::DiskFailing) {
-                self.log.notice(&Notice::SegmentFailed { reason: error.to_string() });
+                self.log.notice(&Notice::SegmentFailed { reason });
             }
             self.log.progress.set_failing();
             self.watch.look_at_folder();
@@ -156,6 +159,7 @@ impl Writer {
         self.log.handoff.released(&mut self.drain);
         self.give_cache_back();
         if self.log.gate.open(Shut::DiskFailing) {
+            self.log.set_write_failure(None);
             self.log.notice(&Notice::SegmentRecovered);
         }
     }

@@ -1,5 +1,6 @@
 //! What the callers of a trail and the threads of its log share: the way of a line from the handoff to the sinks.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -35,6 +36,8 @@ pub(crate) struct Log {
     /// How long the trail's own events wait for room in it.
     pub(crate) room_wait: Duration,
     pub(crate) progress: Progress,
+    /// Why the disk does not accept lines, while it does not.
+    pub(crate) write_failure: Mutex<Option<Arc<io::Error>>>,
     pub(crate) counters: Counters,
     pub(crate) commits: CountedCommits,
     pub(crate) gate: Gate,
@@ -68,6 +71,15 @@ impl Log {
         if let Some(on_notice) = &self.on_notice {
             on_notice(notice);
         }
+    }
+
+    /// The disk accepts lines (`None`), or does not, for this reason.
+    pub(crate) fn set_write_failure(&self, failure: Option<io::Error>) {
+        *self.write_failure.lock().unwrap_or_else(PoisonError::into_inner) = failure.map(Arc::new);
+    }
+
+    pub(crate) fn write_failure(&self) -> Option<Arc<io::Error>> {
+        self.write_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn wake_writer(&self) {

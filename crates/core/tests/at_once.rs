@@ -38,10 +38,10 @@ fn ids_are_looked_up_in_memory_or_not_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let trail = open(folder.path());
     let (one, other) = (r#"{"action":"a","id":"one"}"#, r#"{"action":"a","id":"other"}"#);
-    assert!(trail.flush(WAIT));
+    trail.flush(WAIT).unwrap();
     assert!(at_once(&trail, one).is_none(), "nobody has read the trail yet");
     assert!(at_once(&trail, r#"{"action":"a"}"#).is_some());
-    assert!(trail.flush(WAIT));
+    trail.flush(WAIT).unwrap();
     assert!(matches!(waiting(&trail, one), Status::Accepted));
     assert!(at_once(&trail, one).is_none(), "a repeat is compared");
     assert!(matches!(waiting(&trail, one), Status::Repeated { .. }));

@@ -135,7 +135,7 @@ fn every_event_arrives_once_through_faults_rolls_and_openings() {
         for number in 0..100 {
             trail.record(&event(number)).unwrap();
             if number % 20 == 0 {
-                trail.flush(SOON);
+                trail.flush(SOON).unwrap();
             }
         }
         let sealed = trail.stats().accepted;
@@ -168,7 +168,7 @@ fn lines_that_a_failed_segment_holds_beyond_its_end_are_not_delivered() {
         wait_until("a failure of the disk", || trail.stats().counted.segment_failures > round);
         files.set_broken(false);
         wait_until("a recovery", || trail.stats().durable == trail.stats().accepted);
-        assert!(trail.flush(SOON));
+        trail.flush(SOON).unwrap();
     }
     trail.close(SOON).unwrap();
     check_equal(dir, &options, &store);
@@ -282,7 +282,7 @@ fn delivered_from_changed(change: impl FnOnce(&mut Vec<Vec<u8>>)) -> (DeliverySt
     let dir = tempfile::tempdir().unwrap();
     let trail = Trail::open(dir.path(), options()).unwrap();
     (1..20).for_each(|number| _ = trail.record(&event(number)).unwrap());
-    assert!(trail.flush(SOON));
+    trail.flush(SOON).unwrap();
     let path = dir.path().join("segments/00000000000000000000.jsonl");
     let whole = std::fs::read(&path).unwrap();
     let mut lines: Vec<Vec<u8>> = whole.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();

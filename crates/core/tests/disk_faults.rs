@@ -44,7 +44,7 @@ fn session(files: &FaultFiles, session: u32) -> Result<Told, OpenError> {
             Err(_) => {}
         }
         if number == 6 {
-            trail.seal(Duration::from_secs(5));
+            let _ = trail.seal(Duration::from_secs(5));
         }
     }
     if trail.close(Duration::from_secs(5)).is_ok() {

@@ -178,7 +178,7 @@ fn each_way_in_gives_the_same_lines_and_counts() {
         record(&trail);
         let counted = trail.stats().counted;
         let counts = (trail.rule_counts(), counted.off, counted.masked, counted.refused);
-        assert!(trail.flush(LONG));
+        trail.flush(LONG).unwrap();
         let lines = contents(folder.path());
         assert_eq!(lines.len(), 5, "{name}: two of the three that are kept are flagged: {lines:?}");
         assert_eq!(first.get_or_insert_with(|| (lines.clone(), counts.clone())), &(lines, counts), "{name}");
@@ -258,7 +258,7 @@ fn a_policy_that_comes_during_the_look_up_of_an_id_decides() {
         handle.set(Arc::downgrade(&trail)).unwrap();
         trail.look_ids_up_in(Box::new(Slow(handle)));
         assert_eq!(record(&trail), Status::Off, "{name}");
-        assert!(trail.flush(LONG));
+        trail.flush(LONG).unwrap();
         assert_eq!(actions(folder.path()), ["trail.opened", "trail.policy_changed"], "{name}");
         trail.close(LONG).unwrap();
     }

@@ -43,7 +43,7 @@ fn stopped(is_clean: bool, events: u64) -> Case {
     for _ in 0..events {
         trail.record(&Event::new("test.later")).unwrap();
     }
-    assert!(trail.flush(SOON));
+    trail.flush(SOON).unwrap();
     let dir = match is_clean {
         true => {
             trail.close(SOON).unwrap();

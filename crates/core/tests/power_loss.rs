@@ -38,7 +38,7 @@ fn workload(files: &FaultFiles) {
                 files.acknowledge(receipt.index.unwrap().get());
             }
             if number == 20 {
-                assert!(trail.seal(Duration::from_secs(10)));
+                trail.seal(Duration::from_secs(10)).unwrap();
                 trail.rotate_key().unwrap();
             }
         }

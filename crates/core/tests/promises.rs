@@ -189,7 +189,7 @@ fn a_broken_disk_refuses_new_events_and_writes_the_old_ones_once_it_is_mended() 
     files.set_broken(true);
     let during = unconfirmed(trail.with(Ack::Durable).record(&event("during")));
     until("the disk to be found failing", || {
-        matches!(trail.record(&event("no")), Err(RecordError::DiskFailing))
+        matches!(trail.record(&event("no")), Err(RecordError::DiskFailing { .. }))
     });
     files.set_broken(false);
     until("events to be taken again", || trail.record(&event("after")).is_ok());
@@ -209,7 +209,7 @@ fn below_the_disk_reserve_new_events_are_refused_and_accepted_ones_still_written
     let first = trail.record(&event("first")).unwrap();
     files.set_free_bytes(99 << 20);
     until("the reserve", || matches!(trail.record(&event("no")), Err(RecordError::DiskReserve)));
-    assert!(trail.flush(LONG));
+    trail.flush(LONG).unwrap();
     files.set_free_bytes(200 << 20);
     until("room", || trail.record(&event("again")).is_ok());
     trail.close(LONG).unwrap();
@@ -415,7 +415,7 @@ fn anchors_are_given_each_checkpoint_that_stands_at_the_end() {
         vec![Anchor::File(kept.clone()), Anchor::Command(format!("cat >> {}", by_command.display()))];
     let trail = Trail::open(&dir, options).unwrap();
     trail.record(&event("anchored")).unwrap();
-    assert!(trail.seal(LONG));
+    trail.seal(LONG).unwrap();
     trail.close(LONG).unwrap();
     let newest = std::fs::read_to_string(dir.join("checkpoint")).unwrap();
     assert!(std::fs::read_to_string(&kept).unwrap().ends_with(&format!("{newest}\n")));

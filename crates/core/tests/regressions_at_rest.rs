@@ -51,7 +51,7 @@ fn every_rolled_end_has_a_kept_checkpoint() {
         for _ in 0..5 {
             trail.with(Ack::Durable).record(&event(&"x".repeat(400))).unwrap();
             // Everything is sealed before the next segment begins, as in any trail that is not busy.
-            assert!(trail.seal(SOON));
+            trail.seal(SOON).unwrap();
         }
         trail.close(SOON).unwrap();
     }
@@ -141,12 +141,14 @@ fn a_view_from_before_a_rotation_believes_the_new_key_when_it_looks_again() {
     let dir = tempfile::tempdir().unwrap();
     let trail = Trail::open(dir.path(), options()).unwrap();
     trail.record(&event("before")).unwrap();
-    assert!(trail.flush(SOON) && trail.seal(SOON));
+    trail.flush(SOON).unwrap();
+    trail.seal(SOON).unwrap();
     let mut reader = Reader::open(dir.path(), Arc::new(StdFiles)).unwrap();
     reader.checkpoint().unwrap();
     let key = trail.rotate_key().unwrap();
     trail.record(&event("after")).unwrap();
-    assert!(trail.flush(SOON) && trail.seal(SOON));
+    trail.flush(SOON).unwrap();
+    trail.seal(SOON).unwrap();
     reader.refresh().unwrap();
     reader.checkpoint().unwrap();
     assert_eq!(reader.manifest().current_key(), Some(&key));
@@ -225,7 +227,7 @@ fn a_segment_that_is_compressed_during_a_backup_comes_with_its_checkpoint() {
         for _ in 0..10 {
             trail.with(Ack::Durable).record(&event(&"x".repeat(400))).unwrap();
         }
-        assert!(trail.seal(SOON));
+        trail.seal(SOON).unwrap();
     };
     fill(&trail);
     let compressed = |dir: &Path| {
@@ -254,6 +256,7 @@ fn a_segment_that_is_compressed_during_a_backup_comes_with_its_checkpoint() {
     assert!(compressed(copy.path()) > 0);
     trail.close(SOON).unwrap();
     let copied = Trail::open(copy.path(), options).unwrap();
-    assert!(copied.seal(SOON) && copied.stats().sealed >= backed_up.events);
+    copied.seal(SOON).unwrap();
+    assert!(copied.stats().sealed >= backed_up.events);
     copied.close(SOON).unwrap();
 }

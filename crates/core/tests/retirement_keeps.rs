@@ -41,7 +41,7 @@ fn is_there(trail: &Trail, index: u64) -> bool {
 }
 
 fn events_of(trail: &Trail, action: &str) -> Vec<Value> {
-    assert!(trail.flush(SOON));
+    trail.flush(SOON).unwrap();
     let mut reader = trail.reader().unwrap();
     let (end, mut found) = (reader.end().get(), Vec::new());
     reader

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use support::{SOON, sealing_at_once as options};
 use trailseal_core::deliver::{Batch, DeliveryState, Position, Sink, SinkError};
 use trailseal_core::{
-    Ack, AnyEvent, HandoffPlace, Notice, Options, PendingReceipt, Reader, RecordError, RecordOptions,
-    SetPolicyError, Status, Submission, Submitted, Submitter, Trail,
+    Ack, AnyEvent, FlushError, HandoffPlace, Notice, Options, PendingReceipt, Reader, RecordError,
+    RecordOptions, SetPolicyError, Status, Submission, Submitted, Submitter, Trail,
 };
 use trailseal_event::policy::{Mode, Policy, Rule, When};
 use trailseal_event::{Event, Index, Value};
@@ -130,7 +130,7 @@ fn who_sends_an_event_again_under_its_id_gets_no_other_chance() {
         trail.with(ONCE).record(&Event::new("x.read").id(n.to_string())).unwrap();
     };
     (0..500).for_each(send);
-    trail.seal(SOON);
+    let _ = trail.seal(SOON);
     let once = lines(dir.path()).len();
     (0..500).for_each(send);
     trail.close(SOON).unwrap();
@@ -185,7 +185,10 @@ fn a_forked_child_waits_for_no_lock_of_its_parent() {
         let from_json = trail.with(ONCE).record(AnyEvent::Json(json));
         let submitted = [Submitted::json(json)];
         let batch = trail.record_all(Submission { events: &submitted, by: &Submitter::default() });
-        matches!(once, Err(RecordError::Forked)) && from_json.is_err() && batch.is_err() && !trail.flush(SOON)
+        matches!(once, Err(RecordError::Forked))
+            && from_json.is_err()
+            && batch.is_err()
+            && matches!(trail.flush(SOON), Err(FlushError::Forked))
     });
     files.set_stalled(false);
     filling.join().unwrap();

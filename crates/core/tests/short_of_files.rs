@@ -55,15 +55,15 @@ fn sealing_goes_on_with_the_files_that_it_holds_and_with_one() {
     let (trail, told) = open(dir.path(), &files);
     // So many that the tree has a second level.
     record(&trail, 400);
-    assert!(trail.seal(SOON));
+    trail.seal(SOON).unwrap();
     // No file more than are open: the sealer's own must do.
     files.set_open_files_max(files.open_files());
     record(&trail, 300);
-    assert!(trail.seal(SOON), "{:?}", trail.stats());
+    trail.seal(SOON).unwrap();
     // One alone, besides the writer's.
     files.set_open_files_max(OF_THE_WRITER + 1);
     record(&trail, 300);
-    assert!(trail.seal(SOON), "{:?}", trail.stats());
+    trail.seal(SOON).unwrap();
     assert_eq!((trail.stats().seal_trouble, &**told.lock().unwrap()), (None, &[][..]));
     files.set_open_files_max(0);
     trail.close(SOON).unwrap();
@@ -77,7 +77,7 @@ fn without_any_file_events_are_taken_and_it_is_told_until_all_are_sealed() {
     let (dir, files) = (tempfile::tempdir().unwrap(), FaultFiles::new());
     let (trail, told) = open(dir.path(), &files);
     record(&trail, 400);
-    assert!(trail.seal(SOON));
+    trail.seal(SOON).unwrap();
     let sealed = trail.stats().sealed;
     files.set_open_files_max(OF_THE_WRITER);
     record(&trail, 100);
@@ -107,7 +107,7 @@ fn a_close_that_could_not_seal_says_so_and_the_next_opening_does_it() {
     let (dir, files) = (tempfile::tempdir().unwrap(), FaultFiles::new());
     let (trail, _) = open(dir.path(), &files);
     record(&trail, 400);
-    assert!(trail.seal(SOON));
+    trail.seal(SOON).unwrap();
     // Somebody else's, so that the end of the writer helps nobody.
     let held = files.open_read(&trail.folder().root().join("trail.toml")).unwrap();
     files.set_open_files_max(1);
@@ -127,7 +127,7 @@ fn a_shortage_that_passes_during_a_close_is_waited_for() {
     let (dir, files) = (tempfile::tempdir().unwrap(), FaultFiles::new());
     let (trail, told) = open(dir.path(), &files);
     record(&trail, 400);
-    assert!(trail.seal(SOON));
+    trail.seal(SOON).unwrap();
     files.set_open_files_max(OF_THE_WRITER);
     record(&trail, 100);
     let closing = std::thread::spawn(move || trail.close(SOON).unwrap());

@@ -110,7 +110,7 @@ fn without_room_nothing_is_counted_and_what_was_decided_stays() {
     let recorded = held.record().unwrap();
     assert_eq!(recorded.receipt().id, id);
     recorded.wait().unwrap();
-    assert!(trail.flush(SOON));
+    trail.flush(SOON).unwrap();
 
     hangs.store(true, SeqCst);
     let held = loop {

@@ -34,7 +34,7 @@ fn fields(warnings: &Warnings) -> Vec<&str> {
 
 /// The events of the trail that are not its own.
 fn events(trail: &Trail) -> Vec<Recorded> {
-    assert!(trail.flush(SOON));
+    trail.flush(SOON).unwrap();
     let mut events = Vec::new();
     let mut each = |_: Index, line: &[u8]| {
         events.extend(Event::from_line(line).ok().filter(|recorded| !recorded.system));

@@ -130,7 +130,7 @@ impl World {
                 let first = (receipt.index.unwrap().get(), sent.action.clone());
                 self.there.entry(sent.key()).or_insert(first);
                 // Until it is on disk, nobody looks for it.
-                assert!(self.trail.flush(WAIT));
+                self.trail.flush(WAIT).unwrap();
             }
             Step::Deliver(count) => self.deliver(*count),
             Step::Close => {
@@ -253,7 +253,7 @@ fn indexed(events: usize, range_events: usize) -> World {
     for number in 0..events {
         world.once(&sent(number));
     }
-    assert!(world.trail.flush(WAIT));
+    world.trail.flush(WAIT).unwrap();
     // A batch is never cut, so none is larger than a range.
     for _ in 0..=events / range_events {
         world.deliver(range_events);
@@ -304,7 +304,8 @@ fn an_index_of_another_state_of_the_trail_is_not_believed() {
         one.once(&sent(number));
         other.once(&sent(100 + number));
     }
-    assert!(one.trail.flush(WAIT) && other.trail.flush(WAIT));
+    one.trail.flush(WAIT).unwrap();
+    other.trail.flush(WAIT).unwrap();
     one.deliver(usize::MAX);
     one.take(&Step::Close);
     one.indexer = None;

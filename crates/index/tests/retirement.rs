@@ -54,7 +54,7 @@ fn record(trail: &Trail, numbers: std::ops::Range<u32>) {
             .id(format!("id-{number}"));
         trail.with(Ack::Durable).record(&event).unwrap();
     }
-    assert!(trail.seal(WAIT));
+    trail.seal(WAIT).unwrap();
 }
 
 fn filters() -> Vec<Filter> {

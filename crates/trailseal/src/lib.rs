@@ -109,8 +109,8 @@ pub use trailseal_core::{
 pub use trailseal_export::archive;
 // What can go wrong.
 pub use trailseal_core::{
-    ArchiveError, CloseError, ForgetSinkError, HoldError, OpenError, ReadError, RecordError, RetainError,
-    RotateError, SetPolicyError,
+    ArchiveError, CloseError, FlushError, ForgetSinkError, HoldError, OpenError, ReadError, RecordError,
+    RetainError, RotateError, SealError, SetPolicyError,
 };
 
 /// The blocks of the page `docs/rust.md`, run as they stand there.

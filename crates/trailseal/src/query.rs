@@ -19,8 +19,8 @@ use trailseal_event::{Recorded, Truncation};
 
 use crate::time::timestamp;
 use crate::{
-    Category, Event, Filter, FilterError, IdFilter, Index, Object, Outcome, ResourceFilter, Severity,
-    Timestamp, Value,
+    Category, Event, Filter, FilterError, FlushError, IdFilter, Index, Object, Outcome, ResourceFilter,
+    Severity, Timestamp, Value,
 };
 
 #[cfg(feature = "index")]
@@ -303,11 +303,8 @@ impl RecordedEvent {
 #[non_exhaustive]
 pub enum QueryError {
     /// What was recorded before is not on disk, and so cannot be shown yet.
-    #[error("what was recorded before is not on disk after {:.1} s: the disk is slow or failing", waited.as_secs_f64())]
-    NotDurable {
-        /// How long it was waited for.
-        waited: Duration,
-    },
+    #[error("what was recorded before is not on disk, so it cannot be shown yet")]
+    NotDurable(#[from] FlushError),
     /// The trail could not be read.
     #[error("could not read the trail")]
     Read(#[from] ReadError),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use trailseal_core::{Reader, Stats, load_mask_key, verify};
 
@@ -12,9 +12,9 @@ use crate::query::{Besides, Finder, Finders, Query};
 use crate::recording::{ReceiptFuture, ReceiptsFuture};
 use crate::temporary::TemporaryFolder;
 use crate::{
-    CloseError, Closed, Event, Filter, HandoffPlace, Index, OnNotice, OpenError, Options, Page, Policy,
-    QueryError, ReadError, Receipt, RecordError, RecordOptions, RecordedEvent, ResourceFilter, RotateError,
-    SetPolicyError, Sink, Verdict, VerifyError, VerifyOptions, VerifyingKey, context,
+    CloseError, Closed, Event, Filter, FlushError, HandoffPlace, Index, OnNotice, OpenError, Options, Page,
+    Policy, QueryError, ReadError, Receipt, RecordError, RecordOptions, RecordedEvent, ResourceFilter,
+    RotateError, SealError, SetPolicyError, Sink, Verdict, VerifyError, VerifyOptions, VerifyingKey, context,
 };
 
 /// How long a read waits for what was recorded before it to be on disk.
@@ -281,9 +281,8 @@ impl Trail {
         work: impl FnOnce(&mut Finder) -> Result<T, QueryError>,
     ) -> Result<T, QueryError> {
         // Also where no event is taken any more: what was taken before may not be on disk. After a close in time all of it is.
-        let begun = Instant::now();
-        if !cfg!(trailseal_fault = "query_not_flushed") && !self.core.flush(READABLE_WITHIN) {
-            return Err(QueryError::NotDurable { waited: begun.elapsed() });
+        if !cfg!(trailseal_fault = "query_not_flushed") {
+            self.core.flush(READABLE_WITHIN)?;
         }
         self.note_read(what, query, besides);
         self.held.finders.with(work)
@@ -433,9 +432,21 @@ impl Trail {
         matches!(self.why_shut(), Some(RecordError::Closed))
     }
 
-    /// Waits until everything accepted so far is on disk; `false` if that took longer than `timeout`.
-    pub fn flush(&self, timeout: Duration) -> bool {
+    /// Waits until everything accepted so far is on disk, at most for `timeout`.
+    ///
+    /// # Errors
+    /// When it is not, and why: the time was too short, or the disk does not accept lines.
+    pub fn flush(&self, timeout: Duration) -> Result<(), FlushError> {
         self.core.flush(timeout)
+    }
+
+    /// Waits until everything accepted so far is covered by a signed checkpoint, without waiting for the usual interval;
+    /// at most for `timeout`.
+    ///
+    /// # Errors
+    /// When it is not, and why.
+    pub fn seal(&self, timeout: Duration) -> Result<(), SealError> {
+        self.core.seal(timeout)
     }
 
     /// Stops accepting, makes everything accepted durable, delivers it, seals it, and gives the folder free. Blocks.

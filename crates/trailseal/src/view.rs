@@ -20,7 +20,7 @@ use crate::{Index, Page, Query, QueryError, ReadError, RecordedEvent, Verdict, V
 /// # let dir = folder.path();
 /// let trail = Trail::open(dir)?;
 /// trail.record(Event::new("invoice.approve"))?;
-/// assert!(trail.flush(std::time::Duration::from_secs(10)));
+/// trail.flush(std::time::Duration::from_secs(10)).unwrap();
 ///
 /// let view = TrailView::open(dir)?;
 /// assert_eq!(view.query(Query::new())?.events[0].event.action, "invoice.approve");

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from itertools import islice
 from typing import Any, TypeVar
 
-from trailseal import ClosedError, Trail
+from trailseal import ClosedError, Trail, TrailsealError
 
 T = TypeVar("T")
 
@@ -87,11 +87,18 @@ class Home:
             trail = self._trail
             if trail is None or trail.is_closed:
                 return 0
-            late = 0 if trail.flush(timeout) else not_durable(trail)
+            late = 0 if _is_flushed(trail, timeout) else not_durable(trail)
             if self._is_own:
                 self._trail, self._is_own = None, False
                 trail.close(timeout)
             return late
+
+
+def _is_flushed(trail: Trail, timeout: float) -> bool:
+    try:
+        return trail.flush(timeout)
+    except TrailsealError:
+        return False
 
 
 def not_durable(trail: Trail) -> int:

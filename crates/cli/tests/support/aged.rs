@@ -64,7 +64,7 @@ pub fn make(dir: &Path, old: usize, tenants: usize) {
         let ack = if number % 32 == 31 { Ack::Durable } else { Ack::Accepted };
         trail.with(ack).record(&event(number, tenants)).unwrap();
     }
-    assert!(trail.flush(Duration::from_secs(60)));
+    trail.flush(Duration::from_secs(60)).unwrap();
     clock.days_ago(1);
     for number in 0..10 {
         let event = Event::new("page.read").id(format!("new-{number}")).tenant("t0");

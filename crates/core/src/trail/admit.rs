@@ -28,7 +28,7 @@ impl Inner {
         room_wait: Duration,
     ) -> Result<u64, RecordError> {
         match self.log.gate.shut() {
-            Some(shut) => Err(RecordError::of_shut(shut)),
+            Some(shut) => Err(RecordError::of_shut(shut, &self.log)),
             None if flags.is_empty() => put(&self.log, events, room_wait),
             None => put_flagged(&self.log, &self.masker, flags, events, room_wait),
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use trailseal_event::mask::MaskError;
 use trailseal_event::{BadLine, Index, NoAction};
@@ -11,6 +12,7 @@ use super::secrets::SecretError;
 use crate::gate::Shut;
 use crate::handoff::{Handoff, Refused};
 use crate::lock::Holder;
+use crate::log::Log;
 
 /// Why a trail could not be opened. A failed open loses nothing that was accepted.
 #[derive(Debug, thiserror::Error)]
@@ -260,8 +262,17 @@ pub enum RecordError {
     #[error("the trail's folder was moved or removed while in use: put it back, or open it where it is")]
     FolderMoved,
     /// The disk does not accept lines; what was accepted before is kept and retried.
-    #[error("the disk does not accept lines: see the log for the reason")]
-    DiskFailing,
+    #[error(
+        "the disk does not accept lines: what was accepted before is in the handoff, and is written when it does"
+    )]
+    DiskFailing {
+        /// The system's error.
+        #[source]
+        source: Option<Arc<io::Error>>,
+    },
+    /// The writer thread ended by a panic; the next opening recovers what it left.
+    #[error("the writer has stopped: close the trail and open it again")]
+    WriterStopped,
     /// The event has an index and is kept, but did not reach the requested level in time.
     #[error("event {index} is kept, but was not confirmed in time: a retry with the same id {id} is safe")]
     Unconfirmed {
@@ -287,12 +298,13 @@ impl RecordError {
         RecordError::At { place, source: Box::new(self) }
     }
 
-    pub(super) fn of_shut(shut: Shut) -> RecordError {
+    pub(super) fn of_shut(shut: Shut, log: &Log) -> RecordError {
         match shut {
             Shut::Closed => RecordError::Closed,
             Shut::DiskReserve => RecordError::DiskReserve,
             Shut::FolderMoved => RecordError::FolderMoved,
-            Shut::DiskFailing | Shut::WriterDied => RecordError::DiskFailing,
+            Shut::DiskFailing => RecordError::DiskFailing { source: log.write_failure() },
+            Shut::WriterDied => RecordError::WriterStopped,
         }
     }
 

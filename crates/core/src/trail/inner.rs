@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,7 +15,6 @@ use super::error::RecordError;
 use super::ids::Ids;
 use super::reader::{ReadError, Reader};
 use super::recover::Found;
-use crate::deadline;
 use crate::deliver::Delivery;
 use crate::folder::Folder;
 use crate::lock::Lock;
@@ -122,7 +120,7 @@ impl Trail {
 
     /// Why no event would be accepted now; `None` if one would.
     pub fn why_shut(&self) -> Option<RecordError> {
-        self.inner.log.gate.shut().map(RecordError::of_shut)
+        self.inner.log.gate.shut().map(|shut| RecordError::of_shut(shut, &self.inner.log))
     }
 
     /// Whether there is a store that [`Ack::Store`](crate::Ack::Store) waits for.
@@ -133,34 +131,6 @@ impl Trail {
     /// How long to wait for a full buffer, according to the options.
     pub fn room_wait(&self) -> Duration {
         self.inner.room_wait
-    }
-
-    /// Waits until everything accepted so far is on disk; `false` if that took longer than `timeout`.
-    pub fn flush(&self, timeout: Duration) -> bool {
-        let log = &self.inner.log;
-        if self.inner.is_forked() {
-            return false;
-        }
-        let Some(last) = log.handoff.next().checked_sub(1) else { return true };
-        log.wake_writer();
-        log.progress.wait_durable(last, deadline::after(timeout))
-    }
-
-    /// Waits until everything accepted so far is covered by a signed checkpoint on disk, without waiting for the usual
-    /// interval; `false` if that took longer than `timeout`.
-    pub fn seal(&self, timeout: Duration) -> bool {
-        let deadline = deadline::after(timeout);
-        let log = &self.inner.log;
-        if self.inner.is_forked() {
-            return false;
-        }
-        let size = log.handoff.next();
-        if !self.flush(timeout) {
-            return false;
-        }
-        log.seal_wanted.fetch_max(size, Ordering::AcqRel);
-        log.wake_sealer();
-        log.progress.wait_sealed(size, deadline)
     }
 
     /// Whether events of this trail keep a tenant unchanged. Check this before giving somebody a tenant to read or

@@ -250,6 +250,7 @@ fn log(
         handoff,
         room_wait: options.handoff.timeout,
         progress: Progress::new(recovered.next, recovered.edge.size()),
+        write_failure: Mutex::default(),
         counters: Counters::default(),
         commits: CountedCommits::default(),
         gate: Gate::default(),

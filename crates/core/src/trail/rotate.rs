@@ -13,6 +13,7 @@ use trailseal_event::Object;
 use trailseal_tlog::{SigningKey, VerifyingKey};
 
 use super::error::RecordError;
+use super::flush::SealError;
 use super::inner::Trail;
 use super::signing_key::next_file;
 use crate::file::Files;
@@ -32,7 +33,11 @@ pub enum RotateError {
     #[error(
         "the rotation was not sealed within 30 seconds: it will be carried out with the next checkpoint; check the disk"
     )]
-    NotSealed,
+    NotSealed {
+        /// Why, if sealing itself failed.
+        #[source]
+        source: Option<SealError>,
+    },
     /// The trail has had as many keys as it can.
     #[error(
         "the trail's key was rotated {ROTATIONS_MAX} times, and other tools read no more signature lines: start a new \
@@ -68,11 +73,11 @@ impl Trail {
         // One at a time: there is one file for the next key.
         let _rotating = inner.rotating.lock().unwrap_or_else(PoisonError::into_inner);
         self.ask_for_rotation()?;
-        let is_sealed = self.seal(SEAL_TIMEOUT);
+        let sealed = self.seal(SEAL_TIMEOUT);
         let keys = inner.keys.lock().unwrap_or_else(PoisonError::into_inner);
         match keys.rotating {
-            None if is_sealed => Ok(keys.signing.verifying_key()),
-            _ => Err(RotateError::NotSealed),
+            None if sealed.is_ok() => Ok(keys.signing.verifying_key()),
+            _ => Err(RotateError::NotSealed { source: sealed.err() }),
         }
     }
 

@@ -62,7 +62,7 @@ pub fn record(trail: &Trail, numbers: std::ops::Range<usize>) {
     for number in numbers {
         trail.with(Ack::Durable).record(&event(number)).unwrap();
     }
-    assert!(trail.seal(Duration::from_secs(20)));
+    trail.seal(Duration::from_secs(20)).unwrap();
 }
 
 /// A trail with 100 events of day 0 and 10 of day 100, still open on day 100.

@@ -47,7 +47,7 @@ impl Alone {
 
     /// Lets the others continue once they can read the decision.
     pub(super) fn end(self, trail: &Trail) -> Result<(), Problem> {
-        if self.0.is_none() || trail.flush(PATIENCE) {
+        if self.0.is_none() || trail.flush(PATIENCE).is_ok() {
             return Ok(());
         }
         let detail = "the decision is recorded but not on the disk yet, so another server may not know it: read the \

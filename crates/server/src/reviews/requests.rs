@@ -66,7 +66,8 @@ pub(crate) async fn request(
         let mut found = look(&reviews.searches, &filter)?;
         if found.is_none() {
             // An event recorded a moment ago may still be on its way to the disk.
-            reviews.trail.flush(Duration::from_secs(2));
+            // If it does not arrive there in time, there is no such event yet.
+            let _ = reviews.trail.flush(Duration::from_secs(2));
             found = look(&reviews.searches, &filter)?;
         }
         let missing = || Problem::not_found(format!("there is no event {}", request.event));

@@ -45,7 +45,7 @@ fn place() -> (tempfile::TempDir, Trail) {
 }
 
 fn reviews(folder: &tempfile::TempDir, trail: Trail) -> Reviews {
-    assert!(trail.flush(Duration::from_secs(10)));
+    trail.flush(Duration::from_secs(10)).unwrap();
     let (config, metrics) = (Config::default(), Arc::<Metrics>::default());
     let searches = Searches::new(trail.clone(), folder.path().to_owned(), &config, metrics);
     Reviews::new(trail, Arc::new(searches), config.second_person)
@@ -65,7 +65,7 @@ fn check(steps: &[Step], policy: &str) {
         reviews.refresh().unwrap();
         finish_approved(&reviews);
         assert_eq!(reviews.trail.policy().to_toml(), policy, "{steps:?}, round {round}");
-        assert!(reviews.trail.flush(Duration::from_secs(10)));
+        reviews.trail.flush(Duration::from_secs(10)).unwrap();
     }
 }
 

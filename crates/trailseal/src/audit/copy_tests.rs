@@ -36,7 +36,7 @@ impl Case {
 
     /// Lines of the trail from the copy's cursor on, as a delivery hands them over.
     fn deliver(&self, copy: &mut PlainCopy) -> Result<(), SinkError> {
-        assert!(self.trail.flush(SOON));
+        self.trail.flush(SOON).unwrap();
         let from = copy.position()?.cursor.get();
         let mut lines = Vec::new();
         for segment in fs::read_dir(self.trail.dir().join("segments")).unwrap() {

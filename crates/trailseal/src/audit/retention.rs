@@ -196,7 +196,7 @@ mod tests {
             clock.set(day);
             let user = if day == 1 { "held" } else { "u1" };
             logger.log_workflow_delete(&format!("w{day}"), user).await.unwrap();
-            assert!(storage.trail().flush(SOON));
+            storage.trail().flush(SOON).unwrap();
             // Each in a copy of its own: the next day's event rotates it.
             until("the copy has it", async || {
                 std::fs::read_to_string(&path).is_ok_and(|text| text.contains(&format!("w{day}")))

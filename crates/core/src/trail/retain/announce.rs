@@ -96,6 +96,7 @@ impl Trail {
 
     /// Records one event, signed by the key in force.
     fn record_retired(&self, rule: &Object, lists: &[AnnouncedList]) -> Result<u64, RetainError> {
+        let mut trouble = None;
         for _ in 0..ROTATIONS_MAX {
             let keys = self.inner.keys.lock().unwrap_or_else(PoisonError::into_inner);
             if keys.rotating.is_none() {
@@ -104,9 +105,9 @@ impl Trail {
                 return Ok(self.record_system("trail.retired", details)?);
             }
             drop(keys);
-            self.seal(SEAL_TIMEOUT);
+            trouble = self.seal(SEAL_TIMEOUT).err();
         }
-        Err(RetainError::NotSealed { seconds: SEAL_TIMEOUT.as_secs() })
+        Err(RetainError::NotSealed { seconds: SEAL_TIMEOUT.as_secs(), source: trouble })
     }
 }
 

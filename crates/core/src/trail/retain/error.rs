@@ -7,6 +7,7 @@ use trailseal_event::Index;
 use trailseal_event::filter::FilterError;
 
 use super::super::error::RecordError;
+use super::super::flush::SealError;
 use super::rule::RETAIN_DAYS_MAX;
 
 /// Why an archive did not take lines; nothing was retired.
@@ -45,6 +46,9 @@ pub enum RetainError {
     NotSealed {
         /// How long it was waited for.
         seconds: u64,
+        /// Why, if sealing itself failed.
+        #[source]
+        source: Option<SealError>,
     },
     /// The lines in a segment are not those that were signed. Nothing was retired from it.
     #[error("event {index} in {} is not the one that was signed: run `trailseal verify`", path.display())]

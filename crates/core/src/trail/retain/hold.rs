@@ -32,7 +32,7 @@ const TIMES: [&str; 4] = ["since", "until", "recorded_since", "recorded_until"];
 pub struct Hold {
     /// Its name.
     pub name: String,
-    /// Why it is there.
+    /// The reason for the hold.
     pub reason: String,
     /// Names and values of [`Filter::set`], as events hold them: a value that masking hashes is its hash. Without any, it
     /// holds everything. What matches when a retirement runs is held, also events recorded after the hold was added.

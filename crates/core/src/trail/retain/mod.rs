@@ -119,9 +119,9 @@ impl Trail {
 
     fn wait_and_finish(&self, last: u64) -> Result<Finished, RetainError> {
         let seconds = SEAL_TIMEOUT.as_secs();
-        let is_sealed = self.seal(SEAL_TIMEOUT) && self.inner.log.progress.sealed() > last;
-        if !is_sealed {
-            return Err(RetainError::NotSealed { seconds });
+        let sealed = self.seal(SEAL_TIMEOUT);
+        if sealed.is_err() || self.inner.log.progress.sealed() <= last {
+            return Err(RetainError::NotSealed { seconds, source: sealed.err() });
         }
         // From here on lines go; what was read before knows neither their list nor the hashes of their ids.
         self.forget_read_ids();

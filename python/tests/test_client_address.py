@@ -46,7 +46,7 @@ def test_without_a_peer_there_is_no_address() -> None:
 
 
 def test_what_is_no_network_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"'proxy' is no network: write one such as 10\.0\.0\.0/8"):
+    with pytest.raises(ValueError, match=r"'proxy' is not a network: write one such as 10\.0\.0\.0/8"):
         networks(["proxy"])
     assert networks("10.1.2.3/8") == networks(["10.0.0.0/8"])
 

@@ -92,5 +92,5 @@ def test_without_a_trail_it_says_what_to_do(audit_trail: Trail) -> None:
         TestClient(app).get("/")
     with pytest.raises(RuntimeError, match="the application has started"):
         trailseal.fastapi.install(app, audit_trail)
-    with pytest.raises(ValueError, match="is no network"):
+    with pytest.raises(ValueError, match="is not a network"):
         trailseal.fastapi.install(FastAPI(), audit_trail, trusted_proxies=["proxy"])

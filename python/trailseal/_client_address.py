@@ -33,7 +33,7 @@ def _network(text: str) -> Network:
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise ValueError(f"{text!r} is no network: write one such as 10.0.0.0/8, or an address") from None
+        raise ValueError(f"{text!r} is not a network: write one such as 10.0.0.0/8, or an address") from None
 
 
 def client_address(

@@ -151,12 +151,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Key,
     },
-    /// Retire old events: they go for good, and every proof stays valid
+    /// Retire old events: remove them for good; every proof stays valid
     #[command(
         after_help = "Example:\n  trailseal retain --older-than 90d --dry-run\n  trailseal retain --older-than 90d --category data_access --archive /mnt/archive"
     )]
     Retain(Retain),
-    /// Add, remove or list legal holds: what matches one is not retired
+    /// Add, remove or list legal holds: events that match one are not retired
     #[command(
         after_help = "Example:\n  trailseal hold add case-7 --reason 'Acme v. Example' --tenant acme\n  trailseal hold list"
     )]
@@ -164,7 +164,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Hold,
     },
-    /// List the sinks that hold up retirement, or forget one that is gone
+    /// List the sinks that hold back retirement, or forget one that is gone
     #[command(after_help = "Example:\n  trailseal sink list\n  trailseal sink forget old-database")]
     Sink {
         #[command(subcommand)]
@@ -280,7 +280,7 @@ pub(crate) struct Record {
 
 #[derive(Args)]
 pub(crate) struct Import {
-    /// The format of the records, such as cloudtrail; auto finds it out
+    /// The format of the records, such as cloudtrail; auto detects it
     #[arg(long, value_name = "FORMAT", required_unless_present = "map", conflicts_with = "map")]
     pub(crate) from: Option<String>,
     /// Your own mapping file

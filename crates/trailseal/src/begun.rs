@@ -1,4 +1,4 @@
-//! What is begun, and how it ended.
+//! Operations that take a while: an event at the beginning, and one at the end.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -13,8 +13,8 @@ use crate::into_event::IntoEvent;
 use crate::{Event, Index, Number, Outcome, Receipt, ReceiptFuture, RecordError, RequestContext, Trail};
 
 impl Trail {
-    /// Says that something is begun, and gives what says how it ended. A process that dies in between leaves an event with
-    /// the outcome `unknown`.
+    /// Records that an operation begins, and returns a handle with which to record how it ended. If the process dies in
+    /// between, an event with the outcome `unknown` remains.
     ///
     /// ```
     /// use trailseal::{Event, Outcome, Query, Trail};
@@ -35,9 +35,9 @@ impl Trail {
         Ok(rest.after(self.record(beginning)?))
     }
 
-    /// As [`begin`](Trail::begin), for callers that must not block: the beginning is recorded when this returns, and the
-    /// future is ready when it has reached its level. A future that is dropped before leaves the beginning without an
-    /// end, as a process that dies. A full buffer refuses at once.
+    /// Like [`begin`](Trail::begin), for callers that must not block: the beginning is recorded when this returns, and the
+    /// future is ready when it has reached its level. If the future is dropped earlier, the beginning has no end, as if the
+    /// process had died. A full buffer refuses at once.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -57,7 +57,7 @@ impl Trail {
     }
 }
 
-/// The future of what is begun; see [`Trail::begin_async`].
+/// The future of a begun operation; see [`Trail::begin_async`].
 #[must_use = "the beginning is recorded already; await this to go on"]
 pub struct Beginning {
     recording: ReceiptFuture,
@@ -77,7 +77,7 @@ impl Future for Beginning {
     }
 }
 
-/// What is to be said at the end of something whose beginning is being recorded.
+/// What to record at the end of an operation whose beginning is being recorded.
 struct Rest {
     trail: Trail,
     context: Option<RequestContext>,
@@ -85,7 +85,7 @@ struct Rest {
 }
 
 impl Rest {
-    /// The event of a beginning, and what is left to say.
+    /// The event of the beginning, and what is left for the end.
     fn of(trail: &Trail, event: Event) -> (Event, Rest) {
         let mut event = fill(Cow::Owned(event)).into_owned();
         let id = event.id.get_or_insert_with(|| EventId::new(SystemClock.now()).to_string());
@@ -108,13 +108,13 @@ impl Rest {
     }
 }
 
-/// Something that was begun: says how it ended, by [`succeed`](Begun::succeed) or [`fail`](Begun::fail). Made by
+/// An operation that has begun. Record how it ended with [`succeed`](Begun::succeed) or [`fail`](Begun::fail). Made by
 /// [`Trail::begin`] and [`Trail::begin_async`].
 ///
-/// Two events come of it: at the beginning one with the outcome `unknown` and `details.phase` `begun`; at the end one with
-/// `phase` `ended`, the outcome, how long it took, and the first one's index and id in `details.began`. Both have the same
-/// `correlation_id`, and the [context](RequestContext) of the request that it was begun in, wherever it ends. One that is
-/// dropped without a word ends as `unknown`, or as a failure if the thread panics.
+/// There are two events: the first has the outcome `unknown` and `details.phase` `begun`; the last has `phase` `ended`, the
+/// outcome, the duration, and the first one's index and id in `details.began`. Both have the same `correlation_id` and the
+/// [context](RequestContext) of the request in which the operation began, wherever it ends. If the handle is dropped, the
+/// outcome is `unknown`, or `failure` if the thread panics.
 #[must_use = "say how it ended, with `succeed` or `fail`"]
 pub struct Begun {
     trail: Trail,
@@ -137,12 +137,12 @@ impl Begun {
         self.receipt.index
     }
 
-    /// The event that will say how it ended, to add to: what came of it, the state after.
+    /// Changes the event of the end, for example to add the result or the state after.
     pub fn change(&mut self, change: impl FnOnce(Event) -> Event) {
         self.end = self.end.take().map(change);
     }
 
-    /// It was done.
+    /// Records that it succeeded.
     ///
     /// # Errors
     /// As [`Trail::record`].
@@ -150,7 +150,7 @@ impl Begun {
         self.end_with(Outcome::Success, None)
     }
 
-    /// It was not done, for this reason.
+    /// Records that it failed, for this reason.
     ///
     /// # Errors
     /// As [`Trail::record`].
@@ -158,7 +158,7 @@ impl Begun {
         self.end_with(Outcome::Failure, Some(error.into()))
     }
 
-    /// It ended like this.
+    /// Records that it ended with this outcome.
     ///
     /// # Errors
     /// As [`Trail::record`].
@@ -166,7 +166,7 @@ impl Begun {
         self.end_with(outcome, None)
     }
 
-    /// As [`end`](Begun::end), for callers that must not block.
+    /// Like [`end`](Begun::end), for callers that must not block.
     pub fn end_async(mut self, outcome: Outcome) -> ReceiptFuture {
         let ended = self.ended(outcome, None).unwrap_or_default();
         within(self.context.take(), || self.trail.record_async(ended))

@@ -1,7 +1,7 @@
-//! Whose request is being handled, from where: what events that are recorded meanwhile get, where they do not say it
-//! themselves.
+//! The request that is being handled: who made it and from where. Events recorded meanwhile take from it the fields that
+//! they lack.
 //!
-//! A context belongs to a piece of work, not to a thread: it is entered at each poll of a future and left after it, also
+//! A context belongs to a piece of work, not to a thread: it is entered at each poll of a future and left after it, even
 //! by a panic. What must hold: no event gets the context of another request.
 
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ thread_local! {
     static CURRENT: RefCell<Option<RequestContext>> = const { RefCell::new(None) };
 }
 
-/// Whose request is being handled, and where it came from. Cheap to clone; every clone is the same request's.
+/// Who made the request that is being handled, and where it came from. Cheap to clone; all clones are the same request's.
 ///
 /// ```
 /// use trailseal::{Event, RequestContext, Trail};
@@ -35,15 +35,15 @@ pub struct RequestContext {
     facts: Arc<Mutex<RequestFacts>>,
 }
 
-/// What a [`RequestContext`] gives to events that do not say it themselves.
+/// What a [`RequestContext`] adds to events that lack it.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RequestFacts {
-    /// Where the request came from; each field by itself.
+    /// Where the request came from. Each field is used separately.
     pub context: Context,
-    /// Who made it; for events without an actor.
+    /// Who made it, for events without an actor.
     pub actor: Option<Actor>,
-    /// Whose data it is about; for events without a tenant.
+    /// Whose data it concerns, for events without a tenant.
     pub tenant: Option<String>,
 }
 
@@ -63,20 +63,20 @@ const TEXTS: [fn(&mut Context) -> &mut Option<String>; 11] = [
 ];
 
 impl RequestContext {
-    /// One of which nothing is known yet.
+    /// A context of which nothing is known yet.
     pub fn new() -> Self {
         RequestContext::default()
     }
 
-    /// That of the request that is being handled here, if any.
+    /// The context of the request that is being handled here, if any.
     pub fn current() -> Option<RequestContext> {
         CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
     }
 
-    /// Says what has become known: who it is, once that was checked. Holds for events that are recorded after it.
+    /// Adds what has become known, such as the user once it was authenticated. Applies to events recorded afterwards.
     ///
-    /// The closure works on a copy of the facts, and may record meanwhile, or change them again. What it changed is put in
-    /// place when it returns, field by field. When several threads change one field at once, the last to return holds.
+    /// The closure works on a copy of the facts; it may record events or change them again. Its changes take effect field by
+    /// field when it returns. If several threads change one field at the same time, the last to return wins.
     pub fn change<R>(&self, change: impl FnOnce(&mut RequestFacts) -> R) -> R {
         // Not under the lock, which whatever records needs, too.
         let before = self.facts().clone();
@@ -86,13 +86,13 @@ impl RequestContext {
         done
     }
 
-    /// Does `work` in this context: in a thread of its own, or where nothing awaits.
+    /// Runs `work` in this context: on a thread of its own, or in code that does not await.
     pub fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
         let _entered = Entered::new(Some(self.clone()));
         work()
     }
 
-    /// The future in this context, on whatever thread it goes on.
+    /// Runs the future in this context, on whichever thread polls it.
     pub fn scope<F: Future>(self, future: F) -> InContext<F> {
         InContext { context: Some(self), future: Some(Box::pin(future)) }
     }
@@ -156,7 +156,7 @@ fn take_change<T: PartialEq>(place: &mut T, before: &T, after: T) {
     }
 }
 
-/// The future in the context of the request that is being handled here: for tasks that a request spawns.
+/// Runs the future in the context of the request that is being handled here. Use it for tasks that a request spawns.
 ///
 /// ```
 /// # async fn handler(trail: trailseal::Trail) {

@@ -38,7 +38,7 @@ impl<'a> IntoEvent<'a> for &'a Event {
     }
 }
 
-/// A type of one's own that says of itself what event it is. `#[derive(AuditEvent)]` makes it so.
+/// A type of your own that can be turned into an event. `#[derive(AuditEvent)]` implements it.
 pub trait ToEvent {
     /// The event.
     fn to_event(&self) -> Event;

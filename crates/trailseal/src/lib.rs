@@ -17,20 +17,20 @@
 //! ```
 //!
 //! [`Trail::record`] takes about a microsecond, and what it accepted survives a killed process. Every event is a leaf of a
-//! signed Merkle tree, so nobody rewrites history unseen. Secrets are masked before anything is written.
+//! signed Merkle tree, so nobody can rewrite history unnoticed. Secrets are masked before anything is written.
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | `index` | queries by an index on disk, rather than by a scan |
-//! | `tower` | a layer for tower services, such as those of hyper and tonic: events get the context of the request |
-//! | `axum` | the same with what axum knows: the peer's address, the route |
+//! | `index` | queries through an index on disk instead of a scan |
+//! | `tower` | a layer for tower services, such as those of hyper and tonic: events get the request's context |
+//! | `axum` | the same, plus what axum knows: the peer's address and the route |
 //! | `tracing` | a layer for tracing: marked events and spans become audit events |
-//! | `derive` | `#[derive(AuditEvent)]`: a struct that says of itself what event it is |
-//! | `archive` | an archive for what is retired: bundles in a folder |
+//! | `derive` | `#[derive(AuditEvent)]`: turns your structs into events |
+//! | `archive` | an archive for retired events: bundles in a folder |
 //! | `object-store` | the same in object stores such as S3 |
-//! | `serve` | the server, with its viewer, inside the application; with it `index` |
+//! | `serve` | the server and its viewer inside the application; implies `index` |
 //!
-//! The same for those who come from `llm-orchestrator-audit`: [`AuditLogger`], [`struct@AuditEvent`], [`AuditStorage`].
+//! If you come from `llm-orchestrator-audit`: [`AuditLogger`], [`struct@AuditEvent`], [`AuditStorage`].
 
 mod aside;
 mod audit;
@@ -113,7 +113,7 @@ pub use trailseal_core::{
     RetainError, RotateError, SealError, SetPolicyError,
 };
 
-/// The blocks of the page `docs/rust.md`, run as they stand there.
+/// Runs the code blocks of `docs/rust.md`.
 #[cfg(all(doctest, feature = "axum", feature = "derive", feature = "tracing"))]
 #[doc = include_str!("../../../docs/rust.md")]
 struct PageForRust;

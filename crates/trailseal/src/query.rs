@@ -1,4 +1,4 @@
-//! What is asked of a trail, and what it answers.
+//! Queries, and their results.
 
 #[cfg(not(feature = "index"))]
 mod scan;
@@ -28,11 +28,11 @@ pub(crate) use indexed::Finder;
 #[cfg(not(feature = "index"))]
 pub(crate) use scan::Finder;
 
-/// How many events a page has unless a query says otherwise.
+/// The number of events on a page unless a query sets another.
 const LIMIT: usize = 50;
 
-/// Which events are asked for, in which order, and how many at a time. Values of one field mean any of them, fields mean
-/// all of them.
+/// Which events to find, in which order, and how many at a time. Several values of one field match any of them; different
+/// fields must all match.
 ///
 /// ```
 /// use std::time::Duration;
@@ -64,7 +64,7 @@ impl From<Filter> for Query {
     }
 }
 
-/// The order of an answer. Time is an event's own, but never later than when it was recorded.
+/// The order of the results. *Time* is the event's own time, but never later than when it was recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// By time, the newest first.
@@ -126,7 +126,7 @@ impl Query {
         self
     }
 
-    /// With this outcome; `None` for events that name none.
+    /// With this outcome; `None` for events without one.
     #[must_use]
     pub fn outcome(mut self, outcome: impl Into<Option<Outcome>>) -> Self {
         self.filter.outcome.push(outcome.into());
@@ -161,7 +161,7 @@ impl Query {
         self
     }
 
-    /// From this time on: a [`SystemTime`], or a time of chrono, jiff or time.
+    /// At or after this time: a [`SystemTime`], or a time of chrono, jiff or time.
     #[must_use]
     pub fn since(mut self, time: impl Into<SystemTime>) -> Self {
         self.filter.since = Some(timestamp(time.into()));
@@ -175,7 +175,7 @@ impl Query {
         self
     }
 
-    /// Not older than this.
+    /// No older than this.
     #[must_use]
     pub fn last(self, age: Duration) -> Self {
         self.since(SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH))
@@ -190,28 +190,28 @@ impl Query {
         Ok(self)
     }
 
-    /// The trail's own events, too.
+    /// Includes the trail's own events.
     #[must_use]
     pub fn with_system(mut self) -> Self {
         self.filter.system = true;
         self
     }
 
-    /// In this order.
+    /// Sets the order.
     #[must_use]
     pub fn order(mut self, order: Order) -> Self {
         self.order = order;
         self
     }
 
-    /// At most so many events in a page.
+    /// Sets the maximum number of events on a page.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Going on where a page ended: by its `next`.
+    /// Continues where a page ended: pass its `next`.
     #[must_use]
     pub fn after(mut self, cursor: Cursor) -> Self {
         self.after = Some(cursor);
@@ -219,7 +219,7 @@ impl Query {
     }
 }
 
-/// Where the next page begins. Opaque; [`Display`](fmt::Display) and [`FromStr`] hand it through a client.
+/// Where the next page begins. Opaque; use [`Display`](fmt::Display) and [`FromStr`] to pass it through a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(pub(crate) String);
 
@@ -259,7 +259,7 @@ pub struct RecordedEvent {
     pub recorded: Timestamp,
     /// Its time, but never later than when it was recorded.
     pub time: Timestamp,
-    /// The event. Its `changes` hold what was derived, too.
+    /// The event. Its `changes` include those that were derived.
     pub event: Event,
     /// Whether the trail itself made it.
     pub system: bool,
@@ -267,7 +267,7 @@ pub struct RecordedEvent {
     pub recorded_by: Option<String>,
     /// Paths that were masked.
     pub masked: Vec<String>,
-    /// What was cut.
+    /// Fields that were cut.
     pub truncated: Vec<Truncation>,
     /// The share of events like this one that is kept.
     pub sample_rate: Option<f64>,
@@ -298,11 +298,11 @@ impl RecordedEvent {
     }
 }
 
-/// Why there is no answer.
+/// Why a query failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// What was recorded before is not on disk, and so cannot be shown yet.
+    /// Earlier events are not on disk, so they cannot be shown yet.
     #[error("what was recorded before is not on disk, so it cannot be shown yet")]
     NotDurable(#[from] FlushError),
     /// The trail could not be read.
@@ -321,10 +321,10 @@ pub enum QueryError {
     #[cfg(feature = "index")]
     #[error("could not search the trail by its index")]
     Index(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The cursor is of another order, or none that a trail gave out.
-    #[error("the cursor is none of this query: begin without one")]
+    /// The cursor belongs to another order, or did not come from a trail.
+    #[error("the cursor does not belong to this query: start without one")]
     Cursor,
-    /// The work was given up.
+    /// The work was abandoned.
     #[error("the search panicked, or the runtime that did it was stopped")]
     Stopped,
 }

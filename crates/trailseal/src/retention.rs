@@ -1,4 +1,4 @@
-//! Old events go: by age, never past a legal hold, with every proof intact.
+//! Retiring old events: by age, never against a legal hold, and with every proof intact.
 
 use crate::aside::aside;
 use crate::{
@@ -7,12 +7,12 @@ use crate::{
 };
 
 impl Trail {
-    /// Retires the events that `rule` selects and nothing keeps, and returns when they are gone. `archive`, if given, has
-    /// them first. Their hashes stay in the tree, so every proof and checkpoint stays valid; a signed event
-    /// `trail.retired` says what went. Blocks.
+    /// Retires the events that `rule` selects and that nothing holds back, and returns when they are gone. If an `archive` is
+    /// given, it gets them first. Their hashes stay in the tree, so every proof and checkpoint stays valid; a signed event
+    /// `trail.retired` says what was removed. Blocks.
     ///
-    /// Lines go from closed segments alone, so [`Options::segment`](crate::Options) says how soon. What is old enough and
-    /// stays, and why, is in [`Retained::kept`].
+    /// Only closed segments lose lines, so [`Options::segment`](crate::Options) determines how soon that happens.
+    /// [`Retained::kept`] says which old events stay, and why.
     ///
     /// ```
     /// use trailseal::{RetentionRule, Trail};
@@ -24,8 +24,7 @@ impl Trail {
     /// ```
     ///
     /// # Errors
-    /// When nothing was retired, or a disk failure stopped it: what was announced by then is finished by the next run or
-    /// the next opening.
+    /// When nothing was retired, or a disk failure interrupted it; the next run or opening then finishes what was announced.
     pub fn retain(
         &self,
         rule: &RetentionRule,
@@ -42,8 +41,8 @@ impl Trail {
         self.core().would_retain(rule)
     }
 
-    /// As [`retain`](Trail::retain), for callers that must not block: within a Tokio runtime the work is done beside it.
-    /// Dropping the future ends the waiting alone. `None` if the runtime stops first.
+    /// Like [`retain`](Trail::retain), for callers that must not block: within a Tokio runtime, a blocking thread does the work.
+    /// Dropping the future only ends the waiting. `None` if the runtime stops first.
     ///
     /// # Errors
     /// As [`retain`](Trail::retain).
@@ -68,8 +67,8 @@ impl Trail {
         self.core().holds()
     }
 
-    /// Adds a legal hold: what matches its filters is not retired, however old it is, also if it is recorded later.
-    /// Filters are names and values as on the command line, with `_` for `-`; without any, everything is held.
+    /// Adds a legal hold: events that match its filters are not retired, however old they are, including later events.
+    /// Filters are names and values as on the command line, with `_` instead of `-`. Without filters, all events are held.
     ///
     /// ```
     /// use trailseal::Trail;
@@ -82,7 +81,7 @@ impl Trail {
     /// ```
     ///
     /// # Errors
-    /// When there is a hold of this name, a filter is not understood, or the disk fails.
+    /// When a hold with this name exists, a filter is invalid, or the disk fails.
     pub fn add_hold(
         &self,
         name: &str,
@@ -95,7 +94,7 @@ impl Trail {
     /// Removes a legal hold; returns the event that says so.
     ///
     /// # Errors
-    /// When there is none of this name, or the disk fails: then it is still in force.
+    /// When there is none with this name, or the disk fails; it then stays in force.
     pub fn remove_hold(&self, name: &str) -> Result<Index, HoldError> {
         self.core().remove_hold(name)
     }
@@ -108,7 +107,7 @@ impl Trail {
         self.core().sinks()
     }
 
-    /// Forgets a sink that is gone for good, so that it holds up no retirement any more; returns the event that says so.
+    /// Forgets a sink that is gone for good, so it no longer holds back retirement. Returns the event that says so.
     ///
     /// # Errors
     /// When there is none of this name, it is attached, or the disk fails.

@@ -1,4 +1,4 @@
-//! The server, with its viewer, inside the application.
+//! The server and its viewer, inside the application.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,11 +22,11 @@ pub use trailseal_server::{
 
 use crate::Trail;
 
-/// A server for this trail, that listens and does not answer until it [runs](Server::run). The trail stays the
-/// application's: it is closed after the server has stopped.
+/// A server for this trail. It listens, but does not respond until it [runs](Server::run). The trail still belongs to the
+/// application: close it after the server has stopped.
 ///
 /// # Errors
-/// When it cannot listen, or should not: where others could reach it without TLS.
+/// When it cannot listen, or others could reach it without TLS.
 pub async fn bind(trail: &Trail, config: Config) -> Result<Server, ServerError> {
     let (trail, dir) = trail.served();
     Server::bind(trail, dir, config).await

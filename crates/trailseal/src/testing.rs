@@ -1,17 +1,17 @@
-//! For tests: was it recorded?
+//! For tests: checks that an event was recorded.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::{AuditLogger, Category, FileAuditStorage, Outcome, Query, RecordedEvent, Severity, Trail, Value};
 
-/// So many events are told of when none matches.
+/// How many events are shown when none matches.
 const TOLD_MAX: usize = 8;
 
-/// Asserts that an event was recorded, and gives the newest that matches.
+/// Asserts that an event was recorded, and returns the newest one that matches.
 ///
-/// `action` may be a glob; `actor` is an id or name, `resource` a `TYPE/ID`, `outcome` one or `None`. Anything else is the
-/// path of a field, such as `context.ip` or `details.amount`. The first argument is a [`Trail`], an [`AuditLogger`] or a
+/// `action` may be a glob, `actor` is an id or name, `resource` is `TYPE/ID`, and `outcome` an outcome or `None`. Any other name
+/// is the path of a field, such as `context.ip` or `details.amount`. The first argument is a [`Trail`], an [`AuditLogger`] or a
 /// [`FileAuditStorage`].
 ///
 /// ```
@@ -25,7 +25,7 @@ const TOLD_MAX: usize = 8;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// If there is none, it says what differs in the nearest:
+/// If none matches, it shows how the closest events differ:
 ///
 /// ```text
 /// no event has action = "invoice.approve", resource = "invoice/42"
@@ -46,7 +46,7 @@ macro_rules! assert_audited {
     };
 }
 
-/// What [`assert_audited!`] looks into.
+/// What [`assert_audited!`] can search.
 pub trait HoldsEvents {
     /// All events that were recorded, the newest first.
     ///
@@ -90,7 +90,7 @@ impl<T: HoldsEvents + ?Sized> HoldsEvents for Arc<T> {
     }
 }
 
-/// A value that [`assert_audited!`] looks for; `null` for a field that is not there.
+/// A value that [`assert_audited!`] looks for; `null` for an absent field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted(Value);
 

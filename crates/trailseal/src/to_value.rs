@@ -6,7 +6,7 @@ use serde::ser::{self, Serialize};
 
 use crate::{Number, Object, Value};
 
-/// The value that serde makes of `data`. Keys that are numbers or truth values become texts, as in JSON.
+/// The value that serde makes of `data`. Keys that are numbers or booleans become strings, as in JSON.
 ///
 /// ```
 /// #[derive(serde::Serialize)]
@@ -20,7 +20,7 @@ use crate::{Number, Object, Value};
 /// ```
 ///
 /// # Errors
-/// When the type's own code refuses, or a map has keys that JSON cannot have.
+/// When the type's own code fails, or a map has keys that JSON cannot have.
 pub fn to_value<T: Serialize + ?Sized>(data: &T) -> Result<Value, ToValueError> {
     data.serialize(Serializer)
 }

@@ -23,7 +23,7 @@ const READABLE_WITHIN: Duration = Duration::from_secs(10);
 const SEALED_WITHIN: Duration = Duration::from_secs(10);
 const TEMPORARY_HANDOFF_BYTES: u64 = 4 << 20;
 
-/// An application's audit trail: a folder. Cheap to clone; every clone is the same trail, for any thread.
+/// An application's audit trail: a folder. Cheap to clone; all clones are the same trail and can be used from any thread.
 ///
 /// ```
 /// use trailseal::{Event, Outcome, Query, Trail};
@@ -39,8 +39,8 @@ const TEMPORARY_HANDOFF_BYTES: u64 = 4 << 20;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Close it at the end with [`close`](Trail::close). Dropping the last clone closes it, too, as a safety net. What a process
-/// that is killed had accepted is recovered at the next opening.
+/// Close it at the end with [`close`](Trail::close). As a safety net, dropping the last clone closes it too. If the process is
+/// killed, the next opening recovers what it had accepted.
 #[derive(Clone)]
 pub struct Trail {
     core: trailseal_core::Trail,
@@ -56,17 +56,17 @@ struct Held {
 }
 
 impl Trail {
-    /// Opens the trail in folder `dir` for writing, and makes it if there is none. What an earlier process had accepted is
-    /// recovered first.
+    /// Opens the trail in the folder `dir` for writing, and creates it if there is none. First recovers what an earlier process
+    /// had accepted.
     ///
     /// # Errors
-    /// When another process writes to it, its events are not those that were signed, or the disk fails. Nothing is lost by
-    /// it.
+    /// When another process writes to it, its events are not those that were signed, or the disk fails. A failed open loses
+    /// nothing.
     pub fn open(dir: impl AsRef<Path>) -> Result<Trail, OpenError> {
         Trail::open_with(dir, Options::default())
     }
 
-    /// As [`open`](Trail::open), with options: a name, rules, what is masked.
+    /// Like [`open`](Trail::open), with options such as a name, rules and masking.
     ///
     /// ```
     /// use trailseal::{Options, Trail};
@@ -87,8 +87,8 @@ impl Trail {
         Ok(Trail::of(core, dir.to_owned(), on_notice, None))
     }
 
-    /// For an application of several processes: opens the first of the trails `dir/0`, `dir/1`, … that no other process
-    /// writes to. Queries look into all of them.
+    /// For an application with several processes: opens the first of the trails `dir/0`, `dir/1`, … that no other process
+    /// writes to. Queries search all of them.
     ///
     /// # Errors
     /// As [`open`](Trail::open).
@@ -99,10 +99,10 @@ impl Trail {
         Ok(Trail::of(core, dir.to_owned(), on_notice, None))
     }
 
-    /// A trail for a test: in a folder of its own, which goes away with the last clone.
+    /// A trail for a test, in a temporary folder that is deleted with the last clone.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When the folder cannot be created.
     pub fn temporary() -> Result<Trail, OpenError> {
         let mut options = Options::default();
         options.handoff.place = HandoffPlace::Memory;
@@ -111,7 +111,7 @@ impl Trail {
         Trail::temporary_with(options)
     }
 
-    /// As [`temporary`](Trail::temporary), with options: to test rules, for example.
+    /// Like [`temporary`](Trail::temporary), with options, for example to test rules.
     ///
     /// # Errors
     /// As [`temporary`](Trail::temporary), and as [`open`](Trail::open).
@@ -161,19 +161,20 @@ impl Trail {
         Trail { options: options.into(), ..self.clone() }
     }
 
-    /// Records an event; returns when the policy says so. In mode async that is about a microsecond: no disk, network or
-    /// system call. What the [context](crate::RequestContext) of the request knows is filled in.
+    /// Records an event; returns when the policy says so. In mode async that takes about a microsecond: no disk, network or
+    /// system call. Fields that the event lacks come from the request's [context](crate::RequestContext).
     ///
     /// # Errors
-    /// The event was *refused*: it will never be recorded, and was counted. Or it is *unconfirmed*: kept, and not seen at its
-    /// level in time ([`RecordError::Unconfirmed`]). Where the policy says `allow`, both are receipts. If it is to be
-    /// [recorded once](RecordOptions::once): another event has its id, or the trail cannot be read to look the id up.
+    /// The event was *refused*: it will never be recorded, and was counted. Or it is *unconfirmed*: kept, but it did not reach
+    /// its level in time ([`RecordError::Unconfirmed`]). If the policy says `allow`, both are receipts instead. With
+    /// [`RecordOptions::once`] also if another event has its id, or if the trail cannot be read to look the id up.
     pub fn record<'a>(&self, event: impl IntoEvent<'a>) -> Result<Receipt, RecordError> {
         let event = context::fill(event.into_event());
         self.core.with(self.options).record(&*event)
     }
 
-    /// Records events as one: those that the policy keeps get consecutive indexes, or none gets any, also after a crash.
+    /// Records several events as one: those that the policy keeps get consecutive indexes, or none gets any. That also holds
+    /// after a crash.
     ///
     /// ```
     /// use trailseal::{Event, Trail};
@@ -185,7 +186,7 @@ impl Trail {
     /// ```
     ///
     /// # Errors
-    /// All were refused, or all are unconfirmed; then the error has the last one's index.
+    /// All were refused, or all are unconfirmed; in that case the error has the last one's index.
     pub fn record_all<'a, E: IntoEvent<'a>>(
         &self,
         events: impl IntoIterator<Item = E>,
@@ -193,9 +194,9 @@ impl Trail {
         self.core.with(self.options).record_all(&filled(events))
     }
 
-    /// As [`record`](Trail::record), for callers that must not block: the event is recorded when this returns, and the future
-    /// is ready when it has reached its level. It needs no runtime; dropping it only ends the waiting. A full buffer refuses
-    /// at once. To [record once](RecordOptions::once) may block: the look-up of an id may read the trail.
+    /// Like [`record`](Trail::record), for callers that must not block. The event is recorded when this returns, and the future
+    /// is ready when it has reached its level. The future needs no runtime; dropping it only ends the waiting. A full buffer
+    /// refuses at once. [`RecordOptions::once`] may still block, since looking up an id may read the trail.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -212,7 +213,7 @@ impl Trail {
         ReceiptFuture::of(self.core.with(self.options).record_async(&*event))
     }
 
-    /// As [`record_all`](Trail::record_all), for callers that must not block; see [`record_async`](Trail::record_async).
+    /// Like [`record_all`](Trail::record_all), for callers that must not block; see [`record_async`](Trail::record_async).
     pub fn record_all_async<'a, E: IntoEvent<'a>>(
         &self,
         events: impl IntoIterator<Item = E>,
@@ -220,10 +221,10 @@ impl Trail {
         ReceiptsFuture::of(self.core.with(self.options).record_all_async(&filled(events)))
     }
 
-    /// Finds events; see [`Query`]. Sees everything that was recorded before, and is itself recorded, as `trail.read`.
+    /// Finds events; see [`Query`]. It sees everything recorded before it, and is itself recorded as `trail.read`.
     ///
     /// # Errors
-    /// When what was recorded before does not get on disk, or the trail cannot be read.
+    /// When earlier events do not reach the disk in time, or the trail cannot be read.
     pub fn query(&self, query: impl Into<Query>) -> Result<Page, QueryError> {
         let query = query.into();
         self.find("query", &query, None, |finder| {
@@ -231,7 +232,7 @@ impl Trail {
         })
     }
 
-    /// As [`query`](Trail::query), for callers that must not block: within a Tokio runtime the work is done beside it.
+    /// Like [`query`](Trail::query), for callers that must not block: within a Tokio runtime, a blocking thread does the work.
     ///
     /// # Errors
     /// As [`query`](Trail::query).
@@ -240,7 +241,7 @@ impl Trail {
         aside(move || trail.query(query)).await.unwrap_or(Err(QueryError::Stopped))
     }
 
-    /// How many events a query would find, whatever its limit is.
+    /// The number of events that match a query, regardless of its limit.
     ///
     /// # Errors
     /// As [`query`](Trail::query).
@@ -249,7 +250,7 @@ impl Trail {
         self.find("count", &query, None, |finder| finder.count_all(&query.filter))
     }
 
-    /// The event with this id; of several, the newest.
+    /// The event with this id; the newest if there are several.
     ///
     /// # Errors
     /// As [`query`](Trail::query).
@@ -302,15 +303,16 @@ impl Trail {
         let _ = self.core.record_own("read", event);
     }
 
-    /// Verifies the whole trail against its newest signed checkpoint, after what was recorded before is under one.
+    /// Verifies the whole trail against its newest signed checkpoint. Waits until a checkpoint covers everything recorded before.
     ///
     /// # Errors
-    /// When nothing can be said: a file cannot be read. Damage and tampering are no errors: they are in the verdict.
+    /// When the trail could not be checked because a file cannot be read. Damage and tampering are not errors but part of the
+    /// verdict.
     pub fn verify(&self) -> Result<Verdict, VerifyError> {
         self.verify_with(&VerifyOptions::default())
     }
 
-    /// As [`verify`](Trail::verify), with what was kept elsewhere: public keys, checkpoints.
+    /// Like [`verify`](Trail::verify), with public keys and checkpoints that were kept elsewhere.
     ///
     /// # Errors
     /// As [`verify`](Trail::verify).
@@ -320,7 +322,7 @@ impl Trail {
         verify::verify(self.core.folder(), options)
     }
 
-    /// The newest signed checkpoint, to be kept elsewhere: a rollback is found by it.
+    /// The newest signed checkpoint. Keep it elsewhere to detect a rollback later.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -360,7 +362,7 @@ impl Trail {
         self.core.folder().root()
     }
 
-    /// Numbers about it, at this moment.
+    /// Statistics about it, at this moment.
     pub fn stats(&self) -> Stats {
         self.core.stats()
     }
@@ -373,12 +375,12 @@ impl Trail {
     /// Puts a policy in force, and records the change.
     ///
     /// # Errors
-    /// When it cannot be recorded or kept; then the old one stays.
+    /// When it cannot be recorded or saved; the old one then stays in force.
     pub fn set_policy(&self, policy: Policy) -> Result<(), SetPolicyError> {
         self.core.set_policy(policy)
     }
 
-    /// Returns to a policy from the settings: what was set while the trail ran is forgotten.
+    /// Returns to a policy from the settings, and forgets the one that was set at run time.
     ///
     /// # Errors
     /// As [`set_policy`](Trail::set_policy).
@@ -386,15 +388,15 @@ impl Trail {
         self.core.reset_policy(policy)
     }
 
-    /// Makes a new signing key, vouched for by the old one. Returns its public key, in the form of a signed note.
+    /// Makes a new signing key, vouched for by the old one. Returns the new public key in signed-note form.
     ///
     /// # Errors
-    /// The old key stays in force, or, if the rotation is not sealed yet, until the next checkpoint.
+    /// The old key stays in force; if only the checkpoint is missing, until the next checkpoint.
     pub fn rotate_key(&self) -> Result<VerifyingKey, RotateError> {
         self.core.rotate_key()
     }
 
-    /// Delivers every event to a sink, from the sink's cursor on, in a thread of its own until the close.
+    /// Delivers every event to a sink, starting at the sink's cursor, on a separate thread until the trail is closed.
     ///
     /// # Errors
     /// When the trail is closed, or no thread can be started.
@@ -402,7 +404,7 @@ impl Trail {
         self.core.deliver_to(sink)
     }
 
-    /// Why no event would be taken now; `None` if it would.
+    /// Why no event would be accepted now; `None` if it would.
     pub fn why_shut(&self) -> Option<RecordError> {
         self.core.why_shut()
     }
@@ -449,7 +451,7 @@ impl Trail {
         self.core.seal(timeout)
     }
 
-    /// Stops accepting, makes everything accepted durable, delivers it, seals it, and gives the folder free. Blocks.
+    /// Stops accepting, makes everything accepted durable, delivers it, seals it, and releases the folder. Blocks.
     ///
     /// # Errors
     /// [`CloseError::Late`] when `timeout` came first; what was accepted stays in the folder and is recovered at the next
@@ -458,7 +460,7 @@ impl Trail {
         self.core.close(timeout)
     }
 
-    /// As [`close`](Trail::close), for callers that must not block.
+    /// Like [`close`](Trail::close), for callers that must not block.
     ///
     /// # Errors
     /// As [`close`](Trail::close).

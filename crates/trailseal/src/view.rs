@@ -1,4 +1,4 @@
-//! A trail that another process writes, or that nobody writes: to be read alone.
+//! Reading a trail that another process, or nobody, writes to.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use trailseal_core::{Folder, Reader, verify};
 use crate::query::Finders;
 use crate::{Index, Page, Query, QueryError, ReadError, RecordedEvent, Verdict, VerifyError, VerifyOptions};
 
-/// A view of the trail in a folder, or of the slots in it, while another process writes there or none does. It writes
-/// nothing, so reading by it is not recorded.
+/// A read-only view of the trail in a folder, or of the slots in it, whether or not another process writes there. It writes
+/// nothing, so its reads are not recorded.
 ///
-/// While a writer lives it sees what is on disk. When no process holds the trail it sees everything that was accepted.
+/// While a writer is running, it sees what is on disk. If no process holds the trail, it sees everything that was accepted.
 ///
 /// ```
 /// use trailseal::{Event, Query, Trail, TrailView};
@@ -33,7 +33,7 @@ pub struct TrailView {
 }
 
 impl TrailView {
-    /// Looks into a folder.
+    /// Opens a folder for reading.
     ///
     /// # Errors
     /// When there is no trail, or it cannot be read.
@@ -53,7 +53,7 @@ impl TrailView {
         self.finders.with(|finder| finder.page(&query.filter, query.order, query.after.as_ref(), query.limit))
     }
 
-    /// How many events a query would find, whatever its limit is.
+    /// The number of events that match a query, regardless of its limit.
     ///
     /// # Errors
     /// When the trail cannot be read.
@@ -62,7 +62,7 @@ impl TrailView {
         self.finders.with(|finder| finder.count_all(&query.filter))
     }
 
-    /// The event with this id; of several, the newest.
+    /// The event with this id; the newest if there are several.
     ///
     /// # Errors
     /// When the trail cannot be read.
@@ -70,11 +70,11 @@ impl TrailView {
         Ok(self.query(Query::new().id(id).limit(1))?.events.into_iter().next())
     }
 
-    /// Verifies the trail against its newest signed checkpoint, and what was kept elsewhere. Of several slots, each is to be
-    /// verified by itself.
+    /// Verifies the trail against its newest signed checkpoint and against what was kept elsewhere. If there are several slots,
+    /// verify each one separately.
     ///
     /// # Errors
-    /// When nothing can be said. Damage and tampering are no errors: they are in the verdict.
+    /// When the trail could not be checked. Damage and tampering are not errors but part of the verdict.
     pub fn verify(&self, options: &VerifyOptions) -> Result<Verdict, VerifyError> {
         verify::verify(&Folder::new(self.finders.dir(), self.files.clone()), options)
     }

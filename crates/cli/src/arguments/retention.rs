@@ -19,7 +19,7 @@ pub(crate) struct Retain {
     /// Where the events go first, as a bundle: a folder, or a URL such as s3://bucket/prefix
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) archive: Option<String>,
-    /// Say what would go, and change nothing
+    /// Report what would go, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -33,13 +33,13 @@ pub(crate) fn days(text: &str) -> Result<u32, String> {
 
 #[derive(Subcommand)]
 pub(crate) enum Hold {
-    /// Hold what matches the filters, also if it is recorded later; without filters, everything
+    /// Hold events that match the filters, including later ones; without filters, all events
     #[command(after_help = "Example:\n  trailseal hold add case-7 --reason 'Acme v. Example' --tenant acme")]
     Add {
         /// The hold's name
         #[arg(value_name = "NAME")]
         name: String,
-        /// Why it is there
+        /// The reason for the hold
         #[arg(long, value_name = "TEXT")]
         reason: String,
         #[command(flatten)]

@@ -1,4 +1,4 @@
-//! A trail beside a plain file.
+//! A trail next to a plain file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,11 +19,11 @@ const DAY_MICROS: i64 = 86_400_000_000;
 
 static OPENED: Shared<Opened> = Shared::new();
 
-/// Keeps events in a trail at `<path>.trail`, and a plain copy of new ones in `path`: a line of JSON each, for tools that
-/// read such files. What is in `path` already stays.
+/// Keeps events in a trail at `<path>.trail`, and a plain copy of new ones in `path`, one line of JSON each, for tools that
+/// read such files. Lines that are already in `path` stay.
 ///
-/// Queries see everything that this process recorded before them. Cheap to clone; opened twice in a process it is one, until
-/// it is closed.
+/// Queries see everything that this process recorded before them. Cheap to clone. Opening the same path twice in a process gives
+/// the same storage until it is closed.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -54,7 +54,7 @@ struct Opened {
 }
 
 impl FileAuditStorage {
-    /// Opens the trail beside `path`, or makes it.
+    /// Opens the trail next to `path`, or creates it.
     ///
     /// # Errors
     /// When the trail cannot be opened, or is open in this process with another policy or other options.
@@ -62,7 +62,7 @@ impl FileAuditStorage {
         FileAuditStorage::with_options(path, policy, &Options::default())
     }
 
-    /// As [`new`](FileAuditStorage::new), with options for the trail; `policy` says when segments roll.
+    /// Like [`new`](FileAuditStorage::new), with options for the trail; `policy` determines when segments roll.
     ///
     /// # Errors
     /// As [`new`](FileAuditStorage::new).
@@ -132,7 +132,7 @@ impl FileAuditStorage {
         Ok(page.events.into_iter().next().map(AuditEvent::from))
     }
 
-    /// How many events match, whatever the filter's limit and offset are.
+    /// The number of events that match, regardless of the filter's limit and offset.
     ///
     /// # Errors
     /// When the trail cannot be searched.
@@ -146,7 +146,7 @@ impl FileAuditStorage {
         Ok(counted.await.unwrap_or(Err(QueryError::Stopped))?)
     }
 
-    /// Whether events are taken.
+    /// Whether events are accepted.
     ///
     /// # Errors
     /// Why they are not.
@@ -154,12 +154,12 @@ impl FileAuditStorage {
         self.trail().why_shut().map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Retires the events that were recorded at least `days` ago (1 to 36,500), and says how many those were. Rotated
-    /// copies of the plain file go with them, if every line in them is that old and no legal hold holds one. What is in
-    /// `path` itself stays until it is rotated.
+    /// Retires the events recorded at least `days` ago (1 to 36,500), and returns how many those were. Rotated copies of the
+    /// plain file are removed too if every line in them is that old and none is under a legal hold. `path` itself keeps its
+    /// lines until it is rotated.
     ///
     /// # Errors
-    /// When nothing was retired, or a disk failure stopped it; the next run finishes what was begun.
+    /// When nothing was retired, or a disk failure interrupted it; the next run finishes what was begun.
     pub async fn retire_older_than(&self, days: u32) -> Result<u64, StorageError> {
         let events = storage::retire(self.trail(), days).await?;
         let opened = self.opened.clone();
@@ -176,7 +176,7 @@ impl FileAuditStorage {
     /// Closes the trail for all who use it in this process, after everything is on disk and in the copy.
     ///
     /// # Errors
-    /// When `timeout` comes first; nothing is lost by it.
+    /// When `timeout` comes first; nothing is lost.
     pub async fn close(&self, timeout: Duration) -> Result<(), StorageError> {
         self.trail()
             .close_async(timeout)

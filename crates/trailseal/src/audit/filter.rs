@@ -1,4 +1,4 @@
-//! Filters as the fifth document has them.
+//! Filters with the names of `llm-orchestrator-audit`.
 
 use std::time::SystemTime;
 
@@ -6,10 +6,10 @@ use super::event::{AuditEventType, AuditResult, ResourceType};
 use crate::time::timestamp;
 use crate::{Event, Filter, Object, Query, ResourceFilter, Timestamp, Trail};
 
-/// How many events a filter finds unless it says otherwise.
+/// The number of events that a filter finds unless it sets another.
 const LIMIT: usize = 100;
 
-/// Which events are asked for: the newest 100, unless it says otherwise.
+/// Which events to find: by default the newest 100.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -39,7 +39,7 @@ pub struct AuditFilter {
     pub result: Option<AuditResult>,
     /// How many at most.
     pub limit: usize,
-    /// How many of them are passed over.
+    /// How many to skip.
     pub offset: usize,
 }
 
@@ -93,28 +93,28 @@ impl AuditFilter {
         self
     }
 
-    /// That ended like this.
+    /// With this result.
     #[must_use]
     pub fn with_result(mut self, result: AuditResult) -> Self {
         self.result = Some(result);
         self
     }
 
-    /// Of this time, both ends included: [`SystemTime`]s, or times of chrono, jiff or time.
+    /// Within this time, both ends included: [`SystemTime`]s, or times of chrono, jiff or time.
     #[must_use]
     pub fn with_time_range(mut self, start: impl Into<SystemTime>, end: impl Into<SystemTime>) -> Self {
         (self.start_time, self.end_time) = (Some(start.into()), Some(end.into()));
         self
     }
 
-    /// At most so many.
+    /// Sets the maximum number of events.
     #[must_use]
     pub fn with_limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Without the first so many.
+    /// Skips the first events.
     #[must_use]
     pub fn with_offset(mut self, offset: usize) -> Self {
         self.offset = offset;

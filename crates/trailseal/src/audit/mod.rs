@@ -1,6 +1,6 @@
-//! For those who come from `llm-orchestrator-audit`: the same names over a trail.
+//! For users of `llm-orchestrator-audit`: the same names, on top of a trail.
 //!
-//! What was a store is a copy here: events go into a trail, and from it, by delivery from a cursor, to what implements
+//! A storage is a copy here: events go into a trail, which delivers them from a cursor to whatever implements
 //! [`AuditStorage`]. What must hold: nothing that fails here crashes the host; every failure is a value.
 
 mod copy;

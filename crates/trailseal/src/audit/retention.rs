@@ -1,4 +1,4 @@
-//! Retirement for those who come from `llm-orchestrator-audit`: once, or again and again beside the application.
+//! Retirement for users of `llm-orchestrator-audit`: once, or repeatedly in the background.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -9,10 +9,10 @@ use tokio::runtime::Handle;
 use super::delivery::block_on;
 use super::storage::{AuditStorage, StorageError};
 
-/// Between two cleanups at least.
+/// The minimum time between two cleanups.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
-/// Retires the events of a storage that are older than some days.
+/// Retires the events of a storage that are older than a number of days.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -40,21 +40,21 @@ pub struct AuditRetentionManager {
 }
 
 impl AuditRetentionManager {
-    /// Retires what was recorded at least `days` ago: 1 to 36,500.
+    /// Retires events recorded at least `days` ago, from 1 to 36,500.
     pub fn new(storage: Arc<dyn AuditStorage>, days: u32) -> Self {
         AuditRetentionManager { storage, days }
     }
 
-    /// Retires what is old enough now, and returns how many events that were.
+    /// Retires what is old enough now, and returns the number of events.
     ///
     /// # Errors
-    /// When the storage cannot retire, or a disk failure stopped it; the next cleanup finishes what it began.
+    /// When the storage cannot retire, or a disk failure interrupted it; the next cleanup finishes what was begun.
     pub async fn cleanup(&self) -> Result<u64, StorageError> {
         self.storage.retire_older_than(self.days).await
     }
 
-    /// Cleans up now, and again each time that `pause` has passed (a second at least), in a thread of its own, until the
-    /// handle is dropped. Called within the Tokio runtime that the storage needs, if it needs one.
+    /// Cleans up now and after each `pause` (at least a second), on a thread of its own, until the handle is dropped. If the
+    /// storage needs a Tokio runtime, call this within it.
     #[must_use = "dropping the handle ends the cleanup"]
     pub fn start_background_cleanup(&self, pause: Duration) -> CleanupHandle {
         let shared = Arc::new(Shared::default());
@@ -77,8 +77,7 @@ impl AuditRetentionManager {
     }
 }
 
-/// A cleanup in the background. Dropping it stops it: no other run begins, and one that is at work ends at its next step
-/// that can be ended.
+/// A background cleanup. Dropping it stops it: no further run begins, and a current one ends at the next step where it can.
 #[must_use = "dropping the handle ends the cleanup"]
 pub struct CleanupHandle {
     shared: Arc<Shared>,
@@ -93,7 +92,7 @@ struct Shared {
 }
 
 impl CleanupHandle {
-    /// What became of the last cleanup: how many events it retired. `None` before the end of the first.
+    /// The result of the last cleanup: how many events it retired. `None` before the first has ended.
     pub fn last(&self) -> Option<Arc<Result<u64, StorageError>>> {
         self.shared.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,4 +1,4 @@
-//! What users implement to have their own copy of all events.
+//! The trait that users implement to have their own copy of all events.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,20 +7,19 @@ use super::event::AuditEvent;
 use super::filter::AuditFilter;
 use crate::{HoldError, OpenError, QueryError, RecordError, RetainError, RetentionRule, Trail};
 
-/// The future of an answer; what `#[async_trait]` makes of an `async fn`.
+/// The future that `#[async_trait]` makes of an `async fn`.
 pub type StorageFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StorageError>> + Send + 'a>>;
 
-/// A place that every event gets to, beside the trail: a database, another service.
+/// A place that gets a copy of every event, such as a database or another service.
 ///
-/// Events reach it by delivery: in their order, each at least once, from a cursor that the trail keeps. While it fails it is
-/// asked again with growing pauses, and nothing is lost. After a crash it may get some again, with the same ids.
+/// Events are delivered to it in order, each at least once, from a cursor that the trail keeps. While it fails, delivery is
+/// retried with growing pauses, and nothing is lost. After a crash it may get some events again, with the same ids.
 ///
-/// Its futures are polled on a thread of the trail's, within the Tokio runtime in which the logger was made. A runtime of
-/// one thread must be driven until the close, so await [`AuditLogger::close`](crate::AuditLogger::close) there: where
-/// nobody drives it, timers and sockets stand still, and what is not stored when the close ends is delivered at the next
-/// opening.
+/// Its futures are polled on one of the trail's threads, within the Tokio runtime in which the logger was made. A
+/// single-threaded runtime must be driven until the close, so await [`AuditLogger::close`](crate::AuditLogger::close) in it:
+/// otherwise timers and sockets make no progress, and events not stored when the close ends are delivered at the next opening.
 ///
-/// The methods are those that `#[async_trait::async_trait]` makes, so an implementation with it is taken as it is:
+/// The methods have the signatures that `#[async_trait::async_trait]` generates, so you can implement the trait with it:
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -77,7 +76,7 @@ pub trait AuditStorage: Send + Sync {
         'life1: 'async_trait,
         Self: 'async_trait;
 
-    /// How many events match, whatever the filter's limit is.
+    /// The number of events that match, regardless of the filter's limit.
     fn count<'life0, 'async_trait>(&'life0 self, filter: AuditFilter) -> StorageFuture<'async_trait, u64>
     where
         'life0: 'async_trait,
@@ -92,8 +91,8 @@ pub trait AuditStorage: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Lets go of the events that were recorded at least `days` ago, and says how many those were. What is a view of a
-    /// trail retires them there. A storage of one's own that does not implement it refuses.
+    /// Removes the events that were recorded at least `days` ago, and returns how many those were. A storage that is a view of
+    /// a trail retires them there. The default implementation refuses.
     fn retire_older_than<'life0, 'async_trait>(&'life0 self, days: u32) -> StorageFuture<'async_trait, u64>
     where
         'life0: 'async_trait,
@@ -111,20 +110,20 @@ pub trait AuditStorage: Send + Sync {
         })
     }
 
-    /// A name for its cursor and for messages: 1 to 100 of the letters a to z and A to Z, digits, `-`, `_` and `.`. Two
-    /// storages of one trail need two names; the second of one name is refused.
+    /// A name for its cursor and for messages: 1 to 100 of the letters a to z and A to Z, digits, `-`, `_` and `.`. Storages of
+    /// one trail need different names; a second one with the same name is refused.
     fn name(&self) -> &str {
         "storage"
     }
 
-    /// The trail that it is a view of, if it is one: then an [`AuditLogger`](crate::AuditLogger) records there, and delivers
-    /// nothing.
+    /// The trail of which it is a view, if it is one. An [`AuditLogger`](crate::AuditLogger) then records in that trail and
+    /// delivers nothing.
     fn trail(&self) -> Option<Trail> {
         None
     }
 }
 
-/// Retires in a trail what was recorded at least `days` ago, and says how many events that were.
+/// Retires the events of a trail that were recorded at least `days` ago, and returns how many those were.
 pub(super) async fn retire(trail: &Trail, days: u32) -> Result<u64, StorageError> {
     let retained = trail.retain_async(RetentionRule::older_than_days(days), None).await;
     Ok(retained.ok_or(QueryError::Stopped)??.events)
@@ -143,7 +142,7 @@ pub enum StorageError {
     /// There is no such event.
     #[error("there is no event with the id {0}")]
     EventNotFound(String),
-    /// It is set up in a way that cannot work.
+    /// Its configuration is invalid.
     #[error("{0}")]
     ConfigurationError(String),
     /// It cannot be reached.
@@ -152,7 +151,7 @@ pub enum StorageError {
     /// The event was not recorded, or not confirmed in time.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// The trail could not be opened; it is tried again at the next events.
+    /// The trail could not be opened; the next events try again.
     #[error("the trail could not be opened: {0}")]
     Open(#[source] Arc<OpenError>),
     /// The trail could not be searched.
@@ -161,10 +160,10 @@ pub enum StorageError {
     /// Nothing was retired, or not everything.
     #[error(transparent)]
     Retain(#[from] RetainError),
-    /// The legal holds could not be read, so nothing that they may hold is removed.
+    /// The legal holds could not be read, so nothing is removed that they might hold.
     #[error(transparent)]
     Hold(#[from] HoldError),
-    /// Anything else, from a storage of one's own.
+    /// Any other error of a storage of your own.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
 }

@@ -1,4 +1,4 @@
-//! A layer for tower services: every event that is recorded while a request is handled gets its context.
+//! A layer for tower services: every event recorded while a request is handled gets the request's context.
 //!
 //! ```text
 //! request ─> who, from where (request.rs) ─> the service, in that context ─> response ─> one event, if wanted (mutation.rs)
@@ -26,10 +26,10 @@ use crate::{Actor, InContext, Trail};
 use mutation::{Mutation, watched};
 use settings::Settings;
 
-/// Gives every event that is recorded while a request is handled the request's context: client address, user agent,
-/// request id, correlation id, trace ids of a W3C `traceparent`, and, as you say, who it is and of which tenant.
+/// Gives every event recorded while a request is handled the request's context: client address, user agent, request id,
+/// correlation id, the trace ids of a W3C `traceparent`, and the user and tenant that you name.
 ///
-/// Where a handler spawns tasks that belong to the request, wrap them in [`in_context`](crate::in_context).
+/// If a handler spawns tasks that belong to the request, wrap them in [`in_context`](crate::in_context).
 ///
 /// ```
 /// use trailseal::{Actor, Trail, tower::AuditLayer};
@@ -37,7 +37,7 @@ use settings::Settings;
 /// let layer = AuditLayer::new(Trail::temporary()?)
 ///     .trusted_proxies(["10.0.0.0/8"])?
 ///     .principal(|request| {
-///         // What an authentication in front of this layer has put there.
+///         // Set by the authentication outside this layer.
 ///         let user = request.extensions.get::<String>()?;
 ///         Some(Actor { id: Some(user.clone()), ..Actor::default() })
 ///     })
@@ -49,9 +49,9 @@ pub struct AuditLayer {
     settings: Settings,
 }
 
-/// A text that is no network, such as `10.0.0.0/8`.
+/// A text that is not a network such as `10.0.0.0/8`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no network: write one such as 10.0.0.0/8, or an address")]
+#[error("{0:?} is not a network: write one such as 10.0.0.0/8, or an address")]
 pub struct NetworkError(String);
 
 impl AuditLayer {
@@ -70,10 +70,10 @@ impl AuditLayer {
         }
     }
 
-    /// Proxies whose word on the client's address is believed; nobody's, unless they are named here.
+    /// Proxies that are trusted to name the client's address; none by default.
     ///
     /// # Errors
-    /// When one is no network and no address.
+    /// When one is neither a network nor an address.
     pub fn trusted_proxies<'a>(
         mut self,
         networks: impl IntoIterator<Item = &'a str>,
@@ -86,14 +86,14 @@ impl AuditLayer {
         Ok(self)
     }
 
-    /// The header that these proxies write: `X-Forwarded-For` unless told otherwise.
+    /// The header that these proxies write; `X-Forwarded-For` by default.
     #[must_use]
     pub fn proxy_header(mut self, header: ProxyHeader) -> Self {
         self.settings.proxy_header = header;
         self
     }
 
-    /// Who makes the request, as an authentication in front of this layer knows it. One behind it can say so by
+    /// Who makes the request, according to authentication outside this layer. Authentication inside it can use
     /// [`RequestContext::current`](crate::RequestContext::current).
     #[must_use]
     pub fn principal(mut self, principal: impl Fn(&Parts) -> Option<Actor> + Send + Sync + 'static) -> Self {
@@ -101,23 +101,23 @@ impl AuditLayer {
         self
     }
 
-    /// Whose data the request is about.
+    /// Whose data the request concerns.
     #[must_use]
     pub fn tenant(mut self, tenant: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
         self.settings.tenant = Some(Arc::new(tenant));
         self
     }
 
-    /// What stands in `context.service`.
+    /// The value of `context.service`.
     #[must_use]
     pub fn service(mut self, service: impl Into<String>) -> Self {
         self.settings.service = Some(service.into());
         self
     }
 
-    /// Records one event for each request that is not `GET`, `HEAD`, `OPTIONS` or `TRACE`, with an outcome by its status:
-    /// `denied` for 401 and 403, `failure` for others from 400 on. One that is given up before it is answered has the
-    /// outcome `unknown`, one whose handler panics is a failure.
+    /// Records one event for each request that is not `GET`, `HEAD`, `OPTIONS` or `TRACE`. The status gives the outcome:
+    /// `denied` for 401 and 403, `failure` for others from 400 on. If the request is aborted before its response, the outcome is
+    /// `unknown`; if its handler panics, `failure`.
     #[must_use]
     pub fn record_mutations(mut self) -> Self {
         self.settings.records_mutations = true;

@@ -8,8 +8,8 @@ use trailseal_event::{Index, line::parse_front};
 use super::TARGET;
 use crate::{Outcome, Severity, Trail};
 
-/// From now on every event of the trail is seen in tracing, too, with the target [`TARGET`]: after masking, when it is on
-/// disk, by the subscriber that is in force here. The trail's own events are left out.
+/// From now on, shows every event of the trail in tracing, with the target [`TARGET`]: after masking, once it is on disk, in
+/// the subscriber that is active here. The trail's own events are left out.
 ///
 /// # Errors
 /// When the trail is closed.

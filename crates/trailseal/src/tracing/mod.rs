@@ -1,11 +1,11 @@
-//! Between a trail and tracing: marked events and spans become audit events, and audit events can be seen in tracing.
+//! Connects a trail and tracing: marked events and spans become audit events, and audit events can be shown in tracing.
 //!
-//! A field `audit.action` marks an event, or a span, of which one audit event comes when it closes. Fields `audit.NAME` are
-//! the audit event's own: `audit.actor`, `audit.resource` (`TYPE/ID`, or a number: its id), `audit.outcome`,
-//! `audit.tenant`, `audit.context.ip`, and so on. Numbers are written out where an event has a text. The message is its
-//! description, all other fields are its details. What it does not say comes from the spans around it, from the innermost
-//! on: their `audit.…`, and fields that are named as those of a context, such as `request_id` or `trace_id`. What is
-//! still missing an event gets from the request that is being handled, a span from the one that it was made in.
+//! A field `audit.action` marks an event or a span; a span becomes one audit event when it closes. Fields `audit.NAME` are the
+//! audit event's own: `audit.actor`, `audit.resource` (`TYPE/ID`, or a number: its id), `audit.outcome`,
+//! `audit.tenant`, `audit.context.ip`, and so on. Numbers become text where an event has text. The message is its
+//! description; all other fields are its details. Missing fields come from the spans around it, the innermost first: their
+//! `audit.…` fields, and those named like a context's, such as `request_id` or `trace_id`. Whatever is then still missing, an
+//! event takes from the request that is being handled, and a span from the request in which it was created.
 
 mod fields;
 mod mirror;
@@ -28,7 +28,7 @@ pub use trace_ids::TraceIds;
 
 pub use mirror::mirror;
 
-/// With this target a trail's events are seen in tracing; see [`mirror`].
+/// The target of a trail's events in tracing; see [`mirror`].
 pub const TARGET: &str = "trailseal::audit";
 
 type FindTraceIds = Arc<dyn Fn() -> Option<TraceIds> + Send + Sync>;
@@ -38,8 +38,8 @@ thread_local! {
     static IS_LOOKING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A layer that records marked events and spans. It never blocks: the policy's level is not waited for, and that an event
-/// was refused is counted by the trail.
+/// A layer that records marked events and spans. It never blocks: it does not wait for the policy's level, and the trail counts
+/// refused events.
 ///
 /// ```
 /// use tracing_subscriber::layer::SubscriberExt as _;
@@ -67,9 +67,8 @@ impl RecordLayer {
         RecordLayer { trail, trace_ids: None }
     }
 
-    /// Where the ids of the current span of a distributed trace are to be found; asked while a marked event or span is
-    /// recorded that no field `trace_id` is given for. The closure may read the current span, and use tracing itself. With
-    /// OpenTelemetry:
+    /// How to find the ids of the current span of a distributed trace. The closure is called for each marked event or span
+    /// without a field `trace_id`. It may read the current span and use tracing itself. With OpenTelemetry:
     ///
     /// ```
     /// use opentelemetry::trace::TraceContextExt as _;

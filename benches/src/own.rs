@@ -106,7 +106,7 @@ pub fn text(dir: &Path) {
             assert!(recorded.is_ok());
         }
         // So that the calls are not those of a full buffer.
-        trail.flush(CLOSE).unwrap();
+        trail.flush(CLOSE).expect("everything is on disk");
     }
     trail.close(CLOSE).expect("closes");
     let mut numbers = load::percentiles(&histogram);
@@ -279,7 +279,7 @@ fn sustained_with(dir: &Path, size_mib: u64) {
         lag
     });
     let stopped = Instant::now();
-    trail.seal(CLOSE).unwrap();
+    trail.seal(CLOSE).expect("everything is sealed");
     let behind = stopped.elapsed().as_secs_f64();
     let elapsed = begun.elapsed().as_secs_f64();
     let closed = trail.close(CLOSE).expect("closes");

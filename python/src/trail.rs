@@ -579,7 +579,7 @@ impl Trail {
     fn seal(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
         let timeout = seconds(timeout)?;
         let Some(trail) = self.shared.if_open() else { return Ok(true) };
-        let why = |error| match &error {
+        let why = |error: SealError| match &error {
             SealError::NotDurable(error) => not_durable(py, error),
             SealError::TimedOut { .. } => Slice::GoOn(None),
             // It is tried again, so this may pass.

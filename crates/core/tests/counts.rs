@@ -56,7 +56,7 @@ fn every_way_in_counts_what_it_masks_once() {
     trail.with(ONCE).record(AnyEvent::Json(text)).unwrap();
     assert_eq!(masked(), 4);
     let texts: [&[u8]; 3] = [text, br#"{"action":"a","details":{"pin":"1234"}}"#, br#"{"action":"a"}"#];
-    let submitted = texts.map(|json| Submitted::json(json));
+    let submitted = texts.map(Submitted::json);
     trail.record_all(Submission { events: &submitted, by: &Submitter::default() }).unwrap();
     assert_eq!(masked(), 5, "the first is a repeat, and adds nothing");
     trail.record_own("noted", secret).unwrap();

@@ -34,7 +34,7 @@ pub use search::{Cursor, CursorError, Hit, Lag, PAGE_BYTES_MAX, Page, Search, Se
 pub use store::remove;
 pub use summary::Summary;
 pub use view::{
-    By, Candidate, Checker, Count, FacetField, Facets, First, HISTOGRAM_BUCKETS_MAX, IndexView, Order, Place,
+    By, Candidate, Checker, Count, FacetField, Facets, First, HISTOGRAM_BUCKETS_MAX, IndexView, Order,
     RangeCheck,
 };
 

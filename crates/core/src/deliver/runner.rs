@@ -51,6 +51,7 @@ pub enum DeliveryState {
 
 /// The progress of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DeliveryStats {
     /// The sink's name.
     pub name: String,

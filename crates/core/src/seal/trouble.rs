@@ -13,6 +13,7 @@ use crate::notice::Notice;
 
 /// Sealing fails. Events are accepted anyway, and sealed once it works again.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SealTrouble {
     /// The last failure.
     pub reason: String,

@@ -49,6 +49,7 @@ const OTHERS: [(&str, bool); 7] = [
 
 /// What a backup contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BackedUp {
     /// The trail's name.
     pub origin: String,

@@ -19,6 +19,7 @@ use crate::seal::SealTrouble;
 
 /// What a close left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Closed {
     /// Events in the trail, including its own.
     pub events: u64,

@@ -7,6 +7,7 @@ use trailseal_event::policy::{Decision, Facts, Keep, Policy, Sampler};
 
 /// How often a rule decided since the policy came into force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RuleCounts {
     /// Events that it matched.
     pub matched: u64,

@@ -17,7 +17,7 @@ use crate::segment::source::Source;
 const BLOCK: u64 = 64 << 10;
 
 /// Where a line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Index of the first line of its segment.
     pub segment: Index,

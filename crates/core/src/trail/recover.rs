@@ -46,6 +46,7 @@ pub(crate) struct Recovered {
 
 /// What an opening found, for the event `trail.opened`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Found {
     /// Events that the newest checkpoint covers.
     pub sealed: u64,

@@ -8,6 +8,7 @@ use crate::seal::SealTrouble;
 
 /// Statistics about a trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stats {
     /// Events accepted, ever: the index of the next one.
     pub accepted: u64,

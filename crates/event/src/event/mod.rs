@@ -43,6 +43,8 @@ use crate::timestamp::Timestamp;
 ///
 /// Every field except `action` may be absent. Fields that the trail fills (`v`, `index`, `recorded`, `recorded_by`,
 /// `masked`, `truncated`, `sample_rate`, `time_ahead`) are not here: a caller cannot set them.
+///
+/// New fields may be added: make one with [`Event::new`] and its setters, or end a literal with `..Event::default()`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Event {
     /// The caller's own id; if absent, a UUIDv7 is generated.

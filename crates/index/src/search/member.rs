@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use trailseal_core::file::Files;
-use trailseal_core::{LineAt, Place, Reader, load_mask_key};
+use trailseal_core::{LineAt, Reader, load_mask_key};
 use trailseal_event::filter::Filter;
 use trailseal_event::line::parse_front;
 use trailseal_event::mask::MaskKey;
@@ -274,8 +274,7 @@ impl Member {
     }
 
     pub(super) fn line(&mut self, candidate: Candidate) -> Result<Option<Vec<u8>>, SearchError> {
-        let place = Place { segment: candidate.place.segment, offset: candidate.place.offset };
-        Ok(self.line_at.get(&mut self.reader, candidate.index, place)?)
+        Ok(self.line_at.get(&mut self.reader, candidate.index, candidate.place)?)
     }
 
     /// The indexes of events recorded within the filter's bounds. A few lines tell, since `recorded` never goes back.

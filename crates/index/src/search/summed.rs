@@ -6,7 +6,6 @@ use std::ops::{ControlFlow, Range};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use trailseal_core::Place;
 use trailseal_event::filter::Filter;
 use trailseal_event::line::effective_time;
 use trailseal_event::{Event, Outcome, Timestamp};
@@ -51,12 +50,11 @@ impl Member {
         let Member { view: Some(view), line_at, reader, stopped, .. } = self else { return Ok(None) };
         let mut failed: Option<SearchError> = None;
         let mut check = |candidate: Candidate| {
-            let place = Place { segment: candidate.place.segment, offset: candidate.place.offset };
             if stopped.load(Ordering::Relaxed) {
                 failed = Some(SearchError::Stopped);
                 return ControlFlow::Break(());
             }
-            match line_at.get(reader, candidate.index, place) {
+            match line_at.get(reader, candidate.index, candidate.place) {
                 Ok(line) => ControlFlow::Continue(line.is_some_and(|line| filter.accepts(&line))),
                 Err(error) => {
                     failed = Some(error.into());

@@ -17,6 +17,7 @@ use std::ops::{ControlFlow, Range};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use trailseal_core::Place;
 use trailseal_event::Index;
 use trailseal_event::filter::Filter;
 
@@ -38,15 +39,6 @@ use rowset::RowSet;
 const OPEN_RANGES_MAX: usize = 256;
 /// The open range is searched in steps of this many rows.
 const TAIL_STEP_ROWS: u32 = 8_192;
-
-/// Where a line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// Index of the first line of its segment.
-    pub segment: Index,
-    /// Where it begins in the segment's uncompressed bytes.
-    pub offset: u64,
-}
 
 /// An event that can match, and where its line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,7 +28,8 @@ fn events(numbers: std::ops::Range<usize>) -> String {
 fn place() -> Place {
     let place = Place::new();
     place.write("trailseal.toml", "[segment]\nroll = \"64KiB\"\n");
-    place.feed("record", events(0..EVENTS)).ok();
+    // A commit for each part of the input that the pipe holds, and not one for all of it, which would not roll.
+    place.feed("record --ack durable", events(0..EVENTS)).ok();
     let (root, files) = (place.path("trail"), Arc::new(StdFiles));
     let index = root.join(FOLDER);
     remove(&index).unwrap();

@@ -1,5 +1,5 @@
 //! What README.md shows of the library is what this test runs.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "it prints, as the README does")]
 
 #[test]
 fn the_library_of_the_readme_does_what_it_says() {

@@ -89,6 +89,21 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "retirement_holds"],
     },
     Fault {
+        name: "backup_of_newer_segment",
+        what: "a backup takes segments of which more was retired than its lists say",
+        tests: &["-p", "trailseal-core", "--test", "backup_interrupted", "--test", "retirement_copies"],
+    },
+    Fault {
+        name: "backup_not_staged",
+        what: "a backup puts lines into the copy that its checkpoint cannot do with",
+        tests: &["-p", "trailseal-core", "--test", "backup_interrupted"],
+    },
+    Fault {
+        name: "half_copied_passed_over",
+        what: "a backup leaves a segment in the copy of which it has only a part",
+        tests: &["-p", "trailseal-core", "--test", "backup_interrupted", "copied_in_part"],
+    },
+    Fault {
         name: "last_leaves_not_kept",
         what: "a torn block of the tree takes hashes of retired lines with it",
         tests: &["-p", "trailseal-core", "--test", "retirement_keeps"],

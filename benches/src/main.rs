@@ -8,13 +8,15 @@ mod import;
 mod load;
 mod own;
 mod raw;
+mod retire;
 mod rivals;
 mod server;
 
 use std::path::{Path, PathBuf};
 
 const HELP: &str = "usage: trailseal-benches MEASUREMENT DIR | report RESULTS.jsonl…\n\
-    measurements: all paced load flat cold threads trickle sustained sync1 sync64 verify open rivals import server server-paced floods\n\
+    measurements: all paced load flat cold threads trickle sustained sync1 sync64 verify open retire rivals import server server-paced floods\n\
+    retire DIR [EVENTS]: nine of ten events go beside a writer; 10,000,000 unless given\n\
     import DIR [MIB]: the command import beside serde_json; needs cargo build --release -p trailseal-cli\n\
     floods DIR [small] [KIND]: one client against another\n\
     server DIR small: a look at whether it works, in less than a minute\n";
@@ -48,6 +50,7 @@ fn main() {
             own::sync(&dir, 64);
             own::verify(&dir);
             own::open(&dir);
+            retire::all(&dir, retire::EVENTS);
             rivals::all(&dir);
             server::all(&dir, &server::Size::WHOLE);
             server::floods::all(&dir, &server::floods::Size::WHOLE, None);
@@ -65,6 +68,10 @@ fn main() {
         "sync64" => own::sync(&dir, 64),
         "verify" => own::verify(&dir),
         "open" => own::open(&dir),
+        "retire" => {
+            let events = rest.get(1).map(|events| events.parse().expect("a number of events"));
+            retire::all(&dir, events.unwrap_or(retire::EVENTS));
+        }
         "rivals" => rivals::all(&dir),
         "import" => import::run(&dir, rest.get(1).and_then(|mib| mib.parse().ok()).unwrap_or(1024)),
         "server" if rest.get(1).is_some_and(|size| size == "small") => {

@@ -9,13 +9,15 @@ mod import;
 mod load;
 mod own;
 mod raw;
+mod retire;
 mod rivals;
 mod server;
 
 use std::path::{Path, PathBuf};
 
 const HELP: &str = "usage: trailseal-benches MEASUREMENT DIR | report RESULTS.jsonl…\n\
-    measurements: all paced load flat cold threads trickle sustained sync1 sync64 verify open rivals layer log-event import server server-paced floods\n\
+    measurements: all paced load flat cold threads trickle sustained sync1 sync64 verify open retire rivals layer log-event import server server-paced floods\n\
+    retire DIR [EVENTS]: nine of ten events go beside a writer; 10,000,000 unless given\n\
     import DIR [MIB]: the command import beside serde_json; needs cargo build --release -p trailseal-cli\n\
     floods DIR [small] [KIND]: one client against another\n\
     server DIR small: a look at whether it works, in less than a minute\n";
@@ -49,6 +51,7 @@ fn main() {
             own::sync(&dir, 64);
             own::verify(&dir);
             own::open(&dir);
+            retire::all(&dir, retire::EVENTS);
             rivals::all(&dir);
             facade::layer(&dir);
             facade::log_event(&dir);
@@ -68,6 +71,10 @@ fn main() {
         "sync64" => own::sync(&dir, 64),
         "verify" => own::verify(&dir),
         "open" => own::open(&dir),
+        "retire" => {
+            let events = rest.get(1).map(|events| events.parse().expect("a number of events"));
+            retire::all(&dir, events.unwrap_or(retire::EVENTS));
+        }
         "rivals" => rivals::all(&dir),
         "layer" => facade::layer(&dir),
         "log-event" => facade::log_event(&dir),

@@ -17,16 +17,16 @@ const ONCE: RecordOptions = RecordOptions::new().once();
 
 /// Calls a second, where what a caller waits is asked for.
 const PACE: u64 = 50_000;
-const CLOSE: Duration = Duration::from_secs(120);
+pub(crate) const CLOSE: Duration = Duration::from_secs(120);
 
-fn fresh(dir: &Path, name: &str) -> PathBuf {
+pub(crate) fn fresh(dir: &Path, name: &str) -> PathBuf {
     let path = dir.join(name);
     let _ = std::fs::remove_dir_all(&path);
     path
 }
 
 /// The handoff on tmpfs where `TRAILSEAL_BENCH_HANDOFF` names a place; else in the trail's folder.
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     let mut options = Options::default();
     if let Ok(place) = std::env::var("TRAILSEAL_BENCH_HANDOFF") {
         options.handoff.place = HandoffPlace::File(place.into());

@@ -98,6 +98,9 @@ fn ci() -> Result<(), String> {
 /// So many trails are changed at random; a plain test run takes a tenth of them.
 const ATTACK_ROUNDS: &str = "2400";
 
+/// So many retirements are killed; a plain test run kills a tenth of them.
+const KILL_ROUNDS: &str = "100";
+
 /// The tests of which every other run takes a seeded part. What they found is checked in.
 fn long() -> Result<(), String> {
     let root = root()?;
@@ -111,6 +114,20 @@ fn long() -> Result<(), String> {
             .env("ATTACKS_ROUNDS", ATTACK_ROUNDS)
             .env("ATTACKS_COMMIT", String::from_utf8_lossy(&commit).trim())
             .env("ATTACKS_RESULTS", root.join("crates/attacks/results/mutation.txt")),
+    )?;
+    let archive = ["test", "-p", "trailseal-cli", "--features", "object-store", "--test", "retention_s3"];
+    step(
+        "archives in an object store",
+        Command::new("cargo")
+            .args(archive)
+            .args(["--", "--ignored"])
+            .env("MOTO_SERVER", setup::install_moto()?),
+    )?;
+    step(
+        "retirements killed at random",
+        Command::new("cargo")
+            .args(["test", "-p", "trailseal-cli", "--test", "retention_kill"])
+            .env("TRAILSEAL_KILL_ROUNDS", KILL_ROUNDS),
     )
 }
 

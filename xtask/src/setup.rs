@@ -1,5 +1,6 @@
 //! What the tests need on a fresh Debian machine.
 
+use std::path::Path;
 use std::process::Command;
 
 /// A program or file that a test needs, and the Debian package that brings it.
@@ -33,14 +34,26 @@ const NEEDS: [Need; 13] = [
 /// schemathesis asks the server.
 const PYTHON: [&str; 2] = ["duckdb==2.0.0", "schemathesis==4.32.5"];
 
+/// An object store to archive to; only the long tests need it.
+const MOTO: [&str; 1] = ["moto[server]==5.2.5"];
+
 /// Drives the browser. Without a browser of its own: Debian's is used.
 const PLAYWRIGHT: &str = "playwright-core@1.64.1";
 
 /// Installs what is missing. Needs root (or `sudo`) only if something is.
 pub(crate) fn install_missing() -> Result<(), String> {
     install_packages()?;
-    install_python()?;
+    install_python(&strangers()?, &PYTHON)?;
     install_playwright()
+}
+
+/// Installs an S3-compatible server, if it is missing; returns its program.
+pub(crate) fn install_moto() -> Result<std::path::PathBuf, String> {
+    install_packages()?;
+    // What it needs goes badly with what the others need.
+    let folder = strangers()?.with_file_name("moto");
+    install_python(&folder, &MOTO)?;
+    Ok(folder.join("bin/moto_server"))
 }
 
 /// Where things are installed that are no Debian packages: beside what was built, where this program itself lies.
@@ -85,21 +98,20 @@ fn install_packages() -> Result<(), String> {
     }
 }
 
-fn install_python() -> Result<(), String> {
-    let folder = strangers()?;
+fn install_python(folder: &Path, wanted: &[&str]) -> Result<(), String> {
     let python = folder.join("bin/python3");
     let is_there = |wanted: &str| {
         let check = "import sys; from importlib.metadata import version; name, wanted = sys.argv[1].split('=='); \
-            sys.exit(version(name) != wanted)";
+            sys.exit(version(name.split('[')[0]) != wanted)";
         runs(&python.to_string_lossy(), &["-c", check, wanted])
     };
-    if PYTHON.iter().all(|wanted| is_there(wanted)) {
+    if wanted.iter().all(|wanted| is_there(wanted)) {
         return Ok(());
     }
-    println!("== installing {}", PYTHON.join(" "));
-    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    println!("== installing {}", wanted.join(" "));
+    run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    run(Command::new(&python).args(pip).args(PYTHON))
+    run(Command::new(&python).args(pip).args(wanted))
 }
 
 fn run(command: &mut Command) -> Result<(), String> {

@@ -210,6 +210,13 @@ fn server(results: &Results) -> Vec<Goal> {
     let floods: Vec<String> =
         results.names().filter(|name| names::flood_kind(name).is_some()).map(str::to_owned).collect();
     let flood = |what, key, bound, unit| Goal { what, of: floods.clone(), key, bound, unit };
+    let retire = |what, key, bound, unit| Goal {
+        what,
+        of: vec![names::retire(true), names::retire(false)],
+        key,
+        bound,
+        unit,
+    };
     vec![
         goal(
             "server, single POSTs, accepted",
@@ -267,6 +274,25 @@ fn server(results: &Results) -> Vec<Goal> {
             Unit::Ratio,
         ),
         flood("under a flood: memory of the server", "rss_anon_peak_mib", AtMost(448.0), Unit::Mebibytes),
+        retire(
+            "retiring: lines read and written",
+            "lines_bytes_per_second",
+            AtLeast(150.0 * 1e6),
+            Unit::BytesPerSecond,
+        ),
+        retire("retiring: memory of the process", "rss_anon_peak_mib", AtMost(100.0), Unit::Mebibytes),
+        retire(
+            "beside a retirement at 20,000/s: accepted to durable, p99",
+            "durable_p99_ns",
+            AtMost(100.0 * MILLISECOND),
+            Unit::Time,
+        ),
+        retire(
+            "beside a retirement at 20,000/s: p99 of `record()`, beside that without",
+            "record_p99_of_alone",
+            AtMost(2.0),
+            Unit::Ratio,
+        ),
     ]
 }
 

@@ -120,6 +120,12 @@ pub fn flood_kind(name: &str) -> Option<&str> {
     name.strip_prefix(FLOOD)?.strip_suffix(FLOOD_LOAD)
 }
 
+/// Nine of ten events are retired beside a writer; those that stay lie between the others, or after them.
+pub fn retire(is_interleaved: bool) -> String {
+    let order = if is_interleaved { "interleaved" } else { "one after the other" };
+    format!("retire 9 of 10 events beside 20,000/s, {order}")
+}
+
 const FLOOD: &str = "server, flood of ";
 const FLOOD_LOAD: &str = ", 100 POST/s and 20 GET/s beside it";
 

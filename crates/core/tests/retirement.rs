@@ -13,12 +13,12 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use support::SOON;
 use support::aged::{Moved, aged, check, event, options, record, verdict};
 use support::hooked::hooked;
+use support::{SOON, copy, segments};
 use trailseal_core::deliver::Position;
 use trailseal_core::{
     Ack, Archive, ArchiveError, Archived, ForgetSinkError, HoldError, KnownIds, KnownIdsError, OpenError,
@@ -351,5 +351,44 @@ fn a_retirement_keeps_the_lock_until_it_has_ended() {
     assert_eq!(check(dir.path()).retired, 0);
     let trail = Trail::open(dir.path(), options(&clock)).unwrap();
     assert!(trail.retain(&rule, None).unwrap().events > 80);
+    trail.close(SOON).unwrap();
+}
+
+#[test]
+fn an_opening_finishes_what_is_announced_and_not_sealed_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Moved::default();
+    let trail = aged(dir.path(), options(&clock), &clock);
+    trail.close(SOON).unwrap();
+    // As a process leaves it that is killed before the checkpoint that covers `trail.retired`.
+    let killed: Arc<Mutex<Option<tempfile::TempDir>>> = Arc::default();
+    let (left, root) = (killed.clone(), dir.path().to_owned());
+    let mut hooks = options(&clock);
+    hooks.files = hooked(move |what, path: &Path| {
+        let mut left = left.lock().unwrap();
+        let is_checkpoint = what == "replace" && path == root.join("checkpoint");
+        if is_checkpoint && left.is_none() && root.join("retiring").exists() {
+            *left = Some(copy(&root)).filter(|copy| {
+                let lines = segments(copy.path()).into_iter().map(|path| fs::read_to_string(path).unwrap());
+                lines.into_iter().any(|lines| lines.contains("\"trail.retired\""))
+            });
+        }
+        Ok(())
+    });
+    let trail = Trail::open(dir.path(), hooks).unwrap();
+    let retired = trail.retain(&RetentionRule::older_than_days(90), None).unwrap().events;
+    trail.close(SOON).unwrap();
+    let killed = killed.lock().unwrap().take().unwrap();
+    let before = verdict(killed.path());
+    assert!(before.ok && before.retired == 0 && retired > 60, "{before}");
+    let trail = Trail::open(killed.path(), options(&clock)).unwrap();
+    // When the opening returns: what it has sealed must not vouch for lines that are still there.
+    assert_eq!(check(killed.path()).retired, retired);
+    assert!(!killed.path().join("retiring").exists());
+    assert_eq!(
+        trail.retain(&RetentionRule::older_than_days(90), None).unwrap().retired_by,
+        [],
+        "nothing is left to do"
+    );
     trail.close(SOON).unwrap();
 }

@@ -21,7 +21,7 @@ use support::in_memory::{dir, options};
 use trailseal_core::file::Files;
 use trailseal_core::verify::{VerifyOptions, verify};
 use trailseal_core::{Ack, Folder, OpenError, RetentionRule, Status, Trail, retired_in};
-use trailseal_event::Event;
+use trailseal_event::{Event, Value};
 use trailseal_testkit::check::check_trail;
 use trailseal_testkit::fault::{Fault, FaultFiles, Step, Survival};
 
@@ -120,7 +120,37 @@ fn goes_on(files: &FaultFiles, kept: &Kept, compress: bool, context: &str) -> BT
     let listed: u64 = listed.iter().map(|segment| segment.retired).sum();
     assert_eq!(listed, checked.retired, "{context}: lists say more than was retired");
     assert!(all.read(&dir().join("retiring"), 1 << 20).is_err(), "{context}: still retiring");
-    (0..).zip(&checked.lines).filter(|(_, line)| line.is_empty()).map(|(index, _)| index).collect()
+    let gone: BTreeSet<u64> =
+        (0..).zip(&checked.lines).filter(|(_, line)| line.is_empty()).map(|(index, _)| index).collect();
+    let announced = announced(&*all, &checked.lines, context);
+    assert_eq!(
+        announced, gone,
+        "{context}: an event vouches for lines that are there, or for none that are gone"
+    );
+    gone
+}
+
+/// What all events `trail.retired` announce. They are sealed by now, so each list must be there as it was announced.
+fn announced(files: &dyn Files, lines: &[Vec<u8>], context: &str) -> BTreeSet<u64> {
+    let mut announced = BTreeSet::new();
+    for line in lines.iter().filter(|line| !line.is_empty()) {
+        let event = Value::parse(line).unwrap();
+        if event.get("action").and_then(Value::as_str) != Some("trail.retired") {
+            continue;
+        }
+        for list in event.get_path("details.segments").and_then(Value::as_array).unwrap() {
+            let number = |key: &str| list.get(key).and_then(Value::as_u64).unwrap();
+            let path = dir().join(format!("segments/{:020}.retired", number("first")));
+            let bytes = files.read(&path, 1 << 20).unwrap_or_else(|error| panic!("{context}: {error}"));
+            let part =
+                bytes.get(..number("bytes") as usize).unwrap_or_else(|| panic!("{context}: {bytes:?}"));
+            for range in String::from_utf8_lossy(part).lines() {
+                let (from, to) = range.split_once(' ').unwrap();
+                announced.extend(from.parse::<u64>().unwrap()..to.parse().unwrap());
+            }
+        }
+    }
+    announced
 }
 
 /// The numbers of the steps at which a retirement is going on, and of those around it.

@@ -74,6 +74,36 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "retirement_crashes"],
     },
     Fault {
+        name: "unsealed_undone",
+        what: "an opening undoes what an event announces that is sealed only afterwards",
+        tests: &["-p", "trailseal-core", "--test", "retirement", "announced_and_not_sealed"],
+    },
+    Fault {
+        name: "late_hold_missed",
+        what: "a hold that is added before the announcement is not applied",
+        tests: &["-p", "trailseal-core", "--test", "retirement_holds"],
+    },
+    Fault {
+        name: "plain_values_not_held",
+        what: "a hold on a hashed value does not hold older events that have it in plain",
+        tests: &["-p", "trailseal-core", "--test", "retirement_holds"],
+    },
+    Fault {
+        name: "backup_of_newer_segment",
+        what: "a backup takes segments of which more was retired than its lists say",
+        tests: &["-p", "trailseal-core", "--test", "backup_interrupted", "--test", "retirement_copies"],
+    },
+    Fault {
+        name: "backup_not_staged",
+        what: "a backup puts lines into the copy that its checkpoint cannot do with",
+        tests: &["-p", "trailseal-core", "--test", "backup_interrupted"],
+    },
+    Fault {
+        name: "half_copied_passed_over",
+        what: "a backup leaves a segment in the copy of which it has only a part",
+        tests: &["-p", "trailseal-core", "--test", "backup_interrupted", "copied_in_part"],
+    },
+    Fault {
         name: "last_leaves_not_kept",
         what: "a torn block of the tree takes hashes of retired lines with it",
         tests: &["-p", "trailseal-core", "--test", "retirement_keeps"],

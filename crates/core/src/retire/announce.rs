@@ -35,6 +35,8 @@ pub(crate) struct AnnouncedList {
 pub(crate) struct Announcement {
     /// Its index.
     pub(crate) index: Index,
+    /// How many events it says are retired.
+    pub(crate) count: u64,
     pub(crate) lists: Vec<AnnouncedList>,
 }
 
@@ -129,7 +131,8 @@ pub(crate) fn read(line: &[u8], ring: &KeyRing) -> Option<Announcement> {
     let details = Value::parse(&details).ok()?;
     let lists = details.get("segments")?.as_array()?;
     let lists = lists.iter().map(AnnouncedList::from_value).collect::<Option<Vec<_>>>()?;
-    Some(Announcement { index: Index::new(front.index), lists })
+    let count = details.get("count").and_then(Value::as_u64).unwrap_or_default();
+    Some(Announcement { index: Index::new(front.index), count, lists })
 }
 
 /// Whether a line, as it is, announces that the first `bytes` of a segment's list are retired. Nothing is checked.

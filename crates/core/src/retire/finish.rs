@@ -1,14 +1,18 @@
 //! Carries out what sealed events announce, and undoes what none does.
+//!
+//! An event that is on disk and that no checkpoint covers yet is neither: it will be sealed, and then vouch for its lists.
+//! So these stay, and the retirement with them, until it is.
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use trailseal_event::Index;
 use trailseal_tlog::{KeyRing, leaf_hash};
 
 use super::announce::{Announcement, may_be, read};
-use super::ids::parse_ids_name;
+use super::ids::{is_unsorted_ids, parse_ids_name};
 use super::journal::{Journal, note_announced};
 use super::rewrite::{RewriteError, Rewritten, rewrite};
 use crate::folder::Folder;
@@ -26,6 +30,8 @@ pub(crate) struct Finished {
     pub(crate) segments: u64,
     pub(crate) segments_removed: u64,
     pub(crate) freed_bytes: u64,
+    /// How many lines go by events that are still to be sealed: then it has not ended.
+    pub(crate) unsealed: u64,
 }
 
 /// Why it was not finished. What it has announced stays announced.
@@ -57,48 +63,55 @@ impl Finished {
     }
 }
 
-/// Ends a retirement that has begun, if there is one: what events below `sealed` announce is carried out, and the rest
-/// of its lists is undone. `guard` runs each writing of a
+/// Ends a retirement that has begun, if there is one: what events below `sealed` announce is carried out, what those
+/// from there to `end` announce stays to be, and the rest of its lists is undone. `guard` runs each writing of a
 /// segment, so that nothing else writes segments at that moment.
 pub(crate) fn finish(
     folder: &Folder,
     ring: &KeyRing,
     sealed: u64,
+    end: u64,
     guard: &dyn Fn(&mut dyn FnMut()),
 ) -> Result<Option<Finished>, FinishError> {
     let journal = Journal::read(folder).map_err(failed("read", folder.root().join("retiring")))?;
     let Some(journal) = journal else { return Ok(None) };
-    let announced = announcements(folder, ring, journal.from, sealed)?;
-    let finished = carry_out(folder, &announced, sealed, guard)?;
-    undo(folder, &journal, &announced)?;
+    let announced = announcements(folder, ring, journal.from..end, sealed)?;
+    let (now, later) = announced.split_at(announced.partition_point(|event| event.index.get() < sealed));
+    let mut finished = carry_out(folder, now, sealed, guard)?;
+    let is_left = !later.is_empty() && !cfg!(trailseal_fault = "unsealed_undone");
+    undo(folder, &journal, if is_left { &announced } else { now })?;
+    if is_left {
+        finished.unsealed = later.iter().map(|event| event.count.max(1)).sum();
+        return Ok(Some(finished));
+    }
     Journal::remove(folder).map_err(failed("remove", folder.root().join("retiring")))?;
     Ok(Some(finished))
 }
 
-/// The announcements in the lines `from..sealed` that count.
+/// The announcements in these lines that count, or will once they are sealed.
 fn announcements(
     folder: &Folder,
     ring: &KeyRing,
-    from: u64,
+    range: Range<u64>,
     sealed: u64,
 ) -> Result<Vec<Announcement>, FinishError> {
     let mut found = Vec::new();
     let mut leaves = SignedLeaves::new(folder, sealed);
     let segments = folder.segments().map_err(failed("list", folder.segments_folder()))?;
-    for segment in segments.iter().filter(|segment| segment.end.is_none_or(|end| end.get() > from)) {
+    for segment in segments.iter().filter(|segment| segment.end.is_none_or(|end| end.get() > range.start)) {
         let failed = |source| failed("read", segment.path.clone())(source);
-        if segment.first.get() >= sealed {
+        if segment.first.get() >= range.end {
             break;
         }
         let mut lines = NumberedLines::open(folder.files(), segment).map_err(failed)?;
-        let end = segment.end.map_or(sealed, |end| end.get().min(sealed));
+        let end = segment.end.map_or(range.end, |end| end.get().min(range.end));
         while let Some((index, line)) = lines.next().map_err(failed)? {
             if index >= end {
                 break;
             }
-            if index >= from
+            if index >= range.start
                 && may_be(index, line)
-                && leaves.get(index).map_err(failed)? == Some(leaf_hash(line))
+                && (index >= sealed || leaves.get(index).map_err(failed)? == Some(leaf_hash(line)))
                 && let Some(announcement) = read(line, ring)
             {
                 found.push(announcement);
@@ -169,9 +182,11 @@ fn undo(folder: &Folder, journal: &Journal, announced: &[Announcement]) -> Resul
         }
     }
     for name in files.list(&segments).map_err(failed("list", segments.clone()))? {
-        if let Some((first, bytes)) = parse_ids_name(&name)
-            && kept.get(&first).is_some_and(|kept| bytes > *kept)
-        {
+        let is_undone = match parse_ids_name(&name) {
+            Some((first, bytes)) => kept.get(&first).is_some_and(|kept| bytes > *kept),
+            None => is_unsorted_ids(&name),
+        };
+        if is_undone {
             let path = segments.join(&name);
             files.remove_durably(&path).map_err(failed("remove", path))?;
         }

@@ -22,7 +22,7 @@ mod rewrite;
 
 pub(crate) use announce::{AnnouncedList, Announcement, SEGMENTS_MAX, announces, details, may_be, read};
 pub(crate) use finish::{FinishError, Finished, finish};
-pub(crate) use ids::{RetiredId, RetiredIds, find_in, ids_path, parse_ids_name};
+pub(crate) use ids::{RetiredId, RetiredIds, find_in, parse_ids_name};
 pub use journal::is_retiring;
 pub(crate) use journal::{Journal, announced_by};
 pub(crate) use rewrite::RewriteError;

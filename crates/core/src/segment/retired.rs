@@ -140,10 +140,10 @@ fn parse_range(line: &[u8]) -> Option<(u64, u64)> {
     (from < to).then_some((from, to))
 }
 
-/// Appends ranges to the text of a list.
-pub(crate) fn write_ranges(ranges: &[Range<u64>], out: &mut Vec<u8>) {
+/// Appends a range to the text of a list, unless it is empty.
+pub(crate) fn write_range(range: &Range<u64>, out: &mut Vec<u8>) {
     use std::io::Write as _;
-    for range in ranges {
+    if !range.is_empty() {
         // A `Vec` takes everything.
         let _ = writeln!(out, "{} {}", range.start, range.end);
     }
@@ -275,10 +275,10 @@ mod tests {
     #[test]
     fn a_list_is_read_as_far_as_it_is_one() {
         let mut bytes = Vec::new();
-        write_ranges(&[0..3, 5..9], &mut bytes);
+        [0..3, 4..4, 5..9].iter().for_each(|range| write_range(range, &mut bytes));
         assert_eq!(bytes, b"0 3\n5 9\n");
         let first = bytes.len() as u64;
-        write_ranges(&[3..5, 20..21], &mut bytes);
+        [3..5, 20..21].iter().for_each(|range| write_range(range, &mut bytes));
         let list = RetiredList::parse(&bytes);
         assert_eq!(list.covers(0..3), Some(4));
         assert_eq!(list.covers(5..9), Some(first));

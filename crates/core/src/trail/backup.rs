@@ -1,17 +1,21 @@
 //! Copies a trail beside its writer, so that the copy can be opened.
 //!
-//! It reads in this order: manifest and keys → the newest checkpoint → kept ones → the tree up to its size → segments
-//! up to what is durable. Each covers less than what is read after it, so the copy is a state in which the trail could
-//! have been stopped. The checkpoint is written last, so an interrupted copy is still the previous one, with more bytes
-//! after it; the next one continues from there. If manifest or keys change meanwhile, it starts again.
+//! It reads in this order: manifest and keys → the newest checkpoint → the tree up to its size → segments up to what is
+//! durable. Each covers less than what is read after it, so the copy is a state in which the trail could have been
+//! stopped. Checkpoints are written after what they cover, so an interrupted copy is the previous one, with more bytes
+//! after it; the next one continues from there. If manifest, keys or lists of retired lines change meanwhile, it starts
+//! again.
 //!
 //! - `beginning`: a copy is appended to only while it is a beginning of the trail; one that continued by itself is left
 //!   alone.
+//! - `retired`: a segment is copied from a file of which nothing was retired since its list was read.
+//! - `staging`: segments that the copy's checkpoint cannot do with get their names with the next one.
 
 mod beginning;
 mod error;
 mod lists;
 mod retired;
+mod staging;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +27,9 @@ pub use self::error::BackupError;
 use self::beginning::remove_for_good;
 use self::error::failed;
 use self::lists::Lists;
+use self::staging::Staging;
+use super::signing_key::{key_file, next_file};
+use crate::file::ReadFile;
 use crate::folder::Folder;
 use crate::handoff::{Owner, own_header};
 use crate::lock::named_handoff;
@@ -67,7 +74,8 @@ pub struct BackedUp {
 /// When `from` is not a trail, `to` holds something else or was written to meanwhile, or a file cannot be read or
 /// written.
 pub fn back_up(from: &Folder, to: &Path, with_keys: bool) -> Result<BackedUp, BackupError> {
-    let copy = Copy { from, to: Folder::new(to, from.files().clone()), with_keys, copied_bytes: 0 };
+    let to = Folder::new(to, from.files().clone());
+    let copy = Copy { from, to, with_keys, staged: Vec::new(), copied_bytes: 0 };
     let origin = copy.check_place()?;
     copy.run(origin)
 }
@@ -76,6 +84,8 @@ struct Copy<'a> {
     from: &'a Folder,
     to: Folder,
     with_keys: bool,
+    /// Segments that are written and do not have their names yet, each with where it is.
+    staged: Vec<(SegmentFile, PathBuf)>,
     copied_bytes: u64,
 }
 
@@ -122,9 +132,11 @@ impl Copy<'_> {
                 is_compared = true;
             }
             let sealed = newest.size;
-            self.copy_kept(sealed)?;
+            beginning::check_half_copied(self.from, &self.to, &lists)?;
             self.copy_tree(sealed)?;
-            self.copy_lists()?;
+            if !self.copy_lists(&lists)? {
+                continue;
+            }
             let Some(events) = self.copy_segments(sealed, &origin, &lists)? else { continue };
             self.copy_others()?;
             // What was retired meanwhile is vouched for by an event that this checkpoint may not cover.
@@ -132,15 +144,17 @@ impl Copy<'_> {
             if has_retired || self.set()?.as_ref() != Some(&set) {
                 continue;
             }
+            self.copy_next_key(&set)?;
+            self.place_staged()?;
+            self.copy_kept(sealed)?;
+            self.put(Path::new("checkpoint"), &note, false)?;
             for (name, bytes) in &set {
                 let is_private = name.starts_with("keys");
                 self.put(name, bytes, is_private)?;
             }
             self.remove_old_keys(&set)?;
-            self.put(Path::new("checkpoint"), &note, false)?;
-            self.retire_in_copy(&lists)?;
-            // Those segments may lack what was retired since then, and the copy has no list of that.
-            if lists::lists(self.from)? != lists {
+            // More may have been retired, and the copy has no list of that.
+            if !self.retire_in_copy(&lists)? {
                 continue;
             }
             return Ok(BackedUp { origin, sealed, events, copied_bytes: self.copied_bytes });
@@ -171,6 +185,16 @@ impl Copy<'_> {
             }
         }
         Ok(Some(set))
+    }
+
+    /// Another key is first there as the next one, so that an opening of an interrupted copy can finish its rotation.
+    fn copy_next_key(&mut self, set: &Set) -> Result<(), BackupError> {
+        let path = key_file(&self.to, None);
+        let Some((name, bytes)) = set.iter().find(|(name, _)| self.to.root().join(name) == path) else {
+            return Ok(());
+        };
+        let is_other = self.to.files().read(&path, SMALL_FILE_BYTES_MAX).is_ok_and(|there| there != *bytes);
+        if is_other { self.put(&next_file(name), bytes, true) } else { Ok(()) }
     }
 
     /// Removes keys that the copy has from earlier and the trail no longer has: the next key of a finished rotation.
@@ -231,16 +255,17 @@ impl Copy<'_> {
         for level in 0..TILE_LEVELS {
             let end = hashes_in_level(sealed, level) * HASH_LEN;
             if level == 0 || end > 0 {
-                self.extend(&self.from.tree_level(level), &self.to.tree_level(level), end)?;
+                let path = self.from.tree_level(level);
+                let source = self.from.files().open_read(&path).map_err(failed("open", &path))?;
+                self.extend(&*source, &path, &self.to.tree_level(level), end)?;
             }
         }
         Ok(())
     }
 
     /// Appends the bytes up to `end` that the copy of a growing file does not have yet.
-    fn extend(&mut self, from: &Path, to: &Path, end: u64) -> Result<(), BackupError> {
+    fn extend(&mut self, source: &dyn ReadFile, from: &Path, to: &Path, end: u64) -> Result<(), BackupError> {
         let files = self.to.files().clone();
-        let source = files.open_read(from).map_err(failed("open", from))?;
         let len = match files.open_read(to) {
             Ok(there) => there.len_bytes().map_err(failed("look at", to))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -271,8 +296,9 @@ impl Copy<'_> {
         file.sync_data().map_err(failed("sync", to))
     }
 
-    /// Returns how many events the copy has. `None` if a segment was sealed and compressed since `sealed` was read: a
-    /// compressed segment with lines that no checkpoint covers would not open, so a newer checkpoint must be copied first.
+    /// Returns how many events the copy has. `None` if a segment was sealed and compressed since `sealed` was read, or
+    /// lines of it were retired since its list was read. A compressed segment with lines that no checkpoint covers would
+    /// not open, so a newer checkpoint must be copied first.
     fn copy_segments(
         &mut self,
         sealed: u64,
@@ -286,52 +312,67 @@ impl Copy<'_> {
         let folder = self.from.segments_folder();
         let segments = self.from.segments().map_err(failed("list", &folder))?;
         let to = self.to.segments_folder();
+        let staging = self.staging(&segments, lists)?;
+        self.staged.clear();
         self.to.files().create_folder(&to).map_err(failed("make", &to))?;
         for segment in segments.iter().filter(|segment| segment.first.get() < durable) {
             if segment.form == Form::Compressed && !is_covered(segment) {
                 return Ok(None);
             }
             let has_retired = lists.iter().any(|(first, _)| *first == segment.first);
-            if has_retired && self.has_segment(segment.first)? {
+            if has_retired && staging.is_older() && self.has_segment(segment.first)? {
                 // Its lines go from the copy at the end.
                 continue;
             }
-            match self.copy_segment(segment, durable) {
-                // Compressed meanwhile: its other form is there now.
-                Err(BackupError::Io { source, .. })
-                    if segment.form == Form::Plain && source.kind() == io::ErrorKind::NotFound =>
-                {
-                    if !is_covered(segment) {
-                        return Ok(None);
-                    }
-                    let path = folder.join(segment_name(segment.first, Form::Compressed));
-                    self.copy_segment(
-                        &SegmentFile { form: Form::Compressed, path, ..segment.clone() },
-                        durable,
-                    )?;
-                }
-                done => done?,
+            if self.copy_segment(segment, durable, lists, &staging)? {
+                continue;
+            }
+            // Compressed meanwhile: its other form is there now.
+            let path = folder.join(segment_name(segment.first, Form::Compressed));
+            let compressed = SegmentFile { form: Form::Compressed, path, ..segment.clone() };
+            let may_be = segment.form == Form::Plain && is_covered(segment);
+            if !may_be || !self.copy_segment(&compressed, durable, lists, &staging)? {
+                return Ok(None);
             }
         }
         Ok(Some(durable))
     }
 
-    fn copy_segment(&mut self, segment: &SegmentFile, durable: u64) -> Result<(), BackupError> {
+    /// Returns whether the segment was there, with the lists as they were.
+    fn copy_segment(
+        &mut self,
+        segment: &SegmentFile,
+        durable: u64,
+        lists: &Lists,
+        staging: &Staging,
+    ) -> Result<bool, BackupError> {
+        let is_staged = staging.has(segment.first);
+        if !is_staged && staging.must_have(segment) {
+            return Ok(false);
+        }
+        let Some(source) = self.open_segment(segment, lists)? else { return Ok(false) };
         let files = self.to.files().clone();
         let name = segment_name(segment.first, segment.form);
         let to = self.to.segments_folder().join(&name);
-        let source = files.open_read(&segment.path).map_err(failed("open", &segment.path))?;
         let len = source.len_bytes().map_err(failed("look at", &segment.path))?;
-        if segment.form == Form::Plain {
+        let has_retired = lists.iter().any(|(first, _)| *first == segment.first);
+        if segment.form == Form::Plain && !has_retired {
             // The trail's next opening may cut off bytes after the last line that counts.
             let counting = segment.end.map_or(durable, |end| end.get().min(durable)) - segment.first.get();
             let is_copied =
                 files.open_read(&to).and_then(|there| there.len_bytes()).is_ok_and(|there| there == len);
             let end = if is_copied { Ok(len) } else { bytes_of_lines(&*source, counting) };
             let end = end.map_err(failed("read", &segment.path))?;
-            return self.extend(&segment.path, &to, end);
+            match is_staged {
+                true => self.stage(segment, &*source, to, end)?,
+                false => self.extend(&*source, &segment.path, &to, end)?,
+            }
+        } else if is_staged {
+            self.stage(segment, &*source, to, len)?;
+        } else {
+            self.copy_whole(segment, &*source)?;
         }
-        self.copy_whole(segment)
+        Ok(true)
     }
 
     /// The policy, the tokens, and which line records the last opening.
@@ -370,7 +411,7 @@ fn durable(folder: &Folder, origin: &str) -> u64 {
 }
 
 /// The size of the first `lines` lines, as far as they are there.
-fn bytes_of_lines(file: &dyn crate::file::ReadFile, lines: u64) -> io::Result<u64> {
+fn bytes_of_lines(file: &dyn ReadFile, lines: u64) -> io::Result<u64> {
     let mut block = vec![0; BLOCK];
     let (mut offset, mut seen, mut end) = (0, 0, 0);
     while seen < lines {

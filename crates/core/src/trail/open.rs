@@ -48,6 +48,8 @@ use crate::watch::Watch;
 const DISK_RESERVE_BYTES: u64 = 256 << 20;
 /// How long `trail.opened` may take to become durable before an opening continues without it.
 const OPENED_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an opening waits for the checkpoint that covers what a killed process has announced.
+const SEALED_TIMEOUT: Duration = Duration::from_secs(10);
 const SECRET_UNREADABLE: &str = "holds no sampling secret: remove it to have another one made";
 
 /// Everything that an opening found or created, before threads are started.
@@ -57,6 +59,8 @@ struct Opened {
     manifest: Manifest,
     signing: SigningKey,
     recovered: Recovered,
+    /// How many lines a killed process has announced as retired, by events that are still to be sealed.
+    announced: u64,
 }
 
 impl Trail {
@@ -136,10 +140,13 @@ fn go_on(folder: Folder, lock: Lock, trusted: Trusted, options: Options) -> Resu
         files.replace(&path, note.as_bytes(), false).map_err(OpenError::io("write", path))?;
     }
     // Nothing else writes segments yet. If it fails, events are recorded all the same.
-    if let Err(error) = finish(&folder, &ring, newest.size, &|rewrite| rewrite()) {
+    let finished = finish(&folder, &ring, newest.size, recovered.next, &|rewrite| rewrite());
+    let announced = finished.unwrap_or_else(|error| {
         options.on_notice.iter().for_each(|tell| tell(&Notice::RetirementFailed { reason: told(&error) }));
-    }
-    start(Opened { folder, lock, manifest, signing, recovered }, options, &places)
+        None
+    });
+    let announced = announced.map_or(0, |finished| finished.unsealed);
+    start(Opened { folder, lock, manifest, signing, recovered, announced }, options, &places)
 }
 
 fn told(error: &dyn std::error::Error) -> String {
@@ -177,7 +184,7 @@ fn damaged(path: &Path, error: impl std::fmt::Display) -> OpenError {
 }
 
 fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Trail, OpenError> {
-    let Opened { folder, lock, manifest, signing, recovered } = opened;
+    let Opened { folder, lock, manifest, signing, recovered, announced } = opened;
     let owner = Owner::of(folder.root(), manifest.origin.as_str());
     let recorded = recovered.recorded.unwrap_or_default();
     let (handoff, drain, handoff_file, in_memory) =
@@ -221,13 +228,19 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
         found: recovered.found.clone(),
         deliveries: Mutex::default(),
         sinks: Mutex::default(),
-        announced: Mutex::default(),
+        announced: Mutex::new(announced),
         retiring: Mutex::default(),
         log,
     };
     let running = run(&inner, &options, recovered, drain, lock)?;
     inner.running = Mutex::new(Some(running));
-    tell_opened(Trail { inner: Arc::new(inner) }, &options, &circumstances)
+    let trail = tell_opened(Trail { inner: Arc::new(inner) }, &options, &circumstances)?;
+    if announced > 0
+        && let Err(error) = trail.finish_retirement(SEALED_TIMEOUT)
+    {
+        trail.inner.log.notice(&Notice::RetirementFailed { reason: told(&error) });
+    }
+    Ok(trail)
 }
 
 /// What the threads share with callers.

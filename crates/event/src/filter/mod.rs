@@ -6,6 +6,7 @@
 
 mod address;
 mod glob;
+mod lasting;
 mod prefilter;
 mod stored;
 mod text;
@@ -22,6 +23,7 @@ use crate::timestamp::Timestamp;
 
 pub use address::{is_same_address, parse_address};
 pub use glob::glob_matches;
+pub use lasting::LastingFilter;
 pub use time::parse_time;
 
 /// The names that [`Filter::set`] knows.

@@ -211,6 +211,11 @@ impl Masker {
         self.key.hash(value)
     }
 
+    /// The key of its hashes, if it was given one: others can have it, too.
+    pub fn given_key(&self) -> Option<&MaskKey> {
+        self.has_given_key.then_some(&self.key)
+    }
+
     /// The secrets in one text: the kind of each and where it is, in bytes. For showing what would be masked.
     pub fn find_in_text(&self, text: &str) -> Vec<(std::ops::Range<usize>, &'static str)> {
         self.found(text, true).into_iter().map(|found| (found.range, found.kind)).collect()

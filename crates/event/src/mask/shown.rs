@@ -27,7 +27,9 @@ impl Masker {
         let Some((_, paths, is_identity)) = known.filter(|_| self.enabled) else {
             return Cow::Borrowed(value);
         };
-        let (kind, id) = match (filter, value.split_once('/')) {
+        // A type may have slashes in it, a hash has none.
+        let before_hash = value.rsplit_once('/').filter(|(_, id)| self.key.is_hash(id));
+        let (kind, id) = match (filter, before_hash.or(value.split_once('/'))) {
             ("resource", Some((kind, id))) => (Some(kind), id),
             ("resource", None) => return Cow::Borrowed(value),
             _ => (None, value),
@@ -80,5 +82,9 @@ mod tests {
         }
         let masker = masker(own("resource"));
         assert_eq!(masker.shown("resource", "card/plain"), format!("card/{}", masker.hash("plain")));
+        for kind in ["card", "card/black"] {
+            let hashed = format!("{kind}/{}", masker.hash("plain"));
+            assert_eq!(masker.shown("resource", &hashed), hashed);
+        }
     }
 }

@@ -47,13 +47,9 @@ pub(super) fn fill<W: Write + Seek>(
         let wanted = retiring.count();
         return Err(format!("the trail gave {count} of {wanted} lines that are to be retired").into());
     }
-    let mut proofs = bundle.member("0/proofs.jsonl".into())?;
-    for index in retiring.ranges().iter().flat_map(Clone::clone) {
-        let hashes = retiring.inclusion(Index::new(index))?;
-        let hashes: Vec<String> = hashes.iter().map(trailseal_tlog::Hash::to_base64).collect();
-        writeln!(proofs, "{}", json!({"index": index, "hashes": hashes}))?;
-    }
-    proofs.end();
+    let mut member = bundle.member("0/proofs.jsonl".into())?;
+    proofs(&mut member, retiring)?;
+    member.end();
     let (note, checkpoint) = retiring.checkpoint();
     bundle.whole_member("0/checkpoint".into(), note)?;
     bundle.whole_member("0/public-key".into(), &format!("{}\n", retiring.public_key()))?;
@@ -66,6 +62,24 @@ pub(super) fn fill<W: Write + Seek>(
     });
     about.insert("origins".into(), json!([origin]));
     Ok(bundle.finish(about)?)
+}
+
+/// Writes the proof of every line.
+fn proofs(out: &mut impl Write, retiring: &Retiring<'_>) -> Result<(), ArchiveError> {
+    let mut proof = |index: Index| -> Result<(), ArchiveError> {
+        let hashes = retiring.inclusion(index)?;
+        let hashes: Vec<String> = hashes.iter().map(trailseal_tlog::Hash::to_base64).collect();
+        Ok(writeln!(out, "{}", json!({"index": index.get(), "hashes": hashes}))?)
+    };
+    let mut failed = None;
+    retiring.for_each(&mut |index, _| match proof(index) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    failed.map_or(Ok(()), Err)
 }
 
 /// Writes the lines, and returns how many those are.

@@ -92,7 +92,9 @@ impl From<HoldError> for Problem {
         match &error {
             HoldError::Name { .. } => Problem::unprocessable(text).with("field", "name"),
             HoldError::Reason => Problem::unprocessable(text).with("field", "reason"),
-            HoldError::Filter(_) => Problem::unprocessable(text).with("field", "filters"),
+            HoldError::Filter(_) | HoldError::Resource => {
+                Problem::unprocessable(text).with("field", "filters")
+            }
             HoldError::Exists { .. } => Problem::new(StatusCode::CONFLICT, "exists", text),
             HoldError::Unknown { .. } => Problem::not_found(text),
             HoldError::Refused(_) | HoldError::NotDurable => Problem::unavailable(text),

@@ -10,10 +10,10 @@ use trailseal_event::Index;
 use trailseal_tlog::{Checkpoint, KeyRing, TILE_LEVELS};
 
 use super::error::{BackupError, failed};
-use super::lists::lists;
+use super::lists::{Lists, lists};
 use crate::file::Files;
 use crate::folder::Folder;
-use crate::segment::{Form, parse_segment_name, segment_name};
+use crate::segment::{Form, NumberedLines, RetiredList, parse_segment_name, segment_name};
 use crate::tree::root_of;
 
 /// How much of a file's end is compared.
@@ -102,6 +102,38 @@ fn check_segments(from: &Folder, to: &Folder) -> Result<(), BackupError> {
         if !is_beginning {
             return Err(differs(to, &path(to, form)));
         }
+    }
+    Ok(())
+}
+
+/// Refuses a copy that has a part of a segment of which lines were retired since. Its checkpoint is for the lines that it
+/// has; the others of that segment are gone, and the next segments cannot follow without them.
+pub(super) fn check_half_copied(from: &Folder, to: &Folder, lists: &Lists) -> Result<(), BackupError> {
+    if to.files().open_read(&to.checkpoint()).is_err() {
+        // It never was one: what is there is replaced.
+        return Ok(());
+    }
+    let segments = to.segments().map_err(failed("list", &to.segments_folder()));
+    let Some(last) = segments?.pop().filter(|last| last.form == Form::Plain) else { return Ok(()) };
+    if !lists.iter().any(|(first, _)| *first == last.first) {
+        return Ok(());
+    }
+    let ours = from.segments_and_gone().map_err(failed("list", &from.segments_folder()))?;
+    let end = ours.iter().find(|segment| segment.first == last.first).and_then(|segment| segment.end);
+    let read = || {
+        let mut lines = NumberedLines::open(to.files(), &last)?;
+        while lines.next()?.is_some() {}
+        Ok(lines.index())
+    };
+    let copied = read().map_err(failed("read", &last.path))?;
+    let list = RetiredList::load(&**from.files(), &from.segments_folder(), last.first);
+    let list = list.map_err(failed("read", &from.segments_folder()))?;
+    let is_whole = end.is_some_and(|end| copied >= end.get() || list.covers(copied..end.get()).is_some());
+    if !is_whole && !cfg!(trailseal_fault = "half_copied_passed_over") {
+        let what = format!(
+            "it ends with event {copied}, in the middle of a segment of which events were retired since that backup"
+        );
+        return Err(went_on(to.root(), what));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::error::{BackupError, failed};
 use crate::folder::Folder;
 use crate::lock;
 use crate::retire::Journal;
-use crate::segment::parse_retired_name;
+use crate::segment::{parse_retired_name, retired_name};
 
 /// How long a retirement of the running writer is waited for.
 const RETIRING_TIMEOUT: Duration = Duration::from_secs(60);
@@ -45,4 +45,13 @@ pub(super) fn lists(folder: &Folder) -> Result<Lists, BackupError> {
         lists.push((first, file.len_bytes().map_err(failed("look at", &path))?));
     }
     Ok(lists)
+}
+
+/// How long the list of one segment is now; `None` if there is none.
+pub(super) fn list_len(folder: &Folder, first: Index) -> Result<Option<u64>, BackupError> {
+    let path = folder.segments_folder().join(retired_name(first));
+    match folder.files().open_read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.and_then(|file| file.len_bytes()).map(Some).map_err(failed("look at", &path)),
+    }
 }

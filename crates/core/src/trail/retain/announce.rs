@@ -1,8 +1,8 @@
 //! Lists, ids and the events that announce a retirement.
 
+use std::ops::ControlFlow;
 use std::sync::PoisonError;
 
-use sha2::{Digest as _, Sha256};
 use trailseal_event::line::parse_front;
 use trailseal_event::{Event, Index, Object, Value};
 use trailseal_tlog::leaf_hash;
@@ -13,25 +13,19 @@ use super::SEAL_TIMEOUT;
 use super::error::RetainError;
 use super::plan::{Plan, PlannedSegment};
 use super::rule::RetentionRule;
-use crate::retire::{AnnouncedList, Journal, RetiredId, RetiredIds, SEGMENTS_MAX, details, ids_path};
-use crate::segment::{NumberedLines, read_list, retired_name, write_ranges};
+use crate::retire::{AnnouncedList, Journal, RetiredId, RetiredIds, SEGMENTS_MAX, details};
+use crate::segment::{read_list, retired_name, write_range};
 use crate::tree::SignedLeaves;
 
 /// How often a key rotation that is going on is waited for.
 const ROTATIONS_MAX: usize = 3;
 
 impl Trail {
-    /// Writes what the plan needs, and records its events; returns the index of the last one.
-    pub(super) fn announce(
-        &self,
-        rule: &RetentionRule,
-        plan: &Plan,
-        archive: Option<&str>,
-    ) -> Result<u64, RetainError> {
+    /// Writes what the events of this plan will name: lists, and hashes of ids. Nothing is announced yet.
+    pub(super) fn prepare(&self, plan: &Plan) -> Result<Vec<AnnouncedList>, RetainError> {
         let folder = self.folder();
         let io = |action, path| move |source| RetainError::Io { action, path, source };
         let mut journal = Journal { from: self.inner.log.handoff.next(), lists: Vec::new() };
-        let mut lists = Vec::with_capacity(plan.segments.len());
         for planned in &plan.segments {
             let first = planned.segment.first;
             let path = folder.segments_folder();
@@ -39,70 +33,80 @@ impl Trail {
             journal.lists.push((first, list.as_ref().map_or(0, Vec::len) as u64));
         }
         journal.write(folder).map_err(io("write", folder.root().join("retiring")))?;
-        for planned in &plan.segments {
-            lists.push(self.write_list(planned)?);
-        }
-        let mut last = 0;
+        plan.segments.iter().map(|planned| self.write_list(plan, planned)).collect()
+    }
+
+    /// Records the events. This is short: it reads and writes no lines.
+    pub(super) fn announce(
+        &self,
+        rule: &RetentionRule,
+        plan: &Plan,
+        lists: &[AnnouncedList],
+        archive: Option<&str>,
+    ) -> Result<(), RetainError> {
         for (lists, planned) in lists.chunks(SEGMENTS_MAX).zip(plan.segments.chunks(SEGMENTS_MAX)) {
-            let count = planned.iter().map(PlannedSegment::lines).sum();
-            last = self.record_retired(&said(rule, plan, archive, count), lists)?;
+            let count = planned.iter().map(|planned| planned.events).sum();
+            self.record_retired(&said(rule, plan, archive, count), lists)?;
         }
-        Ok(last)
+        Ok(())
     }
 
-    /// Adds to a segment's list what goes, after the hashes of its ids are there.
-    fn write_list(&self, planned: &PlannedSegment) -> Result<AnnouncedList, RetainError> {
-        let (folder, first) = (self.folder(), planned.segment.first);
-        let (files, segments) = (&**folder.files(), folder.segments_folder());
-        let failed = |path| move |source| RetainError::Io { action: "write", path, source };
+    /// Adds to a segment's list what goes, after the hashes of its ids are there. Nothing is announced unless every line
+    /// is the one that was signed.
+    fn write_list(&self, plan: &Plan, planned: &PlannedSegment) -> Result<AnnouncedList, RetainError> {
+        let (folder, segment) = (self.folder(), &planned.segment);
+        let (files, segments, first) = (&**folder.files(), folder.segments_folder(), segment.first);
+        let failed = |action, path| move |source| RetainError::Io { action, path, source };
         let path = segments.join(retired_name(first));
-        let list = read_list(files, &segments, first).map_err(failed(path.clone()))?;
+        let list = read_list(files, &segments, first).map_err(failed("read", path.clone()))?;
         let mut list = list.unwrap_or_default();
-        write_ranges(&planned.ranges, &mut list);
-        let ids = self.ids_of(planned)?.encode();
-        if let Some(ids) = &ids {
-            let path = ids_path(&segments, first, list.len() as u64);
-            files.replace(&path, ids, true).map_err(failed(path.clone()))?;
-        }
-        files.replace(&path, &list, false).map_err(failed(path.clone()))?;
-        Ok(AnnouncedList::new(first, &list, ids.map(|ids| Sha256::digest(ids).into())))
-    }
-
-    /// The ids of what goes. Nothing is announced unless every line is the one that was signed.
-    fn ids_of(&self, planned: &PlannedSegment) -> Result<RetiredIds, RetainError> {
-        let segment = &planned.segment;
-        let failed = |source| RetainError::Io { action: "read", path: segment.path.clone(), source };
-        let mut ids = RetiredIds::default();
-        let mut ranges = planned.ranges.iter().peekable();
-        let mut leaves = SignedLeaves::new(self.folder(), self.inner.log.progress.sealed());
-        let mut lines = NumberedLines::open(self.folder().files(), segment).map_err(failed)?;
-        while let Some((index, line)) = lines.next().map_err(failed)? {
-            if segment.end.is_some_and(|end| index >= end.get()) {
-                break;
-            }
-            let is_signed = leaves.get(index).map_err(failed)? == Some(leaf_hash(line));
+        let mut ids = RetiredIds::new(files, &segments, first);
+        let mut leaves = SignedLeaves::new(folder, self.inner.log.progress.sealed());
+        let (mut events, mut range, mut not_signed) = (0, 0..0, None);
+        let read = plan.for_each(folder, planned, &mut |index, line, goes| {
+            let is_signed = leaves.get(index)? == Some(leaf_hash(line));
             if !is_signed && !cfg!(trailseal_fault = "retired_lines_not_compared") {
-                return Err(RetainError::NotSigned { index: Index::new(index), path: segment.path.clone() });
+                not_signed = Some(Index::new(index));
+                return Ok(ControlFlow::Break(()));
             }
-            while ranges.next_if(|range| range.end <= index).is_some() {}
-            if ranges.peek().is_some_and(|range| range.contains(&index))
-                && let Some(id) = id_of(line)
-            {
-                ids.add(id, index - segment.first.get());
+            if goes {
+                events += 1;
+                if index != range.end {
+                    write_range(&range, &mut list);
+                    range.start = index;
+                }
+                range.end = index + 1;
+                if let Some(id) = id_of(line) {
+                    ids.add(id, index - first.get())?;
+                }
             }
+            Ok(ControlFlow::Continue(()))
+        });
+        read.map_err(failed("read", segment.path.clone()))?;
+        write_range(&range, &mut list);
+        if let Some(index) = not_signed {
+            return Err(RetainError::NotSigned { index, path: segment.path.clone() });
         }
-        Ok(ids)
+        if events != planned.events {
+            let what = "was changed meanwhile: run `trailseal verify`".into();
+            return Err(RetainError::Damaged { path: segment.path.clone(), what });
+        }
+        let ids =
+            ids.write(list.len() as u64).map_err(failed("write the hashed ids beside", path.clone()))?;
+        files.replace(&path, &list, false).map_err(failed("write", path.clone()))?;
+        Ok(AnnouncedList::new(first, &list, ids))
     }
 
     /// Records one event, signed by the key in force.
-    fn record_retired(&self, rule: &Object, lists: &[AnnouncedList]) -> Result<u64, RetainError> {
+    fn record_retired(&self, rule: &Object, lists: &[AnnouncedList]) -> Result<(), RetainError> {
         let mut trouble = None;
         for _ in 0..ROTATIONS_MAX {
             let keys = self.inner.keys.lock().unwrap_or_else(PoisonError::into_inner);
             if keys.rotating.is_none() {
                 let details = details(rule, lists, self.origin(), &keys.signing);
                 // Under the lock: a rotation that begins after it takes effect after it.
-                return Ok(self.record_system("trail.retired", details)?);
+                self.record_system("trail.retired", details)?;
+                return Ok(());
             }
             drop(keys);
             trouble = self.seal(SEAL_TIMEOUT).err();
@@ -115,7 +119,7 @@ impl Trail {
 fn said(rule: &RetentionRule, plan: &Plan, archive: Option<&str>, count: u64) -> Object {
     let mut said = Object::default();
     said.insert("older_than_days", u64::from(rule.older_than_days));
-    said.insert("before", plan.before.to_string());
+    said.insert("before", plan.choice.before.to_string());
     if let Some(tenant) = &rule.tenant {
         said.insert("tenant", tenant.as_str());
     }

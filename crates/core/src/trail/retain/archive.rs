@@ -1,12 +1,14 @@
 //! Where lines go before they are retired.
 
-use std::ops::Range;
+use std::ops::ControlFlow;
 
 use trailseal_event::Index;
 use trailseal_tlog::{Checkpoint, Hash};
 
 use super::super::reader::{EachLine, ReadError, Reader};
 use super::error::ArchiveError;
+use super::plan::Plan;
+use crate::folder::Folder;
 
 /// Keeps lines that are about to be retired. It is asked before anything is announced.
 pub trait Archive {
@@ -28,8 +30,8 @@ pub struct Archived {
 /// The lines that are about to go, with all that their proofs need.
 pub struct Retiring<'a> {
     pub(super) reader: Reader,
-    /// Half-open ranges of indexes, ascending.
-    pub(super) ranges: &'a [Range<u64>],
+    pub(super) folder: &'a Folder,
+    pub(super) plan: &'a Plan,
     pub(super) note: String,
     pub(super) checkpoint: Checkpoint,
 }
@@ -42,12 +44,7 @@ impl Retiring<'_> {
 
     /// How many lines there are.
     pub fn count(&self) -> u64 {
-        self.ranges.iter().map(|range| range.end - range.start).sum()
-    }
-
-    /// Their indexes, in half-open ranges, ascending.
-    pub fn ranges(&self) -> &[Range<u64>] {
-        self.ranges
+        self.plan.events
     }
 
     /// A signed checkpoint that covers all of them: its text, and what it says.
@@ -63,16 +60,18 @@ impl Retiring<'_> {
     /// Calls `each` with the lines, oldest first. It may be called again: it reads them again.
     ///
     /// # Errors
-    /// When a segment cannot be read, or does not hold one of the lines.
-    pub fn for_each(&mut self, each: &mut EachLine<'_>) -> Result<(), ReadError> {
-        for range in self.ranges {
-            let mut is_over = false;
-            self.reader.for_each(range.clone(), &mut |index, line| {
-                let flow = each(index, line);
-                is_over = flow.is_break();
-                flow
-            })?;
-            if is_over {
+    /// When a segment cannot be read.
+    pub fn for_each(&self, each: &mut EachLine<'_>) -> Result<(), ReadError> {
+        let mut flow = ControlFlow::Continue(());
+        for planned in &self.plan.segments {
+            let done = self.plan.for_each(self.folder, planned, &mut |index, line, goes| {
+                if goes {
+                    flow = each(Index::new(index), line);
+                }
+                Ok(flow)
+            });
+            done.map_err(|source| ReadError::Io { path: planned.segment.path.clone(), source })?;
+            if flow.is_break() {
                 break;
             }
         }

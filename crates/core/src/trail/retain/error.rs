@@ -41,7 +41,7 @@ pub enum RetainError {
     /// The event `trail.retired` was not sealed in time.
     #[error(
         "`trail.retired` was not sealed within {seconds} seconds, so no line has gone yet: the next retirement or \
-         opening finishes it if it is sealed by then; check the disk"
+         opening finishes it; check the disk"
     )]
     NotSealed {
         /// How long it was waited for.
@@ -112,6 +112,12 @@ pub enum HoldError {
     /// A filter of the hold was not understood.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// A resource's id is hashed, and where it begins is not known.
+    #[error(
+        "ids of resources are hashed, and where the type ends is not known: give TYPE/HASH, with what `trailseal mask \
+         hash ID` prints"
+    )]
+    Resource,
     /// The event was refused; the holds are as they were.
     #[error(transparent)]
     Refused(#[from] RecordError),

@@ -10,7 +10,7 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use trailseal_event::filter::{Filter, parse_time};
+use trailseal_event::filter::{Filter, ResourceFilter, parse_time};
 use trailseal_event::{Index, Object, Timestamp, Value};
 
 use super::super::inner::Trail;
@@ -34,8 +34,9 @@ pub struct Hold {
     pub name: String,
     /// The reason for the hold.
     pub reason: String,
-    /// Names and values of [`Filter::set`], as events hold them: a value that masking hashes is its hash. Without any, it
-    /// holds everything. What matches when a retirement runs is held, also events recorded after the hold was added.
+    /// Names and values of [`Filter::set`]. A value that masking hashes stands here as its hash, and holds the events
+    /// that have it in plain, too. Without any, it holds everything. What matches when a retirement runs is held, also
+    /// events recorded after the hold was added.
     #[serde(default)]
     pub filters: Vec<(String, String)>,
     /// When it was added, in RFC 3339.
@@ -220,12 +221,20 @@ impl Trail {
         self.inner.announced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A filter as it is kept: without what masking would hide, and with a time in the place of an age.
     fn as_held(&self, name: &str, value: &str, now: Timestamp) -> Result<(String, String), HoldError> {
-        let shown = self.shown(name, value).into_owned();
+        let shown = self.shown(name, value);
         // Refuses what is not understood, with the value as it was given.
         Filter::default().set(name, value, now)?;
+        if name == "resource" && shown != value {
+            let ResourceFilter { kind, id } = ResourceFilter::parse(value);
+            // Its hash would be that of more than the id, or the kept type would have a part of the id in it.
+            if !kind.is_empty() && id.is_some_and(|id| id.contains('/')) {
+                return Err(HoldError::Resource);
+            }
+        }
         let time = TIMES.contains(&name).then(|| parse_time(value, now)).flatten();
-        Ok((name.to_owned(), time.map_or(shown, |time| time.to_string())))
+        Ok((name.to_owned(), time.map_or_else(|| shown.into_owned(), |time| time.to_string())))
     }
 
     fn record_hold(&self, action: &'static str, hold: Option<&Hold>) -> Result<u64, HoldError> {

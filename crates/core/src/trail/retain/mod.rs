@@ -2,13 +2,13 @@
 
 mod announce;
 mod archive;
+mod choice;
 mod error;
 mod hold;
 mod plan;
 mod rule;
 mod sink;
 
-use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use self::plan::{Plan, plan};
 use super::inner::Trail;
 use crate::deadline;
-use crate::retire::{FinishError, Finished, RewriteError, finish};
+use crate::retire::{AnnouncedList, FinishError, Finished, RewriteError, finish, is_retiring};
 
 pub use archive::{Archive, Archived, Retiring};
 pub use error::{ArchiveError, ForgetSinkError, HoldError, RetainError};
@@ -46,7 +46,7 @@ impl Trail {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(RetainError::Running),
         };
-        self.finish_retirement()?;
+        self.finish_retirement(SEAL_TIMEOUT)?;
         loop {
             let (holds, sinks) = (self.holds()?, self.known_sinks()?);
             let plan = plan(self, rule, &holds, &sinks)?;
@@ -57,30 +57,22 @@ impl Trail {
                 Some(archive) => Some(self.archive(&plan, &mut **archive)?),
                 None => None,
             };
-            // From here on no hold is added and no sink is attached until it is announced.
-            let mut announced = self.lock_holds();
-            let attaching = self.inner.sinks.lock().unwrap_or_else(PoisonError::into_inner);
-            let sinks_now = self.inner.known_sinks_under(&attaching).map_err(sinks_failed(self))?;
-            if self.holds()? != holds || sinks_now.iter().any(|sink| !plan.is_received(sink)) {
-                continue;
-            }
-            let told = self.announce(rule, &plan, archived.as_deref());
-            drop(attaching);
-            *announced = plan.events;
-            drop(announced);
-            let finished = told.and_then(|last| self.wait_and_finish(last));
-            let finished = match finished {
-                Ok(finished) => finished,
+            let told = self.prepare(&plan).and_then(|lists| {
+                self.announce_if_nothing_changed(rule, &plan, &lists, &holds, archived.as_deref())
+            });
+            let finished = match told {
+                Ok(true) => self.finish_retirement(SEAL_TIMEOUT)?,
+                Ok(false) => {
+                    self.undo_prepared()?;
+                    continue;
+                }
                 Err(error) => {
-                    // What is not announced is undone; what is, stays for the next run or opening.
-                    let is_announced = matches!(error, RetainError::NotSealed { .. });
-                    if !is_announced {
-                        let _ = self.finish_retirement();
-                    }
+                    let _ = self.finish_retirement(SEAL_TIMEOUT);
                     return Err(error);
                 }
             };
             self.inner.wait_dropped(deadline::after(DROP_TIMEOUT));
+            let finished = finished.unwrap_or_default();
             let mut retained = plan.into_retained(false);
             retained.segments_removed = finished.segments_removed;
             retained.freed_bytes = finished.freed_bytes;
@@ -88,6 +80,27 @@ impl Trail {
             retained.archive = archived;
             return Ok(retained);
         }
+    }
+
+    /// Announces what is prepared, unless a hold or a sink is new since the plan. Neither can become so meanwhile.
+    fn announce_if_nothing_changed(
+        &self,
+        rule: &RetentionRule,
+        plan: &Plan,
+        lists: &[AnnouncedList],
+        holds: &[Hold],
+        archive: Option<&str>,
+    ) -> Result<bool, RetainError> {
+        let mut announced = self.lock_holds();
+        let attaching = self.inner.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        let sinks = self.inner.known_sinks_under(&attaching).map_err(sinks_failed(self))?;
+        let is_changed = self.holds()? != holds && !cfg!(trailseal_fault = "late_hold_missed");
+        if is_changed || sinks.iter().any(|sink| !plan.is_received(sink)) {
+            return Ok(false);
+        }
+        *announced = plan.events;
+        self.announce(rule, plan, lists, archive)?;
+        Ok(true)
     }
 
     /// What [`retain`](Trail::retain) would retire now. Changes nothing.
@@ -110,26 +123,39 @@ impl Trail {
         let failed = |error: super::reader::ReadError| RetainError::Archive(error.into());
         let reader = self.reader().map_err(failed)?;
         let (note, checkpoint) = reader.checkpoint().map_err(failed)?;
-        let ranges: Vec<Range<u64>> =
-            plan.segments.iter().flat_map(|segment| segment.ranges.iter().cloned()).collect();
-        let mut retiring = Retiring { reader, ranges: &ranges, note, checkpoint };
+        let mut retiring = Retiring { reader, folder: self.folder(), plan, note, checkpoint };
         let archived = archive.keep(&mut retiring).map_err(RetainError::Archive)?;
         Ok(archived.location)
     }
 
-    fn wait_and_finish(&self, last: u64) -> Result<Finished, RetainError> {
-        let seconds = SEAL_TIMEOUT.as_secs();
-        let sealed = self.seal(SEAL_TIMEOUT);
-        if sealed.is_err() || self.inner.log.progress.sealed() <= last {
-            return Err(RetainError::NotSealed { seconds, source: sealed.err() });
+    /// Ends a retirement that has begun, here or in a process that was killed: waits until everything is sealed, carries
+    /// out what is announced, and undoes the rest.
+    pub(in super::super) fn finish_retirement(
+        &self,
+        seal_timeout: Duration,
+    ) -> Result<Option<Finished>, RetainError> {
+        let log = &self.inner.log;
+        let is_begun = is_retiring(&log.folder).map_err(|source| RetainError::Io {
+            action: "read",
+            path: log.folder.root().join("retiring"),
+            source,
+        })?;
+        if !is_begun {
+            return Ok(None);
         }
-        // From here on lines go; what was read before knows neither their list nor the hashes of their ids.
-        self.forget_read_ids();
-        Ok(self.finish_retirement()?.unwrap_or_default())
+        // An announcement that is not sealed yet will be: undone now, it would vouch for lines that are still there.
+        if let Err(error) = self.seal(seal_timeout) {
+            return Err(RetainError::NotSealed { seconds: seal_timeout.as_secs(), source: Some(error) });
+        }
+        self.end_retirement()
     }
 
-    /// Carries out what is announced and sealed, and undoes what is not.
-    fn finish_retirement(&self) -> Result<Option<Finished>, RetainError> {
+    /// Undoes what is prepared when nothing was announced.
+    fn undo_prepared(&self) -> Result<(), RetainError> {
+        self.end_retirement().map(drop)
+    }
+
+    fn end_retirement(&self) -> Result<Option<Finished>, RetainError> {
         let log = &self.inner.log;
         let ring = {
             let keys = self.inner.keys.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,7 +165,10 @@ impl Trail {
             let _rewriting = log.rewriting.lock().unwrap_or_else(PoisonError::into_inner);
             rewrite();
         };
-        let finished = finish(&log.folder, &ring, log.progress.sealed(), &guard)?;
+        // From here on lines go; what was read before knows neither their list nor the hashes of their ids.
+        self.forget_read_ids();
+        let sealed = log.progress.sealed();
+        let finished = finish(&log.folder, &ring, sealed, sealed, &guard)?;
         *self.lock_holds() = 0;
         log.retirements.fetch_add(1, Ordering::AcqRel);
         self.forget_read_ids();
@@ -157,12 +186,6 @@ fn sinks_failed(trail: &Trail) -> impl Fn(std::io::Error) -> RetainError {
 }
 
 impl Plan {
-    /// Whether a sink has everything that goes.
-    fn is_received(&self, sink: &KnownSink) -> bool {
-        let last = self.segments.last().and_then(|segment| segment.ranges.last());
-        last.is_none_or(|range| sink.cursor.get() >= range.end)
-    }
-
     fn into_retained(self, dry_run: bool) -> Retained {
         let segments_removed = self.segments.iter().filter(|segment| segment.is_whole).count() as u64;
         Retained {

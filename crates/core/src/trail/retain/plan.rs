@@ -1,83 +1,92 @@
-//! What goes: which lines a rule selects, and what keeps each of the others.
+//! How much goes, and whether the clock can be believed.
+//!
+//! Sums are kept, by segment, and a bit for each line while there is room for them: beyond that it is decided again which
+//! lines go.
 
-use std::collections::BTreeSet;
 use std::io;
-use std::ops::Range;
+use std::ops::ControlFlow;
 
 use trailseal_event::filter::Filter;
 use trailseal_event::line::parse_front;
-use trailseal_event::{Index, Timestamp, Value};
+use trailseal_event::mask::MaskKey;
+use trailseal_event::{Index, Timestamp};
 
 use super::super::inner::Trail;
 use super::super::secrets::load_mask_key;
+use super::choice::{Choice, Fate};
 use super::error::RetainError;
 use super::hold::Hold;
 use super::rule::{Kept, KnownSink, RETAIN_DAYS_MAX, RetentionRule, SinkBehind};
+use crate::folder::Folder;
 use crate::segment::{NumberedLines, SegmentFile};
 
 const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
 /// Nothing was recorded for so long: more likely the clock was set wrong.
 const SILENCE_MAX_MICROS: i64 = 3 * 366 * DAY_MICROS;
-/// The trail's own events that are never retired: they vouch for what is missing, for keys and for what came before.
-const NEVER_RETIRED: [&str; 4] = ["trail.retired", "trail.erased", "trail.key_rotated", "trail.succeeded"];
+
+/// For 128 million lines.
+const BITS_BYTES_MAX: usize = 16 << 20;
 
 /// What goes, and what stays although it is old enough.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Plan {
+    pub(super) choice: Choice,
     /// Segments of which lines go.
     pub(super) segments: Vec<PlannedSegment>,
-    /// When the newest event that may go was recorded, at the latest.
-    pub(super) before: Timestamp,
     pub(super) events: u64,
     pub(super) bytes: u64,
     pub(super) kept: Kept,
-    /// The tree size that covers all of it.
-    pub(super) sealed: u64,
+    /// The index after the last line that goes.
+    pub(super) end: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct PlannedSegment {
     pub(super) segment: SegmentFile,
-    /// Half-open, ascending, apart from each other.
-    pub(super) ranges: Vec<Range<u64>>,
+    /// How many lines of it go.
+    pub(super) events: u64,
+    /// Which; `None` if there was no room.
+    goes: Option<Bits>,
     /// Whether all that was left of it goes.
     pub(super) is_whole: bool,
 }
 
-impl PlannedSegment {
-    pub(super) fn lines(&self) -> u64 {
-        self.ranges.iter().map(|range| range.end - range.start).sum()
+/// Called with the index of a line, the line, and whether it goes; breaks to stop.
+type EachPlanned<'a> = dyn FnMut(u64, &[u8], bool) -> io::Result<ControlFlow<()>> + 'a;
+
+/// A bit for each line of a segment, by its index less that of the first.
+#[derive(Debug, Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn set(&mut self, place: u64) {
+        let at = (place / 64) as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, 0);
+        }
+        if let Some(bits) = self.0.get_mut(at) {
+            *bits |= 1 << (place % 64);
+        }
+    }
+
+    fn has(&self, place: u64) -> bool {
+        self.0.get((place / 64) as usize).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.len() * size_of::<u64>()
     }
 }
 
-/// What decides about each line.
+/// Reads the lines and adds up.
 struct Planning<'a> {
-    trail: &'a Trail,
-    /// Selects the rule's tenant and categories; `None` if it names none.
-    rule: Option<Filter>,
-    holds: Vec<(String, Filter)>,
-    sinks: &'a [KnownSink],
-    /// Everything below was received by all sinks.
-    received: u64,
-    /// Lines that the next opening needs.
-    pointed_at: BTreeSet<u64>,
-    durable: u64,
+    folder: &'a Folder,
     now: i64,
+    /// How much room there is for bits.
+    bits_bytes_left: usize,
     /// `recorded` of the last line that was read, and its index.
     last: Option<(i64, u64)>,
     plan: Plan,
-}
-
-/// Whether a line goes, or why not.
-enum Fate {
-    /// It is too young, or the rule does not select it.
-    NotMeant,
-    Own,
-    Held,
-    Undelivered,
-    Unsealed,
-    InOpenSegment,
-    Goes,
 }
 
 /// Reads the trail and decides. Nothing is changed.
@@ -94,35 +103,65 @@ pub(super) fn plan(
     let now = log.clock.now();
     let before = now.as_micros().saturating_sub(i64::from(rule.older_than_days) * DAY_MICROS);
     let mut filters = Vec::new();
-    let key = load_mask_key(trail.folder()).map_err(|error| RetainError::Damaged {
+    let own = load_mask_key(trail.folder()).map_err(|error| RetainError::Damaged {
         path: trail.folder().root().to_owned(),
         what: format!("has no readable masking key, so nobody knows what is held: {error}"),
     })?;
+    // The settings may have given another one.
+    let keys: Vec<MaskKey> = trail.inner.masker.given_key().cloned().into_iter().chain(own).collect();
     for hold in holds {
-        filters.push((hold.name.clone(), hold.filter()?.as_stored(key.as_ref())));
+        filters.push((hold.name.clone(), hold.filter()?.lasting(&keys)));
     }
-    let received = sinks.iter().map(|sink| sink.cursor.get()).min().unwrap_or(u64::MAX);
-    let mut planning = Planning {
-        trail,
-        rule: rule.filter().map(|filter| filter.as_stored(key.as_ref())),
+    let choice = Choice {
+        rule: rule.filter().map(|filter| filter.as_stored(keys.first())),
+        before: Timestamp::from_micros(before),
         holds: filters,
-        sinks,
-        received: if cfg!(trailseal_fault = "undelivered_retired") { u64::MAX } else { received },
+        sinks: sinks.to_vec(),
         pointed_at: trail.folder().pointed_at(),
+        sealed: log.progress.sealed(),
         durable: log.progress.durable(),
-        now: now.as_micros(),
-        last: None,
-        plan: Plan {
-            before: Timestamp::from_micros(before),
-            sealed: log.progress.sealed(),
-            ..Plan::default()
-        },
     };
+    let kept = Kept::default();
+    let plan = Plan { choice, segments: Vec::new(), events: 0, bytes: 0, kept, end: 0 };
+    let folder = trail.folder();
+    let mut planning =
+        Planning { folder, now: now.as_micros(), bits_bytes_left: BITS_BYTES_MAX, last: None, plan };
     let folder = log.folder.segments_folder();
     let segments =
         log.folder.segments().map_err(|source| RetainError::Io { action: "list", path: folder, source })?;
     planning.read_all(&segments, now)?;
     Ok(planning.plan)
+}
+
+impl Plan {
+    /// Whether a sink has everything that goes.
+    pub(super) fn is_received(&self, sink: &KnownSink) -> bool {
+        sink.cursor.get() >= self.end || cfg!(trailseal_fault = "undelivered_retired")
+    }
+
+    /// Calls `each` with every line that is left of a segment, its index, and whether it goes.
+    pub(super) fn for_each(
+        &self,
+        folder: &Folder,
+        planned: &PlannedSegment,
+        each: &mut EachPlanned<'_>,
+    ) -> io::Result<()> {
+        let segment = &planned.segment;
+        let mut lines = NumberedLines::open(folder.files(), segment)?;
+        let end = segment.end.map_or(self.choice.durable, Index::get);
+        while let Some((index, line)) = lines.next()?.filter(|(index, _)| *index < end) {
+            let goes = match &planned.goes {
+                Some(goes) => goes.has(index.saturating_sub(segment.first.get())),
+                None => parse_front(line)
+                    .filter(|front| front.index == index)
+                    .is_some_and(|front| self.choice.fate(segment, &front, line) == Fate::Goes),
+            };
+            if each(index, line, goes)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl RetentionRule {
@@ -144,7 +183,7 @@ impl Planning<'_> {
             if let Some(skipped) = skipped.take().filter(|_| self.is_silence(recorded)) {
                 self.read(skipped)?;
             }
-            if recorded <= self.plan.before.as_micros() {
+            if recorded <= self.plan.choice.before.as_micros() {
                 self.read(segment)?;
             } else {
                 // All of it is too young.
@@ -155,13 +194,13 @@ impl Planning<'_> {
         if let Some(skipped) = skipped.filter(|_| self.is_silence(now.as_micros())) {
             self.read(skipped)?;
         }
-        self.note_time(self.durable, now.as_micros())
+        self.note_time(self.plan.choice.durable, now.as_micros())
     }
 
     /// Index and time of a segment's first line; `None` if there is none.
     fn first_of(&self, segment: &SegmentFile) -> Result<Option<(u64, i64)>, RetainError> {
         let failed = |source| RetainError::Io { action: "read", path: segment.path.clone(), source };
-        let files = self.trail.folder().files();
+        let files = self.folder.files();
         let mut lines = match NumberedLines::open_for_few(files, segment) {
             // Compressed and retired segments are gone, for a moment or for good.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -180,7 +219,7 @@ impl Planning<'_> {
     /// A moment that is still to come counts as now, since the clock was set back after it.
     fn note_time(&mut self, index: u64, recorded: i64) -> Result<(), RetainError> {
         let at = recorded.min(self.now);
-        let is_young = at > self.plan.before.as_micros();
+        let is_young = at > self.plan.choice.before.as_micros();
         if is_young && self.is_silence(at) && !cfg!(trailseal_fault = "clock_ahead_trusted") {
             let before = self.last.map_or(0, |(last, _)| last);
             let (before, after) = (Timestamp::from_micros(before), Timestamp::from_micros(recorded));
@@ -197,12 +236,13 @@ impl Planning<'_> {
 
     fn read(&mut self, segment: &SegmentFile) -> Result<(), RetainError> {
         let failed = |source| RetainError::Io { action: "read", path: segment.path.clone(), source };
-        let mut lines = match NumberedLines::open(self.trail.folder().files(), segment) {
+        let mut lines = match NumberedLines::open(self.folder.files(), segment) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             opened => opened.map_err(failed)?,
         };
-        let end = segment.end.map_or(self.durable, |end| end.get().min(self.durable));
-        let (mut ranges, mut is_whole): (Vec<Range<u64>>, bool) = (Vec::new(), true);
+        let durable = self.plan.choice.durable;
+        let end = segment.end.map_or(durable, |end| end.get().min(durable));
+        let (mut events, mut is_whole, mut goes) = (0, true, Some(Bits::default()));
         while let Some((index, line)) = lines.next().map_err(failed)?.filter(|(index, _)| *index < end) {
             let front = parse_front(line).filter(|front| front.index == index);
             let front = front.ok_or_else(|| RetainError::NotSigned {
@@ -210,93 +250,118 @@ impl Planning<'_> {
                 path: segment.path.clone(),
             })?;
             self.note_time(index, front.recorded.as_micros())?;
-            let fate = self.fate(segment, index, front.recorded, front.system, line);
-            let kept = &mut self.plan.kept;
-            match fate {
-                Fate::NotMeant => {}
-                Fate::Own => kept.own += 1,
-                Fate::Held => kept.held += 1,
-                Fate::Undelivered => kept.undelivered += 1,
-                Fate::Unsealed => kept.unsealed += 1,
-                Fate::InOpenSegment => kept.in_open_segment += 1,
-                Fate::Goes => {
-                    self.plan.events += 1;
-                    self.plan.bytes += line.len() as u64 + 1;
-                    match ranges.last_mut().filter(|last| last.end == index) {
-                        Some(last) => last.end = index + 1,
-                        None => ranges.push(index..index + 1),
-                    }
-                    continue;
-                }
+            let fate = self.plan.choice.fate(segment, &front, line);
+            if fate == Fate::Goes {
+                self.plan.bytes += line.len() as u64 + 1;
+                self.plan.end = index + 1;
+                events += 1;
+                // A list that somebody has changed may claim that any number of lines went before this one.
+                let place = index.saturating_sub(segment.first.get());
+                goes = goes.filter(|_| place / 8 < self.bits_bytes_left as u64);
+                goes.iter_mut().for_each(|goes| goes.set(place));
+                continue;
             }
+            self.plan.note_kept(fate, index, line);
             is_whole = false;
         }
-        if !ranges.is_empty() {
-            self.plan.segments.push(PlannedSegment { segment: segment.clone(), ranges, is_whole });
+        if events > 0 {
+            self.plan.events += events;
+            let bytes = goes.as_ref().map_or(0, Bits::bytes);
+            self.bits_bytes_left = self.bits_bytes_left.saturating_sub(bytes);
+            self.plan.segments.push(PlannedSegment { segment: segment.clone(), events, goes, is_whole });
         }
         Ok(())
     }
+}
 
-    fn fate(
-        &mut self,
-        segment: &SegmentFile,
-        index: u64,
-        recorded: Timestamp,
-        is_own: bool,
-        line: &[u8],
-    ) -> Fate {
-        let is_meant = self.rule.as_ref().is_none_or(|rule| rule.accepts(line));
-        if recorded > self.plan.before || !is_meant {
-            return Fate::NotMeant;
-        }
-        if self.pointed_at.contains(&index) || is_own && is_never_retired(line) {
-            return Fate::Own;
-        }
-        if self.is_held(line) {
-            return Fate::Held;
-        }
-        if index >= self.received {
-            self.note_sinks(index);
-            return Fate::Undelivered;
-        }
-        match segment.end {
-            None => Fate::InOpenSegment,
-            Some(end) if end.get() > self.plan.sealed => Fate::Unsealed,
-            Some(_) => Fate::Goes,
-        }
-    }
-
-    fn is_held(&mut self, line: &[u8]) -> bool {
-        if cfg!(trailseal_fault = "held_retired") {
-            return false;
-        }
-        let mut is_held = false;
-        for (name, filter) in &self.holds {
-            if filter.accepts(line) {
-                is_held = true;
-                let by = &mut self.plan.kept.held_by;
-                match by.iter_mut().find(|(other, _)| other == name) {
-                    Some((_, count)) => *count += 1,
-                    None => by.push((name.clone(), 1)),
+impl Plan {
+    /// Counts a line that stays.
+    fn note_kept(&mut self, fate: Fate, index: u64, line: &[u8]) {
+        let Plan { kept, choice, .. } = self;
+        match fate {
+            Fate::Goes | Fate::NotMeant => {}
+            Fate::Own => kept.own += 1,
+            Fate::Unsealed => kept.unsealed += 1,
+            Fate::InOpenSegment => kept.in_open_segment += 1,
+            Fate::Held => {
+                kept.held += 1;
+                for name in choice.holding(line) {
+                    match kept.held_by.iter_mut().find(|(other, _)| other == name) {
+                        Some((_, count)) => *count += 1,
+                        None => kept.held_by.push((name.to_owned(), 1)),
+                    }
                 }
             }
-        }
-        is_held
-    }
-
-    /// Names the sinks that still have to receive this event.
-    fn note_sinks(&mut self, index: u64) {
-        for sink in self.sinks.iter().filter(|sink| sink.cursor.get() <= index) {
-            let KnownSink { name, cursor, is_attached } = sink.clone();
-            if self.plan.kept.sinks.iter().all(|known| known.name != name) {
-                self.plan.kept.sinks.push(SinkBehind { name, cursor, is_attached });
+            Fate::Undelivered => {
+                kept.undelivered += 1;
+                for sink in choice.waiting(index) {
+                    let KnownSink { name, cursor, is_attached } = sink.clone();
+                    if kept.sinks.iter().all(|known| known.name != name) {
+                        kept.sinks.push(SinkBehind { name, cursor, is_attached });
+                    }
+                }
             }
         }
     }
 }
 
-/// Whether one of the trail's own lines stays for ever. One that cannot be read stays, too.
-fn is_never_retired(line: &[u8]) -> bool {
-    let Ok(line) = Value::parse(line) else { return true };
-    line.get("action").and_then(Value::as_str).is_none_or(|action| NEVER_RETIRED.contains(&action))
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::time::Duration;
+
+    use trailseal_event::Event;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::segment::Roll;
+    use crate::trail::Options;
+
+    #[derive(Clone, Default)]
+    struct Set(Arc<AtomicI64>);
+
+    impl Clock for Set {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_micros(self.0.fetch_add(1, Ordering::SeqCst))
+        }
+    }
+
+    #[test]
+    fn without_room_for_bits_the_same_lines_go() {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), Set(Arc::new(DAY_MICROS.into())));
+        let mut options = Options { clock: Arc::new(clock.clone()), ..Options::default() };
+        options.handoff.size_bytes = 1 << 20;
+        options.segment.roll = Roll::Bytes(4_000);
+        let trail = Trail::open(dir.path(), options).unwrap();
+        for number in 0..100 {
+            let event =
+                Event::new("test.made").tenant(["a", "b", "c"][number % 3]).description("x".repeat(100));
+            trail.record_ack(&event, crate::trail::Ack::Durable).unwrap();
+        }
+        assert!(trail.seal(Duration::from_secs(20)));
+        clock.0.store(100 * DAY_MICROS, Ordering::SeqCst);
+        let rule = RetentionRule { tenant: Some("b".into()), ..RetentionRule::older_than_days(90) };
+        let mut plan = plan(&trail, &rule, &[], &[]).unwrap();
+        let found = |plan: &Plan| {
+            let mut found = Vec::new();
+            for planned in &plan.segments {
+                let each = &mut |index, _: &[u8], goes| {
+                    found.push((index, goes));
+                    Ok(ControlFlow::Continue(()))
+                };
+                plan.for_each(trail.folder(), planned, each).unwrap();
+            }
+            found
+        };
+        let by_bits = found(&plan);
+        assert!(plan.segments.iter().all(|planned| planned.goes.is_some()));
+        assert_eq!(by_bits.iter().filter(|(_, goes)| *goes).count() as u64, plan.events);
+        assert!(plan.events > 20 && by_bits.len() > 60);
+        plan.segments.iter_mut().for_each(|planned| planned.goes = None);
+        assert_eq!(found(&plan), by_bits);
+        trail.close(Duration::from_secs(20)).unwrap();
+    }
 }

@@ -151,6 +151,8 @@ pub enum Key {
     Erased,
     /// It is not there, and nobody erased it.
     Missing,
+    /// Its file is another one.
+    Elsewhere,
 }
 
 #[cfg(test)]

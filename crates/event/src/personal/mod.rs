@@ -5,14 +5,22 @@
 //! values back, or says why it cannot. What must hold: a token opens only where it was written, at that field of that
 //! event of that tenant.
 
-// Until the writing of lines uses all of it.
-#![cfg_attr(not(test), allow(dead_code))]
-
+mod find;
 mod json;
 mod key;
+mod paths;
 mod reveal;
+mod rule;
+mod seal;
 mod token;
 
 pub use key::{Key, KeyName, NoKeyName, Place, SubjectKey, SubjectKeys};
-pub use reveal::{ERASABLE, ERASED, PersonalKeys, UNREADABLE, reveal};
+pub use reveal::{ERASABLE, ERASED, PersonalKeys, SeveralKeys, UNREADABLE, reveal, tokens};
+pub(crate) use reveal::{Seen, blank, open, reveal_with};
+pub use rule::{PERSONAL_FIELDS_MAX, PersonalRule};
+pub(crate) use rule::{USUAL, USUAL_SUBJECT, check_field, check_subject};
+pub use seal::{Personal, Sealed};
 pub use token::{Token, has_token, searchable};
+
+#[cfg(test)]
+mod tests;

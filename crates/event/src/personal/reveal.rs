@@ -1,6 +1,7 @@
 //! What a reader sees of personal values: a line as it is, with each token replaced.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::json::{self, DEPTH_MAX, Pointer};
 use super::key::{Key, KeyName, Place};
@@ -20,6 +21,17 @@ pub trait PersonalKeys: Send + Sync {
     fn key(&self, name: KeyName) -> Key;
 }
 
+/// The keys of several key files.
+#[derive(Clone, Default)]
+pub struct SeveralKeys(pub Vec<Arc<dyn PersonalKeys>>);
+
+impl PersonalKeys for SeveralKeys {
+    fn key(&self, name: KeyName) -> Key {
+        let answers = self.0.iter().map(|keys| keys.key(name));
+        answers.into_iter().find(|key| !matches!(key, Key::Elsewhere)).unwrap_or(Key::Elsewhere)
+    }
+}
+
 /// The line with every personal value replaced: with `keys` by the value itself, by `"erased"` where its key was
 /// destroyed and `"unreadable"` where it is missing; without keys by `"erasable"`. A line without personal values costs
 /// one search through its bytes.
@@ -37,8 +49,16 @@ pub fn reveal<'a>(line: &'a [u8], keys: Option<&dyn PersonalKeys>) -> Cow<'a, [u
     })
 }
 
+/// Calls `visit` for each token of a line, with the JSON Pointer of its field.
+pub fn tokens(line: &[u8], mut visit: impl FnMut(&Token<'_>, &str)) {
+    reveal_with(line, |token, place| {
+        visit(token, place.pointer);
+        Seen::Word("")
+    });
+}
+
 /// What stands in place of a token.
-pub(super) enum Seen {
+pub(crate) enum Seen {
     /// The value's JSON text.
     Json(Vec<u8>),
     /// A word that needs no escaping.
@@ -46,11 +66,11 @@ pub(super) enum Seen {
 }
 
 /// The value of a token, or the word for why it cannot be seen.
-pub(super) fn open(keys: &dyn PersonalKeys, token: &Token<'_>, place: &Place<'_>) -> Seen {
+pub(crate) fn open(keys: &dyn PersonalKeys, token: &Token<'_>, place: &Place<'_>) -> Seen {
     let key = match keys.key(token.key) {
         Key::Kept(key) => key,
         Key::Erased => return Seen::Word(ERASED),
-        Key::Missing => return Seen::Word(UNREADABLE),
+        Key::Missing | Key::Elsewhere => return Seen::Word(UNREADABLE),
     };
     let opened = token.sealed().and_then(|mut sealed| key.open(place, &mut sealed).map(<[u8]>::to_vec));
     match opened.filter(|json| Value::parse(json).is_ok()) {
@@ -60,7 +80,7 @@ pub(super) fn open(keys: &dyn PersonalKeys, token: &Token<'_>, place: &Place<'_>
 }
 
 /// The line with each token replaced by what `see` says.
-pub(super) fn reveal_with<'a>(
+pub(crate) fn reveal_with<'a>(
     line: &'a [u8],
     see: impl FnMut(&Token<'_>, &Place<'_>) -> Seen,
 ) -> Cow<'a, [u8]> {
@@ -74,6 +94,7 @@ pub(super) fn reveal_with<'a>(
         id: String::new(),
         tenant: String::new(),
         pointer: Pointer::default(),
+        blank: &[],
         see,
     };
     if revealing.value(0, 0) != Some(line.len()) {
@@ -92,12 +113,33 @@ struct Revealing<'a, F> {
     id: String,
     tenant: String,
     pointer: Pointer,
+    /// Pointers of values that become an empty text.
+    blank: &'a [String],
     see: F,
+}
+
+/// The line with an empty text at each of these pointers.
+pub(crate) fn blank<'a>(line: &'a [u8], pointers: &[String]) -> Cow<'a, [u8]> {
+    let see = |_: &Token<'_>, _: &Place<'_>| Seen::Word("");
+    let (id, tenant, pointer) = (String::new(), String::new(), Pointer::default());
+    let mut blanking =
+        Revealing { line, copied: 0, out: Vec::new(), id, tenant, pointer, blank: pointers, see };
+    if blanking.value(0, 0) != Some(line.len()) {
+        return Cow::Borrowed(line);
+    }
+    let Revealing { mut out, copied, .. } = blanking;
+    out.extend_from_slice(&line[copied..]);
+    Cow::Owned(out)
 }
 
 impl<F: FnMut(&Token<'_>, &Place<'_>) -> Seen> Revealing<'_, F> {
     /// Walks the value that begins at `at`; returns where it ends. `None` if the text is not JSON without blanks.
     fn value(&mut self, at: usize, depth: usize) -> Option<usize> {
+        if self.blank.iter().any(|blank| blank == self.pointer.text()) {
+            let end = json::value_end(self.line, at)?;
+            self.replace(at, end, b"\"\"");
+            return Some(end);
+        }
         match *self.line.get(at)? {
             b'{' if depth < DEPTH_MAX => self.members(at, depth),
             b'[' if depth < DEPTH_MAX => self.elements(at, depth),
@@ -168,24 +210,21 @@ impl<F: FnMut(&Token<'_>, &Place<'_>) -> Seen> Revealing<'_, F> {
             return;
         };
         let place = Place { id: &self.id, tenant: &self.tenant, pointer: self.pointer.text() };
-        let seen = (self.see)(&token, &place);
-        self.out.extend_from_slice(&self.line[self.copied..from]);
-        match seen {
-            Seen::Json(json) => self.out.extend_from_slice(&json),
-            Seen::Word(word) => {
-                self.out.push(b'"');
-                self.out.extend_from_slice(word.as_bytes());
-                self.out.push(b'"');
-            }
+        match (self.see)(&token, &place) {
+            Seen::Json(json) => self.replace(from, to, &json),
+            Seen::Word(word) => self.replace(from, to, format!("\"{word}\"").as_bytes()),
         }
+    }
+
+    fn replace(&mut self, from: usize, to: usize, by: &[u8]) {
+        self.out.extend_from_slice(&self.line[self.copied..from]);
+        self.out.extend_from_slice(by);
         self.copied = to;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::super::key::SubjectKey;
     use super::super::token;
     use super::*;

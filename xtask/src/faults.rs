@@ -1,6 +1,7 @@
 //! Do the tests bite? Each deliberate fault is a small wrong in the product's code, switched by the test-only
 //! cfg `trailseal_fault`. One build each; at least one of the named tests must turn red.
 
+mod personal;
 mod retirement;
 
 use std::path::Path;
@@ -474,8 +475,11 @@ const FAULTS: &[Fault] = &[
 pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
     let mut rows = Vec::new();
     let mut unbitten = Vec::new();
-    for fault in
-        FAULTS.iter().chain(retirement::FAULTS).filter(|fault| only.is_none_or(|only| only == fault.name))
+    for fault in FAULTS
+        .iter()
+        .chain(retirement::FAULTS)
+        .chain(personal::FAULTS)
+        .filter(|fault| only.is_none_or(|only| only == fault.name))
     {
         let begun = Instant::now();
         let red = red_tests(fault)?;

@@ -230,7 +230,8 @@ impl Trail {
                 continue;
             };
             let event = self.written(&request.events[place], request.by).map_err(|why| bad(why, place))?;
-            if !same_content(&event, &self.line_of(request, first)?) {
+            let policy = self.inner.policy.load();
+            if !same_content(&event, &self.line_of(request, first)?, self.inner.compared(&policy)) {
                 let id = request.all[place].ready.stamp.id.as_str().to_owned();
                 return Err(BatchError::Conflict { place, id, index: None });
             }

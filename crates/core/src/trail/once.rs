@@ -306,11 +306,13 @@ impl Trail {
         index: u64,
         id: String,
     ) -> Result<HandedInOnce, RecordOnceError> {
+        let policy = self.inner.policy.load();
+        let by = self.inner.compared(&policy);
         let mut guard = self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
         let ids = &mut *guard;
         let is_same = match ids.fresh_line(index) {
-            Some(line) => Some(same_content(event, &line)),
-            None => ids.lines.get(self.folder(), index)?.map(|line| same_content(event, line)),
+            Some(line) => Some(same_content(event, &line, by)),
+            None => ids.lines.get(self.folder(), index)?.map(|line| same_content(event, line, by)),
         };
         let index = Index::new(index);
         match is_same {

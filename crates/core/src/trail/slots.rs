@@ -41,6 +41,7 @@ impl Trail {
             options.origin = options.origin.map(|origin| format!("{origin}/{slot}"));
             options.first_slot = Some(dir.join("0"));
             options.key_file = options.key_file.as_deref().map(|path| of_slot(path, slot));
+            options.personal.file = options.personal.file.as_deref().map(|path| of_slot(path, slot));
             if let HandoffPlace::File(path) = &mut options.handoff.place {
                 *path = of_slot(path, slot);
             }

@@ -19,7 +19,7 @@ pub use reveal::{ERASABLE, ERASED, PersonalKeys, SeveralKeys, UNREADABLE, reveal
 pub(crate) use reveal::{Seen, blank, open, reveal_with};
 pub use rule::{PERSONAL_FIELDS_MAX, PersonalRule};
 pub(crate) use rule::{USUAL, USUAL_SUBJECT, check_field, check_subject};
-pub use seal::{Personal, Sealed};
+pub use seal::{Personal, PersonalValues, Sealed};
 pub use token::{Token, has_token, searchable};
 
 #[cfg(test)]

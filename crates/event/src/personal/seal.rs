@@ -32,6 +32,13 @@ pub struct Sealed {
     pub not_kept: u64,
 }
 
+/// The personal values in one text.
+pub struct PersonalValues {
+    found: Found,
+    /// How long the text is at most when they are sealed.
+    pub len_max: usize,
+}
+
 #[derive(Default)]
 struct Buffers {
     found: Found,
@@ -66,14 +73,14 @@ impl Personal {
         self.paths.fields.iter().map(|field| (field.parts.join("."), field.rule))
     }
 
-    /// Finds the personal values in the rest of a line. False if this is not one; then nothing may be written.
     fn find(&self, text: &[u8], found: &mut Found) -> bool {
         find::find(&self.paths, self.is_near, text, found)
     }
 
-    /// How long the rest of a line is at most when its personal values are sealed. `None` if this is not one.
-    pub fn len_max(&self, rest: &[u8]) -> Option<usize> {
-        with_buffers(|buffers| self.find(rest, &mut buffers.found).then(|| buffers.found.len_max(rest.len())))
+    /// The personal values in the rest of a line. `None` if this is not one; then nothing may be written.
+    pub fn find_in(&self, rest: &[u8]) -> Option<PersonalValues> {
+        let mut found = with_buffers(|buffers| std::mem::take(&mut buffers.found));
+        self.find(rest, &mut found).then(|| PersonalValues { len_max: found.len_max(rest.len()), found })
     }
 
     /// Seals the personal values of an event whose rest, secrets masked, stands in `bytes` from `start` on. If it becomes
@@ -101,16 +108,17 @@ impl Personal {
         })
     }
 
-    /// Seals the personal values in `bytes` from `start` on, of which [`len_max`](Self::len_max) said that they fit.
-    /// `mark` is a place in the rest, which moves with the bytes before it.
-    pub fn seal_fitting(
+    /// Seals the personal values that were found in `bytes` from `start` on, and that fit. `mark` is a place in the rest,
+    /// which moves with the bytes before it.
+    pub fn seal_found(
         &self,
+        values: PersonalValues,
         (masker, keys): (&Masker, &dyn SubjectKeys),
         (bytes, start): (&mut Vec<u8>, usize),
         mark: &mut usize,
     ) -> Sealed {
         with_buffers(|buffers| {
-            self.find(&bytes[start..], &mut buffers.found);
+            buffers.found = values.found;
             self.write((masker, keys), (bytes, start), mark, buffers)
         })
     }
@@ -124,7 +132,9 @@ impl Personal {
     ) -> Result<(), NoAction> {
         let start = bytes.len();
         line::write_rest(event, stamp, bytes)?;
-        if self.len_max(&bytes[start..]).is_some_and(|len| len <= REST_BYTES_MAX) {
+        let mut found = Found::default();
+        let rest = &bytes[start..];
+        if self.find(rest, &mut found) && found.len_max(rest.len()) <= REST_BYTES_MAX {
             return Ok(());
         }
         bytes.truncate(start);

@@ -63,7 +63,7 @@ struct Holds {
 
 impl Hold {
     /// What it holds, the trail's own events included.
-    pub(super) fn filter(&self) -> Result<Filter, HoldError> {
+    pub(in super::super) fn filter(&self) -> Result<Filter, HoldError> {
         let mut filter = Filter { system: true, ..Filter::default() };
         for (name, value) in &self.filters {
             filter.set(name, value, Timestamp::default())?;
@@ -216,12 +216,13 @@ impl Trail {
     }
 
     /// How many events are announced and not removed yet. While it is held, nothing is announced and no hold changes.
-    pub(super) fn lock_holds(&self) -> MutexGuard<'_, u64> {
+    pub(in super::super) fn lock_holds(&self) -> MutexGuard<'_, u64> {
         self.inner.announced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn as_held(&self, name: &str, value: &str, now: Timestamp) -> Result<(String, String), HoldError> {
-        let shown = self.shown(name, value).into_owned();
+        // A hold on a text finds it, so it is kept as it is.
+        let shown = if name == "text" { value.to_owned() } else { self.shown(name, value).into_owned() };
         // Refuses what is not understood, with the value as it was given.
         Filter::default().set(name, value, now)?;
         let time = TIMES.contains(&name).then(|| parse_time(value, now)).flatten();

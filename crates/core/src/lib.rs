@@ -52,6 +52,7 @@ pub use personal::{
 pub use retire::is_retiring;
 pub use seal::{Anchor, SealTrouble};
 pub use segment::{RetiredSegment, Roll, SegmentFile, SegmentOptions, retired_in};
+pub use trail::PersonalKeysIn;
 pub use trail::{
     Ack, Archive, ArchiveError, Archived, BackedUp, BackupError, BatchError, CloseError, Closed, EachLine,
     EraseError, Erased, FindWitnesses, ForgetSinkError, Found, HandInJsonError, HandInTextError, HandedIn,

@@ -390,6 +390,21 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-cli", "--test", "serve_retention"],
     },
     Fault {
+        name: "personal_shown_to_all",
+        what: "personal values are shown to readers without the scope",
+        tests: &["-p", "trailseal-server", "--lib", "isolation_tests"],
+    },
+    Fault {
+        name: "personal_called_unchanged",
+        what: "a browser's copy of a personal value is called unchanged after the erasure",
+        tests: &["-p", "trailseal-server", "--lib", "isolation_tests"],
+    },
+    Fault {
+        name: "personal_lines_not_compared",
+        what: "the lines of a bundle with personal values in plain may be any lines",
+        tests: &["-p", "trailseal-cli", "--lib", "bundle"],
+    },
+    Fault {
         name: "retired_index_of_others",
         what: "a tenant is told of another tenant's event that is gone",
         tests: &["-p", "trailseal-cli", "--test", "serve_retention"],

@@ -36,6 +36,7 @@ mod aside;
 mod audit;
 mod begun;
 mod context;
+mod erasure;
 #[cfg(feature = "index")]
 mod index;
 mod into_event;
@@ -107,10 +108,13 @@ pub use trailseal_core::{
 };
 #[cfg(feature = "archive")]
 pub use trailseal_export::archive;
+// How somebody is erased.
+pub use trailseal_core::{Erased, MasterKey, PersonalKeysOptions, WouldErase};
+pub use trailseal_event::personal::PersonalRule;
 // What can go wrong.
 pub use trailseal_core::{
-    ArchiveError, CloseError, ForgetSinkError, HoldError, OpenError, ReadError, RecordError, RecordOnceError,
-    RetainError, RotateError, SetPolicyError,
+    ArchiveError, CloseError, EraseError, ForgetSinkError, HoldError, OpenError, PersonalKeysError,
+    ReadError, RecordError, RecordOnceError, RetainError, RotateError, SetPolicyError,
 };
 
 /// The blocks of the page `docs/rust.md`, run as they stand there.

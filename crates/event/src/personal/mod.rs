@@ -13,6 +13,7 @@ mod reveal;
 mod rule;
 mod seal;
 mod token;
+mod told;
 
 pub use key::{Key, KeyName, NoKeyName, Place, SubjectKey, SubjectKeys};
 pub use reveal::{ERASABLE, ERASED, PersonalKeys, SeveralKeys, UNREADABLE, reveal, tokens};
@@ -21,6 +22,7 @@ pub use rule::{PERSONAL_FIELDS_MAX, PersonalRule};
 pub(crate) use rule::{USUAL, USUAL_SUBJECT, check_field, check_subject};
 pub use seal::{Personal, PersonalValues, Sealed};
 pub use token::{Token, has_token, searchable};
+pub use told::is_shown_line;
 
 #[cfg(test)]
 mod tests;

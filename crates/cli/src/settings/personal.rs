@@ -8,14 +8,12 @@ use crate::failure::{Failure, Outcome};
 impl Settings {
     /// Where the keys of personal values are, and what unwraps them.
     pub(crate) fn personal_keys(&self) -> Outcome<PersonalKeysOptions> {
-        let mut options = PersonalKeysOptions::default();
-        options.file = self.parsed("personal_keys.file", a_path)?;
         let command = |text: &str| (!text.trim().is_empty()).then(|| text.to_owned());
-        let file = self.parsed("personal_keys.master_key", a_path)?;
+        let key = self.parsed("personal_keys.master_key", a_path)?;
         let command = self.parsed("personal_keys.master_command", command)?;
-        options.master = match (file, command) {
+        let master = match (key, command) {
             (None, None) => None,
-            (Some(file), None) => Some(MasterKey::File(file)),
+            (Some(key), None) => Some(MasterKey::File(key)),
             (None, Some(command)) => Some(MasterKey::Command(command)),
             (Some(_), Some(_)) => {
                 let source =
@@ -25,6 +23,6 @@ impl Settings {
                 )));
             }
         };
-        Ok(options)
+        Ok(PersonalKeysOptions { file: self.parsed("personal_keys.file", a_path)?, master })
     }
 }

@@ -5,6 +5,8 @@
 
 mod answer;
 mod request;
+mod run;
 
 pub use answer::{erased_json, would_erase_json};
-pub(crate) use request::{erase, erase_keys_for};
+pub(crate) use request::erase;
+pub(crate) use run::erase_keys_for;

@@ -7,13 +7,12 @@ use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
-use trailseal_core::{EraseError, Erased, Trail};
-use trailseal_event::Value;
+use trailseal_core::Trail;
 
 use super::answer::{erased_json, would_erase_json};
+use super::run::run_for;
 use crate::access::Caller;
 use crate::body::{Bodies, parse};
-use crate::own_events::{details, note};
 use crate::problem::Problem;
 use crate::retention::long;
 use crate::reviews::{Reviews, request_erasure};
@@ -66,45 +65,7 @@ pub(crate) async fn erase(
         let asked = long(move || request_erasure(&reviews, &caller, &subject, request.reason.as_deref()));
         return Ok((StatusCode::ACCEPTED, axum::Json(asked.await?)).into_response());
     }
-    let erased = long(move || {
-        let erased = trail.erase(&subject)?;
-        tell(&trail, &caller, &erased, request.reason, None);
-        Ok(erased)
-    });
+    let reason = request.reason;
+    let erased = long(move || run_for(&trail, &caller, || trail.erase(&subject), [("reason", reason)]));
     Ok(axum::Json(erased_json(&erased.await?)).into_response())
-}
-
-/// Erases what a second person has approved. Blocks.
-pub(crate) fn erase_keys_for(
-    trail: &Trail,
-    caller: &Caller,
-    keys: &[String],
-    review: &str,
-) -> Result<Erased, Problem> {
-    let erased = trail.erase_keys(keys)?;
-    tell(trail, caller, &erased, None, Some(review));
-    Ok(erased)
-}
-
-/// Records for whom it was done; `trail.erased` itself is the trail's.
-fn tell(trail: &Trail, caller: &Caller, erased: &Erased, reason: Option<String>, review: Option<&str>) {
-    let mut members = details([("review", review.map(str::to_owned)), ("reason", reason)]);
-    let by = erased.erased_by.iter().map(|index| Value::from(index.get()));
-    members.insert("erased", Value::Array(by.collect()));
-    note(trail, "erased_by", caller, members);
-}
-
-impl From<EraseError> for Problem {
-    fn from(error: EraseError) -> Problem {
-        let text = error.to_string();
-        match &error {
-            EraseError::Off | EraseError::Unknown => Problem::new(StatusCode::NOT_FOUND, "no-values", text),
-            EraseError::Held { hold, .. } => {
-                Problem::new(StatusCode::CONFLICT, "held", text).with("hold", hold.as_str())
-            }
-            EraseError::Running => Problem::new(StatusCode::CONFLICT, "running", text),
-            EraseError::Refused(_) | EraseError::NotSealed { .. } => Problem::unavailable(text),
-            _ => Problem::internal(&error),
-        }
-    }
 }

@@ -21,6 +21,7 @@ pub(crate) struct Opening<'py> {
     pub(crate) environment: bool,
     pub(crate) warms_up: bool,
     pub(crate) rules: Option<Bound<'py, PyAny>>,
+    pub(crate) personal: Option<Bound<'py, PyAny>>,
     pub(crate) anchors: Option<Bound<'py, PyAny>>,
     pub(crate) settings: Option<Bound<'py, PyDict>>,
 }
@@ -32,7 +33,7 @@ impl Opening<'_> {
             config: self.config,
             environment: self.environment,
             told: told(self.settings.as_ref())?,
-            rules: self.rules.map(|rules| rules_of(&rules)).transpose()?,
+            rules: rules_of(py, self.rules.as_ref(), self.personal.as_ref())?,
             anchors: self.anchors.map(|anchors| anchors_of(&anchors)).transpose()?.unwrap_or_default(),
         };
         if let Some(dir) = &self.dir {
@@ -103,13 +104,24 @@ fn told_of(value: &Bound<'_, PyAny>) -> PyResult<Told> {
     }
 }
 
-/// The rules of a policy as TOML.
-fn rules_of(rules: &Bound<'_, PyAny>) -> PyResult<String> {
-    let py = rules.py();
-    let rules: Vec<Bound<'_, PyAny>> = rules.try_iter()?.collect::<PyResult<_>>()?;
-    let rules: Vec<serde_json::Value> = rules.iter().map(json_of).collect::<PyResult<_>>()?;
-    toml::to_string(&serde_json::json!({ "rule": rules }))
-        .map_err(|error| failures::exception(py, "SettingsError", format!("rules: {error}")))
+/// The rules of a policy, and those of personal values, as TOML.
+fn rules_of(
+    py: Python<'_>,
+    rules: Option<&Bound<'_, PyAny>>,
+    personal: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Option<String>> {
+    let mut tables = serde_json::Map::new();
+    for (name, given) in [("rule", rules), ("personal", personal)] {
+        let Some(given) = given else { continue };
+        let given: Vec<Bound<'_, PyAny>> = given.try_iter()?.collect::<PyResult<_>>()?;
+        let given: Vec<serde_json::Value> = given.iter().map(json_of).collect::<PyResult<_>>()?;
+        tables.insert(name.to_owned(), given.into());
+    }
+    if tables.is_empty() {
+        return Ok(None);
+    }
+    let text = toml::to_string(&tables);
+    text.map(Some).map_err(|error| failures::exception(py, "SettingsError", format!("rules: {error}")))
 }
 
 fn anchors_of(anchors: &Bound<'_, PyAny>) -> PyResult<Vec<Anchor>> {

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use pyo3::types::{PyDict, PyString};
 use trailseal_core::FlushError;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::filter::{Filter, parse_time};
+use trailseal_event::personal::PersonalKeys;
 use trailseal_event::{Event, Object, Timestamp, Value};
 use trailseal_index::{By, Cursor, First, Hit, Order, Search, SearchError};
 
@@ -29,6 +29,9 @@ pub(crate) const WITHIN: Duration = Duration::from_secs(10);
 const PAGE: usize = 256;
 /// A signal is answered this soon.
 const SLICE: Duration = Duration::from_millis(100);
+
+/// Among the filters, though it is none: whether personal values are shown in plain.
+pub(crate) const PERSONAL: &str = "personal";
 
 /// The order of an answer, by its names.
 pub(crate) fn order(order: &str, by: &str) -> PyResult<Order> {
@@ -57,6 +60,12 @@ pub(crate) fn resource(resource: &Bound<'_, PyAny>) -> PyResult<String> {
     plain_text(resource)
 }
 
+/// One filter, and whether personal values are shown in plain.
+pub(crate) fn with_personal(name: &str, value: String, is_personal: bool) -> Vec<(String, String)> {
+    let personal = is_personal.then(|| (PERSONAL.to_owned(), "true".to_owned()));
+    std::iter::once((name.to_owned(), value)).chain(personal).collect()
+}
+
 /// Filters as names and values, in the form of the command line.
 pub(crate) fn pairs(given: Option<&Bound<'_, PyDict>>) -> PyResult<Vec<(String, String)>> {
     let mut pairs = Vec::new();
@@ -65,7 +74,7 @@ pub(crate) fn pairs(given: Option<&Bound<'_, PyDict>>) -> PyResult<Vec<(String, 
         if value.is_none() {
             continue;
         }
-        if name == "system" {
+        if name == "system" || name == PERSONAL {
             if value.is_truthy()? {
                 pairs.push((name, "true".to_owned()));
             }
@@ -126,6 +135,8 @@ pub(crate) struct Asked {
     shared: Arc<Shared>,
     search: Search,
     filter: Filter,
+    /// Opens personal values, if they are asked for in plain.
+    keys: Option<Arc<dyn PersonalKeys>>,
 }
 
 impl Asked {
@@ -136,10 +147,15 @@ impl Asked {
         what: &'static str,
         pairs: Vec<(String, String)>,
     ) -> PyResult<Asked> {
-        let mut filter = Filter::default();
+        let (mut filter, mut is_personal) = (Filter::default(), false);
         for (name, value) in &pairs {
             if name == "system" {
                 filter.system = true;
+                continue;
+            }
+            // What only counts shows none.
+            if name == PERSONAL && !matches!(what, "count" | "summary") {
+                is_personal = true;
                 continue;
             }
             let set = filter.set(name, value, SystemClock.now());
@@ -163,14 +179,15 @@ impl Asked {
                 return Err(failures::exception(py, "ReadError", text));
             }
         }
-        let search = py.detach(|| {
+        let opened = py.detach(|| {
             if let Some(trail) = trail.filter(|_| !shared.is_closed()) {
                 note(&trail, what, &pairs);
             }
-            open(shared.dir())
+            let keys = if is_personal { Some(shared.application().personal_keys()?) } else { None };
+            trailseal_cli::application::search(shared.dir()).map(|search| (search, keys))
         });
-        let search = search.map_err(|error| failures::of_reading(py, &error))?;
-        Ok(Asked { shared: shared.clone(), search, filter })
+        let (search, keys) = opened.map_err(|trouble| failures::of_reading(py, &trouble))?;
+        Ok(Asked { shared: shared.clone(), search, filter, keys })
     }
 
     pub(crate) fn count(mut self, py: Python<'_>) -> PyResult<u64> {
@@ -208,9 +225,9 @@ impl Asked {
     ) -> PyResult<Events> {
         let cursor = self.cursor(order, cursor)?;
         let left = limit.unwrap_or(usize::MAX);
-        let Asked { shared, search, filter } = self;
-        let walk =
-            Walk { shared, search, filter, found: VecDeque::new(), next: Next::Page { order, cursor, left } };
+        let Asked { shared, search, filter, keys } = self;
+        let next = Next::Page { order, cursor, left };
+        let walk = Walk { shared, search, filter, keys, found: VecDeque::new(), next };
         Ok(Events { walk: Mutex::new(walk) })
     }
 
@@ -225,7 +242,7 @@ impl Asked {
         let page = py.detach(|| self.search.page(&self.filter, order, cursor.as_ref(), limit.max(1), None));
         let page = page.map_err(|error| failures::of_reading(py, &error))?;
         let events: PyResult<Vec<_>> =
-            page.hits.iter().map(|hit| Ok(answers::event(py, &hit.origin, &hit.line)?.unbind())).collect();
+            page.hits.iter().map(|hit| Ok(shown(py, hit, self.keys.as_deref())?.unbind())).collect();
         Ok(Page { events: events?, next: page.next.map(|next| next.to_string()) })
     }
 
@@ -237,13 +254,15 @@ impl Asked {
         let page = page.map_err(|error| failures::of_reading(py, &error))?;
         let found = page.hits.into_iter().rev().collect();
         let next = poll.map_or(Next::End, |poll| Next::Follow { seen, poll });
-        let Asked { shared, search, filter } = self;
-        Ok(Events { walk: Mutex::new(Walk { shared, search, filter, found, next }) })
+        let Asked { shared, search, filter, keys } = self;
+        Ok(Events { walk: Mutex::new(Walk { shared, search, filter, keys, found, next }) })
     }
 }
 
-fn open(dir: &Path) -> Result<Search, SearchError> {
-    Search::open(dir, Arc::new(trailseal_core::file::StdFiles))
+/// An event as a dict, with its personal values as `keys` show them.
+fn shown<'py>(py: Python<'py>, hit: &Hit, keys: Option<&dyn PersonalKeys>) -> PyResult<Bound<'py, PyAny>> {
+    let line = py.detach(|| hit.shown(keys));
+    answers::event(py, &hit.origin, &line)
 }
 
 /// Who reads is recorded, too. That it cannot be is counted by the trail, and no reason not to answer.
@@ -273,6 +292,7 @@ struct Walk {
     shared: Arc<Shared>,
     search: Search,
     filter: Filter,
+    keys: Option<Arc<dyn PersonalKeys>>,
     found: VecDeque<Hit>,
     next: Next,
 }
@@ -344,18 +364,19 @@ impl Events {
             // Detached, since another thread may look meanwhile, and hold the lock for as long as that takes.
             let hit = py.detach(|| {
                 let mut walk = self.walk();
-                if let Some(hit) = walk.found.pop_front() {
+                let first = |walk: &mut Walk| Some((walk.found.pop_front()?, walk.keys.clone()));
+                if let Some(hit) = first(&mut walk) {
                     return Ok(Some(Some(hit)));
                 }
                 Ok(match walk.look()? {
-                    Looked::Found => Some(walk.found.pop_front()),
+                    Looked::Found => Some(first(&mut walk)),
                     Looked::Nothing => Some(None),
                     Looked::End => None,
                 })
             });
             match hit.map_err(|error: SearchError| failures::of_reading(py, &error))? {
                 None => return Ok(None),
-                Some(Some(hit)) => return answers::event(py, &hit.origin, &hit.line).map(Some),
+                Some(Some((hit, keys))) => return shown(py, &hit, keys.as_deref()).map(Some),
                 Some(None) => py.check_signals()?,
             }
         }

@@ -143,7 +143,8 @@ impl Trail {
 
     #[classmethod]
     #[pyo3(signature = (
-        dir = None, *, config = None, environment = true, warm_up = false, rules = None, anchors = None, **settings
+        dir = None, *, config = None, environment = true, warm_up = false, rules = None, personal = None,
+        anchors = None, **settings
     ))]
     #[allow(clippy::too_many_arguments, reason = "the keywords of Python")]
     fn open<'py>(
@@ -153,19 +154,22 @@ impl Trail {
         environment: bool,
         warm_up: bool,
         rules: Option<Bound<'py, PyAny>>,
+        personal: Option<Bound<'py, PyAny>>,
         anchors: Option<Bound<'py, PyAny>>,
         settings: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let opening = Opening { dir, config, environment, warms_up: warm_up, rules, anchors, settings };
+        let opening =
+            Opening { dir, config, environment, warms_up: warm_up, rules, personal, anchors, settings };
         Trail::wrap(class, opening.open(class.py(), None)?)
     }
 
     /// A trail for a test, in a folder of its own that goes away with it.
     #[classmethod]
-    #[pyo3(signature = (*, rules = None, **settings))]
+    #[pyo3(signature = (*, rules = None, personal = None, **settings))]
     fn temporary<'py>(
         class: &Bound<'py, PyType>,
         rules: Option<Bound<'py, PyAny>>,
+        personal: Option<Bound<'py, PyAny>>,
         settings: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = class.py();
@@ -182,6 +186,7 @@ impl Trail {
             environment: false,
             warms_up: false,
             rules,
+            personal,
             anchors: None,
             settings: Some(given),
         };
@@ -395,19 +400,27 @@ impl Trail {
         self.asked(py, "count", filters)?.count(py)
     }
 
-    fn get<'py>(&self, py: Python<'py>, id: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    #[pyo3(signature = (id, *, personal = false))]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        id: &Bound<'py, PyAny>,
+        personal: bool,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let id = format!("id:{}", plain_text(id)?);
-        let asked = Asked::new(py, &self.shared, "query", vec![("id".into(), id)])?;
+        let asked = Asked::new(py, &self.shared, "query", reading::with_personal("id", id, personal))?;
         asked.events(py, trailseal_index::Order::NEWEST, None, Some(1))?.next_event(py)
     }
 
-    fn history(&self, py: Python<'_>, resource: &Bound<'_, PyAny>) -> PyResult<Events> {
+    #[pyo3(signature = (resource, *, personal = false))]
+    fn history(&self, py: Python<'_>, resource: &Bound<'_, PyAny>, personal: bool) -> PyResult<Events> {
         let resource = reading::resource(resource)?;
         if !resource.contains('/') {
             let text = format!("{resource:?} is not a resource: give TYPE/ID, such as \"invoice/42\"");
             return Err(PyValueError::new_err(text));
         }
-        let asked = Asked::new(py, &self.shared, "history", vec![("resource".into(), resource)])?;
+        let pairs = reading::with_personal("resource", resource, personal);
+        let asked = Asked::new(py, &self.shared, "history", pairs)?;
         asked.events(py, trailseal_index::Order::OLDEST, None, None)
     }
 
@@ -462,7 +475,11 @@ impl Trail {
                 // A bundle has what is sealed.
                 let _ = trail.seal(reading::WITHIN);
             }
-            trailseal_cli::application::export(&dir, &out, &format, &pairs)
+            let keys = match pairs.iter().any(|(name, _)| name == reading::PERSONAL) {
+                true => Some(self.shared.application().personal_keys()?),
+                false => None,
+            };
+            trailseal_cli::application::export(&dir, &out, &format, &pairs, keys)
         });
         done.map_err(|trouble| failures::of_reading(py, &trouble))
     }
@@ -568,6 +585,26 @@ impl Trail {
         }
     }
 
+    /// Makes one person's values unreadable, or says what would be.
+    #[pyo3(signature = (subject, *, dry_run = false))]
+    fn erase<'py>(
+        &self,
+        py: Python<'py>,
+        subject: &Bound<'py, PyAny>,
+        dry_run: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let subject = plain_text(subject)?;
+        let trail = self.shared.opened(py)?.trail.clone();
+        let done = py.detach(|| match dry_run {
+            true => trail.would_erase(&subject).map(|would| trailseal_server::would_erase_json(&would)),
+            false => trail.erase(&subject).map(|erased| trailseal_server::erased_json(&erased)),
+        });
+        match done {
+            Ok(answer) => loads(py, &answer.to_string()),
+            Err(error) => Err(failures::exception(py, "TrailsealError", failures::with_causes(&error))),
+        }
+    }
+
     #[pyo3(signature = (timeout = 10.0))]
     fn flush(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
         let timeout = seconds(timeout)?;
@@ -639,7 +676,9 @@ impl Trail {
         settings.set_item("config", sources.config.clone())?;
         settings.set_item("environment", sources.environment)?;
         if sources.rules.is_some() || !sources.anchors.is_empty() {
-            settings.set_item("rules", rules_as_python(py, sources.rules.as_deref())?)?;
+            for (name, tables) in [("rules", "rule"), ("personal", "personal")] {
+                settings.set_item(name, rules_as_python(py, sources.rules.as_deref(), tables)?)?;
+            }
             let anchors: PyResult<Vec<_>> =
                 sources.anchors.iter().map(|anchor| anchor_as_python(py, anchor)).collect();
             settings.set_item("anchors", anchors?)?;
@@ -654,9 +693,9 @@ impl Trail {
     }
 }
 
-fn rules_as_python<'py>(py: Python<'py>, rules: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+fn rules_as_python<'py>(py: Python<'py>, rules: Option<&str>, tables: &str) -> PyResult<Bound<'py, PyAny>> {
     let parsed: Option<serde_json::Value> = rules.and_then(|rules| toml::from_str(rules).ok());
-    let rules = parsed.and_then(|parsed| parsed.get("rule").cloned()).unwrap_or_default();
+    let rules = parsed.and_then(|parsed| parsed.get(tables).cloned()).unwrap_or_default();
     loads(py, &rules.to_string())
 }
 

@@ -162,6 +162,10 @@ class Trail:
         on_failure: Literal["deny", "allow"] | None = None,
         acknowledge: Literal["durable", "store"] | None = None,
         rules: Iterable[Mapping[str, Any]] | None = None,
+        personal: Iterable[Mapping[str, Any]] | None = None,
+        personal_keys_file: str | PathLike[str] | None = None,
+        personal_keys_master_key: str | PathLike[str] | None = None,
+        personal_keys_master_command: str | None = None,
         create: bool | None = None,
         key_file: str | PathLike[str] | None = None,
         disk_reserve: str | int | None = None,
@@ -190,6 +194,8 @@ class Trail:
         Each keyword is the setting of that name in docs/settings.md, with ``_`` for the dot (``handoff_size`` is
         ``handoff.size``). Settings come from the file ``config``, if one is named, then from the environment
         (``TRAILSEAL_…``, unless ``environment=False``), then from keywords; later ones win.
+
+        ``personal`` names the values that can be erased, such as ``[{"preset": "usual"}]``; see docs/erasure.md.
 
         With ``workers="slots"`` each process takes a trail of its own in the folder, at its first use of it, also after a
         fork; readers see them as one. ``warm_up=True`` takes it at once, also in each forked child.
@@ -287,9 +293,11 @@ class Trail:
         text: OneOrMore | None = None,
         id: OneOrMore | UUID | None = None,
         system: bool = False,
+        personal: bool = False,
     ) -> Events:
         """Finds events, newest first. Sees everything that was recorded before, in all slots, and is itself recorded, as
-        ``trail.read``. In ``action``, ``*`` is any text; ``outcome="none"`` finds events that name none."""
+        ``trail.read``. In ``action``, ``*`` is any text; ``outcome="none"`` finds events that name none. A personal value
+        is the text ``erasable``, or itself with ``personal=True``, unless its person was ``erased``."""
     def page(
         self,
         *,
@@ -302,9 +310,9 @@ class Trail:
         """As ``query``, one page at a time: for interfaces with cursors. Takes the filters of ``query``."""
     def count(self, **filters: Any) -> int:
         """How many events there are."""
-    def get(self, id: str | UUID) -> EventDict | None:
+    def get(self, id: str | UUID, *, personal: bool = False) -> EventDict | None:
         """The event with this id; of several, the newest."""
-    def history(self, resource: str | tuple[str, Id]) -> Events:
+    def history(self, resource: str | tuple[str, Id], *, personal: bool = False) -> Events:
         """One resource's life, oldest first, with what changed each time. ``resource`` is ``"TYPE/ID"`` or
         ``(type, id)``."""
     def summary(self, *, top: int = 10, bucket: timedelta | str | None = None, **filters: Any) -> dict[str, Any]:
@@ -315,6 +323,9 @@ class Trail:
         """All events in the order in which they were recorded."""
     def export_to(self, out: str | PathLike[str], *, format: ExportFormat, **filters: Any) -> int:
         """Writes events to a file, and returns how many. A ``bundle`` can be verified anywhere."""
+    def erase(self, subject: Id, *, dry_run: bool = False) -> dict[str, Any]:
+        """Erases a person from this process's trail: destroys the keys of their personal values, for ever; every proof
+        stays valid. Returns what ``trailseal erase --json`` prints; with ``dry_run`` what would be reached, and what not."""
     def verify(self, *, public_keys: Sequence[str] = (), checkpoints: Sequence[str] = ()) -> dict[str, Any]:
         """Verifies the whole trail against its newest signed checkpoint; the keys of the answer are those of
         ``trailseal verify --json``. Damage is no exception: it is in the answer. With slots, ``trails`` has one answer

@@ -6,6 +6,7 @@ input."""
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,11 @@ from checkpoint import Bad
 FORMAT = "trailseal-bundle@v1"
 MEMBERS = ["lines.jsonl", "proofs.jsonl", "checkpoint", "public-key"]
 PACKED = "lines.jsonl.zst"
+# The same lines with personal values in plain, which nothing proves.
+SHOWN = "personal.jsonl"
+TOKEN = re.compile(
+    rb'(?<=[:,\[])"erasable:[0-9a-f]{8}-(?:0|[1-9a-f][0-9a-f]{0,15}):[A-Za-z0-9_-]{39,}(?::hmac:[0-9a-f]{8}:[0-9a-f]{32})?"(?!:)'
+)
 
 
 def verify(bundle, pinned):
@@ -61,13 +67,33 @@ def verify_origin(bundle, folder, pinned):
         leaf, index = merkle.leaf_hash(line), proof["index"]
         if index >= signed.size or merkle.root_of_proof(leaf, index, signed.size, path) != signed.root:
             raise Bad(f"a line is not event {index} of what was signed")
+    if f"{folder}/{SHOWN}" in bundle.namelist():
+        shown = split(bundle.read(f"{folder}/{SHOWN}"))
+        if len(shown) != len(lines) or not all(map(is_shown, lines, shown)):
+            raise Bad("a line with personal values in plain is not the one that is proved")
     return signed, len(lines)
 
 
 def members_of(bundle, folder):
-    """In archives the lines are compressed."""
+    """In archives the lines are compressed. Some bundles also have them with personal values in plain."""
     is_packed = f"{folder}/{PACKED}" in bundle.namelist()
-    return [PACKED, *MEMBERS[1:]] if is_packed else MEMBERS
+    shown = [SHOWN] if f"{folder}/{SHOWN}" in bundle.namelist() else []
+    return [PACKED if is_packed else MEMBERS[0], *MEMBERS[1:], *shown]
+
+
+def is_shown(line, shown):
+    """Whether `shown` is `line` with any JSON value in place of each personal value."""
+    decoder, at = json.JSONDecoder(), 0
+    shown = shown.decode()
+    pieces = [piece.decode() for piece in TOKEN.split(line)]
+    for piece in pieces[:-1]:
+        if not shown.startswith(piece, at):
+            return False
+        try:
+            at = decoder.raw_decode(shown, at + len(piece))[1]
+        except ValueError:
+            return False
+    return shown[at:] == pieces[-1]
 
 
 def read_lines(bundle, folder):

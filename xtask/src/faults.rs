@@ -1,6 +1,7 @@
 //! Do the tests bite? Each deliberate fault is a small wrong in the product's code, switched by the test-only
 //! cfg `trailseal_fault`. One build each; at least one of the named tests must turn red.
 
+mod personal;
 mod retirement;
 
 use std::path::Path;
@@ -394,6 +395,21 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-cli", "--test", "serve_retention"],
     },
     Fault {
+        name: "personal_shown_to_all",
+        what: "personal values are shown to readers without the scope",
+        tests: &["-p", "trailseal-server", "--lib", "isolation_tests"],
+    },
+    Fault {
+        name: "personal_called_unchanged",
+        what: "a browser's copy of a personal value is called unchanged after the erasure",
+        tests: &["-p", "trailseal-server", "--lib", "isolation_tests"],
+    },
+    Fault {
+        name: "personal_lines_not_compared",
+        what: "the lines of a bundle with personal values in plain may be any lines",
+        tests: &["-p", "trailseal-cli", "--lib", "bundle"],
+    },
+    Fault {
         name: "retired_index_of_others",
         what: "a tenant is told of another tenant's event that is gone",
         tests: &["-p", "trailseal-cli", "--test", "serve_retention"],
@@ -479,8 +495,11 @@ const FAULTS: &[Fault] = &[
 pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
     let mut rows = Vec::new();
     let mut unbitten = Vec::new();
-    for fault in
-        FAULTS.iter().chain(retirement::FAULTS).filter(|fault| only.is_none_or(|only| only == fault.name))
+    for fault in FAULTS
+        .iter()
+        .chain(retirement::FAULTS)
+        .chain(personal::FAULTS)
+        .filter(|fault| only.is_none_or(|only| only == fault.name))
     {
         let begun = Instant::now();
         let red = red_tests(fault)?;

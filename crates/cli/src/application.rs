@@ -7,12 +7,13 @@ use std::sync::Arc;
 use clap::Parser as _;
 use trailseal_core::file::StdFiles;
 use trailseal_core::{Anchor, Options, Trail};
+use trailseal_event::personal::PersonalKeys;
 use trailseal_event::policy::{Mode, Policy};
 use trailseal_index::Search;
 use trailseal_server::Config;
 
 use crate::arguments::{Arguments, Command};
-use crate::commands::{export, policy, prove, verify, writing};
+use crate::commands::{export, policy, prove, reading, verify, writing};
 pub use crate::failure::with_causes;
 use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;
@@ -84,6 +85,14 @@ impl Application {
     /// As [`new`](Application::new).
     pub fn policy(&self) -> Result<Policy, Trouble> {
         Ok(self.0.policy()?)
+    }
+
+    /// What opens the personal values of all trails in the folder.
+    ///
+    /// # Errors
+    /// When a key file, or the master key, cannot be used.
+    pub fn personal_keys(&self) -> Result<Arc<dyn PersonalKeys>, Trouble> {
+        Ok(Arc::new(reading::personal_keys(&self.0)?))
     }
 
     /// Whether each process takes a trail of its own.
@@ -164,20 +173,37 @@ pub fn prove(search: &mut Search, event: &str) -> Result<String, Trouble> {
     Ok(prove::proof(search, event)?.2)
 }
 
-/// Writes events to a file, and returns how many. `filters` are names and values as on the command line.
+/// Writes events to a file, and returns how many. `filters` are names and values as on the command line; `keys` open
+/// personal values, which are otherwise not shown.
 ///
 /// # Errors
 /// When there is no such format or filter, or it cannot be written.
-pub fn export(dir: &Path, out: &Path, format: &str, filters: &[(String, String)]) -> Result<u64, Trouble> {
-    Ok(export_to(dir, out, format, filters)?)
+pub fn export(
+    dir: &Path,
+    out: &Path,
+    format: &str,
+    filters: &[(String, String)],
+    keys: Option<Arc<dyn PersonalKeys>>,
+) -> Result<u64, Trouble> {
+    Ok(export_to(dir, out, format, filters, keys)?)
 }
 
-fn export_to(dir: &Path, out: &Path, format: &str, filters: &[(String, String)]) -> Outcome<u64> {
+fn export_to(
+    dir: &Path,
+    out: &Path,
+    format: &str,
+    filters: &[(String, String)],
+    keys: Option<Arc<dyn PersonalKeys>>,
+) -> Outcome<u64> {
     let mut arguments = vec!["trailseal".into(), "export".into(), "--out".into(), out.as_os_str().to_owned()];
     arguments.push(format!("--format={format}").into());
     arguments.extend(filters.iter().map(|(name, value)| {
         let name = name.replace('_', "-");
-        if name == "system" { "--system".into() } else { format!("--{name}={value}").into() }
+        if matches!(&*name, "system" | "personal") {
+            format!("--{name}").into()
+        } else {
+            format!("--{name}={value}").into()
+        }
     }));
     let parsed = Arguments::try_parse_from(arguments);
     let parsed = parsed.map_err(|error| {
@@ -189,7 +215,7 @@ fn export_to(dir: &Path, out: &Path, format: &str, filters: &[(String, String)])
     };
     let told = [("dir".to_owned(), Told::Text(dir.display().to_string()))];
     let settings = Settings::told(None, false, &told, None, Vec::new())?;
-    export::write(&settings, &wanted)
+    export::write(&settings, &wanted, keys)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The command line as data: every flag with its help, every command with an example.
 
+mod erasure;
 mod filters;
 mod retention;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use erasure::Erase;
 pub(crate) use filters::Filters;
 pub(crate) use retention::{Hold, Retain, Sink, days};
 
@@ -32,7 +34,7 @@ pub(crate) struct Common {
     /// Print the result as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Send the command to this server: record, import, policy set, key rotate, token, retain, hold and sink
+    /// Send the command to this server: record, import, policy set, key rotate, token, retain, hold, erase and sink
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) server: Option<String>,
     /// The token for --server
@@ -164,6 +166,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Hold,
     },
+    /// Make one person's values unreadable everywhere, for ever; every proof stays valid
+    #[command(
+        after_help = "Example:\n  trailseal erase --subject u-10432 --dry-run\n  trailseal erase --subject - < subject.txt"
+    )]
+    Erase(Erase),
     /// List the sinks that hold back retirement, or forget one that is gone
     #[command(after_help = "Example:\n  trailseal sink list\n  trailseal sink forget old-database")]
     Sink {
@@ -203,6 +210,9 @@ pub(crate) struct Backup {
     /// Also copy the keys: whoever has them can sign in the trail's name
     #[arg(long)]
     pub(crate) with_keys: bool,
+    /// Also copy the keys of personal values: whoever has them can read these, also after an erasure
+    #[arg(long)]
+    pub(crate) personal_keys: bool,
 }
 
 #[derive(Args)]
@@ -235,7 +245,7 @@ pub(crate) enum Token {
         /// The token's name, which appears in the events it records
         #[arg(value_name = "NAME")]
         name: String,
-        /// What the token allows: write, read, review, admin
+        /// What the token allows: write, read, review, admin, personal (to see personal values in plain)
         #[arg(long, value_name = "SCOPES", value_delimiter = ',', required = true)]
         scope: Vec<String>,
         /// Restrict the token to this tenant
@@ -345,6 +355,9 @@ pub(crate) struct Query {
     /// The output format [default: table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
+    /// Show personal values in plain; without it they are `erasable`
+    #[arg(long)]
+    pub(crate) personal: bool,
 }
 
 #[derive(Args)]
@@ -360,6 +373,9 @@ pub(crate) struct Tail {
     /// The output format [default: table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
+    /// Show personal values in plain; without it they are `erasable`
+    #[arg(long)]
+    pub(crate) personal: bool,
 }
 
 #[derive(Args)]
@@ -370,6 +386,9 @@ pub(crate) struct History {
     /// The output format [default: table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
+    /// Show personal values in plain; without it they are `erasable`
+    #[arg(long)]
+    pub(crate) personal: bool,
 }
 
 #[derive(Args)]
@@ -468,6 +487,9 @@ pub(crate) struct Export {
     /// The file to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Show personal values in plain; a bundle has them in a file beside its lines
+    #[arg(long)]
+    pub(crate) personal: bool,
 }
 
 #[derive(Subcommand)]

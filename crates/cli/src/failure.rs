@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt::Display;
 use std::io;
 
-use trailseal_core::{CloseError, ForgetSinkError, HoldError, ReadError, RetainError};
+use trailseal_core::{CloseError, EraseError, ForgetSinkError, HoldError, ReadError, RetainError};
 
 use crate::output::tell;
 
@@ -123,6 +123,21 @@ impl From<RetainError> for Failure {
     fn from(error: RetainError) -> Self {
         match error {
             RetainError::NotSealed { .. } | RetainError::Running => Failure::No(Some(with_causes(&error))),
+            other => Failure::CouldNot(with_causes(&other)),
+        }
+    }
+}
+
+/// That nothing of this person is there, that a hold or another run is in the way, and that it is announced and not done
+/// yet are answers.
+impl From<EraseError> for Failure {
+    fn from(error: EraseError) -> Self {
+        match error {
+            EraseError::Off
+            | EraseError::Unknown
+            | EraseError::Held { .. }
+            | EraseError::Running
+            | EraseError::NotSealed { .. } => Failure::No(Some(with_causes(&error))),
             other => Failure::CouldNot(with_causes(&other)),
         }
     }

@@ -4,9 +4,11 @@ mod table;
 mod thousands;
 
 use std::io::{self, IsTerminal as _, Write};
+use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use trailseal_event::personal::PersonalKeys;
 use trailseal_event::{Event, Outcome, Recorded, Resource};
 use trailseal_export::{CSV_HEADER, Row, write_csv_row};
 use trailseal_index::{Hit, Search};
@@ -25,6 +27,8 @@ pub(crate) struct Writer<W> {
     is_one: bool,
     layout: Layout,
     has_header: bool,
+    /// Opens personal values; without, each is shown as `erasable`.
+    keys: Option<Arc<dyn PersonalKeys>>,
 }
 
 /// Standard output for people, coloured only on a terminal.
@@ -62,18 +66,19 @@ pub(crate) fn tell(text: &str) {
 }
 
 impl<W: Write> Writer<W> {
-    pub(crate) fn new(out: W, format: Format, search: &Search) -> Self {
+    pub(crate) fn new(out: W, format: Format, search: &Search, keys: Option<Arc<dyn PersonalKeys>>) -> Self {
         let last = search.readers().map(|reader| reader.end().get()).max().unwrap_or(0);
         let is_one = search.readers().count() == 1;
-        Writer { out, format, is_one, layout: Layout::new(width(), last), has_header: false }
+        Writer { out, format, is_one, layout: Layout::new(width(), last), has_header: false, keys }
     }
 
     /// Writes one event. An unreadable line is for `verify` to judge; only its bytes can be shown.
     pub(crate) fn event(&mut self, hit: &Hit) -> io::Result<()> {
         self.header()?;
+        let line = hit.shown(self.keys.as_deref());
         match self.format {
             Format::Jsonl => {
-                let mut line = &hit.line[..];
+                let mut line = &line[..];
                 if !self.is_one {
                     // With several trails, each event names its trail.
                     let origin = serde_json::Value::from(&*hit.origin);
@@ -85,12 +90,12 @@ impl<W: Write> Writer<W> {
             }
             Format::Csv => {
                 let mut text = Vec::new();
-                if let Some(row) = Row::read(&hit.line) {
+                if let Some(row) = Row::read(&line) {
                     write_csv_row(&hit.origin, &row, &mut text);
                 }
                 self.out.write_all(&text)
             }
-            Format::Table => hit.read().map_or(Ok(()), |recorded| self.row(&recorded)),
+            Format::Table => Event::from_line(&line).map_or(Ok(()), |recorded| self.row(&recorded)),
         }
     }
 

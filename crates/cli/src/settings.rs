@@ -3,6 +3,7 @@
 mod file;
 mod given;
 mod mask;
+mod personal;
 mod retention;
 mod server;
 mod table;
@@ -129,6 +130,7 @@ impl Settings {
         options.disk_reserve_bytes = self.parsed("disk_reserve", size)?;
         options.policy = self.policy()?;
         options.mask = self.mask_options()?;
+        options.personal = self.personal_keys()?;
         self.uses_index()?;
         self.uses_slots()?;
         self.set("allow_network_file_system", &mut options.allow_network_file_system, |value| {
@@ -162,7 +164,8 @@ impl Settings {
 
     /// The policy in these settings; the trail's folder may override it.
     pub(crate) fn policy(&self) -> Outcome<Policy> {
-        let mut policy = Policy { rules: self.rules.clone(), ..Policy::default() };
+        let mut policy =
+            Policy { rules: self.rules.clone(), personal: self.personal.clone(), ..Policy::default() };
         let then = &mut policy.otherwise;
         self.set("mode", &mut then.mode, Mode::parse)?;
         self.set("rate", &mut then.rate, |value| {
@@ -214,6 +217,9 @@ impl Settings {
         if !self.rules.is_empty() {
             sources.push(&self.rules_source);
         }
+        if !self.personal.is_empty() {
+            sources.push(&self.personal_source);
+        }
         if sources.is_empty() { "default".to_owned() } else { sources.join(", ") }
     }
 
@@ -246,6 +252,11 @@ impl Settings {
             let rule = Policy { rules: vec![rule.clone()], ..Policy::default() }.to_toml();
             let text: Vec<&str> = rule.lines().skip_while(|line| *line != "[[rule]]").skip(1).collect();
             ("rule".to_owned(), text.join(", "), self.rules_source.clone())
+        }));
+        rows.extend(self.personal.iter().map(|rule| {
+            let rule = Policy { personal: vec![rule.clone()], ..Policy::default() }.to_toml();
+            let text: Vec<&str> = rule.lines().skip_while(|line| *line != "[[personal]]").skip(1).collect();
+            ("personal".to_owned(), text.join(", "), self.personal_source.clone())
         }));
         rows.extend(self.anchors.iter().map(|anchor| match anchor {
             Anchor::File(path) => {

@@ -29,7 +29,7 @@ fn policies_on_the_page_of_modes_are_policies() {
 
 #[test]
 fn settings_on_the_pages_are_settings() {
-    for page in ["settings.md", "masking.md", "modes.md", "operations.md"] {
+    for page in ["settings.md", "masking.md", "modes.md", "operations.md", "erasure.md"] {
         let blocks = toml_blocks(page);
         assert!(!blocks.is_empty(), "{page}");
         for block in blocks {

@@ -86,4 +86,23 @@ fn main() {
         let _ = trail.record(&flagged).expect("recorded");
     });
     let _ = trail.close(WAIT);
+
+    // The same with two personal values, in one run with those without.
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = "[[personal]]\nfields = [\"actor.name\", \"context.ip\"]\nsubject = \"actor.id\"\n";
+    let mut options = Options::default();
+    options.policy = Policy::from_toml(policy).expect("a policy");
+    options.handoff.timeout = WAIT;
+    let trail = Trail::open(folder.path(), options).expect("a trail");
+    measure("builder, 2 personal", count, 1, |_| {
+        let _ = trail.record(&plain).expect("recorded");
+    });
+    measure("JSON text, 2 personal", count, 1, |_| {
+        let _ = trail.hand_in_json_once(&sent, Ack::Accepted).expect("recorded");
+    });
+    let people: Vec<Event> = (0..count).map(|id| plain.clone().actor(format!("u-{id}").as_str())).collect();
+    measure("builder, each a new person", count, 1, |nth| {
+        let _ = trail.record(&people[nth]).expect("recorded");
+    });
+    let _ = trail.close(WAIT);
 }

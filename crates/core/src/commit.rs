@@ -121,6 +121,7 @@ impl Writer {
         if cfg!(trailseal_fault = "buffer_freed_early") {
             self.drain.release(taken.position, taken.first + taken.lines);
         }
+        self.sync_keys();
         let mut backoff = Duration::from_millis(10);
         while let Err(error) = self.try_commit(&taken) {
             // If it was removed under the writer, that is reported.
@@ -161,6 +162,28 @@ impl Writer {
         if self.log.gate.open(Shut::DiskFailing) {
             self.log.set_write_failure(None);
             self.log.notice(&Notice::SegmentRecovered);
+        }
+    }
+
+    /// Makes the keys durable by which personal values in these lines are sealed, however long that takes: a durable line
+    /// never names a key that a power loss may take.
+    fn sync_keys(&mut self) {
+        let Some(keys) = self.log.personal.get().cloned() else { return };
+        let mut backoff = Duration::from_millis(10);
+        let mut is_told = false;
+        while let Err(error) = keys.sync() {
+            if !std::mem::replace(&mut is_told, true) {
+                self.log.gate.close(Shut::DiskFailing);
+                self.log.notice(&Notice::PersonalKeysFailed { reason: error.to_string() });
+                self.log.progress.set_failing();
+            }
+            self.watch.look_at_folder();
+            std::thread::sleep(backoff);
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+        if is_told {
+            // The gate opens when the lines are durable, too.
+            self.log.notice(&Notice::PersonalKeysRecovered);
         }
     }
 
@@ -269,7 +292,16 @@ impl Writer {
         self.looked_at_disk = Instant::now();
         self.bytes_since_look = 0;
         self.check_reserve();
+        self.look_at_keys();
         self.watch.look(&mut self.drain, self.durable, &mut self.segment);
+    }
+
+    fn look_at_keys(&self) {
+        let Some(keys) = self.log.personal.get() else { return };
+        // While the folder is elsewhere, no file can be created in it.
+        if !self.watch.is_away() && keys.put_back().is_ok_and(|was_away| was_away) {
+            self.log.notice(&Notice::PersonalKeysRemade { path: keys.path().to_owned() });
+        }
     }
 
     pub(crate) fn check_reserve(&self) {

@@ -27,10 +27,12 @@ mod manifest;
 mod notice;
 mod own_lines;
 mod parents_file;
+mod personal;
 mod progress;
 mod retire;
 mod seal;
 pub mod segment;
+mod signed_details;
 mod trail;
 pub mod tree;
 pub mod verify;
@@ -43,18 +45,23 @@ pub use histogram::{Commits, Distribution};
 pub use lock::Holder;
 pub use manifest::{Manifest, ManifestError, ManifestKey};
 pub use notice::{Notice, OnNotice};
+pub use personal::{
+    KeyFileHeader, KeySlot, MasterKey, PersonalKeysError, PersonalKeysOptions, PersonalStats,
+    key_file as personal_key_file, open_personal_keys,
+};
 pub use retire::is_retiring;
 pub use seal::{Anchor, SealTrouble};
 pub use segment::{RetiredSegment, Roll, SegmentFile, SegmentOptions, retired_in};
+pub use trail::PersonalKeysIn;
 pub use trail::{
     Ack, AnyEvent, AnyEvents, Archive, ArchiveError, Archived, BackedUp, BackupError, CloseError, Closed,
-    EachLine, FindWitnesses, FlushError, ForgetSinkError, Found, Held, Hold, HoldAdded, HoldError, Kept,
-    KeptPolicyError, Known, KnownIds, KnownIdsError, KnownSink, LineAt, OpenError, Options, PendingReceipt,
-    PendingReceipts, Place, RETAIN_DAYS_MAX, ReadError, Reader, Receipt, RecordError, RecordOptions,
-    RetainError, Retained, RetentionRule, RetiredEvent, Retiring, RotateError, RuleCounts, SealError,
-    SecretError, SetPolicyError, SinkBehind, Slot, Stats, Status, Submission, Submitted, Submitter,
-    Succeeded, Trail, TrailWith, Tried, Witness, back_up, holds_in, load_mask_key, policy_hash, slots_in,
-    trails_in,
+    EachLine, EraseError, Erased, FindWitnesses, FlushError, ForgetSinkError, Found, Held, Hold, HoldAdded,
+    HoldError, Kept, KeptPolicyError, Known, KnownIds, KnownIdsError, KnownSink, LineAt, OpenError, Options,
+    PendingReceipt, PendingReceipts, Place, RETAIN_DAYS_MAX, ReadError, Reader, Receipt, RecordError,
+    RecordOptions, RetainError, Retained, RetentionRule, RetiredEvent, Retiring, RotateError, RuleCounts,
+    SealError, SecretError, SetPolicyError, SinkBehind, Slot, Stats, Status, Submission, Submitted,
+    Submitter, Succeeded, Trail, TrailWith, Tried, Witness, WouldErase, back_up, back_up_personal_keys,
+    holds_in, load_mask_key, policy_hash, slots_in, trails_in,
 };
 /// Detects that this process is a forked child; see [`Trail::is_forked`].
 pub use trailseal_event::fork;

@@ -15,6 +15,7 @@ use crate::gate::Gate;
 use crate::handoff::Handoff;
 use crate::histogram::CountedCommits;
 use crate::notice::{Notice, OnNotice};
+use crate::personal::KeyStore;
 use crate::progress::Progress;
 use crate::segment::Roll;
 
@@ -32,6 +33,8 @@ pub(crate) struct Log {
     pub(crate) seal_every: Duration,
     /// A short-lived process.
     pub(crate) one_shot: bool,
+    /// The keys of people, once there are any.
+    pub(crate) personal: OnceLock<Arc<KeyStore>>,
     pub(crate) handoff: Handoff,
     /// How long the trail's own events wait for room in it.
     pub(crate) room_wait: Duration,

@@ -52,6 +52,35 @@ pub enum Notice {
         /// What failed.
         reason: String,
     },
+    /// A person's key could not be kept, so personal values are masked.
+    PersonalKeyNotKept {
+        /// What failed.
+        reason: String,
+    },
+    /// Keys of people could not be synced: nothing that names them becomes durable until they are.
+    PersonalKeysFailed {
+        /// What failed.
+        reason: String,
+    },
+    /// Keys of people are being synced again.
+    PersonalKeysRecovered,
+    /// The key file is not the one that the trail knows: it was lost, damaged or replaced, or is older.
+    PersonalKeysDiffer {
+        /// The file.
+        path: PathBuf,
+        /// `lost`, `damaged`, `another`, `older`.
+        what: &'static str,
+    },
+    /// The key file was removed while the trail was in use, and was written again.
+    PersonalKeysRemade {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An erasure that had begun could not be finished or undone; the next one or the next opening tries again.
+    ErasureFailed {
+        /// What failed.
+        reason: String,
+    },
     /// A checkpoint did not reach an anchor.
     AnchorFailed {
         /// What failed.
@@ -200,6 +229,33 @@ impl std::fmt::Display for Notice {
             Notice::RetirementFailed { reason } => write!(
                 formatter,
                 "a retirement that had begun is not finished, and will be by the next one or the next opening: {reason}"
+            ),
+            Notice::PersonalKeyNotKept { reason } => write!(
+                formatter,
+                "a person's key could not be kept ({reason}): personal values are masked until it can"
+            ),
+            Notice::PersonalKeysFailed { reason } => write!(
+                formatter,
+                "the keys of people could not be synced ({reason}): nothing becomes durable until they are"
+            ),
+            Notice::PersonalKeysRecovered => formatter.write_str("the keys of people are synced again"),
+            Notice::PersonalKeysDiffer { path, what } => {
+                let more = match *what {
+                    "lost" => "is missing; a new one was made, and what the old one sealed is unreadable: put that back",
+                    "damaged" => "is damaged and was put aside; a new one was made, and what it sealed is unreadable",
+                    "another" => "is another one than the trail used last: what that one sealed is unreadable",
+                    _ => "is older than the trail: what was sealed since then is unreadable",
+                };
+                write!(formatter, "the file of personal keys {} {more}", path.display())
+            }
+            Notice::PersonalKeysRemade { path } => write!(
+                formatter,
+                "the file of personal keys {} was removed while in use; it was written again",
+                path.display()
+            ),
+            Notice::ErasureFailed { reason } => write!(
+                formatter,
+                "an erasure that had begun is not finished, and will be by the next one or the next opening: {reason}"
             ),
             Notice::AnchorFailed { reason } => {
                 write!(formatter, "a checkpoint did not reach an anchor: {reason}")

@@ -2,6 +2,8 @@
 
 use trailseal_event::{Value, line};
 
+use crate::personal::SaidKeys;
+
 /// Whether the line is one of the trail's own, with this action. Only those have `"system":true` after the front.
 pub(crate) fn is_own(text: &[u8], action: &str) -> bool {
     line::parse_front(text).is_some_and(|front| front.system)
@@ -34,6 +36,8 @@ pub(crate) struct Said {
     pub(crate) policy: String,
     /// The index of the last `trail.opened`, if that is known.
     pub(crate) opened: Option<u64>,
+    /// What was last said of the key file.
+    pub(crate) keys: Option<SaidKeys>,
 }
 
 impl OwnLines {
@@ -52,7 +56,11 @@ impl OwnLines {
                 Some("trail.opened") => Some(index),
                 _ => details.get("opened").and_then(Value::as_u64).or(before),
             };
-            self.said = Some(Said { index, policy: policy.to_owned(), opened });
+            let keys = match action {
+                Some("trail.policy_changed") => self.said.as_ref().and_then(|said| said.keys),
+                _ => details.get("personal").and_then(SaidKeys::from_value),
+            };
+            self.said = Some(Said { index, policy: policy.to_owned(), opened, keys });
         }
         may
     }

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use trailseal_core::file::{AppendFile, Files, ReadFile, StdFiles};
+use trailseal_core::file::{AppendFile, Files, ReadFile, StdFiles, UpdateFile};
 use trailseal_core::{Ack, Notice, OpenError, Options, Trail};
 use trailseal_event::Event;
 
@@ -107,6 +107,9 @@ impl Files for Shifting {
     }
     fn open_append(&self, path: &Path, at: u64) -> io::Result<Box<dyn AppendFile>> {
         StdFiles.open_append(path, at)
+    }
+    fn open_update(&self, path: &Path) -> io::Result<Box<dyn UpdateFile>> {
+        StdFiles.open_update(path)
     }
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
         StdFiles.open_read(path)

@@ -8,7 +8,7 @@
 //! 2. [`complete`]: id and time, if the caller did not give them
 //! 3. [`policy`]: what happens to it
 //! 4. [`mask`]: hides secrets
-//! 5. [`mod@line`]: the one line
+//! 5. [`mod@line`]: the one line; [`personal`]: the values in it that can be erased
 //! 6. [`filter`]: what readers ask for
 
 pub mod client_address;
@@ -20,6 +20,7 @@ pub mod fork;
 mod index;
 pub mod line;
 pub mod mask;
+pub mod personal;
 pub mod policy;
 mod rewrite;
 mod steps;

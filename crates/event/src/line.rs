@@ -25,7 +25,7 @@ pub use fields::{recorded_by_field, sample_rate_field};
 pub use front::{FRONT_BYTES_MAX, Front, RunningFront, front_len, parse_front, write_front};
 pub use fronts::Fronts;
 pub use masked::{masked, masked_own, rewrite_clean, rewrite_clean_text, write_masked};
-pub use same::same_content;
+pub use same::{Compared, same_content};
 
 /// The maximum size of a line: the limit of an entry in C2SP tlog-tiles.
 pub const LINE_BYTES_MAX: usize = 65_535;
@@ -86,7 +86,7 @@ fn time_behind_id(rest: &[u8]) -> Option<Timestamp> {
 /// [`NoAction`] if the action is empty; then nothing was appended.
 pub fn write_rest(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) -> Result<(), NoAction> {
     if !write_whole(event, stamp, out)? {
-        write_fitted(event, stamp, out);
+        write_fitted(event, stamp, out, <[u8]>::len);
     }
     Ok(())
 }
@@ -108,6 +108,20 @@ pub(crate) fn write_whole(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) -> Re
     Ok(is_whole)
 }
 
+/// Like [`write_rest`], but as short as `measure` wants it: what that says of a rest may be at most [`REST_BYTES_MAX`].
+pub(crate) fn write_rest_measured(
+    event: &Event,
+    stamp: &Stamp,
+    out: &mut Vec<u8>,
+    measure: impl Fn(&[u8]) -> usize,
+) -> Result<(), NoAction> {
+    if event.action.is_empty() {
+        return Err(NoAction::Empty);
+    }
+    write_fitted(event, stamp, out, measure);
+    Ok(())
+}
+
 /// How many bytes at the beginning of a rest were made here and can contain no secret: the id and the time.
 pub(crate) fn own_bytes(stamp: &Stamp) -> usize {
     const TIME: usize = ",\"time\":\"\"".len() + TIMESTAMP_BYTES;
@@ -119,12 +133,12 @@ pub(crate) fn own_bytes(stamp: &Stamp) -> usize {
 
 /// The path for an event that is over some limit.
 #[cold]
-fn write_fitted(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) {
+fn write_fitted(event: &Event, stamp: &Stamp, out: &mut Vec<u8>, measure: impl Fn(&[u8]) -> usize) {
     let start = out.len();
     let mut stamp = stamp.clone();
     crate::event::shorten_paths(&mut stamp.masked);
     let (event, truncated) = fit(event, REST_BYTES_MAX, |event, truncated| {
-        Out::collect(|out| fields::write(event, &stamp, truncated, out).0).len()
+        measure(&Out::collect(|out| fields::write(event, &stamp, truncated, out).0))
     });
     Out::append(out, |out| fields::write(&event, &stamp, &truncated, out));
     debug_assert!(out.len() - start <= REST_BYTES_MAX);

@@ -270,7 +270,7 @@ proptest::proptest! {
                 proptest::prop_assert_eq!(&theirs[key], &value);
             }
         }
-        proptest::prop_assert!(crate::line::same_content(&event, &line_of(&event)));
+        proptest::prop_assert!(crate::line::same_content(&event, &line_of(&event), crate::line::Compared::default()));
     }
 
     #[test]

@@ -191,6 +191,13 @@ impl<'a> Row<'a> {
         row.text(ACTION).is_some_and(|action| !action.is_empty()).then_some(row)
     }
 
+    /// As [`read`](Row::read), for a line whose personal values are not shown as they are held: the columns are those of
+    /// `shown`, and the column `line` has the exact bytes of `line`, in which they are cipher text.
+    pub fn read_shown(line: &'a [u8], shown: &'a [u8]) -> Option<Row<'a>> {
+        let row = Row::read(shown)?;
+        Some(Row { line: std::str::from_utf8(line).ok()?, ..row })
+    }
+
     /// Whether the trail itself made the event.
     pub fn is_system(&self) -> bool {
         self.front.system

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use trailseal_event::filter::Filter;
-use trailseal_event::{Object, Recorded, Timestamp, Value};
+use trailseal_event::{Event, Object, Recorded, Timestamp, Value};
 
 use crate::search::value_of;
 use crate::{FacetField, Order, Search, SearchError};
@@ -100,7 +100,9 @@ impl Search {
     ) -> Result<Summary, SearchError> {
         let (mut counts, mut times) = (FIELDS.map(|_| HashMap::<String, u64>::new()), Vec::new());
         self.each(filter, Order::OLDEST_RECORDED, None, &mut |hit| {
-            let Ok(Recorded { event, .. }) = hit.read() else { return ControlFlow::Continue(()) };
+            let Ok(Recorded { event, .. }) = Event::from_line(hit.exact_line()) else {
+                return ControlFlow::Continue(());
+            };
             times.push(hit.time.as_micros());
             for ((_, field), counts) in FIELDS.iter().zip(&mut counts) {
                 let Some(value) = value_of(&event, *field) else { continue };

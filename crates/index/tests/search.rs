@@ -108,7 +108,7 @@ fn all(search: &mut Search, filter: &Filter, order: Order) -> Vec<Found> {
     let mut found = Vec::new();
     search
         .each(filter, order, None, &mut |hit| {
-            found.push((hit.recorded, hit.origin.to_string(), hit.index.get(), hit.line.clone()));
+            found.push((hit.recorded, hit.origin.to_string(), hit.index.get(), hit.exact_line().to_vec()));
             ControlFlow::Continue(())
         })
         .unwrap();
@@ -129,9 +129,9 @@ fn pages(
         assert!(page.hits.len() == limit || page.next.is_none(), "only the last page is short");
         assert_eq!(page.scanned, None, "there was no limit of work");
         found.extend(
-            page.hits
-                .into_iter()
-                .map(|hit| (hit.recorded, hit.origin.to_string(), hit.index.get(), hit.line)),
+            page.hits.into_iter().map(|hit| {
+                (hit.recorded, hit.origin.to_string(), hit.index.get(), hit.exact_line().to_vec())
+            }),
         );
         // As a user hands it back.
         cursor = page.next.map(|next| next.to_string().parse().unwrap());
@@ -163,9 +163,9 @@ fn hurried_pages(
         let budget = Some(Duration::from_micros(200));
         let page = search.page(filter, order, cursor.as_ref(), limit, budget).unwrap();
         found.extend(
-            page.hits
-                .into_iter()
-                .map(|hit| (hit.recorded, hit.origin.to_string(), hit.index.get(), hit.line)),
+            page.hits.into_iter().map(|hit| {
+                (hit.recorded, hit.origin.to_string(), hit.index.get(), hit.exact_line().to_vec())
+            }),
         );
         pages += 1;
         assert!(pages < 20_000, "it does not get on: {filter:?} {order:?}");

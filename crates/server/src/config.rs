@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use trailseal_core::RetentionRule;
+use trailseal_core::{PersonalKeysOptions, RetentionRule};
 use trailseal_event::client_address::ProxyHeader;
 
 /// The server's configuration. `Config::default()` listens only on loopback.
@@ -55,6 +55,8 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// What needs a second person.
     pub second_person: SecondPerson,
+    /// Where the keys of personal values are, for trails that other processes write beside this one.
+    pub personal_keys: PersonalKeysOptions,
     /// What is retired each day, and where it goes first.
     pub retention: RetentionConfig,
     /// Whether to listen on a socket in the trail's folder too.
@@ -71,6 +73,15 @@ pub struct SecondPerson {
     pub policy: bool,
     /// To retire events on request. What the settings retire each day needs nobody: who writes them decides.
     pub retention: bool,
+    /// To erase somebody.
+    pub erasure: bool,
+}
+
+impl SecondPerson {
+    /// Whether anything needs one.
+    pub(crate) fn is_needed(self) -> bool {
+        self.policy || self.retention || self.erasure
+    }
 }
 
 /// Retirement by the server.
@@ -133,6 +144,7 @@ impl Default for Config {
             request_timeout: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),
             second_person: SecondPerson::default(),
+            personal_keys: PersonalKeysOptions::default(),
             retention: RetentionConfig::default(),
             socket: true,
             health: HealthLimits::default(),

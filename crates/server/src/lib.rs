@@ -15,6 +15,7 @@ mod admin;
 mod body;
 mod client;
 mod config;
+mod erasure;
 mod fairness;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -39,6 +40,7 @@ mod stopping;
 
 pub use access::{NewToken, Scope, TokenError, TokenInfo};
 pub use config::{Config, HealthLimits, RetentionConfig, SecondPerson, TlsFiles};
+pub use erasure::{erased_json, would_erase_json};
 pub use listen::{SocketPath, TlsError, raise_limit_of_files};
 pub use retention::{hold_json, retained_json};
 pub use server::{Server, ServerError, Stopped, TokenFile};

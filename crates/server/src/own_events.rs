@@ -25,9 +25,18 @@ pub(crate) fn note(trail: &Trail, what: &str, caller: &Caller, details: Object) 
     }
 }
 
-/// Records that somebody reads, away from the threads that serve connections: a full handoff is waited for.
-pub(crate) async fn note_read(trail: &Trail, caller: &Caller, path: &str, query: Option<&Query>) {
-    let details = read_details(trail, path, query);
+/// Records that somebody reads, and whether personal values are shown to them in plain; away from the threads that serve connections: a full handoff is waited for.
+pub(crate) async fn note_read(
+    trail: &Trail,
+    caller: &Caller,
+    path: &str,
+    query: Option<&Query>,
+    is_personal: bool,
+) {
+    let mut details = read_details(trail, path, query);
+    if is_personal {
+        details.insert("personal", true);
+    }
     let (trail, caller) = (trail.clone(), caller.clone());
     let _ = tokio::task::spawn_blocking(move || note(&trail, "read", &caller, details)).await;
 }

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use trailseal_core::Trail;
 use trailseal_core::file::open_files_max;
+use trailseal_core::{PersonalKeysIn, PersonalKeysOptions, Trail};
+use trailseal_event::personal::{PersonalKeys, SeveralKeys};
 use trailseal_index::{Page, Search, SearchError};
 
 use crate::config::Config;
@@ -32,6 +33,9 @@ pub(crate) struct Searches {
     metrics: Arc<Metrics>,
     kept: Mutex<Vec<Search>>,
     kept_max: usize,
+    /// Where the keys of other slots are, and those, once somebody needed them.
+    personal: PersonalKeysOptions,
+    personal_keys: OnceLock<Option<Arc<PersonalKeysIn>>>,
 }
 
 impl Searches {
@@ -43,8 +47,27 @@ impl Searches {
             timeout: config.search_timeout,
             metrics,
             kept: Mutex::default(),
+            personal: config.personal_keys.clone(),
+            personal_keys: OnceLock::new(),
             kept_max: kept_max.min(config.searches_max),
         }
+    }
+
+    /// What opens personal values, for those who may see them. Blocks, the first time.
+    pub(crate) fn personal_keys(&self) -> Arc<dyn PersonalKeys> {
+        let others = self.personal_keys.get_or_init(|| {
+            let files = self.trail.folder().files().clone();
+            let opened = PersonalKeysIn::open(self.slots()?, files, self.personal.clone());
+            opened
+                .map(Arc::new)
+                .map_err(
+                    |error| tracing::warn!(error = %error, "personal values of other slots cannot be read"),
+                )
+                .ok()
+        });
+        let own = self.trail.personal_keys();
+        let others = others.clone().map(|others| others as Arc<dyn PersonalKeys>);
+        Arc::new(SeveralKeys(own.into_iter().chain(others).collect()))
     }
 
     /// The folder where other processes write other trails; `None` if there are no others.

@@ -99,7 +99,7 @@ pub struct Server {
 impl Server {
     /// Listens, but does not respond yet. `dir` is the folder that is searched: the trail's, or that of all slots.
     ///
-    /// If there is no token yet, one that allows everything is made.
+    /// If there is no token yet, one that allows everything but to see personal values is made.
     ///
     /// # Errors
     /// When it cannot listen, or should not: where others could reach it without TLS.
@@ -113,7 +113,7 @@ impl Server {
                 return Err(ServerError::PlainHttp { listen });
             }
         }
-        if config.open && (config.second_person.policy || config.second_person.retention) {
+        if config.open && config.second_person.is_needed() {
             return Err(ServerError::OpenAlone);
         }
         memory::give_large_blocks_back();
@@ -175,9 +175,10 @@ impl Server {
 }
 
 fn first_token(app: &App) -> Result<String, TokenError> {
-    let new = NewToken { name: FIRST_TOKEN.into(), scopes: Scope::ALL.to_vec(), tenant: None, expires: None };
+    let new =
+        NewToken { name: FIRST_TOKEN.into(), scopes: Scope::USUAL.to_vec(), tenant: None, expires: None };
     let token = app.tokens.create(new, SystemClock.now(), |tenant| app.trail.check_tenant(tenant))?;
-    let scopes = Scope::ALL.map(Scope::name).join(",");
+    let scopes = Scope::USUAL.map(Scope::name).join(",");
     note(
         &app.trail,
         "token_created",

@@ -6,6 +6,8 @@ import { test } from "node:test";
 
 import {
   checkProof,
+  compareWithSealed,
+  isSealedValue,
   lineOf,
   parseCheckpoint,
   parseKey,
@@ -177,3 +179,38 @@ async function rotation(old, oldPrivate, next, size) {
   const bytes = Buffer.concat([id, next.key, at, await signature(oldPrivate, statement)]);
   return `— ${old.name} ${bytes.toString("base64")}\n`;
 }
+
+test("personal values are sealed as cipher text and shown as anything", () => {
+  const token = "erasable:3fa91c02-1f:AAAAAAAAAAAAAAAAAAAAAAAA_-a";
+  const sealed = `{"v":1,"actor":{"id":"u1","email":"${token}"},"details":{"a":["${token}:hmac:0a1b:ff"],"b":"x"}}`;
+  const shownAs = (one, two) => sealed.replace(`"${token}"`, one).replace(`"${token}:hmac:0a1b:ff"`, two);
+  for (const [one, two, personal] of [
+    ['"a@example.com"', '"erased"', 2],
+    ['"with \\" and \\\\"', '{"a":[1,{"b":"}"}],"c":null}', 2],
+    ["12.5e-3", "null", 2],
+    ["[]", `"${token}:hmac:0a1b:ff"`, 1],
+  ]) {
+    assert.deepEqual(compareWithSealed(shownAs(one, two), sealed), { at: null, from: null, personal }, one);
+  }
+  const shown = shownAs('"a@example.com"', '"erasable"');
+  for (const [from, to] of [
+    ['"id":"u1"', '"id":"u2"'],
+    ['"b":"x"', '"b":"y"'],
+    ['"b":"x"', '"b":"x","c":1'],
+    ['"a@example.com"', '"a@example.com","admin":true'],
+    ['"a@example.com"', ""],
+    ['"email"', '"mail"'],
+    ['}}', '}'],
+  ]) {
+    const { at } = compareWithSealed(shown.replace(from, to), sealed);
+    assert.notEqual(at, null, `${from} became ${to}`);
+  }
+  // What only looks like one, in a key or within a text, is compared as it stands.
+  for (const text of [`{"${token}":1}`, `{"a":"x \\"${token}\\""}`, `{"a":"${token} "}`]) {
+    assert.equal(compareWithSealed(text.replace("erasable", "erased12"), text).at !== null, true, text);
+    assert.deepEqual(compareWithSealed(text, text), { at: null, from: null, personal: 0 });
+  }
+  assert.equal(isSealedValue(token), true);
+  assert.equal(isSealedValue(`${token}"`), false);
+  assert.equal(isSealedValue("erasable"), false);
+});

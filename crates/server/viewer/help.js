@@ -65,6 +65,17 @@ export function openHelp() {
       h("code", {}, "resource:invoice/42"),
       ". Several values of one filter match any of them; different filters must all match. Drag over the bars to zoom. The address holds the whole search, so you can share it.",
     ),
+    h("h3", {}, "Personal values"),
+    h(
+      "p",
+      {},
+      h("code", {}, "erasable"),
+      ": this token may not see the value. ",
+      h("code", {}, "erased"),
+      ": its person was erased, and nobody can read it any more. ",
+      h("code", {}, "unreadable"),
+      ": the key is missing.",
+    ),
     h("h3", {}, "What is proven"),
     h(
       "p",

@@ -289,20 +289,75 @@ function checkShown(proof, { line, checkpoint }, shown) {
   if (named !== String(proof.index)) {
     throw new ProofError("index_mismatch", `The proven line does not have the index ${proof.index}.`);
   }
-  if (shown.line !== undefined && shown.line !== line) {
-    const at = firstDifference(shown.line, line);
+  const { at, from, personal } = compareWithSealed(shown.line ?? line, line);
+  if (at !== null) {
     throw new ProofError(
       "line_differs",
       `What the server shows is not what was sealed. They differ from character ${at} on: ` +
-        `shown “${around(shown.line, at)}”, sealed “${around(line, at)}”.`,
+        `shown “${around(shown.line, at)}”, sealed “${around(line, from)}”.`,
     );
   }
-  return "What is shown is, character for character, what was sealed.";
+  if (personal === 0) return "What is shown is, character for character, what was sealed.";
+  const values = personal === 1 ? "one personal value" : `${personal} personal values`;
+  return (
+    `What is shown is, character for character, what was sealed, except for ${values}: ` +
+    "those are sealed as cipher text, which only the server can compare with what it shows."
+  );
 }
 
-function firstDifference(a, b) {
-  let at = 0;
-  while (at < a.length && a[at] === b[at]) at += 1;
+// A personal value as it is sealed (docs/format.md). Readers see the value, or a word in its place.
+const SEALED_VALUE = /"erasable:[0-9a-f]{8}-[0-9a-f]+:[A-Za-z0-9_-]+(?::hmac:[^"\\]*)?"(?!:)/y;
+const STRING = /"(?:[^"\\]|\\.)*"/y;
+const WORD = /[-+.0-9A-Za-z]+/y;
+
+/** Whether a string of a sealed line is a personal value. */
+export const isSealedValue = (text) => typeof text === "string" && endOf(SEALED_VALUE, `"${text}"`, 0) === text.length + 2;
+
+/**
+ * Compares the text of a line as it is shown with the sealed one. `at` is where they differ first, and `from` the same
+ * place in the sealed line; null if they are the same, apart from `personal` values that are sealed as cipher text.
+ */
+export function compareWithSealed(shown, sealed) {
+  let [at, from, personal] = [0, 0, 0];
+  while (at < shown.length || from < sealed.length) {
+    if (shown[at] === sealed[from] && !startsValue(sealed, from)) {
+      at += 1;
+      from += 1;
+      continue;
+    }
+    const end = startsValue(sealed, from) ? endOf(SEALED_VALUE, sealed, from) : from;
+    const shownEnd = end > from ? valueEnd(shown, at) : at;
+    if (shownEnd === at) {
+      if (shown[at] !== sealed[from]) return { at, from, personal };
+      at += 1;
+      from += 1;
+      continue;
+    }
+    if (shown.slice(at, shownEnd) !== sealed.slice(from, end)) personal += 1;
+    [at, from] = [shownEnd, end];
+  }
+  return { at: null, from: null, personal };
+}
+
+// Outside of a string, a quote after one of these begins a value; within one, such a quote has a backslash before it.
+const startsValue = (text, at) => text[at] === '"' && ":,[".includes(text[at - 1] ?? " ");
+
+function endOf(pattern, text, at) {
+  pattern.lastIndex = at;
+  return pattern.test(text) ? pattern.lastIndex : at;
+}
+
+// Where the JSON value at `at` ends; `at` itself if there is none.
+function valueEnd(text, at) {
+  if (text[at] === '"') return endOf(STRING, text, at);
+  if (text[at] !== "{" && text[at] !== "[") return endOf(WORD, text, at);
+  let depth = 0;
+  for (let here = at; here < text.length; here += 1) {
+    if (text[here] === '"') here = Math.max(endOf(STRING, text, here) - 1, here);
+    else if (text[here] === "{" || text[here] === "[") depth += 1;
+    else if (text[here] === "}" || text[here] === "]") depth -= 1;
+    if (depth === 0) return here + 1;
+  }
   return at;
 }
 

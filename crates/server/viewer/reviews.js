@@ -347,5 +347,22 @@ function retirementParts(review) {
   ];
 }
 
+/** Whose values would become unreadable: nobody is named, only the keys. */
+function erasureParts(review) {
+  const keys = review.keys ?? [];
+  const told = [
+    keys.length === 1 ? `The values under the key ${keys[0]}` : `The values under the keys ${keys.join(", ")}`,
+    review.reason,
+  ];
+  return [
+    h("b", { class: "review-open" }, "A person’s values to be erased, for good"),
+    h(
+      "div",
+      { class: "change" },
+      h("ul", { class: "weakens" }, told.filter(Boolean).map((text) => h("li", {}, value(text, {}, 300)))),
+    ),
+  ];
+}
+
 /** What is said of each kind of change that needs a second person. */
-const CHANGES = { policy: changeParts, retention: retirementParts };
+const CHANGES = { policy: changeParts, retention: retirementParts, erasure: erasureParts };

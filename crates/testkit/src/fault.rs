@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use trailseal_core::file::{AppendFile, Files, ReadFile, Standing};
+use trailseal_core::file::{AppendFile, Files, ReadFile, Standing, UpdateFile};
 
 use disk::Disk;
 pub use disk::Step;
@@ -257,6 +257,14 @@ impl Files for FaultFiles {
         Ok(Box::new(Appending { files: self.clone(), path, inode, len_bytes: at, _opened: opened }))
     }
 
+    fn open_update(&self, path: &Path) -> io::Result<Box<dyn UpdateFile>> {
+        let (inode, opened) = (self.inode(path)?, self.opened()?);
+        Ok(Box::new(Updating {
+            path: path.to_owned(),
+            reading: Reading { files: self.clone(), inode, _opened: opened },
+        }))
+    }
+
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
         Ok(Box::new(Reading { files: self.clone(), inode: self.inode(path)?, _opened: self.opened()? }))
     }
@@ -378,5 +386,36 @@ impl ReadFile for Reading {
 
     fn len_bytes(&self) -> io::Result<u64> {
         Ok(self.files.state().disk.bytes(self.inode).len() as u64)
+    }
+}
+
+struct Updating {
+    path: PathBuf,
+    reading: Reading,
+}
+
+impl UpdateFile for Updating {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        self.reading.read_at(offset, out)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.reading.files.run(Step::Write { inode: self.reading.inode, offset, bytes: bytes.to_vec() })
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.reading.files.run(Step::Sync { inode: self.reading.inode })
+    }
+
+    fn len_bytes(&self) -> io::Result<u64> {
+        self.reading.len_bytes()
+    }
+
+    fn standing(&self) -> io::Result<Standing> {
+        Ok(match self.reading.files.inode(&self.path) {
+            Err(_) => Standing::Removed,
+            Ok(inode) if inode != self.reading.inode => Standing::Elsewhere,
+            Ok(_) => Standing::InPlace,
+        })
     }
 }

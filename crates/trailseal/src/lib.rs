@@ -36,6 +36,7 @@ mod aside;
 mod audit;
 mod begun;
 mod context;
+mod erasure;
 #[cfg(feature = "index")]
 mod index;
 mod into_event;
@@ -107,10 +108,13 @@ pub use trailseal_core::{
 };
 #[cfg(feature = "archive")]
 pub use trailseal_export::archive;
+// How somebody is erased.
+pub use trailseal_core::{Erased, MasterKey, PersonalKeysOptions, WouldErase};
+pub use trailseal_event::personal::PersonalRule;
 // What can go wrong.
 pub use trailseal_core::{
-    ArchiveError, CloseError, FlushError, ForgetSinkError, HoldError, OpenError, ReadError, RecordError,
-    RetainError, RotateError, SealError, SetPolicyError,
+    ArchiveError, CloseError, EraseError, FlushError, ForgetSinkError, HoldError, OpenError,
+    PersonalKeysError, ReadError, RecordError, RetainError, RotateError, SealError, SetPolicyError,
 };
 
 /// Runs the code blocks of `docs/rust.md`.

@@ -7,6 +7,7 @@ mod scan;
 mod indexed;
 mod told;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -15,12 +16,13 @@ use std::time::{Duration, SystemTime};
 
 use trailseal_core::file::Files;
 use trailseal_core::{ReadError, clock::Clock as _, clock::SystemClock};
+use trailseal_event::personal::{PersonalKeys, reveal};
 use trailseal_event::{Recorded, Truncation};
 
 use crate::time::timestamp;
 use crate::{
-    Category, Event, Filter, FilterError, FlushError, IdFilter, Index, Object, Outcome, ResourceFilter,
-    Severity, Timestamp, Value,
+    Category, Event, Filter, FilterError, FlushError, IdFilter, Index, Object, Outcome, PersonalKeysError,
+    ResourceFilter, Severity, Timestamp, Value,
 };
 
 #[cfg(feature = "index")]
@@ -50,11 +52,18 @@ pub struct Query {
     pub(crate) order: Order,
     pub(crate) limit: usize,
     pub(crate) after: Option<Cursor>,
+    pub(crate) personal: bool,
 }
 
 impl Default for Query {
     fn default() -> Self {
-        Query { filter: Filter::default(), order: Order::default(), limit: LIMIT, after: None }
+        Query {
+            filter: Filter::default(),
+            order: Order::default(),
+            limit: LIMIT,
+            after: None,
+            personal: false,
+        }
     }
 }
 
@@ -197,6 +206,14 @@ impl Query {
         self
     }
 
+    /// Shows personal values in plain text, where the trail or the view has their keys. Otherwise each is the text `erasable`.
+    /// The event `trail.read` says so.
+    #[must_use]
+    pub fn with_personal(mut self) -> Self {
+        self.personal = true;
+        self
+    }
+
     /// Sets the order.
     #[must_use]
     pub fn order(mut self, order: Order) -> Self {
@@ -271,13 +288,35 @@ pub struct RecordedEvent {
     pub truncated: Vec<Truncation>,
     /// The share of events like this one that is kept.
     pub sample_rate: Option<f64>,
-    /// The line's exact bytes: what is hashed, sealed and proved.
+    /// The line's exact bytes: what is hashed, sealed and proved. Personal values in it are cipher text, whoever reads.
     pub line: Vec<u8>,
+    /// The line with personal values as they are shown; `None` if it has none.
+    shown: Option<Vec<u8>>,
 }
 
 impl RecordedEvent {
+    /// The event that was read from a line, with its personal values in plain, or as the word that says why they are not.
+    pub(crate) fn of_line(
+        origin: Arc<str>,
+        recorded: Recorded,
+        line: &[u8],
+        keys: Option<&dyn PersonalKeys>,
+    ) -> RecordedEvent {
+        let revealed = match reveal(line, keys) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(shown) => Event::from_line(&shown).ok().map(|recorded| (recorded, shown)),
+        };
+        match revealed {
+            None => RecordedEvent::new(origin, recorded, line.to_vec()),
+            Some((recorded, shown)) => {
+                RecordedEvent { shown: Some(shown), ..RecordedEvent::new(origin, recorded, line.to_vec()) }
+            }
+        }
+    }
+
     pub(crate) fn new(origin: Arc<str>, recorded: Recorded, line: Vec<u8>) -> RecordedEvent {
         RecordedEvent {
+            shown: None,
             origin,
             index: Index::new(recorded.index),
             recorded: recorded.recorded,
@@ -294,7 +333,7 @@ impl RecordedEvent {
 
     /// The value at a dotted path of the line, such as `actor.id` or `details.amount`.
     pub fn get(&self, path: &str) -> Option<Value> {
-        Value::parse(&self.line).ok()?.get_path(path).cloned()
+        Value::parse(self.shown.as_ref().unwrap_or(&self.line)).ok()?.get_path(path).cloned()
     }
 }
 
@@ -321,6 +360,9 @@ pub enum QueryError {
     #[cfg(feature = "index")]
     #[error("could not search the trail by its index")]
     Index(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The keys of personal values could not be read, and the query asks for these in plain text.
+    #[error("could not read the keys of personal values")]
+    Keys(#[source] PersonalKeysError),
     /// The cursor belongs to another order, or did not come from a trail.
     #[error("the cursor does not belong to this query: start without one")]
     Cursor,

@@ -227,8 +227,9 @@ impl Trail {
     /// When earlier events do not reach the disk in time, or the trail cannot be read.
     pub fn query(&self, query: impl Into<Query>) -> Result<Page, QueryError> {
         let query = query.into();
+        let keys = query.personal.then(|| self.personal_keys());
         self.find("query", &query, None, |finder| {
-            finder.page(&query.filter, query.order, query.after.as_ref(), query.limit)
+            finder.page(&query.filter, query.order, query.after.as_ref(), query.limit, keys.as_deref())
         })
     }
 

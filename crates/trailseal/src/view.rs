@@ -4,10 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use trailseal_core::file::{Files, StdFiles};
-use trailseal_core::{Folder, Reader, verify};
+use trailseal_core::{Folder, PersonalKeysIn, Reader, verify};
+use trailseal_event::personal::PersonalKeys;
 
 use crate::query::Finders;
-use crate::{Index, Page, Query, QueryError, ReadError, RecordedEvent, Verdict, VerifyError, VerifyOptions};
+use crate::{
+    Index, Page, PersonalKeysOptions, Query, QueryError, ReadError, RecordedEvent, Verdict, VerifyError,
+    VerifyOptions,
+};
 
 /// A read-only view of the trail in a folder, or of the slots in it, whether or not another process writes there. It writes
 /// nothing, so its reads are not recorded.
@@ -30,6 +34,7 @@ use crate::{Index, Page, Query, QueryError, ReadError, RecordedEvent, Verdict, V
 pub struct TrailView {
     finders: Finders,
     files: Arc<dyn Files>,
+    personal: PersonalKeysOptions,
 }
 
 impl TrailView {
@@ -39,9 +44,17 @@ impl TrailView {
     /// When there is no trail, or it cannot be read.
     pub fn open(dir: impl AsRef<Path>) -> Result<TrailView, QueryError> {
         let files: Arc<dyn Files> = Arc::new(StdFiles);
-        let view = TrailView { finders: Finders::new(dir.as_ref().to_owned(), files.clone()), files };
+        let finders = Finders::new(dir.as_ref().to_owned(), files.clone());
+        let view = TrailView { finders, files, personal: PersonalKeysOptions::default() };
         view.finders.with(|_| Ok(()))?;
         Ok(view)
+    }
+
+    /// The same view, with where the keys of personal values are, if not in the trail's folder: for queries that ask
+    /// [for these in plain](Query::with_personal).
+    #[must_use]
+    pub fn with_keys(self, personal: PersonalKeysOptions) -> TrailView {
+        TrailView { personal, ..self }
     }
 
     /// Finds events; see [`Query`].
@@ -50,7 +63,10 @@ impl TrailView {
     /// When the trail cannot be read.
     pub fn query(&self, query: impl Into<Query>) -> Result<Page, QueryError> {
         let query = query.into();
-        self.finders.with(|finder| finder.page(&query.filter, query.order, query.after.as_ref(), query.limit))
+        let keys = if query.personal { Some(self.personal_keys()?) } else { None };
+        let keys = keys.as_ref().map(|keys| keys as &dyn PersonalKeys);
+        self.finders
+            .with(|finder| finder.page(&query.filter, query.order, query.after.as_ref(), query.limit, keys))
     }
 
     /// The number of events that match a query, regardless of its limit.
@@ -93,6 +109,11 @@ impl TrailView {
     /// When it is not sealed yet, was changed, or cannot be read.
     pub fn prove(&self, index: Index) -> Result<String, ReadError> {
         Ok(self.reader()?.prove(index)?.to_text())
+    }
+
+    fn personal_keys(&self) -> Result<PersonalKeysIn, QueryError> {
+        let (dir, files) = (self.finders.dir(), self.files.clone());
+        PersonalKeysIn::open(dir, files, self.personal.clone()).map_err(QueryError::Keys)
     }
 
     fn reader(&self) -> Result<Reader, ReadError> {

@@ -1,5 +1,6 @@
 //! `trailseal doctor`: reports what is wrong with this set-up and how to fix it.
 
+mod personal;
 mod policy;
 
 use std::io::Write as _;
@@ -25,14 +26,14 @@ struct Finding {
 }
 
 /// Codes of findings that are only advice and do not count as problems.
-const ADVICE: [&str; 3] = ["no_anchor", "mask_patterns", "inode_numbers"];
+const ADVICE: [&str; 4] = ["no_anchor", "mask_patterns", "inode_numbers", "personal_master"];
 
 /// An ordinary event as it appears in a line.
 const ORDINARY: &[u8] = br#""id":"01a1fd54-70e3-7b34-9fe6-f7d0a73d8416","time":"2026-11-21T08:58:52.003315Z","tenant":"acme","category":"data_change","action":"invoice.update","severity":"info","outcome":"success","actor":{"id":"u-10432","type":"user","name":"Ada Example"},"resource":{"type":"invoice","id":"inv-2026-0042"},"before":{"status":"open","amount":129900},"after":{"status":"paid","amount":129900},"changes":{"status":{"before":"open","after":"paid"}},"details":{"reason":"monthly run","batch":17},"context":{"ip":"203.0.113.9","user_agent":"Mozilla/5.0 (X11; Linux x86_64)","request_id":"req-7f3a9c2e11d04b55","correlation_id":"corr-51c0ffee0042"}}"#;
 
 /// Every code that a finding can have.
 #[cfg(test)]
-const CODES: [&str; 14] = [
+const CODES: [&str; 17] = [
     "no_trail",
     "damaged",
     "checkpoint",
@@ -47,6 +48,9 @@ const CODES: [&str; 14] = [
     "no_anchor",
     "mask_patterns",
     "inode_numbers",
+    "personal_keys",
+    "personal_permissions",
+    "personal_master",
 ];
 
 pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
@@ -97,6 +101,7 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
                 check_seal(&reader, &mut add);
                 check_index(&reader, settings, &mut add);
                 check_inode_numbers(&StdFiles, folder, &mut add);
+                check_personal(&reader, options, &dir, &mut add);
                 if let Some((what, mend)) = policy::replaced(&reader) {
                     add("policy", what, mend);
                 }
@@ -206,6 +211,29 @@ fn check_index(reader: &Reader, settings: &Settings, add: &mut Add<'_>) {
     }
 }
 
+fn check_personal(reader: &Reader, options: &Options, dir: &Path, add: &mut Add<'_>) {
+    for finding in personal::look(reader, options, dir) {
+        match finding {
+            personal::Finding::Unusable(what) => add(
+                "personal_keys",
+                what,
+                "put the right key file back, or set personal_keys to where it and its master key are; until then personal \
+                 values are unreadable",
+            ),
+            personal::Finding::Permissions(what) => add(
+                "personal_permissions",
+                what,
+                "chmod 600 the file: whoever has read it can read every personal value in a copy of the trail",
+            ),
+            personal::Finding::Unwrapped(what) => add(
+                "personal_master",
+                what,
+                "set personal_keys.file to a place that is not backed up, and personal_keys.master_key or master_command",
+            ),
+        }
+    }
+}
+
 fn check_inode_numbers(files: &dyn Files, folder: &Path, add: &mut Add<'_>) {
     if matches!(files.inode_numbers_hold(folder), Ok(false)) {
         let what = format!(
@@ -280,7 +308,7 @@ mod tests {
 
     #[test]
     fn codes_are_changed_on_purpose_only() {
-        assert_eq!(CODES.len(), 14);
+        assert_eq!(CODES.len(), 17);
         let source = include_str!("doctor.rs");
         for code in CODES {
             assert!(source.matches(&format!("\"{code}\"")).count() >= 2, "{code} is never found");

@@ -2,13 +2,15 @@
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use trailseal_event::filter::Filter;
+use trailseal_event::personal::PersonalKeys;
 use trailseal_export::{CSV_HEADER, ParquetWriter, Row, SqliteWriter, write_csv_row};
-use trailseal_index::{Order, Search};
+use trailseal_index::{Hit, Order, Search};
 
 use super::query::keep_going;
-use super::reading::{filter, search};
+use super::reading::{filter, keys_if, search};
 use super::text::write_out;
 use super::{bundle, mask};
 use crate::arguments::{Export, ExportFormat};
@@ -25,7 +27,7 @@ const SHOWN_EVERY: u64 = 4_096;
 
 pub(super) fn run(settings: &Settings, export: &Export, json: bool) -> Outcome {
     let out = export.out.as_deref();
-    let count = write(settings, export)?;
+    let count = write(settings, export, keys_if(settings, export.personal)?)?;
     if export.format == ExportFormat::Bundle {
         bundle::tell_what_it_proves(count, out);
     } else if out.is_some() || !is_terminal() {
@@ -40,8 +42,12 @@ pub(super) fn run(settings: &Settings, export: &Export, json: bool) -> Outcome {
     }
 }
 
-/// Writes the events, and returns how many.
-pub(crate) fn write(settings: &Settings, export: &Export) -> Outcome<u64> {
+/// Writes the events, with their personal values as `keys` show them, and returns how many.
+pub(crate) fn write(
+    settings: &Settings,
+    export: &Export,
+    keys: Option<Arc<dyn PersonalKeys>>,
+) -> Outcome<u64> {
     let filter = filter(&export.filters)?;
     let out = export.out.as_deref();
     refuse_unfit(export.format, out)?;
@@ -51,12 +57,14 @@ pub(crate) fn write(settings: &Settings, export: &Export) -> Outcome<u64> {
             // The recipient of the bundle need not learn a value that its events do not contain.
             let masker = settings.masker(mask::keys(settings)?.into_iter().next())?;
             let told = export.filters.clone().shown(|name, value| masker.shown(name, value).into_owned());
-            bundle::write(&mut search, &filter, &told, out)
+            bundle::write(&mut search, &filter, &told, keys.as_deref(), out)
         }
-        (format, Some(path)) => to_file(&mut Rows { search: &mut search, filter: &filter }, format, path),
+        (format, Some(path)) => {
+            to_file(&mut Rows { search: &mut search, filter: &filter, keys }, format, path)
+        }
         (format, None) => {
             let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
-            to_stream(&mut Rows { search: &mut search, filter: &filter }, format, stdout)
+            to_stream(&mut Rows { search: &mut search, filter: &filter, keys }, format, stdout)
         }
     }
 }
@@ -134,19 +142,21 @@ fn to_stream(rows: &mut Rows<'_>, format: ExportFormat, mut out: impl Write + Se
 struct Rows<'a> {
     search: &'a mut Search,
     filter: &'a Filter,
+    /// Opens personal values; without, each is shown as `erasable`.
+    keys: Option<Arc<dyn PersonalKeys>>,
 }
 
-/// Called with a trail's origin and one of its lines.
+/// Called with a trail's origin, and one of its lines as it is shown.
 type EachLine<'a> = dyn FnMut(&str, &[u8]) -> io::Result<()> + 'a;
-/// Like `Line`, with the line's columns.
+/// Like `EachLine`, with the line's columns.
 type EachRow<'a> = dyn FnMut(&str, &Row<'_>) -> io::Result<()> + 'a;
 
 impl Rows<'_> {
     /// Calls `each` with their columns. Returns the number of events.
     fn each_row(&mut self, each: &mut EachRow<'_>) -> Outcome<u64> {
         let mut unreadable = 0;
-        let count = self.each_line(&mut |origin, line| match Row::read(line) {
-            Some(row) => each(origin, &row),
+        let count = self.each_hit(&mut |hit, line| match Row::read_shown(hit.exact_line(), line) {
+            Some(row) => each(&hit.origin, &row),
             None => {
                 unreadable += 1;
                 Ok(())
@@ -163,6 +173,11 @@ impl Rows<'_> {
 
     /// Calls `each` with their lines. Returns the number of events.
     fn each_line(&mut self, each: &mut EachLine<'_>) -> Outcome<u64> {
+        self.each_hit(&mut |hit, line| each(&hit.origin, line))
+    }
+
+    /// Calls `each` with every event and its line as it is shown.
+    fn each_hit(&mut self, each: &mut dyn FnMut(&Hit, &[u8]) -> io::Result<()>) -> Outcome<u64> {
         let total = self.search.readers().map(|reader| reader.end().get()).sum();
         let bar = progress::events("exporting", total);
         let (mut count, mut failed) = (0, None);
@@ -171,7 +186,7 @@ impl Rows<'_> {
                 bar.set_position(hit.index.get());
             }
             count += 1;
-            keep_going(each(&hit.origin, &hit.line), &mut failed)
+            keep_going(each(hit, &hit.shown(self.keys.as_deref())), &mut failed)
         })?;
         bar.finish_and_clear();
         failed.map_or(Ok(count), |error| Err(error.into()))

@@ -5,7 +5,7 @@ use trailseal_event::filter::{Filter, ResourceFilter};
 use trailseal_index::Order;
 
 use super::query::every;
-use super::reading::search;
+use super::reading::{keys_if, search};
 use crate::arguments::{Format, History};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Writer, stdout_for, tell};
@@ -22,13 +22,14 @@ pub(super) fn run(settings: &Settings, history: &History, json: bool) -> Outcome
     let filter = Filter { resource: vec![resource], ..Filter::default() };
     let mut search = search(settings)?;
     let format = history.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
-    let mut writer = Writer::new(stdout_for(format), format, &search);
+    let keys = keys_if(settings, history.personal)?;
+    let mut writer = Writer::new(stdout_for(format), format, &search, keys.clone());
     let mut found = 0u64;
     every(&mut search, &filter, Order::OLDEST, &mut |hit| {
         found += 1;
         writer.event(hit)?;
         if format == Format::Table
-            && let Ok(recorded) = hit.read()
+            && let Ok(recorded) = hit.read(keys.as_deref())
             && let Some(Value::Object(changes)) = &recorded.event.changes
         {
             for (path, change) in changes.iter() {

@@ -7,6 +7,7 @@ mod checkpoint;
 mod consistency;
 mod demo;
 mod doctor;
+mod erase;
 pub(crate) mod export;
 mod history;
 mod hold;
@@ -17,7 +18,7 @@ mod mask;
 pub(crate) mod policy;
 pub(crate) mod prove;
 mod query;
-mod reading;
+pub(crate) mod reading;
 mod record;
 mod reindex;
 mod retain;
@@ -56,6 +57,7 @@ impl Command {
                 | Command::Retain(_)
                 | Command::Hold { .. }
                 | Command::Sink { .. }
+                | Command::Erase(_)
         )
     }
 }
@@ -73,7 +75,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     let json = common.json;
     if common.server.is_some() && !command.writes() && !matches!(command, Command::Token { .. }) {
         return Err(Failure::could_not(
-            "--server is for record, import, policy set, key rotate, token, retain, hold and sink: see the server's /docs",
+            "--server is for record, import, policy set, key rotate, token, retain, hold, erase and sink: see the server's /docs",
         ));
     }
     if command.writes()
@@ -86,6 +88,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
             Command::Retain(_) => "events",
             Command::Hold { .. } => "holds",
             Command::Sink { .. } => "sinks",
+            Command::Erase(_) => "keys of personal values",
             // The receipts name the trail.
             _ => return Ok(()),
         };
@@ -119,6 +122,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Retain(retain) => retain::run(&settings, &retain, json),
         Command::Hold { command } => hold::run(&settings, &command, json),
         Command::Sink { command } => sink::run(&settings, &command, json),
+        Command::Erase(erase) => erase::run(&settings, &erase, json),
         Command::Completions { .. } => Ok(()),
     }
 }
@@ -133,6 +137,7 @@ fn ask_server(server: &ServerClient, command: &Command, json: bool) -> Outcome<b
         Command::Retain(retain) => retain::by_server(server, retain, json).map(|()| true),
         Command::Hold { command } => hold::by_server(server, command, json).map(|()| true),
         Command::Sink { command } => sink::by_server(server, command, json).map(|()| true),
+        Command::Erase(erase) => erase::by_server(server, erase, json).map(|()| true),
         _ => Ok(false),
     }
 }

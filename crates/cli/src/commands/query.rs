@@ -7,7 +7,7 @@ use trailseal_core::{ReadError, RetiredEvent};
 use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{By, Cursor, First, Hit, Search};
 
-use super::reading::{filter, search};
+use super::reading::{filter, keys_if, search};
 use crate::arguments::{Format, Order, OrderBy, Query};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Writer, stdout_for, tell};
@@ -27,7 +27,8 @@ pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     let format = query.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
     let limit = query.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let limit = limit.or((format == Format::Table).then_some(TABLE_LIMIT)).unwrap_or(usize::MAX);
-    let mut writer = Writer::new(stdout_for(format), format, &search);
+    let keys = keys_if(settings, query.personal)?;
+    let mut writer = Writer::new(stdout_for(format), format, &search, keys);
     let (mut shown, mut failed) = (0, None);
     let next = search.some(&filter, order(query), cursor.as_ref(), limit, &mut |hit| {
         shown += 1;

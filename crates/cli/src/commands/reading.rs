@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::StdFiles;
-use trailseal_core::{ReadError, Reader, trails_in};
+use trailseal_core::{PersonalKeysIn, ReadError, Reader, trails_in};
 use trailseal_event::filter::Filter;
+use trailseal_event::personal::PersonalKeys;
 use trailseal_index::Search;
 
 use crate::arguments::Filters;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, with_causes};
 use crate::output::tell;
 use crate::settings::Settings;
 
@@ -44,4 +45,22 @@ pub(super) fn filter(flags: &Filters) -> Outcome<Filter> {
         })?;
     }
     Ok(filter)
+}
+
+/// What opens the personal values of all trails in the folder.
+pub(crate) fn personal_keys(settings: &Settings) -> Outcome<PersonalKeysIn> {
+    let keys = PersonalKeysIn::open(&settings.dir(), Arc::new(StdFiles), settings.personal_keys()?);
+    keys.map_err(|error| Failure::could_not(with_causes(&error)))
+}
+
+/// The same, if personal values are asked for in plain.
+pub(super) fn keys_if(settings: &Settings, is_asked_for: bool) -> Outcome<Option<Arc<dyn PersonalKeys>>> {
+    if !is_asked_for {
+        return Ok(None);
+    }
+    let keys = personal_keys(settings)?;
+    if keys.is_empty() {
+        tell("there is no key file of personal values here: those that there are cannot be read");
+    }
+    Ok(Some(Arc::new(keys)))
 }

@@ -34,7 +34,7 @@ pub(super) fn run(settings: &Settings, command: &Token, json: bool) -> Outcome {
 
 fn parse_scope(name: &str) -> Outcome<Scope> {
     Scope::parse(name.trim()).ok_or_else(|| {
-        Failure::could_not(format!("--scope cannot be {name:?}: use write, read, review or admin"))
+        Failure::could_not(format!("--scope cannot be {name:?}: use write, read, review, admin or personal"))
     })
 }
 

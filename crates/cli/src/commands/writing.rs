@@ -35,6 +35,9 @@ pub(super) fn open_trail_with(settings: &Settings, mut options: Options) -> Outc
 pub(super) fn open_trail_in(settings: &Settings, folder: &Path) -> Outcome<Trail> {
     let mut options = settings.one_shot_options()?;
     options.on_notice = Some(Arc::new(|notice: &Notice| tell(&format!("notice: {notice}"))));
+    if folder != settings.dir() {
+        options = options.of_slot(folder);
+    }
     let trail = Trail::open(folder, options)?;
     if settings.uses_index()? {
         attach_index(&trail)?;

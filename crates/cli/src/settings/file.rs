@@ -75,6 +75,10 @@ impl File<'_> {
                     self.take_rules(source, settings)?;
                     continue;
                 }
+                DeValue::Array(_) if name == "personal" => {
+                    self.take_personal(source, settings)?;
+                    continue;
+                }
                 DeValue::Array(texts) if LISTS.contains(&setting.name) => {
                     let texts = self.texts(texts, setting)?;
                     let shown: Vec<&str> = texts.iter().map(|text| &*text.value).collect();
@@ -101,6 +105,13 @@ impl File<'_> {
             .map_err(|error| Failure::could_not(format!("{}:{error}", self.path.display())))?;
         settings.rules = policy;
         settings.rules_source = source;
+        Ok(())
+    }
+
+    fn take_personal(&self, source: String, settings: &mut Settings) -> Outcome {
+        settings.personal = Policy::personal_rules(self.text)
+            .map_err(|error| Failure::could_not(format!("{}:{error}", self.path.display())))?;
+        settings.personal_source = source;
         Ok(())
     }
 

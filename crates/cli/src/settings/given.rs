@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use trailseal_core::{Anchor, RetentionRule};
+use trailseal_event::personal::PersonalRule;
 use trailseal_event::policy::Rule;
 
 use super::table::{LISTS, SETTINGS, Setting};
@@ -30,6 +31,9 @@ pub(crate) struct Settings {
     /// The file's rules and their place in it.
     pub(super) rules: Vec<Rule>,
     pub(super) rules_source: String,
+    /// What the file says of personal values, and its place in it.
+    pub(super) personal: Vec<PersonalRule>,
+    pub(super) personal_source: String,
     /// Each string of a list with its place.
     pub(super) lists: BTreeMap<&'static str, Vec<Given>>,
 }

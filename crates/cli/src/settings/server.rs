@@ -63,6 +63,7 @@ impl Settings {
         self.set("server.proxy_header", &mut config.proxy_header, ProxyHeader::parse)?;
         config.second_person = self.second_person()?;
         config.retention = self.retention()?;
+        config.personal_keys = self.personal_keys()?;
         config.hosts = texts("server.hosts").iter().map(|given| given.value.clone()).collect();
         Ok(config)
     }
@@ -74,9 +75,11 @@ impl Settings {
             match value.as_str() {
                 "policy" => second_person.policy = true,
                 "retention" => second_person.retention = true,
+                "erasure" => second_person.erasure = true,
                 _ => {
                     return Err(Failure::could_not(format!(
-                        "{source}: `review.second_person` cannot be {value:?}: use \"policy\" and \"retention\""
+                        "{source}: `review.second_person` cannot be {value:?}: use \"policy\", \"retention\" and \
+                         \"erasure\""
                     )));
                 }
             }

@@ -10,7 +10,7 @@ pub(super) struct Setting {
     pub(super) about: &'static str,
 }
 
-pub(super) const SETTINGS: [Setting; 54] = [
+pub(super) const SETTINGS: [Setting; 58] = [
     Setting {
         name: "origin",
         default: "",
@@ -196,6 +196,35 @@ pub(super) const SETTINGS: [Setting; 54] = [
         about: "What replaces a secret: `***`, nothing, `***` and its last four characters, or a keyed hash.",
     },
     Setting {
+        name: "personal",
+        default: "",
+        allowed: "tables [[personal]] with field or preset, and subject",
+        about: "Which values belong to a person and can be erased: those in `field` (a path, or a list of them in \
+            `fields`; `*` is any one key), of the person whom the field `subject` names. They are encrypted before \
+            anything is written. `searchable = true` also keeps their keyed hash, so that filters find them; \
+            `preset = \"usual\"` names the usual fields. See [erasure.md](erasure.md).",
+    },
+    Setting {
+        name: "personal_keys.file",
+        default: "",
+        allowed: "a file",
+        about: "The file that holds the keys of personal values. If unset: `keys/personal` in the trail's folder. Keep it \
+            outside of what your backups copy: a copy of it is what an erasure cannot reach.",
+    },
+    Setting {
+        name: "personal_keys.master_key",
+        default: "",
+        allowed: "a file",
+        about: "A file with the key that wraps those keys: at least 16 bytes that nobody can guess, such as the output of \
+            `openssl rand -hex 32`. Without a master key, whoever can read the key file can read personal values.",
+    },
+    Setting {
+        name: "personal_keys.master_command",
+        default: "",
+        allowed: "a shell command",
+        about: "A command that prints the master key instead, such as one that asks a key management service.",
+    },
+    Setting {
         name: "retention.at",
         default: "",
         allowed: "a time of day in UTC, such as 03:00",
@@ -222,9 +251,9 @@ pub(super) const SETTINGS: [Setting; 54] = [
     Setting {
         name: "review.second_person",
         default: "",
-        allowed: "a list of \"policy\" and \"retention\"",
+        allowed: "a list of \"policy\", \"retention\" and \"erasure\"",
         about: "What needs a second person, who approves it in the server's review queue: `policy`, for weakening the \
-            policy, and `retention`, for retiring events on request. See [server.md](server.md#a-second-person), and for what it does not stop \
+            policy, `retention`, for retiring events on request, and `erasure`, for erasing a person. See [server.md](server.md#a-second-person), and for what it does not stop \
             [security.md](security.md#a-second-person).",
     },
     Setting {
@@ -378,7 +407,7 @@ pub(super) const ALSO_READ: [(&str, &str); 3] =
 pub(super) const NOT_SETTINGS: [&str; 1] = ["TRAILSEAL_TOKEN"];
 
 /// Settings that only a file can set.
-pub(super) const ONLY_IN_A_FILE: [&str; 3] = ["anchor", "retention.rule", "rule"];
+pub(super) const ONLY_IN_A_FILE: [&str; 4] = ["anchor", "personal", "retention.rule", "rule"];
 
 /// Settings that are lists of strings; in the environment they are separated by commas.
 pub(super) const LISTS: [&str; 8] = [

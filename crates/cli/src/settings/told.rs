@@ -44,6 +44,11 @@ impl Settings {
             settings.rules = Policy::from_rules(rules)
                 .map_err(|error| Failure::could_not(format!("rules, as TOML:{error}")))?;
             "rules".clone_into(&mut settings.rules_source);
+            settings.personal.extend(
+                Policy::personal_rules(rules)
+                    .map_err(|error| Failure::could_not(format!("personal, as TOML:{error}")))?,
+            );
+            "personal".clone_into(&mut settings.personal_source);
         }
         settings.anchors.extend(anchors);
         settings.options()?;

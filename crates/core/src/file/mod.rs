@@ -38,6 +38,8 @@ pub trait Files: Send + Sync {
     fn create_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
     /// Opens an existing file for writing from offset `at` on. Bytes there are overwritten, not truncated.
     fn open_append(&self, path: &Path, at: u64) -> io::Result<Box<dyn AppendFile>>;
+    /// Opens an existing file for reading and writing at any place.
+    fn open_update(&self, path: &Path) -> io::Result<Box<dyn UpdateFile>>;
     /// Opens a file for reading at any place. A FIFO, device, socket or folder in its place is
     /// [`io::ErrorKind::InvalidData`], at once; the same holds for the other calls that read or write a file.
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>>;
@@ -92,6 +94,21 @@ pub trait AppendFile: Send {
     fn is_unlinked(&self) -> io::Result<bool> {
         Ok(false)
     }
+}
+
+/// A file that is read and written at any place, by several threads.
+pub trait UpdateFile: Send + Sync {
+    /// Reads up to `out.len()` bytes from `offset`; fewer only at the end of the file.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
+    /// Writes all of `bytes` at `offset`. On an error any part of them may have been written.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Returns when everything written before is on disk. After an error, what was written since the last success must be
+    /// written again before the next attempt means anything.
+    fn sync_data(&self) -> io::Result<()>;
+    /// The file's length in bytes at this moment.
+    fn len_bytes(&self) -> io::Result<u64>;
+    /// Whether the file's name still leads to this file.
+    fn standing(&self) -> io::Result<Standing>;
 }
 
 /// A file that can be read at any place, also while it grows.

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, Per
 use std::path::{Path, PathBuf};
 
 use super::ordinary::{open_ordinary, open_with};
-use super::{AppendFile, Files, ReadFile, Standing, standing};
+use super::{AppendFile, Files, ReadFile, Standing, UpdateFile, standing};
 
 const PRIVATE: u32 = 0o600;
 const SHARED: u32 = 0o640;
@@ -40,6 +40,11 @@ impl Files for StdFiles {
     fn open_append(&self, path: &Path, at: u64) -> io::Result<Box<dyn AppendFile>> {
         let file = open_with(OpenOptions::new().read(true).write(true), libc::O_NOFOLLOW, path)?;
         Ok(Box::new(StdAppendFile { file, path: path.to_owned(), len_bytes: at, reserved: at }))
+    }
+
+    fn open_update(&self, path: &Path) -> io::Result<Box<dyn UpdateFile>> {
+        let file = open_with(OpenOptions::new().read(true).write(true), libc::O_NOFOLLOW, path)?;
+        Ok(Box::new(StdUpdateFile { file: StdReadFile(file), path: path.to_owned() }))
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
@@ -203,6 +208,33 @@ impl ReadFile for StdReadFile {
 
     fn len_bytes(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+}
+
+struct StdUpdateFile {
+    file: StdReadFile,
+    path: PathBuf,
+}
+
+impl UpdateFile for StdUpdateFile {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        self.file.read_at(offset, out)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.0.write_all_at(bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.0.sync_data()
+    }
+
+    fn len_bytes(&self) -> io::Result<u64> {
+        self.file.len_bytes()
+    }
+
+    fn standing(&self) -> io::Result<Standing> {
+        standing(&self.file.0, &self.path, 0)
     }
 }
 

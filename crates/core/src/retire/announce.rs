@@ -1,19 +1,15 @@
 //! The event `trail.retired`: what it says, and when it counts.
 //!
-//! Its details end with an Ed25519 signature over `trailseal-retired@v1`, a newline, the origin, a newline, and the
-//! details exactly as they stand in the line, from the opening brace up to the comma before `"signature"`. It counts if
-//! it is one of the trail's own lines, by the key that was in force at its index. That a signed checkpoint covers it is
-//! for the caller to see to.
+//! `signed_details` has how it is signed, and when it counts.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
-use trailseal_event::line::{front_len, parse_front};
 use trailseal_event::{Index, Object, Value};
 use trailseal_tlog::{KeyRing, SigningKey};
 
+use crate::signed_details;
+
 const ACTION: &str = "trail.retired";
-const BEFORE_SIGNATURE: &[u8] = b",\"signature\":\"";
+const STATEMENT: &str = "trailseal-retired@v1";
 /// How many segments one event covers at most, so that its line is never cut.
 pub(crate) const SEGMENTS_MAX: usize = 256;
 
@@ -82,57 +78,21 @@ impl AnnouncedList {
 pub(crate) fn details(rule: &Object, lists: &[AnnouncedList], origin: &str, key: &SigningKey) -> Object {
     let mut details = rule.clone();
     details.insert("segments", Value::Array(lists.iter().map(AnnouncedList::to_value).collect()));
-    let text = details.to_string();
-    let signed = statement(origin, text.strip_suffix('}').unwrap_or(&text).as_bytes());
-    details.insert("signature", STANDARD.encode(key.sign(&signed)));
-    details
-}
-
-fn statement(origin: &str, details: &[u8]) -> Vec<u8> {
-    let mut text = format!("trailseal-retired@v1\n{origin}\n").into_bytes();
-    text.extend_from_slice(details);
-    text
+    signed_details::sign(details, STATEMENT, origin, key)
 }
 
 /// Whether a line may be an announcement: a cheap look at one that begins as line `index` must.
 pub(crate) fn may_be(index: u64, line: &[u8]) -> bool {
-    line.get(front_len(index)..).is_some_and(|rest| rest.starts_with(b"\"system\":true,"))
-        && memchr::memmem::find(line, ACTION.as_bytes()).is_some()
+    signed_details::may_be(index, line, ACTION)
 }
 
 /// What a line announces; `None` if it is not an announcement that counts.
 pub(crate) fn read(line: &[u8], ring: &KeyRing) -> Option<Announcement> {
-    let front = parse_front(line).filter(|front| front.system)?;
-    let value = Value::parse(line).ok()?;
-    if value.get("action")?.as_str()? != ACTION {
-        return None;
-    }
-    let begin = memchr::memmem::find(line, b"\"details\":{")? + b"\"details\":".len();
-    let end = memchr::memmem::rfind(line, BEFORE_SIGNATURE).filter(|end| *end > begin)?;
-    let after = line.get(end + BEFORE_SIGNATURE.len()..)?;
-    let signature = after.get(..memchr::memchr(b'"', after)?)?;
-    let signature: [u8; 64] = STANDARD.decode(signature).ok()?.try_into().ok()?;
-    let signed = statement(ring.origin().as_str(), &line[begin..end]);
-    let is_in_force = |from: u64, to: Option<u64>| {
-        front.index >= from && to.is_none_or(|to| front.index < to)
-            || cfg!(trailseal_fault = "retired_by_any_key")
-    };
-    let is_signed = ring
-        .keys()
-        .iter()
-        .filter(|entry| is_in_force(entry.from, entry.to))
-        .any(|entry| entry.key.verify(&signed, &signature));
-    if !is_signed && !cfg!(trailseal_fault = "retired_unsigned") {
-        return None;
-    }
-    // Only what is signed is read.
-    let mut details = line[begin..end].to_vec();
-    details.push(b'}');
-    let details = Value::parse(&details).ok()?;
+    let (index, details) = signed_details::read(line, ACTION, STATEMENT, ring)?;
     let lists = details.get("segments")?.as_array()?;
     let lists = lists.iter().map(AnnouncedList::from_value).collect::<Option<Vec<_>>>()?;
     let count = details.get("count").and_then(Value::as_u64).unwrap_or_default();
-    Some(Announcement { index: Index::new(front.index), count, lists })
+    Some(Announcement { index, count, lists })
 }
 
 /// Whether a line, as it is, announces that the first `bytes` of a segment's list are retired. Nothing is checked.

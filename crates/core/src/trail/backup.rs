@@ -34,6 +34,7 @@ use crate::folder::Folder;
 use crate::handoff::{Owner, own_header};
 use crate::lock::named_handoff;
 use crate::manifest::{Manifest, ManifestError};
+use crate::personal::{PersonalKeysOptions, key_file as personal_key_file};
 use crate::segment::SegmentFile;
 use crate::segment::{Form, segment_name};
 use crate::tree::{HASH_LEN, root_of};
@@ -44,7 +45,7 @@ const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
 const TRIES_MAX: usize = 8;
 /// The writer's and the server's own files, and whether each is only for its owner. Anything else in the folder is not
 /// the trail's (notes, a handoff or a key under a name from the settings), or belongs to a process, or is derived.
-const OTHERS: [(&str, bool); 7] = [
+const OTHERS: [(&str, bool); 8] = [
     ("opened", false),
     ("policy.toml", false),
     ("tokens.json", true),
@@ -52,6 +53,7 @@ const OTHERS: [(&str, bool); 7] = [
     ("sinks.toml", false),
     ("retired", false),
     ("retiring", false),
+    ("erased", false),
 ];
 
 /// What a backup contains.
@@ -68,7 +70,8 @@ pub struct BackedUp {
     pub copied_bytes: u64,
 }
 
-/// Copies the trail in `from` to the folder `to`, going on from an earlier backup there.
+/// Copies the trail in `from` to the folder `to`, going on from an earlier backup there. The keys of people are not copied,
+/// not even with the others: see [`back_up_personal_keys`].
 ///
 /// # Errors
 /// When `from` is not a trail, `to` holds something else or was written to meanwhile, or a file cannot be read or
@@ -78,6 +81,27 @@ pub fn back_up(from: &Folder, to: &Path, with_keys: bool) -> Result<BackedUp, Ba
     let copy = Copy { from, to, with_keys, staged: Vec::new(), copied_bytes: 0 };
     let origin = copy.check_place()?;
     copy.run(origin)
+}
+
+/// Copies the keys of the people in the trail in `from`, which [`back_up`] leaves out, into the copy in `to`. Whatever is
+/// erased later can still be read with this copy of them.
+///
+/// # Errors
+/// When there is no key file, or it cannot be copied.
+pub fn back_up_personal_keys(
+    from: &Folder,
+    options: &PersonalKeysOptions,
+    to: &Path,
+) -> Result<(), BackupError> {
+    let path = personal_key_file(from, options);
+    let file = from.files().open_read(&path).map_err(failed("open", &path))?;
+    let mut bytes = vec![0; file.len_bytes().map_err(failed("look at", &path))? as usize];
+    let count = file.read_at(0, &mut bytes).map_err(failed("read", &path))?;
+    bytes.truncate(count);
+    let to = Folder::new(to, from.files().clone()).keys_folder();
+    from.files().create_folder(&to).map_err(failed("make", &to))?;
+    let to = to.join("personal");
+    from.files().replace(&to, &bytes, true).map_err(failed("write", &to))
 }
 
 struct Copy<'a> {
@@ -173,7 +197,7 @@ impl Copy<'_> {
         if self.with_keys {
             let folder = self.from.keys_folder();
             let names = self.from.files().list(&folder).map_err(failed("list", &folder))?;
-            let whole = names.iter().filter(|name| !name.ends_with(".tmp"));
+            let whole = names.iter().filter(|name| !name.ends_with(".tmp") && !is_of_people(name));
             paths.extend(whole.map(|name| Path::new("keys").join(name)));
         }
         let mut set = Vec::new();
@@ -204,7 +228,7 @@ impl Copy<'_> {
         for name in names.map_err(failed("list", &folder))? {
             let is_ours = set.iter().any(|(path, _)| *path == Path::new("keys").join(&name));
             // A folder is not one of ours.
-            if !is_ours && self.to.files().open_read(&folder.join(&name)).is_ok() {
+            if !is_ours && !is_of_people(&name) && self.to.files().open_read(&folder.join(&name)).is_ok() {
                 remove_for_good(&**self.to.files(), &folder.join(&name))?;
             }
         }
@@ -389,6 +413,11 @@ impl Copy<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether this file in the folder of keys has keys of people: a copy of them would keep what an erasure destroys.
+fn is_of_people(name: &str) -> bool {
+    name == "personal" || name.starts_with("personal.")
 }
 
 /// Whether a backup interrupted before it wrote `trail.toml` can have left this name.

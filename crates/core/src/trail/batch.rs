@@ -163,7 +163,8 @@ impl Trail {
                 continue;
             };
             let event = self.written(&request.events[place], request.by).map_err(|error| error.at(place))?;
-            if !same_content(&event, &self.line_of(request, first)?) {
+            let policy = self.inner.policy.load();
+            if !same_content(&event, &self.line_of(request, first)?, self.inner.compared(&policy)) {
                 let id = request.all[place].ready.stamp.id.as_str().to_owned();
                 return Err(RecordError::Conflict { id, index: None }.at(place));
             }

@@ -15,6 +15,7 @@ use crate::deadline;
 use crate::deliver::{Delivery, DeliveryStats};
 use crate::gate::Shut;
 use crate::handoff::{self, Lies, Owner};
+use crate::personal::SaidKeys;
 use crate::seal::SealTrouble;
 
 /// What a close left behind.
@@ -116,6 +117,10 @@ impl Inner {
         if let (Some(opened), Some(_)) = (self.opened.get(), &switching) {
             details.insert("opened", *opened);
             details.insert("policy", policy_hash(&self.policy.load().policy));
+            if let Some(keys) = self.log.personal.get() {
+                let (file, slots) = keys.used();
+                details.insert("personal", SaidKeys { file, slots }.to_details());
+            }
         }
         (details, switching)
     }

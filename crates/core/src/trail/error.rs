@@ -18,6 +18,9 @@ use crate::log::Log;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
+    /// The keys of people cannot be used.
+    #[error(transparent)]
+    PersonalKeys(#[from] crate::personal::PersonalKeysError),
     /// Another process writes to it.
     #[error("{} is in use by {}: stop that process, or choose another folder", path.display(), holder_text(holder))]
     Locked {

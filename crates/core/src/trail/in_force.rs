@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use trailseal_event::personal::Personal;
 use trailseal_event::policy::{Decision, Facts, Keep, Policy, Sampler};
 
 /// How often a rule decided since the policy came into force.
@@ -22,6 +23,8 @@ pub(crate) struct InForce {
     /// A number that no other one in this process has.
     pub(super) id: u64,
     pub(crate) policy: Policy,
+    /// Its rules for personal values, if it has any.
+    pub(super) personal: Option<Personal>,
     sampler: Arc<Sampler>,
     /// One per rule, and the last for events that matched none.
     counts: Vec<Counts>,
@@ -40,7 +43,8 @@ impl InForce {
     pub(crate) fn new(policy: Policy, sampler: Arc<Sampler>) -> InForce {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let counts = (0..=policy.rules.len()).map(|_| Counts::default()).collect();
-        InForce { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), policy, sampler, counts }
+        let personal = Personal::new(&policy.personal);
+        InForce { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), policy, personal, sampler, counts }
     }
 
     pub(crate) fn sampler(&self) -> &Arc<Sampler> {

@@ -19,6 +19,7 @@ use crate::deliver::Delivery;
 use crate::folder::Folder;
 use crate::lock::Lock;
 use crate::log::Log;
+use crate::personal::PersonalKeysOptions;
 use crate::seal::{Anchors, Compressor, SealKeys, Sealing};
 
 /// One writer's ordered, sealed record on disk: a folder. Cheap to clone; every clone is the same trail.
@@ -78,6 +79,10 @@ pub(super) struct Inner {
     pub(super) announced: Mutex<u64>,
     /// Held by the one retirement that runs.
     pub(super) retiring: Mutex<()>,
+    /// Where the keys of people are, or will be.
+    pub(super) personal_keys: PersonalKeysOptions,
+    /// Held by the one erasure that runs.
+    pub(super) erasing: Mutex<()>,
 }
 
 /// The threads of a trail.
@@ -142,9 +147,15 @@ impl Trail {
         self.inner.masker.check_tenant(tenant)
     }
 
-    /// How a filter's value may be recorded: as events have it, so a value that masking hashes is its hash.
+    /// How a filter's value may be recorded: as events have it, so a value that masking hashes, or that is personal, is its
+    /// hash. While anything is personal, so is what is searched for in texts.
     pub fn shown<'a>(&self, filter: &str, value: &'a str) -> Cow<'a, str> {
-        self.inner.masker.shown(filter, value)
+        let (policy, masker) = (self.inner.policy.load(), &self.inner.masker);
+        match &policy.personal {
+            None => masker.shown(filter, value),
+            Some(_) if filter == "text" => Cow::Owned(masker.hash(value)),
+            Some(personal) => masker.shown_if(filter, value, |path| personal.names(path)),
+        }
     }
 }
 

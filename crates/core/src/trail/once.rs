@@ -250,11 +250,13 @@ impl Trail {
 
     /// Compares an event with the one that has its id, which may still be on its way to the disk.
     pub(super) fn compare(&self, event: &Event, index: u64, id: &str) -> Result<Compared, RecordError> {
+        let policy = self.inner.policy.load();
+        let by = self.inner.compared(&policy);
         let mut guard = self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
         let ids = &mut *guard;
         let is_same = match ids.fresh_line(index) {
-            Some(line) => Some(same_content(event, &line)),
-            None => ids.lines.get(self.folder(), index)?.map(|line| same_content(event, line)),
+            Some(line) => Some(same_content(event, &line, by)),
+            None => ids.lines.get(self.folder(), index)?.map(|line| same_content(event, line, by)),
         };
         match is_same {
             Some(true) => Ok(Compared::Same { retired: false }),

@@ -13,6 +13,7 @@ use trailseal_tlog::{Checkpoint, SigningKey, empty_root};
 use super::circumstances::{Circumstances, circumstances};
 use super::counts::Counts;
 use super::current::Current;
+use super::erase::EraseError;
 use super::error::OpenError;
 use super::handoffs::{
     HandoffPlaces, handoff_candidates, handoff_places, make_handoff, read_handoffs, remove_old,
@@ -22,6 +23,7 @@ use super::inner::{Inner, Running, Trail};
 use super::making::{check_may_make, make, note_made};
 use super::network::network_file_system;
 use super::options::Options;
+use super::personal_keys::{load_keys, sync_keys, told_of_keys};
 use super::recover::{Found, Recovered, recover};
 use super::secrets::{
     SecretError, load_mask_key, load_or_make_mask_key, load_or_make_sampler, take_over_mask_key,
@@ -40,6 +42,7 @@ use crate::lock::{self, Attempt, Lock};
 use crate::log::Log;
 use crate::manifest::Manifest;
 use crate::notice::Notice;
+use crate::personal::KeysFound;
 use crate::progress::Progress;
 use crate::retire::finish;
 use crate::seal::{Anchors, Compressor, SealKeys, SealedTo, Sealer};
@@ -126,6 +129,7 @@ fn go_on(folder: Folder, lock: Lock, trusted: Trusted, options: Options) -> Resu
     let handoffs = read_handoffs(&*files, &places.own)?;
     let (ring, _) = manifest.key_ring();
     check_anchors(&options.anchors, &folder, &newest, &ring)?;
+    sync_keys(&folder, &options.personal)?;
     let witnesses = witnesses(&folder, options.witnesses.as_ref(), &newest, &handoffs);
     let mut recovered = recover(&folder, &files, &newest, &handoffs, &witnesses)?;
     if options.succeeds.is_some() && !recovered.found.is_new() {
@@ -195,6 +199,10 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
     let policy = (&in_force.policy, is_kept);
     let circumstances = circumstances(&folder, policy, &recovered, options.clock.now());
     let masker = masker(&folder, &options)?;
+    let (ring, _) = manifest.key_ring();
+    let origin = manifest.origin.as_str();
+    let now = options.clock.now();
+    let keys = load_keys(&folder, &options, (origin, &ring), &in_force.policy, &recovered, now)?;
     let log = Arc::new(log(folder, &options, &manifest, handoff, &recovered));
     if let Some(reason) = in_memory {
         log.notice(&Notice::HandoffInMemory { reason });
@@ -230,11 +238,18 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
         sinks: Mutex::default(),
         announced: Mutex::new(announced),
         retiring: Mutex::default(),
+        personal_keys: options.personal.clone(),
+        erasing: Mutex::default(),
         log,
     };
+    let keys = keys.map(|(keys, found)| {
+        let told = (told_of_keys(&keys, &found), found);
+        let _ = inner.log.personal.set(Arc::new(keys));
+        told
+    });
     let running = run(&inner, &options, recovered, drain, lock)?;
     inner.running = Mutex::new(Some(running));
-    let trail = tell_opened(Trail { inner: Arc::new(inner) }, &options, &circumstances)?;
+    let trail = tell_opened(Trail { inner: Arc::new(inner) }, &options, &circumstances, keys)?;
     if announced > 0
         && let Err(error) = trail.finish_retirement(SEALED_TIMEOUT)
     {
@@ -260,6 +275,7 @@ fn log(
         linger: options.linger,
         seal_every: options.seal_every,
         one_shot: options.one_shot,
+        personal: OnceLock::new(),
         handoff,
         room_wait: options.handoff.timeout,
         progress: Progress::new(recovered.next, recovered.edge.size()),
@@ -334,7 +350,12 @@ fn run(
 }
 
 /// Records in the trail that it was opened, and tells an operator what differs.
-fn tell_opened(trail: Trail, options: &Options, circumstances: &Circumstances) -> Result<Trail, OpenError> {
+fn tell_opened(
+    trail: Trail,
+    options: &Options,
+    circumstances: &Circumstances,
+    keys: Option<(Object, KeysFound)>,
+) -> Result<Trail, OpenError> {
     let (log, found) = (&trail.inner.log, &trail.inner.found);
     let failed = |what: String| OpenError::Damaged { path: log.folder.root().to_owned(), what };
     if let Some(succeeded) = options.succeeds.as_ref().filter(|_| found.is_new()) {
@@ -344,6 +365,9 @@ fn tell_opened(trail: Trail, options: &Options, circumstances: &Circumstances) -
     }
     let mut details = found.to_details();
     circumstances.add_to(&mut details);
+    if let Some((told, _)) = &keys {
+        details.insert("personal", told.clone());
+    }
     let index = trail
         .record_system("trail.opened", details)
         .map_err(|error| failed(format!("the event trail.opened was refused: {error}")))?;
@@ -358,6 +382,14 @@ fn tell_opened(trail: Trail, options: &Options, circumstances: &Circumstances) -
     if let Err(error) = taken_over.and_then(|()| trail.tell_holds()) {
         log.notice(&Notice::RetirementFailed { reason: told(&error) });
     }
+    if let Err(error) = finish_erasure(&trail) {
+        log.notice(&Notice::ErasureFailed { reason: told(&error) });
+    }
+    if let Some((_, KeysFound { trouble: Some(what), .. })) = keys
+        && let Some(keys) = log.personal.get()
+    {
+        log.notice(&Notice::PersonalKeysDiffer { path: keys.path().to_owned(), what });
+    }
     if !circumstances.differs.is_empty() {
         log.notice(&Notice::OpenedElsewhere { differs: circumstances.differs.clone() });
     }
@@ -370,11 +402,17 @@ fn tell_opened(trail: Trail, options: &Options, circumstances: &Circumstances) -
     Ok(trail)
 }
 
+/// Ends an erasure that a killed process has begun.
+fn finish_erasure(trail: &Trail) -> Result<(), EraseError> {
+    trail.inner.log.personal.get().map_or(Ok(()), |_| trail.finish_erasure().map(|_| ()))
+}
+
 /// The masker of the options, with the key that the folder keeps. It is created at once, since no event can wait for
 /// it.
 fn masker(folder: &Folder, options: &Options) -> Result<Masker, OpenError> {
     let mut mask = options.mask.clone();
-    if mask.enabled && mask.key.is_none() {
+    // Personal values are hashed with it, too.
+    if mask.key.is_none() {
         mask.key = Some(mask_key(folder, options)?);
     }
     Ok(Masker::new(&mask)?)

@@ -12,6 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::file::{Files, StdFiles};
 use crate::handoff::HandoffOptions;
 use crate::notice::OnNotice;
+use crate::personal::PersonalKeysOptions;
 use crate::seal::Anchor;
 use crate::segment::SegmentOptions;
 
@@ -34,6 +35,8 @@ pub struct Options {
     pub strict: bool,
     /// What is masked before anything is written.
     pub mask: MaskOptions,
+    /// Where the keys of people are, if the policy says that anything is personal.
+    pub personal: PersonalKeysOptions,
     /// The buffer that `record` puts lines into.
     pub handoff: HandoffOptions,
     /// The files of lines.
@@ -75,6 +78,7 @@ impl Default for Options {
             policy: Policy::default(),
             strict: false,
             mask: MaskOptions::default(),
+            personal: PersonalKeysOptions::default(),
             handoff: HandoffOptions::default(),
             segment: SegmentOptions::default(),
             linger: Duration::from_millis(5),
@@ -109,6 +113,7 @@ impl Options {
             policy,
             strict,
             mask,
+            personal,
             handoff,
             segment,
             linger,
@@ -131,6 +136,7 @@ impl Options {
             ("policy", *policy == other.policy),
             ("strict", *strict == other.strict),
             ("mask", *mask == other.mask),
+            ("personal", *personal == other.personal),
             ("handoff", *handoff == other.handoff),
             ("segment", *segment == other.segment),
             ("linger", *linger == other.linger),

@@ -10,6 +10,7 @@ use std::cell::Cell;
 
 use trailseal_event::complete::{Stamp, complete};
 use trailseal_event::line::{self, REST_BYTES_MAX};
+use trailseal_event::personal::Personal;
 use trailseal_event::policy::{self, Decision, Facts, Keep};
 use trailseal_event::{Category, Event, NoAction, Rewritten, Timestamp, held_id};
 
@@ -48,6 +49,8 @@ pub(super) struct Ready<'p> {
     pub(super) decision: Decision<'p>,
     /// What a rule asks for; its place in a frame is not known yet.
     pub(super) flag: Option<Box<Flag>>,
+    /// Which of its values are personal, if the policy says so of any.
+    pub(super) personal: Option<&'p Personal>,
 }
 
 /// An event as it was sent. The policy goes by that: masked ids are all alike, and one could then choose to be sampled
@@ -103,7 +106,7 @@ impl<'p> Ready<'p> {
         let decision = policy.decide(&Facts::of(sent.event));
         let mut stamp = complete(sent.written(), now);
         stamp.sample_rate = decision.sample_rate;
-        Ready { stamp, decision, flag: None }
+        Ready { stamp, decision, flag: None, personal: policy.personal.as_ref() }
     }
 
     pub(super) fn is_kept(&self) -> bool {
@@ -137,6 +140,7 @@ impl Inner {
         if !ready.is_kept() {
             return Ok(());
         }
+        let start = bytes.len();
         match sent.secrets {
             Secrets::Unknown => line::write_masked(&self.masker, sent.event, &mut ready.stamp, bytes)?,
             Secrets::None => line::write_rest(sent.event, &ready.stamp, bytes)?,
@@ -144,6 +148,9 @@ impl Inner {
                 ready.stamp.masked.clone_from(paths);
                 line::write_rest(written, &ready.stamp, bytes)?;
             }
+        }
+        if let Some(personal) = ready.personal {
+            self.seal(personal, sent, &mut ready.stamp, (bytes, start))?;
         }
         bytes.push(b'\n');
         ready.ask(sent.written().tenant.as_deref());
@@ -187,13 +194,30 @@ impl Inner {
             bytes.truncate(start);
             return Some(Err(OtherTenant));
         }
+        let values = match &policy.personal {
+            None => None,
+            Some(personal) => match personal.find_in(&bytes[start..]) {
+                Some(values) if values.len_max + fields.len() + SAMPLE_RATE_BYTES_MAX <= REST_BYTES_MAX => {
+                    Some((personal, values))
+                }
+                // It must be cut.
+                _ => {
+                    bytes.truncate(start);
+                    return None;
+                }
+            },
+        };
         let decision = policy.decide(&facts(&event, &category));
         if decision.keep == Keep::Kept {
             if let Some(rate) = decision.sample_rate {
                 fields.extend(line::sample_rate_field(rate));
             }
+            let mut trail_fields_at = event.trail_fields_at;
+            if let Some((personal, values)) = values {
+                self.seal_found(personal, values, (bytes, start), &mut trail_fields_at);
+            }
             if !fields.is_empty() {
-                let at = start + event.trail_fields_at;
+                let at = start + trail_fields_at;
                 bytes.splice(at..at, fields);
             }
             bytes.push(b'\n');
@@ -209,7 +233,7 @@ impl Inner {
             masked: Vec::new(),
             sample_rate: decision.sample_rate,
         };
-        let mut ready = Ready { stamp, decision, flag: None };
+        let mut ready = Ready { stamp, decision, flag: None, personal: policy.personal.as_ref() };
         if ready.is_kept() {
             ready.ask(event.tenant.as_deref());
         }

@@ -37,14 +37,11 @@ impl Trail {
         }
         let mut last = None;
         for slot in 0..SLOTS_MAX {
-            let mut options = options.clone();
+            let folder = dir.join(slot.to_string());
+            let mut options = options.clone().of_slot(&folder);
             options.origin = options.origin.map(|origin| format!("{origin}/{slot}"));
             options.first_slot = Some(dir.join("0"));
-            options.key_file = options.key_file.as_deref().map(|path| of_slot(path, slot));
-            if let HandoffPlace::File(path) = &mut options.handoff.place {
-                *path = of_slot(path, slot);
-            }
-            match Trail::open(dir.join(slot.to_string()), options) {
+            match Trail::open(folder, options) {
                 Err(error @ OpenError::Locked { .. }) => last = Some(error),
                 other => return other,
             }
@@ -54,10 +51,24 @@ impl Trail {
     }
 }
 
-/// A file outside the slots' folders, with the slot's number after its name.
-fn of_slot(path: &Path, slot: u32) -> PathBuf {
+impl Options {
+    /// These options for the slot in `folder`: its files outside of that have the slot's number after their names.
+    #[must_use]
+    pub fn of_slot(mut self, folder: &Path) -> Options {
+        self.key_file = self.key_file.map(|path| beside_slots(&path, folder));
+        self.personal.file = self.personal.file.map(|path| beside_slots(&path, folder));
+        if let HandoffPlace::File(path) = &mut self.handoff.place {
+            *path = beside_slots(path, folder);
+        }
+        self
+    }
+}
+
+/// A file outside the slots' folders, with the number of the slot in `folder` after its name.
+pub(super) fn beside_slots(path: &Path, folder: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{slot}"));
+    name.push(".");
+    name.push(folder.file_name().unwrap_or_default());
     path.with_file_name(name)
 }
 

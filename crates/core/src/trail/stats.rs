@@ -4,6 +4,7 @@ use super::inner::Trail;
 use crate::counters::Counted;
 use crate::deliver::DeliveryStats;
 use crate::histogram::Commits;
+use crate::personal::PersonalStats;
 use crate::seal::SealTrouble;
 
 /// Statistics about a trail.
@@ -28,6 +29,8 @@ pub struct Stats {
     pub commits: Commits,
     /// How far each sink is.
     pub deliveries: Vec<DeliveryStats>,
+    /// The keys of people, if there are any.
+    pub personal: Option<PersonalStats>,
 }
 
 impl Trail {
@@ -47,6 +50,7 @@ impl Trail {
             counted: log.counters.read(),
             commits: log.commits.read(),
             deliveries: self.inner.delivery_stats(),
+            personal: log.personal.get().map(|keys| keys.stats()),
         }
     }
 }

@@ -14,6 +14,7 @@ use super::in_force::{InForce, RuleCounts};
 use super::inner::Trail;
 use crate::deadline;
 use crate::folder::Folder;
+use crate::personal::PersonalKeysError;
 
 const POLICY_BYTES_MAX: u64 = 1 << 20;
 
@@ -42,6 +43,11 @@ pub enum SetPolicyError {
     /// The change did not reach the disk in time, so it was not made.
     #[error("the change of the policy did not reach the disk in time, so it was not made")]
     NotDurable,
+    /// Its personal values would have no keys.
+    #[error(
+        "the policy was not changed: it says that values are personal, and there can be no keys for them"
+    )]
+    PersonalKeys(#[source] PersonalKeysError),
     /// The change could not be recorded, so it was not made.
     #[error("the change of the policy could not be recorded, so it was not made")]
     Record(#[from] RecordError),
@@ -185,6 +191,7 @@ impl Trail {
         keep: impl FnOnce() -> Result<(), SetPolicyError>,
     ) -> Result<(), SetPolicyError> {
         let log = &self.inner.log;
+        self.inner.ensure_keys(&policy).map_err(SetPolicyError::PersonalKeys)?;
         // Counts are per rule, and the rules go.
         self.inner.counts.record();
         let before = self.inner.policy.load();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use trailseal_core::file::{AppendFile, Files, ReadFile, Standing, StdFiles};
+use trailseal_core::file::{AppendFile, Files, ReadFile, Standing, StdFiles, UpdateFile};
 
 /// Called before each operation, with its name and path; an error is the operation's.
 type Hook = Arc<dyn Fn(&str, &Path) -> io::Result<()> + Send + Sync>;
@@ -26,6 +26,10 @@ impl Files for Hooked {
     fn open_append(&self, path: &Path, at: u64) -> io::Result<Box<dyn AppendFile>> {
         let file = StdFiles.open_append(path, at)?;
         Ok(Box::new(HookedAppend(self.0.clone(), path.to_owned(), file)))
+    }
+    fn open_update(&self, path: &Path) -> io::Result<Box<dyn UpdateFile>> {
+        (self.0)("open", path)?;
+        StdFiles.open_update(path)
     }
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
         (self.0)("open", path)?;

@@ -19,6 +19,7 @@ use std::ops::Range;
 
 use crate::Index;
 use crate::event::{Category, Event, Outcome, Recorded, Resource, Severity, Value, held_id};
+use crate::personal::{reveal, searchable};
 use crate::timestamp::Timestamp;
 
 pub use address::{is_same_address, parse_address};
@@ -196,7 +197,9 @@ impl ResourceFilter {
     fn matches(&self, resource: &Resource) -> bool {
         let kind = resource.kind.as_deref().unwrap_or_default();
         let Some(id) = &self.id else { return resource.kind.as_deref() == Some(&self.kind) };
-        let is_named = |id: &str| resource.id.as_deref() == Some(id) || resource.name.as_deref() == Some(id);
+        let (own_id, name) =
+            (resource.id.as_deref().map(searchable), resource.name.as_deref().map(searchable));
+        let is_named = |id: &str| own_id.as_deref() == Some(id) || name.as_deref() == Some(id);
         if kind == self.kind {
             return is_named(id);
         }
@@ -409,7 +412,8 @@ impl Filter {
         if self.text.is_empty() {
             return true;
         }
-        let Ok(line) = Value::parse(line) else { return false };
+        // What is sealed is not searched.
+        let Ok(line) = Value::parse(&reveal(line, None)) else { return false };
         self.text.iter().any(|text| text::Wanted::new(text).is_in(&line))
     }
 
@@ -420,7 +424,8 @@ impl Filter {
     }
 
     fn matches_ip(&self, ip: Option<&str>) -> bool {
-        self.ip.is_empty() || ip.is_some_and(|ip| self.ip.iter().any(|wanted| is_same_address(wanted, ip)))
+        let is_wanted = |ip: &str| self.ip.iter().any(|wanted| is_same_address(wanted, ip));
+        self.ip.is_empty() || ip.map(searchable).is_some_and(|ip| is_wanted(&ip))
     }
 
     fn matches_resource(&self, event: &Event) -> bool {
@@ -448,6 +453,8 @@ impl Filter {
     }
 }
 
+/// A personal value is compared by the hash beside it.
 fn is_any(wanted: &[String], value: Option<&str>) -> bool {
-    wanted.is_empty() || value.is_some_and(|value| wanted.iter().any(|wanted| wanted == value))
+    wanted.is_empty()
+        || value.map(searchable).is_some_and(|value| wanted.iter().any(|wanted| *wanted == value))
 }

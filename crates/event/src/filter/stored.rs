@@ -58,6 +58,9 @@ fn others<'a>(text: &'a str, key: Option<&'a MaskKey>) -> impl Iterator<Item = S
         std::borrow::Cow::Owned(held) => Some(held),
         std::borrow::Cow::Borrowed(_) => None,
     };
-    let hash = key.filter(|_| !cfg!(trailseal_fault = "filters_not_hashed")).map(|key| key.hash(text));
-    held.into_iter().chain(hash)
+    let key = key.filter(|_| !cfg!(trailseal_fault = "filters_not_hashed"));
+    // A personal value is shortened before it is hashed.
+    let hash_of_held = held.as_deref().and_then(|held| Some(key?.hash(held)));
+    let hash = key.map(|key| key.hash(text));
+    held.into_iter().chain(hash).chain(hash_of_held)
 }

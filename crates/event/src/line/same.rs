@@ -3,25 +3,52 @@
 use crate::complete::{EventId, Stamp};
 use crate::event::{Context, Event, Object, Recorded, Resource, Truncation, Value, held_id};
 use crate::line;
+use crate::personal::{self, Personal, PersonalKeys, Seen};
+
+/// By what the personal values of stored lines are compared.
+#[derive(Clone, Copy, Default)]
+pub struct Compared<'a> {
+    /// The rules by which they would be written now.
+    pub rules: Option<&'a Personal>,
+    /// The keys that open them.
+    pub keys: Option<&'a dyn PersonalKeys>,
+}
 
 /// Whether a stored line has the content of `given`, ignoring what the trail fills in, the context, and fields that
 /// `given` does not have. `given` is what would be recorded now, so after masking; it is compared after its own cuts.
 ///
-/// Category and severity always count: an event always has them.
-pub fn same_content(given: &Event, stored_line: &[u8]) -> bool {
-    let Ok(stored) = Event::from_line(stored_line) else { return false };
+/// Category and severity always count: an event always has them. Personal values are compared as they were before they
+/// were sealed; those that do not open any more, since the person was erased, do not count.
+pub fn same_content(given: &Event, stored_line: &[u8], by: Compared<'_>) -> bool {
+    let mut closed = Vec::new();
+    let stored = personal::reveal_with(stored_line, |token, place| {
+        let seen = by.keys.map(|keys| personal::open(keys, token, place));
+        seen.filter(|seen| matches!(seen, Seen::Json(_))).unwrap_or_else(|| {
+            closed.push(place.pointer.to_owned());
+            Seen::Word("")
+        })
+    });
+    let Ok(stored) = Event::from_line(&stored) else { return false };
+    let by = Opened { rules: by.rules, closed };
     // The context does not count, but affects how much room there is for the rest. If none of the stored context was
     // cut, using it makes cuts fall where they fell then; if some was cut, the event's own context does.
     [&stored.event.context, &given.context].into_iter().any(|context| {
-        as_stored(given, context, &stored).is_some_and(|again| {
+        as_stored(given, context, &stored, &by).is_some_and(|again| {
             same_event(given, &again.event, &stored.event)
                 && cuts(&again.truncated).eq(cuts(&stored.truncated))
         })
     })
 }
 
+/// What is known of the personal values of a stored line.
+struct Opened<'a> {
+    rules: Option<&'a Personal>,
+    /// The pointers of those that did not open.
+    closed: Vec<String>,
+}
+
 /// The result of reading `given` if it had been stored with this context instead of that of `stored`.
-fn as_stored(given: &Event, context: &Context, stored: &Recorded) -> Option<Recorded> {
+fn as_stored(given: &Event, context: &Context, stored: &Recorded, by: &Opened<'_>) -> Option<Recorded> {
     let event = Event { context: context.clone(), ..given.clone() };
     let now = if stored.time_ahead { stored.recorded } else { stored.event.time.unwrap_or(stored.recorded) };
     let stamp = Stamp {
@@ -34,8 +61,11 @@ fn as_stored(given: &Event, context: &Context, stored: &Recorded) -> Option<Reco
     };
     let mut bytes = Vec::new();
     line::write_front(stored.index, &stored.recorded.to_text(), &mut bytes);
-    line::write_rest(&event, &stamp, &mut bytes).ok()?;
-    Event::from_line(&bytes).ok()
+    match by.rules {
+        Some(rules) => rules.write_unsealed(&event, &stamp, &mut bytes).ok()?,
+        None => line::write_rest(&event, &stamp, &mut bytes).ok()?,
+    }
+    Event::from_line(&personal::blank(&bytes, &by.closed)).ok()
 }
 
 /// The cuts that count: not those of the context and the id.
@@ -121,7 +151,7 @@ mod tests {
     }
 
     fn check(stored: &Event, given: &Event, expected: bool) {
-        assert_eq!(same_content(given, &line_of(stored)), expected, "{given:?}");
+        assert_eq!(same_content(given, &line_of(stored), Compared::default()), expected, "{given:?}");
     }
 
     fn event() -> Event {
@@ -143,7 +173,7 @@ mod tests {
         check(&event(), &event().outcome(Outcome::Success), false);
         // Trails of before say `success` of an event that named no outcome, and it may be sent again.
         check(&event().outcome(Outcome::Success), &event(), true);
-        assert!(!same_content(&event(), b"{}"));
+        assert!(!same_content(&event(), b"{}", Compared::default()));
     }
 
     #[test]

@@ -42,6 +42,7 @@ use crate::event::{OWN_KEYS, Parsed, Value};
 use crate::steps;
 use hashed::HashedPaths;
 use keys::Keys;
+pub(crate) use paths::without_count;
 use prefilter::Finder;
 use preset::FIXED;
 use scan::{Found, Scan};
@@ -395,6 +396,11 @@ impl Masker {
             ReplaceWith::Last4 => FIXED.to_owned(),
             ReplaceWith::Hmac => self.hash(secret),
         }
+    }
+
+    /// Whether a whole value was replaced: what stands there says nothing but that.
+    pub(crate) fn is_replaced(&self, text: &str) -> bool {
+        text == self.fixed || text == FIXED || self.key.is_hash(text)
     }
 
     /// Whether a value is a masking replacement.

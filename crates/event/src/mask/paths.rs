@@ -176,7 +176,7 @@ fn unescaped(key: &str) -> String {
 }
 
 /// The path without the number that distinguishes the second value of one path from the first.
-pub(super) fn without_count(path: &str) -> &str {
+pub(crate) fn without_count(path: &str) -> &str {
     let path_and_count = path.rsplit_once('#');
     let is_count = |count: &str| !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
     path_and_count.filter(|(_, count)| is_count(count)).map_or(path, |(path, _)| path)

@@ -23,10 +23,17 @@ const FILTERS: [(&str, &[&str], bool); 10] = [
 impl Masker {
     /// How a filter's value may be recorded: as events have it, so a hashed one as its hash.
     pub fn shown<'a>(&self, filter: &str, value: &'a str) -> Cow<'a, str> {
+        self.shown_if(filter, value, |_| false)
+    }
+
+    /// The same where fields are also hashed that `also` names.
+    pub fn shown_if<'a>(&self, filter: &str, value: &'a str, also: impl Fn(&str) -> bool) -> Cow<'a, str> {
         let known = FILTERS.iter().find(|(name, ..)| *name == filter);
-        let Some((_, paths, is_identity)) = known.filter(|_| self.enabled) else {
+        let Some((_, paths, is_identity)) = known else { return Cow::Borrowed(value) };
+        let is_also = paths.iter().any(|path| also(path));
+        if !self.enabled && !is_also {
             return Cow::Borrowed(value);
-        };
+        }
         // A type may have slashes in it, a hash has none.
         let before_hash = value.rsplit_once('/').filter(|(_, id)| self.key.is_hash(id));
         let (kind, id) = match (filter, before_hash.or(value.split_once('/'))) {
@@ -34,7 +41,8 @@ impl Masker {
             ("resource", None) => return Cow::Borrowed(value),
             _ => (None, value),
         };
-        let is_hashed = paths.iter().any(|path| self.replaces(path)) && !self.key.is_hash(id);
+        let is_replaced = is_also || paths.iter().any(|path| self.replaces(path));
+        let is_hashed = is_replaced && !self.key.is_hash(id);
         if !(is_hashed || (*is_identity && self.is_certain(id))) {
             return Cow::Borrowed(value);
         }

@@ -17,6 +17,8 @@ mod tests;
 
 use std::time::Duration;
 
+use crate::personal::PersonalRule;
+
 pub use decide::{Decision, Keep};
 pub use facts::{Facts, outcome_of};
 pub use matching::When;
@@ -59,6 +61,8 @@ pub struct Policy {
     pub otherwise: Treatment,
     /// The first that matches wins. At most 1,000.
     pub rules: Vec<Rule>,
+    /// Which fields are personal, and whose: each is sealed under a key of that person, so that they can be erased.
+    pub personal: Vec<PersonalRule>,
 }
 
 /// Which events a rule matches, and what happens to them.
@@ -188,6 +192,6 @@ fn value_in<T: Copy>(names: &[(&'static str, T)], name: &str) -> Option<T> {
 impl Policy {
     /// A policy that treats all events the same.
     pub fn of_mode(mode: Mode) -> Policy {
-        Policy { otherwise: Treatment { mode, ..Treatment::default() }, rules: Vec::new() }
+        Policy { otherwise: Treatment { mode, ..Treatment::default() }, ..Policy::default() }
     }
 }

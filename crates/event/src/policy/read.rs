@@ -9,9 +9,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Acknowledge, Mode, OnFailure, Policy, REVIEW_BYTES_MAX, RULES_MAX, Rule, Treatment, When};
 use crate::event::{Category, Outcome, Severity};
+use crate::personal::{PERSONAL_FIELDS_MAX, PersonalRule, USUAL, USUAL_SUBJECT, check_field, check_subject};
 
 /// The policy's settings besides its rules.
-const KEYS: [&str; 6] = ["mode", "rate", "timeout_ms", "on_failure", "acknowledge", "rule"];
+const KEYS: [&str; 7] = ["mode", "rate", "timeout_ms", "on_failure", "acknowledge", "rule", "personal"];
 const TIMEOUT_MS_MAX: i64 = 3_600_000;
 
 /// Why a text is not a policy.
@@ -60,6 +61,8 @@ impl Policy {
             let name = key.get_ref().as_ref();
             if name == "rule" {
                 policy.rules = reader.rules(value)?;
+            } else if name == "personal" {
+                policy.personal = reader.personal(value)?;
             } else if !reader.treatment(name, value, &mut fields)? {
                 let error = reader.unknown(key.span(), name, &KEYS);
                 return Err(PolicyError { of_another_setting: true, ..error });
@@ -77,6 +80,16 @@ impl Policy {
         let reader = Reader { text };
         let table = reader.table()?;
         table.get_ref().get("rule").map_or(Ok(Vec::new()), |rules| reader.rules(rules))
+    }
+
+    /// Parses the rules for personal fields in a settings file; all other settings in it are ignored.
+    ///
+    /// # Errors
+    /// At the first invalid one.
+    pub fn personal_rules(text: &str) -> Result<Vec<PersonalRule>, PolicyError> {
+        let reader = Reader { text };
+        let table = reader.table()?;
+        table.get_ref().get("personal").map_or(Ok(Vec::new()), |rules| reader.personal(rules))
     }
 }
 
@@ -139,6 +152,71 @@ impl<'a> Reader<'a> {
             }
             review => Ok(Rule { when, then, review: review.map(|(reason, _)| reason) }),
         }
+    }
+
+    fn personal(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<PersonalRule>, PolicyError> {
+        let DeValue::Array(rules) = value.get_ref() else {
+            return Err(self.error(value.span(), "personal fields are in tables: write [[personal]]".into()));
+        };
+        let rules =
+            rules.iter().map(|rule| self.personal_rule(rule)).collect::<Result<Vec<PersonalRule>, _>>()?;
+        if rules.iter().map(|rule| rule.fields.len()).sum::<usize>() > PERSONAL_FIELDS_MAX {
+            let what =
+                format!("there are more than {PERSONAL_FIELDS_MAX} personal fields: use `*` for one key");
+            return Err(self.error(value.span(), what));
+        }
+        Ok(rules)
+    }
+
+    fn personal_rule(&self, value: &Spanned<DeValue<'_>>) -> Result<PersonalRule, PolicyError> {
+        let DeValue::Table(table) = value.get_ref() else {
+            let what = "a rule for personal fields must be a table: write [[personal]]";
+            return Err(self.error(value.span(), what.into()));
+        };
+        let mut rule = PersonalRule { fields: Vec::new(), subject: String::new(), searchable: false };
+        let (mut at, mut is_usual) = (Vec::new(), false);
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                "field" | "fields" => {
+                    let fields = self.list(value, "a path such as actor.email", a_text)?;
+                    at.extend(fields.iter().map(|_| value.span()));
+                    rule.fields.extend(fields);
+                }
+                "subject" => rule.subject = self.word("subject", value, a_text, "a path such as actor.id")?,
+                "searchable" => match value.get_ref() {
+                    DeValue::Boolean(searchable) => rule.searchable = *searchable,
+                    _ => return Err(self.bad("searchable", value, "true or false")),
+                },
+                "preset" => {
+                    is_usual = true;
+                    let usual = |name: &str| (name == "usual").then_some(());
+                    self.word("preset", value, usual, "usual")?;
+                    at.extend(USUAL.iter().map(|_| value.span()));
+                    rule.fields.extend(USUAL.map(str::to_owned));
+                }
+                name => {
+                    let keys = ["field", "fields", "subject", "searchable", "preset"];
+                    return Err(self.unknown(key.span(), &format!("personal.{name}"), &keys));
+                }
+            }
+        }
+        if is_usual && rule.subject.is_empty() {
+            rule.subject = USUAL_SUBJECT.to_owned();
+        }
+        let missing = match (rule.fields.is_empty(), rule.subject.is_empty()) {
+            (true, _) => Some("the rule has no `field`: say which fields are personal, such as actor.email"),
+            (_, true) => Some("the rule has no `subject`: say where the person's id is, such as actor.id"),
+            _ => None,
+        };
+        if let Some(what) = missing {
+            return Err(self.error(value.span(), what.into()));
+        }
+        for (field, at) in rule.fields.iter().zip(&at) {
+            check_field(field, rule.searchable).map_err(|bad| self.error(at.clone(), bad.to_string()))?;
+        }
+        check_subject(&rule.subject, &rule.fields)
+            .map_err(|bad| self.error(value.span(), bad.to_string()))?;
+        Ok(rule)
     }
 
     /// Why the events of a rule should be reviewed.

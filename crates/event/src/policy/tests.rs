@@ -123,6 +123,15 @@ fn errors_name_the_place_and_what_to_write() {
         ("[[rule]]\nwhen = {}\nreview = \"  \"", "3:10: `review` cannot be \"  \": use a reason"),
         ("[[rule]]\nwhen = {}\nreview = true", "3:10: `review` cannot be of type boolean: use a reason"),
         ("[[rule]]\nwhen = {}\nmode = \"off\"\nreview = \"x\"", "4:10: mode off keeps nothing"),
+        ("[personal]\nfield = \"a\"", "1:1: personal fields are in tables"),
+        ("[[personal]]\nsubject = \"actor.id\"", "1:1: the rule has no `field`"),
+        ("[[personal]]\nfield = \"actor.name\"", "1:1: the rule has no `subject`"),
+        ("[[personal]]\nfield = \"tenant\"\nsubject = \"actor.id\"", "2:9: tenant cannot be personal"),
+        ("[[personal]]\nfield = \"actor.id\"\nsubject = \"actor.id\"", "2:9: actor.id covers actor.id"),
+        ("[[personal]]\nfield = \"a.b\"\nsubject = \"a.*\"", "1:1: the subject a.* has more `*`"),
+        ("[[personal]]\npreset = \"all\"", "2:10: `preset` cannot be \"all\": use usual"),
+        ("[[personal]]\nfeild = \"a\"", "2:1: there is no setting `personal.feild`"),
+        ("[[personal]]\nsearchable = 1", "2:14: `searchable` cannot be 1: use true or false"),
         ("review = \"x\"", "1:1: there is no setting `review`"),
         ("mode = ", "1:"),
     ] {
@@ -178,7 +187,56 @@ pub(super) fn any_policy() -> impl Strategy<Value = Policy> {
         then,
         review: review.filter(|_| then.mode != Mode::Off),
     });
-    (treatment, prop::collection::vec(rule, 0..5)).prop_map(|(otherwise, rules)| Policy { otherwise, rules })
+    (treatment, prop::collection::vec(rule, 0..5)).prop_map(|(otherwise, rules)| Policy {
+        otherwise,
+        rules,
+        ..Policy::default()
+    })
+}
+
+#[test]
+fn personal_fields_come_back_from_their_text() {
+    let text = r#"
+        mode = "async"
+        [[personal]]
+        preset = "usual"
+        [[personal]]
+        field = "related.*.id"
+        subject = "related.*.id"
+        searchable = true
+    "#;
+    let policy = Policy::from_toml(text).unwrap();
+    assert_eq!(policy.personal.len(), 2);
+    assert_eq!(policy.personal[0].subject, "actor.id");
+    assert!(policy.personal[0].fields.contains(&"actor.email".to_owned()));
+    assert_eq!(Policy::from_toml(&policy.to_toml()), Ok(policy.clone()));
+    assert_eq!(Policy::personal_rules(&format!("dir = \"x\"\n{text}")).unwrap(), policy.personal);
+    assert_eq!(Policy::personal_rules("dir = \"x\"").unwrap(), []);
+    let many: Vec<String> = (0..129).map(|number| format!("\"details.f{number}\"")).collect();
+    let error = Policy::from_toml(&format!("[[personal]]\nfields = [{}]\nsubject = \"a\"", many.join(",")));
+    assert!(error.unwrap_err().to_string().contains("more than 128 personal fields"));
+}
+
+#[test]
+fn sealing_less_weakens_a_policy() {
+    let policy = |rules: &str| Policy::from_toml(rules).unwrap();
+    let rule =
+        |field: &str, more: &str| format!("[[personal]]\nfield = {field}\nsubject = \"actor.id\"\n{more}");
+    let before = policy(&rule("[\"actor.name\", \"actor.email\"]", ""));
+    let more =
+        policy(&format!("{}{}", rule("\"actor.email\"", ""), rule("[\"actor.name\", \"context.ip\"]", "")));
+    assert!(before.weakened_by(&before).is_empty() && before.weakened_by(&more).is_empty());
+    assert!(policy("").weakened_by(&before).is_empty());
+    for weaker in [
+        "".to_owned(),
+        rule("\"actor.name\"", ""),
+        rule("[\"actor.name\", \"actor.email\"]", "searchable = true"),
+        rule("[\"actor.name\", \"actor.email\"]", "").replace("actor.id", "on_behalf_of.id"),
+    ] {
+        let (found, weaker) = (before.weakened_by(&policy(&weaker)), policy(&weaker));
+        let told: Vec<String> = found.iter().map(|found| found.describe(&before, &weaker)).collect();
+        assert_eq!(told, ["personal fields are not sealed as before: actor.name, actor.email"]);
+    }
 }
 
 proptest! {

@@ -11,6 +11,7 @@ use super::matching::ANYTHING;
 use super::{Acknowledge, Mode, OnFailure, Policy, Treatment, When};
 use crate::event::{Category, Outcome, Severity};
 use crate::filter::glob_matches;
+use crate::personal::PersonalRule;
 
 /// The maximum number of weakenings reported.
 pub(crate) const WEAKENINGS_MAX: usize = 50;
@@ -43,6 +44,8 @@ pub enum Weakened {
     Timeout(Duration, Duration),
     /// Events are no longer put up for review.
     Review,
+    /// Fields of the personal rule with this number are no longer sealed, or not in the same way.
+    Personal(usize),
 }
 
 /// What decides about an event: a rule, or, without a `when`, the treatment of all others.
@@ -84,7 +87,22 @@ impl Policy {
                 }
             }
         }
+        let is_as_before =
+            |rule: &PersonalRule| rule.fields.iter().all(|field| to.seals(field) == self.seals(field));
+        let personal = self.personal.iter().enumerate().filter(|(_, rule)| !is_as_before(rule));
+        found.extend(personal.map(|(rule, _)| Weakening {
+            from: None,
+            to: None,
+            what: Weakened::Personal(rule),
+        }));
+        found.truncate(WEAKENINGS_MAX);
         found
+    }
+
+    /// Whose the values of a field are, and whether a hash stands beside them; `None` if no rule names it like that.
+    fn seals(&self, field: &str) -> Option<(&str, bool)> {
+        let first = self.personal.iter().find(|rule| rule.fields.iter().any(|named| named == field));
+        first.map(|rule| (&*rule.subject, rule.searchable))
     }
 
     fn branches(&self) -> impl Iterator<Item = Branch<'_>> {
@@ -120,6 +138,10 @@ impl Weakening {
                 format!("timeout_ms {} becomes {}, and on_failure is allow", from.as_millis(), to.as_millis())
             }
             Weakened::Review => "no review is requested any more".to_owned(),
+            Weakened::Personal(rule) => {
+                let fields = from.personal.get(rule).map(|rule| rule.fields.join(", ")).unwrap_or_default();
+                return format!("personal fields are not sealed as before: {fields}");
+            }
         };
         match before == after {
             true => format!("{before}: {what}"),

@@ -192,7 +192,11 @@ fn few_rules() -> impl Strategy<Value = Policy> {
         then,
         review: (review && then.mode != Mode::Off).then(|| "look".to_owned()),
     });
-    (treatment, prop::collection::vec(rule, 0..4)).prop_map(|(otherwise, rules)| Policy { otherwise, rules })
+    (treatment, prop::collection::vec(rule, 0..4)).prop_map(|(otherwise, rules)| Policy {
+        otherwise,
+        rules,
+        ..Policy::default()
+    })
 }
 
 fn any_event() -> impl Strategy<Value = Event> {

@@ -17,6 +17,14 @@ impl Policy {
                 let _ = writeln!(text, "review = {}", quoted(reason));
             }
         }
+        for rule in &self.personal {
+            let fields: Vec<String> = rule.fields.iter().map(|field| quoted(field)).collect();
+            let _ = writeln!(text, "\n[[personal]]\nfields = [{}]", fields.join(", "));
+            let _ = writeln!(text, "subject = {}", quoted(&rule.subject));
+            if rule.searchable {
+                text.push_str("searchable = true\n");
+            }
+        }
         text
     }
 }

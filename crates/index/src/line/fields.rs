@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use trailseal_event::personal::searchable;
 use trailseal_event::{Outcome, Recorded, Resource, Severity};
 
 /// What filters can ask of one event.
@@ -74,5 +75,38 @@ impl ResourceFields<'static> {
             id: resource.id.map(Cow::Owned),
             name: resource.name.map(Cow::Owned),
         }
+    }
+}
+
+impl Fields<'_> {
+    /// The fields with personal values as filters compare them and summaries show them: by their keyed hashes.
+    pub(super) fn searchable(mut self) -> Self {
+        for text in [
+            &mut self.actor_id,
+            &mut self.actor_name,
+            &mut self.on_behalf_of,
+            &mut self.ip,
+            &mut self.request_id,
+            &mut self.correlation_id,
+            &mut self.session_id,
+            &mut self.trace_id,
+        ] {
+            make_searchable(text);
+        }
+        for resource in std::iter::once(&mut self.resource).chain(&mut self.related) {
+            for text in [&mut resource.kind, &mut resource.id, &mut resource.name] {
+                make_searchable(text);
+            }
+        }
+        self
+    }
+}
+
+fn make_searchable(text: &mut Option<Cow<'_, str>>) {
+    let Some(held) = text.as_deref() else { return };
+    let kept = searchable(held);
+    // A token is longer than what stands for it.
+    if kept.len() != held.len() {
+        *text = Some(Cow::Owned(kept.into_owned()));
     }
 }

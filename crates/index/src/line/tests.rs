@@ -6,7 +6,7 @@ use trailseal_event::{Category, Event, Outcome, Resource, Severity, Timestamp};
 use super::*;
 
 fn check(line: &[u8]) {
-    let wanted = Event::from_line(line).ok().map(Fields::of_recorded);
+    let wanted = Event::from_line(line).ok().map(Fields::of_recorded).map(Fields::searchable);
     assert_eq!(Fields::of_line(line), wanted, "{}", String::from_utf8_lossy(line));
 }
 

@@ -72,7 +72,7 @@ pub struct Lag {
 /// let mut search = Search::open(dir, Arc::new(StdFiles))?;
 /// let filter = Filter { tenant: vec!["acme".into()], ..Filter::default() };
 /// let page = search.page(&filter, Order::NEWEST, None, 50, None)?;
-/// assert_eq!(page.hits[0].read()?.event.action, "invoice.approve");
+/// assert_eq!(page.hits[0].read(None)?.event.action, "invoice.approve");
 /// assert!(page.next.is_none());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use trailseal_event::filter::Filter;
 use trailseal_event::line::effective_time;
+use trailseal_event::personal::searchable;
 use trailseal_event::{Event, Outcome, Timestamp};
 
 use super::error::SearchError;
@@ -179,7 +180,7 @@ pub(crate) fn value_of(event: &Event, field: FacetField) -> Option<Cow<'_, str>>
         FacetField::Outcome => Some(Outcome::name_or_none(event.outcome)),
         FacetField::Severity => Some(event.severity.name()),
     };
-    text.map(Cow::Borrowed)
+    text.map(searchable)
 }
 
 /// What part of a trail matters for a filter.

@@ -57,7 +57,7 @@ impl Caller {
 
     /// Anybody, on a server that needs no token.
     pub(crate) fn open(address: IpAddr) -> Caller {
-        Caller::new("open", &Scope::ALL).at(address)
+        Caller::new("open", &Scope::USUAL).at(address)
     }
 
     /// Somebody without a token, at a route that needs none.
@@ -125,6 +125,11 @@ impl Caller {
             false if self.scopes.is_empty() => Err(no_token()),
             false => Err(Problem::forbidden(format!("this needs a token with scope {}", scope.name()))),
         }
+    }
+
+    /// Whether personal values are shown to it in plain.
+    pub(crate) fn sees_personal(&self) -> bool {
+        self.scopes.contains(&Scope::Personal)
     }
 
     /// Like [`has`](Caller::has), for one of several scopes.

@@ -12,11 +12,16 @@ pub enum Scope {
     Review,
     /// Change the server's policy, tokens and keys.
     Admin,
+    /// See personal values in plain, in what one may read.
+    Personal,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Review, Scope::Admin];
+    pub const ALL: [Scope; 5] = [Scope::Write, Scope::Read, Scope::Review, Scope::Admin, Scope::Personal];
+    /// What somebody has who did not ask for scopes: the first token, and everybody on a server that needs none. Personal
+    /// values are shown only to those who asked for that.
+    pub(crate) const USUAL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Review, Scope::Admin];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -25,6 +30,7 @@ impl Scope {
             Scope::Read => "read",
             Scope::Review => "review",
             Scope::Admin => "admin",
+            Scope::Personal => "personal",
         }
     }
 

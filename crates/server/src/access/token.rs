@@ -102,7 +102,7 @@ pub enum TokenError {
         name: String,
     },
     /// It would allow nothing.
-    #[error("a token needs a scope: write, read, review or admin")]
+    #[error("a token needs a scope: write, read, review, admin or personal")]
     NoScope,
     /// No event keeps this tenant, so nobody could read or write for it.
     #[error(transparent)]

@@ -18,7 +18,7 @@ use crate::reviews::{PolicyPut, Reviews, put_policy};
 
 /// `GET /v1/policy`: as TOML, which `PUT` accepts.
 pub(crate) async fn policy(State(trail): State<Trail>, Extension(caller): Extension<Caller>) -> Response {
-    note_read(&trail, &caller, "/v1/policy", None).await;
+    note_read(&trail, &caller, "/v1/policy", None, false).await;
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/toml"))];
     (content_type, trail.policy().to_toml()).into_response()
 }

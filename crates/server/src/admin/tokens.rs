@@ -96,7 +96,7 @@ pub(crate) async fn tokens(
     State(tokens): State<Arc<Tokens>>,
     Extension(caller): Extension<Caller>,
 ) -> Response {
-    note_read(&trail, &caller, "/v1/tokens", None).await;
+    note_read(&trail, &caller, "/v1/tokens", None, false).await;
     axum::Json(json!({ "tokens": tokens.list() })).into_response()
 }
 

@@ -37,5 +37,8 @@ pub(crate) async fn readyz(State(trail): State<Trail>, State(mut stopping): Stat
     if let Some(trouble) = &stats.seal_trouble {
         problems.push(format!("sealing fails: {}", trouble.reason));
     }
+    if let Some(trouble) = stats.personal.as_ref().and_then(|personal| personal.trouble.as_ref()) {
+        problems.push(format!("personal values are masked, since their keys cannot be kept: {trouble}"));
+    }
     (status, axum::Json(json!({"status": word, "problems": problems}))).into_response()
 }

@@ -55,6 +55,7 @@ fn push_trail(trail: &Trail, out: &mut String, gauges_of_server: &[Number]) {
     let stats = trail.stats();
     let counted = &stats.counted;
     let errors = counted.refused + counted.unconfirmed;
+    let personal = stats.personal.clone().unwrap_or_default();
     let counters = [
         ("audit_events", "Events accepted, including the trail's own", stats.accepted),
         ("audit_errors", "Events that were refused or not confirmed in time", errors),
@@ -87,6 +88,16 @@ fn push_trail(trail: &Trail, out: &mut String, gauges_of_server: &[Number]) {
         ("trailseal_seal_failures", "Rounds of sealing that failed", counted.seal_failures),
         ("trailseal_anchor_failures", "Checkpoints that did not reach an anchor", counted.anchor_failures),
         ("trailseal_clock_jumps", "Times that the clock jumped", counted.clock_jumps),
+        (
+            "trailseal_personal_not_kept",
+            "Personal values that were masked because a key could not be kept",
+            personal.not_kept,
+        ),
+        (
+            "trailseal_personal_pool_dry",
+            "Times that a person's first event found no room for a key that was synced ahead",
+            personal.dry,
+        ),
     ];
     for (name, help, value) in counters {
         let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name}_total {value}\n");
@@ -113,6 +124,13 @@ fn push_trail(trail: &Trail, out: &mut String, gauges_of_server: &[Number]) {
             "trailseal_seal_failing",
             "Whether sealing is failing (it is retried)",
             u64::from(stats.seal_trouble.is_some()),
+        ),
+        ("trailseal_personal_subjects", "People who have a key for their personal values", personal.subjects),
+        ("trailseal_personal_erased_keys", "Keys of people that were destroyed", personal.erased),
+        (
+            "trailseal_personal_failing",
+            "Whether keys of people cannot be kept, so that their values are masked",
+            u64::from(personal.trouble.is_some()),
         ),
         ("trailseal_handoff_used_bytes", "Bytes in use in the handoff", stats.handoff_used_bytes),
         ("trailseal_handoff_bytes", "Size of the handoff", stats.handoff_bytes),

@@ -26,11 +26,12 @@ pub(crate) async fn stats(
     State(limits): State<HealthLimits>,
     Extension(caller): Extension<Caller>,
 ) -> Response {
-    note_read(&trail, &caller, "/v1/stats", None).await;
+    note_read(&trail, &caller, "/v1/stats", None, false).await;
     let pending = blocking(move || Ok(reviews.pending_now())).await.unwrap_or_default();
     let stats = trail.stats();
     let not_durable_age = watch.age();
-    let mut health = Health::of_age(not_durable_age, limits.durable).max(of_sealing(&stats));
+    let mut health =
+        Health::of_age(not_durable_age, limits.durable).max(of_sealing(&stats)).max(of_keys(&stats));
     let mut sinks = Vec::new();
     for sink in &stats.deliveries {
         let own = match is_stopped(sink) {
@@ -58,6 +59,7 @@ pub(crate) async fn stats(
         "handoff": {"used_bytes": stats.handoff_used_bytes, "bytes": stats.handoff_bytes},
         "sinks": sinks,
         "reviews": {"pending": pending},
+        "personal": personal(&stats),
     });
     ([("x-audit-health", HeaderValue::from_static(health.name()))], axum::Json(answer)).into_response()
 }
@@ -74,7 +76,7 @@ pub(crate) async fn admin_stats(
     let queue = not_stored + stats.accepted.saturating_sub(stats.durable);
     let (answer, health) = admin(metrics.succeeded.get(), metrics.failed.get(), queue);
     let health = health.max(of_sealing(&stats));
-    note_read(&trail, &caller, "/admin/audit/stats", None).await;
+    note_read(&trail, &caller, "/admin/audit/stats", None, false).await;
     ([("x-audit-health", HeaderValue::from_static(health.name()))], axum::Json(answer)).into_response()
 }
 
@@ -110,6 +112,20 @@ fn admin(succeeded: u64, failed: u64, queue: u64) -> (serde_json::Value, Health)
 
 fn of_sealing(stats: &Stats) -> Health {
     if stats.seal_trouble.is_some() { Health::Critical } else { Health::Good }
+}
+
+fn of_keys(stats: &Stats) -> Health {
+    let is_failing = stats.personal.as_ref().is_some_and(|personal| personal.trouble.is_some());
+    if is_failing { Health::Critical } else { Health::Good }
+}
+
+/// The keys of personal values; null if the policy names none and none are there.
+fn personal(stats: &Stats) -> serde_json::Value {
+    let Some(personal) = &stats.personal else { return serde_json::Value::Null };
+    json!({
+        "subjects": personal.subjects, "free_keys": personal.free_keys, "dry": personal.dry,
+        "not_kept": personal.not_kept, "erased": personal.erased, "trouble": personal.trouble,
+    })
 }
 
 fn sealing(stats: &Stats) -> serde_json::Value {

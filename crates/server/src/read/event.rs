@@ -36,14 +36,21 @@ pub(crate) async fn one(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::of(&uri, &id, &caller)?;
-    reading.note(&caller, &wanted.path(&reading.trail, &uri), Some(&wanted.query)).await;
+    let shown = reading.show(&caller, &wanted.path(&reading.trail, &uri), Some(&wanted.query)).await;
     let budget = reading.searches.budget();
     let found = reading.searches.run(move |search| find(search, &wanted, budget)).await?;
     let hit = match found {
         Found::One(hit) => hit,
         Found::Several(response) => return Ok(response),
     };
-    // An event never changes, so its position identifies a copy.
+    let mut bytes = Vec::with_capacity(hit.exact_line().len() + 64);
+    push_event(&hit, &shown, &mut bytes);
+    // A person may be erased: no copy of their values is kept, or called unchanged.
+    let has_plain = shown.is_plain() && *shown.line(&hit) != *hit.exact_line();
+    if has_plain && !cfg!(trailseal_fault = "personal_called_unchanged") {
+        return Ok(json_response(bytes.into()));
+    }
+    // What is shown of an event never changes otherwise, so its position identifies a copy.
     let tag = format!(
         "\"{}-{}\"",
         percent_encoding::utf8_percent_encode(&hit.origin, percent_encoding::NON_ALPHANUMERIC),
@@ -59,8 +66,6 @@ pub(crate) async fn one(
     if is_known.is_some_and(|tags| tags.split(',').any(|known| known.trim() == tag)) {
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }
-    let mut bytes = Vec::with_capacity(hit.line.len() + 64);
-    push_event(&hit, &mut bytes);
     Ok((caching, json_response(bytes.into())).into_response())
 }
 
@@ -111,7 +116,7 @@ pub(crate) async fn verify(
             let (origin, index) = (hit.origin.to_string(), hit.index.get());
             Ok(match verify_proof(&text, &keys) {
                 Ok(proved) => {
-                    let is_same = proved.line == hit.line && proved.index == hit.index.get();
+                    let is_same = proved.line == hit.exact_line() && proved.index == hit.index.get();
                     let problem = (!is_same).then_some("edited");
                     json!({"verified": is_same, "origin": origin, "index": index,
                         "tree_size": proved.checkpoint.size, "problem": problem})
@@ -177,7 +182,7 @@ fn find(search: &mut Search, wanted: &Wanted, budget: Duration) -> Result<Found,
         (Some(hit), false) => {
             hits.push(hit);
             let one = |hit: &Hit| {
-                let event = hit.read().map(|recorded| recorded.event).unwrap_or_default();
+                let event = hit.read(None).map(|recorded| recorded.event).unwrap_or_default();
                 json!({"origin": &*hit.origin, "index": hit.index.get(), "id": event.id, "tenant": event.tenant})
             };
             let events: Vec<_> = hits.iter().map(one).collect();

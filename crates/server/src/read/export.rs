@@ -14,6 +14,7 @@ use trailseal_export::{CSV_HEADER, Row, write_csv_row};
 use trailseal_index::{Cursor, Hit, Order};
 
 use super::answer::push_event;
+use super::reading::Shown;
 use crate::client::Client;
 use crate::fairness::{Asker, Full, Shares, Turn, aside};
 use crate::problem::Problem;
@@ -62,15 +63,15 @@ impl Format {
         }
     }
 
-    fn push(self, hit: &Hit, out: &mut Vec<u8>) {
+    fn push(self, hit: &Hit, shown: &Shown, out: &mut Vec<u8>) {
         match self {
             Format::Csv => {
-                if let Some(row) = Row::read(&hit.line) {
+                if let Some(row) = Row::read(&shown.line(hit)) {
                     write_csv_row(&hit.origin, &row, out);
                 }
             }
             Format::Ndjson => {
-                push_event(hit, out);
+                push_event(hit, shown, out);
                 out.push(b'\n');
             }
         }
@@ -83,6 +84,7 @@ pub(super) struct Wanted {
     pub(super) order: Order,
     pub(super) cursor: Option<Cursor>,
     pub(super) limit: Option<usize>,
+    pub(super) shown: Shown,
 }
 
 /// Streams every matching event, or the first `limit`.
@@ -115,7 +117,7 @@ pub(super) fn response(
         }
         let written = searches.take(&given_up).and_then(|mut search| {
             let mut each = |hit: &Hit| {
-                format.push(hit, &mut piece);
+                format.push(hit, &wanted.shown, &mut piece);
                 if piece.len() < PIECE_BYTES {
                     return ControlFlow::Continue(());
                 }
@@ -125,7 +127,7 @@ pub(super) fn response(
                     Err(_) => ControlFlow::Break(()),
                 }
             };
-            let Wanted { filter, order, cursor, limit } = &wanted;
+            let Wanted { filter, order, cursor, limit, .. } = &wanted;
             search.some(filter, *order, cursor.as_ref(), limit.unwrap_or(usize::MAX), &mut each)?;
             searches.give_back(search);
             Ok(())

@@ -13,7 +13,7 @@ use trailseal_index::{First, Page};
 
 use super::answer::{json_response, push_event};
 use super::export::{self, Exports, Format, Wanted};
-use super::reading::Reading;
+use super::reading::{Reading, Shown};
 use crate::access::Caller;
 use crate::problem::Problem;
 use crate::query::{LIMIT, Query};
@@ -36,12 +36,13 @@ pub(crate) async fn events(
     let (limit, order) = (query.limit()?, query.order(First::Newest)?);
     let cursor = query.cursor(order)?;
     let is_count = query.flag("count")?;
-    reading.note(&caller, "/v1/events", Some(&query)).await;
     if is_count {
+        reading.note(&caller, "/v1/events", Some(&query)).await;
         let count = reading.searches.run(move |search| Ok(search.count(&filter)?)).await?;
         return Ok(json_response(json!({ "count": count }).to_string().into()));
     }
-    let wanted = Wanted { filter, order, cursor, limit };
+    let shown = reading.show(&caller, "/v1/events", Some(&query)).await;
+    let wanted = Wanted { filter, order, cursor, limit, shown };
     if let Some(format) = Format::of(&headers) {
         return export::response(&reading.searches, &exports, caller.client(), wanted, format);
     }
@@ -66,8 +67,8 @@ pub(crate) async fn history(
     // A history is read from its beginning.
     let order = query.order(First::Oldest)?;
     let (limit, cursor) = (query.limit()?, query.cursor(order)?);
-    reading.note(&caller, &path, Some(&query)).await;
-    let wanted = Wanted { filter, order, cursor, limit };
+    let shown = reading.show(&caller, &path, Some(&query)).await;
+    let wanted = Wanted { filter, order, cursor, limit, shown };
     match Format::of(&headers) {
         Some(format) => export::response(&reading.searches, &exports, caller.client(), wanted, format),
         None => page(&reading, &caller, wanted).await,
@@ -151,26 +152,27 @@ pub(crate) async fn origins(
 async fn page(reading: &Reading, caller: &Caller, wanted: Wanted) -> Result<Response, Problem> {
     // It concerns the events of all tenants.
     let is_told_lag = !caller.is_restricted();
-    let Wanted { filter, order, cursor, limit } = wanted;
+    let Wanted { filter, order, cursor, limit, shown } = wanted;
     let budget = reading.searches.budget();
     let bytes = reading
         .searches
         .run(move |search| {
             let page = search.page(&filter, order, cursor.as_ref(), limit.unwrap_or(LIMIT), Some(budget))?;
-            Ok(page_bytes(&page, is_told_lag.then(|| search.lag().events)))
+            Ok(page_bytes(&page, &shown, is_told_lag.then(|| search.lag().events)))
         })
         .await?;
     Ok(json_response(bytes.into()))
 }
 
-fn page_bytes(page: &Page, lag: Option<u64>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(64 + page.hits.iter().map(|hit| hit.line.len() + 64).sum::<usize>());
+fn page_bytes(page: &Page, shown: &Shown, lag: Option<u64>) -> Vec<u8> {
+    let lines = page.hits.iter().map(|hit| hit.exact_line().len() + 64).sum::<usize>();
+    let mut bytes = Vec::with_capacity(64 + lines);
     bytes.extend_from_slice(b"{\"events\":[");
     for (place, hit) in page.hits.iter().enumerate() {
         if place > 0 {
             bytes.push(b',');
         }
-        push_event(hit, &mut bytes);
+        push_event(hit, shown, &mut bytes);
     }
     let next = page.next.as_ref().map(ToString::to_string);
     let lag = lag.map_or_else(String::new, |lag| format!("\"events\":{lag}"));

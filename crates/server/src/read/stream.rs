@@ -20,7 +20,7 @@ use trailseal_event::filter::Filter;
 use trailseal_index::{Cursor, Order, Search};
 
 use super::answer::push_event;
-use super::reading::Reading;
+use super::reading::{Reading, Shown};
 use crate::access::{Caller, Tokens};
 use crate::fairness::{Asker, Places};
 use crate::problem::Problem;
@@ -65,10 +65,10 @@ pub(crate) async fn stream(
         Some(cursor) => cursor,
         None => reading.searches.run(|search| Ok(search.end())).await?,
     };
-    reading.note(&caller, "/v1/events/stream", Some(&query)).await;
+    let shown = reading.show(&caller, "/v1/events/stream", Some(&query)).await;
     let (sender, receiver) = mpsc::channel(1);
     let asker = Asker::new(&streaming.places.turns, caller.client());
-    tokio::spawn(asker.during(follow(streaming, caller, filter, cursor, sender)));
+    tokio::spawn(asker.during(follow(streaming, caller, Followed { filter, cursor, shown }, sender)));
     let events = Events { looks: receiver, events: Vec::new().into_iter() };
     let response = Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
     Ok(response.into_response())
@@ -96,14 +96,21 @@ impl Stream for Events {
     }
 }
 
+/// What a reader follows, from where on, and how it is shown to them.
+struct Followed {
+    filter: Filter,
+    cursor: Cursor,
+    shown: Shown,
+}
+
 /// Sends what there is from the cursor on, and then what arrives, until the reader has gone or the server stops.
 async fn follow(
     streaming: Arc<Streaming>,
     caller: Caller,
-    filter: Filter,
-    mut cursor: Cursor,
+    followed: Followed,
     sender: mpsc::Sender<Vec<Event>>,
 ) {
+    let Followed { filter, mut cursor, shown } = followed;
     let Reading { trail, searches } = &*streaming.reading;
     let mut stopping = streaming.stopping.clone();
     // The reader learns its position at once, so that it loses nothing if the connection breaks before the first event.
@@ -118,10 +125,10 @@ async fn follow(
         let durable = trail.durable().get();
         // Other slots are other processes: only looking at their folders shows new events.
         if durable != seen || searches.slots().is_some() {
-            let (filter, from) = (filter.clone(), cursor.clone());
+            let (filter, from, shown) = (filter.clone(), cursor.clone(), shown.clone());
             let budget = LOOK_BUDGET.min(searches.budget());
             let found = tokio::select! {
-                found = searches.run(move |search| some(search, &filter, from, budget)) => found,
+                found = searches.run(move |search| some(search, &filter, from, &shown, budget)) => found,
                 () = sender.closed() => return,
             };
             match found {
@@ -150,7 +157,13 @@ async fn follow(
 type Some = (Vec<Event>, Cursor, bool);
 
 /// Some events after the cursor, the cursor after them, and whether that is all there is now.
-fn some(search: &mut Search, filter: &Filter, mut cursor: Cursor, budget: Duration) -> Result<Some, Problem> {
+fn some(
+    search: &mut Search,
+    filter: &Filter,
+    mut cursor: Cursor,
+    shown: &Shown,
+    budget: Duration,
+) -> Result<Some, Problem> {
     let (mut events, mut bytes) = (Vec::new(), 0);
     // Another slot's writer may have been killed: what is shown once must not be shown again.
     let end = cursor.or_later(&search.end());
@@ -160,8 +173,8 @@ fn some(search: &mut Search, filter: &Filter, mut cursor: Cursor, budget: Durati
             return Ok((events, cursor, false));
         }
         cursor.pass(&hit.origin, hit.index);
-        let mut text = Vec::with_capacity(hit.line.len() + 64);
-        push_event(hit, &mut text);
+        let mut text = Vec::with_capacity(hit.exact_line().len() + 64);
+        push_event(hit, shown, &mut text);
         bytes += text.len();
         events.push(Event::default().id(cursor.to_string()).data(String::from_utf8_lossy(&text)));
     }

@@ -15,5 +15,5 @@ pub use answer::{hold_json, retained_json};
 pub(crate) use daily::daily;
 pub(crate) use holds::{add_hold, holds, remove_hold};
 pub(crate) use request::retain;
-pub(crate) use run::Retention;
+pub(crate) use run::{Retention, long};
 pub(crate) use sinks::{forget_sink, sinks};

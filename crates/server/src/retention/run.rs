@@ -56,7 +56,7 @@ impl Retention {
 }
 
 /// Work on the disk that may take minutes: it takes no turn from requests that are soon done.
-pub(super) async fn long<T: Send + 'static>(
+pub(crate) async fn long<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Problem::internal(&error)))

@@ -16,7 +16,7 @@ pub(crate) async fn sinks(
     State(trail): State<Trail>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, Problem> {
-    note_read(&trail, &caller, "/v1/sinks", None).await;
+    note_read(&trail, &caller, "/v1/sinks", None, false).await;
     let sinks = long(move || trail.sinks().map_err(|error| Problem::internal(&error))).await?;
     let sinks = sinks
         .into_iter()

@@ -82,7 +82,7 @@ impl Queue {
         let end = search.end();
         let seen = self.seen.clone();
         let read = search.each(&filter, Order::OLDEST_RECORDED, seen.as_ref(), &mut |hit| {
-            if let Ok(recorded) = hit.read() {
+            if let Ok(recorded) = hit.read(None) {
                 self.apply(&recorded, &hit.origin);
             }
             ControlFlow::Continue(())

@@ -23,6 +23,7 @@ use super::review::{Review, ReviewState, Subject};
 use super::steps::{DECIDED, REQUESTED, Reviews};
 use crate::access::Caller;
 use crate::body::{Bodies, parse};
+use crate::erasure::{erase_keys_for, erased_json};
 use crate::fairness::blocking;
 use crate::own_events::{details, note_read};
 use crate::problem::Problem;
@@ -72,7 +73,7 @@ pub(crate) async fn request(
         }
         let missing = || Problem::not_found(format!("there is no event {}", request.event));
         let hit = found.ok_or_else(missing)?;
-        let recorded = hit.read().map_err(|error| Problem::internal(&error))?;
+        let recorded = hit.read(None).map_err(|error| Problem::internal(&error))?;
         let id = EventId::new(SystemClock.now());
         let mut members = details([
             ("review", Some(id.to_string())),
@@ -145,7 +146,7 @@ pub(crate) async fn decide(
                 approve(change, &reviews, &caller, &review, decide)?;
             }
             Subject::Retention(change) if state == ReviewState::Approved => {
-                may_approve(change, &reviews, &caller, &review)?;
+                may_approve(&change.origin, &reviews, &caller, &review)?;
                 decide()?;
                 // Others may decide while this works.
                 alone.end(&reviews.trail)?;
@@ -154,7 +155,17 @@ pub(crate) async fn decide(
                 let answer = json!({"id": id, "state": state, "retained": retained_json(&retained)});
                 return Ok(axum::Json(answer).into_response());
             }
-            Subject::Policy(_) | Subject::Retention(_) | Subject::Event { .. } => decide()?,
+            Subject::Erasure(change) if state == ReviewState::Approved => {
+                may_approve(&change.origin, &reviews, &caller, &review)?;
+                decide()?;
+                alone.end(&reviews.trail)?;
+                let erased = erase_keys_for(&reviews.trail, &caller, &change.keys, &id)?;
+                let answer = json!({"id": id, "state": state, "erased": erased_json(&erased)});
+                return Ok(axum::Json(answer).into_response());
+            }
+            Subject::Policy(_) | Subject::Retention(_) | Subject::Erasure(_) | Subject::Event { .. } => {
+                decide()?
+            }
         }
         alone.end(&reviews.trail)?;
         Ok(axum::Json(json!({"id": id, "state": state})).into_response())
@@ -176,7 +187,7 @@ pub(crate) async fn list(
     let state = query.one("state")?.map(|name| ReviewState::parse(name).ok_or_else(wrong)).transpose()?;
     let wrong = || Problem::bad_request("query", "before must be the id of a review").with("field", "before");
     let before = query.one("before")?.map(|id| ReviewId::parse(id).ok_or_else(wrong)).transpose()?;
-    note_read(&reviews.trail, &caller, "/v1/reviews", Some(&query)).await;
+    note_read(&reviews.trail, &caller, "/v1/reviews", Some(&query), false).await;
     blocking(move || {
         reviews.refresh()?;
         let (listed, next) = reviews.lock().newest(&caller, state, before, LISTED_MAX);

@@ -42,9 +42,9 @@ pub(crate) fn request_retention(
     Ok(json!({"id": id, "state": "pending", "kind": Retirement::NAME}))
 }
 
-/// Whether this caller may approve it here.
+/// Whether this caller may approve what concerns the trail `origin` here: a retirement, or an erasure.
 pub(super) fn may_approve(
-    change: &Retirement,
+    origin: &str,
     reviews: &Reviews,
     caller: &Caller,
     review: &Review,
@@ -53,9 +53,8 @@ pub(super) fn may_approve(
         let detail = "this needs a second person: whoever requested it can reject but not approve it";
         return Err(Problem::new(StatusCode::FORBIDDEN, "own-request", detail));
     }
-    if change.origin != reviews.trail.origin() {
-        let detail =
-            format!("it concerns the events of {}: decide where that trail is served", change.origin);
+    if origin != reviews.trail.origin() {
+        let detail = format!("it concerns the events of {origin}: decide where that trail is served");
         return Err(Problem::new(StatusCode::CONFLICT, "elsewhere", detail));
     }
     Ok(())

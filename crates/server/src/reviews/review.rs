@@ -39,6 +39,8 @@ pub(super) enum Subject {
     Policy(PolicyChange),
     /// Old events that go once a second person approves.
     Retention(Retirement),
+    /// Somebody whose keys are destroyed once a second person approves.
+    Erasure(Erasure),
 }
 
 /// A review as it is returned.
@@ -81,6 +83,7 @@ impl Review {
             },
             Some(PolicyChange::NAME) => Subject::Policy(PolicyChange::read(&event.details, origin)?),
             Some(Retirement::NAME) => Subject::Retention(Retirement::read(&event.details, origin)?),
+            Some(Erasure::NAME) => Subject::Erasure(Erasure::read(&event.details, origin)?),
             Some(_) => return None,
         };
         Some(Review {
@@ -177,6 +180,25 @@ impl Retirement {
         rule.tenant.clone_from(&self.for_tenant);
         rule.category = self.category.iter().map(|name| Category::parse(name)).collect::<Option<_>>()?;
         Some(rule)
+    }
+}
+
+/// Which keys are to be destroyed: they name nobody.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Erasure {
+    /// The trail whose keys they are.
+    pub(super) origin: String,
+    pub(super) keys: Vec<String>,
+}
+
+impl Erasure {
+    pub(super) const NAME: &str = "erasure";
+
+    /// Parses the details of the event that requests it.
+    pub(super) fn read(details: &Object, origin: &str) -> Option<Erasure> {
+        let Some(Value::Array(keys)) = details.get("keys") else { return None };
+        let keys = keys.iter().map(|key| key.as_str().map(str::to_owned)).collect::<Option<_>>()?;
+        Some(Erasure { origin: origin.to_owned(), keys })
     }
 }
 

@@ -59,6 +59,11 @@ impl Reviews {
         self.second_person.retention
     }
 
+    /// Whether a second person must approve before somebody is erased.
+    pub(crate) fn needs_second_person_to_erase(&self) -> bool {
+        self.second_person.erasure
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,6 +8,8 @@ mod router;
 mod state;
 mod table;
 
+#[cfg(test)]
+pub(crate) use route::Takes;
 pub(crate) use router::router;
 pub(crate) use state::App;
 #[cfg(test)]

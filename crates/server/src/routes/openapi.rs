@@ -6,7 +6,7 @@ use trailseal_event::filter::FILTER_NAMES;
 use trailseal_event::{Category, OWN_KEYS, WARNINGS_MAX};
 
 use super::route::Route;
-use crate::access::Needs;
+use crate::access::{Needs, Scope};
 use crate::admin::{TOKEN_SECONDS_MAX, VIEWER_SECONDS_MAX};
 use crate::query::LIMIT_MAX;
 
@@ -197,7 +197,9 @@ fn success(schema: &str) -> Value {
         "Text" | "Proof" | "Bytes" | "Stream" | "Policy" => ("*/*", json!({"type": "string"})),
         "Event" | "Page" | "Object" | "Origins" | "Reviews" | "Tokens" | "Summary" | "Verified"
         | "AdminStats" | "Key" | "Review" | "Token" | "Accepted" | "Holds" | "HoldAdded" | "Retained"
-        | "Sinks" => ("application/json", json!({"$ref": format!("#/components/schemas/{schema}")})),
+        | "Erased" | "Sinks" => {
+            ("application/json", json!({"$ref": format!("#/components/schemas/{schema}")}))
+        }
         _ => ("application/json", json!({})),
     };
     let mut content = Map::new();
@@ -278,7 +280,7 @@ fn schemas() -> Value {
             "resource": {"type": ["string", "null"]}, "ttl_seconds": {"type": ["integer", "null"], "minimum": 1, "maximum": VIEWER_SECONDS_MAX}}},
         "TokenRequest": {"type": "object", "required": ["name", "scopes"], "additionalProperties": false, "properties": {
             "name": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
-            "scopes": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": ["write", "read", "review", "admin"]}},
+            "scopes": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": Scope::ALL.map(Scope::name)}},
             "tenant": {"type": ["string", "null"]}, "expires": {"type": ["string", "null"], "format": "date-time"},
             "ttl_seconds": {"type": ["integer", "null"], "minimum": 1, "maximum": TOKEN_SECONDS_MAX}}},
         "Holds": list_of("holds"),
@@ -296,6 +298,12 @@ fn schemas() -> Value {
             "dry_run": {"type": "boolean"}, "events": number, "bytes": number, "segments": number,
             "segments_removed": number, "freed_bytes": number, "archive": {"type": ["string", "null"]},
             "retired_by": {"type": "array", "items": number}, "kept": {"type": "object"}}},
+        "ErasureRequest": {"type": "object", "additionalProperties": false, "properties": {
+            "subject": {"type": ["string", "null"], "description": "The person, where the path has `-`: then no log of addresses has the id"},
+            "dry_run": {"type": "boolean"}, "reason": {"type": ["string", "null"], "maxLength": 4_096}}},
+        "Erased": {"type": "object", "required": ["dry_run", "keys"], "properties": {
+            "dry_run": {"type": "boolean"}, "keys": {"type": "array", "items": text},
+            "erased_by": {"type": "array", "items": number}, "already": {"type": ["object", "null"]}}},
         "Sinks": list_of("sinks"),
         "Problem": {"type": "object", "required": ["type", "title", "status", "detail"], "properties": {
             "type": text, "title": text, "status": {"type": "integer"}, "detail": text}},

@@ -13,7 +13,7 @@ use super::route::{Route, Takes};
 use super::state::App;
 use crate::access::{Needs, Scope};
 use crate::pages::Protection;
-use crate::{admin, health, pages, read, record, retention, reviews};
+use crate::{admin, erasure, health, pages, read, record, retention, reviews};
 
 use Needs::{Nothing, Tiles, WholeTrail};
 use Scope::{Admin, Read, Review, Write};
@@ -94,6 +94,8 @@ pub(crate) fn table() -> Vec<Row> {
             gives 204 "Nothing", or &[404, 503]),
         route!(POST "/v1/retention", WholeTrail(Admin), "Retire old events, or say what would go", post(retention::retain),
             body "RetentionRequest", gives 200 "Retained", or &[202, 400, 408, 409, 413, 415, 422, 503]),
+        route!(POST "/v1/subjects/{id}/erase", WholeTrail(Admin), "Erase a person, or say what would be", post(erasure::erase),
+            body "ErasureRequest", gives 200 "Erased", or &[202, 400, 404, 408, 409, 413, 415, 422, 503]),
         route!(GET "/v1/sinks", WholeTrail(Admin), "Sinks that hold up retirement until they have an event", get(retention::sinks),
             gives 200 "Sinks"),
         route!(DELETE "/v1/sinks/{name}", WholeTrail(Admin), "Forget a sink that is gone for good", delete(retention::forget_sink),

@@ -3,10 +3,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use trailseal_event::personal::PersonalKeys;
 use trailseal_index::{Hit, Search, SearchError};
 
 use super::{Cursor, Order, Page, Place, QueryError, RecordedEvent, Wanted};
-use crate::Filter;
+use crate::{Event, Filter};
 
 /// The trails of a folder, with their indexes.
 pub(crate) struct Finder(Search);
@@ -27,6 +28,7 @@ impl Finder {
         order: Order,
         after: Option<&Cursor>,
         limit: usize,
+        keys: Option<&dyn PersonalKeys>,
     ) -> Result<Page, QueryError> {
         let order: trailseal_index::Order = order.into();
         let after = match after {
@@ -40,7 +42,7 @@ impl Finder {
             None => None,
         };
         let page = self.0.page(filter, order, after.as_ref(), limit.max(1), None)?;
-        let events = page.hits.iter().map(read).collect::<Result<_, _>>()?;
+        let events = page.hits.iter().map(|hit| read(hit, keys)).collect::<Result<_, _>>()?;
         Ok(Page { events, next: page.next.map(|cursor| Cursor(cursor.to_string())) })
     }
 
@@ -89,7 +91,7 @@ impl Finder {
         each: &mut dyn FnMut(RecordedEvent) -> ControlFlow<()>,
     ) -> Result<(), QueryError> {
         let mut failed = None;
-        self.0.each(filter, order.into(), None, &mut |hit| match read(hit) {
+        self.0.each(filter, order.into(), None, &mut |hit| match read(hit, None) {
             Ok(event) => each(event),
             Err(error) => {
                 failed = Some(error);
@@ -100,9 +102,10 @@ impl Finder {
     }
 }
 
-fn read(hit: &Hit) -> Result<RecordedEvent, QueryError> {
-    let recorded = hit.read().map_err(|error| QueryError::Index(Box::new(error)))?;
-    Ok(RecordedEvent::new(Arc::clone(&hit.origin), recorded, hit.line.clone()))
+fn read(hit: &Hit, keys: Option<&dyn PersonalKeys>) -> Result<RecordedEvent, QueryError> {
+    let line = hit.exact_line();
+    let recorded = Event::from_line(line).map_err(|error| QueryError::Index(Box::new(error)))?;
+    Ok(RecordedEvent::of_line(Arc::clone(&hit.origin), recorded, line, keys))
 }
 
 impl From<Order> for trailseal_index::Order {

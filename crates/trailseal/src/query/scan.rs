@@ -13,6 +13,7 @@ use trailseal_core::{Reader, load_mask_key, trails_in};
 use trailseal_event::Recorded;
 use trailseal_event::line::parse_front;
 use trailseal_event::mask::MaskKey;
+use trailseal_event::personal::PersonalKeys;
 
 use super::{Cursor, Order, Page, Place, QueryError, RecordedEvent, Wanted};
 use crate::{Filter, ReadError, Timestamp};
@@ -68,10 +69,12 @@ impl Finder {
         order: Order,
         after: Option<&Cursor>,
         limit: usize,
+        keys: Option<&dyn PersonalKeys>,
     ) -> Result<Page, QueryError> {
         let after = after.map(|cursor| decode(cursor, order).ok_or(QueryError::Cursor)).transpose()?;
         let limit = limit.max(1);
-        let mut found = self.first(filter, order, after.as_ref(), limit.saturating_add(1), &|_| true)?;
+        let mut found =
+            self.first(filter, order, after.as_ref(), limit.saturating_add(1), (&|_| true, keys))?;
         let has_more = found.len() > limit;
         found.truncate(limit);
         let next = found.last().filter(|_| has_more).map(|(key, _)| encode(key, order));
@@ -87,7 +90,7 @@ impl Finder {
         offset: usize,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, QueryError> {
-        let found = self.first(filter, order, None, offset.saturating_add(limit), wanted)?;
+        let found = self.first(filter, order, None, offset.saturating_add(limit), (wanted, None))?;
         Ok(found.into_iter().skip(offset).map(|(_, event)| event).collect())
     }
 
@@ -115,11 +118,11 @@ impl Finder {
         order: Order,
         after: Option<&Key>,
         limit: usize,
-        wanted: &Wanted<'_>,
+        (wanted, keys): (&Wanted<'_>, Option<&dyn PersonalKeys>),
     ) -> Result<Vec<(Key, RecordedEvent)>, QueryError> {
         let mut kept = Kept { order, limit, events: BTreeMap::new() };
         for member in self.members.iter_mut().filter(|member| member.is_asked_for(filter)) {
-            member.gather(filter, after, wanted, &mut kept)?;
+            member.gather(filter, after, (wanted, keys), &mut kept)?;
         }
         let events = kept.events.into_iter();
         Ok(if order.is_newest_first() { events.rev().collect() } else { events.collect() })
@@ -135,7 +138,7 @@ impl Member {
         &mut self,
         filter: &Filter,
         after: Option<&Key>,
-        wanted: &Wanted<'_>,
+        (wanted, keys): (&Wanted<'_>, Option<&dyn PersonalKeys>),
         kept: &mut Kept,
     ) -> Result<(), QueryError> {
         let filter = filter.as_stored(self.key.as_ref());
@@ -150,7 +153,7 @@ impl Member {
             };
             let key = order.key(&recorded, &origin);
             if after.is_none_or(|after| order.is_behind(&key, after)) {
-                kept.keep(key, || RecordedEvent::new(origin.clone(), recorded, line.to_vec()));
+                kept.keep(key, || RecordedEvent::of_line(origin.clone(), recorded, line, keys));
             }
             ControlFlow::Continue(())
         };

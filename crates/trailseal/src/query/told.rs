@@ -77,6 +77,7 @@ impl Query {
         ] {
             tell(name, time.iter().map(ToString::to_string).collect());
         }
+        tell("personal", self.personal.then(|| "true".to_owned()).into_iter().collect());
         tell("system", system.then(|| "true".to_owned()).into_iter().collect());
         told
     }

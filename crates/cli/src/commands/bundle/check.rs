@@ -16,12 +16,13 @@ use flate2::bufread::DeflateDecoder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use trailseal_core::file::open_named;
+use trailseal_event::personal::is_shown_line;
 use trailseal_export::{BUNDLE_FORMAT, WHAT_A_BUNDLE_PROVES};
 use trailseal_tlog::{Checkpoint, Hash, KeyRing, SignedNote, VerifyingKey, leaf_hash, verify_inclusion};
 
 use super::super::text::write_out;
 use super::layout::{LayoutError, Place, walk};
-use super::{MEMBERS, PACKED_LINES, hex};
+use super::{MEMBERS, PACKED_LINES, SHOWN_LINES, hex};
 use crate::failure::{Failure, Outcome};
 use crate::output::thousands;
 
@@ -58,6 +59,8 @@ struct CheckedOrigin {
     count: u64,
     checkpoint: Checkpoint,
     key: VerifyingKey,
+    /// Whether it also has the lines with personal values in plain.
+    is_shown: bool,
 }
 
 impl Checked {
@@ -65,11 +68,15 @@ impl Checked {
         self.origins.iter().map(|origin| origin.count).sum()
     }
 
-    fn to_json(&self) -> String {
+    fn has_personal(&self) -> bool {
+        self.origins.iter().any(|origin| origin.is_shown)
+    }
+
+    pub(super) fn to_json(&self) -> String {
         let origins: Vec<Value> = self
             .origins
             .iter()
-            .map(|CheckedOrigin { count, checkpoint, key }| {
+            .map(|CheckedOrigin { count, checkpoint, key, .. }| {
                 json!({
                     "origin": checkpoint.origin.as_str(), "count": count, "tree_size": checkpoint.size,
                     "public_key": key.to_string(),
@@ -80,6 +87,9 @@ impl Checked {
         if !self.is_key_pinned {
             cannot_rule_out.push("key_replaced");
         }
+        if self.has_personal() {
+            cannot_rule_out.push("personal_values");
+        }
         json!({
             "ok": true, "count": self.count(), "origins": origins, "key_pinned": self.is_key_pinned,
             "proves": WHAT_A_BUNDLE_PROVES, "cannot_rule_out": cannot_rule_out,
@@ -89,12 +99,15 @@ impl Checked {
 
     fn to_text(&self) -> String {
         let mut text = format!("ok {} events are genuine", thousands(self.count()));
-        for CheckedOrigin { count, checkpoint, key } in &self.origins {
+        for CheckedOrigin { count, checkpoint, key, .. } in &self.origins {
             text.push_str(&format!("\n{} of {}, signed by {key}", thousands(*count), checkpoint.origin));
         }
         text.push_str("\ncannot rule out: that lines were left out");
         if !self.is_key_pinned {
             text.push_str("; that it was signed by somebody else's key (give the public key: --public-key)");
+        }
+        if self.has_personal() {
+            text.push_str("; that personal values in plain were made up: only their cipher text is proved");
         }
         text
     }
@@ -146,6 +159,11 @@ impl Zip {
             names[0] = packed;
         }
         names
+    }
+
+    /// The name of the member with an origin's lines in plain, if there is one.
+    fn shown_lines_of(&self, folder: usize) -> Option<String> {
+        Some(format!("{folder}/{SHOWN_LINES}")).filter(|name| self.places.contains_key(name))
     }
 
     /// Decompresses a member.
@@ -220,7 +238,8 @@ pub(super) fn check(path: &Path, pinned: &[VerifyingKey]) -> Result<Checked, Ref
     }
     // Two members with one name, or one that the manifest does not list, would let other tools extract something other
     // than what is proved here.
-    let of_origins = (0..claimed.len()).flat_map(|folder| zip.members_of(folder));
+    let of_origins = (0..claimed.len())
+        .flat_map(|folder| zip.members_of(folder).into_iter().chain(zip.shown_lines_of(folder)));
     if !of_origins.chain(["manifest.json".to_owned()]).eq(zip.names.iter().cloned()) {
         return wrong("its members are not those of its manifest, or in another order");
     }
@@ -266,6 +285,8 @@ fn check_origin(
     let (checkpoint, key) = signed_by(zip, &checkpoint, &public_key, members, pinned)?;
     let mut lines = Lines::open(zip, &lines, LINE_BYTES_MAX)?;
     let mut proofs = Lines::open(zip, &proofs, PROOF_BYTES_MAX)?;
+    let shown = zip.shown_lines_of(folder);
+    let mut shown = shown.map(|name| Lines::open(zip, &name, LINE_BYTES_MAX)).transpose()?;
     let (mut count, mut next) = (0, 0);
     loop {
         match (lines.next()?, proofs.next()?) {
@@ -285,10 +306,26 @@ fn check_origin(
         if verify_inclusion(&leaf, index, checkpoint.size, &hashes, &checkpoint.root).is_err() {
             return wrong(format!("line {count} is not event {index} of {}", checkpoint.origin));
         }
+        if let Some(shown) = &mut shown
+            && !(shown.next()? && is_same_line(lines.line(), shown.line()))
+        {
+            return wrong(format!("line {count} of {} is not the one that is proved", shown.name));
+        }
     }
     lines.end(members)?;
     proofs.end(members)?;
-    Ok(CheckedOrigin { count, checkpoint, key })
+    let is_shown = shown.is_some();
+    if let Some(mut shown) = shown {
+        if shown.next()? {
+            return wrong(format!("{} has more lines than are proved", shown.name));
+        }
+        shown.end(members)?;
+    }
+    Ok(CheckedOrigin { count, checkpoint, key, is_shown })
+}
+
+fn is_same_line(line: &[u8], shown: &[u8]) -> bool {
+    is_shown_line(line, shown) || cfg!(trailseal_fault = "personal_lines_not_compared")
 }
 
 /// The checkpoint, and the trusted key that signed it.

@@ -9,6 +9,7 @@ use trailseal_core::file::StdFiles;
 use trailseal_core::{Ack, Options, Trail};
 use trailseal_event::Event;
 use trailseal_event::filter::Filter;
+use trailseal_event::personal::{Key, KeyName, PersonalKeys};
 use trailseal_export::BundleWriter;
 use trailseal_index::Search;
 use zip::ZipWriter;
@@ -31,9 +32,9 @@ fn genuine() -> [Vec<u8>; 2] {
     trail.close(std::time::Duration::from_secs(60)).unwrap();
     let mut search = Search::open(&folder.path().join("trail"), Arc::new(StdFiles)).unwrap();
     let (filter, flags, path) = (Filter::default(), Filters::default(), folder.path().join("e.zip"));
-    write(&mut search, &filter, &flags, Some(&path)).unwrap();
+    write(&mut search, &filter, &flags, None, Some(&path)).unwrap();
     let mut piped = Vec::new();
-    fill(BundleWriter::to_pipe(UntilItFails::new(&mut piped)), &mut search, &filter, &flags).unwrap();
+    fill(BundleWriter::to_pipe(UntilItFails::new(&mut piped)), &mut search, &filter, &flags, None).unwrap();
     [std::fs::read(path).unwrap(), piped]
 }
 
@@ -156,4 +157,66 @@ fn a_bundle_may_be_larger_than_four_gigabytes() {
         let is_content = places.iter().any(|place| place.packed.contains(&(at as u64 + FAR)));
         assert_eq!(walk_from(&mut Far(Cursor::new(changed)), FAR).is_ok(), is_content, "{at}");
     }
+}
+
+/// Opens nothing: then a reader sees another word than without any.
+struct NoKeys;
+
+impl PersonalKeys for NoKeys {
+    fn key(&self, _: KeyName) -> Key {
+        Key::Missing
+    }
+}
+
+/// Writes the members of a bundle again, in their order, each as `change` gives it.
+fn remade(bytes: &[u8], change: impl Fn(&str, String) -> String) -> Vec<u8> {
+    let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+    let mut bundle = BundleWriter::new(Cursor::new(Vec::new()));
+    let mut about = serde_json::Map::new();
+    for at in 0..zip.len() {
+        let mut member = zip.by_index(at).unwrap();
+        let mut text = String::new();
+        member.read_to_string(&mut text).unwrap();
+        match member.name().unwrap() {
+            name if name == "manifest.json" => about = serde_json::from_str(&text).unwrap(),
+            name => bundle.whole_member(name.to_string(), &change(&name, text)).unwrap(),
+        }
+    }
+    bundle.finish(about).unwrap().into_inner()
+}
+
+#[test]
+fn lines_in_plain_are_those_that_are_proved_and_nothing_else_is_said_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let trail = Trail::open(folder.path().join("trail"), Options::default()).unwrap();
+    let token = format!("erasable:3fa91c02-1f:{}", "A".repeat(40));
+    for number in 0..EVENTS {
+        trail.record_ack(&Event::new(format!("a{number}")).detail("mail", &*token), Ack::Durable).unwrap();
+    }
+    trail.close(std::time::Duration::from_secs(60)).unwrap();
+    let mut search = Search::open(&folder.path().join("trail"), Arc::new(StdFiles)).unwrap();
+    let (filter, flags, path) = (Filter::default(), Filters::default(), folder.path().join("e.zip"));
+    write(&mut search, &filter, &flags, Some(&NoKeys), Some(&path)).unwrap();
+    let genuine = std::fs::read(&path).unwrap();
+    assert_eq!(checked(&path, &remade(&genuine, |_, text| text)), Some(EVENTS));
+    let told = check(&path, &[]).ok().unwrap().to_json();
+    assert!(told.contains("\"personal_values\""), "{told}");
+    for (from, to) in
+        [("a3", "b3"), ("unreadable", "unreadable\",\"x\":\"y"), ("\"unreadable\"", ""), ("\n", "")]
+    {
+        let changed = |name: &str, text: String| match name {
+            "0/personal.jsonl" => text.replacen(from, to, 1),
+            _ => text,
+        };
+        assert_eq!(checked(&path, &remade(&genuine, changed)), None, "{from:?} became {to:?}");
+    }
+    let more = |name: &str, text: String| match name {
+        "0/personal.jsonl" => text.clone() + text.lines().next().unwrap() + "\n",
+        _ => text,
+    };
+    assert_eq!(checked(&path, &remade(&genuine, more)), None, "one line more");
+    let other = |_: &str, text: String| text.replace("unreadable", "somebody@example.com");
+    assert_eq!(checked(&path, &remade(&genuine, other)), Some(EVENTS), "what a value is, nothing proves");
+    // One member more or less than those is refused.
+    assert_eq!(checked(&path, &remade(&GENUINE[0], |_, text| text)), Some(EVENTS));
 }

@@ -1,5 +1,6 @@
 //! Writes bundles one member after the other, so that any number of events needs little memory.
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, Seek, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -9,11 +10,13 @@ use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::{Reader, load_mask_key};
 use trailseal_event::Index;
 use trailseal_event::filter::Filter;
+use trailseal_event::personal::{PersonalKeys, reveal};
 use trailseal_export::{BundleWriter, Member, WHAT_A_BUNDLE_PROVES};
 use trailseal_index::Search;
 use trailseal_tlog::{Checkpoint, Hash};
 
 use super::super::query::keep_going;
+use super::SHOWN_LINES;
 use crate::arguments::Filters;
 use crate::destination::Destination;
 use crate::failure::{Failure, Outcome};
@@ -21,18 +24,21 @@ use crate::output::{is_terminal, tell, thousands};
 
 const BUFFER_BYTES: usize = 1 << 18;
 
-/// Writes a bundle of the sealed events that match, of all trails; returns how many.
+/// Writes a bundle of the sealed events that match, of all trails; returns how many. With `keys` it also has the lines
+/// with their personal values in plain, which proves nothing of these.
 pub(crate) fn write(
     search: &mut Search,
     filter: &Filter,
     flags: &Filters,
+    keys: Option<&dyn PersonalKeys>,
     out: Option<&Path>,
 ) -> Outcome<u64> {
     match out {
         Some(path) => {
             let mut destination = Destination::create(path)?;
             let bundle = BundleWriter::new(BufWriter::with_capacity(BUFFER_BYTES, destination.file()));
-            let count = fill(bundle, search, filter, flags).map_err(|failure| destination.failed(failure))?;
+            let count =
+                fill(bundle, search, filter, flags, keys).map_err(|failure| destination.failed(failure))?;
             destination.finish()?;
             Ok(count)
         }
@@ -41,7 +47,7 @@ pub(crate) fn write(
         }
         None => {
             let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
-            fill(BundleWriter::to_pipe(UntilItFails::new(stdout)), search, filter, flags)
+            fill(BundleWriter::to_pipe(UntilItFails::new(stdout)), search, filter, flags, keys)
         }
     }
 }
@@ -57,6 +63,7 @@ pub(super) fn fill<W: Write + Seek>(
     search: &mut Search,
     filter: &Filter,
     flags: &Filters,
+    keys: Option<&dyn PersonalKeys>,
 ) -> Outcome<u64> {
     let names: Vec<String> = search.readers().map(|reader| reader.origin().to_owned()).collect();
     let wanted = names.iter().filter(|name| filter.origin.is_empty() || filter.origin.contains(name));
@@ -65,6 +72,10 @@ pub(super) fn fill<W: Write + Seek>(
         let Some(reader) = search.reader_of(name) else { continue };
         let (note, checkpoint) = reader.checkpoint()?;
         let indexes = origin(&mut bundle, folder, reader, filter, (&note, &checkpoint))?;
+        if let Some(keys) = keys {
+            let member = bundle.member(format!("{folder}/{SHOWN_LINES}"))?;
+            lines(member, reader, filter, &checkpoint, &|line| reveal(line, Some(keys)))?;
+        }
         origins.push(json!({
             "origin": name, "folder": folder.to_string(), "count": indexes, "tree_size": checkpoint.size,
         }));
@@ -92,7 +103,7 @@ fn origin<W: Write + Seek>(
     (note, checkpoint): (&str, &Checkpoint),
 ) -> Outcome<u64> {
     let member = bundle.member(format!("{folder}/lines.jsonl"))?;
-    let indexes = lines(member, reader, filter, checkpoint)?;
+    let indexes = lines(member, reader, filter, checkpoint, &|line| Cow::Borrowed(line))?;
     let mut member = bundle.member(format!("{folder}/proofs.jsonl"))?;
     for index in &indexes {
         let hashes = reader.inclusion(Index::new(*index), checkpoint)?;
@@ -106,12 +117,13 @@ fn origin<W: Write + Seek>(
     Ok(indexes.len() as u64)
 }
 
-/// Writes the lines, and returns their indexes.
+/// Writes the lines as `shown` gives them, and returns their indexes.
 fn lines<W: Write + Seek>(
     mut member: Member<'_, W>,
     reader: &mut Reader,
     filter: &Filter,
     checkpoint: &Checkpoint,
+    shown: &dyn Fn(&[u8]) -> Cow<'_, [u8]>,
 ) -> Outcome<Vec<u64>> {
     let key = load_mask_key(reader.folder()).ok().flatten();
     let filter = &filter.as_stored(key.as_ref());
@@ -124,7 +136,7 @@ fn lines<W: Write + Seek>(
             return ControlFlow::Continue(());
         }
         indexes.push(index.get());
-        keep_going(member.write_all(line).and_then(|()| member.write_all(b"\n")), &mut failed)
+        keep_going(member.write_all(&shown(line)).and_then(|()| member.write_all(b"\n")), &mut failed)
     })?;
     failed.map_or(Ok(()), Err)?;
     member.end();

@@ -69,7 +69,7 @@ fn named_policies(reader: &Reader) -> Vec<Named> {
     {
         for hit in &page.hits {
             // What is damaged is `verify`'s to name.
-            let Ok(recorded) = hit.read() else { return named };
+            let Ok(recorded) = hit.read(None) else { return named };
             let is_opening = recorded.event.action == "trail.opened";
             named.push(Named { index: hit.index.get(), is_opening, details: recorded.event.details.clone() });
         }

@@ -4,6 +4,7 @@
 //! is on disk: whatever dies in between, too much is held, never too little. An opening records the event that a killed
 //! process did not.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{MutexGuard, PoisonError};
@@ -64,7 +65,7 @@ struct Holds {
 
 impl Hold {
     /// What it holds, the trail's own events included.
-    pub(super) fn filter(&self) -> Result<Filter, HoldError> {
+    pub(in super::super) fn filter(&self) -> Result<Filter, HoldError> {
         let mut filter = Filter { system: true, ..Filter::default() };
         for (name, value) in &self.filters {
             filter.set(name, value, Timestamp::default())?;
@@ -217,13 +218,14 @@ impl Trail {
     }
 
     /// How many events are announced and not removed yet. While it is held, nothing is announced and no hold changes.
-    pub(super) fn lock_holds(&self) -> MutexGuard<'_, u64> {
+    pub(in super::super) fn lock_holds(&self) -> MutexGuard<'_, u64> {
         self.inner.announced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A filter as it is kept: without what masking would hide, and with a time in the place of an age.
     fn as_held(&self, name: &str, value: &str, now: Timestamp) -> Result<(String, String), HoldError> {
-        let shown = self.shown(name, value);
+        // A hold on a text finds it, so it is kept as it is.
+        let shown = if name == "text" { Cow::Borrowed(value) } else { self.shown(name, value) };
         // Refuses what is not understood, with the value as it was given.
         Filter::default().set(name, value, now)?;
         if name == "resource" && shown != value {

@@ -1,0 +1,24 @@
+//! The keys of people, in a file of their own.
+//!
+//! What must hold: a durable line's key is durable, or the value in it was never confirmed; a slot is used for one person
+//! once, and never again; and a key that was destroyed comes back with no opening, also if an older file is put back.
+//!
+//! A person's first event takes a slot: key and keyed hash of the person's id are written together, which costs a write
+//! into the system's cache, and no wait. The writer syncs the file before the segment. Room for slots is made ahead, and
+//! synced, so that this is mostly an overwrite of blocks that are there; if callers use it up, they write beyond it.
+
+mod list;
+mod master;
+mod open;
+mod reader;
+mod slot;
+mod store;
+
+pub(crate) use list::{ErasedEvent, ErasedList, Erasing, details, may_be_erased, read_erased};
+pub use master::{MasterKey, PersonalKeysOptions};
+pub(crate) use open::{KeysFound, SaidKeys, open_or_make};
+pub use open::{PersonalKeysError, key_file};
+pub use reader::open_personal_keys;
+pub use slot::{KeyFileHeader, KeySlot};
+pub use store::PersonalStats;
+pub(crate) use store::{KeyStore, ToErase};

@@ -1,0 +1,628 @@
+//! The open key file of a trail that is written.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hasher as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+use trailseal_event::personal::{Key, KeyName, PersonalKeys, SubjectKey, SubjectKeys};
+
+use super::slot::{KeySlot, SLOT_BYTES, SubjectHash, Wrapping, slot_offset};
+use crate::file::{Files, Standing, UpdateFile};
+
+/// Room is made when fewer slots than this are free.
+const ROOM_MIN: u64 = 512;
+/// How many slots are made at once.
+pub(super) const ROOM_STEP: u64 = 1_024;
+/// How many parts the cache of keys has, and how many keys each holds.
+const CACHE_PARTS: usize = 64;
+const CACHE_PART_KEYS: usize = 64;
+/// One read while the table is loaded.
+const READ_SLOTS: usize = 8_192;
+const NO_SUBJECT: SubjectHash = [0; 16];
+const ERASED_SUBJECT: SubjectHash = [0xFF; 16];
+
+/// Statistics about the keys of people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PersonalStats {
+    /// People who have a key.
+    pub subjects: u64,
+    /// Slots that are free and on disk.
+    pub free_keys: u64,
+    /// How often a person's first event found none of them and wrote beyond.
+    pub dry: u64,
+    /// Values that were masked because their key could not be kept.
+    pub not_kept: u64,
+    /// Keys that were destroyed.
+    pub erased: u64,
+    /// Why keys cannot be kept now, if so.
+    pub trouble: Option<String>,
+}
+
+/// The keys of people.
+pub(crate) struct KeyStore {
+    path: PathBuf,
+    files: Arc<dyn Files>,
+    file: RwLock<Arc<dyn UpdateFile>>,
+    id: u32,
+    wrapping: Wrapping,
+    table: Mutex<Table>,
+    /// Whether something was written that the writer has to sync.
+    is_dirty: AtomicBool,
+    /// Held while slots are synced or destroyed.
+    syncing: Mutex<()>,
+    cache: Vec<Mutex<HashMap<u128, Arc<SubjectKey>>>>,
+    /// Keyed, so that nobody can choose ids of one part.
+    hasher: SipHasher13,
+    /// 64 random bits; the upper half of the count is added to them.
+    nonce_prefix: u64,
+    nonces: AtomicU64,
+    /// Keys of other files that were destroyed.
+    erased_elsewhere: Mutex<HashSet<KeyName>>,
+    dry: AtomicU64,
+    not_kept: AtomicU64,
+    trouble: Mutex<Option<String>>,
+    is_told: AtomicBool,
+}
+
+#[derive(Default)]
+struct Table {
+    /// The slot of each person who has one.
+    live: HashMap<SubjectHash, u64>,
+    /// By slot, whose it is, if its key is there: a person may have several, of which the last is written with.
+    slots: Vec<SubjectHash>,
+    /// People who were erased, and by which event and when.
+    erased: HashMap<SubjectHash, (u64, i64)>,
+    erased_keys: u64,
+    /// The first slot that was never used.
+    next: u64,
+    /// How many slots are on disk.
+    room: u64,
+    /// Slots that were written and not synced.
+    unsynced: Vec<(u64, [u8; SLOT_BYTES])>,
+    /// Whether the last sync failed: then they must be written again.
+    has_failed: bool,
+    damaged: u64,
+}
+
+/// What is to be destroyed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ToErase {
+    pub(crate) slot: u64,
+    pub(crate) subject: SubjectHash,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl KeyStore {
+    /// Loads the table of an open key file.
+    pub(super) fn load(
+        files: &Arc<dyn Files>,
+        path: &Path,
+        file: Box<dyn UpdateFile>,
+        id: u32,
+        wrapping: Wrapping,
+    ) -> io::Result<KeyStore> {
+        let mut table = Table::default();
+        let len = file.len_bytes()?;
+        // Only whole slots count.
+        table.room = len.saturating_sub(slot_offset(0)) / SLOT_BYTES as u64;
+        let mut bytes = vec![0; READ_SLOTS * SLOT_BYTES];
+        let mut number = 0;
+        while number < table.room {
+            let count = file.read_at(slot_offset(number), &mut bytes)?;
+            let (slots, _) = bytes[..count].as_chunks::<SLOT_BYTES>();
+            if slots.is_empty() {
+                break;
+            }
+            for slot in slots {
+                table.take(number, KeySlot::parse(slot, number));
+                number += 1;
+            }
+        }
+        table.room = number;
+        let mut random = [0; 24];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|place| random[at + place]));
+        Ok(KeyStore {
+            path: path.to_owned(),
+            files: files.clone(),
+            file: RwLock::new(file.into()),
+            id,
+            wrapping,
+            table: Mutex::new(table),
+            is_dirty: AtomicBool::new(false),
+            syncing: Mutex::default(),
+            cache: (0..CACHE_PARTS).map(|_| Mutex::default()).collect(),
+            hasher: SipHasher13::new_with_keys(word(0), word(8)),
+            nonce_prefix: word(16),
+            nonces: AtomicU64::new(0),
+            erased_elsewhere: Mutex::default(),
+            dry: AtomicU64::new(0),
+            not_kept: AtomicU64::new(0),
+            trouble: Mutex::default(),
+            is_told: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The id of the file, and the first slot that was never used.
+    pub(crate) fn used(&self) -> (u32, u64) {
+        (self.id, locked(&self.table).next)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// How many slots are damaged.
+    pub(crate) fn damaged(&self) -> u64 {
+        locked(&self.table).damaged
+    }
+
+    pub(crate) fn stats(&self) -> PersonalStats {
+        let table = locked(&self.table);
+        PersonalStats {
+            subjects: table.live.len() as u64,
+            free_keys: table.room.saturating_sub(table.next),
+            dry: self.dry.load(Ordering::Relaxed),
+            not_kept: self.not_kept.load(Ordering::Relaxed),
+            erased: table.erased_keys,
+            trouble: locked(&self.trouble).clone(),
+        }
+    }
+
+    /// Counts values that were masked because their key could not be kept; says why, the first time.
+    pub(crate) fn count_not_kept(&self, values: u64) -> Option<String> {
+        self.not_kept.fetch_add(values, Ordering::Relaxed);
+        let is_told = self.is_told.swap(true, Ordering::Relaxed);
+        (!is_told).then(|| locked(&self.trouble).clone().unwrap_or_default())
+    }
+
+    /// Notes keys of other files that were destroyed.
+    pub(crate) fn note_erased_elsewhere(&self, names: impl IntoIterator<Item = KeyName>) {
+        locked(&self.erased_elsewhere).extend(names.into_iter().filter(|name| name.file != self.id));
+    }
+
+    /// Slots below `to` that were never used get no key any more: lines may name them. Returns those among `named`.
+    pub(crate) fn skip_to(&self, to: u64, named: &[u64]) -> io::Result<u64> {
+        let mut table = locked(&self.table);
+        let mut lost = 0;
+        for number in named.iter().copied().filter(|number| *number < to) {
+            if number < table.next && !matches!(self.read(number)?, KeySlot::Free) {
+                continue;
+            }
+            self.file().write_at(slot_offset(number), &KeySlot::Lost.to_bytes(number))?;
+            lost += 1;
+        }
+        if let Some(last) = to.checked_sub(1).filter(|last| *last >= table.next && !named.contains(last)) {
+            // So that the next opening goes on from here, too.
+            self.file().write_at(slot_offset(last), &KeySlot::Lost.to_bytes(last))?;
+            self.file().sync_data()?;
+        }
+        table.next = table.next.max(to);
+        let next = table.next as usize;
+        if table.slots.len() < next {
+            table.slots.resize(next, NO_SUBJECT);
+        }
+        if lost > 0 {
+            self.file().sync_data()?;
+        }
+        Ok(lost)
+    }
+
+    fn read(&self, number: u64) -> io::Result<KeySlot> {
+        let mut bytes = [0; SLOT_BYTES];
+        let count = self.file().read_at(slot_offset(number), &mut bytes)?;
+        Ok(if count < SLOT_BYTES { KeySlot::Free } else { KeySlot::parse(&bytes, number) })
+    }
+
+    fn key_in(&self, number: u64) -> io::Result<Option<Arc<SubjectKey>>> {
+        let KeySlot::Used(used) = self.read(number)? else { return Ok(None) };
+        let key = self.wrapping.unwrap(number, &used);
+        Ok(key.and_then(|key| SubjectKey::new(self.wrapping.name(number), &key)).map(Arc::new))
+    }
+
+    /// A new key of a person, in the next slot. If it cannot be written, the slot is given up.
+    fn new_key(&self, table: &mut Table, subject: SubjectHash) -> io::Result<Arc<SubjectKey>> {
+        let number = table.next;
+        let mut random = [0; 44];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let key: [u8; 32] = std::array::from_fn(|place| random[place]);
+        let nonce: [u8; 12] = std::array::from_fn(|place| random[32 + place]);
+        let failed = || io::Error::other("the cipher takes no key");
+        let used = self.wrapping.wrap(number, subject, nonce, &key).ok_or_else(failed)?;
+        let bytes = KeySlot::Used(used).to_bytes(number);
+        let made = SubjectKey::new(self.wrapping.name(number), &key).ok_or_else(failed)?;
+        table.next += 1;
+        table.slots.resize(table.next as usize, NO_SUBJECT);
+        self.file().write_at(slot_offset(number), &bytes)?;
+        table.slots[number as usize] = subject;
+        table.live.insert(subject, number);
+        table.unsynced.push((number, bytes));
+        if number >= table.room {
+            self.dry.fetch_add(1, Ordering::Relaxed);
+        }
+        // Before anybody gets the key: whoever writes with it finds the flag set.
+        if !cfg!(trailseal_fault = "personal_key_unsynced") {
+            self.is_dirty.store(true, Ordering::Release);
+        }
+        Ok(Arc::new(made))
+    }
+
+    fn found_or_new(&self, subject: &str) -> io::Result<Arc<SubjectKey>> {
+        let hash = self.wrapping.subject(subject);
+        let mut table = locked(&self.table);
+        if let Some(&number) = table.live.get(&hash) {
+            if let Some(key) = self.key_in(number)? {
+                return Ok(key);
+            }
+            // Somebody changed the file: what is there now is nobody's key.
+            table.forget(number);
+        }
+        self.new_key(&mut table, hash)
+    }
+
+    /// Makes every key durable that was given out. The writer calls it before it syncs lines.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        if !self.is_dirty.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let _syncing = locked(&self.syncing);
+        let (unsynced, has_failed) = {
+            let mut table = locked(&self.table);
+            (std::mem::take(&mut table.unsynced), table.has_failed)
+        };
+        let synced = self.sync_slots(&unsynced, has_failed);
+        let mut table = locked(&self.table);
+        table.has_failed = synced.is_err();
+        if let Err(error) = synced {
+            table.unsynced.splice(0..0, unsynced);
+            self.is_dirty.store(true, Ordering::Release);
+            *locked(&self.trouble) = Some(error.to_string());
+            return Err(error);
+        }
+        *locked(&self.trouble) = None;
+        self.is_told.store(false, Ordering::Relaxed);
+        table.room = table.room.max(table.next);
+        let (from, free) = (table.room, table.room - table.next);
+        drop(table);
+        if free < ROOM_MIN && self.make_room(from).is_ok() {
+            let mut table = locked(&self.table);
+            table.room = table.room.max(from + ROOM_STEP);
+        }
+        Ok(())
+    }
+
+    fn sync_slots(&self, unsynced: &[(u64, [u8; SLOT_BYTES])], has_failed: bool) -> io::Result<()> {
+        if has_failed && !cfg!(trailseal_fault = "personal_sync_tried_again") {
+            // The system may have dropped them and say of the next sync that it succeeded.
+            for (number, bytes) in unsynced {
+                self.file().write_at(slot_offset(*number), bytes)?;
+            }
+        }
+        self.file().sync_data()
+    }
+
+    /// Makes slots from `from` on. Callers may use slots beyond meanwhile, so nothing is overwritten.
+    fn make_room(&self, from: u64) -> io::Result<()> {
+        let table = locked(&self.table);
+        let begin = from.max(table.next);
+        let end = from + ROOM_STEP;
+        if begin < end {
+            let zeros = vec![0; (end - begin) as usize * SLOT_BYTES];
+            self.file().write_at(slot_offset(begin), &zeros)?;
+        }
+        drop(table);
+        self.file().sync_data()
+    }
+
+    fn file(&self) -> Arc<dyn UpdateFile> {
+        self.file.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes the file again if somebody has removed it: it is still open. Returns whether that was so. One that was put in
+    /// its place is left alone: it may be a backup that somebody puts back.
+    pub(crate) fn put_back(&self) -> io::Result<bool> {
+        if !self.file().standing().is_ok_and(|standing| standing == Standing::Removed) {
+            return Ok(false);
+        }
+        let _syncing = locked(&self.syncing);
+        // Nobody takes a slot meanwhile.
+        let mut table = locked(&self.table);
+        let mut bytes = vec![0; self.file().len_bytes()? as usize];
+        let count = self.file().read_at(0, &mut bytes)?;
+        bytes.truncate(count);
+        self.files.replace(&self.path, &bytes, true)?;
+        let file = self.files.open_update(&self.path)?;
+        *self.file.write().unwrap_or_else(PoisonError::into_inner) = file.into();
+        // All of it was synced.
+        table.unsynced.clear();
+        Ok(true)
+    }
+
+    /// The keys of a person known by any of these ids, and the event that destroyed earlier ones.
+    pub(crate) fn keys_of<'a>(
+        &self,
+        ids: impl Iterator<Item = &'a str>,
+    ) -> (Vec<ToErase>, Option<(u64, i64)>) {
+        let hashes: Vec<SubjectHash> = ids.map(|id| self.wrapping.subject(id)).collect();
+        let table = locked(&self.table);
+        let slots = table.slots.iter().zip(0..).filter(|(subject, _)| hashes.contains(subject));
+        let erased = hashes.iter().filter_map(|hash| table.erased.get(hash)).max().copied();
+        (slots.map(|(subject, slot)| ToErase { slot, subject: *subject }).collect(), erased)
+    }
+
+    /// What stands in a slot, for whoever wants to destroy its key.
+    pub(crate) fn look_at(&self, slot: u64) -> io::Result<KeySlot> {
+        self.read(slot)
+    }
+
+    /// Whether the key of this slot was destroyed.
+    pub(crate) fn is_erased(&self, slot: u64) -> bool {
+        locked(&self.table).slots.get(slot as usize) == Some(&ERASED_SUBJECT)
+    }
+
+    /// The keys of these names that are there.
+    pub(crate) fn to_erase(&self, names: impl IntoIterator<Item = KeyName>) -> io::Result<Vec<ToErase>> {
+        let mut found = Vec::new();
+        for name in names.into_iter().filter(|name| name.file == self.id) {
+            if let KeySlot::Used(used) = self.read(name.slot)? {
+                found.push(ToErase { slot: name.slot, subject: used.subject });
+            }
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn name(&self, slot: u64) -> KeyName {
+        self.wrapping.name(slot)
+    }
+
+    /// From now on the people whose keys these are get other ones.
+    pub(crate) fn detach(&self, keys: &[ToErase]) {
+        let mut table = locked(&self.table);
+        for key in keys {
+            if table.live.get(&key.subject) == Some(&key.slot) {
+                table.live.remove(&key.subject);
+            }
+        }
+        drop(table);
+        self.cache.iter().for_each(|part| locked(part).clear());
+    }
+
+    /// The keys are not destroyed after all: people who got no other one meanwhile keep theirs.
+    pub(crate) fn attach_again(&self, keys: &[ToErase]) {
+        let mut table = locked(&self.table);
+        for key in keys {
+            table.live.entry(key.subject).or_insert(key.slot);
+        }
+    }
+
+    /// Destroys keys in place, and returns when that is on disk.
+    pub(crate) fn destroy(&self, slots: &[u64], by: u64, at: i64) -> io::Result<()> {
+        // A sync that failed writes what it has again, and must not have these.
+        let _syncing = locked(&self.syncing);
+        for &number in slots {
+            let subject = match self.read(number)? {
+                KeySlot::Used(used) => used.subject,
+                KeySlot::Erased { .. } => continue,
+                KeySlot::Free | KeySlot::Lost | KeySlot::Damaged => NO_SUBJECT,
+            };
+            let erased = KeySlot::Erased { subject, by, at };
+            if !cfg!(trailseal_fault = "personal_key_kept") {
+                self.file().write_at(slot_offset(number), &erased.to_bytes(number))?;
+            }
+            let mut table = locked(&self.table);
+            table.forget(number);
+            table.take(number, erased);
+            table.unsynced.retain(|(other, _)| *other != number);
+        }
+        self.cache.iter().for_each(|part| locked(part).clear());
+        self.file().sync_data()
+    }
+
+    fn part_of(&self, subject: &str) -> (u128, &Mutex<HashMap<u128, Arc<SubjectKey>>>) {
+        let mut hasher = self.hasher;
+        hasher.write(subject.as_bytes());
+        let hash = hasher.finish128().as_u128();
+        (hash, &self.cache[(hash >> 96) as usize % CACHE_PARTS])
+    }
+}
+
+impl SubjectKeys for KeyStore {
+    fn key_of(&self, subject: &str) -> Option<Arc<SubjectKey>> {
+        let (hash, part) = self.part_of(subject);
+        if let Some(key) = locked(part).get(&hash) {
+            return Some(key.clone());
+        }
+        match self.found_or_new(subject) {
+            Ok(key) => {
+                let mut part = locked(part);
+                if part.len() >= CACHE_PART_KEYS
+                    && let Some(&other) = part.keys().next()
+                {
+                    part.remove(&other);
+                }
+                part.insert(hash, key.clone());
+                Some(key)
+            }
+            Err(error) => {
+                *locked(&self.trouble) = Some(error.to_string());
+                None
+            }
+        }
+    }
+
+    fn nonce(&self) -> [u8; 12] {
+        let count = self.nonces.fetch_add(1, Ordering::Relaxed);
+        let mut nonce = [0; 12];
+        nonce[..8].copy_from_slice(&self.nonce_prefix.wrapping_add(count >> 32).to_be_bytes());
+        nonce[8..].copy_from_slice(&(count as u32).to_be_bytes());
+        nonce
+    }
+}
+
+impl PersonalKeys for KeyStore {
+    fn key(&self, name: KeyName) -> Key {
+        if name.file != self.id {
+            let is_erased = locked(&self.erased_elsewhere).contains(&name);
+            return if is_erased { Key::Erased } else { Key::Elsewhere };
+        }
+        match self.read(name.slot) {
+            Ok(KeySlot::Used(used)) => {
+                let key = self.wrapping.unwrap(name.slot, &used);
+                key.and_then(|key| SubjectKey::new(name, &key))
+                    .map_or(Key::Missing, |key| Key::Kept(key.into()))
+            }
+            Ok(KeySlot::Erased { .. }) => Key::Erased,
+            Ok(KeySlot::Free | KeySlot::Lost | KeySlot::Damaged) | Err(_) => Key::Missing,
+        }
+    }
+}
+
+impl Table {
+    /// Takes in what stands in a slot.
+    fn take(&mut self, number: u64, slot: KeySlot) {
+        if slot == KeySlot::Free {
+            return;
+        }
+        self.next = self.next.max(number + 1);
+        if self.slots.len() < self.next as usize {
+            self.slots.resize(self.next as usize, NO_SUBJECT);
+        }
+        match slot {
+            KeySlot::Used(used) => {
+                self.slots[number as usize] = used.subject;
+                self.live.insert(used.subject, number);
+            }
+            KeySlot::Erased { subject, by, at } => {
+                self.slots[number as usize] = ERASED_SUBJECT;
+                self.erased_keys += 1;
+                let last = self.erased.entry(subject).or_insert((by, at));
+                *last = (*last).max((by, at));
+            }
+            KeySlot::Damaged => self.damaged += 1,
+            KeySlot::Lost | KeySlot::Free => {}
+        }
+    }
+
+    fn forget(&mut self, number: u64) {
+        let Some(subject) = self.slots.get_mut(number as usize) else { return };
+        if self.live.get(subject) == Some(&number) {
+            self.live.remove(subject);
+        }
+        *subject = NO_SUBJECT;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::super::{PersonalKeysOptions, open_or_make};
+    use super::*;
+    use crate::file::StdFiles;
+    use crate::folder::Folder;
+
+    fn open(folder: &Folder) -> KeyStore {
+        let opened = open_or_make(folder, "example.com/a", &PersonalKeysOptions::default(), true, None);
+        opened.unwrap().unwrap().0
+    }
+
+    fn folder() -> (tempfile::TempDir, Folder) {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path(), Arc::new(StdFiles));
+        (dir, folder)
+    }
+
+    fn is_kept(keys: &KeyStore, name: KeyName) -> bool {
+        matches!(keys.key(name), Key::Kept(_))
+    }
+
+    #[test]
+    fn a_person_has_one_key_whoever_asks_and_whenever() {
+        let (_dir, folder) = folder();
+        let keys = open(&folder);
+        let names: Vec<Vec<KeyName>> = std::thread::scope(|scope| {
+            let ask = || (0..200).map(|person| keys.key_of(&person.to_string()).unwrap().name()).collect();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(names.iter().all(|each| *each == names[0]));
+        let distinct: HashSet<KeyName> = names[0].iter().copied().collect();
+        assert_eq!(distinct.len(), 200);
+        keys.sync().unwrap();
+        let nonces: HashSet<[u8; 12]> = (0..1_000).map(|_| keys.nonce()).collect();
+        assert_eq!(nonces.len(), 1_000);
+        drop(keys);
+        let again = open(&folder);
+        assert_eq!(again.key_of("7").unwrap().name(), names[0][7]);
+        assert!(is_kept(&again, names[0][199]));
+    }
+
+    #[test]
+    fn a_destroyed_key_is_gone_from_file_and_memory() {
+        let (_dir, folder) = folder();
+        let keys = open(&folder);
+        let name = keys.key_of("ann").unwrap().name();
+        keys.sync().unwrap();
+        let before = std::fs::read(keys.path()).unwrap();
+        let (found, erased) = keys.keys_of(["nobody", "ann"].into_iter());
+        assert_eq!((found.len(), erased), (1, None));
+        keys.detach(&found);
+        let fresh = keys.key_of("ann").unwrap().name();
+        assert_ne!(fresh, name);
+        keys.destroy(&[name.slot], 12, 34).unwrap();
+        assert!(matches!(keys.key(name), Key::Erased) && is_kept(&keys, fresh));
+        assert_eq!(keys.key_of("ann").unwrap().name(), fresh);
+        let after = std::fs::read(keys.path()).unwrap();
+        let at = slot_offset(name.slot) as usize;
+        let wrapped = &before[at + 32..at + 92];
+        assert!(!after.windows(wrapped.len()).any(|part| part == wrapped));
+        drop(keys);
+        let again = open(&folder);
+        assert_eq!(again.keys_of(std::iter::once("ann")).1, Some((12, 34)));
+        assert_eq!(again.key_of("ann").unwrap().name(), fresh);
+    }
+
+    #[test]
+    fn a_million_people_need_little_memory() {
+        const PEOPLE: u64 = 1_000_000;
+        let (_dir, folder) = folder();
+        let keys = open(&folder);
+        let begun = Instant::now();
+        for person in 0..PEOPLE {
+            keys.key_of(&format!("u-{person}")).unwrap();
+            if person % 50_000 == 0 {
+                keys.sync().unwrap();
+            }
+        }
+        keys.sync().unwrap();
+        println!("{PEOPLE} keys made in {:?}", begun.elapsed());
+        let names = [0, 1, PEOPLE - 1].map(|person| keys.key_of(&format!("u-{person}")).unwrap().name());
+        assert_eq!(keys.stats().subjects, PEOPLE);
+        drop(keys);
+        let begun = Instant::now();
+        let keys = open(&folder);
+        println!("opened with {PEOPLE} people in {:?}", begun.elapsed());
+        assert_eq!(keys.stats().subjects, PEOPLE);
+        assert_eq!(
+            [0, 1, PEOPLE - 1].map(|person| keys.key_of(&format!("u-{person}")).unwrap().name()),
+            names
+        );
+        let table = locked(&keys.table);
+        // One byte of control beside each place in the map, of which at most seven eighths are taken.
+        let entry = size_of::<(SubjectHash, u64)>() + 1;
+        let bytes = table.slots.capacity() * size_of::<SubjectHash>() + table.live.capacity() * entry * 8 / 7;
+        println!("{} bytes a person", bytes as u64 / PEOPLE);
+        assert!(bytes as u64 <= 100 * PEOPLE, "{bytes} bytes");
+    }
+}

@@ -1,0 +1,121 @@
+//! Steps through JSON text as the trail writes it: without blanks, and known to be JSON.
+
+use std::borrow::Cow;
+
+use crate::event::parse::unescape;
+
+/// Deeper values are passed over: no line has them, and the stack is bounded.
+pub(super) const DEPTH_MAX: usize = 160;
+
+/// Where the string that begins with the quote at `at` ends: after its closing quote.
+pub(super) fn string_end(text: &[u8], at: usize) -> Option<usize> {
+    let mut end = at + 1;
+    loop {
+        end += memchr::memchr2(b'"', b'\\', text.get(end..)?)?;
+        if text[end] == b'"' {
+            return Some(end + 1);
+        }
+        end += 2;
+    }
+}
+
+/// Where the value that begins at `at` ends.
+pub(super) fn value_end(text: &[u8], at: usize) -> Option<usize> {
+    match text.get(at)? {
+        b'"' => string_end(text, at),
+        b'{' | b'[' => {
+            let (mut at, mut depth) = (at, 0usize);
+            loop {
+                match text.get(at)? {
+                    b'"' => {
+                        at = string_end(text, at)?;
+                        continue;
+                    }
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => depth -= 1,
+                    _ => {}
+                }
+                at += 1;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+        }
+        _ => Some(at + text[at..].iter().take_while(|byte| !b",]}".contains(byte)).count()),
+    }
+}
+
+/// The text of the string that stands at `from..to` with its quotes.
+pub(super) fn string(text: &[u8], from: usize, to: usize) -> Cow<'_, str> {
+    let inside = text.get(from + 1..to.saturating_sub(1)).unwrap_or_default();
+    let inside = std::str::from_utf8(inside).unwrap_or_default();
+    if inside.contains('\\') { Cow::Owned(unescape(inside).0) } else { Cow::Borrowed(inside) }
+}
+
+/// A JSON Pointer (RFC 6901) that is extended and shortened on the way.
+#[derive(Default)]
+pub(super) struct Pointer(String);
+
+impl Pointer {
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn back_to(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    pub(super) fn key(&mut self, key: &str) {
+        self.0.push('/');
+        let mut rest = key;
+        while let Some(at) = rest.find(['~', '/']) {
+            self.0.push_str(&rest[..at]);
+            self.0.push_str(if rest.as_bytes()[at] == b'~' { "~0" } else { "~1" });
+            rest = &rest[at + 1..];
+        }
+        self.0.push_str(rest);
+    }
+
+    pub(super) fn place(&mut self, place: usize) {
+        use std::fmt::Write as _;
+        // Writing to a string cannot fail.
+        let _ = write!(self.0, "/{place}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_ends_where_it_does() {
+        for value in
+            [r#""""#, r#""a\"b\\""#, "{}", r#"{"a":["}",{"]":"\\"}]}"#, "[]", "-1.5e3", "null", "true"]
+        {
+            for after in ["", ",1", "]", "}"] {
+                let text = format!("{value}{after}");
+                assert_eq!(value_end(text.as_bytes(), 0), Some(value.len()), "{text}");
+            }
+        }
+        for torn in ["", "\"a", "{\"a\":", "[1", "\"\\"] {
+            assert_eq!(value_end(torn.as_bytes(), 0), None, "{torn}");
+        }
+    }
+
+    #[test]
+    fn a_pointer_is_in_one_way_to_its_field() {
+        let mut pointer = Pointer::default();
+        pointer.key("a/b");
+        pointer.key("~c");
+        let len = pointer.len();
+        pointer.place(12);
+        assert_eq!(pointer.text(), "/a~1b/~0c/12");
+        pointer.back_to(len);
+        pointer.key("");
+        assert_eq!(pointer.text(), "/a~1b/~0c/");
+    }
+}

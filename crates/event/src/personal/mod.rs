@@ -1,0 +1,28 @@
+//! Personal values: encrypted under a key per person before they become part of the line, so that destroying the key
+//! makes them unreadable everywhere, and every proof still holds.
+//!
+//! A personal value stands in the line as a [`Token`], a string such as `erasable:3fa91c02-1f:…`. [`reveal`] puts the
+//! values back, or says why it cannot. What must hold: a token opens only where it was written, at that field of that
+//! event of that tenant.
+
+mod find;
+mod json;
+mod key;
+mod paths;
+mod reveal;
+mod rule;
+mod seal;
+mod token;
+mod told;
+
+pub use key::{Key, KeyName, NoKeyName, Place, SubjectKey, SubjectKeys};
+pub use reveal::{ERASABLE, ERASED, PersonalKeys, SeveralKeys, UNREADABLE, reveal, tokens};
+pub(crate) use reveal::{Seen, blank, open, reveal_with};
+pub use rule::{PERSONAL_FIELDS_MAX, PersonalRule};
+pub(crate) use rule::{USUAL, USUAL_SUBJECT, check_field, check_subject};
+pub use seal::{Personal, PersonalValues, Sealed};
+pub use token::{Token, has_token, searchable};
+pub use told::is_shown_line;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! `POST /v1/subjects/{id}/erase`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use trailseal_core::Trail;
+
+use super::answer::{erased_json, would_erase_json};
+use super::run::run_for;
+use crate::access::Caller;
+use crate::body::{Bodies, parse};
+use crate::problem::Problem;
+use crate::retention::long;
+use crate::reviews::{Reviews, request_erasure};
+
+/// The maximum size of a reason.
+const REASON_BYTES_MAX: usize = 4_096;
+/// In the place of an id that is in the body, so that it is in no log of addresses.
+const IN_BODY: &str = "-";
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    subject: Option<String>,
+    #[serde(default)]
+    dry_run: bool,
+    /// For the second person, and kept for ever.
+    reason: Option<String>,
+}
+
+/// Erases, or says what would be. The answer comes when the keys are gone.
+pub(crate) async fn erase(
+    State(trail): State<Trail>,
+    State(reviews): State<Arc<Reviews>>,
+    State(bodies): State<Arc<Bodies>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = bodies.read(&caller, &headers, body).await?;
+    let request: Request = if body.is_empty() { Request::default() } else { parse(&body)? };
+    if request.reason.as_ref().is_some_and(|reason| reason.len() > REASON_BYTES_MAX) {
+        let detail = format!("reason has more than {REASON_BYTES_MAX} bytes");
+        return Err(Problem::unprocessable(detail).with("field", "reason"));
+    }
+    let subject = match request.subject {
+        Some(subject) if id == IN_BODY => subject,
+        Some(_) => {
+            let detail =
+                format!("the address already names somebody: use /v1/subjects/{IN_BODY}/erase with subject");
+            return Err(Problem::unprocessable(detail).with("field", "subject"));
+        }
+        None => id,
+    };
+    if request.dry_run {
+        let would = long(move || Ok(trail.would_erase(&subject)?)).await?;
+        return Ok(axum::Json(would_erase_json(&would)).into_response());
+    }
+    if reviews.needs_second_person_to_erase() {
+        let asked = long(move || request_erasure(&reviews, &caller, &subject, request.reason.as_deref()));
+        return Ok((StatusCode::ACCEPTED, axum::Json(asked.await?)).into_response());
+    }
+    let reason = request.reason;
+    let erased = long(move || run_for(&trail, &caller, || trail.erase(&subject), [("reason", reason)]));
+    Ok(axum::Json(erased_json(&erased.await?)).into_response())
+}

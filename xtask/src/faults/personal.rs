@@ -1,0 +1,66 @@
+//! Faults in what the sealing of personal values, and the erasure of people, promise.
+
+use super::Fault;
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault {
+        name: "personal_identity_unsearchable",
+        what: "a field by which events are told apart may be sealed without a hash beside it",
+        tests: &["-p", "trailseal-event", "--lib", "personal::rule"],
+    },
+    Fault {
+        name: "personal_cut_plain",
+        what: "a text that stands for a part that was cut is not sealed",
+        tests: &["-p", "trailseal-event", "--lib", "personal::tests"],
+    },
+    Fault {
+        name: "personal_rejected_plain",
+        what: "a personal value that was sent in a wrong form is not sealed",
+        tests: &["-p", "trailseal-event", "--lib", "personal::tests"],
+    },
+    Fault {
+        name: "personal_plain_without_key",
+        what: "a value whose key cannot be kept stands in the line as it is",
+        tests: &["-p", "trailseal-event", "--lib", "personal::tests"],
+    },
+    Fault {
+        name: "personal_key_unsynced",
+        what: "lines become durable before the keys that they name",
+        tests: &["-p", "trailseal-core", "--test", "personal_crashes"],
+    },
+    Fault {
+        name: "personal_sync_tried_again",
+        what: "after a failed sync of keys the next one is believed without another write",
+        tests: &["-p", "trailseal-core", "--test", "personal_crashes"],
+    },
+    Fault {
+        name: "personal_slots_used_again",
+        what: "after an older key file was put back, or a power loss, a slot that lines name gets another key",
+        tests: &["-p", "trailseal-core", "--test", "personal"],
+    },
+    Fault {
+        name: "personal_keys_come_back",
+        what: "an older key file brings back the keys of people who were erased",
+        tests: &["-p", "trailseal-core", "--test", "personal"],
+    },
+    Fault {
+        name: "personal_key_kept",
+        what: "the key of an erased person is not overwritten",
+        tests: &["-p", "trailseal-core", "--test", "personal"],
+    },
+    Fault {
+        name: "held_erased",
+        what: "a person whose events a legal hold holds is erased",
+        tests: &["-p", "trailseal-core", "--test", "personal"],
+    },
+    Fault {
+        name: "erased_unsealed",
+        what: "a key is destroyed, or an erasure undone, while nobody knows whether its event is sealed",
+        tests: &["-p", "trailseal-core", "--test", "personal_crashes"],
+    },
+    Fault {
+        name: "unannounced_erasure_kept",
+        what: "the list keeps keys that no event announces",
+        tests: &["-p", "trailseal-core", "--test", "personal_crashes"],
+    },
+];

@@ -94,12 +94,26 @@ fn main() {
     options.policy = Policy::from_toml(policy).expect("a policy");
     options.handoff.timeout = WAIT;
     let trail = Trail::open(folder.path(), options).expect("a trail");
-    measure("builder, 2 personal", count, 1, |_| {
-        let _ = trail.record(&plain).expect("recorded");
-    });
-    measure("JSON text, 2 personal", count, 1, |_| {
-        let _ = trail.hand_in_json_once(&sent, Ack::Accepted).expect("recorded");
-    });
+    let without = tempfile::tempdir().expect("a folder");
+    let mut options = Options::default();
+    options.handoff.timeout = WAIT;
+    let other = Trail::open(without.path(), options).expect("a trail");
+    // In turn, so that whatever else the machine does is the same for both.
+    for _ in 0..3 {
+        measure("builder, 0 personal", count, 1, |_| {
+            let _ = other.record(&plain).expect("recorded");
+        });
+        measure("builder, 2 personal", count, 1, |_| {
+            let _ = trail.record(&plain).expect("recorded");
+        });
+        measure("JSON text, 0 personal", count, 1, |_| {
+            let _ = other.hand_in_json_once(&sent, Ack::Accepted).expect("recorded");
+        });
+        measure("JSON text, 2 personal", count, 1, |_| {
+            let _ = trail.hand_in_json_once(&sent, Ack::Accepted).expect("recorded");
+        });
+    }
+    let _ = other.close(WAIT);
     let people: Vec<Event> = (0..count).map(|id| plain.clone().actor(format!("u-{id}").as_str())).collect();
     measure("builder, each a new person", count, 1, |nth| {
         let _ = trail.record(&people[nth]).expect("recorded");

@@ -264,7 +264,10 @@ fn an_erased_person_is_erased_everywhere_and_every_proof_holds() {
     let erased = trail.erase("u1").unwrap();
     assert_eq!((&erased.keys, erased.erased_by.len(), erased.already), (&keys, 1, None));
     let shown = shown(&trail);
-    let is_of = |line: &&String, person: &str| line.contains(&format!(r#""actor":{{"id":"{person}""#));
+    // One event names two actors, of which the last is its own: what it says of the other is of that one, too.
+    let is_of = |line: &&String, person: &str| {
+        line.contains(&format!(r#""actor":{{"id":"{person}""#)) && !line.contains(r#""actor":{"id":"odd"}"#)
+    };
     assert!(shown.iter().filter(|line| is_of(line, "u1")).all(|line| line.contains(r#""erased""#)));
     assert!(shown.iter().filter(|line| is_of(line, "u1")).all(|line| !line.contains(SECRET)), "{shown:#?}");
     assert!(shown.iter().filter(|line| is_of(line, "u2")).all(|line| line.contains(SECRET)));
@@ -592,4 +595,58 @@ fn a_backup_has_the_lines_and_the_list_but_not_the_keys() {
     let copied = Trail::open(to.path(), options()).unwrap();
     assert!(self::shown(&copied)[0].contains(SECRET));
     copied.close(SOON).unwrap();
+}
+
+/// Fields that a policy may name, and JSON that has the secret in each.
+const FIELDS: [(&str, &str); 10] = [
+    ("actor.email", r#""actor":{"id":"u1","email":"$"}"#),
+    ("actor.*", r#""actor":{"id":"$","roles":["$"],"own":{"a":["$"]}}"#),
+    ("on_behalf_of.reason", r#""on_behalf_of":{"id":"u2","reason":"$"}"#),
+    ("related.*.name", r#""related":[{"type":"user","id":"1","name":"$"},{"name":"$"}]"#),
+    ("before.*.mail", r#""before":{"a":{"mail":"$"}},"after":{"a":{"x":1}}"#),
+    ("details.mail", r#""details":{"mail":{"work":"$"},"x":"{\"y\":1}"}"#),
+    ("details.list.*", r#""details":{"list":["$",1,{"a":"$"}]}"#),
+    ("context.user_agent", r#""context":{"user_agent":"$"}"#),
+    ("description", r#""description":"called $, \"twice\"""#),
+    ("own.*", r#""own":{"deep":{"er":"$"}}"#),
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn no_policy_and_no_way_in_leaves_a_personal_value_in_a_file(
+        named in proptest::collection::btree_set(0..FIELDS.len(), 1..5),
+        events in proptest::collection::vec((0..5usize, 0..FIELDS.len(), 1..4usize), 1..12),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let fields: Vec<String> = named.iter().map(|&field| format!("{:?}", FIELDS[field].0)).collect();
+        let policy = format!("[[personal]]\nfields = [{}]\nsubject = \"actor.id\"\nsearchable = true", fields.join(", "));
+        let mut opened = options();
+        opened.policy = Policy::from_toml(&policy).unwrap();
+        let trail = Trail::open(dir.path(), opened).unwrap();
+        let named: Vec<usize> = named.into_iter().collect();
+        for (way, which, long) in &events {
+            let secret = SECRET.repeat([1, 40, 2_000][long - 1]);
+            let part = FIELDS[named[which % named.len()]].1.replace('$', &secret);
+            let json = format!(r#"{{"action":"test.any",{part}}}"#).into_bytes();
+            let event = || Event::from_json(&json).unwrap();
+            match way {
+                0 => _ = trail.record(&event()).unwrap(),
+                1 => _ = trail.hand_in_json_once(&json, Ack::Accepted).unwrap(),
+                2 => {
+                    let sent = [Submitted { json: &json, id: None }];
+                    let _ = trail.hand_in_batch(&sent, Ack::Accepted, &Submitter::default(), SOON).unwrap();
+                }
+                3 => _ = trail.record_once(&event().id(format!("{which}-{long}-{}", json.len())), Ack::Accepted).unwrap(),
+                _ => _ = trail.record_all(&[event(), event()], Ack::Accepted).unwrap(),
+            }
+        }
+        proptest::prop_assert!(trail.seal(SOON));
+        nowhere(dir.path(), SECRET.as_bytes());
+        proptest::prop_assert!(shown(&trail).iter().all(|line| line.contains(SECRET)));
+        trail.close(SOON).unwrap();
+        nowhere(dir.path(), SECRET.as_bytes());
+        proptest::prop_assert!(verdict(dir.path()).ok);
+    }
 }

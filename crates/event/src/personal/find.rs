@@ -6,6 +6,9 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::OnceLock;
+
+use memchr::memmem;
 
 use super::json::{self, DEPTH_MAX, Pointer};
 use super::paths::{Field, Followed, Paths, is_kind, is_side, stays_container};
@@ -15,8 +18,24 @@ use crate::timestamp::TIMESTAMP_BYTES;
 
 /// The key under which the text of an object stands that was cut.
 const CUT: &str = "_cut";
-const CONTEXT: &[u8] = b",\"context\":{";
-const TRUNCATED: &[u8] = b",\"truncated\":[";
+
+/// What is sought in the part of a text that is not walked.
+struct Needles {
+    invalid: memmem::Finder<'static>,
+    context: memmem::Finder<'static>,
+    truncated: memmem::Finder<'static>,
+}
+
+impl Needles {
+    fn get() -> &'static Needles {
+        static NEEDLES: OnceLock<Needles> = OnceLock::new();
+        NEEDLES.get_or_init(|| Needles {
+            invalid: memmem::Finder::new(INVALID),
+            context: memmem::Finder::new(",\"context\":{"),
+            truncated: memmem::Finder::new(",\"truncated\":["),
+        })
+    }
+}
 
 /// The personal values of one event, in the order of its text.
 #[derive(Default)]
@@ -31,6 +50,7 @@ pub(super) struct Found {
     actor: Option<usize>,
     /// By how much the text becomes longer at most.
     grows: usize,
+    pointer: Pointer,
 }
 
 /// One personal value.
@@ -69,16 +89,13 @@ impl Paths {
 /// Finds the personal values in the rest of a line, which ends with its closing brace. False if it is no such text.
 pub(super) fn find(paths: &Paths, is_near: bool, text: &[u8], found: &mut Found) -> bool {
     found.clear();
-    let mut finder = Finder { paths, text, found, pointer: Pointer::default() };
-    let Some(head) = finder.head() else { return false };
-    if is_near && let Some(done) = finder.near(head) {
-        return done;
-    }
-    finder.found.values.clear();
-    finder.found.pointers.clear();
-    finder.found.grows = 0;
-    finder.pointer.back_to(0);
-    finder.top_members(0, None) == Some(text.len())
+    let pointer = std::mem::take(&mut found.pointer);
+    let mut finder = Finder { paths, text, found, pointer };
+    let is_found = finder.run(is_near);
+    // Its memory is used again.
+    let pointer = finder.pointer;
+    found.pointer = pointer;
+    is_found
 }
 
 struct Finder<'a> {
@@ -89,6 +106,19 @@ struct Finder<'a> {
 }
 
 impl<'a> Finder<'a> {
+    fn run(&mut self, is_near: bool) -> bool {
+        self.pointer.back_to(0);
+        let Some(head) = self.head() else { return false };
+        if is_near && let Some(is_found) = self.near(head) {
+            return is_found;
+        }
+        self.found.values.clear();
+        self.found.pointers.clear();
+        self.found.grows = 0;
+        self.pointer.back_to(0);
+        self.top_members(0, None) == Some(self.text.len())
+    }
+
     /// The id and the tenant; returns where the text goes on after the time.
     fn head(&mut self) -> Option<usize> {
         const ID: &[u8] = b"\"id\":";
@@ -121,11 +151,12 @@ impl<'a> Finder<'a> {
             far => {
                 let rest = &self.text[far..];
                 // A value that was sent in a wrong form stands there, too.
-                if memchr::memmem::find(rest, INVALID.as_bytes()).is_some() {
+                let needles = Needles::get();
+                if needles.invalid.find(rest).is_some() {
                     return None;
                 }
-                let Some(context) = memchr::memmem::find(rest, CONTEXT) else {
-                    return memchr::memmem::find(rest, TRUNCATED).is_none().then_some(true);
+                let Some(context) = needles.context.find(rest) else {
+                    return needles.truncated.find(rest).is_none().then_some(true);
                 };
                 // If it is that of something else, its end is followed by more than the end of the event.
                 (self.top_members(far + context + 1, None)? == self.text.len()).then_some(true)

@@ -49,7 +49,10 @@ pub(super) fn value_end(text: &[u8], at: usize) -> Option<usize> {
 pub(super) fn string(text: &[u8], from: usize, to: usize) -> Cow<'_, str> {
     let inside = text.get(from + 1..to.saturating_sub(1)).unwrap_or_default();
     let inside = std::str::from_utf8(inside).unwrap_or_default();
-    if inside.contains('\\') { Cow::Owned(unescape(inside).0) } else { Cow::Borrowed(inside) }
+    match memchr::memchr(b'\\', inside.as_bytes()) {
+        Some(_) => Cow::Owned(unescape(inside).0),
+        None => Cow::Borrowed(inside),
+    }
 }
 
 /// A JSON Pointer (RFC 6901) that is extended and shortened on the way.
@@ -72,7 +75,7 @@ impl Pointer {
     pub(super) fn key(&mut self, key: &str) {
         self.0.push('/');
         let mut rest = key;
-        while let Some(at) = rest.find(['~', '/']) {
+        while let Some(at) = memchr::memchr2(b'~', b'/', rest.as_bytes()) {
             self.0.push_str(&rest[..at]);
             self.0.push_str(if rest.as_bytes()[at] == b'~' { "~0" } else { "~1" });
             rest = &rest[at + 1..];

@@ -100,7 +100,7 @@ impl Paths {
             let own = self.continuing(from.fields, 0, key);
             return Followed { fields: own | self.of_states, taken: 1, without_side: 0, is_in_changes: true };
         }
-        if !key.contains('.') {
+        if memchr::memchr(b'.', key.as_bytes()).is_none() {
             return self.one_step(from, key);
         }
         let key = if from.is_in_changes { key.replace('\\', "") } else { key.to_owned() };

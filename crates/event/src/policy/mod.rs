@@ -17,8 +17,7 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::personal::PersonalRule;
-
+pub use crate::personal::PersonalRule;
 pub use decide::{Decision, Keep};
 pub use facts::{Facts, outcome_of};
 pub use matching::When;

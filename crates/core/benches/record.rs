@@ -107,10 +107,10 @@ fn main() {
             let _ = trail.record(&plain).expect("recorded");
         });
         measure("JSON text, 0 personal", count, 1, |_| {
-            let _ = other.hand_in_json_once(&sent, Ack::Accepted).expect("recorded");
+            let _ = other.with(ONCE).record(AnyEvent::Json(&sent)).expect("recorded");
         });
         measure("JSON text, 2 personal", count, 1, |_| {
-            let _ = trail.hand_in_json_once(&sent, Ack::Accepted).expect("recorded");
+            let _ = trail.with(ONCE).record(AnyEvent::Json(&sent)).expect("recorded");
         });
     }
     let _ = other.close(WAIT);

@@ -17,12 +17,14 @@ use std::time::Duration;
 use support::{SOON, contents, copy, sealing_at_once, verdict};
 use trailseal_core::file::StdFiles;
 use trailseal_core::{
-    Ack, EraseError, Folder, HandedInOnce, MasterKey, Notice, Once, OpenError, Options, PersonalKeysOptions,
-    Submission, Submitted, Submitter, Trail, back_up, back_up_personal_keys, open_personal_keys,
+    Ack, AnyEvent, EraseError, Folder, MasterKey, Notice, OpenError, Options, PersonalKeysOptions, RecordError,
+    RecordOptions, Status, Submission, Submitted, Submitter, Trail, back_up, back_up_personal_keys, open_personal_keys,
 };
 use trailseal_event::personal::{PersonalKeys, reveal, tokens};
 use trailseal_event::policy::Policy;
 use trailseal_event::{Actor, Event, EventText, Value};
+
+const ONCE: RecordOptions = RecordOptions::new().once();
 
 /// What no file may hold.
 const SECRET: &str = "Zq7Rhubarb";
@@ -74,7 +76,7 @@ fn lines(dir: &Path, keys: Option<&dyn PersonalKeys>) -> Vec<String> {
 }
 
 fn shown(trail: &Trail) -> Vec<String> {
-    assert!(trail.flush(SOON));
+    trail.flush(SOON).unwrap();
     let keys = trail.personal_keys();
     lines(trail.folder().root(), keys.as_deref().map(|keys| keys as &dyn PersonalKeys))
 }
@@ -114,46 +116,36 @@ fn lines_as_written(dir: &Path) -> Vec<String> {
 
 /// Records by every way in; returns how many events.
 fn record_by_every_way(trail: &Trail) -> usize {
-    trail.record_ack(&event_of("u1"), Ack::Durable).unwrap();
-    trail.record_all(&[event_of("u1"), event_of("u2")], Ack::Accepted).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
+    trail.record_all(&[event_of("u1"), event_of("u2")]).unwrap();
     trail.record(&Event { action: "flagged".into(), ..event_of("u1") }).unwrap();
     let with_secret = event_of("u1").detail("password", "hunter2").detail("mail", SECRET);
     trail.record(&with_secret).unwrap();
     // The fast path, with what it adds behind personal values, and the slow one.
-    trail
-        .hand_in_json_once(&json_of("u1", r#","context":{"ip":"Zq7Rhubarb"},"own":{"a":1}"#), Ack::Accepted)
-        .unwrap();
-    trail
-        .hand_in_json_once(&json_of("u1", r#","details":{"mail":"Zq7\u0052hubarb"}"#), Ack::Accepted)
-        .unwrap();
-    trail
-        .hand_in_json_once(
-            &json_of("u1", r#","details":{"mail":["Zq7Rhubarb"],"ip":"x"},"ip":1"#),
-            Ack::Accepted,
-        )
-        .unwrap();
-    let long = format!(
+    let json = |more: &str| {
+        trail.with(ONCE).record(AnyEvent::Json(&json_of("u1", more))).unwrap();
+    };
+    json(r#","context":{"ip":"Zq7Rhubarb"},"own":{"a":1}"#);
+    json(r#","details":{"mail":"Zq7\u0052hubarb"}"#);
+    json(r#","details":{"mail":["Zq7Rhubarb"],"ip":"x"},"ip":1"#);
+    json(&format!(
         r#","before":{{"mail":"{SECRET}","x":1}},"after":{{"mail":"{}","x":2}}"#,
         SECRET.repeat(4_000)
-    );
-    trail.hand_in_json_once(&json_of("u1", &long), Ack::Accepted).unwrap();
+    ));
     let by = Submitter { recorded_by: Some("a token".into()), ..Submitter::default() };
     let texts = [json_of("u1", r#","own":1"#), json_of("u1", r#","actor":"odd""#), json_of("u3", "")];
-    let submitted: Vec<Submitted<'_>> =
-        texts.iter().map(|json| Submitted { json, id: Some("batch".into()) }).collect();
-    for one in submitted
-        .iter()
-        .enumerate()
-        .map(|(nth, one)| Submitted { id: Some(format!("b{nth}")), ..one.clone() })
-    {
-        trail.hand_in_batch(&[one], Ack::Accepted, &by, Duration::ZERO).unwrap();
+    for (nth, text) in texts.iter().enumerate() {
+        let one = Submitted { id: Some(format!("b{nth}")), ..Submitted::json(text) };
+        trail.record_all(Submission { events: &[one], by: &by }).unwrap();
     }
-    trail.hand_in_batch_at_once(&[Submitted { json: &texts[0], id: None }], Ack::Accepted, &by).unwrap();
+    let at_once = [Submitted::json(&texts[0])];
+    let tried = trail.with(ONCE).try_record_all(Submission { events: &at_once, by: &by }).unwrap();
+    assert!(tried.is_some());
     let actor = format!(r#"{{"id":"u1","email":"{SECRET}"}}"#);
     let text = EventText { action: "test.text", actor: Some(&actor), ..EventText::default() };
-    let _ = trail.hand_in_text(&text, Ack::Accepted, Duration::ZERO).unwrap();
-    trail.try_hand_in(&event_of("u1"), Ack::Accepted).unwrap();
-    trail.record_once(&event_of("u1").id("once"), Ack::Accepted).unwrap();
+    trail.record(&text).unwrap();
+    trail.with(Ack::Accepted).try_record(&event_of("u1")).unwrap();
+    trail.with(ONCE).record(&event_of("u1").id("once")).unwrap();
     16
 }
 
@@ -162,7 +154,7 @@ fn whatever_way_it_takes_a_personal_value_is_sealed() {
     let dir = tempfile::tempdir().unwrap();
     let trail = open(dir.path());
     let events = record_by_every_way(&trail);
-    assert!(trail.seal(SOON));
+    trail.seal(SOON).unwrap();
     // The handoff is among these files.
     nowhere(dir.path(), SECRET.as_bytes());
     let shown = shown(&trail);
@@ -189,13 +181,13 @@ fn whatever_way_it_takes_a_personal_value_is_sealed() {
 fn nothing_is_sealed_or_made_without_a_rule() {
     let dir = tempfile::tempdir().unwrap();
     let trail = Trail::open(dir.path(), sealing_at_once()).unwrap();
-    trail.record_ack(&event_of("u1"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
     assert!(trail.personal_keys().is_none() && trail.stats().personal.is_none());
     assert!(!dir.path().join("keys/personal").exists());
     assert!(matches!(trail.erase("u1"), Err(EraseError::Off)));
     // A rule that comes later makes keys then.
     trail.set_policy(Policy::from_toml(POLICY).unwrap()).unwrap();
-    trail.record_ack(&event_of("u2"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u2")).unwrap();
     assert!(lines(dir.path(), None)[1].contains(r#""erasable""#));
     trail.close(SOON).unwrap();
     // And without one again, what was sealed is still seen.
@@ -213,36 +205,35 @@ fn the_same_content_is_a_repeat_though_cipher_texts_differ() {
         let actor = Actor { id: Some("u1".into()), email: Some(mail.into()), ..Actor::default() };
         Event { actor: Some(actor), ..Event::new("a").id("7") }
     };
-    let is_new = |once: Once| matches!(once, Once::New(_));
-    assert!(is_new(trail.record_once(&event("m"), Ack::Accepted).unwrap()));
+    let status = |mail: &str| trail.with(ONCE).record(&event(mail)).map(|receipt| receipt.status);
+    let is_repeated = |status| matches!(status, Status::Repeated { .. });
+    assert_eq!(status("m").unwrap(), Status::Accepted);
     // Still on its way, and on disk.
     for _ in 0..2 {
-        assert!(matches!(trail.record_once(&event("m"), Ack::Accepted).unwrap(), Once::Repeated { .. }));
-        assert!(matches!(trail.record_once(&event("n"), Ack::Accepted).unwrap(), Once::Conflict { .. }));
-        trail.flush(SOON);
+        assert!(is_repeated(status("m").unwrap()));
+        assert!(matches!(status("n"), Err(RecordError::Conflict { .. })));
+        trail.flush(SOON).unwrap();
     }
     let json = br#"{"id":"7","action":"a","actor":{"id":"u1","email":"m"}}"#;
-    let again = trail.hand_in_json_once(json, Ack::Accepted).unwrap();
-    assert!(matches!(again.done, HandedInOnce::Repeated { .. }));
+    assert!(is_repeated(trail.with(ONCE).record(AnyEvent::Json(json)).unwrap().status));
     let batch = |json: &[u8], times: usize| {
-        let events: Vec<Submitted<'_>> = (0..times).map(|_| Submitted { json, id: None }).collect();
-        trail.hand_in_batch(&events, Ack::Accepted, &Submitter::default(), Duration::ZERO)
+        let events: Vec<Submitted<'_>> = (0..times).map(|_| Submitted::json(json)).collect();
+        let receipts = trail.record_all(Submission { events: &events, by: &Submitter::default() })?;
+        Ok::<_, RecordError>(receipts.into_iter().map(|receipt| is_repeated(receipt.status)).collect::<Vec<_>>())
     };
-    let repeated = batch(json, 2).unwrap();
-    assert!(repeated.events.iter().all(|one| matches!(one, Submission::Repeated { .. })));
+    assert_eq!(batch(json, 2).unwrap(), [true, true]);
     // Twice in one request.
     let long = format!(
         r#"{{"id":"8","action":"a","actor":{{"id":"u1"}},"details":{{"mail":"{}"}}}}"#,
         "m".repeat(70_000)
     );
-    let twice = batch(long.as_bytes(), 2).unwrap();
-    assert!(matches!(&twice.events[..], [Submission::New(_), Submission::Repeated { .. }]), "{twice:?}");
-    assert!(matches!(&batch(long.as_bytes(), 1).unwrap().events[..], [Submission::Repeated { .. }]));
+    assert_eq!(batch(long.as_bytes(), 2).unwrap(), [false, true]);
+    assert_eq!(batch(long.as_bytes(), 1).unwrap(), [true]);
     let other = String::from_utf8(json.to_vec()).unwrap().replace("\"m\"", "\"n\"");
     assert!(batch(other.as_bytes(), 1).is_err());
     // What was erased cannot be compared, and is not recorded again.
     trail.erase("u1").unwrap();
-    assert!(matches!(trail.record_once(&event("n"), Ack::Accepted).unwrap(), Once::Repeated { .. }));
+    assert!(is_repeated(status("n").unwrap()));
     trail.close(SOON).unwrap();
 }
 
@@ -251,7 +242,7 @@ fn an_erased_person_is_erased_everywhere_and_every_proof_holds() {
     let dir = tempfile::tempdir().unwrap();
     let trail = open(dir.path());
     record_by_every_way(&trail);
-    assert!(trail.seal(SOON));
+    trail.seal(SOON).unwrap();
     let (note, before) =
         (std::fs::read(dir.path().join("checkpoint")).unwrap(), lines_as_written(dir.path()));
     let keys = trail.subject_keys("u1").unwrap();
@@ -282,7 +273,7 @@ fn an_erased_person_is_erased_everywhere_and_every_proof_holds() {
     assert_eq!(trail.erase_keys(&keys).unwrap().already, again.already);
     assert!(matches!(trail.erase("nobody"), Err(EraseError::Unknown)));
     // New events get another key, which can be destroyed, too.
-    trail.record_ack(&event_of("u1"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
     let fresh = trail.subject_keys("u1").unwrap();
     assert!(fresh.len() == 1 && fresh != keys);
     assert!(self::shown(&trail).last().unwrap().contains(SECRET));
@@ -309,14 +300,14 @@ fn a_person_known_by_a_hash_or_a_long_id_is_erased() {
     let trail = open(dir.path());
     let (long, token) = ("i".repeat(2_000), "ghp_0123456789abcdefghijABCDEFGHIJ012345");
     for person in [&*long, token] {
-        trail.record_ack(&event_of(person), Ack::Durable).unwrap();
+        trail.with(Ack::Durable).record(&event_of(person)).unwrap();
         assert_eq!(trail.erase(person).unwrap().keys.len(), 1, "{person}");
     }
     let other = Event {
         on_behalf_of: Some(trailseal_event::OnBehalfOf { id: Some(SECRET.into()), ..Default::default() }),
         ..Event::new("a")
     };
-    trail.record_ack(&other, Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&other).unwrap();
     nowhere(dir.path(), SECRET.as_bytes());
     // How a filter for a personal field is told, and for a text.
     assert!(trail.shown("on_behalf_of", SECRET).starts_with("hmac:"));
@@ -325,7 +316,7 @@ fn a_person_known_by_a_hash_or_a_long_id_is_erased() {
     assert_eq!(trail.would_erase(SECRET).unwrap().fields, [("on_behalf_of.id".to_owned(), 1)]);
     let nobodys =
         Event { actor: Some(Actor { email: Some("m".into()), ..Actor::default() }), ..Event::new("a") };
-    trail.record_ack(&nobodys, Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&nobodys).unwrap();
     assert_eq!(trail.would_erase(SECRET).unwrap().without_subject, [("actor.email".to_owned(), 1)]);
     trail.erase(SECRET).unwrap();
     trail.close(SOON).unwrap();
@@ -335,8 +326,8 @@ fn a_person_known_by_a_hash_or_a_long_id_is_erased() {
 fn what_a_hold_holds_is_not_erased() {
     let dir = tempfile::tempdir().unwrap();
     let trail = open(dir.path());
-    trail.record_ack(&event_of("u1").tenant("acme"), Ack::Durable).unwrap();
-    trail.record_ack(&event_of("u2").tenant("other"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u1").tenant("acme")).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u2").tenant("other")).unwrap();
     trail.add_hold("case 7", "a dispute", &[("tenant".to_owned(), "acme".to_owned())]).unwrap();
     assert_eq!(trail.would_erase("u1").unwrap().held_by, [("case 7".to_owned(), 1)]);
     let error = trail.erase("u1").unwrap_err();
@@ -354,8 +345,8 @@ fn what_a_hold_holds_is_not_erased() {
 fn a_lost_key_file_makes_values_unreadable_and_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let trail = open(dir.path());
-    trail.record_ack(&event_of("u1"), Ack::Durable).unwrap();
-    trail.record_ack(&event_of("u2"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u2")).unwrap();
     trail.erase("u2").unwrap();
     trail.close(SOON).unwrap();
     let saved = copy(dir.path());
@@ -375,7 +366,7 @@ fn a_lost_key_file_makes_values_unreadable_and_is_told() {
     assert_eq!(opened.get_path("details.personal.trouble").and_then(Value::as_str), Some("lost"));
     let lines = shown(&trail);
     assert!(lines[0].contains(r#""unreadable""#) && lines[1].contains(r#""erased""#), "{lines:#?}");
-    trail.record_ack(&event_of("u1"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
     assert!(shown(&trail)[2].contains(SECRET));
     trail.close(SOON).unwrap();
     // Put back, it opens what it sealed; what was sealed meanwhile is of the other one.
@@ -397,7 +388,7 @@ fn a_key_file_that_is_removed_in_use_is_written_again() {
     let notices = told.clone();
     telling.on_notice = Some(Arc::new(move |notice: &Notice| notices.lock().unwrap().push(notice.clone())));
     let trail = Trail::open(dir.path(), telling).unwrap();
-    trail.record_ack(&event_of("u1"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
     std::fs::remove_file(dir.path().join("keys/personal")).unwrap();
     let deadline = std::time::Instant::now() + SOON;
     let is_remade = || {
@@ -408,7 +399,7 @@ fn a_key_file_that_is_removed_in_use_is_written_again() {
         assert!(std::time::Instant::now() < deadline, "the key file was not written again");
         std::thread::sleep(Duration::from_millis(5));
     }
-    trail.record_ack(&event_of("u2"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u2")).unwrap();
     trail.close(SOON).unwrap();
     let trail = open(dir.path());
     assert!(shown(&trail).iter().all(|line| line.contains(SECRET)));
@@ -419,13 +410,13 @@ fn a_key_file_that_is_removed_in_use_is_written_again() {
 fn an_older_key_file_brings_no_erased_key_back_and_gives_no_slot_twice() {
     let dir = tempfile::tempdir().unwrap();
     let trail = open(dir.path());
-    trail.record_ack(&event_of("u1"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
     trail.close(SOON).unwrap();
     let path = dir.path().join("keys/personal");
     let older = std::fs::read(&path).unwrap();
     let trail = open(dir.path());
     for person in ["u2", "u3"] {
-        trail.record_ack(&event_of(person), Ack::Durable).unwrap();
+        trail.with(Ack::Durable).record(&event_of(person)).unwrap();
     }
     trail.erase("u1").unwrap();
     trail.erase("u2").unwrap();
@@ -440,7 +431,7 @@ fn an_older_key_file_brings_no_erased_key_back_and_gives_no_slot_twice() {
     let lines = shown(&trail);
     assert!(lines[0].contains(r#""erased""#) && lines[1].contains(r#""erased""#), "{lines:#?}");
     assert!(lines[2].contains(r#""unreadable""#), "{lines:#?}");
-    trail.record_ack(&event_of("u4"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u4")).unwrap();
     assert_eq!(slots_of(dir.path()).difference(&used).count(), 1, "a slot was given twice");
     trail.close(SOON).unwrap();
     // A list that nobody vouches for destroys nothing.
@@ -462,7 +453,7 @@ fn a_cut_or_damaged_key_file_keeps_what_is_whole() {
     let dir = tempfile::tempdir().unwrap();
     let trail = open(dir.path());
     for person in ["u1", "u2", "u3"] {
-        trail.record_ack(&event_of(person), Ack::Durable).unwrap();
+        trail.with(Ack::Durable).record(&event_of(person)).unwrap();
     }
     trail.close(SOON).unwrap();
     let path = dir.path().join("keys/personal");
@@ -472,7 +463,7 @@ fn a_cut_or_damaged_key_file_keeps_what_is_whole() {
     let trail = open(dir.path());
     let lines = shown(&trail);
     assert!(lines[1].contains(SECRET) && lines[2].contains(r#""unreadable""#), "{lines:#?}");
-    trail.record_ack(&event_of("u3"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u3")).unwrap();
     assert!(shown(&trail)[3].contains(SECRET));
     assert_eq!(slots_of(dir.path()).len(), 4);
     trail.close(SOON).unwrap();
@@ -507,7 +498,7 @@ fn a_key_file_is_of_one_trail_and_one_master_key() {
         options
     };
     let trail = Trail::open(dir.path(), with(None)).unwrap();
-    trail.record_ack(&event_of("u1"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
     assert!(!dir.path().join("keys/personal").exists());
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     trail.close(SOON).unwrap();
@@ -578,8 +569,8 @@ fn more_people_than_there_is_room_for_wait_for_nothing() {
 fn a_backup_has_the_lines_and_the_list_but_not_the_keys() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let trail = open(dir.path());
-    trail.record_ack(&event_of("u1"), Ack::Durable).unwrap();
-    trail.record_ack(&event_of("u2"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
+    trail.with(Ack::Durable).record(&event_of("u2")).unwrap();
     trail.erase("u2").unwrap();
     let from = Folder::new(dir.path(), Arc::new(StdFiles));
     back_up(&from, to.path(), true).unwrap();
@@ -633,16 +624,16 @@ proptest::proptest! {
             let event = || Event::from_json(&json).unwrap();
             match way {
                 0 => _ = trail.record(&event()).unwrap(),
-                1 => _ = trail.hand_in_json_once(&json, Ack::Accepted).unwrap(),
+                1 => _ = trail.with(ONCE).record(AnyEvent::Json(&json)).unwrap(),
                 2 => {
-                    let sent = [Submitted { json: &json, id: None }];
-                    let _ = trail.hand_in_batch(&sent, Ack::Accepted, &Submitter::default(), SOON).unwrap();
+                    let sent = [Submitted::json(&json)];
+                    trail.record_all(Submission { events: &sent, by: &Submitter::default() }).unwrap();
                 }
-                3 => _ = trail.record_once(&event().id(format!("{which}-{long}-{}", json.len())), Ack::Accepted).unwrap(),
-                _ => _ = trail.record_all(&[event(), event()], Ack::Accepted).unwrap(),
+                3 => _ = trail.with(ONCE).record(&event().id(format!("{which}-{long}-{}", json.len()))).unwrap(),
+                _ => _ = trail.record_all(&[event(), event()]).unwrap(),
             }
         }
-        proptest::prop_assert!(trail.seal(SOON));
+        trail.seal(SOON).unwrap();
         nowhere(dir.path(), SECRET.as_bytes());
         proptest::prop_assert!(shown(&trail).iter().all(|line| line.contains(SECRET)));
         trail.close(SOON).unwrap();

@@ -67,7 +67,7 @@ struct Told {
 
 fn record(trail: &Trail, people: std::ops::Range<usize>, told: &mut Told, files: &FaultFiles) {
     for person in people {
-        let Ok(receipt) = trail.record_ack(&event(person), Ack::Durable) else { continue };
+        let Ok(receipt) = trail.with(Ack::Durable).record(&event(person)) else { continue };
         if let (Status::Durable, Some(index)) = (receipt.status, receipt.index) {
             files.acknowledge(index.get());
             told.lines.push((index.get(), person));
@@ -101,9 +101,9 @@ fn workload(files: &FaultFiles) -> Result<Told, OpenError> {
 /// Opens what is there, records on, and checks everything. `may_be_erased` may have lost their keys or not.
 fn goes_on(files: &FaultFiles, told: &Told, may_be_erased: &BTreeSet<usize>, when: &str) {
     let trail = open(files).unwrap_or_else(|error| panic!("{when}: {error} ({error:?})"));
-    let receipt = trail.record_ack(&event(9), Ack::Durable).unwrap();
+    let receipt = trail.with(Ack::Durable).record(&event(9)).unwrap();
     assert_eq!(receipt.status, Status::Durable, "{when}");
-    assert!(trail.seal(SOON), "{when}");
+    assert!(trail.seal(SOON).is_ok(), "{when}");
     let keys = trail.personal_keys().unwrap();
     let all: Arc<dyn Files> = Arc::new(files.clone());
     let checked = check_trail(dir(), &all, &[]);
@@ -218,7 +218,7 @@ fn keys_that_cannot_be_synced_hold_up_the_lines_that_name_them() {
     let _alone = alone();
     let files = FaultFiles::new();
     let trail = open(&files).unwrap();
-    trail.record_ack(&event(0), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event(0)).unwrap();
     files.set_broken(true);
     // A person who has a key waits for the disk; one who has none is masked.
     trail.record(&event(0)).unwrap();
@@ -227,12 +227,12 @@ fn keys_that_cannot_be_synced_hold_up_the_lines_that_name_them() {
     assert_eq!(stats.not_kept, 1, "{stats:?}");
     assert!(stats.trouble.is_some());
     files.set_broken(false);
-    assert!(trail.flush(SOON));
+    trail.flush(SOON).unwrap();
     let stats = trail.stats().personal.unwrap();
     assert_eq!(stats.not_kept, 1);
-    trail.record_ack(&event(2), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&event(2)).unwrap();
     assert_eq!(trail.stats().personal.unwrap().trouble, None);
-    assert!(trail.seal(SOON));
+    trail.seal(SOON).unwrap();
     trail.close(SOON).unwrap();
     let all: Arc<dyn Files> = Arc::new(files.clone());
     let lines = check_trail(dir(), &all, &[]).lines;
@@ -258,7 +258,7 @@ fn after_a_failed_sync_keys_are_written_again() {
         });
         if let Ok(trail) = open_and_tell(&files, Some(on_notice)) {
             for person in 0..3 {
-                let _ = trail.record_ack(&event(person), Ack::Durable);
+                let _ = trail.with(Ack::Durable).record(&event(person));
             }
             let _ = trail.close(SOON);
         }

@@ -175,7 +175,8 @@ impl Trail {
         for hold in holds {
             filters.push((hold.name.clone(), hold.filter()?.as_stored(key.as_ref()), 0));
         }
-        self.flush(SEAL_TIMEOUT);
+        // Of what does not reach the disk in time, nothing is known yet.
+        let _ = self.flush(SEAL_TIMEOUT);
         let durable = self.inner.log.progress.durable();
         let visit = &mut |_: Index, line: &[u8]| {
             let mut is_theirs = false;

@@ -63,7 +63,8 @@ impl Trail {
         let nobodys =
             if subject.is_empty() { Vec::new() } else { names(keys.keys_of(std::iter::once("")).0) };
         let (mut fields, mut plain, mut without) = (Counts::default(), Counts::default(), Counts::default());
-        self.flush(super::SEAL_TIMEOUT);
+        // What does not reach the disk in time is not counted.
+        let _ = self.flush(super::SEAL_TIMEOUT);
         let (folder, durable) = (self.folder(), self.inner.log.progress.durable());
         let visit = &mut |_: Index, line: &[u8]| {
             tokens(line, |token, pointer| {

@@ -16,12 +16,12 @@ mod token;
 mod told;
 
 pub use key::{Key, KeyName, NoKeyName, Place, SubjectKey, SubjectKeys};
-pub use reveal::{ERASABLE, ERASED, PersonalKeys, SeveralKeys, UNREADABLE, reveal, tokens};
+pub use reveal::{ERASED, PersonalKeys, SeveralKeys, UNREADABLE, reveal, tokens};
 pub(crate) use reveal::{Seen, blank, open, reveal_with};
 pub use rule::{PERSONAL_FIELDS_MAX, PersonalRule};
 pub(crate) use rule::{USUAL, USUAL_SUBJECT, check_field, check_subject};
 pub use seal::{Personal, PersonalValues, Sealed};
-pub use token::{Token, has_token, searchable};
+pub use token::{ERASABLE, Token, has_token, searchable};
 pub use told::is_shown_line;
 
 #[cfg(test)]

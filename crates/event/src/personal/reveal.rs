@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use super::json::{self, DEPTH_MAX, Pointer};
 use super::key::{Key, KeyName, Place};
-use super::token::{PREFIX, Token, has_token};
+use super::token::{ERASABLE, PREFIX, Token, has_token};
 use crate::event::Value;
 
-/// What a reader who may not see personal values sees in place of one.
-pub const ERASABLE: &str = "erasable";
 /// What every reader sees in place of a value whose key was destroyed.
 pub const ERASED: &str = "erased";
 /// What a reader who may see personal values sees in place of one whose key is missing, or that does not open with it.

@@ -11,6 +11,8 @@ use memchr::memmem::Finder;
 use super::key::{KeyName, NONCE_BYTES, TAG_BYTES};
 
 pub(super) const PREFIX: &str = "erasable:";
+/// What a reader who may not see personal values sees in place of one.
+pub const ERASABLE: &str = "erasable";
 /// A value's JSON text has at least one byte.
 const SEALED_BYTES_MIN: usize = NONCE_BYTES + TAG_BYTES + 1;
 const HASH_PREFIX: &str = "hmac:";
@@ -115,7 +117,7 @@ pub fn searchable(text: &str) -> Cow<'_, str> {
     if !text.starts_with(PREFIX) {
         return Cow::Borrowed(text);
     }
-    Cow::Borrowed(Token::parse(text).map_or(text, |token| token.hash.unwrap_or(super::ERASABLE)))
+    Cow::Borrowed(Token::parse(text).map_or(text, |token| token.hash.unwrap_or(ERASABLE)))
 }
 
 #[cfg(test)]

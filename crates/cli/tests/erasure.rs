@@ -319,7 +319,7 @@ fn each_slot_erases_its_own() {
     let slots = [open(), open()];
     for (number, slot) in (0..).zip(&slots) {
         let read = Event::from_json(event(number, "u-ann").as_bytes()).unwrap();
-        slot.record_ack(&read, Ack::Durable).unwrap();
+        slot.with(Ack::Durable).record(&read).unwrap();
     }
     for slot in slots {
         slot.close(Duration::from_secs(60)).unwrap();

@@ -17,8 +17,9 @@ use std::time::Duration;
 use support::{SOON, contents, copy, sealing_at_once, verdict};
 use trailseal_core::file::StdFiles;
 use trailseal_core::{
-    Ack, AnyEvent, EraseError, Folder, MasterKey, Notice, OpenError, Options, PersonalKeysOptions, RecordError,
-    RecordOptions, Status, Submission, Submitted, Submitter, Trail, back_up, back_up_personal_keys, open_personal_keys,
+    Ack, AnyEvent, EraseError, Folder, MasterKey, Notice, OpenError, Options, PersonalKeysOptions,
+    RecordError, RecordOptions, Status, Submission, Submitted, Submitter, Trail, back_up,
+    back_up_personal_keys, open_personal_keys,
 };
 use trailseal_event::personal::{PersonalKeys, reveal, tokens};
 use trailseal_event::policy::Policy;
@@ -219,7 +220,9 @@ fn the_same_content_is_a_repeat_though_cipher_texts_differ() {
     let batch = |json: &[u8], times: usize| {
         let events: Vec<Submitted<'_>> = (0..times).map(|_| Submitted::json(json)).collect();
         let receipts = trail.record_all(Submission { events: &events, by: &Submitter::default() })?;
-        Ok::<_, RecordError>(receipts.into_iter().map(|receipt| is_repeated(receipt.status)).collect::<Vec<_>>())
+        Ok::<_, RecordError>(
+            receipts.into_iter().map(|receipt| is_repeated(receipt.status)).collect::<Vec<_>>(),
+        )
     };
     assert_eq!(batch(json, 2).unwrap(), [true, true]);
     // Twice in one request.

@@ -191,7 +191,7 @@ fn lines_in_plain_are_those_that_are_proved_and_nothing_else_is_said_of_them() {
     let trail = Trail::open(folder.path().join("trail"), Options::default()).unwrap();
     let token = format!("erasable:3fa91c02-1f:{}", "A".repeat(40));
     for number in 0..EVENTS {
-        trail.record_ack(&Event::new(format!("a{number}")).detail("mail", &*token), Ack::Durable).unwrap();
+        trail.with(Ack::Durable).record(&Event::new(format!("a{number}")).detail("mail", &*token)).unwrap();
     }
     trail.close(std::time::Duration::from_secs(60)).unwrap();
     let mut search = Search::open(&folder.path().join("trail"), Arc::new(StdFiles)).unwrap();

@@ -49,12 +49,12 @@ pub use segment::{RetiredSegment, Roll, SegmentFile, SegmentOptions, retired_in}
 pub use trail::{
     Ack, Archive, ArchiveError, Archived, BackedUp, BackupError, BatchError, CloseError, Closed, EachLine,
     FindWitnesses, ForgetSinkError, Found, HandInJsonError, HandInTextError, HandedIn, HandedInBatch,
-    HandedInJson, HandedInOnce, Held, Hold, HoldAdded, HoldError, Kept, KeptPolicyError, Known, KnownIds,
-    KnownIdsError, KnownSink, LineAt, Once, OpenError, Options, Place, RETAIN_DAYS_MAX, ReadError, Reader,
-    Receipt, RecordError, RecordOnceError, Recording, RetainError, Retained, RetentionRule, RetiredEvent,
-    Retiring, RotateError, RuleCounts, SecretError, SetPolicyError, SinkBehind, Slot, Stats, Status,
-    Submission, Submitted, Submitter, Succeeded, Trail, Tried, Witness, back_up, holds_in, load_mask_key,
-    policy_hash, slots_in, trails_in,
+    HandedInJson, HandedInOnce, Held, HeldAll, Hold, HoldAdded, HoldError, Kept, KeptPolicyError, Known,
+    KnownIds, KnownIdsError, KnownSink, LineAt, Once, OpenError, Options, Place, RETAIN_DAYS_MAX, ReadError,
+    Reader, Receipt, RecordError, RecordOnceError, Recording, RetainError, Retained, RetentionRule,
+    RetiredEvent, Retiring, RotateError, RuleCounts, SecretError, SetPolicyError, SinkBehind, Slot, Stats,
+    Status, Submission, Submitted, Submitter, Succeeded, Trail, Tried, TriedAll, Witness, back_up, holds_in,
+    load_mask_key, policy_hash, slots_in, trails_in,
 };
 /// Detects that this process is a forked child; see [`Trail::is_forked`].
 pub use trailseal_event::fork;

@@ -11,9 +11,11 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use support::{SOON, options};
-use trailseal_core::{Ack, HandInTextError, Known, KnownIds, KnownIdsError, RecordError, Trail, Tried};
+use trailseal_core::{
+    Ack, HandInTextError, Known, KnownIds, KnownIdsError, RecordError, Status, Trail, Tried, TriedAll,
+};
 use trailseal_event::policy::{Mode, Policy};
-use trailseal_event::{EventText, Value};
+use trailseal_event::{Event, EventText, Value};
 
 fn lines(dir: &std::path::Path) -> Vec<Value> {
     let mut reader = trailseal_core::Reader::open(dir, Arc::new(trailseal_core::file::StdFiles)).unwrap();
@@ -117,6 +119,45 @@ fn without_room_nothing_is_counted_and_what_was_decided_stays() {
     hangs.store(false, SeqCst);
     trail.close(SOON).unwrap();
     assert_eq!(lines(dir.path()).len(), accepted + 1);
+}
+
+#[test]
+fn without_room_for_all_of_them_none_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (trail, hangs) = stalling(dir.path());
+    hangs.store(true, SeqCst);
+    let filling = || Event::new("fill").detail("filling", "x".repeat(30_000));
+    let events = [filling(), filling()];
+    let mut accepted = 0;
+    let mut fill = || loop {
+        match trail.try_hand_in_all(&events, Ack::Durable).unwrap() {
+            TriedAll::HandedIn(receipts, newest) => {
+                assert_eq!(newest.unwrap().receipt, receipts[1]);
+                accepted += 2;
+            }
+            TriedAll::NoRoom(held) => break held,
+        }
+        assert!(accepted < 1_000, "the buffer takes no end of events");
+    };
+    let held = fill();
+    assert!(held.bytes() > 60_000);
+    assert_eq!(trail.stats().counted.refused, 0, "no room is not a refusal yet");
+    hangs.store(false, SeqCst);
+    let (receipts, newest) = held.hand_in(SOON).unwrap();
+    assert_eq!(trail.finish(newest.unwrap()).unwrap().status, Status::Durable);
+    let indexes: Vec<_> = receipts.iter().map(|receipt| receipt.index.unwrap().get()).collect();
+    assert_eq!(indexes[0] + 1, indexes[1]);
+
+    hangs.store(true, SeqCst);
+    drop(fill());
+    assert_eq!(trail.stats().counted.refused, 2, "given up is refused");
+    let refused = trail.hand_in_all(&events, Ack::Accepted, Duration::ZERO).unwrap_err();
+    assert!(matches!(refused, RecordError::Full), "{refused}");
+    assert_eq!(trail.stats().counted.refused, 4);
+    hangs.store(false, SeqCst);
+    trail.close(SOON).unwrap();
+    assert!(matches!(trail.try_hand_in_all(&events, Ack::Accepted), Err(RecordError::Closed)));
+    assert_eq!(lines(dir.path()).len(), accepted + 2);
 }
 
 #[test]

@@ -10,7 +10,6 @@ use trailseal_event::policy::{Decision, OnFailure, Treatment};
 use trailseal_event::{Event, Index, NoAction};
 
 use super::error::RecordError;
-use super::flag::Flag;
 use super::frame::Frame;
 use super::in_force::InForce;
 use super::inner::{Inner, Trail};
@@ -58,26 +57,6 @@ impl Trail {
                 .for_each(|kept| kept.status = status);
         }
         Ok(receipts)
-    }
-
-    /// Hands events in as one, and waits only for room in the buffer, up to `room_wait`. Then wait for what is returned
-    /// beside their receipts, with [`finish`](Trail::finish) or [`confirm`](Trail::confirm): it holds for all of them.
-    /// `None` if none of them is kept.
-    ///
-    /// # Errors
-    /// All were refused.
-    pub fn hand_in_all(
-        &self,
-        events: &[Event],
-        ack: Ack,
-        room_wait: Duration,
-    ) -> Result<(Vec<Receipt>, Option<HandedIn>), RecordError> {
-        let (receipts, ack, then) = self.inner.hand_in_events(events, ack, room_wait)?;
-        let kept = || receipts.iter().filter(|receipt| receipt.index.is_some());
-        let (timeout, on_failure, events) = (then.timeout, then.on_failure, kept().count() as u64);
-        let newest = kept().next_back().cloned();
-        let newest = newest.map(|receipt| HandedIn { receipt, ack, timeout, on_failure, events });
-        Ok((receipts, newest))
     }
 
     /// Records an event now and returns a future of its receipt, for callers that must not block. Needs no runtime.
@@ -193,67 +172,6 @@ impl Inner {
             self.count_masked(ready.is_masked().into());
         }
         handed_in(pushed, ready.stamp.id, ready.decision.then, ack)
-    }
-
-    /// Hands in events as one. Returns their receipts, and the level and treatment that suit all of them.
-    fn hand_in_events(
-        &self,
-        events: &[Event],
-        mut ack: Ack,
-        room_wait: Duration,
-    ) -> Result<(Vec<Receipt>, Ack, Treatment), RecordError> {
-        let policy = self.policy.load();
-        let now = self.log.clock.now();
-        let mut strictest = policy.policy.otherwise;
-        let mut receipts = Vec::with_capacity(events.len());
-        let (mut bytes, mut ends, mut flags) =
-            (Vec::with_capacity(events.len() * 512), Vec::with_capacity(events.len()), Vec::new());
-        let (count, mut masked) = (events.len() as u64, 0);
-        for event in events {
-            let sent = Sent::new(event);
-            let mut ready = Ready::decide(&policy, sent, now);
-            let Decision { keep, then, rule, .. } = ready.decision;
-            policy.count(rule, keep);
-            let status = self.count_dropped(keep);
-            if status.is_none() {
-                self.write(&mut ready, sent, &mut bytes)
-                    .map_err(|error| self.refused(count, error.into()))?;
-                masked += u64::from(ready.is_masked());
-                flags.extend(ready.flag.take().map(|flag| Flag { place: ends.len() as u64, ..*flag }));
-                ends.push(bytes.len());
-                let level = level(then, ack);
-                let (is_first, denies) = (ends.len() == 1, strictest.on_failure == OnFailure::Deny);
-                if is_first || level > ack {
-                    strictest = *then;
-                }
-                // One event whose caller must learn of a failure decides for all.
-                if !is_first && denies || then.on_failure == OnFailure::Deny {
-                    strictest.on_failure = OnFailure::Deny;
-                }
-                ack = ack.max(level);
-            }
-            let status = status.unwrap_or(Status::Accepted);
-            receipts.push(Receipt { index: None, id: ready.stamp.id, status });
-        }
-        if ends.is_empty() {
-            return Ok((receipts, ack, strictest));
-        }
-        let frame = Frame { bytes: &bytes, ends: &ends, now };
-        let first = match self.push(&flags, frame, room_wait) {
-            Ok(first) => first,
-            Err(_) if strictest.on_failure == OnFailure::Allow => {
-                let kept = receipts.iter_mut().filter(|receipt| receipt.status == Status::Accepted);
-                kept.for_each(|receipt| receipt.status = Status::Refused);
-                return Ok((receipts, ack, strictest));
-            }
-            Err(error) => return Err(error),
-        };
-        self.count_masked(masked);
-        let kept = receipts.iter_mut().filter(|receipt| receipt.status == Status::Accepted);
-        for (receipt, index) in kept.zip(first..) {
-            receipt.index = Some(Index::new(index));
-        }
-        Ok((receipts, ack, strictest))
     }
 
     /// Waits until the event at `index`, the newest of `events`, has reached `ack`.

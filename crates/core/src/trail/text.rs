@@ -229,6 +229,11 @@ impl Held {
         &self.id
     }
 
+    /// How many bytes its line has.
+    pub fn bytes(&self) -> usize {
+        self.line.len()
+    }
+
     /// The trail that it is to be handed in to.
     pub fn trail(&self) -> Trail {
         Trail { inner: self.inner.clone() }

@@ -8,20 +8,21 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use trailseal_core::{
-    Ack, CloseError, HandInJsonError, HandedInOnce, RecordOnceError, Trail as CoreTrail, Tried,
+    Ack, CloseError, HandInJsonError, HandedInOnce, RecordOnceError, Trail as CoreTrail, Tried, TriedAll,
 };
 use trailseal_event::{Event, EventText};
 
 use crate::answers::loads;
 use crate::failures::{self, of_record, of_text};
 use crate::fields::Fields;
+use crate::handed_in::{Next, is_waited_for};
 use crate::heads::plain_text;
 use crate::opening::Opening;
 use crate::reading::{self, Asked, Events, Page};
 use crate::receipt::Receipt;
+use crate::room::{NoRoom, Placed};
 use crate::server::Server;
 use crate::shared::{Shared, Temporary};
-use crate::waits::HandedIn;
 
 /// A signal is answered this soon, however long a wait is.
 const SLICE: Duration = Duration::from_millis(100);
@@ -56,12 +57,6 @@ fn seconds(timeout: f64) -> PyResult<Duration> {
     Ok(Duration::from_secs_f64(timeout.min(SECONDS_MAX)))
 }
 
-/// Where an event goes on.
-enum Next {
-    Done(Receipt),
-    Waits(HandedIn),
-}
-
 impl Trail {
     /// Hands an event in, attached and without waiting.
     #[inline]
@@ -76,17 +71,46 @@ impl Trail {
         let tried = fields.with_event(py, action, |event| {
             opened.trail.try_hand_in_text(event, ack).map_err(|error| of_text(py, &error))
         })?;
-        Ok(match tried {
-            Tried::HandedIn(handed_in)
-                if handed_in.ack == Ack::Accepted || handed_in.receipt.index.is_none() =>
-            {
-                Next::Done(Receipt::new(handed_in.receipt, &opened.origin))
+        match tried {
+            Tried::HandedIn(handed_in) if !is_waited_for(&handed_in) => {
+                let receipt = Receipt::new(handed_in.receipt, &opened.origin);
+                Ok(Next::Done(Bound::new(py, receipt)?.into_any().unbind()))
             }
             Tried::HandedIn(handed_in) => {
-                Next::Waits(HandedIn::placed(opened.trail.clone(), handed_in, &opened.origin))
+                let (trail, newest) = (opened.trail.clone(), Some(handed_in));
+                Next::placed(py, Placed { trail, newest, all: None }, &opened.origin)
             }
-            Tried::NoRoom(held) => Next::Waits(HandedIn::held(held, &opened.origin)),
-        })
+            Tried::NoRoom(held) => Ok(Next::no_room(NoRoom::One(held), &opened.room, &opened.origin)),
+        }
+    }
+
+    /// The same for events that are recorded as one.
+    fn hand_in_all<'py>(
+        &self,
+        py: Python<'py>,
+        events: &Bound<'py, PyAny>,
+        ack: Option<&str>,
+    ) -> PyResult<Next> {
+        let mut ack = ack_of(ack)?;
+        let opened = self.shared.opened(py)?;
+        let (trail, origin, room) = (opened.trail.clone(), opened.origin.clone(), opened.room.clone());
+        drop(opened);
+        let mut all = Vec::new();
+        for event in events.try_iter()? {
+            let (fields, action, own_ack) = Fields::of(&event?)?;
+            ack = ack.max(ack_of(own_ack.as_deref())?);
+            let Some(action) = action else {
+                return Err(PyTypeError::new_err("each event needs an 'action'"));
+            };
+            all.push(fields.with_event(py, &action, |event| event_of(py, event))?);
+        }
+        let tried = py.detach(|| trail.try_hand_in_all(&all, ack)).map_err(|error| of_record(py, &error))?;
+        match tried {
+            TriedAll::HandedIn(all, newest) => {
+                Next::placed(py, Placed { trail, newest, all: Some(all) }, &origin)
+            }
+            TriedAll::NoRoom(held) => Ok(Next::no_room(NoRoom::All(held), &room, &origin)),
+        }
     }
 
     /// Waits in slices, so that signals are answered; `work` is told how long a slice is.
@@ -238,7 +262,7 @@ impl Trail {
         time: Option<Bound<'py, PyAny>>,
         extra: Option<Bound<'py, PyAny>>,
         ack: Option<&str>,
-    ) -> PyResult<Receipt> {
+    ) -> PyResult<Py<PyAny>> {
         let ack = ack_of(ack)?;
         let fields = Fields {
             actor,
@@ -262,10 +286,7 @@ impl Trail {
             time,
             extra,
         };
-        match self.hand_in(py, &action, &fields, ack)? {
-            Next::Done(receipt) => Ok(receipt),
-            Next::Waits(handed_in) => handed_in.wait(py),
-        }
+        self.hand_in(py, &action, &fields, ack)?.wait(py)
     }
 
     /// As `record`, unless its tenant already has an event with this id.
@@ -317,15 +338,8 @@ impl Trail {
         py: Python<'py>,
         events: &Bound<'py, PyAny>,
         ack: Option<&str>,
-    ) -> PyResult<Vec<Receipt>> {
-        let (receipts, newest) = self._hand_in_all(py, events, ack)?;
-        match newest {
-            None => Ok(receipts),
-            Some(newest) => {
-                let last = newest.wait(py)?;
-                Ok(receipts.iter().map(|receipt| receipt.at(&last)).collect())
-            }
-        }
+    ) -> PyResult<Py<PyAny>> {
+        self.hand_in_all(py, events, ack)?.wait(py)
     }
 
     fn _hand_in<'py>(
@@ -333,12 +347,9 @@ impl Trail {
         py: Python<'py>,
         action: Bound<'py, PyAny>,
         fields: &Bound<'py, PyDict>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<Py<PyAny>> {
         let (fields, _, ack) = Fields::of(fields)?;
-        match self.hand_in(py, &action, &fields, ack_of(ack.as_deref())?)? {
-            Next::Done(receipt) => Ok(Bound::new(py, receipt)?.into_any()),
-            Next::Waits(handed_in) => Ok(Bound::new(py, handed_in)?.into_any()),
-        }
+        self.hand_in(py, &action, &fields, ack_of(ack.as_deref())?)?.into_python(py)
     }
 
     fn _hand_in_all<'py>(
@@ -346,26 +357,8 @@ impl Trail {
         py: Python<'py>,
         events: &Bound<'py, PyAny>,
         ack: Option<&str>,
-    ) -> PyResult<(Vec<Receipt>, Option<HandedIn>)> {
-        let mut ack = ack_of(ack)?;
-        let opened = self.shared.opened(py)?;
-        let (trail, origin) = (opened.trail.clone(), opened.origin.clone());
-        drop(opened);
-        let mut all = Vec::new();
-        for event in events.try_iter()? {
-            let (fields, action, own_ack) = Fields::of(&event?)?;
-            ack = ack.max(ack_of(own_ack.as_deref())?);
-            let Some(action) = action else {
-                return Err(PyTypeError::new_err("each event needs an 'action'"));
-            };
-            all.push(fields.with_event(py, &action, |event| event_of(py, event))?);
-        }
-        let handed_in = py.detach(|| trail.hand_in_all(&all, ack, trail.room_wait()));
-        let (receipts, newest) = handed_in.map_err(|error| of_record(py, &error))?;
-        let receipts: Vec<Receipt> =
-            receipts.into_iter().map(|receipt| Receipt::new(receipt, &origin)).collect();
-        let newest = newest.filter(|newest| newest.ack > Ack::Accepted);
-        Ok((receipts, newest.map(|newest| HandedIn::placed(trail, newest, &origin))))
+    ) -> PyResult<Py<PyAny>> {
+        self.hand_in_all(py, events, ack)?.into_python(py)
     }
 
     #[pyo3(signature = (*, limit = None, order = "desc", order_by = "time", cursor = None, **filters))]

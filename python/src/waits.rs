@@ -1,4 +1,4 @@
-//! Waiting for an event to reach its level: detached from the interpreter, or in an event loop.
+//! Waiting in an event loop for events to reach their level.
 //!
 //! A loop has one descriptor. Whoever makes events durable leaves their numbers and writes to it; the loop reads, and
 //! completes the futures of those. So the threads of the trail never attach, and a thousand wakes are one or two.
@@ -12,62 +12,12 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use trailseal_core::{Held, RecordError, Recording, Trail, fork};
+use trailseal_core::{RecordError, Recording, fork};
 
 use crate::failures::of_record;
-use crate::receipt::Receipt;
-
-/// An event that was handed in, or waits for room, and whose level is not reached yet.
-#[pyclass(frozen, module = "trailseal._trailseal")]
-pub(crate) struct HandedIn {
-    origin: Arc<str>,
-    state: Mutex<Option<State>>,
-}
-
-enum State {
-    Placed(Trail, trailseal_core::HandedIn),
-    NoRoom(Box<Held>),
-}
-
-impl HandedIn {
-    pub(crate) fn placed(trail: Trail, handed_in: trailseal_core::HandedIn, origin: &Arc<str>) -> HandedIn {
-        HandedIn { origin: origin.clone(), state: Mutex::new(Some(State::Placed(trail, handed_in))) }
-    }
-
-    pub(crate) fn held(held: Box<Held>, origin: &Arc<str>) -> HandedIn {
-        HandedIn { origin: origin.clone(), state: Mutex::new(Some(State::NoRoom(held))) }
-    }
-
-    fn take(&self) -> Option<State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-fn waited_for() -> PyErr {
-    pyo3::exceptions::PyRuntimeError::new_err("this event is waited for already")
-}
-
-#[pymethods]
-impl HandedIn {
-    /// Blocks until the level is reached.
-    pub(crate) fn wait(&self, py: Python<'_>) -> PyResult<Receipt> {
-        let state = self.take().ok_or_else(waited_for)?;
-        let receipt = py.detach(|| match state {
-            State::Placed(trail, handed_in) => trail.finish(handed_in),
-            State::NoRoom(held) => {
-                let trail = held.trail();
-                let handed_in = held.hand_in(trail.room_wait())?;
-                trail.finish(handed_in)
-            }
-        });
-        receipt.map(|receipt| Receipt::new(receipt, &self.origin)).map_err(|error| of_record(py, &error))
-    }
-
-    fn needs_room(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(&*state, Some(State::NoRoom(_)))
-    }
-}
+use crate::handed_in::{Goes, HandedIn, is_waited_for, receipts};
+use crate::notices;
+use crate::room::{Arrival, Placed};
 
 /// What wakes a loop.
 struct Bell {
@@ -140,12 +90,55 @@ impl Wake for Rings {
     }
 }
 
-/// An event that is waited for.
+/// Events that are waited for.
 struct Pending {
-    recording: Recording,
+    stage: Stage,
+    /// The receipts of events that were handed in as one.
+    all: Option<Vec<trailseal_core::Receipt>>,
     origin: Arc<str>,
     future: Py<PyAny>,
     waker: Waker,
+}
+
+enum Stage {
+    Room(Arrival),
+    Level(Recording),
+}
+
+/// The receipt of the newest, if one is kept.
+type Done = Result<Option<trailseal_core::Receipt>, RecordError>;
+
+impl Pending {
+    fn poll(&mut self) -> Poll<Done> {
+        loop {
+            let mut context = Context::from_waker(&self.waker);
+            match &mut self.stage {
+                Stage::Level(recording) => {
+                    return Pin::new(recording).poll(&mut context).map(|done| done.map(Some));
+                }
+                Stage::Room(arrival) => {
+                    let placed = std::task::ready!(Pin::new(arrival).poll(&mut context));
+                    let done = placed.map_or_else(|error| Some(Err(error)), |placed| self.place(placed));
+                    if let Some(done) = done {
+                        return Poll::Ready(done);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Goes on to wait for the level, unless that need not be waited for.
+    fn place(&mut self, placed: Placed) -> Option<Done> {
+        let Placed { trail, newest, all } = placed;
+        self.all = all;
+        match newest {
+            Some(newest) if is_waited_for(&newest) => {
+                self.stage = Stage::Level(trail.confirm(newest));
+                None
+            }
+            newest => Some(Ok(newest.map(|newest| newest.receipt))),
+        }
+    }
 }
 
 /// What one event loop waits for.
@@ -169,9 +162,8 @@ impl LoopWaits {
 
     /// Polls one without a lock: to complete its future runs Python.
     fn poll(&self, py: Python<'_>, number: u64, mut pending: Pending) -> PyResult<()> {
-        let polled = Pin::new(&mut pending.recording).poll(&mut Context::from_waker(&pending.waker));
-        match polled {
-            Poll::Ready(done) => complete(py, &pending, done),
+        match pending.poll() {
+            Poll::Ready(done) => complete(py, pending, done),
             Poll::Pending => {
                 self.waiting().pending.insert(number, pending);
                 Ok(())
@@ -180,20 +172,20 @@ impl LoopWaits {
     }
 }
 
-fn complete(
-    py: Python<'_>,
-    pending: &Pending,
-    done: Result<trailseal_core::Receipt, RecordError>,
-) -> PyResult<()> {
-    let future = pending.future.bind(py);
+fn complete(py: Python<'_>, pending: Pending, done: Done) -> PyResult<()> {
+    let Pending { future, all, origin, .. } = pending;
+    let future = future.bind(py);
     // Whoever cancelled it does not wait any more; the event is recorded all the same.
     if future.call_method0(intern!(py, "done"))?.is_truthy()? {
+        if let Err(error) = done {
+            notices::told_nobody(&error);
+        }
         return Ok(());
     }
     match done {
-        Ok(receipt) => {
-            let receipt = Receipt::new(receipt, &pending.origin);
-            future.call_method1(intern!(py, "set_result"), (receipt,))?
+        Ok(newest) => {
+            let receipts = receipts(py, newest, all, &origin)?;
+            future.call_method1(intern!(py, "set_result"), (receipts,))?
         }
         Err(error) => {
             let error = of_record(py, &error).into_value(py);
@@ -221,27 +213,36 @@ impl LoopWaits {
 
     /// Completes `future` when the event has reached its level, or when its time is up.
     fn add(&self, py: Python<'_>, handed_in: &HandedIn, future: Py<PyAny>) -> PyResult<()> {
-        let State::Placed(trail, event) = handed_in.take().ok_or_else(waited_for)? else {
-            return Err(pyo3::exceptions::PyRuntimeError::new_err("this event has no room yet: use wait"));
-        };
         let number = {
             let mut waiting = self.waiting();
             waiting.next += 1;
             waiting.next
         };
+        let (stage, all) = match handed_in.go()? {
+            Goes::Arrives(arrival) => (Stage::Room(arrival), None),
+            Goes::Placed(Placed { trail, newest, all }) => match newest {
+                Some(newest) => (Stage::Level(trail.confirm(newest)), all),
+                None => {
+                    return Err(pyo3::exceptions::PyRuntimeError::new_err("there is nothing to wait for"));
+                }
+            },
+        };
         let waker = Waker::from(Arc::new(Rings { bell: self.bell.clone(), number }));
-        let recording = trail.confirm(event);
-        self.poll(py, number, Pending { recording, origin: handed_in.origin.clone(), future, waker })
+        self.poll(py, number, Pending { stage, all, origin: handed_in.origin.clone(), future, waker })
     }
 
     /// Called by the loop when the descriptor can be read.
     fn ring(&self, py: Python<'_>) -> PyResult<()> {
+        let mut first = None;
         for number in self.bell.answered() {
             let pending = self.waiting().pending.remove(&number);
-            if let Some(pending) = pending {
-                self.poll(py, number, pending)?;
+            // An error of one must not keep the others from being completed.
+            if let Some(pending) = pending
+                && let Err(error) = self.poll(py, number, pending)
+            {
+                first.get_or_insert(error);
             }
         }
-        Ok(())
+        first.map_or(Ok(()), Err)
     }
 }

@@ -127,11 +127,13 @@ class Server:
 
 @final
 class HandedIn:
-    """An event that has an index, or waits for room, and whose level is not reached yet. Internal."""
+    """Events that have an index, or wait for room, and whose level is not reached yet. Internal."""
 
-    def wait(self) -> Receipt:
-        """Blocks until the level is reached; the GIL is released meanwhile."""
-    def needs_room(self) -> bool: ...
+    def wait(self) -> Any:
+        """Blocks until the level is reached; the GIL is released meanwhile. The receipt, or of several the list of
+        theirs."""
+    def let_go(self) -> None:
+        """Does not wait: what needs room is handed in as soon as there is some."""
 
 @final
 class LoopWaits:
@@ -256,9 +258,7 @@ class Trail:
         """Records events as one: those that the policy keeps get consecutive indexes, or none gets any, also after a
         crash. Each is a mapping with ``action`` and the keywords of ``record``."""
     def _hand_in(self, action: str, fields: EventFields) -> Receipt | HandedIn: ...
-    def _hand_in_all(
-        self, events: Iterable[Mapping[str, Any]], ack: Ack | None
-    ) -> tuple[list[Receipt], HandedIn | None]: ...
+    def _hand_in_all(self, events: Iterable[Mapping[str, Any]], ack: Ack | None) -> list[Receipt] | HandedIn: ...
     def query(
         self,
         *,

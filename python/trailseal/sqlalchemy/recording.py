@@ -65,7 +65,9 @@ def _record_together(trail: Trail, events: list[Event]) -> None:
 
 def _hand_in(trail: Trail, events: list[Event]) -> None:
     try:
-        trail._hand_in_all(events, None)
+        handed_in = trail._hand_in_all(events, None)
+        if not isinstance(handed_in, list):
+            handed_in.let_go()
     except Exception as error:
         if isinstance(error, RefusedError) and len(events) > 1:
             half = len(events) // 2

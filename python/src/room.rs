@@ -1,0 +1,195 @@
+//! Events for which the buffer has no room: a thread hands them in as soon as it has.
+//!
+//! Whoever asked for them may be cancelled, and its loop may end: they are handed in all the same. The thread lives as
+//! long as something waits, and never attaches.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use trailseal_core::{HandedIn, Held, HeldAll, Receipt, RecordError, Trail, fork};
+
+use crate::notices;
+
+/// The lines that wait have at most so many bytes together. What is beyond is refused.
+const BYTES_MAX: usize = 64 << 20;
+
+/// What found no room.
+pub(crate) enum NoRoom {
+    One(Box<Held>),
+    All(Box<HeldAll>),
+}
+
+/// What was handed in, and what to wait for, if there is something.
+pub(crate) struct Placed {
+    pub(crate) trail: Trail,
+    pub(crate) newest: Option<HandedIn>,
+    /// Of events that were handed in as one.
+    pub(crate) all: Option<Vec<Receipt>>,
+}
+
+impl NoRoom {
+    pub(crate) fn trail(&self) -> Trail {
+        match self {
+            NoRoom::One(held) => held.trail(),
+            NoRoom::All(held) => held.trail(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            NoRoom::One(held) => held.bytes(),
+            NoRoom::All(held) => held.bytes(),
+        }
+    }
+
+    /// Waits for room. Detached.
+    pub(crate) fn hand_in(self, room_wait: Duration) -> Result<Placed, RecordError> {
+        let trail = self.trail();
+        match self {
+            NoRoom::One(held) => {
+                let handed_in = held.hand_in(room_wait)?;
+                Ok(Placed { trail, newest: Some(handed_in), all: None })
+            }
+            NoRoom::All(held) => {
+                let (all, newest) = held.hand_in(room_wait)?;
+                Ok(Placed { trail, newest, all: Some(all) })
+            }
+        }
+    }
+}
+
+/// Those that wait for room in one trail, in one process.
+pub(crate) struct Room {
+    fork: u32,
+    state: Mutex<State>,
+    is_idle: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+    is_running: bool,
+}
+
+struct Waiting {
+    events: NoRoom,
+    deadline: Instant,
+    outcome: Arc<Outcome>,
+}
+
+impl Room {
+    pub(crate) fn new() -> Room {
+        Room { fork: fork::generation(), state: Mutex::default(), is_idle: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has events handed in. To drop what is returned only ends the waiting.
+    pub(crate) fn wait(self: &Arc<Self>, events: NoRoom) -> Arrival {
+        let outcome = Arc::new(Outcome::default());
+        let arrival = Arrival(outcome.clone());
+        // In a forked child there is no thread, and its parent's may have held the lock.
+        if self.fork != fork::generation() {
+            outcome.set(events.hand_in(Duration::ZERO));
+            return arrival;
+        }
+        let (bytes, deadline) = (events.bytes(), Instant::now() + events.trail().room_wait());
+        let mut state = self.state();
+        if state.bytes + bytes > BYTES_MAX {
+            drop(state);
+            outcome.set(Err(RecordError::Full));
+            return arrival;
+        }
+        state.bytes += bytes;
+        state.waiting.push_back(Waiting { events, deadline, outcome });
+        let begins = !std::mem::replace(&mut state.is_running, true);
+        drop(state);
+        if begins {
+            let room = self.clone();
+            let thread =
+                std::thread::Builder::new().name("trailseal-room".into()).spawn(move || room.run(true));
+            if thread.is_err() {
+                self.run(false);
+            }
+        }
+        arrival
+    }
+
+    /// Hands in what waits, in its order, until nothing does.
+    fn run(&self, may_wait: bool) {
+        loop {
+            let mut state = self.state();
+            let Some(next) = state.waiting.pop_front() else {
+                state.is_running = false;
+                self.is_idle.notify_all();
+                return;
+            };
+            drop(state);
+            let left = if may_wait {
+                next.deadline.saturating_duration_since(Instant::now())
+            } else {
+                Duration::ZERO
+            };
+            let bytes = next.events.bytes();
+            next.outcome.set(next.events.hand_in(left));
+            self.state().bytes -= bytes;
+        }
+    }
+
+    /// Waits until nothing waits for room any more.
+    pub(crate) fn empty(&self, within: Duration) {
+        if self.fork == fork::generation() {
+            let state = self.state();
+            let _ = self.is_idle.wait_timeout_while(state, within, |state| state.is_running);
+        }
+    }
+}
+
+/// What became of events that waited.
+#[derive(Default)]
+struct Outcome(Mutex<(Option<Result<Placed, RecordError>>, Option<Waker>)>);
+
+impl Outcome {
+    fn set(&self, outcome: Result<Placed, RecordError>) {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        place.0 = Some(outcome);
+        let waker = place.1.take();
+        drop(place);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        let (outcome, _) = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Err(error)) = outcome.take() {
+            notices::told_nobody(&error);
+        }
+    }
+}
+
+/// The future of what became of events that wait for room.
+pub(crate) struct Arrival(Arc<Outcome>);
+
+impl Future for Arrival {
+    type Output = Result<Placed, RecordError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut place = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match place.0.take() {
+            Some(outcome) => Poll::Ready(outcome),
+            None => {
+                place.1 = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}

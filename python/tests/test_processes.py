@@ -263,8 +263,9 @@ def test_what_cannot_be_told_at_the_end_keeps_nothing_from_being_recorded(tmp_pa
 
                 def __del__(self):
                     self.rename("t/segments", "t/away")
-                    self.trail.record("late")
-                    self.said.write(f"{self.trail.flush(1)} ")
+                    # Until it has noticed that, it writes to what was moved.
+                    while self.trail.flush(1):
+                        self.trail.record("late")
                     self.rename("t/away", "t/segments")
                     self.said.write(f"{self.trail.flush(30)}")
 
@@ -276,10 +277,10 @@ def test_what_cannot_be_told_at_the_end_keeps_nothing_from_being_recorded(tmp_pa
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run([sys.executable, "late.py"], cwd=tmp_path, stderr=full, timeout=PATIENCE, check=False)
     assert ended.returncode == 0, ended
-    assert (tmp_path / "said").read_text() == "False True"
+    assert (tmp_path / "said").read_text() == "True"
     text = "".join(path.read_text() for path in sorted((tmp_path / "t/segments").glob("*.jsonl")))
     assert "trail.closed" in text.splitlines()[-1]
-    assert [line["action"] for line in lines(tmp_path / "t")] == ["first", "late"]
+    assert {line["action"] for line in lines(tmp_path / "t")} == {"first", "late"}
 
 
 APPLICATION = """

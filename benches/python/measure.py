@@ -8,8 +8,8 @@ At the end each way is killed by `kill -9` under load, and what was answered is 
 package itself takes is measured first: the size of the wheel, its import, and one call of `record`. Every figure is
 written as it was measured; the summary on stderr has medians of ratios within a round.
 
-A round takes 2 x `--seconds` + 2 s for each of the eight ways: with the usual 9 rounds of 3 s about ten minutes, and two
-more for the kills. Install the wheel of a release build first.
+A round takes 2 x `--seconds` + 4 s for each of the eight ways: with the usual 9 rounds of 3 s about twelve minutes, and
+three more for the kills. Install the wheel of a release build first.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
 //! one JSON object a measurement; `benches/run` does that five times, keeps the raw results in
 //! `benches/results/`, and has `report` write `docs/benchmarks.md` and its plots from them.
 
+mod facade;
 mod import;
 mod load;
 mod own;
@@ -14,7 +15,7 @@ mod server;
 use std::path::{Path, PathBuf};
 
 const HELP: &str = "usage: trailseal-benches MEASUREMENT DIR | report RESULTS.jsonl…\n\
-    measurements: all paced load flat cold threads trickle sustained sync1 sync64 verify open rivals import server server-paced floods\n\
+    measurements: all paced load flat cold threads trickle sustained sync1 sync64 verify open rivals layer log-event import server server-paced floods\n\
     import DIR [MIB]: the command import beside serde_json; needs cargo build --release -p trailseal-cli\n\
     floods DIR [small] [KIND]: one client against another\n\
     server DIR small: a look at whether it works, in less than a minute\n";
@@ -49,6 +50,8 @@ fn main() {
             own::verify(&dir);
             own::open(&dir);
             rivals::all(&dir);
+            facade::layer(&dir);
+            facade::log_event(&dir);
             server::all(&dir, &server::Size::WHOLE);
             server::floods::all(&dir, &server::floods::Size::WHOLE, None);
         }
@@ -66,6 +69,9 @@ fn main() {
         "verify" => own::verify(&dir),
         "open" => own::open(&dir),
         "rivals" => rivals::all(&dir),
+        "layer" => facade::layer(&dir),
+        "log-event" => facade::log_event(&dir),
+        "layer-endpoint" => facade::serve(&dir, &rest[1]),
         "import" => import::run(&dir, rest.get(1).and_then(|mib| mib.parse().ok()).unwrap_or(1024)),
         "server" if rest.get(1).is_some_and(|size| size == "small") => {
             server::all(&dir, &server::Size::SMALL)

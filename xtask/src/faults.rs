@@ -94,6 +94,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "guard"],
     },
     Fault {
+        name: "fork_inside_sqlite",
+        what: "a forked child waits forever for a mutex of SQLite that a thread of its parent held",
+        tests: &["-p", "trailseal-index", "--test", "fork"],
+    },
+    Fault {
         name: "guard_not_taken",
         what: "whoever removes `lock` lets a second writer in",
         tests: &["-p", "trailseal-cli", "--test", "lock_outside"],

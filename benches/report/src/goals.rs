@@ -162,6 +162,29 @@ fn goals(results: &Results) -> Vec<Goal> {
             Unit::Mebibytes,
         ),
     ]);
+    goals.extend([
+        goal(
+            "axum endpoint with layer and event: throughput, beside the bare one",
+            names::LAYER.into(),
+            "share",
+            AtLeast(0.95),
+            Unit::Share,
+        ),
+        goal(
+            "the same at half load: p99, beside the bare one",
+            names::LAYER.into(),
+            "p99_of_bare",
+            AtMost(1.2),
+            Unit::Ratio,
+        ),
+        goal(
+            "`AuditLogger::log_event`, p50 beside `Trail::record`",
+            names::LOG_EVENT.into(),
+            "of_record",
+            AtMost(1.2),
+            Unit::Ratio,
+        ),
+    ]);
     goals.extend(server(results));
     goals
 }

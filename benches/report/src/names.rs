@@ -73,6 +73,14 @@ pub fn short(name: &str) -> &str {
     }
 }
 
+/// An endpoint of axum with the layer and one recorded event, beside the same without either.
+pub const LAYER: &str = "axum endpoint with the layer and one event";
+/// The two endpoints of [`LAYER`].
+pub const ENDPOINT_BARE: &str = "bare";
+pub const ENDPOINT_LAYERED: &str = "layered";
+/// `AuditLogger::log_event` beside `Trail::record`.
+pub const LOG_EVENT: &str = "AuditLogger::log_event, 20,000/s";
+
 /// Single events over 64 connections, flat out; `ack` is `accepted` or `durable`.
 pub fn posts(ack: &str) -> String {
     format!("server, single POSTs, 64 connections, ack={ack}")

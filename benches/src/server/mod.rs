@@ -134,6 +134,23 @@ fn single(dir: &Path, size: &Size, ack: &str) {
     load::print(&names::posts(ack), &numbers);
 }
 
+/// Requests a second that an endpoint answers, flat out.
+pub fn endpoint_flat_out(dir: &Path, kind: &str, time: Duration) -> f64 {
+    let program = Program::endpoint(dir, kind);
+    let requests = singles(&program, "/v1/events");
+    generator::flat_out(program.address, &requests, Until::Time(time / 5));
+    measure(&program, || generator::flat_out(program.address, &requests, Until::Time(time))).rate()
+}
+
+/// What callers of an endpoint wait at a rate: p99 in nanoseconds.
+pub fn endpoint_paced(dir: &Path, kind: &str, rate: u64, time: Duration) -> f64 {
+    let program = Program::endpoint(dir, kind);
+    let requests = singles(&program, "/v1/events");
+    generator::paced(program.address, &requests, rate, time / 5);
+    let done = generator::paced(program.address, &requests, rate, time);
+    done.latency.value_at_quantile(0.99) as f64
+}
+
 /// At several rates.
 pub fn all_paced(dir: &Path, size: &Size) {
     PACES.into_iter().for_each(|rate| paced(dir, size, rate));

@@ -40,6 +40,13 @@ impl Program {
         Program::start(command)
     }
 
+    /// An endpoint of an application, in a process of this program.
+    pub fn endpoint(dir: &Path, kind: &str) -> Program {
+        let mut command = Command::new(std::env::current_exe().expect("a path"));
+        command.arg("layer-endpoint").arg(dir).arg(kind);
+        Program::start(command)
+    }
+
     fn start(mut command: Command) -> Program {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);

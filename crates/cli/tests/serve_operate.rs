@@ -59,8 +59,9 @@ fn exports_that_nobody_reads_hold_up_nobody() {
 #[test]
 fn searches_that_nobody_waits_for_are_ended() {
     let place = Place::new();
-    // Whoever ends its sending may still read: so much is waited for. A search takes longer.
-    place.write("trailseal.toml", "[server]\nrequest_timeout_ms = 300\n");
+    // Whoever ends its sending may still read: so much is waited for. A search takes longer, and beside other tests much
+    // longer: it must be given up for no other reason.
+    place.write("trailseal.toml", "[server]\nrequest_timeout_ms = 300\nsearch_timeout_ms = 120000\n");
     let server = Server::start(&place);
     for _ in 0..5 {
         server.admin().record(vec![r#"{"action":"a","description":"some words"}"#; 10_000].join("\n"));

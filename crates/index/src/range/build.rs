@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OpenFlags, params};
 
 use super::bucket::{BUCKET_KEYS, bucket_of, put_bucket};
 use super::{
@@ -14,7 +14,7 @@ use crate::error::{IndexError, io_at, sqlite_at};
 use crate::posting;
 use crate::rows::{Keys, Rows};
 use crate::schema::{BLOCK_ROWS, Coded, KEYS, MARK_NONE, MARK_SYSTEM, Piece};
-use crate::store::create_private;
+use crate::store::{create_private, open_connection};
 
 /// One piece of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,7 +246,7 @@ impl Sorted {
 pub(crate) fn write(rows: &Rows, seed: u64, path: &Path) -> Result<(), IndexError> {
     let failed = sqlite_at(path);
     let file = create_private(path)?;
-    let mut connection = Connection::open(path).map_err(&failed)?;
+    let mut connection = open_connection(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(&failed)?;
     connection
         .execute_batch(
             "PRAGMA page_size = 8192; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;

@@ -6,6 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use super::files::main_path;
+use super::fork;
 use crate::error::{IndexError, sqlite_at};
 
 /// SQLite would wait forever for a writer to open a FIFO.
@@ -18,12 +19,17 @@ pub(super) fn check_ordinary(path: &Path) -> Result<(), IndexError> {
     }
 }
 
+/// Every connection of this crate begins here.
+pub(crate) fn open_connection(path: impl AsRef<Path>, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    fork::watch();
+    Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+}
+
 /// Opens a file that never changes, without locks.
 pub(crate) fn open_immutable(path: &Path) -> Result<Connection, IndexError> {
     check_ordinary(path)?;
     let failed = sqlite_at(path);
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
@@ -34,7 +40,7 @@ pub(crate) fn open_immutable(path: &Path) -> Result<Connection, IndexError> {
         }
     }
     uri.push_str("?immutable=1");
-    let connection = Connection::open_with_flags(uri, flags).map_err(&failed)?;
+    let connection = open_connection(uri, flags).map_err(&failed)?;
     // Not mapped: a failing disk or a truncated file must be an error, not a signal that ends the host program. This
     // makes a selective query a third slower.
     connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA cache_size = -256;").map_err(&failed)?;
@@ -66,8 +72,7 @@ pub(super) fn wal_has_bytes(main: &Path) -> bool {
 }
 
 pub(super) fn open_shared(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = open_connection(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.execute_batch("PRAGMA cache_size = -2048;")?;
     // SQLite opens the file only now.

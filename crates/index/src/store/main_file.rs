@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::connect::{check_ordinary, is_read_only, open_immutable, open_shared, wal_has_bytes};
+use super::connect::{
+    check_ordinary, is_read_only, open_connection, open_immutable, open_shared, wal_has_bytes,
+};
 use super::files::{create_folder, create_private, main_path, remove_strays};
 use super::state::{RangeRow, State, decode_retired};
 use crate::codec::{Bytes, seal, unseal};
@@ -32,8 +34,7 @@ impl Main {
         check_ordinary(&path)?;
         let failed_at = path.clone();
         let failed = sqlite_at(&failed_at);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&path, flags).map_err(&failed)?;
+        let connection = open_connection(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(&failed)?;
         connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(&failed)?;
         connection
             .execute_batch(

@@ -15,10 +15,11 @@
 
 mod connect;
 mod files;
+mod fork;
 mod main_file;
 mod state;
 
-pub(crate) use connect::{open_immutable, stillness};
+pub(crate) use connect::{open_connection, open_immutable, stillness};
 pub use files::remove;
 pub(crate) use files::{create_private, main_path, new_range_path, range_path, remove_strays, sync_folder};
 pub(crate) use main_file::Main;

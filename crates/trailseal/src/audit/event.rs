@@ -261,26 +261,26 @@ pub enum AuditEventType {
     Other(String),
 }
 
-impl AuditEventType {
-    /// Each with its own name, and its category and action in a trail.
-    const NAMED: [(AuditEventType, &'static str, Category, &'static str); 12] = [
-        (Self::Authentication, "authentication", Category::Authentication, "user.authenticate"),
-        (Self::Authorization, "authorization", Category::Authorization, "access.authorize"),
-        (Self::WorkflowExecution, "workflow_execution", Category::Workflow, "workflow.execute"),
-        (Self::WorkflowCreate, "workflow_create", Category::Workflow, "workflow.create"),
-        (Self::WorkflowUpdate, "workflow_update", Category::Workflow, "workflow.update"),
-        (Self::WorkflowDelete, "workflow_delete", Category::Workflow, "workflow.delete"),
-        (Self::SecretAccess, "secret_access", Category::SecretAccess, "secret.access"),
-        (Self::ConfigChange, "config_change", Category::ConfigChange, "config.change"),
-        (Self::ApiKeyCreate, "api_key_create", Category::Admin, "api_key.create"),
-        (Self::ApiKeyRevoke, "api_key_revoke", Category::Admin, "api_key.revoke"),
-        (Self::StepExecution, "step_execution", Category::Step, "step.execute"),
-        (Self::SystemEvent, "system_event", Category::System, "system.event"),
-    ];
+/// Each with its own name, and its category and action in a trail.
+static NAMED: [(AuditEventType, &str, Category, &str); 12] = [
+    (AuditEventType::Authentication, "authentication", Category::Authentication, "user.authenticate"),
+    (AuditEventType::Authorization, "authorization", Category::Authorization, "access.authorize"),
+    (AuditEventType::WorkflowExecution, "workflow_execution", Category::Workflow, "workflow.execute"),
+    (AuditEventType::WorkflowCreate, "workflow_create", Category::Workflow, "workflow.create"),
+    (AuditEventType::WorkflowUpdate, "workflow_update", Category::Workflow, "workflow.update"),
+    (AuditEventType::WorkflowDelete, "workflow_delete", Category::Workflow, "workflow.delete"),
+    (AuditEventType::SecretAccess, "secret_access", Category::SecretAccess, "secret.access"),
+    (AuditEventType::ConfigChange, "config_change", Category::ConfigChange, "config.change"),
+    (AuditEventType::ApiKeyCreate, "api_key_create", Category::Admin, "api_key.create"),
+    (AuditEventType::ApiKeyRevoke, "api_key_revoke", Category::Admin, "api_key.revoke"),
+    (AuditEventType::StepExecution, "step_execution", Category::Step, "step.execute"),
+    (AuditEventType::SystemEvent, "system_event", Category::System, "system.event"),
+];
 
+impl AuditEventType {
     /// The type's name.
     pub fn as_str(&self) -> &str {
-        let named = Self::NAMED.iter().find(|(known, ..)| known == self).map(|(_, name, ..)| *name);
+        let named = NAMED.iter().find(|(known, ..)| known == self).map(|(_, name, ..)| *name);
         match (named, self) {
             (_, Self::Other(name)) => name,
             (named, _) => named.unwrap_or_default(),
@@ -288,24 +288,24 @@ impl AuditEventType {
     }
 
     fn in_trail(self) -> (Category, String) {
-        match Self::NAMED.into_iter().find(|(known, ..)| *known == self) {
-            Some((_, _, category, action)) => (category, action.to_owned()),
+        match NAMED.iter().find(|(known, ..)| *known == self) {
+            Some((_, _, category, action)) => (category.clone(), (*action).to_owned()),
             None => (Category::default(), self.as_str().to_owned()),
         }
     }
 
     /// What all events of a category are, where it is one type's alone.
     fn whole_category(&self) -> Option<Category> {
-        let (_, _, category, _) = Self::NAMED.into_iter().find(|(known, ..)| known == self)?;
-        (!matches!(category, Category::Workflow | Category::Admin)).then_some(category)
+        let (_, _, category, _) = NAMED.iter().find(|(known, ..)| known == self)?;
+        (!matches!(category, Category::Workflow | Category::Admin)).then(|| category.clone())
     }
 
     fn of(category: &Category, action: &str) -> Self {
-        let known = Self::NAMED.into_iter().find(|(known, _, _, name)| match known.whole_category() {
+        let known = NAMED.iter().find(|(known, _, _, name)| match known.whole_category() {
             Some(whole) => whole == *category,
             None => *name == action,
         });
-        known.map_or_else(|| Self::Other(action.to_owned()), |(known, ..)| known)
+        known.map_or_else(|| Self::Other(action.to_owned()), |(known, ..)| known.clone())
     }
 
     /// Whether the trail's event is of this type.
@@ -319,7 +319,7 @@ impl AuditEventType {
             (Some(category), _) => Ok(category),
             (None, Self::Other(action)) => Err(action),
             (None, known) => {
-                let action = Self::NAMED.iter().find(|(other, ..)| other == known);
+                let action = NAMED.iter().find(|(other, ..)| other == known);
                 Err(action.map_or("", |(.., action)| *action))
             }
         }

@@ -125,14 +125,14 @@ impl AuditLogger {
     /// When it is refused, or not confirmed in time. Nothing that fails here is a panic.
     pub async fn log_event(&self, event: AuditEvent) -> Result<(), StorageError> {
         match &self.inner {
-            Some(inner) => Inner::log(inner, event.into()).await,
+            Some(inner) => Inner::log(inner, event).await,
             None => Ok(()),
         }
     }
 
     async fn log(&self, event: impl FnOnce() -> AuditEvent) -> Result<(), StorageError> {
         match &self.inner {
-            Some(inner) => Inner::log(inner, event().into()).await,
+            Some(inner) => Inner::log(inner, event()).await,
             None => Ok(()),
         }
     }
@@ -357,7 +357,8 @@ impl AuditLogger {
     /// When `timeout` comes first; nothing is lost by it.
     pub async fn close(&self, timeout: Duration) -> Result<Option<Closed>, StorageError> {
         let Some(inner) = &self.inner else { return Ok(None) };
-        match Inner::trail_aside(inner).await?.close_async(timeout).await {
+        Inner::open_aside(inner).await?;
+        match inner.trail()?.close_async(timeout).await {
             Ok(closed) => Ok(Some(closed)),
             Err(error) => Err(StorageError::Other(Box::new(error))),
         }
@@ -377,8 +378,8 @@ impl Inner {
         }
     }
 
-    /// As [`trail`](Inner::trail), for callers that must not block.
-    async fn trail_aside(this: &Arc<Inner>) -> Result<Trail, StorageError> {
+    /// Opens the trail if it is not open yet, for callers that must not block.
+    async fn open_aside(this: &Arc<Inner>) -> Result<(), StorageError> {
         if let Inner::Delivering(later) = &**this
             && !later.is_open()
         {
@@ -386,11 +387,13 @@ impl Inner {
             // `None` if the runtime stops.
             aside(move || opening.trail().map(drop)).await.unwrap_or_else(|| Err(later.why_not()))?;
         }
-        this.trail().cloned()
+        Ok(())
     }
 
-    async fn log(this: &Arc<Inner>, event: Event) -> Result<(), StorageError> {
-        Inner::trail_aside(this).await?.record_async(event).await?;
+    async fn log(this: &Arc<Inner>, event: impl Into<Event>) -> Result<(), StorageError> {
+        Inner::open_aside(this).await?;
+        // Made where it is recorded: it is large, and would be copied on its way.
+        this.trail()?.record_async(event.into()).await?;
         Ok(())
     }
 }

@@ -48,13 +48,13 @@ pub use seal::{Anchor, SealTrouble};
 pub use segment::{RetiredSegment, Roll, SegmentFile, SegmentOptions, retired_in};
 pub use trail::{
     Ack, AnyEvent, AnyEvents, Archive, ArchiveError, Archived, BackedUp, BackupError, CloseError, Closed,
-    EachLine, FindWitnesses, FlushError, ForgetSinkError, Found, Held, Hold, HoldAdded, HoldError, Kept,
-    KeptPolicyError, Known, KnownIds, KnownIdsError, KnownSink, LineAt, OpenError, Options, PendingReceipt,
-    PendingReceipts, Place, RETAIN_DAYS_MAX, ReadError, Reader, Receipt, RecordError, RecordOptions,
-    RetainError, Retained, RetentionRule, RetiredEvent, Retiring, RotateError, RuleCounts, SealError,
-    SecretError, SetPolicyError, SinkBehind, Slot, Stats, Status, Submission, Submitted, Submitter,
-    Succeeded, Trail, TrailWith, Tried, Witness, back_up, holds_in, load_mask_key, policy_hash, slots_in,
-    trails_in,
+    EachLine, FindWitnesses, FlushError, ForgetSinkError, Found, Held, HeldAll, Hold, HoldAdded, HoldError,
+    Kept, KeptPolicyError, Known, KnownIds, KnownIdsError, KnownSink, LineAt, OpenError, Options,
+    PendingReceipt, PendingReceipts, Place, RETAIN_DAYS_MAX, ReadError, Reader, Receipt, RecordError,
+    RecordOptions, RetainError, Retained, RetentionRule, RetiredEvent, Retiring, RotateError, RuleCounts,
+    SealError, SecretError, SetPolicyError, SinkBehind, Slot, Stats, Status, Submission, Submitted,
+    Submitter, Succeeded, Trail, TrailWith, Tried, TriedAll, Witness, back_up, holds_in, load_mask_key,
+    policy_hash, slots_in, trails_in,
 };
 /// Detects that this process is a forked child; see [`Trail::is_forked`].
 pub use trailseal_event::fork;

@@ -49,9 +49,9 @@ fn settings(files: &FaultFiles, clock: &Moved, compress: bool) -> Options {
 fn record(trail: &Trail, tenants: &[&str]) {
     for tenant in tenants {
         let event = Event::new("test.made").tenant(*tenant).description("x".repeat(150));
-        trail.record_ack(&event, Ack::Durable).unwrap();
+        trail.with(Ack::Durable).record(&event).unwrap();
     }
-    assert!(trail.seal(SOON));
+    trail.seal(SOON).unwrap();
 }
 
 /// Records until a new segment has begun.

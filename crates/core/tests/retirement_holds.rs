@@ -64,7 +64,7 @@ fn a_hold_added_while_lists_are_written_waits_for_nothing_and_is_applied() {
 /// Records an event of a person and of a resource; returns its index.
 fn of(trail: &Trail, actor: &str, resource: &str) -> u64 {
     let event = Event::new("test.made").actor(actor).resource("Vendor/card", resource);
-    trail.record_ack(&event, Ack::Durable).unwrap().index.unwrap().get()
+    trail.with(Ack::Durable).record(&event).unwrap().index.unwrap().get()
 }
 
 fn hashing(clock: &Moved, hash: &[&str]) -> Options {

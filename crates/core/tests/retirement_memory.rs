@@ -56,9 +56,9 @@ fn highest(lines: usize) -> usize {
         let tenant = if number % 2 == 0 { "goes" } else { "stays" };
         trail.record(&Event::new("test.made").id(format!("id-{number}")).tenant(tenant)).unwrap();
     }
-    assert!(trail.seal(SOON));
+    trail.seal(SOON).unwrap();
     clock.to_day(100);
-    trail.record_ack(&Event::new("test.made"), Ack::Durable).unwrap();
+    trail.with(Ack::Durable).record(&Event::new("test.made")).unwrap();
     let rule = RetentionRule { tenant: Some("goes".into()), ..RetentionRule::older_than_days(90) };
     let before = HELD.load(Ordering::Relaxed);
     HIGHEST.store(before, Ordering::Relaxed);

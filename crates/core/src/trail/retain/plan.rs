@@ -339,9 +339,9 @@ mod tests {
         for number in 0..100 {
             let event =
                 Event::new("test.made").tenant(["a", "b", "c"][number % 3]).description("x".repeat(100));
-            trail.record_ack(&event, crate::trail::Ack::Durable).unwrap();
+            trail.with(crate::trail::Ack::Durable).record(&event).unwrap();
         }
-        assert!(trail.seal(Duration::from_secs(20)));
+        trail.seal(Duration::from_secs(20)).unwrap();
         clock.0.store(100 * DAY_MICROS, Ordering::SeqCst);
         let rule = RetentionRule { tenant: Some("b".into()), ..RetentionRule::older_than_days(90) };
         let mut plan = plan(&trail, &rule, &[], &[]).unwrap();

@@ -126,7 +126,7 @@ fn fill(trail: &Trail, events: u64, order: Order) {
         };
         while trail.record(&made[number as usize % 1000][usize::from(stays)]).is_err() {}
     }
-    assert!(trail.seal(own::CLOSE));
+    trail.seal(own::CLOSE).expect("it seals");
 }
 
 /// What the writer's callers see.

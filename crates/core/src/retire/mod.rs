@@ -7,8 +7,8 @@
 //! 1. the archive, if there is one, has the lines
 //! 2. `retiring` says that a run began, after which index its events are, and how long each list was
 //! 3. the lists `segments/<first index>.retired`, and the hashed ids of what will go
-//! 4. the signed events `trail.retired`, covered by a signed checkpoint: from here on it is finished, by this process
-//!    or by the next opening; before, it is undone
+//! 4. the signed events `trail.retired`. What one says that is on disk is finished, by this process or by the next
+//!    opening, once a signed checkpoint covers it; what none says is undone
 //! 5. each segment is written again without those lines, or removed
 //! 6. `retiring` is removed
 //!

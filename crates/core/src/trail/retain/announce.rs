@@ -3,17 +3,16 @@
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
 
-use trailseal_event::line::parse_front;
-use trailseal_event::{Event, Index, Object, Value};
+use trailseal_event::{Index, Object, Value};
 use trailseal_tlog::leaf_hash;
 
-use super::super::ids::Ids;
 use super::super::inner::Trail;
 use super::SEAL_TIMEOUT;
 use super::error::RetainError;
+use super::plain::id_of;
 use super::plan::{Plan, PlannedSegment};
 use super::rule::RetentionRule;
-use crate::retire::{AnnouncedList, Journal, RetiredId, RetiredIds, SEGMENTS_MAX, details};
+use crate::retire::{AnnouncedList, Journal, RetiredIds, SEGMENTS_MAX, details};
 use crate::segment::{read_list, retired_name, write_range};
 use crate::tree::SignedLeaves;
 
@@ -132,57 +131,4 @@ fn said(rule: &RetentionRule, plan: &Plan, archive: Option<&str>, count: u64) ->
         said.insert("archive", archive);
     }
     said
-}
-
-/// The hashes of an event's id; `None` for the trail's own events.
-fn id_of(line: &[u8]) -> Option<RetiredId> {
-    if let Some((id, tenant)) = plain_id(line) {
-        return Some(RetiredId::new(id, Ids::key(tenant, id)));
-    }
-    let recorded = Event::from_line(line).ok().filter(|recorded| !recorded.system)?;
-    let id = recorded.event.id?;
-    Some(RetiredId::new(&id, Ids::key(recorded.event.tenant.as_deref(), &id)))
-}
-
-/// Id and tenant where the trail writes them, if neither needs decoding: most lines are read no further.
-fn plain_id(line: &[u8]) -> Option<(&str, Option<&str>)> {
-    let front = parse_front(line).filter(|front| !front.system)?;
-    let (id, rest) = plain(line.get(front.rest_offset..)?.strip_prefix(b"\"id\":\"")?)?;
-    let (_, rest) = plain(rest.strip_prefix(b",\"time\":\"")?)?;
-    match rest.strip_prefix(b",\"tenant\":\"") {
-        Some(rest) => Some((id, Some(plain(rest)?.0))),
-        None => rest.starts_with(b",\"category\":").then_some((id, None)),
-    }
-}
-
-fn plain(rest: &[u8]) -> Option<(&str, &[u8])> {
-    let end = memchr::memchr2(b'"', b'\\', rest)?;
-    let text = std::str::from_utf8(rest.get(..end)?).ok()?;
-    (rest.get(end) == Some(&b'"')).then(|| Some((text, rest.get(end + 1..)?)))?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_short_way_to_an_id_is_that_of_the_long_one() {
-        let front = r#"{"v":1,"index":7,"recorded":"2026-01-02T03:04:05.000006Z","#;
-        let time = r#""time":"2026-01-02T03:04:05.000006Z""#;
-        for (rest, is_short) in [
-            (format!(r#""id":"a",{time},"tenant":"t","category":"admin","action":"x"}}"#), true),
-            (format!(r#""id":"a",{time},"category":"admin","action":"x"}}"#), true),
-            (format!(r#""id":"a\n",{time},"category":"admin","action":"x"}}"#), false),
-            (format!(r#""id":"a",{time},"tenant":"\"","category":"admin","action":"x"}}"#), false),
-        ] {
-            let line = format!("{front}{rest}");
-            let recorded = Event::from_line(line.as_bytes()).unwrap();
-            let id = recorded.event.id.unwrap();
-            let long = RetiredId::new(&id, Ids::key(recorded.event.tenant.as_deref(), &id));
-            assert_eq!(plain_id(line.as_bytes()).is_some(), is_short, "{line}");
-            assert_eq!(id_of(line.as_bytes()), Some(long), "{line}");
-        }
-        let own = format!(r#"{front}"system":true,"id":"a",{time},"category":"system","action":"x"}}"#);
-        assert_eq!(id_of(own.as_bytes()), None);
-    }
 }

@@ -6,6 +6,7 @@ use trailseal_event::filter::{Filter, LastingFilter};
 use trailseal_event::line::Front;
 use trailseal_event::{Timestamp, Value};
 
+use super::plain::is_selected;
 use super::rule::KnownSink;
 use crate::segment::SegmentFile;
 
@@ -45,8 +46,7 @@ pub(super) enum Fate {
 impl Choice {
     /// What becomes of a line of this segment.
     pub(super) fn fate(&self, segment: &SegmentFile, front: &Front, line: &[u8]) -> Fate {
-        let is_meant = self.rule.as_ref().is_none_or(|rule| rule.accepts(line));
-        if front.recorded > self.before || !is_meant {
+        if front.recorded > self.before || !self.rule.as_ref().is_none_or(|rule| is_selected(rule, line)) {
             return Fate::NotMeant;
         }
         if self.pointed_at.contains(&front.index) || front.system && is_never_retired(line) {

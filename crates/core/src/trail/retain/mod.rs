@@ -5,6 +5,7 @@ mod archive;
 mod choice;
 mod error;
 mod hold;
+mod plain;
 mod plan;
 mod rule;
 mod sink;

@@ -4,8 +4,12 @@
 
 Each round measures every way once, in an order that turns from round to round, each in a server of its own:
 requests a second at full load, then latencies at half the rate that the bare endpoint reached in the same round.
-At the end each way is killed by `kill -9` under load, and what was answered is compared with what is there. Every
-figure is written as it was measured; the summary on stderr has medians of ratios within a round.
+At the end each way is killed by `kill -9` under load, and what was answered is compared with what is there. What the
+package itself takes is measured first: the size of the wheel, its import, and one call of `record`. Every figure is
+written as it was measured; the summary on stderr has medians of ratios within a round.
+
+A round takes 2 x `--seconds` + 4 s for each of the eight ways: with the usual 9 rounds of 3 s about twelve minutes, and
+three more for the kills. Install the wheel of a release build first.
 """
 
 from __future__ import annotations
@@ -181,6 +185,65 @@ def machine(said: str) -> dict[str, Any]:
     }
 
 
+IMPORT = """
+import time
+begun = time.perf_counter()
+import trailseal
+print((time.perf_counter() - begun) * 1000)
+"""
+RECORD = """
+import statistics, sys, tempfile, time
+import trailseal
+
+fields = {
+    "actor": {"id": "user-17", "name": "Anna Example", "type": "user"},
+    "tenant": "acme",
+    "resource": ("order", "17"),
+    "outcome": "success",
+    "details": {
+        "amount": 1299,
+        "currency": "EUR",
+        "note": "please deliver in the morning",
+        "lines": [{"sku": "A-1", "count": 2}, {"sku": "B-7", "count": 1}],
+    },
+}
+calls, rounds = 2_000, []
+with tempfile.TemporaryDirectory() as folder, trailseal.Trail.open(folder + "/trail", environment=False) as trail:
+    record = trail.record
+    for _ in range(int(sys.argv[1])):
+        begun = time.perf_counter()
+        for _ in range(calls):
+            record("order.place", **fields)
+        rounds.append((time.perf_counter() - begun) / calls * 1e6)
+        # The buffer is empty at the begin of a round: what is measured is the call, not the disk.
+        trail.flush()
+print(statistics.median(rounds), min(rounds), max(rounds))
+"""
+
+
+def package(rounds: int) -> dict[str, float]:
+    """What the package takes, each in processes of its own."""
+
+    def told(program: str, *arguments: str) -> list[float]:
+        command = [sys.executable, "-c", program, *arguments]
+        return [float(text) for text in subprocess.run(command, capture_output=True, check=True).stdout.split()]
+
+    imports = [told(IMPORT)[0] for _ in range(rounds)]
+    median, lowest, highest = told(RECORD, str(max(20, rounds * 5)))
+    figures = {
+        "import_ms": statistics.median(imports),
+        "import_ms_highest": max(imports),
+        "record_us": median,
+        "record_us_lowest": lowest,
+        "record_us_highest": highest,
+    }
+    wheels = Path(__file__).resolve().parents[2].glob("target/wheels/trailseal-*.whl")
+    newest = max(wheels, key=lambda wheel: wheel.stat().st_mtime, default=None)
+    if newest is not None:
+        figures["wheel_mb"] = newest.stat().st_size / 1e6
+    return figures
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--out", type=Path, required=True, help="raw results, appended as JSON lines")
@@ -192,6 +255,7 @@ def main() -> None:
     told = arguments.parse_args()
     ways = [way for way in WAYS if way in told.ways.split(",")]
     results: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    told.out.parent.mkdir(parents=True, exist_ok=True)
     with postgres() as url, told.out.open("a") as out:
         database = url.replace("postgresql+psycopg://", "postgresql://")
 
@@ -200,6 +264,10 @@ def main() -> None:
             out.flush()
 
         write(machine(told.said))
+        figures = package(told.rounds)
+        write({"measurement": "Python package", **figures})
+        for name, figure in figures.items():
+            print(f"package: {name} {figure:.2f}", file=sys.stderr, flush=True)
         for number in range(told.rounds):
             half = None
             # The bare endpoint first, since its rate sets the load of the others; the others in turn.

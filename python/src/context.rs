@@ -8,6 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
+use trailseal_event::{Event, EventText};
 
 use crate::heads::{Head, head_text, plain_text};
 use crate::values::Writer;
@@ -22,6 +23,21 @@ pub(crate) struct Facts {
     pub(crate) context: Vec<(String, String)>,
     /// All of them as one object.
     pub(crate) whole: Option<String>,
+}
+
+impl Facts {
+    /// An event that has nothing else yet.
+    pub(crate) fn event(&self) -> Event {
+        let text = EventText {
+            action: "trail.read",
+            actor: self.actor.as_deref(),
+            on_behalf_of: self.on_behalf_of.as_deref(),
+            tenant: self.tenant.as_deref(),
+            context: self.whole.as_deref(),
+            ..EventText::default()
+        };
+        Event::from_json(&text.to_json()).unwrap_or_default()
+    }
 }
 
 /// Whose request is being handled, and where it came from. Safe for use by several threads.

@@ -43,6 +43,9 @@ fn at_exit(py: Python<'_>) {
     let trails = registry::all();
     let late: Vec<String> = py.detach(|| {
         let deadline = Instant::now() + WITHIN;
+        trails
+            .iter()
+            .for_each(|shared| shared.empty_room(deadline.saturating_duration_since(Instant::now())));
         let open = trails.iter().filter_map(|shared| shared.if_open());
         open.filter_map(|trail| {
             let left = deadline.saturating_duration_since(Instant::now());

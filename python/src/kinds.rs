@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyInt, PyString, PyTuple, PyType, PyWeakrefReference};
 
 /// How many classes a thread remembers.
 const REMEMBERED: usize = 128;
@@ -46,23 +46,38 @@ pub(crate) enum Kind {
     Other,
 }
 
+/// What is known of a class. Nothing keeps it alive; where it is gone, so that another may have its address, the
+/// reference is dead.
+struct Known {
+    address: usize,
+    class: Py<PyWeakrefReference>,
+    kind: Kind,
+}
+
 thread_local! {
-    /// By the address of the class. Each class in it is kept alive, so that no other gets its address.
-    static KNOWN: RefCell<[(usize, Kind); REMEMBERED]> = const { RefCell::new([(0, Kind::Other); REMEMBERED]) };
+    /// By the address of the class.
+    static KNOWN: RefCell<[Option<Known>; REMEMBERED]> = const { RefCell::new([const { None }; REMEMBERED]) };
 }
 
 /// The kind of this object.
 pub(crate) fn kind_of(object: &Bound<'_, PyAny>) -> Kind {
-    let class = object.get_type();
+    let (py, class) = (object.py(), object.get_type());
     let address = class.as_ptr() as usize;
     let place = (address >> 4) % REMEMBERED;
-    let known = KNOWN.try_with(|known| known.borrow()[place]).unwrap_or((0, Kind::Other));
-    if known.0 == address {
-        return known.1;
+    let found = KNOWN.try_with(|known| {
+        let known = known.borrow();
+        let known = known[place].as_ref().filter(|known| known.address == address)?;
+        known.class.bind(py).upgrade().map(|_| known.kind)
+    });
+    if let Ok(Some(kind)) = found {
+        return kind;
     }
     let kind = classify(&class);
-    let kept = class.into_ptr() as usize;
-    let _ = KNOWN.try_with(|known| known.borrow_mut()[place] = (kept, kind));
+    if let Ok(weak) = PyWeakrefReference::new(&class) {
+        let known = Known { address, class: weak.unbind(), kind };
+        // What it replaces is dropped after the borrow.
+        drop(KNOWN.try_with(|all| all.borrow_mut()[place].replace(known)));
+    }
     kind
 }
 

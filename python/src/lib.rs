@@ -1,13 +1,15 @@
 //! The native part of the Python package `trailseal`.
 //!
 //! In the order of an event's way: `fields` and `heads` (the keywords of `record`), `values` (anything as JSON text; with `kinds`),
-//! `context` (what the request adds), `trail` (hands it in), `waits` (asyncio), `reading` (what comes back). `shared` is
+//! `context` (what the request adds), `trail` (records it), `awaited` (what is waited for), `room` (where the buffer has none),
+//! `waits` (asyncio), `reading` (what comes back). `shared` is
 //! the open trail, through forks; `ends` is the end of the process; `notices` is what an operator should know.
 //!
 //! What must hold: nothing waits while it is attached to the interpreter, and nothing attaches while it holds a lock.
 //! The threads of the trail never attach.
 
 mod answers;
+mod awaited;
 mod context;
 mod ends;
 mod failures;
@@ -19,6 +21,7 @@ mod opening;
 mod reading;
 mod receipt;
 mod registry;
+mod room;
 mod server;
 mod shared;
 mod texts;
@@ -41,7 +44,7 @@ fn _trailseal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<trail::Trail>()?;
     module.add_class::<receipt::Receipt>()?;
     module.add_class::<context::RequestContext>()?;
-    module.add_class::<waits::Awaited>()?;
+    module.add_class::<awaited::Awaited>()?;
     module.add_class::<waits::LoopWaits>()?;
     module.add_class::<reading::Events>()?;
     module.add_class::<reading::Page>()?;

@@ -3,12 +3,15 @@
 //! Those threads never attach to the interpreter. They leave a text here, and ask the interpreter's main thread to look.
 
 use std::collections::VecDeque;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use pyo3::prelude::*;
-use trailseal_core::{Notice, OnNotice, fork};
+use trailseal_core::{Notice, OnNotice, RecordError, fork};
+
+use crate::failures::with_causes;
 
 /// Of more, the oldest go.
 const KEPT_MAX: usize = 256;
@@ -66,10 +69,17 @@ pub(crate) fn begin_again() {
     IS_ASKED.store(false, Ordering::SeqCst);
 }
 
-/// Tells on stderr what nobody else can.
-#[allow(clippy::print_stderr, reason = "at the end of a process there is nothing else")]
+/// Tells on stderr what nobody else can. Where that is full or closed, nobody is told: a panic would end the process
+/// before the other trails are closed.
 pub(crate) fn tell_at_end(text: &str) {
-    eprintln!("trailseal: {text}");
+    let _ = writeln!(std::io::stderr(), "trailseal: {text}");
+}
+
+/// Tells of an event that was refused after its caller had ceased to wait.
+pub(crate) fn told_nobody(error: &RecordError) {
+    if !matches!(error, RecordError::Unconfirmed { .. }) {
+        leave(format!("an event whose caller was cancelled was not recorded: {}", with_causes(error)));
+    }
 }
 
 fn leave(text: String) {

@@ -13,10 +13,11 @@ use trailseal_core::FlushError;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::filter::{Filter, parse_time};
 use trailseal_event::personal::PersonalKeys;
-use trailseal_event::{Event, Object, Timestamp, Value};
+use trailseal_event::{Object, Timestamp, Value};
 use trailseal_index::{By, Cursor, First, Hit, Order, Search, SearchError};
 
 use crate::answers;
+use crate::context::{self, Facts};
 use crate::failures;
 use crate::heads::plain_text;
 use crate::kinds::{Kind, kind_of};
@@ -27,6 +28,8 @@ use crate::times::timestamp;
 pub(crate) const WITHIN: Duration = Duration::from_secs(10);
 /// Events that are read at a time.
 const PAGE: usize = 256;
+/// In a tail, fewer if their lines are long.
+const PAGE_BYTES: usize = 1 << 20;
 /// A signal is answered this soon.
 const SLICE: Duration = Duration::from_millis(100);
 
@@ -179,9 +182,10 @@ impl Asked {
                 return Err(failures::exception(py, "ReadError", text));
             }
         }
+        let reader = context::current(py)?;
         let opened = py.detach(|| {
             if let Some(trail) = trail.filter(|_| !shared.is_closed()) {
-                note(&trail, what, &pairs);
+                note(&trail, what, &pairs, reader.as_deref());
             }
             let keys = if is_personal { Some(shared.application().personal_keys()?) } else { None };
             trailseal_cli::application::search(shared.dir()).map(|search| (search, keys))
@@ -253,7 +257,7 @@ impl Asked {
         let page = py.detach(|| self.search.page(&self.filter, order, None, n, None));
         let page = page.map_err(|error| failures::of_reading(py, &error))?;
         let found = page.hits.into_iter().rev().collect();
-        let next = poll.map_or(Next::End, |poll| Next::Follow { seen, poll });
+        let next = poll.map_or(Next::End, |poll| Next::Follow { seen, poll, is_behind: false });
         let Asked { shared, search, filter, keys } = self;
         Ok(Events { walk: Mutex::new(Walk { shared, search, filter, keys, found, next }) })
     }
@@ -266,7 +270,7 @@ fn shown<'py>(py: Python<'py>, hit: &Hit, keys: Option<&dyn PersonalKeys>) -> Py
 }
 
 /// Who reads is recorded, too. That it cannot be is counted by the trail, and no reason not to answer.
-fn note(trail: &trailseal_core::Trail, what: &str, pairs: &[(String, String)]) {
+fn note(trail: &trailseal_core::Trail, what: &str, pairs: &[(String, String)], reader: Option<&Facts>) {
     let mut told = Object::new();
     for (name, value) in pairs {
         let shown = Value::from(&*trail.shown(name, value));
@@ -275,7 +279,8 @@ fn note(trail: &trailseal_core::Trail, what: &str, pairs: &[(String, String)]) {
             _ => drop(told.insert(name.as_str(), Value::Array(vec![shown]))),
         }
     }
-    let mut event = Event::default().detail("by", "library").detail("what", what);
+    let reader = reader.map(Facts::event).unwrap_or_default();
+    let mut event = reader.detail("by", "library").detail("what", what);
     if !told.is_empty() {
         event = event.detail("query", told);
     }
@@ -300,7 +305,7 @@ struct Walk {
 /// Where the next events are.
 enum Next {
     Page { order: Order, cursor: Option<Cursor>, left: usize },
-    Follow { seen: Cursor, poll: Duration },
+    Follow { seen: Cursor, poll: Duration, is_behind: bool },
     End,
 }
 
@@ -328,21 +333,30 @@ impl Walk {
                 }
                 Ok(if self.found.is_empty() { Looked::End } else { Looked::Found })
             }
-            Next::Follow { seen, poll } => {
+            Next::Follow { seen, poll, is_behind } => {
                 // Not as soon as it begins to close: it writes its last events then.
                 let is_last = self.shared.has_closed();
-                if !is_last {
+                if !is_last && !*is_behind {
                     std::thread::sleep((*poll).min(SLICE));
                 }
                 self.search.refresh()?;
                 // Taken before the lines are read: what arrives meanwhile is shown by the next look.
                 let end = seen.or_later(&self.search.end());
                 if end != *seen {
-                    let (since, found) = (std::mem::replace(seen, end), &mut self.found);
+                    let (since, found) = (seen.clone(), &mut self.found);
+                    let (mut bytes, mut is_whole) = (0, true);
                     self.search.each(&self.filter, Order::OLDEST_RECORDED, Some(&since), &mut |hit| {
+                        seen.pass(&hit.origin, hit.index);
+                        bytes += hit.exact_line().len();
                         found.push_back(hit.clone());
-                        ControlFlow::Continue(())
+                        // A slow reader has the rest in its trail, not here.
+                        is_whole = found.len() < PAGE && bytes < PAGE_BYTES;
+                        if is_whole { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                     })?;
+                    *is_behind = !is_whole;
+                    if is_whole {
+                        *seen = end;
+                    }
                 }
                 Ok(match (self.found.is_empty(), is_last) {
                     (false, _) => Looked::Found,

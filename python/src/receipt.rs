@@ -76,16 +76,6 @@ impl Receipt {
         self.index.is_some()
     }
 
-    /// The same event with the status that the last of its batch has reached.
-    pub(crate) fn at(&self, last: &Receipt) -> Receipt {
-        Receipt {
-            id: self.id.clone(),
-            index: self.index,
-            status: if self.index.is_some() { last.status } else { self.status },
-            origin: self.origin.clone(),
-        }
-    }
-
     fn __repr__(&self) -> String {
         let index = self.index.map_or_else(|| "None".to_owned(), |index| index.to_string());
         format!("Receipt(id={:?}, index={index}, status={:?})", self.id.as_str(), name(self.status))

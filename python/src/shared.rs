@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use trailseal_cli::application::{Application, Sources, Trouble};
 use trailseal_core::{CloseError, Closed, OpenError, Trail, fork};
 
+use crate::room::Room;
 use crate::{failures, notices};
 
 /// One folder, with its settings, for all handles of this process.
@@ -44,6 +45,7 @@ struct Generation {
 pub(crate) struct Opened {
     pub(crate) trail: Trail,
     pub(crate) origin: Arc<str>,
+    pub(crate) room: Arc<Room>,
 }
 
 /// Why there is no trail.
@@ -185,7 +187,8 @@ impl Shared {
         self.application.attach_index(&trail)?;
         let origin = trail.origin().into();
         // Nobody else sets it: this is under the lock.
-        let _ = current.opened.set(Opened { trail, origin });
+        let room = Arc::new(Room::new(trail.room_wait()));
+        let _ = current.opened.set(Opened { trail, origin, room });
         Ok(())
     }
 
@@ -208,6 +211,16 @@ impl Shared {
             return None;
         }
         current.opened.get().map(|opened| opened.trail.clone())
+    }
+
+    /// Waits until nothing waits for room in the trail of this process.
+    pub(crate) fn empty_room(&self, within: Duration) {
+        let current = self.current.load_full();
+        if current.number == fork::generation()
+            && let Some(opened) = current.opened.get()
+        {
+            opened.room.empty(within);
+        }
     }
 
     /// Closes the trail of this process, if it is open. Later closes do nothing.

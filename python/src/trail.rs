@@ -7,10 +7,11 @@ use std::time::Duration;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
-use trailseal_core::{Ack, AnyEvent, CloseError, FlushError, RecordError, RecordOptions, SealError, Tried};
+use trailseal_core::{Ack, AnyEvent, CloseError, FlushError, RecordError, RecordOptions, SealError};
 use trailseal_event::{Event, EventText};
 
 use crate::answers::loads;
+use crate::awaited::Next;
 use crate::failures::{self, of_record};
 use crate::fields::Fields;
 use crate::heads::plain_text;
@@ -19,7 +20,6 @@ use crate::reading::{self, Asked, Events, Page};
 use crate::receipt::Receipt;
 use crate::server::Server;
 use crate::shared::{Shared, Temporary};
-use crate::waits::Awaited;
 
 /// A signal is answered this soon, however long a wait is.
 const SLICE: Duration = Duration::from_millis(100);
@@ -69,12 +69,6 @@ fn not_durable(py: Python<'_>, error: &FlushError) -> Slice {
     }
 }
 
-/// Where an event goes on.
-enum Next {
-    Done(Receipt),
-    Waits(Awaited),
-}
-
 impl Trail {
     /// Records an event, attached and without waiting.
     #[inline]
@@ -89,11 +83,32 @@ impl Trail {
         let tried = fields.with_event(py, action, |event| {
             opened.trail.with(ack).try_record(event).map_err(|error| of_record(py, &error))
         })?;
-        Ok(match tried {
-            Tried::Done(receipt) => Next::Done(Receipt::new(receipt, &opened.origin)),
-            Tried::Pending(pending) => Next::Waits(Awaited::placed(pending, &opened.origin)),
-            Tried::NoRoom(held) => Next::Waits(Awaited::held(held, &opened.origin)),
-        })
+        Next::of_one(py, tried, &opened)
+    }
+
+    /// The same for events that are recorded as one.
+    fn begin_all<'py>(
+        &self,
+        py: Python<'py>,
+        events: &Bound<'py, PyAny>,
+        ack: Option<&str>,
+    ) -> PyResult<Next> {
+        let mut ack = ack_of(ack)?;
+        let opened = self.shared.opened(py)?;
+        let (trail, origin, room) = (opened.trail.clone(), opened.origin.clone(), opened.room.clone());
+        drop(opened);
+        let mut all = Vec::new();
+        for event in events.try_iter()? {
+            let (fields, action, own_ack) = Fields::of(&event?)?;
+            ack = ack.max(ack_of(own_ack.as_deref())?);
+            let Some(action) = action else {
+                return Err(PyTypeError::new_err("each event needs an 'action'"));
+            };
+            all.push(fields.with_event(py, &action, |event| event_of(py, event))?);
+        }
+        let tried =
+            py.detach(|| trail.with(ack).try_record_all(&all)).map_err(|error| of_record(py, &error))?;
+        Next::of_all(py, tried, &origin, room)
     }
 
     /// Waits in slices, so that signals are answered; `work` is told how long a slice is. `false` if time is up.
@@ -250,7 +265,7 @@ impl Trail {
         time: Option<Bound<'py, PyAny>>,
         extra: Option<Bound<'py, PyAny>>,
         ack: Option<&str>,
-    ) -> PyResult<Receipt> {
+    ) -> PyResult<Py<PyAny>> {
         let ack = ack_of(ack)?;
         let fields = Fields {
             actor,
@@ -274,10 +289,7 @@ impl Trail {
             time,
             extra,
         };
-        match self.begin(py, &action, &fields, ack)? {
-            Next::Done(receipt) => Ok(receipt),
-            Next::Waits(awaited) => awaited.wait(py),
-        }
+        self.begin(py, &action, &fields, ack)?.wait(py)
     }
 
     /// As `record`, unless its tenant already has an event with this id.
@@ -318,15 +330,8 @@ impl Trail {
         py: Python<'py>,
         events: &Bound<'py, PyAny>,
         ack: Option<&str>,
-    ) -> PyResult<Vec<Receipt>> {
-        let (receipts, newest) = self._begin_all(py, events, ack)?;
-        match newest {
-            None => Ok(receipts),
-            Some(newest) => {
-                let last = newest.wait(py)?;
-                Ok(receipts.iter().map(|receipt| receipt.at(&last)).collect())
-            }
-        }
+    ) -> PyResult<Py<PyAny>> {
+        self.begin_all(py, events, ack)?.wait(py)
     }
 
     fn _begin<'py>(
@@ -334,12 +339,9 @@ impl Trail {
         py: Python<'py>,
         action: Bound<'py, PyAny>,
         fields: &Bound<'py, PyDict>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<Py<PyAny>> {
         let (fields, _, ack) = Fields::of(fields)?;
-        match self.begin(py, &action, &fields, ack_of(ack.as_deref())?)? {
-            Next::Done(receipt) => Ok(Bound::new(py, receipt)?.into_any()),
-            Next::Waits(awaited) => Ok(Bound::new(py, awaited)?.into_any()),
-        }
+        self.begin(py, &action, &fields, ack_of(ack.as_deref())?)?.into_python(py)
     }
 
     fn _begin_all<'py>(
@@ -347,26 +349,8 @@ impl Trail {
         py: Python<'py>,
         events: &Bound<'py, PyAny>,
         ack: Option<&str>,
-    ) -> PyResult<(Vec<Receipt>, Option<Awaited>)> {
-        let mut ack = ack_of(ack)?;
-        let opened = self.shared.opened(py)?;
-        let (trail, origin) = (opened.trail.clone(), opened.origin.clone());
-        drop(opened);
-        let mut all = Vec::new();
-        for event in events.try_iter()? {
-            let (fields, action, own_ack) = Fields::of(&event?)?;
-            ack = ack.max(ack_of(own_ack.as_deref())?);
-            let Some(action) = action else {
-                return Err(PyTypeError::new_err("each event needs an 'action'"));
-            };
-            all.push(fields.with_event(py, &action, |event| event_of(py, event))?);
-        }
-        let options = RecordOptions::from(ack).room_wait(trail.room_wait());
-        let pending = py.detach(|| trail.with(options).record_all_async(&all));
-        let (receipts, newest) = pending.map_err(|error| of_record(py, &error))?.into_parts();
-        let receipts: Vec<Receipt> =
-            receipts.into_iter().map(|receipt| Receipt::new(receipt, &origin)).collect();
-        Ok((receipts, newest.map(|newest| Awaited::placed(newest, &origin))))
+    ) -> PyResult<Py<PyAny>> {
+        self.begin_all(py, events, ack)?.into_python(py)
     }
 
     #[pyo3(signature = (*, limit = None, order = "desc", order_by = "time", cursor = None, **filters))]

@@ -1,4 +1,4 @@
-//! Waiting for an event to reach its level: detached from the interpreter, or in an event loop.
+//! Waiting in an event loop for events to reach their level.
 //!
 //! A loop has one descriptor. Whoever makes events durable leaves their numbers and writes to it; the loop reads, and
 //! completes the futures of those. So the threads of the trail never attach, and a thousand wakes are one or two.
@@ -12,58 +12,12 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use trailseal_core::{Held, PendingReceipt, RecordError, fork};
+use trailseal_core::{RecordError, fork};
 
+use crate::awaited::{Awaited, Goes, receipts};
 use crate::failures::of_record;
-use crate::receipt::Receipt;
-
-/// An event that is recorded, or waits for room, and whose level is not reached yet.
-#[pyclass(frozen, module = "trailseal._trailseal")]
-pub(crate) struct Awaited {
-    origin: Arc<str>,
-    state: Mutex<Option<State>>,
-}
-
-enum State {
-    Placed(PendingReceipt),
-    NoRoom(Box<Held>),
-}
-
-impl Awaited {
-    pub(crate) fn placed(pending: PendingReceipt, origin: &Arc<str>) -> Awaited {
-        Awaited { origin: origin.clone(), state: Mutex::new(Some(State::Placed(pending))) }
-    }
-
-    pub(crate) fn held(held: Box<Held>, origin: &Arc<str>) -> Awaited {
-        Awaited { origin: origin.clone(), state: Mutex::new(Some(State::NoRoom(held))) }
-    }
-
-    fn take(&self) -> Option<State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-fn waited_for() -> PyErr {
-    pyo3::exceptions::PyRuntimeError::new_err("this event is waited for already")
-}
-
-#[pymethods]
-impl Awaited {
-    /// Blocks until the level is reached.
-    pub(crate) fn wait(&self, py: Python<'_>) -> PyResult<Receipt> {
-        let state = self.take().ok_or_else(waited_for)?;
-        let receipt = py.detach(|| match state {
-            State::Placed(pending) => pending.wait(),
-            State::NoRoom(held) => held.record()?.wait(),
-        });
-        receipt.map(|receipt| Receipt::new(receipt, &self.origin)).map_err(|error| of_record(py, &error))
-    }
-
-    fn needs_room(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(&*state, Some(State::NoRoom(_)))
-    }
-}
+use crate::notices;
+use crate::room::{Arrival, Placed, Reached};
 
 /// What wakes a loop.
 struct Bell {
@@ -136,12 +90,34 @@ impl Wake for Rings {
     }
 }
 
-/// An event that is waited for.
+/// Events that are waited for.
 struct Pending {
-    receipt: PendingReceipt,
+    stage: Stage,
     origin: Arc<str>,
     future: Py<PyAny>,
     waker: Waker,
+}
+
+enum Stage {
+    Room(Arrival),
+    Level(Placed),
+}
+
+type Done = Result<Reached, RecordError>;
+
+impl Pending {
+    fn poll(&mut self) -> Poll<Done> {
+        loop {
+            let mut context = Context::from_waker(&self.waker);
+            match &mut self.stage {
+                Stage::Level(placed) => return placed.poll(&mut context),
+                Stage::Room(arrival) => match std::task::ready!(Pin::new(arrival).poll(&mut context)) {
+                    Ok(placed) => self.stage = Stage::Level(placed),
+                    Err(error) => return Poll::Ready(Err(error)),
+                },
+            }
+        }
+    }
 }
 
 /// What one event loop waits for.
@@ -165,9 +141,8 @@ impl LoopWaits {
 
     /// Polls one without a lock: to complete its future runs Python.
     fn poll(&self, py: Python<'_>, number: u64, mut pending: Pending) -> PyResult<()> {
-        let polled = Pin::new(&mut pending.receipt).poll(&mut Context::from_waker(&pending.waker));
-        match polled {
-            Poll::Ready(done) => complete(py, &pending, done),
+        match pending.poll() {
+            Poll::Ready(done) => complete(py, pending, done),
             Poll::Pending => {
                 self.waiting().pending.insert(number, pending);
                 Ok(())
@@ -176,20 +151,20 @@ impl LoopWaits {
     }
 }
 
-fn complete(
-    py: Python<'_>,
-    pending: &Pending,
-    done: Result<trailseal_core::Receipt, RecordError>,
-) -> PyResult<()> {
-    let future = pending.future.bind(py);
+fn complete(py: Python<'_>, pending: Pending, done: Done) -> PyResult<()> {
+    let Pending { future, origin, .. } = pending;
+    let future = future.bind(py);
     // Whoever cancelled it does not wait any more; the event is recorded all the same.
     if future.call_method0(intern!(py, "done"))?.is_truthy()? {
+        if let Err(error) = done {
+            notices::told_nobody(&error);
+        }
         return Ok(());
     }
     match done {
-        Ok(receipt) => {
-            let receipt = Receipt::new(receipt, &pending.origin);
-            future.call_method1(intern!(py, "set_result"), (receipt,))?
+        Ok(reached) => {
+            let receipts = receipts(py, reached, &origin)?;
+            future.call_method1(intern!(py, "set_result"), (receipts,))?
         }
         Err(error) => {
             let error = of_record(py, &error).into_value(py);
@@ -215,28 +190,33 @@ impl LoopWaits {
         self.fork != fork::generation()
     }
 
-    /// Completes `future` when the event has reached its level, or when its time is up.
+    /// Completes `future` when the events have reached their level, or when their time is up.
     fn add(&self, py: Python<'_>, awaited: &Awaited, future: Py<PyAny>) -> PyResult<()> {
-        let State::Placed(receipt) = awaited.take().ok_or_else(waited_for)? else {
-            return Err(pyo3::exceptions::PyRuntimeError::new_err("this event has no room yet: use wait"));
-        };
         let number = {
             let mut waiting = self.waiting();
             waiting.next += 1;
             waiting.next
         };
+        let stage = match awaited.go()? {
+            Goes::Arrives(arrival) => Stage::Room(arrival),
+            Goes::Placed(placed) => Stage::Level(placed),
+        };
         let waker = Waker::from(Arc::new(Rings { bell: self.bell.clone(), number }));
-        self.poll(py, number, Pending { receipt, origin: awaited.origin.clone(), future, waker })
+        self.poll(py, number, Pending { stage, origin: awaited.origin.clone(), future, waker })
     }
 
     /// Called by the loop when the descriptor can be read.
     fn ring(&self, py: Python<'_>) -> PyResult<()> {
+        let mut first = None;
         for number in self.bell.answered() {
             let pending = self.waiting().pending.remove(&number);
-            if let Some(pending) = pending {
-                self.poll(py, number, pending)?;
+            // An error of one must not keep the others from being completed.
+            if let Some(pending) = pending
+                && let Err(error) = self.poll(py, number, pending)
+            {
+                first.get_or_insert(error);
             }
         }
-        Ok(())
+        first.map_or(Ok(()), Err)
     }
 }

@@ -56,7 +56,12 @@ def postgres() -> Iterator[str]:
         data = folder / "data"
         initdb = [_program("initdb"), "-D", str(data), "-U", "test", "-A", "trust", "-E", "UTF8", "--no-sync"]
         subprocess.run(initdb, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
-        settings = [f"port={port}", f"unix_socket_directories={folder}", "listen_addresses=127.0.0.1"]
+        settings = [
+            f"port={port}",
+            f"unix_socket_directories={folder}",
+            "listen_addresses=127.0.0.1",
+            "max_prepared_transactions=10",
+        ]
         arguments = [part for setting in settings for part in ("-c", setting)]
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(

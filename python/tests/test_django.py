@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import django
@@ -239,3 +243,33 @@ def test_the_trail_of_the_settings_is_opened_once_and_closed_by_the_server(
 def test_a_mistyped_setting_is_refused() -> None:
     with pytest.raises(ImproperlyConfigured, match="TRAILSEAL has no 'trusted_proxys': use dir, settings"):
         Client().get("/")
+
+
+def test_a_fork_while_another_thread_opens_the_trail(tmp_path: Path) -> None:
+    told = {"dir": tmp_path / "t", "settings": {"workers": "slots", "handoff_size": "4MiB", "environment": False}}
+    holds, ends = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with trailseal.django._opening:
+            holds.set()
+            ends.wait(60)
+
+    with override_settings(TRAILSEAL=told):
+        trailseal.django._opened = None
+        thread = threading.Thread(target=hold)
+        thread.start()
+        assert holds.wait(60)
+        is_kept, child = False, os.fork()
+        if child == 0:
+            # Ends a child that waits for what its parent's thread held.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)
+            try:
+                is_kept = trailseal.django.trail().record("child").is_kept
+            finally:
+                os._exit(0 if is_kept else 1)
+        _, status = os.waitpid(child, 0)
+        ends.set()
+        thread.join()
+        assert os.waitstatus_to_exitcode(status) == 0
+        trailseal.django._opened = None

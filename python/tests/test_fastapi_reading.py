@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -112,3 +113,48 @@ def test_the_reference_has_the_filters(readable: FastAPI) -> None:
     parameters = readable.openapi()["paths"]["/audit/events"]["get"]["parameters"]
     names = {parameter["name"] for parameter in parameters}
     assert {"tenant", "actor", "since", "cursor", "limit", "count"} <= names
+
+
+def test_a_read_says_who_reads(readable: FastAPI, audit_trail: Trail) -> None:
+    # That of the dependency, though the request has no actor.
+    assert read(readable, "/audit/events").status_code == 200
+    # What `acting` said.
+    assert read(readable, "/mine/events/e1", "anna").status_code == 200
+    assert read(readable, "/mine/summary", None).status_code == 401
+    events = list(audit_trail.query(system=True, action="trail.read", order="asc", order_by="recorded"))
+    assert [event["actor"] for event in events[:2]] == [{"id": "root"}, {"id": "anna"}]
+    assert events[0]["details"]["what"] == "query" and events[0]["details"]["by"] == "library"
+    assert events[0]["context"]["request_id"] and events[0]["context"]["ip"]
+    # Outside of a request nobody is named.
+    assert "actor" not in list(audit_trail.query(system=True, action="trail.read", order="asc", order_by="recorded"))[-1]
+
+
+class User:
+    def __init__(self, id: object) -> None:
+        self.id, self.name, self.email, self.password = id, "Anna", "anna@example.com", "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("who", "expected"),
+    [
+        ("anna", {"id": "anna"}),
+        (7, {"id": "7"}),
+        (User(UUID(int=1)), {"id": str(UUID(int=1)), "name": "Anna", "email": "anna@example.com"}),
+        (User(object()), None),
+        ({"sub": "u1", "email": "a@example.com", "scope": "secret"}, {"id": "u1", "email": "a@example.com"}),
+        ({"scope": "secret"}, None),
+        (None, None),
+        (True, None),
+    ],
+)
+def test_who_reads_by_what_the_dependency_returned(audit_trail: Trail, who: Any, expected: Any) -> None:
+    app = FastAPI()
+    app.include_router(audit_router(lambda: who, trail=audit_trail))
+    app.include_router(audit_router(lambda: who, trail=audit_trail, prefix="/told", actor=lambda user: {"id": "told"}))
+    assert read(app, "/audit/events").status_code == 200
+    assert read(app, "/told/events").status_code == 200
+    events = list(audit_trail.query(system=True, action="trail.read", order="asc", order_by="recorded"))
+    masked = expected if expected is None or "email" not in expected else {**expected, "email": events[0]["actor"]["email"]}
+    assert events[0].get("actor") == masked
+    assert events[1]["actor"] == {"id": "told"}
+    assert "hunter2" not in str(events) and "secret" not in str(events)

@@ -245,6 +245,54 @@ def test_daemon_threads_do_not_hinder_the_end(tmp_path: Path, run: Any) -> None:
     assert len({line["id"] for line in found}) == len(found)
 
 
+def test_what_cannot_be_told_at_the_end_keeps_nothing_from_being_recorded(tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(
+        textwrap.dedent(
+            """
+            import builtins, os, time
+            from pathlib import Path
+            from trailseal import Trail
+
+            class Late:
+                '''Runs after Python's handlers of the end, when only stderr is left to tell on.'''
+
+                def __init__(self):
+                    self.trail = Trail.open("t", handoff_size="4MiB", environment=False)
+                    self.trail.record("first", ack="durable")
+                    self.rename, self.said = os.rename, Path("said").open("w", buffering=1)
+                    self.now = time.monotonic
+
+                def is_flushed(self):
+                    try:
+                        return self.trail.flush(1)
+                    except Exception:  # the disk does not accept lines
+                        return False
+
+                def __del__(self):
+                    self.rename("t/segments", "t/away")
+                    # Until it has noticed that, it writes to what was moved.
+                    while self.is_flushed():
+                        self.trail.record("late")
+                    self.rename("t/away", "t/segments")
+                    within = self.now() + 30
+                    while not (is_flushed := self.is_flushed()) and self.now() < within:
+                        pass
+                    self.said.write(f"{is_flushed}")
+
+            builtins.late = Late()
+            builtins.late.itself = builtins.late
+            """
+        )
+    )
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([sys.executable, "late.py"], cwd=tmp_path, stderr=full, timeout=PATIENCE, check=False)
+    assert ended.returncode == 0, ended
+    assert (tmp_path / "said").read_text() == "True"
+    text = "".join(path.read_text() for path in sorted((tmp_path / "t/segments").glob("*.jsonl")))
+    assert "trail.closed" in text.splitlines()[-1]
+    assert {line["action"] for line in lines(tmp_path / "t")} == {"first", "late"}
+
+
 APPLICATION = """
 import os
 from trailseal import Trail

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -45,15 +45,19 @@ async def slow(number: int) -> str:
 """
 
 
+SLOTS = APP.replace('app, "trail"', 'app, trailseal.Trail.open("trail", workers="slots", handoff_size="4MiB")')
+
+
 @contextmanager
-def uvicorn(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    (folder / "served.py").write_text(APP)
+def uvicorn(folder: Path, *arguments: str, app: str = APP) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    (folder / "served.py").write_text(app)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     command = [sys.executable, "-m", "uvicorn", "served:app", "--port", str(port), "--no-access-log", *arguments]
     with (folder / "log").open("ab") as log:
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": "."})
+        environment = {**os.environ, "PYTHONPATH": "."}
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 60
@@ -66,8 +70,9 @@ def uvicorn(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[by
                 time.sleep(0.05)
         yield server, url
     finally:
-        if server.poll() is None:
-            server.kill()
+        # With its workers.
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
         server.wait()
 
 
@@ -141,4 +146,39 @@ def test_nothing_answered_is_lost_to_kill_9(tmp_path: Path) -> None:
         placed = orders(trail, "order.place")
         for number in set(answered):
             assert placed.count(number) >= answered.count(number), f"order {number} is missing"
+        assert trail.verify()["ok"]
+
+
+def test_several_workers_record_in_slots(tmp_path: Path) -> None:
+    with uvicorn(tmp_path, "--workers", "3", app=SLOTS) as (server, url):
+        answered = asyncio.run(load(url, server, signal.SIGTERM, 200))
+        server.wait(60)
+    with Trail.open(tmp_path / "trail", workers="slots", handoff_size="4MiB", environment=False) as trail:
+        placed = orders(trail, "order.place")
+        assert len(answered) >= 200 and set(answered) <= set(placed) and len(placed) == len(set(placed))
+        closed = {event["origin"] for event in trail.query(system=True, action="trail.closed")}
+        used = {event["origin"] for event in trail.query(action="order.place")}
+        assert used <= closed, "the shutdown of each worker closes its slot"
+        assert trail.verify()["ok"]
+
+
+def test_reload_closes_the_trail_and_opens_it_again(tmp_path: Path) -> None:
+    with uvicorn(tmp_path, "--reload", "--reload-dir", str(tmp_path), "--reload-include", "served.py") as (server, url):
+        assert httpx.post(f"{url}/orders/1").status_code == 200
+        again = APP.replace('return "yes"', 'return "again"')
+        deadline = time.monotonic() + 60
+        (tmp_path / "served.py").write_text(again)
+        while True:
+            with suppress(httpx.TransportError):
+                if httpx.get(f"{url}/ready").json() == "again":
+                    break
+            assert server.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
+            time.sleep(0.05)
+        assert httpx.post(f"{url}/orders/2").status_code == 200
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+    with Trail.open(tmp_path / "trail", environment=False) as trail:
+        assert orders(trail, "order.place") == [1, 2]
+        own = [event["action"] for event in trail.query(system=True, action=["trail.opened", "trail.closed"], order="asc")]
+        assert own[:4] == ["trail.opened", "trail.closed", "trail.opened", "trail.closed"], own
         assert trail.verify()["ok"]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import http
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
-from . import ReadError, Trail
+from . import ReadError, RequestContext, Trail
+from ._types import Actor
 from .asgi import TRAIL_KEY
+from .context import current, entered
 
 _LIMIT = 50
 _LIMIT_MAX = 1_000
@@ -83,6 +86,7 @@ def audit_router(
     reader: Callable[..., Any],
     *,
     tenant: Callable[[Any], str | _AllTenants | None] | None = None,
+    actor: Callable[[Any], Actor | None] | None = None,
     trail: Trail | None = None,
     prefix: str = "/audit",
     **router: Any,
@@ -92,20 +96,24 @@ def audit_router(
 
     ``reader`` is a dependency that raises where somebody may not read. Nobody reads past it. ``tenant`` is given
     what the dependency returned, and returns the tenant whose events are shown, or :data:`ALL_TENANTS`; ``None``
-    is answered with 403. Without ``tenant``, whoever passes the dependency sees the events of all tenants. Every
-    read is itself recorded.
+    is answered with 403. Without ``tenant``, whoever passes the dependency sees the events of all tenants.
+
+    Every read is itself recorded, with who reads: what ``actor`` makes of what the dependency returned; else the actor
+    of the request, where something such as :func:`acting` has said who that is; else the dependency's user by its
+    ``id`` (or ``sub``), ``name`` and ``email``.
 
     >>> app.include_router(audit_router(current_admin))
     >>> app.include_router(audit_router(current_user, tenant=lambda user: user.tenant_id))
     """
     made = APIRouter(prefix=prefix, tags=["audit"], **router)
-    access = _Access(tenant, trail)
+    access = _Access(tenant, actor, trail)
 
     def route(path: str, names: Iterable[str], answer: Callable[..., bytes], summary: str) -> None:
         async def endpoint(request: Request, who: Any = Depends(reader)) -> Response:
             try:
                 asked = _Query(request, names)
-                body = await run_in_threadpool(answer, access.trail(request), asked, access.tenant(who), request)
+                with entered(access.context(who)):
+                    body = await run_in_threadpool(answer, access.trail(request), asked, access.tenant(who), request)
             except _Problem as problem:
                 return problem.response()
             except ValueError as error:
@@ -129,8 +137,14 @@ def audit_router(
 class _Access:
     """What one reader may see."""
 
-    def __init__(self, tenant: Callable[[Any], str | _AllTenants | None] | None, trail: Trail | None) -> None:
+    def __init__(
+        self,
+        tenant: Callable[[Any], str | _AllTenants | None] | None,
+        actor: Callable[[Any], Actor | None] | None,
+        trail: Trail | None,
+    ) -> None:
         self._tenant = tenant
+        self._actor = actor
         self._trail = trail
 
     def trail(self, request: Request) -> Trail:
@@ -138,6 +152,16 @@ class _Access:
         if not isinstance(trail, Trail):
             raise RuntimeError("no audit trail here: call trailseal.fastapi.install(app), or give audit_router one")
         return trail
+
+    def context(self, who: Any) -> RequestContext:
+        """That of the request, with who reads."""
+        context = current()
+        known = {} if context is None else context.as_dict()
+        if self._actor is not None:
+            known["actor"] = self._actor(who)
+        elif "actor" not in known:
+            known["actor"] = _actor_of(who)
+        return RequestContext(**known)
 
     def tenant(self, who: Any) -> str | None:
         """The only tenant whose events are shown; ``None`` for all."""
@@ -149,6 +173,18 @@ class _Access:
         if not isinstance(tenant, str) or not tenant:
             raise _Problem(403, "forbidden", "you belong to no tenant whose events you may see")
         return tenant
+
+
+def _actor_of(who: Any) -> Actor | None:
+    """Who this is, as far as its id says it; nothing else of it is taken, since it may hold anything."""
+    if isinstance(who, str | int | UUID) and not isinstance(who, bool):
+        return str(who)
+    parts = who if isinstance(who, Mapping) else {name: getattr(who, name, None) for name in ("id", "sub", "name", "email")}
+    id = parts.get("id") if parts.get("id") is not None else parts.get("sub")
+    if not isinstance(id, str | int | UUID):
+        return None
+    named = {name: str(parts[name]) for name in ("name", "email") if isinstance(parts.get(name), str)}
+    return {"id": str(id), **named}
 
 
 class _Query:

@@ -3,7 +3,6 @@ operator, and no reason to answer the client otherwise."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from . import Receipt, Trail
@@ -12,9 +11,6 @@ from ._trailseal import Awaited
 from ._types import EventFields
 
 _log = logging.getLogger("trailseal")
-
-# Tasks live as long as somebody holds them.
-_waiting: set[asyncio.Task[None]] = set()
 
 
 def record(trail: Trail, action: str, fields: EventFields) -> None:
@@ -46,11 +42,9 @@ async def reached(handed_in: Awaited | None) -> None:
 
 
 def let_go(handed_in: Awaited | None) -> None:
-    """For what is being cancelled, and so cannot wait: somebody else does, where the buffer had no room yet."""
-    if handed_in is not None and handed_in.needs_room():
-        task = asyncio.get_running_loop().create_task(reached(handed_in))
-        _waiting.add(task)
-        task.add_done_callback(_waiting.discard)
+    """For what is being cancelled, and so cannot wait: a thread does, where the buffer had no room yet."""
+    if handed_in is not None:
+        handed_in.let_go()
 
 
 def _told(error: Exception) -> None:

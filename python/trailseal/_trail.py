@@ -16,15 +16,16 @@ class Trail(_NativeTrail):
         handed_in = self._begin(action, fields)
         if isinstance(handed_in, Receipt):
             return handed_in
-        return await _wait(handed_in)
+        receipt: Receipt = await _wait(handed_in)
+        return receipt
 
     async def record_all_async(self, events: Iterable[Mapping[str, Any]], *, ack: Ack | None = None) -> list[Receipt]:
         """As ``record_all``, without blocking the event loop."""
-        receipts, newest = self._begin_all(events, ack)
-        if newest is None:
-            return receipts
-        last = await _wait(newest)
-        return [receipt.at(last) for receipt in receipts]
+        handed_in = self._begin_all(events, ack)
+        if isinstance(handed_in, list):
+            return handed_in
+        receipts: list[Receipt] = await _wait(handed_in)
+        return receipts
 
     async def flush_async(self, timeout: float = 10.0) -> bool:
         """As ``flush``, without blocking the event loop."""
@@ -39,7 +40,7 @@ class Trail(_NativeTrail):
         await asyncio.to_thread(self.close, timeout)
 
 
-async def _wait(handed_in: Awaited) -> Receipt:
+async def _wait(handed_in: Awaited) -> Any:
     # Only who waits needs asyncio, which takes longer to import than everything else.
     from . import _loop
 

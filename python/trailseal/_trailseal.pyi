@@ -44,8 +44,6 @@ class Receipt:
     @property
     def origin(self) -> str:
         """The name of the trail that has it."""
-    def at(self, last: Receipt) -> Receipt:
-        """The same event with the status that the last of its batch has reached. Internal."""
     @property
     def repeated(self) -> bool:
         """Whether the event was there already; only ``record_once`` looks."""
@@ -127,11 +125,13 @@ class Server:
 
 @final
 class Awaited:
-    """An event that has an index, or waits for room, and whose level is not reached yet. Internal."""
+    """Events that have an index, or wait for room, and whose level is not reached yet. Internal."""
 
-    def wait(self) -> Receipt:
-        """Blocks until the level is reached; the GIL is released meanwhile."""
-    def needs_room(self) -> bool: ...
+    def wait(self) -> Any:
+        """Blocks until the level is reached; the GIL is released meanwhile. The receipt, or of several the list of
+        theirs."""
+    def let_go(self) -> None:
+        """Does not wait: what needs room is recorded as soon as there is some."""
 
 @final
 class LoopWaits:
@@ -262,9 +262,7 @@ class Trail:
         """Records events as one: those that the policy keeps get consecutive indexes, or none gets any, also after a
         crash. Each is a mapping with ``action`` and the keywords of ``record``."""
     def _begin(self, action: str, fields: EventFields) -> Receipt | Awaited: ...
-    def _begin_all(
-        self, events: Iterable[Mapping[str, Any]], ack: Ack | None
-    ) -> tuple[list[Receipt], Awaited | None]: ...
+    def _begin_all(self, events: Iterable[Mapping[str, Any]], ack: Ack | None) -> list[Receipt] | Awaited: ...
     def query(
         self,
         *,

@@ -28,6 +28,7 @@ Under an ASGI server, close the trail when that shuts down; uvicorn ends the pro
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, cast
@@ -62,6 +63,15 @@ _KEYS = (
 )
 _opened: Trail | None = None
 _opening = threading.Lock()
+
+
+def _forked() -> None:
+    # Another thread may have held it at the fork, and is not there to let it go.
+    global _opening
+    _opening = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def trail() -> Trail:

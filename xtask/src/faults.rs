@@ -70,6 +70,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "text"],
     },
     Fault {
+        name: "no_room_for_all_is_refusal",
+        what: "events that found no room together for a moment are refused, and counted",
+        tests: &["-p", "trailseal-core", "--test", "text"],
+    },
+    Fault {
         name: "recorded_goes_back",
         what: "`recorded` follows the clock backwards",
         tests: &["-p", "trailseal-core", "--lib", "handoff"],

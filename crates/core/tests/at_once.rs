@@ -24,7 +24,7 @@ fn at_once(trail: &Trail, json: &str) -> Option<PendingReceipts> {
     let events = [Submitted::json(json.as_bytes())];
     trail
         .with(RecordOptions::new())
-        .try_record_all(Submission { events: &events, by: &Submitter::default() })
+        .try_record_submission(Submission { events: &events, by: &Submitter::default() })
         .unwrap()
 }
 

@@ -140,14 +140,15 @@ fn record_by_every_way(trail: &Trail) -> usize {
         trail.record_all(Submission { events: &[one], by: &by }).unwrap();
     }
     let at_once = [Submitted::json(&texts[0])];
-    let tried = trail.with(ONCE).try_record_all(Submission { events: &at_once, by: &by }).unwrap();
+    let tried = trail.with(ONCE).try_record_submission(Submission { events: &at_once, by: &by }).unwrap();
     assert!(tried.is_some());
     let actor = format!(r#"{{"id":"u1","email":"{SECRET}"}}"#);
     let text = EventText { action: "test.text", actor: Some(&actor), ..EventText::default() };
     trail.record(&text).unwrap();
     trail.with(Ack::Accepted).try_record(&event_of("u1")).unwrap();
+    trail.with(Ack::Accepted).try_record_all(&[event_of("u1")]).unwrap();
     trail.with(ONCE).record(&event_of("u1").id("once")).unwrap();
-    16
+    17
 }
 
 #[test]

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use support::{SOON, options};
 use trailseal_core::{
-    Ack, AnyEvent, Known, KnownIds, KnownIdsError, RecordError, RecordOptions, Trail, Tried,
+    Ack, AnyEvent, Known, KnownIds, KnownIdsError, RecordError, RecordOptions, Status, Trail, Tried, TriedAll,
 };
 use trailseal_event::policy::{Mode, Policy};
-use trailseal_event::{EventText, Value};
+use trailseal_event::{Event, EventText, Value};
 
 const ONCE: RecordOptions = RecordOptions::new().once();
 
@@ -127,6 +127,51 @@ fn without_room_nothing_is_counted_and_what_was_decided_stays() {
 }
 
 #[test]
+fn without_room_for_all_of_them_none_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (trail, hangs) = stalling(dir.path());
+    hangs.store(true, SeqCst);
+    let filling = || Event::new("fill").detail("filling", "x".repeat(30_000));
+    let events = [filling(), filling()];
+    let durable = RecordOptions::from(Ack::Durable).timeout(SOON);
+    let mut accepted = 0;
+    let mut fill = || loop {
+        match trail.with(durable).try_record_all(&events).unwrap() {
+            TriedAll::Pending(pending) => {
+                let (receipts, newest) = pending.into_parts();
+                assert_eq!(newest.unwrap().receipt(), &receipts[1]);
+                accepted += 2;
+            }
+            TriedAll::Done(receipts) => panic!("not durable yet: {receipts:?}"),
+            TriedAll::NoRoom(held) => break held,
+        }
+        assert!(accepted < 1_000, "the buffer takes no end of events");
+    };
+    let held = fill();
+    assert!(held.bytes() > 60_000);
+    assert_eq!(trail.stats().counted.refused, 0, "no room is not a refusal yet");
+    hangs.store(false, SeqCst);
+    let receipts = held.record_within(SOON).unwrap().wait().unwrap();
+    assert!(receipts.iter().all(|receipt| receipt.status == Status::Durable), "{receipts:?}");
+    let indexes: Vec<_> = receipts.iter().map(|receipt| receipt.index.unwrap().get()).collect();
+    assert_eq!(indexes[0] + 1, indexes[1]);
+
+    hangs.store(true, SeqCst);
+    drop(fill());
+    assert_eq!(trail.stats().counted.refused, 2, "given up is refused");
+    let refused = trail.record_all_async(&events).unwrap_err();
+    assert!(matches!(refused, RecordError::Full), "{refused}");
+    assert_eq!(trail.stats().counted.refused, 4);
+    let refused = fill().record_within(Duration::ZERO).unwrap_err();
+    assert!(matches!(refused, RecordError::Full), "{refused}");
+    assert_eq!(trail.stats().counted.refused, 6);
+    hangs.store(false, SeqCst);
+    trail.close(SOON).unwrap();
+    assert!(matches!(trail.with(durable).try_record_all(&events), Err(RecordError::Closed)));
+    assert_eq!(lines(dir.path()).len(), accepted + 2);
+}
+
+#[test]
 fn what_is_not_kept_needs_no_room() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options();
@@ -135,6 +180,11 @@ fn what_is_not_kept_needs_no_room() {
     let event = EventText { action: "a", ..EventText::default() };
     let Tried::Done(receipt) = trail.with(Ack::Durable).try_record(&event).unwrap() else { panic!() };
     assert_eq!(receipt.index, None);
+    let events = [Event::new("a"), Event::new("b")];
+    let TriedAll::Done(receipts) = trail.with(Ack::Durable).try_record_all(&events).unwrap() else {
+        panic!()
+    };
+    assert!(receipts.iter().all(|receipt| receipt.status == Status::Off), "{receipts:?}");
     trail.close(SOON).unwrap();
 }
 

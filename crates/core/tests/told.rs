@@ -49,7 +49,7 @@ fn batch(trail: &Trail, texts: &[&str], strict: bool) -> Result<Vec<(usize, Warn
     let submitted: Vec<_> = texts.iter().map(|json| Submitted::json(json.as_bytes())).collect();
     let by = Submitter { strict, ..Submitter::default() };
     let submission = Submission { events: &submitted, by: &by };
-    let receipts = match trail.with(RecordOptions::new()).try_record_all(submission)? {
+    let receipts = match trail.with(RecordOptions::new()).try_record_submission(submission)? {
         Some(pending) => pending.receipts().to_vec(),
         None => trail.record_all(submission)?,
     };

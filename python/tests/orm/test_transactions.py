@@ -18,13 +18,12 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sess
 import trailseal
 from trailseal import Trail
 from trailseal.context import entered
-from trailseal.sqlalchemy import audited, pending, record_changes
+from trailseal.sqlalchemy import audited, record_changes, recording
 
 from .orm_models import (
     Customer,
     Invoice,
     Since,
-    actions,
     events,
 )
 
@@ -112,38 +111,6 @@ def test_a_commit_that_fails_tells_nothing(postgres_url: str, audit_trail: Trail
     engine.dispose()
 
 
-def test_a_session_joined_to_a_transaction_waits_for_it(engine: Engine, audit_trail: Trail) -> None:
-    sessions = sessionmaker(join_transaction_mode="create_savepoint")
-    record_changes(sessions, audit_trail)
-    with engine.connect() as connection:
-        outer = connection.begin()
-        with sessions(bind=connection) as session:
-            session.add(Customer(id=5, name="kept"))
-            session.commit()
-        assert events(audit_trail) == []
-        outer.commit()
-        assert actions(audit_trail) == ["customer.create"]
-        outer = connection.begin()
-        with sessions(bind=connection) as session:
-            session.add(Customer(id=6, name="gone"))
-            session.commit()
-        outer.rollback()
-        with connection.begin():
-            pass
-    assert actions(audit_trail) == ["customer.create"]
-
-
-def test_tests_that_roll_back_may_ask_for_events_anyway(engine: Engine, audit_trail: Trail) -> None:
-    sessions = sessionmaker(join_transaction_mode="create_savepoint")
-    record_changes(sessions, audit_trail, wait_for_outer=False)
-    with engine.connect() as connection, connection.begin() as outer:
-        with sessions(bind=connection) as session:
-            session.add(Customer(id=5, name="kept"))
-            session.commit()
-        outer.rollback()
-    assert actions(audit_trail) == ["customer.create"]
-
-
 def test_other_sessions_are_not_watched(engine: Engine, sessions: sessionmaker[Session], audit_trail: Trail) -> None:
     with sessionmaker(engine).begin() as session:
         session.add(Customer(name="elsewhere"))
@@ -183,23 +150,23 @@ def _with_failing_parts(monkeypatch: pytest.MonkeyPatch, failing: set[int], erro
     recorded: list[int] = []
     parts = iter(range(1_000))
 
-    def record_all(trail: Trail, events: list[pending.Event]) -> None:
+    def record_all(trail: Trail, events: list[recording.Event]) -> None:
         if next(parts) in failing:
             raise error
         recorded.extend(event["details"]["number"] for event in events)
 
-    monkeypatch.setattr(pending, "_record_all", record_all)
+    monkeypatch.setattr(recording, "_record_all", record_all)
     return recorded
 
 
-def _numbered(count: int) -> list[pending.Event]:
+def _numbered(count: int) -> list[recording.Event]:
     return [{"action": "numbered", "details": {"number": number}} for number in range(count)]
 
 
 def test_a_part_that_fails_keeps_no_other_part_out(audit_trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = _with_failing_parts(monkeypatch, {0}, OSError("first"))
     with pytest.raises(OSError, match="first"):
-        pending.record(audit_trail, _numbered(700))
+        recording.record(audit_trail, _numbered(700))
     assert recorded == list(range(256, 700))
 
 
@@ -207,14 +174,14 @@ def test_a_half_that_is_refused_keeps_the_other_half_in(audit_trail: Trail, monk
     # The whole, its first half, and the first event of that.
     recorded = _with_failing_parts(monkeypatch, {0, 1, 2}, trailseal.RefusedError("too large"))
     with pytest.raises(trailseal.RefusedError):
-        pending.record(audit_trail, _numbered(4))
+        recording.record(audit_trail, _numbered(4))
     assert recorded == [1, 2, 3]
 
 
 def test_a_commit_that_is_cancelled_hands_the_rest_in(audit_trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = _with_failing_parts(monkeypatch, {1}, asyncio.CancelledError())
     with pytest.raises(asyncio.CancelledError):
-        pending.record(audit_trail, _numbered(700))
+        recording.record(audit_trail, _numbered(700))
     assert recorded == list(range(256))
     # The second was being waited for; the third is handed in without.
     assert [event["details"]["number"] for event in audit_trail.query(action="numbered", order="asc")] == list(

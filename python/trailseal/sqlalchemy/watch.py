@@ -26,10 +26,10 @@ def record_changes(sessions: Any, trail: Trail, *, wait_for_outer: bool = True) 
     with
     ``on_failure = "allow"`` counts it instead.
 
-    A session that is joined to a transaction of a connection (``Session(bind=connection)``) does not commit it.
-    Its events wait for the connection's commit, and are recorded just before it. Tests that always roll that back
-    say
-    ``wait_for_outer=False``: then they are recorded when the session commits.
+    A session that is joined to a transaction of a connection (``Session(bind=connection)``) need not be the one that
+    commits it. Its events wait for the connection's COMMIT, also after the session was closed, and are recorded
+    just before it; a savepoint or a rollback around them that takes the change back takes its events along. Tests that
+    always roll that back say ``wait_for_outer=False``: then they are recorded when the session commits.
     """
     global _are_mappers_watched
     if not _are_mappers_watched:
@@ -39,7 +39,7 @@ def record_changes(sessions: Any, trail: Trail, *, wait_for_outer: bool = True) 
     target = _target(sessions)
 
     def after_transaction_create(session: Session, transaction: SessionTransaction) -> None:
-        watch(session, transaction, trail, wait_for_outer)
+        watch(session, trail, wait_for_outer)
 
     event.listen(target, "after_transaction_create", after_transaction_create)
     event.listen(target, "after_commit", _after_commit)
@@ -76,7 +76,7 @@ def _of_async(maker: Any) -> Any:
 def _after_commit(session: Session) -> None:
     pending = pending_of(session)
     if pending is not None:
-        pending.commit(session)
+        pending.committed(session)
 
 
 def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:

@@ -10,12 +10,11 @@ use trailseal_event::policy::{Decision, OnFailure, Treatment};
 use trailseal_event::{Event, Index, NoAction};
 
 use super::error::RecordError;
-use super::flag::Flag;
 use super::frame::Frame;
 use super::in_force::InForce;
 use super::inner::Inner;
 use super::ready::{Ready, Sent, with_line};
-use super::receipt::{Ack, HandedIn, Receipt, Status, level};
+use super::receipt::{Ack, HandedIn, Receipt, Status};
 use super::record_options::How;
 use crate::deadline;
 
@@ -80,80 +79,6 @@ impl Inner {
             self.count_masked(ready.is_masked().into());
         }
         handed_in(pushed, ready.stamp.id, ready.decision.then, how)
-    }
-
-    /// Hands in events as one. Returns their receipts, and what to wait for: it suits all of them.
-    pub(super) fn hand_in_events(
-        &self,
-        events: &[Event],
-        how: How,
-    ) -> Result<(Vec<Receipt>, Option<HandedIn>), RecordError> {
-        let (receipts, ack, then) = self.put_events(events, how)?;
-        let kept = || receipts.iter().filter(|receipt| receipt.index.is_some());
-        let events = kept().count() as u64;
-        let newest = kept().next_back().cloned();
-        let newest = newest.map(|newest| HandedIn { ack, events, ..HandedIn::new(newest, &then, how) });
-        Ok((receipts, newest))
-    }
-
-    /// Puts events into the handoff as one. Returns their receipts, and the level and treatment that suit all of them.
-    fn put_events(
-        &self,
-        events: &[Event],
-        How { mut ack, room_wait, .. }: How,
-    ) -> Result<(Vec<Receipt>, Ack, Treatment), RecordError> {
-        let policy = self.policy.load();
-        let now = self.log.clock.now();
-        let mut strictest = policy.policy.otherwise;
-        let mut receipts = Vec::with_capacity(events.len());
-        let (mut bytes, mut ends, mut flags) =
-            (Vec::with_capacity(events.len() * 512), Vec::with_capacity(events.len()), Vec::new());
-        let (count, mut masked) = (events.len() as u64, 0);
-        for (place, event) in events.iter().enumerate() {
-            let sent = Sent::new(event);
-            let mut ready = Ready::decide(&policy, sent, now);
-            let Decision { keep, then, rule, .. } = ready.decision;
-            policy.count(rule, keep);
-            let status = self.count_dropped(keep);
-            if status.is_none() {
-                self.write(&mut ready, sent, &mut bytes)
-                    .map_err(|error| self.refused(count, RecordError::from(error).at(place)))?;
-                masked += u64::from(ready.is_masked());
-                flags.extend(ready.flag.take().map(|flag| Flag { place: ends.len() as u64, ..*flag }));
-                ends.push(bytes.len());
-                let level = level(then, ack);
-                let (is_first, denies) = (ends.len() == 1, strictest.on_failure == OnFailure::Deny);
-                if is_first || level > ack {
-                    strictest = *then;
-                }
-                // One event whose caller must learn of a failure decides for all.
-                if !is_first && denies || then.on_failure == OnFailure::Deny {
-                    strictest.on_failure = OnFailure::Deny;
-                }
-                ack = ack.max(level);
-            }
-            let status = status.unwrap_or(Status::Accepted);
-            receipts.push(Receipt::new(None, ready.stamp.id, status));
-        }
-        if ends.is_empty() {
-            return Ok((receipts, ack, strictest));
-        }
-        let frame = Frame { bytes: &bytes, ends: &ends, now };
-        let first = match self.push(&flags, frame, room_wait) {
-            Ok(first) => first,
-            Err(_) if strictest.on_failure == OnFailure::Allow => {
-                let kept = receipts.iter_mut().filter(|receipt| receipt.status == Status::Accepted);
-                kept.for_each(|receipt| receipt.status = Status::Refused);
-                return Ok((receipts, ack, strictest));
-            }
-            Err(error) => return Err(error),
-        };
-        self.count_masked(masked);
-        let kept = receipts.iter_mut().filter(|receipt| receipt.status == Status::Accepted);
-        for (receipt, index) in kept.zip(first..) {
-            receipt.index = Some(Index::new(index));
-        }
-        Ok((receipts, ack, strictest))
     }
 
     /// Waits until an event that was handed in has reached its level.

@@ -51,6 +51,7 @@ mod slots;
 mod stats;
 mod switch;
 mod text;
+mod together;
 mod trusted;
 mod witness;
 
@@ -83,4 +84,5 @@ pub use slots::{Slot, slots_in, trails_in};
 pub use stats::Stats;
 pub use switch::{KeptPolicyError, SetPolicyError};
 pub use text::{Held, Tried};
+pub use together::{HeldAll, TriedAll};
 pub use witness::{FindWitnesses, Witness};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trailseal_event::Index;
+use trailseal_event::{Event, Index};
 
 use super::any_event::{AnyEvent, AnyEvents, Submission, Submitted, Submitter};
 use super::error::RecordError;
@@ -11,6 +11,7 @@ use super::pending::{PendingReceipt, PendingReceipts};
 use super::receipt::{Ack, HandedIn, Receipt, Status};
 use super::record_options::{How, RecordOptions};
 use super::text::Tried;
+use super::together::TriedAll;
 use crate::deadline;
 
 /// A trail, and how events are recorded in it. Made by [`Trail::with`].
@@ -125,13 +126,25 @@ impl TrailWith<'_> {
         self.trail.try_hand_in(event.into(), self.options)
     }
 
-    /// Does what [`record_all_async`](TrailWith::record_all_async) does if no wait is needed at all: neither for room in
-    /// the buffer, nor for id look-ups on the disk, for this submission or for another. Otherwise `None`, and nothing was
-    /// recorded or counted.
+    /// Records events as one if there is room for all of them now. Waits for nothing, and looks no id up; see
+    /// [`try_record`](TrailWith::try_record).
+    ///
+    /// # Errors
+    /// When all were refused for another reason than lack of room.
+    pub fn try_record_all(&self, events: &[Event]) -> Result<TriedAll, RecordError> {
+        self.trail.try_hand_in_events(events, self.options)
+    }
+
+    /// Does what [`record_all_async`](TrailWith::record_all_async) does with a submission if no wait is needed at all:
+    /// neither for room in the buffer, nor for id look-ups on the disk, for this submission or for another. Otherwise
+    /// `None`, and nothing was recorded or counted.
     ///
     /// # Errors
     /// As [`record_all`](TrailWith::record_all).
-    pub fn try_record_all(&self, submission: Submission<'_>) -> Result<Option<PendingReceipts>, RecordError> {
+    pub fn try_record_submission(
+        &self,
+        submission: Submission<'_>,
+    ) -> Result<Option<PendingReceipts>, RecordError> {
         let handed_in = self.trail.hand_in_at_once(submission, self.options.how(Duration::ZERO))?;
         Ok(handed_in.map(|(receipts, newest)| self.pending_all(receipts, newest)))
     }

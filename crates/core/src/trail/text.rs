@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use trailseal_event::complete::EventId;
 use trailseal_event::policy::{Decision, Treatment};
@@ -205,6 +206,15 @@ impl Held {
         Ok(PendingReceipt::new(&inner, self.hand_in()?, lingers))
     }
 
+    /// The same, waiting for room up to `room_wait` instead.
+    ///
+    /// # Errors
+    /// When it was refused.
+    pub fn record_within(mut self, room_wait: Duration) -> Result<PendingReceipt, RecordError> {
+        self.how.room_wait = room_wait;
+        self.record()
+    }
+
     fn hand_in(mut self) -> Result<HandedIn, RecordError> {
         let line = std::mem::take(&mut self.line);
         let frame = Frame { bytes: &line, ends: &[line.len()], now: self.now };
@@ -219,6 +229,11 @@ impl Held {
     /// Its id.
     pub fn id(&self) -> &EventId {
         &self.id
+    }
+
+    /// How many bytes its line has.
+    pub fn bytes(&self) -> usize {
+        self.line.len()
     }
 }
 

@@ -90,7 +90,7 @@ impl Recorder {
             && let Some(pending) = self
                 .trail
                 .with(options)
-                .try_record_all(submission)
+                .try_record_submission(submission)
                 .map_err(|error| self.failed(count, error))?
         {
             return Ok(Done { pending, count });

@@ -30,6 +30,10 @@ pub(crate) enum Goes {
 }
 
 /// What is waited for, or the receipts of what need not be.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it goes into an object of Python at once, without a box on its way"
+)]
 pub(crate) enum Next {
     Done(Py<PyAny>),
     Waits(Awaited),

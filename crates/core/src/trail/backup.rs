@@ -169,7 +169,7 @@ impl Copy<'_> {
                 continue;
             }
             self.copy_next_key(&set)?;
-            self.place_staged()?;
+            staging::place(&self.to, std::mem::take(&mut self.staged))?;
             self.copy_kept(sealed)?;
             self.put(Path::new("checkpoint"), &note, false)?;
             for (name, bytes) in &set {
@@ -336,7 +336,7 @@ impl Copy<'_> {
         let folder = self.from.segments_folder();
         let segments = self.from.segments().map_err(failed("list", &folder))?;
         let to = self.to.segments_folder();
-        let staging = self.staging(&segments, lists)?;
+        let staging = Staging::of(&self.to, &segments, lists)?;
         self.staged.clear();
         self.to.files().create_folder(&to).map_err(failed("make", &to))?;
         for segment in segments.iter().filter(|segment| segment.first.get() < durable) {
@@ -397,6 +397,19 @@ impl Copy<'_> {
             self.copy_whole(segment, &*source)?;
         }
         Ok(true)
+    }
+
+    /// Writes the first `len` bytes of a segment aside, to be put in its place with the others that are staged.
+    fn stage(
+        &mut self,
+        segment: &SegmentFile,
+        source: &dyn ReadFile,
+        to: PathBuf,
+        len: u64,
+    ) -> Result<(), BackupError> {
+        let unfinished = self.write_aside(segment, source, &to, len)?;
+        self.staged.push((segment.clone(), unfinished));
+        Ok(())
     }
 
     /// The policy, the tokens, and which line records the last opening.

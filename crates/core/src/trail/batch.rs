@@ -24,8 +24,8 @@ use super::in_force::InForce;
 use super::inner::Trail;
 use super::once::Compared;
 use super::reader::ReadError;
-use super::receipt::{Ack, HandedIn, Receipt, Status, level};
-use super::record_options::How;
+use super::receipt::{HandedIn, Receipt, Status, level};
+use super::record_options::{Ack, How};
 use sent::One;
 
 /// The receipts of several events, in order, and what to wait for: it holds for all of them.

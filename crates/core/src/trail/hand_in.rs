@@ -14,8 +14,8 @@ use super::frame::Frame;
 use super::in_force::InForce;
 use super::inner::Inner;
 use super::ready::{Ready, Sent, with_line};
-use super::receipt::{Ack, HandedIn, Receipt, Status};
-use super::record_options::How;
+use super::receipt::{HandedIn, Receipt, Status};
+use super::record_options::{Ack, How};
 use crate::deadline;
 
 /// What becomes of an event that was put into the handoff, or could not be.

@@ -70,8 +70,8 @@ pub use line_at::{LineAt, Place};
 pub use options::{Options, Succeeded};
 pub use pending::{PendingReceipt, PendingReceipts};
 pub use reader::{EachLine, ReadError, Reader, RetiredEvent};
-pub use receipt::{Ack, Receipt, Status};
-pub use record_options::RecordOptions;
+pub use receipt::{Receipt, Status};
+pub use record_options::{Ack, RecordOptions};
 pub use recording::TrailWith;
 pub use recover::Found;
 pub use retain::{

@@ -16,8 +16,8 @@ use super::inner::Trail;
 use super::known_ids::{Known, KnownIds};
 use super::reader::ReadError;
 use super::ready::{Ready, Sent, with_line};
-use super::receipt::{Ack, HandedIn, Receipt, Status};
-use super::record_options::How;
+use super::receipt::{HandedIn, Receipt, Status};
+use super::record_options::{Ack, How};
 use crate::notice::Notice;
 use crate::retire::{RetiredId, find_in};
 

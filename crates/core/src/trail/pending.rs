@@ -13,7 +13,8 @@ use trailseal_event::policy::OnFailure;
 
 use super::error::RecordError;
 use super::inner::Inner;
-use super::receipt::{Ack, HandedIn, Receipt, Status};
+use super::receipt::{HandedIn, Receipt, Status};
+use super::record_options::Ack;
 use crate::deadline;
 use crate::progress::Waiter;
 

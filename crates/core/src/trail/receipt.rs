@@ -1,4 +1,4 @@
-//! What a caller asks for, and what it gets.
+//! What a caller gets.
 
 use std::time::Duration;
 
@@ -7,19 +7,7 @@ use trailseal_event::policy::{Acknowledge, Mode, OnFailure, Treatment};
 use trailseal_event::{Index, Warnings};
 
 use super::error::RecordError;
-use super::record_options::How;
-
-/// The level that a caller asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ack {
-    /// In the handoff: survives a killed process, but not power loss.
-    #[default]
-    Accepted,
-    /// On disk: survives power loss.
-    Durable,
-    /// In the store attached to the trail. Without one, this level is never reached in time.
-    Store,
-}
+use super::record_options::{Ack, How};
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

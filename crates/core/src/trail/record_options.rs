@@ -2,7 +2,17 @@
 
 use std::time::Duration;
 
-use super::receipt::Ack;
+/// The level that a caller asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ack {
+    /// In the handoff: survives a killed process, but not power loss.
+    #[default]
+    Accepted,
+    /// On disk: survives power loss.
+    Durable,
+    /// In the store attached to the trail. Without one, this level is never reached in time.
+    Store,
+}
 
 /// How events are recorded: the level that they must reach, how long that may take, and whether their ids are looked up.
 ///

@@ -13,8 +13,8 @@ use super::frame::Frame;
 use super::inner::{Inner, Trail};
 use super::pending::PendingReceipts;
 use super::ready::{Ready, Sent};
-use super::receipt::{Ack, HandedIn, Receipt, Status, level};
-use super::record_options::{How, RecordOptions};
+use super::receipt::{HandedIn, Receipt, Status, level};
+use super::record_options::{Ack, How, RecordOptions};
 
 /// What became of events that were recorded as one without waiting for room.
 #[derive(Debug)]

@@ -11,11 +11,13 @@ use trailseal_event::Index;
 use trailseal_tlog::{Checkpoint, SignedNote};
 
 use super::beginning::remove_for_good;
-use super::error::failed;
+use super::error::{BackupError, failed};
 use super::lists::Lists;
-use super::{BackupError, Copy, SMALL_FILE_BYTES_MAX};
-use crate::file::ReadFile;
+use crate::folder::Folder;
 use crate::segment::{Form, SegmentFile, segment_name};
+
+/// More than a checkpoint has.
+const NOTE_BYTES_MAX: u64 = 1 << 20;
 
 /// Which segments are staged.
 pub(super) struct Staging {
@@ -26,6 +28,28 @@ pub(super) struct Staging {
 }
 
 impl Staging {
+    /// What must be staged of the trail's segments, for the copy in `to`.
+    pub(super) fn of(to: &Folder, segments: &[SegmentFile], lists: &Lists) -> Result<Staging, BackupError> {
+        let note = to.files().read(&to.checkpoint(), NOTE_BYTES_MAX);
+        // Whether it is the trail's was looked at before.
+        let covered = note.ok().and_then(|note| {
+            let note = SignedNote::parse(&String::from_utf8_lossy(&note)).ok()?;
+            Some(Checkpoint::parse(note.text()).ok()?.size)
+        });
+        let folder = to.segments_folder();
+        let copied = to.segments().map_err(failed("list", &folder))?;
+        let (Some(size), Some(last)) = (covered, copied.last()) else {
+            return Ok(Staging { covered, from: None });
+        };
+        let after_last = |first: &Index| *first > last.first;
+        let has_gaps = lists.iter().any(|(first, _)| after_last(first));
+        let next = segments.iter().map(|segment| segment.first).find(|first| has_gaps && after_last(first));
+        let compressed = Staging { covered: Some(size), from: None };
+        let compressed = segments.iter().find(|segment| compressed.must_have(segment));
+        let from = compressed.map(|segment| segment.first).into_iter().chain(next).min();
+        Ok(Staging { covered, from })
+    }
+
     /// Whether the copy is one already.
     pub(super) fn is_older(&self) -> bool {
         self.covered.is_some()
@@ -45,54 +69,17 @@ impl Staging {
     }
 }
 
-impl Copy<'_> {
-    /// What must be staged of the trail's segments.
-    pub(super) fn staging(&self, segments: &[SegmentFile], lists: &Lists) -> Result<Staging, BackupError> {
-        let note = self.to.files().read(&self.to.checkpoint(), SMALL_FILE_BYTES_MAX);
-        // Whether it is the trail's was looked at before.
-        let covered = note.ok().and_then(|note| {
-            let note = SignedNote::parse(&String::from_utf8_lossy(&note)).ok()?;
-            Some(Checkpoint::parse(note.text()).ok()?.size)
-        });
-        let folder = self.to.segments_folder();
-        let copied = self.to.segments().map_err(failed("list", &folder))?;
-        let (Some(size), Some(last)) = (covered, copied.last()) else {
-            return Ok(Staging { covered, from: None });
-        };
-        let after_last = |first: &Index| *first > last.first;
-        let has_gaps = lists.iter().any(|(first, _)| after_last(first));
-        let next = segments.iter().map(|segment| segment.first).find(|first| has_gaps && after_last(first));
-        let compressed = Staging { covered: Some(size), from: None };
-        let compressed = segments.iter().find(|segment| compressed.must_have(segment));
-        let from = compressed.map(|segment| segment.first).into_iter().chain(next).min();
-        Ok(Staging { covered, from })
-    }
-
-    /// Writes the first `len` bytes of a segment aside.
-    pub(super) fn stage(
-        &mut self,
-        segment: &SegmentFile,
-        source: &dyn ReadFile,
-        to: PathBuf,
-        len: u64,
-    ) -> Result<(), BackupError> {
-        let unfinished = self.write_aside(segment, source, &to, len)?;
-        self.staged.push((segment.clone(), unfinished));
-        Ok(())
-    }
-
-    /// Puts the staged segments in their places.
-    pub(super) fn place_staged(&mut self) -> Result<(), BackupError> {
-        let folder = self.to.segments_folder();
-        for (segment, unfinished) in std::mem::take(&mut self.staged) {
-            let to = folder.join(segment_name(segment.first, segment.form));
-            self.to.files().rename(&unfinished, &to).map_err(failed("rename", &unfinished))?;
-            if segment.form == Form::Compressed {
-                // The part that was copied before it was compressed would count.
-                let plain = folder.join(segment_name(segment.first, Form::Plain));
-                remove_for_good(&**self.to.files(), &plain)?;
-            }
+/// Puts the staged segments of the copy in `to` in their places, each from where it was written.
+pub(super) fn place(to: &Folder, staged: Vec<(SegmentFile, PathBuf)>) -> Result<(), BackupError> {
+    let segments = to.segments_folder();
+    for (segment, unfinished) in staged {
+        let place = segments.join(segment_name(segment.first, segment.form));
+        to.files().rename(&unfinished, &place).map_err(failed("rename", &unfinished))?;
+        if segment.form == Form::Compressed {
+            // The part that was copied before it was compressed would count.
+            let plain = segments.join(segment_name(segment.first, Form::Plain));
+            remove_for_good(&**to.files(), &plain)?;
         }
-        Ok(())
     }
+    Ok(())
 }

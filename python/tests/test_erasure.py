@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
@@ -28,7 +30,7 @@ def fill(trail: Trail) -> None:
 def test_values_are_shown_to_who_asks_and_erased_for_everybody(tmp_path: Path) -> None:
     with Trail.open(tmp_path / "trail", personal=PERSONAL, environment=False) as trail:
         fill(trail)
-        reads = [
+        reads: list[Callable[..., Any]] = [
             lambda **more: list(trail.query(**more)),
             lambda **more: trail.page(**more).events,
             lambda **more: [trail.get("e0", **more), trail.get("e1", **more)],
@@ -39,9 +41,11 @@ def test_values_are_shown_to_who_asks_and_erased_for_everybody(tmp_path: Path) -
         for read in reads:
             assert PLAIN not in json.dumps(read()) and "erasable" in json.dumps(read())
             assert f"{PLAIN} u-ann" in json.dumps(read(personal=True))
-        assert trail.get("e0", personal=True)["details"]["mail"] == {"to": f"{PLAIN}-u-ann", "n": 1.5}
+        found = trail.get("e0", personal=True)
+        assert found is not None and found["details"]["mail"] == {"to": f"{PLAIN}-u-ann", "n": 1.5}
         assert PLAIN not in json.dumps(trail.summary())
-        for format in ["jsonl", "csv"]:
+        formats: list[Literal["jsonl", "csv"]] = ["jsonl", "csv"]
+        for format in formats:
             trail.export_to(tmp_path / "out", format=format)
             assert PLAIN not in (tmp_path / "out").read_text()
             trail.export_to(tmp_path / "out", format=format, personal=True)

@@ -18,6 +18,9 @@ fn every_command_of_the_readme_works() {
     let packed = Command::new("gzip").arg("--stdout").arg(support::sample("aws-cloudtrail.jsonl")).output();
     std::fs::write(place.path("cloudtrail.json.gz"), packed.expect("gzip can be started").stdout).unwrap();
     place.write("events.jsonl", "{\"action\":\"a\",\"details\":{\"password\":\"x\"}}\n");
+    // Only where something is personal, somebody can be erased.
+    place.write("trailseal.toml", "[[personal]]\npreset = \"usual\"\n");
+    place.record(r#"{"action":"user.login","actor":{"id":"u1","email":"ann@example.com"}}"#);
     let program = Path::new(env!("CARGO_BIN_EXE_trailseal")).parent().unwrap().display().to_string();
     let mut ran = 0;
     for line in block.lines().filter(|line| !line.trim().is_empty()) {

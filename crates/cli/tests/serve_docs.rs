@@ -19,7 +19,10 @@ fn blocks(kind: &str) -> Vec<String> {
 #[test]
 fn every_command_of_the_page_works() {
     let place = Place::new();
+    // Only where something is personal, somebody can be erased.
+    place.write("trailseal.toml", "[[personal]]\npreset = \"usual\"\n");
     let mut server = Server::start(&place);
+    server.admin().record(r#"{"action":"user.login","actor":{"id":"u-10432","email":"ann@example.com"}}"#);
     let program = Path::new(env!("CARGO_BIN_EXE_trailseal")).parent().unwrap().display().to_string();
     let paths = format!("{program}:{}", std::env::var("PATH").unwrap_or_default());
     // A request that the server refuses is a command that fails.

@@ -53,7 +53,7 @@ pub(crate) async fn erase(
         Some(_) => {
             let detail =
                 format!("the address already names somebody: use /v1/subjects/{IN_BODY}/erase with subject");
-            return Err(Problem::unprocessable(detail).with("field", "subject"));
+            return Err(Problem::new(StatusCode::CONFLICT, "two-subjects", detail).with("field", "subject"));
         }
         None => id,
     };

@@ -186,6 +186,7 @@ def test_a_cancelled_event_that_is_refused_is_told(tmp_path: Path, caplog: pytes
             await asyncio.gather(task, return_exceptions=True)
             if told():
                 return
+        pytest.skip("the disk kept up with everything, so there was always room")
 
     with small(tmp_path / "t", handoff_timeout_ms=1) as trail, crowded(trail):
         asyncio.run(main(trail))

@@ -13,6 +13,7 @@ mod open;
 mod reader;
 mod slot;
 mod store;
+mod table;
 
 pub(crate) use list::{ErasedEvent, ErasedList, Erasing, details, may_be_erased, read_erased};
 pub use master::{MasterKey, PersonalKeysOptions};

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
-use trailseal_event::personal::{Key, KeyName, PersonalKeys, SubjectKey};
+use trailseal_event::personal::{Key, KeyName, PersonalKeys};
 
 use super::list::ErasedList;
 use super::master::PersonalKeysOptions;
@@ -64,14 +64,6 @@ impl PersonalKeys for ReadKeys {
         if name.file != self.id {
             return if self.erased.contains(&name) { Key::Erased } else { Key::Elsewhere };
         }
-        match self.slot(name.slot) {
-            Ok(KeySlot::Used(used)) => {
-                let key = self.wrapping.unwrap(name.slot, &used);
-                key.and_then(|key| SubjectKey::new(name, &key))
-                    .map_or(Key::Missing, |key| Key::Kept(key.into()))
-            }
-            Ok(KeySlot::Erased { .. }) => Key::Erased,
-            Ok(KeySlot::Free | KeySlot::Lost | KeySlot::Damaged) | Err(_) => Key::Missing,
-        }
+        self.wrapping.key_in(name, self.slot(name.slot))
     }
 }

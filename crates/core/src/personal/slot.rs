@@ -3,10 +3,12 @@
 //! All of it comes from outside, so everything is checked: a slot says where it stands and carries a checksum, and its
 //! key opens only in this file and slot.
 
+use std::io;
+
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 use sha2::{Digest as _, Sha256};
-use trailseal_event::personal::KeyName;
+use trailseal_event::personal::{Key, KeyName, SubjectKey};
 
 const MAGIC: &[u8; 8] = b"TSPERS01";
 /// The header takes a block, so that no slot lies across two.
@@ -251,6 +253,19 @@ impl Wrapping {
 
     pub(crate) fn unwrap(&self, number: u64, slot: &UsedSlot) -> Option<[u8; KEY_BYTES]> {
         open(&self.cipher, slot.nonce, &self.place(number, &slot.subject), slot.key)
+    }
+
+    /// What became of the key of this name, by what stands in its slot.
+    pub(super) fn key_in(&self, name: KeyName, slot: io::Result<KeySlot>) -> Key {
+        match slot {
+            Ok(KeySlot::Used(used)) => {
+                let key = self.unwrap(name.slot, &used);
+                key.and_then(|key| SubjectKey::new(name, &key))
+                    .map_or(Key::Missing, |key| Key::Kept(key.into()))
+            }
+            Ok(KeySlot::Erased { .. }) => Key::Erased,
+            Ok(KeySlot::Free | KeySlot::Lost | KeySlot::Damaged) | Err(_) => Key::Missing,
+        }
     }
 
     pub(crate) fn name(&self, slot: u64) -> KeyName {

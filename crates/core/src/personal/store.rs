@@ -11,6 +11,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use trailseal_event::personal::{Key, KeyName, PersonalKeys, SubjectKey, SubjectKeys};
 
 use super::slot::{KeySlot, SLOT_BYTES, SubjectHash, Wrapping, slot_offset};
+use super::table::{ERASED_SUBJECT, NO_SUBJECT, Table};
 use crate::file::{Files, Standing, UpdateFile};
 
 /// Room is made when fewer slots than this are free.
@@ -22,8 +23,6 @@ const CACHE_PARTS: usize = 64;
 const CACHE_PART_KEYS: usize = 64;
 /// One read while the table is loaded.
 const READ_SLOTS: usize = 8_192;
-const NO_SUBJECT: SubjectHash = [0; 16];
-const ERASED_SUBJECT: SubjectHash = [0xFF; 16];
 
 /// Statistics about the keys of people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,26 +65,6 @@ pub(crate) struct KeyStore {
     not_kept: AtomicU64,
     trouble: Mutex<Option<String>>,
     is_told: AtomicBool,
-}
-
-#[derive(Default)]
-struct Table {
-    /// The slot of each person who has one.
-    live: HashMap<SubjectHash, u64>,
-    /// By slot, whose it is, if its key is there: a person may have several, of which the last is written with.
-    slots: Vec<SubjectHash>,
-    /// People who were erased, and by which event and when.
-    erased: HashMap<SubjectHash, (u64, i64)>,
-    erased_keys: u64,
-    /// The first slot that was never used.
-    next: u64,
-    /// How many slots are on disk.
-    room: u64,
-    /// Slots that were written and not synced.
-    unsynced: Vec<(u64, [u8; SLOT_BYTES])>,
-    /// Whether the last sync failed: then they must be written again.
-    has_failed: bool,
-    damaged: u64,
 }
 
 /// What is to be destroyed.
@@ -476,50 +455,7 @@ impl PersonalKeys for KeyStore {
             let is_erased = locked(&self.erased_elsewhere).contains(&name);
             return if is_erased { Key::Erased } else { Key::Elsewhere };
         }
-        match self.read(name.slot) {
-            Ok(KeySlot::Used(used)) => {
-                let key = self.wrapping.unwrap(name.slot, &used);
-                key.and_then(|key| SubjectKey::new(name, &key))
-                    .map_or(Key::Missing, |key| Key::Kept(key.into()))
-            }
-            Ok(KeySlot::Erased { .. }) => Key::Erased,
-            Ok(KeySlot::Free | KeySlot::Lost | KeySlot::Damaged) | Err(_) => Key::Missing,
-        }
-    }
-}
-
-impl Table {
-    /// Takes in what stands in a slot.
-    fn take(&mut self, number: u64, slot: KeySlot) {
-        if slot == KeySlot::Free {
-            return;
-        }
-        self.next = self.next.max(number + 1);
-        if self.slots.len() < self.next as usize {
-            self.slots.resize(self.next as usize, NO_SUBJECT);
-        }
-        match slot {
-            KeySlot::Used(used) => {
-                self.slots[number as usize] = used.subject;
-                self.live.insert(used.subject, number);
-            }
-            KeySlot::Erased { subject, by, at } => {
-                self.slots[number as usize] = ERASED_SUBJECT;
-                self.erased_keys += 1;
-                let last = self.erased.entry(subject).or_insert((by, at));
-                *last = (*last).max((by, at));
-            }
-            KeySlot::Damaged => self.damaged += 1,
-            KeySlot::Lost | KeySlot::Free => {}
-        }
-    }
-
-    fn forget(&mut self, number: u64) {
-        let Some(subject) = self.slots.get_mut(number as usize) else { return };
-        if self.live.get(subject) == Some(&number) {
-            self.live.remove(subject);
-        }
-        *subject = NO_SUBJECT;
+        self.wrapping.key_in(name, self.read(name.slot))
     }
 }
 

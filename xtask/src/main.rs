@@ -9,6 +9,7 @@ mod direction;
 mod faults;
 mod programs;
 mod python;
+mod scratch;
 mod setup;
 
 use std::process::{Command, ExitCode};
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
         Some("setup") => setup::install_missing(),
         Some("test") => test(),
         Some("ci") => ci(),
-        Some("python") => root().and_then(|root| python::test(&root)),
+        Some("python") => root().and_then(|root| python::test(&root, scratch::Scratch::new()?.path())),
         Some("long") => long(),
         Some("faults") => faults::run(arguments.next().as_deref()),
         Some("direction") => direction(),
@@ -66,15 +67,17 @@ fn test() -> Result<(), String> {
     let mut jobs = programs::build(&[&["--workspace"], &["--workspace", "--features", FEATURES]])?;
     let command = programs::beside(&jobs, "trailseal")?;
     let examples = programs::beside(&jobs, "examples")?;
+    jobs.push(cargo_job(&["test", "--doc", "--no-fail-fast", "--workspace", "--features", FEATURES]));
+    jobs.push(cargo_job(&["test", "--manifest-path", "benches/report/Cargo.toml"]));
+    let scratch = scratch::Scratch::new()?;
     for job in &mut jobs {
         job.set("ATTACKS_PROGRAM", &command);
         job.set("EXAMPLES", &examples);
+        job.set("TMPDIR", scratch.path());
     }
-    jobs.push(cargo_job(&["test", "--doc", "--no-fail-fast", "--workspace", "--features", FEATURES]));
-    jobs.push(cargo_job(&["test", "--manifest-path", "benches/report/Cargo.toml"]));
     let rust = programs::run(jobs);
     // After the others, which share the cores, and also if one of them failed: each run tells all that is wrong.
-    rust.and(python::test(&root()?))
+    rust.and(python::test(&root()?, scratch.path()))
 }
 
 fn cargo_job(arguments: &[&str]) -> programs::Job {

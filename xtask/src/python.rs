@@ -8,8 +8,9 @@ const MATURIN: &str = "maturin==1.16.0";
 /// Checks types as editors do.
 const PYRIGHT: &str = "pyright==1.1.414";
 
-/// Builds the wheel, installs it and what its tests need, checks types and style, and runs the tests.
-pub(crate) fn test(root: &Path) -> Result<(), String> {
+/// Builds the wheel, installs it and what its tests need, checks types and style, and runs the tests, which
+/// write into `scratch`.
+pub(crate) fn test(root: &Path, scratch: &Path) -> Result<(), String> {
     let (target, package) = (root.join("target"), root.join("python"));
     let environment = environment(&target.join("python"), &package)?;
     let tool = |name: &str| Command::new(environment.join("bin").join(name));
@@ -34,7 +35,8 @@ pub(crate) fn test(root: &Path) -> Result<(), String> {
     run(tool("ruff").args(["format", "--quiet", "--check"]).arg(&package))?;
     run(tool("mypy").current_dir(&package).args(["--strict", "trailseal", "tests"]))?;
     run(tool("pyright").current_dir(&package).arg("--pythonpath").arg(&python))?;
-    run(tool("pytest").current_dir(&package).args(["--durations", "5", "tests"]))
+    let pytest = ["--durations", "5", "tests"];
+    run(tool("pytest").current_dir(&package).env("TMPDIR", scratch).args(pytest))
 }
 
 /// An environment with the tools and what the tests need.

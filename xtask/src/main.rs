@@ -139,7 +139,7 @@ fn house_rules() -> Result<(), String> {
     let runtimes = ["tokio", "hyper", "axum", "rusqlite", "sqlx", "tokio-postgres", "redis", "reqwest"];
     lacks("trailseal-core", &runtimes)?;
     lacks("trailseal-event", &runtimes)?;
-    lacks("trailseal-event", &["memmap2", "rustix", "zstd"])?;
+    lacks("trailseal-event", &["rustix", "zstd"])?;
     println!("house rules: the core's dependencies point one way");
     Ok(())
 }

@@ -16,6 +16,7 @@ use trailseal_event::Index;
 use trailseal_event::line::parse_front;
 use trailseal_tlog::{Hash, leaf_hash};
 
+use super::checkpoints::Checkpoints;
 use super::lines::{Follower, Lines, Misplaced};
 use super::sink::{Batch, MustEnd, Sink, SinkError};
 use crate::log::Log;
@@ -186,10 +187,11 @@ struct Begun {
     follower: Follower,
     /// How many segments had been started when they were listed.
     listed: u64,
+    checkpoints: Checkpoints,
 }
 
 /// Why a round ended without delivering a batch.
-enum Halt {
+pub(super) enum Halt {
     /// Worth a retry.
     Failed(String),
     /// The sink's events are not the trail's.
@@ -236,8 +238,9 @@ impl Runner {
             }
             follower.seek(position.cursor);
         }
+        let checkpoints = Checkpoints::begin(&self.log, &mut *self.sink)?;
         self.advance(cursor);
-        Ok(Begun { follower, listed })
+        Ok(Begun { follower, listed, checkpoints })
     }
 
     /// The leaf hash of line `index`, and when that was recorded. If it was retired, the tree still has the hash.
@@ -257,7 +260,7 @@ impl Runner {
 
     /// Delivers until it may end and everything durable is stored.
     fn deliver_from(&mut self, begun: Begun, backoff: &mut Duration) -> Result<(), Halt> {
-        let Begun { mut follower, mut listed } = begun;
+        let Begun { mut follower, mut listed, mut checkpoints } = begun;
         let (mut idle, mut dropped) = (POLL_BUSY, None);
         while !self.status.must_end.is_set() {
             let retirements = self.log.retirements.load(Ordering::Acquire);
@@ -281,9 +284,11 @@ impl Runner {
             let is_held_back = self.sink.uses_trail_disk() && self.log.is_disk_low();
             if follower.next().get() < durable && !is_held_back {
                 self.deliver_batch(&mut follower, durable)?;
+                checkpoints.keep(&self.log, &mut *self.sink, follower.next().get(), false)?;
                 (*backoff, idle) = (BACKOFF_MIN, POLL_BUSY);
                 continue;
             }
+            checkpoints.keep(&self.log, &mut *self.sink, follower.next().get(), may_end)?;
             if may_end {
                 return Ok(());
             }
@@ -375,8 +380,11 @@ fn unread(error: io::Error) -> Halt {
     }
 }
 
-fn failed(error: impl Into<SinkError>) -> Halt {
+pub(super) fn failed(error: impl Into<SinkError>) -> Halt {
     let error = error.into();
+    if let SinkError::Differs { at, what } = &error {
+        return Halt::Differs { at: at.get(), reason: what.clone() };
+    }
     let mut reason = error.to_string();
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {

@@ -40,12 +40,14 @@ impl Checkpoints {
         {
             let sealed = log.progress.sealed();
             if size > sealed {
-                let reason = format!("{name} has a checkpoint of {size} events, but the trail has sealed {sealed}");
+                let reason =
+                    format!("{name} has a checkpoint of {size} events, but the trail has sealed {sealed}");
                 return Err(Halt::Differs { at: sealed, reason });
             }
             // A tree that is damaged is mended by the sealer, or found by `verify`.
             if root_of(&log.folder, size).map_err(failed)?.is_some_and(|ours| ours != root) {
-                let reason = format!("the checkpoint of {size} events in {name} signs others than the trail has");
+                let reason =
+                    format!("the checkpoint of {size} events in {name} signs others than the trail has");
                 return Err(Halt::Differs { at: size.saturating_sub(1), reason });
             }
         }
@@ -90,7 +92,13 @@ impl Checkpoints {
     }
 
     /// Reads the checkpoint of this size, or the newest, and passes it on.
-    fn pass(&mut self, log: &Log, sink: &mut dyn Sink, size: Option<u64>, delivered: u64) -> Result<(), Halt> {
+    fn pass(
+        &mut self,
+        log: &Log,
+        sink: &mut dyn Sink,
+        size: Option<u64>,
+        delivered: u64,
+    ) -> Result<(), Halt> {
         let path = size.map_or_else(|| log.folder.checkpoint(), |size| log.folder.kept_checkpoint(size));
         let bytes = log.folder.files().read(&path, NOTE_BYTES_MAX).map_err(failed)?;
         let note = String::from_utf8(bytes).ok();
@@ -99,7 +107,8 @@ impl Checkpoints {
             Checkpoint::parse(signed.text()).ok().filter(|checkpoint| checkpoint.origin == log.origin)
         });
         let (Some(note), Some(checkpoint)) = (&note, checkpoint) else {
-            let what = format!("{} is not a checkpoint of this trail: run `trailseal verify`", path.display());
+            let what =
+                format!("{} is not a checkpoint of this trail: run `trailseal verify`", path.display());
             return Err(failed(SinkError::Differs { at: Index::new(size.unwrap_or(delivered)), what }));
         };
         // It may have been replaced since by one that is not certain to stay, or covers more than the sink has.

@@ -4,6 +4,7 @@
 //! does not begin where the cursor is, and asks again. Whether a commit whose answer was lost took place, the cursor says:
 //! asking for it waits for that transaction's end.
 
+mod checkpoints;
 mod copy;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,9 @@ use futures_util::SinkExt;
 use futures_util::future::try_join;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
-use trailseal_core::deliver::{Batch, BatchLine, MustEnd, Position, Sink, SinkError};
+use trailseal_core::deliver::{
+    Batch, BatchLine, KeptCheckpoints, MustEnd, Position, SealedCheckpoint, Sink, SinkError,
+};
 use trailseal_event::{Index, TIMESTAMP_BYTES, Timestamp};
 use trailseal_tlog::Hash;
 
@@ -278,6 +281,14 @@ impl Sink for StoreSink {
 
     fn position(&mut self) -> Result<Position, SinkError> {
         Ok(self.cursor()?)
+    }
+
+    fn checkpoints(&mut self) -> Result<Option<KeptCheckpoints>, SinkError> {
+        self.kept_checkpoints().map(Some)
+    }
+
+    fn keep_checkpoint(&mut self, checkpoint: &SealedCheckpoint<'_>) -> Result<(), SinkError> {
+        self.keep(checkpoint)
     }
 
     fn deliver(&mut self, batch: &Batch<'_>) -> Result<(), SinkError> {

@@ -13,6 +13,7 @@ pub mod columns;
 mod connect;
 mod deliver;
 mod error;
+pub mod roles;
 mod schema;
 mod tls;
 mod url;

@@ -14,7 +14,7 @@ use crate::connect::Connection;
 use crate::error::StoreError;
 
 /// In the order of their versions, from 1 on.
-const STEPS: [&str; 1] = [include_str!("001_store.sql")];
+const STEPS: [&str; 2] = [include_str!("001_store.sql"), include_str!("002_roles.sql")];
 
 /// Migrations of other stores take this long at most, and one of a large table much longer: then it is tried again.
 const MIGRATE_WITHIN: Duration = Duration::from_secs(120);

@@ -3,6 +3,7 @@
 
 mod personal;
 mod retirement;
+mod store_verify;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -519,6 +520,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
         .iter()
         .chain(retirement::FAULTS)
         .chain(personal::FAULTS)
+        .chain(store_verify::FAULTS)
         .filter(|fault| only.is_none_or(|only| only == fault.name))
     {
         let begun = Instant::now();

@@ -17,6 +17,7 @@ pub mod roles;
 mod schema;
 mod tls;
 mod url;
+pub mod verify;
 
 pub use connect::{Connection, Lent, Pool};
 pub use deliver::{SINK_NAME, StoreSink, position_of};

@@ -7,6 +7,8 @@
 mod checkpoints;
 mod copy;
 
+pub(crate) use copy::{COLUMNS as ROW_COLUMNS, put_row};
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -3,6 +3,7 @@
 
 mod personal;
 mod retirement;
+mod store_verify;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -223,6 +224,21 @@ const FAULTS: &[Fault] = &[
         name: "generation_not_synced",
         what: "a new handoff gets its name before its generation is on disk",
         tests: &["-p", "trailseal-cli", "--test", "system_calls"],
+    },
+    Fault {
+        name: "store_cursor_moved_apart",
+        what: "the cursor in the shared store is moved after the transaction that adds the rows",
+        tests: &["-p", "trailseal-postgres", "--test", "kill"],
+    },
+    Fault {
+        name: "store_cursor_not_compared",
+        what: "a batch is added to the shared store wherever its cursor is",
+        tests: &["-p", "trailseal-postgres", "--test", "delivery"],
+    },
+    Fault {
+        name: "idle_sink_fails_for_ever",
+        what: "a sink that works again is called failing until there is an event to deliver",
+        tests: &["-p", "trailseal-core", "--test", "delivery"],
     },
     Fault {
         name: "segments_not_listed_again",
@@ -504,6 +520,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
         .iter()
         .chain(retirement::FAULTS)
         .chain(personal::FAULTS)
+        .chain(store_verify::FAULTS)
         .filter(|fault| only.is_none_or(|only| only == fault.name))
     {
         let begun = Instant::now();

@@ -9,7 +9,7 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const NEEDS: [Need; 13] = [
+const NEEDS: [Need; 14] = [
     Need { package: "golang-go", is_there: || runs("go", &["version"]) },
     Need {
         package: "golang-golang-x-mod-dev",
@@ -27,6 +27,8 @@ const NEEDS: [Need; 13] = [
     Need { package: "curl", is_there: || runs("curl", &["--version"]) },
     // The Python package records changes in a real one.
     Need { package: "postgresql", is_there: || exists("/usr/lib/postgresql") },
+    // The store is reached through it, too.
+    Need { package: "pgbouncer", is_there: || exists("/usr/sbin/pgbouncer") },
     Need { package: "sqlite3", is_there: || runs("sqlite3", &["--version"]) },
 ];
 

@@ -3,6 +3,7 @@
 //! In: durable lines, in order. Out: rows in a store, entries in a stream. What must hold: a store keeps its cursor in
 //! the same transaction as the rows, so every event arrives once, whatever dies.
 
+mod checkpoints;
 mod lines;
 mod runner;
 mod sink;
@@ -10,4 +11,4 @@ mod sink;
 pub use lines::{Follower, Lines};
 pub(crate) use runner::Delivery;
 pub use runner::{DeliveryState, DeliveryStats};
-pub use sink::{Batch, BatchLine, MustEnd, Position, Sink, SinkError};
+pub use sink::{Batch, BatchLine, KeptCheckpoints, MustEnd, Position, SealedCheckpoint, Sink, SinkError};

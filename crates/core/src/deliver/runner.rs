@@ -16,6 +16,7 @@ use trailseal_event::Index;
 use trailseal_event::line::parse_front;
 use trailseal_tlog::{Hash, leaf_hash};
 
+use super::checkpoints::Checkpoints;
 use super::lines::{Follower, Lines, Misplaced};
 use super::sink::{Batch, MustEnd, Sink, SinkError};
 use crate::log::Log;
@@ -77,6 +78,8 @@ pub(crate) struct Delivery {
 pub(crate) struct Status {
     name: String,
     needs_all: bool,
+    /// Whether its cursor is the trail's `stored` mark.
+    is_store: AtomicBool,
     cursor: AtomicU64,
     /// When the last stored line was recorded, in microseconds.
     recorded: AtomicI64,
@@ -101,6 +104,7 @@ impl Delivery {
         let status = Arc::new(Status {
             name: sink.name().to_owned(),
             needs_all: sink.needs_all(),
+            is_store: is_store.into(),
             cursor: 0.into(),
             recorded: log.clock.now().as_micros().into(),
             failures: 0.into(),
@@ -110,7 +114,7 @@ impl Delivery {
             must_end: MustEnd::default(),
         });
         sink.begin(&status.must_end);
-        let runner = Runner { log, sink, status: status.clone(), is_store, lines: Lines::default() };
+        let runner = Runner { log, sink, status: status.clone(), lines: Lines::default() };
         let thread =
             std::thread::Builder::new().name(format!("trailseal-{}", status.name)).spawn(move || {
                 let _held = lock;
@@ -133,6 +137,11 @@ impl Delivery {
     pub(crate) fn abandon(&self) {
         self.status.must_end.set();
         self.finish();
+    }
+
+    /// Another one is the store from now on.
+    pub(crate) fn is_no_store(&self) {
+        self.status.is_store.store(false, Ordering::Release);
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -177,7 +186,6 @@ struct Runner {
     log: Arc<Log>,
     sink: Box<dyn Sink>,
     status: Arc<Status>,
-    is_store: bool,
     lines: Lines,
 }
 
@@ -186,10 +194,11 @@ struct Begun {
     follower: Follower,
     /// How many segments had been started when they were listed.
     listed: u64,
+    checkpoints: Checkpoints,
 }
 
 /// Why a round ended without delivering a batch.
-enum Halt {
+pub(super) enum Halt {
     /// Worth a retry.
     Failed(String),
     /// The sink's events are not the trail's.
@@ -236,8 +245,9 @@ impl Runner {
             }
             follower.seek(position.cursor);
         }
+        let checkpoints = Checkpoints::begin(&self.log, &mut *self.sink)?;
         self.advance(cursor);
-        Ok(Begun { follower, listed })
+        Ok(Begun { follower, listed, checkpoints })
     }
 
     /// The leaf hash of line `index`, and when that was recorded. If it was retired, the tree still has the hash.
@@ -257,7 +267,7 @@ impl Runner {
 
     /// Delivers until it may end and everything durable is stored.
     fn deliver_from(&mut self, begun: Begun, backoff: &mut Duration) -> Result<(), Halt> {
-        let Begun { mut follower, mut listed } = begun;
+        let Begun { mut follower, mut listed, mut checkpoints } = begun;
         let (mut idle, mut dropped) = (POLL_BUSY, None);
         while !self.status.must_end.is_set() {
             let retirements = self.log.retirements.load(Ordering::Acquire);
@@ -281,13 +291,18 @@ impl Runner {
             let is_held_back = self.sink.uses_trail_disk() && self.log.is_disk_low();
             if follower.next().get() < durable && !is_held_back {
                 self.deliver_batch(&mut follower, durable)?;
+                checkpoints.keep(&self.log, &mut *self.sink, follower.next().get(), false)?;
                 (*backoff, idle) = (BACKOFF_MIN, POLL_BUSY);
                 continue;
             }
+            checkpoints.keep(&self.log, &mut *self.sink, follower.next().get(), may_end)?;
             if may_end {
                 return Ok(());
             }
             self.sink.idle().map_err(failed)?;
+            if !is_held_back && !cfg!(trailseal_fault = "idle_sink_fails_for_ever") {
+                self.works();
+            }
             std::thread::park_timeout(idle);
             idle = (idle * 2).min(POLL_IDLE);
         }
@@ -307,18 +322,20 @@ impl Runner {
             self.status.recorded.store(front.recorded.as_micros(), Ordering::Release);
         }
         self.advance(end);
-        let mut state = self.status.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if *state != DeliveryState::Running {
-            *state = DeliveryState::Running;
-            drop(state);
+        self.works();
+        Ok(())
+    }
+
+    /// Notes that nothing is wrong with the sink.
+    fn works(&self) {
+        if self.set_state(DeliveryState::Running) != DeliveryState::Running {
             self.log.notice(&Notice::DeliveryRecovered { sink: self.status.name.clone() });
         }
-        Ok(())
     }
 
     fn advance(&self, cursor: u64) {
         self.status.cursor.store(cursor, Ordering::Release);
-        if self.is_store {
+        if self.status.is_store.load(Ordering::Acquire) {
             self.log.progress.set_stored(cursor);
         }
     }
@@ -375,8 +392,11 @@ fn unread(error: io::Error) -> Halt {
     }
 }
 
-fn failed(error: impl Into<SinkError>) -> Halt {
+pub(super) fn failed(error: impl Into<SinkError>) -> Halt {
     let error = error.into();
+    if let SinkError::Differs { at, what } = &error {
+        return Halt::Differs { at: at.get(), reason: what.clone() };
+    }
     let mut reason = error.to_string();
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {

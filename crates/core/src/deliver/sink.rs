@@ -47,6 +47,26 @@ pub struct Position {
     pub last_leaf: Option<Hash>,
 }
 
+/// A signed checkpoint of the trail, for a sink that keeps them.
+#[derive(Clone, Copy, Debug)]
+pub struct SealedCheckpoint<'a> {
+    /// How many events it covers. The sink has all of them.
+    pub size: u64,
+    /// The root hash that it signs.
+    pub root: Hash,
+    /// The whole signed note.
+    pub note: &'a str,
+}
+
+/// What a sink keeps of the trail's checkpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptCheckpoints {
+    /// Their sizes, in any order.
+    pub sizes: Vec<u64>,
+    /// Size and root hash of the largest, which reveals a trail that was rolled back or forked.
+    pub newest: Option<(u64, Hash)>,
+}
+
 /// Says whether a delivery must end, because nobody waits for it any more. Clones say the same.
 #[derive(Clone, Debug, Default)]
 pub struct MustEnd(Arc<AtomicBool>);
@@ -87,6 +107,25 @@ pub trait Sink: Send {
     /// # Errors
     /// When it was not stored, or it is not known whether it was.
     fn deliver(&mut self, batch: &Batch<'_>) -> Result<(), SinkError>;
+
+    /// The checkpoints that it keeps; `None` from a sink that keeps none. Asked after each connecting.
+    ///
+    /// # Errors
+    /// When the store cannot be asked, or holds one that no trail can have made ([`SinkError::Differs`]).
+    fn checkpoints(&mut self) -> Result<Option<KeptCheckpoints>, SinkError> {
+        Ok(None)
+    }
+
+    /// Keeps a checkpoint: those that the trail keeps, and now and then its newest. All events that it covers were
+    /// delivered before.
+    ///
+    /// # Errors
+    /// When it was not kept, or it is not known whether it was; and [`SinkError::Differs`] when the sink keeps another one
+    /// of this size.
+    fn keep_checkpoint(&mut self, checkpoint: &SealedCheckpoint<'_>) -> Result<(), SinkError> {
+        let _ = checkpoint;
+        Ok(())
+    }
 
     /// How many events a batch holds at most.
     fn batch_events_max(&self) -> usize {
@@ -140,5 +179,14 @@ pub enum SinkError {
         first: Index,
         /// What the sink needs.
         cursor: Index,
+    },
+    /// The store holds what this trail did not write: the trail was rolled back or forked, or the store was changed.
+    /// The delivery stops, and says so.
+    #[error("{what}")]
+    Differs {
+        /// The first event in question.
+        at: Index,
+        /// What differs.
+        what: String,
     },
 }

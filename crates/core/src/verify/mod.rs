@@ -37,6 +37,7 @@ use std::path::PathBuf;
 use trailseal_tlog::VerifyingKey;
 
 pub use judge::verify;
+pub use notes::{Signed as SignedCheckpoint, Unsigned as NotSigned, open as open_checkpoint};
 pub use owed::{KeptMissing, kept_missing};
 pub use proof::{ProvedGrowth, ProvedLine, Unproved, verify_consistency, verify_proof};
 pub use verdict::{Problem, Unproven, Verdict};

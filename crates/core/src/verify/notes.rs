@@ -6,23 +6,31 @@ use super::Problem;
 
 /// A checkpoint whose signature was checked.
 #[derive(Clone, Debug)]
-pub(super) struct Signed {
-    pub(super) size: u64,
-    pub(super) root: Hash,
-    pub(super) key: VerifyingKey,
+pub struct Signed {
+    /// How many events it covers.
+    pub size: u64,
+    /// The root hash of the tree of them.
+    pub root: Hash,
+    /// The key that signed it.
+    pub key: VerifyingKey,
     /// Whether a trusted key signed it, not just one that `trail.toml` names.
-    pub(super) is_trusted: bool,
+    pub is_trusted: bool,
 }
 
 /// Why a text is not a checkpoint that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unsigned {
-    pub(super) problem: Problem,
-    pub(super) message: String,
+pub struct Unsigned {
+    /// What is wrong with it.
+    pub problem: Problem,
+    /// The same in words, to follow the name of what was opened.
+    pub message: String,
 }
 
 /// Opens the signed note `text`: of this trail, signed by a key of `ring` within its sizes.
-pub(super) fn open(text: &[u8], ring: &KeyRing) -> Result<Signed, Unsigned> {
+///
+/// # Errors
+/// When it is not a checkpoint, or does not count.
+pub fn open(text: &[u8], ring: &KeyRing) -> Result<Signed, Unsigned> {
     let invalid = |what: &str| Unsigned {
         problem: Problem::CheckpointInvalid,
         message: format!("is not a signed checkpoint: {what}"),

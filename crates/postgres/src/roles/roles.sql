@@ -1,0 +1,60 @@
+-- Separate roles for Trailseal's store. Run this in the store's database as the owner of the schema trailseal, if that
+-- role may also create roles, or as a superuser:
+--
+--     trailseal store roles | psql --set ON_ERROR_STOP=1 "$URL"
+--
+-- It may be run again at any time. The roles cannot log in themselves: give them to the users that do, for instance
+--
+--     CREATE ROLE billing LOGIN PASSWORD '…' IN ROLE {prefix}_writer;
+
+BEGIN;
+
+DO $$
+DECLARE
+    wanted text;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY['{prefix}_writer', '{prefix}_reader', '{prefix}_auditor', '{prefix}_retirer'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
+        END IF;
+    END LOOP;
+END $$;
+
+REVOKE ALL ON SCHEMA trailseal FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA trailseal FROM PUBLIC;
+GRANT USAGE ON SCHEMA trailseal TO {prefix}_writer, {prefix}_reader, {prefix}_auditor, {prefix}_retirer;
+
+-- Writers deliver. They add rows and checkpoints, and move cursors; what is there they can neither read, change nor remove.
+-- INSERT on the parent gives them nothing by itself (no policy lets them), but each new partition is opened to whoever has it.
+GRANT INSERT ON trailseal.events TO {prefix}_writer;
+GRANT SELECT, INSERT, UPDATE ON trailseal.cursors, trailseal.extents TO {prefix}_writer;
+GRANT SELECT, INSERT ON trailseal.checkpoints TO {prefix}_writer;
+GRANT SELECT ON trailseal.migrations TO {prefix}_writer;
+GRANT EXECUTE ON FUNCTION trailseal.make_partition(timestamptz) TO {prefix}_writer;
+DO $$
+DECLARE
+    part regclass;
+BEGIN
+    FOR part IN SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = 'trailseal.events'::regclass LOOP
+        EXECUTE format('GRANT INSERT ON %s TO {prefix}_writer', part);
+    END LOOP;
+END $$;
+
+-- Readers see the events of their tenants, and none without a tenant:
+--     INSERT INTO trailseal.readers (role, tenant) VALUES ('support', 'acme');
+-- The name is that of the user who logs in.
+GRANT SELECT ON trailseal.events, trailseal.extents, trailseal.cursors, trailseal.migrations TO {prefix}_reader;
+
+-- Auditors see everything, and can verify it: `trailseal verify --store`.
+GRANT SELECT ON trailseal.events, trailseal.extents, trailseal.cursors, trailseal.checkpoints, trailseal.migrations,
+    trailseal.readers, trailseal.dropped TO {prefix}_auditor;
+DROP POLICY IF EXISTS {prefix}_all ON trailseal.events;
+CREATE POLICY {prefix}_all ON trailseal.events FOR SELECT TO {prefix}_auditor USING (true);
+
+-- Whoever retires can drop a partition whose time is over, and only that:
+--     SELECT trailseal.drop_partition('events_2019_01');
+-- `trailseal verify --store` then reports its events as missing; trailseal.dropped says who did it.
+GRANT SELECT ON trailseal.extents, trailseal.dropped, trailseal.migrations TO {prefix}_retirer;
+GRANT EXECUTE ON FUNCTION trailseal.drop_partition(text) TO {prefix}_retirer;
+
+COMMIT;

@@ -1,0 +1,246 @@
+//! What a store holds, read out in order, in one snapshot.
+//!
+//! The rows come through a cursor of SQL, which lives as long as its transaction: so a pooler that lends connections by the
+//! transaction is no hindrance.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio_postgres::Row as PgRow;
+use tokio_postgres::types::{FromSql, Type};
+
+use super::StoreVerifyError;
+use super::extents::{Extent, Extents};
+use super::judge::{Cursor, Held};
+use super::pass::Row;
+use crate::connect::Connection;
+use crate::deliver::{ROW_COLUMNS as COLUMNS, put_row};
+use crate::error::StoreError;
+
+const ASK_WITHIN: Duration = Duration::from_secs(60);
+
+/// The first rows of a large origin may take the server some time.
+const FETCH_WITHIN: Duration = Duration::from_secs(600);
+
+/// So many rows come at once; each may have a line of 64 KiB.
+const FETCH_ROWS: usize = 500;
+
+/// Every name that a row, a cursor, an extent or a checkpoint has; those of rows one after the other, by the key.
+const ORIGINS: &str = "
+    WITH RECURSIVE named AS (
+        (SELECT origin FROM trailseal.events ORDER BY origin LIMIT 1)
+        UNION ALL
+        SELECT (SELECT e.origin FROM trailseal.events e WHERE e.origin > named.origin ORDER BY e.origin LIMIT 1)
+        FROM named WHERE named.origin IS NOT NULL
+    )
+    SELECT origin FROM named WHERE origin IS NOT NULL
+    UNION SELECT origin FROM trailseal.cursors
+    UNION SELECT origin FROM trailseal.extents
+    UNION SELECT origin FROM trailseal.checkpoints
+    ORDER BY 1";
+
+/// Whether the role sees every row of the table that rows are added to.
+const SEES_ALL: &str = "
+    SELECT relkind = 'p',
+           NOT row_security_active('trailseal.events') OR EXISTS (
+               SELECT FROM pg_policy, unnest(polroles) AS granted
+               WHERE polrelid = c.oid AND polpermissive AND polcmd IN ('r', '*')
+                 AND pg_get_expr(polqual, polrelid) = 'true'
+                 AND CASE granted WHEN 0 THEN true ELSE pg_has_role(current_user, granted, 'USAGE') END)
+    FROM pg_class c WHERE c.oid = 'trailseal.events'::regclass";
+
+/// One moment of the store.
+pub(super) struct Snapshot<'a> {
+    connection: &'a mut Connection,
+    partitions: BTreeMap<u32, String>,
+    columns: Vec<&'static str>,
+}
+
+impl<'a> Snapshot<'a> {
+    /// # Errors
+    /// When the store cannot be read, or the role may not see all of it.
+    pub(super) fn begin(connection: &'a mut Connection) -> Result<Self, StoreError> {
+        let (is_whole, partitions) = connection.run("read", ASK_WITHIN, async |client| {
+            client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+            // The rows are wanted in the order of the key, from the first on, without sorting all of them before.
+            client
+                .batch_execute(
+                    "SET LOCAL standard_conforming_strings = on; SET LOCAL cursor_tuple_fraction = 0.01",
+                )
+                .await?;
+            let rows = client.query_typed(SEES_ALL, &[]).await?;
+            let (mut is_table, mut sees_all) = (false, false);
+            if let Some(row) = rows.first() {
+                (is_table, sees_all) = (row.try_get(0)?, row.try_get(1)?);
+            }
+            let mut partitions = BTreeMap::new();
+            let list = "SELECT oid, relname::text FROM pg_class WHERE oid IN \
+                (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'trailseal.events'::regclass)";
+            for row in client.query_typed(list, &[]).await? {
+                partitions.insert(row.try_get(0)?, row.try_get(1)?);
+            }
+            Ok(((is_table, sees_all), partitions))
+        })?;
+        let what = match is_whole {
+            (true, true) => None,
+            (false, _) => {
+                Some("trailseal.events is not the table that the schema makes: find out who replaced it")
+            }
+            (true, false) => Some(
+                "row-level security shows this role only some tenants: use the owner's, or one of the role for auditors that \
+                 `trailseal store roles` makes",
+            ),
+        };
+        if let Some(what) = what {
+            return Err(StoreError::Unfit { store: connection.store().to_owned(), what: what.to_owned() });
+        }
+        Ok(Snapshot { connection, partitions, columns: COLUMNS.split(',').map(str::trim).collect() })
+    }
+
+    /// Every origin, with its cursor and checkpoints.
+    pub(super) fn origins(&mut self) -> Result<Vec<Held>, StoreError> {
+        self.connection.run("read the origins in", FETCH_WITHIN, async |client| {
+            let mut all = Vec::new();
+            for row in client.query_typed(ORIGINS, &[]).await? {
+                all.push(Held { origin: row.try_get(0)?, ..Held::default() });
+            }
+            for held in &mut all {
+                let origin = [(&held.origin as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT)];
+                let cursor = "SELECT next, leaf FROM trailseal.cursors WHERE origin = $1";
+                for row in client.query_typed(cursor, &origin).await? {
+                    held.cursor = Some(Cursor { next: row.try_get(0)?, leaf: row.try_get(1)? });
+                }
+                let mut notes = Vec::new();
+                let kept = "SELECT size, note FROM trailseal.checkpoints WHERE origin = $1 ORDER BY size";
+                for row in client.query_typed(kept, &origin).await? {
+                    notes.push((row.try_get(0)?, row.try_get(1)?));
+                }
+                held.notes = notes;
+            }
+            Ok(all)
+        })
+    }
+
+    /// What each partition is said to hold of an origin.
+    pub(super) fn extents(&mut self, origin: &str) -> Result<Extents, StoreError> {
+        let stored = self.connection.run("read the extents in", ASK_WITHIN, async |client| {
+            let mut stored = BTreeMap::new();
+            let select = "SELECT partition, first_idx, last_idx, min_time, rows FROM trailseal.extents WHERE origin = $1";
+            for row in client.query_typed(select, &[(&origin, Type::TEXT)]).await? {
+                let extent = Extent {
+                    first: row.try_get(1)?,
+                    last: row.try_get(2)?,
+                    time_min: int(row.try_get::<_, Raw<'_>>(3)?.0).unwrap_or(i64::MIN),
+                    rows: row.try_get(4)?,
+                };
+                stored.insert(row.try_get(0)?, extent);
+            }
+            Ok(stored)
+        })?;
+        Ok(Extents::new(stored, self.partitions.clone()))
+    }
+
+    /// Hands out the rows of an origin in the order of (index, recorded).
+    pub(super) fn rows(
+        &mut self,
+        origin: &str,
+        take: &mut dyn FnMut(&Row<'_>) -> io::Result<()>,
+    ) -> Result<(), StoreVerifyError> {
+        // A cursor of SQL takes no parameters where it is declared.
+        let name = origin.replace('\'', "''");
+        let declare = format!(
+            "DECLARE trailseal_rows NO SCROLL CURSOR FOR \
+             SELECT {COLUMNS}, tableoid FROM trailseal.events WHERE origin = '{name}' ORDER BY idx, recorded"
+        );
+        self.connection.run("read", FETCH_WITHIN, async |client| client.batch_execute(&declare).await)?;
+        let mut expected = BytesMut::new();
+        loop {
+            let fetch = format!("FETCH FORWARD {FETCH_ROWS} FROM trailseal_rows");
+            let rows = self.connection.run("read the events in", FETCH_WITHIN, async |client| {
+                client.query_typed(&fetch, &[]).await
+            })?;
+            if rows.is_empty() {
+                break;
+            }
+            for row in &rows {
+                self.hand_out(origin, row, &mut expected, take)?;
+            }
+        }
+        let close =
+            async |client: &mut tokio_postgres::Client| client.batch_execute("CLOSE trailseal_rows").await;
+        Ok(self.connection.run("read", ASK_WITHIN, close)?)
+    }
+
+    fn hand_out(
+        &self,
+        origin: &str,
+        row: &PgRow,
+        expected: &mut BytesMut,
+        take: &mut dyn FnMut(&Row<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let column = |at: usize| row.try_get::<_, Raw<'_>>(at).map(|raw| raw.0).map_err(io::Error::other);
+        let named = |name: &str| match self.columns.iter().position(|column| *column == name) {
+            Some(at) => column(at),
+            None => Ok(None),
+        };
+        let (line, leaf) = (named("line")?, named("leaf")?);
+        let index = int(named("idx")?).unwrap_or(i64::MIN);
+        expected.clear();
+        put_row(expected, origin, index.cast_unsigned(), line.unwrap_or_default());
+        let mut fields = &expected[..];
+        // The number of columns.
+        fields.advance(size_of::<i16>());
+        let mut differing = None;
+        for (at, name) in self.columns.iter().enumerate() {
+            let wanted = next_field(&mut fields);
+            if cfg!(trailseal_fault = "store_columns_believed") {
+                continue;
+            }
+            // The pass itself judges these two.
+            if differing.is_none() && !matches!(*name, "line" | "leaf") && column(at)? != wanted {
+                differing = Some(*name);
+            }
+        }
+        let time = int(named("time")?).unwrap_or(i64::MIN);
+        let partition =
+            column(self.columns.len())?.and_then(|oid| oid.try_into().ok()).map_or(0, u32::from_be_bytes);
+        take(&Row { index, line, leaf, differing, partition, time })
+    }
+
+    /// Ends the snapshot.
+    pub(super) fn end(self) -> Result<(), StoreError> {
+        self.connection.run("read", ASK_WITHIN, async |client| client.batch_execute("COMMIT").await)
+    }
+}
+
+/// The next field of a row as a binary COPY has it.
+fn next_field<'a>(fields: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let len = usize::try_from(fields.try_get_i32().ok()?).ok()?;
+    let (field, rest) = fields.split_at_checked(len)?;
+    *fields = rest;
+    Some(field)
+}
+
+fn int(bytes: Option<&[u8]>) -> Option<i64> {
+    Some(i64::from_be_bytes(bytes?.try_into().ok()?))
+}
+
+/// The bytes of a value of any type, as the server sends them.
+struct Raw<'a>(Option<&'a [u8]>);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Raw(Some(raw)))
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Raw(None))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}

@@ -1,0 +1,136 @@
+//! Everything through PgBouncer in transaction mode, where each transaction may get another connection of the server.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod server;
+mod trails;
+
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use server::Server;
+use trails::{SOON, check_equal, delivering, event, options, record, wait_stored};
+use trailseal_core::deliver::MustEnd;
+use trailseal_core::{Ack, Status};
+use trailseal_postgres::roles::gaps;
+use trailseal_postgres::verify::{StoreVerifyOptions, verify_store};
+use trailseal_postgres::{StoreUrl, version};
+
+/// A PgBouncer with fewer connections to the server than its clients have to it.
+struct PgBouncer {
+    process: Child,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl PgBouncer {
+    fn before(server: &Server, connections: u32) -> PgBouncer {
+        let folder = tempfile::Builder::new().prefix("trailseal-pgbouncer-").tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let path = folder.path().display();
+        let settings = format!(
+            "[databases]\npostgres = host=127.0.0.1 port={} dbname=postgres user=test\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\nlogfile = {path}/log\npool_mode = transaction\n\
+             default_pool_size = {connections}\nmax_client_conn = 100\n",
+            server.port()
+        );
+        std::fs::write(folder.path().join("settings"), settings).unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let mut command = Command::new("/usr/sbin/pgbouncer");
+        // It refuses to run as root.
+        if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+            command.args(["--user", "postgres"]);
+        }
+        command
+            .arg(folder.path().join("settings"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let process = command.spawn().expect("install PgBouncer (Debian: pgbouncer)");
+        let mut bouncer = PgBouncer { process, port, folder };
+        let end = Instant::now() + SOON;
+        while let Err(error) = bouncer.url().connect(&MustEnd::default()) {
+            let log = std::fs::read_to_string(bouncer.folder.path().join("log")).unwrap_or_default();
+            let is_running = bouncer.process.try_wait().unwrap().is_none();
+            assert!(is_running && Instant::now() < end, "PgBouncer did not start: {error:?}\n{log}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        bouncer
+    }
+
+    fn url(&self) -> StoreUrl {
+        StoreUrl::parse(&format!("postgres://test@127.0.0.1:{}/postgres", self.port)).unwrap()
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn many_trails_deliver_and_are_verified_over_few_connections() {
+    const TRAILS: usize = 6;
+    let server = Server::start_own(&[]);
+    let bouncer = PgBouncer::before(&server, 3);
+    let dirs: Vec<_> = (0..TRAILS).map(|_| tempfile::tempdir().unwrap()).collect();
+    let origin = |number: usize| format!("example.com/pooled/{number}");
+    let is_done = AtomicBool::new(false);
+    let verified = std::thread::scope(|scope| {
+        let verifying = scope.spawn(|| {
+            let mut verified = 0;
+            // Once more after the end.
+            loop {
+                let is_last = is_done.load(Ordering::Acquire);
+                let mut connection = bouncer.url().connect(&MustEnd::default()).unwrap();
+                if version(&mut connection).unwrap().is_some() {
+                    for verdict in verify_store(&mut connection, &StoreVerifyOptions::default()).unwrap() {
+                        // Before its first checkpoint.
+                        let is_new =
+                            verdict.problem == Some(trailseal_core::verify::Problem::CheckpointMissing);
+                        assert!(verdict.ok || (is_new && !is_last), "{verdict:?}");
+                        verified += 1;
+                    }
+                }
+                if is_last {
+                    return verified;
+                }
+            }
+        });
+        // All of them find no tables, and make them at once.
+        let delivering: Vec<_> = (0..TRAILS)
+            .map(|number| {
+                let (url, dir) = (bouncer.url(), dirs[number].path());
+                scope.spawn(move || {
+                    let trail = delivering(dir, options(&format!("example.com/pooled/{number}")), &url);
+                    for round in 0..20 {
+                        record(&trail, round * 50..(round + 1) * 50);
+                        let receipt = trail.with(Ack::Store).record(&event(round)).unwrap();
+                        assert_eq!(receipt.status, Status::Stored);
+                    }
+                    wait_stored(&trail);
+                    let closed = trail.close(SOON).unwrap();
+                    assert_eq!(closed.deliveries[0].lag_events, 0);
+                })
+            })
+            .collect();
+        let ended: Vec<_> = delivering.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        is_done.store(true, Ordering::Release);
+        ended.into_iter().for_each(|ended| ended.unwrap());
+        verifying.join().unwrap()
+    });
+    assert!(verified >= TRAILS, "{verified}");
+    for (number, dir) in dirs.iter().enumerate() {
+        check_equal(&server, &origin(number), dir.path());
+    }
+    let mut connection = bouncer.url().connect(&MustEnd::default()).unwrap();
+    for verdict in verify_store(&mut connection, &StoreVerifyOptions::default()).unwrap() {
+        assert_eq!((verdict.ok, verdict.unsealed), (true, 0), "{verdict:?}");
+    }
+    assert!(!gaps(&mut connection).unwrap().is_empty(), "the user is a superuser");
+}

@@ -1,0 +1,298 @@
+//! Separate roles, asked as the roles themselves: what each may do is enough for its work, and nothing else.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod server;
+mod trails;
+
+use server::Server;
+use trails::{SOON, check_equal, delivering, options, record, wait_stored};
+use trailseal_core::deliver::MustEnd;
+use trailseal_postgres::roles::{self, GapKind};
+use trailseal_postgres::verify::{StoreVerifyError, StoreVerifyOptions, verify_store};
+use trailseal_postgres::{Connection, StoreError, StoreUrl, migrate, version};
+
+const ORIGIN: &str = "example.com/roles";
+
+/// A store whose owner is no superuser, with the separate roles and a user in each.
+fn store() -> Server {
+    let server = Server::start_own(&[]);
+    server.execute("CREATE ROLE audit_owner LOGIN");
+    server.execute("CREATE DATABASE audit OWNER audit_owner ENCODING 'UTF8' TEMPLATE template0");
+    migrate(&mut as_user(&server, "audit_owner")).unwrap();
+    run(&server, "test", &roles::sql("trailseal").unwrap()).unwrap();
+    // Again: nothing changes.
+    run(&server, "test", &roles::sql("trailseal").unwrap()).unwrap();
+    run(
+        &server,
+        "test",
+        "CREATE ROLE billing LOGIN IN ROLE trailseal_writer; CREATE ROLE support LOGIN IN ROLE trailseal_reader; \
+         CREATE ROLE newcomer LOGIN IN ROLE trailseal_reader; CREATE ROLE auditor LOGIN IN ROLE trailseal_auditor; \
+         CREATE ROLE archivist LOGIN IN ROLE trailseal_retirer; CREATE ROLE stranger LOGIN; \
+         INSERT INTO trailseal.readers VALUES ('support', 't1')",
+    )
+    .unwrap();
+    server
+}
+
+fn url(server: &Server, user: &str) -> StoreUrl {
+    StoreUrl::parse(&format!("postgres://{user}@127.0.0.1:{}/audit", server.port())).unwrap()
+}
+
+fn as_user(server: &Server, user: &str) -> Connection {
+    url(server, user).connect(&MustEnd::default()).unwrap()
+}
+
+fn run(server: &Server, user: &str, sql: &str) -> Result<(), StoreError> {
+    as_user(server, user).run("execute", SOON, async |client| client.batch_execute(sql).await)
+}
+
+fn rows(server: &Server, user: &str, sql: &str) -> Vec<Vec<String>> {
+    server::rows(&mut as_user(server, user), sql)
+}
+
+/// The SQLSTATE with which PostgreSQL refuses this.
+fn refused(server: &Server, user: &str, sql: &str) -> String {
+    match run(server, user, sql) {
+        Err(StoreError::Postgres { source, .. }) => source.code().unwrap().code().to_owned(),
+        other => panic!("{user} may {sql}: {other:?}"),
+    }
+}
+
+/// The partition of now.
+fn partition(server: &Server) -> String {
+    let month = "SELECT 'trailseal.events_' || to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')";
+    rows(server, "test", month)[0][0].clone()
+}
+
+#[test]
+fn each_role_can_do_its_work_and_nothing_else() {
+    let (server, dir) = (store(), tempfile::tempdir().unwrap());
+    // The writer: it delivers, and makes the partitions that it needs.
+    let trail = delivering(dir.path(), options(ORIGIN), &url(&server, "billing"));
+    record(&trail, 0..300);
+    wait_stored(&trail);
+    trail.close(SOON).unwrap();
+    let counted = rows(
+        &server,
+        "auditor",
+        "SELECT count(*), count(*) FILTER (WHERE tenant = 't1') FROM trailseal.events",
+    );
+    assert!(counted[0][0].parse::<u64>().unwrap() > 300, "{counted:?}");
+    assert_eq!(counted[0][1], "100");
+    let part = partition(&server);
+    for sql in [
+        "SELECT count(*) FROM trailseal.events".to_owned(),
+        format!("SELECT count(*) FROM {part}"),
+        "UPDATE trailseal.events SET tenant = 'x'".to_owned(),
+        format!("UPDATE {part} SET tenant = 'x'"),
+        format!("DELETE FROM {part}"),
+        format!("TRUNCATE {part}"),
+        format!("DROP TABLE {part}"),
+        format!("ALTER TABLE {part} DISABLE TRIGGER ALL"),
+        "DELETE FROM trailseal.cursors".to_owned(),
+        "DELETE FROM trailseal.checkpoints".to_owned(),
+        "UPDATE trailseal.checkpoints SET note = 'x'".to_owned(),
+        "INSERT INTO trailseal.readers VALUES ('billing', 't1')".to_owned(),
+        "INSERT INTO trailseal.migrations (version) VALUES (99)".to_owned(),
+        "SELECT trailseal.drop_partition('events_2026_01')".to_owned(),
+        "CREATE TABLE trailseal.mine (x int)".to_owned(),
+        "SET session_replication_role = replica".to_owned(),
+        // Into the parent no policy lets it: its way in is a partition.
+        "INSERT INTO trailseal.events SELECT 'o', 1, now(), now(), NULL, NULL, NULL, 'a', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+         NULL, NULL, NULL, NULL, NULL, NULL, false, 'x', 'x'"
+            .to_owned(),
+    ] {
+        assert_eq!(refused(&server, "billing", &sql), "42501", "{sql}");
+    }
+
+    // The reader: its tenant, and nothing beside.
+    let seen = |user: &str, sql: &str| rows(&server, user, sql);
+    assert_eq!(seen("support", "SELECT DISTINCT tenant FROM trailseal.events"), [["t1"]]);
+    assert_eq!(seen("support", "SELECT count(*) FROM trailseal.events"), [["100"]]);
+    assert_eq!(seen("support", "SELECT count(*) FROM trailseal.events WHERE tenant = 't2'"), [["0"]]);
+    assert_eq!(seen("support", "SELECT count(*) FROM trailseal.events WHERE tenant IS NULL"), [["0"]]);
+    assert_eq!(seen("newcomer", "SELECT count(*) FROM trailseal.events"), [["0"]]);
+    for sql in [
+        format!("SELECT count(*) FROM {part}"),
+        "SET row_security = off; SELECT count(*) FROM trailseal.events".to_owned(),
+        "SELECT * FROM trailseal.readers".to_owned(),
+        "SELECT * FROM trailseal.checkpoints".to_owned(),
+        "INSERT INTO trailseal.readers VALUES ('support', 't2')".to_owned(),
+        "SET SESSION AUTHORIZATION auditor".to_owned(),
+        "SET ROLE trailseal_auditor".to_owned(),
+        "ALTER TABLE trailseal.events DISABLE ROW LEVEL SECURITY".to_owned(),
+        "SELECT trailseal.make_partition(now())".to_owned(),
+        "UPDATE trailseal.events SET tenant = 't1'".to_owned(),
+        "DELETE FROM trailseal.events".to_owned(),
+    ] {
+        assert_eq!(refused(&server, "support", &sql), "42501", "{sql}");
+    }
+    // A function of the reader's own learns nothing of other tenants' rows.
+    run(
+        &server,
+        "support",
+        "CREATE FUNCTION pg_temp.leak(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS \
+         $$ BEGIN IF $1 <> 't1' THEN RAISE EXCEPTION 'leaked %', $1; END IF; RETURN true; END $$; \
+         SELECT count(*) FROM trailseal.events WHERE pg_temp.leak(tenant)",
+    )
+    .unwrap();
+
+    // The auditor: everything, and the verdict.
+    let verdicts = verify_store(&mut as_user(&server, "auditor"), &StoreVerifyOptions::default()).unwrap();
+    assert!(verdicts.len() == 1 && verdicts[0].ok && verdicts[0].origin == ORIGIN, "{verdicts:?}");
+    for sql in [
+        "DELETE FROM trailseal.events",
+        "INSERT INTO trailseal.readers VALUES ('x', 'y')",
+        "TRUNCATE trailseal.dropped",
+    ] {
+        assert_eq!(refused(&server, "auditor", sql), "42501", "{sql}");
+    }
+    // Whoever sees only a part is told so, and gets no verdict.
+    let error = verify_store(&mut as_user(&server, "support"), &StoreVerifyOptions::default()).unwrap_err();
+    assert!(
+        matches!(&error, StoreVerifyError::Store(StoreError::Unfit { what, .. }) if what.contains("some tenants")),
+        "{error}"
+    );
+
+    for user in ["stranger"] {
+        assert_eq!(refused(&server, user, "SELECT count(*) FROM trailseal.events"), "42501");
+    }
+    check_in_audit(&server, &dir);
+}
+
+/// The rows are all there after everything that was tried.
+fn check_in_audit(server: &Server, dir: &tempfile::TempDir) {
+    let wanted = trails::lines(dir.path()).len().to_string();
+    assert_eq!(rows(server, "auditor", "SELECT count(*) FROM trailseal.events"), [[wanted]]);
+}
+
+#[test]
+fn whoever_retires_can_drop_only_what_is_over() {
+    let server = store();
+    run(
+        &server,
+        "audit_owner",
+        "SELECT trailseal.make_partition('2020-05-05'), trailseal.make_partition(now())",
+    )
+    .unwrap();
+    run(
+        &server,
+        "audit_owner",
+        "INSERT INTO trailseal.extents VALUES ('o', 'events_2020_05', 3, 9, '2020-05-05', 7)",
+    )
+    .unwrap();
+    let drop = |name: &str| format!("SELECT trailseal.drop_partition('{name}')");
+    let part = partition(&server);
+    let now = part.trim_start_matches("trailseal.");
+    assert_eq!(refused(&server, "archivist", &drop(now)), "55006", "its month is not over");
+    for name in ["cursors", "checkpoints", "nothing", "events", "a'b"] {
+        assert_eq!(refused(&server, "archivist", &drop(&name.replace('\'', "''"))), "42P01", "{name}");
+    }
+    for sql in [
+        format!("DROP TABLE {part}"),
+        "SELECT count(*) FROM trailseal.events".to_owned(),
+        format!("TRUNCATE {part}"),
+    ] {
+        assert_eq!(refused(&server, "archivist", &sql), "42501", "{sql}");
+    }
+    run(&server, "archivist", &drop("events_2020_05")).unwrap();
+    assert_eq!(
+        rows(
+            &server,
+            "archivist",
+            "SELECT partition, origin, first_idx, last_idx, rows, by_role FROM trailseal.dropped"
+        ),
+        [["events_2020_05", "o", "3", "9", "7", "archivist"]]
+    );
+    assert_eq!(rows(&server, "auditor", "SELECT count(*) FROM trailseal.extents"), [["0"]]);
+    assert_eq!(refused(&server, "audit_owner", "DELETE FROM trailseal.dropped"), "42501");
+}
+
+#[test]
+fn not_even_the_owner_changes_what_is_stored_by_accident() {
+    let (server, dir) = (Server::start(), tempfile::tempdir().unwrap());
+    let trail = delivering(dir.path(), options(ORIGIN), &server.url());
+    record(&trail, 0..10);
+    trail.close(SOON).unwrap();
+    let part = server.value("SELECT tableoid::regclass::text FROM trailseal.events LIMIT 1");
+    for sql in [
+        "UPDATE trailseal.events SET tenant = 'x'".to_owned(),
+        format!("UPDATE {part} SET tenant = 'x'"),
+        format!("DELETE FROM {part}"),
+        format!("TRUNCATE {part}"),
+        "TRUNCATE trailseal.events".to_owned(),
+        "UPDATE trailseal.checkpoints SET note = 'x'".to_owned(),
+        "DELETE FROM trailseal.checkpoints".to_owned(),
+        "TRUNCATE trailseal.checkpoints".to_owned(),
+    ] {
+        let done = server.connect().run("execute", SOON, async |client| client.batch_execute(&sql).await);
+        let Err(StoreError::Postgres { source, .. }) = done else { panic!("{sql}: {done:?}") };
+        assert_eq!(source.code().unwrap().code(), "42501", "{sql}");
+        assert!(source.to_string().contains("only ever added to"), "{sql}: {source}");
+    }
+    check_equal(&server, ORIGIN, dir.path());
+}
+
+#[test]
+fn gaps_in_the_guard_are_named() {
+    let (server, dir) = (store(), tempfile::tempdir().unwrap());
+    let kinds = |user: &str| {
+        let gaps = roles::gaps(&mut as_user(&server, user)).unwrap();
+        gaps.into_iter().map(|gap| (gap.kind, gap.what)).collect::<Vec<_>>()
+    };
+    let trail = delivering(dir.path(), options(ORIGIN), &url(&server, "billing"));
+    record(&trail, 0..10);
+    trail.close(SOON).unwrap();
+    assert_eq!(kinds("billing"), [], "a writer that is only that");
+    assert_eq!(kinds("audit_owner").iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [GapKind::Roles]);
+    assert!(kinds("test")[0].1.contains("superuser"));
+    assert_eq!(version(&mut as_user(&server, "billing")).unwrap(), Some(trailseal_postgres::VERSION));
+
+    let part = partition(&server);
+    let name = part.trim_start_matches("trailseal.").to_owned();
+    for (sql, undo, kind, named) in [
+        (
+            format!("ALTER TABLE {part} DISABLE TRIGGER no_truncate"),
+            format!("ALTER TABLE {part} ENABLE TRIGGER no_truncate"),
+            GapKind::AppendOnly,
+            &*name,
+        ),
+        (
+            format!("ALTER TABLE {part} DISABLE TRIGGER append_only"),
+            format!("ALTER TABLE {part} ENABLE TRIGGER append_only"),
+            GapKind::AppendOnly,
+            &*name,
+        ),
+        (
+            "ALTER TABLE trailseal.checkpoints DISABLE TRIGGER ALL".to_owned(),
+            "ALTER TABLE trailseal.checkpoints ENABLE TRIGGER ALL".to_owned(),
+            GapKind::AppendOnly,
+            "checkpoints",
+        ),
+        (
+            "ALTER TABLE trailseal.events DISABLE ROW LEVEL SECURITY".to_owned(),
+            "ALTER TABLE trailseal.events ENABLE ROW LEVEL SECURITY".to_owned(),
+            GapKind::Tenants,
+            "row-level security",
+        ),
+        (
+            format!("GRANT DELETE ON {part} TO trailseal_writer"),
+            format!("REVOKE DELETE ON {part} FROM trailseal_writer"),
+            GapKind::Roles,
+            "billing",
+        ),
+        (
+            "CREATE TABLE trailseal.rest PARTITION OF trailseal.events DEFAULT".to_owned(),
+            "DROP TABLE trailseal.rest".to_owned(),
+            GapKind::Partitions,
+            "default",
+        ),
+    ] {
+        run(&server, "test", &sql).unwrap();
+        let found = kinds("billing");
+        assert!(found.iter().any(|(found, what)| *found == kind && what.contains(named)), "{sql}: {found:?}");
+        run(&server, "test", &undo).unwrap();
+        assert_eq!(kinds("billing"), [], "{undo}");
+    }
+}

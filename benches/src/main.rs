@@ -8,6 +8,7 @@ mod facade;
 mod import;
 mod load;
 mod own;
+mod personal;
 mod raw;
 mod retire;
 mod rivals;
@@ -16,7 +17,7 @@ mod server;
 use std::path::{Path, PathBuf};
 
 const HELP: &str = "usage: trailseal-benches MEASUREMENT DIR | report RESULTS.jsonl…\n\
-    measurements: all paced load flat cold threads trickle sustained sync1 sync64 verify open retire rivals layer log-event import server server-paced floods\n\
+    measurements: all paced load flat cold threads trickle sustained sync1 sync64 verify open retire personal rivals layer log-event import server server-paced floods\n\
     retire DIR [EVENTS]: nine of ten events go beside a writer; 10,000,000 unless given\n\
     import DIR [MIB]: the command import beside serde_json; needs cargo build --release -p trailseal-cli\n\
     floods DIR [small] [KIND]: one client against another\n\
@@ -74,6 +75,10 @@ fn main() {
         "retire" => {
             let events = rest.get(1).map(|events| events.parse().expect("a number of events"));
             retire::all(&dir, events.unwrap_or(retire::EVENTS));
+        }
+        "personal" => {
+            personal::cost(&dir);
+            personal::opening(&dir);
         }
         "rivals" => rivals::all(&dir),
         "layer" => facade::layer(&dir),

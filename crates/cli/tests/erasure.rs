@@ -6,6 +6,8 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -144,6 +146,48 @@ fn every_way_to_read_shows_a_value_to_whoever_asks_for_it_and_to_nobody_else() {
     place.run("reindex").ok();
     assert_eq!(place.run(&format!("query --count --session-id {session}")).ok().out.trim(), "3");
     nowhere(&place, PLAIN);
+}
+
+/// A line with the word in place of each token, by nothing but the form that docs/format.md gives tokens.
+fn with_word(line: &str) -> String {
+    let (mut out, mut rest) = (String::new(), line);
+    while let Some((before, token)) = rest.split_once("\"erasable:") {
+        out += before;
+        out += "\"erasable\"";
+        rest = token.split_once('"').unwrap().1;
+    }
+    out + rest
+}
+
+#[test]
+fn without_the_scope_a_line_is_its_bytes_but_for_one_word_and_what_proves_has_them_all() {
+    let place = place();
+    place.feed("record", r#"{"action":"plain","id":"e9","details":{"n":1.50,"t":"erasable"}}"#).ok();
+    let stored: Vec<String> =
+        place.lines().into_iter().filter(|line| !line.contains("\"system\":true")).collect();
+    assert!(stored.len() == 7 && stored[..6].iter().all(|line| line.contains("\"erasable:")), "{stored:#?}");
+    let shown: Vec<String> = stored.iter().map(|line| with_word(line)).collect();
+    assert_eq!(shown[6], stored[6], "a line without personal values is all its bytes");
+    for words in [
+        "query --format jsonl --order asc --order-by recorded",
+        "tail -n 100 --format jsonl",
+        "export --format jsonl",
+    ] {
+        assert_eq!(place.run(words).ok().out.lines().collect::<Vec<_>>(), shown, "{words}");
+    }
+    // Whatever proves something has the line that was hashed, whoever made it and with --personal, too.
+    place.run("prove e2 --out e2.tlog-proof").ok();
+    let proved =
+        place.run_all(&["verify", "--proof", "e2.tlog-proof", "--public-key", &place.public_key()]).ok();
+    assert!(proved.out.contains(&stored[2]), "{proved:#?}");
+    for flag in ["", " --personal"] {
+        place.run(&format!("export --format bundle --out all.zip{flag}")).ok();
+        let mut zip = zip::ZipArchive::new(fs::File::open(place.path("all.zip")).unwrap()).unwrap();
+        let mut lines = String::new();
+        zip.by_name("0/lines.jsonl").unwrap().read_to_string(&mut lines).unwrap();
+        assert_eq!(lines.lines().collect::<Vec<_>>(), stored, "{flag}");
+        fs::remove_file(place.path("all.zip")).unwrap();
+    }
 }
 
 #[test]

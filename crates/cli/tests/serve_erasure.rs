@@ -198,6 +198,15 @@ fn a_second_person_erases_and_no_event_names_the_person() {
     assert_eq!(done["erased"]["keys"], asked["keys"], "{done}");
     assert!(!reader.get("/v1/events/e1").is(200).text().contains(PLAIN));
     bob.post(&path, approve).is(409);
+    // Asked again there is nothing to decide: the answer is that of the direct way, and it says when it was done.
+    let pending = || bob.get("/v1/reviews?state=pending").is(200).json()["reviews"].as_array().unwrap().len();
+    let before = pending();
+    let again = ann.post(ERASE, r#"{"reason":"ticket 4711"}"#).is(200).json();
+    assert_eq!(again["already"]["index"], done["erased"]["erased_by"][0], "{again}");
+    assert_eq!(ann.post(ERASE, r#"{"dry_run":true}"#).is(200).json()["already"], again["already"]);
+    assert_eq!(pending(), before, "nobody has to decide it");
+    let again = place.run("erase --subject u-ann").ok();
+    assert!(again.out.contains("was erased before"), "{again:?}");
     // What is rejected stays.
     let asked = ann.post("/v1/subjects/u-bob/erase", "").is(202).json();
     bob.post(&format!("/v1/reviews/{}", asked["id"].as_str().unwrap()), r#"{"decision":"rejected"}"#).is(200);

@@ -89,6 +89,7 @@ impl Writer {
                 self.commit(taken);
                 idle = linger;
             } else if may_end && self.drain.is_empty() {
+                self.watch.look_at_keys(true);
                 break;
             } else {
                 idle = (idle * 2).min(POLL_IDLE.max(linger));
@@ -178,6 +179,7 @@ impl Writer {
                 self.log.progress.set_failing();
             }
             self.watch.look_at_folder();
+            self.watch.look_at_keys(true);
             std::thread::sleep(backoff);
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
@@ -292,16 +294,7 @@ impl Writer {
         self.looked_at_disk = Instant::now();
         self.bytes_since_look = 0;
         self.check_reserve();
-        self.look_at_keys();
         self.watch.look(&mut self.drain, self.durable, &mut self.segment);
-    }
-
-    fn look_at_keys(&self) {
-        let Some(keys) = self.log.personal.get() else { return };
-        // While the folder is elsewhere, no file can be created in it.
-        if !self.watch.is_away() && keys.put_back().is_ok_and(|was_away| was_away) {
-            self.log.notice(&Notice::PersonalKeysRemade { path: keys.path().to_owned() });
-        }
     }
 
     pub(crate) fn check_reserve(&self) {

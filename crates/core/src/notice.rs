@@ -68,13 +68,27 @@ pub enum Notice {
     PersonalKeysDiffer {
         /// The file.
         path: PathBuf,
-        /// `lost`, `damaged`, `another`, `older`.
+        /// `lost`, `damaged`, `another`, `older`, or, while it was in use, `overwritten`.
         what: &'static str,
     },
     /// The key file was removed while the trail was in use, and was written again.
     PersonalKeysRemade {
         /// The file.
         path: PathBuf,
+    },
+    /// Another file was put in the place of the key file while the trail was in use. The key file was written again.
+    PersonalKeysReplaced {
+        /// The file.
+        path: PathBuf,
+        /// Where the other one is now.
+        aside: PathBuf,
+    },
+    /// The key file was removed or replaced while the trail was in use, and could not be written again.
+    PersonalKeysMissing {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// An erasure that had begun could not be finished or undone; the next one or the next opening tries again.
     ErasureFailed {
@@ -244,6 +258,9 @@ impl std::fmt::Display for Notice {
                     "lost" => "is missing; a new one was made, and what the old one sealed is unreadable: put that back",
                     "damaged" => "is damaged and was put aside; a new one was made, and what it sealed is unreadable",
                     "another" => "is another one than the trail used last: what that one sealed is unreadable",
+                    "overwritten" => {
+                        "was written over while in use: what the keys sealed that it has no more is unreadable"
+                    }
                     _ => "is older than the trail: what was sealed since then is unreadable",
                 };
                 write!(formatter, "the file of personal keys {} {more}", path.display())
@@ -251,6 +268,19 @@ impl std::fmt::Display for Notice {
             Notice::PersonalKeysRemade { path } => write!(
                 formatter,
                 "the file of personal keys {} was removed while in use; it was written again",
+                path.display()
+            ),
+            Notice::PersonalKeysReplaced { path, aside } => write!(
+                formatter,
+                "the file of personal keys {} was replaced while in use; it was written again, and the other one is {}: to \
+                 put one back, close the trail first",
+                path.display(),
+                aside.display()
+            ),
+            Notice::PersonalKeysMissing { path, reason } => write!(
+                formatter,
+                "the file of personal keys {} was removed or replaced while in use and cannot be written again ({reason}): \
+                 no event of a new person becomes durable until it can",
                 path.display()
             ),
             Notice::ErasureFailed { reason } => write!(

@@ -14,6 +14,7 @@ use crate::handoff::{self, Drain, Lies, Owner, Place, Ring};
 use crate::lock::Lock;
 use crate::log::Log;
 use crate::notice::Notice;
+use crate::personal::Mended;
 use crate::segment::SegmentWriter;
 
 /// How often recreating something is retried.
@@ -36,6 +37,7 @@ pub(crate) struct Watch {
     /// Set from when callers fill another ring until the previous one is drained.
     is_moving: bool,
     segment_doubt: Doubt,
+    keys_trouble: Trouble,
 }
 
 impl Watch {
@@ -59,6 +61,7 @@ impl Watch {
             handoff_trouble: Trouble::default(),
             is_moving: false,
             segment_doubt: doubt(),
+            keys_trouble: Trouble::default(),
             log,
         }
     }
@@ -74,6 +77,7 @@ impl Watch {
         if !self.is_away {
             self.look_at_lock();
             self.look_at_handoff(drain, durable);
+            self.look_at_keys(false);
         }
         self.look_at_segment(segment);
     }
@@ -164,6 +168,36 @@ impl Watch {
             }
         }
         Ring::new(&Place::File(path.to_owned()), drain.capacity(), &owner, durable)
+    }
+
+    /// Whether the key file is where it was; a last look believes what it sees.
+    pub(crate) fn look_at_keys(&mut self, is_last: bool) {
+        let Some(keys) = self.log.personal.get().filter(|_| !self.is_away) else { return };
+        if keys.is_away() && !self.keys_trouble.may_try() {
+            return;
+        }
+        let path = keys.path().to_owned();
+        match keys.keep_in_place(is_last) {
+            Ok(None) => {}
+            Ok(Some(mended)) => {
+                self.keys_trouble = Trouble::default();
+                if let Mended::Overwritten(_) = mended {
+                    self.log.notice(&Notice::PersonalKeysDiffer { path: path.clone(), what: "overwritten" });
+                }
+                match mended {
+                    Mended::Removed => self.log.notice(&Notice::PersonalKeysRemade { path }),
+                    Mended::Replaced(aside) | Mended::Overwritten(Some(aside)) => {
+                        self.log.notice(&Notice::PersonalKeysReplaced { path, aside });
+                    }
+                    Mended::Overwritten(None) => {}
+                }
+            }
+            Err(error) => {
+                if let Some(reason) = self.keys_trouble.news(&error) {
+                    self.log.notice(&Notice::PersonalKeysMissing { path, reason });
+                }
+            }
+        }
     }
 
     /// Whether the open segment must be abandoned; `verify` names what is missing in it.

@@ -346,6 +346,28 @@ fn what_a_hold_holds_is_not_erased() {
 }
 
 #[test]
+fn a_hold_that_keeps_a_hash_holds_what_lines_have_in_plain() {
+    let dir = tempfile::tempdir().unwrap();
+    // The filter `actor` looks at the name, too, so the hold keeps only a hash; the id is in plain in the lines.
+    let mut named = options();
+    named.policy =
+        Policy::from_toml("[[personal]]\nfields = [\"actor.name\", \"actor.email\"]\nsubject = \"actor.id\"")
+            .unwrap();
+    let trail = Trail::open(dir.path(), named).unwrap();
+    for person in ["u1", "u2"] {
+        trail.with(Ack::Durable).record(&event_of(person)).unwrap();
+    }
+    trail.add_hold("case 7", "a dispute", &[("actor".to_owned(), "u1".to_owned())]).unwrap();
+    let held = std::fs::read_to_string(dir.path().join("holds.toml")).unwrap();
+    assert!(held.contains("hmac:") && !held.contains("u1"), "{held}");
+    assert_eq!(trail.would_erase("u1").unwrap().held_by, [("case 7".to_owned(), 1)]);
+    assert!(matches!(trail.erase("u1").unwrap_err(), EraseError::Held { .. }));
+    trail.erase("u2").unwrap();
+    assert!(shown(&trail)[0].contains(SECRET));
+    trail.close(SOON).unwrap();
+}
+
+#[test]
 fn a_lost_key_file_makes_values_unreadable_and_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let trail = open(dir.path());

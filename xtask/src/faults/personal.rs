@@ -63,4 +63,34 @@ pub(super) const FAULTS: &[Fault] = &[
         what: "the list keeps keys that no event announces",
         tests: &["-p", "trailseal-core", "--test", "personal_crashes"],
     },
+    Fault {
+        name: "personal_key_in_older_copy",
+        what: "an older copy that is written over the open key file shows the values of who was erased",
+        tests: &["-p", "trailseal-core", "--test", "personal_in_use"],
+    },
+    Fault {
+        name: "personal_keys_read_from_removed",
+        what: "a reader goes on with a key file that is not in its place any more",
+        tests: &["-p", "trailseal-core", "--test", "personal_in_use"],
+    },
+    Fault {
+        name: "personal_keys_left_replaced",
+        what: "another file in the place of the open key file stays there, and new keys go nowhere",
+        tests: &["-p", "trailseal-core", "--test", "personal_in_use"],
+    },
+    Fault {
+        name: "personal_keys_relied_on_away",
+        what: "lines become durable whose keys are in a file without a name",
+        tests: &["-p", "trailseal-core", "--test", "personal_in_use"],
+    },
+    Fault {
+        name: "erased_twice_unknown",
+        what: "who was erased is unknown to whoever asks for it again with a second person",
+        tests: &["-p", "trailseal-cli", "--test", "serve_erasure"],
+    },
+    Fault {
+        name: "personal_passed_over",
+        what: "a part of the text is passed over though a field names something in it",
+        tests: &["-p", "trailseal-event", "--lib", "personal::tests"],
+    },
 ];

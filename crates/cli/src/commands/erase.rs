@@ -84,20 +84,22 @@ fn text(answer: &Value) -> String {
     } else {
         format!("the keys {}", keys.join(", "))
     };
+    let before = answer["already"].as_object().map(|before| {
+        let (index, time) = (&before["index"], before["time"].as_str().unwrap_or_default());
+        format!("was erased before, at {time} by trail.erased in event {index}")
+    });
     if answer["dry_run"] != true {
-        if let Value::Object(before) = &answer["already"] {
-            let (index, time) = (&before["index"], before["time"].as_str().unwrap_or_default());
-            return format!(
-                "was erased before, at {time} by trail.erased in event {index}: nothing was left to do\n"
-            );
+        if let Some(before) = before {
+            return format!("{before}: nothing was left to do\n");
         }
         let by: Vec<String> =
             answer["erased_by"].as_array().into_iter().flatten().map(ToString::to_string).collect();
         return format!("destroyed {named}, by trail.erased in event {}\n", by.join(", "));
     }
-    let mut text = match keys.is_empty() {
-        true => "there is no key to destroy: no personal value of this subject is left\n".to_owned(),
-        false => format!("would destroy {named}, and so make unreadable\n"),
+    let mut text = match (keys.is_empty(), before) {
+        (true, Some(before)) => format!("{before}: there is no key left to destroy\n"),
+        (true, None) => "there is no key to destroy: this subject has no personal values here\n".to_owned(),
+        (false, _) => format!("would destroy {named}, and so make unreadable\n"),
     };
     push_counts(&mut text, &answer["fields"], "values");
     let not_reached = &answer["not_reached"];

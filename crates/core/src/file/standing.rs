@@ -102,6 +102,11 @@ impl Doubt {
         self.since = None;
     }
 
+    /// Whether another file in its place can be told from it at all.
+    pub(crate) fn is_possible(&self) -> bool {
+        self.inodes_hold
+    }
+
     /// Whether the file is not what or where it was left, judging by this look and the earlier ones.
     pub(crate) fn is_lost(&mut self, look: io::Result<Standing>) -> bool {
         match look {

@@ -10,8 +10,10 @@
 mod list;
 mod master;
 mod open;
+mod place;
 mod reader;
 mod slot;
+mod spread;
 mod store;
 mod table;
 
@@ -19,6 +21,7 @@ pub(crate) use list::{ErasedEvent, ErasedList, Erasing, details, may_be_erased, 
 pub use master::{MasterKey, PersonalKeysOptions};
 pub(crate) use open::{KeysFound, SaidKeys, open_or_make};
 pub use open::{PersonalKeysError, key_file};
+pub(crate) use place::Mended;
 pub use reader::open_personal_keys;
 pub use slot::{KeyFileHeader, KeySlot};
 pub use store::PersonalStats;

@@ -8,6 +8,7 @@ use trailseal_event::{Object, Value};
 use super::master::PersonalKeysOptions;
 use super::slot::{HEADER_BYTES, KeyFileHeader, NoWrappingKey, SLOT_BYTES, Wrapping};
 use super::store::{KeyStore, ROOM_STEP};
+use crate::file::Files;
 use crate::folder::Folder;
 
 /// Why a key file cannot be used.
@@ -231,14 +232,19 @@ fn new_header(id: u32, origin: &str, key: &[u8; 32], master: Option<&[u8; 32]>) 
 
 /// A file without a readable header: somebody may still mend it.
 fn put_aside(folder: &Folder, path: &Path) -> Result<PathBuf, PersonalKeysError> {
-    for number in 0u32.. {
+    let aside = name_aside(&**folder.files(), path, "damaged");
+    folder.files().rename(path, &aside).map_err(failed("rename", path))?;
+    Ok(aside)
+}
+
+/// A name beside the key file that nothing has, such as `personal.damaged-0`.
+pub(super) fn name_aside(files: &dyn Files, path: &Path, what: &str) -> PathBuf {
+    let named = |number: u32| {
         let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".damaged-{number}"));
-        let aside = path.with_file_name(name);
-        if folder.files().open_read(&aside).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            folder.files().rename(path, &aside).map_err(failed("rename", path))?;
-            return Ok(aside);
-        }
-    }
-    Ok(path.to_owned())
+        name.push(format!(".{what}-{number}"));
+        path.with_file_name(name)
+    };
+    let is_free =
+        |aside: &PathBuf| files.open_read(aside).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    (0..u32::MAX).map(named).find(is_free).unwrap_or_else(|| named(u32::MAX))
 }

@@ -1,9 +1,11 @@
 //! The keys of people for whoever only reads a trail's folder: one slot is read for each key that is asked for, so an
-//! erasure by another process is seen at once.
+//! erasure by another process is seen at once; and in a moment, if the file was written again meanwhile.
 
 use std::collections::HashSet;
 use std::io;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use trailseal_event::personal::{Key, KeyName, PersonalKeys};
 
@@ -11,16 +13,41 @@ use super::list::ErasedList;
 use super::master::PersonalKeysOptions;
 use super::open::{PersonalKeysError, failed, key_file, master_key, read_header, wrapping};
 use super::slot::{KeySlot, SLOT_BYTES, Wrapping, slot_offset};
+use super::store::locked;
 use crate::file::ReadFile;
 use crate::folder::Folder;
 use crate::manifest::Manifest;
 
+/// How long an open file is read before its name is looked at again: another one may be there by now.
+const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 struct ReadKeys {
+    folder: Folder,
+    path: PathBuf,
     id: u32,
-    file: Box<dyn ReadFile>,
     wrapping: Wrapping,
-    /// Keys of other files that were destroyed.
+    open: Mutex<Opened>,
+}
+
+/// What was read at one moment.
+struct Opened {
+    at: Instant,
+    /// `None` if the file is gone, or is another one.
+    file: Option<Box<dyn ReadFile>>,
+    /// Keys that were destroyed, also if this file is an older one that still has them.
     erased: HashSet<KeyName>,
+}
+
+impl Opened {
+    fn new(folder: &Folder, path: &Path, id: u32) -> Result<Opened, PersonalKeysError> {
+        let is_same = read_header(folder, path)?.flatten().is_some_and(|header| header.file == id);
+        let file = match is_same {
+            true => Some(folder.files().open_read(path).map_err(failed("open", path))?),
+            false => None,
+        };
+        let list = ErasedList::read(folder).map_err(failed("read", &ErasedList::path(folder)))?;
+        Ok(Opened { at: Instant::now(), file, erased: list.names().collect() })
+    }
 }
 
 /// The keys of the trail in `folder`, for reading; `None` if it has no key file.
@@ -45,25 +72,37 @@ pub fn open_personal_keys(
     let key = wrapping(&header, &path, manifest.origin.as_str(), master.as_ref())?;
     let wrapping = Wrapping::new(header.file, &key)
         .ok_or_else(|| unusable("has a key that the cipher does not take"))?;
-    let file = folder.files().open_read(&path).map_err(failed("open", &path))?;
-    let list = ErasedList::read(folder).map_err(failed("read", &ErasedList::path(folder)))?;
-    let erased = list.names().filter(|name| name.file != header.file).collect();
-    Ok(Some(Arc::new(ReadKeys { id: header.file, file, wrapping, erased })))
+    let open = Opened::new(folder, &path, header.file)?;
+    Ok(Some(Arc::new(ReadKeys {
+        folder: folder.clone(),
+        path,
+        id: header.file,
+        wrapping,
+        open: Mutex::new(open),
+    })))
 }
 
-impl ReadKeys {
-    fn slot(&self, number: u64) -> io::Result<KeySlot> {
-        let mut bytes = [0; SLOT_BYTES];
-        let count = self.file.read_at(slot_offset(number), &mut bytes)?;
-        Ok(if count < SLOT_BYTES { KeySlot::Free } else { KeySlot::parse(&bytes, number) })
-    }
+fn slot(file: &dyn ReadFile, number: u64) -> io::Result<KeySlot> {
+    let mut bytes = [0; SLOT_BYTES];
+    let count = file.read_at(slot_offset(number), &mut bytes)?;
+    Ok(if count < SLOT_BYTES { KeySlot::Free } else { KeySlot::parse(&bytes, number) })
 }
 
 impl PersonalKeys for ReadKeys {
     fn key(&self, name: KeyName) -> Key {
-        if name.file != self.id {
-            return if self.erased.contains(&name) { Key::Erased } else { Key::Elsewhere };
+        let mut open = locked(&self.open);
+        if open.at.elapsed() >= OPEN_AGAIN_AFTER && !cfg!(trailseal_fault = "personal_keys_read_from_removed")
+        {
+            match Opened::new(&self.folder, &self.path, self.id) {
+                Ok(again) => *open = again,
+                Err(_) => open.file = None,
+            }
         }
-        self.wrapping.key_in(name, self.slot(name.slot))
+        match &open.file {
+            _ if open.erased.contains(&name) => Key::Erased,
+            _ if name.file != self.id => Key::Elsewhere,
+            Some(file) => self.wrapping.key_in(name, slot(&**file, name.slot)),
+            None => Key::Missing,
+        }
     }
 }

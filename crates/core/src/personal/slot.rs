@@ -19,7 +19,7 @@ const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
 const SEALED_BYTES: usize = KEY_BYTES + TAG_BYTES;
 /// The header's bytes that mean something.
-const HEADER_USED: usize = 128;
+pub(super) const HEADER_USED: usize = 128;
 
 /// The first bytes of a keyed hash of a person's id.
 pub(crate) type SubjectHash = [u8; 16];

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::slot::{KeySlot, SLOT_BYTES, SubjectHash};
+use super::spread::Spread;
 
 /// In the place of whose slot it is, where no key is.
 pub(super) const NO_SUBJECT: SubjectHash = [0; 16];
@@ -12,11 +13,11 @@ pub(super) const ERASED_SUBJECT: SubjectHash = [0xFF; 16];
 #[derive(Default)]
 pub(super) struct Table {
     /// The slot of each person who has one.
-    pub(super) live: HashMap<SubjectHash, u64>,
+    pub(super) live: HashMap<SubjectHash, u64, Spread>,
     /// By slot, whose it is, if its key is there: a person may have several, of which the last is written with.
     pub(super) slots: Vec<SubjectHash>,
     /// People who were erased, and by which event and when.
-    pub(super) erased: HashMap<SubjectHash, (u64, i64)>,
+    pub(super) erased: HashMap<SubjectHash, (u64, i64), Spread>,
     pub(super) erased_keys: u64,
     /// The first slot that was never used.
     pub(super) next: u64,

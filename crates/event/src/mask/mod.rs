@@ -212,6 +212,11 @@ impl Masker {
         self.key.hash(value)
     }
 
+    /// Appends the same.
+    pub(crate) fn write_hash(&self, value: &str, out: &mut Vec<u8>) {
+        self.key.write_hash(value, out);
+    }
+
     /// The key of its hashes, if it was given one: others can have it, too.
     pub fn given_key(&self) -> Option<&MaskKey> {
         self.has_given_key.then_some(&self.key)
@@ -224,8 +229,10 @@ impl Masker {
 
     /// The replacement for an address in document `001`; keyed, if there is a key, since addresses can be guessed.
     fn mail_hash(&self, address: &str) -> String {
-        let hex = if self.has_given_key { self.key.hex(address) } else { sha256_hex(address) };
-        hex[..16].to_owned()
+        let keyed = || self.key.hex(address).iter().map(|digit| char::from(*digit)).collect();
+        let mut hex: String = if self.has_given_key { keyed() } else { sha256_hex(address) };
+        hex.truncate(16);
+        hex
     }
 
     /// Whether an identity field's text certainly is a secret, and does not only look like one.

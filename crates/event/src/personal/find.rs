@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use memchr::memmem;
 
 use super::json::{self, DEPTH_MAX, Pointer};
-use super::paths::{Field, Followed, Paths, is_kind, is_side, stays_container};
+use super::paths::{Followed, Paths, is_kind, is_side, stays_container};
 use super::token;
 use crate::event::INVALID;
 use crate::timestamp::TIMESTAMP_BYTES;
@@ -47,7 +47,7 @@ pub(super) struct Found {
     pub(super) id: Range<usize>,
     pub(super) tenant: Range<usize>,
     /// Where the actor's object begins.
-    actor: Option<usize>,
+    pub(super) actor: Option<usize>,
     /// By how much the text becomes longer at most.
     grows: usize,
     pointer: Pointer,
@@ -76,26 +76,56 @@ impl Found {
     }
 }
 
+/// How much of a text is looked at, unless there is doubt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// The actor and the context.
+    Actor,
+    /// All people and resources, and the context.
+    Parties,
+    /// Everything.
+    Whole,
+}
+
 impl Paths {
-    /// Whether all of them, and the persons' ids, are in the event's people, resources and context.
-    pub(super) fn are_near(&self) -> bool {
-        let is_near = |parts: &[String]| {
-            matches!(&*parts[0], "actor" | "on_behalf_of" | "resource" | "related" | "context")
+    /// What has all of them, and the persons' ids.
+    pub(super) fn reach(&self) -> Reach {
+        let reach = |parts: &[String]| match &*parts[0] {
+            "actor" | "context" => Reach::Actor,
+            "on_behalf_of" | "resource" | "related" => Reach::Parties,
+            _ => Reach::Whole,
         };
-        self.fields.iter().all(|field| is_near(&field.parts) && is_near(&field.subject.parts))
+        let all = self.fields.iter().flat_map(|field| [reach(&field.parts), reach(&field.subject.parts)]);
+        all.max_by_key(|reach| *reach as u8).unwrap_or(Reach::Whole)
     }
 }
 
 /// Finds the personal values in the rest of a line, which ends with its closing brace. False if it is no such text.
-pub(super) fn find(paths: &Paths, is_near: bool, text: &[u8], found: &mut Found) -> bool {
+pub(super) fn find(paths: &Paths, reach: Reach, text: &[u8], found: &mut Found) -> bool {
     found.clear();
     let pointer = std::mem::take(&mut found.pointer);
     let mut finder = Finder { paths, text, found, pointer };
-    let is_found = finder.run(is_near);
+    let is_found = finder.run(reach);
     // Its memory is used again.
     let pointer = finder.pointer;
     found.pointer = pointer;
     is_found
+}
+
+/// A member of an object.
+struct Member<'a> {
+    /// Its key as it stands in the text, without the quotes.
+    raw: &'a [u8],
+    /// Whether that is the key itself, and no path.
+    is_plain: bool,
+    /// Where its value begins.
+    value: usize,
+}
+
+impl<'a> Member<'a> {
+    fn key(&self) -> Cow<'a, str> {
+        json::unescaped(self.raw)
+    }
 }
 
 struct Finder<'a> {
@@ -106,10 +136,12 @@ struct Finder<'a> {
 }
 
 impl<'a> Finder<'a> {
-    fn run(&mut self, is_near: bool) -> bool {
+    fn run(&mut self, reach: Reach) -> bool {
         self.pointer.back_to(0);
         let Some(head) = self.head() else { return false };
-        if is_near && let Some(is_found) = self.near(head) {
+        if reach != Reach::Whole
+            && let Some(is_found) = self.near(head, reach)
+        {
             return is_found;
         }
         self.found.values.clear();
@@ -135,8 +167,8 @@ impl<'a> Finder<'a> {
         Some(after)
     }
 
-    /// Looks only at people, resources and context. `None` if that cannot be told apart from the rest.
-    fn near(&mut self, head: usize) -> Option<bool> {
+    /// Looks only at what is within `reach`. `None` if that cannot be told apart from the rest.
+    fn near(&mut self, head: usize, reach: Reach) -> Option<bool> {
         let Some(brace) = memchr::memchr2(b'{', b'[', self.text.get(head..)?) else { return Some(true) };
         // No brace comes before, so if a key ends here, it is one of the event's own.
         let brace = head + brace;
@@ -145,8 +177,7 @@ impl<'a> Finder<'a> {
             return None;
         }
         let first = memchr::memrchr(b'"', colon).filter(|first| self.text.get(first - 1) == Some(&b','))?;
-        let is_far = |key: &str| matches!(key, "before" | "after" | "changes" | "details");
-        match self.top_members(first, Some(&is_far))? {
+        match self.top_members(first, Some(reach))? {
             end if end == self.text.len() => Some(true),
             far => {
                 let rest = &self.text[far..];
@@ -164,24 +195,29 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// The event's own members, from the one at `at` on. Ends after the brace, or before the first that `stops`.
-    fn top_members(&mut self, mut at: usize, stops: Option<&dyn Fn(&str) -> bool>) -> Option<usize> {
+    /// The event's own members, from the one at `at` on. Ends after the brace, or before the first that is beyond
+    /// `reach`.
+    fn top_members(&mut self, mut at: usize, reach: Option<Reach>) -> Option<usize> {
         let paths = self.paths;
         loop {
-            let (key, value) = self.key(at)?;
-            if stops.is_some_and(|stops| stops(&key)) {
+            let member = self.member(at)?;
+            let is_far = match reach {
+                None | Some(Reach::Whole) => false,
+                Some(Reach::Parties) => matches!(member.raw, b"before" | b"after" | b"changes" | b"details"),
+                Some(Reach::Actor) => !matches!(member.raw, b"actor" | b"context"),
+            };
+            if is_far {
                 // The comma before it.
                 return Some(at - 1);
             }
-            if key == "actor" {
-                self.found.actor = Some(value);
+            if member.raw == b"actor" {
+                self.found.actor = Some(member.value);
             }
-            self.pointer.key(&key);
-            let end = match &*key {
-                "truncated" => self.truncated(value)?,
-                _ => self.value(value, paths.step(paths.begin(), &key), None, 1)?,
+            let may_have_more = matches!(member.raw, b"changes" | b"details" | b"truncated");
+            let end = match may_have_more || !self.is_passed(&member, paths.begin()) {
+                true => self.top_member(&member)?,
+                false => json::value_end(self.text, member.value)?,
             };
-            self.pointer.back_to(0);
             match *self.text.get(end)? {
                 b',' => at = end + 1,
                 b'}' => return Some(end + 1),
@@ -190,14 +226,41 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// The key that begins at `at`, and where its value does.
-    fn key(&self, at: usize) -> Option<(Cow<'a, str>, usize)> {
+    fn top_member(&mut self, member: &Member<'_>) -> Option<usize> {
+        let paths = self.paths;
+        let key = member.key();
+        self.pointer.key(&key);
+        let end = match &*key {
+            "truncated" => self.truncated(member.value)?,
+            _ => self.value(member.value, paths.step(paths.begin(), &key), None, 1)?,
+        };
+        self.pointer.back_to(0);
+        Some(end)
+    }
+
+    /// The member that begins at `at`.
+    #[inline]
+    fn member(&self, at: usize) -> Option<Member<'a>> {
         let text = self.text;
         if *text.get(at)? != b'"' {
             return None;
         }
-        let end = json::string_end(text, at)?;
-        (*text.get(end)? == b':').then(|| (json::string(text, at, end), end + 1))
+        let plain = json::plain_key_end(text, at);
+        let end = match plain {
+            Some(end) => end,
+            None => json::string_end(text, at)?,
+        };
+        let raw = text.get(at + 1..end - 1)?;
+        (*text.get(end)? == b':').then_some(Member { raw, is_plain: plain.is_some(), value: end + 1 })
+    }
+
+    /// Whether no field names anything in this member of what was followed so far. That can be said of most, without more
+    /// than a look at the key.
+    #[inline]
+    fn is_passed(&self, member: &Member<'_>, followed: Followed) -> bool {
+        let is_over = Paths::is_over(self.paths.one_step(followed, member.raw));
+        member.is_plain
+            && (is_over || cfg!(trailseal_fault = "personal_passed_over") && member.raw == b"related")
     }
 
     /// Walks a value; `forced` is the field that names all of it.
@@ -242,16 +305,15 @@ impl<'a> Finder<'a> {
             return Some(at + 1);
         }
         let outer = self.pointer.len();
+        let is_details = self.pointer.text() == "/details";
         for place in 0usize.. {
             let end = if is_object {
-                let (key, value) = self.key(at)?;
-                let is_details = self.pointer.text() == "/details";
-                self.pointer.key(&key);
-                match &*key {
-                    // It stands for the object itself.
-                    CUT => self.value(value, followed, forced, depth + 1)?,
-                    INVALID if is_details && forced.is_none() => self.rejected(value)?,
-                    key => self.value(value, self.paths.step(followed, key), forced, depth + 1)?,
+                let member = self.member(at)?;
+                let is_of_trail =
+                    member.raw == CUT.as_bytes() || is_details && member.raw == INVALID.as_bytes();
+                match forced.is_none() && !is_of_trail && self.is_passed(&member, followed) {
+                    true => json::value_end(self.text, member.value)?,
+                    false => self.inner_member(&member, followed, forced, depth)?,
                 }
             } else {
                 self.pointer.place(place);
@@ -269,6 +331,24 @@ impl<'a> Finder<'a> {
             }
         }
         None
+    }
+
+    fn inner_member(
+        &mut self,
+        member: &Member<'_>,
+        followed: Followed,
+        forced: Option<usize>,
+        depth: usize,
+    ) -> Option<usize> {
+        let is_details = self.pointer.text() == "/details";
+        let (key, value) = (member.key(), member.value);
+        self.pointer.key(&key);
+        match &*key {
+            // It stands for the object itself.
+            CUT => self.value(value, followed, forced, depth + 1),
+            INVALID if is_details && forced.is_none() => self.rejected(value),
+            key => self.value(value, self.paths.step(followed, key), forced, depth + 1),
+        }
     }
 
     /// What was sent in a wrong form, each value under its path.
@@ -321,9 +401,10 @@ impl<'a> Finder<'a> {
         }
         let outer = self.pointer.len();
         loop {
-            let (key, value) = self.key(at)?;
+            let member = self.member(at)?;
+            let key = member.key();
             self.pointer.key(&key);
-            let end = visit(self, &key, value)?;
+            let end = visit(self, &key, member.value)?;
             self.pointer.back_to(outer);
             match *self.text.get(end)? {
                 b',' => at = end + 1,
@@ -360,73 +441,5 @@ impl<'a> Finder<'a> {
         let is_searchable = self.paths.fields[field].is_searchable;
         self.found.grows += (token::len_max(to - from, is_searchable) + 2).saturating_sub(to - from);
         Some(to)
-    }
-}
-
-impl Found {
-    /// The id of the person whose value this is: empty if the event does not say.
-    pub(super) fn subject<'a>(&self, field: &Field, value: &Value, text: &'a [u8]) -> Cow<'a, str> {
-        let path: Vec<String> = match field.subject.has_wildcard {
-            true => {
-                let pointer = self.pointers.get(value.pointer.clone()).unwrap_or_default();
-                let keys = pointer.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~"));
-                keys.flat_map(|key| key.split('.').map(str::to_owned).collect::<Vec<_>>()).collect()
-            }
-            false => Vec::new(),
-        };
-        let bound;
-        let parts = match field.subject.has_wildcard {
-            true => {
-                bound = field.subject_at(&path);
-                &bound
-            }
-            false => &field.subject.parts,
-        };
-        let at = match (self.actor, parts.split_first()) {
-            (Some(actor), Some((first, rest))) if first == "actor" => look_up(text, actor, rest),
-            // The rest of a line begins behind the brace of its object.
-            _ => look_up_in_members(text, 0, parts),
-        };
-        at.and_then(|at| scalar(text, at)).unwrap_or_default()
-    }
-}
-
-/// Where the value at this path is below the value at `at`.
-fn look_up(text: &[u8], at: usize, parts: &[String]) -> Option<usize> {
-    let Some((first, rest)) = parts.split_first() else { return Some(at) };
-    match *text.get(at)? {
-        b'{' => look_up_in_members(text, at + 1, parts),
-        b'[' => {
-            let mut at = at + 1;
-            for _ in 0..first.parse::<usize>().ok()? {
-                at = json::value_end(text, at)?;
-                at = (*text.get(at)? == b',').then_some(at + 1)?;
-            }
-            look_up(text, at, rest)
-        }
-        _ => None,
-    }
-}
-
-fn look_up_in_members(text: &[u8], mut at: usize, parts: &[String]) -> Option<usize> {
-    let (first, rest) = parts.split_first()?;
-    while *text.get(at)? == b'"' {
-        let end = json::string_end(text, at)?;
-        if json::string(text, at, end) == **first {
-            return look_up(text, end + 1, rest);
-        }
-        at = json::value_end(text, end + 1)?;
-        at = (*text.get(at)? == b',').then_some(at + 1)?;
-    }
-    None
-}
-
-/// The text of a string or number.
-fn scalar(text: &[u8], at: usize) -> Option<Cow<'_, str>> {
-    let end = json::value_end(text, at)?;
-    match *text.get(at)? {
-        b'"' => Some(json::string(text, at, end)),
-        b'-' | b'0'..=b'9' => std::str::from_utf8(&text[at..end]).ok().map(Cow::Borrowed),
-        _ => None,
     }
 }

@@ -19,6 +19,28 @@ pub(super) fn string_end(text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
+/// Where the key that begins with the quote at `at` ends: after its closing quote. `None` if it has an escape or a dot, or
+/// stands so close to the end of the text that it must be looked at byte by byte.
+#[inline]
+pub(super) fn plain_key_end(text: &[u8], at: usize) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    // The lowest bit that is set is that of the first such byte; higher ones may be wrong.
+    let has = |word: u64, byte: u8| {
+        let same = word ^ (ONES * u64::from(byte));
+        same.wrapping_sub(ONES) & !same & (ONES << 7)
+    };
+    let mut end = at + 1;
+    loop {
+        let word = u64::from_le_bytes(*text.get(end..)?.first_chunk()?);
+        let found = has(word, b'"') | has(word, b'\\') | has(word, b'.');
+        if found != 0 {
+            end += found.trailing_zeros() as usize / 8;
+            return (text[end] == b'"').then_some(end + 1);
+        }
+        end += 8;
+    }
+}
+
 /// Where the value that begins at `at` ends.
 pub(super) fn value_end(text: &[u8], at: usize) -> Option<usize> {
     match text.get(at)? {
@@ -47,7 +69,11 @@ pub(super) fn value_end(text: &[u8], at: usize) -> Option<usize> {
 
 /// The text of the string that stands at `from..to` with its quotes.
 pub(super) fn string(text: &[u8], from: usize, to: usize) -> Cow<'_, str> {
-    let inside = text.get(from + 1..to.saturating_sub(1)).unwrap_or_default();
+    unescaped(text.get(from + 1..to.saturating_sub(1)).unwrap_or_default())
+}
+
+/// The text of a string of which this stands between the quotes.
+pub(super) fn unescaped(inside: &[u8]) -> Cow<'_, str> {
     let inside = std::str::from_utf8(inside).unwrap_or_default();
     match memchr::memchr(b'\\', inside.as_bytes()) {
         Some(_) => Cow::Owned(unescape(inside).0),
@@ -106,6 +132,23 @@ mod tests {
         }
         for torn in ["", "\"a", "{\"a\":", "[1", "\"\\"] {
             assert_eq!(value_end(torn.as_bytes(), 0), None, "{torn}");
+        }
+    }
+
+    #[test]
+    fn a_plain_key_ends_at_its_quote() {
+        for len in 0..40 {
+            for place in 0..len {
+                for odd in ["\\\"", "."] {
+                    let key = format!("{}{odd}{}", "a".repeat(place), "\u{e4}".repeat(len - place));
+                    assert_eq!(plain_key_end(format!("\"{key}\":\"0123456\"").as_bytes(), 0), None, "{key}");
+                }
+            }
+            let text = format!("x\"{}\":\"0123456\"", "b".repeat(len));
+            assert_eq!(plain_key_end(text.as_bytes(), 1), Some(len + 3));
+            // Near the end nothing is said, and nothing is read beyond it.
+            let torn = plain_key_end(&text.as_bytes()[..len + 3], 1);
+            assert!(torn.is_none() || torn == Some(len + 3), "{len}");
         }
     }
 

@@ -68,6 +68,8 @@ impl Place<'_> {
 /// The key of one person, ready for use. It never shows itself.
 pub struct SubjectKey {
     name: KeyName,
+    /// The name as lines have it.
+    label: String,
     key: LessSafeKey,
 }
 
@@ -80,12 +82,17 @@ impl SubjectKey {
     /// The key with these bytes. Every 32 bytes are one; `None` is the cipher's to return, and it never does.
     pub fn new(name: KeyName, bytes: &[u8; 32]) -> Option<SubjectKey> {
         let key = UnboundKey::new(&AES_256_GCM, bytes).ok()?;
-        Some(SubjectKey { name, key: LessSafeKey::new(key) })
+        Some(SubjectKey { name, label: name.to_string(), key: LessSafeKey::new(key) })
     }
 
     /// Its name.
     pub fn name(&self) -> KeyName {
         self.name
+    }
+
+    /// Its name as lines have it.
+    pub(super) fn label(&self) -> &str {
+        &self.label
     }
 
     /// Appends nonce, cipher text and tag of a value's JSON text. `nonce` must never be used twice with a key. `None` if

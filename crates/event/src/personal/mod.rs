@@ -12,6 +12,7 @@ mod paths;
 mod reveal;
 mod rule;
 mod seal;
+mod subject;
 mod token;
 mod told;
 

@@ -97,31 +97,37 @@ impl Paths {
     pub(super) fn step(&self, from: Followed, key: &str) -> Followed {
         if from.taken == 0 && key == "changes" {
             // Their keys are paths in `before` and `after`; and they may be named themselves.
-            let own = self.continuing(from.fields, 0, key);
+            let own = self.continuing(from.fields, 0, key.as_bytes());
             return Followed { fields: own | self.of_states, taken: 1, without_side: 0, is_in_changes: true };
         }
         if memchr::memchr(b'.', key.as_bytes()).is_none() {
-            return self.one_step(from, key);
+            return self.one_step(from, key.as_bytes());
         }
         let key = if from.is_in_changes { key.replace('\\', "") } else { key.to_owned() };
-        key.split('.').fold(from, |from, part| self.one_step(from, part))
+        key.split('.').fold(from, |from, part| self.one_step(from, part.as_bytes()))
     }
 
-    fn one_step(&self, from: Followed, part: &str) -> Followed {
-        let mut without_side = match from.taken.checked_sub(1) {
-            Some(taken) => self.continuing(from.without_side, taken, part),
-            None => 0,
-        };
-        if from.is_in_changes && SIDES.contains(&part) {
-            without_side |= from.fields;
+    /// The same for a key without dots. Whoever is at the event's own members must not ask for `changes`.
+    #[inline]
+    pub(super) fn one_step(&self, from: Followed, part: &[u8]) -> Followed {
+        let mut without_side = 0;
+        if from.is_in_changes {
+            if let Some(taken) = from.taken.checked_sub(1) {
+                without_side = self.continuing(from.without_side, taken, part);
+            }
+            if SIDES.iter().any(|side| side.as_bytes() == part) {
+                without_side |= from.fields;
+            }
         }
         let fields = self.continuing(from.fields, from.taken, part);
         Followed { fields, taken: from.taken + 1, without_side, ..from }
     }
 
-    fn continuing(&self, fields: u128, taken: usize, part: &str) -> u128 {
+    #[inline]
+    fn continuing(&self, fields: u128, taken: usize, part: &[u8]) -> u128 {
         let Some(level) = self.levels.get(taken) else { return 0 };
-        let named = level.named.iter().find(|(name, _)| name == part).map_or(0, |(_, bits)| *bits);
+        let is_part = |(name, _): &&(String, u128)| name.as_bytes() == part;
+        let named = level.named.iter().find(is_part).map_or(0, |(_, bits)| *bits);
         fields & (level.any | named)
     }
 
@@ -130,6 +136,12 @@ impl Paths {
         let ending = |fields: u128, taken: usize| fields & self.ending.get(taken).copied().unwrap_or(0);
         let without_side = at.taken.checked_sub(1).map_or(0, |taken| ending(at.without_side, taken));
         first(ending(at.fields, at.taken) | without_side)
+    }
+
+    /// Whether no field names anything here or below.
+    #[inline]
+    pub(super) fn is_over(at: Followed) -> bool {
+        at.fields | at.without_side == 0
     }
 
     /// The first field that names something below here.

@@ -245,7 +245,7 @@ mod tests {
         let (mut sealed, mut text) = (Vec::new(), b"\"".to_vec());
         let place = Place { id: "a\"7", tenant, pointer };
         key().seal([9; 12], &place, plain.as_bytes(), &mut Vec::new(), &mut sealed).unwrap();
-        token::write(NAME, &sealed, None, &mut text);
+        token::write(&NAME.to_string(), &sealed, None, &mut text);
         String::from_utf8(text).unwrap() + "\""
     }
 

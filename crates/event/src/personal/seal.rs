@@ -1,9 +1,9 @@
 //! Seals the personal values in the rest of a line.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::Arc;
 
-use super::find::{self, Found};
+use super::find::{self, Found, Reach};
 use super::json;
 use super::key::{Place, SubjectKey, SubjectKeys};
 use super::paths::Paths;
@@ -20,7 +20,7 @@ const NOT_KEPT: &[u8] = b"\"***\"";
 /// The rules for personal values, ready for use.
 pub struct Personal {
     paths: Paths,
-    is_near: bool,
+    reach: Reach,
 }
 
 /// What was sealed in one line.
@@ -48,15 +48,15 @@ struct Buffers {
 }
 
 thread_local! {
-    static BUFFERS: RefCell<Buffers> = RefCell::default();
+    static BUFFERS: Cell<Option<Box<Buffers>>> = const { Cell::new(None) };
 }
 
 impl Personal {
     /// The rules of a policy; `None` if there is none.
     pub fn new(rules: &[PersonalRule]) -> Option<Personal> {
         let paths = Paths::new(rules);
-        let is_near = paths.are_near();
-        (!paths.fields.is_empty()).then_some(Personal { paths, is_near })
+        let reach = paths.reach();
+        (!paths.fields.is_empty()).then_some(Personal { paths, reach })
     }
 
     /// Whether a value at this path, such as `actor.id`, is personal.
@@ -74,7 +74,7 @@ impl Personal {
     }
 
     fn find(&self, text: &[u8], found: &mut Found) -> bool {
-        find::find(&self.paths, self.is_near, text, found)
+        find::find(&self.paths, self.reach, text, found)
     }
 
     /// The personal values in the rest of a line. `None` if this is not one; then nothing may be written.
@@ -202,23 +202,19 @@ impl Personal {
                 continue;
             }
             // Mostly all values are of one person.
-            let is_same = |(rule, _): &&(usize, _)| *rule == field.rule && !field.subject.has_wildcard;
-            let key = match last.as_ref().filter(is_same) {
-                Some((_, key)) => key.clone(),
-                None => {
-                    let key = keys.key_of(&found.subject(field, value, rest));
-                    last = Some((field.rule, key.clone()));
-                    key
-                }
-            };
-            let hash = field.is_searchable.then(|| hash(masker, text.as_deref(), plain)).flatten();
+            let is_same = |(rule, _): &(usize, _)| *rule == field.rule && !field.subject.has_wildcard;
+            if !last.as_ref().is_some_and(is_same) {
+                last = Some((field.rule, keys.key_of(&found.subject(field, value, rest))));
+            }
+            let key = last.as_ref().and_then(|(_, key)| key.as_deref());
             sealed.clear();
             let place = Place { id: &id, tenant: &tenant, pointer: &found.pointers[value.pointer.clone()] };
             let key = key.filter(|key| key.seal(keys.nonce(), &place, plain, additional, sealed).is_some());
             match key {
                 Some(key) => {
+                    let text = searched_for(text.as_deref(), plain).filter(|_| field.is_searchable);
                     out.push(b'"');
-                    token::write(key.name(), sealed, hash.as_deref(), out);
+                    token::write(key.label(), sealed, text.map(|text| (masker, text)), out);
                     out.push(b'"');
                     done.values += 1;
                 }
@@ -248,9 +244,9 @@ impl std::fmt::Debug for Personal {
 
 fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
     // A thread that is ending has none, and keeps none.
-    let mut buffers = BUFFERS.try_with(RefCell::take).unwrap_or_default();
+    let mut buffers = BUFFERS.try_with(Cell::take).ok().flatten().unwrap_or_default();
     let done = work(&mut buffers);
-    let _ = BUFFERS.try_with(|kept| kept.replace(buffers));
+    let _ = BUFFERS.try_with(|kept| kept.set(Some(buffers)));
     done
 }
 
@@ -259,10 +255,10 @@ fn string<'a>(text: &'a [u8], range: &std::ops::Range<usize>) -> std::borrow::Co
 }
 
 /// By what a value is searched for; a list or object by nothing.
-fn hash(masker: &Masker, text: Option<&str>, plain: &[u8]) -> Option<String> {
+fn searched_for<'a>(text: Option<&'a str>, plain: &'a [u8]) -> Option<&'a str> {
     match text {
-        Some(text) => Some(masker.hash(text)),
+        Some(text) => Some(text),
         None if matches!(plain.first(), Some(b'{' | b'[')) => None,
-        None => std::str::from_utf8(plain).ok().map(|plain| masker.hash(plain)),
+        None => std::str::from_utf8(plain).ok(),
     }
 }

@@ -97,6 +97,10 @@ fn check(fields: &[&str], event: &Event) -> String {
     assert!(!sealed.contains(SECRET), "{fields:?}: {sealed}");
     assert!(sealed.len() <= LINE_BYTES_MAX);
     assert_eq!(shown(&sealed, Some(&keys)), plain, "{fields:?}");
+    // However much of the text is looked at, the same is found.
+    let named = Event { id: Some(event.id.clone().unwrap_or("7".into())), ..event.clone() };
+    let hidden = |fields: &[&str]| shown(&lines(&self::personal(fields), &Held::default(), &named).0, None);
+    assert_eq!(hidden(fields), hidden(&[fields, &["own.none"]].concat()));
     assert!(Event::from_line(sealed.as_bytes()).is_ok());
     let by = |keys| Compared { rules: Some(&personal), keys };
     let masked = line::masked(&masker(), event).map_or_else(|| event.clone(), |(event, _)| event);

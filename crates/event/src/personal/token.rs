@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memchr::memmem::Finder;
 
 use super::key::{KeyName, NONCE_BYTES, TAG_BYTES};
+use crate::mask::Masker;
 
 pub(super) const PREFIX: &str = "erasable:";
 /// What a reader who may not see personal values sees in place of one.
@@ -63,20 +64,19 @@ impl<'a> Token<'a> {
     }
 }
 
-/// Appends a token's text, which JSON never has to escape.
-pub(super) fn write(key: KeyName, sealed: &[u8], hash: Option<&str>, out: &mut Vec<u8>) {
+/// Appends a token's text, which JSON never has to escape. `label` is the name of its key; `hashed` is what its value is
+/// searched for by, and what hashes that.
+pub(super) fn write(label: &str, sealed: &[u8], hashed: Option<(&Masker, &str)>, out: &mut Vec<u8>) {
     out.extend_from_slice(PREFIX.as_bytes());
-    write_hex(u64::from(key.file), 8, out);
-    out.push(b'-');
-    write_hex(key.slot, 1, out);
+    out.extend_from_slice(label.as_bytes());
     out.push(b':');
     let start = out.len();
     out.resize(start + cipher_len(sealed.len()), 0);
     // There is room for all of it.
     let _ = URL_SAFE_NO_PAD.encode_slice(sealed, &mut out[start..]);
-    if let Some(hash) = hash {
+    if let Some((masker, text)) = hashed {
         out.push(b':');
-        out.extend_from_slice(hash.as_bytes());
+        masker.write_hash(text, out);
     }
 }
 
@@ -90,12 +90,6 @@ pub(super) fn len_max(plain: usize, is_searchable: bool) -> usize {
     const HASH: usize = ":".len() + HASH_PREFIX.len() + 8 + 1 + 32;
     let head = PREFIX.len() + 8 + 1 + 16 + 1;
     head + cipher_len(NONCE_BYTES + plain + TAG_BYTES) + if is_searchable { HASH } else { 0 }
-}
-
-fn write_hex(number: u64, digits_min: u32, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(digits_min);
-    out.extend((0..digits).rev().map(|digit| HEX[(number >> (4 * digit)) as usize & 0xF]));
 }
 
 /// Whether a text has the form of a keyed hash: `hmac:KEYID:HEX`.
@@ -129,8 +123,8 @@ mod tests {
 
     fn text(sealed: &[u8], hash: Option<&str>) -> String {
         let mut text = Vec::new();
-        write(KEY, sealed, hash, &mut text);
-        String::from_utf8(text).unwrap()
+        write(&KEY.to_string(), sealed, None, &mut text);
+        String::from_utf8(text).unwrap() + &hash.map_or(String::new(), |hash| format!(":{hash}"))
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use trailseal_core::{Erased, WouldErase};
+use trailseal_event::{Index, Timestamp};
 
 /// What no erasure reaches, whatever the policy says.
 const COPIES: [&str; 3] = [
@@ -17,19 +18,24 @@ pub fn erased_json(erased: &Erased) -> Value {
         "dry_run": false,
         "keys": keys,
         "erased_by": erased_by.iter().map(|index| index.get()).collect::<Vec<_>>(),
-        "already": already.map(|(index, time)| json!({"index": index.get(), "time": time.to_string()})),
+        "already": already_json(*already),
     })
+}
+
+fn already_json(already: Option<(Index, Timestamp)>) -> Value {
+    already.map_or(Value::Null, |(index, time)| json!({"index": index.get(), "time": time.to_string()}))
 }
 
 /// What would be erased, and what would not.
 pub fn would_erase_json(would: &WouldErase) -> Value {
-    let WouldErase { keys, fields, plain, held_by, without_subject, .. } = would;
+    let WouldErase { keys, fields, plain, held_by, without_subject, already, .. } = would;
     let counts = |name: &str, counts: &[(String, u64)]| {
         counts.iter().map(|(field, count)| json!({"field": field, name: count})).collect::<Vec<_>>()
     };
     json!({
         "dry_run": true,
         "keys": keys,
+        "already": already_json(*already),
         "fields": counts("values", fields),
         "held_by": held_by.iter().map(|(hold, events)| json!({"hold": hold, "events": events})).collect::<Vec<_>>(),
         "not_reached": {

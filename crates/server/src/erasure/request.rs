@@ -15,7 +15,7 @@ use crate::access::Caller;
 use crate::body::{Bodies, parse};
 use crate::problem::Problem;
 use crate::retention::long;
-use crate::reviews::{Reviews, request_erasure};
+use crate::reviews::{Asked, Reviews, request_erasure};
 
 /// The maximum size of a reason.
 const REASON_BYTES_MAX: usize = 4_096;
@@ -63,7 +63,10 @@ pub(crate) async fn erase(
     }
     if reviews.needs_second_person_to_erase() {
         let asked = long(move || request_erasure(&reviews, &caller, &subject, request.reason.as_deref()));
-        return Ok((StatusCode::ACCEPTED, axum::Json(asked.await?)).into_response());
+        return Ok(match asked.await? {
+            Asked::Pending(asked) => (StatusCode::ACCEPTED, axum::Json(asked)).into_response(),
+            Asked::Already(erased) => axum::Json(erased_json(&erased)).into_response(),
+        });
     }
     let reason = request.reason;
     let erased = long(move || run_for(&trail, &caller, || trail.erase(&subject), [("reason", reason)]));

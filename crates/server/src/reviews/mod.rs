@@ -17,7 +17,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use erasure::request_erasure;
+pub(crate) use erasure::{Asked, request_erasure};
 pub(crate) use policy_change::{PolicyPut, finish_approved, put_policy};
 pub(crate) use requests::{decide, list, request};
 pub(crate) use retirement::request_retention;

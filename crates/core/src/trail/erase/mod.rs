@@ -24,7 +24,6 @@ use trailseal_event::{Index, Timestamp, held_identifier};
 use super::inner::Trail;
 use super::personal_keys::{each_line, erased_events};
 use super::retain::Hold;
-use super::secrets::load_mask_key;
 use crate::personal::{ErasedList, Erasing, KeySlot, KeyStore, ToErase, details};
 
 pub use error::EraseError;
@@ -170,10 +169,11 @@ impl Trail {
             return Ok(Vec::new());
         }
         let folder = self.folder();
-        let key = load_mask_key(folder)?;
+        let keys = self.mask_keys()?;
         let mut filters = Vec::with_capacity(holds.len());
         for hold in holds {
-            filters.push((hold.name.clone(), hold.filter()?.as_stored(key.as_ref()), 0));
+            // It may keep a hash of what the lines have in plain.
+            filters.push((hold.name.clone(), hold.filter()?.lasting(&keys), 0));
         }
         // Of what does not reach the disk in time, nothing is known yet.
         let _ = self.flush(SEAL_TIMEOUT);

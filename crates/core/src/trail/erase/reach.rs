@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use trailseal_event::personal::{KeyName, reveal, tokens};
-use trailseal_event::{Index, Object, Value};
+use trailseal_event::{Index, Object, Timestamp, Value};
 
 use super::super::inner::Trail;
 use super::super::personal_keys::each_line;
@@ -28,6 +28,8 @@ pub struct WouldErase {
     pub held_by: Vec<(String, u64)>,
     /// Values of events that do not say whose they are, of anybody: no erasure of one person reaches them.
     pub without_subject: Vec<(String, u64)>,
+    /// If there is nothing left to do: the event that erased the person before, and when.
+    pub already: Option<(Index, Timestamp)>,
     /// The key file. Copies of it elsewhere keep what is destroyed here.
     pub key_file: PathBuf,
 }
@@ -59,7 +61,8 @@ impl Trail {
         let names = |found: Vec<crate::personal::ToErase>| {
             found.iter().map(|key| keys.name(key.slot)).collect::<Vec<KeyName>>()
         };
-        let own = names(keys.keys_of(self.known_as(subject).iter().map(String::as_str)).0);
+        let (found, before) = keys.keys_of(self.known_as(subject).iter().map(String::as_str));
+        let own = names(found);
         let nobodys =
             if subject.is_empty() { Vec::new() } else { names(keys.keys_of(std::iter::once("")).0) };
         let (mut fields, mut plain, mut without) = (Counts::default(), Counts::default(), Counts::default());
@@ -91,6 +94,9 @@ impl Trail {
             plain: plain.into_vec(),
             held_by,
             without_subject: without.into_vec(),
+            already: before
+                .filter(|_| own.is_empty())
+                .map(|(by, at)| (Index::new(by), Timestamp::from_micros(at))),
             key_file: keys.path().to_owned(),
         })
     }

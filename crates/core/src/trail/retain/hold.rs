@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use trailseal_event::filter::{Filter, ResourceFilter, parse_time};
+use trailseal_event::mask::MaskKey;
 use trailseal_event::{Index, Object, Timestamp, Value};
 
 use super::super::inner::Trail;
+use super::super::secrets::{SecretError, load_mask_key};
 use super::super::slots::slots_in;
 use super::error::HoldError;
 use crate::deadline;
@@ -215,6 +217,12 @@ impl Trail {
             }
         }
         write(self.folder(), holds)
+    }
+
+    /// The keys by which a hold may keep a value as its hash: the trail's own, and one that the settings give.
+    pub(in super::super) fn mask_keys(&self) -> Result<Vec<MaskKey>, SecretError> {
+        let own = load_mask_key(self.folder())?;
+        Ok(self.inner.masker.given_key().cloned().into_iter().chain(own).collect())
     }
 
     /// How many events are announced and not removed yet. While it is held, nothing is announced and no hold changes.

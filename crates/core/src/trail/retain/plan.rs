@@ -8,11 +8,9 @@ use std::ops::ControlFlow;
 
 use trailseal_event::filter::Filter;
 use trailseal_event::line::parse_front;
-use trailseal_event::mask::MaskKey;
 use trailseal_event::{Index, Timestamp};
 
 use super::super::inner::Trail;
-use super::super::secrets::load_mask_key;
 use super::choice::{Choice, Fate};
 use super::error::RetainError;
 use super::hold::Hold;
@@ -103,12 +101,10 @@ pub(super) fn plan(
     let now = log.clock.now();
     let before = now.as_micros().saturating_sub(i64::from(rule.older_than_days) * DAY_MICROS);
     let mut filters = Vec::new();
-    let own = load_mask_key(trail.folder()).map_err(|error| RetainError::Damaged {
+    let keys = trail.mask_keys().map_err(|error| RetainError::Damaged {
         path: trail.folder().root().to_owned(),
         what: format!("has no readable masking key, so nobody knows what is held: {error}"),
     })?;
-    // The settings may have given another one.
-    let keys: Vec<MaskKey> = trail.inner.masker.given_key().cloned().into_iter().chain(own).collect();
     for hold in holds {
         filters.push((hold.name.clone(), hold.filter()?.lasting(&keys)));
     }

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use trailseal_core::FlushError;
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_event::filter::{Filter, parse_time};
+use trailseal_event::filter::{Filter, parse_span};
 use trailseal_event::personal::PersonalKeys;
 use trailseal_event::{Object, Timestamp, Value};
 use trailseal_index::{By, Cursor, First, Hit, Order, Search, SearchError};
@@ -118,19 +118,13 @@ fn span_micros(span: &Bound<'_, PyAny>) -> PyResult<i64> {
 
 /// The width of a histogram's bars: a timedelta, or text such as `15m`.
 pub(crate) fn span(span: &Bound<'_, PyAny>) -> PyResult<Duration> {
-    let micros = match kind_of(span) {
-        Kind::Timedelta => Some(span_micros(span)?),
-        _ => {
-            let (text, now) = (plain_text(span)?, SystemClock.now());
-            parse_time(&text, now).map(|then| now.as_micros() - then.as_micros())
-        }
+    let span = match kind_of(span) {
+        Kind::Timedelta => u64::try_from(span_micros(span)?).ok().map(Duration::from_micros),
+        _ => parse_span(&plain_text(span)?),
     };
-    match micros.filter(|micros| *micros >= 1_000_000) {
-        Some(micros) => Ok(Duration::from_micros(micros.unsigned_abs())),
-        None => {
-            Err(PyValueError::new_err("bucket is at least a second, such as \"15m\" or timedelta(hours=1)"))
-        }
-    }
+    span.filter(|span| *span >= Duration::from_secs(1)).ok_or_else(|| {
+        PyValueError::new_err("bucket is at least a second, such as \"15m\" or timedelta(hours=1)")
+    })
 }
 
 /// A question to all trails of a folder, that was noted and may be answered.

@@ -38,7 +38,7 @@ _FILTERS = {
     "session_id": "Of the context",
     "trace_id": "Of the context",
     "origin": "Of this trail",
-    "since": "From this time on, or an age such as `24h`",
+    "since": "From this time on: `2026-11-21T04:00`, `2026-03`, `yesterday`, `last week` (in UTC), or an age such as `24h`",
     "until": "Before this time",
     "recorded_since": "Recorded from this time on",
     "recorded_until": "Recorded before this time",

@@ -40,7 +40,7 @@ Resource: TypeAlias = "str | tuple[str, Id] | Mapping[str, Any] | HasId"
 Time: TypeAlias = "datetime | str"
 """A datetime, or text as in RFC 3339. A datetime without a time zone is taken as UTC."""
 Since: TypeAlias = "datetime | timedelta | str"
-"""A time, or an age such as ``timedelta(hours=24)`` or ``"24h"``."""
+"""A time, a text such as ``"2026-03"`` or ``"yesterday"``, or an age: ``timedelta(hours=24)`` or ``"24h"``."""
 OneOrMore: TypeAlias = str | Iterable[str]
 
 

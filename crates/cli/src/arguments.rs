@@ -22,23 +22,33 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// Above the flags that every command takes.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Flags of all commands.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Common {
     /// The trail's folder [default: ./trail, or TRAILSEAL_DIR]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     /// The settings file [default: trailseal.toml, if it exists]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Print the result as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
     /// Send the command to this server: record, import, policy set, key rotate, token, retain, hold, erase and sink
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "URL")]
     pub(crate) server: Option<String>,
     /// The token for --server
-    #[arg(long, global = true, value_name = "TOKEN", env = "TRAILSEAL_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = EVERYWHERE,
+        value_name = "TOKEN",
+        env = "TRAILSEAL_TOKEN",
+        hide_env_values = true
+    )]
     pub(crate) token: Option<String>,
 }
 
@@ -49,9 +59,9 @@ pub(crate) enum Command {
         after_help = "Example:\n  trailseal demo\n  trailseal query --dir trailseal-demo --outcome denied"
     )]
     Demo,
-    /// Append events, one JSON object per line
+    /// Append events: one JSON object per line, or one array, which is recorded whole or not at all
     #[command(
-        after_help = "Example:\n  echo '{\"action\":\"user.login\",\"actor\":{\"id\":\"u1\"}}' | trailseal record\n  trailseal record --ack durable --json events.jsonl"
+        after_help = "Example:\n  echo '{\"action\":\"user.login\",\"actor\":{\"id\":\"u1\"}}' | trailseal record\n  trailseal record --ack durable --json events.jsonl\n  trailseal record array.json"
     )]
     Record(Record),
     /// Append foreign records: CloudTrail, Okta, Kubernetes and others, or your own with a mapping file
@@ -127,7 +137,7 @@ pub(crate) enum Command {
     Succeed(Succeed),
     /// Serve the trail over HTTP, with a web viewer
     #[command(
-        after_help = "Example:\n  trailseal serve\n  trailseal serve --listen 127.0.0.1:0 --open\n  curl -H \"Authorization: Bearer $TOKEN\" -d '{\"action\":\"user.login\"}' http://127.0.0.1:8410/v1/events"
+        after_help = "Example, to try it without a token:\n  trailseal serve --open &\n  curl -s --retry 9 --retry-connrefused http://127.0.0.1:8410/v1/events -d '{\"action\":\"user.login\"}'\n\nExample:\n  trailseal serve --listen 127.0.0.1:0"
     )]
     Serve(Serve),
     /// Make, list or revoke tokens for the server
@@ -177,12 +187,27 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Sink,
     },
+    /// Print a manual page, or write all of them to a folder
+    #[command(
+        after_help = "Example:\n  trailseal man | man -l -\n  trailseal man policy set | man -l -\n  trailseal man --out /usr/local/share/man/man1"
+    )]
+    Man(Man),
     /// Print completions for a shell
     #[command(after_help = "Example:\n  trailseal completions bash > /etc/bash_completion.d/trailseal")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Args)]
+pub(crate) struct Man {
+    /// The command [default: trailseal itself]
+    #[arg(value_name = "COMMAND", conflicts_with = "out")]
+    pub(crate) command: Vec<String>,
+    /// The folder for the pages of all commands
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -251,7 +276,7 @@ pub(crate) enum Token {
         /// Restrict the token to this tenant
         #[arg(long, value_name = "TENANT")]
         tenant: Option<String>,
-        /// When the token expires: an age such as 90d, or a time
+        /// When the token expires: 90d, or a time such as 2027-01-01
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
     },
@@ -338,7 +363,7 @@ pub(crate) struct Query {
     #[command(flatten)]
     pub(crate) filters: Filters,
     /// The maximum number of events [default: 50 as a table, otherwise all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) limit: Option<u64>,
     /// Continue where an earlier page ended
     #[arg(long, value_name = "CURSOR")]

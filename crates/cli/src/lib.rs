@@ -21,9 +21,10 @@ use signal_hook::consts::SIGXFSZ;
 
 /// Runs the command with these arguments, of which the first is the program's name. Returns the exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let arguments = match arguments::Arguments::try_parse_from(arguments) {
+    let given: Vec<OsString> = arguments.into_iter().collect();
+    let arguments = match arguments::Arguments::try_parse_from(&given) {
         Ok(arguments) => arguments,
-        Err(error) => return usage::report(&error),
+        Err(error) => return usage::report(&error, &given),
     };
     match outlive_a_file_size_limit().and_then(|()| commands::run(arguments)) {
         Ok(()) => 0,

@@ -1,5 +1,6 @@
 //! How events are printed: a table for people, lines as stored, CSV for spreadsheets.
 
+mod fold;
 mod table;
 mod thousands;
 
@@ -13,9 +14,10 @@ use trailseal_event::{Event, Outcome, Recorded, Resource};
 use trailseal_export::{CSV_HEADER, Row, write_csv_row};
 use trailseal_index::{Hit, Search};
 
-pub(crate) use table::printable;
-use table::{Cells, Layout, TITLES, cut, width};
-pub(crate) use thousands::thousands;
+pub(crate) use fold::folded;
+use table::{Cells, Layout, TITLES};
+pub(crate) use table::{cut, printable, width};
+pub(crate) use thousands::{bytes, thousands};
 
 use crate::arguments::Format;
 

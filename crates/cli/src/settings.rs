@@ -109,11 +109,16 @@ impl Settings {
         self.given.get("dir").map_or_else(|| PathBuf::from("trail"), |given| PathBuf::from(&given.value))
     }
 
+    /// Whether the size of the handoff was chosen.
+    pub(crate) fn sets_handoff_size(&self) -> bool {
+        self.given.contains_key("handoff.size")
+    }
+
     /// Options for a command that writes and then ends.
     pub(crate) fn one_shot_options(&self) -> Outcome<Options> {
         let mut options = self.options()?;
         options.one_shot = true;
-        if !self.given.contains_key("handoff.size") {
+        if !self.sets_handoff_size() {
             options.handoff.size_bytes = ONE_SHOT_HANDOFF_BYTES;
         }
         // Such a command reads as fast as the disk writes; a full handoff is no reason to refuse its input.
@@ -322,7 +327,7 @@ mod tests {
             ("mode = \"fast\"\n", "t.toml:1:8: `mode` cannot be \"fast\": use sync, async, sampled or off"),
             (
                 "\n[handoff]\n  sise = 3\n",
-                "t.toml:3:3: there is no setting `handoff.sise`: use one of origin",
+                "t.toml:3:3: there is no setting `handoff.sise`: did you mean `handoff.size`?",
             ),
             ("[handoff]\nsize = \"big\"\n", "t.toml:2:8: `handoff.size` cannot be \"big\": use a size"),
             ("mode = \n", "t.toml:1:"),
@@ -340,7 +345,14 @@ mod tests {
             ("# é\nsegment = { compress = 3.5 }", "t.toml:2:24: `segment.compress` cannot be \"float\""),
             ("origin = \"two words\"", "t.toml:1:10: `origin` cannot be \"two words\": use a name such as"),
             ("dir = \"\"", "t.toml:1:7: `dir` cannot be \"\": use a folder"),
-            ("[store]\nurl = 1", "t.toml:1:2: there is no setting `store`"),
+            ("[store]\nurl = 1", "t.toml:1:2: there is no setting `store`: use one of origin"),
+            ("[handof]\nsize = 1", "t.toml:1:2: there is no setting `handof`: did you mean `handoff`?"),
+            (
+                "disk_reserv = 1",
+                "t.toml:1:1: there is no setting `disk_reserv`: did you mean `disk_reserve`?",
+            ),
+            ("listen = 1", "t.toml:1:1: there is no setting `listen`: did you mean `server.listen`?"),
+            ("xy = 1", "t.toml:1:1: there is no setting `xy`: use one of origin"),
             ("[server]\nlisten = 1", "t.toml:2:10: `server.listen` cannot be \"1\": use an address"),
             (
                 "[server]\ntrusted_proxies = [\"10/8\"]",

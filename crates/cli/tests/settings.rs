@@ -78,7 +78,7 @@ fn mistakes_stop_every_command_with_their_place() {
     place.write("trailseal.toml", "mood = 1\n");
     place
         .run_all(&["stats"])
-        .could_not(&["trailseal.toml:1:1: there is no setting `mood`: use one of origin, dir"]);
+        .could_not(&["trailseal.toml:1:1: there is no setting `mood`: did you mean `mode`?"]);
     place.run_all(&["stats", "--config", "nothing.toml"]).could_not(&["could not read nothing.toml"]);
     std::fs::remove_file(place.path("trailseal.toml")).unwrap();
     let with = |name: &str, value: &std::ffi::OsStr| {
@@ -121,7 +121,7 @@ fn doctor_finds_what_is_wrong_and_says_how_to_mend_it() {
     let place = Place::new();
     assert_eq!(place.run_all(&["doctor", "--json"]).no().json()["findings"][0]["code"], "no_trail");
     let place = Place::with("{\"action\":\"a\"}");
-    assert!(place.run_all(&["doctor"]).ok().out.contains("nothing is wrong"));
+    assert!(place.run_all(&["doctor"]).ok().out.contains("no problem, but 1 recommendation"));
     let key = place.path("trail/keys/signing.key");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let found = place.run_all(&["doctor", "--json"]).no().json();

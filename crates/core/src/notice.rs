@@ -228,8 +228,8 @@ impl std::fmt::Display for Notice {
             Notice::DiskReserveReached { free_bytes } => {
                 write!(
                     formatter,
-                    "only {} MiB are free: new events are refused until there is more space",
-                    free_bytes >> 20
+                    "only {} KiB are free: new events are refused until there is more space",
+                    free_bytes >> 10
                 )
             }
             Notice::DiskReserveLeft => {

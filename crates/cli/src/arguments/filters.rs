@@ -47,7 +47,8 @@ pub(crate) struct Filters {
     /// The trail's origin
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
-    /// Events at or after this time: 2026-11-21T04:00:00Z, 2026-11-21, or an age such as 24h
+    /// Events at or after this time: 2026-11-21T04:00, 2026-11-21, 2026-11 (in UTC), yesterday, "last week", or an age
+    /// such as 24h
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Events before this time

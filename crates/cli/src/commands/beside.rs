@@ -3,15 +3,15 @@
 mod import;
 mod post;
 
-use std::io::{BufReader, ErrorKind, Read, Write as _};
-use std::path::Path;
+use std::io::{ErrorKind, Write as _};
 
 use serde_json::{Value, json};
 use trailseal_event::policy::Mode;
 use trailseal_event::{Event, Warning, Warnings};
 
 use super::input;
-use super::record::{LINE_BYTES_MAX, Told, read_line};
+use super::record::refused::Refused;
+use super::record::{LINE_BYTES_MAX, Told, array, lines_of, read_line};
 use super::text::write_text;
 use crate::arguments::{Ack, Policy, Record};
 use crate::failure::{Failure, Outcome};
@@ -22,9 +22,9 @@ use post::{Lines, Post};
 
 /// `record`, done by the server.
 pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> Outcome {
-    let input: Box<dyn Read> = match arguments.file.as_deref() {
-        Some(path) if path != Path::new("-") => Box::new(input::open(path)?),
-        _ => Box::new(std::io::stdin()),
+    let mut input = match input::of_events(arguments.file.as_deref())? {
+        Some(file) => lines_of(file),
+        None => lines_of(std::io::stdin()),
     };
     let ack = match arguments.ack {
         None | Some(Ack::Accepted) => "accepted",
@@ -37,16 +37,28 @@ pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> O
             format!("/v1/events?ack={ack}{}", if arguments.strict { "&strict=true" } else { "" }),
         ),
         lines: Lines::default(),
-        so_far: SoFar { json, is_read: true, recorded: 0, failed: 0, told: Told::default() },
+        so_far: SoFar {
+            json,
+            is_read: true,
+            recorded: 0,
+            failed: 0,
+            told: Told::default(),
+            refused: Refused::default(),
+        },
     };
-    let mut input = BufReader::with_capacity(1 << 18, input);
-    let mut line = Vec::new();
+    let (mut line, mut is_begun) = (Vec::new(), false);
     for number in 1u64.. {
         line.clear();
         let is_line = read_line(&mut input, &mut line);
         if !is_line.map_err(|error| Failure::could_not(format!("could not continue reading: {error}")))? {
             break;
         }
+        if !is_begun && array::begins_in(&line) {
+            line.push(b'\n');
+            sending.send_array(&array::read_rest(line, &mut input)?)?;
+            break;
+        }
+        is_begun |= !array::is_blank(&line);
         sending.add(number, line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii())?;
         // Reported as soon as the server has it, before waiting for more input.
         if memchr::memchr(b'\n', input.buffer()).is_none() {
@@ -54,7 +66,8 @@ pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> O
         }
     }
     sending.send()?;
-    let SoFar { recorded, failed, told, .. } = sending.so_far;
+    let SoFar { recorded, failed, told, mut refused, .. } = sending.so_far;
+    refused.finish();
     if !json {
         told.finish();
         let not_recorded =
@@ -79,6 +92,7 @@ struct SoFar {
     recorded: u64,
     failed: u64,
     told: Told,
+    refused: Refused,
 }
 
 impl Sending<'_> {
@@ -95,6 +109,23 @@ impl Sending<'_> {
         if self.lines.are_enough() { self.send() } else { Ok(()) }
     }
 
+    /// Sends an array, which is recorded whole or not at all.
+    fn send_array(&mut self, array: &[u8]) -> Outcome {
+        let count = array::texts_of(array)?.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let answer = self.post.ask(array)?;
+        let places: Vec<String> = (0..count).map(|place| format!("event {place}")).collect();
+        if matches!(answer.status, 202 | 504) {
+            return self.so_far.take_receipts(&places, answer.status, &answer.body);
+        }
+        let problem = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        tell(&format!("nothing was recorded: {}", detail(&problem, answer.status)));
+        self.so_far.failed += count as u64;
+        Ok(())
+    }
+
     /// Sends the pending lines.
     fn send(&mut self) -> Outcome {
         let lines = self.lines.take();
@@ -104,23 +135,35 @@ impl Sending<'_> {
 
 impl SoFar {
     fn take(&mut self, lines: &[(u64, Vec<u8>)], status: u16, body: &[u8]) -> Outcome {
-        let answer: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-        if status != 202 && status != 504 {
-            for (number, _) in lines {
-                tell(&format!("line {number}: not recorded: {}", detail(&answer, status)));
-            }
-            self.failed += lines.len() as u64;
-            return Ok(());
+        let places: Vec<String> = lines.iter().map(|(number, _)| format!("line {number}")).collect();
+        if matches!(status, 202 | 504) {
+            return self.take_receipts(&places, status, body);
         }
+        let answer: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+        let reason = detail(&answer, status);
+        for place in &places {
+            match status {
+                // The server cannot take any event now.
+                429 | 503 => self.refused.add(place, &reason),
+                _ => tell(&format!("{place}: not recorded: {reason}")),
+            }
+        }
+        self.failed += lines.len() as u64;
+        Ok(())
+    }
+
+    /// What became of events that were taken.
+    fn take_receipts(&mut self, places: &[String], status: u16, body: &[u8]) -> Outcome {
+        let answer: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
         if status == 504 {
             tell(&detail(&answer, status));
-            self.failed += lines.len() as u64;
+            self.failed += places.len() as u64;
         }
         self.recorded += answer["accepted"].as_u64().unwrap_or(0);
         let receipts = answer["events"].as_array().map_or(&[][..], Vec::as_slice);
         if !self.json {
-            for ((number, _), receipt) in lines.iter().zip(receipts) {
-                self.told.add(*number, &warnings_of(receipt));
+            for (place, receipt) in places.iter().zip(receipts) {
+                self.told.add(place, &warnings_of(receipt));
             }
         }
         self.tell_receipts(receipts)

@@ -186,6 +186,8 @@ fn copy_folder(from: &Path, to: &Path) -> Outcome {
     Ok(())
 }
 
+/// As it is said elsewhere, but within the columns that there are.
 fn indented(text: &str) -> String {
-    text.trim_end().lines().map(|line| format!("   {line}\n")).collect()
+    let folded = |line: &str| output::folded(&format!("   {line}"), output::width(), "      ", true);
+    text.trim_end().lines().map(|line| folded(line).trim_end().to_owned() + "\n").collect()
 }

@@ -3,7 +3,7 @@
 mod personal;
 mod policy;
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trailseal_core::file::{Files, StdFiles};
 use trailseal_core::verify::{KeptMissing, kept_missing};
-use trailseal_core::{Options, ReadError, Reader, trails_in};
+use trailseal_core::{HandoffPlace, Options, ReadError, Reader, trails_in};
 use trailseal_event::mask::{MaskOptions, Masker};
 use trailseal_index::IndexView;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, with_causes};
+use crate::output::{bytes, folded, printable, width};
 use crate::settings::Settings;
 
 /// One finding.
@@ -31,26 +32,27 @@ const ADVICE: [&str; 4] = ["no_anchor", "mask_patterns", "inode_numbers", "perso
 /// An ordinary event as it appears in a line.
 const ORDINARY: &[u8] = br#""id":"01a1fd54-70e3-7b34-9fe6-f7d0a73d8416","time":"2026-11-21T08:58:52.003315Z","tenant":"acme","category":"data_change","action":"invoice.update","severity":"info","outcome":"success","actor":{"id":"u-10432","type":"user","name":"Ada Example"},"resource":{"type":"invoice","id":"inv-2026-0042"},"before":{"status":"open","amount":129900},"after":{"status":"paid","amount":129900},"changes":{"status":{"before":"open","after":"paid"}},"details":{"reason":"monthly run","batch":17},"context":{"ip":"203.0.113.9","user_agent":"Mozilla/5.0 (X11; Linux x86_64)","request_id":"req-7f3a9c2e11d04b55","correlation_id":"corr-51c0ffee0042"}}"#;
 
-/// Every code that a finding can have.
-#[cfg(test)]
-const CODES: [&str; 17] = [
-    "no_trail",
+/// Every code that a finding can have, the worst first.
+const CODES: [&str; 19] = [
     "damaged",
     "checkpoint",
-    "key_permissions",
+    "kept_missing",
+    "policy",
     "key_missing",
+    "key_permissions",
+    "personal_keys",
+    "personal_permissions",
+    "no_access",
+    "no_trail",
     "disk_reserve",
     "unsealed",
     "not_closed",
+    "handoff_memory",
     "index",
-    "policy",
-    "kept_missing",
     "no_anchor",
-    "mask_patterns",
-    "inode_numbers",
-    "personal_keys",
-    "personal_permissions",
     "personal_master",
+    "inode_numbers",
+    "mask_patterns",
 ];
 
 pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
@@ -58,6 +60,7 @@ pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
     let mut findings = Vec::new();
     examine(settings, &options, &mut findings);
     let is_well = findings.iter().all(|finding| ADVICE.contains(&finding.code));
+    findings.sort_by_key(|finding| CODES.iter().position(|code| *code == finding.code));
     let mut out = std::io::stdout();
     if json {
         let rows: Vec<_> = settings
@@ -71,20 +74,42 @@ pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
             .collect();
         writeln!(out, "{}", serde_json::json!({"ok": is_well, "findings": found, "settings": rows}))?;
     } else {
-        writeln!(out, "settings")?;
-        for (name, value, source) in settings.table() {
-            let value = if value.is_empty() { "(none)" } else { &value };
-            writeln!(out, "  {name:<26} {value:<28} {source}")?;
-        }
-        writeln!(out)?;
-        for Finding { code, what, mend } in &findings {
-            writeln!(out, "{code}: {what}\n  {mend}")?;
-        }
-        if is_well {
-            writeln!(out, "nothing is wrong")?;
-        }
+        tell_settings(&mut out, settings)?;
+        tell_findings(&mut out, &findings)?;
     }
     if is_well { Ok(()) } else { Err(Failure::No(None)) }
+}
+
+fn tell_settings(out: &mut impl Write, settings: &Settings) -> Outcome {
+    let rows = settings.table();
+    let longest = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+    writeln!(out, "settings")?;
+    for (name, value, source) in rows {
+        let value = if value.is_empty() { "(none)" } else { &value };
+        writeln!(out, "  {name:<longest$} {value:<26} {source}")?;
+    }
+    Ok(writeln!(out)?)
+}
+
+/// The worst comes first, and nothing after them.
+fn tell_findings(out: &mut impl Write, findings: &[Finding]) -> Outcome {
+    let advice = findings.iter().filter(|finding| ADVICE.contains(&finding.code)).count();
+    let counted = |number: usize, one: &str| match number {
+        1 => format!("1 {one}"),
+        number => format!("{number} {one}s"),
+    };
+    let problems = findings.len() - advice;
+    match (problems, advice) {
+        (0, 0) => writeln!(out, "nothing is wrong")?,
+        (0, _) => writeln!(out, "no problem, but {}:", counted(advice, "recommendation"))?,
+        (_, 0) => writeln!(out, "{}:", counted(problems, "problem"))?,
+        _ => writeln!(out, "{} and {}:", counted(problems, "problem"), counted(advice, "recommendation"))?,
+    }
+    for Finding { code, what, mend } in findings {
+        let fold = |text: &str| folded(&printable(text), width(), "  ", false);
+        writeln!(out, "{}\n{}", fold(&format!("{code}: {what}")), fold(&format!("  {mend}")))?;
+    }
+    Ok(())
 }
 
 fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) {
@@ -115,13 +140,18 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
                 let mend = "record an event to create the trail, or name its folder with --dir";
                 return add("no_trail", error.to_string(), mend);
             }
+            Err(error) if is_closed_to_us(&error) => {
+                let mend = "run it as the user who owns the folder, or let this user read it";
+                return add("no_access", with_causes(&error), mend);
+            }
             Err(error) => {
                 let mend = "leave the folder unchanged and run `trailseal verify`";
-                return add("damaged", error.to_string(), mend);
+                return add("damaged", with_causes(&error), mend);
             }
         }
     }
     check_disk(&dir, options, &mut add);
+    check_handoff(&dir, options, &mut add);
     check_patterns(options, &mut add);
     if options.anchors.is_empty() {
         let what =
@@ -134,6 +164,21 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
     }
 }
 
+/// Whether only a lack of permission keeps the trail from being read.
+fn is_closed_to_us(error: &ReadError) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == ErrorKind::PermissionDenied)
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 type Add<'a> = dyn FnMut(&'static str, String, &str) + 'a;
 
 fn check_disk(dir: &Path, options: &Options, add: &mut Add<'_>) {
@@ -141,12 +186,36 @@ fn check_disk(dir: &Path, options: &Options, add: &mut Add<'_>) {
     let reserve = options.disk_reserve_bytes.unwrap_or((256 << 20).min(total / 20));
     if free < reserve {
         let what = format!(
-            "{} MiB are free, less than the disk reserve of {} MiB: new events are refused",
-            free >> 20,
-            reserve >> 20
+            "{} are free, less than the disk reserve of {}: new events are refused",
+            bytes(free),
+            bytes(reserve)
         );
         add("disk_reserve", what, "free some space, or lower disk_reserve");
     }
+}
+
+/// Whether the handoff's file has room. A process that holds the trail has made its own.
+fn check_handoff(dir: &Path, options: &Options, add: &mut Add<'_>) {
+    let place = match &options.handoff.place {
+        HandoffPlace::InTrail => dir.join("handoff"),
+        HandoffPlace::File(path) => path.clone(),
+        HandoffPlace::Memory => return,
+    };
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok((free, total)) = StdFiles.free_bytes(folder) else { return };
+    let size = options.handoff.size_bytes;
+    if place.exists() || size <= free {
+        return;
+    }
+    let what = format!(
+        "the handoff of {} does not fit into {}, where {} of {} are free: a process that keeps the trail open, such as \
+         `serve`, has it in plain memory, and loses what is not yet written if it is killed",
+        bytes(size),
+        folder.display(),
+        bytes(free),
+        bytes(total)
+    );
+    add("handoff_memory", what, "set handoff.size to less, or handoff.path to a place with room");
 }
 
 fn check_key(reader: &Reader, options: &Options, add: &mut Add<'_>) {
@@ -164,7 +233,7 @@ fn check_key(reader: &Reader, options: &Options, add: &mut Add<'_>) {
                 "chmod 600 the file, and rotate the key if somebody may have read it",
             );
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             let what = format!(
                 "the signing key {} is missing: the trail cannot be opened for writing",
                 path.display()
@@ -308,7 +377,7 @@ mod tests {
 
     #[test]
     fn codes_are_changed_on_purpose_only() {
-        assert_eq!(CODES.len(), 17);
+        assert_eq!(CODES.len(), 19);
         let source = include_str!("doctor.rs");
         for code in CODES {
             assert!(source.matches(&format!("\"{code}\"")).count() >= 2, "{code} is never found");

@@ -8,6 +8,7 @@ use std::cell::OnceCell;
 
 use trailseal_core::{AnyEvent, RecordError, RecordOptions, Status, Trail};
 
+use super::record::refused::is_by_trail;
 use super::writing::{close_trail, open_trail};
 use crate::arguments::Import;
 use crate::failure::Outcome;
@@ -54,7 +55,7 @@ fn take(trail: &Trail, place: Place, event: &[u8], summary: &mut Summary) -> Out
             Status::Repeated { .. } => summary.repeated += 1,
             Status::SampledOut | Status::Off => summary.left_out += 1,
             // The policy lets a request continue without it. But a silent import would pass for a complete one.
-            Status::Refused => summary.fail(place, REFUSED.to_owned()),
+            Status::Refused => summary.refuse(place, REFUSED.to_owned()),
             Status::Accepted | Status::Durable | Status::Stored | Status::Unconfirmed => {
                 summary.recorded += 1
             }
@@ -70,6 +71,7 @@ fn take(trail: &Trail, place: Place, event: &[u8], summary: &mut Summary) -> Out
         ),
         // None of the following records would be accepted.
         Err(error @ (RecordError::FolderMoved | RecordError::Read(_))) => return Err(error.into()),
+        Err(error) if is_by_trail(&error) => summary.refuse(place, error.to_string()),
         Err(error) => summary.fail(place, error.to_string()),
     }
     Ok(())

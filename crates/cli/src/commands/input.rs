@@ -3,6 +3,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal as _, Read, Stdin};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::Duration;
@@ -63,6 +64,23 @@ pub(super) fn open(path: &Path) -> Outcome<File> {
             path.display()
         ))),
         None => Ok(file),
+    }
+}
+
+/// What the user named as the source of events, or standard input if that is a file and no pipe or terminal: what is
+/// there already, and can be looked at before the trail is opened.
+pub(super) fn of_events(path: Option<&Path>) -> Outcome<Option<File>> {
+    if let Some(path) = path.filter(|path| *path != Path::new("-")) {
+        return open(path).map(Some);
+    }
+    let failed = |error| Failure::could_not(format!("could not read standard input: {error}"));
+    let file = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
+    let found = file.metadata().map_err(failed)?;
+    match has_no_events(&file, &found) {
+        Some(what) => Err(Failure::could_not(format!(
+            "could not read standard input: it is {what}: give a file or a pipe"
+        ))),
+        None => Ok(found.is_file().then_some(file)),
     }
 }
 

@@ -14,6 +14,7 @@ mod hold;
 mod import;
 mod input;
 mod key;
+mod man;
 mod mask;
 pub(crate) mod policy;
 pub(crate) mod prove;
@@ -70,6 +71,9 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         clap_complete::generate(shell, &mut Arguments::command(), "trailseal", &mut text);
         return Ok(std::io::stdout().write_all(&text)?);
     }
+    if let Command::Man(man) = &command {
+        return man::run(man);
+    }
     let is_dir_given = common.dir.is_some();
     let settings = Settings::load(&common)?;
     let json = common.json;
@@ -123,7 +127,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Hold { command } => hold::run(&settings, &command, json),
         Command::Sink { command } => sink::run(&settings, &command, json),
         Command::Erase(erase) => erase::run(&settings, &erase, json),
-        Command::Completions { .. } => Ok(()),
+        Command::Man(_) | Command::Completions { .. } => Ok(()),
     }
 }
 

@@ -1,19 +1,25 @@
-//! `trailseal record`: records events, one JSON object per line.
+//! `trailseal record`: records events, one JSON object per line, or an array of them.
+
+pub(super) mod array;
+pub(super) mod refused;
 
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write as _};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use trailseal_core::{Ack as Level, AnyEvent, PendingReceipt, RecordError, RecordOptions, Status, Trail};
+use refused::{Refused, is_by_trail};
+use trailseal_core::{
+    Ack as Level, AnyEvent, Options, PendingReceipt, Receipt, RecordError, RecordOptions, Status, Submission,
+    Submitter, Trail,
+};
 use trailseal_event::policy::OnFailure;
 use trailseal_event::{Index, Warnings};
 
 use super::input::{self, InputFor};
 use super::writing::{close_trail, open_trail_with};
 use crate::arguments::{Ack, Record};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, with_causes};
 use crate::output::{tell, thousands};
 use crate::settings::Settings;
 
@@ -33,32 +39,37 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
     if arguments.ack == Some(Ack::Store) && !settings.uses_index()? {
         return Err(Failure::could_not("there is no store: set index.enabled = true, or use --ack durable"));
     }
-    let file = match arguments.file.as_deref() {
-        Some(path) if path != Path::new("-") => Some(input::open(path)?),
-        _ => None,
-    };
+    let mut file = input::of_events(arguments.file.as_deref())?.map(lines_of);
     let mut options = settings.one_shot_options()?;
     options.strict = arguments.strict;
-    let trail = open_trail_with(settings, options)?;
-    let input: Box<dyn Read> = match file {
-        Some(file) => Box::new(file),
-        None => Box::new(InputFor::new(&trail)),
-    };
-    let mut input = BufReader::with_capacity(1 << 18, input);
+    // An array that is there already is read first: what cannot be read makes no trail.
+    let array = file.as_mut().map(array_in).transpose()?.flatten();
+    if let Some(array) = &array {
+        let texts = array::texts_of(array)?;
+        make_room(settings, &mut options, &texts);
+    }
+    let trail = open_trail_with(settings, options.clone())?;
     let level = level(arguments.ack);
     let mut session = Session {
         level,
         options: ONCE.ack(level).room_wait(trail.room_wait()),
         settings,
         is_hung_up: hang_ups()?,
-        trail: &trail,
+        trail: trail.clone(),
+        opening: options,
         out: json.then(|| BufWriter::with_capacity(1 << 16, std::io::stdout())),
         pending: Vec::new(),
         counts: Counts::default(),
         told: Told::default(),
+        refused: Refused::default(),
     };
-    let read = session.read_all(&mut input);
-    let Session { counts, told, .. } = session;
+    let read = match (array, file) {
+        (Some(array), _) => session.take_array(&array),
+        (None, Some(mut file)) => session.read_all(&mut file),
+        (None, None) => session.read_all(&mut lines_of(InputFor::new(&trail))),
+    };
+    let Session { counts, told, trail, mut refused, .. } = session;
+    refused.finish();
     if let Some(error) = input::moved(&trail) {
         // What was accepted goes into the moved folder. If the folder was removed, there is nothing to wait for.
         let _ = trail.close(CLOSE_MOVED_TIMEOUT);
@@ -72,6 +83,35 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
         tell(&counts.summary());
     }
     if counts.bad + counts.unconfirmed + counts.refused > 0 { Err(Failure::No(None)) } else { Ok(()) }
+}
+
+/// Where lines come from.
+pub(super) type Lines = BufReader<Box<dyn Read>>;
+
+pub(super) fn lines_of(input: impl Read + 'static) -> Lines {
+    BufReader::with_capacity(1 << 18, Box::new(input))
+}
+
+/// The array that the input is, if it is one. Otherwise nothing of it is taken away.
+fn array_in(input: &mut Lines) -> Outcome<Option<Vec<u8>>> {
+    let begins = loop {
+        match input.fill_buf() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => break array::begins_in(other.map_err(could_not_continue)?),
+        }
+    };
+    if begins { array::read_rest(Vec::new(), input).map(Some) } else { Ok(None) }
+}
+
+fn could_not_continue(error: std::io::Error) -> Failure {
+    Failure::could_not(format!("could not continue reading: {error}"))
+}
+
+/// An array goes in whole, so its lines must fit into the handoff together. What the settings say stays.
+fn make_room(settings: &Settings, options: &mut Options, texts: &[&[u8]]) {
+    if !settings.sets_handoff_size() {
+        options.handoff.size_bytes = options.handoff.size_bytes.max(array::handoff_bytes(texts));
+    }
 }
 
 #[derive(Default)]
@@ -113,12 +153,12 @@ pub(super) struct Told {
 const WARNINGS_SHOWN: usize = 3;
 
 impl Told {
-    /// Reports warnings about a line of the input.
-    pub(super) fn add(&mut self, number: u64, warnings: &Warnings) {
+    /// Reports warnings about a place in the input.
+    pub(super) fn add(&mut self, place: &str, warnings: &Warnings) {
         let shown = warnings.told.iter().take(WARNINGS_SHOWN - self.shown);
         let before = self.shown;
         for warning in shown {
-            tell(&format!("warning: line {number}: {warning}"));
+            tell(&format!("warning: {place}: {warning}"));
             self.shown += 1;
         }
         self.more += warnings.count() - (self.shown - before) as u64;
@@ -148,20 +188,25 @@ struct Waiting {
 
 impl Waiting {
     fn new(pending: &PendingReceipt, level: Level) -> Waiting {
-        let receipt = pending.receipt();
+        Waiting::of(pending.receipt(), Some(pending), level)
+    }
+
+    /// For one of several events; `newest` is what all of them wait for, if they do.
+    fn of(receipt: &Receipt, newest: Option<&PendingReceipt>, level: Level) -> Waiting {
         let repeats_retired = match receipt.status {
             Status::Repeated { retired } => Some(retired),
             _ => None,
         };
         let is_repeat = repeats_retired.is_some();
+        let own = newest.map_or(Level::Accepted, PendingReceipt::level);
         Waiting {
             index: receipt.index,
             id: receipt.id.as_str().to_owned(),
             status: receipt.status,
             repeats_retired,
-            level: if is_repeat { level.max(pending.level()) } else { pending.level() },
-            timeout: pending.timeout(),
-            on_failure: if is_repeat { OnFailure::Deny } else { pending.on_failure() },
+            level: if is_repeat { level.max(own) } else { own },
+            timeout: newest.map_or(Duration::ZERO, PendingReceipt::timeout),
+            on_failure: newest.filter(|_| !is_repeat).map_or(OnFailure::Deny, PendingReceipt::on_failure),
             warnings: receipt.warnings().cloned(),
         }
     }
@@ -196,7 +241,9 @@ impl Waiting {
 }
 
 struct Session<'a> {
-    trail: &'a Trail,
+    trail: Trail,
+    /// How it was opened.
+    opening: Options,
     level: Level,
     options: RecordOptions,
     settings: &'a Settings,
@@ -206,18 +253,23 @@ struct Session<'a> {
     pending: Vec<Waiting>,
     counts: Counts,
     told: Told,
+    refused: Refused,
 }
 
 impl Session<'_> {
-    fn read_all(&mut self, input: &mut BufReader<Box<dyn Read>>) -> Outcome {
-        let mut line = Vec::new();
+    fn read_all(&mut self, input: &mut Lines) -> Outcome {
+        let (mut line, mut is_begun) = (Vec::new(), false);
         for number in 1u64.. {
             line.clear();
-            if !read_line(input, &mut line)
-                .map_err(|error| Failure::could_not(format!("could not continue reading: {error}")))?
-            {
+            if !read_line(input, &mut line).map_err(could_not_continue)? {
                 break;
             }
+            if !is_begun && array::begins_in(&line) {
+                line.push(b'\n');
+                let array = array::read_rest(line, input)?;
+                return self.take_array(&array);
+            }
+            is_begun |= !array::is_blank(&line);
             if self.is_hung_up.swap(false, Ordering::Relaxed) {
                 self.return_to_settings()?;
             }
@@ -263,20 +315,64 @@ impl Session<'_> {
             Ok(pending) => pending,
             // Reported at the end.
             Err(error @ (RecordError::FolderMoved | RecordError::Read(_))) => return Err(error.into()),
+            Err(error) if is_by_trail(&error) => {
+                self.counts.bad += 1;
+                self.flush()?;
+                self.refused.add(&format!("line {number}"), &error.to_string());
+                return Ok(());
+            }
             Err(error) => return self.refuse(number, &error.to_string()),
         };
-        match pending.receipt().status {
+        self.add(Waiting::new(&pending, self.level), || format!("line {number}"));
+        Ok(())
+    }
+
+    /// Records the events of an array, all or none.
+    fn take_array(&mut self, array: &[u8]) -> Outcome {
+        let texts = array::texts_of(array)?;
+        self.make_room(&texts)?;
+        let (events, by) = (array::submitted(&texts), Submitter::default());
+        let pending =
+            match self.trail.with(self.options).record_all_async(Submission { events: &events, by: &by }) {
+                Ok(pending) => pending,
+                Err(error @ (RecordError::FolderMoved | RecordError::Read(_))) => return Err(error.into()),
+                Err(error) => {
+                    self.counts.bad += texts.len() as u64;
+                    tell(&format!("nothing was recorded: {}", with_causes(&error)));
+                    return Ok(());
+                }
+            };
+        let (receipts, newest) = pending.into_parts();
+        for (place, receipt) in receipts.iter().enumerate() {
+            self.add(Waiting::of(receipt, newest.as_ref(), self.level), || format!("event {place}"));
+        }
+        self.flush()
+    }
+
+    /// Opens the trail again if its handoff is too small for these events.
+    fn make_room(&mut self, texts: &[&[u8]]) -> Outcome {
+        let mut options = self.opening.clone();
+        make_room(self.settings, &mut options, texts);
+        if options.handoff.size_bytes > self.opening.handoff.size_bytes {
+            close_trail(&self.trail)?;
+            self.trail = open_trail_with(self.settings, options.clone())?;
+            self.opening = options;
+        }
+        Ok(())
+    }
+
+    /// Counts an accepted event, and tells its warnings.
+    fn add(&mut self, waiting: Waiting, place: impl Fn() -> String) {
+        match waiting.status {
             Status::SampledOut | Status::Off => self.counts.left_out += 1,
             Status::Refused => self.counts.refused += 1,
             Status::Repeated { .. } => self.counts.repeated += 1,
             _ => self.counts.recorded += 1,
         }
-        let waiting = Waiting::new(&pending, self.level);
         if let (None, Some(warnings)) = (&self.out, &waiting.warnings) {
-            self.told.add(number, warnings);
+            self.told.add(&place(), warnings);
         }
         self.pending.push(waiting);
-        Ok(())
     }
 
     fn refuse(&mut self, number: u64, reason: &str) -> Outcome {

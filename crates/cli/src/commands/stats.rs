@@ -40,17 +40,17 @@ fn show(reader: &mut Reader, not_indexed: u64, json: bool) -> Outcome {
         .sum();
     let sealed = checkpoint.size.min(end);
     let rows = [
-        ("events", end.saturating_sub(system + retired), "recorded by you, and here"),
-        ("system_events", system, "the trail's own"),
-        ("retired", retired, "gone for good, and proved to have been retired"),
-        ("indexes", end, "all together"),
-        ("sealed", sealed, "covered by a signed checkpoint"),
-        ("unsealed", end - sealed, "not yet"),
-        ("not_indexed", not_indexed, "scanned until they are"),
-        ("only_in_handoff", reader.only_in_handoff(), "to be recovered at the next opening"),
-        ("line_bytes", bytes, "of lines"),
-        ("segments", segments.len() as u64, "files of lines"),
-        ("segment_bytes", on_disk, "on disk"),
+        ("events", end.saturating_sub(system + retired), "events recorded by you, and here"),
+        ("system_events", system, "events of the trail about itself"),
+        ("retired", retired, "events retired for good, by a signed event"),
+        ("indexes", end, "indexes given to all of these together"),
+        ("sealed", sealed, "events that a signed checkpoint covers"),
+        ("unsealed", end - sealed, "events that no checkpoint covers yet"),
+        ("not_indexed", not_indexed, "events that searches scan meanwhile"),
+        ("only_in_handoff", reader.only_in_handoff(), "events that are in no segment yet"),
+        ("line_bytes", bytes, "bytes of all lines together"),
+        ("segments", segments.len() as u64, "files that hold the lines"),
+        ("segment_bytes", on_disk, "bytes of these files on the disk"),
     ];
     let mut out = std::io::stdout();
     if json {
@@ -66,8 +66,8 @@ fn show(reader: &mut Reader, not_indexed: u64, json: bool) -> Outcome {
         writeln!(out, "{:>18}  {:<16} {what}", thousands(number), name.replace('_', " "))?;
     }
     match reader.holder() {
-        Some(holder) => writeln!(out, "in use: {}", holder.text)?,
-        None => writeln!(out, "not in use")?,
+        Some(holder) => writeln!(out, "a process writes to this trail: {}", holder.text)?,
+        None => writeln!(out, "no process writes to this trail")?,
     }
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! `trailseal token`: who may use the server.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::StdFiles;
 use trailseal_core::{ReadError, Trail, trails_in};
-use trailseal_event::filter::parse_time;
+use trailseal_event::filter::{parse_span, parse_time};
 use trailseal_event::{Event, Object, Timestamp};
 use trailseal_server::{NewToken, Scope, TokenError, TokenFile};
 
@@ -38,20 +39,20 @@ fn parse_scope(name: &str) -> Outcome<Scope> {
     })
 }
 
-/// A time, or an age counted forwards.
+/// A time to come, or a span from now on. A past time is taken only if it names its zone, as a program's would.
 fn parse_expiry(text: &str) -> Outcome<Timestamp> {
     let now = SystemClock.now();
-    if let Some(at) = Timestamp::parse(text) {
-        return Ok(at);
-    }
-    match parse_time(text, now) {
-        Some(then) if then < now && text.ends_with(|last: char| last.is_ascii_alphabetic()) => {
-            Ok(Timestamp::from_micros(2 * now.as_micros() - then.as_micros()))
-        }
-        _ => Err(Failure::could_not(format!(
-            "--expires cannot be {text:?}: use 90d, 24h, or a time such as 2027-01-01T00:00:00Z"
-        ))),
-    }
+    let after = |span: Duration| {
+        let micros = i64::try_from(span.as_micros()).ok()?;
+        now.as_micros().checked_add(micros).map(Timestamp::from_micros)
+    };
+    let to_come = || parse_time(text, now).filter(|at| *at > now);
+    let at = Timestamp::parse(text).or_else(|| parse_span(text).and_then(after)).or_else(to_come);
+    at.ok_or_else(|| {
+        Failure::could_not(format!(
+            "--expires cannot be {text:?}: use 90d, 24h, or a time to come, such as 2027-01-01"
+        ))
+    })
 }
 
 /// The server that keeps the tokens, if one runs.

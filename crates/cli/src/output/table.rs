@@ -4,7 +4,7 @@ use std::io;
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-const WIDTH_WITHOUT_TERMINAL: usize = 120;
+const WIDTH_WITHOUT_TERMINAL: usize = 80;
 /// Narrower terminals see a table that is too wide.
 const WIDTH_MIN: usize = 40;
 /// The longest outcome.
@@ -114,7 +114,7 @@ impl Time {
 }
 
 /// How wide a table may be: the terminal, or what `COLUMNS` says where there is none.
-pub(super) fn width() -> usize {
+pub(crate) fn width() -> usize {
     let terminal = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
     let said = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     terminal.or_else(said).unwrap_or(WIDTH_WITHOUT_TERMINAL)
@@ -128,7 +128,7 @@ fn fitted(text: &str, width: usize) -> String {
 }
 
 /// Text of at most `width` columns, with an ellipsis where it was cut.
-pub(super) fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

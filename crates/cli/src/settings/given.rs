@@ -76,7 +76,29 @@ impl Settings {
 
 pub(super) fn unknown(source: &str, name: &str) -> Failure {
     let names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
-    Failure::could_not(format!("{source}: there is no setting `{name}`: use one of {}", names.join(", ")))
+    let what = match nearest(name, &names) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("use one of {}", names.join(", ")),
+    };
+    Failure::could_not(format!("{source}: there is no setting `{name}`: {what}"))
+}
+
+/// The setting, or the table of settings, that is written almost like this.
+fn nearest<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
+    /// More letters that differ are another word.
+    const DIFFER_MAX: usize = 2;
+    let tables = names.iter().filter_map(|name| name.split_once('.')).map(|(table, _)| table);
+    let whole = names.iter().copied().chain(tables).map(|known| (distance(name, known), known));
+    // A setting that stands outside its table, or in another one.
+    let last = |name: &'a str| name.rsplit('.').next().unwrap_or(name);
+    let own = name.rsplit('.').next().unwrap_or(name);
+    let elsewhere = names.iter().map(|known| (1 + distance(own, last(known)), *known));
+    let (differ, known) = whole.chain(elsewhere).min_by_key(|(differ, _)| *differ)?;
+    (differ <= DIFFER_MAX && differ < own.chars().count()).then_some(known)
+}
+
+fn distance(one: &str, other: &str) -> usize {
+    strsim::damerau_levenshtein(one, other)
 }
 
 pub(super) fn bad(source: &str, setting: &Setting, value: &str) -> Failure {

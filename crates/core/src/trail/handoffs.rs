@@ -119,11 +119,27 @@ pub(super) fn make_handoff(
     if options.handoff.place != HandoffPlace::Memory {
         match open(&Place::File(path.to_owned())) {
             Ok((handoff, drain)) => return Ok((handoff, drain, Some(path.to_owned()), None)),
-            Err(error) => reason = Some(format!("{}: {error}", path.display())),
+            Err(error) => reason = Some(why_in_memory(&*options.files, path, capacity, &error)),
         }
     }
     let (handoff, drain) = open(&Place::Memory).map_err(OpenError::io("allocate", path))?;
     Ok((handoff, drain, None, reason))
+}
+
+/// Why the handoff has no file, and what to set if there is no room for one.
+fn why_in_memory(files: &dyn Files, path: &Path, capacity: u64, error: &io::Error) -> String {
+    let is_room = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    match path.parent().map(|folder| files.free_bytes(folder)) {
+        Some(Ok((free, total))) if is_room => format!(
+            "{}: {error}: its {} KiB do not fit, {} of {} KiB are free; set handoff.size to less, or handoff.path to a \
+             place with room",
+            path.display(),
+            capacity >> 10,
+            free >> 10,
+            total >> 10
+        ),
+        _ => format!("{}: {error}", path.display()),
+    }
 }
 
 /// Removes handoffs whose lines are durable in a segment by now: an old one must never be replayed again. The new one

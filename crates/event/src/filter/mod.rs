@@ -25,7 +25,7 @@ use crate::timestamp::Timestamp;
 pub use address::{is_same_address, parse_address};
 pub use glob::glob_matches;
 pub use lasting::LastingFilter;
-pub use time::parse_time;
+pub use time::{parse_span, parse_time};
 
 /// The names that [`Filter::set`] knows.
 pub const FILTER_NAMES: [&str; 21] = [
@@ -234,7 +234,7 @@ pub enum FilterError {
 }
 
 impl Filter {
-    /// Adds a value to the filter `name`. Times such as `24h` count back from `now`.
+    /// Adds a value to the filter `name`. Times such as `24h` and `yesterday` count back from `now`: see [`parse_time`].
     ///
     /// # Errors
     /// When there is no such filter, or it cannot have this value.
@@ -278,8 +278,8 @@ impl Filter {
                 return Ok(());
             }
             "since" | "until" | "recorded_since" | "recorded_until" => {
-                let allowed = "use a time such as 2026-11-21T04:00:00Z or 2026-11-21, or an age such as 90s, 15m, \
-                    24h, 7d, 2w";
+                let allowed = "use a time such as 2026-11-21T04:00:00Z, 2026-11-21 or 2026-11, an age such as 90s, \
+                    15m, 24h, 7d, 2w, or a word such as today, yesterday, last week, this month";
                 let time = parse_time(value, now).ok_or_else(|| wrong(allowed))?;
                 let edge = match name {
                     "since" => &mut self.since,

@@ -88,7 +88,7 @@ impl<'a> Post<'a> {
     }
 
     /// The response to a request. While the server refuses temporarily, the request is sent again when it says.
-    fn ask(&mut self, body: &[u8]) -> Outcome<Answer> {
+    pub(super) fn ask(&mut self, body: &[u8]) -> Outcome<Answer> {
         loop {
             let answer = self.server.ask("POST", &self.path, body)?;
             if !matches!(answer.status, 429 | 503) {

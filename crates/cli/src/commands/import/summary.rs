@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::commands::record::refused::Refused;
 use crate::commands::text::write_out;
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
@@ -35,6 +36,10 @@ pub(in crate::commands) struct Summary {
     /// By the name of a field: how many events have only a default.
     defaulted: BTreeMap<String, u64>,
     failed: Vec<Failed>,
+    /// How many failures were told one by one.
+    told: usize,
+    /// Those that the trail could not take.
+    refused: Refused,
     /// Failures beyond those that are listed.
     failed_more: u64,
 }
@@ -47,7 +52,7 @@ impl Summary {
     }
 
     pub(in crate::commands) fn fail(&mut self, place: Place, reason: String) {
-        match self.failed.len() {
+        match self.told {
             told if told < TOLD_MAX => {
                 tell(&format!("{}, line {}: not recorded: {reason}", place.file, place.line));
             }
@@ -56,6 +61,17 @@ impl Summary {
             }
             _ => {}
         }
+        self.told += 1;
+        self.list(place, reason);
+    }
+
+    /// The trail could not take it, whatever it is.
+    pub(in crate::commands) fn refuse(&mut self, place: Place, reason: String) {
+        self.refused.add(&format!("{}, line {}", place.file, place.line), &reason);
+        self.list(place, reason);
+    }
+
+    fn list(&mut self, place: Place, reason: String) {
         if self.failed.len() < FAILED_MAX {
             self.failed.push(Failed { place, reason });
         } else {
@@ -74,7 +90,8 @@ impl Summary {
     }
 
     /// Reports what became of the records. A failure that ended the import comes after that.
-    pub(in crate::commands) fn finish(self, json: bool, ended: Outcome) -> Outcome {
+    pub(in crate::commands) fn finish(mut self, json: bool, ended: Outcome) -> Outcome {
+        self.refused.finish();
         // Where nothing was read, the reason says it all.
         if json || self.read > 0 || ended.is_ok() {
             self.print(json)?;

@@ -1,0 +1,88 @@
+//! A disk without room: told once, counted, and with what to set.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::process::Command;
+
+use support::{Answer, Place};
+
+/// More than any disk has free.
+const RESERVE: &str = "disk_reserve = \"999999999GiB\"\n";
+
+/// A sample with the records of many lines.
+fn events(count: usize) -> String {
+    (0..count).map(|number| format!("{{\"action\":\"a.{number}\"}}\n")).collect()
+}
+
+/// Three lines on stderr at most, one of them with this number of lines.
+#[track_caller]
+fn check(answer: &Answer, reason: &str, more: &str, summary: &str) {
+    let lines: Vec<&str> = answer
+        .err
+        .lines()
+        .filter(|line| !line.starts_with("notice: ") && !line.contains(" gave no "))
+        .collect();
+    assert_eq!(lines.len(), 3, "{answer:#?}");
+    assert!(lines[0].contains("not recorded: ") && lines[0].contains(reason), "{answer:#?}");
+    assert!(lines[1].starts_with(more) && lines[1].contains("for the same reason"), "{answer:#?}");
+    assert_eq!(lines[2], summary, "{answer:#?}");
+}
+
+#[test]
+fn a_full_disk_is_told_once_and_counted() {
+    let place = Place::with_events(&["before"]);
+    place.write("trailseal.toml", RESERVE);
+    let answer = place.feed("record", events(5_000)).no();
+    check(&answer, "line 1: ", "4,999 more, up to line 5000: ", "0 recorded, 5,000 not recorded");
+    let sample = support::sample("github-audit.jsonl");
+    let answer = place.run_all(&["import", "--from", "github", sample.to_str().unwrap()]).no();
+    check(&answer, "line 1: ", "91 more, up to ", "92 read, 0 recorded, 0 already there, 92 failed");
+    // Bad lines among them are named all the same.
+    let answer = place.feed("record", format!("{}nonsense\n{}", events(10), events(10))).no();
+    assert!(answer.err.contains("\nline 11: not recorded: "), "{answer:#?}");
+    assert!(answer.err.contains("19 more, up to line 21: "), "{answer:#?}");
+}
+
+/// Runs a command with a file system of its own, of this size, as `small` in the place.
+fn on_small_disk(place: &Place, size: &str, script: &str) -> Option<(i32, String)> {
+    std::fs::create_dir_all(place.path("small")).unwrap();
+    if !Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this system makes no file system for a test");
+        return None;
+    }
+    let program = place.command(&[]).get_program().to_owned();
+    let script = format!("mount -t tmpfs -o size={size} tmpfs small && {script}");
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", &script]).arg(program).current_dir(place.path("."));
+    let output = command.output().unwrap();
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Some((output.status.code().unwrap_or(-1), said))
+}
+
+#[test]
+fn a_file_system_smaller_than_the_handoff_is_told_with_what_to_set_and_used() {
+    let place = Place::new();
+    place.write("event", "{\"action\":\"small.disk\"}\n");
+    let serve = r#"timeout 20 "$0" serve --dir small/trail --listen 127.0.0.1:0 --open > out 2> log &
+        until grep -q 'data in' out; do sleep 0.1; done
+        cd small && "$0" record --dir trail ../event; ended=$?; cd ..
+        "$0" doctor --dir small/trail | tail -4; kill $!; wait $!
+        "$0" verify --dir small/trail; cat log; exit $ended"#;
+    let Some((code, said)) = on_small_disk(&place, "16m", serve) else { return };
+    assert_eq!(code, 0, "{said}");
+    for wanted in
+        ["the handoff is in plain memory", "its 65536 KiB do not fit", "set handoff.size to less", "\nok "]
+    {
+        assert!(said.contains(wanted), "{wanted:?} is not said: {said}");
+    }
+    // Not even a command's own small one fits.
+    let record = r#""$0" record --dir small/trail event; "$0" query --dir small/trail --count"#;
+    let (code, said) = on_small_disk(&place, "3m", record).unwrap();
+    assert!(
+        code == 0 && said.contains("set handoff.size to less") && said.ends_with("1 recorded\n"),
+        "{said}"
+    );
+}

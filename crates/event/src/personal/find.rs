@@ -153,10 +153,12 @@ impl<'a> Finder<'a> {
 
     /// The id and the tenant; returns where the text goes on after the time.
     fn head(&mut self) -> Option<usize> {
+        const OWN: &[u8] = b"\"system\":true,";
         const ID: &[u8] = b"\"id\":";
         const TIME: &[u8] = b",\"time\":\"";
         const TENANT: &[u8] = b",\"tenant\":";
-        let at = self.text.starts_with(ID).then_some(ID.len())?;
+        let at = if self.text.starts_with(OWN) { OWN.len() } else { 0 };
+        let at = self.text[at..].starts_with(ID).then_some(at + ID.len())?;
         let end = json::string_end(self.text, at)?;
         self.found.id = at..end;
         let after = end + TIME.len() + TIMESTAMP_BYTES + 1;

@@ -49,7 +49,7 @@ pub fn event(number: u64) -> Event {
         .tenant(format!("t{}", number % 3))
         .actor(format!("u{}", number % 50))
         .resource("thing", format!("r{}", number % 20))
-        .outcome([Outcome::Success, Outcome::Denied][usize::from(number % 9 == 0)])
+        .outcome([Outcome::Success, Outcome::Denied][usize::from(number.is_multiple_of(9))])
 }
 
 pub fn record(trail: &Trail, numbers: std::ops::Range<u64>) {

@@ -22,6 +22,11 @@ use post::{Lines, Post};
 
 /// `record`, done by the server.
 pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> Outcome {
+    if arguments.store.url.is_some() {
+        return Err(Failure::could_not(
+            "--store: the server that holds this trail delivers to the store that it was given",
+        ));
+    }
     let mut input = match input::of_events(arguments.file.as_deref())? {
         Some(file) => lines_of(file),
         None => lines_of(std::io::stdin()),

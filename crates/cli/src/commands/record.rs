@@ -36,8 +36,11 @@ const CLOSE_MOVED_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
 
 pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcome {
-    if arguments.ack == Some(Ack::Store) && !settings.uses_index()? {
-        return Err(Failure::could_not("there is no store: set index.enabled = true, or use --ack durable"));
+    let store = settings.store(&arguments.store)?;
+    if arguments.ack == Some(Ack::Store) && store.is_none() && !settings.uses_index()? {
+        return Err(Failure::could_not(
+            "there is no store: name one with --store, set index.enabled = true, or use --ack durable",
+        ));
     }
     let mut file = input::of_events(arguments.file.as_deref())?.map(lines_of);
     let mut options = settings.one_shot_options()?;
@@ -48,7 +51,7 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
         let texts = array::texts_of(array)?;
         make_room(settings, &mut options, &texts);
     }
-    let trail = open_trail_with(settings, options.clone())?;
+    let trail = open_trail_with(settings, options.clone(), store.as_ref())?;
     let level = level(arguments.ack);
     let mut session = Session {
         level,

@@ -84,7 +84,7 @@ pub(crate) enum Command {
     History(History),
     /// Check that nothing was edited, deleted, inserted or reordered
     #[command(
-        after_help = "Example:\n  trailseal verify\n  trailseal verify --checkpoint kept-elsewhere --public-key example.com/log+1a2b3c4d+AR…\n  trailseal verify --proof event.tlog-proof --public-key example.com/log+1a2b3c4d+AR…"
+        after_help = "Example:\n  trailseal verify\n  trailseal verify --checkpoint kept-elsewhere --public-key example.com/log+1a2b3c4d+AR…\n  trailseal verify --proof event.tlog-proof --public-key example.com/log+1a2b3c4d+AR…\n  trailseal verify --store postgres://auditor@db.example/audit --public-key example.com/log+1a2b3c4d+AR…"
     )]
     Verify(Verify),
     /// Print the newest signed checkpoint
@@ -183,6 +183,15 @@ pub(crate) enum Command {
         after_help = "Example:\n  trailseal erase --subject u-10432 --dry-run\n  trailseal erase --subject - < subject.txt"
     )]
     Erase(Erase),
+    /// Make the tables of a shared store, or print the SQL for separate roles
+    #[cfg(feature = "postgres")]
+    #[command(
+        after_help = "Example:\n  trailseal store migrate --store postgres://audit@db.example/audit\n  trailseal store roles | psql --set ON_ERROR_STOP=1 \"$URL\""
+    )]
+    Store {
+        #[command(subcommand)]
+        command: Store,
+    },
     /// List the sinks that hold back retirement, or forget one that is gone
     #[command(after_help = "Example:\n  trailseal sink list\n  trailseal sink forget old-database")]
     Sink {
@@ -434,6 +443,22 @@ pub(crate) struct Summary {
     pub(crate) bucket: Option<String>,
 }
 
+#[cfg(feature = "postgres")]
+#[derive(Subcommand)]
+pub(crate) enum Store {
+    /// Make the tables, or bring them up to date; whatever delivers does so too
+    Migrate {
+        #[command(flatten)]
+        store: StoreFlag,
+    },
+    /// Print the SQL for a role each to write, read, audit and retire
+    Roles {
+        /// What the names of the roles begin with
+        #[arg(long, default_value = "trailseal", value_name = "NAME")]
+        prefix: String,
+    },
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Policy {
     /// Print the policy in force, as TOML
@@ -463,14 +488,16 @@ pub(crate) struct Verify {
     /// A public key kept elsewhere, or its file: only it, and keys it vouches for, may sign
     #[arg(long, value_name = "KEY")]
     pub(crate) public_key: Vec<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
     /// Check an inclusion proof, without the trail
-    #[arg(long, value_name = "FILE", conflicts_with = "checkpoint", group = "what")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "store"], group = "what")]
     pub(crate) proof: Option<PathBuf>,
     /// Check a consistency proof, without the trail
-    #[arg(long, value_name = "FILE", conflicts_with = "checkpoint", group = "what")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "store"], group = "what")]
     pub(crate) consistency: Option<PathBuf>,
     /// Check a bundle, without the trail
-    #[arg(long, value_name = "FILE", conflicts_with = "checkpoint", group = "what")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "store"], group = "what")]
     pub(crate) bundle: Option<PathBuf>,
 }
 

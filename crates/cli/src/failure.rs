@@ -105,6 +105,9 @@ could_not!(
     trailseal_index::IndexError,
 );
 
+#[cfg(feature = "postgres")]
+could_not!(trailseal_postgres::StoreError, trailseal_postgres::verify::StoreVerifyError);
+
 /// That something is not sealed, signed or contained is an answer, not an error.
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {

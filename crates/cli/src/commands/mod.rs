@@ -26,6 +26,8 @@ mod retain;
 mod serve;
 mod sink;
 mod stats;
+#[cfg(feature = "postgres")]
+mod store;
 mod succeed;
 mod summary;
 mod tail;
@@ -126,6 +128,8 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Retain(retain) => retain::run(&settings, &retain, json),
         Command::Hold { command } => hold::run(&settings, &command, json),
         Command::Sink { command } => sink::run(&settings, &command, json),
+        #[cfg(feature = "postgres")]
+        Command::Store { command } => store::run(&settings, &command, json),
         Command::Erase(erase) => erase::run(&settings, &erase, json),
         Command::Man(_) | Command::Completions { .. } => Ok(()),
     }

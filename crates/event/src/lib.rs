@@ -9,7 +9,7 @@
 //! 3. [`policy`]: what happens to it
 //! 4. [`mask`]: hides secrets
 //! 5. [`mod@line`]: the one line; [`personal`]: the values in it that can be erased
-//! 6. [`filter`]: what readers ask for
+//! 6. [`filter`]: what readers ask for; [`Hit`]: what they get
 
 pub mod client_address;
 pub mod complete;
@@ -17,6 +17,7 @@ mod event;
 mod event_text;
 pub mod filter;
 pub mod fork;
+mod hit;
 mod index;
 pub mod line;
 pub mod mask;
@@ -32,6 +33,7 @@ pub use event::{
     Severity, TEXT_BYTES_MAX, Truncation, Value, WARNINGS_MAX, Warning, Warnings, held_id, held_identifier,
 };
 pub use event_text::EventText;
+pub use hit::{By, First, Hit, Order};
 pub use index::Index;
 pub use rewrite::{Ends, Rewritten, rewrite, rewrite_text};
 pub use timestamp::{TIMESTAMP_BYTES, Timestamp};

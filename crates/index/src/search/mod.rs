@@ -9,7 +9,6 @@ mod by_time;
 mod cursor;
 mod error;
 mod gathered;
-mod hit;
 mod left;
 mod member;
 mod merge;
@@ -30,10 +29,10 @@ use trailseal_event::filter::Filter;
 pub use cursor::{Cursor, CursorError};
 pub use error::{SearchError, TellTrouble};
 use gathered::MATCHES_MAX;
-pub use hit::Hit;
 use left::Left;
 use member::Member;
 pub(crate) use summed::value_of;
+pub use trailseal_event::Hit;
 
 use crate::{FacetField, Order};
 

@@ -10,18 +10,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each crate, and which of ours its code may use.
-const CRATES: [(&str, &[&str]); 11] = [
+const CRATES: [(&str, &[&str]); 12] = [
     ("tlog", &[]),
     ("event", &[]),
     ("core", &["tlog", "event"]),
     ("import", &["event"]),
     ("export", &["tlog", "event", "core"]),
     ("index", &["tlog", "event", "core"]),
+    ("postgres", &["tlog", "event", "core"]),
     ("server", &["tlog", "event", "core", "index", "export"]),
-    ("cli", &["tlog", "event", "core", "import", "export", "index", "server"]),
+    ("cli", &["tlog", "event", "core", "import", "export", "index", "postgres", "server"]),
     ("testkit", &["tlog", "event", "core"]),
     ("derive", &[]),
-    ("trailseal", &["tlog", "event", "core", "export", "index", "server", "derive"]),
+    ("trailseal", &["tlog", "event", "core", "export", "index", "postgres", "server", "derive"]),
 ];
 
 /// The parts of a crate that may name `std::fs`. The handoff is memory that outlives the process, and locks are the

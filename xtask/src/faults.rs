@@ -225,6 +225,21 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-cli", "--test", "system_calls"],
     },
     Fault {
+        name: "store_cursor_moved_apart",
+        what: "the cursor in the shared store is moved after the transaction that adds the rows",
+        tests: &["-p", "trailseal-postgres", "--test", "kill"],
+    },
+    Fault {
+        name: "store_cursor_not_compared",
+        what: "a batch is added to the shared store wherever its cursor is",
+        tests: &["-p", "trailseal-postgres", "--test", "delivery"],
+    },
+    Fault {
+        name: "idle_sink_fails_for_ever",
+        what: "a sink that works again is called failing until there is an event to deliver",
+        tests: &["-p", "trailseal-core", "--test", "delivery"],
+    },
+    Fault {
         name: "segments_not_listed_again",
         what: "a delivery reads on in a segment beyond its end",
         tests: &["-p", "trailseal-core", "--test", "delivery"],

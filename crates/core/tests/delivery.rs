@@ -84,6 +84,10 @@ impl Sink for Store {
     fn batch_events_max(&self) -> usize {
         7
     }
+
+    fn idle(&mut self) -> Result<(), SinkError> {
+        if self.0.lock().unwrap().is_down { Err(broken()) } else { Ok(()) }
+    }
 }
 
 fn options() -> Options {
@@ -118,6 +122,41 @@ fn check_equal(dir: &std::path::Path, options: &Options, store: &Store) {
         .unwrap();
     assert!(lines.len() > 1);
     assert_eq!(store.rows(), lines);
+}
+
+#[test]
+fn level_store_waits_for_the_store_that_was_attached_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (Store::default(), Store::default());
+    let trail = Trail::open(dir.path(), options()).unwrap();
+    trail.deliver_to_store(Box::new(first.clone())).unwrap();
+    trail.with(Ack::Store).record(&event(0)).unwrap();
+    second.set_down(true);
+    trail.deliver_to_store(Box::new(second.clone())).unwrap();
+    let pending = trail.with(Ack::Store).record_async(&event(1)).unwrap();
+    wait_until("the first store has it", || first.rows().len() as u64 == trail.stats().durable);
+    // The first goes on, and its cursor says nothing of the second.
+    assert!(second.rows().is_empty());
+    second.set_down(false);
+    assert_eq!(pending.wait().unwrap().status, Status::Stored);
+    assert!(second.rows().len() as u64 >= trail.stats().accepted);
+    trail.close(SOON).unwrap();
+}
+
+#[test]
+fn a_store_that_comes_back_while_there_is_nothing_to_deliver_works_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::default();
+    let trail = Trail::open(dir.path(), options()).unwrap();
+    trail.deliver_to(Box::new(store.clone())).unwrap();
+    let state = || trail.stats().deliveries[0].state.clone();
+    trail.flush(SOON).unwrap();
+    wait_until("everything is stored", || store.rows().len() as u64 == trail.stats().durable);
+    store.set_down(true);
+    wait_until("its failure is noticed", || matches!(state(), DeliveryState::Failing { .. }));
+    store.set_down(false);
+    wait_until("it works again", || state() == DeliveryState::Running);
+    trail.close(SOON).unwrap();
 }
 
 #[test]

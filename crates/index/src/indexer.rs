@@ -155,7 +155,7 @@ impl Drop for Indexer {
 
 impl Sink for Indexer {
     fn name(&self) -> &str {
-        "index"
+        crate::SINK_NAME
     }
 
     fn position(&mut self) -> Result<Position, SinkError> {

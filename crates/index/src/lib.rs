@@ -1,7 +1,7 @@
 //! The embedded index of a trail: finds events by any filter and holds no text.
 //!
 //! ```text
-//! lines ─> line/ (fields) ─> rows (codes, hashes) ─┬─> main.db: blobs, dictionaries and cursor in one transaction
+//! lines ─> fields ──────────> rows (codes, hashes) ─┬─> main.db: blobs, dictionaries and cursor in one transaction
 //!                                                  └─> range/: one file of posting lists, key buckets and column blocks
 //! answers <─ view/ (plan, rows, counts) <──────────────        per 250,000 events
 //! ```
@@ -16,7 +16,6 @@ mod dictionary;
 mod error;
 mod indexer;
 mod known_ids;
-mod line;
 mod posting;
 mod range;
 mod rows;
@@ -40,3 +39,6 @@ pub use view::{
 
 /// The folder of the index within a trail's.
 pub const FOLDER: &str = "index";
+
+/// What the index is called among the sinks of a trail.
+pub const SINK_NAME: &str = "index";

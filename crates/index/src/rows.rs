@@ -12,10 +12,10 @@
 use std::ops::Range;
 
 use trailseal_core::deliver::BatchLine;
+use trailseal_event::fields::{Fields, ResourceFields};
 
 use crate::codec::{Bytes, put_column, put_u32, put_u64};
 use crate::dictionary::{GrowingDictionary, put_actor};
-use crate::line::{Fields, ResourceFields};
 use crate::schema::{
     ABSENT, CODED, Coded, DICTIONARIES, Hasher, KEY_CORRELATION, KEY_ID, KEY_REQUEST, KEY_RESOURCE,
     KEY_SESSION, KEY_TRACE, KEYS, MARK_NONE, MARK_SYSTEM, MARK_UNREADABLE, OTHER, RANGE_KEYS_MAX,

@@ -77,6 +77,8 @@ pub(crate) struct Delivery {
 pub(crate) struct Status {
     name: String,
     needs_all: bool,
+    /// Whether its cursor is the trail's `stored` mark.
+    is_store: AtomicBool,
     cursor: AtomicU64,
     /// When the last stored line was recorded, in microseconds.
     recorded: AtomicI64,
@@ -101,6 +103,7 @@ impl Delivery {
         let status = Arc::new(Status {
             name: sink.name().to_owned(),
             needs_all: sink.needs_all(),
+            is_store: is_store.into(),
             cursor: 0.into(),
             recorded: log.clock.now().as_micros().into(),
             failures: 0.into(),
@@ -110,7 +113,7 @@ impl Delivery {
             must_end: MustEnd::default(),
         });
         sink.begin(&status.must_end);
-        let runner = Runner { log, sink, status: status.clone(), is_store, lines: Lines::default() };
+        let runner = Runner { log, sink, status: status.clone(), lines: Lines::default() };
         let thread =
             std::thread::Builder::new().name(format!("trailseal-{}", status.name)).spawn(move || {
                 let _held = lock;
@@ -133,6 +136,11 @@ impl Delivery {
     pub(crate) fn abandon(&self) {
         self.status.must_end.set();
         self.finish();
+    }
+
+    /// Another one is the store from now on.
+    pub(crate) fn is_no_store(&self) {
+        self.status.is_store.store(false, Ordering::Release);
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -177,7 +185,6 @@ struct Runner {
     log: Arc<Log>,
     sink: Box<dyn Sink>,
     status: Arc<Status>,
-    is_store: bool,
     lines: Lines,
 }
 
@@ -288,6 +295,9 @@ impl Runner {
                 return Ok(());
             }
             self.sink.idle().map_err(failed)?;
+            if !is_held_back && !cfg!(trailseal_fault = "idle_sink_fails_for_ever") {
+                self.works();
+            }
             std::thread::park_timeout(idle);
             idle = (idle * 2).min(POLL_IDLE);
         }
@@ -307,18 +317,20 @@ impl Runner {
             self.status.recorded.store(front.recorded.as_micros(), Ordering::Release);
         }
         self.advance(end);
-        let mut state = self.status.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if *state != DeliveryState::Running {
-            *state = DeliveryState::Running;
-            drop(state);
+        self.works();
+        Ok(())
+    }
+
+    /// Notes that nothing is wrong with the sink.
+    fn works(&self) {
+        if self.set_state(DeliveryState::Running) != DeliveryState::Running {
             self.log.notice(&Notice::DeliveryRecovered { sink: self.status.name.clone() });
         }
-        Ok(())
     }
 
     fn advance(&self, cursor: u64) {
         self.status.cursor.store(cursor, Ordering::Release);
-        if self.is_store {
+        if self.status.is_store.load(Ordering::Acquire) {
             self.log.progress.set_stored(cursor);
         }
     }

@@ -18,7 +18,8 @@ impl Trail {
         self.inner.deliver_to(sink, false)
     }
 
-    /// As [`deliver_to`](Trail::deliver_to), for the one store that [`Ack::Store`](crate::Ack::Store) waits for.
+    /// As [`deliver_to`](Trail::deliver_to), for the one store that [`Ack::Store`](crate::Ack::Store) waits for. One that was attached
+    /// before, such as the index, is an ordinary sink from then on.
     ///
     /// # Errors
     /// As [`deliver_to`](Trail::deliver_to).
@@ -39,12 +40,14 @@ impl Inner {
         if sink.needs_all() {
             self.note_sink(sink.name())?;
         }
+        let mut deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
         let delivery = Delivery::start(self.log.clone(), sink, is_store, running.lock.clone())?;
         if is_store {
+            deliveries.iter().for_each(Delivery::is_no_store);
             let thread = Some(delivery.thread().clone());
             *self.log.store.lock().unwrap_or_else(PoisonError::into_inner) = thread;
         }
-        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
+        deliveries.push(delivery);
         Ok(())
     }
 

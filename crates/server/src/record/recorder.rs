@@ -134,7 +134,9 @@ impl Recorder {
         let is_too_early = || {
             let stats = self.trail.stats();
             let is_far_behind = |sink: &DeliveryStats| {
-                sink.lag_events > INDEX_LAG_MAX && matches!(sink.state, DeliveryState::Running)
+                sink.name == trailseal_index::SINK_NAME
+                    && sink.lag_events > INDEX_LAG_MAX
+                    && matches!(sink.state, DeliveryState::Running)
             };
             stats.handoff_used_bytes > stats.handoff_bytes / 2 || stats.deliveries.iter().any(is_far_behind)
         };

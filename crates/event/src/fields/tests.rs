@@ -1,7 +1,7 @@
+use crate::complete::complete;
+use crate::line::{write_front, write_rest};
+use crate::{Category, Event, Outcome, Resource, Severity, Timestamp};
 use proptest::prelude::*;
-use trailseal_event::complete::complete;
-use trailseal_event::line::{write_front, write_rest};
-use trailseal_event::{Category, Event, Outcome, Resource, Severity, Timestamp};
 
 use super::*;
 

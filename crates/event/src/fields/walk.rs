@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 
-use trailseal_event::line::parse_front;
-use trailseal_event::{Category, Outcome, Severity, Timestamp, Value};
+use crate::event::{Category, Outcome, Severity, Value};
+use crate::line::parse_front;
+use crate::timestamp::Timestamp;
 
-use super::fields::{Fields, ResourceFields};
+use super::held::{Fields, ResourceFields};
 use super::scan::{Scan, Token};
 
 /// The fields; `None` if the line must be parsed in full.

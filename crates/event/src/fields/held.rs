@@ -1,46 +1,65 @@
-//! What the index keeps of a line.
+//! What stores search by, of one event.
 
 use std::borrow::Cow;
 
-use trailseal_event::personal::searchable;
-use trailseal_event::{Outcome, Recorded, Resource, Severity};
+use crate::event::{Outcome, Recorded, Resource, Severity};
+use crate::personal::searchable;
 
 /// What filters can ask of one event.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     /// The effective time: the event's, but never later than its recording. In microseconds.
-    pub(crate) time: i64,
+    pub time: i64,
     /// Whether the trail itself made it.
-    pub(crate) system: bool,
-    pub(crate) severity: Severity,
-    pub(crate) outcome: Option<Outcome>,
-    pub(crate) action: Cow<'a, str>,
-    pub(crate) category: Cow<'a, str>,
-    pub(crate) id: Option<Cow<'a, str>>,
-    pub(crate) tenant: Option<Cow<'a, str>>,
-    pub(crate) actor_id: Option<Cow<'a, str>>,
-    pub(crate) actor_name: Option<Cow<'a, str>>,
-    pub(crate) on_behalf_of: Option<Cow<'a, str>>,
-    pub(crate) resource: ResourceFields<'a>,
-    pub(crate) related: Vec<ResourceFields<'a>>,
-    pub(crate) ip: Option<Cow<'a, str>>,
-    pub(crate) request_id: Option<Cow<'a, str>>,
-    pub(crate) correlation_id: Option<Cow<'a, str>>,
-    pub(crate) session_id: Option<Cow<'a, str>>,
-    pub(crate) trace_id: Option<Cow<'a, str>>,
+    pub system: bool,
+    /// How serious it is.
+    pub severity: Severity,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// What was done.
+    pub action: Cow<'a, str>,
+    /// The name of its category.
+    pub category: Cow<'a, str>,
+    /// Its id.
+    pub id: Option<Cow<'a, str>>,
+    /// Whose event it is.
+    pub tenant: Option<Cow<'a, str>>,
+    /// Who did it.
+    pub actor_id: Option<Cow<'a, str>>,
+    /// The actor's name.
+    pub actor_name: Option<Cow<'a, str>>,
+    /// The id of the person acted for.
+    pub on_behalf_of: Option<Cow<'a, str>>,
+    /// What it was done to.
+    pub resource: ResourceFields<'a>,
+    /// Further resources.
+    pub related: Vec<ResourceFields<'a>>,
+    /// The client's address, as it was given.
+    pub ip: Option<Cow<'a, str>>,
+    /// The request.
+    pub request_id: Option<Cow<'a, str>>,
+    /// What belongs together.
+    pub correlation_id: Option<Cow<'a, str>>,
+    /// The session.
+    pub session_id: Option<Cow<'a, str>>,
+    /// The trace.
+    pub trace_id: Option<Cow<'a, str>>,
 }
 
 /// One resource; all absent when there is none.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct ResourceFields<'a> {
-    pub(crate) kind: Option<Cow<'a, str>>,
-    pub(crate) id: Option<Cow<'a, str>>,
-    pub(crate) name: Option<Cow<'a, str>>,
+pub struct ResourceFields<'a> {
+    /// Its type.
+    pub kind: Option<Cow<'a, str>>,
+    /// Its id.
+    pub id: Option<Cow<'a, str>>,
+    /// Its name.
+    pub name: Option<Cow<'a, str>>,
 }
 
 impl Fields<'static> {
     /// The fields of an event that was parsed in full.
-    pub(crate) fn of_recorded(recorded: Recorded) -> Self {
+    pub(super) fn of_recorded(recorded: Recorded) -> Self {
         let time = recorded.effective_time().as_micros();
         let event = recorded.event;
         let own = |text: Option<String>| text.map(Cow::Owned);

@@ -1,0 +1,209 @@
+//! What can go wrong with a store. No error holds a password or any piece of a URL that may be one.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
+use trailseal_core::deliver::SinkError;
+
+/// Why a store could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The URL cannot be used. Nothing of it is shown, since any piece may be the password.
+    #[error("the store's URL cannot be used: {what}")]
+    Url {
+        /// What to do about it.
+        what: String,
+    },
+    /// A file that the URL names cannot be used.
+    #[error("could not use the {what} that the store's URL names")]
+    File {
+        /// Which file.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The system refused something that every connection needs.
+    #[error("could not prepare a connection to {store}")]
+    System {
+        /// The store.
+        store: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The server cannot hold a store.
+    #[error("{store} cannot hold events: {what}")]
+    Unfit {
+        /// The store.
+        store: String,
+        /// What it lacks.
+        what: String,
+    },
+    /// PostgreSQL, or the way there, refused.
+    #[error("could not {doing} {store}{}", advice(.source))]
+    Postgres {
+        /// What was tried.
+        doing: &'static str,
+        /// The store.
+        store: String,
+        /// Why.
+        #[source]
+        source: Refusal,
+    },
+    /// No answer came in time.
+    #[error("could not {doing} {store}: no answer within {} s", within.as_secs())]
+    TimedOut {
+        /// What was tried.
+        doing: &'static str,
+        /// The store.
+        store: String,
+        /// How long it was waited for.
+        within: Duration,
+    },
+    /// Nobody waits any more.
+    #[error("could not {doing} {store} before the trail was closed")]
+    Ended {
+        /// What was tried.
+        doing: &'static str,
+        /// The store.
+        store: String,
+    },
+    /// A newer version of Trailseal made the store.
+    #[error("{store} has schema version {found}, and this program knows {known}: use a newer trailseal")]
+    Newer {
+        /// The store.
+        store: String,
+        /// Its version.
+        found: i32,
+        /// The newest known.
+        known: i32,
+    },
+    /// There is no store in that database yet.
+    #[error("{store} holds no store yet: deliver to it first, with a role that may create schemas")]
+    Missing {
+        /// The store.
+        store: String,
+    },
+}
+
+/// What PostgreSQL, or the way there, said.
+pub struct Refusal {
+    error: tokio_postgres::Error,
+    /// Why the connection ended, if that is known better.
+    ended: Option<tokio_postgres::Error>,
+}
+
+impl Refusal {
+    pub(crate) fn new(error: tokio_postgres::Error, ended: Option<tokio_postgres::Error>) -> Self {
+        Refusal { error, ended }
+    }
+
+    fn told(&self) -> &tokio_postgres::Error {
+        self.ended.as_ref().unwrap_or(&self.error)
+    }
+
+    /// The SQLSTATE, if it was PostgreSQL that refused.
+    pub fn code(&self) -> Option<&SqlState> {
+        self.told().code()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self.told().as_db_error() {
+            Some(refused) => format!("{} (SQLSTATE {})", refused.message(), refused.code().code()),
+            None => self.told().to_string(),
+        };
+        // The reasons of several addresses, or of a server, may be many lines.
+        out.write_str(&text.lines().map(str::trim).collect::<Vec<_>>().join("; "))
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
+    }
+}
+
+/// Its text has that of its causes.
+impl Error for Refusal {}
+
+/// What kind of trouble it is, for whoever must mend it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// It cannot be reached, or gives no answer.
+    Unreachable,
+    /// User or password are wrong, or the server lets that user in from nowhere.
+    Login,
+    /// The role lacks a privilege.
+    Permission,
+    /// The server's disk is full.
+    DiskFull,
+    /// It takes no writes, as a standby does.
+    ReadOnly,
+    /// No connection is left.
+    Connections,
+    /// What should be there is not, or differs.
+    Schema,
+    /// Somebody else holds what is needed.
+    Locked,
+    /// The settings cannot be used.
+    Settings,
+    /// Anything else.
+    Other,
+}
+
+impl StoreError {
+    /// What kind of trouble it is.
+    pub fn problem(&self) -> Problem {
+        match self {
+            StoreError::Url { .. } | StoreError::File { .. } => Problem::Settings,
+            StoreError::TimedOut { .. } | StoreError::Ended { .. } => Problem::Unreachable,
+            StoreError::Unfit { .. } | StoreError::Newer { .. } | StoreError::Missing { .. } => {
+                Problem::Schema
+            }
+            StoreError::System { .. } => Problem::Other,
+            StoreError::Postgres { source, .. } => problem_of(source),
+        }
+    }
+}
+
+fn problem_of(refusal: &Refusal) -> Problem {
+    let Some(code) = refusal.code() else { return Problem::Unreachable };
+    match code.code() {
+        "28P01" | "28000" => Problem::Login,
+        "42501" => Problem::Permission,
+        "53100" => Problem::DiskFull,
+        "25006" => Problem::ReadOnly,
+        "53300" => Problem::Connections,
+        "55P03" | "40P01" | "57014" => Problem::Locked,
+        "3D000" | "3F000" | "42P01" | "42703" | "42704" | "42883" | "23514" => Problem::Schema,
+        code if code.starts_with("08") || code.starts_with("57P") => Problem::Unreachable,
+        _ => Problem::Other,
+    }
+}
+
+/// What to do, in a bracket.
+fn advice(refusal: &Refusal) -> &'static str {
+    match problem_of(refusal) {
+        Problem::Login => " (check the user and the password in the store's URL, and pg_hba.conf)",
+        Problem::Permission => " (grant the role what `trailseal store roles` prints)",
+        Problem::DiskFull => " (make room on the server's disk)",
+        Problem::ReadOnly => " (it is read-only, as a standby is: name the primary)",
+        Problem::Connections => " (raise max_connections, or put PgBouncer in front)",
+        Problem::Locked => " (another connection holds what this one needs)",
+        Problem::Schema => " (create the database, or restore what is missing in its schema trailseal)",
+        _ => "",
+    }
+}
+
+impl From<StoreError> for SinkError {
+    fn from(error: StoreError) -> Self {
+        SinkError::Store(Box::new(error))
+    }
+}

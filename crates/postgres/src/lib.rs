@@ -1,0 +1,24 @@
+//! The shared store of many trails, on PostgreSQL.
+//!
+//! ```text
+//! trail A ─> StoreSink ─┐  one transaction a batch: rows, extents, cursor
+//! trail B ─> StoreSink ─┴─> events, cursors, checkpoints ─> readers, verifiers
+//! ```
+//!
+//! What must hold: the cursor of an origin changes in the transaction of its rows, with its row locked, so that every event
+//! arrives once, whatever dies; `line` holds the event's exact bytes, and the other columns only help to find it; nothing is
+//! changed or deleted; and no password is ever shown.
+
+pub mod columns;
+mod connect;
+mod deliver;
+mod error;
+mod schema;
+mod tls;
+mod url;
+
+pub use connect::{Connection, Lent, Pool};
+pub use deliver::{SINK_NAME, StoreSink, position_of};
+pub use error::{Problem, Refusal, StoreError};
+pub use schema::{VERSION, check_readable, migrate, version};
+pub use url::{StoreUrl, split_password};

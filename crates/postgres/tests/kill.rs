@@ -1,0 +1,152 @@
+//! SIGKILL of the process that records and delivers, at random moments, with the server killed in between: in the end the store holds
+//! every line of the trail once, and the trail every event that was acknowledged.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod server;
+mod trails;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use server::Server;
+use trails::{SOON, check_equal, delivering, lines, options, wait_stored};
+use trailseal_core::Ack;
+use trailseal_event::Event;
+use trailseal_postgres::StoreUrl;
+
+const CHILD: &str = "TRAILSEAL_POSTGRES_CHILD";
+const ORIGIN: &str = "example.com/killed";
+
+fn rounds() -> u64 {
+    std::env::var("TRAILSEAL_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(25)
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut it = self.0;
+        it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (it ^ (it >> 31)) % end
+    }
+}
+
+/// The child's work; does nothing when the test suite runs it as a test.
+#[test]
+fn child_records_and_delivers_until_it_is_killed() {
+    let Ok(given) = std::env::var(CHILD) else { return };
+    let (dir, url) = given.split_once(' ').unwrap();
+    let trail = delivering(Path::new(dir), options(ORIGIN), &StoreUrl::parse(url).unwrap());
+    for number in 0_u64.. {
+        let mark = format!("mark-{}-{number}-end", std::process::id());
+        let event = Event::new("test.kill").description(&mark);
+        // Not faster than the store takes them, so that kills meet deliveries of every size.
+        let ack = if number % 50 == 49 { Ack::Store } else { Ack::Durable };
+        let level =
+            if trail.with(ack).record(&event).is_ok() && ack == Ack::Store { "stored" } else { "durable" };
+        println!("{level} {mark}");
+    }
+}
+
+/// What the child said of its events: the marks of those that were durable, and of those that were in the store.
+fn run_and_kill(
+    dir: &Path,
+    url: &str,
+    after: Duration,
+    disturb: impl FnOnce(),
+) -> (Vec<String>, Vec<String>) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_records_and_delivers_until_it_is_killed", "--nocapture", "--test-threads=1"])
+        .env(CHILD, format!("{} {url}", dir.display()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let heard = std::thread::spawn(move || {
+        let (mut durable, mut stored) = (Vec::new(), Vec::new());
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = String::from_utf8_lossy(&line.unwrap()).into_owned();
+            let Some(at) = line.find(" mark-").filter(|_| line.ends_with("-end")) else { continue };
+            let mark = line[at + 1..].to_owned();
+            if line[..at].ends_with("stored") {
+                stored.push(mark)
+            } else {
+                durable.push(mark)
+            }
+            let _ = begun.send(());
+        }
+        (durable, stored)
+    });
+    // One that is killed while it opens is met by a short delay of the next round.
+    if after > Duration::from_millis(20) {
+        has_begun.recv_timeout(SOON).unwrap();
+    }
+    std::thread::sleep(after);
+    disturb();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    heard.join().unwrap()
+}
+
+#[test]
+fn killed_at_any_moment_every_event_is_stored_once() {
+    if std::env::var(CHILD).is_ok() {
+        return;
+    }
+    let (mut server, dir) = (Server::start_own(&[]), tempfile::tempdir().unwrap());
+    let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    println!("seed {seed}");
+    let mut random = Random(seed);
+    let (mut durable, mut stored) = (Vec::new(), Vec::new());
+    let mut between = 0;
+    for round in 0..rounds() {
+        let after = Duration::from_micros(random.below(250_000));
+        let url = server.url_text().to_owned();
+        let (more_durable, more_stored) = match round % 5 {
+            3 => run_and_kill(dir.path(), &url, after, || server.cut_off()),
+            4 => {
+                let heard = run_and_kill(dir.path(), &url, after, || server.kill());
+                server.start_again();
+                heard
+            }
+            _ => run_and_kill(dir.path(), &url, after, || {}),
+        };
+        durable.extend(more_durable);
+        stored.extend(more_stored);
+        // At each of these moments the store holds a beginning of the trail, and its cursor says which.
+        if server.value("SELECT to_regclass('trailseal.cursors') IS NOT NULL") == "t" {
+            let held = server.rows("SELECT count(*), coalesce(max(idx) + 1, 0) FROM trailseal.events");
+            let next = server.rows("SELECT next, next FROM trailseal.cursors");
+            assert!(next.is_empty() || held == next, "{held:?} rows and last, but cursor {next:?}");
+            between += u64::from(!next.is_empty() && next[0][0] != "0");
+        }
+    }
+    assert!(between >= rounds() / 2, "only {between} rounds got as far as the store");
+    assert!(!stored.is_empty() && !durable.is_empty());
+    // What was acknowledged at the level store is in the store, whatever becomes of the trail.
+    let marks = "SELECT convert_from(line, 'UTF8')::jsonb ->> 'description' FROM trailseal.events WHERE action = 'test.kill'";
+    let held: std::collections::HashSet<String> = server.rows(marks).into_iter().flatten().collect();
+    let lost: Vec<_> = stored.iter().filter(|mark| !held.contains(*mark)).collect();
+    assert!(
+        lost.is_empty(),
+        "{} of {} stored events are not in the store: {lost:?}",
+        lost.len(),
+        stored.len()
+    );
+    let trail = delivering(dir.path(), options(ORIGIN), &server.url());
+    wait_stored(&trail);
+    trail.close(SOON).unwrap();
+    check_equal(&server, ORIGIN, dir.path());
+    let all: Vec<u8> = lines(dir.path()).into_iter().flat_map(|(_, line)| line).collect();
+    let all = String::from_utf8(all).unwrap();
+    let lost: Vec<_> = durable.iter().filter(|mark| !all.contains(mark.as_str())).collect();
+    assert!(lost.is_empty(), "{} of {} durable events are lost: {lost:?}", lost.len(), durable.len());
+}

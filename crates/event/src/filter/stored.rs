@@ -27,7 +27,10 @@ impl Filter {
         }
         let readings = self.resource.iter().flat_map(ResourceFilter::readings);
         filter.resource.extend(readings.filter_map(|(kind, id)| Some((kind, id?))).flat_map(|(kind, id)| {
-            others(&id, &keys).into_iter().map(|id| ResourceFilter { kind: kind.clone(), id: Some(id) }).collect::<Vec<_>>()
+            others(&id, &keys)
+                .into_iter()
+                .map(|id| ResourceFilter { kind: kind.clone(), id: Some(id) })
+                .collect::<Vec<_>>()
         }));
         let ids = self.id.iter().filter_map(|wanted| match wanted {
             IdFilter::Id(id) => Some(id),

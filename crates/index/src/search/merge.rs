@@ -125,7 +125,7 @@ impl<'a> Walk<'a> {
                     self.deadline,
                     &mut lane.waiting,
                 )?;
-                let bytes: usize = lane.waiting.iter().map(|hit| hit.line.len()).sum();
+                let bytes: usize = lane.waiting.iter().map(|hit| hit.exact_line().len()).sum();
                 let fitting = CHUNK_BYTES_MAX * lane.waiting.len() / bytes.max(1);
                 lane.chunk = (lane.chunk * 2).min(CHUNK_MAX);
                 if !lane.waiting.is_empty() {

@@ -263,7 +263,7 @@ impl Search {
         let bytes_max = if budget.is_some() { PAGE_BYTES_MAX } else { usize::MAX };
         while hits.len() < limit && bytes < bytes_max {
             let Some(hit) = walk.next()? else { break };
-            bytes += hit.line.len();
+            bytes += hit.exact_line().len();
             hits.push(hit);
         }
         let (is_cut, looked) = (hits.len() < limit && bytes >= bytes_max, walk.scanned());

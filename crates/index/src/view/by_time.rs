@@ -9,6 +9,7 @@ use std::collections::BinaryHeap;
 use std::ops::{ControlFlow, Range};
 
 use roaring::RoaringBitmap;
+use trailseal_event::First;
 use trailseal_event::filter::Filter;
 
 use super::order::{Key, Turn as _, after};

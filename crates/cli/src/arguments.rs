@@ -3,6 +3,7 @@
 mod erasure;
 mod filters;
 mod retention;
+mod store;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use erasure::Erase;
 pub(crate) use filters::Filters;
 pub(crate) use retention::{Hold, Retain, Sink, days};
+pub(crate) use store::StoreFlag;
 
 /// An audit log that never slows the request, never loses what it accepted, and detects every rewrite.
 #[derive(Parser)]
@@ -193,6 +195,8 @@ pub(crate) struct Serve {
     /// Require no token; only on loopback
     #[arg(long)]
     pub(crate) open: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
 }
 
 #[derive(Args)]
@@ -286,6 +290,8 @@ pub(crate) struct Record {
     /// Refuse unknown field names and wrong JSON types; a value never refuses an event
     #[arg(long)]
     pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
 }
 
 #[derive(Args)]

@@ -22,6 +22,11 @@ use post::{Lines, Post};
 
 /// `record`, done by the server.
 pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> Outcome {
+    if arguments.store.url.is_some() {
+        return Err(Failure::could_not(
+            "--store: the server that holds this trail delivers to the store that it was given",
+        ));
+    }
     let input: Box<dyn Read> = match arguments.file.as_deref() {
         Some(path) if path != Path::new("-") => Box::new(input::open(path)?),
         _ => Box::new(std::io::stdin()),

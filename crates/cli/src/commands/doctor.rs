@@ -1,5 +1,6 @@
 //! `trailseal doctor`: reports what is wrong with this set-up and how to fix it.
 
+mod delivery;
 mod personal;
 mod policy;
 
@@ -33,7 +34,7 @@ const ORDINARY: &[u8] = br#""id":"01a1fd54-70e3-7b34-9fe6-f7d0a73d8416","time":"
 
 /// Every code that a finding can have.
 #[cfg(test)]
-const CODES: [&str; 17] = [
+const CODES: [&str; 18] = [
     "no_trail",
     "damaged",
     "checkpoint",
@@ -51,6 +52,7 @@ const CODES: [&str; 17] = [
     "personal_keys",
     "personal_permissions",
     "personal_master",
+    "store",
 ];
 
 pub(super) fn run(settings: &Settings, json: bool) -> Outcome {
@@ -96,7 +98,7 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
     let folders = if folders.is_empty() { vec![dir.clone()] } else { folders };
     for folder in &folders {
         match Reader::open(folder, Arc::new(StdFiles)) {
-            Ok(reader) => {
+            Ok(mut reader) => {
                 check_key(&reader, options, &mut add);
                 check_seal(&reader, &mut add);
                 check_index(&reader, settings, &mut add);
@@ -104,6 +106,9 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
                 check_personal(&reader, options, &dir, &mut add);
                 if let Some((what, mend)) = policy::replaced(&reader) {
                     add("policy", what, mend);
+                }
+                if let Some(trouble) = delivery::look(&mut reader, settings) {
+                    add("store", trouble.what, trouble.mend);
                 }
             }
             Err(ReadError::NoTrail { path }) if *folder != dir => {
@@ -308,7 +313,7 @@ mod tests {
 
     #[test]
     fn codes_are_changed_on_purpose_only() {
-        assert_eq!(CODES.len(), 17);
+        assert_eq!(CODES.len(), 18);
         let source = include_str!("doctor.rs");
         for code in CODES {
             assert!(source.matches(&format!("\"{code}\"")).count() >= 2, "{code} is never found");

@@ -30,8 +30,11 @@ const CLOSE_MOVED_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
 
 pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcome {
-    if arguments.ack == Some(Ack::Store) && !settings.uses_index()? {
-        return Err(Failure::could_not("there is no store: set index.enabled = true, or use --ack durable"));
+    let store = settings.store(&arguments.store)?;
+    if arguments.ack == Some(Ack::Store) && store.is_none() && !settings.uses_index()? {
+        return Err(Failure::could_not(
+            "there is no store: name one with --store, set index.enabled = true, or use --ack durable",
+        ));
     }
     let file = match arguments.file.as_deref() {
         Some(path) if path != Path::new("-") => Some(input::open(path)?),
@@ -39,7 +42,7 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
     };
     let mut options = settings.one_shot_options()?;
     options.strict = arguments.strict;
-    let trail = open_trail_with(settings, options)?;
+    let trail = open_trail_with(settings, options, store.as_ref())?;
     let input: Box<dyn Read> = match file {
         Some(file) => Box::new(file),
         None => Box::new(InputFor::new(&trail)),

@@ -24,7 +24,10 @@ mod reindex;
 mod retain;
 mod serve;
 mod sink;
+mod source;
 mod stats;
+#[cfg(feature = "postgres")]
+mod stored;
 mod succeed;
 mod summary;
 mod tail;

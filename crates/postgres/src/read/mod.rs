@@ -217,6 +217,7 @@ impl Reader {
         if limit == 0 {
             return Ok(Found::at(place));
         }
+        let budget = budget.map(|budget| budget.min(WITHIN));
         let deadline = budget.map(|budget| Instant::now() + budget);
         let within = budget.map_or(WITHIN, |budget| budget + GRACE);
         let walk = Walk { filter, order, limit, bytes_max, deadline, now: SystemClock.now() };

@@ -70,17 +70,17 @@ impl Asked<'_> {
         match (self.order.by, self.order.first) {
             (By::Time, First::Newest) => {
                 whole.recorded.to = earliest_of(whole.recorded.to, self.last_of(partitions, beyond));
-                self.from_newest(whole, partitions)
+                self.newest_first(whole, partitions)
             }
-            (By::Recorded, First::Newest) => self.from_newest(whole, partitions),
-            (By::Recorded, First::Oldest) => self.from_oldest(whole, partitions, &|_| None),
+            (By::Recorded, First::Newest) => self.newest_first(whole, partitions),
+            (By::Recorded, First::Oldest) => self.oldest_first(whole, partitions, &|_| None),
             (By::Time, First::Oldest) => {
                 whole.recorded.from = latest(whole.recorded.from, self.place.map(|place| place.time.time()));
                 let earliest = |after: usize| {
                     let rest = partitions.get(after..).unwrap_or_default();
                     rest.iter().filter_map(|partition| partition.earliest).chain(beyond).min()
                 };
-                self.from_oldest(whole, partitions, &earliest)
+                self.oldest_first(whole, partitions, &earliest)
             }
         }
     }
@@ -96,7 +96,7 @@ impl Asked<'_> {
         partitions.iter().rfind(has_some).map(|partition| partition.to)
     }
 
-    fn from_newest(&self, whole: Window, partitions: &[Partition]) -> Vec<Window> {
+    fn newest_first(&self, whole: Window, partitions: &[Partition]) -> Vec<Window> {
         let is_by_time = self.order.by == By::Time;
         let place = self.place.map(|place| if is_by_time { place.time } else { place.recorded }.time());
         let top = [place, whole.time.to.filter(|_| is_by_time), whole.recorded.to];
@@ -132,7 +132,7 @@ impl Asked<'_> {
     }
 
     /// `earliest` says the earliest time in all partitions from a number on, and is asked only by time.
-    fn from_oldest(
+    fn oldest_first(
         &self,
         whole: Window,
         partitions: &[Partition],

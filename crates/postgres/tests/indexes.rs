@@ -17,8 +17,8 @@ use trailseal_event::filter::Filter;
 use trailseal_event::{Index, Order, Timestamp};
 use trailseal_postgres::{Pool, Reader, StoreSink};
 
-/// 2026-01-01.
-const BEGIN: i64 = 1_767_225_600_000_000;
+/// 2018-01-01.
+const BEGIN: i64 = 1_514_764_800_000_000;
 const MONTH: i64 = 2_630_000_000_000;
 
 fn number(name: &str, otherwise: i64) -> i64 {

@@ -10,7 +10,7 @@ use trailseal_index::Search;
 use super::reading::{filter, keys_if};
 use super::source::{Source, open, tell_lacking_key};
 use crate::arguments::{Format, Order, OrderBy, Query};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::output::{Writer, stdout_for, tell};
 use crate::progress;
 use crate::settings::Settings;

@@ -5,6 +5,7 @@
 //! never leaves out a match, and each line is judged by its bytes, by the filter itself, so that a filter means the same
 //! here and there. One page is one transaction, which sees the store at one moment.
 
+mod condition;
 mod narrow;
 mod place;
 mod sql;
@@ -17,7 +18,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::{Client, Error};
-use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_event::mask::MaskKey;
 use trailseal_event::{Hit, Index, Order};
@@ -220,7 +220,7 @@ impl Reader {
         let budget = budget.map(|budget| budget.min(WITHIN));
         let deadline = budget.map(|budget| Instant::now() + budget);
         let within = budget.map_or(WITHIN, |budget| budget + GRACE);
-        let walk = Walk { filter, order, limit, bytes_max, deadline, now: SystemClock.now() };
+        let walk = Walk { filter, order, limit, bytes_max, deadline };
         self.run(within, async move |client| walk.run(client, place).await)
     }
 

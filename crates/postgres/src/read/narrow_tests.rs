@@ -9,6 +9,8 @@ use trailseal_event::filter::glob_matches;
 use trailseal_event::line::{parse_front, write_front, write_rest};
 use trailseal_event::{Category, Event, Resource, Severity, Timestamp};
 
+use super::super::condition::after_prefix;
+use super::super::sql::Sql;
 use super::*;
 use crate::columns::related;
 
@@ -69,9 +71,7 @@ impl Row {
         let has = |column: &str, is: &dyn Fn(&str) -> bool| self.text(column).is_some_and(is);
         match condition {
             Condition::Text { column, values } => has(column, &|text| values.iter().any(|it| it == text)),
-            Condition::OtherText { column, values } if *values == [""] => {
-                has(column, &|text| !text.is_empty())
-            }
+            Condition::NotEmpty(column) => has(column, &|text| !text.is_empty()),
             Condition::OtherText { column, values } => {
                 !has(column, &|text| values.iter().any(|it| it == text))
             }
@@ -337,4 +337,16 @@ fn a_prefix_has_an_end() {
         assert_eq!(after_prefix(prefix).as_deref(), end, "{prefix:?}");
     }
     assert_eq!(after_prefix("\u{d7ff}").as_deref(), Some("\u{e000}"));
+}
+
+/// It stands in the column as the type alone of another would.
+#[test]
+fn a_related_resource_without_type_and_name_is_in_doubt() {
+    let event = Event {
+        related: vec![Resource { id: Some(String::new()), ..Resource::default() }],
+        ..Event::new("a")
+    };
+    let (line, filter) = (line(&event, 255), Filter::from_pairs([("resource", "")], NOW).unwrap());
+    let (row, narrowing) = (Row::of(&line), Narrowing::of(&filter));
+    assert!(!filter.accepts(&line) && row.is_narrowed_to(&narrowing) && row.is_in_doubt(&narrowing));
 }

@@ -2,7 +2,8 @@
 
 use trailseal_event::{By, First, Order, Timestamp};
 
-use super::narrow::{Condition, Doubts, Narrowing};
+use super::condition::Condition;
+use super::narrow::{Doubts, Narrowing};
 use super::place::Place;
 use super::sql::Sql;
 use super::windows::{Bounds, Window};

@@ -42,7 +42,6 @@ pub(super) struct Walk<'a> {
     pub(super) bytes_max: usize,
     /// When it should end, short or not.
     pub(super) deadline: Option<Instant>,
-    pub(super) now: Timestamp,
 }
 
 /// What it has found, and how far it got.
@@ -95,7 +94,7 @@ impl Walk<'_> {
             false => {
                 let (partitions, beyond) = partitions(client).await?;
                 let bounds = narrowing.bounds();
-                let asked = Asked { order: self.order, place: place.as_ref(), bounds, now: self.now };
+                let asked = Asked { order: self.order, place: place.as_ref(), bounds };
                 asked.windows(&partitions, beyond)
             }
         };

@@ -46,7 +46,6 @@ pub(super) struct Asked<'a> {
     pub(super) place: Option<&'a Place>,
     /// The bounds of the filter.
     pub(super) bounds: Window,
-    pub(super) now: Timestamp,
 }
 
 impl Window {
@@ -67,12 +66,9 @@ impl Asked<'_> {
         let mut whole = self.bounds;
         // Nothing was recorded before its time.
         whole.recorded.from = latest(whole.recorded.from, whole.time.from);
+        whole.recorded.to = earliest_of(whole.recorded.to, self.last_of(partitions, beyond));
         match (self.order.by, self.order.first) {
-            (By::Time, First::Newest) => {
-                whole.recorded.to = earliest_of(whole.recorded.to, self.last_of(partitions, beyond));
-                self.newest_first(whole, partitions)
-            }
-            (By::Recorded, First::Newest) => self.newest_first(whole, partitions),
+            (_, First::Newest) => self.newest_first(whole, partitions),
             (By::Recorded, First::Oldest) => self.oldest_first(whole, partitions, &|_| None),
             (By::Time, First::Oldest) => {
                 whole.recorded.from = latest(whole.recorded.from, self.place.map(|place| place.time.time()));
@@ -85,10 +81,11 @@ impl Asked<'_> {
         }
     }
 
-    /// Where partitions end that can have an event of the walk, in the order by time: late ones may be in any, but each
-    /// has its earliest time.
+    /// Where the last partition ends that can have an event of the walk, if its time must not be too late: late ones may
+    /// be in any, but each partition has its earliest time.
     fn last_of(&self, partitions: &[Partition], beyond: Option<Timestamp>) -> Option<Timestamp> {
-        let top = earliest_of(self.place.map(|place| place.time.time()), self.bounds.time.to)?;
+        let place = self.place.filter(|_| self.order == Order::NEWEST).map(|place| place.time.time());
+        let top = earliest_of(place, self.bounds.time.to)?;
         if beyond.is_some_and(|beyond| beyond <= top) {
             return None;
         }
@@ -100,8 +97,13 @@ impl Asked<'_> {
         let is_by_time = self.order.by == By::Time;
         let place = self.place.map(|place| if is_by_time { place.time } else { place.recorded }.time());
         let top = [place, whole.time.to.filter(|_| is_by_time), whole.recorded.to];
-        let top = top.into_iter().flatten().fold(self.now, Timestamp::min);
-        let mut rest = &partitions[..partitions.partition_point(|partition| partition.from <= top)];
+        let top = top.into_iter().flatten().min();
+        // Those made ahead have nothing yet.
+        let used = partitions.iter().rposition(|partition| partition.earliest.is_some());
+        let mut rest = partitions.get(..used.map_or(0, |last| last + 1)).unwrap_or_default();
+        if let Some(top) = top {
+            rest = &rest[..rest.partition_point(|partition| partition.from <= top)];
+        }
         let (mut windows, mut above, mut count) = (Vec::new(), None, 1);
         while rest.len() > count {
             rest = &rest[..rest.len() - count];
@@ -263,7 +265,6 @@ mod tests {
             order in prop::sample::select(&ORDERS[..]),
             place in prop::option::of((0..400_i64, 0..400_i64)),
             edges in prop::array::uniform4(prop::option::weighted(0.2, 0..400_i64)),
-            now in 0..450_i64,
         ) {
             let span = 10;
             let number = |event: &Event| event.1 / span;
@@ -288,7 +289,7 @@ mod tests {
                 time: crate::moment::Moment::of(at(one.min(other))),
                 ..Place::at(at(other))
             });
-            let asked = Asked { order, place: place.as_ref(), bounds, now: at(now) };
+            let asked = Asked { order, place: place.as_ref(), bounds };
             let windows = asked.windows(&partitions, beyond);
             let whole = [bounds];
             prop_assert_eq!(
@@ -322,7 +323,7 @@ mod tests {
         ] {
             let place = place.map(|time| Place::at(at(time)));
             let bounds = Window::default();
-            let asked = Asked { order, place: place.as_ref(), bounds, now: at(999) };
+            let asked = Asked { order, place: place.as_ref(), bounds };
             let windows = asked.windows(&months(100, &[]), None);
             let bounds = windows[0].recorded;
             assert_eq!((bounds.from, bounds.to), (first.0.map(at), first.1.map(at)), "{order:?} {windows:?}");
@@ -332,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_late_event_is_found_in_the_partition_of_its_recording() {
-        let asked = Asked { order: Order::OLDEST, place: None, bounds: Window::default(), now: at(999) };
+        let asked = Asked { order: Order::OLDEST, place: None, bounds: Window::default() };
         let windows = asked.windows(&months(100, &[(70, 3)]), None);
         // Up to time 3, the first partition has everything; from there on, all up to that one are asked.
         assert_eq!(windows[0].time.to, Some(at(3)));

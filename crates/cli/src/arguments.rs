@@ -392,6 +392,8 @@ pub(crate) struct Query {
     /// Print only the number of matches
     #[arg(long)]
     pub(crate) count: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
     /// The output format [default: table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
@@ -423,6 +425,8 @@ pub(crate) struct History {
     /// The resource
     #[arg(value_name = "TYPE/ID")]
     pub(crate) resource: String,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
     /// The output format [default: table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,

@@ -25,9 +25,12 @@ mod reindex;
 mod retain;
 mod serve;
 mod sink;
+mod source;
 mod stats;
 #[cfg(feature = "postgres")]
 mod store;
+#[cfg(feature = "postgres")]
+mod stored;
 mod succeed;
 mod summary;
 mod tail;

@@ -60,6 +60,7 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
         is_hung_up: hang_ups()?,
         trail: trail.clone(),
         opening: options,
+        store: store.as_ref(),
         out: json.then(|| BufWriter::with_capacity(1 << 16, std::io::stdout())),
         pending: Vec::new(),
         counts: Counts::default(),
@@ -247,6 +248,8 @@ struct Session<'a> {
     trail: Trail,
     /// How it was opened.
     opening: Options,
+    /// The shared store that it delivers to.
+    store: Option<&'a Store>,
     level: Level,
     options: RecordOptions,
     settings: &'a Settings,
@@ -358,7 +361,7 @@ impl Session<'_> {
         make_room(self.settings, &mut options, texts);
         if options.handoff.size_bytes > self.opening.handoff.size_bytes {
             close_trail(&self.trail)?;
-            self.trail = open_trail_with(self.settings, options.clone())?;
+            self.trail = open_trail_with(self.settings, options.clone(), self.store)?;
             self.opening = options;
         }
         Ok(())

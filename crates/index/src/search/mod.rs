@@ -9,7 +9,6 @@ mod by_time;
 mod cursor;
 mod error;
 mod gathered;
-mod hit;
 mod left;
 mod member;
 mod merge;
@@ -30,10 +29,10 @@ use trailseal_event::filter::Filter;
 pub use cursor::{Cursor, CursorError};
 pub use error::{SearchError, TellTrouble};
 use gathered::MATCHES_MAX;
-pub use hit::Hit;
 use left::Left;
 use member::Member;
 pub(crate) use summed::value_of;
+pub use trailseal_event::Hit;
 
 use crate::{FacetField, Order};
 
@@ -264,7 +263,7 @@ impl Search {
         let bytes_max = if budget.is_some() { PAGE_BYTES_MAX } else { usize::MAX };
         while hits.len() < limit && bytes < bytes_max {
             let Some(hit) = walk.next()? else { break };
-            bytes += hit.line.len();
+            bytes += hit.exact_line().len();
             hits.push(hit);
         }
         let (is_cut, looked) = (hits.len() < limit && bytes >= bytes_max, walk.scanned());

@@ -22,9 +22,9 @@ use trailseal_event::Index;
 use trailseal_event::filter::Filter;
 
 pub use check::RangeCheck;
-pub use order::{By, First, Order};
-pub(crate) use order::{Key, after};
+pub(crate) use order::{Key, Turn, after};
 pub use summary::{Count, Facets, HISTOGRAM_BUCKETS_MAX};
+pub use trailseal_event::{By, First, Order};
 
 use crate::dictionary::Dictionary;
 use crate::error::IndexError;

@@ -69,6 +69,8 @@ pub(crate) fn table() -> Vec<Row> {
             query &["limit", "cursor", "order", "order_by", "tenant"], gives 200 "Page", or &[400, 422], takes Takes::Turns),
         route!(GET "/v1/summary", Needs::Scope(Read), "Counts by field, and over time", get(read::summary),
             query &["top", "bucket"], filters true, gives 200 "Summary", or &[400, 422], takes Takes::Turns),
+        route!(GET "/v1/values", Needs::Scope(Read), "The values of one field, with counts", get(read::values),
+            query &["field", "part", "top"], filters true, gives 200 "Values", or &[400, 422], takes Takes::Turns),
         route!(GET "/v1/origins", WholeTrail(Read), "Every trail, its size and newest checkpoint", get(read::origins),
             gives 200 "Origins", takes Takes::Turns),
         route!(GET "/v1/reviews", Needs::Scope(Review), "The review queue", get(reviews::list),

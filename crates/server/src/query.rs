@@ -85,6 +85,16 @@ impl Query {
         Ok(filter)
     }
 
+    /// The values of these names, each as `shown` returns it.
+    pub(crate) fn told<'a>(
+        &'a self,
+        names: &[&str],
+        shown: impl Fn(&str, &'a str) -> Cow<'a, str>,
+    ) -> Vec<(String, String)> {
+        let pairs = self.pairs.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        pairs.map(|(name, value)| (name.clone(), shown(name, value).into_owned())).collect()
+    }
+
     pub(crate) fn flag(&self, name: &str) -> Result<bool, Problem> {
         match self.one(name)? {
             None | Some("false") => Ok(false),

@@ -16,7 +16,7 @@ use trailseal_core::{
 use trailseal_event::policy::OnFailure;
 use trailseal_event::{Index, Warnings};
 
-use super::input::{self, InputFor};
+use super::input::{self, InputFor, LINE_BYTES_MAX};
 use super::writing::{close_trail, open_trail_with};
 use crate::arguments::{Ack, Record};
 use crate::failure::{Failure, Outcome, with_causes};
@@ -32,9 +32,6 @@ const PENDING_MAX: usize = 1_000;
 const WAIT_MIN: Duration = Duration::from_secs(30);
 /// How long a close may take if the folder has been moved.
 const CLOSE_MOVED_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longer lines are not read into memory.
-pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
-
 pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcome {
     if arguments.ack == Some(Ack::Store) && !settings.uses_index()? {
         return Err(Failure::could_not("there is no store: set index.enabled = true, or use --ack durable"));

@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde_json::json;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::Value;
-use trailseal_event::filter::{Filter, ResourceFilter, parse_span};
+use trailseal_event::filter::{FILTER_NAMES, Filter, ResourceFilter, parse_span};
 use trailseal_index::{FacetField, FacetValue, First, Page};
 
 use super::answer::{json_response, push_event};
@@ -18,6 +18,9 @@ use super::reading::{Reading, Shown};
 use crate::access::Caller;
 use crate::problem::Problem;
 use crate::query::{LIMIT, PART, Query};
+
+/// The parameter that asks for the JSON of events in CSV.
+const JSON_COLUMNS: &str = "json_columns";
 
 /// How many values of a field a summary has, by default and at most.
 const TOP: usize = 10;
@@ -32,8 +35,11 @@ pub(crate) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
-    let filter =
-        query.filter(&caller, SystemClock.now(), &["limit", "cursor", "order", "order_by", "count"])?;
+    let filter = query.filter(
+        &caller,
+        SystemClock.now(),
+        &["limit", "cursor", "order", "order_by", "count", JSON_COLUMNS],
+    )?;
     let (limit, order) = (query.limit()?, query.order(First::Newest)?);
     let cursor = query.cursor(order)?;
     let is_count = query.flag("count")?;
@@ -43,8 +49,11 @@ pub(crate) async fn events(
         return Ok(json_response(json!({ "count": count }).to_string().into()));
     }
     let shown = reading.show(&caller, "/v1/events", Some(&query)).await;
-    let wanted = Wanted { filter, order, cursor, limit, shown };
+    let has_json = query.flag(JSON_COLUMNS)?;
+    let told = query.told(FILTER_NAMES.as_slice(), |name, value| reading.trail.shown(name, value));
+    let wanted = Wanted { filter, order, cursor, limit, shown, has_json, told };
     if let Some(format) = Format::of(&headers) {
+        is_possible(format, &wanted)?;
         return export::response(&reading.searches, &exports, caller.client(), wanted, format);
     }
     page(&reading, &caller, wanted).await
@@ -62,6 +71,7 @@ pub(crate) async fn history(
     let query = Query::of(&uri)?;
     query.only(&["limit", "cursor", "order", "order_by", "tenant"])?;
     let path = path_of(&reading, &kind, &id, uri.path());
+    let told = reading.trail.shown("resource", &format!("{kind}/{id}")).into_owned();
     let mut filter = Filter { resource: vec![ResourceFilter { kind, id: Some(id) }], ..Filter::default() };
     filter.tenant.extend(query.one("tenant")?.map(str::to_owned));
     caller.restrict(&mut filter)?;
@@ -69,10 +79,25 @@ pub(crate) async fn history(
     let order = query.order(First::Oldest)?;
     let (limit, cursor) = (query.limit()?, query.cursor(order)?);
     let shown = reading.show(&caller, &path, Some(&query)).await;
-    let wanted = Wanted { filter, order, cursor, limit, shown };
+    let told = vec![("resource".to_owned(), told)];
+    let wanted = Wanted { filter, order, cursor, limit, shown, has_json: false, told };
     match Format::of(&headers) {
-        Some(format) => export::response(&reading.searches, &exports, caller.client(), wanted, format),
+        Some(format) => {
+            is_possible(format, &wanted)?;
+            export::response(&reading.searches, &exports, caller.client(), wanted, format)
+        }
         None => page(&reading, &caller, wanted).await,
+    }
+}
+
+/// A bundle has all that matches: with a limit it would pass for that.
+fn is_possible(format: Format, wanted: &Wanted) -> Result<(), Problem> {
+    match format == Format::Bundle && (wanted.limit.is_some() || wanted.cursor.is_some()) {
+        true => Err(Problem::bad_request(
+            "query",
+            "a bundle has everything that matches: leave out limit and cursor",
+        )),
+        false => Ok(()),
     }
 }
 
@@ -174,7 +199,7 @@ pub(crate) async fn origins(
 async fn page(reading: &Reading, caller: &Caller, wanted: Wanted) -> Result<Response, Problem> {
     // It concerns the events of all tenants.
     let is_told_lag = !caller.is_restricted();
-    let Wanted { filter, order, cursor, limit, shown } = wanted;
+    let Wanted { filter, order, cursor, limit, shown, .. } = wanted;
     let budget = reading.searches.budget();
     let bytes = reading
         .searches

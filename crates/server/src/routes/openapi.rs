@@ -126,7 +126,7 @@ fn query_parameter(name: &str) -> Value {
     let schema = match name {
         "limit" => whole(LIMIT_MAX),
         "top" => whole(1_000),
-        "count" => json!({"type": "boolean"}),
+        "count" | "json_columns" => json!({"type": "boolean"}),
         "order" => json!({"type": "string", "enum": ["asc", "desc"]}),
         "order_by" => json!({"type": "string", "enum": ["time", "recorded"]}),
         "ack" => json!({"type": "string", "enum": ["accepted", "durable", "store"]}),
@@ -224,7 +224,9 @@ fn success(schema: &str) -> Value {
     let mut content = Map::new();
     content.insert(content_type.to_owned(), json!({"schema": reference}));
     if schema == "Page" {
-        for export in ["text/csv", "application/x-ndjson"] {
+        for export in
+            ["text/csv", "application/x-ndjson", "application/vnd.apache.parquet", "application/zip"]
+        {
             content.insert(export.to_owned(), json!({"schema": {"type": "string"}}));
         }
     }

@@ -56,7 +56,7 @@ pub(crate) fn table() -> Vec<Row> {
         route!(POST "/v1/events", Needs::Scope(Write), "Record one event, an array, or NDJSON", post(record::post),
             query &["ack", "strict"], body "Events", gives 202 "Accepted", or &[400, 408, 409, 413, 415, 422, 503, 504]),
         route!(GET "/v1/events", Needs::Scope(Read), "Find events", get(read::events),
-            query &["limit", "cursor", "order", "order_by", "count"], filters true, gives 200 "Page", or &[400, 422], takes Takes::Turns),
+            query &["limit", "cursor", "order", "order_by", "count", "json_columns"], filters true, gives 200 "Page", or &[400, 422], takes Takes::Turns),
         route!(GET "/v1/events/stream", Needs::Scope(Read), "New events as they arrive, as server-sent events", get(read::stream),
             query &["cursor"], filters true, gives 200 "Stream", or &[400], takes Takes::Stream),
         route!(GET "/v1/events/{id}", Needs::Scope(Read), "One event", get(read::one),

@@ -5,6 +5,11 @@ use std::process::Command;
 
 /// Builds wheels.
 const MATURIN: &str = "maturin==1.16.0";
+/// Links against an older C library than the machine's own.
+const ZIG: &str = "ziglang==0.17.1";
+/// The oldest C library that the published wheel runs with: those of Debian 10 and RHEL 8 are not older.
+const PLATFORM: &str = "manylinux_2_28";
+const WHEEL_BYTES_MAX: u64 = 12_000_000;
 /// Checks types as editors do.
 const PYRIGHT: &str = "pyright==1.1.414";
 
@@ -37,6 +42,43 @@ pub(crate) fn test(root: &Path, scratch: &Path) -> Result<(), String> {
     run(tool("pyright").current_dir(&package).arg("--pythonpath").arg(&python))?;
     let pytest = ["--durations", "5", "tests"];
     run(tool("pytest").current_dir(&package).env("TMPDIR", scratch).args(pytest))
+}
+
+/// Builds the wheel as it is published, into `target/published`.
+pub(crate) fn wheel(root: &Path) -> Result<(), String> {
+    let (target, package) = (root.join("target"), root.join("python"));
+    let programs = environment(&target.join("python"), &package)?.join("bin");
+    run(Command::new(programs.join("python")).args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        ZIG,
+    ]))?;
+    let published = target.join("published");
+    let _ = std::fs::remove_dir_all(&published);
+    // Maturin looks for Zig's Python in the path.
+    let path = std::env::var("PATH").unwrap_or_default();
+    run(Command::new(programs.join("maturin"))
+        .env("PATH", format!("{}:{path}", programs.display()))
+        .args(["build", "--quiet", "--release", "--zig", "--compatibility", PLATFORM, "--interpreter"])
+        .arg(programs.join("python"))
+        .arg("--out")
+        .arg(&published)
+        .arg("--manifest-path")
+        .arg(package.join("Cargo.toml")))?;
+    let wheel = std::fs::read_dir(&published).ok().and_then(|mut files| files.next()?.ok());
+    let wheel = wheel.ok_or("maturin has built no wheel")?;
+    let size = wheel.metadata().map_err(|error| format!("{}: {error}", wheel.path().display()))?.len();
+    println!("{}: {size} bytes", wheel.path().display());
+    if !wheel.file_name().to_string_lossy().contains(PLATFORM) {
+        return Err(format!("the wheel is not for {PLATFORM}"));
+    }
+    if size > WHEEL_BYTES_MAX {
+        return Err(format!("a wheel may have {WHEEL_BYTES_MAX} bytes"));
+    }
+    Ok(())
 }
 
 /// An environment with the tools and what the tests need.

@@ -18,16 +18,16 @@
     reason = "tests report failures by panicking"
 )]
 
+mod built_program;
 mod folder;
 mod handoff;
 mod note;
-mod place;
 mod random;
 mod tree;
 
+pub use built_program::{Answer, Kind, Place, Writer, wait_until};
 pub use folder::{Folder, Segment, copy_all, snapshot};
 pub use handoff::{handoff, handoff_mark, set_handoff_mark};
 pub use note::{Checkpoint, Key, ManifestKey, checkpoint_note, manifest, rotation_line};
-pub use place::{Answer, Kind, Place, Writer, wait_until};
 pub use random::Random;
 pub use tree::{Hash, leaf_hash, levels, root};

@@ -11,6 +11,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(target_os = "linux")]
+use rustix::mm::Advice;
+use rustix::mm::{MapFlags, ProtFlags};
+
 /// Bytes before the ring, for the header of `docs/format.md`.
 pub(super) const HEADER_LEN: usize = 4096;
 /// Where the header keeps the tail.
@@ -19,17 +23,22 @@ pub(super) const TAIL_AT: usize = 64;
 pub(super) const DURABLE_AT: usize = 128;
 
 enum Backing {
-    /// A file's pages: what was stored there outlives the process.
-    Mapped(memmap2::MmapRaw),
+    /// A file's pages: what was stored there outlives the process. Owned: mapped by `map`, unmapped in `drop`.
+    Mapped(*mut [u8]),
     /// Plain memory, for when a file cannot be mapped safely. Owned: allocated by `heap`, freed in `drop`.
     Heap(*mut [u64]),
 }
 
 impl Drop for Backing {
     fn drop(&mut self) {
-        if let Backing::Heap(words) = self {
+        match self {
+            Backing::Mapped(pages) => {
+                // SAFETY: the pages came from `mmap` in `map`, with this length, and are unmapped only here. An error
+                // would mean that they are none of ours, and leaves them as they are.
+                let _ = unsafe { rustix::mm::munmap(pages.cast(), pages.len()) };
+            }
             // SAFETY: the pointer came from `Box::into_raw` in `heap`, and is freed only here.
-            drop(unsafe { Box::from_raw(*words) });
+            Backing::Heap(words) => drop(unsafe { Box::from_raw(*words) }),
         }
     }
 }
@@ -52,7 +61,7 @@ unsafe impl Sync for Region {}
 impl Region {
     fn base(&self) -> *mut u8 {
         match &self.backing {
-            Backing::Mapped(map) => map.as_mut_ptr(),
+            Backing::Mapped(pages) => pages.cast(),
             Backing::Heap(words) => words.cast(),
         }
     }
@@ -89,18 +98,21 @@ pub(super) struct Consumer {
 /// A ring over the first `HEADER_LEN + capacity` bytes of `file`, all of which must be allocated.
 pub(super) fn map(file: &File, capacity: u64) -> io::Result<(Producer, Consumer)> {
     let len = HEADER_LEN + capacity as usize;
-    let map = memmap2::MmapOptions::new().len(len).map_raw(file)?;
+    let (access, shared) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+    // SAFETY: a new mapping, at a place that the kernel chooses, touches no memory that anything else uses.
+    let base = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, access, shared, file, 0) }?.cast::<u8>();
+    let mapped = Backing::Mapped(std::ptr::slice_from_raw_parts_mut(base, len));
     // Page faults happen here and not in callers of record(). Old kernels do not know this advice; then the first lap
     // of the ring is slower.
     #[cfg(target_os = "linux")]
-    if map.advise(memmap2::Advice::PopulateWrite).is_err() {
-        let base = map.as_mut_ptr();
+    // SAFETY: the advice concerns this mapping alone, and keeps the bytes as they are.
+    if unsafe { rustix::mm::madvise(base.cast(), len, Advice::LinuxPopulateWrite) }.is_err() {
         for page in (HEADER_LEN..len).step_by(4096) {
             // SAFETY: in bounds of the mapping; nobody else has it yet, and the ring is still empty.
             unsafe { base.add(page).write_volatile(0) };
         }
     }
-    Ok(sides(Backing::Mapped(map), capacity))
+    Ok(sides(mapped, capacity))
 }
 
 /// A ring in plain memory.

@@ -4,11 +4,11 @@
 //! mapped from a file; what was stored there is in the system's page cache and outlives the process (not the machine:
 //! that is what segments are for).
 
+mod at_path;
 mod buffer;
 mod drain;
 mod frame;
 mod header;
-mod lies;
 mod map;
 mod open;
 mod options;
@@ -16,10 +16,10 @@ mod owner;
 mod replay;
 mod ring;
 
+pub(crate) use at_path::{Lies, handoff_header, lies_at, own_header, remove};
 pub(crate) use buffer::{Handoff, Refused, Rests};
 pub(crate) use drain::{Drain, Taken};
 pub use header::{HandoffFolder, HandoffHeader};
-pub(crate) use lies::{Lies, handoff_header, lies_at, own_header, remove};
 pub(crate) use open::open;
 pub use options::{Full, HandoffOptions, HandoffPlace};
 pub(crate) use owner::Owner;

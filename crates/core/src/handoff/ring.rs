@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::at_path::{Lies, lies_at};
 use super::header::HandoffHeader;
-use super::lies::{Lies, lies_at};
 use super::map::{self, Consumer, HEADER_LEN, Producer};
 use super::owner::Owner;
 use crate::file::StdFiles;

@@ -20,9 +20,9 @@ use crate::event::{Outcome, Severity};
 use crate::line::REST_BYTES_MAX;
 use crate::timestamp::Timestamp;
 
+mod before_after;
 mod block;
 mod copy;
-mod differences;
 mod fields;
 mod names;
 mod scan;
@@ -30,7 +30,7 @@ mod scan;
 mod simd;
 mod span;
 
-use differences::States;
+use before_after::States;
 pub use fields::Ends;
 pub(crate) use fields::rank;
 use fields::{Facts, Fields};

@@ -93,7 +93,7 @@ async function showProof(text, pinned, isOver) {
 }
 
 const noKey = () =>
-  h("p", { class: "warn" }, "The key came with the file, so anybody could have signed it. Compare it with one that you got from elsewhere, or give that one below.");
+  h("p", { class: "warn" }, "The key came with the file, so anybody could have signed it. Compare it with one that you got from elsewhere, or give that one above.");
 
 function take(chosen) {
   if (!chosen) return;

@@ -520,6 +520,11 @@ const FAULTS: &[Fault] = &[
         what: "a query of any length is recorded whole",
         tests: &["-p", "trailseal-server", "--lib", "query"],
     },
+    Fault {
+        name: "part_noted",
+        what: "the part of a name that somebody types is recorded",
+        tests: &["-p", "trailseal-server", "--lib", "query"],
+    },
 ];
 
 /// Runs all faults, or the one named.

@@ -549,6 +549,9 @@ pub(crate) struct Export {
     /// The file to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// In CSV, also the columns before, after, changes and details, as JSON
+    #[arg(long)]
+    pub(crate) json_columns: bool,
     /// Show personal values in plain; a bundle has them in a file beside its lines
     #[arg(long)]
     pub(crate) personal: bool,

@@ -175,6 +175,15 @@ impl From<trailseal_index::SearchError> for Failure {
     }
 }
 
+impl From<trailseal_export::BundleError> for Failure {
+    fn from(error: trailseal_export::BundleError) -> Self {
+        match error {
+            trailseal_export::BundleError::Read(error) => error.into(),
+            trailseal_export::BundleError::Io(error) => error.into(),
+        }
+    }
+}
+
 /// What was accepted but not seen on disk in time is unconfirmed, which is an answer.
 impl From<CloseError> for Failure {
     fn from(error: CloseError) -> Self {

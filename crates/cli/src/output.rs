@@ -110,7 +110,7 @@ impl<W: Write> Writer<W> {
             Format::Csv => {
                 let mut text = Vec::new();
                 if let Some(row) = Row::read(&line) {
-                    write_csv_row(&hit.origin, &row, &mut text);
+                    write_csv_row(&hit.origin, &row, false, &mut text);
                 }
                 self.out.write_all(&text)
             }

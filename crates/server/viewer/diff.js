@@ -129,7 +129,12 @@ export function linesDiff(before, after, attributes = {}) {
 /** The rows as a table: path, before, after. */
 export function diffTable(rows, attributes = {}) {
   if (rows.length === 0) return h("p", { class: "quiet", ...attributes }, "Before and after are the same.");
-  return h("div", { class: "diff", role: "table", "aria-label": "What changed", ...attributes }, rows.map(diffRow));
+  const head = h(
+    "div",
+    { class: "diff-row head", role: "row" },
+    ["Field", "Before", "After"].map((name) => h("span", { role: "columnheader" }, name)),
+  );
+  return h("div", { class: "diff", role: "table", "aria-label": "What changed", ...attributes }, head, rows.map(diffRow));
 }
 
 function diffRow({ path, kind, before, after }) {

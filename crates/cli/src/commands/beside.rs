@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use trailseal_event::policy::Mode;
 use trailseal_event::{Event, Warning, Warnings};
 
-use super::input;
+use super::input::{self, LINE_BYTES_MAX};
 use super::record::refused::Refused;
-use super::record::{LINE_BYTES_MAX, Told, array, lines_of, read_line};
+use super::record::{Told, array, lines_of, read_line};
 use super::text::write_text;
 use crate::arguments::{Ack, Policy, Record};
 use crate::failure::{Failure, Outcome};

@@ -16,12 +16,13 @@ use trailseal_core::{
 use trailseal_event::policy::OnFailure;
 use trailseal_event::{Index, Warnings};
 
-use super::input::{self, InputFor};
+use super::input::{self, InputFor, LINE_BYTES_MAX};
 use super::writing::{close_trail, open_trail_with};
 use crate::arguments::{Ack, Record};
 use crate::failure::{Failure, Outcome, with_causes};
 use crate::output::{tell, thousands};
 use crate::settings::Settings;
+use crate::store::Store;
 
 /// Many are recorded before anybody waits for the disk.
 const ONCE: RecordOptions = RecordOptions::new().once().linger();
@@ -32,9 +33,6 @@ const PENDING_MAX: usize = 1_000;
 const WAIT_MIN: Duration = Duration::from_secs(30);
 /// How long a close may take if the folder has been moved.
 const CLOSE_MOVED_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longer lines are not read into memory.
-pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
-
 pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcome {
     let store = settings.store(&arguments.store)?;
     if arguments.ack == Some(Ack::Store) && store.is_none() && !settings.uses_index()? {

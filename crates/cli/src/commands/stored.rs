@@ -9,10 +9,10 @@ use trailseal_core::{Folder, load_mask_key, trails_in};
 use trailseal_event::filter::Filter;
 use trailseal_event::mask::MaskKey;
 use trailseal_event::{Hit, Order};
-use trailseal_postgres::{Pool, Reader, StoreCursor, StoreError, check_readable};
+use trailseal_postgres::{Pool, Reader, StoreCursor, check_readable};
 
 use super::source::{Source, of_this_order};
-use crate::failure::{Failure, Outcome, with_causes};
+use crate::failure::Outcome;
 use crate::output::Trails;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -78,8 +78,3 @@ impl Source for Stored {
     }
 }
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Failure::CouldNot(with_causes(&error))
-    }
-}

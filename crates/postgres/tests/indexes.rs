@@ -133,6 +133,9 @@ fn asked(pairs: &[(&str, &str)]) -> Filter {
     Filter::from_pairs(pairs.iter().copied(), Timestamp::from_micros(BEGIN)).unwrap()
 }
 
+/// What is asked, in which order, and the index for it.
+type Case<'a> = (&'a [(&'a str, &'a str)], Order, &'a str);
+
 #[test]
 fn each_index_serves_the_filter_that_it_is_for() {
     let (rows, months) = (number("TRAILSEAL_STORE_ROWS", 60_000), number("TRAILSEAL_STORE_MONTHS", 6));
@@ -147,7 +150,7 @@ fn each_index_serves_the_filter_that_it_is_for() {
     let resource = mixed(rows / 3, 3) % 20_000;
     let (by_id, by_name) = (format!("invoice/r{resource}"), format!("invoice/Thing {resource}"));
     let until = Timestamp::from_micros(BEGIN + MONTH * months / 2).to_string();
-    let cases: [(&[(&str, &str)], Order, &str); 19] = [
+    let cases: [Case<'_>; 19] = [
         (&[], Order::NEWEST, "events_time"),
         (&[], Order::OLDEST, "events_time"),
         (&[], Order::NEWEST_RECORDED, "events_recorded"),

@@ -270,7 +270,7 @@ fn check(
 #[test]
 fn the_store_the_index_and_the_lines_answer_alike() {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(8);
-    let questions = proptest::collection::vec(any_question(), 25);
+    let questions = proptest::collection::vec(any_question(), 12);
     let steps = proptest::collection::vec(proptest::collection::vec(any_step(), 0..90), 1..4);
     let mut runner =
         TestRunner::new(ProptestConfig { cases, max_shrink_iters: 12, ..ProptestConfig::default() });

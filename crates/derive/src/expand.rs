@@ -47,9 +47,12 @@ fn field(described: &DescribedField<'_>) -> TokenStream {
             ::trailseal::typed::set_detail(&mut event, #name, &self.#field);
         },
         // Looked at, so that nobody is told that the field is never read; its value goes nowhere.
-        Role::Secret(name) => quote! {
+        Role::Secret { name, is_option: true } => quote! {
+            ::trailseal::typed::set_secret(&mut event, #name, self.#field.is_some());
+        },
+        Role::Secret { name, is_option: false } => quote! {
             let _ = &self.#field;
-            ::trailseal::typed::set_secret(&mut event, #name);
+            ::trailseal::typed::set_secret(&mut event, #name, true);
         },
         Role::Text(place) => quote_spanned! { *span=>
             ::trailseal::typed::set_text(&mut event, #place, &self.#field);
@@ -64,10 +67,10 @@ fn field(described: &DescribedField<'_>) -> TokenStream {
             ::trailseal::typed::set_outcome(&mut event, self.#field);
         },
         Role::Before => quote_spanned! { *span=>
-            event.before = ::std::option::Option::Some(::trailseal::typed::value(&self.#field));
+            event.before = ::trailseal::typed::state(&self.#field);
         },
         Role::After => quote_spanned! { *span=>
-            event.after = ::std::option::Option::Some(::trailseal::typed::value(&self.#field));
+            event.after = ::trailseal::typed::state(&self.#field);
         },
         Role::Duration => quote_spanned! { *span=>
             ::trailseal::typed::set_duration(&mut event, self.#field);

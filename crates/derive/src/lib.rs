@@ -13,15 +13,20 @@ mod read;
 /// | --- | --- |
 /// | nothing | a detail of its name, as serde writes it |
 /// | `rename = "…"` | a detail of that name |
-/// | `actor`, `actor_name`, `tenant`, `id`, `error`, `description` | that text |
+/// | `actor`, `actor_name`, `tenant`, `id`, `description` | that text |
+/// | `error` | why it failed; the outcome is then `failure`, unless the struct or another field names one |
 /// | `resource = "TYPE"` | the id of a resource of that type |
 /// | `resource_name` | its name |
 /// | `context = "…"` | that field of the context, such as `ip` |
 /// | `outcome` | the outcome: an `Outcome`, or an `Option` of one |
 /// | `before`, `after` | the state before, or after |
-/// | `duration` | a `Duration` |
-/// | `secret` | a detail of which only the name is recorded |
+/// | `duration` | how long it took: a `Duration` |
+/// | `secret` | a detail recorded as `***`; its value never reaches the trail, so `masked` does not list it |
 /// | `skip` | not recorded |
+///
+/// Except `outcome`, `duration` and `secret`, a field may have any type that serde can serialise, so also a number or an
+/// `Option`. A number in the place of a text becomes its digits. `None` leaves the place empty; a detail that is `None` is
+/// recorded as `null`, and a secret that is `None` is not recorded.
 ///
 /// ```
 /// # use trailseal::{AuditEvent, Trail};
@@ -36,6 +41,23 @@ mod read;
 /// }
 ///
 /// Trail::temporary()?.record(InvoiceApproved { invoice: "42", by: "u1", amount: 7 })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// For anything else, such as `actor_kind`, `actor_email`, `on_behalf_of` and `related`, make the event and use its
+/// setters:
+///
+/// ```
+/// # use trailseal::{AuditEvent, Trail};
+/// use trailseal::ToEvent;
+/// # #[derive(AuditEvent)]
+/// # #[audit(action = "invoice.approve")]
+/// # struct InvoiceApproved { amount: u64 }
+///
+/// let approved = InvoiceApproved { amount: 7 };
+/// let event = approved.to_event().actor_kind("service").on_behalf_of("u2", "on leave");
+/// assert_eq!(event.on_behalf_of.as_ref().and_then(|other| other.id.as_deref()), Some("u2"));
+/// Trail::temporary()?.record(event)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

@@ -2,7 +2,7 @@
 
 use proc_macro2::Span;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Data, DeriveInput, Error, Fields, Generics, Ident, LitStr, Result};
+use syn::{Attribute, Data, DeriveInput, Error, Fields, Generics, Ident, LitStr, Result, Type};
 
 const CATEGORIES: [&str; 10] = [
     "authentication",
@@ -53,7 +53,11 @@ pub(crate) struct DescribedField<'a> {
 
 pub(crate) enum Role {
     Detail(String),
-    Secret(String),
+    /// What a secret's type can do is not known: serde may not write it.
+    Secret {
+        name: String,
+        is_option: bool,
+    },
     Text(&'static str),
     Resource(String),
     Context(String),
@@ -79,7 +83,7 @@ const ROLES: [(&str, MakeRole); 13] = [
     ("before", || Role::Before),
     ("after", || Role::After),
     ("duration", || Role::Duration),
-    ("secret", || Role::Secret(String::new())),
+    ("secret", || Role::Secret { name: String::new(), is_option: false }),
     ("skip", || Role::Skip),
 ];
 
@@ -112,7 +116,10 @@ pub(crate) fn read(input: &DeriveInput) -> Result<Described<'_>> {
     let mut taken: Vec<(String, Span)> = Vec::new();
     for field in &fields.named {
         let Some(name) = &field.ident else { continue };
-        let role = read_field(&field.attrs, name)?;
+        let mut role = read_field(&field.attrs, name)?;
+        if let Role::Secret { is_option, .. } = &mut role {
+            *is_option = is_an_option(&field.ty);
+        }
         if let Some(place) = role.place() {
             if taken.iter().any(|(known, _)| *known == place) {
                 return Err(Error::new(name.span(), format!("another field is the {place} already")));
@@ -226,9 +233,19 @@ fn read_field(attributes: &[Attribute], field: &Ident) -> Result<Role> {
     };
     match (role, renamed) {
         (None, renamed) => Ok(Role::Detail(detail(renamed))),
-        (Some(Role::Secret(_)), renamed) => Ok(Role::Secret(detail(renamed))),
+        (Some(Role::Secret { is_option, .. }), renamed) => {
+            Ok(Role::Secret { name: detail(renamed), is_option })
+        }
         (Some(_), Some((_, span))) => Err(Error::new(span, "only a detail can be renamed")),
         (Some(role), None) => Ok(role),
+    }
+}
+
+/// Whether a type is written as an `Option`; an alias of one is not seen.
+fn is_an_option(kind: &Type) -> bool {
+    match kind {
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Option"),
+        _ => false,
     }
 }
 
@@ -236,7 +253,7 @@ impl Role {
     /// What of an event it fills, where that can be filled once.
     fn place(&self) -> Option<String> {
         Some(match self {
-            Role::Detail(name) | Role::Secret(name) => format!("detail {name}"),
+            Role::Detail(name) | Role::Secret { name, .. } => format!("detail {name}"),
             Role::Text(name) => (*name).to_owned(),
             Role::Resource(_) => "resource".to_owned(),
             Role::Context(name) => format!("context {name}"),

@@ -36,8 +36,10 @@ pub fn set_detail<T: Serialize + ?Sized>(event: &mut Event, name: &str, data: &T
     event.details.insert(name, value(data));
 }
 
-pub fn set_secret(event: &mut Event, name: &str) {
-    event.details.insert(name, SECRET);
+pub fn set_secret(event: &mut Event, name: &str, is_there: bool) {
+    if is_there {
+        event.details.insert(name, SECRET);
+    }
 }
 
 pub fn set_text<T: Serialize + ?Sized>(event: &mut Event, place: &str, data: &T) {
@@ -50,7 +52,13 @@ pub fn set_text<T: Serialize + ?Sized>(event: &mut Event, place: &str, data: &T)
         }
         "tenant" => event.tenant = text,
         "id" => event.id = text,
-        "error" => event.error = text,
+        // As in Event::error: why it failed says that it failed.
+        "error" => {
+            if text.is_some() {
+                event.outcome.get_or_insert(Outcome::Failure);
+            }
+            event.error = text;
+        }
         "description" => event.description = text,
         _ => {}
     }
@@ -67,8 +75,16 @@ pub fn set_context<T: Serialize + ?Sized>(event: &mut Event, name: &str, data: &
     }
 }
 
+/// `None` leaves the outcome that an error gave.
 pub fn set_outcome(event: &mut Event, outcome: impl Into<Option<Outcome>>) {
-    event.outcome = outcome.into();
+    if let Some(outcome) = outcome.into() {
+        event.outcome = Some(outcome);
+    }
+}
+
+/// The state before or after; `None` if there was none.
+pub fn state<T: Serialize + ?Sized>(data: &T) -> Option<Value> {
+    Some(value(data)).filter(|value| *value != Value::Null)
 }
 
 pub fn set_duration(event: &mut Event, duration: Duration) {

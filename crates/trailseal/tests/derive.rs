@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serialize;
-use trailseal::{AuditEvent, Outcome, Trail, assert_audited};
+use trailseal::{AuditEvent, Outcome, ToEvent as _, Trail, Value, assert_audited};
 
 #[derive(Serialize)]
 struct UserId(u32);
@@ -89,4 +89,52 @@ fn a_struct_is_recorded_by_value_and_by_reference() {
     assert_eq!(found.get("details.why.1").unwrap().as_str(), Some("small"));
     assert!(!String::from_utf8_lossy(&found.line).contains("4711"));
     assert_eq!(trail.count(trailseal::Query::new()).unwrap(), 3);
+}
+
+/// Somebody paid, or could not.
+#[derive(AuditEvent, Default)]
+#[audit(action = "order.pay")]
+struct Paid {
+    #[audit(error)]
+    why_not: Option<&'static str>,
+    #[audit(outcome)]
+    outcome: Option<Outcome>,
+    #[audit(before)]
+    before: Option<u64>,
+    #[audit(after)]
+    after: Option<u64>,
+    #[audit(secret)]
+    pin: Option<NotSerialised>,
+    note: Option<&'static str>,
+}
+
+/// What a secret often is.
+struct NotSerialised;
+
+#[test]
+fn an_error_is_a_failure_unless_the_struct_names_another_outcome() {
+    let outcome = |why_not, outcome| Paid { why_not, outcome, ..Paid::default() }.to_event().outcome;
+    assert_eq!(outcome(Some("no money"), None), Some(Outcome::Failure));
+    assert_eq!(outcome(Some("not allowed"), Some(Outcome::Denied)), Some(Outcome::Denied));
+    assert_eq!(outcome(None, None), None);
+
+    #[derive(AuditEvent)]
+    #[audit(action = "order.pay", outcome = "partial")]
+    struct PaidInPart {
+        #[audit(error)]
+        why: &'static str,
+    }
+    assert_eq!(PaidInPart { why: "too little money" }.to_event().outcome, Some(Outcome::Partial));
+}
+
+#[test]
+fn what_is_none_is_not_recorded_as_present() {
+    let event = Paid::default().to_event();
+    assert_eq!((event.error, event.before, event.after), (None, None, None));
+    assert_eq!(event.details.get("pin"), None, "no secret was there");
+    assert_eq!(event.details.get("note"), Some(&Value::Null));
+
+    let event = Paid { pin: Some(NotSerialised), before: Some(1), ..Paid::default() }.to_event();
+    assert_eq!(event.details.get("pin"), Some(&"***".into()));
+    assert_eq!(event.before, Some(1.into()));
 }
